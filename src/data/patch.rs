@@ -1,0 +1,24 @@
+//! What training sees: a block of voxels cut from a transformed volume.
+
+use super::volume::Label;
+
+/// A block of voxels of one subject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// The subject it was cut from.
+    pub subject: String,
+    /// Which of the subject's patches of this epoch it is, counted from 0.
+    pub index: usize,
+    /// Where it starts on the grid after the chain, in voxels.
+    pub start: [usize; 3],
+    /// Voxels along x, y and z.
+    pub shape: [usize; 3],
+    /// Number of image channels.
+    pub channels: usize,
+    /// Intensities, `[channel, x, y, z]`.
+    pub image: Vec<f32>,
+    /// Labels, `[x, y, z]`.
+    pub label: Vec<Label>,
+    /// What the random transforms drew, as JSON, so that the patch can be made again elsewhere.
+    pub draws: serde_json::Value,
+}

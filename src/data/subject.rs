@@ -1,0 +1,16 @@
+//! One case of a dataset: its name and its files.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One case: an image of one or several channels and, where it is known, a label map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The unique file stem; streams of chance and rows of CSV files name a subject by it.
+    pub name: String,
+    /// One file with all channels, or one file per channel, in order.
+    pub images: Vec<PathBuf>,
+    /// The label map.
+    pub label: Option<PathBuf>,
+}

@@ -1,0 +1,4 @@
+//! Whole volumes through a network that sees one window at a time.
+
+pub mod postprocess;
+pub mod window;

@@ -1,0 +1,1 @@
+//! A chain of transforms, evaluated on demand over a window.

@@ -1,0 +1,232 @@
+//! The document: what a person writes in an experiment file.
+//!
+//! Parsing checks every value by its type and touches nothing else. The doc comments here are the
+//! manual: they become the schema that an editor shows.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::dataset::Source;
+use crate::data::split::Split;
+use crate::data::volume::Label;
+use crate::infer::postprocess::Postprocess;
+use crate::infer::window::Inference;
+use crate::loss::Loss;
+use crate::metrics::Metric;
+use crate::model::Model;
+use crate::model::device::DeviceName;
+use crate::optim::{OptimizerSpec, Schedule};
+use crate::queue::QueueSpec;
+use crate::sampling::Sampler;
+use crate::transforms::Transform;
+use crate::value::Positive;
+
+/// An experiment: everything that decides what a run computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Another experiment file, relative to this one, from which this one differs: maps merge, lists replace, `null` removes a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
+    /// The folder of its runs below `runs/`; `null` takes the file's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The root of all chance: the same seed gives the same run.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Where the network runs: `auto`, `flex`, `libtorch:cpu`, `libtorch:cuda:0`, `cuda:0` or `wgpu:0`.
+    #[serde(default)]
+    pub device: DeviceName,
+    /// Subjects, labels and their split.
+    pub data: Data,
+    /// Transforms that are computed once per subject and cached; random steps only with ranges of width zero.
+    #[serde(default)]
+    pub preprocess: Vec<Transform>,
+    /// Random transforms of training patches.
+    #[serde(default)]
+    pub augment: Vec<Transform>,
+    /// How training patches are chosen.
+    pub sampler: Sampler,
+    /// How patches are made ahead of training.
+    #[serde(default)]
+    pub queue: QueueSpec,
+    /// The network.
+    pub model: Model,
+    /// What training makes small.
+    pub loss: Loss,
+    /// How weights follow gradients.
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate changes over the run.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// The length of training.
+    pub train: Train,
+    /// When and how the network is validated.
+    #[serde(default)]
+    pub validate: Validate,
+    /// How whole volumes go through the network.
+    #[serde(default)]
+    pub inference: Inference,
+    /// What happens to predicted label maps before they are scored.
+    #[serde(default)]
+    pub postprocess: Vec<Postprocess>,
+    /// What whole volumes are scored with.
+    #[serde(default = "default_metrics")]
+    pub metrics: Vec<Metric>,
+    /// Which weights are kept, and when training ends early.
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
+}
+
+/// Subjects, labels and their split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Where subjects come from.
+    pub source: Source,
+    /// The name of each label; `null` takes those of `dataset.json`, or `label_1`, `label_2`, …
+    #[serde(default)]
+    pub labels: Option<BTreeMap<Label, String>>,
+    /// What is asked of the volumes' orientation.
+    #[serde(default)]
+    pub orientation: Orientation,
+    /// Which subjects train, validate and test.
+    #[serde(default = "default_split")]
+    pub split: Split,
+}
+
+/// What is asked of the volumes' orientation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Orientation {
+    /// Every volume must be in RAS orientation already; another one is a problem.
+    #[default]
+    #[serde(rename = "require_RAS")]
+    RequireRas,
+    /// Volumes are turned to RAS when they are read, and predictions are turned back.
+    #[serde(rename = "reorient")]
+    Reorient,
+}
+
+/// The length of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// How often training goes through all training subjects.
+    pub epochs: NonZeroUsize,
+    /// Patches in a batch.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: NonZeroUsize,
+    /// Batches whose gradients are averaged for one step.
+    #[serde(default = "default_accumulate")]
+    pub accumulate_batches: NonZeroUsize,
+    /// The largest norm of all gradients together; longer ones are shortened to it. `null` sets no limit.
+    #[serde(default)]
+    pub clip_gradient_norm: Option<Positive>,
+}
+
+/// When and how the network is validated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Validate {
+    /// Epochs from one validation to the next.
+    #[serde(default = "every_epoch")]
+    pub every_epochs: NonZeroUsize,
+    /// Whether the loss is computed on sampled validation patches, the same ones each time.
+    #[serde(default = "yes")]
+    pub patches: bool,
+    /// The scores of whole volumes; always computed after the last epoch.
+    #[serde(default)]
+    pub volumes: Volumes,
+}
+
+/// When whole volumes are scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Volumes {
+    /// Epochs from one scoring to the next.
+    #[serde(default = "default_volume_epochs")]
+    pub every_epochs: NonZeroUsize,
+}
+
+/// Which weights are kept, and when training ends early.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// How many of the best weights are kept.
+    #[serde(default = "one")]
+    pub keep_best: usize,
+    /// How many of the newest checkpoints are kept, at least 1.
+    #[serde(default = "default_keep_last")]
+    pub keep_last: NonZeroUsize,
+    /// The column of `metrics.csv` that says which epoch is best; of a loss the smallest, of a score the largest.
+    #[serde(default = "default_monitor")]
+    pub monitor: String,
+    /// Training ends after this many epochs without a better value of `monitor`; `null` never ends early.
+    #[serde(default)]
+    pub patience_epochs: Option<NonZeroUsize>,
+}
+
+impl Default for Validate {
+    fn default() -> Self {
+        Self { every_epochs: every_epoch(), patches: yes(), volumes: Volumes::default() }
+    }
+}
+
+impl Default for Volumes {
+    fn default() -> Self {
+        Self { every_epochs: default_volume_epochs() }
+    }
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { keep_best: one(), keep_last: default_keep_last(), monitor: default_monitor(), patience_epochs: None }
+    }
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+fn default_split() -> Split {
+    Split::Fold(crate::data::split::Fold { index: 0, count: NonZeroUsize::new(5).expect("5 is not 0") })
+}
+
+fn default_batch_size() -> NonZeroUsize {
+    NonZeroUsize::new(2).expect("2 is not 0")
+}
+
+fn default_accumulate() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+fn every_epoch() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_volume_epochs() -> NonZeroUsize {
+    NonZeroUsize::new(10).expect("10 is not 0")
+}
+
+fn one() -> usize {
+    1
+}
+
+fn default_keep_last() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+fn default_monitor() -> String {
+    "val_dice_mean".to_owned()
+}
+
+fn default_metrics() -> Vec<Metric> {
+    vec![Metric::Dice(crate::metrics::Dice::default())]
+}

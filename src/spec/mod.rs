@@ -1,0 +1,6 @@
+//! From text to plan: [`experiment`] is what was written, [`load`] reads it, [`check`] makes it a plan.
+
+pub mod check;
+pub mod experiment;
+pub mod load;
+pub mod plan;
