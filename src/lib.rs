@@ -33,3 +33,9 @@ pub mod run;
 pub mod infer;
 
 pub mod spec;
+
+pub mod train;
+
+pub mod report;
+
+pub mod cli;
