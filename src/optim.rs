@@ -350,7 +350,8 @@ mod tests {
     #[test]
     fn clipping_shortens_to_the_limit() {
         let device = burn::tensor::Device::flex();
-        let gradients = || vec![Tensor::<1>::from_floats([3.0], &device), Tensor::<1>::from_floats([0.0, 4.0], &device)];
+        let gradients =
+            || vec![Tensor::<1>::from_floats([3.0], &device), Tensor::<1>::from_floats([0.0, 4.0], &device)];
         let norm = global_norm(&gradients());
         assert_eq!(norm, 5.0);
         assert!((global_norm(&clip(gradients(), norm, 1.0)) - 1.0).abs() < 1e-5);

@@ -21,8 +21,11 @@ const LAYERS: &[&[&str]] = &[
 
 #[test]
 fn no_module_imports_from_its_own_layer_or_above() {
-    let rank: BTreeMap<&str, usize> =
-        LAYERS.iter().enumerate().flat_map(|(rank, modules)| modules.iter().map(move |module| (*module, rank))).collect();
+    let rank: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(rank, modules)| modules.iter().map(move |module| (*module, rank)))
+        .collect();
     let mut faults = Vec::new();
     for file in rust_files(Path::new("src")) {
         let Some(module) = top_module(&file) else { continue };

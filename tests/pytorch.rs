@@ -1,6 +1,6 @@
 //! The network, the losses and the optimisers give PyTorch's numbers.
 //!
-//! `tests/parity/pytorch.py` makes the numbers; weights and inputs are waves that both sides compute.
+//! `tests/parity/pytorch_numbers.py` makes the numbers; weights and inputs are waves that both sides compute.
 
 use std::collections::BTreeMap;
 
@@ -129,8 +129,7 @@ fn networks_give_pytorchs_logits_gradients_and_adam_step() {
         let mut gradients = loss.backward();
         let names: Vec<String> = network.parameters.trained_names().map(str::to_owned).collect();
         let values: Vec<Tensor<1>> = network.parameters.trained_values().cloned().collect();
-        let gradients: Vec<Tensor<1>> =
-            values.iter().map(|value| value.grad_remove(&mut gradients).unwrap()).collect();
+        let gradients: Vec<Tensor<1>> = values.iter().map(|value| value.grad_remove(&mut gradients).unwrap()).collect();
         for (name, gradient) in names.iter().zip(&gradients) {
             case.gradients[name].compare(&format!("gradient of {name} of {what}"), &host(gradient.clone()), 1e-5);
         }

@@ -1,6 +1,6 @@
 """Makes the reference numbers of tests/pytorch.rs with PyTorch.
 
-usage: python tests/parity/pytorch.py tests/parity/pytorch
+usage: python tests/parity/pytorch_numbers.py tests/parity/pytorch
 
 Weights and inputs are made by formulas that the Rust test repeats, so only results are stored.
 """
