@@ -254,7 +254,7 @@ impl Anatomy {
 
     /// A tumour whose middle lies in the liver, away from its surface; `None` where no place was found.
     fn tumour(&self, rng: &mut Rng) -> Option<Tumour> {
-        let radius = between(rng, 8f64.ln(), 28f64.ln()).exp();
+        let radius = between(rng, 11f64.ln(), 30f64.ln()).exp();
         let intensity = self.liver - between(rng, 38.0, 65.0);
         let radii = [(); 3].map(|()| radius * between(rng, 0.85, 1.2));
         for _ in 0..200 {
@@ -281,7 +281,7 @@ fn tree(rng: &mut Rng, anatomy: &Anatomy) -> Vec<Vessel> {
     });
     let mut vessels = Vec::new();
     for _ in 0..6 {
-        let (mut from, mut radius, mut length) = (hilum, between(rng, 4.5, 6.0), between(rng, 26.0, 36.0));
+        let (mut from, mut radius, mut length) = (hilum, between(rng, 5.5, 7.5), between(rng, 26.0, 36.0));
         let mut direction = unit(rng);
         for _ in 0..4 {
             let to = std::array::from_fn(|axis| from[axis] + length * direction[axis] as f32);
