@@ -182,7 +182,7 @@ fn zooms(raw: &NiftiHeader) -> [f64; 3] {
 fn quaternion_affine(raw: &NiftiHeader) -> Result<Affine, (&'static str, String)> {
     let [b, c, d] = [raw.quatern_b, raw.quatern_c, raw.quatern_d].map(f64::from);
     let rest = 1.0 - (b * b + c * c + d * d);
-    if !(rest > -QUATERNION_TOLERANCE) {
+    if rest.is_nan() || rest < -QUATERNION_TOLERANCE {
         return Err(("quatern_b, quatern_c, quatern_d", format!("expected a unit quaternion, got {b}, {c}, {d}")));
     }
     let a = if rest < QUATERNION_TOLERANCE { 0.0 } else { rest.sqrt() };

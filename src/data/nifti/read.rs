@@ -12,6 +12,8 @@ use crate::data::volume::{Grid, Label, Voxels, offset};
 
 /// Bytes of a header; the crate reads exactly these.
 const HEADER_BYTES: u64 = 348;
+/// Bytes behind the last voxel that are read for the checksum's sake.
+const MOST_TRAILING_BYTES: u64 = 1 << 16;
 
 /// Reads intensities, scaled as the header says.
 ///
@@ -121,6 +123,8 @@ fn transpose<T: Pod, const BYTES: usize>(
             }
         }
     }
+    // The checksum of a compressed file stands behind its last voxel and is compared on the way there.
+    std::io::copy(&mut stream.take(MOST_TRAILING_BYTES), &mut std::io::sink()).map_err(NiftiError::io(path))?;
     Ok(Voxels::new(header.channels, shape, values))
 }
 

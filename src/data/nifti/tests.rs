@@ -123,6 +123,18 @@ fn a_truncated_compressed_file_is_an_error() {
 }
 
 #[test]
+fn a_compressed_file_with_a_wrong_checksum_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii.gz");
+    write_image(&path, &grid(), &ramp(1)).unwrap();
+    let mut content = std::fs::read(&path).unwrap();
+    let checksum = content.len() - 8;
+    content[checksum] ^= 1;
+    std::fs::write(&path, &content).unwrap();
+    assert!(matches!(read_image(&path).unwrap_err(), NiftiError::Io { .. }));
+}
+
+#[test]
 fn a_file_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
