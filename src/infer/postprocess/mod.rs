@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::volume::Label;
+
 mod keep_largest;
 
 pub use keep_largest::KeepLargest;
@@ -13,4 +15,13 @@ pub use keep_largest::KeepLargest;
 pub enum Postprocess {
     /// Keeps the largest connected component of each label.
     KeepLargest(KeepLargest),
+}
+
+impl Postprocess {
+    /// Changes a predicted label map `[x, y, z]` in place.
+    pub fn apply(&self, map: &mut [Label], shape: [usize; 3]) {
+        match self {
+            Postprocess::KeepLargest(step) => step.apply(map, shape),
+        }
+    }
 }

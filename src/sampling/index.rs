@@ -1,0 +1,95 @@
+//! Where each label's voxels are, in little memory.
+
+use std::collections::BTreeMap;
+
+use crate::data::volume::{Label, Voxels, offset};
+
+/// The voxels of a label map as runs along z, sorted by label.
+///
+/// A run is a row's stretch of one label. Most rows of a label map hold a few runs, so the index is
+/// small, and the k-th voxel of a label is a binary search away.
+#[derive(Clone, Debug)]
+pub struct LabelIndex {
+    labels: Voxels<Label>,
+    runs: BTreeMap<Label, Runs>,
+}
+
+/// The runs of one label above 0.
+#[derive(Clone, Debug, Default)]
+struct Runs {
+    /// The position of each run's first voxel in the array.
+    starts: Vec<usize>,
+    /// How many voxels of the label lie before each run.
+    before: Vec<u64>,
+    /// How many voxels the label has.
+    count: u64,
+}
+
+impl LabelIndex {
+    /// Looks at each voxel of a label map once. The map itself is shared, not copied.
+    pub fn new(labels: Voxels<Label>) -> Self {
+        let shape = labels.shape;
+        let mut runs: BTreeMap<Label, Runs> = BTreeMap::new();
+        for (row, values) in labels.chunks_exact(shape[2]).enumerate() {
+            let mut first = row * shape[2];
+            for run in values.chunk_by(|a, b| a == b) {
+                if run[0] > 0 {
+                    let of_label = runs.entry(run[0]).or_default();
+                    of_label.starts.push(first);
+                    of_label.before.push(of_label.count);
+                    of_label.count += run.len() as u64;
+                }
+                first += run.len();
+            }
+        }
+        Self { labels, runs }
+    }
+
+    /// The label of a voxel.
+    pub fn label(&self, voxel: [usize; 3]) -> Label {
+        self.labels[offset(self.labels.shape, voxel)]
+    }
+
+    /// How many voxels have a label above 0.
+    pub fn num_foreground(&self) -> u64 {
+        self.runs.values().map(|runs| runs.count).sum()
+    }
+
+    /// How many voxels have a wanted label above 0.
+    pub fn count(&self, wanted: impl Fn(Label) -> bool) -> u64 {
+        self.runs.iter().filter(|(label, _)| wanted(**label)).map(|(_, runs)| runs.count).sum()
+    }
+
+    /// The n-th voxel with a wanted label above 0, counted from 0 in a fixed order.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn nth(&self, wanted: impl Fn(Label) -> bool, mut n: u64) -> [usize; 3] {
+        for (_, runs) in self.runs.iter().filter(|(label, _)| wanted(**label)) {
+            if n < runs.count {
+                let run = runs.before.partition_point(|before| *before <= n) - 1;
+                let position = runs.starts[run] + (n - runs.before[run]) as usize;
+                let [_, size_y, size_z] = self.labels.shape;
+                return [position / (size_y * size_z), position / size_z % size_y, position % size_z];
+            }
+            n -= runs.count;
+        }
+        panic!("the n-th voxel is asked for within the count");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_voxel_of_a_label_is_found_once() {
+        let labels = [1, 1, 0, 2, 0, 1, 1, 1, 2, 2, 0, 0];
+        let index = LabelIndex::new(Voxels::new(1, [1, 3, 4], labels.to_vec()));
+        assert_eq!((index.count(|l| l == 1), index.count(|l| l == 2), index.num_foreground()), (5, 3, 8));
+        let ones: Vec<usize> = (0..5).map(|n| offset([1, 3, 4], index.nth(|l| l == 1, n))).collect();
+        assert_eq!(ones, [0, 1, 5, 6, 7]);
+        let any: Vec<usize> = (0..8).map(|n| offset([1, 3, 4], index.nth(|l| l > 0, n))).collect();
+        assert_eq!(any, [0, 1, 5, 6, 7, 3, 8, 9]);
+    }
+}
