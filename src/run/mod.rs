@@ -1,3 +1,12 @@
 //! The run folder: what lies where, and what can be recorded.
+//!
+//! [`folder`] is the layout, [`manifest`] what a run says about itself, [`event`] what can happen;
+//! [`records`], [`tensorboard`] and [`log`] write it down.
 
 pub mod event;
+pub mod folder;
+pub mod log;
+pub mod manifest;
+pub mod memory;
+pub mod records;
+pub mod tensorboard;

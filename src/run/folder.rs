@@ -1,0 +1,246 @@
+//! What lies where in a run folder.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::data::split::Parts;
+
+/// A run folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The disk refused.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process is at work here.
+    #[error("{} is in use by another process{}; wait for it, or stop it with Ctrl-C", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
+    Locked {
+        /// The run folder.
+        path: PathBuf,
+        /// Who holds it, where that is known.
+        holder: Option<String>,
+    },
+    /// A file of the folder is not what it should be.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A run folder that this process holds.
+#[derive(Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+    /// Locked as long as this value lives; the system unlocks it when the process dies.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes `RUNS_DIR/NAME/ID` and takes hold of it; where the id is taken, `-2`, `-3`, … follow it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn create(runs_dir: &Path, name: &str, id: &str) -> Result<Self, RunError> {
+        let parent = runs_dir.join(name);
+        fs::create_dir_all(&parent).map_err(|source| RunError::Write { path: parent.clone(), source })?;
+        for attempt in 1.. {
+            let root = parent.join(if attempt == 1 { id.to_owned() } else { format!("{id}-{attempt}") });
+            match fs::create_dir(&root) {
+                Ok(()) => return Self::hold(root),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(RunError::Write { path: root, source }),
+            }
+        }
+        unreachable!("some number is free")
+    }
+
+    /// Takes hold of a run folder that is there.
+    ///
+    /// # Errors
+    /// When it is not there or another process holds it.
+    pub fn open(root: &Path) -> Result<Self, RunError> {
+        let manifest = root.join("manifest.json");
+        match fs::metadata(&manifest) {
+            Ok(_) => Self::hold(root.to_owned()),
+            Err(source) => Err(RunError::Read { path: manifest, source }),
+        }
+    }
+
+    fn hold(root: PathBuf) -> Result<Self, RunError> {
+        for folder in ["checkpoints", "plots", "tensorboard"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(|source| RunError::Write { path, source })?;
+        }
+        let path = root.join(".lock");
+        let opened = File::options().create(true).truncate(false).write(true).read(true).open(&path);
+        let mut lock = opened.map_err(|source| RunError::Write { path: path.clone(), source })?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).ok().filter(|holder| !holder.is_empty());
+                return Err(RunError::Locked { path: root, holder });
+            }
+            Err(fs::TryLockError::Error(source)) => return Err(RunError::Write { path, source }),
+        }
+        let holder = format!("process {} on {}", std::process::id(), super::manifest::host());
+        let written = lock.set_len(0).and_then(|()| lock.write_all(holder.as_bytes()));
+        written.map_err(|source| RunError::Write { path, source })?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The experiment as given.
+    pub fn experiment(&self) -> PathBuf {
+        self.root.join("experiment.yaml")
+    }
+
+    /// The experiment as used, all defaults written.
+    pub fn plan(&self) -> PathBuf {
+        self.root.join("plan.yaml")
+    }
+
+    /// What the run says about itself.
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("manifest.json")
+    }
+
+    /// A file directly in the folder, such as `metrics.csv`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// A plot, such as `loss.png`.
+    pub fn plot(&self, name: &str) -> PathBuf {
+        self.root.join("plots").join(name)
+    }
+
+    /// Event files for TensorBoard.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
+    }
+
+    /// The newest weights.
+    pub fn last_weights(&self) -> PathBuf {
+        self.checkpoint("last.safetensors")
+    }
+
+    /// Everything that the run needs to go on.
+    pub fn last_state(&self) -> PathBuf {
+        self.checkpoint("last.state.safetensors")
+    }
+
+    /// The best weights.
+    pub fn best_weights(&self) -> PathBuf {
+        self.checkpoint("best.safetensors")
+    }
+
+    /// The weights of one of the best epochs.
+    pub fn best_weights_of(&self, epoch: usize) -> PathBuf {
+        self.checkpoint(&format!("best-epoch-{epoch:04}.safetensors"))
+    }
+
+    /// A file among the checkpoints.
+    pub fn checkpoint(&self, name: &str) -> PathBuf {
+        self.root.join("checkpoints").join(name)
+    }
+
+    /// Writes the subjects of each part.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_split(&self, parts: &Parts) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(parts).expect("names are plain text") + "\n";
+        write_atomically(&self.file("split.json"), text.as_bytes())
+    }
+}
+
+/// Writes a whole file that appears complete or not at all, even where the machine stops in between.
+///
+/// # Errors
+/// When the disk refuses; what was there before stays.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        make_readable(file.as_file())?;
+        file.persist(path).map_err(|error| error.error)?;
+        // The new name is on the disk only when its folder is.
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| RunError::Write { path: path.to_owned(), source })
+}
+
+/// Temporary files are private to their maker; results are not.
+#[cfg(unix)]
+fn make_readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_id_gets_a_number() {
+        let runs = tempfile::tempdir().unwrap();
+        let first = RunFolder::create(runs.path(), "name", "id").unwrap();
+        let second = RunFolder::create(runs.path(), "name", "id").unwrap();
+        assert!(first.root().ends_with("name/id") && second.root().ends_with("name/id-2"));
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_names_its_holder() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        write_atomically(&folder.manifest(), b"{}").unwrap();
+        let error = RunFolder::open(folder.root()).unwrap_err();
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        let root = folder.root().to_owned();
+        drop(folder);
+        RunFolder::open(&root).unwrap();
+    }
+
+    #[test]
+    fn a_folder_without_a_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(RunFolder::open(folder.path()), Err(RunError::Read { .. })));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomically(&path, b"long old text").unwrap();
+        write_atomically(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,54 @@
+//! `log.txt`: what happened when.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use super::event::{Event, Listener};
+use super::folder::RunFolder;
+use super::manifest::now;
+
+/// Appends a line to `log.txt` for each event of interest.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+}
+
+impl Log {
+    /// Goes on at the end of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(folder: &RunFolder) -> io::Result<Self> {
+        Ok(Self { file: File::options().create(true).append(true).open(folder.file("log.txt"))? })
+    }
+
+    /// Writes a line with the time.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.file, "{} {text}", now())
+    }
+}
+
+impl Listener for Log {
+    fn record(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Preparing { task, done, total } if done == total => self.line(&format!("{task}: {total} done")),
+            Event::Epoch(epoch) => {
+                let loss = epoch.val_loss.map(|loss| format!(", validation loss {loss:.4}")).unwrap_or_default();
+                let seconds = epoch.timing.seconds;
+                self.line(&format!("epoch {}: loss {:.4}{loss}, {seconds:.1} s", epoch.epoch, epoch.train_loss))
+            }
+            Event::Checkpoint { path, best } => {
+                self.line(&format!("checkpoint {}{}", path.display(), if *best { ", the best so far" } else { "" }))
+            }
+            Event::Warning(text) => self.line(&format!("warning: {text}")),
+            Event::Preparing { .. } | Event::Step(_) | Event::Case(_) | Event::Validating { .. } => Ok(()),
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}

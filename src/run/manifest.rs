@@ -1,0 +1,172 @@
+//! What a run says about itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{RunError, RunFolder, write_atomically};
+
+/// The format of run folders that this program writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// A process is at work, or died at it.
+    Running,
+    /// All is done.
+    Done,
+    /// It ended with an error.
+    Failed,
+    /// It was told to stop and can go on.
+    Stopped,
+    /// A sweep ended it early.
+    Pruned,
+}
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format version of the folder.
+    pub format: u32,
+    /// How the run stands.
+    pub status: Status,
+    /// The program's version.
+    pub version: String,
+    /// The backends that it was built with.
+    pub features: Vec<String>,
+    /// The version of burn.
+    pub burn: String,
+    /// The git commit of the folder that the run was started in, where there is one.
+    pub git_commit: Option<String>,
+    /// The arguments of the command.
+    pub command: Vec<String>,
+    /// Where the network runs.
+    pub device: String,
+    /// Threads that the machine offers.
+    pub threads: usize,
+    /// The machine's name.
+    pub host: String,
+    /// The process.
+    pub process: u32,
+    /// The experiment's seed.
+    pub seed: u64,
+    /// A hash over every input file's name and size.
+    pub data_fingerprint: Option<String>,
+    /// When the run began, RFC 3339.
+    pub start: String,
+    /// When it ended, RFC 3339.
+    pub end: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The best epoch, counted from 1.
+    pub best_epoch: Option<usize>,
+    /// What the monitored column was then.
+    pub best_value: Option<f64>,
+}
+
+impl Manifest {
+    /// The manifest of a run that begins now.
+    pub fn begin(device: String, seed: u64, command: Vec<String>, git_commit: Option<String>) -> Self {
+        Self {
+            format: FORMAT,
+            status: Status::Running,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            features: features(),
+            burn: "0.22.1".to_owned(),
+            git_commit,
+            command,
+            device,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            host: host(),
+            process: std::process::id(),
+            seed,
+            data_fingerprint: None,
+            start: now(),
+            end: None,
+            error: None,
+            best_epoch: None,
+            best_value: None,
+        }
+    }
+
+    /// Writes it into its folder.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, folder: &RunFolder) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n";
+        write_atomically(&folder.manifest(), text.as_bytes())
+    }
+
+    /// Reads it from a run folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a newer program wrote it.
+    pub fn read(root: &std::path::Path) -> Result<Self, RunError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let path = root.join("manifest.json");
+        let text = std::fs::read_to_string(&path).map_err(|source| RunError::Read { path: path.clone(), source })?;
+        let invalid = |reason: String| RunError::Invalid { path: path.clone(), reason };
+        let version: Version = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if version.format > FORMAT {
+            let reason = format!("its format is {}, newer than {FORMAT}; update the program", version.format);
+            return Err(invalid(reason));
+        }
+        serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// Marks the end of the run.
+    pub fn end(&mut self, status: Status, error: Option<String>) {
+        self.status = status;
+        self.error = error;
+        self.end = Some(now());
+    }
+}
+
+/// The time, RFC 3339 in UTC, to the second.
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The machine's name.
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The backends that this program was built with.
+pub fn features() -> Vec<String> {
+    let all = [
+        ("flex", cfg!(feature = "flex")),
+        ("libtorch", cfg!(feature = "libtorch")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ];
+    all.into_iter().filter(|(_, built)| *built).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_comes_back_as_it_was_written() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        let mut manifest = Manifest::begin("flex".into(), 42, vec!["run".into()], None);
+        manifest.end(Status::Done, None);
+        manifest.write(&folder).unwrap();
+        assert_eq!(Manifest::read(folder.root()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("manifest.json"), r#"{"format": 2, "status": "melted"}"#).unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("update the program"), "{error}");
+    }
+}
