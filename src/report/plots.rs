@@ -1,0 +1,244 @@
+//! Pictures of one run: loss and Dice over the epochs.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+use super::table::Table;
+
+/// Width and height in pixels.
+const SIZE: (u32, u32) = (1200, 750);
+
+/// Okabe and Ito's palette, which people of every colour vision tell apart.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(90, 90, 90),
+];
+
+/// A plot that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// The table could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: csv::Error,
+    },
+    /// The picture could not be drawn or written.
+    #[error("cannot draw {path}: {reason}")]
+    Draw {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A curve of a plot.
+struct Curve {
+    name: String,
+    points: Vec<(f64, f64)>,
+    colour: RGBColor,
+    width: u32,
+}
+
+/// What a plot shows.
+struct Plot {
+    title: String,
+    vertical: &'static str,
+    /// The vertical axis, where it does not follow the data.
+    range: Option<(f64, f64)>,
+    curves: Vec<Curve>,
+}
+
+/// Draws `loss.png`, `loss.svg`, `dice.png` and `dice.svg` of the run at `root` from its `metrics.csv`.
+///
+/// # Errors
+/// When the table cannot be read or a picture cannot be written.
+pub fn draw(root: &Path, title: &str) -> Result<(), PlotError> {
+    let path = root.join("metrics.csv");
+    let table = Table::read(&path).map_err(|source| PlotError::Read { path: path.display().to_string(), source })?;
+    for (name, plot) in [("loss", loss(&table, title)), ("dice", dice(&table, title))] {
+        plot.write(&root.join("plots"), name)?;
+    }
+    Ok(())
+}
+
+fn loss(table: &Table, title: &str) -> Plot {
+    let curve = |name: &str, column: &str, colour| Curve {
+        name: name.to_owned(),
+        points: table.points("epoch", column),
+        colour,
+        width: 3,
+    };
+    let curves = vec![curve("training", "train_loss", COLOURS[0]), curve("validation", "val_loss", COLOURS[1])];
+    Plot { title: format!("{title}: loss"), vertical: "loss", range: None, curves }
+}
+
+fn dice(table: &Table, title: &str) -> Plot {
+    let columns = table.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
+    let curves = columns.enumerate().map(|(place, label)| {
+        let is_mean = label == "mean";
+        Curve {
+            name: if is_mean { "mean of labels".to_owned() } else { label.replace('_', " ") },
+            points: table.points("epoch", &format!("val_dice_{label}")),
+            colour: if is_mean { BLACK } else { COLOURS[place % COLOURS.len()] },
+            width: if is_mean { 2 } else { 3 },
+        }
+    });
+    let title = format!("{title}: Dice of whole validation volumes");
+    Plot { title, vertical: "Dice", range: Some((0.0, 1.0)), curves: curves.collect() }
+}
+
+impl Plot {
+    /// Writes the plot as PNG and SVG; each appears whole or not at all.
+    fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
+        use_own_font();
+        for ending in ["png", "svg"] {
+            let path = folder.join(format!("{name}.{ending}"));
+            let unfinished = folder.join(format!(".{name}.writing.{ending}"));
+            let failed = |reason: String| PlotError::Draw { path: path.display().to_string(), reason };
+            if ending == "png" {
+                self.draw(&BitMapBackend::new(&unfinished, SIZE).into_drawing_area()).map_err(failed)?;
+            } else {
+                self.draw(&SVGBackend::new(&unfinished, SIZE).into_drawing_area()).map_err(failed)?;
+            }
+            std::fs::rename(&unfinished, &path).map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+        self.draw_on(area).map_err(|error| error.to_string())
+    }
+
+    fn draw_on<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        area.fill(&WHITE)?;
+        let points = || self.curves.iter().flat_map(|curve| curve.points.iter().copied());
+        let last_epoch = points().map(|(epoch, _)| epoch).fold(1.0, f64::max);
+        let (low, high) = self.range.unwrap_or_else(|| padded(points().map(|(_, value)| value)));
+        // The legend stands to the right of the data, so it covers none.
+        let (canvas, legend) = area.split_horizontally(SIZE.0 - 210);
+        let mut chart = ChartBuilder::on(&canvas)
+            .caption(&self.title, ("sans-serif", 26))
+            .margin(18)
+            .x_label_area_size(56)
+            .y_label_area_size(84)
+            .build_cartesian_2d(first_epoch(last_epoch)..last_epoch.max(2.0), low..high)?;
+        chart
+            .configure_mesh()
+            .x_desc("epoch")
+            .y_desc(self.vertical)
+            .x_labels(10)
+            .y_labels(8)
+            .x_label_formatter(&|epoch| if epoch.fract() == 0.0 { format!("{epoch}") } else { String::new() })
+            .y_label_formatter(&|value| short(*value, high - low))
+            .label_style(("sans-serif", 20))
+            .axis_desc_style(("sans-serif", 22))
+            .bold_line_style(RGBColor(215, 215, 215))
+            .light_line_style(WHITE)
+            .draw()?;
+        for curve in &self.curves {
+            let style = curve.colour.stroke_width(curve.width);
+            chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+            if curve.points.len() <= 60 {
+                let marks = curve.points.iter().map(|point| Circle::new(*point, 4, curve.colour.filled()));
+                chart.draw_series(marks)?;
+            }
+        }
+        self.draw_legend(&legend)?;
+        area.present()
+    }
+
+    fn draw_legend<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let shown = self.curves.iter().filter(|curve| !curve.points.is_empty());
+        for (row, curve) in shown.enumerate() {
+            let y = 80 + 34 * row as i32;
+            let style = curve.colour.stroke_width(curve.width + 1);
+            area.draw(&PathElement::new([(0, y), (32, y)], style))?;
+            area.draw(&Text::new(curve.name.clone(), (42, y - 10), ("sans-serif", 20)))?;
+        }
+        Ok(())
+    }
+}
+
+/// A single epoch is drawn in the middle rather than on the axis.
+fn first_epoch(last_epoch: f64) -> f64 {
+    if last_epoch <= 1.0 { 0.0 } else { 1.0 }
+}
+
+/// The range of some values with a little room on both sides.
+fn padded(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return (0.0, 1.0);
+    }
+    let room = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
+    (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room)
+}
+
+/// As many digits as tell the labels of an axis apart.
+fn short(value: f64, range: f64) -> String {
+    let digits = (1.0 - range.log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$}")
+}
+
+/// Makes the font of a crate the one for all text, so that plots look the same everywhere.
+fn use_own_font() {
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    REGISTERED.get_or_init(|| {
+        // The font is part of the program: either it can be read always, or the tests fail.
+        if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
+            unreachable!("the font that comes with the program can be read");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(metrics: &str) -> (tempfile::TempDir, String) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("plots")).unwrap();
+        std::fs::write(root.path().join("metrics.csv"), metrics).unwrap();
+        draw(root.path(), "quickstart").unwrap();
+        let svg = std::fs::read_to_string(root.path().join("plots/dice.svg")).unwrap();
+        (root, svg)
+    }
+
+    const HEADER: &str = "epoch,step,learning_rate,train_loss,val_loss,val_dice_liver,val_dice_tumour,val_dice_mean";
+
+    #[test]
+    fn every_label_has_its_line_and_its_name() {
+        let (root, svg) = drawn(&format!("{HEADER}\n1,9,0.1,1.5,1.2,,,\n2,18,0.1,1.0,0.9,0.8,0.3,0.55\n"));
+        for text in ["liver", "tumour", "mean of labels", "quickstart", "epoch"] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+        let png = std::fs::read(root.path().join("plots/loss.png")).unwrap();
+        assert_eq!(png[..4], *b"\x89PNG");
+    }
+
+    #[test]
+    fn one_epoch_and_undefined_scores_are_drawn() {
+        drawn(&format!("{HEADER}\n1,9,0.1,1.5,,,,\n"));
+        drawn(&format!("{HEADER}\n1,9,0.1,NaN,inf,0.5,,0.5\n"));
+        drawn(&format!("{HEADER}\n"));
+    }
+}
