@@ -1,1 +1,1 @@
-//! x
+//! From document to plan.
