@@ -1,1 +1,0 @@
-//! Preprocessed volumes on disk, found by the hash of what made them and read where they lie.

@@ -1,0 +1,125 @@
+//! One file of the cache: a JSON header on the first line, then image and label at multiples of 64 bytes.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+
+use super::{Key, hex};
+use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
+
+/// The first bytes of every entry; the number changes with the format.
+const MAGIC: &str = "runner volume 1 ";
+/// Arrays start at multiples of this, the length of a cache line.
+const ALIGNMENT: usize = 64;
+/// No header is longer.
+const LONGEST_HEADER: usize = 4096;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    key: String,
+    channels: usize,
+    shape: [usize; 3],
+    /// The bits of the affine's numbers, which decimals might round.
+    affine: [[u64; 4]; 3],
+    labelled: bool,
+    little_endian: bool,
+}
+
+pub(super) enum OpenError {
+    Io(io::Error),
+    Damaged(String),
+}
+
+/// Bytes of the arrays of a volume's entry.
+pub(super) fn num_bytes(volume: &Volume) -> u64 {
+    let label = volume.label.as_ref().map_or(0, |label| label.len() * size_of::<Label>());
+    (volume.image.len() * size_of::<f32>() + label) as u64
+}
+
+pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<()> {
+    let header = Header {
+        key: hex(key),
+        channels: volume.image.channels,
+        shape: volume.grid.shape,
+        affine: volume.grid.affine.0.map(|row| row.map(f64::to_bits)),
+        labelled: volume.label.is_some(),
+        little_endian: cfg!(target_endian = "little"),
+    };
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let line = format!("{MAGIC}{}\n", serde_json::to_string(&header)?);
+    out.write_all(line.as_bytes())?;
+    pad(&mut out, line.len())?;
+    let image: &[u8] = bytemuck::cast_slice(&volume.image);
+    out.write_all(image)?;
+    if let Some(label) = &volume.label {
+        pad(&mut out, image.len())?;
+        out.write_all(bytemuck::cast_slice(label))?;
+    }
+    out.flush()
+}
+
+/// Zeros up to the next multiple of the alignment.
+fn pad(out: &mut impl Write, written: usize) -> io::Result<()> {
+    out.write_all(&[0; ALIGNMENT][..written.next_multiple_of(ALIGNMENT) - written])
+}
+
+pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {
+    let file = File::open(path).map_err(OpenError::Io)?;
+    if file.metadata().map_err(OpenError::Io)?.len() == 0 {
+        return Err(OpenError::Damaged("the file is empty".to_owned()));
+    }
+    let map = map(&file).map_err(OpenError::Io)?;
+    let (header, start) = header(&map).map_err(OpenError::Damaged)?;
+    let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
+    if header.key != hex(key) {
+        return Err(OpenError::Damaged(format!("it holds the key {}", header.key)));
+    }
+    let map = Arc::new(map);
+    let affine = Affine(header.affine.map(|row| row.map(f64::from_bits)));
+    Ok(Volume {
+        grid: Grid { shape: header.shape, affine },
+        image: Voxels::mapped(header.channels, header.shape, map.clone(), image),
+        label: label.map(|bytes| Voxels::mapped(1, header.shape, map, bytes)),
+    })
+}
+
+#[expect(unsafe_code, reason = "mapping a file is unsafe, because another process might change it")]
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: entries are the runner's own files, written once under another name, renamed into place
+    // and never modified afterwards; removing one leaves its mapping valid.
+    unsafe { Mmap::map(file) }
+}
+
+/// The header and the number of bytes of its line.
+fn header(bytes: &[u8]) -> Result<(Header, usize), String> {
+    let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
+    let rest = head.strip_prefix(MAGIC.as_bytes()).ok_or("it does not start as an entry of this version")?;
+    let length = rest.iter().position(|&byte| byte == b'\n').ok_or("its header has no end")?;
+    let header: Header = serde_json::from_slice(&rest[..length]).map_err(|error| format!("its header: {error}"))?;
+    if header.little_endian != cfg!(target_endian = "little") {
+        return Err("its numbers are of another byte order".to_owned());
+    }
+    Ok((header, MAGIC.len() + length + 1))
+}
+
+/// Where image and label lie; the file must end with them.
+fn layout(header: &Header, start: usize, len: usize) -> Result<(Range<usize>, Option<Range<usize>>), String> {
+    let voxels = header.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let image_bytes = voxels.and_then(|n| n.checked_mul(header.channels)).and_then(|n| n.checked_mul(size_of::<f32>()));
+    let (Some(voxels), Some(image_bytes)) = (voxels, image_bytes.filter(|&bytes| bytes <= len)) else {
+        return Err(format!("its {len} bytes cannot hold shape {:?}", header.shape));
+    };
+    let first = start.next_multiple_of(ALIGNMENT);
+    let image = first..first + image_bytes;
+    let label = header.labelled.then(|| {
+        let first = image.end.next_multiple_of(ALIGNMENT);
+        first..first.saturating_add(voxels.saturating_mul(size_of::<Label>()))
+    });
+    let end = label.as_ref().unwrap_or(&image).end;
+    if end == len { Ok((image, label)) } else { Err(format!("expected {end} bytes, got {len}")) }
+}

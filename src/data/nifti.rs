@@ -1,1 +1,0 @@
-//! NIfTI files: headers, voxels, and writing volumes back.
