@@ -136,6 +136,7 @@ fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
 /// Reads the value of a field of [`Experiment`] by that field's type.
 macro_rules! sections {
     ($($field:ident)*) => {
+        #[cfg(test)]
         const SECTIONS: &[&str] = &[$(stringify!($field)),*];
 
         fn section_problem(name: &str, node: &Node) -> Option<Problem> {
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
     use crate::spec::merge::CHOICES;
 
-    pub(crate) const SOUND: &str = "\
+    const SOUND: &str = "\
 data: { source: { phantom: {} } }
 sampler: { uniform: { patch: [32, 32, 32] } }
 model: { unet: { widths: [8, 16] } }
@@ -249,7 +250,15 @@ train: { epochs: 2 }
     #[test]
     fn the_plain_tree_parses_to_the_same_experiment() {
         let document = parse("a.yaml", SOUND).unwrap();
-        assert_eq!(serde_yaml::from_value::<Experiment>(document.tree).unwrap(), document.experiment);
+        let again = parse("tree.yaml", &serde_yaml::to_string(&document.tree).unwrap()).unwrap();
+        assert_eq!(again.experiment, document.experiment);
+    }
+
+    #[test]
+    fn the_written_experiment_loads_to_the_same_experiment() {
+        let text = format!("{SOUND}augment: [{{ maybe: {{ probability: 0.5, steps: [{{ gamma: {{ log_gamma: 0.1 }} }}] }} }}]\n");
+        let experiment = parse("a.yaml", &text).unwrap().experiment;
+        assert_eq!(parse("plan.yaml", &experiment.to_yaml()).unwrap().experiment, experiment);
     }
 
     #[test]
