@@ -157,7 +157,13 @@ fn key_to_yaml(key: &str) -> serde_yaml::Value {
 
 fn span_of(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
-    let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) else { return 0..0 };
+    let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) else {
+        // The scanner's own errors know a line and a column only.
+        let line_start: usize = text.split_inclusive('\n').take(location.line().saturating_sub(1) as usize).map(str::len).sum();
+        let before = text[line_start..].chars().take(location.column().saturating_sub(1) as usize);
+        let start = line_start + before.map(char::len_utf8).sum::<usize>();
+        return start..start;
+    };
     let start = (start as usize).min(text.len());
     let end = (start + length as usize).min(text.len());
     let written = text.get(start..end).unwrap_or("").trim_end();
@@ -172,12 +178,15 @@ fn syntax_problem(error: &serde_saphyr::Error, source: &Arc<SourceText>) -> Prob
         Place { source: source.clone(), span: span.start..end }
     });
     let text = error.to_string();
-    let message = text.split(" at line ").next().unwrap_or(&text).trim_end_matches('.').to_owned();
+    let message = match error {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("key `{key}` stands here twice"),
+        _ => format!("not readable as YAML: {}", text.split(" at line ").next().unwrap_or(&text).trim_end_matches('.')),
+    };
     let on_tab = place.as_ref().is_some_and(|place| {
         let (line, _) = place.line_and_column();
         source.text.lines().nth(line - 1).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
     });
-    let problem = Problem::at(place, format!("not readable as YAML: {message}"));
+    let problem = Problem::at(place, message);
     match (on_tab, matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. })) {
         (true, _) => problem.help("YAML is indented by spaces; replace the tab"),
         (_, true) => problem.help("keep one of them"),

@@ -39,7 +39,7 @@ fn check_split(findings: &mut Findings) {
         Split::Fraction(fraction) => {
             let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
             if sum > 1.0 + 1e-9 {
-                findings.problem("data.split.fraction", format!("expected shares of at most 1 together, got {sum}"), "make one of them smaller");
+                findings.problem("data.split.fraction", format!("expected shares of at most 1 together, got {}", (sum * 1e9).round() / 1e9), "make one of them smaller");
             }
         }
         _ => {}
