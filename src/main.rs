@@ -1,3 +1,2 @@
-//! The `runner` program.
-
+//! x
 fn main() {}

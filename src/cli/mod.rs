@@ -1,1 +1,108 @@
 //! Arguments, and one file per subcommand.
+//!
+//! Only this module and `main.rs` read the environment or the terminal, and only they print: results
+//! to stdout, progress and log to stderr.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+mod bar;
+mod cache;
+mod check;
+mod completions;
+mod devices;
+mod error;
+mod phantom;
+mod run;
+mod schema;
+
+pub use error::{CliError, Exit};
+
+use crate::model::device::DeviceName;
+use crate::spec::load::Set;
+
+/// A declarative experiment runner for 3D medical image segmentation.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version, long_version = long_version(), propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train what an experiment file declares.
+    Run(run::Arguments),
+    /// Check an experiment and print its plan, without training.
+    Check(check::Arguments),
+    /// Write a dataset of synthetic abdomens.
+    Phantom(phantom::Arguments),
+    /// Show what this binary and this machine offer.
+    Devices,
+    /// Print the JSON Schema of an experiment.
+    Schema(schema::Arguments),
+    /// List or clear preprocessed volumes.
+    Cache(cache::Arguments),
+    /// Print a completion script for a shell.
+    Completions(completions::Arguments),
+}
+
+/// What every command takes that takes an experiment.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Change one key, such as `--set optimizer.adam.learning_rate=1e-3`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<Set>,
+    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N.
+    #[arg(long)]
+    device: Option<DeviceName>,
+    /// The folder of all runs.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs_dir: PathBuf,
+    #[command(flatten)]
+    cache: CacheFolder,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Where preprocessed volumes and phantoms lie.
+#[derive(Debug, Args)]
+pub struct CacheFolder {
+    /// The folder of preprocessed volumes and phantoms; by default `runner` in the user's cache folder.
+    #[arg(long, value_name = "DIR", env = "RUNNER_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+}
+
+impl CacheFolder {
+    fn path(&self) -> PathBuf {
+        let from_environment = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.cache_dir
+            .clone()
+            .or_else(|| from_environment("XDG_CACHE_HOME").map(|folder| folder.join("runner")))
+            .or_else(|| from_environment("HOME").map(|home| home.join(".cache").join("runner")))
+            .unwrap_or_else(|| PathBuf::from(".cache"))
+    }
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// A problem that the user can mend, or a failure of the world.
+pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
+    match arguments.command {
+        Command::Run(arguments) => run::execute(arguments),
+        Command::Check(arguments) => check::execute(&arguments),
+        Command::Phantom(arguments) => phantom::execute(&arguments),
+        Command::Devices => devices::execute(),
+        Command::Schema(arguments) => schema::execute(&arguments),
+        Command::Cache(arguments) => cache::execute(&arguments),
+        Command::Completions(arguments) => completions::execute(&arguments),
+    }
+}
+
+/// The version and the backends that this binary was built with.
+fn long_version() -> String {
+    format!("{}\nfeatures: {}", env!("CARGO_PKG_VERSION"), crate::run::manifest::features().join(", "))
+}

@@ -1,5 +1,7 @@
 //! Soft Dice plus cross-entropy.
 
+use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,4 +37,21 @@ pub struct DiceCrossEntropy {
 
 fn one() -> NonNegative {
     NonNegative::new(1.0).expect("1 is not negative")
+}
+
+impl super::Objective for DiceCrossEntropy {
+    /// Both terms share one softmax.
+    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+        let log_probabilities = log_softmax(logits, 1);
+        let dice = super::Dice {
+            smooth: self.smooth,
+            batch: self.batch,
+            background: self.background,
+            class_weights: self.class_weights.clone(),
+        };
+        let dice = dice.of_probabilities(log_probabilities.clone().exp(), target.clone());
+        let cross_entropy =
+            super::cross_entropy::of_log_probabilities(log_probabilities, target, self.class_weights.as_deref());
+        dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
+    }
 }

@@ -1,5 +1,6 @@
 //! What training makes small: the trait, and the closed list of losses.
 
+use burn::tensor::{Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ pub use dice::Dice;
 pub use dice_cross_entropy::DiceCrossEntropy;
 pub use focal::Focal;
 
+use crate::value::NonNegative;
+
 /// The loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -29,4 +32,46 @@ pub enum Loss {
     DiceCrossEntropy(DiceCrossEntropy),
     /// Cross-entropy that weighs hard voxels more.
     Focal(Focal),
+}
+
+/// A loss on logits.
+pub trait Objective {
+    /// The loss of a batch, one number.
+    ///
+    /// # Shapes
+    /// - logits: `[batch, class, x, y, z]`
+    /// - target: 1 for the true class and 0 for the others, `[batch, class, x, y, z]`
+    /// - output: `[1]`
+    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1>;
+}
+
+impl Loss {
+    /// The loss of a batch; see [`Objective::forward`].
+    pub fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+        match self {
+            Loss::BinaryCrossEntropy(loss) => loss.forward(logits, target),
+            Loss::CrossEntropy(loss) => loss.forward(logits, target),
+            Loss::Dice(loss) => loss.forward(logits, target),
+            Loss::DiceCrossEntropy(loss) => loss.forward(logits, target),
+            Loss::Focal(loss) => loss.forward(logits, target),
+        }
+    }
+
+    /// The factor of each class, background first, where there are any.
+    pub fn class_weights(&self) -> Option<&[NonNegative]> {
+        match self {
+            Loss::BinaryCrossEntropy(loss) => loss.class_weights.as_deref(),
+            Loss::CrossEntropy(loss) => loss.class_weights.as_deref(),
+            Loss::Dice(loss) => loss.class_weights.as_deref(),
+            Loss::DiceCrossEntropy(loss) => loss.class_weights.as_deref(),
+            Loss::Focal(loss) => loss.class_weights.as_deref(),
+        }
+    }
+}
+
+/// Class weights as a tensor `[1, class, 1, 1, 1]` on the device of `like`, outside autodiff.
+fn weights_like(weights: &[NonNegative], like: &Tensor<5>) -> Tensor<5> {
+    let values: Vec<f32> = weights.iter().map(|weight| weight.get() as f32).collect();
+    let shape = [1, values.len(), 1, 1, 1];
+    Tensor::from_data(TensorData::new(values, shape), &like.device().inner())
 }

@@ -86,3 +86,181 @@ impl JsonSchema for DeviceName {
         })
     }
 }
+
+/// A device that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The binary was built without its backend.
+    #[error("this binary was built without {name}; build it with `cargo build --release --features {feature}`")]
+    NotBuilt {
+        /// The device.
+        name: DeviceName,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
+    /// The machine lacks it.
+    #[error("{name} is not there: {reason}")]
+    Absent {
+        /// The device.
+        name: DeviceName,
+        /// What was found instead.
+        reason: String,
+    },
+}
+
+/// A device that this binary knows and whether it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its name.
+    pub name: DeviceName,
+    /// What it is, or why it cannot be used.
+    pub description: String,
+    /// Whether it can be used.
+    pub usable: bool,
+}
+
+impl DeviceName {
+    /// The device that `auto` means; any other name is itself.
+    ///
+    /// # Errors
+    /// When the binary has no such device or the machine lacks it.
+    pub fn resolve(self) -> Result<Self, DeviceError> {
+        if self != Self::Auto {
+            return self.present().map(|()| self);
+        }
+        let preferred = [Self::LibtorchCuda(0), Self::Cuda(0), Self::Wgpu(0), Self::LibtorchCpu, Self::Flex];
+        let found = preferred.into_iter().find(|name| name.present().is_ok());
+        found.ok_or(DeviceError::NotBuilt { name: Self::Flex, feature: "flex" })
+    }
+
+    /// The cargo feature that brings the device.
+    pub fn feature(self) -> &'static str {
+        match self {
+            Self::Auto | Self::Flex => "flex",
+            Self::LibtorchCpu | Self::LibtorchCuda(_) => "libtorch",
+            Self::Cuda(_) => "cuda",
+            Self::Wgpu(_) => "wgpu",
+        }
+    }
+
+    /// Whether this binary was built with the device's backend.
+    pub fn is_built(self) -> bool {
+        match self.feature() {
+            "libtorch" => cfg!(feature = "libtorch"),
+            "cuda" => cfg!(feature = "cuda"),
+            "wgpu" => cfg!(feature = "wgpu"),
+            _ => cfg!(feature = "flex"),
+        }
+    }
+
+    fn present(self) -> Result<(), DeviceError> {
+        if !self.is_built() {
+            return Err(DeviceError::NotBuilt { name: self, feature: self.feature() });
+        }
+        let count = match self {
+            Self::Auto | Self::Flex | Self::LibtorchCpu => return Ok(()),
+            Self::LibtorchCuda(_) => libtorch_gpus(),
+            Self::Cuda(_) => cuda_gpus(),
+            Self::Wgpu(_) => wgpu_gpus(),
+        };
+        match self {
+            Self::LibtorchCuda(index) | Self::Cuda(index) | Self::Wgpu(index) if index >= count => {
+                Err(DeviceError::Absent { name: self, reason: format!("this machine offers {count} of its kind") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When the binary has no such device or the machine lacks it.
+    pub fn open(self) -> Result<burn::tensor::Device, DeviceError> {
+        let name = self.resolve()?;
+        match name {
+            #[cfg(feature = "flex")]
+            Self::Flex => Ok(burn::tensor::Device::flex()),
+            #[cfg(feature = "libtorch")]
+            Self::LibtorchCpu => Ok(burn::tensor::Device::new(burn_tch::LibTorchDevice::Cpu)),
+            #[cfg(feature = "libtorch")]
+            Self::LibtorchCuda(index) => Ok(burn::tensor::Device::new(burn_tch::LibTorchDevice::Cuda(index))),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => Ok(burn::tensor::Device::cuda(index)),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(index) => Ok(burn::tensor::Device::wgpu(burn::tensor::DeviceKind::DiscreteGpu(index))),
+            _ => Err(DeviceError::NotBuilt { name, feature: name.feature() }),
+        }
+    }
+}
+
+/// Every kind of device, and whether it can be used here.
+pub fn available() -> Vec<DeviceInfo> {
+    let kinds = [
+        (DeviceName::Flex, "CPU, pure Rust"),
+        (DeviceName::LibtorchCpu, "CPU through LibTorch"),
+        (DeviceName::LibtorchCuda(0), "CUDA GPU through LibTorch"),
+        (DeviceName::Cuda(0), "CUDA GPU"),
+        (DeviceName::Wgpu(0), "GPU through WebGPU"),
+    ];
+    let describe = |(name, kind): (DeviceName, &str)| match name.present() {
+        Ok(()) => DeviceInfo { name, description: kind.to_owned(), usable: true },
+        Err(error) => DeviceInfo { name, description: format!("not usable: {error}"), usable: false },
+    };
+    kinds.into_iter().map(describe).collect()
+}
+
+#[cfg(feature = "libtorch")]
+fn libtorch_gpus() -> usize {
+    let devices = burn::tensor::Device::enumerate(burn::tensor::DeviceType::LibTorch).into_vec();
+    devices.into_iter().filter(|device| *device != burn::tensor::Device::new(burn_tch::LibTorchDevice::Cpu)).count()
+}
+
+#[cfg(not(feature = "libtorch"))]
+fn libtorch_gpus() -> usize {
+    0
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_gpus() -> usize {
+    burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec().len()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_gpus() -> usize {
+    0
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu_gpus() -> usize {
+    burn::tensor::Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec().len()
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu_gpus() -> usize {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_as_they_were_written() {
+        for text in ["auto", "flex", "libtorch:cpu", "libtorch:cuda:1", "cuda:0", "wgpu:2"] {
+            assert_eq!(text.parse::<DeviceName>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = "gpu".parse::<DeviceName>().unwrap_err();
+        assert!(error.contains("libtorch:cuda:N"), "{error}");
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    #[test]
+    fn a_device_that_was_not_built_names_its_feature() {
+        let error = DeviceName::Wgpu(0).open().unwrap_err();
+        assert!(error.to_string().contains("--features wgpu"), "{error}");
+    }
+}

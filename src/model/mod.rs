@@ -2,13 +2,29 @@
 //!
 //! Each network takes `[batch, channel, x, y, z]` and gives logits `[batch, class, x, y, z]`.
 
+use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub mod device;
-pub mod unet;
+use crate::seed::Seed;
 
+mod blocks;
+pub mod device;
+pub mod input;
+mod memory;
+pub mod parameters;
+mod pool;
+pub mod unet;
+mod upsample;
+pub mod weights;
+
+pub use blocks::Pass;
+pub use pool::max_pool;
 pub use unet::UnetSpec;
+pub use upsample::{nearest, trilinear};
+
+use parameters::{Declarations, Parameters};
+use unet::Unet;
 
 /// The network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,4 +32,76 @@ pub use unet::UnetSpec;
 pub enum Model {
     /// An encoder and a decoder of convolutions, joined by skip connections.
     Unet(UnetSpec),
+}
+
+impl Model {
+    /// How many numbers training changes.
+    pub fn num_parameters(&self, channels: usize, classes: usize) -> usize {
+        let mut declarations = Declarations::default();
+        self.declare(&mut declarations, channels, classes);
+        declarations.num_trained()
+    }
+
+    /// The number of which every axis of the input must be a multiple.
+    pub fn stride(&self) -> usize {
+        match self {
+            Model::Unet(unet) => unet.stride(),
+        }
+    }
+
+    /// Whether the network normalises its activations.
+    pub fn has_norm(&self) -> bool {
+        match self {
+            Model::Unet(unet) => unet.norm != unet::Norm::None,
+        }
+    }
+
+    /// An estimate of the bytes that a training step needs at its peak.
+    pub fn training_bytes(&self, channels: usize, classes: usize, batch: usize, patch: [usize; 3]) -> u64 {
+        memory::training_bytes(self, channels, classes, batch, patch)
+    }
+
+    /// Builds the network with its initial weights on a device; with gradients where the device has autodiff.
+    pub fn build(&self, channels: usize, classes: usize, seed: Seed, device: &Device) -> Network {
+        let mut declarations = Declarations::default();
+        let architecture = self.declare(&mut declarations, channels, classes);
+        Network { architecture, parameters: Parameters::draw(declarations, seed, device) }
+    }
+
+    fn declare(&self, all: &mut Declarations, channels: usize, classes: usize) -> Architecture {
+        match self {
+            Model::Unet(unet) => Architecture::Unet(unet.declare(all, channels, classes)),
+        }
+    }
+}
+
+/// A network with its weights.
+#[derive(Clone, Debug)]
+pub struct Network {
+    architecture: Architecture,
+    /// Its weights, by name.
+    pub parameters: Parameters,
+}
+
+#[derive(Clone, Debug)]
+enum Architecture {
+    Unet(Unet),
+}
+
+impl Network {
+    /// Logits of a batch.
+    ///
+    /// # Shapes
+    /// - input: `[batch, channel, x, y, z]`
+    /// - output: `[batch, class, x, y, z]`
+    pub fn forward(&self, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+        match &self.architecture {
+            Architecture::Unet(unet) => unet.forward(&self.parameters, pass, input),
+        }
+    }
+
+    /// The same network without gradients, sharing its weights.
+    pub fn without_gradients(&self) -> Self {
+        Self { architecture: self.architecture.clone(), parameters: self.parameters.without_gradients() }
+    }
 }

@@ -2,9 +2,14 @@
 
 use std::num::NonZeroUsize;
 
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{Block, BlockStyle, Convolution, Pass, TransposedConvolution};
+use super::parameters::{Declarations, Parameters};
+use super::pool::max_pool;
+use super::upsample;
 use crate::value::Share;
 
 /// A 3-D U-Net: two 3x3x3 convolutions a level, a 1x1x1 head.
@@ -89,4 +94,98 @@ pub enum Upsample {
 
 fn no_dropout() -> Share {
     Share::new(0.0).expect("0 is a share")
+}
+
+/// A U-Net's layers. Its weights lie in [`Parameters`].
+#[derive(Clone, Debug)]
+pub struct Unet {
+    encoder: Vec<Block>,
+    decoder: Vec<Level>,
+    head: Convolution,
+    downsample: Downsample,
+}
+
+/// One level of the decoder.
+#[derive(Clone, Debug)]
+struct Level {
+    up: Up,
+    block: Block,
+}
+
+/// How a level is doubled, with its layers.
+#[derive(Clone, Debug)]
+enum Up {
+    Trilinear,
+    Nearest,
+    TransposedConvolution(TransposedConvolution),
+}
+
+impl UnetSpec {
+    /// Voxels of the input that one voxel of the deepest level covers along each axis.
+    pub fn stride(&self) -> usize {
+        1 << self.widths.len().saturating_sub(1)
+    }
+
+    /// Declares the layers, from the full resolution down and back up.
+    pub fn declare(&self, all: &mut Declarations, channels: usize, classes: usize) -> Unet {
+        let style = BlockStyle {
+            norm: self.norm,
+            activation: self.activation,
+            dropout: self.dropout.get(),
+            residual: self.residual,
+        };
+        let widths: Vec<usize> = self.widths.iter().map(|width| width.get()).collect();
+        let mut encoder = Vec::new();
+        let mut input = channels;
+        for (level, &width) in widths.iter().enumerate() {
+            let stride = if level > 0 && self.downsample == Downsample::StridedConv { 2 } else { 1 };
+            encoder.push(Block::declare(all, style, &format!("encoder.{level}"), [input, width], stride));
+            input = width;
+        }
+        let mut decoder = Vec::new();
+        for (level, &width) in widths.iter().rev().skip(1).enumerate() {
+            let name = format!("decoder.{level}");
+            let (up, from_below) = match self.upsample {
+                Upsample::Trilinear => (Up::Trilinear, input),
+                Upsample::Nearest => (Up::Nearest, input),
+                Upsample::TransposedConv => {
+                    let up = TransposedConvolution::declare(all, &format!("{name}.up"), [input, width]);
+                    (Up::TransposedConvolution(up), width)
+                }
+            };
+            let block = Block::declare(all, style, &name, [from_below + width, width], 1);
+            decoder.push(Level { up, block });
+            input = width;
+        }
+        let head = Convolution::declare(all, "head", [input, classes], 1, 1);
+        Unet { encoder, decoder, head, downsample: self.downsample }
+    }
+}
+
+impl Unet {
+    /// # Shapes
+    /// - input: `[batch, channel, x, y, z]`, each axis a multiple of the stride
+    /// - output: logits `[batch, class, x, y, z]`
+    pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+        let mut skips = Vec::with_capacity(self.encoder.len());
+        let mut hidden = input;
+        for (level, block) in self.encoder.iter().enumerate() {
+            if level > 0 {
+                skips.push(hidden.clone());
+                if self.downsample == Downsample::MaxPool {
+                    hidden = max_pool(hidden);
+                }
+            }
+            hidden = block.forward(parameters, pass, hidden);
+        }
+        for (level, skip) in self.decoder.iter().zip(skips.into_iter().rev()) {
+            let up = match &level.up {
+                Up::Trilinear => upsample::trilinear(hidden),
+                Up::Nearest => upsample::nearest(hidden),
+                Up::TransposedConvolution(up) => up.forward(parameters, hidden),
+            };
+            hidden = level.block.forward(parameters, pass, Tensor::cat(vec![up, skip], 1));
+        }
+        self.head.forward(parameters, hidden)
+    }
 }

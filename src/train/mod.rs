@@ -1,1 +1,346 @@
-//! The training loop.
+//! The training loop, top to bottom in the order things happen.
+//!
+//! It has no hooks: what varies is data in the plan. It emits events and does not know who listens.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+pub mod cases;
+pub mod checkpoint;
+pub mod step;
+pub mod validate;
+
+use cases::{Cases, Part};
+use checkpoint::{BestEpoch, CheckpointError, Progress, State};
+use step::Trainer;
+
+use crate::data::cache::Cache;
+use crate::data::patch::Patch;
+use crate::model::device::DeviceError;
+use crate::model::input::InputError;
+use crate::model::weights::WeightsError;
+use crate::queue::{Queue, QueueError, delivery_order, epoch_order};
+use crate::run::event::{Columns, EpochRecord, Event, Listener, StepRecord, Timing};
+use crate::run::folder::RunFolder;
+use crate::run::memory::peak_resident_bytes;
+use crate::seed::Seed;
+use crate::spec::plan::Plan;
+
+/// How training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Done,
+    /// The monitored column has not become better for `checkpoint.patience_epochs`.
+    Early,
+    /// It was told to stop, and left a checkpoint.
+    Stopped,
+}
+
+/// Why training could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A subject's files cannot be used.
+    #[error("subject {subject} cannot be prepared")]
+    Subject {
+        /// The subject's name.
+        subject: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A patch cannot be cut.
+    #[error("patch {index} of subject {subject} cannot be made")]
+    Patch {
+        /// The subject's name.
+        subject: String,
+        /// Which of its patches.
+        index: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The queue ended.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A patch does not fit the network.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Weights do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The device failed in the middle of its work.
+    #[error("the device failed: {0}")]
+    Compute(String),
+    /// A checkpoint could not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A listener could not write what happened.
+    #[error("the run's records cannot be written")]
+    Record(#[from] std::io::Error),
+    /// Training left the finite numbers.
+    #[error("{what} is not finite in step {step}; its patches: {patches}; lower the learning rate, or set train.clip_gradient_norm")]
+    NotFinite {
+        /// The loss or the gradient.
+        what: &'static str,
+        /// Steps since the start of the run, counted from 1.
+        step: usize,
+        /// Subjects, patch indices and draws of the step.
+        patches: String,
+    },
+}
+
+/// What training works with beside the plan.
+pub struct Session<'a> {
+    /// Where checkpoints go.
+    pub folder: &'a RunFolder,
+    /// Where preprocessed volumes lie.
+    pub cache: &'a Cache,
+    /// Who is told what happens.
+    pub listeners: Vec<Box<dyn Listener + Send + 'a>>,
+    /// Set to true to stop after the current step, with a checkpoint.
+    pub stop: &'a AtomicBool,
+}
+
+impl Session<'_> {
+    fn tell(&mut self, event: &Event) -> Result<(), TrainError> {
+        for listener in &mut self.listeners {
+            listener.record(event)?;
+        }
+        Ok(())
+    }
+
+    /// Brings every record onto the disk, then the state that says they are there.
+    fn commit(&mut self, state: &State, best: bool) -> Result<(), TrainError> {
+        for listener in &mut self.listeners {
+            listener.sync()?;
+        }
+        let path = state.commit(self.folder)?;
+        self.tell(&Event::Checkpoint { path, best })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Trains what a plan declares, from `state` on or from the start.
+///
+/// # Errors
+/// When the world fails or the loss leaves the finite numbers. What was recorded and checkpointed stays.
+pub fn run(plan: &Plan, state: Option<State>, session: &mut Session) -> Result<Outcome, TrainError> {
+    let spec = &plan.experiment;
+    let monitor = &spec.checkpoint.monitor;
+    let mut trainer = Trainer::new(plan)?;
+    let mut progress = match state {
+        Some(state) => {
+            trainer.restore(&state)?;
+            state.progress
+        }
+        None => Progress::start(),
+    };
+    let cases = Arc::new(prepare(plan, session)?);
+    let columns = validate::columns(plan);
+
+    while progress.epoch <= spec.train.epochs.get() {
+        let epoch = progress.epoch;
+        let epoch_start = Instant::now();
+
+        // Train.
+        let mut queue = start_queue(plan, &cases, &progress);
+        let mut last = Instant::now();
+        let mut waited = 0.0;
+        let mut num_patches = 0;
+        while progress.steps_in_epoch < plan.steps_per_epoch {
+            if session.is_stopped() {
+                session.commit(&state_of(&progress, &trainer), false)?;
+                return Ok(Outcome::Stopped);
+            }
+            let batches = next_batches(&mut queue, plan)?;
+            let patches = batches.iter().map(Vec::len).sum();
+            let learning_rate = trainer.learning_rate(progress.step, plan.num_steps());
+            let outcome = trainer.step(&batches, learning_rate, progress.step)?;
+            for (what, value) in [("the loss", outcome.loss), ("the gradient", outcome.grad_norm)] {
+                if !value.is_finite() {
+                    return Err(TrainError::NotFinite { what, step: progress.step + 1, patches: describe(&batches) });
+                }
+            }
+            progress.step += 1;
+            progress.steps_in_epoch += 1;
+            progress.loss_sum += outcome.loss;
+            progress.learning_rate = learning_rate;
+            num_patches += patches;
+            let wait_seconds = queue.wait_seconds() - waited;
+            waited += wait_seconds;
+            session.tell(&Event::Step(StepRecord {
+                epoch,
+                step: progress.step,
+                train_loss: outcome.loss,
+                grad_norm: outcome.grad_norm,
+                patches,
+                seconds: last.elapsed().as_secs_f64(),
+                wait_seconds,
+            }))?;
+            last = Instant::now();
+        }
+        drop(queue);
+        let train_seconds = epoch_start.elapsed().as_secs_f64();
+
+        // Validate.
+        let validated = validate_epoch(plan, &cases, &trainer, epoch, &columns, session)?;
+        let Some(Validation { val_loss, scores }) = validated else {
+            session.commit(&state_of(&progress, &trainer), false)?;
+            return Ok(Outcome::Stopped);
+        };
+        let seconds = epoch_start.elapsed().as_secs_f64();
+        let record = EpochRecord {
+            epoch,
+            step: progress.step,
+            learning_rate: progress.learning_rate,
+            train_loss: progress.loss_sum / plan.steps_per_epoch as f64,
+            val_loss,
+            scores,
+            timing: Timing {
+                seconds,
+                wait_seconds: waited,
+                train_seconds,
+                validate_seconds: seconds - train_seconds,
+                patches_per_second: num_patches as f64 / train_seconds,
+                peak_memory_bytes: peak_resident_bytes().unwrap_or(0),
+            },
+        };
+        session.tell(&Event::Epoch(record.clone()))?;
+
+        // Keep the weights.
+        let monitored = monitored(&record, &columns, monitor);
+        let mut is_best = false;
+        if let Some(value) = monitored {
+            let new = BestEpoch { epoch, value };
+            let (keep, weights) = (spec.checkpoint.keep_best, trainer.weights());
+            is_best = checkpoint::keep_best(session.folder, &mut progress.best, new, monitor, keep, &weights)?;
+        }
+        progress = Progress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ..progress };
+        session.commit(&state_of(&progress, &trainer), is_best)?;
+        if monitored.is_some() && is_patience_over(plan, &progress, epoch) {
+            return Ok(Outcome::Early);
+        }
+    }
+    if progress.best.is_empty() && spec.checkpoint.keep_best > 0 {
+        let message = format!("{monitor} was undefined in every epoch, so there are no best weights");
+        session.tell(&Event::Warning(message))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn prepare(plan: &Plan, session: &mut Session) -> Result<Cases, TrainError> {
+    let mut failed = None;
+    let (cache, listeners) = (session.cache, &mut session.listeners);
+    let cases = Cases::prepare(plan, cache, &mut |event| {
+        for listener in listeners.iter_mut() {
+            if let Err(error) = listener.record(&event) {
+                failed.get_or_insert(error);
+            }
+        }
+    })?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(cases),
+    }
+}
+
+/// The patches of an epoch that are still to come.
+fn start_queue(plan: &Plan, cases: &Arc<Cases>, progress: &Progress) -> Queue {
+    let spec = &plan.experiment;
+    let (seed, epoch) = (Seed(spec.seed), progress.epoch);
+    let names = Arc::new(plan.parts.train.clone());
+    let requests = epoch_order(seed, epoch as u64, &names, spec.queue.samples_per_volume.get());
+    let order = delivery_order(seed, epoch as u64, requests.len(), spec.queue.max_length.get());
+    let delivered = progress.steps_in_epoch * spec.train.batch_size.get() * spec.train.accumulate_batches.get();
+    let cases = Arc::clone(cases);
+    let make_names = Arc::clone(&names);
+    Queue::start(&spec.queue, requests, order, delivered, names, move |request| {
+        cases.patch(Part::Train { epoch }, &make_names[request.subject], request.index)
+    })
+}
+
+/// The batches of one step: as many as are accumulated, fewer and smaller ones at the end of an epoch.
+fn next_batches(queue: &mut Queue, plan: &Plan) -> Result<Vec<Vec<Patch>>, TrainError> {
+    let train = &plan.experiment.train;
+    let mut batches = Vec::new();
+    for _ in 0..train.accumulate_batches.get() {
+        let batch = queue.take(train.batch_size.get()).collect::<Result<Vec<_>, _>>()?;
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
+}
+
+/// What a validation gave; both parts are empty in an epoch without one.
+struct Validation {
+    val_loss: Option<f64>,
+    scores: Vec<Option<f64>>,
+}
+
+/// Validates where the plan says so; `None` when it was told to stop.
+fn validate_epoch(
+    plan: &Plan,
+    cases: &Cases,
+    trainer: &Trainer,
+    epoch: usize,
+    columns: &Columns,
+    session: &mut Session,
+) -> Result<Option<Validation>, TrainError> {
+    let spec = &plan.experiment.validate;
+    let is_last = epoch == plan.experiment.train.epochs.get();
+    let mut validation = Validation { val_loss: None, scores: vec![None; columns.metrics.len()] };
+    if spec.patches && (is_last || epoch.is_multiple_of(spec.every_epochs.get())) {
+        validation.val_loss = validate::patch_loss(plan, cases, trainer, session.stop)?;
+    }
+    if is_last || epoch.is_multiple_of(spec.volumes.every_epochs.get()) {
+        let stop = session.stop;
+        match validate::volumes(plan, cases, trainer, epoch, stop, &mut |event| session.tell(&event))? {
+            Some(scores) => validation.scores = scores,
+            None => return Ok(None),
+        }
+    }
+    Ok((!session.is_stopped()).then_some(validation))
+}
+
+fn state_of(progress: &Progress, trainer: &Trainer) -> State {
+    State { progress: progress.clone(), weights: trainer.weights(), moments: trainer.moments() }
+}
+
+/// The value of the monitored column in this epoch.
+fn monitored(record: &EpochRecord, columns: &Columns, monitor: &str) -> Option<f64> {
+    match monitor {
+        "train_loss" => Some(record.train_loss),
+        "val_loss" => record.val_loss,
+        _ => {
+            let column = columns.metrics.iter().position(|name| name == monitor)?;
+            record.scores[column]
+        }
+    }
+}
+
+fn is_patience_over(plan: &Plan, progress: &Progress, epoch: usize) -> bool {
+    let patience = plan.experiment.checkpoint.patience_epochs;
+    let best = progress.best.first().map_or(0, |best| best.epoch);
+    patience.is_some_and(|patience| epoch - best >= patience.get())
+}
+
+/// The subjects, patch indices and draws of a step, for a message.
+fn describe(batches: &[Vec<Patch>]) -> String {
+    let patches = batches.iter().flatten();
+    let described: Vec<_> =
+        patches.map(|patch| format!("{} #{} {}", patch.subject, patch.index, patch.draws)).collect();
+    described.join("; ")
+}
+
+/// Where a run's weights are, best first.
+pub fn best_weights(folder: &RunFolder) -> Option<PathBuf> {
+    Some(folder.best_weights()).filter(|path| path.exists())
+}

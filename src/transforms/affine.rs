@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Fill, Placement, Spatial};
+use crate::data::volume::{self, Grid};
+use crate::seed::Rng;
 use crate::value::{AxisRanges, Range};
 
 /// Scales, rotates and shifts the content about the centre of the image, in RAS millimetres, as TorchIO's RandomAffine.
@@ -36,4 +39,103 @@ fn unchanged_scale() -> AxisRanges {
 
 fn no_change() -> AxisRanges {
     AxisRanges::same(Range::fixed(0.0))
+}
+
+/// What one affine transform drew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AffineDraw {
+    /// Factors along x, y and z.
+    pub scales: [f64; 3],
+    /// Angles about x, y and z.
+    pub degrees: [f64; 3],
+    /// Shifts along x, y and z.
+    pub translation_mm: [f64; 3],
+}
+
+impl Spatial for Affine {
+    type Draw = AffineDraw;
+
+    fn draw(&self, rng: &mut Rng) -> AffineDraw {
+        let mut scales = self.scales.0.map(|range| rng.uniform(range));
+        if self.isotropic {
+            scales = [scales[0]; 3];
+        }
+        let degrees = self.degrees.0.map(|range| rng.uniform(range));
+        AffineDraw { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
+    }
+
+    /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image, R = Rz Rx Ry.
+    fn place(&self, draw: &AffineDraw, incoming: &Grid) -> Placement {
+        let centre = incoming.centre();
+        let to_centre = volume::Affine::scale_and_shift([1.0; 3], centre.map(|v| -v));
+        let back = volume::Affine::scale_and_shift([1.0; 3], centre);
+        let turn = volume::Affine::from_parts(rotation(draw.degrees), draw.translation_mm);
+        let scale = volume::Affine::scale_and_shift(draw.scales, [0.0; 3]);
+        let forward = back.after(&scale).after(&turn).after(&to_centre);
+        let backward = forward.inverse().expect("scales above 0 can be undone");
+        let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
+        let map = to_voxels.after(&backward).after(&incoming.affine);
+        let fill = self.fill.map_or(Fill::Minimum, Fill::Value);
+        Placement { fill, ..Placement::warp(map, *incoming) }
+    }
+}
+
+impl Affine {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let lowest = self.scales.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
+        (lowest <= 0.0).then(|| format!("expected scales above 0, got {lowest}"))
+    }
+}
+
+/// Rz Rx Ry, right-handed, for angles about x, y and z in degrees.
+fn rotation(degrees: [f64; 3]) -> [[f64; 3]; 3] {
+    let [(sx, cx), (sy, cy), (sz, cz)] = degrees.map(|angle| angle.to_radians().sin_cos());
+    let about_x = [[1.0, 0.0, 0.0], [0.0, cx, -sx], [0.0, sx, cx]];
+    let about_y = [[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]];
+    let about_z = [[cz, -sz, 0.0], [sz, cz, 0.0], [0.0, 0.0, 1.0]];
+    let [z, x, y] = [about_z, about_x, about_y].map(|linear| volume::Affine::from_parts(linear, [0.0; 3]));
+    z.after(&x).after(&y).linear()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Map;
+    use super::*;
+
+    fn map(draw: AffineDraw) -> volume::Affine {
+        let spec: Affine = serde_yaml::from_str("{}").unwrap();
+        let grid = Grid { shape: [5, 5, 5], affine: volume::Affine::IDENTITY };
+        match spec.place(&draw, &grid).map {
+            Map::Warp(map) => map,
+            Map::Lattice(_) => panic!("an affine transform interpolates"),
+        }
+    }
+
+    const STILL: AffineDraw = AffineDraw { scales: [1.0; 3], degrees: [0.0; 3], translation_mm: [0.0; 3] };
+
+    #[test]
+    fn no_change_moves_nothing() {
+        assert_eq!(map(STILL).apply([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_scale_above_one_enlarges() {
+        let map = map(AffineDraw { scales: [2.0; 3], ..STILL });
+        // Two voxels from the centre one sees what was one voxel from it.
+        assert_eq!(map.apply([4.0, 2.0, 2.0]), [3.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_quarter_turn_about_z_takes_x_to_y() {
+        let map = map(AffineDraw { degrees: [0.0, 0.0, 90.0], ..STILL });
+        let source = map.apply([2.0, 4.0, 2.0]);
+        assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12, "{source:?}");
+    }
+
+    #[test]
+    fn the_translation_is_scaled() {
+        let map = map(AffineDraw { scales: [2.0, 1.0, 1.0], translation_mm: [1.0, 0.0, 0.0], ..STILL });
+        assert_eq!(map.apply([4.0, 2.0, 2.0]), [2.0, 2.0, 2.0]);
+    }
 }

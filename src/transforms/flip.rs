@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Lattice, LatticeAxis, Placement, Spatial};
+use crate::data::volume::Grid;
+use crate::seed::Rng;
 use crate::value::Probability;
 
 /// Mirrors the content along each axis by its own chance; world coordinates stay.
@@ -15,4 +18,35 @@ use crate::value::Probability;
 pub struct Flip {
     /// How often each of x, y and z is mirrored.
     pub probabilities: [Probability; 3],
+}
+
+impl Spatial for Flip {
+    /// Which axes are mirrored.
+    type Draw = [bool; 3];
+
+    fn draw(&self, rng: &mut Rng) -> [bool; 3] {
+        self.probabilities.map(|probability| rng.chance(probability.get()))
+    }
+
+    fn place(&self, flipped: &[bool; 3], incoming: &Grid) -> Placement {
+        let axes = std::array::from_fn(|axis| LatticeAxis {
+            source: axis,
+            flipped: flipped[axis],
+            offset: if flipped[axis] { incoming.shape[axis] as i64 - 1 } else { 0 },
+        });
+        // The content is mirrored, not the frame: world coordinates stay.
+        Placement { grid: *incoming, ..Placement::lattice(Lattice { axes }, incoming.shape, incoming) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::{Purpose, Seed};
+
+    #[test]
+    fn certain_and_impossible_flips_are_drawn_so() {
+        let flip = Flip { probabilities: [1.0, 0.0, 1.0].map(|p| Probability::new(p).unwrap()) };
+        assert_eq!(flip.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0)), [true, false, true]);
+    }
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Intensity, Measured, Window};
+use crate::seed::Rng;
 use crate::value::Range;
 
 /// Raises intensities to a random power, keeping their sign.
@@ -15,4 +17,43 @@ use crate::value::Range;
 pub struct Gamma {
     /// Natural logarithm of the exponent; 0 leaves the image as it is.
     pub log_gamma: Range,
+}
+
+impl Intensity for Gamma {
+    /// The exponent of each channel.
+    type Draw = Vec<f32>;
+
+    fn draw(&self, rng: &mut Rng, channels: usize) -> Vec<f32> {
+        (0..channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect()
+    }
+
+    fn apply(&self, exponents: &Vec<f32>, _: &Measured, window: &mut Window) {
+        for (channel, exponent) in exponents.iter().enumerate() {
+            if *exponent != 1.0 {
+                window.map_channel(channel, |v| v.signum() * v.abs().powf(*exponent));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(exponent: f32) -> [f32; 3] {
+        let mut values = [-4.0, 0.0, 9.0];
+        let spec = Gamma { log_gamma: Range::fixed(0.0) };
+        spec.apply(&vec![exponent], &Measured::default(), &mut Window::of(&mut values));
+        values
+    }
+
+    #[test]
+    fn zero_log_gamma_changes_nothing() {
+        assert_eq!(changed(0.0f32.exp()), [-4.0, 0.0, 9.0]);
+    }
+
+    #[test]
+    fn a_root_keeps_the_sign() {
+        assert_eq!(changed(0.5), [-2.0, 0.0, 3.0]);
+    }
 }

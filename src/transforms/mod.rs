@@ -7,6 +7,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::volume::{self, Grid};
+use crate::seed::Rng;
+use crate::value::Probability;
+
 mod affine;
 mod clamp;
 mod crop_or_pad;
@@ -16,15 +20,16 @@ mod noise;
 mod resample;
 mod rescale_intensity;
 mod resize;
+mod statistics;
 mod to_canonical;
 mod z_normalize;
 
-pub use affine::Affine;
+pub use affine::{Affine, AffineDraw};
 pub use clamp::Clamp;
 pub use crop_or_pad::CropOrPad;
 pub use flip::Flip;
 pub use gamma::Gamma;
-pub use noise::Noise;
+pub use noise::{Noise, NoiseDraw};
 pub use resample::Resample;
 pub use rescale_intensity::RescaleIntensity;
 pub use resize::Resize;
@@ -68,7 +73,369 @@ pub enum Transform {
 #[serde(deny_unknown_fields)]
 pub struct Maybe {
     /// How often the steps are applied.
-    pub probability: crate::value::Probability,
+    pub probability: Probability,
     /// What is applied, in order.
     pub steps: Vec<Transform>,
+}
+
+/// What one step drew. Together with the chain it says exactly what was computed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drawn {
+    /// The step has no chance.
+    Nothing,
+    /// An affine transform.
+    Affine(AffineDraw),
+    /// Which axes are mirrored.
+    Flip([bool; 3]),
+    /// Noise.
+    Noise(NoiseDraw),
+    /// The exponent of each channel.
+    Gamma(Vec<f32>),
+    /// What the steps drew, or `None` where they are left out.
+    Maybe(Option<Vec<Drawn>>),
+    /// Which step was taken, and what it drew.
+    OneOf(usize, Box<Drawn>),
+}
+
+/// A transform of the grid: it says where each outgoing voxel comes from.
+pub trait Spatial {
+    /// What chance decides.
+    type Draw;
+
+    /// All the chance of the transform.
+    fn draw(&self, rng: &mut Rng) -> Self::Draw;
+
+    /// The outgoing grid and the source of its voxels; a pure function. The shape never depends on the draw.
+    fn place(&self, draw: &Self::Draw, incoming: &Grid) -> Placement;
+}
+
+/// A transform of intensities: it maps the values of a window.
+pub trait Intensity {
+    /// What chance decides.
+    type Draw;
+
+    /// All the chance of the transform.
+    fn draw(&self, rng: &mut Rng, channels: usize) -> Self::Draw;
+
+    /// Whether it needs numbers about the whole incoming volume.
+    fn measures(&self) -> bool {
+        false
+    }
+
+    /// The numbers that it needs about the whole incoming volume, all channels together.
+    ///
+    /// # Errors
+    /// When the volume has no such numbers.
+    fn measure(&self, _whole: &[f32]) -> Result<Measured, TransformError> {
+        Ok(Measured::default())
+    }
+
+    /// Maps the values of a window; a pure function.
+    fn apply(&self, draw: &Self::Draw, measured: &Measured, window: &mut Window);
+}
+
+/// Numbers about a whole volume; each transform fills in those that it needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// A low percentile.
+    pub low: f32,
+    /// A high percentile.
+    pub high: f32,
+    /// The mean.
+    pub mean: f32,
+    /// The standard deviation.
+    pub deviation: f32,
+}
+
+/// A volume to which a transform cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct TransformError {
+    /// The transform.
+    pub name: &'static str,
+    /// Why it cannot be applied.
+    pub reason: String,
+}
+
+/// Where the voxels of an outgoing grid come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// The outgoing grid.
+    pub grid: Grid,
+    /// From outgoing to incoming voxels.
+    pub map: Map,
+    /// The intensity of voxels from outside; their label is 0.
+    pub fill: Fill,
+}
+
+/// A map from outgoing to incoming voxels.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Map {
+    /// Whole voxels move: nothing is interpolated.
+    Lattice(Lattice),
+    /// Points move: images are interpolated linearly, labels take the nearest voxel.
+    Warp(volume::Affine),
+}
+
+/// A map of whole voxels: axes change places, turn round and shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lattice {
+    /// For each outgoing axis, the incoming one.
+    pub axes: [LatticeAxis; 3],
+}
+
+/// Where the index along one outgoing axis comes from: `offset + index`, or `offset - index` where it is flipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatticeAxis {
+    /// The incoming axis.
+    pub source: usize,
+    /// Whether it runs backwards.
+    pub flipped: bool,
+    /// The incoming index of the outgoing index 0.
+    pub offset: i64,
+}
+
+/// The intensity of voxels that come from outside the incoming volume.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fill {
+    /// A fixed one.
+    Value(f32),
+    /// The smallest of the incoming volume, channel by channel.
+    Minimum,
+}
+
+impl Lattice {
+    /// The same map on points.
+    pub fn affine(&self) -> volume::Affine {
+        let mut rows = [[0.0; 4]; 3];
+        for (outgoing, axis) in self.axes.iter().enumerate() {
+            rows[axis.source][outgoing] = if axis.flipped { -1.0 } else { 1.0 };
+            rows[axis.source][3] = axis.offset as f64;
+        }
+        volume::Affine(rows)
+    }
+}
+
+impl Placement {
+    /// Whole voxels that keep their world coordinates.
+    fn lattice(lattice: Lattice, shape: [usize; 3], incoming: &Grid) -> Self {
+        let affine = incoming.affine.after(&lattice.affine());
+        Self { grid: Grid { shape, affine }, map: Map::Lattice(lattice), fill: Fill::Value(0.0) }
+    }
+
+    /// Interpolated voxels of `grid`.
+    fn warp(map: volume::Affine, grid: Grid) -> Self {
+        Self { grid, map: Map::Warp(map), fill: Fill::Value(0.0) }
+    }
+}
+
+/// The intensities of a block of voxels, and where it lies in its volume.
+#[derive(Debug)]
+pub struct Window<'a> {
+    /// Number of channels.
+    pub channels: usize,
+    /// Where the block starts in its volume, in voxels.
+    pub start: [usize; 3],
+    /// Voxels of the block along x, y and z.
+    pub shape: [usize; 3],
+    /// Voxels of its volume along x, y and z.
+    pub volume: [usize; 3],
+    /// The intensities, `[channel, x, y, z]`.
+    pub image: &'a mut [f32],
+}
+
+impl<'a> Window<'a> {
+    /// A volume of one row.
+    pub fn of(image: &'a mut [f32]) -> Self {
+        let shape = [1, 1, image.len()];
+        Self { channels: 1, start: [0; 3], shape, volume: shape, image }
+    }
+
+    /// Maps every value.
+    pub fn map(&mut self, function: impl Fn(f32) -> f32) {
+        self.image.iter_mut().for_each(|value| *value = function(*value));
+    }
+
+    /// Maps the values of one channel.
+    pub fn map_channel(&mut self, channel: usize, function: impl Fn(f32) -> f32) {
+        let size = self.image.len() / self.channels;
+        self.image[channel * size..(channel + 1) * size].iter_mut().for_each(|value| *value = function(*value));
+    }
+
+    /// Visits each row along z with the position of its first value in the whole volume `[channel, x, y, z]`.
+    pub fn for_each_row(&mut self, mut visit: impl FnMut(u64, &mut [f32])) {
+        let [size_x, size_y, size_z] = self.shape;
+        for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
+            let (channel, x, y) = (row / (size_x * size_y), row / size_y % size_x, row % size_y);
+            let in_channel = volume::offset(self.volume, [self.start[0] + x, self.start[1] + y, self.start[2]]);
+            visit((channel * self.volume.iter().product::<usize>() + in_channel) as u64, values);
+        }
+    }
+}
+
+/// Runs one expression for whichever spatial transform a [`Transform`] is, another for an intensity transform.
+macro_rules! dispatch {
+    ($transform:expr, spatial $spatial:ident => $on_spatial:expr, intensity $intensity:ident => $on_intensity:expr, list => $on_list:expr) => {
+        match $transform {
+            Transform::ToCanonical($spatial) => $on_spatial,
+            Transform::Resample($spatial) => $on_spatial,
+            Transform::Resize($spatial) => $on_spatial,
+            Transform::CropOrPad($spatial) => $on_spatial,
+            Transform::Affine($spatial) => $on_spatial,
+            Transform::Flip($spatial) => $on_spatial,
+            Transform::Clamp($intensity) => $on_intensity,
+            Transform::RescaleIntensity($intensity) => $on_intensity,
+            Transform::ZNormalize($intensity) => $on_intensity,
+            Transform::Noise($intensity) => $on_intensity,
+            Transform::Gamma($intensity) => $on_intensity,
+            Transform::Maybe(_) | Transform::OneOf(_) => $on_list,
+        }
+    };
+}
+
+/// Turns what a transform drew into a [`Drawn`], and back.
+trait Record: Sized {
+    fn record(self) -> Drawn;
+    fn recall(drawn: &Drawn) -> Option<&Self>;
+}
+
+impl Record for () {
+    fn record(self) -> Drawn {
+        Drawn::Nothing
+    }
+    fn recall(drawn: &Drawn) -> Option<&Self> {
+        matches!(drawn, Drawn::Nothing).then_some(&())
+    }
+}
+
+macro_rules! record {
+    ($($draw:ty => $variant:ident),*) => {$(
+        impl Record for $draw {
+            fn record(self) -> Drawn {
+                Drawn::$variant(self)
+            }
+            fn recall(drawn: &Drawn) -> Option<&Self> {
+                match drawn {
+                    Drawn::$variant(draw) => Some(draw),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma);
+
+/// Why a recorded draw always fits: chains and draws travel together.
+const DRAWN_FOR_IT: &str = "a step meets the draw that was drawn for it";
+
+impl Transform {
+    /// All the chance of the step.
+    pub fn draw(&self, rng: &mut Rng, channels: usize) -> Drawn {
+        match self {
+            Transform::Maybe(maybe) => {
+                // The chance is drawn first and the steps always, so that one step's draws do not move another's.
+                let applied = rng.chance(maybe.probability.get());
+                let drawn = maybe.steps.iter().map(|step| step.draw(rng, channels)).collect();
+                Drawn::Maybe(applied.then_some(drawn))
+            }
+            Transform::OneOf(steps) => {
+                let chosen = rng.below(steps.len() as u64) as usize;
+                Drawn::OneOf(chosen, Box::new(steps[chosen].draw(rng, channels)))
+            }
+            _ => dispatch!(self,
+                spatial step => step.draw(rng).record(),
+                intensity step => step.draw(rng, channels).record(),
+                list => unreachable!("lists are drawn above")),
+        }
+    }
+
+    /// The steps that are applied one after the other under a draw: itself, or those of a list.
+    pub fn unroll<'a>(&'a self, drawn: &'a Drawn, visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
+        match (self, drawn) {
+            (Transform::Maybe(_), Drawn::Maybe(None)) => {}
+            (Transform::Maybe(maybe), Drawn::Maybe(Some(drawn))) => {
+                maybe.steps.iter().zip(drawn).for_each(|(step, drawn)| step.unroll(drawn, visit));
+            }
+            (Transform::OneOf(steps), Drawn::OneOf(chosen, drawn)) => steps[*chosen].unroll(drawn, visit),
+            _ => visit(self, drawn),
+        }
+    }
+
+    /// The outgoing grid and the source of its voxels; `None` for a step that leaves every voxel in its place.
+    pub fn place(&self, drawn: &Drawn, incoming: &Grid) -> Option<Placement> {
+        dispatch!(self,
+            spatial step => Some(step.place(Record::recall(drawn).expect(DRAWN_FOR_IT), incoming)),
+            intensity _step => None,
+            list => None)
+    }
+
+    /// Whether the step needs numbers about the whole incoming volume.
+    pub fn measures(&self) -> bool {
+        dispatch!(self, spatial _step => false, intensity step => step.measures(), list => false)
+    }
+
+    /// The numbers that the step needs about the whole incoming volume.
+    ///
+    /// # Errors
+    /// When the volume has no such numbers.
+    pub fn measure(&self, whole: &[f32]) -> Result<Measured, TransformError> {
+        dispatch!(self,
+            spatial _step => Ok(Measured::default()),
+            intensity step => step.measure(whole),
+            list => Ok(Measured::default()))
+    }
+
+    /// Maps the intensities of a window; a spatial step leaves them.
+    pub fn apply(&self, drawn: &Drawn, measured: &Measured, window: &mut Window) {
+        dispatch!(self,
+            spatial _step => {},
+            intensity step => step.apply(Record::recall(drawn).expect(DRAWN_FOR_IT), measured, window),
+            list => {});
+    }
+
+    /// Whether chance changes what the step does.
+    pub fn is_random(&self) -> bool {
+        match self {
+            Transform::Affine(affine) => {
+                !(affine.scales.is_fixed() && affine.degrees.is_fixed() && affine.translation_mm.is_fixed())
+            }
+            Transform::Flip(flip) => flip.probabilities.iter().any(|p| p.get() > 0.0 && p.get() < 1.0),
+            Transform::Noise(noise) => noise.std != crate::value::Range::fixed(0.0) || !noise.mean.is_fixed(),
+            Transform::Gamma(gamma) => !gamma.log_gamma.is_fixed(),
+            Transform::Maybe(maybe) => {
+                let p = maybe.probability.get();
+                (p > 0.0 && p < 1.0) || (p > 0.0 && maybe.steps.iter().any(Transform::is_random))
+            }
+            Transform::OneOf(steps) => steps.len() > 1 || steps.iter().any(Transform::is_random),
+            Transform::ToCanonical(_)
+            | Transform::Resample(_)
+            | Transform::Resize(_)
+            | Transform::CropOrPad(_)
+            | Transform::Clamp(_)
+            | Transform::RescaleIntensity(_)
+            | Transform::ZNormalize(_) => false,
+        }
+    }
+
+    /// What the step's parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Transform::Clamp(clamp) => clamp.problem(),
+            Transform::RescaleIntensity(rescale) => rescale.problem(),
+            Transform::Noise(noise) => noise.problem(),
+            Transform::Affine(affine) => affine.problem(),
+            Transform::OneOf(steps) if steps.is_empty() => Some("one_of has no steps; give at least one".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The steps inside the step.
+    pub fn inner(&self) -> &[Transform] {
+        match self {
+            Transform::Maybe(maybe) => &maybe.steps,
+            Transform::OneOf(steps) => steps,
+            _ => &[],
+        }
+    }
 }

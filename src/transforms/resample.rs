@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Placement, Spatial};
+use crate::data::volume::{Affine, Grid};
+use crate::seed::Rng;
 use crate::value::Spacing;
 
 /// Interpolates on a grid with the given spacing and the same centre: images linearly, labels by the nearest voxel.
@@ -17,4 +20,51 @@ use crate::value::Spacing;
 pub struct Resample {
     /// Millimetres per voxel along x, y and z.
     pub spacing_mm: Spacing,
+}
+
+impl Spatial for Resample {
+    type Draw = ();
+
+    fn draw(&self, _: &mut Rng) {}
+
+    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+        let old = incoming.spacing();
+        let shape = std::array::from_fn(|axis| match incoming.shape[axis] {
+            1 => 1,
+            size => ((size as f64 * old[axis] / self.spacing_mm.0[axis]).floor() as usize).max(1),
+        });
+        let ratios = std::array::from_fn(|axis| self.spacing_mm.0[axis] / old[axis]);
+        centred(incoming, shape, ratios)
+    }
+}
+
+/// A grid of another shape and spacing with the same centre; `ratios` are its spacing over the old one.
+pub(super) fn centred(incoming: &Grid, shape: [usize; 3], ratios: [f64; 3]) -> Placement {
+    let middle = |size: usize| (size as f64 - 1.0) / 2.0;
+    let shift = std::array::from_fn(|axis| middle(incoming.shape[axis]) - middle(shape[axis]) * ratios[axis]);
+    let map = Affine::scale_and_shift(ratios, shift);
+    Placement::warp(map, Grid { shape, affine: incoming.affine.after(&map) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid() -> Grid {
+        Grid { shape: [10, 7, 1], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) }
+    }
+
+    #[test]
+    fn the_centre_stays() {
+        let place = Resample { spacing_mm: Spacing([3.0, 1.0, 1.0]) }.place(&(), &grid());
+        assert_eq!(place.grid.shape, [3, 14, 1]);
+        let (new, old) = (place.grid.centre(), grid().centre());
+        assert!((0..3).all(|axis| (new[axis] - old[axis]).abs() < 1e-12), "{new:?} {old:?}");
+    }
+
+    #[test]
+    fn the_same_spacing_changes_nothing() {
+        let place = Resample { spacing_mm: Spacing([1.0, 2.0, 3.0]) }.place(&(), &grid());
+        assert_eq!(place.grid, grid());
+    }
 }

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::statistics;
+use super::{Intensity, Measured, TransformError, Window};
+use crate::seed::Rng;
 use crate::value::{Percentile, Range};
 
 /// Maps each volume's intensities linearly to a range, after cutting them at percentiles of the whole volume.
@@ -30,4 +33,75 @@ fn unit_interval() -> Range {
 
 fn all_values() -> [Percentile; 2] {
     [0.0, 100.0].map(|value| Percentile::new(value).expect("0 and 100 are percentiles"))
+}
+
+impl Intensity for RescaleIntensity {
+    type Draw = ();
+
+    fn draw(&self, _: &mut Rng, _: usize) {}
+
+    fn measures(&self) -> bool {
+        true
+    }
+
+    fn measure(&self, whole: &[f32]) -> Result<Measured, TransformError> {
+        let [low, high] = statistics::percentiles(whole, self.percentiles.map(Percentile::get));
+        if self.from.is_none() && low == high {
+            let reason = format!("every intensity is {low}; a constant volume has no range to rescale");
+            return Err(TransformError { name: "rescale_intensity", reason });
+        }
+        Ok(Measured { low, high, ..Measured::default() })
+    }
+
+    fn apply(&self, _: &(), measured: &Measured, window: &mut Window) {
+        let (low, high) = (measured.low, measured.high);
+        let from = self.from.unwrap_or(Range { low: f64::from(low), high: f64::from(high) });
+        let (start, width) = (from.low as f32, (from.high - from.low) as f32);
+        let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
+        window.map(|v| (v.max(low).min(high) - start) / width * to_width + to_start);
+    }
+}
+
+impl RescaleIntensity {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let [low, high] = self.percentiles.map(Percentile::get);
+        if low >= high {
+            return Some(format!("expected rising percentiles, got [{low}, {high}]"));
+        }
+        if self.from.is_some_and(|from| from.is_fixed()) {
+            return Some("`from` is a range of width zero; give two different intensities".to_owned());
+        }
+        self.to.is_fixed().then(|| "`to` is a range of width zero; give two different intensities".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rescaled(yaml: &str, values: &[f32]) -> Vec<f32> {
+        let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
+        let measured = transform.measure(values).unwrap();
+        let mut values = values.to_vec();
+        transform.apply(&(), &measured, &mut Window::of(&mut values));
+        values
+    }
+
+    #[test]
+    fn the_smallest_and_largest_go_to_the_ends() {
+        assert_eq!(rescaled("to: [-1, 1]", &[0.0, 5.0, 10.0]), [-1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_given_source_range_does_not_cut() {
+        let values = rescaled("{to: [0, 1], from: [-1000, 1000]}", &[-2000.0, 3000.0]);
+        assert_eq!(values, [-0.5, 2.0]);
+    }
+
+    #[test]
+    fn a_constant_volume_is_refused() {
+        let transform: RescaleIntensity = serde_yaml::from_str("{}").unwrap();
+        assert!(transform.measure(&[3.0; 4]).is_err());
+    }
 }

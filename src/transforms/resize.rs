@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Placement, Spatial};
+use crate::data::volume::Grid;
+use crate::seed::Rng;
 use crate::value::PartialShape;
 
 /// Interpolates to a number of voxels, keeping the field of view: images linearly, labels by the nearest voxel.
@@ -15,4 +18,31 @@ use crate::value::PartialShape;
 pub struct Resize {
     /// Voxels along x, y and z; `null` keeps an axis.
     pub shape: PartialShape,
+}
+
+impl Spatial for Resize {
+    type Draw = ();
+
+    fn draw(&self, _: &mut Rng) {}
+
+    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+        let shape = self.shape.resolve(incoming.shape);
+        let ratios = std::array::from_fn(|axis| incoming.shape[axis] as f64 / shape[axis] as f64);
+        super::resample::centred(incoming, shape, ratios)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::volume::Affine;
+
+    #[test]
+    fn the_field_of_view_stays() {
+        let grid = Grid { shape: [10, 6, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
+        let place = Resize { shape: PartialShape([Some(5), None, Some(8)]) }.place(&(), &grid);
+        assert_eq!((place.grid.shape, place.grid.spacing()), ([5, 6, 8], [2.0, 2.0, 1.5]));
+        // The first voxel starts where the old first voxel starts.
+        assert_eq!(place.grid.affine.origin(), [0.5, 0.0, -0.75]);
+    }
 }

@@ -1,5 +1,9 @@
 //! Axis order and direction.
 
+use super::{Lattice, LatticeAxis, Placement, Spatial};
+use crate::data::orientation::axes_to_ras;
+use crate::data::volume::Grid;
+use crate::seed::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,3 +15,40 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToCanonical {}
+
+impl Spatial for ToCanonical {
+    type Draw = ();
+
+    fn draw(&self, _: &mut Rng) {}
+
+    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+        let axes = axes_to_ras(&incoming.affine).map(|turn| LatticeAxis {
+            source: turn.source_axis,
+            flipped: turn.flipped,
+            offset: if turn.flipped { incoming.shape[turn.source_axis] as i64 - 1 } else { 0 },
+        });
+        let shape = axes.map(|axis| incoming.shape[axis.source]);
+        Placement::lattice(Lattice { axes }, shape, incoming)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::volume::Affine;
+
+    #[test]
+    fn a_volume_in_ras_stays() {
+        let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
+        assert_eq!(ToCanonical {}.place(&(), &grid).grid, grid);
+    }
+
+    #[test]
+    fn an_lps_volume_keeps_its_world_coordinates() {
+        let affine = Affine::scale_and_shift([-1.0, -2.0, 3.0], [10.0, 20.0, 30.0]);
+        let place = ToCanonical {}.place(&(), &Grid { shape: [4, 5, 6], affine });
+        assert_eq!(place.grid.affine.orientation(), "RAS");
+        // The first outgoing voxel is the last incoming one along x and y.
+        assert_eq!(place.grid.affine.origin(), affine.apply([3.0, 4.0, 0.0]));
+    }
+}

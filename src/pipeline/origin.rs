@@ -1,4 +1,4 @@
-//! A chain of transforms, evaluated on demand over a window.
+//! Where the label of each voxel comes from, without making the label map.
 
 use crate::data::volume::Affine;
 

@@ -1,0 +1,26 @@
+//! `runner schema`: the JSON Schema of a document.
+
+use clap::{Args, ValueEnum};
+
+use super::{CliError, Exit};
+
+/// Arguments of `runner schema`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The document.
+    #[arg(default_value = "experiment")]
+    document: Document,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Document {
+    Experiment,
+}
+
+/// Prints the schema.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    match arguments.document {
+        Document::Experiment => print!("{}", crate::spec::schema::experiment()),
+    }
+    Ok(Exit::Done)
+}

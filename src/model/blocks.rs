@@ -1,0 +1,316 @@
+//! The layers of a network: convolution, normalisation, activation, dropout.
+
+use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::module::{conv_transpose3d, conv3d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Tensor, TensorData};
+
+use super::parameters::{Declarations, ParameterId, Parameters, Start};
+use super::unet::{Activation, Norm};
+use crate::seed::Rng;
+
+/// Added to variances before their root, as PyTorch's default.
+const EPSILON: f64 = 1e-5;
+/// The share of a batch in running statistics, as PyTorch's default.
+const MOMENTUM: f64 = 0.1;
+/// Channels of a group in group normalisation, where the width allows.
+const GROUP_CHANNELS: usize = 8;
+
+/// One pass through a network: what differs between training and inference.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// The stream that dropout draws from; `None` at inference.
+    training: Option<Rng>,
+    /// Running statistics as they are after this pass.
+    updates: Vec<(ParameterId, Tensor<1>)>,
+}
+
+impl Pass {
+    /// A pass that trains; dropout draws from `rng`.
+    pub fn training(rng: Rng) -> Self {
+        Self { training: Some(rng), updates: Vec::new() }
+    }
+
+    /// A pass that changes nothing.
+    pub fn inference() -> Self {
+        Self::default()
+    }
+
+    /// Stores the running statistics that the pass has moved.
+    pub fn finish(self, parameters: &mut Parameters) {
+        for (id, value) in self.updates {
+            parameters.set_buffer(id, value);
+        }
+    }
+}
+
+/// A 3-D convolution with bias.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    weight: ParameterId,
+    bias: ParameterId,
+    stride: usize,
+    padding: usize,
+}
+
+impl Convolution {
+    /// A cubic kernel that keeps the grid, or halves it with a stride of 2.
+    pub fn declare(
+        all: &mut Declarations,
+        name: &str,
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+    ) -> Self {
+        // PyTorch's default, Kaiming uniform with a = √5, is uniform in ±1/√fan_in.
+        let start = Start::Uniform { bound: 1.0 / ((input * kernel.pow(3)) as f64).sqrt() };
+        let weight = all.trained(format!("{name}.weight"), &[output, input, kernel, kernel, kernel], start);
+        let bias = all.trained(format!("{name}.bias"), &[output], start);
+        Self { weight, bias, stride, padding: kernel / 2 }
+    }
+
+    /// # Shapes
+    /// - input: `[batch, input, x, y, z]`
+    /// - output: `[batch, output, x / stride, y / stride, z / stride]`
+    pub fn forward(&self, parameters: &Parameters, input: Tensor<5>) -> Tensor<5> {
+        let options = ConvOptions::new([self.stride; 3], [self.padding; 3], [1; 3], 1);
+        conv3d(input, parameters.get(self.weight), Some(parameters.get(self.bias)), options)
+    }
+}
+
+/// A transposed convolution of 2x2x2 with stride 2, which doubles the grid.
+#[derive(Clone, Debug)]
+pub struct TransposedConvolution {
+    weight: ParameterId,
+    bias: ParameterId,
+}
+
+impl TransposedConvolution {
+    /// From `input` to `output` channels.
+    pub fn declare(all: &mut Declarations, name: &str, [input, output]: [usize; 2]) -> Self {
+        // PyTorch takes the second axis of the weight for the fan-in, transposed or not.
+        let start = Start::Uniform { bound: 1.0 / ((output * 8) as f64).sqrt() };
+        let weight = all.trained(format!("{name}.weight"), &[input, output, 2, 2, 2], start);
+        let bias = all.trained(format!("{name}.bias"), &[output], start);
+        Self { weight, bias }
+    }
+
+    /// # Shapes
+    /// - input: `[batch, input, x, y, z]`
+    /// - output: `[batch, output, 2x, 2y, 2z]`
+    pub fn forward(&self, parameters: &Parameters, input: Tensor<5>) -> Tensor<5> {
+        let options = ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1);
+        conv_transpose3d(input, parameters.get(self.weight), Some(parameters.get(self.bias)), options)
+    }
+}
+
+/// A normalisation with a learnt scale and shift per channel.
+#[derive(Clone, Debug)]
+pub enum Normalization {
+    /// None.
+    Absent,
+    /// Over each group of channels of each patch.
+    Grouped {
+        /// How many groups there are.
+        groups: usize,
+        /// Scale and shift.
+        affine: [ParameterId; 2],
+    },
+    /// Over each channel of the batch.
+    Batch {
+        /// Scale and shift.
+        affine: [ParameterId; 2],
+        /// Mean and variance for inference.
+        running: [ParameterId; 2],
+    },
+}
+
+impl Normalization {
+    /// The normalisation of `channels` channels.
+    pub fn declare(all: &mut Declarations, norm: Norm, name: &str, channels: usize) -> Self {
+        if norm == Norm::None {
+            return Self::Absent;
+        }
+        let affine = [
+            all.trained(format!("{name}.weight"), &[channels], Start::Ones),
+            all.trained(format!("{name}.bias"), &[channels], Start::Zeros),
+        ];
+        match norm {
+            Norm::Batch => Self::Batch {
+                affine,
+                running: [
+                    all.buffer(format!("{name}.running_mean"), &[channels], Start::Zeros),
+                    all.buffer(format!("{name}.running_var"), &[channels], Start::Ones),
+                ],
+            },
+            Norm::Group => Self::Grouped { groups: num_groups(channels), affine },
+            Norm::Instance | Norm::None => Self::Grouped { groups: channels, affine },
+        }
+    }
+
+    /// # Shapes
+    /// - input, output: `[batch, channel, x, y, z]`
+    pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+        let shape @ [batch, channels, x, y, z] = input.dims();
+        let voxels = x * y * z;
+        match self {
+            Self::Absent => input,
+            Self::Grouped { groups, affine } => {
+                let grouped = input.reshape([batch, *groups, channels / groups * voxels]);
+                let centred = grouped.clone().sub(grouped.mean_dim(2));
+                let deviation = centred.clone().square().mean_dim(2).add_scalar(EPSILON).sqrt(); // [batch, group, 1]
+                let deviation = deviation.expand([batch, *groups, channels / groups]).reshape([batch, channels, 1]);
+                let factor = per_channel(parameters, affine[0]).div(deviation);
+                let shift = per_channel(parameters, affine[1]);
+                centred.reshape([batch, channels, voxels]).mul(factor).add(shift).reshape(shape)
+            }
+            Self::Batch { affine, running } => {
+                let flat = input.reshape([batch, channels, voxels]);
+                let [mean, variance] = if pass.training.is_some() {
+                    let mean = flat.clone().mean_dim(2).mean_dim(0); // [1, channel, 1]
+                    let variance = flat.clone().sub(mean.clone()).square().mean_dim(2).mean_dim(0);
+                    let count = (batch * voxels) as f64;
+                    let unbiased = variance.clone().mul_scalar(count / (count - 1.0).max(1.0));
+                    for (id, new) in running.iter().zip([mean.clone(), unbiased]) {
+                        let new = new.inner().reshape([channels]).mul_scalar(MOMENTUM);
+                        pass.updates.push((*id, parameters.get::<1>(*id).mul_scalar(1.0 - MOMENTUM).add(new)));
+                    }
+                    [mean, variance]
+                } else {
+                    running.map(|id| per_channel(parameters, id))
+                };
+                let scale = per_channel(parameters, affine[0]);
+                let shift = per_channel(parameters, affine[1]);
+                let factor = scale.div(variance.add_scalar(EPSILON).sqrt());
+                flat.sub(mean).mul(factor).add(shift).reshape(shape)
+            }
+        }
+    }
+}
+
+/// A parameter of each channel as `[1, channel, 1]`.
+fn per_channel(parameters: &Parameters, id: ParameterId) -> Tensor<3> {
+    parameters.get::<1>(id).unsqueeze_dims(&[0, 2])
+}
+
+/// Groups of 8 channels where the width is a multiple of 8; else as many channels a group as divide both.
+fn num_groups(channels: usize) -> usize {
+    let size = (1..=GROUP_CHANNELS.min(channels)).rev().find(|size| channels.is_multiple_of(*size));
+    channels / size.expect("1 divides every width")
+}
+
+impl Activation {
+    /// # Shapes
+    /// - input, output: `[batch, channel, x, y, z]`
+    pub fn forward(self, input: Tensor<5>) -> Tensor<5> {
+        match self {
+            Activation::Relu => relu(input),
+            Activation::LeakyRelu => leaky_relu(input, 0.01),
+        }
+    }
+}
+
+/// Sets whole channels to zero in training, and enlarges the others so that the mean stays.
+///
+/// The mask is drawn on the host, so that every backend drops the same channels.
+///
+/// # Shapes
+/// - input, output: `[batch, channel, x, y, z]`
+pub fn dropout(input: Tensor<5>, share: f64, pass: &mut Pass) -> Tensor<5> {
+    match &mut pass.training {
+        Some(rng) if share > 0.0 => {
+            let [batch, channels, ..] = input.dims();
+            let kept = (1.0 / (1.0 - share)) as f32;
+            let mask = (0..batch * channels).map(|_| if rng.chance(share) { 0.0 } else { kept }).collect::<Vec<f32>>();
+            let mask = TensorData::new(mask, [batch, channels, 1, 1, 1]);
+            let device = input.device().inner();
+            input.mul(Tensor::from_data(mask, &device))
+        }
+        _ => input,
+    }
+}
+
+/// Two 3x3x3 convolutions, each followed by its normalisation and the activation.
+#[derive(Clone, Debug)]
+pub struct Block {
+    convolutions: [Convolution; 2],
+    norms: [Normalization; 2],
+    shortcut: Option<Shortcut>,
+    activation: Activation,
+    dropout: f64,
+}
+
+/// How a block's input reaches its sum.
+#[derive(Clone, Debug)]
+enum Shortcut {
+    Identity,
+    Projection(Convolution),
+}
+
+/// What the blocks of a network have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockStyle {
+    /// After each convolution.
+    pub norm: Norm,
+    /// After each normalisation.
+    pub activation: Activation,
+    /// Share of channels dropped at the end of the block.
+    pub dropout: f64,
+    /// Whether the input is added to the output.
+    pub residual: bool,
+}
+
+impl Block {
+    /// A block from `input` to `output` channels; its first convolution has the given stride.
+    pub fn declare(
+        all: &mut Declarations,
+        style: BlockStyle,
+        name: &str,
+        [input, output]: [usize; 2],
+        stride: usize,
+    ) -> Self {
+        let conv1 = Convolution::declare(all, &format!("{name}.conv1"), [input, output], 3, stride);
+        let norm1 = Normalization::declare(all, style.norm, &format!("{name}.norm1"), output);
+        let conv2 = Convolution::declare(all, &format!("{name}.conv2"), [output, output], 3, 1);
+        let norm2 = Normalization::declare(all, style.norm, &format!("{name}.norm2"), output);
+        let shortcut = style.residual.then(|| {
+            if input == output && stride == 1 {
+                Shortcut::Identity
+            } else {
+                let name = format!("{name}.shortcut");
+                Shortcut::Projection(Convolution::declare(all, &name, [input, output], 1, stride))
+            }
+        });
+        let (activation, dropout) = (style.activation, style.dropout);
+        Self { convolutions: [conv1, conv2], norms: [norm1, norm2], shortcut, activation, dropout }
+    }
+
+    /// # Shapes
+    /// - input: `[batch, input, x, y, z]`
+    /// - output: `[batch, output, x / stride, y / stride, z / stride]`
+    pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+        let shortcut = self.shortcut.as_ref().map(|shortcut| match shortcut {
+            Shortcut::Identity => input.clone(),
+            Shortcut::Projection(convolution) => convolution.forward(parameters, input.clone()),
+        });
+        let hidden = self.convolutions[0].forward(parameters, input);
+        let hidden = self.activation.forward(self.norms[0].forward(parameters, pass, hidden));
+        let hidden = self.convolutions[1].forward(parameters, hidden);
+        let hidden = self.norms[1].forward(parameters, pass, hidden);
+        let hidden = match shortcut {
+            Some(shortcut) => hidden.add(shortcut),
+            None => hidden,
+        };
+        dropout(self.activation.forward(hidden), self.dropout, pass)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_eight_channels_where_the_width_allows() {
+        assert_eq!((num_groups(32), num_groups(8), num_groups(12), num_groups(4), num_groups(7)), (4, 1, 2, 1, 1));
+    }
+}

@@ -1,0 +1,22 @@
+//! Max pooling of volumes, which burn lacks.
+
+use burn::tensor::Tensor;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+
+/// The largest of each 2x2x2 voxels; gradients go to the first of equal ones in order of x, y, z, as in PyTorch.
+///
+/// Two poolings of planes do it without moving a voxel: x joins the channels while y and z are
+/// halved, then y and z are one axis while x is halved.
+///
+/// # Shapes
+/// - input: `[batch, channel, x, y, z]`, each axis even
+/// - output: `[batch, channel, x / 2, y / 2, z / 2]`
+pub fn max_pool(input: Tensor<5>) -> Tensor<5> {
+    let [batch, channel, x, y, z] = input.dims();
+    let planes = input.reshape([batch, channel * x, y, z]);
+    let halved = max_pool2d(planes, MaxPoolOptions::new([2, 2])); // [batch, channel * x, y / 2, z / 2]
+    let columns = halved.reshape([batch, channel, x, (y / 2) * (z / 2)]);
+    let halved = max_pool2d(columns, MaxPoolOptions::new([2, 1])); // [batch, channel, x / 2, y / 2 * z / 2]
+    halved.reshape([batch, channel, x / 2, y / 2, z / 2])
+}

@@ -1,0 +1,124 @@
+//! How good the network is now: the loss on sampled patches, and the scores of whole volumes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::TrainError;
+use super::cases::{self, Cases, Part};
+use super::step::Trainer;
+use crate::infer::predict::{self, Probabilities};
+use crate::loss::Loss;
+use crate::metrics::mean;
+use crate::run::event::{CaseRecord, Columns, Event};
+use crate::spec::plan::Plan;
+
+/// The columns of scores that a plan's metrics fill.
+pub fn columns(plan: &Plan) -> Columns {
+    let labels = labels(plan);
+    let mut columns = Columns::default();
+    for metric in &plan.experiment.metrics {
+        let names = metric.columns(&labels);
+        columns.metrics.extend(names.iter().map(|name| format!("val_{name}")));
+        columns.metrics.push(format!("val_{}_mean", metric.name()));
+        columns.cases.extend(names);
+    }
+    columns
+}
+
+fn labels(plan: &Plan) -> Vec<(crate::data::volume::Label, String)> {
+    plan.labels.iter().map(|label| (label.value, label.name.clone())).collect()
+}
+
+/// The mean loss over the validation patches, the same ones each time.
+///
+/// # Errors
+/// When a patch cannot be made or the device fails.
+pub fn patch_loss(plan: &Plan, cases: &Cases, trainer: &Trainer, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
+    let per_volume = plan.experiment.queue.samples_per_volume.get();
+    let requests: Vec<(&String, usize)> =
+        plan.parts.val.iter().flat_map(|name| (0..per_volume).map(move |index| (name, index))).collect();
+    let mut sum = 0.0;
+    for batch in requests.chunks(plan.experiment.train.batch_size.get()) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let patches = batch
+            .iter()
+            .map(|(name, index)| cases.patch(Part::Val, name, *index))
+            .collect::<Result<Vec<_>, _>>()?;
+        sum += trainer.loss_of(&patches)? * patches.len() as f64;
+    }
+    Ok((!requests.is_empty()).then(|| sum / requests.len() as f64))
+}
+
+/// Scores every validation volume on the grid of its image file and gives a score for each of [`columns`]' metrics.
+///
+/// Returns `None` when it was stopped before the last volume.
+///
+/// # Errors
+/// When a volume cannot be read or the device fails.
+pub fn volumes(
+    plan: &Plan,
+    cases: &Cases,
+    trainer: &Trainer,
+    epoch: usize,
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Event) -> Result<(), TrainError>,
+) -> Result<Option<Vec<Option<f64>>>, TrainError> {
+    let mut records = Vec::new();
+    for (done, name) in plan.parts.val.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let scores = score(plan, cases, trainer, name)?;
+        tell(Event::Validating { done: done + 1, total: plan.parts.val.len() })?;
+        records.push(CaseRecord { epoch, subject: name.clone(), scores });
+    }
+    let summary = summarise(plan, &records);
+    // Rows are written together, so that an interrupted validation leaves none behind.
+    for record in records {
+        tell(Event::Case(record))?;
+    }
+    Ok(Some(summary))
+}
+
+/// The scores of one volume, metric by metric.
+fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<Option<f64>>, TrainError> {
+    let image = &cases.get(name).volume.image;
+    let inference = &plan.experiment.inference;
+    let logits = predict::logits(image, plan.window, plan.num_classes(), inference, |windows, count| {
+        trainer.logits(windows, [count, plan.channels], plan.window)
+    })?;
+    let (truth, origin) = cases::truth(&plan.cases[name], &plan.preprocess_chain())?;
+    let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
+    let mut prediction = logits.into_probabilities(probabilities(&plan.experiment.loss)).label_map(&origin, &values);
+    for step in &plan.experiment.postprocess {
+        step.apply(&mut prediction, truth.shape);
+    }
+    let labels = labels(plan);
+    Ok(plan.experiment.metrics.iter().flat_map(|metric| metric.score(&prediction, &truth, &labels)).collect())
+}
+
+/// How the logits of a network trained with this loss become probabilities.
+fn probabilities(loss: &Loss) -> Probabilities {
+    match loss {
+        Loss::BinaryCrossEntropy(_) => Probabilities::Sigmoid,
+        Loss::CrossEntropy(_) | Loss::Dice(_) | Loss::DiceCrossEntropy(_) | Loss::Focal(_) => Probabilities::Softmax,
+    }
+}
+
+/// For each metric the mean over cases of each column, then the mean of those over labels; regions are in no mean.
+fn summarise(plan: &Plan, records: &[CaseRecord]) -> Vec<Option<f64>> {
+    let labels = labels(plan);
+    let mut summary = Vec::new();
+    let mut first = 0;
+    for metric in &plan.experiment.metrics {
+        let count = metric.columns(&labels).len();
+        let means: Vec<Option<f64>> =
+            (first..first + count).map(|column| mean(records.iter().map(|record| record.scores[column]))).collect();
+        first += count;
+        let over_labels = mean(means[..labels.len()].iter().copied());
+        summary.extend(means);
+        summary.push(over_labels);
+    }
+    summary
+}

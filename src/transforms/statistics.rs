@@ -1,0 +1,58 @@
+//! Numbers about whole volumes, the same for any number of threads.
+
+use rayon::prelude::*;
+
+/// Values that are summed in one go; pieces are then added in order.
+const PIECE: usize = 1 << 16;
+
+/// The mean and the standard deviation (with n - 1) of some values, in double precision.
+pub(super) fn mean_and_deviation(values: &[f32]) -> (f64, f64) {
+    let mean = sum(values, f64::from) / values.len() as f64;
+    let squares = sum(values, |v| (f64::from(v) - mean).powi(2));
+    (mean, (squares / (values.len() as f64 - 1.0)).sqrt())
+}
+
+fn sum(values: &[f32], of: impl Fn(f32) -> f64 + Sync) -> f64 {
+    let pieces: Vec<f64> = values.par_chunks(PIECE).map(|piece| piece.iter().map(|v| of(*v)).sum()).collect();
+    pieces.into_iter().sum()
+}
+
+/// Two percentiles with linear interpolation between the nearest ranks, as numpy's default.
+pub(super) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
+    if percents == [0.0, 100.0] {
+        return extremes(values);
+    }
+    let mut sorted = values.to_vec();
+    percents.map(|percent| {
+        let rank = percent / 100.0 * (sorted.len() - 1) as f64;
+        let (low, share) = (rank.floor() as usize, rank.fract());
+        let (_, &mut below, rest) = sorted.select_nth_unstable_by(low, f32::total_cmp);
+        let above = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
+        (f64::from(below) + (f64::from(above) - f64::from(below)) * share) as f32
+    })
+}
+
+/// The smallest and the largest value.
+pub(super) fn extremes(values: &[f32]) -> [f32; 2] {
+    let of_piece = |piece: &[f32]| {
+        piece.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)])
+    };
+    let pieces = values.par_chunks(PIECE).map(of_piece);
+    pieces.reduce(|| [f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].min(b[0]), a[1].max(b[1])])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_numpys() {
+        // numpy.percentile([1, 2, 4, 8, 16], [10, 75]) is [1.4, 8].
+        assert_eq!(percentiles(&[16.0, 1.0, 8.0, 2.0, 4.0], [10.0, 75.0]), [1.4, 8.0]);
+    }
+
+    #[test]
+    fn the_deviation_divides_by_one_less() {
+        assert_eq!(mean_and_deviation(&[1.0, 3.0]), (2.0, 2.0f64.sqrt()));
+    }
+}

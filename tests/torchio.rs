@@ -1,0 +1,82 @@
+//! The transforms give TorchIO's numbers: images within 1e-4 of their range, label maps voxel for voxel.
+//!
+//! `tests/parity/torchio_transforms.py` makes the numbers; the volumes are waves that both sides compute.
+
+use std::collections::BTreeMap;
+
+use runner::data::volume::{Affine, Grid, Label, Volume, Voxels};
+use runner::pipeline::{self, View};
+use runner::transforms::Transform;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct File {
+    volumes: BTreeMap<String, Source>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    channels: usize,
+    shape: [usize; 3],
+    affine: Affine,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    volume: String,
+    yaml: String,
+    shape: [usize; 3],
+    affine: Affine,
+    image: Vec<f32>,
+    label: Vec<Label>,
+}
+
+/// The script's `subject`.
+fn volume(source: &Source) -> Volume {
+    let count = source.channels * source.shape.iter().product::<usize>();
+    let value = |i: usize| ((0.05 * i as f64).sin() * 50.0 + (0.31 * i as f64).cos() * 10.0) as f32;
+    let image: Vec<f32> = (0..count).map(value).collect();
+    let label = image[..count / source.channels].iter().map(|v| Label::from(*v > 0.0) + Label::from(*v > 35.0));
+    Volume {
+        grid: Grid { shape: source.shape, affine: source.affine },
+        label: Some(Voxels::new(1, source.shape, label.collect())),
+        image: Voxels::new(source.channels, source.shape, image),
+    }
+}
+
+/// Whether a voxel's source lies half-way between two voxels, where rounding errors choose.
+fn is_tie(origin: &pipeline::Origin, voxel: usize) -> bool {
+    let [_, size_y, size_z] = origin.shape;
+    let index = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z];
+    let point = origin.map.apply(index.map(|i| i as f64));
+    point.iter().any(|v| ((v - v.floor()) - 0.5).abs() < 1e-6)
+}
+
+#[test]
+fn every_transform_gives_torchios_numbers() {
+    let file: File = serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/transforms.json").unwrap()).unwrap();
+    let mut faults = Vec::new();
+    for case in &file.cases {
+        let step: serde_json::Value = serde_yaml::from_str(&case.yaml).unwrap();
+        let chain: Vec<Transform> = vec![serde_json::from_value(step).unwrap()];
+        let source = volume(&file.volumes[&case.volume]);
+        let draws = pipeline::fixed(&chain, source.image.channels);
+        let origin = pipeline::origin(&chain, &draws, &source.grid);
+        let result = View::new(source, &chain, &draws).volume().unwrap();
+        let what = format!("{} on {}", case.yaml, case.volume);
+        assert_eq!(result.grid.shape, case.shape, "{what}");
+        for (found, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-5, "{what}: {:?}, expected {:?}", result.grid.affine, case.affine);
+        }
+        let range = case.image.iter().fold(f32::MIN, |a, b| a.max(*b)) - case.image.iter().fold(f32::MAX, |a, b| a.min(*b));
+        let worst = result.image.iter().zip(&case.image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let label = result.label.unwrap();
+        let differs = |i: &usize| label[*i] != case.label[*i] && !is_tie(&origin, *i);
+        let wrong = (0..case.label.len()).filter(differs).count();
+        if worst > 1e-4 * range || wrong > 0 {
+            faults.push(format!("{what}: image off by {} of its range, {wrong} labels wrong", worst / range));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
