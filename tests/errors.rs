@@ -10,12 +10,14 @@ use runner::spec::problem::{Drawing, Problems, render};
 /// The problems of a file, with the `--set` arguments that its first comment names.
 fn problems_of(path: &Path) -> Option<Problems> {
     let text = fs::read_to_string(path).unwrap();
-    let sets: Vec<Set> = text.lines().filter_map(|line| line.strip_prefix("# --set ")).map(|set| set.parse().unwrap()).collect();
+    let sets: Vec<Set> =
+        text.lines().filter_map(|line| line.strip_prefix("# --set ")).map(|set| set.parse().unwrap()).collect();
     let document = match load(path, &sets) {
         Ok(document) => document,
         Err(problems) => return Some(problems),
     };
-    check::document(&document).err().or_else(|| check::survey(&document, Path::new("no-cache")).err())
+    let surroundings = check::Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    check::check(&document, &surroundings, None).err()
 }
 
 #[test]

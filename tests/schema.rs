@@ -30,7 +30,8 @@ fn the_committed_schema_is_fresh() {
 fn every_experiment_keeps_the_schema_and_loads() {
     let validator = validator();
     let Ok(files) = fs::read_dir("experiments") else { return eprintln!("skipped: no experiments") };
-    for path in files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
+    for path in files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+    {
         let json = as_json(&fs::read_to_string(&path).unwrap());
         let errors: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", path.display());
@@ -47,7 +48,18 @@ fn a_file_that_extends_another_may_lack_sections() {
 #[test]
 fn the_schema_refuses_wrong_names_types_and_bounds() {
     let validator = validator();
-    for name in ["misspelt_key", "misspelt_top_level_key", "unknown_transform", "unknown_loss", "wrong_type", "zero_epochs", "probability_above_one", "missing_key", "missing_section", "two_choices"] {
+    for name in [
+        "misspelt_key",
+        "misspelt_top_level_key",
+        "unknown_transform",
+        "unknown_loss",
+        "wrong_type",
+        "zero_epochs",
+        "probability_above_one",
+        "missing_key",
+        "missing_section",
+        "two_choices",
+    ] {
         let text = fs::read_to_string(format!("tests/errors/{name}.yaml")).unwrap();
         assert!(!validator.is_valid(&as_json(&text)), "{name} is accepted");
     }

@@ -55,7 +55,8 @@ fn is_tie(origin: &pipeline::Origin, voxel: usize) -> bool {
 
 #[test]
 fn every_transform_gives_torchios_numbers() {
-    let file: File = serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/transforms.json").unwrap()).unwrap();
+    let file: File =
+        serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/transforms.json").unwrap()).unwrap();
     let mut faults = Vec::new();
     for case in &file.cases {
         let step: serde_json::Value = serde_yaml::from_str(&case.yaml).unwrap();
@@ -69,7 +70,8 @@ fn every_transform_gives_torchios_numbers() {
         for (found, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
             assert!((found - expected).abs() < 1e-5, "{what}: {:?}, expected {:?}", result.grid.affine, case.affine);
         }
-        let range = case.image.iter().fold(f32::MIN, |a, b| a.max(*b)) - case.image.iter().fold(f32::MAX, |a, b| a.min(*b));
+        let range =
+            case.image.iter().fold(f32::MIN, |a, b| a.max(*b)) - case.image.iter().fold(f32::MAX, |a, b| a.min(*b));
         let worst = result.image.iter().zip(&case.image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let label = result.label.unwrap();
         let differs = |i: &usize| label[*i] != case.label[*i] && !is_tie(&origin, *i);

@@ -1,10 +1,14 @@
 //! Rules between values: what a type alone cannot see, told all at once, each with its place.
 //!
-//! [`document`] needs the document alone; [`data::survey`] reads headers too.
+//! [`document`] needs the document alone; [`survey`] reads headers too, and [`check()`] makes the plan.
+
+use std::path::PathBuf;
 
 use super::load::Document;
+use super::plan::Plan;
 use super::problem::{Problem, Problems};
 
+mod assemble;
 mod chain;
 pub mod data;
 mod names;
@@ -12,6 +16,30 @@ mod network;
 mod training;
 
 pub use data::{Survey, survey};
+
+use crate::model::device::DeviceName;
+
+/// What the machine gives to a run, read by the caller.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The folder of preprocessed volumes and phantoms.
+    pub cache_dir: PathBuf,
+    /// Bytes of the machine's memory, where that is known.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Makes a plan of a document: first the rules that need no data, then those that need headers.
+///
+/// `device` replaces the one that the document names.
+///
+/// # Errors
+/// Every rule that is broken, each with its place.
+pub fn check(source: &Document, surroundings: &Surroundings, device: Option<DeviceName>) -> Result<Plan, Problems> {
+    let mut warnings = document(source)?;
+    let mut survey = survey(source, &surroundings.cache_dir)?;
+    warnings.append(&mut survey.warnings);
+    assemble::assemble(source, survey, warnings, surroundings, device)
+}
 
 /// Collects what is found in one document.
 pub(crate) struct Findings<'a> {

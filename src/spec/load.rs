@@ -124,11 +124,14 @@ fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
     }
     read::<Experiment>(root).map_err(|first| {
         let mut problems = section_problems(root);
-        let is_told = |place: &Place| problems.iter().any(|problem| problem.place.as_ref().is_some_and(|p| p.span == place.span));
+        let is_told =
+            |place: &Place| problems.iter().any(|problem| problem.place.as_ref().is_some_and(|p| p.span == place.span));
         if !first.place.as_ref().is_some_and(is_told) || problems.is_empty() {
             problems.push(first);
         }
-        problems.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.source.name == "--set", place.span.start)));
+        problems.sort_by_key(|problem| {
+            problem.place.as_ref().map(|place| (place.source.name == "--set", place.span.start))
+        });
         Problems(problems)
     })
 }
@@ -256,7 +259,9 @@ train: { epochs: 2 }
 
     #[test]
     fn the_written_experiment_loads_to_the_same_experiment() {
-        let text = format!("{SOUND}augment: [{{ maybe: {{ probability: 0.5, steps: [{{ gamma: {{ log_gamma: 0.1 }} }}] }} }}]\n");
+        let text = format!(
+            "{SOUND}augment: [{{ maybe: {{ probability: 0.5, steps: [{{ gamma: {{ log_gamma: 0.1 }} }}] }} }}]\n"
+        );
         let experiment = parse("a.yaml", &text).unwrap().experiment;
         assert_eq!(parse("plan.yaml", &experiment.to_yaml()).unwrap().experiment, experiment);
     }

@@ -39,7 +39,9 @@ pub fn merge(base: &mut Node, over: Node, path: &str) {
         *base = over;
         return;
     };
-    if CHOICES.contains(&path) && changes.iter().any(|(key, node)| node.value != Value::Null && !entries.iter().any(|(name, _)| name == key)) {
+    if CHOICES.contains(&path)
+        && changes.iter().any(|(key, node)| node.value != Value::Null && !entries.iter().any(|(name, _)| name == key))
+    {
         *base = over;
         return;
     }
@@ -65,8 +67,11 @@ pub fn merge(base: &mut Node, over: Node, path: &str) {
 pub fn apply(document: &mut Node, set: &Set) -> Result<(), Problem> {
     let source = SourceText::new("--set", format!("{}={}", set.key, set.value));
     let mut value = value_of(set, &source)?;
-    let parts: Vec<(usize, &str)> =
-        set.key.split('.').scan(0, |start, part| Some((std::mem::replace(start, *start + part.len() + 1), part))).collect();
+    let parts: Vec<(usize, &str)> = set
+        .key
+        .split('.')
+        .scan(0, |start, part| Some((std::mem::replace(start, *start + part.len() + 1), part)))
+        .collect();
     value.key_span = parts.last().map(|(start, part)| *start..start + part.len());
     lay(document, &parts, value, "", &source)
 }
@@ -97,7 +102,13 @@ fn move_to(node: &mut Node, source: &Arc<SourceText>) {
     }
 }
 
-fn lay(node: &mut Node, parts: &[(usize, &str)], value: Node, path: &str, source: &Arc<SourceText>) -> Result<(), Problem> {
+fn lay(
+    node: &mut Node,
+    parts: &[(usize, &str)],
+    value: Node,
+    path: &str,
+    source: &Arc<SourceText>,
+) -> Result<(), Problem> {
     let [(start, part), rest @ ..] = parts else {
         merge(node, value, path);
         return Ok(());
@@ -108,8 +119,11 @@ fn lay(node: &mut Node, parts: &[(usize, &str)], value: Node, path: &str, source
             let count = items.len();
             match part.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
                 Some(item) => lay(item, rest, value, &join(path, part), source),
-                None => Err(Problem::at(place, format!("expected the index of one of {count} items of `{path}`, got `{part}`"))
-                    .help("items are counted from 0; to add one, set the whole list")),
+                None => Err(Problem::at(
+                    place,
+                    format!("expected the index of one of {count} items of `{path}`, got `{part}`"),
+                )
+                .help("items are counted from 0; to add one, set the whole list")),
             }
         }
         Value::Map(entries) if !rest.is_empty() && entries.iter().any(|(name, _)| name == part) => {
@@ -174,7 +188,9 @@ mod tests {
 
     #[test]
     fn the_same_choice_merges() {
-        let node = with_sets("optimizer: { adam: { learning_rate: 1, epsilon: 2 } }", &["optimizer.adam.learning_rate=1e-3"]).unwrap();
+        let node =
+            with_sets("optimizer: { adam: { learning_rate: 1, epsilon: 2 } }", &["optimizer.adam.learning_rate=1e-3"])
+                .unwrap();
         assert_eq!(node, parse("optimizer: { adam: { learning_rate: 1e-3, epsilon: 2 } }"));
     }
 

@@ -67,7 +67,8 @@ impl Node {
             return Err(Problem::at(None, format!("{}: {message}", source.name)));
         }
         if source.text.trim().is_empty() {
-            return Err(Problem::at(whole, "the file is empty").help("state at least data, sampler, model, loss, optimizer and train, or `extends: other.yaml`"));
+            return Err(Problem::at(whole, "the file is empty")
+                .help("state at least data, sampler, model, loss, optimizer and train, or `extends: other.yaml`"));
         }
         let mut options = serde_saphyr::Options::default();
         options.strict_booleans = true;
@@ -159,7 +160,8 @@ fn span_of(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
     let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) else {
         // The scanner's own errors know a line and a column only.
-        let line_start: usize = text.split_inclusive('\n').take(location.line().saturating_sub(1) as usize).map(str::len).sum();
+        let line_start: usize =
+            text.split_inclusive('\n').take(location.line().saturating_sub(1) as usize).map(str::len).sum();
         let before = text[line_start..].chars().take(location.column().saturating_sub(1) as usize);
         let start = line_start + before.map(char::len_utf8).sum::<usize>();
         return start..start;

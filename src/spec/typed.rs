@@ -1,7 +1,9 @@
 //! From a tree to a type, with the place of the first mistake.
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 
 use super::problem::{Place, Problem, nearest};
 use super::tree::{Node, Value};
@@ -48,9 +50,13 @@ impl de::Error for Mistake {
     fn invalid_type(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
         let mistake = Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)));
         match (found, expected.to_string().contains("string")) {
-            (de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) | de::Unexpected::Float(_) | de::Unexpected::Bool(_), true) => {
-                Self(mistake.0.help("put it in quotes to make it text"))
-            }
+            (
+                de::Unexpected::Unsigned(_)
+                | de::Unexpected::Signed(_)
+                | de::Unexpected::Float(_)
+                | de::Unexpected::Bool(_),
+                true,
+            ) => Self(mistake.0.help("put it in quotes to make it text")),
             _ => mistake,
         }
     }
@@ -176,13 +182,22 @@ impl<'de> Deserializer<'de> for Typed<'de> {
             Value::Text(name) => visitor.visit_enum(Choice { name, node, content: None }),
             Value::Map(entries) => match entries.as_slice() {
                 [(name, content)] => visitor.visit_enum(Choice { name, node: content, content: Some(content) }),
-                [] => Err(Mistake(Problem::at(None, "expected one choice, got none").help(format!("choose one of {}", names.join(", "))))),
+                [] => Err(Mistake(
+                    Problem::at(None, "expected one choice, got none")
+                        .help(format!("choose one of {}", names.join(", "))),
+                )),
                 [first, .., last] => {
                     let message = format!("expected one choice, got {}: `{}` and `{}`", entries.len(), first.0, last.0);
-                    Err(Mistake(Problem::at(Some(last.1.key_place()), message).help("keep one of them; in a list each step has its own `-`")))
+                    Err(Mistake(
+                        Problem::at(Some(last.1.key_place()), message)
+                            .help("keep one of them; in a list each step has its own `-`"),
+                    ))
                 }
             },
-            _ => Err(Mistake(Problem::at(None, format!("expected one choice, got {}", kind(&node.value))).help(format!("choose one of {}", names.join(", "))))),
+            _ => Err(Mistake(
+                Problem::at(None, format!("expected one choice, got {}", kind(&node.value)))
+                    .help(format!("choose one of {}", names.join(", "))),
+            )),
         };
         at(node, result)
     }
@@ -289,7 +304,10 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
     fn unit_variant(self) -> Result<(), Mistake> {
         match self.content {
             None => Ok(()),
-            Some(node) => Err(Mistake::new(format!("expected the word `{}` alone, got a map", self.name)).or_at(|| node.key_place())),
+            Some(node) => {
+                Err(Mistake::new(format!("expected the word `{}` alone, got a map", self.name))
+                    .or_at(|| node.key_place()))
+            }
         }
     }
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Mistake> {

@@ -84,14 +84,21 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
         let headers = match headers {
             Ok(headers) => headers,
             Err(error) => {
-                findings.problem("data.source", format!("subject {}: {error}", subject.name), "mend or remove the file");
+                findings.problem(
+                    "data.source",
+                    format!("subject {}: {error}", subject.name),
+                    "mend or remove the file",
+                );
                 continue;
             }
         };
         let grid = headers[0].grid;
         let channels: usize = headers.iter().map(|header| header.channels).sum();
         if let Some((expected, first)) = shared.filter(|(expected, _)| *expected != channels) {
-            let message = format!("expected {expected} channels as in subject {first}, got {channels} in subject {}", subject.name);
+            let message = format!(
+                "expected {expected} channels as in subject {first}, got {channels} in subject {}",
+                subject.name
+            );
             findings.problem("data.source", message, "all subjects need the same channels");
         }
         shared.get_or_insert((channels, &subject.name));
@@ -99,9 +106,16 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
         let others = headers.iter().map(|header| Ok(header.grid)).chain(labels);
         for other in others {
             match other {
-                Err(error) => findings.problem("data.source", format!("subject {}: {error}", subject.name), "mend or remove the file"),
+                Err(error) => findings.problem(
+                    "data.source",
+                    format!("subject {}: {error}", subject.name),
+                    "mend or remove the file",
+                ),
                 Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
-                    let message = format!("subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid", subject.name, grid.shape, other.shape);
+                    let message = format!(
+                        "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
+                        subject.name, grid.shape, other.shape
+                    );
                     findings.problem("data.source", message, "resample one onto the other, or mend its header");
                 }
                 Ok(_) => {}
@@ -119,12 +133,22 @@ fn check_grids(findings: &mut Findings, grids: &BTreeMap<String, Grid>) {
         .map(|(name, grid)| format!("{name} ({})", grid.affine.orientation()))
         .collect();
     if findings.document.experiment.data.orientation == Orientation::RequireRas && !other.is_empty() {
-        let message = format!("expected every volume in RAS orientation, got {} that are not: {}", other.len(), some(&other));
-        findings.problem("data.orientation", message, "write `data.orientation: reorient` to turn them when they are read");
+        let message =
+            format!("expected every volume in RAS orientation, got {} that are not: {}", other.len(), some(&other));
+        findings.problem(
+            "data.orientation",
+            message,
+            "write `data.orientation: reorient` to turn them when they are read",
+        );
     }
-    let oblique: Vec<String> = grids.iter().filter(|(_, grid)| grid.affine.is_oblique()).map(|(name, _)| name.clone()).collect();
+    let oblique: Vec<String> =
+        grids.iter().filter(|(_, grid)| grid.affine.is_oblique()).map(|(name, _)| name.clone()).collect();
     if !oblique.is_empty() {
-        findings.warning(format!("{} volumes are oblique and stay so, since turning axes never interpolates: {}", oblique.len(), some(&oblique)));
+        findings.warning(format!(
+            "{} volumes are oblique and stay so, since turning axes never interpolates: {}",
+            oblique.len(),
+            some(&oblique)
+        ));
     }
 }
 

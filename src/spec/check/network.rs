@@ -14,7 +14,11 @@ pub(super) fn check(findings: &mut Findings) {
     let Model::Unet(unet) = &experiment.model;
     check_loss(findings);
     if unet.widths.is_empty() {
-        findings.problem("model.unet.widths", "expected at least one width, got none", "for example widths: [32, 64, 128, 256]");
+        findings.problem(
+            "model.unet.widths",
+            "expected at least one width, got none",
+            "for example widths: [32, 64, 128, 256]",
+        );
         return;
     }
     if unet.widths.len() > MOST_LEVELS {
@@ -36,20 +40,23 @@ pub(super) fn check(findings: &mut Findings) {
 /// Every axis must be halved as often as the network has levels below the first.
 fn check_shape(findings: &mut Findings, path: &str, name: &str, shape: [usize; 3], unet: &UnetSpec) {
     let levels = unet.widths.len();
-    let stride = 1 << (levels - 1);
+    let stride = unet.stride();
     for (axis, size) in shape.into_iter().enumerate().filter(|(_, size)| size % stride != 0) {
         let near = ((size + stride / 2) / stride).max(1) * stride;
-        let message = format!("expected {name} sizes divisible by {stride}, since the network has {levels} levels, got {size}");
+        let message =
+            format!("expected {name} sizes divisible by {stride}, since the network has {levels} levels, got {size}");
         findings.problem(&format!("{path}.{axis}"), message, format!("take {near}, or give the network fewer widths"));
     }
 }
 
 fn check_norm(findings: &mut Findings, unet: &UnetSpec) {
     let experiment = &findings.document.experiment;
-    let stride = 1 << (unet.widths.len() - 1);
+    let stride = unet.stride();
     let bottom = experiment.sampler.patch().map(|size| size / stride);
     match unet.norm {
-        Norm::None => findings.warning("the network has no normalisation layers; `norm: instance` usually trains faster and to a better Dice"),
+        Norm::None => findings.warning(
+            "the network has no normalisation layers; `norm: instance` usually trains faster and to a better Dice",
+        ),
         Norm::Instance if bottom.iter().product::<usize>() == 1 => {
             let message = "the lowest level has one voxel, and instance normalisation of one voxel is always 0";
             findings.problem("model.unet.norm", message, "take a larger patch, fewer widths, or another norm");
@@ -79,17 +86,29 @@ fn check_loss(findings: &mut Findings) {
         findings.problem(&path, message, "give one for the background and one for each label of data.labels");
     }
     if weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| weight.get() == 0.0)) {
-        findings.problem(&path, "expected a class weight above 0, got none", "with zeros alone the loss is not defined");
+        findings.problem(
+            &path,
+            "expected a class weight above 0, got none",
+            "with zeros alone the loss is not defined",
+        );
     }
     if let Loss::DiceCrossEntropy(loss) = &experiment.loss
         && loss.dice_weight.get() == 0.0
         && loss.cross_entropy_weight.get() == 0.0
     {
-        findings.problem("loss.dice_cross_entropy.dice_weight", "both terms of the loss have weight 0", "give one of them a weight above 0");
+        findings.problem(
+            "loss.dice_cross_entropy.dice_weight",
+            "both terms of the loss have weight 0",
+            "give one of them a weight above 0",
+        );
     }
     if let Sampler::Label(sampler) = &experiment.sampler
         && sampler.probabilities.as_ref().is_some_and(|map| map.values().all(|weight| weight.get() == 0.0))
     {
-        findings.problem("sampler.label.probabilities", "expected a probability above 0, got none", "give the labels weights, as in { 0: 0.2, 1: 0.8 }");
+        findings.problem(
+            "sampler.label.probabilities",
+            "expected a probability above 0, got none",
+            "give the labels weights, as in { 0: 0.2, 1: 0.8 }",
+        );
     }
 }

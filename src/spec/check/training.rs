@@ -15,14 +15,20 @@ pub(super) fn check(findings: &mut Findings) {
         && sgd.nesterov
         && sgd.momentum.get() == 0.0
     {
-        findings.problem("optimizer.sgd.nesterov", "nesterov looks ahead along the momentum, but momentum is 0", "give momentum, for example 0.99");
+        findings.problem(
+            "optimizer.sgd.nesterov",
+            "nesterov looks ahead along the momentum, but momentum is 0",
+            "give momentum, for example 0.99",
+        );
     }
     if matches!(experiment.data.split, Split::First(_)) {
         findings.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles");
     }
     let last = experiment.train.epochs.get();
     if experiment.validate.patches && experiment.validate.volumes.every_epochs.get() > last {
-        findings.warning("whole volumes are scored after the last epoch only; until then validation sees random patches alone");
+        findings.warning(
+            "whole volumes are scored after the last epoch only; until then validation sees random patches alone",
+        );
     }
 }
 
@@ -39,7 +45,11 @@ fn check_split(findings: &mut Findings) {
         Split::Fraction(fraction) => {
             let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
             if sum > 1.0 + 1e-9 {
-                findings.problem("data.split.fraction", format!("expected shares of at most 1 together, got {}", (sum * 1e9).round() / 1e9), "make one of them smaller");
+                findings.problem(
+                    "data.split.fraction",
+                    format!("expected shares of at most 1 together, got {}", (sum * 1e9).round() / 1e9),
+                    "make one of them smaller",
+                );
             }
         }
         _ => {}
@@ -55,7 +65,11 @@ pub(super) fn check_warm_up(findings: &mut Findings, num_steps: usize) {
     };
     if steps > 0 && steps >= num_steps {
         let message = format!("expected a warm-up shorter than the run of {num_steps} steps, got {steps}");
-        findings.problem(&format!("schedule.{name}.warmup_steps"), message, "shorten the warm-up or train for more epochs");
+        findings.problem(
+            &format!("schedule.{name}.warmup_steps"),
+            message,
+            "shorten the warm-up or train for more epochs",
+        );
     }
 }
 
@@ -64,7 +78,11 @@ fn check_monitor(findings: &mut Findings) {
     let experiment = &findings.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
     if monitor == "val_loss" && !experiment.validate.patches {
-        findings.problem("checkpoint.monitor", "`val_loss` is not computed, since validate.patches is false", "set validate.patches: true, or monitor val_dice_mean");
+        findings.problem(
+            "checkpoint.monitor",
+            "`val_loss` is not computed, since validate.patches is false",
+            "set validate.patches: true, or monitor val_dice_mean",
+        );
         return;
     }
     // Without declared labels the names come from the data.
@@ -78,7 +96,9 @@ fn check_monitor(findings: &mut Findings) {
         columns.push("val_dice_mean".to_owned());
     }
     if !columns.iter().any(|column| column == monitor) {
-        let near = nearest(monitor, columns.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let near = nearest(monitor, columns.iter().map(String::as_str))
+            .map(|near| format!("did you mean `{near}`? "))
+            .unwrap_or_default();
         let message = format!("`{monitor}` is no column of metrics.csv");
         findings.problem("checkpoint.monitor", message, format!("{near}columns: {}", columns.join(", ")));
     }
