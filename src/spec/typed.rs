@@ -73,7 +73,7 @@ impl de::Error for Mistake {
         Self(Problem::at(None, format!("unknown name `{name}`")).help(names_help(name, allowed, "names")))
     }
     fn missing_field(field: &'static str) -> Self {
-        Self(Problem::at(None, format!("missing key `{field}`")).help(format!("add `{field}: ...` here")))
+        Self(Problem::at(None, format!("missing key `{field}`")).help(format!("add `{field}: ...`")))
     }
     fn duplicate_field(field: &'static str) -> Self {
         Self::new(format!("key `{field}` stands here twice"))

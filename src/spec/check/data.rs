@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::names::column_name;
-use super::{Findings, training};
+use super::{Findings, names, network, training};
 use crate::data::dataset::{self, Listing, Source};
 use crate::data::nifti::read_header;
 use crate::data::phantom;
 use crate::data::split::{self, Parts};
 use crate::data::subject::Subject;
 use crate::data::volume::Grid;
+use crate::sampling::{LabelSampler, Sampler};
 use crate::seed::Seed;
 use crate::spec::experiment::Orientation;
 use crate::spec::load::Document;
@@ -55,13 +56,15 @@ pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems>
             return Err(Problems(findings.problems));
         }
     };
-    let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
-    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
+    let subject_names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &subject_names).unwrap_or_else(|error| {
         findings.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
         Parts::default()
     });
     let (grids, channels) = match &experiment.data.source {
-        Source::Phantom(source) => (names.iter().map(|name| (name.clone(), phantom::grid(source))).collect(), 1),
+        Source::Phantom(source) => {
+            (subject_names.iter().map(|name| (name.clone(), phantom::grid(source))).collect(), 1)
+        }
         _ => read_grids(&mut findings, &listing.subjects),
     };
     check_grids(&mut findings, &grids);
@@ -70,7 +73,7 @@ pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems>
     let per_step = experiment.train.batch_size.get() * experiment.train.accumulate_batches.get();
     let steps_per_epoch = patches_per_epoch.div_ceil(per_step);
     training::check_warm_up(&mut findings, steps_per_epoch * experiment.train.epochs.get());
-    let labels = labels_of(document, &listing);
+    let labels = labels_of(&mut findings, &listing);
     let warnings = findings.finish()?;
     Ok(Survey { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
 }
@@ -158,15 +161,32 @@ fn some(names: &[String]) -> String {
     if names.len() > 5 { format!("{shown}, ...") } else { shown }
 }
 
-/// The labels as written, or as the source names them.
-fn labels_of(document: &Document, listing: &Listing) -> Vec<ClassLabel> {
-    let written = document.experiment.data.labels.as_ref().or(listing.label_names.as_ref());
-    written
-        .into_iter()
-        .flatten()
-        .filter(|(value, _)| **value != 0)
-        .map(|(value, name)| ClassLabel { value: *value, name: column_name(name) })
-        .collect()
+/// The labels as written, as the source names them, or `label_1`, `label_2`, ... after the sampler's.
+fn labels_of(findings: &mut Findings, listing: &Listing) -> Vec<ClassLabel> {
+    let experiment = &findings.document.experiment;
+    let labels = match (&experiment.data.labels, &listing.label_names, &experiment.sampler) {
+        (Some(written), _, _) => written.clone(),
+        (None, Some(named), _) => named.clone(),
+        (None, None, Sampler::Label(LabelSampler { probabilities: Some(weights), .. })) => {
+            weights.keys().map(|value| (*value, format!("label_{value}"))).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    let labels: BTreeMap<_, _> = labels.into_iter().filter(|(value, _)| *value != 0).collect();
+    if labels.is_empty() {
+        findings.problem(
+            "data",
+            "neither the document nor its source says which labels there are",
+            "declare them, as in `data.labels: { 1: liver }`",
+        );
+    } else if experiment.data.labels.is_none() {
+        names::check_uses(findings, &labels);
+        network::check_class_weights(findings, labels.len());
+        if experiment.checkpoint.monitor != "val_loss" {
+            training::check_columns(findings, &labels);
+        }
+    }
+    labels.into_iter().map(|(value, name)| ClassLabel { value, name: column_name(&name) }).collect()
 }
 
 #[cfg(test)]
@@ -204,6 +224,13 @@ train: { epochs: 2 }
         assert!(problems.0[0].message.contains("LPS"), "{problems}");
         let turned = text.replace("data: {", "data: { orientation: reorient,");
         survey(&parse("a.yaml", &turned).unwrap(), Path::new("cache")).unwrap();
+    }
+
+    #[test]
+    fn class_weights_are_counted_against_the_labels_of_the_source() {
+        let text = SOUND.replace("dice: {}", "dice: { class_weights: [1, 1] }");
+        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        assert!(problems.0[0].message.contains("expected 3 class weights, got 2"), "{problems}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn check_label_names(findings: &mut Findings, labels: &BTreeMap<Label, String>) 
 }
 
 /// Labels that other sections name must be declared.
-fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
     let experiment = &findings.document.experiment;
     let declared = labels.iter().map(|(value, name)| format!("{value} ({name})")).collect::<Vec<_>>().join(", ");
     if let Sampler::Label(sampler) = &experiment.sampler {

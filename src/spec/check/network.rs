@@ -5,6 +5,7 @@ use crate::loss::Loss;
 use crate::model::unet::Norm;
 use crate::model::{Model, UnetSpec};
 use crate::sampling::Sampler;
+use crate::value::NonNegative;
 
 /// Each level halves every axis; more levels than this exceed any volume.
 const MOST_LEVELS: usize = 16;
@@ -71,19 +72,10 @@ fn check_norm(findings: &mut Findings, unet: &UnetSpec) {
 /// Weights of the loss and of the sampler.
 fn check_loss(findings: &mut Findings) {
     let experiment = &findings.document.experiment;
-    let (name, weights) = match &experiment.loss {
-        Loss::BinaryCrossEntropy(loss) => ("binary_cross_entropy", &loss.class_weights),
-        Loss::CrossEntropy(loss) => ("cross_entropy", &loss.class_weights),
-        Loss::Dice(loss) => ("dice", &loss.class_weights),
-        Loss::DiceCrossEntropy(loss) => ("dice_cross_entropy", &loss.class_weights),
-        Loss::Focal(loss) => ("focal", &loss.class_weights),
-    };
+    let (name, weights) = class_weights(&experiment.loss);
     let path = format!("loss.{name}.class_weights");
-    if let (Some(weights), Some(labels)) = (weights, &experiment.data.labels)
-        && weights.len() != labels.len() + 1
-    {
-        let message = format!("expected {} class weights, got {}", labels.len() + 1, weights.len());
-        findings.problem(&path, message, "give one for the background and one for each label of data.labels");
+    if let Some(labels) = &experiment.data.labels {
+        check_class_weights(findings, labels.len());
     }
     if weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| weight.get() == 0.0)) {
         findings.problem(
@@ -110,5 +102,28 @@ fn check_loss(findings: &mut Findings) {
             "expected a probability above 0, got none",
             "give the labels weights, as in { 0: 0.2, 1: 0.8 }",
         );
+    }
+}
+
+/// The weights of the loss must be as many as the classes.
+pub(super) fn check_class_weights(findings: &mut Findings, num_labels: usize) {
+    let (name, weights) = class_weights(&findings.document.experiment.loss);
+    if let Some(weights) = weights
+        && weights.len() != num_labels + 1
+    {
+        let message = format!("expected {} class weights, got {}", num_labels + 1, weights.len());
+        let path = format!("loss.{name}.class_weights");
+        findings.problem(&path, message, "give one for the background and one for each label of data.labels");
+    }
+}
+
+/// The name of a loss and its class weights.
+fn class_weights(loss_spec: &Loss) -> (&'static str, &Option<Vec<NonNegative>>) {
+    match loss_spec {
+        Loss::BinaryCrossEntropy(loss) => ("binary_cross_entropy", &loss.class_weights),
+        Loss::CrossEntropy(loss) => ("cross_entropy", &loss.class_weights),
+        Loss::Dice(loss) => ("dice", &loss.class_weights),
+        Loss::DiceCrossEntropy(loss) => ("dice_cross_entropy", &loss.class_weights),
+        Loss::Focal(loss) => ("focal", &loss.class_weights),
     }
 }

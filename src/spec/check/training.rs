@@ -1,8 +1,11 @@
 //! Rules on the split, the optimiser, validation and checkpoints.
 
+use std::collections::BTreeMap;
+
 use super::Findings;
 use super::names::column_name;
 use crate::data::split::Split;
+use crate::data::volume::Label;
 use crate::metrics::Metric;
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::spec::problem::nearest;
@@ -86,7 +89,15 @@ fn check_monitor(findings: &mut Findings) {
         return;
     }
     // Without declared labels the names come from the data.
-    let Some(labels) = &experiment.data.labels else { return };
+    if let Some(labels) = &experiment.data.labels {
+        check_columns(findings, labels);
+    }
+}
+
+/// The monitor must be one of the columns that these labels give.
+pub(super) fn check_columns(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+    let experiment = &findings.document.experiment;
+    let monitor = experiment.checkpoint.monitor.as_str();
     let mut columns = vec!["train_loss".to_owned()];
     columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
     for metric in &experiment.metrics {
