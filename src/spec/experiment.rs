@@ -81,6 +81,15 @@ pub struct Experiment {
     pub checkpoint: Checkpoint,
 }
 
+impl Experiment {
+    /// The document with every default written; loading it gives the same experiment.
+    pub fn to_yaml(&self) -> String {
+        let tree = serde_yaml::with::singleton_map_recursive::serialize(self, serde_yaml::value::Serializer)
+            .expect("an experiment holds maps, lists, numbers and text only");
+        serde_yaml::to_string(&tree).expect("a tree of plain values can be written")
+    }
+}
+
 /// Subjects, labels and their split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -3,4 +3,9 @@
 pub mod check;
 pub mod experiment;
 pub mod load;
+pub mod merge;
 pub mod plan;
+pub mod problem;
+pub mod schema;
+pub mod tree;
+pub mod typed;

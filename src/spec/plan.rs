@@ -1,6 +1,7 @@
 //! What will be run: defaults filled, paths resolved, shapes agreed, files seen.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,5 +73,111 @@ impl Plan {
     /// Optimiser steps of the whole run.
     pub fn num_steps(&self) -> usize {
         self.steps_per_epoch * self.experiment.train.epochs.get()
+    }
+
+    /// plan.yaml: the experiment with every default written; running it is the same run.
+    pub fn to_yaml(&self) -> String {
+        let experiment = Experiment { name: Some(self.name.clone()), device: self.device, ..self.experiment.clone() };
+        experiment.to_yaml()
+    }
+
+    /// The smallest and the largest shape after the preprocess chain, along each axis.
+    fn shape_range(&self) -> Option<([usize; 3], [usize; 3])> {
+        let mut shapes = self.cases.values().map(|case| case.outgoing.shape);
+        let first = shapes.next()?;
+        Some(shapes.fold((first, first), |(low, high), shape| {
+            let along = |pick: fn(usize, usize) -> usize, bound: [usize; 3]| {
+                std::array::from_fn(|axis| pick(bound[axis], shape[axis]))
+            };
+            (along(usize::min, low), along(usize::max, high))
+        }))
+    }
+}
+
+/// What `runner check` prints.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");
+        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
+        line("name", self.name.clone())?;
+        line("device", self.device.to_string())?;
+        line(
+            "subjects",
+            format!("{} train, {} val, {} test", self.parts.train.len(), self.parts.val.len(), self.parts.test.len()),
+        )?;
+        line("channels", self.channels.to_string())?;
+        line("labels", labels.join(", "))?;
+        if let Some((low, high)) = self.shape_range() {
+            let range =
+                if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
+            line("volumes", format!("{range} voxels after preprocess"))?;
+        }
+        line("patch", shape_text(self.patch))?;
+        line("window", shape_text(self.window))?;
+        line("patches per epoch", self.patches_per_epoch.to_string())?;
+        line("steps", format!("{} per epoch, {} in all", self.steps_per_epoch, self.num_steps()))?;
+        line("parameters", self.num_parameters.to_string())?;
+        line("memory", format!("{:.2} GB by estimate", self.memory_bytes as f64 / 1e9))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
+fn shape_text(shape: [usize; 3]) -> String {
+    shape.map(|size| size.to_string()).join(" x ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::spec::check::{Surroundings, check};
+    use crate::spec::load::{Document, parse};
+
+    fn document(text: &str) -> Document {
+        parse("tiny.yaml", text).unwrap()
+    }
+
+    const TEXT: &str = "\
+data: { source: { phantom: { subjects: 10 } } }
+preprocess: [{ crop_or_pad: { shape: [64, 64, 40] } }]
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 2 }
+device: flex
+";
+
+    fn here(memory_bytes: Option<u64>) -> Surroundings {
+        Surroundings { cache_dir: "no-cache".into(), memory_bytes }
+    }
+
+    #[test]
+    fn the_written_plan_gives_the_same_plan() {
+        let plan = check(&document(TEXT), &here(None), None).unwrap();
+        let again = check(&document(&plan.to_yaml()), &here(None), None).unwrap();
+        assert_eq!(again.to_string(), plan.to_string());
+        assert_eq!(again.to_yaml(), plan.to_yaml());
+    }
+
+    #[test]
+    fn the_plan_tells_shapes_and_steps() {
+        let plan = check(&document(TEXT), &here(None), None).unwrap();
+        let text = plan.to_string();
+        assert!(text.contains("volumes           64 x 64 x 40 voxels"), "{text}");
+        assert!(text.contains("20 per epoch, 40 in all"), "{text}");
+        assert!(plan.warnings.iter().any(|warning| warning.contains("only 9 slices along z")), "{text}");
+    }
+
+    #[test]
+    fn a_patch_larger_than_a_volume_is_refused() {
+        let text = TEXT.replace("[32, 32, 32]", "[32, 32, 48]");
+        let problems = check(&document(&text), &here(None), None).unwrap_err();
+        let place = problems.0[0].place.clone().unwrap();
+        assert_eq!(&place.source.text[place.span], "48");
+    }
+
+    #[test]
+    fn too_little_memory_is_a_problem() {
+        let problems = check(&document(TEXT), &here(Some(1000)), None).unwrap_err();
+        assert!(problems.0[0].message.contains("too little memory"), "{problems}");
     }
 }

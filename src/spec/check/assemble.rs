@@ -1,0 +1,122 @@
+//! From a sound document and the headers of its data to the plan.
+
+use std::collections::BTreeMap;
+
+use super::data::Survey;
+use super::{Findings, Surroundings};
+use crate::data::volume::Grid;
+use crate::model::device::DeviceName;
+use crate::pipeline;
+use crate::spec::experiment::Orientation;
+use crate::spec::load::Document;
+use crate::spec::plan::{Case, Plan};
+use crate::spec::problem::Problems;
+use crate::transforms::{ToCanonical, Transform};
+
+/// With fewer places than this along an axis, a label sampler cannot follow its probabilities.
+const FEW_CENTRES: usize = 16;
+
+/// Fits the patch, the network and the device to the data.
+pub(super) fn assemble(
+    document: &Document,
+    survey: Survey,
+    warnings: Vec<String>,
+    surroundings: &Surroundings,
+    device: Option<DeviceName>,
+) -> Result<Plan, Problems> {
+    let mut findings = Findings::new(document);
+    let experiment = &document.experiment;
+    findings.warnings = warnings;
+    let device = device.unwrap_or(experiment.device).resolve().unwrap_or_else(|error| {
+        findings.problem("device", error.to_string(), "`runner devices` lists what this binary and machine offer");
+        experiment.device
+    });
+    let patch = experiment.sampler.patch();
+    let outgoing: BTreeMap<&String, Grid> =
+        survey.grids.iter().map(|(name, grid)| (name, outgoing_grid(document, survey.channels, grid))).collect();
+    check_patch(&mut findings, &outgoing, patch);
+    if let Some(index) = pipeline::forces_whole_volume(&experiment.augment) {
+        findings.warning(format!("augment.{index} measures the whole volume after a random warp, so every patch needs the whole volume: correct, but slow"));
+    }
+    let classes = survey.labels.len() + 1;
+    let memory_bytes =
+        experiment.model.training_bytes(survey.channels, classes, experiment.train.batch_size.get(), patch);
+    let on_host = matches!(device, DeviceName::Flex | DeviceName::LibtorchCpu);
+    if let Some(available) = surroundings.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
+        let message = format!(
+            "too little memory by estimate: a step needs {:.1} GB, the machine has {:.1} GB",
+            memory_bytes as f64 / 1e9,
+            available as f64 / 1e9
+        );
+        findings.problem("train.batch_size", message, "take a smaller batch, patch or widths");
+    }
+    let name = experiment.name.clone().unwrap_or_else(|| {
+        document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    });
+    let cases = survey
+        .listing
+        .subjects
+        .iter()
+        .filter_map(|subject| {
+            let (grid, outgoing) = (*survey.grids.get(&subject.name)?, *outgoing.get(&subject.name)?);
+            Some((subject.name.clone(), Case { subject: subject.clone(), grid, outgoing }))
+        })
+        .collect();
+    let warnings = findings.finish()?;
+    Ok(Plan {
+        num_parameters: experiment.model.num_parameters(survey.channels, classes),
+        experiment: experiment.clone(),
+        name,
+        device,
+        labels: survey.labels,
+        cases,
+        parts: survey.parts,
+        channels: survey.channels,
+        patch,
+        window: experiment.inference.window.map_or(patch, |window| window.0),
+        patches_per_epoch: survey.patches_per_epoch,
+        steps_per_epoch: survey.steps_per_epoch,
+        memory_bytes,
+        warnings,
+    })
+}
+
+/// The grid after turning to RAS, where that is asked for, and the preprocess chain.
+fn outgoing_grid(document: &Document, channels: usize, grid: &Grid) -> Grid {
+    let experiment = &document.experiment;
+    let mut chain = experiment.preprocess.clone();
+    if experiment.data.orientation == Orientation::Reorient {
+        chain.insert(0, Transform::ToCanonical(ToCanonical {}));
+    }
+    pipeline::outgoing_grid(&chain, &pipeline::fixed(&chain, channels), grid)
+}
+
+/// The patch must fit into every volume after the chain.
+fn check_patch(findings: &mut Findings, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
+    let path = match findings.document.experiment.sampler {
+        crate::sampling::Sampler::Label(_) => "sampler.label.patch",
+        crate::sampling::Sampler::Uniform(_) => "sampler.uniform.patch",
+    };
+    for axis in 0..3 {
+        let Some((name, smallest)) =
+            grids.iter().map(|(name, grid)| (name, grid.shape[axis])).min_by_key(|(_, size)| *size)
+        else {
+            return;
+        };
+        let letter = ["x", "y", "z"][axis];
+        if patch[axis] > smallest {
+            let message = format!(
+                "expected a patch of at most {smallest} voxels along {letter}, got {}: subject {name} has no more after preprocess",
+                patch[axis]
+            );
+            findings.problem(
+                &format!("{path}.{axis}"),
+                message,
+                "take a smaller patch, or pad in preprocess with crop_or_pad",
+            );
+        } else if smallest > patch[axis] && smallest - patch[axis] + 1 < FEW_CENTRES {
+            let centres = smallest - patch[axis] + 1;
+            findings.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so label probabilities act on those alone"));
+        }
+    }
+}

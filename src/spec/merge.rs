@@ -1,0 +1,221 @@
+//! Laying one document over another: `extends` and `--set`.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::problem::{Place, Problem, SourceText};
+use super::tree::{Node, Value};
+
+/// The maps that name one choice: another choice replaces such a map whole.
+pub const CHOICES: [&str; 7] = ["data.source", "data.split", "sampler", "model", "loss", "optimizer", "schedule"];
+
+/// One `--set KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// A dotted path; list items by their index.
+    pub key: String,
+    /// Any YAML value.
+    pub value: String,
+}
+
+impl FromStr for Set {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() && key.split('.').all(|part| !part.is_empty()) => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(format!("expected KEY=VALUE with a dotted path as KEY, got `{text}`")),
+        }
+    }
+}
+
+/// Lays `over` over `base`: maps merge, other values replace, `null` removes a key.
+///
+/// `path` is where both stand in the document, with dots.
+pub fn merge(base: &mut Node, over: Node, path: &str) {
+    let (Value::Map(entries), Value::Map(changes)) = (&mut base.value, &over.value) else {
+        *base = over;
+        return;
+    };
+    if CHOICES.contains(&path)
+        && changes.iter().any(|(key, node)| node.value != Value::Null && !entries.iter().any(|(name, _)| name == key))
+    {
+        *base = over;
+        return;
+    }
+    base.source = over.source.clone();
+    base.key_span = over.key_span.clone();
+    base.value_span = over.value_span.clone();
+    let Value::Map(changes) = over.value else { return };
+    for (key, change) in changes {
+        let position = entries.iter().position(|(name, _)| *name == key);
+        match (position, change.value == Value::Null) {
+            (Some(index), true) => drop(entries.remove(index)),
+            (None, true) => {}
+            (Some(index), false) => merge(&mut entries[index].1, change, &join(path, &key)),
+            (None, false) => entries.push((key, change)),
+        }
+    }
+}
+
+/// Lays one `--set` over the document.
+///
+/// # Errors
+/// When the value is not YAML, a list has no such item, or the path goes through a plain value.
+pub fn apply(document: &mut Node, set: &Set) -> Result<(), Problem> {
+    let source = SourceText::new("--set", format!("{}={}", set.key, set.value));
+    let mut value = value_of(set, &source)?;
+    let parts: Vec<(usize, &str)> = set
+        .key
+        .split('.')
+        .scan(0, |start, part| Some((std::mem::replace(start, *start + part.len() + 1), part)))
+        .collect();
+    value.key_span = parts.last().map(|(start, part)| *start..start + part.len());
+    lay(document, &parts, value, "", &source)
+}
+
+/// The value of a `--set`, with places inside the argument.
+fn value_of(set: &Set, source: &Arc<SourceText>) -> Result<Node, Problem> {
+    let shift = set.key.len() + 1;
+    let whole = Place { source: source.clone(), span: shift..source.text.len() };
+    if set.value.trim().is_empty() {
+        return Ok(Node { value: Value::Null, source: source.clone(), key_span: None, value_span: whole.span });
+    }
+    // Spaces stand where the key stands, so the parser's offsets are those of the argument.
+    let blank = SourceText::new("--set", format!("{}{}", " ".repeat(shift), set.value));
+    let mut node = Node::parse(&blank).map_err(|mut problem| {
+        problem.place = Some(problem.place.map_or(whole, |place| Place { source: source.clone(), span: place.span }));
+        problem
+    })?;
+    move_to(&mut node, source);
+    Ok(node)
+}
+
+fn move_to(node: &mut Node, source: &Arc<SourceText>) {
+    node.source = source.clone();
+    match &mut node.value {
+        Value::List(items) => items.iter_mut().for_each(|item| move_to(item, source)),
+        Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| move_to(item, source)),
+        _ => {}
+    }
+}
+
+fn lay(
+    node: &mut Node,
+    parts: &[(usize, &str)],
+    value: Node,
+    path: &str,
+    source: &Arc<SourceText>,
+) -> Result<(), Problem> {
+    let [(start, part), rest @ ..] = parts else {
+        merge(node, value, path);
+        return Ok(());
+    };
+    let place = Some(Place { source: source.clone(), span: *start..start + part.len() });
+    match &mut node.value {
+        Value::List(items) => {
+            let count = items.len();
+            match part.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
+                Some(item) => lay(item, rest, value, &join(path, part), source),
+                None => Err(Problem::at(
+                    place,
+                    format!("expected the index of one of {count} items of `{path}`, got `{part}`"),
+                )
+                .help("items are counted from 0; to add one, set the whole list")),
+            }
+        }
+        Value::Map(entries) if !rest.is_empty() && entries.iter().any(|(name, _)| name == part) => {
+            let child = entries.iter_mut().find(|(name, _)| name == part).map(|(_, child)| child);
+            child.map_or(Ok(()), |child| lay(child, rest, value, &join(path, part), source))
+        }
+        Value::Map(_) | Value::Null => {
+            let change = nest(parts, value, source);
+            merge(node, change, path);
+            Ok(())
+        }
+        _ => Err(Problem::at(place, format!("`{path}` is a plain value and has no key `{part}`"))),
+    }
+}
+
+/// The value, wrapped in one map for each part of the path.
+fn nest(parts: &[(usize, &str)], value: Node, source: &Arc<SourceText>) -> Node {
+    parts.iter().enumerate().rev().fold(value, |inner, (index, (start, part))| {
+        let key_span = (index > 0).then(|| parts[index - 1].0..parts[index - 1].0 + parts[index - 1].1.len());
+        let value_span = *start..start + part.len();
+        Node { value: Value::Map(vec![((*part).to_owned(), inner)]), source: source.clone(), key_span, value_span }
+    })
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Node {
+        Node::parse(&SourceText::new("a.yaml", text)).unwrap()
+    }
+
+    fn with_sets(text: &str, sets: &[&str]) -> Result<Node, Problem> {
+        let mut node = parse(text);
+        sets.iter().try_for_each(|set| apply(&mut node, &set.parse().unwrap()))?;
+        Ok(node)
+    }
+
+    #[test]
+    fn maps_merge_and_lists_replace() {
+        let mut base = parse("train: { epochs: 3, batch_size: 2 }\naugment: [a, b]\n");
+        merge(&mut base, parse("train: { epochs: 5 }\naugment: [c]\n"), "");
+        assert_eq!(base, parse("train: { epochs: 5, batch_size: 2 }\naugment: [c]\n"));
+    }
+
+    #[test]
+    fn null_removes_a_key() {
+        let mut base = parse("a: 1\nb: 2\n");
+        merge(&mut base, parse("a: null\nc: null\n"), "");
+        assert_eq!(base, parse("b: 2\n"));
+    }
+
+    #[test]
+    fn another_choice_replaces_the_map_whole() {
+        let node = with_sets("loss:\n  binary_cross_entropy: {}\n", &["loss.dice={}"]).unwrap();
+        assert_eq!(node, parse("loss: { dice: {} }"));
+    }
+
+    #[test]
+    fn the_same_choice_merges() {
+        let node =
+            with_sets("optimizer: { adam: { learning_rate: 1, epsilon: 2 } }", &["optimizer.adam.learning_rate=1e-3"])
+                .unwrap();
+        assert_eq!(node, parse("optimizer: { adam: { learning_rate: 1e-3, epsilon: 2 } }"));
+    }
+
+    #[test]
+    fn a_set_makes_missing_maps() {
+        assert_eq!(with_sets("a: 1", &["train.epochs=3"]).unwrap(), parse("a: 1\ntrain: { epochs: 3 }"));
+    }
+
+    #[test]
+    fn a_set_reaches_list_items_by_index() {
+        let node = with_sets("augment: [{ noise: { std: 1 } }]", &["augment.0.noise.std=[0, 2]"]).unwrap();
+        assert_eq!(node, parse("augment: [{ noise: { std: [0, 2] } }]"));
+    }
+
+    #[test]
+    fn an_index_out_of_range_points_at_the_index() {
+        let problem = with_sets("augment: [{ noise: {} }]", &["augment.3.noise={}"]).unwrap_err();
+        let place = problem.place.unwrap();
+        assert_eq!(&place.source.text[place.span], "3");
+    }
+
+    #[test]
+    fn a_set_value_keeps_its_place_in_the_argument() {
+        let node = with_sets("a: 1", &["train.epochs=many"]).unwrap();
+        let place = node.child("train").unwrap().child("epochs").unwrap().place();
+        assert_eq!((&place.source.name[..], &place.source.text[place.span]), ("--set", "many"));
+    }
+}

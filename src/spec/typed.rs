@@ -1,0 +1,328 @@
+//! From a tree to a type, with the place of the first mistake.
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+use super::problem::{Place, Problem, nearest};
+use super::tree::{Node, Value};
+
+/// Reads a value of a tree as a type.
+///
+/// # Errors
+/// The first mistake, at the token that made it.
+pub fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
+    at(node, T::deserialize(Typed(node))).map_err(|error| error.0)
+}
+
+/// A mistake; its place is set by the innermost value that was being read.
+#[derive(Debug)]
+struct Mistake(Problem);
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl Mistake {
+    fn new(message: impl Into<String>) -> Self {
+        Self(Problem::at(None, message))
+    }
+
+    fn or_at(mut self, place: impl FnOnce() -> Place) -> Self {
+        self.0.place.get_or_insert_with(place);
+        self
+    }
+}
+
+fn at<T>(node: &Node, result: Result<T, Mistake>) -> Result<T, Mistake> {
+    result.map_err(|mistake| mistake.or_at(|| node.place()))
+}
+
+impl de::Error for Mistake {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
+    }
+    fn invalid_type(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
+        let mistake = Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)));
+        match (found, expected.to_string().contains("string")) {
+            (
+                de::Unexpected::Unsigned(_)
+                | de::Unexpected::Signed(_)
+                | de::Unexpected::Float(_)
+                | de::Unexpected::Bool(_),
+                true,
+            ) => Self(mistake.0.help("put it in quotes to make it text")),
+            _ => mistake,
+        }
+    }
+    fn invalid_value(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)))
+    }
+    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("expected {}, got {length} items", plain(&expected.to_string())))
+    }
+    fn unknown_field(field: &str, allowed: &'static [&'static str]) -> Self {
+        Self(Problem::at(None, format!("unknown key `{field}`")).help(names_help(field, allowed, "keys")))
+    }
+    fn unknown_variant(name: &str, allowed: &'static [&'static str]) -> Self {
+        Self(Problem::at(None, format!("unknown name `{name}`")).help(names_help(name, allowed, "names")))
+    }
+    fn missing_field(field: &'static str) -> Self {
+        Self(Problem::at(None, format!("missing key `{field}`")).help(format!("add `{field}: ...`")))
+    }
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::new(format!("key `{field}` stands here twice"))
+    }
+}
+
+fn names_help(written: &str, allowed: &[&str], kind: &str) -> String {
+    if allowed.is_empty() {
+        return "no keys are allowed here; write `{}`".to_owned();
+    }
+    let list = format!("allowed {kind}: {}", allowed.join(", "));
+    match nearest(written, allowed.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? {list}"),
+        None => list,
+    }
+}
+
+/// What is expected, in a user's words rather than Rust's.
+fn plain(expected: &str) -> String {
+    match expected {
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number of at least 0".to_owned(),
+        "i64" | "i32" => "a whole number".to_owned(),
+        "a nonzero usize" | "a nonzero u64" | "a nonzero u32" => "a whole number of at least 1".to_owned(),
+        "f64" | "f32" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" | "path string" => "text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "an array of length 3" => "a list of 3 items".to_owned(),
+        "an array of length 2" => "a list of 2 items".to_owned(),
+        other if other.starts_with("struct ") => "a map of keys".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn found_plain(found: &de::Unexpected) -> String {
+    match found {
+        de::Unexpected::Bool(value) => format!("`{value}`"),
+        de::Unexpected::Unsigned(value) => format!("`{value}`"),
+        de::Unexpected::Signed(value) => format!("`{value}`"),
+        de::Unexpected::Float(value) => format!("`{value}`"),
+        de::Unexpected::Str(value) => format!("the text `{value}`"),
+        de::Unexpected::Unit => "nothing".to_owned(),
+        de::Unexpected::Seq => "a list".to_owned(),
+        de::Unexpected::Map => "a map".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+struct Typed<'de>(&'de Node);
+
+impl<'de> Deserializer<'de> for Typed<'de> {
+    type Error = Mistake;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let node = self.0;
+        let result = match &node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Unsigned(value) => visitor.visit_u64(*value),
+            Value::Signed(value) => visitor.visit_i64(*value),
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Text(value) => visitor.visit_borrowed_str(value),
+            Value::List(items) => {
+                let mut rest = items.iter();
+                visitor.visit_seq(Items(&mut rest)).and_then(|value| match rest.len() {
+                    0 => Ok(value),
+                    left => Err(Mistake::new(format!("expected {} items, got {}", items.len() - left, items.len()))),
+                })
+            }
+            Value::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), pending: None }),
+        };
+        at(node, result)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.0.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Mistake> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        match &self.0.value {
+            Value::List(_) => at(self.0, Err(Mistake::new("expected a map of keys, got a list"))),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        let node = self.0;
+        let result = match &node.value {
+            Value::Text(name) => visitor.visit_enum(Choice { name, node, content: None }),
+            Value::Map(entries) => match entries.as_slice() {
+                [(name, content)] => visitor.visit_enum(Choice { name, node: content, content: Some(content) }),
+                [] => Err(Mistake(
+                    Problem::at(None, "expected one choice, got none")
+                        .help(format!("choose one of {}", names.join(", "))),
+                )),
+                [first, .., last] => {
+                    let message = format!("expected one choice, got {}: `{}` and `{}`", entries.len(), first.0, last.0);
+                    Err(Mistake(
+                        Problem::at(Some(last.1.key_place()), message)
+                            .help("keep one of them; in a list each step has its own `-`"),
+                    ))
+                }
+            },
+            _ => Err(Mistake(
+                Problem::at(None, format!("expected one choice, got {}", kind(&node.value)))
+                    .help(format!("choose one of {}", names.join(", "))),
+            )),
+        };
+        at(node, result)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) => "a number",
+        Value::Text(_) => "text",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+    }
+}
+
+struct Items<'a, 'de>(&'a mut std::slice::Iter<'de, Node>);
+
+impl<'de> SeqAccess<'de> for Items<'_, 'de> {
+    type Error = Mistake;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mistake> {
+        self.0.next().map(|node| at(node, seed.deserialize(Typed(node)))).transpose()
+    }
+}
+
+struct Entries<'de> {
+    rest: std::slice::Iter<'de, (String, Node)>,
+    pending: Option<&'de Node>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Mistake;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mistake> {
+        let Some((key, node)) = self.rest.next() else { return Ok(None) };
+        self.pending = Some(node);
+        seed.deserialize(Key(key)).map(Some).map_err(|mistake| mistake.or_at(|| node.key_place()))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
+        let node = self.pending.take().expect("serde asks for a value after its key");
+        at(node, seed.deserialize(Typed(node)))
+    }
+}
+
+/// A key: a word, or a number where the type asks for one.
+struct Key<'de>(&'de str);
+
+/// Reads a key as a whole number.
+macro_rules! whole_number_keys {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+            match self.0.parse::<u64>() {
+                Ok(number) => visitor.visit_u64(number),
+                Err(_) => Err(Mistake::new(format!("expected a whole number as key, got `{}`", self.0))),
+            }
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Key<'de> {
+    type Error = Mistake;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    whole_number_keys! { deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// One choice of a closed list: its name and, where it was written as a map, its content.
+struct Choice<'de> {
+    name: &'de str,
+    node: &'de Node,
+    content: Option<&'de Node>,
+}
+
+impl<'de> EnumAccess<'de> for Choice<'de> {
+    type Error = Mistake;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Mistake> {
+        let name: StrDeserializer<Mistake> = StrDeserializer::new(self.name);
+        let place = || if self.content.is_some() { self.node.key_place() } else { self.node.place() };
+        let variant = seed.deserialize(name).map_err(|mistake| mistake.or_at(place))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'de> {
+    type Error = Mistake;
+
+    fn unit_variant(self) -> Result<(), Mistake> {
+        match self.content {
+            None => Ok(()),
+            Some(node) => {
+                Err(Mistake::new(format!("expected the word `{}` alone, got a map", self.name))
+                    .or_at(|| node.key_place()))
+            }
+        }
+    }
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Mistake> {
+        match self.content {
+            Some(node) => at(node, seed.deserialize(Typed(node))),
+            None => {
+                let problem = Problem::at(None, format!("expected a map, got the word `{}`", self.name));
+                Err(Mistake(problem.help(format!("write `{}: {{}}`", self.name))))
+            }
+        }
+    }
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mistake> {
+        Typed(self.node).deserialize_any(visitor)
+    }
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Mistake> {
+        Typed(self.node).deserialize_any(visitor)
+    }
+}
