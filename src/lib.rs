@@ -34,8 +34,8 @@ pub mod infer;
 
 pub mod spec;
 
-// pub mod train;
+pub mod train;
 
 pub mod report;
 
-// pub mod cli;
+pub mod cli;

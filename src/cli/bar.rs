@@ -114,7 +114,7 @@ impl Listener for Bar {
                 Some(bar) => bar.println(format!("warning: {text}")),
                 None => eprintln!("warning: {text}"),
             },
-            Event::Case(_) | Event::Checkpoint { .. } => {}
+            Event::Case(_) | Event::Checkpoint { .. } | Event::Finished => {}
         }
         Ok(())
     }

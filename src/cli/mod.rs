@@ -14,13 +14,17 @@ mod completions;
 mod devices;
 mod error;
 mod phantom;
+mod plots;
 mod run;
 mod schema;
 
 pub use error::{CliError, Exit};
 
 use crate::model::device::DeviceName;
-use crate::spec::load::Set;
+use crate::run::memory::machine_bytes;
+use crate::spec::check::Surroundings;
+use crate::spec::load::{Document, Set};
+use crate::spec::plan::Plan;
 
 /// A declarative experiment runner for 3D medical image segmentation.
 #[derive(Debug, Parser)]
@@ -65,6 +69,14 @@ pub struct Common {
     /// Print nothing but results, warnings and errors.
     #[arg(long)]
     quiet: bool,
+}
+
+impl Common {
+    /// The plan of a document on this machine.
+    fn plan(&self, document: &Document) -> Result<Plan, CliError> {
+        let surroundings = Surroundings { cache_dir: self.cache.path(), memory_bytes: machine_bytes() };
+        Ok(crate::spec::check::check(document, &surroundings, self.device)?)
+    }
 }
 
 /// Where preprocessed volumes and phantoms lie.

@@ -36,6 +36,8 @@ pub enum Event {
     },
     /// Something that the user should know.
     Warning(String),
+    /// Nothing more follows: the run is done, or stopped at a checkpoint.
+    Finished,
 }
 
 /// A row of `steps.csv`.

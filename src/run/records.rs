@@ -139,7 +139,7 @@ impl Listener for Records {
                 self.cases.write(&row)
             }
             Event::Epoch(record) => self.epoch(record),
-            Event::Preparing { .. } | Event::Validating { .. } | Event::Checkpoint { .. } | Event::Warning(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 

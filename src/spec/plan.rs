@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::experiment::Experiment;
+use super::experiment::{Experiment, Orientation};
 use crate::data::split::Parts;
 use crate::data::subject::Subject;
 use crate::data::volume::{Grid, Label};
 use crate::model::device::DeviceName;
+use crate::transforms::{ToCanonical, Transform};
 
 /// A checked experiment. Only [`check`](super::check::check) makes one, so nothing unchecked can reach a device.
 #[derive(Clone, Debug)]
@@ -73,6 +75,27 @@ impl Plan {
     /// Optimiser steps of the whole run.
     pub fn num_steps(&self) -> usize {
         self.steps_per_epoch * self.experiment.train.epochs.get()
+    }
+
+    /// The transforms that are computed once per subject: the preprocess chain, after turning axes where the plan says so.
+    pub fn preprocess_chain(&self) -> Vec<Transform> {
+        let reorient = self.experiment.data.orientation == Orientation::Reorient;
+        let turn = reorient.then_some(Transform::ToCanonical(ToCanonical {}));
+        turn.into_iter().chain(self.experiment.preprocess.iter().cloned()).collect()
+    }
+
+    /// A hash over the names of all subjects and the names and sizes of their files.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, case) in &self.cases {
+            hash.update(name);
+            for path in case.subject.images.iter().chain(&case.subject.label) {
+                let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+                hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+                hash.update(size.to_le_bytes());
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// plan.yaml: the experiment with every default written; running it is the same run.

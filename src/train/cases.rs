@@ -1,17 +1,18 @@
 //! Subjects as training sees them: preprocessed once, cached, and cut into patches.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 use rayon::prelude::*;
 
 use super::TrainError;
-use crate::data::cache::{Cache, KeyBuilder};
+use crate::data::cache::{Cache, FileHashes, KeyBuilder, Lookup};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::subject::Subject;
 use crate::data::volume::{Label, Volume, Voxels};
 use crate::pipeline::{self, Origin, View};
+use crate::queue::MakeError;
 use crate::run::event::Event;
 use crate::sampling::{LabelField, LabelIndex, Sampler};
 use crate::seed::{Purpose, Seed};
@@ -59,18 +60,23 @@ impl Cases {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let chain = plan.preprocess_chain();
         let total = names.len();
-        let progress = std::sync::Mutex::new((0, tell));
+        let hashes = FileHashes::load(&cache.root);
+        let progress = Mutex::new((0, tell));
         let by_name = names
             .par_iter()
             .map(|name| {
-                let volume = preprocessed(&plan.cases[*name], &chain, cache)?;
+                let (volume, note) = preprocessed(&plan.cases[*name], &chain, cache, &hashes)?;
                 let mut progress = progress.lock().expect("telling of progress does not panic");
                 progress.0 += 1;
                 let done = progress.0;
                 (progress.1)(Event::Preparing { task: "preprocessing", done, total });
+                if let Some(note) = note {
+                    (progress.1)(Event::Warning(note));
+                }
                 Ok(((*name).clone(), Prepared { volume, index: OnceLock::new() }))
             })
             .collect::<Result<_, TrainError>>()?;
+        hashes.save().map_err(TrainError::Cache)?;
         Ok(Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
@@ -87,80 +93,79 @@ impl Cases {
     /// Cuts a patch: a pure function of the seed, the part, the subject's name and the patch's index.
     ///
     /// # Errors
-    /// When a transform cannot be applied or no patch fits; the subject is named.
-    pub fn patch(&self, part: Part, name: &str, index: usize) -> Result<Patch, TrainError> {
+    /// When a transform cannot be applied or no patch fits.
+    pub fn patch(&self, part: Part, name: &str, index: usize) -> Result<Patch, MakeError> {
         let prepared = self.get(name);
+        let channels = prepared.volume.image.channels;
         let (purpose, epoch, augment): (_, _, &[Transform]) = match part {
             Part::Train { epoch } => (Purpose::Sample, epoch as u64, &self.augment),
             Part::Val => (Purpose::Validate, 0, &[]),
         };
-        let draws = pipeline::draw(augment, &mut self.seed.stream(Purpose::Augment, epoch, name, index as u64));
-        let of_subject = |source: Box<dyn std::error::Error + Send + Sync>| TrainError::Patch {
-            subject: name.to_owned(),
-            index,
-            source,
-        };
-        let view = View::new(prepared.volume.clone(), augment, &draws).map_err(|error| of_subject(error.into()))?;
+        let chance = |purpose| self.seed.stream(purpose, epoch, name, index as u64);
+        let draws = pipeline::draw(augment, channels, &mut chance(Purpose::Augment));
+        let view = View::new(prepared.volume.clone(), augment, &draws);
         let field = LabelField { origin: view.origin(), index: prepared.index() };
-        let mut rng = self.seed.stream(purpose, epoch, name, index as u64);
-        let start = self.sampler.start(&field, &mut rng).map_err(|error| of_subject(error.into()))?;
+        let start = self.sampler.start(&field, &mut chance(purpose))?;
         let shape = self.sampler.patch();
-        let window = view.window(start, shape).map_err(|error| of_subject(error.into()))?;
+        let window = view.window(start, shape)?;
         Ok(Patch {
             subject: name.to_owned(),
             index,
             start,
             shape,
-            channels: prepared.volume.image.channels,
-            image: window.image,
-            label: window.label.expect("subjects that train have labels"),
+            channels,
+            image: window.image.into_owned(),
+            label: window.label.expect(HAS_LABELS),
             draws: serde_json::to_value(&draws).expect("draws are plain numbers"),
         })
     }
 }
 
+/// Why a label map is there: `check` refuses subjects without one in a part that trains or validates.
+const HAS_LABELS: &str = "subjects that train or validate have labels";
+
 impl Prepared {
     /// Where each label's voxels are; made when it is first asked for.
     fn index(&self) -> &LabelIndex {
-        self.index.get_or_init(|| {
-            let label = self.volume.label.as_ref().expect("subjects that train have labels");
-            LabelIndex::new(label, label.shape)
-        })
+        self.index.get_or_init(|| LabelIndex::new(self.volume.label.clone().expect(HAS_LABELS)))
     }
 }
 
-/// Takes a subject through the preprocess chain, or finds it in the cache.
+/// Takes a subject through the preprocess chain, or finds it in the cache; with a note where its entry was damaged.
 ///
 /// # Errors
 /// When a file cannot be read or the cache cannot be written; the subject is named.
-pub fn preprocessed(case: &Case, chain: &[Transform], cache: &Cache) -> Result<Volume, TrainError> {
-    let of_subject = |source: Box<dyn std::error::Error + Send + Sync>| TrainError::Subject {
-        subject: case.subject.name.clone(),
-        source,
+fn preprocessed(
+    case: &Case,
+    chain: &[Transform],
+    cache: &Cache,
+    hashes: &FileHashes,
+) -> Result<(Volume, Option<String>), TrainError> {
+    let make = || -> Result<_, MakeError> {
+        let chain_text = serde_json::to_string(chain).expect("a chain is plain data");
+        let mut key = KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&chain_text);
+        for path in case.subject.images.iter().chain(&case.subject.label) {
+            key = key.add_file(path, hashes)?;
+        }
+        let key = key.build();
+        let note = match cache.get(&key)? {
+            Lookup::Found(volume) => return Ok((volume, None)),
+            Lookup::Absent => None,
+            Lookup::Damaged { path, reason } => Some(format!("{} is made anew: {reason}", path.display())),
+        };
+        let volume = load(&case.subject)?;
+        let draws = pipeline::fixed(chain, volume.image.channels);
+        let volume = View::new(volume, chain, &draws).volume()?;
+        Ok((cache.put(&key, &volume)?, note))
     };
-    let chain_text = serde_json::to_string(chain).expect("a chain is plain data");
-    let mut key = KeyBuilder::new(cache);
-    for path in case.subject.images.iter().chain(&case.subject.label) {
-        key.add_file(path).map_err(|error| of_subject(error.into()))?;
-    }
-    let key = key.add_text(CHAIN_VERSION).add_text(&chain_text).finish();
-    if let Some(volume) = cache.get(&key).map_err(|error| of_subject(error.into()))? {
-        return Ok(volume);
-    }
-    let volume = load(&case.subject).map_err(&of_subject)?;
-    // Every range of a preprocess chain has width zero, so any stream gives the same draws.
-    let draws = pipeline::draw(chain, &mut Seed(0).stream(Purpose::Augment, 0, "", 0));
-    let volume = View::new(volume, chain, &draws)
-        .and_then(|view| view.volume())
-        .map_err(|error| of_subject(error.into()))?;
-    cache.put(&key, &volume).map_err(|error| of_subject(error.into()))
+    make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })
 }
 
 /// Reads a subject's files.
 ///
 /// # Errors
 /// When one cannot be read, or they do not lie on one grid.
-pub fn load(subject: &Subject) -> Result<Volume, Box<dyn std::error::Error + Send + Sync>> {
+pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
     let mut files = subject.images.iter().map(|path| nifti::read_image(path));
     let (grid, mut image) = files.next().ok_or("it has no image file")??;
     let mut values = None;
@@ -187,18 +192,11 @@ pub const GRID_TOLERANCE_MM: f64 = 0.1;
 /// The true label map of a subject on the grid of its image file, and how that grid maps to the preprocessed one.
 ///
 /// # Errors
-/// When the label map cannot be read.
-pub fn truth(case: &Case, chain: &[Transform]) -> Result<(Voxels<Label>, Origin), TrainError> {
-    let of_subject = |source: Box<dyn std::error::Error + Send + Sync>| TrainError::Subject {
-        subject: case.subject.name.clone(),
-        source,
-    };
-    let path = case.subject.label.as_deref().ok_or_else(|| of_subject("it has no label map".into()))?;
-    let (_, label) = nifti::read_label(path).map_err(|error| of_subject(error.into()))?;
-    let draws = pipeline::draw(chain, &mut Seed(0).stream(Purpose::Augment, 0, "", 0));
-    let origin = pipeline::origin(chain, &draws, &case.grid).map_err(|error| of_subject(error.into()))?;
-    Ok((label, origin))
+/// When the label map cannot be read; the subject is named.
+pub fn truth(case: &Case, chain: &[Transform], channels: usize) -> Result<(Voxels<Label>, Origin), TrainError> {
+    let path = case.subject.label.as_deref().expect(HAS_LABELS);
+    let label = nifti::read_label(path);
+    let (_, label) =
+        label.map_err(|error| TrainError::Subject { subject: case.subject.name.clone(), source: error.into() })?;
+    Ok((label, pipeline::origin(chain, &pipeline::fixed(chain, channels), &case.grid)))
 }
-
-/// Cases that worker threads share.
-pub type SharedCases = Arc<Cases>;

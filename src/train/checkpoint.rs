@@ -113,11 +113,8 @@ impl State {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let named = |prefix: &'static str, tensors: &[NamedTensor]| -> Vec<_> {
-            tensors.iter().map(|tensor| (format!("{prefix}{}", tensor.name), view(tensor))).collect()
-        };
-        let mut tensors = named(WEIGHTS, &self.weights);
-        tensors.extend(named(MOMENTS, &self.moments));
+        let mut tensors = views(WEIGHTS, &self.weights);
+        tensors.extend(views(MOMENTS, &self.moments));
         let progress = serde_json::to_string(&self.progress).expect("progress is plain numbers");
         safetensors::serialize(tensors, Some(HashMap::from([(PROGRESS.to_owned(), progress)])))
             .expect("names are distinct and shapes fit their data")
@@ -140,9 +137,12 @@ impl State {
     }
 }
 
-fn view(tensor: &NamedTensor) -> TensorView<'_> {
-    TensorView::new(Dtype::F32, tensor.shape.clone(), bytemuck::cast_slice(&tensor.data))
-        .expect("a named tensor's shape fits its data")
+fn views<'a>(prefix: &str, tensors: &'a [NamedTensor]) -> Vec<(String, TensorView<'a>)> {
+    let view = |tensor: &'a NamedTensor| {
+        let bytes = bytemuck::cast_slice(&tensor.data);
+        TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).expect("a named tensor's shape fits its data")
+    };
+    tensors.iter().map(|tensor| (format!("{prefix}{}", tensor.name), view(tensor))).collect()
 }
 
 /// Keeps the weights of an epoch among the best, and forgets those that fall out.
@@ -212,7 +212,10 @@ mod tests {
         let state = state();
         let back = State::from_bytes(&state.to_bytes()).unwrap();
         assert_eq!(back.progress, state.progress);
-        assert_eq!((back.weights[0].data.clone(), back.moments[0].name.clone()), (vec![1.5, -1.5], "head.weight.first".into()));
+        assert_eq!(
+            (back.weights[0].data.clone(), back.moments[0].name.clone()),
+            (vec![1.5, -1.5], "head.weight.first".into())
+        );
     }
 
     #[test]

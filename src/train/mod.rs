@@ -2,7 +2,6 @@
 //!
 //! It has no hooks: what varies is data in the plan. It emits events and does not know who listens.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -16,12 +15,12 @@ use cases::{Cases, Part};
 use checkpoint::{BestEpoch, CheckpointError, Progress, State};
 use step::Trainer;
 
-use crate::data::cache::Cache;
+use crate::data::cache::{Cache, CacheError};
 use crate::data::patch::Patch;
 use crate::model::device::DeviceError;
 use crate::model::input::InputError;
 use crate::model::weights::WeightsError;
-use crate::queue::{Queue, QueueError, delivery_order, epoch_order};
+use crate::queue::{Order, Queue, QueueError, delivery_order, epoch_order};
 use crate::run::event::{Columns, EpochRecord, Event, Listener, StepRecord, Timing};
 use crate::run::folder::RunFolder;
 use crate::run::memory::peak_resident_bytes;
@@ -60,6 +59,9 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(CacheError),
     /// The queue ended.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -82,7 +84,9 @@ pub enum TrainError {
     #[error("the run's records cannot be written")]
     Record(#[from] std::io::Error),
     /// Training left the finite numbers.
-    #[error("{what} is not finite in step {step}; its patches: {patches}; lower the learning rate, or set train.clip_gradient_norm")]
+    #[error(
+        "{what} is not finite in step {step}; its patches: {patches}; lower the learning rate, or set train.clip_gradient_norm"
+    )]
     NotFinite {
         /// The loss or the gradient.
         what: &'static str,
@@ -132,6 +136,12 @@ impl Session<'_> {
 /// # Errors
 /// When the world fails or the loss leaves the finite numbers. What was recorded and checkpointed stays.
 pub fn run(plan: &Plan, state: Option<State>, session: &mut Session) -> Result<Outcome, TrainError> {
+    let outcome = run_epochs(plan, state, session)?;
+    session.tell(&Event::Finished)?;
+    Ok(outcome)
+}
+
+fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Result<Outcome, TrainError> {
     let spec = &plan.experiment;
     let monitor = &spec.checkpoint.monitor;
     let mut trainer = Trainer::new(plan)?;
@@ -256,13 +266,14 @@ fn start_queue(plan: &Plan, cases: &Arc<Cases>, progress: &Progress) -> Queue {
     let spec = &plan.experiment;
     let (seed, epoch) = (Seed(spec.seed), progress.epoch);
     let names = Arc::new(plan.parts.train.clone());
-    let requests = epoch_order(seed, epoch as u64, &names, spec.queue.samples_per_volume.get());
-    let order = delivery_order(seed, epoch as u64, requests.len(), spec.queue.max_length.get());
-    let delivered = progress.steps_in_epoch * spec.train.batch_size.get() * spec.train.accumulate_batches.get();
+    let requests = epoch_order(seed, epoch as u64, names.len(), spec.queue.samples_per_volume.get());
+    let delivery = delivery_order(seed, epoch as u64, requests.len(), spec.queue.max_length.get());
+    let patches_per_step = spec.train.batch_size.get() * spec.train.accumulate_batches.get();
+    let skip = (progress.steps_in_epoch * patches_per_step).min(requests.len());
     let cases = Arc::clone(cases);
-    let make_names = Arc::clone(&names);
-    Queue::start(&spec.queue, requests, order, delivered, names, move |request| {
-        cases.patch(Part::Train { epoch }, &make_names[request.subject], request.index)
+    let subjects = Arc::clone(&names);
+    Queue::start(&spec.queue, Order { names, requests, delivery, skip }, move |request| {
+        cases.patch(Part::Train { epoch }, &subjects[request.subject], request.index)
     })
 }
 
@@ -271,7 +282,7 @@ fn next_batches(queue: &mut Queue, plan: &Plan) -> Result<Vec<Vec<Patch>>, Train
     let train = &plan.experiment.train;
     let mut batches = Vec::new();
     for _ in 0..train.accumulate_batches.get() {
-        let batch = queue.take(train.batch_size.get()).collect::<Result<Vec<_>, _>>()?;
+        let batch = queue.by_ref().take(train.batch_size.get()).collect::<Result<Vec<_>, _>>()?;
         if !batch.is_empty() {
             batches.push(batch);
         }
@@ -338,9 +349,4 @@ fn describe(batches: &[Vec<Patch>]) -> String {
     let described: Vec<_> =
         patches.map(|patch| format!("{} #{} {}", patch.subject, patch.index, patch.draws)).collect();
     described.join("; ")
-}
-
-/// Where a run's weights are, best first.
-pub fn best_weights(folder: &RunFolder) -> Option<PathBuf> {
-    Some(folder.best_weights()).filter(|path| path.exists())
 }

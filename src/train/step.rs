@@ -8,10 +8,10 @@ use crate::data::patch::Patch;
 use crate::data::volume::Label;
 use crate::loss::Loss;
 use crate::model::input::Batch;
-use crate::model::weights::{self, NamedTensor};
-use crate::model::{self, Network};
-use crate::optim::{Gradients, Optimizer, Schedule};
-use crate::seed::Seed;
+use crate::model::weights::{NamedTensor, WeightsError};
+use crate::model::{Network, Pass, parameters};
+use crate::optim::{self, Optimizer, OptimizerSpec, Schedule};
+use crate::seed::{Purpose, Seed};
 use crate::spec::plan::Plan;
 
 /// A network and what changes it.
@@ -19,10 +19,13 @@ use crate::spec::plan::Plan;
 pub struct Trainer {
     network: Network,
     optimizer: Optimizer,
+    optimizer_spec: OptimizerSpec,
     schedule: Schedule,
     loss: Loss,
     labels: Vec<Label>,
     clip_norm: Option<f64>,
+    seed: Seed,
+    /// With autodiff.
     device: Device,
 }
 
@@ -33,4 +36,157 @@ pub struct StepOutcome {
     pub loss: f64,
     /// The norm of all gradients together, before clipping.
     pub grad_norm: f64,
+}
+
+impl Trainer {
+    /// The network of a plan with its initial weights, on the plan's device.
+    ///
+    /// # Errors
+    /// When the device cannot be opened.
+    pub fn new(plan: &Plan) -> Result<Self, TrainError> {
+        let spec = &plan.experiment;
+        let seed = Seed(spec.seed);
+        let device = plan.device.open()?.autodiff();
+        let network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
+        let values: Vec<_> = network.parameters.trained_values().cloned().collect();
+        Ok(Self {
+            optimizer: Optimizer::new(&spec.optimizer, &values),
+            optimizer_spec: spec.optimizer.clone(),
+            schedule: spec.schedule.clone(),
+            loss: spec.loss.clone(),
+            labels: plan.labels.iter().map(|label| label.value).collect(),
+            clip_norm: spec.train.clip_gradient_norm.map(|norm| norm.get()),
+            network,
+            seed,
+            device,
+        })
+    }
+
+    /// The learning rate of a step, counted from 0, of a run of `num_steps`.
+    pub fn learning_rate(&self, step: usize, num_steps: usize) -> f64 {
+        self.optimizer_spec.learning_rate() * self.schedule.factor(step, num_steps)
+    }
+
+    /// Takes the step `step`, counted from 0, on the mean gradient of the batches.
+    ///
+    /// Where the loss or a gradient is not finite, the network stays as it was.
+    ///
+    /// # Errors
+    /// When a patch holds a label that is not declared or the device fails.
+    pub fn step(&mut self, batches: &[Vec<Patch>], learning_rate: f64, step: usize) -> Result<StepOutcome, TrainError> {
+        let num_patches: usize = batches.iter().map(Vec::len).sum();
+        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0));
+        let mut loss = 0.0;
+        let mut sums: Option<Vec<Tensor<1>>> = None;
+        for patches in batches {
+            let share = patches.len() as f64 / num_patches as f64;
+            let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+            let logits = self.network.forward(&mut pass, batch.image.autodiff());
+            let batch_loss = self.loss.forward(logits, batch.target.autodiff());
+            loss += share * read(&batch_loss)?;
+            let gradients = self.gradients(&batch_loss, share);
+            sums = Some(match sums {
+                None => gradients,
+                Some(sums) => sums.into_iter().zip(gradients).map(|(sum, gradient)| sum.add(gradient)).collect(),
+            });
+        }
+        let mut gradients = sums.expect("a step has at least one batch");
+        let grad_norm = optim::global_norm(&gradients);
+        if !(loss.is_finite() && grad_norm.is_finite()) {
+            return Ok(StepOutcome { loss, grad_norm });
+        }
+        if let Some(max_norm) = self.clip_norm {
+            gradients = optim::clip(gradients, grad_norm, max_norm);
+        }
+        let values = self.network.parameters.trained_values().map(|value| value.clone().inner()).collect();
+        let values = self.optimizer.step(values, gradients, learning_rate, step);
+        self.network.parameters.set_trained(values);
+        pass.finish(&mut self.network.parameters);
+        Ok(StepOutcome { loss, grad_norm })
+    }
+
+    /// The gradient of `share` times the loss, for each parameter.
+    fn gradients(&self, loss: &Tensor<1>, share: f64) -> Vec<Tensor<1>> {
+        let mut gradients = loss.backward();
+        let of_parameter = |value: &Tensor<1>| match value.grad_remove(&mut gradients) {
+            Some(gradient) if share == 1.0 => gradient,
+            Some(gradient) => gradient.mul_scalar(share),
+            // A parameter that no output depends on.
+            None => value.clone().inner().zeros_like(),
+        };
+        self.network.parameters.trained_values().map(of_parameter).collect()
+    }
+
+    /// The loss of a batch, without a step.
+    ///
+    /// # Errors
+    /// When a patch holds a label that is not declared or the device fails.
+    pub fn loss_of(&self, patches: &[Patch]) -> Result<f64, TrainError> {
+        let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+        let logits = self.network.without_gradients().forward(&mut Pass::inference(), batch.image);
+        read(&self.loss.forward(logits, batch.target))
+    }
+
+    /// The logits `[window, class, x, y, z]` of `count` windows `[window, channel, x, y, z]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn logits(
+        &self,
+        windows: Vec<f32>,
+        [count, channels]: [usize; 2],
+        [x, y, z]: [usize; 3],
+    ) -> Result<Vec<f32>, TrainError> {
+        let data = TensorData::new(windows, [count, channels, x, y, z]);
+        let input = Tensor::<5>::from_data(data, &self.device.clone().inner());
+        let logits = self.network.without_gradients().forward(&mut Pass::inference(), input);
+        let data = logits.try_into_data_as::<f32>().map_err(|error| TrainError::Compute(error.to_string()))?;
+        data.try_to_vec().map_err(|error| TrainError::Compute(error.to_string()))
+    }
+
+    /// The weights on the host, by name.
+    pub fn weights(&self) -> Vec<NamedTensor> {
+        self.network.parameters.export()
+    }
+
+    /// What the optimiser remembers, on the host, by the parameter's name.
+    pub fn moments(&self) -> Vec<NamedTensor> {
+        let names = self.optimizer_spec.moments();
+        let mut all = Vec::new();
+        for (parameter, moments) in self.network.parameters.trained_names().zip(self.optimizer.moments()) {
+            for (name, moment) in names.iter().zip(moments) {
+                let data = parameters::to_host(moment);
+                all.push(NamedTensor { name: format!("{parameter}.{name}"), shape: vec![data.len()], data });
+            }
+        }
+        all
+    }
+
+    /// Takes up the weights and moments of a checkpoint.
+    ///
+    /// # Errors
+    /// When they do not fit the network or the optimiser.
+    pub fn restore(&mut self, state: &State) -> Result<(), TrainError> {
+        self.network.parameters.import(&state.weights, &self.device)?;
+        let device = self.device.clone().inner();
+        let find = |name: String| {
+            let found = state.moments.iter().find(|moment| moment.name == name);
+            let moment = found.ok_or_else(|| WeightsError::Misfit(format!("`{name}` of the optimiser is missing")))?;
+            Ok(Tensor::<1>::from_data(TensorData::new(moment.data.clone(), [moment.data.len()]), &device))
+        };
+        let names = self.optimizer_spec.moments();
+        let of_parameter = |parameter: &str| {
+            names.iter().map(|name| find(format!("{parameter}.{name}"))).collect::<Result<Vec<_>, _>>()
+        };
+        let moments = self.network.parameters.trained_names().map(of_parameter).collect::<Result<_, WeightsError>>()?;
+        self.optimizer.restore(moments);
+        Ok(())
+    }
+}
+
+/// Copies one number to the host.
+fn read(value: &Tensor<1>) -> Result<f64, TrainError> {
+    let data = value.clone().inner().try_into_data_as::<f32>();
+    let data = data.map_err(|error| TrainError::Compute(error.to_string()))?;
+    Ok(data.iter::<f32>().map(f64::from).sum())
 }

@@ -43,7 +43,10 @@ pub fn patch_loss(plan: &Plan, cases: &Cases, trainer: &Trainer, stop: &AtomicBo
         }
         let patches = batch
             .iter()
-            .map(|(name, index)| cases.patch(Part::Val, name, *index))
+            .map(|(name, index)| {
+                let patch = cases.patch(Part::Val, name, *index);
+                patch.map_err(|source| TrainError::Patch { subject: (*name).clone(), index: *index, source })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         sum += trainer.loss_of(&patches)? * patches.len() as f64;
     }
@@ -88,7 +91,7 @@ fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Ve
     let logits = predict::logits(image, plan.window, plan.num_classes(), inference, |windows, count| {
         trainer.logits(windows, [count, plan.channels], plan.window)
     })?;
-    let (truth, origin) = cases::truth(&plan.cases[name], &plan.preprocess_chain())?;
+    let (truth, origin) = cases::truth(&plan.cases[name], &plan.preprocess_chain(), plan.channels)?;
     let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
     let mut prediction = logits.into_probabilities(probabilities(&plan.experiment.loss)).label_map(&origin, &values);
     for step in &plan.experiment.postprocess {

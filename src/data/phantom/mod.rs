@@ -48,6 +48,19 @@ pub struct PhantomSource {
     pub seed: u64,
 }
 
+impl Default for PhantomSource {
+    fn default() -> Self {
+        Self {
+            subjects: default_subjects(),
+            shape: default_shape(),
+            spacing_mm: default_spacing(),
+            tumours: default_tumours(),
+            noise_hu: default_noise(),
+            seed: 0,
+        }
+    }
+}
+
 fn default_subjects() -> usize {
     24
 }
