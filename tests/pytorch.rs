@@ -166,10 +166,12 @@ struct LayerCase {
     gradient: Vec<f32>,
 }
 
+type Layer = fn(Tensor<5>) -> Tensor<5>;
+
 #[test]
 fn pooling_and_upsampling_give_pytorchs_output_and_gradient() {
     let cases = reference::<BTreeMap<String, LayerCase>>("layers");
-    let functions: [(&str, fn(Tensor<5>) -> Tensor<5>); 3] =
+    let functions: [(&str, Layer); 3] =
         [("max_pool", max_pool), ("trilinear", trilinear), ("nearest", nearest)];
     for (name, function) in functions {
         let case = &cases[name];

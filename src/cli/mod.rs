@@ -116,5 +116,5 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
 
 /// The version and the backends that this binary was built with.
 fn long_version() -> String {
-    format!("{}\nfeatures: {}", env!("CARGO_PKG_VERSION"), crate::run::manifest::features().join(", "))
+    format!("{}\nfeatures: {}", env!("CARGO_PKG_VERSION"), crate::model::device::features().join(", "))
 }

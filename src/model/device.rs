@@ -145,12 +145,7 @@ impl DeviceName {
 
     /// Whether this binary was built with the device's backend.
     pub fn is_built(self) -> bool {
-        match self.feature() {
-            "libtorch" => cfg!(feature = "libtorch"),
-            "cuda" => cfg!(feature = "cuda"),
-            "wgpu" => cfg!(feature = "wgpu"),
-            _ => cfg!(feature = "flex"),
-        }
+        features().contains(&self.feature())
     }
 
     fn present(self) -> Result<(), DeviceError> {
@@ -191,6 +186,17 @@ impl DeviceName {
             _ => Err(DeviceError::NotBuilt { name, feature: name.feature() }),
         }
     }
+}
+
+/// The backends that this binary was built with, by their cargo features.
+pub fn features() -> Vec<&'static str> {
+    let all = [
+        ("flex", cfg!(feature = "flex")),
+        ("libtorch", cfg!(feature = "libtorch")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ];
+    all.into_iter().filter(|(_, built)| *built).map(|(name, _)| name).collect()
 }
 
 /// Every kind of device, and whether it can be used here.

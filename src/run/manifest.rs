@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::folder::{RunError, RunFolder, write_atomically};
+use crate::model::device;
 
 /// The format of run folders that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -71,7 +72,7 @@ impl Manifest {
             format: FORMAT,
             status: Status::Running,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: features(),
+            features: device::features().into_iter().map(str::to_owned).collect(),
             burn: "0.22.1".to_owned(),
             git_commit,
             command,
@@ -135,17 +136,6 @@ pub fn now() -> String {
 pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// The backends that this program was built with.
-pub fn features() -> Vec<String> {
-    let all = [
-        ("flex", cfg!(feature = "flex")),
-        ("libtorch", cfg!(feature = "libtorch")),
-        ("cuda", cfg!(feature = "cuda")),
-        ("wgpu", cfg!(feature = "wgpu")),
-    ];
-    all.into_iter().filter(|(_, built)| *built).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ mod tests {
     fn rows_after_the_checkpoint_and_torn_lines_are_cut_off() {
         let (_runs, folder) = folder();
         let mut records = Records::open(&folder, &columns(), Position::default()).unwrap();
-        for number in 1..=4 {
+        for number in 1usize..=4 {
             records.record(&step(number.div_ceil(2), number)).unwrap();
         }
         records.record(&epoch(1)).unwrap();

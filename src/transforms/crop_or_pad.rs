@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fill, Lattice, LatticeAxis, Placement, Spatial};
+use super::{Fill, Lattice, LatticeAxis, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::PartialShape;
@@ -26,11 +26,13 @@ pub struct CropOrPad {
 }
 
 impl Spatial for CropOrPad {
-    type Draw = ();
+    type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) {}
+    fn draw(&self, _: &mut Rng) -> Nothing {
+        Nothing
+    }
 
-    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
         let shape = self.shape.resolve(incoming.shape);
         let axes = std::array::from_fn(|axis| {
             let difference = incoming.shape[axis].abs_diff(shape[axis]);
@@ -49,7 +51,7 @@ mod tests {
 
     fn offset(incoming: usize, outgoing: usize) -> i64 {
         let grid = Grid { shape: [incoming, 1, 1], affine: Affine::IDENTITY };
-        let place = CropOrPad { shape: PartialShape([Some(outgoing), None, None]), fill: 0.0 }.place(&(), &grid);
+        let place = CropOrPad { shape: PartialShape([Some(outgoing), None, None]), fill: 0.0 }.place(&Nothing, &grid);
         assert_eq!(place.grid.affine.origin()[0], place_offset(&place) as f64);
         place_offset(&place)
     }

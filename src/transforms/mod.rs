@@ -98,6 +98,10 @@ pub enum Drawn {
     OneOf(usize, Box<Drawn>),
 }
 
+/// What a transform without chance draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nothing;
+
 /// A transform of the grid: it says where each outgoing voxel comes from.
 pub trait Spatial {
     /// What chance decides.
@@ -300,12 +304,12 @@ trait Record: Sized {
     fn recall(drawn: &Drawn) -> Option<&Self>;
 }
 
-impl Record for () {
+impl Record for Nothing {
     fn record(self) -> Drawn {
         Drawn::Nothing
     }
     fn recall(drawn: &Drawn) -> Option<&Self> {
-        matches!(drawn, Drawn::Nothing).then_some(&())
+        matches!(drawn, Drawn::Nothing).then_some(&Nothing)
     }
 }
 
@@ -405,7 +409,7 @@ impl Transform {
             Transform::Gamma(gamma) => !gamma.log_gamma.is_fixed(),
             Transform::Maybe(maybe) => {
                 let p = maybe.probability.get();
-                (p > 0.0 && p < 1.0) || (p > 0.0 && maybe.steps.iter().any(Transform::is_random))
+                p > 0.0 && (p < 1.0 || maybe.steps.iter().any(Transform::is_random))
             }
             Transform::OneOf(steps) => steps.len() > 1 || steps.iter().any(Transform::is_random),
             Transform::ToCanonical(_)

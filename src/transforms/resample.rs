@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Placement, Spatial};
+use super::{Nothing, Placement, Spatial};
 use crate::data::volume::{Affine, Grid};
 use crate::seed::Rng;
 use crate::value::Spacing;
@@ -23,11 +23,13 @@ pub struct Resample {
 }
 
 impl Spatial for Resample {
-    type Draw = ();
+    type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) {}
+    fn draw(&self, _: &mut Rng) -> Nothing {
+        Nothing
+    }
 
-    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
         let old = incoming.spacing();
         let shape = std::array::from_fn(|axis| match incoming.shape[axis] {
             1 => 1,
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_centre_stays() {
-        let place = Resample { spacing_mm: Spacing([3.0, 1.0, 1.0]) }.place(&(), &grid());
+        let place = Resample { spacing_mm: Spacing([3.0, 1.0, 1.0]) }.place(&Nothing, &grid());
         assert_eq!(place.grid.shape, [3, 14, 1]);
         let (new, old) = (place.grid.centre(), grid().centre());
         assert!((0..3).all(|axis| (new[axis] - old[axis]).abs() < 1e-12), "{new:?} {old:?}");
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_same_spacing_changes_nothing() {
-        let place = Resample { spacing_mm: Spacing([1.0, 2.0, 3.0]) }.place(&(), &grid());
+        let place = Resample { spacing_mm: Spacing([1.0, 2.0, 3.0]) }.place(&Nothing, &grid());
         assert_eq!(place.grid, grid());
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics;
-use super::{Intensity, Measured, TransformError, Window};
+use super::{Intensity, Measured, Nothing, TransformError, Window};
 use crate::seed::Rng;
 use crate::value::{Percentile, Range};
 
@@ -36,9 +36,11 @@ fn all_values() -> [Percentile; 2] {
 }
 
 impl Intensity for RescaleIntensity {
-    type Draw = ();
+    type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng, _: usize) {}
+    fn draw(&self, _: &mut Rng, _: usize) -> Nothing {
+        Nothing
+    }
 
     fn measures(&self) -> bool {
         true
@@ -53,7 +55,7 @@ impl Intensity for RescaleIntensity {
         Ok(Measured { low, high, ..Measured::default() })
     }
 
-    fn apply(&self, _: &(), measured: &Measured, window: &mut Window) {
+    fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
         let (low, high) = (measured.low, measured.high);
         let from = self.from.unwrap_or(Range { low: f64::from(low), high: f64::from(high) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
@@ -84,7 +86,7 @@ mod tests {
         let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
         let measured = transform.measure(values).unwrap();
         let mut values = values.to_vec();
-        transform.apply(&(), &measured, &mut Window::of(&mut values));
+        transform.apply(&Nothing, &measured, &mut Window::of(&mut values));
         values
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Placement, Spatial};
+use super::{Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::PartialShape;
@@ -21,11 +21,13 @@ pub struct Resize {
 }
 
 impl Spatial for Resize {
-    type Draw = ();
+    type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) {}
+    fn draw(&self, _: &mut Rng) -> Nothing {
+        Nothing
+    }
 
-    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
         let shape = self.shape.resolve(incoming.shape);
         let ratios = std::array::from_fn(|axis| incoming.shape[axis] as f64 / shape[axis] as f64);
         super::resample::centred(incoming, shape, ratios)
@@ -40,7 +42,7 @@ mod tests {
     #[test]
     fn the_field_of_view_stays() {
         let grid = Grid { shape: [10, 6, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
-        let place = Resize { shape: PartialShape([Some(5), None, Some(8)]) }.place(&(), &grid);
+        let place = Resize { shape: PartialShape([Some(5), None, Some(8)]) }.place(&Nothing, &grid);
         assert_eq!((place.grid.shape, place.grid.spacing()), ([5, 6, 8], [2.0, 2.0, 1.5]));
         // The first voxel starts where the old first voxel starts.
         assert_eq!(place.grid.affine.origin(), [0.5, 0.0, -0.75]);

@@ -1,6 +1,6 @@
 //! Axis order and direction.
 
-use super::{Lattice, LatticeAxis, Placement, Spatial};
+use super::{Lattice, LatticeAxis, Nothing, Placement, Spatial};
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::Grid;
 use crate::seed::Rng;
@@ -17,11 +17,13 @@ use serde::{Deserialize, Serialize};
 pub struct ToCanonical {}
 
 impl Spatial for ToCanonical {
-    type Draw = ();
+    type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) {}
+    fn draw(&self, _: &mut Rng) -> Nothing {
+        Nothing
+    }
 
-    fn place(&self, _: &(), incoming: &Grid) -> Placement {
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
         let axes = axes_to_ras(&incoming.affine).map(|turn| LatticeAxis {
             source: turn.source_axis,
             flipped: turn.flipped,
@@ -40,13 +42,13 @@ mod tests {
     #[test]
     fn a_volume_in_ras_stays() {
         let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
-        assert_eq!(ToCanonical {}.place(&(), &grid).grid, grid);
+        assert_eq!(ToCanonical {}.place(&Nothing, &grid).grid, grid);
     }
 
     #[test]
     fn an_lps_volume_keeps_its_world_coordinates() {
         let affine = Affine::scale_and_shift([-1.0, -2.0, 3.0], [10.0, 20.0, 30.0]);
-        let place = ToCanonical {}.place(&(), &Grid { shape: [4, 5, 6], affine });
+        let place = ToCanonical {}.place(&Nothing, &Grid { shape: [4, 5, 6], affine });
         assert_eq!(place.grid.affine.orientation(), "RAS");
         // The first outgoing voxel is the last incoming one along x and y.
         assert_eq!(place.grid.affine.origin(), affine.apply([3.0, 4.0, 0.0]));

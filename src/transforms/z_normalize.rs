@@ -1,7 +1,7 @@
 //! Zero mean, unit variance.
 
 use super::statistics;
-use super::{Intensity, Measured, TransformError, Window};
+use super::{Intensity, Measured, Nothing, TransformError, Window};
 use crate::seed::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 pub struct ZNormalize {}
 
 impl Intensity for ZNormalize {
-    type Draw = ();
+    type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng, _: usize) {}
+    fn draw(&self, _: &mut Rng, _: usize) -> Nothing {
+        Nothing
+    }
 
     fn measures(&self) -> bool {
         true
@@ -34,7 +36,7 @@ impl Intensity for ZNormalize {
         Ok(Measured { mean: mean as f32, deviation: deviation as f32, ..Measured::default() })
     }
 
-    fn apply(&self, _: &(), measured: &Measured, window: &mut Window) {
+    fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
         let (mean, deviation) = (measured.mean, measured.deviation);
         window.map(|v| (v - mean) / deviation);
     }
@@ -48,7 +50,7 @@ mod tests {
     fn three_values_by_hand() {
         let mut values = [1.0, 2.0, 3.0];
         let measured = ZNormalize {}.measure(&values).unwrap();
-        ZNormalize {}.apply(&(), &measured, &mut Window::of(&mut values));
+        ZNormalize {}.apply(&Nothing, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, 0.0, 1.0]);
     }
 
