@@ -171,8 +171,7 @@ type Layer = fn(Tensor<5>) -> Tensor<5>;
 #[test]
 fn pooling_and_upsampling_give_pytorchs_output_and_gradient() {
     let cases = reference::<BTreeMap<String, LayerCase>>("layers");
-    let functions: [(&str, Layer); 3] =
-        [("max_pool", max_pool), ("trilinear", trilinear), ("nearest", nearest)];
+    let functions: [(&str, Layer); 3] = [("max_pool", max_pool), ("trilinear", trilinear), ("nearest", nearest)];
     for (name, function) in functions {
         let case = &cases[name];
         let count = case.shape.iter().product();

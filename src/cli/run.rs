@@ -20,7 +20,7 @@ use crate::run::tensorboard::TensorBoard;
 use crate::spec::load;
 use crate::spec::plan::Plan;
 use crate::train::checkpoint::State;
-use crate::train::{self, Outcome, Session, validate};
+use crate::train::{self, Outcome, Session, TrainError, validate};
 
 /// Set by Ctrl-C: training stops after its step and leaves a checkpoint.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -208,7 +208,11 @@ fn train_with_listeners(
     ];
     let cache = Cache::new(&cache_dir);
     let mut session = Session { folder, cache: &cache, listeners, stop: &STOP };
-    train::run(plan, state, &mut session).map_err(|error| CliError::failure(&error))
+    train::run(plan, state, &mut session).map_err(|error| match error {
+        // The label map or the experiment has to change: nothing of the world failed.
+        TrainError::Input(error) => CliError::Problem { message: error.to_string(), help: None },
+        error => CliError::failure(&error),
+    })
 }
 
 fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {

@@ -12,6 +12,7 @@ mod blocks;
 pub mod device;
 pub mod input;
 mod memory;
+mod norm;
 pub mod parameters;
 mod pool;
 pub mod unet;

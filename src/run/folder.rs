@@ -149,6 +149,14 @@ impl RunFolder {
         self.checkpoint("last.state.safetensors")
     }
 
+    /// Weights and state of the checkpoint that was the newest `age` checkpoints ago; 0 is the newest.
+    pub fn aged_checkpoint(&self, age: usize) -> [PathBuf; 2] {
+        match age {
+            0 => [self.last_weights(), self.last_state()],
+            _ => ["safetensors", "state.safetensors"].map(|ending| self.checkpoint(&format!("last-{age}.{ending}"))),
+        }
+    }
+
     /// The best weights.
     pub fn best_weights(&self) -> PathBuf {
         self.checkpoint("best.safetensors")

@@ -1,6 +1,7 @@
 //! Subjects as training sees them: preprocessed once, cached, and cut into patches.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use rayon::prelude::*;
@@ -54,9 +55,16 @@ pub enum Part {
 impl Cases {
     /// Takes every training and validation subject through the preprocess chain, or finds it in the cache.
     ///
+    /// Returns `None` when it was told to stop before the last one.
+    ///
     /// # Errors
     /// When a file cannot be read or the cache cannot be written; the subject is named.
-    pub fn prepare(plan: &Plan, cache: &Cache, tell: &mut (dyn FnMut(Event) + Send)) -> Result<Self, TrainError> {
+    pub fn prepare(
+        plan: &Plan,
+        cache: &Cache,
+        stop: &AtomicBool,
+        tell: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<Option<Self>, TrainError> {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let chain = plan.preprocess_chain();
         let total = names.len();
@@ -64,6 +72,7 @@ impl Cases {
         let progress = Mutex::new((0, tell));
         let by_name = names
             .par_iter()
+            .take_any_while(|_| !stop.load(Ordering::Relaxed))
             .map(|name| {
                 let (volume, note) = preprocessed(&plan.cases[*name], &chain, cache, &hashes)?;
                 let mut progress = progress.lock().expect("telling of progress does not panic");
@@ -75,14 +84,14 @@ impl Cases {
                 }
                 Ok(((*name).clone(), Prepared { volume, index: OnceLock::new() }))
             })
-            .collect::<Result<_, TrainError>>()?;
+            .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
         hashes.save().map_err(TrainError::Cache)?;
-        Ok(Self {
+        Ok((by_name.len() == total).then(|| Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
             augment: plan.experiment.augment.clone(),
             by_name,
-        })
+        }))
     }
 
     /// A subject that [`Cases::prepare`] has seen.

@@ -88,11 +88,12 @@ const MOMENTS: &str = "optimizer.";
 const PROGRESS: &str = "progress";
 
 impl State {
-    /// Writes the newest weights, then the state that makes them the newest.
+    /// Writes the newest weights, then the state that makes them the newest; `keep` checkpoints remain.
     ///
     /// # Errors
     /// When the disk refuses; what was there before stays.
-    pub fn commit(&self, folder: &RunFolder) -> Result<PathBuf, CheckpointError> {
+    pub fn commit(&self, folder: &RunFolder, keep: usize) -> Result<PathBuf, CheckpointError> {
+        age_checkpoints(folder, keep)?;
         let weights = folder.last_weights();
         write_atomically(&weights, &weights::to_safetensors(&self.weights))?;
         write_atomically(&folder.last_state(), &self.to_bytes())?;
@@ -143,6 +144,24 @@ fn views<'a>(prefix: &str, tensors: &'a [NamedTensor]) -> Vec<(String, TensorVie
         TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).expect("a named tensor's shape fits its data")
     };
     tensors.iter().map(|tensor| (format!("{prefix}{}", tensor.name), view(tensor))).collect()
+}
+
+/// Makes `last-1` of the newest checkpoint, `last-2` of that before, and so on; the newest stays in its place until it is replaced.
+fn age_checkpoints(folder: &RunFolder, keep: usize) -> Result<(), CheckpointError> {
+    let failed = |path: &Path, source| CheckpointError::Folder(RunError::Write { path: path.to_owned(), source });
+    for age in (1..keep).rev() {
+        for (newer, older) in folder.aged_checkpoint(age - 1).iter().zip(folder.aged_checkpoint(age)) {
+            if !newer.exists() {
+                continue;
+            }
+            if age > 1 {
+                std::fs::rename(newer, &older).map_err(|source| failed(&older, source))?;
+            } else {
+                std::fs::copy(newer, &older).map_err(|source| failed(&older, source))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the weights of an epoch among the best, and forgets those that fall out.
@@ -228,6 +247,41 @@ mod tests {
         let bytes = state().to_bytes();
         assert!(State::from_bytes(&bytes[..bytes.len() - 1]).is_err());
         assert!(State::from_bytes(b"").is_err());
+    }
+
+    #[test]
+    fn as_many_checkpoints_remain_as_are_kept() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        for step in 1..=4 {
+            let mut state = state();
+            state.progress.step = step;
+            state.commit(&folder, 3).unwrap();
+        }
+        let step_of = |age: usize| {
+            let bytes = std::fs::read(&folder.aged_checkpoint(age)[1]).unwrap();
+            State::from_bytes(&bytes).unwrap().progress.step
+        };
+        assert_eq!([0, 1, 2].map(step_of), [4, 3, 2]);
+        assert!(!folder.aged_checkpoint(3)[0].exists());
+    }
+
+    #[test]
+    fn the_best_weights_of_as_many_epochs_remain_as_are_kept() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        let mut best = Vec::new();
+        let mut keep = |epoch: usize, value: f64| {
+            let weights = [tensor("head.weight", epoch as f32)];
+            let new = BestEpoch { epoch, value };
+            keep_best(&folder, &mut best, new, "val_dice_mean", 2, &weights).unwrap()
+        };
+        assert_eq!([keep(1, 0.5), keep(2, 0.7), keep(3, 0.6), keep(4, 0.1)], [true, true, false, false]);
+        let kept: Vec<usize> = best.iter().map(|best| best.epoch).collect();
+        assert_eq!(kept, [2, 3]);
+        assert!(folder.best_weights_of(3).exists() && !folder.best_weights_of(1).exists());
+        let weights = weights::read(&folder.best_weights()).unwrap();
+        assert_eq!(weights[0].data[0], 2.0);
     }
 
     #[test]

@@ -3,26 +3,25 @@
 //! It has no hooks: what varies is data in the plan. It emits events and does not know who listens.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub mod cases;
 pub mod checkpoint;
+mod error;
+mod session;
 pub mod step;
 pub mod validate;
 
+pub use error::TrainError;
+pub use session::Session;
+
 use cases::{Cases, Part};
-use checkpoint::{BestEpoch, CheckpointError, Progress, State};
+use checkpoint::{BestEpoch, Progress, State};
 use step::Trainer;
 
-use crate::data::cache::{Cache, CacheError};
 use crate::data::patch::Patch;
-use crate::model::device::DeviceError;
-use crate::model::input::InputError;
-use crate::model::weights::WeightsError;
-use crate::queue::{Order, Queue, QueueError, delivery_order, epoch_order};
-use crate::run::event::{Columns, EpochRecord, Event, Listener, StepRecord, Timing};
-use crate::run::folder::RunFolder;
+use crate::queue::{Order, Queue, delivery_order, epoch_order};
+use crate::run::event::{Columns, EpochRecord, Event, StepRecord, Timing};
 use crate::run::memory::peak_resident_bytes;
 use crate::seed::Seed;
 use crate::spec::plan::Plan;
@@ -34,101 +33,8 @@ pub enum Outcome {
     Done,
     /// The monitored column has not become better for `checkpoint.patience_epochs`.
     Early,
-    /// It was told to stop, and left a checkpoint.
+    /// It was told to stop, and can go on from its checkpoint, or from the start where it had not begun.
     Stopped,
-}
-
-/// Why training could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// A subject's files cannot be used.
-    #[error("subject {subject} cannot be prepared")]
-    Subject {
-        /// The subject's name.
-        subject: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A patch cannot be cut.
-    #[error("patch {index} of subject {subject} cannot be made")]
-    Patch {
-        /// The subject's name.
-        subject: String,
-        /// Which of its patches.
-        index: usize,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The cache cannot be used.
-    #[error(transparent)]
-    Cache(CacheError),
-    /// The queue ended.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// A patch does not fit the network.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// Weights do not fit the network.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The device cannot be used.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// The device failed in the middle of its work.
-    #[error("the device failed: {0}")]
-    Compute(String),
-    /// A checkpoint could not be written or read.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A listener could not write what happened.
-    #[error("the run's records cannot be written")]
-    Record(#[from] std::io::Error),
-    /// Training left the finite numbers.
-    #[error(
-        "{what} is not finite in step {step}; its patches: {patches}; lower the learning rate, or set train.clip_gradient_norm"
-    )]
-    NotFinite {
-        /// The loss or the gradient.
-        what: &'static str,
-        /// Steps since the start of the run, counted from 1.
-        step: usize,
-        /// Subjects, patch indices and draws of the step.
-        patches: String,
-    },
-}
-
-/// What training works with beside the plan.
-pub struct Session<'a> {
-    /// Where checkpoints go.
-    pub folder: &'a RunFolder,
-    /// Where preprocessed volumes lie.
-    pub cache: &'a Cache,
-    /// Who is told what happens.
-    pub listeners: Vec<Box<dyn Listener + Send + 'a>>,
-    /// Set to true to stop after the current step, with a checkpoint.
-    pub stop: &'a AtomicBool,
-}
-
-impl Session<'_> {
-    fn tell(&mut self, event: &Event) -> Result<(), TrainError> {
-        for listener in &mut self.listeners {
-            listener.record(event)?;
-        }
-        Ok(())
-    }
-
-    /// Brings every record onto the disk, then the state that says they are there.
-    fn commit(&mut self, state: &State, best: bool) -> Result<(), TrainError> {
-        for listener in &mut self.listeners {
-            listener.sync()?;
-        }
-        let path = state.commit(self.folder)?;
-        self.tell(&Event::Checkpoint { path, best })
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
 }
 
 /// Trains what a plan declares, from `state` on or from the start.
@@ -152,7 +58,8 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
         }
         None => Progress::start(),
     };
-    let cases = Arc::new(prepare(plan, session)?);
+    let Some(cases) = prepare(plan, session)? else { return Ok(Outcome::Stopped) };
+    let cases = Arc::new(cases);
     let columns = validate::columns(plan);
 
     while progress.epoch <= spec.train.epochs.get() {
@@ -166,7 +73,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
         let mut num_patches = 0;
         while progress.steps_in_epoch < plan.steps_per_epoch {
             if session.is_stopped() {
-                session.commit(&state_of(&progress, &trainer), false)?;
+                session.commit(&state_of(&progress, &trainer), plan, false)?;
                 return Ok(Outcome::Stopped);
             }
             let batches = next_batches(&mut queue, plan)?;
@@ -202,7 +109,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
         // Validate.
         let validated = validate_epoch(plan, &cases, &trainer, epoch, &columns, session)?;
         let Some(Validation { val_loss, scores }) = validated else {
-            session.commit(&state_of(&progress, &trainer), false)?;
+            session.commit(&state_of(&progress, &trainer), plan, false)?;
             return Ok(Outcome::Stopped);
         };
         let seconds = epoch_start.elapsed().as_secs_f64();
@@ -233,7 +140,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
             is_best = checkpoint::keep_best(session.folder, &mut progress.best, new, monitor, keep, &weights)?;
         }
         progress = Progress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ..progress };
-        session.commit(&state_of(&progress, &trainer), is_best)?;
+        session.commit(&state_of(&progress, &trainer), plan, is_best)?;
         if monitored.is_some() && is_patience_over(plan, &progress, epoch) {
             return Ok(Outcome::Early);
         }
@@ -245,10 +152,11 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
     Ok(Outcome::Done)
 }
 
-fn prepare(plan: &Plan, session: &mut Session) -> Result<Cases, TrainError> {
+/// Makes the preprocessed volumes ready; `None` when it was told to stop.
+fn prepare(plan: &Plan, session: &mut Session) -> Result<Option<Cases>, TrainError> {
     let mut failed = None;
     let (cache, listeners) = (session.cache, &mut session.listeners);
-    let cases = Cases::prepare(plan, cache, &mut |event| {
+    let cases = Cases::prepare(plan, cache, session.stop, &mut |event| {
         for listener in listeners.iter_mut() {
             if let Err(error) = listener.record(&event) {
                 failed.get_or_insert(error);

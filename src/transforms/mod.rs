@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::volume::{self, Grid};
+use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::Probability;
 
@@ -17,11 +17,13 @@ mod crop_or_pad;
 mod flip;
 mod gamma;
 mod noise;
+mod place;
 mod resample;
 mod rescale_intensity;
 mod resize;
 mod statistics;
 mod to_canonical;
+mod window;
 mod z_normalize;
 
 pub use affine::{Affine, AffineDraw};
@@ -30,10 +32,12 @@ pub use crop_or_pad::CropOrPad;
 pub use flip::Flip;
 pub use gamma::Gamma;
 pub use noise::{Noise, NoiseDraw};
+pub use place::{Fill, Lattice, LatticeAxis, Map, Placement};
 pub use resample::Resample;
 pub use rescale_intensity::RescaleIntensity;
 pub use resize::Resize;
 pub use to_canonical::ToCanonical;
+pub use window::Window;
 pub use z_normalize::ZNormalize;
 
 /// One step of a chain of transforms.
@@ -160,122 +164,6 @@ pub struct TransformError {
     pub name: &'static str,
     /// Why it cannot be applied.
     pub reason: String,
-}
-
-/// Where the voxels of an outgoing grid come from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Placement {
-    /// The outgoing grid.
-    pub grid: Grid,
-    /// From outgoing to incoming voxels.
-    pub map: Map,
-    /// The intensity of voxels from outside; their label is 0.
-    pub fill: Fill,
-}
-
-/// A map from outgoing to incoming voxels.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Map {
-    /// Whole voxels move: nothing is interpolated.
-    Lattice(Lattice),
-    /// Points move: images are interpolated linearly, labels take the nearest voxel.
-    Warp(volume::Affine),
-}
-
-/// A map of whole voxels: axes change places, turn round and shift.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lattice {
-    /// For each outgoing axis, the incoming one.
-    pub axes: [LatticeAxis; 3],
-}
-
-/// Where the index along one outgoing axis comes from: `offset + index`, or `offset - index` where it is flipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LatticeAxis {
-    /// The incoming axis.
-    pub source: usize,
-    /// Whether it runs backwards.
-    pub flipped: bool,
-    /// The incoming index of the outgoing index 0.
-    pub offset: i64,
-}
-
-/// The intensity of voxels that come from outside the incoming volume.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fill {
-    /// A fixed one.
-    Value(f32),
-    /// The smallest of the incoming volume, channel by channel.
-    Minimum,
-}
-
-impl Lattice {
-    /// The same map on points.
-    pub fn affine(&self) -> volume::Affine {
-        let mut rows = [[0.0; 4]; 3];
-        for (outgoing, axis) in self.axes.iter().enumerate() {
-            rows[axis.source][outgoing] = if axis.flipped { -1.0 } else { 1.0 };
-            rows[axis.source][3] = axis.offset as f64;
-        }
-        volume::Affine(rows)
-    }
-}
-
-impl Placement {
-    /// Whole voxels that keep their world coordinates.
-    fn lattice(lattice: Lattice, shape: [usize; 3], incoming: &Grid) -> Self {
-        let affine = incoming.affine.after(&lattice.affine());
-        Self { grid: Grid { shape, affine }, map: Map::Lattice(lattice), fill: Fill::Value(0.0) }
-    }
-
-    /// Interpolated voxels of `grid`.
-    fn warp(map: volume::Affine, grid: Grid) -> Self {
-        Self { grid, map: Map::Warp(map), fill: Fill::Value(0.0) }
-    }
-}
-
-/// The intensities of a block of voxels, and where it lies in its volume.
-#[derive(Debug)]
-pub struct Window<'a> {
-    /// Number of channels.
-    pub channels: usize,
-    /// Where the block starts in its volume, in voxels.
-    pub start: [usize; 3],
-    /// Voxels of the block along x, y and z.
-    pub shape: [usize; 3],
-    /// Voxels of its volume along x, y and z.
-    pub volume: [usize; 3],
-    /// The intensities, `[channel, x, y, z]`.
-    pub image: &'a mut [f32],
-}
-
-impl<'a> Window<'a> {
-    /// A volume of one row.
-    pub fn of(image: &'a mut [f32]) -> Self {
-        let shape = [1, 1, image.len()];
-        Self { channels: 1, start: [0; 3], shape, volume: shape, image }
-    }
-
-    /// Maps every value.
-    pub fn map(&mut self, function: impl Fn(f32) -> f32) {
-        self.image.iter_mut().for_each(|value| *value = function(*value));
-    }
-
-    /// Maps the values of one channel.
-    pub fn map_channel(&mut self, channel: usize, function: impl Fn(f32) -> f32) {
-        let size = self.image.len() / self.channels;
-        self.image[channel * size..(channel + 1) * size].iter_mut().for_each(|value| *value = function(*value));
-    }
-
-    /// Visits each row along z with the position of its first value in the whole volume `[channel, x, y, z]`.
-    pub fn for_each_row(&mut self, mut visit: impl FnMut(u64, &mut [f32])) {
-        let [size_x, size_y, size_z] = self.shape;
-        for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
-            let (channel, x, y) = (row / (size_x * size_y), row / size_y % size_x, row % size_y);
-            let in_channel = volume::offset(self.volume, [self.start[0] + x, self.start[1] + y, self.start[2]]);
-            visit((channel * self.volume.iter().product::<usize>() + in_channel) as u64, values);
-        }
-    }
 }
 
 /// Runs one expression for whichever spatial transform a [`Transform`] is, another for an intensity transform.

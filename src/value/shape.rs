@@ -1,0 +1,101 @@
+//! Sizes of volumes and of voxels.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
+
+/// A number of voxels along x, y and z, each at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Shape(pub [usize; 3]);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shape = <[usize; 3]>::deserialize(deserializer)?;
+        check_shape(shape.iter().copied()).map_err(de::Error::custom)?;
+        Ok(Self(shape))
+    }
+}
+
+impl JsonSchema for Shape {
+    fn schema_name() -> Cow<'static, str> {
+        "Shape".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Voxels along x, y and z.",
+            "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 65535 }, "minItems": 3, "maxItems": 3
+        })
+    }
+}
+
+/// A [`Shape`] in which `null` keeps an axis as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PartialShape(pub [Option<usize>; 3]);
+
+impl PartialShape {
+    /// The full shape, with kept axes taken from `incoming`.
+    pub fn resolve(&self, incoming: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| self.0[axis].unwrap_or(incoming[axis]))
+    }
+}
+
+impl<'de> Deserialize<'de> for PartialShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shape = <[Option<usize>; 3]>::deserialize(deserializer)?;
+        check_shape(shape.iter().flatten().copied()).map_err(de::Error::custom)?;
+        Ok(Self(shape))
+    }
+}
+
+impl JsonSchema for PartialShape {
+    fn schema_name() -> Cow<'static, str> {
+        "PartialShape".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Voxels along x, y and z; `null` keeps an axis.",
+            "type": "array", "items": { "type": ["integer", "null"], "minimum": 1, "maximum": 65535 }, "minItems": 3, "maxItems": 3
+        })
+    }
+}
+
+/// The longest axis a volume may have: NIfTI-1 stores 16-bit sizes, and no scanner comes near.
+const LONGEST_AXIS: usize = 65_535;
+
+fn check_shape(mut sizes: impl Iterator<Item = usize>) -> Result<(), String> {
+    match sizes.find(|size| !(1..=LONGEST_AXIS).contains(size)) {
+        Some(size) => Err(format!("expected between 1 and {LONGEST_AXIS} voxels on each axis, got {size}")),
+        None => Ok(()),
+    }
+}
+
+/// A voxel's extent along x, y and z in millimetres, each above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Spacing(pub [f64; 3]);
+
+impl<'de> Deserialize<'de> for Spacing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spacing = <[f64; 3]>::deserialize(deserializer)?;
+        match spacing.iter().find(|mm| !(mm.is_finite() && **mm > 0.0)) {
+            Some(mm) => Err(de::Error::custom(format!("expected a spacing above 0 mm on each axis, got {mm}"))),
+            None => Ok(Self(spacing)),
+        }
+    }
+}
+
+impl JsonSchema for Spacing {
+    fn schema_name() -> Cow<'static, str> {
+        "Spacing".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Millimetres per voxel along x, y and z.",
+            "type": "array", "items": { "type": "number", "exclusiveMinimum": 0 }, "minItems": 3, "maxItems": 3
+        })
+    }
+}
