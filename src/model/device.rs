@@ -154,7 +154,7 @@ impl DeviceName {
         }
         let count = match self {
             Self::Auto | Self::Flex | Self::LibtorchCpu => return Ok(()),
-            Self::LibtorchCuda(_) => libtorch_gpus(),
+            Self::LibtorchCuda(_) => libtorch::num_gpus(),
             Self::Cuda(_) => cuda_gpus(),
             Self::Wgpu(_) => wgpu_gpus(),
         };
@@ -176,9 +176,9 @@ impl DeviceName {
             #[cfg(feature = "flex")]
             Self::Flex => Ok(burn::tensor::Device::flex()),
             #[cfg(feature = "libtorch")]
-            Self::LibtorchCpu => Ok(burn::tensor::Device::new(burn_tch::LibTorchDevice::Cpu)),
+            Self::LibtorchCpu => Ok(libtorch::cpu()),
             #[cfg(feature = "libtorch")]
-            Self::LibtorchCuda(index) => Ok(burn::tensor::Device::new(burn_tch::LibTorchDevice::Cuda(index))),
+            Self::LibtorchCuda(index) => Ok(libtorch::cuda(index)),
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => Ok(burn::tensor::Device::cuda(index)),
             #[cfg(feature = "wgpu")]
@@ -215,15 +215,34 @@ pub fn available() -> Vec<DeviceInfo> {
     kinds.into_iter().map(describe).collect()
 }
 
+/// LibTorch through burn-tch, which upstream has deprecated: burn 0.22 is the last to have it.
 #[cfg(feature = "libtorch")]
-fn libtorch_gpus() -> usize {
-    let devices = burn::tensor::Device::enumerate(burn::tensor::DeviceType::LibTorch).into_vec();
-    devices.into_iter().filter(|device| *device != burn::tensor::Device::new(burn_tch::LibTorchDevice::Cpu)).count()
+#[expect(
+    deprecated,
+    reason = "it is the fastest backend on the CPU and the simplest way to a GPU; nothing else names it"
+)]
+mod libtorch {
+    use burn::tensor::{Device, DeviceType};
+    use burn_tch::LibTorchDevice;
+
+    pub(super) fn cpu() -> Device {
+        Device::new(LibTorchDevice::Cpu)
+    }
+
+    pub(super) fn cuda(index: usize) -> Device {
+        Device::new(LibTorchDevice::Cuda(index))
+    }
+
+    pub(super) fn num_gpus() -> usize {
+        Device::enumerate(DeviceType::LibTorch).into_vec().into_iter().filter(|device| *device != cpu()).count()
+    }
 }
 
 #[cfg(not(feature = "libtorch"))]
-fn libtorch_gpus() -> usize {
-    0
+mod libtorch {
+    pub(super) fn num_gpus() -> usize {
+        0
+    }
 }
 
 #[cfg(feature = "cuda")]
