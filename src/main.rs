@@ -1,44 +1,36 @@
 //! The `runner` program: parse arguments, call the library, render the error, exit.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use runner::cli::{self, CliError};
+use runner::spec::problem::{Drawing, Problem, Problems, render};
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
-    match cli::execute(arguments) {
+    match cli::execute(cli::Arguments::parse()) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
-            render(&error);
-            ExitCode::from(error.code())
+            let code = error.code();
+            eprint!("{}", render(&problems(error), drawing()));
+            ExitCode::from(code)
         }
     }
 }
 
-/// Writes an error to stderr, with colours where they are seen.
-fn render(error: &CliError) {
-    let graphic = miette::MietteHandlerOpts::new().build();
+/// Problems keep their places; anything else is one without.
+fn problems(error: CliError) -> Problems {
     match error {
-        CliError::Problems(problems) => eprint!("{:?}", DebugWith(&graphic, problems)),
-        CliError::Problem { message, help } => {
-            let mut report = miette::MietteDiagnostic::new(message);
-            if let Some(help) = help {
-                report = report.with_help(help);
-            }
-            eprint!("{:?}", DebugWith(&graphic, &report));
-        }
-        CliError::Failure(message) => {
-            eprint!("{:?}", DebugWith(&graphic, &miette::MietteDiagnostic::new(message)));
-        }
+        CliError::Problems(problems) => problems,
+        CliError::Problem { message, help: Some(help) } => Problem::at(None, message).help(help).into(),
+        CliError::Problem { message, help: None } | CliError::Failure(message) => Problem::at(None, message).into(),
     }
 }
 
-/// Shows a diagnostic through a report handler.
-struct DebugWith<'a>(&'a dyn miette::ReportHandler, &'a dyn miette::Diagnostic);
-
-impl std::fmt::Debug for DebugWith<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        self.0.debug(self.1, f)
-    }
+/// Colours and the terminal's width where there is a terminal; `NO_COLOR` is obeyed.
+fn drawing() -> Drawing {
+    let terminal = std::io::stderr().is_terminal();
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    Drawing { width: columns.unwrap_or(100), colour: terminal && !no_colour, unicode: true }
 }

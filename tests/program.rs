@@ -1,0 +1,273 @@
+//! Whole commands in a temporary folder, as a person types them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+
+const TINY: &str = "
+name: tiny
+data:
+  source:
+    phantom: { subjects: 4, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }
+  split: { first: 2 }
+preprocess:
+  - clamp: { min: -200, max: 250 }
+  - rescale_intensity: { to: [-1, 1] }
+augment:
+  - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
+  - noise: { std: [0, 0.1] }
+sampler:
+  label: { patch: [8, 8, 8], probabilities: { 0: 0.5, 1: 0.5 } }
+queue: { max_length: 3, samples_per_volume: 2, workers: 2 }
+model:
+  unet: { widths: [2, 4], norm: instance, dropout: 0.1 }
+loss:
+  dice_cross_entropy: {}
+optimizer:
+  adam: { learning_rate: 1.0e-2 }
+train: { epochs: 2, batch_size: 2 }
+validate: { volumes: { every_epochs: 1 } }
+";
+
+/// A folder with the tiny experiment, its cache and its runs.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+        command.current_dir(self.folder.path()).env("RUNNER_CACHE_DIR", self.path("cache")).args(arguments);
+        command
+    }
+
+    fn runner(&self, arguments: &[&str]) -> Assert {
+        self.command(arguments).assert()
+    }
+
+    /// Runs the tiny experiment and gives the run folder.
+    fn run(&self, runs_dir: &str, more: &[&str]) -> PathBuf {
+        let arguments: Vec<&str> = ["run", "tiny.yaml", "--runs-dir", runs_dir].iter().chain(more).copied().collect();
+        self.runner(&arguments).success();
+        self.only_run(runs_dir)
+    }
+
+    fn only_run(&self, runs_dir: &str) -> PathBuf {
+        let mut runs = fs::read_dir(self.path(runs_dir).join("tiny")).unwrap();
+        let run = runs.next().unwrap().unwrap().path();
+        assert!(runs.next().is_none(), "one run was expected in {runs_dir}");
+        run
+    }
+}
+
+fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+fn first_line(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()
+}
+
+/// What must not depend on the clock or the number of workers.
+fn exact_files(run: &Path) -> Vec<Vec<u8>> {
+    let files =
+        ["metrics.csv", "steps.csv", "cases.csv", "checkpoints/best.safetensors", "checkpoints/last.safetensors"];
+    files.iter().map(|file| fs::read(run.join(file)).unwrap()).collect()
+}
+
+#[test]
+fn a_run_leaves_every_file_of_its_folder() {
+    let place = Place::new();
+    let run = place.run("runs", &[]);
+    for file in [
+        "experiment.yaml",
+        "plan.yaml",
+        "manifest.json",
+        "split.json",
+        "log.txt",
+        "plots/loss.png",
+        "plots/loss.svg",
+        "plots/dice.png",
+        "plots/dice.svg",
+        "checkpoints/best.safetensors",
+        "checkpoints/last.safetensors",
+    ] {
+        assert!(fs::metadata(run.join(file)).unwrap().len() > 0, "{file} is empty");
+    }
+    assert!(fs::read_dir(run.join("tensorboard")).unwrap().count() > 0);
+    assert_eq!(fs::read_to_string(run.join("experiment.yaml")).unwrap(), TINY);
+    let metrics = "epoch,step,learning_rate,train_loss,val_loss,val_dice_liver,val_dice_tumour,val_dice_mean";
+    assert_eq!(first_line(&run.join("metrics.csv")), metrics);
+    assert_eq!(first_line(&run.join("steps.csv")), "epoch,step,train_loss,grad_norm");
+    assert_eq!(first_line(&run.join("cases.csv")), "epoch,subject,dice_liver,dice_tumour");
+    assert!(first_line(&run.join("timing.csv")).starts_with("epoch,seconds,"));
+    let rows = |file: &str| fs::read_to_string(run.join(file)).unwrap().lines().count() - 1;
+    assert_eq!((rows("metrics.csv"), rows("steps.csv"), rows("cases.csv"), rows("timing.csv")), (2, 4, 4, 2));
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!((&manifest["status"], &manifest["format"]), (&"done".into(), &1.into()));
+}
+
+#[test]
+fn the_same_experiment_gives_the_same_bytes_for_any_number_of_workers() {
+    let place = Place::new();
+    let expected = exact_files(&place.run("a", &[]));
+    for workers in ["0", "1", "5"] {
+        let run = place.run(&format!("workers-{workers}"), &["--set", &format!("queue.workers={workers}")]);
+        assert!(exact_files(&run) == expected, "{workers} workers");
+    }
+    let other_seed = place.run("seed", &["--set", "seed=7"]);
+    assert!(exact_files(&other_seed) != expected);
+}
+
+#[test]
+fn the_plan_of_a_run_is_the_same_run() {
+    let place = Place::new();
+    let run = place.run("a", &[]);
+    fs::copy(run.join("plan.yaml"), place.path("tiny.yaml")).unwrap();
+    assert!(exact_files(&place.run("b", &[])) == exact_files(&run));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
+    let place = Place::new();
+    let epochs = ["--set", "train.epochs=40"];
+    let expected = exact_files(&place.run("whole", &epochs));
+
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
+        .current_dir(place.folder.path())
+        .env("RUNNER_CACHE_DIR", place.path("cache"))
+        .args(["run", "tiny.yaml", "--quiet", "--runs-dir", "stopped"])
+        .args(epochs)
+        .spawn()
+        .unwrap();
+    wait_for_steps(&place.path("stopped"), 7);
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+
+    let run = place.only_run("stopped");
+    let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"stopped\""), "{manifest}");
+    place.runner(&["run", "--resume", run.to_str().unwrap()]).success();
+    assert!(exact_files(&run) == expected);
+}
+
+/// Waits until some run below a folder has recorded so many steps.
+fn wait_for_steps(runs: &Path, steps: usize) {
+    let start = Instant::now();
+    loop {
+        let recorded = walkdir::WalkDir::new(runs).into_iter().flatten().find(|entry| entry.file_name() == "steps.csv");
+        let lines =
+            recorded.and_then(|entry| fs::read_to_string(entry.path()).ok()).map_or(0, |text| text.lines().count());
+        if lines > steps {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the run takes no steps");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_done_run_says_so_and_can_be_lengthened() {
+    let place = Place::new();
+    let run = place.run("runs", &[]);
+    let run = run.to_str().unwrap();
+    assert!(stdout(&place.runner(&["run", "--resume", run]).success()).contains("is done"));
+    place.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
+    let metrics = fs::read_to_string(Path::new(run).join("metrics.csv")).unwrap();
+    assert_eq!(metrics.lines().count(), 4);
+    let refused = place.runner(&["run", "--resume", run, "--set", "seed=1"]).code(2);
+    assert!(stderr(&refused).contains("cannot change `seed`"));
+}
+
+#[test]
+fn check_prints_the_plan_and_makes_no_phantom() {
+    let place = Place::new();
+    let plan = stdout(&place.runner(&["check", "tiny.yaml"]).success());
+    for text in ["2 train, 2 val", "1 liver, 2 tumour", "patches per epoch 4"] {
+        assert!(plan.contains(text), "{text} is missing in\n{plan}");
+    }
+    assert!(!place.path("cache").exists());
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_misspelt_key_ends_with_code_2_and_a_caret() {
+    let place = Place::new();
+    fs::write(place.path("tiny.yaml"), TINY.replace("learning_rate", "learning_rat")).unwrap();
+    for command in ["run", "check"] {
+        let text = stderr(&place.runner(&[command, "tiny.yaml"]).code(2));
+        assert!(text.contains("tiny.yaml:21:11") && text.contains("did you mean `learning_rate`"), "{text}");
+    }
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn wrong_arguments_end_with_code_2() {
+    let place = Place::new();
+    place.runner(&["run", "absent.yaml"]).code(2);
+    place.runner(&["run"]).code(2);
+    place.runner(&["run", "--resume", "absent"]).code(2);
+    place.runner(&["check", "tiny.yaml", "--set", "train.epochs"]).code(2);
+    place.runner(&["check", "tiny.yaml", "--device", "gpu"]).code(2);
+}
+
+#[cfg(not(feature = "wgpu"))]
+#[test]
+fn a_device_that_was_not_built_in_names_its_feature() {
+    let place = Place::new();
+    let text = stderr(&place.runner(&["run", "tiny.yaml", "--device", "wgpu:0"]).code(2));
+    assert!(text.contains("--features wgpu"), "{text}");
+}
+
+#[test]
+fn phantoms_written_to_a_folder_are_a_dataset() {
+    let place = Place::new();
+    place.runner(&["phantom", "data", "--subjects", "3", "--shape", "16,18,12", "--spacing", "20,18,20"]).success();
+    let source = "data.source={msd: {root: data}}";
+    let checked = place.runner(&["check", "tiny.yaml", "--set", source, "--data"]);
+    let text = stdout(&checked);
+    assert!(text.contains("3 subjects read") && text.contains("16 x 18 x 12"), "{text}");
+}
+
+#[test]
+fn a_label_that_is_not_declared_is_a_fault_of_the_data() {
+    let place = Place::new();
+    place.runner(&["phantom", "data", "--subjects", "6", "--shape", "24,24,20", "--spacing", "13,13,14"]).success();
+    let arguments =
+        ["check", "tiny.yaml", "--data", "--set", "data.source={msd: {root: data}}", "--set", "data.labels={1: liver}"];
+    let text = stdout(&place.runner(&arguments).code(1));
+    assert!(text.contains("not declared in data.labels"), "{text}");
+}
+
+#[test]
+fn the_small_commands_answer() {
+    let place = Place::new();
+    assert!(stdout(&place.runner(&["schema"]).success()).contains("\"$schema\""));
+    assert!(stdout(&place.runner(&["devices"]).success()).contains("flex"));
+    assert!(stdout(&place.runner(&["completions", "bash"]).success()).contains("runner"));
+    assert!(stdout(&place.runner(&["cache", "list"]).success()).contains("0 volumes"));
+    assert!(stdout(&place.runner(&["--version"]).success()).contains("features: "));
+    place.run("runs", &[]);
+    assert!(stdout(&place.runner(&["cache"]).success()).contains("4 volumes"));
+    place.runner(&["cache", "clear"]).success();
+    assert!(stdout(&place.runner(&["cache"]).success()).contains("0 volumes"));
+}
