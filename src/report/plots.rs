@@ -56,8 +56,8 @@ struct Curve {
 struct Plot {
     title: String,
     vertical: &'static str,
-    /// The vertical axis, where it does not follow the data.
-    range: Option<(f64, f64)>,
+    /// The vertical axis, for the values that are shown.
+    range: fn(&[f64]) -> (f64, f64),
     curves: Vec<Curve>,
 }
 
@@ -82,7 +82,7 @@ fn loss(table: &Table, title: &str) -> Plot {
         width: 3,
     };
     let curves = vec![curve("training", "train_loss", COLOURS[0]), curve("validation", "val_loss", COLOURS[1])];
-    Plot { title: format!("{title}: loss"), vertical: "loss", range: None, curves }
+    Plot { title: format!("{title}: loss"), vertical: "loss", range: padded, curves }
 }
 
 fn dice(table: &Table, title: &str) -> Plot {
@@ -97,7 +97,7 @@ fn dice(table: &Table, title: &str) -> Plot {
         }
     });
     let title = format!("{title}: Dice of whole validation volumes");
-    Plot { title, vertical: "Dice", range: Some((0.0, 1.0)), curves: curves.collect() }
+    Plot { title, vertical: "Dice", range: up_to_one, curves: curves.collect() }
 }
 
 impl Plot {
@@ -129,7 +129,7 @@ impl Plot {
         area.fill(&WHITE)?;
         let points = || self.curves.iter().flat_map(|curve| curve.points.iter().copied());
         let last_epoch = points().map(|(epoch, _)| epoch).fold(1.0, f64::max);
-        let (low, high) = self.range.unwrap_or_else(|| padded(points().map(|(_, value)| value)));
+        let (low, high) = (self.range)(&points().map(|(_, value)| value).collect::<Vec<_>>());
         // The legend stands to the right of the data, so it covers none.
         let (canvas, legend) = area.split_horizontally(SIZE.0 - 210);
         let mut chart = ChartBuilder::on(&canvas)
@@ -151,7 +151,8 @@ impl Plot {
             .bold_line_style(RGBColor(215, 215, 215))
             .light_line_style(WHITE)
             .draw()?;
-        for curve in &self.curves {
+        // The last curve is a mean of the others; it lies below them.
+        for curve in self.curves.iter().rev() {
             let style = curve.colour.stroke_width(curve.width);
             chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
             if curve.points.len() <= 60 {
@@ -184,13 +185,21 @@ fn first_epoch(last_epoch: f64) -> f64 {
 }
 
 /// The range of some values with a little room on both sides.
-fn padded(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+fn padded(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if low > high {
         return (0.0, 1.0);
     }
     let room = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
     (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room)
+}
+
+/// From the tenth below the smallest score to 1, so that late epochs can be told apart.
+fn up_to_one(values: &[f64]) -> (f64, f64) {
+    let lowest = values.iter().copied().fold(1.0, f64::min);
+    let start = if values.is_empty() { 0.0 } else { ((lowest - 0.02) * 10.0).floor() / 10.0 };
+    (start.clamp(0.0, 0.9), 1.0)
 }
 
 /// As many digits as tell the labels of an axis apart.
