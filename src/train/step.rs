@@ -169,16 +169,20 @@ impl Trainer {
     pub fn restore(&mut self, state: &State) -> Result<(), TrainError> {
         self.network.parameters.import(&state.weights, &self.device)?;
         let device = self.device.clone().inner();
-        let find = |name: String| {
-            let found = state.moments.iter().find(|moment| moment.name == name);
-            let moment = found.ok_or_else(|| WeightsError::Misfit(format!("`{name}` of the optimiser is missing")))?;
+        let find = |name: String, length: usize| {
+            let found = state.moments.iter().find(|moment| moment.name == name && moment.data.len() == length);
+            let misfit = || WeightsError::Misfit(format!("the optimiser's `{name}` is missing or of another length"));
+            let moment = found.ok_or_else(misfit)?;
             Ok(Tensor::<1>::from_data(TensorData::new(moment.data.clone(), [moment.data.len()]), &device))
         };
         let names = self.optimizer_spec.moments();
-        let of_parameter = |parameter: &str| {
-            names.iter().map(|name| find(format!("{parameter}.{name}"))).collect::<Result<Vec<_>, _>>()
+        let parameters = &self.network.parameters;
+        let of_parameter = |(parameter, value): (&str, &Tensor<1>)| {
+            let length = value.dims()[0];
+            names.iter().map(|name| find(format!("{parameter}.{name}"), length)).collect::<Result<Vec<_>, _>>()
         };
-        let moments = self.network.parameters.trained_names().map(of_parameter).collect::<Result<_, WeightsError>>()?;
+        let trained = parameters.trained_names().zip(parameters.trained_values());
+        let moments = trained.map(of_parameter).collect::<Result<_, WeightsError>>()?;
         self.optimizer.restore(moments);
         Ok(())
     }

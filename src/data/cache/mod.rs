@@ -1,7 +1,7 @@
 //! Preprocessed volumes on disk, found by the hash of what made them and read where they lie.
 //!
 //! An entry is written under a temporary name and renamed, so two processes may fill the same key.
-//! Nothing changes an entry afterwards. [`key`] makes keys, [`entry`] is the format of a file.
+//! Nothing changes an entry afterwards. `key` makes keys, `entry` is the format of a file.
 
 mod entry;
 mod key;

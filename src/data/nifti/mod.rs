@@ -1,7 +1,7 @@
 //! NIfTI-1 files, `.nii` and `.nii.gz`: headers, voxels, and writing volumes back.
 //!
-//! Voxels come out in C order `[channel, x, y, z]`; the file has x fastest. [`header`] decides where
-//! voxels lie, [`read`] and [`write`] move them.
+//! Voxels come out in C order `[channel, x, y, z]`; the file has x fastest. `header` decides where
+//! voxels lie, `read` and `write` move them.
 
 mod header;
 mod read;

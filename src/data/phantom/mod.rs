@@ -1,6 +1,6 @@
 //! Synthetic CT-like abdomens with a liver and tumours.
 //!
-//! [`anatomy`] says what tissue lies where, [`render`] turns that into voxels; here stand the
+//! `anatomy` says what tissue lies where, `render` turns that into voxels; here stand the
 //! dataset's description and its files.
 
 mod anatomy;

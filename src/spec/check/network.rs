@@ -84,6 +84,20 @@ fn check_loss(findings: &mut Findings) {
             "with zeros alone the loss is not defined",
         );
     }
+    // Soft Dice leaves the background out, unless it is told otherwise, and divides by the weights of the rest.
+    let without_background = match &experiment.loss {
+        Loss::Dice(loss) => !loss.background,
+        Loss::DiceCrossEntropy(loss) => !loss.background,
+        _ => false,
+    };
+    if let Some([background, rest @ ..]) = weights.as_deref()
+        && without_background
+        && background.get() > 0.0
+        && rest.iter().all(|weight| weight.get() == 0.0)
+    {
+        let message = "only the background has a weight, and soft Dice leaves it out";
+        findings.problem(&path, message, "give a label a weight, or set `background: true`");
+    }
     if let Loss::DiceCrossEntropy(loss) = &experiment.loss
         && loss.dice_weight.get() == 0.0
         && loss.cross_entropy_weight.get() == 0.0
