@@ -14,4 +14,4 @@ pub mod phantom;
 pub mod split;
 pub mod subject;
 pub mod volume;
-mod whole_file;
+pub(crate) mod whole_file;

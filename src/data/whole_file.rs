@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What `write` or the disk refuses; nothing is left behind then.
-pub(super) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -25,6 +25,9 @@ pub(super) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    // The new name is on the disk only when its folder is.
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::data::split::Parts;
+use crate::data::whole_file;
 
 /// A run folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -187,29 +188,8 @@ impl RunFolder {
 /// # Errors
 /// When the disk refuses; what was there before stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        make_readable(file.as_file())?;
-        file.persist(path).map_err(|error| error.error)?;
-        // The new name is on the disk only when its folder is.
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|source| RunError::Write { path: path.to_owned(), source })
-}
-
-/// Temporary files are private to their maker; results are not.
-#[cfg(unix)]
-fn make_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_: &File) -> io::Result<()> {
-    Ok(())
+    let written = whole_file::write(path, |file| file.write_all(bytes));
+    written.map_err(|source| RunError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::value::Probability;
 mod affine;
 mod clamp;
 mod crop_or_pad;
+mod drawn;
 mod flip;
 mod gamma;
 mod noise;
@@ -29,6 +30,8 @@ mod z_normalize;
 pub use affine::{Affine, AffineDraw};
 pub use clamp::Clamp;
 pub use crop_or_pad::CropOrPad;
+use drawn::Record;
+pub use drawn::{Drawn, Nothing};
 pub use flip::Flip;
 pub use gamma::Gamma;
 pub use noise::{Noise, NoiseDraw};
@@ -81,30 +84,6 @@ pub struct Maybe {
     /// What is applied, in order.
     pub steps: Vec<Transform>,
 }
-
-/// What one step drew. Together with the chain it says exactly what was computed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Drawn {
-    /// The step has no chance.
-    Nothing,
-    /// An affine transform.
-    Affine(AffineDraw),
-    /// Which axes are mirrored.
-    Flip([bool; 3]),
-    /// Noise.
-    Noise(NoiseDraw),
-    /// The exponent of each channel.
-    Gamma(Vec<f32>),
-    /// What the steps drew, or `None` where they are left out.
-    Maybe(Option<Vec<Drawn>>),
-    /// Which step was taken, and what it drew.
-    OneOf(usize, Box<Drawn>),
-}
-
-/// What a transform without chance draws.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nothing;
 
 /// A transform of the grid: it says where each outgoing voxel comes from.
 pub trait Spatial {
@@ -185,38 +164,6 @@ macro_rules! dispatch {
         }
     };
 }
-
-/// Turns what a transform drew into a [`Drawn`], and back.
-trait Record: Sized {
-    fn record(self) -> Drawn;
-    fn recall(drawn: &Drawn) -> Option<&Self>;
-}
-
-impl Record for Nothing {
-    fn record(self) -> Drawn {
-        Drawn::Nothing
-    }
-    fn recall(drawn: &Drawn) -> Option<&Self> {
-        matches!(drawn, Drawn::Nothing).then_some(&Nothing)
-    }
-}
-
-macro_rules! record {
-    ($($draw:ty => $variant:ident),*) => {$(
-        impl Record for $draw {
-            fn record(self) -> Drawn {
-                Drawn::$variant(self)
-            }
-            fn recall(drawn: &Drawn) -> Option<&Self> {
-                match drawn {
-                    Drawn::$variant(draw) => Some(draw),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma);
 
 /// Why a recorded draw always fits: chains and draws travel together.
 const DRAWN_FOR_IT: &str = "a step meets the draw that was drawn for it";
