@@ -12,6 +12,8 @@ use runner::run::records::{Position, Records};
 use runner::spec::check::{Surroundings, check};
 use runner::spec::load::parse;
 use runner::spec::plan::Plan;
+use runner::train::cases::{Cases, Part};
+use runner::train::step::Trainer;
 use runner::train::{self, Outcome, Session, validate};
 
 const EXPERIMENT: &str = "
@@ -40,8 +42,8 @@ train: { epochs: 15, batch_size: 2 }
 validate: { volumes: { every_epochs: 15 } }
 ";
 
-fn plan(cache: &Path) -> Plan {
-    let document = parse("learn.yaml", EXPERIMENT).unwrap();
+fn plan(cache: &Path, text: &str) -> Plan {
+    let document = parse("learn.yaml", text).unwrap();
     let surroundings = Surroundings { cache_dir: cache.to_owned(), memory_bytes: None };
     let plan = check(&document, &surroundings, None).unwrap();
     let listing = dataset::list(&plan.experiment.data.source, cache).unwrap();
@@ -53,7 +55,7 @@ fn plan(cache: &Path) -> Plan {
 #[test]
 fn a_tiny_network_finds_livers() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = plan(&folder.path().join("cache"));
+    let plan = plan(&folder.path().join("cache"), EXPERIMENT);
     let run = RunFolder::create(&folder.path().join("runs"), "learn", "run").unwrap();
     let records = Records::open(&run, &validate::columns(&plan), Position::default()).unwrap();
     let listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(records)];
@@ -67,4 +69,24 @@ fn a_tiny_network_finds_livers() {
     assert!(losses.last().unwrap().1 < 0.7 * losses[0].1, "the validation loss falls: {losses:?}");
     let (_, dice) = metrics.points("epoch", "val_dice_liver").pop().unwrap();
     assert!(dice > 0.75, "Dice of livers on two volumes that were not trained on: {dice}");
+}
+
+#[test]
+fn accumulated_batches_take_the_step_of_the_large_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache_dir = folder.path().join("cache");
+    // Soft Dice with sums over the batch is no mean over patches, and batch norm would differ too.
+    let text = EXPERIMENT.replace("dice_cross_entropy: {}", "cross_entropy: {}");
+    let plan = plan(&cache_dir, &text);
+    let stop = AtomicBool::new(false);
+    let cases = Cases::prepare(&plan, &Cache::new(&cache_dir), &stop, &mut |_| {}).unwrap().unwrap();
+    let patches: Vec<_> =
+        (0..3).map(|index| cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[index], index).unwrap()).collect();
+    let mut large = Trainer::new(&plan).unwrap();
+    let mut small = Trainer::new(&plan).unwrap();
+    let whole = large.step(std::slice::from_ref(&patches), 1e-2, 0).unwrap();
+    // Two batches of different sizes: each patch counts the same.
+    let parts = small.step(&[patches[..2].to_vec(), patches[2..].to_vec()], 1e-2, 0).unwrap();
+    assert!((whole.loss - parts.loss).abs() < 1e-6, "{whole:?} {parts:?}");
+    assert!((whole.grad_norm - parts.grad_norm).abs() < 1e-5 * whole.grad_norm, "{whole:?} {parts:?}");
 }

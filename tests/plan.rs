@@ -31,3 +31,29 @@ fn real_data_gives_a_plan() {
     eprintln!("{plan}planned in {:?}", start.elapsed());
     assert_eq!(plan.parts.train.len() + plan.parts.val.len() + plan.parts.test.len(), 200);
 }
+
+#[test]
+fn every_committed_experiment_plans_with_phantoms_in_place_of_its_data() {
+    for entry in std::fs::read_dir("experiments").unwrap() {
+        let path = entry.unwrap().path();
+        let plan = plan_of(
+            path.to_str().unwrap(),
+            &["data.source={phantom: {subjects: 131, shape: [512, 512, 120], spacing_mm: [0.8, 0.8, 2.5]}}"],
+        );
+        assert!(plan.num_parameters > 0 && !plan.parts.val.is_empty(), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_liver_baseline_is_the_recipe() {
+    let source = "data.source={phantom: {subjects: 131, shape: [512, 512, 120], spacing_mm: [0.8, 0.8, 2.5]}}";
+    let plan = plan_of("experiments/liver_baseline.yaml", &[source]);
+    assert_eq!((plan.parts.train.len(), plan.parts.val.len(), plan.parts.test.len()), (105, 26, 0));
+    assert!(plan.cases.values().all(|case| case.outgoing.shape == [256, 256, 100]));
+    assert_eq!((plan.patch, plan.num_parameters), ([96; 3], 5_836_099));
+    assert_eq!((plan.patches_per_epoch, plan.steps_per_epoch), (525, 263));
+    let warned = |text: &str| plan.warnings.iter().any(|warning| warning.contains(text));
+    for weakness in ["clamp", "normalisation", "order of names", "5 slices along z"] {
+        assert!(warned(weakness), "{weakness} is not pointed out: {:?}", plan.warnings);
+    }
+}

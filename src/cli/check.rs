@@ -1,13 +1,16 @@
 //! `runner check`: the plan of an experiment, without training.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{CliError, Common, Exit};
-use crate::data::volume::Label;
-use crate::data::{dataset, nifti};
+use crate::data::dataset::Source;
+use crate::data::phantom;
+use crate::data::volume::{Label, Volume};
 use crate::spec::plan::Plan;
+use crate::train::cases;
 
 /// Arguments of `runner check`.
 #[derive(Debug, Args)]
@@ -29,7 +32,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     if !arguments.data {
         return Ok(Exit::Done);
     }
-    let faults = faults(&plan)?;
+    let faults = faults(&plan);
     for fault in &faults {
         println!("fault: {fault}");
     }
@@ -38,50 +41,48 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
 }
 
 /// What the voxels say that the headers do not.
-fn faults(plan: &Plan) -> Result<Vec<String>, CliError> {
-    if matches!(plan.experiment.data.source, dataset::Source::Phantom(_)) {
-        return Err(CliError::problem(
-            "phantoms are made when a run starts, so there is nothing to read yet",
-            "leave out --data, or write them with `runner phantom` and use data.source.msd",
-        ));
-    }
+fn faults(plan: &Plan) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut seen = vec![0usize; plan.labels.len()];
+    let mut seen = vec![false; plan.labels.len()];
     for (name, case) in &plan.cases {
-        for path in &case.subject.images {
-            match nifti::read_image(path) {
-                Ok((_, image)) => {
-                    let count = image.iter().filter(|value| !value.is_finite()).count();
-                    if count > 0 {
-                        faults.push(format!("{}: {count} voxels are not finite", path.display()));
-                    }
-                }
-                Err(error) => faults.push(error.to_string()),
+        let volume = match &plan.experiment.data.source {
+            // Phantoms are not on disk before a run starts; what they will hold is known all the same.
+            Source::Phantom(source) => {
+                let index = phantom::names(source).iter().position(|other| other == name);
+                Ok(phantom::generate(source, index.expect("a phantom's name is made from its index")))
             }
-        }
-        let Some(path) = &case.subject.label else { continue };
-        match nifti::read_label(path) {
-            Ok((_, label)) => {
-                let present: std::collections::BTreeSet<Label> = label.iter().copied().collect();
-                for (count, class) in seen.iter_mut().zip(&plan.labels) {
-                    *count += usize::from(present.contains(&class.value));
-                }
-                let is_declared = |value: &Label| *value == 0 || plan.labels.iter().any(|label| label.value == *value);
-                let unknown: Vec<String> =
-                    present.iter().filter(|value| !is_declared(value)).map(Label::to_string).collect();
-                if !unknown.is_empty() {
-                    let values = unknown.join(", ");
-                    faults.push(format!("{name}: label values {values} are not declared in data.labels"));
-                }
-                if present.iter().all(|value| *value == 0) {
-                    faults.push(format!("{name}: its label map is empty"));
-                }
-            }
-            Err(error) => faults.push(error.to_string()),
+            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => cases::load(&case.subject),
+        };
+        match volume {
+            Ok(volume) => faults.extend(faults_of(plan, name, &volume, &mut seen)),
+            Err(error) => faults.push(format!("{name}: {error}")),
         }
     }
-    let absent = seen.iter().zip(&plan.labels).filter(|(count, _)| **count == 0);
+    let absent = seen.iter().zip(&plan.labels).filter(|(seen, _)| !**seen);
     faults
         .extend(absent.map(|(_, label)| format!("label {} {}: no subject has a voxel of it", label.value, label.name)));
-    Ok(faults)
+    faults
+}
+
+/// The faults of one subject; notes which labels it has.
+fn faults_of(plan: &Plan, name: &str, volume: &Volume, seen: &mut [bool]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let not_finite = volume.image.iter().filter(|value| !value.is_finite()).count();
+    if not_finite > 0 {
+        faults.push(format!("{name}: {not_finite} voxels are not finite"));
+    }
+    let Some(label) = &volume.label else { return faults };
+    let present: BTreeSet<Label> = label.iter().copied().filter(|value| *value > 0).collect();
+    for (seen, class) in seen.iter_mut().zip(&plan.labels) {
+        *seen |= present.contains(&class.value);
+    }
+    let is_declared = |value: &Label| plan.labels.iter().any(|label| label.value == *value);
+    let unknown: Vec<String> = present.iter().filter(|value| !is_declared(value)).map(Label::to_string).collect();
+    if !unknown.is_empty() {
+        faults.push(format!("{name}: label values {} are not declared in data.labels", unknown.join(", ")));
+    }
+    if present.is_empty() {
+        faults.push(format!("{name}: its label map is empty"));
+    }
+    faults
 }

@@ -253,7 +253,7 @@ fn stop_on_ctrl_c() -> Result<(), CliError> {
             // The second time nobody wants to wait; files appear whole or not at all, so nothing is torn.
             std::process::exit(130);
         }
-        eprintln!("stopping after this step; once more stops at once");
+        eprintln!("\nstopping after this step; once more stops at once");
     };
     ctrlc::set_handler(handler).map_err(|error| CliError::failure(&error))
 }
