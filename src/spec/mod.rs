@@ -4,6 +4,7 @@ pub mod check;
 pub mod experiment;
 pub mod load;
 pub mod merge;
+mod mistake;
 pub mod plan;
 pub mod problem;
 pub mod schema;

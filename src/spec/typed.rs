@@ -1,11 +1,10 @@
 //! From a tree to a type, with the place of the first mistake.
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::problem::{Place, Problem, nearest};
+use super::mistake::{Mistake, at};
+use super::problem::Problem;
 use super::tree::{Node, Value};
 
 /// Reads a value of a tree as a type.
@@ -14,112 +13,6 @@ use super::tree::{Node, Value};
 /// The first mistake, at the token that made it.
 pub fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
     at(node, T::deserialize(Typed(node))).map_err(|error| error.0)
-}
-
-/// A mistake; its place is set by the innermost value that was being read.
-#[derive(Debug)]
-struct Mistake(Problem);
-
-impl std::fmt::Display for Mistake {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Mistake {}
-
-impl Mistake {
-    fn new(message: impl Into<String>) -> Self {
-        Self(Problem::at(None, message))
-    }
-
-    fn or_at(mut self, place: impl FnOnce() -> Place) -> Self {
-        self.0.place.get_or_insert_with(place);
-        self
-    }
-}
-
-fn at<T>(node: &Node, result: Result<T, Mistake>) -> Result<T, Mistake> {
-    result.map_err(|mistake| mistake.or_at(|| node.place()))
-}
-
-impl de::Error for Mistake {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string())
-    }
-    fn invalid_type(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
-        let mistake = Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)));
-        match (found, expected.to_string().contains("string")) {
-            (
-                de::Unexpected::Unsigned(_)
-                | de::Unexpected::Signed(_)
-                | de::Unexpected::Float(_)
-                | de::Unexpected::Bool(_),
-                true,
-            ) => Self(mistake.0.help("put it in quotes to make it text")),
-            _ => mistake,
-        }
-    }
-    fn invalid_value(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)))
-    }
-    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("expected {}, got {length} items", plain(&expected.to_string())))
-    }
-    fn unknown_field(field: &str, allowed: &'static [&'static str]) -> Self {
-        Self(Problem::at(None, format!("unknown key `{field}`")).help(names_help(field, allowed, "keys")))
-    }
-    fn unknown_variant(name: &str, allowed: &'static [&'static str]) -> Self {
-        Self(Problem::at(None, format!("unknown name `{name}`")).help(names_help(name, allowed, "names")))
-    }
-    fn missing_field(field: &'static str) -> Self {
-        Self(Problem::at(None, format!("missing key `{field}`")).help(format!("add `{field}: ...`")))
-    }
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::new(format!("key `{field}` stands here twice"))
-    }
-}
-
-fn names_help(written: &str, allowed: &[&str], kind: &str) -> String {
-    if allowed.is_empty() {
-        return "no keys are allowed here; write `{}`".to_owned();
-    }
-    let list = format!("allowed {kind}: {}", allowed.join(", "));
-    match nearest(written, allowed.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? {list}"),
-        None => list,
-    }
-}
-
-/// What is expected, in a user's words rather than Rust's.
-fn plain(expected: &str) -> String {
-    match expected {
-        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number of at least 0".to_owned(),
-        "i64" | "i32" => "a whole number".to_owned(),
-        "a nonzero usize" | "a nonzero u64" | "a nonzero u32" => "a whole number of at least 1".to_owned(),
-        "f64" | "f32" => "a number".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        "a string" | "path string" => "text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "an array of length 3" => "a list of 3 items".to_owned(),
-        "an array of length 2" => "a list of 2 items".to_owned(),
-        other if other.starts_with("struct ") => "a map of keys".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-fn found_plain(found: &de::Unexpected) -> String {
-    match found {
-        de::Unexpected::Bool(value) => format!("`{value}`"),
-        de::Unexpected::Unsigned(value) => format!("`{value}`"),
-        de::Unexpected::Signed(value) => format!("`{value}`"),
-        de::Unexpected::Float(value) => format!("`{value}`"),
-        de::Unexpected::Str(value) => format!("the text `{value}`"),
-        de::Unexpected::Unit => "nothing".to_owned(),
-        de::Unexpected::Seq => "a list".to_owned(),
-        de::Unexpected::Map => "a map".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 struct Typed<'de>(&'de Node);

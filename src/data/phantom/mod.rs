@@ -5,6 +5,7 @@
 
 mod anatomy;
 mod render;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
