@@ -33,7 +33,8 @@ impl Spatial for Resample {
         let old = incoming.spacing();
         let shape = std::array::from_fn(|axis| match incoming.shape[axis] {
             1 => 1,
-            size => ((size as f64 * old[axis] / self.spacing_mm.0[axis]).floor() as usize).max(1),
+            // A spacing read from an affine is off by rounding, which must not cost a voxel.
+            size => ((size as f64 * old[axis] / self.spacing_mm.0[axis] + 1e-6).floor() as usize).max(1),
         });
         let ratios = std::array::from_fn(|axis| self.spacing_mm.0[axis] / old[axis]);
         centred(incoming, shape, ratios)

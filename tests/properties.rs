@@ -1,0 +1,83 @@
+//! What holds for any shape, any window, any number.
+
+use proptest::prelude::*;
+use runner::data::volume::{Affine, Grid, Volume, Voxels};
+use runner::infer::window::{Blend, Blender, Tiling};
+use runner::pipeline::{self, View};
+use runner::queue::delivery_order;
+use runner::seed::Seed;
+use runner::transforms::Transform;
+
+fn shapes(most: usize) -> impl Strategy<Value = [usize; 3]> {
+    prop::array::uniform3(1..most)
+}
+
+fn volume(shape: [usize; 3]) -> Volume {
+    let count = shape.iter().product::<usize>();
+    Volume {
+        grid: Grid { shape, affine: Affine::scale_and_shift([1.0, 0.7, 2.5], [-3.0, 4.0, 5.0]) },
+        image: Voxels::new(1, shape, (0..count).map(|i| (i as f32 * 0.3).sin()).collect()),
+        label: Some(Voxels::new(1, shape, (0..count).map(|i| (i % 3) as u16).collect())),
+    }
+}
+
+fn through(volume: Volume, yaml: &str) -> Volume {
+    let steps: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
+    let chain: Vec<Transform> = serde_json::from_value(steps).unwrap();
+    let draws = pipeline::fixed(&chain, 1);
+    View::new(volume, &chain, &draws).volume().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_cover_every_voxel_and_their_weights_sum_to_one(
+        shape in shapes(24), window in shapes(12), overlap in 0.0..0.9f64, gaussian in any::<bool>(),
+    ) {
+        let blend = if gaussian { Blend::Gaussian } else { Blend::Constant };
+        let tiling = Tiling::new(shape, window, overlap);
+        let mut blender = Blender::new(tiling.clone(), blend, 1);
+        for &start in &tiling.starts {
+            blender.add(start, &vec![1.0; window.iter().product()]);
+        }
+        for value in blender.finish() {
+            prop_assert!((value - 1.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_volume_that_is_padded_and_cropped_again_is_the_same(shape in shapes(9), more in shapes(7)) {
+        let larger: [usize; 3] = std::array::from_fn(|axis| shape[axis] + more[axis]);
+        let back = through(
+            volume(shape),
+            &format!("[crop_or_pad: {{shape: {larger:?}}}, crop_or_pad: {{shape: {shape:?}}}]"),
+        );
+        let before = volume(shape);
+        prop_assert!(back.grid.matches(&before.grid, 1e-9));
+        prop_assert_eq!(&back.image[..], &before.image[..]);
+        prop_assert_eq!(&back.label.unwrap()[..], &before.label.unwrap()[..]);
+    }
+
+    #[test]
+    fn resampling_to_the_same_spacing_changes_nothing(shape in shapes(9)) {
+        let back = through(volume(shape), "[resample: {spacing_mm: [1, 0.7, 2.5]}]");
+        prop_assert_eq!(back.grid.shape, shape);
+        for (a, b) in back.image.iter().zip(volume(shape).image.iter()) {
+            prop_assert!((a - b).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn every_patch_is_delivered_once_and_never_before_the_queue_could_hold_it(
+        seed in any::<u64>(), num_requests in 0..200usize, max_length in 1..50usize,
+    ) {
+        let order = delivery_order(Seed(seed), 1, num_requests, max_length);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        prop_assert_eq!(sorted, (0..num_requests).collect::<Vec<_>>());
+        for (place, request) in order.into_iter().enumerate() {
+            prop_assert!(request < place + max_length);
+        }
+    }
+}
