@@ -259,6 +259,23 @@ fn a_label_that_is_not_declared_is_a_fault_of_the_data() {
 }
 
 #[test]
+fn a_broken_image_ends_with_code_3_and_names_the_subject() {
+    let place = Place::new();
+    let source = ["--set", "data.source={msd: {root: data}}"];
+    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    let image = place.path("data/imagesTr/phantom_001.nii.gz");
+    let whole = fs::read(&image).unwrap();
+    // A file without a header is found by the check, one that lacks voxels when it is read.
+    for length in [5, whole.len() / 2] {
+        fs::write(&image, &whole[..length]).unwrap();
+        let text = stderr(&place.runner(&["run", "tiny.yaml", source[0], source[1]]).code(3));
+        assert!(text.contains("phantom_001"), "{text}");
+    }
+    let manifest = fs::read_to_string(place.only_run("runs").join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"failed\"") && manifest.contains("phantom_001"), "{manifest}");
+}
+
+#[test]
 fn the_small_commands_answer() {
     let place = Place::new();
     assert!(stdout(&place.runner(&["schema"]).success()).contains("\"$schema\""));

@@ -53,6 +53,7 @@ impl CliError {
     /// The exit code: 2 for the user to mend, 3 for the world.
     pub fn code(&self) -> u8 {
         match self {
+            Self::Problems(problems) if problems.0.iter().all(|problem| problem.is_failure) => 3,
             Self::Problems(_) | Self::Problem { .. } => 2,
             Self::Failure(_) => 3,
         }

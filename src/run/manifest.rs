@@ -8,6 +8,9 @@ use crate::model::device;
 /// The format of run folders that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
+/// The version of burn that Cargo.toml asks for.
+const BURN: &str = "0.22.1";
+
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,7 +76,7 @@ impl Manifest {
             status: Status::Running,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             features: device::features().into_iter().map(str::to_owned).collect(),
-            burn: "0.22.1".to_owned(),
+            burn: BURN.to_owned(),
             git_commit,
             command,
             device,
@@ -150,6 +153,12 @@ mod tests {
         manifest.end(Status::Done, None);
         manifest.write(&folder).unwrap();
         assert_eq!(Manifest::read(folder.root()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn the_version_of_burn_is_the_one_that_is_built() {
+        let manifest = include_str!("../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"={BURN}\"")));
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl<'a> Findings<'a> {
         Self { document, problems: Vec::new(), warnings: Vec::new() }
     }
 
+    /// A file of the source that cannot be read.
+    fn unreadable(&mut self, message: String) {
+        let place = self.document.place("data.source");
+        self.problems.push(Problem::at(Some(place), message).help("mend or remove the file").failure());
+    }
+
     /// A problem at the value of a dotted path, with a way out.
     fn problem(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let place = self.document.place(path);

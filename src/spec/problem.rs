@@ -52,12 +52,19 @@ pub struct Problem {
     pub help: Option<String>,
     /// Where it was written; a file that cannot be read has none.
     pub place: Option<Place>,
+    /// Whether the world failed, as with an unreadable image, rather than the document.
+    pub is_failure: bool,
 }
 
 impl Problem {
     /// A problem with a place.
     pub fn at(place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, place }
+        Self { message: message.into(), help: None, place, is_failure: false }
+    }
+
+    /// The same problem as a failure of the world.
+    pub fn failure(self) -> Self {
+        Self { is_failure: true, ..self }
     }
 
     /// The same problem with a way out.

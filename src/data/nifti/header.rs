@@ -62,6 +62,9 @@ pub(super) fn open(path: &Path) -> Result<(Header, Box<dyn Read>), NiftiError> {
     let compressed = file.fill_buf().map_err(NiftiError::io(path))?.starts_with(&[0x1f, 0x8b]);
     let mut stream: Box<dyn Read> = if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let raw = NiftiHeader::from_reader(&mut stream).map_err(|error| match error {
+        nifti::NiftiError::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            NiftiError::Format { path: path.to_owned(), found: "a file that ends within its header".to_owned() }
+        }
         nifti::NiftiError::Io(source) => NiftiError::Io { path: path.to_owned(), source },
         other => NiftiError::Format { path: path.to_owned(), found: format!("something else ({other})") },
     })?;

@@ -87,11 +87,7 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
         let headers = match headers {
             Ok(headers) => headers,
             Err(error) => {
-                findings.problem(
-                    "data.source",
-                    format!("subject {}: {error}", subject.name),
-                    "mend or remove the file",
-                );
+                findings.unreadable(format!("subject {}: {error}", subject.name));
                 continue;
             }
         };
@@ -109,11 +105,7 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
         let others = headers.iter().map(|header| Ok(header.grid)).chain(labels);
         for other in others {
             match other {
-                Err(error) => findings.problem(
-                    "data.source",
-                    format!("subject {}: {error}", subject.name),
-                    "mend or remove the file",
-                ),
+                Err(error) => findings.unreadable(format!("subject {}: {error}", subject.name)),
                 Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
                     let message = format!(
                         "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
