@@ -199,6 +199,13 @@ fn a_done_run_says_so_and_can_be_lengthened() {
 }
 
 #[test]
+fn a_name_on_the_command_line_names_the_folder() {
+    let place = Place::new();
+    place.runner(&["run", "tiny.yaml", "--name", "other", "--set", "train.epochs=1"]).success();
+    assert_eq!(fs::read_dir(place.path("runs/other")).unwrap().count(), 1);
+}
+
+#[test]
 fn check_prints_the_plan_and_makes_no_phantom() {
     let place = Place::new();
     let plan = stdout(&place.runner(&["check", "tiny.yaml"]).success());
@@ -225,6 +232,7 @@ fn wrong_arguments_end_with_code_2() {
     let place = Place::new();
     place.runner(&["run", "absent.yaml"]).code(2);
     place.runner(&["run"]).code(2);
+    place.runner(&["run", "tiny.yaml", "--name", "../elsewhere"]).code(2);
     place.runner(&["run", "--resume", "absent"]).code(2);
     place.runner(&["check", "tiny.yaml", "--set", "train.epochs"]).code(2);
     place.runner(&["check", "tiny.yaml", "--device", "gpu"]).code(2);

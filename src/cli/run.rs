@@ -17,7 +17,7 @@ use crate::run::log::Log;
 use crate::run::manifest::{Manifest, Status};
 use crate::run::records::{Position, Records};
 use crate::run::tensorboard::TensorBoard;
-use crate::spec::load;
+use crate::spec::load::{self, Set};
 use crate::spec::plan::Plan;
 use crate::train::checkpoint::State;
 use crate::train::{self, Outcome, Session, TrainError, validate};
@@ -53,12 +53,11 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
 fn start(arguments: &Arguments) -> Result<Exit, CliError> {
     let common = &arguments.common;
     let path = arguments.experiment.as_deref().expect("clap asks for an experiment");
-    let document = load::load(path, &common.set)?;
-    let mut plan = common.plan(&document)?;
-    if let Some(name) = &arguments.name {
-        plan.name.clone_from(name);
-        plan.experiment.name = Some(name.clone());
-    }
+    // A name on the command line is the key `name`, and keeps its rules.
+    let name = arguments.name.as_deref().map(|name| Set { key: "name".to_owned(), value: quoted(name) });
+    let sets: Vec<Set> = common.set.iter().cloned().chain(name).collect();
+    let document = load::load(path, &sets)?;
+    let plan = common.plan(&document)?;
     let id = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let folder = RunFolder::create(&common.runs_dir, &plan.name, &id).map_err(run_error)?;
     let mut manifest = begin(&plan, &folder, path)?;
@@ -70,6 +69,11 @@ fn start(arguments: &Arguments) -> Result<Exit, CliError> {
     };
     write().map_err(run_error)?;
     train_in(&folder, &plan, None, &mut manifest, common)
+}
+
+/// Text as a YAML value.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
