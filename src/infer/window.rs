@@ -21,7 +21,7 @@ pub struct Inference {
     /// How overlapping windows are weighed.
     #[serde(default)]
     pub blend: Blend,
-    /// Windows that go through the network together.
+    /// Windows that go through the network together. LibTorch uses its fast convolutions on the CPU only from 2 on.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,
 }
@@ -48,7 +48,7 @@ fn default_overlap() -> Share {
 }
 
 fn default_batch_size() -> NonZeroUsize {
-    NonZeroUsize::MIN
+    NonZeroUsize::new(2).expect("2 is not 0")
 }
 
 /// The windows that cover a volume.
