@@ -206,6 +206,19 @@ fn a_name_on_the_command_line_names_the_folder() {
 }
 
 #[test]
+fn training_ends_early_without_a_better_epoch() {
+    let place = Place::new();
+    let still = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
+    let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
+    let arguments: Vec<&str> = ["run", "tiny.yaml"].iter().chain(&still).chain(&patience).copied().collect();
+    assert!(stdout(&place.runner(&arguments).success()).contains("ended early"));
+    let run = place.only_run("runs");
+    // The first epoch is the best; two more bring nothing better.
+    assert_eq!(fs::read_to_string(run.join("metrics.csv")).unwrap().lines().count(), 1 + 3);
+    assert!(stdout(&place.runner(&["run", "--resume", run.to_str().unwrap()]).success()).contains("is done"));
+}
+
+#[test]
 fn check_prints_the_plan_and_makes_no_phantom() {
     let place = Place::new();
     let plan = stdout(&place.runner(&["check", "tiny.yaml"]).success());

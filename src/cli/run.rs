@@ -84,8 +84,9 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
     let plan = common.plan(&document)?;
     refuse_other_split(&folder, &plan)?;
     let state = State::load(&folder).map_err(|error| CliError::failure(&error))?;
-    let done = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
-    if done && manifest.status == Status::Done {
+    let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
+    let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
+    if manifest.status == Status::Done && (complete || !lengthened) {
         println!("{} is done; --set train.epochs=N with a larger N goes on", root.display());
         return Ok(Exit::Done);
     }
