@@ -296,6 +296,20 @@ fn a_broken_image_ends_with_code_3_and_names_the_subject() {
     assert!(manifest.contains("\"failed\"") && manifest.contains("phantom_001"), "{manifest}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_reader_that_stops_reading_is_no_bug() {
+    let place = Place::new();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
+        .current_dir(place.folder.path())
+        .arg("schema")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn the_small_commands_answer() {
     let place = Place::new();

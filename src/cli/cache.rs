@@ -30,14 +30,14 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         Action::List => {
             let entries = cache.list().map_err(|error| CliError::failure(&error))?;
             for entry in &entries {
-                println!("{:>10.1} MB  {}", entry.bytes as f64 / 1e6, entry.path.display());
+                say!("{:>10.1} MB  {}", entry.bytes as f64 / 1e6, entry.path.display());
             }
             let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-            println!("{:>10.1} MB  {} volumes in {}", total as f64 / 1e6, entries.len(), folder.display());
+            say!("{:>10.1} MB  {} volumes in {}", total as f64 / 1e6, entries.len(), folder.display());
         }
         Action::Clear => {
             let freed = cache.clear().map_err(|error| CliError::failure(&error))?;
-            println!("{:.1} MB freed in {}", freed as f64 / 1e6, folder.display());
+            say!("{:.1} MB freed in {}", freed as f64 / 1e6, folder.display());
         }
     }
     Ok(Exit::Done)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, Common, Exit};
+use super::{CliError, Common, Exit, output};
 use crate::data::dataset::Source;
 use crate::data::phantom;
 use crate::data::volume::{Label, Volume};
@@ -28,15 +28,15 @@ pub struct Arguments {
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let document = crate::spec::load::load(&arguments.experiment, &arguments.common.set)?;
     let plan = arguments.common.plan(&document)?;
-    print!("{plan}");
+    output::text(&plan);
     if !arguments.data {
         return Ok(Exit::Done);
     }
     let faults = faults(&plan);
     for fault in &faults {
-        println!("fault: {fault}");
+        say!("fault: {fault}");
     }
-    println!("data              {} subjects read, {} faults", plan.cases.len(), faults.len());
+    say!("data              {} subjects read, {} faults", plan.cases.len(), faults.len());
     Ok(if faults.is_empty() { Exit::Done } else { Exit::No })
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, CommandFactory};
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, output};
 
 /// Arguments of `runner completions`.
 #[derive(Debug, Args)]
@@ -13,6 +13,8 @@ pub struct Arguments {
 
 /// Prints the script.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "runner", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "runner", &mut script);
+    output::text(String::from_utf8_lossy(&script));
     Ok(Exit::Done)
 }

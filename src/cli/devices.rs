@@ -6,7 +6,7 @@ use crate::model::device;
 /// Prints a line for each device, and how to get those that this binary lacks.
 pub fn execute() -> Result<Exit, CliError> {
     for device in device::available() {
-        println!("{:<18} {}", device.name.to_string(), device.description);
+        say!("{:<18} {}", device.name.to_string(), device.description);
     }
     Ok(Exit::Done)
 }

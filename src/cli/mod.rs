@@ -7,12 +7,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// Writes a line of results to stdout.
+macro_rules! say {
+    ($($argument:tt)*) => { $crate::cli::output::line(format_args!($($argument)*)) };
+}
+
 mod bar;
 mod cache;
 mod check;
 mod completions;
 mod devices;
 mod error;
+mod output;
 mod phantom;
 mod plots;
 mod run;

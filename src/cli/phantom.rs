@@ -44,6 +44,6 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     };
     let mut tell = |done, total| eprintln!("phantom {done}/{total}");
     phantom::ensure(&source, &arguments.out_dir, &mut tell).map_err(|error| CliError::failure(&error))?;
-    println!("{}", arguments.out_dir.display());
+    say!("{}", arguments.out_dir.display());
     Ok(Exit::Done)
 }

@@ -87,7 +87,7 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
     let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
     let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
     if manifest.status == Status::Done && (complete || !lengthened) {
-        println!("{} is done; --set train.epochs=N with a larger N goes on", root.display());
+        say!("{} is done; --set train.epochs=N with a larger N goes on", root.display());
         return Ok(Exit::Done);
     }
     let begun = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command(), None);
@@ -170,12 +170,12 @@ fn train_in(
     let root = folder.root().display();
     Ok(match ended? {
         Outcome::Stopped => {
-            println!("stopped; go on with: runner run --resume {root}");
+            say!("stopped; go on with: runner run --resume {root}");
             Exit::Stopped
         }
         Outcome::Early => {
             let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
-            println!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
+            say!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
             summarise(folder, manifest);
             Exit::Done
         }
@@ -242,14 +242,14 @@ fn summarise(folder: &RunFolder, manifest: &Manifest) {
         let scores = table.names.iter().filter(|name| name.starts_with("val_") && *name != "val_loss");
         for name in scores {
             if let Some((epoch, score)) = table.points("epoch", name).last() {
-                println!("{:<28}{score:.4}  (epoch {epoch})", name.trim_start_matches("val_").replace('_', " "));
+                say!("{:<28}{score:.4}  (epoch {epoch})", name.trim_start_matches("val_").replace('_', " "));
             }
         }
     }
     if let (Some(epoch), Some(value)) = (manifest.best_epoch, manifest.best_value) {
-        println!("{:<28}{value:.4}  (epoch {epoch})", "best");
+        say!("{:<28}{value:.4}  (epoch {epoch})", "best");
     }
-    println!("{}", folder.root().display());
+    say!("{}", folder.root().display());
 }
 
 fn stop_on_ctrl_c() -> Result<(), CliError> {

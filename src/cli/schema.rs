@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, output};
 
 /// Arguments of `runner schema`.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ enum Document {
 /// Prints the schema.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     match arguments.document {
-        Document::Experiment => print!("{}", crate::spec::schema::experiment()),
+        Document::Experiment => output::text(crate::spec::schema::experiment()),
     }
     Ok(Exit::Done)
 }
