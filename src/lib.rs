@@ -36,6 +36,8 @@ pub mod spec;
 
 pub mod train;
 
+pub mod sweep;
+
 pub mod report;
 
 pub mod cli;

@@ -30,6 +30,8 @@ pub enum Purpose {
     Dropout,
     /// Everything about patches on which the validation loss is computed.
     Validate,
+    /// Values of a random search; the subject is the key.
+    Sweep,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             Purpose::Sample => "sample",
             Purpose::Dropout => "dropout",
             Purpose::Validate => "validate",
+            Purpose::Sweep => "sweep",
         }
     }
 }

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["queue", "infer"],
     &["spec", "run"],
     &["train"],
-    &["report"],
+    &["sweep", "report"],
     &["cli"],
 ];
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use runner::data::cache::Cache;
 use runner::data::{dataset, phantom};
-use runner::report::table::Table;
+use runner::run::table::Table;
 use runner::run::event::Listener;
 use runner::run::folder::RunFolder;
 use runner::run::records::{Position, Records};

@@ -11,6 +11,8 @@ pub enum Exit {
     No,
     /// Ctrl-C stopped it, after a checkpoint.
     Stopped,
+    /// Another process holds the run; only a sweep's worker ends like this.
+    Held,
 }
 
 /// A command that could not do what it was asked.
@@ -45,6 +47,14 @@ impl CliError {
         Self::Failure(message)
     }
 
+    /// What went wrong, without places and ways out.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Problems(problems) => problems.to_string(),
+            Self::Problem { message, .. } | Self::Failure(message) => message.clone(),
+        }
+    }
+
     /// A problem, and the way out.
     pub fn problem(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Problem { message: message.into(), help: Some(help.into()) }
@@ -73,6 +83,7 @@ impl Exit {
             Self::Done => 0,
             Self::No => 1,
             Self::Stopped => 130,
+            Self::Held => crate::sweep::local::HELD,
         }
     }
 }

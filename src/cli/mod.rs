@@ -21,8 +21,12 @@ mod error;
 mod output;
 mod phantom;
 mod plots;
+mod report;
 mod run;
 mod schema;
+mod sweep;
+mod table;
+mod training;
 
 pub use error::{CliError, Exit};
 
@@ -44,6 +48,10 @@ pub struct Arguments {
 enum Command {
     /// Train what an experiment file declares.
     Run(run::Arguments),
+    /// Train many runs: an experiment with alternatives.
+    Sweep(sweep::Arguments),
+    /// Compare runs: a table, statistics, plots and a page.
+    Report(report::Arguments),
     /// Check an experiment and print its plan, without training.
     Check(check::Arguments),
     /// Write a dataset of synthetic abdomens.
@@ -94,6 +102,11 @@ pub struct CacheFolder {
 }
 
 impl CacheFolder {
+    /// The folder, where it was named.
+    fn given(&self) -> Option<PathBuf> {
+        self.cache_dir.clone()
+    }
+
     fn path(&self) -> PathBuf {
         let from_environment = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         self.cache_dir
@@ -111,6 +124,8 @@ impl CacheFolder {
 pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
     match arguments.command {
         Command::Run(arguments) => run::execute(arguments),
+        Command::Sweep(arguments) => sweep::execute(&arguments),
+        Command::Report(arguments) => report::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Phantom(arguments) => phantom::execute(&arguments),
         Command::Devices => devices::execute(),

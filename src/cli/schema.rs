@@ -15,12 +15,14 @@ pub struct Arguments {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Document {
     Experiment,
+    Sweep,
 }
 
 /// Prints the schema.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     match arguments.document {
         Document::Experiment => output::text(crate::spec::schema::experiment()),
+        Document::Sweep => output::text(crate::sweep::document::schema()),
     }
     Ok(Exit::Done)
 }

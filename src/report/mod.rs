@@ -3,4 +3,3 @@
 //! Reads what lies in a run folder and nothing else, so a run from last year still reports.
 
 pub mod plots;
-pub mod table;

@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use super::table::Table;
+use crate::run::table::Table;
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (1200, 750);

@@ -83,7 +83,11 @@ impl RunFolder {
         }
     }
 
-    fn hold(root: PathBuf) -> Result<Self, RunError> {
+    /// Takes hold of a folder that is there, and makes the folders in it.
+    ///
+    /// # Errors
+    /// When the disk refuses or another process holds it.
+    pub fn hold(root: PathBuf) -> Result<Self, RunError> {
         for folder in ["checkpoints", "plots", "tensorboard"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(|source| RunError::Write { path, source })?;

@@ -46,7 +46,7 @@ pub struct Manifest {
     pub command: Vec<String>,
     /// Where the network runs.
     pub device: String,
-    /// Threads that the machine offers.
+    /// Threads that compute.
     pub threads: usize,
     /// The machine's name.
     pub host: String,
@@ -62,6 +62,9 @@ pub struct Manifest {
     pub end: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Why a sweep ended it early.
+    #[serde(default)]
+    pub pruned: Option<String>,
     /// The best epoch, counted from 1.
     pub best_epoch: Option<usize>,
     /// What the monitored column was then.
@@ -80,7 +83,7 @@ impl Manifest {
             git_commit,
             command,
             device,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: rayon::current_num_threads(),
             host: host(),
             process: std::process::id(),
             seed,
@@ -88,6 +91,7 @@ impl Manifest {
             start: now(),
             end: None,
             error: None,
+            pruned: None,
             best_epoch: None,
             best_value: None,
         }

@@ -1,7 +1,7 @@
 //! The run folder: what lies where, and what can be recorded.
 //!
 //! [`folder`] is the layout, [`manifest`] what a run says about itself, [`event`] what can happen;
-//! [`records`], [`tensorboard`] and [`log`] write it down.
+//! [`records`], [`tensorboard`] and [`log`] write it down; [`table`] reads it again.
 
 pub mod event;
 pub mod folder;
@@ -9,4 +9,5 @@ pub mod log;
 pub mod manifest;
 pub mod memory;
 pub mod records;
+pub mod table;
 pub mod tensorboard;

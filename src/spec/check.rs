@@ -16,6 +16,7 @@ mod network;
 mod training;
 
 pub use data::{Survey, survey};
+pub use names::is_folder_name;
 
 use crate::model::device::DeviceName;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::experiment::Experiment;
-pub use super::merge::Set;
-use super::merge::{apply, merge};
+use super::merge::merge;
+pub use super::merge::{Change, Set};
 use super::problem::{Place, Problem, Problems, SourceText};
 use super::tree::{Node, Value};
 use super::typed::read;
@@ -55,15 +55,54 @@ impl Document {
 /// # Errors
 /// Every problem of the text that can be found without looking at data, each with its place.
 pub fn load(path: &Path, sets: &[Set]) -> Result<Document, Problems> {
-    let mut chain = Vec::new();
-    let mut root = with_base(path, None, &mut chain)?;
-    let problems: Vec<Problem> = sets.iter().filter_map(|set| apply(&mut root, set).err()).collect();
-    if !problems.is_empty() {
-        return Err(Problems(problems));
+    Base::read(path, None, sets)?.document(&[])
+}
+
+/// An experiment file before its values are read by their types: many documents can be made of it.
+#[derive(Clone, Debug)]
+pub struct Base {
+    path: PathBuf,
+    text: String,
+    root: Node,
+}
+
+impl Base {
+    /// Reads an experiment file, what it extends, and lays the `--set` arguments over it; `asked` is where
+    /// the file's name was written.
+    ///
+    /// # Errors
+    /// When a file cannot be read as YAML or a `--set` cannot be laid over it.
+    pub fn read(path: &Path, asked: Option<Place>, sets: &[Set]) -> Result<Self, Problems> {
+        let mut root = with_base(path, asked, &mut Vec::new())?;
+        let apply = |set| Change::of(set)?.apply(&mut root);
+        let problems: Vec<Problem> = sets.iter().map(apply).filter_map(Result::err).collect();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        Ok(Self { path: path.to_owned(), text: read_text(path, None)?, root })
     }
-    let text = read_text(path, None)?;
-    let experiment = experiment_of(&root)?;
-    Ok(Document { path: path.to_owned(), text, experiment, tree: root.to_yaml(), root })
+
+    /// The name that the file gives its runs.
+    pub fn name(&self) -> Option<String> {
+        match &self.root.child("name")?.value {
+            Value::Text(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The experiment with some changes.
+    ///
+    /// # Errors
+    /// Every problem that can be found without looking at data, each with its place.
+    pub fn document(&self, changes: &[Change]) -> Result<Document, Problems> {
+        let mut root = self.root.clone();
+        let problems: Vec<Problem> = changes.iter().filter_map(|change| change.apply(&mut root).err()).collect();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let experiment = experiment_of(&root)?;
+        Ok(Document { path: self.path.clone(), text: self.text.clone(), experiment, tree: root.to_yaml(), root })
+    }
 }
 
 /// Reads an experiment from a text, as from a file of that name; it extends nothing.
@@ -105,7 +144,11 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
+/// The text of a file of the user's; `asked` is where its name was written.
+///
+/// # Errors
+/// When there is no such file, or it is not text.
+pub fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
     let name = path.display();
     if path.is_dir() {
         return Err(Problem::at(asked, format!("{name} is a folder, expected an experiment file")));

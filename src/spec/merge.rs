@@ -60,20 +60,44 @@ pub fn merge(base: &mut Node, over: Node, path: &str) {
     }
 }
 
-/// Lays one `--set` over the document.
-///
-/// # Errors
-/// When the value is not YAML, a list has no such item, or the path goes through a plain value.
-pub fn apply(document: &mut Node, set: &Set) -> Result<(), Problem> {
-    let source = SourceText::new("--set", format!("{}={}", set.key, set.value));
-    let mut value = value_of(set, &source)?;
-    let parts: Vec<(usize, &str)> = set
-        .key
-        .split('.')
-        .scan(0, |start, part| Some((std::mem::replace(start, *start + part.len() + 1), part)))
-        .collect();
-    value.key_span = parts.last().map(|(start, part)| *start..start + part.len());
-    lay(document, &parts, value, "", &source)
+/// A value for one key of a document, and where both were written.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// A dotted path; list items by their index.
+    pub key: String,
+    /// Where the path was written.
+    pub key_place: Place,
+    /// The value.
+    pub value: Node,
+}
+
+impl Change {
+    /// The change that a `--set` asks for.
+    ///
+    /// # Errors
+    /// When the value is not YAML.
+    pub fn of(set: &Set) -> Result<Self, Problem> {
+        let source = SourceText::new("--set", format!("{}={}", set.key, set.value));
+        let value = value_of(set, &source)?;
+        Ok(Self { key: set.key.clone(), key_place: Place { source, span: 0..set.key.len() }, value })
+    }
+
+    /// Lays the value over the document.
+    ///
+    /// # Errors
+    /// When a list has no such item, or the path goes through a plain value.
+    pub fn apply(&self, document: &mut Node) -> Result<(), Problem> {
+        let Place { source, span } = &self.key_place;
+        let is_quoted = source.text[span.clone()].starts_with(['"', '\'']);
+        let first = span.start + usize::from(is_quoted);
+        let parts: Vec<(usize, &str)> = self
+            .key
+            .split('.')
+            .scan(first, |start, part| Some((std::mem::replace(start, *start + part.len() + 1), part)))
+            .collect();
+        let key_span = parts.last().map(|(start, part)| *start..start + part.len());
+        lay(document, &parts, Node { key_span, ..self.value.clone() }, "", source)
+    }
 }
 
 /// The value of a `--set`, with places inside the argument.
@@ -89,17 +113,8 @@ fn value_of(set: &Set, source: &Arc<SourceText>) -> Result<Node, Problem> {
         problem.place = Some(problem.place.map_or(whole, |place| Place { source: source.clone(), span: place.span }));
         problem
     })?;
-    move_to(&mut node, source);
+    node.move_to(source);
     Ok(node)
-}
-
-fn move_to(node: &mut Node, source: &Arc<SourceText>) {
-    node.source = source.clone();
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| move_to(item, source)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| move_to(item, source)),
-        _ => {}
-    }
 }
 
 fn lay(
@@ -162,7 +177,7 @@ mod tests {
 
     fn with_sets(text: &str, sets: &[&str]) -> Result<Node, Problem> {
         let mut node = parse(text);
-        sets.iter().try_for_each(|set| apply(&mut node, &set.parse().unwrap()))?;
+        sets.iter().try_for_each(|set| Change::of(&set.parse().unwrap())?.apply(&mut node))?;
         Ok(node)
     }
 

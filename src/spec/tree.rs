@@ -105,6 +105,16 @@ impl Node {
         }
     }
 
+    /// Says that the tree was written in another text, at the same bytes.
+    pub fn move_to(&mut self, source: &Arc<SourceText>) {
+        self.source = source.clone();
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.move_to(source)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| item.move_to(source)),
+            _ => {}
+        }
+    }
+
     /// The same values as a plain tree, without places.
     pub fn to_yaml(&self) -> serde_yaml::Value {
         match &self.value {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::weights::{self, NamedTensor};
 use crate::run::folder::{RunError, RunFolder, write_atomically};
+use crate::run::table::is_better;
 
 /// How far a run has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,11 +198,6 @@ pub fn keep_best(
     Ok(place == 0)
 }
 
-/// Whether a value of the monitored column beats another: of a loss the smaller, of a score the larger.
-pub fn is_better(monitor: &str, new: f64, old: f64) -> bool {
-    if monitor.ends_with("loss") { new < old } else { new > old }
-}
-
 fn remove(path: &Path) -> Result<(), CheckpointError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -282,12 +278,5 @@ mod tests {
         assert!(folder.best_weights_of(3).exists() && !folder.best_weights_of(1).exists());
         let weights = weights::read(&folder.best_weights()).unwrap();
         assert_eq!(weights[0].data[0], 2.0);
-    }
-
-    #[test]
-    fn of_a_loss_the_smaller_is_better() {
-        assert!(is_better("val_loss", 0.1, 0.2));
-        assert!(is_better("val_dice_mean", 0.2, 0.1));
-        assert!(!is_better("val_dice_mean", 0.2, 0.2));
     }
 }

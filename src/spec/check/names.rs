@@ -12,13 +12,14 @@ pub(super) fn column_name(name: &str) -> String {
     name.trim().to_lowercase().replace(' ', "_")
 }
 
+/// Whether runs of this name have a folder of their own below the runs folder.
+pub fn is_folder_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
+}
+
 pub(super) fn check(findings: &mut Findings) {
     let experiment = &findings.document.experiment;
-    if experiment
-        .name
-        .as_deref()
-        .is_some_and(|name| name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']))
-    {
+    if experiment.name.as_deref().is_some_and(|name| !is_folder_name(name)) {
         findings.problem("name", "expected a name that can be a folder's", "use letters, digits, `_` and `-`");
     }
     if let Some(labels) = &experiment.data.labels {

@@ -1,0 +1,204 @@
+//! Starting the runs of a sweep: here, through Slurm, or through Kubernetes.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::overview::Display;
+use super::{Arguments, Checked, keys, show, status, values};
+use crate::cli::table::table;
+use crate::cli::training::{STOP, run_error, stop_on_ctrl_c};
+use crate::cli::{CliError, Exit, report};
+use crate::sweep::kubernetes::IndexedJob;
+use crate::sweep::local::Local;
+use crate::sweep::slurm::{Array, SlurmError};
+use crate::sweep::standing::{self, RunStanding, Standing};
+
+/// Trains the runs in processes on this machine.
+pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+    stop_on_ctrl_c()?;
+    write(checked)?;
+    let devices = arguments.devices(&checked.sweep);
+    let jobs = arguments.jobs(&checked.sweep).unwrap_or(devices.len().max(1));
+    let local = Local {
+        folder: &checked.folder,
+        definition: &checked.definition,
+        worker: worker(checked, arguments, checked.folder.root())?,
+        jobs,
+        devices,
+        threads: threads(jobs),
+        retry_failed: arguments.retry_failed,
+    };
+    let mut display = Display::new(&checked.points, arguments.common.quiet);
+    let runs = local.run(&STOP, &mut |overview| display.show(overview)).map_err(|error| CliError::failure(&error))?;
+    drop(display);
+    print_standings(checked, &runs);
+    let has_failed = runs.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
+    if STOP.load(Ordering::SeqCst) {
+        say!("stopped; the same command goes on");
+        return Ok(Exit::Stopped);
+    }
+    if runs.iter().any(|run| run.standing == Standing::Done) {
+        let root = checked.folder.root();
+        report::write(root, &root.join("report"), report::Detail::Verdict)?;
+    }
+    Ok(if has_failed { Exit::No } else { Exit::Done })
+}
+
+/// The cores are shared out among jobs; a single one takes what it likes. A person who sets the number is obeyed.
+fn threads(jobs: usize) -> Option<usize> {
+    if jobs == 1 || std::env::var_os("RAYON_NUM_THREADS").is_some() {
+        return None;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Some((cores / jobs).max(1))
+}
+
+fn print_standings(checked: &Checked, runs: &[RunStanding]) {
+    let keys = keys(checked.points.iter().map(|point| &point.written.changes));
+    let changes = |run: &RunStanding| {
+        let point = checked.points.iter().find(|point| point.written.id == run.id);
+        point.map(|point| values(&point.written.changes, &keys)).unwrap_or_default()
+    };
+    let rows: Vec<_> = runs.iter().map(|run| status::row(run, changes(run))).collect();
+    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys.iter().cloned());
+    let header: Vec<String> = header.chain(["epochs", "Dice", ""].map(str::to_owned)).collect();
+    show(&table(&header, &rows));
+    say!("{}", status::summary(runs));
+    if runs.iter().any(|run| matches!(run.standing, Standing::Failed(_))) {
+        say!("--retry-failed begins failed runs again; {} tells more", checked.folder.file("output").display());
+    }
+}
+
+/// Writes down what is asked for, so that workers find it.
+fn write(checked: &Checked) -> Result<(), CliError> {
+    let points = checked.points.iter().map(|point| &point.written);
+    checked.folder.write(&checked.definition, points).map_err(run_error)
+}
+
+/// The command that trains one run, but for which one.
+fn worker(checked: &Checked, arguments: &Arguments, folder: &Path) -> Result<Vec<String>, CliError> {
+    let mut command = vec![program()?];
+    command.extend(["sweep", "worker"].map(str::to_owned));
+    command.push(folder.display().to_string());
+    command.extend(["--sweep".to_owned(), checked.definition.id()]);
+    command.extend(worker_options(arguments)?);
+    Ok(command)
+}
+
+fn worker_options(arguments: &Arguments) -> Result<Vec<String>, CliError> {
+    let mut options = vec!["--cache-dir".to_owned(), absolute(&arguments.common.cache.path())?.display().to_string()];
+    if arguments.retry_failed {
+        options.push("--retry-failed".to_owned());
+    }
+    Ok(options)
+}
+
+fn program() -> Result<String, CliError> {
+    let program = std::env::current_exe().map_err(|error| CliError::failure(&error))?;
+    Ok(program.display().to_string())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(|error| CliError::failure(&error))
+}
+
+/// Hands the runs that are not done to Slurm.
+pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+    write(checked)?;
+    let root = absolute(checked.folder.root())?;
+    let folder = crate::sweep::folder::SweepFolder::new(root.clone());
+    let mut worker = worker(checked, arguments, &root)?;
+    worker.extend(arguments.common.device.iter().flat_map(|device| ["--device".to_owned(), device.to_string()]));
+    let array = Array {
+        folder: &folder,
+        definition: &checked.definition,
+        name: &checked.sweep.name,
+        slurm: &checked.sweep.spec.slurm,
+        worker,
+        report: vec![program()?, "report".to_owned(), root.display().to_string()],
+        jobs: arguments.jobs(&checked.sweep),
+        working_folder: std::env::current_dir().map_err(|error| CliError::failure(&error))?,
+    };
+    let runs = standing::read(&folder, &checked.definition.ids).map_err(|error| CliError::failure(&error))?;
+    let queued = array.queued().map_err(|error| slurm_error(&error))?;
+    let is_open = |run: &RunStanding| match run.standing {
+        Standing::Done => false,
+        Standing::Pruned => checked.definition.prune.is_none(),
+        Standing::Failed(_) => arguments.retry_failed,
+        Standing::Waiting | Standing::Interrupted | Standing::Running { .. } => true,
+    };
+    let open = (0..runs.len()).filter(|index| is_open(&runs[*index]));
+    let (queued, new): (Vec<usize>, Vec<usize>) = open.partition(|index| queued.contains(index));
+    print_standings(checked, &runs);
+    if !queued.is_empty() {
+        say!("{} of these are in Slurm's queue already", queued.len());
+    }
+    if new.is_empty() {
+        say!("nothing to submit");
+        let has_failed = runs.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
+        return Ok(if has_failed { Exit::No } else { Exit::Done });
+    }
+    let submission = array.submit(&new).map_err(|error| slurm_error(&error))?;
+    say!("submitted {} runs as job array {}, and job {} for the report", new.len(), submission.array, submission.report);
+    say!("they stand: runner sweep status {}", checked.folder.root().display());
+    Ok(Exit::Done)
+}
+
+/// What Slurm refuses is the user's to mend: a partition, a limit.
+fn slurm_error(error: &SlurmError) -> CliError {
+    match error {
+        SlurmError::Refused { .. } => CliError::problem(error.to_string(), "mend `slurm` in the sweep file"),
+        SlurmError::Start { .. } => {
+            CliError::problem(error.to_string(), "without Slurm, `--launcher local` trains on this machine")
+        }
+        SlurmError::Disk { .. } => CliError::failure(error),
+    }
+}
+
+/// Prints the manifest of an Indexed Job, or hands it to `kubectl`.
+pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool) -> Result<Exit, CliError> {
+    let mut options = match &arguments.common.cache.given() {
+        Some(cache) => vec!["--cache-dir".to_owned(), cache.display().to_string()],
+        // The home of a container is gone with it; the claim stays.
+        None => vec!["--cache-dir".to_owned(), "cache".to_owned()],
+    };
+    if arguments.retry_failed {
+        options.push("--retry-failed".to_owned());
+    }
+    options.extend(arguments.common.device.iter().flat_map(|device| ["--device".to_owned(), device.to_string()]));
+    let definition = checked.definition.id();
+    let job = IndexedJob {
+        name: &checked.sweep.name,
+        definition: &definition,
+        runs: checked.points.len(),
+        jobs: arguments.jobs(&checked.sweep),
+        kubernetes: &checked.sweep.spec.kubernetes,
+        folder: checked.folder.root(),
+        arguments: options,
+    };
+    let manifest = job.manifest().ok_or_else(|| {
+        CliError::problem(
+            "the sweep file names no image or no claim for Kubernetes",
+            "add `kubernetes: { image: IMAGE, claim: PERSISTENT_VOLUME_CLAIM }`",
+        )
+    })?;
+    if dry_run {
+        show(&manifest);
+        return Ok(Exit::Done);
+    }
+    write(checked)?;
+    let path = checked.folder.file("kubernetes.yaml");
+    crate::run::folder::write_atomically(&path, manifest.as_bytes()).map_err(run_error)?;
+    let applied = std::process::Command::new("kubectl").args(["apply", "--filename"]).arg(&path).status();
+    match applied {
+        Ok(status) if status.success() => {
+            say!("they stand: runner sweep status {}", checked.folder.root().display());
+            Ok(Exit::Done)
+        }
+        Ok(status) => Err(CliError::Failure(format!("kubectl apply --filename {} ended with {status}", path.display()))),
+        Err(error) => Err(CliError::problem(
+            format!("kubectl cannot be started: {error}"),
+            format!("hand {} to the cluster from a machine that has it", path.display()),
+        )),
+    }
+}

@@ -1,0 +1,165 @@
+//! `runner sweep`: one file, many runs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+mod launch;
+mod overview;
+mod preview;
+mod status;
+mod worker;
+
+use super::{CliError, Common, Exit, output};
+use crate::model::device::DeviceName;
+use crate::run::memory::machine_bytes;
+use crate::spec::check::Surroundings;
+use crate::sweep::document::{self, GridArgument, Sweep};
+use crate::sweep::folder::{Definition, SweepFolder};
+use crate::sweep::points::{self, Point, Points, short};
+use crate::train::validate;
+
+/// Arguments of `runner sweep`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// A sweep file, or an experiment file with --grid.
+    #[arg(required = true)]
+    file: Option<PathBuf>,
+    /// Values of one key, such as `--grid optimizer.adam.learning_rate=1e-4,1e-3`; may be repeated.
+    #[arg(long, value_name = "KEY=V1,V2,...")]
+    grid: Vec<GridArgument>,
+    /// How many runs are trained at once.
+    #[arg(long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// The devices that are dealt out to the jobs, such as `cuda:0,cuda:1`.
+    #[arg(long, value_name = "D1,D2,...", value_delimiter = ',')]
+    devices: Vec<DeviceName>,
+    /// What starts the runs.
+    #[arg(long, default_value = "local")]
+    launcher: Launcher,
+    /// Begin runs again that have failed.
+    #[arg(long)]
+    retry_failed: bool,
+    /// Check and list the runs, with an estimate of time and disk, and start none.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show where every run of a sweep stands.
+    Status(status::Arguments),
+    /// Train one run of a sweep; launchers start this.
+    #[command(hide = true)]
+    Worker(worker::Arguments),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Launcher {
+    /// Processes on this machine.
+    Local,
+    /// A job array of Slurm.
+    Slurm,
+    /// An Indexed Job of Kubernetes.
+    Kubernetes,
+}
+
+/// A sweep that was checked, with where its runs lie.
+struct Checked {
+    sweep: Sweep,
+    points: Vec<Point>,
+    definition: Definition,
+    folder: SweepFolder,
+}
+
+/// Trains the runs of a sweep, or shows them.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    match &arguments.action {
+        Some(Action::Status(arguments)) => return status::execute(arguments),
+        Some(Action::Worker(arguments)) => return worker::execute(arguments),
+        None => {}
+    }
+    let path = arguments.file.as_deref().expect("clap asks for a file");
+    let checked = check(path, arguments)?;
+    match (arguments.launcher, arguments.dry_run) {
+        (Launcher::Kubernetes, dry_run) => launch::kubernetes(&checked, arguments, dry_run),
+        (_, true) => preview::print(&checked, arguments),
+        (Launcher::Local, false) => launch::local(&checked, arguments),
+        (Launcher::Slurm, false) => launch::slurm(&checked, arguments),
+    }
+}
+
+/// Checks every run before the first one starts.
+fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
+    let common = &arguments.common;
+    let sweep = document::load(path, &arguments.grid, &common.set)?;
+    let surroundings = Surroundings { cache_dir: common.cache.path(), memory_bytes: machine_bytes() };
+    for device in arguments.devices(&sweep) {
+        device.resolve().map_err(|error| {
+            CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
+        })?;
+    }
+    // A job of a cluster finds its device where it runs; here the experiment need only be sound.
+    let elsewhere = arguments.launcher != Launcher::Local && common.device.is_none();
+    let device = if elsewhere { Some(DeviceName::Flex) } else { arguments.devices(&sweep).first().copied() };
+    let device = device.filter(|device| device.resolve().is_ok());
+    let Points { points, warnings } = points::check(&sweep, &surroundings, device)?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    if let Some(prune) = &sweep.spec.prune {
+        let problem = points.iter().find_map(|point| prune.problem(&point.plan, &validate::columns(&point.plan).metrics));
+        if let Some(problem) = problem {
+            return Err(CliError::problem(format!("`prune` cannot work: {problem}"), "mend `prune` in the sweep file"));
+        }
+    }
+    let ids = points.iter().map(|point| point.written.id.clone()).collect();
+    let definition = Definition::new(ids, sweep.spec.prune.clone(), super::training::command());
+    let folder = SweepFolder::new(common.runs_dir.join(&sweep.name));
+    Ok(Checked { sweep, points, definition, folder })
+}
+
+impl Arguments {
+    /// The devices that are dealt out: those of the command line, or else of the sweep file.
+    fn devices(&self, sweep: &Sweep) -> Vec<DeviceName> {
+        match (self.devices.as_slice(), self.common.device) {
+            ([], Some(device)) => vec![device],
+            ([], None) => sweep.spec.devices.clone(),
+            (devices, _) => devices.to_vec(),
+        }
+    }
+
+    /// How many runs are trained at once, where that was said.
+    fn jobs(&self, sweep: &Sweep) -> Option<usize> {
+        self.jobs.or(sweep.spec.jobs).map(|jobs| jobs.get())
+    }
+}
+
+/// The keys that a table of runs shows: all that are changed, in the order in which they first are.
+fn keys<'a>(changes: impl IntoIterator<Item = &'a Vec<(String, serde_json::Value)>>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let keys = changes.into_iter().flatten().map(|(key, _)| key);
+    keys.filter(|key| seen.insert((*key).clone())).cloned().collect()
+}
+
+/// The values of a run under these keys.
+fn values(changes: &[(String, serde_json::Value)], keys: &[String]) -> Vec<String> {
+    let value = |key: &String| changes.iter().find(|(name, _)| name == key).map(|(_, value)| short(value));
+    keys.iter().map(|key| value(key).unwrap_or_default()).collect()
+}
+
+/// What a run changes, in a line.
+fn changed(changes: &[(String, serde_json::Value)]) -> String {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    changes.iter().map(|(key, value)| format!("{} {}", last(key), short(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn show(text: &str) {
+    output::text(text);
+}

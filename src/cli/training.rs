@@ -1,0 +1,235 @@
+//! Training in a run folder, as `run` and the workers of a sweep do it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::bar::Bar;
+use super::plots::Plots;
+use super::{CliError, Exit};
+use crate::data::cache::Cache;
+use crate::data::{dataset, phantom};
+use crate::run::event::{Event, Listener};
+use crate::run::folder::{RunError, RunFolder, write_atomically};
+use crate::run::log::Log;
+use crate::run::manifest::{Manifest, Status};
+use crate::run::records::{Position, Records};
+use crate::run::table::Table;
+use crate::run::tensorboard::TensorBoard;
+use crate::spec::plan::Plan;
+use crate::train::checkpoint::State;
+use crate::train::{self, Outcome, Session, TrainError, validate};
+
+/// Set by Ctrl-C: training stops after its step and leaves a checkpoint.
+pub(super) static STOP: AtomicBool = AtomicBool::new(false);
+
+/// What is trained, and where.
+pub(super) struct Training<'a> {
+    /// The run folder, which this process holds.
+    pub folder: &'a RunFolder,
+    /// What is trained.
+    pub plan: &'a Plan,
+    /// Where preprocessed volumes and phantoms lie.
+    pub cache_dir: PathBuf,
+    /// Whether nothing but results is printed.
+    pub quiet: bool,
+    /// Who else is told what happens.
+    pub listeners: Vec<Box<dyn Listener + Send + 'a>>,
+    /// Where a sweep writes why it ends the run early.
+    pub verdict: Arc<OnceLock<String>>,
+}
+
+impl Training<'_> {
+    /// Trains from a state or from the start, writes into the manifest how it ended, and prints the results.
+    pub fn run(self, state: Option<State>, manifest: &mut Manifest) -> Result<Exit, CliError> {
+        let (folder, plan, verdict) = (self.folder, self.plan, Arc::clone(&self.verdict));
+        let ended = self.train(state);
+        match &ended {
+            Ok(Outcome::Done | Outcome::Early) => manifest.end(Status::Done, None),
+            Ok(Outcome::Stopped) if verdict.get().is_some() => {
+                manifest.end(Status::Pruned, None);
+                manifest.pruned = verdict.get().cloned();
+            }
+            Ok(Outcome::Stopped) => manifest.end(Status::Stopped, None),
+            Err(error) => manifest.end(Status::Failed, Some(error.message())),
+        }
+        if let Ok(Some(State { progress, .. })) = State::load(folder) {
+            manifest.best_epoch = progress.best.first().map(|best| best.epoch);
+            manifest.best_value = progress.best.first().map(|best| best.value);
+        }
+        manifest.write(folder).map_err(run_error)?;
+        let root = folder.root().display();
+        Ok(match ended? {
+            Outcome::Stopped => match verdict.get() {
+                Some(reason) => {
+                    say!("pruned: {reason}; go on all the same with: runner run --resume {root}");
+                    Exit::Done
+                }
+                None => {
+                    say!("stopped; go on with: runner run --resume {root}");
+                    Exit::Stopped
+                }
+            },
+            Outcome::Early => {
+                let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
+                say!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
+                summarise(folder, manifest);
+                Exit::Done
+            }
+            Outcome::Done => {
+                summarise(folder, manifest);
+                Exit::Done
+            }
+        })
+    }
+
+    fn train(self, state: Option<State>) -> Result<Outcome, CliError> {
+        let failure = |error: std::io::Error| CliError::failure(&error);
+        let Self { folder, plan, cache_dir, quiet, .. } = self;
+        let columns = validate::columns(plan);
+        let position = state.as_ref().map_or(Position::default(), |state| Position {
+            epochs: state.progress.epoch - 1,
+            steps: state.progress.step,
+        });
+        let train = &plan.experiment.train;
+        let mut bar = Bar::new(columns.clone(), train.epochs.get(), plan.steps_per_epoch, quiet);
+        for warning in &plan.warnings {
+            bar.record(&Event::Warning(warning.clone())).map_err(failure)?;
+        }
+        make_phantoms(plan, &cache_dir, &mut bar)?;
+        let mut listeners: Vec<Box<dyn Listener + Send>> = vec![
+            Box::new(Records::open(folder, &columns, position).map_err(failure)?),
+            Box::new(TensorBoard::open(folder, &columns).map_err(failure)?),
+            Box::new(Log::open(folder).map_err(failure)?),
+            Box::new(Plots::new(folder, &plan.name)),
+            Box::new(bar),
+        ];
+        listeners.extend(self.listeners);
+        let cache = Cache::new(&cache_dir);
+        let mut session = Session { folder, cache: &cache, listeners, stop: &STOP };
+        train::run(plan, state, &mut session).map_err(|error| match error {
+            // The label map or the experiment has to change: nothing of the world failed.
+            TrainError::Input(error) => CliError::Problem { message: error.to_string(), help: None },
+            error => CliError::failure(&error),
+        })
+    }
+}
+
+/// Writes what a new run folder holds before any slow work.
+pub(super) fn begin(
+    folder: &RunFolder,
+    plan: &Plan,
+    experiment: &str,
+    git_commit: Option<String>,
+) -> Result<Manifest, CliError> {
+    let mut manifest = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command(), git_commit);
+    manifest.data_fingerprint = Some(plan.fingerprint());
+    let write = || {
+        write_atomically(&folder.experiment(), experiment.as_bytes())?;
+        write_atomically(&folder.plan(), plan.to_yaml().as_bytes())?;
+        folder.write_split(&plan.parts)?;
+        // Last, so that a folder with a manifest has all the rest.
+        manifest.write(folder)
+    };
+    write().map_err(run_error)?;
+    Ok(manifest)
+}
+
+/// Writes that a run goes on. It stays the run that it was: what it knows of its beginning remains.
+pub(super) fn go_on(folder: &RunFolder, plan: &Plan, before: Manifest) -> Result<Manifest, CliError> {
+    refuse_other_split(folder, plan)?;
+    let begun = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command(), before.git_commit);
+    let manifest = Manifest { start: before.start, data_fingerprint: Some(plan.fingerprint()), ..begun };
+    let write = || {
+        manifest.write(folder)?;
+        write_atomically(&folder.plan(), plan.to_yaml().as_bytes())
+    };
+    write().map_err(run_error)?;
+    Ok(manifest)
+}
+
+/// The data may have changed since: the same subjects must stand in the same parts.
+fn refuse_other_split(folder: &RunFolder, plan: &Plan) -> Result<(), CliError> {
+    let path = folder.file("split.json");
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
+    if serde_json::from_str(&text).is_ok_and(|parts: crate::data::split::Parts| parts == plan.parts) {
+        return Ok(());
+    }
+    Err(CliError::problem(
+        format!("the subjects have changed since the run began: they differ from {}", path.display()),
+        "bring the data back as it was, or start a new run",
+    ))
+}
+
+/// The commit of the folder that holds a file, where git can tell.
+pub(super) fn git_commit(file: &Path) -> Option<String> {
+    let folder = match file.parent()? {
+        folder if folder.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
+    let output = std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
+}
+
+pub(super) fn command() -> Vec<String> {
+    std::env::args().collect()
+}
+
+fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {
+    let source = &plan.experiment.data.source;
+    if !matches!(source, dataset::Source::Phantom(_)) {
+        return Ok(());
+    }
+    let listing = dataset::list(source, cache_dir).map_err(|error| CliError::failure(&error))?;
+    if let Some((source, folder)) = listing.phantom {
+        let mut tell = |done, total| {
+            // The bar draws on a terminal, which cannot fail a run.
+            let _ = bar.record(&Event::Preparing { task: "phantoms", done, total });
+        };
+        phantom::ensure(&source, &folder, &mut tell).map_err(|error| CliError::failure(&error))?;
+    }
+    Ok(())
+}
+
+/// Prints the scores of the last validation and where everything lies.
+fn summarise(folder: &RunFolder, manifest: &Manifest) {
+    if let Ok(table) = Table::read(&folder.file("metrics.csv")) {
+        let scores = table.names.iter().filter(|name| name.starts_with("val_") && *name != "val_loss");
+        for name in scores {
+            if let Some((epoch, score)) = table.points("epoch", name).last() {
+                say!("{:<28}{score:.4}  (epoch {epoch})", name.trim_start_matches("val_").replace('_', " "));
+            }
+        }
+    }
+    if let (Some(epoch), Some(value)) = (manifest.best_epoch, manifest.best_value) {
+        say!("{:<28}{value:.4}  (epoch {epoch})", "best");
+    }
+    say!("{}", folder.root().display());
+}
+
+/// Makes Ctrl-C, and the signals that ask a process to end, stop training after its step.
+pub(super) fn stop_on_ctrl_c() -> Result<(), CliError> {
+    let handler = || {
+        if STOP.swap(true, Ordering::SeqCst) {
+            // The second time nobody wants to wait; files appear whole or not at all, so nothing is torn.
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; once more stops at once");
+    };
+    ctrlc::set_handler(handler).map_err(|error| CliError::failure(&error))
+}
+
+/// A folder that is in use or not a run is the user's to mend; the rest is the world's.
+pub(super) fn run_error(error: RunError) -> CliError {
+    match error {
+        RunError::Locked { .. } | RunError::Invalid { .. } => {
+            CliError::Problem { message: error.to_string(), help: None }
+        }
+        RunError::Read { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            CliError::problem(error.to_string(), "name the folder of a run, such as runs/quickstart/20260101-120000")
+        }
+        RunError::Read { .. } | RunError::Write { .. } => CliError::failure(&error),
+    }
+}

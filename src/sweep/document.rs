@@ -1,0 +1,420 @@
+//! What a person writes: a sweep file, or an experiment with `--grid` arguments.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::draw::Draw;
+use super::kubernetes::Kubernetes;
+use super::prune::Prune;
+use super::slurm::Slurm;
+use crate::model::device::DeviceName;
+use crate::seed::{Purpose, Seed};
+use crate::spec::check::is_folder_name;
+use crate::spec::load::{self, Base, Change, Set};
+use crate::spec::problem::{Place, Problem, Problems, SourceText};
+use crate::spec::tree::{Node, Value};
+use crate::spec::typed;
+
+/// One experiment with alternatives. `grid`, `list` and `random` multiply: each draw is run with each entry of
+/// the list and each combination of the grid.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepSpec {
+    /// The experiment file that the alternatives are laid over, relative to this file.
+    pub experiment: String,
+    /// The folder of its runs below `runs/`; `null` takes this file's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Keys of the experiment, such as `optimizer.adam.learning_rate`, `seed` or `data.split.fold.index`, and the
+    /// values of each; every combination is run.
+    #[serde(default)]
+    pub grid: BTreeMap<String, Vec<Json>>,
+    /// Combinations that are run as they stand here: each entry gives a value to some keys.
+    #[serde(default)]
+    pub list: Vec<BTreeMap<String, Json>>,
+    /// Combinations that are drawn by chance.
+    #[serde(default)]
+    pub random: Option<Random>,
+    /// How many runs are trained at once; `null` takes one for each device.
+    #[serde(default)]
+    pub jobs: Option<NonZeroUsize>,
+    /// The devices that are dealt out to the jobs; none leaves the choice to the experiment.
+    #[serde(default)]
+    pub devices: Vec<DeviceName>,
+    /// Ends runs early that fall behind the others; `null` trains each to its end.
+    #[serde(default)]
+    pub prune: Option<Prune>,
+    /// What a job asks of Slurm.
+    #[serde(default)]
+    pub slurm: Slurm,
+    /// What a pod asks of Kubernetes.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
+}
+
+/// Combinations that are drawn by chance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Random {
+    /// How many combinations are drawn; a larger number keeps the ones before.
+    pub count: NonZeroUsize,
+    /// The root of the draws; it is not the seed of the runs.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Keys of the experiment and how their values are drawn.
+    pub keys: BTreeMap<String, Draw>,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+/// One `--grid KEY=V1,V2,...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GridArgument {
+    key: String,
+    values: String,
+}
+
+impl FromStr for GridArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Set { key, value } = text.parse().map_err(|_| {
+            format!("expected KEY=V1,V2,... with a dotted path as KEY, got `{text}`")
+        })?;
+        Ok(Self { key, values: value })
+    }
+}
+
+/// A sweep before its points are checked.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// The folder of its runs below the runs folder.
+    pub name: String,
+    /// What was written beside the alternatives.
+    pub spec: SweepSpec,
+    /// The experiment without the alternatives.
+    pub base: Base,
+    /// The changes of each combination, the last key varying fastest.
+    pub combinations: Vec<Vec<Change>>,
+}
+
+/// More runs than this are a mistake rather than a sweep.
+const MOST_COMBINATIONS: usize = 10_000;
+
+/// Reads a sweep file, or an experiment file that `--grid` arguments make a sweep.
+///
+/// # Errors
+/// Every problem that can be found without looking at data, each with its place.
+pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, Problems> {
+    let text = load::read_text(path, None)?;
+    let root = Node::parse(&SourceText::new(path.display().to_string(), text))?;
+    let is_sweep = root.child("experiment").is_some();
+    let mut factors = Vec::new();
+    let (spec, base) = if is_sweep {
+        let spec: SweepSpec = typed::read(&root)?;
+        let asked = root.child("experiment").map(Node::place);
+        let experiment = path.parent().unwrap_or(Path::new("")).join(&spec.experiment);
+        let base = Base::read(&experiment, asked, sets)?;
+        factors = factors_of(&root, &spec)?;
+        (spec, base)
+    } else {
+        if ["grid", "list", "random"].iter().any(|key| root.child(key).is_some()) {
+            let problem = Problem::at(Some(root.place()), "missing key `experiment`");
+            return Err(problem.help("a sweep file names the experiment that it varies: `experiment: FILE`").into());
+        }
+        (SweepSpec::default(), Base::read(path, None, sets)?)
+    };
+    for grid in grids {
+        factors.push(values_of(grid)?);
+    }
+    if factors.is_empty() {
+        let problem = Problem::at(None, format!("{} has nothing to vary", path.display()));
+        return Err(problem.help("add --grid KEY=V1,V2, or `grid`, `list` or `random` to a sweep file").into());
+    }
+    check_keys(&factors, sets)?;
+    let stem = || path.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let name = match (&spec.name, is_sweep) {
+        (Some(name), _) => name.clone(),
+        (None, true) => stem(),
+        (None, false) => base.name().unwrap_or_else(stem),
+    };
+    if !is_folder_name(&name) {
+        let problem = Problem::at(root.child("name").map(Node::place), "expected a name that can be a folder's");
+        return Err(problem.help("use letters, digits, `_` and `-`").into());
+    }
+    Ok(Sweep { name, spec, base, combinations: product(&factors) })
+}
+
+/// Alternatives of which each combination takes one; an alternative gives values to some keys.
+type Factor = Vec<Vec<Change>>;
+
+fn factors_of(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Problems> {
+    let mut factors = Vec::new();
+    for (key, values) in entries(root.child("grid")) {
+        let Value::List(items) = &values.value else { continue };
+        if items.is_empty() {
+            let problem = Problem::at(Some(values.key_place()), format!("`{key}` has no values"));
+            return Err(problem.help("name at least one, or remove the key").into());
+        }
+        factors.push(items.iter().map(|item| vec![change(key, values, item)]).collect());
+    }
+    if let Some(Value::List(items)) = root.child("list").map(|list| &list.value).filter(|_| !spec.list.is_empty()) {
+        let changes = |item: &Node| {
+            let entries = entries(Some(item)).iter();
+            entries.map(|(key, value)| change(key, value, value)).collect()
+        };
+        factors.push(items.iter().map(changes).collect());
+    }
+    if let Some(random) = &spec.random {
+        factors.push(draws_of(root, random)?);
+    }
+    Ok(factors)
+}
+
+/// The entries of a map in the order in which they were written.
+fn entries(node: Option<&Node>) -> &[(String, Node)] {
+    match node.map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn change(key: &str, written: &Node, value: &Node) -> Change {
+    Change { key: key.to_owned(), key_place: written.key_place(), value: value.clone() }
+}
+
+/// The draws of each combination; a key's draws depend on the seed, its name and the combination's index alone.
+fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
+    let written = entries(root.child("random").and_then(|random| random.child("keys")));
+    if written.is_empty() {
+        let place = root.child("random").map(Node::key_place);
+        return Err(Problem::at(place, "`random` has no keys").help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`").into());
+    }
+    let faults: Vec<Problem> = written
+        .iter()
+        .filter_map(|(key, node)| Some(Problem::at(Some(node.key_place()), random.keys.get(key)?.problem()?)))
+        .collect();
+    if !faults.is_empty() {
+        return Err(Problems(faults));
+    }
+    let count = random.count.get().min(MOST_COMBINATIONS + 1) as u64;
+    let draw = |index: u64| {
+        let draw = |(key, node): &(String, Node)| {
+            let value = random.keys[key].draw(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
+            let place = node.key_place();
+            Change { key: key.clone(), value: node_of(&value, &place), key_place: place }
+        };
+        written.iter().map(draw).collect()
+    };
+    Ok((0..count).map(draw).collect())
+}
+
+/// A drawn value; a problem with it points at its key.
+fn node_of(value: &Json, place: &Place) -> Node {
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(value), _) => Value::Unsigned(value),
+            (None, Some(value)) => Value::Signed(value),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(|item| node_of(item, place)).collect()),
+        Json::Object(entries) => {
+            Value::Map(entries.iter().map(|(key, item)| (key.clone(), node_of(item, place))).collect())
+        }
+    };
+    Node { value, source: place.source.clone(), key_span: Some(place.span.clone()), value_span: place.span.clone() }
+}
+
+/// The values of a `--grid` argument: what stands between commas, as in a YAML list.
+fn values_of(grid: &GridArgument) -> Result<Factor, Problem> {
+    let GridArgument { key, values } = grid;
+    let source = SourceText::new("--grid", format!("{key}={values}"));
+    // The `[` of the list stands where the `=` stands, so the parser's offsets are those of the argument.
+    let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
+    let whole = Place { source: source.clone(), span: 0..source.text.len() };
+    let way_out = "write values as in a YAML list: --grid seed=1,2,3";
+    let node = Node::parse(&list).map_err(|problem| {
+        Problem { place: Some(whole.clone()), ..problem }.help(way_out)
+    })?;
+    let key_place = Place { source: source.clone(), span: 0..key.len() };
+    match node.value {
+        Value::List(items) if !items.is_empty() => Ok(items
+            .into_iter()
+            .map(|mut value| {
+                value.move_to(&source);
+                vec![Change { key: key.clone(), key_place: key_place.clone(), value }]
+            })
+            .collect()),
+        _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(way_out)),
+    }
+}
+
+/// A key may be given by one factor only, and not by `--set` as well.
+fn check_keys(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
+    let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
+    let mut problems = Vec::new();
+    let mut seen: Vec<(usize, &Change)> = Vec::new();
+    for (index, factor) in factors.iter().enumerate() {
+        for change in factor.iter().flatten() {
+            if seen.iter().any(|(other, known)| *other == index && known.key == change.key) {
+                continue;
+            }
+            let key = &change.key;
+            if let Some(set) = sets.iter().find(|set| covers(key, &set.key)) {
+                let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
+                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
+            }
+            if let Some((_, known)) = seen.iter().find(|(other, known)| {
+                *other != index && (covers(&known.key, key) || covers(key, &known.key))
+            }) {
+                let message = format!("`{key}` is given twice: `{}` stands in another part of the sweep", known.key);
+                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
+            }
+            seen.push((index, change));
+        }
+    }
+    let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
+    if count > MOST_COMBINATIONS {
+        let message = format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}");
+        problems.push(Problem::at(None, message).help("take fewer values, or draw some: `random: {count: N, ...}`"));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn product(factors: &[Factor]) -> Vec<Vec<Change>> {
+    factors.iter().fold(vec![Vec::new()], |combinations, factor| {
+        let extended = |combination: &Vec<Change>| {
+            let combination = combination.clone();
+            factor.iter().map(move |alternative| combination.iter().chain(alternative).cloned().collect())
+        };
+        combinations.iter().flat_map(extended).collect()
+    })
+}
+
+/// The JSON Schema of a sweep file, draft 2020-12, as text that ends with a newline.
+pub fn schema() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SweepSpec>();
+    format!("{:#}\n", schema.to_value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPERIMENT: &str = "\
+name: base
+data: { source: { phantom: {} } }
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 2 }
+";
+
+    fn written(sweep: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("base.yaml"), EXPERIMENT).unwrap();
+        std::fs::write(folder.path().join("sweep.yaml"), sweep).unwrap();
+        folder
+    }
+
+    fn sweep_of(text: &str, grids: &[&str], sets: &[&str]) -> Result<Sweep, Problems> {
+        let folder = written(text);
+        let grids: Vec<GridArgument> = grids.iter().map(|grid| grid.parse().unwrap()).collect();
+        let sets: Vec<Set> = sets.iter().map(|set| set.parse().unwrap()).collect();
+        load(&folder.path().join("sweep.yaml"), &grids, &sets)
+    }
+
+    fn values(sweep: &Sweep) -> Vec<Vec<serde_yaml::Value>> {
+        let values = |changes: &Vec<Change>| changes.iter().map(|change| change.value.to_yaml()).collect();
+        sweep.combinations.iter().map(values).collect()
+    }
+
+    fn marked(problems: &Problems) -> String {
+        let place = problems.0[0].place.clone().unwrap();
+        place.source.text[place.span].to_owned()
+    }
+
+    #[test]
+    fn every_combination_of_a_grid_is_there_and_the_last_key_varies_fastest() {
+        let sweep =
+            sweep_of("experiment: base.yaml\ngrid: { seed: [1, 2], train.epochs: [3, 4, 5] }\n", &[], &[]).unwrap();
+        let first: Vec<_> = values(&sweep).into_iter().take(4).collect();
+        assert_eq!(first, [[1, 3], [1, 4], [1, 5], [2, 3]].map(|pair| pair.map(serde_yaml::Value::from).to_vec()));
+        assert_eq!((sweep.combinations.len(), &sweep.name[..]), (6, "sweep"));
+    }
+
+    #[test]
+    fn lists_grids_draws_and_arguments_multiply() {
+        let text = "\
+experiment: base.yaml
+name: search
+grid: { seed: [1, 2] }
+list: [{ loss: { dice: {} } }, { train.batch_size: 1, train.epochs: 4 }]
+random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 1e-2] } } }
+";
+        let sweep = sweep_of(text, &["model.unet.widths=[8,16],[8,16,32]"], &["queue.workers=0"]).unwrap();
+        assert_eq!((sweep.combinations.len(), &sweep.name[..]), (2 * 2 * 5 * 2, "search"));
+        let document = sweep.base.document(&sweep.combinations[39]).unwrap();
+        assert_eq!((document.experiment.train.epochs.get(), document.experiment.queue.workers), (4, 0));
+    }
+
+    #[test]
+    fn more_draws_keep_the_ones_before() {
+        let text = |count| {
+            format!("experiment: base.yaml\nrandom: {{ count: {count}, keys: {{ seed: {{ integer: [0, 1000000] }} }} }}\n")
+        };
+        let few = values(&sweep_of(&text(3), &[], &[]).unwrap());
+        let many = values(&sweep_of(&text(6), &[], &[]).unwrap());
+        assert_eq!(few, many[..3]);
+    }
+
+    #[test]
+    fn a_problem_of_a_value_points_into_the_sweep_file() {
+        let text = "experiment: base.yaml\ngrid:\n  optimizer.adam.learning_rat: [1e-3, 1e-2]\n";
+        let sweep = sweep_of(text, &[], &[]).unwrap();
+        let problems = sweep.base.document(&sweep.combinations[0]).unwrap_err();
+        assert_eq!(marked(&problems), "learning_rat");
+        let sweep = sweep_of("experiment: base.yaml\ngrid:\n  'train.epochs': [2, many]\n", &[], &[]).unwrap();
+        let problems = sweep.base.document(&sweep.combinations[1]).unwrap_err();
+        assert_eq!(marked(&problems), "many");
+    }
+
+    #[test]
+    fn an_experiment_with_a_grid_argument_is_a_sweep() {
+        let folder = written("");
+        let grid = ["seed=1,2".parse().unwrap()];
+        let sweep = load(&folder.path().join("base.yaml"), &grid, &[]).unwrap();
+        assert_eq!((sweep.combinations.len(), &sweep.name[..]), (2, "base"));
+    }
+
+    #[test]
+    fn what_makes_no_sweep_is_refused() {
+        for (text, grids, sets, message) in [
+            ("experiment: base.yaml\n", &[][..], &[][..], "nothing to vary"),
+            ("grid: { seed: [1] }\n", &[], &[], "missing key `experiment`"),
+            ("experiment: base.yaml\ngrid: { seed: [] }\n", &[], &[], "no values"),
+            ("experiment: base.yaml\ngrid: { seed: [1] }\n", &["seed=2"], &[], "given twice"),
+            ("experiment: base.yaml\ngrid: { seed: [1] }\n", &[], &["seed=2"], "--set fixes"),
+            ("experiment: base.yaml\ngird: { seed: [1] }\n", &[], &[], "unknown key `gird`"),
+            ("experiment: base.yaml\nrandom: { count: 2, keys: { seed: { integer: [3, 1] } } }\n", &[], &[], "smaller"),
+            ("experiment: no.yaml\ngrid: { seed: [1] }\n", &[], &[], "there is no file"),
+            ("experiment: base.yaml\nname: ../up\ngrid: { seed: [1] }\n", &[], &[], "name"),
+        ] {
+            let problems = sweep_of(text, grids, sets).unwrap_err();
+            assert!(problems.0[0].message.contains(message), "{text}: {problems}");
+        }
+    }
+}

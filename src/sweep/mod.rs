@@ -1,0 +1,19 @@
+//! One experiment with alternatives -> many runs.
+//!
+//! [`document`] is what a person writes, [`points`] the runs that it names, each with the hash of its
+//! resolved experiment as its id. Everything that several processes have to agree on lies in files:
+//! [`folder`] is their layout, [`claim`] sees to it that each run is taken by one process only, and
+//! [`standing`] reads where every run stands. [`local`], [`slurm`] and [`kubernetes`] start processes
+//! that each train one run; [`prune`] ends runs that fall behind.
+
+pub mod claim;
+pub mod document;
+pub mod draw;
+pub mod estimate;
+pub mod folder;
+pub mod kubernetes;
+pub mod local;
+pub mod points;
+pub mod prune;
+pub mod slurm;
+pub mod standing;
