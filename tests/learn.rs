@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use runner::data::cache::Cache;
 use runner::data::{dataset, phantom};
-use runner::run::table::Table;
 use runner::run::event::Listener;
 use runner::run::folder::RunFolder;
 use runner::run::records::{Position, Records};
+use runner::run::table::Table;
 use runner::spec::check::{Surroundings, check};
 use runner::spec::load::parse;
 use runner::spec::plan::Plan;

@@ -175,9 +175,8 @@ impl Shared {
 
     /// Whether nobody has taken over; a disk that cannot be read takes nothing away.
     fn is_newest(&self) -> bool {
-        newest(&self.folder, &self.id).map_or(true, |newest| {
-            newest.is_none_or(|(generation, _)| generation <= self.generation)
-        })
+        newest(&self.folder, &self.id)
+            .map_or(true, |newest| newest.is_none_or(|(generation, _)| generation <= self.generation))
     }
 }
 
@@ -215,7 +214,9 @@ pub fn holders(folder: &SweepFolder) -> io::Result<std::collections::BTreeMap<St
     let claims = folder.file("claims");
     let mut newest = std::collections::BTreeMap::new();
     for name in names_in(&claims)? {
-        let Some((id, generation)) = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.')) else { continue };
+        let Some((id, generation)) = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.')) else {
+            continue;
+        };
         let Ok(generation) = generation.parse::<u64>() else { continue };
         let known = newest.entry(id.to_owned()).or_insert(generation);
         *known = generation.max(*known);
@@ -319,8 +320,7 @@ mod tests {
     fn of_many_that_want_a_run_one_gets_it() {
         let (_runs, folder) = folder();
         let claims: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..16).map(|_| scope.spawn(|| Claim::take(&folder, "a", &LOST).unwrap())).collect();
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| Claim::take(&folder, "a", &LOST).unwrap())).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(claims.len(), 1);

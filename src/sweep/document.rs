@@ -87,9 +87,8 @@ impl FromStr for GridArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Set { key, value } = text.parse().map_err(|_| {
-            format!("expected KEY=V1,V2,... with a dotted path as KEY, got `{text}`")
-        })?;
+        let Set { key, value } =
+            text.parse().map_err(|_| format!("expected KEY=V1,V2,... with a dotted path as KEY, got `{text}`"))?;
         Ok(Self { key, values: value })
     }
 }
@@ -197,7 +196,9 @@ fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
     let written = entries(root.child("random").and_then(|random| random.child("keys")));
     if written.is_empty() {
         let place = root.child("random").map(Node::key_place);
-        return Err(Problem::at(place, "`random` has no keys").help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`").into());
+        return Err(Problem::at(place, "`random` has no keys")
+            .help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`")
+            .into());
     }
     let faults: Vec<Problem> = written
         .iter()
@@ -245,9 +246,7 @@ fn values_of(grid: &GridArgument) -> Result<Factor, Problem> {
     let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
     let whole = Place { source: source.clone(), span: 0..source.text.len() };
     let way_out = "write values as in a YAML list: --grid seed=1,2,3";
-    let node = Node::parse(&list).map_err(|problem| {
-        Problem { place: Some(whole.clone()), ..problem }.help(way_out)
-    })?;
+    let node = Node::parse(&list).map_err(|problem| Problem { place: Some(whole.clone()), ..problem }.help(way_out))?;
     let key_place = Place { source: source.clone(), span: 0..key.len() };
     match node.value {
         Value::List(items) if !items.is_empty() => Ok(items
@@ -276,9 +275,10 @@ fn check_keys(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
                 let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
                 problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
             }
-            if let Some((_, known)) = seen.iter().find(|(other, known)| {
-                *other != index && (covers(&known.key, key) || covers(key, &known.key))
-            }) {
+            if let Some((_, known)) = seen
+                .iter()
+                .find(|(other, known)| *other != index && (covers(&known.key, key) || covers(key, &known.key)))
+            {
                 let message = format!("`{key}` is given twice: `{}` stands in another part of the sweep", known.key);
                 problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
             }
@@ -374,7 +374,9 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
     #[test]
     fn more_draws_keep_the_ones_before() {
         let text = |count| {
-            format!("experiment: base.yaml\nrandom: {{ count: {count}, keys: {{ seed: {{ integer: [0, 1000000] }} }} }}\n")
+            format!(
+                "experiment: base.yaml\nrandom: {{ count: {count}, keys: {{ seed: {{ integer: [0, 1000000] }} }} }}\n"
+            )
         };
         let few = values(&sweep_of(&text(3), &[], &[]).unwrap());
         let many = values(&sweep_of(&text(6), &[], &[]).unwrap());

@@ -28,9 +28,7 @@ impl Draw {
             Self::Uniform([low, high]) | Self::LogUniform([low, high]) if !low.is_finite() || !high.is_finite() => {
                 Some(format!("expected finite bounds, got [{low}, {high}]"))
             }
-            Self::LogUniform([low, _]) if *low <= 0.0 => {
-                Some(format!("log_uniform needs bounds above 0, got {low}"))
-            }
+            Self::LogUniform([low, _]) if *low <= 0.0 => Some(format!("log_uniform needs bounds above 0, got {low}")),
             Self::Uniform([low, high]) | Self::LogUniform([low, high]) if low > high => {
                 Some(order(low.to_string(), high.to_string()))
             }

@@ -126,7 +126,12 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
     let mut shape = plan.patch;
     // Halve the longest axis as long as the network can take it.
     while shape.iter().product::<usize>() > TIMED_VOXELS {
-        let Some(axis) = (0..3).filter(|axis| shape[*axis] % (2 * stride) == 0 && shape[*axis] >= 4 * stride).max_by_key(|axis| shape[*axis]) else { break };
+        let Some(axis) = (0..3)
+            .filter(|axis| shape[*axis] % (2 * stride) == 0 && shape[*axis] >= 4 * stride)
+            .max_by_key(|axis| shape[*axis])
+        else {
+            break;
+        };
         shape[axis] /= 2;
     }
     let voxels: usize = shape.iter().product();

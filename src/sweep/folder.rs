@@ -164,16 +164,13 @@ fn write_once(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
 
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
     let text = fs::read_to_string(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
-    serde_json::from_str(&text)
-        .map_err(|error| RunError::Invalid { path: path.to_owned(), reason: error.to_string() })
+    serde_json::from_str(&text).map_err(|error| RunError::Invalid { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// The entries of a folder that may not be there.
 pub(super) fn names_in(path: &Path) -> io::Result<Vec<String>> {
     match fs::read_dir(path) {
-        Ok(entries) => {
-            entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-        }
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }

@@ -201,7 +201,9 @@ impl Local<'_> {
             Some(0 | 1 | 130) => {}
             Some(code) if code == i32::from(HELD) => attempt.not_before = Some(Instant::now() + LEFT_ALONE),
             // A worker that ends in order says so in the manifest; this one could not even begin.
-            Some(code) => self.give_up(job, attempt, format!("its process ended with code {code}: {}", self.last_line(job))),
+            Some(code) => {
+                self.give_up(job, attempt, format!("its process ended with code {code}: {}", self.last_line(job)))
+            }
             None => {
                 let has_progressed = stands.is_some_and(|run| run.epochs > job.epochs);
                 attempt.deaths = if has_progressed { 1 } else { attempt.deaths + 1 };

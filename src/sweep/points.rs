@@ -111,8 +111,10 @@ fn tell(problem: Problem, combinations: &[usize], sweep: &Sweep, count: usize) -
     if combinations.len() == count || count == 1 {
         return problem;
     }
-    let changes: Vec<String> =
-        sweep.combinations[combinations[0]].iter().map(|change| format!("{}={}", change.key, short(&json_of(change)))).collect();
+    let changes: Vec<String> = sweep.combinations[combinations[0]]
+        .iter()
+        .map(|change| format!("{}={}", change.key, short(&json_of(change))))
+        .collect();
     let others = match combinations.len() - 1 {
         0 => String::new(),
         others => format!(" and {others} more"),
@@ -168,7 +170,8 @@ fn canonical(tree: &Json) -> String {
     match tree {
         Json::Object(entries) => {
             let sorted: BTreeMap<&String, &Json> = entries.iter().collect();
-            let entries = sorted.iter().map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), canonical(value)));
+            let entries =
+                sorted.iter().map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), canonical(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
         }
         Json::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),

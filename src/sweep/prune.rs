@@ -83,8 +83,9 @@ impl Prune {
             "val_loss" => spec.validate.every_epochs.get(),
             _ => spec.validate.volumes.every_epochs.get(),
         };
-        (min_epochs.get() < every)
-            .then(|| format!("`{metric}` is computed every {every} epochs, so nothing can be compared after {min_epochs}"))
+        (min_epochs.get() < every).then(|| {
+            format!("`{metric}` is computed every {every} epochs, so nothing can be compared after {min_epochs}")
+        })
     }
 
     /// The rungs of a run of so many epochs; at its last epoch there is nothing left to end.
@@ -287,9 +288,8 @@ mod tests {
         static STOP: AtomicBool = AtomicBool::new(false);
         let (_runs, folder) = sweep_with(&[("a", "1,0.1\n"), ("b", "1,0.2\n"), ("c", "1,0.3\n")]);
         let ids = ["a", "b", "c"].map(str::to_owned).to_vec();
-        let pruner = |id: &str| {
-            Pruner::new(prune("val_dice_mean", 1, 3), folder.clone(), ids.clone(), id.to_owned(), 5, &STOP)
-        };
+        let pruner =
+            |id: &str| Pruner::new(prune("val_dice_mean", 1, 3), folder.clone(), ids.clone(), id.to_owned(), 5, &STOP);
         let first = pruner("a");
         first.catch_up(2).unwrap();
         assert!(STOP.load(Ordering::SeqCst));

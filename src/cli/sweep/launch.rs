@@ -139,7 +139,12 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
         return Ok(if has_failed { Exit::No } else { Exit::Done });
     }
     let submission = array.submit(&new).map_err(|error| slurm_error(&error))?;
-    say!("submitted {} runs as job array {}, and job {} for the report", new.len(), submission.array, submission.report);
+    say!(
+        "submitted {} runs as job array {}, and job {} for the report",
+        new.len(),
+        submission.array,
+        submission.report
+    );
     say!("they stand: runner sweep status {}", checked.folder.root().display());
     Ok(Exit::Done)
 }
@@ -195,7 +200,9 @@ pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool
             say!("they stand: runner sweep status {}", checked.folder.root().display());
             Ok(Exit::Done)
         }
-        Ok(status) => Err(CliError::Failure(format!("kubectl apply --filename {} ended with {status}", path.display()))),
+        Ok(status) => {
+            Err(CliError::Failure(format!("kubectl apply --filename {} ended with {status}", path.display())))
+        }
         Err(error) => Err(CliError::problem(
             format!("kubectl cannot be started: {error}"),
             format!("hand {} to the cluster from a machine that has it", path.display()),

@@ -114,7 +114,8 @@ fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
         eprintln!("warning: {warning}");
     }
     if let Some(prune) = &sweep.spec.prune {
-        let problem = points.iter().find_map(|point| prune.problem(&point.plan, &validate::columns(&point.plan).metrics));
+        let problem =
+            points.iter().find_map(|point| prune.problem(&point.plan, &validate::columns(&point.plan).metrics));
         if let Some(problem) = problem {
             return Err(CliError::problem(format!("`prune` cannot work: {problem}"), "mend `prune` in the sweep file"));
         }

@@ -100,9 +100,8 @@ impl Display {
 
 impl Bars {
     fn show(&mut self, overview: &Overview, names: &BTreeMap<String, String>) {
-        let is_over = |run: &&RunStanding| {
-            matches!(run.standing, Standing::Done | Standing::Pruned | Standing::Failed(_))
-        };
+        let is_over =
+            |run: &&RunStanding| matches!(run.standing, Standing::Done | Standing::Pruned | Standing::Failed(_));
         self.overview.set_position(overview.runs.iter().filter(is_over).count() as u64);
         self.overview.set_message(status::summary(overview.runs));
         self.jobs.retain(|id, bar| {
@@ -114,7 +113,8 @@ impl Bars {
         });
         for run in overview.runs.iter().filter(|run| overview.own.contains(&run.id.as_str())) {
             let bar = self.jobs.entry(run.id.clone()).or_insert_with(|| {
-                let style = ProgressStyle::with_template("{bar:12.cyan/blue} {wide_msg}").expect("the template is valid");
+                let style =
+                    ProgressStyle::with_template("{bar:12.cyan/blue} {wide_msg}").expect("the template is valid");
                 self.all.add(ProgressBar::new(1).with_style(style))
             });
             if let Standing::Running { progress, .. } = &run.standing {

@@ -10,8 +10,7 @@ use crate::sweep::standing::{self, Standing};
 /// Prints a line for each run: what differs, where it stands, and an estimate of time and disk.
 pub(super) fn print(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
     let Checked { points, folder, sweep, definition } = checked;
-    let standings =
-        standing::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
+    let standings = standing::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
     let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
     let mut stopwatch = Stopwatch::default();
     let keys = keys(points.iter().map(|point| &point.written.changes));
