@@ -32,6 +32,8 @@ pub enum Purpose {
     Validate,
     /// Values of a random search; the subject is the key.
     Sweep,
+    /// Cases that are drawn again for an interval.
+    Bootstrap,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Purpose::Dropout => "dropout",
             Purpose::Validate => "validate",
             Purpose::Sweep => "sweep",
+            Purpose::Bootstrap => "bootstrap",
         }
     }
 }

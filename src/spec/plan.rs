@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::experiment::{Experiment, Orientation};
+use crate::data::dataset::Source;
 use crate::data::split::Parts;
 use crate::data::subject::Subject;
 use crate::data::volume::{Grid, Label};
@@ -84,9 +85,14 @@ impl Plan {
         turn.into_iter().chain(self.experiment.preprocess.iter().cloned()).collect()
     }
 
-    /// A hash over the names of all subjects and the names and sizes of their files.
+    /// A hash over the names of all subjects and the names and sizes of their files; of phantoms, whose files may
+    /// not be there yet, over what makes them.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
+        if let Source::Phantom(source) = &self.experiment.data.source {
+            hash.update(serde_json::to_string(source).expect("a source is plain data"));
+            return hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        }
         for (name, case) in &self.cases {
             hash.update(name);
             for path in case.subject.images.iter().chain(&case.subject.label) {

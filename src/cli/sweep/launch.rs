@@ -8,6 +8,7 @@ use super::{Arguments, Checked, keys, show, status, values};
 use crate::cli::table::table;
 use crate::cli::training::{STOP, run_error, stop_on_ctrl_c};
 use crate::cli::{CliError, Exit, report};
+use crate::report::compare::Epoch;
 use crate::sweep::kubernetes::IndexedJob;
 use crate::sweep::local::Local;
 use crate::sweep::slurm::{Array, SlurmError};
@@ -39,7 +40,7 @@ pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     }
     if runs.iter().any(|run| run.standing == Standing::Done) {
         let root = checked.folder.root();
-        report::write(root, &root.join("report"), report::Detail::Verdict)?;
+        report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)?;
     }
     Ok(if has_failed { Exit::No } else { Exit::Done })
 }

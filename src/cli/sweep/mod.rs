@@ -142,11 +142,16 @@ impl Arguments {
     }
 }
 
-/// The keys that a table of runs shows: all that are changed, in the order in which they first are.
+/// The keys that a table of runs shows: those whose values differ, in the order in which they first come.
 fn keys<'a>(changes: impl IntoIterator<Item = &'a Vec<(String, serde_json::Value)>>) -> Vec<String> {
+    let runs: Vec<&Vec<_>> = changes.into_iter().collect();
+    let value = |run: &'a [(String, serde_json::Value)], key: &str| {
+        run.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    };
+    let differs = |key: &String| runs.iter().any(|run| value(run, key) != value(runs[0], key));
     let mut seen = BTreeSet::new();
-    let keys = changes.into_iter().flatten().map(|(key, _)| key);
-    keys.filter(|key| seen.insert((*key).clone())).cloned().collect()
+    let keys = runs.iter().flat_map(|run| run.iter()).map(|(key, _)| key);
+    keys.filter(|key| seen.insert((*key).clone()) && differs(key)).cloned().collect()
 }
 
 /// The values of a run under these keys.
@@ -155,10 +160,11 @@ fn values(changes: &[(String, serde_json::Value)], keys: &[String]) -> Vec<Strin
     keys.iter().map(|key| value(key).unwrap_or_default()).collect()
 }
 
-/// What a run changes, in a line.
-fn changed(changes: &[(String, serde_json::Value)]) -> String {
+/// What a run changes, in a line, under the keys that differ.
+fn changed(changes: &[(String, serde_json::Value)], keys: &[String]) -> String {
     let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
-    changes.iter().map(|(key, value)| format!("{} {}", last(key), short(value))).collect::<Vec<_>>().join(", ")
+    let changes = changes.iter().filter(|(key, _)| keys.contains(key));
+    changes.map(|(key, value)| format!("{} {}", last(key), short(value))).collect::<Vec<_>>().join(", ")
 }
 
 fn show(text: &str) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{changed, status};
+use super::{changed, keys, status};
 use crate::cli::bar::duration;
 use crate::sweep::claim::Progress;
 use crate::sweep::local::Overview;
@@ -36,9 +36,10 @@ struct Bars {
 impl Display {
     /// A display of these runs.
     pub fn new(points: &[Point], quiet: bool) -> Self {
+        let keys = keys(points.iter().map(|point| &point.written.changes));
         let names = points.iter().map(|point| {
             let written = &point.written;
-            (written.id.clone(), changed(&written.changes))
+            (written.id.clone(), changed(&written.changes, &keys))
         });
         let bars = (!quiet && io::stderr().is_terminal()).then(|| {
             let all = MultiProgress::new();

@@ -1,0 +1,78 @@
+//! The Dice of each case, a box a setting.
+
+use maud::{Markup, html};
+
+use super::axis::{Axis, at, frame, line, text};
+use super::{Chart, colour, cut, dice_axis, file_name};
+use crate::report::compare::{Group, Setting};
+use crate::report::statistics::percentile;
+
+/// The most settings that have a box.
+const SHOWN: usize = 12;
+
+/// A chart for each label.
+pub(super) fn charts(group: &Group) -> Vec<Chart> {
+    (0..group.labels.len()).filter_map(|label| chart(group, label)).collect()
+}
+
+fn chart(group: &Group, label: usize) -> Option<Chart> {
+    let shown = &group.settings[..group.settings.len().min(SHOWN)];
+    let scores: Vec<Vec<(&str, f64)>> = shown.iter().map(|setting| scores(setting, label)).collect();
+    if scores.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let size = (64.0 + 24.0 + 76.0 * shown.len().max(4) as f64, 360.0);
+    let x = Axis::new((-0.5, shown.len() as f64 - 0.5), (64.0, size.0 - 12.0));
+    let y = dice_axis(scores.iter().flatten().map(|(_, score)| *score), (size.1 - 56.0, 12.0));
+    let longest = ((x.pixels.1 - x.pixels.0) / shown.len() as f64 / 6.6) as usize;
+    let names: Vec<&str> = group.keys.iter().map(|key| key.short()).collect();
+    let body = html! {
+        (frame(&x, &y, &[], &cut(&names.join(", "), 60), "Dice of a case"))
+        @for (place, scores) in scores.iter().enumerate() {
+            (one_box(x.place(place as f64), &y, scores, &colour(Some(place))))
+            (text(x.place(place as f64), size.1 - 36.0, "tick", "middle", &cut(&shown[place].values, longest)))
+        }
+    };
+    let words = group.labels[label].replace('_', " ");
+    let more = group.settings.len() - shown.len();
+    let title = format!(
+        "{words}, Dice of each case{}",
+        if more > 0 { format!(" (best {SHOWN} settings)") } else { String::new() }
+    );
+    Some(Chart { name: format!("boxes_{}", file_name(&group.labels[label])), title, size, body, scales: None })
+}
+
+/// The cases of a setting with a score of that label.
+fn scores(setting: &Setting, label: usize) -> Vec<(&str, f64)> {
+    setting.cases.iter().filter_map(|(subject, scores)| Some((subject.as_str(), scores[label]?))).collect()
+}
+
+/// Quartiles and median, whiskers to the farthest case within 1.5 times their distance (Tukey), and every case.
+fn one_box(x: f64, y: &Axis, scores: &[(&str, f64)], class: &str) -> Markup {
+    let mut sorted: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
+    sorted.sort_by(f64::total_cmp);
+    let quartiles = [0.25, 0.5, 0.75].map(|share| percentile(&sorted, share));
+    let [Some(low), Some(median), Some(high)] = quartiles else { return html! {} };
+    let reach = 1.5 * (high - low);
+    let within = |value: &&f64| (low - reach..=high + reach).contains(*value);
+    let (first, last) = (sorted.iter().find(within), sorted.iter().rev().find(within));
+    let (first, last) = (first.map_or(low, |v| v.min(low)), last.map_or(high, |v| v.max(high)));
+    let half = 17.0;
+    html! {
+        g class=(class) {
+            (line((x, y.place(first)), (x, y.place(low)), "whisker"))
+            (line((x, y.place(high)), (x, y.place(last)), "whisker"))
+            rect class="box" x=(at(x - half)) y=(at(y.place(high))) width=(at(2.0 * half)) height=(at(y.place(low) - y.place(high))) {}
+            (line((x - half, y.place(median)), (x + half, y.place(median)), "median"))
+            @for (place, (subject, score)) in scores.iter().enumerate() {
+                circle class="case" cx=(at(x + spread(place))) cy=(at(y.place(*score))) r="2.6" { title { (subject) ": " (format!("{score:.4}")) } }
+            }
+        }
+    }
+}
+
+/// Cases stand beside each other, so that equal scores are seen.
+fn spread(place: usize) -> f64 {
+    // Multiples of the golden ratio fill a line evenly, however many there are.
+    ((place as f64 * 0.618_034).fract() - 0.5) * 24.0
+}

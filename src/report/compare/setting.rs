@@ -1,0 +1,87 @@
+//! Runs that differ in nothing but the seed and the fold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Group;
+use super::estimate::{Estimate, Intervals, Scores, average, columns};
+use super::row::Chosen;
+use crate::report::statistics::{Noise, mean};
+
+/// Runs that differ in nothing but the seed and the fold.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What sets it apart from the others.
+    pub name: String,
+    /// The same without the names of the keys.
+    pub values: String,
+    /// Its runs, by place.
+    pub rows: Vec<usize>,
+    /// How many seeds they have.
+    pub seeds: usize,
+    /// The mean over cases of each label.
+    pub labels: Vec<Estimate>,
+    /// The mean over labels.
+    pub mean: Estimate,
+    /// For each case the score of each label, averaged over runs.
+    pub cases: Scores,
+    pub(super) blocks: BTreeMap<Vec<String>, Block>,
+}
+
+/// Runs of a setting that validate on the same cases.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    /// For each case the score of each label, averaged over the runs.
+    pub(super) cases: Scores,
+    /// The mean Dice of each run.
+    pub(super) means: Vec<f64>,
+}
+
+impl Setting {
+    pub(super) fn new(group: &Group, rows: Vec<usize>, intervals: &mut Intervals) -> Self {
+        let num_labels = group.labels.len();
+        let chosen = |row: &usize| group.rows[*row].chosen.as_ref();
+        let cases = average(rows.iter().filter_map(chosen).map(|chosen| &chosen.cases), num_labels);
+        let mut by_block: BTreeMap<Vec<String>, Vec<&Chosen>> = BTreeMap::new();
+        for chosen in rows.iter().filter_map(chosen) {
+            by_block.entry(chosen.cases.keys().cloned().collect()).or_default().push(chosen);
+        }
+        let block = |runs: Vec<&Chosen>| Block {
+            cases: average(runs.iter().map(|chosen| &chosen.cases), num_labels),
+            means: runs.iter().filter_map(|chosen| chosen.mean.mean).collect(),
+        };
+        let columns = columns(&cases, num_labels);
+        Self {
+            name: group.describe(rows[0]),
+            values: group.values(rows[0]).filter(|value| !value.is_empty()).collect::<Vec<_>>().join(", "),
+            seeds: rows.iter().map(|row| group.rows[*row].run.seed()).collect::<BTreeSet<_>>().len(),
+            labels: columns.chunks(1).map(|column| intervals.estimate(column)).collect(),
+            mean: intervals.estimate(&columns),
+            blocks: by_block.into_iter().map(|(subjects, runs)| (subjects, block(runs))).collect(),
+            cases,
+            rows,
+        }
+    }
+
+    /// The most runs that it has on the same cases.
+    pub fn largest_block(&self) -> usize {
+        self.blocks.values().map(|block| block.means.len()).max().unwrap_or(0)
+    }
+}
+
+/// How much the seed alone changes a run's mean Dice.
+///
+/// `split_by_seed` says that each seed has validation cases of its own.
+pub(super) fn noise(settings: &[Setting], split_by_seed: bool) -> Option<Noise> {
+    let groups = settings.iter().flat_map(|setting| setting.blocks.values().map(|block| block.means.clone()));
+    let within = Noise::within(&groups.collect::<Vec<_>>());
+    if within.is_some() || !split_by_seed {
+        return within;
+    }
+    let mut blocks = settings.first()?.blocks.keys().collect::<Vec<_>>();
+    blocks.retain(|subjects| settings.iter().all(|setting| setting.blocks.contains_key(*subjects)));
+    let row = |setting: &Setting| {
+        blocks.iter().map(|subjects| mean(setting.blocks[*subjects].means.iter().copied())).collect()
+    };
+    let table: Option<Vec<Vec<f64>>> = settings.iter().map(row).collect();
+    Noise::residual(&table?)
+}

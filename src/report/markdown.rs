@@ -1,0 +1,56 @@
+//! `report.md`: tables and sentences for a paper or a pull request.
+
+use std::fmt::Write as _;
+
+use super::compare::Group;
+use super::page::METHODS;
+use super::tables::{self, Cells};
+use super::verdict::Verdict;
+
+/// The whole text.
+pub fn text(groups: &[(Group, Verdict)], broken: &[(String, String)]) -> String {
+    let mut text = "# Comparison of runs\n".to_owned();
+    for (number, (group, verdict)) in groups.iter().enumerate() {
+        let number = (groups.len() > 1).then_some(number + 1);
+        section(&mut text, number, group, verdict);
+    }
+    if !broken.is_empty() {
+        text.push_str("\n## Folders that cannot be read\n\n");
+        for (name, reason) in broken {
+            let _ = writeln!(text, "- `{name}`: {reason}");
+        }
+    }
+    let _ = writeln!(text, "\n## Methods\n\n{METHODS}");
+    text
+}
+
+fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Verdict) {
+    let number = number.map(|number| format!("Group {number}: ")).unwrap_or_default();
+    let _ = writeln!(text, "\n## {number}{}\n", group.title());
+    if !group.apart.is_empty() {
+        let _ = writeln!(text, "Set apart: {}.\n", group.apart.join("; "));
+    }
+    let _ = writeln!(text, "**{}**\n", verdict.headline);
+    for sentence in &verdict.sentences {
+        let _ = writeln!(text, "- {sentence}");
+    }
+    for warning in &verdict.warnings {
+        let _ = writeln!(text, "- Note: {warning}");
+    }
+    if !group.settings.is_empty() {
+        text.push_str("\nMeans over cases with 95 % bootstrap intervals:\n\n");
+        table(text, &tables::settings(group));
+    }
+    text.push_str("\nEvery run:\n\n");
+    table(text, &tables::runs(group));
+}
+
+fn table(text: &mut String, cells: &Cells) {
+    let row = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    text.push_str(&row(&cells.header));
+    text.push_str(&row(&vec!["---".to_owned(); cells.header.len()]));
+    cells.rows.iter().for_each(|cells| text.push_str(&row(cells)));
+}

@@ -1,0 +1,239 @@
+//! `report.html`: one file that needs no network, with tables to sort and filter and curves to point at.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::chart::{Chart, Charts, STYLE};
+use super::compare::{Epoch, Group, Row};
+use super::tables::{self, Cells};
+use super::verdict::{Verdict, with_interval};
+
+const PAGE_STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The most pairs that the page shows; `comparisons.csv` has all.
+const PAIRS: usize = 60;
+
+/// How the numbers came about.
+pub const METHODS: &str = "Runs are compared where labels, metric convention, data and split agree; others are set \
+    apart. Runs that differ in nothing but seed and fold are one setting. The score of a case is its mean over the \
+    setting's runs, the Dice of a label the mean over cases with a defined score, the mean Dice the mean over labels. \
+    Intervals are 95 % percentile bootstrap intervals over cases (5000 draws). Settings are compared case by case on \
+    the sets of cases that both validated on, with Wilcoxon's signed-rank test (two-sided, zeros left out, exact up \
+    to 50 cases, then the normal approximation), and Holm's correction for all pairs of settings, for each score by \
+    itself. Seed-to-seed noise is the pooled standard deviation of the mean Dice between runs of a setting on the \
+    same cases; where each seed has cases of its own, what is left after settings and cases are taken out. A lead \
+    counts as beyond chance when its corrected p is below 0.05 and it is larger than Student's 95 % bound of what \
+    seeds alone explain.";
+
+/// The whole page.
+pub fn text(title: &str, groups: &[(Group, Verdict, Charts)], broken: &[(String, String)]) -> String {
+    let num_runs: usize = groups.iter().map(|(group, ..)| group.rows.len()).sum();
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (title) }
+                    p.quiet { (num_runs) " runs in " (groups.len()) @if groups.len() == 1 { " group" } @else { " groups" } }
+                    button #theme type="button" { "Light / dark" }
+                }
+                @if groups.len() > 1 { (contents(groups)) }
+                @for (number, group) in groups.iter().enumerate() { (section(number, groups.len() > 1, group)) }
+                @if !broken.is_empty() {
+                    section {
+                        h2 { "Folders that cannot be read" }
+                        ul { @for (name, reason) in broken { li { code { (name) } ": " (reason) } } }
+                    }
+                }
+                section { h2 { "Methods" } p.methods { (METHODS) } }
+                div #tip hidden {}
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+fn contents(groups: &[(Group, Verdict, Charts)]) -> Markup {
+    html! {
+        nav {
+            p { "These runs cannot all be compared with each other:" }
+            ol {
+                @for (number, (group, ..)) in groups.iter().enumerate() {
+                    li {
+                        a href={ "#group-" (number + 1) } { (group.title()) }
+                        " – " (group.rows.len()) @if group.rows.len() == 1 { " run" } @else { " runs" }
+                        @if !group.apart.is_empty() { "; " (group.apart.join("; ")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn section(number: usize, several: bool, (group, verdict, charts): &(Group, Verdict, Charts)) -> Markup {
+    html! {
+        section.group #{ "group-" (number + 1) } {
+            h2 { @if several { "Group " (number + 1) ": " } (group.title()) }
+            p.quiet { (group.ground_words()) }
+            @if !group.apart.is_empty() { p.apart { "Set apart from the first group: " (group.apart.join("; ")) "." } }
+            div.verdict {
+                p.headline { (verdict.headline) }
+                @if !verdict.sentences.is_empty() { ul { @for sentence in &verdict.sentences { li { (sentence) } } } }
+                @for warning in &verdict.warnings { p.warning { (warning) } }
+            }
+            (figures(&charts.intervals))
+            @if !group.settings.is_empty() { h3 { "Settings" } (plain_table(&tables::settings(group))) }
+            h3 { "Runs" }
+            (runs(group))
+            @if !charts.curves.is_empty() { h3 { "Curves" } (tabs(number, &charts.curves)) }
+            @if !charts.boxes.is_empty() { h3 { "Cases" } div.side { (figures(&charts.boxes)) } }
+            @if !charts.parallel.is_empty() { h3 { "Keys together" } (figures(&charts.parallel)) }
+            @if !charts.effects.is_empty() {
+                h3 { "Keys one by one" }
+                p.quiet { "The mean over all runs with a value, whatever their other values; in an unbalanced set of runs these can mislead." }
+                div.side { (figures(&charts.effects)) }
+            }
+            @if !group.comparisons.is_empty() { h3 { "Pairs of settings" } (pairs(group)) }
+        }
+    }
+}
+
+fn figures(charts: &[Chart]) -> Markup {
+    html! { @for chart in charts { figure style={ "max-width:" (chart.size.0) "px" } { figcaption { (chart.title) } (chart.inline()) } } }
+}
+
+/// Charts of which one is shown; on paper all are.
+fn tabs(number: usize, charts: &[Chart]) -> Markup {
+    html! {
+        div.tabs {
+            div.choose role="tablist" {
+                @for (place, chart) in charts.iter().enumerate() {
+                    button type="button" role="tab" aria-selected=(place == 0) aria-controls={ "tab-" (number) "-" (place) } { (chart.title) }
+                }
+            }
+            @for (place, chart) in charts.iter().enumerate() {
+                figure #{ "tab-" (number) "-" (place) } hidden[place > 0] style={ "max-width:" (chart.size.0) "px" } {
+                    figcaption { (chart.title) }
+                    (chart.inline())
+                }
+            }
+        }
+    }
+}
+
+/// The table of runs; a script sorts and filters it, and what it hides is hidden in the charts.
+fn runs(group: &Group) -> Markup {
+    let cells = tables::runs(group);
+    html! {
+        p.controls {
+            label { "Filter " input.filter type="search" placeholder="words, or column=value, column>0.8" size="36"; }
+            span.shown.quiet { (cells.rows.len()) " of " (cells.rows.len()) " runs" }
+        }
+        div.wide {
+            table.runs {
+                thead { tr { @for name in &cells.header { th scope="col" aria-sort="none" { button type="button" { (name) } } } } }
+                tbody {
+                    @for (place, row) in cells.rows.iter().enumerate() {
+                        tr data-row=(place) title=(hint(group, &group.rows[place])) {
+                            @for (column, cell) in row.iter().enumerate() { td class=[number_class(&cells, column)] { (cell) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a row says when it is pointed at.
+fn hint(group: &Group, row: &Row) -> String {
+    let mut words = vec![row.run.title(), row.run.device.clone(), row.run.start.clone()];
+    words.extend(row.run.reason.clone());
+    words.extend(row.setting.map(|setting| group.settings[setting].name.clone()));
+    words.retain(|word| !word.is_empty());
+    words.join(" · ")
+}
+
+fn plain_table(cells: &Cells) -> Markup {
+    html! {
+        div.wide {
+            table {
+                thead { tr { @for name in &cells.header { th scope="col" { (name) } } } }
+                tbody {
+                    @for row in &cells.rows {
+                        tr { @for (column, cell) in row.iter().enumerate() { td class=[number_class(cells, column)] { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Columns of numbers stand to the right.
+fn number_class(cells: &Cells, column: usize) -> Option<&'static str> {
+    let mut filled = cells.rows.iter().map(|row| &row[column]).filter(|cell| !cell.is_empty());
+    let is_number = |cell: &String| cell.split(' ').next().is_some_and(|word| word.parse::<f64>().is_ok());
+    filled.all(is_number).then_some("number")
+}
+
+/// How far the best is ahead of each other setting; of few settings every pair.
+fn pairs(group: &Group) -> Markup {
+    let all = group.comparisons.len() <= PAIRS;
+    let shown: Vec<_> = group.comparisons.iter().filter(|pair| all || pair.a == 0).take(PAIRS).collect();
+    let p = |p: Option<f64>| p.map(|p| format!("{p:.4}")).unwrap_or_default();
+    let rows = shown.iter().flat_map(|pair| {
+        pair.scores(&group.labels).map(|(name, difference)| {
+            let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].name.clone());
+            let test = difference.test.map(|test| test.p);
+            let score = name.to_owned();
+            vec![
+                a,
+                b,
+                score,
+                difference.cases.to_string(),
+                tables::estimate(&difference.estimate),
+                p(test),
+                p(difference.corrected),
+            ]
+        })
+    });
+    let header = ["setting", "other", "score", "cases", "ahead by", "Wilcoxon p", "after Holm"];
+    let cells = Cells { header: header.map(str::to_owned).to_vec(), rows: rows.collect() };
+    html! {
+        (plain_table(&cells))
+        @if shown.len() < group.comparisons.len() {
+            p.quiet { (shown.len()) " of " (group.comparisons.len()) " pairs; comparisons.csv has all." }
+        }
+    }
+}
+
+impl Group {
+    /// The experiments' name, where they share one, or what the group is about.
+    pub fn title(&self) -> String {
+        let mut titles: Vec<String> = self.rows.iter().map(|row| row.run.title()).collect();
+        titles.sort();
+        titles.dedup();
+        let more = titles.len().saturating_sub(3);
+        titles.truncate(3);
+        let names = titles.join(", ");
+        if more > 0 { format!("{names} and {more} more") } else { names }
+    }
+
+    /// What its runs have in common.
+    pub fn ground_words(&self) -> String {
+        let epoch = match self.epoch {
+            Epoch::Best => "the best epoch of each run",
+            Epoch::Last => "the last scored epoch of each run",
+        };
+        let labels = if self.labels.is_empty() { "no labels".to_owned() } else { self.labels.join(", ") };
+        let best = self.settings.first().map(|best| format!("; best mean Dice {}", with_interval(&best.mean)));
+        format!("Dice of {labels}; {}; {epoch}{}", self.ground.split_words, best.unwrap_or_default())
+    }
+}
