@@ -6,6 +6,7 @@ use std::time::Instant;
 use runner::spec::check::{Surroundings, check};
 use runner::spec::load::{Set, load};
 use runner::spec::plan::Plan;
+use runner::sweep::{document, points};
 
 fn plan_of(path: &str, sets: &[&str]) -> Plan {
     let sets: Vec<Set> = sets.iter().map(|set| set.parse().unwrap()).collect();
@@ -34,13 +35,21 @@ fn real_data_gives_a_plan() {
 
 #[test]
 fn every_committed_experiment_plans_with_phantoms_in_place_of_its_data() {
-    for entry in std::fs::read_dir("experiments").unwrap() {
-        let path = entry.unwrap().path();
-        let plan = plan_of(
-            path.to_str().unwrap(),
-            &["data.source={phantom: {subjects: 131, shape: [512, 512, 120], spacing_mm: [0.8, 0.8, 2.5]}}"],
-        );
+    let paths = std::fs::read_dir("experiments").unwrap().map(|entry| entry.unwrap().path());
+    let is_sweep = |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap().contains("\nexperiment:");
+    let (sweeps, experiments): (Vec<_>, Vec<_>) = paths.partition(is_sweep);
+    assert!(!sweeps.is_empty() && !experiments.is_empty());
+    let source = "data.source={phantom: {subjects: 131, shape: [512, 512, 120], spacing_mm: [0.8, 0.8, 2.5]}}";
+    for path in experiments {
+        let plan = plan_of(path.to_str().unwrap(), &[source]);
         assert!(plan.num_parameters > 0 && !plan.parts.val.is_empty(), "{}", path.display());
+    }
+    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    for path in sweeps {
+        let sweep = document::load(&path, &[], &[]).unwrap();
+        let points = points::check(&sweep, &surroundings, None);
+        let points = points.unwrap_or_else(|problems| panic!("{}: {problems:?}", path.display())).points;
+        assert!(points.len() > 1, "{}", path.display());
     }
 }
 

@@ -3,13 +3,16 @@
 use std::fs;
 
 use runner::spec::{load, schema};
+use runner::sweep::document;
 use serde_json::Value;
 
-const PATH: &str = "schemas/experiment.schema.json";
+fn validator_of(schema: &str) -> jsonschema::Validator {
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
 
 fn validator() -> jsonschema::Validator {
-    let schema: Value = serde_json::from_str(&schema::experiment()).unwrap();
-    jsonschema::validator_for(&schema).unwrap()
+    validator_of(&schema::experiment())
 }
 
 fn as_json(text: &str) -> Value {
@@ -17,26 +20,37 @@ fn as_json(text: &str) -> Value {
 }
 
 #[test]
-fn the_committed_schema_is_fresh() {
-    let fresh = schema::experiment();
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(PATH, &fresh).unwrap();
+fn the_committed_schemas_are_fresh() {
+    for (path, fresh) in
+        [("schemas/experiment.schema.json", schema::experiment()), ("schemas/sweep.schema.json", document::schema())]
+    {
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(path, &fresh).unwrap();
+        }
+        let committed = fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == fresh, "{path} is stale; run UPDATE=1 cargo test --release --test schema");
     }
-    let committed = fs::read_to_string(PATH).unwrap_or_default();
-    assert!(committed == fresh, "{PATH} is stale; run UPDATE=1 cargo test --release --test schema");
 }
 
 #[test]
-fn every_experiment_keeps_the_schema_and_loads() {
-    let validator = validator();
-    let Ok(files) = fs::read_dir("experiments") else { return eprintln!("skipped: no experiments") };
-    for path in files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "yaml"))
-    {
+fn every_experiment_and_sweep_keeps_its_schema_and_loads() {
+    let [experiment, sweep] = [schema::experiment(), document::schema()].map(|schema| validator_of(&schema));
+    let files = fs::read_dir("experiments").unwrap().map(|file| file.unwrap().path());
+    let mut sweeps = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
         let json = as_json(&fs::read_to_string(&path).unwrap());
+        let is_sweep = json.get("experiment").is_some();
+        let validator = if is_sweep { &sweep } else { &experiment };
         let errors: Vec<String> = validator.iter_errors(&json).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", path.display());
-        load::load(&path, &[]).unwrap_or_else(|problems| panic!("{}: {problems:?}", path.display()));
+        let loaded = match is_sweep {
+            true => document::load(&path, &[], &[]).map(drop),
+            false => load::load(&path, &[]).map(drop),
+        };
+        loaded.unwrap_or_else(|problems| panic!("{}: {problems:?}", path.display()));
+        sweeps += usize::from(is_sweep);
     }
+    assert!(sweeps > 0);
 }
 
 #[test]
@@ -62,5 +76,24 @@ fn the_schema_refuses_wrong_names_types_and_bounds() {
     ] {
         let text = fs::read_to_string(format!("tests/errors/{name}.yaml")).unwrap();
         assert!(!validator.is_valid(&as_json(&text)), "{name} is accepted");
+    }
+}
+
+#[test]
+fn the_schema_of_a_sweep_refuses_wrong_names_types_and_bounds() {
+    let validator = validator_of(&document::schema());
+    let sound = "experiment: a.yaml\ngrid: { seed: [1, 2] }\n";
+    assert!(validator.is_valid(&as_json(sound)));
+    for wrong in [
+        "gird: { seed: [1] }",
+        "jobs: 0",
+        "devices: [gpu]",
+        "prune: { min_epochs: 0 }",
+        "prune: { metric: val_loss }",
+        "random: { count: 1, keys: { seed: { normal: [0, 1] } } }",
+        "slurm: { gpu: 1 }",
+        "kubernetes: { gpus: 0 }",
+    ] {
+        assert!(!validator.is_valid(&as_json(&format!("{sound}{wrong}\n"))), "{wrong} is accepted");
     }
 }

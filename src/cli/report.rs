@@ -113,7 +113,7 @@ fn print(group: &Group, verdict: &Verdict, detail: Detail) {
 
 fn show(cells: &Cells) {
     if !cells.rows.is_empty() {
-        output::text(&table(&cells.header, &cells.rows));
+        output::text(table(&cells.header, &cells.rows));
         say!("");
     }
 }

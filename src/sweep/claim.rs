@@ -81,6 +81,12 @@ pub struct Claim {
     beating: Option<JoinHandle<()>>,
 }
 
+/// Where the holder of a run writes how far it has come.
+#[derive(Debug)]
+pub struct Teller {
+    shared: Arc<Shared>,
+}
+
 #[derive(Debug)]
 struct Shared {
     folder: PathBuf,
@@ -114,9 +120,12 @@ impl Claim {
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(error.error),
         }
-        for older in 1..generation {
-            remove(&claim_path(&claims, id, older))?;
+        // Between the look and the taking, others may have come and gone and removed the file of this generation.
+        if self::newest(&claims, id)?.is_some_and(|(newest, _)| newest > generation) {
+            remove(&claim_path(&claims, id, generation))?;
+            return Ok(None);
         }
+        remove_older(&claims, id, generation)?;
         let ended = (Mutex::new(false), Condvar::new());
         let shared = Arc::new(Shared { folder: claims, id: id.to_owned(), generation, said: Mutex::new(own), ended });
         let beating = std::thread::spawn({
@@ -126,10 +135,16 @@ impl Claim {
         Ok(Some(Self { shared, beating: Some(beating) }))
     }
 
-    /// A place where progress is written, to be told with the next heartbeat.
-    pub fn teller(&self) -> impl Fn(&dyn Fn(&mut Progress)) + Send + 'static {
-        let shared = Arc::clone(&self.shared);
-        move |change| change(&mut lock(&shared.said).progress)
+    /// Where progress is written.
+    pub fn teller(&self) -> Teller {
+        Teller { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Teller {
+    /// Changes what is told of the progress with the next heartbeat.
+    pub fn tell(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut lock(&self.shared.said).progress);
     }
 }
 
@@ -194,9 +209,22 @@ fn claim_path(claims: &Path, id: &str, generation: u64) -> PathBuf {
 
 /// The highest generation of a run's claims.
 fn newest(claims: &Path, id: &str) -> io::Result<Option<(u64, PathBuf)>> {
-    let generation = |name: &String| name.strip_prefix(id)?.strip_prefix('.')?.strip_suffix(".json")?.parse().ok();
-    let newest = names_in(claims)?.iter().filter_map(generation).max();
+    let newest = names_in(claims)?.iter().filter_map(|name| generation_of(name, id)).max();
     Ok(newest.map(|generation| (generation, claim_path(claims, id, generation))))
+}
+
+/// Removes the files of earlier generations.
+fn remove_older(claims: &Path, id: &str, generation: u64) -> io::Result<()> {
+    for name in names_in(claims)? {
+        if generation_of(&name, id).is_some_and(|older| older < generation) {
+            remove(&claims.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn generation_of(name: &str, id: &str) -> Option<u64> {
+    name.strip_prefix(id)?.strip_prefix('.')?.strip_suffix(".json")?.parse().ok()
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -127,7 +127,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
     // Halve the longest axis as long as the network can take it.
     while shape.iter().product::<usize>() > TIMED_VOXELS {
         let Some(axis) = (0..3)
-            .filter(|axis| shape[*axis] % (2 * stride) == 0 && shape[*axis] >= 4 * stride)
+            .filter(|axis| shape[*axis].is_multiple_of(2 * stride) && shape[*axis] >= 4 * stride)
             .max_by_key(|axis| shape[*axis])
         else {
             break;

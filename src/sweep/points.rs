@@ -18,6 +18,9 @@ use crate::spec::problem::{Problem, Problems};
 /// Hexadecimal digits of an id.
 const ID_DIGITS: usize = 12;
 
+/// The keys that a sweep changes for a run, each with its value.
+pub type Changes = Vec<(String, Json)>;
+
 /// A run of a sweep, checked.
 #[derive(Clone, Debug)]
 pub struct Point {
@@ -33,7 +36,7 @@ pub struct WrittenPoint {
     /// The hash of the resolved experiment, the name of the run's folder.
     pub id: String,
     /// What the sweep changed, in the order of its table.
-    pub changes: Vec<(String, Json)>,
+    pub changes: Changes,
     /// The experiment file, byte for byte.
     pub experiment: String,
     /// The resolved experiment.

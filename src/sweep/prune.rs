@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -207,7 +207,7 @@ impl Pruner {
     }
 }
 
-fn write(path: &PathBuf, decisions: &[Decision]) -> io::Result<()> {
+fn write(path: &Path, decisions: &[Decision]) -> io::Result<()> {
     let text = serde_json::to_string_pretty(decisions).expect("a decision is plain data") + "\n";
     write_atomically(path, text.as_bytes()).map_err(io::Error::other)
 }

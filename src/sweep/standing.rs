@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde_json::Value as Json;
-
 use super::claim::{Holder, Progress, holders};
 use super::folder::SweepFolder;
+use super::points::Changes;
 use crate::run::folder::RunError;
 use crate::run::manifest::{Manifest, Status};
 use crate::run::table::Table;
@@ -99,8 +98,8 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> RunStanding {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn all_runs(folder: &SweepFolder) -> Result<Vec<(String, Vec<(String, Json)>)>, RunError> {
-    let mut runs: Vec<(String, Vec<(String, Json)>)> = Vec::new();
+pub fn all_runs(folder: &SweepFolder) -> Result<Vec<(String, Changes)>, RunError> {
+    let mut runs: Vec<(String, Changes)> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for definition in folder.definitions()? {
         for id in definition.ids {

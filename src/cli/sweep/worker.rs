@@ -18,7 +18,7 @@ use crate::run::memory::machine_bytes;
 use crate::spec::check::{self, Surroundings};
 use crate::spec::load;
 use crate::spec::plan::Plan;
-use crate::sweep::claim::{Claim, Progress, STALE};
+use crate::sweep::claim::{Claim, STALE, Teller};
 use crate::sweep::folder::{Definition, SweepFolder};
 use crate::sweep::points::WrittenPoint;
 use crate::sweep::prune::Pruner;
@@ -181,21 +181,21 @@ fn plan(arguments: &Arguments, point: &WrittenPoint) -> Result<Plan, CliError> {
 
 /// Tells with each heartbeat how far the run has come.
 struct Telling {
-    tell: Box<dyn Fn(&dyn Fn(&mut Progress)) + Send>,
+    teller: Teller,
 }
 
 impl Telling {
     fn new(plan: &Plan, claim: &Claim) -> Self {
-        let tell = Box::new(claim.teller());
+        let teller = claim.teller();
         let (epochs, steps) = (plan.experiment.train.epochs.get(), plan.num_steps());
-        tell(&|progress: &mut Progress| (progress.epochs, progress.steps) = (epochs, steps));
-        Self { tell }
+        teller.tell(|progress| (progress.epochs, progress.steps) = (epochs, steps));
+        Self { teller }
     }
 }
 
 impl Listener for Telling {
     fn record(&mut self, event: &Event) -> io::Result<()> {
-        (self.tell)(&|progress| match event {
+        self.teller.tell(|progress| match event {
             Event::Preparing { task, done, total } => progress.task = Some(format!("{task} {done}/{total}")),
             Event::Validating { done, total } => progress.task = Some(format!("validating {done}/{total}")),
             Event::Step(step) => {

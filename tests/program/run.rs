@@ -1,96 +1,9 @@
-//! Whole commands in a temporary folder, as a person types them.
+//! `runner run`, `check`, `phantom` and the small commands.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
-
-const TINY: &str = "
-name: tiny
-data:
-  source:
-    phantom: { subjects: 4, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }
-  split: { first: 2 }
-preprocess:
-  - clamp: { min: -200, max: 250 }
-  - rescale_intensity: { to: [-1, 1] }
-augment:
-  - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
-  - noise: { std: [0, 0.1] }
-sampler:
-  label: { patch: [8, 8, 8], probabilities: { 0: 0.5, 1: 0.5 } }
-queue: { max_length: 3, samples_per_volume: 2, workers: 2 }
-model:
-  unet: { widths: [2, 4], norm: instance, dropout: 0.1 }
-loss:
-  dice_cross_entropy: {}
-optimizer:
-  adam: { learning_rate: 1.0e-2 }
-train: { epochs: 2, batch_size: 2 }
-validate: { volumes: { every_epochs: 1 } }
-";
-
-/// A folder with the tiny experiment, its cache and its runs.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("tiny.yaml"), TINY).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
-        command.current_dir(self.folder.path()).env("RUNNER_CACHE_DIR", self.path("cache")).args(arguments);
-        command
-    }
-
-    fn runner(&self, arguments: &[&str]) -> Assert {
-        self.command(arguments).assert()
-    }
-
-    /// Runs the tiny experiment and gives the run folder.
-    fn run(&self, runs_dir: &str, more: &[&str]) -> PathBuf {
-        let arguments: Vec<&str> = ["run", "tiny.yaml", "--runs-dir", runs_dir].iter().chain(more).copied().collect();
-        self.runner(&arguments).success();
-        self.only_run(runs_dir)
-    }
-
-    fn only_run(&self, runs_dir: &str) -> PathBuf {
-        let mut runs = fs::read_dir(self.path(runs_dir).join("tiny")).unwrap();
-        let run = runs.next().unwrap().unwrap().path();
-        assert!(runs.next().is_none(), "one run was expected in {runs_dir}");
-        run
-    }
-}
-
-fn stdout(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-}
-
-fn stderr(assert: &Assert) -> String {
-    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
-}
-
-fn first_line(path: &Path) -> String {
-    fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()
-}
-
-/// What must not depend on the clock or the number of workers.
-fn exact_files(run: &Path) -> Vec<Vec<u8>> {
-    let files =
-        ["metrics.csv", "steps.csv", "cases.csv", "checkpoints/best.safetensors", "checkpoints/last.safetensors"];
-    files.iter().map(|file| fs::read(run.join(file)).unwrap()).collect()
-}
+use crate::place::{Place, TINY, exact_files, first_line, signal, stderr, stdout, wait_for_steps};
 
 #[test]
 fn a_run_leaves_every_file_of_its_folder() {
@@ -151,16 +64,10 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
     let epochs = ["--set", "train.epochs=40"];
     let expected = exact_files(&place.run("whole", &epochs));
 
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
-        .current_dir(place.folder.path())
-        .env("RUNNER_CACHE_DIR", place.path("cache"))
-        .args(["run", "tiny.yaml", "--quiet", "--runs-dir", "stopped"])
-        .args(epochs)
-        .spawn()
-        .unwrap();
+    let arguments = ["run", "tiny.yaml", "--quiet", "--runs-dir", "stopped"];
+    let mut child = place.spawn(&[&arguments[..], &epochs].concat());
     wait_for_steps(&place.path("stopped"), 7);
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
+    signal("INT", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130));
 
     let run = place.only_run("stopped");
@@ -168,21 +75,6 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
     assert!(manifest.contains("\"stopped\""), "{manifest}");
     place.runner(&["run", "--resume", run.to_str().unwrap()]).success();
     assert!(exact_files(&run) == expected);
-}
-
-/// Waits until some run below a folder has recorded so many steps.
-fn wait_for_steps(runs: &Path, steps: usize) {
-    let start = Instant::now();
-    loop {
-        let recorded = walkdir::WalkDir::new(runs).into_iter().flatten().find(|entry| entry.file_name() == "steps.csv");
-        let lines =
-            recorded.and_then(|entry| fs::read_to_string(entry.path()).ok()).map_or(0, |text| text.lines().count());
-        if lines > steps {
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "the run takes no steps");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -301,7 +193,7 @@ fn a_broken_image_ends_with_code_3_and_names_the_subject() {
 fn a_reader_that_stops_reading_is_no_bug() {
     let place = Place::new();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
-        .current_dir(place.folder.path())
+        .current_dir(place.path("."))
         .arg("schema")
         .stdout(std::process::Stdio::piped())
         .spawn()

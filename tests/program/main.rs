@@ -1,0 +1,10 @@
+//! Whole commands in a temporary folder, as a person types them.
+
+mod browser;
+mod folders;
+mod page;
+mod place;
+mod report;
+mod run;
+mod slurm;
+mod sweep;

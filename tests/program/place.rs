@@ -1,0 +1,131 @@
+//! A temporary folder with a tiny experiment, and commands in it as a person types them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+
+pub const TINY: &str = "
+name: tiny
+data:
+  source:
+    phantom: { subjects: 4, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }
+  split: { first: 2 }
+preprocess:
+  - clamp: { min: -200, max: 250 }
+  - rescale_intensity: { to: [-1, 1] }
+augment:
+  - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
+  - noise: { std: [0, 0.1] }
+sampler:
+  label: { patch: [8, 8, 8], probabilities: { 0: 0.5, 1: 0.5 } }
+queue: { max_length: 3, samples_per_volume: 2, workers: 2 }
+model:
+  unet: { widths: [2, 4], norm: instance, dropout: 0.1 }
+loss:
+  dice_cross_entropy: {}
+optimizer:
+  adam: { learning_rate: 1.0e-2 }
+train: { epochs: 2, batch_size: 2 }
+validate: { volumes: { every_epochs: 1 } }
+";
+
+/// A folder with the tiny experiment, its cache and its runs.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Self { folder };
+        place.write("tiny.yaml", TINY);
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+        command.current_dir(self.folder.path()).env("RUNNER_CACHE_DIR", self.path("cache")).args(arguments);
+        command
+    }
+
+    /// Starts a command and does not wait for it.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
+            .current_dir(self.folder.path())
+            .env("RUNNER_CACHE_DIR", self.path("cache"))
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn runner(&self, arguments: &[&str]) -> Assert {
+        self.command(arguments).assert()
+    }
+
+    /// Runs the tiny experiment and gives the run folder.
+    pub fn run(&self, runs_dir: &str, more: &[&str]) -> PathBuf {
+        let arguments: Vec<&str> = ["run", "tiny.yaml", "--runs-dir", runs_dir].iter().chain(more).copied().collect();
+        self.runner(&arguments).success();
+        self.only_run(runs_dir)
+    }
+
+    pub fn only_run(&self, runs_dir: &str) -> PathBuf {
+        let mut runs = fs::read_dir(self.path(runs_dir).join("tiny")).unwrap();
+        let run = runs.next().unwrap().unwrap().path();
+        assert!(runs.next().is_none(), "one run was expected in {runs_dir}");
+        run
+    }
+}
+
+pub fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+pub fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+pub fn first_line(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()
+}
+
+/// What must not depend on the clock or the number of workers.
+pub fn exact_files(run: &Path) -> Vec<Vec<u8>> {
+    let files =
+        ["metrics.csv", "steps.csv", "cases.csv", "checkpoints/best.safetensors", "checkpoints/last.safetensors"];
+    files.iter().map(|file| fs::read(run.join(file)).unwrap()).collect()
+}
+
+/// Waits until some run below a folder has recorded so many steps.
+pub fn wait_for_steps(runs: &Path, steps: usize) {
+    let start = Instant::now();
+    loop {
+        let recorded = walkdir::WalkDir::new(runs).into_iter().flatten().find(|entry| entry.file_name() == "steps.csv");
+        let lines =
+            recorded.and_then(|entry| fs::read_to_string(entry.path()).ok()).map_or(0, |text| text.lines().count());
+        if lines > steps {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the run takes no steps");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn signal(name: &str, process: u32) {
+    let kill = std::process::Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().unwrap();
+    assert!(kill.success());
+}

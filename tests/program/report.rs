@@ -1,0 +1,107 @@
+//! `runner report`: runs of any age compared.
+
+use std::fs;
+use std::path::Path;
+
+use crate::folders::Made;
+use crate::place::{Place, stderr, stdout};
+
+/// The rows of a CSV file as maps from column to cell.
+fn rows(path: &Path) -> Vec<std::collections::BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    reader.deserialize().map(|row| row.unwrap()).collect()
+}
+
+#[test]
+fn settings_are_compared_and_the_better_one_is_named() {
+    let place = Place::new();
+    for (name, learning_rate, seed, dice) in
+        [("a", 1e-3, 1, 0.8), ("b", 1e-3, 2, 0.81), ("c", 1e-2, 1, 0.6), ("d", 1e-2, 2, 0.61)]
+    {
+        Made { name, learning_rate, seed, dice, ..Made::default() }.write(&place.path("runs"));
+    }
+    let told = stdout(&place.runner(&["report", "runs"]).success());
+    assert!(told.contains("learning_rate 0.001 is better than the other setting, beyond chance"), "{told}");
+    assert!(told.contains("was chosen on the very cases that it is scored on"), "{told}");
+
+    let summary = rows(&place.path("runs/report/summary.csv"));
+    let names: Vec<&str> = summary.iter().map(|row| row["run"].as_str()).collect();
+    assert_eq!(names, ["b", "a", "d", "c"]);
+    assert_eq!(summary[0]["optimizer.adam.learning_rate"], "0.001");
+    // The mean over cases of the best epoch is that of metrics.csv.
+    let metrics = rows(&place.path("runs/b/metrics.csv"));
+    let best = metrics.iter().find(|row| row["epoch"] == summary[0]["best_epoch"]).unwrap();
+    let [own, recorded] =
+        [&summary[0]["dice_tumour"], &best["val_dice_tumour"]].map(|text| text.parse::<f64>().unwrap());
+    assert!((own - recorded).abs() < 1e-12, "{own} {recorded}");
+    assert_eq!(rows(&place.path("runs/report/cases.csv")).len(), 4 * 12);
+    let comparisons = rows(&place.path("runs/report/comparisons.csv"));
+    assert_eq!(comparisons.len(), 3);
+    assert!(comparisons.iter().all(|row| row["holm_p"].parse::<f64>().unwrap() < 0.01));
+    let markdown = fs::read_to_string(place.path("runs/report/report.md")).unwrap();
+    assert!(markdown.contains("| setting | runs | cases |"), "{markdown}");
+
+    // A second report replaces the first; the folder that it lies in holds no run.
+    assert_eq!(stdout(&place.runner(&["report", "runs"]).success()), told);
+    let out = place.path("elsewhere");
+    place.runner(&["report", "runs", "--out", out.to_str().unwrap(), "--epoch", "last"]).success();
+    assert!(out.join("plots/effect_optimizer_adam_learning_rate.svg").exists());
+}
+
+#[test]
+fn runs_that_cannot_be_compared_are_set_apart_with_the_reason() {
+    let place = Place::new();
+    let runs = place.path("runs");
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        Made { name, seed, ..Made::default() }.write(&runs);
+    }
+    let other = |name: &'static str, file: &str, from: &str, to: &str| {
+        let folder = Made { name, ..Made::default() }.write(&runs);
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        assert!(text.contains(from));
+        fs::write(folder.join(file), text.replace(from, to)).unwrap();
+    };
+    other("convention", "plan.yaml", "empty: nan", "empty: one");
+    other("split", "split.json", "liver_000", "liver_777");
+    other("labels", "metrics.csv", "tumour", "vessel");
+    fs::create_dir_all(runs.join("torn")).unwrap();
+    fs::write(runs.join("torn/manifest.json"), "{\"format\": 1, \"sta").unwrap();
+    let result = place.runner(&["report", "runs"]).success();
+    let told = stdout(&result);
+    for reason in ["another metric convention", "another split", "other labels"] {
+        assert!(told.contains(reason), "{reason} is missing in\n{told}");
+    }
+    assert!(stderr(&result).contains("torn cannot be read"), "{}", stderr(&result));
+    let summary = rows(&place.path("runs/report/summary.csv"));
+    let groups: std::collections::BTreeSet<&str> = summary.iter().map(|row| row["group"].as_str()).collect();
+    assert_eq!((summary.len(), groups.len()), (5, 4));
+}
+
+/// `tests/runs` keeps run folders as earlier versions left them.
+#[test]
+fn runs_of_every_format_are_read() {
+    let place = Place::new();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs");
+    let out = place.path("report");
+    let arguments = ["report", kept.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let told = stdout(&place.runner(&arguments).success());
+    let formats = fs::read_dir(&kept).unwrap().count();
+    let summary = rows(&out.join("summary.csv"));
+    assert_eq!(summary.len(), formats, "{told}");
+    for row in summary {
+        assert_eq!((row["status"].as_str(), row["in_mean"].as_str()), ("done", "true"));
+        assert!(row["dice_mean"].parse::<f64>().is_ok() && row["dice_liver_low"].parse::<f64>().is_ok());
+    }
+}
+
+#[test]
+fn a_folder_without_runs_and_the_folder_of_a_run_are_refused() {
+    let place = Place::new();
+    let told = stderr(&place.runner(&["report", "absent"]).code(2));
+    assert!(told.contains("absent"), "{told}");
+    fs::create_dir(place.path("empty")).unwrap();
+    assert!(stderr(&place.runner(&["report", "empty"]).code(2)).contains("holds no run"));
+    Made::default().write(&place.path("runs"));
+    let told = stderr(&place.runner(&["report", "runs", "--out", "runs/run"]).code(2));
+    assert!(told.contains("would overwrite"), "{told}");
+}

@@ -1,0 +1,158 @@
+//! The Slurm launcher, on a real Slurm of one node that the test starts; skipped where none is installed.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::place::{Place, stderr, stdout};
+use crate::sweep::{RATES, all_exact_files, statuses};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/slurm.sh");
+
+/// Long enough to be interrupted, short enough to wait for.
+const EPOCHS: &str = "300";
+
+/// A Slurm of one node; it stops when this value goes.
+struct Cluster {
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts one, where Slurm and munge are installed and the test may start them.
+    fn start() -> Option<Self> {
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+        let is_there = |program: &str| Path::new("/usr/sbin").join(program).exists();
+        if !is_root || !["munged", "slurmctld", "slurmd"].into_iter().all(is_there) {
+            eprintln!("skipped: needs root, and Debian's slurm-wlm and munge");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = ports.map(|listener| listener.local_addr().unwrap().port().to_string());
+        let started = Command::new(SCRIPT).arg("start").arg(folder.path()).args(ports).status().unwrap();
+        let cluster = Self { folder };
+        assert!(started.success(), "Slurm does not start");
+        Some(cluster)
+    }
+
+    fn conf(&self) -> String {
+        self.folder.path().join("slurm.conf").display().to_string()
+    }
+
+    fn call(&self, program: &str, arguments: &[&str]) -> Output {
+        Command::new(program).args(arguments).env("SLURM_CONF", self.conf()).output().unwrap()
+    }
+
+    /// The tasks of all jobs: `ID INDEX STATE`.
+    fn queue(&self) -> Vec<String> {
+        let output = self.call("squeue", &["--noheader", "--array", "--format=%i %K %T"]);
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for something to become true, and hastens tasks that Slurm put off because they were requeued.
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            for task in self.queue().iter().filter(|task| task.ends_with("PENDING")) {
+                let id = task.split(' ').next().unwrap();
+                self.call("scontrol", &["update", &format!("jobid={id}"), "StartTime=now"]);
+            }
+            assert!(start.elapsed() < Duration::from_secs(240), "{what}: {:?}", self.queue());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.call("scancel", &["--user=root"]);
+        // Nothing is left to do about a Slurm that does not stop.
+        let _ = Command::new(SCRIPT).arg("stop").arg(self.folder.path()).status();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn sweep(place: &Place, cluster: &Cluster, epochs: &str) -> assert_cmd::assert::Assert {
+    let set = format!("train.epochs={epochs}");
+    let mut command = place.command(&["sweep", "rates.yaml", "--launcher", "slurm", "--set", &set]);
+    command.env("SLURM_CONF", cluster.conf()).assert()
+}
+
+/// The first task of an array that runs: `JOB_INDEX`.
+fn running_task(cluster: &Cluster) -> Option<String> {
+    let running = cluster.queue().into_iter().find(|task| task.ends_with("RUNNING"))?;
+    running.split(' ').next().map(str::to_owned)
+}
+
+fn has_checkpoint(place: &Place) -> bool {
+    let files = walkdir::WalkDir::new(place.path("runs")).into_iter().flatten();
+    files.into_iter().any(|entry| entry.file_name() == "last.state.safetensors")
+}
+
+/// What the tasks printed.
+fn printed(place: &Place) -> String {
+    let files = fs::read_dir(place.path("runs/rates/sweep/slurm")).unwrap().map(|entry| entry.unwrap().path());
+    let texts = files.filter(|path| path.extension().is_some_and(|end| end == "txt"));
+    texts.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
+    let Some(cluster) = Cluster::start() else { return };
+    let place = Place::new();
+    let slurm = "slurm: { partition: main, cpus: 1, time: \"1:00:00\", extra: [\"--comment=a test\"] }\n";
+    place.write("rates.yaml", &format!("{RATES}{slurm}"));
+    let told = stdout(&sweep(&place, &cluster, EPOCHS).success());
+    assert!(told.contains("submitted 4 runs as job array"), "{told}");
+    assert!(cluster.queue().len() >= 4, "{:?}", cluster.queue());
+    let again = stdout(&sweep(&place, &cluster, EPOCHS).success());
+    assert!(
+        again.contains("4 of these are in Slurm's queue already") && again.contains("nothing to submit"),
+        "{again}"
+    );
+
+    // Making room for another job is a requeue: the run writes its checkpoint and comes back.
+    cluster.wait_until("a checkpoint", |_| has_checkpoint(&place));
+    let task = running_task(&cluster).expect("a task runs");
+    let requeued = cluster.call("scontrol", &["requeue", &task]);
+    assert!(requeued.status.success(), "{requeued:?}");
+    cluster.wait_until("the report", |_| place.path("runs/rates/report/report.html").exists());
+    assert!(printed(&place).contains("stopped; go on with"), "{}", printed(&place));
+    let status = stdout(&place.runner(&["sweep", "status", "runs/rates"]).success());
+    assert!(status.contains("4 runs: 4 done"), "{status}");
+
+    let epochs = format!("train.epochs={EPOCHS}");
+    let local = ["sweep", "rates.yaml", "--quiet", "--runs-dir", "local", "--set", &epochs];
+    place.runner(&local).success();
+    assert!(all_exact_files(&place, "runs/rates") == all_exact_files(&place, "local/rates"));
+    assert!(stdout(&sweep(&place, &cluster, EPOCHS).success()).contains("nothing to submit"));
+
+    place.write("rates.yaml", &format!("{RATES}slurm: {{ partition: absent }}\n"));
+    assert!(stderr(&sweep(&place, &cluster, "7").code(2)).contains("sbatch refused"));
+}
+
+#[test]
+fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
+    let Some(cluster) = Cluster::start() else { return };
+    let place = Place::new();
+    // Slurm counts in minutes, and gives the signal up to a minute early.
+    place.write("rates.yaml", &format!("{RATES}slurm: {{ time: \"00:01:00\", grace_secs: 40 }}\n"));
+    sweep(&place, &cluster, "100000").success();
+    let is_requeued = |cluster: &Cluster| {
+        let tasks = cluster.queue().iter().filter(|task| task.ends_with("PENDING")).count();
+        printed(&place).contains("stopped; go on with") && tasks > 0
+    };
+    let start = Instant::now();
+    while !is_requeued(&cluster) {
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?}\n{}", cluster.queue(), printed(&place));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(statuses(&place, "runs/rates").contains(&"stopped".to_owned()));
+    assert!(has_checkpoint(&place));
+    // It goes on from there.
+    cluster.wait_until("the run goes on", |cluster| {
+        running_task(cluster).is_some() && statuses(&place, "runs/rates").contains(&"running".to_owned())
+    });
+}

@@ -1,0 +1,337 @@
+//! `runner sweep`: many runs, killed and begun again, alone and with others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+use runner::seed::{Purpose, Rng, Seed};
+use serde_json::Value as Json;
+
+use crate::place::{Place, exact_files, signal, stderr, stdout, wait_for_steps};
+
+pub const RATES: &str = "\
+experiment: tiny.yaml
+grid:
+  optimizer.adam.learning_rate: [1.0e-3, 1.0e-2]
+  seed: [1, 2]
+jobs: 2
+";
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("rates.yaml", RATES);
+    place
+}
+
+/// The run folders of a sweep, by id.
+fn runs(place: &Place, root: &str) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(place.path(root)).unwrap().map(|entry| entry.unwrap().path());
+    let is_run = |path: &PathBuf| path.join("manifest.json").exists();
+    entries.filter(is_run).map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path)).collect()
+}
+
+pub fn all_exact_files(place: &Place, root: &str) -> BTreeMap<String, Vec<Vec<u8>>> {
+    runs(place, root).into_iter().map(|(id, path)| (id, exact_files(&path))).collect()
+}
+
+fn manifest(run: &Path) -> Json {
+    serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap()
+}
+
+pub fn statuses(place: &Place, root: &str) -> Vec<String> {
+    let mut statuses: Vec<String> =
+        runs(place, root).values().map(|run| manifest(run)["status"].as_str().unwrap().to_owned()).collect();
+    statuses.sort();
+    statuses
+}
+
+fn logs(place: &Place, root: &str) -> Vec<String> {
+    runs(place, root).values().map(|run| fs::read_to_string(run.join("log.txt")).unwrap()).collect()
+}
+
+/// The rows of a report's `summary.csv` without what the clock decides.
+fn summary(place: &Place, root: &str) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_path(place.path(root).join("report/summary.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let is_kept = |name: &str| !["seconds", "peak_memory_bytes"].contains(&name);
+    let kept: Vec<usize> = (0..header.len()).filter(|place| is_kept(&header[*place])).collect();
+    reader.records().map(|row| row.unwrap()).map(|row| kept.iter().map(|at| row[*at].to_owned()).collect()).collect()
+}
+
+#[test]
+fn a_sweep_trains_each_run_once_and_compares_them() {
+    let place = place();
+    let told = stdout(&place.runner(&["sweep", "rates.yaml"]).success());
+    assert!(told.contains("4 runs: 4 done"), "{told}");
+    assert!(told.contains("learning_rate 0.01"), "{told}");
+    assert_eq!(runs(&place, "runs/rates").len(), 4);
+    for file in ["summary.csv", "cases.csv", "comparisons.csv", "report.md", "report.html", "plots/settings.svg"] {
+        assert!(fs::metadata(place.path("runs/rates/report").join(file)).unwrap().len() > 0, "{file} is empty");
+    }
+    // The same run by itself gives the same bytes.
+    let alone = place.run("alone", &["--set", "optimizer.adam.learning_rate=1e-2", "--set", "seed=2"]);
+    assert!(all_exact_files(&place, "runs/rates").values().any(|files| *files == exact_files(&alone)));
+
+    let before = (all_exact_files(&place, "runs/rates"), logs(&place, "runs/rates"));
+    let again = stdout(&place.runner(&["sweep", "rates.yaml"]).success());
+    assert!(again.contains("4 runs: 4 done"), "{again}");
+    assert!(before == (all_exact_files(&place, "runs/rates"), logs(&place, "runs/rates")));
+    let status = stdout(&place.runner(&["sweep", "status", "runs/rates"]).success());
+    assert!(status.contains("optimizer.adam.learning_rate") && status.contains("4 runs: 4 done"), "{status}");
+}
+
+#[test]
+fn a_larger_sweep_in_the_same_folder_trains_only_what_is_new() {
+    let place = place();
+    let sweep = |rates: &str| {
+        let arguments = ["sweep", "tiny.yaml", "--quiet", "--grid", rates, "--grid", "seed=1,2"];
+        place.runner(&arguments).success();
+    };
+    sweep("optimizer.adam.learning_rate=1e-3");
+    let before = all_exact_files(&place, "runs/tiny");
+    let logs_before = logs(&place, "runs/tiny");
+    sweep("optimizer.adam.learning_rate=1e-3,0.01");
+    let after = all_exact_files(&place, "runs/tiny");
+    assert_eq!((before.len(), after.len()), (2, 4));
+    assert!(before.iter().all(|(id, files)| after[id] == *files));
+    let logs_after = logs(&place, "runs/tiny");
+    assert!(logs_before.iter().all(|log| logs_after.contains(log)));
+    // `status` shows the runs of both.
+    assert!(stdout(&place.runner(&["sweep", "status", "runs/tiny"]).success()).contains("4 runs: 4 done"));
+}
+
+#[test]
+fn a_dry_run_shows_the_runs_and_starts_none() {
+    let place = place();
+    let told = stdout(&place.runner(&["sweep", "rates.yaml", "--dry-run"]).success());
+    for text in ["optimizer.adam.learning_rate", "4 runs: 4 waiting", "of training left", "of disk"] {
+        assert!(told.contains(text), "{text} is missing in\n{told}");
+    }
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn every_run_is_checked_before_the_first_one_starts() {
+    let place = place();
+    let wrong = RATES.replace("1.0e-2]", "fast]");
+    place.write("rates.yaml", &wrong);
+    let told = stderr(&place.runner(&["sweep", "rates.yaml"]).code(2));
+    assert!(told.contains("rates.yaml:3:42") && told.contains("fast"), "{told}");
+    let told = stderr(&place.runner(&["sweep", "tiny.yaml", "--grid", "optimizer.adam.learning_rat=1"]).code(2));
+    assert!(told.contains("did you mean `learning_rate`"), "{told}");
+    let told = stderr(&place.runner(&["sweep", "tiny.yaml", "--grid", "sampler.label.patch=[8,8,8],[9,9,9]"]).code(2));
+    assert!(told.contains("[9,9,9]"), "{told}");
+    assert!(!place.path("runs").exists());
+    place.runner(&["sweep", "status", "runs"]).code(2);
+}
+
+/// A tenth of a second or so, by chance.
+fn pause(rng: &mut Rng, most_ms: u64) {
+    std::thread::sleep(Duration::from_millis(rng.below(most_ms)));
+}
+
+/// The processes that train runs of a sweep.
+fn workers(place: &Place, root: &str) -> Vec<u32> {
+    let claims = fs::read_dir(place.path(root).join("sweep/claims"));
+    let texts = claims.into_iter().flatten().filter_map(|entry| fs::read(entry.ok()?.path()).ok());
+    let claims = texts.filter_map(|text| serde_json::from_slice::<Json>(&text).ok());
+    let held = claims.filter(|claim| claim["released"] == Json::from(false));
+    held.filter_map(|claim| claim["process"].as_u64()).map(|process| process as u32).collect()
+}
+
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Kills at once, as a machine that loses power does.
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// `RUNNER_KILLS=100 cargo test --release --test program killed` kills that often.
+#[test]
+fn a_sweep_that_is_killed_at_random_moments_ends_as_if_it_were_not() {
+    let place = place();
+    let epochs = ["--set", "train.epochs=12"];
+    let arguments = |root| [&["sweep", "rates.yaml", "--quiet", "--runs-dir", root][..], &epochs].concat();
+    place.runner(&arguments("whole")).success();
+
+    let kills = std::env::var("RUNNER_KILLS").map_or(8, |count| count.parse().unwrap());
+    let mut rng = Seed(3).stream(Purpose::Sweep, 0, "kills", 0);
+    let mut counts = [0; 3];
+    for _ in 0..kills {
+        let mut sweep = place.spawn(&arguments("killed"));
+        pause(&mut rng, 700);
+        let what = rng.below(3) as usize;
+        counts[what] += 1;
+        match what {
+            // The sweep alone: its workers notice and stop after a checkpoint.
+            0 => kill(&mut sweep),
+            // A worker alone: the sweep begins it again.
+            1 => {
+                for process in workers(&place, "killed/rates").into_iter().filter(|process| is_alive(*process)).take(1)
+                {
+                    signal("KILL", process);
+                }
+                pause(&mut rng, 400);
+                kill(&mut sweep);
+            }
+            // All at once, as when the power goes.
+            _ => {
+                let all = workers(&place, "killed/rates");
+                kill(&mut sweep);
+                all.into_iter().filter(|process| is_alive(*process)).for_each(|process| signal("KILL", process));
+            }
+        }
+    }
+    let told = stdout(&place.runner(&arguments("killed")).success());
+    assert!(told.contains("4 runs: 4 done"), "{told} after {counts:?} kills");
+    assert!(all_exact_files(&place, "killed/rates") == all_exact_files(&place, "whole/rates"), "{counts:?}");
+    assert_eq!(summary(&place, "killed/rates"), summary(&place, "whole/rates"));
+}
+
+#[test]
+fn two_sweeps_at_once_share_the_runs() {
+    let place = place();
+    let arguments = ["sweep", "rates.yaml", "--quiet", "--set", "train.epochs=4"];
+    let mut sweeps = [place.spawn(&arguments), place.spawn(&arguments)];
+    for sweep in &mut sweeps {
+        assert_eq!(sweep.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(statuses(&place, "runs/rates"), ["done"; 4]);
+    for log in logs(&place, "runs/rates") {
+        assert_eq!(log.matches(" epoch 1: ").count(), 1, "{log}");
+        assert_eq!(log.matches("finished").count(), 1, "{log}");
+    }
+    assert!(place.path("runs/rates/report/report.html").exists());
+}
+
+#[test]
+fn ctrl_c_stops_all_runs_after_their_checkpoints() {
+    let place = place();
+    let epochs = ["--set", "train.epochs=40"];
+    let arguments = |root| [&["sweep", "rates.yaml", "--quiet", "--runs-dir", root][..], &epochs].concat();
+    let mut sweep = place.spawn(&arguments("stopped"));
+    wait_for_steps(&place.path("stopped"), 7);
+    signal("INT", sweep.id());
+    assert_eq!(sweep.wait().unwrap().code(), Some(130));
+    let statuses = statuses(&place, "stopped/rates");
+    assert!(statuses.contains(&"stopped".to_owned()) && !statuses.contains(&"running".to_owned()), "{statuses:?}");
+    assert!(workers(&place, "stopped/rates").is_empty());
+    for run in runs(&place, "stopped/rates").values().filter(|run| manifest(run)["status"] == "stopped") {
+        let begun = run.join("steps.csv").exists();
+        assert!(!begun || run.join("checkpoints/last.state.safetensors").exists(), "{}", run.display());
+    }
+    place.runner(&arguments("stopped")).success();
+    place.runner(&arguments("whole")).success();
+    assert!(all_exact_files(&place, "stopped/rates") == all_exact_files(&place, "whole/rates"));
+}
+
+#[test]
+fn a_failed_run_is_begun_again_on_request_only() {
+    let place = place();
+    let broken = "optimizer.adam.learning_rate=1e-3,1e30";
+    let arguments = ["sweep", "tiny.yaml", "--grid", broken, "--jobs", "1"];
+    let told = stdout(&place.runner(&arguments).code(1));
+    assert!(told.contains("1 done, 1 failed") && told.contains("not finite"), "{told}");
+    assert_eq!(statuses(&place, "runs/tiny"), ["done", "failed"]);
+    let before = logs(&place, "runs/tiny");
+    place.runner(&arguments).code(1);
+    assert_eq!(logs(&place, "runs/tiny"), before);
+    assert!(stdout(&place.runner(&["sweep", "status", "runs/tiny"]).code(1)).contains("1 failed"));
+    place.runner(&[&arguments[..], &["--retry-failed"]].concat()).code(1);
+    assert_ne!(logs(&place, "runs/tiny"), before);
+}
+
+#[test]
+fn a_run_that_failed_for_its_data_is_done_once_the_data_is_mended() {
+    let place = place();
+    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    let image = place.path("data/imagesTr/phantom_002.nii.gz");
+    let whole = fs::read(&image).unwrap();
+    let mut broken = whole.clone();
+    let middle = broken.len() / 2;
+    broken[middle..].fill(0);
+    fs::write(&image, broken).unwrap();
+    let arguments = ["sweep", "tiny.yaml", "--quiet", "--grid", "seed=1,2", "--set", "data.source={msd: {root: data}}"];
+    let told = stdout(&place.runner(&arguments).code(1));
+    assert!(told.contains("2 failed") && told.contains("phantom_002"), "{told}");
+    fs::write(&image, whole).unwrap();
+    place.runner(&arguments).code(1);
+    let told = stdout(&place.runner(&[&arguments[..], &["--retry-failed"]].concat()).success());
+    assert!(told.contains("2 runs: 2 done"), "{told}");
+}
+
+#[test]
+fn runs_that_fall_behind_are_pruned_and_can_be_continued() {
+    let place = place();
+    let sweep = "\
+experiment: tiny.yaml
+grid: { optimizer.adam.learning_rate: [1.0e-2, 1.0e-9, 1.0e-10, 1.0e-11] }
+jobs: 1
+";
+    place.write("pruned.yaml", &format!("{sweep}prune: {{ metric: train_loss, min_epochs: 2, reduction: 2 }}\n"));
+    let epochs = ["--set", "train.epochs=6"];
+    let pruned = [&["sweep", "pruned.yaml", "--quiet"][..], &epochs].concat();
+    let told = stdout(&place.runner(&pruned).success());
+    assert!(told.contains("1 done, 3 pruned"), "{told}");
+    let before = logs(&place, "runs/pruned");
+
+    for run in runs(&place, "runs/pruned").values().filter(|run| manifest(run)["status"] == "pruned") {
+        let reason = manifest(run)["pruned"].as_str().unwrap().to_owned();
+        assert!(reason.contains("train_loss") && reason.contains("go on"), "{reason}");
+        // The decision can be made again from the files of the runs.
+        let decisions: Json = serde_json::from_slice(&fs::read(run.join("prune.json")).unwrap()).unwrap();
+        let last = decisions.as_array().unwrap().last().unwrap();
+        assert_eq!(last["pruned"], true);
+        for (id, value) in last["values"].as_object().unwrap() {
+            let mut table = csv::Reader::from_path(runs(&place, "runs/pruned")[id].join("metrics.csv")).unwrap();
+            let row = table.records().map(|row| row.unwrap()).find(|row| row[0] == last["epoch"].to_string()).unwrap();
+            assert_eq!(row[3].parse::<f64>().unwrap(), value.as_f64().unwrap());
+        }
+    }
+    // Asked for again, the pruned stay pruned.
+    place.runner(&pruned).success();
+    assert_eq!(logs(&place, "runs/pruned"), before);
+    let report = stdout(&place.runner(&["report", "runs/pruned"]).success());
+    assert!(report.contains("3 runs are in no mean: 3 pruned"), "{report}");
+
+    // One is continued by hand, the others by the same sweep without pruning: as if they had never stopped.
+    let one = runs(&place, "runs/pruned").into_values().find(|run| manifest(run)["status"] == "pruned").unwrap();
+    place.runner(&["run", "--resume", one.to_str().unwrap(), "--quiet"]).success();
+    assert_eq!(statuses(&place, "runs/pruned"), ["done", "done", "pruned", "pruned"]);
+    place.write("pruned.yaml", sweep);
+    place.runner(&pruned).success();
+    let whole = [&["sweep", "pruned.yaml", "--quiet", "--runs-dir", "whole"][..], &epochs].concat();
+    place.runner(&whole).success();
+    assert!(all_exact_files(&place, "runs/pruned") == all_exact_files(&place, "whole/pruned"));
+}
+
+#[test]
+fn pruning_by_what_is_not_computed_is_refused() {
+    let place = place();
+    for (prune, told) in [
+        ("{ metric: val_dice_live, min_epochs: 1 }", "no column `val_dice_live`"),
+        ("{ min_epochs: 1, reduction: 1 }", "at least 2"),
+    ] {
+        place.write("rates.yaml", &format!("{RATES}prune: {prune}\n"));
+        let text = stderr(&place.runner(&["sweep", "rates.yaml"]).code(2));
+        assert!(text.contains(told), "{text}");
+    }
+}
+
+#[test]
+fn a_manifest_for_kubernetes_is_printed() {
+    let place = place();
+    place.write("rates.yaml", &format!("{RATES}kubernetes: {{ image: \"site/runner:1\", claim: data }}\n"));
+    let told = stdout(&place.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).success());
+    assert!(told.contains("kind: Job") && told.contains("completions: 4"), "{told}");
+    assert!(!place.path("runs").exists());
+    place.write("rates.yaml", RATES);
+    let told = stderr(&place.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).code(2));
+    assert!(told.contains("names no image"), "{told}");
+}

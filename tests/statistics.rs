@@ -1,0 +1,60 @@
+//! The statistics of a report are those of SciPy and statsmodels; `tests/parity/statistics.py` made the numbers.
+
+use runner::report::statistics::{Bootstrap, Noise, holm, mean, wilcoxon};
+use serde_json::Value as Json;
+
+fn numbers() -> Json {
+    serde_json::from_str(include_str!("parity/statistics/numbers.json")).unwrap()
+}
+
+fn floats(value: &Json) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+fn assert_close(got: f64, want: f64, what: &str) {
+    assert!((got - want).abs() <= 1e-9 * want.abs(), "{what}: got {got}, expected {want}");
+}
+
+#[test]
+fn the_signed_rank_test_is_that_of_scipy() {
+    let numbers = numbers();
+    let cases = numbers["wilcoxon"].as_array().unwrap();
+    assert!(cases.len() >= 18);
+    for case in cases {
+        let differences = floats(&case["differences"]);
+        let test = wilcoxon(&differences).unwrap();
+        assert_close(test.p, case["p"].as_f64().unwrap(), &format!("{} of {}", case["how"], differences.len()));
+    }
+}
+
+#[test]
+fn the_correction_is_that_of_statsmodels() {
+    for case in numbers()["holm"].as_array().unwrap() {
+        for (got, want) in holm(&floats(&case["p"])).into_iter().zip(floats(&case["holm"])) {
+            assert_close(got, want, "Holm");
+        }
+    }
+}
+
+#[test]
+fn the_bootstrap_interval_is_that_of_scipy_but_for_its_draws() {
+    for case in numbers()["bootstrap"].as_array().unwrap() {
+        let scores = floats(&case["scores"]);
+        let [low, high] = ["low", "high"].map(|bound| case[bound].as_f64().unwrap());
+        let interval = Bootstrap::new(scores.len()).interval(&[scores.iter().copied().map(Some).collect()]).unwrap();
+        // With 5000 draws a bound has a standard error of about one hundredth of the interval's width.
+        let allowed = 0.05 * (high - low);
+        assert!((interval.low - low).abs() < allowed, "{} cases: {interval:?} is not {low} to {high}", scores.len());
+        assert!((interval.high - high).abs() < allowed, "{} cases: {interval:?} is not {low} to {high}", scores.len());
+        assert!(interval.low < mean(scores).unwrap());
+    }
+}
+
+#[test]
+fn the_bound_of_noise_uses_the_quantiles_of_student() {
+    for case in numbers()["student"].as_array().unwrap() {
+        let degrees = case["degrees"].as_u64().unwrap() as usize;
+        let bound = Noise { deviation: 1.0, degrees }.half_width(2, 2);
+        assert_close(bound, case["quantile"].as_f64().unwrap(), &format!("{degrees} degrees of freedom"));
+    }
+}
