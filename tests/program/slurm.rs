@@ -86,9 +86,9 @@ fn running_task(cluster: &Cluster) -> Option<String> {
     running.split(' ').next().map(str::to_owned)
 }
 
-fn has_checkpoint(place: &Place) -> bool {
+fn num_checkpoints(place: &Place) -> usize {
     let files = walkdir::WalkDir::new(place.path("runs")).into_iter().flatten();
-    files.into_iter().any(|entry| entry.file_name() == "last.state.safetensors")
+    files.into_iter().filter(|entry| entry.file_name() == "last.state.safetensors").count()
 }
 
 /// What the tasks printed.
@@ -114,7 +114,7 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
     );
 
     // Making room for another job is a requeue: the run writes its checkpoint and comes back.
-    cluster.wait_until("a checkpoint", |_| has_checkpoint(&place));
+    cluster.wait_until("two checkpoints", |_| num_checkpoints(&place) >= 2);
     let task = running_task(&cluster).expect("a task runs");
     let requeued = cluster.call("scontrol", &["requeue", &task]);
     assert!(requeued.status.success(), "{requeued:?}");
@@ -150,7 +150,7 @@ fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(statuses(&place, "runs/rates").contains(&"stopped".to_owned()));
-    assert!(has_checkpoint(&place));
+    assert!(num_checkpoints(&place) > 0);
     // It goes on from there.
     cluster.wait_until("the run goes on", |cluster| {
         running_task(cluster).is_some() && statuses(&place, "runs/rates").contains(&"running".to_owned())

@@ -137,7 +137,7 @@ fn workers(place: &Place, root: &str) -> Vec<u32> {
     let claims = fs::read_dir(place.path(root).join("sweep/claims"));
     let texts = claims.into_iter().flatten().filter_map(|entry| fs::read(entry.ok()?.path()).ok());
     let claims = texts.filter_map(|text| serde_json::from_slice::<Json>(&text).ok());
-    let held = claims.filter(|claim| claim["released"] == Json::from(false));
+    let held = claims.filter(|claim| claim["released"] == false);
     held.filter_map(|claim| claim["process"].as_u64()).map(|process| process as u32).collect()
 }
 
@@ -290,7 +290,8 @@ jobs: 1
         assert_eq!(last["pruned"], true);
         for (id, value) in last["values"].as_object().unwrap() {
             let mut table = csv::Reader::from_path(runs(&place, "runs/pruned")[id].join("metrics.csv")).unwrap();
-            let row = table.records().map(|row| row.unwrap()).find(|row| row[0] == last["epoch"].to_string()).unwrap();
+            let epoch = last["epoch"].to_string();
+            let row = table.records().map(|row| row.unwrap()).find(|row| row[0] == epoch).unwrap();
             assert_eq!(row[3].parse::<f64>().unwrap(), value.as_f64().unwrap());
         }
     }
