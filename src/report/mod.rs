@@ -87,7 +87,11 @@ fn make(folder: &Path, plots: &Path) -> io::Result<()> {
     for entry in fs::read_dir(plots)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "svg") {
-            fs::remove_file(path)?;
+            match fs::remove_file(path) {
+                // Another process writes the same report.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
     }
     Ok(())

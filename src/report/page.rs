@@ -10,12 +10,13 @@ use super::verdict::{Verdict, with_interval};
 const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The most pairs that the page shows; `comparisons.csv` has all.
-const PAIRS: usize = 60;
+/// Of more pairs than this the page shows those of the best setting; `comparisons.csv` has all.
+const PAIRS: usize = 15;
 
 /// How the numbers came about.
 pub const METHODS: &str = "Runs are compared where labels, metric convention, data and split agree; others are set \
-    apart. Runs that differ in nothing but seed and fold are one setting. The score of a case is its mean over the \
+    apart. Runs that differ in nothing but seed and fold are one setting. `at 0` is the share of a label's scores, over \
+    cases and runs, that are 0: all of it was missed, or it was found where it is not. The score of a case is its mean over the \
     setting's runs, the Dice of a label the mean over cases with a defined score, the mean Dice the mean over labels. \
     Intervals are 95 % percentile bootstrap intervals over cases (5000 draws). Settings are compared case by case on \
     the sets of cases that both validated on, with Wilcoxon's signed-rank test (two-sided, zeros left out, exact up \
@@ -179,15 +180,22 @@ fn plain_table(cells: &Cells) -> Markup {
 /// Columns of numbers stand to the right.
 fn number_class(cells: &Cells, column: usize) -> Option<&'static str> {
     let mut filled = cells.rows.iter().map(|row| &row[column]).filter(|cell| !cell.is_empty());
-    let is_number = |cell: &String| cell.split(' ').next().is_some_and(|word| word.parse::<f64>().is_ok());
+    let is_number = |cell: &String| {
+        let cell = cell.trim_start_matches("< ");
+        cell.split(' ').next().is_some_and(|word| word.parse::<f64>().is_ok())
+    };
     filled.all(is_number).then_some("number")
 }
 
 /// How far the best is ahead of each other setting; of few settings every pair.
 fn pairs(group: &Group) -> Markup {
     let all = group.comparisons.len() <= PAIRS;
-    let shown: Vec<_> = group.comparisons.iter().filter(|pair| all || pair.a == 0).take(PAIRS).collect();
-    let p = |p: Option<f64>| p.map(|p| format!("{p:.4}")).unwrap_or_default();
+    let shown: Vec<_> = group.comparisons.iter().filter(|pair| all || pair.a == 0).collect();
+    let p = |p: Option<f64>| match p {
+        Some(p) if p < 0.0001 => "< 0.0001".to_owned(),
+        Some(p) => format!("{p:.4}"),
+        None => String::new(),
+    };
     let rows = shown.iter().flat_map(|pair| {
         pair.scores(&group.labels).map(|(name, difference)| {
             let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].name.clone());

@@ -92,9 +92,16 @@ pub fn settings(group: &Group) -> Cells {
     let mut header = vec!["setting".to_owned(), "runs".to_owned(), "cases".to_owned()];
     header.extend(group.labels.iter().map(|label| format!("Dice {label}")));
     header.push("Dice mean".to_owned());
+    // A lesion that was missed altogether is what a mean hides best.
+    let is_told =
+        |label: &usize| group.settings.iter().any(|setting| setting.zeros[*label].is_some_and(|share| share > 0.0));
+    let told: Vec<usize> = (0..group.labels.len()).filter(is_told).collect();
+    header.extend(told.iter().map(|label| format!("{} at 0", group.labels[*label])));
+    let percent = |share: Option<f64>| share.map(|share| format!("{:.1} %", 100.0 * share)).unwrap_or_default();
     let rows = group.settings.iter().map(|setting| {
         let mut cells = vec![setting.name.clone(), setting.rows.len().to_string(), setting.cases.len().to_string()];
         cells.extend(setting.labels.iter().chain([&setting.mean]).map(estimate));
+        cells.extend(told.iter().map(|label| percent(setting.zeros[*label])));
         cells
     });
     Cells { header, rows: rows.collect() }

@@ -35,9 +35,13 @@ impl Verdict {
             return verdict;
         }
         let against_best: Vec<&Comparison> = group.comparisons.iter().filter(|pair| pair.a == 0).collect();
-        let unclear = against_best.iter().filter(|pair| !is_clear(group, pair)).count();
+        let unclear: Vec<&str> = against_best
+            .iter()
+            .filter(|pair| !is_clear(group, pair))
+            .map(|pair| group.settings[pair.b].name.as_str())
+            .collect();
         let unpaired = group.settings.len() - 1 - against_best.len();
-        verdict.headline = headline(best, group.settings.len() - 1, unclear, unpaired);
+        verdict.headline = headline(best, group.settings.len() - 1, &unclear, unpaired);
         verdict.sentences.push(format!("{}: {}.", best.name, scored(best)));
         verdict.sentences.extend(against_best.iter().take(TOLD).map(|pair| pair_sentence(group, pair)));
         if against_best.len() > TOLD {
@@ -49,13 +53,19 @@ impl Verdict {
     }
 }
 
-fn headline(best: &Setting, others: usize, unclear: usize, unpaired: usize) -> String {
+/// `unclear` names the settings that the best may lead by chance.
+fn headline(best: &Setting, others: usize, unclear: &[&str], unpaired: usize) -> String {
     let name = &best.name;
-    match (unclear, unpaired) {
+    match (unclear.len(), unpaired) {
         (0, 0) if others == 1 => format!("{name} is better than the other setting, beyond chance."),
         (0, 0) => format!("{name} is better than each of the {others} other settings, beyond chance."),
-        (_, 0) if unclear == others => format!("{name} leads, but its lead over {} may be chance.", the_others(others)),
-        (_, 0) => format!("{name} leads; its lead over {unclear} of the {others} other settings may be chance."),
+        (count, 0) if count == others => {
+            format!("{name} leads, but its lead over {} may be chance.", the_others(others))
+        }
+        (1 | 2, 0) => {
+            format!("{name} leads; its lead over {} of {others} others may be chance.", unclear.join(" and "))
+        }
+        (count, 0) => format!("{name} leads; its lead over {count} of the {others} other settings may be chance."),
         _ => format!("{name} leads, but {unpaired} of the {others} other settings share no validation cases with it."),
     }
 }

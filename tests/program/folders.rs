@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use runner::run::manifest::{Manifest, Status};
+
 /// A run of which whole volumes were scored.
 pub struct Made<'a> {
     /// Its folder below the runs folder.
@@ -41,13 +43,11 @@ impl Made<'_> {
         fs::create_dir_all(&folder).unwrap();
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
         let Self { learning_rate, seed, epochs, every, cases, dice, .. } = self;
-        write(
-            "manifest.json",
-            &format!(
-                r#"{{"format": 1, "status": "done", "device": "flex", "seed": {seed}, "data_fingerprint": "data", "start": "2026-11-25T09:00:{:02}Z"}}"#,
-                seed % 60
-            ),
-        );
+        let mut manifest = Manifest::begin("flex".to_owned(), *seed, vec!["run".to_owned()], None);
+        manifest.data_fingerprint = Some("data".to_owned());
+        manifest.start = format!("2026-11-25T09:00:{:02}Z", seed % 60);
+        manifest.end(Status::Done, None);
+        write("manifest.json", &serde_json::to_string_pretty(&manifest).unwrap());
         write(
             "plan.yaml",
             &format!(

@@ -9,6 +9,7 @@ use crate::cli::table::table;
 use crate::cli::training::{STOP, run_error, stop_on_ctrl_c};
 use crate::cli::{CliError, Exit, report};
 use crate::report::compare::Epoch;
+use crate::sweep::folder::SweepFolder;
 use crate::sweep::kubernetes::IndexedJob;
 use crate::sweep::local::Local;
 use crate::sweep::slurm::{Array, SlurmError};
@@ -103,23 +104,35 @@ fn absolute(path: &Path) -> Result<PathBuf, CliError> {
     std::path::absolute(path).map_err(|error| CliError::failure(&error))
 }
 
-/// Hands the runs that are not done to Slurm.
-pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
-    write(checked)?;
-    let root = absolute(checked.folder.root())?;
-    let folder = crate::sweep::folder::SweepFolder::new(root.clone());
-    let mut worker = worker(checked, arguments, &root)?;
+/// The sweep as a job array; a job knows no working folder but the one that it is given.
+fn array<'a>(checked: &'a Checked, arguments: &Arguments, folder: &'a SweepFolder) -> Result<Array<'a>, CliError> {
+    let mut worker = worker(checked, arguments, folder.root())?;
     worker.extend(arguments.common.device.iter().flat_map(|device| ["--device".to_owned(), device.to_string()]));
-    let array = Array {
-        folder: &folder,
+    Ok(Array {
+        folder,
         definition: &checked.definition,
         name: &checked.sweep.name,
         slurm: &checked.sweep.spec.slurm,
         worker,
-        report: vec![program()?, "report".to_owned(), root.display().to_string()],
+        report: vec![program()?, "report".to_owned(), folder.root().display().to_string()],
         jobs: arguments.jobs(&checked.sweep),
         working_folder: std::env::current_dir().map_err(|error| CliError::failure(&error))?,
-    };
+    })
+}
+
+/// Prints the job script of all runs.
+pub(super) fn slurm_script(checked: &Checked, arguments: &Arguments) -> Result<(), CliError> {
+    let folder = SweepFolder::new(absolute(checked.folder.root())?);
+    let all: Vec<usize> = (0..checked.points.len()).collect();
+    show(&format!("\n{}", array(checked, arguments, &folder)?.script(&all)));
+    Ok(())
+}
+
+/// Hands the runs that are not done to Slurm.
+pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+    write(checked)?;
+    let folder = SweepFolder::new(absolute(checked.folder.root())?);
+    let array = array(checked, arguments, &folder)?;
     let runs = standing::read(&folder, &checked.definition.ids).map_err(|error| CliError::failure(&error))?;
     let queued = array.queued().map_err(|error| slurm_error(&error))?;
     let is_open = |run: &RunStanding| match run.standing {

@@ -89,7 +89,12 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let checked = check(path, arguments)?;
     match (arguments.launcher, arguments.dry_run) {
         (Launcher::Kubernetes, dry_run) => launch::kubernetes(&checked, arguments, dry_run),
-        (_, true) => preview::print(&checked, arguments),
+        (Launcher::Local, true) => preview::print(&checked, arguments),
+        (Launcher::Slurm, true) => {
+            let exit = preview::print(&checked, arguments)?;
+            launch::slurm_script(&checked, arguments)?;
+            Ok(exit)
+        }
         (Launcher::Local, false) => launch::local(&checked, arguments),
         (Launcher::Slurm, false) => launch::slurm(&checked, arguments),
     }

@@ -23,7 +23,7 @@ struct Level {
 /// The chart of a key, from the runs that are in some mean.
 pub(super) fn chart(group: &Group, key: &Key) -> Option<Chart> {
     let size = (430.0, 300.0);
-    let (levels, x) = levels(group, key, (64.0, size.0 - 16.0));
+    let (levels, x, ticks) = levels(group, key, (64.0, size.0 - 16.0));
     if levels.len() < 2 {
         return None;
     }
@@ -35,7 +35,7 @@ pub(super) fn chart(group: &Group, key: &Key) -> Option<Chart> {
         .collect();
     let longest = (330.0 / levels.len() as f64 / 6.6) as usize;
     let body = html! {
-        (frame(&x, &y, &[], &cut(&key.path, 44), "mean Dice"))
+        (frame(&x, &y, &ticks, &cut(&key.path, 44), "mean Dice"))
         path class="trend" d=(path(&means)) {}
         @for level in &levels {
             @for (place, row, score) in &level.runs {
@@ -56,7 +56,8 @@ pub(super) fn chart(group: &Group, key: &Key) -> Option<Chart> {
     Some(Chart { name: format!("effect_{}", file_name(&key.path)), title, size, body, scales: None })
 }
 
-fn levels(group: &Group, key: &Key, pixels: (f64, f64)) -> (Vec<Level>, Axis) {
+/// The levels, the axis that they stand on, and its ticks where it is one of numbers.
+fn levels(group: &Group, key: &Key, pixels: (f64, f64)) -> (Vec<Level>, Axis, Vec<(f64, String)>) {
     let counted: Vec<(usize, f64)> = (0..group.rows.len())
         .filter(|row| group.rows[*row].setting.is_some())
         .filter_map(|row| Some((row, group.rows[row].chosen.as_ref()?.mean.mean?)))
@@ -77,11 +78,15 @@ fn levels(group: &Group, key: &Key, pixels: (f64, f64)) -> (Vec<Level>, Axis) {
         let label = name.checked_sub(1).map_or_else(|| "–".to_owned(), |name| names[name].clone());
         Level { place, label, runs: runs.into_iter().map(|(row, score)| (place, row, score)).collect() }
     };
-    (by_value.into_iter().enumerate().map(level).collect(), axis)
+    (by_value.into_iter().enumerate().map(level).collect(), axis, Vec::new())
 }
 
 /// Runs by size of the number, in four equal parts.
-fn quarters(counted: &[(usize, f64)], numbers: &[Option<f64>], pixels: (f64, f64)) -> (Vec<Level>, Axis) {
+fn quarters(
+    counted: &[(usize, f64)],
+    numbers: &[Option<f64>],
+    pixels: (f64, f64),
+) -> (Vec<Level>, Axis, Vec<(f64, String)>) {
     let mut sorted: Vec<(f64, usize, f64)> =
         counted.iter().filter_map(|(row, score)| Some((numbers[*row]?, *row, *score))).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -91,8 +96,7 @@ fn quarters(counted: &[(usize, f64)], numbers: &[Option<f64>], pixels: (f64, f64
         let places: Vec<(f64, usize, f64)> =
             runs.iter().map(|(number, row, score)| (axis.place(*number), *row, *score)).collect();
         let place = mean(places.iter().map(|run| run.0)).unwrap_or_default();
-        let ends = [runs[0].0, runs[runs.len() - 1].0].map(|end| format!("{end:.2e}"));
-        Level { place, label: ends.join("–"), runs: places }
+        Level { place, label: String::new(), runs: places }
     };
-    (sorted.chunks(size).map(level).collect(), axis)
+    (sorted.chunks(size).map(level).collect(), axis, axis.ticks(4))
 }

@@ -22,6 +22,9 @@ pub struct Setting {
     pub labels: Vec<Estimate>,
     /// The mean over labels.
     pub mean: Estimate,
+    /// For each label the share of its scores, over cases and runs, that are 0: nothing of it was found, or it was
+    /// found where it is not. Undefined where there is no score.
+    pub zeros: Vec<Option<f64>>,
     /// For each case the score of each label, averaged over runs.
     pub cases: Scores,
     pub(super) blocks: BTreeMap<Vec<String>, Block>,
@@ -56,6 +59,12 @@ impl Setting {
             seeds: rows.iter().map(|row| group.rows[*row].run.seed()).collect::<BTreeSet<_>>().len(),
             labels: columns.chunks(1).map(|column| intervals.estimate(column)).collect(),
             mean: intervals.estimate(&columns),
+            zeros: (0..num_labels)
+                .map(|label| {
+                    let runs = rows.iter().filter_map(chosen).flat_map(|chosen| chosen.cases.values());
+                    mean(runs.filter_map(|scores| scores[label]).map(|score| f64::from(u8::from(score == 0.0))))
+                })
+                .collect(),
             blocks: by_block.into_iter().map(|(subjects, runs)| (subjects, block(runs))).collect(),
             cases,
             rows,
