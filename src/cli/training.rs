@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::bar::Bar;
 use super::plots::Plots;
@@ -22,6 +23,9 @@ use crate::train::{self, Outcome, Session, TrainError, validate};
 
 /// Set by Ctrl-C: training stops after its step and leaves a checkpoint.
 pub(super) static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Signals that come so close together are one request to stop.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What is trained, and where.
 pub(super) struct Training<'a> {
@@ -211,12 +215,19 @@ fn summarise(folder: &RunFolder, manifest: &Manifest) {
 
 /// Makes Ctrl-C, and the signals that ask a process to end, stop training after its step.
 pub(super) fn stop_on_ctrl_c() -> Result<(), CliError> {
-    let handler = || {
-        if STOP.swap(true, Ordering::SeqCst) {
+    let mut first: Option<Instant> = None;
+    let handler = move || {
+        STOP.store(true, Ordering::SeqCst);
+        match first {
+            None => {
+                first = Some(Instant::now());
+                eprintln!("\nstopping after this step; once more stops at once");
+            }
+            // Schedulers signal a job in several ways at once; that is one request.
+            Some(first) if first.elapsed() < SAME_REQUEST => {}
             // The second time nobody wants to wait; files appear whole or not at all, so nothing is torn.
-            std::process::exit(130);
+            Some(_) => std::process::exit(130),
         }
-        eprintln!("\nstopping after this step; once more stops at once");
     };
     ctrlc::set_handler(handler).map_err(|error| CliError::failure(&error))
 }

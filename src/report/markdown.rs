@@ -26,16 +26,16 @@ pub fn text(groups: &[(Group, Verdict)], broken: &[(String, String)]) -> String 
 
 fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Verdict) {
     let number = number.map(|number| format!("Group {number}: ")).unwrap_or_default();
-    let _ = writeln!(text, "\n## {number}{}\n", group.title());
+    let _ = writeln!(text, "\n## {number}{}\n", plain(&group.title()));
     if !group.apart.is_empty() {
-        let _ = writeln!(text, "Set apart: {}.\n", group.apart.join("; "));
+        let _ = writeln!(text, "Set apart: {}.\n", plain(&group.apart.join("; ")));
     }
-    let _ = writeln!(text, "**{}**\n", verdict.headline);
+    let _ = writeln!(text, "**{}**\n", plain(&verdict.headline));
     for sentence in &verdict.sentences {
-        let _ = writeln!(text, "- {sentence}");
+        let _ = writeln!(text, "- {}", plain(sentence));
     }
     for warning in &verdict.warnings {
-        let _ = writeln!(text, "- Note: {warning}");
+        let _ = writeln!(text, "- Note: {}", plain(warning));
     }
     if !group.settings.is_empty() {
         text.push_str("\nMeans over cases with 95 % bootstrap intervals:\n\n");
@@ -47,10 +47,15 @@ fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Ve
 
 fn table(text: &mut String, cells: &Cells) {
     let row = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        let cells: Vec<String> = cells.iter().map(|cell| plain(cell).replace('|', "\\|")).collect();
         format!("| {} |\n", cells.join(" | "))
     };
     text.push_str(&row(&cells.header));
     text.push_str(&row(&vec!["---".to_owned(); cells.header.len()]));
     cells.rows.iter().for_each(|cells| text.push_str(&row(cells)));
+}
+
+/// A text that is no markup and stays in its line.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('<', "&lt;")
 }

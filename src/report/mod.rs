@@ -2,7 +2,7 @@
 //!
 //! Reads what lies in a run folder and nothing else, so a run from last year still reports: [`runs`] finds and
 //! reads them, [`compare`] sorts them into groups that can be compared and compares their settings by
-//! [`statistics`], [`verdict`] says in words what follows. The rest writes it down: [`tables`], [`chart`],
+//! [`statistics`], [`verdict`] and [`warnings`] say in words what follows. The rest writes it down: [`tables`], [`chart`],
 //! [`page`] and [`markdown`]. The plots of a single run are in [`plots`].
 
 use std::fs;
@@ -21,6 +21,7 @@ pub mod runs;
 pub mod statistics;
 pub mod tables;
 pub mod verdict;
+pub mod warnings;
 
 use chart::Charts;
 use compare::{Epoch, Group};

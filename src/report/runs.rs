@@ -151,7 +151,8 @@ fn plan(path: &Path) -> Result<Json, String> {
     for file in ["plan.yaml", "experiment.yaml"] {
         if let Ok(text) = fs::read_to_string(path.join(file)) {
             let tree: serde_yaml::Value = serde_yaml::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-            return serde_json::to_value(tree).map_err(|error| format!("{file}: {error}"));
+            let plan = serde_json::to_value(tree).map_err(|error| format!("{file}: {error}"))?;
+            return if plan.is_object() { Ok(plan) } else { Err(format!("{file}: expected keys with values")) };
         }
     }
     Ok(Json::Null)
@@ -183,6 +184,11 @@ impl Run {
     /// A value of the plan by its path.
     pub fn planned(&self, keys: &[&str]) -> &Json {
         keys.iter().fold(&self.plan, |node, key| &node[*key])
+    }
+
+    /// Whether a file says who validates.
+    pub fn is_split_by_file(&self) -> bool {
+        !self.planned(&["data", "split", "file"]).is_null()
     }
 
     /// The experiment's seed.

@@ -56,15 +56,17 @@ impl Bootstrap {
 
     /// The percentile interval of the mean over labels of the mean over cases.
     ///
-    /// `columns` holds the scores of each label, in the order of the cases; an undefined score is in no mean.
-    /// One case alone has no interval.
+    /// `columns` holds the scores of each label, in the order of the cases; an undefined score is in no mean. Draws
+    /// that miss every defined score of a label are left out: their mean would be that of the other labels. One case
+    /// alone has no interval.
     pub fn interval(&self, columns: &[Vec<Option<f64>>]) -> Option<Interval> {
         if self.num_cases < 2 {
             return None;
         }
+        let defined: Vec<_> = columns.iter().filter(|scores| scores.iter().any(Option::is_some)).collect();
         let mean = |cases: &[u32]| {
-            let column = |scores: &Vec<Option<f64>>| mean(cases.iter().filter_map(|case| scores[*case as usize]));
-            self::mean(columns.iter().filter_map(column))
+            let column = |scores: &&Vec<Option<f64>>| mean(cases.iter().filter_map(|case| scores[*case as usize]));
+            self::mean(defined.iter().map(column).collect::<Option<Vec<f64>>>()?)
         };
         let mut means: Vec<f64> = self.draws.chunks_exact(self.num_cases).filter_map(mean).collect();
         means.sort_by(f64::total_cmp);
@@ -191,10 +193,13 @@ impl Noise {
         (degrees > 0).then(|| Self { deviation: (squares / degrees as f64).sqrt(), degrees })
     }
 
-    /// Half the 95 % interval of the difference between the means of `a` and of `b` runs if only seeds differ.
-    pub fn half_width(&self, a: usize, b: usize) -> f64 {
+    /// Half the 95 % interval of the difference between the means of `a` and of `b` runs if only seeds differ, one of
+    /// so many such intervals that all hold at once (Bonferroni).
+    pub fn half_width(&self, a: usize, b: usize, pairs: usize) -> f64 {
         let student = StudentsT::new(0.0, 1.0, self.degrees as f64).expect("degrees of freedom are positive");
-        student.inverse_cdf(0.975) * self.deviation * (1.0 / a as f64 + 1.0 / b as f64).sqrt()
+        student.inverse_cdf(1.0 - 0.025 / pairs.max(1) as f64)
+            * self.deviation
+            * (1.0 / a as f64 + 1.0 / b as f64).sqrt()
     }
 }
 
@@ -249,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn a_draw_without_a_score_of_a_label_is_no_draw_of_the_other_labels() {
+        let liver = vec![Some(0.95); 10];
+        let tumour = (0..10).map(|case| (case < 2).then_some(0.5)).collect();
+        let interval = Bootstrap::new(10).interval(&[liver, tumour, vec![None; 10]]).unwrap();
+        assert!((interval.low - 0.725).abs() < 1e-12 && (interval.high - 0.725).abs() < 1e-12, "{interval:?}");
+    }
+
+    #[test]
     fn ninety_five_intervals_of_a_hundred_hold_the_truth() {
         let mut rng = Seed(7).stream(Purpose::Phantom, 0, "", 0);
         let bootstrap = Bootstrap::new(40);
@@ -268,7 +281,7 @@ mod tests {
         assert_eq!(noise, Noise { deviation: 1.0, degrees: 2 });
         assert_eq!(Noise::within(&[vec![1.0]]), None);
         // Student's t at 97.5 % with 2 degrees of freedom is 4.3027.
-        assert!((noise.half_width(2, 2) - 4.302_652_729_7).abs() < 1e-6, "{}", noise.half_width(2, 2));
+        assert!((noise.half_width(2, 2, 1) - 4.302_652_729_7).abs() < 1e-6, "{}", noise.half_width(2, 2, 1));
     }
 
     #[test]

@@ -226,7 +226,7 @@ pub fn write_comparisons(path: &Path, groups: &[Group]) -> Result<(), RunError> 
                     float(interval.map(|interval| interval.high)),
                     float(difference.test.map(|test| test.p)),
                     float(difference.corrected),
-                    float(noise.map(|noise| noise.half_width(a.rows.len(), b.rows.len()))),
+                    float(noise.map(|noise| noise.half_width(pair.runs[0], pair.runs[1], group.comparisons.len()))),
                 ]);
                 table.push(&cells);
             }

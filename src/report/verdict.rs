@@ -2,14 +2,19 @@
 
 use std::fmt::Write as _;
 
+use super::chart::cut;
 use super::compare::{Comparison, Difference, Epoch, Estimate, Group, Setting};
 use super::statistics::smallest_p;
+use super::warnings;
 
 /// The error that is accepted: one false alarm in twenty reports.
 const LEVEL: f64 = 0.05;
 
+/// Letters of a setting's name in a sentence.
+const LONGEST_NAME: usize = 80;
+
 /// Settings that are compared with the best in a sentence of their own.
-const TOLD: usize = 5;
+pub(super) const TOLD: usize = 5;
 
 /// What a report says about a group.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,7 +30,7 @@ pub struct Verdict {
 impl Verdict {
     /// What follows from a group.
     pub fn of(group: &Group) -> Self {
-        let mut verdict = Self { warnings: warnings(group), ..Self::default() };
+        let mut verdict = Self { warnings: warnings::of(group), ..Self::default() };
         let Some(best) = group.settings.first() else {
             verdict.headline = "No run has come to its end with scored volumes; nothing is compared.".to_owned();
             return verdict;
@@ -35,59 +40,79 @@ impl Verdict {
             return verdict;
         }
         let against_best: Vec<&Comparison> = group.comparisons.iter().filter(|pair| pair.a == 0).collect();
-        let unclear: Vec<&str> = against_best
-            .iter()
-            .filter(|pair| !is_clear(group, pair))
-            .map(|pair| group.settings[pair.b].name.as_str())
-            .collect();
-        let unpaired = group.settings.len() - 1 - against_best.len();
-        verdict.headline = headline(best, group.settings.len() - 1, &unclear, unpaired);
-        verdict.sentences.push(format!("{}: {}.", best.name, scored(best)));
+        verdict.headline = headline(group, &against_best);
+        verdict.sentences.push(format!("{}: {}.", named(best), scored(best)));
         verdict.sentences.extend(against_best.iter().take(TOLD).map(|pair| pair_sentence(group, pair)));
         if against_best.len() > TOLD {
-            let more = against_best.len() - TOLD;
-            verdict.sentences.push(format!("{more} more settings are behind; comparisons.csv has every pair."));
+            let more = count(against_best.len() - TOLD, "more setting");
+            verdict.sentences.push(format!("{more}: comparisons.csv has every pair."));
         }
         verdict.sentences.push(noise_sentence(group));
         verdict
     }
 }
 
-/// `unclear` names the settings that the best may lead by chance.
-fn headline(best: &Setting, others: usize, unclear: &[&str], unpaired: usize) -> String {
-    let name = &best.name;
-    match (unclear.len(), unpaired) {
-        (0, 0) if others == 1 => format!("{name} is better than the other setting, beyond chance."),
-        (0, 0) => format!("{name} is better than each of the {others} other settings, beyond chance."),
-        (count, 0) if count == others => {
-            format!("{name} leads, but its lead over {} may be chance.", the_others(others))
-        }
-        (1 | 2, 0) => {
-            format!("{name} leads; its lead over {} of {others} others may be chance.", unclear.join(" and "))
-        }
-        (count, 0) => format!("{name} leads; its lead over {count} of the {others} other settings may be chance."),
-        _ => format!("{name} leads, but {unpaired} of the {others} other settings share no validation cases with it."),
+fn headline(group: &Group, against_best: &[&Comparison]) -> String {
+    let (best, others) = (named(&group.settings[0]), group.settings.len() - 1);
+    // The highest mean may be that of easier cases.
+    let ahead = |pair: &&&Comparison| is_behind(&pair.mean);
+    if let Some(pair) = against_best.iter().find(ahead) {
+        let other = named(&group.settings[pair.b]);
+        return format!(
+            "{best} has the highest mean, but {other} is ahead of it on the cases that both were scored on."
+        );
     }
+    let unpaired = others - against_best.len();
+    if unpaired > 0 {
+        return format!(
+            "{best} leads, but {unpaired} of the {others} other settings share no validation cases with it."
+        );
+    }
+    let unclear = against_best.iter().filter(|pair| !is_clear(group, pair));
+    let unclear: Vec<String> = unclear.map(|pair| named(&group.settings[pair.b])).collect();
+    match unclear.len() {
+        0 if others == 1 => format!("{best} is better than the other setting, beyond chance."),
+        0 => format!("{best} is better than each of the {others} other settings, beyond chance."),
+        count if count == others => format!("{best} leads, but its lead over {} may be chance.", the_others(others)),
+        1 | 2 => format!("{best} leads; its lead over {} of {others} others may be chance.", unclear.join(" and ")),
+        count => format!("{best} leads; its lead over {count} of the {others} other settings may be chance."),
+    }
+}
+
+/// A setting in a sentence: a name that is a whole list is cut.
+pub(super) fn named(setting: &Setting) -> String {
+    cut(&setting.name, LONGEST_NAME)
 }
 
 fn the_others(others: usize) -> String {
     if others == 1 { "the other setting".to_owned() } else { format!("each of the {others} others") }
 }
 
-/// Whether a difference is beyond what cases and seeds explain.
+/// Whether the first of a pair is ahead beyond what cases and seeds explain, and all its runs came through.
 pub fn is_clear(group: &Group, pair: &Comparison) -> bool {
-    beyond_cases(&pair.mean) && beyond_seeds(group, pair) == Some(true)
+    let is_ahead = pair.mean.estimate.mean.is_some_and(|mean| mean > 0.0);
+    let is_whole = group.settings[pair.a].lost == 0;
+    is_ahead && is_whole && beyond_cases(&pair.mean) && beyond_seeds(group, pair) == Some(true)
 }
 
 fn beyond_cases(difference: &Difference) -> bool {
     difference.corrected.is_some_and(|p| p < LEVEL)
 }
 
+/// Whether the first of a pair is behind, beyond chance over cases.
+fn is_behind(difference: &Difference) -> bool {
+    beyond_cases(difference) && difference.estimate.mean.is_some_and(|mean| mean < 0.0)
+}
+
+/// Half the interval that seeds alone explain, of all pairs at once.
+fn seeds_explain(group: &Group, pair: &Comparison) -> Option<f64> {
+    Some(group.noise?.half_width(pair.runs[0], pair.runs[1], group.comparisons.len()))
+}
+
 /// Whether the difference is larger than what seeds alone explain; unknown where nothing tells the noise.
 fn beyond_seeds(group: &Group, pair: &Comparison) -> Option<bool> {
-    let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].rows.len());
     let (noise, size) = (group.noise?, pair.mean.estimate.mean?.abs());
-    Some(size > noise.half_width(a, b).max(noise.deviation))
+    Some(size > seeds_explain(group, pair)?.max(noise.deviation))
 }
 
 /// `mean Dice 0.842 (95 % interval 0.801 to 0.871 over 6 cases; 2 seeds)`.
@@ -123,7 +148,7 @@ fn pair_sentence(group: &Group, pair: &Comparison) -> String {
     let other = &group.settings[pair.b];
     let difference = &pair.mean;
     let Some(mean) = difference.estimate.mean else {
-        return format!("{}: shares no defined score with the best.", other.name);
+        return format!("{}: shares no defined score with the best.", named(other));
     };
     let interval = difference.estimate.interval;
     let interval =
@@ -133,19 +158,15 @@ fn pair_sentence(group: &Group, pair: &Comparison) -> String {
     } else {
         format!("{} behind", three(mean))
     };
-    let mut text = format!("{}: {place}{interval}; {}", other.name, case_words(group, difference));
+    let mut text = format!("{}: {place}{interval}; {}", named(other), case_words(group, difference));
     text.push_str(&seed_words(group, pair));
     text.push('.');
     let worse: Vec<&str> =
-        pair.labels.iter().zip(&group.labels).filter(|(d, _)| is_worse(d)).map(|(_, l)| l.as_str()).collect();
+        pair.labels.iter().zip(&group.labels).filter(|(d, _)| is_behind(d)).map(|(_, l)| l.as_str()).collect();
     if !worse.is_empty() {
         let _ = write!(text, " It is the better one at {}, beyond chance over cases.", worse.join(", "));
     }
     text
-}
-
-fn is_worse(difference: &Difference) -> bool {
-    beyond_cases(difference) && difference.estimate.mean.is_some_and(|mean| mean < 0.0)
 }
 
 /// What the test over cases says.
@@ -173,8 +194,8 @@ fn p_text(p: f64) -> String {
 
 fn seed_words(group: &Group, pair: &Comparison) -> String {
     let (Some(noise), Some(mean)) = (group.noise, pair.mean.estimate.mean) else { return String::new() };
-    let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].rows.len());
-    let half_width = noise.half_width(a, b);
+    let half_width = seeds_explain(group, pair).unwrap_or(f64::INFINITY);
+    let [a, b] = pair.runs;
     if mean.abs() <= noise.deviation {
         format!("; it is smaller than the seed-to-seed noise of {:.3}", noise.deviation)
     } else if mean.abs() <= half_width {
@@ -204,65 +225,14 @@ fn noise_is_residual(group: &Group) -> bool {
     group.settings.iter().all(|setting| setting.largest_block() < 2)
 }
 
-fn warnings(group: &Group) -> Vec<String> {
-    let mut warnings = Vec::new();
-    warnings.extend(selection(group));
-    warnings.extend(left_out(group));
-    let cases = |setting: &Setting| setting.cases.len();
-    let (fewest, most) = (group.settings.iter().map(cases).min(), group.settings.iter().map(cases).max());
-    if let (Some(fewest), Some(most)) = (fewest, most)
-        && fewest < most
-    {
-        warnings.push(format!(
-            "Settings were validated on {fewest} to {most} cases, so their means are not of the same cases; the differences are."
-        ));
-    }
-    warnings
-}
-
-/// The best epoch was chosen on the cases that it is scored on.
-fn selection(group: &Group) -> Option<String> {
-    if group.epoch == Epoch::Last {
-        return None;
-    }
-    let chosen = group.rows.iter().filter_map(|row| row.chosen.as_ref()).filter(|chosen| chosen.choices > 1);
-    let gains: Vec<f64> = chosen.clone().filter_map(|chosen| Some(chosen.mean.mean? - chosen.last?)).collect();
-    let gain = super::statistics::mean(gains)?;
-    let (fewest, most) = (chosen.clone().map(|c| c.choices).min()?, chosen.map(|c| c.choices).max()?);
-    let among = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
-    let uneven = if fewest == most { "" } else { ", and runs with more to choose from look better" };
-    Some(format!(
-        "The best of {among} scored epochs was chosen on the very cases that it is scored on, so scores flatter \
-         (on average {} above the last epoch{uneven}). `--epoch last` compares the last epochs; a test split \
-         that took part in no choice is the honest number.",
-        three(gain)
-    ))
-}
-
-fn left_out(group: &Group) -> Option<String> {
-    let reasons: Vec<&str> = group.rows.iter().filter_map(|row| row.left_out.as_deref()).collect();
-    if reasons.is_empty() {
-        return None;
-    }
-    let mut counts = std::collections::BTreeMap::new();
-    for reason in &reasons {
-        let kind = if reason.starts_with("repeats") { "repeats of another run with the same seed" } else { reason };
-        *counts.entry(kind).or_insert(0usize) += 1;
-    }
-    let words: Vec<String> = counts.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
-    Some(format!(
-        "{} in no mean: {}.",
-        if reasons.len() == 1 { "1 run is".to_owned() } else { format!("{} runs are", reasons.len()) },
-        words.join(", ")
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::compare::compare;
     use crate::report::compare::tests::run;
     use crate::report::runs::Run;
+    use crate::run::manifest::Status;
+    use crate::seed::{Purpose, Seed};
 
     /// Two settings with two seeds each on `cases` cases; the second is behind by `lead` on each case and the seeds
     /// are apart by `noise`.
@@ -294,6 +264,72 @@ mod tests {
         let verdict = verdict(runs(10, 0.01, 0.05));
         assert_eq!(verdict.headline, "lr 1 leads, but its lead over the other setting may be chance.");
         assert!(verdict.sentences[1].contains("smaller than the seed-to-seed noise of 0.035"), "{verdict:?}");
+    }
+
+    #[test]
+    fn the_highest_mean_of_easier_cases_is_not_called_better() {
+        // The other setting is ahead on every common case, and has a hard case of its own.
+        let fold = "data: {split: {fold: {index: 0, count: 2}}}";
+        let scores = |base: f64| (0..10).map(|case| base + 0.01 * f64::from(case)).collect::<Vec<_>>();
+        let plan = |lr: u32, seed: u32| format!("{{lr: {lr}, seed: {seed}, {fold}}}");
+        let mut runs = vec![
+            run("a1", &plan(1, 1), &scores(0.5)),
+            run("a2", &plan(1, 2), &scores(0.501)),
+            run("b1", &plan(2, 1), &scores(0.6)),
+            run("b2", &plan(2, 2), &scores(0.601)),
+        ];
+        runs.push(run("b3", &plan(2, 3), &[0.01; 11]));
+        let verdict = verdict(runs);
+        let expected = "lr 1 has the highest mean, but lr 2 is ahead of it on the cases that both were scored on.";
+        assert_eq!(verdict.headline, expected);
+        assert!(verdict.sentences[1].starts_with("lr 2: 0.100 ahead on the common cases"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_setting_that_lost_a_run_is_not_called_better() {
+        let mut runs = runs(10, 0.1, 0.001);
+        let mut failed = run("a3", "{lr: 1, seed: 3}", &[0.0; 10]);
+        failed.status = Some(Status::Failed);
+        runs.push(failed.clone());
+        let lossy = verdict(runs.clone());
+        assert_eq!(lossy.headline, "lr 1 leads, but its lead over the other setting may be chance.");
+        let told = "judged by those that came through: lr 1 (1 of 3)";
+        assert!(lossy.warnings.iter().any(|warning| warning.contains(told)), "{lossy:?}");
+        // Trained again with that seed, nothing is lost.
+        runs.push(Run {
+            status: Some(Status::Done),
+            name: "a4".to_owned(),
+            ..run("a4", "{lr: 1, seed: 3}", &[0.55; 10])
+        });
+        assert!(!verdict(runs).warnings.iter().any(|warning| warning.contains(told)));
+    }
+
+    #[test]
+    fn settings_that_differ_by_chance_alone_are_seldom_called_better() {
+        // Seeds move all cases together, so that a test over cases alone would find a winner nearly always.
+        let mut rng = Seed(11).stream(Purpose::Phantom, 0, "", 0);
+        let mut alarms = 0;
+        for _ in 0..40 {
+            let mut runs = Vec::new();
+            for place in 0..24 {
+                let (shift, plan) = (rng.normal() * 0.02, format!("{{lr: {}, seed: {}}}", place / 2, place % 2));
+                let scores: Vec<f64> = (0..12).map(|case| 0.6 + 0.01 * f64::from(case) + shift).collect();
+                runs.push(run(&format!("run{place}"), &plan, &scores));
+            }
+            let group = &compare(runs, Epoch::Best)[0];
+            alarms += usize::from(group.comparisons.iter().any(|pair| is_clear(group, pair)));
+        }
+        assert!(alarms <= 4, "{alarms} of 40");
+    }
+
+    #[test]
+    fn cases_that_only_one_setting_has_a_score_for_are_told() {
+        let mut runs = runs(12, 0.1, 0.001);
+        for run in &mut runs[2..] {
+            run.cases.epochs.get_mut(&1).unwrap().get_mut("c3").unwrap()[0] = None;
+        }
+        let verdict = verdict(runs);
+        assert!(verdict.warnings.iter().any(|warning| warning.contains("liver in up to 1 case.")), "{verdict:?}");
     }
 
     #[test]

@@ -101,6 +101,8 @@ impl RunFolder {
                 let holder = fs::read_to_string(&path).ok().filter(|holder| !holder.is_empty());
                 return Err(RunError::Locked { path: root, holder });
             }
+            // Some disks know no locks. In a sweep its claims still see to it that one process is at work.
+            Err(fs::TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => {}
             Err(fs::TryLockError::Error(source)) => return Err(RunError::Write { path, source }),
         }
         let holder = format!("process {} on {}", std::process::id(), super::manifest::host());

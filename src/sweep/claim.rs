@@ -11,7 +11,6 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -98,11 +97,12 @@ struct Shared {
 }
 
 impl Claim {
-    /// Takes a run, unless a living process holds it. Sets `lost` when another process has taken it over since.
+    /// Takes a run, unless a living process holds it. Calls `lost` when another process has taken it over since: what
+    /// this one does from then on is no longer its to do.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn take(folder: &SweepFolder, id: &str, lost: &'static AtomicBool) -> io::Result<Option<Self>> {
+    pub fn take(folder: &SweepFolder, id: &str, lost: impl FnOnce() + Send + 'static) -> io::Result<Option<Self>> {
         let claims = folder.file("claims");
         fs::create_dir_all(&claims)?;
         let newest = newest(&claims, id)?;
@@ -166,12 +166,11 @@ impl Drop for Claim {
 
 impl Shared {
     /// Touches the file now and then, until it is told to end or another process has taken over.
-    fn beat(&self, lost: &AtomicBool) {
+    fn beat(&self, lost: impl FnOnce()) {
         let mut ended = lock(&self.ended.0);
         while !*ended {
             if !self.is_newest() {
-                lost.store(true, Ordering::SeqCst);
-                return;
+                return lost();
             }
             // A disk that refuses one heartbeat may take the next.
             let _ = self.say();
@@ -260,8 +259,11 @@ pub fn holders(folder: &SweepFolder) -> io::Result<std::collections::BTreeMap<St
 }
 
 fn holder_of(path: &Path, now: SystemTime) -> io::Result<Holder> {
-    let (text, touched) = match fs::read(path).and_then(|text| Ok((text, fs::metadata(path)?.modified()?))) {
+    let read = || fs::read(path).and_then(|text| Ok((text, fs::metadata(path)?.modified()?)));
+    let (text, touched) = match read() {
         Ok(read) => read,
+        // On a network's disk the file was replaced while it was read.
+        Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => read()?,
         // A newer generation has replaced it in between.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),
         Err(error) => return Err(error),
@@ -327,9 +329,13 @@ fn process_start(process: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
-    static LOST: AtomicBool = AtomicBool::new(false);
+    fn take(folder: &SweepFolder) -> Option<Claim> {
+        Claim::take(folder, "a", || {}).unwrap()
+    }
 
     fn folder() -> (tempfile::TempDir, SweepFolder) {
         let runs = tempfile::tempdir().unwrap();
@@ -348,7 +354,7 @@ mod tests {
     fn of_many_that_want_a_run_one_gets_it() {
         let (_runs, folder) = folder();
         let claims: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| Claim::take(&folder, "a", &LOST).unwrap())).collect();
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| take(&folder))).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(claims.len(), 1);
@@ -359,7 +365,7 @@ mod tests {
     fn a_run_that_was_let_go_of_can_be_taken_again() {
         let (_runs, folder) = folder();
         for _ in 0..3 {
-            let claim = Claim::take(&folder, "a", &LOST).unwrap().unwrap();
+            let claim = take(&folder).unwrap();
             drop(claim);
             assert_eq!(holders(&folder).unwrap()["a"], Holder::Nobody);
         }
@@ -373,11 +379,11 @@ mod tests {
         let process = child.id();
         let claimed = Claimed { process, process_start: process_start(process).unwrap(), ..own_claim() };
         write(&folder, 7, &claimed);
-        assert!(Claim::take(&folder, "a", &LOST).unwrap().is_none());
+        assert!(take(&folder).is_none());
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(matches!(holders(&folder).unwrap()["a"], Holder::Dead(_)));
-        assert!(Claim::take(&folder, "a", &LOST).unwrap().is_some());
+        assert!(take(&folder).is_some());
     }
 
     #[test]
@@ -385,7 +391,7 @@ mod tests {
         let (_runs, folder) = folder();
         let own = own_claim();
         write(&folder, 1, &Claimed { process_start: own.process_start + 1, ..own });
-        assert!(Claim::take(&folder, "a", &LOST).unwrap().is_some());
+        assert!(take(&folder).is_some());
     }
 
     #[test]
@@ -393,18 +399,18 @@ mod tests {
         let (_runs, folder) = folder();
         let elsewhere = Claimed { machine: "elsewhere".into(), ..own_claim() };
         let path = write(&folder, 1, &elsewhere);
-        assert!(Claim::take(&folder, "a", &LOST).unwrap().is_none());
+        assert!(take(&folder).is_none());
         let file = fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(SystemTime::now() - STALE - Duration::from_secs(5)).unwrap();
         assert!(matches!(holders(&folder).unwrap()["a"], Holder::Dead(_)));
-        assert!(Claim::take(&folder, "a", &LOST).unwrap().is_some());
+        assert!(take(&folder).is_some());
     }
 
     #[test]
     fn a_holder_that_was_thought_dead_notices() {
         static OURS_LOST: AtomicBool = AtomicBool::new(false);
         let (_runs, folder) = folder();
-        let claim = Claim::take(&folder, "a", &OURS_LOST).unwrap().unwrap();
+        let claim = Claim::take(&folder, "a", || OURS_LOST.store(true, Ordering::SeqCst)).unwrap().unwrap();
         write(&folder, 2, &Claimed { machine: "elsewhere".into(), ..own_claim() });
         let start = std::time::Instant::now();
         while !OURS_LOST.load(Ordering::SeqCst) {
@@ -421,6 +427,6 @@ mod tests {
         let (_runs, folder) = folder();
         let path = write(&folder, 1, &own_claim());
         fs::write(&path, "{").unwrap();
-        assert!(Claim::take(&folder, "a", &LOST).unwrap().is_none());
+        assert!(take(&folder).is_none());
     }
 }

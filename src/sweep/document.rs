@@ -45,7 +45,8 @@ pub struct SweepSpec {
     /// How many runs are trained at once; `null` takes one for each device.
     #[serde(default)]
     pub jobs: Option<NonZeroUsize>,
-    /// The devices that are dealt out to the jobs; none leaves the choice to the experiment.
+    /// The devices that are dealt out to the jobs on this machine; none leaves the choice to the experiment. On a
+    /// cluster a job has its own, so the experiment's `device` holds there.
     #[serde(default)]
     pub devices: Vec<DeviceName>,
     /// Ends runs early that fall behind the others; `null` trains each to its end.
@@ -263,7 +264,7 @@ fn values_of(grid: &GridArgument) -> Result<Factor, Problem> {
 /// A key may be given by one factor only, and not by `--set` as well.
 fn check_keys(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
     let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = fixed_keys(factors);
     let mut seen: Vec<(usize, &Change)> = Vec::new();
     for (index, factor) in factors.iter().enumerate() {
         for change in factor.iter().flatten() {
@@ -291,6 +292,25 @@ fn check_keys(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
         problems.push(Problem::at(None, message).help("take fewer values, or draw some: `random: {count: N, ...}`"));
     }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+/// Keys that decide no number of a run, so that runs would not differ.
+fn fixed_keys(factors: &[Factor]) -> Vec<Problem> {
+    let why = |key: &str| match key {
+        "device" => Some("name devices with --devices or `devices`; they are dealt out to the runs"),
+        "queue.workers" => Some("the number of workers changes no number; set it with --set queue.workers=N"),
+        "name" => Some("the sweep has a name, its runs have ids"),
+        "extends" => Some("make a sweep of each file, or vary the keys in which they differ"),
+        _ => None,
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    let changes = factors.iter().flatten().flatten().filter(|change| seen.insert(change.key.as_str()));
+    let problem = |change: &Change| {
+        let why = why(&change.key)?;
+        let message = format!("`{}` cannot be varied: it makes no other run", change.key);
+        Some(Problem::at(Some(change.key_place.clone()), message).help(why))
+    };
+    changes.filter_map(problem).collect()
 }
 
 fn product(factors: &[Factor]) -> Vec<Vec<Change>> {
@@ -410,6 +430,7 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
             ("experiment: base.yaml\ngrid: { seed: [] }\n", &[], &[], "no values"),
             ("experiment: base.yaml\ngrid: { seed: [1] }\n", &["seed=2"], &[], "given twice"),
             ("experiment: base.yaml\ngrid: { seed: [1] }\n", &[], &["seed=2"], "--set fixes"),
+            ("experiment: base.yaml\ngrid: { device: [flex, auto] }\n", &[], &[], "cannot be varied"),
             ("experiment: base.yaml\ngird: { seed: [1] }\n", &[], &[], "unknown key `gird`"),
             ("experiment: base.yaml\nrandom: { count: 2, keys: { seed: { integer: [3, 1] } } }\n", &[], &[], "smaller"),
             ("experiment: no.yaml\ngrid: { seed: [1] }\n", &[], &[], "there is no file"),

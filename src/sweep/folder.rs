@@ -90,7 +90,8 @@ impl SweepFolder {
         self.root.join("sweep").join(name)
     }
 
-    /// Writes down what a sweep asks for; where the same was asked for before, nothing changes.
+    /// Writes down what a sweep asks for. Where the same was asked for before, the definition stays as it is; what a
+    /// run is is written anew, for the data may lie elsewhere now.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -104,9 +105,10 @@ impl SweepFolder {
             fs::create_dir_all(&path).map_err(|source| RunError::Write { path, source })?;
         }
         for point in points {
-            write_once(&self.point_path(&point.id), point)?;
+            write(&self.point_path(&point.id), point)?;
         }
-        write_once(&self.file("definitions").join(format!("{}.json", definition.id())), definition)
+        let path = self.file("definitions").join(format!("{}.json", definition.id()));
+        if path.exists() { Ok(()) } else { write(&path, definition) }
     }
 
     fn point_path(&self, id: &str) -> PathBuf {
@@ -154,10 +156,7 @@ impl SweepFolder {
     }
 }
 
-fn write_once(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
-    if path.exists() {
-        return Ok(());
-    }
+fn write(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
     let text = serde_json::to_string_pretty(value).expect("what a sweep writes is plain data") + "\n";
     write_atomically(path, text.as_bytes())
 }
@@ -195,6 +194,7 @@ mod tests {
         };
         folder.write(&definition, [&point]).unwrap();
         let later = Definition { start: "2999".into(), ..definition.clone() };
+        let point = WrittenPoint { plan: "seed: 1\ndata: elsewhere".into(), ..point };
         folder.write(&later, [&point]).unwrap();
         assert_eq!(SweepFolder::open(folder.root()).unwrap().definitions().unwrap(), [definition]);
         assert_eq!(folder.point("a").unwrap(), point);

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::local::HELD;
+
 /// What a pod asks of Kubernetes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +76,15 @@ const GRACE_SECS: u32 = 120;
 /// How often a pod that died is started again; a run goes on from its checkpoint.
 const RETRIES: u32 = 6;
 
+/// How long a job that has ended stays in the cluster's lists.
+const KEPT_SECS: u32 = 24 * 60 * 60;
+
 impl IndexedJob<'_> {
+    /// Whether the folder of the runs lies where pods see it.
+    pub fn sees_folder(&self) -> bool {
+        !self.folder.is_absolute() || self.folder.starts_with(&self.kubernetes.mount.0)
+    }
+
     /// The manifest, YAML. `None` where the sweep file names no image or no claim.
     pub fn manifest(&self) -> Option<String> {
         let Kubernetes { image, claim, mount, namespace, gpus, cpus, memory } = self.kubernetes;
@@ -94,7 +104,8 @@ impl IndexedJob<'_> {
         limit("cpu", cpus.map(|count| count.to_string()));
         limit("memory", memory.clone());
         limit("nvidia.com/gpu", gpus.map(|count| count.to_string()));
-        let mut metadata = json!({ "name": format!("{}-{}", label(self.name), self.definition), "labels": labels });
+        // Each time that the sweep is asked for is a job of its own; what is done is not done again.
+        let mut metadata = json!({ "generateName": format!("{}-", label(self.name)), "labels": labels });
         if let Some(namespace) = namespace {
             metadata["namespace"] = Json::from(namespace.as_str());
         }
@@ -109,11 +120,14 @@ impl IndexedJob<'_> {
                 "parallelism": self.jobs.unwrap_or(self.runs).min(self.runs),
                 "backoffLimitPerIndex": RETRIES,
                 "maxFailedIndexes": self.runs,
+                "ttlSecondsAfterFinished": KEPT_SECS,
                 "podFailurePolicy": { "rules": [
                     // A pod that had to make room is no failure of its run.
                     { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
+                    // Another job is at the run: wait for it.
+                    { "action": "Ignore", "onExitCodes": { "operator": "In", "values": [HELD] } },
                     // A run that has failed fails again.
-                    { "action": "FailIndex", "onExitCodes": { "operator": "In", "values": [1, 2] } },
+                    { "action": "FailIndex", "onExitCodes": { "operator": "In", "values": [1, 2, 3, 101] } },
                 ] },
                 "template": {
                     "metadata": { "labels": labels },
@@ -137,10 +151,10 @@ impl IndexedJob<'_> {
     }
 }
 
-/// A name as Kubernetes allows it: lower case letters, digits and `-`, at most 50 of them.
+/// A name as Kubernetes allows it: lower case letters, digits and `-`, at most 40 of them: Kubernetes appends to it.
 fn label(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let label: String = name.chars().map(allowed).take(50).collect();
+    let label: String = name.chars().map(allowed).take(40).collect();
     match label.trim_matches('-') {
         "" => "sweep".to_owned(),
         label => label.to_owned(),
@@ -177,7 +191,7 @@ mod tests {
         assert_eq!(serde_json::to_value(&job).unwrap(), written);
         let spec = job.spec.unwrap();
         assert_eq!((spec.completions, spec.parallelism), (Some(6), Some(2)));
-        assert_eq!(job.metadata.name.as_deref(), Some("lr-sweep-1-0123456789ab"));
+        assert_eq!(job.metadata.generate_name.as_deref(), Some("lr-sweep-1-"));
         let container = &spec.template.spec.unwrap().containers[0];
         assert_eq!(container.command.as_ref().unwrap()[3], "/work/runs/name");
     }

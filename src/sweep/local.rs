@@ -20,8 +20,14 @@ use crate::run::manifest::{Manifest, Status};
 /// How often files are looked at.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A run whose process is killed this often without finishing an epoch is given up.
+/// A run whose process is killed this often without finishing an epoch is given up for now.
 const MOST_DEATHS: usize = 5;
+
+/// The exit code of a worker that met a failure of the world.
+const WORLD: i32 = 3;
+
+/// So many times in a row the disk may refuse to say where the runs stand.
+const MOST_REFUSALS: usize = 50;
 
 /// The exit code of a worker whose run another process holds.
 pub const HELD: u8 = 75;
@@ -75,6 +81,13 @@ struct Attempt {
     not_before: Option<Instant>,
 }
 
+impl Attempt {
+    fn give_up(&mut self, reason: String) {
+        self.has_failed = true;
+        self.given_up = Some(reason);
+    }
+}
+
 impl Local<'_> {
     /// Trains every run that is not done, until all are or `stop` is set; then all stop after a checkpoint.
     ///
@@ -84,6 +97,7 @@ impl Local<'_> {
         let mut slots: Vec<Option<Job>> = (0..self.jobs).map(|_| None).collect();
         let mut attempts: BTreeMap<String, Attempt> = BTreeMap::new();
         let mut done: BTreeMap<String, RunStanding> = BTreeMap::new();
+        let mut refusals = 0;
         loop {
             for slot in &mut slots {
                 if let Some(job) = slot
@@ -93,7 +107,16 @@ impl Local<'_> {
                     *slot = None;
                 }
             }
-            let runs = self.standings(&mut done, &attempts)?;
+            let runs = match self.standings(&mut done, &attempts) {
+                Ok(runs) => runs,
+                Err(_) if refusals < MOST_REFUSALS => {
+                    refusals += 1;
+                    std::thread::sleep(POLL);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            refusals = 0;
             show(&Overview { runs: &runs, own: slots.iter().flatten().map(|job| job.id.as_str()).collect() });
             if stop.load(Ordering::SeqCst) {
                 // A worker stops, after a checkpoint, when nobody holds the other end of its input.
@@ -202,28 +225,32 @@ impl Local<'_> {
             Some(code) if code == i32::from(HELD) => attempt.not_before = Some(Instant::now() + LEFT_ALONE),
             // A worker that ends in order says so in the manifest; this one could not even begin.
             Some(code) => {
-                self.give_up(job, attempt, format!("its process ended with code {code}: {}", self.last_line(job)))
+                let reason = format!("its process ended with code {code}: {}", self.last_line(job));
+                // A failure of the world may pass; the rest comes again until somebody mends it.
+                if code != WORLD {
+                    self.write_down(job, &reason);
+                }
+                attempt.give_up(reason);
             }
             None => {
                 let has_progressed = stands.is_some_and(|run| run.epochs > job.epochs);
                 attempt.deaths = if has_progressed { 1 } else { attempt.deaths + 1 };
+                // Who kills is no fault of the run: the next sweep begins it again.
                 if attempt.deaths >= MOST_DEATHS {
-                    self.give_up(job, attempt, format!("its process was killed {MOST_DEATHS} times ({status})"));
+                    attempt.give_up(format!("its process was killed {MOST_DEATHS} times ({status})"));
                 }
             }
         }
     }
 
-    fn give_up(&self, job: &Job, attempt: &mut Attempt, reason: String) {
-        // Where the run has a manifest, later sweeps and `status` see it too.
+    /// Writes down that a run has failed, so that later sweeps and `status` see it too.
+    fn write_down(&self, job: &Job, reason: &str) {
         let root = self.folder.run(&job.id);
         if let (Ok(folder), Ok(mut manifest)) = (RunFolder::open(&root), Manifest::read(&root)) {
-            manifest.end(Status::Failed, Some(reason.clone()));
+            manifest.end(Status::Failed, Some(reason.to_owned()));
             // Where this fails, the reason is still told now.
             let _ = manifest.write(&folder);
         }
-        attempt.has_failed = true;
-        attempt.given_up = Some(reason);
     }
 
     fn last_line(&self, job: &Job) -> String {

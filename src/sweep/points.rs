@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::document::Sweep;
@@ -88,8 +88,15 @@ pub fn check(sweep: &Sweep, surroundings: &Surroundings, device: Option<DeviceNa
             continue;
         }
         let changes = changes.iter().map(|change| (change.key.clone(), json_of(change))).collect();
-        let written =
-            WrittenPoint { id, changes, experiment: document.text, plan: plan.to_yaml(), parts: plan.parts.clone() };
+        // Where a run is trained is for its process to say, on the machine where that is.
+        let as_written = Plan { device: plan.experiment.device, ..plan.clone() };
+        let written = WrittenPoint {
+            id,
+            changes,
+            experiment: document.text,
+            plan: as_written.to_yaml(),
+            parts: plan.parts.clone(),
+        };
         points.push(Point { written, plan });
     }
     if !problems.is_empty() {
@@ -155,6 +162,9 @@ pub fn id_of(plan: &Plan) -> String {
     experiment.device = DeviceName::Auto;
     experiment.queue.workers = 0;
     let mut tree = serde_json::to_value(&experiment).expect("an experiment is plain data");
+    // Labels that the experiment leaves to the dataset are part of what is learnt.
+    let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
+    tree["data"]["labels"] = labels.collect();
     match &experiment.data.source {
         Source::Phantom(_) => {}
         Source::Msd(_) | Source::Folders(_) | Source::Table(_) => {
@@ -219,7 +229,6 @@ train: { epochs: 2 }
         assert_eq!(ids(&other_name, "seed=1,2"), expected);
         let written_out = EXPERIMENT.replace("epochs: 2", "batch_size: 2, epochs: 2");
         assert_eq!(ids(&written_out, "seed=1,2"), expected);
-        assert_eq!(points(EXPERIMENT, &["queue.workers=0,1"]).unwrap().points.len(), 1);
     }
 
     #[test]

@@ -136,6 +136,10 @@ impl Array<'_> {
 # Written by `runner sweep`. One task of the array trains one run.
 {options}
 
+# The same number of threads each time: it decides the last bits.
+if [ -n "${{SLURM_CPUS_PER_TASK:-}}" ]; then
+    export RAYON_NUM_THREADS=$SLURM_CPUS_PER_TASK OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK MKL_NUM_THREADS=$SLURM_CPUS_PER_TASK
+fi
 {worker} --index "$SLURM_ARRAY_TASK_ID" --wait &
 worker=$!
 requeue=0
@@ -149,9 +153,11 @@ while kill -0 "$worker" 2>/dev/null; do
     wait "$worker"
     code=$?
 done
-if [ "$requeue" = 1 ] && [ "$code" = 130 ]; then
-    scontrol requeue "$SLURM_JOB_ID"
-fi
+# Done and failed runs stay; any other end is one that goes on.
+case $requeue,$code in
+0,* | 1,0 | 1,1 | 1,2 | 1,3 | 1,101) ;;
+*) scontrol requeue "$SLURM_JOB_ID" ;;
+esac
 exit "$code"
 "#,
             options = options.join("\n"),
@@ -193,6 +199,10 @@ exit "$code"
             let output = Command::new("squeue").args(["--noheader", "--array", "--format=%K", "--jobs", job]).output();
             let output = output.map_err(|source| SlurmError::Start { program: "squeue", source })?;
             // Slurm forgets jobs that ended a while ago, and says so with an error.
+            let told = String::from_utf8_lossy(&output.stderr);
+            if !output.status.success() && !told.contains("Invalid job id") {
+                return Err(SlurmError::Refused { program: "squeue", message: told.trim().to_owned() });
+            }
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             queued.extend(text.lines().filter_map(|line| line.trim().parse::<usize>().ok()));
         }

@@ -166,6 +166,7 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
 /// What Slurm refuses is the user's to mend: a partition, a limit.
 fn slurm_error(error: &SlurmError) -> CliError {
     match error {
+        SlurmError::Refused { program: "squeue", .. } => CliError::failure(error),
         SlurmError::Refused { .. } => CliError::problem(error.to_string(), "mend `slurm` in the sweep file"),
         SlurmError::Start { .. } => {
             CliError::problem(error.to_string(), "without Slurm, `--launcher local` trains on this machine")
@@ -195,6 +196,11 @@ pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool
         folder: checked.folder.root(),
         arguments: options,
     };
+    if !job.sees_folder() {
+        let (folder, mount) = (checked.folder.root().display(), &checked.sweep.spec.kubernetes.mount.0);
+        let help = "give --runs-dir relative to the working folder, where the claim is mounted";
+        return Err(CliError::problem(format!("{folder} is not below {mount}, where pods see the claim"), help));
+    }
     let manifest = job.manifest().ok_or_else(|| {
         CliError::problem(
             "the sweep file names no image or no claim for Kubernetes",
@@ -208,14 +214,14 @@ pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool
     write(checked)?;
     let path = checked.folder.file("kubernetes.yaml");
     crate::run::folder::write_atomically(&path, manifest.as_bytes()).map_err(run_error)?;
-    let applied = std::process::Command::new("kubectl").args(["apply", "--filename"]).arg(&path).status();
+    let applied = std::process::Command::new("kubectl").args(["create", "--filename"]).arg(&path).status();
     match applied {
         Ok(status) if status.success() => {
             say!("they stand: runner sweep status {}", checked.folder.root().display());
             Ok(Exit::Done)
         }
         Ok(status) => {
-            Err(CliError::Failure(format!("kubectl apply --filename {} ended with {status}", path.display())))
+            Err(CliError::Failure(format!("kubectl create --filename {} ended with {status}", path.display())))
         }
         Err(error) => Err(CliError::problem(
             format!("kubectl cannot be started: {error}"),

@@ -104,16 +104,23 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
 fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
     let common = &arguments.common;
     let sweep = document::load(path, &arguments.grid, &common.set)?;
-    let surroundings = Surroundings { cache_dir: common.cache.path(), memory_bytes: machine_bytes() };
-    for device in arguments.devices(&sweep) {
-        device.resolve().map_err(|error| {
-            CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
-        })?;
-    }
-    // A job of a cluster finds its device where it runs; here the experiment need only be sound.
-    let elsewhere = arguments.launcher != Launcher::Local && common.device.is_none();
-    let device = if elsewhere { Some(DeviceName::Flex) } else { arguments.devices(&sweep).first().copied() };
-    let device = device.filter(|device| device.resolve().is_ok());
+    let cache_dir = common.cache.path();
+    let (surroundings, device) = match arguments.launcher {
+        Launcher::Local => {
+            for device in arguments.devices(&sweep) {
+                device.resolve().map_err(|error| {
+                    CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
+                })?;
+            }
+            let surroundings = Surroundings { cache_dir, memory_bytes: machine_bytes() };
+            (surroundings, arguments.devices(&sweep).first().copied())
+        }
+        // A job of a cluster finds its device and memory where it runs; here the experiment need only be sound.
+        Launcher::Slurm | Launcher::Kubernetes => {
+            let here = [DeviceName::Flex, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
+            (Surroundings { cache_dir, memory_bytes: None }, here)
+        }
+    };
     let Points { points, warnings } = points::check(&sweep, &surroundings, device)?;
     for warning in &warnings {
         eprintln!("warning: {warning}");

@@ -140,6 +140,7 @@ fn line(run: &RunStanding) -> String {
     let Progress { task, epoch, epochs, loss, epoch_seconds, .. } = progress;
     let mut parts = vec![match task {
         Some(task) => task.clone(),
+        None if *epoch == 0 => "starting".to_owned(),
         None => format!("epoch {epoch}/{epochs}"),
     }];
     parts.extend(loss.map(|loss| format!("loss {loss:.4}")));

@@ -91,10 +91,16 @@ fn stop_when_stdin_ends() {
     STOP.store(true, Ordering::SeqCst);
 }
 
+/// Ends at once: the run is another process's now, which a last checkpoint would disturb.
+fn leave() {
+    eprintln!("another process has taken the run over");
+    std::process::exit(i32::from(Exit::Held.code()));
+}
+
 fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, CliError> {
     let start = Instant::now();
     loop {
-        match Claim::take(folder, id, &STOP).map_err(|error| CliError::failure(&error))? {
+        match Claim::take(folder, id, leave).map_err(|error| CliError::failure(&error))? {
             Some(claim) => return Ok(Some(claim)),
             // A machine that died is known to be dead only when it has been silent for a while.
             None if wait && start.elapsed() < STALE + STALE / 2 && !STOP.load(Ordering::SeqCst) => {

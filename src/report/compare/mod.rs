@@ -66,12 +66,8 @@ pub struct Group {
 
 /// Sorts runs into groups that can be compared, the largest first, and compares them.
 pub fn compare(runs: Vec<Run>, epoch: Epoch) -> Vec<Group> {
-    let mut by_ground: BTreeMap<Ground, Vec<Run>> = BTreeMap::new();
-    for run in runs {
-        by_ground.entry(Ground::of(&run)).or_default().push(run);
-    }
-    let mut groups: Vec<(Ground, Vec<Run>)> = by_ground.into_iter().collect();
-    let done = |runs: &[Run]| runs.iter().filter(|run| is_done(run)).count();
+    let mut groups = ground::sort(runs);
+    let done = |runs: &[Run]| runs.iter().filter(|run| is_done(run) && !run.scored_epochs().is_empty()).count();
     groups.sort_by_key(|(_, runs)| std::cmp::Reverse((done(runs), runs.len())));
     let first = groups.first().map(|(ground, _)| ground.clone());
     let reasons = |ground: &Ground| first.as_ref().map(|first| ground.differences(first)).unwrap_or_default();
@@ -88,6 +84,9 @@ impl Group {
         let labels = ground.labels.clone();
         let mut intervals = Intervals::default();
         let mut rows: Vec<Row> = runs.into_iter().map(|run| Row::new(run, &labels, epoch, &mut intervals)).collect();
+        if ground.has_folds {
+            number_folds(&mut rows);
+        }
         rows.sort_by(|a, b| b.mean().total_cmp(&a.mean()).then_with(|| a.run.name.cmp(&b.run.name)));
         let recipes: Vec<Json> = rows.iter().map(|row| recipe(&row.run, &ground)).collect();
         let keys = differing(&recipes.iter().collect::<Vec<_>>());
@@ -134,18 +133,33 @@ impl Group {
 
     fn make_settings(&self, recipes: &[Json], intervals: &mut Intervals) -> Vec<Setting> {
         let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut lost: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (place, row) in self.rows.iter().enumerate() {
-            if row.left_out.is_none() {
-                members.entry(recipes[place].to_string()).or_default().push(place);
+            let recipe = recipes[place].to_string();
+            match row.run.status {
+                _ if row.left_out.is_none() => members.entry(recipe).or_default().push(place),
+                Some(Status::Failed | Status::Pruned) => lost.entry(recipe).or_default().push(place),
+                _ => {}
             }
         }
-        let mut settings: Vec<Setting> =
-            members.into_values().map(|rows| Setting::new(self, rows, intervals)).collect();
+        let setting = |(recipe, rows): (String, Vec<usize>)| {
+            Setting::new(self, rows, lost.get(&recipe).map_or(&[], Vec::as_slice), intervals)
+        };
+        let mut settings: Vec<Setting> = members.into_iter().map(setting).collect();
         settings.sort_by(|a, b| {
             let mean = |setting: &Setting| setting.mean.mean.unwrap_or(f64::NEG_INFINITY);
             mean(b).total_cmp(&mean(a)).then_with(|| a.name.cmp(&b.name))
         });
         settings
+    }
+}
+
+/// Gives folds that come from files their numbers, in the order of their cases.
+fn number_folds(rows: &mut [Row]) {
+    let folds: BTreeSet<Vec<String>> = rows.iter().map(|row| row.run.validation()).collect();
+    for row in rows.iter_mut().filter(|row| row.fold.is_none() && row.run.is_split_by_file()) {
+        let cases = row.run.validation();
+        row.fold = folds.iter().position(|fold| *fold == cases).map(|fold| fold as u64);
     }
 }
 
@@ -242,9 +256,51 @@ pub(in crate::report) mod tests {
             group.apart.join("; ")
         };
         assert_eq!(reason("c"), "other labels: spleen instead of liver");
-        assert_eq!(reason("d"), "another metric convention: [{dice:{empty:one}}] instead of null");
+        assert_eq!(reason("d"), "another metric convention: Dice of an empty class is one instead of nan");
         assert_eq!(reason("e"), "other data");
         assert!(reason("f").starts_with("another split: validation on 3 cases"), "{}", reason("f"));
+    }
+
+    #[test]
+    fn what_says_the_same_in_other_words_is_compared() {
+        let mut unscored = run("c", "data: {split: {first: 5}}", &[0.5]);
+        unscored.metrics = Table::default();
+        unscored.cases = Cases::default();
+        unscored.status = Some(Status::Failed);
+        let runs = vec![
+            run("a", "{data: {split: {first: 5}}, metrics: [{dice: {}}]}", &[0.5]),
+            run(
+                "b",
+                "{data: {split: {first: 5}}, metrics: [{dice: {empty: nan, regions: {}}}, {jaccard: {}}]}",
+                &[0.5],
+            ),
+            unscored,
+        ];
+        let groups = compare(runs, Epoch::Best);
+        assert_eq!((groups.len(), groups[0].rows.len()), (1, 3));
+        assert_eq!(groups[0].rows[2].left_out.as_deref(), Some("failed"));
+    }
+
+    #[test]
+    fn folds_from_files_are_taken_together_where_they_share_no_case() {
+        let plan = |lr: u32, fold: u32| format!("{{lr: {lr}, data: {{split: {{file: fold{fold}.json}}}}}}");
+        let on = |name: &str, lr: u32, fold: u32, subjects: [&str; 2]| {
+            let mut run = run_on(name, &plan(lr, fold), subjects.map(str::to_owned).to_vec(), &[0.4, 0.6]);
+            run.parts.as_mut().unwrap().train = vec![format!("not {fold}")];
+            run
+        };
+        let mut runs = vec![
+            on("a0", 1, 0, ["s0", "s1"]),
+            on("a1", 1, 1, ["s2", "s3"]),
+            on("b0", 2, 0, ["s0", "s1"]),
+            on("b1", 2, 1, ["s2", "s3"]),
+        ];
+        let groups = compare(runs.clone(), Epoch::Best);
+        assert_eq!((groups.len(), groups[0].settings.len(), groups[0].has_folds()), (1, 2, true));
+        assert_eq!(groups[0].comparisons[0].mean.cases, 4);
+        // A case that stands in two of them makes them other splits.
+        runs.push(on("c", 1, 2, ["s3", "s4"]));
+        assert_eq!(compare(runs, Epoch::Best).len(), 3);
     }
 
     #[test]

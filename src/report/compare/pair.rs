@@ -15,6 +15,11 @@ pub struct Comparison {
     pub labels: Vec<Difference>,
     /// The difference of the mean over labels.
     pub mean: Difference,
+    /// How many runs of each stand behind it.
+    pub runs: [usize; 2],
+    /// For each label the cases whose score is defined in one of the two only: they are in its mean, and in no
+    /// difference.
+    pub one_sided: Vec<usize>,
 }
 
 /// How far one setting is ahead of another.
@@ -56,8 +61,16 @@ impl Comparison {
     fn new(settings: &[Setting], a: usize, b: usize, num_labels: usize, intervals: &mut Intervals) -> Option<Self> {
         let (first, second) = (&settings[a], &settings[b]);
         let mut differences: Vec<Scores> = Vec::new();
+        let (mut runs, mut one_sided) = ([0; 2], vec![0; num_labels]);
         for (subjects, block) in &first.blocks {
             let Some(other) = second.blocks.get(subjects) else { continue };
+            runs[0] += block.means.len();
+            runs[1] += other.means.len();
+            for (subject, scores) in &block.cases {
+                let pairs = scores.iter().zip(&other.cases[subject]);
+                let is_one_sided = pairs.map(|(a, b)| usize::from(a.is_some() != b.is_some()));
+                one_sided.iter_mut().zip(is_one_sided).for_each(|(count, one)| *count += one);
+            }
             let subtract = |(subject, scores): (&String, &Vec<Option<f64>>)| {
                 let pairs = scores.iter().zip(&other.cases[subject]);
                 (subject.clone(), pairs.map(|(a, b)| Some((*a)? - (*b)?)).collect())
@@ -78,6 +91,8 @@ impl Comparison {
                 .map(|column| Difference::new(std::slice::from_ref(column), column, intervals))
                 .collect(),
             mean: Difference::new(&columns, &means, intervals),
+            runs,
+            one_sided,
         })
     }
 }

@@ -16,6 +16,9 @@ pub struct Setting {
     pub values: String,
     /// Its runs, by place.
     pub rows: Vec<usize>,
+    /// Runs of the setting that failed or were pruned, and that no other run with that seed stands in for: its scores
+    /// are of those that came through.
+    pub lost: usize,
     /// How many seeds they have.
     pub seeds: usize,
     /// The mean over cases of each label.
@@ -40,7 +43,8 @@ pub(super) struct Block {
 }
 
 impl Setting {
-    pub(super) fn new(group: &Group, rows: Vec<usize>, intervals: &mut Intervals) -> Self {
+    /// `lost` are runs of the setting that failed or were pruned, by place.
+    pub(super) fn new(group: &Group, rows: Vec<usize>, lost: &[usize], intervals: &mut Intervals) -> Self {
         let num_labels = group.labels.len();
         let chosen = |row: &usize| group.rows[*row].chosen.as_ref();
         let cases = average(rows.iter().filter_map(chosen).map(|chosen| &chosen.cases), num_labels);
@@ -53,7 +57,13 @@ impl Setting {
             means: runs.iter().filter_map(|chosen| chosen.mean.mean).collect(),
         };
         let columns = columns(&cases, num_labels);
+        let same = |a: usize, b: usize| {
+            let [a, b] = [a, b].map(|row| &group.rows[row].run);
+            a.seed() == b.seed() && a.validation() == b.validation()
+        };
+        let is_lost = |row: &&usize| !rows.iter().any(|other| same(**row, *other));
         Self {
+            lost: lost.iter().filter(is_lost).count(),
             name: group.describe(rows[0]),
             values: group.values(rows[0]).filter(|value| !value.is_empty()).collect::<Vec<_>>().join(", "),
             seeds: rows.iter().map(|row| group.rows[*row].run.seed()).collect::<BTreeSet<_>>().len(),
