@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::chart::cut;
-use super::compare::{Comparison, Difference, Epoch, Estimate, Group, Setting};
+use super::compare::{Comparison, Difference, Estimate, Group, Setting};
 use super::statistics::smallest_p;
 use super::warnings;
 
@@ -228,8 +228,8 @@ fn noise_is_residual(group: &Group) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::compare::compare;
     use crate::report::compare::tests::run;
+    use crate::report::compare::{Epoch, compare};
     use crate::report::runs::Run;
     use crate::run::manifest::Status;
     use crate::seed::{Purpose, Seed};

@@ -107,6 +107,11 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
     let told = stdout(&sweep(&place, &cluster, EPOCHS).success());
     assert!(told.contains("submitted 4 runs as job array"), "{told}");
     assert!(cluster.queue().len() >= 4, "{:?}", cluster.queue());
+    // The device is for the node to choose.
+    for point in fs::read_dir(place.path("runs/rates/sweep/points")).unwrap() {
+        let point = fs::read_to_string(point.unwrap().path()).unwrap();
+        assert!(point.contains("device: auto"), "{point}");
+    }
     let again = stdout(&sweep(&place, &cluster, EPOCHS).success());
     assert!(
         again.contains("4 of these are in Slurm's queue already") && again.contains("nothing to submit"),
