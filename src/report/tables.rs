@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::chart::cut;
 use super::compare::{Chosen, Comparison, Difference, Epoch, Estimate, Group, Row, word};
 use super::verdict::three;
 use crate::run::folder::{RunError, write_atomically};
+
+/// Letters of a value in a table for people; `summary.csv` has all.
+const LONGEST_VALUE: usize = 60;
 
 /// A table of texts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +62,7 @@ fn run(group: &Group, place: usize, extra: &Extra) -> Vec<String> {
     if extra.status {
         cells.push(stands(row));
     }
-    cells.extend(group.values(place).map(str::to_owned));
+    cells.extend(group.values(place).map(|value| cut(value, LONGEST_VALUE)));
     cells.extend(extra.seed.then(|| whole(row.run.seed())));
     cells.extend(extra.fold.then(|| whole(row.fold)));
     cells.push(row.run.epochs().to_string());
@@ -99,7 +103,7 @@ pub fn settings(group: &Group) -> Cells {
     header.extend(told.iter().map(|label| format!("{} at 0", group.labels[*label])));
     let percent = |share: Option<f64>| share.map(|share| format!("{:.1} %", 100.0 * share)).unwrap_or_default();
     let rows = group.settings.iter().map(|setting| {
-        let mut cells = vec![setting.name.clone(), setting.rows.len().to_string(), setting.cases.len().to_string()];
+        let mut cells = vec![cut(&setting.name, 2 * LONGEST_VALUE), setting.rows.len().to_string(), setting.cases.len().to_string()];
         cells.extend(setting.labels.iter().chain([&setting.mean]).map(estimate));
         cells.extend(told.iter().map(|label| percent(setting.zeros[*label])));
         cells
