@@ -103,7 +103,11 @@ pub fn settings(group: &Group) -> Cells {
     header.extend(told.iter().map(|label| format!("{} at 0", group.labels[*label])));
     let percent = |share: Option<f64>| share.map(|share| format!("{:.1} %", 100.0 * share)).unwrap_or_default();
     let rows = group.settings.iter().map(|setting| {
-        let mut cells = vec![cut(&setting.name, 2 * LONGEST_VALUE), setting.rows.len().to_string(), setting.cases.len().to_string()];
+        let mut cells = vec![
+            cut(&setting.name, 2 * LONGEST_VALUE),
+            setting.rows.len().to_string(),
+            setting.cases.len().to_string(),
+        ];
         cells.extend(setting.labels.iter().chain([&setting.mean]).map(estimate));
         cells.extend(told.iter().map(|label| percent(setting.zeros[*label])));
         cells

@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{SweepFolder, names_in};
+use super::process::{machine, process_start};
 use crate::run::manifest::host;
 
 /// How often a holder touches its file.
@@ -279,7 +280,7 @@ fn holder_of(path: &Path, now: SystemTime) -> io::Result<Holder> {
 
 fn is_alive(claimed: &Claimed, silent: Duration) -> bool {
     match process_start(claimed.process) {
-        own if claimed.machine == machine() && is_linux() => own == Some(claimed.process_start),
+        own if claimed.machine == machine() && cfg!(target_os = "linux") => own == Some(claimed.process_start),
         _ => silent < STALE,
     }
 }
@@ -303,28 +304,6 @@ fn own_claim() -> Claimed {
         released: false,
         progress: Progress::default(),
     }
-}
-
-fn is_linux() -> bool {
-    cfg!(target_os = "linux")
-}
-
-/// The machine, this boot of it, and the room its process numbers count in: containers have rooms of their own.
-fn machine() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let room = fs::read_link("/proc/self/ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
-    format!("{} {} {room}", host(), boot.trim())
-}
-
-/// When a process began, in ticks since the machine did; `None` where there is no such process.
-fn process_start(process: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program, in brackets, may hold spaces; of what follows, the 20th is field 22.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    // A zombie has ended; only nobody has asked how.
-    (state != "Z").then_some(start)
 }
 
 #[cfg(test)]

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::draw::Draw;
+use super::factors;
 use super::kubernetes::Kubernetes;
 use super::prune::Prune;
 use super::slurm::Slurm;
 use crate::model::device::DeviceName;
-use crate::seed::{Purpose, Seed};
 use crate::spec::check::is_folder_name;
 use crate::spec::load::{self, Base, Change, Set};
-use crate::spec::problem::{Place, Problem, Problems, SourceText};
-use crate::spec::tree::{Node, Value};
+use crate::spec::problem::{Problem, Problems, SourceText};
+use crate::spec::tree::Node;
 use crate::spec::typed;
 
 /// One experiment with alternatives. `grid`, `list` and `random` multiply: each draw is run with each entry of
@@ -80,8 +80,8 @@ fn default_seed() -> u64 {
 /// One `--grid KEY=V1,V2,...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GridArgument {
-    key: String,
-    values: String,
+    pub(super) key: String,
+    pub(super) values: String,
 }
 
 impl FromStr for GridArgument {
@@ -107,9 +107,6 @@ pub struct Sweep {
     pub combinations: Vec<Vec<Change>>,
 }
 
-/// More runs than this are a mistake rather than a sweep.
-const MOST_COMBINATIONS: usize = 10_000;
-
 /// Reads a sweep file, or an experiment file that `--grid` arguments make a sweep.
 ///
 /// # Errors
@@ -124,7 +121,7 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
         let asked = root.child("experiment").map(Node::place);
         let experiment = path.parent().unwrap_or(Path::new("")).join(&spec.experiment);
         let base = Base::read(&experiment, asked, sets)?;
-        factors = factors_of(&root, &spec)?;
+        factors = factors::written(&root, &spec)?;
         (spec, base)
     } else {
         if ["grid", "list", "random"].iter().any(|key| root.child(key).is_some()) {
@@ -134,13 +131,13 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
         (SweepSpec::default(), Base::read(path, None, sets)?)
     };
     for grid in grids {
-        factors.push(values_of(grid)?);
+        factors.push(factors::of_argument(grid)?);
     }
     if factors.is_empty() {
         let problem = Problem::at(None, format!("{} has nothing to vary", path.display()));
         return Err(problem.help("add --grid KEY=V1,V2, or `grid`, `list` or `random` to a sweep file").into());
     }
-    check_keys(&factors, sets)?;
+    factors::check(&factors, sets)?;
     let stem = || path.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let name = match (&spec.name, is_sweep) {
         (Some(name), _) => name.clone(),
@@ -151,176 +148,7 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
         let problem = Problem::at(root.child("name").map(Node::place), "expected a name that can be a folder's");
         return Err(problem.help("use letters, digits, `_` and `-`").into());
     }
-    Ok(Sweep { name, spec, base, combinations: product(&factors) })
-}
-
-/// Alternatives of which each combination takes one; an alternative gives values to some keys.
-type Factor = Vec<Vec<Change>>;
-
-fn factors_of(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Problems> {
-    let mut factors = Vec::new();
-    for (key, values) in entries(root.child("grid")) {
-        let Value::List(items) = &values.value else { continue };
-        if items.is_empty() {
-            let problem = Problem::at(Some(values.key_place()), format!("`{key}` has no values"));
-            return Err(problem.help("name at least one, or remove the key").into());
-        }
-        factors.push(items.iter().map(|item| vec![change(key, values, item)]).collect());
-    }
-    if let Some(Value::List(items)) = root.child("list").map(|list| &list.value).filter(|_| !spec.list.is_empty()) {
-        let changes = |item: &Node| {
-            let entries = entries(Some(item)).iter();
-            entries.map(|(key, value)| change(key, value, value)).collect()
-        };
-        factors.push(items.iter().map(changes).collect());
-    }
-    if let Some(random) = &spec.random {
-        factors.push(draws_of(root, random)?);
-    }
-    Ok(factors)
-}
-
-/// The entries of a map in the order in which they were written.
-fn entries(node: Option<&Node>) -> &[(String, Node)] {
-    match node.map(|node| &node.value) {
-        Some(Value::Map(entries)) => entries,
-        _ => &[],
-    }
-}
-
-fn change(key: &str, written: &Node, value: &Node) -> Change {
-    Change { key: key.to_owned(), key_place: written.key_place(), value: value.clone() }
-}
-
-/// The draws of each combination; a key's draws depend on the seed, its name and the combination's index alone.
-fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
-    let written = entries(root.child("random").and_then(|random| random.child("keys")));
-    if written.is_empty() {
-        let place = root.child("random").map(Node::key_place);
-        return Err(Problem::at(place, "`random` has no keys")
-            .help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`")
-            .into());
-    }
-    let faults: Vec<Problem> = written
-        .iter()
-        .filter_map(|(key, node)| Some(Problem::at(Some(node.key_place()), random.keys.get(key)?.problem()?)))
-        .collect();
-    if !faults.is_empty() {
-        return Err(Problems(faults));
-    }
-    let count = random.count.get().min(MOST_COMBINATIONS + 1) as u64;
-    let draw = |index: u64| {
-        let draw = |(key, node): &(String, Node)| {
-            let value = random.keys[key].draw(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
-            let place = node.key_place();
-            Change { key: key.clone(), value: node_of(&value, &place), key_place: place }
-        };
-        written.iter().map(draw).collect()
-    };
-    Ok((0..count).map(draw).collect())
-}
-
-/// A drawn value; a problem with it points at its key.
-fn node_of(value: &Json, place: &Place) -> Node {
-    let value = match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(value), _) => Value::Unsigned(value),
-            (None, Some(value)) => Value::Signed(value),
-            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => Value::List(items.iter().map(|item| node_of(item, place)).collect()),
-        Json::Object(entries) => {
-            Value::Map(entries.iter().map(|(key, item)| (key.clone(), node_of(item, place))).collect())
-        }
-    };
-    Node { value, source: place.source.clone(), key_span: Some(place.span.clone()), value_span: place.span.clone() }
-}
-
-/// The values of a `--grid` argument: what stands between commas, as in a YAML list.
-fn values_of(grid: &GridArgument) -> Result<Factor, Problem> {
-    let GridArgument { key, values } = grid;
-    let source = SourceText::new("--grid", format!("{key}={values}"));
-    // The `[` of the list stands where the `=` stands, so the parser's offsets are those of the argument.
-    let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
-    let whole = Place { source: source.clone(), span: 0..source.text.len() };
-    let way_out = "write values as in a YAML list: --grid seed=1,2,3";
-    let node = Node::parse(&list).map_err(|problem| Problem { place: Some(whole.clone()), ..problem }.help(way_out))?;
-    let key_place = Place { source: source.clone(), span: 0..key.len() };
-    match node.value {
-        Value::List(items) if !items.is_empty() => Ok(items
-            .into_iter()
-            .map(|mut value| {
-                value.move_to(&source);
-                vec![Change { key: key.clone(), key_place: key_place.clone(), value }]
-            })
-            .collect()),
-        _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(way_out)),
-    }
-}
-
-/// A key may be given by one factor only, and not by `--set` as well.
-fn check_keys(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
-    let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
-    let mut problems: Vec<Problem> = fixed_keys(factors);
-    let mut seen: Vec<(usize, &Change)> = Vec::new();
-    for (index, factor) in factors.iter().enumerate() {
-        for change in factor.iter().flatten() {
-            if seen.iter().any(|(other, known)| *other == index && known.key == change.key) {
-                continue;
-            }
-            let key = &change.key;
-            if let Some(set) = sets.iter().find(|set| covers(key, &set.key)) {
-                let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
-                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
-            }
-            if let Some((_, known)) = seen
-                .iter()
-                .find(|(other, known)| *other != index && (covers(&known.key, key) || covers(key, &known.key)))
-            {
-                let message = format!("`{key}` is given twice: `{}` stands in another part of the sweep", known.key);
-                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
-            }
-            seen.push((index, change));
-        }
-    }
-    let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
-    if count > MOST_COMBINATIONS {
-        let message = format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}");
-        problems.push(Problem::at(None, message).help("take fewer values, or draw some: `random: {count: N, ...}`"));
-    }
-    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
-}
-
-/// Keys that decide no number of a run, so that runs would not differ.
-fn fixed_keys(factors: &[Factor]) -> Vec<Problem> {
-    let why = |key: &str| match key {
-        "device" => Some("name devices with --devices or `devices`; they are dealt out to the runs"),
-        "queue.workers" => Some("the number of workers changes no number; set it with --set queue.workers=N"),
-        "name" => Some("the sweep has a name, its runs have ids"),
-        "extends" => Some("make a sweep of each file, or vary the keys in which they differ"),
-        _ => None,
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    let changes = factors.iter().flatten().flatten().filter(|change| seen.insert(change.key.as_str()));
-    let problem = |change: &Change| {
-        let why = why(&change.key)?;
-        let message = format!("`{}` cannot be varied: it makes no other run", change.key);
-        Some(Problem::at(Some(change.key_place.clone()), message).help(why))
-    };
-    changes.filter_map(problem).collect()
-}
-
-fn product(factors: &[Factor]) -> Vec<Vec<Change>> {
-    factors.iter().fold(vec![Vec::new()], |combinations, factor| {
-        let extended = |combination: &Vec<Change>| {
-            let combination = combination.clone();
-            factor.iter().map(move |alternative| combination.iter().chain(alternative).cloned().collect())
-        };
-        combinations.iter().flat_map(extended).collect()
-    })
+    Ok(Sweep { name, spec, base, combinations: factors::product(&factors) })
 }
 
 /// The JSON Schema of a sweep file, draft 2020-12, as text that ends with a newline.
