@@ -19,6 +19,7 @@ mod completions;
 mod devices;
 mod error;
 mod output;
+mod patches;
 mod phantom;
 mod plots;
 mod report;
@@ -27,6 +28,7 @@ mod schema;
 mod sweep;
 mod table;
 mod training;
+mod transform;
 
 pub use error::{CliError, Exit};
 
@@ -54,6 +56,10 @@ enum Command {
     Report(report::Arguments),
     /// Check an experiment and print its plan, without training.
     Check(check::Arguments),
+    /// Show the patches that training would see.
+    Patches(patches::Arguments),
+    /// Take one image through an experiment's transforms.
+    Transform(transform::Arguments),
     /// Write a dataset of synthetic abdomens.
     Phantom(phantom::Arguments),
     /// Show what this binary and this machine offer.
@@ -127,6 +133,8 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Sweep(arguments) => sweep::execute(&arguments),
         Command::Report(arguments) => report::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
+        Command::Patches(arguments) => patches::execute(&arguments),
+        Command::Transform(arguments) => transform::execute(&arguments),
         Command::Phantom(arguments) => phantom::execute(&arguments),
         Command::Devices => devices::execute(),
         Command::Schema(arguments) => schema::execute(&arguments),

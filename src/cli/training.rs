@@ -181,7 +181,7 @@ pub(super) fn command() -> Vec<String> {
     std::env::args().collect()
 }
 
-fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {
+pub(super) fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {
     let source = &plan.experiment.data.source;
     if !matches!(source, dataset::Source::Phantom(_)) {
         return Ok(());

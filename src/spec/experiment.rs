@@ -21,7 +21,7 @@ use crate::model::device::DeviceName;
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::queue::QueueSpec;
 use crate::sampling::Sampler;
-use crate::transforms::Transform;
+use crate::transforms::{ToCanonical, Transform};
 use crate::value::Positive;
 
 /// An experiment: everything that decides what a run computes.
@@ -105,6 +105,15 @@ pub struct Data {
     /// Which subjects train, validate and test.
     #[serde(default = "default_split")]
     pub split: Split,
+}
+
+impl Experiment {
+    /// The transforms that are computed once per subject: the preprocess chain, after turning axes where that is asked.
+    pub fn preprocess_chain(&self) -> Vec<Transform> {
+        let reorient = self.data.orientation == Orientation::Reorient;
+        let turn = reorient.then_some(Transform::ToCanonical(ToCanonical {}));
+        turn.into_iter().chain(self.preprocess.iter().cloned()).collect()
+    }
 }
 
 /// What is asked of the volumes' orientation.

@@ -6,13 +6,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::experiment::{Experiment, Orientation};
+use super::experiment::Experiment;
 use crate::data::dataset::Source;
 use crate::data::split::Parts;
 use crate::data::subject::Subject;
 use crate::data::volume::{Grid, Label};
 use crate::model::device::DeviceName;
-use crate::transforms::{ToCanonical, Transform};
+use crate::transforms::Transform;
 
 /// A checked experiment. Only [`check`](super::check::check) makes one, so nothing unchecked can reach a device.
 #[derive(Clone, Debug)]
@@ -80,9 +80,7 @@ impl Plan {
 
     /// The transforms that are computed once per subject: the preprocess chain, after turning axes where the plan says so.
     pub fn preprocess_chain(&self) -> Vec<Transform> {
-        let reorient = self.experiment.data.orientation == Orientation::Reorient;
-        let turn = reorient.then_some(Transform::ToCanonical(ToCanonical {}));
-        turn.into_iter().chain(self.experiment.preprocess.iter().cloned()).collect()
+        self.experiment.preprocess_chain()
     }
 
     /// A hash over the names of all subjects and the names and sizes of their files; of phantoms, whose files may

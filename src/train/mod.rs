@@ -171,13 +171,19 @@ fn prepare(plan: &Plan, session: &mut Session) -> Result<Option<Cases>, TrainErr
 
 /// The patches of an epoch that are still to come.
 fn start_queue(plan: &Plan, cases: &Arc<Cases>, progress: &Progress) -> Queue {
+    let train = &plan.experiment.train;
+    let patches_per_step = train.batch_size.get() * train.accumulate_batches.get();
+    patches(plan, cases, progress.epoch, progress.steps_in_epoch * patches_per_step)
+}
+
+/// The training patches of an epoch, counted from 1, without the first `skip`: the very ones that training sees.
+pub fn patches(plan: &Plan, cases: &Arc<Cases>, epoch: usize, skip: usize) -> Queue {
     let spec = &plan.experiment;
-    let (seed, epoch) = (Seed(spec.seed), progress.epoch);
+    let seed = Seed(spec.seed);
     let names = Arc::new(plan.parts.train.clone());
     let requests = epoch_order(seed, epoch as u64, names.len(), spec.queue.samples_per_volume.get());
     let delivery = delivery_order(seed, epoch as u64, requests.len(), spec.queue.max_length.get());
-    let patches_per_step = spec.train.batch_size.get() * spec.train.accumulate_batches.get();
-    let skip = (progress.steps_in_epoch * patches_per_step).min(requests.len());
+    let skip = skip.min(requests.len());
     let cases = Arc::clone(cases);
     let subjects = Arc::clone(&names);
     Queue::start(&spec.queue, Order { names, requests, delivery, skip }, move |request| {

@@ -3,6 +3,7 @@
 mod browser;
 mod folders;
 mod page;
+mod patches;
 mod place;
 mod report;
 mod run;

@@ -214,7 +214,7 @@ pub fn list(source: &Source, cache_dir: &Path) -> Result<Listing, DatasetError> 
 }
 
 /// The name of a file without its ending, which may be `.nii.gz`.
-fn stem(path: &Path) -> String {
+pub fn stem(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()

@@ -1,0 +1,204 @@
+//! `runner patches`: what training would see, and how fast it comes.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::Args;
+use sha2::{Digest, Sha256};
+
+use super::table::table;
+use super::training::{make_phantoms, run_error};
+use super::{CliError, Common, Exit, output};
+use crate::cli::bar::Bar;
+use crate::data::cache::Cache;
+use crate::data::nifti;
+use crate::data::patch::Patch;
+use crate::data::volume::{Affine, Grid, Voxels};
+use crate::pipeline;
+use crate::run::event::Listener;
+use crate::run::folder::write_atomically;
+use crate::spec::load;
+use crate::spec::plan::Plan;
+use crate::train::cases::Cases;
+use crate::train::{self, validate};
+use crate::transforms::Drawn;
+
+/// Arguments of `runner patches`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment file.
+    experiment: PathBuf,
+    /// The epoch that the patches begin with, counted from 1.
+    #[arg(long, default_value = "1")]
+    epoch: NonZeroUsize,
+    /// How many patches; it may run on into later epochs. By default 16, with --bench an epoch.
+    #[arg(long)]
+    count: Option<NonZeroUsize>,
+    /// Write each patch as NIfTI, with what chance decided as JSON.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print how fast they come instead of what they are.
+    #[arg(long)]
+    bench: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Patches that are shown where nothing was said.
+const SHOWN: usize = 16;
+
+/// Makes the patches in the order in which training gets them.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let document = load::load(&arguments.experiment, &arguments.common.set)?;
+    let plan = arguments.common.plan(&document)?;
+    let start = Instant::now();
+    let cases = prepare(&plan, &arguments.common)?;
+    let prepared = start.elapsed().as_secs_f64();
+    let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
+    let count = arguments.count.map_or(default, NonZeroUsize::get);
+    if let Some(out) = &arguments.out {
+        fs::create_dir_all(out)
+            .map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))?;
+    }
+
+    let mut digest = Sha256::new();
+    let mut rows = Vec::new();
+    let mut speed = Speed { prepared, ..Speed::default() };
+    let (mut epoch, mut made) = (arguments.epoch.get(), 0);
+    let start = Instant::now();
+    while made < count {
+        let mut queue = train::patches(&plan, &cases, epoch, 0);
+        for patch in queue.by_ref().take(count - made) {
+            let patch = patch.map_err(|error| CliError::failure(&error))?;
+            if made == 0 {
+                speed.first = start.elapsed().as_secs_f64();
+            }
+            if !arguments.bench {
+                add(&mut digest, &patch);
+                rows.push(row(made, epoch, &patch, &plan));
+            }
+            if let Some(out) = &arguments.out {
+                write(out, made, &patch, &plan)?;
+            }
+            made += 1;
+        }
+        speed.waited += queue.wait_seconds();
+        epoch += 1;
+    }
+    if arguments.bench {
+        speed.print(made, start.elapsed().as_secs_f64(), &plan);
+        return Ok(Exit::Done);
+    }
+    output::text(table(&header(&plan), &rows));
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    say!("SHA-256 of these {made} patches: {digest}");
+    if let Some(out) = &arguments.out {
+        say!("{}", out.display());
+    }
+    Ok(Exit::Done)
+}
+
+fn prepare(plan: &Plan, common: &Common) -> Result<Arc<Cases>, CliError> {
+    let mut bar = Bar::new(validate::columns(plan), 1, 1, common.quiet);
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    make_phantoms(plan, &common.cache.path(), &mut bar)?;
+    let cache = Cache::new(&common.cache.path());
+    let cases = Cases::prepare(plan, &cache, &AtomicBool::new(false), &mut |event| {
+        // The bar draws on a terminal, which cannot fail a command.
+        let _ = bar.record(&event);
+    });
+    let cases = cases.map_err(|error| CliError::failure(&error))?;
+    Ok(Arc::new(cases.expect("nobody asks it to stop")))
+}
+
+/// How fast patches came.
+#[derive(Debug, Default)]
+struct Speed {
+    /// Seconds until every subject was preprocessed or found in the cache.
+    prepared: f64,
+    /// Seconds until the first patch after that.
+    first: f64,
+    /// Seconds spent waiting for patches.
+    waited: f64,
+}
+
+impl Speed {
+    fn print(&self, made: usize, seconds: f64, plan: &Plan) {
+        let queue = &plan.experiment.queue;
+        let [x, y, z] = plan.patch;
+        say!("patches             {made} of {x} x {y} x {z} voxels, {} workers", queue.workers);
+        say!("subjects prepared   {:.3} s", self.prepared);
+        say!("first patch         {:.4} s after that", self.first);
+        say!("patches per second  {:.1}", made as f64 / seconds);
+        say!("waiting             {:.1} % of {seconds:.2} s", 100.0 * self.waited / seconds);
+        if let Some(bytes) = crate::run::memory::peak_resident_bytes() {
+            say!("peak memory         {:.0} MB", bytes as f64 / 1e6);
+        }
+    }
+}
+
+/// Everything of a patch that training could notice.
+fn add(digest: &mut Sha256, patch: &Patch) {
+    digest.update(&patch.subject);
+    digest.update((patch.index as u64).to_le_bytes());
+    patch.start.iter().for_each(|start| digest.update((*start as u64).to_le_bytes()));
+    digest.update(bytemuck::cast_slice(&patch.image));
+    digest.update(bytemuck::cast_slice(&patch.label));
+    digest.update(patch.draws.to_string());
+}
+
+fn header(plan: &Plan) -> Vec<String> {
+    let first = ["", "epoch", "subject", "patch", "start", "min", "mean", "max"].map(str::to_owned);
+    first.into_iter().chain(plan.labels.iter().map(|label| format!("{} %", label.name))).collect()
+}
+
+fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
+    let extreme = |pick: fn(f32, f32) -> f32| patch.image.iter().copied().reduce(pick).unwrap_or(f32::NAN);
+    let mean = patch.image.iter().map(|value| f64::from(*value)).sum::<f64>() / patch.image.len() as f64;
+    let share = |value| {
+        let voxels = patch.label.iter().filter(|label| **label == value).count();
+        format!("{:.2}", 100.0 * voxels as f64 / patch.label.len() as f64)
+    };
+    let first = [
+        format!("{number:04}"),
+        epoch.to_string(),
+        patch.subject.clone(),
+        patch.index.to_string(),
+        format!("{:?}", patch.start),
+        format!("{:.3}", extreme(f32::min)),
+        format!("{mean:.3}"),
+        format!("{:.3}", extreme(f32::max)),
+    ];
+    first.into_iter().chain(plan.labels.iter().map(|label| share(label.value))).collect()
+}
+
+fn write(out: &Path, number: usize, patch: &Patch, plan: &Plan) -> Result<(), CliError> {
+    let grid = grid_of(patch, plan);
+    let failure = |error: nifti::NiftiError| CliError::failure(&error);
+    let image = Voxels::new(patch.channels, patch.shape, patch.image.clone());
+    nifti::write_image(&out.join(format!("{number:04}_image.nii.gz")), &grid, &image).map_err(failure)?;
+    let label = Voxels::new(1, patch.shape, patch.label.clone());
+    nifti::write_label(&out.join(format!("{number:04}_label.nii.gz")), &grid, &label).map_err(failure)?;
+    let told = serde_json::json!({
+        "subject": patch.subject, "patch": patch.index, "start": patch.start,
+        "chain": plan.experiment.augment, "draws": patch.draws,
+    });
+    let text = serde_json::to_string_pretty(&told).expect("draws are plain numbers") + "\n";
+    write_atomically(&out.join(format!("{number:04}_draws.json")), text.as_bytes()).map_err(run_error)
+}
+
+/// Where a patch lies in the world after the chain.
+fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
+    let case = &plan.cases[&patch.subject];
+    let augment = &plan.experiment.augment;
+    let draws: Vec<Drawn> = serde_json::from_value(patch.draws.clone()).expect("draws come back as they were written");
+    let whole = pipeline::outgoing_grid(augment, &draws, &case.outgoing);
+    let start = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
+    Grid { shape: patch.shape, affine: whole.affine.after(&start) }
+}

@@ -1,0 +1,141 @@
+//! `runner transform`: one image through an experiment's transforms, with what chance decided.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::{CliError, Common, Exit};
+use crate::data::dataset::stem;
+use crate::data::nifti;
+use crate::data::subject::Subject;
+use crate::data::volume::Volume;
+use crate::pipeline::{self, View};
+use crate::run::folder::write_atomically;
+use crate::seed::{Purpose, Seed};
+use crate::spec::check;
+use crate::spec::load;
+use crate::train::cases;
+use crate::transforms::{Drawn, Transform};
+
+use super::training::run_error;
+
+/// Arguments of `runner transform`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment file; its data and split need not be there.
+    experiment: PathBuf,
+    /// The image, `.nii` or `.nii.gz`.
+    image: PathBuf,
+    /// Its label map.
+    #[arg(long)]
+    label: Option<PathBuf>,
+    /// The folder to write `image.nii.gz`, `label.nii.gz` and `draws.json` into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How far down the chain: `preprocess` leaves out what is random.
+    #[arg(long, value_enum, default_value_t)]
+    stage: Stage,
+    /// The epoch whose draws are made, counted from 1.
+    #[arg(long, default_value_t = 1)]
+    epoch: u64,
+    /// Take the draws of this `draws.json` instead of making them.
+    #[arg(long, value_name = "FILE.json")]
+    draws: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How far down the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// The preprocess chain alone.
+    Preprocess,
+    /// The preprocess chain, then the augment chain.
+    #[default]
+    Train,
+}
+
+/// `draws.json`: the steps that were applied, and what chance decided in each.
+#[derive(Debug, Serialize, Deserialize)]
+struct Applied {
+    /// The subject that the draws are named by.
+    subject: String,
+    seed: u64,
+    epoch: u64,
+    /// The steps, preprocess and augment together.
+    chain: Vec<Transform>,
+    /// What each of them drew.
+    draws: Vec<Drawn>,
+}
+
+/// Writes the volume after the chain, on the grid that comes out.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let document = load::load(&arguments.experiment, &arguments.common.set)?;
+    for warning in check::document(&document)? {
+        eprintln!("warning: {warning}");
+    }
+    let experiment = &document.experiment;
+    let name = stem(&arguments.image);
+    let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
+    let source = cases::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
+    let channels = source.image.channels;
+
+    let mut chain = experiment.preprocess_chain();
+    let fixed = chain.len();
+    let mut draws = pipeline::fixed(&chain, channels);
+    if arguments.stage == Stage::Train {
+        // The draws of the subject's first patch of that epoch.
+        let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
+        draws.extend(pipeline::draw(&experiment.augment, channels, &mut rng));
+        chain.extend(experiment.augment.iter().cloned());
+    }
+    if let Some(path) = &arguments.draws {
+        draws = given(path, &chain)?;
+    }
+    // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
+    let through = |volume: Volume, steps: std::ops::Range<usize>| {
+        let view = View::new(volume, &chain[steps.clone()], &draws[steps]);
+        view.volume().map_err(|error| CliError::Failure(format!("{name}: {error}")))
+    };
+    let volume = through(through(source, 0..fixed)?, fixed..chain.len())?;
+    let applied = Applied { subject: name, seed: experiment.seed, epoch: arguments.epoch, chain, draws };
+    write(&arguments.out, &volume, &applied)?;
+    let [x, y, z] = volume.grid.shape;
+    let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
+    say!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
+    say!("{}", arguments.out.display());
+    Ok(Exit::Done)
+}
+
+/// The draws of a file, which must be those of the same steps.
+fn given(path: &Path, chain: &[Transform]) -> Result<Vec<Drawn>, CliError> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        CliError::problem(format!("cannot read {}: {error}", path.display()), "name the draws.json of an earlier call")
+    })?;
+    let applied: Applied = serde_json::from_str(&text).map_err(|error| {
+        CliError::problem(
+            format!("{} holds no draws: {error}", path.display()),
+            "name the draws.json of an earlier call",
+        )
+    })?;
+    if applied.chain == chain && applied.draws.len() == chain.len() {
+        return Ok(applied.draws);
+    }
+    Err(CliError::problem(
+        format!("the draws of {} were made for other steps", path.display()),
+        "use the experiment, the stage and the --set that they were made with",
+    ))
+}
+
+fn write(out: &Path, volume: &Volume, applied: &Applied) -> Result<(), CliError> {
+    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))?;
+    let failure = |error: nifti::NiftiError| CliError::failure(&error);
+    nifti::write_image(&out.join("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
+    if let Some(label) = &volume.label {
+        nifti::write_label(&out.join("label.nii.gz"), &volume.grid, label).map_err(failure)?;
+    }
+    let text = serde_json::to_string_pretty(applied).expect("draws are plain numbers") + "\n";
+    write_atomically(&out.join("draws.json"), text.as_bytes()).map_err(run_error)
+}
