@@ -64,7 +64,7 @@ enum Command {
     Phantom(phantom::Arguments),
     /// Show what this binary and this machine offer.
     Devices,
-    /// Print the JSON Schema of an experiment.
+    /// Print the JSON Schema of an experiment or a sweep.
     Schema(schema::Arguments),
     /// List or clear preprocessed volumes.
     Cache(cache::Arguments),

@@ -34,34 +34,66 @@ function sortable(group) {
   }));
 }
 
-// Every word must be in the row; NAME=VALUE, NAME>NUMBER and NAME<NUMBER ask one column.
+// Every word must be in the row; `name = value`, `name != value` and `name >= number` ask one column.
 function filterable(group) {
   const input = group.querySelector(".filter");
   const table = group.querySelector("table.runs");
   const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.toLowerCase());
+  const compare = {
+    "=": (cell, value) => cell === value || (cell !== "" && Number(cell) === Number(value)),
+    "!=": (cell, value) => !compare["="](cell, value),
+    "<": (cell, value) => cell !== "" && Number(cell) < Number(value),
+    "<=": (cell, value) => cell !== "" && Number(cell) <= Number(value),
+    ">": (cell, value) => cell !== "" && Number(cell) > Number(value),
+    ">=": (cell, value) => cell !== "" && Number(cell) >= Number(value),
+  };
+  // The column of a whole name, of the end of a dotted one, or of a part.
   const column = (name) => {
     const ends = [(other) => other === name, (other) => other.endsWith("." + name), (other) => other.includes(name)];
     return ends.map((end) => names.findIndex(end)).find((place) => place >= 0) ?? -1;
   };
-  const matches = (cells, term) => {
-    const [, name, sign, value] = term.match(/^(.+?)([=<>])(.+)$/) ?? [];
-    const place = name === undefined ? -1 : column(name.replaceAll("_", " ")) >= 0 ? column(name.replaceAll("_", " ")) : column(name);
-    if (place < 0) return cells.some((cell) => cell.includes(term));
-    const cell = cells[place];
-    if (sign === "=") return cell === value || (cell !== "" && Number(cell) === Number(value));
-    return cell !== "" && (sign === "<" ? Number(cell) < Number(value) : Number(cell) > Number(value));
+  // A name may be several words long: as many as make one.
+  const read = (text) => {
+    const tests = [];
+    const words = text.toLowerCase().replace(/\s*(!=|>=|<=|=|>|<)\s*/g, "$1").split(/\s+/).filter(Boolean);
+    while (words.length > 0) {
+      const word = words.pop();
+      const [, first, sign, value] = word.match(/^(.*?)(!=|>=|<=|=|>|<)(.*)$/) ?? [];
+      if (sign === undefined) {
+        tests.push({ word });
+        continue;
+      }
+      let [name, place] = [first.replaceAll("_", " "), -1];
+      const known = () => {
+        place = column(name);
+        if (place < 0) place = column(name.replaceAll(" ", "_"));
+      };
+      known();
+      while (words.length > 0 && names.includes(`${words.at(-1)} ${name}`)) {
+        name = `${words.pop()} ${name}`;
+        known();
+      }
+      tests.push({ name, place, sign, value });
+    }
+    return tests;
+  };
+  const matches = (cells, test) => {
+    if (test.word !== undefined) return cells.some((cell) => cell.includes(test.word));
+    return test.place >= 0 && compare[test.sign](cells[test.place], test.value);
   };
   input.addEventListener("input", () => {
-    const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const tests = read(input.value);
+    const unknown = tests.find((test) => test.place < 0);
     let shown = 0;
     for (const row of table.tBodies[0].rows) {
       const cells = [...row.cells].map((cell) => cell.textContent.toLowerCase());
-      const isShown = terms.every((term) => matches(cells, term));
+      const isShown = tests.every((test) => matches(cells, test));
       shown += isShown;
       row.classList.toggle("gone", !isShown);
       for (const mark of marks(group, row.dataset.row)) mark.classList.toggle("gone", !isShown);
     }
-    group.querySelector(".shown").textContent = `${shown} of ${table.tBodies[0].rows.length} runs`;
+    const told = `${shown} of ${table.tBodies[0].rows.length} runs`;
+    group.querySelector(".shown").textContent = unknown ? `no column ${unknown.name}` : told;
   });
   for (const row of table.tBodies[0].rows) {
     row.addEventListener("mouseenter", () => light(group, row.dataset.row));

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart::{Chart, Charts, STYLE};
 use super::compare::{Epoch, Group, Row};
 use super::tables::{self, Cells};
-use super::verdict::{Verdict, with_interval};
+use super::verdict::{Verdict, count, with_interval};
 
 const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -42,7 +42,7 @@ pub fn text(title: &str, groups: &[(Group, Verdict, Charts)], broken: &[(String,
             body {
                 header {
                     h1 { (title) }
-                    p.quiet { (num_runs) " runs in " (groups.len()) @if groups.len() == 1 { " group" } @else { " groups" } }
+                    p.quiet { (count(num_runs, "run")) " in " (count(groups.len(), "group")) }
                     button #theme type="button" { "Light / dark" }
                 }
                 @if groups.len() > 1 { (contents(groups)) }
@@ -53,7 +53,7 @@ pub fn text(title: &str, groups: &[(Group, Verdict, Charts)], broken: &[(String,
                         ul { @for (name, reason) in broken { li { code { (name) } ": " (reason) } } }
                     }
                 }
-                section { h2 { "Methods" } p.methods { (METHODS) } }
+                section { h2 { "Methods" } p.methods { (with_code(METHODS)) } }
                 div #tip hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -70,7 +70,7 @@ fn contents(groups: &[(Group, Verdict, Charts)]) -> Markup {
                 @for (number, (group, ..)) in groups.iter().enumerate() {
                     li {
                         a href={ "#group-" (number + 1) } { (group.title()) }
-                        " – " (group.rows.len()) @if group.rows.len() == 1 { " run" } @else { " runs" }
+                        " – " (count(group.rows.len(), "run"))
                         @if !group.apart.is_empty() { "; " (group.apart.join("; ")) }
                     }
                 }
@@ -88,7 +88,7 @@ fn section(number: usize, several: bool, (group, verdict, charts): &(Group, Verd
             div.verdict {
                 p.headline { (verdict.headline) }
                 @if !verdict.sentences.is_empty() { ul { @for sentence in &verdict.sentences { li { (sentence) } } } }
-                @for warning in &verdict.warnings { p.warning { (warning) } }
+                @for warning in &verdict.warnings { p.warning { (with_code(warning)) } }
             }
             (figures(&charts.intervals))
             @if !group.settings.is_empty() { h3 { "Settings" } (plain_table(&tables::settings(group))) }
@@ -105,6 +105,11 @@ fn section(number: usize, several: bool, (group, verdict, charts): &(Group, Verd
             @if !group.comparisons.is_empty() { h3 { "Pairs of settings" } (pairs(group)) }
         }
     }
+}
+
+/// What stands between backticks is code.
+fn with_code(text: &str) -> Markup {
+    html! { @for (place, part) in text.split('`').enumerate() { @if place % 2 == 1 { code { (part) } } @else { (part) } } }
 }
 
 fn figures(charts: &[Chart]) -> Markup {
@@ -135,7 +140,7 @@ fn runs(group: &Group) -> Markup {
     let cells = tables::runs(group);
     html! {
         p.controls {
-            label { "Filter " input.filter type="search" placeholder="words, or column=value, column>0.8" size="36"; }
+            label { "Filter " input.filter type="search" placeholder="words, seed=1, dice mean >= 0.8" size="36"; }
             span.shown.quiet { (cells.rows.len()) " of " (cells.rows.len()) " runs" }
         }
         div.wide {
@@ -198,7 +203,7 @@ fn pairs(group: &Group) -> Markup {
     };
     let rows = shown.iter().flat_map(|pair| {
         pair.scores(&group.labels).map(|(name, difference)| {
-            let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].name.clone());
+            let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].short.clone());
             let test = difference.test.map(|test| test.p);
             let score = name.to_owned();
             vec![

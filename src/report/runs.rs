@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use walkdir::WalkDir;
 
 use crate::data::split::Parts;
+use crate::run::folder::RunFolder;
 use crate::run::manifest::{FORMAT, Status};
 use crate::run::table::{Table, is_better, whole_lines};
 
@@ -33,6 +34,8 @@ pub struct Run {
     pub name: String,
     /// How it stands; unknown where there is no manifest.
     pub status: Option<Status>,
+    /// Whether it is said to be running and no process is at it.
+    pub is_dead: bool,
     /// Why it failed or was ended early.
     pub reason: Option<String>,
     /// When it began, RFC 3339.
@@ -111,9 +114,11 @@ fn read(path: &Path, name: String) -> Result<Run, String> {
     };
     let timing = Table::read(&path.join("timing.csv")).unwrap_or_default();
     let column = |name| timing.points("epoch", name).into_iter().map(|(_, value)| value);
+    let status = serde_json::from_value(manifest["status"].clone()).ok();
     Ok(Run {
         name,
-        status: serde_json::from_value(manifest["status"].clone()).ok(),
+        status,
+        is_dead: status == Some(Status::Running) && !RunFolder::is_held(path),
         reason: manifest["error"].as_str().or(manifest["pruned"].as_str()).map(str::to_owned),
         start: text("start"),
         data: manifest["data_fingerprint"].as_str().map(str::to_owned),

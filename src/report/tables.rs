@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::chart::cut;
-use super::compare::{Chosen, Comparison, Difference, Epoch, Estimate, Group, Row, word};
+use super::compare::{Chosen, Comparison, Difference, Epoch, Estimate, Group, Row, Setting, word};
 use super::verdict::three;
 use crate::run::folder::{RunError, write_atomically};
 
@@ -77,7 +77,9 @@ fn run(group: &Group, place: usize, extra: &Extra) -> Vec<String> {
 /// How a run stands, or why it is in no mean although it is done.
 fn stands(row: &Row) -> String {
     match (row.run.status, &row.left_out) {
-        (Some(status), _) if status != crate::run::manifest::Status::Done => word(status).to_owned(),
+        (_, Some(reason)) if row.run.reason.is_some() => {
+            cut(&format!("{reason}: {}", row.run.reason.as_deref().unwrap_or_default()), LONGEST_VALUE)
+        }
         (_, Some(reason)) => reason.clone(),
         (_, None) => "done".to_owned(),
     }
@@ -93,9 +95,11 @@ fn score(score: Option<f64>) -> String {
 
 /// The settings of a group with their means and intervals, the best first.
 pub fn settings(group: &Group) -> Cells {
-    let mut header = vec!["setting".to_owned(), "runs".to_owned(), "cases".to_owned()];
+    let has_letters = group.settings.iter().any(Setting::has_letter);
+    let mut header: Vec<String> = has_letters.then(String::new).into_iter().collect();
+    header.extend(["setting", "runs", "cases"].map(str::to_owned));
     header.extend(group.labels.iter().map(|label| format!("Dice {label}")));
-    header.push("Dice mean".to_owned());
+    header.extend(["Dice mean", "runs' means"].map(str::to_owned));
     // A lesion that was missed altogether is what a mean hides best.
     let is_told =
         |label: &usize| group.settings.iter().any(|setting| setting.zeros[*label].is_some_and(|share| share > 0.0));
@@ -103,16 +107,22 @@ pub fn settings(group: &Group) -> Cells {
     header.extend(told.iter().map(|label| format!("{} at 0", group.labels[*label])));
     let percent = |share: Option<f64>| share.map(|share| format!("{:.1} %", 100.0 * share)).unwrap_or_default();
     let rows = group.settings.iter().map(|setting| {
-        let mut cells = vec![
-            cut(&setting.name, 2 * LONGEST_VALUE),
-            setting.rows.len().to_string(),
-            setting.cases.len().to_string(),
-        ];
+        let mut cells: Vec<String> = has_letters.then(|| setting.short.clone()).into_iter().collect();
+        cells.extend([setting.name.clone(), setting.rows.len().to_string(), setting.cases.len().to_string()]);
         cells.extend(setting.labels.iter().chain([&setting.mean]).map(estimate));
+        cells.push(spread(&setting.means()));
         cells.extend(told.iter().map(|label| percent(setting.zeros[*label])));
         cells
     });
     Cells { header, rows: rows.collect() }
+}
+
+/// The mean Dice of few runs one by one, of many the smallest and the largest.
+fn spread(means: &[f64]) -> String {
+    match means {
+        [first, .., last] if means.len() > 3 => format!("{} to {}", three(*first), three(*last)),
+        few => few.iter().copied().map(three).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// `0.842 [0.801, 0.871]`.
@@ -131,7 +141,7 @@ pub fn estimate(estimate: &Estimate) -> String {
 pub fn write_summary(path: &Path, groups: &[Group]) -> Result<(), RunError> {
     let labels = names(groups.iter().flat_map(|group| &group.labels));
     let keys = names(groups.iter().flat_map(|group| &group.keys).map(|key| &key.path));
-    let fixed = ["run", "group", "setting", "status", "in_mean"];
+    let fixed = ["run", "group", "setting", "status", "reason", "in_mean"];
     let mut header: Vec<String> = fixed.map(str::to_owned).to_vec();
     header.extend(keys.iter().cloned());
     header.extend(["seed", "fold", "epochs", "best_epoch", "scored_epochs"].map(str::to_owned));
@@ -148,6 +158,7 @@ pub fn write_summary(path: &Path, groups: &[Group]) -> Result<(), RunError> {
             let in_mean = row.setting.is_some();
             let mut cells =
                 vec![row.run.name.clone(), (number + 1).to_string(), setting.unwrap_or_default(), status.to_owned()];
+            cells.push(row.run.reason.clone().or_else(|| row.left_out.clone()).unwrap_or_default());
             cells.push(in_mean.to_string());
             let value = |path: &String| group.keys.iter().find(|key| key.path == *path)?.values[place].clone();
             cells.extend(keys.iter().map(|path| value(path).unwrap_or_default()));

@@ -10,8 +10,11 @@ use super::warnings;
 /// The error that is accepted: one false alarm in twenty reports.
 const LEVEL: f64 = 0.05;
 
-/// Letters of a setting's name in a sentence.
-const LONGEST_NAME: usize = 80;
+/// A setting with this share of the squares of the noise makes most of it.
+const MOST: f64 = 0.8;
+
+/// Letters of a setting's whole name in a sentence.
+const LONGEST_NAME: usize = 200;
 
 /// Settings that are compared with the best in a sentence of their own.
 pub(super) const TOLD: usize = 5;
@@ -41,7 +44,10 @@ impl Verdict {
         }
         let against_best: Vec<&Comparison> = group.comparisons.iter().filter(|pair| pair.a == 0).collect();
         verdict.headline = headline(group, &against_best);
-        verdict.sentences.push(format!("{}: {}.", named(best), scored(best)));
+        if best.has_letter() {
+            verdict.sentences.push(format!("{} is {}.", best.short, cut(&best.name, LONGEST_NAME)));
+        }
+        verdict.sentences.push(format!("{}: {}.", best.short, scored(best)));
         verdict.sentences.extend(against_best.iter().take(TOLD).map(|pair| pair_sentence(group, pair)));
         if against_best.len() > TOLD {
             let more = count(against_best.len() - TOLD, "more setting");
@@ -53,11 +59,18 @@ impl Verdict {
 }
 
 fn headline(group: &Group, against_best: &[&Comparison]) -> String {
-    let (best, others) = (named(&group.settings[0]), group.settings.len() - 1);
+    let (best, others) = (group.settings[0].short.clone(), group.settings.len() - 1);
+    let means = || group.settings.iter().filter_map(|setting| setting.mean.mean);
+    if means().all(|mean| mean == 0.0) {
+        return "No setting found anything: every mean Dice is 0.".to_owned();
+    }
+    if means().count() == group.settings.len() && means().all(|mean| Some(mean) == group.settings[0].mean.mean) {
+        return "All settings have the same mean Dice.".to_owned();
+    }
     // The highest mean may be that of easier cases.
     let ahead = |pair: &&&Comparison| is_behind(&pair.mean);
     if let Some(pair) = against_best.iter().find(ahead) {
-        let other = named(&group.settings[pair.b]);
+        let other = group.settings[pair.b].short.clone();
         return format!(
             "{best} has the highest mean, but {other} is ahead of it on the cases that both were scored on."
         );
@@ -69,7 +82,7 @@ fn headline(group: &Group, against_best: &[&Comparison]) -> String {
         );
     }
     let unclear = against_best.iter().filter(|pair| !is_clear(group, pair));
-    let unclear: Vec<String> = unclear.map(|pair| named(&group.settings[pair.b])).collect();
+    let unclear: Vec<String> = unclear.map(|pair| group.settings[pair.b].short.clone()).collect();
     match unclear.len() {
         0 if others == 1 => format!("{best} is better than the other setting, beyond chance."),
         0 => format!("{best} is better than each of the {others} other settings, beyond chance."),
@@ -77,11 +90,6 @@ fn headline(group: &Group, against_best: &[&Comparison]) -> String {
         1 | 2 => format!("{best} leads; its lead over {} of {others} others may be chance.", unclear.join(" and ")),
         count => format!("{best} leads; its lead over {count} of the {others} other settings may be chance."),
     }
-}
-
-/// A setting in a sentence: a name that is a whole list is cut.
-pub(super) fn named(setting: &Setting) -> String {
-    cut(&setting.name, LONGEST_NAME)
 }
 
 fn the_others(others: usize) -> String {
@@ -148,7 +156,7 @@ fn pair_sentence(group: &Group, pair: &Comparison) -> String {
     let other = &group.settings[pair.b];
     let difference = &pair.mean;
     let Some(mean) = difference.estimate.mean else {
-        return format!("{}: shares no defined score with the best.", named(other));
+        return format!("{}: shares no defined score with the best.", other.short);
     };
     let interval = difference.estimate.interval;
     let interval =
@@ -158,7 +166,7 @@ fn pair_sentence(group: &Group, pair: &Comparison) -> String {
     } else {
         format!("{} behind", three(mean))
     };
-    let mut text = format!("{}: {place}{interval}; {}", named(other), case_words(group, difference));
+    let mut text = format!("{}: {place}{interval}; {}", other.short, case_words(group, difference));
     text.push_str(&seed_words(group, pair));
     text.push('.');
     let worse: Vec<&str> =
@@ -177,31 +185,33 @@ fn case_words(group: &Group, difference: &Difference) -> String {
     let pairs = group.comparisons.len();
     let p = format!("Wilcoxon p {}, {} after Holm's correction", p_text(test.p), p_text(corrected));
     let p = if pairs == 1 { format!("Wilcoxon p {}", p_text(test.p)) } else { p };
+    let cases = count(difference.cases, "case");
     if corrected < LEVEL {
-        return format!("beyond chance over {} ({p})", count(difference.cases, "case"));
+        return format!("consistent over {cases} ({p})");
     }
     let reachable = (smallest_p(test.used) * pairs as f64).min(1.0);
     if reachable >= LEVEL {
-        let cases = count(difference.cases, "case");
         return format!("{cases} are too few to show it ({p}; the smallest possible is {})", p_text(reachable));
     }
-    format!("it may be chance over {} ({p})", count(difference.cases, "case"))
+    format!("it may be chance over {cases} ({p})")
 }
 
 fn p_text(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
+/// What the noise between seeds says, after what the cases say.
 fn seed_words(group: &Group, pair: &Comparison) -> String {
     let (Some(noise), Some(mean)) = (group.noise, pair.mean.estimate.mean) else { return String::new() };
     let half_width = seeds_explain(group, pair).unwrap_or(f64::INFINITY);
     let [a, b] = pair.runs;
+    let joint = if beyond_cases(&pair.mean) { "but" } else { "and" };
     if mean.abs() <= noise.deviation {
-        format!("; it is smaller than the seed-to-seed noise of {:.3}", noise.deviation)
+        format!(", {joint} smaller than the seed-to-seed noise of {:.3}", noise.deviation)
     } else if mean.abs() <= half_width {
-        format!("; with {a} and {b} runs seeds alone explain up to {half_width:.3}")
+        format!(", {joint} no larger than seeds alone explain: up to {half_width:.3} with {a} and {b} runs")
     } else {
-        format!("; beyond the {half_width:.3} that seeds alone explain")
+        format!("; larger than the {half_width:.3} that seeds alone explain")
     }
 }
 
@@ -214,10 +224,25 @@ fn noise_sentence(group: &Group) -> String {
     let how = if group.ground.split_by_seed && noise_is_residual(group) {
         "what is left after settings and validation cases are taken out, since each seed has its own split"
     } else {
-        "the standard deviation between runs that differ in the seed alone"
+        "the standard deviation between runs that differ in the seed alone, pooled over settings"
     };
     let degrees = count(noise.degrees, "degree");
-    format!("Seed-to-seed noise of a run's mean Dice: {:.3} ({how}; {degrees} of freedom).", noise.deviation)
+    let mut text =
+        format!("Seed-to-seed noise of a run's mean Dice: {:.3} ({how}; {degrees} of freedom).", noise.deviation);
+    if let Some(setting) = noisiest(group) {
+        let _ = write!(text, " Most of it comes from {}, so for the others it is too large.", setting.short);
+    }
+    text
+}
+
+/// The setting that most of the noise comes from, where that is not the only one with several seeds.
+fn noisiest(group: &Group) -> Option<&Setting> {
+    let noises = group.settings.iter().filter_map(|setting| Some((setting, setting.noise()?)));
+    let squares: Vec<(&Setting, f64)> =
+        noises.map(|(setting, noise)| (setting, noise.deviation.powi(2) * noise.degrees as f64)).collect();
+    let sum: f64 = squares.iter().map(|(_, squares)| squares).sum();
+    let (setting, largest) = squares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (squares.len() > 1 && largest > MOST * sum).then_some(setting)
 }
 
 /// Whether no setting has two runs on the same cases.
@@ -255,7 +280,10 @@ mod tests {
         let verdict = verdict(runs(10, 0.1, 0.001));
         assert_eq!(verdict.headline, "lr 1 is better than the other setting, beyond chance.");
         assert!(verdict.sentences[1].starts_with("lr 2: 0.100 behind"), "{verdict:?}");
-        assert!(verdict.sentences[1].contains("beyond chance over 10 cases (Wilcoxon p 0.002)"), "{verdict:?}");
+        assert!(
+            verdict.sentences[1].contains("consistent over 10 cases (Wilcoxon p 0.002); larger than the"),
+            "{verdict:?}"
+        );
         assert_eq!(verdict.warnings, [""; 0]);
     }
 
@@ -329,7 +357,7 @@ mod tests {
             run.cases.epochs.get_mut(&1).unwrap().get_mut("c3").unwrap()[0] = None;
         }
         let verdict = verdict(runs);
-        assert!(verdict.warnings.iter().any(|warning| warning.contains("liver in up to 1 case.")), "{verdict:?}");
+        assert!(verdict.warnings.iter().any(|warning| warning.contains("(liver in up to 1 case)")), "{verdict:?}");
     }
 
     #[test]

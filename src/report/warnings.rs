@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::compare::{Epoch, Group, Setting};
 use super::statistics::mean;
-use super::verdict::{TOLD, count, named, three};
+use super::verdict::{TOLD, count, three};
 
 /// An interval of fewer cases is too narrow.
 const FEW_CASES: usize = 10;
@@ -35,7 +35,7 @@ pub fn of(group: &Group) -> Vec<String> {
 fn lost(group: &Group) -> Option<String> {
     let told = group.settings.iter().filter(|setting| setting.lost > 0).map(|setting| {
         let all = setting.lost + setting.rows.len();
-        format!("{} ({} of {all})", named(setting), setting.lost)
+        format!("{} ({} of {all})", setting.short, setting.lost)
     });
     let told: Vec<String> = told.collect();
     let more = told.len().saturating_sub(TOLD);
@@ -57,8 +57,9 @@ fn one_sided(group: &Group) -> Option<String> {
         .collect();
     (!told.is_empty()).then(|| {
         format!(
-            "Where a class is not there, a score is defined only for the setting that found some of it nevertheless: {}. \
-             These cases are in that setting's mean and in no difference; with `empty: one` in `metrics` they are in both.",
+            "Some scores are defined in one of two settings only ({}): the class is not there, and one setting found \
+             some of it nevertheless. They are in that setting's mean and in no difference; `empty: one` in `metrics` \
+             defines them all.",
             told.join(", ")
         )
     })

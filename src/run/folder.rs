@@ -111,6 +111,13 @@ impl RunFolder {
         Ok(Self { root, _lock: lock })
     }
 
+    /// Whether a process holds a run folder; where that cannot be told, nobody is said to.
+    pub fn is_held(root: &Path) -> bool {
+        // Opened without making it, and locked with others, so that asking disturbs nobody who asks too.
+        let Ok(lock) = File::open(root.join(".lock")) else { return false };
+        matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -218,7 +225,9 @@ mod tests {
         let error = RunFolder::open(folder.root()).unwrap_err();
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         let root = folder.root().to_owned();
+        assert!(RunFolder::is_held(&root));
         drop(folder);
+        assert!(!RunFolder::is_held(&root));
         RunFolder::open(&root).unwrap();
     }
 

@@ -74,6 +74,10 @@ impl Base {
     /// When a file cannot be read as YAML or a `--set` cannot be laid over it.
     pub fn read(path: &Path, asked: Option<Place>, sets: &[Set]) -> Result<Self, Problems> {
         let mut root = with_base(path, asked, &mut Vec::new())?;
+        if let Some(node) = root.child("experiment") {
+            let problem = Problem::at(Some(node.key_place()), "this is a sweep file, not an experiment");
+            return Err(problem.help("`runner sweep FILE` trains its runs").into());
+        }
         let apply = |set| Change::of(set)?.apply(&mut root);
         let problems: Vec<Problem> = sets.iter().map(apply).filter_map(Result::err).collect();
         if !problems.is_empty() {

@@ -63,6 +63,14 @@ pub struct Progress {
     pub epoch_seconds: Option<f64>,
 }
 
+impl Progress {
+    /// Seconds until the run is done, as long as the newest epoch took for each that is left.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let done = if self.steps == 0 { 0.0 } else { self.step as f64 / self.steps as f64 };
+        Some(self.epoch_seconds? * self.epochs as f64 * (1.0 - done))
+    }
+}
+
 /// Who holds a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holder {
@@ -114,7 +122,7 @@ impl Claim {
         }
         let generation = newest.map_or(1, |(generation, _)| generation + 1);
         let own = own_claim();
-        let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(&claims)?;
+        let mut file = partial_in(&claims)?;
         file.write_all(&to_bytes(&own))?;
         match file.persist_noclobber(claim_path(&claims, id, generation)) {
             Ok(_) => {}
@@ -182,7 +190,7 @@ impl Shared {
 
     fn say(&self) -> io::Result<()> {
         let bytes = to_bytes(&lock(&self.said));
-        let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(&self.folder)?;
+        let mut file = partial_in(&self.folder)?;
         file.write_all(&bytes)?;
         file.persist(claim_path(&self.folder, &self.id, self.generation)).map_err(|error| error.error)?;
         Ok(())
@@ -193,6 +201,15 @@ impl Shared {
         newest(&self.folder, &self.id)
             .map_or(true, |newest| newest.is_none_or(|(generation, _)| generation <= self.generation))
     }
+}
+
+/// A file under a name of its own, which everybody may read whom the folder lets.
+fn partial_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -287,7 +304,7 @@ fn is_alive(claimed: &Claimed, silent: Duration) -> bool {
 
 /// The time by the clock that stamps the files of a folder.
 fn disk_time(folder: &Path) -> SystemTime {
-    let touched = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder);
+    let touched = partial_in(folder);
     touched
         .and_then(|file| file.as_file().metadata()?.modified())
         // A folder that may only be read has no other clock.

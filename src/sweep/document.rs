@@ -117,6 +117,7 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
     let is_sweep = root.child("experiment").is_some();
     let mut factors = Vec::new();
     let (spec, base) = if is_sweep {
+        factors::refuse_nested_keys(&root)?;
         let spec: SweepSpec = typed::read(&root)?;
         let asked = root.child("experiment").map(Node::place);
         let experiment = path.parent().unwrap_or(Path::new("")).join(&spec.experiment);
@@ -139,10 +140,11 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
     }
     factors::check(&factors, sets)?;
     let stem = || path.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let name = match (&spec.name, is_sweep) {
-        (Some(name), _) => name.clone(),
-        (None, true) => stem(),
-        (None, false) => base.name().unwrap_or_else(stem),
+    let is_set = sets.iter().any(|set| set.key == "name");
+    let name = match &spec.name {
+        Some(name) if !is_set => name.clone(),
+        None if is_sweep && !is_set => stem(),
+        _ => base.name().unwrap_or_else(stem),
     };
     if !is_folder_name(&name) {
         let problem = Problem::at(root.child("name").map(Node::place), "expected a name that can be a folder's");
@@ -259,6 +261,7 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
             ("experiment: base.yaml\ngrid: { seed: [1] }\n", &["seed=2"], &[], "given twice"),
             ("experiment: base.yaml\ngrid: { seed: [1] }\n", &[], &["seed=2"], "--set fixes"),
             ("experiment: base.yaml\ngrid: { device: [flex, auto] }\n", &[], &[], "cannot be varied"),
+            ("experiment: base.yaml\ngrid: { optimizer: { adam: {} } }\n", &[], &[], "expected a list of values"),
             ("experiment: base.yaml\ngird: { seed: [1] }\n", &[], &[], "unknown key `gird`"),
             ("experiment: base.yaml\nrandom: { count: 2, keys: { seed: { integer: [3, 1] } } }\n", &[], &[], "smaller"),
             ("experiment: no.yaml\ngrid: { seed: [1] }\n", &[], &[], "there is no file"),

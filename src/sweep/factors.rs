@@ -40,6 +40,20 @@ pub(super) fn written(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Prob
     Ok(factors)
 }
 
+/// A map where the values of a key should be: somebody nests keys, or means a range.
+pub(super) fn refuse_nested_keys(root: &Node) -> Result<(), Problems> {
+    let nested = entries(root.child("grid")).iter().filter(|(_, values)| matches!(values.value, Value::Map(_)));
+    let problem = |(key, values): &(String, Node)| {
+        let problem =
+            Problem::at(Some(values.key_place()), format!("expected a list of values for `{key}`, got a map"));
+        problem.help(
+            "write keys as dotted paths: `optimizer.adam.learning_rate: [1e-3, 1e-2]`; ranges stand in `random: { keys: ... }`",
+        )
+    };
+    let problems: Vec<Problem> = nested.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
 /// The entries of a map in the order in which they were written.
 fn entries(node: Option<&Node>) -> &[(String, Node)] {
     match node.map(|node| &node.value) {

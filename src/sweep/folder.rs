@@ -166,6 +166,15 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
     serde_json::from_str(&text).map_err(|error| RunError::Invalid { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// The names of the run folders in a folder, of this sweep, of others and of none.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn runs_in(root: &Path) -> io::Result<Vec<String>> {
+    let is_run = |name: &String| root.join(name).join("manifest.json").exists();
+    Ok(names_in(root)?.into_iter().filter(is_run).collect())
+}
+
 /// The entries of a folder that may not be there.
 pub(super) fn names_in(path: &Path) -> io::Result<Vec<String>> {
     match fs::read_dir(path) {

@@ -157,8 +157,8 @@ impl Local<'_> {
         for (id, run) in &mut read {
             match (&run.standing, attempts.get(id).and_then(|attempt| attempt.given_up.as_ref())) {
                 (Standing::Done, _) => drop(done.insert(id.clone(), run.clone())),
-                (Standing::Waiting | Standing::Interrupted | Standing::Pruned, Some(reason)) => {
-                    run.standing = Standing::Failed(reason.clone());
+                (Standing::Waiting | Standing::Interrupted { .. } | Standing::Pruned, Some(reason)) => {
+                    run.standing = Standing::Interrupted { reason: Some(reason.clone()) };
                 }
                 _ => {}
             }
@@ -173,7 +173,7 @@ impl Local<'_> {
             Standing::Failed(_) => self.retry_failed && !attempt.has_failed && attempt.given_up.is_none(),
             Standing::Pruned => self.definition.prune.is_none() && attempt.given_up.is_none(),
             Standing::Running { .. } => true,
-            Standing::Waiting | Standing::Interrupted => attempt.given_up.is_none(),
+            Standing::Waiting | Standing::Interrupted { .. } => attempt.given_up.is_none(),
         }
     }
 
@@ -237,7 +237,9 @@ impl Local<'_> {
                 attempt.deaths = if has_progressed { 1 } else { attempt.deaths + 1 };
                 // Who kills is no fault of the run: the next sweep begins it again.
                 if attempt.deaths >= MOST_DEATHS {
-                    attempt.give_up(format!("its process was killed {MOST_DEATHS} times ({status})"));
+                    let reason =
+                        format!("its process was killed {MOST_DEATHS} times ({status}), perhaps for its memory");
+                    attempt.give_up(reason);
                 }
             }
         }

@@ -108,7 +108,21 @@ pub fn check(sweep: &Sweep, surroundings: &Surroundings, device: Option<DeviceNa
     if twins > 0 {
         warnings.push(format!("{twins} of {count} combinations give a run that another one gives; it is run once"));
     }
+    if splits_by_seed(&points) {
+        warnings.push(
+            "each seed makes its own split, so runs with other seeds are scored on other cases; `split: { file: ... }` \
+             or `split: { first: N }` keeps the cases"
+                .to_owned(),
+        );
+    }
     Ok(Points { points, warnings })
+}
+
+/// Whether the sweep varies the seed, and the seed decides who validates.
+fn splits_by_seed(points: &[Point]) -> bool {
+    let seeds: BTreeSet<u64> = points.iter().map(|point| point.plan.experiment.seed).collect();
+    let is_drawn = |point: &Point| matches!(point.plan.experiment.data.split, Split::Fold(_) | Split::Fraction(_));
+    seeds.len() > 1 && points.iter().any(is_drawn)
 }
 
 fn is_same(a: &Problem, b: &Problem) -> bool {

@@ -5,7 +5,7 @@ use std::io;
 
 use super::claim::{Holder, Progress, holders};
 use super::folder::SweepFolder;
-use super::points::Changes;
+use super::points::WrittenPoint;
 use crate::run::folder::RunError;
 use crate::run::manifest::{Manifest, Status};
 use crate::run::table::Table;
@@ -23,7 +23,10 @@ pub enum Standing {
         progress: Progress,
     },
     /// It has begun, and nobody is at it: it goes on from its checkpoint.
-    Interrupted,
+    Interrupted {
+        /// Why a sweep leaves it alone for now.
+        reason: Option<String>,
+    },
     /// All is done.
     Done,
     /// It was ended because it fell behind.
@@ -38,7 +41,7 @@ impl Standing {
         match self {
             Self::Waiting => "waiting",
             Self::Running { .. } => "running",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted { .. } => "interrupted",
             Self::Done => "done",
             Self::Pruned => "pruned",
             Self::Failed(_) => "failed",
@@ -73,7 +76,7 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> RunStanding {
     let standing = match (Manifest::read(&root), holder) {
         (_, Holder::Alive(claimed)) => Standing::Running { host: claimed.host, progress: claimed.progress },
         (Err(RunError::Read { .. }), _) => match root.exists() {
-            true => Standing::Interrupted,
+            true => Standing::Interrupted { reason: None },
             false => Standing::Waiting,
         },
         (Err(error), _) => Standing::Failed(error.to_string()),
@@ -81,7 +84,7 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> RunStanding {
             Status::Done => Standing::Done,
             Status::Pruned => Standing::Pruned,
             Status::Failed => Standing::Failed(manifest.error.unwrap_or_else(|| "it names no reason".to_owned())),
-            Status::Running | Status::Stopped => Standing::Interrupted,
+            Status::Running | Status::Stopped => Standing::Interrupted { reason: None },
         },
     };
     let table = Table::read(&root.join("metrics.csv")).unwrap_or_default();
@@ -94,22 +97,17 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> RunStanding {
     }
 }
 
-/// A sweep's runs with what each one changes: those of all definitions in a folder, each once, the oldest first.
+/// The runs of all sweeps in a folder, each once, the oldest first; and how many sweeps there are.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn all_runs(folder: &SweepFolder) -> Result<Vec<(String, Changes)>, RunError> {
-    let mut runs: Vec<(String, Changes)> = Vec::new();
+pub fn all_runs(folder: &SweepFolder) -> Result<(Vec<WrittenPoint>, usize), RunError> {
+    let definitions = folder.definitions()?;
+    let num_sweeps = definitions.len();
     let mut seen = std::collections::BTreeSet::new();
-    for definition in folder.definitions()? {
-        for id in definition.ids {
-            if seen.insert(id.clone()) {
-                let changes = folder.point(&id)?.changes;
-                runs.push((id, changes));
-            }
-        }
-    }
-    Ok(runs)
+    let ids = definitions.into_iter().flat_map(|definition| definition.ids);
+    let points = ids.filter(|id| seen.insert(id.clone())).map(|id| folder.point(&id));
+    Ok((points.collect::<Result<_, _>>()?, num_sweeps))
 }
 
 /// How many runs stand how.

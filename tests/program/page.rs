@@ -63,12 +63,14 @@ fn the_page_sorts_filters_points_and_prints() {
 
     // Filter by a column, then by a word; curves of hidden runs are hidden too.
     browser.click("#group-1 .filter");
-    browser.call("Input.insertText", json!({ "text": "seed=2 dice_mean>0.5" }));
+    browser.call("Input.insertText", json!({ "text": "seed = 2 dice mean >= 0.5 best epoch!=29" }));
     let shown = column(&mut browser, at("seed"));
     assert!(shown.len() == 10 && shown.iter().all(|seed| seed == "2"), "{shown:?}");
     assert_eq!(browser.evaluate("document.querySelector('#group-1 .shown').textContent"), json!("10 of 40 runs"));
     let curves = "[...document.querySelectorAll('#group-1 .tabs figure:not([hidden]) .curve')].filter(c => getComputedStyle(c).display !== 'none').length";
     assert_eq!(browser.evaluate(curves), json!(10));
+    browser.evaluate("(() => { const f = document.querySelector('#group-1 .filter'); f.value = 'foo=3'; f.dispatchEvent(new Event('input')); })()");
+    assert_eq!(browser.evaluate("document.querySelector('#group-1 .shown').textContent"), json!("no column foo"));
     browser.evaluate("(() => { const f = document.querySelector('#group-1 .filter'); f.value = 'run_007'; f.dispatchEvent(new Event('input')); })()");
     assert_eq!(column(&mut browser, at("run")), ["run_007"]);
     browser.evaluate("(() => { const f = document.querySelector('#group-1 .filter'); f.value = ''; f.dispatchEvent(new Event('input')); })()");

@@ -34,13 +34,21 @@ pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     let runs = local.run(&STOP, &mut |overview| display.show(overview)).map_err(|error| CliError::failure(&error))?;
     drop(display);
     print_standings(checked, &runs);
-    let has_failed = runs.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
+    // What failed, and what was left alone, is not done.
+    let is_open = |run: &RunStanding| !matches!(run.standing, Standing::Done | Standing::Pruned);
+    let has_failed = runs.iter().any(is_open);
     if STOP.load(Ordering::SeqCst) {
         say!("stopped; the same command goes on");
         return Ok(Exit::Stopped);
     }
     if runs.iter().any(|run| run.standing == Standing::Done) {
         let root = checked.folder.root();
+        let own = |run: &String| !checked.definition.ids.contains(run);
+        let others = crate::sweep::folder::runs_in(root).map_err(|error| CliError::failure(&error))?;
+        let others = others.iter().filter(|run| own(run)).count();
+        if others > 0 {
+            say!("\nthe report compares {others} other runs of {} too", root.display());
+        }
         report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)?;
     }
     Ok(if has_failed { Exit::No } else { Exit::Done })
@@ -63,11 +71,14 @@ fn print_standings(checked: &Checked, runs: &[RunStanding]) {
     };
     let rows: Vec<_> = runs.iter().map(|run| status::row(run, changes(run))).collect();
     let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys.iter().cloned());
-    let header: Vec<String> = header.chain(["epochs", "Dice", ""].map(str::to_owned)).collect();
+    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
     show(&table(&header, &rows));
     say!("{}", status::summary(runs));
     if runs.iter().any(|run| matches!(run.standing, Standing::Failed(_))) {
         say!("--retry-failed begins failed runs again; {} tells more", checked.folder.file("output").display());
+    }
+    if runs.iter().any(|run| matches!(run.standing, Standing::Interrupted { reason: Some(_) })) {
+        say!("the same command goes on with the runs that were left alone");
     }
 }
 
@@ -124,7 +135,9 @@ fn array<'a>(checked: &'a Checked, arguments: &Arguments, folder: &'a SweepFolde
 pub(super) fn slurm_script(checked: &Checked, arguments: &Arguments) -> Result<(), CliError> {
     let folder = SweepFolder::new(absolute(checked.folder.root())?);
     let all: Vec<usize> = (0..checked.points.len()).collect();
-    show(&format!("\n{}", array(checked, arguments, &folder)?.script(&all)));
+    let array = array(checked, arguments, &folder)?;
+    show(&format!("\n{}", array.script(&all)));
+    say!("\n# and after it, whatever became of its tasks:\n# {}", array.report.join(" "));
     Ok(())
 }
 
@@ -139,7 +152,7 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
         Standing::Done => false,
         Standing::Pruned => checked.definition.prune.is_none(),
         Standing::Failed(_) => arguments.retry_failed,
-        Standing::Waiting | Standing::Interrupted | Standing::Running { .. } => true,
+        Standing::Waiting | Standing::Interrupted { .. } | Standing::Running { .. } => true,
     };
     let open = (0..runs.len()).filter(|index| is_open(&runs[*index]));
     let (queued, new): (Vec<usize>, Vec<usize>) = open.partition(|index| queued.contains(index));
@@ -166,7 +179,11 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
 /// What Slurm refuses is the user's to mend: a partition, a limit.
 fn slurm_error(error: &SlurmError) -> CliError {
     match error {
+        // The cluster does not answer: nothing of the sweep file is wrong.
         SlurmError::Refused { program: "squeue", .. } => CliError::failure(error),
+        SlurmError::Refused { message, .. } if message.contains("nable to") || message.contains("DNS") => {
+            CliError::failure(error)
+        }
         SlurmError::Refused { .. } => CliError::problem(error.to_string(), "mend `slurm` in the sweep file"),
         SlurmError::Start { .. } => {
             CliError::problem(error.to_string(), "without Slurm, `--launcher local` trains on this machine")
@@ -178,9 +195,11 @@ fn slurm_error(error: &SlurmError) -> CliError {
 /// Prints the manifest of an Indexed Job, or hands it to `kubectl`.
 pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool) -> Result<Exit, CliError> {
     let mut options = match &arguments.common.cache.given() {
-        Some(cache) => vec!["--cache-dir".to_owned(), cache.display().to_string()],
-        // The home of a container is gone with it; the claim stays.
-        None => vec!["--cache-dir".to_owned(), "cache".to_owned()],
+        Some(cache) if cache.is_relative() || cache.starts_with(&checked.sweep.spec.kubernetes.mount.0) => {
+            vec!["--cache-dir".to_owned(), cache.display().to_string()]
+        }
+        // The home of a container, and what lies outside the claim, is gone with it; the claim stays.
+        _ => vec!["--cache-dir".to_owned(), "cache".to_owned()],
     };
     if arguments.retry_failed {
         options.push("--retry-failed".to_owned());

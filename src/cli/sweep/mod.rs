@@ -175,8 +175,10 @@ fn values(changes: &[(String, serde_json::Value)], keys: &[String]) -> Vec<Strin
 /// What a run changes, in a line, under the keys that differ.
 fn changed(changes: &[(String, serde_json::Value)], keys: &[String]) -> String {
     let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let is_ambiguous = |key: &str| keys.iter().filter(|other| last(other) == last(key)).count() > 1;
+    let name = |key: &str| if is_ambiguous(key) { key.to_owned() } else { last(key) };
     let changes = changes.iter().filter(|(key, _)| keys.contains(key));
-    changes.map(|(key, value)| format!("{} {}", last(key), short(value))).collect::<Vec<_>>().join(", ")
+    changes.map(|(key, value)| format!("{} {}", name(key), short(value))).collect::<Vec<_>>().join(", ")
 }
 
 fn show(text: &str) {

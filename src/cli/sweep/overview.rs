@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{changed, keys, status};
 use crate::cli::bar::duration;
+use crate::report::verdict::count;
 use crate::sweep::claim::Progress;
 use crate::sweep::local::Overview;
 use crate::sweep::points::Point;
@@ -81,9 +82,12 @@ impl Display {
             Standing::Running { .. } => format!("{} ({name}) begins", run.id),
             Standing::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
             Standing::Done | Standing::Pruned => {
-                format!("{} ({name}) is {word} after {} epochs{dice}", run.id, run.epochs)
+                format!("{} ({name}) is {word} after {}{dice}", run.id, count(run.epochs, "epoch"))
             }
-            Standing::Interrupted => format!("{} ({name}) was interrupted after {} epochs", run.id, run.epochs),
+            Standing::Interrupted { reason: None } => {
+                format!("{} ({name}) was interrupted after {}", run.id, count(run.epochs, "epoch"))
+            }
+            Standing::Interrupted { reason: Some(reason) } => format!("{} ({name}) is left alone: {reason}", run.id),
             Standing::Waiting => return,
         };
         self.line(&text);
@@ -137,7 +141,7 @@ impl Drop for Bars {
 /// How far a run is, in a line.
 fn line(run: &RunStanding) -> String {
     let Standing::Running { progress, .. } = &run.standing else { return run.standing.word().to_owned() };
-    let Progress { task, epoch, epochs, loss, epoch_seconds, .. } = progress;
+    let Progress { task, epoch, epochs, loss, .. } = progress;
     let mut parts = vec![match task {
         Some(task) => task.clone(),
         None if *epoch == 0 => "starting".to_owned(),
@@ -145,7 +149,6 @@ fn line(run: &RunStanding) -> String {
     }];
     parts.extend(loss.map(|loss| format!("loss {loss:.4}")));
     parts.extend(run.dice.map(|dice| format!("Dice {dice:.3}")));
-    let left = epoch_seconds.map(|seconds| seconds * (epochs.saturating_sub(run.epochs)) as f64);
-    parts.extend(left.map(|seconds| format!("{} left", duration(seconds))));
+    parts.extend(progress.seconds_left().map(|seconds| format!("{} left", duration(seconds))));
     parts.join(" · ")
 }

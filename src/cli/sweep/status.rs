@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{keys, show, values};
+use crate::cli::bar::duration;
 use crate::cli::table::table;
 use crate::cli::training::run_error;
 use crate::cli::{CliError, Exit};
+use crate::report::keys::differing;
 use crate::run::folder::RunError;
 use crate::sweep::folder::SweepFolder;
+use crate::sweep::points::WrittenPoint;
 use crate::sweep::standing::{self, RunStanding, Standing, counts};
 
 /// Arguments of `runner sweep status`.
@@ -28,29 +31,53 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         ),
         error => run_error(error),
     })?;
-    let runs = standing::all_runs(&folder).map_err(run_error)?;
-    let ids: Vec<String> = runs.iter().map(|(id, _)| id.clone()).collect();
+    let (points, num_sweeps) = standing::all_runs(&folder).map_err(run_error)?;
+    let ids: Vec<String> = points.iter().map(|point| point.id.clone()).collect();
     let standings = standing::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
-    let keys = keys(runs.iter().map(|(_, changes)| changes));
-    let rows: Vec<_> =
-        standings.iter().zip(&runs).map(|(run, (_, changes))| row(run, values(changes, &keys))).collect();
+    let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
+    let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
     let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
-    let header: Vec<String> = header.chain(["epochs", "Dice", ""].map(str::to_owned)).collect();
+    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
     show(&table(&header, &rows));
     say!("{}", summary(&standings));
     let has_failed = standings.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
     Ok(if has_failed { Exit::No } else { Exit::Done })
 }
 
+/// The keys that a sweep varies, and the values of each run.
+fn changes(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
+    let keys = keys(points.iter().map(|point| &point.changes));
+    let values = points.iter().map(|point| values(&point.changes, &keys)).collect();
+    (keys, values)
+}
+
+/// Of several sweeps all keys in which their runs differ, also those that none of them varies.
+fn differences(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
+    let plan = |point: &WrittenPoint| {
+        let tree = serde_yaml::from_str::<serde_yaml::Value>(&point.plan).unwrap_or_default();
+        serde_json::to_value(tree).unwrap_or_default()
+    };
+    let plans: Vec<serde_json::Value> = points.iter().map(plan).collect();
+    let keys = differing(&plans.iter().collect::<Vec<_>>());
+    let value = |run: usize| keys.iter().map(|key| key.values[run].clone().unwrap_or_default()).collect();
+    let values = (0..points.len()).map(value).collect();
+    (keys.into_iter().map(|key| key.path).collect(), values)
+}
+
 /// A run as a row: its id, where it stands, what it changes, how far it is and how good.
 pub(super) fn row(run: &RunStanding, values: Vec<String>) -> Vec<String> {
     let told = match &run.standing {
         Standing::Running { host, progress } => {
-            let task = progress.task.clone().unwrap_or_else(|| format!("step {}/{}", progress.step, progress.steps));
-            format!("{task} on {host}")
+            let steps = || match progress.steps {
+                0 => "starting".to_owned(),
+                steps => format!("step {}/{steps}", progress.step),
+            };
+            let task = progress.task.clone().unwrap_or_else(steps);
+            let left = progress.seconds_left().map(|seconds| format!(", {} left", duration(seconds)));
+            format!("{task}{} on {host}", left.unwrap_or_default())
         }
-        Standing::Failed(reason) => reason.clone(),
-        Standing::Waiting | Standing::Interrupted | Standing::Done | Standing::Pruned => String::new(),
+        Standing::Failed(reason) | Standing::Interrupted { reason: Some(reason) } => reason.clone(),
+        Standing::Waiting | Standing::Interrupted { reason: None } | Standing::Done | Standing::Pruned => String::new(),
     };
     let dice = run.dice.map(|dice| format!("{dice:.4}")).unwrap_or_default();
     let start = [run.id.clone(), run.standing.word().to_owned()].into_iter().chain(values);

@@ -156,7 +156,7 @@ fn train(
         }
     };
     let state = State::load(run).map_err(|error| CliError::failure(&error))?;
-    let mut listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(Telling::new(&plan, claim))];
+    let mut listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(Telling::new(&plan, claim, state.as_ref()))];
     let mut verdict = Arc::default();
     if let Some(prune) = &definition.prune {
         let epochs = plan.experiment.train.epochs.get();
@@ -191,10 +191,13 @@ struct Telling {
 }
 
 impl Telling {
-    fn new(plan: &Plan, claim: &Claim) -> Self {
+    fn new(plan: &Plan, claim: &Claim, state: Option<&State>) -> Self {
         let teller = claim.teller();
-        let (epochs, steps) = (plan.experiment.train.epochs.get(), plan.num_steps());
-        teller.tell(|progress| (progress.epochs, progress.steps) = (epochs, steps));
+        let done = state.map(|state| (state.progress.epoch, state.progress.step));
+        teller.tell(|progress| {
+            (progress.epochs, progress.steps) = (plan.experiment.train.epochs.get(), plan.num_steps());
+            (progress.epoch, progress.step) = done.unwrap_or_default();
+        });
         Self { teller }
     }
 }

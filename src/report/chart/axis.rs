@@ -33,7 +33,7 @@ impl Axis {
             let room = (high / low).powf(0.04);
             return Self { range: (low / room, high * room), pixels, logarithmic: true };
         }
-        let room = ((high - low) * 0.05).max(high.abs() * 1e-3).max(1e-9);
+        let room = if high > low { (high - low) * 0.05 } else { 0.05 * high.abs().max(1.0) };
         let low = if low >= 0.0 { (low - room).max(0.0) } else { low - room };
         Self::new((low, high + room), pixels)
     }

@@ -21,22 +21,23 @@ fn chart(group: &Group, label: usize) -> Option<Chart> {
     if scores.iter().all(Vec::is_empty) {
         return None;
     }
-    let size = (64.0 + 24.0 + 76.0 * shown.len().max(4) as f64, 360.0);
+    let longest = shown.iter().map(|setting| setting.short.chars().count()).max().unwrap_or(0);
+    let width = (7.0 * longest as f64 + 10.0).clamp(60.0, 150.0);
+    let size = (64.0 + 24.0 + width * shown.len().max(4) as f64, 360.0);
     let x = Axis::new((-0.5, shown.len() as f64 - 0.5), (64.0, size.0 - 12.0));
     let y = dice_axis(scores.iter().flatten().map(|(_, score)| *score), (size.1 - 56.0, 12.0));
     let longest = ((x.pixels.1 - x.pixels.0) / shown.len() as f64 / 6.6) as usize;
-    let names: Vec<&str> = group.keys.iter().map(|key| key.short()).collect();
     let body = html! {
-        (frame(&x, &y, &[], &cut(&names.join(", "), 60), "Dice of a case"))
+        (frame(&x, &y, &[], "setting", "Dice of a case"))
         @for (place, scores) in scores.iter().enumerate() {
             (one_box(x.place(place as f64), &y, scores, &colour(Some(place))))
-            (text(x.place(place as f64), size.1 - 36.0, "tick", "middle", &cut(&shown[place].values, longest)))
+            (text(x.place(place as f64), size.1 - 36.0, "tick", "middle", &cut(&shown[place].short, longest)))
         }
     };
     let words = group.labels[label].replace('_', " ");
     let more = group.settings.len() - shown.len();
     let title = format!(
-        "{words}, Dice of each case{}",
+        "{words}, Dice of each case, mean over runs{}",
         if more > 0 { format!(" (best {SHOWN} settings)") } else { String::new() }
     );
     Some(Chart { name: format!("boxes_{}", file_name(&group.labels[label])), title, size, body, scales: None })

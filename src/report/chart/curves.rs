@@ -47,12 +47,15 @@ fn chart(group: &Group, column: &str, title: String) -> Option<Chart> {
 /// The settings that have a colour, and grey for the others.
 fn legend(group: &Group) -> Markup {
     let shown = group.settings.len().min(COLOURS);
-    let has_rest = group.rows.iter().any(|row| row.setting.is_none_or(|setting| setting >= COLOURS));
+    let has_rest = group.rows.iter().any(|row| {
+        let is_coloured = row.setting.is_some_and(|setting| setting < COLOURS);
+        !is_coloured && !row.run.metrics.rows.is_empty()
+    });
     let place = |row: usize| 30.0 + 22.0 * row as f64;
     html! {
         @for (row, setting) in group.settings.iter().take(shown).enumerate() {
             (line((660.0, place(row) - 4.0), (684.0, place(row) - 4.0), &format!("key {}", colour(Some(row)))))
-            (text(692.0, place(row), "label", "start", &cut(&setting.name, 32)))
+            (text(692.0, place(row), "label", "start", &cut(&setting.short, 32)))
         }
         @if has_rest {
             (line((660.0, place(shown) - 4.0), (684.0, place(shown) - 4.0), "key rest"))

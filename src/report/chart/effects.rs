@@ -52,7 +52,8 @@ pub(super) fn chart(group: &Group, key: &Key) -> Option<Chart> {
             }
         }
     };
-    let title = format!("Main effect of {}", key.path);
+    let parts = if ticks.is_empty() { "" } else { ", in four parts of equal size" };
+    let title = format!("Main effect of {}{parts}", key.path);
     Some(Chart { name: format!("effect_{}", file_name(&key.path)), title, size, body, scales: None })
 }
 

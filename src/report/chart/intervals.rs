@@ -36,7 +36,7 @@ pub(super) fn chart(group: &Group) -> Option<Chart> {
         }
         (text((x.pixels.0 + x.pixels.1) / 2.0, bottom + 38.0, "name", "middle", "mean Dice, 95 % interval over cases, and each run"))
         @for (place, setting) in shown.iter().enumerate() {
-            (text(288.0, y(place) + 4.0, "label", "end", &cut(&setting.name, 42)))
+            (text(288.0, y(place) + 4.0, "label", "end", &cut(&setting.short, 42)))
             g class=(colour(Some(place))) {
                 @if let Some(interval) = setting.mean.interval {
                     (line((x.place(interval.low), y(place)), (x.place(interval.high), y(place)), "interval"))
@@ -51,6 +51,7 @@ pub(super) fn chart(group: &Group) -> Option<Chart> {
             (text(size.0 - 8.0, y(place) + 4.0, "tick", "end", &setting.mean.mean.map(three).unwrap_or_default()))
         }
     };
-    let title = "Mean Dice of each setting".to_owned();
+    let more = if group.settings.len() > SHOWN { format!(" (best {SHOWN})") } else { String::new() };
+    let title = format!("Mean Dice of each setting{more}");
     Some(Chart { name: "settings".to_owned(), title, size, body, scales: None })
 }

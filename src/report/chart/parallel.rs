@@ -32,7 +32,7 @@ pub(super) fn chart(group: &Group, keys: &[&Key]) -> Option<Chart> {
         places: scored.iter().map(|score| score.map(|score| dice.place(score))).collect(),
         ticks: dice.ticks(6).into_iter().map(|(value, label)| (dice.place(value), label)).collect(),
     });
-    let across = Axis::new((0.0, keys.len() as f64), (90.0, size.0 - 60.0));
+    let across = Axis::new((0.0, keys.len() as f64), (130.0, size.0 - 64.0));
     let names = keys.iter().map(|key| key.short()).chain(["mean Dice"]);
     let route = |row: usize| -> Option<Vec<(f64, f64)>> {
         scales.iter().enumerate().map(|(axis, scale)| Some((across.place(axis as f64), scale.places[row]?))).collect()

@@ -100,8 +100,12 @@ impl Ground {
         if self.data != other.data {
             reasons.push("other data".to_owned());
         }
-        if self.split != other.split && (self.data == other.data || self.split_words != other.split_words) {
-            reasons.push(format!("another split: {} instead of {}", self.split_words, other.split_words));
+        match (self.split != other.split, self.split_words == other.split_words) {
+            (true, true) if self.data == other.data => reasons.push("another split: other validation cases".to_owned()),
+            (true, false) => {
+                reasons.push(format!("another split: {} instead of {}", self.split_words, other.split_words));
+            }
+            _ => {}
         }
         reasons
     }
@@ -127,7 +131,7 @@ fn split(run: &Run) -> (String, String, bool) {
     }
     let subjects = run.validation();
     let identity = digest(&subjects);
-    (identity.clone(), format!("validation on {} cases ({})", subjects.len(), &identity[..6]), false)
+    (identity, format!("the same {} validation cases", subjects.len()), false)
 }
 
 fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {

@@ -150,6 +150,7 @@ impl Group {
             let mean = |setting: &Setting| setting.mean.mean.unwrap_or(f64::NEG_INFINITY);
             mean(b).total_cmp(&mean(a)).then_with(|| a.name.cmp(&b.name))
         });
+        setting::name_briefly(&mut settings);
         settings
     }
 }
@@ -165,17 +166,19 @@ fn number_folds(rows: &mut [Row]) {
 
 /// Of runs with the same recipe, seed and cases the newest counts: they would pass for several seeds.
 fn leave_out_repeats(rows: &mut [Row], recipes: &[Json]) {
-    let mut newest: BTreeMap<(String, Option<u64>, Vec<String>), usize> = BTreeMap::new();
-    for place in 0..rows.len() {
-        if rows[place].left_out.is_some() {
+    let mut alike: BTreeMap<(String, Option<u64>, Vec<String>), Vec<usize>> = BTreeMap::new();
+    for (place, row) in rows.iter().enumerate().filter(|(_, row)| row.left_out.is_none()) {
+        let key = (recipes[place].to_string(), row.run.seed(), row.run.validation());
+        alike.entry(key).or_default().push(place);
+    }
+    for places in alike.into_values() {
+        let Some(newest) = places.iter().copied().max_by_key(|place| (&rows[*place].run.start, *place)) else {
             continue;
+        };
+        let reason = format!("repeats {}, with the same seed", rows[newest].run.name);
+        for place in places.into_iter().filter(|place| *place != newest) {
+            rows[place].left_out = Some(reason.clone());
         }
-        let key = (recipes[place].to_string(), rows[place].run.seed(), rows[place].run.validation());
-        let Some(other) = newest.insert(key.clone(), place) else { continue };
-        let (older, newer) =
-            if rows[other].run.start <= rows[place].run.start { (other, place) } else { (place, other) };
-        newest.insert(key, newer);
-        rows[older].left_out = Some(format!("repeats {}, with the same seed", rows[newer].run.name));
     }
 }
 
@@ -258,7 +261,7 @@ pub(in crate::report) mod tests {
         assert_eq!(reason("c"), "other labels: spleen instead of liver");
         assert_eq!(reason("d"), "another metric convention: Dice of an empty class is one instead of nan");
         assert_eq!(reason("e"), "other data");
-        assert!(reason("f").starts_with("another split: validation on 3 cases"), "{}", reason("f"));
+        assert!(reason("f").starts_with("another split: the same 3 validation cases"), "{}", reason("f"));
     }
 
     #[test]

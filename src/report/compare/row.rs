@@ -52,6 +52,7 @@ impl Row {
         let fold = run.planned(&["data", "split", "fold", "index"]).as_u64();
         let chosen = Chosen::of(&run, labels, epoch, intervals);
         let left_out = match (&chosen, run.status) {
+            (_, Some(Status::Running)) if run.is_dead => Some("interrupted".to_owned()),
             (_, Some(status)) if status != Status::Done => Some(word(status).to_owned()),
             (None, _) => Some("no whole volumes were scored".to_owned()),
             (Some(chosen), _) if chosen.cases.is_empty() => Some("the scores of its cases are missing".to_owned()),

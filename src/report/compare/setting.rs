@@ -12,8 +12,8 @@ use crate::report::statistics::{Noise, mean};
 pub struct Setting {
     /// What sets it apart from the others.
     pub name: String,
-    /// The same without the names of the keys.
-    pub values: String,
+    /// What sentences and charts call it: the name, or a letter where some name of the group is long.
+    pub short: String,
     /// Its runs, by place.
     pub rows: Vec<usize>,
     /// Runs of the setting that failed or were pruned, and that no other run with that seed stands in for: its scores
@@ -65,7 +65,7 @@ impl Setting {
         Self {
             lost: lost.iter().filter(is_lost).count(),
             name: group.describe(rows[0]),
-            values: group.values(rows[0]).filter(|value| !value.is_empty()).collect::<Vec<_>>().join(", "),
+            short: String::new(),
             seeds: rows.iter().map(|row| group.rows[*row].run.seed()).collect::<BTreeSet<_>>().len(),
             labels: columns.chunks(1).map(|column| intervals.estimate(column)).collect(),
             mean: intervals.estimate(&columns),
@@ -79,6 +79,23 @@ impl Setting {
             cases,
             rows,
         }
+    }
+
+    /// How much the seed alone changes the mean Dice of its runs, where several validate on the same cases.
+    pub fn noise(&self) -> Option<Noise> {
+        Noise::within(&self.blocks.values().map(|block| block.means.clone()).collect::<Vec<_>>())
+    }
+
+    /// Whether it goes by a letter.
+    pub fn has_letter(&self) -> bool {
+        self.short != self.name
+    }
+
+    /// The mean Dice of each of its runs, from the smallest.
+    pub fn means(&self) -> Vec<f64> {
+        let mut means: Vec<f64> = self.blocks.values().flat_map(|block| block.means.iter().copied()).collect();
+        means.sort_by(f64::total_cmp);
+        means
     }
 
     /// The most runs that it has on the same cases.
@@ -103,4 +120,34 @@ pub(super) fn noise(settings: &[Setting], split_by_seed: bool) -> Option<Noise> 
     };
     let table: Option<Vec<Vec<f64>>> = settings.iter().map(row).collect();
     Noise::residual(&table?)
+}
+
+/// Of a group with longer names each setting goes by a letter.
+const LONGEST_NAME: usize = 40;
+
+/// Gives settings, the best first, the names that sentences and charts use.
+pub(super) fn name_briefly(settings: &mut [Setting]) {
+    let is_long = settings.iter().any(|setting| setting.name.chars().count() > LONGEST_NAME);
+    for (place, setting) in settings.iter_mut().enumerate() {
+        setting.short = if is_long { letter(place) } else { setting.name.clone() };
+    }
+}
+
+/// A, B, …, Z, AA, AB, …
+fn letter(place: usize) -> String {
+    let last = char::from(b'A' + (place % 26) as u8);
+    match place / 26 {
+        0 => last.to_string(),
+        rest => format!("{}{last}", letter(rest - 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::letter;
+
+    #[test]
+    fn letters_go_on_after_z() {
+        assert_eq!([0, 25, 26, 52, 701, 702].map(letter), ["A", "Z", "AA", "BA", "ZZ", "AAA"]);
+    }
 }
