@@ -23,6 +23,8 @@ struct Stage<'a> {
     kind: Kind<'a>,
     /// The shape after the stage.
     shape: [usize; 3],
+    /// Millimetres per voxel after it.
+    spacing: [f64; 3],
     /// The whole incoming volume, where some stage has asked for it.
     whole: OnceLock<Arc<Vec<f32>>>,
 }
@@ -82,7 +84,7 @@ impl<'a> View<'a> {
                     }
                 }
             };
-            stages.push(Stage { kind, shape: grid.shape, whole: OnceLock::new() });
+            stages.push(Stage { kind, shape: grid.shape, spacing: grid.spacing(), whole: OnceLock::new() });
         });
         Self { source, stages, grid, origin }
     }
@@ -148,11 +150,14 @@ impl<'a> View<'a> {
             }
             Kind::Intensity { step, drawn, measured } => {
                 let measured = self.measured(level, step, measured)?;
-                let block = self.incoming(level, start, shape)?;
-                let mut image = cut(block, channels, start, shape).into_owned();
-                let mut window = Window { channels, start, shape, volume: stage.shape, image: &mut image };
+                let (from, size) = widened(start, shape, step.halo(drawn, stage.spacing), stage.shape);
+                let block = self.incoming(level, from, size)?;
+                let mut image = cut(block, channels, from, size).into_owned();
+                let (volume, spacing) = (stage.shape, stage.spacing);
+                let mut window = Window { channels, start: from, shape: size, volume, spacing, image: &mut image };
                 step.apply(drawn, &measured, &mut window);
-                image
+                let block = Block { start: from, shape: size, image: Cow::Owned(image), label: None };
+                cut(block, channels, start, shape).into_owned()
             }
         };
         Ok(Block { start, shape, image: Cow::Owned(image), label: None })
@@ -253,6 +258,13 @@ fn wanted_by(
         size[axis.source] = (last - first) as usize + 1;
     }
     Some((from, size))
+}
+
+/// A region with a halo, as far as the volume reaches.
+fn widened(start: [usize; 3], shape: [usize; 3], halo: [usize; 3], volume: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+    let from: [usize; 3] = std::array::from_fn(|axis| start[axis].saturating_sub(halo[axis]));
+    let end: [usize; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] + halo[axis]).min(volume[axis]));
+    (from, std::array::from_fn(|axis| end[axis] - from[axis]))
 }
 
 /// The wanted region of a block that holds it.

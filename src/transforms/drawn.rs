@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AffineDraw, NoiseDraw};
+use super::{AffineDraw, BiasFieldDraw, BlurDraw, NoiseDraw};
 
 /// What one step drew. Together with the chain it says exactly what was computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub enum Drawn {
     Noise(NoiseDraw),
     /// The exponent of each channel.
     Gamma(Vec<f32>),
+    /// A blur.
+    Blur(BlurDraw),
+    /// A bias field.
+    BiasField(BiasFieldDraw),
     /// What the steps drew, or `None` where they are left out.
     Maybe(Option<Vec<Drawn>>),
     /// Which step was taken, and what it drew.
@@ -58,4 +62,4 @@ macro_rules! record {
         }
     )*};
 }
-record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma);
+record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma, BlurDraw => Blur, BiasFieldDraw => BiasField);

@@ -12,11 +12,15 @@ use crate::seed::Rng;
 use crate::value::Probability;
 
 mod affine;
+mod bias_field;
+mod blur;
 mod clamp;
 mod crop_or_pad;
 mod drawn;
+mod ensure_shape_multiple;
 mod flip;
 mod gamma;
+mod hu_window;
 mod noise;
 mod place;
 mod resample;
@@ -24,22 +28,28 @@ mod rescale_intensity;
 mod resize;
 mod statistics;
 mod to_canonical;
+mod to_orientation;
 mod window;
 mod z_normalize;
 
 pub use affine::{Affine, AffineDraw};
+pub use bias_field::{BiasField, BiasFieldDraw};
+pub use blur::{Blur, BlurDraw};
 pub use clamp::Clamp;
 pub use crop_or_pad::CropOrPad;
 use drawn::Record;
 pub use drawn::{Drawn, Nothing};
+pub use ensure_shape_multiple::{EnsureShapeMultiple, Method};
 pub use flip::Flip;
 pub use gamma::Gamma;
+pub use hu_window::HuWindow;
 pub use noise::{Noise, NoiseDraw};
 pub use place::{Fill, Lattice, LatticeAxis, Map, Placement};
 pub use resample::Resample;
 pub use rescale_intensity::RescaleIntensity;
 pub use resize::Resize;
 pub use to_canonical::ToCanonical;
+pub use to_orientation::{Axes, ToOrientation};
 pub use window::Window;
 pub use z_normalize::ZNormalize;
 
@@ -49,12 +59,18 @@ pub use z_normalize::ZNormalize;
 pub enum Transform {
     /// Turns axes until the volume is in RAS orientation.
     ToCanonical(ToCanonical),
+    /// Turns axes until the volume is in a given orientation.
+    ToOrientation(ToOrientation),
     /// Changes the spacing.
     Resample(Resample),
     /// Changes the number of voxels, keeping the field of view.
     Resize(Resize),
     /// Crops or pads to a shape, around the centre.
     CropOrPad(CropOrPad),
+    /// Pads or crops to multiples of a number of voxels, around the centre.
+    EnsureShapeMultiple(EnsureShapeMultiple),
+    /// Cuts Hounsfield units at the ends of a window and maps it to a range.
+    HuWindow(HuWindow),
     /// Limits intensities to a range.
     Clamp(Clamp),
     /// Maps intensities linearly to a range.
@@ -69,6 +85,10 @@ pub enum Transform {
     Noise(Noise),
     /// Changes contrast by a random power.
     Gamma(Gamma),
+    /// Blurs with a Gaussian.
+    Blur(Blur),
+    /// Multiplies by a smooth field.
+    BiasField(BiasField),
     /// Applies steps with a probability, all or none.
     Maybe(Maybe),
     /// Applies one of several steps, each equally likely.
@@ -118,7 +138,13 @@ pub trait Intensity {
         Ok(Measured::default())
     }
 
-    /// Maps the values of a window; a pure function.
+    /// How many voxels around a window decide its values.
+    fn halo(&self, _draw: &Self::Draw, _spacing: [f64; 3]) -> [usize; 3] {
+        [0; 3]
+    }
+
+    /// Maps the values of a window; a pure function. Within the halo of an end that is not the volume's they may be
+    /// anything.
     fn apply(&self, draw: &Self::Draw, measured: &Measured, window: &mut Window);
 }
 
@@ -150,9 +176,11 @@ macro_rules! dispatch {
     ($transform:expr, spatial $spatial:ident => $on_spatial:expr, intensity $intensity:ident => $on_intensity:expr, list => $on_list:expr) => {
         match $transform {
             Transform::ToCanonical($spatial) => $on_spatial,
+            Transform::ToOrientation($spatial) => $on_spatial,
             Transform::Resample($spatial) => $on_spatial,
             Transform::Resize($spatial) => $on_spatial,
             Transform::CropOrPad($spatial) => $on_spatial,
+            Transform::EnsureShapeMultiple($spatial) => $on_spatial,
             Transform::Affine($spatial) => $on_spatial,
             Transform::Flip($spatial) => $on_spatial,
             Transform::Clamp($intensity) => $on_intensity,
@@ -160,6 +188,9 @@ macro_rules! dispatch {
             Transform::ZNormalize($intensity) => $on_intensity,
             Transform::Noise($intensity) => $on_intensity,
             Transform::Gamma($intensity) => $on_intensity,
+            Transform::HuWindow($intensity) => $on_intensity,
+            Transform::Blur($intensity) => $on_intensity,
+            Transform::BiasField($intensity) => $on_intensity,
             Transform::Maybe(_) | Transform::OneOf(_) => $on_list,
         }
     };
@@ -225,6 +256,14 @@ impl Transform {
             list => Ok(Measured::default()))
     }
 
+    /// How many voxels around a window decide its intensities.
+    pub fn halo(&self, drawn: &Drawn, spacing: [f64; 3]) -> [usize; 3] {
+        dispatch!(self,
+            spatial _step => [0; 3],
+            intensity step => step.halo(Record::recall(drawn).expect(DRAWN_FOR_IT), spacing),
+            list => [0; 3])
+    }
+
     /// Maps the intensities of a window; a spatial step leaves them.
     pub fn apply(&self, drawn: &Drawn, measured: &Measured, window: &mut Window) {
         dispatch!(self,
@@ -247,7 +286,12 @@ impl Transform {
                 p > 0.0 && (p < 1.0 || maybe.steps.iter().any(Transform::is_random))
             }
             Transform::OneOf(steps) => steps.len() > 1 || steps.iter().any(Transform::is_random),
+            Transform::Blur(blur) => !blur.std_mm.is_fixed(),
+            Transform::BiasField(field) => !field.coefficients.is_fixed(),
             Transform::ToCanonical(_)
+            | Transform::ToOrientation(_)
+            | Transform::EnsureShapeMultiple(_)
+            | Transform::HuWindow(_)
             | Transform::Resample(_)
             | Transform::Resize(_)
             | Transform::CropOrPad(_)
@@ -264,6 +308,9 @@ impl Transform {
             Transform::RescaleIntensity(rescale) => rescale.problem(),
             Transform::Noise(noise) => noise.problem(),
             Transform::Affine(affine) => affine.problem(),
+            Transform::HuWindow(window) => window.problem(),
+            Transform::Blur(blur) => blur.problem(),
+            Transform::BiasField(field) => field.problem(),
             Transform::OneOf(steps) if steps.is_empty() => Some("one_of has no steps; give at least one".to_owned()),
             _ => None,
         }

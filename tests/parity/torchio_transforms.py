@@ -45,6 +45,17 @@ CASES = [
     ("anisotropic", "flip: {probabilities: [1, 0, 1]}", tio.Flip((0, 2))),
     ("oblique", "flip: {probabilities: [0, 1, 0]}", tio.Flip(1)),
     ("anisotropic", "gamma: {log_gamma: 0.2}", tio.Gamma(float(np.exp(0.2)))),
+    ("permuted", "to_orientation: {axes: LPS}", tio.ToOrientation("LPS")),
+    ("oblique", "to_orientation: {axes: SAR}", tio.ToOrientation("SAR")),
+    ("lps", "to_orientation: {axes: IPL}", tio.ToOrientation("IPL")),
+    ("anisotropic", "ensure_shape_multiple: {multiple: [4, 4, 4]}", tio.EnsureShapeMultiple(4)),
+    ("oblique", "ensure_shape_multiple: {multiple: [4, 3, 2], method: crop}", tio.EnsureShapeMultiple((4, 3, 2), method="crop")),
+    ("anisotropic", "blur: {std_mm: [[1, 1], [0, 0], [3, 3]]}", tio.Blur((1, 0, 3))),
+    ("oblique", "blur: {std_mm: [[0.3, 0.3], [2.5, 2.5], [6, 6]]}", tio.Blur((0.3, 2.5, 6))),
+    ("two_channels", "blur: {std_mm: 1.2}", tio.Blur((1.2, 1.2, 1.2))),
+    ("anisotropic", "bias_field: {coefficients: 0.2}", tio.BiasField(order=3, coefficients=[0.2] * 20)),
+    ("oblique", "bias_field: {coefficients: -0.4, order: 2}", tio.BiasField(order=2, coefficients=[-0.4] * 10)),
+    ("two_channels", "bias_field: {coefficients: 0.3, order: 1}", tio.BiasField(order=1, coefficients=[0.3] * 4)),
 ]
 
 for volume, scales, degrees, translation in [

@@ -44,6 +44,8 @@ fn check_fixed(findings: &mut Findings, step: &Transform, path: &str) {
         Transform::Gamma(gamma) if !gamma.log_gamma.is_fixed() => vec![random("gamma.log_gamma")],
         Transform::Noise(noise) if !(noise.std.is_fixed() && noise.std.low == 0.0) => vec![random("noise.std")],
         Transform::Noise(noise) if !noise.mean.is_fixed() => vec![random("noise.mean")],
+        Transform::Blur(blur) if !blur.std_mm.is_fixed() => vec![random("blur.std_mm")],
+        Transform::BiasField(field) if !field.coefficients.is_fixed() => vec![random("bias_field.coefficients")],
         Transform::OneOf(steps) if steps.len() > 1 => vec![random("one_of")],
         Transform::OneOf(steps) => {
             for (index, inner) in steps.iter().enumerate() {

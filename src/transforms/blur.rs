@@ -1,0 +1,144 @@
+//! A Gaussian filter.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Intensity, Measured, Window};
+use crate::seed::Rng;
+use crate::value::{AxisRanges, Range};
+
+/// Blurs the image with a Gaussian, as TorchIO's RandomBlur: SciPy's filter, cut at four standard deviations, the
+/// volume mirrored at its borders.
+///
+/// ```yaml
+/// - blur: { std_mm: [0, 2] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Blur {
+    /// The standard deviation along x, y and z in millimetres.
+    #[serde(default = "up_to_two")]
+    pub std_mm: AxisRanges,
+}
+
+fn up_to_two() -> AxisRanges {
+    AxisRanges::same(Range { low: 0.0, high: 2.0 })
+}
+
+/// The standard deviations that one blur drew, in millimetres.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlurDraw(pub [f64; 3]);
+
+/// The filter ends after so many standard deviations.
+const TRUNCATE: f64 = 4.0;
+
+impl Intensity for Blur {
+    type Draw = BlurDraw;
+
+    fn draw(&self, rng: &mut Rng, _: usize) -> BlurDraw {
+        BlurDraw(self.std_mm.0.map(|range| rng.uniform(range)))
+    }
+
+    fn halo(&self, draw: &BlurDraw, spacing: [f64; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| radius(draw.0[axis] / spacing[axis]))
+    }
+
+    fn apply(&self, draw: &BlurDraw, _: &Measured, window: &mut Window) {
+        for axis in 0..3 {
+            let sigma = draw.0[axis] / window.spacing[axis];
+            // SciPy leaves an axis alone that has no width.
+            if sigma > 1e-15 {
+                filter(window, axis, &weights(sigma));
+            }
+        }
+    }
+}
+
+impl Blur {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let lowest = self.std_mm.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
+        (lowest < 0.0).then(|| format!("expected a standard deviation of at least 0, got {lowest}"))
+    }
+}
+
+fn radius(sigma: f64) -> usize {
+    (TRUNCATE * sigma + 0.5) as usize
+}
+
+/// The weight of the middle, then those of the neighbours on either side.
+fn weights(sigma: f64) -> Vec<f64> {
+    let raw: Vec<f64> = (0..=radius(sigma)).map(|x| (-0.5 / (sigma * sigma) * (x * x) as f64).exp()).collect();
+    let sum = raw[0] + 2.0 * raw[1..].iter().sum::<f64>();
+    raw.into_iter().map(|weight| weight / sum).collect()
+}
+
+/// Filters along one axis. Voxels nearer to an end of the block than the filter reaches are right only where that is
+/// the volume's border; the others are what the halo is for.
+fn filter(window: &mut Window, axis: usize, weights: &[f64]) {
+    let (start, size, volume) = (window.start[axis], window.shape[axis], window.volume[axis] as i64);
+    // Where the neighbours of each place along the axis lie in the block.
+    let neighbour = |place: usize, step: i64| {
+        let index = mirrored((start + place) as i64 + step, volume);
+        index.saturating_sub(start).min(size - 1)
+    };
+    let neighbours: Vec<[usize; 2]> = (0..size)
+        .flat_map(|place| (1..weights.len() as i64).map(move |step| [neighbour(place, -step), neighbour(place, step)]))
+        .collect();
+    let stride: usize = window.shape[axis + 1..].iter().product();
+    let reach = weights.len() - 1;
+    let mut sums = vec![0.0f64; stride];
+    let mut out = vec![0.0f32; size * stride];
+    for slab in window.image.chunks_exact_mut(size * stride) {
+        for place in 0..size {
+            let row = |at: usize| &slab[at * stride..(at + 1) * stride];
+            sums.iter_mut().zip(row(place)).for_each(|(sum, value)| *sum = f64::from(*value) * weights[0]);
+            for (weight, [before, after]) in weights[1..].iter().zip(&neighbours[place * reach..]) {
+                let pairs = row(*before).iter().zip(row(*after));
+                sums.iter_mut().zip(pairs).for_each(|(sum, (a, b))| *sum += (f64::from(*a) + f64::from(*b)) * weight);
+            }
+            out[place * stride..(place + 1) * stride].iter_mut().zip(&sums).for_each(|(out, sum)| *out = *sum as f32);
+        }
+        slab.copy_from_slice(&out);
+    }
+}
+
+/// The place that a place outside is the mirror image of: `c b a | a b c | c b a`.
+fn mirrored(index: i64, size: i64) -> usize {
+    let index = index.rem_euclid(2 * size);
+    (if index < size { index } else { 2 * size - 1 - index }) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blurred(values: &[f32], std_mm: f64) -> Vec<f32> {
+        let mut values = values.to_vec();
+        let spec = Blur { std_mm: up_to_two() };
+        spec.apply(&BlurDraw([0.0, 0.0, std_mm]), &Measured::default(), &mut Window::of(&mut values));
+        values
+    }
+
+    #[test]
+    fn no_width_changes_nothing() {
+        assert_eq!(blurred(&[1.0, 5.0, 2.0], 0.0), [1.0, 5.0, 2.0]);
+    }
+
+    #[test]
+    fn a_row_is_blurred_as_scipy_blurs_it() {
+        // scipy.ndimage.gaussian_filter(numpy.float32([0, 0, 8, 0, 1]), 0.8)
+        let expected = [0.178_808_47, 1.826_926_5, 4.011_762_6, 2.076_706_6, 0.905_795_6];
+        let found = blurred(&[0.0, 0.0, 8.0, 0.0, 1.0], 0.8);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn places_outside_are_mirrored_as_often_as_it_takes() {
+        let places: Vec<usize> = (-4..7).map(|index| mirrored(index, 3)).collect();
+        assert_eq!(places, [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]);
+    }
+}
