@@ -61,12 +61,14 @@ fn every_component_documents_an_example_that_parses() {
             "bias_field",
             "blur",
             "clamp",
+            "crop",
             "crop_or_pad",
             "ensure_shape_multiple",
             "flip",
             "gamma",
             "hu_window",
             "noise",
+            "pad",
             "resample",
             "rescale_intensity",
             "resize",
@@ -89,7 +91,8 @@ fn transforms() -> Vec<Transform> {
     let lists = [
         serde_json::json!({ "maybe": { "probability": 0.5, "steps": [{ "flip": { "probabilities": [0.5, 0.5, 0.5] } }] } }),
         serde_json::json!({ "one_of": [{ "gamma": { "log_gamma": [-0.3, 0.3] } }, { "noise": { "std": [0, 2] } }] }),
-        // The documented examples are for whole CTs; these two change small volumes too.
+        // The documented examples are for whole CTs; these change small volumes too.
+        serde_json::json!({ "crop": { "start": [1, 0, 2], "end": [2, 1, 0] } }),
         serde_json::json!({ "resize": { "shape": [7, null, 12] } }),
         serde_json::json!({ "crop_or_pad": { "shape": [12, 6, 9], "fill": -1 } }),
     ];

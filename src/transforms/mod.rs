@@ -15,6 +15,7 @@ mod affine;
 mod bias_field;
 mod blur;
 mod clamp;
+mod crop;
 mod crop_or_pad;
 mod drawn;
 mod ensure_shape_multiple;
@@ -22,6 +23,7 @@ mod flip;
 mod gamma;
 mod hu_window;
 mod noise;
+mod pad;
 mod place;
 mod resample;
 mod rescale_intensity;
@@ -36,6 +38,7 @@ pub use affine::{Affine, AffineDraw};
 pub use bias_field::{BiasField, BiasFieldDraw};
 pub use blur::{Blur, BlurDraw};
 pub use clamp::Clamp;
+pub use crop::Crop;
 pub use crop_or_pad::CropOrPad;
 use drawn::Record;
 pub use drawn::{Drawn, Nothing};
@@ -44,6 +47,7 @@ pub use flip::Flip;
 pub use gamma::Gamma;
 pub use hu_window::HuWindow;
 pub use noise::{Noise, NoiseDraw};
+pub use pad::Pad;
 pub use place::{Fill, Lattice, LatticeAxis, Map, Placement};
 pub use resample::Resample;
 pub use rescale_intensity::RescaleIntensity;
@@ -65,6 +69,10 @@ pub enum Transform {
     Resample(Resample),
     /// Changes the number of voxels, keeping the field of view.
     Resize(Resize),
+    /// Cuts voxels from the ends of each axis.
+    Crop(Crop),
+    /// Adds voxels to the ends of each axis.
+    Pad(Pad),
     /// Crops or pads to a shape, around the centre.
     CropOrPad(CropOrPad),
     /// Pads or crops to multiples of a number of voxels, around the centre.
@@ -179,6 +187,8 @@ macro_rules! dispatch {
             Transform::ToOrientation($spatial) => $on_spatial,
             Transform::Resample($spatial) => $on_spatial,
             Transform::Resize($spatial) => $on_spatial,
+            Transform::Crop($spatial) => $on_spatial,
+            Transform::Pad($spatial) => $on_spatial,
             Transform::CropOrPad($spatial) => $on_spatial,
             Transform::EnsureShapeMultiple($spatial) => $on_spatial,
             Transform::Affine($spatial) => $on_spatial,
@@ -294,6 +304,8 @@ impl Transform {
             | Transform::HuWindow(_)
             | Transform::Resample(_)
             | Transform::Resize(_)
+            | Transform::Crop(_)
+            | Transform::Pad(_)
             | Transform::CropOrPad(_)
             | Transform::Clamp(_)
             | Transform::RescaleIntensity(_)

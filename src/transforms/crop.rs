@@ -1,0 +1,61 @@
+//! Voxels cut from the ends of each axis.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use crate::data::volume::Grid;
+use crate::seed::Rng;
+
+/// Cuts voxels from both ends of each axis; world coordinates stay.
+///
+/// ```yaml
+/// - crop: { start: [16, 16, 0], end: [16, 16, 8] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Crop {
+    /// Voxels cut from the start of x, y and z. At least one voxel of an axis stays.
+    #[serde(default)]
+    pub start: [u16; 3],
+    /// Voxels cut from the end of x, y and z.
+    #[serde(default)]
+    pub end: [u16; 3],
+}
+
+impl Spatial for Crop {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng) -> Nothing {
+        Nothing
+    }
+
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+        let start: [usize; 3] = std::array::from_fn(|axis| usize::from(self.start[axis]).min(incoming.shape[axis] - 1));
+        let left =
+            |axis: usize| (incoming.shape[axis] - start[axis]).saturating_sub(usize::from(self.end[axis])).max(1);
+        let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: start[axis] as i64 });
+        Placement::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::volume::Affine;
+
+    fn placed(start: [u16; 3], end: [u16; 3]) -> Placement {
+        Crop { start, end }.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
+    }
+
+    #[test]
+    fn both_ends_are_cut_and_the_world_stays() {
+        let place = placed([1, 0, 2], [2, 3, 0]);
+        assert_eq!((place.grid.shape, place.grid.affine.origin()), ([4, 5, 7], [1.0, 0.0, 2.0]));
+    }
+
+    #[test]
+    fn one_voxel_is_left_where_more_would_be_cut() {
+        assert_eq!(placed([9, 0, 0], [0, 9, 0]).grid.shape, [1, 1, 9]);
+    }
+}
