@@ -1,10 +1,14 @@
 //! Reading an incoming block at mapped positions: whole voxels, or interpolated points.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::vector;
 use super::view::Block;
 use crate::data::volume::{Affine, Label, offset};
-use crate::pipeline::Origin;
+use crate::pipeline::origin::{Origin, is_nearest_inside};
 use crate::transforms::Lattice;
 
 /// Blocks of at least this many voxels are shared out among threads.
@@ -73,36 +77,60 @@ pub(super) struct Warp {
 pub(super) fn linear(incoming: &Block, warp: &Warp, fills: &[f32], start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
     let mut out = vec![0.0; fills.len() * voxels];
-    let channels = fills.len();
-    for (channel, values) in out.chunks_exact_mut(voxels).enumerate().take(channels) {
-        let source = incoming.channel(channel);
+    for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
+        let source = Source { values: incoming.channel(channel), start: incoming.start, shape: incoming.shape };
         for_each_slice(values, shape[1] * shape[2], |x, slice| {
             for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
                 let (x, y) = ((start[0] + x) as f64, (start[1] + y) as f64);
                 let inside = warp.inside_along_z(x, y, start[2], shape[2]);
                 let line = Line::new(&warp.map, x, y);
-                for (z, value) in row.iter_mut().enumerate() {
-                    *value = if inside.contains(&z) {
-                        interpolate(source, incoming, warp.shape, line.at((start[2] + z) as f64))
-                    } else {
-                        fills[channel]
-                    };
-                }
+                row[..inside.start].fill(fills[channel]);
+                row[inside.end..].fill(fills[channel]);
+                let first = start[2] + inside.start;
+                linear_row(&source, warp.shape, &line, first, &mut row[inside]);
             }
         });
     }
     out
 }
 
+/// The voxels of a row that lie inside; `first` is the index along z of the first one.
+fn linear_row(source: &Source, shape: [usize; 3], line: &Line, first: usize, row: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if vector::is_available() && source.values.len() < i32::MAX as usize {
+        // SAFETY: the processor has AVX2.
+        return unsafe { vector::linear_row(source, shape, line, first, row) };
+    }
+    for (z, value) in row.iter_mut().enumerate() {
+        *value = source.interpolate(shape, line.at((first + z) as f64));
+    }
+}
+
+/// The labels of a row's voxels that lie inside; `first` is the index along z of the first one.
+fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
+    let mut taken = 0;
+    #[cfg(target_arch = "x86_64")]
+    if vector::is_available() && source.len() < i32::MAX as usize {
+        // SAFETY: the processor has AVX2.
+        taken = unsafe { vector::label_row(source, shape, line, first, row) };
+    }
+    let [_, size_y, size_z] = shape;
+    for (z, label) in row.iter_mut().enumerate().skip(taken) {
+        // Inside, no place is negative, so cutting the fraction off rounds down.
+        let [x, y, z] = line.at((first + z) as f64).map(|place| (place + 0.5) as u32 as usize);
+        *label = source[(x * size_y + y) * size_z + z];
+    }
+}
+
 /// The positions of a row of outgoing voxels along z.
-struct Line {
-    base: [f64; 3],
-    step: [f64; 3],
-    shift: [f64; 3],
+pub(super) struct Line {
+    pub(super) base: [f64; 3],
+    pub(super) step: [f64; 3],
+    pub(super) shift: [f64; 3],
 }
 
 impl Line {
-    fn new(map: &Affine, x: f64, y: f64) -> Self {
+    pub(super) fn new(map: &Affine, x: f64, y: f64) -> Self {
         Self {
             base: map.0.map(|[a, b, ..]| a * x + b * y),
             step: map.0.map(|[_, _, c, _]| c),
@@ -111,51 +139,61 @@ impl Line {
     }
 
     /// The same bits as [`Affine::apply`].
-    fn at(&self, z: f64) -> [f64; 3] {
+    pub(super) fn at(&self, z: f64) -> [f64; 3] {
         std::array::from_fn(|row| self.base[row] + self.step[row] * z + self.shift[row])
     }
 }
 
-impl Warp {
-    /// Which voxels of a row lie inside the incoming grid and every grid in between; they are contiguous.
-    fn inside_along_z(&self, x: f64, y: f64, start: usize, length: usize) -> std::ops::Range<usize> {
-        let grids = self.between.iter().map(|(map, shape)| (map, shape)).chain([(&self.map, &self.shape)]);
-        let lines: Vec<_> = grids.map(|(map, shape)| (Line::new(map, x, y), shape)).collect();
-        let is_inside = |z: usize| {
-            lines.iter().all(|(line, shape)| {
-                let point = line.at((start + z) as f64);
-                (0..3).all(|axis| point[axis] >= -0.5 && point[axis] <= shape[axis] as f64 - 0.5)
-            })
-        };
-        let (mut first, mut end) = (0.0f64, length as f64);
-        for (line, shape) in &lines {
-            for axis in 0..3 {
-                let (low, high) = (-0.5, shape[axis] as f64 - 0.5);
-                let (at_start, step) = (line.at(start as f64)[axis], line.step[axis]);
-                if step == 0.0 {
-                    if at_start < low || at_start > high {
-                        return 0..0;
-                    }
-                } else {
-                    let (a, b) = ((low - at_start) / step, (high - at_start) / step);
-                    first = first.max(a.min(b));
-                    end = end.min(a.max(b) + 1.0);
+/// Which voxels of a row lie inside some grids: those whose places along every axis of every grid are `within` its
+/// size. Grids are boxes and rows are straight, so they are contiguous.
+fn inside_along_z(
+    lines: &[(Line, [usize; 3])],
+    within: impl Fn(f64, usize) -> bool,
+    start: usize,
+    length: usize,
+) -> Range<usize> {
+    let is_inside = |z: usize| {
+        lines.iter().all(|(line, shape)| {
+            let point = line.at((start + z) as f64);
+            (0..3).all(|axis| within(point[axis], shape[axis]))
+        })
+    };
+    let (mut first, mut end) = (0.0f64, length as f64);
+    for (line, shape) in lines {
+        for ((at_start, step), size) in line.at(start as f64).into_iter().zip(line.step).zip(*shape) {
+            let (low, high) = (-0.5, size as f64 - 0.5);
+            if step == 0.0 {
+                if !within(at_start, size) {
+                    return 0..0;
                 }
+            } else {
+                let (a, b) = ((low - at_start) / step, (high - at_start) / step);
+                first = first.max(a.min(b));
+                end = end.min(a.max(b) + 1.0);
             }
         }
-        if first >= end {
-            return 0..0;
-        }
-        // The division rounds; the two ends are settled by the test itself, so that every window agrees.
-        let mut first = (first.floor() as usize).saturating_sub(1);
-        let mut end = ((end.ceil().max(0.0) as usize) + 1).min(length);
-        while first < end && !is_inside(first) {
-            first += 1;
-        }
-        while end > first && !is_inside(end - 1) {
-            end -= 1;
-        }
-        first..end
+    }
+    if first >= end {
+        return 0..0;
+    }
+    // The division rounds; the two ends are settled by the test itself, so that every window agrees.
+    let mut first = (first.floor() as usize).saturating_sub(1);
+    let mut end = ((end.ceil().max(0.0) as usize) + 1).min(length);
+    while first < end && !is_inside(first) {
+        first += 1;
+    }
+    while end > first && !is_inside(end - 1) {
+        end -= 1;
+    }
+    first..end
+}
+
+impl Warp {
+    /// Which voxels of a row lie inside the incoming grid and every grid in between.
+    fn inside_along_z(&self, x: f64, y: f64, start: usize, length: usize) -> Range<usize> {
+        let grids = self.between.iter().map(|(map, shape)| (map, shape)).chain([(&self.map, &self.shape)]);
+        let lines: Vec<_> = grids.map(|(map, shape)| (Line::new(map, x, y), *shape)).collect();
+        inside_along_z(&lines, |place, size| place >= -0.5 && place <= size as f64 - 0.5, start, length)
     }
 
     /// The incoming voxels that a block of outgoing ones may touch.
@@ -179,40 +217,55 @@ impl Warp {
     }
 }
 
-/// Linear interpolation at a point inside the incoming grid.
-fn interpolate(source: &[f32], block: &Block, shape: [usize; 3], point: [f64; 3]) -> f32 {
-    let mut low = [0; 3];
-    let mut step = [0; 3];
-    let mut share = [0.0f32; 3];
-    for axis in 0..3 {
-        let position = point[axis].max(0.0);
-        let index = (position as usize).min(shape[axis] - 1);
-        low[axis] = index - block.start[axis];
-        share[axis] = (position - index as f64) as f32;
-        step[axis] = usize::from(index + 1 < shape[axis]);
-    }
-    let [_, size_y, size_z] = block.shape;
-    let base = offset(block.shape, low);
-    let (dx, dy, dz) = (step[0] * size_y * size_z, step[1] * size_z, step[2]);
-    let along_z = |at: usize| source[at] + (source[at + dz] - source[at]) * share[2];
-    let along_y = |at: usize| {
-        let (a, b) = (along_z(at), along_z(at + dy));
-        a + (b - a) * share[1]
-    };
-    let (a, b) = (along_y(base), along_y(base + dx));
-    a + (b - a) * share[0]
+/// One channel of an incoming block.
+pub(super) struct Source<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) start: [usize; 3],
+    pub(super) shape: [usize; 3],
 }
 
-/// The labels of a block of outgoing voxels.
+impl Source<'_> {
+    /// Linear interpolation at a point inside the incoming grid of this shape.
+    pub(super) fn interpolate(&self, shape: [usize; 3], point: [f64; 3]) -> f32 {
+        let mut low = [0; 3];
+        let mut share = [0.0f32; 3];
+        for axis in 0..3 {
+            let position = point[axis].max(0.0);
+            let index = (position as u32 as usize).min(shape[axis] - 1);
+            low[axis] = index - self.start[axis];
+            share[axis] = (position - index as f64) as f32;
+        }
+        let [_, size_y, size_z] = self.shape;
+        let base = offset(self.shape, low);
+        let is_last = |axis: usize| low[axis] + self.start[axis] + 1 >= shape[axis];
+        // At the last voxel of an axis the neighbour is the voxel itself.
+        let dx = if is_last(0) { 0 } else { size_y * size_z };
+        let dy = if is_last(1) { 0 } else { size_z };
+        let pair = |at: usize| match is_last(2) {
+            true => [self.values[at]; 2],
+            false => [self.values[at], self.values[at + 1]],
+        };
+        let between =
+            |a: [f32; 2], b: [f32; 2], share: f32| [a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share];
+        let near = between(pair(base), pair(base + dy), share[1]);
+        let far = between(pair(base + dx), pair(base + dx + dy), share[1]);
+        let [a, b] = between(near, far, share[0]);
+        a + (b - a) * share[2]
+    }
+}
+
+/// The labels of a block of outgoing voxels: row by row what [`Origin::source`] says of each voxel.
 pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut out = vec![0; shape.iter().product()];
     for_each_slice(&mut out, shape[1] * shape[2], |x, slice| {
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-            for (z, label) in row.iter_mut().enumerate() {
-                if let Some(index) = origin.source([start[0] + x, start[1] + y, start[2] + z]) {
-                    *label = source[offset(origin.source_shape, index)];
-                }
-            }
+            let (x, y) = ((start[0] + x) as f64, (start[1] + y) as f64);
+            let grids = origin.between.iter().map(|(map, shape)| (map, *shape));
+            let grids = grids.chain([(&origin.map, origin.source_shape)]);
+            let lines: Vec<_> = grids.map(|(map, shape)| (Line::new(map, x, y), shape)).collect();
+            let inside = inside_along_z(&lines, is_nearest_inside, start[2], shape[2]);
+            let line = Line::new(&origin.map, x, y);
+            label_row(source, origin.source_shape, &line, start[2] + inside.start, &mut row[inside]);
         }
     });
     out

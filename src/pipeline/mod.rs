@@ -6,10 +6,12 @@
 
 mod gather;
 mod origin;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 mod view;
 
 pub use origin::{Origin, Reach, nearest};
-pub use view::{Block, View};
+pub use view::{Block, View, minima};
 
 use crate::data::volume::{Affine, Grid};
 use crate::seed::Rng;

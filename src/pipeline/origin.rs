@@ -65,11 +65,16 @@ impl Reach {
 pub fn nearest(point: [f64; 3], shape: [usize; 3]) -> Option<[usize; 3]> {
     let mut voxel = [0; 3];
     for axis in 0..3 {
-        let index = (point[axis] + 0.5).floor();
-        if !(index >= 0.0 && index < shape[axis] as f64) {
+        if !is_nearest_inside(point[axis], shape[axis]) {
             return None;
         }
-        voxel[axis] = index as usize;
+        voxel[axis] = (point[axis] + 0.5) as usize;
     }
     Some(voxel)
+}
+
+/// Whether the voxel nearest to a place along an axis is one of so many.
+pub(super) fn is_nearest_inside(place: f64, size: usize) -> bool {
+    let place = place + 0.5;
+    place >= 0.0 && place < size as f64
 }

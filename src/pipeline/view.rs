@@ -15,6 +15,8 @@ pub struct View<'a> {
     stages: Vec<Stage<'a>>,
     grid: Grid,
     origin: Origin,
+    /// The smallest intensity of each channel of the source, where that is known.
+    minima: Option<&'a [f32]>,
 }
 
 /// One evaluation step: a step of the chain, or several warps as one.
@@ -86,7 +88,12 @@ impl<'a> View<'a> {
             };
             stages.push(Stage { kind, shape: grid.shape, spacing: grid.spacing(), whole: OnceLock::new() });
         });
-        Self { source, stages, grid, origin }
+        Self { source, stages, grid, origin, minima: None }
+    }
+
+    /// Tells the smallest intensity of each channel of the source, so that it need not be looked for.
+    pub fn with_minima(self, minima: &'a [f32]) -> Self {
+        Self { minima: Some(minima), ..self }
     }
 
     /// The grid after the chain.
@@ -206,12 +213,18 @@ impl<'a> View<'a> {
         let channels = self.source.image.channels;
         match fill {
             Fill::Value(value) => Ok(vec![value; channels]),
-            Fill::Minimum => self.with_whole(level, |whole| {
-                let of_channel = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
-                whole.chunks_exact(whole.len() / channels).map(of_channel).collect()
-            }),
+            Fill::Minimum => match self.minima {
+                Some(minima) if level == 1 => Ok(minima.to_vec()),
+                _ => self.with_whole(level, |whole| minima(whole, channels)),
+            },
         }
     }
+}
+
+/// The smallest intensity of each channel.
+pub fn minima(image: &[f32], channels: usize) -> Vec<f32> {
+    let of_channel = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
+    image.chunks_exact(image.len() / channels).map(of_channel).collect()
 }
 
 impl Stage<'_> {

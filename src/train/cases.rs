@@ -21,7 +21,7 @@ use crate::spec::plan::{Case, Plan};
 use crate::transforms::Transform;
 
 /// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
-const CHAIN_VERSION: &str = "1";
+const CHAIN_VERSION: &str = "2";
 
 /// The preprocessed volumes of a run.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Prepared {
     /// Its voxels, mapped from the cache.
     pub volume: Volume,
     index: OnceLock<LabelIndex>,
+    minima: OnceLock<Vec<f32>>,
 }
 
 /// Which patches are meant.
@@ -82,7 +83,7 @@ impl Cases {
                 if let Some(note) = note {
                     (progress.1)(Event::Warning(note));
                 }
-                Ok(((*name).clone(), Prepared { volume, index: OnceLock::new() }))
+                Ok(((*name).clone(), Prepared { volume, index: OnceLock::new(), minima: OnceLock::new() }))
             })
             .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
         hashes.save().map_err(TrainError::Cache)?;
@@ -112,7 +113,7 @@ impl Cases {
         };
         let chance = |purpose| self.seed.stream(purpose, epoch, name, index as u64);
         let draws = pipeline::draw(augment, channels, &mut chance(Purpose::Augment));
-        let view = View::new(prepared.volume.clone(), augment, &draws);
+        let view = View::new(prepared.volume.clone(), augment, &draws).with_minima(prepared.minima());
         let field = LabelField { origin: view.origin(), index: prepared.index() };
         let start = self.sampler.start(&field, &mut chance(purpose))?;
         let shape = self.sampler.patch();
@@ -134,6 +135,12 @@ impl Cases {
 const HAS_LABELS: &str = "subjects that train or validate have labels";
 
 impl Prepared {
+    /// The smallest intensity of each channel; looked for once.
+    fn minima(&self) -> &[f32] {
+        let image = &self.volume.image;
+        self.minima.get_or_init(|| pipeline::minima(image, image.channels))
+    }
+
     /// Where each label's voxels are; made when it is first asked for.
     fn index(&self) -> &LabelIndex {
         self.index.get_or_init(|| LabelIndex::new(self.volume.label.clone().expect(HAS_LABELS)))
