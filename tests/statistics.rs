@@ -54,7 +54,7 @@ fn the_bootstrap_interval_is_that_of_scipy_but_for_its_draws() {
 fn the_bound_of_noise_uses_the_quantiles_of_student() {
     for case in numbers()["student"].as_array().unwrap() {
         let degrees = case["degrees"].as_u64().unwrap() as usize;
-        let bound = Noise { deviation: 1.0, degrees }.half_width(2, 2, 1);
+        let bound = Noise { deviation: 1.0, degrees }.half_width(1.0, 1);
         assert_close(bound, case["quantile"].as_f64().unwrap(), &format!("{degrees} degrees of freedom"));
     }
 }

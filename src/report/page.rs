@@ -24,7 +24,8 @@ pub const METHODS: &str = "Runs are compared where labels, metric convention, da
     itself. Seed-to-seed noise is the pooled standard deviation of the mean Dice between runs of a setting on the \
     same cases; where each seed has cases of its own, what is left after settings and cases are taken out. A lead \
     counts as beyond chance when its corrected p is below 0.05, it is larger than Student's 95 % bound of what \
-    seeds alone explain (with Bonferroni's correction for all pairs), and no run of the setting failed or was pruned.";
+    seeds alone explain (with Bonferroni's correction for all pairs), none of the setting's runs is missing, and the ranks of the cases speak for it too. Bootstrap draws that miss all \
+    scores of a label are left out, and a label with one score has no interval.";
 
 /// The whole page.
 pub fn text(title: &str, groups: &[(Group, Verdict, Charts)], broken: &[(String, String)]) -> String {

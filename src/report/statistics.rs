@@ -31,6 +31,8 @@ pub struct Interval {
 pub struct Test {
     /// How probable differences at least as one-sided as these are if neither side is better.
     pub p: f64,
+    /// Whether the ranks speak for positive differences; the mean may have the other sign.
+    pub is_positive: bool,
     /// Differences that are not zero.
     pub used: usize,
     /// Whether p is exact; of more than 50 differences it is the normal approximation.
@@ -57,13 +59,13 @@ impl Bootstrap {
     /// The percentile interval of the mean over labels of the mean over cases.
     ///
     /// `columns` holds the scores of each label, in the order of the cases; an undefined score is in no mean. Draws
-    /// that miss every defined score of a label are left out: their mean would be that of the other labels. One case
-    /// alone has no interval.
+    /// that miss every defined score of a label are left out: their mean would be that of the other labels. One score
+    /// of a label alone has no interval.
     pub fn interval(&self, columns: &[Vec<Option<f64>>]) -> Option<Interval> {
-        if self.num_cases < 2 {
+        let defined: Vec<_> = columns.iter().filter(|scores| scores.iter().any(Option::is_some)).collect();
+        if defined.is_empty() || defined.iter().any(|scores| scores.iter().flatten().count() < 2) {
             return None;
         }
-        let defined: Vec<_> = columns.iter().filter(|scores| scores.iter().any(Option::is_some)).collect();
         let mean = |cases: &[u32]| {
             let column = |scores: &&Vec<Option<f64>>| mean(cases.iter().filter_map(|case| scores[*case as usize]));
             self::mean(defined.iter().map(column).collect::<Option<Vec<f64>>>()?)
@@ -98,8 +100,11 @@ pub fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
 /// Up to 50 differences p is exact, also where some are equal (Pratt and Gibbons, Concepts of Nonparametric
 /// Theory, 1981, chapter 3): the sum of ranks is compared with all 2ⁿ ways to choose the signs. Beyond, it is
 /// the normal approximation with the correction for ties. `None` where no difference is left.
+///
+/// Differences that are equal but for rounding are equal: of scores up to 1, twelve digits count.
 pub fn wilcoxon(differences: &[f64]) -> Option<Test> {
-    let mut used: Vec<f64> = differences.iter().copied().filter(|value| *value != 0.0).collect();
+    let rounded = |value: &f64| (value * 1e12).round() / 1e12;
+    let mut used: Vec<f64> = differences.iter().map(rounded).filter(|value| *value != 0.0).collect();
     if used.is_empty() {
         return None;
     }
@@ -108,7 +113,8 @@ pub fn wilcoxon(differences: &[f64]) -> Option<Test> {
     let positive: usize = used.iter().zip(&ranks).filter(|(value, _)| **value > 0.0).map(|(_, rank)| rank).sum();
     let exact = used.len() <= LARGEST_EXACT;
     let p = if exact { exact_p(&ranks, positive) } else { normal_p(&ranks, positive) };
-    Some(Test { p, used: used.len(), exact })
+    let is_positive = 2 * positive > ranks.iter().sum();
+    Some(Test { p, is_positive, used: used.len(), exact })
 }
 
 /// Twice the rank of each value by its size; equal ones share the mean of theirs, so doubling makes all whole.
@@ -193,13 +199,12 @@ impl Noise {
         (degrees > 0).then(|| Self { deviation: (squares / degrees as f64).sqrt(), degrees })
     }
 
-    /// Half the 95 % interval of the difference between the means of `a` and of `b` runs if only seeds differ, one of
-    /// so many such intervals that all hold at once (Bonferroni).
-    pub fn half_width(&self, a: usize, b: usize, pairs: usize) -> f64 {
+    /// Half the 95 % interval of the difference between two means of runs if only seeds differ, one of so many such
+    /// intervals that all hold at once (Bonferroni). `share` is the variance of the difference in units of that of a
+    /// run: `1 / a + 1 / b` for the plain means of a and of b runs.
+    pub fn half_width(&self, share: f64, pairs: usize) -> f64 {
         let student = StudentsT::new(0.0, 1.0, self.degrees as f64).expect("degrees of freedom are positive");
-        student.inverse_cdf(1.0 - 0.025 / pairs.max(1) as f64)
-            * self.deviation
-            * (1.0 / a as f64 + 1.0 / b as f64).sqrt()
+        student.inverse_cdf(1.0 - 0.025 / pairs.max(1) as f64) * self.deviation * share.sqrt()
     }
 }
 
@@ -210,7 +215,7 @@ mod tests {
     #[test]
     fn three_wins_of_three_have_a_p_of_a_quarter() {
         let test = wilcoxon(&[0.1, 0.0, 0.2, 0.3]).unwrap();
-        assert_eq!(test, Test { p: 0.25, used: 3, exact: true });
+        assert_eq!(test, Test { p: 0.25, is_positive: true, used: 3, exact: true });
         assert_eq!(smallest_p(3), 0.25);
     }
 
@@ -219,6 +224,18 @@ mod tests {
         assert_eq!(doubled_ranks(&[1.0, -1.0, 2.0]), [3, 3, 6]);
         // Signs of ranks 1.5, 1.5 and 3: sums 0, 1.5, 1.5, 3, 3, 4.5, 4.5, 6; the sum here is 4.5.
         assert_eq!(wilcoxon(&[1.0, -1.0, 2.0]).unwrap().p, 0.75);
+    }
+
+    #[test]
+    fn what_differs_by_rounding_alone_is_equal() {
+        assert_eq!(wilcoxon(&[0.1 + 0.2 - 0.3]), None);
+        assert_eq!(wilcoxon(&[0.1 + 0.2, -0.3, 1.0]).unwrap().p, wilcoxon(&[0.3, -0.3, 1.0]).unwrap().p);
+    }
+
+    #[test]
+    fn ranks_may_speak_against_the_mean() {
+        let test = wilcoxon(&[9.0, -0.1, -0.2, -0.3, -0.4, -0.5, -0.6, -0.7]).unwrap();
+        assert!(!test.is_positive, "{test:?}");
     }
 
     #[test]
@@ -251,6 +268,7 @@ mod tests {
         let interval = bootstrap.interval(&[scores]).unwrap();
         assert!(interval.low < 0.4 && 0.65 < interval.high, "{interval:?}");
         assert_eq!(Bootstrap::new(1).interval(&[vec![Some(0.5)]]), None);
+        assert_eq!(Bootstrap::new(3).interval(&[vec![Some(0.5), None, None]]), None);
     }
 
     #[test]
@@ -281,7 +299,7 @@ mod tests {
         assert_eq!(noise, Noise { deviation: 1.0, degrees: 2 });
         assert_eq!(Noise::within(&[vec![1.0]]), None);
         // Student's t at 97.5 % with 2 degrees of freedom is 4.3027.
-        assert!((noise.half_width(2, 2, 1) - 4.302_652_729_7).abs() < 1e-6, "{}", noise.half_width(2, 2, 1));
+        assert!((noise.half_width(1.0, 1) - 4.302_652_729_7).abs() < 1e-6, "{}", noise.half_width(1.0, 1));
     }
 
     #[test]

@@ -245,7 +245,7 @@ pub fn write_comparisons(path: &Path, groups: &[Group]) -> Result<(), RunError> 
                     float(interval.map(|interval| interval.high)),
                     float(difference.test.map(|test| test.p)),
                     float(difference.corrected),
-                    float(noise.map(|noise| noise.half_width(pair.runs[0], pair.runs[1], group.comparisons.len()))),
+                    float(noise.map(|noise| noise.half_width(pair.seed_share, group.comparisons.len()))),
                 ]);
                 table.push(&cells);
             }

@@ -87,7 +87,7 @@ fn headline(group: &Group, against_best: &[&Comparison]) -> String {
         0 if others == 1 => format!("{best} is better than the other setting, beyond chance."),
         0 => format!("{best} is better than each of the {others} other settings, beyond chance."),
         count if count == others => format!("{best} leads, but its lead over {} may be chance.", the_others(others)),
-        1 | 2 => format!("{best} leads; its lead over {} of {others} others may be chance.", unclear.join(" and ")),
+        1 | 2 => format!("{best} leads {others} others; its lead over {} may be chance.", unclear.join(" and ")),
         count => format!("{best} leads; its lead over {count} of the {others} other settings may be chance."),
     }
 }
@@ -100,27 +100,32 @@ fn the_others(others: usize) -> String {
 pub fn is_clear(group: &Group, pair: &Comparison) -> bool {
     let is_ahead = pair.mean.estimate.mean.is_some_and(|mean| mean > 0.0);
     let is_whole = group.settings[pair.a].lost == 0;
-    is_ahead && is_whole && beyond_cases(&pair.mean) && beyond_seeds(group, pair) == Some(true)
+    is_ahead && is_whole && agrees(&pair.mean) && beyond_cases(&pair.mean) && beyond_seeds(group, pair) == Some(true)
 }
 
 fn beyond_cases(difference: &Difference) -> bool {
     difference.corrected.is_some_and(|p| p < LEVEL)
 }
 
+/// Whether the test over cases speaks for the sign of the mean: a few large differences can outweigh many small ones.
+fn agrees(difference: &Difference) -> bool {
+    let (Some(test), Some(mean)) = (difference.test, difference.estimate.mean) else { return false };
+    test.is_positive == (mean > 0.0)
+}
+
 /// Whether the first of a pair is behind, beyond chance over cases.
 fn is_behind(difference: &Difference) -> bool {
-    beyond_cases(difference) && difference.estimate.mean.is_some_and(|mean| mean < 0.0)
+    agrees(difference) && beyond_cases(difference) && difference.estimate.mean.is_some_and(|mean| mean < 0.0)
 }
 
 /// Half the interval that seeds alone explain, of all pairs at once.
 fn seeds_explain(group: &Group, pair: &Comparison) -> Option<f64> {
-    Some(group.noise?.half_width(pair.runs[0], pair.runs[1], group.comparisons.len()))
+    Some(group.noise?.half_width(pair.seed_share, group.comparisons.len()))
 }
 
 /// Whether the difference is larger than what seeds alone explain; unknown where nothing tells the noise.
 fn beyond_seeds(group: &Group, pair: &Comparison) -> Option<bool> {
-    let (noise, size) = (group.noise?, pair.mean.estimate.mean?.abs());
-    Some(size > seeds_explain(group, pair)?.max(noise.deviation))
+    Some(pair.mean.estimate.mean?.abs() > seeds_explain(group, pair)?)
 }
 
 /// `mean Dice 0.842 (95 % interval 0.801 to 0.871 over 6 cases; 2 seeds)`.
@@ -182,16 +187,25 @@ fn case_words(group: &Group, difference: &Difference) -> String {
     let (Some(test), Some(corrected)) = (difference.test, difference.corrected) else {
         return "no case differs".to_owned();
     };
-    let pairs = group.comparisons.len();
+    // Holm's correction counts the pairs that could be tested.
+    let pairs = group.comparisons.iter().filter(|pair| pair.mean.test.is_some()).count();
     let p = format!("Wilcoxon p {}, {} after Holm's correction", p_text(test.p), p_text(corrected));
     let p = if pairs == 1 { format!("Wilcoxon p {}", p_text(test.p)) } else { p };
     let cases = count(difference.cases, "case");
+    if corrected < LEVEL && !agrees(difference) {
+        return format!("a few cases make the mean, and most of the {cases} say the opposite ({p})");
+    }
     if corrected < LEVEL {
         return format!("consistent over {cases} ({p})");
     }
     let reachable = (smallest_p(test.used) * pairs as f64).min(1.0);
     if reachable >= LEVEL {
-        return format!("{cases} are too few to show it ({p}; the smallest possible is {})", p_text(reachable));
+        let few = if test.used == difference.cases {
+            format!("{cases} are")
+        } else {
+            format!("{} of {cases} differ,", test.used)
+        };
+        return format!("{few} too few to show it ({p}; the smallest possible is {})", p_text(reachable));
     }
     format!("it may be chance over {cases} ({p})")
 }
@@ -206,12 +220,16 @@ fn seed_words(group: &Group, pair: &Comparison) -> String {
     let half_width = seeds_explain(group, pair).unwrap_or(f64::INFINITY);
     let [a, b] = pair.runs;
     let joint = if beyond_cases(&pair.mean) { "but" } else { "and" };
-    if mean.abs() <= noise.deviation {
-        format!(", {joint} smaller than the seed-to-seed noise of {:.3}", noise.deviation)
-    } else if mean.abs() <= half_width {
-        format!(", {joint} no larger than seeds alone explain: up to {half_width:.3} with {a} and {b} runs")
-    } else {
+    if mean == 0.0 {
+        String::new()
+    } else if half_width > 1.0 {
+        "; with so few seeds nothing can be said of what they do".to_owned()
+    } else if mean.abs() > half_width {
         format!("; larger than the {half_width:.3} that seeds alone explain")
+    } else if mean.abs() <= noise.deviation {
+        format!(", {joint} smaller than the seed-to-seed noise of {:.3}", noise.deviation)
+    } else {
+        format!(", {joint} no larger than seeds alone explain: up to {half_width:.3} with {a} and {b} runs")
     }
 }
 
@@ -311,6 +329,21 @@ mod tests {
         let expected = "lr 1 has the highest mean, but lr 2 is ahead of it on the cases that both were scored on.";
         assert_eq!(verdict.headline, expected);
         assert!(verdict.sentences[1].starts_with("lr 2: 0.100 ahead on the common cases"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_few_cases_that_most_others_contradict_make_nothing_better() {
+        let scores = |few: f64, most: f64, seed: f64| {
+            (0..30).map(|case| seed + if case < 3 { few } else { most } + 0.001 * f64::from(case)).collect::<Vec<_>>()
+        };
+        let verdict = verdict(vec![
+            run("a1", "{lr: 1, seed: 1}", &scores(0.9, 0.5, 0.0)),
+            run("a2", "{lr: 1, seed: 2}", &scores(0.9, 0.5, 0.0001)),
+            run("b1", "{lr: 2, seed: 1}", &scores(0.1, 0.51, 0.0)),
+            run("b2", "{lr: 2, seed: 2}", &scores(0.1, 0.51, 0.0001)),
+        ]);
+        assert_eq!(verdict.headline, "lr 1 leads, but its lead over the other setting may be chance.");
+        assert!(verdict.sentences[1].contains("most of the 30 cases say the opposite"), "{verdict:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn of(group: &Group) -> Vec<String> {
     }
     if (2..FEW_CASES).contains(&fewest) {
         let fewest = count(fewest, "case");
-        warnings.push(format!("Bootstrap intervals of {fewest} are too narrow; the tests are exact."));
+        warnings.push(format!("Bootstrap intervals of {fewest} are too narrow; the tests are the better guide."));
     }
     warnings
 }
@@ -42,7 +42,7 @@ fn lost(group: &Group) -> Option<String> {
     let names = told.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!told.is_empty()).then(|| {
-        format!("Runs failed or were pruned, so these settings are judged by those that came through: {names}{more}.")
+        format!("Runs failed, were pruned or are not done, so these settings are judged by those that came through: {names}{more}.")
     })
 }
 
@@ -76,12 +76,13 @@ fn selection(group: &Group) -> Option<String> {
     let gain = mean(gains)?;
     let (fewest, most) = (chosen.clone().map(|c| c.choices).min()?, chosen.map(|c| c.choices).max()?);
     let among = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
+    let side = if gain < 0.0 { "below" } else { "above" };
     let uneven = if fewest == most { "" } else { ", and runs with more to choose from look better" };
     Some(format!(
         "The best of {among} scored epochs was chosen on the very cases that it is scored on, so scores flatter \
-         (on average {} above the last epoch{uneven}). `--epoch last` compares the last epochs; a test split \
+         (on average {} {side} the last epoch{uneven}). `--epoch last` compares the last epochs; a test split \
          that took part in no choice is the honest number.",
-        three(gain)
+        three(gain.abs())
     ))
 }
 

@@ -44,7 +44,7 @@ impl Listener for Log {
                 self.line(&format!("checkpoint {}{}", path.display(), if *best { ", the best so far" } else { "" }))
             }
             Event::Warning(text) => self.line(&format!("warning: {text}")),
-            Event::Finished => self.line("finished"),
+            Event::Finished => self.line("ended"),
             Event::Preparing { .. } | Event::Step(_) | Event::Case(_) | Event::Validating { .. } => Ok(()),
         }
     }

@@ -156,7 +156,8 @@ done
 # Done and failed runs stay; any other end is one that goes on.
 case $requeue,$code in
 0,* | 1,0 | 1,1 | 1,2 | 1,3 | 1,101) ;;
-*) scontrol requeue "$SLURM_JOB_ID" ;;
+# Of the last task the number of the job would be that of the whole array.
+*) scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" ;;
 esac
 exit "$code"
 "#,

@@ -145,6 +145,10 @@ fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
     // Slurm counts in minutes, and gives the signal up to a minute early.
     place.write("rates.yaml", &format!("{RATES}slurm: {{ time: \"00:01:00\", grace_secs: 40 }}\n"));
     sweep(&place, &cluster, "100000").success();
+    cluster.wait_until("two tasks", |cluster| cluster.queue().iter().filter(|t| t.ends_with("RUNNING")).count() == 2);
+    // A task that was cancelled stays so when others go back into the queue.
+    let array = running_task(&cluster).unwrap().split('_').next().unwrap().to_owned();
+    assert!(cluster.call("scancel", &[&format!("{array}_2")]).status.success());
     let is_requeued = |cluster: &Cluster| {
         let tasks = cluster.queue().iter().filter(|task| task.ends_with("PENDING")).count();
         printed(&place).contains("stopped; go on with") && tasks > 0
@@ -154,6 +158,7 @@ fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
         assert!(start.elapsed() < Duration::from_secs(120), "{:?}\n{}", cluster.queue(), printed(&place));
         std::thread::sleep(Duration::from_millis(200));
     }
+    assert!(!cluster.queue().iter().any(|task| task.split(' ').nth(1) == Some("2")), "{:?}", cluster.queue());
     assert!(statuses(&place, "runs/rates").contains(&"stopped".to_owned()));
     assert!(num_checkpoints(&place) > 0);
     // It goes on from there.

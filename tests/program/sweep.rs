@@ -206,7 +206,7 @@ fn two_sweeps_at_once_share_the_runs() {
     assert_eq!(statuses(&place, "runs/rates"), ["done"; 4]);
     for log in logs(&place, "runs/rates") {
         assert_eq!(log.matches(" epoch 1: ").count(), 1, "{log}");
-        assert_eq!(log.matches("finished").count(), 1, "{log}");
+        assert_eq!(log.matches(" ended").count(), 1, "{log}");
     }
     assert!(place.path("runs/rates/report/report.html").exists());
 }

@@ -162,6 +162,11 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     }
     if new.is_empty() {
         say!("nothing to submit");
+        // The job that writes the report may have been cancelled, or the runs done since.
+        if queued.is_empty() && runs.iter().any(|run| run.standing == Standing::Done) {
+            let root = checked.folder.root();
+            report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)?;
+        }
         let has_failed = runs.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
         return Ok(if has_failed { Exit::No } else { Exit::Done });
     }

@@ -88,25 +88,32 @@ impl Group {
             number_folds(&mut rows);
         }
         rows.sort_by(|a, b| b.mean().total_cmp(&a.mean()).then_with(|| a.run.name.cmp(&b.run.name)));
+        let unfinished: Vec<bool> = rows.iter().map(|row| row.left_out.is_some()).collect();
         let recipes: Vec<Json> = rows.iter().map(|row| recipe(&row.run, &ground)).collect();
         let keys = differing(&recipes.iter().collect::<Vec<_>>());
         leave_out_repeats(&mut rows, &recipes);
         let mut group =
             Self { ground, apart, labels, rows, keys, settings: vec![], comparisons: vec![], noise: None, epoch };
-        group.settings = group.make_settings(&recipes, &mut intervals);
+        group.settings = group.make_settings(&recipes, &unfinished, &mut intervals);
         for (place, setting) in group.settings.iter().enumerate() {
             for row in &setting.rows {
                 group.rows[*row].setting = Some(place);
             }
         }
         group.comparisons = compare_pairs(&group.settings, group.labels.len(), &mut intervals);
-        group.noise = noise(&group.settings, group.ground.split_by_seed && group.num_seeds() > 1);
+        group.noise = noise(&group.settings, group.ground.split_by_seed && group.num_scored_seeds() > 1);
         group
     }
 
     /// How many seeds there are.
     pub fn num_seeds(&self) -> usize {
         self.rows.iter().filter_map(|row| row.run.seed()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// How many seeds there are among the runs that are in some mean.
+    fn num_scored_seeds(&self) -> usize {
+        let scored = self.rows.iter().filter(|row| row.setting.is_some());
+        scored.filter_map(|row| row.run.seed()).collect::<BTreeSet<_>>().len()
     }
 
     /// Whether the rows differ in their fold.
@@ -131,15 +138,16 @@ impl Group {
         if words.is_empty() { self.rows[row].run.title() } else { words.join(", ") }
     }
 
-    fn make_settings(&self, recipes: &[Json], intervals: &mut Intervals) -> Vec<Setting> {
+    /// `unfinished` says of each row whether it has no scores to count, apart from repeats.
+    fn make_settings(&self, recipes: &[Json], unfinished: &[bool], intervals: &mut Intervals) -> Vec<Setting> {
         let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut lost: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (place, row) in self.rows.iter().enumerate() {
             let recipe = recipes[place].to_string();
-            match row.run.status {
-                _ if row.left_out.is_none() => members.entry(recipe).or_default().push(place),
-                Some(Status::Failed | Status::Pruned) => lost.entry(recipe).or_default().push(place),
-                _ => {}
+            match row.left_out {
+                None => members.entry(recipe).or_default().push(place),
+                Some(_) if unfinished[place] => lost.entry(recipe).or_default().push(place),
+                Some(_) => {}
             }
         }
         let setting = |(recipe, rows): (String, Vec<usize>)| {

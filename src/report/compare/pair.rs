@@ -1,5 +1,7 @@
 //! Two settings, case by case.
 
+use std::collections::BTreeMap;
+
 use super::estimate::{Estimate, Intervals, Scores, average, columns};
 use super::setting::Setting;
 use crate::report::statistics::{Test, holm, mean, wilcoxon};
@@ -17,6 +19,8 @@ pub struct Comparison {
     pub mean: Difference,
     /// How many runs of each stand behind it.
     pub runs: [usize; 2],
+    /// The variance that seeds give the difference, in units of that of a run: folds weigh by their cases.
+    pub seed_share: f64,
     /// For each label the cases whose score is defined in one of the two only: they are in its mean, and in no
     /// difference.
     pub one_sided: Vec<usize>,
@@ -61,11 +65,13 @@ impl Comparison {
     fn new(settings: &[Setting], a: usize, b: usize, num_labels: usize, intervals: &mut Intervals) -> Option<Self> {
         let (first, second) = (&settings[a], &settings[b]);
         let mut differences: Vec<Scores> = Vec::new();
-        let (mut runs, mut one_sided) = ([0; 2], vec![0; num_labels]);
+        let (mut runs, mut one_sided, mut seed_share) = ([0; 2], vec![0; num_labels], 0.0);
         for (subjects, block) in &first.blocks {
             let Some(other) = second.blocks.get(subjects) else { continue };
-            runs[0] += block.means.len();
-            runs[1] += other.means.len();
+            for (count, runs_of_block) in runs.iter_mut().zip([block.means.len(), other.means.len()]) {
+                *count += runs_of_block;
+                seed_share += (block.cases.len() as f64).powi(2) / runs_of_block as f64;
+            }
             for (subject, scores) in &block.cases {
                 let pairs = scores.iter().zip(&other.cases[subject]);
                 let is_one_sided = pairs.map(|(a, b)| usize::from(a.is_some() != b.is_some()));
@@ -80,6 +86,7 @@ impl Comparison {
         if differences.is_empty() {
             return None;
         }
+        let num_cases: usize = differences.iter().map(BTreeMap::len).sum();
         let columns = columns(&average(differences.iter(), num_labels), num_labels);
         let over_labels = |case: usize| mean(columns.iter().filter_map(|column| column[case]));
         let means: Vec<Option<f64>> = (0..columns.first().map_or(0, Vec::len)).map(over_labels).collect();
@@ -92,6 +99,7 @@ impl Comparison {
                 .collect(),
             mean: Difference::new(&columns, &means, intervals),
             runs,
+            seed_share: seed_share / (num_cases as f64).powi(2),
             one_sided,
         })
     }

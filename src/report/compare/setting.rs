@@ -16,8 +16,8 @@ pub struct Setting {
     pub short: String,
     /// Its runs, by place.
     pub rows: Vec<usize>,
-    /// Runs of the setting that failed or were pruned, and that no other run with that seed stands in for: its scores
-    /// are of those that came through.
+    /// Runs of the setting that failed, were pruned or are not done, and that no other run with that seed stands in
+    /// for: its scores are of those that came through.
     pub lost: usize,
     /// How many seeds they have.
     pub seeds: usize,
@@ -43,7 +43,7 @@ pub(super) struct Block {
 }
 
 impl Setting {
-    /// `lost` are runs of the setting that failed or were pruned, by place.
+    /// `lost` are runs of the setting that did not come through, by place.
     pub(super) fn new(group: &Group, rows: Vec<usize>, lost: &[usize], intervals: &mut Intervals) -> Self {
         let num_labels = group.labels.len();
         let chosen = |row: &usize| group.rows[*row].chosen.as_ref();
