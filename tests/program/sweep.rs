@@ -276,7 +276,7 @@ fn runs_that_fall_behind_are_pruned_and_can_be_continued() {
     let place = place();
     let sweep = "\
 experiment: tiny.yaml
-grid: { optimizer.adam.learning_rate: [1.0e-2, 1.0e-9, 1.0e-10, 1.0e-11] }
+grid: { optimizer.adam.learning_rate: [3.0e-2, 3.0e-3, 3.0e-4, 3.0e-5] }
 jobs: 1
 ";
     place.write("pruned.yaml", &format!("{sweep}prune: {{ metric: train_loss, min_epochs: 2, reduction: 2 }}\n"));
