@@ -28,13 +28,10 @@ impl Places {
     /// Of the row's voxels `z` to `z + 7` along an axis: the same operations as [`Line::at`].
     #[target_feature(enable = "avx2")]
     fn at(line: &Line, axis: usize, z: usize) -> Self {
-        let [base, step, shift] = [line.base[axis], line.step[axis], line.shift[axis]].map(|v| _mm256_set1_pd(v));
-        let four = |z: usize| {
-            let z = z as f64;
-            let places = _mm256_set_pd(z + 3.0, z + 2.0, z + 1.0, z);
-            _mm256_add_pd(_mm256_add_pd(base, _mm256_mul_pd(step, places)), shift)
-        };
-        Self { first: four(z), last: four(z + LANES / 2) }
+        let z = z as f64;
+        let first = _mm256_set_pd(z + 3.0, z + 2.0, z + 1.0, z);
+        let last = _mm256_add_pd(first, _mm256_set1_pd(4.0));
+        Self { first: four(line, axis, first), last: four(line, axis, last) }
     }
 
     #[target_feature(enable = "avx2")]
@@ -47,7 +44,8 @@ impl Places {
     #[target_feature(enable = "avx2")]
     fn are_positive(self) -> bool {
         let zero = _mm256_setzero_pd();
-        let [first, last] = [self.first, self.last].map(|places| _mm256_cmp_pd::<_CMP_GE_OQ>(places, zero));
+        let first = _mm256_cmp_pd::<_CMP_GE_OQ>(self.first, zero);
+        let last = _mm256_cmp_pd::<_CMP_GE_OQ>(self.last, zero);
         _mm256_movemask_pd(_mm256_and_pd(first, last)) == 0b1111
     }
 
@@ -60,12 +58,20 @@ impl Places {
     /// What the whole parts leave.
     #[target_feature(enable = "avx2")]
     fn shares(self) -> __m256 {
-        let share = |places: __m256d| {
-            let whole = _mm256_cvtepi32_pd(_mm256_cvttpd_epi32(places));
-            _mm256_cvtpd_ps(_mm256_sub_pd(places, whole))
-        };
         _mm256_set_m128(share(self.last), share(self.first))
     }
+}
+
+#[target_feature(enable = "avx2")]
+fn four(line: &Line, axis: usize, z: __m256d) -> __m256d {
+    let along = _mm256_mul_pd(_mm256_set1_pd(line.step[axis]), z);
+    _mm256_add_pd(_mm256_add_pd(_mm256_set1_pd(line.base[axis]), along), _mm256_set1_pd(line.shift[axis]))
+}
+
+#[target_feature(enable = "avx2")]
+fn share(places: __m256d) -> __m128 {
+    let whole = _mm256_cvtepi32_pd(_mm256_cvttpd_epi32(places));
+    _mm256_cvtpd_ps(_mm256_sub_pd(places, whole))
 }
 
 /// Whether all indices are at least 0 and below a bound.
@@ -82,32 +88,39 @@ fn are_below(indices: __m256i, bound: i32) -> bool {
 /// The processor has AVX2.
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn linear_row(source: &Source, shape: [usize; 3], line: &Line, first: usize, row: &mut [f32]) {
-    let [_, size_y, size_z] = source.shape.map(|size| size as i32);
-    let steps = [0, 1, size_z, size_z + 1].map(|step| [step, step + size_y * size_z]);
+    // No closures here: one that is called from elsewhere could not be made part of this function.
+    let (size_y, size_z) = (source.shape[1] as i32, source.shape[2] as i32);
+    let (step_y, step_x) = (size_z, size_y * size_z);
     let mut taken = 0;
     while taken + LANES <= row.len() {
-        let places = [0, 1, 2].map(|axis| Places::at(line, axis, first + taken));
-        let local: [__m256i; 3] = std::array::from_fn(|axis| {
-            _mm256_sub_epi32(places[axis].indices(), _mm256_set1_epi32(source.start[axis] as i32))
-        });
+        let x = Places::at(line, 0, first + taken);
+        let y = Places::at(line, 1, first + taken);
+        let z = Places::at(line, 2, first + taken);
+        let local_x = _mm256_sub_epi32(x.indices(), _mm256_set1_epi32(source.start[0] as i32));
+        let local_y = _mm256_sub_epi32(y.indices(), _mm256_set1_epi32(source.start[1] as i32));
+        let local_z = _mm256_sub_epi32(z.indices(), _mm256_set1_epi32(source.start[2] as i32));
         // Every voxel that is read below lies in the block.
-        let is_within =
-            (0..3).all(|axis| places[axis].are_positive() && are_below(local[axis], source.shape[axis] as i32 - 1));
+        let is_within = x.are_positive()
+            && y.are_positive()
+            && z.are_positive()
+            && are_below(local_x, source.shape[0] as i32 - 1)
+            && are_below(local_y, size_y - 1)
+            && are_below(local_z, size_z - 1);
         let out = &mut row[taken..taken + LANES];
         if is_within {
-            let base = offsets(local, size_y, size_z);
-            let read = |step: i32| {
-                let at = _mm256_add_epi32(base, _mm256_set1_epi32(step));
-                // SAFETY: the test above keeps every index inside `values`, whose length fits an i32.
-                unsafe { _mm256_i32gather_ps::<4>(source.values.as_ptr(), at) }
+            let at = offsets(local_x, local_y, local_z, size_y, size_z);
+            // SAFETY: the tests above keep every index inside `values`, whose length fits an i32.
+            let (near, far) = unsafe {
+                (
+                    along_y(source.values, at, step_y, y.shares()),
+                    along_y(source.values, _mm256_add_epi32(at, _mm256_set1_epi32(step_x)), step_y, y.shares()),
+                )
             };
-            let [x, y, z] = places.map(|places| places.shares());
-            let corners = steps.map(|steps| steps.map(read));
             // Along y, then x, then z, as the plain loop.
-            let along_y = |z: usize, x: usize| between(corners[z][x], corners[z + 2][x], y);
-            let [a, b] = [0, 1].map(|z| between(along_y(z, 0), along_y(z, 1), x));
+            let low = between(near.0, far.0, x.shares());
+            let high = between(near.1, far.1, x.shares());
             // SAFETY: `out` holds eight values.
-            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), between(a, b, z)) };
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), between(low, high, z.shares())) };
         } else {
             for (z, value) in out.iter_mut().enumerate() {
                 *value = source.interpolate(shape, line.at((first + taken + z) as f64));
@@ -126,8 +139,26 @@ fn between(a: __m256, b: __m256, share: __m256) -> __m256 {
     _mm256_add_ps(a, _mm256_mul_ps(_mm256_sub_ps(b, a), share))
 }
 
+/// Values interpolated along y, at these offsets and at the ones after them.
+///
+/// # Safety
+/// The processor has AVX2, and the offsets, one more, and those of the next y lie inside `values`.
 #[target_feature(enable = "avx2")]
-fn offsets([x, y, z]: [__m256i; 3], size_y: i32, size_z: i32) -> __m256i {
+unsafe fn along_y(values: &[f32], at: __m256i, step_y: i32, share: __m256) -> (__m256, __m256) {
+    let next = _mm256_add_epi32(at, _mm256_set1_epi32(step_y));
+    let one = _mm256_set1_epi32(1);
+    // SAFETY: the caller's.
+    unsafe {
+        let here = _mm256_i32gather_ps::<4>(values.as_ptr(), at);
+        let there = _mm256_i32gather_ps::<4>(values.as_ptr(), next);
+        let here_above = _mm256_i32gather_ps::<4>(values.as_ptr(), _mm256_add_epi32(at, one));
+        let there_above = _mm256_i32gather_ps::<4>(values.as_ptr(), _mm256_add_epi32(next, one));
+        (between(here, there, share), between(here_above, there_above, share))
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn offsets(x: __m256i, y: __m256i, z: __m256i, size_y: i32, size_z: i32) -> __m256i {
     let rows = _mm256_add_epi32(_mm256_mullo_epi32(x, _mm256_set1_epi32(size_y)), y);
     _mm256_add_epi32(_mm256_mullo_epi32(rows, _mm256_set1_epi32(size_z)), z)
 }
@@ -144,14 +175,17 @@ pub(super) unsafe fn label_row(
     first: usize,
     row: &mut [Label],
 ) -> usize {
-    let [_, size_y, size_z] = shape.map(|size| size as i32);
+    let (size_y, size_z) = (shape[1] as i32, shape[2] as i32);
     // Four bytes are read for each label of two, so the last one is left to the plain loop.
     let last = source.len() as i32 - 1;
     let mut taken = 0;
     while taken + LANES <= row.len() {
-        let indices = [0, 1, 2].map(|axis| Places::at(line, axis, first + taken).plus(0.5).indices());
-        let at = offsets(indices, size_y, size_z);
-        let is_within = (0..3).all(|axis| are_below(indices[axis], shape[axis] as i32)) && are_below(at, last);
+        let x = Places::at(line, 0, first + taken).plus(0.5).indices();
+        let y = Places::at(line, 1, first + taken).plus(0.5).indices();
+        let z = Places::at(line, 2, first + taken).plus(0.5).indices();
+        let at = offsets(x, y, z, size_y, size_z);
+        let is_within =
+            are_below(x, shape[0] as i32) && are_below(y, size_y) && are_below(z, size_z) && are_below(at, last);
         if !is_within {
             return taken;
         }
