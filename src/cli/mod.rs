@@ -29,6 +29,7 @@ mod sweep;
 mod table;
 mod training;
 mod transform;
+mod volume_files;
 
 pub use error::{CliError, Exit};
 

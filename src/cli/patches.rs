@@ -1,6 +1,5 @@
 //! `runner patches`: what training would see, and how fast it comes.
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,16 +10,14 @@ use clap::Args;
 use sha2::{Digest, Sha256};
 
 use super::table::table;
-use super::training::{make_phantoms, run_error};
-use super::{CliError, Common, Exit, output};
+use super::training::make_phantoms;
+use super::{CliError, Common, Exit, output, volume_files};
 use crate::cli::bar::Bar;
-use crate::data::cache::Cache;
-use crate::data::nifti;
+use crate::data::cache::{Cache, hex};
 use crate::data::patch::Patch;
-use crate::data::volume::{Affine, Grid, Voxels};
+use crate::data::volume::{Affine, Grid, Volume, Voxels};
 use crate::pipeline;
 use crate::run::event::Listener;
-use crate::run::folder::write_atomically;
 use crate::spec::load;
 use crate::spec::plan::Plan;
 use crate::train::cases::Cases;
@@ -61,8 +58,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
     let count = arguments.count.map_or(default, NonZeroUsize::get);
     if let Some(out) = &arguments.out {
-        fs::create_dir_all(out)
-            .map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))?;
+        volume_files::make_folder(out)?;
     }
 
     let mut digest = Sha256::new();
@@ -94,8 +90,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     output::text(table(&header(&plan), &rows));
-    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    say!("SHA-256 of these {made} patches: {digest}");
+    say!("SHA-256 of these {made} patches: {}", hex(&digest.finalize()));
     if let Some(out) = &arguments.out {
         say!("{}", out.display());
     }
@@ -179,18 +174,16 @@ fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
 }
 
 fn write(out: &Path, number: usize, patch: &Patch, plan: &Plan) -> Result<(), CliError> {
-    let grid = grid_of(patch, plan);
-    let failure = |error: nifti::NiftiError| CliError::failure(&error);
-    let image = Voxels::new(patch.channels, patch.shape, patch.image.clone());
-    nifti::write_image(&out.join(format!("{number:04}_image.nii.gz")), &grid, &image).map_err(failure)?;
-    let label = Voxels::new(1, patch.shape, patch.label.clone());
-    nifti::write_label(&out.join(format!("{number:04}_label.nii.gz")), &grid, &label).map_err(failure)?;
+    let volume = Volume {
+        grid: grid_of(patch, plan),
+        image: Voxels::new(patch.channels, patch.shape, patch.image.clone()),
+        label: Some(Voxels::new(1, patch.shape, patch.label.clone())),
+    };
     let told = serde_json::json!({
         "subject": patch.subject, "patch": patch.index, "start": patch.start,
         "chain": plan.experiment.augment, "draws": patch.draws,
     });
-    let text = serde_json::to_string_pretty(&told).expect("draws are plain numbers") + "\n";
-    write_atomically(&out.join(format!("{number:04}_draws.json")), text.as_bytes()).map_err(run_error)
+    volume_files::write(out, &format!("{number:04}_"), &volume, &told)
 }
 
 /// Where a patch lies in the world after the chain.

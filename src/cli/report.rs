@@ -7,10 +7,10 @@ use clap::{Args, ValueEnum};
 use super::table::table;
 use super::training::run_error;
 use super::{CliError, Exit, output};
+use crate::report::Report;
 use crate::report::compare::{Epoch, Group};
 use crate::report::tables::{self, Cells};
 use crate::report::verdict::Verdict;
-use crate::report::{self};
 
 /// Arguments of `runner report`.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ pub(super) fn write(runs: &Path, out: &Path, epoch: Epoch, detail: Detail) -> Re
         let message = format!("{} is the folder of a run; a report would overwrite its files", out.display());
         return Err(CliError::problem(message, "name another folder with --out"));
     }
-    let report = report::Report::read(runs, epoch).map_err(|error| {
+    let report = Report::read(runs, epoch).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that holds runs")
     })?;
     for (name, reason) in &report.broken {

@@ -6,20 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::{CliError, Common, Exit};
+use super::{CliError, Common, Exit, volume_files};
 use crate::data::dataset::stem;
-use crate::data::nifti;
 use crate::data::subject::Subject;
 use crate::data::volume::Volume;
 use crate::pipeline::{self, View};
-use crate::run::folder::write_atomically;
 use crate::seed::{Purpose, Seed};
 use crate::spec::check;
 use crate::spec::load;
 use crate::train::cases;
 use crate::transforms::{Drawn, Transform};
-
-use super::training::run_error;
 
 /// Arguments of `runner transform`.
 #[derive(Debug, Args)]
@@ -101,7 +97,8 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     };
     let volume = through(through(source, 0..fixed)?, fixed..chain.len())?;
     let applied = Applied { subject: name, seed: experiment.seed, epoch: arguments.epoch, chain, draws };
-    write(&arguments.out, &volume, &applied)?;
+    volume_files::make_folder(&arguments.out)?;
+    volume_files::write(&arguments.out, "", &volume, &applied)?;
     let [x, y, z] = volume.grid.shape;
     let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
     say!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
@@ -127,15 +124,4 @@ fn given(path: &Path, chain: &[Transform]) -> Result<Vec<Drawn>, CliError> {
         format!("the draws of {} were made for other steps", path.display()),
         "use the experiment, the stage and the --set that they were made with",
     ))
-}
-
-fn write(out: &Path, volume: &Volume, applied: &Applied) -> Result<(), CliError> {
-    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))?;
-    let failure = |error: nifti::NiftiError| CliError::failure(&error);
-    nifti::write_image(&out.join("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
-    if let Some(label) = &volume.label {
-        nifti::write_label(&out.join("label.nii.gz"), &volume.grid, label).map_err(failure)?;
-    }
-    let text = serde_json::to_string_pretty(applied).expect("draws are plain numbers") + "\n";
-    write_atomically(&out.join("draws.json"), text.as_bytes()).map_err(run_error)
 }

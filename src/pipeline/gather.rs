@@ -82,12 +82,12 @@ pub(super) fn linear(incoming: &Block, warp: &Warp, fills: &[f32], start: [usize
         for_each_slice(values, shape[1] * shape[2], |x, slice| {
             for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
                 let (x, y) = ((start[0] + x) as f64, (start[1] + y) as f64);
-                let inside = warp.inside_along_z(x, y, start[2], shape[2]);
-                let line = Line::new(&warp.map, x, y);
+                let lines = lines(&warp.between, &warp.map, warp.shape, x, y);
+                let inside = inside_along_z(&lines, is_inside, start[2], shape[2]);
                 row[..inside.start].fill(fills[channel]);
                 row[inside.end..].fill(fills[channel]);
                 let first = start[2] + inside.start;
-                linear_row(&source, warp.shape, &line, first, &mut row[inside]);
+                linear_row(&source, warp.shape, own(&lines), first, &mut row[inside]);
             }
         });
     }
@@ -144,6 +144,22 @@ impl Line {
     }
 }
 
+/// The positions of a row in every grid in between, and at last in the grid that is read, with their shapes.
+fn lines(between: &[(Affine, [usize; 3])], map: &Affine, shape: [usize; 3], x: f64, y: f64) -> Vec<(Line, [usize; 3])> {
+    let grids = between.iter().map(|(map, shape)| (map, *shape)).chain([(map, shape)]);
+    grids.map(|(map, shape)| (Line::new(map, x, y), shape)).collect()
+}
+
+/// The positions in the grid that is read.
+fn own(lines: &[(Line, [usize; 3])]) -> &Line {
+    &lines.last().expect("a row lies in the grid that is read").0
+}
+
+/// Whether a place along an axis is within half a voxel of a grid of that size.
+fn is_inside(place: f64, size: usize) -> bool {
+    place >= -0.5 && place <= size as f64 - 0.5
+}
+
 /// Which voxels of a row lie inside some grids: those whose places along every axis of every grid are `within` its
 /// size. Grids are boxes and rows are straight, so they are contiguous.
 fn inside_along_z(
@@ -152,7 +168,7 @@ fn inside_along_z(
     start: usize,
     length: usize,
 ) -> Range<usize> {
-    let is_inside = |z: usize| {
+    let is_within = |z: usize| {
         lines.iter().all(|(line, shape)| {
             let point = line.at((start + z) as f64);
             (0..3).all(|axis| within(point[axis], shape[axis]))
@@ -179,23 +195,16 @@ fn inside_along_z(
     // The division rounds; the two ends are settled by the test itself, so that every window agrees.
     let mut first = (first.floor() as usize).saturating_sub(1);
     let mut end = ((end.ceil().max(0.0) as usize) + 1).min(length);
-    while first < end && !is_inside(first) {
+    while first < end && !is_within(first) {
         first += 1;
     }
-    while end > first && !is_inside(end - 1) {
+    while end > first && !is_within(end - 1) {
         end -= 1;
     }
     first..end
 }
 
 impl Warp {
-    /// Which voxels of a row lie inside the incoming grid and every grid in between.
-    fn inside_along_z(&self, x: f64, y: f64, start: usize, length: usize) -> Range<usize> {
-        let grids = self.between.iter().map(|(map, shape)| (map, shape)).chain([(&self.map, &self.shape)]);
-        let lines: Vec<_> = grids.map(|(map, shape)| (Line::new(map, x, y), *shape)).collect();
-        inside_along_z(&lines, |place, size| place >= -0.5 && place <= size as f64 - 0.5, start, length)
-    }
-
     /// The incoming voxels that a block of outgoing ones may touch.
     pub fn touched(&self, start: [usize; 3], shape: [usize; 3]) -> ([usize; 3], [usize; 3]) {
         let mut low = [f64::INFINITY; 3];
@@ -260,12 +269,10 @@ pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape
     for_each_slice(&mut out, shape[1] * shape[2], |x, slice| {
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
             let (x, y) = ((start[0] + x) as f64, (start[1] + y) as f64);
-            let grids = origin.between.iter().map(|(map, shape)| (map, *shape));
-            let grids = grids.chain([(&origin.map, origin.source_shape)]);
-            let lines: Vec<_> = grids.map(|(map, shape)| (Line::new(map, x, y), shape)).collect();
+            let lines = lines(&origin.between, &origin.map, origin.source_shape, x, y);
             let inside = inside_along_z(&lines, is_nearest_inside, start[2], shape[2]);
-            let line = Line::new(&origin.map, x, y);
-            label_row(source, origin.source_shape, &line, start[2] + inside.start, &mut row[inside]);
+            let first = start[2] + inside.start;
+            label_row(source, origin.source_shape, own(&lines), first, &mut row[inside]);
         }
     });
     out

@@ -58,7 +58,7 @@ impl Report {
     pub fn write(&self, folder: &Path, title: &str) -> Result<(), RunError> {
         let plots = folder.join("plots");
         make(folder, &plots).map_err(|source| RunError::Write { path: plots.clone(), source })?;
-        let groups: Vec<Group> = self.groups.iter().map(|(group, _)| group.clone()).collect();
+        let groups: Vec<&Group> = self.groups.iter().map(|(group, _)| group).collect();
         tables::write_summary(&folder.join("summary.csv"), &groups)?;
         tables::write_cases(&folder.join("cases.csv"), &groups)?;
         tables::write_comparisons(&folder.join("comparisons.csv"), &groups)?;
@@ -73,7 +73,7 @@ impl Report {
                 };
                 write_atomically(&plots.join(name), chart.file().as_bytes())?;
             }
-            drawn.push((group.clone(), verdict.clone(), charts));
+            drawn.push((group, verdict, charts));
         }
         write_atomically(&folder.join("report.html"), page::text(title, &drawn, &self.broken).as_bytes())
     }

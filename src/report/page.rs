@@ -27,8 +27,11 @@ pub const METHODS: &str = "Runs are compared where labels, metric convention, da
     seeds alone explain (with Bonferroni's correction for all pairs), none of the setting's runs is missing, and the ranks of the cases speak for it too. Bootstrap draws that miss all \
     scores of a label are left out, and a label with one score has no interval.";
 
+/// A group, what follows from it, and its charts.
+type Section<'a> = (&'a Group, &'a Verdict, Charts);
+
 /// The whole page.
-pub fn text(title: &str, groups: &[(Group, Verdict, Charts)], broken: &[(String, String)]) -> String {
+pub fn text(title: &str, groups: &[Section], broken: &[(String, String)]) -> String {
     let num_runs: usize = groups.iter().map(|(group, ..)| group.rows.len()).sum();
     let markup = html! {
         (DOCTYPE)
@@ -63,7 +66,7 @@ pub fn text(title: &str, groups: &[(Group, Verdict, Charts)], broken: &[(String,
     markup.into_string()
 }
 
-fn contents(groups: &[(Group, Verdict, Charts)]) -> Markup {
+fn contents(groups: &[Section]) -> Markup {
     html! {
         nav {
             p { "These runs cannot all be compared with each other:" }
@@ -80,7 +83,7 @@ fn contents(groups: &[(Group, Verdict, Charts)]) -> Markup {
     }
 }
 
-fn section(number: usize, several: bool, (group, verdict, charts): &(Group, Verdict, Charts)) -> Markup {
+fn section(number: usize, several: bool, (group, verdict, charts): &Section) -> Markup {
     html! {
         section.group #{ "group-" (number + 1) } {
             h2 { @if several { "Group " (number + 1) ": " } (group.title()) }

@@ -138,7 +138,7 @@ pub fn estimate(estimate: &Estimate) -> String {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_summary(path: &Path, groups: &[Group]) -> Result<(), RunError> {
+pub fn write_summary(path: &Path, groups: &[&Group]) -> Result<(), RunError> {
     let labels = names(groups.iter().flat_map(|group| &group.labels));
     let keys = names(groups.iter().flat_map(|group| &group.keys).map(|key| &key.path));
     let fixed = ["run", "group", "setting", "status", "reason", "in_mean"];
@@ -190,7 +190,7 @@ fn scores(group: &Group, chosen: Option<&Chosen>, labels: &[String]) -> Vec<Stri
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_cases(path: &Path, groups: &[Group]) -> Result<(), RunError> {
+pub fn write_cases(path: &Path, groups: &[&Group]) -> Result<(), RunError> {
     let columns = names(groups.iter().flat_map(|group| &group.rows).flat_map(|row| &row.run.cases.columns));
     let mut header: Vec<String> = ["run", "group", "setting", "epoch", "subject"].map(str::to_owned).to_vec();
     header.extend(columns.iter().cloned());
@@ -216,7 +216,7 @@ pub fn write_cases(path: &Path, groups: &[Group]) -> Result<(), RunError> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_comparisons(path: &Path, groups: &[Group]) -> Result<(), RunError> {
+pub fn write_comparisons(path: &Path, groups: &[&Group]) -> Result<(), RunError> {
     let header = [
         "group",
         "setting",

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::experiment::Experiment;
+use crate::data::cache::hex;
 use crate::data::dataset::Source;
 use crate::data::split::Parts;
 use crate::data::subject::Subject;
 use crate::data::volume::{Grid, Label};
 use crate::model::device::DeviceName;
-use crate::transforms::Transform;
 
 /// A checked experiment. Only [`check`](super::check::check) makes one, so nothing unchecked can reach a device.
 #[derive(Clone, Debug)]
@@ -78,18 +78,13 @@ impl Plan {
         self.steps_per_epoch * self.experiment.train.epochs.get()
     }
 
-    /// The transforms that are computed once per subject: the preprocess chain, after turning axes where the plan says so.
-    pub fn preprocess_chain(&self) -> Vec<Transform> {
-        self.experiment.preprocess_chain()
-    }
-
     /// A hash over the names of all subjects and the names and sizes of their files; of phantoms, whose files may
     /// not be there yet, over what makes them.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         if let Source::Phantom(source) = &self.experiment.data.source {
             hash.update(serde_json::to_string(source).expect("a source is plain data"));
-            return hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            return hex(&hash.finalize());
         }
         for (name, case) in &self.cases {
             hash.update(name);
@@ -99,7 +94,7 @@ impl Plan {
                 hash.update(size.to_le_bytes());
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize())
     }
 
     /// plan.yaml: the experiment with every default written; running it is the same run.

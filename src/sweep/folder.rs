@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::points::WrittenPoint;
 use super::prune::Prune;
+use crate::data::cache::hex;
 use crate::run::folder::{RunError, write_atomically};
 
 /// The format of a sweep's files that this program writes, and the newest that it reads.
@@ -52,7 +53,7 @@ impl Definition {
     /// What two sweeps share when they ask for the same.
     pub fn id(&self) -> String {
         let text = serde_json::to_string(&(&self.ids, &self.prune)).expect("a definition is plain data");
-        Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(text)[..6])
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::document::Sweep;
+use crate::data::cache::hex;
 use crate::data::dataset::Source;
 use crate::data::split::{Parts, Split};
 use crate::model::device::DeviceName;
@@ -188,8 +189,7 @@ pub fn id_of(plan: &Plan) -> String {
     if let Split::File(_) = experiment.data.split {
         tree["data"]["split"] = serde_json::to_value(&plan.parts).expect("names are plain text");
     }
-    let digest = Sha256::digest(canonical(&tree));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..ID_DIGITS].to_owned()
+    hex(&Sha256::digest(canonical(&tree))[..ID_DIGITS / 2])
 }
 
 /// A tree as text, the keys of each map in sorted order.

@@ -67,7 +67,7 @@ impl Cases {
         tell: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, TrainError> {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
-        let chain = plan.preprocess_chain();
+        let chain = plan.experiment.preprocess_chain();
         let total = names.len();
         let hashes = FileHashes::load(&cache.root);
         let progress = Mutex::new((0, tell));

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rescale_intensity::unit_interval;
 use super::{Intensity, Measured, Nothing, Window};
 use crate::seed::Rng;
 use crate::value::{Positive, Range};
@@ -25,10 +26,6 @@ pub struct HuWindow {
     /// Where the lower and the upper end go.
     #[serde(default = "unit_interval")]
     pub to: Range,
-}
-
-fn unit_interval() -> Range {
-    Range { low: 0.0, high: 1.0 }
 }
 
 impl Intensity for HuWindow {

@@ -285,32 +285,36 @@ impl Transform {
     /// Whether chance changes what the step does.
     pub fn is_random(&self) -> bool {
         match self {
-            Transform::Affine(affine) => {
-                !(affine.scales.is_fixed() && affine.degrees.is_fixed() && affine.translation_mm.is_fixed())
-            }
-            Transform::Flip(flip) => flip.probabilities.iter().any(|p| p.get() > 0.0 && p.get() < 1.0),
-            Transform::Noise(noise) => noise.std != crate::value::Range::fixed(0.0) || !noise.mean.is_fixed(),
-            Transform::Gamma(gamma) => !gamma.log_gamma.is_fixed(),
             Transform::Maybe(maybe) => {
                 let p = maybe.probability.get();
                 p > 0.0 && (p < 1.0 || maybe.steps.iter().any(Transform::is_random))
             }
             Transform::OneOf(steps) => steps.len() > 1 || steps.iter().any(Transform::is_random),
-            Transform::Blur(blur) => !blur.std_mm.is_fixed(),
-            Transform::BiasField(field) => !field.coefficients.is_fixed(),
-            Transform::ToCanonical(_)
-            | Transform::ToOrientation(_)
-            | Transform::EnsureShapeMultiple(_)
-            | Transform::HuWindow(_)
-            | Transform::Resample(_)
-            | Transform::Resize(_)
-            | Transform::Crop(_)
-            | Transform::Pad(_)
-            | Transform::CropOrPad(_)
-            | Transform::Clamp(_)
-            | Transform::RescaleIntensity(_)
-            | Transform::ZNormalize(_) => false,
+            step => !step.random_keys().is_empty(),
         }
+    }
+
+    /// The keys that leave something to chance, by their path in the step; of a list of steps none.
+    pub fn random_keys(&self) -> Vec<&'static str> {
+        let wide: &[(&str, bool)] = match self {
+            Transform::Affine(affine) => &[
+                ("affine.scales", !affine.scales.is_fixed()),
+                ("affine.degrees", !affine.degrees.is_fixed()),
+                ("affine.translation_mm", !affine.translation_mm.is_fixed()),
+            ],
+            Transform::Flip(flip) => {
+                &[("flip.probabilities", flip.probabilities.iter().any(|p| p.get() > 0.0 && p.get() < 1.0))]
+            }
+            Transform::Noise(noise) => {
+                let is_noisy = noise.std != crate::value::Range::fixed(0.0);
+                &[("noise.std", is_noisy), ("noise.mean", !is_noisy && !noise.mean.is_fixed())]
+            }
+            Transform::Gamma(gamma) => &[("gamma.log_gamma", !gamma.log_gamma.is_fixed())],
+            Transform::Blur(blur) => &[("blur.std_mm", !blur.std_mm.is_fixed())],
+            Transform::BiasField(field) => &[("bias_field.coefficients", !field.coefficients.is_fixed())],
+            _ => &[],
+        };
+        wide.iter().filter(|(_, is_wide)| *is_wide).map(|(key, _)| *key).collect()
     }
 
     /// What the step's parameters say against each other.

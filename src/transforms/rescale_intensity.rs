@@ -27,7 +27,7 @@ pub struct RescaleIntensity {
     pub percentiles: [Percentile; 2],
 }
 
-fn unit_interval() -> Range {
+pub(super) fn unit_interval() -> Range {
     Range { low: 0.0, high: 1.0 }
 }
 

@@ -1,7 +1,6 @@
 //! Axis order and direction.
 
-use super::{Lattice, LatticeAxis, Nothing, Placement, Spatial};
-use crate::data::orientation::axes_to_ras;
+use super::{Axes, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use schemars::JsonSchema;
@@ -24,13 +23,7 @@ impl Spatial for ToCanonical {
     }
 
     fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
-        let axes = axes_to_ras(&incoming.affine).map(|turn| LatticeAxis {
-            source: turn.source_axis,
-            flipped: turn.flipped,
-            offset: if turn.flipped { incoming.shape[turn.source_axis] as i64 - 1 } else { 0 },
-        });
-        let shape = axes.map(|axis| incoming.shape[axis.source]);
-        Placement::lattice(Lattice { axes }, shape, incoming)
+        Axes::RAS.turned(incoming)
     }
 }
 

@@ -34,6 +34,23 @@ pub struct Axes {
 
 const NAMES: [[char; 2]; 3] = [['R', 'L'], ['A', 'P'], ['S', 'I']];
 
+impl Axes {
+    /// Right, front, head.
+    pub const RAS: Self = Self { follows: [(0, false), (1, false), (2, false)] };
+
+    /// The voxels of a grid with its axes permuted and flipped until they point like these.
+    pub(super) fn turned(self, incoming: &Grid) -> Placement {
+        let turns = axes_to_ras(&incoming.affine);
+        let axes = self.follows.map(|(world, backwards)| {
+            let source = turns[world].source_axis;
+            let flipped = turns[world].flipped != backwards;
+            LatticeAxis { source, flipped, offset: if flipped { incoming.shape[source] as i64 - 1 } else { 0 } }
+        });
+        let shape = axes.map(|axis| incoming.shape[axis.source]);
+        Placement::lattice(Lattice { axes }, shape, incoming)
+    }
+}
+
 impl JsonSchema for Axes {
     fn schema_name() -> Cow<'static, str> {
         "Axes".into()
@@ -92,14 +109,7 @@ impl Spatial for ToOrientation {
     }
 
     fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
-        let turns = axes_to_ras(&incoming.affine);
-        let axes = self.axes.follows.map(|(world, backwards)| {
-            let source = turns[world].source_axis;
-            let flipped = turns[world].flipped != backwards;
-            LatticeAxis { source, flipped, offset: if flipped { incoming.shape[source] as i64 - 1 } else { 0 } }
-        });
-        let shape = axes.map(|axis| incoming.shape[axis.source]);
-        Placement::lattice(Lattice { axes }, shape, incoming)
+        self.axes.turned(incoming)
     }
 }
 

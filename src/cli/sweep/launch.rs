@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::overview::Display;
 use super::{Arguments, Checked, keys, show, status, values};
-use crate::cli::table::table;
 use crate::cli::training::{STOP, run_error, stop_on_ctrl_c};
 use crate::cli::{CliError, Exit, report};
 use crate::report::compare::Epoch;
-use crate::sweep::folder::SweepFolder;
+use crate::sweep::folder::{SweepFolder, runs_in};
 use crate::sweep::kubernetes::IndexedJob;
 use crate::sweep::local::Local;
 use crate::sweep::slurm::{Array, SlurmError};
@@ -41,17 +40,22 @@ pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
         say!("stopped; the same command goes on");
         return Ok(Exit::Stopped);
     }
-    if runs.iter().any(|run| run.standing == Standing::Done) {
-        let root = checked.folder.root();
-        let own = |run: &String| !checked.definition.ids.contains(run);
-        let others = crate::sweep::folder::runs_in(root).map_err(|error| CliError::failure(&error))?;
-        let others = others.iter().filter(|run| own(run)).count();
-        if others > 0 {
-            say!("\nthe report compares {others} other runs of {} too", root.display());
-        }
-        report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)?;
-    }
+    write_report(checked, &runs)?;
     Ok(if has_failed { Exit::No } else { Exit::Done })
+}
+
+/// Writes the report of the folder and prints its verdict, where some run is done.
+fn write_report(checked: &Checked, runs: &[RunStanding]) -> Result<(), CliError> {
+    if !runs.iter().any(|run| run.standing == Standing::Done) {
+        return Ok(());
+    }
+    let root = checked.folder.root();
+    let in_folder = runs_in(root).map_err(|error| CliError::failure(&error))?;
+    let others = in_folder.iter().filter(|run| !checked.definition.ids.contains(run)).count();
+    if others > 0 {
+        say!("\nthe report compares {others} other runs of {} too", root.display());
+    }
+    report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)
 }
 
 /// The cores are shared out among jobs; a single one takes what it likes. A person who sets the number is obeyed.
@@ -70,9 +74,7 @@ fn print_standings(checked: &Checked, runs: &[RunStanding]) {
         point.map(|point| values(&point.written.changes, &keys)).unwrap_or_default()
     };
     let rows: Vec<_> = runs.iter().map(|run| status::row(run, changes(run))).collect();
-    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys.iter().cloned());
-    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
-    show(&table(&header, &rows));
+    status::show_table(keys, &rows);
     say!("{}", status::summary(runs));
     if runs.iter().any(|run| matches!(run.standing, Standing::Failed(_))) {
         say!("--retry-failed begins failed runs again; {} tells more", checked.folder.file("output").display());
@@ -163,9 +165,8 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     if new.is_empty() {
         say!("nothing to submit");
         // The job that writes the report may have been cancelled, or the runs done since.
-        if queued.is_empty() && runs.iter().any(|run| run.standing == Standing::Done) {
-            let root = checked.folder.root();
-            report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)?;
+        if queued.is_empty() {
+            write_report(checked, &runs)?;
         }
         let has_failed = runs.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
         return Ok(if has_failed { Exit::No } else { Exit::Done });

@@ -17,7 +17,7 @@ use crate::run::memory::machine_bytes;
 use crate::spec::check::Surroundings;
 use crate::sweep::document::{self, GridArgument, Sweep};
 use crate::sweep::folder::{Definition, SweepFolder};
-use crate::sweep::points::{self, Point, Points, short};
+use crate::sweep::points::{self, Changes, Point, Points, short};
 use crate::train::validate;
 
 /// Arguments of `runner sweep`.
@@ -155,8 +155,8 @@ impl Arguments {
 }
 
 /// The keys that a table of runs shows: those whose values differ, in the order in which they first come.
-fn keys<'a>(changes: impl IntoIterator<Item = &'a Vec<(String, serde_json::Value)>>) -> Vec<String> {
-    let runs: Vec<&Vec<_>> = changes.into_iter().collect();
+fn keys<'a>(changes: impl IntoIterator<Item = &'a Changes>) -> Vec<String> {
+    let runs: Vec<&Changes> = changes.into_iter().collect();
     let value = |run: &'a [(String, serde_json::Value)], key: &str| {
         run.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     };

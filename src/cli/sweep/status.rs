@@ -36,9 +36,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let standings = standing::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
     let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
     let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
-    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
-    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
-    show(&table(&header, &rows));
+    show_table(keys, &rows);
     say!("{}", summary(&standings));
     let has_failed = standings.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
     Ok(if has_failed { Exit::No } else { Exit::Done })
@@ -62,6 +60,13 @@ fn differences(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
     let value = |run: usize| keys.iter().map(|key| key.values[run].clone().unwrap_or_default()).collect();
     let values = (0..points.len()).map(value).collect();
     (keys.into_iter().map(|key| key.path).collect(), values)
+}
+
+/// Prints the rows of some runs, under the keys in which they differ.
+pub(super) fn show_table(keys: Vec<String>, rows: &[Vec<String>]) {
+    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
+    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
+    show(&table(&header, rows));
 }
 
 /// A run as a row: its id, where it stands, what it changes, how far it is and how good.

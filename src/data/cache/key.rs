@@ -16,9 +16,9 @@ use crate::data::whole_file;
 /// The hash of everything that decides a volume.
 pub type Key = [u8; 32];
 
-/// A hash in hexadecimal digits.
-pub fn hex(key: &Key) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A hash, or the start of one, in hexadecimal digits.
+pub fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Collects what decides a volume. Each part enters with its length, so that parts cannot run together.
@@ -120,7 +120,7 @@ fn hash_content(path: &Path) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize().into())),
+            0 => return Ok(hex(&hash.finalize())),
             count => hash.update(&buffer[..count]),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use crate::data::cache::hex;
 use crate::report::runs::Run;
 
 /// What makes numbers comparable.
@@ -140,7 +141,7 @@ fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..8])
 }
 
 /// The plan without what does not change what is learnt, or is the same in a group by other names.

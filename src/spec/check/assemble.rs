@@ -7,11 +7,9 @@ use super::{Findings, Surroundings};
 use crate::data::volume::Grid;
 use crate::model::device::DeviceName;
 use crate::pipeline;
-use crate::spec::experiment::Orientation;
 use crate::spec::load::Document;
 use crate::spec::plan::{Case, Plan};
 use crate::spec::problem::Problems;
-use crate::transforms::{ToCanonical, Transform};
 
 /// With fewer places than this along an axis, a label sampler cannot follow its probabilities.
 const FEW_CENTRES: usize = 16;
@@ -83,11 +81,7 @@ pub(super) fn assemble(
 
 /// The grid after turning to RAS, where that is asked for, and the preprocess chain.
 fn outgoing_grid(document: &Document, channels: usize, grid: &Grid) -> Grid {
-    let experiment = &document.experiment;
-    let mut chain = experiment.preprocess.clone();
-    if experiment.data.orientation == Orientation::Reorient {
-        chain.insert(0, Transform::ToCanonical(ToCanonical {}));
-    }
+    let chain = document.experiment.preprocess_chain();
     pipeline::outgoing_grid(&chain, &pipeline::fixed(&chain, channels), grid)
 }
 

@@ -31,21 +31,6 @@ fn check_fixed(findings: &mut Findings, step: &Transform, path: &str) {
     let help = "move the step to `augment`, or give it ranges of width zero";
     let random = |key: &str| format!("{path}.{key}");
     let wide: Vec<String> = match step {
-        Transform::Affine(affine) => {
-            [("scales", affine.scales), ("degrees", affine.degrees), ("translation_mm", affine.translation_mm)]
-                .iter()
-                .filter(|(_, ranges)| !ranges.is_fixed())
-                .map(|(key, _)| random(&format!("affine.{key}")))
-                .collect()
-        }
-        Transform::Flip(flip) if flip.probabilities.iter().any(|p| p.get() != 0.0 && p.get() != 1.0) => {
-            vec![random("flip.probabilities")]
-        }
-        Transform::Gamma(gamma) if !gamma.log_gamma.is_fixed() => vec![random("gamma.log_gamma")],
-        Transform::Noise(noise) if !(noise.std.is_fixed() && noise.std.low == 0.0) => vec![random("noise.std")],
-        Transform::Noise(noise) if !noise.mean.is_fixed() => vec![random("noise.mean")],
-        Transform::Blur(blur) if !blur.std_mm.is_fixed() => vec![random("blur.std_mm")],
-        Transform::BiasField(field) if !field.coefficients.is_fixed() => vec![random("bias_field.coefficients")],
         Transform::OneOf(steps) if steps.len() > 1 => vec![random("one_of")],
         Transform::OneOf(steps) => {
             for (index, inner) in steps.iter().enumerate() {
@@ -60,7 +45,7 @@ fn check_fixed(findings: &mut Findings, step: &Transform, path: &str) {
             let fixed = [0.0, 1.0].contains(&maybe.probability.get());
             if fixed { Vec::new() } else { vec![random("maybe.probability")] }
         }
-        _ => Vec::new(),
+        step => step.random_keys().into_iter().map(random).collect(),
     };
     for path in wide {
         findings.problem(&path, "expected a step without chance in `preprocess`, got a random one", help);

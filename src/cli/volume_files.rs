@@ -1,0 +1,29 @@
+//! A volume as files that other programs read, with what chance decided beside it.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::CliError;
+use super::training::run_error;
+use crate::data::nifti;
+use crate::data::volume::Volume;
+use crate::run::folder::write_atomically;
+
+/// Makes the folder that the files go into.
+pub(super) fn make_folder(out: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))
+}
+
+/// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`.
+pub(super) fn write(out: &Path, prefix: &str, volume: &Volume, draws: &impl Serialize) -> Result<(), CliError> {
+    let path = |name: &str| out.join(format!("{prefix}{name}"));
+    let failure = |error: nifti::NiftiError| CliError::failure(&error);
+    nifti::write_image(&path("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
+    if let Some(label) = &volume.label {
+        nifti::write_label(&path("label.nii.gz"), &volume.grid, label).map_err(failure)?;
+    }
+    let text = serde_json::to_string_pretty(draws).expect("draws are plain numbers") + "\n";
+    write_atomically(&path("draws.json"), text.as_bytes()).map_err(run_error)
+}
