@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use runner::data::volume::{Affine, Grid, Label, Volume, Voxels};
 use runner::pipeline::{self, View};
-use runner::transforms::Transform;
+use runner::transforms::{Drawn, Incoming, Transform};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct File {
     volumes: BTreeMap<String, Source>,
     cases: Vec<Case>,
+    learnt: Vec<Learnt>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +31,17 @@ struct Case {
     affine: Affine,
     image: Vec<f32>,
     label: Vec<Label>,
+    /// What the step drew, where TorchIO was given the same.
+    draws: Option<Drawn>,
+}
+
+#[derive(Deserialize)]
+struct Learnt {
+    volume: String,
+    /// TorchIO's landmarks of the volume.
+    landmarks: Option<Vec<f64>>,
+    /// Low and high cut, mean and standard deviation of a channel, by nnU-Net's formula.
+    foreground: Option<[f64; 4]>,
 }
 
 /// The script's `subject`.
@@ -53,27 +65,46 @@ fn is_tie(origin: &pipeline::Origin, voxel: usize) -> bool {
     point.iter().any(|v| ((v - v.floor()) - 0.5).abs() < 1e-6)
 }
 
+fn file() -> File {
+    serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/transforms.json").unwrap()).unwrap()
+}
+
+/// The chain of a case: one step, or a list of them.
+fn chain(yaml: &str) -> Vec<Transform> {
+    let value: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
+    let steps = if value.is_array() { value } else { serde_json::json!([value]) };
+    serde_json::from_value(steps).unwrap()
+}
+
 #[test]
 fn every_transform_gives_torchios_numbers() {
-    let file: File =
-        serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/transforms.json").unwrap()).unwrap();
+    let file = file();
     let mut faults = Vec::new();
     for case in &file.cases {
-        let step: serde_json::Value = serde_yaml::from_str(&case.yaml).unwrap();
-        let chain: Vec<Transform> = vec![serde_json::from_value(step).unwrap()];
+        let chain = chain(&case.yaml);
         let source = volume(&file.volumes[&case.volume]);
-        let draws = pipeline::fixed(&chain, source.image.channels);
-        let origin = pipeline::origin(&chain, &draws, &source.grid);
-        let result = View::new(source, &chain, &draws).volume().unwrap();
+        let incoming = Incoming { grid: source.grid, channels: source.image.channels };
         let what = format!("{} on {}", case.yaml, case.volume);
+        let draws = match &case.draws {
+            Some(drawn) => vec![drawn.clone()],
+            None => pipeline::settle(&chain, &pipeline::fixed(&chain, &incoming), &source).unwrap(),
+        };
+        let origin = pipeline::origin(&chain, &draws, &source.grid);
+        let result = View::new(source, &chain, &draws).unwrap().volume().unwrap();
         assert_eq!(result.grid.shape, case.shape, "{what}");
         for (found, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
             assert!((found - expected).abs() < 1e-5, "{what}: {:?}, expected {:?}", result.grid.affine, case.affine);
         }
         let range =
             case.image.iter().fold(f32::MIN, |a, b| a.max(*b)) - case.image.iter().fold(f32::MAX, |a, b| a.min(*b));
+        assert_eq!(result.image.len(), case.image.len(), "{what}");
         let worst = result.image.iter().zip(&case.image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let label = result.label.unwrap();
+        let label = match &chain[0] {
+            Transform::OneHot(step) => step.channels(&label),
+            _ => label.to_vec(),
+        };
+        assert!(case.label.is_empty() || label.len() == case.label.len(), "{what}");
         let differs = |i: &usize| label[*i] != case.label[*i] && !is_tie(&origin, *i);
         let wrong = (0..case.label.len()).filter(differs).count();
         if worst > 1e-4 * range || wrong > 0 {
@@ -81,4 +112,32 @@ fn every_transform_gives_torchios_numbers() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn what_is_learnt_from_a_volume_is_what_torchio_and_nnunet_learn() {
+    let file = file();
+    for learnt in &file.learnt {
+        let name = if learnt.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
+        let step = &chain(&format!("{name}: {{}}"))[0];
+        let sample = pipeline::sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
+        match step.learn(&[sample]).unwrap() {
+            Drawn::HistogramStandardization(found) => {
+                let found = found.0.unwrap()[0];
+                let expected = learnt.landmarks.as_ref().unwrap();
+                let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
+                assert!(near, "{found:?}, expected {expected:?}");
+            }
+            Drawn::ForegroundNormalize(found) => {
+                let expected = learnt.foreground.unwrap();
+                let near = found.0.unwrap().into_iter().any(|found| {
+                    let found = [found.low, found.high, found.mean, found.std];
+                    // Quantiles stand for the voxels, of which there are few here.
+                    found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-2 * expected[3])
+                });
+                assert!(near, "{expected:?} on {}", learnt.volume);
+            }
+            other => panic!("{other:?} is not learnt"),
+        }
+    }
 }

@@ -183,15 +183,20 @@ fn write(out: &Path, number: usize, patch: &Patch, plan: &Plan) -> Result<(), Cl
         "subject": patch.subject, "patch": patch.index, "start": patch.start,
         "chain": plan.experiment.augment, "draws": patch.draws,
     });
-    volume_files::write(out, &format!("{number:04}_"), &volume, &told)
+    let steps = &plan.experiment;
+    let one_hot = volume_files::one_hot(&steps.augment).or(volume_files::one_hot(&steps.preprocess));
+    volume_files::write(out, &format!("{number:04}_"), &volume, one_hot, &told)
+}
+
+fn draws_of(patch: &Patch) -> Vec<Drawn> {
+    serde_json::from_value(patch.draws.clone()).expect("draws come back as they were written")
 }
 
 /// Where a patch lies in the world after the chain.
 fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
     let case = &plan.cases[&patch.subject];
     let augment = &plan.experiment.augment;
-    let draws: Vec<Drawn> = serde_json::from_value(patch.draws.clone()).expect("draws come back as they were written");
-    let whole = pipeline::outgoing_grid(augment, &draws, &case.outgoing);
+    let whole = pipeline::outgoing_grid(augment, &draws_of(patch), &case.outgoing);
     let start = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
     Grid { shape: patch.shape, affine: whole.affine.after(&start) }
 }

@@ -1,20 +1,26 @@
 //! `runner transform`: one image through an experiment's transforms, with what chance decided.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::bar::Bar;
+use super::training::make_phantoms;
 use super::{CliError, Common, Exit, volume_files};
+use crate::data::cache::{Cache, FileHashes};
 use crate::data::dataset::stem;
 use crate::data::subject::Subject;
 use crate::data::volume::Volume;
-use crate::pipeline::{self, View};
+use crate::pipeline::{self, PipelineError, View};
 use crate::seed::{Purpose, Seed};
 use crate::spec::check;
-use crate::spec::load;
-use crate::train::cases;
+use crate::spec::load::{self, Document};
+use crate::train::head::{self, Head};
+use crate::train::{cases, validate};
 use crate::transforms::{Drawn, Transform};
 
 /// Arguments of `runner transform`.
@@ -76,29 +82,41 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let name = stem(&arguments.image);
     let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
     let source = cases::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
-    let channels = source.image.channels;
 
-    let mut chain = experiment.preprocess_chain();
+    let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
+    let given = arguments.draws.as_deref().map(|path| given(path)).transpose()?;
+    let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
+    if given.is_none() && head.chain.iter().any(Transform::is_learned) {
+        head = learned(&document, &arguments.common)?;
+    }
+    let mut chain = head.chain.clone();
     let fixed = chain.len();
-    let mut draws = pipeline::fixed(&chain, channels);
     if arguments.stage == Stage::Train {
-        // The draws of the subject's first patch of that epoch.
-        let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
-        draws.extend(pipeline::draw(&experiment.augment, channels, &mut rng));
         chain.extend(experiment.augment.iter().cloned());
     }
-    if let Some(path) = &arguments.draws {
-        draws = given(path, &chain)?;
-    }
     // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
-    let through = |volume: Volume, steps: std::ops::Range<usize>| {
-        let view = View::new(volume, &chain[steps.clone()], &draws[steps]);
-        view.volume().map_err(|error| CliError::Failure(format!("{name}: {error}")))
+    let through = |volume: Volume, steps: &[Transform], draws: &[Drawn]| View::new(volume, steps, draws)?.volume();
+    let (volume, draws) = match given {
+        Some((path, applied)) => {
+            let draws = matching(&path, applied, &chain)?;
+            let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;
+            (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
+        }
+        None => {
+            let mut draws = head.settled(&source).map_err(failure)?;
+            let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
+            // The draws of the subject's first patch of that epoch.
+            let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
+            let drawn = pipeline::draw(&chain[fixed..], &head::incoming(&volume), &mut rng);
+            let drawn = pipeline::settle(&chain[fixed..], &drawn, &volume).map_err(failure)?;
+            let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
+            draws.extend(drawn);
+            (volume, draws)
+        }
     };
-    let volume = through(through(source, 0..fixed)?, fixed..chain.len())?;
     let applied = Applied { subject: name, seed: experiment.seed, epoch: arguments.epoch, chain, draws };
     volume_files::make_folder(&arguments.out)?;
-    volume_files::write(&arguments.out, "", &volume, &applied)?;
+    volume_files::write(&arguments.out, "", &volume, volume_files::one_hot(&applied.chain), &applied)?;
     let [x, y, z] = volume.grid.shape;
     let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
     say!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
@@ -106,17 +124,35 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// The draws of a file, which must be those of the same steps.
-fn given(path: &Path, chain: &[Transform]) -> Result<Vec<Drawn>, CliError> {
+/// The preprocess chain with what it learns from the experiment's training subjects.
+fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
+    let plan = common.plan(document)?;
+    let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
+    make_phantoms(&plan, &common.cache.path(), &mut bar)?;
+    let cache = Cache::new(&common.cache.path());
+    let hashes = FileHashes::load(&cache.root);
+    let learned = Head::learn(&plan, &cache, &hashes, &AtomicBool::new(false), &|_, _| {});
+    let learned = learned.map_err(|error| CliError::failure(&error))?;
+    hashes.save().map_err(|error| CliError::failure(&error))?;
+    Ok(learned.expect("nobody asks it to stop"))
+}
+
+/// What a file of draws holds.
+fn given(path: &Path) -> Result<(PathBuf, Applied), CliError> {
     let text = fs::read_to_string(path).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", path.display()), "name the draws.json of an earlier call")
     })?;
-    let applied: Applied = serde_json::from_str(&text).map_err(|error| {
+    let applied = serde_json::from_str(&text).map_err(|error| {
         CliError::problem(
             format!("{} holds no draws: {error}", path.display()),
             "name the draws.json of an earlier call",
         )
     })?;
+    Ok((path.to_owned(), applied))
+}
+
+/// The draws of a file, which must be those of the same steps.
+fn matching(path: &Path, applied: Applied, chain: &[Transform]) -> Result<Vec<Drawn>, CliError> {
     if applied.chain == chain && applied.draws.len() == chain.len() {
         return Ok(applied.draws);
     }

@@ -8,21 +8,45 @@ use serde::Serialize;
 use super::CliError;
 use super::training::run_error;
 use crate::data::nifti;
-use crate::data::volume::Volume;
+use crate::data::volume::{Volume, Voxels};
 use crate::run::folder::write_atomically;
+use crate::transforms::{OneHot, Transform};
 
 /// Makes the folder that the files go into.
 pub(super) fn make_folder(out: &Path) -> Result<(), CliError> {
     fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))
 }
 
+/// The step that has label maps written with a channel for each class, where a chain holds one.
+pub(super) fn one_hot(chain: &[Transform]) -> Option<&OneHot> {
+    chain.iter().find_map(|step| match step {
+        Transform::OneHot(step) => Some(step),
+        step => one_hot(step.inner()),
+    })
+}
+
 /// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`.
-pub(super) fn write(out: &Path, prefix: &str, volume: &Volume, draws: &impl Serialize) -> Result<(), CliError> {
+pub(super) fn write(
+    out: &Path,
+    prefix: &str,
+    volume: &Volume,
+    one_hot: Option<&OneHot>,
+    draws: &impl Serialize,
+) -> Result<(), CliError> {
     let path = |name: &str| out.join(format!("{prefix}{name}"));
     let failure = |error: nifti::NiftiError| CliError::failure(&error);
     nifti::write_image(&path("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
     if let Some(label) = &volume.label {
-        nifti::write_label(&path("label.nii.gz"), &volume.grid, label).map_err(failure)?;
+        let path = path("label.nii.gz");
+        let written = match one_hot {
+            None => nifti::write_label(&path, &volume.grid, label),
+            Some(step) => {
+                let channels = step.channels(label);
+                let count = channels.len() / label.len();
+                nifti::write_label(&path, &volume.grid, &Voxels::new(count, label.shape, channels))
+            }
+        };
+        written.map_err(failure)?;
     }
     let text = serde_json::to_string_pretty(draws).expect("draws are plain numbers") + "\n";
     write_atomically(&path("draws.json"), text.as_bytes()).map_err(run_error)

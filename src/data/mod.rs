@@ -5,6 +5,7 @@
 //! part each belongs to), [`phantom`] (synthetic cases), [`cache`] (preprocessed volumes on disk),
 //! [`patch`] (what training sees).
 
+pub mod buffers;
 pub mod cache;
 pub mod dataset;
 pub mod nifti;

@@ -92,6 +92,7 @@ impl Logits {
     /// # Panics
     /// When the preprocessing squashes space flat, which no transform does.
     pub fn label_map(&self, origin: &Origin, labels: &[Label]) -> Vec<Label> {
+        assert!(origin.bends.is_empty(), "preprocessing leaves nothing to chance, so it displaces nothing at random");
         let to_outgoing = origin.map.inverse().expect("no transform squashes space flat");
         let [_, size_y, size_z] = origin.source_shape;
         let mut map = vec![0; origin.source_shape.iter().product()];
@@ -198,9 +199,8 @@ mod tests {
         // The preprocessed grid holds the source's voxels 1..3 along x.
         let origin = Origin {
             shape: [2, 1, 1],
-            source_shape: [4, 1, 1],
             map: Affine::scale_and_shift([1.0; 3], [1.0, 0.0, 0.0]),
-            between: Vec::new(),
+            ..Origin::identity([4, 1, 1])
         };
         assert_eq!(certain([2, 1, 1], 2, |_| 1).label_map(&origin, &[5]), [0, 5, 5, 0]);
     }
@@ -210,9 +210,8 @@ mod tests {
         // Two preprocessed voxels cover six source voxels; the classes meet in the middle.
         let origin = Origin {
             shape: [2, 1, 1],
-            source_shape: [6, 1, 1],
             map: Affine::scale_and_shift([3.0, 1.0, 1.0], [1.0, 0.0, 0.0]),
-            between: Vec::new(),
+            ..Origin::identity([6, 1, 1])
         };
         let logits = certain([2, 1, 1], 2, |voxel| voxel).into_probabilities(Probabilities::Softmax);
         assert_eq!(logits.label_map(&origin, &[1]), [0, 0, 0, 1, 1, 1]);

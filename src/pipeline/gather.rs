@@ -1,15 +1,17 @@
-//! Reading an incoming block at mapped positions: whole voxels, or interpolated points.
+//! Reading an incoming block at mapped places: whole voxels, or interpolated points.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::fixed::{Edge, HALF, Line, ONE, split};
 #[cfg(target_arch = "x86_64")]
 use super::vector;
 use super::view::Block;
-use crate::data::volume::{Affine, Label, offset};
-use crate::pipeline::origin::{Origin, is_nearest_inside};
-use crate::transforms::Lattice;
+use crate::data::buffers;
+use crate::data::volume::{Label, offset};
+use crate::pipeline::origin::Origin;
+use crate::transforms::{Interpolation, Lattice, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
 const PARALLEL_FROM: usize = 1 << 21;
@@ -33,16 +35,36 @@ pub(super) fn lattice(
     shape: [usize; 3],
 ) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
-    let mut out = vec![0.0; fills.len() * voxels];
+    let mut out = buffers::take(fills.len() * voxels);
+    let [along_x, along_y, along_z] = std::array::from_fn(|axis| sources(map, axis, incoming_shape, start, shape));
+    let strides = [incoming.shape[1] * incoming.shape[2], incoming.shape[2], 1];
+    let stride = strides[map.axes[2].source];
     for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
+        let source = incoming.channel(channel);
+        let local = |axis: usize, index: usize| {
+            let from = map.axes[axis].source;
+            (index - incoming.start[from]) * strides[from]
+        };
         for_each_slice(values, shape[1] * shape[2], |x, slice| {
             for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-                for (z, value) in row.iter_mut().enumerate() {
-                    let wanted = [start[0] + x, start[1] + y, start[2] + z];
-                    *value = match source_of(map, wanted, incoming_shape) {
-                        Some(index) => incoming.at(channel, index),
-                        None => fills[channel],
-                    };
+                let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(y)) else {
+                    row.fill(fills[channel]);
+                    continue;
+                };
+                row[..along_z.inside.start].fill(fills[channel]);
+                row[along_z.inside.end..].fill(fills[channel]);
+                let row = &mut row[along_z.inside.clone()];
+                let Some(from_z) = along_z.at(along_z.inside.start) else { continue };
+                let first = local(0, from_x) + local(1, from_y) + local(2, from_z);
+                match (along_z.backwards, stride) {
+                    (false, 1) => row.copy_from_slice(&source[first..first + row.len()]),
+                    (false, _) => {
+                        row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+                    }
+                    (true, _) => {
+                        let from = source[..=first].iter().rev().step_by(stride);
+                        row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                    }
                 }
             }
         });
@@ -50,180 +72,118 @@ pub(super) fn lattice(
     out
 }
 
-fn source_of(map: &Lattice, outgoing: [usize; 3], shape: [usize; 3]) -> Option<[usize; 3]> {
-    let mut source = [0; 3];
-    for (axis, index) in map.axes.iter().zip(outgoing) {
-        let index = if axis.flipped { axis.offset - index as i64 } else { axis.offset + index as i64 };
-        if !(0..shape[axis.source] as i64).contains(&index) {
-            return None;
-        }
-        source[axis.source] = index as usize;
+/// Where the voxels along one outgoing axis come from.
+struct Sources {
+    /// Those with a source.
+    inside: Range<usize>,
+    /// The incoming index of the voxel 0, inside or not.
+    first: i64,
+    backwards: bool,
+}
+
+impl Sources {
+    fn at(&self, index: usize) -> Option<usize> {
+        let source = if self.backwards { self.first - index as i64 } else { self.first + index as i64 };
+        self.inside.contains(&index).then_some(source as usize)
     }
-    Some(source)
 }
 
-/// A chain of warps as one: the map to the incoming grid, and the grids in between.
-#[derive(Clone, Debug)]
-pub(super) struct Warp {
-    /// From outgoing to incoming voxels.
-    pub map: Affine,
-    /// The incoming grid's shape.
-    pub shape: [usize; 3],
-    /// From outgoing voxels to those of the grids in between, and their shapes.
-    pub between: Vec<(Affine, [usize; 3])>,
+fn sources(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], shape: [usize; 3]) -> Sources {
+    let (along, size) = (map.axes[axis], incoming[map.axes[axis].source] as i64);
+    let first = if along.flipped { along.offset - start[axis] as i64 } else { along.offset + start[axis] as i64 };
+    let (low, high) = if along.flipped { (first - size + 1, first + 1) } else { (-first, size - first) };
+    let clip = |index: i64| index.clamp(0, shape[axis] as i64) as usize;
+    Sources { inside: clip(low)..clip(high).max(clip(low)), first, backwards: along.flipped }
 }
 
-/// Interpolates linearly. A point within half a voxel of a grid is inside it, as in ITK.
-pub(super) fn linear(incoming: &Block, warp: &Warp, fills: &[f32], start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
+/// Interpolates at the places that `origin` gives. A point within half a voxel of a grid is inside it, as in ITK. For
+/// cubic interpolation the block holds spline coefficients.
+pub(super) fn warp(
+    incoming: &Block,
+    (origin, interpolation): (&Origin, Interpolation),
+    fills: &[f32],
+    start: [usize; 3],
+    shape: [usize; 3],
+) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
-    let mut out = vec![0.0; fills.len() * voxels];
+    let mut out = buffers::take(fills.len() * voxels);
     for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
-        let source = Source { values: incoming.channel(channel), start: incoming.start, shape: incoming.shape };
+        let source = Source {
+            values: incoming.channel(channel),
+            start: incoming.start,
+            shape: incoming.shape,
+            volume: origin.source_shape,
+        };
+        let fill = fills[channel];
         for_each_slice(values, shape[1] * shape[2], |x, slice| {
+            let mut scratch = Scratch::of(origin, shape[2]);
             for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-                let (x, y) = ((start[0] + x) as f64, (start[1] + y) as f64);
-                let lines = lines(&warp.between, &warp.map, warp.shape, x, y);
-                let inside = inside_along_z(&lines, is_inside, start[2], shape[2]);
-                row[..inside.start].fill(fills[channel]);
-                row[inside.end..].fill(fills[channel]);
-                let first = start[2] + inside.start;
-                linear_row(&source, warp.shape, own(&lines), first, &mut row[inside]);
+                let place = [start[0] + x, start[1] + y, start[2]];
+                match &mut scratch {
+                    None => straight_row(&source, (origin, interpolation), fill, place, row),
+                    Some(scratch) => {
+                        scratch.fill(origin, place, Edge::Interpolated);
+                        for (value, place) in row.iter_mut().zip(&scratch.places) {
+                            *value = place.map_or(fill, |place| source.at(interpolation, place));
+                        }
+                    }
+                }
             }
         });
     }
     out
 }
 
-/// The voxels of a row that lie inside; `first` is the index along z of the first one.
-fn linear_row(source: &Source, shape: [usize; 3], line: &Line, first: usize, row: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if vector::is_available() && source.values.len() < i32::MAX as usize {
-        // SAFETY: the processor has AVX2.
-        return unsafe { vector::linear_row(source, shape, line, first, row) };
-    }
-    for (z, value) in row.iter_mut().enumerate() {
-        *value = source.interpolate(shape, line.at((first + z) as f64));
-    }
+/// The places of a row that bends.
+struct Scratch {
+    moved: Vec<[f64; 3]>,
+    places: Vec<Option<[i64; 3]>>,
 }
 
-/// The labels of a row's voxels that lie inside; `first` is the index along z of the first one.
-fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
-    let mut taken = 0;
-    #[cfg(target_arch = "x86_64")]
-    if vector::is_available() && source.len() < i32::MAX as usize {
-        // SAFETY: the processor has AVX2.
-        taken = unsafe { vector::label_row(source, shape, line, first, row) };
+impl Scratch {
+    /// `None` where no row bends.
+    fn of(origin: &Origin, length: usize) -> Option<Self> {
+        (!origin.bends.is_empty()).then(|| Self { moved: vec![[0.0; 3]; length], places: vec![None; length] })
     }
-    let [_, size_y, size_z] = shape;
-    for (z, label) in row.iter_mut().enumerate().skip(taken) {
-        // Inside, no place is negative, so cutting the fraction off rounds down.
-        let [x, y, z] = line.at((first + z) as f64).map(|place| (place + 0.5) as u32 as usize);
-        *label = source[(x * size_y + y) * size_z + z];
-    }
-}
 
-/// The positions of a row of outgoing voxels along z.
-pub(super) struct Line {
-    pub(super) base: [f64; 3],
-    pub(super) step: [f64; 3],
-    pub(super) shift: [f64; 3],
-}
-
-impl Line {
-    pub(super) fn new(map: &Affine, x: f64, y: f64) -> Self {
-        Self {
-            base: map.0.map(|[a, b, ..]| a * x + b * y),
-            step: map.0.map(|[_, _, c, _]| c),
-            shift: map.0.map(|[_, _, _, shift]| shift),
+    fn fill(&mut self, origin: &Origin, start: [usize; 3], edge: Edge) {
+        let is_known = origin.first_bend(start, &mut self.moved);
+        for (z, (place, moved)) in self.places.iter_mut().zip(&self.moved).enumerate() {
+            let point = [start[0] as f64, start[1] as f64, (start[2] + z) as f64];
+            *place = origin.bent(point, is_known.then_some(*moved), edge);
         }
     }
-
-    /// The same bits as [`Affine::apply`].
-    pub(super) fn at(&self, z: f64) -> [f64; 3] {
-        std::array::from_fn(|row| self.base[row] + self.step[row] * z + self.shift[row])
-    }
 }
 
-/// The positions of a row in every grid in between, and at last in the grid that is read, with their shapes.
-fn lines(between: &[(Affine, [usize; 3])], map: &Affine, shape: [usize; 3], x: f64, y: f64) -> Vec<(Line, [usize; 3])> {
-    let grids = between.iter().map(|(map, shape)| (map, *shape)).chain([(map, shape)]);
-    grids.map(|(map, shape)| (Line::new(map, x, y), shape)).collect()
-}
-
-/// The positions in the grid that is read.
-fn own(lines: &[(Line, [usize; 3])]) -> &Line {
-    &lines.last().expect("a row lies in the grid that is read").0
-}
-
-/// Whether a place along an axis is within half a voxel of a grid of that size.
-fn is_inside(place: f64, size: usize) -> bool {
-    place >= -0.5 && place <= size as f64 - 0.5
-}
-
-/// Which voxels of a row lie inside some grids: those whose places along every axis of every grid are `within` its
-/// size. Grids are boxes and rows are straight, so they are contiguous.
-fn inside_along_z(
-    lines: &[(Line, [usize; 3])],
-    within: impl Fn(f64, usize) -> bool,
-    start: usize,
-    length: usize,
-) -> Range<usize> {
-    let is_within = |z: usize| {
-        lines.iter().all(|(line, shape)| {
-            let point = line.at((start + z) as f64);
-            (0..3).all(|axis| within(point[axis], shape[axis]))
-        })
+/// A row of outgoing voxels whose places lie on a line.
+fn straight_row(
+    source: &Source,
+    (origin, interpolation): (&Origin, Interpolation),
+    fill: f32,
+    [x, y, z]: [usize; 3],
+    row: &mut [f32],
+) {
+    let (inside, line) = origin.inside(x, y, z..z + row.len(), Edge::Interpolated);
+    row[..inside.start].fill(fill);
+    row[inside.end..].fill(fill);
+    let one_by_one = |range: Range<usize>, row: &mut [f32]| {
+        for index in range {
+            row[index] = source.at(interpolation, line.at(z + index));
+        }
     };
-    let (mut first, mut end) = (0.0f64, length as f64);
-    for (line, shape) in lines {
-        for ((at_start, step), size) in line.at(start as f64).into_iter().zip(line.step).zip(*shape) {
-            let (low, high) = (-0.5, size as f64 - 0.5);
-            if step == 0.0 {
-                if !within(at_start, size) {
-                    return 0..0;
-                }
-            } else {
-                let (a, b) = ((low - at_start) / step, (high - at_start) / step);
-                first = first.max(a.min(b));
-                end = end.min(a.max(b) + 1.0);
-            }
+    #[cfg(target_arch = "x86_64")]
+    if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
+        let (low, high) = source.interior();
+        let within = line.between(low, high, z, row.len());
+        let within = within.start.max(inside.start)..within.end.min(inside.end);
+        if within.len() >= vector::LANES {
+            one_by_one(inside.start..within.start, row);
+            // SAFETY: the processor has AVX2, and every place of the range lies in the interior.
+            unsafe { vector::linear_row(source, &line, z + within.start, &mut row[within.clone()]) };
+            return one_by_one(within.end..inside.end, row);
         }
     }
-    if first >= end {
-        return 0..0;
-    }
-    // The division rounds; the two ends are settled by the test itself, so that every window agrees.
-    let mut first = (first.floor() as usize).saturating_sub(1);
-    let mut end = ((end.ceil().max(0.0) as usize) + 1).min(length);
-    while first < end && !is_within(first) {
-        first += 1;
-    }
-    while end > first && !is_within(end - 1) {
-        end -= 1;
-    }
-    first..end
-}
-
-impl Warp {
-    /// The incoming voxels that a block of outgoing ones may touch.
-    pub fn touched(&self, start: [usize; 3], shape: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-        let mut low = [f64::INFINITY; 3];
-        let mut high = [f64::NEG_INFINITY; 3];
-        for corner in 0..8 {
-            let index = |axis: usize| (start[axis] + if corner >> axis & 1 == 1 { shape[axis] - 1 } else { 0 }) as f64;
-            let point = self.map.apply([index(0), index(1), index(2)]);
-            for axis in 0..3 {
-                low[axis] = low[axis].min(point[axis]);
-                high[axis] = high[axis].max(point[axis]);
-            }
-        }
-        let first: [usize; 3] =
-            std::array::from_fn(|axis| (low[axis].floor() - 1.0).clamp(0.0, self.shape[axis] as f64 - 1.0) as usize);
-        let end: [usize; 3] = std::array::from_fn(|axis| {
-            (high[axis].ceil() + 2.0).clamp(first[axis] as f64 + 1.0, self.shape[axis] as f64) as usize
-        });
-        (first, std::array::from_fn(|axis| end[axis] - first[axis]))
-    }
+    one_by_one(inside, row);
 }
 
 /// One channel of an incoming block.
@@ -231,22 +191,45 @@ pub(super) struct Source<'a> {
     pub(super) values: &'a [f32],
     pub(super) start: [usize; 3],
     pub(super) shape: [usize; 3],
+    /// Voxels of the block's volume.
+    pub(super) volume: [usize; 3],
 }
 
 impl Source<'_> {
-    /// Linear interpolation at a point inside the incoming grid of this shape.
-    pub(super) fn interpolate(&self, shape: [usize; 3], point: [f64; 3]) -> f32 {
+    /// The value at a place inside the volume.
+    pub(super) fn at(&self, interpolation: Interpolation, place: [i64; 3]) -> f32 {
+        match interpolation {
+            Interpolation::Nearest => self.nearest(place),
+            Interpolation::Linear => self.linear(place),
+            Interpolation::Cubic => self.cubic(place),
+        }
+    }
+
+    /// The smallest and the largest places whose eight voxels lie in the block.
+    pub(super) fn interior(&self) -> ([i64; 3], [i64; 3]) {
+        let low = self.start.map(|index| index as i64 * ONE);
+        (low, std::array::from_fn(|axis| low[axis] + (self.shape[axis] as i64 - 1) * ONE - 1))
+    }
+
+    fn nearest(&self, place: [i64; 3]) -> f32 {
+        let index = std::array::from_fn(|axis| {
+            let index = ((place[axis] + HALF) >> 32).clamp(0, self.volume[axis] as i64 - 1);
+            index as usize - self.start[axis]
+        });
+        self.values[offset(self.shape, index)]
+    }
+
+    pub(super) fn linear(&self, place: [i64; 3]) -> f32 {
         let mut low = [0; 3];
         let mut share = [0.0f32; 3];
         for axis in 0..3 {
-            let position = point[axis].max(0.0);
-            let index = (position as u32 as usize).min(shape[axis] - 1);
-            low[axis] = index - self.start[axis];
-            share[axis] = (position - index as f64) as f32;
+            let (index, rest) = split(place[axis].clamp(0, (self.volume[axis] as i64 - 1) * ONE));
+            low[axis] = index as usize - self.start[axis];
+            share[axis] = rest;
         }
         let [_, size_y, size_z] = self.shape;
         let base = offset(self.shape, low);
-        let is_last = |axis: usize| low[axis] + self.start[axis] + 1 >= shape[axis];
+        let is_last = |axis: usize| low[axis] + self.start[axis] + 1 >= self.volume[axis];
         // At the last voxel of an axis the neighbour is the voxel itself.
         let dx = if is_last(0) { 0 } else { size_y * size_z };
         let dy = if is_last(1) { 0 } else { size_z };
@@ -261,19 +244,72 @@ impl Source<'_> {
         let [a, b] = between(near, far, share[0]);
         a + (b - a) * share[2]
     }
+
+    /// The cubic spline whose coefficients the block holds.
+    fn cubic(&self, place: [i64; 3]) -> f32 {
+        let mut taps = [[0usize; 4]; 3];
+        let mut weights = [[0.0f64; 4]; 3];
+        for axis in 0..3 {
+            let (index, share) = split(place[axis]);
+            weights[axis] = spline_weights(f64::from(share));
+            let size = self.volume[axis] as i64;
+            let period = (2 * size - 2).max(1);
+            taps[axis] = std::array::from_fn(|tap| {
+                // Beyond the border the volume is mirrored in its outermost voxels.
+                let index = (index - 1 + tap as i64).rem_euclid(period);
+                (if index < size { index } else { period - index }) as usize - self.start[axis]
+            });
+        }
+        let along_z = |x: usize, y: usize| {
+            let row = offset(self.shape, [x, y, 0]);
+            (0..4).map(|k| weights[2][k] * f64::from(self.values[row + taps[2][k]])).sum::<f64>()
+        };
+        let along_y = |x: usize| (0..4).map(|j| weights[1][j] * along_z(x, taps[1][j])).sum::<f64>();
+        (0..4).map(|i| weights[0][i] * along_y(taps[0][i])).sum::<f64>() as f32
+    }
 }
 
 /// The labels of a block of outgoing voxels: row by row what [`Origin::source`] says of each voxel.
 pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
-    let mut out = vec![0; shape.iter().product()];
+    let mut out = buffers::take(shape.iter().product());
     for_each_slice(&mut out, shape[1] * shape[2], |x, slice| {
+        let mut scratch = Scratch::of(origin, shape[2]);
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-            let (x, y) = ((start[0] + x) as f64, (start[1] + y) as f64);
-            let lines = lines(&origin.between, &origin.map, origin.source_shape, x, y);
-            let inside = inside_along_z(&lines, is_nearest_inside, start[2], shape[2]);
-            let first = start[2] + inside.start;
-            label_row(source, origin.source_shape, own(&lines), first, &mut row[inside]);
+            let place = [start[0] + x, start[1] + y, start[2]];
+            match &mut scratch {
+                None => {
+                    let (inside, line) =
+                        origin.inside(place[0], place[1], start[2]..start[2] + shape[2], Edge::Nearest);
+                    row[..inside.start].fill(0);
+                    row[inside.end..].fill(0);
+                    let first = start[2] + inside.start;
+                    label_row(source, origin.source_shape, &line, first, &mut row[inside]);
+                }
+                Some(scratch) => {
+                    scratch.fill(origin, place, Edge::Nearest);
+                    for (label, place) in row.iter_mut().zip(&scratch.places) {
+                        *label = place.map_or(0, |place| nearest_label(source, origin.source_shape, place));
+                    }
+                }
+            }
         }
     });
     out
+}
+
+/// The labels of a row's voxels that all lie inside; `first` is the index along z of the first one.
+fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
+    #[cfg(target_arch = "x86_64")]
+    if row.len() >= vector::LANES && vector::is_available() && source.len() < i32::MAX as usize {
+        // SAFETY: the processor has AVX2.
+        return unsafe { vector::label_row(source, shape, line, first, row) };
+    }
+    for (z, label) in row.iter_mut().enumerate() {
+        *label = nearest_label(source, shape, line.at(first + z));
+    }
+}
+
+/// The label nearest to a place inside a label map.
+pub(super) fn nearest_label(source: &[Label], shape: [usize; 3], place: [i64; 3]) -> Label {
+    source[offset(shape, place.map(|place| ((place + HALF) >> 32) as usize))]
 }

@@ -4,18 +4,21 @@
 //! Neighbouring warps are composed into one interpolation; the labels of a whole chain are one look-up
 //! through its [`Origin`].
 
+mod fixed;
 mod gather;
 mod origin;
+mod times;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 mod view;
 
-pub use origin::{Origin, Reach, nearest};
+pub use origin::{Bend, Origin, Reach};
+pub use times::Times;
 pub use view::{Block, View, minima};
 
-use crate::data::volume::{Affine, Grid};
+use crate::data::volume::{Grid, Label, Volume};
 use crate::seed::Rng;
-use crate::transforms::{Drawn, Map, Transform, TransformError};
+use crate::transforms::{self, Drawn, Incoming, Transform, TransformError};
 
 /// A chain that cannot be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,26 +38,79 @@ pub enum PipelineError {
     },
 }
 
-/// All the chance of a chain on a volume of so many channels.
-pub fn draw(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<Drawn> {
-    chain.iter().map(|step| step.draw(rng, channels)).collect()
+/// All the chance of a chain.
+pub fn draw(chain: &[Transform], incoming: &Incoming, rng: &mut Rng) -> Vec<Drawn> {
+    transforms::draw_all(chain, rng, incoming)
 }
 
 /// The draws of a chain that leaves nothing to chance.
-pub fn fixed(chain: &[Transform], channels: usize) -> Vec<Drawn> {
+pub fn fixed(chain: &[Transform], incoming: &Incoming) -> Vec<Drawn> {
     use crate::seed::{Purpose, Seed};
     // Every range of such a chain has width zero, so any stream gives the same draws.
-    draw(chain, channels, &mut Seed(0).stream(Purpose::Augment, 0, "", 0))
+    draw(chain, incoming, &mut Seed(0).stream(Purpose::Augment, 0, "", 0))
+}
+
+/// The draws with what the content of the volume decides, step by step.
+///
+/// # Errors
+/// When a step cannot be applied to this volume.
+pub fn settle(chain: &[Transform], draws: &[Drawn], source: &Volume) -> Result<Vec<Drawn>, PipelineError> {
+    settle_after(&mut Vec::new(), chain, draws, source)
+}
+
+/// `before` are the steps before the chain; those of the chain are added to it.
+fn settle_after(
+    before: &mut Vec<(Transform, Drawn)>,
+    chain: &[Transform],
+    draws: &[Drawn],
+    source: &Volume,
+) -> Result<Vec<Drawn>, PipelineError> {
+    let mut settled = Vec::with_capacity(draws.len());
+    for (step, drawn) in chain.iter().zip(draws) {
+        settled.push(match (step, drawn) {
+            (Transform::Maybe(maybe), Drawn::Maybe(Some(draws))) => {
+                Drawn::Maybe(Some(settle_after(before, &maybe.steps, draws, source)?))
+            }
+            (Transform::OneOf(steps), Drawn::OneOf(chosen, drawn)) => {
+                let step = std::slice::from_ref(&steps[*chosen]);
+                let mut drawn = settle_after(before, step, std::slice::from_ref(&**drawn), source)?;
+                Drawn::OneOf(*chosen, Box::new(drawn.remove(0)))
+            }
+            _ => {
+                let drawn = if step.is_settled_by_content() {
+                    let (steps, draws): (Vec<Transform>, Vec<Drawn>) = before.iter().cloned().unzip();
+                    let view = View::new(source.clone(), &steps, &draws)?;
+                    view.look(true, |whole| step.settle(drawn, whole))??
+                } else {
+                    drawn.clone()
+                };
+                before.push((step.clone(), drawn.clone()));
+                drawn
+            }
+        });
+    }
+    Ok(settled)
+}
+
+/// A step of a chain that learns from whole volumes, seen on one of them.
+///
+/// # Errors
+/// When a step before cannot be applied to the volume, or the volume has nothing to learn from.
+pub fn sample(
+    step: &Transform,
+    before: &[Transform],
+    draws: &[Drawn],
+    source: Volume,
+) -> Result<Vec<Vec<f32>>, PipelineError> {
+    Ok(View::new(source, before, draws)?.look(true, |whole| step.sample(whole))??)
 }
 
 /// The grid after a chain; its shape does not depend on the draws.
 pub fn outgoing_grid(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Grid {
     let mut grid = *incoming;
-    unroll(chain, draws, &mut |step, drawn| {
-        if let Some(place) = step.place(drawn, &grid) {
-            grid = place.grid;
-        }
-    });
+    for (step, drawn) in chain.iter().zip(draws) {
+        grid = step.outgoing(drawn, &grid);
+    }
     grid
 }
 
@@ -64,22 +120,19 @@ pub fn origin(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Origin {
     let mut origin = Origin::identity(incoming.shape);
     unroll(chain, draws, &mut |step, drawn| {
         let Some(place) = step.place(drawn, &grid) else { return };
-        let to_incoming = match &place.map {
-            Map::Lattice(lattice) => lattice.affine(),
-            Map::Warp(map) => *map,
-        };
-        for (map, _) in &mut origin.between {
-            *map = map.after(&to_incoming);
-        }
-        // The grid that the step came from is one to stay inside of, unless it is the source itself.
-        if origin.map != Affine::IDENTITY || grid.shape != incoming.shape {
-            origin.between.push((to_incoming, grid.shape));
-        }
-        origin.map = origin.map.after(&to_incoming);
-        origin.shape = place.grid.shape;
+        origin.extend(&place.map, place.grid.shape);
         grid = place.grid;
     });
     origin
+}
+
+/// Does to a label map on the grid before a chain what the chain's steps do to label maps as a whole.
+pub fn relabel(chain: &[Transform], draws: &[Drawn], labels: &mut [Label], shape: [usize; 3]) {
+    unroll(chain, draws, &mut |step, _| {
+        if let Some(labelling) = step.labelling() {
+            labelling.relabel(labels, shape);
+        }
+    });
 }
 
 fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
@@ -89,14 +142,16 @@ fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(
     }
 }
 
-/// The first step that needs whole-volume numbers after a random warp, and so forces the whole volume for every patch.
+/// The first step that needs the whole volume after a random warp or for itself, and so forces it for every patch.
 pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
-    fn warps(step: &Transform) -> bool {
-        matches!(step, Transform::Affine(_)) || step.inner().iter().any(warps)
+    fn any(step: &Transform, is: &dyn Fn(&Transform) -> bool) -> bool {
+        is(step) || step.inner().iter().any(|inner| any(inner, is))
     }
-    fn measures(step: &Transform) -> bool {
-        step.measures() || step.inner().iter().any(measures)
-    }
-    let first_warp = chain.iter().position(|step| warps(step) && step.is_random())?;
-    chain.iter().skip(first_warp).position(measures).map(|after| first_warp + after)
+    let warps = |step: &Transform| matches!(step, Transform::Affine(_) | Transform::ElasticDeformation(_));
+    let mixes = |step: &Transform| matches!(step, Transform::Swap(_) | Transform::Motion(_) | Transform::Spike(_));
+    let first_warp = chain.iter().position(|step| any(step, &warps) && step.is_random()).unwrap_or(chain.len());
+    (0..chain.len()).find(|index| {
+        let measures = *index >= first_warp && any(&chain[*index], &|step| step.measures());
+        measures || any(&chain[*index], &mixes)
+    })
 }

@@ -1,36 +1,150 @@
 //! Where the label of each voxel comes from, without making the label map.
 
-use crate::data::volume::Affine;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Where the label of each outgoing voxel comes from: the spatial steps of a chain, composed into one map.
+use super::fixed::{Edge, HALF, Line, fixed};
+use crate::data::volume::Affine;
+use crate::transforms::{Displacement, Map};
+
+/// Where the voxels of a grid come from: spatial steps, composed into one map.
 ///
 /// An outgoing voxel takes the label of the source voxel nearest to its mapped centre, provided that
-/// it falls inside every grid that the chain went through; otherwise its label is 0.
+/// it falls inside every grid that the steps went through; otherwise its label is 0.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// Voxels of the outgoing grid along x, y and z.
     pub shape: [usize; 3],
     /// Voxels of the source along x, y and z.
     pub source_shape: [usize; 3],
-    /// From outgoing voxel indices to source voxel indices.
+    /// From outgoing voxel indices, or the places after the last bend, to source voxel indices.
     pub map: Affine,
-    /// The grids in between: a map from outgoing voxel indices to theirs, and their shape.
+    /// The grids in between: a map to their indices from where `map` begins, and their shape.
     pub between: Vec<(Affine, [usize; 3])>,
+    /// Displacements on the way, in the order in which an outgoing voxel meets them.
+    pub bends: Vec<Bend>,
+}
+
+/// A displacement on the way from an outgoing voxel to its source.
+#[derive(Clone, Debug)]
+pub struct Bend {
+    /// From outgoing voxel indices, or the places after the bend before, to those of the displaced grid.
+    pub map: Affine,
+    /// The grids in between: a map to their indices from where `map` begins, and their shape.
+    pub between: Vec<(Affine, [usize; 3])>,
+    /// How places of the grid move.
+    pub field: Arc<Displacement>,
 }
 
 impl Origin {
     /// The origin of a chain that moves nothing.
     pub fn identity(shape: [usize; 3]) -> Self {
-        Self { shape, source_shape: shape, map: Affine::IDENTITY, between: Vec::new() }
+        Self { shape, source_shape: shape, map: Affine::IDENTITY, between: Vec::new(), bends: Vec::new() }
+    }
+
+    /// Puts a step behind the others: it makes a grid of this shape, whose voxels come from the outgoing ones so far.
+    pub fn extend(&mut self, step: &Map, shape: [usize; 3]) {
+        let incoming = self.shape;
+        self.shape = shape;
+        let affine = match step {
+            Map::Lattice(lattice) => lattice.affine(),
+            Map::Warp(map) => *map,
+            Map::Elastic(field) => {
+                self.go_through(&Affine::IDENTITY, incoming);
+                let (map, between) = (Affine::IDENTITY, Vec::new());
+                return self.bends.insert(0, Bend { map, between, field: Arc::clone(field) });
+            }
+        };
+        self.go_through(&affine, incoming);
+        let map = self.bends.first_mut().map_or(&mut self.map, |bend| &mut bend.map);
+        *map = map.after(&affine);
+    }
+
+    /// A map before the first one, into a grid that is one to stay inside of, unless it is the source itself.
+    fn go_through(&mut self, map: &Affine, grid: [usize; 3]) {
+        let is_source = self.bends.is_empty() && self.map == Affine::IDENTITY && grid == self.source_shape;
+        let between = self.bends.first_mut().map_or(&mut self.between, |bend| &mut bend.between);
+        between.iter_mut().for_each(|(to_grid, _)| *to_grid = to_grid.after(map));
+        if !is_source {
+            between.push((*map, grid));
+        }
     }
 
     /// The source voxel whose label an outgoing voxel takes, or `None` where it lies outside.
     pub fn source(&self, voxel: [usize; 3]) -> Option<[usize; 3]> {
-        let point = voxel.map(|index| index as f64);
-        for (map, shape) in &self.between {
-            nearest(map.apply(point), *shape)?;
+        let place = if self.bends.is_empty() {
+            let (inside, line) = self.inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1, Edge::Nearest);
+            (!inside.is_empty()).then(|| line.at(voxel[2]))
+        } else {
+            self.bent(voxel.map(|index| index as f64), None, Edge::Nearest)
+        };
+        Some(place?.map(|place| ((place + HALF) >> 32) as usize))
+    }
+
+    /// Of a row of outgoing voxels along z those that lie inside, counted from the first of `along`, and the row's places in the source. Only
+    /// where nothing bends.
+    pub(super) fn inside(&self, x: usize, y: usize, along: Range<usize>, edge: Edge) -> (Range<usize>, Line) {
+        let mut inside = 0..along.len();
+        let own = (&self.map, self.source_shape);
+        let mut line = Line { base: [0; 3], step: [0; 3] };
+        for (map, shape) in self.between.iter().map(|(map, shape)| (map, *shape)).chain([own]) {
+            line = Line::new(map, x as f64, y as f64);
+            let (low, high) = (shape.map(|size| edge.ends(size).0), shape.map(|size| edge.ends(size).1));
+            let within = line.between(low, high, along.start, along.len());
+            inside = inside.start.max(within.start)..inside.end.min(within.end);
         }
-        nearest(self.map.apply(point), self.source_shape)
+        (if inside.start < inside.end { inside } else { 0..0 }, line)
+    }
+
+    /// The place in the source of an outgoing voxel, or `None` where it lies outside. `moved` is its displacement by
+    /// the first bend where that is known.
+    pub(super) fn bent(&self, mut place: [f64; 3], mut moved: Option<[f64; 3]>, edge: Edge) -> Option<[i64; 3]> {
+        let is_inside = |place: [f64; 3], grids: &[(Affine, [usize; 3])]| {
+            grids.iter().all(|(map, shape)| edge.contains(map.apply(place).map(fixed), *shape))
+        };
+        for bend in &self.bends {
+            if !is_inside(place, &bend.between) {
+                return None;
+            }
+            place = bend.map.apply(place);
+            let by = moved.take().unwrap_or_else(|| bend.field.at(place));
+            (0..3).for_each(|axis| place[axis] += by[axis]);
+        }
+        if !is_inside(place, &self.between) {
+            return None;
+        }
+        let place = self.map.apply(place).map(fixed);
+        edge.contains(place, self.source_shape).then_some(place)
+    }
+
+    /// The displacements by the first bend of a row of outgoing voxels along z, where that bend meets them first.
+    pub(super) fn first_bend(&self, start: [usize; 3], out: &mut [[f64; 3]]) -> bool {
+        let known = self.bends.first().filter(|bend| bend.map == Affine::IDENTITY);
+        if let Some(bend) = known {
+            bend.field.along_z(start, out);
+        }
+        known.is_some()
+    }
+
+    /// The source voxels that a block of outgoing ones may touch: the first one and how many along each axis.
+    pub(super) fn touched(&self, start: [usize; 3], shape: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+        let mut low = start.map(|index| index as f64);
+        let mut high: [f64; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] - 1) as f64);
+        for bend in &self.bends {
+            (low, high) = box_of(&bend.map, low, high);
+            for (axis, far) in bend.field.farthest().into_iter().enumerate() {
+                low[axis] -= far;
+                high[axis] += far;
+            }
+        }
+        (low, high) = box_of(&self.map, low, high);
+        let size = self.source_shape;
+        let first: [usize; 3] =
+            std::array::from_fn(|axis| (low[axis].floor() - 1.0).clamp(0.0, size[axis] as f64 - 1.0) as usize);
+        let end: [usize; 3] = std::array::from_fn(|axis| {
+            (high[axis].ceil() + 2.0).clamp(first[axis] as f64 + 1.0, size[axis] as f64) as usize
+        });
+        (first, std::array::from_fn(|axis| end[axis] - first[axis]))
     }
 
     /// The constant size, along each axis, of a box that holds every outgoing voxel with a given source; `None` where the map cannot be undone.
@@ -38,16 +152,66 @@ impl Origin {
     /// With the returned map from source to outgoing indices, [`Reach::start`] places the box.
     pub fn reach(&self) -> Option<Reach> {
         let inverse = self.map.inverse()?;
-        let half: [f64; 3] =
-            std::array::from_fn(|row| 0.5 * inverse.linear()[row].iter().map(|v| v.abs()).sum::<f64>() + 1e-9);
-        Some(Reach { inverse, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
+        let mut half = stretched(&inverse, [0.5; 3]);
+        let mut bends = Vec::with_capacity(self.bends.len());
+        for bend in self.bends.iter().rev() {
+            half = loosened(bend.field.slopes(), half)?;
+            let inverse = bend.map.inverse()?;
+            half = stretched(&inverse, half);
+            bends.push((Arc::clone(&bend.field), inverse));
+        }
+        let room = if bends.is_empty() { 1e-6 } else { 1e-3 };
+        let half = half.map(|half| half + room);
+        Some(Reach { inverse, bends, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
     }
 }
 
+/// The box around the corners of a box under a map.
+fn box_of(map: &Affine, low: [f64; 3], high: [f64; 3]) -> ([f64; 3], [f64; 3]) {
+    let mut out = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+    for corner in 0..8 {
+        let end = |axis: usize| if corner >> axis & 1 == 1 { high[axis] } else { low[axis] };
+        let point = map.apply([end(0), end(1), end(2)]);
+        for (axis, value) in point.into_iter().enumerate() {
+            out.0[axis] = out.0[axis].min(value);
+            out.1[axis] = out.1[axis].max(value);
+        }
+    }
+    out
+}
+
+/// Half the size of a box that holds the image of a box of half that size.
+fn stretched(map: &Affine, half: [f64; 3]) -> [f64; 3] {
+    map.linear().map(|row| row.iter().zip(half).map(|(value, half)| value.abs() * half).sum())
+}
+
+/// Half the size of a box of places that a field may take into a box: `h = half + slopes h`. `None` where the slopes
+/// are so steep that the field may fold.
+fn loosened(slopes: [[f64; 3]; 3], half: [f64; 3]) -> Option<[f64; 3]> {
+    let mut wide = half;
+    for _ in 0..MOST_STEPS {
+        let next: [f64; 3] =
+            std::array::from_fn(|axis| half[axis] + (0..3).map(|along| slopes[axis][along] * wide[along]).sum::<f64>());
+        if (0..3).all(|axis| next[axis] - wide[axis] < 1e-6) {
+            return (next.iter().all(|half| *half < MOST_VOXELS)).then_some(next);
+        }
+        wide = next;
+    }
+    None
+}
+
+/// Steps after which a fixed point is given up.
+const MOST_STEPS: usize = 200;
+
+/// A box with more voxels along an axis is not worth drawing from.
+const MOST_VOXELS: f64 = 8.0;
+
 /// The boxes of outgoing voxels that may come from one source voxel; all have the same shape.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Reach {
     inverse: Affine,
+    /// The bends from the source's side: a field, and the map back from its grid.
+    bends: Vec<(Arc<Displacement>, Affine)>,
     half: [f64; 3],
     /// Voxels of each box along x, y and z.
     pub shape: [usize; 3],
@@ -56,25 +220,25 @@ pub struct Reach {
 impl Reach {
     /// The first outgoing index of the box of `source`; the box may stick out of the grid.
     pub fn start(&self, source: [usize; 3]) -> [i64; 3] {
-        let centre = self.inverse.apply(source.map(|index| index as f64));
+        let mut centre = self.inverse.apply(source.map(|index| index as f64));
+        for (field, inverse) in &self.bends {
+            centre = inverse.apply(before(field, centre));
+        }
         std::array::from_fn(|axis| (centre[axis] - self.half[axis]).ceil() as i64)
     }
 }
 
-/// The voxel nearest to a point, halves rounded up, or `None` where that lies outside the shape.
-pub fn nearest(point: [f64; 3], shape: [usize; 3]) -> Option<[usize; 3]> {
-    let mut voxel = [0; 3];
-    for axis in 0..3 {
-        if !is_nearest_inside(point[axis], shape[axis]) {
-            return None;
+/// The place that a field moves to `place`.
+fn before(field: &Displacement, place: [f64; 3]) -> [f64; 3] {
+    let mut from = place;
+    for _ in 0..MOST_STEPS {
+        let moved = field.at(field.clamped(from));
+        let next: [f64; 3] = std::array::from_fn(|axis| place[axis] - moved[axis]);
+        let is_settled = (0..3).all(|axis| (next[axis] - from[axis]).abs() < 1e-5);
+        from = next;
+        if is_settled {
+            break;
         }
-        voxel[axis] = (point[axis] + 0.5) as usize;
     }
-    Some(voxel)
-}
-
-/// Whether the voxel nearest to a place along an axis is one of so many.
-pub(super) fn is_nearest_inside(place: f64, size: usize) -> bool {
-    let place = place + 0.5;
-    place >= 0.0 && place < size as f64
+    from
 }

@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use super::gather::{self, Warp};
-use super::{Origin, PipelineError};
+use super::gather;
+use super::{Origin, PipelineError, Times};
+use crate::data::buffers;
 use crate::data::volume::{Grid, Label, Volume, Voxels, offset};
-use crate::transforms::{Drawn, Fill, Lattice, Map, Measured, Transform, Window};
+use crate::transforms::{
+    Drawn, Fill, Interpolation, Lattice, Map, Measured, Placement, Transform, Whole, Window, smooth_recursively,
+    spline_coefficients, spline_reach,
+};
 
 /// A volume seen through a chain with its draws.
 #[derive(Debug)]
@@ -17,16 +21,17 @@ pub struct View<'a> {
     origin: Origin,
     /// The smallest intensity of each channel of the source, where that is known.
     minima: Option<&'a [f32]>,
+    times: Option<&'a Times>,
 }
 
 /// One evaluation step: a step of the chain, or several warps as one.
 #[derive(Debug)]
 struct Stage<'a> {
     kind: Kind<'a>,
-    /// The shape after the stage.
-    shape: [usize; 3],
-    /// Millimetres per voxel after it.
-    spacing: [f64; 3],
+    /// The step's name, of several the last one's.
+    name: &'static str,
+    /// The grid after the stage.
+    grid: Grid,
     /// The whole incoming volume, where some stage has asked for it.
     whole: OnceLock<Arc<Vec<f32>>>,
 }
@@ -34,8 +39,18 @@ struct Stage<'a> {
 #[derive(Debug)]
 enum Kind<'a> {
     Lattice(Lattice, Fill),
-    Warp(Warp, Fill),
-    Intensity { step: &'a Transform, drawn: &'a Drawn, measured: OnceLock<Measured> },
+    Warp(Box<Origin>, Interpolation, Fill),
+    /// A Gaussian over the whole volume, with its deviations in voxels.
+    Smooth([f64; 3]),
+    Intensity {
+        step: &'a Transform,
+        drawn: &'a Drawn,
+        measured: OnceLock<Measured>,
+        /// Where the labels of the stage come from, where its step wants them.
+        labels: Option<Box<Origin>>,
+        /// The whole outgoing volume, where the step needs the whole incoming one.
+        out: OnceLock<Arc<Vec<f32>>>,
+    },
 }
 
 /// Values of some region of a volume, all channels.
@@ -51,49 +66,91 @@ pub struct Block<'a> {
     pub label: Option<Vec<Label>>,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    fn new(start: [usize; 3], shape: [usize; 3], image: impl Into<Cow<'a, [f32]>>) -> Self {
+        Self { start, shape, image: image.into(), label: None }
+    }
+
     /// The values of one channel.
     pub fn channel(&self, channel: usize) -> &[f32] {
         let size: usize = self.shape.iter().product();
         &self.image[channel * size..(channel + 1) * size]
     }
 
-    /// The value at a voxel of the whole volume.
-    pub(super) fn at(&self, channel: usize, index: [usize; 3]) -> f32 {
-        let local = std::array::from_fn(|axis| index[axis] - self.start[axis]);
-        self.channel(channel)[offset(self.shape, local)]
+    /// Gives the array back where the block owns it.
+    fn give_back(self) {
+        if let Cow::Owned(image) = self.image {
+            buffers::give(image);
+        }
     }
 }
 
 impl<'a> View<'a> {
-    /// A view of `source` through `chain` with its `draws`. Computes nothing yet.
-    pub fn new(source: Volume, chain: &'a [Transform], draws: &'a [Drawn]) -> Self {
-        let origin = super::origin(chain, draws, &source.grid);
+    /// A view of `source` through `chain` with its `draws`. Computes nothing yet, unless a step changes label maps as
+    /// a whole: the chain up to the last such step is computed at once.
+    ///
+    /// # Errors
+    /// When such a part cannot be computed.
+    pub fn new(mut source: Volume, chain: &'a [Transform], draws: &'a [Drawn]) -> Result<Self, PipelineError> {
+        let mut steps = Vec::with_capacity(chain.len());
+        super::unroll(chain, draws, &mut |step, drawn| steps.push((step, drawn)));
+        while let Some(place) = steps.iter().position(|(step, _)| step.labelling().is_some()) {
+            let rest = steps.split_off(place + 1);
+            let (step, _) = steps.pop().expect("the step stands at its place");
+            source = Self::through(source, &steps).volume()?;
+            if let (Some(labelling), Some(label)) = (step.labelling(), &mut source.label) {
+                let mut labels = label.to_vec();
+                labelling.relabel(&mut labels, source.grid.shape);
+                *label = Voxels::new(1, source.grid.shape, labels);
+            }
+            steps = rest;
+        }
+        Ok(Self::through(source, &steps))
+    }
+
+    /// A view through steps none of which changes label maps.
+    pub(super) fn through(source: Volume, steps: &[(&'a Transform, &'a Drawn)]) -> Self {
         let mut grid = source.grid;
-        let mut stages: Vec<Stage> = Vec::new();
-        super::unroll(chain, draws, &mut |step, drawn| {
-            let kind = match step.place(drawn, &grid) {
-                None => Kind::Intensity { step, drawn, measured: OnceLock::new() },
-                Some(place) => {
-                    let incoming = grid.shape;
-                    grid = place.grid;
-                    match place.map {
-                        Map::Lattice(lattice) => Kind::Lattice(lattice, place.fill),
-                        Map::Warp(map) => {
-                            let before = stages.pop_if(|stage| stage.composes_with(place.fill));
-                            Kind::Warp(composed(before, map, incoming), place.fill)
-                        }
-                    }
+        let mut origin = Origin::identity(grid.shape);
+        let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
+        for (step, drawn) in steps {
+            let stage = |kind, grid| Stage { kind, name: step.name(), grid, whole: OnceLock::new() };
+            let Some(place) = step.place(drawn, &grid) else {
+                let labels = step.wants_labels().then(|| Box::new(origin.clone()));
+                let (measured, out) = (OnceLock::new(), OnceLock::new());
+                stages.push(stage(Kind::Intensity { step, drawn, measured, labels, out }, grid));
+                continue;
+            };
+            if place.smoothing != [0.0; 3] {
+                stages.push(stage(Kind::Smooth(place.smoothing), grid));
+            }
+            let kind = match place.map {
+                Map::Lattice(lattice) => Kind::Lattice(lattice, place.fill),
+                Map::Warp(_) | Map::Elastic(_) => {
+                    let before = stages.pop_if(|stage| stage.composes_with(&place));
+                    let mut warp = match before.map(|stage| stage.kind) {
+                        Some(Kind::Warp(warp, ..)) => warp,
+                        _ => Box::new(Origin::identity(grid.shape)),
+                    };
+                    warp.extend(&place.map, place.grid.shape);
+                    Kind::Warp(warp, place.interpolation, place.fill)
                 }
             };
-            stages.push(Stage { kind, shape: grid.shape, spacing: grid.spacing(), whole: OnceLock::new() });
-        });
-        Self { source, stages, grid, origin, minima: None }
+            origin.extend(&place.map, place.grid.shape);
+            grid = place.grid;
+            stages.push(stage(kind, grid));
+        }
+        Self { source, stages, grid, origin, minima: None, times: None }
     }
 
     /// Tells the smallest intensity of each channel of the source, so that it need not be looked for.
     pub fn with_minima(self, minima: &'a [f32]) -> Self {
         Self { minima: Some(minima), ..self }
+    }
+
+    /// Lets the time that each step takes be noted.
+    pub fn with_times(self, times: Option<&'a Times>) -> Self {
+        Self { times, ..self }
     }
 
     /// The grid after the chain.
@@ -115,9 +172,8 @@ impl<'a> View<'a> {
             return Err(PipelineError::Outside { start, shape, volume: self.grid.shape });
         }
         let block = self.image(self.stages.len(), start, shape)?;
-        let block = Block { image: cut(block, self.source.image.channels, start, shape), start, shape, label: None };
-        let label = self.source.label.as_ref().map(|label| gather::labels(label, &self.origin, start, shape));
-        Ok(Block { label, ..block })
+        let image = cut(block, self.source.image.channels, start, shape);
+        Ok(Block { label: self.labels(&self.origin, start, shape), ..Block::new(start, shape, image) })
     }
 
     /// The whole output.
@@ -131,63 +187,146 @@ impl<'a> View<'a> {
         Ok(Volume { grid: self.grid, image, label: block.label.map(|label| Voxels::new(1, shape, label)) })
     }
 
+    /// Calls `look` with the whole output, its labels too where they are wanted.
+    pub(super) fn look<T>(&self, labels: bool, look: impl FnOnce(&Whole) -> T) -> Result<T, PipelineError> {
+        let shape = self.grid.shape;
+        let block = self.image(self.stages.len(), [0; 3], shape)?;
+        let label = labels.then(|| self.labels(&self.origin, [0; 3], shape)).flatten();
+        Ok(look(&Whole { grid: self.grid, image: &block.image, label: label.as_deref() }))
+    }
+
+    /// The labels of a window, by where they come from.
+    fn labels(&self, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
+        let label = self.source.label.as_ref()?;
+        Some(Times::note(self.times, "labels", || gather::labels(label, origin, start, shape)))
+    }
+
     /// A block that holds at least the wanted region, after the first `level` stages.
     fn image(&self, level: usize, start: [usize; 3], shape: [usize; 3]) -> Result<Block<'_>, PipelineError> {
-        let Some(stage) = level.checked_sub(1).map(|index| &self.stages[index]) else {
-            let image = Cow::Borrowed(&self.source.image[..]);
-            return Ok(Block { start: [0; 3], shape: self.source.image.shape, image, label: None });
-        };
+        match level.checked_sub(1).map(|index| &self.stages[index]) {
+            None => Ok(Block::new([0; 3], self.source.image.shape, &self.source.image[..])),
+            Some(stage) => Times::note(self.times, stage.name, || self.staged(level, stage, start, shape)),
+        }
+    }
+
+    fn staged<'s>(
+        &'s self,
+        level: usize,
+        stage: &'s Stage<'a>,
+        start: [usize; 3],
+        shape: [usize; 3],
+    ) -> Result<Block<'s>, PipelineError> {
         let channels = self.source.image.channels;
-        let incoming_shape = self.shape_after(level - 1);
+        let incoming_shape = self.grid_after(level - 1).shape;
         let image = match &stage.kind {
             Kind::Lattice(lattice, fill) => {
                 let fills = self.fills(level, *fill)?;
                 let Some((from, size)) = wanted_by(lattice, incoming_shape, start, shape) else {
-                    let voxels = shape.iter().product();
-                    let image = fills.iter().flat_map(|fill| std::iter::repeat_n(*fill, voxels)).collect();
-                    return Ok(Block { start, shape, image, label: None });
+                    let voxels: usize = shape.iter().product();
+                    let mut image = buffers::take(channels * voxels);
+                    image.chunks_exact_mut(voxels).zip(fills.iter()).for_each(|(image, fill)| image.fill(*fill));
+                    return Ok(Block::new(start, shape, image));
                 };
                 let incoming = self.incoming(level, from, size)?;
-                gather::lattice(&incoming, lattice, incoming_shape, &fills, start, shape)
+                let image = gather::lattice(&incoming, lattice, incoming_shape, &fills, start, shape);
+                incoming.give_back();
+                image
             }
-            Kind::Warp(warp, fill) => {
+            Kind::Warp(warp, interpolation, fill) => {
                 let fills = self.fills(level, *fill)?;
                 let (from, size) = warp.touched(start, shape);
-                gather::linear(&self.incoming(level, from, size)?, warp, &fills, start, shape)
+                let incoming = match interpolation {
+                    Interpolation::Cubic => self.coefficients(level, from, size)?,
+                    Interpolation::Nearest | Interpolation::Linear => self.incoming(level, from, size)?,
+                };
+                let image = gather::warp(&incoming, (warp, *interpolation), &fills, start, shape);
+                incoming.give_back();
+                image
             }
-            Kind::Intensity { step, drawn, measured } => {
-                let measured = self.measured(level, step, measured)?;
-                let (from, size) = widened(start, shape, step.halo(drawn, stage.spacing), stage.shape);
-                let block = self.incoming(level, from, size)?;
-                let mut image = cut(block, channels, from, size).into_owned();
-                let (volume, spacing) = (stage.shape, stage.spacing);
-                let mut window = Window { channels, start: from, shape: size, volume, spacing, image: &mut image };
-                step.apply(drawn, &measured, &mut window);
-                let block = Block { start: from, shape: size, image: Cow::Owned(image), label: None };
-                cut(block, channels, start, shape).into_owned()
+            Kind::Smooth(deviations) => {
+                let (all, whole) = (([0; 3], incoming_shape), self.incoming(level, [0; 3], incoming_shape)?);
+                let mut image = owned(whole, channels, [0; 3], incoming_shape);
+                smooth_recursively(&mut Window::new(&mut image, channels, stage.grid, all), *deviations);
+                return Ok(Block::new([0; 3], incoming_shape, image));
+            }
+            Kind::Intensity { out, .. } if out.get().is_some() => {
+                let whole = out.get().expect("it was there just now");
+                return Ok(Block::new([0; 3], stage.grid.shape, &whole[..]));
+            }
+            Kind::Intensity { step, drawn, out, .. } => {
+                let halo = step.halo(drawn, &stage.grid);
+                let (from, size) = widened(start, shape, halo, stage.grid.shape);
+                let image = self.mapped(level, stage, from, size)?;
+                if halo == [usize::MAX; 3] {
+                    // Every window needs the whole, so the whole is kept.
+                    return Ok(Block::new(from, size, &out.get_or_init(|| Arc::new(image))[..]));
+                }
+                return Ok(Block::new(start, shape, cut(Block::new(from, size, image), channels, start, shape)));
             }
         };
-        Ok(Block { start, shape, image: Cow::Owned(image), label: None })
+        Ok(Block::new(start, shape, image))
+    }
+
+    /// A block after an intensity step.
+    fn mapped(
+        &self,
+        level: usize,
+        stage: &Stage<'a>,
+        from: [usize; 3],
+        size: [usize; 3],
+    ) -> Result<Vec<f32>, PipelineError> {
+        let Kind::Intensity { step, drawn, measured, labels, .. } = &stage.kind else {
+            unreachable!("only intensity steps map intensities");
+        };
+        let channels = self.source.image.channels;
+        let measured = self.measured(level, stage, measured)?;
+        let moves = step.moves(drawn, &stage.grid);
+        let moved = if moves.is_empty() {
+            Vec::new()
+        } else {
+            let fills = self.fills(level, Fill::Minimum)?;
+            let incoming = self.incoming(level, from, size)?;
+            let of_move = |map: &crate::data::volume::Affine| {
+                let mut origin = Origin::identity(stage.grid.shape);
+                origin.extend(&Map::Warp(*map), stage.grid.shape);
+                gather::warp(&incoming, (&origin, Interpolation::Linear), &fills, from, size)
+            };
+            moves.iter().map(of_move).collect()
+        };
+        let mut image = owned(self.incoming(level, from, size)?, channels, from, size);
+        let label = labels.as_ref().and_then(|origin| self.labels(origin, from, size));
+        let window = Window::new(&mut image, channels, stage.grid, (from, size));
+        step.apply(drawn, measured, &mut Window { label: label.as_deref(), moved, ..window });
+        label.into_iter().for_each(buffers::give);
+        Ok(image)
+    }
+
+    /// The spline coefficients of what comes into a stage, for places inside a region.
+    fn coefficients(&self, level: usize, start: [usize; 3], shape: [usize; 3]) -> Result<Block<'_>, PipelineError> {
+        let (channels, grid) = (self.source.image.channels, *self.grid_after(level - 1));
+        // Four coefficients around a place decide its value.
+        let (start, shape) = widened(start, shape, [2; 3], grid.shape);
+        let (from, size) = widened(start, shape, [spline_reach(); 3], grid.shape);
+        let mut image = owned(self.incoming(level, from, size)?, channels, from, size);
+        spline_coefficients(&mut Window::new(&mut image, channels, grid, (from, size)));
+        Ok(Block::new(start, shape, cut(Block::new(from, size, image), channels, start, shape)))
     }
 
     /// What comes into a stage: from the whole volume where that was made already, else the wanted region.
     fn incoming(&self, level: usize, start: [usize; 3], shape: [usize; 3]) -> Result<Block<'_>, PipelineError> {
         match self.stages[level - 1].whole.get() {
-            Some(whole) => {
-                let shape = self.shape_after(level - 1);
-                Ok(Block { start: [0; 3], shape, image: Cow::Borrowed(whole), label: None })
-            }
+            Some(whole) => Ok(Block::new([0; 3], self.grid_after(level - 1).shape, &whole[..])),
             None => self.image(level - 1, start, shape),
         }
     }
 
-    fn shape_after(&self, level: usize) -> [usize; 3] {
-        level.checked_sub(1).map_or(self.source.image.shape, |index| self.stages[index].shape)
+    fn grid_after(&self, level: usize) -> &Grid {
+        level.checked_sub(1).map_or(&self.source.grid, |index| &self.stages[index].grid)
     }
 
     /// Calls `use_whole` with the whole volume that comes into a stage, which is then kept.
     fn with_whole<T>(&self, level: usize, use_whole: impl FnOnce(&[f32]) -> T) -> Result<T, PipelineError> {
-        let shape = self.shape_after(level - 1);
+        let shape = self.grid_after(level - 1).shape;
         let block = self.incoming(level, [0; 3], shape)?;
         let result = use_whole(&block.image);
         if let Cow::Owned(image) = block.image {
@@ -197,26 +336,54 @@ impl<'a> View<'a> {
         Ok(result)
     }
 
-    fn measured(&self, level: usize, step: &Transform, known: &OnceLock<Measured>) -> Result<Measured, PipelineError> {
+    fn measured<'s>(
+        &'s self,
+        level: usize,
+        stage: &'s Stage<'a>,
+        known: &'s OnceLock<Measured>,
+    ) -> Result<&'s Measured, PipelineError> {
+        let Kind::Intensity { step, drawn, labels, .. } = &stage.kind else { return Ok(&Measured::Nothing) };
         if !step.measures() {
-            return Ok(Measured::default());
+            return Ok(&Measured::Nothing);
         }
         if let Some(measured) = known.get() {
-            return Ok(*measured);
+            return Ok(measured);
         }
-        let measured = self.with_whole(level, |whole| step.measure(whole))??;
-        Ok(*known.get_or_init(|| measured))
+        let label = labels.as_ref().and_then(|origin| self.labels(origin, [0; 3], stage.grid.shape));
+        let measure = |image: &[f32]| step.measure(drawn, &Whole { grid: stage.grid, image, label: label.as_deref() });
+        let measured = self.with_whole(level, measure)??;
+        Ok(known.get_or_init(|| measured))
     }
 
     /// The intensity that each channel gets from outside.
-    fn fills(&self, level: usize, fill: Fill) -> Result<Vec<f32>, PipelineError> {
+    fn fills(&self, level: usize, fill: Fill) -> Result<Fills<'_>, PipelineError> {
         let channels = self.source.image.channels;
-        match fill {
-            Fill::Value(value) => Ok(vec![value; channels]),
+        Ok(match fill {
+            Fill::Value(value) if channels == 1 => Fills::One([value]),
+            Fill::Value(value) => Fills::Many(vec![value; channels]),
             Fill::Minimum => match self.minima {
-                Some(minima) if level == 1 => Ok(minima.to_vec()),
-                _ => self.with_whole(level, |whole| minima(whole, channels)),
+                Some(minima) if level == 1 => Fills::Known(minima),
+                _ => Fills::Many(self.with_whole(level, |whole| minima(whole, channels))?),
             },
+        })
+    }
+}
+
+/// The intensity that each channel gets from outside.
+enum Fills<'a> {
+    One([f32; 1]),
+    Known(&'a [f32]),
+    Many(Vec<f32>),
+}
+
+impl std::ops::Deref for Fills<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Fills::One(value) => value,
+            Fills::Known(values) => values,
+            Fills::Many(values) => values,
         }
     }
 }
@@ -228,22 +395,9 @@ pub fn minima(image: &[f32], channels: usize) -> Vec<f32> {
 }
 
 impl Stage<'_> {
-    /// Whether a warp that follows can be made one with this stage: it is a warp that fills in the same way.
-    fn composes_with(&self, fill: Fill) -> bool {
-        matches!(&self.kind, Kind::Warp(_, own) if *own == fill)
-    }
-}
-
-/// A warp after the one of the stage before, where there is one.
-fn composed(before: Option<Stage>, map: crate::data::volume::Affine, incoming: [usize; 3]) -> Warp {
-    match before.map(|stage| stage.kind) {
-        Some(Kind::Warp(first, _)) => {
-            let mut between: Vec<_> =
-                first.between.into_iter().map(|(to_between, shape)| (to_between.after(&map), shape)).collect();
-            between.push((map, incoming));
-            Warp { map: first.map.after(&map), shape: first.shape, between }
-        }
-        _ => Warp { map, shape: incoming, between: Vec::new() },
+    /// Whether a warp that follows can be made one with this stage: it interpolates and fills in the same way.
+    fn composes_with(&self, next: &Placement) -> bool {
+        matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
     }
 }
 
@@ -276,7 +430,8 @@ fn wanted_by(
 /// A region with a halo, as far as the volume reaches.
 fn widened(start: [usize; 3], shape: [usize; 3], halo: [usize; 3], volume: [usize; 3]) -> ([usize; 3], [usize; 3]) {
     let from: [usize; 3] = std::array::from_fn(|axis| start[axis].saturating_sub(halo[axis]));
-    let end: [usize; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] + halo[axis]).min(volume[axis]));
+    let end: [usize; 3] =
+        std::array::from_fn(|axis| (start[axis] + shape[axis]).saturating_add(halo[axis]).min(volume[axis]));
     (from, std::array::from_fn(|axis| end[axis] - from[axis]))
 }
 
@@ -285,16 +440,30 @@ fn cut(block: Block<'_>, channels: usize, start: [usize; 3], shape: [usize; 3]) 
     if block.start == start && block.shape == shape {
         return block.image;
     }
-    let mut out = Vec::with_capacity(channels * shape.iter().product::<usize>());
+    let mut out = buffers::take(channels * shape.iter().product::<usize>());
+    let mut rows = out.chunks_exact_mut(shape[2]);
     for channel in 0..channels {
         let values = block.channel(channel);
         for x in 0..shape[0] {
-            for y in 0..shape[1] {
+            for (y, row) in rows.by_ref().take(shape[1]).enumerate() {
                 let local = [start[0] + x - block.start[0], start[1] + y - block.start[1], start[2] - block.start[2]];
                 let first = offset(block.shape, local);
-                out.extend_from_slice(&values[first..first + shape[2]]);
+                row.copy_from_slice(&values[first..first + shape[2]]);
             }
         }
     }
+    block.give_back();
     Cow::Owned(out)
+}
+
+/// The wanted region of a block that holds it, to be changed.
+fn owned(block: Block<'_>, channels: usize, start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
+    match cut(block, channels, start, shape) {
+        Cow::Owned(image) => image,
+        Cow::Borrowed(values) => {
+            let mut image = buffers::take(values.len());
+            image.copy_from_slice(values);
+            image
+        }
+    }
 }

@@ -105,7 +105,8 @@ impl Base {
             return Err(Problems(problems));
         }
         let experiment = experiment_of(&root)?;
-        Ok(Document { path: self.path.clone(), text: self.text.clone(), experiment, tree: root.to_yaml(), root })
+        let (path, text) = (self.path.clone(), self.text.clone());
+        Document { path, text, experiment, tree: root.to_yaml(), root }.with_references()
     }
 }
 
@@ -116,7 +117,7 @@ impl Base {
 pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
     let root = Node::parse(&SourceText::new(name, text))?;
     let experiment = experiment_of(&root)?;
-    Ok(Document { path: name.into(), text: text.to_owned(), experiment, tree: root.to_yaml(), root })
+    Document { path: name.into(), text: text.to_owned(), experiment, tree: root.to_yaml(), root }.with_references()
 }
 
 /// One file with everything it extends; `asked` is where its name was written.

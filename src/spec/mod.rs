@@ -7,6 +7,7 @@ pub mod merge;
 mod mistake;
 pub mod plan;
 pub mod problem;
+mod reference;
 pub mod schema;
 pub mod tree;
 pub mod typed;

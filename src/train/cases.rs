@@ -7,21 +7,22 @@ use std::sync::{Mutex, OnceLock};
 use rayon::prelude::*;
 
 use super::TrainError;
+use super::head::{Head, incoming, text};
 use crate::data::cache::{Cache, FileHashes, KeyBuilder, Lookup};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::subject::Subject;
 use crate::data::volume::{Label, Volume, Voxels};
-use crate::pipeline::{self, Origin, View};
+use crate::pipeline::{self, Origin, Times, View};
 use crate::queue::MakeError;
 use crate::run::event::Event;
 use crate::sampling::{LabelField, LabelIndex, Sampler};
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{Case, Plan};
-use crate::transforms::Transform;
+use crate::transforms::{Drawn, Transform};
 
 /// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
-const CHAIN_VERSION: &str = "2";
+pub(super) const CHAIN_VERSION: &str = "3";
 
 /// The preprocessed volumes of a run.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub struct Cases {
     seed: Seed,
     sampler: Sampler,
     augment: Vec<Transform>,
+    /// The preprocess chain with what it learnt from the training subjects.
+    pub head: Head,
+    times: Option<Times>,
     by_name: BTreeMap<String, Prepared>,
 }
 
@@ -37,6 +41,8 @@ pub struct Cases {
 pub struct Prepared {
     /// Its voxels, mapped from the cache.
     pub volume: Volume,
+    /// The draws of the preprocess chain on it.
+    pub draws: Vec<Drawn>,
     index: OnceLock<LabelIndex>,
     minima: OnceLock<Vec<f32>>,
 }
@@ -67,15 +73,19 @@ impl Cases {
         tell: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, TrainError> {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
-        let chain = plan.experiment.preprocess_chain();
         let total = names.len();
         let hashes = FileHashes::load(&cache.root);
         let progress = Mutex::new((0, tell));
+        let learning = |done, total| {
+            let mut progress = progress.lock().expect("telling of progress does not panic");
+            (progress.1)(Event::Preparing { task: "learning intensities", done, total });
+        };
+        let Some(head) = Head::learn(plan, cache, &hashes, stop, &learning)? else { return Ok(None) };
         let by_name = names
             .par_iter()
             .take_any_while(|_| !stop.load(Ordering::Relaxed))
             .map(|name| {
-                let (volume, note) = preprocessed(&plan.cases[*name], &chain, cache, &hashes)?;
+                let (prepared, note) = preprocessed(&plan.cases[*name], &head, cache, &hashes)?;
                 let mut progress = progress.lock().expect("telling of progress does not panic");
                 progress.0 += 1;
                 let done = progress.0;
@@ -83,7 +93,7 @@ impl Cases {
                 if let Some(note) = note {
                     (progress.1)(Event::Warning(note));
                 }
-                Ok(((*name).clone(), Prepared { volume, index: OnceLock::new(), minima: OnceLock::new() }))
+                Ok(((*name).clone(), prepared))
             })
             .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
         hashes.save().map_err(TrainError::Cache)?;
@@ -91,6 +101,8 @@ impl Cases {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
             augment: plan.experiment.augment.clone(),
+            head,
+            times: None,
             by_name,
         }))
     }
@@ -98,6 +110,33 @@ impl Cases {
     /// A subject that [`Cases::prepare`] has seen.
     pub fn get(&self, name: &str) -> &Prepared {
         self.by_name.get(name).expect("every subject of a plan's parts is prepared")
+    }
+
+    /// Keeps from now on the time that each step of making patches takes.
+    pub fn keep_times(&mut self) {
+        self.times = Some(Times::default());
+    }
+
+    /// The time that each step of making patches took, where it is kept.
+    pub fn times(&self) -> Option<&Times> {
+        self.times.as_ref()
+    }
+
+    /// The true label map of a subject on the grid of its image file, and how that grid maps to the preprocessed one.
+    ///
+    /// Steps of the chain that change label maps as a whole change the truth likewise.
+    ///
+    /// # Errors
+    /// When the label map cannot be read; the subject is named.
+    pub fn truth(&self, case: &Case) -> Result<(Voxels<Label>, Origin), TrainError> {
+        let path = case.subject.label.as_deref().expect(HAS_LABELS);
+        let label = nifti::read_label(path);
+        let (grid, label) =
+            label.map_err(|error| TrainError::Subject { subject: case.subject.name.clone(), source: error.into() })?;
+        let (chain, draws) = (&self.head.chain, &self.get(&case.subject.name).draws);
+        let mut labels = label.to_vec();
+        pipeline::relabel(chain, draws, &mut labels, grid.shape);
+        Ok((Voxels::new(1, grid.shape, labels), pipeline::origin(chain, draws, &case.grid)))
     }
 
     /// Cuts a patch: a pure function of the seed, the part, the subject's name and the patch's index.
@@ -112,10 +151,12 @@ impl Cases {
             Part::Val => (Purpose::Validate, 0, &[]),
         };
         let chance = |purpose| self.seed.stream(purpose, epoch, name, index as u64);
-        let draws = pipeline::draw(augment, channels, &mut chance(Purpose::Augment));
-        let view = View::new(prepared.volume.clone(), augment, &draws).with_minima(prepared.minima());
+        let times = self.times.as_ref();
+        let draws = pipeline::draw(augment, &incoming(&prepared.volume), &mut chance(Purpose::Augment));
+        let view = View::new(prepared.volume.clone(), augment, &draws)?;
+        let view = view.with_minima(prepared.minima()).with_times(times);
         let field = LabelField { origin: view.origin(), index: prepared.index() };
-        let start = self.sampler.start(&field, &mut chance(purpose))?;
+        let start = Times::note(times, "sampler", || self.sampler.start(&field, &mut chance(purpose)))?;
         let shape = self.sampler.patch();
         let window = view.window(start, shape)?;
         Ok(Patch {
@@ -135,6 +176,10 @@ impl Cases {
 const HAS_LABELS: &str = "subjects that train or validate have labels";
 
 impl Prepared {
+    fn new(volume: Volume, draws: Vec<Drawn>) -> Self {
+        Self { volume, draws, index: OnceLock::new(), minima: OnceLock::new() }
+    }
+
     /// The smallest intensity of each channel; looked for once.
     fn minima(&self) -> &[f32] {
         let image = &self.volume.image;
@@ -153,26 +198,26 @@ impl Prepared {
 /// When a file cannot be read or the cache cannot be written; the subject is named.
 fn preprocessed(
     case: &Case,
-    chain: &[Transform],
+    head: &Head,
     cache: &Cache,
     hashes: &FileHashes,
-) -> Result<(Volume, Option<String>), TrainError> {
+) -> Result<(Prepared, Option<String>), TrainError> {
     let make = || -> Result<_, MakeError> {
-        let chain_text = serde_json::to_string(chain).expect("a chain is plain data");
-        let mut key = KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&chain_text);
+        let mut key =
+            KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&text(&head.chain)).add_text(&text(&head.learned));
         for path in case.subject.images.iter().chain(&case.subject.label) {
             key = key.add_file(path, hashes)?;
         }
         let key = key.build();
         let note = match cache.get(&key)? {
-            Lookup::Found(volume) => return Ok((volume, None)),
+            Lookup::Found(volume, draws) => return Ok((Prepared::new(volume, serde_json::from_str(&draws)?), None)),
             Lookup::Absent => None,
             Lookup::Damaged { path, reason } => Some(format!("{} is made anew: {reason}", path.display())),
         };
         let volume = load(&case.subject)?;
-        let draws = pipeline::fixed(chain, volume.image.channels);
-        let volume = View::new(volume, chain, &draws).volume()?;
-        Ok((cache.put(&key, &volume)?, note))
+        let draws = head.settled(&volume)?;
+        let volume = View::new(volume, &head.chain, &draws)?.volume()?;
+        Ok((Prepared::new(cache.put(&key, &volume, &text(&draws))?, draws), note))
     };
     make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })
 }
@@ -204,15 +249,3 @@ pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
 
 /// How far apart the corners of an image and its label map may lie.
 pub const GRID_TOLERANCE_MM: f64 = 0.1;
-
-/// The true label map of a subject on the grid of its image file, and how that grid maps to the preprocessed one.
-///
-/// # Errors
-/// When the label map cannot be read; the subject is named.
-pub fn truth(case: &Case, chain: &[Transform], channels: usize) -> Result<(Voxels<Label>, Origin), TrainError> {
-    let path = case.subject.label.as_deref().expect(HAS_LABELS);
-    let label = nifti::read_label(path);
-    let (_, label) =
-        label.map_err(|error| TrainError::Subject { subject: case.subject.name.clone(), source: error.into() })?;
-    Ok((label, pipeline::origin(chain, &pipeline::fixed(chain, channels), &case.grid)))
-}

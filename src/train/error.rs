@@ -18,6 +18,14 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The training subjects do not teach a step of the chain what it needs.
+    #[error("{step} cannot learn from the training subjects: {reason}")]
+    Learn {
+        /// The step.
+        step: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// A patch cannot be cut.
     #[error("patch {index} of subject {subject} cannot be made")]
     Patch {

@@ -8,6 +8,7 @@ use std::time::Instant;
 pub mod cases;
 pub mod checkpoint;
 mod error;
+pub mod head;
 mod session;
 pub mod step;
 pub mod validate;

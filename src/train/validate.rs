@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::TrainError;
-use super::cases::{self, Cases, Part};
+use super::cases::{Cases, Part};
 use super::step::Trainer;
 use crate::infer::predict::{self, Probabilities};
 use crate::loss::Loss;
@@ -91,7 +91,7 @@ fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Ve
     let logits = predict::logits(image, plan.window, plan.num_classes(), inference, |windows, count| {
         trainer.logits(windows, [count, plan.channels], plan.window)
     })?;
-    let (truth, origin) = cases::truth(&plan.cases[name], &plan.experiment.preprocess_chain(), plan.channels)?;
+    let (truth, origin) = cases.truth(&plan.cases[name])?;
     let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
     let mut prediction = logits.into_probabilities(probabilities(&plan.experiment.loss)).label_map(&origin, &values);
     for step in &plan.experiment.postprocess {

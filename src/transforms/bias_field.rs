@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Intensity, Measured, Window};
+use super::{Incoming, Intensity, Measured, Window};
 use crate::seed::Rng;
 use crate::value::Range;
 
@@ -45,12 +45,12 @@ pub struct BiasFieldDraw(pub Vec<f64>);
 impl Intensity for BiasField {
     type Draw = BiasFieldDraw;
 
-    fn draw(&self, rng: &mut Rng, _: usize) -> BiasFieldDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldDraw {
         BiasFieldDraw(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
     }
 
     fn apply(&self, draw: &BiasFieldDraw, _: &Measured, window: &mut Window) {
-        let volume = window.volume;
+        let volume = window.grid.shape;
         let place = |axis: usize, index: usize| {
             let half = (volume[axis] as f64 - 1.0) / 2.0;
             if half > 0.0 { (index as f64 - half) / half } else { index as f64 - half }
@@ -87,14 +87,14 @@ impl BiasField {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::volume::{Affine, Grid};
 
     fn field(order: u8, coefficients: &[f64]) -> Vec<f32> {
         let mut values = vec![1.0; 27];
         let shape = [3; 3];
-        let mut window =
-            Window { channels: 1, start: [0; 3], shape, volume: shape, spacing: [1.0; 3], image: &mut values };
+        let mut window = Window::whole(&mut values, Grid { shape, affine: Affine::IDENTITY });
         let spec = BiasField { coefficients: half(), order };
-        spec.apply(&BiasFieldDraw(coefficients.to_vec()), &Measured::default(), &mut window);
+        spec.apply(&BiasFieldDraw(coefficients.to_vec()), &Measured::Nothing, &mut window);
         values
     }
 

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Intensity, Measured, Window};
+use super::filter::{self, Mirror};
+use super::{Incoming, Intensity, Measured, Window};
+use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::{AxisRanges, Range};
 
@@ -36,20 +38,22 @@ const TRUNCATE: f64 = 4.0;
 impl Intensity for Blur {
     type Draw = BlurDraw;
 
-    fn draw(&self, rng: &mut Rng, _: usize) -> BlurDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BlurDraw {
         BlurDraw(self.std_mm.0.map(|range| rng.uniform(range)))
     }
 
-    fn halo(&self, draw: &BlurDraw, spacing: [f64; 3]) -> [usize; 3] {
+    fn halo(&self, draw: &BlurDraw, grid: &Grid) -> [usize; 3] {
+        let spacing = grid.spacing();
         std::array::from_fn(|axis| radius(draw.0[axis] / spacing[axis]))
     }
 
     fn apply(&self, draw: &BlurDraw, _: &Measured, window: &mut Window) {
+        let spacing = window.grid.spacing();
         for axis in 0..3 {
-            let sigma = draw.0[axis] / window.spacing[axis];
+            let sigma = draw.0[axis] / spacing[axis];
             // SciPy leaves an axis alone that has no width.
             if sigma > 1e-15 {
-                filter(window, axis, &weights(sigma));
+                filter::symmetric(window, axis, &weights(sigma), Mirror::Edge);
             }
         }
     }
@@ -74,42 +78,6 @@ fn weights(sigma: f64) -> Vec<f64> {
     raw.into_iter().map(|weight| weight / sum).collect()
 }
 
-/// Filters along one axis. Voxels nearer to an end of the block than the filter reaches are right only where that is
-/// the volume's border; the others are what the halo is for.
-fn filter(window: &mut Window, axis: usize, weights: &[f64]) {
-    let (start, size, volume) = (window.start[axis], window.shape[axis], window.volume[axis] as i64);
-    // Where the neighbours of each place along the axis lie in the block.
-    let neighbour = |place: usize, step: i64| {
-        let index = mirrored((start + place) as i64 + step, volume);
-        index.saturating_sub(start).min(size - 1)
-    };
-    let neighbours: Vec<[usize; 2]> = (0..size)
-        .flat_map(|place| (1..weights.len() as i64).map(move |step| [neighbour(place, -step), neighbour(place, step)]))
-        .collect();
-    let stride: usize = window.shape[axis + 1..].iter().product();
-    let reach = weights.len() - 1;
-    let mut sums = vec![0.0f64; stride];
-    let mut out = vec![0.0f32; size * stride];
-    for slab in window.image.chunks_exact_mut(size * stride) {
-        for place in 0..size {
-            let row = |at: usize| &slab[at * stride..(at + 1) * stride];
-            sums.iter_mut().zip(row(place)).for_each(|(sum, value)| *sum = f64::from(*value) * weights[0]);
-            for (weight, [before, after]) in weights[1..].iter().zip(&neighbours[place * reach..]) {
-                let pairs = row(*before).iter().zip(row(*after));
-                sums.iter_mut().zip(pairs).for_each(|(sum, (a, b))| *sum += (f64::from(*a) + f64::from(*b)) * weight);
-            }
-            out[place * stride..(place + 1) * stride].iter_mut().zip(&sums).for_each(|(out, sum)| *out = *sum as f32);
-        }
-        slab.copy_from_slice(&out);
-    }
-}
-
-/// The place that a place outside is the mirror image of: `c b a | a b c | c b a`.
-fn mirrored(index: i64, size: i64) -> usize {
-    let index = index.rem_euclid(2 * size);
-    (if index < size { index } else { 2 * size - 1 - index }) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +85,7 @@ mod tests {
     fn blurred(values: &[f32], std_mm: f64) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec = Blur { std_mm: up_to_two() };
-        spec.apply(&BlurDraw([0.0, 0.0, std_mm]), &Measured::default(), &mut Window::of(&mut values));
+        spec.apply(&BlurDraw([0.0, 0.0, std_mm]), &Measured::Nothing, &mut Window::of(&mut values));
         values
     }
 
@@ -134,11 +102,5 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
-    }
-
-    #[test]
-    fn places_outside_are_mirrored_as_often_as_it_takes() {
-        let places: Vec<usize> = (-4..7).map(|index| mirrored(index, 3)).collect();
-        assert_eq!(places, [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! A limited range of intensities.
 
-use super::{Intensity, Measured, Nothing, Window};
+use super::{Incoming, Intensity, Measured, Nothing, Window};
 use crate::seed::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub struct Clamp {
 impl Intensity for Clamp {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng, _: usize) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 
@@ -52,18 +52,14 @@ mod tests {
     #[test]
     fn values_outside_go_to_the_nearer_end() {
         let mut values = [-1000.0, 0.0, 3000.0];
-        Clamp { min: Some(-200.0), max: Some(250.0) }.apply(
-            &Nothing,
-            &Measured::default(),
-            &mut Window::of(&mut values),
-        );
+        Clamp { min: Some(-200.0), max: Some(250.0) }.apply(&Nothing, &Measured::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [-200.0, 0.0, 250.0]);
     }
 
     #[test]
     fn an_open_end_has_no_limit() {
         let mut values = [-1000.0, 3000.0];
-        Clamp { min: None, max: Some(250.0) }.apply(&Nothing, &Measured::default(), &mut Window::of(&mut values));
+        Clamp { min: None, max: Some(250.0) }.apply(&Nothing, &Measured::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [-1000.0, 250.0]);
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use super::{Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 
@@ -26,7 +26,7 @@ pub struct Crop {
 impl Spatial for Crop {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 

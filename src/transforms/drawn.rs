@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AffineDraw, BiasFieldDraw, BlurDraw, NoiseDraw};
+use super::{
+    AffineDraw, AnisotropyDraw, BiasFieldDraw, BlurDraw, CropOrPadDraw, ElasticDraw, Foreground, GhostingDraw,
+    Landmarks, MotionDraw, NoiseDraw, SpikeDraw, SwapDraw,
+};
 
 /// What one step drew. Together with the chain it says exactly what was computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,24 @@ pub enum Drawn {
     Blur(BlurDraw),
     /// A bias field.
     BiasField(BiasFieldDraw),
+    /// Where a crop begins, unless it is centred.
+    CropOrPad(CropOrPadDraw),
+    /// The control points of an elastic deformation.
+    ElasticDeformation(ElasticDraw),
+    /// Which axis loses resolution, and how much.
+    Anisotropy(AnisotropyDraw),
+    /// Which blocks are swapped.
+    Swap(SwapDraw),
+    /// Ghosts.
+    Ghosting(GhostingDraw),
+    /// Spikes.
+    Spike(SpikeDraw),
+    /// The patient's movements.
+    Motion(MotionDraw),
+    /// The foreground's numbers, learnt from the training subjects.
+    ForegroundNormalize(Foreground),
+    /// The landmarks of histograms, learnt from the training subjects.
+    HistogramStandardization(Landmarks),
     /// What the steps drew, or `None` where they are left out.
     Maybe(Option<Vec<Drawn>>),
     /// Which step was taken, and what it drew.
@@ -62,4 +83,7 @@ macro_rules! record {
         }
     )*};
 }
-record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma, BlurDraw => Blur, BiasFieldDraw => BiasField);
+record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma, BlurDraw => Blur, BiasFieldDraw => BiasField,
+    CropOrPadDraw => CropOrPad, ElasticDraw => ElasticDeformation, AnisotropyDraw => Anisotropy, SwapDraw => Swap,
+    GhostingDraw => Ghosting, SpikeDraw => Spike, MotionDraw => Motion, Foreground => ForegroundNormalize,
+    Landmarks => HistogramStandardization);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CropOrPad, Nothing, Placement, Spatial};
+use super::{CropOrPad, CropOrPadDraw, Incoming, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::{PartialShape, Shape};
@@ -40,7 +40,7 @@ pub enum Method {
 impl Spatial for EnsureShapeMultiple {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 
@@ -52,7 +52,7 @@ impl Spatial for EnsureShapeMultiple {
                 Method::Crop => (size / multiple * multiple).max(1),
             })
         });
-        CropOrPad { shape: PartialShape(shape), fill: self.fill }.place(&Nothing, incoming)
+        CropOrPad::centred(PartialShape(shape), self.fill).place(&CropOrPadDraw(None), incoming)
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lattice, LatticeAxis, Placement, Spatial};
+use super::{Incoming, Lattice, LatticeAxis, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::Probability;
@@ -24,7 +24,7 @@ impl Spatial for Flip {
     /// Which axes are mirrored.
     type Draw = [bool; 3];
 
-    fn draw(&self, rng: &mut Rng) -> [bool; 3] {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> [bool; 3] {
         self.probabilities.map(|probability| rng.chance(probability.get()))
     }
 
@@ -42,11 +42,13 @@ impl Spatial for Flip {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::volume::Affine;
     use crate::seed::{Purpose, Seed};
 
     #[test]
     fn certain_and_impossible_flips_are_drawn_so() {
         let flip = Flip { probabilities: [1.0, 0.0, 1.0].map(|p| Probability::new(p).unwrap()) };
-        assert_eq!(flip.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0)), [true, false, true]);
+        let incoming = Incoming { grid: Grid { shape: [1; 3], affine: Affine::IDENTITY }, channels: 1 };
+        assert_eq!(flip.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming), [true, false, true]);
     }
 }

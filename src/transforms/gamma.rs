@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Intensity, Measured, Window};
+use super::{Incoming, Intensity, Measured, Window};
 use crate::seed::Rng;
 use crate::value::Range;
 
@@ -23,8 +23,8 @@ impl Intensity for Gamma {
     /// The exponent of each channel.
     type Draw = Vec<f32>;
 
-    fn draw(&self, rng: &mut Rng, channels: usize) -> Vec<f32> {
-        (0..channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect()
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Vec<f32> {
+        (0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect()
     }
 
     fn apply(&self, exponents: &Vec<f32>, _: &Measured, window: &mut Window) {
@@ -43,7 +43,7 @@ mod tests {
     fn changed(exponent: f32) -> [f32; 3] {
         let mut values = [-4.0, 0.0, 9.0];
         let spec = Gamma { log_gamma: Range::fixed(0.0) };
-        spec.apply(&vec![exponent], &Measured::default(), &mut Window::of(&mut values));
+        spec.apply(&vec![exponent], &Measured::Nothing, &mut Window::of(&mut values));
         values
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rescale_intensity::unit_interval;
-use super::{Intensity, Measured, Nothing, Window};
+use super::{Incoming, Intensity, Measured, Nothing, Window};
 use crate::seed::Rng;
 use crate::value::{Positive, Range};
 
@@ -31,7 +31,7 @@ pub struct HuWindow {
 impl Intensity for HuWindow {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng, _: usize) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 
@@ -58,7 +58,7 @@ mod tests {
     fn the_ends_of_the_window_go_to_the_ends_of_the_range_and_the_rest_is_cut() {
         let window: HuWindow = serde_yaml::from_str("{level: 50, width: 400, to: [-1, 1]}").unwrap();
         let mut values = [-1000.0, -150.0, 50.0, 150.0, 250.0, 3000.0];
-        window.apply(&Nothing, &Measured::default(), &mut Window::of(&mut values));
+        window.apply(&Nothing, &Measured::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, -1.0, 0.0, 0.5, 1.0, 1.0]);
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Intensity, Measured, Window};
+use super::{Incoming, Intensity, Measured, Window};
 use crate::seed::{NoiseField, Rng};
 use crate::value::Range;
 
@@ -40,7 +40,7 @@ pub struct NoiseDraw {
 impl Intensity for Noise {
     type Draw = NoiseDraw;
 
-    fn draw(&self, rng: &mut Rng, _: usize) -> NoiseDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> NoiseDraw {
         NoiseDraw { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::draw(rng) }
     }
 
@@ -70,7 +70,7 @@ mod tests {
     fn noisy(draw: NoiseDraw) -> Vec<f32> {
         let mut values = vec![0.0; 10_000];
         let spec = Noise { mean: Range::fixed(0.0), std: Range::fixed(1.0) };
-        spec.apply(&draw, &Measured::default(), &mut Window::of(&mut values));
+        spec.apply(&draw, &Measured::Nothing, &mut Window::of(&mut values));
         values
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fill, Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use super::{Fill, Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 
@@ -33,7 +33,7 @@ fn zero() -> Option<f32> {
 impl Spatial for Pad {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 

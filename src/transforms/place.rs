@@ -1,5 +1,8 @@
 //! Where outgoing voxels come from.
 
+use std::sync::Arc;
+
+use super::{Displacement, Interpolation};
 use crate::data::volume::{self, Grid};
 
 /// Where the voxels of an outgoing grid come from.
@@ -11,6 +14,10 @@ pub struct Placement {
     pub map: Map,
     /// The intensity of voxels from outside; their label is 0.
     pub fill: Fill,
+    /// How intensities between incoming voxels are found.
+    pub interpolation: Interpolation,
+    /// Standard deviations, in incoming voxels, of a Gaussian that smooths the image before; 0 leaves an axis.
+    pub smoothing: [f64; 3],
 }
 
 /// A map from outgoing to incoming voxels.
@@ -18,8 +25,10 @@ pub struct Placement {
 pub enum Map {
     /// Whole voxels move: nothing is interpolated.
     Lattice(Lattice),
-    /// Points move: images are interpolated linearly, labels take the nearest voxel.
+    /// Points move: images are interpolated, labels take the nearest voxel.
     Warp(volume::Affine),
+    /// Each point moves by itself; the grid stays.
+    Elastic(Arc<Displacement>),
 }
 
 /// A map of whole voxels: axes change places, turn round and shift.
@@ -50,6 +59,15 @@ pub enum Fill {
 }
 
 impl Lattice {
+    /// Every voxel stays.
+    pub const IDENTITY: Self = Self {
+        axes: [
+            LatticeAxis { source: 0, flipped: false, offset: 0 },
+            LatticeAxis { source: 1, flipped: false, offset: 0 },
+            LatticeAxis { source: 2, flipped: false, offset: 0 },
+        ],
+    };
+
     /// The same map on points.
     pub fn affine(&self) -> volume::Affine {
         let mut rows = [[0.0; 4]; 3];
@@ -65,11 +83,16 @@ impl Placement {
     /// Whole voxels that keep their world coordinates.
     pub(super) fn lattice(lattice: Lattice, shape: [usize; 3], incoming: &Grid) -> Self {
         let affine = incoming.affine.after(&lattice.affine());
-        Self { grid: Grid { shape, affine }, map: Map::Lattice(lattice), fill: Fill::Value(0.0) }
+        Self::new(Grid { shape, affine }, Map::Lattice(lattice))
     }
 
     /// Interpolated voxels of `grid`.
-    pub(super) fn warp(map: volume::Affine, grid: Grid) -> Self {
-        Self { grid, map: Map::Warp(map), fill: Fill::Value(0.0) }
+    pub(super) fn warp(map: volume::Affine, grid: Grid, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..Self::new(grid, Map::Warp(map)) }
+    }
+
+    pub(super) fn new(grid: Grid, map: Map) -> Self {
+        let interpolation = Interpolation::default();
+        Self { grid, map, fill: Fill::Value(0.0), interpolation, smoothing: [0.0; 3] }
     }
 }

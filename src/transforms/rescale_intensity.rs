@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics;
-use super::{Intensity, Measured, Nothing, TransformError, Window};
+use super::whole::MEASURED_FOR_IT;
+use super::{Incoming, Intensity, Measured, Nothing, Region, TransformError, Whole, Window};
 use crate::seed::Rng;
 use crate::value::{Percentile, Range};
 
@@ -25,6 +26,9 @@ pub struct RescaleIntensity {
     /// Percentiles of the whole volume at which intensities are cut before they are mapped.
     #[serde(default = "all_values")]
     pub percentiles: [Percentile; 2],
+    /// The voxels whose percentiles are taken; `null` takes all. Every voxel is cut and mapped.
+    #[serde(default)]
+    pub mask: Option<Region>,
 }
 
 pub(super) fn unit_interval() -> Range {
@@ -38,7 +42,7 @@ fn all_values() -> [Percentile; 2] {
 impl Intensity for RescaleIntensity {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng, _: usize) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 
@@ -46,18 +50,33 @@ impl Intensity for RescaleIntensity {
         true
     }
 
-    fn measure(&self, whole: &[f32]) -> Result<Measured, TransformError> {
-        let [low, high] = statistics::percentiles(whole, self.percentiles.map(Percentile::get));
-        if self.from.is_none() && low == high {
-            let reason = format!("every intensity is {low}; a constant volume has no range to rescale");
-            return Err(TransformError { name: "rescale_intensity", reason });
+    fn wants_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::wants_labels)
+    }
+
+    fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
+        let failed = |reason| Err(TransformError { name: "rescale_intensity", reason });
+        let percents = self.percentiles.map(Percentile::get);
+        let [low, high] = match &self.mask {
+            None => statistics::percentiles(whole.image, percents),
+            Some(mask) => {
+                let values = mask.values("rescale_intensity", whole)?;
+                if values.is_empty() {
+                    return failed("its mask holds no voxel, so there are no percentiles".to_owned());
+                }
+                statistics::percentiles(&values, percents)
+            }
+        };
+        let ends = statistics::extremes(whole.image).map(|end| end.clamp(low, high));
+        if self.from.is_none() && ends[0] == ends[1] {
+            return failed(format!("every intensity is {low}; a constant volume has no range to rescale"));
         }
-        Ok(Measured { low, high, ..Measured::default() })
+        Ok(Measured::Cut { low, high, ends })
     }
 
     fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
-        let (low, high) = (measured.low, measured.high);
-        let from = self.from.unwrap_or(Range { low: f64::from(low), high: f64::from(high) });
+        let Measured::Cut { low, high, ends } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
+        let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
         let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
         window.map(|v| (v.max(low).min(high) - start) / width * to_width + to_start);
@@ -84,7 +103,7 @@ mod tests {
 
     fn rescaled(yaml: &str, values: &[f32]) -> Vec<f32> {
         let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-        let measured = transform.measure(values).unwrap();
+        let measured = transform.measure(&Nothing, &Whole::of(values)).unwrap();
         let mut values = values.to_vec();
         transform.apply(&Nothing, &measured, &mut Window::of(&mut values));
         values
@@ -104,6 +123,6 @@ mod tests {
     #[test]
     fn a_constant_volume_is_refused() {
         let transform: RescaleIntensity = serde_yaml::from_str("{}").unwrap();
-        assert!(transform.measure(&[3.0; 4]).is_err());
+        assert!(transform.measure(&Nothing, &Whole::of(&[3.0; 4])).is_err());
     }
 }

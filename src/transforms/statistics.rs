@@ -17,6 +17,11 @@ fn sum(values: &[f32], of: impl Fn(f32) -> f64 + Sync) -> f64 {
     pieces.into_iter().sum()
 }
 
+/// The mean of some values.
+pub(super) fn mean(values: &[f32]) -> f32 {
+    (sum(values, f64::from) / values.len() as f64) as f32
+}
+
 /// Two percentiles with linear interpolation between the nearest ranks, as numpy's default.
 pub(super) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
     if percents == [0.0, 100.0] {
@@ -30,6 +35,19 @@ pub(super) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
         let above = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
         (f64::from(below) + (f64::from(above) - f64::from(below)) * share) as f32
     })
+}
+
+/// Percentiles with linear interpolation between the nearest ranks, as numpy's default.
+pub(super) fn quantiles(values: &[f32], percents: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.par_sort_unstable_by(f32::total_cmp);
+    let of = |percent: &f64| {
+        let rank = percent / 100.0 * (sorted.len() - 1) as f64;
+        let (low, share) = (rank.floor() as usize, rank.fract());
+        let (below, above) = (f64::from(sorted[low]), f64::from(sorted[(low + 1).min(sorted.len() - 1)]));
+        below + (above - below) * share
+    };
+    percents.iter().map(of).collect()
 }
 
 /// The smallest and the largest value.

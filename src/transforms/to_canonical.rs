@@ -1,6 +1,6 @@
 //! Axis order and direction.
 
-use super::{Axes, Nothing, Placement, Spatial};
+use super::{Axes, Incoming, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ pub struct ToCanonical {}
 impl Spatial for ToCanonical {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use super::{Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::Grid;
 use crate::seed::Rng;
@@ -104,7 +104,7 @@ impl fmt::Display for Axes {
 impl Spatial for ToOrientation {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 

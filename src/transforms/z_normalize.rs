@@ -1,24 +1,29 @@
 //! Zero mean, unit variance.
 
 use super::statistics;
-use super::{Intensity, Measured, Nothing, TransformError, Window};
+use super::whole::MEASURED_FOR_IT;
+use super::{Incoming, Intensity, Measured, Nothing, Region, TransformError, Whole, Window};
 use crate::seed::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Subtracts each volume's mean and divides by its standard deviation (with n - 1), over all voxels.
+/// Subtracts each volume's mean and divides by its standard deviation (with n - 1), over the voxels of a mask or all.
 ///
 /// ```yaml
 /// - z_normalize: {}
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ZNormalize {}
+pub struct ZNormalize {
+    /// The voxels whose mean and deviation are taken; `null` takes all.
+    #[serde(default)]
+    pub mask: Option<Region>,
+}
 
 impl Intensity for ZNormalize {
     type Draw = Nothing;
 
-    fn draw(&self, _: &mut Rng, _: usize) -> Nothing {
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
         Nothing
     }
 
@@ -26,18 +31,25 @@ impl Intensity for ZNormalize {
         true
     }
 
-    fn measure(&self, whole: &[f32]) -> Result<Measured, TransformError> {
-        let (mean, deviation) = statistics::mean_and_deviation(whole);
+    fn wants_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::wants_labels)
+    }
+
+    fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
+        let (mean, deviation) = match &self.mask {
+            None => statistics::mean_and_deviation(whole.image),
+            Some(mask) => statistics::mean_and_deviation(&mask.values("z_normalize", whole)?),
+        };
         if !(deviation.is_finite() && deviation > 0.0) {
             let reason =
                 format!("the standard deviation of the intensities is {deviation}, so they cannot be divided by it");
             return Err(TransformError { name: "z_normalize", reason });
         }
-        Ok(Measured { mean: mean as f32, deviation: deviation as f32, ..Measured::default() })
+        Ok(Measured::Moments { mean: mean as f32, deviation: deviation as f32 })
     }
 
     fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
-        let (mean, deviation) = (measured.mean, measured.deviation);
+        let Measured::Moments { mean, deviation } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
         window.map(|v| (v - mean) / deviation);
     }
 }
@@ -49,13 +61,13 @@ mod tests {
     #[test]
     fn three_values_by_hand() {
         let mut values = [1.0, 2.0, 3.0];
-        let measured = ZNormalize {}.measure(&values).unwrap();
-        ZNormalize {}.apply(&Nothing, &measured, &mut Window::of(&mut values));
+        let measured = ZNormalize { mask: None }.measure(&Nothing, &Whole::of(&values)).unwrap();
+        ZNormalize { mask: None }.apply(&Nothing, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, 0.0, 1.0]);
     }
 
     #[test]
     fn a_constant_volume_is_refused() {
-        assert!(ZNormalize {}.measure(&[2.0; 5]).is_err());
+        assert!(ZNormalize { mask: None }.measure(&Nothing, &Whole::of(&[2.0; 5])).is_err());
     }
 }

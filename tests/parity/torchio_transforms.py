@@ -62,6 +62,125 @@ CASES = [
     ("two_channels", "bias_field: {coefficients: 0.3, order: 1}", tio.BiasField(order=1, coefficients=[0.3] * 4)),
 ]
 
+
+# Regions.
+CASES += [
+    ("anisotropic", "rescale_intensity: {to: [0, 1], percentiles: [5, 95], mask: {labels: []}}", tio.RescaleIntensity((0, 1), percentiles=(5, 95), masking_method="label")),
+    ("oblique", "rescale_intensity: {to: [-1, 1], mask: {above_mean: {}}}", tio.RescaleIntensity((-1, 1), masking_method=tio.ZNormalization.mean)),
+    ("lps", "z_normalize: {mask: {labels: []}}", tio.ZNormalization(masking_method="label")),
+    ("oblique", "z_normalize: {mask: {above_mean: {}}}", tio.ZNormalization(masking_method=tio.ZNormalization.mean)),
+    ("anisotropic", "z_normalize: {mask: {half: left}}", tio.ZNormalization(masking_method="Left")),
+    ("oblique", "z_normalize: {mask: {half: anterior}}", tio.ZNormalization(masking_method="Anterior")),
+    ("anisotropic", "z_normalize: {mask: {half: superior}}", tio.ZNormalization(masking_method="Superior")),
+    ("anisotropic", "mask: {keep: {labels: []}, outside: -7}", tio.Mask("label", outside_value=-7)),
+    ("lps", "mask: {keep: {labels: [2]}}", tio.Mask("label", labels=[2])),
+    ("two_channels", "mask: {keep: {labels: [1]}, outside: 3}", tio.Mask("label", outside_value=3, labels=[1])),
+    ("anisotropic", "mask: {keep: {above: 12.5}, outside: -50}", tio.Mask(lambda values: values > 12.5, outside_value=-50)),
+    ("anisotropic", "crop_or_pad: {shape: [4, 5, 4], mask: {labels: [2]}}", tio.CropOrPad((4, 5, 4), mask_name="label", labels=[2])),
+    ("oblique", "crop_or_pad: {shape: [5, 12, 4], mask: {labels: []}}", tio.CropOrPad((5, 12, 4), mask_name="label")),
+    ("permuted", "crop_or_pad: {shape: [3, 4, null], mask: {labels: [2]}}", tio.CropOrPad((3, 4, None), mask_name="label", labels=[2])),
+]
+
+# Interpolations, references and antialiasing.
+REFERENCE = (6, 7, 5), np.array([[1.1, 0.2, 0, -3], [-0.1, 1.3, 0.3, 8], [0, 0.1, 2.0, 31], [0, 0, 0, 1]])
+REFERENCE_YAML = json.dumps(dict(grid=dict(shape=REFERENCE[0], affine=REFERENCE[1][:3].tolist())))
+CASES += [
+    ("anisotropic", "resample: {spacing_mm: [1.1, 0.9, 1.7], interpolation: nearest}", tio.Resample((1.1, 0.9, 1.7), image_interpolation="nearest")),
+    ("anisotropic", "resample: {spacing_mm: [1.1, 0.9, 1.7], interpolation: cubic}", tio.Resample((1.1, 0.9, 1.7), image_interpolation="bspline")),
+    ("oblique", "resample: {spacing_mm: [0.6, 1.7, 1.3], interpolation: cubic}", tio.Resample((0.6, 1.7, 1.3), image_interpolation="bspline")),
+    ("lps", "resize: {shape: [9, 5, 10], interpolation: cubic}", tio.Resize((9, 5, 10), image_interpolation="bspline")),
+    ("anisotropic", "resample: {reference: %s}" % REFERENCE_YAML, tio.Resample(REFERENCE)),
+    ("anisotropic", "resample: {reference: %s, interpolation: cubic}" % REFERENCE_YAML, tio.Resample(REFERENCE, image_interpolation="bspline")),
+    ("oblique", "resample: {reference: %s}" % json.dumps(dict(grid=dict(shape=[9, 6, 8], affine=[[0.8, 0, 0.1, -3], [0, 1, -0.5, 1], [0.1, 0.3, 1.8, 2]]))),
+     tio.Resample(((9, 6, 8), np.array([[0.8, 0, 0.1, -3], [0, 1, -0.5, 1], [0.1, 0.3, 1.8, 2], [0, 0, 0, 1]])))),
+    ("anisotropic", "resample: {spacing_mm: [1.9, 1.25, 4], antialias: true}", tio.Resample((1.9, 1.25, 4), antialias=True)),
+    ("oblique", "resample: {spacing_mm: [2.3, 3, 1.5], antialias: true}", tio.Resample((2.3, 3, 1.5), antialias=True)),
+]
+
+# Labels.
+CASES += [
+    ("anisotropic", "remap_labels: {map: {1: 2, 2: 5}}", tio.RemapLabels({1: 2, 2: 5})),
+    ("lps", "remap_labels: {map: {1: 0}}", tio.RemoveLabels([1])),
+    ("lps", "sequential_labels: {}", tio.SequentialLabels()),
+    ("oblique", "one_hot: {}", tio.OneHot()),
+    ("anisotropic", "one_hot: {num_classes: 4}", tio.OneHot(4)),
+]
+
+
+def with_binary_labels(transform):
+    """TorchIO keeps the largest component of binary label maps only."""
+    def run(subject):
+        subject.label.set_data((subject.label.data > 0).to(torch.uint8))
+        return transform(subject)
+    return run
+
+
+for volume in ("anisotropic", "oblique", "permuted"):
+    CASES.append((volume, "- remap_labels: {map: {2: 1}}\n- keep_largest: {}", with_binary_labels(tio.KeepLargestComponent())))
+
+
+def landmarks(volume):
+    """TorchIO learns landmarks from files."""
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image.nii"
+        subject(VOLUMES[volume]).image.save(path)
+        return tio.HistogramStandardization.train([path], progress=False)
+
+
+# Artefacts whose draws are given. Displacements and movements are in LPS, as TorchIO has them.
+RANDOM = np.random.default_rng(7)
+
+
+def control_points(shape, displacement):
+    return (RANDOM.uniform(-1, 1, [*shape, 3]) * displacement).round(3)
+
+
+for volume, points, displacement, yaml, name in [
+    ("anisotropic", (7, 7, 7), 1.5, "", "linear"),
+    ("oblique", (5, 6, 4), 1.0, "", "linear"),
+    ("lps", (4, 5, 7), 2.0, "", "linear"),
+    ("two_channels", (5, 5, 5), 0.7, "", "linear"),
+    ("permuted", (6, 4, 5), 1.0, ", interpolation: nearest", "nearest"),
+    ("oblique", (5, 5, 5), 1.2, ", interpolation: cubic", "bspline"),
+]:
+    field = control_points(points, displacement)
+    CASES.append((volume, f"elastic_deformation: {{num_control_points: {list(points)}{yaml}}}",
+                  tio.ElasticDeformation(field, (displacement,) * 3, image_interpolation=name),
+                  {"elastic_deformation": field.reshape(-1, 3).tolist()}))
+
+for volume, axis, factor in [("anisotropic", 0, 2.0), ("anisotropic", 1, 1.7), ("oblique", 2, 3.1), ("lps", 1, 4.0)]:
+    CASES.append((volume, "anisotropy: {}", tio.RandomAnisotropy(axes=axis, downsampling=(factor, factor)),
+                  {"anisotropy": {"axis": axis, "downsampling": factor}}))
+
+for volume, patch, places in [
+    ("anisotropic", (3, 2, 4), [[(0, 0, 0), (7, 5, 2)], [(1, 1, 1), (2, 2, 0)], [(4, 4, 1), (1, 0, 0)]]),
+    ("two_channels", (2, 3, 2), [[(4, 2, 5), (0, 1, 0)], [(3, 0, 4), (1, 1, 1)]]),
+]:
+    CASES.append((volume, f"swap: {{patch: {list(patch)}}}", tio.Swap(patch, places), {"swap": places}))
+
+for volume, ghosts, axis, intensity, restore in [
+    ("anisotropic", 2, 0, 0.8, None), ("oblique", 3, 1, 1.0, 0.3), ("lps", 4, 2, 0.6, None), ("two_channels", 2, 2, 0.9, 0.5),
+]:
+    CASES.append((volume, "ghosting: {}", tio.Ghosting(ghosts, axis, intensity, restore),
+                  {"ghosting": {"num_ghosts": ghosts, "axis": axis, "intensity": intensity, "restore": restore}}))
+
+for volume, positions, intensity in [
+    ("anisotropic", [(0.3, 0.7, 0.55)], 1.4), ("oblique", [(0.1, 0.52, 0.9), (0.6, 0.4, 0.45)], 0.6), ("two_channels", [(0.8, 0.2, 0.3)], 2.0),
+]:
+    CASES.append((volume, "spike: {}", tio.Spike(np.array(positions), intensity),
+                  {"spike": {"positions": positions, "intensity": intensity}}))
+
+for volume, times, degrees, translation in [
+    ("anisotropic", (0.35, 0.7), [(4, -3, 6), (-5, 2, 1)], [(0.5, -0.3, 1.0), (-1.0, 0.2, 0.4)]),
+    ("oblique", (0.2, 0.4), [(8, 0, -4), (2, 5, 1)], [(0.5, 0.5, -1.0), (1.0, 0.0, 0.3)]),
+    ("lps", (0.6,), [(3, 2, -6)], [(1.0, -2.0, 0.5)]),
+]:
+    motion = tio.Motion(degrees=np.array(degrees, float), translation=np.array(translation, float),
+                        times=np.array(times), image_interpolation="linear")
+    CASES.append((volume, "motion: {}", motion,
+                  {"motion": {"times": times, "degrees": degrees, "translation_mm": translation}}))
+
 for volume, scales, degrees, translation in [
     ("anisotropic", (1.1, 0.9, 1.05), (0, 0, 0), (0, 0, 0)),
     ("anisotropic", (1, 1, 1), (10, 0, 0), (0, 0, 0)),
@@ -77,6 +196,9 @@ for volume, scales, degrees, translation in [
         scales=[[s, s] for s in scales], degrees=[[d, d] for d in degrees], translation_mm=[[t, t] for t in translation]))
     CASES.append((volume, yaml, tio.Affine(scales=scales, degrees=degrees, translation=translation,
                                            center="image", default_pad_value="minimum")))
+CASES.append(("oblique", "affine: {scales: 1.1, degrees: [[12, 12], [-7, -7], [21, 21]], interpolation: cubic}",
+              tio.Affine(scales=(1.1,) * 3, degrees=(12, -7, 21), translation=(0, 0, 0), center="image",
+                         default_pad_value="minimum", image_interpolation="bspline")))
 
 
 def subject(volume):
@@ -90,17 +212,41 @@ def subject(volume):
                        label=tio.LabelMap(tensor=torch.from_numpy(label), affine=affine))
 
 
+def normalised_as_nnunet(values, labels):
+    """nnU-Net 2's CTNormalization with the fingerprint of one subject."""
+    inside = values[labels > 0]
+    low, high = np.percentile(inside, [0.5, 99.5])
+    return (np.clip(values, low, high) - inside.mean()) / max(inside.std(), 1e-8), (low, high, inside.mean(), inside.std())
+
+
 if __name__ == "__main__":
+    for name in ("anisotropic", "oblique"):
+        learnt = landmarks(name)
+        CASES.append((name, "histogram_standardization: {}", tio.HistogramStandardization({"image": learnt}),
+                      {"histogram_standardization": [learnt.tolist()]}))
+    mask = "histogram_standardization: {mask: {above_mean: {}}}"
+    CASES.append(("lps", mask, tio.HistogramStandardization({"image": learnt}, masking_method=tio.ZNormalization.mean),
+                  {"histogram_standardization": [learnt.tolist()]}))
     found = []
-    for name, yaml, transform in CASES:
+    for name, yaml, transform, *draws in CASES:
         result = transform(subject(VOLUMES[name]))
         found.append(dict(
             volume=name, yaml=yaml, shape=list(result.spatial_shape), affine=result.image.affine[:3].tolist(),
             image=[round(float(v), 5) for v in result.image.data.flatten()],
             # TorchIO pads label maps with the image's value; here they are padded with 0.
             label=[] if "fill" in yaml else [int(v) for v in result.label.data.flatten()]))
+        if draws:
+            found[-1]["draws"] = draws[0]
+    learnt = []
+    for name in ("anisotropic", "oblique", "lps"):
+        learnt.append(dict(volume=name, landmarks=landmarks(name).tolist()))
+    for name in ("anisotropic", "two_channels"):
+        source = subject(VOLUMES[name])
+        for channel in source.image.data.numpy():
+            _, numbers = normalised_as_nnunet(channel.astype(np.float64), source.label.data.numpy()[0])
+            learnt.append(dict(volume=name, foreground=[float(number) for number in numbers]))
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     volumes = {name: {"channels": 1, **volume, "affine": volume["affine"][:3]} for name, volume in VOLUMES.items()}
-    value = {"torchio": tio.__version__, "volumes": volumes, "cases": found}
+    value = {"torchio": tio.__version__, "volumes": volumes, "cases": found, "learnt": learnt}
     (folder / "transforms.json").write_text(json.dumps(value, separators=(",", ":")) + "\n")

@@ -13,11 +13,11 @@ use super::{Key, hex};
 use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
 
 /// The first bytes of every entry; the number changes with the format.
-const MAGIC: &str = "runner volume 1 ";
+const MAGIC: &str = "runner volume 2 ";
 /// Arrays start at multiples of this, the length of a cache line.
 const ALIGNMENT: usize = 64;
 /// No header is longer.
-const LONGEST_HEADER: usize = 4096;
+const LONGEST_HEADER: usize = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -27,6 +27,8 @@ struct Header {
     /// The bits of the affine's numbers, which decimals might round.
     affine: [[u64; 4]; 3],
     labelled: bool,
+    /// What else there is to know of the volume.
+    note: String,
     little_endian: bool,
 }
 
@@ -41,13 +43,14 @@ pub(super) fn num_bytes(volume: &Volume) -> u64 {
     (volume.image.len() * size_of::<f32>() + label) as u64
 }
 
-pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<()> {
+pub(super) fn write(file: &mut File, key: &Key, volume: &Volume, note: &str) -> io::Result<()> {
     let header = Header {
         key: hex(key),
         channels: volume.image.channels,
         shape: volume.grid.shape,
         affine: volume.grid.affine.0.map(|row| row.map(f64::to_bits)),
         labelled: volume.label.is_some(),
+        note: note.to_owned(),
         little_endian: cfg!(target_endian = "little"),
     };
     let mut out = BufWriter::with_capacity(1 << 20, file);
@@ -68,7 +71,7 @@ fn pad(out: &mut impl Write, written: usize) -> io::Result<()> {
     out.write_all(&[0; ALIGNMENT][..written.next_multiple_of(ALIGNMENT) - written])
 }
 
-pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {
+pub(super) fn open(path: &Path, key: &Key) -> Result<(Volume, String), OpenError> {
     let file = File::open(path).map_err(OpenError::Io)?;
     if file.metadata().map_err(OpenError::Io)?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
@@ -81,11 +84,12 @@ pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {
     }
     let map = Arc::new(map);
     let affine = Affine(header.affine.map(|row| row.map(f64::from_bits)));
-    Ok(Volume {
+    let volume = Volume {
         grid: Grid { shape: header.shape, affine },
         image: Voxels::mapped(header.channels, header.shape, map.clone(), image),
         label: label.map(|bytes| Voxels::mapped(1, header.shape, map, bytes)),
-    })
+    };
+    Ok((volume, header.note))
 }
 
 #[expect(unsafe_code, reason = "mapping a file is unsafe, because another process might change it")]

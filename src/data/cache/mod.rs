@@ -50,8 +50,8 @@ pub enum CacheError {
 /// What the cache knows of a key.
 #[derive(Clone, Debug)]
 pub enum Lookup {
-    /// The volume, mapped from its file.
-    Found(Volume),
+    /// The volume, mapped from its file, and the note that was put with it.
+    Found(Volume, String),
     /// There is no such entry.
     Absent,
     /// There was one, but it is truncated or garbled; it is to be made anew.
@@ -91,6 +91,24 @@ impl Cache {
         self.root.join(hex(key)).with_extension(ENDING)
     }
 
+    /// The file of what was learnt from many volumes, under the hexadecimal digits of a key.
+    pub fn statistics(&self, key: &str) -> PathBuf {
+        self.root.with_file_name("statistics").join(key).with_extension("json")
+    }
+
+    /// Writes what was learnt from many volumes.
+    ///
+    /// # Errors
+    /// When the disk is full or refuses.
+    pub fn write_statistics(&self, path: &Path, learnt: &impl serde::Serialize) -> Result<(), CacheError> {
+        let io = |source| CacheError::Io { path: path.to_owned(), source };
+        let text = serde_json::to_vec(learnt).map_err(|error| io(error.into()))?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        }
+        whole_file::write(path, |file| std::io::Write::write_all(file, &text)).map_err(io)
+    }
+
     /// Looks for the volume of a key, and notes its use.
     ///
     /// # Errors
@@ -98,12 +116,12 @@ impl Cache {
     pub fn get(&self, key: &Key) -> Result<Lookup, CacheError> {
         let path = self.path(key);
         match entry::open(&path, key) {
-            Ok(volume) => {
+            Ok((volume, note)) => {
                 // A read-only cache still serves; its times of use then stay as they are.
                 if let Ok(file) = std::fs::File::options().write(true).open(&path) {
                     let _ = file.set_modified(SystemTime::now());
                 }
-                Ok(Lookup::Found(volume))
+                Ok(Lookup::Found(volume, note))
             }
             Err(entry::OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lookup::Absent),
             Err(entry::OpenError::Io(source)) => Err(CacheError::Io { path, source }),
@@ -111,16 +129,16 @@ impl Cache {
         }
     }
 
-    /// Writes the volume of a key and gives it back, mapped from its file.
+    /// Writes the volume of a key with a note, and gives it back, mapped from its file.
     ///
     /// # Errors
     /// When the disk is full or refuses; the message names the folder and the bytes.
-    pub fn put(&self, key: &Key, volume: &Volume) -> Result<Volume, CacheError> {
+    pub fn put(&self, key: &Key, volume: &Volume, note: &str) -> Result<Volume, CacheError> {
         let failed = |source| CacheError::Write { folder: self.root.clone(), bytes: entry::num_bytes(volume), source };
         std::fs::create_dir_all(&self.root).map_err(failed)?;
         let path = self.path(key);
-        whole_file::write(&path, |file| entry::write(file, key, volume)).map_err(failed)?;
-        entry::open(&path, key).map_err(|error| match error {
+        whole_file::write(&path, |file| entry::write(file, key, volume, note)).map_err(failed)?;
+        entry::open(&path, key).map(|(volume, _)| volume).map_err(|error| match error {
             entry::OpenError::Io(source) => CacheError::Io { path, source },
             entry::OpenError::Damaged(reason) => CacheError::Damaged { path, reason },
         })
@@ -192,8 +210,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         for (text, wanted) in [("a", volume(1, true)), ("b", volume(2, false))] {
-            assert!(same(&cache.put(&key(text), &wanted).unwrap(), &wanted));
-            let Lookup::Found(found) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
+            assert!(same(&cache.put(&key(text), &wanted, text).unwrap(), &wanted));
+            let Lookup::Found(found, note) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
+            assert_eq!(note, text);
             assert!(same(&found, &wanted));
         }
         assert!(matches!(cache.get(&key("c")).unwrap(), Lookup::Absent));
@@ -203,7 +222,7 @@ mod tests {
     fn truncated_and_garbled_entries_are_noticed_and_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), &volume(1, true), "").unwrap();
         let path = cache.path(&key("a"));
         let whole = std::fs::read(&path).unwrap();
         let mut garbled = whole.clone();
@@ -212,15 +231,15 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Damaged { .. }), "{} bytes", damaged.len());
         }
-        cache.put(&key("a"), &volume(1, true)).unwrap();
-        assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Found(_)));
+        cache.put(&key("a"), &volume(1, true), "").unwrap();
+        assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Found(..)));
     }
 
     #[test]
     fn an_entry_under_the_name_of_another_key_is_not_taken_for_it() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), &volume(1, true), "").unwrap();
         std::fs::rename(cache.path(&key("a")), cache.path(&key("b"))).unwrap();
         assert!(matches!(cache.get(&key("b")).unwrap(), Lookup::Damaged { .. }));
     }
@@ -230,8 +249,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         assert_eq!(cache.list().unwrap(), []);
-        cache.put(&key("a"), &volume(1, true)).unwrap();
-        cache.put(&key("b"), &volume(1, false)).unwrap();
+        cache.put(&key("a"), &volume(1, true), "").unwrap();
+        cache.put(&key("b"), &volume(1, false), "").unwrap();
         let bytes: u64 = cache.list().unwrap().iter().map(|entry| entry.bytes).sum();
         assert_eq!(cache.clear().unwrap(), bytes);
         assert_eq!(cache.list().unwrap(), []);
@@ -242,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("volumes"), b"a file").unwrap();
         let wanted = volume(1, true);
-        let message = Cache::new(folder.path()).put(&key("a"), &wanted).unwrap_err().to_string();
+        let message = Cache::new(folder.path()).put(&key("a"), &wanted, "").unwrap_err().to_string();
         assert!(message.contains("volumes") && message.contains(&entry::num_bytes(&wanted).to_string()), "{message}");
     }
 }

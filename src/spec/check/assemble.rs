@@ -10,6 +10,7 @@ use crate::pipeline;
 use crate::spec::load::Document;
 use crate::spec::plan::{Case, Plan};
 use crate::spec::problem::Problems;
+use crate::transforms::Incoming;
 
 /// With fewer places than this along an axis, a label sampler cannot follow its probabilities.
 const FEW_CENTRES: usize = 16;
@@ -34,7 +35,8 @@ pub(super) fn assemble(
         survey.grids.iter().map(|(name, grid)| (name, outgoing_grid(document, survey.channels, grid))).collect();
     check_patch(&mut findings, &outgoing, patch);
     if let Some(index) = pipeline::forces_whole_volume(&experiment.augment) {
-        findings.warning(format!("augment.{index} measures the whole volume after a random warp, so every patch needs the whole volume: correct, but slow"));
+        findings
+            .warning(format!("augment.{index} needs the whole volume, so every patch computes it: correct, but slow"));
     }
     let classes = survey.labels.len() + 1;
     let memory_bytes =
@@ -82,7 +84,8 @@ pub(super) fn assemble(
 /// The grid after turning to RAS, where that is asked for, and the preprocess chain.
 fn outgoing_grid(document: &Document, channels: usize, grid: &Grid) -> Grid {
     let chain = document.experiment.preprocess_chain();
-    pipeline::outgoing_grid(&chain, &pipeline::fixed(&chain, channels), grid)
+    let incoming = Incoming { grid: *grid, channels };
+    pipeline::outgoing_grid(&chain, &pipeline::fixed(&chain, &incoming), grid)
 }
 
 /// The patch must fit into every volume after the chain.

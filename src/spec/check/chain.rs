@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::spec::problem::Problem;
-use crate::transforms::Transform;
+use crate::transforms::{Region, Transform};
 
 pub(super) fn check(findings: &mut Findings) {
     let experiment = &findings.document.experiment;
@@ -10,9 +10,14 @@ pub(super) fn check(findings: &mut Findings) {
         let path = format!("preprocess.{index}");
         check_fixed(findings, step, &path);
         check_step(findings, step, &path);
+        check_learned(findings, step.inner(), &path);
+        warn_of_truth(findings, step, &path);
     }
     for (index, step) in experiment.augment.iter().enumerate() {
-        check_step(findings, step, &format!("augment.{index}"));
+        let path = format!("augment.{index}");
+        check_step(findings, step, &path);
+        check_learned(findings, std::slice::from_ref(step), &path);
+        check_late(findings, step, &path);
     }
     let clamp = experiment.preprocess.iter().position(|step| matches!(step, Transform::Clamp(_)));
     let rescale = experiment.preprocess.iter().position(|step| match step {
@@ -50,6 +55,55 @@ fn check_fixed(findings: &mut Findings, step: &Transform, path: &str) {
     for path in wide {
         findings.problem(&path, "expected a step without chance in `preprocess`, got a random one", help);
     }
+}
+
+/// Steps whose numbers come from all training subjects stand in preprocess itself, where they are learnt once.
+fn check_learned(findings: &mut Findings, steps: &[Transform], path: &str) {
+    for step in steps {
+        if step.is_learned() {
+            let message =
+                format!("{} learns from the training subjects, so it cannot be applied at random", step.name());
+            findings.problem(
+                path,
+                message,
+                "put it into `preprocess`, outside of `maybe` and `one_of`, or give its numbers",
+            );
+        }
+        check_learned(findings, step.inner(), path);
+    }
+}
+
+/// Steps that need the whole label map leave nothing to chance, so they are computed once, before.
+fn check_late(findings: &mut Findings, step: &Transform, path: &str) {
+    if step.labelling().is_some() || step.is_settled_by_content() {
+        let message = format!(
+            "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
+            step.name()
+        );
+        findings.problem(path, message, "move it to `preprocess`");
+    }
+    for inner in step.inner() {
+        check_late(findings, inner, path);
+    }
+}
+
+/// A region that labels give makes the score of validation look better than that of new images, which have none.
+fn warn_of_truth(findings: &mut Findings, step: &Transform, path: &str) {
+    let region = match step {
+        Transform::CropOrPad(crop) => crop.mask.as_ref(),
+        Transform::Mask(mask) => Some(&mask.keep),
+        Transform::RescaleIntensity(rescale) => rescale.mask.as_ref(),
+        Transform::ZNormalize(normalize) => normalize.mask.as_ref(),
+        Transform::HistogramStandardization(histogram) => histogram.mask.as_ref(),
+        _ => None,
+    };
+    if region.is_some_and(Region::wants_labels) {
+        findings.warning(format!(
+            "{path}.{} looks at the true labels, in validation too: scores come out too good, and an image without labels cannot be predicted; give the region by intensity, such as `above: -500`",
+            step.name()
+        ));
+    }
+    step.inner().iter().for_each(|inner| warn_of_truth(findings, inner, path));
 }
 
 /// Rules between the keys of one step.

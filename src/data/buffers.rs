@@ -1,0 +1,73 @@
+//! Arrays that are used again, so that making patches asks the system for no memory once it runs.
+
+use std::sync::Mutex;
+
+use super::volume::Label;
+
+/// Arrays that are kept at most.
+const MOST_KEPT: usize = 96;
+/// Longer arrays are whole volumes, which are made once and not again.
+const LONGEST_KEPT: usize = 1 << 24;
+
+/// A type whose arrays are kept for use again.
+pub trait Kept: Copy + Default + 'static {
+    #[doc(hidden)]
+    fn shelf() -> &'static Mutex<Vec<Vec<Self>>>;
+}
+
+macro_rules! kept {
+    ($($type:ty),*) => {$(
+        impl Kept for $type {
+            fn shelf() -> &'static Mutex<Vec<Vec<Self>>> {
+                static SHELF: Mutex<Vec<Vec<$type>>> = Mutex::new(Vec::new());
+                &SHELF
+            }
+        }
+    )*};
+}
+kept!(f32, Label);
+
+/// An array of so many values, whatever they are: the caller writes every one.
+pub fn take<T: Kept>(length: usize) -> Vec<T> {
+    let mut shelf = lock::<T>();
+    let fitting = shelf.iter().enumerate().filter(|(_, array)| array.capacity() >= length);
+    let best = fitting.min_by_key(|(_, array)| array.capacity()).map(|(index, _)| index);
+    let mut array = best.map_or_else(Vec::new, |index| shelf.swap_remove(index));
+    drop(shelf);
+    if array.capacity() < length {
+        return vec![T::default(); length];
+    }
+    // Only what lies beyond the old length is written.
+    array.resize(length, T::default());
+    array
+}
+
+/// Gives an array back.
+pub fn give<T: Kept>(array: Vec<T>) {
+    if (1..=LONGEST_KEPT).contains(&array.capacity()) {
+        let mut shelf = lock::<T>();
+        if shelf.len() < MOST_KEPT {
+            shelf.push(array);
+        }
+    }
+}
+
+fn lock<T: Kept>() -> std::sync::MutexGuard<'static, Vec<Vec<T>>> {
+    // Every state of the shelf is a valid one, also after a panic elsewhere.
+    T::shelf().lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_comes_back() {
+        let array = take::<Label>(12_345);
+        assert_eq!(array.len(), 12_345);
+        let place = array.as_ptr();
+        give(array);
+        let again = take::<Label>(12_345);
+        assert_eq!((again.as_ptr(), again.len()), (place, 12_345));
+    }
+}

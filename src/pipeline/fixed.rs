@@ -1,0 +1,142 @@
+//! Places along an axis in fixed point, so that a row's places are the same from wherever it is begun.
+//!
+//! A place is a voxel index with 32 binary digits after the point. Sums of integers are exact: the place of a voxel
+//! does not depend on the window that asks for it, on the number of voxels that are taken at once, or on the processor.
+
+use std::ops::Range;
+
+use crate::data::volume::Affine;
+
+/// One voxel.
+pub(super) const ONE: i64 = 1 << 32;
+/// Half a voxel.
+pub(super) const HALF: i64 = ONE / 2;
+
+/// The fixed-point place nearest to a number of voxels.
+pub(super) fn fixed(place: f64) -> i64 {
+    // Places far outside saturate, and are outside all the same.
+    (place.clamp(-FARTHEST, FARTHEST) * ONE as f64).round() as i64
+}
+
+/// No volume is so long, and sums of a few such places do not overflow.
+const FARTHEST: f64 = (1u64 << 26) as f64;
+
+/// The voxel that a place lies in or behind, and the share of the way to the next one.
+pub(super) fn split(place: i64) -> (i64, f32) {
+    (place >> 32, share(place as u32))
+}
+
+/// The first 24 binary digits after the point, which a float holds exactly.
+fn share(digits: u32) -> f32 {
+    (digits >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+}
+
+/// The places of a row of outgoing voxels along z.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    pub(super) base: [i64; 3],
+    pub(super) step: [i64; 3],
+}
+
+impl Line {
+    /// Of the row at x and y under a map.
+    pub(super) fn new(map: &Affine, x: f64, y: f64) -> Self {
+        Self {
+            base: map.0.map(|[a, b, _, shift]| fixed(a * x + b * y + shift)),
+            step: map.0.map(|[_, _, c, _]| fixed(c)),
+        }
+    }
+
+    pub(super) fn at(&self, z: usize) -> [i64; 3] {
+        std::array::from_fn(|axis| self.base[axis] + self.step[axis] * z as i64)
+    }
+
+    /// Which voxels of a row have places between `low` and `high`, both included, along every axis; counted from `start`.
+    pub(super) fn between(&self, low: [i64; 3], high: [i64; 3], start: usize, length: usize) -> Range<usize> {
+        let (mut first, mut last) = (0, length as i64 - 1);
+        for axis in 0..3 {
+            let base = self.base[axis] + self.step[axis] * start as i64;
+            let (low, high) = (low[axis] - base, high[axis] - base);
+            let step = self.step[axis];
+            match step.signum() {
+                0 if low > 0 || high < 0 => return 0..0,
+                0 => {}
+                // The smallest z with step * z >= low, and the largest with step * z <= high.
+                1 => {
+                    first = first.max(-(-low).div_euclid(step));
+                    last = last.min(high.div_euclid(step));
+                }
+                _ => {
+                    first = first.max(-high.div_euclid(-step));
+                    last = last.min((-low).div_euclid(-step));
+                }
+            }
+        }
+        if first > last { 0..0 } else { first as usize..last as usize + 1 }
+    }
+}
+
+/// How near to a grid counts as inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edge {
+    /// Within half a voxel, both ends included, as ITK interpolates.
+    Interpolated,
+    /// Where the nearest voxel, halves rounded up, is one of the grid's.
+    Nearest,
+}
+
+impl Edge {
+    /// The smallest and the largest place inside an axis of so many voxels.
+    pub(super) fn ends(self, size: usize) -> (i64, i64) {
+        let end = size as i64 * ONE - HALF;
+        (-HALF, if self == Edge::Nearest { end - 1 } else { end })
+    }
+
+    /// Whether a point lies inside a grid.
+    pub(super) fn contains(self, point: [i64; 3], shape: [usize; 3]) -> bool {
+        (0..3).all(|axis| {
+            let (low, high) = self.ends(shape[axis]);
+            (low..=high).contains(&point[axis])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::{Purpose, Seed};
+
+    #[test]
+    fn the_voxels_between_two_planes_are_those_that_one_by_one_lie_there() {
+        let mut rng = Seed(2).stream(Purpose::Phantom, 0, "fixed", 0);
+        let mut found = 0;
+        for _ in 0..2000 {
+            let mut number = |scale: f64| scale * (rng.unit() - 0.5);
+            let line = Line {
+                base: std::array::from_fn(|_| fixed(number(40.0))),
+                step: std::array::from_fn(|axis| if axis == 1 { 0 } else { fixed(number(3.0)) }),
+            };
+            let (low, high) = Edge::Interpolated.ends(12);
+            let range = line.between([low; 3], [high; 3], 3, 20);
+            for z in 0..20 {
+                let inside = Edge::Interpolated.contains(line.at(3 + z), [12; 3]);
+                assert_eq!(range.contains(&z), inside, "{line:?} at {z}");
+                found += usize::from(inside);
+            }
+        }
+        assert!(found > 500, "{found}");
+    }
+
+    #[test]
+    fn a_place_splits_into_a_voxel_and_a_share() {
+        assert_eq!(split(fixed(2.25)), (2, 0.25));
+        assert_eq!(split(fixed(-0.25)), (-1, 0.75));
+    }
+
+    #[test]
+    fn the_end_belongs_to_the_interpolated_and_not_to_the_nearest() {
+        let end = [fixed(3.5), 0, 0];
+        assert!(Edge::Interpolated.contains(end, [4, 1, 1]));
+        assert!(!Edge::Nearest.contains(end, [4, 1, 1]));
+    }
+}

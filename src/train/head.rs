@@ -1,0 +1,141 @@
+//! The preprocess chain with what it learns from the training subjects.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::TrainError;
+use super::cases::{CHAIN_VERSION, load};
+use crate::data::cache::{Cache, CacheError, FileHashes, KeyBuilder, hex};
+use crate::data::volume::Volume;
+use crate::pipeline;
+use crate::queue::MakeError;
+use crate::spec::plan::Plan;
+use crate::transforms::{Drawn, Incoming, Transform};
+
+/// The preprocess chain with what it learnt.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its steps.
+    pub chain: Vec<Transform>,
+    /// What the steps that learn have learnt, by their place in the chain.
+    pub learned: BTreeMap<usize, Drawn>,
+}
+
+impl Head {
+    /// Learns from the training subjects what the steps of the preprocess chain need, or finds it in the cache.
+    ///
+    /// Returns `None` when it was told to stop before.
+    ///
+    /// # Errors
+    /// When a file cannot be read, a subject has nothing to learn from, or the cache cannot be written.
+    pub fn learn(
+        plan: &Plan,
+        cache: &Cache,
+        hashes: &FileHashes,
+        stop: &AtomicBool,
+        tell: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Option<Self>, TrainError> {
+        let mut head = Self { chain: plan.experiment.preprocess_chain(), learned: BTreeMap::new() };
+        for index in 0..head.chain.len() {
+            if !head.chain[index].is_learned() {
+                continue;
+            }
+            let path = cache.statistics(&head.key(plan, index, hashes)?);
+            let drawn = match known(&path) {
+                Some(drawn) => drawn,
+                None => {
+                    let Some(drawn) = head.learn_step(plan, index, stop, tell)? else { return Ok(None) };
+                    cache.write_statistics(&path, &drawn).map_err(TrainError::Cache)?;
+                    drawn
+                }
+            };
+            head.learned.insert(index, drawn);
+        }
+        Ok(Some(head))
+    }
+
+    /// All that decides what a step learns: the steps before, itself, and the content of the training subjects' files.
+    fn key(&self, plan: &Plan, index: usize, hashes: &FileHashes) -> Result<String, TrainError> {
+        let mut key = KeyBuilder::new().add_text("statistics").add_text(CHAIN_VERSION);
+        key = key.add_text(&text(&self.chain[..=index])).add_text(&text(&self.learned));
+        for name in &plan.parts.train {
+            let subject = &plan.cases[name].subject;
+            for path in subject.images.iter().chain(&subject.label) {
+                let failed = |error: CacheError| TrainError::Subject { subject: name.clone(), source: error.into() };
+                key = key.add_file(path, hashes).map_err(failed)?;
+            }
+        }
+        Ok(hex(&key.build()))
+    }
+
+    fn learn_step(
+        &self,
+        plan: &Plan,
+        index: usize,
+        stop: &AtomicBool,
+        tell: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Option<Drawn>, TrainError> {
+        let names = &plan.parts.train;
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let (step, before) = (&self.chain[index], &self.chain[..index]);
+        let sample = |name: &String| {
+            let make = || -> Result<_, MakeError> {
+                let volume = load(&plan.cases[name].subject)?;
+                let draws = self.draws(&incoming(&volume));
+                let draws = pipeline::settle(before, &draws[..index], &volume)?;
+                Ok(pipeline::sample(step, before, &draws, volume)?)
+            };
+            let sample = make().map_err(|source| TrainError::Subject { subject: name.clone(), source })?;
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1, names.len());
+            Ok::<_, TrainError>(sample)
+        };
+        let samples: Vec<_> = names
+            .par_iter()
+            .map(|name| (!stop.load(Ordering::Relaxed)).then(|| sample(name)).transpose())
+            .collect::<Result<_, _>>()?;
+        let Some(samples) = samples.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let learnt = step.learn(&samples);
+        learnt.map(Some).map_err(|error| TrainError::Learn { step: step.name(), reason: error.reason })
+    }
+
+    /// The draws of the chain on a volume, before its content decides what is left open.
+    pub fn draws(&self, incoming: &Incoming) -> Vec<Drawn> {
+        let mut draws = pipeline::fixed(&self.chain, incoming);
+        self.learned.iter().for_each(|(index, drawn)| draws[*index] = drawn.clone());
+        draws
+    }
+
+    /// The draws of the chain on a volume.
+    ///
+    /// # Errors
+    /// When a step cannot be applied to the volume.
+    pub fn settled(&self, volume: &Volume) -> Result<Vec<Drawn>, pipeline::PipelineError> {
+        pipeline::settle(&self.chain, &self.draws(&incoming(volume)), volume)
+    }
+
+    /// Whether the grid after the chain follows from the grid before it alone.
+    pub fn is_settled_by_content(&self) -> bool {
+        fn any(step: &Transform) -> bool {
+            step.is_settled_by_content() || step.inner().iter().any(any)
+        }
+        self.chain.iter().any(any)
+    }
+}
+
+/// What a volume is before any of its voxels is looked at.
+pub fn incoming(volume: &Volume) -> Incoming {
+    Incoming { grid: volume.grid, channels: volume.image.channels }
+}
+
+/// A chain or its draws as they enter a key.
+pub(super) fn text(value: &(impl serde::Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).expect("chains and draws are plain data")
+}
+
+/// Statistics that were learnt before; garbled ones are learnt again.
+fn known(path: &Path) -> Option<Drawn> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

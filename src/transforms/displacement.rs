@@ -1,0 +1,213 @@
+//! A smooth field of displacements: a cubic B-spline over a coarse grid of control points.
+
+use crate::data::volume::Grid;
+
+/// A field of displacements over a grid, as ITK's BSplineTransform of order 3.
+///
+/// The control points span the grid and an eighth of a voxel around it; one ring of them lies outside. Beyond that
+/// nothing is displaced. All lengths are in voxels of the grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Displacement {
+    /// Control points along x, y and z.
+    points: [usize; 3],
+    /// The displacement at each control point, `[x, y, z]` with z fastest.
+    values: Vec<[f64; 3]>,
+    /// Voxels between control points.
+    spacing: [f64; 3],
+    /// Voxels along x, y and z.
+    shape: [usize; 3],
+    /// No voxel is displaced farther along each axis.
+    farthest: [f64; 3],
+    /// The displacement along one axis changes no faster along another: `[displaced axis][other axis]`.
+    slopes: [[f64; 3]; 3],
+}
+
+/// The field reaches so far beyond the outermost voxels' centres: half a voxel, and ITK's margin.
+const MARGIN: f64 = 0.5 + 0.125;
+
+/// Control points that decide the displacement of a place, along each axis.
+const TAPS: usize = 4;
+
+impl Displacement {
+    /// A field from displacements in LPS millimetres, as TorchIO and ITK give them, `[x, y, z]` with z fastest.
+    ///
+    /// # Panics
+    /// When there are fewer than 4 points along an axis, or another number of values.
+    pub fn new(points: [usize; 3], values_mm: &[[f64; 3]], grid: &Grid) -> Self {
+        assert!(points.iter().all(|count| *count >= TAPS), "a cubic spline has 4 control points along each axis");
+        assert_eq!(values_mm.len(), points.iter().product::<usize>(), "each control point has a displacement");
+        let to_voxels = grid.affine.inverse().expect("the affine of a grid can be undone").linear();
+        let values: Vec<[f64; 3]> = values_mm
+            .iter()
+            .map(|[left, back, head]| {
+                let ras = [-left, -back, *head];
+                to_voxels.map(|row| row.iter().zip(ras).map(|(a, b)| a * b).sum())
+            })
+            .collect();
+        let spacing = std::array::from_fn(|axis| {
+            (grid.shape[axis] as f64 - 1.0 + 2.0 * MARGIN) / (points[axis] - (TAPS - 1)) as f64
+        });
+        let largest = |of: &dyn Fn(&[f64; 3]) -> f64| values.iter().map(of).fold(0.0, f64::max);
+        let farthest = std::array::from_fn(|axis| largest(&|value| value[axis].abs()));
+        let slopes = slopes(points, &values, spacing);
+        Self { points, values, spacing, shape: grid.shape, farthest, slopes }
+    }
+
+    /// No place is displaced farther along x, y and z, in voxels.
+    pub fn farthest(&self) -> [f64; 3] {
+        self.farthest
+    }
+
+    /// How fast the displacement along an axis changes along another, at most: `[displaced axis][other axis]`.
+    pub fn slopes(&self) -> [[f64; 3]; 3] {
+        self.slopes
+    }
+
+    /// The place of the field nearest to a place.
+    pub fn clamped(&self, place: [f64; 3]) -> [f64; 3] {
+        std::array::from_fn(|axis| place[axis].clamp(-MARGIN, self.shape[axis] as f64 - 1.0 + MARGIN))
+    }
+
+    /// The displacement of a place, in voxels.
+    pub fn at(&self, place: [f64; 3]) -> [f64; 3] {
+        let Some(x) = self.taps(0, place[0]) else { return [0.0; 3] };
+        let Some(y) = self.taps(1, place[1]) else { return [0.0; 3] };
+        let Some(z) = self.taps(2, place[2]) else { return [0.0; 3] };
+        let plane = self.plane(&x, &y);
+        z.of(|k| plane(z.first + k))
+    }
+
+    /// The displacements of the places `[x, y, z], [x, y, z + 1], …`; the same bits as [`Displacement::at`].
+    pub fn along_z(&self, [x, y, z]: [usize; 3], out: &mut [[f64; 3]]) {
+        out.fill([0.0; 3]);
+        let (Some(x), Some(y)) = (self.taps(0, x as f64), self.taps(1, y as f64)) else { return };
+        let plane = self.plane(&x, &y);
+        let mut known: Option<(usize, [[f64; 3]; TAPS])> = None;
+        for (step, out) in out.iter_mut().enumerate() {
+            let Some(taps) = self.taps(2, (z + step) as f64) else { continue };
+            let values = match known {
+                Some((first, values)) if first == taps.first => values,
+                _ => std::array::from_fn(|k| plane(taps.first + k)),
+            };
+            known = Some((taps.first, values));
+            *out = taps.of(|k| values[k]);
+        }
+    }
+
+    /// The displacement at a control point along z, interpolated along x and y.
+    fn plane(&self, x: &Taps, y: &Taps) -> impl Fn(usize) -> [f64; 3] {
+        move |k| x.of(|i| y.of(|j| self.values[((x.first + i) * self.points[1] + y.first + j) * self.points[2] + k]))
+    }
+
+    /// The control points around a place along an axis, and their weights; `None` beyond the field.
+    fn taps(&self, axis: usize, place: f64) -> Option<Taps> {
+        if place < -MARGIN || place > self.shape[axis] as f64 - 1.0 + MARGIN {
+            return None;
+        }
+        let knot = (place + MARGIN) / self.spacing[axis];
+        let first = (knot as usize).min(self.points[axis] - TAPS);
+        Some(Taps { first, weights: weights(knot - first as f64) })
+    }
+}
+
+struct Taps {
+    first: usize,
+    weights: [f64; TAPS],
+}
+
+impl Taps {
+    fn of(&self, value: impl Fn(usize) -> [f64; 3]) -> [f64; 3] {
+        let mut sum = [0.0; 3];
+        for (k, weight) in self.weights.iter().enumerate() {
+            let value = value(k);
+            for axis in 0..3 {
+                sum[axis] += weight * value[axis];
+            }
+        }
+        sum
+    }
+}
+
+/// The cubic B-spline's weights of the four knots around a place that lies a share behind the second one.
+pub fn weights(share: f64) -> [f64; 4] {
+    let rest = 1.0 - share;
+    let (square, cube) = (share * share, share * share * share);
+    [
+        rest * rest * rest / 6.0,
+        2.0 / 3.0 - square + cube / 2.0,
+        2.0 / 3.0 - rest * rest + rest * rest * rest / 2.0,
+        cube / 6.0,
+    ]
+}
+
+/// A spline's slope is a mean of the differences between neighbouring control points.
+fn slopes(points: [usize; 3], values: &[[f64; 3]], spacing: [f64; 3]) -> [[f64; 3]; 3] {
+    let stride = [points[1] * points[2], points[2], 1];
+    let mut slopes = [[0.0f64; 3]; 3];
+    for (index, value) in values.iter().enumerate() {
+        for along in 0..3 {
+            if index / stride[along] % points[along] + 1 < points[along] {
+                let next = values[index + stride[along]];
+                for (axis, slopes) in slopes.iter_mut().enumerate() {
+                    slopes[along] = slopes[along].max((next[axis] - value[axis]).abs() / spacing[along]);
+                }
+            }
+        }
+    }
+    slopes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::volume::Affine;
+    use crate::seed::{Purpose, Seed};
+
+    fn grid() -> Grid {
+        Grid { shape: [9, 7, 12], affine: Affine::scale_and_shift([1.0, 2.0, 0.5], [3.0; 3]) }
+    }
+
+    fn field() -> Displacement {
+        let mut rng = Seed(1).stream(Purpose::Augment, 0, "", 0);
+        let values: Vec<[f64; 3]> = (0..7 * 5 * 6).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect();
+        Displacement::new([7, 5, 6], &values, &grid())
+    }
+
+    #[test]
+    fn equal_control_points_move_everything_alike() {
+        let field = Displacement::new([4, 5, 6], &[[1.0, 2.0, 3.0]; 120], &grid());
+        let moved = field.at([4.0, 3.0, 5.5]);
+        assert!(moved.iter().zip([-1.0, -1.0, 6.0]).all(|(a, b)| (a - b).abs() < 1e-12), "{moved:?}");
+        assert_eq!(field.at([-1.0, 3.0, 5.5]), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_row_has_the_bits_of_its_places_one_by_one() {
+        let field = field();
+        let mut row = [[0.0; 3]; 12];
+        field.along_z([3, 2, 0], &mut row);
+        for (z, found) in row.iter().enumerate() {
+            assert_eq!(*found, field.at([3.0, 2.0, z as f64]));
+        }
+    }
+
+    #[test]
+    fn no_place_moves_farther_or_faster_than_the_bounds_say() {
+        let field = field();
+        let mut rng = Seed(2).stream(Purpose::Augment, 0, "", 0);
+        for _ in 0..500 {
+            let place: [f64; 3] = std::array::from_fn(|axis| rng.unit() * (grid().shape[axis] as f64 - 1.01));
+            let here = field.at(place);
+            for along in 0..3 {
+                let mut other = place;
+                other[along] += 0.01;
+                let there = field.at(other);
+                for axis in 0..3 {
+                    assert!(here[axis].abs() <= field.farthest()[axis]);
+                    let slope = (there[axis] - here[axis]).abs() / 0.01;
+                    assert!(slope <= field.slopes()[axis][along] + 1e-9, "{slope} {:?}", field.slopes());
+                }
+            }
+        }
+    }
+}

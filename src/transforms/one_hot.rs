@@ -1,0 +1,42 @@
+//! Label maps with a channel for each class.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Writes label maps with a channel for each class, 1 where the voxel has it and 0 elsewhere, as TorchIO's OneHot.
+///
+/// This is how `runner transform` and `runner patches` write them. Training compares every class with its own channel
+/// of the network with or without this step.
+///
+/// ```yaml
+/// - one_hot: { num_classes: 3 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OneHot {
+    /// How many classes, the background included; `null` takes one more than the largest label of the volume.
+    #[serde(default)]
+    pub num_classes: Option<std::num::NonZeroU16>,
+}
+
+impl OneHot {
+    /// The channels of a label map `[x, y, z]`, `[class, x, y, z]`; a label that is no class is in none of them.
+    pub fn channels(&self, labels: &[crate::data::volume::Label]) -> Vec<crate::data::volume::Label> {
+        let largest = labels.iter().copied().max().unwrap_or(0);
+        let classes = self.num_classes.map_or(u32::from(largest) + 1, |count| u32::from(count.get()));
+        let of_class = |class| labels.iter().map(move |label| u16::from(u32::from(*label) == class));
+        (0..classes).flat_map(of_class).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_has_its_channel() {
+        assert_eq!(OneHot { num_classes: None }.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1, 0, 1, 0]);
+        let two = OneHot { num_classes: std::num::NonZeroU16::new(2) };
+        assert_eq!(two.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1]);
+    }
+}
