@@ -76,29 +76,18 @@ impl Line {
     }
 }
 
-/// How near to a grid counts as inside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Edge {
-    /// Within half a voxel, both ends included, as ITK interpolates.
-    Interpolated,
-    /// Where the nearest voxel, halves rounded up, is one of the grid's.
-    Nearest,
+/// The smallest and the largest place inside an axis of so many voxels: within half a voxel, the upper end left out, as
+/// in ITK. Those are the places whose nearest voxel, halves rounded up, is one of the axis.
+pub(super) fn ends(size: usize) -> (i64, i64) {
+    (-HALF, size as i64 * ONE - HALF - 1)
 }
 
-impl Edge {
-    /// The smallest and the largest place inside an axis of so many voxels.
-    pub(super) fn ends(self, size: usize) -> (i64, i64) {
-        let end = size as i64 * ONE - HALF;
-        (-HALF, if self == Edge::Nearest { end - 1 } else { end })
-    }
-
-    /// Whether a point lies inside a grid.
-    pub(super) fn contains(self, point: [i64; 3], shape: [usize; 3]) -> bool {
-        (0..3).all(|axis| {
-            let (low, high) = self.ends(shape[axis]);
-            (low..=high).contains(&point[axis])
-        })
-    }
+/// Whether a point lies inside a grid.
+pub(super) fn is_inside(point: [i64; 3], shape: [usize; 3]) -> bool {
+    (0..3).all(|axis| {
+        let (low, high) = ends(shape[axis]);
+        (low..=high).contains(&point[axis])
+    })
 }
 
 #[cfg(test)]
@@ -116,10 +105,10 @@ mod tests {
                 base: std::array::from_fn(|_| fixed(number(40.0))),
                 step: std::array::from_fn(|axis| if axis == 1 { 0 } else { fixed(number(3.0)) }),
             };
-            let (low, high) = Edge::Interpolated.ends(12);
+            let (low, high) = ends(12);
             let range = line.between([low; 3], [high; 3], 3, 20);
             for z in 0..20 {
-                let inside = Edge::Interpolated.contains(line.at(3 + z), [12; 3]);
+                let inside = is_inside(line.at(3 + z), [12; 3]);
                 assert_eq!(range.contains(&z), inside, "{line:?} at {z}");
                 found += usize::from(inside);
             }
@@ -134,9 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn the_end_belongs_to_the_interpolated_and_not_to_the_nearest() {
-        let end = [fixed(3.5), 0, 0];
-        assert!(Edge::Interpolated.contains(end, [4, 1, 1]));
-        assert!(!Edge::Nearest.contains(end, [4, 1, 1]));
+    fn the_lower_end_is_inside_and_the_upper_one_is_not() {
+        assert!(is_inside([fixed(-0.5), 0, 0], [4, 1, 1]));
+        assert!(!is_inside([fixed(3.5), 0, 0], [4, 1, 1]));
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::fixed::{Edge, HALF, Line, ONE, split};
+use super::fixed::{HALF, Line, ONE, split};
 #[cfg(target_arch = "x86_64")]
 use super::vector;
 use super::view::Block;
@@ -96,7 +96,7 @@ fn sources(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], 
     Sources { inside: clip(low)..clip(high).max(clip(low)), first, backwards: along.flipped }
 }
 
-/// Interpolates at the places that `origin` gives. A point within half a voxel of a grid is inside it, as in ITK. For
+/// Interpolates at the places that `origin` gives. For
 /// cubic interpolation the block holds spline coefficients.
 pub(super) fn warp(
     incoming: &Block,
@@ -122,7 +122,7 @@ pub(super) fn warp(
                 match &mut scratch {
                     None => straight_row(&source, (origin, interpolation), fill, place, row),
                     Some(scratch) => {
-                        scratch.fill(origin, place, Edge::Interpolated);
+                        scratch.fill(origin, place);
                         for (value, place) in row.iter_mut().zip(&scratch.places) {
                             *value = place.map_or(fill, |place| source.at(interpolation, place));
                         }
@@ -146,11 +146,11 @@ impl Scratch {
         (!origin.bends.is_empty()).then(|| Self { moved: vec![[0.0; 3]; length], places: vec![None; length] })
     }
 
-    fn fill(&mut self, origin: &Origin, start: [usize; 3], edge: Edge) {
+    fn fill(&mut self, origin: &Origin, start: [usize; 3]) {
         let is_known = origin.first_bend(start, &mut self.moved);
         for (z, (place, moved)) in self.places.iter_mut().zip(&self.moved).enumerate() {
             let point = [start[0] as f64, start[1] as f64, (start[2] + z) as f64];
-            *place = origin.bent(point, is_known.then_some(*moved), edge);
+            *place = origin.bent(point, is_known.then_some(*moved));
         }
     }
 }
@@ -163,7 +163,7 @@ fn straight_row(
     [x, y, z]: [usize; 3],
     row: &mut [f32],
 ) {
-    let (inside, line) = origin.inside(x, y, z..z + row.len(), Edge::Interpolated);
+    let (inside, line) = origin.inside(x, y, z..z + row.len());
     row[..inside.start].fill(fill);
     row[inside.end..].fill(fill);
     let one_by_one = |range: Range<usize>, row: &mut [f32]| {
@@ -278,15 +278,14 @@ pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape
             let place = [start[0] + x, start[1] + y, start[2]];
             match &mut scratch {
                 None => {
-                    let (inside, line) =
-                        origin.inside(place[0], place[1], start[2]..start[2] + shape[2], Edge::Nearest);
+                    let (inside, line) = origin.inside(place[0], place[1], start[2]..start[2] + shape[2]);
                     row[..inside.start].fill(0);
                     row[inside.end..].fill(0);
                     let first = start[2] + inside.start;
                     label_row(source, origin.source_shape, &line, first, &mut row[inside]);
                 }
                 Some(scratch) => {
-                    scratch.fill(origin, place, Edge::Nearest);
+                    scratch.fill(origin, place);
                     for (label, place) in row.iter_mut().zip(&scratch.places) {
                         *label = place.map_or(0, |place| nearest_label(source, origin.source_shape, place));
                     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fixed::{Edge, HALF, Line, fixed};
+use super::fixed::{HALF, Line, ends, fixed, is_inside};
 use crate::data::volume::Affine;
 use crate::transforms::{Displacement, Map};
 
@@ -73,23 +73,23 @@ impl Origin {
     /// The source voxel whose label an outgoing voxel takes, or `None` where it lies outside.
     pub fn source(&self, voxel: [usize; 3]) -> Option<[usize; 3]> {
         let place = if self.bends.is_empty() {
-            let (inside, line) = self.inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1, Edge::Nearest);
+            let (inside, line) = self.inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1);
             (!inside.is_empty()).then(|| line.at(voxel[2]))
         } else {
-            self.bent(voxel.map(|index| index as f64), None, Edge::Nearest)
+            self.bent(voxel.map(|index| index as f64), None)
         };
         Some(place?.map(|place| ((place + HALF) >> 32) as usize))
     }
 
     /// Of a row of outgoing voxels along z those that lie inside, counted from the first of `along`, and the row's places in the source. Only
     /// where nothing bends.
-    pub(super) fn inside(&self, x: usize, y: usize, along: Range<usize>, edge: Edge) -> (Range<usize>, Line) {
+    pub(super) fn inside(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
         let mut inside = 0..along.len();
         let own = (&self.map, self.source_shape);
         let mut line = Line { base: [0; 3], step: [0; 3] };
         for (map, shape) in self.between.iter().map(|(map, shape)| (map, *shape)).chain([own]) {
             line = Line::new(map, x as f64, y as f64);
-            let (low, high) = (shape.map(|size| edge.ends(size).0), shape.map(|size| edge.ends(size).1));
+            let (low, high) = (shape.map(|size| ends(size).0), shape.map(|size| ends(size).1));
             let within = line.between(low, high, along.start, along.len());
             inside = inside.start.max(within.start)..inside.end.min(within.end);
         }
@@ -98,23 +98,23 @@ impl Origin {
 
     /// The place in the source of an outgoing voxel, or `None` where it lies outside. `moved` is its displacement by
     /// the first bend where that is known.
-    pub(super) fn bent(&self, mut place: [f64; 3], mut moved: Option<[f64; 3]>, edge: Edge) -> Option<[i64; 3]> {
-        let is_inside = |place: [f64; 3], grids: &[(Affine, [usize; 3])]| {
-            grids.iter().all(|(map, shape)| edge.contains(map.apply(place).map(fixed), *shape))
+    pub(super) fn bent(&self, mut place: [f64; 3], mut moved: Option<[f64; 3]>) -> Option<[i64; 3]> {
+        let is_within = |place: [f64; 3], grids: &[(Affine, [usize; 3])]| {
+            grids.iter().all(|(map, shape)| is_inside(map.apply(place).map(fixed), *shape))
         };
         for bend in &self.bends {
-            if !is_inside(place, &bend.between) {
+            if !is_within(place, &bend.between) {
                 return None;
             }
             place = bend.map.apply(place);
             let by = moved.take().unwrap_or_else(|| bend.field.at(place));
             (0..3).for_each(|axis| place[axis] += by[axis]);
         }
-        if !is_inside(place, &self.between) {
+        if !is_within(place, &self.between) {
             return None;
         }
         let place = self.map.apply(place).map(fixed);
-        edge.contains(place, self.source_shape).then_some(place)
+        is_inside(place, self.source_shape).then_some(place)
     }
 
     /// The displacements by the first bend of a row of outgoing voxels along z, where that bend meets them first.

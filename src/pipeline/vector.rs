@@ -205,7 +205,7 @@ pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line,
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixed::Edge;
+    use super::super::fixed::ends;
     use super::super::gather::nearest_label;
     use super::*;
     use crate::data::volume::Affine;
@@ -246,8 +246,7 @@ mod tests {
                     compared += 1;
                 }
             }
-            let (low, high) =
-                (SHAPE.map(|size| Edge::Nearest.ends(size).0), SHAPE.map(|size| Edge::Nearest.ends(size).1));
+            let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
             let inside = line.between(low, high, 0, 60);
             let mut row = vec![0; inside.len()];
             if row.len() >= LANES {

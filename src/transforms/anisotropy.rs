@@ -11,7 +11,7 @@ use crate::value::Range;
 /// Makes the image as coarse along one axis as a scan with thick slices, on the same grid, as TorchIO's
 /// RandomAnisotropy: the nearest voxels are kept, what lies between is interpolated linearly. Labels stay.
 ///
-/// As in TorchIO, voxels farther than half a coarse voxel from the outermost coarse ones become 0.
+/// As in TorchIO, voxels half a coarse voxel and more beyond the outermost coarse ones become 0.
 ///
 /// ```yaml
 /// - anisotropy: { axes: [2], downsampling: [1.5, 5] }
@@ -108,7 +108,7 @@ impl Coarse {
     fn source(&self, place: usize, start: usize, length: usize) -> Option<Source> {
         let centre = (self.size as f64 - 1.0) / 2.0;
         let coarse = (place as f64 - centre) / self.factor + (self.count as f64 - 1.0) / 2.0;
-        if coarse < -0.5 || coarse > self.count as f64 - 0.5 {
+        if coarse < -0.5 || coarse >= self.count as f64 - 0.5 {
             return None;
         }
         let coarse = coarse.clamp(0.0, self.count as f64 - 1.0);

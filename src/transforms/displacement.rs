@@ -1,6 +1,7 @@
 //! A smooth field of displacements: a cubic B-spline over a coarse grid of control points.
 
-use crate::data::volume::Grid;
+use crate::data::orientation::axes_to_ras;
+use crate::data::volume::{Grid, offset};
 
 /// A field of displacements over a grid, as ITK's BSplineTransform of order 3.
 ///
@@ -29,11 +30,13 @@ const MARGIN: f64 = 0.5 + 0.125;
 const TAPS: usize = 4;
 
 impl Displacement {
-    /// A field from displacements in LPS millimetres, as TorchIO and ITK give them, `[x, y, z]` with z fastest.
+    /// A field from displacements in LPS millimetres, as TorchIO and ITK give them: control points `[x, y, z]` run to
+    /// the patient's left, to the back and to the head along the grid's axes that do so most nearly; z fastest.
     ///
     /// # Panics
     /// When there are fewer than 4 points along an axis, or another number of values.
-    pub fn new(points: [usize; 3], values_mm: &[[f64; 3]], grid: &Grid) -> Self {
+    pub fn new(world_points: [usize; 3], values_mm: &[[f64; 3]], grid: &Grid) -> Self {
+        let (points, values_mm) = turned(world_points, values_mm, grid);
         assert!(points.iter().all(|count| *count >= TAPS), "a cubic spline has 4 control points along each axis");
         assert_eq!(values_mm.len(), points.iter().product::<usize>(), "each control point has a displacement");
         let to_voxels = grid.affine.inverse().expect("the affine of a grid can be undone").linear();
@@ -108,6 +111,24 @@ impl Displacement {
         let first = (knot as usize).min(self.points[axis] - TAPS);
         Some(Taps { first, weights: weights(knot - first as f64) })
     }
+}
+
+/// Control points along a grid's axes, from those along the world's.
+fn turned(world_points: [usize; 3], values: &[[f64; 3]], grid: &Grid) -> ([usize; 3], Vec<[f64; 3]>) {
+    let turns = axes_to_ras(&grid.affine);
+    // Left and back are where R and A are not.
+    let is_backwards = [!turns[0].flipped, !turns[1].flipped, turns[2].flipped];
+    let mut points = [0; 3];
+    (0..3).for_each(|world| points[turns[world].source_axis] = world_points[world]);
+    let value = |index: usize| {
+        let place = [index / (points[1] * points[2]), index / points[2] % points[1], index % points[2]];
+        let from: [usize; 3] = std::array::from_fn(|world| {
+            let along = place[turns[world].source_axis];
+            if is_backwards[world] { world_points[world] - 1 - along } else { along }
+        });
+        values[offset(world_points, from)]
+    };
+    (points, (0..values.len()).map(value).collect())
 }
 
 struct Taps {

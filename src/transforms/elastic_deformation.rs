@@ -19,7 +19,7 @@ use crate::value::NonNegative;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticDeformation {
-    /// Control points along x, y and z, at least 4; one ring of them lies outside the volume.
+    /// Control points along the world's x, y and z, at least 4; one ring of them lies outside the volume.
     #[serde(default = "seven_points")]
     #[schemars(inner(range(min = 4)))]
     pub num_control_points: [usize; 3],
@@ -50,7 +50,8 @@ fn two_borders() -> usize {
     2
 }
 
-/// The displacement of each control point in LPS millimetres, as TorchIO's and ITK's, `[x, y, z]` with z fastest.
+/// The displacement of each control point in LPS millimetres, as TorchIO's and ITK's: points `[x, y, z]` run to the
+/// left, to the back and to the head, z fastest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ElasticDraw(pub Vec<[f64; 3]>);
