@@ -328,7 +328,7 @@ mod tests {
 
     fn delivered(max_length: usize, workers: usize, skip: usize) -> Vec<(String, usize)> {
         let queue = Queue::start(&spec(max_length, workers), order(max_length, skip), slow);
-        queue.map(|patch| patch.unwrap()).map(|patch| (patch.subject, patch.index)).collect()
+        queue.map(|patch| patch.unwrap()).map(|patch| (patch.subject.clone(), patch.index)).collect()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use runner::infer::window::{Blend, Blender, Tiling};
 use runner::pipeline::{self, View};
 use runner::queue::delivery_order;
 use runner::seed::Seed;
-use runner::transforms::Transform;
+use runner::transforms::{Incoming, Transform};
 
 fn shapes(most: usize) -> impl Strategy<Value = [usize; 3]> {
     prop::array::uniform3(1..most)
@@ -24,8 +24,8 @@ fn volume(shape: [usize; 3]) -> Volume {
 fn through(volume: Volume, yaml: &str) -> Volume {
     let steps: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     let chain: Vec<Transform> = serde_json::from_value(steps).unwrap();
-    let draws = pipeline::fixed(&chain, 1);
-    View::new(volume, &chain, &draws).volume().unwrap()
+    let draws = pipeline::fixed(&chain, &Incoming { grid: volume.grid, channels: 1 });
+    View::new(volume, &chain, &draws).unwrap().volume().unwrap()
 }
 
 proptest! {

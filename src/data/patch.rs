@@ -1,5 +1,6 @@
 //! What training sees: a block of voxels cut from a transformed volume.
 
+use super::buffers;
 use super::volume::Label;
 
 /// A block of voxels of one subject.
@@ -21,4 +22,12 @@ pub struct Patch {
     pub label: Vec<Label>,
     /// What the random transforms drew, as JSON, so that the patch can be made again elsewhere.
     pub draws: serde_json::Value,
+}
+
+impl Drop for Patch {
+    /// The arrays of a patch that is used up serve the next one.
+    fn drop(&mut self) {
+        buffers::give(std::mem::take(&mut self.image));
+        buffers::give(std::mem::take(&mut self.label));
+    }
 }

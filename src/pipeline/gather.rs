@@ -10,7 +10,7 @@ use super::vector;
 use super::view::Block;
 use crate::data::buffers;
 use crate::data::volume::{Label, offset};
-use crate::pipeline::origin::Origin;
+use crate::pipeline::origin::{Origin, Row};
 use crate::transforms::{Interpolation, Lattice, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
@@ -105,54 +105,67 @@ pub(super) fn warp(
     start: [usize; 3],
     shape: [usize; 3],
 ) -> Vec<f32> {
+    if !origin.bends.is_empty() {
+        return bent(incoming, (origin, interpolation), fills, None, start, shape).0;
+    }
     let voxels: usize = shape.iter().product();
     let mut out = buffers::take(fills.len() * voxels);
     for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
-        let source = Source {
-            values: incoming.channel(channel),
-            start: incoming.start,
-            shape: incoming.shape,
-            volume: origin.source_shape,
-        };
-        let fill = fills[channel];
+        let source = Source::of(incoming, channel, origin.source_shape);
         for_each_slice(values, shape[1] * shape[2], |x, slice| {
-            let mut scratch = Scratch::of(origin, shape[2]);
             for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
                 let place = [start[0] + x, start[1] + y, start[2]];
-                match &mut scratch {
-                    None => straight_row(&source, (origin, interpolation), fill, place, row),
-                    Some(scratch) => {
-                        scratch.fill(origin, place);
-                        for (value, place) in row.iter_mut().zip(&scratch.places) {
-                            *value = place.map_or(fill, |place| source.at(interpolation, place));
-                        }
-                    }
-                }
+                straight_row(&source, (origin, interpolation), fills[channel], place, row);
             }
         });
     }
     out
 }
 
-/// The places of a row that bends.
-struct Scratch {
-    moved: Vec<[f64; 3]>,
-    places: Vec<Option<[i64; 3]>>,
-}
-
-impl Scratch {
-    /// `None` where no row bends.
-    fn of(origin: &Origin, length: usize) -> Option<Self> {
-        (!origin.bends.is_empty()).then(|| Self { moved: vec![[0.0; 3]; length], places: vec![None; length] })
+/// As [`warp`], where places do not lie on lines: they are found once for all channels, and for the labels of the same
+/// block where `labels` are given, whose places must be the same.
+pub(super) fn bent(
+    incoming: &Block,
+    (origin, interpolation): (&Origin, Interpolation),
+    fills: &[f32],
+    labels: Option<&[Label]>,
+    start: [usize; 3],
+    shape: [usize; 3],
+) -> (Vec<f32>, Option<Vec<Label>>) {
+    let (voxels, slice): (usize, usize) = (shape.iter().product(), shape[1] * shape[2]);
+    let mut out = buffers::take(fills.len() * voxels);
+    let mut out_labels = buffers::take(if labels.is_some() { voxels } else { 0 });
+    let sources: Vec<Source> =
+        (0..fills.len()).map(|channel| Source::of(incoming, channel, origin.source_shape)).collect();
+    // For each x its slice of every channel and of the labels.
+    let mut slices: Vec<(Vec<&mut [f32]>, Option<&mut [Label]>)> = (0..shape[0]).map(|_| (Vec::new(), None)).collect();
+    for channel in out.chunks_exact_mut(voxels) {
+        slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
-
-    fn fill(&mut self, origin: &Origin, start: [usize; 3]) {
-        let is_known = origin.first_bend(start, &mut self.moved);
-        for (z, (place, moved)) in self.places.iter_mut().zip(&self.moved).enumerate() {
-            let point = [start[0] as f64, start[1] as f64, (start[2] + z) as f64];
-            *place = origin.bent(point, is_known.then_some(*moved));
+    slices.iter_mut().zip(out_labels.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
+    let fill = |(x, (images, out_labels)): (usize, &mut (Vec<&mut [f32]>, Option<&mut [Label]>))| {
+        let mut row = Row::new(shape[2]);
+        for y in 0..shape[1] {
+            row.follow(origin, [start[0] + x, start[1] + y, start[2]]);
+            let along = y * shape[2]..(y + 1) * shape[2];
+            for ((image, source), fill) in images.iter_mut().zip(&sources).zip(fills) {
+                for (z, value) in image[along.clone()].iter_mut().enumerate() {
+                    *value = row.source(z).map_or(*fill, |place| source.at(interpolation, place));
+                }
+            }
+            if let (Some(out), Some(labels)) = (out_labels.as_mut(), labels) {
+                for (z, label) in out[along].iter_mut().enumerate() {
+                    *label = row.source(z).map_or(0, |place| nearest_label(labels, origin.source_shape, place));
+                }
+            }
         }
+    };
+    if voxels >= PARALLEL_FROM {
+        slices.par_iter_mut().enumerate().for_each(fill);
+    } else {
+        slices.iter_mut().enumerate().for_each(fill);
     }
+    (out, labels.map(|_| out_labels))
 }
 
 /// A row of outgoing voxels whose places lie on a line.
@@ -195,7 +208,11 @@ pub(super) struct Source<'a> {
     pub(super) volume: [usize; 3],
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn of(block: &'a Block, channel: usize, volume: [usize; 3]) -> Self {
+        Self { values: block.channel(channel), start: block.start, shape: block.shape, volume }
+    }
+
     /// The value at a place inside the volume.
     pub(super) fn at(&self, interpolation: Interpolation, place: [i64; 3]) -> f32 {
         match interpolation {
@@ -273,10 +290,10 @@ impl Source<'_> {
 pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut out = buffers::take(shape.iter().product());
     for_each_slice(&mut out, shape[1] * shape[2], |x, slice| {
-        let mut scratch = Scratch::of(origin, shape[2]);
+        let mut bent = (!origin.bends.is_empty()).then(|| Row::new(shape[2]));
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
             let place = [start[0] + x, start[1] + y, start[2]];
-            match &mut scratch {
+            match &mut bent {
                 None => {
                     let (inside, line) = origin.inside(place[0], place[1], start[2]..start[2] + shape[2]);
                     row[..inside.start].fill(0);
@@ -284,10 +301,10 @@ pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape
                     let first = start[2] + inside.start;
                     label_row(source, origin.source_shape, &line, first, &mut row[inside]);
                 }
-                Some(scratch) => {
-                    scratch.fill(origin, place);
-                    for (label, place) in row.iter_mut().zip(&scratch.places) {
-                        *label = place.map_or(0, |place| nearest_label(source, origin.source_shape, place));
+                Some(bent) => {
+                    bent.follow(origin, place);
+                    for (z, label) in row.iter_mut().enumerate() {
+                        *label = bent.source(z).map_or(0, |place| nearest_label(source, origin.source_shape, place));
                     }
                 }
             }

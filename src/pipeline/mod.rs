@@ -135,6 +135,11 @@ pub fn relabel(chain: &[Transform], draws: &[Drawn], labels: &mut [Label], shape
     });
 }
 
+/// The labels of a block of the voxels that `origin` describes, `[x, y, z]`; `source` is the label map they come from.
+pub fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+    gather::labels(source, origin, start, shape)
+}
+
 fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
     assert_eq!(chain.len(), draws.len(), "a chain meets the draws that were drawn for it");
     for (step, drawn) in chain.iter().zip(draws) {

@@ -76,7 +76,7 @@ impl Origin {
             let (inside, line) = self.inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1);
             (!inside.is_empty()).then(|| line.at(voxel[2]))
         } else {
-            self.bent(voxel.map(|index| index as f64), None)
+            self.bent(voxel.map(|index| index as f64))
         };
         Some(place?.map(|place| ((place + HALF) >> 32) as usize))
     }
@@ -96,9 +96,8 @@ impl Origin {
         (if inside.start < inside.end { inside } else { 0..0 }, line)
     }
 
-    /// The place in the source of an outgoing voxel, or `None` where it lies outside. `moved` is its displacement by
-    /// the first bend where that is known.
-    pub(super) fn bent(&self, mut place: [f64; 3], mut moved: Option<[f64; 3]>) -> Option<[i64; 3]> {
+    /// The place in the source of an outgoing voxel, or `None` where it lies outside.
+    fn bent(&self, mut place: [f64; 3]) -> Option<[i64; 3]> {
         let is_within = |place: [f64; 3], grids: &[(Affine, [usize; 3])]| {
             grids.iter().all(|(map, shape)| is_inside(map.apply(place).map(fixed), *shape))
         };
@@ -107,23 +106,11 @@ impl Origin {
                 return None;
             }
             place = bend.map.apply(place);
-            let by = moved.take().unwrap_or_else(|| bend.field.at(place));
+            let by = bend.field.at(place);
             (0..3).for_each(|axis| place[axis] += by[axis]);
         }
-        if !is_within(place, &self.between) {
-            return None;
-        }
-        let place = self.map.apply(place).map(fixed);
+        let place = is_within(place, &self.between).then(|| self.map.apply(place).map(fixed))?;
         is_inside(place, self.source_shape).then_some(place)
-    }
-
-    /// The displacements by the first bend of a row of outgoing voxels along z, where that bend meets them first.
-    pub(super) fn first_bend(&self, start: [usize; 3], out: &mut [[f64; 3]]) -> bool {
-        let known = self.bends.first().filter(|bend| bend.map == Affine::IDENTITY);
-        if let Some(bend) = known {
-            bend.field.along_z(start, out);
-        }
-        known.is_some()
     }
 
     /// The source voxels that a block of outgoing ones may touch: the first one and how many along each axis.
@@ -163,6 +150,70 @@ impl Origin {
         let room = if bends.is_empty() { 1e-6 } else { 1e-3 };
         let half = half.map(|half| half + room);
         Some(Reach { inverse, bends, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
+    }
+}
+
+/// A row of outgoing voxels along z on its way to the source; the same bits as one by one.
+pub(super) struct Row {
+    places: [Vec<f64>; 3],
+    is_inside: Vec<bool>,
+    /// Where each voxel comes from; of those outside anything.
+    pub(super) sources: [Vec<i64>; 3],
+}
+
+impl Row {
+    /// Room for rows of so many voxels.
+    pub(super) fn new(length: usize) -> Self {
+        Self {
+            places: std::array::from_fn(|_| vec![0.0; length]),
+            is_inside: vec![true; length],
+            sources: std::array::from_fn(|_| vec![0; length]),
+        }
+    }
+
+    /// Follows the row that starts at an outgoing voxel.
+    pub(super) fn follow(&mut self, origin: &Origin, [x, y, z]: [usize; 3]) {
+        self.is_inside.fill(true);
+        self.places[0].fill(x as f64);
+        self.places[1].fill(y as f64);
+        self.places[2].iter_mut().enumerate().for_each(|(step, place)| *place = (z + step) as f64);
+        for bend in &origin.bends {
+            for (map, shape) in &bend.between {
+                self.look(map, *shape);
+            }
+            if bend.map != Affine::IDENTITY {
+                self.move_by(&bend.map);
+            }
+            bend.field.displace(self.places.each_mut().map(Vec::as_mut_slice));
+        }
+        for (map, shape) in origin.between.iter().chain([&(origin.map, origin.source_shape)]) {
+            self.look(map, *shape);
+        }
+    }
+
+    /// The place of a voxel's source, where it lies inside.
+    pub(super) fn source(&self, index: usize) -> Option<[i64; 3]> {
+        self.is_inside[index].then(|| std::array::from_fn(|axis| self.sources[axis][index]))
+    }
+
+    fn move_by(&mut self, map: &Affine) {
+        let [x, y, z] = &mut self.places;
+        for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
+            [*x, *y, *z] = map.apply([*x, *y, *z]);
+        }
+    }
+
+    /// Which voxels lie inside a grid, and where.
+    fn look(&mut self, map: &Affine, shape: [usize; 3]) {
+        let limits = shape.map(ends);
+        for index in 0..self.is_inside.len() {
+            let place = map.apply(std::array::from_fn(|axis| self.places[axis][index]));
+            for (axis, (low, high)) in limits.into_iter().enumerate() {
+                let source = fixed(place[axis]);
+                self.sources[axis][index] = source;
+                self.is_inside[index] &= low <= source && source <= high;
+            }
+        }
     }
 }
 

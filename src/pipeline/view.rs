@@ -1,7 +1,7 @@
 //! A volume seen through a chain: windows of its output, computed when they are asked for.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::gather;
 use super::{Origin, PipelineError, Times};
@@ -22,6 +22,15 @@ pub struct View<'a> {
     /// The smallest intensity of each channel of the source, where that is known.
     minima: Option<&'a [f32]>,
     times: Option<&'a Times>,
+    /// Labels that a stage is to find along with its intensities, since their places are the same.
+    along: Mutex<Along>,
+}
+
+#[derive(Debug, Default)]
+struct Along {
+    /// The block whose labels are wanted.
+    wanted: Option<([usize; 3], [usize; 3])>,
+    found: Option<Vec<Label>>,
 }
 
 /// One evaluation step: a step of the chain, or several warps as one.
@@ -140,7 +149,7 @@ impl<'a> View<'a> {
             grid = place.grid;
             stages.push(stage(kind, grid));
         }
-        Self { source, stages, grid, origin, minima: None, times: None }
+        Self { source, stages, grid, origin, minima: None, times: None, along: Mutex::default() }
     }
 
     /// Tells the smallest intensity of each channel of the source, so that it need not be looked for.
@@ -171,9 +180,24 @@ impl<'a> View<'a> {
         if (0..3).any(|axis| start[axis] + shape[axis] > self.grid.shape[axis]) {
             return Err(PipelineError::Outside { start, shape, volume: self.grid.shape });
         }
+        *self.along() = Along { wanted: Some((start, shape)), found: None };
         let block = self.image(self.stages.len(), start, shape)?;
         let image = cut(block, self.source.image.channels, start, shape);
-        Ok(Block { label: self.labels(&self.origin, start, shape), ..Block::new(start, shape, image) })
+        let found = std::mem::take(&mut *self.along()).found;
+        let label = found.or_else(|| self.labels(&self.origin, start, shape));
+        Ok(Block { label, ..Block::new(start, shape, image) })
+    }
+
+    fn along(&self) -> MutexGuard<'_, Along> {
+        // Every state is a valid one, also after a panic elsewhere.
+        self.along.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The labels whose places are those of a warp: those of the source, where no other stage moves voxels.
+    fn labels_along(&self, warp: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<&[Label]> {
+        let moves = |stage: &&Stage| matches!(stage.kind, Kind::Lattice(..) | Kind::Warp(..));
+        let is_alone = !warp.bends.is_empty() && self.stages.iter().filter(moves).count() == 1;
+        (is_alone && self.along().wanted == Some((start, shape))).then_some(self.source.label.as_deref())?
     }
 
     /// The whole output.
@@ -239,7 +263,15 @@ impl<'a> View<'a> {
                     Interpolation::Cubic => self.coefficients(level, from, size)?,
                     Interpolation::Nearest | Interpolation::Linear => self.incoming(level, from, size)?,
                 };
-                let image = gather::warp(&incoming, (warp, *interpolation), &fills, start, shape);
+                let image = match self.labels_along(warp, start, shape) {
+                    None => gather::warp(&incoming, (warp, *interpolation), &fills, start, shape),
+                    Some(labels) => {
+                        let map = (&**warp, *interpolation);
+                        let (image, found) = gather::bent(&incoming, map, &fills, Some(labels), start, shape);
+                        self.along().found = found;
+                        image
+                    }
+                };
                 incoming.give_back();
                 image
             }

@@ -1,5 +1,8 @@
 //! A smooth field of displacements: a cubic B-spline over a coarse grid of control points.
 
+#[cfg(target_arch = "x86_64")]
+mod vector;
+
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::{Grid, offset};
 
@@ -80,20 +83,69 @@ impl Displacement {
         z.of(|k| plane(z.first + k))
     }
 
-    /// The displacements of the places `[x, y, z], [x, y, z + 1], …`; the same bits as [`Displacement::at`].
-    pub fn along_z(&self, [x, y, z]: [usize; 3], out: &mut [[f64; 3]]) {
-        out.fill([0.0; 3]);
-        let (Some(x), Some(y)) = (self.taps(0, x as f64), self.taps(1, y as f64)) else { return };
-        let plane = self.plane(&x, &y);
+    /// Moves places `[x, y, z]`, each axis in its own array, by their displacements; the same bits as
+    /// [`Displacement::at`].
+    pub fn displace(&self, places: [&mut [f64]; 3]) {
+        let [x, y, z] = places;
+        if x.windows(2).all(|pair| pair[0] == pair[1]) && y.windows(2).all(|pair| pair[0] == pair[1]) {
+            return self.displace_along_z(x, y, z);
+        }
+        let mut first = 0;
+        #[cfg(target_arch = "x86_64")]
+        if vector::is_available() {
+            while first + vector::LANES <= x.len() {
+                let four = first..first + vector::LANES;
+                self.displace_four([&mut x[four.clone()], &mut y[four.clone()], &mut z[four]]);
+                first += vector::LANES;
+            }
+        }
+        self.displace_each([&mut x[first..], &mut y[first..], &mut z[first..]]);
+    }
+
+    fn displace_each(&self, [x, y, z]: [&mut [f64]; 3]) {
+        for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
+            let moved = self.at([*x, *y, *z]);
+            (*x, *y, *z) = (*x + moved[0], *y + moved[1], *z + moved[2]);
+        }
+    }
+
+    /// Four places, which mostly lie between the same control points.
+    #[cfg(target_arch = "x86_64")]
+    fn displace_four(&self, places: [&mut [f64]; 3]) {
+        let mut first = [0; 3];
+        let mut shares = [[0.0; vector::LANES]; 3];
+        for axis in 0..3 {
+            for (lane, place) in places[axis].iter().enumerate() {
+                let Some((tap, share)) = self.tap(axis, *place) else { return self.displace_each(places) };
+                if lane > 0 && tap != first[axis] {
+                    return self.displace_each(places);
+                }
+                (first[axis], shares[axis][lane]) = (tap, share);
+            }
+        }
+        let strides = [self.points[1] * self.points[2], self.points[2]];
+        let values = &self.values[first[0] * strides[0] + first[1] * strides[1] + first[2]..];
+        // SAFETY: the processor has AVX2, and three more control points follow the first along each axis.
+        unsafe { vector::displace(values, strides, &shares, places) }
+    }
+
+    /// Places on a line along z, which share their control points along x and y.
+    fn displace_along_z(&self, x: &mut [f64], y: &mut [f64], z: &mut [f64]) {
+        let Some((x_taps, y_taps)) = x.first().and_then(|first| Some((self.taps(0, *first)?, self.taps(1, y[0])?)))
+        else {
+            return;
+        };
+        let plane = self.plane(&x_taps, &y_taps);
         let mut known: Option<(usize, [[f64; 3]; TAPS])> = None;
-        for (step, out) in out.iter_mut().enumerate() {
-            let Some(taps) = self.taps(2, (z + step) as f64) else { continue };
+        for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
+            let Some(taps) = self.taps(2, *z) else { continue };
             let values = match known {
                 Some((first, values)) if first == taps.first => values,
                 _ => std::array::from_fn(|k| plane(taps.first + k)),
             };
             known = Some((taps.first, values));
-            *out = taps.of(|k| values[k]);
+            let moved = taps.of(|k| values[k]);
+            (*x, *y, *z) = (*x + moved[0], *y + moved[1], *z + moved[2]);
         }
     }
 
@@ -104,12 +156,17 @@ impl Displacement {
 
     /// The control points around a place along an axis, and their weights; `None` beyond the field.
     fn taps(&self, axis: usize, place: f64) -> Option<Taps> {
+        self.tap(axis, place).map(|(first, share)| Taps { first, weights: weights(share) })
+    }
+
+    /// The first control point around a place along an axis, and how far behind the second one the place lies.
+    fn tap(&self, axis: usize, place: f64) -> Option<(usize, f64)> {
         if place < -MARGIN || place > self.shape[axis] as f64 - 1.0 + MARGIN {
             return None;
         }
         let knot = (place + MARGIN) / self.spacing[axis];
         let first = (knot as usize).min(self.points[axis] - TAPS);
-        Some(Taps { first, weights: weights(knot - first as f64) })
+        Some((first, knot - first as f64))
     }
 }
 
@@ -153,12 +210,8 @@ impl Taps {
 pub fn weights(share: f64) -> [f64; 4] {
     let rest = 1.0 - share;
     let (square, cube) = (share * share, share * share * share);
-    [
-        rest * rest * rest / 6.0,
-        2.0 / 3.0 - square + cube / 2.0,
-        2.0 / 3.0 - rest * rest + rest * rest * rest / 2.0,
-        cube / 6.0,
-    ]
+    let (rest_square, rest_cube) = (rest * rest, rest * rest * rest);
+    [rest_cube / 6.0, 2.0 / 3.0 - square + cube / 2.0, 2.0 / 3.0 - rest_square + rest_cube / 2.0, cube / 6.0]
 }
 
 /// A spline's slope is a mean of the differences between neighbouring control points.
@@ -205,10 +258,15 @@ mod tests {
     #[test]
     fn a_row_has_the_bits_of_its_places_one_by_one() {
         let field = field();
-        let mut row = [[0.0; 3]; 12];
-        field.along_z([3, 2, 0], &mut row);
-        for (z, found) in row.iter().enumerate() {
-            assert_eq!(*found, field.at([3.0, 2.0, z as f64]));
+        for slope in [0.0, 0.21] {
+            let place = |step: usize| [3.0 + slope * step as f64, 2.0, 0.9 * step as f64];
+            let mut row: [Vec<f64>; 3] = std::array::from_fn(|axis| (0..13).map(|step| place(step)[axis]).collect());
+            field.displace(row.each_mut().map(Vec::as_mut_slice));
+            for step in 0..13 {
+                let (from, by) = (place(step), field.at(place(step)));
+                let found: [f64; 3] = std::array::from_fn(|axis| row[axis][step]);
+                assert_eq!(found, std::array::from_fn(|axis| from[axis] + by[axis]), "{step}");
+            }
         }
     }
 
