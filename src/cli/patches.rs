@@ -16,7 +16,7 @@ use crate::cli::bar::Bar;
 use crate::data::cache::{Cache, hex};
 use crate::data::patch::Patch;
 use crate::data::volume::{Affine, Grid, Volume, Voxels};
-use crate::pipeline;
+use crate::pipeline::{self, Times};
 use crate::run::event::Listener;
 use crate::spec::load;
 use crate::spec::plan::Plan;
@@ -53,7 +53,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let document = load::load(&arguments.experiment, &arguments.common.set)?;
     let plan = arguments.common.plan(&document)?;
     let start = Instant::now();
-    let cases = prepare(&plan, &arguments.common)?;
+    let cases = prepare(&plan, &arguments.common, arguments.bench)?;
     let prepared = start.elapsed().as_secs_f64();
     let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
     let count = arguments.count.map_or(default, NonZeroUsize::get);
@@ -87,6 +87,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     }
     if arguments.bench {
         speed.print(made, start.elapsed().as_secs_f64(), &plan);
+        print_times(&cases, made);
         return Ok(Exit::Done);
     }
     output::text(table(&header(&plan), &rows));
@@ -97,7 +98,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn prepare(plan: &Plan, common: &Common) -> Result<Arc<Cases>, CliError> {
+fn prepare(plan: &Plan, common: &Common, keep_times: bool) -> Result<Arc<Cases>, CliError> {
     let mut bar = Bar::new(validate::columns(plan), 1, 1, common.quiet);
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
@@ -108,8 +109,11 @@ fn prepare(plan: &Plan, common: &Common) -> Result<Arc<Cases>, CliError> {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });
-    let cases = cases.map_err(|error| CliError::failure(&error))?;
-    Ok(Arc::new(cases.expect("nobody asks it to stop")))
+    let mut cases = cases.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop");
+    if keep_times {
+        cases.keep_times();
+    }
+    Ok(Arc::new(cases))
 }
 
 /// How fast patches came.
@@ -136,6 +140,19 @@ impl Speed {
             say!("peak memory         {:.0} MB", bytes as f64 / 1e6);
         }
     }
+}
+
+/// What a patch takes of a worker's time, step by step.
+fn print_times(cases: &Cases, made: usize) {
+    let rows = cases.times().map(Times::table).unwrap_or_default();
+    let all: f64 = rows.iter().map(|(_, time)| time.as_secs_f64()).sum();
+    let row = |name: &str, seconds: f64| {
+        let share = format!("{:.1}", 100.0 * seconds / all);
+        vec![name.to_owned(), format!("{:.3}", 1e3 * seconds / made as f64), share]
+    };
+    let mut cells: Vec<_> = rows.iter().map(|(name, time)| row(name, time.as_secs_f64())).collect();
+    cells.push(row("all", all));
+    output::text(table(&["step", "ms per patch", "%"].map(str::to_owned), &cells));
 }
 
 /// Everything of a patch that training could notice.

@@ -84,7 +84,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let source = cases::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 
     let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
-    let given = arguments.draws.as_deref().map(|path| given(path)).transpose()?;
+    let given = arguments.draws.as_deref().map(given).transpose()?;
     let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
     if given.is_none() && head.chain.iter().any(Transform::is_learned) {
         head = learned(&document, &arguments.common)?;

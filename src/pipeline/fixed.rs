@@ -13,6 +13,7 @@ pub(super) const ONE: i64 = 1 << 32;
 pub(super) const HALF: i64 = ONE / 2;
 
 /// The fixed-point place nearest to a number of voxels, halves to the even one.
+#[inline(always)]
 pub(super) fn fixed(place: f64) -> i64 {
     // Added to a number below 2^51 this one leaves its whole part in the lower digits: faster than a call to round.
     const SHIFT: f64 = (3u64 << 51) as f64;

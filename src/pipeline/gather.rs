@@ -138,20 +138,18 @@ pub(super) fn bent(
     let sources: Vec<Source> =
         (0..fills.len()).map(|channel| Source::of(incoming, channel, origin.source_shape)).collect();
     // For each x its slice of every channel and of the labels.
-    let mut slices: Vec<(Vec<&mut [f32]>, Option<&mut [Label]>)> = (0..shape[0]).map(|_| (Vec::new(), None)).collect();
+    let mut slices: Vec<Slice> = (0..shape[0]).map(|_| (Vec::new(), None)).collect();
     for channel in out.chunks_exact_mut(voxels) {
         slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
     slices.iter_mut().zip(out_labels.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
-    let fill = |(x, (images, out_labels)): (usize, &mut (Vec<&mut [f32]>, Option<&mut [Label]>))| {
+    let fill = |(x, (images, out_labels)): (usize, &mut Slice)| {
         let mut row = Row::new(shape[2]);
         for y in 0..shape[1] {
             row.follow(origin, [start[0] + x, start[1] + y, start[2]]);
             let along = y * shape[2]..(y + 1) * shape[2];
             for ((image, source), fill) in images.iter_mut().zip(&sources).zip(fills) {
-                for (z, value) in image[along.clone()].iter_mut().enumerate() {
-                    *value = row.source(z).map_or(*fill, |place| source.at(interpolation, place));
-                }
+                bent_row(source, interpolation, *fill, &row, &mut image[along.clone()]);
             }
             if let (Some(out), Some(labels)) = (out_labels.as_mut(), labels) {
                 for (z, label) in out[along].iter_mut().enumerate() {
@@ -166,6 +164,35 @@ pub(super) fn bent(
         slices.iter_mut().enumerate().for_each(fill);
     }
     (out, labels.map(|_| out_labels))
+}
+
+/// The voxels at one x: those of each channel, and their labels.
+type Slice<'a> = (Vec<&'a mut [f32]>, Option<&'a mut [Label]>);
+
+/// A row of outgoing voxels whose places were found one by one.
+fn bent_row(source: &Source, interpolation: Interpolation, fill: f32, row: &Row, out: &mut [f32]) {
+    let one_by_one = |range: Range<usize>, out: &mut [f32]| {
+        for index in range {
+            out[index] = row.source(index).map_or(fill, |place| source.at(interpolation, place));
+        }
+    };
+    let mut first = 0;
+    #[cfg(target_arch = "x86_64")]
+    if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
+        while first + vector::LANES <= out.len() {
+            let range = first..first + vector::LANES;
+            let is_done = row.eight(first).is_some_and(|places| {
+                let eight = (&mut out[range.clone()]).try_into().expect("eight values are eight");
+                // SAFETY: the processor has AVX2.
+                unsafe { vector::linear_eight(source, places, eight) }
+            });
+            if !is_done {
+                one_by_one(range, out);
+            }
+            first += vector::LANES;
+        }
+    }
+    one_by_one(first..out.len(), out);
 }
 
 /// A row of outgoing voxels whose places lie on a line.

@@ -178,12 +178,10 @@ impl Row {
         self.places[1].fill(y as f64);
         self.places[2].iter_mut().enumerate().for_each(|(step, place)| *place = (z + step) as f64);
         for bend in &origin.bends {
-            for (map, shape) in &bend.between {
-                self.look(map, *shape);
-            }
-            if bend.map != Affine::IDENTITY {
-                self.move_by(&bend.map);
-            }
+            let later = bend.between.iter().filter(|(map, _)| *map == bend.map);
+            bend.between.iter().filter(|(map, _)| *map != bend.map).for_each(|(map, shape)| self.look(map, *shape));
+            self.move_by(&bend.map);
+            later.for_each(|(_, shape)| self.look(&Affine::IDENTITY, *shape));
             bend.field.displace(self.places.each_mut().map(Vec::as_mut_slice));
         }
         for (map, shape) in origin.between.iter().chain([&(origin.map, origin.source_shape)]) {
@@ -196,22 +194,49 @@ impl Row {
         self.is_inside[index].then(|| std::array::from_fn(|axis| self.sources[axis][index]))
     }
 
+    /// The places of eight voxels, where all of them lie inside.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn eight(&self, first: usize) -> Option<[&[i64; 8]; 3]> {
+        let [x, y, z] = self.sources.each_ref().map(|sources| sources[first..].first_chunk::<8>());
+        self.is_inside[first..first + 8].iter().all(|inside| *inside).then_some([x?, y?, z?])
+    }
+
     fn move_by(&mut self, map: &Affine) {
-        let [x, y, z] = &mut self.places;
-        for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
-            [*x, *y, *z] = map.apply([*x, *y, *z]);
+        if *map != Affine::IDENTITY {
+            let [x, y, z] = &mut self.places;
+            for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
+                [*x, *y, *z] = map.apply([*x, *y, *z]);
+            }
         }
     }
 
     /// Which voxels lie inside a grid, and where.
     fn look(&mut self, map: &Affine, shape: [usize; 3]) {
-        let limits = shape.map(ends);
-        for index in 0..self.is_inside.len() {
-            let place = map.apply(std::array::from_fn(|axis| self.places[axis][index]));
-            for (axis, (low, high)) in limits.into_iter().enumerate() {
-                let source = fixed(place[axis]);
-                self.sources[axis][index] = source;
-                self.is_inside[index] &= low <= source && source <= high;
+        #[cfg(target_arch = "x86_64")]
+        if super::vector::is_available() {
+            // SAFETY: the processor has AVX2.
+            return unsafe { self.look_at_many(map, shape) };
+        }
+        self.look_at_each(map, shape);
+    }
+
+    /// The same loop, compiled for processors with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn look_at_many(&mut self, map: &Affine, shape: [usize; 3]) {
+        self.look_at_each(map, shape);
+    }
+
+    #[inline(always)]
+    fn look_at_each(&mut self, map: &Affine, shape: [usize; 3]) {
+        let count = self.is_inside.len();
+        let [x, y, z] = self.places.each_ref().map(|places| &places[..count]);
+        for (axis, size) in shape.into_iter().enumerate() {
+            let ([a, b, c, shift], (low, high)) = (map.0[axis], ends(size));
+            let sources = &mut self.sources[axis][..count];
+            for index in 0..count {
+                sources[index] = fixed(a * x[index] + b * y[index] + c * z[index] + shift);
+                self.is_inside[index] &= low <= sources[index] && sources[index] <= high;
             }
         }
     }

@@ -38,6 +38,18 @@ impl Places {
         Self { first, last, step: _mm256_set1_epi64x(LANES as i64 * step) }
     }
 
+    /// Of eight voxels whose places are given one by one.
+    #[target_feature(enable = "avx2")]
+    fn of(places: &[i64; LANES], start: i64) -> Self {
+        // SAFETY: four and four numbers are read.
+        let (low, high) =
+            unsafe { (_mm256_loadu_si256(places.as_ptr().cast()), _mm256_loadu_si256(places.as_ptr().add(4).cast())) };
+        let start = _mm256_set1_epi64x(start);
+        let first = _mm256_sub_epi64(_mm256_permute2x128_si256::<0x20>(low, high), start);
+        let last = _mm256_sub_epi64(_mm256_permute2x128_si256::<0x31>(low, high), start);
+        Self { first, last, step: _mm256_setzero_si256() }
+    }
+
     /// Of the next eight voxels.
     #[target_feature(enable = "avx2")]
     fn next(self) -> Self {
@@ -89,21 +101,12 @@ pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row:
     let mut x = Places::new(base_x, line.step[0]);
     let mut y = Places::new(base_y, line.step[1]);
     let mut z = Places::new(base_z, line.step[2]);
-    let (size_y, size_z) = (source.shape[1], source.shape[2]);
-    let (lanes_y, lanes_z) = (_mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
-    let near = source.values.as_ptr();
+    let (lanes_y, lanes_z) = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
     let mut taken = 0;
     loop {
-        let at = offsets(x, y, z, lanes_y, lanes_z);
-        // SAFETY: the caller keeps the eight voxels around each place inside `values`.
-        let ((low_near, high_near), (low_far, high_far)) = unsafe {
-            (along_y(near, &at, size_z, y.shares()), along_y(near.add(size_y * size_z), &at, size_z, y.shares()))
-        };
-        // Along y, then x, then z, as the plain loop.
-        let share_x = x.shares();
-        let (low, high) = (between(low_near, low_far, share_x), between(high_near, high_far, share_x));
-        // SAFETY: `taken + LANES` is at most the row's length.
-        unsafe { _mm256_storeu_ps(row.as_mut_ptr().add(taken), between(low, high, z.shares())) };
+        // SAFETY: the caller keeps the eight voxels around each place inside `values`, and `taken + LANES` is at most
+        // the row's length.
+        unsafe { eight(source.values.as_ptr(), (x, y, z), (lanes_y, lanes_z), row.as_mut_ptr().add(taken)) };
         taken += LANES;
         if taken == row.len() {
             return;
@@ -118,6 +121,58 @@ pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row:
             z = Places::new(base_z + skipped * line.step[2], line.step[2]);
         }
     }
+}
+
+/// Interpolates eight voxels whose places are given; `false`, and nothing is written, where one of them is not in the
+/// interior of the block.
+///
+/// # Safety
+/// The processor has AVX2, and the length of the block fits an i32.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
+    let start = source.start.map(|index| (index as i64) << 32);
+    let (x, y, z) = (Places::of(places[0], start[0]), Places::of(places[1], start[1]), Places::of(places[2], start[2]));
+    let shape = source.shape.map(|size| size as i32 - 1);
+    let is_within =
+        are_below(x.indices(), shape[0]) && are_below(y.indices(), shape[1]) && are_below(z.indices(), shape[2]);
+    if is_within {
+        let lanes = (_mm256_set1_epi32(shape[1] + 1), _mm256_set1_epi32(shape[2] + 1));
+        // SAFETY: every index and the one after it lie in the block.
+        unsafe { eight(source.values.as_ptr(), (x, y, z), lanes, out.as_mut_ptr()) };
+    }
+    is_within
+}
+
+/// Whether all indices are at least 0 and below a bound.
+#[target_feature(enable = "avx2")]
+fn are_below(indices: __m256i, bound: i32) -> bool {
+    let not_negative = _mm256_cmpgt_epi32(indices, _mm256_set1_epi32(-1));
+    let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(bound), indices);
+    _mm256_movemask_epi8(_mm256_and_si256(not_negative, below)) == -1
+}
+
+/// Interpolates eight voxels.
+///
+/// # Safety
+/// The processor has AVX2, the eight voxels around each place may be read, and eight values written.
+#[target_feature(enable = "avx2")]
+unsafe fn eight(
+    near: *const f32,
+    (x, y, z): (Places, Places, Places),
+    (size_y, size_z): (__m256i, __m256i),
+    out: *mut f32,
+) {
+    let at = offsets(x, y, z, size_y, size_z);
+    let (size_y, size_z) = (_mm256_cvtsi256_si32(size_y) as usize, _mm256_cvtsi256_si32(size_z) as usize);
+    let share_y = y.shares();
+    // SAFETY: the caller's.
+    let ((low_near, high_near), (low_far, high_far)) =
+        unsafe { (along_y(near, &at, size_z, share_y), along_y(near.add(size_y * size_z), &at, size_z, share_y)) };
+    // Along y, then x, then z, as the plain loop.
+    let share_x = x.shares();
+    let (low, high) = (between(low_near, low_far, share_x), between(high_near, high_far, share_x));
+    // SAFETY: the caller's.
+    unsafe { _mm256_storeu_ps(out, between(low, high, z.shares())) };
 }
 
 /// `a + (b - a) * share`, without a fused operation.
@@ -241,10 +296,16 @@ mod tests {
             if row.len() >= LANES {
                 // SAFETY: AVX2 is there, and the row lies in the interior.
                 unsafe { linear_row(&source, &line, inside.start, &mut row) };
-                for (value, z) in row.iter().zip(inside) {
+                for (value, z) in row.iter().zip(inside.clone()) {
                     assert_eq!(value.to_bits(), source.linear(line.at(z)).to_bits(), "{line:?} {z}");
                     compared += 1;
                 }
+                let places: [[i64; LANES]; 3] =
+                    std::array::from_fn(|axis| std::array::from_fn(|lane| line.at(inside.start + lane)[axis]));
+                let mut eight = [0.0; LANES];
+                // SAFETY: AVX2 is there.
+                assert!(unsafe { linear_eight(&source, places.each_ref(), &mut eight) });
+                assert_eq!(eight, row[..LANES]);
             }
             let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
             let inside = line.between(low, high, 0, 60);

@@ -210,7 +210,7 @@ fn preprocessed(
         }
         let key = key.build();
         let note = match cache.get(&key)? {
-            Lookup::Found(volume, draws) => return Ok((Prepared::new(volume, serde_json::from_str(&draws)?), None)),
+            Lookup::Found(volume, draws) => return Ok((Prepared::new(*volume, serde_json::from_str(&draws)?), None)),
             Lookup::Absent => None,
             Lookup::Damaged { path, reason } => Some(format!("{} is made anew: {reason}", path.display())),
         };

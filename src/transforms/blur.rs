@@ -49,8 +49,8 @@ impl Intensity for Blur {
 
     fn apply(&self, draw: &BlurDraw, _: &Measured, window: &mut Window) {
         let spacing = window.grid.spacing();
-        for axis in 0..3 {
-            let sigma = draw.0[axis] / spacing[axis];
+        for (axis, (std_mm, spacing)) in draw.0.into_iter().zip(spacing).enumerate() {
+            let sigma = std_mm / spacing;
             // SciPy leaves an axis alone that has no width.
             if sigma > 1e-15 {
                 filter::symmetric(window, axis, &weights(sigma), Mirror::Edge);

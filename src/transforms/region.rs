@@ -115,11 +115,7 @@ impl Region {
     ///
     /// # Errors
     /// As [`Region::of`].
-    pub(super) fn bounds(
-        &self,
-        name: &'static str,
-        whole: &Whole,
-    ) -> Result<Option<([usize; 3], [usize; 3])>, TransformError> {
+    pub(super) fn bounds(&self, name: &'static str, whole: &Whole) -> Result<Option<Bounds>, TransformError> {
         let mean = if self.wants_mean() { statistics::mean(whole.image) } else { 0.0 };
         let member = self.of(name, &whole.grid, whole.label, mean)?;
         let shape = whole.grid.shape;
@@ -156,6 +152,9 @@ impl Half {
         }
     }
 }
+
+/// The first voxel of a box and the one after its last.
+pub(super) type Bounds = ([usize; 3], [usize; 3]);
 
 /// Tells which voxels belong to a region.
 pub(super) enum Member<'a> {

@@ -51,7 +51,7 @@ pub enum CacheError {
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// The volume, mapped from its file, and the note that was put with it.
-    Found(Volume, String),
+    Found(Box<Volume>, String),
     /// There is no such entry.
     Absent,
     /// There was one, but it is truncated or garbled; it is to be made anew.
@@ -121,7 +121,7 @@ impl Cache {
                 if let Ok(file) = std::fs::File::options().write(true).open(&path) {
                     let _ = file.set_modified(SystemTime::now());
                 }
-                Ok(Lookup::Found(volume, note))
+                Ok(Lookup::Found(Box::new(volume), note))
             }
             Err(entry::OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lookup::Absent),
             Err(entry::OpenError::Io(source)) => Err(CacheError::Io { path, source }),

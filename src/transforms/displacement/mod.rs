@@ -16,8 +16,8 @@ pub struct Displacement {
     points: [usize; 3],
     /// The displacement at each control point, `[x, y, z]` with z fastest.
     values: Vec<[f64; 3]>,
-    /// Voxels between control points.
-    spacing: [f64; 3],
+    /// Control points per voxel.
+    density: [f64; 3],
     /// Voxels along x, y and z.
     shape: [usize; 3],
     /// No voxel is displaced farther along each axis.
@@ -50,13 +50,14 @@ impl Displacement {
                 to_voxels.map(|row| row.iter().zip(ras).map(|(a, b)| a * b).sum())
             })
             .collect();
-        let spacing = std::array::from_fn(|axis| {
+        let spacing: [f64; 3] = std::array::from_fn(|axis| {
             (grid.shape[axis] as f64 - 1.0 + 2.0 * MARGIN) / (points[axis] - (TAPS - 1)) as f64
         });
         let largest = |of: &dyn Fn(&[f64; 3]) -> f64| values.iter().map(of).fold(0.0, f64::max);
         let farthest = std::array::from_fn(|axis| largest(&|value| value[axis].abs()));
         let slopes = slopes(points, &values, spacing);
-        Self { points, values, spacing, shape: grid.shape, farthest, slopes }
+        let density = spacing.map(|voxels| 1.0 / voxels);
+        Self { points, values, density, shape: grid.shape, farthest, slopes }
     }
 
     /// No place is displaced farther along x, y and z, in voxels.
@@ -109,24 +110,39 @@ impl Displacement {
         }
     }
 
-    /// Four places, which mostly lie between the same control points.
+    /// Four places, most of which lie between the same control points: those of the first that is left at a time.
     #[cfg(target_arch = "x86_64")]
     fn displace_four(&self, places: [&mut [f64]; 3]) {
-        let mut first = [0; 3];
+        let mut firsts = [[usize::MAX; 3]; vector::LANES];
         let mut shares = [[0.0; vector::LANES]; 3];
-        for axis in 0..3 {
-            for (lane, place) in places[axis].iter().enumerate() {
-                let Some((tap, share)) = self.tap(axis, *place) else { return self.displace_each(places) };
-                if lane > 0 && tap != first[axis] {
-                    return self.displace_each(places);
+        for lane in 0..vector::LANES {
+            let taps: [_; 3] = std::array::from_fn(|axis| self.tap(axis, places[axis][lane]));
+            if let [Some(x), Some(y), Some(z)] = taps {
+                for (axis, (first, share)) in [x, y, z].into_iter().enumerate() {
+                    (firsts[lane][axis], shares[axis][lane]) = (first, share);
                 }
-                (first[axis], shares[axis][lane]) = (tap, share);
             }
         }
         let strides = [self.points[1] * self.points[2], self.points[2]];
-        let values = &self.values[first[0] * strides[0] + first[1] * strides[1] + first[2]..];
-        // SAFETY: the processor has AVX2, and three more control points follow the first along each axis.
-        unsafe { vector::displace(values, strides, &shares, places) }
+        let mut lane = 0;
+        while lane < vector::LANES {
+            let first = firsts[lane];
+            if first == [usize::MAX; 3] {
+                // Beyond the field, or done.
+                lane += 1;
+                continue;
+            }
+            let values = &self.values[first[0] * strides[0] + first[1] * strides[1] + first[2]..];
+            // SAFETY: the processor has AVX2, and three more control points follow the first along each axis.
+            let moved = unsafe { vector::displacements(values, strides, &shares) };
+            for (other, firsts) in firsts.iter_mut().enumerate().skip(lane) {
+                if *firsts == first {
+                    (0..3).for_each(|axis| places[axis][other] += moved[axis][other]);
+                    *firsts = [usize::MAX; 3];
+                }
+            }
+            lane += 1;
+        }
     }
 
     /// Places on a line along z, which share their control points along x and y.
@@ -164,7 +180,7 @@ impl Displacement {
         if place < -MARGIN || place > self.shape[axis] as f64 - 1.0 + MARGIN {
             return None;
         }
-        let knot = (place + MARGIN) / self.spacing[axis];
+        let knot = (place + MARGIN) * self.density[axis];
         let first = (knot as usize).min(self.points[axis] - TAPS);
         Some((first, knot - first as f64))
     }
@@ -262,10 +278,10 @@ mod tests {
             let place = |step: usize| [3.0 + slope * step as f64, 2.0, 0.9 * step as f64];
             let mut row: [Vec<f64>; 3] = std::array::from_fn(|axis| (0..13).map(|step| place(step)[axis]).collect());
             field.displace(row.each_mut().map(Vec::as_mut_slice));
+            let found = |step: usize| -> [f64; 3] { std::array::from_fn(|axis| row[axis][step]) };
             for step in 0..13 {
                 let (from, by) = (place(step), field.at(place(step)));
-                let found: [f64; 3] = std::array::from_fn(|axis| row[axis][step]);
-                assert_eq!(found, std::array::from_fn(|axis| from[axis] + by[axis]), "{step}");
+                assert_eq!(found(step), std::array::from_fn(|axis| from[axis] + by[axis]), "{step}");
             }
         }
     }

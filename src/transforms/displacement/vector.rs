@@ -13,18 +13,17 @@ pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Adds to four places their displacements: `values` are the control points' `[x, y, z]` from the first tap on, with
-/// these strides along x and y; `shares` say how far each place lies behind its second tap.
+/// The displacements along x, y and z of four places: `values` are the control points' `[x, y, z]` from the first tap
+/// on, with these strides along x and y; `shares` say how far each place lies behind its second tap.
 ///
 /// # Safety
 /// The processor has AVX2, and `values` holds four taps along each axis.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn displace(
+pub(super) unsafe fn displacements(
     values: &[[f64; 3]],
     strides: [usize; 2],
     shares: &[[f64; LANES]; 3],
-    places: [&mut [f64]; 3],
-) {
+) -> [[f64; LANES]; 3] {
     let [x, y, z] = [weights(&shares[0]), weights(&shares[1]), weights(&shares[2])];
     let mut sum = [_mm256_setzero_pd(); 3];
     for (k, along_z) in z.into_iter().enumerate() {
@@ -48,11 +47,12 @@ pub(super) unsafe fn displace(
             sum[axis] = _mm256_add_pd(sum[axis], _mm256_mul_pd(along_z, plane[axis]));
         }
     }
-    for (place, moved) in places.into_iter().zip(sum) {
-        let place = &mut place[..LANES];
-        // SAFETY: four numbers are read and written.
-        unsafe { _mm256_storeu_pd(place.as_mut_ptr(), _mm256_add_pd(_mm256_loadu_pd(place.as_ptr()), moved)) };
+    let mut out = [[0.0; LANES]; 3];
+    for (out, sum) in out.iter_mut().zip(sum) {
+        // SAFETY: four numbers are written.
+        unsafe { _mm256_storeu_pd(out.as_mut_ptr(), sum) };
     }
+    out
 }
 
 /// As [`weights`](super::weights), of four places.
