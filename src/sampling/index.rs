@@ -50,6 +50,11 @@ impl LabelIndex {
         self.labels[offset(self.labels.shape, voxel)]
     }
 
+    /// The labels above 0 that some voxel has, by rising value.
+    pub fn labels(&self) -> impl Iterator<Item = Label> {
+        self.runs.keys().copied()
+    }
+
     /// How many voxels have a label above 0.
     pub fn num_foreground(&self) -> u64 {
         self.runs.values().map(|runs| runs.count).sum()

@@ -1,21 +1,22 @@
 //! Subjects as training sees them: preprocessed once, cached, and cut into patches.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use rayon::prelude::*;
 
 use super::TrainError;
-use crate::data::cache::{Cache, FileHashes, KeyBuilder, Lookup};
+use crate::data::cache::{Cache, FileHashes, Key, KeyBuilder, Lookup};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::subject::Subject;
-use crate::data::volume::{Label, Volume, Voxels};
+use crate::data::volume::{Grid, Label, Volume, Voxels, offset};
 use crate::pipeline::{self, Origin, View};
-use crate::queue::MakeError;
+use crate::queue::{MakeError, Request};
 use crate::run::event::Event;
-use crate::sampling::{LabelField, LabelIndex, Sampler};
+use crate::sampling::{Field, LabelIndex, Sampler, Turn, WeightIndex};
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::Transform;
@@ -29,6 +30,8 @@ pub struct Cases {
     seed: Seed,
     sampler: Sampler,
     augment: Vec<Transform>,
+    samples_per_volume: usize,
+    batch_size: usize,
     by_name: BTreeMap<String, Prepared>,
 }
 
@@ -37,7 +40,10 @@ pub struct Cases {
 pub struct Prepared {
     /// Its voxels, mapped from the cache.
     pub volume: Volume,
+    /// Where its patches have their centres, mapped from the cache; a sampler may ask for such a map.
+    weights: Option<Voxels<f32>>,
     index: OnceLock<LabelIndex>,
+    weight_index: OnceLock<WeightIndex>,
     minima: OnceLock<Vec<f32>>,
 }
 
@@ -69,28 +75,30 @@ impl Cases {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let chain = plan.experiment.preprocess_chain();
         let total = names.len();
-        let hashes = FileHashes::load(&cache.root);
+        let keys = keys(plan, &chain, &names, cache, stop)?;
+        if keys.len() < total {
+            return Ok(None);
+        }
         let progress = Mutex::new((0, tell));
         let by_name = names
             .par_iter()
             .take_any_while(|_| !stop.load(Ordering::Relaxed))
             .map(|name| {
-                let (volume, note) = preprocessed(&plan.cases[*name], &chain, cache, &hashes)?;
+                let (prepared, notes) = prepared(&plan.cases[*name], &keys[*name], &chain, plan.channels, cache)?;
                 let mut progress = progress.lock().expect("telling of progress does not panic");
                 progress.0 += 1;
                 let done = progress.0;
                 (progress.1)(Event::Preparing { task: "preprocessing", done, total });
-                if let Some(note) = note {
-                    (progress.1)(Event::Warning(note));
-                }
-                Ok(((*name).clone(), Prepared { volume, index: OnceLock::new(), minima: OnceLock::new() }))
+                notes.into_iter().for_each(|note| (progress.1)(Event::Warning(note)));
+                Ok(((*name).clone(), prepared))
             })
             .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
-        hashes.save().map_err(TrainError::Cache)?;
         Ok((by_name.len() == total).then(|| Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
             augment: plan.experiment.augment.clone(),
+            samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
+            batch_size: plan.experiment.train.batch_size.get(),
             by_name,
         }))
     }
@@ -100,11 +108,12 @@ impl Cases {
         self.by_name.get(name).expect("every subject of a plan's parts is prepared")
     }
 
-    /// Cuts a patch: a pure function of the seed, the part, the subject's name and the patch's index.
+    /// Cuts a patch: a pure function of the seed, the part, the subject's name, the patch's index and its place in its batch.
     ///
     /// # Errors
     /// When a transform cannot be applied or no patch fits.
-    pub fn patch(&self, part: Part, name: &str, index: usize) -> Result<Patch, MakeError> {
+    pub fn patch(&self, part: Part, name: &str, request: Request) -> Result<Patch, MakeError> {
+        let index = request.index;
         let prepared = self.get(name);
         let channels = prepared.volume.image.channels;
         let (purpose, epoch, augment): (_, _, &[Transform]) = match part {
@@ -114,8 +123,8 @@ impl Cases {
         let chance = |purpose| self.seed.stream(purpose, epoch, name, index as u64);
         let draws = pipeline::draw(augment, channels, &mut chance(Purpose::Augment));
         let view = View::new(prepared.volume.clone(), augment, &draws).with_minima(prepared.minima());
-        let field = LabelField { origin: view.origin(), index: prepared.index() };
-        let start = self.sampler.start(&field, &mut chance(purpose))?;
+        let field = Field { origin: view.origin(), index: prepared.index(), weights: prepared.weights() };
+        let start = self.sampler.start(&field, &self.turn(part, request), &mut chance(purpose))?;
         let shape = self.sampler.patch();
         let window = view.window(start, shape)?;
         Ok(Patch {
@@ -129,16 +138,40 @@ impl Cases {
             draws: serde_json::to_value(&draws).expect("draws are plain numbers"),
         })
     }
+
+    /// Which of the run's patches a request means.
+    fn turn(&self, part: Part, request: Request) -> Turn {
+        let epochs_before = match part {
+            Part::Train { epoch } => epoch - 1,
+            Part::Val => 0,
+        };
+        Turn {
+            number: (epochs_before * self.samples_per_volume + request.index) as u64,
+            place_in_batch: request.place_in_batch,
+            batch_size: self.batch_size,
+        }
+    }
 }
 
 /// Why a label map is there: `check` refuses subjects without one in a part that trains or validates.
 const HAS_LABELS: &str = "subjects that train or validate have labels";
 
 impl Prepared {
+    fn new(volume: Volume, weights: Option<Voxels<f32>>) -> Self {
+        let (index, weight_index, minima) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { volume, weights, index, weight_index, minima }
+    }
+
     /// The smallest intensity of each channel; looked for once.
     fn minima(&self) -> &[f32] {
         let image = &self.volume.image;
         self.minima.get_or_init(|| pipeline::minima(image, image.channels))
+    }
+
+    /// The map of weights, ready to draw from; summed when it is first asked for.
+    fn weights(&self) -> Option<&WeightIndex> {
+        let weights = self.weights.as_ref()?;
+        Some(self.weight_index.get_or_init(|| WeightIndex::new(weights.clone())))
     }
 
     /// Where each label's voxels are; made when it is first asked for.
@@ -147,34 +180,126 @@ impl Prepared {
     }
 }
 
-/// Takes a subject through the preprocess chain, or finds it in the cache; with a note where its entry was damaged.
+/// What a subject has in the cache.
+struct Keys {
+    volume: Key,
+    weights: Option<Key>,
+}
+
+/// The keys of all subjects, from the content of their files; fewer when it was told to stop.
 ///
 /// # Errors
-/// When a file cannot be read or the cache cannot be written; the subject is named.
-fn preprocessed(
-    case: &Case,
+/// When a file cannot be read, or the table of hashes cannot be written; the subject is named.
+fn keys(
+    plan: &Plan,
     chain: &[Transform],
+    names: &[&String],
     cache: &Cache,
-    hashes: &FileHashes,
-) -> Result<(Volume, Option<String>), TrainError> {
-    let make = || -> Result<_, MakeError> {
-        let chain_text = serde_json::to_string(chain).expect("a chain is plain data");
-        let mut key = KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&chain_text);
-        for path in case.subject.images.iter().chain(&case.subject.label) {
-            key = key.add_file(path, hashes)?;
-        }
-        let key = key.build();
-        let note = match cache.get(&key)? {
-            Lookup::Found(volume) => return Ok((volume, None)),
-            Lookup::Absent => None,
-            Lookup::Damaged { path, reason } => Some(format!("{} is made anew: {reason}", path.display())),
-        };
-        let volume = load(&case.subject)?;
-        let draws = pipeline::fixed(chain, volume.image.channels);
-        let volume = View::new(volume, chain, &draws).volume()?;
-        Ok((cache.put(&key, &volume)?, note))
+    stop: &AtomicBool,
+) -> Result<BTreeMap<String, Keys>, TrainError> {
+    let hashes = FileHashes::load(&cache.root);
+    let keys = names
+        .par_iter()
+        .take_any_while(|_| !stop.load(Ordering::Relaxed))
+        .map(|name| {
+            let keys = keys_of(&plan.cases[*name], chain, &hashes);
+            let failed = |source| TrainError::Subject { subject: (*name).clone(), source };
+            Ok(((*name).clone(), keys.map_err(failed)?))
+        })
+        .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
+    hashes.save().map_err(TrainError::Cache)?;
+    Ok(keys)
+}
+
+fn keys_of(case: &Case, chain: &[Transform], hashes: &FileHashes) -> Result<Keys, MakeError> {
+    let chain_text = serde_json::to_string(chain).expect("a chain is plain data");
+    let mut volume = KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&chain_text);
+    for path in case.subject.images.iter().chain(&case.subject.label) {
+        volume = volume.add_file(path, hashes)?;
+    }
+    let weights = case.weights.as_deref().map(|path| {
+        let grid = serde_json::to_string(&case.grid).expect("a grid is plain data");
+        let key = KeyBuilder::new().add_text("weights").add_text(CHAIN_VERSION).add_text(&chain_text).add_text(&grid);
+        key.add_file(path, hashes).map(KeyBuilder::build)
+    });
+    Ok(Keys { volume: volume.build(), weights: weights.transpose()? })
+}
+
+/// Takes a subject through the preprocess chain, or finds it in the cache; with notes where entries were damaged.
+///
+/// # Errors
+/// When a file cannot be read or used, or the cache cannot be written; the subject is named.
+fn prepared(
+    case: &Case,
+    keys: &Keys,
+    chain: &[Transform],
+    channels: usize,
+    cache: &Cache,
+) -> Result<(Prepared, Vec<String>), TrainError> {
+    let mut notes = Vec::new();
+    let mut make = || -> Result<_, MakeError> {
+        let draws = pipeline::fixed(chain, channels);
+        let volume = find_or_make(cache, &keys.volume, &mut notes, || {
+            Ok(View::new(load(&case.subject)?, chain, &draws).volume()?)
+        })?;
+        let weights = keys.weights.as_ref().zip(case.weights.as_deref()).map(|(key, path)| {
+            find_or_make(cache, key, &mut notes, || {
+                let map = load_weights(path, &case.grid)?;
+                let image = carry(&map, &pipeline::origin(chain, &draws, &case.grid));
+                Ok(Volume { grid: case.outgoing, image, label: None })
+            })
+        });
+        Ok(Prepared::new(volume, weights.transpose()?.map(|weights| weights.image)))
     };
-    make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })
+    let prepared = make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })?;
+    Ok((prepared, notes))
+}
+
+/// The volume of a key, from the cache or made anew.
+fn find_or_make(
+    cache: &Cache,
+    key: &Key,
+    notes: &mut Vec<String>,
+    make: impl FnOnce() -> Result<Volume, MakeError>,
+) -> Result<Volume, MakeError> {
+    match cache.get(key)? {
+        Lookup::Found(volume) => return Ok(volume),
+        Lookup::Absent => {}
+        Lookup::Damaged { path, reason } => notes.push(format!("{} is made anew: {reason}", path.display())),
+    }
+    Ok(cache.put(key, &make()?)?)
+}
+
+/// Reads a map of weights, which must lie on the grid of its subject's image.
+fn load_weights(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
+    let (other, map) = nifti::read_image(path)?;
+    let wrong = |what: &str| format!("{}: {what}", path.display());
+    if map.channels != 1 || !other.matches(grid, GRID_TOLERANCE_MM) {
+        return Err(wrong("the map of weights does not lie on the grid of its image; resample it").into());
+    }
+    if let Some(place) = map.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+        let [_, size_y, size_z] = map.shape;
+        let voxel = [place / (size_y * size_z), place / size_z % size_y, place % size_z];
+        let text = format!("voxel {voxel:?} has the weight {}, expected a finite number of at least 0", map[place]);
+        return Err(wrong(&text).into());
+    }
+    if map.iter().all(|weight| *weight == 0.0) {
+        return Err(wrong("every weight is 0, so no patch can be drawn").into());
+    }
+    Ok(map)
+}
+
+/// Takes a map through a chain the way of the labels: each voxel has the weight of its source, 0 where it has none.
+fn carry(map: &Voxels<f32>, origin: &Origin) -> Voxels<f32> {
+    let shape @ [_, size_y, size_z] = origin.shape;
+    let mut values = vec![0.0; shape.iter().product()];
+    for (row, values) in values.chunks_exact_mut(size_z).enumerate() {
+        for (z, value) in values.iter_mut().enumerate() {
+            let source = origin.source([row / size_y, row % size_y, z]);
+            *value = source.map_or(0.0, |source| map[offset(map.shape, source)]);
+        }
+    }
+    Voxels::new(1, shape, values)
 }
 
 /// Reads a subject's files.
