@@ -10,10 +10,10 @@ use clap::Args;
 use sha2::{Digest, Sha256};
 
 use super::table::table;
-use super::training::make_phantoms;
+use super::training::{make_phantoms, training_error};
 use super::{CliError, Common, Exit, output, volume_files};
 use crate::cli::bar::Bar;
-use crate::data::cache::{Cache, hex};
+use crate::data::cache::hex;
 use crate::data::patch::Patch;
 use crate::data::volume::{Affine, Grid, Volume, Voxels};
 use crate::pipeline;
@@ -103,12 +103,11 @@ fn prepare(plan: &Plan, common: &Common) -> Result<Arc<Cases>, CliError> {
         eprintln!("warning: {warning}");
     }
     make_phantoms(plan, &common.cache.path(), &mut bar)?;
-    let cache = Cache::new(&common.cache.path());
-    let cases = Cases::prepare(plan, &cache, &AtomicBool::new(false), &mut |event| {
+    let cases = Cases::prepare(plan, &common.cache.open(), &AtomicBool::new(false), &mut |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });
-    let cases = cases.map_err(|error| CliError::failure(&error))?;
+    let cases = cases.map_err(|error| training_error(&error))?;
     Ok(Arc::new(cases.expect("nobody asks it to stop")))
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock};
 use rayon::prelude::*;
 
 use super::TrainError;
-use crate::data::cache::{Cache, FileHashes, Key, KeyBuilder, Lookup};
+use crate::data::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::subject::Subject;
@@ -79,6 +79,7 @@ impl Cases {
         if keys.len() < total {
             return Ok(None);
         }
+        let cache = &cache.keeping(&sizes(plan, &keys)).map_err(TrainError::Cache)?;
         let progress = Mutex::new((0, tell));
         let by_name = names
             .par_iter()
@@ -223,6 +224,17 @@ fn keys_of(case: &Case, chain: &[Transform], hashes: &FileHashes) -> Result<Keys
         key.add_file(path, hashes).map(KeyBuilder::build)
     });
     Ok(Keys { volume: volume.build(), weights: weights.transpose()? })
+}
+
+/// Bytes of everything that a run has in the cache.
+fn sizes(plan: &Plan, keys: &BTreeMap<String, Keys>) -> BTreeMap<Key, u64> {
+    let of_subject = |(name, keys): (&String, &Keys)| {
+        let case = &plan.cases[name];
+        let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
+        let weights = keys.weights.map(|key| (key, bytes(1, false)));
+        [(keys.volume, bytes(plan.channels, case.subject.label.is_some()))].into_iter().chain(weights)
+    };
+    keys.iter().flat_map(of_subject).collect()
 }
 
 /// Takes a subject through the preprocess chain, or finds it in the cache; with notes where entries were damaged.

@@ -10,9 +10,11 @@ use serde::de::{self, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+mod bytes;
 mod range;
 mod shape;
 
+pub use bytes::Bytes;
 pub use range::{AxisRanges, Range};
 pub use shape::{Overlap, PartialShape, Shape, Spacing};
 

@@ -110,6 +110,20 @@ fn the_last_patches_of_each_batch_hold_foreground() {
 }
 
 #[test]
+fn weights_take_the_way_of_the_labels() {
+    let place = place();
+    // Weighted by the label map itself, every patch has its centre in foreground, whatever the chain does.
+    let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/{subject}.nii.gz' } }";
+    let chain = "preprocess=[{ resample: { spacing_mm: [24, 16, 15] } }, { crop_or_pad: { shape: [12, 20, 14] } }]";
+    let more = ["--set", sampler, "--set", chain, "--set", "queue.samples_per_volume=8", "--count", "32"];
+    place.runner(&[&["patches", "tiny.yaml", "--out", "patches"][..], &SOURCE, &more].concat()).success();
+    for number in 0..32 {
+        let (_, label) = read_label(&place.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
+        assert!(label[offset([4, 4, 4], [2, 2, 2])] > 0, "patch {number}");
+    }
+}
+
+#[test]
 fn weights_that_cannot_be_used_are_told_with_subject_and_file() {
     let place = place();
     let set = "sampler={ weighted: { patch: [8, 8, 8], map: 'weights/{subject}.nii' } }";

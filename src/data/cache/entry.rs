@@ -16,8 +16,10 @@ use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
 const MAGIC: &str = "runner volume 1 ";
 /// Arrays start at multiples of this, the length of a cache line.
 const ALIGNMENT: usize = 64;
-/// No header is longer.
+/// No header of an older version is longer.
 const LONGEST_HEADER: usize = 4096;
+/// Bytes of a header as it is written: spaces fill its line, so that an entry's size is known beforehand.
+const HEADER_BYTES: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -35,10 +37,12 @@ pub(super) enum OpenError {
     Damaged(String),
 }
 
-/// Bytes of the arrays of a volume's entry.
-pub(super) fn num_bytes(volume: &Volume) -> u64 {
-    let label = volume.label.as_ref().map_or(0, |label| label.len() * size_of::<Label>());
-    (volume.image.len() * size_of::<f32>() + label) as u64
+/// Bytes of the entry of a volume with so many channels.
+pub fn num_bytes(channels: usize, shape: [usize; 3], labelled: bool) -> u64 {
+    let voxels: usize = shape.iter().product();
+    let image = HEADER_BYTES + channels * voxels * size_of::<f32>();
+    let label = voxels * size_of::<Label>();
+    (if labelled { image.next_multiple_of(ALIGNMENT) + label } else { image }) as u64
 }
 
 pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<()> {
@@ -51,9 +55,8 @@ pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<(
         little_endian: cfg!(target_endian = "little"),
     };
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let line = format!("{MAGIC}{}\n", serde_json::to_string(&header)?);
-    out.write_all(line.as_bytes())?;
-    pad(&mut out, line.len())?;
+    let header = format!("{MAGIC}{}", serde_json::to_string(&header)?);
+    writeln!(out, "{header:<width$}", width = HEADER_BYTES - 1)?;
     let image: &[u8] = bytemuck::cast_slice(&volume.image);
     out.write_all(image)?;
     if let Some(label) = &volume.label {
@@ -69,11 +72,15 @@ fn pad(out: &mut impl Write, written: usize) -> io::Result<()> {
 }
 
 pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {
-    let file = File::open(path).map_err(OpenError::Io)?;
+    read(&File::open(path).map_err(OpenError::Io)?, key)
+}
+
+/// Maps the volume of an open file; it stays whatever becomes of the file's name.
+pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     if file.metadata().map_err(OpenError::Io)?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
     }
-    let map = map(&file).map_err(OpenError::Io)?;
+    let map = map(file).map_err(OpenError::Io)?;
     let (header, start) = header(&map).map_err(OpenError::Damaged)?;
     let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
     if header.key != hex(key) {
