@@ -16,6 +16,7 @@ mod bar;
 mod cache;
 mod check;
 mod completions;
+mod contact_sheet;
 mod devices;
 mod error;
 mod output;

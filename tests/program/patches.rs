@@ -191,6 +191,20 @@ fn a_written_patch_is_the_window_of_the_transformed_volume() {
 }
 
 #[test]
+fn a_contact_sheet_shows_the_written_patches() {
+    let place = place();
+    // Five square tiles of 180 pixels in three columns and two rows, with captions and a legend.
+    let arguments = [&["patches", "tiny.yaml", "--count", "5", "--out", "patches"][..], &SOURCE].concat();
+    place.runner(&arguments).success();
+    let png = fs::read(place.path("patches/contact_sheet.png")).unwrap();
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    let [width, height] = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
+    assert_eq!((width, height), (12 + 3 * (180 + 12), 12 + 2 * (180 + 24 + 12) + 32 + 12));
+    let names = fs::read_dir(place.path("patches")).unwrap().map(|file| file.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("writing")));
+}
+
+#[test]
 fn draws_can_be_given_back_and_belong_to_their_steps() {
     let place = place();
     // What is transformed needs no data and no split.
