@@ -65,7 +65,8 @@ impl Cases {
     /// Returns `None` when it was told to stop before the last one.
     ///
     /// # Errors
-    /// When a file cannot be read or the cache cannot be written; the subject is named.
+    /// When a file cannot be read or the cache cannot be written; the subject is named. When the volumes do not
+    /// fit into the cache together.
     pub fn prepare(
         plan: &Plan,
         cache: &Cache,
@@ -75,7 +76,7 @@ impl Cases {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let chain = plan.experiment.preprocess_chain();
         let total = names.len();
-        let keys = keys(plan, &chain, &names, cache, stop)?;
+        let keys = keys(plan, &chain, &names, cache, stop, tell)?;
         if keys.len() < total {
             return Ok(None);
         }
@@ -197,15 +198,21 @@ fn keys(
     names: &[&String],
     cache: &Cache,
     stop: &AtomicBool,
+    tell: &mut (dyn FnMut(Event) + Send),
 ) -> Result<BTreeMap<String, Keys>, TrainError> {
     let hashes = FileHashes::load(&cache.root);
+    let progress = Mutex::new((0, tell));
     let keys = names
         .par_iter()
         .take_any_while(|_| !stop.load(Ordering::Relaxed))
         .map(|name| {
-            let keys = keys_of(&plan.cases[*name], chain, &hashes);
-            let failed = |source| TrainError::Subject { subject: (*name).clone(), source };
-            Ok(((*name).clone(), keys.map_err(failed)?))
+            let keys = keys_of(&plan.cases[*name], chain, &hashes)
+                .map_err(|source| TrainError::Subject { subject: (*name).clone(), source })?;
+            let mut progress = progress.lock().expect("telling of progress does not panic");
+            progress.0 += 1;
+            let done = progress.0;
+            (progress.1)(Event::Preparing { task: "hashing files", done, total: names.len() });
+            Ok(((*name).clone(), keys))
         })
         .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
     hashes.save().map_err(TrainError::Cache)?;
