@@ -63,13 +63,17 @@ pub struct Request {
     pub subject: usize,
     /// Which of the subject's patches of this epoch.
     pub index: usize,
+    /// Its place in its batch, counted from 0.
+    pub place_in_batch: usize,
 }
 
-/// The requests of an epoch: subjects in shuffled order, all patches of a subject together.
+/// The requests of an epoch: subjects in shuffled order, all patches of a subject together; their places in batches
+/// come with [`place_in_batches`].
 pub fn epoch_order(seed: Seed, epoch: u64, num_subjects: usize, samples_per_volume: usize) -> Vec<Request> {
     let mut subjects: Vec<usize> = (0..num_subjects).collect();
     seed.stream(Purpose::Order, epoch, "subjects", 0).shuffle(&mut subjects);
-    let patches = |subject| (0..samples_per_volume).map(move |index| Request { subject, index });
+    let request = |subject, index| Request { subject, index, place_in_batch: 0 };
+    let patches = |subject| (0..samples_per_volume).map(move |index| request(subject, index));
     subjects.into_iter().flat_map(patches).collect()
 }
 
@@ -90,6 +94,13 @@ pub fn delivery_order(seed: Seed, epoch: u64, num_requests: usize, max_length: u
         });
     }
     order
+}
+
+/// Gives each request its place in its batch: batches are filled in the order of delivery.
+pub fn place_in_batches(requests: &mut [Request], delivery: &[usize], batch_size: usize) {
+    for (place, request) in delivery.iter().enumerate() {
+        requests[*request].place_in_batch = place % batch_size;
+    }
 }
 
 /// Why a patch could not be made.
@@ -358,6 +369,16 @@ mod tests {
         assert_eq!(sorted, (0..100).collect::<Vec<_>>());
         assert!(order.iter().enumerate().all(|(place, request)| *request < place + 8));
         assert_ne!(order, sorted);
+    }
+
+    #[test]
+    fn every_batch_has_each_of_its_places_once() {
+        let mut requests = epoch_order(Seed(4), 1, 5, 4);
+        let delivery = delivery_order(Seed(4), 1, requests.len(), 6);
+        place_in_batches(&mut requests, &delivery, 3);
+        let places: Vec<usize> = delivery.iter().map(|request| requests[*request].place_in_batch).collect();
+        assert_eq!(places[..7], [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(places[18..], [0, 1]);
     }
 
     #[test]

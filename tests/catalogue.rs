@@ -90,7 +90,8 @@ fn every_component_documents_an_example_that_parses() {
             "z_normalize",
         ],
     );
-    hold_examples::<runner::sampling::Sampler>("src/sampling", &["label", "uniform"]);
+    let samplers = ["foreground_oversample", "grid", "label", "uniform", "weighted"];
+    hold_examples::<runner::sampling::Sampler>("src/sampling", &samplers);
     let losses = ["binary_cross_entropy", "cross_entropy", "dice", "dice_cross_entropy", "focal"];
     hold_examples::<runner::loss::Loss>("src/loss", &losses);
     hold_examples::<runner::metrics::Metric>("src/metrics", &["dice"]);

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use runner::data::cache::Cache;
 use runner::data::{dataset, phantom};
+use runner::queue::Request;
 use runner::run::event::Listener;
 use runner::run::folder::RunFolder;
 use runner::run::records::{Position, Records};
@@ -80,8 +81,11 @@ fn accumulated_batches_take_the_step_of_the_large_one() {
     let plan = plan(&cache_dir, &text);
     let stop = AtomicBool::new(false);
     let cases = Cases::prepare(&plan, &Cache::new(&cache_dir), &stop, &mut |_| {}).unwrap().unwrap();
-    let patches: Vec<_> =
-        (0..3).map(|index| cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[index], index).unwrap()).collect();
+    let patch = |index| {
+        let request = Request { subject: index, index, place_in_batch: index };
+        cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[index], request).unwrap()
+    };
+    let patches: Vec<_> = (0..3).map(patch).collect();
     let mut large = Trainer::new(&plan).unwrap();
     let mut small = Trainer::new(&plan).unwrap();
     let whole = large.step(std::slice::from_ref(&patches), 1e-2, 0).unwrap();

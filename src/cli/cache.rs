@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand};
 
 use super::{CacheFolder, CliError, Exit};
-use crate::data::cache::Cache;
 
 /// Arguments of `runner cache`.
 #[derive(Debug, Args)]
@@ -25,7 +24,7 @@ enum Action {
 /// Lists or removes the volumes.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let folder = arguments.folder.path();
-    let cache = Cache::new(&folder);
+    let cache = arguments.folder.open();
     match arguments.action.unwrap_or(Action::List) {
         Action::List => {
             let entries = cache.list().map_err(|error| CliError::failure(&error))?;
@@ -33,7 +32,13 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
                 say!("{:>10.1} MB  {}", entry.bytes as f64 / 1e6, entry.path.display());
             }
             let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-            say!("{:>10.1} MB  {} volumes in {}", total as f64 / 1e6, entries.len(), folder.display());
+            let limit = arguments.folder.limit();
+            say!(
+                "{:>10.1} MB  {} volumes in {}, of at most {limit}",
+                total as f64 / 1e6,
+                entries.len(),
+                folder.display()
+            );
         }
         Action::Clear => {
             let freed = cache.clear().map_err(|error| CliError::failure(&error))?;

@@ -10,7 +10,7 @@ use crate::data::dataset::Source;
 use crate::data::phantom;
 use crate::data::volume::{Label, Volume};
 use crate::spec::plan::Plan;
-use crate::train::cases;
+use crate::train::prepare;
 
 /// Arguments of `runner check`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ fn faults(plan: &Plan) -> Vec<String> {
                 let index = phantom::names(source).iter().position(|other| other == name);
                 Ok(phantom::generate(source, index.expect("a phantom's name is made from its index")))
             }
-            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => cases::load(&case.subject),
+            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => prepare::load(&case.subject),
         };
         match volume {
             Ok(volume) => faults.extend(faults_of(plan, name, &volume, &mut seen)),

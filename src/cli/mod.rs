@@ -16,6 +16,7 @@ mod bar;
 mod cache;
 mod check;
 mod completions;
+mod contact_sheet;
 mod devices;
 mod error;
 mod output;
@@ -33,11 +34,13 @@ mod volume_files;
 
 pub use error::{CliError, Exit};
 
+use crate::data::cache::Cache;
 use crate::model::device::DeviceName;
 use crate::run::memory::machine_bytes;
 use crate::spec::check::Surroundings;
 use crate::spec::load::{Document, Set};
 use crate::spec::plan::Plan;
+use crate::value::Bytes;
 
 /// A declarative experiment runner for 3D medical image segmentation.
 #[derive(Debug, Parser)]
@@ -106,9 +109,29 @@ pub struct CacheFolder {
     /// The folder of preprocessed volumes and phantoms; by default `runner` in the user's cache folder.
     #[arg(long, value_name = "DIR", env = "RUNNER_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// How large preprocessed volumes may grow on disk, such as 500MB or 2TB; by default 200GB. What was not used for the longest time leaves first.
+    #[arg(long, value_name = "SIZE", env = "RUNNER_CACHE_LIMIT")]
+    cache_limit: Option<Bytes>,
 }
 
+/// How large the cache may grow where nothing was said.
+const CACHE_LIMIT: Bytes = Bytes(200_000_000_000);
+
 impl CacheFolder {
+    /// The preprocessed volumes below the folder.
+    fn open(&self) -> Cache {
+        Cache::new(&self.path()).with_limit(self.limit())
+    }
+
+    fn limit(&self) -> Bytes {
+        self.cache_limit.unwrap_or(CACHE_LIMIT)
+    }
+
+    /// The limit as an argument for another process, where it was given.
+    fn limit_argument(&self) -> Vec<String> {
+        self.cache_limit.iter().flat_map(|limit| ["--cache-limit".to_owned(), limit.0.to_string()]).collect()
+    }
+
     /// The folder, where it was named.
     fn given(&self) -> Option<PathBuf> {
         self.cache_dir.clone()

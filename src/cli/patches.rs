@@ -9,11 +9,12 @@ use std::time::Instant;
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use super::contact_sheet::ContactSheet;
 use super::table::table;
-use super::training::make_phantoms;
+use super::training::{make_phantoms, training_error};
 use super::{CliError, Common, Exit, output, volume_files};
 use crate::cli::bar::Bar;
-use crate::data::cache::{Cache, hex};
+use crate::data::cache::hex;
 use crate::data::patch::Patch;
 use crate::data::volume::{Affine, Grid, Volume, Voxels};
 use crate::pipeline::{self, Times};
@@ -35,7 +36,7 @@ pub struct Arguments {
     /// How many patches; it may run on into later epochs. By default 16, with --bench an epoch.
     #[arg(long)]
     count: Option<NonZeroUsize>,
-    /// Write each patch as NIfTI, with what chance decided as JSON.
+    /// Write each patch as NIfTI, with what chance decided as JSON, and a picture of the first 64.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print how fast they come instead of what they are.
@@ -63,6 +64,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
 
     let mut digest = Sha256::new();
     let mut rows = Vec::new();
+    let mut sheet = ContactSheet::new(&plan.labels);
     let mut speed = Speed { prepared, ..Speed::default() };
     let (mut epoch, mut made) = (arguments.epoch.get(), 0);
     let start = Instant::now();
@@ -78,12 +80,17 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
                 rows.push(row(made, epoch, &patch, &plan));
             }
             if let Some(out) = &arguments.out {
-                write(out, made, &patch, &plan)?;
+                let grid = grid_of(&patch, &plan);
+                sheet.add(&patch, grid.spacing());
+                write(out, made, &patch, grid, &plan)?;
             }
             made += 1;
         }
         speed.waited += queue.wait_seconds();
         epoch += 1;
+    }
+    if let Some(out) = &arguments.out {
+        sheet.write(&out.join("contact_sheet.png"))?;
     }
     if arguments.bench {
         speed.print(made, start.elapsed().as_secs_f64(), &plan);
@@ -104,12 +111,11 @@ fn prepare(plan: &Plan, common: &Common, keep_times: bool) -> Result<Arc<Cases>,
         eprintln!("warning: {warning}");
     }
     make_phantoms(plan, &common.cache.path(), &mut bar)?;
-    let cache = Cache::new(&common.cache.path());
-    let cases = Cases::prepare(plan, &cache, &AtomicBool::new(false), &mut |event| {
+    let cases = Cases::prepare(plan, &common.cache.open(), &AtomicBool::new(false), &mut |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });
-    let mut cases = cases.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop");
+    let mut cases = cases.map_err(|error| training_error(&error))?.expect("nobody asks it to stop");
     if keep_times {
         cases.keep_times();
     }
@@ -190,9 +196,9 @@ fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
     first.into_iter().chain(plan.labels.iter().map(|label| share(label.value))).collect()
 }
 
-fn write(out: &Path, number: usize, patch: &Patch, plan: &Plan) -> Result<(), CliError> {
+fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> Result<(), CliError> {
     let volume = Volume {
-        grid: grid_of(patch, plan),
+        grid,
         image: Voxels::new(patch.channels, patch.shape, patch.image.clone()),
         label: Some(Voxels::new(1, patch.shape, patch.label.clone())),
     };

@@ -62,6 +62,7 @@ fn training<'a>(folder: &'a RunFolder, plan: &'a Plan, common: &Common) -> Train
         folder,
         plan,
         cache_dir: common.cache.path(),
+        cache: common.cache.open(),
         quiet: common.quiet,
         listeners: Vec::new(),
         verdict: Arc::default(),

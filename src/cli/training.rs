@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::bar::Bar;
 use super::plots::Plots;
 use super::{CliError, Exit};
-use crate::data::cache::Cache;
+use crate::data::cache::{Cache, CacheError};
 use crate::data::{dataset, phantom};
 use crate::run::event::{Event, Listener};
 use crate::run::folder::{RunError, RunFolder, write_atomically};
@@ -33,8 +33,10 @@ pub(super) struct Training<'a> {
     pub folder: &'a RunFolder,
     /// What is trained.
     pub plan: &'a Plan,
-    /// Where preprocessed volumes and phantoms lie.
+    /// Where phantoms lie.
     pub cache_dir: PathBuf,
+    /// Where preprocessed volumes lie.
+    pub cache: Cache,
     /// Whether nothing but results is printed.
     pub quiet: bool,
     /// Who else is told what happens.
@@ -89,7 +91,7 @@ impl Training<'_> {
 
     fn train(self, state: Option<State>) -> Result<Outcome, CliError> {
         let failure = |error: std::io::Error| CliError::failure(&error);
-        let Self { folder, plan, cache_dir, quiet, .. } = self;
+        let Self { folder, plan, cache_dir, cache, quiet, .. } = self;
         let columns = validate::columns(plan);
         let position = state.as_ref().map_or(Position::default(), |state| Position {
             epochs: state.progress.epoch - 1,
@@ -109,13 +111,20 @@ impl Training<'_> {
             Box::new(bar),
         ];
         listeners.extend(self.listeners);
-        let cache = Cache::new(&cache_dir);
         let mut session = Session { folder, cache: &cache, listeners, stop: &STOP };
-        train::run(plan, state, &mut session).map_err(|error| match error {
-            // The label map or the experiment has to change: nothing of the world failed.
-            TrainError::Input(error) => CliError::Problem { message: error.to_string(), help: None },
-            error => CliError::failure(&error),
-        })
+        train::run(plan, state, &mut session).map_err(|error| training_error(&error))
+    }
+}
+
+/// What the experiment, its label maps or an option has to change for is the user's to mend; the rest is the world's.
+pub(super) fn training_error(error: &TrainError) -> CliError {
+    match error {
+        TrainError::Input(error) => CliError::Problem { message: error.to_string(), help: None },
+        TrainError::Cache(error @ CacheError::Limit { .. }) => CliError::problem(
+            error.to_string(),
+            "raise --cache-limit or RUNNER_CACHE_LIMIT, or make the volumes smaller in `preprocess`",
+        ),
+        error => CliError::failure(error),
     }
 }
 

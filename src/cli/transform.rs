@@ -11,16 +11,17 @@ use serde::{Deserialize, Serialize};
 use super::bar::Bar;
 use super::training::make_phantoms;
 use super::{CliError, Common, Exit, volume_files};
-use crate::data::cache::{Cache, FileHashes};
+use crate::data::cache::FileHashes;
 use crate::data::dataset::stem;
 use crate::data::subject::Subject;
 use crate::data::volume::Volume;
 use crate::pipeline::{self, PipelineError, View};
+use crate::run::event::Listener;
 use crate::seed::{Purpose, Seed};
 use crate::spec::check;
 use crate::spec::load::{self, Document};
 use crate::train::head::{self, Head};
-use crate::train::{cases, validate};
+use crate::train::{prepare, validate};
 use crate::transforms::{Drawn, Transform};
 
 /// Arguments of `runner transform`.
@@ -81,7 +82,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let experiment = &document.experiment;
     let name = stem(&arguments.image);
     let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
-    let source = cases::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
+    let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 
     let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
     let given = arguments.draws.as_deref().map(given).transpose()?;
@@ -129,9 +130,12 @@ fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
     let plan = common.plan(document)?;
     let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
     make_phantoms(&plan, &common.cache.path(), &mut bar)?;
-    let cache = Cache::new(&common.cache.path());
+    let cache = common.cache.open();
     let hashes = FileHashes::load(&cache.root);
-    let learned = Head::learn(&plan, &cache, &hashes, &AtomicBool::new(false), &|_, _| {});
+    let learned = Head::learn(&plan, &cache, &hashes, &AtomicBool::new(false), &mut |event| {
+        // The bar draws on a terminal, which cannot fail a command.
+        let _ = bar.record(&event);
+    });
     let learned = learned.map_err(|error| CliError::failure(&error))?;
     hashes.save().map_err(|error| CliError::failure(&error))?;
     Ok(learned.expect("nobody asks it to stop"))

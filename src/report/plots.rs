@@ -13,7 +13,7 @@ use crate::run::table::Table;
 const SIZE: (u32, u32) = (1200, 750);
 
 /// Okabe and Ito's palette, which people of every colour vision tell apart.
-const COLOURS: [RGBColor; 7] = [
+pub(crate) const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -209,7 +209,7 @@ fn short(value: f64, range: f64) -> String {
 }
 
 /// Makes the font of a crate the one for all text, so that plots look the same everywhere.
-fn use_own_font() {
+pub(crate) fn use_own_font() {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
         // The font is part of the program: either it can be read always, or the tests fail.

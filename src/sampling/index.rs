@@ -45,9 +45,19 @@ impl LabelIndex {
         Self { labels, runs }
     }
 
+    /// The label map, `[x, y, z]`.
+    pub fn map(&self) -> &[Label] {
+        &self.labels
+    }
+
     /// The label of a voxel.
     pub fn label(&self, voxel: [usize; 3]) -> Label {
         self.labels[offset(self.labels.shape, voxel)]
+    }
+
+    /// The labels above 0 that some voxel has, by rising value.
+    pub fn labels(&self) -> impl Iterator<Item = Label> {
+        self.runs.keys().copied()
     }
 
     /// How many voxels have a label above 0.

@@ -6,14 +6,25 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::Origin;
 use crate::seed::Rng;
 
+mod centre;
+mod foreground_oversample;
+mod grid;
 mod index;
 mod label;
+#[cfg(test)]
+mod tests;
 mod uniform;
+mod weighted;
+mod weights;
 
 pub use index::LabelIndex;
+pub use weights::WeightIndex;
 
+pub use foreground_oversample::ForegroundOversampleSampler;
+pub use grid::GridSampler;
 pub use label::LabelSampler;
 pub use uniform::UniformSampler;
+pub use weighted::WeightedSampler;
 
 /// How training patches are chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +34,12 @@ pub enum Sampler {
     Label(LabelSampler),
     /// Every place where the patch fits is equally likely.
     Uniform(UniformSampler),
+    /// Takes the places of a regular grid in turn.
+    Grid(GridSampler),
+    /// Forces a share of each batch to lie around foreground.
+    ForegroundOversample(ForegroundOversampleSampler),
+    /// Draws the patch's centre in proportion to a map of weights.
+    Weighted(WeightedSampler),
 }
 
 impl Sampler {
@@ -31,17 +48,44 @@ impl Sampler {
         match self {
             Sampler::Label(sampler) => sampler.patch.0,
             Sampler::Uniform(sampler) => sampler.patch.0,
+            Sampler::Grid(sampler) => sampler.patch.0,
+            Sampler::ForegroundOversample(sampler) => sampler.patch.0,
+            Sampler::Weighted(sampler) => sampler.patch.0,
+        }
+    }
+
+    /// Its name in an experiment.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Sampler::Label(_) => "label",
+            Sampler::Uniform(_) => "uniform",
+            Sampler::Grid(_) => "grid",
+            Sampler::ForegroundOversample(_) => "foreground_oversample",
+            Sampler::Weighted(_) => "weighted",
         }
     }
 }
 
-/// A label map after a chain, described without making it.
+/// A volume after a chain, as samplers see it: described without making it.
 #[derive(Clone, Copy, Debug)]
-pub struct LabelField<'a> {
-    /// Where each voxel's label comes from.
+pub struct Field<'a> {
+    /// Where each voxel's label and weight come from.
     pub origin: &'a Origin,
     /// The label map before the chain.
     pub index: &'a LabelIndex,
+    /// The map of weights before the chain, where the sampler asks for one.
+    pub weights: Option<&'a WeightIndex>,
+}
+
+/// Which of a run's patches is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Patches of the subject that epochs hold before it, from the first epoch on.
+    pub number: u64,
+    /// Its place in its batch, counted from 0.
+    pub place_in_batch: usize,
+    /// Patches of a full batch.
+    pub batch_size: usize,
 }
 
 /// A volume from which no patch can be drawn.
@@ -68,6 +112,15 @@ pub enum SamplingError {
         /// Voxels of the patch.
         patch: [usize; 3],
     },
+    /// No voxel that could be a patch's centre has a weight.
+    #[error(
+        "no voxel with a weight above 0 lies where a patch of {patch:?} voxels can have its centre; \
+         mend the map of weights, or pad with crop_or_pad"
+    )]
+    NoWeight {
+        /// Voxels of the patch.
+        patch: [usize; 3],
+    },
 }
 
 impl Sampler {
@@ -75,7 +128,7 @@ impl Sampler {
     ///
     /// # Errors
     /// When the patch does not fit or has no possible centre.
-    pub fn start(&self, field: &LabelField, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
+    pub fn start(&self, field: &Field, turn: &Turn, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
         let (patch, volume) = (self.patch(), field.origin.shape);
         if (0..3).any(|axis| patch[axis] > volume[axis]) {
             return Err(SamplingError::PatchTooLarge { patch, volume });
@@ -83,6 +136,9 @@ impl Sampler {
         match self {
             Sampler::Label(sampler) => sampler.start(field, rng),
             Sampler::Uniform(_) => Ok(uniform::start(volume, patch, rng)),
+            Sampler::Grid(sampler) => Ok(sampler.start(volume, turn.number)),
+            Sampler::ForegroundOversample(sampler) => Ok(sampler.start(field, turn, rng)),
+            Sampler::Weighted(sampler) => sampler.start(field, rng),
         }
     }
 }

@@ -13,6 +13,7 @@ mod chain;
 pub mod data;
 mod names;
 mod network;
+mod sampler;
 mod training;
 
 pub use data::{Survey, survey};
@@ -91,5 +92,6 @@ pub fn document(document: &Document) -> Result<Vec<String>, Problems> {
     chain::check(&mut findings);
     network::check(&mut findings);
     training::check(&mut findings);
+    sampler::check(&mut findings);
     findings.finish()
 }

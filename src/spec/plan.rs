@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -61,6 +62,8 @@ pub struct ClassLabel {
 pub struct Case {
     /// Its name and files.
     pub subject: Subject,
+    /// The map that patch centres are drawn from, where the sampler asks for one.
+    pub weights: Option<PathBuf>,
     /// The grid of its image file.
     pub grid: Grid,
     /// The grid after the preprocess chain.
@@ -79,16 +82,19 @@ impl Plan {
     }
 
     /// A hash over the names of all subjects and the names and sizes of their files; of phantoms, whose files may
-    /// not be there yet, over what makes them.
+    /// not be there yet, over what makes them. Maps of patch centres count as files of their subjects.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        if let Source::Phantom(source) = &self.experiment.data.source {
+        let is_phantom = if let Source::Phantom(source) = &self.experiment.data.source {
             hash.update(serde_json::to_string(source).expect("a source is plain data"));
-            return hex(&hash.finalize());
-        }
-        for (name, case) in &self.cases {
+            true
+        } else {
+            false
+        };
+        for (name, case) in self.cases.iter().filter(|(_, case)| !is_phantom || case.weights.is_some()) {
             hash.update(name);
-            for path in case.subject.images.iter().chain(&case.subject.label) {
+            let files = case.subject.images.iter().chain(&case.subject.label).filter(|_| !is_phantom);
+            for path in files.chain(&case.weights) {
                 let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
                 hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
                 hash.update(size.to_le_bytes());

@@ -7,11 +7,12 @@ use std::time::Instant;
 use serde_json::Value as Json;
 use walkdir::WalkDir;
 
+use crate::data::cache::num_bytes;
 use crate::data::patch::Patch;
 use crate::infer::window::Tiling;
 use crate::run::table::Table;
 use crate::spec::load;
-use crate::spec::plan::Plan;
+use crate::spec::plan::{Case, Plan};
 use crate::train::TrainError;
 use crate::train::step::Trainer;
 
@@ -39,8 +40,11 @@ pub fn run_bytes(plan: &Plan) -> u64 {
 
 /// Bytes of the preprocessed volumes, which all runs of the same preprocess chain share.
 pub fn cache_bytes(plan: &Plan) -> u64 {
-    let voxels: usize = plan.cases.values().map(|case| case.outgoing.shape.iter().product::<usize>()).sum();
-    (voxels * (4 * plan.channels + 2)) as u64
+    let of_case = |case: &Case| {
+        let weights = if case.weights.is_some() { num_bytes(1, case.outgoing.shape, false) } else { 0 };
+        num_bytes(plan.channels, case.outgoing.shape, case.subject.label.is_some()) + weights
+    };
+    plan.cases.values().map(of_case).sum()
 }
 
 /// Everything of a plan that decides how long an epoch takes.

@@ -7,22 +7,19 @@ use std::sync::{Mutex, OnceLock};
 use rayon::prelude::*;
 
 use super::TrainError;
-use super::head::{Head, incoming, text};
-use crate::data::cache::{Cache, FileHashes, KeyBuilder, Lookup};
+use super::head::{Head, incoming};
+use super::prepare::{self, HAS_LABELS};
+use crate::data::cache::{Cache, FileHashes};
 use crate::data::nifti;
 use crate::data::patch::Patch;
-use crate::data::subject::Subject;
 use crate::data::volume::{Label, Volume, Voxels};
 use crate::pipeline::{self, Origin, Times, View};
-use crate::queue::MakeError;
+use crate::queue::{MakeError, Request};
 use crate::run::event::Event;
-use crate::sampling::{LabelField, LabelIndex, Sampler};
+use crate::sampling::{Field, LabelIndex, Sampler, Turn, WeightIndex};
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Transform};
-
-/// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
-pub(super) const CHAIN_VERSION: &str = "3";
 
 /// The preprocessed volumes of a run.
 #[derive(Debug)]
@@ -33,6 +30,8 @@ pub struct Cases {
     /// The preprocess chain with what it learnt from the training subjects.
     pub head: Head,
     times: Option<Times>,
+    samples_per_volume: usize,
+    batch_size: usize,
     by_name: BTreeMap<String, Prepared>,
 }
 
@@ -43,7 +42,10 @@ pub struct Prepared {
     pub volume: Volume,
     /// The draws of the preprocess chain on it.
     pub draws: Vec<Drawn>,
+    /// Where its patches have their centres, mapped from the cache; a sampler may ask for such a map.
+    weights: Option<Voxels<f32>>,
     index: OnceLock<LabelIndex>,
+    weight_index: OnceLock<WeightIndex>,
     minima: OnceLock<Vec<f32>>,
 }
 
@@ -65,7 +67,8 @@ impl Cases {
     /// Returns `None` when it was told to stop before the last one.
     ///
     /// # Errors
-    /// When a file cannot be read or the cache cannot be written; the subject is named.
+    /// When a file cannot be read or the cache cannot be written; the subject is named. When the volumes do not
+    /// fit into the cache together.
     pub fn prepare(
         plan: &Plan,
         cache: &Cache,
@@ -75,34 +78,36 @@ impl Cases {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let total = names.len();
         let hashes = FileHashes::load(&cache.root);
+        let Some(head) = Head::learn(plan, cache, &hashes, stop, tell)? else { return Ok(None) };
+        let keys = prepare::keys(plan, &head, &names, &hashes, stop, tell)?;
+        hashes.save().map_err(TrainError::Cache)?;
+        if keys.len() < total {
+            return Ok(None);
+        }
+        let cache = &cache.keeping(&prepare::sizes(plan, &keys)).map_err(TrainError::Cache)?;
         let progress = Mutex::new((0, tell));
-        let learning = |done, total| {
-            let mut progress = progress.lock().expect("telling of progress does not panic");
-            (progress.1)(Event::Preparing { task: "learning intensities", done, total });
-        };
-        let Some(head) = Head::learn(plan, cache, &hashes, stop, &learning)? else { return Ok(None) };
         let by_name = names
             .par_iter()
             .take_any_while(|_| !stop.load(Ordering::Relaxed))
             .map(|name| {
-                let (prepared, note) = preprocessed(&plan.cases[*name], &head, cache, &hashes)?;
+                let (prepared, notes) =
+                    prepare::prepared(&plan.cases[*name], &keys[*name], &head, plan.channels, cache)?;
                 let mut progress = progress.lock().expect("telling of progress does not panic");
                 progress.0 += 1;
                 let done = progress.0;
                 (progress.1)(Event::Preparing { task: "preprocessing", done, total });
-                if let Some(note) = note {
-                    (progress.1)(Event::Warning(note));
-                }
+                notes.into_iter().for_each(|note| (progress.1)(Event::Warning(note)));
                 Ok(((*name).clone(), prepared))
             })
             .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
-        hashes.save().map_err(TrainError::Cache)?;
         Ok((by_name.len() == total).then(|| Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
             augment: plan.experiment.augment.clone(),
             head,
             times: None,
+            samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
+            batch_size: plan.experiment.train.batch_size.get(),
             by_name,
         }))
     }
@@ -139,11 +144,12 @@ impl Cases {
         Ok((Voxels::new(1, grid.shape, labels), pipeline::origin(chain, draws, &case.grid)))
     }
 
-    /// Cuts a patch: a pure function of the seed, the part, the subject's name and the patch's index.
+    /// Cuts a patch: a pure function of the seed, the part, the subject's name, the patch's index and its place in its batch.
     ///
     /// # Errors
     /// When a transform cannot be applied or no patch fits.
-    pub fn patch(&self, part: Part, name: &str, index: usize) -> Result<Patch, MakeError> {
+    pub fn patch(&self, part: Part, name: &str, request: Request) -> Result<Patch, MakeError> {
+        let index = request.index;
         let prepared = self.get(name);
         let channels = prepared.volume.image.channels;
         let (purpose, epoch, augment): (_, _, &[Transform]) = match part {
@@ -155,8 +161,9 @@ impl Cases {
         let draws = pipeline::draw(augment, &incoming(&prepared.volume), &mut chance(Purpose::Augment));
         let view = View::new(prepared.volume.clone(), augment, &draws)?;
         let view = view.with_minima(prepared.minima()).with_times(times);
-        let field = LabelField { origin: view.origin(), index: prepared.index() };
-        let start = Times::note(times, "sampler", || self.sampler.start(&field, &mut chance(purpose)))?;
+        let field = Field { origin: view.origin(), index: prepared.index(), weights: prepared.weights() };
+        let turn = self.turn(part, request);
+        let start = Times::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;
         let shape = self.sampler.patch();
         let window = view.window(start, shape)?;
         Ok(Patch {
@@ -170,14 +177,25 @@ impl Cases {
             draws: serde_json::to_value(&draws).expect("draws are plain numbers"),
         })
     }
+
+    /// Which of the run's patches a request means.
+    fn turn(&self, part: Part, request: Request) -> Turn {
+        let epochs_before = match part {
+            Part::Train { epoch } => epoch - 1,
+            Part::Val => 0,
+        };
+        Turn {
+            number: (epochs_before * self.samples_per_volume + request.index) as u64,
+            place_in_batch: request.place_in_batch,
+            batch_size: self.batch_size,
+        }
+    }
 }
 
-/// Why a label map is there: `check` refuses subjects without one in a part that trains or validates.
-const HAS_LABELS: &str = "subjects that train or validate have labels";
-
 impl Prepared {
-    fn new(volume: Volume, draws: Vec<Drawn>) -> Self {
-        Self { volume, draws, index: OnceLock::new(), minima: OnceLock::new() }
+    pub(super) fn new(volume: Volume, weights: Option<Voxels<f32>>, draws: Vec<Drawn>) -> Self {
+        let (index, weight_index, minima) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { volume, weights, draws, index, weight_index, minima }
     }
 
     /// The smallest intensity of each channel; looked for once.
@@ -186,66 +204,14 @@ impl Prepared {
         self.minima.get_or_init(|| pipeline::minima(image, image.channels))
     }
 
+    /// The map of weights, ready to draw from; summed when it is first asked for.
+    fn weights(&self) -> Option<&WeightIndex> {
+        let weights = self.weights.as_ref()?;
+        Some(self.weight_index.get_or_init(|| WeightIndex::new(weights.clone())))
+    }
+
     /// Where each label's voxels are; made when it is first asked for.
     fn index(&self) -> &LabelIndex {
         self.index.get_or_init(|| LabelIndex::new(self.volume.label.clone().expect(HAS_LABELS)))
     }
 }
-
-/// Takes a subject through the preprocess chain, or finds it in the cache; with a note where its entry was damaged.
-///
-/// # Errors
-/// When a file cannot be read or the cache cannot be written; the subject is named.
-fn preprocessed(
-    case: &Case,
-    head: &Head,
-    cache: &Cache,
-    hashes: &FileHashes,
-) -> Result<(Prepared, Option<String>), TrainError> {
-    let make = || -> Result<_, MakeError> {
-        let mut key =
-            KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&text(&head.chain)).add_text(&text(&head.learned));
-        for path in case.subject.images.iter().chain(&case.subject.label) {
-            key = key.add_file(path, hashes)?;
-        }
-        let key = key.build();
-        let note = match cache.get(&key)? {
-            Lookup::Found(volume, draws) => return Ok((Prepared::new(*volume, serde_json::from_str(&draws)?), None)),
-            Lookup::Absent => None,
-            Lookup::Damaged { path, reason } => Some(format!("{} is made anew: {reason}", path.display())),
-        };
-        let volume = load(&case.subject)?;
-        let draws = head.settled(&volume)?;
-        let volume = View::new(volume, &head.chain, &draws)?.volume()?;
-        Ok((Prepared::new(cache.put(&key, &volume, &text(&draws))?, draws), note))
-    };
-    make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })
-}
-
-/// Reads a subject's files.
-///
-/// # Errors
-/// When one cannot be read, or they do not lie on one grid.
-pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
-    let mut files = subject.images.iter().map(|path| nifti::read_image(path));
-    let (grid, mut image) = files.next().ok_or("it has no image file")??;
-    let mut values = None;
-    for file in files {
-        let (other, channels) = file?;
-        if !other.matches(&grid, GRID_TOLERANCE_MM) {
-            return Err("its image files lie on different grids; resample them to one".into());
-        }
-        values.get_or_insert_with(|| image.to_vec()).extend_from_slice(&channels);
-    }
-    if let Some(values) = values {
-        image = Voxels::new(values.len() / grid.num_voxels(), grid.shape, values);
-    }
-    let label = subject.label.as_deref().map(nifti::read_label).transpose()?;
-    if label.as_ref().is_some_and(|(other, _)| !other.matches(&grid, GRID_TOLERANCE_MM)) {
-        return Err("its label map lies on another grid than its image; resample it to the image's".into());
-    }
-    Ok(Volume { grid, image, label: label.map(|(_, label)| label) })
-}
-
-/// How far apart the corners of an image and its label map may lie.
-pub const GRID_TOLERANCE_MM: f64 = 0.1;

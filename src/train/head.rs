@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::TrainError;
-use super::cases::{CHAIN_VERSION, load};
+use super::prepare::{CHAIN_VERSION, load};
 use crate::data::cache::{Cache, CacheError, FileHashes, KeyBuilder, hex};
 use crate::data::volume::Volume;
 use crate::pipeline;
 use crate::queue::MakeError;
+use crate::run::event::Event;
 use crate::spec::plan::Plan;
 use crate::transforms::{Drawn, Incoming, Transform};
 
@@ -36,8 +38,13 @@ impl Head {
         cache: &Cache,
         hashes: &FileHashes,
         stop: &AtomicBool,
-        tell: &(dyn Fn(usize, usize) + Sync),
+        tell: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, TrainError> {
+        let tell = Mutex::new(tell);
+        let tell = |done, total| {
+            let mut tell = tell.lock().expect("telling of progress does not panic");
+            tell(Event::Preparing { task: "learning intensities", done, total });
+        };
         let mut head = Self { chain: plan.experiment.preprocess_chain(), learned: BTreeMap::new() };
         for index in 0..head.chain.len() {
             if !head.chain[index].is_learned() {
@@ -47,7 +54,7 @@ impl Head {
             let drawn = match known(&path) {
                 Some(drawn) => drawn,
                 None => {
-                    let Some(drawn) = head.learn_step(plan, index, stop, tell)? else { return Ok(None) };
+                    let Some(drawn) = head.learn_step(plan, index, stop, &tell)? else { return Ok(None) };
                     cache.write_statistics(&path, &drawn).map_err(TrainError::Cache)?;
                     drawn
                 }

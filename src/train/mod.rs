@@ -9,6 +9,7 @@ pub mod cases;
 pub mod checkpoint;
 mod error;
 pub mod head;
+pub mod prepare;
 mod session;
 pub mod step;
 pub mod validate;
@@ -21,7 +22,7 @@ use checkpoint::{BestEpoch, Progress, State};
 use step::Trainer;
 
 use crate::data::patch::Patch;
-use crate::queue::{Order, Queue, delivery_order, epoch_order};
+use crate::queue::{Order, Queue, delivery_order, epoch_order, place_in_batches};
 use crate::run::event::{Columns, EpochRecord, Event, StepRecord, Timing};
 use crate::run::memory::peak_resident_bytes;
 use crate::seed::Seed;
@@ -182,13 +183,14 @@ pub fn patches(plan: &Plan, cases: &Arc<Cases>, epoch: usize, skip: usize) -> Qu
     let spec = &plan.experiment;
     let seed = Seed(spec.seed);
     let names = Arc::new(plan.parts.train.clone());
-    let requests = epoch_order(seed, epoch as u64, names.len(), spec.queue.samples_per_volume.get());
+    let mut requests = epoch_order(seed, epoch as u64, names.len(), spec.queue.samples_per_volume.get());
     let delivery = delivery_order(seed, epoch as u64, requests.len(), spec.queue.max_length.get());
+    place_in_batches(&mut requests, &delivery, spec.train.batch_size.get());
     let skip = skip.min(requests.len());
     let cases = Arc::clone(cases);
     let subjects = Arc::clone(&names);
     Queue::start(&spec.queue, Order { names, requests, delivery, skip }, move |request| {
-        cases.patch(Part::Train { epoch }, &subjects[request.subject], request.index)
+        cases.patch(Part::Train { epoch }, &subjects[request.subject], request)
     })
 }
 

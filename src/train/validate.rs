@@ -8,6 +8,7 @@ use super::step::Trainer;
 use crate::infer::predict::{self, Probabilities};
 use crate::loss::Loss;
 use crate::metrics::mean;
+use crate::queue::Request;
 use crate::run::event::{CaseRecord, Columns, Event};
 use crate::spec::plan::Plan;
 
@@ -34,18 +35,25 @@ fn labels(plan: &Plan) -> Vec<(crate::data::volume::Label, String)> {
 /// When a patch cannot be made or the device fails.
 pub fn patch_loss(plan: &Plan, cases: &Cases, trainer: &Trainer, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
     let per_volume = plan.experiment.queue.samples_per_volume.get();
-    let requests: Vec<(&String, usize)> =
-        plan.parts.val.iter().flat_map(|name| (0..per_volume).map(move |index| (name, index))).collect();
+    let batch_size = plan.experiment.train.batch_size.get();
+    let names = &plan.parts.val;
+    let request = |place: usize| Request {
+        subject: place / per_volume,
+        index: place % per_volume,
+        place_in_batch: place % batch_size,
+    };
+    let requests: Vec<Request> = (0..names.len() * per_volume).map(request).collect();
     let mut sum = 0.0;
-    for batch in requests.chunks(plan.experiment.train.batch_size.get()) {
+    for batch in requests.chunks(batch_size) {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let patches = batch
             .iter()
-            .map(|(name, index)| {
-                let patch = cases.patch(Part::Val, name, *index);
-                patch.map_err(|source| TrainError::Patch { subject: (*name).clone(), index: *index, source })
+            .map(|request| {
+                let name = &names[request.subject];
+                let patch = cases.patch(Part::Val, name, *request);
+                patch.map_err(|source| TrainError::Patch { subject: name.clone(), index: request.index, source })
             })
             .collect::<Result<Vec<_>, _>>()?;
         sum += trainer.loss_of(&patches)? * patches.len() as f64;

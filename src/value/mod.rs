@@ -10,11 +10,13 @@ use serde::de::{self, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+mod bytes;
 mod range;
 mod shape;
 
+pub use bytes::Bytes;
 pub use range::{AxisRanges, Range};
-pub use shape::{PartialShape, Shape, Spacing};
+pub use shape::{Overlap, PartialShape, Shape, Spacing};
 
 /// Declares a number with a rule: a newtype over `f64` that is checked when it is read.
 macro_rules! bounded_number {

@@ -63,6 +63,35 @@ impl JsonSchema for PartialShape {
     }
 }
 
+/// Voxels that neighbouring patches share along x, y and z: even numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Overlap(pub [usize; 3]);
+
+impl<'de> Deserialize<'de> for Overlap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let overlap = <[usize; 3]>::deserialize(deserializer)?;
+        match overlap.iter().find(|size| *size % 2 == 1 || **size > LONGEST_AXIS) {
+            Some(size) => Err(de::Error::custom(format!("expected an even number of voxels on each axis, got {size}"))),
+            None => Ok(Self(overlap)),
+        }
+    }
+}
+
+impl JsonSchema for Overlap {
+    fn schema_name() -> Cow<'static, str> {
+        "Overlap".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Voxels along x, y and z, even numbers.",
+            "type": "array",
+            "items": { "type": "integer", "minimum": 0, "maximum": 65534, "multipleOf": 2 },
+            "minItems": 3, "maxItems": 3
+        })
+    }
+}
+
 /// The longest axis a volume may have: NIfTI-1 stores 16-bit sizes, and no scanner comes near.
 const LONGEST_AXIS: usize = 65_535;
 

@@ -1,6 +1,7 @@
 //! Whole commands in a temporary folder, as a person types them.
 
 mod browser;
+mod cache;
 mod folders;
 mod page;
 mod patches;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use runner::data::nifti::{read_image, read_label};
-use runner::data::volume::offset;
+use runner::data::nifti::{read_image, read_label, write_image};
+use runner::data::volume::{Voxels, offset};
 use serde_json::Value as Json;
 
 use crate::place::{Place, stderr, stdout};
@@ -32,6 +32,125 @@ fn the_same_patches_come_for_any_number_of_workers_and_any_cache() {
     let epochs: Vec<&str> = cold.lines().filter_map(|line| line.split_whitespace().nth(1)).skip(1).take(7).collect();
     assert_eq!(epochs, ["1", "1", "1", "1", "2", "2", "2"], "{cold}");
     assert!(cold.contains("SHA-256 of these 7 patches: "));
+}
+
+/// The digest of so many patches of an experiment.
+fn digest(place: &Place, workers: usize, more: &[&str]) -> String {
+    let workers = format!("queue.workers={workers}");
+    let arguments = [&["patches", "tiny.yaml", "--set", &workers][..], &SOURCE, more].concat();
+    let told = stdout(&place.runner(&arguments).success());
+    told.lines().find(|line| line.starts_with("SHA-256")).unwrap().to_owned()
+}
+
+#[test]
+fn every_sampler_gives_the_same_patches_for_any_number_of_workers() {
+    let place = place();
+    let samplers = [
+        "label: { patch: [8, 8, 8], probabilities: { 0: 0.2, 1: 0.8 } }",
+        "uniform: { patch: [8, 8, 8] }",
+        "grid: { patch: [8, 8, 8], overlap: [2, 0, 4] }",
+        "foreground_oversample: { patch: [8, 8, 8], share: 0.33 }",
+        // A label map is a map of weights too.
+        "weighted: { patch: [8, 8, 8], map: 'data/labelsTr/{subject}.nii.gz' }",
+    ];
+    let mut digests = Vec::new();
+    for sampler in samplers {
+        let set = format!("sampler={{ {sampler} }}");
+        let more = ["--set", &set, "--set", "queue.samples_per_volume=5", "--count", "25"];
+        let alone = digest(&place, 0, &more);
+        for workers in [1, 4, 16] {
+            assert_eq!(digest(&place, workers, &more), alone, "{sampler}, {workers} workers");
+        }
+        digests.push(alone);
+    }
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), samplers.len(), "two samplers give the same patches");
+}
+
+#[test]
+fn a_thousand_patches_of_the_label_sampler_are_the_same_for_any_number_of_workers() {
+    let place = place();
+    let more = ["--set", "queue={ max_length: 40, samples_per_volume: 50 }", "--count", "1000"];
+    let alone = digest(&place, 0, &more);
+    for workers in [1, 4, 16] {
+        assert_eq!(digest(&place, workers, &more), alone, "{workers} workers");
+    }
+}
+
+#[test]
+fn a_grid_is_walked_through_over_the_epochs() {
+    let place = place();
+    let sampler = ["--set", "sampler={ grid: { patch: [8, 8, 8] } }", "--set", "data.split={ first: 1 }"];
+    let queue = ["--set", "queue={ samples_per_volume: 4, max_length: 1 }", "--count", "17"];
+    let arguments = [&["patches", "tiny.yaml"][..], &SOURCE, &sampler, &queue].concat();
+    let told = stdout(&place.runner(&arguments).success());
+    let starts: Vec<&str> = told.lines().filter_map(|line| line.split('[').nth(1)?.split(']').next()).collect();
+    let expected = ["0, 0, 0", "0, 0, 8", "0, 8, 0", "0, 8, 8", "8, 0, 0", "8, 0, 8", "8, 8, 0", "8, 8, 8"];
+    assert_eq!(starts, [&expected[..], &expected, &expected[..1]].concat());
+}
+
+#[test]
+fn the_last_patches_of_each_batch_hold_foreground() {
+    let place = place();
+    let sampler = "sampler={ foreground_oversample: { patch: [2, 2, 2], share: 0.5 } }";
+    let sets = ["--set", sampler, "--set", "train.batch_size=4", "--set", "queue.samples_per_volume=8"];
+    let flat = ["--set", "model.unet.widths=[2]", "--set", "augment=[]", "--count", "16", "--out", "patches"];
+    place.runner(&[&["patches", "tiny.yaml"][..], &SOURCE, &sets, &flat].concat()).success();
+    let mut unforced = 0;
+    for number in 0..16 {
+        let (_, label) = read_label(&place.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
+        let has_foreground = label.iter().any(|label| *label > 0);
+        match number % 4 {
+            0 | 1 => unforced += usize::from(has_foreground),
+            _ => assert!(has_foreground, "patch {number}"),
+        }
+    }
+    assert!(unforced < 8, "patches that are not forced lie anywhere");
+}
+
+#[test]
+fn weights_take_the_way_of_the_labels() {
+    let place = place();
+    // Weighted by the label map itself, every patch has its centre in foreground, whatever the chain does.
+    let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/{subject}.nii.gz' } }";
+    let chain = "preprocess=[{ resample: { spacing_mm: [24, 16, 15] } }, { crop_or_pad: { shape: [12, 20, 14] } }]";
+    let more = ["--set", sampler, "--set", chain, "--set", "queue.samples_per_volume=8", "--count", "32"];
+    place.runner(&[&["patches", "tiny.yaml", "--out", "patches"][..], &SOURCE, &more].concat()).success();
+    for number in 0..32 {
+        let (_, label) = read_label(&place.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
+        assert!(label[offset([4, 4, 4], [2, 2, 2])] > 0, "patch {number}");
+    }
+}
+
+#[test]
+fn weights_that_cannot_be_used_are_told_with_subject_and_file() {
+    let place = place();
+    let set = "sampler={ weighted: { patch: [8, 8, 8], map: 'weights/{subject}.nii' } }";
+    let patches = || place.runner(&[&["patches", "tiny.yaml", "--count", "4", "--set", set][..], &SOURCE].concat());
+    let told = stderr(&patches().code(2));
+    assert!(told.contains("weights/phantom_000.nii") && told.contains("{subject}"), "{told}");
+
+    fs::create_dir(place.path("weights")).unwrap();
+    let (grid, _) = read_image(&place.path("data/imagesTr/phantom_000.nii.gz")).unwrap();
+    let write = |value: f32| {
+        for index in 0..4 {
+            let mut map = vec![0.0; grid.num_voxels()];
+            map[grid.num_voxels() / 2 + 8 * 16 + 8] = value;
+            let path = place.path(&format!("weights/phantom_{index:03}.nii"));
+            write_image(&path, &grid, &Voxels::new(1, grid.shape, map)).unwrap();
+        }
+    };
+    for (value, expected) in [(-1.0, "has the weight -1"), (f32::NAN, "has the weight NaN"), (0.0, "every weight is 0")]
+    {
+        write(value);
+        let told = stderr(&patches().code(3)).replace('│', " ");
+        let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(expected) && words.contains("subject phantom_00"), "{told}");
+        assert!(words.contains("weights/phantom_00"), "{told}");
+    }
+    write(2.0);
+    patches().success();
 }
 
 #[test]
@@ -69,6 +188,20 @@ fn a_written_patch_is_the_window_of_the_transformed_volume() {
         }
     }
     assert_eq!(seen, 2);
+}
+
+#[test]
+fn a_contact_sheet_shows_the_written_patches() {
+    let place = place();
+    // Five square tiles of 180 pixels in three columns and two rows, with captions and a legend.
+    let arguments = [&["patches", "tiny.yaml", "--count", "5", "--out", "patches"][..], &SOURCE].concat();
+    place.runner(&arguments).success();
+    let png = fs::read(place.path("patches/contact_sheet.png")).unwrap();
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    let [width, height] = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
+    assert_eq!((width, height), (12 + 3 * (180 + 12), 12 + 2 * (180 + 24 + 12) + 32 + 12));
+    let names = fs::read_dir(place.path("patches")).unwrap().map(|file| file.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("writing")));
 }
 
 #[test]

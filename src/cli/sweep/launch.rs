@@ -102,6 +102,7 @@ fn worker(checked: &Checked, arguments: &Arguments, folder: &Path) -> Result<Vec
 
 fn worker_options(arguments: &Arguments) -> Result<Vec<String>, CliError> {
     let mut options = vec!["--cache-dir".to_owned(), absolute(&arguments.common.cache.path())?.display().to_string()];
+    options.extend(arguments.common.cache.limit_argument());
     if arguments.retry_failed {
         options.push("--retry-failed".to_owned());
     }
@@ -207,6 +208,7 @@ pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool
         // The home of a container, and what lies outside the claim, is gone with it; the claim stays.
         _ => vec!["--cache-dir".to_owned(), "cache".to_owned()],
     };
+    options.extend(arguments.common.cache.limit_argument());
     if arguments.retry_failed {
         options.push("--retry-failed".to_owned());
     }

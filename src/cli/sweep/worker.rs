@@ -167,8 +167,8 @@ fn train(
         verdict = pruner.verdict();
         listeners.push(Box::new(pruner));
     }
-    let cache_dir = arguments.cache.path();
-    Training { folder: run, plan: &plan, cache_dir, quiet: false, listeners, verdict }.run(state, &mut manifest)
+    let (cache_dir, cache) = (arguments.cache.path(), arguments.cache.open());
+    Training { folder: run, plan: &plan, cache_dir, cache, quiet: false, listeners, verdict }.run(state, &mut manifest)
 }
 
 /// The plan that was checked when the sweep began, on this machine.

@@ -16,8 +16,10 @@ use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
 const MAGIC: &str = "runner volume 2 ";
 /// Arrays start at multiples of this, the length of a cache line.
 const ALIGNMENT: usize = 64;
-/// No header is longer.
-const LONGEST_HEADER: usize = 1 << 20;
+/// No header of an older version is longer.
+const LONGEST_HEADER: usize = 4096;
+/// Bytes of a header as it is written: spaces fill its line, so that an entry's size is known beforehand.
+const HEADER_BYTES: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -27,8 +29,6 @@ struct Header {
     /// The bits of the affine's numbers, which decimals might round.
     affine: [[u64; 4]; 3],
     labelled: bool,
-    /// What else there is to know of the volume.
-    note: String,
     little_endian: bool,
 }
 
@@ -37,26 +37,26 @@ pub(super) enum OpenError {
     Damaged(String),
 }
 
-/// Bytes of the arrays of a volume's entry.
-pub(super) fn num_bytes(volume: &Volume) -> u64 {
-    let label = volume.label.as_ref().map_or(0, |label| label.len() * size_of::<Label>());
-    (volume.image.len() * size_of::<f32>() + label) as u64
+/// Bytes of the entry of a volume with so many channels.
+pub fn num_bytes(channels: usize, shape: [usize; 3], labelled: bool) -> u64 {
+    let voxels: usize = shape.iter().product();
+    let image = HEADER_BYTES + channels * voxels * size_of::<f32>();
+    let label = voxels * size_of::<Label>();
+    (if labelled { image.next_multiple_of(ALIGNMENT) + label } else { image }) as u64
 }
 
-pub(super) fn write(file: &mut File, key: &Key, volume: &Volume, note: &str) -> io::Result<()> {
+pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<()> {
     let header = Header {
         key: hex(key),
         channels: volume.image.channels,
         shape: volume.grid.shape,
         affine: volume.grid.affine.0.map(|row| row.map(f64::to_bits)),
         labelled: volume.label.is_some(),
-        note: note.to_owned(),
         little_endian: cfg!(target_endian = "little"),
     };
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let line = format!("{MAGIC}{}\n", serde_json::to_string(&header)?);
-    out.write_all(line.as_bytes())?;
-    pad(&mut out, line.len())?;
+    let header = format!("{MAGIC}{}", serde_json::to_string(&header)?);
+    writeln!(out, "{header:<width$}", width = HEADER_BYTES - 1)?;
     let image: &[u8] = bytemuck::cast_slice(&volume.image);
     out.write_all(image)?;
     if let Some(label) = &volume.label {
@@ -71,12 +71,16 @@ fn pad(out: &mut impl Write, written: usize) -> io::Result<()> {
     out.write_all(&[0; ALIGNMENT][..written.next_multiple_of(ALIGNMENT) - written])
 }
 
-pub(super) fn open(path: &Path, key: &Key) -> Result<(Volume, String), OpenError> {
-    let file = File::open(path).map_err(OpenError::Io)?;
+pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {
+    read(&File::open(path).map_err(OpenError::Io)?, key)
+}
+
+/// Maps the volume of an open file; it stays whatever becomes of the file's name.
+pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     if file.metadata().map_err(OpenError::Io)?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
     }
-    let map = map(&file).map_err(OpenError::Io)?;
+    let map = map(file).map_err(OpenError::Io)?;
     let (header, start) = header(&map).map_err(OpenError::Damaged)?;
     let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
     if header.key != hex(key) {
@@ -84,12 +88,11 @@ pub(super) fn open(path: &Path, key: &Key) -> Result<(Volume, String), OpenError
     }
     let map = Arc::new(map);
     let affine = Affine(header.affine.map(|row| row.map(f64::from_bits)));
-    let volume = Volume {
+    Ok(Volume {
         grid: Grid { shape: header.shape, affine },
         image: Voxels::mapped(header.channels, header.shape, map.clone(), image),
         label: label.map(|bytes| Voxels::mapped(1, header.shape, map, bytes)),
-    };
-    Ok((volume, header.note))
+    })
 }
 
 #[expect(unsafe_code, reason = "mapping a file is unsafe, because another process might change it")]

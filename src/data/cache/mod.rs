@@ -1,20 +1,33 @@
 //! Preprocessed volumes on disk, found by the hash of what made them and read where they lie.
 //!
 //! An entry is written under a temporary name and renamed, so two processes may fill the same key.
-//! Nothing changes an entry afterwards. `key` makes keys, `entry` is the format of a file.
+//! Nothing changes an entry afterwards; one that is not needed may leave to make room, and who has it
+//! mapped keeps it. `key` makes keys, `entry` is the format of a file, `room` keeps the folder small.
 
 mod entry;
 mod key;
+mod room;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tempfile::NamedTempFile;
 
 use super::volume::Volume;
 use super::whole_file;
+use crate::value::Bytes;
+pub use entry::num_bytes;
 pub use key::{FileHashes, Key, KeyBuilder, hex};
 
 /// The ending of an entry's file.
 const ENDING: &str = "volume";
+/// How long to wait for what other processes are writing; one that was halted may never finish.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often to look meanwhile.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Why the cache fails.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +50,16 @@ pub enum CacheError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The entries of one run take more than all entries may.
+    #[error("the preprocessed volumes of this run take {needed} bytes ({size}), more than the {allowed} bytes ({limit}) that the cache in {folder} may hold", size = Bytes(*needed), limit = Bytes(*allowed), folder = folder.display())]
+    Limit {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// Bytes of the entries.
+        needed: u64,
+        /// Bytes that all entries may take.
+        allowed: u64,
+    },
     /// An entry that was just written cannot be read.
     #[error("{path}: damaged right after it was written: {reason}", path = path.display())]
     Damaged {
@@ -50,8 +73,8 @@ pub enum CacheError {
 /// What the cache knows of a key.
 #[derive(Clone, Debug)]
 pub enum Lookup {
-    /// The volume, mapped from its file, and the note that was put with it.
-    Found(Box<Volume>, String),
+    /// The volume, mapped from its file.
+    Found(Volume),
     /// There is no such entry.
     Absent,
     /// There was one, but it is truncated or garbled; it is to be made anew.
@@ -79,24 +102,55 @@ pub struct Entry {
 pub struct Cache {
     /// The folder that holds them.
     pub root: PathBuf,
+    /// Bytes that all entries may take together.
+    limit: u64,
+    /// The files of the entries that must not leave.
+    kept: Arc<BTreeSet<PathBuf>>,
 }
 
 impl Cache {
-    /// A cache in the given folder, which need not exist yet.
+    /// A cache without bound in the given folder, which need not exist yet.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.join("volumes") }
+        Self { root: root.join("volumes"), limit: u64::MAX, kept: Arc::default() }
+    }
+
+    /// The same cache, in which all entries together take at most so many bytes.
+    ///
+    /// Before an entry is written, others leave that are not kept, the longest unused first. What processes
+    /// are writing counts, so the bound also holds for several that fill one folder. The disk gets the bytes
+    /// of an entry back when nobody maps it any more.
+    #[must_use]
+    pub fn with_limit(self, limit: Bytes) -> Self {
+        Self { limit: limit.0, ..self }
+    }
+
+    /// The same cache for a run that needs entries of these keys and sizes in bytes: none leaves to make room.
+    ///
+    /// # Errors
+    /// When they do not fit together.
+    pub fn keeping(&self, entries: &BTreeMap<Key, u64>) -> Result<Self, CacheError> {
+        let needed = entries.values().sum();
+        if needed > self.limit {
+            return Err(self.too_small(needed));
+        }
+        let kept = entries.keys().map(|key| self.path(key)).collect();
+        Ok(Self { kept: Arc::new(kept), ..self.clone() })
+    }
+
+    fn too_small(&self, needed: u64) -> CacheError {
+        CacheError::Limit { folder: self.root.clone(), needed, allowed: self.limit }
     }
 
     fn path(&self, key: &Key) -> PathBuf {
         self.root.join(hex(key)).with_extension(ENDING)
     }
 
-    /// The file of what was learnt from many volumes, under the hexadecimal digits of a key.
+    /// The file of what was learnt from many volumes, or found out about one, under the hexadecimal digits of a key.
     pub fn statistics(&self, key: &str) -> PathBuf {
         self.root.with_file_name("statistics").join(key).with_extension("json")
     }
 
-    /// Writes what was learnt from many volumes.
+    /// Writes what was learnt.
     ///
     /// # Errors
     /// When the disk is full or refuses.
@@ -116,32 +170,78 @@ impl Cache {
     pub fn get(&self, key: &Key) -> Result<Lookup, CacheError> {
         let path = self.path(key);
         match entry::open(&path, key) {
-            Ok((volume, note)) => {
+            Ok(volume) => {
                 // A read-only cache still serves; its times of use then stay as they are.
                 if let Ok(file) = std::fs::File::options().write(true).open(&path) {
                     let _ = file.set_modified(SystemTime::now());
                 }
-                Ok(Lookup::Found(Box::new(volume), note))
+                Ok(Lookup::Found(volume))
             }
-            Err(entry::OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lookup::Absent),
+            Err(entry::OpenError::Io(error)) if error.kind() == NotFound => Ok(Lookup::Absent),
             Err(entry::OpenError::Io(source)) => Err(CacheError::Io { path, source }),
             Err(entry::OpenError::Damaged(reason)) => Ok(Lookup::Damaged { path, reason }),
         }
     }
 
-    /// Writes the volume of a key with a note, and gives it back, mapped from its file.
+    /// Writes the volume of a key and gives it back, mapped from its file.
     ///
     /// # Errors
-    /// When the disk is full or refuses; the message names the folder and the bytes.
-    pub fn put(&self, key: &Key, volume: &Volume, note: &str) -> Result<Volume, CacheError> {
-        let failed = |source| CacheError::Write { folder: self.root.clone(), bytes: entry::num_bytes(volume), source };
+    /// When the disk is full or refuses; the message names the folder and the bytes, and nothing is left
+    /// behind. When the entry alone is larger than the cache may be.
+    pub fn put(&self, key: &Key, volume: &Volume) -> Result<Volume, CacheError> {
+        let bytes = num_bytes(volume.image.channels, volume.grid.shape, volume.label.is_some());
+        let failed = |source| CacheError::Write { folder: self.root.clone(), bytes, source };
         std::fs::create_dir_all(&self.root).map_err(failed)?;
         let path = self.path(key);
-        whole_file::write(&path, |file| entry::write(file, key, volume, note)).map_err(failed)?;
-        entry::open(&path, key).map(|(volume, _)| volume).map_err(|error| match error {
-            entry::OpenError::Io(source) => CacheError::Io { path, source },
-            entry::OpenError::Damaged(reason) => CacheError::Damaged { path, reason },
-        })
+        let mut file = self.begin(&path, bytes)?;
+        entry::write(file.as_file_mut(), key, volume).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        // Mapped before it has its name: under that name another process may remove it at once.
+        let mapped = entry::read(file.as_file(), key).map_err(|error| match error {
+            entry::OpenError::Io(source) => CacheError::Io { path: path.clone(), source },
+            entry::OpenError::Damaged(reason) => CacheError::Damaged { path: path.clone(), reason },
+        })?;
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        // The new name is on the disk only when its folder is.
+        #[cfg(unix)]
+        std::fs::File::open(&self.root).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(mapped)
+    }
+
+    /// Makes room for an entry of so many bytes, and its file.
+    fn begin(&self, path: &Path, bytes: u64) -> Result<NamedTempFile, CacheError> {
+        let failed = |source| CacheError::Write { folder: self.root.clone(), bytes, source };
+        if bytes > self.limit {
+            return Err(self.too_small(bytes));
+        }
+        let start = Instant::now();
+        loop {
+            let lock = room::lock(&self.root).map_err(failed)?;
+            // What others are writing can leave as soon as it is finished; nobody waits who is writing.
+            if self.make_room(path, bytes)? || start.elapsed() > LONGEST_WAIT {
+                return room::begin(&self.root, bytes).map_err(failed);
+            }
+            drop(lock);
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Removes entries that are not kept until there is room for so many bytes, and says whether there is.
+    fn make_room(&self, path: &Path, bytes: u64) -> Result<bool, CacheError> {
+        let io = |source| CacheError::Io { path: self.root.clone(), source };
+        let in_the_making = room::clean(&self.root).map_err(io)?;
+        let mut entries = self.list()?;
+        // The new entry takes the place of a damaged one.
+        entries.retain(|entry| entry.path != path);
+        let mut wanted = entries.iter().map(|entry| entry.bytes).sum::<u64>() + in_the_making + bytes;
+        for entry in entries.iter().filter(|entry| !self.kept.contains(&entry.path)) {
+            if wanted <= self.limit {
+                break;
+            }
+            remove(&entry.path)?;
+            wanted -= entry.bytes;
+        }
+        Ok(wanted <= self.limit)
     }
 
     /// All entries, the longest unused first.
@@ -152,14 +252,18 @@ impl Cache {
         let io = |path: &Path, source| CacheError::Io { path: path.to_owned(), source };
         let files = match std::fs::read_dir(&self.root) {
             Ok(files) => files,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io(&self.root, error)),
         };
         let mut entries = Vec::new();
         for file in files {
             let path = file.map_err(|error| io(&self.root, error))?.path();
             if path.extension().is_some_and(|ending| ending == ENDING) {
-                let metadata = std::fs::metadata(&path).map_err(|error| io(&path, error))?;
+                let metadata = match std::fs::metadata(&path) {
+                    // Another process has made room meanwhile.
+                    Err(error) if error.kind() == NotFound => continue,
+                    metadata => metadata.map_err(|error| io(&path, error))?,
+                };
                 let last_use = metadata.modified().map_err(|error| io(&path, error))?;
                 entries.push(Entry { path, bytes: metadata.len(), last_use });
             }
@@ -177,10 +281,18 @@ impl Cache {
     pub fn clear(&self) -> Result<u64, CacheError> {
         let mut bytes = 0;
         for entry in self.list()? {
-            std::fs::remove_file(&entry.path).map_err(|source| CacheError::Io { path: entry.path.clone(), source })?;
+            remove(&entry.path)?;
             bytes += entry.bytes;
         }
         Ok(bytes)
+    }
+}
+
+/// Removes an entry; another process may have done so before.
+fn remove(path: &Path) -> Result<(), CacheError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != NotFound => Err(CacheError::Io { path: path.to_owned(), source: error }),
+        _ => Ok(()),
     }
 }
 
@@ -210,9 +322,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         for (text, wanted) in [("a", volume(1, true)), ("b", volume(2, false))] {
-            assert!(same(&cache.put(&key(text), &wanted, text).unwrap(), &wanted));
-            let Lookup::Found(found, note) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
-            assert_eq!(note, text);
+            assert!(same(&cache.put(&key(text), &wanted).unwrap(), &wanted));
+            let Lookup::Found(found) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
             assert!(same(&found, &wanted));
         }
         assert!(matches!(cache.get(&key("c")).unwrap(), Lookup::Absent));
@@ -222,7 +333,7 @@ mod tests {
     fn truncated_and_garbled_entries_are_noticed_and_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        cache.put(&key("a"), &volume(1, true), "").unwrap();
+        cache.put(&key("a"), &volume(1, true)).unwrap();
         let path = cache.path(&key("a"));
         let whole = std::fs::read(&path).unwrap();
         let mut garbled = whole.clone();
@@ -231,15 +342,15 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Damaged { .. }), "{} bytes", damaged.len());
         }
-        cache.put(&key("a"), &volume(1, true), "").unwrap();
-        assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Found(..)));
+        cache.put(&key("a"), &volume(1, true)).unwrap();
+        assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Found(_)));
     }
 
     #[test]
     fn an_entry_under_the_name_of_another_key_is_not_taken_for_it() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        cache.put(&key("a"), &volume(1, true), "").unwrap();
+        cache.put(&key("a"), &volume(1, true)).unwrap();
         std::fs::rename(cache.path(&key("a")), cache.path(&key("b"))).unwrap();
         assert!(matches!(cache.get(&key("b")).unwrap(), Lookup::Damaged { .. }));
     }
@@ -249,11 +360,133 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         assert_eq!(cache.list().unwrap(), []);
-        cache.put(&key("a"), &volume(1, true), "").unwrap();
-        cache.put(&key("b"), &volume(1, false), "").unwrap();
+        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("b"), &volume(1, false)).unwrap();
         let bytes: u64 = cache.list().unwrap().iter().map(|entry| entry.bytes).sum();
         assert_eq!(cache.clear().unwrap(), bytes);
         assert_eq!(cache.list().unwrap(), []);
+    }
+
+    /// Bytes of an entry of `volume(1, true)`.
+    const BYTES: u64 = 1024 + 420 + 28 + 210;
+
+    /// A cache for so many entries, and those of the names that it has.
+    fn limited(folder: &Path, entries: u64, names: &[&str]) -> Cache {
+        let cache = Cache::new(folder).with_limit(Bytes(entries * BYTES));
+        for (age, name) in names.iter().rev().enumerate() {
+            cache.put(&key(name), &volume(1, true)).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(60 * age as u64 + 60);
+            std::fs::File::options().write(true).open(cache.path(&key(name))).unwrap().set_modified(used).unwrap();
+        }
+        cache
+    }
+
+    fn has(cache: &Cache, name: &str) -> bool {
+        cache.path(&key(name)).exists()
+    }
+
+    /// All that lies in the folder of the entries but these and the lock.
+    fn leftovers(cache: &Cache) -> Vec<String> {
+        let names =
+            std::fs::read_dir(&cache.root).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.ends_with(".volume") && name != ".lock").collect()
+    }
+
+    #[test]
+    fn an_entry_has_the_bytes_that_are_told_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        for (channels, labelled) in [(1, true), (1, false), (3, true)] {
+            let volume = volume(channels, labelled);
+            cache.put(&key("a"), &volume).unwrap();
+            let bytes = std::fs::metadata(cache.path(&key("a"))).unwrap().len();
+            assert_eq!(bytes, num_bytes(channels, volume.grid.shape, labelled));
+        }
+        assert_eq!(num_bytes(1, volume(1, true).grid.shape, true), BYTES);
+    }
+
+    #[test]
+    fn the_longest_unused_entries_leave_for_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = limited(folder.path(), 3, &["old", "older used again", "new"]);
+        assert!(matches!(cache.get(&key("old")).unwrap(), Lookup::Found(_)));
+        cache.put(&key("a"), &volume(1, true)).unwrap();
+        let left = ["old", "older used again", "new", "a"].map(|name| has(&cache, name));
+        assert_eq!(left, [true, false, true, true]);
+        assert_eq!(cache.list().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn entries_of_the_run_never_leave_and_a_mapped_one_that_left_stays_readable() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = limited(folder.path(), 2, &["mine", "other"]);
+        let Lookup::Found(other) = cache.get(&key("other")).unwrap() else { panic!("it was put") };
+        let run = cache.keeping(&[(key("mine"), BYTES), (key("new"), BYTES)].into()).unwrap();
+        run.put(&key("new"), &volume(1, true)).unwrap();
+        assert_eq!(["mine", "other", "new"].map(|name| has(&cache, name)), [true, false, true]);
+        assert!(same(&other, &volume(1, true)));
+        assert!(matches!(run.get(&key("other")).unwrap(), Lookup::Absent));
+    }
+
+    #[test]
+    fn a_run_that_cannot_fit_is_refused_with_what_it_needs_and_what_it_may_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = limited(folder.path(), 1, &["a"]);
+        let refused = cache.keeping(&[(key("a"), BYTES), (key("b"), BYTES)].into()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{} bytes", 2 * BYTES)), "{refused}");
+        assert!(refused.contains(&format!("{BYTES} bytes")), "{refused}");
+        assert!(matches!(cache.put(&key("b"), &volume(3, true)), Err(CacheError::Limit { .. })));
+        assert!(has(&cache, "a"));
+    }
+
+    #[test]
+    fn what_another_process_is_writing_counts_and_what_a_dead_one_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = limited(folder.path(), 3, &["a", "b"]);
+        let alive = room::begin(&cache.root, BYTES).unwrap();
+        let dead = cache.root.join(".entry-dead");
+        std::fs::write(&dead, vec![0; 10 * BYTES as usize]).unwrap();
+        cache.put(&key("c"), &volume(1, true)).unwrap();
+        assert!(!dead.exists() && alive.path().exists());
+        assert_eq!(["a", "b", "c"].map(|name| has(&cache, name)), [false, true, true]);
+        drop(alive);
+        assert_eq!(leftovers(&cache), [""; 0]);
+    }
+
+    #[test]
+    fn unfinished_tables_are_removed_when_they_are_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = limited(folder.path(), 3, &["a"]);
+        for (name, age) in [(".partial-new", 1), (".partial-old", 7200)] {
+            let file = std::fs::File::create(cache.root.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        cache.put(&key("b"), &volume(1, true)).unwrap();
+        assert_eq!(leftovers(&cache), [".partial-new"]);
+    }
+
+    #[test]
+    fn threads_that_fill_and_evict_at_once_keep_the_bound_and_read_what_they_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let cache = Cache::new(folder.path()).with_limit(Bytes(5 * BYTES));
+                scope.spawn(move || {
+                    for round in 0..25 {
+                        let name = key(&format!("{}", (thread * 7 + round) % 12));
+                        let volume = match cache.get(&name).unwrap() {
+                            Lookup::Found(volume) => volume,
+                            _ => cache.put(&name, &volume(1, true)).unwrap(),
+                        };
+                        assert!(same(&volume, &self::volume(1, true)));
+                        let _lock = room::lock(&cache.root).unwrap();
+                        let bytes: u64 = cache.list().unwrap().iter().map(|entry| entry.bytes).sum();
+                        assert!(bytes <= 5 * BYTES, "{bytes}");
+                    }
+                });
+            }
+        });
+        assert_eq!(leftovers(&Cache::new(folder.path())), [""; 0]);
     }
 
     #[test]
@@ -261,7 +494,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("volumes"), b"a file").unwrap();
         let wanted = volume(1, true);
-        let message = Cache::new(folder.path()).put(&key("a"), &wanted, "").unwrap_err().to_string();
-        assert!(message.contains("volumes") && message.contains(&entry::num_bytes(&wanted).to_string()), "{message}");
+        let message = Cache::new(folder.path()).put(&key("a"), &wanted).unwrap_err().to_string();
+        assert!(
+            message.contains("volumes") && message.contains(&num_bytes(1, wanted.grid.shape, true).to_string()),
+            "{message}"
+        );
     }
 }

@@ -1,12 +1,14 @@
 //! From a sound document and the headers of its data to the plan.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::data::Survey;
 use super::{Findings, Surroundings};
 use crate::data::volume::Grid;
 use crate::model::device::DeviceName;
 use crate::pipeline;
+use crate::sampling::Sampler;
 use crate::spec::load::Document;
 use crate::spec::plan::{Case, Plan};
 use crate::spec::problem::Problems;
@@ -59,7 +61,8 @@ pub(super) fn assemble(
         .iter()
         .filter_map(|subject| {
             let (grid, outgoing) = (*survey.grids.get(&subject.name)?, *outgoing.get(&subject.name)?);
-            Some((subject.name.clone(), Case { subject: subject.clone(), grid, outgoing }))
+            let weights = weights_of(&experiment.sampler, &subject.name);
+            Some((subject.name.clone(), Case { subject: subject.clone(), weights, grid, outgoing }))
         })
         .collect();
     let warnings = findings.finish()?;
@@ -81,6 +84,14 @@ pub(super) fn assemble(
     })
 }
 
+/// The file of a subject's map of patch centres, where the sampler asks for one.
+fn weights_of(sampler: &Sampler, subject: &str) -> Option<PathBuf> {
+    match sampler {
+        Sampler::Weighted(sampler) => Some(sampler.path(subject)),
+        _ => None,
+    }
+}
+
 /// The grid after turning to RAS, where that is asked for, and the preprocess chain.
 fn outgoing_grid(document: &Document, channels: usize, grid: &Grid) -> Grid {
     let chain = document.experiment.preprocess_chain();
@@ -90,9 +101,13 @@ fn outgoing_grid(document: &Document, channels: usize, grid: &Grid) -> Grid {
 
 /// The patch must fit into every volume after the chain.
 fn check_patch(findings: &mut Findings, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
-    let path = match findings.document.experiment.sampler {
-        crate::sampling::Sampler::Label(_) => "sampler.label.patch",
-        crate::sampling::Sampler::Uniform(_) => "sampler.uniform.patch",
+    let sampler = &findings.document.experiment.sampler;
+    let path = format!("sampler.{}.patch", sampler.name());
+    let has_centres = match sampler {
+        Sampler::Label(_) | Sampler::Uniform(_) => Some("label probabilities"),
+        Sampler::Weighted(_) => Some("weights"),
+        // These move patches at the border, or have no centres at all.
+        Sampler::Grid(_) | Sampler::ForegroundOversample(_) => None,
     };
     for axis in 0..3 {
         let Some((name, smallest)) =
@@ -111,9 +126,12 @@ fn check_patch(findings: &mut Findings, grids: &BTreeMap<&String, Grid>, patch: 
                 message,
                 "take a smaller patch, or pad in preprocess with crop_or_pad",
             );
-        } else if smallest > patch[axis] && smallest - patch[axis] + 1 < FEW_CENTRES {
+        } else if let Some(what) = has_centres
+            && smallest > patch[axis]
+            && smallest - patch[axis] + 1 < FEW_CENTRES
+        {
             let centres = smallest - patch[axis] + 1;
-            findings.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so label probabilities act on those alone"));
+            findings.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so {what} act on those alone"));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::names::column_name;
-use super::{Findings, names, network, training};
+use super::{Findings, names, network, sampler, training};
 use crate::data::dataset::{self, Listing, Source};
 use crate::data::nifti::read_header;
 use crate::data::phantom;
@@ -19,7 +19,7 @@ use crate::spec::plan::ClassLabel;
 use crate::spec::problem::Problems;
 
 /// Millimetres by which the corners of an image and its label map may differ.
-const GRID_TOLERANCE_MM: f64 = 0.1;
+pub(super) const GRID_TOLERANCE_MM: f64 = 0.1;
 
 /// What headers say about the data of an experiment.
 #[derive(Clone, Debug)]
@@ -68,6 +68,7 @@ pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems>
         _ => read_grids(&mut findings, &listing.subjects),
     };
     check_grids(&mut findings, &grids);
+    sampler::check_maps(&mut findings, &parts, &grids);
     let samples = experiment.queue.samples_per_volume.get();
     let patches_per_epoch = parts.train.len() * samples;
     let per_step = experiment.train.batch_size.get() * experiment.train.accumulate_batches.get();
@@ -148,7 +149,7 @@ fn check_grids(findings: &mut Findings, grids: &BTreeMap<String, Grid>) {
 }
 
 /// The first names of a list.
-fn some(names: &[String]) -> String {
+pub(super) fn some(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown}, ...") } else { shown }
 }

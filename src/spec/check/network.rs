@@ -27,11 +27,8 @@ pub(super) fn check(findings: &mut Findings) {
         findings.problem("model.unet.widths", message, "each further level halves every axis; give fewer widths");
         return;
     }
-    let sampler = match experiment.sampler {
-        Sampler::Label(_) => "sampler.label.patch",
-        Sampler::Uniform(_) => "sampler.uniform.patch",
-    };
-    check_shape(findings, sampler, "patch", experiment.sampler.patch(), unet);
+    let sampler = format!("sampler.{}.patch", experiment.sampler.name());
+    check_shape(findings, &sampler, "patch", experiment.sampler.patch(), unet);
     if let Some(window) = experiment.inference.window {
         check_shape(findings, "inference.window", "window", window.0, unet);
     }

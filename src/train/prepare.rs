@@ -1,0 +1,212 @@
+//! From files to preprocessed volumes in the cache.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::TrainError;
+use super::cases::Prepared;
+use super::head::{Head, text};
+use crate::data::cache::{self, Cache, CacheError, FileHashes, Key, KeyBuilder, Lookup, hex};
+use crate::data::nifti;
+use crate::data::subject::Subject;
+use crate::data::volume::{Grid, Volume, Voxels, offset};
+use crate::pipeline::{self, Origin, View};
+use crate::queue::MakeError;
+use crate::run::event::Event;
+use crate::spec::plan::{Case, Plan};
+use crate::transforms::{Drawn, Incoming};
+
+/// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
+pub(super) const CHAIN_VERSION: &str = "3";
+
+/// Why a label map is there: `check` refuses subjects without one in a part that trains or validates.
+pub(super) const HAS_LABELS: &str = "subjects that train or validate have labels";
+
+/// What a subject has in the cache.
+pub(super) struct Keys {
+    volume: Key,
+    weights: Option<Key>,
+}
+
+/// The keys of all subjects, from the content of their files; fewer when it was told to stop.
+///
+/// # Errors
+/// When a file cannot be read, or the table of hashes cannot be written; the subject is named.
+pub(super) fn keys(
+    plan: &Plan,
+    head: &Head,
+    names: &[&String],
+    hashes: &FileHashes,
+    stop: &AtomicBool,
+    tell: &mut (dyn FnMut(Event) + Send),
+) -> Result<BTreeMap<String, Keys>, TrainError> {
+    let progress = Mutex::new((0, tell));
+    names
+        .par_iter()
+        .take_any_while(|_| !stop.load(Ordering::Relaxed))
+        .map(|name| {
+            let keys = keys_of(&plan.cases[*name], head, hashes)
+                .map_err(|source| TrainError::Subject { subject: (*name).clone(), source })?;
+            let mut progress = progress.lock().expect("telling of progress does not panic");
+            progress.0 += 1;
+            let done = progress.0;
+            (progress.1)(Event::Preparing { task: "hashing files", done, total: names.len() });
+            Ok(((*name).clone(), keys))
+        })
+        .collect()
+}
+
+fn keys_of(case: &Case, head: &Head, hashes: &FileHashes) -> Result<Keys, MakeError> {
+    let begin =
+        || KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&text(&head.chain)).add_text(&text(&head.learned));
+    let mut volume = begin();
+    for path in case.subject.images.iter().chain(&case.subject.label) {
+        volume = volume.add_file(path, hashes)?;
+    }
+    let volume = volume.build();
+    let weights = case.weights.as_deref().map(|path| {
+        let mut key = begin().add_text("weights").add_text(&text(&case.grid)).add_file(path, hashes)?;
+        if head.is_settled_by_content() {
+            // Where the map's voxels go is then decided by the image and its labels.
+            key = key.add_text(&hex(&volume));
+        }
+        Ok::<_, CacheError>(key.build())
+    });
+    Ok(Keys { volume, weights: weights.transpose()? })
+}
+
+/// Bytes of everything that a run has in the cache.
+pub(super) fn sizes(plan: &Plan, keys: &BTreeMap<String, Keys>) -> BTreeMap<Key, u64> {
+    let of_subject = |(name, keys): (&String, &Keys)| {
+        let case = &plan.cases[name];
+        let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
+        let weights = keys.weights.map(|key| (key, bytes(1, false)));
+        [(keys.volume, bytes(plan.channels, case.subject.label.is_some()))].into_iter().chain(weights)
+    };
+    keys.iter().flat_map(of_subject).collect()
+}
+
+/// Takes a subject through the preprocess chain, or finds it in the cache; with notes where entries were damaged.
+///
+/// # Errors
+/// When a file cannot be read or used, or the cache cannot be written; the subject is named.
+pub(super) fn prepared(
+    case: &Case,
+    keys: &Keys,
+    head: &Head,
+    channels: usize,
+    cache: &Cache,
+) -> Result<(Prepared, Vec<String>), TrainError> {
+    let mut notes = Vec::new();
+    let mut make = || -> Result<_, MakeError> {
+        let draws = draws(case, keys, head, channels, cache)?;
+        let volume = find_or_make(cache, &keys.volume, &mut notes, || {
+            Ok(View::new(load(&case.subject)?, &head.chain, &draws)?.volume()?)
+        })?;
+        let weights = keys.weights.as_ref().zip(case.weights.as_deref()).map(|(key, path)| {
+            find_or_make(cache, key, &mut notes, || {
+                let map = load_weights(path, &case.grid)?;
+                let image = carry(&map, &pipeline::origin(&head.chain, &draws, &case.grid));
+                Ok(Volume { grid: case.outgoing, image, label: None })
+            })
+        });
+        Ok(Prepared::new(volume, weights.transpose()?.map(|weights| weights.image), draws))
+    };
+    let prepared = make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })?;
+    Ok((prepared, notes))
+}
+
+/// The draws of the preprocess chain on a subject; those that its content decides are kept beside the cache.
+fn draws(case: &Case, keys: &Keys, head: &Head, channels: usize, cache: &Cache) -> Result<Vec<Drawn>, MakeError> {
+    if !head.is_settled_by_content() {
+        return Ok(head.draws(&Incoming { grid: case.grid, channels }));
+    }
+    let path = cache.statistics(&hex(&keys.volume));
+    // Garbled ones are found out again.
+    let known = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(draws) = known {
+        return Ok(draws);
+    }
+    let draws = head.settled(&load(&case.subject)?)?;
+    cache.write_statistics(&path, &draws)?;
+    Ok(draws)
+}
+
+/// The volume of a key, from the cache or made anew.
+fn find_or_make(
+    cache: &Cache,
+    key: &Key,
+    notes: &mut Vec<String>,
+    make: impl FnOnce() -> Result<Volume, MakeError>,
+) -> Result<Volume, MakeError> {
+    match cache.get(key)? {
+        Lookup::Found(volume) => return Ok(volume),
+        Lookup::Absent => {}
+        Lookup::Damaged { path, reason } => notes.push(format!("{} is made anew: {reason}", path.display())),
+    }
+    Ok(cache.put(key, &make()?)?)
+}
+
+/// Reads a map of weights, which must lie on the grid of its subject's image.
+fn load_weights(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
+    let (other, map) = nifti::read_image(path)?;
+    let wrong = |what: &str| format!("{}: {what}", path.display());
+    if map.channels != 1 || !other.matches(grid, GRID_TOLERANCE_MM) {
+        return Err(wrong("the map of weights does not lie on the grid of its image; resample it").into());
+    }
+    if let Some(place) = map.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+        let [_, size_y, size_z] = map.shape;
+        let voxel = [place / (size_y * size_z), place / size_z % size_y, place % size_z];
+        let text = format!("voxel {voxel:?} has the weight {}, expected a finite number of at least 0", map[place]);
+        return Err(wrong(&text).into());
+    }
+    if map.iter().all(|weight| *weight == 0.0) {
+        return Err(wrong("every weight is 0, so no patch can be drawn").into());
+    }
+    Ok(map)
+}
+
+/// Takes a map through a chain the way of the labels: each voxel has the weight of its source, 0 where it has none.
+fn carry(map: &Voxels<f32>, origin: &Origin) -> Voxels<f32> {
+    let shape @ [_, size_y, size_z] = origin.shape;
+    let mut values = vec![0.0; shape.iter().product()];
+    for (row, values) in values.chunks_exact_mut(size_z).enumerate() {
+        for (z, value) in values.iter_mut().enumerate() {
+            let source = origin.source([row / size_y, row % size_y, z]);
+            *value = source.map_or(0.0, |source| map[offset(map.shape, source)]);
+        }
+    }
+    Voxels::new(1, shape, values)
+}
+
+/// Reads a subject's files.
+///
+/// # Errors
+/// When one cannot be read, or they do not lie on one grid.
+pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
+    let mut files = subject.images.iter().map(|path| nifti::read_image(path));
+    let (grid, mut image) = files.next().ok_or("it has no image file")??;
+    let mut values = None;
+    for file in files {
+        let (other, channels) = file?;
+        if !other.matches(&grid, GRID_TOLERANCE_MM) {
+            return Err("its image files lie on different grids; resample them to one".into());
+        }
+        values.get_or_insert_with(|| image.to_vec()).extend_from_slice(&channels);
+    }
+    if let Some(values) = values {
+        image = Voxels::new(values.len() / grid.num_voxels(), grid.shape, values);
+    }
+    let label = subject.label.as_deref().map(nifti::read_label).transpose()?;
+    if label.as_ref().is_some_and(|(other, _)| !other.matches(&grid, GRID_TOLERANCE_MM)) {
+        return Err("its label map lies on another grid than its image; resample it to the image's".into());
+    }
+    Ok(Volume { grid, image, label: label.map(|(_, label)| label) })
+}
+
+/// How far apart the corners of an image and its label map may lie.
+pub const GRID_TOLERANCE_MM: f64 = 0.1;

@@ -1,0 +1,166 @@
+//! The cache of preprocessed volumes: bounded, shared by processes, on a disk that may be full.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::place::{Place, stderr, stdout};
+
+/// Bytes of an entry of a volume of 16 x 16 x 16 voxels with labels.
+const ENTRY: u64 = 1024 + 16 * 16 * 16 * 6;
+
+const SOURCE: [&str; 2] = ["--set", "data.source={msd: {root: data}}"];
+
+fn place() -> Place {
+    let place = Place::new();
+    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    place
+}
+
+/// The arguments that show patches of the experiment with another window of intensities: another chain, other entries.
+fn arguments<'a>(window: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["patches", "tiny.yaml", "--count", "8", "--set", window][..], &SOURCE, more].concat()
+}
+
+const FIRST: &str = "preprocess.0.clamp.max=250";
+const SECOND: &str = "preprocess.0.clamp.max=100";
+
+/// The files of a cache's entries, and whatever else lies there but the lock and the table of hashes.
+fn files(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let all = fs::read_dir(cache.join("volumes")).unwrap().map(|file| file.unwrap().path());
+    let others = all.filter(|path| !path.ends_with(".lock") && !path.ends_with("hashes.json"));
+    others.partition(|path| path.extension().is_some_and(|ending| ending == "volume"))
+}
+
+#[test]
+fn a_run_makes_room_by_removing_what_it_does_not_need() {
+    let place = place();
+    let limit = (5 * ENTRY).to_string();
+    let of = |window| stdout(&place.runner(&arguments(window, &["--cache-limit", &limit])).success());
+    let first = of(FIRST);
+    let (entries, _) = files(&place.path("cache"));
+    assert_eq!(entries.len(), 4);
+    assert_ne!(of(SECOND), first);
+    let (after, leftovers) = files(&place.path("cache"));
+    assert_eq!((after.len(), leftovers.len()), (5, 0));
+    assert_eq!(after.iter().filter(|entry| entries.contains(entry)).count(), 1);
+    // What left is made anew.
+    assert_eq!(of(FIRST), first);
+    assert!(stdout(&place.runner(&["cache", "--cache-limit", "1GB"]).success()).contains("5 volumes"));
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
+    let place = place();
+    let limit = (4 * ENTRY - 1).to_string();
+    for command in ["patches", "run"] {
+        let more = [&["--cache-limit", &limit][..], &SOURCE].concat();
+        let told = stderr(&place.runner(&[&[command, "tiny.yaml"][..], &more].concat()).code(2));
+        let told = told.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in [&format!("{} bytes", 4 * ENTRY), &format!("{limit} bytes"), "--cache-limit"] {
+            assert!(told.contains(text), "{text} is missing in\n{told}");
+        }
+    }
+    assert_eq!(files(&place.path("cache")).0.len(), 0);
+    let mut command = place.command(&arguments(FIRST, &[]));
+    command.env("RUNNER_CACHE_LIMIT", "1KB").assert().code(2);
+    place.runner(&arguments(FIRST, &["--cache-limit", "lots"])).code(2);
+}
+
+#[test]
+fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
+    let place = place();
+    let alone = [FIRST, SECOND].map(|window| stdout(&place.runner(&arguments(window, &[])).success()));
+    // With room for all, and with so little that each process removes what the other has just made.
+    for limit in [8 * ENTRY, 4 * ENTRY] {
+        let limit = limit.to_string();
+        for round in 0..5 {
+            let cache = format!("cache-{limit}-{round}");
+            let started = [FIRST, SECOND, FIRST, SECOND].map(|window| {
+                Command::new(env!("CARGO_BIN_EXE_runner"))
+                    .current_dir(place.path(""))
+                    .args(arguments(window, &["--cache-dir", &cache, "--cache-limit", &limit]))
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            });
+            for (process, expected) in started.into_iter().zip([&alone[0], &alone[1], &alone[0], &alone[1]]) {
+                let output = process.wait_with_output().unwrap();
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                assert_eq!(&String::from_utf8(output.stdout).unwrap(), expected);
+            }
+            let (entries, leftovers) = files(&place.path(&cache));
+            assert!(leftovers.is_empty(), "{leftovers:?}");
+            assert!(entries.len() as u64 * ENTRY <= limit.parse().unwrap(), "{entries:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_unfinished_is_removed() {
+    let place = Place::new();
+    let big = "data.source={ phantom: { subjects: 4, shape: [128, 128, 96], spacing_mm: [4, 4, 4] } }";
+    let arguments = ["patches", "tiny.yaml", "--count", "1", "--set", big];
+    place.runner(&arguments).success();
+    place.runner(&["cache", "clear"]).success();
+    let has_unfinished =
+        || files(&place.path("cache")).1.iter().any(|path| path.to_string_lossy().contains("/.entry-"));
+    // A file is written in a few milliseconds, so the signal may come too late.
+    let was_killed = (0..50).any(|_| {
+        let mut process = place.spawn(&arguments);
+        while !has_unfinished() && process.try_wait().unwrap().is_none() {}
+        process.kill().unwrap();
+        process.wait().unwrap();
+        place.runner(&["cache", "clear"]).success();
+        has_unfinished()
+    });
+    assert!(was_killed, "no process was met while it wrote");
+    place.runner(&arguments).success();
+    assert_eq!(files(&place.path("cache")).1.len(), 0);
+}
+
+/// A file system in memory of so many kB, as long as it lives; `None` where this process may not mount.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(folder: PathBuf, kilobytes: u64) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        let size = format!("size={kilobytes}k");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_with_bytes_and_folder_and_nothing_torn_stays() {
+    let place = place();
+    let Some(disk) = Disk::mount(place.path("cache"), 64) else {
+        eprintln!("skipped: this process may not mount a file system");
+        return;
+    };
+    let told = stderr(&place.runner(&arguments(FIRST, &[])).code(3));
+    let told = told.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let texts = [
+        &format!("cannot write {ENTRY} bytes"),
+        "cache/volumes",
+        "No space left",
+        "runner cache clear",
+        "subject phantom_00",
+    ];
+    for text in texts {
+        assert!(told.contains(text), "{text} is missing in\n{told}");
+    }
+    let (entries, leftovers) = files(&disk.0);
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+    assert!(entries.iter().all(|entry| fs::metadata(entry).unwrap().len() == ENTRY), "{entries:?}");
+    // With a bound that fits the disk the same run says so beforehand.
+    place.runner(&arguments(FIRST, &["--cache-limit", "60KB"])).code(2);
+}

@@ -1,0 +1,104 @@
+//! The samplers give TorchIO's places: grids in its order, centres with its probabilities.
+//!
+//! `tests/parity/torchio_samplers.py` makes the numbers; the maps are waves that both sides compute.
+
+use runner::data::volume::{Label, Voxels};
+use runner::pipeline::Origin;
+use runner::sampling::{Field, LabelIndex, Sampler, Turn, WeightIndex};
+use runner::seed::{Purpose, Seed};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct File {
+    shape: [usize; 3],
+    grids: Vec<Places>,
+    centres: Vec<Centres>,
+}
+
+/// A grid and where its patches start.
+#[derive(Deserialize)]
+struct Places {
+    shape: [usize; 3],
+    patch: [usize; 3],
+    overlap: [usize; 3],
+    starts: Vec<[usize; 3]>,
+}
+
+/// A sampler and the chance of each voxel to be the centre of a patch.
+#[derive(Deserialize)]
+struct Centres {
+    yaml: String,
+    shares: Vec<f64>,
+}
+
+fn file() -> File {
+    serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/samplers.json").unwrap()).unwrap()
+}
+
+fn sampler(text: &str) -> Sampler {
+    serde_json::from_value(serde_yaml::from_str(text).unwrap()).unwrap()
+}
+
+/// The script's `waves`.
+fn waves(shape: [usize; 3]) -> Vec<f64> {
+    (0..shape.iter().product())
+        .map(|i: usize| (0.37 * i as f64).sin() * 50.0 + (0.05 * i as f64).cos() * 10.0)
+        .collect()
+}
+
+fn turn(number: u64) -> Turn {
+    Turn { number, place_in_batch: 0, batch_size: 1 }
+}
+
+#[test]
+fn a_grid_has_torchios_places_in_its_order_and_begins_again() {
+    for grid in file().grids {
+        let sampler = sampler(&format!("grid: {{patch: {:?}, overlap: {:?}}}", grid.patch, grid.overlap));
+        let origin = Origin::identity(grid.shape);
+        let index = LabelIndex::new(Voxels::new(1, grid.shape, vec![0; grid.shape.iter().product()]));
+        let field = Field { origin: &origin, index: &index, weights: None };
+        let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
+        let mut start = |number: usize| sampler.start(&field, &turn(number as u64), &mut rng).unwrap();
+        let count = grid.starts.len();
+        for (number, expected) in grid.starts.iter().enumerate() {
+            assert_eq!((start(number), start(number + count)), (*expected, *expected), "{:?}", grid.shape);
+        }
+    }
+}
+
+#[test]
+fn centres_have_torchios_probabilities() {
+    let file = file();
+    let waves = waves(file.shape);
+    let labels: Vec<Label> = waves.iter().map(|v| Label::from(*v > 0.0) + Label::from(*v > 50.0)).collect();
+    let weights = waves.iter().map(|v| v.max(0.0) as f32).collect();
+    let index = LabelIndex::new(Voxels::new(1, file.shape, labels));
+    let weights = WeightIndex::new(Voxels::new(1, file.shape, weights));
+    let origin = Origin::identity(file.shape);
+    let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
+    for Centres { yaml, shares } in file.centres {
+        let sampler = sampler(&yaml);
+        let mut rng = Seed(1).stream(Purpose::Sample, 0, &yaml, 0);
+        let mut counts = vec![0u32; shares.len()];
+        let num_draws = 50_000;
+        for _ in 0..num_draws {
+            let start = sampler.start(&field, &turn(0), &mut rng).unwrap();
+            let centre: [usize; 3] = std::array::from_fn(|axis| start[axis] + sampler.patch()[axis] / 2);
+            counts[(centre[0] * file.shape[1] + centre[1]) * file.shape[2] + centre[2]] += 1;
+        }
+        let places = || counts.iter().zip(&shares);
+        assert!(
+            places().all(|(count, share)| *share > 0.0 || *count == 0),
+            "{yaml}: a centre that TorchIO never draws"
+        );
+        // Places of less than five draws in the mean do not follow the distribution of chi-square.
+        let likely = || places().filter(|(_, share)| **share * f64::from(num_draws) >= 5.0);
+        let chi_square: f64 = likely()
+            .map(|(count, share)| {
+                (f64::from(*count) - share * f64::from(num_draws)).powi(2) / share / f64::from(num_draws)
+            })
+            .sum();
+        let freedom = likely().count() as f64 - 1.0;
+        assert!(chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(), "{yaml}: chi-square {chi_square} of {freedom}");
+    }
+}
