@@ -10,18 +10,31 @@ use super::vector;
 use super::view::Block;
 use crate::data::buffers;
 use crate::data::volume::{Label, offset};
+use crate::pipeline::empty::EmptySpace;
 use crate::pipeline::origin::{Origin, Row};
 use crate::transforms::{Interpolation, Lattice, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
 const PARALLEL_FROM: usize = 1 << 21;
 
-/// Fills each x-slice of an outgoing array, in parallel where it is large. The result does not depend on that.
-fn for_each_slice<T: Send>(out: &mut [T], slice: usize, fill: impl Fn(usize, &mut [T]) + Sync) {
+/// Rows along y that are filled for every x before those behind them, so that what they share stays near the processor.
+const ROWS_TOGETHER: usize = 32;
+
+/// Fills each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
+fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
+    let [_, size_y, size_z] = shape;
     if out.len() >= PARALLEL_FROM {
-        out.par_chunks_exact_mut(slice).enumerate().for_each(|(x, values)| fill(x, values));
-    } else {
-        out.chunks_exact_mut(slice).enumerate().for_each(|(x, values)| fill(x, values));
+        out.par_chunks_exact_mut(size_y * size_z).enumerate().for_each(|(x, slice)| {
+            slice.chunks_exact_mut(size_z).enumerate().for_each(|(y, row)| fill(x, y, row));
+        });
+        return;
+    }
+    for first in (0..size_y).step_by(ROWS_TOGETHER) {
+        let together = ROWS_TOGETHER.min(size_y - first);
+        for (x, slice) in out.chunks_exact_mut(size_y * size_z).enumerate() {
+            let rows = slice[first * size_z..].chunks_exact_mut(size_z).take(together);
+            rows.enumerate().for_each(|(y, row)| fill(x, first + y, row));
+        }
     }
 }
 
@@ -45,26 +58,23 @@ pub(super) fn lattice(
             let from = map.axes[axis].source;
             (index - incoming.start[from]) * strides[from]
         };
-        for_each_slice(values, shape[1] * shape[2], |x, slice| {
-            for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-                let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(y)) else {
-                    row.fill(fills[channel]);
-                    continue;
-                };
-                row[..along_z.inside.start].fill(fills[channel]);
-                row[along_z.inside.end..].fill(fills[channel]);
-                let row = &mut row[along_z.inside.clone()];
-                let Some(from_z) = along_z.at(along_z.inside.start) else { continue };
-                let first = local(0, from_x) + local(1, from_y) + local(2, from_z);
-                match (along_z.backwards, stride) {
-                    (false, 1) => row.copy_from_slice(&source[first..first + row.len()]),
-                    (false, _) => {
-                        row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
-                    }
-                    (true, _) => {
-                        let from = source[..=first].iter().rev().step_by(stride);
-                        row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                    }
+        for_each_row(values, shape, |x, y, row| {
+            let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(y)) else {
+                return row.fill(fills[channel]);
+            };
+            row[..along_z.inside.start].fill(fills[channel]);
+            row[along_z.inside.end..].fill(fills[channel]);
+            let row = &mut row[along_z.inside.clone()];
+            let Some(from_z) = along_z.at(along_z.inside.start) else { return };
+            let first = local(0, from_x) + local(1, from_y) + local(2, from_z);
+            match (along_z.backwards, stride) {
+                (false, 1) => row.copy_from_slice(&source[first..first + row.len()]),
+                (false, _) => {
+                    row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+                }
+                (true, _) => {
+                    let from = source[..=first].iter().rev().step_by(stride);
+                    row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 }
             }
         });
@@ -112,11 +122,9 @@ pub(super) fn warp(
     let mut out = buffers::take(fills.len() * voxels);
     for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
         let source = Source::of(incoming, channel, origin.source_shape);
-        for_each_slice(values, shape[1] * shape[2], |x, slice| {
-            for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-                let place = [start[0] + x, start[1] + y, start[2]];
-                straight_row(&source, (origin, interpolation), fills[channel], place, row);
-            }
+        for_each_row(values, shape, |x, y, row| {
+            let place = [start[0] + x, start[1] + y, start[2]];
+            straight_row(&source, (origin, interpolation), fills[channel], place, row);
         });
     }
     out
@@ -313,27 +321,34 @@ impl<'a> Source<'a> {
     }
 }
 
+/// A label map that voxels are looked up in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LabelSource<'a> {
+    pub(super) labels: &'a [Label],
+    /// Where there are none but 0, where that is known.
+    pub(super) empty: Option<&'a EmptySpace>,
+}
+
 /// The labels of a block of outgoing voxels: row by row what [`Origin::source`] says of each voxel.
-pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut out = buffers::take(shape.iter().product());
-    for_each_slice(&mut out, shape[1] * shape[2], |x, slice| {
-        let mut bent = (!origin.bends.is_empty()).then(|| Row::new(shape[2]));
+    if origin.bends.is_empty() {
+        for_each_row(&mut out, shape, |x, y, row| {
+            let along = start[2]..start[2] + shape[2];
+            let (inside, line) = origin.inside(start[0] + x, start[1] + y, along);
+            row[..inside.start].fill(0);
+            row[inside.end..].fill(0);
+            let first = start[2] + inside.start;
+            label_row(source, origin.source_shape, &line, first, &mut row[inside]);
+        });
+        return out;
+    }
+    for_each_row(&mut out, [shape[0], 1, shape[1] * shape[2]], |x, _, slice| {
+        let mut bent = Row::new(shape[2]);
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-            let place = [start[0] + x, start[1] + y, start[2]];
-            match &mut bent {
-                None => {
-                    let (inside, line) = origin.inside(place[0], place[1], start[2]..start[2] + shape[2]);
-                    row[..inside.start].fill(0);
-                    row[inside.end..].fill(0);
-                    let first = start[2] + inside.start;
-                    label_row(source, origin.source_shape, &line, first, &mut row[inside]);
-                }
-                Some(bent) => {
-                    bent.follow(origin, place);
-                    for (z, label) in row.iter_mut().enumerate() {
-                        *label = bent.source(z).map_or(0, |place| nearest_label(source, origin.source_shape, place));
-                    }
-                }
+            bent.follow(origin, [start[0] + x, start[1] + y, start[2]]);
+            for (z, label) in row.iter_mut().enumerate() {
+                *label = bent.source(z).map_or(0, |place| nearest_label(source.labels, origin.source_shape, place));
             }
         }
     });
@@ -341,14 +356,19 @@ pub(super) fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape
 }
 
 /// The labels of a row's voxels that all lie inside; `first` is the index along z of the first one.
-fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
+fn label_row(source: LabelSource, shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
+    let labels = source.labels;
+    let filled = source.empty.map_or(0..row.len(), |empty| empty.filled(line, first, row.len()));
+    row[..filled.start].fill(0);
+    row[filled.end..].fill(0);
+    let (first, row) = (first + filled.start, &mut row[filled]);
     #[cfg(target_arch = "x86_64")]
-    if row.len() >= vector::LANES && vector::is_available() && source.len() < i32::MAX as usize {
+    if row.len() >= vector::LANES && vector::is_available() && labels.len() < i32::MAX as usize {
         // SAFETY: the processor has AVX2.
-        return unsafe { vector::label_row(source, shape, line, first, row) };
+        return unsafe { vector::label_row(labels, shape, line, first, row) };
     }
     for (z, label) in row.iter_mut().enumerate() {
-        *label = nearest_label(source, shape, line.at(first + z));
+        *label = nearest_label(labels, shape, line.at(first + z));
     }
 }
 

@@ -4,6 +4,7 @@
 //! Neighbouring warps are composed into one interpolation; the labels of a whole chain are one look-up
 //! through its [`Origin`].
 
+mod empty;
 mod fixed;
 mod gather;
 mod origin;
@@ -12,6 +13,7 @@ mod times;
 mod vector;
 mod view;
 
+pub use empty::EmptySpace;
 pub use origin::{Bend, Origin, Reach};
 pub use times::Times;
 pub use view::{Block, View, minima};
@@ -137,7 +139,7 @@ pub fn relabel(chain: &[Transform], draws: &[Drawn], labels: &mut [Label], shape
 
 /// The labels of a block of the voxels that `origin` describes, `[x, y, z]`; `source` is the label map they come from.
 pub fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
-    gather::labels(source, origin, start, shape)
+    gather::labels(gather::LabelSource { labels: source, empty: None }, origin, start, shape)
 }
 
 fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {

@@ -140,16 +140,22 @@ impl Origin {
     pub fn reach(&self) -> Option<Reach> {
         let inverse = self.map.inverse()?;
         let mut half = stretched(&inverse, [0.5; 3]);
+        let (mut straight, mut loose) = (inverse, half);
         let mut bends = Vec::with_capacity(self.bends.len());
         for bend in self.bends.iter().rev() {
             half = loosened(bend.field.slopes(), half)?;
             let inverse = bend.map.inverse()?;
             half = stretched(&inverse, half);
+            let farthest = bend.field.farthest();
+            loose = stretched(&inverse, std::array::from_fn(|axis| loose[axis] + farthest[axis]));
+            straight = inverse.after(&straight);
             bends.push((Arc::clone(&bend.field), inverse));
         }
-        let room = if bends.is_empty() { 1e-6 } else { 1e-3 };
+        // Fields are undone to a thousandth of a voxel, which steep ones stretch.
+        let room = if bends.is_empty() { 1e-6 } else { 1e-2 };
         let half = half.map(|half| half + room);
-        Some(Reach { inverse, bends, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
+        let loose = loose.map(|half| half + room);
+        Some(Reach { inverse, bends, straight, loose, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
     }
 }
 
@@ -288,12 +294,20 @@ pub struct Reach {
     inverse: Affine,
     /// The bends from the source's side: a field, and the map back from its grid.
     bends: Vec<(Arc<Displacement>, Affine)>,
+    /// From source to outgoing indices as if nothing bent, and half the size of a box that holds what bends make of it.
+    straight: Affine,
+    loose: [f64; 3],
     half: [f64; 3],
     /// Voxels of each box along x, y and z.
     pub shape: [usize; 3],
 }
 
 impl Reach {
+    /// Whether nothing bends on the way.
+    pub fn is_straight(&self) -> bool {
+        self.bends.is_empty()
+    }
+
     /// The first outgoing index of the box of `source`; the box may stick out of the grid.
     pub fn start(&self, source: [usize; 3]) -> [i64; 3] {
         let mut centre = self.inverse.apply(source.map(|index| index as f64));
@@ -304,13 +318,25 @@ impl Reach {
     }
 }
 
+impl Reach {
+    /// The first and the last outgoing index that may come from a box of source voxels, from its first to its last; a
+    /// rough bound where something bends on the way.
+    pub fn of_box(&self, low: [usize; 3], high: [usize; 3]) -> ([i64; 3], [i64; 3]) {
+        let (low, high) = box_of(&self.straight, low.map(|index| index as f64), high.map(|index| index as f64));
+        (
+            std::array::from_fn(|axis| (low[axis] - self.loose[axis]).ceil() as i64),
+            std::array::from_fn(|axis| (high[axis] + self.loose[axis]).floor() as i64),
+        )
+    }
+}
+
 /// The place that a field moves to `place`.
 fn before(field: &Displacement, place: [f64; 3]) -> [f64; 3] {
     let mut from = place;
     for _ in 0..MOST_STEPS {
         let moved = field.at(field.clamped(from));
         let next: [f64; 3] = std::array::from_fn(|axis| place[axis] - moved[axis]);
-        let is_settled = (0..3).all(|axis| (next[axis] - from[axis]).abs() < 1e-5);
+        let is_settled = (0..3).all(|axis| (next[axis] - from[axis]).abs() < 1e-3);
         from = next;
         if is_settled {
             break;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::gather;
-use super::{Origin, PipelineError, Times};
+use super::{EmptySpace, Origin, PipelineError, Times};
 use crate::data::buffers;
 use crate::data::volume::{Grid, Label, Volume, Voxels, offset};
 use crate::transforms::{
@@ -21,6 +21,8 @@ pub struct View<'a> {
     origin: Origin,
     /// The smallest intensity of each channel of the source, where that is known.
     minima: Option<&'a [f32]>,
+    /// Where the source's labels are all 0, where that is known.
+    empty: Option<&'a EmptySpace>,
     times: Option<&'a Times>,
     /// Labels that a stage is to find along with its intensities, since their places are the same.
     along: Mutex<Along>,
@@ -149,12 +151,17 @@ impl<'a> View<'a> {
             grid = place.grid;
             stages.push(stage(kind, grid));
         }
-        Self { source, stages, grid, origin, minima: None, times: None, along: Mutex::default() }
+        Self { source, stages, grid, origin, minima: None, empty: None, times: None, along: Mutex::default() }
     }
 
     /// Tells the smallest intensity of each channel of the source, so that it need not be looked for.
     pub fn with_minima(self, minima: &'a [f32]) -> Self {
         Self { minima: Some(minima), ..self }
+    }
+
+    /// Tells where the source's labels are all 0, so that they need not be looked at.
+    pub fn with_empty_space(self, empty: &'a EmptySpace) -> Self {
+        Self { empty: Some(empty), ..self }
     }
 
     /// Lets the time that each step takes be noted.
@@ -222,7 +229,8 @@ impl<'a> View<'a> {
     /// The labels of a window, by where they come from.
     fn labels(&self, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
         let label = self.source.label.as_ref()?;
-        Some(Times::note(self.times, "labels", || gather::labels(label, origin, start, shape)))
+        let source = gather::LabelSource { labels: label, empty: self.empty };
+        Some(Times::note(self.times, "labels", || gather::labels(source, origin, start, shape)))
     }
 
     /// A block that holds at least the wanted region, after the first `level` stages.

@@ -3,7 +3,7 @@
 use super::{Field, valid_centres};
 use crate::data::buffers;
 use crate::data::volume::Label;
-use crate::pipeline::{self, Origin};
+use crate::pipeline::{self, Origin, Reach};
 use crate::seed::Rng;
 
 /// Draws that may miss before every possible centre is looked at.
@@ -79,10 +79,24 @@ pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) 
         if count == 0 {
             return None;
         }
+        let bounds = field.index.bounds(|label| wanted.includes(label));
+        let reach = field.origin.reach();
+        if reach.zip(bounds).is_some_and(|(reach, bounds)| is_out_of_reach(&reach, valid, bounds)) {
+            return None;
+        }
         let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
         draw_from_source(field.origin, valid, source, rng)
     };
     drawn.or_else(|| scan(field, valid, wanted, rng))
+}
+
+/// Whether no voxel of a box of source voxels can come to lie among the valid ones.
+fn is_out_of_reach(reach: &Reach, valid: &Valid, (low, high): ([usize; 3], [usize; 3])) -> bool {
+    let (first, last) = reach.of_box(low, high);
+    (0..3).any(|axis| {
+        let start = valid.start[axis] as i64;
+        last[axis] < start || first[axis] >= start + valid.shape[axis] as i64
+    })
 }
 
 /// The label of a voxel after the chain.
@@ -112,6 +126,10 @@ pub(super) fn draw_from_source(
     let reach = origin.reach()?;
     for _ in 0..MOST_MISSES {
         let source = source(rng);
+        if !reach.is_straight() && is_out_of_reach(&reach, valid, (source, source)) {
+            // Going back through fields is slow; this one would lead nowhere.
+            continue;
+        }
         let start = reach.start(source);
         let candidate = std::array::from_fn(|axis| start[axis] + rng.below(reach.shape[axis] as u64) as i64);
         if let Some(voxel) = valid.contains(candidate)

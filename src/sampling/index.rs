@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::volume::{Label, Voxels, offset};
+use crate::pipeline::EmptySpace;
 
 /// The voxels of a label map as runs along z, sorted by label.
 ///
@@ -12,6 +13,7 @@ use crate::data::volume::{Label, Voxels, offset};
 pub struct LabelIndex {
     labels: Voxels<Label>,
     runs: BTreeMap<Label, Runs>,
+    empty: EmptySpace,
 }
 
 /// The runs of one label above 0.
@@ -23,6 +25,20 @@ struct Runs {
     before: Vec<u64>,
     /// How many voxels the label has.
     count: u64,
+    /// The box around the label: its first voxel and its last.
+    bounds: Option<([usize; 3], [usize; 3])>,
+}
+
+impl Runs {
+    /// Takes a run into the box.
+    fn widen(&mut self, start: [usize; 3], length: usize) {
+        let end = [start[0], start[1], start[2] + length - 1];
+        let (low, high) = self.bounds.unwrap_or((start, end));
+        self.bounds = Some((
+            std::array::from_fn(|axis| low[axis].min(start[axis])),
+            std::array::from_fn(|axis| high[axis].max(end[axis])),
+        ));
+    }
 }
 
 impl LabelIndex {
@@ -30,19 +46,40 @@ impl LabelIndex {
     pub fn new(labels: Voxels<Label>) -> Self {
         let shape = labels.shape;
         let mut runs: BTreeMap<Label, Runs> = BTreeMap::new();
+        let mut all = Vec::new();
         for (row, values) in labels.chunks_exact(shape[2]).enumerate() {
             let mut first = row * shape[2];
             for run in values.chunk_by(|a, b| a == b) {
                 if run[0] > 0 {
+                    let start = [row / shape[1], row % shape[1], first - row * shape[2]];
+                    all.push((start, run.len()));
                     let of_label = runs.entry(run[0]).or_default();
                     of_label.starts.push(first);
                     of_label.before.push(of_label.count);
                     of_label.count += run.len() as u64;
+                    of_label.widen(start, run.len());
                 }
                 first += run.len();
             }
         }
-        Self { labels, runs }
+        let empty = EmptySpace::new(shape, all.into_iter());
+        Self { labels, runs, empty }
+    }
+
+    /// Where the label map holds nothing but 0.
+    pub fn empty_space(&self) -> &EmptySpace {
+        &self.empty
+    }
+
+    /// The box around the voxels with a wanted label above 0: its first voxel and its last.
+    pub fn bounds(&self, wanted: impl Fn(Label) -> bool) -> Option<([usize; 3], [usize; 3])> {
+        let boxes = self.runs.iter().filter(|(label, _)| wanted(**label)).filter_map(|(_, runs)| runs.bounds);
+        boxes.reduce(|(low, high), (other_low, other_high)| {
+            (
+                std::array::from_fn(|axis| low[axis].min(other_low[axis])),
+                std::array::from_fn(|axis| high[axis].max(other_high[axis])),
+            )
+        })
     }
 
     /// The label map, `[x, y, z]`.

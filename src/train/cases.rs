@@ -160,7 +160,8 @@ impl Cases {
         let times = self.times.as_ref();
         let draws = pipeline::draw(augment, &incoming(&prepared.volume), &mut chance(Purpose::Augment));
         let view = View::new(prepared.volume.clone(), augment, &draws)?;
-        let view = view.with_minima(prepared.minima()).with_times(times);
+        let view =
+            view.with_minima(prepared.minima()).with_empty_space(prepared.index().empty_space()).with_times(times);
         let field = Field { origin: view.origin(), index: prepared.index(), weights: prepared.weights() };
         let turn = self.turn(part, request);
         let start = Times::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;

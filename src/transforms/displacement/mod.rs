@@ -77,11 +77,32 @@ impl Displacement {
 
     /// The displacement of a place, in voxels.
     pub fn at(&self, place: [f64; 3]) -> [f64; 3] {
+        #[cfg(target_arch = "x86_64")]
+        if vector::is_available() {
+            // SAFETY: the processor has AVX2 and FMA.
+            return unsafe { self.at_once(place) };
+        }
+        self.at_length(place)
+    }
+
+    /// The same, compiled for processors that fuse operations; others do so in many steps.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn at_once(&self, place: [f64; 3]) -> [f64; 3] {
+        self.at_length(place)
+    }
+
+    // Without closures: they would not be compiled for the same processors.
+    #[inline(always)]
+    fn at_length(&self, place: [f64; 3]) -> [f64; 3] {
         let Some(x) = self.taps(0, place[0]) else { return [0.0; 3] };
         let Some(y) = self.taps(1, place[1]) else { return [0.0; 3] };
         let Some(z) = self.taps(2, place[2]) else { return [0.0; 3] };
-        let plane = self.plane(&x, &y);
-        z.of(|k| plane(z.first + k))
+        let mut sum = [0.0; 3];
+        for k in 0..TAPS {
+            add(&mut sum, z.weights[k], self.plane(&x, &y, z.first + k));
+        }
+        sum
     }
 
     /// Moves places `[x, y, z]`, each axis in its own array, by their displacements; the same bits as
@@ -113,61 +134,84 @@ impl Displacement {
     /// Four places, most of which lie between the same control points: those of the first that is left at a time.
     #[cfg(target_arch = "x86_64")]
     fn displace_four(&self, places: [&mut [f64]; 3]) {
-        let mut firsts = [[usize::MAX; 3]; vector::LANES];
-        let mut shares = [[0.0; vector::LANES]; 3];
-        for lane in 0..vector::LANES {
-            let taps: [_; 3] = std::array::from_fn(|axis| self.tap(axis, places[axis][lane]));
-            if let [Some(x), Some(y), Some(z)] = taps {
-                for (axis, (first, share)) in [x, y, z].into_iter().enumerate() {
-                    (firsts[lane][axis], shares[axis][lane]) = (first, share);
-                }
-            }
-        }
+        let ends = self.shape.map(|size| size as f64 - 1.0 + MARGIN);
+        let most = self.points.map(|count| (count - TAPS) as i32);
+        // SAFETY: the processor has AVX2 and FMA, and each array holds four places.
+        let (mut cells, shares) = unsafe { vector::taps(&places, MARGIN, ends, self.density, most) };
         let strides = [self.points[1] * self.points[2], self.points[2]];
-        let mut lane = 0;
-        while lane < vector::LANES {
-            let first = firsts[lane];
-            if first == [usize::MAX; 3] {
-                // Beyond the field, or done.
-                lane += 1;
-                continue;
-            }
-            let values = &self.values[first[0] * strides[0] + first[1] * strides[1] + first[2]..];
-            // SAFETY: the processor has AVX2, and three more control points follow the first along each axis.
+        for lane in 0..vector::LANES {
+            let Some(cell) = cells[lane] else { continue };
+            let [x, y, z] = cell.map(|tap| tap as usize);
+            let values = &self.values[x * strides[0] + y * strides[1] + z..];
+            // SAFETY: the processor has AVX2 and FMA, and three more control points follow the first along each axis.
             let moved = unsafe { vector::displacements(values, strides, &shares) };
-            for (other, firsts) in firsts.iter_mut().enumerate().skip(lane) {
-                if *firsts == first {
+            for (other, of_other) in cells.iter_mut().enumerate().skip(lane) {
+                if *of_other == Some(cell) {
                     (0..3).for_each(|axis| places[axis][other] += moved[axis][other]);
-                    *firsts = [usize::MAX; 3];
+                    *of_other = None;
                 }
             }
-            lane += 1;
         }
     }
 
     /// Places on a line along z, which share their control points along x and y.
     fn displace_along_z(&self, x: &mut [f64], y: &mut [f64], z: &mut [f64]) {
+        #[cfg(target_arch = "x86_64")]
+        if vector::is_available() {
+            // SAFETY: the processor has AVX2 and FMA.
+            return unsafe { self.displace_along_z_at_once(x, y, z) };
+        }
+        self.displace_along_z_at_length(x, y, z);
+    }
+
+    /// The same, compiled for processors that fuse operations.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn displace_along_z_at_once(&self, x: &mut [f64], y: &mut [f64], z: &mut [f64]) {
+        self.displace_along_z_at_length(x, y, z);
+    }
+
+    #[inline(always)]
+    fn displace_along_z_at_length(&self, x: &mut [f64], y: &mut [f64], z: &mut [f64]) {
         let Some((x_taps, y_taps)) = x.first().and_then(|first| Some((self.taps(0, *first)?, self.taps(1, y[0])?)))
         else {
             return;
         };
-        let plane = self.plane(&x_taps, &y_taps);
         let mut known: Option<(usize, [[f64; 3]; TAPS])> = None;
         for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
             let Some(taps) = self.taps(2, *z) else { continue };
             let values = match known {
                 Some((first, values)) if first == taps.first => values,
-                _ => std::array::from_fn(|k| plane(taps.first + k)),
+                _ => {
+                    let mut values = [[0.0; 3]; TAPS];
+                    for k in 0..TAPS {
+                        values[k] = self.plane(&x_taps, &y_taps, taps.first + k);
+                    }
+                    values
+                }
             };
             known = Some((taps.first, values));
-            let moved = taps.of(|k| values[k]);
+            let mut moved = [0.0; 3];
+            for k in 0..TAPS {
+                add(&mut moved, taps.weights[k], values[k]);
+            }
             (*x, *y, *z) = (*x + moved[0], *y + moved[1], *z + moved[2]);
         }
     }
 
     /// The displacement at a control point along z, interpolated along x and y.
-    fn plane(&self, x: &Taps, y: &Taps) -> impl Fn(usize) -> [f64; 3] {
-        move |k| x.of(|i| y.of(|j| self.values[((x.first + i) * self.points[1] + y.first + j) * self.points[2] + k]))
+    #[inline(always)]
+    fn plane(&self, x: &Taps, y: &Taps, k: usize) -> [f64; 3] {
+        let mut plane = [0.0; 3];
+        for i in 0..TAPS {
+            let mut row = [0.0; 3];
+            for j in 0..TAPS {
+                let at = ((x.first + i) * self.points[1] + y.first + j) * self.points[2] + k;
+                add(&mut row, y.weights[j], self.values[at]);
+            }
+            add(&mut plane, x.weights[i], row);
+        }
+        plane
     }
 
     /// The control points around a place along an axis, and their weights; `None` beyond the field.
@@ -177,7 +221,7 @@ impl Displacement {
 
     /// The first control point around a place along an axis, and how far behind the second one the place lies.
     fn tap(&self, axis: usize, place: f64) -> Option<(usize, f64)> {
-        if place < -MARGIN || place > self.shape[axis] as f64 - 1.0 + MARGIN {
+        if place + MARGIN < 0.0 || place > self.shape[axis] as f64 - 1.0 + MARGIN {
             return None;
         }
         let knot = (place + MARGIN) * self.density[axis];
@@ -209,16 +253,11 @@ struct Taps {
     weights: [f64; TAPS],
 }
 
-impl Taps {
-    fn of(&self, value: impl Fn(usize) -> [f64; 3]) -> [f64; 3] {
-        let mut sum = [0.0; 3];
-        for (k, weight) in self.weights.iter().enumerate() {
-            let value = value(k);
-            for axis in 0..3 {
-                sum[axis] += weight * value[axis];
-            }
-        }
-        sum
+/// Adds a weighted displacement, in one rounding.
+#[inline(always)]
+fn add(sum: &mut [f64; 3], weight: f64, value: [f64; 3]) {
+    for axis in 0..3 {
+        sum[axis] = weight.mul_add(value[axis], sum[axis]);
     }
 }
 

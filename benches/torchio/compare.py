@@ -1,0 +1,208 @@
+"""Measures runner and TorchIO side by side: patches per second, first patch, memory.
+
+usage, from the root of the repository: python3 benches/torchio/compare.py [--quick] [--json PATH]
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from statistics import median
+
+import machine
+import noise
+import preparing
+import theirs
+from ours import Ours
+from rows import LOWER, Row, markdown
+from stream_rows import QUEUE_LENGTH, Chain, Measured, StreamRows
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BATCH_SIZE = 2
+# Patches of the first, short measurement, which says how many a long one needs.
+PILOT = QUEUE_LENGTH
+
+CHAINS = [
+    Chain("Recipe: crop_or_pad, rescale_intensity, affine", "recipe.yaml", "recipe", 6),
+    Chain("Recipe, where TorchIO reads volumes preprocessed before", "recipe.yaml", "prepared", 6, False),
+    Chain("Recipe and elastic_deformation, gamma, noise", "elastic.yaml", "elastic", 3),
+]
+
+
+class Bench:
+    """Both sides on the same files."""
+
+    def __init__(self, arguments):
+        self.repeats = 1 if arguments.quick else arguments.repeats
+        self.quick = arguments.quick
+        self.workers = arguments.workers
+        self.seconds = arguments.seconds
+        self.patience = arguments.patience
+        self.tries = 1 if arguments.quick else arguments.tries
+        # The share of all cores that other processes used, by what was measured meanwhile.
+        self.others = {}
+        self.work = arguments.work.resolve()
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.runner = arguments.runner.resolve() if arguments.runner else preparing.built_runner(ROOT)
+        self.python = preparing.torchio_python(arguments.venv or self.work / "venv")
+        self.ours = Ours(self.runner, self.workers)
+        self.subjects, self.large = preparing.tables(self.runner, self.work)
+        self.cache = self.work / "cache"
+
+    def empty_cache(self):
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+    def prepared_subjects(self):
+        """The table of volumes that TorchIO has preprocessed and written; kept between calls."""
+        folder = self.work / "prepared"
+        if not (folder / "subjects.csv").exists():
+            theirs.run(self.python, "prepare", subjects=self.subjects, out=folder)
+        return folder / "subjects.csv"
+
+    def undisturbed(self, name, subjects, measure):
+        """What `measure` returns on these files: of a few tries, the one during which others used the least."""
+        tries = []
+        for _ in range(self.tries):
+            preparing.warm_page_cache(subjects)
+            noise.wait_for_quiet(self.patience)
+            with noise.Others() as others:
+                result = measure()
+            progress(f"{name}: others used {others.share:.0%} of the cores")
+            tries.append((others.share, result))
+            if others.share < noise.DISTURBING:
+                break
+        share, result = min(tries, key=itemgetter(0))
+        self.others[name] = round(share, 3)
+        return result
+
+    def stream(self, chain):
+        """Rows about a long stream of patches."""
+        fills = 2 if self.quick else chain.fills
+        subjects = self.prepared_subjects() if chain.torchio == "prepared" else self.subjects
+        experiment = HERE / chain.experiment
+        refusal = self.ours.refusal(experiment, self.subjects, self.cache)
+        rows = StreamRows(chain, fills, refusal)
+        for turn in range(1, self.repeats + 1):
+            seconds, _, peak = self.undisturbed(
+                f"{chain.torchio}, TorchIO, {turn}", subjects, lambda: self.their_stream(subjects, chain, fills)
+            )
+            rows.add_theirs(seconds, peak)
+            if refusal is None:
+                measured = self.undisturbed(
+                    f"{chain.torchio}, runner, {turn}", self.subjects, lambda: self.our_stream(experiment, fills)
+                )
+                rows.add_ours(measured)
+        return rows.all()
+
+    def their_stream(self, subjects, chain, fills):
+        return theirs.run(
+            self.python, "stream", subjects=subjects, chain=chain.torchio, workers=self.workers, fills=fills
+        )
+
+    def our_stream(self, experiment, fills):
+        def patches(count):
+            return self.ours.patches(experiment, self.subjects, self.cache, count)
+
+        self.empty_cache()
+        cold_batch, _, _ = patches(BATCH_SIZE)
+        warm_batch, _, _ = patches(BATCH_SIZE)
+        self.empty_cache()
+        seconds_from_start, _, cold_peak = patches(fills * QUEUE_LENGTH)
+        _, pilot, _ = patches(PILOT)
+        _, rate, warm_peak = patches(max(PILOT, round(pilot * self.seconds)))
+        return Measured(cold_batch, warm_batch, seconds_from_start, rate, cold_peak, warm_peak)
+
+    def first_patch(self):
+        """Rows about the first patch of one large volume."""
+        group = "First label-sampled patch of one volume of 512 x 512 x 200"
+        texts = {"imported": "TorchIO without its imports", "started": "TorchIO with its imports"}
+        rows = {
+            (state, since): Row(group, f"runner's cache {state}, {text}", "s", LOWER)
+            for state in ("empty", "warm")
+            for since, text in texts.items()
+        }
+        for turn in range(1, self.repeats + 1):
+            their_seconds = self.undisturbed(f"first patch, TorchIO, {turn}", self.large, self.their_first_patch)
+            our_seconds = self.undisturbed(f"first patch, runner, {turn}", self.large, self.our_first_patch)
+            for (state, since), row in rows.items():
+                row.runner.append(our_seconds[state])
+                row.torchio.append(their_seconds[since])
+        return list(rows.values())
+
+    def their_first_patch(self):
+        """Seconds since the process was started and since it had imported TorchIO."""
+        seconds, _, _ = theirs.run(self.python, "first", subjects=self.large)
+        return {"started": seconds["first_patch"], "imported": seconds["first_patch"] - seconds["imported"]}
+
+    def our_first_patch(self):
+        """Seconds of the process with an empty cache and with a warm one."""
+        self.empty_cache()
+        return {
+            state: self.ours.patches(HERE / "first_patch.yaml", self.large, self.cache, 1)[0]
+            for state in ("empty", "warm")
+        }
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def default_work():
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runner-bench"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runner", type=Path, help="the release binary; without it, cargo builds one")
+    parser.add_argument("--work", type=Path, default=default_work(), help="phantoms and caches, kept between calls")
+    parser.add_argument("--venv", type=Path, help="a virtual environment; by default one in the work folder")
+    parser.add_argument("--workers", type=int, default=2, help="workers on both sides")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each thing is measured")
+    parser.add_argument("--seconds", type=float, default=6, help="how long the runner streams patches")
+    parser.add_argument("--patience", type=float, default=60, help="seconds to wait for other processes, each time")
+    parser.add_argument("--tries", type=int, default=3, help="how often a disturbed measurement is made, at most")
+    parser.add_argument("--quick", action="store_true", help="once, and shorter")
+    parser.add_argument("--json", type=Path, help="also write every number here")
+    return parser.parse_args()
+
+
+def write_json(path, about, bench, rows):
+    results = [row.as_json() for row in rows]
+    path.write_text(json.dumps({**about, "others": bench.others, "rows": results}, indent=2) + "\n")
+
+
+def about_everything(bench):
+    """Where and with what it is measured."""
+    measured = {"workers": bench.workers, "repeats": bench.repeats}
+    versions = theirs.run(bench.python, "versions")[1]["versions"]
+    return {"machine": {**machine.description(ROOT, bench.runner), **measured}, "versions": versions}
+
+
+def print_noise(shares):
+    used = f"used {median(shares):.1%} of the cores meanwhile (median), at most {max(shares):.1%}"
+    print(f"\nother processes      {used}")
+
+
+def main():
+    arguments = parse_arguments()
+    bench = Bench(arguments)
+    about = about_everything(bench)
+    for name, value in {**about["machine"], **about["versions"]}.items():
+        print(f"{name:<20} {value}")
+    rows = []
+    for measure in [bench.first_patch, *(partial(bench.stream, chain) for chain in CHAINS)]:
+        new = measure()
+        rows += new
+        print(f"\n{markdown(new)}", flush=True)
+        if arguments.json:
+            write_json(arguments.json, about, bench, rows)
+    print_noise(bench.others.values())
+
+
+if __name__ == "__main__":
+    main()
