@@ -14,7 +14,7 @@ use super::table::table;
 use super::training::{make_phantoms, training_error};
 use super::{CliError, Common, Exit, output, volume_files};
 use crate::cli::bar::Bar;
-use crate::data::cache::hex;
+use crate::data::cache::{Cache, hex};
 use crate::data::patch::Patch;
 use crate::data::volume::{Affine, Grid, Volume, Voxels};
 use crate::pipeline::{self, Times};
@@ -54,7 +54,8 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let document = load::load(&arguments.experiment, &arguments.common.set)?;
     let plan = arguments.common.plan(&document)?;
     let start = Instant::now();
-    let cases = prepare(&plan, &arguments.common, arguments.bench)?;
+    let cache = arguments.common.cache.open();
+    let cases = prepare(&plan, &cache, &arguments.common, arguments.bench)?;
     let prepared = start.elapsed().as_secs_f64();
     let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
     let count = arguments.count.map_or(default, NonZeroUsize::get);
@@ -95,8 +96,10 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     if arguments.bench {
         speed.print(made, start.elapsed().as_secs_f64(), &plan);
         print_times(&cases, made);
+        cache.finish().map_err(|error| CliError::failure(&error))?;
         return Ok(Exit::Done);
     }
+    cache.finish().map_err(|error| CliError::failure(&error))?;
     output::text(table(&header(&plan), &rows));
     say!("SHA-256 of these {made} patches: {}", hex(&digest.finalize()));
     if let Some(out) = &arguments.out {
@@ -105,13 +108,13 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn prepare(plan: &Plan, common: &Common, keep_times: bool) -> Result<Arc<Cases>, CliError> {
+fn prepare(plan: &Plan, cache: &Cache, common: &Common, keep_times: bool) -> Result<Arc<Cases>, CliError> {
     let mut bar = Bar::new(validate::columns(plan), 1, 1, common.quiet);
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
     }
     make_phantoms(plan, &common.cache.path(), &mut bar)?;
-    let cases = Cases::prepare(plan, &common.cache.open(), &AtomicBool::new(false), &mut |event| {
+    let cases = Cases::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });

@@ -45,6 +45,7 @@ pub enum Outcome {
 /// When the world fails or the loss leaves the finite numbers. What was recorded and checkpointed stays.
 pub fn run(plan: &Plan, state: Option<State>, session: &mut Session) -> Result<Outcome, TrainError> {
     let outcome = run_epochs(plan, state, session)?;
+    session.cache.finish().map_err(TrainError::Cache)?;
     session.tell(&Event::Finished)?;
     Ok(outcome)
 }

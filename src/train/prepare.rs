@@ -188,8 +188,19 @@ fn carry(map: &Voxels<f32>, origin: &Origin) -> Voxels<f32> {
 /// # Errors
 /// When one cannot be read, or they do not lie on one grid.
 pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
+    let read_label = || subject.label.as_deref().map(nifti::read_label).transpose();
+    let (image, label) = rayon::join(|| load_image(subject), read_label);
+    let ((grid, image), label) = (image?, label?);
+    if label.as_ref().is_some_and(|(other, _)| !other.matches(&grid, GRID_TOLERANCE_MM)) {
+        return Err("its label map lies on another grid than its image; resample it to the image's".into());
+    }
+    Ok(Volume { grid, image, label: label.map(|(_, label)| label) })
+}
+
+/// Reads the images of a subject as the channels of one.
+fn load_image(subject: &Subject) -> Result<(Grid, Voxels<f32>), MakeError> {
     let mut files = subject.images.iter().map(|path| nifti::read_image(path));
-    let (grid, mut image) = files.next().ok_or("it has no image file")??;
+    let (grid, image) = files.next().ok_or("it has no image file")??;
     let mut values = None;
     for file in files {
         let (other, channels) = file?;
@@ -198,14 +209,10 @@ pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
         }
         values.get_or_insert_with(|| image.to_vec()).extend_from_slice(&channels);
     }
-    if let Some(values) = values {
-        image = Voxels::new(values.len() / grid.num_voxels(), grid.shape, values);
-    }
-    let label = subject.label.as_deref().map(nifti::read_label).transpose()?;
-    if label.as_ref().is_some_and(|(other, _)| !other.matches(&grid, GRID_TOLERANCE_MM)) {
-        return Err("its label map lies on another grid than its image; resample it to the image's".into());
-    }
-    Ok(Volume { grid, image, label: label.map(|(_, label)| label) })
+    Ok(match values {
+        Some(values) => (grid, Voxels::new(values.len() / grid.num_voxels(), grid.shape, values)),
+        None => (grid, image),
+    })
 }
 
 /// How far apart the corners of an image and its label map may lie.

@@ -11,7 +11,8 @@ mod room;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::NamedTempFile;
@@ -106,12 +107,55 @@ pub struct Cache {
     limit: u64,
     /// The files of the entries that must not leave.
     kept: Arc<BTreeSet<PathBuf>>,
+    /// Entries on their way to the disk.
+    unfinished: Arc<Unfinished>,
+}
+
+/// Entries that are written and mapped, while threads see to it that they are on the disk before they get their names.
+#[derive(Debug, Default)]
+struct Unfinished(Mutex<Vec<JoinHandle<Result<(), CacheError>>>>);
+
+/// Entries that may be on their way to the disk at once.
+const MOST_UNFINISHED: usize = 4;
+
+impl Unfinished {
+    fn add(&self, finish: impl FnOnce() -> Result<(), CacheError> + Send + 'static) -> Result<(), CacheError> {
+        self.wait_until_left(MOST_UNFINISHED - 1)?;
+        let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(finish);
+        self.lock().push(thread.expect("the system lets a process start threads"));
+        Ok(())
+    }
+
+    fn wait_until_left(&self, count: usize) -> Result<(), CacheError> {
+        loop {
+            let thread = {
+                let mut threads = self.lock();
+                if threads.len() <= count {
+                    return Ok(());
+                }
+                threads.remove(0)
+            };
+            thread.join().expect("finishing an entry does not panic")?;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<JoinHandle<Result<(), CacheError>>>> {
+        // Every state of the list is a valid one, also after a panic elsewhere.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Who wants to know whether it went well asks before; an entry that did not get its name is made anew.
+        while self.wait_until_left(0).is_err() {}
+    }
 }
 
 impl Cache {
     /// A cache without bound in the given folder, which need not exist yet.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.join("volumes"), limit: u64::MAX, kept: Arc::default() }
+        Self { root: root.join("volumes"), limit: u64::MAX, kept: Arc::default(), unfinished: Arc::default() }
     }
 
     /// The same cache, in which all entries together take at most so many bytes.
@@ -183,7 +227,7 @@ impl Cache {
         }
     }
 
-    /// Writes the volume of a key and gives it back, mapped from its file.
+    /// Writes the volume of a key and gives it back, mapped from its file; [`Cache::finish`] tells that it is on the disk.
     ///
     /// # Errors
     /// When the disk is full or refuses; the message names the folder and the bytes, and nothing is left
@@ -195,17 +239,32 @@ impl Cache {
         let path = self.path(key);
         let mut file = self.begin(&path, bytes)?;
         entry::write(file.as_file_mut(), key, volume).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
         // Mapped before it has its name: under that name another process may remove it at once.
         let mapped = entry::read(file.as_file(), key).map_err(|error| match error {
             entry::OpenError::Io(source) => CacheError::Io { path: path.clone(), source },
             entry::OpenError::Damaged(reason) => CacheError::Damaged { path: path.clone(), reason },
         })?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        // The new name is on the disk only when its folder is.
-        #[cfg(unix)]
-        std::fs::File::open(&self.root).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        let folder = self.root.clone();
+        self.unfinished.add(move || {
+            let finish = || {
+                file.as_file().sync_all()?;
+                file.persist(&path).map_err(|error| error.error)?;
+                // The new name is on the disk only when its folder is.
+                #[cfg(unix)]
+                std::fs::File::open(&folder).and_then(|folder| folder.sync_all())?;
+                Ok(())
+            };
+            finish().map_err(|source| CacheError::Write { folder: folder.clone(), bytes, source })
+        })?;
         Ok(mapped)
+    }
+
+    /// Waits until every entry that was put is on the disk under its name.
+    ///
+    /// # Errors
+    /// When the disk refuses one.
+    pub fn finish(&self) -> Result<(), CacheError> {
+        self.unfinished.wait_until_left(0)
     }
 
     /// Makes room for an entry of so many bytes, and its file.
@@ -323,6 +382,7 @@ mod tests {
         let cache = Cache::new(folder.path());
         for (text, wanted) in [("a", volume(1, true)), ("b", volume(2, false))] {
             assert!(same(&cache.put(&key(text), &wanted).unwrap(), &wanted));
+            cache.finish().unwrap();
             let Lookup::Found(found) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
             assert!(same(&found, &wanted));
         }
@@ -334,6 +394,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         let path = cache.path(&key("a"));
         let whole = std::fs::read(&path).unwrap();
         let mut garbled = whole.clone();
@@ -343,6 +404,7 @@ mod tests {
             assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Damaged { .. }), "{} bytes", damaged.len());
         }
         cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Found(_)));
     }
 
@@ -351,6 +413,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         std::fs::rename(cache.path(&key("a")), cache.path(&key("b"))).unwrap();
         assert!(matches!(cache.get(&key("b")).unwrap(), Lookup::Damaged { .. }));
     }
@@ -361,7 +424,9 @@ mod tests {
         let cache = Cache::new(folder.path());
         assert_eq!(cache.list().unwrap(), []);
         cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         cache.put(&key("b"), &volume(1, false)).unwrap();
+        cache.finish().unwrap();
         let bytes: u64 = cache.list().unwrap().iter().map(|entry| entry.bytes).sum();
         assert_eq!(cache.clear().unwrap(), bytes);
         assert_eq!(cache.list().unwrap(), []);
@@ -375,6 +440,7 @@ mod tests {
         let cache = Cache::new(folder).with_limit(Bytes(entries * BYTES));
         for (age, name) in names.iter().rev().enumerate() {
             cache.put(&key(name), &volume(1, true)).unwrap();
+            cache.finish().unwrap();
             let used = SystemTime::now() - Duration::from_secs(60 * age as u64 + 60);
             std::fs::File::options().write(true).open(cache.path(&key(name))).unwrap().set_modified(used).unwrap();
         }
@@ -399,6 +465,7 @@ mod tests {
         for (channels, labelled) in [(1, true), (1, false), (3, true)] {
             let volume = volume(channels, labelled);
             cache.put(&key("a"), &volume).unwrap();
+            cache.finish().unwrap();
             let bytes = std::fs::metadata(cache.path(&key("a"))).unwrap().len();
             assert_eq!(bytes, num_bytes(channels, volume.grid.shape, labelled));
         }
@@ -411,6 +478,7 @@ mod tests {
         let cache = limited(folder.path(), 3, &["old", "older used again", "new"]);
         assert!(matches!(cache.get(&key("old")).unwrap(), Lookup::Found(_)));
         cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         let left = ["old", "older used again", "new", "a"].map(|name| has(&cache, name));
         assert_eq!(left, [true, false, true, true]);
         assert_eq!(cache.list().unwrap().len(), 3);
@@ -423,6 +491,7 @@ mod tests {
         let Lookup::Found(other) = cache.get(&key("other")).unwrap() else { panic!("it was put") };
         let run = cache.keeping(&[(key("mine"), BYTES), (key("new"), BYTES)].into()).unwrap();
         run.put(&key("new"), &volume(1, true)).unwrap();
+        run.finish().unwrap();
         assert_eq!(["mine", "other", "new"].map(|name| has(&cache, name)), [true, false, true]);
         assert!(same(&other, &volume(1, true)));
         assert!(matches!(run.get(&key("other")).unwrap(), Lookup::Absent));
@@ -447,6 +516,7 @@ mod tests {
         let dead = cache.root.join(".entry-dead");
         std::fs::write(&dead, vec![0; 10 * BYTES as usize]).unwrap();
         cache.put(&key("c"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         assert!(!dead.exists() && alive.path().exists());
         assert_eq!(["a", "b", "c"].map(|name| has(&cache, name)), [false, true, true]);
         drop(alive);
@@ -462,6 +532,7 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
         cache.put(&key("b"), &volume(1, true)).unwrap();
+        cache.finish().unwrap();
         assert_eq!(leftovers(&cache), [".partial-new"]);
     }
 

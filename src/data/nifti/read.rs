@@ -5,9 +5,10 @@ use std::path::Path;
 
 use bytemuck::Pod;
 use nifti::NiftiType;
+use rayon::prelude::*;
 
+use super::NiftiError;
 use super::header::{self, Header};
-use super::{NiftiError, write::SLAB};
 use crate::data::volume::{Grid, Label, Voxels, offset};
 
 /// Bytes of a header; the crate reads exactly these.
@@ -25,8 +26,8 @@ const MOST_TRAILING_BYTES: u64 = 1 << 16;
 pub fn read_image(path: &Path) -> Result<(Grid, Voxels<f32>), NiftiError> {
     let (header, stream) = header::open(path)?;
     let voxels = match header.scaling {
-        None => read_voxels(path, &header, stream, |value| Ok(value as f32))?,
-        Some((slope, inter)) => read_voxels(path, &header, stream, |value| Ok((value * slope + inter) as f32))?,
+        None => read_voxels(path, &header, stream, |value| (value as f32, true))?,
+        Some((slope, inter)) => read_voxels(path, &header, stream, |value| ((value * slope + inter) as f32, true))?,
     };
     Ok((header.grid, voxels))
 }
@@ -48,17 +49,17 @@ pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), NiftiError> {
     let voxels = read_voxels(path, &header, stream, |value| {
         let value = value * slope + inter;
         let label = value as Label;
-        if f64::from(label) == value { Ok(label) } else { Err(value) }
+        (label, f64::from(label) == value)
     })?;
     Ok((header.grid, voxels))
 }
 
-/// Reads all voxels, each converted from its stored number; `Err` holds a value that is no label.
-fn read_voxels<T: Pod>(
+/// Reads all voxels, each converted from its stored number, and whether it can be.
+fn read_voxels<T: Pod + Send>(
     path: &Path,
     header: &Header,
     mut stream: Box<dyn Read>,
-    convert: impl Fn(f64) -> Result<T, f64>,
+    convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let extensions = header.voxel_offset - HEADER_BYTES;
     let skipped = std::io::copy(&mut stream.by_ref().take(extensions), &mut std::io::sink());
@@ -69,9 +70,9 @@ fn read_voxels<T: Pod>(
     macro_rules! read_as {
         ($number:ty) => {
             if header.big_endian {
-                transpose(path, header, stream, |bytes| convert(<$number>::from_be_bytes(bytes) as f64))
+                turn(path, header, stream, |bytes| <$number>::from_be_bytes(bytes) as f64, convert)
             } else {
-                transpose(path, header, stream, |bytes| convert(<$number>::from_le_bytes(bytes) as f64))
+                turn(path, header, stream, |bytes| <$number>::from_le_bytes(bytes) as f64, convert)
             }
         };
     }
@@ -90,12 +91,18 @@ fn read_voxels<T: Pod>(
     }
 }
 
-/// Streams slabs of z so that each write fills a cache line of the outgoing array.
-fn transpose<T: Pod, const BYTES: usize>(
+/// Slices of z that are turned together.
+const SLAB: usize = 64;
+/// Voxels along x that are turned together: what they are read from and written to stays near the processor.
+const TILE: usize = 64;
+
+/// Streams slabs of z and turns them, tile by tile.
+fn turn<T: Pod + Send, const BYTES: usize>(
     path: &Path,
     header: &Header,
     mut stream: Box<dyn Read>,
-    convert: impl Fn([u8; BYTES]) -> Result<T, f64>,
+    number: impl Fn([u8; BYTES]) -> f64 + Sync,
+    convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let shape @ [width, height, depth] = header.grid.shape;
     let mut values = vec![T::zeroed(); header.channels * header.grid.num_voxels()];
@@ -109,23 +116,49 @@ fn transpose<T: Pod, const BYTES: usize>(
                 _ => NiftiError::Io { path: path.to_owned(), source },
             })?;
             let (slab, _) = slab.as_chunks::<BYTES>();
-            for y in 0..height {
-                for x in 0..width {
-                    let first = offset(shape, [x, y, start]);
-                    for (z, out) in channel[first..first + slices].iter_mut().enumerate() {
-                        *out = convert(slab[(z * height + y) * width + x]).map_err(|value| NiftiError::Label {
-                            path: path.to_owned(),
-                            voxel: [x, y, start + z],
-                            value,
-                        })?;
+            let turn_columns = |(columns, out): (usize, &mut [T])| {
+                let first = columns * TILE;
+                let mut tile = vec![T::zeroed(); TILE * SLAB];
+                let mut all_fit = true;
+                for y in 0..height {
+                    let count = TILE.min(width - first);
+                    for z in 0..slices {
+                        let row = &slab[(z * height + y) * width + first..][..count];
+                        for (x, bytes) in row.iter().enumerate() {
+                            let (value, fits) = convert(number(*bytes));
+                            tile[x * SLAB + z] = value;
+                            all_fit &= fits;
+                        }
+                    }
+                    for (x, column) in tile.chunks_exact(SLAB).take(count).enumerate() {
+                        out[offset(shape, [x, y, start])..][..slices].copy_from_slice(&column[..slices]);
                     }
                 }
+                all_fit
+            };
+            let columns = channel.par_chunks_mut(TILE * height * depth).enumerate();
+            if !columns.map(turn_columns).reduce(|| true, |a, b| a & b) {
+                return Err(misfit(path, shape, start, slab.iter().map(|bytes| number(*bytes)), convert));
             }
         }
     }
     // The checksum of a compressed file stands behind its last voxel and is compared on the way there.
     std::io::copy(&mut stream.take(MOST_TRAILING_BYTES), &mut std::io::sink()).map_err(NiftiError::io(path))?;
     Ok(Voxels::new(header.channels, shape, values))
+}
+
+/// The first value of a slab that is no label; it has one.
+fn misfit<T>(
+    path: &Path,
+    [width, height, _]: [usize; 3],
+    start: usize,
+    mut values: impl Iterator<Item = f64>,
+    convert: impl Fn(f64) -> (T, bool),
+) -> NiftiError {
+    let place = values.by_ref().enumerate().find(|(_, value)| !convert(*value).1);
+    let (place, value) = place.expect("a slab that does not fit holds a value that does not");
+    let voxel = [place % width, place / width % height, start + place / (width * height)];
+    NiftiError::Label { path: path.to_owned(), voxel, value }
 }
 
 fn truncated(path: &Path, header: &Header) -> NiftiError {

@@ -13,7 +13,7 @@ use crate::data::volume::{Affine, Grid, Label, Voxels, offset};
 use crate::data::whole_file;
 
 /// Slices that are turned at once: 16 values of 4 bytes fill a cache line.
-pub(super) const SLAB: usize = 16;
+const SLAB: usize = 16;
 /// The largest size of an axis in a header.
 const LARGEST_SIZE: usize = i16::MAX as usize;
 
