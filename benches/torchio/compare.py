@@ -109,13 +109,13 @@ class Bench:
             return self.ours.patches(experiment, self.subjects, self.cache, count)
 
         self.empty_cache()
-        cold_batch, _, _ = patches(BATCH_SIZE)
-        warm_batch, _, _ = patches(BATCH_SIZE)
+        cold_batch = patches(BATCH_SIZE).all
+        warm_batch = patches(BATCH_SIZE).all
         self.empty_cache()
-        seconds_from_start, _, cold_peak = patches(fills * QUEUE_LENGTH)
-        _, pilot, _ = patches(PILOT)
-        _, rate, warm_peak = patches(max(PILOT, round(pilot * self.seconds)))
-        return Measured(cold_batch, warm_batch, seconds_from_start, rate, cold_peak, warm_peak)
+        cold = patches(fills * QUEUE_LENGTH)
+        pilot = patches(PILOT).rate
+        warm = patches(max(PILOT, round(pilot * self.seconds)))
+        return Measured(cold_batch, warm_batch, cold.all, warm.rate, cold.peak, warm.peak)
 
     def first_patch(self):
         """Rows about the first patch of one large volume."""
@@ -140,10 +140,10 @@ class Bench:
         return {"started": seconds["first_patch"], "imported": seconds["first_patch"] - seconds["imported"]}
 
     def our_first_patch(self):
-        """Seconds of the process with an empty cache and with a warm one."""
+        """Seconds since the process was started, with an empty cache and with a warm one."""
         self.empty_cache()
         return {
-            state: self.ours.patches(HERE / "first_patch.yaml", self.large, self.cache, 1)[0]
+            state: self.ours.patches(HERE / "first_patch.yaml", self.large, self.cache, 1).first
             for state in ("empty", "warm")
         }
 

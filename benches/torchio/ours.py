@@ -4,12 +4,23 @@ import re
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 
 from memory import Watch
 
 
 class RunnerError(Exception):
     """The runner has failed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of `runner patches --bench`."""
+
+    first: float  # Seconds until the first patch was there.
+    all: float  # Seconds until all were.
+    rate: float  # Patches per second after preparing.
+    peak: object  # Of its memory.
 
 
 class Ours:
@@ -36,18 +47,22 @@ class Ours:
         return done.stderr.strip().splitlines()[0].strip(" ×")
 
     def patches(self, experiment, subjects, cache, count):
-        """Seconds of the whole process, the patches per second that it prints, and its peak memory."""
+        """Makes patches and reads off when the first and the last one were there, from the start of the process."""
         words = [str(self.binary), "patches", str(experiment), "--bench", "--count", str(count)]
         words += self._options(subjects, cache)
         with tempfile.TemporaryFile("w+") as errors:
             start = time.monotonic()
             with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
                 with Watch(process.pid) as watch:
-                    printed = process.stdout.read()
+                    printed, at = "", {}
+                    for line in process.stdout:
+                        printed += line
+                        for sign in ("first patch", "patches per second"):
+                            if line.startswith(sign):
+                                at[sign] = time.monotonic() - start
                     process.wait()
-                    seconds = time.monotonic() - start
             if process.returncode != 0:
                 errors.seek(0)
                 raise RunnerError(f"{' '.join(words)}: {errors.read()}")
         rate = float(re.search(r"patches per second +([\d.]+)", printed).group(1))
-        return seconds, rate, watch.peak
+        return Run(at["first patch"], at["patches per second"], rate, watch.peak)

@@ -66,15 +66,17 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let mut digest = Sha256::new();
     let mut rows = Vec::new();
     let mut sheet = ContactSheet::new(&plan.labels);
-    let mut speed = Speed { prepared, ..Speed::default() };
+    let mut waited = 0.0;
     let (mut epoch, mut made) = (arguments.epoch.get(), 0);
     let start = Instant::now();
     while made < count {
         let mut queue = train::patches(&plan, &cases, epoch, 0);
         for patch in queue.by_ref().take(count - made) {
             let patch = patch.map_err(|error| CliError::failure(&error))?;
-            if made == 0 {
-                speed.first = start.elapsed().as_secs_f64();
+            if made == 0 && arguments.bench {
+                // At once, for whoever waits for it.
+                say!("subjects prepared   {prepared:.3} s");
+                say!("first patch         {:.4} s after that", start.elapsed().as_secs_f64());
             }
             if !arguments.bench {
                 add(&mut digest, &patch);
@@ -87,14 +89,14 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
             }
             made += 1;
         }
-        speed.waited += queue.wait_seconds();
+        waited += queue.wait_seconds();
         epoch += 1;
     }
     if let Some(out) = &arguments.out {
         sheet.write(&out.join("contact_sheet.png"))?;
     }
     if arguments.bench {
-        speed.print(made, start.elapsed().as_secs_f64(), &plan);
+        print_speed(made, start.elapsed().as_secs_f64(), waited, &plan);
         print_times(&cases, made);
         cache.finish().map_err(|error| CliError::failure(&error))?;
         return Ok(Exit::Done);
@@ -126,28 +128,14 @@ fn prepare(plan: &Plan, cache: &Cache, common: &Common, keep_times: bool) -> Res
 }
 
 /// How fast patches came.
-#[derive(Debug, Default)]
-struct Speed {
-    /// Seconds until every subject was preprocessed or found in the cache.
-    prepared: f64,
-    /// Seconds until the first patch after that.
-    first: f64,
-    /// Seconds spent waiting for patches.
-    waited: f64,
-}
-
-impl Speed {
-    fn print(&self, made: usize, seconds: f64, plan: &Plan) {
-        let queue = &plan.experiment.queue;
-        let [x, y, z] = plan.patch;
-        say!("patches             {made} of {x} x {y} x {z} voxels, {} workers", queue.workers);
-        say!("subjects prepared   {:.3} s", self.prepared);
-        say!("first patch         {:.4} s after that", self.first);
-        say!("patches per second  {:.1}", made as f64 / seconds);
-        say!("waiting             {:.1} % of {seconds:.2} s", 100.0 * self.waited / seconds);
-        if let Some(bytes) = crate::run::memory::peak_resident_bytes() {
-            say!("peak memory         {:.0} MB", bytes as f64 / 1e6);
-        }
+fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
+    let queue = &plan.experiment.queue;
+    let [x, y, z] = plan.patch;
+    say!("patches             {made} of {x} x {y} x {z} voxels, {} workers", queue.workers);
+    say!("patches per second  {:.1}", made as f64 / seconds);
+    say!("waiting             {:.1} % of {seconds:.2} s", 100.0 * waited / seconds);
+    if let Some(bytes) = crate::run::memory::peak_resident_bytes() {
+        say!("peak memory         {:.0} MB", bytes as f64 / 1e6);
     }
 }
 

@@ -21,6 +21,8 @@ pub struct View<'a> {
     origin: Origin,
     /// The smallest intensity of each channel of the source, where that is known.
     minima: Option<&'a [f32]>,
+    /// Whether the source is another one than was given: the chain's first part was computed at once.
+    is_replaced: bool,
     /// Where the source's labels are all 0, where that is known.
     empty: Option<&'a EmptySpace>,
     times: Option<&'a Times>,
@@ -103,6 +105,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// When such a part cannot be computed.
     pub fn new(mut source: Volume, chain: &'a [Transform], draws: &'a [Drawn]) -> Result<Self, PipelineError> {
+        let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
         super::unroll(chain, draws, &mut |step, drawn| steps.push((step, drawn)));
         while let Some(place) = steps.iter().position(|(step, _)| step.labelling().is_some()) {
@@ -114,9 +117,9 @@ impl<'a> View<'a> {
                 labelling.relabel(&mut labels, source.grid.shape);
                 *label = Voxels::new(1, source.grid.shape, labels);
             }
-            steps = rest;
+            (steps, is_replaced) = (rest, true);
         }
-        Ok(Self::through(source, &steps))
+        Ok(Self { is_replaced, ..Self::through(source, &steps) })
     }
 
     /// A view through steps none of which changes label maps.
@@ -151,17 +154,27 @@ impl<'a> View<'a> {
             grid = place.grid;
             stages.push(stage(kind, grid));
         }
-        Self { source, stages, grid, origin, minima: None, empty: None, times: None, along: Mutex::default() }
+        Self {
+            source,
+            stages,
+            grid,
+            origin,
+            minima: None,
+            is_replaced: false,
+            empty: None,
+            times: None,
+            along: Mutex::default(),
+        }
     }
 
-    /// Tells the smallest intensity of each channel of the source, so that it need not be looked for.
+    /// Tells the smallest intensity of each channel of the given source, so that it need not be looked for.
     pub fn with_minima(self, minima: &'a [f32]) -> Self {
-        Self { minima: Some(minima), ..self }
+        Self { minima: (!self.is_replaced).then_some(minima), ..self }
     }
 
-    /// Tells where the source's labels are all 0, so that they need not be looked at.
+    /// Tells where the given source's labels are all 0, so that they need not be looked at.
     pub fn with_empty_space(self, empty: &'a EmptySpace) -> Self {
-        Self { empty: Some(empty), ..self }
+        Self { empty: (!self.is_replaced).then_some(empty), ..self }
     }
 
     /// Lets the time that each step takes be noted.
@@ -212,6 +225,9 @@ impl<'a> View<'a> {
     /// # Errors
     /// When a step cannot be applied to this volume.
     pub fn volume(&self) -> Result<Volume, PipelineError> {
+        if self.stages.is_empty() {
+            return Ok(self.source.clone());
+        }
         let shape = self.grid.shape;
         let block = self.window([0; 3], shape)?;
         let image = Voxels::new(self.source.image.channels, shape, block.image.into_owned());

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use crate::data::volume::{Label, Voxels, offset};
 use crate::pipeline::EmptySpace;
 
@@ -45,24 +47,35 @@ impl LabelIndex {
     /// Looks at each voxel of a label map once. The map itself is shared, not copied.
     pub fn new(labels: Voxels<Label>) -> Self {
         let shape = labels.shape;
-        let mut runs: BTreeMap<Label, Runs> = BTreeMap::new();
-        let mut all = Vec::new();
-        for (row, values) in labels.chunks_exact(shape[2]).enumerate() {
-            let mut first = row * shape[2];
-            for run in values.chunk_by(|a, b| a == b) {
-                if run[0] > 0 {
-                    let start = [row / shape[1], row % shape[1], first - row * shape[2]];
-                    all.push((start, run.len()));
-                    let of_label = runs.entry(run[0]).or_default();
-                    of_label.starts.push(first);
-                    of_label.before.push(of_label.count);
-                    of_label.count += run.len() as u64;
-                    of_label.widen(start, run.len());
+        let runs_of = |(x, slice): (usize, &[Label])| -> Vec<(usize, usize, Label)> {
+            let mut found = Vec::new();
+            for (y, row) in slice.chunks_exact(shape[2]).enumerate() {
+                // Most rows hold nothing, which many voxels at a time are asked.
+                if row.iter().fold(0, |any, label| any | label) > 0 {
+                    let mut first = (x * shape[1] + y) * shape[2];
+                    for run in row.chunk_by(|a, b| a == b) {
+                        if run[0] > 0 {
+                            found.push((first, run.len(), run[0]));
+                        }
+                        first += run.len();
+                    }
                 }
-                first += run.len();
             }
+            found
+        };
+        let slices = labels.par_chunks_exact(shape[1] * shape[2]).enumerate();
+        let all: Vec<Vec<(usize, usize, Label)>> = slices.map(runs_of).collect();
+        let place = |first: usize| [first / (shape[1] * shape[2]), first / shape[2] % shape[1], first % shape[2]];
+        let mut runs: BTreeMap<Label, Runs> = BTreeMap::new();
+        for (first, length, label) in all.iter().flatten().copied() {
+            let of_label = runs.entry(label).or_default();
+            of_label.starts.push(first);
+            of_label.before.push(of_label.count);
+            of_label.count += length as u64;
+            of_label.widen(place(first), length);
         }
-        let empty = EmptySpace::new(shape, all.into_iter());
+        let filled = all.iter().flatten().map(|(first, length, _)| (place(*first), *length));
+        let empty = EmptySpace::new(shape, filled);
         Self { labels, runs, empty }
     }
 

@@ -6,6 +6,7 @@ use crate::model::device::DeviceError;
 use crate::model::input::InputError;
 use crate::model::weights::WeightsError;
 use crate::queue::QueueError;
+use crate::run::folder::RunError;
 
 /// Why training could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The run folder cannot be written.
+    #[error(transparent)]
+    Folder(#[from] RunError),
     /// The training subjects do not teach a step of the chain what it needs.
     #[error("{step} cannot learn from the training subjects: {reason}")]
     Learn {

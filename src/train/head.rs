@@ -14,6 +14,7 @@ use crate::data::volume::Volume;
 use crate::pipeline;
 use crate::queue::MakeError;
 use crate::run::event::Event;
+use crate::run::folder::{RunFolder, write_atomically};
 use crate::spec::plan::Plan;
 use crate::transforms::{Drawn, Incoming, Transform};
 
@@ -106,6 +107,20 @@ impl Head {
         let Some(samples) = samples.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
         let learnt = step.learn(&samples);
         learnt.map(Some).map_err(|error| TrainError::Learn { step: step.name(), reason: error.reason })
+    }
+
+    /// Writes `preprocess.json` into a run folder: what the chain's steps have learnt, so that new images can be taken
+    /// through it. Where nothing is learnt there is no such file.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn record(&self, folder: &RunFolder) -> Result<(), TrainError> {
+        if self.learned.is_empty() {
+            return Ok(());
+        }
+        let learned = serde_json::json!({ "chain": self.chain, "learned": self.learned });
+        let text = serde_json::to_string_pretty(&learned).expect("chains and draws are plain data") + "\n";
+        Ok(write_atomically(&folder.file("preprocess.json"), text.as_bytes())?)
     }
 
     /// The draws of the chain on a volume, before its content decides what is left open.

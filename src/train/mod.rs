@@ -62,6 +62,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
         None => Progress::start(),
     };
     let Some(cases) = prepare(plan, session)? else { return Ok(Outcome::Stopped) };
+    cases.head.record(session.folder)?;
     let cases = Arc::new(cases);
     let columns = validate::columns(plan);
 

@@ -55,12 +55,13 @@ pub fn read_header(path: &Path) -> Result<Header, NiftiError> {
 }
 
 /// Opens a file and reads its header; the stream goes on right after it.
-pub(super) fn open(path: &Path) -> Result<(Header, Box<dyn Read>), NiftiError> {
+pub(super) fn open(path: &Path) -> Result<(Header, Box<dyn Read + Send>), NiftiError> {
     let file = File::open(path).map_err(NiftiError::io(path))?;
     let file_bytes = file.metadata().map_err(NiftiError::io(path))?.len();
     let mut file = BufReader::with_capacity(1 << 18, file);
     let compressed = file.fill_buf().map_err(NiftiError::io(path))?.starts_with(&[0x1f, 0x8b]);
-    let mut stream: Box<dyn Read> = if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut stream: Box<dyn Read + Send> =
+        if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let raw = NiftiHeader::from_reader(&mut stream).map_err(|error| match error {
         nifti::NiftiError::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             NiftiError::Format { path: path.to_owned(), found: "a file that ends within its header".to_owned() }

@@ -1,6 +1,7 @@
 //! Voxels from the file's order, x fastest, to ours, z fastest.
 
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use bytemuck::Pod;
@@ -58,7 +59,7 @@ pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), NiftiError> {
 fn read_voxels<T: Pod + Send>(
     path: &Path,
     header: &Header,
-    mut stream: Box<dyn Read>,
+    mut stream: Box<dyn Read + Send>,
     convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let extensions = header.voxel_offset - HEADER_BYTES;
@@ -96,55 +97,78 @@ const SLAB: usize = 64;
 /// Voxels along x that are turned together: what they are read from and written to stays near the processor.
 const TILE: usize = 64;
 
-/// Streams slabs of z and turns them, tile by tile.
+/// Streams slabs of z and turns them, one while the next is read.
 fn turn<T: Pod + Send, const BYTES: usize>(
     path: &Path,
     header: &Header,
-    mut stream: Box<dyn Read>,
+    mut stream: Box<dyn Read + Send>,
     number: impl Fn([u8; BYTES]) -> f64 + Sync,
     convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let shape @ [width, height, depth] = header.grid.shape;
     let mut values = vec![T::zeroed(); header.channels * header.grid.num_voxels()];
-    let mut buffer = vec![0u8; width * height * depth.min(SLAB) * BYTES];
-    for channel in values.chunks_exact_mut(width * height * depth) {
-        for start in (0..depth).step_by(SLAB) {
-            let slices = SLAB.min(depth - start);
-            let slab = &mut buffer[..width * height * slices * BYTES];
-            stream.read_exact(slab).map_err(|source| match source.kind() {
-                ErrorKind::UnexpectedEof => truncated(path, header),
-                _ => NiftiError::Io { path: path.to_owned(), source },
-            })?;
-            let (slab, _) = slab.as_chunks::<BYTES>();
-            let turn_columns = |(columns, out): (usize, &mut [T])| {
-                let first = columns * TILE;
-                let mut tile = vec![T::zeroed(); TILE * SLAB];
-                let mut all_fit = true;
-                for y in 0..height {
-                    let count = TILE.min(width - first);
-                    for z in 0..slices {
-                        let row = &slab[(z * height + y) * width + first..][..count];
-                        for (x, bytes) in row.iter().enumerate() {
-                            let (value, fits) = convert(number(*bytes));
-                            tile[x * SLAB + z] = value;
-                            all_fit &= fits;
-                        }
-                    }
-                    for (x, column) in tile.chunks_exact(SLAB).take(count).enumerate() {
-                        out[offset(shape, [x, y, start])..][..slices].copy_from_slice(&column[..slices]);
-                    }
-                }
-                all_fit
-            };
-            let columns = channel.par_chunks_mut(TILE * height * depth).enumerate();
-            if !columns.map(turn_columns).reduce(|| true, |a, b| a & b) {
-                return Err(misfit(path, shape, start, slab.iter().map(|bytes| number(*bytes)), convert));
-            }
+    let mut slab_buffers = [(); 2].map(|()| vec![0u8; width * height * depth.min(SLAB) * BYTES]);
+    let slabs: Vec<(usize, usize)> =
+        (0..header.channels).flat_map(|channel| (0..depth).step_by(SLAB).map(move |start| (channel, start))).collect();
+    let slices = |start: usize| SLAB.min(depth - start);
+    let mut read = |start: usize, buffer: &mut [u8]| {
+        let slab = &mut buffer[..width * height * slices(start) * BYTES];
+        stream.read_exact(slab).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof => truncated(path, header),
+            _ => NiftiError::Io { path: path.to_owned(), source },
+        })
+    };
+    read(0, &mut slab_buffers[0])?;
+    for (index, (channel, start)) in slabs.iter().copied().enumerate() {
+        let [now, next] = &mut slab_buffers;
+        let (slab, _) = now[..width * height * slices(start) * BYTES].as_chunks::<BYTES>();
+        let out = &mut values[channel * header.grid.num_voxels()..][..header.grid.num_voxels()];
+        let convert_bytes = |bytes: &[u8; BYTES]| convert(number(*bytes));
+        let (all_fit, was_read) = rayon::join(
+            || turn_slab(slab, shape, start..start + slices(start), &convert_bytes, out),
+            || slabs.get(index + 1).map_or(Ok(()), |(_, start)| read(*start, next)),
+        );
+        was_read?;
+        if !all_fit {
+            return Err(misfit(path, shape, start, slab.iter().map(|bytes| number(*bytes)), convert));
         }
+        slab_buffers.swap(0, 1);
     }
     // The checksum of a compressed file stands behind its last voxel and is compared on the way there.
     std::io::copy(&mut stream.take(MOST_TRAILING_BYTES), &mut std::io::sink()).map_err(NiftiError::io(path))?;
     Ok(Voxels::new(header.channels, shape, values))
+}
+
+/// Converts slices of z, x fastest, into a channel, z fastest, tile by tile; says whether every value can be converted.
+fn turn_slab<T: Pod + Send, const BYTES: usize>(
+    slab: &[[u8; BYTES]],
+    shape @ [width, height, depth]: [usize; 3],
+    slices: Range<usize>,
+    convert: &(impl Fn(&[u8; BYTES]) -> (T, bool) + Sync),
+    channel: &mut [T],
+) -> bool {
+    let turn_columns = |(columns, out): (usize, &mut [T])| {
+        let first = columns * TILE;
+        let count = TILE.min(width - first);
+        let mut tile = vec![T::zeroed(); TILE * SLAB];
+        let mut all_fit = true;
+        for y in 0..height {
+            for z in 0..slices.len() {
+                let row = &slab[(z * height + y) * width + first..][..count];
+                for (x, bytes) in row.iter().enumerate() {
+                    let (value, fits) = convert(bytes);
+                    tile[x * SLAB + z] = value;
+                    all_fit &= fits;
+                }
+            }
+            for (x, column) in tile.chunks_exact(SLAB).take(count).enumerate() {
+                out[offset(shape, [x, y, slices.start])..][..slices.len()].copy_from_slice(&column[..slices.len()]);
+            }
+        }
+        all_fit
+    };
+    let columns = channel.par_chunks_mut(TILE * height * depth).enumerate();
+    columns.map(turn_columns).reduce(|| true, |a, b| a & b)
 }
 
 /// The first value of a slab that is no label; it has one.

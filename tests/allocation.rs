@@ -1,0 +1,71 @@
+//! Making patches asks the system for no memory of a patch's size once it runs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use runner::data::cache::Cache;
+use runner::queue::Request;
+use runner::spec::check::{Surroundings, check};
+use runner::spec::load::parse;
+use runner::train::cases::{Cases, Part};
+
+/// Counts what is asked for.
+struct Counting;
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is done by the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const TEXT: &str = "\
+data: { source: { phantom: { subjects: 2, shape: [64, 64, 48] } }, split: { first: 1 } }
+preprocess: [{ rescale_intensity: { to: [-1, 1] } }]
+augment: [{ affine: { scales: [0.9, 1.1], degrees: [-10, 10] } }, { flip: { probabilities: [0.5, 0, 0] } }, { noise: { std: 0.1 } }]
+sampler: { label: { patch: [32, 32, 32], probabilities: { 0: 0.2, 1: 0.4, 2: 0.4 } } }
+model: { unet: { widths: [4, 8] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 1 }
+device: flex
+";
+
+#[test]
+fn a_patch_needs_no_fresh_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = Surroundings { cache_dir: folder.path().to_owned(), memory_bytes: None };
+    let plan = check(&parse("a.yaml", TEXT).unwrap(), &here, None).unwrap();
+    let listing = runner::data::dataset::list(&plan.experiment.data.source, folder.path()).unwrap();
+    let (source, phantoms) = listing.phantom.unwrap();
+    runner::data::phantom::ensure(&source, &phantoms, &mut |_, _| {}).unwrap();
+    let cache = Cache::new(folder.path());
+    let cases = Cases::prepare(&plan, &cache, &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
+    let patch = |index| {
+        let request = Request { subject: 0, index, place_in_batch: 0 };
+        cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[0], request).unwrap()
+    };
+    // A few patches are on their way at any time.
+    let first: Vec<_> = (0..4).map(patch).collect();
+    drop(first);
+    LARGEST.store(0, Ordering::Relaxed);
+    BYTES.store(0, Ordering::Relaxed);
+    let count = 40;
+    (4..4 + count).for_each(|index| drop(patch(index)));
+    let (largest, bytes) = (LARGEST.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed) / count);
+    // The arrays of one patch take 196 608 bytes.
+    assert!(largest <= 4096 && bytes < 16_384, "the largest of {largest} bytes, {bytes} bytes a patch");
+}
