@@ -260,3 +260,25 @@ fn shapes_do_not_depend_on_chance() {
         assert!((1..8).all(|index| shape(index) == shape(0)), "{chain:?}");
     }
 }
+
+#[test]
+fn each_label_is_that_of_its_source() {
+    let steps: Vec<Transform> = transforms().into_iter().filter(|step| step.labelling().is_none()).collect();
+    let mut compared = 0;
+    for index in 0..60 {
+        let mut choice = rng(700 + index);
+        let chain: Vec<Transform> = (0..3).map(|_| steps[choice.below(steps.len() as u64) as usize].clone()).collect();
+        let draws = drawn(&chain, 2, &mut rng(index));
+        let source = volume(2).label.unwrap();
+        let origin = pipeline::origin(&chain, &draws, &volume(2).grid);
+        let labels = View::new(volume(2), &chain, &draws).unwrap().volume().unwrap().label.unwrap();
+        let shape = labels.shape;
+        for (place, label) in labels.iter().enumerate() {
+            let voxel = [place / (shape[1] * shape[2]), place / shape[2] % shape[1], place % shape[2]];
+            let expected = origin.source(voxel).map_or(0, |from| source[offset(source.shape, from)]);
+            assert_eq!(*label, expected, "{chain:?} at {voxel:?}");
+            compared += usize::from(*label > 0);
+        }
+    }
+    assert!(compared > 1000, "{compared}");
+}

@@ -150,7 +150,7 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
     let turn_columns = |(columns, out): (usize, &mut [T])| {
         let first = columns * TILE;
         let count = TILE.min(width - first);
-        let mut tile = vec![T::zeroed(); TILE * SLAB];
+        let mut tile = [T::zeroed(); TILE * SLAB];
         let mut all_fit = true;
         for y in 0..height {
             for z in 0..slices.len() {

@@ -184,16 +184,16 @@ impl Displacement {
                 Some((first, values)) if first == taps.first => values,
                 _ => {
                     let mut values = [[0.0; 3]; TAPS];
-                    for k in 0..TAPS {
-                        values[k] = self.plane(&x_taps, &y_taps, taps.first + k);
+                    for (k, value) in values.iter_mut().enumerate() {
+                        *value = self.plane(&x_taps, &y_taps, taps.first + k);
                     }
                     values
                 }
             };
             known = Some((taps.first, values));
             let mut moved = [0.0; 3];
-            for k in 0..TAPS {
-                add(&mut moved, taps.weights[k], values[k]);
+            for (weight, value) in taps.weights.into_iter().zip(values) {
+                add(&mut moved, weight, value);
             }
             (*x, *y, *z) = (*x + moved[0], *y + moved[1], *z + moved[2]);
         }
