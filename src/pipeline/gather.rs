@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::block::Block;
 use super::fixed::{HALF, Line, ONE, split};
 #[cfg(target_arch = "x86_64")]
 use super::vector;
-use super::view::Block;
 use crate::data::buffers;
 use crate::data::volume::{Label, offset};
 use crate::pipeline::empty::EmptySpace;

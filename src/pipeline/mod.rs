@@ -4,6 +4,7 @@
 //! Neighbouring warps are composed into one interpolation; the labels of a whole chain are one look-up
 //! through its [`Origin`].
 
+mod block;
 mod empty;
 mod fixed;
 mod gather;
@@ -13,10 +14,11 @@ mod times;
 mod vector;
 mod view;
 
+pub use block::Block;
 pub use empty::EmptySpace;
 pub use origin::{Bend, Origin, Reach};
 pub use times::Times;
-pub use view::{Block, View, minima};
+pub use view::{View, minima};
 
 use crate::data::volume::{Grid, Label, Volume};
 use crate::seed::Rng;

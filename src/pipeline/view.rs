@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::block::{Block, Fills, cut, owned, widened};
 use super::gather;
 use super::{EmptySpace, Origin, PipelineError, Times};
 use crate::data::buffers;
-use crate::data::volume::{Grid, Label, Volume, Voxels, offset};
+use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
 use crate::transforms::{
     Drawn, Fill, Interpolation, Lattice, Map, Measured, Placement, Transform, Whole, Window, smooth_recursively,
     spline_coefficients, spline_reach,
@@ -64,38 +65,6 @@ enum Kind<'a> {
         /// The whole outgoing volume, where the step needs the whole incoming one.
         out: OnceLock<Arc<Vec<f32>>>,
     },
-}
-
-/// Values of some region of a volume, all channels.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Block<'a> {
-    /// Where the region starts, in voxels.
-    pub start: [usize; 3],
-    /// Voxels of the region along x, y and z.
-    pub shape: [usize; 3],
-    /// The values, `[channel, x, y, z]`.
-    pub image: Cow<'a, [f32]>,
-    /// The labels, `[x, y, z]`, where the source has them and they were asked for.
-    pub label: Option<Vec<Label>>,
-}
-
-impl<'a> Block<'a> {
-    fn new(start: [usize; 3], shape: [usize; 3], image: impl Into<Cow<'a, [f32]>>) -> Self {
-        Self { start, shape, image: image.into(), label: None }
-    }
-
-    /// The values of one channel.
-    pub fn channel(&self, channel: usize) -> &[f32] {
-        let size: usize = self.shape.iter().product();
-        &self.image[channel * size..(channel + 1) * size]
-    }
-
-    /// Gives the array back where the block owns it.
-    fn give_back(self) {
-        if let Cow::Owned(image) = self.image {
-            buffers::give(image);
-        }
-    }
 }
 
 impl<'a> View<'a> {
@@ -342,7 +311,7 @@ impl<'a> View<'a> {
         } else {
             let fills = self.fills(level, Fill::Minimum)?;
             let incoming = self.incoming(level, from, size)?;
-            let of_move = |map: &crate::data::volume::Affine| {
+            let of_move = |map: &Affine| {
                 let mut origin = Origin::identity(stage.grid.shape);
                 origin.extend(&Map::Warp(*map), stage.grid.shape);
                 gather::warp(&incoming, (&origin, Interpolation::Linear), &fills, from, size)
@@ -425,25 +394,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// The intensity that each channel gets from outside.
-enum Fills<'a> {
-    One([f32; 1]),
-    Known(&'a [f32]),
-    Many(Vec<f32>),
-}
-
-impl std::ops::Deref for Fills<'_> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Fills::One(value) => value,
-            Fills::Known(values) => values,
-            Fills::Many(values) => values,
-        }
-    }
-}
-
 /// The smallest intensity of each channel.
 pub fn minima(image: &[f32], channels: usize) -> Vec<f32> {
     let of_channel = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
@@ -481,45 +431,4 @@ fn wanted_by(
         size[axis.source] = (last - first) as usize + 1;
     }
     Some((from, size))
-}
-
-/// A region with a halo, as far as the volume reaches.
-fn widened(start: [usize; 3], shape: [usize; 3], halo: [usize; 3], volume: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-    let from: [usize; 3] = std::array::from_fn(|axis| start[axis].saturating_sub(halo[axis]));
-    let end: [usize; 3] =
-        std::array::from_fn(|axis| (start[axis] + shape[axis]).saturating_add(halo[axis]).min(volume[axis]));
-    (from, std::array::from_fn(|axis| end[axis] - from[axis]))
-}
-
-/// The wanted region of a block that holds it.
-fn cut(block: Block<'_>, channels: usize, start: [usize; 3], shape: [usize; 3]) -> Cow<'_, [f32]> {
-    if block.start == start && block.shape == shape {
-        return block.image;
-    }
-    let mut out = buffers::take(channels * shape.iter().product::<usize>());
-    let mut rows = out.chunks_exact_mut(shape[2]);
-    for channel in 0..channels {
-        let values = block.channel(channel);
-        for x in 0..shape[0] {
-            for (y, row) in rows.by_ref().take(shape[1]).enumerate() {
-                let local = [start[0] + x - block.start[0], start[1] + y - block.start[1], start[2] - block.start[2]];
-                let first = offset(block.shape, local);
-                row.copy_from_slice(&values[first..first + shape[2]]);
-            }
-        }
-    }
-    block.give_back();
-    Cow::Owned(out)
-}
-
-/// The wanted region of a block that holds it, to be changed.
-fn owned(block: Block<'_>, channels: usize, start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
-    match cut(block, channels, start, shape) {
-        Cow::Owned(image) => image,
-        Cow::Borrowed(values) => {
-            let mut image = buffers::take(values.len());
-            image.copy_from_slice(values);
-            image
-        }
-    }
 }
