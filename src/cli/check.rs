@@ -9,7 +9,9 @@ use super::{CliError, Common, Exit, output};
 use crate::data::dataset::Source;
 use crate::data::phantom;
 use crate::data::volume::{Label, Volume};
+use crate::pipeline;
 use crate::spec::plan::Plan;
+use crate::train::head::incoming;
 use crate::train::prepare;
 
 /// Arguments of `runner check`.
@@ -72,7 +74,11 @@ fn faults_of(plan: &Plan, name: &str, volume: &Volume, seen: &mut [bool]) -> Vec
         faults.push(format!("{name}: {not_finite} voxels are not finite"));
     }
     let Some(label) = &volume.label else { return faults };
-    let present: BTreeSet<Label> = label.iter().copied().filter(|value| *value > 0).collect();
+    // The labels that training sees are those that the chain makes of the file's.
+    let (chain, incoming) = (plan.experiment.preprocess_chain(), incoming(volume));
+    let mut labels = label.to_vec();
+    pipeline::relabel(&chain, &pipeline::fixed(&chain, &incoming), &mut labels, volume.grid.shape);
+    let present: BTreeSet<Label> = labels.iter().copied().filter(|value| *value > 0).collect();
     for (seen, class) in seen.iter_mut().zip(&plan.labels) {
         *seen |= present.contains(&class.value);
     }

@@ -77,6 +77,47 @@ impl Places {
     }
 }
 
+/// Eight voxels of a row at a time; the last eight may overlap those before.
+#[derive(Clone, Copy)]
+struct Walk {
+    x: Places,
+    y: Places,
+    z: Places,
+    base: [i64; 3],
+    step: [i64; 3],
+    /// Voxels of the row before these eight.
+    taken: usize,
+}
+
+impl Walk {
+    /// From the voxel `taken` of a row on whose places begin at `base` and are `step` apart.
+    #[target_feature(enable = "avx2")]
+    fn new(base: [i64; 3], step: [i64; 3], taken: usize) -> Self {
+        let at = taken as i64;
+        Self {
+            x: Places::new(base[0] + at * step[0], step[0]),
+            y: Places::new(base[1] + at * step[1], step[1]),
+            z: Places::new(base[2] + at * step[2], step[2]),
+            base,
+            step,
+            taken,
+        }
+    }
+
+    /// The next eight of a row of at least eight voxels, where some are left.
+    #[target_feature(enable = "avx2")]
+    fn next(self, length: usize) -> Option<Self> {
+        let taken = self.taken + LANES;
+        if taken + LANES <= length {
+            Some(Self { x: self.x.next(), y: self.y.next(), z: self.z.next(), taken, ..self })
+        } else if taken < length {
+            Some(Self::new(self.base, self.step, length - LANES))
+        } else {
+            None
+        }
+    }
+}
+
 /// The positions of voxels in an array.
 #[target_feature(enable = "avx2")]
 fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) -> [i32; LANES] {
@@ -96,31 +137,17 @@ fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) ->
 /// block, whose length fits an i32.
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row: &mut [f32]) {
+    let start = source.start.map(|index| (index as i64) << 32);
     let base = line.at(first);
-    let places = |axis: usize| base[axis] - ((source.start[axis] as i64) << 32);
-    let (base_x, base_y, base_z) = (places(0), places(1), places(2));
-    let mut x = Places::new(base_x, line.step[0]);
-    let mut y = Places::new(base_y, line.step[1]);
-    let mut z = Places::new(base_z, line.step[2]);
-    let (lanes_y, lanes_z) = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
-    let mut taken = 0;
+    let base = [base[0] - start[0], base[1] - start[1], base[2] - start[2]];
+    let lanes = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
+    let mut walk = Walk::new(base, line.step, 0);
     loop {
         // SAFETY: the caller keeps the eight voxels around each place inside `values`, and `taken + LANES` is at most
         // the row's length.
-        unsafe { eight(source.values.as_ptr(), (x, y, z), (lanes_y, lanes_z), row.as_mut_ptr().add(taken)) };
-        taken += LANES;
-        if taken == row.len() {
-            return;
-        }
-        if taken + LANES <= row.len() {
-            (x, y, z) = (x.next(), y.next(), z.next());
-        } else {
-            taken = row.len() - LANES;
-            let skipped = taken as i64;
-            x = Places::new(base_x + skipped * line.step[0], line.step[0]);
-            y = Places::new(base_y + skipped * line.step[1], line.step[1]);
-            z = Places::new(base_z + skipped * line.step[2], line.step[2]);
-        }
+        unsafe { eight(source.values.as_ptr(), (walk.x, walk.y, walk.z), lanes, row.as_mut_ptr().add(walk.taken)) };
+        let Some(next) = walk.next(row.len()) else { return };
+        walk = next;
     }
 }
 
@@ -246,31 +273,17 @@ unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
     let base = line.at(first);
-    let (base_x, base_y, base_z) = (base[0] + HALF, base[1] + HALF, base[2] + HALF);
-    let mut x = Places::new(base_x, line.step[0]);
-    let mut y = Places::new(base_y, line.step[1]);
-    let mut z = Places::new(base_z, line.step[2]);
+    let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
     let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
-    let mut taken = 0;
+    let mut walk = Walk::new(base, line.step, 0);
     loop {
-        let at = offsets(x, y, z, lanes_y, lanes_z);
+        let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
         fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[2]) as isize));
-        for (label, at) in row[taken..taken + LANES].iter_mut().zip(at) {
+        for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
             *label = source[at as usize];
         }
-        taken += LANES;
-        if taken == row.len() {
-            return;
-        }
-        if taken + LANES <= row.len() {
-            (x, y, z) = (x.next(), y.next(), z.next());
-        } else {
-            taken = row.len() - LANES;
-            let skipped = taken as i64;
-            x = Places::new(base_x + skipped * line.step[0], line.step[0]);
-            y = Places::new(base_y + skipped * line.step[1], line.step[1]);
-            z = Places::new(base_z + skipped * line.step[2], line.step[2]);
-        }
+        let Some(next) = walk.next(row.len()) else { return };
+        walk = next;
     }
 }
 

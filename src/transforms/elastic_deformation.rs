@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Displacement, Fill, Incoming, Interpolation, Lattice, Map, Placement, Spatial};
+use crate::data::orientation::axes_to_ras;
 use crate::data::volume::Grid;
 use crate::seed::Rng;
 use crate::value::NonNegative;
@@ -94,6 +95,16 @@ impl Spatial for ElasticDeformation {
 }
 
 impl ElasticDeformation {
+    /// Whether the image may fold: a control point may move farther than half the way to the next one.
+    pub fn may_fold(&self, incoming: &Grid) -> bool {
+        let turns = axes_to_ras(&incoming.affine);
+        (0..3).any(|world| {
+            let axis = turns[world].source_axis;
+            let between = Displacement::spacing(self.num_control_points[world], incoming.shape[axis]);
+            self.max_displacement_mm[world].get() > between * incoming.spacing()[axis] / 2.0
+        })
+    }
+
     /// What its parameters say against each other.
     pub fn problem(&self) -> Option<String> {
         let fewest = self.num_control_points.into_iter().min().unwrap_or(0);
@@ -138,6 +149,18 @@ mod tests {
         let values = drawn("{max_displacement_mm: [1, 0, 3], locked_borders: 0}");
         assert!(values.iter().all(|[x, y, z]| x.abs() <= 1.0 && *y == 0.0 && z.abs() <= 3.0));
         assert!(values.iter().any(|[x, _, z]| x.abs() > 0.9 && z.abs() > 2.0));
+    }
+
+    #[test]
+    fn far_displacements_on_a_fine_grid_may_fold() {
+        let may_fold = |yaml: &str, shape: [usize; 3]| {
+            let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
+            step.may_fold(&Grid { shape, affine: Affine::IDENTITY })
+        };
+        // 100 voxels and a quarter in four parts are 25 mm each.
+        assert!(!may_fold("max_displacement_mm: [12, 12, 12]", [100; 3]));
+        assert!(may_fold("max_displacement_mm: [0, 13, 0]", [100; 3]));
+        assert!(may_fold("{}", [100, 100, 40]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::statistics;
 use super::{TransformError, Whole};
 use crate::data::orientation::axes_to_ras;
-use crate::data::volume::{Grid, Label, offset};
+use crate::data::volume::{Grid, Label};
 
 /// Some voxels of a volume: what TorchIO calls a masking method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,22 +92,8 @@ impl Region {
     /// # Errors
     /// As [`Region::of`].
     pub(super) fn values(&self, name: &'static str, whole: &Whole) -> Result<Vec<f32>, TransformError> {
-        let mean = if self.wants_mean() { statistics::mean(whole.image) } else { 0.0 };
-        let member = self.of(name, &whole.grid, whole.label, mean)?;
-        let shape = whole.grid.shape;
         let mut values = Vec::new();
-        for channel in whole.channels() {
-            for x in 0..shape[0] {
-                for y in 0..shape[1] {
-                    let first = offset(shape, [x, y, 0]);
-                    for z in 0..shape[2] {
-                        if member.has([x, y, z], channel[first + z], first + z) {
-                            values.push(channel[first + z]);
-                        }
-                    }
-                }
-            }
-        }
+        self.visit(name, whole, &mut |_, value| values.push(value))?;
         Ok(values)
     }
 
@@ -116,26 +102,37 @@ impl Region {
     /// # Errors
     /// As [`Region::of`].
     pub(super) fn bounds(&self, name: &'static str, whole: &Whole) -> Result<Option<Bounds>, TransformError> {
+        let (mut low, mut high) = (whole.grid.shape, [0; 3]);
+        self.visit(name, whole, &mut |voxel, _| {
+            for (axis, place) in voxel.into_iter().enumerate() {
+                low[axis] = low[axis].min(place);
+                high[axis] = high[axis].max(place + 1);
+            }
+        })?;
+        Ok((low[0] < high[0]).then_some((low, high)))
+    }
+
+    /// Visits the region's voxels in each channel, with their intensities.
+    fn visit(
+        &self,
+        name: &'static str,
+        whole: &Whole,
+        visit: &mut dyn FnMut([usize; 3], f32),
+    ) -> Result<(), TransformError> {
         let mean = if self.wants_mean() { statistics::mean(whole.image) } else { 0.0 };
         let member = self.of(name, &whole.grid, whole.label, mean)?;
-        let shape = whole.grid.shape;
-        let (mut low, mut high) = (shape, [0; 3]);
+        let [_, size_y, size_z] = whole.grid.shape;
         for channel in whole.channels() {
-            for x in 0..shape[0] {
-                for y in 0..shape[1] {
-                    let first = offset(shape, [x, y, 0]);
-                    for z in 0..shape[2] {
-                        if member.has([x, y, z], channel[first + z], first + z) {
-                            for (axis, place) in [x, y, z].into_iter().enumerate() {
-                                low[axis] = low[axis].min(place);
-                                high[axis] = high[axis].max(place + 1);
-                            }
-                        }
+            for (row, values) in channel.chunks_exact(size_z).enumerate() {
+                for (z, value) in values.iter().enumerate() {
+                    let voxel = [row / size_y, row % size_y, z];
+                    if member.has(voxel, *value, row * size_z + z) {
+                        visit(voxel, *value);
                     }
                 }
             }
         }
-        Ok((low[0] < high[0]).then_some((low, high)))
+        Ok(())
     }
 }
 

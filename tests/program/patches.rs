@@ -238,3 +238,59 @@ fn a_bench_prints_how_fast_patches_come() {
 fn json(path: &Path) -> Json {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
+
+/// A chain with a step of every kind that looks beyond one voxel, learns, settles or changes labels.
+const EVERY_KIND: [&str; 4] = [
+    "--set",
+    "preprocess=[{resample: {spacing_mm: [22, 20, 18], antialias: true, interpolation: cubic}}, \
+     {crop_or_pad: {shape: [14, 14, 14], mask: {above: -300}}}, {foreground_normalize: {}}, \
+     {histogram_standardization: {}}, {remap_labels: {map: {2: 1}}}, {keep_largest: {}}]",
+    "--set",
+    "augment=[{elastic_deformation: {max_displacement_mm: [9, 9, 9]}}, {affine: {degrees: [-10, 10]}}, {anisotropy: {}}, \
+     {one_of: [{ghosting: {}}, {spike: {}}, {motion: {}}, {swap: {patch: [3, 3, 3]}}, {blur: {std_mm: [0, 20]}}]}]",
+];
+
+#[test]
+fn patches_through_every_kind_of_step_are_the_same_for_any_number_of_workers() {
+    let place = place();
+    let more = [&EVERY_KIND[..], &["--set", "data.labels={1: liver}", "--count", "20"]].concat();
+    let alone = digest(&place, 0, &more);
+    // The second call finds what was learnt and settled beside the cache.
+    for workers in [1, 4, 16] {
+        assert_eq!(digest(&place, workers, &more), alone, "{workers} workers");
+    }
+}
+
+#[test]
+fn what_was_learnt_stays_with_the_run_and_truth_is_relabelled() {
+    let place = place();
+    let set = ["--set", "data.labels={1: liver}"];
+    let check = [&["check", "tiny.yaml", "--data"][..], &SOURCE, &EVERY_KIND, &set].concat();
+    let told = stdout(&place.runner(&check).success());
+    assert!(told.contains("0 faults"), "{told}");
+    let run = [&["run", "tiny.yaml", "--name", "learnt"][..], &SOURCE, &EVERY_KIND, &set].concat();
+    place.runner(&run).success();
+    let folder = fs::read_dir(place.path("runs/learnt")).unwrap().next().unwrap().unwrap().path();
+    let told: Json = serde_json::from_str(&fs::read_to_string(folder.join("preprocess.json")).unwrap()).unwrap();
+    let kinds: Vec<&String> =
+        told["learned"].as_object().unwrap().values().flat_map(|v| v.as_object().unwrap().keys()).collect();
+    assert_eq!(kinds, ["foreground_normalize", "histogram_standardization"]);
+    assert!(fs::read_to_string(folder.join("cases.csv")).unwrap().starts_with("epoch,subject,dice_liver"));
+}
+
+#[test]
+fn given_draws_make_a_volume_again_without_the_training_subjects() {
+    let place = place();
+    let image = "data/imagesTr/phantom_000.nii.gz";
+    let label = ["--label", "data/labelsTr/phantom_000.nii.gz"];
+    let set = ["--set", "data.labels={1: liver}"];
+    let first = [&["transform", "tiny.yaml", image, "--out", "first"][..], &label, &SOURCE, &EVERY_KIND, &set].concat();
+    place.runner(&first).success();
+    let draws = ["--draws", "first/draws.json", "--set", "data.source={msd: {root: nowhere}}"];
+    let again = [&["transform", "tiny.yaml", image, "--out", "again"][..], &label, &EVERY_KIND, &set, &draws].concat();
+    place.runner(&again).success();
+    for name in ["image.nii.gz", "label.nii.gz"] {
+        let read = |folder: &str| fs::read(place.path(&format!("{folder}/{name}"))).unwrap();
+        assert_eq!(read("first"), read("again"), "{name}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::sampling::Sampler;
 use crate::spec::load::Document;
 use crate::spec::plan::{Case, Plan};
 use crate::spec::problem::Problems;
-use crate::transforms::Incoming;
+use crate::transforms::{Incoming, Transform};
 
 /// With fewer places than this along an axis, a label sampler cannot follow its probabilities.
 const FEW_CENTRES: usize = 16;
@@ -39,6 +39,13 @@ pub(super) fn assemble(
     if let Some(index) = pipeline::forces_whole_volume(&experiment.augment) {
         findings
             .warning(format!("augment.{index} needs the whole volume, so every patch computes it: correct, but slow"));
+    }
+    for (index, step) in experiment.augment.iter().enumerate() {
+        let folds =
+            |grid: &Grid| any(step, &|step| matches!(step, Transform::ElasticDeformation(step) if step.may_fold(grid)));
+        if let Some((name, _)) = outgoing.iter().find(|(_, grid)| folds(grid)) {
+            findings.warning(format!("augment.{index}: elastic_deformation may fold subject {name}, since control points may move farther than half the way to the next one; take fewer of them or a smaller max_displacement_mm"));
+        }
     }
     let classes = survey.labels.len() + 1;
     let memory_bytes =
@@ -90,6 +97,11 @@ fn weights_of(sampler: &Sampler, subject: &str) -> Option<PathBuf> {
         Sampler::Weighted(sampler) => Some(sampler.path(subject)),
         _ => None,
     }
+}
+
+/// Whether something holds for a step or one inside it.
+fn any(step: &Transform, holds: &dyn Fn(&Transform) -> bool) -> bool {
+    holds(step) || step.inner().iter().any(|inner| any(inner, holds))
 }
 
 /// The grid after turning to RAS, where that is asked for, and the preprocess chain.

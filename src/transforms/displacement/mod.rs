@@ -50,14 +50,17 @@ impl Displacement {
                 to_voxels.map(|row| row.iter().zip(ras).map(|(a, b)| a * b).sum())
             })
             .collect();
-        let spacing: [f64; 3] = std::array::from_fn(|axis| {
-            (grid.shape[axis] as f64 - 1.0 + 2.0 * MARGIN) / (points[axis] - (TAPS - 1)) as f64
-        });
+        let spacing: [f64; 3] = std::array::from_fn(|axis| Self::spacing(points[axis], grid.shape[axis]));
         let largest = |of: &dyn Fn(&[f64; 3]) -> f64| values.iter().map(of).fold(0.0, f64::max);
         let farthest = std::array::from_fn(|axis| largest(&|value| value[axis].abs()));
         let slopes = slopes(points, &values, spacing);
         let density = spacing.map(|voxels| 1.0 / voxels);
         Self { points, values, density, shape: grid.shape, farthest, slopes }
+    }
+
+    /// Voxels between control points, of which so many span an axis of so many voxels.
+    pub fn spacing(points: usize, size: usize) -> f64 {
+        (size as f64 - 1.0 + 2.0 * MARGIN) / (points - (TAPS - 1)) as f64
     }
 
     /// No place is displaced farther along x, y and z, in voxels.
