@@ -68,7 +68,14 @@ impl Spatial for Affine {
     }
 
     /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image, R = Rz Rx Ry.
+    ///
+    /// A single slice keeps its depth and turns about z alone, as in TorchIO.
     fn place(&self, draw: &AffineDraw, incoming: &Grid) -> Placement {
+        let mut draw = *draw;
+        if incoming.shape[2] == 1 {
+            draw.scales[2] = 1.0;
+            draw.degrees = [0.0, 0.0, draw.degrees[2]];
+        }
         let centre = incoming.centre();
         let to_centre = volume::Affine::scale_and_shift([1.0; 3], centre.map(|v| -v));
         let back = volume::Affine::scale_and_shift([1.0; 3], centre);
@@ -127,6 +134,16 @@ mod tests {
         let map = map(AffineDraw { scales: [2.0; 3], ..STILL });
         // Two voxels from the centre one sees what was one voxel from it.
         assert_eq!(map.apply([4.0, 2.0, 2.0]), [3.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_single_slice_stays_in_its_plane() {
+        let spec: Affine = serde_yaml::from_str("{}").unwrap();
+        let grid = Grid { shape: [5, 5, 1], affine: volume::Affine::IDENTITY };
+        let draw = AffineDraw { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..STILL };
+        let Map::Warp(map) = spec.place(&draw, &grid).map else { panic!("an affine map") };
+        let source = map.apply([2.0, 4.0, 0.0]);
+        assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12 && source[2] == 0.0, "{source:?}");
     }
 
     #[test]

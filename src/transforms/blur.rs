@@ -32,6 +32,9 @@ fn up_to_two() -> AxisRanges {
 #[serde(transparent)]
 pub struct BlurDraw(pub [f64; 3]);
 
+/// A wider filter leaves one intensity.
+const MOST_MM: f64 = 1000.0;
+
 /// The filter ends after so many standard deviations.
 const TRUNCATE: f64 = 4.0;
 
@@ -63,6 +66,10 @@ impl Blur {
     /// What its parameters say against each other.
     pub fn problem(&self) -> Option<String> {
         let lowest = self.std_mm.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
+        let highest = self.std_mm.0.iter().map(|range| range.high).fold(0.0, f64::max);
+        if highest > MOST_MM {
+            return Some(format!("expected a standard deviation of at most {MOST_MM} mm, got {highest}"));
+        }
         (lowest < 0.0).then(|| format!("expected a standard deviation of at least 0, got {lowest}"))
     }
 }

@@ -39,6 +39,9 @@ pub struct ElasticDeformation {
     pub interpolation: Interpolation,
 }
 
+/// A finer field is not smooth.
+const MOST_POINTS: usize = 200;
+
 fn seven_points() -> [usize; 3] {
     [7; 3]
 }
@@ -110,6 +113,9 @@ impl ElasticDeformation {
         let fewest = self.num_control_points.into_iter().min().unwrap_or(0);
         if fewest < 4 {
             return Some(format!("expected at least 4 control points along each axis, got {fewest}"));
+        }
+        if let Some(count) = self.num_control_points.into_iter().find(|count| *count > MOST_POINTS) {
+            return Some(format!("expected at most {MOST_POINTS} control points along each axis, got {count}"));
         }
         if self.locked_borders > 2 {
             return Some(format!("expected 0, 1 or 2 locked borders, got {}", self.locked_borders));

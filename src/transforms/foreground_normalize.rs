@@ -140,6 +140,11 @@ impl ForegroundNormalize {
         if low >= high {
             return Some(format!("expected rising percentiles, got [{low}, {high}]"));
         }
+        if let Some(numbers) =
+            self.statistics.iter().flatten().find(|numbers| numbers.std.is_nan() || numbers.std <= 0.0)
+        {
+            return Some(format!("expected a standard deviation above 0, got {}", numbers.std));
+        }
         let upside_down = self.statistics.iter().flatten().find(|numbers| numbers.low >= numbers.high);
         upside_down.map(|numbers| format!("expected low below high, got {} and {}", numbers.low, numbers.high))
     }

@@ -33,6 +33,9 @@ pub struct Ghosting {
     pub restore: Option<Range>,
 }
 
+/// No axis has more planes.
+const MOST_GHOSTS: usize = 65_535;
+
 fn four_to_ten() -> [usize; 2] {
     [4, 10]
 }
@@ -112,6 +115,9 @@ impl Ghosting {
         let [fewest, most] = self.num_ghosts;
         if fewest > most {
             return Some(format!("expected the fewest ghosts before the most, got [{fewest}, {most}]"));
+        }
+        if most > MOST_GHOSTS {
+            return Some(format!("expected at most {MOST_GHOSTS} ghosts, got {most}"));
         }
         if self.intensity.low < 0.0 {
             return Some(format!("expected an intensity of at least 0, got {}", self.intensity.low));

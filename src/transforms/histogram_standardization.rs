@@ -107,6 +107,7 @@ impl Learned for HistogramStandardization {
 impl HistogramStandardization {
     /// The percentiles of each channel.
     fn percentiles(&self, whole: &Whole) -> Result<Vec<Vec<f64>>, TransformError> {
+        statistics::refuse_infinite(NAME, whole.image)?;
         whole
             .channels()
             .map(|values| match &self.mask {

@@ -126,6 +126,17 @@ impl Intensity for Motion {
     }
 }
 
+impl Motion {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let count = self.num_transforms.get();
+        (count > MOST_MOVES).then(|| format!("expected at most {MOST_MOVES} movements, got {count}"))
+    }
+}
+
+/// Each movement takes a copy of the volume.
+const MOST_MOVES: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use super::*;

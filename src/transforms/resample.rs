@@ -12,7 +12,7 @@ use crate::value::{Shape, Spacing};
 /// nearest voxel.
 ///
 /// For a spacing the new shape is `floor(shape * old spacing / new spacing)`, as in TorchIO; an axis of one voxel is
-/// kept. Voxels of a reference outside the image get intensity and label 0.
+/// kept. A spacing that the file's header has rounded costs no voxel, where TorchIO may lose one. Voxels of a reference outside the image get intensity and label 0.
 ///
 /// ```yaml
 /// - resample: { spacing_mm: [1, 1, 2.5], antialias: true }
@@ -33,6 +33,12 @@ pub struct Resample {
     #[serde(default)]
     pub interpolation: Interpolation,
 }
+
+/// A header holds a spacing in 32 bits and so rounded, which must not cost a voxel.
+const ROUNDING: f64 = 1e-6;
+
+/// Millimetres that a voxel may have.
+const SPACINGS: std::ops::RangeInclusive<f64> = 1e-3..=1e4;
 
 /// A grid to interpolate on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,8 +99,7 @@ impl Resample {
         let old = incoming.spacing();
         let shape = std::array::from_fn(|axis| match incoming.shape[axis] {
             1 => 1,
-            // A spacing read from an affine is off by rounding, which must not cost a voxel.
-            size => ((size as f64 * old[axis] / spacing[axis] + 1e-6).floor() as usize).max(1),
+            size => ((size as f64 * old[axis] / spacing[axis] * (1.0 + ROUNDING)).floor() as usize).max(1),
         });
         let ratios = std::array::from_fn(|axis| spacing[axis] / old[axis]);
         centred(incoming, shape, ratios, self.interpolation)
@@ -104,6 +109,10 @@ impl Resample {
     pub fn problem(&self) -> Option<String> {
         match (&self.spacing_mm, &self.reference) {
             (Some(_), Some(_)) => Some("resample has both a spacing and a reference; give one of them".to_owned()),
+            (Some(spacing), None) => {
+                let wrong = spacing.0.into_iter().find(|mm| !SPACINGS.contains(mm));
+                wrong.map(|mm| format!("expected a spacing between 0.001 and 10000 mm, got {mm}"))
+            }
             (None, None) => Some("resample has no target; give `spacing_mm` or `reference`".to_owned()),
             (None, Some(Reference::Grid { affine, .. })) if affine.len() != 3 => {
                 Some(format!("expected three rows of an affine, got {}", affine.len()))
@@ -165,6 +174,16 @@ mod tests {
     #[test]
     fn the_same_spacing_changes_nothing() {
         assert_eq!(placed("spacing_mm: [1, 2, 3]").grid, grid());
+    }
+
+    #[test]
+    fn a_rounded_spacing_costs_no_voxel() {
+        let grid =
+            Grid { shape: [512, 6, 5], affine: Affine::scale_and_shift([f64::from(0.7f32), 1.0, 1.0], [0.0; 3]) };
+        let step = parsed("spacing_mm: [0.7, 1, 1]");
+        assert_eq!(step.place(&Nothing, &grid).grid.shape, [512, 6, 5]);
+        assert_eq!(parsed("spacing_mm: [1.4, 1, 1]").place(&Nothing, &grid).grid.shape, [256, 6, 5]);
+        assert!(parsed("spacing_mm: [1.0e-9, 1, 1]").problem().is_some());
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Intensity for RescaleIntensity {
 
     fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
         let failed = |reason| Err(TransformError { name: "rescale_intensity", reason });
+        statistics::refuse_infinite("rescale_intensity", whole.image)?;
         let percents = self.percentiles.map(Percentile::get);
         let [low, high] = match &self.mask {
             None => statistics::percentiles(whole.image, percents),
@@ -118,6 +119,13 @@ mod tests {
     fn a_given_source_range_does_not_cut() {
         let values = rescaled("{to: [0, 1], from: [-1000, 1000]}", &[-2000.0, 3000.0]);
         assert_eq!(values, [-0.5, 2.0]);
+    }
+
+    #[test]
+    fn voxels_that_are_not_numbers_are_told() {
+        let transform: RescaleIntensity = serde_yaml::from_str("percentiles: [0.5, 99.5]").unwrap();
+        let error = transform.measure(&Nothing, &Whole::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
+        assert!(error.contains("1 voxels are not finite"), "{error}");
     }
 
     #[test]

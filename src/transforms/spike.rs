@@ -31,6 +31,9 @@ pub struct Spike {
     pub intensity: Range,
 }
 
+/// More spikes leave nothing of the image.
+const MOST_SPIKES: usize = 10_000;
+
 fn one() -> [usize; 2] {
     [1, 1]
 }
@@ -115,6 +118,9 @@ impl Spike {
     /// What its parameters say against each other.
     pub fn problem(&self) -> Option<String> {
         let [fewest, most] = self.num_spikes;
+        if most > MOST_SPIKES {
+            return Some(format!("expected at most {MOST_SPIKES} spikes, got {most}"));
+        }
         (fewest > most).then(|| format!("expected the fewest spikes before the most, got [{fewest}, {most}]"))
     }
 }

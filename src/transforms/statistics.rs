@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::TransformError;
+
 /// Values that are summed in one go; pieces are then added in order.
 const PIECE: usize = 1 << 16;
 
@@ -15,6 +17,17 @@ pub(super) fn mean_and_deviation(values: &[f32]) -> (f64, f64) {
 fn sum(values: &[f32], of: impl Fn(f32) -> f64 + Sync) -> f64 {
     let pieces: Vec<f64> = values.par_chunks(PIECE).map(|piece| piece.iter().map(|v| of(*v)).sum()).collect();
     pieces.into_iter().sum()
+}
+
+/// Refuses a volume with voxels that have no place among the others.
+pub(super) fn refuse_infinite(name: &'static str, values: &[f32]) -> Result<(), TransformError> {
+    match values.iter().filter(|value| !value.is_finite()).count() {
+        0 => Ok(()),
+        count => {
+            let reason = format!("{count} voxels are not finite, so there are no percentiles; mend the image");
+            Err(TransformError { name, reason })
+        }
+    }
 }
 
 /// The mean of some values.

@@ -38,6 +38,9 @@ fn hundred() -> usize {
 #[serde(transparent)]
 pub struct SwapDraw(pub Vec<[[usize; 3]; 2]>);
 
+/// More swaps leave nothing in its place.
+const MOST_ITERATIONS: usize = 1_000_000;
+
 /// Pairs of places that are tried before a block is left where it is.
 const MOST_TRIES: usize = 1000;
 
@@ -92,6 +95,12 @@ fn for_rows(shape: [usize; 3], patch: [usize; 3], start: [usize; 3], visit: &mut
 }
 
 impl Swap {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let count = self.num_iterations;
+        (count > MOST_ITERATIONS).then(|| format!("expected at most {MOST_ITERATIONS} iterations, got {count}"))
+    }
+
     fn size(&self, volume: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| self.patch.0[axis].min(volume[axis]))
     }
