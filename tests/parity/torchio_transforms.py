@@ -20,6 +20,7 @@ VOLUMES = {
     # A rotation about x by 20 degrees, with spacing 1, 1.2 and 2.
     "oblique": dict(shape=[7, 8, 9], affine=[[1.0, 0, 0, -3], [0, 1.2 * np.cos(0.35), -2 * np.sin(0.35), 1],
                                             [0, 1.2 * np.sin(0.35), 2 * np.cos(0.35), 2], [0, 0, 0, 1]]),
+    "flat": dict(shape=[11, 8, 1], affine=[[0.8, 0, 0, -4], [0, 1.25, 0, 7], [0, 0, 2.5, 30], [0, 0, 0, 1]]),
     "two_channels": dict(shape=[6, 5, 7], affine=np.eye(4).tolist(), channels=2),
 }
 
@@ -191,6 +192,7 @@ for volume, scales, degrees, translation in [
     ("lps", (0.85, 1.15, 1.1), (-9, 14, 5), (-1.0, 2.5, 0.7)),
     ("permuted", (1.1, 1.1, 1.1), (5, 6, 7), (0.2, 0.3, 0.4)),
     ("two_channels", (1.3, 0.7, 1.0), (20, 10, -15), (0, 1, 0)),
+    ("flat", (1.1, 0.9, 1.3), (12, -17, 19), (1.0, 0.5, 0)),
 ]:
     yaml = "affine: " + json.dumps(dict(
         scales=[[s, s] for s in scales], degrees=[[d, d] for d in degrees], translation_mm=[[t, t] for t in translation]))
