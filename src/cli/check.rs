@@ -76,8 +76,7 @@ fn faults_of(plan: &Plan, name: &str, volume: &Volume, seen: &mut [bool]) -> Vec
     let Some(label) = &volume.label else { return faults };
     // The labels that training sees are those that the chain makes of the file's.
     let (chain, incoming) = (plan.experiment.preprocess_chain(), incoming(volume));
-    let mut labels = label.to_vec();
-    pipeline::relabel(&chain, &pipeline::fixed(&chain, &incoming), &mut labels, volume.grid.shape);
+    let labels = pipeline::relabel(&chain, &pipeline::fixed(&chain, &incoming), label.clone());
     let present: BTreeSet<Label> = labels.iter().copied().filter(|value| *value > 0).collect();
     for (seen, class) in seen.iter_mut().zip(&plan.labels) {
         *seen |= present.contains(&class.value);

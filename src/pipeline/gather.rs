@@ -12,7 +12,7 @@ use crate::data::buffers;
 use crate::data::volume::{Label, offset};
 use crate::pipeline::empty::EmptySpace;
 use crate::pipeline::origin::{Origin, Row};
-use crate::transforms::{Interpolation, Lattice, spline_weights};
+use crate::transforms::{Interpolation, Lattice, Mirror, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
 const PARALLEL_FROM: usize = 1 << 21;
@@ -106,8 +106,7 @@ fn sources(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], 
     Sources { inside: clip(low)..clip(high).max(clip(low)), first, backwards: along.flipped }
 }
 
-/// Interpolates at the places that `origin` gives. For
-/// cubic interpolation the block holds spline coefficients.
+/// Interpolates at the places that `origin` gives. For cubic interpolation the block holds spline coefficients.
 pub(super) fn warp(
     incoming: &Block,
     (origin, interpolation): (&Origin, Interpolation),
@@ -305,12 +304,9 @@ impl<'a> Source<'a> {
             let (index, share) = split(place[axis]);
             weights[axis] = spline_weights(f64::from(share));
             let size = self.volume[axis] as i64;
-            let period = (2 * size - 2).max(1);
-            taps[axis] = std::array::from_fn(|tap| {
-                // Beyond the border the volume is mirrored in its outermost voxels.
-                let index = (index - 1 + tap as i64).rem_euclid(period);
-                (if index < size { index } else { period - index }) as usize - self.start[axis]
-            });
+            // As the coefficients were found.
+            let tap = |tap: usize| Mirror::Centre.place(index - 1 + tap as i64, size) - self.start[axis];
+            taps[axis] = std::array::from_fn(tap);
         }
         let along_z = |x: usize, y: usize| {
             let row = offset(self.shape, [x, y, 0]);

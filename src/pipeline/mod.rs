@@ -20,9 +20,9 @@ pub use origin::{Bend, Origin, Reach};
 pub use times::Times;
 pub use view::{View, minima};
 
-use crate::data::volume::{Grid, Label, Volume};
+use crate::data::volume::{Grid, Label, Volume, Voxels};
 use crate::seed::Rng;
-use crate::transforms::{self, Drawn, Incoming, Transform, TransformError};
+use crate::transforms::{self, Drawn, Incoming, Labelling, Transform, TransformError};
 
 /// A chain that cannot be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,13 +130,21 @@ pub fn origin(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Origin {
     origin
 }
 
-/// Does to a label map on the grid before a chain what the chain's steps do to label maps as a whole.
-pub fn relabel(chain: &[Transform], draws: &[Drawn], labels: &mut [Label], shape: [usize; 3]) {
+/// What a chain's steps that change label maps as a whole make of one on the grid before the chain.
+pub fn relabel(chain: &[Transform], draws: &[Drawn], mut labels: Voxels<Label>) -> Voxels<Label> {
     unroll(chain, draws, &mut |step, _| {
         if let Some(labelling) = step.labelling() {
-            labelling.relabel(labels, shape);
+            labels = relabelled(labelling, &labels);
         }
     });
+    labels
+}
+
+/// A label map after one such step.
+fn relabelled(step: &dyn Labelling, labels: &Voxels<Label>) -> Voxels<Label> {
+    let mut values = labels.to_vec();
+    step.relabel(&mut values, labels.shape);
+    Voxels::new(1, labels.shape, values)
 }
 
 /// The labels of a block of the voxels that `origin` describes, `[x, y, z]`; `source` is the label map they come from.
@@ -153,14 +161,11 @@ fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(
 
 /// The first step that needs the whole volume after a random warp or for itself, and so forces it for every patch.
 pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
-    fn any(step: &Transform, is: &dyn Fn(&Transform) -> bool) -> bool {
-        is(step) || step.inner().iter().any(|inner| any(inner, is))
-    }
     let warps = |step: &Transform| matches!(step, Transform::Affine(_) | Transform::ElasticDeformation(_));
     let mixes = |step: &Transform| matches!(step, Transform::Swap(_) | Transform::Motion(_) | Transform::Spike(_));
-    let first_warp = chain.iter().position(|step| any(step, &warps) && step.is_random()).unwrap_or(chain.len());
+    let first_warp = chain.iter().position(|step| step.any(&warps) && step.is_random()).unwrap_or(chain.len());
     (0..chain.len()).find(|index| {
-        let measures = *index >= first_warp && any(&chain[*index], &|step| step.measures());
-        measures || any(&chain[*index], &mixes)
+        let measures = *index >= first_warp && chain[*index].any(&Transform::measures);
+        measures || chain[*index].any(&mixes)
     })
 }

@@ -82,9 +82,7 @@ impl<'a> View<'a> {
             let (step, _) = steps.pop().expect("the step stands at its place");
             source = Self::through(source, &steps).volume()?;
             if let (Some(labelling), Some(label)) = (step.labelling(), &mut source.label) {
-                let mut labels = label.to_vec();
-                labelling.relabel(&mut labels, source.grid.shape);
-                *label = Voxels::new(1, source.grid.shape, labels);
+                *label = super::relabelled(labelling, label);
             }
             (steps, is_replaced) = (rest, true);
         }

@@ -81,11 +81,11 @@ pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) 
         }
         let bounds = field.index.bounds(|label| wanted.includes(label));
         let reach = field.origin.reach();
-        if reach.zip(bounds).is_some_and(|(reach, bounds)| is_out_of_reach(&reach, valid, bounds)) {
+        if reach.as_ref().zip(bounds).is_some_and(|(reach, bounds)| is_out_of_reach(reach, valid, bounds)) {
             return None;
         }
         let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
-        draw_from_source(field.origin, valid, source, rng)
+        reach.and_then(|reach| draw_from_source(field.origin, &reach, valid, source, rng))
     };
     drawn.or_else(|| scan(field, valid, wanted, rng))
 }
@@ -116,17 +116,17 @@ fn draw_by_rejection(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng
 /// a pair if and only if it leads to a valid voxel makes the chance of each valid voxel proportional to
 /// that of its source.
 ///
-/// Gives `None` where the chain has no such box, or where drawing misses too often.
+/// `reach` is the origin's. Gives `None` where drawing misses too often.
 pub(super) fn draw_from_source(
     origin: &Origin,
+    reach: &Reach,
     valid: &Valid,
     source: impl Fn(&mut Rng) -> [usize; 3],
     rng: &mut Rng,
 ) -> Option<[usize; 3]> {
-    let reach = origin.reach()?;
     for _ in 0..MOST_MISSES {
         let source = source(rng);
-        if !reach.is_straight() && is_out_of_reach(&reach, valid, (source, source)) {
+        if !reach.is_straight() && is_out_of_reach(reach, valid, (source, source)) {
             // Going back through fields is slow; this one would lead nowhere.
             continue;
         }

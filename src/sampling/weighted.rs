@@ -46,7 +46,9 @@ fn draw_centre(origin: &Origin, weights: &WeightIndex, valid: &Valid, rng: &mut 
         return None;
     }
     let source = |rng: &mut Rng| weights.at_share(rng.unit());
-    centre::draw_from_source(origin, valid, source, rng).or_else(|| scan(origin, weights, valid, rng))
+    let reach = origin.reach();
+    let drawn = reach.and_then(|reach| centre::draw_from_source(origin, &reach, valid, source, rng));
+    drawn.or_else(|| scan(origin, weights, valid, rng))
 }
 
 /// Looks at every valid voxel: slow, exact, and only where drawing misses too often.

@@ -136,12 +136,10 @@ impl Cases {
     pub fn truth(&self, case: &Case) -> Result<(Voxels<Label>, Origin), TrainError> {
         let path = case.subject.label.as_deref().expect(HAS_LABELS);
         let label = nifti::read_label(path);
-        let (grid, label) =
+        let (_, label) =
             label.map_err(|error| TrainError::Subject { subject: case.subject.name.clone(), source: error.into() })?;
         let (chain, draws) = (&self.head.chain, &self.get(&case.subject.name).draws);
-        let mut labels = label.to_vec();
-        pipeline::relabel(chain, draws, &mut labels, grid.shape);
-        Ok((Voxels::new(1, grid.shape, labels), pipeline::origin(chain, draws, &case.grid)))
+        Ok((pipeline::relabel(chain, draws, label), pipeline::origin(chain, draws, &case.grid)))
     }
 
     /// Cuts a patch: a pure function of the seed, the part, the subject's name, the patch's index and its place in its batch.

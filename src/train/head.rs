@@ -140,10 +140,7 @@ impl Head {
 
     /// Whether the grid after the chain follows from the grid before it alone.
     pub fn is_settled_by_content(&self) -> bool {
-        fn any(step: &Transform) -> bool {
-            step.is_settled_by_content() || step.inner().iter().any(any)
-        }
-        self.chain.iter().any(any)
+        self.chain.iter().any(|step| step.any(&Transform::is_settled_by_content))
     }
 }
 

@@ -4,7 +4,7 @@ use super::Window;
 
 /// How a volume goes on beyond its border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mirror {
+pub enum Mirror {
     /// Between voxels: `c b a | a b c | c b a`.
     Edge,
     /// In the middle of the outermost voxel: `c b | a b c | b a`.
@@ -13,7 +13,7 @@ pub(super) enum Mirror {
 
 impl Mirror {
     /// The place that a place outside is the mirror image of.
-    pub(super) fn place(self, index: i64, size: i64) -> usize {
+    pub fn place(self, index: i64, size: i64) -> usize {
         let (period, last) = match self {
             Mirror::Edge => (2 * size, 2 * size - 1),
             Mirror::Centre => ((2 * size - 2).max(1), 2 * size - 2),

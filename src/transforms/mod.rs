@@ -65,7 +65,7 @@ pub use displacement::{Displacement, weights as spline_weights};
 pub use drawn::{Drawn, Nothing};
 pub use elastic_deformation::{ElasticDeformation, ElasticDraw};
 pub use ensure_shape_multiple::{EnsureShapeMultiple, Method};
-pub use filter::{smooth_recursively, spline_coefficients, spline_reach};
+pub use filter::{Mirror, smooth_recursively, spline_coefficients, spline_reach};
 pub use flip::Flip;
 pub use foreground_normalize::{Foreground, ForegroundNormalize, Statistics};
 pub use gamma::Gamma;

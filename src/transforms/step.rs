@@ -336,6 +336,11 @@ impl Transform {
         }
     }
 
+    /// Whether something holds for the step or one inside it.
+    pub fn any(&self, holds: &dyn Fn(&Transform) -> bool) -> bool {
+        holds(self) || self.inner().iter().any(|inner| inner.any(holds))
+    }
+
     /// The steps inside the step.
     pub fn inner(&self) -> &[Transform] {
         match self {

@@ -42,7 +42,7 @@ pub(super) fn assemble(
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let folds =
-            |grid: &Grid| any(step, &|step| matches!(step, Transform::ElasticDeformation(step) if step.may_fold(grid)));
+            |grid: &Grid| step.any(&|step| matches!(step, Transform::ElasticDeformation(step) if step.may_fold(grid)));
         if let Some((name, _)) = outgoing.iter().find(|(_, grid)| folds(grid)) {
             findings.warning(format!("augment.{index}: elastic_deformation may fold subject {name}, since control points may move farther than half the way to the next one; take fewer of them or a smaller max_displacement_mm"));
         }
@@ -97,11 +97,6 @@ fn weights_of(sampler: &Sampler, subject: &str) -> Option<PathBuf> {
         Sampler::Weighted(sampler) => Some(sampler.path(subject)),
         _ => None,
     }
-}
-
-/// Whether something holds for a step or one inside it.
-fn any(step: &Transform, holds: &dyn Fn(&Transform) -> bool) -> bool {
-    holds(step) || step.inner().iter().any(|inner| any(inner, holds))
 }
 
 /// The grid after turning to RAS, where that is asked for, and the preprocess chain.
