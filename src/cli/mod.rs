@@ -23,6 +23,7 @@ mod output;
 mod patches;
 mod phantom;
 mod plots;
+mod predict;
 mod report;
 mod run;
 mod schema;
@@ -62,6 +63,8 @@ enum Command {
     Check(check::Arguments),
     /// Show the patches that training would see.
     Patches(patches::Arguments),
+    /// Predict the label maps of new images with a trained run.
+    Predict(predict::Arguments),
     /// Take one image through an experiment's transforms.
     Transform(transform::Arguments),
     /// Write a dataset of synthetic abdomens.
@@ -158,6 +161,7 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Report(arguments) => report::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Patches(arguments) => patches::execute(&arguments),
+        Command::Predict(arguments) => predict::execute(&arguments),
         Command::Transform(arguments) => transform::execute(&arguments),
         Command::Phantom(arguments) => phantom::execute(&arguments),
         Command::Devices => devices::execute(),

@@ -89,6 +89,19 @@ impl Affine {
         Some(Affine::from_parts(linear, origin.map(|v| -v)))
     }
 
+    /// The box around the image of a box, from its lowest to its highest corner.
+    pub fn box_of(&self, low: [f64; 3], high: [f64; 3]) -> ([f64; 3], [f64; 3]) {
+        let mut out = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for corner in 0..8 {
+            let end = |axis: usize| if corner >> axis & 1 == 1 { high[axis] } else { low[axis] };
+            for (axis, value) in self.apply([end(0), end(1), end(2)]).into_iter().enumerate() {
+                out.0[axis] = out.0[axis].min(value);
+                out.1[axis] = out.1[axis].max(value);
+            }
+        }
+        out
+    }
+
     /// Length of each column: millimetres per voxel along x, y and z of a grid's affine.
     pub fn spacing(&self) -> [f64; 3] {
         std::array::from_fn(|column| (0..3).map(|row| self.0[row][column].powi(2)).sum::<f64>().sqrt())

@@ -1,243 +1,243 @@
-//! From a preprocessed volume to a label map on the grid of the image file.
+//! A whole volume through a network that sees one window at a time.
 
 use rayon::prelude::*;
 
-use super::window::{Blender, Inference, Tiling};
-use crate::data::volume::{Label, Voxels};
+use super::activation::Activation;
+use super::blend::{Blender, Planes};
+use super::postprocess::{Choice, Postprocess};
+use super::restore::Restorer;
+use super::window::{Axis, Inference, Tiling};
+use crate::data::volume::{Grid, Label, Voxels, offset};
 use crate::pipeline::Origin;
 
-/// What a network says about a whole volume.
-#[derive(Clone, Debug)]
-pub struct Logits {
-    /// Classes, background first.
+/// How a network sees a volume.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Voxels of a window along x, y and z.
+    pub window: [usize; 3],
+    /// Classes that the network tells apart, background first.
     pub classes: usize,
-    /// Voxels along x, y and z of the preprocessed grid.
-    pub shape: [usize; 3],
-    /// One value for each class and voxel, `[class, x, y, z]`.
-    pub values: Vec<f32>,
+    /// How windows lie and how they are blended.
+    pub inference: &'a Inference,
+    /// How blended logits become probabilities.
+    pub activation: Activation,
 }
 
-/// How logits become probabilities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probabilities {
-    /// Each class on its own, for a loss that trains sigmoids.
-    Sigmoid,
-    /// All classes together.
-    Softmax,
+/// What becomes of probabilities: a label map on the grid of the image file.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The grid of the image file.
+    pub grid: &'a Grid,
+    /// The value of each class above background: class `k + 1` is `labels[k]`.
+    pub labels: &'a [Label],
+    /// How labels are chosen, and how the map of them is mended.
+    pub steps: &'a [Postprocess],
 }
 
-/// Sends a volume through a network, window by window.
+/// The label map of a preprocessed volume on the grid of the image file; what the preprocessing cut away is background.
+///
+/// `origin` says where the voxels of the preprocessed volume come from. No more probabilities are held than those of a
+/// slab as thick as a window.
+///
+/// # Errors
+/// Those of `forward`; see [`planes`].
+pub fn label_map<E>(
+    image: &Voxels<f32>,
+    origin: &Origin,
+    sight: &Sight,
+    target: &Target,
+    forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
+) -> Result<Voxels<Label>, E> {
+    let mut map = vec![0; target.grid.num_voxels()];
+    let restorer = Restorer::new(origin);
+    let choice = Choice::new(target.steps, target.labels);
+    planes(image, sight, forward, |planes| restorer.label(planes, &mut map, |scores| choice.label(scores)))?;
+    Ok(target.mend(map))
+}
+
+/// Adds a share of the probabilities of a preprocessed volume to `sums`, which has an array `[x, y, z]` on the grid of
+/// the image file for each class; what the preprocessing cut away is background with certainty.
+///
+/// # Errors
+/// Those of `forward`; see [`planes`].
+pub fn add_probabilities<E>(
+    image: &Voxels<f32>,
+    origin: &Origin,
+    sight: &Sight,
+    (share, sums): (f32, &mut [Vec<f32>]),
+    forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
+) -> Result<(), E> {
+    let restorer = Restorer::new(origin);
+    planes(image, sight, forward, |planes| restorer.add(planes, share, sums))?;
+    restorer.add_outside(image.shape, share, &mut sums[0]);
+    Ok(())
+}
+
+impl Target<'_> {
+    /// The label map of probabilities, an array `[x, y, z]` for each class.
+    pub fn label_map(&self, probabilities: &[Vec<f32>]) -> Voxels<Label> {
+        let choice = Choice::new(self.steps, self.labels);
+        let of_voxel = |scores: &mut Vec<f32>, voxel: usize| {
+            scores.clear();
+            scores.extend(probabilities.iter().map(|of_class| of_class[voxel]));
+            choice.label(scores)
+        };
+        self.mend((0..self.grid.num_voxels()).into_par_iter().map_init(Vec::new, of_voxel).collect())
+    }
+
+    fn mend(&self, mut map: Vec<Label>) -> Voxels<Label> {
+        self.steps.iter().for_each(|step| step.apply(&mut map, self.grid));
+        Voxels::new(1, self.grid.shape, map)
+    }
+}
+
+/// Sends a volume through a network, window by window, and hands on the planes of probabilities as they are finished.
 ///
 /// `forward` takes a batch of windows `[window, channel, x, y, z]` and their number, and gives logits
 /// `[window, class, x, y, z]`.
 ///
 /// # Errors
 /// Those of `forward`.
-pub fn logits<E>(
+pub fn planes<E>(
     image: &Voxels<f32>,
-    window: [usize; 3],
-    classes: usize,
-    inference: &Inference,
+    sight: &Sight,
     mut forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
-) -> Result<Logits, E> {
+    mut take: impl FnMut(&Planes),
+) -> Result<(), E> {
+    let Sight { window, classes, inference, activation } = *sight;
     let tiling = Tiling::new(image.shape, window, inference.overlap.get());
     let size: usize = window.iter().product();
-    let mut blender = Blender::new(tiling.clone(), inference.blend, classes);
+    let mut blender = Blender::new(tiling.clone(), inference.blend, classes, activation);
     for starts in tiling.starts.chunks(inference.batch_size.get()) {
         let mut batch = vec![0.0; starts.len() * image.channels * size];
         for (&start, out) in starts.iter().zip(batch.chunks_exact_mut(image.channels * size)) {
             tiling.cut(image, image.channels, start, out);
         }
-        let logits = forward(batch, starts.len())?;
+        let logits = mirrored_mean(batch, window, &inference.mirror, |batch| forward(batch, starts.len()))?;
         for (&start, logits) in starts.iter().zip(logits.chunks_exact(classes * size)) {
-            blender.add(start, logits);
+            blender.add(start, logits, &mut take);
         }
     }
-    Ok(Logits { classes, shape: image.shape, values: blender.finish() })
+    blender.finish(take);
+    Ok(())
 }
 
-impl Logits {
-    /// Turns logits into probabilities, in place.
-    pub fn into_probabilities(mut self, kind: Probabilities) -> Self {
-        match kind {
-            Probabilities::Sigmoid => self.values.par_iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
-            Probabilities::Softmax => self.softmax(),
-        }
-        self
-    }
-
-    fn softmax(&mut self) {
-        let voxels: usize = self.shape.iter().product();
-        for voxel in 0..voxels {
-            let of_class = |class: usize| class * voxels + voxel;
-            let largest = (0..self.classes).map(|class| self.values[of_class(class)]).fold(f32::MIN, f32::max);
-            let mut sum = 0.0;
-            for class in 0..self.classes {
-                let value = (self.values[of_class(class)] - largest).exp();
-                self.values[of_class(class)] = value;
-                sum += value;
-            }
-            for class in 0..self.classes {
-                self.values[of_class(class)] /= sum;
-            }
-        }
-    }
-
-    /// The label of the most probable class at each voxel of the image file; what the preprocessing cut away is background.
-    ///
-    /// Between voxels of the preprocessed grid, values are interpolated linearly. `labels[k]` is the
-    /// value of class `k + 1`. Of equally probable classes the first wins. The result is `[x, y, z]`
-    /// on the source grid of `origin`.
-    ///
-    /// # Panics
-    /// When the preprocessing squashes space flat, which no transform does.
-    pub fn label_map(&self, origin: &Origin, labels: &[Label]) -> Vec<Label> {
-        assert!(origin.bends.is_empty(), "preprocessing leaves nothing to chance, so it displaces nothing at random");
-        let to_outgoing = origin.map.inverse().expect("no transform squashes space flat");
-        let [_, size_y, size_z] = origin.source_shape;
-        let mut map = vec![0; origin.source_shape.iter().product()];
-        map.par_chunks_mut(size_y * size_z).enumerate().for_each(|(x, slice)| {
-            let mut scores = vec![0.0; self.classes];
-            for (y, row) in slice.chunks_exact_mut(size_z).enumerate() {
-                for (z, label) in row.iter_mut().enumerate() {
-                    let point = to_outgoing.apply([x as f64, y as f64, z as f64]);
-                    if let Some(corners) = Corners::around(point, self.shape) {
-                        self.interpolate(&corners, &mut scores);
-                        *label = match first_largest(&scores) {
-                            0 => 0,
-                            class => labels[class - 1],
-                        };
-                    }
-                }
-            }
-        });
-        map
-    }
-
-    fn interpolate(&self, corners: &Corners, scores: &mut [f32]) {
-        let voxels: usize = self.shape.iter().product();
-        for (class, score) in scores.iter_mut().enumerate() {
-            let values = &self.values[class * voxels..];
-            *score = corners.offsets.iter().zip(corners.weights).map(|(&offset, weight)| values[offset] * weight).sum();
-        }
-    }
+/// How many windows a volume takes through the network, mirrored ones included.
+pub fn num_windows(shape: [usize; 3], sight: &Sight) -> usize {
+    let windows = Tiling::new(shape, sight.window, sight.inference.overlap.get()).starts.len();
+    windows << sight.inference.mirror.len()
 }
 
-fn first_largest(scores: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, &score) in scores.iter().enumerate() {
-        if score > scores[best] {
-            best = class;
-        }
+/// The mean of what a network says about windows `[.., x, y, z]` and about their mirror images, turned back.
+fn mirrored_mean<E>(
+    batch: Vec<f32>,
+    window: [usize; 3],
+    axes: &[Axis],
+    mut forward: impl FnMut(Vec<f32>) -> Result<Vec<f32>, E>,
+) -> Result<Vec<f32>, E> {
+    let combinations = 1usize << axes.len();
+    if combinations == 1 {
+        return forward(batch);
     }
-    best
+    let mut sum = forward(batch.clone())?;
+    for combination in 1..combinations {
+        let is_mirrored = |axis: Axis| axes.iter().enumerate().any(|(i, a)| *a == axis && combination >> i & 1 == 1);
+        let mirrored = [Axis::X, Axis::Y, Axis::Z].map(is_mirrored);
+        let logits = forward(mirror(&batch, window, mirrored))?;
+        let back = mirror(&logits, window, mirrored);
+        sum.iter_mut().zip(back).for_each(|(sum, value)| *sum += value);
+    }
+    sum.iter_mut().for_each(|sum| *sum /= combinations as f32);
+    Ok(sum)
 }
 
-/// The eight voxels around a point and their shares in a linear interpolation.
-struct Corners {
-    offsets: [usize; 8],
-    weights: [f32; 8],
-}
-
-impl Corners {
-    /// The corners of a point within half a voxel of the grid; those that stick out are moved onto it.
-    fn around(point: [f64; 3], shape: [usize; 3]) -> Option<Self> {
-        let mut low = [0; 3];
-        let mut high = [0; 3];
-        let mut share = [0.0; 3];
-        for axis in 0..3 {
-            let last = shape[axis] as f64 - 1.0;
-            // Grids that share their edges meet here only up to rounding.
-            if point[axis] < -0.5 - 1e-6 || point[axis] > last + 0.5 + 1e-6 {
-                return None;
+/// Arrays `[.., x, y, z]` with some axes turned round.
+fn mirror(values: &[f32], shape: [usize; 3], mirrored: [bool; 3]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(values.len());
+    let along = |axis: usize, index: usize| if mirrored[axis] { shape[axis] - 1 - index } else { index };
+    for block in values.chunks_exact(shape.iter().product()) {
+        for x in 0..shape[0] {
+            for y in 0..shape[1] {
+                let row = &block[offset(shape, [along(0, x), along(1, y), 0])..][..shape[2]];
+                if mirrored[2] { out.extend(row.iter().rev()) } else { out.extend(row) }
             }
-            let position = point[axis].clamp(0.0, last);
-            low[axis] = position as usize;
-            high[axis] = (low[axis] + 1).min(shape[axis] - 1);
-            share[axis] = position - low[axis] as f64;
         }
-        let mut corners = Corners { offsets: [0; 8], weights: [0.0; 8] };
-        for corner in 0..8 {
-            let mut index = [0; 3];
-            let mut weight = 1.0;
-            for axis in 0..3 {
-                let upper = corner >> axis & 1 == 1;
-                index[axis] = if upper { high[axis] } else { low[axis] };
-                weight *= if upper { share[axis] } else { 1.0 - share[axis] };
-            }
-            corners.offsets[corner] = crate::data::volume::offset(shape, index);
-            corners.weights[corner] = weight as f32;
-        }
-        Some(corners)
     }
+    out
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
-    use crate::data::volume::Affine;
+    use crate::infer::window::Blend;
 
-    /// Logits that say `labels[voxel]` with certainty.
-    fn certain(shape: [usize; 3], classes: usize, class_of: impl Fn(usize) -> usize) -> Logits {
-        let voxels: usize = shape.iter().product();
-        let mut values = vec![0.0; classes * voxels];
-        for voxel in 0..voxels {
-            values[class_of(voxel) * voxels + voxel] = 10.0;
-        }
-        Logits { classes, shape, values }
+    fn ramp(shape: [usize; 3]) -> Voxels<f32> {
+        Voxels::new(1, shape, (0..shape.iter().product::<usize>()).map(|v| v as f32).collect())
     }
 
-    #[test]
-    fn without_preprocessing_the_largest_class_is_the_label() {
-        let logits = certain([2, 3, 4], 3, |voxel| voxel % 3);
-        let map = logits.label_map(&Origin::identity([2, 3, 4]), &[7, 9]);
-        assert_eq!(map[..6], [0, 7, 9, 0, 7, 9]);
-    }
-
-    #[test]
-    fn what_a_crop_cut_away_is_background() {
-        // The preprocessed grid holds the source's voxels 1..3 along x.
-        let origin = Origin {
-            shape: [2, 1, 1],
-            map: Affine::scale_and_shift([1.0; 3], [1.0, 0.0, 0.0]),
-            ..Origin::identity([4, 1, 1])
-        };
-        assert_eq!(certain([2, 1, 1], 2, |_| 1).label_map(&origin, &[5]), [0, 5, 5, 0]);
-    }
-
-    #[test]
-    fn a_coarser_grid_is_interpolated_linearly() {
-        // Two preprocessed voxels cover six source voxels; the classes meet in the middle.
-        let origin = Origin {
-            shape: [2, 1, 1],
-            map: Affine::scale_and_shift([3.0, 1.0, 1.0], [1.0, 0.0, 0.0]),
-            ..Origin::identity([6, 1, 1])
-        };
-        let logits = certain([2, 1, 1], 2, |voxel| voxel).into_probabilities(Probabilities::Softmax);
-        assert_eq!(logits.label_map(&origin, &[1]), [0, 0, 0, 1, 1, 1]);
-    }
-
-    #[test]
-    fn a_softmax_sums_to_one() {
-        let logits = Logits { classes: 3, shape: [1, 1, 2], values: vec![1.0, -50.0, 2.0, 800.0, 3.0, 0.5] };
-        let probabilities = logits.into_probabilities(Probabilities::Softmax).values;
-        for voxel in 0..2 {
-            let sum: f32 = (0..3).map(|class| probabilities[class * 2 + voxel]).sum();
-            assert!((sum - 1.0).abs() < 1e-6, "{sum}");
-        }
+    fn through(inference: &Inference, window: [usize; 3], mut forward: impl FnMut(Vec<f32>) -> Vec<f32>) -> Vec<f32> {
+        let sight = Sight { window, classes: 1, inference, activation: Activation::None };
+        let mut out = Vec::new();
+        let take = |planes: &Planes| out.extend_from_slice(&planes.values[planes.known * 20..]);
+        planes(&ramp([6, 4, 5]), &sight, |batch, _| Ok::<_, Infallible>(forward(batch)), take).unwrap();
+        out
     }
 
     #[test]
     fn the_network_sees_every_voxel_once_where_windows_do_not_overlap() {
-        let image = Voxels::new(1, [4, 4, 4], (0..64).map(|v| v as f32).collect());
         let inference = Inference { overlap: crate::value::Share::new(0.0).unwrap(), ..Inference::default() };
+        let sight = Sight { window: [2, 2, 2], classes: 1, inference: &inference, activation: Activation::None };
         let mut seen = 0;
-        let result = logits(&image, [2, 2, 2], 1, &inference, |batch, count| {
+        let count = |batch, count| {
             seen += count;
-            Ok::<_, std::convert::Infallible>(batch)
+            Ok::<_, Infallible>(batch)
+        };
+        planes(&ramp([4, 4, 4]), &sight, count, |_| {}).unwrap();
+        assert_eq!((seen, num_windows([4, 4, 4], &sight)), (8, 8));
+    }
+
+    #[test]
+    fn a_label_map_is_the_same_by_slabs_and_from_probabilities() {
+        let (image, grid) = (ramp([9, 4, 5]), Grid { shape: [9, 4, 5], affine: crate::data::volume::Affine::IDENTITY });
+        let inference = Inference::default();
+        let sight = Sight { window: [4, 4, 4], classes: 3, inference: &inference, activation: Activation::Softmax };
+        let steps: Vec<Postprocess> =
+            serde_yaml::from_str("[!threshold { labels: { 5: 0.2 } }, !keep_largest {}]").unwrap();
+        let target = Target { grid: &grid, labels: &[5, 7], steps: &steps };
+        let waves = |batch: Vec<f32>, count: usize| {
+            let of_window = |window: &[f32]| {
+                let class = |class: usize| window.iter().map(move |v| (v * 0.05 + class as f32).sin() * 2.0);
+                (0..3).flat_map(class).collect::<Vec<f32>>()
+            };
+            Ok::<_, Infallible>(batch.chunks(batch.len() / count).flat_map(of_window).collect())
+        };
+        let origin = Origin::identity([9, 4, 5]);
+        let map = label_map(&image, &origin, &sight, &target, waves).unwrap();
+        let mut sums = vec![vec![0.0; 180]; 3];
+        add_probabilities(&image, &origin, &sight, (1.0, &mut sums), waves).unwrap();
+        assert_eq!(map[..], target.label_map(&sums)[..]);
+        assert!([0, 5, 7].iter().all(|label| map.contains(label)), "{:?}", &map[..]);
+    }
+
+    #[test]
+    fn mirrored_windows_are_turned_back() {
+        let mirror = vec![Axis::X, Axis::Z];
+        let inference = Inference { mirror, blend: Blend::Crop, ..Inference::default() };
+        let mut calls = 0;
+        let out = through(&inference, [6, 4, 5], |batch| {
+            calls += 1;
+            batch
         });
-        assert_eq!(seen, 8);
-        let worst = image.iter().zip(&result.unwrap().values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-4);
+        assert_eq!((calls, &out[..]), (4, &ramp([6, 4, 5])[..]));
+    }
+
+    #[test]
+    fn a_network_that_looks_at_one_side_is_evened_out_by_mirroring() {
+        let inference = Inference { mirror: vec![Axis::Z], blend: Blend::Crop, ..Inference::default() };
+        // A network that says how far along z it is.
+        let out = through(&inference, [6, 4, 5], |batch| (0..batch.len()).map(|i| (i % 5) as f32).collect());
+        assert!(out.iter().all(|value| *value == 2.0), "{out:?}");
     }
 }

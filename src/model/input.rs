@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::{Network, Pass};
 use crate::data::patch::Patch;
 use crate::data::volume::Label;
 
@@ -27,6 +28,29 @@ pub enum InputError {
         /// The value.
         value: Label,
     },
+}
+
+/// A device that failed in the middle of its work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the device failed: {0}")]
+pub struct ComputeError(pub String);
+
+/// The logits `[window, class, x, y, z]` of `count` windows `[window, channel, x, y, z]`, by way of the device of the network's weights.
+///
+/// # Errors
+/// When the device fails.
+pub fn logits(
+    network: &Network,
+    windows: Vec<f32>,
+    [count, channels]: [usize; 2],
+    [x, y, z]: [usize; 3],
+    device: &Device,
+) -> Result<Vec<f32>, ComputeError> {
+    let data = TensorData::new(windows, [count, channels, x, y, z]);
+    let input = Tensor::<5>::from_data(data, &device.clone().inner());
+    let logits = network.without_gradients().forward(&mut Pass::inference(), input);
+    let data = logits.try_into_data_as::<f32>().map_err(|error| ComputeError(error.to_string()))?;
+    data.try_to_vec().map_err(|error| ComputeError(error.to_string()))
 }
 
 impl Batch {

@@ -26,6 +26,7 @@ pub use upsample::{nearest, trilinear};
 
 use parameters::{Declarations, Parameters};
 use unet::Unet;
+use weights::{NamedTensor, WeightsError};
 
 /// The network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +42,19 @@ impl Model {
         let mut declarations = Declarations::default();
         self.declare(&mut declarations, channels, classes);
         declarations.num_trained()
+    }
+
+    /// How many image channels a network with these weights takes.
+    ///
+    /// # Errors
+    /// When they are not those of such a network.
+    pub fn channels_of(&self, weights: &[NamedTensor]) -> Result<usize, WeightsError> {
+        let Model::Unet(_) = self;
+        let first = weights.iter().find(|tensor| tensor.name == unet::FIRST_WEIGHT);
+        match first.map(|tensor| tensor.shape.as_slice()) {
+            Some([_, channels, ..]) => Ok(*channels),
+            _ => Err(WeightsError::Misfit(format!("`{}` is missing", unet::FIRST_WEIGHT))),
+        }
     }
 
     /// The number of which every axis of the input must be a multiple.

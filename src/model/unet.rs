@@ -12,6 +12,9 @@ use super::pool::max_pool;
 use super::upsample;
 use crate::value::Share;
 
+/// The name of the weights that meet the image: `[width, channel, x, y, z]`.
+pub(super) const FIRST_WEIGHT: &str = "encoder.0.conv1.weight";
+
 /// A 3-D U-Net: two 3x3x3 convolutions a level, a 1x1x1 head.
 ///
 /// ```yaml

@@ -11,6 +11,7 @@ use super::problem::{Problem, Problems};
 mod assemble;
 mod chain;
 pub mod data;
+mod inference;
 mod names;
 mod network;
 mod sampler;
@@ -91,6 +92,7 @@ pub fn document(document: &Document) -> Result<Vec<String>, Problems> {
     names::check(&mut findings);
     chain::check(&mut findings);
     network::check(&mut findings);
+    inference::check(&mut findings);
     training::check(&mut findings);
     sampler::check(&mut findings);
     findings.finish()

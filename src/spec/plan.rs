@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::experiment::Experiment;
+use super::experiment::{Data, Experiment};
 use crate::data::cache::hex;
 use crate::data::dataset::Source;
 use crate::data::split::Parts;
@@ -105,8 +105,11 @@ impl Plan {
 
     /// plan.yaml: the experiment with every default written; running it is the same run.
     pub fn to_yaml(&self) -> String {
-        let experiment = Experiment { name: Some(self.name.clone()), device: self.device, ..self.experiment.clone() };
-        experiment.to_yaml()
+        let experiment = self.experiment.clone();
+        // Labels that the data named are written too, so that the run can predict where that data is not.
+        let labels = self.labels.iter().map(|label| (label.value, label.name.clone())).collect();
+        let data = Data { labels: Some(labels), ..experiment.data };
+        Experiment { name: Some(self.name.clone()), device: self.device, data, ..experiment }.to_yaml()
     }
 
     /// The smallest and the largest shape after the preprocess chain, along each axis.

@@ -3,7 +3,7 @@
 use super::checkpoint::CheckpointError;
 use crate::data::cache::CacheError;
 use crate::model::device::DeviceError;
-use crate::model::input::InputError;
+use crate::model::input::{ComputeError, InputError};
 use crate::model::weights::WeightsError;
 use crate::queue::QueueError;
 use crate::run::folder::RunError;
@@ -56,8 +56,8 @@ pub enum TrainError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// The device failed in the middle of its work.
-    #[error("the device failed: {0}")]
-    Compute(String),
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

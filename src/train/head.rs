@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::prepare::{CHAIN_VERSION, load};
@@ -16,7 +17,7 @@ use crate::queue::MakeError;
 use crate::run::event::Event;
 use crate::run::folder::{RunFolder, write_atomically};
 use crate::spec::plan::Plan;
-use crate::transforms::{Drawn, Incoming, Transform};
+use crate::transforms::{Drawn, Incoming, ToCanonical, Transform};
 
 /// The preprocess chain with what it learnt.
 #[derive(Clone, Debug)]
@@ -25,6 +26,13 @@ pub struct Head {
     pub chain: Vec<Transform>,
     /// What the steps that learn have learnt, by their place in the chain.
     pub learned: BTreeMap<usize, Drawn>,
+}
+
+/// `preprocess.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Recorded {
+    chain: Vec<Transform>,
+    learned: BTreeMap<usize, Drawn>,
 }
 
 impl Head {
@@ -118,9 +126,36 @@ impl Head {
         if self.learned.is_empty() {
             return Ok(());
         }
-        let learned = serde_json::json!({ "chain": self.chain, "learned": self.learned });
-        let text = serde_json::to_string_pretty(&learned).expect("chains and draws are plain data") + "\n";
+        let recorded = Recorded { chain: self.chain.clone(), learned: self.learned.clone() };
+        let text = serde_json::to_string_pretty(&recorded).expect("chains and draws are plain data") + "\n";
         Ok(write_atomically(&folder.file("preprocess.json"), text.as_bytes())?)
+    }
+
+    /// The preprocess chain of a run, with what its `preprocess.json` says was learnt.
+    ///
+    /// # Errors
+    /// Says what is wrong with that file, or that it is missing where a step has learnt something.
+    pub fn of_run(root: &Path, chain: Vec<Transform>) -> Result<Self, String> {
+        let mut head = Self { chain, learned: BTreeMap::new() };
+        if head.chain.iter().any(Transform::is_learned) {
+            let text = std::fs::read(root.join("preprocess.json")).map_err(|error| error.to_string())?;
+            let recorded: Recorded = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+            if recorded.chain != head.chain {
+                return Err("its steps are not those of plan.yaml".to_owned());
+            }
+            head.learned = recorded.learned;
+        }
+        Ok(head)
+    }
+
+    /// The same chain for volumes of any orientation: they are turned to RAS first, as those in training were or had to be.
+    pub fn turning_first(mut self) -> Self {
+        let turn = Transform::ToCanonical(ToCanonical {});
+        if self.chain.first() != Some(&turn) {
+            self.chain.insert(0, turn);
+            self.learned = self.learned.into_iter().map(|(index, drawn)| (index + 1, drawn)).collect();
+        }
+        self
     }
 
     /// The draws of the chain on a volume, before its content decides what is left open.

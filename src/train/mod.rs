@@ -9,6 +9,7 @@ pub mod cases;
 pub mod checkpoint;
 mod error;
 pub mod head;
+pub mod predictor;
 pub mod prepare;
 mod session;
 pub mod step;

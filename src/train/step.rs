@@ -7,7 +7,7 @@ use super::checkpoint::State;
 use crate::data::patch::Patch;
 use crate::data::volume::Label;
 use crate::loss::Loss;
-use crate::model::input::Batch;
+use crate::model::input::{self, Batch, ComputeError};
 use crate::model::weights::{NamedTensor, WeightsError};
 use crate::model::{Network, Pass, parameters};
 use crate::optim::{self, Optimizer, OptimizerSpec, Schedule};
@@ -127,21 +127,12 @@ impl Trainer {
         read(&self.loss.forward(logits, batch.target))
     }
 
-    /// The logits `[window, class, x, y, z]` of `count` windows `[window, channel, x, y, z]`.
+    /// The logits `[window, class, x, y, z]` of windows `[window, channel, x, y, z]`; `counts` says how many windows and channels there are.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn logits(
-        &self,
-        windows: Vec<f32>,
-        [count, channels]: [usize; 2],
-        [x, y, z]: [usize; 3],
-    ) -> Result<Vec<f32>, TrainError> {
-        let data = TensorData::new(windows, [count, channels, x, y, z]);
-        let input = Tensor::<5>::from_data(data, &self.device.clone().inner());
-        let logits = self.network.without_gradients().forward(&mut Pass::inference(), input);
-        let data = logits.try_into_data_as::<f32>().map_err(|error| TrainError::Compute(error.to_string()))?;
-        data.try_to_vec().map_err(|error| TrainError::Compute(error.to_string()))
+    pub fn logits(&self, windows: Vec<f32>, counts: [usize; 2], window: [usize; 3]) -> Result<Vec<f32>, TrainError> {
+        Ok(input::logits(&self.network, windows, counts, window, &self.device)?)
     }
 
     /// The weights on the host, by name.
@@ -191,6 +182,6 @@ impl Trainer {
 /// Copies one number to the host.
 fn read(value: &Tensor<1>) -> Result<f64, TrainError> {
     let data = value.clone().inner().try_into_data_as::<f32>();
-    let data = data.map_err(|error| TrainError::Compute(error.to_string()))?;
+    let data = data.map_err(|error| ComputeError(error.to_string()))?;
     Ok(data.iter::<f32>().map(f64::from).sum())
 }

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::TrainError;
 use super::cases::{Cases, Part};
 use super::step::Trainer;
-use crate::infer::predict::{self, Probabilities};
+use crate::infer::activation::Activation;
+use crate::infer::predict::{self, Sight, Target};
 use crate::loss::Loss;
 use crate::metrics::mean;
 use crate::queue::Request;
 use crate::run::event::{CaseRecord, Columns, Event};
+use crate::spec::experiment::Experiment;
 use crate::spec::plan::Plan;
 
 /// The columns of scores that a plan's metrics fill.
@@ -94,27 +96,24 @@ pub fn volumes(
 
 /// The scores of one volume, metric by metric.
 fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<Option<f64>>, TrainError> {
-    let image = &cases.get(name).volume.image;
-    let inference = &plan.experiment.inference;
-    let logits = predict::logits(image, plan.window, plan.num_classes(), inference, |windows, count| {
-        trainer.logits(windows, [count, plan.channels], plan.window)
-    })?;
-    let (truth, origin) = cases.truth(&plan.cases[name])?;
+    let case = &plan.cases[name];
+    let (truth, origin) = cases.truth(case)?;
     let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
-    let mut prediction = logits.into_probabilities(probabilities(&plan.experiment.loss)).label_map(&origin, &values);
-    for step in &plan.experiment.postprocess {
-        step.apply(&mut prediction, truth.shape);
-    }
+    let target = Target { grid: &case.grid, labels: &values, steps: &plan.experiment.postprocess };
+    let sight = sight(&plan.experiment, plan.window, plan.num_classes());
+    let forward = |windows, count| trainer.logits(windows, [count, plan.channels], plan.window);
+    let prediction = predict::label_map(&cases.get(name).volume.image, &origin, &sight, &target, forward)?;
     let labels = labels(plan);
     Ok(plan.experiment.metrics.iter().flat_map(|metric| metric.score(&prediction, &truth, &labels)).collect())
 }
 
-/// How the logits of a network trained with this loss become probabilities.
-fn probabilities(loss: &Loss) -> Probabilities {
-    match loss {
-        Loss::BinaryCrossEntropy(_) => Probabilities::Sigmoid,
-        Loss::CrossEntropy(_) | Loss::Dice(_) | Loss::DiceCrossEntropy(_) | Loss::Focal(_) => Probabilities::Softmax,
-    }
+/// How a network that was trained as an experiment says sees a volume.
+pub(super) fn sight(experiment: &Experiment, window: [usize; 3], classes: usize) -> Sight<'_> {
+    let activation = match &experiment.loss {
+        Loss::BinaryCrossEntropy(_) => Activation::Sigmoid,
+        Loss::CrossEntropy(_) | Loss::Dice(_) | Loss::DiceCrossEntropy(_) | Loss::Focal(_) => Activation::Softmax,
+    };
+    Sight { window, classes, inference: &experiment.inference, activation }
 }
 
 /// For each metric the mean over cases of each column, then the mean of those over labels; regions are in no mean.

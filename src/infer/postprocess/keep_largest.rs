@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::labels_of;
 use crate::components::components;
 use crate::data::volume::Label;
 
@@ -22,9 +23,7 @@ pub struct KeepLargest {
 impl KeepLargest {
     /// Changes a label map `[x, y, z]` in place; of equally large components the first in array order stays.
     pub fn apply(&self, map: &mut [Label], shape: [usize; 3]) {
-        let present = || map.iter().copied().filter(|label| *label > 0).collect::<std::collections::BTreeSet<_>>();
-        let labels: Vec<Label> = self.labels.clone().unwrap_or_else(|| present().into_iter().collect());
-        for label in labels {
+        for label in labels_of(self.labels.as_deref(), map) {
             let found = components(shape, |voxel| map[voxel] == label);
             let largest = (0..found.sizes.len()).rev().max_by_key(|index| found.sizes[*index]);
             let Some(kept) = largest.map(|index| index as u32 + 1) else { continue };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::names::column_name;
-use super::{Findings, names, network, sampler, training};
+use super::{Findings, inference, names, network, sampler, training};
 use crate::data::dataset::{self, Listing, Source};
 use crate::data::nifti::read_header;
 use crate::data::phantom;
@@ -174,6 +174,7 @@ fn labels_of(findings: &mut Findings, listing: &Listing) -> Vec<ClassLabel> {
         );
     } else if experiment.data.labels.is_none() {
         names::check_uses(findings, &labels);
+        inference::check_labels(findings, &labels);
         network::check_class_weights(findings, labels.len());
         if experiment.checkpoint.monitor != "val_loss" {
             training::check_columns(findings, &labels);
