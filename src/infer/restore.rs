@@ -85,7 +85,9 @@ impl<'a> Restorer<'a> {
     /// A box of voxels of the file that holds all that the planes complete.
     fn source_box(&self, planes: &Planes) -> [std::ops::Range<usize>; 3] {
         let [_, size_y, size_z] = planes.shape;
-        let low = [(planes.first + planes.known) as f64 - 1.0, -1.0, -1.0];
+        let done = (planes.first + planes.known) as f64;
+        // What lies before the first plane waits for the second.
+        let low = [if done > 1.0 { done - 1.0 } else { -1.0 }, -1.0, -1.0];
         let high = [planes.end() as f64, size_y as f64, size_z as f64];
         let (low, high) = self.origin.map.box_of(low, high);
         std::array::from_fn(|axis| {

@@ -2,6 +2,8 @@
 //!
 //! Each network takes `[batch, channel, x, y, z]` and gives logits `[batch, class, x, y, z]`.
 
+use std::path::Path;
+
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,7 @@ mod memory;
 mod norm;
 pub mod parameters;
 mod pool;
+pub mod state_dict;
 pub mod unet;
 mod upsample;
 pub mod weights;
@@ -42,6 +45,18 @@ impl Model {
         let mut declarations = Declarations::default();
         self.declare(&mut declarations, channels, classes);
         declarations.num_trained()
+    }
+
+    /// Reads weights to start from, which PyTorch may have saved, and sees to it that they fit.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or names or shapes do not fit.
+    pub fn read_weights(&self, path: &Path, channels: usize, classes: usize) -> Result<Vec<NamedTensor>, WeightsError> {
+        let mut declarations = Declarations::default();
+        self.declare(&mut declarations, channels, classes);
+        let tensors = state_dict::read(path, unet::FIRST_WEIGHT)?;
+        declarations.check(&tensors)?;
+        Ok(tensors)
     }
 
     /// How many image channels a network with these weights takes.

@@ -68,11 +68,44 @@ impl Declarations {
         ParameterId(self.0.len() - 1)
     }
 
+    /// Whether tensors have the names and shapes of these parameters, in any order.
+    ///
+    /// # Errors
+    /// Names parameters that are missing, unknown or of another shape.
+    pub fn check(&self, tensors: &[NamedTensor]) -> Result<(), WeightsError> {
+        let of_parameter = |declaration: &Declaration| {
+            let Declaration { name, shape, .. } = declaration;
+            match tensors.iter().find(|tensor| tensor.name == *name) {
+                None => Some(format!("`{name}` is missing")),
+                Some(found) if found.shape != *shape => {
+                    Some(format!("`{name}` has shape {:?}, expected {shape:?}", found.shape))
+                }
+                Some(_) => None,
+            }
+        };
+        let mut faults: Vec<String> = self.0.iter().filter_map(of_parameter).collect();
+        let is_known = |name: &str| self.0.iter().any(|declaration| declaration.name == name);
+        let unknown = tensors.iter().filter(|tensor| !is_known(&tensor.name));
+        faults.extend(unknown.map(|tensor| format!("`{}` is not part of this network", tensor.name)));
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let more = faults.len().saturating_sub(MOST_FAULTS);
+        faults.truncate(MOST_FAULTS);
+        if more > 0 {
+            faults.push(format!("and {more} more"));
+        }
+        Err(WeightsError::Misfit(faults.join("; ")))
+    }
+
     /// How many numbers gradients change.
     pub fn num_trained(&self) -> usize {
         self.0.iter().filter(|declaration| declaration.trained).map(Declaration::len).sum()
     }
 }
+
+/// More faults than this are counted, not told.
+const MOST_FAULTS: usize = 6;
 
 /// The tensors of a network's parameters.
 #[derive(Clone, Debug)]
@@ -143,24 +176,12 @@ impl Parameters {
     /// # Errors
     /// Names every parameter that is missing, unknown or of another shape.
     pub fn import(&mut self, tensors: &[NamedTensor], device: &Device) -> Result<(), WeightsError> {
-        let mut faults = Vec::new();
-        let mut values = Vec::with_capacity(self.values.len());
-        for declaration in &self.declarations.0 {
-            match tensors.iter().find(|tensor| tensor.name == declaration.name) {
-                None => faults.push(format!("`{}` is missing", declaration.name)),
-                Some(found) if found.shape != declaration.shape => faults.push(format!(
-                    "`{}` has shape {:?}, expected {:?}",
-                    declaration.name, found.shape, declaration.shape
-                )),
-                Some(found) => values.push(tensor(found.data.clone(), declaration, device)),
-            }
-        }
-        let is_known = |name: &str| self.declarations.0.iter().any(|declaration| declaration.name == name);
-        let unknown = tensors.iter().filter(|tensor| !is_known(&tensor.name));
-        faults.extend(unknown.map(|tensor| format!("`{}` is not part of this network", tensor.name)));
-        if !faults.is_empty() {
-            return Err(WeightsError::Misfit(faults.join("; ")));
-        }
+        self.declarations.check(tensors)?;
+        let value = |declaration: &Declaration| {
+            let found = tensors.iter().find(|tensor| tensor.name == declaration.name);
+            tensor(found.expect("every parameter was found").data.clone(), declaration, device)
+        };
+        let values = self.declarations.0.iter().map(value).collect();
         self.values = values;
         Ok(())
     }

@@ -32,6 +32,17 @@ pub enum WeightsError {
         /// What it holds.
         found: Dtype,
     },
+    /// The bytes are not a file that PyTorch saved.
+    #[error("not a state dict that PyTorch saved: {0}")]
+    Pytorch(#[from] pytorch_reader::PytorchError),
+    /// A tensor does not hold floating-point numbers.
+    #[error("tensor `{name}` holds {found}, expected floating-point numbers")]
+    NotFloat {
+        /// The tensor's name.
+        name: String,
+        /// What it holds.
+        found: String,
+    },
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {

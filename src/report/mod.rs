@@ -3,7 +3,8 @@
 //! Reads what lies in a run folder and nothing else, so a run from last year still reports: [`runs`] finds and
 //! reads them, [`compare`] sorts them into groups that can be compared and compares their settings by
 //! [`statistics`], [`verdict`] and [`warnings`] say in words what follows. The rest writes it down: [`tables`], [`chart`],
-//! [`page`] and [`markdown`]. The plots of a single run are in [`plots`].
+//! [`page`] and [`markdown`]. The plots of a single run are in [`plots`]; scores of cases that no comparison is about are
+//! in [`scores`] and [`score_boxes`].
 
 use std::fs;
 use std::io;
@@ -18,6 +19,8 @@ pub mod markdown;
 pub mod page;
 pub mod plots;
 pub mod runs;
+pub mod score_boxes;
+pub mod scores;
 pub mod statistics;
 pub mod tables;
 pub mod verdict;

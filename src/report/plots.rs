@@ -69,7 +69,7 @@ pub fn draw(root: &Path, title: &str) -> Result<(), PlotError> {
     let path = root.join("metrics.csv");
     let table = Table::read(&path).map_err(|source| PlotError::Read { path: path.display().to_string(), source })?;
     for (name, plot) in [("loss", loss(&table, title)), ("dice", dice(&table, title))] {
-        plot.write(&root.join("plots"), name)?;
+        write(&plot, &root.join("plots"), name, SIZE)?;
     }
     Ok(())
 }
@@ -100,33 +100,42 @@ fn dice(table: &Table, title: &str) -> Plot {
     Plot { title, vertical: "Dice", range: up_to_one, curves: curves.collect() }
 }
 
-impl Plot {
-    /// Writes the plot as PNG and SVG; each appears whole or not at all.
-    fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
-        use_own_font();
-        for ending in ["png", "svg"] {
-            let path = folder.join(format!("{name}.{ending}"));
-            let unfinished = folder.join(format!(".{name}.writing.{ending}"));
-            let failed = |reason: String| PlotError::Draw { path: path.display().to_string(), reason };
-            if ending == "png" {
-                self.draw(&BitMapBackend::new(&unfinished, SIZE).into_drawing_area()).map_err(failed)?;
-            } else {
-                self.draw(&SVGBackend::new(&unfinished, SIZE).into_drawing_area()).map_err(failed)?;
-            }
-            std::fs::rename(&unfinished, &path).map_err(|error| failed(error.to_string()))?;
+/// Something that any of plotters' backends can draw.
+pub(crate) trait Picture {
+    /// Draws it.
+    fn draw_on<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>>;
+}
+
+/// Writes a picture as PNG and SVG of so many pixels; each appears whole or not at all.
+pub(crate) fn write(picture: &impl Picture, folder: &Path, name: &str, size: (u32, u32)) -> Result<(), PlotError> {
+    use_own_font();
+    for ending in ["png", "svg"] {
+        let path = folder.join(format!("{name}.{ending}"));
+        let unfinished = folder.join(format!(".{name}.writing.{ending}"));
+        let failed = |reason: String| PlotError::Draw { path: path.display().to_string(), reason };
+        if ending == "png" {
+            draw_all(picture, &BitMapBackend::new(&unfinished, size).into_drawing_area()).map_err(failed)?;
+        } else {
+            draw_all(picture, &SVGBackend::new(&unfinished, size).into_drawing_area()).map_err(failed)?;
         }
-        Ok(())
+        std::fs::rename(&unfinished, &path).map_err(|error| failed(error.to_string()))?;
     }
+    Ok(())
+}
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
-        self.draw_on(area).map_err(|error| error.to_string())
-    }
+fn draw_all<B: DrawingBackend>(picture: &impl Picture, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    let drawn = area.fill(&WHITE).and_then(|()| picture.draw_on(area)).and_then(|()| area.present());
+    drawn.map_err(|error| error.to_string())
+}
 
+impl Picture for Plot {
     fn draw_on<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-        area.fill(&WHITE)?;
         let points = || self.curves.iter().flat_map(|curve| curve.points.iter().copied());
         let last_epoch = points().map(|(epoch, _)| epoch).fold(1.0, f64::max);
         let (low, high) = (self.range)(&points().map(|(_, value)| value).collect::<Vec<_>>());
@@ -160,10 +169,11 @@ impl Plot {
                 chart.draw_series(marks)?;
             }
         }
-        self.draw_legend(&legend)?;
-        area.present()
+        self.draw_legend(&legend)
     }
+}
 
+impl Plot {
     fn draw_legend<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
@@ -206,6 +216,12 @@ fn up_to_one(values: &[f64]) -> (f64, f64) {
 fn short(value: f64, range: f64) -> String {
     let digits = (1.0 - range.log10().floor()).clamp(0.0, 6.0) as usize;
     format!("{value:.digits$}")
+}
+
+/// Where the dot of a case stands beside the middle of its box, between -0.5 and 0.5, so that equal scores are seen.
+pub(crate) fn beside(case: usize) -> f64 {
+    // Multiples of the golden ratio fill a line evenly, however many there are.
+    (case as f64 * 0.618_034).fract() - 0.5
 }
 
 /// Makes the font of a crate the one for all text, so that plots look the same everywhere.

@@ -95,6 +95,36 @@ pub fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     Some(sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64))
 }
 
+/// Quartiles, and whiskers to the farthest case within 1.5 times their distance (Tukey).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quartiles {
+    /// The end of the lower whisker.
+    pub low: f64,
+    /// The 25th percentile.
+    pub quarter: f64,
+    /// The 50th percentile.
+    pub median: f64,
+    /// The 75th percentile.
+    pub three_quarters: f64,
+    /// The end of the upper whisker.
+    pub high: f64,
+}
+
+impl Quartiles {
+    /// Of some finite scores; of none there are none.
+    pub fn of(scores: &[f64]) -> Option<Self> {
+        let mut sorted = scores.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let [quarter, median, three_quarters] = [0.25, 0.5, 0.75].map(|share| percentile(&sorted, share));
+        let (quarter, median, three_quarters) = (quarter?, median?, three_quarters?);
+        let reach = 1.5 * (three_quarters - quarter);
+        let within = |score: &&f64| (quarter - reach..=three_quarters + reach).contains(*score);
+        let low = sorted.iter().find(within).map_or(quarter, |low| low.min(quarter));
+        let high = sorted.iter().rev().find(within).map_or(three_quarters, |high| high.max(three_quarters));
+        Some(Self { low, quarter, median, three_quarters, high })
+    }
+}
+
 /// Wilcoxon's signed-rank test, two-sided; differences of zero are left out.
 ///
 /// Up to 50 differences p is exact, also where some are equal (Pratt and Gibbons, Concepts of Nonparametric
@@ -211,6 +241,13 @@ impl Noise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whiskers_end_at_the_farthest_case_that_is_no_outlier() {
+        let summary = Quartiles::of(&[0.0, 0.7, 0.8, 0.8, 0.9, 1.0]).unwrap();
+        assert_eq!((summary.low, summary.median, summary.high), (0.7, 0.8, 1.0));
+        assert!(Quartiles::of(&[]).is_none());
+    }
 
     #[test]
     fn three_wins_of_three_have_a_p_of_a_quarter() {

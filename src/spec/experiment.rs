@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,9 @@ pub struct Train {
     /// The largest norm of all gradients together; longer ones are shortened to it. `null` sets no limit.
     #[serde(default)]
     pub clip_gradient_norm: Option<Positive>,
+    /// A file of weights to start from instead of random ones: `best.safetensors` of another run, or a state dict of the same network that PyTorch saved, as `.safetensors` or `.pt`; relative to the working folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<PathBuf>,
 }
 
 /// When and how the network is validated.

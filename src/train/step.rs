@@ -42,12 +42,16 @@ impl Trainer {
     /// The network of a plan with its initial weights, on the plan's device.
     ///
     /// # Errors
-    /// When the device cannot be opened.
+    /// When the device cannot be opened, or the file of initial weights cannot be used.
     pub fn new(plan: &Plan) -> Result<Self, TrainError> {
         let spec = &plan.experiment;
         let seed = Seed(spec.seed);
         let device = plan.device.open()?.autodiff();
-        let network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
+        let mut network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
+        if let Some(path) = &spec.train.initial_weights {
+            let weights = spec.model.read_weights(path, plan.channels, plan.num_classes())?;
+            network.parameters.import(&weights, &device)?;
+        }
         let values: Vec<_> = network.parameters.trained_values().cloned().collect();
         Ok(Self {
             optimizer: Optimizer::new(&spec.optimizer, &values),

@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use super::axis::{Axis, at, frame, line, text};
 use super::{Chart, colour, cut, dice_axis, file_name};
 use crate::report::compare::{Group, Setting};
-use crate::report::statistics::percentile;
+use crate::report::plots::beside;
+use crate::report::statistics::Quartiles;
 
 /// The most settings that have a box.
 const SHOWN: usize = 12;
@@ -50,14 +51,11 @@ fn scores(setting: &Setting, label: usize) -> Vec<(&str, f64)> {
 
 /// Quartiles and median, whiskers to the farthest case within 1.5 times their distance (Tukey), and every case.
 fn one_box(x: f64, y: &Axis, scores: &[(&str, f64)], class: &str) -> Markup {
-    let mut sorted: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
-    sorted.sort_by(f64::total_cmp);
-    let quartiles = [0.25, 0.5, 0.75].map(|share| percentile(&sorted, share));
-    let [Some(low), Some(median), Some(high)] = quartiles else { return html! {} };
-    let reach = 1.5 * (high - low);
-    let within = |value: &&f64| (low - reach..=high + reach).contains(*value);
-    let (first, last) = (sorted.iter().find(within), sorted.iter().rev().find(within));
-    let (first, last) = (first.map_or(low, |v| v.min(low)), last.map_or(high, |v| v.max(high)));
+    let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
+    let Some(Quartiles { low: first, quarter: low, median, three_quarters: high, high: last }) = Quartiles::of(&values)
+    else {
+        return html! {};
+    };
     let half = 17.0;
     html! {
         g class=(class) {
@@ -66,14 +64,8 @@ fn one_box(x: f64, y: &Axis, scores: &[(&str, f64)], class: &str) -> Markup {
             rect class="box" x=(at(x - half)) y=(at(y.place(high))) width=(at(2.0 * half)) height=(at(y.place(low) - y.place(high))) {}
             (line((x - half, y.place(median)), (x + half, y.place(median)), "median"))
             @for (place, (subject, score)) in scores.iter().enumerate() {
-                circle class="case" cx=(at(x + spread(place))) cy=(at(y.place(*score))) r="2.6" { title { (subject) ": " (format!("{score:.4}")) } }
+                circle class="case" cx=(at(x + 24.0 * beside(place))) cy=(at(y.place(*score))) r="2.6" { title { (subject) ": " (format!("{score:.4}")) } }
             }
         }
     }
-}
-
-/// Cases stand beside each other, so that equal scores are seen.
-fn spread(place: usize) -> f64 {
-    // Multiples of the golden ratio fill a line evenly, however many there are.
-    ((place as f64 * 0.618_034).fract() - 0.5) * 24.0
 }

@@ -7,6 +7,7 @@ use super::data::Survey;
 use super::{Findings, Surroundings};
 use crate::data::volume::Grid;
 use crate::model::device::DeviceName;
+use crate::model::weights::WeightsError;
 use crate::pipeline;
 use crate::sampling::Sampler;
 use crate::spec::load::Document;
@@ -59,6 +60,13 @@ pub(super) fn assemble(
         );
         findings.problem("train.batch_size", message, "take a smaller batch, patch or widths");
     }
+    if let Some(path) = &experiment.train.initial_weights
+        && let Err(error) = experiment.model.read_weights(path, survey.channels, classes)
+    {
+        let message = format!("{}: {}", path.display(), told(&error));
+        let help = "name weights of the same network: the same widths, norm, channels and number of labels";
+        findings.problem("train.initial_weights", message, help);
+    }
     let name = experiment.name.clone().unwrap_or_else(|| {
         document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
     });
@@ -89,6 +97,14 @@ pub(super) fn assemble(
         memory_bytes,
         warnings,
     })
+}
+
+/// An error with what caused it.
+fn told(error: &WeightsError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) if matches!(error, WeightsError::Read { .. }) => source.to_string(),
+        _ => error.to_string(),
+    }
 }
 
 /// The file of a subject's map of patch centres, where the sampler asks for one.

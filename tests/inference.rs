@@ -1,0 +1,73 @@
+//! Windows are blended as MONAI and TorchIO blend them.
+//!
+//! `tests/parity/inference.py` makes the numbers; images and the network are formulas that both sides compute.
+
+use std::convert::Infallible;
+
+use runner::data::volume::Voxels;
+use runner::infer::activation::Activation;
+use runner::infer::blend::Planes;
+use runner::infer::predict::{Sight, planes};
+use runner::infer::window::{Blend, Inference};
+use runner::value::Share;
+use serde::Deserialize;
+
+const WINDOW: [usize; 3] = [8, 12, 16];
+
+#[derive(Deserialize)]
+struct File {
+    data: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    reference: String,
+    shape: [usize; 3],
+    overlap: f64,
+    blend: Blend,
+    values: Vec<f32>,
+}
+
+/// `sin(0.37 (i + 1))`, as the script's `image`.
+fn image(shape: [usize; 3]) -> Voxels<f32> {
+    let count: usize = shape.iter().product();
+    Voxels::new(1, shape, (0..count).map(|i| (0.37 * (i as f64 + 1.0)).sin() as f32).collect())
+}
+
+/// Two classes that depend on where in the window a voxel lies, as the script's `network`.
+fn network(windows: Vec<f32>) -> Vec<f32> {
+    let [size_x, size_y, size_z] = WINDOW;
+    let place = |voxel: usize| {
+        let [x, y, z] = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z].map(|i| i as f32);
+        x * 0.05 + y * 0.03 - z * 0.02
+    };
+    let of_window = |window: &[f32]| {
+        let first = window.iter().enumerate().map(|(voxel, value)| value + place(voxel));
+        let second = window.iter().enumerate().map(|(voxel, value)| value * 0.5 - place(voxel));
+        first.chain(second).collect::<Vec<f32>>()
+    };
+    windows.chunks(size_x * size_y * size_z).flat_map(of_window).collect()
+}
+
+#[test]
+fn overlapping_windows_come_to_the_references_numbers() {
+    let text = std::fs::read_to_string("tests/parity/inference/windows.json").unwrap();
+    let cases = serde_json::from_str::<File>(&text).unwrap().data;
+    assert!(cases.len() >= 20);
+    for case in cases {
+        let inference =
+            Inference { overlap: Share::new(case.overlap).unwrap(), blend: case.blend, ..Inference::default() };
+        let sight = Sight { window: WINDOW, classes: 2, inference: &inference, activation: Activation::None };
+        let plane = case.shape[1] * case.shape[2];
+        let mut values = vec![0.0; case.values.len()];
+        let take = |planes: &Planes| {
+            for (index, chunk) in planes.values.chunks_exact(plane).enumerate() {
+                let (x, class) = (planes.first + index / 2, index % 2);
+                values[(class * case.shape[0] + x) * plane..][..plane].copy_from_slice(chunk);
+            }
+        };
+        planes(&image(case.shape), &sight, |windows, _| Ok::<_, Infallible>(network(windows)), take).unwrap();
+        let worst = values.iter().zip(&case.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{} {:?} {:?}: {worst}", case.reference, case.shape, case.blend);
+    }
+}
