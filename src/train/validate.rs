@@ -7,7 +7,7 @@ use super::cases::{Cases, Part};
 use super::step::Trainer;
 use crate::infer::predict::{self, Probabilities};
 use crate::loss::Loss;
-use crate::metrics::mean;
+use crate::metrics::{CaseScores, Pair, score_all};
 use crate::queue::Request;
 use crate::run::event::{CaseRecord, Columns, Event};
 use crate::spec::plan::Plan;
@@ -17,10 +17,8 @@ pub fn columns(plan: &Plan) -> Columns {
     let labels = labels(plan);
     let mut columns = Columns::default();
     for metric in &plan.experiment.metrics {
-        let names = metric.columns(&labels);
-        columns.metrics.extend(names.iter().map(|name| format!("val_{name}")));
-        columns.metrics.push(format!("val_{}_mean", metric.name()));
-        columns.cases.extend(names);
+        columns.metrics.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
+        columns.cases.extend(metric.case_columns(&labels));
     }
     columns
 }
@@ -75,25 +73,25 @@ pub fn volumes(
     stop: &AtomicBool,
     tell: &mut dyn FnMut(Event) -> Result<(), TrainError>,
 ) -> Result<Option<Vec<Option<f64>>>, TrainError> {
-    let mut records = Vec::new();
+    // The scores of each case by each metric.
+    let mut scores: Vec<Vec<CaseScores>> = Vec::new();
     for (done, name) in plan.parts.val.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let scores = score(plan, cases, trainer, name)?;
+        scores.push(score(plan, cases, trainer, name)?);
         tell(Event::Validating { done: done + 1, total: plan.parts.val.len() })?;
-        records.push(CaseRecord { epoch, subject: name.clone(), scores });
     }
-    let summary = summarise(plan, &records);
     // Rows are written together, so that an interrupted validation leaves none behind.
-    for record in records {
-        tell(Event::Case(record))?;
+    for (name, scores) in plan.parts.val.iter().zip(&scores) {
+        let scores = scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
+        tell(Event::Case(CaseRecord { epoch, subject: name.clone(), scores }))?;
     }
-    Ok(Some(summary))
+    Ok(Some(summarise(plan, &scores)))
 }
 
 /// The scores of one volume, metric by metric.
-fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<Option<f64>>, TrainError> {
+fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<CaseScores>, TrainError> {
     let image = &cases.get(name).volume.image;
     let inference = &plan.experiment.inference;
     let logits = predict::logits(image, plan.window, plan.num_classes(), inference, |windows, count| {
@@ -105,8 +103,9 @@ fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Ve
     for step in &plan.experiment.postprocess {
         step.apply(&mut prediction, truth.shape);
     }
-    let labels = labels(plan);
-    Ok(plan.experiment.metrics.iter().flat_map(|metric| metric.score(&prediction, &truth, &labels)).collect())
+    let spacing = plan.cases[name].grid.spacing();
+    let pair = Pair { prediction: &prediction, truth: &truth, shape: truth.shape, spacing };
+    Ok(score_all(&plan.experiment.metrics, &pair, &labels(plan)))
 }
 
 /// How the logits of a network trained with this loss become probabilities.
@@ -117,19 +116,13 @@ fn probabilities(loss: &Loss) -> Probabilities {
     }
 }
 
-/// For each metric the mean over cases of each column, then the mean of those over labels; regions are in no mean.
-fn summarise(plan: &Plan, records: &[CaseRecord]) -> Vec<Option<f64>> {
+/// The scores of all cases, metric by metric.
+fn summarise(plan: &Plan, cases: &[Vec<CaseScores>]) -> Vec<Option<f64>> {
     let labels = labels(plan);
-    let mut summary = Vec::new();
-    let mut first = 0;
-    for metric in &plan.experiment.metrics {
-        let count = metric.columns(&labels).len();
-        let means: Vec<Option<f64>> =
-            (first..first + count).map(|column| mean(records.iter().map(|record| record.scores[column]))).collect();
-        first += count;
-        let over_labels = mean(means[..labels.len()].iter().copied());
-        summary.extend(means);
-        summary.push(over_labels);
-    }
-    summary
+    let metrics = plan.experiment.metrics.iter().enumerate();
+    let summary = metrics.flat_map(|(place, metric)| {
+        let own: Vec<CaseScores> = cases.iter().map(|case| case[place].clone()).collect();
+        metric.summarise(&own, &labels)
+    });
+    summary.collect()
 }
