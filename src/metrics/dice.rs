@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Overlap, Regions};
+use super::Regions;
+use super::overlap::Overlap;
 
 /// `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file; background is in no mean.
 ///
@@ -16,6 +17,9 @@ pub struct Dice {
     /// The score where a class is in neither the prediction nor the truth.
     #[serde(default)]
     pub empty: Empty,
+    /// Whether a summary also has `dice_global_<label>`: the Dice of the voxels of all cases counted together.
+    #[serde(default)]
+    pub global: bool,
     /// Named unions of labels, scored beside the labels.
     #[serde(default)]
     pub regions: Regions,

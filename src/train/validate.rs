@@ -8,7 +8,7 @@ use super::step::Trainer;
 use crate::infer::activation::Activation;
 use crate::infer::predict::{self, Sight, Target};
 use crate::loss::Loss;
-use crate::metrics::mean;
+use crate::metrics::{CaseScores, Pair, score_all, summarise_all};
 use crate::queue::Request;
 use crate::run::event::{CaseRecord, Columns, Event};
 use crate::spec::experiment::Experiment;
@@ -19,10 +19,8 @@ pub fn columns(plan: &Plan) -> Columns {
     let labels = labels(plan);
     let mut columns = Columns::default();
     for metric in &plan.experiment.metrics {
-        let names = metric.columns(&labels);
-        columns.metrics.extend(names.iter().map(|name| format!("val_{name}")));
-        columns.metrics.push(format!("val_{}_mean", metric.name()));
-        columns.cases.extend(names);
+        columns.metrics.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
+        columns.cases.extend(metric.case_columns(&labels));
     }
     columns
 }
@@ -77,25 +75,25 @@ pub fn volumes(
     stop: &AtomicBool,
     tell: &mut dyn FnMut(Event) -> Result<(), TrainError>,
 ) -> Result<Option<Vec<Option<f64>>>, TrainError> {
-    let mut records = Vec::new();
+    // The scores of each case by each metric.
+    let mut scores: Vec<Vec<CaseScores>> = Vec::new();
     for (done, name) in plan.parts.val.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let scores = score(plan, cases, trainer, name)?;
+        scores.push(score(plan, cases, trainer, name)?);
         tell(Event::Validating { done: done + 1, total: plan.parts.val.len() })?;
-        records.push(CaseRecord { epoch, subject: name.clone(), scores });
     }
-    let summary = summarise(plan, &records);
     // Rows are written together, so that an interrupted validation leaves none behind.
-    for record in records {
-        tell(Event::Case(record))?;
+    for (name, scores) in plan.parts.val.iter().zip(&scores) {
+        let scores = scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
+        tell(Event::Case(CaseRecord { epoch, subject: name.clone(), scores }))?;
     }
-    Ok(Some(summary))
+    Ok(Some(summarise_all(&plan.experiment.metrics, &scores, &labels(plan))))
 }
 
 /// The scores of one volume, metric by metric.
-fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<Option<f64>>, TrainError> {
+fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<CaseScores>, TrainError> {
     let case = &plan.cases[name];
     let (truth, origin) = cases.truth(case)?;
     let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
@@ -103,8 +101,8 @@ fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Ve
     let sight = sight(&plan.experiment, plan.window, plan.num_classes());
     let forward = |windows, count| trainer.logits(windows, [count, plan.channels], plan.window);
     let prediction = predict::label_map(&cases.get(name).volume.image, &origin, &sight, &target, forward)?;
-    let labels = labels(plan);
-    Ok(plan.experiment.metrics.iter().flat_map(|metric| metric.score(&prediction, &truth, &labels)).collect())
+    let pair = Pair { prediction: &prediction, truth: &truth, shape: truth.shape, spacing: case.grid.spacing() };
+    Ok(score_all(&plan.experiment.metrics, &pair, &labels(plan)))
 }
 
 /// How a network that was trained as an experiment says sees a volume.
@@ -114,21 +112,4 @@ pub(super) fn sight(experiment: &Experiment, window: [usize; 3], classes: usize)
         Loss::CrossEntropy(_) | Loss::Dice(_) | Loss::DiceCrossEntropy(_) | Loss::Focal(_) => Activation::Softmax,
     };
     Sight { window, classes, inference: &experiment.inference, activation }
-}
-
-/// For each metric the mean over cases of each column, then the mean of those over labels; regions are in no mean.
-fn summarise(plan: &Plan, records: &[CaseRecord]) -> Vec<Option<f64>> {
-    let labels = labels(plan);
-    let mut summary = Vec::new();
-    let mut first = 0;
-    for metric in &plan.experiment.metrics {
-        let count = metric.columns(&labels).len();
-        let means: Vec<Option<f64>> =
-            (first..first + count).map(|column| mean(records.iter().map(|record| record.scores[column]))).collect();
-        first += count;
-        let over_labels = mean(means[..labels.len()].iter().copied());
-        summary.extend(means);
-        summary.push(over_labels);
-    }
-    summary
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::Findings;
 use crate::data::volume::Label;
-use crate::metrics::Metric;
 use crate::sampling::Sampler;
 
 /// The name of a label's columns: lower case, spaces turned to `_`.
@@ -89,10 +88,9 @@ pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, Strin
         }
     }
     for (index, metric) in experiment.metrics.iter().enumerate() {
-        let Metric::Dice(dice) = metric;
-        for (region, values) in &dice.regions {
+        for (region, values) in metric.regions() {
             for (item, value) in values.iter().enumerate().filter(|(_, value)| !labels.contains_key(value)) {
-                let path = format!("metrics.{index}.dice.regions.{region}.{item}");
+                let path = format!("metrics.{index}.{}.regions.{region}.{item}", metric.name());
                 findings.problem(
                     &path,
                     format!("label {value} is not declared"),

@@ -6,7 +6,6 @@ use super::Findings;
 use super::names::column_name;
 use crate::data::split::Split;
 use crate::data::volume::Label;
-use crate::metrics::Metric;
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::spec::problem::nearest;
 
@@ -100,11 +99,9 @@ pub(super) fn check_columns(findings: &mut Findings, labels: &BTreeMap<Label, St
     let monitor = experiment.checkpoint.monitor.as_str();
     let mut columns = vec!["train_loss".to_owned()];
     columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
+    let labels: Vec<(Label, String)> = labels.iter().map(|(value, name)| (*value, column_name(name))).collect();
     for metric in &experiment.metrics {
-        let Metric::Dice(dice) = metric;
-        columns.extend(labels.values().map(|name| format!("val_dice_{}", column_name(name))));
-        columns.extend(dice.regions.keys().map(|name| format!("val_dice_{}", column_name(name))));
-        columns.push("val_dice_mean".to_owned());
+        columns.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
     }
     if !columns.iter().any(|column| column == monitor) {
         let near = nearest(monitor, columns.iter().map(String::as_str))
