@@ -30,6 +30,7 @@ mod sweep;
 mod table;
 mod training;
 mod transform;
+mod view;
 mod volume_files;
 
 pub use error::{CliError, Exit};
@@ -64,6 +65,8 @@ enum Command {
     Patches(patches::Arguments),
     /// Take one image through an experiment's transforms.
     Transform(transform::Arguments),
+    /// Show an image with its labels: an animation, a contact sheet or a page.
+    View(view::Arguments),
     /// Write a dataset of synthetic abdomens.
     Phantom(phantom::Arguments),
     /// Show what this binary and this machine offer.
@@ -159,6 +162,7 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Check(arguments) => check::execute(&arguments),
         Command::Patches(arguments) => patches::execute(&arguments),
         Command::Transform(arguments) => transform::execute(&arguments),
+        Command::View(arguments) => view::execute(&arguments),
         Command::Phantom(arguments) => phantom::execute(&arguments),
         Command::Devices => devices::execute(),
         Command::Schema(arguments) => schema::execute(&arguments),
