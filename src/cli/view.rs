@@ -186,10 +186,10 @@ fn window_words(arguments: &Arguments, scene: &Scene) -> String {
 /// What stands above the pictures.
 fn title(arguments: &Arguments, plane: Plane, window: &str) -> String {
     let window = window.split(", for").next().unwrap_or(window);
-    let mut words = vec![format!("{} · {} · window {window}", stem(&arguments.image), plane.name())];
+    let mut words = vec![plane.name().to_owned(), format!("window {window}")];
     words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));
     words.extend(arguments.prediction.is_some().then(|| "prediction outlined".to_owned()));
-    words.join(" · ")
+    format!("{}: {}", stem(&arguments.image), words.join(", "))
 }
 
 /// Parses `1=liver`.

@@ -13,6 +13,7 @@ const state = {
   window: [...facts.window],
   hidden: new Set(),
   isMarked: false,
+  zoom: 1,
 };
 const plane = () => facts.planes[state.plane];
 const through = () => plane().axes[2];
@@ -90,12 +91,19 @@ function slice(numbers) {
   return taken;
 }
 
-// The grey of every number; 0 stands for what is no number.
-const greys = new Uint8ClampedArray(65536);
+// A pixel: red, green, blue and opacity from its lowest byte to its highest.
+const pixel = (red, green, blue, opacity) => ((opacity << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+
+// The pixel of every number; 0 stands for what is no number.
+const greys = new Uint32Array(65536);
 function setWindow(low, high) {
   state.window = [low, high];
   const { offset, step } = facts.value;
-  for (let i = 1; i < greys.length; i++) greys[i] = (255 * (offset + step * i - low)) / (high - low) || 0;
+  for (let i = 0; i < greys.length; i++) {
+    const share = i === 0 ? 0 : (offset + step * i - low) / (high - low);
+    const grey = Math.round(255 * Math.max(0, Math.min(1, share)));
+    greys[i] = pixel(grey, grey, grey, 255);
+  }
   const [level, span] = [(low + high) / 2, high - low];
   for (const [id, value] of [["level", level], ["width", span]]) {
     element(id).value = value;
@@ -126,50 +134,58 @@ function drawNow() {
   canvas.width = Math.max(1, Math.round(wide * scale * devicePixelRatio));
   canvas.height = Math.max(1, Math.round(high * scale * devicePixelRatio));
   const context = canvas.getContext("2d");
+  const [left, top] = corner();
+  context.setTransform(state.zoom, 0, 0, state.zoom, -left * state.zoom * canvas.width, -top * state.zoom * canvas.height);
 
-  const numbers = slice(maps.image);
-  paint(context, isShown("smooth"), (pixels) => {
-    for (let i = 0; i < numbers.length; i++) {
-      const grey = greys[numbers[i]];
-      pixels.set([grey, grey, grey, 255], 4 * i);
-    }
-  });
-  if (isShown("show-label")) {
-    const labels = slice(maps.label);
-    const opacity = Math.round(255 * element("opacity").value);
-    paint(context, false, (pixels) => {
-      for (let i = 0; i < labels.length; i++) {
-        if (labels[i] > 0 && !state.hidden.has(labels[i])) pixels.set([...rgb(labels[i]), opacity], 4 * i);
-      }
-    });
-  }
+  paint(context, isShown("smooth"), maps.image, greys);
+  if (isShown("show-label")) paint(context, false, maps.label, fills());
   if (isShown("show-prediction")) outline(context, slice(maps.prediction));
-  letters(context);
   if (state.isMarked) mark(context);
+  context.resetTransform();
+  letters(context);
   tell();
 }
 
-// Draws voxels over the whole canvas.
-function paint(context, isSmooth, fill) {
+// The upper left of what is seen of the slice, in shares of it: the point is in the middle where it can be.
+function corner() {
+  const seen = 1 / state.zoom;
+  return plane().axes.slice(0, 2).map((axis) => {
+    const share = (facts.shape[axis] - state.at[axis] - 0.5) / facts.shape[axis];
+    return Math.max(0, Math.min(1 - seen, share - seen / 2));
+  });
+}
+
+// Draws the voxels of the slice over the whole canvas, each as the pixel of its number.
+function paint(context, isSmooth, numbers, pixelOf) {
   const [columns, rows] = size();
   const voxels = new OffscreenCanvas(columns, rows);
-  const pixels = new ImageData(columns, rows);
-  fill(pixels.data);
-  voxels.getContext("2d").putImageData(pixels, 0, 0);
+  const image = new ImageData(columns, rows);
+  const pixels = new Uint32Array(image.data.buffer);
+  slice(numbers).forEach((number, i) => (pixels[i] = pixelOf[number]));
+  voxels.getContext("2d").putImageData(image, 0, 0);
   context.imageSmoothingEnabled = isSmooth;
   context.imageSmoothingQuality = "high";
   context.drawImage(voxels, 0, 0, canvas.width, canvas.height);
 }
 
 const colours = new Map(Object.entries(facts.labels).map(([label, { colour }]) => [Number(label), colour]));
-const parts = new Map([...colours].map(([label, colour]) => [label, [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16))]));
-const rgb = (label) => parts.get(label);
+
+// The pixel of every label.
+function fills() {
+  const pixels = new Uint32Array(65536);
+  const opacity = Math.round(255 * element("opacity").value);
+  for (const [label, colour] of colours) {
+    const parts = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    if (!state.hidden.has(label)) pixels[label] = pixel(...parts, opacity);
+  }
+  return pixels;
+}
 
 // A line within each label along its borders, dark beside it so that it shows on every colour.
 function outline(context, labels) {
   const [columns, rows] = size();
   const [wide, high] = [canvas.width / columns, canvas.height / rows];
-  const line = 1.5 * devicePixelRatio;
+  const line = (1.5 * devicePixelRatio) / state.zoom;
   const paths = new Map();
   const edge = (label, x0, y0, x1, y1) => {
     if (!paths.has(label)) paths.set(label, new Path2D());
@@ -190,10 +206,10 @@ function outline(context, labels) {
     }
   }
   context.lineCap = "square";
-  for (const [style, extra] of [["rgb(0 0 0 / 0.45)", 2], [null, 0]]) {
+  for (const [style, width] of [["rgb(0 0 0 / 0.45)", 2.3 * line], [null, line]]) {
     for (const [label, path] of paths) {
       context.strokeStyle = style ?? colours.get(label);
-      context.lineWidth = line + extra * devicePixelRatio;
+      context.lineWidth = width;
       context.stroke(path);
     }
   }
@@ -221,7 +237,8 @@ function mark(context) {
   const [along, up] = plane().axes;
   const x = ((facts.shape[along] - state.at[along] - 0.5) / columns) * canvas.width;
   const y = ((facts.shape[up] - state.at[up] - 0.5) / rows) * canvas.height;
-  const [near, far] = [5 * devicePixelRatio, 14 * devicePixelRatio];
+  const dot = devicePixelRatio / state.zoom;
+  const [near, far] = [5 * dot, 14 * dot];
   const cross = new Path2D();
   for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
     cross.moveTo(x + near * dx, y + near * dy);
@@ -229,7 +246,7 @@ function mark(context) {
   }
   for (const [style, line] of [["black", 4], ["white", 1.5]]) {
     context.strokeStyle = style;
-    context.lineWidth = line * devicePixelRatio;
+    context.lineWidth = line * dot;
     context.stroke(cross);
   }
 }
@@ -279,7 +296,14 @@ function goTo(index) {
   draw();
 }
 
+function setZoom(zoom) {
+  state.zoom = Math.max(1, Math.min(8, zoom));
+  element("zoom").value = state.zoom;
+  draw();
+}
+
 function listen() {
+  element("zoom").addEventListener("input", (event) => setZoom(Number(event.target.value)));
   element("index").addEventListener("input", (event) => goTo(Number(event.target.value)));
   element("planes").addEventListener("change", (event) => choosePlane(Number(event.target.value)));
   for (const id of ["show-label", "show-prediction", "opacity", "smooth"]) element(id)?.addEventListener("input", draw);
@@ -325,7 +349,8 @@ function listenToWindow() {
 function listenToPointer() {
   const under = (event) => {
     const box = canvas.getBoundingClientRect();
-    const share = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const inBox = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const share = corner().map((start, i) => start + inBox[i] / state.zoom);
     const [column, row] = size().map((count, i) => Math.max(0, Math.min(count - 1, Math.floor(share[i] * count))));
     return voxelAt(column, row);
   };
@@ -363,8 +388,8 @@ function listenToPointer() {
   // A touch pad sends many small turns; they add up to slices.
   let turned = 0;
   canvas.addEventListener("wheel", (event) => {
-    if (event.ctrlKey) return;
     event.preventDefault();
+    if (event.ctrlKey) return setZoom(state.zoom * (event.deltaY < 0 ? 1.2 : 1 / 1.2));
     turned += event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / 50 : event.deltaY;
     const steps = Math.trunc(turned);
     turned -= steps;
@@ -388,6 +413,8 @@ function press(event) {
     1: () => choosePlane(0),
     2: () => choosePlane(1),
     3: () => choosePlane(2),
+    "+": () => setZoom(state.zoom * 1.5),
+    "-": () => setZoom(state.zoom / 1.5),
     l: toggle("show-label"),
     p: toggle("show-prediction"),
     r: restart,
@@ -401,6 +428,7 @@ function press(event) {
 function restart() {
   state.at = firstPoint();
   state.isMarked = false;
+  setZoom(1);
   setWindow(...facts.window);
   goTo(state.at[through()]);
 }

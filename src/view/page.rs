@@ -161,13 +161,22 @@ impl Page<'_> {
                         @if has_prediction { label { input #show-prediction type="checkbox" checked; "Prediction, outlined" } }
                         div.buttons {
                             button #go-largest type="button" { "Largest label" }
-                            @if has_label && has_prediction { button #go-differing type="button" { "Largest disagreement" } }
+                            @if has_label && has_prediction { button #go-differing type="button" disabled[!self.differs()] { "Largest disagreement" } }
                         }
                     }
                 }
-                label { input #smooth type="checkbox" checked; "Smooth between voxels" }
+                fieldset {
+                    legend { "Display" }
+                    label.slider { span { "Zoom" } input #zoom type="range" min="1" max="8" step="0.25" value="1"; }
+                    label { input #smooth type="checkbox" checked; "Smooth between voxels" }
+                }
             }
         }
+    }
+
+    /// Whether label map and prediction are not the same.
+    fn differs(&self) -> bool {
+        self.tally.slices(Plane::Axial).differing.iter().any(|voxels| *voxels > 0)
     }
 
     /// Windows with a name: the one that the page opens with, then those of Hounsfield units or all values.
@@ -271,9 +280,10 @@ fn keys() -> Markup {
         ("↑ ↓, wheel, Page Up, Page Down, Home, End", "other slices"),
         ("1 2 3", "axial, coronal, sagittal"),
         ("drag on the slice", "window: sideways its width, up and down its level"),
-        ("click on the slice", "the point that the other planes go through"),
+        ("click on the slice", "the point that the other planes go through and the zoom keeps in the middle"),
+        ("+ -, Ctrl and wheel", "zoom"),
         ("L, P", "label and prediction on and off"),
-        ("R", "the window and the slice of the start"),
+        ("R", "back to the start"),
     ];
     html! {
         details {

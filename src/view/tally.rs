@@ -31,7 +31,7 @@ pub struct Slices {
     pub foreground: Vec<u32>,
     /// Voxels of each slice in which the maps differ.
     pub differing: Vec<u32>,
-    /// Voxels of each label in each slice: of the label map where there is one, else of the prediction.
+    /// Voxels of each label in each slice, in either map.
     pub labels: BTreeMap<Label, Vec<u32>>,
 }
 
@@ -63,13 +63,12 @@ impl Tally {
             }
             tally.count(label, prediction);
             let stored = [place / (height * depth), place / depth % height, place % depth];
-            let shown = if maps[0].is_some() { label } else { prediction };
             for (plane, slices) in Plane::ALL.iter().zip(&mut tally.planes) {
                 let axis = plane.axes()[2];
                 let turn = scene.turns()[axis];
                 let index = stored[turn.source_axis];
                 let slice = if turn.flipped { grid.shape[axis] - 1 - index } else { index };
-                slices.count(slice, shown, compared && label != prediction);
+                slices.count(slice, label, prediction, compared);
             }
         }
         tally
@@ -93,10 +92,11 @@ impl Tally {
 }
 
 impl Slices {
-    fn count(&mut self, slice: usize, label: Label, differs: bool) {
+    fn count(&mut self, slice: usize, label: Label, prediction: Label, compared: bool) {
         self.foreground[slice] += 1;
-        self.differing[slice] += u32::from(differs);
-        if label > 0 {
+        self.differing[slice] += u32::from(compared && label != prediction);
+        let other = (prediction != label).then_some(prediction);
+        for label in [label].into_iter().chain(other).filter(|label| *label > 0) {
             let none = self.foreground.len();
             self.labels.entry(label).or_insert_with(|| vec![0; none])[slice] += 1;
         }
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(tally.labels[&1].dice(), Some(0.5));
         let axial = tally.slices(Plane::Axial);
         assert_eq!((&axial.foreground[..], &axial.differing[..]), (&[1, 1, 2][..], &[1, 1, 1][..]));
-        assert_eq!(axial.labels[&1], [0, 1, 2]);
+        assert_eq!((&axial.labels[&1][..], &axial.labels[&2][..]), (&[0, 1, 2][..], &[1, 0, 1][..]));
         assert_eq!(tally.slices(Plane::Sagittal).foreground, [2, 2]);
         assert_eq!(tally.slices(Plane::Coronal).differing, [3]);
     }
