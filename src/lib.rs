@@ -32,6 +32,8 @@ pub mod run;
 
 pub mod infer;
 
+pub mod view;
+
 pub mod spec;
 
 pub mod train;

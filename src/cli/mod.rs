@@ -31,6 +31,7 @@ mod sweep;
 mod table;
 mod training;
 mod transform;
+mod view;
 mod volume_files;
 
 pub use error::{CliError, Exit};
@@ -67,6 +68,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Take one image through an experiment's transforms.
     Transform(transform::Arguments),
+    /// Show an image with its labels: an animation, a contact sheet or a page.
+    View(view::Arguments),
     /// Write a dataset of synthetic abdomens.
     Phantom(phantom::Arguments),
     /// Show what this binary and this machine offer.
@@ -163,6 +166,7 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Patches(arguments) => patches::execute(&arguments),
         Command::Predict(arguments) => predict::execute(&arguments),
         Command::Transform(arguments) => transform::execute(&arguments),
+        Command::View(arguments) => view::execute(&arguments),
         Command::Phantom(arguments) => phantom::execute(&arguments),
         Command::Devices => devices::execute(),
         Command::Schema(arguments) => schema::execute(&arguments),

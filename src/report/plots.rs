@@ -1,27 +1,16 @@
 //! Pictures of one run: loss and Dice over the epochs.
 
 use std::path::Path;
-use std::sync::OnceLock;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
 use crate::run::table::Table;
+pub(crate) use crate::view::colour::COLOURS;
+use crate::view::use_own_font;
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (1200, 750);
-
-/// Okabe and Ito's palette, which people of every colour vision tell apart.
-pub(crate) const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(90, 90, 90),
-];
 
 /// A plot that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -222,17 +211,6 @@ fn short(value: f64, range: f64) -> String {
 pub(crate) fn beside(case: usize) -> f64 {
     // Multiples of the golden ratio fill a line evenly, however many there are.
     (case as f64 * 0.618_034).fract() - 0.5
-}
-
-/// Makes the font of a crate the one for all text, so that plots look the same everywhere.
-pub(crate) fn use_own_font() {
-    static REGISTERED: OnceLock<()> = OnceLock::new();
-    REGISTERED.get_or_init(|| {
-        // The font is part of the program: either it can be read always, or the tests fail.
-        if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
-            unreachable!("the font that comes with the program can be read");
-        }
-    });
 }
 
 #[cfg(test)]

@@ -58,7 +58,8 @@ impl Browser {
         let session = browser.call("Target.attachToTarget", attach);
         browser.session = session["sessionId"].as_str().map(str::to_owned);
         browser.call("Page.enable", json!({}));
-        let listen = "window.problems = []; addEventListener('error', event => problems.push(event.message));";
+        let listen = "window.problems = []; addEventListener('error', event => problems.push(event.message)); \
+            addEventListener('unhandledrejection', event => problems.push(String(event.reason)));";
         browser.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": listen }));
         Some(browser)
     }

@@ -10,3 +10,4 @@ mod report;
 mod run;
 mod slurm;
 mod sweep;
+mod view;

@@ -1,0 +1,315 @@
+//! One HTML page that holds the volume and a small viewer, and needs no network.
+
+use std::path::Path;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plotters::prelude::RGBColor;
+use serde_json::{Value as Json, json};
+
+use super::colour::colour;
+use super::scene::{Plane, Scene};
+use super::tally::Tally;
+use super::window::short;
+use super::{ViewError, choice, write_file};
+use crate::data::volume::{Label, Voxels};
+
+mod pack;
+mod reduce;
+
+use pack::{Codes, packed};
+use reduce::reduced;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// A browser holds more voxels than this only slowly; larger volumes are shown at a lower resolution.
+const MOST_VOXELS: usize = 1 << 26;
+
+/// Named windows for Hounsfield units.
+const PRESETS: [(&str, f32, f32); 5] = [
+    ("Soft tissue", -160.0, 240.0),
+    ("Liver", -45.0, 105.0),
+    ("Lung", -1350.0, 150.0),
+    ("Bone", -500.0, 1300.0),
+    ("Brain", 0.0, 80.0),
+];
+
+/// Writes a page in which one moves through a scene; the file appears whole or not at all.
+///
+/// Gives what was left out, if anything.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_html(scene: &Scene, title: &str, path: &Path) -> Result<Option<String>, ViewError> {
+    let tally = scene.tally();
+    let (shown, factors) = reduced(scene, MOST_VOXELS);
+    let codes = Codes::of(&shown);
+    let mut left_out = Vec::new();
+    if factors != [1; 3] {
+        let [x, y, z] = factors;
+        left_out.push(format!("{x} x {y} x {z} voxels are shown as one, so that a browser can hold them"));
+    }
+    if codes.is_cut {
+        let [low, high] = codes.range().map(short);
+        left_out.push(format!("intensities below {low} or above {high} are shown as {low} or {high}"));
+    }
+    let page = Page { scene, shown: &shown, factors, codes, tally, title, left_out };
+    write_file(path, page.markup().into_string().as_bytes())?;
+    Ok((!page.left_out.is_empty()).then(|| page.left_out.join("; ")))
+}
+
+/// What the page is made of.
+struct Page<'a> {
+    scene: &'a Scene,
+    /// The scene at the resolution of the page.
+    shown: &'a Scene,
+    /// Voxels of the scene along right, front and head that are one of the page.
+    factors: [usize; 3],
+    codes: Codes,
+    tally: Tally,
+    title: &'a str,
+    left_out: Vec<String>,
+}
+
+impl Page<'_> {
+    fn markup(&self) -> Markup {
+        let strides = self.shown.strides();
+        let label_data = |map: &Voxels<Label>| packed(self.shown, strides, |place| map[place]);
+        let values = self.shown.image.channel(0);
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header {
+                        h1 { (self.title) }
+                        p.quiet { (self.geometry()) }
+                        button #theme type="button" { "Light / dark" }
+                    }
+                    @for sentence in &self.left_out { p.warning { (sentence) "." } }
+                    noscript { p.warning { "This page needs JavaScript, which it brings along." } }
+                    main { (self.viewer()) (self.controls()) }
+                    @if !self.tally.labels.is_empty() { (self.table()) }
+                    (keys())
+                    script #facts type="application/json" { (PreEscaped(self.facts().to_string().replace('<', "\\u003c"))) }
+                    script #image type="text/plain" { (packed(self.shown, strides, |place| self.codes.code(values[place]))) }
+                    @for (id, map) in [("label", &self.shown.label), ("prediction", &self.shown.prediction)] {
+                        @if let Some(map) = map { script id={ (id) } type="text/plain" { (label_data(map)) } }
+                    }
+                    script { (PreEscaped(SCRIPT)) }
+                }
+            }
+        }
+    }
+
+    /// Shape, spacing and orientation of the file.
+    fn geometry(&self) -> String {
+        let grid = &self.scene.stored;
+        let [x, y, z] = grid.shape;
+        let spacing = grid.spacing().map(|mm| short(mm as f32)).join(" x ");
+        let oblique = if grid.affine.is_oblique() { ", oblique: directions are approximate" } else { "" };
+        format!("{x} x {y} x {z} voxels of {spacing} mm, stored as {}{oblique}", grid.affine.orientation())
+    }
+
+    fn viewer(&self) -> Markup {
+        html! {
+            section.viewer {
+                div.stage { canvas #slice tabindex="0" role="img" aria-label="slice" {} p #status role="status" { "Reading the volume …" } }
+                label.slider { span #slice-name { "Slice" } input #index type="range" min="0" max="0" value="0"; output #where {} }
+                dl #readout aria-label="under the pointer" {
+                    @for (id, name) in [("voxel", "voxel"), ("world", "world (RAS, mm)"), ("value", "intensity")] { (fact(id, name)) }
+                    @if self.scene.label.is_some() { (fact("its-label", "label")) }
+                    @if self.scene.prediction.is_some() { (fact("its-prediction", "prediction")) }
+                }
+            }
+        }
+    }
+
+    fn controls(&self) -> Markup {
+        let has_label = self.scene.label.is_some();
+        let has_prediction = self.scene.prediction.is_some();
+        let unit = if self.scene.is_hounsfield { " (HU)" } else { "" };
+        html! {
+            section.controls aria-label="controls" {
+                fieldset #planes {
+                    legend { "Plane" }
+                    @for (place, plane) in Plane::ALL.iter().enumerate() {
+                        label { input type="radio" name="plane" value=(place) checked[place == 0]; (capital(plane.name())) }
+                    }
+                }
+                fieldset {
+                    legend { "Window" (unit) }
+                    label.slider { span { "Level" } input #level type="range" step="any"; input #level-number type="number" step="any" aria-label="level"; }
+                    label.slider { span { "Width" } input #width type="range" step="any"; input #width-number type="number" step="any" aria-label="width"; }
+                    div.buttons #presets {
+                        @for (name, low, high) in self.presets() { button type="button" data-low=(low) data-high=(high) { (name) } }
+                    }
+                }
+                @if has_label || has_prediction {
+                    fieldset {
+                        legend { "Overlays" }
+                        @if has_label {
+                            label { input #show-label type="checkbox" checked; "Label, filled" }
+                            label.slider { span { "Opacity" } input #opacity type="range" min="0" max="1" step="0.05" value=(super::picture::OPACITY); }
+                        }
+                        @if has_prediction { label { input #show-prediction type="checkbox" checked; "Prediction, outlined" } }
+                        div.buttons {
+                            button #go-largest type="button" { "Largest label" }
+                            @if has_label && has_prediction { button #go-differing type="button" disabled[!self.differs()] { "Largest disagreement" } }
+                        }
+                    }
+                }
+                fieldset {
+                    legend { "Display" }
+                    label.slider { span { "Zoom" } input #zoom type="range" min="1" max="8" step="0.25" value="1"; }
+                    label { input #smooth type="checkbox" checked; "Smooth between voxels" }
+                }
+            }
+        }
+    }
+
+    /// Whether label map and prediction are not the same.
+    fn differs(&self) -> bool {
+        self.tally.slices(Plane::Axial).differing.iter().any(|voxels| *voxels > 0)
+    }
+
+    /// Windows with a name: the one that the page opens with, then those of Hounsfield units or all values.
+    fn presets(&self) -> Vec<(&'static str, f32, f32)> {
+        let window = self.scene.window;
+        let mut presets = vec![("Default", window.low, window.high)];
+        if self.scene.is_hounsfield {
+            presets.extend(PRESETS);
+        } else {
+            let [low, high] = self.codes.range();
+            presets.push(("Full range", low, high));
+        }
+        presets
+    }
+
+    /// Voxels, millilitres and Dice of each label.
+    fn table(&self) -> Markup {
+        let ml_per_voxel = self.scene.stored.affine.determinant().abs() / 1000.0;
+        let sizes =
+            |voxels: u64| html! { td.number { (voxels) } td.number { (millilitres(voxels as f64 * ml_per_voxel)) } };
+        let (label, prediction) = (self.scene.label.is_some(), self.scene.prediction.is_some());
+        html! {
+            section.wide {
+                table #labels {
+                    thead {
+                        tr {
+                            th scope="col" { "Label" }
+                            @if label { th.number scope="col" { "voxels" } th.number scope="col" { "ml" } }
+                            @if prediction { th.number scope="col" { "predicted voxels" } th.number scope="col" { "predicted ml" } }
+                            @if label && prediction { th.number scope="col" { "Dice" } }
+                            th scope="col" { "Largest in" }
+                        }
+                    }
+                    tbody {
+                        @for (value, counts) in &self.tally.labels {
+                            tr {
+                                th scope="row" {
+                                    label {
+                                        input type="checkbox" checked data-label=(value);
+                                        span.swatch style={ "--label:" (css(*value)) } {}
+                                        (self.scene.name(*value))
+                                    }
+                                }
+                                @if label { (sizes(counts.label)) }
+                                @if prediction { (sizes(counts.prediction)) }
+                                @if label && prediction { td.number { (counts.dice().map_or(String::new(), |dice| format!("{dice:.3}"))) } }
+                                td { button type="button" data-go=(value) { "slice" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the script has to know.
+    fn facts(&self) -> Json {
+        let grid = self.shown.grid();
+        let tally = self.shown.tally();
+        let plane = |plane: &Plane| {
+            let slices = tally.slices(*plane);
+            let labels =
+                slices.labels.iter().map(|(label, counts)| (label.to_string(), choice::fullest(counts).into()));
+            json!({
+                "name": plane.name(),
+                "axes": plane.axes(),
+                "letters": plane.letters().map(String::from),
+                "fullest": choice::fullest(&slices.foreground),
+                "differing": choice::fullest(&slices.differing),
+                "labels": labels.collect::<serde_json::Map<String, Json>>(),
+            })
+        };
+        let label =
+            |label: &Label| (label.to_string(), json!({ "name": self.scene.name(*label), "colour": css(*label) }));
+        json!({
+            "shape": grid.shape,
+            "spacing": grid.spacing(),
+            "affine": grid.affine,
+            "file": {
+                "shape": self.scene.stored.shape,
+                "axes": self.scene.turns().map(|turn| turn.source_axis),
+                "flipped": self.scene.turns().map(|turn| turn.flipped),
+                "factors": self.factors,
+            },
+            "value": { "offset": self.codes.offset, "step": self.codes.step },
+            "range": self.codes.range(),
+            "window": [self.scene.window.low, self.scene.window.high],
+            "labels": self.tally.labels.keys().map(label).collect::<serde_json::Map<String, Json>>(),
+            "planes": Plane::ALL.iter().map(plane).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A row of what is under the pointer.
+fn fact(id: &str, name: &str) -> Markup {
+    html! { div { dt { (name) } dd id=(id) { "–" } } }
+}
+
+fn keys() -> Markup {
+    let keys = [
+        ("↑ ↓, wheel, Page Up, Page Down, Home, End", "other slices"),
+        ("1 2 3", "axial, coronal, sagittal"),
+        ("drag on the slice", "window: sideways its width, up and down its level"),
+        ("click on the slice", "the point that the other planes go through and the zoom keeps in the middle"),
+        ("+ -, Ctrl and wheel", "zoom"),
+        ("L, P", "label and prediction on and off"),
+        ("R", "back to the start"),
+    ];
+    html! {
+        details {
+            summary { "Keys and pointer" }
+            dl.keys { @for (key, what) in keys { div { dt { (key) } dd { (what) } } } }
+        }
+    }
+}
+
+fn capital(name: &str) -> String {
+    name[..1].to_uppercase() + &name[1..]
+}
+
+fn css(label: Label) -> String {
+    let RGBColor(red, green, blue) = colour(label);
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// A volume with three digits or all before the point.
+fn millilitres(ml: f64) -> String {
+    let digits = if ml >= 100.0 {
+        0
+    } else if ml >= 1.0 {
+        1
+    } else {
+        3
+    };
+    format!("{ml:.digits$}")
+}
