@@ -19,6 +19,7 @@ mod completions;
 mod contact_sheet;
 mod devices;
 mod error;
+mod evaluate;
 mod output;
 mod patches;
 mod phantom;
@@ -64,6 +65,8 @@ enum Command {
     Check(check::Arguments),
     /// Show the patches that training would see.
     Patches(patches::Arguments),
+    /// Score a trained run, or any two folders of label maps.
+    Evaluate(evaluate::Arguments),
     /// Predict the label maps of new images with a trained run.
     Predict(predict::Arguments),
     /// Take one image through an experiment's transforms.
@@ -164,6 +167,7 @@ pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Report(arguments) => report::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Patches(arguments) => patches::execute(&arguments),
+        Command::Evaluate(arguments) => evaluate::execute(&arguments),
         Command::Predict(arguments) => predict::execute(&arguments),
         Command::Transform(arguments) => transform::execute(&arguments),
         Command::View(arguments) => view::execute(&arguments),

@@ -63,6 +63,19 @@ enum Which {
 }
 
 impl Weights {
+    /// The device that was named.
+    pub(super) fn device(&self) -> Option<DeviceName> {
+        self.device
+    }
+
+    /// The name of a folder for what these weights make of a part of a run's subjects.
+    pub(super) fn folder(&self, part: &str) -> String {
+        match self.checkpoint {
+            Which::Best => part.to_owned(),
+            Which::Last => format!("{part}_last"),
+        }
+    }
+
     /// Reads a run folder.
     pub(super) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
         let checkpoint = match self.checkpoint {

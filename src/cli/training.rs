@@ -150,7 +150,7 @@ pub(super) fn begin(
 
 /// Writes that a run goes on. It stays the run that it was: what it knows of its beginning remains.
 pub(super) fn go_on(folder: &RunFolder, plan: &Plan, before: Manifest) -> Result<Manifest, CliError> {
-    refuse_other_split(folder, plan)?;
+    refuse_other_split(folder.root(), plan)?;
     let begun = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command(), before.git_commit);
     let manifest = Manifest { start: before.start, data_fingerprint: Some(plan.fingerprint()), ..begun };
     let write = || {
@@ -162,8 +162,8 @@ pub(super) fn go_on(folder: &RunFolder, plan: &Plan, before: Manifest) -> Result
 }
 
 /// The data may have changed since: the same subjects must stand in the same parts.
-fn refuse_other_split(folder: &RunFolder, plan: &Plan) -> Result<(), CliError> {
-    let path = folder.file("split.json");
+pub(super) fn refuse_other_split(root: &Path, plan: &Plan) -> Result<(), CliError> {
+    let path = root.join("split.json");
     let text = std::fs::read_to_string(&path);
     let text = text.map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
     if serde_json::from_str(&text).is_ok_and(|parts: crate::data::split::Parts| parts == plan.parts) {

@@ -68,6 +68,13 @@ impl Metric {
         }
     }
 
+    /// Whether of two scores the smaller is the better one, as of distances.
+    pub fn lower_is_better(&self) -> bool {
+        match self {
+            Metric::Dice(_) => false,
+        }
+    }
+
     /// The named unions of labels that it scores beside the labels.
     pub fn regions(&self) -> &Regions {
         match self {
@@ -148,11 +155,7 @@ pub fn score_all(metrics: &[Metric], pair: &Pair, labels: &[(Label, String)]) ->
 }
 
 /// The scores of many cases by each metric, in the order of their summary columns; `cases` are those of [`score_all`].
-pub fn summarise_all(
-    metrics: &[Metric],
-    cases: &[Vec<CaseScores>],
-    labels: &[(Label, String)],
-) -> Vec<Option<f64>> {
+pub fn summarise_all(metrics: &[Metric], cases: &[Vec<CaseScores>], labels: &[(Label, String)]) -> Vec<Option<f64>> {
     let of_metric = |(place, metric): (usize, &Metric)| {
         let own: Vec<CaseScores> = cases.iter().map(|case| case[place].clone()).collect();
         metric.summarise(&own, labels)
@@ -175,6 +178,11 @@ fn overlaps(cases: &[CaseScores]) -> impl Iterator<Item = &Vec<Overlap>> {
         Tally::Overlaps(overlaps) => Some(overlaps),
         Tally::Nothing => None,
     })
+}
+
+/// What label maps are scored with where nobody says otherwise.
+pub fn defaults() -> Vec<Metric> {
+    vec![Metric::Dice(Dice::default())]
 }
 
 /// The mean of the defined scores, or `None` where there is none.

@@ -9,5 +9,6 @@ pub mod plan;
 pub mod problem;
 mod reference;
 pub mod schema;
+pub mod score_sheet;
 pub mod tree;
 pub mod typed;

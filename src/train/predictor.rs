@@ -14,6 +14,7 @@ use crate::model::device::{DeviceError, DeviceName};
 use crate::model::input::{self, ComputeError};
 use crate::model::weights::{self, WeightsError};
 use crate::pipeline::{self, Origin, PipelineError, View};
+use crate::queue::MakeError;
 use crate::run::folder::RunError;
 use crate::run::manifest::Manifest;
 use crate::seed::Seed;
@@ -76,6 +77,9 @@ pub enum PredictError {
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A file cannot be read or written.
+    #[error("{0}")]
+    Image(MakeError),
     /// The image has another number of channels than those that the network was trained with.
     #[error("it has {found} channels, and the network takes {expected}")]
     Channels {

@@ -1,0 +1,144 @@
+//! A trained run on its own subjects.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::folders::pair;
+use super::record::{Evaluation, Outputs};
+use super::{Arguments, CliError, Exit, Part};
+use crate::cli::bar::Bar;
+use crate::cli::predict::{Windows, predict_error};
+use crate::cli::training::{STOP, make_phantoms, refuse_other_split, stop_on_ctrl_c};
+use crate::cli::volume_files::make_folder;
+use crate::data::nifti;
+use crate::data::subject::Subject;
+use crate::data::volume::Label;
+use crate::metrics::{CaseScores, Metric, score_all};
+use crate::spec::check::{Surroundings, check};
+use crate::spec::load::{self, Set};
+use crate::spec::plan::Plan;
+use crate::spec::score_sheet::ScoreSheet;
+use crate::train::predictor::{PredictError, Predictor, predict};
+use crate::train::prepare;
+use crate::view::{self, Plane, Scene, SheetOptions};
+
+/// Slices of a picture of a case.
+const SLICES: usize = 8;
+
+/// Predicts and scores each subject of a part, and leaves all of it in the run's `predictions`.
+pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
+    let predictor = arguments.weights.open(root)?;
+    let plan = plan(root, arguments)?;
+    let names = match arguments.split {
+        Part::Val => &plan.parts.val,
+        Part::Train => &plan.parts.train,
+        Part::Test => &plan.parts.test,
+    };
+    let part = format!("{:?}", arguments.split).to_lowercase();
+    if names.is_empty() {
+        return Err(CliError::problem(format!("the split has no {part} subjects"), "name another part with --split"));
+    }
+    let (metrics, labels) = scored_with(arguments, &plan, &predictor)?;
+    let folder = root.join("predictions").join(arguments.weights.folder(&part));
+    make_folder(&folder)?;
+    let mut bar = Bar::new(crate::train::validate::columns(&plan), 1, 1, arguments.quiet);
+    make_phantoms(&plan, &arguments.cache.path(), &mut bar)?;
+    drop(bar);
+    stop_on_ctrl_c()?;
+    let mut evaluation = Evaluation { metrics, labels, cases: Vec::new() };
+    for (number, name) in names.iter().enumerate() {
+        let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
+        let subject = &plan.cases[name].subject;
+        let out = folder.join(format!("{name}.nii.gz"));
+        match score(&predictor, subject, &out, &evaluation, &bar) {
+            Ok(Some(scores)) => evaluation.cases.push((name.clone(), scores)),
+            Ok(None) => eprintln!("warning: subject {name} has no label map, so it is predicted and not scored"),
+            Err(PredictError::Stopped) => {
+                say!("stopped; {number} of {} subjects are predicted, and no scores are written", names.len());
+                return Ok(Exit::Stopped);
+            }
+            Err(error) => return Err(of_subject(name, error)),
+        }
+    }
+    evaluation.print();
+    let outputs =
+        Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
+    evaluation.write(&outputs)?;
+    draw_worst(&plan, &evaluation, &folder, arguments.pictures)?;
+    say!("{}", folder.display());
+    Ok(Exit::Done)
+}
+
+/// The plan of a run, for data that is where it was.
+fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
+    // What training began with is not asked for again, nor the memory that it took.
+    let unset = Set { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
+    let document = load::load(&root.join("plan.yaml"), &[unset])?;
+    let surroundings = Surroundings { cache_dir: arguments.cache.path(), memory_bytes: None };
+    let plan = check(&document, &surroundings, arguments.weights.device())?;
+    refuse_other_split(root, &plan)?;
+    Ok(plan)
+}
+
+/// The metrics, and the names of the labels.
+fn scored_with(
+    arguments: &Arguments,
+    plan: &Plan,
+    predictor: &Predictor,
+) -> Result<(Vec<Metric>, Vec<(Label, String)>), CliError> {
+    let sheet = arguments.metrics.as_deref().map(ScoreSheet::load).transpose()?;
+    let own = || predictor.labels.iter().map(|label| (label.value, label.name.clone())).collect::<BTreeMap<_, _>>();
+    let (metrics, labels) = match sheet {
+        Some(sheet) => (sheet.metrics, sheet.labels.unwrap_or_else(own)),
+        None => (plan.experiment.metrics.clone(), own()),
+    };
+    Ok((metrics, labels.into_iter().collect()))
+}
+
+/// Predicts a subject, writes the label map, and scores it where the truth is known.
+fn score(
+    predictor: &Predictor,
+    subject: &Subject,
+    out: &Path,
+    evaluation: &Evaluation,
+    bar: &Windows,
+) -> Result<Option<Vec<CaseScores>>, PredictError> {
+    let volume = prepare::load(subject).map_err(PredictError::Image)?;
+    let truth = predictor.truth(&volume)?;
+    let grid = volume.grid;
+    let mut tell = |done, total| bar.show(done, total);
+    let prediction = predict(std::slice::from_ref(predictor), volume, false, &STOP, &mut tell)?.label;
+    nifti::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
+    Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
+}
+
+fn of_subject(name: &str, error: PredictError) -> CliError {
+    match predict_error(error) {
+        CliError::Failure(message) => CliError::Failure(format!("subject {name}: {message}")),
+        error => error,
+    }
+}
+
+/// Draws the worst cases where label map and prediction differ most.
+fn draw_worst(plan: &Plan, evaluation: &Evaluation, folder: &Path, most: usize) -> Result<(), CliError> {
+    let worst = folder.join("worst");
+    // Pictures of an earlier evaluation, of other cases, do not stay among the new ones.
+    match std::fs::remove_dir_all(&worst) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::failure(&error)),
+        _ if most == 0 => return Ok(()),
+        _ => make_folder(&worst)?,
+    }
+    for (place, name) in evaluation.worst_first().iter().take(most).enumerate() {
+        let path: PathBuf = worst.join(format!("{}_{name}.png", place + 1));
+        let failure = |error: &dyn std::error::Error| CliError::failure(error);
+        let volume = prepare::load(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
+        let (_, prediction) =
+            nifti::read_label(&folder.join(format!("{name}.nii.gz"))).map_err(|error| failure(&error))?;
+        let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
+        scene.names = evaluation.labels.iter().cloned().collect();
+        let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
+        let options = SheetOptions { title, plane: Plane::Axial, most: SLICES, differences: true };
+        view::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
+    }
+    Ok(())
+}
