@@ -2,10 +2,12 @@
 
 mod browser;
 mod cache;
+mod evaluate;
 mod folders;
 mod page;
 mod patches;
 mod place;
+mod predict;
 mod report;
 mod run;
 mod slurm;

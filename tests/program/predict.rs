@@ -1,0 +1,201 @@
+//! `runner predict`: label maps of new images, whatever their orientation, and what goes wrong.
+
+use std::fs;
+use std::path::Path;
+
+use runner::data::nifti::{read_image, read_label, write_image};
+use runner::data::volume::{Affine, Grid, Voxels, offset};
+
+use crate::place::{Place, stderr, stdout};
+
+/// A trained run and the image of a phantom.
+fn trained(place: &Place, more: &[&str]) -> (String, String) {
+    let run = place.run("runs", more);
+    let images = walkdir::WalkDir::new(place.path("cache/phantoms")).into_iter().flatten();
+    let image = images.map(|entry| entry.into_path()).find(|path| path.ends_with("imagesTr/phantom_002.nii.gz"));
+    (run.display().to_string(), image.unwrap().display().to_string())
+}
+
+/// The same voxels with axes permuted and mirrored, at the same places in the world.
+fn turned(grid: &Grid, image: &Voxels<f32>, axes: [usize; 3], mirrored: [bool; 3]) -> (Grid, Voxels<f32>) {
+    let shape = axes.map(|axis| grid.shape[axis]);
+    let mut rows = [[0.0; 4]; 3];
+    for (new, old) in axes.into_iter().enumerate() {
+        rows[old][new] = if mirrored[new] { -1.0 } else { 1.0 };
+        rows[old][3] = if mirrored[new] { grid.shape[old] as f64 - 1.0 } else { 0.0 };
+    }
+    let to_old = Affine(rows);
+    let mut values = Vec::new();
+    for x in 0..shape[0] {
+        for y in 0..shape[1] {
+            for z in 0..shape[2] {
+                let old = to_old.apply([x, y, z].map(|index| index as f64)).map(|index| index as usize);
+                values.push(image[offset(grid.shape, old)]);
+            }
+        }
+    }
+    (Grid { shape, affine: grid.affine.after(&to_old) }, Voxels::new(1, shape, values))
+}
+
+/// Predicts an image and gives the label map with its grid.
+fn predicted(place: &Place, run: &str, image: &Path) -> (Grid, Vec<u16>) {
+    place.runner(&["predict", "--run", run, image.to_str().unwrap(), "--out", "out"]).success();
+    let name = image.file_name().unwrap().to_str().unwrap();
+    let (grid, label) = read_label(&place.path("out").join(name)).unwrap();
+    (grid, label.to_vec())
+}
+
+#[test]
+fn predictions_lie_on_their_images_in_any_orientation() {
+    let place = Place::new();
+    // Resampled, cropped and padded, so that all of it has to be undone.
+    let chain = "preprocess=[{resample: {spacing_mm: [18, 18, 18]}}, {crop_or_pad: {shape: [16, 18, 14]}}, {clamp: {min: -200, max: 250}}, {rescale_intensity: {to: [-1, 1]}}]";
+    let (run, image) = trained(&place, &["--set", chain]);
+    let (grid, voxels) = read_image(Path::new(&image)).unwrap();
+    let (_, expected) = predicted(&place, &run, Path::new(&image));
+    assert!(expected.iter().any(|label| *label != 0), "the tiny network sees something");
+    let tilt = Affine([[0.9, -0.2, 0.1, 3.0], [0.2, 0.95, 0.0, -4.0], [-0.1, 0.05, 0.97, 10.0]]);
+    let oblique = Grid { shape: grid.shape, affine: tilt.after(&grid.affine) };
+    for (name, (grid, image)) in [
+        ("lps.nii.gz", turned(&grid, &voxels, [0, 1, 2], [true, true, false])),
+        ("las.nii", turned(&grid, &voxels, [0, 1, 2], [true, false, false])),
+        ("pir.nii.gz", turned(&grid, &voxels, [1, 2, 0], [true, true, false])),
+        ("oblique.nii.gz", (oblique, voxels.clone())),
+    ] {
+        write_image(&place.path(name), &grid, &image).unwrap();
+        let out = name.trim_end_matches(".gz").trim_end_matches(".nii").to_owned() + ".nii.gz";
+        place.runner(&["predict", "--run", &run, name, "--out", "out"]).success();
+        let (found, label) = read_label(&place.path("out").join(out)).unwrap();
+        assert!(found.shape == grid.shape && found.matches(&read_image(&place.path(name)).unwrap().0, 0.0), "{name}");
+        if name != "oblique.nii.gz" {
+            let back = turned_labels(&grid, &label, name);
+            let same = back.iter().zip(&expected).filter(|(a, b)| a == b).count();
+            assert_eq!(same, expected.len(), "{name}: the same voxels have the same labels");
+        }
+    }
+}
+
+/// The labels of a turned grid in the order of the grid before, by the places of voxels in the world.
+fn turned_labels(grid: &Grid, label: &[u16], name: &str) -> Vec<u16> {
+    let values = Voxels::new(1, grid.shape, label.iter().map(|label| f32::from(*label)).collect());
+    let (axes, mirrored) = match name {
+        "lps.nii.gz" => ([0, 1, 2], [true, true, false]),
+        "las.nii" => ([0, 1, 2], [true, false, false]),
+        _ => ([2, 0, 1], [false, true, true]),
+    };
+    turned(grid, &values, axes, mirrored).1.iter().map(|label| *label as u16).collect()
+}
+
+#[test]
+fn an_ensemble_averages_probabilities_that_sum_to_one() {
+    let place = Place::new();
+    let (run, image) = trained(&place, &[]);
+    let other = place.run("others", &["--set", "seed=7", "--set", "inference.mirror=[x]"]).display().to_string();
+    place.runner(&["predict", "--run", &run, &image, "--out", "one", "--probabilities"]).success();
+    place.runner(&["predict", "--run", &other, &image, "--out", "two", "--probabilities"]).success();
+    let both = ["predict", "--run", &run, "--run", &other, &image, "--out", "both", "--probabilities"];
+    place.runner(&both).success();
+    let read = |folder: &str| read_image(&place.path(folder).join("phantom_002_probabilities.nii.gz")).unwrap().1;
+    let (one, two, both) = (read("one"), read("two"), read("both"));
+    assert_eq!((both.channels, both.shape), (3, [16, 16, 16]));
+    let worst = (0..both.len()).map(|i| (both[i] - (one[i] + two[i]) / 2.0).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-6, "{worst}");
+    let sum = |voxel: usize| (0..3).map(|class| both.channel(class)[voxel]).sum::<f32>();
+    assert!((0..4096).all(|voxel| (sum(voxel) - 1.0).abs() < 1e-5));
+    // One run gives the same labels by slabs and from probabilities.
+    place.runner(&["predict", "--run", &run, &image, "--out", "slabs"]).success();
+    let label = |folder: &str| fs::read(place.path(folder).join("phantom_002.nii.gz")).unwrap();
+    assert!(label("slabs") == label("one"));
+}
+
+#[test]
+fn a_report_tells_volumes_and_parts() {
+    let place = Place::new();
+    let (run, image) = trained(&place, &[]);
+    let told = place.runner(&["predict", "--run", &run, &image, "--out", "out"]).success();
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.path("out/phantom_002.json")).unwrap()).unwrap();
+    let (grid, label) = read_label(&place.path("out/phantom_002.nii.gz")).unwrap();
+    let ml = grid.spacing().iter().product::<f64>() / 1000.0;
+    for (index, (value, name)) in [(1, "liver"), (2, "tumour")].into_iter().enumerate() {
+        let found = &report["labels"][index];
+        let voxels = label.iter().filter(|label| **label == value).count();
+        assert_eq!((&found["name"], &found["voxels"]), (&name.into(), &voxels.into()));
+        assert!((found["volume_ml"].as_f64().unwrap() - voxels as f64 * ml).abs() < 1e-6);
+        let parts = found["components"].as_array().unwrap();
+        let sum: f64 = parts.iter().map(|part| part["volume_ml"].as_f64().unwrap()).sum();
+        assert!((sum - voxels as f64 * ml).abs() < 1e-6);
+        assert!(stdout(&told).contains(name), "{}", stdout(&told));
+    }
+}
+
+#[test]
+fn a_broken_image_is_told_and_the_next_one_follows() {
+    let place = Place::new();
+    let (run, image) = trained(&place, &[]);
+    let whole = fs::read(&image).unwrap();
+    fs::write(place.path("torn.nii.gz"), &whole[..whole.len() / 2]).unwrap();
+    let grid = Grid { shape: [8, 8, 8], affine: Affine::IDENTITY };
+    write_image(&place.path("channels.nii"), &grid, &Voxels::new(2, [8; 3], vec![0.0; 1024])).unwrap();
+    let failed = place
+        .runner(&["predict", "--run", &run, "torn.nii.gz", "absent.nii.gz", "channels.nii", &image, "--out", "out"])
+        .code(3);
+    let message = stderr(&failed);
+    for part in ["torn.nii.gz", "absent.nii.gz", "2 channels", "3 of 4 images failed"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(place.path("out/phantom_002.nii.gz").exists());
+    assert!(!place.path("out/torn.nii.gz").exists());
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_predicted() {
+    let place = Place::new();
+    let (run, image) = trained(&place, &[]);
+    let folder = Path::new(&image).parent().unwrap().display().to_string();
+    for (arguments, told) in [
+        (vec!["--run", "absent", &image, "--out", "out"], "cannot read"),
+        (vec!["--run", &run, &image, &image, "--out", "out"], "would both be written"),
+        (vec!["--run", &run, &image, "--out", &folder], "would replace an image"),
+    ] {
+        let arguments: Vec<&str> = std::iter::once("predict").chain(arguments).collect();
+        let message = stderr(&place.runner(&arguments).code(2));
+        assert!(message.contains(told), "{message}");
+    }
+    fs::remove_file(Path::new(&run).join("checkpoints/best.safetensors")).unwrap();
+    let message = stderr(&place.runner(&["predict", "--run", &run, &image, "--out", "out"]).code(2));
+    assert!(message.contains("--checkpoint last"), "{message}");
+    place.runner(&["predict", "--run", &run, &image, "--out", "out", "--checkpoint", "last"]).success();
+}
+
+#[test]
+fn learned_intensities_come_from_the_run_and_need_no_training_data() {
+    let place = Place::new();
+    let (run, image) = trained(&place, &["--set", "preprocess=[{foreground_normalize: {}}]"]);
+    fs::copy(&image, place.path("new.nii.gz")).unwrap();
+    fs::remove_dir_all(place.path("cache")).unwrap();
+    place.runner(&["predict", "--run", &run, "new.nii.gz", "--out", "out"]).success();
+    fs::remove_file(Path::new(&run).join("preprocess.json")).unwrap();
+    let message = stderr(&place.runner(&["predict", "--run", &run, "new.nii.gz", "--out", "out"]).code(2));
+    assert!(message.contains("preprocess.json"), "{message}");
+}
+
+#[test]
+fn weights_of_another_run_are_a_start_and_misfits_are_told() {
+    let place = Place::new();
+    let (run, _) = trained(&place, &[]);
+    let weights = format!("train.initial_weights={run}/checkpoints/best.safetensors");
+    let begun = place.run("more", &["--set", &weights, "--set", "optimizer.adam.learning_rate=1e-30"]);
+    let read = |path: &Path| runner::model::weights::read(path).unwrap();
+    let (old, new) = (
+        read(&Path::new(&run).join("checkpoints/best.safetensors")),
+        read(&begun.join("checkpoints/last.safetensors")),
+    );
+    let trained = |tensor: &&runner::model::weights::NamedTensor| !tensor.name.contains("running");
+    assert!(old.iter().filter(trained).eq(new.iter().filter(trained)), "so small a step moves no weight");
+    let misfit = ["check", "tiny.yaml", "--set", &weights, "--set", "model.unet.widths=[2, 6]"];
+    let message = stderr(&place.runner(&misfit).code(2));
+    assert!(message.contains("has shape") && message.contains("train.initial_weights"), "{message}");
+    let absent = ["check", "tiny.yaml", "--set", "train.initial_weights=absent.pt"];
+    assert!(stderr(&place.runner(&absent).code(2)).contains("absent.pt"));
+}
