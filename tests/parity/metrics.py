@@ -263,7 +263,8 @@ def write(path, value):
 def main():
     out, scorer = Path(sys.argv[1]), Path(sys.argv[2])
     areas = [{"spacing": s, "areas": create_table_neighbour_code_to_surface_area(s).tolist()} for s in SPACINGS]
-    write(out / "surfaces.json", {"comparisons": list(comparisons()), "areas": areas})
+    write(out / "areas.json", areas)
+    write(out / "pairs.json", list(comparisons()))
     write(out / "lits.json", list(lits_sets(scorer)))
 
 

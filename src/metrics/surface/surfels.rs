@@ -124,4 +124,23 @@ mod tests {
         let areas = areas([0.7, 1.1, 2.3]);
         assert!((0..256).all(|code| (areas[code] - areas[255 - code]).abs() < 1e-12));
     }
+
+    /// `tests/parity/metrics.py` makes the numbers with surface-distance, which counts bits the other way round.
+    #[test]
+    fn every_neighbourhood_has_the_area_of_surface_distance() {
+        #[derive(serde::Deserialize)]
+        struct Reference {
+            spacing: [f64; 3],
+            areas: Vec<f64>,
+        }
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parity/metrics/areas.json"));
+        let references: Vec<Reference> = serde_json::from_str(text).unwrap();
+        assert_eq!(references.len(), 4);
+        for Reference { spacing, areas: expected } in references {
+            for (code, area) in areas(spacing).into_iter().enumerate() {
+                let expected = expected[usize::from((code as u8).reverse_bits())];
+                assert!((area - expected).abs() <= 1e-12 * expected, "{code:08b} at {spacing:?}: {area}, {expected}");
+            }
+        }
+    }
 }
