@@ -3,10 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Regions;
 use super::overlap::Overlap;
+use super::{Empty, Regions};
 
 /// `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file; background is in no mean.
+///
+/// A class that is in one of the two only scores 0. Where it is in neither, nnU-Net leaves the case out (`empty: nan`),
+/// LiTS, and MONAI with `ignore_empty=False`, give 1 (`empty: one`), and MedPy 0 (`empty: zero`; with NumPy 2.4 not a
+/// number). MONAI's default leaves out every case whose truth is empty.
 ///
 /// ```yaml
 /// - dice: { empty: nan }
@@ -25,29 +29,10 @@ pub struct Dice {
     pub regions: Regions,
 }
 
-/// The score where a class is in neither the prediction nor the truth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Empty {
-    /// Not a number, left out of means (nnU-Net).
-    #[default]
-    Nan,
-    /// 1 (LiTS).
-    One,
-    /// 0.
-    Zero,
-}
-
 impl Dice {
     /// The score of one class or region.
     pub(super) fn score(&self, overlap: &Overlap) -> Option<f64> {
-        let sum = overlap.predicted + overlap.truth;
-        match (sum, self.empty) {
-            (0, Empty::Nan) => None,
-            (0, Empty::One) => Some(1.0),
-            (0, Empty::Zero) => Some(0.0),
-            _ => Some(2.0 * overlap.common as f64 / sum as f64),
-        }
+        self.empty.share(2 * overlap.common, overlap.predicted + overlap.truth)
     }
 }
 

@@ -7,11 +7,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::volume::Label;
 
+mod assd;
+mod comparison;
 mod dice;
+mod empty;
+mod hd;
+mod hd95;
+mod jaccard;
+mod lits;
+mod nsd;
 mod overlap;
+mod precision;
+mod recall;
+mod surface;
+mod volume_difference;
 
-pub use dice::{Dice, Empty};
-use overlap::{JointCounts, Overlap};
+pub use assd::{Assd, AssdVariant};
+pub use dice::Dice;
+pub use empty::Empty;
+pub use hd::{Hd, HdVariant};
+pub use hd95::{Hd95, Hd95Variant};
+pub use jaccard::Jaccard;
+pub use lits::Lits;
+pub use nsd::Nsd;
+pub use precision::Precision;
+pub use recall::Recall;
+pub use volume_difference::{VolumeDifference, VolumeUnit};
+
+use comparison::Comparison;
+use lits::LitsTally;
+use overlap::Overlap;
 
 /// A score of a predicted label map against the true one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +44,28 @@ use overlap::{JointCounts, Overlap};
 pub enum Metric {
     /// Overlap: twice the common voxels over the sum of both.
     Dice(Dice),
+    /// Overlap: the common voxels over those in either.
+    Jaccard(Jaccard),
+    /// The share of predicted voxels that are true.
+    Precision(Precision),
+    /// The share of true voxels that are predicted.
+    Recall(Recall),
+    /// How much larger the predicted volume is.
+    VolumeDifference(VolumeDifference),
+    /// The largest distance between surfaces, in mm.
+    Hd(Hd),
+    /// The 95th percentile of the distances between surfaces, in mm.
+    Hd95(Hd95),
+    /// The mean distance between surfaces, in mm.
+    Assd(Assd),
+    /// The share of surfaces that agree within a tolerance.
+    Nsd(Nsd),
+    /// The scores of the LiTS benchmark.
+    Lits(Lits),
 }
+
+/// What the columns of scores of which the smallest is best begin with; all others are best when largest.
+const LOWER_IS_BETTER: [&str; 5] = ["volume_difference_", "hd_", "hd95_", "assd_", "lits_tumour_burden_"];
 
 /// Named unions of labels that a metric scores beside the labels themselves.
 pub type Regions = BTreeMap<String, Vec<Label>>;
@@ -52,12 +98,8 @@ enum Tally {
     Nothing,
     /// The voxels of each class.
     Overlaps(Vec<Overlap>),
-}
-
-/// What several metrics of a pair need, each computed once.
-struct Shared<'a> {
-    counts: JointCounts,
-    _pair: Pair<'a>,
+    /// Lesions and voxels by the rules of LiTS.
+    Lits(LitsTally),
 }
 
 impl Metric {
@@ -65,36 +107,59 @@ impl Metric {
     pub fn name(&self) -> &'static str {
         match self {
             Metric::Dice(_) => "dice",
-        }
-    }
-
-    /// Whether of two scores the smaller is the better one, as of distances.
-    pub fn lower_is_better(&self) -> bool {
-        match self {
-            Metric::Dice(_) => false,
+            Metric::Jaccard(_) => "jaccard",
+            Metric::Precision(_) => "precision",
+            Metric::Recall(_) => "recall",
+            Metric::VolumeDifference(_) => "volume_difference",
+            Metric::Hd(_) => "hd",
+            Metric::Hd95(_) => "hd95",
+            Metric::Assd(_) => "assd",
+            Metric::Nsd(_) => "nsd",
+            Metric::Lits(_) => "lits",
         }
     }
 
     /// The named unions of labels that it scores beside the labels.
     pub fn regions(&self) -> &Regions {
+        static NONE: Regions = Regions::new();
         match self {
-            Metric::Dice(dice) => &dice.regions,
+            Metric::Dice(metric) => &metric.regions,
+            Metric::Jaccard(metric) => &metric.regions,
+            Metric::Precision(metric) => &metric.regions,
+            Metric::Recall(metric) => &metric.regions,
+            Metric::VolumeDifference(metric) => &metric.regions,
+            Metric::Hd(metric) => &metric.regions,
+            Metric::Hd95(metric) => &metric.regions,
+            Metric::Assd(metric) => &metric.regions,
+            Metric::Nsd(metric) => &metric.regions,
+            Metric::Lits(_) => &NONE,
         }
+    }
+
+    /// Whether the smallest score is best, as of a distance. Of differences, which may be negative, that is the one nearest
+    /// to 0.
+    pub fn lower_is_better(&self) -> bool {
+        LOWER_IS_BETTER.iter().any(|prefix| prefix.strip_suffix('_') == Some(self.name()))
     }
 
     /// The names of its scores of a case: one for each label, then one for each region.
     pub fn case_columns(&self, labels: &[(Label, String)]) -> Vec<String> {
-        self.columns(self.name(), labels)
+        match self {
+            Metric::Lits(_) => Lits::CASE_COLUMNS.iter().map(|column| format!("lits_{column}")).collect(),
+            _ => self.columns(self.name(), labels),
+        }
     }
 
     /// The names of its scores of many cases: the means of [`Metric::case_columns`], their mean over labels (regions are
     /// in no mean), then the scores of all cases together.
     pub fn summary_columns(&self, labels: &[(Label, String)]) -> Vec<String> {
+        if let Metric::Lits(_) = self {
+            return Lits::SUMMARY_COLUMNS.iter().map(|column| format!("lits_{column}")).collect();
+        }
         let mut columns = self.case_columns(labels);
         columns.push(format!("{}_mean", self.name()));
-        match self {
-            Metric::Dice(dice) if dice.global => columns.extend(self.columns("dice_global", labels)),
-            Metric::Dice(_) => {}
+        if self.global_dice().is_some() {
+            columns.extend(self.columns("dice_global", labels));
         }
         columns
     }
@@ -104,22 +169,49 @@ impl Metric {
         names.map(|name| format!("{prefix}_{name}")).collect()
     }
 
+    /// The labels that it names, each with the keys that lead to it below the metric's name.
+    pub fn used_labels(&self) -> Vec<(String, Label)> {
+        if let Metric::Lits(Lits { liver, lesion }) = self {
+            return vec![("liver".to_owned(), *liver), ("lesion".to_owned(), *lesion)];
+        }
+        let regions = self.regions().iter();
+        let used = regions.flat_map(|(region, values)| {
+            values.iter().enumerate().map(move |(item, value)| (format!("regions.{region}.{item}"), *value))
+        });
+        used.collect()
+    }
+
     /// Scores a pair. Several metrics of one pair cost less together: [`score_all`].
     ///
     /// # Panics
     /// When the label maps do not have the voxels of the pair's shape.
     pub fn score(&self, pair: &Pair, labels: &[(Label, String)]) -> CaseScores {
-        self.score_shared(&mut Shared::new(pair), labels)
+        self.score_in(&mut Comparison::new(pair), labels)
     }
 
-    fn score_shared(&self, shared: &mut Shared, labels: &[(Label, String)]) -> CaseScores {
+    fn score_in(&self, comparison: &mut Comparison, labels: &[(Label, String)]) -> CaseScores {
+        if let Metric::Lits(metric) = self {
+            return metric.score(comparison);
+        }
         let classes = self.classes(labels);
-        let overlaps: Vec<Overlap> = classes.iter().map(|class| shared.counts.overlap(class)).collect();
+        let scores = classes.iter().map(|class| self.score_class(comparison, class)).collect();
+        let overlaps = || classes.iter().map(|class| comparison.overlap(class)).collect();
+        let tally = self.global_dice().map_or(Tally::Nothing, |_| Tally::Overlaps(overlaps()));
+        CaseScores { scores, tally }
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
         match self {
-            Metric::Dice(dice) => CaseScores {
-                scores: overlaps.iter().map(|overlap| dice.score(overlap)).collect(),
-                tally: if dice.global { Tally::Overlaps(overlaps) } else { Tally::Nothing },
-            },
+            Metric::Dice(metric) => metric.score(&comparison.overlap(class)),
+            Metric::Jaccard(metric) => metric.score(&comparison.overlap(class)),
+            Metric::Precision(metric) => metric.score(&comparison.overlap(class)),
+            Metric::Recall(metric) => metric.score(&comparison.overlap(class)),
+            Metric::VolumeDifference(metric) => metric.score(&comparison.overlap(class), comparison.pair().spacing),
+            Metric::Hd(metric) => metric.score(comparison, class),
+            Metric::Hd95(metric) => metric.score(comparison, class),
+            Metric::Assd(metric) => metric.score(comparison, class),
+            Metric::Nsd(metric) => metric.score(comparison, class),
+            Metric::Lits(_) => unreachable!("LiTS scores a case as a whole"),
         }
     }
 
@@ -129,17 +221,26 @@ impl Metric {
         own.chain(self.regions().values().cloned()).collect()
     }
 
+    /// The metric, if it is a Dice that is also told of all cases together.
+    fn global_dice(&self) -> Option<&Dice> {
+        match self {
+            Metric::Dice(dice) if dice.global => Some(dice),
+            _ => None,
+        }
+    }
+
     /// The scores of many cases, in the order of [`Metric::summary_columns`]; `None` where a score is undefined.
     pub fn summarise(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>> {
+        if let Metric::Lits(metric) = self {
+            return metric.summarise(cases);
+        }
+        let num_classes = self.classes(labels).len();
         let column = |place: usize| mean(cases.iter().map(|case| case.scores[place]));
-        let mut summary: Vec<Option<f64>> = (0..self.case_columns(labels).len()).map(column).collect();
+        let mut summary: Vec<Option<f64>> = (0..num_classes).map(column).collect();
         summary.push(mean(summary[..labels.len()].iter().copied()));
-        match self {
-            Metric::Dice(dice) if dice.global => {
-                let whole = |place| overlaps(cases).map(|class| class[place]).sum();
-                summary.extend((0..self.classes(labels).len()).map(|place| dice.score(&whole(place))));
-            }
-            Metric::Dice(_) => {}
+        if let Some(dice) = self.global_dice() {
+            let whole = |place| overlaps(cases).map(|class| class[place]).sum();
+            summary.extend((0..num_classes).map(|place| dice.score(&whole(place))));
         }
         summary
     }
@@ -150,8 +251,8 @@ impl Metric {
 /// # Panics
 /// When the label maps do not have the voxels of the pair's shape.
 pub fn score_all(metrics: &[Metric], pair: &Pair, labels: &[(Label, String)]) -> Vec<CaseScores> {
-    let mut shared = Shared::new(pair);
-    metrics.iter().map(|metric| metric.score_shared(&mut shared, labels)).collect()
+    let mut comparison = Comparison::new(pair);
+    metrics.iter().map(|metric| metric.score_in(&mut comparison, labels)).collect()
 }
 
 /// The scores of many cases by each metric, in the order of their summary columns; `cases` are those of [`score_all`].
@@ -163,26 +264,30 @@ pub fn summarise_all(metrics: &[Metric], cases: &[Vec<CaseScores>], labels: &[(L
     metrics.iter().enumerate().flat_map(of_metric).collect()
 }
 
-impl<'a> Shared<'a> {
-    fn new(pair: &Pair<'a>) -> Self {
-        let num_voxels = pair.shape.iter().product::<usize>();
-        assert_eq!(pair.prediction.len(), num_voxels, "a prediction has the voxels of its grid");
-        assert_eq!(pair.truth.len(), num_voxels, "a truth has the voxels of its grid");
-        Self { counts: JointCounts::of(pair.prediction, pair.truth), _pair: *pair }
-    }
+/// Whether the smallest value of a column of scores is best, as of distances and errors; of those that may be negative the
+/// one nearest to 0.
+pub fn lower_is_better(column: &str) -> bool {
+    LOWER_IS_BETTER.iter().any(|prefix| column.starts_with(prefix))
 }
 
 /// The overlaps of each case that were kept to be added up.
 fn overlaps(cases: &[CaseScores]) -> impl Iterator<Item = &Vec<Overlap>> {
     cases.iter().filter_map(|case| match &case.tally {
         Tally::Overlaps(overlaps) => Some(overlaps),
-        Tally::Nothing => None,
+        Tally::Nothing | Tally::Lits(_) => None,
     })
 }
 
 /// What label maps are scored with where nobody says otherwise.
 pub fn defaults() -> Vec<Metric> {
-    vec![Metric::Dice(Dice::default())]
+    vec![
+        Metric::Dice(Dice::default()),
+        Metric::Jaccard(Jaccard::default()),
+        Metric::Precision(Precision::default()),
+        Metric::Recall(Recall::default()),
+        Metric::Hd95(Hd95::default()),
+        Metric::Assd(Assd::default()),
+    ]
 }
 
 /// The mean of the defined scores, or `None` where there is none.

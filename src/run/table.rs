@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::metrics::lower_is_better;
+
 /// A table of numbers with named columns; empty and unreadable cells are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
@@ -58,14 +60,32 @@ pub fn whole_lines(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a value of a column of `metrics.csv` beats another: of a loss the smaller, of a score the larger.
+/// Whether a value of a column of `metrics.csv` beats another: of a loss, a distance or an error the smaller (of a
+/// difference, which may be negative, that nearer to 0), of any other score the larger.
 pub fn is_better(column: &str, new: f64, old: f64) -> bool {
-    if column.ends_with("loss") { new < old } else { new > old }
+    match column.strip_prefix("val_") {
+        Some(score) if lower_is_better(score) => new.abs() < old.abs(),
+        None | Some("loss") => new < old,
+        Some(_) => new > old,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_losses_and_distances_the_smaller_is_better() {
+        assert!(is_better("train_loss", 0.1, 0.2) && is_better("val_loss", 0.1, 0.2));
+        assert!(is_better("val_hd95_liver", 3.0, 4.0) && is_better("val_hd_mean", 3.0, f64::INFINITY));
+        assert!(is_better("val_dice_mean", 0.2, 0.1) && is_better("val_dice_loss", 0.2, 0.1));
+    }
+
+    #[test]
+    fn of_differences_the_one_nearer_to_zero_is_better() {
+        assert!(is_better("val_volume_difference_liver", 0.1, -0.2));
+        assert!(!is_better("val_volume_difference_liver", -0.2, 0.1));
+    }
 
     #[test]
     fn missing_and_infinite_values_are_no_points() {

@@ -44,21 +44,23 @@ impl ScoreSheet {
             Value::List(_) => Self { metrics: read(&node)?, labels: None },
             _ => read::<Self>(&node)?,
         };
-        let metrics = if matches!(node.value, Value::List(_)) { Some(&node) } else { node.child("metrics") };
-        let place = |index: usize| metrics.and_then(|list| list.child(&index.to_string())).unwrap_or(&node).place();
+        let list = if matches!(node.value, Value::List(_)) { Some(&node) } else { node.child("metrics") };
+        let at = |index: usize| list.and_then(|list| list.child(&index.to_string())).unwrap_or(&node);
         let mut problems = Vec::new();
         for (index, metric) in sheet.metrics.iter().enumerate() {
-            if sheet.metrics[..index].contains(metric) {
-                let problem = Problem::at(Some(place(index)), "this metric stands in the list twice");
-                problems.push(problem.help("remove one of them"));
+            if sheet.metrics[..index].iter().any(|other| other.name() == metric.name()) {
+                let message =
+                    format!("{} stands in the list twice, and its columns would have the same names", metric.name());
+                problems.push(Problem::at(Some(at(index).place()), message).help("remove one of them"));
             }
-            let used = metric.regions().values().flatten();
-            let unknown =
-                sheet.labels.iter().flat_map(|labels| used.clone().filter(|label| !labels.contains_key(label)));
-            problems.extend(unknown.map(|label| {
-                let message = format!("a region names label {label}, which `labels` does not declare");
-                Problem::at(Some(place(index)), message).help("declare it, or remove it from the region")
-            }));
+            for (path, label) in metric.used_labels() {
+                if sheet.labels.as_ref().is_some_and(|labels| !labels.contains_key(&label)) {
+                    let keys = std::iter::once(metric.name()).chain(path.split('.'));
+                    let value = keys.fold(at(index), |node, key| node.child(key).unwrap_or(node));
+                    let message = format!("label {label} is not declared");
+                    problems.push(Problem::at(Some(value.place()), message).help("declare it in `labels`"));
+                }
+            }
         }
         if sheet.metrics.is_empty() {
             let problem = Problem::at(Some(node.place()), "expected at least one metric");
@@ -89,7 +91,7 @@ mod tests {
         for (text, line, message) in [
             ("metrics:\n- dice: {}\n- dise: {}\n", 3, "dise"),
             ("metrics:\n- dice: {}\n- dice: {}\n", 3, "twice"),
-            ("labels: { 1: a }\nmetrics:\n- dice: { regions: { b: [1, 7] } }\n", 3, "label 7"),
+            ("labels: { 1: a }\nmetrics:\n- dice:\n    regions: { b: [1, 7] }\n", 4, "label 7"),
             ("metrics: []\n", 1, "at least one"),
         ] {
             let problems = ScoreSheet::parse("m.yaml", text).unwrap_err();

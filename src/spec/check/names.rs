@@ -26,7 +26,8 @@ pub(super) fn check(findings: &mut Findings) {
         check_uses(findings, labels);
     }
     for (index, metric) in experiment.metrics.iter().enumerate() {
-        if experiment.metrics[..index].contains(metric) {
+        // Columns are named after the metric, so that two of a kind could not be told apart.
+        if experiment.metrics[..index].iter().any(|other| other.name() == metric.name()) {
             findings.problem(&format!("metrics.{index}"), "this metric stands in the list twice", "remove one of them");
         }
     }
@@ -88,15 +89,20 @@ pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, Strin
         }
     }
     for (index, metric) in experiment.metrics.iter().enumerate() {
-        for (region, values) in metric.regions() {
-            for (item, value) in values.iter().enumerate().filter(|(_, value)| !labels.contains_key(value)) {
-                let path = format!("metrics.{index}.{}.regions.{region}.{item}", metric.name());
-                findings.problem(
-                    &path,
-                    format!("label {value} is not declared"),
-                    format!("data.labels declares {declared}"),
-                );
-            }
+        for (keys, value) in metric.used_labels().into_iter().filter(|(_, value)| !labels.contains_key(value)) {
+            findings.problem(
+                &format!("metrics.{index}.{}.{keys}", metric.name()),
+                format!("label {value} is not declared"),
+                format!("data.labels declares {declared}"),
+            );
+        }
+        let taken = |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);
+        for region in metric.regions().keys().filter(taken) {
+            findings.key_problem(
+                &format!("metrics.{index}.{}.regions.{region}", metric.name()),
+                format!("`{region}` cannot be a region's name"),
+                "columns are named after labels, regions and `mean`; choose another word",
+            );
         }
     }
 }

@@ -1,0 +1,106 @@
+//! Exact distances from the points of one set to the nearest of another.
+//!
+//! Surfaces that are compared mostly lie close together. So rows of the other set are looked at from the nearest
+//! outwards, and the search ends at the first row that is farther away than the best point. Points that few rows do not
+//! settle go on in blocks of points ([`super::far`]).
+
+use rayon::prelude::*;
+
+use super::bits::{Bits, gap};
+use super::far::Blocks;
+
+/// Rows that are looked at around a point before its search goes on in blocks.
+const NEAR_ROWS: usize = 600;
+
+/// A row beside the one of a point.
+struct Beside {
+    x: isize,
+    y: isize,
+    /// mm² to it.
+    squared: f64,
+}
+
+/// A point whose search is not over, and the best distance so far.
+struct Open {
+    /// Its place among the distances of its slab.
+    index: usize,
+    point: [usize; 3],
+    squared: f64,
+}
+
+/// The distance in mm of each of `points`, in order, to the nearest of `others` in the same box; infinite where there is none.
+pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
+    if others.is_empty() {
+        let rows = (0..points.shape[0]).flat_map(|x| (0..points.shape[1]).map(move |y| (x, y)));
+        return vec![f64::INFINITY; rows.map(|(x, y)| points.places(x, y).count()).sum()];
+    }
+    let beside = rows_beside(points.shape, spacing);
+    let slabs: Vec<(Vec<f64>, Vec<Open>)> =
+        (0..points.shape[0]).into_par_iter().map(|x| near(points, others, spacing, &beside, x)).collect();
+    let blocks = slabs.iter().any(|(_, open)| !open.is_empty()).then(|| Blocks::new(others, spacing));
+    let settled = slabs.into_par_iter().flat_map_iter(|(mut squared, open)| {
+        let mut last = None;
+        for Open { index, point, squared: best } in open {
+            let blocks = blocks.as_ref().expect("they are made where a search is not over");
+            squared[index] = blocks.nearest(point, best, &mut last);
+        }
+        squared.into_iter().map(f64::sqrt)
+    });
+    settled.collect()
+}
+
+/// The squared distances of the points of a slab as far as near rows tell, and the points for which they do not.
+fn near(points: &Bits, others: &Bits, spacing: [f64; 3], beside: &[Beside], x: usize) -> (Vec<f64>, Vec<Open>) {
+    let mut found = Vec::new();
+    let mut open = Vec::new();
+    for y in 0..points.shape[1] {
+        for z in points.places(x, y) {
+            let (squared, is_settled) = near_point(others, spacing[2], beside, [x, y, z]);
+            if !is_settled {
+                open.push(Open { index: found.len(), point: [x, y, z], squared });
+            }
+            found.push(squared);
+        }
+    }
+    (found, open)
+}
+
+/// The best squared distance in the near rows, and whether no other row can be better.
+#[inline]
+fn near_point(others: &Bits, spacing_z: f64, beside: &[Beside], [x, y, z]: [usize; 3]) -> (f64, bool) {
+    let mut best = f64::INFINITY;
+    for row in beside {
+        if row.squared >= best {
+            return (best, true);
+        }
+        let (Some(x), Some(y)) = (x.checked_add_signed(row.x), y.checked_add_signed(row.y)) else { continue };
+        if x < others.shape[0]
+            && y < others.shape[1]
+            && let Some(gap) = gap(others.row(x, y), z)
+        {
+            let along = gap as f64 * spacing_z;
+            best = best.min(row.squared + along * along);
+        }
+    }
+    (best, false)
+}
+
+/// The nearest rows around a row, from the nearest; all of the box if it has few.
+fn rows_beside(shape: [usize; 3], spacing: [f64; 3]) -> Vec<Beside> {
+    // A disc of twice the area that is wanted, for its rim is ragged.
+    let radius = (2.0 * NEAR_ROWS as f64 * spacing[0] * spacing[1] / std::f64::consts::PI).sqrt();
+    let reach = [0, 1].map(|axis| ((radius / spacing[axis]) as isize).min(shape[axis] as isize - 1));
+    let mut rows = Vec::new();
+    for x in -reach[0]..=reach[0] {
+        for y in -reach[1]..=reach[1] {
+            let (side, other) = (x as f64 * spacing[0], y as f64 * spacing[1]);
+            let squared = side * side + other * other;
+            if squared <= radius * radius {
+                rows.push(Beside { x, y, squared });
+            }
+        }
+    }
+    rows.sort_by(|a, b| a.squared.total_cmp(&b.squared));
+    rows.truncate(NEAR_ROWS);
+    rows
+}

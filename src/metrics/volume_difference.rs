@@ -1,0 +1,69 @@
+//! How much larger a prediction is than the truth.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Regions;
+use super::overlap::Overlap;
+
+/// How much larger the predicted volume of a class is than the true one; negative where it is smaller. The best is nearest
+/// to 0.
+///
+/// ```yaml
+/// - volume_difference: { unit: relative }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeDifference {
+    /// What the difference is told in.
+    #[serde(default)]
+    pub unit: VolumeUnit,
+    /// Named unions of labels, scored beside the labels.
+    #[serde(default)]
+    pub regions: Regions,
+}
+
+/// What a difference of volumes is told in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeUnit {
+    /// `(|P| - |T|) / |T|`, which is MedPy's `ravd`; undefined where the truth is empty, for there MedPy gives an error.
+    #[default]
+    Relative,
+    /// Millilitres.
+    Ml,
+}
+
+impl VolumeDifference {
+    /// The score of one class or region.
+    pub(super) fn score(&self, overlap: &Overlap, spacing: [f64; 3]) -> Option<f64> {
+        let voxels = overlap.predicted as f64 - overlap.truth as f64;
+        match self.unit {
+            VolumeUnit::Relative => (overlap.truth > 0).then(|| voxels / overlap.truth as f64),
+            VolumeUnit::Ml => Some(voxels * spacing.iter().product::<f64>() / 1000.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OVERLAP: Overlap = Overlap { predicted: 3000, truth: 4000, common: 10 };
+
+    #[test]
+    fn a_smaller_prediction_has_a_negative_difference() {
+        assert_eq!(VolumeDifference::default().score(&OVERLAP, [1.0; 3]), Some(-0.25));
+    }
+
+    #[test]
+    fn millilitres_are_cubes_of_ten_millimetres() {
+        let metric = VolumeDifference { unit: VolumeUnit::Ml, ..VolumeDifference::default() };
+        assert_eq!(metric.score(&OVERLAP, [0.5, 2.0, 3.0]), Some(-3.0));
+    }
+
+    #[test]
+    fn there_is_no_share_of_an_empty_truth() {
+        assert_eq!(VolumeDifference::default().score(&Overlap { truth: 0, ..OVERLAP }, [1.0; 3]), None);
+    }
+}
