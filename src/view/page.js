@@ -306,6 +306,8 @@ function listen() {
   element("zoom").addEventListener("input", (event) => setZoom(Number(event.target.value)));
   element("index").addEventListener("input", (event) => goTo(Number(event.target.value)));
   element("planes").addEventListener("change", (event) => choosePlane(Number(event.target.value)));
+  // After a click the arrow keys go through the slices; the keyboard stays among the planes.
+  element("planes").addEventListener("click", (event) => event.detail > 0 && canvas.focus({ preventScroll: true }));
   for (const id of ["show-label", "show-prediction", "opacity", "smooth"]) element(id)?.addEventListener("input", draw);
   element("go-largest")?.addEventListener("click", () => goTo(plane().fullest));
   element("go-differing")?.addEventListener("click", () => goTo(plane().differing));
@@ -398,7 +400,9 @@ function listenToPointer() {
 }
 
 function press(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input:not([type=checkbox]), summary")) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("[type=number]")) return;
+  // Sliders and choices have arrows of their own.
+  if (event.key.length > 1 && event.target.matches("[type=range], [type=radio]")) return;
   const index = state.at[through()];
   const toggle = (id) => () => element(id)?.click();
   const keys = {
