@@ -149,6 +149,19 @@ mod tests {
     }
 
     #[test]
+    fn greys_alone_and_under_a_label_stay_within_a_few_levels() {
+        let palette = Palette::new(&[1, 2].into());
+        let RGBColor(red, green, blue) = colour(2);
+        for grey in 0..=255u8 {
+            let under = [red, green, blue].map(|c| ((f32::from(c) + f32::from(grey)) / 2.0).round() as u8);
+            for pixel in [[grey; 3], under] {
+                let found = palette.colours[usize::from(palette.places(&pixel)[0])];
+                assert!(pixel.iter().zip(found).all(|(a, b)| a.abs_diff(b) <= 2), "{pixel:?} becomes {found:?}");
+            }
+        }
+    }
+
+    #[test]
     fn there_is_a_frame_for_every_slice_and_for_long_volumes_for_every_second() {
         let folder = tempfile::tempdir().unwrap();
         for (depth, frames) in [(1, 1), (5, 5), (121, 60)] {

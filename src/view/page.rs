@@ -19,8 +19,10 @@ mod reduce;
 use pack::{Codes, packed};
 use reduce::reduced;
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page/page.css");
+/// In the order in which they need one another.
+const SCRIPTS: [&str; 3] =
+    [include_str!("page/volume.js"), include_str!("page/drawing.js"), include_str!("page/controls.js")];
 
 /// A browser holds more voxels than this only slowly; larger volumes are shown at a lower resolution.
 const MOST_VOXELS: usize = 1 << 26;
@@ -102,7 +104,7 @@ impl Page<'_> {
                     @for (id, map) in [("label", &self.shown.label), ("prediction", &self.shown.prediction)] {
                         @if let Some(map) = map { script id={ (id) } type="text/plain" { (label_data(map)) } }
                     }
-                    script { (PreEscaped(SCRIPT)) }
+                    @for script in SCRIPTS { script { (PreEscaped(script)) } }
                 }
             }
         }

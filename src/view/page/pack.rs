@@ -1,7 +1,7 @@
 //! Voxels as text within a page.
 //!
 //! Sixteen bits a voxel, x fastest: the difference to the voxel before, zigzag (0, -1, 1, -2, …), first
-//! all low bytes, then all high bytes; then gzip, then base64. `page.js` undoes it.
+//! all low bytes, then all high bytes; then gzip, then base64. `volume.js` undoes it.
 
 use std::io::Write;
 
