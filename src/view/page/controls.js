@@ -4,9 +4,7 @@
 
 async function start() {
   try {
-    for (const name of ["image", "label", "prediction"]) {
-      if (element(name)) maps[name] = await unpack(element(name));
-    }
+    for (const name of ["image", "label", "prediction"]) maps[name] = await unpack(name);
   } catch (error) {
     element("status").textContent = `This browser cannot read the volume: ${error.message}`;
     return;

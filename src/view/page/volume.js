@@ -20,22 +20,33 @@ const state = {
 const plane = () => facts.planes[state.plane];
 const through = () => plane().axes[2];
 
+// All voxels of an array, which stands in parts; nothing where the page has none.
+async function unpack(name) {
+  const parts = document.querySelectorAll(`script[data-voxels=${name}]`);
+  if (parts.length === 0) return undefined;
+  const numbers = new Uint16Array(width * height * depth);
+  let count = 0;
+  for (const part of parts) {
+    count += await unpackPart(part.textContent, numbers.subarray(count));
+    part.remove();
+  }
+  return numbers;
+}
+
 // Base64, gzip, then differences of neighbours whose low bytes stand before their high bytes.
-async function unpack(script) {
-  const text = atob(script.textContent);
-  script.remove();
+async function unpackPart(base64, numbers) {
+  const text = atob(base64);
   const packed = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-  const count = width * height * depth;
-  const numbers = new Uint16Array(count);
+  const count = bytes.length / 2;
   for (let i = 0, number = 0; i < count; i++) {
     const zigzag = bytes[i] | (bytes[count + i] << 8);
     number += (zigzag >>> 1) ^ -(zigzag & 1);
     numbers[i] = number;
   }
-  return numbers;
+  return count;
 }
 
 // Columns and rows run to the left, the back and the feet: the radiological convention.
