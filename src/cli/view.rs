@@ -71,11 +71,10 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         Some(PlaneName::Coronal) => Plane::Coronal,
         Some(PlaneName::Sagittal) => Plane::Sagittal,
     };
-    let window = window_words(arguments, &scene);
+    let title = title(arguments, plane, &scene);
     let left_out = match format {
-        Format::Gif => view::write_gif(&scene, plane, &title(arguments, plane, &window), &arguments.out),
+        Format::Gif => view::write_gif(&scene, plane, &title, &arguments.out),
         Format::Png => {
-            let title = title(arguments, plane, &window);
             let options = SheetOptions { title, plane, most: TILES, differences: arguments.differences };
             view::write_png(&scene, &options, &arguments.out).map(|()| None)
         }
@@ -83,7 +82,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     };
     let left_out = left_out.map_err(|error| CliError::failure(&error))?;
     if !arguments.quiet {
-        eprintln!("window: {window}; --window LOW,HIGH sets another");
+        eprintln!("{}", window_words(arguments, &scene));
     }
     if let Some(left_out) = left_out {
         eprintln!("warning: {left_out}");
@@ -176,17 +175,18 @@ fn grid_words(grid: &Grid) -> String {
 
 /// The window, and who chose it.
 fn window_words(arguments: &Arguments, scene: &Scene) -> String {
-    match arguments.window {
-        Some(_) => scene.window.to_string(),
-        None if scene.is_hounsfield => format!("{} HU, for the intensities look like Hounsfield units", scene.window),
-        None => format!("{}, the percentiles 0.5 and 99.5", scene.window),
-    }
+    let why = match arguments.window {
+        Some(_) => return format!("window: {}", scene.window),
+        None if scene.is_hounsfield => "HU, for the intensities look like Hounsfield units",
+        None => "by the percentiles 0.5 and 99.5",
+    };
+    format!("window: {} {why}; --window LOW,HIGH sets another", scene.window)
 }
 
 /// What stands above the pictures.
-fn title(arguments: &Arguments, plane: Plane, window: &str) -> String {
-    let window = window.split(", for").next().unwrap_or(window);
-    let mut words = vec![plane.name().to_owned(), format!("window {window}")];
+fn title(arguments: &Arguments, plane: Plane, scene: &Scene) -> String {
+    let unit = if scene.is_hounsfield { " HU" } else { "" };
+    let mut words = vec![plane.name().to_owned(), format!("window {}{unit}", scene.window)];
     words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));
     words.extend(arguments.prediction.is_some().then(|| "prediction outlined".to_owned()));
     format!("{}: {}", stem(&arguments.image), words.join(", "))

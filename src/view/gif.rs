@@ -1,6 +1,6 @@
 //! All slices one after the other as an animated GIF.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use gif::{Encoder, Frame, Repeat};
@@ -25,7 +25,7 @@ const DELAY: [usize; 2] = [8, 25];
 /// Colours of a GIF.
 const PALETTE: usize = 256;
 /// Greys of the palette, at least, and of the colour of a filled label, at most.
-const LEAST_GREYS: usize = 96;
+const LEAST_GREYS: usize = 64;
 const MOST_SHADES: usize = 48;
 
 /// Writes the slices of a plane from the feet to the head, from the back to the front or from the
@@ -40,7 +40,6 @@ pub fn write_gif(scene: &Scene, plane: Plane, title: &str, path: &Path) -> Resul
     let step = num_slices.div_ceil(MOST_FRAMES);
     let shown: Vec<usize> = (step / 2..num_slices).step_by(step).collect();
     let legend = legend(scene, &scene.tally());
-    let palette = Palette::new(legend.iter().map(|(label, _)| *label));
     let delay = (LOOP / shown.len()).clamp(DELAY[0], DELAY[1]);
     let frame = |index: &usize| {
         let slice = scene.slice(plane, *index);
@@ -49,30 +48,33 @@ pub fn write_gif(scene: &Scene, plane: Plane, title: &str, path: &Path) -> Resul
         let tile = Tile { caption, picture, letters: Some(plane.letters()) };
         let sheet = Sheet { title: title.to_owned(), legend: legend.clone(), least_width: SIDE, tiles: vec![tile] };
         let Picture { size: [width, height], pixels } = sheet.draw();
-        let mut frame = Frame::from_indexed_pixels(width as u16, height as u16, palette.places(&pixels), None);
+        // A palette of its own, for in one slice there are fewer labels than in all.
+        let named = legend.iter().map(|(label, _)| *label).filter(|label| *label > 0);
+        let palette = Palette::new(&slice.labels().into_iter().chain(named).collect());
+        let places = palette.places(&pixels);
+        let mut frame = Frame::from_palette_pixels(width as u16, height as u16, places, palette.colours.concat(), None);
         frame.delay = delay as u16;
         frame.make_lzw_pre_encoded();
         frame
     };
     let frames: Vec<Frame> = shown.par_iter().map(frame).collect();
-    write_file(path, &animation(&frames, &palette))?;
+    write_file(path, &animation(&frames))?;
     Ok((step > 1).then(|| format!("1 of {step} slices is shown, so that the file stays small")))
 }
 
 /// The bytes of the file.
-fn animation(frames: &[Frame], palette: &Palette) -> Vec<u8> {
+fn animation(frames: &[Frame]) -> Vec<u8> {
     let [width, height] = frames.first().map_or([1, 1], |frame| [frame.width, frame.height]);
-    let colours: Vec<u8> = palette.colours.concat();
     let write = || -> Result<Vec<u8>, gif::EncodingError> {
-        let mut encoder = Encoder::new(Vec::new(), width, height, &colours)?;
+        let mut encoder = Encoder::new(Vec::new(), width, height, &[])?;
         encoder.set_repeat(Repeat::Infinite)?;
         frames.iter().try_for_each(|frame| encoder.write_lzw_pre_encoded_frame(frame))?;
         encoder.into_inner()
     };
-    write().expect("memory takes every byte, and the palette has no more than 256 colours")
+    write().expect("memory takes every byte, and palettes have no more than 256 colours")
 }
 
-/// The colours of all frames: greys, and for each label its colour alone and over greys.
+/// The colours of a frame: greys, and for each label its colour alone and over greys.
 struct Palette {
     colours: Vec<[u8; 3]>,
     /// The place of the nearest grey.
@@ -80,13 +82,16 @@ struct Palette {
 }
 
 impl Palette {
-    fn new(labels: impl Iterator<Item = Label>) -> Self {
-        // A GIF has no room for more labels; the colours of those that are left out are near others.
-        let labels: Vec<Label> = labels.take((PALETTE - LEAST_GREYS) / 2).collect();
+    fn new(labels: &BTreeSet<Label>) -> Self {
+        // A GIF has no room for more labels; those that are left out take the colours nearest to theirs.
+        let labels: Vec<Label> = labels.iter().copied().take((PALETTE - LEAST_GREYS) / 2).collect();
         let shades = ((PALETTE - LEAST_GREYS) / labels.len().max(1)).saturating_sub(1).min(MOST_SHADES);
         let num_greys = PALETTE - labels.len() * (shades + 1);
-        let level = |place: usize, count: usize| (255.0 * place as f32 / (count.max(2) - 1) as f32).round();
-        let mut colours: Vec<[u8; 3]> = (0..num_greys).map(|place| [level(place, num_greys) as u8; 3]).collect();
+        // A single one lies in the middle.
+        let level =
+            |place: usize, count: usize| if count == 1 { 128.0 } else { 255.0 * place as f32 / (count - 1) as f32 };
+        let mut colours: Vec<[u8; 3]> =
+            (0..num_greys).map(|place| [level(place, num_greys).round() as u8; 3]).collect();
         for label in labels {
             let RGBColor(red, green, blue) = colour(label);
             let over =
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn a_palette_has_at_most_256_colours_however_many_labels_there_are() {
         for labels in [0, 1, 2, 7, 40, 1000] {
-            let palette = Palette::new(1..=labels);
+            let palette = Palette::new(&(1..=labels).collect());
             assert!(palette.colours.len() <= PALETTE, "{labels} labels need {} colours", palette.colours.len());
             assert_eq!(palette.places(&[0, 0, 0, 255, 255, 255])[0], 0);
         }
@@ -135,11 +140,24 @@ mod tests {
 
     #[test]
     fn the_colour_of_a_label_keeps_its_own_place() {
-        let palette = Palette::new([1, 3].into_iter());
+        let palette = Palette::new(&[1, 3].into());
         for label in [1, 3] {
             let RGBColor(red, green, blue) = colour(label);
             let place = palette.places(&[red, green, blue])[0];
             assert_eq!(palette.colours[usize::from(place)], [red, green, blue]);
+        }
+    }
+
+    #[test]
+    fn greys_alone_and_under_a_label_stay_within_a_few_levels() {
+        let palette = Palette::new(&[1, 2].into());
+        let RGBColor(red, green, blue) = colour(2);
+        for grey in 0..=255u8 {
+            let under = [red, green, blue].map(|c| ((f32::from(c) + f32::from(grey)) / 2.0).round() as u8);
+            for pixel in [[grey; 3], under] {
+                let found = palette.colours[usize::from(palette.places(&pixel)[0])];
+                assert!(pixel.iter().zip(found).all(|(a, b)| a.abs_diff(b) <= 2), "{pixel:?} becomes {found:?}");
+            }
         }
     }
 

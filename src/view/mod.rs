@@ -40,9 +40,6 @@ pub enum ViewError {
     },
 }
 
-/// What was left out of a picture, so that a command can say it.
-pub type Reductions = Vec<String>;
-
 /// Writes a file that appears whole or not at all.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ViewError> {
     crate::data::whole_file::write(path, |file| std::io::Write::write_all(file, bytes))

@@ -11,16 +11,20 @@ use super::scene::{Plane, Scene};
 use super::tally::Tally;
 use super::window::short;
 use super::{ViewError, choice, write_file};
-use crate::data::volume::{Label, Voxels};
+use crate::data::volume::Label;
 
 mod pack;
 mod reduce;
+mod table;
 
 use pack::{Codes, packed};
 use reduce::reduced;
+use table::table;
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page/page.css");
+/// In the order in which they need one another.
+const SCRIPTS: [&str; 3] =
+    [include_str!("page/volume.js"), include_str!("page/drawing.js"), include_str!("page/controls.js")];
 
 /// A browser holds more voxels than this only slowly; larger volumes are shown at a lower resolution.
 const MOST_VOXELS: usize = 1 << 26;
@@ -73,8 +77,6 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn markup(&self) -> Markup {
-        let strides = self.shown.strides();
-        let label_data = |map: &Voxels<Label>| packed(self.shown, strides, |place| map[place]);
         let values = self.shown.image.channel(0);
         html! {
             (DOCTYPE)
@@ -95,14 +97,13 @@ impl Page<'_> {
                     @for sentence in &self.left_out { p.warning { (sentence) "." } }
                     noscript { p.warning { "This page needs JavaScript, which it brings along." } }
                     main { (self.viewer()) (self.controls()) }
-                    @if !self.tally.labels.is_empty() { (self.table()) }
+                    @if !self.tally.labels.is_empty() { (table(self.scene, &self.tally)) }
                     (keys())
                     script #facts type="application/json" { (PreEscaped(self.facts().to_string().replace('<', "\\u003c"))) }
-                    script #image type="text/plain" { (packed(self.shown, strides, |place| self.codes.code(values[place]))) }
-                    @for (id, map) in [("label", &self.shown.label), ("prediction", &self.shown.prediction)] {
-                        @if let Some(map) = map { script id={ (id) } type="text/plain" { (label_data(map)) } }
-                    }
-                    script { (PreEscaped(SCRIPT)) }
+                    (voxels("image", packed(self.shown, |place| self.codes.code(values[place]))))
+                    @if let Some(map) = &self.shown.label { (voxels("label", packed(self.shown, |place| map[place]))) }
+                    @if let Some(map) = &self.shown.prediction { (voxels("prediction", packed(self.shown, |place| map[place]))) }
+                    @for script in SCRIPTS { script { (PreEscaped(script)) } }
                 }
             }
         }
@@ -114,7 +115,11 @@ impl Page<'_> {
         let [x, y, z] = grid.shape;
         let spacing = grid.spacing().map(|mm| short(mm as f32)).join(" x ");
         let oblique = if grid.affine.is_oblique() { ", oblique: directions are approximate" } else { "" };
-        format!("{x} x {y} x {z} voxels of {spacing} mm, stored as {}{oblique}", grid.affine.orientation())
+        let channels = match self.scene.image.channels {
+            1 => String::new(),
+            count => format!("; the first of {count} channels"),
+        };
+        format!("{x} x {y} x {z} voxels of {spacing} mm, stored as {}{oblique}{channels}", grid.affine.orientation())
     }
 
     fn viewer(&self) -> Markup {
@@ -192,46 +197,6 @@ impl Page<'_> {
         presets
     }
 
-    /// Voxels, millilitres and Dice of each label.
-    fn table(&self) -> Markup {
-        let ml_per_voxel = self.scene.stored.affine.determinant().abs() / 1000.0;
-        let sizes =
-            |voxels: u64| html! { td.number { (voxels) } td.number { (millilitres(voxels as f64 * ml_per_voxel)) } };
-        let (label, prediction) = (self.scene.label.is_some(), self.scene.prediction.is_some());
-        html! {
-            section.wide {
-                table #labels {
-                    thead {
-                        tr {
-                            th scope="col" { "Label" }
-                            @if label { th.number scope="col" { "voxels" } th.number scope="col" { "ml" } }
-                            @if prediction { th.number scope="col" { "predicted voxels" } th.number scope="col" { "predicted ml" } }
-                            @if label && prediction { th.number scope="col" { "Dice" } }
-                            th scope="col" { "Largest in" }
-                        }
-                    }
-                    tbody {
-                        @for (value, counts) in &self.tally.labels {
-                            tr {
-                                th scope="row" {
-                                    label {
-                                        input type="checkbox" checked data-label=(value);
-                                        span.swatch style={ "--label:" (css(*value)) } {}
-                                        (self.scene.name(*value))
-                                    }
-                                }
-                                @if label { (sizes(counts.label)) }
-                                @if prediction { (sizes(counts.prediction)) }
-                                @if label && prediction { td.number { (counts.dice().map_or(String::new(), |dice| format!("{dice:.3}"))) } }
-                                td { button type="button" data-go=(value) { "slice" } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// What the script has to know.
     fn facts(&self) -> Json {
         let grid = self.shown.grid();
@@ -270,6 +235,11 @@ impl Page<'_> {
     }
 }
 
+/// The parts of an array of voxels.
+fn voxels(name: &str, parts: Vec<String>) -> Markup {
+    html! { @for part in parts { script data-voxels=(name) type="text/plain" { (PreEscaped(part)) } } }
+}
+
 /// A row of what is under the pointer.
 fn fact(id: &str, name: &str) -> Markup {
     html! { div { dt { (name) } dd id=(id) { "–" } } }
@@ -297,19 +267,8 @@ fn capital(name: &str) -> String {
     name[..1].to_uppercase() + &name[1..]
 }
 
+/// The colour of a label in a style sheet.
 fn css(label: Label) -> String {
     let RGBColor(red, green, blue) = colour(label);
     format!("#{red:02x}{green:02x}{blue:02x}")
-}
-
-/// A volume with three digits or all before the point.
-fn millilitres(ml: f64) -> String {
-    let digits = if ml >= 100.0 {
-        0
-    } else if ml >= 1.0 {
-        1
-    } else {
-        3
-    };
-    format!("{ml:.digits$}")
 }

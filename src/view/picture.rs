@@ -2,6 +2,8 @@
 //!
 //! Whatever shows voxels in a picture shows them by this file.
 
+use std::collections::BTreeSet;
+
 use plotters::prelude::RGBColor;
 
 use super::colour::colour;
@@ -43,6 +45,12 @@ impl Slice {
         let extent: [f64; 2] = std::array::from_fn(|axis| self.size[axis] as f64 * self.spacing[axis]);
         let scale = side as f64 / extent[0].max(extent[1]);
         extent.map(|mm| ((mm * scale).round() as usize).max(1))
+    }
+
+    /// The labels of both maps, without the background.
+    pub fn labels(&self) -> BTreeSet<Label> {
+        let maps = [&self.fill, &self.contour].into_iter().flatten();
+        maps.flatten().copied().filter(|label| *label > 0).collect()
     }
 
     /// The slice as a picture of some columns and rows.

@@ -1,5 +1,6 @@
 //! A contact sheet of slices as PNG.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use super::choice;
@@ -8,6 +9,7 @@ use super::scene::{Plane, Scene};
 use super::sheet::{Sheet, Tile};
 use super::tally::Tally;
 use super::{ViewError, write_file};
+use crate::data::volume::Label;
 
 /// What a contact sheet shows.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct SheetOptions {
 const SIDE: usize = 300;
 /// The least width of a tile, for its caption.
 const LEAST_WIDTH: usize = 200;
+/// Labels that are named; more would hide the picture.
+const MOST_NAMES: usize = 24;
 
 /// Writes slices of a scene side by side; the file appears whole or not at all.
 ///
@@ -85,7 +89,13 @@ pub(super) fn caption(scene: &Scene, plane: Plane, index: usize) -> String {
     format!("{} of {} · {axis} {position:.1} mm", index + 1, scene.num_slices(plane))
 }
 
-/// The labels that are there, with their names.
-pub(super) fn legend(scene: &Scene, tally: &Tally) -> Vec<(crate::data::volume::Label, String)> {
-    tally.labels.keys().map(|label| (*label, scene.name(*label))).collect()
+/// The labels that are there, with their names; the largest, where there are many.
+pub(super) fn legend(scene: &Scene, tally: &Tally) -> Vec<(Label, String)> {
+    let mut labels: Vec<_> = tally.labels.iter().collect();
+    labels.sort_by_key(|(label, counts)| (Reverse(counts.label.max(counts.prediction)), **label));
+    let more = labels.len().saturating_sub(MOST_NAMES);
+    labels.truncate(MOST_NAMES);
+    labels.sort_by_key(|(label, _)| **label);
+    let named = labels.into_iter().map(|(label, _)| (*label, scene.name(*label)));
+    named.chain((more > 0).then(|| (0, format!("and {more} more")))).collect()
 }

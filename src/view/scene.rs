@@ -161,8 +161,7 @@ impl Scene {
         let shape = self.grid().shape;
         let [columns, rows, through] = plane.axes();
         assert!(index < shape[through], "{} slices are counted from 0 to {}", plane.name(), shape[through] - 1);
-        let [along_x, along_y, along_z] = self.strides();
-        let strides = [along_x, along_y, along_z];
+        let strides = self.strides();
         // Right, front and head lie to the left and above, so both run backwards.
         let mut first = shape.map(|size| size as isize - 1);
         first[through] = index as isize;

@@ -14,7 +14,9 @@ use crate::data::volume::Label;
 const GAP: usize = 12;
 /// Pixels below a slice for its caption.
 const CAPTION: usize = 24;
-/// Pixels of a line of the title, and of a row of names of labels.
+/// Pixels of a line of the title.
+const TITLE: usize = 24;
+/// Pixels of a row of names of labels.
 const ROW: usize = 32;
 /// A little more than the width of a letter of the legend, of the title, and of a caption.
 const LETTER: [usize; 3] = [10, 9, 8];
@@ -30,7 +32,7 @@ type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType
 pub struct Sheet {
     /// What stands above all tiles; a line that is too long is broken between words.
     pub title: String,
-    /// Labels and their names, below all tiles.
+    /// Labels and their names, below all tiles; 0 has no colour and stands before a remark.
     pub legend: Vec<(Label, String)>,
     /// The least width of a tile in pixels, so that its caption can be read.
     pub least_width: usize,
@@ -87,7 +89,7 @@ impl Sheet {
     /// Where the tiles begin, below the title.
     fn tiles_start(&self) -> usize {
         let lines = self.title_lines().len();
-        if lines == 0 { GAP } else { GAP + lines * ROW }
+        if lines == 0 { GAP } else { GAP + lines * TITLE }
     }
 
     fn tiles_end(&self) -> usize {
@@ -131,7 +133,7 @@ impl Sheet {
         let at_left = Pos::new(HPos::Left, VPos::Center);
         for (line, text) in self.title_lines().into_iter().enumerate() {
             let style = ("sans-serif", 17).into_font().color(&INK).pos(at_left);
-            area.draw(&Text::new(text, (GAP as i32, (GAP / 2 + line * ROW + ROW / 2) as i32), style))?;
+            area.draw(&Text::new(text, (GAP as i32, (GAP / 2 + line * TITLE + TITLE / 2) as i32), style))?;
         }
         let [columns, _] = self.layout();
         let [width, height] = self.cell();
@@ -143,8 +145,10 @@ impl Sheet {
         for ((label, name), [left, row]) in self.legend.iter().zip(self.legend_places()) {
             let (left, middle) = (left as i32, (self.tiles_end() + row * ROW + ROW / 2) as i32);
             let swatch = [(left, middle - 8), (left + 16, middle + 8)];
-            area.draw(&Rectangle::new(swatch, colour(*label).mix(f64::from(OPACITY)).filled()))?;
-            area.draw(&Rectangle::new(swatch, colour(*label).stroke_width(2)))?;
+            if *label > 0 {
+                area.draw(&Rectangle::new(swatch, colour(*label).mix(f64::from(OPACITY)).filled()))?;
+                area.draw(&Rectangle::new(swatch, colour(*label).stroke_width(2)))?;
+            }
             let style = ("sans-serif", 18).into_font().color(&INK).pos(at_left);
             area.draw(&Text::new(name.clone(), (left + 26, middle + 2), style))?;
         }
@@ -218,7 +222,7 @@ mod tests {
         sheet.legend = vec![(1, "liver".to_owned())];
         assert_eq!(sheet.size()[1], before + ROW);
         sheet.title = "a title".to_owned();
-        assert_eq!(sheet.size()[1], before + 2 * ROW);
+        assert_eq!(sheet.size()[1], before + ROW + TITLE);
         let picture = sheet.draw();
         assert_eq!(picture.pixels.len(), 3 * picture.size[0] * picture.size[1]);
         let white = picture.pixels.chunks(3).filter(|pixel| *pixel == [255; 3]).count();

@@ -105,13 +105,13 @@ fn the_window_is_told_with_who_chose_it() {
     let place = place();
     let told = |more: &[&str]| stderr(&view(&place, "a.png", more).success());
     assert!(told(&[]).contains("-160 to 240 HU, for the intensities look like Hounsfield units"));
-    assert!(told(&["--window", "-100,50"]).contains("window: -100 to 50;"));
+    assert!(told(&["--window", "-100,50"]).contains("window: -100 to 50\n"));
     assert_eq!(told(&["--quiet"]), "");
     let grid = Grid { shape: [4, 4, 4], affine: Affine::IDENTITY };
     let image = Voxels::new(1, grid.shape, (0..64).map(|value| value as f32).collect());
     write_image(&place.path("mr.nii"), &grid, &image).unwrap();
     let told = stderr(&place.runner(&["view", "mr.nii", "--out", "a.png"]).success());
-    assert!(told.contains("0 to 63, the percentiles 0.5 and 99.5"), "{told}");
+    assert!(told.contains("0 to 63 by the percentiles 0.5 and 99.5"), "{told}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Voxels as text within a page.
 //!
-//! Sixteen bits a voxel, x fastest: the difference to the voxel before, zigzag (0, -1, 1, -2, …), first
-//! all low bytes, then all high bytes; then gzip, then base64. `page.js` undoes it.
+//! In parts of some slices; sixteen bits a voxel, x fastest: the difference to the voxel before, zigzag (0, -1, 1, -2, …), first
+//! all low bytes, then all high bytes; then gzip, then base64. `volume.js` undoes it.
 
 use std::io::Write;
 
@@ -15,6 +15,8 @@ use super::super::scene::Scene;
 
 /// The largest number that stands for an intensity; 0 stands for what is no number.
 const MOST: f64 = 65535.0;
+/// Voxels of a part, about.
+const PART: usize = 1 << 22;
 /// How many times its width the page keeps beside the window, where there is more than 16 bits can tell apart.
 const BESIDE: f64 = 16.0;
 
@@ -65,23 +67,29 @@ impl Codes {
     }
 }
 
-/// The numbers of all voxels of a scene, read from where they are stored.
-pub(super) fn packed(scene: &Scene, strides: [isize; 3], number: impl Fn(usize) -> u16 + Sync) -> String {
+/// The numbers of all voxels of a scene, read from where they are stored, in parts that cores pack side by side.
+pub(super) fn packed(scene: &Scene, number: impl Fn(usize) -> u16 + Sync) -> Vec<String> {
     let [width, height, depth] = scene.grid().shape;
-    let start = scene.start();
-    let mut numbers = vec![0u16; width * height * depth];
-    numbers.par_chunks_mut(width * height).enumerate().for_each(|(z, slice)| {
-        for (y, row) in slice.chunks_exact_mut(width).enumerate() {
-            let first = start + z as isize * strides[2] + y as isize * strides[1];
-            for (x, out) in row.iter_mut().enumerate() {
-                *out = number((first + x as isize * strides[0]) as usize);
-            }
-        }
-    });
-    let bytes = zigzag(&numbers);
-    // The fastest level: what is left after the differences is mostly noise.
+    let (start, strides) = (scene.start(), scene.strides());
+    let row = |y: usize, z: usize| {
+        let first = start + z as isize * strides[2] + y as isize * strides[1];
+        let number = &number;
+        (0..width as isize).map(move |x| number((first + x * strides[0]) as usize))
+    };
+    let slices = (PART / (width * height)).max(1);
+    let part = |part: usize| {
+        let slices = part * slices..((part + 1) * slices).min(depth);
+        let row = &row;
+        let numbers = slices.flat_map(move |z| (0..height).flat_map(move |y| row(y, z)));
+        packed_part(&numbers.collect::<Vec<u16>>())
+    };
+    (0..depth.div_ceil(slices)).into_par_iter().map(part).collect()
+}
+
+fn packed_part(numbers: &[u16]) -> String {
+    // A fast level: what is left after the differences is mostly noise.
     let mut gzip = GzEncoder::new(Vec::new(), Compression::new(3));
-    let packed = gzip.write_all(&bytes).and_then(|()| gzip.finish());
+    let packed = gzip.write_all(&zigzag(numbers)).and_then(|()| gzip.finish());
     STANDARD.encode(packed.expect("memory takes every byte"))
 }
 
@@ -102,6 +110,8 @@ fn zigzag(numbers: &[u16]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
     use crate::data::volume::{Affine, Grid, Voxels};
     use crate::view::Window;
@@ -114,6 +124,33 @@ mod tests {
     #[test]
     fn differences_of_neighbours_stand_low_bytes_first() {
         assert_eq!(zigzag(&[1, 0, 300, 300, 65535]), [2, 1, 88, 0, 89, 0, 0, 2, 0, 2]);
+    }
+
+    #[test]
+    fn parts_hold_all_voxels_in_order() {
+        let shape = [2048, 1024, 3];
+        let grid = Grid { shape, affine: Affine::IDENTITY };
+        let scene = Scene::new(&grid, &Voxels::new(1, shape, vec![0.0; grid.num_voxels()]), None, None);
+        // The number of a voxel is its slice, for z runs fastest where it is stored.
+        let parts = packed(&scene, |place| (place % 3) as u16);
+        let slices: Vec<Vec<u16>> = parts.iter().map(|part| unpacked(part)).collect();
+        assert_eq!(slices.iter().map(Vec::len).collect::<Vec<_>>(), [2 * 2048 * 1024, 2048 * 1024]);
+        let numbers = slices.concat();
+        assert!(numbers.iter().enumerate().all(|(place, number)| place / (2048 * 1024) == usize::from(*number)));
+    }
+
+    /// What the page's script makes of a part.
+    fn unpacked(part: &str) -> Vec<u16> {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&STANDARD.decode(part).unwrap()[..]).read_to_end(&mut bytes).unwrap();
+        let (low, high) = bytes.split_at(bytes.len() / 2);
+        let mut number = 0u16;
+        let next = |(low, high): (&u8, &u8)| {
+            let zigzag = u16::from_le_bytes([*low, *high]);
+            number = number.wrapping_add((zigzag >> 1) ^ (zigzag & 1).wrapping_neg());
+            number
+        };
+        low.iter().zip(high).map(next).collect()
     }
 
     #[test]
