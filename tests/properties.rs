@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use runner::data::volume::{Affine, Grid, Volume, Voxels};
-use runner::infer::window::{Blend, Blender, Tiling};
+use runner::infer::activation::Activation;
+use runner::infer::blend::{Blender, Planes};
+use runner::infer::window::{Blend, Tiling};
 use runner::pipeline::{self, View};
 use runner::queue::delivery_order;
 use runner::seed::Seed;
@@ -33,17 +35,20 @@ proptest! {
 
     #[test]
     fn windows_cover_every_voxel_and_their_weights_sum_to_one(
-        shape in shapes(24), window in shapes(12), overlap in 0.0..0.9f64, gaussian in any::<bool>(),
+        shape in shapes(24), window in shapes(12), overlap in 0.0..0.9f64, blend in 0..4usize,
     ) {
-        let blend = if gaussian { Blend::Gaussian } else { Blend::Constant };
+        let blend = [Blend::Constant, Blend::Gaussian, Blend::Crop, Blend::Hann][blend];
         let tiling = Tiling::new(shape, window, overlap);
-        let mut blender = Blender::new(tiling.clone(), blend, 1);
+        let mut blender = Blender::new(tiling.clone(), blend, 1, Activation::None);
+        let mut values = Vec::new();
+        let plane = shape[1] * shape[2];
+        let mut take = |planes: &Planes| values.extend_from_slice(&planes.values[planes.known * plane..]);
         for &start in &tiling.starts {
-            blender.add(start, &vec![1.0; window.iter().product()]);
+            blender.add(start, &vec![1.0; window.iter().product()], &mut take);
         }
-        for value in blender.finish() {
-            prop_assert!((value - 1.0).abs() < 1e-5);
-        }
+        blender.finish(&mut take);
+        prop_assert_eq!(values.len(), shape[0] * plane);
+        prop_assert!(values.iter().all(|value| (value - 1.0).abs() < 1e-5));
     }
 
     #[test]
