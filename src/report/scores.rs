@@ -74,7 +74,7 @@ fn spread(name: &str, scores: Vec<Option<f64>>, bootstrap: &Bootstrap) -> Spread
         undefined: scores.len() - defined.len(),
         mean,
         deviation,
-        median: percentile(&defined, 0.5).filter(|median| !median.is_nan()),
+        median: percentile(&defined, 0.5),
         interval: bootstrap.interval(&[scores]),
         low: defined.first().copied(),
         high: defined.last().copied(),

@@ -92,7 +92,9 @@ pub fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * last as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(last);
-    Some(sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64))
+    let share = place - below as f64;
+    // Of an infinite neighbour nothing is added.
+    Some(if share == 0.0 { sorted[below] } else { sorted[below] + (sorted[above] - sorted[below]) * share })
 }
 
 /// Quartiles, and whiskers to the farthest case within 1.5 times their distance (Tukey).

@@ -27,7 +27,7 @@ pub struct SheetOptions {
 /// The longer side of a slice in pixels.
 const SIDE: usize = 300;
 /// The least width of a tile, for its caption.
-const LEAST_WIDTH: usize = 200;
+const LEAST_WIDTH: usize = 250;
 /// Labels that are named; more would hide the picture.
 const MOST_NAMES: usize = 24;
 
