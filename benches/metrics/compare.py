@@ -49,9 +49,12 @@ def printed(command):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def ours(files, repeats, metrics):
-    bench = ["cargo", "bench", "--quiet", "--bench", "metrics", "--", *files, repeats, *metrics]
-    return printed(bench)[-1]
+def built_bench():
+    """The bench binary, built from the working tree."""
+    build = ["cargo", "bench", "--bench", "metrics", "--no-run", "--message-format", "json"]
+    done = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "metrics")
 
 
 def agree(own, theirs):
@@ -73,9 +76,9 @@ def machine():
     }
 
 
-def measured(name, metrics, python, files, arguments):
+def measured(name, metrics, python, bench, files, arguments):
     theirs = printed([python, HERE / "peers.py", *files, arguments.peer_repeats, name])
-    own = ours(files, arguments.repeats, metrics)
+    own = printed([bench, *files, arguments.repeats, *metrics])[-1]
     row = {"peer": name, "metrics": metrics, "runner_seconds": own["seconds"], "peer_seconds": theirs["seconds"]}
     row["ratio"] = median(theirs["seconds"]) / median(own["seconds"])
     last = own["scores"][-len(theirs["scores"]) :]
@@ -92,6 +95,7 @@ def main():
     parser.add_argument("--peer-repeats", type=int, default=3, help="how often a peer's side is measured")
     parser.add_argument("--json", type=Path, help="also write every number here")
     arguments = parser.parse_args()
+    bench = built_bench()
     python = peers_python(arguments.venv or arguments.work / "venv")
     folder = arguments.work.resolve() / "metrics"
     subprocess.run([python, HERE / "pairs.py", folder], check=True)
@@ -102,7 +106,7 @@ def main():
     print("\n| peer | peer, s | runner, s | times as fast | scores differ by |\n|---|---|---|---|---|")
     rows = []
     for name, metrics in ROWS:
-        row, about["versions"] = measured(name, metrics, python, files, arguments)
+        row, about["versions"] = measured(name, metrics, python, bench, files, arguments)
         rows.append(row)
         times = f"{median(row['peer_seconds']):.2f} | {median(row['runner_seconds']):.4f} | {row['ratio']:.0f}"
         print(f"| {name} | {times} | {row['largest_relative_difference']:.1e} |", flush=True)
