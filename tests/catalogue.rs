@@ -95,7 +95,8 @@ fn every_component_documents_an_example_that_parses() {
     hold_examples::<runner::sampling::Sampler>("src/sampling", &samplers);
     let losses = ["binary_cross_entropy", "cross_entropy", "dice", "dice_cross_entropy", "focal"];
     hold_examples::<runner::loss::Loss>("src/loss", &losses);
-    hold_examples::<runner::metrics::Metric>("src/metrics", &["dice"]);
+    let metrics = ["assd", "dice", "hd", "hd95", "jaccard", "lits", "nsd", "precision", "recall", "volume_difference"];
+    hold_examples::<runner::metrics::Metric>("src/metrics", &metrics);
     hold_examples::<runner::model::Model>("src/model", &["unet"]);
     hold_examples::<runner::infer::postprocess::Postprocess>("src/infer/postprocess", &["keep_largest"]);
 }

@@ -1,7 +1,7 @@
 //! A pair of label maps with what several metrics need of it, each computed once.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Pair;
 use super::overlap::{JointCounts, Overlap};
@@ -12,8 +12,8 @@ use crate::data::volume::Label;
 pub(super) struct Comparison<'a> {
     pair: Pair<'a>,
     counts: JointCounts,
-    edges: HashMap<Vec<Label>, Rc<EdgeDistances>>,
-    surfels: HashMap<Vec<Label>, Rc<SurfelDistances>>,
+    edges: HashMap<Vec<Label>, Arc<EdgeDistances>>,
+    surfels: HashMap<Vec<Label>, Arc<SurfelDistances>>,
 }
 
 impl<'a> Comparison<'a> {
@@ -44,22 +44,22 @@ impl<'a> Comparison<'a> {
     }
 
     /// The distances between the surface voxels of a class; none where it is in neither label map.
-    pub fn edges(&mut self, class: &[Label]) -> Rc<EdgeDistances> {
+    pub fn edges(&mut self, class: &[Label]) -> Arc<EdgeDistances> {
         if let Some(known) = self.edges.get(class) {
-            return Rc::clone(known);
+            return Arc::clone(known);
         }
-        let found = Rc::new(self.masks(class).map(|masks| masks.edge_distances()).unwrap_or_default());
-        self.edges.insert(class.to_vec(), Rc::clone(&found));
+        let found = Arc::new(self.masks(class).map(|masks| masks.edge_distances()).unwrap_or_default());
+        self.edges.insert(class.to_vec(), Arc::clone(&found));
         found
     }
 
     /// The distances between the surface elements of a class; none where it is in neither label map.
-    pub fn surfels(&mut self, class: &[Label]) -> Rc<SurfelDistances> {
+    pub fn surfels(&mut self, class: &[Label]) -> Arc<SurfelDistances> {
         if let Some(known) = self.surfels.get(class) {
-            return Rc::clone(known);
+            return Arc::clone(known);
         }
-        let found = Rc::new(self.masks(class).map(|masks| masks.surfel_distances()).unwrap_or_default());
-        self.surfels.insert(class.to_vec(), Rc::clone(&found));
+        let found = Arc::new(self.masks(class).map(|masks| masks.surfel_distances()).unwrap_or_default());
+        self.surfels.insert(class.to_vec(), Arc::clone(&found));
         found
     }
 

@@ -208,16 +208,27 @@ impl Run {
 
     /// The labels whose Dice is in the mean: not the regions.
     pub fn labels(&self) -> Vec<String> {
-        let regions = self.regions();
+        let (regions, all_cases) = (self.regions(), self.all_cases());
         let scored = self.cases.columns.iter().filter_map(|name| name.strip_prefix("dice_"));
         let recorded = self.metrics.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
         let mut labels: Vec<String> = Vec::new();
-        for label in scored.chain(recorded).filter(|label| *label != "mean" && !regions.contains(*label)) {
+        let is_label = |label: &&str| *label != "mean" && !regions.contains(*label) && !all_cases.contains(*label);
+        for label in scored.chain(recorded).filter(is_label) {
             if !labels.iter().any(|known| known == label) {
                 labels.push(label.to_owned());
             }
         }
         labels
+    }
+
+    /// What `dice_` is followed by in the columns of all cases together.
+    fn all_cases(&self) -> BTreeSet<String> {
+        let mut metrics = self.plan["metrics"].as_array().into_iter().flatten();
+        if !metrics.any(|metric| metric["dice"]["global"] == true) {
+            return BTreeSet::new();
+        }
+        let classes = self.metrics.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
+        classes.map(|class| format!("global_{class}")).collect()
     }
 
     fn regions(&self) -> BTreeSet<String> {
@@ -336,5 +347,14 @@ mod tests {
         assert_eq!(run.cases.epochs[&1]["a"], [Some(0.5), None]);
         assert_eq!(run.cases.epochs.len(), 1);
         assert_eq!(run.validation(), ["a", "b"]);
+    }
+
+    #[test]
+    fn dice_of_all_cases_together_is_no_label() {
+        let root = tempfile::tempdir().unwrap();
+        let metrics = "epoch,val_dice_liver,val_dice_mean,val_dice_global_liver\n1,0.5,0.5,0.6\n";
+        let plan = "metrics: [{hd: {}}, {dice: {global: true}}]\n";
+        write(root.path(), &[("metrics.csv", metrics), ("plan.yaml", plan)]);
+        assert_eq!(find(root.path()).unwrap().runs.remove(0).labels(), ["liver"]);
     }
 }

@@ -183,7 +183,7 @@ pub struct Checkpoint {
     /// How many of the newest checkpoints are kept, at least 1.
     #[serde(default = "default_keep_last")]
     pub keep_last: NonZeroUsize,
-    /// The column of `metrics.csv` that says which epoch is best; of a loss the smallest, of a score the largest.
+    /// The column of `metrics.csv` that says which epoch is best; of a loss, a distance or an error the smallest, of other scores the largest.
     #[serde(default = "default_monitor")]
     pub monitor: String,
     /// Training ends after this many epochs without a better value of `monitor`; `null` never ends early.

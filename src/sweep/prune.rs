@@ -29,7 +29,7 @@ use crate::spec::plan::Plan;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prune {
-    /// The column of `metrics.csv` by which runs are compared; of a loss the smallest is best, of a score the largest.
+    /// The column of `metrics.csv` by which runs are compared; of a loss, a distance or an error the smallest is best, of other scores the largest.
     #[serde(default = "default_metric")]
     pub metric: String,
     /// The epoch after which runs are compared first.

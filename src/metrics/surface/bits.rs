@@ -54,14 +54,24 @@ impl Bits {
 
     /// The places along z of the points of a row, in order.
     pub fn places(&self, x: usize, y: usize) -> impl Iterator<Item = usize> + '_ {
-        self.row(x, y).iter().enumerate().flat_map(|(index, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
-                rest &= rest - 1;
-                Some(index * WORD + bit)
-            })
-        })
+        let words = self.row(x, y).iter().enumerate();
+        words.flat_map(|(index, word)| ones(*word).map(move |bit| index * WORD + bit))
+    }
+
+    /// Those of the places in a range of eight that starts at a multiple of eight.
+    pub fn places_in_eight(&self, x: usize, y: usize, start: usize) -> impl Iterator<Item = usize> + '_ {
+        let eight = self.row(x, y)[start / WORD] >> (start % WORD) & 0xff;
+        ones(eight).map(move |bit| start + bit)
+    }
+
+    /// All points, in order.
+    pub fn points(&self) -> impl Iterator<Item = [usize; 3]> + '_ {
+        (0..self.shape[0]).flat_map(|x| self.slab(x))
+    }
+
+    /// The points of a slab, in order.
+    pub fn slab(&self, x: usize) -> impl Iterator<Item = [usize; 3]> + '_ {
+        (0..self.shape[1]).flat_map(move |y| self.places(x, y).map(move |z| [x, y, z]))
     }
 
     /// The points with a neighbour by a face that does not belong to the set; outside the box nothing does.
@@ -152,6 +162,15 @@ pub fn gap(row: &[u64], z: usize) -> Option<usize> {
         (Some(up), Some(down)) => Some(up.min(down)),
         (found, None) | (None, found) => found,
     }
+}
+
+/// The places of the ones of a word.
+fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
 }
 
 /// One bit for each of at most 64 labels: whether the class has it.

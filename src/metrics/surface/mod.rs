@@ -1,5 +1,7 @@
 //! Distances between the surfaces of two masks, exact and in mm.
 
+use rayon::prelude::*;
+
 use self::bits::Bits;
 use super::Pair;
 use super::overlap::Extent;
@@ -77,11 +79,9 @@ impl Masks {
         let areas = surfels::areas(self.spacing);
         let surfels = |mask: &Bits, own: &Bits, other: &Bits| {
             let distances = nearest::distances(own, other, self.spacing);
-            let [size_x, size_y, _] = own.shape;
-            let rows = (0..size_x).flat_map(|x| (0..size_y).map(move |y| (x, y)));
-            let corners = rows.flat_map(|(x, y)| own.places(x, y).map(move |z| [x, y, z]));
             let area = |corner| areas[usize::from(mask.around_corner(corner))];
-            corners.zip(distances).map(|(corner, distance)| Surfel { distance, area: area(corner) }).collect()
+            let areas: Vec<f64> = (0..own.shape[0]).into_par_iter().flat_map_iter(|x| own.slab(x).map(area)).collect();
+            distances.into_iter().zip(areas).map(|(distance, area)| Surfel { distance, area }).collect()
         };
         SurfelDistances {
             from_prediction: surfels(&self.prediction, &prediction, &truth),

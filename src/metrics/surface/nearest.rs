@@ -10,7 +10,7 @@ use super::bits::{Bits, gap};
 use super::far::Blocks;
 
 /// Rows that are looked at around a point before its search goes on in blocks.
-const NEAR_ROWS: usize = 600;
+const NEAR_ROWS: usize = 200;
 
 /// A row beside the one of a point.
 struct Beside {
@@ -31,8 +31,7 @@ struct Open {
 /// The distance in mm of each of `points`, in order, to the nearest of `others` in the same box; infinite where there is none.
 pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
     if others.is_empty() {
-        let rows = (0..points.shape[0]).flat_map(|x| (0..points.shape[1]).map(move |y| (x, y)));
-        return vec![f64::INFINITY; rows.map(|(x, y)| points.places(x, y).count()).sum()];
+        return vec![f64::INFINITY; points.points().count()];
     }
     let beside = rows_beside(points.shape, spacing);
     let slabs: Vec<(Vec<f64>, Vec<Open>)> =
@@ -53,14 +52,12 @@ pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
 fn near(points: &Bits, others: &Bits, spacing: [f64; 3], beside: &[Beside], x: usize) -> (Vec<f64>, Vec<Open>) {
     let mut found = Vec::new();
     let mut open = Vec::new();
-    for y in 0..points.shape[1] {
-        for z in points.places(x, y) {
-            let (squared, is_settled) = near_point(others, spacing[2], beside, [x, y, z]);
-            if !is_settled {
-                open.push(Open { index: found.len(), point: [x, y, z], squared });
-            }
-            found.push(squared);
+    for point in points.slab(x) {
+        let (squared, is_settled) = near_point(others, spacing[2], beside, point);
+        if !is_settled {
+            open.push(Open { index: found.len(), point, squared });
         }
+        found.push(squared);
     }
     (found, open)
 }
@@ -103,4 +100,61 @@ fn rows_beside(shape: [usize; 3], spacing: [f64; 3]) -> Vec<Beside> {
     rows.sort_by(|a, b| a.squared.total_cmp(&b.squared));
     rows.truncate(NEAR_ROWS);
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::volume::Label;
+    use crate::seed::{Purpose, Seed};
+
+    const SHAPE: [usize; 3] = [30, 25, 150];
+
+    /// Voxels of a box, each taken with a chance of one in `rarity`.
+    fn speckles(index: u64, start: [usize; 3], end: [usize; 3], rarity: u64) -> Bits {
+        let mut rng = Seed(5).stream(Purpose::Sample, 0, "speckles", index);
+        let mut labels = vec![0; SHAPE.iter().product()];
+        for x in start[0]..end[0] {
+            for y in start[1]..end[1] {
+                for z in start[2]..end[2] {
+                    labels[(x * SHAPE[1] + y) * SHAPE[2] + z] = Label::from(rng.below(rarity) == 0);
+                }
+            }
+        }
+        Bits::of_class(&labels, SHAPE, &SHAPE.map(|size| 0..size), &[1])
+    }
+
+    fn hold(points: &Bits, others: &Bits) {
+        let spacing = [0.7, 1.3, 0.9];
+        let found = distances(points, others, spacing);
+        assert!(found.len() > 20);
+        for (point, found) in points.points().zip(found) {
+            let squared = others.points().map(|other| {
+                let side = |axis: usize| (point[axis].abs_diff(other[axis]) as f64 * spacing[axis]).powi(2);
+                side(0) + side(1) + side(2)
+            });
+            assert_eq!(found, squared.fold(f64::INFINITY, f64::min).sqrt(), "{point:?}");
+        }
+    }
+
+    #[test]
+    fn distances_among_speckles_are_the_smallest_of_all() {
+        hold(&speckles(0, [0; 3], SHAPE, 400), &speckles(1, [0; 3], SHAPE, 50));
+        hold(&speckles(2, [0; 3], SHAPE, 400), &speckles(3, [0; 3], SHAPE, 5000));
+    }
+
+    #[test]
+    fn distances_to_what_lies_far_away_are_the_smallest_of_all() {
+        let (near, far) = (speckles(4, [0; 3], [4, 5, 20], 5), speckles(5, [26, 20, 100], SHAPE, 20));
+        hold(&near, &far);
+        hold(&far, &near);
+    }
+
+    #[test]
+    fn distances_to_nothing_are_infinite() {
+        let nothing = speckles(6, [0; 3], [0; 3], 1);
+        let found = distances(&speckles(7, [0; 3], [2, 2, 9], 1), &nothing, [1.0; 3]);
+        assert_eq!(found, [f64::INFINITY; 36]);
+        assert!(distances(&nothing, &nothing, [1.0; 3]).is_empty());
+    }
 }
