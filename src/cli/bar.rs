@@ -10,6 +10,9 @@ use crate::run::event::{Columns, EpochRecord, Event, Listener, StepRecord};
 /// Seconds between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
+/// Of more scores than this, the line of an epoch tells the means over labels alone.
+const MOST_SCORES: usize = 8;
+
 /// Shows how a run goes, on stderr.
 #[derive(Debug)]
 pub struct Bar {
@@ -91,11 +94,12 @@ impl Bar {
         if let Some(loss) = record.val_loss {
             text += &format!(", validation {loss:.4}");
         }
+        let are_many = self.columns.metrics.len() > MOST_SCORES;
         for (name, score) in self.columns.metrics.iter().zip(&record.scores) {
-            if let Some(score) = score {
+            if let Some(score) = score.filter(|_| !are_many || name.ends_with("_mean")) {
                 text += &format!(", {} {score:.4}", name.trim_start_matches("val_").replace('_', " "));
                 if name == "val_dice_mean" {
-                    self.dice = Some(*score);
+                    self.dice = Some(score);
                 }
             }
         }

@@ -122,12 +122,6 @@ pub fn planes<E>(
     Ok(())
 }
 
-/// How many windows a volume takes through the network, mirrored ones included.
-pub fn num_windows(shape: [usize; 3], sight: &Sight) -> usize {
-    let windows = Tiling::new(shape, sight.window, sight.inference.overlap.get()).starts.len();
-    windows << sight.inference.mirror.len()
-}
-
 /// The mean of what a network says about windows `[.., x, y, z]` and about their mirror images, turned back.
 fn mirrored_mean<E>(
     batch: Vec<f32>,
@@ -195,7 +189,7 @@ mod tests {
             Ok::<_, Infallible>(batch)
         };
         planes(&ramp([4, 4, 4]), &sight, count, |_| {}).unwrap();
-        assert_eq!((seen, num_windows([4, 4, 4], &sight)), (8, 8));
+        assert_eq!((seen, inference.num_windows([4, 4, 4], [2, 2, 2])), (8, 8));
     }
 
     #[test]

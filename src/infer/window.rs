@@ -77,6 +77,13 @@ fn default_batch_size() -> NonZeroUsize {
     NonZeroUsize::new(2).expect("2 is not 0")
 }
 
+impl Inference {
+    /// How many windows of this shape a volume takes through the network, mirrored ones included.
+    pub fn num_windows(&self, volume: [usize; 3], window: [usize; 3]) -> usize {
+        Tiling::new(volume, window, self.overlap.get()).starts.len() << self.mirror.len()
+    }
+}
+
 /// The windows that cover a volume.
 ///
 /// A volume that is shorter than the window on an axis is padded with zeros there, as much before as

@@ -34,7 +34,9 @@ impl Nsd {
         let both = || surfels.from_prediction.iter().chain(&surfels.from_truth);
         let is_close = |surfel: &&Surfel| surfel.distance <= self.tolerance_mm.get();
         let whole: f64 = both().map(|surfel| surfel.area).sum();
-        (whole > 0.0).then(|| both().filter(is_close).map(|surfel| surfel.area).sum::<f64>() / whole)
+        // A sum of nothing is minus zero.
+        let close: f64 = both().filter(is_close).map(|surfel| surfel.area).sum::<f64>() + 0.0;
+        (whole > 0.0).then_some(close / whole)
     }
 }
 

@@ -9,7 +9,6 @@ use walkdir::WalkDir;
 
 use crate::data::cache::num_bytes;
 use crate::data::patch::Patch;
-use crate::infer::window::Tiling;
 use crate::run::table::Table;
 use crate::spec::load;
 use crate::spec::plan::{Case, Plan};
@@ -172,7 +171,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         .val
         .iter()
         .filter_map(|name| plan.cases.get(name))
-        .map(|case| Tiling::new(case.outgoing.shape, plan.window, spec.inference.overlap.get()).starts.len())
+        .map(|case| spec.inference.num_windows(case.outgoing.shape, plan.window))
         .sum();
     let window_voxels = plan.window.iter().product::<usize>() as f64;
     let scorings = (1.0 / spec.validate.volumes.every_epochs.get() as f64).max(1.0 / spec.train.epochs.get() as f64);

@@ -168,6 +168,10 @@ impl Predictor {
         sight(&self.experiment, window, self.labels.len() + 1)
     }
 
+    fn num_windows(&self, volume: [usize; 3]) -> usize {
+        self.experiment.inference.num_windows(volume, self.sight().window)
+    }
+
     /// Takes an image through the preprocess chain.
     fn prepared(&self, source: Volume) -> Result<(Voxels<f32>, Origin), PredictError> {
         if source.image.channels != self.channels {
@@ -245,7 +249,7 @@ pub fn predict(
     let target = Target { grid: &grid, labels: &values, steps: &first.experiment.postprocess };
     if let ([only], false) = (predictors, keep) {
         let (image, origin) = only.prepared(source)?;
-        let total = predict::num_windows(image.shape, &only.sight());
+        let total = only.num_windows(image.shape);
         let forward = only.forward(stop, (0, total), tell);
         let label = predict::label_map(&image, &origin, &only.sight(), &target, forward)?;
         return Ok(Prediction { label, probabilities: None });
@@ -269,7 +273,7 @@ fn mean_probabilities(
     for (index, predictor) in predictors.iter().enumerate() {
         let (image, origin) = predictor.prepared(source.clone())?;
         // Runs may have windows of different shapes; each is told as an equal share of the whole.
-        let own = predict::num_windows(image.shape, &predictor.sight());
+        let own = predictor.num_windows(image.shape);
         let forward = predictor.forward(stop, (index * own, predictors.len() * own), tell);
         predict::add_probabilities(&image, &origin, &predictor.sight(), (share, &mut sums), forward)?;
     }
