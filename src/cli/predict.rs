@@ -1,6 +1,6 @@
 //! `runner predict`: label maps of new images, by one trained run or the mean of several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,6 +18,9 @@ use crate::model::device::DeviceName;
 use crate::run::folder::write_atomically;
 use crate::train::predictor::{self, Checkpoint, PredictError, Predictor, check_ensemble};
 use crate::train::prepare;
+
+/// What follows the name of an image in that of its probabilities.
+const PROBABILITIES: &str = "_probabilities.nii.gz";
 
 /// Arguments of `runner predict`.
 #[derive(Debug, Args)]
@@ -107,7 +110,9 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let mut failed = Vec::new();
     for (number, (image, out)) in arguments.images.iter().zip(&outputs).enumerate() {
         let bar = Windows::new(&format!("{} ({}/{})", stem(image), number + 1, outputs.len()), arguments.quiet);
-        match predict(arguments, &predictors, image, out, &bar) {
+        let predicted = predict(arguments, &predictors, image, out, &bar);
+        drop(bar);
+        match predicted {
             Ok(text) => say!("{}: {text}", out.display()),
             Err(PredictFailure::Stopped) => {
                 say!("stopped; {number} of {} images are done", outputs.len());
@@ -126,26 +131,31 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Err(CliError::Failure(format!("{} of {} images failed: {}", failed.len(), outputs.len(), failed.join(", "))))
 }
 
-/// Where each image's label map goes; no two to one place, and none over an image.
+/// Where each image's label map goes; no two files to one place, and none over an image.
 fn outputs(arguments: &Arguments) -> Result<Vec<PathBuf>, CliError> {
-    let mut by_name: BTreeMap<String, &Path> = BTreeMap::new();
-    let mut outputs = Vec::new();
+    let mut images = BTreeSet::new();
     for image in &arguments.images {
-        let name = stem(image);
-        if let Some(other) = by_name.insert(name.clone(), image) {
-            let message = format!("{} and {} would both be written as {name}", other.display(), image.display());
-            return Err(CliError::problem(message, "predict them with two commands into two folders"));
-        }
-        let out = arguments.out.join(format!("{name}.nii.gz"));
-        let same =
-            |image: &PathBuf| image.canonicalize().is_ok_and(|image| out.canonicalize().is_ok_and(|out| out == image));
-        if arguments.images.iter().any(same) {
-            let message = format!("the prediction of {} would replace an image", image.display());
-            return Err(CliError::problem(message, "name another folder with --out"));
-        }
-        outputs.push(out);
+        let help = "see that its path is written right";
+        let whole = image.canonicalize();
+        images.insert(whole.map_err(|error| CliError::problem(format!("{}: {error}", image.display()), help))?);
     }
-    Ok(outputs)
+    let mut written: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    for image in &arguments.images {
+        let endings = if arguments.probabilities { &[".nii.gz", PROBABILITIES][..] } else { &[".nii.gz"] };
+        for ending in endings {
+            let out = arguments.out.join(format!("{}{ending}", stem(image)));
+            if out.canonicalize().is_ok_and(|out| images.contains(&out)) {
+                let message = format!("the prediction of {} would replace an image", image.display());
+                return Err(CliError::problem(message, "name another folder with --out"));
+            }
+            if let Some(other) = written.insert(out.clone(), image) {
+                let (a, b, out) = (other.display(), image.display(), out.display());
+                let message = format!("{a} and {b} would both write {out}");
+                return Err(CliError::problem(message, "predict them with two commands into two folders"));
+            }
+        }
+    }
+    Ok(arguments.images.iter().map(|image| arguments.out.join(format!("{}.nii.gz", stem(image)))).collect())
 }
 
 /// Why an image was not predicted.
@@ -174,7 +184,7 @@ fn predict(
     let failure = |error: &dyn std::error::Error| PredictFailure::World(CliError::failure(error));
     nifti::write_label(out, &grid, &prediction.label).map_err(|error| failure(&error))?;
     if let Some(probabilities) = &prediction.probabilities {
-        let path = arguments.out.join(format!("{}_probabilities.nii.gz", stem(image)));
+        let path = arguments.out.join(format!("{}{PROBABILITIES}", stem(image)));
         nifti::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
     }
     let labels: Vec<_> = predictors[0].labels.iter().map(|label| (label.value, label.name.clone())).collect();
@@ -194,7 +204,9 @@ fn through(
     let mut tell = |done, total| bar.show(done, total);
     predictor::predict(predictors, volume, keep, &STOP, &mut tell).map_err(|error| match error {
         PredictError::Stopped => PredictFailure::Stopped,
-        PredictError::Channels { .. } | PredictError::Preprocess(_) => PredictFailure::Image(error.to_string()),
+        PredictError::Channels { .. } | PredictError::NotFinite { .. } | PredictError::Preprocess(_) => {
+            PredictFailure::Image(error.to_string())
+        }
         error => PredictFailure::World(predict_error(error)),
     })
 }

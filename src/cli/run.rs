@@ -73,9 +73,12 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
     let before = Manifest::read(root).map_err(run_error)?;
     let folder = RunFolder::open(root).map_err(run_error)?;
     refuse_other_changes(common)?;
-    let document = load::load(&folder.plan(), &common.set)?;
-    let plan = common.plan(&document)?;
+    let mut document = load::load(&folder.plan(), &common.set)?;
     let state = State::load(&folder).map_err(|error| CliError::failure(&error))?;
+    // What training began with need not be there any more once there is a checkpoint.
+    let begun_with = document.experiment.train.initial_weights.take_if(|_| state.is_some());
+    let mut plan = common.plan(&document)?;
+    plan.experiment.train.initial_weights = begun_with.or(plan.experiment.train.initial_weights);
     let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
     let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
     if before.status == Status::Done && (complete || !lengthened) {

@@ -14,58 +14,70 @@ const COUNTER: &str = "num_batches_tracked";
 /// Reads a state dict: safetensors by that ending, everything else as `torch.save` writes it.
 ///
 /// Numbers of 16 and 64 bits become 32-bit floats. Names may share a prefix, as `module.` or `state_dict.net.` do, and
-/// stand behind it in the result; `first` is a name that the network surely has. The result is sorted by name.
+/// stand behind it in the result; what has no such prefix is something else, such as the state of an optimiser, and is
+/// left out. `first` is a name that the network surely has. The result is sorted by name.
 ///
 /// # Errors
-/// When the file cannot be read, or a tensor does not hold floating-point numbers.
+/// When the file cannot be read, holds several such networks, or one of their tensors no floating-point numbers.
 pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> {
     let is_safetensors = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
-    let mut tensors = if is_safetensors { read_safetensors(path)? } else { read_pytorch(path)? };
-    let prefix = tensors.iter().find_map(|tensor| tensor.name.strip_suffix(first)).unwrap_or_default().to_owned();
-    if !prefix.is_empty() {
-        // What does not stand behind the prefix is something else, such as the state of an optimiser.
-        tensors.retain(|tensor| tensor.name.starts_with(&prefix));
-        tensors.iter_mut().for_each(|tensor| tensor.name = tensor.name[prefix.len()..].to_owned());
-    }
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tensors)
-}
-
-fn read_safetensors(path: &Path) -> Result<Vec<NamedTensor>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
-    let file = SafeTensors::deserialize(&bytes)?;
-    let mut tensors = Vec::new();
-    for (name, view) in file.iter().filter(|(name, _)| !name.ends_with(COUNTER)) {
-        let kind = match view.dtype() {
-            Dtype::F64 => Kind::F64,
-            Dtype::F32 => Kind::F32,
-            Dtype::F16 => Kind::F16,
-            Dtype::BF16 => Kind::BF16,
-            other => return Err(WeightsError::NotFloat { name: name.to_owned(), found: format!("{other:?}") }),
-        };
-        let data = kind.floats(view.data());
-        tensors.push(NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
-    }
-    Ok(tensors)
-}
-
-fn read_pytorch(path: &Path) -> Result<Vec<NamedTensor>, WeightsError> {
     let failed = |source| WeightsError::Read { path: path.to_owned(), source };
-    std::fs::File::open(path).map_err(failed)?;
-    let reader = PytorchReader::new(path)?;
-    let mut tensors = Vec::new();
-    for (name, tensor) in reader.tensors().iter().filter(|(name, _)| !name.ends_with(COUNTER)) {
-        let kind = match tensor.dtype() {
-            DType::F64 => Kind::F64,
-            DType::F32 => Kind::F32,
-            DType::F16 => Kind::F16,
-            DType::BF16 => Kind::BF16,
-            other => return Err(WeightsError::NotFloat { name: name.clone(), found: format!("{other:?}") }),
-        };
-        let data = kind.floats(&tensor.read().map_err(failed)?);
-        tensors.push(NamedTensor { name: name.clone(), shape: tensor.shape().to_vec(), data });
+    if is_safetensors {
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let file = SafeTensors::deserialize(&bytes)?;
+        let names = file.names();
+        select(names, first, |name| {
+            let view = file.tensor(name)?;
+            let kind = match view.dtype() {
+                Dtype::F64 => Kind::F64,
+                Dtype::F32 => Kind::F32,
+                Dtype::F16 => Kind::F16,
+                Dtype::BF16 => Kind::BF16,
+                other => return Err(WeightsError::NotFloat { name: name.to_owned(), found: format!("{other:?}") }),
+            };
+            Ok((view.shape().to_vec(), kind.floats(view.data())))
+        })
+    } else {
+        std::fs::File::open(path).map_err(failed)?;
+        let file = PytorchReader::new(path)?;
+        let names = file.tensors().keys().map(String::as_str).collect();
+        select(names, first, |name| {
+            let tensor = file.get(name).expect("the name is one of the file's");
+            let kind = match tensor.dtype() {
+                DType::F64 => Kind::F64,
+                DType::F32 => Kind::F32,
+                DType::F16 => Kind::F16,
+                DType::BF16 => Kind::BF16,
+                other => return Err(WeightsError::NotFloat { name: name.to_owned(), found: format!("{other:?}") }),
+            };
+            Ok((tensor.shape().to_vec(), kind.floats(&tensor.read().map_err(failed)?)))
+        })
     }
-    Ok(tensors)
+}
+
+/// The tensors behind the prefix of the network, of which `load` gives shape and values.
+fn select(
+    mut names: Vec<&str>,
+    first: &str,
+    load: impl Fn(&str) -> Result<(Vec<usize>, Vec<f32>), WeightsError>,
+) -> Result<Vec<NamedTensor>, WeightsError> {
+    names.sort_unstable();
+    let prefixes: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(first)).collect();
+    let prefix = match prefixes[..] {
+        [] => "",
+        [only] => only,
+        _ => {
+            let found = prefixes.iter().map(|prefix| format!("`{prefix}{first}`")).collect::<Vec<_>>().join(", ");
+            return Err(WeightsError::Misfit(format!("the file holds several networks: {found}")));
+        }
+    };
+    let own = names.iter().filter_map(|name| Some((*name, name.strip_prefix(prefix)?)));
+    own.filter(|(name, _)| !name.ends_with(COUNTER))
+        .map(|(full, name)| {
+            let (shape, data) = load(full)?;
+            Ok(NamedTensor { name: name.to_owned(), shape, data })
+        })
+        .collect()
 }
 
 /// A floating-point type.
@@ -116,6 +128,13 @@ mod tests {
     fn without_a_prefix_every_tensor_stays_but_counters() {
         let (_folder, path) = saved(&["conv1.weight", "norm1.num_batches_tracked", "other"]);
         assert_eq!(names(&path), ["conv1.weight", "other"]);
+    }
+
+    #[test]
+    fn of_several_networks_none_is_taken() {
+        let (_folder, path) = saved(&["student.conv1.weight", "teacher.conv1.weight"]);
+        let message = read(&path, "conv1.weight").unwrap_err().to_string();
+        assert!(message.contains("`student.conv1.weight`, `teacher.conv1.weight`"), "{message}");
     }
 
     #[test]

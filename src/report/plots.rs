@@ -5,8 +5,10 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use crate::run::folder::write_atomically;
 use crate::run::table::Table;
 pub(crate) use crate::view::colour::COLOURS;
+use crate::view::picture::Picture as Bitmap;
 use crate::view::use_own_font;
 
 /// Width and height in pixels.
@@ -101,18 +103,17 @@ pub(crate) trait Picture {
 /// Writes a picture as PNG and SVG of so many pixels; each appears whole or not at all.
 pub(crate) fn write(picture: &impl Picture, folder: &Path, name: &str, size: (u32, u32)) -> Result<(), PlotError> {
     use_own_font();
-    for ending in ["png", "svg"] {
-        let path = folder.join(format!("{name}.{ending}"));
-        let unfinished = folder.join(format!(".{name}.writing.{ending}"));
-        let failed = |reason: String| PlotError::Draw { path: path.display().to_string(), reason };
-        if ending == "png" {
-            draw_all(picture, &BitMapBackend::new(&unfinished, size).into_drawing_area()).map_err(failed)?;
-        } else {
-            draw_all(picture, &SVGBackend::new(&unfinished, size).into_drawing_area()).map_err(failed)?;
-        }
-        std::fs::rename(&unfinished, &path).map_err(|error| failed(error.to_string()))?;
-    }
-    Ok(())
+    let path = |ending: &str| folder.join(format!("{name}.{ending}"));
+    let failed = |ending: &str, reason: String| PlotError::Draw { path: path(ending).display().to_string(), reason };
+    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
+    let drawn = draw_all(picture, &BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area());
+    drawn.map_err(|reason| failed("png", reason))?;
+    let bitmap = Bitmap { size: [size.0 as usize, size.1 as usize], pixels };
+    bitmap.write(&path("png")).map_err(|error| failed("png", error.to_string()))?;
+    let mut text = String::new();
+    let drawn = draw_all(picture, &SVGBackend::with_string(&mut text, size).into_drawing_area());
+    drawn.map_err(|reason| failed("svg", reason))?;
+    write_atomically(&path("svg"), text.as_bytes()).map_err(|error| failed("svg", error.to_string()))
 }
 
 fn draw_all<B: DrawingBackend>(picture: &impl Picture, area: &DrawingArea<B, Shift>) -> Result<(), String> {

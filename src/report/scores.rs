@@ -46,13 +46,14 @@ impl Scores {
         (0..self.columns.len()).map(|index| spread(&self.columns[index], self.column(index), &bootstrap)).collect()
     }
 
-    /// The places of the cases, worst first, by the mean of some of their scores; `lower` says of which the smaller is better.
+    /// The places of the cases, worst first, by the mean of some of their scores; `lower` says that those nearest to 0 are best.
     ///
     /// A case without any of these scores comes last: nothing is known to be wrong with it.
     pub fn worst_first(&self, columns: &[usize], lower: bool) -> Vec<usize> {
         let badness = |case: usize| {
-            let score = mean(columns.iter().filter_map(|column| self.cases[case].1[*column]));
-            score.map_or(f64::NEG_INFINITY, |score| if lower { score } else { -score })
+            let badness = |score: f64| if lower { score.abs() } else { -score };
+            let scores = columns.iter().filter_map(|column| self.cases[case].1[*column]);
+            mean(scores.map(badness)).unwrap_or(f64::NEG_INFINITY)
         };
         let mut order: Vec<usize> = (0..self.cases.len()).collect();
         order.sort_by(|a, b| badness(*b).total_cmp(&badness(*a)));
@@ -110,5 +111,7 @@ mod tests {
         let scores = scores(&[Some(0.5), None, Some(0.1), Some(0.9)]);
         assert_eq!(scores.worst_first(&[0], false), [2, 0, 3, 1]);
         assert_eq!(scores.worst_first(&[0], true), [3, 0, 2, 1]);
+        let differences = self::scores(&[Some(0.2), Some(-1.0), Some(0.0)]);
+        assert_eq!(differences.worst_first(&[0], true), [1, 0, 2]);
     }
 }

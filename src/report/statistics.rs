@@ -92,9 +92,9 @@ pub fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * last as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(last);
-    let share = place - below as f64;
-    // Of an infinite neighbour nothing is added.
-    Some(if share == 0.0 { sorted[below] } else { sorted[below] + (sorted[above] - sorted[below]) * share })
+    let (low, high, share) = (sorted[below], sorted[above], place - below as f64);
+    // Between equal values, which may be infinite, there is nothing to interpolate.
+    Some(if share == 0.0 || low == high { low } else { low + (high - low) * share })
 }
 
 /// Quartiles, and whiskers to the farthest case within 1.5 times their distance (Tukey).
@@ -243,6 +243,15 @@ impl Noise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn infinite_scores_have_percentiles_too() {
+        let sorted = [1.0, f64::INFINITY, f64::INFINITY, f64::INFINITY];
+        assert_eq!(percentile(&sorted, 0.5), Some(f64::INFINITY));
+        let scores = vec![Some(1.0), Some(2.0), Some(3.0), Some(f64::INFINITY), Some(f64::INFINITY)];
+        let interval = Bootstrap::new(5).interval(&[scores]).unwrap();
+        assert!(interval.low >= 1.0 && interval.high == f64::INFINITY, "{interval:?}");
+    }
 
     #[test]
     fn whiskers_end_at_the_farthest_case_that_is_no_outlier() {

@@ -18,6 +18,7 @@ mod sampler;
 mod training;
 
 pub use data::{Survey, survey};
+pub(super) use names::column_name;
 pub use names::is_folder_name;
 
 use crate::model::device::DeviceName;

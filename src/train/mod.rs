@@ -60,7 +60,10 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
             trainer.restore(&state)?;
             state.progress
         }
-        None => Progress::start(),
+        None => {
+            trainer.start(plan)?;
+            Progress::start()
+        }
     };
     let Some(cases) = prepare(plan, session)? else { return Ok(Outcome::Stopped) };
     cases.head.record(session.folder)?;

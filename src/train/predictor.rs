@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
+use rayon::prelude::*;
 
 use super::head::Head;
 use super::validate::sight;
@@ -87,6 +88,12 @@ pub enum PredictError {
         expected: usize,
         /// Those of the image.
         found: usize,
+    },
+    /// Voxels are no numbers.
+    #[error("{count} of its voxels are not finite after preprocess; mend the file")]
+    NotFinite {
+        /// How many.
+        count: usize,
     },
     /// The preprocess chain cannot be applied to the image.
     #[error("it cannot be preprocessed as in training: {0}")]
@@ -179,7 +186,12 @@ impl Predictor {
         }
         let draws = self.head.settled(&source)?;
         let origin = pipeline::origin(&self.head.chain, &draws, &source.grid);
-        Ok((View::new(source, &self.head.chain, &draws)?.volume()?.image, origin))
+        let image = View::new(source, &self.head.chain, &draws)?.volume()?.image;
+        // A network spreads what is no number over whole windows, which would look like background.
+        match image.par_iter().filter(|value| !value.is_finite()).count() {
+            0 => Ok((image, origin)),
+            count => Err(PredictError::NotFinite { count }),
+        }
     }
 
     /// Sends windows through the network until it is told to stop; tells how many are done, of `total`, after `before`.

@@ -39,19 +39,15 @@ pub struct StepOutcome {
 }
 
 impl Trainer {
-    /// The network of a plan with its initial weights, on the plan's device.
+    /// The network of a plan with random weights, on the plan's device.
     ///
     /// # Errors
-    /// When the device cannot be opened, or the file of initial weights cannot be used.
+    /// When the device cannot be opened.
     pub fn new(plan: &Plan) -> Result<Self, TrainError> {
         let spec = &plan.experiment;
         let seed = Seed(spec.seed);
         let device = plan.device.open()?.autodiff();
-        let mut network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
-        if let Some(path) = &spec.train.initial_weights {
-            let weights = spec.model.read_weights(path, plan.channels, plan.num_classes())?;
-            network.parameters.import(&weights, &device)?;
-        }
+        let network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
         let values: Vec<_> = network.parameters.trained_values().cloned().collect();
         Ok(Self {
             optimizer: Optimizer::new(&spec.optimizer, &values),
@@ -155,6 +151,18 @@ impl Trainer {
             }
         }
         all
+    }
+
+    /// Takes up the weights that the plan says training starts from; where it names none, random ones stay.
+    ///
+    /// # Errors
+    /// When their file cannot be used.
+    pub fn start(&mut self, plan: &Plan) -> Result<(), TrainError> {
+        if let Some(path) = &plan.experiment.train.initial_weights {
+            let weights = plan.experiment.model.read_weights(path, plan.channels, plan.num_classes())?;
+            self.network.parameters.import(&weights, &self.device)?;
+        }
+        Ok(())
     }
 
     /// Takes up the weights and moments of a checkpoint.

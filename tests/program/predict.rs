@@ -134,16 +134,17 @@ fn a_report_tells_volumes_and_parts() {
 #[test]
 fn a_broken_image_is_told_and_the_next_one_follows() {
     let place = Place::new();
-    let (run, image) = trained(&place, &[]);
+    let (run, image) = trained(&place, &["--set", "preprocess=[]"]);
     let whole = fs::read(&image).unwrap();
     fs::write(place.path("torn.nii.gz"), &whole[..whole.len() / 2]).unwrap();
     let grid = Grid { shape: [8, 8, 8], affine: Affine::IDENTITY };
     write_image(&place.path("channels.nii"), &grid, &Voxels::new(2, [8; 3], vec![0.0; 1024])).unwrap();
+    write_image(&place.path("nan.nii"), &grid, &Voxels::new(1, [8; 3], vec![f32::NAN; 512])).unwrap();
     let failed = place
-        .runner(&["predict", "--run", &run, "torn.nii.gz", "absent.nii.gz", "channels.nii", &image, "--out", "out"])
+        .runner(&["predict", "--run", &run, "torn.nii.gz", "nan.nii", "channels.nii", &image, "--out", "out"])
         .code(3);
     let message = stderr(&failed);
-    for part in ["torn.nii.gz", "absent.nii.gz", "2 channels", "3 of 4 images failed"] {
+    for part in ["torn.nii.gz", "512 of its voxels are not finite", "2 channels", "3 of 4 images failed"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(place.path("out/phantom_002.nii.gz").exists());
@@ -158,6 +159,7 @@ fn what_cannot_work_is_refused_before_anything_is_predicted() {
     for (arguments, told) in [
         (vec!["--run", "absent", &image, "--out", "out"], "cannot read"),
         (vec!["--run", &run, &image, &image, "--out", "out"], "into two folders"),
+        (vec!["--run", &run, &image, "absent.nii.gz", "--out", "out"], "absent.nii.gz"),
         (vec!["--run", &run, &image, "--out", &folder], "another folder with --out"),
     ] {
         let arguments: Vec<&str> = std::iter::once("predict").chain(arguments).collect();
@@ -195,6 +197,11 @@ fn weights_of_another_run_are_a_start_and_misfits_are_told() {
     );
     let trained = |tensor: &&runner::model::weights::NamedTensor| !tensor.name.contains("running");
     assert!(old.iter().filter(trained).eq(new.iter().filter(trained)), "so small a step moves no weight");
+    // Once there is a checkpoint, what training began with is not asked for again.
+    fs::remove_file(Path::new(&run).join("checkpoints/best.safetensors")).unwrap();
+    place.runner(&["run", "--resume", begun.to_str().unwrap(), "--set", "train.epochs=3"]).success();
+    assert!(fs::read_to_string(begun.join("plan.yaml")).unwrap().contains("initial_weights"));
+    let weights = format!("train.initial_weights={run}/checkpoints/last.safetensors");
     let misfit = ["check", "tiny.yaml", "--set", &weights, "--set", "model.unet.widths=[2, 6]"];
     let message = stderr(&place.runner(&misfit).code(2));
     assert!(message.contains("has shape") && message.contains("train.initial_weights"), "{message}");

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
 use super::record::{Evaluation, Outputs};
 use super::{Arguments, CliError, Exit};
 use crate::cli::training::{STOP, stop_on_ctrl_c};
+use crate::cli::volume_files::make_folder;
 use crate::data::dataset::stem;
 use crate::data::nifti;
 use crate::data::volume::{Grid, Label, Voxels};
@@ -17,18 +19,24 @@ use crate::train::prepare::GRID_TOLERANCE_MM;
 
 /// Scores the cases that both folders have.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
-    let sheet = arguments.metrics.as_deref().map(ScoreSheet::load).transpose()?;
+    let sheet = arguments.metrics.as_deref().map(|path| ScoreSheet::load(path, None)).transpose()?;
     let sheet = sheet.unwrap_or_else(|| ScoreSheet { metrics: defaults(), labels: None });
     let pairs = pairs(predictions, truths)?;
+    // Found out before an hour of scoring rather than after it.
+    if let Some(folder) =
+        arguments.out.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
+    {
+        make_folder(folder)?;
+    }
     stop_on_ctrl_c()?;
     let labels = match sheet.labels {
         Some(labels) => labels.into_iter().collect(),
-        None => present(&pairs),
+        None => present(&pairs)?,
     };
     let mut evaluation = Evaluation { metrics: sheet.metrics, labels, cases: Vec::new() };
     let mut failed = Vec::new();
     for (done, (name, files)) in pairs.iter().enumerate() {
-        if STOP.load(std::sync::atomic::Ordering::Relaxed) {
+        if STOP.load(Ordering::Relaxed) {
             say!("stopped; {done} of {} cases were scored, and nothing is written", pairs.len());
             return Ok(Exit::Stopped);
         }
@@ -40,9 +48,10 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments)
             }
         }
     }
-    evaluation.print();
+    let results = evaluation.results();
+    results.print();
     if let Some(out) = &arguments.out {
-        evaluation.write(&beside(out))?;
+        results.write(&beside(out))?;
         say!("{}", out.display());
     }
     if failed.is_empty() {
@@ -55,6 +64,9 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments)
         failed.join(", ")
     )))
 }
+
+/// Files with more labels than this hold something else, such as an image or instances.
+const MOST_LABELS: usize = 256;
 
 /// A prediction and its truth.
 struct Files {
@@ -122,14 +134,25 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
 }
 
 /// The labels that any of the maps holds; a file that cannot be read is told later.
-fn present(pairs: &BTreeMap<String, Files>) -> Vec<(Label, String)> {
+fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
     let of_file = |path: &PathBuf| {
+        if STOP.load(Ordering::Relaxed) {
+            return BTreeSet::new();
+        }
         let map = nifti::read_label(path).map(|(_, map)| map);
         map.map_or_else(|_| BTreeSet::new(), |map| map.chunk_by(|a, b| a == b).map(|run| run[0]).collect())
     };
     let files: Vec<&PathBuf> = pairs.values().flat_map(|files| [&files.prediction, &files.truth]).collect();
     let all = files.into_par_iter().map(of_file).reduce(BTreeSet::new, |a, b| a.union(&b).copied().collect());
-    all.into_iter().filter(|label| *label != 0).map(|label| (label, format!("label_{label}"))).collect()
+    let labels: Vec<_> =
+        all.into_iter().filter(|label| *label != 0).map(|label| (label, format!("label_{label}"))).collect();
+    if labels.len() > MOST_LABELS {
+        return Err(CliError::problem(
+            format!("the files hold {} different labels; are they label maps of classes?", labels.len()),
+            "name the labels that are scored in a file for --metrics, as `labels: { 1: liver }`",
+        ));
+    }
+    Ok(labels)
 }
 
 fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Result<Vec<CaseScores>, String> {

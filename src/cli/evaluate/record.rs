@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::CliError;
 use crate::cli::table::table;
 use crate::cli::training::run_error;
+use crate::cli::volume_files::make_folder;
 use crate::data::volume::Label;
 use crate::metrics::{CaseScores, Metric, summarise_all};
 use crate::report::score_boxes::Boxes;
@@ -36,23 +37,54 @@ pub(super) struct Outputs {
     pub plots: PathBuf,
 }
 
+/// What follows from the scores.
+pub(super) struct Results<'a> {
+    /// The scores by case and metric.
+    pub evaluation: &'a Evaluation,
+    /// The scores, worst case first.
+    scores: Scores,
+    /// How each of them is spread.
+    spreads: Vec<Spread>,
+    /// The scores of all cases together that are no mean of a column, such as the mean over labels.
+    together: Vec<(String, Option<f64>)>,
+}
+
+impl Outputs {
+    /// Removes the tables of an earlier evaluation, which would not belong to what is there from now on.
+    pub fn clear(&self) -> Result<(), CliError> {
+        for path in [&self.cases, &self.summary] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::failure(&error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Evaluation {
-    /// The scores as a table, worst case first.
+    /// What follows from the scores of all cases.
+    pub fn results(&self) -> Results<'_> {
+        let scores = self.scores();
+        let together = self.together(&scores.columns);
+        Results { evaluation: self, spreads: scores.spreads(), scores, together }
+    }
+
+    /// The scores as a table, worst case first by the mean over labels of the first metric.
     fn scores(&self) -> Scores {
         let columns = self.metrics.iter().flat_map(|metric| metric.case_columns(&self.labels)).collect();
         let row = |scores: &[CaseScores]| scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
         let cases = self.cases.iter().map(|(name, scores)| (name.clone(), row(scores))).collect();
         let mut scores = Scores { columns, cases };
         let Some(first) = self.metrics.first() else { return scores };
-        let own: Vec<usize> = (0..self.labels.len().min(first.case_columns(&self.labels).len())).collect();
+        let own: Vec<usize> = match first {
+            // The Dice of the liver and that of lesions.
+            Metric::Lits(_) => vec![0, 1],
+            _ => (0..self.labels.len()).collect(),
+        };
         let order = scores.worst_first(&own, first.lower_is_better());
         scores.cases = order.into_iter().map(|index| scores.cases[index].clone()).collect();
         scores
-    }
-
-    /// The names of the cases, worst first, by the mean over labels of the first metric.
-    pub fn worst_first(&self) -> Vec<String> {
-        self.scores().cases.into_iter().map(|(name, _)| name).collect()
     }
 
     /// The scores of all cases together that are no mean of a column, such as the mean over labels.
@@ -62,42 +94,50 @@ impl Evaluation {
         let values = summarise_all(&self.metrics, &cases, &self.labels);
         names.zip(values).filter(|(name, _)| !columns.contains(name)).collect()
     }
+}
+
+impl Results<'_> {
+    /// The names of the cases, worst first.
+    pub fn worst_first(&self) -> Vec<&str> {
+        self.scores.cases.iter().map(|(name, _)| name.as_str()).collect()
+    }
 
     /// Writes both tables and a plot for each metric.
     pub fn write(&self, outputs: &Outputs) -> Result<(), CliError> {
-        let scores = self.scores();
+        let scores = &self.scores;
         let header = std::iter::once("subject".to_owned()).chain(scores.columns.iter().cloned()).collect();
         let row = |(name, scores): &(String, Vec<Option<f64>>)| {
             std::iter::once(name.clone()).chain(scores.iter().map(|score| cell(*score))).collect()
         };
         write_csv(&outputs.cases, header, scores.cases.iter().map(row))?;
-        self.write_summary(&outputs.summary, &scores)?;
-        self.draw(&outputs.plots, &scores)
+        self.write_summary(&outputs.summary)?;
+        self.draw(&outputs.plots)
     }
 
-    fn write_summary(&self, path: &Path, scores: &Scores) -> Result<(), CliError> {
+    fn write_summary(&self, path: &Path) -> Result<(), CliError> {
         let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined"];
-        let spread = |spread: Spread| {
+        let spread = |spread: &Spread| {
             let interval = [spread.interval.map(|i| i.low), spread.interval.map(|i| i.high)];
             let numbers =
                 [spread.mean, spread.deviation, spread.median, interval[0], interval[1], spread.low, spread.high];
             let counts = [spread.cases.to_string(), spread.undefined.to_string()];
-            std::iter::once(spread.name).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
+            std::iter::once(spread.name.clone()).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
         };
-        let together = self.together(&scores.columns).into_iter().map(|(name, value)| {
-            let mut row = vec![name, cell(value)];
+        let together = self.together.iter().map(|(name, value)| {
+            let mut row = vec![name.clone(), cell(*value)];
             row.resize(header.len(), String::new());
             row
         });
-        let rows = scores.spreads().into_iter().map(spread).chain(together);
+        let rows = self.spreads.iter().map(spread).chain(together);
         write_csv(path, header.map(str::to_owned).to_vec(), rows)
     }
 
-    fn draw(&self, folder: &Path, scores: &Scores) -> Result<(), CliError> {
-        crate::cli::volume_files::make_folder(folder)?;
+    fn draw(&self, folder: &Path) -> Result<(), CliError> {
+        make_folder(folder)?;
+        let (scores, labels) = (&self.scores, &self.evaluation.labels);
         let mut first = 0;
-        for metric in &self.metrics {
-            let columns = metric.case_columns(&self.labels);
+        for metric in &self.evaluation.metrics {
+            let columns = metric.case_columns(labels);
             let words = metric.name().replace('_', " ");
             let finite = |place: usize| scores.column(first + place).into_iter().flatten().filter(|s| s.is_finite());
             let label = |(place, column): (usize, &String)| {
@@ -116,23 +156,23 @@ impl Evaluation {
 
     /// Prints the summary, and the worst cases first.
     pub fn print(&self) {
-        let scores = self.scores();
+        let (scores, evaluation) = (&self.scores, self.evaluation);
         let short = |value: Option<f64>| value.map(|value| format!("{value:.4}")).unwrap_or_default();
         let header = ["score", "mean", "sd", "median", "95 % interval", "cases", "undefined"].map(str::to_owned);
-        let spread = |spread: Spread| {
+        let spread = |spread: &Spread| {
             let interval = spread.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
             let numbers = [spread.mean, spread.deviation, spread.median].map(short);
             let counts = [interval, spread.cases.to_string(), spread.undefined.to_string()];
-            std::iter::once(spread.name).chain(numbers).chain(counts).collect::<Vec<_>>()
+            std::iter::once(spread.name.clone()).chain(numbers).chain(counts).collect::<Vec<_>>()
         };
-        let mut rows: Vec<Vec<String>> = scores.spreads().into_iter().map(spread).collect();
-        rows.extend(self.together(&scores.columns).into_iter().map(|(name, value)| {
-            let mut row = vec![name, short(value)];
+        let mut rows: Vec<Vec<String>> = self.spreads.iter().map(spread).collect();
+        rows.extend(self.together.iter().map(|(name, value)| {
+            let mut row = vec![name.clone(), short(*value)];
             row.resize(header.len(), String::new());
             row
         }));
         say!("{}", table(&header, &rows));
-        let first = self.metrics.first().map_or(0, |metric| metric.case_columns(&self.labels).len());
+        let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.labels).len());
         let shown = if scores.columns.len() > MOST_COLUMNS { first } else { scores.columns.len() };
         let header: Vec<String> =
             std::iter::once("worst first".to_owned()).chain(scores.columns[..shown].iter().cloned()).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::folders::pair;
-use super::record::{Evaluation, Outputs};
+use super::record::{Evaluation, Outputs, Results};
 use super::{Arguments, CliError, Exit, Part};
 use crate::cli::bar::Bar;
 use crate::cli::predict::{Windows, predict_error};
@@ -45,12 +45,17 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
     make_phantoms(&plan, &arguments.cache.path(), &mut bar)?;
     drop(bar);
     stop_on_ctrl_c()?;
+    let outputs =
+        Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
+    outputs.clear()?;
     let mut evaluation = Evaluation { metrics, labels, cases: Vec::new() };
     for (number, name) in names.iter().enumerate() {
         let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
         let subject = &plan.cases[name].subject;
         let out = folder.join(format!("{name}.nii.gz"));
-        match score(&predictor, subject, &out, &evaluation, &bar) {
+        let scored = score(&predictor, subject, &out, &evaluation, &bar);
+        drop(bar);
+        match scored {
             Ok(Some(scores)) => evaluation.cases.push((name.clone(), scores)),
             Ok(None) => eprintln!("warning: subject {name} has no label map, so it is predicted and not scored"),
             Err(PredictError::Stopped) => {
@@ -60,11 +65,10 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
             Err(error) => return Err(of_subject(name, error)),
         }
     }
-    evaluation.print();
-    let outputs =
-        Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
-    evaluation.write(&outputs)?;
-    draw_worst(&plan, &evaluation, &folder, arguments.pictures)?;
+    let results = evaluation.results();
+    results.print();
+    results.write(&outputs)?;
+    draw_worst(&plan, &results, &folder, arguments.pictures)?;
     say!("{}", folder.display());
     Ok(Exit::Done)
 }
@@ -86,11 +90,13 @@ fn scored_with(
     plan: &Plan,
     predictor: &Predictor,
 ) -> Result<(Vec<Metric>, Vec<(Label, String)>), CliError> {
-    let sheet = arguments.metrics.as_deref().map(ScoreSheet::load).transpose()?;
-    let own = || predictor.labels.iter().map(|label| (label.value, label.name.clone())).collect::<BTreeMap<_, _>>();
-    let (metrics, labels) = match sheet {
-        Some(sheet) => (sheet.metrics, sheet.labels.unwrap_or_else(own)),
-        None => (plan.experiment.metrics.clone(), own()),
+    let own: BTreeMap<_, _> = predictor.labels.iter().map(|label| (label.value, label.name.clone())).collect();
+    let (metrics, labels) = match &arguments.metrics {
+        Some(path) => {
+            let sheet = ScoreSheet::load(path, Some(&own))?;
+            (sheet.metrics, sheet.labels.unwrap_or(own))
+        }
+        None => (plan.experiment.metrics.clone(), own),
     };
     Ok((metrics, labels.into_iter().collect()))
 }
@@ -120,7 +126,7 @@ fn of_subject(name: &str, error: PredictError) -> CliError {
 }
 
 /// Draws the worst cases where label map and prediction differ most.
-fn draw_worst(plan: &Plan, evaluation: &Evaluation, folder: &Path, most: usize) -> Result<(), CliError> {
+fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Result<(), CliError> {
     let worst = folder.join("worst");
     // Pictures of an earlier evaluation, of other cases, do not stay among the new ones.
     match std::fs::remove_dir_all(&worst) {
@@ -128,14 +134,14 @@ fn draw_worst(plan: &Plan, evaluation: &Evaluation, folder: &Path, most: usize) 
         _ if most == 0 => return Ok(()),
         _ => make_folder(&worst)?,
     }
-    for (place, name) in evaluation.worst_first().iter().take(most).enumerate() {
+    for (place, name) in results.worst_first().into_iter().take(most).enumerate() {
         let path: PathBuf = worst.join(format!("{}_{name}.png", place + 1));
         let failure = |error: &dyn std::error::Error| CliError::failure(error);
         let volume = prepare::load(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
         let (_, prediction) =
             nifti::read_label(&folder.join(format!("{name}.nii.gz"))).map_err(|error| failure(&error))?;
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
-        scene.names = evaluation.labels.iter().cloned().collect();
+        scene.names = results.evaluation.labels.iter().cloned().collect();
         let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
         let options = SheetOptions { title, plane: Plane::Axial, most: SLICES, differences: true };
         view::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;

@@ -7,7 +7,7 @@ use crate::data::volume::Label;
 use crate::sampling::Sampler;
 
 /// The name of a label's columns: lower case, spaces turned to `_`.
-pub(super) fn column_name(name: &str) -> String {
+pub(in crate::spec) fn column_name(name: &str) -> String {
     name.trim().to_lowercase().replace(' ', "_")
 }
 
