@@ -161,7 +161,16 @@ impl CacheFolder {
 /// # Errors
 /// A problem that the user can mend, or a failure of the world.
 pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
-    match arguments.command {
+    match execute_command(arguments.command)? {
+        Exit::Done if output::is_lost() => {
+            Err(CliError::Failure("not all results could be written to stdout".to_owned()))
+        }
+        exit => Ok(exit),
+    }
+}
+
+fn execute_command(command: Command) -> Result<Exit, CliError> {
+    match command {
         Command::Run(arguments) => run::execute(arguments),
         Command::Sweep(arguments) => sweep::execute(&arguments),
         Command::Report(arguments) => report::execute(&arguments),

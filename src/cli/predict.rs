@@ -120,7 +120,10 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
             }
             Err(PredictFailure::World(error)) => return Err(error),
             Err(PredictFailure::Image(message)) => {
-                eprintln!("error: {}: {message}", image.display());
+                let path = image.display().to_string();
+                // Errors of reading begin with the file that they are about.
+                let message = if message.starts_with(&path) { message } else { format!("{path}: {message}") };
+                eprintln!("error: {message}");
                 failed.push(image.display().to_string());
             }
         }

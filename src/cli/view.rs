@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::volume_files::make_folder;
 use super::{CliError, Exit};
 use crate::data::dataset::stem;
 use crate::data::nifti::{self, NiftiError};
@@ -72,6 +73,9 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         Some(PlaneName::Sagittal) => Plane::Sagittal,
     };
     let title = title(arguments, plane, &scene);
+    if let Some(folder) = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        make_folder(folder)?;
+    }
     let left_out = match format {
         Format::Gif => view::write_gif(&scene, plane, &title, &arguments.out),
         Format::Png => {

@@ -33,6 +33,9 @@ pub struct Component {
 pub fn findings(map: &[Label], grid: &Grid, labels: &[(Label, String)]) -> Vec<Finding> {
     let ml = grid.affine.determinant().abs() / 1000.0;
     let of_label = |(label, name): &(Label, String)| {
+        if !map.contains(label) {
+            return Finding { label: *label, name: name.clone(), voxels: 0, volume_ml: 0.0, components: Vec::new() };
+        }
         let found = components(grid.shape, |voxel| map[voxel] == *label);
         let mut sums = vec![[0.0; 3]; found.sizes.len()];
         let [_, size_y, size_z] = grid.shape;

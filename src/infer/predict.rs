@@ -55,8 +55,8 @@ pub fn label_map<E>(
     Ok(target.mend(map))
 }
 
-/// Adds a share of the probabilities of a preprocessed volume to `sums`, which has an array `[x, y, z]` on the grid of
-/// the image file for each class; what the preprocessing cut away is background with certainty.
+/// Adds a share of the probabilities of a preprocessed volume to `sums`, `[class, x, y, z]` on the grid of the image
+/// file; what the preprocessing cut away is background with certainty.
 ///
 /// # Errors
 /// Those of `forward`; see [`planes`].
@@ -64,25 +64,27 @@ pub fn add_probabilities<E>(
     image: &Voxels<f32>,
     origin: &Origin,
     sight: &Sight,
-    (share, sums): (f32, &mut [Vec<f32>]),
+    (share, sums): (f32, &mut [f32]),
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<(), E> {
     let restorer = Restorer::new(origin);
     planes(image, sight, forward, |planes| restorer.add(planes, share, sums))?;
-    restorer.add_outside(image.shape, share, &mut sums[0]);
+    let voxels = sums.len() / sight.classes;
+    restorer.add_outside(image.shape, share, &mut sums[..voxels]);
     Ok(())
 }
 
 impl Target<'_> {
-    /// The label map of probabilities, an array `[x, y, z]` for each class.
-    pub fn label_map(&self, probabilities: &[Vec<f32>]) -> Voxels<Label> {
+    /// The label map of probabilities `[class, x, y, z]`.
+    pub fn label_map(&self, probabilities: &[f32]) -> Voxels<Label> {
+        let voxels = self.grid.num_voxels();
         let choice = Choice::new(self.steps, self.labels);
         let of_voxel = |scores: &mut Vec<f32>, voxel: usize| {
             scores.clear();
-            scores.extend(probabilities.iter().map(|of_class| of_class[voxel]));
+            scores.extend(probabilities.iter().skip(voxel).step_by(voxels));
             choice.label(scores)
         };
-        self.mend((0..self.grid.num_voxels()).into_par_iter().map_init(Vec::new, of_voxel).collect())
+        self.mend((0..voxels).into_par_iter().map_init(Vec::new, of_voxel).collect())
     }
 
     fn mend(&self, mut map: Vec<Label>) -> Voxels<Label> {
@@ -209,7 +211,7 @@ mod tests {
         };
         let origin = Origin::identity([9, 4, 5]);
         let map = label_map(&image, &origin, &sight, &target, waves).unwrap();
-        let mut sums = vec![vec![0.0; 180]; 3];
+        let mut sums = vec![0.0; 3 * 180];
         add_probabilities(&image, &origin, &sight, (1.0, &mut sums), waves).unwrap();
         assert_eq!(map[..], target.label_map(&sums)[..]);
         assert!([0, 5, 7].iter().all(|label| map.contains(label)), "{:?}", &map[..]);

@@ -34,11 +34,11 @@ impl<'a> Restorer<'a> {
         self.each(planes, &mut slices, |slice, voxel, scores| slice[voxel] = choose(scores));
     }
 
-    /// Adds a share of the probabilities of each voxel of the file among the planes; `sums` has an array `[x, y, z]` for each class.
-    pub fn add(&self, planes: &Planes, share: f32, sums: &mut [Vec<f32>]) {
+    /// Adds a share of the probabilities of each voxel of the file among the planes; `sums` is `[class, x, y, z]`.
+    pub fn add(&self, planes: &Planes, share: f32, sums: &mut [f32]) {
         let [size_x, size_y, size_z] = self.origin.source_shape;
-        let mut slices: Vec<Vec<&mut [f32]>> = (0..size_x).map(|_| Vec::with_capacity(sums.len())).collect();
-        for of_class in sums {
+        let mut slices: Vec<Vec<&mut [f32]>> = (0..size_x).map(|_| Vec::with_capacity(planes.classes)).collect();
+        for of_class in sums.chunks_exact_mut(size_x * size_y * size_z) {
             slices.iter_mut().zip(of_class.chunks_exact_mut(size_y * size_z)).for_each(|(all, one)| all.push(one));
         }
         self.each(planes, &mut slices, |slices, voxel, scores| {
@@ -136,7 +136,7 @@ impl Corners {
             let is_upper = |axis: usize| corner >> axis & 1 == 1;
             let along = |axis: usize| if is_upper(axis) { self.share[axis] } else { 1.0 - self.share[axis] };
             let weight = (along(0) * along(1) * along(2)) as f32;
-            // A corner without weight may lie on a plane that is gone.
+            // A corner without weight may be the one above the last voxel, which is not there.
             if weight > 0.0 {
                 let index = |axis: usize| if is_upper(axis) { self.high[axis] } else { self.low[axis] };
                 let first = at([index(0), index(1), index(2)]);
@@ -243,11 +243,11 @@ mod tests {
         };
         let values = certain([3, 2, 2], 2, |[x, y, _]| (x + y) % 2);
         let restorer = Restorer::new(&origin);
-        let mut sums = vec![vec![0.0; 42]; 2];
+        let mut sums = vec![0.0; 84];
         for share in [0.25, 0.75] {
             in_slabs(origin.shape, &values, 2, 1, |planes| restorer.add(planes, share, &mut sums));
-            restorer.add_outside(origin.shape, share, &mut sums[0]);
+            restorer.add_outside(origin.shape, share, &mut sums[..42]);
         }
-        assert!(sums[0].iter().zip(&sums[1]).all(|(a, b)| (a + b - 1.0).abs() < 1e-6), "{sums:?}");
+        assert!((0..42).all(|voxel| (sums[voxel] + sums[42 + voxel] - 1.0).abs() < 1e-6), "{sums:?}");
     }
 }

@@ -24,7 +24,7 @@ use lesions::Detection;
 /// true), and `lits_tumour_burden_error`: the true share of lesion voxels in the liver less the predicted one, which counts as
 /// 9001 where no liver voxel is predicted; undefined where the true liver is empty, for there the scorer gives an error.
 ///
-/// A summary has the mean of either Dice over cases; `lits_lesion_precision` and `lits_lesion_recall` of all lesions
+/// A summary has the mean of either Dice over cases; `lits_lesion_precision_global` and `lits_lesion_recall_global` of all lesions
 /// together, 0 where there is none; `lits_liver_dice_global` and `lits_lesion_dice_global` of all voxels together,
 /// undefined where there is none; and `lits_tumour_burden_rmse`, the root of the mean squared error.
 ///
@@ -73,8 +73,8 @@ impl Lits {
     pub(super) const SUMMARY_COLUMNS: [&str; 7] = [
         "liver_dice",
         "lesion_dice",
-        "lesion_precision",
-        "lesion_recall",
+        "lesion_precision_global",
+        "lesion_recall_global",
         "liver_dice_global",
         "lesion_dice_global",
         "tumour_burden_rmse",

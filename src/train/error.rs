@@ -58,6 +58,9 @@ pub enum TrainError {
     /// The device failed in the middle of its work.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// It was told to stop in the middle of a volume.
+    #[error("stopped")]
+    Stopped,
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

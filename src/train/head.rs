@@ -173,7 +173,7 @@ impl Head {
         pipeline::settle(&self.chain, &self.draws(&incoming(volume)), volume)
     }
 
-    /// Whether the grid after the chain follows from the grid before it alone.
+    /// Whether the content of a volume decides something of the chain, such as where a crop lies.
     pub fn is_settled_by_content(&self) -> bool {
         self.chain.iter().any(|step| step.any(&Transform::is_settled_by_content))
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::head::Head;
 use super::validate::sight;
-use crate::data::volume::{Grid, Label, Volume, Voxels};
+use crate::data::volume::{Label, Volume, Voxels};
 use crate::infer::predict::{self, Sight, Target};
 use crate::model::Network;
 use crate::model::device::{DeviceError, DeviceName};
@@ -268,20 +268,20 @@ pub fn predict(
     }
     let sums = mean_probabilities(predictors, source, stop, tell)?;
     let label = target.label_map(&sums);
-    let probabilities = keep.then(|| Voxels::new(sums.len(), grid.shape, sums.concat()));
+    let probabilities = keep.then(|| Voxels::new(values.len() + 1, grid.shape, sums));
     Ok(Prediction { label, probabilities })
 }
 
-/// The mean over runs of the probability of each class, each an array `[x, y, z]` on the grid of the file.
+/// The mean over runs of the probability of each class, `[class, x, y, z]` on the grid of the file.
 fn mean_probabilities(
     predictors: &[Predictor],
     source: Volume,
     stop: &AtomicBool,
     tell: Tell,
-) -> Result<Vec<Vec<f32>>, PredictError> {
-    let Grid { shape, .. } = source.grid;
+) -> Result<Vec<f32>, PredictError> {
+    let voxels = source.grid.num_voxels();
     let share = 1.0 / predictors.len() as f32;
-    let mut sums = vec![vec![0.0; shape.iter().product()]; predictors[0].labels.len() + 1];
+    let mut sums = vec![0.0; (predictors[0].labels.len() + 1) * voxels];
     for (index, predictor) in predictors.iter().enumerate() {
         let (image, origin) = predictor.prepared(source.clone())?;
         // Runs may have windows of different shapes; each is told as an equal share of the whole.

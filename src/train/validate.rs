@@ -81,7 +81,10 @@ pub fn volumes(
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        scores.push(score(plan, cases, trainer, name)?);
+        match score(plan, cases, trainer, name, stop) {
+            Err(TrainError::Stopped) => return Ok(None),
+            scored => scores.push(scored?),
+        }
         tell(Event::Validating { done: done + 1, total: plan.parts.val.len() })?;
     }
     // Rows are written together, so that an interrupted validation leaves none behind.
@@ -93,13 +96,22 @@ pub fn volumes(
 }
 
 /// The scores of one volume, metric by metric.
-fn score(plan: &Plan, cases: &Cases, trainer: &Trainer, name: &str) -> Result<Vec<CaseScores>, TrainError> {
+fn score(
+    plan: &Plan,
+    cases: &Cases,
+    trainer: &Trainer,
+    name: &str,
+    stop: &AtomicBool,
+) -> Result<Vec<CaseScores>, TrainError> {
     let case = &plan.cases[name];
     let (truth, origin) = cases.truth(case)?;
     let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
     let target = Target { grid: &case.grid, labels: &values, steps: &plan.experiment.postprocess };
     let sight = sight(&plan.experiment, plan.window, plan.num_classes());
-    let forward = |windows, count| trainer.logits(windows, [count, plan.channels], plan.window);
+    let forward = |windows, count| match stop.load(Ordering::Relaxed) {
+        true => Err(TrainError::Stopped),
+        false => trainer.logits(windows, [count, plan.channels], plan.window),
+    };
     let prediction = predict::label_map(&cases.get(name).volume.image, &origin, &sight, &target, forward)?;
     let pair = Pair { prediction: &prediction, truth: &truth, shape: truth.shape, spacing: case.grid.spacing() };
     Ok(score_all(&plan.experiment.metrics, &pair, &labels(plan)))

@@ -47,6 +47,7 @@ const PRESETS: [(&str, f32, f32); 5] = [
 pub fn write_html(scene: &Scene, title: &str, path: &Path) -> Result<Option<String>, ViewError> {
     let tally = scene.tally();
     let (shown, factors) = reduced(scene, MOST_VOXELS);
+    let shown_tally = if factors == [1; 3] { tally.clone() } else { shown.tally() };
     let codes = Codes::of(&shown);
     let mut left_out = Vec::new();
     if factors != [1; 3] {
@@ -57,7 +58,7 @@ pub fn write_html(scene: &Scene, title: &str, path: &Path) -> Result<Option<Stri
         let [low, high] = codes.range().map(short);
         left_out.push(format!("intensities below {low} or above {high} are shown as {low} or {high}"));
     }
-    let page = Page { scene, shown: &shown, factors, codes, tally, title, left_out };
+    let page = Page { scene, shown: &shown, factors, codes, tally, shown_tally, title, left_out };
     write_file(path, page.markup().into_string().as_bytes())?;
     Ok((!page.left_out.is_empty()).then(|| page.left_out.join("; ")))
 }
@@ -71,6 +72,8 @@ struct Page<'a> {
     factors: [usize; 3],
     codes: Codes,
     tally: Tally,
+    /// That of the scene at the resolution of the page.
+    shown_tally: Tally,
     title: &'a str,
     left_out: Vec<String>,
 }
@@ -200,7 +203,7 @@ impl Page<'_> {
     /// What the script has to know.
     fn facts(&self) -> Json {
         let grid = self.shown.grid();
-        let tally = self.shown.tally();
+        let tally = &self.shown_tally;
         let plane = |plane: &Plane| {
             let slices = tally.slices(*plane);
             let labels =

@@ -225,8 +225,8 @@ def lits_scores(scorer, cases):
     scores = {
         "lits_liver_dice": liver["dice_per_case"],
         "lits_lesion_dice": lesion["dice_per_case"],
-        "lits_lesion_precision": detection["precision"],
-        "lits_lesion_recall": detection["recall"],
+        "lits_lesion_precision_global": detection["precision"],
+        "lits_lesion_recall_global": detection["recall"],
         "lits_liver_dice_global": liver["dice_global"],
         "lits_lesion_dice_global": lesion["dice_global"],
         "lits_tumour_burden_rmse": found["tumor_burden_rmse"],

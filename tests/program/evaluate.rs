@@ -73,7 +73,7 @@ fn two_folders_are_scored_by_their_names() {
     write(&place, "truth/c.nii.gz", [1, 1, 3], &[1, 0, 0]);
     let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "scores.csv"];
     let told = place.runner(&scored).success();
-    assert!(stderr(&told).contains("1 cases have no prediction and are left out: c"), "{}", stderr(&told));
+    assert!(stderr(&told).contains("1 case has no prediction, left out: c"), "{}", stderr(&told));
     let header = first_line(&place.path("scores.csv"));
     for column in [
         "subject",
@@ -126,4 +126,21 @@ fn cases_that_cannot_be_compared_are_told_and_the_others_scored() {
     fs::create_dir(place.path("empty")).unwrap();
     let none = place.runner(&["evaluate", "--predictions", "empty", "--labels", "truth"]).code(2);
     assert!(stderr(&none).contains("no file of empty"), "{}", stderr(&none));
+}
+
+#[test]
+fn the_same_voxels_in_another_order_are_the_same() {
+    let place = Place::new();
+    let labels = [0, 1, 1, 0, 0, 2, 2, 0];
+    write(&place, "truth/a.nii.gz", [1, 2, 4], &labels);
+    // Mirrored along y and z, with y and z exchanged: the same places in the world.
+    let turned = Affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, -2.0, 0.0, 6.0]]);
+    let grid = Grid { shape: [1, 4, 2], affine: turned };
+    let values = (0..8).map(|voxel| labels[(1 - voxel % 2) * 4 + 3 - voxel / 2]).collect();
+    fs::create_dir_all(place.path("pred")).unwrap();
+    write_label(&place.path("pred/a.nii.gz"), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    let told =
+        place.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "new/s.csv"]).success();
+    assert!(!stderr(&told).contains("warning"), "{}", stderr(&told));
+    assert_eq!(rows(&place.path("new/s.csv"))["a"][..2], ["1", "1"]);
 }

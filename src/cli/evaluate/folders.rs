@@ -12,8 +12,9 @@ use crate::cli::training::{STOP, stop_on_ctrl_c};
 use crate::cli::volume_files::make_folder;
 use crate::data::dataset::stem;
 use crate::data::nifti;
-use crate::data::volume::{Grid, Label, Voxels};
+use crate::data::volume::{Affine, Grid, Label, Voxels};
 use crate::metrics::{CaseScores, Metric, Pair, defaults, score_all};
+use crate::pipeline::{self, Origin};
 use crate::spec::score_sheet::ScoreSheet;
 use crate::train::prepare::GRID_TOLERANCE_MM;
 
@@ -95,7 +96,8 @@ fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, C
     }
     for (names, what) in [(missing, "prediction"), (of_predictions.into_keys().collect(), "label map")] {
         if !names.is_empty() {
-            eprintln!("warning: {} cases have no {what} and are left out: {}", names.len(), few(&names));
+            let cases = if names.len() == 1 { "1 case has".to_owned() } else { format!("{} cases have", names.len()) };
+            eprintln!("warning: {cases} no {what}, left out: {}", few(&names));
         }
     }
     Ok(pairs)
@@ -159,7 +161,7 @@ fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Resul
     let (truth, prediction) = rayon::join(|| nifti::read_label(&files.truth), || nifti::read_label(&files.prediction));
     let ((grid, truth), (other, prediction)) =
         (truth.map_err(|error| error.to_string())?, prediction.map_err(|error| error.to_string())?);
-    same_grid(&grid, &other, files)?;
+    let prediction = on_grid(&grid, &other, prediction, files)?;
     Ok(score_all(metrics, &pair(&grid, &truth, &prediction), labels))
 }
 
@@ -168,22 +170,44 @@ pub(super) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, prediction: &'a Vo
     Pair { prediction, truth, shape: grid.shape, spacing: grid.spacing() }
 }
 
-/// Label maps of different shapes cannot be compared; of one shape but in different places they are, and it is told.
-fn same_grid(grid: &Grid, other: &Grid, files: &Files) -> Result<(), String> {
+/// A prediction on the grid of the true label map.
+///
+/// The same voxels in another order, as of a file that was turned, are put in order. Otherwise maps of different shapes
+/// cannot be compared; of one shape but in different places they are, voxel by voxel, and it is told.
+fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) -> Result<Voxels<Label>, String> {
+    if grid.matches(other, GRID_TOLERANCE_MM) {
+        return Ok(prediction);
+    }
+    if let Some(origin) = order(grid, other) {
+        let values = pipeline::labels(&prediction, &origin, [0; 3], grid.shape);
+        return Ok(Voxels::new(1, grid.shape, values));
+    }
     if grid.shape != other.shape {
         let (a, b) = (other.shape, grid.shape);
-        return Err(format!(
-            "its prediction has {a:?} voxels and its label map {b:?}; resample one to the other's grid"
-        ));
+        let reason = format!("its prediction has {a:?} voxels and its label map {b:?}");
+        return Err(format!("{reason}; resample one to the other's grid"));
     }
-    if !grid.matches(other, GRID_TOLERANCE_MM) {
-        eprintln!(
-            "warning: {} and {} lie in different places (their affines differ); voxels are compared by their index",
-            files.prediction.display(),
-            files.truth.display()
-        );
-    }
-    Ok(())
+    eprintln!(
+        "warning: {} and {} lie in different places (their affines differ); voxels are compared by their index",
+        files.prediction.display(),
+        files.truth.display()
+    );
+    Ok(prediction)
+}
+
+/// Where the voxels of `grid` are in `other`, where both have the same voxels with axes permuted or mirrored.
+fn order(grid: &Grid, other: &Grid) -> Option<Origin> {
+    let to_other = other.affine.inverse()?.after(&grid.affine);
+    let map = Affine(to_other.0.map(|row| row.map(f64::round)));
+    let turned = Grid { shape: grid.shape, affine: other.affine.after(&map) };
+    let (low, high) = map.box_of([0.0; 3], grid.shape.map(|size| size as f64 - 1.0));
+    let is_whole = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
+    let is_permutation = map.determinant().abs() == 1.0 && grid.num_voxels() == other.num_voxels();
+    (is_whole && is_permutation && turned.matches(grid, GRID_TOLERANCE_MM)).then(|| Origin {
+        map,
+        source_shape: other.shape,
+        ..Origin::identity(grid.shape)
+    })
 }
 
 /// Where the summary and the plots of a table lie.
