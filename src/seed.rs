@@ -146,38 +146,44 @@ impl NoiseField {
         // Each position owns a 32-bit word of the stream; the two of an even position and the next make their values.
         let first = start & !1;
         generator.set_word_pos(u128::from(first));
-        let mut ahead = (start - first) as usize;
-        let mut left = out;
-        while !left.is_empty() {
-            let made = normals_of(&mut generator);
-            let count = left.len().min(made.len() - ahead);
-            let (now, later) = left.split_at_mut(count);
-            now.copy_from_slice(&made[ahead..ahead + count]);
-            (left, ahead) = (later, 0);
+        let ahead = (start - first) as usize;
+        let (begun, left) = out.split_at_mut(out.len().min(if ahead == 0 { 0 } else { MADE - ahead }));
+        if !begun.is_empty() {
+            begun.copy_from_slice(&normals_of(&mut generator)[ahead..ahead + begun.len()]);
+        }
+        let (whole, rest) = left.as_chunks_mut();
+        whole.iter_mut().for_each(|made| *made = normals_of(&mut generator));
+        if !rest.is_empty() {
+            rest.copy_from_slice(&normals_of(&mut generator)[..rest.len()]);
         }
     }
 }
 
-/// The next 16 positions (Box and Muller, the cosine first, then the sine).
-fn normals_of(generator: &mut ChaCha8Rng) -> [f32; 16] {
-    let mut bytes = [0; 64];
+/// Positions whose values are made at once.
+const MADE: usize = 16;
+
+/// The next positions (Box and Muller, the cosine first, then the sine).
+fn normals_of(generator: &mut ChaCha8Rng) -> [f32; MADE] {
+    let mut bytes = [0; 4 * MADE];
     generator.fill_bytes(&mut bytes);
-    let mut radii = [0.0; 8];
-    let mut turns = [0.0; 8];
-    for (pair, words) in bytes.chunks_exact(8).enumerate() {
-        let word = |at: usize| u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]);
-        radii[pair] = 1.0 - unit32(word(0));
-        turns[pair] = unit32(word(4));
-    }
+    let (words, _) = bytes.as_chunks();
+    let unit = |place: usize| unit32(u32::from_le_bytes(words[place]));
+    let radii: [f32; MADE / 2] = std::array::from_fn(|pair| 1.0 - unit(2 * pair));
+    let turns: [f32; MADE / 2] = std::array::from_fn(|pair| unit(2 * pair + 1));
     let radius = (f32x8::new(radii).ln() * -2.0).sqrt();
     let (sine, cosine) = (f32x8::new(turns) * std::f32::consts::TAU).sin_cos();
     let (sines, cosines) = ((radius * sine).to_array(), (radius * cosine).to_array());
-    std::array::from_fn(|place| if place % 2 == 0 { cosines[place / 2] } else { sines[place / 2] })
+    let mut out = [0.0; MADE];
+    for (out, (cosine, sine)) in out.chunks_exact_mut(2).zip(cosines.into_iter().zip(sines)) {
+        (out[0], out[1]) = (cosine, sine);
+    }
+    out
 }
 
 /// A number in `[0, 1)` on a grid of 2⁻²⁴.
 fn unit32(bits: u32) -> f32 {
-    (bits >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+    // By way of i32, which processors turn into floats many at a time.
+    (bits >> 8) as i32 as f32 * (1.0 / (1u32 << 24) as f32)
 }
 
 #[cfg(test)]

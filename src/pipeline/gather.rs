@@ -11,7 +11,8 @@ use super::vector;
 use crate::data::buffers;
 use crate::data::volume::{Label, offset};
 use crate::pipeline::empty::EmptySpace;
-use crate::pipeline::origin::{Origin, Row};
+use crate::pipeline::origin::Origin;
+use crate::pipeline::path::{GROUP, Row};
 use crate::transforms::{Interpolation, Lattice, Mirror, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
@@ -135,7 +136,7 @@ pub(super) fn bent(
     incoming: &Block,
     (origin, interpolation): (&Origin, Interpolation),
     fills: &[f32],
-    labels: Option<&[Label]>,
+    labels: Option<LabelSource>,
     start: [usize; 3],
     shape: [usize; 3],
 ) -> (Vec<f32>, Option<Vec<Label>>) {
@@ -153,15 +154,13 @@ pub(super) fn bent(
     let fill = |(x, (images, out_labels)): (usize, &mut Slice)| {
         let mut row = Row::new(shape[2]);
         for y in 0..shape[1] {
-            row.follow(origin, [start[0] + x, start[1] + y, start[2]]);
+            row.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
             let along = y * shape[2]..(y + 1) * shape[2];
             for ((image, source), fill) in images.iter_mut().zip(&sources).zip(fills) {
                 bent_row(source, interpolation, *fill, &row, &mut image[along.clone()]);
             }
             if let (Some(out), Some(labels)) = (out_labels.as_mut(), labels) {
-                for (z, label) in out[along].iter_mut().enumerate() {
-                    *label = row.source(z).map_or(0, |place| nearest_label(labels, origin.source_shape, place));
-                }
+                bent_labels(labels, origin.source_shape, &row, &mut out[along]);
             }
         }
     };
@@ -178,28 +177,37 @@ type Slice<'a> = (Vec<&'a mut [f32]>, Option<&'a mut [Label]>);
 
 /// A row of outgoing voxels whose places were found one by one.
 fn bent_row(source: &Source, interpolation: Interpolation, fill: f32, row: &Row, out: &mut [f32]) {
-    let one_by_one = |range: Range<usize>, out: &mut [f32]| {
-        for index in range {
-            out[index] = row.source(index).map_or(fill, |place| source.at(interpolation, place));
+    for (group, out) in out.chunks_mut(GROUP).enumerate() {
+        #[cfg(target_arch = "x86_64")]
+        if interpolation == Interpolation::Linear
+            && source.values.len() < i32::MAX as usize
+            && let (Some(places), Ok(eight)) = (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out))
+            // SAFETY: groups are told only where the processor has AVX2.
+            && unsafe { vector::linear_eight(source, places, eight) }
+        {
+            continue;
         }
-    };
-    let mut first = 0;
-    #[cfg(target_arch = "x86_64")]
-    if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
-        while first + vector::LANES <= out.len() {
-            let range = first..first + vector::LANES;
-            let is_done = row.eight(first).is_some_and(|places| {
-                let eight = (&mut out[range.clone()]).try_into().expect("eight values are eight");
-                // SAFETY: the processor has AVX2.
-                unsafe { vector::linear_eight(source, places, eight) }
-            });
-            if !is_done {
-                one_by_one(range, out);
-            }
-            first += vector::LANES;
+        for (index, value) in out.iter_mut().enumerate() {
+            *value = row.source(group * GROUP + index).map_or(fill, |place| source.at(interpolation, place));
         }
     }
-    one_by_one(first..out.len(), out);
+}
+
+/// The labels of a row of outgoing voxels whose places were found one by one.
+fn bent_labels(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Label]) {
+    for (group, out) in out.chunks_mut(GROUP).enumerate() {
+        #[cfg(target_arch = "x86_64")]
+        if source.labels.len() < i32::MAX as usize
+            && let (Some(places), Ok(eight)) = (row.group(group), <&mut [Label; GROUP]>::try_from(&mut *out))
+        {
+            // SAFETY: groups are told only where the processor has AVX2.
+            unsafe { vector::label_eight(source, shape, places, eight) };
+            continue;
+        }
+        for (index, label) in out.iter_mut().enumerate() {
+            *label = row.source(group * GROUP + index).map_or(0, |place| nearest_label(source.labels, shape, place));
+        }
+    }
 }
 
 /// A row of outgoing voxels whose places lie on a line.
@@ -342,10 +350,8 @@ pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], sh
     for_each_row(&mut out, [shape[0], 1, shape[1] * shape[2]], |x, _, slice| {
         let mut bent = Row::new(shape[2]);
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-            bent.follow(origin, [start[0] + x, start[1] + y, start[2]]);
-            for (z, label) in row.iter_mut().enumerate() {
-                *label = bent.source(z).map_or(0, |place| nearest_label(source.labels, origin.source_shape, place));
-            }
+            bent.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
+            bent_labels(source, origin.source_shape, &bent, row);
         }
     });
     out

@@ -8,8 +8,9 @@
 
 use std::arch::x86_64::*;
 
+use super::empty::MARGIN;
 use super::fixed::{HALF, Line};
-use super::gather::Source;
+use super::gather::{LabelSource, Source};
 use crate::data::volume::Label;
 
 /// Voxels that are taken at once.
@@ -17,13 +18,13 @@ pub(super) const LANES: usize = 8;
 
 /// Whether this processor can run the functions below.
 pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx2")
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 /// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
 /// can be taken out in order.
 #[derive(Clone, Copy)]
-struct Places {
+pub(super) struct Places {
     first: __m256i,
     last: __m256i,
     step: __m256i,
@@ -45,8 +46,14 @@ impl Places {
         let (low, high) =
             unsafe { (_mm256_loadu_si256(places.as_ptr().cast()), _mm256_loadu_si256(places.as_ptr().add(4).cast())) };
         let start = _mm256_set1_epi64x(start);
-        let first = _mm256_sub_epi64(_mm256_permute2x128_si256::<0x20>(low, high), start);
-        let last = _mm256_sub_epi64(_mm256_permute2x128_si256::<0x31>(low, high), start);
+        Self::ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
+    }
+
+    /// Of the first and the last four of eight voxels.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn ordered(low: __m256i, high: __m256i) -> Self {
+        let first = _mm256_permute2x128_si256::<0x20>(low, high);
+        let last = _mm256_permute2x128_si256::<0x31>(low, high);
         Self { first, last, step: _mm256_setzero_si256() }
     }
 
@@ -62,14 +69,14 @@ impl Places {
 
     /// The voxels that the places lie in or behind.
     #[target_feature(enable = "avx2")]
-    fn indices(self) -> __m256i {
+    pub(super) fn indices(self) -> __m256i {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
         _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(first, last))
     }
 
     /// The share of the way to the next voxel: as [`split`](super::fixed::split).
     #[target_feature(enable = "avx2")]
-    fn shares(self) -> __m256 {
+    pub(super) fn shares(self) -> __m256 {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
         let digits = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, last));
         let share = _mm256_cvtepi32_ps(_mm256_srli_epi32::<8>(digits));
@@ -285,6 +292,41 @@ pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line,
         let Some(next) = walk.next(row.len()) else { return };
         walk = next;
     }
+}
+
+/// Looks up the labels of eight voxels whose places are given and lie inside.
+///
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn label_eight(
+    source: LabelSource,
+    [_, size_y, size_z]: [usize; 3],
+    places: [&[i64; LANES]; 3],
+    out: &mut [Label; LANES],
+) {
+    let [x, y, z] = [Places::of(places[0], -HALF), Places::of(places[1], -HALF), Places::of(places[2], -HALF)];
+    let middle = [places[0][LANES / 2], places[1][LANES / 2], places[2][LANES / 2]];
+    if let Some(empty) = source.empty
+        && empty.is_empty_around(middle)
+        && are_near(x, middle[0])
+        && are_near(y, middle[1])
+        && are_near(z, middle[2])
+    {
+        return out.fill(0);
+    }
+    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
+    for (label, at) in out.iter_mut().zip(at) {
+        *label = source.labels[at as usize];
+    }
+}
+
+/// Whether the voxels nearest to places, which are half a voxel farther, lie within the margin around the one nearest
+/// to a place.
+#[target_feature(enable = "avx2")]
+fn are_near(places: Places, middle: i64) -> bool {
+    let apart = _mm256_sub_epi32(places.indices(), _mm256_set1_epi32(((middle + HALF) >> 32) as i32));
+    _mm256_movemask_epi8(_mm256_cmpgt_epi32(_mm256_abs_epi32(apart), _mm256_set1_epi32(MARGIN as i32))) == 0
 }
 
 #[cfg(test)]

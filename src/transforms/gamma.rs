@@ -39,13 +39,15 @@ impl Intensity for Gamma {
 
 /// Raises magnitudes to a power and keeps signs, eight values at a time.
 fn raise(values: &mut [f32], exponent: f32) {
-    for values in values.chunks_mut(8) {
-        let mut eight = [0.0; 8];
-        eight[..values.len()].copy_from_slice(values);
-        let eight = f32x8::new(eight);
-        let raised = eight.abs().powf_simd(f32x8::splat(exponent)).copysign(eight).to_array();
-        values.copy_from_slice(&raised[..values.len()]);
+    // As a power of e: half the work of a power that is right to the last digit.
+    let raised = |values: f32x8| (values.abs().ln() * exponent).exp().copysign(values);
+    let (eights, rest) = values.as_chunks_mut();
+    for eight in eights {
+        *eight = raised(f32x8::new(*eight)).to_array();
     }
+    let mut eight = [0.0; 8];
+    eight[..rest.len()].copy_from_slice(rest);
+    rest.copy_from_slice(&raised(f32x8::new(eight)).to_array()[..rest.len()]);
 }
 
 #[cfg(test)]
