@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wide::f32x8;
 
+use crate::elementary;
 use crate::value::Range;
 
 /// What a stream is for. Two purposes never share a draw.
@@ -144,46 +144,23 @@ impl NoiseField {
     pub fn normals(self, start: u64, out: &mut [f32]) {
         let mut generator = ChaCha8Rng::seed_from_u64(self.0);
         // Each position owns a 32-bit word of the stream; the two of an even position and the next make their values.
-        let first = start & !1;
-        generator.set_word_pos(u128::from(first));
-        let ahead = (start - first) as usize;
-        let (begun, left) = out.split_at_mut(out.len().min(if ahead == 0 { 0 } else { MADE - ahead }));
-        if !begun.is_empty() {
-            begun.copy_from_slice(&normals_of(&mut generator)[ahead..ahead + begun.len()]);
-        }
-        let (whole, rest) = left.as_chunks_mut();
-        whole.iter_mut().for_each(|made| *made = normals_of(&mut generator));
-        if !rest.is_empty() {
-            rest.copy_from_slice(&normals_of(&mut generator)[..rest.len()]);
-        }
+        generator.set_word_pos(u128::from(start & !1));
+        let (before, pairs) = out.split_at_mut((start as usize & 1).min(out.len()));
+        let whole = pairs.len() & !1;
+        let (pairs, after) = pairs.split_at_mut(whole);
+        before.iter_mut().for_each(|value| *value = pair_of(&mut generator)[1]);
+        generator.fill_bytes(bytemuck::cast_slice_mut(pairs));
+        elementary::normals(pairs);
+        after.iter_mut().for_each(|value| *value = pair_of(&mut generator)[0]);
     }
 }
 
-/// Positions whose values are made at once.
-const MADE: usize = 16;
-
-/// The next positions (Box and Muller, the cosine first, then the sine).
-fn normals_of(generator: &mut ChaCha8Rng) -> [f32; MADE] {
-    let mut bytes = [0; 4 * MADE];
-    generator.fill_bytes(&mut bytes);
-    let (words, _) = bytes.as_chunks();
-    let unit = |place: usize| unit32(u32::from_le_bytes(words[place]));
-    let radii: [f32; MADE / 2] = std::array::from_fn(|pair| 1.0 - unit(2 * pair));
-    let turns: [f32; MADE / 2] = std::array::from_fn(|pair| unit(2 * pair + 1));
-    let radius = (f32x8::new(radii).ln() * -2.0).sqrt();
-    let (sine, cosine) = (f32x8::new(turns) * std::f32::consts::TAU).sin_cos();
-    let (sines, cosines) = ((radius * sine).to_array(), (radius * cosine).to_array());
-    let mut out = [0.0; MADE];
-    for (out, (cosine, sine)) in out.chunks_exact_mut(2).zip(cosines.into_iter().zip(sines)) {
-        (out[0], out[1]) = (cosine, sine);
-    }
-    out
-}
-
-/// A number in `[0, 1)` on a grid of 2⁻²⁴.
-fn unit32(bits: u32) -> f32 {
-    // By way of i32, which processors turn into floats many at a time.
-    (bits >> 8) as i32 as f32 * (1.0 / (1u32 << 24) as f32)
+/// The values of the next two positions.
+fn pair_of(generator: &mut ChaCha8Rng) -> [f32; 2] {
+    let mut pair = [0.0; 2];
+    generator.fill_bytes(bytemuck::cast_slice_mut(&mut pair));
+    elementary::normals(&mut pair);
+    pair
 }
 
 #[cfg(test)]

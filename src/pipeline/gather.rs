@@ -19,7 +19,7 @@ use crate::transforms::{Interpolation, Lattice, Mirror, spline_weights};
 const PARALLEL_FROM: usize = 1 << 21;
 
 /// Rows along y that are filled for every x before those behind them, so that what they share stays near the processor.
-const ROWS_TOGETHER: usize = 32;
+const ROWS_TOGETHER: usize = 8;
 
 /// Fills each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
 fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
@@ -151,23 +151,27 @@ pub(super) fn bent(
         slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
     slices.iter_mut().zip(out_labels.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
-    let fill = |(x, (images, out_labels)): (usize, &mut Slice)| {
-        let mut row = Row::new(shape[2]);
-        for y in 0..shape[1] {
+    let fill = |x: usize, (images, out_labels): &mut Slice, rows: Range<usize>, row: &mut Row| {
+        for y in rows {
             row.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
             let along = y * shape[2]..(y + 1) * shape[2];
             for ((image, source), fill) in images.iter_mut().zip(&sources).zip(fills) {
-                bent_row(source, interpolation, *fill, &row, &mut image[along.clone()]);
+                bent_row(source, interpolation, *fill, row, &mut image[along.clone()]);
             }
             if let (Some(out), Some(labels)) = (out_labels.as_mut(), labels) {
-                bent_labels(labels, origin.source_shape, &row, &mut out[along]);
+                bent_labels(labels, origin.source_shape, row, &mut out[along]);
             }
         }
     };
     if voxels >= PARALLEL_FROM {
-        slices.par_iter_mut().enumerate().for_each(fill);
+        let all = |(x, slice)| fill(x, slice, 0..shape[1], &mut Row::new(shape[2]));
+        slices.par_iter_mut().enumerate().for_each(all);
     } else {
-        slices.iter_mut().enumerate().for_each(fill);
+        let mut row = Row::new(shape[2]);
+        for first in (0..shape[1]).step_by(ROWS_TOGETHER) {
+            let rows = first..(first + ROWS_TOGETHER).min(shape[1]);
+            slices.iter_mut().enumerate().for_each(|(x, slice)| fill(x, slice, rows.clone(), &mut row));
+        }
     }
     (out, labels.map(|_| out_labels))
 }

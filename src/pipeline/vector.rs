@@ -316,6 +316,8 @@ pub(super) unsafe fn label_eight(
         return out.fill(0);
     }
     let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
+    // The rows to come lie at the next x.
+    fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (size_y * size_z) as isize));
     for (label, at) in out.iter_mut().zip(at) {
         *label = source.labels[at as usize];
     }
