@@ -19,7 +19,7 @@ use crate::transforms::{Interpolation, Lattice, Mirror, spline_weights};
 const PARALLEL_FROM: usize = 1 << 21;
 
 /// Rows along y that are filled for every x before those behind them, so that what they share stays near the processor.
-const ROWS_TOGETHER: usize = 8;
+const ROWS_TOGETHER: usize = 16;
 
 /// Fills each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
 fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
@@ -185,7 +185,7 @@ fn bent_row(source: &Source, interpolation: Interpolation, fill: f32, row: &Row,
         #[cfg(target_arch = "x86_64")]
         if interpolation == Interpolation::Linear
             && source.values.len() < i32::MAX as usize
-            && let (Some(places), Ok(eight)) = (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out))
+            && let (Some((u8::MAX, places)), Ok(eight)) = (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out))
             // SAFETY: groups are told only where the processor has AVX2.
             && unsafe { vector::linear_eight(source, places, eight) }
         {
@@ -202,10 +202,10 @@ fn bent_labels(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Lab
     for (group, out) in out.chunks_mut(GROUP).enumerate() {
         #[cfg(target_arch = "x86_64")]
         if source.labels.len() < i32::MAX as usize
-            && let (Some(places), Ok(eight)) = (row.group(group), <&mut [Label; GROUP]>::try_from(&mut *out))
+            && let (Some((inside, places)), Ok(eight)) = (row.group(group), <&mut [Label; GROUP]>::try_from(&mut *out))
         {
             // SAFETY: groups are told only where the processor has AVX2.
-            unsafe { vector::label_eight(source, shape, places, eight) };
+            unsafe { vector::label_eight(source, shape, (inside, places), eight) };
             continue;
         }
         for (index, label) in out.iter_mut().enumerate() {

@@ -199,8 +199,8 @@ unsafe fn eight(
 ) {
     let at = offsets(x, y, z, size_y, size_z);
     let (size_y, size_z) = (_mm256_cvtsi256_si32(size_y) as usize, _mm256_cvtsi256_si32(size_z) as usize);
-    // What the rows to come touch first lies at the next x and a little farther along y.
-    let ahead = near.wrapping_add(size_y * size_z + AHEAD * size_z);
+    // What the rows to come touch first lies at the next x.
+    let ahead = near.wrapping_add(AHEAD * size_y * size_z);
     fetch(ahead.wrapping_offset(at[0] as isize));
     fetch(ahead.wrapping_offset(at[LANES - 1] as isize));
     let share_y = y.shares();
@@ -214,7 +214,7 @@ unsafe fn eight(
     unsafe { _mm256_storeu_ps(out, between(low, high, z.shares())) };
 }
 
-/// Rows along y that are fetched ahead of need.
+/// Steps along x by which voxels are fetched ahead of need.
 const AHEAD: usize = 3;
 
 /// Lets the processor fetch what lies at an address, which may be any.
@@ -285,7 +285,7 @@ pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line,
     let mut walk = Walk::new(base, line.step, 0);
     loop {
         let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
-        fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[2]) as isize));
+        fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
         for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
             *label = source[at as usize];
         }
@@ -294,7 +294,8 @@ pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line,
     }
 }
 
-/// Looks up the labels of eight voxels whose places are given and lie inside.
+/// Looks up the labels of eight voxels whose places are given, 0 for those that do not lie inside, which the bits of a
+/// number tell.
 ///
 /// # Safety
 /// The processor has AVX2.
@@ -302,24 +303,24 @@ pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line,
 pub(super) unsafe fn label_eight(
     source: LabelSource,
     [_, size_y, size_z]: [usize; 3],
-    places: [&[i64; LANES]; 3],
+    (inside, places): (u8, [&[i64; LANES]; 3]),
     out: &mut [Label; LANES],
 ) {
     let [x, y, z] = [Places::of(places[0], -HALF), Places::of(places[1], -HALF), Places::of(places[2], -HALF)];
     let middle = [places[0][LANES / 2], places[1][LANES / 2], places[2][LANES / 2]];
-    if let Some(empty) = source.empty
-        && empty.is_empty_around(middle)
+    let is_empty = inside == u8::MAX
+        && source.empty.is_some_and(|empty| empty.is_empty_around(middle))
         && are_near(x, middle[0])
         && are_near(y, middle[1])
-        && are_near(z, middle[2])
-    {
+        && are_near(z, middle[2]);
+    if inside == 0 || is_empty {
         return out.fill(0);
     }
     let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
     // The rows to come lie at the next x.
-    fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (size_y * size_z) as isize));
-    for (label, at) in out.iter_mut().zip(at) {
-        *label = source.labels[at as usize];
+    fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (AHEAD * size_y * size_z) as isize));
+    for (lane, (label, at)) in out.iter_mut().zip(at).enumerate() {
+        *label = if inside >> lane & 1 == 1 { source.labels[at as usize] } else { 0 };
     }
 }
 

@@ -196,11 +196,12 @@ impl Row {
         is_inside.then(|| std::array::from_fn(|axis| self.sources[axis][index / GROUP][index % GROUP]))
     }
 
-    /// The places of a group, where all of them lie inside and eight can be taken at once.
+    /// Which voxels of a group lie inside, the first one in the lowest bit, and their places, where eight can be taken at
+    /// once.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn group(&self, group: usize) -> Option<[&[i64; GROUP]; 3]> {
-        let is_inside = self.is_inside[group] == u8::MAX && super::vector::is_available();
-        is_inside.then(|| self.sources.each_ref().map(|sources| &sources[group]))
+    pub(super) fn group(&self, group: usize) -> Option<(u8, [&[i64; GROUP]; 3])> {
+        let places = self.sources.each_ref().map(|sources| &sources[group]);
+        super::vector::is_available().then(|| (self.is_inside[group], places))
     }
 }
 
