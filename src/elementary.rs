@@ -59,7 +59,8 @@ chosen_at_run_time! {
             for (pair, (radius, turn)) in pairs.iter().zip(radii.iter_mut().zip(&mut turns)) {
                 [*radius, *turn] = pair.map(|bits| unit(u32::from_le(f32::to_bits(bits))));
             }
-            for (radius, turn) in radii.iter_mut().zip(&mut turns) {
+            let count = pairs.len();
+            for (radius, turn) in radii[..count].iter_mut().zip(&mut turns[..count]) {
                 let length = (ln(1.0 - *radius) * -2.0).sqrt();
                 let (sine, cosine) = sine_and_cosine(*turn * TAU);
                 (*radius, *turn) = (length * cosine, length * sine);
@@ -72,7 +73,7 @@ chosen_at_run_time! {
 }
 
 /// Pairs that are made at once.
-const PAIRS: usize = 32;
+const PAIRS: usize = 64;
 
 /// A number in `[0, 1)` on a grid of 2⁻²⁴.
 #[inline(always)]
@@ -85,13 +86,13 @@ fn unit(bits: u32) -> f32 {
 #[inline(always)]
 fn ln(number: f32) -> f32 {
     const C: [f32; 9] = [
-        3.333_333_1e-1,
+        3.333_333e-1,
         -2.499_999_4e-1,
-        2.000_071_5e-1,
-        -1.666_805_8e-1,
+        2.000_071_4e-1,
+        -1.666_805_7e-1,
         1.424_932_3e-1,
         -1.242_014_1e-1,
-        1.167_699_9e-1,
+        1.167_699_84e-1,
         -1.151_461e-1,
         7.037_683_6e-2,
     ];
@@ -112,7 +113,7 @@ fn ln(number: f32) -> f32 {
 /// The exponential function; what is too small for all its digits is about 0, what is too large infinite.
 #[inline(always)]
 fn exp(number: f32) -> f32 {
-    const C: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
+    const C: [f32; 6] = [0.5, 1.666_666_6e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
     // Between the logarithms of 2⁻¹²⁶ and 2¹²⁸.
     let number = number.clamp(-87.0, 88.8);
     let shifted = number * LOG2_E + SHIFT;

@@ -12,7 +12,7 @@ use crate::data::buffers;
 use crate::data::volume::{Label, offset};
 use crate::pipeline::empty::EmptySpace;
 use crate::pipeline::origin::Origin;
-use crate::pipeline::path::{GROUP, Row};
+use crate::pipeline::path::Row;
 use crate::transforms::{Interpolation, Lattice, Mirror, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
@@ -181,37 +181,32 @@ type Slice<'a> = (Vec<&'a mut [f32]>, Option<&'a mut [Label]>);
 
 /// A row of outgoing voxels whose places were found one by one.
 fn bent_row(source: &Source, interpolation: Interpolation, fill: f32, row: &Row, out: &mut [f32]) {
-    for (group, out) in out.chunks_mut(GROUP).enumerate() {
-        #[cfg(target_arch = "x86_64")]
-        if interpolation == Interpolation::Linear
-            && source.values.len() < i32::MAX as usize
-            && let (Some((u8::MAX, places)), Ok(eight)) = (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out))
-            // SAFETY: groups are told only where the processor has AVX2.
-            && unsafe { vector::linear_eight(source, places, eight) }
-        {
-            continue;
+    let one_by_one = |first: usize, out: &mut [f32]| {
+        for (index, value) in (first..).zip(out) {
+            *value = row.source(index).map_or(fill, |place| source.at(interpolation, place));
         }
-        for (index, value) in out.iter_mut().enumerate() {
-            *value = row.source(group * GROUP + index).map_or(fill, |place| source.at(interpolation, place));
-        }
+    };
+    #[cfg(target_arch = "x86_64")]
+    if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
+        // SAFETY: the processor has AVX2.
+        return unsafe { vector::bent_row(source, row, out, one_by_one) };
     }
+    one_by_one(0, out);
 }
 
 /// The labels of a row of outgoing voxels whose places were found one by one.
 fn bent_labels(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Label]) {
-    for (group, out) in out.chunks_mut(GROUP).enumerate() {
-        #[cfg(target_arch = "x86_64")]
-        if source.labels.len() < i32::MAX as usize
-            && let (Some((inside, places)), Ok(eight)) = (row.group(group), <&mut [Label; GROUP]>::try_from(&mut *out))
-        {
-            // SAFETY: groups are told only where the processor has AVX2.
-            unsafe { vector::label_eight(source, shape, (inside, places), eight) };
-            continue;
+    let one_by_one = |first: usize, out: &mut [Label]| {
+        for (index, label) in (first..).zip(out) {
+            *label = row.source(index).map_or(0, |place| nearest_label(source.labels, shape, place));
         }
-        for (index, label) in out.iter_mut().enumerate() {
-            *label = row.source(group * GROUP + index).map_or(0, |place| nearest_label(source.labels, shape, place));
-        }
+    };
+    #[cfg(target_arch = "x86_64")]
+    if vector::is_available() && source.labels.len() < i32::MAX as usize {
+        // SAFETY: the processor has AVX2.
+        return unsafe { vector::bent_labels(source, shape, row, out, one_by_one) };
     }
+    one_by_one(0, out);
 }
 
 /// A row of outgoing voxels whose places lie on a line.

@@ -196,12 +196,10 @@ impl Row {
         is_inside.then(|| std::array::from_fn(|axis| self.sources[axis][index / GROUP][index % GROUP]))
     }
 
-    /// Which voxels of a group lie inside, the first one in the lowest bit, and their places, where eight can be taken at
-    /// once.
+    /// Which voxels of a group lie inside, the first one in the lowest bit, and their places.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn group(&self, group: usize) -> Option<(u8, [&[i64; GROUP]; 3])> {
-        let places = self.sources.each_ref().map(|sources| &sources[group]);
-        super::vector::is_available().then(|| (self.is_inside[group], places))
+    pub(super) fn group(&self, group: usize) -> (u8, [&[i64; GROUP]; 3]) {
+        (self.is_inside[group], self.sources.each_ref().map(|sources| &sources[group]))
     }
 }
 

@@ -125,10 +125,10 @@ impl Taps<TAPS> {
     fn moved(&self, are_there: __m256i) -> Taps<{ TAPS + 1 }> {
         let (are_there, nothing) = (_mm256_castsi256_ps(are_there), _mm256_setzero_ps());
         let mut z = [nothing; TAPS + 1];
-        for k in 0..=TAPS {
+        for (k, weight) in z.iter_mut().enumerate() {
             let here = if k < TAPS { self.z[k] } else { nothing };
             let there = if k > 0 { self.z[k - 1] } else { nothing };
-            z[k] = _mm256_blendv_ps(here, there, are_there);
+            *weight = _mm256_blendv_ps(here, there, are_there);
         }
         Taps { firsts: self.firsts, x: self.x, y: self.y, z }
     }

@@ -6,15 +6,17 @@
 //! No closures are passed to functions compiled without AVX2: they could not be made part of the loop. Voxels are read
 //! one by one and not with gather instructions, which are slower on many processors.
 
+mod labels;
+
 use std::arch::x86_64::*;
 
-use super::empty::MARGIN;
-use super::fixed::{HALF, Line};
-use super::gather::{LabelSource, Source};
-use crate::data::volume::Label;
+use super::fixed::Line;
+use super::gather::Source;
+use super::path::{GROUP, Row};
+pub(super) use labels::{bent_labels, label_row};
 
 /// Voxels that are taken at once.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = GROUP;
 
 /// Whether this processor can run the functions below.
 pub(super) fn is_available() -> bool {
@@ -158,13 +160,32 @@ pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row:
     }
 }
 
+/// Interpolates a row whose places were found one by one. What cannot be taken eight at a time is left to `one_by_one`,
+/// which is given the first index and the values to fill.
+///
+/// # Safety
+/// The processor has AVX2, and the length of the block fits an i32.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
+    for (group, out) in out.chunks_mut(GROUP).enumerate() {
+        let is_done = match (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out)) {
+            // SAFETY: the caller's.
+            ((u8::MAX, places), Ok(eight)) => unsafe { linear_eight(source, places, eight) },
+            _ => false,
+        };
+        if !is_done {
+            one_by_one(group * GROUP, out);
+        }
+    }
+}
+
 /// Interpolates eight voxels whose places are given; `false`, and nothing is written, where one of them is not in the
 /// interior of the block.
 ///
 /// # Safety
 /// The processor has AVX2, and the length of the block fits an i32.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
+unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
     let start = source.start.map(|index| (index as i64) << 32);
     let (x, y, z) = (Places::of(places[0], start[0]), Places::of(places[1], start[1]), Places::of(places[2], start[2]));
     let shape = source.shape.map(|size| size as i32 - 1);
@@ -273,71 +294,12 @@ unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
     }
 }
 
-/// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one.
-///
-/// # Safety
-/// The processor has AVX2, and there are at least eight voxels.
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
-    let base = line.at(first);
-    let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
-    let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
-    let mut walk = Walk::new(base, line.step, 0);
-    loop {
-        let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
-        fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
-        for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
-            *label = source[at as usize];
-        }
-        let Some(next) = walk.next(row.len()) else { return };
-        walk = next;
-    }
-}
-
-/// Looks up the labels of eight voxels whose places are given, 0 for those that do not lie inside, which the bits of a
-/// number tell.
-///
-/// # Safety
-/// The processor has AVX2.
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn label_eight(
-    source: LabelSource,
-    [_, size_y, size_z]: [usize; 3],
-    (inside, places): (u8, [&[i64; LANES]; 3]),
-    out: &mut [Label; LANES],
-) {
-    let [x, y, z] = [Places::of(places[0], -HALF), Places::of(places[1], -HALF), Places::of(places[2], -HALF)];
-    let middle = [places[0][LANES / 2], places[1][LANES / 2], places[2][LANES / 2]];
-    let is_empty = inside == u8::MAX
-        && source.empty.is_some_and(|empty| empty.is_empty_around(middle))
-        && are_near(x, middle[0])
-        && are_near(y, middle[1])
-        && are_near(z, middle[2]);
-    if inside == 0 || is_empty {
-        return out.fill(0);
-    }
-    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
-    // The rows to come lie at the next x.
-    fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (AHEAD * size_y * size_z) as isize));
-    for (lane, (label, at)) in out.iter_mut().zip(at).enumerate() {
-        *label = if inside >> lane & 1 == 1 { source.labels[at as usize] } else { 0 };
-    }
-}
-
-/// Whether the voxels nearest to places, which are half a voxel farther, lie within the margin around the one nearest
-/// to a place.
-#[target_feature(enable = "avx2")]
-fn are_near(places: Places, middle: i64) -> bool {
-    let apart = _mm256_sub_epi32(places.indices(), _mm256_set1_epi32(((middle + HALF) >> 32) as i32));
-    _mm256_movemask_epi8(_mm256_cmpgt_epi32(_mm256_abs_epi32(apart), _mm256_set1_epi32(MARGIN as i32))) == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixed::ends;
     use super::super::gather::nearest_label;
     use super::*;
-    use crate::data::volume::Affine;
+    use crate::data::volume::{Affine, Label};
     use crate::seed::{Purpose, Rng, Seed};
 
     const SHAPE: [usize; 3] = [13, 17, 40];
