@@ -6,6 +6,8 @@
 
 pub mod value;
 
+pub mod elementary;
+
 pub mod seed;
 
 pub mod data;

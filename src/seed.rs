@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wide::f32x8;
 
+use crate::elementary;
 use crate::value::Range;
 
 /// What a stream is for. Two purposes never share a draw.
@@ -144,40 +144,23 @@ impl NoiseField {
     pub fn normals(self, start: u64, out: &mut [f32]) {
         let mut generator = ChaCha8Rng::seed_from_u64(self.0);
         // Each position owns a 32-bit word of the stream; the two of an even position and the next make their values.
-        let first = start & !1;
-        generator.set_word_pos(u128::from(first));
-        let mut ahead = (start - first) as usize;
-        let mut left = out;
-        while !left.is_empty() {
-            let made = normals_of(&mut generator);
-            let count = left.len().min(made.len() - ahead);
-            let (now, later) = left.split_at_mut(count);
-            now.copy_from_slice(&made[ahead..ahead + count]);
-            (left, ahead) = (later, 0);
-        }
+        generator.set_word_pos(u128::from(start & !1));
+        let (before, pairs) = out.split_at_mut((start as usize & 1).min(out.len()));
+        let whole = pairs.len() & !1;
+        let (pairs, after) = pairs.split_at_mut(whole);
+        before.iter_mut().for_each(|value| *value = pair_of(&mut generator)[1]);
+        generator.fill_bytes(bytemuck::cast_slice_mut(pairs));
+        elementary::normals(pairs);
+        after.iter_mut().for_each(|value| *value = pair_of(&mut generator)[0]);
     }
 }
 
-/// The next 16 positions (Box and Muller, the cosine first, then the sine).
-fn normals_of(generator: &mut ChaCha8Rng) -> [f32; 16] {
-    let mut bytes = [0; 64];
-    generator.fill_bytes(&mut bytes);
-    let mut radii = [0.0; 8];
-    let mut turns = [0.0; 8];
-    for (pair, words) in bytes.chunks_exact(8).enumerate() {
-        let word = |at: usize| u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]);
-        radii[pair] = 1.0 - unit32(word(0));
-        turns[pair] = unit32(word(4));
-    }
-    let radius = (f32x8::new(radii).ln() * -2.0).sqrt();
-    let (sine, cosine) = (f32x8::new(turns) * std::f32::consts::TAU).sin_cos();
-    let (sines, cosines) = ((radius * sine).to_array(), (radius * cosine).to_array());
-    std::array::from_fn(|place| if place % 2 == 0 { cosines[place / 2] } else { sines[place / 2] })
-}
-
-/// A number in `[0, 1)` on a grid of 2⁻²⁴.
-fn unit32(bits: u32) -> f32 {
-    (bits >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+/// The values of the next two positions.
+fn pair_of(generator: &mut ChaCha8Rng) -> [f32; 2] {
+    let mut pair = [0.0; 2];
+    generator.fill_bytes(bytemuck::cast_slice_mut(&mut pair));
+    elementary::normals(&mut pair);
+    pair
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the lowest up; modules on one line do not know each other.
 const LAYERS: &[&[&str]] = &[
-    &["value"],
+    &["value", "elementary"],
     &["seed"],
     &["data", "components"],
     &["transforms", "model", "loss", "metrics", "optim"],

@@ -18,7 +18,7 @@ const CELL: usize = 16;
 /// Voxels of a row that are looked up together.
 const RUN: usize = 16;
 /// How far around a cell labels are looked for.
-const MARGIN: usize = 12;
+pub(super) const MARGIN: usize = 12;
 
 impl EmptySpace {
     /// Of a label map of this shape; `runs` gives the first voxel and the length of each run of labels above 0 along z.

@@ -15,15 +15,16 @@ pub(super) const HALF: i64 = ONE / 2;
 /// The fixed-point place nearest to a number of voxels, halves to the even one.
 #[inline(always)]
 pub(super) fn fixed(place: f64) -> i64 {
-    // Added to a number below 2^51 this one leaves its whole part in the lower digits: faster than a call to round.
-    const SHIFT: f64 = (3u64 << 51) as f64;
     // Places far outside saturate, and are outside all the same.
     let scaled = place.clamp(-FARTHEST, FARTHEST) * ONE as f64;
     (scaled + SHIFT).to_bits() as i64 - SHIFT.to_bits() as i64
 }
 
+/// Added to a number below 2^51 this one leaves its whole part in the lower digits: faster than a call to round.
+pub(super) const SHIFT: f64 = (3u64 << 51) as f64;
+
 /// No volume is so long, and sums of a few such places do not overflow.
-const FARTHEST: f64 = (1u64 << 18) as f64;
+pub(super) const FARTHEST: f64 = (1u64 << 18) as f64;
 
 /// The voxel that a place lies in or behind, and the share of the way to the next one.
 pub(super) fn split(place: i64) -> (i64, f32) {

@@ -11,14 +11,15 @@ use super::vector;
 use crate::data::buffers;
 use crate::data::volume::{Label, offset};
 use crate::pipeline::empty::EmptySpace;
-use crate::pipeline::origin::{Origin, Row};
+use crate::pipeline::origin::Origin;
+use crate::pipeline::path::Row;
 use crate::transforms::{Interpolation, Lattice, Mirror, spline_weights};
 
 /// Blocks of at least this many voxels are shared out among threads.
 const PARALLEL_FROM: usize = 1 << 21;
 
 /// Rows along y that are filled for every x before those behind them, so that what they share stays near the processor.
-const ROWS_TOGETHER: usize = 32;
+const ROWS_TOGETHER: usize = 16;
 
 /// Fills each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
 fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
@@ -135,7 +136,7 @@ pub(super) fn bent(
     incoming: &Block,
     (origin, interpolation): (&Origin, Interpolation),
     fills: &[f32],
-    labels: Option<&[Label]>,
+    labels: Option<LabelSource>,
     start: [usize; 3],
     shape: [usize; 3],
 ) -> (Vec<f32>, Option<Vec<Label>>) {
@@ -150,25 +151,27 @@ pub(super) fn bent(
         slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
     slices.iter_mut().zip(out_labels.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
-    let fill = |(x, (images, out_labels)): (usize, &mut Slice)| {
-        let mut row = Row::new(shape[2]);
-        for y in 0..shape[1] {
-            row.follow(origin, [start[0] + x, start[1] + y, start[2]]);
+    let fill = |x: usize, (images, out_labels): &mut Slice, rows: Range<usize>, row: &mut Row| {
+        for y in rows {
+            row.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
             let along = y * shape[2]..(y + 1) * shape[2];
             for ((image, source), fill) in images.iter_mut().zip(&sources).zip(fills) {
-                bent_row(source, interpolation, *fill, &row, &mut image[along.clone()]);
+                bent_row(source, interpolation, *fill, row, &mut image[along.clone()]);
             }
             if let (Some(out), Some(labels)) = (out_labels.as_mut(), labels) {
-                for (z, label) in out[along].iter_mut().enumerate() {
-                    *label = row.source(z).map_or(0, |place| nearest_label(labels, origin.source_shape, place));
-                }
+                bent_labels(labels, origin.source_shape, row, &mut out[along]);
             }
         }
     };
     if voxels >= PARALLEL_FROM {
-        slices.par_iter_mut().enumerate().for_each(fill);
+        let all = |(x, slice)| fill(x, slice, 0..shape[1], &mut Row::new(shape[2]));
+        slices.par_iter_mut().enumerate().for_each(all);
     } else {
-        slices.iter_mut().enumerate().for_each(fill);
+        let mut row = Row::new(shape[2]);
+        for first in (0..shape[1]).step_by(ROWS_TOGETHER) {
+            let rows = first..(first + ROWS_TOGETHER).min(shape[1]);
+            slices.iter_mut().enumerate().for_each(|(x, slice)| fill(x, slice, rows.clone(), &mut row));
+        }
     }
     (out, labels.map(|_| out_labels))
 }
@@ -178,28 +181,32 @@ type Slice<'a> = (Vec<&'a mut [f32]>, Option<&'a mut [Label]>);
 
 /// A row of outgoing voxels whose places were found one by one.
 fn bent_row(source: &Source, interpolation: Interpolation, fill: f32, row: &Row, out: &mut [f32]) {
-    let one_by_one = |range: Range<usize>, out: &mut [f32]| {
-        for index in range {
-            out[index] = row.source(index).map_or(fill, |place| source.at(interpolation, place));
+    let one_by_one = |first: usize, out: &mut [f32]| {
+        for (index, value) in (first..).zip(out) {
+            *value = row.source(index).map_or(fill, |place| source.at(interpolation, place));
         }
     };
-    let mut first = 0;
     #[cfg(target_arch = "x86_64")]
     if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
-        while first + vector::LANES <= out.len() {
-            let range = first..first + vector::LANES;
-            let is_done = row.eight(first).is_some_and(|places| {
-                let eight = (&mut out[range.clone()]).try_into().expect("eight values are eight");
-                // SAFETY: the processor has AVX2.
-                unsafe { vector::linear_eight(source, places, eight) }
-            });
-            if !is_done {
-                one_by_one(range, out);
-            }
-            first += vector::LANES;
-        }
+        // SAFETY: the processor has AVX2.
+        return unsafe { vector::bent_row(source, row, out, one_by_one) };
     }
-    one_by_one(first..out.len(), out);
+    one_by_one(0, out);
+}
+
+/// The labels of a row of outgoing voxels whose places were found one by one.
+fn bent_labels(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Label]) {
+    let one_by_one = |first: usize, out: &mut [Label]| {
+        for (index, label) in (first..).zip(out) {
+            *label = row.source(index).map_or(0, |place| nearest_label(source.labels, shape, place));
+        }
+    };
+    #[cfg(target_arch = "x86_64")]
+    if vector::is_available() && source.labels.len() < i32::MAX as usize {
+        // SAFETY: the processor has AVX2.
+        return unsafe { vector::bent_labels(source, shape, row, out, one_by_one) };
+    }
+    one_by_one(0, out);
 }
 
 /// A row of outgoing voxels whose places lie on a line.
@@ -342,10 +349,8 @@ pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], sh
     for_each_row(&mut out, [shape[0], 1, shape[1] * shape[2]], |x, _, slice| {
         let mut bent = Row::new(shape[2]);
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-            bent.follow(origin, [start[0] + x, start[1] + y, start[2]]);
-            for (z, label) in row.iter_mut().enumerate() {
-                *label = bent.source(z).map_or(0, |place| nearest_label(source.labels, origin.source_shape, place));
-            }
+            bent.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
+            bent_labels(source, origin.source_shape, &bent, row);
         }
     });
     out

@@ -9,6 +9,7 @@ mod empty;
 mod fixed;
 mod gather;
 mod origin;
+mod path;
 mod times;
 #[cfg(target_arch = "x86_64")]
 mod vector;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fixed::{HALF, Line, ends, fixed, is_inside};
+use super::fixed::{HALF, Line, ends};
+use super::path::Path;
 use crate::data::volume::Affine;
 use crate::transforms::{Displacement, Map};
 
@@ -23,6 +24,8 @@ pub struct Origin {
     pub between: Vec<(Affine, [usize; 3])>,
     /// Displacements on the way, in the order in which an outgoing voxel meets them.
     pub bends: Vec<Bend>,
+    /// The whole way, where something bends on it.
+    pub(crate) path: Path,
 }
 
 /// A displacement on the way from an outgoing voxel to its source.
@@ -39,11 +42,19 @@ pub struct Bend {
 impl Origin {
     /// The origin of a chain that moves nothing.
     pub fn identity(shape: [usize; 3]) -> Self {
-        Self { shape, source_shape: shape, map: Affine::IDENTITY, between: Vec::new(), bends: Vec::new() }
+        let (map, path) = (Affine::IDENTITY, Path::default());
+        Self { shape, source_shape: shape, map, between: Vec::new(), bends: Vec::new(), path }
     }
 
     /// Puts a step behind the others: it makes a grid of this shape, whose voxels come from the outgoing ones so far.
     pub fn extend(&mut self, step: &Map, shape: [usize; 3]) {
+        self.put_behind(step, shape);
+        if !self.bends.is_empty() {
+            self.path = Path::new(self);
+        }
+    }
+
+    fn put_behind(&mut self, step: &Map, shape: [usize; 3]) {
         let incoming = self.shape;
         self.shape = shape;
         let affine = match step {
@@ -76,7 +87,7 @@ impl Origin {
             let (inside, line) = self.inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1);
             (!inside.is_empty()).then(|| line.at(voxel[2]))
         } else {
-            self.bent(voxel.map(|index| index as f64))
+            self.path.source(voxel)
         };
         Some(place?.map(|place| ((place + HALF) >> 32) as usize))
     }
@@ -94,23 +105,6 @@ impl Origin {
             inside = inside.start.max(within.start)..inside.end.min(within.end);
         }
         (if inside.start < inside.end { inside } else { 0..0 }, line)
-    }
-
-    /// The place in the source of an outgoing voxel, or `None` where it lies outside.
-    fn bent(&self, mut place: [f64; 3]) -> Option<[i64; 3]> {
-        let is_within = |place: [f64; 3], grids: &[(Affine, [usize; 3])]| {
-            grids.iter().all(|(map, shape)| is_inside(map.apply(place).map(fixed), *shape))
-        };
-        for bend in &self.bends {
-            if !is_within(place, &bend.between) {
-                return None;
-            }
-            place = bend.map.apply(place);
-            let by = bend.field.at(place);
-            (0..3).for_each(|axis| place[axis] += by[axis]);
-        }
-        let place = is_within(place, &self.between).then(|| self.map.apply(place).map(fixed))?;
-        is_inside(place, self.source_shape).then_some(place)
     }
 
     /// The source voxels that a block of outgoing ones may touch: the first one and how many along each axis.
@@ -156,95 +150,6 @@ impl Origin {
         let half = half.map(|half| half + room);
         let loose = loose.map(|half| half + room);
         Some(Reach { inverse, bends, straight, loose, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
-    }
-}
-
-/// A row of outgoing voxels along z on its way to the source; the same bits as one by one.
-pub(super) struct Row {
-    places: [Vec<f64>; 3],
-    is_inside: Vec<bool>,
-    /// Where each voxel comes from; of those outside anything.
-    pub(super) sources: [Vec<i64>; 3],
-}
-
-impl Row {
-    /// Room for rows of so many voxels.
-    pub(super) fn new(length: usize) -> Self {
-        Self {
-            places: std::array::from_fn(|_| vec![0.0; length]),
-            is_inside: vec![true; length],
-            sources: std::array::from_fn(|_| vec![0; length]),
-        }
-    }
-
-    /// Follows the row that starts at an outgoing voxel.
-    pub(super) fn follow(&mut self, origin: &Origin, [x, y, z]: [usize; 3]) {
-        self.is_inside.fill(true);
-        self.places[0].fill(x as f64);
-        self.places[1].fill(y as f64);
-        self.places[2].iter_mut().enumerate().for_each(|(step, place)| *place = (z + step) as f64);
-        for bend in &origin.bends {
-            let later = bend.between.iter().filter(|(map, _)| *map == bend.map);
-            bend.between.iter().filter(|(map, _)| *map != bend.map).for_each(|(map, shape)| self.look(map, *shape));
-            self.move_by(&bend.map);
-            later.for_each(|(_, shape)| self.look(&Affine::IDENTITY, *shape));
-            bend.field.displace(self.places.each_mut().map(Vec::as_mut_slice));
-        }
-        for (map, shape) in origin.between.iter().chain([&(origin.map, origin.source_shape)]) {
-            self.look(map, *shape);
-        }
-    }
-
-    /// The place of a voxel's source, where it lies inside.
-    pub(super) fn source(&self, index: usize) -> Option<[i64; 3]> {
-        self.is_inside[index].then(|| std::array::from_fn(|axis| self.sources[axis][index]))
-    }
-
-    /// The places of eight voxels, where all of them lie inside.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn eight(&self, first: usize) -> Option<[&[i64; 8]; 3]> {
-        let [x, y, z] = self.sources.each_ref().map(|sources| sources[first..].first_chunk::<8>());
-        self.is_inside[first..first + 8].iter().all(|inside| *inside).then_some([x?, y?, z?])
-    }
-
-    fn move_by(&mut self, map: &Affine) {
-        if *map != Affine::IDENTITY {
-            let [x, y, z] = &mut self.places;
-            for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
-                [*x, *y, *z] = map.apply([*x, *y, *z]);
-            }
-        }
-    }
-
-    /// Which voxels lie inside a grid, and where.
-    fn look(&mut self, map: &Affine, shape: [usize; 3]) {
-        #[cfg(target_arch = "x86_64")]
-        if super::vector::is_available() {
-            // SAFETY: the processor has AVX2.
-            return unsafe { self.look_at_many(map, shape) };
-        }
-        self.look_at_each(map, shape);
-    }
-
-    /// The same loop, compiled for processors with AVX2.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    unsafe fn look_at_many(&mut self, map: &Affine, shape: [usize; 3]) {
-        self.look_at_each(map, shape);
-    }
-
-    #[inline(always)]
-    fn look_at_each(&mut self, map: &Affine, shape: [usize; 3]) {
-        let count = self.is_inside.len();
-        let [x, y, z] = self.places.each_ref().map(|places| &places[..count]);
-        for (axis, size) in shape.into_iter().enumerate() {
-            let ([a, b, c, shift], (low, high)) = (map.0[axis], ends(size));
-            let sources = &mut self.sources[axis][..count];
-            for index in 0..count {
-                sources[index] = fixed(a * x[index] + b * y[index] + c * z[index] + shift);
-                self.is_inside[index] &= low <= sources[index] && sources[index] <= high;
-            }
-        }
     }
 }
 
@@ -334,7 +239,7 @@ impl Reach {
 fn before(field: &Displacement, place: [f64; 3]) -> [f64; 3] {
     let mut from = place;
     for _ in 0..MOST_STEPS {
-        let moved = field.at(field.clamped(from));
+        let moved = field.at(from);
         let next: [f64; 3] = std::array::from_fn(|axis| place[axis] - moved[axis]);
         let is_settled = (0..3).all(|axis| (next[axis] - from[axis]).abs() < 1e-3);
         from = next;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::block::{Block, Fills, cut, owned, widened};
-use super::gather;
+use super::gather::{self, LabelSource};
 use super::{EmptySpace, Origin, PipelineError, Times};
 use crate::data::buffers;
 use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
@@ -181,10 +181,10 @@ impl<'a> View<'a> {
     }
 
     /// The labels whose places are those of a warp: those of the source, where no other stage moves voxels.
-    fn labels_along(&self, warp: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<&[Label]> {
+    fn labels_along(&self, warp: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<LabelSource<'_>> {
         let moves = |stage: &&Stage| matches!(stage.kind, Kind::Lattice(..) | Kind::Warp(..));
         let is_alone = !warp.bends.is_empty() && self.stages.iter().filter(moves).count() == 1;
-        (is_alone && self.along().wanted == Some((start, shape))).then_some(self.source.label.as_deref())?
+        (is_alone && self.along().wanted == Some((start, shape))).then(|| self.label_source())?
     }
 
     /// The whole output.
@@ -209,10 +209,13 @@ impl<'a> View<'a> {
         Ok(look(&Whole { grid: self.grid, image: &block.image, label: label.as_deref() }))
     }
 
+    fn label_source(&self) -> Option<LabelSource<'_>> {
+        Some(LabelSource { labels: self.source.label.as_ref()?, empty: self.empty })
+    }
+
     /// The labels of a window, by where they come from.
     fn labels(&self, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
-        let label = self.source.label.as_ref()?;
-        let source = gather::LabelSource { labels: label, empty: self.empty };
+        let source = self.label_source()?;
         Some(Times::note(self.times, "labels", || gather::labels(source, origin, start, shape)))
     }
 

@@ -56,6 +56,17 @@ impl Valid {
         Some(inside)
     }
 
+    /// Those from one voxel to another, or `None` where there are none.
+    fn within(&self, (first, last): ([i64; 3], [i64; 3])) -> Option<Self> {
+        let (mut start, mut shape) = ([0; 3], [0; 3]);
+        for axis in 0..3 {
+            let end = (last[axis] + 1).clamp(0, (self.start[axis] + self.shape[axis]) as i64);
+            start[axis] = first[axis].max(self.start[axis] as i64) as usize;
+            shape[axis] = (end as usize).checked_sub(start[axis]).filter(|size| *size > 0)?;
+        }
+        Some(Self { start, shape })
+    }
+
     fn draw(&self, rng: &mut Rng) -> [usize; 3] {
         std::array::from_fn(|axis| self.start[axis] + rng.below(self.shape[axis] as u64) as usize)
     }
@@ -72,31 +83,15 @@ impl Valid {
 
 /// Draws a centre uniformly among the valid voxels with the wanted label, or `None` where there are none.
 pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
-    let drawn = if wanted.includes(0) {
-        draw_by_rejection(field, valid, wanted, rng)
-    } else {
-        let count = field.index.count(|label| wanted.includes(label));
-        if count == 0 {
-            return None;
-        }
-        let bounds = field.index.bounds(|label| wanted.includes(label));
-        let reach = field.origin.reach();
-        if reach.as_ref().zip(bounds).is_some_and(|(reach, bounds)| is_out_of_reach(reach, valid, bounds)) {
-            return None;
-        }
-        let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
-        reach.and_then(|reach| draw_from_source(field.origin, &reach, valid, source, rng))
-    };
-    drawn.or_else(|| scan(field, valid, wanted, rng))
-}
-
-/// Whether no voxel of a box of source voxels can come to lie among the valid ones.
-fn is_out_of_reach(reach: &Reach, valid: &Valid, (low, high): ([usize; 3], [usize; 3])) -> bool {
-    let (first, last) = reach.of_box(low, high);
-    (0..3).any(|axis| {
-        let start = valid.start[axis] as i64;
-        last[axis] < start || first[axis] >= start + valid.shape[axis] as i64
-    })
+    if wanted.includes(0) {
+        return draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng));
+    }
+    let count = field.index.count(|label| wanted.includes(label));
+    let (low, high) = field.index.bounds(|label| wanted.includes(label))?;
+    let Some(reach) = field.origin.reach() else { return scan(field, valid, wanted, rng) };
+    let within = valid.within(reach.of_box(low, high))?;
+    let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
+    draw_from_source(field.origin, &reach, valid, source, rng).or_else(|| scan(field, &within, wanted, rng))
 }
 
 /// The label of a voxel after the chain.
@@ -126,7 +121,7 @@ pub(super) fn draw_from_source(
 ) -> Option<[usize; 3]> {
     for _ in 0..MOST_MISSES {
         let source = source(rng);
-        if !reach.is_straight() && is_out_of_reach(reach, valid, (source, source)) {
+        if !reach.is_straight() && valid.within(reach.of_box(source, source)).is_none() {
             // Going back through fields is slow; this one would lead nowhere.
             continue;
         }

@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wide::f32x8;
 
 use super::{Incoming, Intensity, Measured, Window};
+use crate::elementary::raise;
 use crate::seed::Rng;
 use crate::value::Range;
 
@@ -37,17 +37,6 @@ impl Intensity for Gamma {
     }
 }
 
-/// Raises magnitudes to a power and keeps signs, eight values at a time.
-fn raise(values: &mut [f32], exponent: f32) {
-    for values in values.chunks_mut(8) {
-        let mut eight = [0.0; 8];
-        eight[..values.len()].copy_from_slice(values);
-        let eight = f32x8::new(eight);
-        let raised = eight.abs().powf_simd(f32x8::splat(exponent)).copysign(eight).to_array();
-        values.copy_from_slice(&raised[..values.len()]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,16 +57,5 @@ mod tests {
     fn a_root_keeps_the_sign() {
         let found = changed(0.5);
         assert!(found.iter().zip([-2.0, 0.0, 3.0]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{found:?}");
-    }
-
-    #[test]
-    fn powers_are_those_of_the_standard_library() {
-        for exponent in [0.74f32, 0.9, 1.35] {
-            let mut values: Vec<f32> = (1..2000).map(|i| i as f32 * 0.731 - 700.0).collect();
-            let expected: Vec<f32> = values.iter().map(|v| v.signum() * v.abs().powf(exponent)).collect();
-            raise(&mut values, exponent);
-            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-6 * b.abs() + 1e-6;
-            assert!(values.iter().zip(&expected).all(near), "{exponent}");
-        }
     }
 }

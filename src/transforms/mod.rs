@@ -61,6 +61,7 @@ pub use blur::{Blur, BlurDraw};
 pub use clamp::Clamp;
 pub use crop::Crop;
 pub use crop_or_pad::{CropOrPad, CropOrPadDraw, Location};
+pub(crate) use displacement::EIGHTS;
 pub use displacement::{Displacement, weights as spline_weights};
 pub use drawn::{Drawn, Nothing};
 pub use elastic_deformation::{ElasticDeformation, ElasticDraw};

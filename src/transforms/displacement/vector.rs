@@ -1,117 +1,150 @@
-//! The displacement of four places at once, for processors with AVX2 and FMA.
+//! The displacements of sixteen places at once, for processors with AVX2 and FMA.
 //!
-//! The same operations in the same order as [`Displacement::at`](super::Displacement::at), so every processor gives the
-//! same bits: sums are fused everywhere, on processors without FMA in software.
+//! The same operations in the same order as one by one, so every processor gives the same bits: sums are fused
+//! everywhere, on processors without FMA in software. Sixteen places share each control point that is read.
 
 use std::arch::x86_64::*;
 
-/// Places that are taken at once.
-pub(super) const LANES: usize = 4;
+use super::{Displacement, EIGHTS, TAPS};
 
-/// Whether this processor can run the function below.
+/// Whether this processor can run the functions below.
 pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-/// The displacements along x, y and z of four places: `values` are the control points' `[x, y, z]` from the first tap
-/// on, with these strides along x and y; `shares` say how far each place lies behind its second tap.
-///
-/// # Safety
-/// The processor has AVX2 and FMA, and `values` holds four taps along each axis.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn displacements(
-    values: &[[f64; 3]],
-    strides: [usize; 2],
-    shares: &[[f64; LANES]; 3],
-) -> [[f64; LANES]; 3] {
-    let [x, y, z] = [weights(&shares[0]), weights(&shares[1]), weights(&shares[2])];
-    let mut sum = [_mm256_setzero_pd(); 3];
-    for (k, along_z) in z.into_iter().enumerate() {
-        let mut plane = [_mm256_setzero_pd(); 3];
-        for (i, along_x) in x.into_iter().enumerate() {
-            let mut row = [_mm256_setzero_pd(); 3];
-            for (j, along_y) in y.into_iter().enumerate() {
-                let at = i * strides[0] + j * strides[1] + k;
-                debug_assert!(at < values.len());
-                // SAFETY: the caller's.
-                let value = unsafe { values.get_unchecked(at) };
-                for axis in 0..3 {
-                    row[axis] = _mm256_fmadd_pd(along_y, _mm256_set1_pd(value[axis]), row[axis]);
+/// Eight numbers for each axis.
+type Three = [__m256; 3];
+
+/// The control points around eight places: the first ones, and the weights of `N` along z.
+#[derive(Clone, Copy)]
+struct Taps<const N: usize> {
+    firsts: __m256i,
+    x: [__m256; TAPS],
+    y: [__m256; TAPS],
+    z: [__m256; N],
+}
+
+impl Displacement {
+    /// As [`Displacement::between_points`], of sixteen places.
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn between_points_of_many(
+        &self,
+        cells: [[__m256i; 3]; EIGHTS],
+        shares: [Three; EIGHTS],
+    ) -> [Three; EIGHTS] {
+        let taps = [self.taps_of_eight(cells[0], shares[0]), self.taps_of_eight(cells[1], shares[1])];
+        // Along a row places mostly lie in one cell, or in two of which one follows the other along z.
+        let low = _mm256_cvtsi256_si32(taps[0].firsts).min(_mm256_extract_epi32::<7>(taps[1].firsts));
+        let (here, there) = (_mm256_set1_epi32(low), _mm256_set1_epi32(low + 1));
+        let mut are_there = [_mm256_setzero_si256(); EIGHTS];
+        let (mut one, mut two) = (-1, -1);
+        for (are_there, taps) in are_there.iter_mut().zip(&taps) {
+            let are_here = _mm256_cmpeq_epi32(taps.firsts, here);
+            *are_there = _mm256_cmpeq_epi32(taps.firsts, there);
+            one &= _mm256_movemask_epi8(are_here);
+            two &= _mm256_movemask_epi8(_mm256_or_si256(are_here, *are_there));
+        }
+        match (one, two) {
+            (-1, _) => self.sums(low as usize, &taps),
+            (_, -1) => self.sums(low as usize, &[taps[0].moved(are_there[0]), taps[1].moved(are_there[1])]),
+            _ => [self.cell_by_cell(&taps[0]), self.cell_by_cell(&taps[1])],
+        }
+    }
+
+    /// The displacements of eight places anywhere: those in the cell of the first that is left at a time.
+    #[target_feature(enable = "avx2,fma")]
+    fn cell_by_cell(&self, taps: &Taps<TAPS>) -> Three {
+        let mut out = [_mm256_setzero_ps(); 3];
+        let mut left = 0xff;
+        while left != 0 {
+            let lane = _mm256_set1_epi32(i32::trailing_zeros(left) as i32);
+            let first = _mm256_permutevar8x32_epi32(taps.firsts, lane);
+            let are_here = _mm256_castsi256_ps(_mm256_cmpeq_epi32(taps.firsts, first));
+            let [found] = self.sums(_mm256_cvtsi256_si32(first) as usize, &[*taps]);
+            for axis in 0..3 {
+                out[axis] = _mm256_blendv_ps(out[axis], found[axis], are_here);
+            }
+            left &= !_mm256_movemask_ps(are_here);
+        }
+        out
+    }
+
+    /// The displacements of places with the same first control point.
+    #[target_feature(enable = "avx2,fma")]
+    fn sums<const N: usize, const M: usize>(&self, first: usize, taps: &[Taps<N>; M]) -> [Three; M] {
+        let mut out = [[_mm256_setzero_ps(); 3]; M];
+        for (axis, values) in self.values.iter().enumerate() {
+            for i in 0..TAPS {
+                let mut plane = [_mm256_setzero_ps(); M];
+                for j in 0..TAPS {
+                    let first = first + (i * self.points[1] + j) * self.points[2];
+                    debug_assert!(first + N <= values.len());
+                    let mut row = [_mm256_setzero_ps(); M];
+                    for k in 0..N {
+                        // SAFETY: the field has all control points of a cell.
+                        let value = _mm256_set1_ps(unsafe { *values.get_unchecked(first + k) });
+                        for (row, taps) in row.iter_mut().zip(taps) {
+                            *row = _mm256_fmadd_ps(taps.z[k], value, *row);
+                        }
+                    }
+                    for m in 0..M {
+                        plane[m] = _mm256_fmadd_ps(taps[m].y[j], row[m], plane[m]);
+                    }
+                }
+                for m in 0..M {
+                    out[m][axis] = _mm256_fmadd_ps(taps[m].x[i], plane[m], out[m][axis]);
                 }
             }
-            for axis in 0..3 {
-                plane[axis] = _mm256_fmadd_pd(along_x, row[axis], plane[axis]);
-            }
         }
+        out
+    }
+
+    /// As [`Displacement::taps`], along each axis of eight places.
+    #[target_feature(enable = "avx2,fma")]
+    fn taps_of_eight(&self, cells: [__m256i; 3], shares: Three) -> Taps<TAPS> {
+        let (mut firsts, mut weights) = ([_mm256_setzero_si256(); 3], [[_mm256_setzero_ps(); TAPS]; 3]);
         for axis in 0..3 {
-            sum[axis] = _mm256_fmadd_pd(along_z, plane[axis], sum[axis]);
+            let (zero, last) = (_mm256_setzero_si256(), _mm256_set1_epi32((self.points[axis] - TAPS) as i32));
+            let before = _mm256_castsi256_ps(_mm256_cmpgt_epi32(zero, cells[axis]));
+            let behind = _mm256_castsi256_ps(_mm256_cmpgt_epi32(cells[axis], last));
+            let share = _mm256_andnot_ps(before, shares[axis]);
+            weights[axis] = self::weights(_mm256_blendv_ps(share, _mm256_set1_ps(1.0), behind));
+            firsts[axis] = _mm256_min_epi32(_mm256_max_epi32(cells[axis], zero), last);
         }
+        let counts = self.points.map(|count| count as i32);
+        let rows = _mm256_add_epi32(_mm256_mullo_epi32(firsts[0], _mm256_set1_epi32(counts[1])), firsts[1]);
+        let firsts = _mm256_add_epi32(_mm256_mullo_epi32(rows, _mm256_set1_epi32(counts[2])), firsts[2]);
+        let [x, y, z] = weights;
+        Taps { firsts, x, y, z }
     }
-    let mut out = [[0.0; LANES]; 3];
-    for (out, sum) in out.iter_mut().zip(sum) {
-        // SAFETY: four numbers are written.
-        unsafe { _mm256_storeu_pd(out.as_mut_ptr(), sum) };
-    }
-    out
 }
 
-/// The first control points around four places, `None` beyond the field, and how far behind the second ones they lie:
-/// as [`Displacement::tap`](super::Displacement).
-///
-/// # Safety
-/// The processor has AVX2 and FMA, and each array holds four places.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn taps(
-    places: &[&mut [f64]; 3],
-    margin: f64,
-    ends: [f64; 3],
-    density: [f64; 3],
-    most: [i32; 3],
-) -> ([Option<[i32; 3]>; LANES], [[f64; LANES]; 3]) {
-    let mut firsts = [[0i32; LANES]; 3];
-    let mut shares = [[0.0; LANES]; 3];
-    let mut within = 0b1111;
-    let margin = _mm256_set1_pd(margin);
-    for axis in 0..3 {
-        // SAFETY: four numbers are read.
-        let place = unsafe { _mm256_loadu_pd(places[axis].as_ptr()) };
-        let reaches = _mm256_cmp_pd::<_CMP_GE_OQ>(_mm256_add_pd(place, margin), _mm256_setzero_pd());
-        let ends = _mm256_cmp_pd::<_CMP_LE_OQ>(place, _mm256_set1_pd(ends[axis]));
-        within &= _mm256_movemask_pd(_mm256_and_pd(reaches, ends));
-        let knot = _mm256_mul_pd(_mm256_add_pd(place, margin), _mm256_set1_pd(density[axis]));
-        let first = _mm_min_epi32(_mm256_cvttpd_epi32(knot), _mm_set1_epi32(most[axis]));
-        let share = _mm256_sub_pd(knot, _mm256_cvtepi32_pd(first));
-        // SAFETY: four numbers are written to each.
-        unsafe {
-            _mm_storeu_si128(firsts[axis].as_mut_ptr().cast(), first);
-            _mm256_storeu_pd(shares[axis].as_mut_ptr(), share);
+impl Taps<TAPS> {
+    /// With weights of one more control point along z, the last 0; the first instead where places lie in the next cell.
+    #[target_feature(enable = "avx2")]
+    fn moved(&self, are_there: __m256i) -> Taps<{ TAPS + 1 }> {
+        let (are_there, nothing) = (_mm256_castsi256_ps(are_there), _mm256_setzero_ps());
+        let mut z = [nothing; TAPS + 1];
+        for (k, weight) in z.iter_mut().enumerate() {
+            let here = if k < TAPS { self.z[k] } else { nothing };
+            let there = if k > 0 { self.z[k - 1] } else { nothing };
+            *weight = _mm256_blendv_ps(here, there, are_there);
         }
+        Taps { firsts: self.firsts, x: self.x, y: self.y, z }
     }
-    let mut cells = [None; LANES];
-    for (lane, cell) in cells.iter_mut().enumerate() {
-        if within >> lane & 1 == 1 {
-            *cell = Some([firsts[0][lane], firsts[1][lane], firsts[2][lane]]);
-        }
-    }
-    (cells, shares)
 }
 
-/// As [`weights`](super::weights), of four places.
+/// As [`weights_single`](super::weights_single), of eight places.
 #[target_feature(enable = "avx2,fma")]
-fn weights(share: &[f64; LANES]) -> [__m256d; 4] {
-    // SAFETY: four numbers are read.
-    let share = unsafe { _mm256_loadu_pd(share.as_ptr()) };
-    let (six, two_thirds) = (_mm256_set1_pd(6.0), _mm256_set1_pd(2.0 / 3.0));
-    let two = _mm256_set1_pd(2.0);
-    let rest = _mm256_sub_pd(_mm256_set1_pd(1.0), share);
-    let square = _mm256_mul_pd(share, share);
-    let cube = _mm256_mul_pd(square, share);
-    let rest_square = _mm256_mul_pd(rest, rest);
-    let rest_cube = _mm256_mul_pd(rest_square, rest);
+fn weights(share: __m256) -> [__m256; TAPS] {
+    let (sixth, two_thirds, half) = (_mm256_set1_ps(1.0 / 6.0), _mm256_set1_ps(2.0 / 3.0), _mm256_set1_ps(0.5));
+    let rest = _mm256_sub_ps(_mm256_set1_ps(1.0), share);
+    let (square, rest_square) = (_mm256_mul_ps(share, share), _mm256_mul_ps(rest, rest));
+    let (cube, rest_cube) = (_mm256_mul_ps(square, share), _mm256_mul_ps(rest_square, rest));
     [
-        _mm256_div_pd(rest_cube, six),
-        _mm256_add_pd(_mm256_sub_pd(two_thirds, square), _mm256_div_pd(cube, two)),
-        _mm256_add_pd(_mm256_sub_pd(two_thirds, rest_square), _mm256_div_pd(rest_cube, two)),
-        _mm256_div_pd(cube, six),
+        _mm256_mul_ps(rest_cube, sixth),
+        _mm256_add_ps(_mm256_sub_ps(two_thirds, square), _mm256_mul_ps(cube, half)),
+        _mm256_add_ps(_mm256_sub_ps(two_thirds, rest_square), _mm256_mul_ps(rest_cube, half)),
+        _mm256_mul_ps(cube, sixth),
     ]
 }

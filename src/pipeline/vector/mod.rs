@@ -6,24 +6,27 @@
 //! No closures are passed to functions compiled without AVX2: they could not be made part of the loop. Voxels are read
 //! one by one and not with gather instructions, which are slower on many processors.
 
+mod labels;
+
 use std::arch::x86_64::*;
 
-use super::fixed::{HALF, Line};
+use super::fixed::Line;
 use super::gather::Source;
-use crate::data::volume::Label;
+use super::path::{GROUP, Row};
+pub(super) use labels::{bent_labels, label_row};
 
 /// Voxels that are taken at once.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = GROUP;
 
 /// Whether this processor can run the functions below.
 pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx2")
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 /// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
 /// can be taken out in order.
 #[derive(Clone, Copy)]
-struct Places {
+pub(super) struct Places {
     first: __m256i,
     last: __m256i,
     step: __m256i,
@@ -45,8 +48,14 @@ impl Places {
         let (low, high) =
             unsafe { (_mm256_loadu_si256(places.as_ptr().cast()), _mm256_loadu_si256(places.as_ptr().add(4).cast())) };
         let start = _mm256_set1_epi64x(start);
-        let first = _mm256_sub_epi64(_mm256_permute2x128_si256::<0x20>(low, high), start);
-        let last = _mm256_sub_epi64(_mm256_permute2x128_si256::<0x31>(low, high), start);
+        Self::ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
+    }
+
+    /// Of the first and the last four of eight voxels.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn ordered(low: __m256i, high: __m256i) -> Self {
+        let first = _mm256_permute2x128_si256::<0x20>(low, high);
+        let last = _mm256_permute2x128_si256::<0x31>(low, high);
         Self { first, last, step: _mm256_setzero_si256() }
     }
 
@@ -62,14 +71,14 @@ impl Places {
 
     /// The voxels that the places lie in or behind.
     #[target_feature(enable = "avx2")]
-    fn indices(self) -> __m256i {
+    pub(super) fn indices(self) -> __m256i {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
         _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(first, last))
     }
 
     /// The share of the way to the next voxel: as [`split`](super::fixed::split).
     #[target_feature(enable = "avx2")]
-    fn shares(self) -> __m256 {
+    pub(super) fn shares(self) -> __m256 {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
         let digits = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, last));
         let share = _mm256_cvtepi32_ps(_mm256_srli_epi32::<8>(digits));
@@ -151,13 +160,32 @@ pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row:
     }
 }
 
+/// Interpolates a row whose places were found one by one. What cannot be taken eight at a time is left to `one_by_one`,
+/// which is given the first index and the values to fill.
+///
+/// # Safety
+/// The processor has AVX2, and the length of the block fits an i32.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
+    for (group, out) in out.chunks_mut(GROUP).enumerate() {
+        let is_done = match (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out)) {
+            // SAFETY: the caller's.
+            ((u8::MAX, places), Ok(eight)) => unsafe { linear_eight(source, places, eight) },
+            _ => false,
+        };
+        if !is_done {
+            one_by_one(group * GROUP, out);
+        }
+    }
+}
+
 /// Interpolates eight voxels whose places are given; `false`, and nothing is written, where one of them is not in the
 /// interior of the block.
 ///
 /// # Safety
 /// The processor has AVX2, and the length of the block fits an i32.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
+unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
     let start = source.start.map(|index| (index as i64) << 32);
     let (x, y, z) = (Places::of(places[0], start[0]), Places::of(places[1], start[1]), Places::of(places[2], start[2]));
     let shape = source.shape.map(|size| size as i32 - 1);
@@ -192,8 +220,8 @@ unsafe fn eight(
 ) {
     let at = offsets(x, y, z, size_y, size_z);
     let (size_y, size_z) = (_mm256_cvtsi256_si32(size_y) as usize, _mm256_cvtsi256_si32(size_z) as usize);
-    // What the rows to come touch first lies at the next x and a little farther along y.
-    let ahead = near.wrapping_add(size_y * size_z + AHEAD * size_z);
+    // What the rows to come touch first lies at the next x.
+    let ahead = near.wrapping_add(AHEAD * size_y * size_z);
     fetch(ahead.wrapping_offset(at[0] as isize));
     fetch(ahead.wrapping_offset(at[LANES - 1] as isize));
     let share_y = y.shares();
@@ -207,7 +235,7 @@ unsafe fn eight(
     unsafe { _mm256_storeu_ps(out, between(low, high, z.shares())) };
 }
 
-/// Rows along y that are fetched ahead of need.
+/// Steps along x by which voxels are fetched ahead of need.
 const AHEAD: usize = 3;
 
 /// Lets the processor fetch what lies at an address, which may be any.
@@ -266,33 +294,12 @@ unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
     }
 }
 
-/// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one.
-///
-/// # Safety
-/// The processor has AVX2, and there are at least eight voxels.
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn label_row(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
-    let base = line.at(first);
-    let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
-    let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
-    let mut walk = Walk::new(base, line.step, 0);
-    loop {
-        let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
-        fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[2]) as isize));
-        for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
-            *label = source[at as usize];
-        }
-        let Some(next) = walk.next(row.len()) else { return };
-        walk = next;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixed::ends;
     use super::super::gather::nearest_label;
     use super::*;
-    use crate::data::volume::Affine;
+    use crate::data::volume::{Affine, Label};
     use crate::seed::{Purpose, Rng, Seed};
 
     const SHAPE: [usize; 3] = [13, 17, 40];

@@ -1,0 +1,92 @@
+//! Looking up labels.
+
+use std::arch::x86_64::*;
+
+use super::super::empty::MARGIN;
+use super::super::fixed::{HALF, Line};
+use super::super::gather::LabelSource;
+use super::super::path::{GROUP, Row};
+use super::{AHEAD, LANES, Places, Walk, fetch, offsets};
+use crate::data::volume::Label;
+
+/// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one.
+///
+/// # Safety
+/// The processor has AVX2, and there are at least eight voxels.
+#[target_feature(enable = "avx2")]
+pub(in super::super) unsafe fn label_row(
+    source: &[Label],
+    shape: [usize; 3],
+    line: &Line,
+    first: usize,
+    row: &mut [Label],
+) {
+    let base = line.at(first);
+    let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
+    let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
+    let mut walk = Walk::new(base, line.step, 0);
+    loop {
+        let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
+        fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
+        for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
+            *label = source[at as usize];
+        }
+        let Some(next) = walk.next(row.len()) else { return };
+        walk = next;
+    }
+}
+
+/// Looks up the labels of eight voxels whose places are given, 0 for those that do not lie inside, which the bits of a
+/// number tell.
+#[target_feature(enable = "avx2")]
+fn label_eight(
+    source: LabelSource,
+    [_, size_y, size_z]: [usize; 3],
+    (inside, places): (u8, [&[i64; LANES]; 3]),
+    out: &mut [Label; LANES],
+) {
+    let [x, y, z] = [Places::of(places[0], -HALF), Places::of(places[1], -HALF), Places::of(places[2], -HALF)];
+    let middle = [places[0][LANES / 2], places[1][LANES / 2], places[2][LANES / 2]];
+    let is_empty = inside == u8::MAX
+        && source.empty.is_some_and(|empty| empty.is_empty_around(middle))
+        && are_near(x, middle[0])
+        && are_near(y, middle[1])
+        && are_near(z, middle[2]);
+    if inside == 0 || is_empty {
+        return out.fill(0);
+    }
+    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
+    // The rows to come lie at the next x.
+    fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (AHEAD * size_y * size_z) as isize));
+    for (lane, (label, at)) in out.iter_mut().zip(at).enumerate() {
+        *label = if inside >> lane & 1 == 1 { source.labels[at as usize] } else { 0 };
+    }
+}
+
+/// Whether the voxels nearest to places, which are half a voxel farther, lie within the margin around the one nearest
+/// to a place.
+#[target_feature(enable = "avx2")]
+fn are_near(places: Places, middle: i64) -> bool {
+    let apart = _mm256_sub_epi32(places.indices(), _mm256_set1_epi32(((middle + HALF) >> 32) as i32));
+    _mm256_movemask_epi8(_mm256_cmpgt_epi32(_mm256_abs_epi32(apart), _mm256_set1_epi32(MARGIN as i32))) == 0
+}
+
+/// Looks up the labels of a row, as [`bent_row`].
+///
+/// # Safety
+/// The processor has AVX2, and the length of the label map fits an i32.
+#[target_feature(enable = "avx2")]
+pub(in super::super) unsafe fn bent_labels(
+    source: LabelSource,
+    shape: [usize; 3],
+    row: &Row,
+    out: &mut [Label],
+    one_by_one: impl Fn(usize, &mut [Label]),
+) {
+    for (group, out) in out.chunks_mut(GROUP).enumerate() {
+        match <&mut [Label; GROUP]>::try_from(&mut *out) {
+            Ok(eight) => label_eight(source, shape, row.group(group), eight),
+            Err(_) => one_by_one(group * GROUP, out),
+        }
+    }
+}
