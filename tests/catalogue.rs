@@ -98,7 +98,10 @@ fn every_component_documents_an_example_that_parses() {
     let metrics = ["assd", "dice", "hd", "hd95", "jaccard", "lits", "nsd", "precision", "recall", "volume_difference"];
     hold_examples::<runner::metrics::Metric>("src/metrics", &metrics);
     hold_examples::<runner::model::Model>("src/model", &["unet"]);
-    hold_examples::<runner::infer::postprocess::Postprocess>("src/infer/postprocess", &["keep_largest"]);
+    hold_examples::<runner::infer::postprocess::Postprocess>(
+        "src/infer/postprocess",
+        &["argmax", "fill_holes", "keep_largest", "remove_small", "threshold", "tumour_inside_liver"],
+    );
 }
 
 /// The examples of all transforms, and the two lists of steps.

@@ -112,13 +112,13 @@ impl Origin {
         let mut low = start.map(|index| index as f64);
         let mut high: [f64; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] - 1) as f64);
         for bend in &self.bends {
-            (low, high) = box_of(&bend.map, low, high);
+            (low, high) = bend.map.box_of(low, high);
             for (axis, far) in bend.field.farthest().into_iter().enumerate() {
                 low[axis] -= far;
                 high[axis] += far;
             }
         }
-        (low, high) = box_of(&self.map, low, high);
+        (low, high) = self.map.box_of(low, high);
         let size = self.source_shape;
         let first: [usize; 3] =
             std::array::from_fn(|axis| (low[axis].floor() - 1.0).clamp(0.0, size[axis] as f64 - 1.0) as usize);
@@ -151,20 +151,6 @@ impl Origin {
         let loose = loose.map(|half| half + room);
         Some(Reach { inverse, bends, straight, loose, half, shape: half.map(|half| (2.0 * half).floor() as usize + 1) })
     }
-}
-
-/// The box around the corners of a box under a map.
-fn box_of(map: &Affine, low: [f64; 3], high: [f64; 3]) -> ([f64; 3], [f64; 3]) {
-    let mut out = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
-    for corner in 0..8 {
-        let end = |axis: usize| if corner >> axis & 1 == 1 { high[axis] } else { low[axis] };
-        let point = map.apply([end(0), end(1), end(2)]);
-        for (axis, value) in point.into_iter().enumerate() {
-            out.0[axis] = out.0[axis].min(value);
-            out.1[axis] = out.1[axis].max(value);
-        }
-    }
-    out
 }
 
 /// Half the size of a box that holds the image of a box of half that size.
@@ -227,7 +213,7 @@ impl Reach {
     /// The first and the last outgoing index that may come from a box of source voxels, from its first to its last; a
     /// rough bound where something bends on the way.
     pub fn of_box(&self, low: [usize; 3], high: [usize; 3]) -> ([i64; 3], [i64; 3]) {
-        let (low, high) = box_of(&self.straight, low.map(|index| index as f64), high.map(|index| index as f64));
+        let (low, high) = self.straight.box_of(low.map(|index| index as f64), high.map(|index| index as f64));
         (
             std::array::from_fn(|axis| (low[axis] - self.loose[axis]).ceil() as i64),
             std::array::from_fn(|axis| (high[axis] + self.loose[axis]).floor() as i64),

@@ -2,8 +2,9 @@
 
 usage: python tests/parity/metrics.py tests/parity/metrics SCORER
 
-SCORER is a checkout of PatrickChrist/lits-challenge-scoring; its `program/evaluate.py` is run as it stands, but for names
-that newer versions of NumPy, SciPy and nibabel have dropped. The areas of surface elements are stored for all 256
+SCORER is a checkout of PatrickChrist/lits-challenge-scoring; its `program/evaluate.py` and `helpers/calc_metric.py` are
+run, patched where newer versions of NumPy, SciPy and nibabel refuse them. The kept numbers come from a transcript of the
+rules of detection, burden and counting, since the checkout itself could not be had. The areas of surface elements are stored for all 256
 neighbourhoods. Label maps are stored run by run, z fastest.
 """
 
