@@ -19,7 +19,7 @@ const TITLE: usize = 24;
 /// Pixels of a row of names of labels.
 const ROW: usize = 32;
 /// A little more than the width of a letter of the legend, of the title, and of a caption.
-const LETTER: [usize; 3] = [10, 9, 8];
+const LETTER: [usize; 3] = [10, 9, 7];
 
 const PAPER: RGBColor = RGBColor(24, 24, 27);
 const INK: RGBColor = RGBColor(228, 228, 231);
