@@ -1,10 +1,11 @@
 //! Weights from elsewhere: state dicts that PyTorch saved, as safetensors or as `.pt`.
 
+use std::fmt::Debug;
 use std::path::Path;
 
 use half::{bf16, f16};
-use pytorch_reader::{DType, PytorchReader};
-use safetensors::tensor::{Dtype, SafeTensors};
+use pytorch_reader::PytorchReader;
+use safetensors::SafeTensors;
 
 use super::weights::{NamedTensor, WeightsError};
 
@@ -28,14 +29,7 @@ pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> 
         let names = file.names();
         select(names, first, |name| {
             let view = file.tensor(name)?;
-            let kind = match view.dtype() {
-                Dtype::F64 => Kind::F64,
-                Dtype::F32 => Kind::F32,
-                Dtype::F16 => Kind::F16,
-                Dtype::BF16 => Kind::BF16,
-                other => return Err(WeightsError::NotFloat { name: name.to_owned(), found: format!("{other:?}") }),
-            };
-            Ok((view.shape().to_vec(), kind.floats(view.data())))
+            Ok((view.shape().to_vec(), Kind::of(name, &view.dtype())?.floats(view.data())))
         })
     } else {
         std::fs::File::open(path).map_err(failed)?;
@@ -43,13 +37,7 @@ pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> 
         let names = file.tensors().keys().map(String::as_str).collect();
         select(names, first, |name| {
             let tensor = file.get(name).expect("the name is one of the file's");
-            let kind = match tensor.dtype() {
-                DType::F64 => Kind::F64,
-                DType::F32 => Kind::F32,
-                DType::F16 => Kind::F16,
-                DType::BF16 => Kind::BF16,
-                other => return Err(WeightsError::NotFloat { name: name.to_owned(), found: format!("{other:?}") }),
-            };
+            let kind = Kind::of(name, &tensor.dtype())?;
             Ok((tensor.shape().to_vec(), kind.floats(&tensor.read().map_err(failed)?)))
         })
     }
@@ -81,7 +69,7 @@ fn select(
 }
 
 /// A floating-point type.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     F64,
     F32,
@@ -90,6 +78,17 @@ enum Kind {
 }
 
 impl Kind {
+    /// The type that a tensor holds, which both formats call by the same names.
+    fn of(tensor: &str, dtype: &dyn Debug) -> Result<Self, WeightsError> {
+        match format!("{dtype:?}").as_str() {
+            "F64" => Ok(Self::F64),
+            "F32" => Ok(Self::F32),
+            "F16" => Ok(Self::F16),
+            "BF16" => Ok(Self::BF16),
+            found => Err(WeightsError::NotFloat { name: tensor.to_owned(), found: found.to_owned() }),
+        }
+    }
+
     /// Little-endian numbers as 32-bit floats.
     fn floats(self, bytes: &[u8]) -> Vec<f32> {
         match self {
@@ -142,6 +141,19 @@ mod tests {
         assert_eq!(Kind::F16.floats(&f16::from_f32(0.5).to_le_bytes()), [0.5]);
         assert_eq!(Kind::BF16.floats(&bf16::from_f32(-3.0).to_le_bytes()), [-3.0]);
         assert_eq!(Kind::F64.floats(&0.25f64.to_le_bytes()), [0.25]);
+    }
+
+    #[test]
+    fn both_formats_name_their_types_alike() {
+        use pytorch_reader::DType;
+        use safetensors::Dtype;
+        for (one, other) in
+            [(Dtype::F64, DType::F64), (Dtype::F32, DType::F32), (Dtype::F16, DType::F16), (Dtype::BF16, DType::BF16)]
+        {
+            assert_eq!(format!("{one:?}"), format!("{other:?}"));
+            assert!(Kind::of("weight", &one).is_ok());
+        }
+        assert!(Kind::of("step", &DType::I64).unwrap_err().to_string().contains("I64"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::chart::{Chart, Charts, STYLE};
 use super::compare::{Epoch, Group, Row};
 use super::tables::{self, Cells};
 use super::verdict::{Verdict, count, with_interval};
+use crate::view::COLOURS_STYLE;
 
 const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -41,7 +42,7 @@ pub fn text(title: &str, groups: &[Section], broken: &[(String, String)]) -> Str
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
                 title { (title) }
-                style { (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
+                style { (PreEscaped(COLOURS_STYLE)) (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
             }
             body {
                 header {

@@ -27,6 +27,9 @@ pub use self::png::{SheetOptions, write_png};
 pub use self::scene::{Plane, Scene};
 pub use self::window::Window;
 
+/// The colours of every page, light and dark.
+pub(crate) const COLOURS_STYLE: &str = include_str!("colours.css");
+
 /// A picture that cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {

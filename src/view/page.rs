@@ -10,7 +10,7 @@ use super::colour::colour;
 use super::scene::{Plane, Scene};
 use super::tally::Tally;
 use super::window::short;
-use super::{ViewError, choice, write_file};
+use super::{COLOURS_STYLE, ViewError, choice, write_file};
 use crate::data::volume::Label;
 
 mod pack;
@@ -89,7 +89,7 @@ impl Page<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
                     title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
+                    style { (PreEscaped(COLOURS_STYLE)) (PreEscaped(STYLE)) }
                 }
                 body {
                     header {

@@ -12,8 +12,7 @@ use crate::cli::training::{STOP, make_phantoms, refuse_other_split, stop_on_ctrl
 use crate::cli::volume_files::make_folder;
 use crate::data::nifti;
 use crate::data::subject::Subject;
-use crate::data::volume::Label;
-use crate::metrics::{CaseScores, Metric, score_all};
+use crate::metrics::{CaseScores, score_all};
 use crate::spec::check::{Surroundings, check};
 use crate::spec::load::{self, Set};
 use crate::spec::plan::Plan;
@@ -38,7 +37,7 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
     if names.is_empty() {
         return Err(CliError::problem(format!("the split has no {part} subjects"), "name another part with --split"));
     }
-    let (metrics, labels) = scored_with(arguments, &plan, &predictor)?;
+    let mut evaluation = begun(arguments, &plan, &predictor)?;
     let folder = root.join("predictions").join(arguments.weights.folder(&part));
     make_folder(&folder)?;
     let mut bar = Bar::new(crate::train::validate::columns(&plan), 1, 1, arguments.quiet);
@@ -48,7 +47,6 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
     let outputs =
         Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
     outputs.clear()?;
-    let mut evaluation = Evaluation { metrics, labels, cases: Vec::new() };
     for (number, name) in names.iter().enumerate() {
         let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
         let subject = &plan.cases[name].subject;
@@ -84,12 +82,8 @@ fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
     Ok(plan)
 }
 
-/// The metrics, and the names of the labels.
-fn scored_with(
-    arguments: &Arguments,
-    plan: &Plan,
-    predictor: &Predictor,
-) -> Result<(Vec<Metric>, Vec<(Label, String)>), CliError> {
+/// What the run is scored with; there are no cases yet.
+fn begun(arguments: &Arguments, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
     let own: BTreeMap<_, _> = predictor.labels.iter().map(|label| (label.value, label.name.clone())).collect();
     let (metrics, labels) = match &arguments.metrics {
         Some(path) => {
@@ -98,7 +92,7 @@ fn scored_with(
         }
         None => (plan.experiment.metrics.clone(), own),
     };
-    Ok((metrics, labels.into_iter().collect()))
+    Ok(Evaluation { metrics, labels: labels.into_iter().collect(), cases: Vec::new() })
 }
 
 /// Predicts a subject, writes the label map, and scores it where the truth is known.

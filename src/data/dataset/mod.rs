@@ -216,7 +216,8 @@ pub fn list(source: &Source, cache_dir: &Path) -> Result<Listing, DatasetError> 
 /// The name of a file without its ending, which may be `.nii.gz`.
 pub fn stem(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let is_compressed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
+    let name = if is_compressed { &name[..name.len() - ".gz".len()] } else { &name[..] };
     name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
 }
 
