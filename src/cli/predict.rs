@@ -16,6 +16,7 @@ use crate::data::volume::{Grid, Volume};
 use crate::infer::findings::{Finding, findings};
 use crate::model::device::DeviceName;
 use crate::run::folder::write_atomically;
+use crate::spec::plan::ClassLabel;
 use crate::train::predictor::{self, Checkpoint, PredictError, Predictor, check_ensemble};
 use crate::train::prepare;
 
@@ -190,7 +191,7 @@ fn predict(
         let path = arguments.out.join(format!("{}{PROBABILITIES}", stem(image)));
         nifti::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
     }
-    let labels: Vec<_> = predictors[0].labels.iter().map(|label| (label.value, label.name.clone())).collect();
+    let labels = ClassLabel::pairs(&predictors[0].labels);
     let found = findings(&prediction.label, &grid, &labels);
     write_report(arguments, image, &grid, &found, start.elapsed().as_secs_f64())?;
     let texts: Vec<String> = found.iter().map(text).collect();

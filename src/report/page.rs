@@ -6,7 +6,7 @@ use super::chart::{Chart, Charts, STYLE};
 use super::compare::{Epoch, Group, Row};
 use super::tables::{self, Cells};
 use super::verdict::{Verdict, count, with_interval};
-use crate::view::COLOURS_STYLE;
+use crate::view::page_head;
 
 const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -37,13 +37,7 @@ pub fn text(title: &str, groups: &[Section], broken: &[(String, String)]) -> Str
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
-                title { (title) }
-                style { (PreEscaped(COLOURS_STYLE)) (PreEscaped(STYLE)) (PreEscaped(PAGE_STYLE)) }
-            }
+            (page_head(title, &[STYLE, PAGE_STYLE]))
             body {
                 header {
                     h1 { (title) }

@@ -15,6 +15,7 @@ mod inference;
 mod names;
 mod network;
 mod sampler;
+pub(in crate::spec) mod scores;
 mod training;
 
 pub use data::{Survey, survey};
@@ -73,6 +74,18 @@ impl<'a> Findings<'a> {
     fn key_problem(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let place = self.document.key_place(path);
         self.problems.push(Problem::at(Some(place), message).help(help));
+    }
+
+    /// Broken rules below a dotted path.
+    fn faults(&mut self, path: &str, faults: Vec<scores::Fault>) {
+        for fault in faults {
+            let path = format!("{path}.{}", fault.path);
+            if fault.at_key {
+                self.key_problem(&path, fault.message, fault.help);
+            } else {
+                self.problem(&path, fault.message, fault.help);
+            }
+        }
     }
 
     fn warning(&mut self, message: impl Into<String>) {

@@ -109,6 +109,11 @@ pub struct Data {
 }
 
 impl Experiment {
+    /// The window's shape in voxels at inference.
+    pub fn window(&self) -> [usize; 3] {
+        self.inference.window.map_or(self.sampler.patch(), |window| window.0)
+    }
+
     /// The transforms that are computed once per subject: the preprocess chain, after turning axes where that is asked.
     pub fn preprocess_chain(&self) -> Vec<Transform> {
         let reorient = self.data.orientation == Orientation::Reorient;

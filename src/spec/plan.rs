@@ -57,6 +57,18 @@ pub struct ClassLabel {
     pub name: String,
 }
 
+impl ClassLabel {
+    /// Values and names, as metrics take them.
+    pub fn pairs(labels: &[Self]) -> Vec<(Label, String)> {
+        labels.iter().map(|label| (label.value, label.name.clone())).collect()
+    }
+
+    /// Values alone, class by class.
+    pub fn values(labels: &[Self]) -> Vec<Label> {
+        labels.iter().map(|label| label.value).collect()
+    }
+}
+
 /// A subject and what its headers say.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -107,7 +119,7 @@ impl Plan {
     pub fn to_yaml(&self) -> String {
         let experiment = self.experiment.clone();
         // Labels that the data named are written too, so that the run can predict where that data is not.
-        let labels = self.labels.iter().map(|label| (label.value, label.name.clone())).collect();
+        let labels = ClassLabel::pairs(&self.labels).into_iter().collect();
         let data = Data { labels: Some(labels), ..experiment.data };
         Experiment { name: Some(self.name.clone()), device: self.device, data, ..experiment }.to_yaml()
     }

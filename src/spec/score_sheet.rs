@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::check::column_name;
+use super::check::scores::{self, Fault};
 use super::load::read_text;
 use super::problem::{Problem, Problems, SourceText};
 use super::tree::{Node, Value};
@@ -45,68 +46,33 @@ impl ScoreSheet {
             Value::List(_) => Self { metrics: read(&node)?, labels: None },
             _ => read::<Self>(&node)?,
         };
+        let (labels, metrics) = match node.value {
+            Value::List(_) => (&node, &node),
+            _ => (node.child("labels").unwrap_or(&node), node.child("metrics").unwrap_or(&node)),
+        };
         let mut problems = Vec::new();
-        if let Some(labels) = &mut sheet.labels {
-            problems.extend(label_problems(labels, node.child("labels").unwrap_or(&node)));
-            labels.values_mut().for_each(|name| *name = column_name(name));
+        if sheet.metrics.is_empty() {
+            let problem = Problem::at(Some(metrics.place()), "expected at least one metric");
+            problems.push(problem.help("for example `metrics: [ { dice: {} } ]`"));
         }
-        let list = if matches!(node.value, Value::List(_)) { &node } else { node.child("metrics").unwrap_or(&node) };
-        problems.extend(metric_problems(&sheet.metrics, sheet.labels.as_ref().or(known), list));
+        problems.extend(scores::repeated_metrics(&sheet.metrics).into_iter().map(|fault| problem(fault, metrics)));
+        if let Some(own) = &mut sheet.labels {
+            problems.extend(scores::label_names(own).into_iter().map(|fault| problem(fault, labels)));
+            own.values_mut().for_each(|name| *name = column_name(name));
+        }
+        if let Some(declared) = sheet.labels.as_ref().or(known) {
+            let faults = scores::labels_of_metrics(&sheet.metrics, declared, "labels");
+            problems.extend(faults.into_iter().map(|fault| problem(fault, metrics)));
+        }
         if problems.is_empty() { Ok(sheet) } else { Err(Problems(problems)) }
     }
 }
 
-/// Names that would make columns that cannot be told apart; `node` is where they were written.
-fn label_problems(labels: &BTreeMap<Label, String>, node: &Node) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut seen = BTreeMap::new();
-    for (value, name) in labels {
-        let (column, place) = (column_name(name), node.child(&value.to_string()).unwrap_or(node).place());
-        let problem = match seen.insert(column.clone(), value) {
-            _ if *value == 0 => "label 0 is the background and is not scored".to_owned(),
-            _ if column.is_empty() || column == "mean" => format!("`{name}` cannot be a label's name"),
-            Some(other) => format!("labels {other} and {value} are both named `{column}`"),
-            None => continue,
-        };
-        let help = "columns are named after labels, in lower case and with `_` for spaces; choose another word";
-        problems.push(Problem::at(Some(place), problem).help(help));
-    }
-    problems
-}
-
-/// Metrics that cannot be told apart, or name labels that nobody declares; `list` is where they were written.
-fn metric_problems(metrics: &[Metric], labels: Option<&BTreeMap<Label, String>>, list: &Node) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if metrics.is_empty() {
-        let problem = Problem::at(Some(list.place()), "expected at least one metric");
-        problems.push(problem.help("for example `metrics: [ { dice: {} } ]`"));
-    }
-    for (index, metric) in metrics.iter().enumerate() {
-        let node = list.child(&index.to_string()).unwrap_or(list);
-        if metrics[..index].iter().any(|other| other.name() == metric.name()) {
-            let message =
-                format!("{} stands in the list twice, and its columns would have the same names", metric.name());
-            problems.push(Problem::at(Some(node.place()), message).help("remove one of them"));
-        }
-        let within = |keys: &str| {
-            let keys = std::iter::once(metric.name()).chain(keys.split('.'));
-            keys.fold(node, |node, key| node.child(key).unwrap_or(node))
-        };
-        for (keys, label) in metric.used_labels() {
-            if labels.is_some_and(|labels| !labels.contains_key(&label)) {
-                let message = format!("label {label} is not declared");
-                problems.push(Problem::at(Some(within(&keys).place()), message).help("declare it in `labels`"));
-            }
-        }
-        let is_label =
-            |region: &String| labels.is_some_and(|labels| labels.values().any(|name| column_name(name) == *region));
-        for region in metric.regions().keys().filter(|region| *region == "mean" || is_label(region)) {
-            let place = within(&format!("regions.{region}")).key_place();
-            let problem = Problem::at(Some(place), format!("`{region}` cannot be a region's name"));
-            problems.push(problem.help("columns are named after labels, regions and `mean`; choose another word"));
-        }
-    }
-    problems
+/// A broken rule at the place where it was written, below `node`.
+fn problem(fault: Fault, node: &Node) -> Problem {
+    let node = fault.path.split('.').fold(node, |node, key| node.child(key).unwrap_or(node));
+    let place = if fault.at_key { node.key_place() } else { node.place() };
+    Problem::at(Some(place), fault.message).help(fault.help)
 }
 
 #[cfg(test)]

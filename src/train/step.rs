@@ -12,7 +12,7 @@ use crate::model::weights::{NamedTensor, WeightsError};
 use crate::model::{Network, Pass, parameters};
 use crate::optim::{self, Optimizer, OptimizerSpec, Schedule};
 use crate::seed::{Purpose, Seed};
-use crate::spec::plan::Plan;
+use crate::spec::plan::{ClassLabel, Plan};
 
 /// A network and what changes it.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Trainer {
             optimizer_spec: spec.optimizer.clone(),
             schedule: spec.schedule.clone(),
             loss: spec.loss.clone(),
-            labels: plan.labels.iter().map(|label| label.value).collect(),
+            labels: ClassLabel::values(&plan.labels),
             clip_norm: spec.train.clip_gradient_norm.map(|norm| norm.get()),
             network,
             seed,

@@ -12,21 +12,17 @@ use crate::metrics::{CaseScores, Pair, score_all, summarise_all};
 use crate::queue::Request;
 use crate::run::event::{CaseRecord, Columns, Event};
 use crate::spec::experiment::Experiment;
-use crate::spec::plan::Plan;
+use crate::spec::plan::{ClassLabel, Plan};
 
 /// The columns of scores that a plan's metrics fill.
 pub fn columns(plan: &Plan) -> Columns {
-    let labels = labels(plan);
+    let labels = ClassLabel::pairs(&plan.labels);
     let mut columns = Columns::default();
     for metric in &plan.experiment.metrics {
         columns.metrics.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
         columns.cases.extend(metric.case_columns(&labels));
     }
     columns
-}
-
-fn labels(plan: &Plan) -> Vec<(crate::data::volume::Label, String)> {
-    plan.labels.iter().map(|label| (label.value, label.name.clone())).collect()
 }
 
 /// The mean loss over the validation patches, the same ones each time.
@@ -92,7 +88,7 @@ pub fn volumes(
         let scores = scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
         tell(Event::Case(CaseRecord { epoch, subject: name.clone(), scores }))?;
     }
-    Ok(Some(summarise_all(&plan.experiment.metrics, &scores, &labels(plan))))
+    Ok(Some(summarise_all(&plan.experiment.metrics, &scores, &ClassLabel::pairs(&plan.labels))))
 }
 
 /// The scores of one volume, metric by metric.
@@ -105,7 +101,7 @@ fn score(
 ) -> Result<Vec<CaseScores>, TrainError> {
     let case = &plan.cases[name];
     let (truth, origin) = cases.truth(case)?;
-    let values: Vec<_> = plan.labels.iter().map(|label| label.value).collect();
+    let values = ClassLabel::values(&plan.labels);
     let target = Target { grid: &case.grid, labels: &values, steps: &plan.experiment.postprocess };
     let sight = sight(&plan.experiment, plan.window, plan.num_classes());
     let forward = |windows, count| match stop.load(Ordering::Relaxed) {
@@ -114,7 +110,7 @@ fn score(
     };
     let prediction = predict::label_map(&cases.get(name).volume.image, &origin, &sight, &target, forward)?;
     let pair = Pair { prediction: &prediction, truth: &truth, shape: truth.shape, spacing: case.grid.spacing() };
-    Ok(score_all(&plan.experiment.metrics, &pair, &labels(plan)))
+    Ok(score_all(&plan.experiment.metrics, &pair, &ClassLabel::pairs(&plan.labels)))
 }
 
 /// How a network that was trained as an experiment says sees a volume.

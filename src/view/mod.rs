@@ -22,13 +22,11 @@ use std::path::{Path, PathBuf};
 
 pub use self::gif::write_gif;
 pub(crate) use self::lettering::use_own_font;
+pub(crate) use self::page::page_head;
 pub use self::page::write_html;
 pub use self::png::{SheetOptions, write_png};
 pub use self::scene::{Plane, Scene};
 pub use self::window::Window;
-
-/// The colours of every page, light and dark.
-pub(crate) const COLOURS_STYLE: &str = include_str!("colours.css");
 
 /// A picture that cannot be written.
 #[derive(Debug, thiserror::Error)]

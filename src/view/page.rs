@@ -10,7 +10,7 @@ use super::colour::colour;
 use super::scene::{Plane, Scene};
 use super::tally::Tally;
 use super::window::short;
-use super::{COLOURS_STYLE, ViewError, choice, write_file};
+use super::{ViewError, choice, write_file};
 use crate::data::volume::Label;
 
 mod pack;
@@ -21,6 +21,7 @@ use pack::{Codes, packed};
 use reduce::reduced;
 use table::table;
 
+const COLOURS: &str = include_str!("page/colours.css");
 const STYLE: &str = include_str!("page/page.css");
 /// In the order in which they need one another.
 const SCRIPTS: [&str; 3] =
@@ -78,19 +79,26 @@ struct Page<'a> {
     left_out: Vec<String>,
 }
 
+/// The head of a page with the colours of every page, light and dark, and its own styles.
+pub(crate) fn page_head(title: &str, styles: &[&str]) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
+            title { (title) }
+            style { (PreEscaped(COLOURS)) @for style in styles { (PreEscaped(*style)) } }
+        }
+    }
+}
+
 impl Page<'_> {
     fn markup(&self) -> Markup {
         let values = self.shown.image.channel(0);
         html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
-                    title { (self.title) }
-                    style { (PreEscaped(COLOURS_STYLE)) (PreEscaped(STYLE)) }
-                }
+                (page_head(self.title, &[STYLE]))
                 body {
                     header {
                         h1 { (self.title) }

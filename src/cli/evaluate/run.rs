@@ -15,7 +15,7 @@ use crate::data::subject::Subject;
 use crate::metrics::{CaseScores, score_all};
 use crate::spec::check::{Surroundings, check};
 use crate::spec::load::{self, Set};
-use crate::spec::plan::Plan;
+use crate::spec::plan::{ClassLabel, Plan};
 use crate::spec::score_sheet::ScoreSheet;
 use crate::train::predictor::{PredictError, Predictor, predict};
 use crate::train::prepare;
@@ -84,7 +84,7 @@ fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
 
 /// What the run is scored with; there are no cases yet.
 fn begun(arguments: &Arguments, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
-    let own: BTreeMap<_, _> = predictor.labels.iter().map(|label| (label.value, label.name.clone())).collect();
+    let own: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
     let (metrics, labels) = match &arguments.metrics {
         Some(path) => {
             let sheet = ScoreSheet::load(path, Some(&own))?;

@@ -91,7 +91,7 @@ pub(super) fn assemble(
         parts: survey.parts,
         channels: survey.channels,
         patch,
-        window: experiment.inference.window.map_or(patch, |window| window.0),
+        window: experiment.window(),
         patches_per_epoch: survey.patches_per_epoch,
         steps_per_epoch: survey.steps_per_epoch,
         memory_bytes,

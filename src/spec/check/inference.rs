@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Findings;
+use super::{Findings, scores};
 use crate::data::volume::Label;
 
 pub(super) fn check(findings: &mut Findings) {
@@ -31,7 +31,7 @@ pub(super) fn check(findings: &mut Findings) {
 
 /// Labels that post-processing names must be declared.
 pub(super) fn check_labels(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
-    let declared = labels.iter().map(|(value, name)| format!("{value} ({name})")).collect::<Vec<_>>().join(", ");
+    let declared = scores::declared(labels);
     for (index, step) in findings.document.experiment.postprocess.iter().enumerate() {
         for value in step.labels().into_iter().filter(|value| !labels.contains_key(value)) {
             let message = format!("{} names label {value}, which is not declared", step.name());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Findings;
+use super::{Findings, scores};
 use crate::data::volume::Label;
 use crate::sampling::Sampler;
 
@@ -25,12 +25,7 @@ pub(super) fn check(findings: &mut Findings) {
         check_label_names(findings, labels);
         check_uses(findings, labels);
     }
-    for (index, metric) in experiment.metrics.iter().enumerate() {
-        // Columns are named after the metric, so that two of a kind could not be told apart.
-        if experiment.metrics[..index].iter().any(|other| other.name() == metric.name()) {
-            findings.problem(&format!("metrics.{index}"), "this metric stands in the list twice", "remove one of them");
-        }
-    }
+    findings.faults("metrics", scores::repeated_metrics(&experiment.metrics));
 }
 
 fn check_label_names(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
@@ -41,38 +36,13 @@ fn check_label_names(findings: &mut Findings, labels: &BTreeMap<Label, String>) 
             "name a label, as in `{ 1: liver }`, or remove the key",
         );
     }
-    let mut seen: BTreeMap<String, Label> = BTreeMap::new();
-    for (value, name) in labels {
-        let path = format!("data.labels.{value}");
-        if *value == 0 {
-            findings.key_problem(
-                &path,
-                "label 0 is the background and is not declared",
-                "remove this entry; the network always has a background class",
-            );
-        }
-        let column = column_name(name);
-        if column.is_empty() || column == "mean" {
-            findings.problem(
-                &path,
-                format!("`{name}` cannot be a label's name"),
-                "columns of metrics.csv are named after labels; choose another word",
-            );
-        }
-        if let Some(other) = seen.insert(column.clone(), *value) {
-            findings.problem(
-                &path,
-                format!("labels {other} and {value} are both named `{column}`"),
-                "names are compared in lower case with `_` for spaces; rename one",
-            );
-        }
-    }
+    findings.faults("data.labels", scores::label_names(labels));
 }
 
 /// Labels that other sections name must be declared.
 pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
     let experiment = &findings.document.experiment;
-    let declared = labels.iter().map(|(value, name)| format!("{value} ({name})")).collect::<Vec<_>>().join(", ");
+    let declared = scores::declared(labels);
     if let Sampler::Label(sampler) = &experiment.sampler {
         for value in sampler
             .probabilities
@@ -88,21 +58,5 @@ pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, Strin
             );
         }
     }
-    for (index, metric) in experiment.metrics.iter().enumerate() {
-        for (keys, value) in metric.used_labels().into_iter().filter(|(_, value)| !labels.contains_key(value)) {
-            findings.problem(
-                &format!("metrics.{index}.{}.{keys}", metric.name()),
-                format!("label {value} is not declared"),
-                format!("data.labels declares {declared}"),
-            );
-        }
-        let taken = |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);
-        for region in metric.regions().keys().filter(taken) {
-            findings.key_problem(
-                &format!("metrics.{index}.{}.regions.{region}", metric.name()),
-                format!("`{region}` cannot be a region's name"),
-                "columns are named after labels, regions and `mean`; choose another word",
-            );
-        }
-    }
+    findings.faults("metrics", scores::labels_of_metrics(&experiment.metrics, labels, "data.labels"));
 }

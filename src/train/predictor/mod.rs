@@ -11,18 +11,19 @@ use super::validate::sight;
 use crate::data::volume::{Label, Volume, Voxels};
 use crate::infer::predict::{self, Sight, Target};
 use crate::model::Network;
-use crate::model::device::{DeviceError, DeviceName};
-use crate::model::input::{self, ComputeError};
+use crate::model::device::DeviceName;
+use crate::model::input;
 use crate::model::weights::{self, WeightsError};
-use crate::pipeline::{self, Origin, PipelineError, View};
-use crate::queue::MakeError;
-use crate::run::folder::RunError;
+use crate::pipeline::{self, Origin, View};
 use crate::run::manifest::Manifest;
 use crate::seed::Seed;
 use crate::spec::experiment::Experiment;
 use crate::spec::load;
 use crate::spec::plan::ClassLabel;
-use crate::spec::problem::Problems;
+
+mod error;
+
+pub use error::PredictError;
 
 /// Which weights of a run are meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,78 +33,6 @@ pub enum Checkpoint {
     Best,
     /// The newest.
     Last,
-}
-
-/// A run that cannot predict, or an image that it cannot take.
-#[derive(Debug, thiserror::Error)]
-pub enum PredictError {
-    /// The folder is not that of a run.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// Its plan cannot be read.
-    #[error(transparent)]
-    Plan(#[from] Problems),
-    /// It has no such weights.
-    #[error("{} is not there", path.display())]
-    NoWeights {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Its weights cannot be used.
-    #[error("{} cannot be used", path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: WeightsError,
-    },
-    /// A file of the run is not what it should be.
-    #[error("{} cannot be used: {reason}", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The runs of an ensemble do not say the same things.
-    #[error("{} and {} have different {what}, so they are no ensemble", first.display(), other.display())]
-    Differ {
-        /// A run.
-        first: PathBuf,
-        /// Another run.
-        other: PathBuf,
-        /// What differs.
-        what: &'static str,
-    },
-    /// The device cannot be opened.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// A file cannot be read or written.
-    #[error("{0}")]
-    Image(MakeError),
-    /// The image has another number of channels than those that the network was trained with.
-    #[error("it has {found} channels, and the network takes {expected}")]
-    Channels {
-        /// Those of the network.
-        expected: usize,
-        /// Those of the image.
-        found: usize,
-    },
-    /// Voxels are no numbers.
-    #[error("{count} of its voxels are not finite after preprocess; mend the file")]
-    NotFinite {
-        /// How many.
-        count: usize,
-    },
-    /// The preprocess chain cannot be applied to the image.
-    #[error("it cannot be preprocessed as in training: {0}")]
-    Preprocess(#[from] PipelineError),
-    /// The device failed.
-    #[error(transparent)]
-    Compute(#[from] ComputeError),
-    /// It was told to stop.
-    #[error("stopped")]
-    Stopped,
 }
 
 /// A trained run, ready to predict.
@@ -165,18 +94,12 @@ impl Predictor {
         Ok(Self { root: root.to_owned(), experiment, labels, network, device, channels, head })
     }
 
-    /// The values of the labels, class by class.
-    fn values(&self) -> Vec<Label> {
-        self.labels.iter().map(|label| label.value).collect()
-    }
-
     fn sight(&self) -> Sight<'_> {
-        let window = self.experiment.inference.window.map_or(self.experiment.sampler.patch(), |window| window.0);
-        sight(&self.experiment, window, self.labels.len() + 1)
+        sight(&self.experiment, self.experiment.window(), self.labels.len() + 1)
     }
 
     fn num_windows(&self, volume: [usize; 3]) -> usize {
-        self.experiment.inference.num_windows(volume, self.sight().window)
+        self.experiment.inference.num_windows(volume, self.experiment.window())
     }
 
     /// Takes an image through the preprocess chain.
@@ -201,7 +124,7 @@ impl Predictor {
         (before, total): (usize, usize),
         tell: Tell<'a>,
     ) -> impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, PredictError> + 'a {
-        let window = self.sight().window;
+        let window = self.experiment.window();
         let mut done = before;
         move |windows, count| {
             if stop.load(Ordering::Relaxed) {
@@ -257,7 +180,7 @@ pub fn predict(
     tell: Tell,
 ) -> Result<Prediction, PredictError> {
     let (grid, first) = (source.grid, &predictors[0]);
-    let values = first.values();
+    let values = ClassLabel::values(&first.labels);
     let target = Target { grid: &grid, labels: &values, steps: &first.experiment.postprocess };
     if let ([only], false) = (predictors, keep) {
         let (image, origin) = only.prepared(source)?;
