@@ -24,6 +24,9 @@ fn problems(error: CliError) -> Problems {
         CliError::Problems(problems) => problems,
         CliError::Problem { message, help: Some(help) } => Problem::at(None, message).help(help).into(),
         CliError::Problem { message, help: None } | CliError::Failure(message) => Problem::at(None, message).into(),
+        CliError::Bug(message) => {
+            Problem::at(None, message).help("this is a bug; please report it with what was run").into()
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use runner::data::{dataset, phantom};
 use runner::queue::Request;
 use runner::run::event::Listener;
 use runner::run::folder::RunFolder;
+use runner::run::manifest::Inputs;
 use runner::run::records::{Position, Records};
 use runner::run::table::Table;
 use runner::spec::check::{Surroundings, check};
@@ -62,7 +63,8 @@ fn a_tiny_network_finds_livers() {
     let listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(records)];
     let cache = Cache::new(&folder.path().join("cache"));
     let stop = AtomicBool::new(false);
-    let mut session = Session { folder: &run, cache: &cache, listeners, stop: &stop };
+    let inputs = Inputs::default();
+    let mut session = Session { folder: &run, cache: &cache, listeners, inputs, stop: &stop };
     assert_eq!(train::run(&plan, None, &mut session).unwrap(), Outcome::Done);
 
     let metrics = Table::read(&run.file("metrics.csv")).unwrap();

@@ -118,7 +118,7 @@ impl Listener for Bar {
                 Some(bar) => bar.println(format!("warning: {text}")),
                 None => eprintln!("warning: {text}"),
             },
-            Event::Case(_) | Event::Checkpoint { .. } | Event::Finished => {}
+            Event::Inputs(_) | Event::Case(_) | Event::Checkpoint { .. } | Event::Finished => {}
         }
         Ok(())
     }

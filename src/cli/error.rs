@@ -29,9 +29,18 @@ pub enum CliError {
     },
     /// A failure of the world: a disk, a device, a broken file.
     Failure(String),
+    /// A bug of this program.
+    Bug(String),
 }
 
 impl CliError {
+    /// A bug, from what a panic said.
+    pub fn bug(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        Self::Bug(format!("the program met a bug: {text}"))
+    }
+
     /// A failure, with everything that caused it.
     pub fn failure(error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();
@@ -51,7 +60,7 @@ impl CliError {
     pub fn message(&self) -> String {
         match self {
             Self::Problems(problems) => problems.to_string(),
-            Self::Problem { message, .. } | Self::Failure(message) => message.clone(),
+            Self::Problem { message, .. } | Self::Failure(message) | Self::Bug(message) => message.clone(),
         }
     }
 
@@ -60,12 +69,13 @@ impl CliError {
         Self::Problem { message: message.into(), help: Some(help.into()) }
     }
 
-    /// The exit code: 2 for the user to mend, 3 for the world.
+    /// The exit code: 2 for the user to mend, 3 for the world, 101 for us.
     pub fn code(&self) -> u8 {
         match self {
             Self::Problems(problems) if problems.0.iter().all(|problem| problem.is_failure) => 3,
             Self::Problems(_) | Self::Problem { .. } => 2,
             Self::Failure(_) => 3,
+            Self::Bug(_) => 101,
         }
     }
 }

@@ -25,7 +25,9 @@ mod patches;
 mod phantom;
 mod plots;
 mod predict;
+mod provenance;
 mod report;
+mod reproduce;
 mod run;
 mod schema;
 mod sweep;
@@ -61,6 +63,8 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Compare runs: a table, statistics, plots and a page.
     Report(report::Arguments),
+    /// Repeat the first steps of a run and say whether they give the same numbers.
+    Reproduce(reproduce::Arguments),
     /// Check an experiment and print its plan, without training.
     Check(check::Arguments),
     /// Show the patches that training would see.
@@ -174,6 +178,7 @@ fn execute_command(command: Command) -> Result<Exit, CliError> {
         Command::Run(arguments) => run::execute(arguments),
         Command::Sweep(arguments) => sweep::execute(&arguments),
         Command::Report(arguments) => report::execute(&arguments),
+        Command::Reproduce(arguments) => reproduce::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Patches(arguments) => patches::execute(&arguments),
         Command::Evaluate(arguments) => evaluate::execute(&arguments),

@@ -33,6 +33,9 @@ pub struct Arguments {
     /// The epoch that the patches begin with, counted from 1.
     #[arg(long, default_value = "1")]
     epoch: NonZeroUsize,
+    /// Show the patches of one optimiser step, counted from 1 as in steps.csv.
+    #[arg(long, conflicts_with_all = ["epoch", "count", "bench"])]
+    step: Option<NonZeroUsize>,
     /// How many patches; it may run on into later epochs. By default 16, with --bench an epoch.
     #[arg(long)]
     count: Option<NonZeroUsize>,
@@ -57,8 +60,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let cache = arguments.common.cache.open();
     let cases = prepare(&plan, &cache, &arguments.common, arguments.bench)?;
     let prepared = start.elapsed().as_secs_f64();
-    let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
-    let count = arguments.count.map_or(default, NonZeroUsize::get);
+    let Wanted { mut epoch, mut skip, count } = Wanted::of(arguments, &plan);
     if let Some(out) = &arguments.out {
         volume_files::make_folder(out)?;
     }
@@ -67,10 +69,10 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let mut rows = Vec::new();
     let mut sheet = ContactSheet::new(&plan.labels);
     let mut waited = 0.0;
-    let (mut epoch, mut made) = (arguments.epoch.get(), 0);
+    let mut made = 0;
     let start = Instant::now();
     while made < count {
-        let mut queue = train::patches(&plan, &cases, epoch, 0);
+        let mut queue = train::patches(&plan, &cases, epoch, skip);
         for patch in queue.by_ref().take(count - made) {
             let patch = patch.map_err(|error| CliError::failure(&error))?;
             if made == 0 && arguments.bench {
@@ -90,7 +92,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
             made += 1;
         }
         waited += queue.wait_seconds();
-        epoch += 1;
+        (epoch, skip) = (epoch + 1, 0);
     }
     if let Some(out) = &arguments.out {
         sheet.write(&out.join("contact_sheet.png"))?;
@@ -110,7 +112,44 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn prepare(plan: &Plan, cache: &Cache, common: &Common, keep_times: bool) -> Result<Arc<Cases>, CliError> {
+/// Which patches are wanted.
+struct Wanted {
+    /// The epoch that they begin with, counted from 1.
+    epoch: usize,
+    /// Patches of that epoch that come before.
+    skip: usize,
+    count: usize,
+}
+
+impl Wanted {
+    fn of(arguments: &Arguments, plan: &Plan) -> Self {
+        let Some(step) = arguments.step else {
+            let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
+            let count = arguments.count.map_or(default, NonZeroUsize::get);
+            return Self { epoch: arguments.epoch.get(), skip: 0, count };
+        };
+        let before = step.get() - 1;
+        let per_step = train::patches_per_step(plan);
+        let skip = before % plan.steps_per_epoch * per_step;
+        let count = per_step.min(plan.patches_per_epoch - skip);
+        Self { epoch: before / plan.steps_per_epoch + 1, skip, count }
+    }
+}
+
+/// Writes patches of an epoch as `--out` does, with their picture.
+pub(super) fn keep(out: &Path, plan: &Plan, patches: &[Patch]) -> Result<(), CliError> {
+    volume_files::make_folder(out)?;
+    let mut sheet = ContactSheet::new(&plan.labels);
+    for (number, patch) in patches.iter().enumerate() {
+        let grid = grid_of(patch, plan);
+        sheet.add(patch, grid.spacing());
+        write(out, number, patch, grid, plan)?;
+    }
+    sheet.write(&out.join("contact_sheet.png"))
+}
+
+/// The preprocessed volumes of a plan, which makes its phantoms first.
+pub(super) fn prepare(plan: &Plan, cache: &Cache, common: &Common, keep_times: bool) -> Result<Arc<Cases>, CliError> {
     let mut bar = Bar::new(validate::columns(plan), 1, 1, common.quiet);
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");

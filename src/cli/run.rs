@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::training::{Training, begin, git_commit, go_on, run_error, stop_on_ctrl_c};
+use super::provenance::{GitState, begin, changes_since, go_on};
+use super::training::{Training, run_error, stop_on_ctrl_c};
 use super::{CliError, Common, Exit};
 use crate::run::folder::RunFolder;
 use crate::run::manifest::{Manifest, Status};
 use crate::spec::load::{self, Set};
 use crate::spec::plan::Plan;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{self, State};
 
 /// Arguments of `runner run`.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ fn start(arguments: &Arguments) -> Result<Exit, CliError> {
     let plan = common.plan(&document)?;
     let id = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let folder = RunFolder::create(&common.runs_dir, &plan.name, &id).map_err(run_error)?;
-    let mut manifest = begin(&folder, &plan, &document.text, git_commit(path))?;
+    let mut manifest = begin(&folder, &plan, &document.text, GitState::around(path))?;
     training(&folder, &plan, common).run(None, &mut manifest)
 }
 
@@ -74,16 +75,24 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
     let folder = RunFolder::open(root).map_err(run_error)?;
     refuse_other_changes(common)?;
     let mut document = load::load(&folder.plan(), &common.set)?;
-    let state = State::load(&folder).map_err(|error| CliError::failure(&error))?;
+    let newest = checkpoint::newest(&folder).map_err(|error| CliError::failure(&error))?;
+    newest.set_aside().map_err(|error| CliError::failure(&error))?;
     // What training began with need not be there any more once there is a checkpoint.
-    let begun_with = document.experiment.train.initial_weights.take_if(|_| state.is_some());
+    let begun_with = document.experiment.train.initial_weights.take_if(|_| newest.state.is_some());
     let mut plan = common.plan(&document)?;
     plan.experiment.train.initial_weights = begun_with.or(plan.experiment.train.initial_weights);
     let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
+    plan.warnings.extend(newest.warnings());
+    plan.warnings.extend(changes_since(&before, &plan));
+    let mut state = newest.state;
     let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
     if before.status == Status::Done && (complete || !lengthened) {
         say!("{} is done; --set train.epochs=N with a larger N goes on", root.display());
         return Ok(Exit::Done);
+    }
+    if let Some(State { progress, .. }) = &mut state {
+        // Who lengthens a run wants it to go on although it has ended.
+        progress.ended_early &= !lengthened;
     }
     let mut manifest = go_on(&folder, &plan, before)?;
     training(&folder, &plan, common).run(state, &mut manifest)
@@ -91,12 +100,12 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
 
 /// A run that goes on stays the same run: only its length and its pace may change.
 fn refuse_other_changes(common: &Common) -> Result<(), CliError> {
-    const MAY_CHANGE: [&str; 2] = ["train.epochs", "queue.workers"];
+    const MAY_CHANGE: [&str; 4] = ["train.epochs", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs"];
     match common.set.iter().find(|set| !MAY_CHANGE.contains(&set.key.as_str())) {
         None => Ok(()),
         Some(set) => Err(CliError::problem(
             format!("a run that goes on cannot change `{}`", set.key),
-            "only train.epochs and queue.workers can be set with --resume; start a new run for the rest",
+            format!("only {} can be set with --resume; start a new run for the rest", MAY_CHANGE.join(", ")),
         )),
     }
 }

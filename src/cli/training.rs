@@ -1,24 +1,29 @@
 //! Training in a run folder, as `run` and the workers of a sweep do it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::bar::Bar;
+use super::patches;
 use super::plots::Plots;
+use super::provenance::InputsKeeper;
 use super::{CliError, Exit};
 use crate::data::cache::{Cache, CacheError};
+use crate::data::patch::Patch;
 use crate::data::{dataset, phantom};
+use crate::queue::QueueError;
 use crate::run::event::{Event, Listener};
-use crate::run::folder::{RunError, RunFolder, write_atomically};
+use crate::run::folder::{RunError, RunFolder};
 use crate::run::log::Log;
-use crate::run::manifest::{Manifest, Status};
+use crate::run::manifest::{Inputs, Manifest, Status};
 use crate::run::records::{Position, Records};
 use crate::run::table::Table;
 use crate::run::tensorboard::TensorBoard;
 use crate::spec::plan::Plan;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{self, Newest, State};
 use crate::train::{self, Outcome, Session, TrainError, validate};
 
 /// Set by Ctrl-C: training stops after its step and leaves a checkpoint.
@@ -49,7 +54,13 @@ impl Training<'_> {
     /// Trains from a state or from the start, writes into the manifest how it ended, and prints the results.
     pub fn run(self, state: Option<State>, manifest: &mut Manifest) -> Result<Exit, CliError> {
         let (folder, plan, verdict) = (self.folder, self.plan, Arc::clone(&self.verdict));
-        let ended = self.train(state);
+        let inputs = Arc::default();
+        let before = manifest.clone();
+        let train = AssertUnwindSafe(|| self.train(state, before, &inputs));
+        let ended = catch_unwind(train).unwrap_or_else(|panic| Err(CliError::bug(panic.as_ref())));
+        if let Some(inputs) = inputs.get() {
+            manifest.inputs = inputs.clone();
+        }
         match &ended {
             Ok(Outcome::Done | Outcome::Early) => manifest.end(Status::Done, None),
             Ok(Outcome::Stopped) if verdict.get().is_some() => {
@@ -59,11 +70,18 @@ impl Training<'_> {
             Ok(Outcome::Stopped) => manifest.end(Status::Stopped, None),
             Err(error) => manifest.end(Status::Failed, Some(error.message())),
         }
-        if let Ok(Some(State { progress, .. })) = State::load(folder) {
-            manifest.best_epoch = progress.best.first().map(|best| best.epoch);
-            manifest.best_value = progress.best.first().map(|best| best.value);
+        if let Ok(Newest { state: Some(state), .. }) = checkpoint::newest(folder) {
+            let best = state.progress.best.first();
+            manifest.best_epoch = best.map(|best| best.epoch);
+            manifest.best_value = best.map(|best| best.value);
         }
-        manifest.write(folder).map_err(run_error)?;
+        folder.release_reserve();
+        match (manifest.write(folder), &ended) {
+            (Err(error), Ok(_)) => return Err(run_error(error)),
+            // Why it failed is the news; that nobody could write it down is not.
+            (Err(error), Err(_)) => eprintln!("warning: {error}"),
+            (Ok(()), _) => {}
+        }
         let root = folder.root().display();
         Ok(match ended? {
             Outcome::Stopped => match verdict.get() {
@@ -89,7 +107,12 @@ impl Training<'_> {
         })
     }
 
-    fn train(self, state: Option<State>) -> Result<Outcome, CliError> {
+    fn train(
+        self,
+        state: Option<State>,
+        before: Manifest,
+        inputs: &Arc<OnceLock<Inputs>>,
+    ) -> Result<Outcome, CliError> {
         let failure = |error: std::io::Error| CliError::failure(&error);
         let Self { folder, plan, cache_dir, cache, quiet, .. } = self;
         let columns = validate::columns(plan);
@@ -103,62 +126,49 @@ impl Training<'_> {
             bar.record(&Event::Warning(warning.clone())).map_err(failure)?;
         }
         make_phantoms(plan, &cache_dir, &mut bar)?;
-        let mut listeners: Vec<Box<dyn Listener + Send>> = vec![
+        let mut listeners: Vec<Box<dyn Listener + Send + '_>> = vec![
             Box::new(Records::open(folder, &columns, position).map_err(failure)?),
             Box::new(TensorBoard::open(folder, &columns).map_err(failure)?),
             Box::new(Log::open(folder).map_err(failure)?),
             Box::new(Plots::new(folder, &plan.name)),
+            Box::new(InputsKeeper::new(folder, before.clone(), Arc::clone(inputs))),
             Box::new(bar),
         ];
         listeners.extend(self.listeners);
-        let mut session = Session { folder, cache: &cache, listeners, stop: &STOP };
-        train::run(plan, state, &mut session).map_err(|error| training_error(&error))
+        let mut session = Session { folder, cache: &cache, listeners, inputs: before.inputs, stop: &STOP };
+        train::run(plan, state, &mut session).map_err(|error| {
+            if let TrainError::NotFinite { step, patches, .. } = &error {
+                return not_finite(folder, plan, &error, *step, patches);
+            }
+            training_error(&error)
+        })
     }
+}
+
+/// Keeps the patches of a step that left the finite numbers, and says where they lie.
+fn not_finite(folder: &RunFolder, plan: &Plan, error: &TrainError, step: usize, batch: &[Patch]) -> CliError {
+    let kept = folder.file(&format!("not_finite/step_{step}"));
+    let told = match patches::keep(&kept, plan, batch) {
+        Ok(()) => format!("they lie in {}", kept.display()),
+        Err(error) => format!("they could not be kept: {}", error.message()),
+    };
+    let plan = folder.plan();
+    let again = format!("`runner patches {} --step {step}` makes them again", plan.display());
+    CliError::Failure(format!("{error}; {told}, and {again}"))
 }
 
 /// What the experiment, its label maps or an option has to change for is the user's to mend; the rest is the world's.
 pub(super) fn training_error(error: &TrainError) -> CliError {
     match error {
         TrainError::Input(error) => CliError::Problem { message: error.to_string(), help: None },
+        TrainError::InputsChanged(_) => CliError::Problem { message: error.to_string(), help: None },
+        TrainError::Queue(QueueError::Panic { .. }) => CliError::Bug(error.to_string()),
         TrainError::Cache(error @ CacheError::Limit { .. }) => CliError::problem(
             error.to_string(),
             "raise --cache-limit or RUNNER_CACHE_LIMIT, or make the volumes smaller in `preprocess`",
         ),
         error => CliError::failure(error),
     }
-}
-
-/// Writes what a new run folder holds before any slow work.
-pub(super) fn begin(
-    folder: &RunFolder,
-    plan: &Plan,
-    experiment: &str,
-    git_commit: Option<String>,
-) -> Result<Manifest, CliError> {
-    let mut manifest = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command(), git_commit);
-    manifest.data_fingerprint = Some(plan.fingerprint());
-    let write = || {
-        write_atomically(&folder.experiment(), experiment.as_bytes())?;
-        write_atomically(&folder.plan(), plan.to_yaml().as_bytes())?;
-        folder.write_split(&plan.parts)?;
-        // Last, so that a folder with a manifest has all the rest.
-        manifest.write(folder)
-    };
-    write().map_err(run_error)?;
-    Ok(manifest)
-}
-
-/// Writes that a run goes on. It stays the run that it was: what it knows of its beginning remains.
-pub(super) fn go_on(folder: &RunFolder, plan: &Plan, before: Manifest) -> Result<Manifest, CliError> {
-    refuse_other_split(folder.root(), plan)?;
-    let begun = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command(), before.git_commit);
-    let manifest = Manifest { start: before.start, data_fingerprint: Some(plan.fingerprint()), ..begun };
-    let write = || {
-        manifest.write(folder)?;
-        write_atomically(&folder.plan(), plan.to_yaml().as_bytes())
-    };
-    write().map_err(run_error)?;
-    Ok(manifest)
 }
 
 /// The data may have changed since: the same subjects must stand in the same parts.
@@ -173,21 +183,6 @@ pub(super) fn refuse_other_split(root: &Path, plan: &Plan) -> Result<(), CliErro
         format!("the subjects have changed since the run began: they differ from {}", path.display()),
         "bring the data back as it was, or start a new run",
     ))
-}
-
-/// The commit of the folder that holds a file, where git can tell.
-pub(super) fn git_commit(file: &Path) -> Option<String> {
-    let folder = match file.parent()? {
-        folder if folder.as_os_str().is_empty() => Path::new("."),
-        folder => folder,
-    };
-    let output = std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
-    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !commit.is_empty()).then_some(commit)
-}
-
-pub(super) fn command() -> Vec<String> {
-    std::env::args().collect()
 }
 
 pub(super) fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {

@@ -21,7 +21,7 @@ use crate::seed::{Purpose, Seed};
 use crate::spec::check;
 use crate::spec::load::{self, Document};
 use crate::train::head::{self, Head};
-use crate::train::{prepare, validate};
+use crate::train::{inputs, prepare, validate};
 use crate::transforms::{Drawn, Transform};
 
 /// Arguments of `runner transform`.
@@ -125,20 +125,25 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+const NOT_STOPPED: &str = "nobody asks it to stop";
+
 /// The preprocess chain with what it learns from the experiment's training subjects.
 fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
     let plan = common.plan(document)?;
     let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
     make_phantoms(&plan, &common.cache.path(), &mut bar)?;
     let cache = common.cache.open();
-    let hashes = FileHashes::load(&cache.root);
-    let learned = Head::learn(&plan, &cache, &hashes, &AtomicBool::new(false), &mut |event| {
+    let (hashes, stop) = (FileHashes::load(&cache.root), AtomicBool::new(false));
+    let mut tell = |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
-    });
-    let learned = learned.map_err(|error| CliError::failure(&error))?;
+    };
+    let subjects: Vec<&String> = plan.parts.train.iter().collect();
+    let inputs = inputs::read(&plan, &subjects, &hashes, &stop, &mut tell);
+    let inputs = inputs.map_err(|error| CliError::failure(&error))?.expect(NOT_STOPPED);
     hashes.save().map_err(|error| CliError::failure(&error))?;
-    Ok(learned.expect("nobody asks it to stop"))
+    let learned = Head::learn(&plan, &cache, &inputs, &stop, &mut tell);
+    Ok(learned.map_err(|error| CliError::failure(&error))?.expect(NOT_STOPPED))
 }
 
 /// What a file of draws holds.

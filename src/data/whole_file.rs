@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+/// How the names of unfinished files begin.
+pub(crate) const UNFINISHED: &str = ".partial-";
+
 /// Writes a file under a temporary name in the same folder, brings it onto the disk and renames it.
 ///
 /// Readers, and other processes that write the same file, see the old file or the new one, never a part.
@@ -11,24 +14,47 @@ use std::path::Path;
 /// # Errors
 /// What `write` or the disk refuses; nothing is left behind then.
 pub(crate) fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     #[cfg(unix)]
     builder.permissions(permissions);
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = builder.tempfile_in(folder_of(path))?;
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // The new name is on the disk only when its folder is.
+    sync_folder(path)
+}
+
+/// Brings the names in the folder of a file onto the disk: a new name is there only when its folder is.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
+    File::open(folder_of(path))?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
     Ok(())
+}
+
+/// Removes what processes that died left unfinished in a folder; nobody else may be writing there.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for file in std::fs::read_dir(folder)? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            std::fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

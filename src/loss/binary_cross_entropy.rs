@@ -28,9 +28,9 @@ impl super::Objective for BinaryCrossEntropy {
         match &self.class_weights {
             Some(weights) => {
                 let weights = super::weights_like(weights, &loss);
-                loss.mul(weights).mean()
+                super::mean(loss.mul(weights))
             }
-            None => loss.mean(),
+            None => super::mean(loss),
         }
     }
 }

@@ -39,6 +39,6 @@ pub(super) fn of_log_probabilities(
         }
         None => target,
     };
-    let total = target.clone().sum();
-    log_probabilities.mul(target).sum().neg().div(total)
+    let total = super::sum(target.clone());
+    super::sum(log_probabilities.mul(target)).neg().div(total)
 }

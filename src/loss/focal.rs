@@ -46,6 +46,6 @@ impl super::Objective for Focal {
             }
             None => loss,
         };
-        loss.sum().neg().div_scalar((batch * x * y * z) as f64)
+        super::sum(loss).neg().div_scalar((batch * x * y * z) as f64)
     }
 }

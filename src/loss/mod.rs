@@ -69,6 +69,21 @@ impl Loss {
     }
 }
 
+/// The sum of all values of `[batch, class, x, y, z]`.
+///
+/// Planes are summed first and their sums then: a backend that deals one long sum out to threads (flex does so from
+/// four million values on) adds in an order that their number decides, and the same run would give other bits.
+fn sum(values: Tensor<5>) -> Tensor<1> {
+    let [batch, classes, x, y, z] = values.dims();
+    values.reshape([batch * classes * x, y * z]).sum_dim(1).sum()
+}
+
+/// The mean of all values of `[batch, class, x, y, z]`, in the order of [`sum`].
+fn mean(values: Tensor<5>) -> Tensor<1> {
+    let count = values.dims().iter().product::<usize>();
+    sum(values).div_scalar(count as f64)
+}
+
 /// Class weights as a tensor `[1, class, 1, 1, 1]` on the device of `like`, outside autodiff.
 fn weights_like(weights: &[NonNegative], like: &Tensor<5>) -> Tensor<5> {
     let values: Vec<f32> = weights.iter().map(|weight| weight.get() as f32).collect();

@@ -17,6 +17,7 @@ mod memory;
 mod norm;
 pub mod parameters;
 mod pool;
+pub mod sealed;
 pub mod state_dict;
 pub mod unet;
 mod upsample;

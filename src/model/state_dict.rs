@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
 
+use super::sealed;
 use super::weights::{NamedTensor, WeightsError};
 
 /// What PyTorch keeps beside the weights of batch normalisation and never needs to compute with.
@@ -25,6 +26,7 @@ pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> 
     let failed = |source| WeightsError::Read { path: path.to_owned(), source };
     if is_safetensors {
         let bytes = std::fs::read(path).map_err(failed)?;
+        sealed::check(&bytes)?;
         let file = SafeTensors::deserialize(&bytes)?;
         let names = file.names();
         select(names, first, |name| {

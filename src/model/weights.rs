@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::sealed;
+
 /// A tensor of 32-bit floats with a name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedTensor {
@@ -24,6 +26,17 @@ pub enum WeightsError {
     /// The bytes are not a safetensors file.
     #[error("not a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
+    /// The file is not what was written.
+    #[error("the file is damaged: its checksum is {found}, expected {expected}; take another copy of it")]
+    Damaged {
+        /// The checksum that the file carries.
+        expected: String,
+        /// That of its bytes.
+        found: String,
+    },
+    /// The checksum that the file should carry is garbled.
+    #[error("the file is damaged: its checksum cannot be read: {0}")]
+    Seal(String),
     /// A tensor holds another type of number.
     #[error("tensor `{name}` holds {found:?}, expected F32")]
     Dtype {
@@ -53,21 +66,27 @@ pub enum WeightsError {
     },
 }
 
-/// The bytes of a safetensors file without metadata; the same tensors give the same bytes.
+/// The bytes of a safetensors file with a checksum; the same tensors give the same bytes.
 pub fn to_safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
     let views = tensors.iter().map(|tensor| {
         let bytes = bytemuck::cast_slice(&tensor.data);
         let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).expect("a tensor's shape fits its data");
         (tensor.name.as_str(), view)
     });
-    safetensors::serialize(views, None).expect("names of parameters are distinct")
+    sealed::seal(views, None)
 }
 
 /// The tensors of a safetensors file, by name.
 ///
 /// # Errors
-/// When the bytes are not such a file, or a tensor does not hold 32-bit floats.
+/// When the bytes are not such a file or do not fit the checksum that it carries, or a tensor does not hold 32-bit floats.
 pub fn from_safetensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, WeightsError> {
+    sealed::check(bytes)?;
+    read_tensors(bytes)
+}
+
+/// The tensors of a safetensors file whose checksum has been looked at.
+pub(crate) fn read_tensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, WeightsError> {
     let file = SafeTensors::deserialize(bytes)?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {

@@ -109,12 +109,16 @@ fn sgd_step(
     parameter.sub(direction.mul_scalar(learning_rate))
 }
 
+/// Values that are summed in one go. Backends deal longer sums out to threads, in an order that their number decides.
+const LONGEST_SUM: usize = 1 << 20;
+
 /// The norm of all gradients together.
 ///
 /// # Panics
 /// When the device fails.
 pub fn global_norm(gradients: &[Tensor<1>]) -> f64 {
-    let squares: Vec<Tensor<1>> = gradients.iter().map(|gradient| gradient.clone().square().sum()).collect();
+    let pieces = gradients.iter().flat_map(|gradient| gradient.clone().square().split(LONGEST_SUM, 0));
+    let squares: Vec<Tensor<1>> = pieces.map(Tensor::sum).collect();
     let squares = Tensor::cat(squares, 0).into_data_as::<f32>();
     squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt()
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::manifest::Inputs;
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -14,6 +16,8 @@ pub enum Event {
         /// All pieces.
         total: usize,
     },
+    /// The files that the run reads are known by their content.
+    Inputs(Inputs),
     /// An optimiser step was taken.
     Step(StepRecord),
     /// A whole validation volume was scored.

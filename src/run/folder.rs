@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::data::split::Parts;
 use crate::data::whole_file;
 
+/// Bytes that are kept for the last words of a run on a full disk.
+const RESERVE_BYTES: usize = 1 << 16;
+
 /// A run folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -108,7 +111,13 @@ impl RunFolder {
         let holder = format!("process {} on {}", std::process::id(), super::manifest::host());
         let written = lock.set_len(0).and_then(|()| lock.write_all(holder.as_bytes()));
         written.map_err(|source| RunError::Write { path, source })?;
-        Ok(Self { root, _lock: lock })
+        let folder = Self { root, _lock: lock };
+        for folder in [folder.root(), &folder.checkpoint(""), &folder.plot("")] {
+            whole_file::remove_unfinished(folder)
+                .map_err(|source| RunError::Write { path: folder.to_owned(), source })?;
+        }
+        write_atomically(&folder.reserve(), &[0; RESERVE_BYTES])?;
+        Ok(folder)
     }
 
     /// Whether a process holds a run folder; where that cannot be told, nobody is said to.
@@ -158,17 +167,21 @@ impl RunFolder {
         self.checkpoint("last.safetensors")
     }
 
-    /// Everything that the run needs to go on.
-    pub fn last_state(&self) -> PathBuf {
-        self.checkpoint("last.state.safetensors")
-    }
-
     /// Weights and state of the checkpoint that was the newest `age` checkpoints ago; 0 is the newest.
     pub fn aged_checkpoint(&self, age: usize) -> [PathBuf; 2] {
         match age {
-            0 => [self.last_weights(), self.last_state()],
-            _ => ["safetensors", "state.safetensors"].map(|ending| self.checkpoint(&format!("last-{age}.{ending}"))),
+            0 => self.checkpoint_named("last"),
+            _ => self.checkpoint_named(&format!("last-{age}")),
         }
+    }
+
+    /// Weights and state of a checkpoint that is being written.
+    pub fn coming_checkpoint(&self) -> [PathBuf; 2] {
+        self.checkpoint_named("coming")
+    }
+
+    fn checkpoint_named(&self, name: &str) -> [PathBuf; 2] {
+        ["safetensors", "state.safetensors"].map(|ending| self.checkpoint(&format!("{name}.{ending}")))
     }
 
     /// The best weights.
@@ -186,6 +199,16 @@ impl RunFolder {
         self.root.join("checkpoints").join(name)
     }
 
+    /// Gives back the few bytes that were kept, so that a run on a full disk can still say why it failed.
+    pub fn release_reserve(&self) {
+        // Where even this fails, the message on the terminal remains.
+        let _ = fs::remove_file(self.reserve());
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.root.join(".reserve")
+    }
+
     /// Writes the subjects of each part.
     ///
     /// # Errors
@@ -194,6 +217,19 @@ impl RunFolder {
         let text = serde_json::to_string_pretty(parts).expect("names are plain text") + "\n";
         write_atomically(&self.file("split.json"), text.as_bytes())
     }
+}
+
+/// Puts the path of a file before what the system says of it.
+pub fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Brings the names in the folder of a file onto the disk.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync_folder(path: &Path) -> Result<(), RunError> {
+    whole_file::sync_folder(path).map_err(|source| RunError::Write { path: path.to_owned(), source })
 }
 
 /// Writes a whole file that appears complete or not at all, even where the machine stops in between.
@@ -208,6 +244,18 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_unfinished_is_removed() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        let unfinished = [folder.file(".partial-a"), folder.checkpoint(".partial-b"), folder.plot(".partial-c")];
+        unfinished.iter().for_each(|path| fs::write(path, b"torn").unwrap());
+        let root = folder.root().to_owned();
+        drop(folder);
+        RunFolder::hold(root).unwrap();
+        assert!(unfinished.iter().all(|path| !path.exists()));
+    }
 
     #[test]
     fn a_taken_id_gets_a_number() {

@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::event::{Event, Listener};
-use super::folder::RunFolder;
+use super::folder::{RunFolder, naming};
 use super::manifest::now;
 
 /// Appends a line to `log.txt` for each event of interest.
 #[derive(Debug)]
 pub struct Log {
+    path: PathBuf,
     file: File,
 }
 
@@ -19,7 +21,9 @@ impl Log {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(folder: &RunFolder) -> io::Result<Self> {
-        Ok(Self { file: File::options().create(true).append(true).open(folder.file("log.txt"))? })
+        let path = folder.file("log.txt");
+        let file = File::options().create(true).append(true).open(&path).map_err(naming(&path))?;
+        Ok(Self { path, file })
     }
 
     /// Writes a line with the time.
@@ -27,7 +31,7 @@ impl Log {
     /// # Errors
     /// When the disk refuses.
     pub fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.file, "{} {text}", now())
+        writeln!(self.file, "{} {text}", now()).map_err(naming(&self.path))
     }
 }
 
@@ -45,11 +49,13 @@ impl Listener for Log {
             }
             Event::Warning(text) => self.line(&format!("warning: {text}")),
             Event::Finished => self.line("ended"),
-            Event::Preparing { .. } | Event::Step(_) | Event::Case(_) | Event::Validating { .. } => Ok(()),
+            Event::Preparing { .. } | Event::Inputs(_) | Event::Step(_) | Event::Case(_) | Event::Validating { .. } => {
+                Ok(())
+            }
         }
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data().map_err(naming(&self.path))
     }
 }

@@ -1,8 +1,13 @@
 //! What a run says about itself.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::folder::{RunError, RunFolder, write_atomically};
+use super::machine::Machine;
+use crate::data::split::Parts;
 use crate::model::device;
 
 /// The format of run folders that this program writes, and the newest that it reads.
@@ -42,12 +47,24 @@ pub struct Manifest {
     pub burn: String,
     /// The git commit of the folder that the run was started in, where there is one.
     pub git_commit: Option<String>,
+    /// Whether files that git knows there differed from that commit.
+    #[serde(default)]
+    pub git_dirty: Option<bool>,
+    /// The SHA-256 of the program itself.
+    #[serde(default)]
+    pub program_sha256: Option<String>,
     /// The arguments of the command.
     pub command: Vec<String>,
     /// Where the network runs.
     pub device: String,
     /// Threads that compute.
     pub threads: usize,
+    /// Threads that make patches.
+    #[serde(default)]
+    pub workers: usize,
+    /// What it ran on.
+    #[serde(default)]
+    pub machine: Machine,
     /// The machine's name.
     pub host: String,
     /// The process.
@@ -56,6 +73,16 @@ pub struct Manifest {
     pub seed: u64,
     /// A hash over every input file's name and size.
     pub data_fingerprint: Option<String>,
+    /// The subjects of each part.
+    #[serde(default)]
+    pub split: Parts,
+    /// The experiment as used, all defaults written.
+    #[serde(default)]
+    pub plan: serde_json::Value,
+    /// The files that were read, subject by subject: images, then the label map, then a map of weights. Empty until
+    /// they are hashed.
+    #[serde(default)]
+    pub inputs: Inputs,
     /// When the run began, RFC 3339.
     pub start: String,
     /// When it ended, RFC 3339.
@@ -71,6 +98,47 @@ pub struct Manifest {
     pub best_value: Option<f64>,
 }
 
+/// The files that a run reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Of each subject.
+    pub subjects: BTreeMap<String, Vec<InputFile>>,
+    /// The weights that training began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InputFile>,
+}
+
+/// A file and its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Where it lay.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of its content.
+    pub sha256: String,
+}
+
+impl Inputs {
+    /// In which subjects, and under which path, the content differs from that of others; the weights come last.
+    pub fn differences(&self, others: &Self) -> Vec<PathBuf> {
+        let of_subject = |(name, files): (&String, &Vec<InputFile>)| {
+            let others = others.subjects.get(name).map_or(&[][..], Vec::as_slice);
+            let differs = |(index, file): (usize, &InputFile)| {
+                others.get(index).is_none_or(|other| other.sha256 != file.sha256).then(|| file.path.clone())
+            };
+            files.iter().enumerate().filter_map(differs).collect::<Vec<_>>()
+        };
+        let subjects = self.subjects.iter().flat_map(of_subject);
+        // Weights that training began with need not be there any more later.
+        let weights = self
+            .initial_weights
+            .iter()
+            .filter(|file| others.initial_weights.as_ref().is_some_and(|other| other.sha256 != file.sha256));
+        subjects.chain(weights.map(|file| file.path.clone())).collect()
+    }
+}
+
 impl Manifest {
     /// The manifest of a run that begins now.
     pub fn begin(device: String, seed: u64, command: Vec<String>, git_commit: Option<String>) -> Self {
@@ -81,13 +149,20 @@ impl Manifest {
             features: device::features().into_iter().map(str::to_owned).collect(),
             burn: BURN.to_owned(),
             git_commit,
+            git_dirty: None,
+            program_sha256: None,
             command,
             device,
             threads: rayon::current_num_threads(),
+            workers: 0,
+            machine: Machine::here(),
             host: host(),
             process: std::process::id(),
             seed,
             data_fingerprint: None,
+            split: Parts::default(),
+            plan: serde_json::Value::Null,
+            inputs: Inputs::default(),
             start: now(),
             end: None,
             error: None,
@@ -163,6 +238,21 @@ mod tests {
     fn the_version_of_burn_is_the_one_that_is_built() {
         let manifest = include_str!("../../Cargo.toml");
         assert!(manifest.contains(&format!("burn = {{ version = \"={BURN}\"")));
+    }
+
+    #[test]
+    fn a_file_differs_by_its_content_and_not_by_its_path() {
+        let file = |path: &str, sha256: &str| InputFile { path: path.into(), bytes: 1, sha256: sha256.to_owned() };
+        let inputs = |files: Vec<InputFile>| Inputs { subjects: [("a".to_owned(), files)].into(), ..Inputs::default() };
+        let before = inputs(vec![file("old/image", "1"), file("old/label", "2")]);
+        assert_eq!(
+            before.differences(&inputs(vec![file("new/image", "1"), file("new/label", "2")])),
+            [""; 0].map(PathBuf::from)
+        );
+        let label = [PathBuf::from("old/label")];
+        assert_eq!(before.differences(&inputs(vec![file("image", "1"), file("label", "3")])), label);
+        assert_eq!(before.differences(&inputs(vec![file("image", "1")])), label);
+        assert_eq!(before.differences(&Inputs::default()).len(), 2);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Writer};
 
 use super::event::{CaseRecord, Columns, EpochRecord, Event, Listener, StepRecord};
-use super::folder::{RunFolder, write_atomically};
+use super::folder::{RunFolder, naming, write_atomically};
 
 /// The four tables of a run.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct Position {
 
 #[derive(Debug)]
 struct Table {
+    path: PathBuf,
     writer: Writer<File>,
 }
 
@@ -103,17 +104,17 @@ impl Table {
         let bytes = kept.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
         write_atomically(path, &bytes).map_err(io::Error::other)?;
         let file = File::options().append(true).open(path)?;
-        Ok(Self { writer: csv::WriterBuilder::new().has_headers(false).from_writer(file) })
+        Ok(Self { path: path.to_owned(), writer: csv::WriterBuilder::new().has_headers(false).from_writer(file) })
     }
 
     fn write(&mut self, row: &[String]) -> io::Result<()> {
-        self.writer.write_record(row)?;
-        self.writer.flush()
+        let written = self.writer.write_record(row).map_err(io::Error::from).and_then(|()| self.writer.flush());
+        written.map_err(naming(&self.path))
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.writer.flush()?;
-        self.writer.get_ref().sync_data()
+        let synced = self.writer.flush().and_then(|()| self.writer.get_ref().sync_data());
+        synced.map_err(naming(&self.path))
     }
 }
 

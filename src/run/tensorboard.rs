@@ -5,15 +5,17 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::event::{Columns, Event, Listener};
-use super::folder::RunFolder;
+use super::folder::{RunFolder, naming};
 use super::manifest::host;
 
 /// Writes an event file.
 #[derive(Debug)]
 pub struct TensorBoard {
+    path: PathBuf,
     file: BufWriter<File>,
     columns: Columns,
 }
@@ -25,12 +27,13 @@ impl TensorBoard {
     /// When the disk refuses.
     pub fn open(folder: &RunFolder, columns: &Columns) -> io::Result<Self> {
         let name = format!("events.out.tfevents.{:.0}.{}.{}", seconds(), host(), std::process::id());
-        let file = BufWriter::new(File::create(folder.tensorboard().join(name))?);
-        let mut board = Self { file, columns: columns.clone() };
+        let path = folder.tensorboard().join(name);
+        let file = BufWriter::new(File::create(&path).map_err(naming(&path))?);
+        let mut board = Self { path, file, columns: columns.clone() };
         let mut event = time_field();
         bytes_field(&mut event, 3, b"brain.Event:2");
         board.write(&event)?;
-        board.file.flush()?;
+        board.sync()?;
         Ok(board)
     }
 
@@ -39,7 +42,7 @@ impl TensorBoard {
     }
 
     fn write(&mut self, event: &[u8]) -> io::Result<()> {
-        self.file.write_all(&record(event))
+        self.file.write_all(&record(event)).map_err(naming(&self.path))
     }
 }
 
@@ -61,14 +64,14 @@ impl Listener for TensorBoard {
                         self.scalar(&name, epoch.step, score)?;
                     }
                 }
-                self.file.flush()
+                self.sync()
             }
             _ => Ok(()),
         }
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(naming(&self.path))
     }
 }
 

@@ -191,6 +191,12 @@ pub struct Checkpoint {
     /// The column of `metrics.csv` that says which epoch is best; of a loss, a distance or an error the smallest, of other scores the largest.
     #[serde(default = "default_monitor")]
     pub monitor: String,
+    /// Optimiser steps from one checkpoint to the next within an epoch; `null` counts none. There is one after each epoch in any case.
+    #[serde(default)]
+    pub every_steps: Option<NonZeroUsize>,
+    /// Seconds after which the next step ends with a checkpoint, so that a crash costs little more than these; `null` counts none.
+    #[serde(default = "default_every_secs")]
+    pub every_secs: Option<Positive>,
     /// Training ends after this many epochs without a better value of `monitor`; `null` never ends early.
     #[serde(default)]
     pub patience_epochs: Option<NonZeroUsize>,
@@ -210,7 +216,14 @@ impl Default for Volumes {
 
 impl Default for Checkpoint {
     fn default() -> Self {
-        Self { keep_best: one(), keep_last: default_keep_last(), monitor: default_monitor(), patience_epochs: None }
+        Self {
+            keep_best: one(),
+            keep_last: default_keep_last(),
+            monitor: default_monitor(),
+            every_steps: None,
+            every_secs: default_every_secs(),
+            patience_epochs: None,
+        }
     }
 }
 
@@ -248,6 +261,10 @@ fn one() -> usize {
 
 fn default_keep_last() -> NonZeroUsize {
     NonZeroUsize::MIN
+}
+
+fn default_every_secs() -> Option<Positive> {
+    Some(Positive::new(600.0).expect("600 is above 0"))
 }
 
 fn default_monitor() -> String {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{SweepFolder, names_in};
 use super::process::{machine, process_start};
+use crate::data::whole_file;
 use crate::run::manifest::host;
 
 /// How often a holder touches its file.
@@ -206,7 +207,7 @@ impl Shared {
 /// A file under a name of its own, which everybody may read whom the folder lets.
 fn partial_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
+    builder.prefix(whole_file::UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

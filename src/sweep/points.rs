@@ -168,7 +168,7 @@ pub fn short(value: &Json) -> String {
 
 /// The hash of a resolved experiment: what decides the numbers of a run and nothing else.
 ///
-/// Left out are the name, the device, the number of workers and where the data lies. In the place of its folder
+/// Left out are the name, the device, the number of workers, the pace of checkpoints and where the data lies. In the place of its folder
 /// stands what the data is: the names and sizes of its files. In the place of a split's file stand its subjects.
 pub fn id_of(plan: &Plan) -> String {
     let mut experiment = plan.experiment.clone();
@@ -177,6 +177,10 @@ pub fn id_of(plan: &Plan) -> String {
     experiment.device = DeviceName::Auto;
     experiment.queue.workers = 0;
     let mut tree = serde_json::to_value(&experiment).expect("an experiment is plain data");
+    // How often checkpoints are written changes no number.
+    if let Some(checkpoint) = tree["checkpoint"].as_object_mut() {
+        checkpoint.retain(|key, _| !["every_steps", "every_secs"].contains(&key.as_str()));
+    }
     // Labels that the experiment leaves to the dataset are part of what is learnt.
     let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
     tree["data"]["labels"] = labels.collect();

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::TrainError;
 use super::head::{Head, incoming};
+use super::inputs;
 use super::prepare::{self, HAS_LABELS};
 use crate::data::cache::{Cache, FileHashes};
 use crate::data::nifti;
@@ -16,6 +17,7 @@ use crate::data::volume::{Label, Volume, Voxels};
 use crate::pipeline::{self, Origin, Times, View};
 use crate::queue::{MakeError, Request};
 use crate::run::event::Event;
+use crate::run::manifest::Inputs;
 use crate::sampling::{Field, LabelIndex, Sampler, Turn, WeightIndex};
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{Case, Plan};
@@ -33,6 +35,9 @@ pub struct Cases {
     samples_per_volume: usize,
     batch_size: usize,
     by_name: BTreeMap<String, Prepared>,
+    /// The files that it is made of.
+    pub inputs: Inputs,
+    hashes: FileHashes,
 }
 
 /// A subject after the preprocess chain.
@@ -78,12 +83,11 @@ impl Cases {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let total = names.len();
         let hashes = FileHashes::load(&cache.root);
-        let Some(head) = Head::learn(plan, cache, &hashes, stop, tell)? else { return Ok(None) };
-        let keys = prepare::keys(plan, &head, &names, &hashes, stop, tell)?;
+        let inputs = inputs::read(plan, &names, &hashes, stop, tell)?;
         hashes.save().map_err(TrainError::Cache)?;
-        if keys.len() < total {
-            return Ok(None);
-        }
+        let Some(inputs) = inputs else { return Ok(None) };
+        let Some(head) = Head::learn(plan, cache, &inputs, stop, tell)? else { return Ok(None) };
+        let keys = prepare::keys(plan, &head, &inputs);
         let cache = &cache.keeping(&prepare::sizes(plan, &keys)).map_err(TrainError::Cache)?;
         let progress = Mutex::new((0, tell));
         let by_name = names
@@ -109,6 +113,8 @@ impl Cases {
             samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
             batch_size: plan.experiment.train.batch_size.get(),
             by_name,
+            inputs,
+            hashes,
         }))
     }
 
@@ -132,12 +138,17 @@ impl Cases {
     /// Steps of the chain that change label maps as a whole change the truth likewise.
     ///
     /// # Errors
-    /// When the label map cannot be read; the subject is named.
+    /// When the label map cannot be read, or is not that of the start any more; the subject is named.
     pub fn truth(&self, case: &Case) -> Result<(Voxels<Label>, Origin), TrainError> {
         let path = case.subject.label.as_deref().expect(HAS_LABELS);
-        let label = nifti::read_label(path);
-        let (_, label) =
-            label.map_err(|error| TrainError::Subject { subject: case.subject.name.clone(), source: error.into() })?;
+        let read = || -> Result<_, MakeError> {
+            let sha256 = self.hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if self.inputs.subjects[&case.subject.name].iter().all(|file| file.sha256 != sha256) {
+                return Err(format!("{} was replaced while the run was going on; bring it back", path.display()).into());
+            }
+            Ok(nifti::read_label(path)?)
+        };
+        let (_, label) = read().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })?;
         let (chain, draws) = (&self.head.chain, &self.get(&case.subject.name).draws);
         Ok((pipeline::relabel(chain, draws, label), pipeline::origin(chain, draws, &case.grid)))
     }

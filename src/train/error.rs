@@ -1,7 +1,10 @@
 //! Why training could not go on.
 
+use std::path::PathBuf;
+
 use super::checkpoint::CheckpointError;
 use crate::data::cache::CacheError;
+use crate::data::patch::Patch;
 use crate::model::device::DeviceError;
 use crate::model::input::{ComputeError, InputError};
 use crate::model::weights::WeightsError;
@@ -40,6 +43,9 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Files are not what they were when the run began.
+    #[error("{} have changed since the run began, such as {}; bring the data back as it was, or start a new run", files(.0), .0[0].display())]
+    InputsChanged(Vec<PathBuf>),
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(CacheError),
@@ -69,14 +75,53 @@ pub enum TrainError {
     Record(#[from] std::io::Error),
     /// Training left the finite numbers.
     #[error(
-        "{what} is not finite in step {step}; its patches: {patches}; lower the learning rate, or set train.clip_gradient_norm"
+        "{what} is not finite in step {step}, epoch {epoch}; {}; its patches: {}",
+        way_out(patches),
+        describe(patches)
     )]
     NotFinite {
         /// The loss or the gradient.
         what: &'static str,
+        /// The epoch, counted from 1.
+        epoch: usize,
         /// Steps since the start of the run, counted from 1.
         step: usize,
-        /// Subjects, patch indices and draws of the step.
-        patches: String,
+        /// The patches of the step.
+        patches: Vec<Patch>,
     },
+}
+
+fn files(paths: &[PathBuf]) -> String {
+    if let [_] = paths { "1 input file".to_owned() } else { format!("{} input files", paths.len()) }
+}
+
+/// Characters of the draws of a patch in a message; an elastic field has thousands.
+const LONGEST_DRAWS: usize = 400;
+
+/// Subjects, patch indices and draws, and which patches hold values that are no finite numbers.
+fn describe(patches: &[Patch]) -> String {
+    let describe = |patch: &Patch| {
+        let voxels = match num_not_finite(patch) {
+            0 => String::new(),
+            voxels => format!(" ({voxels} of its values are not finite)"),
+        };
+        let mut draws = patch.draws.to_string();
+        if draws.chars().count() > LONGEST_DRAWS {
+            draws = draws.chars().take(LONGEST_DRAWS).chain(['…']).collect();
+        }
+        format!("{} #{} at {:?}{voxels} {draws}", patch.subject, patch.index, patch.start)
+    };
+    patches.iter().map(describe).collect::<Vec<_>>().join("; ")
+}
+
+fn way_out(patches: &[Patch]) -> &'static str {
+    if patches.iter().any(|patch| num_not_finite(patch) > 0) {
+        "mend the image, or the step of the chain that makes such values; `runner check --data` looks at all images"
+    } else {
+        "lower the learning rate, or set train.clip_gradient_norm"
+    }
+}
+
+fn num_not_finite(patch: &Patch) -> usize {
+    patch.image.iter().filter(|value| !value.is_finite()).count()
 }

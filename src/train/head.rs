@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::prepare::{CHAIN_VERSION, load};
-use crate::data::cache::{Cache, CacheError, FileHashes, KeyBuilder, hex};
+use crate::data::cache::{Cache, KeyBuilder, hex};
 use crate::data::volume::Volume;
 use crate::pipeline;
 use crate::queue::MakeError;
 use crate::run::event::Event;
 use crate::run::folder::{RunFolder, write_atomically};
+use crate::run::manifest::Inputs;
 use crate::spec::plan::Plan;
 use crate::transforms::{Drawn, Incoming, ToCanonical, Transform};
 
@@ -45,7 +46,7 @@ impl Head {
     pub fn learn(
         plan: &Plan,
         cache: &Cache,
-        hashes: &FileHashes,
+        inputs: &Inputs,
         stop: &AtomicBool,
         tell: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, TrainError> {
@@ -59,7 +60,7 @@ impl Head {
             if !head.chain[index].is_learned() {
                 continue;
             }
-            let path = cache.statistics(&head.key(plan, index, hashes)?);
+            let path = cache.statistics(&head.key(plan, index, inputs));
             let drawn = match known(&path) {
                 Some(drawn) => drawn,
                 None => {
@@ -74,17 +75,15 @@ impl Head {
     }
 
     /// All that decides what a step learns: the steps before, itself, and the content of the training subjects' files.
-    fn key(&self, plan: &Plan, index: usize, hashes: &FileHashes) -> Result<String, TrainError> {
+    fn key(&self, plan: &Plan, index: usize, inputs: &Inputs) -> String {
         let mut key = KeyBuilder::new().add_text("statistics").add_text(CHAIN_VERSION);
         key = key.add_text(&text(&self.chain[..=index])).add_text(&text(&self.learned));
         for name in &plan.parts.train {
-            let subject = &plan.cases[name].subject;
-            for path in subject.images.iter().chain(&subject.label) {
-                let failed = |error: CacheError| TrainError::Subject { subject: name.clone(), source: error.into() };
-                key = key.add_file(path, hashes).map_err(failed)?;
-            }
+            let files = &inputs.subjects[name];
+            let weights = usize::from(plan.cases[name].weights.is_some());
+            key = files[..files.len() - weights].iter().fold(key, |key, file| key.add_file(&file.sha256));
         }
-        Ok(hex(&key.build()))
+        hex(&key.build())
     }
 
     fn learn_step(

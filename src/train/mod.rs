@@ -9,8 +9,10 @@ pub mod cases;
 pub mod checkpoint;
 mod error;
 pub mod head;
+pub mod inputs;
 pub mod predictor;
 pub mod prepare;
+pub mod replay;
 mod session;
 pub mod step;
 pub mod validate;
@@ -20,7 +22,8 @@ pub use session::Session;
 
 use cases::{Cases, Part};
 use checkpoint::{BestEpoch, Progress, State};
-use step::Trainer;
+use session::Pace;
+use step::{StepOutcome, Trainer};
 
 use crate::data::patch::Patch;
 use crate::queue::{Order, Queue, delivery_order, epoch_order, place_in_batches};
@@ -67,10 +70,13 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
     };
     let Some(cases) = prepare(plan, session)? else { return Ok(Outcome::Stopped) };
     cases.head.record(session.folder)?;
+    session.refuse_other_inputs(&cases.inputs)?;
+    session.tell(&Event::Inputs(cases.inputs.clone()))?;
     let cases = Arc::new(cases);
     let columns = validate::columns(plan);
+    let mut pace = Pace::new(&spec.checkpoint);
 
-    while progress.epoch <= spec.train.epochs.get() {
+    while !progress.ended_early && progress.epoch <= spec.train.epochs.get() {
         let epoch = progress.epoch;
         let epoch_start = Instant::now();
 
@@ -86,17 +92,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
             }
             let batches = next_batches(&mut queue, plan)?;
             let patches = batches.iter().map(Vec::len).sum();
-            let learning_rate = trainer.learning_rate(progress.step, plan.num_steps());
-            let outcome = trainer.step(&batches, learning_rate, progress.step)?;
-            for (what, value) in [("the loss", outcome.loss), ("the gradient", outcome.grad_norm)] {
-                if !value.is_finite() {
-                    return Err(TrainError::NotFinite { what, step: progress.step + 1, patches: describe(&batches) });
-                }
-            }
-            progress.step += 1;
-            progress.steps_in_epoch += 1;
-            progress.loss_sum += outcome.loss;
-            progress.learning_rate = learning_rate;
+            let outcome = take_step(plan, &mut trainer, &mut progress, batches)?;
             num_patches += patches;
             let wait_seconds = queue.wait_seconds() - waited;
             waited += wait_seconds;
@@ -110,6 +106,10 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
                 wait_seconds,
             }))?;
             last = Instant::now();
+            if pace.is_due(progress.step) {
+                session.commit(&state_of(&progress, &trainer), plan, false)?;
+                pace.note();
+            }
         }
         drop(queue);
         let train_seconds = epoch_start.elapsed().as_secs_f64();
@@ -147,11 +147,13 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
             let (keep, weights) = (spec.checkpoint.keep_best, trainer.weights());
             is_best = checkpoint::keep_best(session.folder, &mut progress.best, new, monitor, keep, &weights)?;
         }
-        progress = Progress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ..progress };
+        let ended_early = monitored.is_some() && is_patience_over(plan, &progress, epoch);
+        progress = Progress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ended_early, ..progress };
         session.commit(&state_of(&progress, &trainer), plan, is_best)?;
-        if monitored.is_some() && is_patience_over(plan, &progress, epoch) {
-            return Ok(Outcome::Early);
-        }
+        pace.note();
+    }
+    if progress.ended_early {
+        return Ok(Outcome::Early);
     }
     if progress.best.is_empty() && spec.checkpoint.keep_best > 0 {
         let message = format!("{monitor} was undefined in every epoch, so there are no best weights");
@@ -179,9 +181,13 @@ fn prepare(plan: &Plan, session: &mut Session) -> Result<Option<Cases>, TrainErr
 
 /// The patches of an epoch that are still to come.
 fn start_queue(plan: &Plan, cases: &Arc<Cases>, progress: &Progress) -> Queue {
+    patches(plan, cases, progress.epoch, progress.steps_in_epoch * patches_per_step(plan))
+}
+
+/// Patches of a full optimiser step.
+pub fn patches_per_step(plan: &Plan) -> usize {
     let train = &plan.experiment.train;
-    let patches_per_step = train.batch_size.get() * train.accumulate_batches.get();
-    patches(plan, cases, progress.epoch, progress.steps_in_epoch * patches_per_step)
+    train.batch_size.get() * train.accumulate_batches.get()
 }
 
 /// The training patches of an epoch, counted from 1, without the first `skip`: the very ones that training sees.
@@ -211,6 +217,32 @@ fn next_batches(queue: &mut Queue, plan: &Plan) -> Result<Vec<Vec<Patch>>, Train
         }
     }
     Ok(batches)
+}
+
+/// Takes the next step on some batches and counts it.
+///
+/// # Errors
+/// When the device fails, or the loss or the gradient is not finite; the network stays as it was then.
+fn take_step(
+    plan: &Plan,
+    trainer: &mut Trainer,
+    progress: &mut Progress,
+    batches: Vec<Vec<Patch>>,
+) -> Result<StepOutcome, TrainError> {
+    let learning_rate = trainer.learning_rate(progress.step, plan.num_steps());
+    let outcome = trainer.step(&batches, learning_rate, progress.step)?;
+    for (what, value) in [("the loss", outcome.loss), ("the gradient", outcome.grad_norm)] {
+        if !value.is_finite() {
+            let (epoch, step) = (progress.epoch, progress.step + 1);
+            let patches = batches.into_iter().flatten().collect();
+            return Err(TrainError::NotFinite { what, epoch, step, patches });
+        }
+    }
+    progress.step += 1;
+    progress.steps_in_epoch += 1;
+    progress.loss_sum += outcome.loss;
+    progress.learning_rate = learning_rate;
+    Ok(outcome)
 }
 
 /// What a validation gave; both parts are empty in an epoch without one.
@@ -264,12 +296,4 @@ fn is_patience_over(plan: &Plan, progress: &Progress, epoch: usize) -> bool {
     let patience = plan.experiment.checkpoint.patience_epochs;
     let best = progress.best.first().map_or(0, |best| best.epoch);
     patience.is_some_and(|patience| epoch - best >= patience.get())
-}
-
-/// The subjects, patch indices and draws of a step, for a message.
-fn describe(batches: &[Vec<Patch>]) -> String {
-    let patches = batches.iter().flatten();
-    let described: Vec<_> =
-        patches.map(|patch| format!("{} #{} {}", patch.subject, patch.index, patch.draws)).collect();
-    described.join("; ")
 }

@@ -1,24 +1,19 @@
 //! From files to preprocessed volumes in the cache.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use rayon::prelude::*;
-
 use super::TrainError;
 use super::cases::Prepared;
 use super::head::{Head, text};
-use crate::data::cache::{self, Cache, CacheError, FileHashes, Key, KeyBuilder, Lookup, hex};
+use crate::data::cache::{self, Cache, Key, KeyBuilder, Lookup, hex};
 use crate::data::nifti;
 use crate::data::subject::Subject;
 use crate::data::volume::{Grid, Volume, Voxels, offset};
 use crate::pipeline::{self, Origin, View};
 use crate::queue::MakeError;
-use crate::run::event::Event;
+use crate::run::manifest::{InputFile, Inputs};
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Incoming};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
 pub(super) const CHAIN_VERSION: &str = "4";
@@ -32,51 +27,26 @@ pub(super) struct Keys {
     weights: Option<Key>,
 }
 
-/// The keys of all subjects, from the content of their files; fewer when it was told to stop.
-///
-/// # Errors
-/// When a file cannot be read, or the table of hashes cannot be written; the subject is named.
-pub(super) fn keys(
-    plan: &Plan,
-    head: &Head,
-    names: &[&String],
-    hashes: &FileHashes,
-    stop: &AtomicBool,
-    tell: &mut (dyn FnMut(Event) + Send),
-) -> Result<BTreeMap<String, Keys>, TrainError> {
-    let progress = Mutex::new((0, tell));
-    names
-        .par_iter()
-        .take_any_while(|_| !stop.load(Ordering::Relaxed))
-        .map(|name| {
-            let keys = keys_of(&plan.cases[*name], head, hashes)
-                .map_err(|source| TrainError::Subject { subject: (*name).clone(), source })?;
-            let mut progress = progress.lock().expect("telling of progress does not panic");
-            progress.0 += 1;
-            let done = progress.0;
-            (progress.1)(Event::Preparing { task: "hashing files", done, total: names.len() });
-            Ok(((*name).clone(), keys))
-        })
-        .collect()
+/// The keys of all subjects, from the content of their files.
+pub(super) fn keys(plan: &Plan, head: &Head, inputs: &Inputs) -> BTreeMap<String, Keys> {
+    let keys = |(name, files): (&String, &Vec<InputFile>)| (name.clone(), keys_of(&plan.cases[name], head, files));
+    inputs.subjects.iter().map(keys).collect()
 }
 
-fn keys_of(case: &Case, head: &Head, hashes: &FileHashes) -> Result<Keys, MakeError> {
+fn keys_of(case: &Case, head: &Head, files: &[InputFile]) -> Keys {
     let begin =
         || KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&text(&head.chain)).add_text(&text(&head.learned));
-    let mut volume = begin();
-    for path in case.subject.images.iter().chain(&case.subject.label) {
-        volume = volume.add_file(path, hashes)?;
-    }
-    let volume = volume.build();
-    let weights = case.weights.as_deref().map(|path| {
-        let mut key = begin().add_text("weights").add_text(&text(&case.grid)).add_file(path, hashes)?;
+    let (volume_files, weight_files) = files.split_at(files.len() - usize::from(case.weights.is_some()));
+    let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
+    let of_weights = |file: &InputFile| {
+        let mut key = begin().add_text("weights").add_text(&text(&case.grid)).add_file(&file.sha256);
         if head.is_settled_by_content() {
             // Where the map's voxels go is then decided by the image and its labels.
             key = key.add_text(&hex(&volume));
         }
-        Ok::<_, CacheError>(key.build())
-    });
-    Ok(Keys { volume, weights: weights.transpose()? })
+        key.build()
+    };
+    Keys { volume, weights: weight_files.first().map(of_weights) }
 }
 
 /// Bytes of everything that a run has in the cache.

@@ -1,12 +1,15 @@
 //! What training works with beside the plan.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::TrainError;
 use super::checkpoint::State;
 use crate::data::cache::Cache;
 use crate::run::event::{Event, Listener};
 use crate::run::folder::RunFolder;
+use crate::run::manifest::Inputs;
+use crate::spec::experiment::Checkpoint;
 use crate::spec::plan::Plan;
 
 /// What training works with beside the plan.
@@ -17,6 +20,8 @@ pub struct Session<'a> {
     pub cache: &'a Cache,
     /// Who is told what happens.
     pub listeners: Vec<Box<dyn Listener + Send + 'a>>,
+    /// The files that the run began with, where it goes on.
+    pub inputs: Inputs,
     /// Set to true to stop after the current step, with a checkpoint.
     pub stop: &'a AtomicBool,
 }
@@ -38,7 +43,42 @@ impl Session<'_> {
         self.tell(&Event::Checkpoint { path, best })
     }
 
+    /// A run that goes on must see what it saw before.
+    pub(super) fn refuse_other_inputs(&self, inputs: &Inputs) -> Result<(), TrainError> {
+        let changed = self.inputs.differences(inputs);
+        if changed.is_empty() { Ok(()) } else { Err(TrainError::InputsChanged(changed)) }
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// When a checkpoint is due within an epoch.
+pub(super) struct Pace {
+    every_steps: Option<usize>,
+    every: Option<Duration>,
+    last: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(spec: &Checkpoint) -> Self {
+        Self {
+            every_steps: spec.every_steps.map(|steps| steps.get()),
+            // A time beyond what a clock can count never comes.
+            every: spec.every_secs.and_then(|seconds| Duration::try_from_secs_f64(seconds.get()).ok()),
+            last: Instant::now(),
+        }
+    }
+
+    /// Whether a checkpoint is due after so many steps of the run.
+    pub(super) fn is_due(&self, step: usize) -> bool {
+        self.every_steps.is_some_and(|steps| step.is_multiple_of(steps))
+            || self.every.is_some_and(|time| self.last.elapsed() >= time)
+    }
+
+    /// Notes that one was written.
+    pub(super) fn note(&mut self) {
+        self.last = Instant::now();
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::place::{Place, stderr, stdout};
+use crate::place::{Disk, Place, stdout, told};
 
 /// Bytes of an entry of a volume of 16 x 16 x 16 voxels with labels.
 const ENTRY: u64 = 1024 + 16 * 16 * 16 * 6;
@@ -55,8 +55,7 @@ fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
     let limit = (4 * ENTRY - 1).to_string();
     for command in ["patches", "run"] {
         let more = [&["--cache-limit", &limit][..], &SOURCE].concat();
-        let told = stderr(&place.runner(&[&[command, "tiny.yaml"][..], &more].concat()).code(2));
-        let told = told.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = told(&place.runner(&[&[command, "tiny.yaml"][..], &more].concat()).code(2));
         for text in [&format!("{} bytes", 4 * ENTRY), &format!("{limit} bytes"), "--cache-limit"] {
             assert!(told.contains(text), "{text} is missing in\n{told}");
         }
@@ -120,34 +119,11 @@ fn what_a_killed_process_left_unfinished_is_removed() {
     assert_eq!(files(&place.path("cache")).1.len(), 0);
 }
 
-/// A file system in memory of so many kB, as long as it lives; `None` where this process may not mount.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(folder: PathBuf, kilobytes: u64) -> Option<Self> {
-        fs::create_dir_all(&folder).unwrap();
-        let size = format!("size={kilobytes}k");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
-    }
-}
-
 #[test]
 fn a_full_disk_is_told_with_bytes_and_folder_and_nothing_torn_stays() {
     let place = place();
-    let Some(disk) = Disk::mount(place.path("cache"), 64) else {
-        eprintln!("skipped: this process may not mount a file system");
-        return;
-    };
-    let told = stderr(&place.runner(&arguments(FIRST, &[])).code(3));
-    let told = told.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let Some(disk) = Disk::mount(place.path("cache"), 64) else { return };
+    let told = told(&place.runner(&arguments(FIRST, &[])).code(3));
     let texts = [
         &format!("cannot write {ENTRY} bytes"),
         "cache/volumes",
@@ -158,7 +134,7 @@ fn a_full_disk_is_told_with_bytes_and_folder_and_nothing_torn_stays() {
     for text in texts {
         assert!(told.contains(text), "{text} is missing in\n{told}");
     }
-    let (entries, leftovers) = files(&disk.0);
+    let (entries, leftovers) = files(&disk.folder);
     assert!(leftovers.is_empty(), "{leftovers:?}");
     assert!(entries.iter().all(|entry| fs::metadata(entry).unwrap().len() == ENTRY), "{entries:?}");
     // With a bound that fits the disk the same run says so beforehand.

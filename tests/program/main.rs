@@ -3,12 +3,15 @@
 mod browser;
 mod cache;
 mod evaluate;
+mod exact;
+mod faults;
 mod folders;
 mod page;
 mod patches;
 mod place;
 mod predict;
 mod report;
+mod reproduce;
 mod run;
 mod slurm;
 mod sweep;

@@ -91,12 +91,54 @@ impl Place {
     }
 }
 
+/// A file system in memory, as long as it lives.
+pub struct Disk {
+    pub folder: PathBuf,
+}
+
+impl Disk {
+    /// One of so many kB; `None` where this process may not mount.
+    pub fn mount(folder: PathBuf, kilobytes: u64) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        let size = format!("size={kilobytes}k");
+        let mut command = std::process::Command::new("mount");
+        let mounted = command.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("skipped: this process may not mount a file system");
+        }
+        mounted.then_some(Self { folder })
+    }
+
+    /// From now on nothing can be written to it.
+    pub fn forbid_writing(&self) {
+        let status = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&self.folder).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg(&self.folder).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.folder.display());
+    }
+}
+
 pub fn stdout(assert: &Assert) -> String {
     String::from_utf8(assert.get_output().stdout.clone()).unwrap()
 }
 
 pub fn stderr(assert: &Assert) -> String {
     String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+/// What a command told on stderr, as one line: messages are broken where the terminal ends.
+pub fn told(assert: &Assert) -> String {
+    one_line(&stderr(assert))
+}
+
+pub fn one_line(text: &str) -> String {
+    text.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub fn first_line(path: &Path) -> String {

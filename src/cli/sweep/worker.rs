@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::cli::training::{STOP, Training, begin, git_commit, go_on, run_error, stop_on_ctrl_c};
+use crate::cli::provenance::{GitState, begin, command, go_on};
+use crate::cli::training::{STOP, Training, run_error, stop_on_ctrl_c};
 use crate::cli::{CacheFolder, CliError, Exit};
 use crate::model::device::DeviceName;
 use crate::run::event::{Event, Listener};
@@ -22,7 +23,7 @@ use crate::sweep::claim::{Claim, STALE, Teller};
 use crate::sweep::folder::{Definition, SweepFolder};
 use crate::sweep::points::WrittenPoint;
 use crate::sweep::prune::Pruner;
-use crate::train::checkpoint::State;
+use crate::train::checkpoint::{self, State};
 
 /// Arguments of `runner sweep worker`.
 #[derive(Debug, Args)]
@@ -143,19 +144,23 @@ fn train(
             (plan, manifest)
         }
         (Ok(plan), None) => {
-            let manifest = begin(run, &plan, &point.experiment, git_commit(Path::new("here")))?;
+            let manifest = begin(run, &plan, &point.experiment, GitState::around(Path::new("here")))?;
             (plan, manifest)
         }
         (Err(error), before) => {
             let device = arguments.device.unwrap_or_default().to_string();
-            let begun = || Manifest::begin(device, 0, crate::cli::training::command(), None);
+            let begun = || Manifest::begin(device, 0, command(), None);
             let mut manifest = before.unwrap_or_else(begun);
             manifest.end(Status::Failed, Some(error.message()));
             manifest.write(run).map_err(run_error)?;
             return Err(error);
         }
     };
-    let state = State::load(run).map_err(|error| CliError::failure(&error))?;
+    let newest = checkpoint::newest(run).map_err(|error| CliError::failure(&error))?;
+    newest.set_aside().map_err(|error| CliError::failure(&error))?;
+    let mut plan = plan;
+    plan.warnings.extend(newest.warnings());
+    let state = newest.state;
     let mut listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(Telling::new(&plan, claim, state.as_ref()))];
     let mut verdict = Arc::default();
     if let Some(prune) = &definition.prune {
@@ -214,7 +219,7 @@ impl Listener for Telling {
             Event::Epoch(epoch) => {
                 (progress.task, progress.epoch_seconds) = (None, Some(epoch.timing.seconds));
             }
-            Event::Case(_) | Event::Checkpoint { .. } | Event::Warning(_) | Event::Finished => {}
+            Event::Inputs(_) | Event::Case(_) | Event::Checkpoint { .. } | Event::Warning(_) | Event::Finished => {}
         });
         Ok(())
     }

@@ -39,13 +39,10 @@ impl KeyBuilder {
         self
     }
 
-    /// Adds the content of a file, wherever it lies.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn add_file(self, path: &Path, hashes: &FileHashes) -> Result<Self, CacheError> {
-        let hash = hashes.hash(path).map_err(|source| CacheError::Io { path: path.to_owned(), source })?;
-        Ok(self.add_text("file").add_text(&hash))
+    /// Adds the content of a file by its hash, wherever it lies.
+    #[must_use]
+    pub fn add_file(self, sha256: &str) -> Self {
+        self.add_text("file").add_text(sha256)
     }
 
     /// The key.
@@ -114,7 +111,11 @@ impl FileHashes {
     }
 }
 
-fn hash_content(path: &Path) -> io::Result<String> {
+/// The SHA-256 of a file's content, in hexadecimal digits.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn hash_content(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
@@ -144,7 +145,7 @@ mod tests {
             std::fs::write(path, content).unwrap();
         }
         let hashes = FileHashes::load(folder.path());
-        let key = |path: &Path| KeyBuilder::new().add_file(path, &hashes).unwrap().build();
+        let key = |path: &Path| KeyBuilder::new().add_file(&hashes.hash(path).unwrap()).build();
         assert_eq!(key(&a), key(&b));
         assert_ne!(key(&a), key(&c));
     }

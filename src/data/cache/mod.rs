@@ -21,7 +21,7 @@ use super::volume::Volume;
 use super::whole_file;
 use crate::value::Bytes;
 pub use entry::num_bytes;
-pub use key::{FileHashes, Key, KeyBuilder, hex};
+pub use key::{FileHashes, Key, KeyBuilder, hash_content, hex};
 
 /// The ending of an entry's file.
 const ENDING: &str = "volume";

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
+use crate::data::whole_file;
+
 /// How the name of an unfinished entry begins.
 const UNFINISHED: &str = ".entry-";
 /// How the names of other unfinished files begin; those are small and written in no time.
-const OTHER: &str = ".partial-";
+const OTHER: &str = whole_file::UNFINISHED;
 /// An unfinished file that is not locked is left alone for this long.
 const STALE: Duration = Duration::from_secs(3600);
 

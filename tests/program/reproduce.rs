@@ -1,0 +1,99 @@
+//! `runner reproduce`: the same data, the same plan, the same numbers.
+
+use std::fs;
+
+use crate::place::{Place, stderr, stdout};
+
+#[test]
+fn a_run_is_reproduced_bit_for_bit_beyond_the_end_of_an_epoch() {
+    let place = Place::new();
+    let run = place.run("runs", &[]);
+    let files = |run: &std::path::Path| walkdir::WalkDir::new(run).into_iter().flatten().count();
+    let before = files(&run);
+    let told = stdout(&place.runner(&["reproduce", run.to_str().unwrap()]).success());
+    for text in ["8 files of 4 subjects, as they were", "plan     as it was", "4 repeated on flex", "same bits"] {
+        assert!(told.contains(text), "{text} is missing in\n{told}");
+    }
+    assert_eq!(files(&run), before);
+}
+
+#[test]
+fn a_lengthened_run_is_reproduced_with_the_epochs_that_it_began_with() {
+    let place = Place::new();
+    let run = place.run("runs", &["--set", "schedule={polynomial: {}}"]);
+    let run = run.to_str().unwrap();
+    place.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
+    assert!(stdout(&place.runner(&["reproduce", run, "--steps", "4"]).success()).contains("same bits"));
+}
+
+#[test]
+fn the_first_difference_is_named() {
+    let place = Place::new();
+    let run = place.run("runs", &[]);
+    let steps = run.join("steps.csv");
+    let text = fs::read_to_string(&steps).unwrap();
+    let row = text.lines().nth(3).unwrap();
+    let mut cells: Vec<String> = row.split(',').map(str::to_owned).collect();
+    let run = run.to_str().unwrap();
+    let mut change = |loss: f64, tolerance: &str| {
+        cells[2] = loss.to_string();
+        fs::write(&steps, text.replace(row, &cells.join(","))).unwrap();
+        place.runner(&["reproduce", run, "--tolerance", tolerance])
+    };
+    let loss: f64 = row.split(',').nth(2).unwrap().parse().unwrap();
+    assert!(stdout(&change(loss * (1.0 + 1e-5), "1e-4").success()).contains("same within tolerance"));
+    let told = stdout(&change(loss * (1.0 + 1e-5), "1e-6").code(1));
+    assert!(told.contains("no: step 3: train_loss is "), "{told}");
+}
+
+#[test]
+fn changed_data_and_a_changed_plan_are_told_before_any_step() {
+    let place = Place::new();
+    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    let run = place.run("runs", &["--set", "data.source={msd: {root: data}}"]);
+    let run_text = run.to_str().unwrap();
+    assert!(stdout(&place.runner(&["reproduce", run_text]).success()).contains("same bits"));
+
+    let [label, other] = ["phantom_001", "phantom_002"].map(|name| place.path(&format!("data/labelsTr/{name}.nii.gz")));
+    let kept = fs::read(&label).unwrap();
+    fs::copy(&other, &label).unwrap();
+    let told = stdout(&place.runner(&["reproduce", run_text]).code(1));
+    assert!(told.contains("phantom_001.nii.gz is not what it was") && !told.contains("same bits"), "{told}");
+    // Nor does a run go on with it.
+    let lengthened = ["run", "--resume", run_text, "--set", "train.epochs=3"];
+    let refused = stderr(&place.runner(&lengthened).code(2));
+    assert!(
+        refused.contains("1 input file have changed") || refused.contains("changed since the run began"),
+        "{refused}"
+    );
+    fs::write(&label, kept).unwrap();
+    place.runner(&lengthened).success();
+
+    let plan = run.join("plan.yaml");
+    let text = fs::read_to_string(&plan).unwrap();
+    fs::write(&plan, text.replace("dropout: 0.1", "dropout: 0.2")).unwrap();
+    let told = stdout(&place.runner(&["reproduce", run_text]).code(1));
+    assert!(told.contains("differs from manifest.json in `model.unet.dropout`"), "{told}");
+}
+
+#[test]
+fn the_manifest_says_where_the_numbers_come_from() {
+    let place = Place::new();
+    let run = place.run("runs", &[]);
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap();
+    let files = manifest["inputs"]["subjects"]["phantom_000"].as_array().unwrap();
+    assert_eq!(files.len(), 2);
+    for file in files {
+        let path = file["path"].as_str().unwrap();
+        let bytes = fs::read(place.path(path)).unwrap();
+        assert_eq!(file["bytes"], bytes.len());
+        use sha2::Digest;
+        let hash: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(file["sha256"], hash.as_str());
+    }
+    assert_eq!(manifest["plan"]["model"]["unet"]["dropout"], 0.1);
+    assert_eq!(manifest["split"]["train"].as_array().unwrap().len(), 2);
+    assert_eq!(manifest["program_sha256"].as_str().unwrap().len(), 64);
+    assert!(manifest["machine"]["processors"].as_u64().unwrap() > 0);
+    assert_eq!(manifest["workers"], 2);
+}
