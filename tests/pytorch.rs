@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use runner::loss::Loss;
-use runner::model::weights::NamedTensor;
-use runner::model::{Model, Network, Pass, max_pool, nearest, trilinear};
+use runner::model::{Model, max_pool, nearest, trilinear};
 use runner::optim::{Optimizer, OptimizerSpec};
-use runner::seed::{Purpose, Seed};
+use runner::train::parity::kept::{self, wave};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -27,128 +26,26 @@ fn device() -> Device {
     runner::model::device::DeviceName::Auto.open().unwrap()
 }
 
-/// `sin(step * (i + 1)) * scale`, as the script's `wave`.
-fn wave(count: usize, step: f64, scale: f64) -> Vec<f32> {
-    (0..count).map(|i| ((step * (i as f64 + 1.0)).sin() * scale) as f32).collect()
-}
-
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
-/// The class of voxel i is `(7 i + i / 5) % classes`, as the script's `one_hot`.
-fn one_hot([batch, x, y, z]: [usize; 4], classes: usize) -> Tensor<5> {
-    let voxels = x * y * z;
-    let mut target = vec![0.0; batch * classes * voxels];
-    for i in 0..batch * voxels {
-        let class = (i * 7 + i / 5) % classes;
-        target[(i / voxels * classes + class) * voxels + i % voxels] = 1.0;
-    }
-    tensor(target, [batch, classes, x, y, z])
+fn one_hot(shape: [usize; 4], classes: usize) -> Tensor<5> {
+    let [batch, x, y, z] = shape;
+    tensor(kept::one_hot(shape, classes), [batch, classes, x, y, z])
 }
 
 fn host<const D: usize>(value: Tensor<D>) -> Vec<f32> {
     value.inner().into_data_as::<f32>().try_to_vec().unwrap()
 }
 
-#[derive(Deserialize)]
-struct Summary {
-    sum: f64,
-    squares: f64,
-    places: Vec<usize>,
-    values: Vec<f64>,
-}
-
-impl Summary {
-    /// Every sampled value to within `tolerance`, and the sums to within what so many values may differ.
-    fn compare(&self, what: &str, values: &[f32], tolerance: f64) {
-        for (&place, &expected) in self.places.iter().zip(&self.values) {
-            let found = f64::from(values[place]);
-            assert!((found - expected).abs() <= tolerance, "{what}[{place}]: expected {expected}, got {found}");
-        }
-        let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
-        let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
-        let slack = tolerance * (values.len() as f64).sqrt() * 4.0 + tolerance;
-        assert!((sum - self.sum).abs() <= slack, "sum of {what}: expected {}, got {sum}", self.sum);
-        let slack = slack * (self.squares / values.len() as f64).sqrt().max(1.0) * 2.0;
-        assert!((squares - self.squares).abs() <= slack, "squares of {what}: expected {}, got {squares}", self.squares);
-    }
-}
-
-#[derive(Deserialize)]
-struct NetworkCase {
-    spec: serde_json::Value,
-    channels: usize,
-    classes: usize,
-    shape: [usize; 3],
-    num_parameters: usize,
-    logits: Summary,
-    loss: f64,
-    gradients: BTreeMap<String, Summary>,
-    after_adam: BTreeMap<String, Summary>,
-    inference: Summary,
-}
-
-/// Gives each trained parameter the script's wave.
-fn fill(network: &mut Network, device: &Device) {
-    let mut tensors = network.parameters.export();
-    let trained: Vec<String> = network.parameters.trained_names().map(str::to_owned).collect();
-    let mut names: Vec<&String> = trained.iter().collect();
-    names.sort();
-    for (place, name) in names.into_iter().enumerate() {
-        let NamedTensor { shape, data, .. } = tensors.iter_mut().find(|tensor| tensor.name == *name).unwrap();
-        let fan_in = if shape.len() > 1 { data.len() / shape[0] } else { 8 };
-        let offset = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
-        *data = wave(data.len(), 0.7 + 0.01 * place as f64, (fan_in as f64).powf(-0.5));
-        data.iter_mut().for_each(|value| *value += offset);
-    }
-    network.parameters.import(&tensors, device).unwrap();
-}
-
 #[test]
 fn networks_give_pytorchs_logits_gradients_and_adam_step() {
-    for case in reference::<Vec<NetworkCase>>("networks") {
-        let what = case.spec.to_string();
-        let model = Model::Unet(serde_json::from_value(case.spec).unwrap());
-        assert_eq!(model.num_parameters(case.channels, case.classes), case.num_parameters, "{what}");
-        let device = device().autodiff();
-        let mut network = model.build(case.channels, case.classes, Seed(0), &device);
-        fill(&mut network, &device);
-
-        let [x, y, z] = case.shape;
-        let count = 2 * case.channels * x * y * z;
-        let image = tensor(wave(count, 0.37, 1.0), [2, case.channels, x, y, z]);
-        let mut pass = Pass::training(Seed(0).stream(Purpose::Dropout, 0, "", 0));
-        let logits = network.forward(&mut pass, image.clone().autodiff());
-        case.logits.compare(&format!("logits of {what}"), &host(logits.clone()), 1e-4);
-
-        let loss: Loss = serde_yaml::from_str("!binary_cross_entropy {}").unwrap();
-        let loss = loss.forward(logits, one_hot([2, x, y, z], case.classes).autodiff());
-        assert!((f64::from(host(loss.clone())[0]) - case.loss).abs() < 1e-5, "{what}");
-
-        let mut gradients = loss.backward();
-        let names: Vec<String> = network.parameters.trained_names().map(str::to_owned).collect();
-        let values: Vec<Tensor<1>> = network.parameters.trained_values().cloned().collect();
-        let gradients: Vec<Tensor<1>> = values.iter().map(|value| value.grad_remove(&mut gradients).unwrap()).collect();
-        for (name, gradient) in names.iter().zip(&gradients) {
-            case.gradients[name].compare(&format!("gradient of {name} of {what}"), &host(gradient.clone()), 1e-5);
-        }
-
-        pass.finish(&mut network.parameters);
-        let logits = network.without_gradients().forward(&mut Pass::inference(), image);
-        case.inference.compare(&format!("inference of {what}"), &host(logits), 1e-4);
-
-        let spec: OptimizerSpec = serde_yaml::from_str("!adam {learning_rate: 1.0e-3}").unwrap();
-        let mut optimizer = Optimizer::new(&spec, &values);
-        let values = values.into_iter().map(|value| value.inner()).collect();
-        let values = optimizer.step(values, gradients, 1e-3, 0);
-        for (name, value) in names.iter().zip(&values) {
-            // A bias before a normalisation has no effect; of its gradient, which is rounding, Adam makes a step of
-            // any sign.
-            if case.gradients[name].squares.sqrt() < 1e-6 {
-                continue;
-            }
-            case.after_adam[name].compare(&format!("{name} of {what} after Adam"), &host(value.clone()), 1e-6);
+    let (_, networks) = kept::networks();
+    assert_eq!(networks.len(), 6);
+    for network in networks {
+        for difference in network.compare(&device()) {
+            assert!(difference.is_small(), "{difference:?} of {:?}", network.spec);
         }
     }
 }

@@ -21,6 +21,7 @@ mod devices;
 mod error;
 mod evaluate;
 mod output;
+mod parity;
 mod patches;
 mod phantom;
 mod plots;
@@ -67,6 +68,8 @@ enum Command {
     Reproduce(reproduce::Arguments),
     /// Check an experiment and print its plan, without training.
     Check(check::Arguments),
+    /// Compare devices: the same batch and steps on each.
+    Parity(parity::Arguments),
     /// Show the patches that training would see.
     Patches(patches::Arguments),
     /// Score a trained run, or any two folders of label maps.
@@ -111,8 +114,13 @@ pub struct Common {
 impl Common {
     /// The plan of a document on this machine.
     fn plan(&self, document: &Document) -> Result<Plan, CliError> {
+        self.plan_on(document, self.device)
+    }
+
+    /// The plan of a document on a device of this machine.
+    fn plan_on(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
         let surroundings = Surroundings { cache_dir: self.cache.path(), memory_bytes: machine_bytes() };
-        Ok(crate::spec::check::check(document, &surroundings, self.device)?)
+        Ok(crate::spec::check::check(document, &surroundings, device)?)
     }
 }
 
@@ -180,6 +188,7 @@ fn execute_command(command: Command) -> Result<Exit, CliError> {
         Command::Report(arguments) => report::execute(&arguments),
         Command::Reproduce(arguments) => reproduce::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
+        Command::Parity(arguments) => parity::execute(&arguments),
         Command::Patches(arguments) => patches::execute(&arguments),
         Command::Evaluate(arguments) => evaluate::execute(&arguments),
         Command::Predict(arguments) => predict::execute(&arguments),

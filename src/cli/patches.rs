@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use sha2::{Digest, Sha256};
@@ -45,6 +45,9 @@ pub struct Arguments {
     /// Print how fast they come instead of what they are.
     #[arg(long)]
     bench: bool,
+    /// With --bench: take the patches as a device would whose steps take so many milliseconds.
+    #[arg(long, value_name = "MS", requires = "bench")]
+    step_ms: Option<u64>,
     #[command(flatten)]
     common: Common,
 }
@@ -90,6 +93,11 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
                 write(out, made, &patch, grid, &plan)?;
             }
             made += 1;
+            if let Some(time) = arguments.step_ms
+                && made.is_multiple_of(train::patches_per_step(&plan))
+            {
+                std::thread::sleep(Duration::from_millis(time));
+            }
         }
         waited += queue.wait_seconds();
         (epoch, skip) = (epoch + 1, 0);

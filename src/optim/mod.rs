@@ -11,7 +11,7 @@ pub mod schedule;
 pub mod step;
 
 pub use schedule::Schedule;
-pub use step::{Optimizer, clip, global_norm};
+pub use step::{Optimizer, clip, squares};
 
 /// How weights follow gradients; equal to PyTorch's optimiser of the same name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

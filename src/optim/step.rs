@@ -6,7 +6,7 @@ use super::{OptimizerSpec, SgdSpec};
 use crate::value::{NonNegative, Positive, Share};
 
 /// An optimiser at work. Parameters are flat tensors in a fixed order; it does not know their names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Optimizer {
     spec: OptimizerSpec,
     /// For each parameter, what the optimiser remembers of its gradients, in the order of [`OptimizerSpec::moments`].
@@ -112,24 +112,18 @@ fn sgd_step(
 /// Values that are summed in one go. Backends deal longer sums out to threads, in an order that their number decides.
 const LONGEST_SUM: usize = 1 << 20;
 
-/// The norm of all gradients together.
-///
-/// # Panics
-/// When the device fails.
-pub fn global_norm(gradients: &[Tensor<1>]) -> f64 {
+/// Sums of squares of all gradients; the root of their sum is the norm of all gradients together.
+pub fn squares(gradients: &[Tensor<1>]) -> Tensor<1> {
     let pieces = gradients.iter().flat_map(|gradient| gradient.clone().square().split(LONGEST_SUM, 0));
-    let squares: Vec<Tensor<1>> = pieces.map(Tensor::sum).collect();
-    let squares = Tensor::cat(squares, 0).into_data_as::<f32>();
-    squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt()
+    Tensor::cat(pieces.map(Tensor::sum).collect(), 0)
 }
 
-/// Shortens gradients whose common norm exceeds `max_norm`, as PyTorch's `clip_grad_norm_`.
-pub fn clip(gradients: Vec<Tensor<1>>, norm: f64, max_norm: f64) -> Vec<Tensor<1>> {
-    let factor = max_norm / (norm + 1e-6);
-    if factor >= 1.0 {
-        return gradients;
-    }
-    gradients.into_iter().map(|gradient| gradient.mul_scalar(factor)).collect()
+/// Shortens gradients whose common norm exceeds `max_norm`, as PyTorch's `clip_grad_norm_`; `squares` are those of
+/// [`squares`]. The device alone decides, so nothing waits for it.
+pub fn clip(gradients: Vec<Tensor<1>>, squares: &Tensor<1>, max_norm: f64) -> Vec<Tensor<1>> {
+    let norm = squares.clone().sum().sqrt();
+    let factor = norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
+    gradients.into_iter().map(|gradient| gradient.mul(factor.clone())).collect()
 }
 
 #[cfg(test)]
@@ -141,9 +135,11 @@ mod tests {
         let device = burn::tensor::Device::flex();
         let gradients =
             || vec![Tensor::<1>::from_floats([3.0], &device), Tensor::<1>::from_floats([0.0, 4.0], &device)];
-        let norm = global_norm(&gradients());
-        assert_eq!(norm, 5.0);
-        assert!((global_norm(&clip(gradients(), norm, 1.0)) - 1.0).abs() < 1e-5);
-        assert_eq!(global_norm(&clip(gradients(), norm, 10.0)), 5.0);
+        let norm = |gradients: &[Tensor<1>]| squares(gradients).sum().sqrt().into_scalar::<f32>();
+        assert_eq!(norm(&gradients()), 5.0);
+        let squares = squares(&gradients());
+        assert!((norm(&clip(gradients(), &squares, 1.0)) - 1.0).abs() < 1e-5);
+        // Shorter ones stay bit for bit.
+        assert_eq!(norm(&clip(gradients(), &squares, 10.0)), 5.0);
     }
 }

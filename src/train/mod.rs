@@ -8,8 +8,10 @@ use std::time::Instant;
 pub mod cases;
 pub mod checkpoint;
 mod error;
+mod feed;
 pub mod head;
 pub mod inputs;
+pub mod parity;
 pub mod predictor;
 pub mod prepare;
 pub mod replay;
@@ -22,10 +24,10 @@ pub use session::Session;
 
 use cases::{Cases, Part};
 use checkpoint::{BestEpoch, Progress, State};
+use feed::Feed;
 use session::Pace;
-use step::{StepOutcome, Trainer};
+use step::Trainer;
 
-use crate::data::patch::Patch;
 use crate::queue::{Order, Queue, delivery_order, epoch_order, place_in_batches};
 use crate::run::event::{Columns, EpochRecord, Event, StepRecord, Timing};
 use crate::run::memory::peak_resident_bytes;
@@ -81,7 +83,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
         let epoch_start = Instant::now();
 
         // Train.
-        let mut queue = start_queue(plan, &cases, &progress);
+        let mut feed = Feed::start(plan, &cases, &progress);
         let mut last = Instant::now();
         let mut waited = 0.0;
         let mut num_patches = 0;
@@ -90,11 +92,9 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
                 session.commit(&state_of(&progress, &trainer), plan, false)?;
                 return Ok(Outcome::Stopped);
             }
-            let batches = next_batches(&mut queue, plan)?;
-            let patches = batches.iter().map(Vec::len).sum();
-            let outcome = take_step(plan, &mut trainer, &mut progress, batches)?;
+            let (outcome, patches) = feed.take_step(&mut trainer, &mut progress)?;
             num_patches += patches;
-            let wait_seconds = queue.wait_seconds() - waited;
+            let wait_seconds = feed.wait_seconds() - waited;
             waited += wait_seconds;
             session.tell(&Event::Step(StepRecord {
                 epoch,
@@ -111,7 +111,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
                 pace.note();
             }
         }
-        drop(queue);
+        drop(feed);
         let train_seconds = epoch_start.elapsed().as_secs_f64();
 
         // Validate.
@@ -179,11 +179,6 @@ fn prepare(plan: &Plan, session: &mut Session) -> Result<Option<Cases>, TrainErr
     }
 }
 
-/// The patches of an epoch that are still to come.
-fn start_queue(plan: &Plan, cases: &Arc<Cases>, progress: &Progress) -> Queue {
-    patches(plan, cases, progress.epoch, progress.steps_in_epoch * patches_per_step(plan))
-}
-
 /// Patches of a full optimiser step.
 pub fn patches_per_step(plan: &Plan) -> usize {
     let train = &plan.experiment.train;
@@ -204,45 +199,6 @@ pub fn patches(plan: &Plan, cases: &Arc<Cases>, epoch: usize, skip: usize) -> Qu
     Queue::start(&spec.queue, Order { names, requests, delivery, skip }, move |request| {
         cases.patch(Part::Train { epoch }, &subjects[request.subject], request)
     })
-}
-
-/// The batches of one step: as many as are accumulated, fewer and smaller ones at the end of an epoch.
-fn next_batches(queue: &mut Queue, plan: &Plan) -> Result<Vec<Vec<Patch>>, TrainError> {
-    let train = &plan.experiment.train;
-    let mut batches = Vec::new();
-    for _ in 0..train.accumulate_batches.get() {
-        let batch = queue.by_ref().take(train.batch_size.get()).collect::<Result<Vec<_>, _>>()?;
-        if !batch.is_empty() {
-            batches.push(batch);
-        }
-    }
-    Ok(batches)
-}
-
-/// Takes the next step on some batches and counts it.
-///
-/// # Errors
-/// When the device fails, or the loss or the gradient is not finite; the network stays as it was then.
-fn take_step(
-    plan: &Plan,
-    trainer: &mut Trainer,
-    progress: &mut Progress,
-    batches: Vec<Vec<Patch>>,
-) -> Result<StepOutcome, TrainError> {
-    let learning_rate = trainer.learning_rate(progress.step, plan.num_steps());
-    let outcome = trainer.step(&batches, learning_rate, progress.step)?;
-    for (what, value) in [("the loss", outcome.loss), ("the gradient", outcome.grad_norm)] {
-        if !value.is_finite() {
-            let (epoch, step) = (progress.epoch, progress.step + 1);
-            let patches = batches.into_iter().flatten().collect();
-            return Err(TrainError::NotFinite { what, epoch, step, patches });
-        }
-    }
-    progress.step += 1;
-    progress.steps_in_epoch += 1;
-    progress.loss_sum += outcome.loss;
-    progress.learning_rate = learning_rate;
-    Ok(outcome)
 }
 
 /// What a validation gave; both parts are empty in an epoch without one.

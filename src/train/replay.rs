@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::TrainError;
 use super::cases::Cases;
 use super::checkpoint::Progress;
+use super::feed::Feed;
 use super::step::Trainer;
-use super::{next_batches, start_queue, take_step};
 use crate::spec::plan::Plan;
 
 /// What a step gave.
@@ -34,10 +34,9 @@ pub fn first_steps(
     trainer.start(plan)?;
     let mut progress = Progress::start();
     while progress.step < count {
-        let mut queue = start_queue(plan, cases, &progress);
+        let mut feed = Feed::start(plan, cases, &progress);
         while progress.steps_in_epoch < plan.steps_per_epoch && progress.step < count {
-            let batches = next_batches(&mut queue, plan)?;
-            let outcome = take_step(plan, &mut trainer, &mut progress, batches)?;
+            let (outcome, _) = feed.take_step(&mut trainer, &mut progress)?;
             let replayed = Replayed { step: progress.step, train_loss: outcome.loss, grad_norm: outcome.grad_norm };
             if !note(replayed) {
                 return Ok(());

@@ -38,6 +38,21 @@ pub struct StepOutcome {
     pub grad_norm: f64,
 }
 
+/// The batches of a step on their device, each with its share of the step's patches.
+#[derive(Debug)]
+pub struct Uploaded(Vec<(f64, Batch)>);
+
+/// A step that the device may still be at work on.
+#[derive(Debug)]
+pub struct Pending {
+    losses: Vec<(f64, Tensor<1>)>,
+    /// Sums of squares of the gradients before clipping.
+    squares: Tensor<1>,
+    values: Vec<Tensor<1>>,
+    optimizer: Optimizer,
+    pass: Pass,
+}
+
 impl Trainer {
     /// The network of a plan with random weights, on the plan's device.
     ///
@@ -67,42 +82,72 @@ impl Trainer {
         self.optimizer_spec.learning_rate() * self.schedule.factor(step, num_steps)
     }
 
-    /// Takes the step `step`, counted from 0, on the mean gradient of the batches.
-    ///
-    /// Where the loss or a gradient is not finite, the network stays as it was.
+    /// Moves the batches of a step to the device.
     ///
     /// # Errors
-    /// When a patch holds a label that is not declared or the device fails.
-    pub fn step(&mut self, batches: &[Vec<Patch>], learning_rate: f64, step: usize) -> Result<StepOutcome, TrainError> {
+    /// When a patch holds a label that is not declared.
+    pub fn upload(&self, batches: &[Vec<Patch>]) -> Result<Uploaded, TrainError> {
         let num_patches: usize = batches.iter().map(Vec::len).sum();
-        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0));
-        let mut loss = 0.0;
-        let mut sums: Option<Vec<Tensor<1>>> = None;
-        for patches in batches {
+        let upload = |patches: &Vec<Patch>| {
             let share = patches.len() as f64 / num_patches as f64;
-            let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+            Ok((share, Batch::new(patches, &self.labels, &self.device.clone().inner())?))
+        };
+        Ok(Uploaded(batches.iter().map(upload).collect::<Result<_, TrainError>>()?))
+    }
+
+    /// Hands the step `step`, counted from 0, on the mean gradient of the batches to the device, and does not wait for it.
+    ///
+    /// The network stays as it is until [`finish`](Self::finish).
+    pub fn begin(&self, batches: Uploaded, learning_rate: f64, step: usize) -> Pending {
+        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0));
+        let mut losses = Vec::new();
+        let mut sums: Option<Vec<Tensor<1>>> = None;
+        for (share, batch) in batches.0 {
             let logits = self.network.forward(&mut pass, batch.image.autodiff());
-            let batch_loss = self.loss.forward(logits, batch.target.autodiff());
-            loss += share * read(&batch_loss)?;
-            let gradients = self.gradients(&batch_loss, share);
+            let loss = self.loss.forward(logits, batch.target.autodiff());
+            let gradients = self.gradients(&loss, share);
+            losses.push((share, loss.inner()));
             sums = Some(match sums {
                 None => gradients,
                 Some(sums) => sums.into_iter().zip(gradients).map(|(sum, gradient)| sum.add(gradient)).collect(),
             });
         }
         let mut gradients = sums.expect("a step has at least one batch");
-        let grad_norm = optim::global_norm(&gradients);
-        if !(loss.is_finite() && grad_norm.is_finite()) {
-            return Ok(StepOutcome { loss, grad_norm });
-        }
+        let squares = optim::squares(&gradients);
         if let Some(max_norm) = self.clip_norm {
-            gradients = optim::clip(gradients, grad_norm, max_norm);
+            gradients = optim::clip(gradients, &squares, max_norm);
         }
         let values = self.network.parameters.trained_values().map(|value| value.clone().inner()).collect();
-        let values = self.optimizer.step(values, gradients, learning_rate, step);
-        self.network.parameters.set_trained(values);
-        pass.finish(&mut self.network.parameters);
+        let mut optimizer = self.optimizer.clone();
+        let values = optimizer.step(values, gradients, learning_rate, step);
+        Pending { losses, squares, values, optimizer, pass }
+    }
+
+    /// Waits for a step and takes it up; where the loss or a gradient is not finite, the network stays as it was.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub fn finish(&mut self, pending: Pending) -> Result<StepOutcome, TrainError> {
+        let mut loss = 0.0;
+        for (share, batch_loss) in pending.losses {
+            loss += share * read(batch_loss)?;
+        }
+        let grad_norm = read(pending.squares)?.sqrt();
+        if loss.is_finite() && grad_norm.is_finite() {
+            self.network.parameters.set_trained(pending.values);
+            self.optimizer = pending.optimizer;
+            pending.pass.finish(&mut self.network.parameters);
+        }
         Ok(StepOutcome { loss, grad_norm })
+    }
+
+    /// Takes the step `step`, counted from 0, and waits for it.
+    ///
+    /// # Errors
+    /// When a patch holds a label that is not declared or the device fails.
+    pub fn step(&mut self, batches: &[Vec<Patch>], learning_rate: f64, step: usize) -> Result<StepOutcome, TrainError> {
+        let pending = self.begin(self.upload(batches)?, learning_rate, step);
+        self.finish(pending)
     }
 
     /// The gradient of `share` times the loss, for each parameter.
@@ -117,6 +162,23 @@ impl Trainer {
         self.network.parameters.trained_values().map(of_parameter).collect()
     }
 
+    /// The gradient of the loss of a batch by each parameter, without a step.
+    ///
+    /// # Errors
+    /// When a patch holds a label that is not declared or the device fails.
+    pub fn gradients_of(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
+        let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0));
+        let logits = self.network.forward(&mut pass, batch.image.autodiff());
+        let loss = self.loss.forward(logits, batch.target.autodiff());
+        let named = self.network.parameters.trained_names().zip(self.gradients(&loss, 1.0));
+        let host = |(name, gradient): (&str, Tensor<1>)| {
+            let data = parameters::to_host(&gradient);
+            NamedTensor { name: name.to_owned(), shape: vec![data.len()], data }
+        };
+        Ok(named.map(host).collect())
+    }
+
     /// The loss of a batch, without a step.
     ///
     /// # Errors
@@ -124,7 +186,7 @@ impl Trainer {
     pub fn loss_of(&self, patches: &[Patch]) -> Result<f64, TrainError> {
         let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
         let logits = self.network.without_gradients().forward(&mut Pass::inference(), batch.image);
-        read(&self.loss.forward(logits, batch.target))
+        read(self.loss.forward(logits, batch.target))
     }
 
     /// The logits `[window, class, x, y, z]` of windows `[window, channel, x, y, z]`; `counts` says how many windows and channels there are.
@@ -191,9 +253,9 @@ impl Trainer {
     }
 }
 
-/// Copies one number to the host.
-fn read(value: &Tensor<1>) -> Result<f64, TrainError> {
-    let data = value.clone().inner().try_into_data_as::<f32>();
+/// Copies numbers to the host and sums them.
+fn read(values: Tensor<1>) -> Result<f64, TrainError> {
+    let data = values.try_into_data_as::<f32>();
     let data = data.map_err(|error| ComputeError(error.to_string()))?;
     Ok(data.iter::<f32>().map(f64::from).sum())
 }

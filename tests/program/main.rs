@@ -7,6 +7,7 @@ mod exact;
 mod faults;
 mod folders;
 mod page;
+mod parity;
 mod patches;
 mod place;
 mod predict;

@@ -1,0 +1,101 @@
+"""Times optimiser steps of runner and of PyTorch in turn: forward, backward and Adam on the same networks.
+
+usage, from the root of the repository:
+    python3 benches/pytorch/compare.py --python torch/bin/python [--devices flex,libtorch:cpu] [--features libtorch]
+    python3 benches/pytorch/compare.py --python torch/bin/python --devices libtorch:cuda:0 --features libtorch --gpu
+
+`--python` is one that has torch and pyyaml. Prints a table of ratios and writes them, with the hardware, as JSON into
+benches/results/.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CPU_FILES = ["hippocampus", "narrow", "recipe_64"]
+GPU_FILES = ["recipe_96", "recipe_128"]
+# What is aimed at, as a share of PyTorch's time.
+AIMS = {"libtorch:cpu": (0.6, 0.8), "flex": (2.0, 1.5)}
+
+
+def output(command, **more):
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, **more).stdout
+
+
+def built_bench(features):
+    """The path of the step bench; cargo builds it where it has changed."""
+    command = ["cargo", "bench", "--no-run", "--bench", "step", "--message-format", "json"]
+    lines = output(command + (["--features", features] if features else [])).splitlines()
+    messages = [json.loads(line) for line in lines]
+    made = [m["executable"] for m in messages if m.get("target", {}).get("name") == "step" and m.get("executable")]
+    return made[-1]
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", required=True)
+    parser.add_argument("--devices", default="flex")
+    parser.add_argument("--features", default="")
+    parser.add_argument("--bench", help="an executable of the step bench that was built before")
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3, help="steps of a round")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    bench = arguments.bench or built_bench(arguments.features)
+    devices = arguments.devices.split(",")
+    rows = []
+    for name in GPU_FILES if arguments.gpu else CPU_FILES:
+        file, steps = str(HERE / f"{name}.yaml"), str(arguments.steps)
+        theirs = [arguments.python, str(HERE / "theirs.py"), file, "cuda" if arguments.gpu else "cpu", steps]
+        sides = {"pytorch": theirs}
+        if arguments.gpu:
+            sides["pytorch compiled"] = theirs + ["--compile"]
+            sides["pytorch bfloat16"] = theirs + ["--bfloat16"]
+            sides["pytorch compiled bfloat16"] = theirs + ["--compile", "--bfloat16"]
+        sides |= {device: [bench, file, device, steps] for device in devices}
+        seconds, peaks = {side: [] for side in sides}, {side: 0 for side in sides}
+        # In turn, so that what else the machine does falls on all of them.
+        for _ in range(arguments.rounds):
+            for side, command in sides.items():
+                measured = last_json(output(command))
+                seconds[side] += measured["seconds"]
+                peaks[side] = max(peaks[side], measured["peak_bytes"])
+        reference = median(seconds["pytorch"])
+        for side in sides:
+            ratio = median(seconds[side]) / reference
+            wide = name.startswith("recipe")
+            aim = AIMS.get(side, (None, None))[wide] if not arguments.gpu else None
+            rows.append(dict(network=name, side=side, seconds=median(seconds[side]), fastest=min(seconds[side]),
+                             slowest=max(seconds[side]), ratio=ratio, aim=aim, peak_bytes=peaks[side]))
+            told = f"{name:<12} {side:<26} {median(seconds[side]):8.3f} s  {ratio:5.2f} of PyTorch's"
+            print(told + (f", aim {aim}" if aim else "") + f", {peaks[side] / 1e9:.2f} GB", flush=True)
+    versions = json.loads(output([arguments.python, "-c", "import json, torch; print(json.dumps({'torch': torch.__version__, 'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else None}))"]))
+    result = dict(date=str(date.today()), commit=output(["git", "rev-parse", "HEAD"]).strip(), cpu=processor(),
+                  cores=os.cpu_count(), **versions, rounds=arguments.rounds, steps=arguments.steps, rows=rows)
+    path = arguments.json or ROOT / "benches" / "results" / f"pytorch_{'gpu' if arguments.gpu else 'cpu'}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Times optimiser steps of an experiment's network in PyTorch, as benches/step.rs does in runner.
+
+usage: python theirs.py FILE DEVICE STEPS [--compile] [--bfloat16]
+
+The network, loss and optimiser are those of FILE; prints JSON: seconds of each step after the first ones, and memory.
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+
+import torch
+import yaml
+from torch import nn
+from torch.nn.functional import interpolate, leaky_relu, max_pool3d, one_hot, relu
+
+
+class Block(nn.Module):
+    def __init__(self, given, made, spec):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv3d(given, made, 3, padding=1), nn.Conv3d(made, made, 3, padding=1)
+        norm = (lambda: nn.InstanceNorm3d(made, affine=True)) if spec.get("norm") == "instance" else nn.Identity
+        self.norm1, self.norm2 = norm(), norm()
+        self.activation = (lambda x: leaky_relu(x, 0.01)) if spec.get("activation") == "leaky_relu" else relu
+
+    def forward(self, x):
+        x = self.activation(self.norm1(self.conv1(x)))
+        return self.activation(self.norm2(self.conv2(x)))
+
+
+class Unet(nn.Module):
+    def __init__(self, channels, classes, spec):
+        super().__init__()
+        widths = spec["widths"]
+        self.encoder = nn.ModuleList(Block(i, o, spec) for i, o in zip([channels, *widths], widths))
+        up = widths[::-1]
+        self.decoder = nn.ModuleList(Block(low + skip, skip, spec) for low, skip in zip(up, up[1:]))
+        self.head = nn.Conv3d(widths[0], classes, 1)
+
+    def forward(self, x):
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(max_pool3d(x, 2) if level else x)
+            skips.append(x)
+        for block, skip in zip(self.decoder, skips[-2::-1]):
+            x = interpolate(x, scale_factor=2, mode="trilinear", align_corners=True)
+            x = block(torch.cat([x, skip], dim=1))
+        return self.head(x)
+
+
+def loss_of(name):
+    if name == "binary_cross_entropy":
+        return lambda logits, target: nn.functional.binary_cross_entropy_with_logits(logits, target)
+
+    def dice_cross_entropy(logits, target):
+        log_probabilities = torch.log_softmax(logits, 1)
+        probabilities = log_probabilities.exp()
+        axes = (2, 3, 4)
+        overlap = (probabilities * target).sum(axes)
+        dice = (2 * overlap + 1e-5) / (probabilities.sum(axes) + target.sum(axes) + 1e-5)
+        return 1 - dice[:, 1:].mean() - (log_probabilities * target).sum(1).mean()
+
+    return dice_cross_entropy
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("device")
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--bfloat16", action="store_true")
+    arguments = parser.parse_args()
+    spec = yaml.safe_load(arguments.file.read_text())
+    patch, batch = spec["sampler"]["uniform"]["patch"], spec["train"]["batch_size"]
+    device = torch.device(arguments.device)
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
+    network = Unet(1, 3, spec["model"]["unet"]).to(device)
+    layout = torch.channels_last_3d if device.type == "cuda" else torch.contiguous_format
+    network = network.to(memory_format=layout)
+    image = torch.randn(batch, 1, *patch, device=device).contiguous(memory_format=layout)
+    target = one_hot(torch.randint(3, (batch, *patch), device=device), 3).permute(0, 4, 1, 2, 3).float().contiguous()
+    loss_function = loss_of(next(iter(spec["loss"])))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    model = torch.compile(network) if arguments.compile else network
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
+            logits = model(image)
+        loss = loss_function(logits.float(), target)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    for _ in range(3 if device.type == "cuda" else 1):
+        step()
+    seconds = []
+    for _ in range(arguments.steps):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "torch": torch.__version__, "threads": torch.get_num_threads()}))
+
+
+if __name__ == "__main__":
+    main()

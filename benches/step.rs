@@ -1,0 +1,50 @@
+//! Times optimiser steps of an experiment on a batch of waves: `cargo bench --bench step -- FILE DEVICE STEPS`.
+//!
+//! Prints JSON: the seconds of each step after the first, and the largest resident memory in bytes. `compare.py` in
+//! `benches/pytorch` runs it beside PyTorch.
+
+use std::path::Path;
+use std::time::Instant;
+
+use runner::data::patch::Patch;
+use runner::run::memory::peak_resident_bytes;
+use runner::spec::check::{Surroundings, check};
+use runner::spec::load;
+use runner::spec::plan::Plan;
+use runner::train::parity::kept::wave;
+use runner::train::step::Trainer;
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [file, device, steps] = arguments.as_slice() else {
+        eprintln!("expected: FILE DEVICE STEPS");
+        std::process::exit(2);
+    };
+    let steps: usize = steps.parse().expect("STEPS is a number");
+    let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
+    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    let device = device.parse().expect("DEVICE is the name of a device");
+    let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
+    let batch: Vec<Patch> = (0..plan.experiment.train.batch_size.get()).map(|index| patch(&plan, index)).collect();
+    let mut trainer = Trainer::new(&plan).expect("the device can be opened");
+    let mut seconds = Vec::new();
+    // The first step allocates, and on some devices compiles.
+    for step in 0..=steps {
+        let start = Instant::now();
+        trainer.step(&[batch.clone()], 1e-3, step).expect("the step can be taken");
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    println!(
+        "{}",
+        serde_json::json!({ "seconds": seconds[1..], "peak_bytes": peak_resident_bytes(), "estimate_bytes": plan.memory_bytes })
+    );
+}
+
+/// A patch of waves whose label follows its intensity.
+fn patch(plan: &Plan, index: usize) -> Patch {
+    let image = wave(plan.patch.iter().product(), 0.37 + 0.1 * index as f64, 1.0);
+    let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
+    let draws = serde_json::Value::Null;
+    Patch { subject: "waves".to_owned(), index, start: [0; 3], shape: plan.patch, channels: 1, image, label, draws }
+}

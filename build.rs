@@ -1,0 +1,14 @@
+//! Lets the program find LibTorch where it was found when it was built, without `LD_LIBRARY_PATH`.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_FEATURE_LIBTORCH").is_none() {
+        return;
+    }
+    // torch-sys tells its folder to the crates that depend on it.
+    match std::env::var("DEP_TCH_LIBTORCH_LIB") {
+        Ok(folder) if cfg!(unix) => println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}"),
+        Ok(_) => {}
+        Err(_) => println!("cargo::warning=the program will look for LibTorch in the system's library path alone"),
+    }
+}

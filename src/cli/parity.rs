@@ -1,0 +1,151 @@
+//! `runner parity`: whether devices compute the same.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::patches::prepare;
+use super::table::table;
+use super::training::training_error;
+use super::{CliError, Common, Exit, output};
+use crate::data::patch::Patch;
+use crate::model::device::DeviceName;
+use crate::spec::load::{self, Document};
+use crate::spec::plan::Plan;
+use crate::train::parity::kept::{self, wave};
+use crate::train::parity::{self, Difference, Trace};
+use crate::train::{self, TrainError};
+
+/// Arguments of `runner parity`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment whose network, loss, optimiser and first batch are used; without one, a small U-Net on waves.
+    experiment: Option<PathBuf>,
+    /// The devices, such as `flex,libtorch:cpu`: each is compared with the first. One alone is compared with numbers of
+    /// PyTorch that are kept in the program.
+    #[arg(long, value_name = "D1,D2,...", value_delimiter = ',', required = true)]
+    devices: Vec<DeviceName>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is compared where nobody names an experiment.
+const SMALL: &str = "
+name: parity
+data: { source: { phantom: { subjects: 4, shape: [48, 48, 48], spacing_mm: [7, 7, 7] } }, split: { first: 2 } }
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16, 32], norm: instance, activation: leaky_relu } }
+loss: { dice_cross_entropy: {} }
+optimizer: { adam: { learning_rate: 1e-3 } }
+train: { epochs: 1, batch_size: 2 }
+";
+
+/// Compares, and answers with the exit code.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    for device in &arguments.devices {
+        device
+            .resolve()
+            .map_err(|error| CliError::problem(error.to_string(), "`runner devices` lists what is here"))?;
+    }
+    let is_same = match (arguments.devices.as_slice(), &arguments.experiment) {
+        ([device], None) => against_pytorch(*device)?,
+        ([_], Some(_)) => {
+            return Err(CliError::problem(
+                "one device has nothing to be compared with on an experiment",
+                "name a second device, such as flex; without an experiment one device is compared with kept numbers",
+            ));
+        }
+        (devices, _) => against_the_first(arguments, devices)?,
+    };
+    say!("{}", if is_same { "same within tolerance" } else { "no: they differ" });
+    Ok(if is_same { Exit::Done } else { Exit::No })
+}
+
+/// Compares one device with the kept numbers.
+fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
+    let name = device.to_string();
+    let device = device.open().map_err(|error| CliError::failure(&error))?;
+    let (version, networks) = kept::networks();
+    let mut rows = Vec::new();
+    let mut is_same = true;
+    for (number, network) in networks.iter().enumerate() {
+        let differences = network.compare(&device);
+        is_same &= differences.iter().all(Difference::is_small);
+        rows.extend(differences.iter().map(|difference| row(&format!("network {}", number + 1), difference)));
+    }
+    output::text(table(&header(), &rows));
+    say!("{} networks on {name} beside PyTorch {version}; differences are of values, not shares", networks.len());
+    Ok(is_same)
+}
+
+/// Compares devices with the first of them.
+fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bool, CliError> {
+    let (mut plan, patches) = batch(arguments)?;
+    let mut first: Option<(DeviceName, Trace)> = None;
+    let mut rows = Vec::new();
+    let mut is_same = true;
+    for device in devices {
+        plan.device = *device;
+        let trace = parity::trace(&plan, &patches).map_err(|error| training_error(&error))?;
+        say!("{:<18} {:.3} s a step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
+        match &first {
+            None => first = Some((*device, trace)),
+            Some((_, reference)) => {
+                let differences = parity::compare(reference, &trace);
+                is_same &= differences.iter().all(Difference::is_small);
+                rows.extend(differences.iter().map(|difference| row(&device.to_string(), difference)));
+            }
+        }
+    }
+    output::text(table(&header(), &rows));
+    if let Some((first, _)) = first {
+        let [x, y, z] = plan.patch;
+        say!("{} patches of {x} x {y} x {z} voxels; differences from {first}, as shares", patches.len());
+    }
+    Ok(is_same)
+}
+
+/// The plan, and the batch that is compared: the first one of the experiment's training, or waves.
+fn batch(arguments: &Arguments) -> Result<(Plan, Vec<Patch>), CliError> {
+    let common = &arguments.common;
+    let document: Document = match &arguments.experiment {
+        Some(path) => load::load(path, &common.set)?,
+        None if common.set.is_empty() => load::parse("parity", SMALL)?,
+        None => return Err(CliError::problem("there is no experiment to change with --set", "name an experiment")),
+    };
+    // Any device of this binary will do for the plan; each is opened in turn.
+    let plan = common.plan_on(&document, Some(arguments.devices[0]))?;
+    if arguments.experiment.is_none() {
+        let patches = (0..plan.experiment.train.batch_size.get()).map(|index| wavy(&plan, index)).collect();
+        return Ok((plan, patches));
+    }
+    let cases = prepare(&plan, &common.cache.open(), common, false)?;
+    let patches = train::patches(&plan, &cases, 1, 0).take(plan.experiment.train.batch_size.get());
+    let patches = patches.collect::<Result<_, _>>().map_err(|error| training_error(&TrainError::Queue(error)))?;
+    Ok((plan, patches))
+}
+
+/// A patch of waves whose label follows its intensity.
+fn wavy(plan: &Plan, index: usize) -> Patch {
+    let voxels: usize = plan.patch.iter().product();
+    let image = wave(voxels, 0.37 + 0.1 * index as f64, 1.0);
+    let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
+    let (subject, draws) = ("waves".to_owned(), serde_json::Value::Null);
+    Patch { subject, index, start: [0; 3], shape: plan.patch, channels: 1, image, label, draws }
+}
+
+fn header() -> Vec<String> {
+    ["", "quantity", "difference", "tolerance", ""].map(str::to_owned).to_vec()
+}
+
+fn row(of: &str, difference: &Difference) -> Vec<String> {
+    let verdict = if difference.is_small() { "same" } else { "differs" };
+    let number = |value: f64| format!("{value:.1e}");
+    vec![
+        of.to_owned(),
+        difference.quantity.clone(),
+        number(difference.share),
+        number(difference.tolerance),
+        verdict.to_owned(),
+    ]
+}

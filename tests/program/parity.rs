@@ -1,0 +1,36 @@
+//! `runner parity`: whether devices compute the same.
+
+use crate::place::{Place, stdout, told};
+
+#[test]
+fn one_device_is_compared_with_pytorchs_numbers() {
+    let place = Place::new();
+    let text = stdout(&place.runner(&["parity", "--devices", "flex"]).success());
+    for part in ["6 networks on flex beside PyTorch 2.", "weights after a step of Adam", "same within tolerance"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn a_device_is_itself_on_waves_and_on_the_patches_of_an_experiment() {
+    let place = Place::new();
+    for experiment in [&[][..], &["tiny.yaml"]] {
+        let text = stdout(&place.runner(&[&["parity", "--devices", "flex,flex"], experiment].concat()).success());
+        let rows: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("flex ")).collect();
+        assert!(rows.len() >= 10 && text.contains("same within tolerance"), "{text}");
+        let compared = rows.iter().filter(|row| row.contains("same"));
+        assert!(compared.clone().count() == 10 && compared.clone().all(|row| row.contains("0.0e0")), "{text}");
+    }
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn what_cannot_be_compared_is_told() {
+    let place = Place::new();
+    let refused = told(&place.runner(&["parity", "tiny.yaml", "--devices", "flex"]).code(2));
+    assert!(refused.contains("name a second device"), "{refused}");
+    place.runner(&["parity", "--devices", "gpu"]).code(2);
+    place.runner(&["parity"]).code(2);
+    #[cfg(not(feature = "wgpu"))]
+    assert!(told(&place.runner(&["parity", "--devices", "flex,wgpu:0"]).code(2)).contains("--features wgpu"));
+}
