@@ -103,8 +103,7 @@ impl Trainer {
         let mut losses = Vec::new();
         let mut sums: Option<Vec<Tensor<1>>> = None;
         for (share, batch) in batches.0 {
-            let logits = self.network.forward(&mut pass, batch.image.autodiff());
-            let loss = self.loss.forward(logits, batch.target.autodiff());
+            let loss = self.tracked_loss(&mut pass, batch);
             let gradients = self.gradients(&loss, share);
             losses.push((share, loss.inner()));
             sums = Some(match sums {
@@ -121,6 +120,12 @@ impl Trainer {
         let mut optimizer = self.optimizer.clone();
         let values = optimizer.step(values, gradients, learning_rate, step);
         Pending { losses, squares, values, optimizer, pass }
+    }
+
+    /// The loss of a batch, whose gradients can be asked for.
+    fn tracked_loss(&self, pass: &mut Pass, batch: Batch) -> Tensor<1> {
+        let logits = self.network.forward(pass, batch.image.autodiff());
+        self.loss.forward(logits, batch.target.autodiff())
     }
 
     /// Waits for a step and takes it up; where the loss or a gradient is not finite, the network stays as it was.
@@ -169,8 +174,7 @@ impl Trainer {
     pub fn gradients_of(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
         let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0));
-        let logits = self.network.forward(&mut pass, batch.image.autodiff());
-        let loss = self.loss.forward(logits, batch.target.autodiff());
+        let loss = self.tracked_loss(&mut pass, batch);
         let named = self.network.parameters.trained_names().zip(self.gradients(&loss, 1.0));
         let host = |(name, gradient): (&str, Tensor<1>)| {
             let data = parameters::to_host(&gradient);
