@@ -13,7 +13,7 @@ use super::head::{Head, text};
 use crate::data::cache::{self, Cache, CacheError, FileHashes, Key, KeyBuilder, Lookup, hex};
 use crate::data::nifti;
 use crate::data::subject::Subject;
-use crate::data::volume::{Grid, Volume, Voxels, offset};
+use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels, offset};
 use crate::pipeline::{self, Origin, View};
 use crate::queue::MakeError;
 use crate::run::event::Event;
@@ -214,6 +214,3 @@ fn load_image(subject: &Subject) -> Result<(Grid, Voxels<f32>), MakeError> {
         None => (grid, image),
     })
 }
-
-/// How far apart the corners of an image and its label map may lie.
-pub const GRID_TOLERANCE_MM: f64 = 0.1;
