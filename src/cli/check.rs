@@ -33,28 +33,25 @@ pub struct Arguments {
 /// Prints the plan; with `--data` also what is wrong with the voxels.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let document = crate::spec::load::load(&arguments.experiment, &arguments.common.set)?;
-    let plan = arguments.common.plan(&document);
-    if let Ok(plan) = &plan {
-        output::text(plan);
-    }
-    let refused = match plan {
-        Ok(_) => None,
+    let refused = match arguments.common.plan(&document) {
+        Ok(plan) => {
+            output::text(&plan);
+            None
+        }
+        // Files that make a plan impossible do not keep the others from being looked at.
         Err(CliError::Problems(problems)) if arguments.data => Some(problems),
         Err(error) => return Err(error),
     };
     if !arguments.data {
         return Ok(Exit::Done);
     }
-    // Files that make a plan impossible do not keep the others from being looked at.
-    match (check::outline(&document, &arguments.common.cache.path()), refused) {
-        (Err(_), Some(problems)) => Err(problems.into()),
-        (Err(problems), None) => Err(problems.into()),
-        (Ok(outline), refused) => {
-            let report = examine(&document, &outline, arguments.common.quiet);
-            output::text(&report);
-            verdict(&report, refused)
-        }
-    }
+    let outline = match check::outline(&document, &arguments.common.cache.path()) {
+        Ok(outline) => outline,
+        Err(problems) => return Err(refused.unwrap_or(problems).into()),
+    };
+    let report = examine(&document, &outline, arguments.common.quiet);
+    output::text(&report);
+    verdict(&report, refused)
 }
 
 /// How the command ends: what stood in the way of a plan is told, except what the report tells already.

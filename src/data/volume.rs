@@ -227,6 +227,11 @@ pub fn offset(shape: [usize; 3], index: [usize; 3]) -> usize {
     (index[0] * shape[1] + index[1]) * shape[2] + index[2]
 }
 
+/// The voxel `[x, y, z]` at a position in one channel of an array of this shape; undoes [`offset`].
+pub fn voxel_at([_, size_y, size_z]: [usize; 3], position: usize) -> [usize; 3] {
+    [position / (size_y * size_z), position / size_z % size_y, position % size_z]
+}
+
 /// An image, and where it is known its label map, on one grid.
 #[derive(Clone, Debug)]
 pub struct Volume {
@@ -288,5 +293,6 @@ mod tests {
     fn z_runs_fastest() {
         assert_eq!(offset([2, 3, 4], [1, 2, 3]), 23);
         assert_eq!(offset([2, 3, 4], [0, 0, 1]), 1);
+        assert_eq!(voxel_at([2, 3, 4], 23), [1, 2, 3]);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Finding;
 use super::read::by;
 use super::spread::{median, unusual};
 use super::summary::Summary;
-use super::Finding;
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::Grid;
 
@@ -45,8 +45,10 @@ fn shapes(summaries: &[Summary]) -> Vec<Finding> {
         let logarithms: Vec<f64> = shapes.iter().map(|(_, shape)| (shape[axis] as f64).ln()).collect();
         for place in unusual(&logarithms, LEAST_FACTOR.ln()) {
             let (name, shape) = shapes[place];
-            let usual = [0, 1, 2].map(|axis| median(shapes.iter().map(|(_, shape)| shape[axis] as f64)).round() as usize);
-            let text = format!("its {} voxels (right, front, head) are unusual; the median is {}", by(shape), by(usual));
+            let usual =
+                [0, 1, 2].map(|axis| median(shapes.iter().map(|(_, shape)| shape[axis] as f64)).round() as usize);
+            let text =
+                format!("its {} voxels (right, front, head) are unusual; the median is {}", by(shape), by(usual));
             findings.entry(name).or_insert_with(|| Finding::note(name, text));
         }
     }

@@ -3,10 +3,10 @@
 //! Hounsfield units mean the same in every subject, so there levels are compared. What a magnet measures has no unit:
 //! only factors that no scanner explains are told.
 
+use super::Finding;
 use super::read::short;
 use super::spread::{median, unusual};
 use super::summary::{Intensities, Summary};
-use super::Finding;
 
 /// Where most images go below this value, intensities are Hounsfield units: air is -1000, fat -100.
 const BELOW_WATER_HU: f64 = -200.0;
@@ -29,7 +29,9 @@ pub(super) fn check(summaries: &[Summary]) -> Vec<Finding> {
 fn check_channel(summaries: &[Summary], channel: usize, several: bool) -> Vec<Finding> {
     let all: Vec<(&str, Intensities)> = summaries
         .iter()
-        .filter_map(|summary| Some((summary.name.as_str(), summary.image.as_ref()?.channels.get(channel)?.intensities?)))
+        .filter_map(|summary| {
+            Some((summary.name.as_str(), summary.image.as_ref()?.channels.get(channel)?.intensities?))
+        })
         .filter(|(_, intensities)| !intensities.are_constant())
         .collect();
     let share = |holds: &dyn Fn(&Intensities) -> bool| {
@@ -74,8 +76,7 @@ fn hounsfield<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
 
 /// No unit and nothing below 0: images that have negative values all the same, or are brighter by orders of magnitude.
 fn positive<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
-    let is_signed =
-        |intensities: &Intensities| intensities.lowest < -LEAST_NEGATIVE_SHARE * intensities.highest.abs();
+    let is_signed = |intensities: &Intensities| intensities.lowest < -LEAST_NEGATIVE_SHARE * intensities.highest.abs();
     let (signed, sound): (Vec<_>, Vec<_>) = all.iter().partition(|(_, intensities)| is_signed(intensities));
     let normalised = |(name, intensities): (&'a str, Intensities)| {
         let text = format!(

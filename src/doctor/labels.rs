@@ -32,7 +32,9 @@ fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
         let text = match (map.is_empty, centreless) {
             (true, true) => "its label map is empty, so sampler.label finds no patch in it; leave the subject out",
             (true, false) => "its label map is empty",
-            (false, true) => "its label map has none of the labels that sampler.label draws patches around; leave the subject out, or give background a probability",
+            (false, true) => {
+                "its label map has none of the labels that sampler.label draws patches around; leave the subject out, or give background a probability"
+            }
             (false, false) => return None,
         };
         Some(if centreless { Finding::fault(name, text) } else { Finding::note(name, text) })

@@ -15,7 +15,10 @@ const CORNER_TOLERANCE: f64 = 0.5;
 pub(super) fn doubts(grid: &Grid, placement: &Placement) -> Vec<String> {
     let pixdim = placement.pixdim;
     if pixdim.iter().any(|size| *size <= 0.0) {
-        return vec![format!("its pixdim is {pixdim:?}, and lengths are positive; it is read without signs, as {}", spacing_text(grid.spacing()))];
+        return vec![format!(
+            "its pixdim is {pixdim:?}, and lengths are positive; it is read without signs, as {}",
+            spacing_text(grid.spacing())
+        )];
     }
     if let (Some((sform_code, sform)), Some((qform_code, qform))) = (placement.sform, placement.qform) {
         let are_comparable = (sform_code < FIRST_TEMPLATE_CODE) == (qform_code < FIRST_TEMPLATE_CODE);

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::summary::{Channel, Image, LabelMap, Summary, voxel_at};
+use super::summary::{Channel, Image, LabelMap, Summary};
 use super::{Dataset, Finding, placement};
 use crate::data::nifti::{self, NiftiError};
 use crate::data::phantom;
 use crate::data::subject::Subject;
-use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
+use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, voxel_at};
 use crate::pipeline;
+use crate::sampling::{Sampler, check_weights};
 use crate::transforms::Incoming;
 
 /// Reads a subject, or makes it if it is a phantom.
@@ -18,6 +19,9 @@ pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
         None => from_files(dataset, subject),
     };
     summary.name = subject.name.clone();
+    if let Some(fault) = weights_fault(dataset, &subject.name, summary.grid.as_ref()) {
+        summary.findings.push(Finding::fault(&subject.name, format!("map of weights {fault}")));
+    }
     summary
 }
 
@@ -91,7 +95,11 @@ fn not_finite(channel: &Channel) -> String {
     let counted = [(channel.num_nan, "not a number"), (channel.num_infinite, "infinite")]
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| if count == 1 { format!("1 voxel is {what}") } else { format!("{count} voxels are {what}") });
+        .map(
+            |(count, what)| {
+                if count == 1 { format!("1 voxel is {what}") } else { format!("{count} voxels are {what}") }
+            },
+        );
     counted.collect::<Vec<_>>().join(" and ")
 }
 
@@ -104,7 +112,11 @@ fn placed(name: &str, what: &str, path: &Path, own: &Grid, image: Option<&Grid>)
             let apart = own.farthest_corner_mm(&image.affine);
             format!("{file}: its corners lie up to {} mm from those of the image; mend its header", short(apart))
         } else {
-            format!("{file}: {} voxels, but the image has {}; resample one onto the other", by(own.shape), by(image.shape))
+            format!(
+                "{file}: {} voxels, but the image has {}; resample one onto the other",
+                by(own.shape),
+                by(image.shape)
+            )
         };
         findings.push(Finding::fault(name, text));
     }
@@ -123,7 +135,8 @@ pub(super) fn by(sizes: [usize; 3]) -> String {
 
 /// A length or an intensity with the digits that matter.
 pub(super) fn short(value: f64) -> String {
-    let digits = if value == 0.0 || !value.is_finite() { 0 } else { (2 - value.abs().log10().floor() as i32).clamp(0, 6) };
+    let digits =
+        if value == 0.0 || !value.is_finite() { 0 } else { (2 - value.abs().log10().floor() as i32).clamp(0, 6) };
     let text = format!("{value:.*}", digits as usize);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -141,7 +154,7 @@ fn unreadable_label(path: &Path, error: NiftiError) -> String {
         "{}: {count} of {} voxels are no whole number from 0 to 65535, such as {first} at {:?}; is this the image instead of the label map, or was it resampled linearly?",
         path.display(),
         voxels.len(),
-        voxel_at(place, voxels.shape)
+        voxel_at(voxels.shape, place)
     )
 }
 
@@ -150,6 +163,24 @@ fn label_map(dataset: &Dataset, grid: &Grid, channels: usize, stored: Voxels<Lab
     let incoming = Incoming { grid: *grid, channels };
     let seen = pipeline::relabel(dataset.chain, &pipeline::fixed(dataset.chain, &incoming), stored.clone());
     LabelMap::of(grid, &stored, &seen)
+}
+
+/// What is wrong with the map that a subject's patch centres are drawn from; that it is there, `check` sees from headers.
+fn weights_fault(dataset: &Dataset, name: &String, image: Option<&Grid>) -> Option<String> {
+    let Sampler::Weighted(sampler) = dataset.sampler else { return None };
+    let is_used = dataset.parts.train.contains(name) || dataset.parts.val.contains(name);
+    let path = sampler.path(name);
+    if !(is_used && path.is_file()) {
+        return None;
+    }
+    let (grid, map) = match nifti::read_image(&path) {
+        Ok(read) => read,
+        Err(error) => return Some(error.to_string()),
+    };
+    let lies_elsewhere = image.is_some_and(|image| !grid.matches(image, GRID_TOLERANCE_MM)) || map.channels != 1;
+    // That is a problem of the experiment, which `check` tells with its place.
+    let reason = if lies_elsewhere { return None } else { check_weights(&map).err()? };
+    Some(format!("{}: {reason}", path.display()))
 }
 
 /// Labels that nobody declared, each with its voxels.

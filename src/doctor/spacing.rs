@@ -1,9 +1,9 @@
 //! Spacings that are unusual among those of the other subjects.
 
+use super::Finding;
 use super::placement::spacing_text;
 use super::spread::{median, unusual};
 use super::summary::Summary;
-use super::Finding;
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::Grid;
 
@@ -28,7 +28,9 @@ pub(super) fn check(summaries: &[Summary]) -> Vec<Finding> {
     let total = unit.len() + others.len();
     let lost = |(name, _): &(&str, _)| {
         let share = format!("{} of {total} subjects", unit.len());
-        let text = format!("its spacing is 1 x 1 x 1 mm, as in {share}; the median of the others is {usual}: was it lost when the file was written?");
+        let text = format!(
+            "its spacing is 1 x 1 x 1 mm, as in {share}; the median of the others is {usual}: was it lost when the file was written?"
+        );
         Finding::note(name, text)
     };
     unit.iter().map(lost).chain(far(&others)).collect()
@@ -45,8 +47,10 @@ fn far(grids: &[(&str, [f64; 3])]) -> Vec<Finding> {
         let logarithms: Vec<f64> = grids.iter().map(|(_, spacing)| spacing[axis].ln()).collect();
         for place in unusual(&logarithms, LEAST_FACTOR.ln()) {
             let (name, spacing) = grids[place];
-            let usual = spacing_text(std::array::from_fn(|axis| median(grids.iter().map(|(_, spacing)| spacing[axis]))));
-            let text = format!("its spacing of {} is unusual from {letter}; the median is {usual}", spacing_text(spacing));
+            let usual =
+                spacing_text(std::array::from_fn(|axis| median(grids.iter().map(|(_, spacing)| spacing[axis]))));
+            let text =
+                format!("its spacing of {} is unusual from {letter}; the median is {usual}", spacing_text(spacing));
             if !findings.iter().any(|finding: &Finding| finding.subject.as_deref() == Some(name)) {
                 findings.push(Finding::note(name, text));
             }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use statrs::statistics::{Data, OrderStatistics};
 
 use super::Finding;
-use crate::data::volume::{Grid, Label, Voxels};
+use crate::data::volume::{Grid, Label, Voxels, voxel_at};
 
 /// Values that are looked at in one go; pieces are then put together in order.
 const PIECE: usize = 1 << 16;
@@ -121,18 +121,13 @@ impl Channel {
             intensities,
             num_nan,
             num_infinite,
-            first_not_finite: first.map(|place| voxel_at(place, shape)),
+            first_not_finite: first.map(|place| voxel_at(shape, place)),
             content: Content {
                 ordered: ordered.finalize().into(),
                 unordered: pieces.iter().fold(0, |sum, piece| sum.wrapping_add(piece.unordered)),
             },
         }
     }
-}
-
-/// The index of the voxel at a place of an array.
-pub(super) fn voxel_at(place: usize, [_, size_y, size_z]: [usize; 3]) -> [usize; 3] {
-    [place / (size_y * size_z), place / size_z % size_y, place % size_z]
 }
 
 /// The 99.5th percentile of the finite values, by voxels that are spread evenly.
@@ -252,7 +247,8 @@ mod tests {
 
     #[test]
     fn labels_are_counted_after_the_chain_and_the_file_tells_emptiness() {
-        let grid = Grid { shape: [1, 1, 4], affine: crate::data::volume::Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
+        let grid =
+            Grid { shape: [1, 1, 4], affine: crate::data::volume::Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
         let map = |values: [Label; 4]| Voxels::new(1, [1, 1, 4], values.to_vec());
         let summary = LabelMap::of(&grid, &map([0, 2, 2, 0]), &map([0, 1, 1, 0]));
         assert_eq!(summary.voxels, BTreeMap::from([(1, 2)]));
