@@ -88,7 +88,8 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     findings
 }
 
-/// Subjects that have orders of magnitude more or less of a label than the others that have it.
+/// Subjects that have orders of magnitude more or less of a label than the others that have it, in millilitres and in
+/// voxels: what only one of the two shows is due to the spacing, which is told by itself.
 fn volumes(maps: &BTreeMap<&str, &LabelMap>, label: Label, label_name: &str) -> Vec<Finding> {
     let having: Vec<(&str, u64, f64)> = maps
         .iter()
@@ -107,5 +108,8 @@ fn volumes(maps: &BTreeMap<&str, &LabelMap>, label: Label, label_name: &str) -> 
         );
         Finding::note(name, text)
     };
-    unusual(&logarithms, LEAST_FACTOR.ln()).into_iter().map(told).collect()
+    let counts: Vec<f64> = having.iter().map(|(_, voxels, _)| (*voxels as f64).ln()).collect();
+    let in_voxels = unusual(&counts, LEAST_FACTOR.ln());
+    let in_both = unusual(&logarithms, LEAST_FACTOR.ln()).into_iter().filter(|place| in_voxels.contains(place));
+    in_both.map(told).collect()
 }

@@ -195,6 +195,14 @@ fn a_liver_of_three_voxels_is_told() {
 }
 
 #[test]
+fn a_volume_that_only_a_lost_spacing_makes_unusual_is_told_as_a_spacing() {
+    let mut summaries = healthy(20);
+    summaries[5].grid.as_mut().unwrap().affine = Affine::IDENTITY;
+    summaries[5].label.as_mut().unwrap().voxel_mm3 = 1e-3;
+    assert_only(&told(&summaries), "note: s05: its spacing is 1 x 1 x 1 mm", "");
+}
+
+#[test]
 fn a_class_that_validation_lacks_is_a_note_and_one_that_training_lacks_a_fault() {
     let mut summaries = healthy(20);
     summaries[17..].iter_mut().for_each(remove_tumours);
