@@ -36,6 +36,8 @@ pub mod infer;
 
 pub mod view;
 
+pub mod doctor;
+
 pub mod spec;
 
 pub mod train;

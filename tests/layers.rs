@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["transforms", "model", "loss", "metrics", "optim"],
     &["pipeline"],
     &["sampling"],
-    &["queue", "infer", "view"],
+    &["queue", "infer", "view", "doctor"],
     &["spec", "run"],
     &["train"],
     &["sweep", "report"],
@@ -61,8 +61,19 @@ fn only_the_device_module_names_the_deprecated_backend() {
 
 #[test]
 fn modules_on_plain_arrays_do_not_import_burn() {
-    let plain =
-        ["data", "transforms", "pipeline", "sampling", "queue", "components", "metrics", "view", "run", "report"];
+    let plain = [
+        "data",
+        "transforms",
+        "pipeline",
+        "sampling",
+        "queue",
+        "components",
+        "metrics",
+        "view",
+        "doctor",
+        "run",
+        "report",
+    ];
     let offenders: Vec<_> = rust_files(Path::new("src"))
         .into_iter()
         .filter(|file| top_module(file).is_some_and(|module| plain.contains(&module.as_str())))

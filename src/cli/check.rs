@@ -1,25 +1,29 @@
-//! `runner check`: the plan of an experiment, without training.
+//! `runner check`: the plan of an experiment, without training; with `--data` the doctor's findings too.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::bar::Bar;
 use super::{CliError, Common, Exit, output};
 use crate::data::dataset::Source;
-use crate::data::phantom;
-use crate::data::volume::{Label, Volume};
-use crate::pipeline;
-use crate::spec::plan::Plan;
-use crate::train::head::incoming;
-use crate::train::prepare;
+use crate::data::split::{self, Fold, Split};
+use crate::doctor::{self, Dataset, Report, Severity};
+use crate::run::event::{Columns, Event, Listener};
+use crate::seed::Seed;
+use crate::spec::check::{self, Outline};
+use crate::spec::experiment::Experiment;
+use crate::spec::load::Document;
+use crate::spec::plan::ClassLabel;
+use crate::spec::problem::Problems;
 
 /// Arguments of `runner check`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The experiment file.
     experiment: PathBuf,
-    /// Read every voxel too.
+    /// Read every voxel too, and tell what is wrong with the data or looks as if it were.
     #[arg(long)]
     data: bool,
     #[command(flatten)]
@@ -29,65 +33,70 @@ pub struct Arguments {
 /// Prints the plan; with `--data` also what is wrong with the voxels.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let document = crate::spec::load::load(&arguments.experiment, &arguments.common.set)?;
-    let plan = arguments.common.plan(&document)?;
-    output::text(&plan);
+    let refused = match arguments.common.plan(&document) {
+        Ok(plan) => {
+            output::text(&plan);
+            None
+        }
+        // Files that make a plan impossible do not keep the others from being looked at.
+        Err(CliError::Problems(problems)) if arguments.data => Some(problems),
+        Err(error) => return Err(error),
+    };
     if !arguments.data {
         return Ok(Exit::Done);
     }
-    let faults = faults(&plan);
-    for fault in &faults {
-        say!("fault: {fault}");
-    }
-    say!("data              {} subjects read, {} faults", plan.cases.len(), faults.len());
-    Ok(if faults.is_empty() { Exit::Done } else { Exit::No })
+    let outline = match check::outline(&document, &arguments.common.cache.path()) {
+        Ok(outline) => outline,
+        Err(problems) => return Err(refused.unwrap_or(problems).into()),
+    };
+    let report = examine(&document, &outline, arguments.common.quiet);
+    output::text(&report);
+    verdict(&report, refused)
 }
 
-/// What the voxels say that the headers do not.
-fn faults(plan: &Plan) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut seen = vec![false; plan.labels.len()];
-    for (name, case) in &plan.cases {
-        let volume = match &plan.experiment.data.source {
-            // Phantoms are not on disk before a run starts; what they will hold is known all the same.
-            Source::Phantom(source) => {
-                let index = phantom::names(source).iter().position(|other| other == name);
-                Ok(phantom::generate(source, index.expect("a phantom's name is made from its index")))
-            }
-            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => prepare::load(&case.subject),
-        };
-        match volume {
-            Ok(volume) => faults.extend(faults_of(plan, name, &volume, &mut seen)),
-            Err(error) => faults.push(format!("{name}: {error}")),
-        }
-    }
-    let absent = seen.iter().zip(&plan.labels).filter(|(seen, _)| !**seen);
-    faults
-        .extend(absent.map(|(_, label)| format!("label {} {}: no subject has a voxel of it", label.value, label.name)));
-    faults
+/// How the command ends: what stood in the way of a plan is told, except what the report tells already.
+fn verdict(report: &Report, refused: Option<Problems>) -> Result<Exit, CliError> {
+    let has_faults = report.count(Severity::Fault) > 0;
+    let Some(Problems(problems)) = refused else {
+        return Ok(if has_faults { Exit::No } else { Exit::Done });
+    };
+    let (told, left): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.is_in_data && has_faults);
+    if left.is_empty() && !told.is_empty() { Ok(Exit::No) } else { Err(Problems(left).into()) }
 }
 
-/// The faults of one subject; notes which labels it has.
-fn faults_of(plan: &Plan, name: &str, volume: &Volume, seen: &mut [bool]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let not_finite = volume.image.iter().filter(|value| !value.is_finite()).count();
-    if not_finite > 0 {
-        faults.push(format!("{name}: {not_finite} voxels are not finite"));
-    }
-    let Some(label) = &volume.label else { return faults };
-    // The labels that training sees are those that the chain makes of the file's.
-    let (chain, incoming) = (plan.experiment.preprocess_chain(), incoming(volume));
-    let labels = pipeline::relabel(&chain, &pipeline::fixed(&chain, &incoming), label.clone());
-    let present: BTreeSet<Label> = labels.iter().copied().filter(|value| *value > 0).collect();
-    for (seen, class) in seen.iter_mut().zip(&plan.labels) {
-        *seen |= present.contains(&class.value);
-    }
-    let is_declared = |value: &Label| plan.labels.iter().any(|label| label.value == *value);
-    let unknown: Vec<String> = present.iter().filter(|value| !is_declared(value)).map(Label::to_string).collect();
-    if !unknown.is_empty() {
-        faults.push(format!("{name}: label values {} are not declared in data.labels", unknown.join(", ")));
-    }
-    if present.is_empty() {
-        faults.push(format!("{name}: its label map is empty"));
-    }
-    faults
+/// Has every subject looked at, with a bar or lines on stderr.
+fn examine(document: &Document, outline: &Outline, quiet: bool) -> Report {
+    let experiment = &document.experiment;
+    let labels = ClassLabel::pairs(&outline.labels);
+    let chain = experiment.preprocess_chain();
+    let dataset = Dataset {
+        subjects: &outline.listing.subjects,
+        phantom: match &experiment.data.source {
+            Source::Phantom(source) => Some(source),
+            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => None,
+        },
+        parts: &outline.parts,
+        other_folds: other_folds(experiment, outline),
+        labels: &labels,
+        chain: &chain,
+        sampler: &experiment.sampler,
+        samples_val: experiment.validate.patches,
+    };
+    let mut bar = Bar::new(Columns::default(), 1, 1, quiet);
+    doctor::examine(&dataset, &mut |done, total| {
+        // The bar draws on a terminal, which cannot fail a command.
+        let _ = bar.record(&Event::Preparing { task: "reading subjects", done, total });
+    })
+}
+
+/// The subjects that validate in the other folds, where the split is into folds.
+fn other_folds(experiment: &Experiment, outline: &Outline) -> BTreeMap<usize, Vec<String>> {
+    let Split::Fold(Fold { index: own, count }) = &experiment.data.split else { return BTreeMap::new() };
+    let names: Vec<String> = outline.listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    let fold = |index| {
+        let parts = split::parts(&Split::Fold(Fold { index, count: *count }), Seed(experiment.seed), &names);
+        // Where one fold can be made, all can: they differ by one subject at most.
+        Some((index, parts.ok()?.val))
+    };
+    (0..count.get()).filter(|index| index != own).filter_map(fold).collect()
 }

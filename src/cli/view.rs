@@ -9,8 +9,7 @@ use super::volume_files::make_folder;
 use super::{CliError, Exit};
 use crate::data::dataset::stem;
 use crate::data::nifti::{self, NiftiError};
-use crate::data::volume::{Grid, Label, Voxels};
-use crate::train::prepare::GRID_TOLERANCE_MM;
+use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
 use crate::view::{self, Plane, Scene, SheetOptions, Window};
 
 /// Arguments of `runner view`.

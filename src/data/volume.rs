@@ -108,6 +108,9 @@ impl Affine {
     }
 }
 
+/// How far apart the corners of an image and its label map may lie, in mm, and still be on one grid.
+pub const GRID_TOLERANCE_MM: f64 = 0.1;
+
 /// Where voxels lie: how many there are and how their indices map to world coordinates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
@@ -136,14 +139,24 @@ impl Grid {
     /// Whether both grids have the same shape and voxels in the same places, to within `tolerance_mm` at every corner.
     pub fn matches(&self, other: &Grid, tolerance_mm: f64) -> bool {
         self.shape == other.shape
-            && (0..8).all(|corner| {
-                let index: [f64; 3] =
-                    std::array::from_fn(
-                        |axis| if corner >> axis & 1 == 1 { self.shape[axis] as f64 - 1.0 } else { 0.0 },
-                    );
-                let (a, b) = (self.affine.apply(index), other.affine.apply(index));
-                (0..3).all(|axis| (a[axis] - b[axis]).abs() <= tolerance_mm)
-            })
+            && self.corners(&other.affine).all(|apart| apart.iter().all(|apart| apart.abs() <= tolerance_mm))
+    }
+
+    /// How far the corners of the grid lie at most from where another affine puts them, in mm.
+    pub fn farthest_corner_mm(&self, other: &Affine) -> f64 {
+        let distance = |apart: [f64; 3]| apart.iter().map(|apart| apart * apart).sum::<f64>().sqrt();
+        self.corners(other).map(distance).fold(0.0, f64::max)
+    }
+
+    /// From where another affine puts each corner to where it is, in mm.
+    fn corners(&self, other: &Affine) -> impl Iterator<Item = [f64; 3]> {
+        let (shape, affine, other) = (self.shape, self.affine, *other);
+        (0..8).map(move |corner| {
+            let end = |axis: usize| if corner >> axis & 1 == 1 { shape[axis] as f64 - 1.0 } else { 0.0 };
+            let index = std::array::from_fn(end);
+            let (a, b) = (affine.apply(index), other.apply(index));
+            std::array::from_fn(|axis| a[axis] - b[axis])
+        })
     }
 }
 
@@ -214,6 +227,11 @@ pub fn offset(shape: [usize; 3], index: [usize; 3]) -> usize {
     (index[0] * shape[1] + index[1]) * shape[2] + index[2]
 }
 
+/// The voxel `[x, y, z]` at a position in one channel of an array of this shape; undoes [`offset`].
+pub fn voxel_at([_, size_y, size_z]: [usize; 3], position: usize) -> [usize; 3] {
+    [position / (size_y * size_z), position / size_z % size_y, position % size_z]
+}
+
 /// An image, and where it is known its label map, on one grid.
 #[derive(Clone, Debug)]
 pub struct Volume {
@@ -265,8 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn the_farthest_corner_tells_a_wrong_spacing_in_mm() {
+        let grid = Grid { shape: [11, 5, 6], affine: Affine::IDENTITY };
+        assert_eq!(grid.farthest_corner_mm(&grid.affine), 0.0);
+        assert_eq!(grid.farthest_corner_mm(&Affine::scale_and_shift([1.5, 1.0, 1.0], [0.0; 3])), 5.0);
+    }
+
+    #[test]
     fn z_runs_fastest() {
         assert_eq!(offset([2, 3, 4], [1, 2, 3]), 23);
         assert_eq!(offset([2, 3, 4], [0, 0, 1]), 1);
+        assert_eq!(voxel_at([2, 3, 4], 23), [1, 2, 3]);
     }
 }

@@ -18,7 +18,7 @@ mod weighted;
 mod weights;
 
 pub use index::LabelIndex;
-pub use weights::WeightIndex;
+pub use weights::{WeightIndex, check_weights};
 
 pub use foreground_oversample::ForegroundOversampleSampler;
 pub use grid::GridSampler;

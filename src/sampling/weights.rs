@@ -1,6 +1,21 @@
 //! A map of weights, from which voxels are drawn.
 
-use crate::data::volume::{Voxels, offset};
+use crate::data::volume::{Voxels, offset, voxel_at};
+
+/// Refuses maps from which no voxel can be drawn.
+///
+/// # Errors
+/// When a weight of the map `[1, x, y, z]` is negative or not finite, or all are 0.
+pub fn check_weights(map: &Voxels<f32>) -> Result<(), String> {
+    if let Some(place) = map.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+        let voxel = voxel_at(map.shape, place);
+        return Err(format!("voxel {voxel:?} has the weight {}, expected a finite number of at least 0", map[place]));
+    }
+    if map.iter().all(|weight| *weight == 0.0) {
+        return Err("every weight is 0, so no patch can be drawn".to_owned());
+    }
+    Ok(())
+}
 
 /// Non-negative weights of voxels, with their sums row by row.
 ///

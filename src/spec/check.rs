@@ -1,6 +1,6 @@
 //! Rules between values: what a type alone cannot see, told all at once, each with its place.
 //!
-//! [`document`] needs the document alone; [`survey`] reads headers too, and [`check()`] makes the plan.
+//! [`document`] needs the document alone; [`outline`] lists the data, [`survey`] reads headers too, and [`check()`] makes the plan.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ mod sampler;
 pub(in crate::spec) mod scores;
 mod training;
 
-pub use data::{Survey, survey};
+pub use data::{Outline, Survey, outline, survey};
 pub(super) use names::column_name;
 pub use names::is_folder_name;
 
@@ -61,7 +61,13 @@ impl<'a> Findings<'a> {
     /// A file of the source that cannot be read.
     fn unreadable(&mut self, message: String) {
         let place = self.document.place("data.source");
-        self.problems.push(Problem::at(Some(place), message).help("mend or remove the file").failure());
+        self.problems.push(Problem::at(Some(place), message).help("mend or remove the file").failure().in_data());
+    }
+
+    /// Files of the source that do not fit each other, and a way out.
+    fn unfit(&mut self, message: String, help: &str) {
+        let place = self.document.place("data.source");
+        self.problems.push(Problem::at(Some(place), message).help(help).in_data());
     }
 
     /// A problem at the value of a dotted path, with a way out.

@@ -54,17 +54,24 @@ pub struct Problem {
     pub place: Option<Place>,
     /// Whether the world failed, as with an unreadable image, rather than the document.
     pub is_failure: bool,
+    /// Whether it is about a file of the dataset that `check --data` looks into, and tells more of.
+    pub is_in_data: bool,
 }
 
 impl Problem {
     /// A problem with a place.
     pub fn at(place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, place, is_failure: false }
+        Self { message: message.into(), help: None, place, is_failure: false, is_in_data: false }
     }
 
     /// The same problem as a failure of the world.
     pub fn failure(self) -> Self {
         Self { is_failure: true, ..self }
+    }
+
+    /// The same problem as one of the dataset's files.
+    pub fn in_data(self) -> Self {
+        Self { is_in_data: true, ..self }
     }
 
     /// The same problem with a way out.

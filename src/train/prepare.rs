@@ -1,19 +1,21 @@
 //! From files to preprocessed volumes in the cache.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use super::TrainError;
 use super::cases::Prepared;
 use super::head::{Head, text};
 use crate::data::cache::{self, Cache, Key, KeyBuilder, Lookup, hex};
 use crate::data::nifti;
 use crate::data::subject::Subject;
-use crate::data::volume::{Grid, Volume, Voxels, offset};
+use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels, offset};
 use crate::pipeline::{self, Origin, View};
 use crate::queue::MakeError;
 use crate::run::manifest::{InputFile, Inputs};
+use crate::sampling::check_weights;
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Incoming};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
 pub(super) const CHAIN_VERSION: &str = "4";
@@ -128,15 +130,7 @@ fn load_weights(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
     if map.channels != 1 || !other.matches(grid, GRID_TOLERANCE_MM) {
         return Err(wrong("the map of weights does not lie on the grid of its image; resample it").into());
     }
-    if let Some(place) = map.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-        let [_, size_y, size_z] = map.shape;
-        let voxel = [place / (size_y * size_z), place / size_z % size_y, place % size_z];
-        let text = format!("voxel {voxel:?} has the weight {}, expected a finite number of at least 0", map[place]);
-        return Err(wrong(&text).into());
-    }
-    if map.iter().all(|weight| *weight == 0.0) {
-        return Err(wrong("every weight is 0, so no patch can be drawn").into());
-    }
+    check_weights(&map).map_err(|reason| wrong(&reason))?;
     Ok(map)
 }
 
@@ -184,6 +178,3 @@ fn load_image(subject: &Subject) -> Result<(Grid, Voxels<f32>), MakeError> {
         None => (grid, image),
     })
 }
-
-/// How far apart the corners of an image and its label map may lie.
-pub const GRID_TOLERANCE_MM: f64 = 0.1;

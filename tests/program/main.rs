@@ -2,6 +2,7 @@
 
 mod browser;
 mod cache;
+mod doctor;
 mod evaluate;
 mod exact;
 mod faults;

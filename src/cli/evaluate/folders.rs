@@ -12,11 +12,10 @@ use crate::cli::training::{STOP, stop_on_ctrl_c};
 use crate::cli::volume_files::make_folder;
 use crate::data::dataset::stem;
 use crate::data::nifti;
-use crate::data::volume::{Affine, Grid, Label, Voxels};
+use crate::data::volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
 use crate::metrics::{CaseScores, Metric, Pair, defaults, score_all};
 use crate::pipeline::{self, Origin};
 use crate::spec::score_sheet::ScoreSheet;
-use crate::train::prepare::GRID_TOLERANCE_MM;
 
 /// Scores the cases that both folders have.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments) -> Result<Exit, CliError> {

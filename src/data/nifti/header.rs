@@ -28,9 +28,22 @@ pub struct Header {
     pub datatype: &'static str,
     /// Factor and summand that turn stored numbers into values; `None` where they are values already.
     pub scaling: Option<(f64, f64)>,
+    /// Every answer of the file to where its voxels lie; `grid` takes one of them.
+    pub placement: Placement,
     pub(super) kind: NiftiType,
     pub(super) big_endian: bool,
     pub(super) voxel_offset: u64,
+}
+
+/// Where a file says that its voxels lie: NIfTI-1 has up to three answers, which should agree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Placement {
+    /// The sform and its code, where there is one.
+    pub sform: Option<(i16, Affine)>,
+    /// The qform and its code, where there is one and its quaternion is of unit length.
+    pub qform: Option<(i16, Affine)>,
+    /// Millimetres per voxel along x, y and z as `pixdim` has them, with their signs.
+    pub pixdim: [f32; 3],
 }
 
 impl Header {
@@ -107,6 +120,7 @@ fn interpret(path: &Path, raw: &NiftiHeader) -> Result<Header, NiftiError> {
         grid: Grid { shape, affine },
         channels,
         datatype,
+        placement: placement(raw),
         scaling: (scaled && (slope, inter) != (1.0, 0.0)).then_some((slope, inter)),
         kind,
         big_endian: raw.endianness == Endianness::Big,
@@ -152,10 +166,22 @@ fn name(kind: NiftiType) -> Option<&'static str> {
     })
 }
 
+fn placement(raw: &NiftiHeader) -> Placement {
+    Placement {
+        sform: (raw.sform_code != 0).then(|| (raw.sform_code, sform(raw))),
+        qform: (raw.qform_code != 0).then(|| Some((raw.qform_code, quaternion_affine(raw).ok()?))).flatten(),
+        pixdim: [1, 2, 3].map(|axis| raw.pixdim[axis]),
+    }
+}
+
+fn sform(raw: &NiftiHeader) -> Affine {
+    Affine([raw.srow_x, raw.srow_y, raw.srow_z].map(|row| row.map(f64::from)))
+}
+
 /// The sform, else the qform, else zooms around the middle with x to the left, as nibabel chooses.
 fn affine(raw: &NiftiHeader, shape: [usize; 3]) -> Result<Affine, (&'static str, String)> {
     let (field, affine) = if raw.sform_code != 0 {
-        ("srow_x, srow_y, srow_z", Affine([raw.srow_x, raw.srow_y, raw.srow_z].map(|row| row.map(f64::from))))
+        ("srow_x, srow_y, srow_z", sform(raw))
     } else if raw.qform_code != 0 {
         ("quatern_b, quatern_c, quatern_d, pixdim", quaternion_affine(raw)?)
     } else {

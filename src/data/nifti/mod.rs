@@ -9,7 +9,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use header::{Header, read_header};
+pub use header::{Header, Placement, read_header};
 pub use read::{read_image, read_label};
 pub use write::{write_hounsfield, write_image, write_label};
 

@@ -10,16 +10,13 @@ use crate::data::nifti::read_header;
 use crate::data::phantom;
 use crate::data::split::{self, Parts};
 use crate::data::subject::Subject;
-use crate::data::volume::Grid;
+use crate::data::volume::{GRID_TOLERANCE_MM, Grid};
 use crate::sampling::{LabelSampler, Sampler};
 use crate::seed::Seed;
 use crate::spec::experiment::Orientation;
 use crate::spec::load::Document;
 use crate::spec::plan::ClassLabel;
 use crate::spec::problem::Problems;
-
-/// Millimetres by which the corners of an image and its label map may differ.
-pub(super) const GRID_TOLERANCE_MM: f64 = 0.1;
 
 /// What headers say about the data of an experiment.
 #[derive(Clone, Debug)]
@@ -42,6 +39,30 @@ pub struct Survey {
     pub warnings: Vec<String>,
 }
 
+/// What can be said of the data before any of its files is opened.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The subjects of the source.
+    pub listing: Listing,
+    /// Which of them train, validate and test.
+    pub parts: Parts,
+    /// The labels above background, by rising value.
+    pub labels: Vec<ClassLabel>,
+}
+
+/// Checks all rules that need no file of a subject, so that broken files can be looked at one by one.
+///
+/// # Errors
+/// Every rule that is broken, each with its place in the document.
+pub fn outline(document: &Document, cache_dir: &Path) -> Result<Outline, Problems> {
+    super::document(document)?;
+    let mut findings = Findings::new(document);
+    let (listing, parts) = list(&mut findings, cache_dir)?;
+    let labels = labels_of(&mut findings, &listing);
+    findings.finish()?;
+    Ok(Outline { listing, parts, labels })
+}
+
 /// Reads the headers of the data and checks the document against them; phantoms need not exist yet.
 ///
 /// # Errors
@@ -49,21 +70,11 @@ pub struct Survey {
 pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems> {
     let mut findings = Findings::new(document);
     let experiment = &document.experiment;
-    let listing = match dataset::list(&experiment.data.source, cache_dir) {
-        Ok(listing) => listing,
-        Err(error) => {
-            findings.problem("data.source", error.to_string(), "paths are relative to the working folder");
-            return Err(Problems(findings.problems));
-        }
-    };
-    let subject_names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
-    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &subject_names).unwrap_or_else(|error| {
-        findings.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
-        Parts::default()
-    });
+    let (listing, parts) = list(&mut findings, cache_dir)?;
     let (grids, channels) = match &experiment.data.source {
         Source::Phantom(source) => {
-            (subject_names.iter().map(|name| (name.clone(), phantom::grid(source))).collect(), 1)
+            let grid = phantom::grid(source);
+            (listing.subjects.iter().map(|subject| (subject.name.clone(), grid)).collect(), 1)
         }
         _ => read_grids(&mut findings, &listing.subjects),
     };
@@ -77,6 +88,24 @@ pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems>
     let labels = labels_of(&mut findings, &listing);
     let warnings = findings.finish()?;
     Ok(Survey { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
+}
+
+/// The subjects of the source and their parts.
+fn list(findings: &mut Findings, cache_dir: &Path) -> Result<(Listing, Parts), Problems> {
+    let experiment = &findings.document.experiment;
+    let listing = match dataset::list(&experiment.data.source, cache_dir) {
+        Ok(listing) => listing,
+        Err(error) => {
+            findings.problem("data.source", error.to_string(), "paths are relative to the working folder");
+            return Err(Problems(std::mem::take(&mut findings.problems)));
+        }
+    };
+    let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
+        findings.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
+        Parts::default()
+    });
+    Ok((listing, parts))
 }
 
 /// The grid of each image file and the number of channels that all subjects share.
@@ -99,7 +128,7 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
                 "expected {expected} channels as in subject {first}, got {channels} in subject {}",
                 subject.name
             );
-            findings.problem("data.source", message, "all subjects need the same channels");
+            findings.unfit(message, "all subjects need the same channels");
         }
         shared.get_or_insert((channels, &subject.name));
         let labels = subject.label.iter().map(|path| read_header(path).map(|header| header.grid));
@@ -112,7 +141,7 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
                         "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
                         subject.name, grid.shape, other.shape
                     );
-                    findings.problem("data.source", message, "resample one onto the other, or mend its header");
+                    findings.unfit(message, "resample one onto the other, or mend its header");
                 }
                 Ok(_) => {}
             }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Findings;
-use super::data::{GRID_TOLERANCE_MM, some};
+use super::data::some;
 use crate::data::nifti::read_header;
 use crate::data::split::Parts;
-use crate::data::volume::Grid;
+use crate::data::volume::{GRID_TOLERANCE_MM, Grid};
 use crate::sampling::{ForegroundOversampleSampler, GridSampler, Sampler};
 use crate::spec::problem::Problem;
 

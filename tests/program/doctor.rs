@@ -1,0 +1,259 @@
+//! `runner check --data` on datasets with each sickness planted, and on healthy ones.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use runner::data::nifti;
+use runner::data::volume::{Affine, Grid, Label, Voxels};
+
+use super::place::{Place, stderr, stdout};
+
+/// Subjects train, then validate: `phantom_000` to `phantom_011` and `phantom_012` to `phantom_015`.
+const TRAIN: &str = "data.split.first=12";
+const SOURCE: &str = "data.source={msd: {root: data}}";
+const CHECK: [&str; 7] = ["check", "tiny.yaml", "--data", "--set", SOURCE, "--set", TRAIN];
+
+/// A place with sixteen phantoms as files.
+fn place() -> Place {
+    let place = Place::new();
+    let shape = ["--shape", "24,24,20", "--spacing", "13,13,14"];
+    let arguments = ["phantom", "data", "--subjects", "16"];
+    place.runner(&[&arguments[..], &shape].concat()).success();
+    place
+}
+
+/// The files of a subject.
+struct Files<'a>(&'a Place, usize);
+
+impl Files<'_> {
+    fn image(&self) -> PathBuf {
+        self.0.path(&format!("data/imagesTr/phantom_{:03}.nii.gz", self.1))
+    }
+
+    fn label(&self) -> PathBuf {
+        self.0.path(&format!("data/labelsTr/phantom_{:03}.nii.gz", self.1))
+    }
+
+    /// Writes the image anew, changed.
+    fn change_image(&self, change: impl FnOnce(&mut Grid, &mut Vec<f32>)) {
+        let (mut grid, voxels) = nifti::read_image(&self.image()).unwrap();
+        let mut values = voxels.to_vec();
+        change(&mut grid, &mut values);
+        nifti::write_image(&self.image(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    }
+
+    /// Writes the label map anew, changed.
+    fn change_label(&self, change: impl FnOnce(&mut Grid, &mut Vec<Label>)) {
+        let (mut grid, voxels) = nifti::read_label(&self.label()).unwrap();
+        let mut values = voxels.to_vec();
+        change(&mut grid, &mut values);
+        nifti::write_label(&self.label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    }
+}
+
+fn unpacked(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn pack(path: &Path, bytes: &[u8], level: u32) {
+    let mut file = GzEncoder::new(File::create(path).unwrap(), Compression::new(level));
+    file.write_all(bytes).unwrap();
+    file.finish().unwrap();
+}
+
+fn truncate(path: &Path) {
+    let whole = fs::read(path).unwrap();
+    fs::write(path, &whole[..whole.len() / 2]).unwrap();
+}
+
+/// The findings that a command prints.
+fn findings(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with("fault: ") || line.starts_with("note: ")).collect()
+}
+
+/// Asserts that each finding is there once, by its start and a part of it, and that there are no others.
+#[track_caller]
+fn assert_told(text: &str, expected: &[(&str, &str)]) {
+    let told = findings(text);
+    for (start, part) in expected {
+        let count = told.iter().filter(|line| line.starts_with(start) && line.contains(part)).count();
+        assert_eq!(count, 1, "{start} ... {part}\n{text}");
+    }
+    assert_eq!(told.len(), expected.len(), "{text}");
+}
+
+#[test]
+fn phantoms_are_healthy_as_files_and_unmade() {
+    let place = place();
+    let text = stdout(&place.runner(&CHECK).success());
+    assert!(text.ends_with("data              16 subjects read, 0 faults, 0 notes\n"), "{text}");
+    let unmade = ["check", "experiment.yaml", "--data"];
+    place.write("experiment.yaml", include_str!("../../experiments/quickstart.yaml"));
+    let text = stdout(&place.runner(&unmade).success());
+    assert!(text.ends_with("data              24 subjects read, 0 faults, 0 notes\n"), "{text}");
+    assert!(!place.path("cache").exists(), "phantoms are not made to be looked at");
+}
+
+#[test]
+fn real_data_is_healthy() {
+    for (name, subjects) in [("Task04_Hippocampus", 200), ("STS_CT", 12)] {
+        let root = Path::new("../shared/data").join(name);
+        if !root.exists() {
+            eprintln!("skipped: no {}", root.display());
+            continue;
+        }
+        let place = Place::new();
+        let source = format!("data.source={{msd: {{root: {}}}}}", fs::canonicalize(root).unwrap().display());
+        let set = ["--set", &source, "--set", "data.split={fold: {index: 0, count: 4}}"];
+        let turned = ["--set", "data.orientation=reorient"];
+        let text = stdout(&place.runner(&[&["check", "tiny.yaml", "--data"][..], &set, &turned].concat()).success());
+        assert!(text.ends_with(&format!("{subjects} subjects read, 0 faults, 0 notes\n")), "{text}");
+    }
+}
+
+#[test]
+fn every_sickness_is_told_once() {
+    let place = place();
+    let files = |index| Files(&place, index);
+    truncate(&files(0).image());
+    files(1).change_image(|_, values| {
+        values[3 * 480 + 2 * 20 + 1] = f32::NAN;
+        values[5 * 480] = f32::INFINITY;
+    });
+    files(2).change_label(|grid, _| grid.affine.0[2][3] += 12.5);
+    files(3).change_label(|_, values| values[..3].copy_from_slice(&[7, 7, 9]));
+    // The same voxels, packed harder, under another header and beside another label map.
+    let mut copy = unpacked(&files(4).image());
+    copy[148..158].copy_from_slice(b"other text");
+    pack(&files(12).image(), &copy, 1);
+    files(5).change_image(|grid, _| grid.affine = Affine::scale_and_shift([1.0; 3], grid.affine.origin()));
+    files(5).change_label(|grid, _| grid.affine = Affine::scale_and_shift([1.0; 3], grid.affine.origin()));
+    files(6).change_image(|_, values| values.iter_mut().for_each(|value| *value = value.max(-1024.0) + 1024.0));
+    for index in 12..16 {
+        files(index).change_label(|_, values| values.iter_mut().for_each(|label| *label = (*label).min(1)));
+    }
+    files(7).change_label(|_, values| values.fill(0));
+    files(8).change_image(|_, values| values.fill(40.0));
+    let text = stdout(&place.runner(&CHECK).code(1));
+    assert_told(
+        &text,
+        &[
+            ("fault: phantom_000: image data/imagesTr/phantom_000.nii.gz: ", "truncated"),
+            (
+                "fault: phantom_001: image data/imagesTr/phantom_001.nii.gz: ",
+                "1 voxel is not a number and 1 voxel is infinite, the first at [3, 2, 1]",
+            ),
+            ("fault: phantom_002: label map data/labelsTr/phantom_002.nii.gz: ", "up to 12.5 mm"),
+            (
+                "fault: phantom_003: label map data/labelsTr/phantom_003.nii.gz: ",
+                "7 (2 voxels), 9 (1 voxel) are not declared",
+            ),
+            ("note: phantom_005: its spacing is 1 x 1 x 1 mm, as in 1 of 15 subjects", "13 x 13 x 14 mm"),
+            ("note: phantom_006: its smallest intensity is ", "stored without its offset"),
+            ("note: phantom_007: its label map is empty", ""),
+            ("fault: phantom_008: image data/imagesTr/phantom_008.nii.gz: every voxel is 40", ""),
+            ("fault: phantom_004 (train) and phantom_012 (val) have the same image, with different label maps", "leak"),
+            ("note: label 2 tumour: no validation subject has a voxel of it", "undefined"),
+        ],
+    );
+    assert!(text.ends_with("data              16 subjects read, 6 faults, 4 notes\n"), "{text}");
+    // Neither the number of threads nor the disk decides the order.
+    let alone = place.command(&CHECK).env("RAYON_NUM_THREADS", "1").assert().code(1);
+    assert_eq!(stdout(&alone), text);
+}
+
+#[test]
+fn files_that_make_a_plan_impossible_do_not_hide_the_others() {
+    let place = place();
+    fs::write(Files(&place, 0).image(), b"no image").unwrap();
+    fs::write(Files(&place, 1).label(), b"no label map").unwrap();
+    truncate(&Files(&place, 2).label());
+    Files(&place, 3).change_label(|grid, values| {
+        grid.shape[2] -= 1;
+        values.truncate(grid.num_voxels());
+    });
+    let refused = place.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(2);
+    assert!(stderr(&refused).contains("phantom_000"));
+    let told = place.runner(&CHECK).code(1);
+    assert_told(
+        &stdout(&told),
+        &[
+            ("fault: phantom_000: image data/imagesTr/phantom_000.nii.gz: ", ""),
+            ("fault: phantom_001: label map data/labelsTr/phantom_001.nii.gz: ", ""),
+            ("fault: phantom_002: label map data/labelsTr/phantom_002.nii.gz: ", "truncated"),
+            ("fault: phantom_003: label map ", "24 x 24 x 19 voxels, but the image has 24 x 24 x 20"),
+        ],
+    );
+    assert_eq!(stderr(&told), "");
+}
+
+#[test]
+fn problems_that_the_data_cannot_mend_are_told_after_the_findings() {
+    let place = place();
+    truncate(&Files(&place, 2).label());
+    Files(&place, 3).change_image(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
+    Files(&place, 3).change_label(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
+    let told = place.runner(&CHECK).code(2);
+    assert_told(&stdout(&told), &[("fault: phantom_002: label map ", "truncated")]);
+    assert!(stderr(&told).contains("phantom_003 (LAS)"), "{}", stderr(&told));
+}
+
+#[test]
+fn a_label_map_with_fractions_says_how_many() {
+    let place = place();
+    let (grid, label) = nifti::read_label(&Files(&place, 2).label()).unwrap();
+    let mut values: Vec<f32> = label.iter().map(|label| f32::from(*label)).collect();
+    values[7] = 0.5;
+    values[9] = -1.0;
+    nifti::write_image(&Files(&place, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    let text = stdout(&place.runner(&CHECK).code(1));
+    assert_told(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are no whole number")]);
+    assert!(text.contains("such as 0.5 at [0, 0, 7]"), "{text}");
+}
+
+#[test]
+fn a_header_that_contradicts_itself_is_a_note() {
+    let place = place();
+    // pixdim[1] is a little-endian float at byte 80; the qform's code stands at 252, the sform's at 254.
+    let mut image = unpacked(&Files(&place, 1).image());
+    image[80..84].copy_from_slice(&(-13.0f32).to_le_bytes());
+    pack(&Files(&place, 1).image(), &image, 6);
+    let mut image = unpacked(&Files(&place, 2).image());
+    image[252..254].copy_from_slice(&1i16.to_le_bytes());
+    image[254..256].copy_from_slice(&1i16.to_le_bytes());
+    // The qform's shift along x.
+    image[268..272].copy_from_slice(&500.0f32.to_le_bytes());
+    pack(&Files(&place, 2).image(), &image, 6);
+    let text = stdout(&place.runner(&CHECK).success());
+    assert_told(
+        &text,
+        &[
+            ("note: phantom_001: image ", "its pixdim is [-13.0, 13.0, 14.0]"),
+            ("note: phantom_002: image ", "sform (RAS, 13 x 13 x 14 mm) and qform"),
+        ],
+    );
+}
+
+#[test]
+fn a_map_of_weights_with_a_negative_weight_is_a_fault() {
+    let place = place();
+    fs::create_dir(place.path("weights")).unwrap();
+    for index in 0..16 {
+        let (grid, _) = nifti::read_label(&Files(&place, index).label()).unwrap();
+        let mut values = vec![1.0; grid.num_voxels()];
+        if index == 3 {
+            values[5] = -1.0;
+        }
+        let path = place.path(&format!("weights/phantom_{index:03}.nii.gz"));
+        nifti::write_image(&path, &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    }
+    let sampler = "sampler={weighted: {patch: [8, 8, 8], map: \"weights/{subject}.nii.gz\"}}";
+    let text = stdout(&place.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));
+    assert_told(&text, &[("fault: phantom_003: map of weights ", "voxel [0, 0, 5] has the weight -1")]);
+}
