@@ -24,6 +24,14 @@ pub struct Patch {
     pub draws: serde_json::Value,
 }
 
+impl Patch {
+    /// Bytes of the voxels of a patch.
+    pub fn num_bytes(channels: usize, shape: [usize; 3]) -> u64 {
+        let bytes = (channels * size_of::<f32>() + size_of::<Label>()) as u64;
+        shape.iter().fold(bytes, |bytes, size| bytes.saturating_mul(*size as u64))
+    }
+}
+
 impl Drop for Patch {
     /// The arrays of a patch that is used up serve the next one.
     fn drop(&mut self) {

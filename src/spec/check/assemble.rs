@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::data::Survey;
 use super::{Findings, Surroundings};
+use crate::data::patch::Patch;
 use crate::data::volume::Grid;
 use crate::model::device::DeviceName;
 use crate::model::weights::WeightsError;
@@ -49,16 +50,20 @@ pub(super) fn assemble(
         }
     }
     let classes = survey.labels.len() + 1;
-    let memory_bytes =
+    let step_bytes =
         experiment.model.training_bytes(survey.channels, classes, experiment.train.batch_size.get(), patch);
+    let waiting = experiment.queue.max_length.get().min(survey.patches_per_epoch) as u64;
+    let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(survey.channels, patch));
+    let memory_bytes = step_bytes.saturating_add(waiting_bytes);
     let on_host = matches!(device, DeviceName::Flex | DeviceName::LibtorchCpu);
     if let Some(available) = surroundings.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
         let message = format!(
-            "too little memory by estimate: a step needs {:.1} GB, the machine has {:.1} GB",
+            "too little memory by estimate: training needs {:.1} GB, the machine has {:.1} GB",
             memory_bytes as f64 / 1e9,
             available as f64 / 1e9
         );
-        findings.problem("train.batch_size", message, "take a smaller batch, patch or widths");
+        let help = "take a smaller batch, and accumulate_batches for as many patches in a step; smaller patches; or fewer widths";
+        findings.problem("train.batch_size", message, help);
     }
     if let Some(path) = &experiment.train.initial_weights
         && let Err(error) = experiment.model.read_weights(path, survey.channels, classes)
