@@ -54,15 +54,13 @@ impl Records {
         ];
         let by_epoch = |row: &StringRecord| number(row, 0).is_some_and(|epoch| epoch <= position.epochs);
         let by_step = |row: &StringRecord| number(row, 1).is_some_and(|step| step <= position.steps);
+        let (epochs, steps) = (Some(position.epochs), Some(position.steps));
+        let step_columns = fixed(&["epoch", "step", "train_loss", "grad_norm"]);
         Ok(Self {
-            metrics: Table::open(&folder.file("metrics.csv"), &metrics.collect::<Vec<_>>(), by_epoch)?,
-            steps: Table::open(
-                &folder.file("steps.csv"),
-                &fixed(&["epoch", "step", "train_loss", "grad_norm"]),
-                by_step,
-            )?,
-            cases: Table::open(&folder.file("cases.csv"), &cases.collect::<Vec<_>>(), by_epoch)?,
-            timing: Table::open(&folder.file("timing.csv"), &fixed(&timing), by_epoch)?,
+            metrics: Table::open(&folder.file("metrics.csv"), &metrics.collect::<Vec<_>>(), epochs, by_epoch)?,
+            steps: Table::open(&folder.file("steps.csv"), &step_columns, steps, by_step)?,
+            cases: Table::open(&folder.file("cases.csv"), &cases.collect::<Vec<_>>(), None, by_epoch)?,
+            timing: Table::open(&folder.file("timing.csv"), &fixed(&timing), None, by_epoch)?,
         })
     }
 }
@@ -72,7 +70,14 @@ fn number(row: &StringRecord, column: usize) -> Option<usize> {
 }
 
 impl Table {
-    fn open(path: &Path, header: &[String], keep: impl Fn(&StringRecord) -> bool) -> io::Result<Self> {
+    /// `expected` are the rows that must be there: with fewer of them the table would not be the run's.
+    fn open(
+        path: &Path,
+        header: &[String],
+        expected: Option<usize>,
+        keep: impl Fn(&StringRecord) -> bool,
+    ) -> io::Result<Self> {
+        let mut rows = 0;
         let mut kept = Writer::from_writer(Vec::new());
         kept.write_record(header)?;
         match std::fs::read(path) {
@@ -94,12 +99,20 @@ impl Table {
                     let row = row?;
                     if row.len() == header.len() && keep(&row) {
                         kept.write_record(&row)?;
+                        rows += 1;
                     }
                 }
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
+        }
+        if let Some(expected) = expected.filter(|expected| *expected != rows) {
+            let message = format!(
+                "{} has {rows} whole rows, and the checkpoint counts {expected}; bring the file back, or start a new run",
+                path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         let bytes = kept.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
         write_atomically(path, &bytes).map_err(io::Error::other)?;
@@ -240,6 +253,16 @@ mod tests {
         drop(Records::open(&folder, &columns(), Position { epochs: 1, steps: 3 }).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
         assert_eq!(std::fs::read_to_string(folder.file("metrics.csv")).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn a_table_that_has_lost_rows_is_refused() {
+        let (_runs, folder) = folder();
+        let mut records = Records::open(&folder, &columns(), Position::default()).unwrap();
+        records.record(&step(1, 1)).unwrap();
+        drop(records);
+        let error = Records::open(&folder, &columns(), Position { epochs: 0, steps: 2 }).unwrap_err();
+        assert!(error.to_string().contains("steps.csv has 1 whole rows, and the checkpoint counts 2"), "{error}");
     }
 
     #[test]
