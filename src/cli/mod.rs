@@ -114,13 +114,7 @@ pub struct Common {
 impl Common {
     /// The plan of a document on this machine.
     fn plan(&self, document: &Document) -> Result<Plan, CliError> {
-        self.plan_on(document, self.device)
-    }
-
-    /// The plan of a document on a device of this machine.
-    fn plan_on(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
-        let surroundings = Surroundings { cache_dir: self.cache.path(), memory_bytes: machine_bytes() };
-        Ok(crate::spec::check::check(document, &surroundings, device)?)
+        self.cache.plan(document, self.device)
     }
 }
 
@@ -139,6 +133,12 @@ pub struct CacheFolder {
 const CACHE_LIMIT: Bytes = Bytes(200_000_000_000);
 
 impl CacheFolder {
+    /// The plan of a document on a device of this machine, its phantoms below the folder.
+    fn plan(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
+        let surroundings = Surroundings { cache_dir: self.path(), memory_bytes: machine_bytes() };
+        Ok(crate::spec::check::check(document, &surroundings, device)?)
+    }
+
     /// The preprocessed volumes below the folder.
     fn open(&self) -> Cache {
         Cache::new(&self.path()).with_limit(self.limit())

@@ -1,16 +1,17 @@
 //! `runner parity`: whether devices compute the same.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::patches::prepare;
 use super::table::table;
 use super::training::training_error;
-use super::{CliError, Common, Exit, output};
+use super::{CacheFolder, CliError, Exit, output};
 use crate::data::patch::Patch;
 use crate::model::device::DeviceName;
-use crate::spec::load::{self, Document};
+use crate::spec::load::{self, Document, Set};
 use crate::spec::plan::Plan;
 use crate::train::parity::kept::{self, wave};
 use crate::train::parity::{self, Difference, Trace};
@@ -25,8 +26,14 @@ pub struct Arguments {
     /// PyTorch that are kept in the program.
     #[arg(long, value_name = "D1,D2,...", value_delimiter = ',', required = true)]
     devices: Vec<DeviceName>,
+    /// Change one key of the experiment; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", requires = "experiment")]
+    set: Vec<Set>,
     #[command(flatten)]
-    common: Common,
+    cache: CacheFolder,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// What is compared where nobody names an experiment.
@@ -107,19 +114,17 @@ fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bo
 
 /// The plan, and the batch that is compared: the first one of the experiment's training, or waves.
 fn batch(arguments: &Arguments) -> Result<(Plan, Vec<Patch>), CliError> {
-    let common = &arguments.common;
     let document: Document = match &arguments.experiment {
-        Some(path) => load::load(path, &common.set)?,
-        None if common.set.is_empty() => load::parse("parity", SMALL)?,
-        None => return Err(CliError::problem("there is no experiment to change with --set", "name an experiment")),
+        Some(path) => load::load(path, &arguments.set)?,
+        None => load::parse("parity", SMALL)?,
     };
     // Any device of this binary will do for the plan; each is opened in turn.
-    let plan = common.plan_on(&document, Some(arguments.devices[0]))?;
+    let plan = arguments.cache.plan(&document, Some(arguments.devices[0]))?;
     if arguments.experiment.is_none() {
         let patches = (0..plan.experiment.train.batch_size.get()).map(|index| wavy(&plan, index)).collect();
         return Ok((plan, patches));
     }
-    let cases = prepare(&plan, &common.cache.open(), common, false)?;
+    let cases = Arc::new(prepare(&plan, &arguments.cache.open(), &arguments.cache.path(), arguments.quiet)?);
     let patches = train::patches(&plan, &cases, 1, 0).take(plan.experiment.train.batch_size.get());
     let patches = patches.collect::<Result<_, _>>().map_err(|error| training_error(&TrainError::Queue(error)))?;
     Ok((plan, patches))

@@ -61,7 +61,11 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let plan = arguments.common.plan(&document)?;
     let start = Instant::now();
     let cache = arguments.common.cache.open();
-    let cases = prepare(&plan, &cache, &arguments.common, arguments.bench)?;
+    let mut cases = prepare(&plan, &cache, &arguments.common.cache.path(), arguments.common.quiet)?;
+    if arguments.bench {
+        cases.keep_times();
+    }
+    let cases = Arc::new(cases);
     let prepared = start.elapsed().as_secs_f64();
     let Wanted { mut epoch, mut skip, count } = Wanted::of(arguments, &plan);
     if let Some(out) = &arguments.out {
@@ -157,21 +161,17 @@ pub(super) fn keep(out: &Path, plan: &Plan, patches: &[Patch]) -> Result<(), Cli
 }
 
 /// The preprocessed volumes of a plan, which makes its phantoms first.
-pub(super) fn prepare(plan: &Plan, cache: &Cache, common: &Common, keep_times: bool) -> Result<Arc<Cases>, CliError> {
-    let mut bar = Bar::new(validate::columns(plan), 1, 1, common.quiet);
+pub(super) fn prepare(plan: &Plan, cache: &Cache, cache_dir: &Path, quiet: bool) -> Result<Cases, CliError> {
+    let mut bar = Bar::new(validate::columns(plan), 1, 1, quiet);
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
     }
-    make_phantoms(plan, &common.cache.path(), &mut bar)?;
+    make_phantoms(plan, cache_dir, &mut bar)?;
     let cases = Cases::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });
-    let mut cases = cases.map_err(|error| training_error(&error))?.expect("nobody asks it to stop");
-    if keep_times {
-        cases.keep_times();
-    }
-    Ok(Arc::new(cases))
+    Ok(cases.map_err(|error| training_error(&error))?.expect("nobody asks it to stop"))
 }
 
 /// How fast patches came.

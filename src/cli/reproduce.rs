@@ -10,7 +10,8 @@ use serde_json::Value as Json;
 use super::patches::prepare;
 use super::provenance::plan_tree;
 use super::training::{refuse_other_split, run_error, training_error};
-use super::{CliError, Common, Exit};
+use super::{CacheFolder, CliError, Exit};
+use crate::model::device::DeviceName;
 use crate::run::folder::RunError;
 use crate::run::manifest::{Inputs, Manifest};
 use crate::run::table::Table;
@@ -31,8 +32,14 @@ pub struct Arguments {
     /// How far a loss or a gradient norm may be off, as a share of its value, to count as the same.
     #[arg(long, default_value = "1e-3")]
     tolerance: f64,
+    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N; by default where the run was.
+    #[arg(long)]
+    device: Option<DeviceName>,
     #[command(flatten)]
-    common: Common,
+    cache: CacheFolder,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Keys that change no number, or only the length of a run.
@@ -40,20 +47,17 @@ const FREE: [&str; 5] = ["device", "queue.workers", "checkpoint.every_steps", "c
 
 /// Compares, and answers with the exit code.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let (root, common) = (&arguments.run, &arguments.common);
-    if let Some(set) = common.set.first() {
-        let message = format!("`{}` cannot be changed: a run is repeated as it was", set.key);
-        return Err(CliError::problem(message, "`runner run` trains a changed experiment"));
-    }
+    let root = &arguments.run;
     let manifest = Manifest::read(root).map_err(run_error)?;
     let is_plan_the_same = tell_plan(root, &manifest)?;
     // A run that was lengthened began with fewer epochs, which a schedule may depend on.
     let epochs = manifest.plan["train"]["epochs"].as_u64();
     let epochs = epochs.map(|epochs| Set { key: "train.epochs".to_owned(), value: epochs.to_string() });
     let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
-    let plan = common.plan(&document)?;
+    let plan = arguments.cache.plan(&document, arguments.device)?;
     refuse_other_split(root, &plan)?;
-    let cases = prepare(&plan, &common.cache.open(), common, false)?;
+    let cache = arguments.cache.open();
+    let cases = Arc::new(prepare(&plan, &cache, &arguments.cache.path(), arguments.quiet)?);
     let is_data_the_same = tell_data(&manifest.inputs, &cases.inputs);
     if !(is_plan_the_same && is_data_the_same) {
         say!("no: the steps are not repeated, for they would not be the same");

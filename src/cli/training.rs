@@ -76,6 +76,10 @@ impl Training<'_> {
             manifest.best_value = best.map(|best| best.value);
         }
         folder.release_reserve();
+        if let Err(error) = &ended {
+            // Where it cannot be written, the manifest and the terminal say so too.
+            let _ = Log::open(folder).and_then(|mut log| log.line(&format!("failed: {}", error.message())));
+        }
         match (manifest.write(folder), &ended) {
             (Err(error), Ok(_)) => return Err(run_error(error)),
             // Why it failed is the news; that nobody could write it down is not.
@@ -126,10 +130,14 @@ impl Training<'_> {
             bar.record(&Event::Warning(warning.clone())).map_err(failure)?;
         }
         make_phantoms(plan, &cache_dir, &mut bar)?;
+        let mut log = Log::open(folder).map_err(failure)?;
+        for warning in &plan.warnings {
+            log.line(&format!("warning: {warning}")).map_err(failure)?;
+        }
         let mut listeners: Vec<Box<dyn Listener + Send + '_>> = vec![
             Box::new(Records::open(folder, &columns, position).map_err(failure)?),
             Box::new(TensorBoard::open(folder, &columns).map_err(failure)?),
-            Box::new(Log::open(folder).map_err(failure)?),
+            Box::new(log),
             Box::new(Plots::new(folder, &plan.name)),
             Box::new(InputsKeeper::new(folder, before.clone(), Arc::clone(inputs))),
             Box::new(bar),

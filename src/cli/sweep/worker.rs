@@ -15,8 +15,6 @@ use crate::model::device::DeviceName;
 use crate::run::event::{Event, Listener};
 use crate::run::folder::{RunError, RunFolder};
 use crate::run::manifest::{Manifest, Status};
-use crate::run::memory::machine_bytes;
-use crate::spec::check::{self, Surroundings};
 use crate::spec::load;
 use crate::spec::plan::Plan;
 use crate::sweep::claim::{Claim, STALE, Teller};
@@ -179,8 +177,7 @@ fn train(
 /// The plan that was checked when the sweep began, on this machine.
 fn plan(arguments: &Arguments, point: &WrittenPoint) -> Result<Plan, CliError> {
     let document = load::parse("plan.yaml", &point.plan)?;
-    let surroundings = Surroundings { cache_dir: arguments.cache.path(), memory_bytes: machine_bytes() };
-    let plan = check::check(&document, &surroundings, arguments.device)?;
+    let plan = arguments.cache.plan(&document, arguments.device)?;
     if plan.parts != point.parts {
         return Err(CliError::problem(
             "the subjects have changed since the sweep was checked",
