@@ -29,12 +29,12 @@ def output(command, **more):
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, **more).stdout
 
 
-def built_bench(features):
-    """The path of the step bench; cargo builds it where it has changed."""
-    command = ["cargo", "bench", "--no-run", "--bench", "step", "--message-format", "json"]
+def built_bench(features, name):
+    """The path of a bench; cargo builds it where it has changed."""
+    command = ["cargo", "bench", "--no-run", "--bench", name, "--message-format", "json"]
     lines = output(command + (["--features", features] if features else [])).splitlines()
     messages = [json.loads(line) for line in lines]
-    made = [m["executable"] for m in messages if m.get("target", {}).get("name") == "step" and m.get("executable")]
+    made = [m["executable"] for m in messages if m.get("target", {}).get("name") == name and m.get("executable")]
     return made[-1]
 
 
@@ -60,7 +60,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3, help="steps of a round")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    bench = arguments.bench or built_bench(arguments.features)
+    bench = arguments.bench or built_bench(arguments.features, "step")
     devices = arguments.devices.split(",")
     rows = []
     for name in GPU_FILES if arguments.gpu else CPU_FILES:

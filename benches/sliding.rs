@@ -1,0 +1,57 @@
+//! Times a volume of waves through a network, window by window:
+//! `cargo bench --bench sliding -- FILE DEVICE X,Y,Z REPEATS WEIGHTS LABELS`.
+//!
+//! Writes the network's weights to WEIGHTS as safetensors and the label map to LABELS as raw 16-bit numbers, so that
+//! `compare.py` in `benches/monai` can put the same network to MONAI, and prints JSON: the seconds of each repeat and
+//! the largest resident memory in bytes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use runner::data::volume::{Affine, Grid, Voxels};
+use runner::infer::activation::Activation;
+use runner::infer::predict::{Sight, Target, label_map};
+use runner::model::weights;
+use runner::pipeline::Origin;
+use runner::run::memory::peak_resident_bytes;
+use runner::spec::check::{Surroundings, check};
+use runner::spec::load;
+use runner::train::TrainError;
+use runner::train::parity::kept::wave;
+use runner::train::step::Trainer;
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [file, device, shape, repeats, weights_path, labels_path] = arguments.as_slice() else {
+        eprintln!("expected: FILE DEVICE X,Y,Z REPEATS WEIGHTS LABELS");
+        std::process::exit(2);
+    };
+    let sizes: Vec<usize> = shape.split(',').map(|size| size.parse().expect("a shape is numbers")).collect();
+    let shape: [usize; 3] = sizes.try_into().expect("a shape is three numbers");
+    let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
+    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    let device = device.parse().expect("DEVICE is the name of a device");
+    let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
+    let trainer = Trainer::new(&plan).expect("the device can be opened");
+    std::fs::write(weights_path, weights::to_safetensors(&trainer.weights())).expect("WEIGHTS can be written");
+
+    let image = Voxels::new(1, shape, wave(shape.iter().product(), 0.37, 1.0));
+    let grid = Grid { shape, affine: Affine::scale_and_shift([1.0; 3], [0.0; 3]) };
+    let inference = &plan.experiment.inference;
+    let activation = Activation::Softmax;
+    let sight = Sight { window: plan.window, classes: plan.num_classes(), inference, activation };
+    let target = Target { grid: &grid, labels: &[1, 2], steps: &[] };
+    let mut seconds = Vec::new();
+    let mut labels = Vec::new();
+    for _ in 0..repeats.parse().expect("REPEATS is a number") {
+        let start = Instant::now();
+        let forward = |windows, count| trainer.logits(windows, [count, 1], plan.window);
+        let map: Result<_, TrainError> = label_map(&image, &Origin::identity(shape), &sight, &target, forward);
+        labels = map.expect("the device computes").to_vec();
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+    std::fs::write(labels_path, bytes).expect("LABELS can be written");
+    println!("{}", serde_json::json!({ "seconds": seconds, "peak_bytes": peak_resident_bytes() }));
+}
