@@ -96,3 +96,48 @@ fn accumulated_batches_take_the_step_of_the_large_one() {
     assert!((whole.loss - parts.loss).abs() < 1e-6, "{whole:?} {parts:?}");
     assert!((whole.grad_norm - parts.grad_norm).abs() < 1e-5 * whole.grad_norm, "{whole:?} {parts:?}");
 }
+
+#[test]
+fn activations_that_are_computed_again_give_the_same_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache_dir = folder.path().join("cache");
+    let written = "{ widths: [8, 16], norm: instance, activation: leaky_relu, upsample: nearest }";
+    let models = [
+        written,
+        "{ widths: [4, 8, 8], norm: batch, dropout: 0.3, residual: true, downsample: strided_conv }",
+        "{ widths: [4, 8, 8], dropout: 0.1, upsample: transposed_conv }",
+    ];
+    for model in models {
+        let text = EXPERIMENT.replace(written, model);
+        let again = text.replace("batch_size: 2 }", "batch_size: 2, checkpoint_activations: true }");
+        assert_ne!(text, again);
+        let plans = [text, again].map(|text| plan(&cache_dir, &text));
+        let cases = Cases::prepare(&plans[0], &Cache::new(&cache_dir), &AtomicBool::new(false), &mut |_| {});
+        let cases = cases.unwrap().unwrap();
+        let patch = |index| {
+            let request = Request { subject: index, index, place_in_batch: index };
+            cases.patch(Part::Train { epoch: 1 }, &plans[0].parts.train[index], request).unwrap()
+        };
+        let batches = [vec![patch(0), patch(1)], vec![patch(2)]];
+        let [kept, computed] = plans.map(|plan| {
+            let mut trainer = Trainer::new(&plan).unwrap();
+            let gradients = trainer.gradients_of(&batches[0]).unwrap();
+            let outcomes = [0, 1].map(|step| trainer.step(&batches, 1e-2, step).unwrap());
+            (gradients, outcomes, trainer.weights())
+        });
+        assert!(kept.0.iter().any(|gradient| gradient.data.iter().any(|value| *value != 0.0)));
+        if model.contains("strided_conv") {
+            // Three gradients meet there, and their sum has another order.
+            let largest = |values: &[f32]| values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let of_all = kept.0.iter().map(|gradient| largest(&gradient.data)).fold(0.0, f32::max);
+            for (kept, computed) in kept.0.iter().zip(&computed.0) {
+                // A bias before a normalisation has rounding for a gradient.
+                let size = largest(&kept.data).max(1e-2 * of_all);
+                let far = kept.data.iter().zip(&computed.data).any(|(a, b)| (a - b).abs() > 1e-5 * size);
+                assert!(!far, "{} of {model}", kept.name);
+            }
+        } else {
+            assert_eq!(kept, computed, "{model}");
+        }
+    }
+}

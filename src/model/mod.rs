@@ -17,6 +17,7 @@ mod memory;
 mod norm;
 pub mod parameters;
 mod pool;
+mod recompute;
 pub mod sealed;
 pub mod state_dict;
 pub mod unet;
@@ -128,6 +129,19 @@ impl Network {
     pub fn forward(&self, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
         match &self.architecture {
             Architecture::Unet(unet) => unet.forward(&self.parameters, pass, input),
+        }
+    }
+
+    /// The loss of a batch, and its gradient by each trained parameter, with the activations of one block at a time, as
+    /// [`forward`](Self::forward) and the way back from its loss give them.
+    pub fn gradients_block_by_block(
+        &self,
+        pass: &mut Pass,
+        input: Tensor<5>,
+        loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
+    ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
+        match &self.architecture {
+            Architecture::Unet(unet) => recompute::gradients(unet, &self.parameters, pass, input, loss),
         }
     }
 

@@ -172,23 +172,49 @@ impl Unet {
     pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
         let mut skips = Vec::with_capacity(self.encoder.len());
         let mut hidden = input;
-        for (level, block) in self.encoder.iter().enumerate() {
+        for level in 0..self.encoder.len() {
             if level > 0 {
                 skips.push(hidden.clone());
-                if self.downsample == Downsample::MaxPool {
-                    hidden = max_pool(hidden);
-                }
             }
-            hidden = block.forward(parameters, pass, hidden);
+            hidden = self.encode(level, parameters, pass, hidden);
         }
-        for (level, skip) in self.decoder.iter().zip(skips.into_iter().rev()) {
-            let up = match &level.up {
-                Up::Trilinear => upsample::trilinear(hidden),
-                Up::Nearest => upsample::nearest(hidden),
-                Up::TransposedConvolution(up) => up.forward(parameters, hidden),
-            };
-            hidden = level.block.forward(parameters, pass, Tensor::cat(vec![up, skip], 1));
+        for (level, skip) in skips.into_iter().rev().enumerate() {
+            hidden = self.decode(level, parameters, pass, [hidden, skip]);
         }
+        self.classify(parameters, hidden)
+    }
+
+    /// Levels of the encoder; the decoder has one less.
+    pub(super) fn depth(&self) -> usize {
+        self.encoder.len()
+    }
+
+    /// One level of the encoder, from the full resolution down.
+    pub(super) fn encode(&self, level: usize, parameters: &Parameters, pass: &mut Pass, above: Tensor<5>) -> Tensor<5> {
+        let is_pooled = level > 0 && self.downsample == Downsample::MaxPool;
+        let input = if is_pooled { max_pool(above) } else { above };
+        self.encoder[level].forward(parameters, pass, input)
+    }
+
+    /// One level of the decoder, from the deepest up: what lies below it, and the encoder's output of its resolution.
+    pub(super) fn decode(
+        &self,
+        level: usize,
+        parameters: &Parameters,
+        pass: &mut Pass,
+        [below, skip]: [Tensor<5>; 2],
+    ) -> Tensor<5> {
+        let Level { up, block } = &self.decoder[level];
+        let up = match up {
+            Up::Trilinear => upsample::trilinear(below),
+            Up::Nearest => upsample::nearest(below),
+            Up::TransposedConvolution(up) => up.forward(parameters, below),
+        };
+        block.forward(parameters, pass, Tensor::cat(vec![up, skip], 1))
+    }
+
+    /// Logits of what the last level of the decoder gives.
+    pub(super) fn classify(&self, parameters: &Parameters, hidden: Tensor<5>) -> Tensor<5> {
         self.head.forward(parameters, hidden)
     }
 }

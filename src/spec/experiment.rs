@@ -149,6 +149,9 @@ pub struct Train {
     /// The largest norm of all gradients together; longer ones are shortened to it. `null` sets no limit.
     #[serde(default)]
     pub clip_gradient_norm: Option<Positive>,
+    /// Whether only the outputs of the network's blocks are kept for the way back and the rest is computed again: less memory, more time. The bits are the same, but for last digits of residual networks with `strided_conv`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub checkpoint_activations: bool,
     /// A file of weights to start from instead of random ones: `best.safetensors` of another run, or a state dict of the same network that PyTorch saved, as `.safetensors` or `.pt`; relative to the working folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
@@ -225,6 +228,10 @@ impl Default for Checkpoint {
             patience_epochs: None,
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn default_seed() -> u64 {

@@ -24,6 +24,7 @@ pub struct Trainer {
     loss: Loss,
     labels: Vec<Label>,
     clip_norm: Option<f64>,
+    checkpoint_activations: bool,
     seed: Seed,
     /// With autodiff.
     device: Device,
@@ -70,6 +71,7 @@ impl Trainer {
             schedule: spec.schedule.clone(),
             loss: spec.loss.clone(),
             labels: ClassLabel::values(&plan.labels),
+            checkpoint_activations: spec.train.checkpoint_activations,
             clip_norm: spec.train.clip_gradient_norm.map(|norm| norm.get()),
             network,
             seed,
@@ -103,9 +105,8 @@ impl Trainer {
         let mut losses = Vec::new();
         let mut sums: Option<Vec<Tensor<1>>> = None;
         for (share, batch) in batches.0 {
-            let loss = self.tracked_loss(&mut pass, batch);
-            let gradients = self.gradients(&loss, share);
-            losses.push((share, loss.inner()));
+            let (loss, gradients) = self.loss_and_gradients(&mut pass, batch, share);
+            losses.push((share, loss));
             sums = Some(match sums {
                 None => gradients,
                 Some(sums) => sums.into_iter().zip(gradients).map(|(sum, gradient)| sum.add(gradient)).collect(),
@@ -122,10 +123,24 @@ impl Trainer {
         Pending { losses, squares, values, optimizer, pass }
     }
 
-    /// The loss of a batch, whose gradients can be asked for.
-    fn tracked_loss(&self, pass: &mut Pass, batch: Batch) -> Tensor<1> {
-        let logits = self.network.forward(pass, batch.image.autodiff());
-        self.loss.forward(logits, batch.target.autodiff())
+    /// The loss of a batch, and the gradient of `share` times it by each parameter.
+    fn loss_and_gradients(&self, pass: &mut Pass, batch: Batch, share: f64) -> (Tensor<1>, Vec<Tensor<1>>) {
+        let objective = |logits| self.loss.forward(logits, batch.target.autodiff());
+        let values = || self.network.parameters.trained_values();
+        let (loss, gradients): (_, Vec<_>) = if self.checkpoint_activations {
+            self.network.gradients_block_by_block(pass, batch.image, objective)
+        } else {
+            let loss = objective(self.network.forward(pass, batch.image.autodiff()));
+            let mut tape = loss.backward();
+            (loss.inner(), values().map(|value| value.grad_remove(&mut tape)).collect())
+        };
+        let scaled = |(value, gradient): (&Tensor<1>, Option<Tensor<1>>)| match gradient {
+            Some(gradient) if share == 1.0 => gradient,
+            Some(gradient) => gradient.mul_scalar(share),
+            // A parameter that no output depends on.
+            None => value.clone().inner().zeros_like(),
+        };
+        (loss, values().zip(gradients).map(scaled).collect())
     }
 
     /// Waits for a step and takes it up; where the loss or a gradient is not finite, the network stays as it was.
@@ -155,18 +170,6 @@ impl Trainer {
         self.finish(pending)
     }
 
-    /// The gradient of `share` times the loss, for each parameter.
-    fn gradients(&self, loss: &Tensor<1>, share: f64) -> Vec<Tensor<1>> {
-        let mut gradients = loss.backward();
-        let of_parameter = |value: &Tensor<1>| match value.grad_remove(&mut gradients) {
-            Some(gradient) if share == 1.0 => gradient,
-            Some(gradient) => gradient.mul_scalar(share),
-            // A parameter that no output depends on.
-            None => value.clone().inner().zeros_like(),
-        };
-        self.network.parameters.trained_values().map(of_parameter).collect()
-    }
-
     /// The gradient of the loss of a batch by each parameter, without a step.
     ///
     /// # Errors
@@ -174,8 +177,8 @@ impl Trainer {
     pub fn gradients_of(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
         let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0));
-        let loss = self.tracked_loss(&mut pass, batch);
-        let named = self.network.parameters.trained_names().zip(self.gradients(&loss, 1.0));
+        let (_, gradients) = self.loss_and_gradients(&mut pass, batch, 1.0);
+        let named = self.network.parameters.trained_names().zip(gradients);
         let host = |(name, gradient): (&str, Tensor<1>)| {
             let data = parameters::to_host(&gradient);
             NamedTensor { name: name.to_owned(), shape: vec![data.len()], data }
