@@ -133,8 +133,8 @@ fn activations_that_are_computed_again_give_the_same_gradients() {
             for (kept, computed) in kept.0.iter().zip(&computed.0) {
                 // A bias before a normalisation has rounding for a gradient.
                 let size = largest(&kept.data).max(1e-2 * of_all);
-                let far = kept.data.iter().zip(&computed.data).any(|(a, b)| (a - b).abs() > 1e-5 * size);
-                assert!(!far, "{} of {model}", kept.name);
+                let far = kept.data.iter().zip(&computed.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(far <= 1e-4 * size, "{} of {model}: {far} of {size}", kept.name);
             }
         } else {
             assert_eq!(kept, computed, "{model}");
