@@ -98,7 +98,7 @@ fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bo
         match &first {
             None => first = Some((*device, trace)),
             Some((_, reference)) => {
-                let differences = parity::compare(reference, &trace);
+                let differences = parity::compare(&plan.experiment.model, reference, &trace);
                 is_same &= differences.iter().all(Difference::is_small);
                 rows.extend(differences.iter().map(|difference| row(&device.to_string(), difference)));
             }

@@ -88,6 +88,13 @@ impl Model {
         }
     }
 
+    /// Whether a parameter changes nothing: the bias of a convolution whose channel is normalised right after it.
+    pub fn is_without_effect(&self, parameter: &str) -> bool {
+        let Model::Unet(unet) = self;
+        let is_before_norm = parameter.ends_with(".conv1.bias") || parameter.ends_with(".conv2.bias");
+        is_before_norm && matches!(unet.norm, unet::Norm::Instance | unet::Norm::Batch)
+    }
+
     /// An estimate of the bytes that a training step needs at its peak.
     pub fn training_bytes(&self, channels: usize, classes: usize, batch: usize, patch: [usize; 3]) -> u64 {
         memory::training_bytes(self, channels, classes, batch, patch)

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::TrainError;
 use super::step::Trainer;
 use crate::data::patch::Patch;
+use crate::model::Model;
 use crate::model::weights::NamedTensor;
 use crate::spec::plan::Plan;
 
@@ -21,9 +22,8 @@ const GRADIENTS: f64 = 1e-3;
 /// How far the way of the weights may be off, as a share of its length: where a gradient is small, Adam makes much of
 /// its rounding.
 const WEIGHTS: f64 = 2e-2;
-/// A parameter whose gradients are smaller than this share of the largest ones has rounding for a gradient, such as a
-/// bias before a normalisation, which has no effect.
-const NO_GRADIENT: f64 = 1e-5;
+/// Gradients smaller than this share of the largest ones are rounding.
+const NO_GRADIENT: f64 = 1e-6;
 
 /// What a device made of a batch.
 #[derive(Clone, Debug)]
@@ -84,8 +84,9 @@ pub fn trace(plan: &Plan, patches: &[Patch]) -> Result<Trace, TrainError> {
     Ok(Trace { logits, loss, gradients, steps, start, end: trainer.weights(), seconds })
 }
 
-/// How far one trace is off another, quantity by quantity.
-pub fn compare(one: &Trace, other: &Trace) -> Vec<Difference> {
+/// How far one trace is off another, quantity by quantity. Parameters that have no effect in the model have rounding for
+/// a gradient, which only has to be small beside the others.
+pub fn compare(model: &Model, one: &Trace, other: &Trace) -> Vec<Difference> {
     let difference = |quantity: String, share, tolerance| Difference { quantity, share, tolerance };
     let mut differences = vec![
         difference("logits".to_owned(), farthest(&one.logits, &other.logits), LOGITS),
@@ -93,7 +94,8 @@ pub fn compare(one: &Trace, other: &Trace) -> Vec<Difference> {
     ];
     let largest = one.gradients.iter().map(|gradient| size(&gradient.data)).fold(0.0, f64::max);
     let of_gradient = |(one, other): (&NamedTensor, &NamedTensor)| {
-        let scale = size(&one.data).max(NO_GRADIENT * largest);
+        let own = if model.is_without_effect(&one.name) { largest } else { size(&one.data) };
+        let scale = own.max(NO_GRADIENT * largest);
         (distance(&one.data, &other.data) / scale, one.name.clone())
     };
     let gradients = one.gradients.iter().zip(&other.gradients).map(of_gradient);
@@ -107,11 +109,8 @@ pub fn compare(one: &Trace, other: &Trace) -> Vec<Difference> {
         differences.push(difference(format!("loss of step {}", step + 1), shares[0], LOSS * slack));
         differences.push(difference(format!("gradient norm of step {}", step + 1), shares[1], GRADIENTS * slack));
     }
-    let has_gradient = |name: &str| {
-        let gradient = one.gradients.iter().find(|gradient| gradient.name == name);
-        gradient.is_some_and(|gradient| size(&gradient.data) > NO_GRADIENT * largest)
-    };
-    differences.push(difference(format!("weights after {STEPS} steps"), ways_apart(one, other, has_gradient), WEIGHTS));
+    let apart = ways_apart(one, other, |name| !model.is_without_effect(name));
+    differences.push(difference(format!("weights after {STEPS} steps"), apart, WEIGHTS));
     differences
 }
 
@@ -155,27 +154,34 @@ mod tests {
         Trace {
             logits: vec![1.0, -2.0],
             loss: 0.5,
-            gradients: vec![tensor("conv.weight", vec![1.0, 2.0]), tensor("conv.bias", vec![1e-9])],
+            gradients: vec![
+                tensor("encoder.0.conv1.weight", vec![1.0, 2.0]),
+                tensor("encoder.0.conv1.bias", vec![1e-9]),
+            ],
             steps: vec![[0.5, 1.0], [0.4, 1.0]],
-            start: vec![tensor("conv.weight", vec![0.0, 0.0]), tensor("conv.bias", vec![0.0])],
-            end: vec![tensor("conv.weight", vec![0.1, 0.2]), tensor("conv.bias", vec![0.1])],
+            start: vec![tensor("encoder.0.conv1.weight", vec![0.0, 0.0]), tensor("encoder.0.conv1.bias", vec![0.0])],
+            end: vec![tensor("encoder.0.conv1.weight", vec![0.1, 0.2]), tensor("encoder.0.conv1.bias", vec![0.1])],
             seconds: 1.0,
         }
     }
 
+    fn model() -> Model {
+        serde_json::from_value(serde_json::json!({ "unet": { "widths": [2], "norm": "instance" } })).unwrap()
+    }
+
     fn too_far(other: &Trace) -> Vec<String> {
-        let differences = compare(&trace(), other).into_iter().filter(|difference| !difference.is_small());
+        let differences = compare(&model(), &trace(), other).into_iter().filter(|difference| !difference.is_small());
         differences.map(|difference| difference.quantity).collect()
     }
 
     #[test]
     fn each_quantity_that_is_off_is_named() {
-        assert!(compare(&trace(), &trace()).iter().all(|difference| difference.share == 0.0));
+        assert!(compare(&model(), &trace(), &trace()).iter().all(|difference| difference.share == 0.0));
         let mut other = trace();
         other.logits[0] += 3e-4;
         other.gradients[0].data[1] += 0.01;
         other.end[0].data[0] = 0.2;
-        assert_eq!(too_far(&other), ["logits", "gradients, worst conv.weight", "weights after 3 steps"]);
+        assert_eq!(too_far(&other), ["logits", "gradients, worst encoder.0.conv1.weight", "weights after 3 steps"]);
         let mut other = trace();
         (other.loss, other.steps[1][1]) = (0.51, 1.5);
         assert_eq!(too_far(&other), ["loss", "gradient norm of step 2"]);
