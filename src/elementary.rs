@@ -28,6 +28,7 @@ macro_rules! chosen_at_run_time {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") {
                 // SAFETY: the processor has AVX2.
+                #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
                 return unsafe { at_once($values $(, $argument)*) };
             }
             plain($values $(, $argument)*);

@@ -13,6 +13,7 @@ use super::training::make_phantoms;
 use super::{CliError, Common, Exit, volume_files};
 use crate::data::cache::FileHashes;
 use crate::data::dataset::stem;
+use crate::data::memory::machine_bytes;
 use crate::data::subject::Subject;
 use crate::data::volume::Volume;
 use crate::pipeline::{self, PipelineError, View};
@@ -22,7 +23,7 @@ use crate::spec::check;
 use crate::spec::load::{self, Document};
 use crate::train::head::{self, Head};
 use crate::train::{inputs, prepare, validate};
-use crate::transforms::{Drawn, Transform};
+use crate::transforms::{Drawn, Transform, check_draws};
 
 /// Arguments of `runner transform`.
 #[derive(Debug, Args)]
@@ -84,6 +85,8 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
     let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 
+    check::volume(&document, &name, &head::incoming(&source), machine_bytes())?;
+
     let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
     let given = arguments.draws.as_deref().map(given).transpose()?;
     let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
@@ -100,6 +103,10 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let (volume, draws) = match given {
         Some((path, applied)) => {
             let draws = matching(&path, applied, &chain)?;
+            check_draws(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
+                let help = "undo what was edited, or make draws anew without --draws";
+                CliError::problem(format!("{}: {misfit}", path.display()), help)
+            })?;
             let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;
             (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
         }

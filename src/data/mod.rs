@@ -8,6 +8,7 @@
 pub mod buffers;
 pub mod cache;
 pub mod dataset;
+pub mod memory;
 pub mod nifti;
 pub mod orientation;
 pub mod patch;

@@ -8,7 +8,7 @@ use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
 
 use super::sealed;
-use super::weights::{NamedTensor, WeightsError};
+use super::weights::{self, NamedTensor, WeightsError};
 
 /// What PyTorch keeps beside the weights of batch normalisation and never needs to compute with.
 const COUNTER: &str = "num_batches_tracked";
@@ -25,7 +25,7 @@ pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> 
     let is_safetensors = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
     let failed = |source| WeightsError::Read { path: path.to_owned(), source };
     if is_safetensors {
-        let bytes = std::fs::read(path).map_err(failed)?;
+        let bytes = weights::bytes(path)?;
         sealed::check(&bytes)?;
         let file = SafeTensors::deserialize(&bytes)?;
         let names = file.names();
@@ -34,12 +34,16 @@ pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> 
             Ok((view.shape().to_vec(), Kind::of(name, &view.dtype())?.floats(view.data())))
         })
     } else {
-        std::fs::File::open(path).map_err(failed)?;
+        let file_bytes = weights::check_file(path)?;
         let file = PytorchReader::new(path)?;
         let names = file.tensors().keys().map(String::as_str).collect();
         select(names, first, |name| {
             let tensor = file.get(name).expect("the name is one of the file's");
             let kind = Kind::of(name, &tensor.dtype())?;
+            let bytes = tensor.byte_len() as u64;
+            if bytes > file_bytes {
+                return Err(WeightsError::Inflated { name: name.to_owned(), bytes });
+            }
             Ok((tensor.shape().to_vec(), kind.floats(&tensor.read().map_err(failed)?)))
         })
     }
@@ -65,7 +69,7 @@ fn select(
     own.filter(|(name, _)| !name.ends_with(COUNTER))
         .map(|(full, name)| {
             let (shape, data) = load(full)?;
-            Ok(NamedTensor { name: name.to_owned(), shape, data })
+            NamedTensor { name: name.to_owned(), shape, data }.checked()
         })
         .collect()
 }

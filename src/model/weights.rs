@@ -1,10 +1,12 @@
 //! Weights as files: safetensors with PyTorch's names and layout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::sealed;
+use crate::data::memory::machine_bytes;
+use crate::value::Bytes;
 
 /// A tensor of 32-bit floats with a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +17,17 @@ pub struct NamedTensor {
     pub shape: Vec<usize>,
     /// Its values, the last axis fastest.
     pub data: Vec<f32>,
+}
+
+impl NamedTensor {
+    /// The tensor, if it has as many values as its shape says.
+    pub(super) fn checked(self) -> Result<Self, WeightsError> {
+        let expected = self.shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+        if expected == Some(self.data.len()) {
+            return Ok(self);
+        }
+        Err(WeightsError::Length { name: self.name, shape: self.shape, found: self.data.len() })
+    }
 }
 
 /// Weights that cannot be used.
@@ -56,6 +69,34 @@ pub enum WeightsError {
         /// What it holds.
         found: String,
     },
+    /// A tensor has another number of values than its shape says.
+    #[error("tensor `{name}` has {found} values, and its shape {shape:?} takes another number")]
+    Length {
+        /// The tensor's name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its values.
+        found: usize,
+    },
+    /// A tensor of a small file claims to be large.
+    #[error("tensor `{name}` takes {}, more than its whole file; save the state dict again with torch.save", Bytes(*bytes))]
+    Inflated {
+        /// The tensor's name.
+        name: String,
+        /// Bytes of its values.
+        bytes: u64,
+    },
+    /// The file is larger than the machine's memory.
+    #[error("{} has {} and the machine {} of memory; these are no weights of a network that it can train", path.display(), Bytes(*bytes), Bytes(*machine))]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// What the machine has.
+        machine: u64,
+    },
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -95,7 +136,7 @@ pub(crate) fn read_tensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, WeightsErro
         }
         let (words, _) = view.data().as_chunks::<4>();
         let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-        tensors.push(NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
+        tensors.push(NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), data }.checked()?);
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tensors)
@@ -105,9 +146,29 @@ pub(crate) fn read_tensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, WeightsErro
 ///
 /// # Errors
 /// When it cannot be read or is not such a file.
-pub fn read(path: &std::path::Path) -> Result<Vec<NamedTensor>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
-    from_safetensors(&bytes)
+pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightsError> {
+    from_safetensors(&bytes(path)?)
+}
+
+/// A whole file of weights, which must be one and fit into memory.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    check_file(path)?;
+    std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })
+}
+
+/// That a path is that of a file, and how large it is.
+pub(super) fn check_file(path: &Path) -> Result<u64, WeightsError> {
+    let failed = |source| WeightsError::Read { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    // A device or a pipe may give bytes without end, or none for ever.
+    if !metadata.is_file() {
+        return Err(failed(std::io::Error::other("it is not a file")));
+    }
+    let bytes = metadata.len();
+    match machine_bytes().filter(|machine| bytes > *machine) {
+        Some(machine) => Err(WeightsError::TooLarge { path: path.to_owned(), bytes, machine }),
+        None => Ok(bytes),
+    }
 }
 
 #[cfg(test)]

@@ -52,8 +52,9 @@ impl Line {
         }
     }
 
+    /// Places far outside saturate: whoever reads without looking relies on a row whose ends lie inside to do so itself.
     pub(super) fn at(&self, z: usize) -> [i64; 3] {
-        std::array::from_fn(|axis| self.base[axis] + self.step[axis] * z as i64)
+        std::array::from_fn(|axis| self.base[axis].saturating_add(self.step[axis].saturating_mul(z as i64)))
     }
 
     /// Which voxels of a row have places between `low` and `high`, both included, along every axis; counted from `start`.
@@ -65,20 +66,20 @@ impl Line {
         }
         let (mut first, mut last) = (0, length as i64 - 1);
         for axis in 0..3 {
-            let base = self.base[axis] + self.step[axis] * start as i64;
-            let (low, high) = (low[axis] - base, high[axis] - base);
+            let base = self.at(start)[axis];
+            let (low, high) = (low[axis].saturating_sub(base), high[axis].saturating_sub(base));
             let step = self.step[axis];
             match step.signum() {
                 0 if low > 0 || high < 0 => return 0..0,
                 0 => {}
                 // The smallest z with step * z >= low, and the largest with step * z <= high.
                 1 => {
-                    first = first.max(-(-low).div_euclid(step));
+                    first = first.max(-low.saturating_neg().div_euclid(step));
                     last = last.min(high.div_euclid(step));
                 }
                 _ => {
                     first = first.max(-high.div_euclid(-step));
-                    last = last.min((-low).div_euclid(-step));
+                    last = last.min(low.saturating_neg().div_euclid(-step));
                 }
             }
         }
@@ -124,6 +125,17 @@ mod tests {
             }
         }
         assert!(found > 500, "{found}");
+    }
+
+    #[test]
+    fn a_row_that_leaves_all_numbers_behind_lies_outside() {
+        let (low, high) = ends(12);
+        for step in [FARTHEST, -FARTHEST, f64::NAN, f64::INFINITY] {
+            let line = Line { base: [0; 3], step: [fixed(step), 0, 0] };
+            let range = line.between([low; 3], [high; 3], 0, 65_535);
+            let inside = (0..65_535).filter(|z| is_inside(line.at(*z), [12; 3]));
+            assert_eq!(range.collect::<Vec<_>>(), inside.collect::<Vec<_>>(), "{step}");
+        }
     }
 
     #[test]

@@ -187,9 +187,8 @@ fn bent_row(source: &Source, interpolation: Interpolation, fill: f32, row: &Row,
         }
     };
     #[cfg(target_arch = "x86_64")]
-    if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
-        // SAFETY: the processor has AVX2.
-        return unsafe { vector::bent_row(source, row, out, one_by_one) };
+    if interpolation == Interpolation::Linear {
+        return vector::bent_row(source, row, out, one_by_one);
     }
     one_by_one(0, out);
 }
@@ -202,10 +201,8 @@ fn bent_labels(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Lab
         }
     };
     #[cfg(target_arch = "x86_64")]
-    if vector::is_available() && source.labels.len() < i32::MAX as usize {
-        // SAFETY: the processor has AVX2.
-        return unsafe { vector::bent_labels(source, shape, row, out, one_by_one) };
-    }
+    vector::bent_labels(source, shape, row, out, one_by_one);
+    #[cfg(not(target_arch = "x86_64"))]
     one_by_one(0, out);
 }
 
@@ -226,14 +223,14 @@ fn straight_row(
         }
     };
     #[cfg(target_arch = "x86_64")]
-    if interpolation == Interpolation::Linear && vector::is_available() && source.values.len() < i32::MAX as usize {
+    if interpolation == Interpolation::Linear {
         let (low, high) = source.interior();
         let within = line.between(low, high, z, row.len());
         let within = within.start.max(inside.start)..within.end.min(inside.end);
-        if within.len() >= vector::LANES {
+        if within.len() >= vector::LANES
+            && vector::linear_row(source, &line, z + within.start, &mut row[within.clone()])
+        {
             one_by_one(inside.start..within.start, row);
-            // SAFETY: the processor has AVX2, and every place of the range lies in the interior.
-            unsafe { vector::linear_row(source, &line, z + within.start, &mut row[within.clone()]) };
             return one_by_one(within.end..inside.end, row);
         }
     }
@@ -364,9 +361,8 @@ fn label_row(source: LabelSource, shape: [usize; 3], line: &Line, first: usize, 
     row[filled.end..].fill(0);
     let (first, row) = (first + filled.start, &mut row[filled]);
     #[cfg(target_arch = "x86_64")]
-    if row.len() >= vector::LANES && vector::is_available() && labels.len() < i32::MAX as usize {
-        // SAFETY: the processor has AVX2.
-        return unsafe { vector::label_row(labels, shape, line, first, row) };
+    if vector::label_row(labels, shape, line, first, row) {
+        return;
     }
     for (z, label) in row.iter_mut().enumerate() {
         *label = nearest_label(labels, shape, line.at(first + z));

@@ -31,6 +31,18 @@ pub enum PipelineError {
     /// A step cannot be applied to this volume.
     #[error(transparent)]
     Transform(#[from] TransformError),
+    /// A step makes more voxels than the machine has memory for.
+    #[error(
+        "{name}: {shape:?} voxels of {channels} channels do not fit into the machine's memory; take fewer voxels or a coarser spacing"
+    )]
+    TooLarge {
+        /// The step.
+        name: &'static str,
+        /// Voxels that are asked of it at once.
+        shape: [usize; 3],
+        /// Image channels.
+        channels: usize,
+    },
     /// A window lies outside.
     #[error("a window of {shape:?} voxels at {start:?} does not fit into a volume of {volume:?}")]
     Outside {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::block::{Block, Fills, cut, owned, widened};
 use super::gather::{self, LabelSource};
 use super::{EmptySpace, Origin, PipelineError, Times};
-use crate::data::buffers;
 use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
+use crate::data::{buffers, memory};
 use crate::transforms::{
     Drawn, Fill, Interpolation, Lattice, Map, Measured, Placement, Transform, Whole, Window, smooth_recursively,
     spline_coefficients, spline_reach,
@@ -235,6 +235,9 @@ impl<'a> View<'a> {
         shape: [usize; 3],
     ) -> Result<Block<'s>, PipelineError> {
         let channels = self.source.image.channels;
+        if !memory::holds::<f32>(channels, shape) {
+            return Err(PipelineError::TooLarge { name: stage.name, shape, channels });
+        }
         let incoming_shape = self.grid_after(level - 1).shape;
         let image = match &stage.kind {
             Kind::Lattice(lattice, fill) => {

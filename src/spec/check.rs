@@ -16,11 +16,13 @@ mod names;
 mod network;
 mod sampler;
 pub(in crate::spec) mod scores;
+mod sizes;
 mod training;
 
 pub use data::{Outline, Survey, outline, survey};
 pub(super) use names::column_name;
-pub use names::is_folder_name;
+pub use names::{NAME_HELP, is_folder_name};
+pub use sizes::volume;
 
 use crate::model::device::DeviceName;
 
@@ -115,5 +117,6 @@ pub fn document(document: &Document) -> Result<Vec<String>, Problems> {
     inference::check(&mut findings);
     training::check(&mut findings);
     sampler::check(&mut findings);
+    sizes::check(&mut findings);
     findings.finish()
 }

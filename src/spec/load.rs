@@ -9,8 +9,11 @@ use super::experiment::Experiment;
 use super::merge::merge;
 pub use super::merge::{Change, Set};
 use super::problem::{Place, Problem, Problems, SourceText};
-use super::tree::{Node, Value};
+use super::tree::{LONGEST_TEXT, Node, Value};
 use super::typed::read;
+
+/// The most files that extend one another; a longer chain is made by a machine.
+const MOST_FILES: usize = 64;
 
 /// A parsed experiment that knows where each of its values was written.
 #[derive(Clone, Debug)]
@@ -129,6 +132,10 @@ fn with_base(path: &Path, asked: Option<Place>, chain: &mut Vec<PathBuf>) -> Res
         return Err(Problem::at(asked, format!("`extends` goes round in a circle: {}", names.join(" -> ")))
             .help("remove one `extends` of the circle"));
     }
+    if chain.len() == MOST_FILES {
+        let message = format!("more than {MOST_FILES} files extend one another");
+        return Err(Problem::at(asked, message).help("let a file extend the one that says most of it"));
+    }
     chain.push(identity);
     let mut node = Node::parse(&SourceText::new(path.display().to_string(), text))?;
     let Value::Map(entries) = &mut node.value else {
@@ -152,16 +159,24 @@ fn file_name(path: &Path) -> String {
 /// The text of a file of the user's; `asked` is where its name was written.
 ///
 /// # Errors
-/// When there is no such file, or it is not text.
+/// When there is no such file, it is far too long, or it is not text.
 pub fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
     let name = path.display();
-    if path.is_dir() {
-        return Err(Problem::at(asked, format!("{name} is a folder, expected an experiment file")));
-    }
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
+    let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Problem::at(asked.clone(), format!("there is no file {name}")),
         _ => Problem::at(asked.clone(), format!("{name} cannot be read: {error}")),
-    })?;
+    };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        // A device or a pipe may give bytes without end, or none for ever.
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(Problem::at(asked, format!("{name} is {found}, expected an experiment file")));
+    }
+    if metadata.len() > LONGEST_TEXT as u64 {
+        let message = format!("{name} has {} bytes, expected a file of at most 1 MiB", metadata.len());
+        return Err(Problem::at(asked, message).help("is it an experiment file?"));
+    }
+    let bytes = fs::read(path).map_err(failed)?;
     String::from_utf8(bytes).map_err(|_| Problem::at(asked, format!("{name} is not UTF-8 text")))
 }
 

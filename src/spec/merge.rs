@@ -9,6 +9,9 @@ use super::tree::{Node, Value};
 /// The maps that name one choice: another choice replaces such a map whole.
 pub const CHOICES: [&str; 7] = ["data.source", "data.split", "sampler", "model", "loss", "optimizer", "schedule"];
 
+/// No key of an experiment has more parts than the document reader takes levels.
+const MOST_PARTS: usize = 64;
+
 /// One `--set KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
@@ -90,6 +93,10 @@ impl Change {
         let Place { source, span } = &self.key_place;
         let is_quoted = source.text[span.clone()].starts_with(['"', '\'']);
         let first = span.start + usize::from(is_quoted);
+        if self.key.split('.').count() > MOST_PARTS {
+            let problem = Problem::at(Some(self.key_place.clone()), format!("a key of more than {MOST_PARTS} parts"));
+            return Err(problem.help("write the dotted path of a key of the experiment"));
+        }
         let parts: Vec<(usize, &str)> = self
             .key
             .split('.')

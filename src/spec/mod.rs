@@ -10,5 +10,6 @@ pub mod problem;
 mod reference;
 pub mod schema;
 pub mod score_sheet;
+mod syntax;
 pub mod tree;
 pub mod typed;

@@ -41,6 +41,15 @@ impl Place {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
+
+    /// Whether its line and those around it are short enough to be drawn.
+    fn is_short(&self) -> bool {
+        let text = self.source.text.as_bytes();
+        let start = self.span.start.min(text.len());
+        let before = text[..start].rsplit(|byte| *byte == b'\n').take(2);
+        let after = text[start..].split(|byte| *byte == b'\n').take(2);
+        before.chain(after).all(|line| line.len() <= LONGEST_LINE)
+    }
 }
 
 /// One thing that is wrong.
@@ -99,7 +108,10 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.place.as_ref()?.span.clone();
+        let Place { source, span } = self.place.as_ref()?;
+        // Of a text of many lines the first is marked.
+        let marked = source.text.get(span.clone()).map_or(0, |text| text.lines().next().map_or(0, str::len));
+        let span = span.start..span.start + marked;
         Some(Box::new(std::iter::once(LabeledSpan::at(span, "here"))))
     }
 }
@@ -154,10 +166,35 @@ pub fn render(problems: &Problems, drawing: Drawing) -> String {
     }
     let handler = GraphicalReportHandler::new_themed(theme).with_width(drawing.width).with_links(false);
     let mut text = String::new();
-    for problem in &problems.0 {
-        handler.render_report(&mut text, problem).expect("writing to a string cannot fail");
+    let most = problems.0.len().min(MOST_DRAWN);
+    for problem in problems.0[..most].iter().map(drawable) {
+        handler.render_report(&mut text, &problem).expect("writing to a string cannot fail");
+    }
+    if most < problems.0.len() {
+        text.push_str(&format!("  and {} more problems\n", problems.0.len() - most));
     }
     text
+}
+
+/// More problems than this at once are one problem of a kind; the rest is counted.
+const MOST_DRAWN: usize = 50;
+/// Bytes of a message beyond which it is cut.
+const LONGEST_MESSAGE: usize = 2000;
+/// Bytes of a line beyond which it is not drawn: no terminal shows it, and the handler cannot.
+const LONGEST_LINE: usize = 2000;
+
+/// The problem, with a message of some lines; where the lines at its place are too long, the place in words.
+fn drawable(problem: &Problem) -> Problem {
+    let mut problem = problem.clone();
+    if let Some(end) = problem.message.char_indices().map(|(at, _)| at).find(|at| *at > LONGEST_MESSAGE) {
+        problem.message.truncate(end);
+        problem.message.push_str(" ...");
+    }
+    if let Some(place) = problem.place.take_if(|place| !place.is_short()) {
+        let (line, column) = place.line_and_column();
+        problem.message = format!("{}:{line}:{column}: {}", place.source.name, problem.message);
+    }
+    problem
 }
 
 /// The allowed name nearest to a misspelt one, where one is near.

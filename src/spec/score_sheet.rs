@@ -40,7 +40,11 @@ impl ScoreSheet {
         Self::parse(&path.display().to_string(), &text, known)
     }
 
-    fn parse(name: &str, text: &str, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
+    /// Reads a sheet from a text, as from a file of that name.
+    ///
+    /// # Errors
+    /// Every mistake in it, each with its place.
+    pub fn parse(name: &str, text: &str, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
         let node = Node::parse(&SourceText::new(name, text))?;
         let mut sheet = match node.value {
             Value::List(_) => Self { metrics: read(&node)?, labels: None },

@@ -8,12 +8,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Spanned, Tagged};
 
 use super::problem::{Place, Problem, SourceText};
+use super::syntax::{self, span_of};
 
 /// The largest file that is read; a longer one is no experiment.
-const LONGEST_TEXT: usize = 1 << 20;
+pub(super) const LONGEST_TEXT: usize = 1 << 20;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -73,9 +74,9 @@ impl Node {
         let mut options = serde_saphyr::Options::default();
         options.strict_booleans = true;
         options.with_snippet = false;
-        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
-            Ok(raw) => Ok(Node::from_raw(raw, None, source)),
-            Err(error) => Err(syntax_problem(&error, source)),
+        match serde_saphyr::from_str_with_options::<Written>(&source.text, options) {
+            Ok(raw) => Node::from_raw(raw, None, source),
+            Err(error) => Err(syntax::problem(&error, source)),
         }
     }
 
@@ -142,22 +143,28 @@ impl Node {
         }
     }
 
-    fn from_raw(raw: Spanned<Raw>, key_span: Option<Range<usize>>, source: &Arc<SourceText>) -> Self {
+    fn from_raw(raw: Written, key_span: Option<Range<usize>>, source: &Arc<SourceText>) -> Result<Self, Problem> {
         let value_span = span_of(&raw.referenced, &source.text);
-        let value = match raw.value {
+        let Tagged(value, tag) = raw.value;
+        let place = || Place { source: source.clone(), span: value_span.clone() };
+        if let Some(problem) = tag.and_then(|tag| syntax::unknown_tag(&tag, place())) {
+            return Err(problem);
+        }
+        let value = match value {
             Raw::Scalar(value) => value,
-            Raw::List(items) => Value::List(items.into_iter().map(|item| Node::from_raw(item, None, source)).collect()),
-            Raw::Map(entries) => Value::Map(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| {
-                        let span = span_of(&key.referenced, &source.text);
-                        (key.value, Node::from_raw(value, Some(span), source))
-                    })
-                    .collect(),
-            ),
+            Raw::List(items) => {
+                let items = items.into_iter().map(|item| Node::from_raw(item, None, source));
+                Value::List(items.collect::<Result<_, _>>()?)
+            }
+            Raw::Map(entries) => {
+                let entries = entries.into_iter().map(|(key, value)| {
+                    let span = span_of(&key.referenced, &source.text);
+                    Ok((key.value, Node::from_raw(value, Some(span), source)?))
+                });
+                Value::Map(entries.collect::<Result<_, Problem>>()?)
+            }
         };
-        Self { value, source: source.clone(), key_span, value_span }
+        Ok(Self { value, source: source.clone(), key_span, value_span })
     }
 }
 
@@ -166,51 +173,13 @@ fn key_to_yaml(key: &str) -> serde_yaml::Value {
     key.parse::<u64>().map_or_else(|_| key.into(), Into::into)
 }
 
-fn span_of(location: &Location, text: &str) -> Range<usize> {
-    let span = location.span();
-    let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) else {
-        // The scanner's own errors know a line and a column only.
-        let line_start: usize =
-            text.split_inclusive('\n').take(location.line().saturating_sub(1) as usize).map(str::len).sum();
-        let before = text[line_start..].chars().take(location.column().saturating_sub(1) as usize);
-        let start = line_start + before.map(char::len_utf8).sum::<usize>();
-        return start..start;
-    };
-    let start = (start as usize).min(text.len());
-    let end = (start + length as usize).min(text.len());
-    let written = text.get(start..end).unwrap_or("").trim_end();
-    start..start + written.len()
-}
+/// One value as the parser hands it over, with its place and its tag.
+type Written = Spanned<Tagged<Raw>>;
 
-fn syntax_problem(error: &serde_saphyr::Error, source: &Arc<SourceText>) -> Problem {
-    let error = error.without_snippet();
-    let place = error.location().map(|location| {
-        let span = span_of(&location, &source.text);
-        let end = if span.is_empty() { (span.start + 1).min(source.text.len()) } else { span.end };
-        Place { source: source.clone(), span: span.start..end }
-    });
-    let text = error.to_string();
-    let message = match error {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("key `{key}` stands here twice"),
-        _ => format!("not readable as YAML: {}", text.split(" at line ").next().unwrap_or(&text).trim_end_matches('.')),
-    };
-    let on_tab = place.as_ref().is_some_and(|place| {
-        let (line, _) = place.line_and_column();
-        source.text.lines().nth(line - 1).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
-    });
-    let problem = Problem::at(place, message);
-    match (on_tab, matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. })) {
-        (true, _) => problem.help("YAML is indented by spaces; replace the tab"),
-        (_, true) => problem.help("keep one of them"),
-        _ => problem,
-    }
-}
-
-/// One value as the parser hands it over.
 enum Raw {
     Scalar(Value),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+    List(Vec<Written>),
+    Map(Vec<(Spanned<String>, Written)>),
 }
 
 impl<'de> Deserialize<'de> for Raw {

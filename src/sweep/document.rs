@@ -16,7 +16,7 @@ use super::kubernetes::Kubernetes;
 use super::prune::Prune;
 use super::slurm::Slurm;
 use crate::model::device::DeviceName;
-use crate::spec::check::is_folder_name;
+use crate::spec::check::{NAME_HELP, is_folder_name};
 use crate::spec::load::{self, Base, Change, Set};
 use crate::spec::problem::{Problem, Problems, SourceText};
 use crate::spec::tree::Node;
@@ -148,7 +148,7 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
     };
     if !is_folder_name(&name) {
         let problem = Problem::at(root.child("name").map(Node::place), "expected a name that can be a folder's");
-        return Err(problem.help("use letters, digits, `_` and `-`").into());
+        return Err(problem.help(NAME_HELP).into());
     }
     Ok(Sweep { name, spec, base, combinations: factors::product(&factors) })
 }

@@ -1,6 +1,6 @@
 //! Alternatives, and every combination of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
@@ -137,33 +137,35 @@ pub(super) fn of_argument(grid: &GridArgument) -> Result<Factor, Problem> {
 
 /// A key may be given by one factor only, and not by `--set` as well.
 pub(super) fn check(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
+    let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
+    if count > MOST_COMBINATIONS {
+        let problem = Problem::at(None, format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}"));
+        return Err(problem.help("take fewer values, or draw some: `random: {count: N, ...}`").into());
+    }
     let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
     let mut problems: Vec<Problem> = fixed_keys(factors);
-    let mut seen: Vec<(usize, &Change)> = Vec::new();
+    // The factor that gives each key.
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, factor) in factors.iter().enumerate() {
         for change in factor.iter().flatten() {
-            if seen.iter().any(|(other, known)| *other == index && known.key == change.key) {
+            let key = change.key.as_str();
+            if seen.get(key) == Some(&index) {
                 continue;
             }
-            let key = &change.key;
             if let Some(set) = sets.iter().find(|set| covers(key, &set.key)) {
                 let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
                 problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
             }
-            if let Some((_, known)) = seen
-                .iter()
-                .find(|(other, known)| *other != index && (covers(&known.key, key) || covers(key, &known.key)))
-            {
-                let message = format!("`{key}` is given twice: `{}` stands in another part of the sweep", known.key);
+            let above = key.match_indices('.').map(|(end, _)| &key[..end]).chain([key]);
+            let known = above.filter_map(|above| seen.get_key_value(above));
+            let below = format!("{key}.");
+            let below = seen.range(below.as_str()..).take_while(|(known, _)| known.starts_with(&below));
+            if let Some((known, _)) = known.chain(below).find(|(_, other)| **other != index) {
+                let message = format!("`{key}` is given twice: `{known}` stands in another part of the sweep");
                 problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
             }
-            seen.push((index, change));
+            seen.entry(key).or_insert(index);
         }
-    }
-    let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
-    if count > MOST_COMBINATIONS {
-        let message = format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}");
-        problems.push(Problem::at(None, message).help("take fewer values, or draw some: `random: {count: N, ...}`"));
     }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }

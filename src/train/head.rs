@@ -61,7 +61,7 @@ impl Head {
                 continue;
             }
             let path = cache.statistics(&head.key(plan, index, inputs));
-            let drawn = match known(&path) {
+            let drawn = match known(&path).filter(|drawn| head.chain[index].has_learnt(drawn)) {
                 Some(drawn) => drawn,
                 None => {
                     let Some(drawn) = head.learn_step(plan, index, stop, &tell)? else { return Ok(None) };
@@ -141,6 +141,13 @@ impl Head {
             let recorded: Recorded = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
             if recorded.chain != head.chain {
                 return Err("its steps are not those of plan.yaml".to_owned());
+            }
+            let has_all = (0..head.chain.len()).all(|index| match recorded.learned.get(&index) {
+                Some(drawn) => head.chain[index].has_learnt(drawn),
+                None => !head.chain[index].is_learned(),
+            });
+            if !has_all || recorded.learned.keys().any(|index| *index >= head.chain.len()) {
+                return Err("`learned` does not hold what the steps of plan.yaml learn".to_owned());
             }
             head.learned = recorded.learned;
         }

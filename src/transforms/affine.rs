@@ -44,6 +44,9 @@ fn no_change() -> AxisRanges {
     AxisRanges::same(Range::fixed(0.0))
 }
 
+/// Factors beyond which nothing of an image is left, and the map cannot be undone with the numbers at hand.
+const SCALES: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
+
 /// What one affine transform drew.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AffineDraw {
@@ -93,8 +96,9 @@ impl Spatial for Affine {
 impl Affine {
     /// What its parameters say against each other.
     pub fn problem(&self) -> Option<String> {
-        let lowest = self.scales.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
-        (lowest <= 0.0).then(|| format!("expected scales above 0, got {lowest}"))
+        let bounds = self.scales.0.iter().flat_map(|range| [range.low, range.high]);
+        let wrong = bounds.into_iter().find(|scale| !SCALES.contains(scale));
+        wrong.map(|scale| format!("expected scales between 0.001 and 1000, got {scale}"))
     }
 }
 

@@ -78,6 +78,11 @@ fn exponents(order: u8) -> impl Iterator<Item = [u8; 3]> {
 }
 
 impl BiasField {
+    /// How many terms the polynomial has.
+    pub(super) fn num_coefficients(&self) -> usize {
+        exponents(self.order).count()
+    }
+
     /// What its parameters say against each other.
     pub fn problem(&self) -> Option<String> {
         (self.order > HIGHEST_ORDER).then(|| format!("expected an order up to {HIGHEST_ORDER}, got {}", self.order))

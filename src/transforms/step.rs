@@ -95,6 +95,35 @@ impl Transform {
         grid
     }
 
+    /// Whether a draw is of the kind that the step draws; of a list of steps none is.
+    pub(super) fn is_kind(&self, drawn: &Drawn) -> bool {
+        fn of_spatial<S: Spatial<Draw: Record>>(_: &S, drawn: &Drawn) -> bool {
+            S::Draw::recall(drawn).is_some()
+        }
+        fn of_intensity<I: Intensity<Draw: Record>>(_: &I, drawn: &Drawn) -> bool {
+            I::Draw::recall(drawn).is_some()
+        }
+        dispatch!(self,
+            spatial step => of_spatial(step, drawn),
+            intensity step => of_intensity(step, drawn),
+            else => *drawn == Drawn::Nothing && self.inner().is_empty())
+    }
+
+    /// Whether the step by itself may give volumes of another shape.
+    pub fn changes_shape(&self) -> bool {
+        matches!(
+            self,
+            Transform::ToCanonical(_)
+                | Transform::ToOrientation(_)
+                | Transform::Resample(_)
+                | Transform::Resize(_)
+                | Transform::Crop(_)
+                | Transform::Pad(_)
+                | Transform::CropOrPad(_)
+                | Transform::EnsureShapeMultiple(_)
+        )
+    }
+
     /// The steps that are applied one after the other under a draw: itself, or those of a list.
     pub fn unroll<'a>(&'a self, drawn: &'a Drawn, visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
         match (self, drawn) {
@@ -191,6 +220,15 @@ impl Transform {
         match self {
             Transform::ForegroundNormalize(step) => step.is_learned(),
             Transform::HistogramStandardization(step) => step.is_learned(),
+            _ => false,
+        }
+    }
+
+    /// Whether a draw holds numbers that the step learns; how many channels they are for shows at a volume.
+    pub fn has_learnt(&self, drawn: &Drawn) -> bool {
+        match drawn {
+            Drawn::ForegroundNormalize(numbers) => self.is_kind(drawn) && numbers.0.is_some(),
+            Drawn::HistogramStandardization(landmarks) => self.is_kind(drawn) && landmarks.0.is_some(),
             _ => false,
         }
     }

@@ -101,7 +101,8 @@ impl Swap {
         (count > MOST_ITERATIONS).then(|| format!("expected at most {MOST_ITERATIONS} iterations, got {count}"))
     }
 
-    fn size(&self, volume: [usize; 3]) -> [usize; 3] {
+    /// Voxels of a block of a volume.
+    pub(super) fn size(&self, volume: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| self.patch.0[axis].min(volume[axis]))
     }
 }

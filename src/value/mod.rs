@@ -11,10 +11,12 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 mod bytes;
+mod file_name;
 mod range;
 mod shape;
 
 pub use bytes::Bytes;
+pub use file_name::is_file_name;
 pub use range::{AxisRanges, Range};
 pub use shape::{Overlap, PartialShape, Shape, Spacing};
 

@@ -103,8 +103,11 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     if header.key != hex(key) {
         return Err(OpenError::Damaged(format!("it holds the key {}", header.key)));
     }
-    let map = Arc::new(map);
     let affine = Affine(header.affine.map(|row| row.map(f64::from_bits)));
+    if affine.0.as_flattened().iter().any(|value| !value.is_finite()) || affine.inverse().is_none() {
+        return Err(OpenError::Damaged(format!("its affine {:?} cannot be undone", affine.0)));
+    }
+    let map = Arc::new(map);
     Ok(Volume {
         grid: Grid { shape: header.shape, affine },
         image: Voxels::mapped(header.channels, header.shape, map.clone(), image),
@@ -133,6 +136,9 @@ fn header(bytes: &[u8]) -> Result<(Header, usize), String> {
 
 /// Where image and label lie; the file must end with them.
 fn layout(header: &Header, start: usize, len: usize) -> Result<(Range<usize>, Option<Range<usize>>), String> {
+    if header.channels == 0 || header.shape.contains(&0) {
+        return Err(format!("{} channels of shape {:?} hold no voxel", header.channels, header.shape));
+    }
     let voxels = header.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let image_bytes = voxels.and_then(|n| n.checked_mul(header.channels)).and_then(|n| n.checked_mul(size_of::<f32>()));
     let (Some(voxels), Some(image_bytes)) = (voxels, image_bytes.filter(|&bytes| bytes <= len)) else {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::phantom::{self, PhantomSource};
 use super::subject::Subject;
 use super::volume::Label;
+use crate::value::is_file_name;
 
 /// Where subjects come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -170,7 +171,7 @@ pub enum DatasetError {
         second: PathBuf,
     },
     /// A name cannot be that of a file.
-    #[error("subject {name:?} ({file}): a name must not be empty, start with a dot or contain a slash", file = file.display())]
+    #[error("subject {name:?} ({file}): a name must not be empty, longer than 200 bytes, start with a dot or contain a slash or a control character", file = file.display())]
     Name {
         /// The name.
         name: String,
@@ -202,7 +203,8 @@ pub fn list(source: &Source, cache_dir: &Path) -> Result<Listing, DatasetError> 
     };
     listing.subjects.sort_by(|a, b| a.name.cmp(&b.name));
     for subject in &listing.subjects {
-        if subject.name.is_empty() || subject.name.starts_with('.') || subject.name.contains(['/', '\\']) {
+        // Predictions are written under this name.
+        if !is_file_name(&subject.name) {
             return Err(DatasetError::Name { name: subject.name.clone(), file: subject.images[0].clone() });
         }
     }

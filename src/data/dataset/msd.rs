@@ -40,6 +40,10 @@ pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
         .map(|labels| label_names(labels).map_err(|reason| DatasetError::Json { path: path.clone(), reason }))
         .transpose()?;
     let channels = json.channel_names.as_ref().map(BTreeMap::len);
+    if channels == Some(0) {
+        let reason = "channel_names: expected at least one channel, got none".to_owned();
+        return Err(DatasetError::Json { path, reason });
+    }
     let subjects: Vec<Subject> = match &json.training {
         Some(pairs) => pairs
             .iter()

@@ -1,19 +1,19 @@
 //! What a NIfTI header says about shape, type and place of the voxels.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use nifti::{Endianness, NiftiHeader, NiftiType};
 
 use super::NiftiError;
+use super::open::Stream;
 use crate::data::volume::{Affine, Grid};
 
 /// Bytes before the first voxel of a single file without extensions.
 pub(super) const VOXEL_OFFSET: u64 = 352;
-/// Deflate never packs more than this many bytes into one.
-const LARGEST_DEFLATE_RATIO: u64 = 1032;
+/// The farthest place of the first voxel; no header has so many extensions.
+const LARGEST_OFFSET: u64 = 1 << 30;
+/// Millimetres that a voxel may have; beyond, numbers of voxels cannot be counted any more.
+const SPACINGS: std::ops::RangeInclusive<f64> = 1e-4..=1e5;
 /// Rounding of stored quaternions that nibabel allows.
 const QUATERNION_TOLERANCE: f64 = 3.0 * f32::EPSILON as f64;
 
@@ -33,6 +33,8 @@ pub struct Header {
     pub(super) kind: NiftiType,
     pub(super) big_endian: bool,
     pub(super) voxel_offset: u64,
+    /// Bytes of all voxels in the file, uncompressed.
+    pub(super) num_bytes: u64,
 }
 
 /// Where a file says that its voxels lie: NIfTI-1 has up to three answers, which should agree.
@@ -51,11 +53,6 @@ impl Header {
     pub fn shape(&self) -> [usize; 3] {
         self.grid.shape
     }
-
-    /// Bytes of all voxels in the file, uncompressed.
-    pub(super) fn num_bytes(&self) -> u64 {
-        (self.channels * self.grid.num_voxels() * self.kind.size_of()) as u64
-    }
 }
 
 /// Reads the header alone, also of a compressed file.
@@ -68,37 +65,24 @@ pub fn read_header(path: &Path) -> Result<Header, NiftiError> {
 }
 
 /// Opens a file and reads its header; the stream goes on right after it.
-pub(super) fn open(path: &Path) -> Result<(Header, Box<dyn Read + Send>), NiftiError> {
-    let file = File::open(path).map_err(NiftiError::io(path))?;
-    let file_bytes = file.metadata().map_err(NiftiError::io(path))?.len();
-    let mut file = BufReader::with_capacity(1 << 18, file);
-    let compressed = file.fill_buf().map_err(NiftiError::io(path))?.starts_with(&[0x1f, 0x8b]);
-    let mut stream: Box<dyn Read + Send> =
-        if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let raw = NiftiHeader::from_reader(&mut stream).map_err(|error| match error {
-        nifti::NiftiError::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-            NiftiError::Format { path: path.to_owned(), found: "a file that ends within its header".to_owned() }
-        }
-        nifti::NiftiError::Io(source) => NiftiError::Io { path: path.to_owned(), source },
-        other => NiftiError::Format { path: path.to_owned(), found: format!("something else ({other})") },
-    })?;
+pub(super) fn open(path: &Path) -> Result<(Header, Stream), NiftiError> {
+    let mut stream = Stream::open(path)?;
+    let raw = stream.header(path)?;
     let header = interpret(path, &raw)?;
-    let most = if compressed { file_bytes.saturating_mul(LARGEST_DEFLATE_RATIO) } else { file_bytes };
-    if most < header.num_bytes() + header.voxel_offset {
+    let (most, file_bytes) = (stream.most_bytes(), stream.file_bytes);
+    if most < header.voxel_offset {
+        let reason = format!("expected a place in a file of {file_bytes} bytes, got {}", header.voxel_offset);
+        return Err(NiftiError::Field { path: path.to_owned(), field: "vox_offset", reason });
+    }
+    if most - header.voxel_offset < header.num_bytes {
         let reason = format!("a file of {file_bytes} bytes cannot hold them");
-        return Err(NiftiError::Truncated { path: path.to_owned(), expected: header.num_bytes(), reason });
+        return Err(NiftiError::Truncated { path: path.to_owned(), expected: header.num_bytes, reason });
     }
     Ok((header, stream))
 }
 
 fn interpret(path: &Path, raw: &NiftiHeader) -> Result<Header, NiftiError> {
     let wrong = |field, reason: String| NiftiError::Field { path: path.to_owned(), field, reason };
-    if &raw.magic != b"n+1\0" {
-        return Err(NiftiError::Format {
-            path: path.to_owned(),
-            found: "the header of a .hdr and .img pair".to_owned(),
-        });
-    }
     let (shape, channels) = shape(raw).map_err(|reason| wrong("dim", reason))?;
     let kind = raw.data_type().map_err(|_| wrong("datatype", format!("unknown code {}", raw.datatype)))?;
     let datatype = name(kind).ok_or_else(|| {
@@ -112,9 +96,17 @@ fn interpret(path: &Path, raw: &NiftiHeader) -> Result<Header, NiftiError> {
     }
     let voxel_offset = match raw.vox_offset {
         0.0 => VOXEL_OFFSET,
-        offset if offset >= VOXEL_OFFSET as f32 && offset <= 1e9 => offset as u64,
-        offset => return Err(wrong("vox_offset", format!("expected at least {VOXEL_OFFSET}, got {offset}"))),
+        offset if (VOXEL_OFFSET as f32..=LARGEST_OFFSET as f32).contains(&offset) => offset as u64,
+        offset => {
+            let reason = format!("expected a place from {VOXEL_OFFSET} to {LARGEST_OFFSET}, got {offset}");
+            return Err(wrong("vox_offset", reason));
+        }
     };
+    let [x, y, z] = shape;
+    let factors = [x, y, z, channels, kind.size_of()];
+    let num_bytes = factors.into_iter().try_fold(1u64, |product, factor| product.checked_mul(factor as u64));
+    let num_bytes = num_bytes
+        .ok_or_else(|| wrong("dim", format!("{shape:?} voxels of {channels} channels are more than any file holds")))?;
     let affine = affine(raw, shape).map_err(|(field, reason)| wrong(field, reason))?;
     Ok(Header {
         grid: Grid { shape, affine },
@@ -125,6 +117,7 @@ fn interpret(path: &Path, raw: &NiftiHeader) -> Result<Header, NiftiError> {
         kind,
         big_endian: raw.endianness == Endianness::Big,
         voxel_offset,
+        num_bytes,
     })
 }
 
@@ -192,6 +185,9 @@ fn affine(raw: &NiftiHeader, shape: [usize; 3]) -> Result<Affine, (&'static str,
     };
     if affine.0.iter().flatten().any(|value| !value.is_finite()) {
         return Err((field, format!("expected finite numbers, got the affine {:?}", affine.0)));
+    }
+    if let Some(mm) = affine.spacing().into_iter().find(|mm| *mm != 0.0 && !SPACINGS.contains(mm)) {
+        return Err((field, format!("expected voxels between 0.0001 and 100000 mm, got {mm} mm")));
     }
     // A cube of voxels must not be squashed flat: measured against the lengths of its edges.
     let edges: f64 = affine.spacing().iter().product();

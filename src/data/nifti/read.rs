@@ -10,12 +10,17 @@ use rayon::prelude::*;
 
 use super::NiftiError;
 use super::header::{self, Header};
+use super::open::{self, HEADER_BYTES, Stream};
+use crate::data::memory::{machine_bytes, zeros};
 use crate::data::volume::{Grid, Label, Voxels, offset};
+use crate::value::Bytes;
 
-/// Bytes of a header; the crate reads exactly these.
-const HEADER_BYTES: u64 = 348;
 /// Bytes behind the last voxel that are read for the checksum's sake.
 const MOST_TRAILING_BYTES: u64 = 1 << 16;
+/// Up to so many bytes of voxels a compressed file may promise without being looked through first.
+const BELIEVED_BYTES: u64 = 1 << 24;
+/// The same in bytes for each one on the disk; only label maps are packed more densely.
+const BELIEVED_RATIO: u64 = 64;
 
 /// Reads intensities, scaled as the header says.
 ///
@@ -59,15 +64,9 @@ pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), NiftiError> {
 fn read_voxels<T: Pod + Send>(
     path: &Path,
     header: &Header,
-    mut stream: Box<dyn Read + Send>,
+    stream: Stream,
     convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
-    let extensions = header.voxel_offset - HEADER_BYTES;
-    let skipped = std::io::copy(&mut stream.by_ref().take(extensions), &mut std::io::sink());
-    let skipped = skipped.map_err(NiftiError::io(path))?;
-    if skipped < extensions {
-        return Err(truncated(path, header));
-    }
     macro_rules! read_as {
         ($number:ty) => {
             if header.big_endian {
@@ -101,32 +100,38 @@ const TILE: usize = 64;
 fn turn<T: Pod + Send, const BYTES: usize>(
     path: &Path,
     header: &Header,
-    mut stream: Box<dyn Read + Send>,
+    stream: Stream,
     number: impl Fn([u8; BYTES]) -> f64 + Sync,
     convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let shape @ [width, height, depth] = header.grid.shape;
-    let mut values = vec![T::zeroed(); header.channels * header.grid.num_voxels()];
-    let mut slab_buffers = [(); 2].map(|()| vec![0u8; width * height * depth.min(SLAB) * BYTES]);
-    let slabs: Vec<(usize, usize)> =
-        (0..header.channels).flat_map(|channel| (0..depth).step_by(SLAB).map(move |start| (channel, start))).collect();
+    let per_channel = depth.div_ceil(SLAB);
+    let num_slabs = header.channels * per_channel;
+    // The channel of a slab and its first slice.
+    let slab_at = |index: usize| (index / per_channel, index % per_channel * SLAB);
+    let slab_bytes = width * height * depth.min(SLAB) * BYTES;
+    let num_values = header.channels * header.grid.num_voxels();
+    let (mut values, mut slab_buffers) = buffers(path, header, &stream, num_values, [slab_bytes, num_slabs])?;
+    let mut stream = stream.bytes;
+    skip(path, header, &mut stream)?;
     let slices = |start: usize| SLAB.min(depth - start);
     let mut read = |start: usize, buffer: &mut [u8]| {
         let slab = &mut buffer[..width * height * slices(start) * BYTES];
         stream.read_exact(slab).map_err(|source| match source.kind() {
             ErrorKind::UnexpectedEof => truncated(path, header),
-            _ => NiftiError::Io { path: path.to_owned(), source },
+            _ => NiftiError::reading(path)(source),
         })
     };
     read(0, &mut slab_buffers[0])?;
-    for (index, (channel, start)) in slabs.iter().copied().enumerate() {
+    for index in 0..num_slabs {
+        let (channel, start) = slab_at(index);
         let [now, next] = &mut slab_buffers;
         let (slab, _) = now[..width * height * slices(start) * BYTES].as_chunks::<BYTES>();
         let out = &mut values[channel * header.grid.num_voxels()..][..header.grid.num_voxels()];
         let convert_bytes = |bytes: &[u8; BYTES]| convert(number(*bytes));
         let (all_fit, was_read) = rayon::join(
             || turn_slab(slab, shape, start..start + slices(start), &convert_bytes, out),
-            || slabs.get(index + 1).map_or(Ok(()), |(_, start)| read(*start, next)),
+            || if index + 1 < num_slabs { read(slab_at(index + 1).1, next) } else { Ok(()) },
         );
         was_read?;
         if !all_fit {
@@ -135,8 +140,39 @@ fn turn<T: Pod + Send, const BYTES: usize>(
         slab_buffers.swap(0, 1);
     }
     // The checksum of a compressed file stands behind its last voxel and is compared on the way there.
-    std::io::copy(&mut stream.take(MOST_TRAILING_BYTES), &mut std::io::sink()).map_err(NiftiError::io(path))?;
+    std::io::copy(&mut stream.take(MOST_TRAILING_BYTES), &mut std::io::sink()).map_err(NiftiError::reading(path))?;
     Ok(Voxels::new(header.channels, shape, values))
+}
+
+/// Zeros for the values and for one slab or two, where the machine has them and the file does not lie.
+fn buffers<T: Pod>(
+    path: &Path,
+    header: &Header,
+    stream: &Stream,
+    num_values: usize,
+    [slab_bytes, num_slabs]: [usize; 2],
+) -> Result<(Vec<T>, [Vec<u8>; 2]), NiftiError> {
+    let needed = num_values as u64 * size_of::<T>() as u64 + slab_bytes as u64 * num_slabs.min(2) as u64;
+    let memory = |available| NiftiError::Memory { path: path.to_owned(), needed, available };
+    if let Some(machine) = machine_bytes().filter(|machine| needed > *machine) {
+        return Err(memory(format!("the machine has {}", Bytes(machine))));
+    }
+    let is_dense = header.num_bytes > BELIEVED_BYTES && header.num_bytes / BELIEVED_RATIO > stream.file_bytes;
+    if stream.compressed && is_dense && !open::holds(path, header.voxel_offset + header.num_bytes)? {
+        return Err(truncated(path, header));
+    }
+    // A file of one slab needs no second buffer.
+    match (zeros(num_values), zeros(slab_bytes), zeros(if num_slabs > 1 { slab_bytes } else { 0 })) {
+        (Some(values), Some(first), Some(second)) => Ok((values, [first, second])),
+        _ => Err(memory("which the system does not give".to_owned())),
+    }
+}
+
+/// Leaves out what stands between the header and the voxels.
+fn skip(path: &Path, header: &Header, stream: &mut impl Read) -> Result<(), NiftiError> {
+    let extensions = header.voxel_offset - HEADER_BYTES;
+    let skipped = std::io::copy(&mut stream.take(extensions), &mut std::io::sink());
+    if skipped.map_err(NiftiError::reading(path))? < extensions { Err(truncated(path, header)) } else { Ok(()) }
 }
 
 /// Converts slices of z, x fastest, into a channel, z fastest, tile by tile; says whether every value can be converted.
@@ -187,5 +223,5 @@ fn misfit<T>(
 
 fn truncated(path: &Path, header: &Header) -> NiftiError {
     let reason = "and the file ends before".to_owned();
-    NiftiError::Truncated { path: path.to_owned(), expected: header.num_bytes(), reason }
+    NiftiError::Truncated { path: path.to_owned(), expected: header.num_bytes, reason }
 }

@@ -171,8 +171,7 @@ impl Row {
                 if leg.has_all(&line, z, self.length) {
                     continue;
                 }
-                // SAFETY: the processor has AVX2 and FMA.
-                unsafe { vector::follow(leg, &line, z, self) };
+                vector::follow(leg, &line, z, self);
             }
             return;
         }

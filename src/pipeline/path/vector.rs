@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::super::fixed::{FARTHEST, Line, ONE, SHIFT, ends};
-use super::super::vector::Places;
+use super::super::vector::{Places, is_available};
 use super::{End, GROUP, Leg, Row, Turn};
 use crate::transforms::{Displacement, EIGHTS};
 
@@ -49,8 +49,20 @@ impl Eight {
 
 /// Takes a row along a leg; its places lie on `line` where nothing bends, and `first` is the index along z of its first
 /// voxel.
-#[target_feature(enable = "avx2,fma")]
+///
+/// # Panics
+/// When the processor lacks AVX2 or FMA.
 pub(super) fn follow(leg: &Leg, line: &Line, first: usize, row: &mut Row) {
+    assert!(is_available(), "who asks for eight at once has looked whether the processor can");
+    // SAFETY: the processor has AVX2 and FMA.
+    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
+    unsafe {
+        follow_at_once(leg, line, first, row);
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn follow_at_once(leg: &Leg, line: &Line, first: usize, row: &mut Row) {
     let (base, step) = (line.at(first), line.step);
     let mut straight = [Eight::new(base[0], step[0]), Eight::new(base[1], step[1]), Eight::new(base[2], step[2])];
     let length = GROUP as i64;
@@ -81,12 +93,7 @@ fn stay_inside(shape: [usize; 3], turn: Turn, places: [[Eight; 3]; EIGHTS], grou
         let places = moved(places, turn, turned(turn, offsets(row, group)));
         for axis in 0..3 {
             row.is_inside[group] &= places[axis].are_inside(shape[axis]) as u8;
-            let out = row.sources[axis][group].as_mut_ptr().cast::<__m256i>();
-            // SAFETY: eight numbers are two times four.
-            unsafe {
-                _mm256_storeu_si256(out, places[axis].low);
-                _mm256_storeu_si256(out.add(1), places[axis].high);
-            }
+            row.sources[axis][group] = bytemuck::cast([places[axis].low, places[axis].high]);
         }
     }
 }
@@ -113,9 +120,8 @@ fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: us
     let by = field.between_points_of_many(cells, shares);
     for eight in 0..EIGHTS {
         for axis in 0..3 {
-            let out = row.offsets[axis][group + eight].as_mut_ptr();
-            // SAFETY: eight numbers are written.
-            unsafe { _mm256_storeu_ps(out, _mm256_add_ps(before[eight][axis], by[eight][axis])) };
+            let offset = _mm256_add_ps(before[eight][axis], by[eight][axis]);
+            row.offsets[axis][group + eight] = bytemuck::cast(offset);
         }
     }
 }
@@ -124,13 +130,7 @@ fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: us
 #[target_feature(enable = "avx2")]
 fn offsets(row: &Row, group: usize) -> [__m256; 3] {
     let [x, y, z] = &row.offsets;
-    [load(&x[group]), load(&y[group]), load(&z[group])]
-}
-
-#[target_feature(enable = "avx2")]
-fn load(values: &[f32; GROUP]) -> __m256 {
-    // SAFETY: eight numbers are read.
-    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+    [bytemuck::cast(x[group]), bytemuck::cast(y[group]), bytemuck::cast(z[group])]
 }
 
 /// As [`Turn::apply`].

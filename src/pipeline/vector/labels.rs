@@ -6,21 +6,31 @@ use super::super::empty::MARGIN;
 use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::{AHEAD, LANES, Places, Walk, fetch, offsets};
+use super::{AHEAD, LANES, Places, Walk, fetch, fits_32_bits, is_available, offsets};
 use crate::data::volume::Label;
 
-/// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one.
-///
-/// # Safety
-/// The processor has AVX2, and there are at least eight voxels.
-#[target_feature(enable = "avx2")]
-pub(in super::super) unsafe fn label_row(
+/// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one. Where
+/// there are fewer than eight, or the processor cannot, nothing is written and `false` comes back.
+pub(in super::super) fn label_row(
     source: &[Label],
     shape: [usize; 3],
     line: &Line,
     first: usize,
     row: &mut [Label],
-) {
+) -> bool {
+    if row.len() < LANES || !is_available() || !fits_32_bits(source) {
+        return false;
+    }
+    // SAFETY: the processor has AVX2.
+    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
+    unsafe {
+        label_row_at_once(source, shape, line, first, row);
+    }
+    true
+}
+
+#[target_feature(enable = "avx2")]
+fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
     let base = line.at(first);
     let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
     let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
@@ -71,12 +81,26 @@ fn are_near(places: Places, middle: i64) -> bool {
     _mm256_movemask_epi8(_mm256_cmpgt_epi32(_mm256_abs_epi32(apart), _mm256_set1_epi32(MARGIN as i32))) == 0
 }
 
-/// Looks up the labels of a row, as [`bent_row`].
-///
-/// # Safety
-/// The processor has AVX2, and the length of the label map fits an i32.
+/// Looks up the labels of a row, as [`bent_row`](super::bent_row).
+pub(in super::super) fn bent_labels(
+    source: LabelSource,
+    shape: [usize; 3],
+    row: &Row,
+    out: &mut [Label],
+    one_by_one: impl Fn(usize, &mut [Label]),
+) {
+    if !is_available() || !fits_32_bits(source.labels) {
+        return one_by_one(0, out);
+    }
+    // SAFETY: the processor has AVX2.
+    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
+    unsafe {
+        bent_labels_at_once(source, shape, row, out, one_by_one);
+    }
+}
+
 #[target_feature(enable = "avx2")]
-pub(in super::super) unsafe fn bent_labels(
+fn bent_labels_at_once(
     source: LabelSource,
     shape: [usize; 3],
     row: &Row,

@@ -5,10 +5,15 @@
 //!
 //! No closures are passed to functions compiled without AVX2: they could not be made part of the loop. Voxels are read
 //! one by one and not with gather instructions, which are slower on many processors.
+//!
+//! The functions for others look whether the processor can run these; the only reads without a look at the bounds are
+//! those of `unchecked`.
 
 mod labels;
+mod unchecked;
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::fixed::Line;
 use super::gather::Source;
@@ -44,9 +49,7 @@ impl Places {
     /// Of eight voxels whose places are given one by one.
     #[target_feature(enable = "avx2")]
     fn of(places: &[i64; LANES], start: i64) -> Self {
-        // SAFETY: four and four numbers are read.
-        let (low, high) =
-            unsafe { (_mm256_loadu_si256(places.as_ptr().cast()), _mm256_loadu_si256(places.as_ptr().add(4).cast())) };
+        let [low, high]: [__m256i; 2] = bytemuck::cast(*places);
         let start = _mm256_set1_epi64x(start);
         Self::ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
     }
@@ -132,29 +135,49 @@ impl Walk {
 fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) -> [i32; LANES] {
     let rows = _mm256_add_epi32(_mm256_mullo_epi32(x.indices(), size_y), y.indices());
     let at = _mm256_add_epi32(_mm256_mullo_epi32(rows, size_z), z.indices());
-    let mut out = [0; LANES];
-    // SAFETY: `out` holds eight numbers of four bytes.
-    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), at) };
     // By way of memory: taking the numbers out of the register one by one is slower.
-    std::hint::black_box(out)
+    std::hint::black_box(bytemuck::cast(at))
 }
 
-/// Interpolates the voxels of a row; `first` is the index along z of the first one.
-///
+/// Interpolates the voxels of a row, of which there are at least eight and whose places all lie in the interior of the
+/// block; `first` is the index along z of the first one. Where that is not so, or the processor cannot, nothing is
+/// written and `false` comes back.
+#[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
+pub(super) fn linear_row(source: &Source, line: &Line, first: usize, row: &mut [f32]) -> bool {
+    if row.len() < LANES || !is_available() || !is_interior(source, line, first..first + row.len()) {
+        return false;
+    }
+    // SAFETY: the processor has AVX2, and the row is straight, so all its places lie between its ends in the interior.
+    unsafe { linear_row_of_interior(source, line, first, row) };
+    true
+}
+
+/// Whether the places at both ends of a row lie in the interior of the block, and positions in it fit 32 bits.
+fn is_interior(source: &Source, line: &Line, row: Range<usize>) -> bool {
+    let (low, high) = source.interior();
+    let is_within = |place: [i64; 3]| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&place[axis]));
+    fits_32_bits(source.values) && is_within(line.at(row.start)) && is_within(line.at(row.end - 1))
+}
+
+/// Whether positions in an array fit a signed number of 32 bits.
+fn fits_32_bits<T>(values: &[T]) -> bool {
+    values.len() < i32::MAX as usize
+}
+
 /// # Safety
-/// The processor has AVX2, there are at least eight voxels, and the eight voxels around each of their places lie in the
-/// block, whose length fits an i32.
+/// The places of the row lie in the interior of the block.
+#[expect(unsafe_code, reason = "voxels are read without a look at the bounds, which were looked at for the whole row")]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row: &mut [f32]) {
+unsafe fn linear_row_of_interior(source: &Source, line: &Line, first: usize, row: &mut [f32]) {
     let start = source.start.map(|index| (index as i64) << 32);
     let base = line.at(first);
     let base = [base[0] - start[0], base[1] - start[1], base[2] - start[2]];
     let lanes = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
     let mut walk = Walk::new(base, line.step, 0);
     loop {
-        // SAFETY: the caller keeps the eight voxels around each place inside `values`, and `taken + LANES` is at most
-        // the row's length.
-        unsafe { eight(source.values.as_ptr(), (walk.x, walk.y, walk.z), lanes, row.as_mut_ptr().add(walk.taken)) };
+        // SAFETY: the caller's.
+        let values = unsafe { unchecked::eight(source.values, (walk.x, walk.y, walk.z), lanes) };
+        row[walk.taken..walk.taken + LANES].copy_from_slice(&values);
         let Some(next) = walk.next(row.len()) else { return };
         walk = next;
     }
@@ -162,15 +185,22 @@ pub(super) unsafe fn linear_row(source: &Source, line: &Line, first: usize, row:
 
 /// Interpolates a row whose places were found one by one. What cannot be taken eight at a time is left to `one_by_one`,
 /// which is given the first index and the values to fill.
-///
-/// # Safety
-/// The processor has AVX2, and the length of the block fits an i32.
+pub(super) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
+    if !is_available() || !fits_32_bits(source.values) {
+        return one_by_one(0, out);
+    }
+    // SAFETY: the processor has AVX2.
+    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
+    unsafe {
+        bent_row_at_once(source, row, out, one_by_one);
+    }
+}
+
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
+fn bent_row_at_once(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
     for (group, out) in out.chunks_mut(GROUP).enumerate() {
         let is_done = match (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out)) {
-            // SAFETY: the caller's.
-            ((u8::MAX, places), Ok(eight)) => unsafe { linear_eight(source, places, eight) },
+            ((u8::MAX, places), Ok(eight)) => linear_eight(source, places, eight),
             _ => false,
         };
         if !is_done {
@@ -179,13 +209,10 @@ pub(super) unsafe fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_b
     }
 }
 
-/// Interpolates eight voxels whose places are given; `false`, and nothing is written, where one of them is not in the
-/// interior of the block.
-///
-/// # Safety
-/// The processor has AVX2, and the length of the block fits an i32.
+/// Interpolates eight voxels whose places are given, of a block whose positions fit 32 bits; `false`, and nothing is
+/// written, where one of them is not in the interior of the block.
 #[target_feature(enable = "avx2")]
-unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
+fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
     let start = source.start.map(|index| (index as i64) << 32);
     let (x, y, z) = (Places::of(places[0], start[0]), Places::of(places[1], start[1]), Places::of(places[2], start[2]));
     let shape = source.shape.map(|size| size as i32 - 1);
@@ -194,7 +221,9 @@ unsafe fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f
     if is_within {
         let lanes = (_mm256_set1_epi32(shape[1] + 1), _mm256_set1_epi32(shape[2] + 1));
         // SAFETY: every index and the one after it lie in the block.
-        unsafe { eight(source.values.as_ptr(), (x, y, z), lanes, out.as_mut_ptr()) };
+        #[expect(unsafe_code, reason = "the bounds of all eight were just looked at together")]
+        let values = unsafe { unchecked::eight(source.values, (x, y, z), lanes) };
+        *out = values;
     }
     is_within
 }
@@ -205,34 +234,6 @@ fn are_below(indices: __m256i, bound: i32) -> bool {
     let not_negative = _mm256_cmpgt_epi32(indices, _mm256_set1_epi32(-1));
     let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(bound), indices);
     _mm256_movemask_epi8(_mm256_and_si256(not_negative, below)) == -1
-}
-
-/// Interpolates eight voxels.
-///
-/// # Safety
-/// The processor has AVX2, the eight voxels around each place may be read, and eight values written.
-#[target_feature(enable = "avx2")]
-unsafe fn eight(
-    near: *const f32,
-    (x, y, z): (Places, Places, Places),
-    (size_y, size_z): (__m256i, __m256i),
-    out: *mut f32,
-) {
-    let at = offsets(x, y, z, size_y, size_z);
-    let (size_y, size_z) = (_mm256_cvtsi256_si32(size_y) as usize, _mm256_cvtsi256_si32(size_z) as usize);
-    // What the rows to come touch first lies at the next x.
-    let ahead = near.wrapping_add(AHEAD * size_y * size_z);
-    fetch(ahead.wrapping_offset(at[0] as isize));
-    fetch(ahead.wrapping_offset(at[LANES - 1] as isize));
-    let share_y = y.shares();
-    // SAFETY: the caller's.
-    let ((low_near, high_near), (low_far, high_far)) =
-        unsafe { (along_y(near, &at, size_z, share_y), along_y(near.add(size_y * size_z), &at, size_z, share_y)) };
-    // Along y, then x, then z, as the plain loop.
-    let share_x = x.shares();
-    let (low, high) = (between(low_near, low_far, share_x), between(high_near, high_far, share_x));
-    // SAFETY: the caller's.
-    unsafe { _mm256_storeu_ps(out, between(low, high, z.shares())) };
 }
 
 /// Steps along x by which voxels are fetched ahead of need.
@@ -249,49 +250,6 @@ fn fetch<T>(address: *const T) {
 #[target_feature(enable = "avx2")]
 fn between(a: __m256, b: __m256, share: __m256) -> __m256 {
     _mm256_add_ps(a, _mm256_mul_ps(_mm256_sub_ps(b, a), share))
-}
-
-/// Values interpolated along y, at these offsets and at the ones after them.
-///
-/// # Safety
-/// The processor has AVX2, and the offsets, one more, and those of the next y may be read.
-#[target_feature(enable = "avx2")]
-unsafe fn along_y(values: *const f32, at: &[i32; LANES], size_z: usize, share: __m256) -> (__m256, __m256) {
-    // SAFETY: the caller's.
-    unsafe {
-        let (here, here_above) = pairs(values, at);
-        let (there, there_above) = pairs(values.add(size_z), at);
-        (between(here, there, share), between(here_above, there_above, share))
-    }
-}
-
-/// The values at these offsets, and the ones after them.
-///
-/// # Safety
-/// The processor has AVX2, and the offsets and one more may be read.
-#[target_feature(enable = "avx2")]
-unsafe fn pairs(values: *const f32, at: &[i32; LANES]) -> (__m256, __m256) {
-    // SAFETY: the caller's.
-    let (first, last) = unsafe {
-        (
-            _mm256_set_m128(two(values, at[4], at[5]), two(values, at[0], at[1])),
-            _mm256_set_m128(two(values, at[6], at[7]), two(values, at[2], at[3])),
-        )
-    };
-    (_mm256_shuffle_ps::<0b10_00_10_00>(first, last), _mm256_shuffle_ps::<0b11_01_11_01>(first, last))
-}
-
-/// Two neighbours at one offset, then two at another.
-///
-/// # Safety
-/// The processor has AVX2, and the offsets and one more may be read.
-#[target_feature(enable = "avx2")]
-unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
-    // SAFETY: the caller's; the two values are read as one number without alignment.
-    unsafe {
-        let low = _mm_load_sd(values.offset(a as isize).cast());
-        _mm_castpd_ps(_mm_loadh_pd(low, values.offset(b as isize).cast()))
-    }
 }
 
 #[cfg(test)]
@@ -330,8 +288,7 @@ mod tests {
             let inside = line.between(low, high, 0, 60);
             let mut row = vec![0.0; inside.len()];
             if row.len() >= LANES {
-                // SAFETY: AVX2 is there, and the row lies in the interior.
-                unsafe { linear_row(&source, &line, inside.start, &mut row) };
+                assert!(linear_row(&source, &line, inside.start, &mut row));
                 for (value, z) in row.iter().zip(inside.clone()) {
                     assert_eq!(value.to_bits(), source.linear(line.at(z)).to_bits(), "{line:?} {z}");
                     compared += 1;
@@ -340,15 +297,16 @@ mod tests {
                     std::array::from_fn(|axis| std::array::from_fn(|lane| line.at(inside.start + lane)[axis]));
                 let mut eight = [0.0; LANES];
                 // SAFETY: AVX2 is there.
-                assert!(unsafe { linear_eight(&source, places.each_ref(), &mut eight) });
+                #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
+                let is_interior = unsafe { linear_eight(&source, places.each_ref(), &mut eight) };
+                assert!(is_interior);
                 assert_eq!(eight, row[..LANES]);
             }
             let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
             let inside = line.between(low, high, 0, 60);
             let mut row = vec![0; inside.len()];
             if row.len() >= LANES {
-                // SAFETY: AVX2 is there.
-                unsafe { label_row(&labels, SHAPE, &line, inside.start, &mut row) };
+                assert!(label_row(&labels, SHAPE, &line, inside.start, &mut row));
                 for (label, z) in row.iter().zip(inside) {
                     assert_eq!(*label, nearest_label(&labels, SHAPE, line.at(z)), "{line:?} {z}");
                     compared_labels += 1;
@@ -356,5 +314,17 @@ mod tests {
             }
         }
         assert!(compared > 5000 && compared_labels > 5000, "{compared} {compared_labels}");
+    }
+
+    #[test]
+    fn a_row_that_leaves_the_interior_is_not_read() {
+        let values = vec![1.0; SHAPE.iter().product()];
+        let source = Source { values: &values, start: [0; 3], shape: SHAPE, volume: SHAPE };
+        let along_z = Line::new(&Affine::IDENTITY, 3.0, 3.0);
+        for (first, length, is_read) in [(0, 39, true), (0, 40, false), (30, 9, true), (30, 10, false), (0, 7, false)] {
+            let mut row = vec![0.0; length];
+            assert_eq!(linear_row(&source, &along_z, first, &mut row), is_read && is_available(), "{first} {length}");
+            assert!(row.iter().all(|value| *value == if is_read && is_available() { 1.0 } else { 0.0 }));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::data::Survey;
-use super::{Findings, Surroundings};
+use super::{Findings, NAME_HELP, Surroundings, is_folder_name, sizes};
 use crate::data::patch::Patch;
 use crate::data::volume::Grid;
 use crate::model::device::DeviceName;
@@ -14,7 +14,7 @@ use crate::sampling::Sampler;
 use crate::spec::load::Document;
 use crate::spec::plan::{Case, Plan};
 use crate::spec::problem::Problems;
-use crate::transforms::{Incoming, Transform};
+use crate::transforms::Transform;
 
 /// With fewer places than this along an axis, a label sampler cannot follow its probabilities.
 const FEW_CENTRES: usize = 16;
@@ -35,8 +35,7 @@ pub(super) fn assemble(
         experiment.device
     });
     let patch = experiment.sampler.patch();
-    let outgoing: BTreeMap<&String, Grid> =
-        survey.grids.iter().map(|(name, grid)| (name, outgoing_grid(document, survey.channels, grid))).collect();
+    let outgoing = sizes::volumes(&mut findings, &survey, surroundings);
     check_patch(&mut findings, &outgoing, patch);
     if let Some(index) = pipeline::forces_whole_volume(&experiment.augment) {
         findings
@@ -78,6 +77,10 @@ pub(super) fn assemble(
     let name = experiment.name.clone().unwrap_or_else(|| {
         document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
     });
+    if experiment.name.is_none() && !is_folder_name(&name) {
+        let message = format!("runs would be named `{name}` after the file, which cannot be a folder's name");
+        findings.problem("name", message, format!("write `name:`; {NAME_HELP}"));
+    }
     let cases = survey
         .listing
         .subjects
@@ -121,13 +124,6 @@ fn weights_of(sampler: &Sampler, subject: &str) -> Option<PathBuf> {
         Sampler::Weighted(sampler) => Some(sampler.path(subject)),
         _ => None,
     }
-}
-
-/// The grid after turning to RAS, where that is asked for, and the preprocess chain.
-fn outgoing_grid(document: &Document, channels: usize, grid: &Grid) -> Grid {
-    let chain = document.experiment.preprocess_chain();
-    let incoming = Incoming { grid: *grid, channels };
-    pipeline::outgoing_grid(&chain, &pipeline::fixed(&chain, &incoming), grid)
 }
 
 /// The patch must fit into every volume after the chain.

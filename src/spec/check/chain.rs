@@ -149,10 +149,10 @@ fn check_keys(findings: &mut Findings, step: &Transform, path: &str) {
             }
         }
         Transform::Affine(affine) => {
-            if affine.scales.0.iter().any(|range| range.low <= 0.0) {
+            if let Some(message) = affine.problem() {
                 findings.problem(
                     &format!("{path}.affine.scales"),
-                    "expected scales above 0",
+                    message,
                     "1 leaves the size, 0.9 makes it a tenth smaller",
                 );
             }

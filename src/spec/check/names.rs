@@ -13,13 +13,16 @@ pub(in crate::spec) fn column_name(name: &str) -> String {
 
 /// Whether runs of this name have a folder of their own below the runs folder.
 pub fn is_folder_name(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
+    crate::value::is_file_name(name)
 }
+
+/// What a folder's name may hold.
+pub const NAME_HELP: &str = "use letters, digits, `_` and `-`";
 
 pub(super) fn check(findings: &mut Findings) {
     let experiment = &findings.document.experiment;
     if experiment.name.as_deref().is_some_and(|name| !is_folder_name(name)) {
-        findings.problem("name", "expected a name that can be a folder's", "use letters, digits, `_` and `-`");
+        findings.problem("name", "expected a name that can be a folder's", NAME_HELP);
     }
     if let Some(labels) = &experiment.data.labels {
         check_label_names(findings, labels);

@@ -96,6 +96,7 @@ impl Displacement {
         #[cfg(target_arch = "x86_64")]
         if vector::is_available() {
             // SAFETY: the processor has AVX2 and FMA.
+            #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
             return unsafe { self.between_points_at_once(knots) };
         }
         self.between_points_at_length(knots)

@@ -78,11 +78,10 @@ impl Displacement {
                 let mut plane = [_mm256_setzero_ps(); M];
                 for j in 0..TAPS {
                     let first = first + (i * self.points[1] + j) * self.points[2];
-                    debug_assert!(first + N <= values.len());
+                    let values = &values[first..first + N];
                     let mut row = [_mm256_setzero_ps(); M];
                     for k in 0..N {
-                        // SAFETY: the field has all control points of a cell.
-                        let value = _mm256_set1_ps(unsafe { *values.get_unchecked(first + k) });
+                        let value = _mm256_set1_ps(values[k]);
                         for (row, taps) in row.iter_mut().zip(taps) {
                             *row = _mm256_fmadd_ps(taps.z[k], value, *row);
                         }

@@ -1,0 +1,11 @@
+//! YAML: an experiment, a sweep, a file of metrics, a `--set` argument.
+
+#![no_main]
+
+#[allow(dead_code, reason = "each target feeds one of them")]
+#[path = "../../tests/garbage/feed.rs"]
+mod feed;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    feed::yaml(bytes);
+});

@@ -1,0 +1,56 @@
+//! What a thread asks the system for.
+
+#![expect(unsafe_code, reason = "an allocator is unsafe to write; this one hands everything on to the system's")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+fn note(size: usize) {
+    // A thread that ends has no such cell any more.
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+}
+
+// SAFETY: everything is done by the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: the caller's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size);
+        // SAFETY: the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What a function gives, and the largest number of bytes that this thread asked for at once meanwhile.
+pub fn largest_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    LARGEST.set(0);
+    let result = run();
+    (result, LARGEST.get())
+}
+
+#[test]
+fn the_largest_array_is_noted() {
+    let (array, largest) = largest_of(|| vec![0u64; 1 << 17]);
+    assert!((1 << 20..1 << 21).contains(&largest), "{largest} for {} numbers", array.len());
+}

@@ -1,0 +1,73 @@
+//! Entries of the cache that a disk has garbled.
+
+use proptest::prelude::*;
+use runner::data::cache::{Cache, hex};
+use runner::data::volume::{Affine, Grid, Volume, Voxels};
+
+use super::feed::{self, KEY};
+use super::mutate::{changed, changes};
+
+/// The file of a valid entry.
+fn valid() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = [3, 4, 5];
+    let volume = Volume {
+        grid: Grid { shape, affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]) },
+        image: Voxels::new(1, shape, vec![0.5; 60]),
+        label: Some(Voxels::new(1, shape, vec![1; 60])),
+    };
+    let cache = Cache::new(folder.path());
+    cache.put(&KEY, &volume).unwrap();
+    cache.finish().unwrap();
+    std::fs::read(cache.root.join(hex(&KEY)).with_extension("volume")).unwrap()
+}
+
+/// A valid entry with one part of its header replaced; its length stays.
+fn with(old: &str, new: &str) -> Vec<u8> {
+    let bytes = valid();
+    let text = String::from_utf8(bytes[..1024].to_vec()).unwrap();
+    assert!(text.contains(old), "{text}");
+    let header = text.replace(old, new);
+    let header = format!("{:<1023}\n", header.trim_end());
+    [header.as_bytes(), &bytes[1024..]].concat()
+}
+
+#[test]
+fn what_is_wrong_with_an_entry_is_told() {
+    assert_eq!(feed::cache_entry(&valid()), None);
+    for (bytes, expected) in [
+        (vec![], "the file is empty"),
+        (b"something else\n".to_vec(), "it does not start as an entry of this version"),
+        (valid()[..500].to_vec(), "its header has no end"),
+        (valid()[..1500].to_vec(), "expected 1400 bytes, got 1392"),
+        (with("[3,4,5]", "[3,4,0]"), "1 channels of shape [3, 4, 0] hold no voxel"),
+        (with("\"channels\":1", "\"channels\":0"), "0 channels of shape [3, 4, 5] hold no voxel"),
+        (
+            with("[3,4,5]", "[4294967296,4294967296,4294967296]"),
+            "its 1400 bytes cannot hold shape [4294967296, 4294967296, 4294967296]",
+        ),
+        (with("[3,4,5]", "[5,4,5]"), "expected 1624 bytes, got 1400"),
+        (
+            with("4607182418800017408", "9221120237041090560"),
+            "its affine [[NaN, 0.0, 0.0, 4.0], [0.0, 2.0, 0.0, 5.0], [0.0, 0.0, 3.0, 6.0]] cannot be undone",
+        ),
+        (with("0707", "0807"), "it holds the key 0807070707070707070707070707070707070707070707070707070707070707"),
+    ] {
+        let bytes = if expected.contains("1392") { valid()[..1392].to_vec() } else { bytes };
+        assert_eq!(feed::cache_entry(&bytes).as_deref(), Some(expected));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_entry_with_changes_panics_nowhere(changes in changes()) {
+        feed::cache_entry(&changed(&valid(), 400, &changes));
+    }
+
+    #[test]
+    fn random_bytes_are_no_entry(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(feed::cache_entry(&bytes).is_some());
+    }
+}

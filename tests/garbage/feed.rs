@@ -1,0 +1,129 @@
+//! Bytes into everything that reads files: what the fuzzer feeds, and the tests too. Whatever the bytes are, each
+//! function returns; what it may not do is panic.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use runner::data::cache::{Cache, Lookup, hex};
+use runner::data::dataset::Source;
+use runner::data::nifti::{read_header, read_image, read_label};
+use runner::model::{state_dict, weights};
+use runner::spec::check::{self, Surroundings};
+use runner::spec::load::{self, Change, Set};
+use runner::spec::problem::{Drawing, Problems, SourceText, render};
+use runner::spec::score_sheet::ScoreSheet;
+use runner::spec::tree::Node;
+use runner::sweep::document;
+use runner::train::checkpoint::State;
+
+/// An experiment that `--set` arguments and sweeps of garbage are laid over.
+pub const EXPERIMENT: &str = "\
+data: { source: { phantom: { subjects: 6, shape: [48, 48, 32] } } }
+preprocess: [{ clamp: { min: -200, max: 250 } }, { resize: { shape: [48, 48, null] } }]
+augment:
+  - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
+  - maybe: { probability: 0.5, steps: [{ noise: { std: [0, 0.1] } }] }
+sampler: { label: { patch: [32, 32, 32], probabilities: { 0: 0.2, 1: 0.3, 2: 0.5 } } }
+queue: { max_length: 40, samples_per_volume: 5, workers: 0 }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1.0e-4 } }
+train: { epochs: 2, batch_size: 2 }
+metrics: [{ dice: {} }, { hd95: {} }]
+checkpoint: { keep_best: 1, keep_last: 1 }
+";
+
+/// A folder for files of garbage, removed by the system.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER.get_or_init(|| tempfile::tempdir().expect("the system has room for small files")).path()
+}
+
+/// A file of that name and thread in the folder, with these bytes.
+fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let path = folder().join(format!("{:?}-{name}", std::thread::current().id()));
+    std::fs::write(&path, bytes).expect("the system has room for small files");
+    path
+}
+
+fn drawn(problems: &Problems) -> String {
+    render(problems, Drawing { width: 100, colour: false, unicode: true })
+}
+
+/// An experiment, a sweep file, a file of metrics, a `--set` argument. Gives what an experiment of this text ends with.
+pub fn yaml(bytes: &[u8]) -> Option<String> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return load::load(&file("a.yaml", bytes), &[]).err().map(|problems| drawn(&problems));
+    };
+    let sheet = ScoreSheet::parse("sheet.yaml", text, None);
+    let _ = sheet.map_err(|problems| drawn(&problems));
+    file("base.yaml", EXPERIMENT.as_bytes());
+    if let Ok(sweep) = document::load(&file("sweep.yaml", bytes), &[], &[]).map_err(|problems| drawn(&problems)) {
+        let _ = sweep.combinations.first().map(|changes| sweep.base.document(changes).map_err(|p| drawn(&p)));
+    }
+    if let Ok(set) = text.parse::<Set>() {
+        let mut base = Node::parse(&SourceText::new("base.yaml", EXPERIMENT)).expect("the base is sound");
+        let _ = Change::of(&set).and_then(|change| change.apply(&mut base)).map_err(|problem| drawn(&problem.into()));
+    }
+    let problems = match load::parse("experiment.yaml", text) {
+        Err(problems) => problems,
+        // Other sources look at the disk, which is not the text's.
+        Ok(document) if !matches!(document.experiment.data.source, Source::Phantom(_)) => return None,
+        Ok(document) => {
+            let here = Surroundings { cache_dir: folder().to_owned(), memory_bytes: Some(1 << 34) };
+            check::check(&document, &here, None).err()?
+        }
+    };
+    Some(drawn(&problems))
+}
+
+/// A NIfTI file; where the first byte says so, the rest is compressed first. Gives what reading it as an image ends with.
+pub fn nifti(bytes: &[u8]) -> Option<String> {
+    let path = match bytes.split_first() {
+        Some((b'z', content)) => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, content).expect("memory takes bytes");
+            file("a.nii.gz", &encoder.finish().expect("memory takes bytes"))
+        }
+        _ => file("a.nii", bytes),
+    };
+    let header = read_header(&path);
+    let label = read_label(&path);
+    let image = read_image(&path);
+    if header.is_err() {
+        assert!(image.is_err() && label.is_err(), "a file that has no header has no voxels");
+    }
+    let error = image.err()?.to_string();
+    assert!(error.contains(&path.display().to_string()), "an error names its file: {error}");
+    Some(error)
+}
+
+/// Weights as safetensors, the state of a run, a state dict of PyTorch's. Gives what reading the weights ends with.
+pub fn checkpoint(bytes: &[u8]) -> Option<String> {
+    let _ = State::from_bytes(bytes);
+    for name in ["a.pt", "a.safetensors"] {
+        let read = state_dict::read(&file(name, bytes), "encoder.0.conv1.weight");
+        let _ = read.map_err(|error| error.to_string());
+    }
+    weights::from_safetensors(bytes).err().map(|error| error.to_string())
+}
+
+/// The key of the entry that garbage is taken for.
+pub const KEY: [u8; 32] = [7; 32];
+
+/// An entry of the cache. Gives what is wrong with it.
+pub fn cache_entry(bytes: &[u8]) -> Option<String> {
+    let cache = Cache::new(&folder().join(format!("{:?}-cache", std::thread::current().id())));
+    std::fs::create_dir_all(&cache.root).expect("the system has room for small files");
+    std::fs::write(cache.root.join(hex(&KEY)).with_extension("volume"), bytes).expect("there is room");
+    match cache.get(&KEY).expect("the file is there") {
+        Lookup::Damaged { reason, .. } => Some(reason),
+        Lookup::Absent => panic!("the file is there"),
+        Lookup::Found(volume) => {
+            let sum: f64 = volume.image.iter().map(|value| f64::from(*value)).sum();
+            let labels = volume.label.map_or(0, |label| label.iter().map(|label| usize::from(*label)).sum::<usize>());
+            std::hint::black_box((sum, labels));
+            None
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Text of an experiment that becomes a path: whatever is written there, a run stays in its run and cache folders.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use runner::spec::check::{Surroundings, check};
+use runner::spec::load::{load, parse};
+
+use super::feed::EXPERIMENT;
+
+const TINY: &str = "\
+data:
+  source: { phantom: { subjects: 4, shape: [16, 16, 16], spacing_mm: [20, 20, 18] } }
+  labels: { 1: '../../liver', 2: '/tumour' }
+  split: { first: 2 }
+sampler: { uniform: { patch: [8, 8, 8] } }
+queue: { max_length: 3, samples_per_volume: 1, workers: 0 }
+model: { unet: { widths: [2, 4] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1.0e-2 } }
+train: { epochs: 1 }
+metrics: [{ dice: { regions: { '../../../whole': [1, 2] } } }]
+";
+
+/// Every file and folder below a folder, by its path.
+fn below(root: &Path) -> BTreeSet<String> {
+    let entries = walkdir::WalkDir::new(root).min_depth(1).into_iter().map(Result::unwrap);
+    entries.map(|entry| entry.path().strip_prefix(root).unwrap().display().to_string()).collect()
+}
+
+fn runner(folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    command.current_dir(folder).env("RUNNER_CACHE_DIR", "cache").args(arguments).assert().success();
+}
+
+#[test]
+fn labels_and_regions_named_after_other_places_stay_in_the_run() {
+    // Deep, so that `../../..` would still be seen.
+    let root = tempfile::tempdir().unwrap();
+    let place = root.path().join("one/two/three/four");
+    fs::create_dir_all(&place).unwrap();
+    fs::write(place.join("tiny.yaml"), TINY).unwrap();
+    runner(&place, &["run", "tiny.yaml", "--quiet"]);
+    let id = fs::read_dir(place.join("runs/tiny")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let run = format!("runs/tiny/{id}");
+    runner(&place, &["evaluate", &run, "--checkpoint", "last", "--quiet"]);
+    runner(&place, &["report", "runs", "--out", "report"]);
+    let outside = below(root.path()).into_iter().filter(|path| {
+        let inside = ["runs", "cache", "report"].map(|folder| format!("one/two/three/four/{folder}"));
+        !inside.iter().any(|inside| path.starts_with(inside.as_str()))
+            && !"one/two/three/four/tiny.yaml".starts_with(path.as_str())
+    });
+    assert_eq!(outside.collect::<Vec<_>>(), Vec::<String>::new());
+    assert_eq!(fs::read_dir(place.join("runs")).unwrap().count(), 1, "beside the run nothing was written");
+    assert_eq!(fs::read_dir(place.join("runs/tiny")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_refused() {
+    for name in ["../up", "/etc", "a/b", "a\\\\b", "..", ".hidden", "", "a\\nb", &"x".repeat(300)] {
+        let text = format!("{EXPERIMENT}name: \"{name}\"\n");
+        let here = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+        let problems = parse("a.yaml", &text).and_then(|document| check(&document, &here, None)).unwrap_err();
+        assert_eq!(problems.0[0].message, "expected a name that can be a folder's", "{name}");
+    }
+}
+
+#[test]
+fn a_file_whose_stem_is_the_folder_above_makes_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["...yaml", ".yaml"] {
+        let path = folder.path().join(file);
+        fs::write(&path, EXPERIMENT).unwrap();
+        let here = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+        let problems = check(&load(&path, &[]).unwrap(), &here, None).unwrap_err();
+        assert!(problems.0[0].message.ends_with("which cannot be a folder's name"), "{problems}");
+    }
+}
+
+#[test]
+fn draws_that_somebody_edited_are_a_problem_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("a.yaml"), TINY.replace("loss:", "augment: [{ affine: { scales: [0.9, 1.1] } }]\nloss:")).unwrap();
+    runner(folder.path(), &["phantom", "phantoms", "--subjects", "1", "--shape", "16,16,16"]);
+    let arguments = ["transform", "a.yaml", "phantoms/imagesTr/phantom_000.nii.gz", "--out", "out"];
+    runner(folder.path(), &arguments);
+    let draws = fs::read_to_string(path("out/draws.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&draws).unwrap();
+    json["draws"][0]["affine"]["scales"][1] = 0.into();
+    fs::write(path("edited.json"), json.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    let output = command.current_dir(folder.path()).args(arguments).args(["--draws", "edited.json"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("edited.json: draws.0 of affine: expected scales between 0.001 and 1000, got 0"), "{told}");
+}
