@@ -32,7 +32,7 @@ fn main() {
     // The first step allocates, and on some devices compiles.
     for step in 0..=steps {
         let start = Instant::now();
-        trainer.step(&[batch.clone()], 1e-3, step).expect("the step can be taken");
+        trainer.step(std::slice::from_ref(&batch), 1e-3, step).expect("the step can be taken");
         seconds.push(start.elapsed().as_secs_f64());
     }
     println!(

@@ -87,12 +87,12 @@ fn every_field_that_lies_is_named() {
         (
             40,
             shorts(&[4, 32767, 32767, 32767, 32767]),
-            "truncated: the header promises 4611123068473966084 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
+            "truncated: the header promises 4611123094243246084 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
         ),
         (
             40,
             shorts(&[3, 32767, 32767, 32767]),
-            "truncated: the header promises 140724603453452 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
+            "truncated: the header promises 140724603846652 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
         ),
         (70, shorts(&[1]), "header field datatype: unknown code 1"),
         (70, shorts(&[-7]), "header field datatype: unknown code -7"),
@@ -150,9 +150,10 @@ fn negative_and_missing_spacings_without_a_form_are_told() {
 #[test]
 fn a_slope_that_is_no_number_is_left_out_as_nibabel_does() {
     let folder = tempfile::tempdir().unwrap();
+    let (_, unscaled) = read_image(&written(folder.path(), &valid())).unwrap();
     for slope in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0] {
         let path = written(folder.path(), &patched(&[(112, &slope.to_le_bytes())]));
-        assert_eq!(read_image(&path).unwrap().1[..3], [0.0, 12.0, 24.0]);
+        assert_eq!(read_image(&path).unwrap().1[..], unscaled[..]);
     }
 }
 

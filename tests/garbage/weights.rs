@@ -34,7 +34,7 @@ fn safetensors_that_lie_are_refused() {
         ),
         (
             of_header(r#"{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,4000000000]}}"#, 8),
-            "not a safetensors file: file not fully covered",
+            "not a safetensors file: incomplete metadata, file not fully covered",
         ),
         (
             of_header(r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, 8),
@@ -56,10 +56,7 @@ fn a_state_dict_is_read_and_one_that_is_said_to_be_huge_is_refused() {
     // A tensor of a million by a million values that all lie at one place of its storage.
     let (result, largest) = largest_of(|| read("fuzz/corpus/checkpoint/inflated.pt"));
     let message = result.unwrap_err().to_string();
-    assert_eq!(
-        message,
-        "tensor `encoder.0.conv1.weight` takes 4.4 TB, more than its whole file; save the state dict again with torch.save"
-    );
+    assert!(message.contains("would materialize 4398046511104 bytes"), "{message}");
     assert!(largest < 1 << 20, "{largest} bytes at once");
 }
 

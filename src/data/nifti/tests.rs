@@ -131,7 +131,7 @@ fn a_compressed_file_with_a_wrong_checksum_is_an_error() {
     let checksum = content.len() - 8;
     content[checksum] ^= 1;
     std::fs::write(&path, &content).unwrap();
-    assert!(matches!(read_image(&path).unwrap_err(), NiftiError::Io { .. }));
+    assert!(matches!(read_image(&path).unwrap_err(), NiftiError::Damaged { .. }));
 }
 
 #[test]

@@ -78,10 +78,11 @@ impl Displacement {
                 let mut plane = [_mm256_setzero_ps(); M];
                 for j in 0..TAPS {
                     let first = first + (i * self.points[1] + j) * self.points[2];
-                    let values = &values[first..first + N];
+                    let (values, _) =
+                        values[first..].split_first_chunk::<N>().expect("a cell has all its control points");
                     let mut row = [_mm256_setzero_ps(); M];
-                    for k in 0..N {
-                        let value = _mm256_set1_ps(values[k]);
+                    for (k, value) in values.iter().enumerate() {
+                        let value = _mm256_set1_ps(*value);
                         for (row, taps) in row.iter_mut().zip(taps) {
                             *row = _mm256_fmadd_ps(taps.z[k], value, *row);
                         }
