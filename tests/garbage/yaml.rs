@@ -36,6 +36,7 @@ fn what_is_no_experiment_is_told_with_its_place() {
     let blocks: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     let deep = "lists and maps stand too deep inside each other";
     let large = "the file is too large, with its aliases written out";
+    let mut others = Vec::new();
     for (text, expected, (line, column)) in [
         ("", "the file is empty", (1, 1)),
         ("# nothing\n", "expected a map of keys at the top of the file", (2, 1)),
@@ -55,17 +56,20 @@ fn what_is_no_experiment_is_told_with_its_place() {
         ("name: a\0b\n", "not readable as YAML: unexpected character: `\\u{0}'", (1, 8)),
         (&aliases(9), large, (6, 30)),
         (&long_aliases, large, (2, 537)),
-        (&nested("[", "]"), deep, (1, 132)),
+        (&nested("[", "]"), deep, (1, 259)),
         (&nested("{a: ", "}"), deep, (1, 256)),
         (&blocks, deep, (65, 65)),
         (&"- ".repeat(400_000), deep, (1, 129)),
     ] {
         let problems = problems(text);
         let start: String = text.chars().take(60).collect();
-        assert_eq!(problems.0[0].message, expected, "{start}");
         let (at_line, at_column, _) = marked(&problems.0[0]);
-        assert_eq!((at_line, at_column), (line, column), "{start}");
+        let found = (problems.0[0].message.clone(), at_line, at_column);
+        if found != (expected.to_owned(), line, column) {
+            others.push((start, found));
+        }
     }
+    assert!(others.is_empty(), "{others:#?}");
 }
 
 #[test]
