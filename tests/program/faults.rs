@@ -180,7 +180,7 @@ fn an_image_with_a_voxel_that_is_no_number_is_told_by_its_patch() {
 #[test]
 fn too_little_memory_is_told_before_anything_is_made() {
     let place = Place::new();
-    let told = told(&place.runner(&["run", "tiny.yaml", "--set", "train.batch_size=1000000000"]).code(2));
-    assert!(told.contains("memory"), "{told}");
+    let told = told(&place.runner(&["run", "tiny.yaml", "--set", "train.batch_size=1000000"]).code(2));
+    assert!(told.contains("too little memory by estimate") && told.contains("accumulate_batches"), "{told}");
     assert!(!place.path("runs").exists());
 }
