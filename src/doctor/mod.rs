@@ -1,6 +1,6 @@
 //! The dataset doctor: what is wrong with the voxels of a dataset, and what looks as if it were.
 //!
-//! `read` makes a small [`Summary`] of each subject, a handful of subjects at a time, and finds what one subject alone
+//! `read` makes a small summary of each subject, a handful of subjects at a time, and finds what one subject alone
 //! shows: files that cannot be read, voxels that are no numbers, label maps elsewhere than their images. All other rules
 //! are functions over the summaries, since they compare subjects: `sameness` (leaks), `spacing`, `extent`, `intensity`
 //! and `labels`. What is unusual is told by medians (`spread`), which a few sick subjects do not move.
