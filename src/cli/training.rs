@@ -256,3 +256,26 @@ pub(super) fn run_error(error: RunError) -> CliError {
         RunError::Read { .. } | RunError::Write { .. } => CliError::failure(&error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_worker_is_a_bug_and_a_patch_that_cannot_be_made_a_failure_of_the_world() {
+        let (subject, index) = ("liver_001".to_owned(), 3);
+        let panic = QueueError::Panic { subject: subject.clone(), index, message: "overflow".to_owned() };
+        let error = training_error(&TrainError::Queue(panic));
+        assert_eq!(error.code(), 101);
+        assert!(error.message().contains("patch 3 of subject liver_001 panicked: overflow"), "{error:?}");
+        let error = training_error(&TrainError::Queue(QueueError::Make { subject, index, source: "torn".into() }));
+        assert_eq!((error.code(), error.message().contains("torn")), (3, true));
+    }
+
+    #[test]
+    fn a_panic_of_training_says_what_it_said() {
+        let panic = catch_unwind(|| panic!("shape {} does not fit", 7)).unwrap_err();
+        let error = CliError::bug(panic.as_ref());
+        assert_eq!((error.code(), error.message().contains("shape 7 does not fit")), (101, true));
+    }
+}
