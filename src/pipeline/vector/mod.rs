@@ -39,6 +39,7 @@ pub(super) struct Places {
 
 impl Places {
     /// Of the voxels whose places begin at `base` and are `step` apart.
+    #[inline]
     #[target_feature(enable = "avx2")]
     fn new(base: i64, step: i64) -> Self {
         let first = _mm256_set_epi64x(base + 5 * step, base + 4 * step, base + step, base);
@@ -47,6 +48,7 @@ impl Places {
     }
 
     /// Of eight voxels whose places are given one by one.
+    #[inline]
     #[target_feature(enable = "avx2")]
     fn of(places: &[i64; LANES], start: i64) -> Self {
         let [low, high]: [__m256i; 2] = bytemuck::cast(*places);
@@ -55,6 +57,7 @@ impl Places {
     }
 
     /// Of the first and the last four of eight voxels.
+    #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn ordered(low: __m256i, high: __m256i) -> Self {
         let first = _mm256_permute2x128_si256::<0x20>(low, high);
@@ -63,6 +66,7 @@ impl Places {
     }
 
     /// Of the next eight voxels.
+    #[inline]
     #[target_feature(enable = "avx2")]
     fn next(self) -> Self {
         Self {
@@ -73,6 +77,7 @@ impl Places {
     }
 
     /// The voxels that the places lie in or behind.
+    #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn indices(self) -> __m256i {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
@@ -80,6 +85,7 @@ impl Places {
     }
 
     /// The share of the way to the next voxel: as [`split`](super::fixed::split).
+    #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn shares(self) -> __m256 {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
@@ -117,6 +123,7 @@ impl Walk {
     }
 
     /// The next eight of a row of at least eight voxels, where some are left.
+    #[inline]
     #[target_feature(enable = "avx2")]
     fn next(self, length: usize) -> Option<Self> {
         let taken = self.taken + LANES;
@@ -131,6 +138,7 @@ impl Walk {
 }
 
 /// The positions of voxels in an array.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) -> [i32; LANES] {
     let rows = _mm256_add_epi32(_mm256_mullo_epi32(x.indices(), size_y), y.indices());
@@ -175,9 +183,9 @@ unsafe fn linear_row_of_interior(source: &Source, line: &Line, first: usize, row
     let lanes = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
     let mut walk = Walk::new(base, line.step, 0);
     loop {
+        let out = row[walk.taken..].first_chunk_mut::<LANES>().expect("a walk ends where the row does");
         // SAFETY: the caller's.
-        let values = unsafe { unchecked::eight(source.values, (walk.x, walk.y, walk.z), lanes) };
-        row[walk.taken..walk.taken + LANES].copy_from_slice(&values);
+        unsafe { unchecked::eight(source.values, (walk.x, walk.y, walk.z), lanes, out) };
         let Some(next) = walk.next(row.len()) else { return };
         walk = next;
     }
@@ -211,6 +219,7 @@ fn bent_row_at_once(source: &Source, row: &Row, out: &mut [f32], one_by_one: imp
 
 /// Interpolates eight voxels whose places are given, of a block whose positions fit 32 bits; `false`, and nothing is
 /// written, where one of them is not in the interior of the block.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
     let start = source.start.map(|index| (index as i64) << 32);
@@ -222,13 +231,15 @@ fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LAN
         let lanes = (_mm256_set1_epi32(shape[1] + 1), _mm256_set1_epi32(shape[2] + 1));
         // SAFETY: every index and the one after it lie in the block.
         #[expect(unsafe_code, reason = "the bounds of all eight were just looked at together")]
-        let values = unsafe { unchecked::eight(source.values, (x, y, z), lanes) };
-        *out = values;
+        unsafe {
+            unchecked::eight(source.values, (x, y, z), lanes, out);
+        }
     }
     is_within
 }
 
 /// Whether all indices are at least 0 and below a bound.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn are_below(indices: __m256i, bound: i32) -> bool {
     let not_negative = _mm256_cmpgt_epi32(indices, _mm256_set1_epi32(-1));
@@ -240,6 +251,7 @@ fn are_below(indices: __m256i, bound: i32) -> bool {
 const AHEAD: usize = 3;
 
 /// Lets the processor fetch what lies at an address, which may be any.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn fetch<T>(address: *const T) {
     // It touches nothing, wherever the address points.
@@ -247,6 +259,7 @@ fn fetch<T>(address: *const T) {
 }
 
 /// `a + (b - a) * share`, without a fused operation.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn between(a: __m256, b: __m256, share: __m256) -> __m256 {
     _mm256_add_ps(a, _mm256_mul_ps(_mm256_sub_ps(b, a), share))

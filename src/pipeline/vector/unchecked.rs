@@ -7,18 +7,22 @@
 
 use std::arch::x86_64::*;
 
+// Each is inlined, also where its caller is compiled apart: calls would take as long as what they do.
+
 use super::{AHEAD, LANES, Places, between, fetch, offsets};
 
 /// Interpolates eight voxels.
 ///
 /// # Safety
 /// The eight voxels around each place, at `(x * size_y + y) * size_z + z`, lie in `values`.
+#[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn eight(
     values: &[f32],
     (x, y, z): (Places, Places, Places),
     (size_y, size_z): (__m256i, __m256i),
-) -> [f32; LANES] {
+    out: &mut [f32; LANES],
+) {
     let near = values.as_ptr();
     let at = offsets(x, y, z, size_y, size_z);
     let (size_y, size_z) = (_mm256_cvtsi256_si32(size_y) as usize, _mm256_cvtsi256_si32(size_z) as usize);
@@ -34,13 +38,15 @@ pub(super) unsafe fn eight(
     // Along y, then x, then z, as the plain loop.
     let share_x = x.shares();
     let (low, high) = (between(low_near, low_far, share_x), between(high_near, high_far, share_x));
-    bytemuck::cast(between(low, high, z.shares()))
+    // SAFETY: there is room for eight.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), between(low, high, z.shares())) };
 }
 
 /// Values interpolated along y, at these offsets and at the ones after them.
 ///
 /// # Safety
 /// The offsets, one more, and those of the next y may be read.
+#[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn along_y(values: *const f32, at: &[i32; LANES], size_z: usize, share: __m256) -> (__m256, __m256) {
     // SAFETY: the caller's.
@@ -55,6 +61,7 @@ unsafe fn along_y(values: *const f32, at: &[i32; LANES], size_z: usize, share: _
 ///
 /// # Safety
 /// The offsets and one more may be read.
+#[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn pairs(values: *const f32, at: &[i32; LANES]) -> (__m256, __m256) {
     // SAFETY: the caller's.
@@ -71,6 +78,7 @@ unsafe fn pairs(values: *const f32, at: &[i32; LANES]) -> (__m256, __m256) {
 ///
 /// # Safety
 /// The offsets and one more may be read.
+#[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
     // SAFETY: the caller's; the two values are read as one number without alignment.
