@@ -6,7 +6,7 @@ use runner::data::volume::{Affine, Grid, Label, Volume, Voxels, offset};
 use runner::pipeline::{self, View};
 use runner::sampling::LabelIndex;
 use runner::seed::{Purpose, Rng, Seed};
-use runner::transforms::{Drawn, Incoming, Transform};
+use runner::transforms::{Drawn, Incoming, Transform, check_draws};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -180,6 +180,57 @@ fn the_same_stream_gives_the_same_draw_and_draws_come_back_from_json() {
         let text = serde_json::to_string(&draws).unwrap();
         assert_eq!(serde_json::from_str::<Vec<Drawn>>(&text).unwrap(), draws, "{text}");
     }
+}
+
+#[test]
+fn what_a_step_draws_fits_it() {
+    for step in transforms() {
+        for index in 0..4 {
+            let chain = [step.clone()];
+            let draws = drawn(&chain, 2, &mut rng(index));
+            check_draws(&chain, &draws, &incoming(2)).unwrap_or_else(|misfit| panic!("{misfit}: {chain:?}"));
+        }
+    }
+}
+
+/// Every number of a document, by its path.
+fn numbers(value: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Number(_) => found.push(path.to_owned()),
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| numbers(item, &format!("{path}/{index}"), found));
+        }
+        serde_json::Value::Object(entries) => {
+            entries.iter().for_each(|(key, item)| numbers(item, &format!("{path}/{key}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn an_edited_draw_is_refused_or_can_be_applied() {
+    let (mut refused, mut applied) = (0, 0);
+    for step in transforms() {
+        let chain = [step];
+        let draws = serde_json::to_value(drawn(&chain, 2, &mut rng(0))).unwrap();
+        let mut places = Vec::new();
+        numbers(&draws, "", &mut places);
+        let few = places.iter().step_by(places.len().div_ceil(8).max(1));
+        for place in few {
+            for number in ["0", "-1", "3", "1e6", "-1e300", "1e300", "1e-300", "9223372036854775807"] {
+                let mut edited = draws.clone();
+                *edited.pointer_mut(place).unwrap() = serde_json::from_str(number).unwrap();
+                let Ok(edited) = serde_json::from_value::<Vec<Drawn>>(edited) else { continue };
+                if check_draws(&chain, &edited, &incoming(2)).is_err() {
+                    refused += 1;
+                    continue;
+                }
+                View::new(volume(2), &chain, &edited).unwrap().volume().unwrap();
+                applied += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && applied > 100, "{refused} {applied}");
 }
 
 #[test]

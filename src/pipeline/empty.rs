@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_row_is_filled_between_its_first_and_its_last_filled_run() {
         let empty = EmptySpace::new([1, 1, 200], [([0, 0, 70], 2), ([0, 0, 100], 1)].into_iter());
-        let line = |step: f64| Line { base: [0; 3], step: [0, 0, fixed(step)] };
+        let line = |step: f64| Line::of([0; 3], [0, 0, fixed(step)]);
         assert_eq!(empty.filled(&line(1.0), 0, 200), 48..128);
         assert_eq!(empty.filled(&line(1.0), 130, 64), 0..0);
         assert_eq!(empty.filled(&line(1.6), 0, 100), 0..100);

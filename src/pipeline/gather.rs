@@ -223,16 +223,11 @@ fn straight_row(
         }
     };
     #[cfg(target_arch = "x86_64")]
-    if interpolation == Interpolation::Linear {
-        let (low, high) = source.interior();
-        let within = line.between(low, high, z, row.len());
-        let within = within.start.max(inside.start)..within.end.min(inside.end);
-        if within.len() >= vector::LANES
-            && vector::linear_row(source, &line, z + within.start, &mut row[within.clone()])
-        {
-            one_by_one(inside.start..within.start, row);
-            return one_by_one(within.end..inside.end, row);
-        }
+    if interpolation == Interpolation::Linear
+        && let Some(taken) = vector::linear_row(source, &line, z, &inside, row)
+    {
+        one_by_one(inside.start..taken.start, row);
+        return one_by_one(taken.end..inside.end, row);
     }
     one_by_one(inside, row);
 }

@@ -97,7 +97,7 @@ impl Origin {
     pub(super) fn inside(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
         let mut inside = 0..along.len();
         let own = (&self.map, self.source_shape);
-        let mut line = Line { base: [0; 3], step: [0; 3] };
+        let mut line = Line::of([0; 3], [0; 3]);
         for (map, shape) in self.between.iter().map(|(map, shape)| (map, *shape)).chain([own]) {
             line = Line::new(map, x as f64, y as f64);
             let (low, high) = (shape.map(|size| ends(size).0), shape.map(|size| ends(size).1));

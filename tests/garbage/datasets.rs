@@ -88,7 +88,7 @@ fn a_dataset_without_channels_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn lists_with_changes_panic_nowhere(changes in changes()) {

@@ -12,3 +12,13 @@ mod paths;
 mod runs;
 mod weights;
 mod yaml;
+
+/// Compares what was told with what is to be, and names all that differ.
+fn assert_told(told: impl IntoIterator<Item = (String, String)>) {
+    let wrong: Vec<String> = told
+        .into_iter()
+        .filter(|(found, expected)| found != expected)
+        .map(|(found, expected)| format!("found    {found}\nexpected {expected}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

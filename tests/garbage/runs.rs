@@ -55,7 +55,7 @@ fn a_garbled_file_takes_its_own_run_away_and_no_other() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_run_with_changes_panics_nowhere(file in select(FILES.to_vec()), changes in changes()) {

@@ -53,10 +53,13 @@ fn a_state_dict_is_read_and_one_that_is_said_to_be_huge_is_refused() {
     let read = |path: &str| state_dict::read(path.as_ref(), "encoder.0.conv1.weight");
     let tensors = read(STATE_DICT).unwrap();
     assert_eq!((tensors[0].shape.as_slice(), &tensors[0].data[..2]), (&[2, 1, 3][..], &[0.0, 1.0][..]));
-    // A tensor of a million by a million values that all lie at one place of its storage.
+    // A tensor of many values that all lie at one place of its storage.
     let (result, largest) = largest_of(|| read("fuzz/corpus/checkpoint/inflated.pt"));
     let message = result.unwrap_err().to_string();
-    assert!(message.contains("would materialize 4398046511104 bytes"), "{message}");
+    assert_eq!(
+        message,
+        "tensor `encoder.0.conv1.weight` takes 1.1 GB, more than its whole file; save the state dict again with torch.save"
+    );
     assert!(largest < 1 << 20, "{largest} bytes at once");
 }
 
@@ -69,7 +72,7 @@ fn a_folder_and_a_device_are_no_weights() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn safetensors_with_changes_panic_nowhere(changes in changes()) {

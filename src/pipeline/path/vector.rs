@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::super::fixed::{FARTHEST, Line, ONE, SHIFT, ends};
-use super::super::vector::{Places, is_available};
+use super::super::vector::{Places, is_available, load_reals, store_places, store_reals};
 use super::{End, GROUP, Leg, Row, Turn};
 use crate::transforms::{Displacement, EIGHTS};
 
@@ -93,7 +93,7 @@ fn stay_inside(shape: [usize; 3], turn: Turn, places: [[Eight; 3]; EIGHTS], grou
         let places = moved(places, turn, turned(turn, offsets(row, group)));
         for axis in 0..3 {
             row.is_inside[group] &= places[axis].are_inside(shape[axis]) as u8;
-            row.sources[axis][group] = bytemuck::cast([places[axis].low, places[axis].high]);
+            store_places([places[axis].low, places[axis].high], &mut row.sources[axis][group]);
         }
     }
 }
@@ -121,7 +121,7 @@ fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: us
     for eight in 0..EIGHTS {
         for axis in 0..3 {
             let offset = _mm256_add_ps(before[eight][axis], by[eight][axis]);
-            row.offsets[axis][group + eight] = bytemuck::cast(offset);
+            store_reals(offset, &mut row.offsets[axis][group + eight]);
         }
     }
 }
@@ -130,7 +130,7 @@ fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: us
 #[target_feature(enable = "avx2")]
 fn offsets(row: &Row, group: usize) -> [__m256; 3] {
     let [x, y, z] = &row.offsets;
-    [bytemuck::cast(x[group]), bytemuck::cast(y[group]), bytemuck::cast(z[group])]
+    [load_reals(&x[group]), load_reals(&y[group]), load_reals(&z[group])]
 }
 
 /// As [`Turn::apply`].

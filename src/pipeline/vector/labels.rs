@@ -29,7 +29,6 @@ pub(in super::super) fn label_row(
     true
 }
 
-#[inline]
 #[target_feature(enable = "avx2")]
 fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
     let base = line.at(first);
@@ -39,8 +38,9 @@ fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: us
     loop {
         let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
         fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
-        let out = row[walk.taken..].first_chunk_mut::<LANES>().expect("a walk ends where the row does");
-        *out = at.map(|at| source[at as usize]);
+        for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
+            *label = source[at as usize];
+        }
         let Some(next) = walk.next(row.len()) else { return };
         walk = next;
     }

@@ -19,6 +19,8 @@ use super::fixed::Line;
 use super::gather::Source;
 use super::path::{GROUP, Row};
 pub(super) use labels::{bent_labels, label_row};
+use unchecked::{load_places, store_indices};
+pub(super) use unchecked::{load_reals, store_places, store_reals};
 
 /// Voxels that are taken at once.
 pub(super) const LANES: usize = GROUP;
@@ -51,7 +53,7 @@ impl Places {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn of(places: &[i64; LANES], start: i64) -> Self {
-        let [low, high]: [__m256i; 2] = bytemuck::cast(*places);
+        let [low, high] = load_places(places);
         let start = _mm256_set1_epi64x(start);
         Self::ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
     }
@@ -109,6 +111,7 @@ struct Walk {
 
 impl Walk {
     /// From the voxel `taken` of a row on whose places begin at `base` and are `step` apart.
+    #[inline]
     #[target_feature(enable = "avx2")]
     fn new(base: [i64; 3], step: [i64; 3], taken: usize) -> Self {
         let at = taken as i64;
@@ -144,27 +147,31 @@ fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) ->
     let rows = _mm256_add_epi32(_mm256_mullo_epi32(x.indices(), size_y), y.indices());
     let at = _mm256_add_epi32(_mm256_mullo_epi32(rows, size_z), z.indices());
     // By way of memory: taking the numbers out of the register one by one is slower.
-    std::hint::black_box(bytemuck::cast(at))
+    std::hint::black_box(store_indices(at))
 }
 
-/// Interpolates the voxels of a row, of which there are at least eight and whose places all lie in the interior of the
-/// block; `first` is the index along z of the first one. Where that is not so, or the processor cannot, nothing is
-/// written and `false` comes back.
+/// Interpolates the voxels of a row whose places lie in the interior of the block, among those that lie inside of the
+/// volume; `first` is the index along z of the row's first one. Says which voxels it took, if any: at least eight.
 #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-pub(super) fn linear_row(source: &Source, line: &Line, first: usize, row: &mut [f32]) -> bool {
-    if row.len() < LANES || !is_available() || !is_interior(source, line, first..first + row.len()) {
-        return false;
+pub(super) fn linear_row(
+    source: &Source,
+    line: &Line,
+    first: usize,
+    inside: &Range<usize>,
+    row: &mut [f32],
+) -> Option<Range<usize>> {
+    if !is_available() || !fits_32_bits(source.values) {
+        return None;
     }
-    // SAFETY: the processor has AVX2, and the row is straight, so all its places lie between its ends in the interior.
-    unsafe { linear_row_of_interior(source, line, first, row) };
-    true
-}
-
-/// Whether the places at both ends of a row lie in the interior of the block, and positions in it fit 32 bits.
-fn is_interior(source: &Source, line: &Line, row: Range<usize>) -> bool {
     let (low, high) = source.interior();
-    let is_within = |place: [i64; 3]| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&place[axis]));
-    fits_32_bits(source.values) && is_within(line.at(row.start)) && is_within(line.at(row.end - 1))
+    let within = line.between(low, high, first, row.len());
+    let within = within.start.max(inside.start)..within.end.min(inside.end);
+    if within.len() < LANES {
+        return None;
+    }
+    // SAFETY: the processor has AVX2, and every place of the range lies in the interior of the block.
+    unsafe { linear_row_of_interior(source, line, first + within.start, &mut row[within.clone()]) };
+    Some(within)
 }
 
 /// Whether positions in an array fit a signed number of 32 bits.
@@ -183,9 +190,10 @@ unsafe fn linear_row_of_interior(source: &Source, line: &Line, first: usize, row
     let lanes = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
     let mut walk = Walk::new(base, line.step, 0);
     loop {
-        let out = row[walk.taken..].first_chunk_mut::<LANES>().expect("a walk ends where the row does");
         // SAFETY: the caller's.
-        unsafe { unchecked::eight(source.values, (walk.x, walk.y, walk.z), lanes, out) };
+        let values = unsafe { unchecked::eight(source.values, (walk.x, walk.y, walk.z), lanes) };
+        let out = row[walk.taken..].first_chunk_mut().expect("a walk takes eight voxels that are left");
+        store_reals(values, out);
         let Some(next) = walk.next(row.len()) else { return };
         walk = next;
     }
@@ -219,7 +227,6 @@ fn bent_row_at_once(source: &Source, row: &Row, out: &mut [f32], one_by_one: imp
 
 /// Interpolates eight voxels whose places are given, of a block whose positions fit 32 bits; `false`, and nothing is
 /// written, where one of them is not in the interior of the block.
-#[inline]
 #[target_feature(enable = "avx2")]
 fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
     let start = source.start.map(|index| (index as i64) << 32);
@@ -231,9 +238,8 @@ fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LAN
         let lanes = (_mm256_set1_epi32(shape[1] + 1), _mm256_set1_epi32(shape[2] + 1));
         // SAFETY: every index and the one after it lie in the block.
         #[expect(unsafe_code, reason = "the bounds of all eight were just looked at together")]
-        unsafe {
-            unchecked::eight(source.values, (x, y, z), lanes, out);
-        }
+        let values = unsafe { unchecked::eight(source.values, (x, y, z), lanes) };
+        store_reals(values, out);
     }
     is_within
 }
@@ -299,9 +305,10 @@ mod tests {
             let line = line(&mut rng);
             let (low, high) = source.interior();
             let inside = line.between(low, high, 0, 60);
-            let mut row = vec![0.0; inside.len()];
-            if row.len() >= LANES {
-                assert!(linear_row(&source, &line, inside.start, &mut row));
+            let mut row = vec![0.0; 60];
+            if inside.len() >= LANES {
+                assert_eq!(linear_row(&source, &line, 0, &(0..60), &mut row), Some(inside.clone()));
+                let row = &row[inside.clone()];
                 for (value, z) in row.iter().zip(inside.clone()) {
                     assert_eq!(value.to_bits(), source.linear(line.at(z)).to_bits(), "{line:?} {z}");
                     compared += 1;
@@ -330,14 +337,26 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_leaves_the_interior_is_not_read() {
+    fn voxels_outside_of_the_interior_are_not_read() {
+        if !is_available() {
+            return eprintln!("skipped: needs AVX2");
+        }
         let values = vec![1.0; SHAPE.iter().product()];
         let source = Source { values: &values, start: [0; 3], shape: SHAPE, volume: SHAPE };
         let along_z = Line::new(&Affine::IDENTITY, 3.0, 3.0);
-        for (first, length, is_read) in [(0, 39, true), (0, 40, false), (30, 9, true), (30, 10, false), (0, 7, false)] {
+        for (first, length, inside, expected) in [
+            (0, 39, 0..39, Some(0..39)),
+            (0, 50, 0..50, Some(0..39)),
+            (30, 20, 0..20, Some(0..9)),
+            (32, 20, 0..20, None),
+            (0, 39, 4..12, Some(4..12)),
+            (0, 39, 4..11, None),
+        ] {
             let mut row = vec![0.0; length];
-            assert_eq!(linear_row(&source, &along_z, first, &mut row), is_read && is_available(), "{first} {length}");
-            assert!(row.iter().all(|value| *value == if is_read && is_available() { 1.0 } else { 0.0 }));
+            let taken = linear_row(&source, &along_z, first, &inside, &mut row);
+            assert_eq!(taken, expected, "{first} {length} {inside:?}");
+            let is_taken = |index: usize| taken.as_ref().is_some_and(|taken| taken.contains(&index));
+            assert!((0..length).all(|index| row[index] == f32::from(u8::from(is_taken(index)))));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Reads of voxels without a look at the bounds: eight neighbours of eight places at a time, the innermost of all loops.
+//! Numbers between memory and registers: eight at a time from and to arrays of eight, and the innermost of all loops,
+//! which reads the neighbours of eight places without a look at the bounds.
 
 #![expect(
     unsafe_code,
@@ -6,8 +7,6 @@
 )]
 
 use std::arch::x86_64::*;
-
-// Each is inlined, also where its caller is compiled apart: calls would take as long as what they do.
 
 use super::{AHEAD, LANES, Places, between, fetch, offsets};
 
@@ -21,8 +20,7 @@ pub(super) unsafe fn eight(
     values: &[f32],
     (x, y, z): (Places, Places, Places),
     (size_y, size_z): (__m256i, __m256i),
-    out: &mut [f32; LANES],
-) {
+) -> __m256 {
     let near = values.as_ptr();
     let at = offsets(x, y, z, size_y, size_z);
     let (size_y, size_z) = (_mm256_cvtsi256_si32(size_y) as usize, _mm256_cvtsi256_si32(size_z) as usize);
@@ -38,8 +36,53 @@ pub(super) unsafe fn eight(
     // Along y, then x, then z, as the plain loop.
     let share_x = x.shares();
     let (low, high) = (between(low_near, low_far, share_x), between(high_near, high_far, share_x));
-    // SAFETY: there is room for eight.
-    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), between(low, high, z.shares())) };
+    between(low, high, z.shares())
+}
+
+/// Eight numbers in a register.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in super::super) fn load_reals(values: &[f32; LANES]) -> __m256 {
+    // SAFETY: eight numbers of four bytes are read.
+    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+/// The first four of eight numbers in a register, and the last four in another.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_places(places: &[i64; LANES]) -> [__m256i; 2] {
+    // SAFETY: four and four numbers of eight bytes are read.
+    unsafe { [_mm256_loadu_si256(places.as_ptr().cast()), _mm256_loadu_si256(places.as_ptr().add(4).cast())] }
+}
+
+/// Writes the numbers of a register.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in super::super) fn store_reals(register: __m256, out: &mut [f32; LANES]) {
+    // SAFETY: eight numbers of four bytes are written.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), register) };
+}
+
+/// The numbers of a register.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store_indices(register: __m256i) -> [i32; LANES] {
+    let mut out = [0; LANES];
+    // SAFETY: eight numbers of four bytes are written.
+    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
+    out
+}
+
+/// Writes the numbers of two registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in super::super) fn store_places([low, high]: [__m256i; 2], out: &mut [i64; LANES]) {
+    let start = out.as_mut_ptr().cast::<__m256i>();
+    // SAFETY: eight numbers of eight bytes are two times four.
+    unsafe {
+        _mm256_storeu_si256(start, low);
+        _mm256_storeu_si256(start.add(1), high);
+    }
 }
 
 /// Values interpolated along y, at these offsets and at the ones after them.

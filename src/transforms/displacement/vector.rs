@@ -78,11 +78,15 @@ impl Displacement {
                 let mut plane = [_mm256_setzero_ps(); M];
                 for j in 0..TAPS {
                     let first = first + (i * self.points[1] + j) * self.points[2];
-                    let (values, _) =
-                        values[first..].split_first_chunk::<N>().expect("a cell has all its control points");
+                    debug_assert!(first + N <= values.len());
                     let mut row = [_mm256_setzero_ps(); M];
-                    for (k, value) in values.iter().enumerate() {
-                        let value = _mm256_set1_ps(*value);
+                    for k in 0..N {
+                        // SAFETY: the field has all control points of a cell.
+                        #[expect(
+                            unsafe_code,
+                            reason = "a look at the bounds of each control point takes a tenth longer"
+                        )]
+                        let value = _mm256_set1_ps(unsafe { *values.get_unchecked(first + k) });
                         for (row, taps) in row.iter_mut().zip(taps) {
                             *row = _mm256_fmadd_ps(taps.z[k], value, *row);
                         }
