@@ -10,8 +10,7 @@ use runner::data::patch::Patch;
 use runner::run::memory::peak_resident_bytes;
 use runner::spec::check::{Surroundings, check};
 use runner::spec::load;
-use runner::spec::plan::Plan;
-use runner::train::parity::kept::wave;
+use runner::train::parity::wavy_patch;
 use runner::train::step::Trainer;
 
 fn main() {
@@ -26,7 +25,7 @@ fn main() {
     let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
     let device = device.parse().expect("DEVICE is the name of a device");
     let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
-    let batch: Vec<Patch> = (0..plan.experiment.train.batch_size.get()).map(|index| patch(&plan, index)).collect();
+    let batch: Vec<Patch> = (0..plan.experiment.train.batch_size.get()).map(|index| wavy_patch(&plan, index)).collect();
     let mut trainer = Trainer::new(&plan).expect("the device can be opened");
     let mut seconds = Vec::new();
     // The first step allocates, and on some devices compiles.
@@ -39,12 +38,4 @@ fn main() {
         "{}",
         serde_json::json!({ "seconds": seconds[1..], "peak_bytes": peak_resident_bytes(), "estimate_bytes": plan.memory_bytes })
     );
-}
-
-/// A patch of waves whose label follows its intensity.
-fn patch(plan: &Plan, index: usize) -> Patch {
-    let image = wave(plan.patch.iter().product(), 0.37 + 0.1 * index as f64, 1.0);
-    let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
-    let draws = serde_json::Value::Null;
-    Patch { subject: "waves".to_owned(), index, start: [0; 3], shape: plan.patch, channels: 1, image, label, draws }
 }

@@ -5,6 +5,7 @@
 //! simulated before the first patch is made. So the number of workers, and who of them is faster,
 //! changes nothing but the time.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::error::Error;
 use std::num::NonZeroUsize;
@@ -293,13 +294,17 @@ impl Shared {
             Ok(Ok(patch)) => Ok(patch),
             Ok(Err(source)) => Err(QueueError::Make { subject: subject(), index: request.index, source }),
             Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                let message = text.unwrap_or_else(|| "no message".to_owned());
+                let message = told(panic.as_ref()).to_owned();
                 Err(QueueError::Panic { subject: subject(), index: request.index, message })
             }
         }
     }
+}
+
+/// What a panic said.
+pub fn told(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

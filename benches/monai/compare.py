@@ -8,19 +8,15 @@ benches/results/.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.append(str(HERE.parent / "pytorch"))
-from compare import built_bench, last_json, output, processor  # noqa: E402
+from compare import built_bench, keep, last_json, output  # noqa: E402
 
 
 def main():
@@ -53,12 +49,8 @@ def main():
               f"{peaks[side] / 1e6:6.0f} MB, {peaks[side] / peaks['monai']:.2f} of MONAI's")
     same = min(result["same_labels"] for result in measured["monai"])
     print(f"labels of {devices[-1]} and MONAI are the same in {same:.5%} of voxels")
-    result = dict(date=str(date.today()), commit=output(["git", "rev-parse", "HEAD"]).strip(), cpu=processor(),
-                  cores=os.cpu_count(), shape=arguments.shape, seconds=seconds, peak_bytes=peaks, same_labels=same,
-                  torch=measured["monai"][0]["torch"])
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    print(arguments.json)
+    keep(arguments.json, shape=arguments.shape, seconds=seconds, peak_bytes=peaks, same_labels=same,
+         torch=measured["monai"][0]["torch"])
 
 
 if __name__ == "__main__":

@@ -49,6 +49,15 @@ def processor():
     return platform.processor()
 
 
+def keep(path, **results):
+    """Writes results with what they were measured on."""
+    facts = dict(date=str(date.today()), commit=output(["git", "rev-parse", "HEAD"]).strip(), cpu=processor(),
+                 cores=os.cpu_count())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts | results, indent=1) + "\n")
+    print(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True)
@@ -89,12 +98,8 @@ def main():
             told = f"{name:<12} {side:<26} {median(seconds[side]):8.3f} s  {ratio:5.2f} of PyTorch's"
             print(told + (f", aim {aim}" if aim else "") + f", {peaks[side] / 1e9:.2f} GB", flush=True)
     versions = json.loads(output([arguments.python, "-c", "import json, torch; print(json.dumps({'torch': torch.__version__, 'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else None}))"]))
-    result = dict(date=str(date.today()), commit=output(["git", "rev-parse", "HEAD"]).strip(), cpu=processor(),
-                  cores=os.cpu_count(), **versions, rounds=arguments.rounds, steps=arguments.steps, rows=rows)
     path = arguments.json or ROOT / "benches" / "results" / f"pytorch_{'gpu' if arguments.gpu else 'cpu'}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(path)
+    keep(path, **versions, rounds=arguments.rounds, steps=arguments.steps, rows=rows)
 
 
 if __name__ == "__main__":

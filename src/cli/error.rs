@@ -36,9 +36,7 @@ pub enum CliError {
 impl CliError {
     /// A bug, from what a panic said.
     pub fn bug(panic: &(dyn std::any::Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-        Self::Bug(format!("the program met a bug: {text}"))
+        Self::Bug(format!("the program met a bug: {}", crate::queue::told(panic)))
     }
 
     /// A failure, with everything that caused it.

@@ -41,8 +41,8 @@ mod volume_files;
 pub use error::{CliError, Exit};
 
 use crate::data::cache::Cache;
+use crate::data::memory::machine_bytes;
 use crate::model::device::DeviceName;
-use crate::run::memory::machine_bytes;
 use crate::spec::check::Surroundings;
 use crate::spec::load::{Document, Set};
 use crate::spec::plan::Plan;

@@ -13,7 +13,7 @@ use crate::data::patch::Patch;
 use crate::model::device::DeviceName;
 use crate::spec::load::{self, Document, Set};
 use crate::spec::plan::Plan;
-use crate::train::parity::kept::{self, wave};
+use crate::train::parity::kept;
 use crate::train::parity::{self, Difference, Trace};
 use crate::train::{self, TrainError};
 
@@ -121,22 +121,14 @@ fn batch(arguments: &Arguments) -> Result<(Plan, Vec<Patch>), CliError> {
     // Any device of this binary will do for the plan; each is opened in turn.
     let plan = arguments.cache.plan(&document, Some(arguments.devices[0]))?;
     if arguments.experiment.is_none() {
-        let patches = (0..plan.experiment.train.batch_size.get()).map(|index| wavy(&plan, index)).collect();
+        let patches =
+            (0..plan.experiment.train.batch_size.get()).map(|index| parity::wavy_patch(&plan, index)).collect();
         return Ok((plan, patches));
     }
     let cases = Arc::new(prepare(&plan, &arguments.cache.open(), &arguments.cache.path(), arguments.quiet)?);
     let patches = train::patches(&plan, &cases, 1, 0).take(plan.experiment.train.batch_size.get());
     let patches = patches.collect::<Result<_, _>>().map_err(|error| training_error(&TrainError::Queue(error)))?;
     Ok((plan, patches))
-}
-
-/// A patch of waves whose label follows its intensity.
-fn wavy(plan: &Plan, index: usize) -> Patch {
-    let voxels: usize = plan.patch.iter().product();
-    let image = wave(voxels, 0.37 + 0.1 * index as f64, 1.0);
-    let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
-    let (subject, draws) = ("waves".to_owned(), serde_json::Value::Null);
-    Patch { subject, index, start: [0; 3], shape: plan.patch, channels: 1, image, label, draws }
 }
 
 fn header() -> Vec<String> {

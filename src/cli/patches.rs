@@ -68,13 +68,10 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let cases = Arc::new(cases);
     let prepared = start.elapsed().as_secs_f64();
     let Wanted { mut epoch, mut skip, count } = Wanted::of(arguments, &plan);
-    if let Some(out) = &arguments.out {
-        volume_files::make_folder(out)?;
-    }
+    let mut files = arguments.out.as_deref().map(|out| Files::begin(out, &plan)).transpose()?;
 
     let mut digest = Sha256::new();
     let mut rows = Vec::new();
-    let mut sheet = ContactSheet::new(&plan.labels);
     let mut waited = 0.0;
     let mut made = 0;
     let start = Instant::now();
@@ -91,10 +88,8 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
                 add(&mut digest, &patch);
                 rows.push(row(made, epoch, &patch, &plan));
             }
-            if let Some(out) = &arguments.out {
-                let grid = grid_of(&patch, &plan);
-                sheet.add(&patch, grid.spacing());
-                write(out, made, &patch, grid, &plan)?;
+            if let Some(files) = &mut files {
+                files.add(&patch)?;
             }
             made += 1;
             if let Some(time) = arguments.step_ms
@@ -106,8 +101,8 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         waited += queue.wait_seconds();
         (epoch, skip) = (epoch + 1, 0);
     }
-    if let Some(out) = &arguments.out {
-        sheet.write(&out.join("contact_sheet.png"))?;
+    if let Some(files) = files {
+        files.finish()?;
     }
     if arguments.bench {
         print_speed(made, start.elapsed().as_secs_f64(), waited, &plan);
@@ -150,14 +145,36 @@ impl Wanted {
 
 /// Writes patches of an epoch as `--out` does, with their picture.
 pub(super) fn keep(out: &Path, plan: &Plan, patches: &[Patch]) -> Result<(), CliError> {
-    volume_files::make_folder(out)?;
-    let mut sheet = ContactSheet::new(&plan.labels);
-    for (number, patch) in patches.iter().enumerate() {
-        let grid = grid_of(patch, plan);
-        sheet.add(patch, grid.spacing());
-        write(out, number, patch, grid, plan)?;
+    let mut files = Files::begin(out, plan)?;
+    patches.iter().try_for_each(|patch| files.add(patch))?;
+    files.finish()
+}
+
+/// A folder that patches are written to, and their picture.
+struct Files<'a> {
+    out: &'a Path,
+    plan: &'a Plan,
+    sheet: ContactSheet,
+    written: usize,
+}
+
+impl<'a> Files<'a> {
+    fn begin(out: &'a Path, plan: &'a Plan) -> Result<Self, CliError> {
+        volume_files::make_folder(out)?;
+        Ok(Self { out, plan, sheet: ContactSheet::new(&plan.labels), written: 0 })
     }
-    sheet.write(&out.join("contact_sheet.png"))
+
+    fn add(&mut self, patch: &Patch) -> Result<(), CliError> {
+        let grid = grid_of(patch, self.plan);
+        self.sheet.add(patch, grid.spacing());
+        write(self.out, self.written, patch, grid, self.plan)?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), CliError> {
+        self.sheet.write(&self.out.join("contact_sheet.png"))
+    }
 }
 
 /// The preprocessed volumes of a plan, which makes its phantoms first.

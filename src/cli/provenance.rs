@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::CliError;
 use super::training::run_error;
 use crate::data::cache::hash_content;
+use crate::data::whole_file::folder_of;
 use crate::run::event::{Event, Listener};
 use crate::run::folder::{RunFolder, write_atomically};
 use crate::run::manifest::{Inputs, Manifest};
@@ -23,7 +24,7 @@ pub(super) struct GitState {
 impl GitState {
     /// Asks git, where there is one.
     pub(super) fn around(file: &Path) -> Self {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(file);
         let git = |arguments: &[&str]| {
             let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
             output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -48,10 +49,12 @@ pub(super) fn begin(folder: &RunFolder, plan: &Plan, experiment: &str, git: GitS
     Ok(manifest)
 }
 
-/// Writes that a run goes on. It stays the run that it was: what it knows of its beginning remains.
-pub(super) fn go_on(folder: &RunFolder, plan: &Plan, before: Manifest) -> Result<Manifest, CliError> {
+/// Writes that a run goes on, and adds what may change its bits to the plan's warnings. It stays the run that it was:
+/// what it knows of its beginning remains.
+pub(super) fn go_on(folder: &RunFolder, plan: &mut Plan, before: Manifest) -> Result<Manifest, CliError> {
     super::training::refuse_other_split(folder.root(), plan)?;
-    let begun = manifest(plan, before.git_commit);
+    let begun = manifest(plan, before.git_commit.clone());
+    plan.warnings.extend(changes_since(&before, &begun));
     // The plan that it began with, which may have been shorter.
     let plan_then = if before.plan.is_null() { begun.plan.clone() } else { before.plan };
     let kept = Manifest { start: before.start, git_dirty: before.git_dirty, inputs: before.inputs, ..begun };
@@ -87,8 +90,7 @@ pub(super) fn command() -> Vec<String> {
 }
 
 /// What is different from when a run began and may change its bits, in words.
-pub(super) fn changes_since(before: &Manifest, plan: &Plan) -> Vec<String> {
-    let now = manifest(plan, None);
+fn changes_since(before: &Manifest, now: &Manifest) -> Vec<String> {
     let differ = [
         ("version of the program", &before.version, &now.version),
         ("version of burn", &before.burn, &now.burn),

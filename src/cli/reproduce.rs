@@ -74,11 +74,12 @@ fn tell_plan(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
     }
     let path = root.join("plan.yaml");
     let text = fs::read_to_string(&path).map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
-    match first_difference(&plan_tree(&text), &manifest.plan, "") {
+    let difference = first_difference(&plan_tree(&text), &manifest.plan, "");
+    match &difference {
         Some(key) => say!("plan     {} differs from manifest.json in `{key}`", path.display()),
         None => say!("plan     as it was"),
     }
-    Ok(first_difference(&plan_tree(&text), &manifest.plan, "").is_none())
+    Ok(difference.is_none())
 }
 
 /// The path of the first key that two trees do not share with the same value.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::provenance::{GitState, begin, changes_since, go_on};
-use super::training::{Training, run_error, stop_on_ctrl_c};
+use super::provenance::{GitState, begin, go_on};
+use super::training::{Training, newest, run_error, stop_on_ctrl_c};
 use super::{CliError, Common, Exit};
 use crate::run::folder::RunFolder;
 use crate::run::manifest::{Manifest, Status};
 use crate::spec::load::{self, Set};
 use crate::spec::plan::Plan;
-use crate::train::checkpoint::{self, State};
+use crate::train::checkpoint::State;
 
 /// Arguments of `runner run`.
 #[derive(Debug, Args)]
@@ -75,15 +75,13 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
     let folder = RunFolder::open(root).map_err(run_error)?;
     refuse_other_changes(common)?;
     let mut document = load::load(&folder.plan(), &common.set)?;
-    let newest = checkpoint::newest(&folder).map_err(|error| CliError::failure(&error))?;
-    newest.set_aside().map_err(|error| CliError::failure(&error))?;
+    let newest = newest(&folder)?;
     // What training began with need not be there any more once there is a checkpoint.
     let begun_with = document.experiment.train.initial_weights.take_if(|_| newest.state.is_some());
     let mut plan = common.plan(&document)?;
     plan.experiment.train.initial_weights = begun_with.or(plan.experiment.train.initial_weights);
     let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
     plan.warnings.extend(newest.warnings());
-    plan.warnings.extend(changes_since(&before, &plan));
     let mut state = newest.state;
     let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
     if before.status == Status::Done && (complete || !lengthened) {
@@ -94,7 +92,7 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
         // Who lengthens a run wants it to go on although it has ended.
         progress.ended_early &= !lengthened;
     }
-    let mut manifest = go_on(&folder, &plan, before)?;
+    let mut manifest = go_on(&folder, &mut plan, before)?;
     training(&folder, &plan, common).run(state, &mut manifest)
 }
 

@@ -153,6 +153,15 @@ impl Training<'_> {
     }
 }
 
+/// The newest state of a run that can be read; those that cannot are put aside.
+pub(super) fn newest(folder: &RunFolder) -> Result<Newest, CliError> {
+    let find = || {
+        let newest = checkpoint::newest(folder)?;
+        newest.set_aside().map(|()| newest)
+    };
+    find().map_err(|error| CliError::failure(&error))
+}
+
 /// Keeps the patches of a step that left the finite numbers, and says where they lie.
 fn not_finite(folder: &RunFolder, plan: &Plan, error: &TrainError, step: usize, batch: &[Patch]) -> CliError {
     let kept = folder.file(&format!("not_finite/step_{step}"));

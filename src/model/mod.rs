@@ -95,9 +95,17 @@ impl Model {
         is_before_norm && matches!(unet.norm, unet::Norm::Instance | unet::Norm::Batch)
     }
 
-    /// An estimate of the bytes that a training step needs at its peak.
-    pub fn training_bytes(&self, channels: usize, classes: usize, batch: usize, patch: [usize; 3]) -> u64 {
-        memory::training_bytes(self, channels, classes, batch, patch)
+    /// An estimate of the bytes that a training step needs at its peak, where activations are kept or computed again.
+    pub fn training_bytes(
+        &self,
+        channels: usize,
+        classes: usize,
+        batch: usize,
+        patch: [usize; 3],
+        recomputes: bool,
+    ) -> u64 {
+        let bytes = memory::training_bytes(self, channels, classes, batch, patch);
+        if recomputes { (bytes as f64 * memory::RECOMPUTED_SHARE) as u64 } else { bytes }
     }
 
     /// Builds the network with its initial weights on a device; with gradients where the device has autodiff.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::weights::WeightsError;
+use crate::data::cache::hex;
 
 /// The one metadata key: several would be written in random order.
 const KEY: &str = "runner";
@@ -72,7 +73,7 @@ fn checksum(bytes: &[u8], place: usize) -> String {
     hash.update(&bytes[..place]);
     hash.update(ZEROS);
     hash.update(&bytes[place + DIGITS..]);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 #[cfg(test)]

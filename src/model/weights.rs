@@ -30,6 +30,14 @@ impl NamedTensor {
     }
 }
 
+impl NamedTensor {
+    /// Its numbers as a safetensors file holds them.
+    pub fn view(&self) -> TensorView<'_> {
+        let bytes = bytemuck::cast_slice(&self.data);
+        TensorView::new(Dtype::F32, self.shape.clone(), bytes).expect("a tensor's shape fits its data")
+    }
+}
+
 /// Weights that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -109,11 +117,7 @@ pub enum WeightsError {
 
 /// The bytes of a safetensors file with a checksum; the same tensors give the same bytes.
 pub fn to_safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
-    let views = tensors.iter().map(|tensor| {
-        let bytes = bytemuck::cast_slice(&tensor.data);
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).expect("a tensor's shape fits its data");
-        (tensor.name.as_str(), view)
-    });
+    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.view()));
     sealed::seal(views, None)
 }
 

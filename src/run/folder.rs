@@ -175,6 +175,23 @@ impl RunFolder {
         }
     }
 
+    /// The ages of the checkpoints whose state is there, the newest first.
+    ///
+    /// # Errors
+    /// When the folder of checkpoints cannot be read.
+    pub fn ages_of_states(&self) -> Result<Vec<usize>, RunError> {
+        let path = self.checkpoint("");
+        let names = || fs::read_dir(&path)?.map(|file| Ok(file?.file_name())).collect::<io::Result<Vec<_>>>();
+        let names = names().map_err(|source| RunError::Read { path: path.clone(), source })?;
+        let age = |name: &std::ffi::OsString| match name.to_str()?.strip_suffix(".state.safetensors")? {
+            "last" => Some(0),
+            name => name.strip_prefix("last-")?.parse().ok(),
+        };
+        let mut ages: Vec<usize> = names.iter().filter_map(age).collect();
+        ages.sort_unstable();
+        Ok(ages)
+    }
+
     /// Weights and state of a checkpoint that is being written.
     pub fn coming_checkpoint(&self) -> [PathBuf; 2] {
         self.checkpoint_named("coming")
@@ -216,6 +233,13 @@ impl RunFolder {
     pub fn write_split(&self, parts: &Parts) -> Result<(), RunError> {
         let text = serde_json::to_string_pretty(parts).expect("names are plain text") + "\n";
         write_atomically(&self.file("split.json"), text.as_bytes())
+    }
+}
+
+impl Drop for RunFolder {
+    /// The few bytes are kept as long as somebody may need them.
+    fn drop(&mut self) {
+        self.release_reserve();
     }
 }
 

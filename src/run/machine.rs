@@ -4,7 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::machine_bytes;
+use crate::data::memory::machine_bytes;
 
 /// What a run ran on; only Linux tells all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

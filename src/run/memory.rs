@@ -1,7 +1,6 @@
 //! How much memory the process has taken.
 
 use crate::data::memory::kilobytes;
-pub use crate::data::memory::machine_bytes;
 
 /// The largest resident memory of the process so far, in bytes; `None` where the system does not tell (only Linux does).
 pub fn peak_resident_bytes() -> Option<u64> {

@@ -12,8 +12,8 @@ mod status;
 mod worker;
 
 use super::{CliError, Common, Exit, output};
+use crate::data::memory::machine_bytes;
 use crate::model::device::DeviceName;
-use crate::run::memory::machine_bytes;
 use crate::spec::check::Surroundings;
 use crate::sweep::document::{self, GridArgument, Sweep};
 use crate::sweep::folder::{Definition, SweepFolder};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::provenance::{GitState, begin, command, go_on};
-use crate::cli::training::{STOP, Training, run_error, stop_on_ctrl_c};
+use crate::cli::training::{STOP, Training, newest, run_error, stop_on_ctrl_c};
 use crate::cli::{CacheFolder, CliError, Exit};
 use crate::model::device::DeviceName;
 use crate::run::event::{Event, Listener};
@@ -21,7 +21,7 @@ use crate::sweep::claim::{Claim, STALE, Teller};
 use crate::sweep::folder::{Definition, SweepFolder};
 use crate::sweep::points::WrittenPoint;
 use crate::sweep::prune::Pruner;
-use crate::train::checkpoint::{self, State};
+use crate::train::checkpoint::State;
 
 /// Arguments of `runner sweep worker`.
 #[derive(Debug, Args)]
@@ -136,9 +136,9 @@ fn train(
 ) -> Result<Exit, CliError> {
     let before = Manifest::read(run.root()).ok();
     let plan = plan(arguments, point);
-    let (plan, mut manifest) = match (plan, before) {
-        (Ok(plan), Some(before)) => {
-            let manifest = go_on(run, &plan, before)?;
+    let (mut plan, mut manifest) = match (plan, before) {
+        (Ok(mut plan), Some(before)) => {
+            let manifest = go_on(run, &mut plan, before)?;
             (plan, manifest)
         }
         (Ok(plan), None) => {
@@ -154,9 +154,7 @@ fn train(
             return Err(error);
         }
     };
-    let newest = checkpoint::newest(run).map_err(|error| CliError::failure(&error))?;
-    newest.set_aside().map_err(|error| CliError::failure(&error))?;
-    let mut plan = plan;
+    let newest = newest(run)?;
     plan.warnings.extend(newest.warnings());
     let state = newest.state;
     let mut listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(Telling::new(&plan, claim, state.as_ref()))];

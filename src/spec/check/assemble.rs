@@ -49,11 +49,8 @@ pub(super) fn assemble(
         }
     }
     let classes = survey.labels.len() + 1;
-    let step_bytes =
-        experiment.model.training_bytes(survey.channels, classes, experiment.train.batch_size.get(), patch);
-    // So much less were three networks measured to take (docs/performance.md).
-    let kept_share = if experiment.train.checkpoint_activations { 0.86 } else { 1.0 };
-    let step_bytes = (step_bytes as f64 * kept_share) as u64;
+    let (batch, recomputes) = (experiment.train.batch_size.get(), experiment.train.checkpoint_activations);
+    let step_bytes = experiment.model.training_bytes(survey.channels, classes, batch, patch, recomputes);
     let waiting = experiment.queue.max_length.get().min(survey.patches_per_epoch) as u64;
     let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(survey.channels, patch));
     let memory_bytes = step_bytes.saturating_add(waiting_bytes);

@@ -25,17 +25,13 @@ pub struct Newest {
 /// When there are some and none can be read.
 pub fn newest(folder: &RunFolder) -> Result<Newest, CheckpointError> {
     let mut damaged = Vec::new();
-    for age in 0.. {
+    // Between two names the newest is not there for a moment, and those that were put aside leave gaps.
+    for age in folder.ages_of_states()? {
         let [_, path] = folder.aged_checkpoint(age);
-        match std::fs::read(&path) {
-            Ok(bytes) => match State::from_bytes(&bytes) {
-                Ok(state) => return Ok(Newest { state: Some(state), damaged }),
-                Err(reason) => damaged.push((path, reason)),
-            },
-            // Between two names the newest is not there for a moment.
-            Err(error) if error.kind() == ErrorKind::NotFound && age == 0 => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => break,
-            Err(error) => damaged.push((path, error.to_string())),
+        let state = std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| State::from_bytes(&bytes));
+        match state {
+            Ok(state) => return Ok(Newest { state: Some(state), damaged }),
+            Err(reason) => damaged.push((path, reason)),
         }
     }
     if damaged.is_empty() {

@@ -87,6 +87,14 @@ pub fn trace(plan: &Plan, patches: &[Patch]) -> Result<Trace, TrainError> {
     Ok(Trace { logits, loss, gradients, steps, start, end: trainer.weights(), seconds })
 }
 
+/// A patch of the plan's shape: waves, and a label that follows their height.
+pub fn wavy_patch(plan: &Plan, index: usize) -> Patch {
+    let image = kept::wave(plan.patch.iter().product(), 0.37 + 0.1 * index as f64, 1.0);
+    let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
+    let (subject, draws) = ("waves".to_owned(), serde_json::Value::Null);
+    Patch { subject, index, start: [0; 3], shape: plan.patch, channels: 1, image, label, draws }
+}
+
 /// How far one trace is off another, quantity by quantity. Parameters that have no effect in the model have rounding for
 /// a gradient, which only has to be small beside the others.
 pub fn compare(model: &Model, one: &Trace, other: &Trace) -> Vec<Difference> {
