@@ -63,12 +63,19 @@ impl Convolution {
         Self { weight, bias, stride, padding: kernel / 2 }
     }
 
+    /// The convolution of inputs whose channels are joined, and what follows it.
+    ///
     /// # Shapes
-    /// - input: `[batch, input, x, y, z]`
+    /// - inputs: `[batch, channel, x, y, z]`, together as many channels as the convolution takes
     /// - output: `[batch, output, x / stride, y / stride, z / stride]`
-    pub fn forward(&self, parameters: &Parameters, input: Tensor<5>) -> Tensor<5> {
+    pub fn forward(&self, parameters: &Parameters, inputs: Vec<Tensor<5>>, then: Option<Activation>) -> Tensor<5> {
+        let (weight, bias) = (parameters.get(self.weight), parameters.get(self.bias));
+        #[cfg(feature = "flex")]
+        if self.padding == 1 && self.stride == 1 && super::kernels::serve(&inputs[0]) {
+            return super::kernels::convolve(inputs, weight, bias, then.map_or(1.0, Activation::slope));
+        }
         let options = ConvOptions::new([self.stride; 3], [self.padding; 3], [1; 3], 1);
-        conv3d(input, parameters.get(self.weight), Some(parameters.get(self.bias)), options)
+        after(conv3d(joined(inputs), weight, Some(bias), options), then)
     }
 }
 
@@ -98,13 +105,37 @@ impl TransposedConvolution {
     }
 }
 
+/// A layer's output, with what follows it.
+pub fn after(output: Tensor<5>, then: Option<Activation>) -> Tensor<5> {
+    match then {
+        Some(activation) => activation.forward(output),
+        None => output,
+    }
+}
+
+/// Inputs side by side, as one.
+fn joined(mut inputs: Vec<Tensor<5>>) -> Tensor<5> {
+    if inputs.len() == 1 { inputs.remove(0) } else { Tensor::cat(inputs, 1) }
+}
+
+/// What numbers below 0 are multiplied by in a leaky ReLU.
+const LEAK: f64 = 0.01;
+
 impl Activation {
+    /// What numbers below 0 are multiplied by.
+    pub fn slope(self) -> f64 {
+        match self {
+            Activation::Relu => 0.0,
+            Activation::LeakyRelu => LEAK,
+        }
+    }
+
     /// # Shapes
     /// - input, output: `[batch, channel, x, y, z]`
     pub fn forward(self, input: Tensor<5>) -> Tensor<5> {
         match self {
             Activation::Relu => relu(input),
-            Activation::LeakyRelu => leaky_relu(input, 0.01),
+            Activation::LeakyRelu => leaky_relu(input, LEAK),
         }
     }
 }
@@ -184,22 +215,41 @@ impl Block {
         Self { convolutions: [conv1, conv2], norms: [norm1, norm2], shortcut, activation, dropout }
     }
 
+    /// The block's output, of inputs whose channels are joined.
+    ///
     /// # Shapes
-    /// - input: `[batch, input, x, y, z]`
+    /// - inputs: `[batch, channel, x, y, z]`, together as many channels as the block takes
     /// - output: `[batch, output, x / stride, y / stride, z / stride]`
-    pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+    pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, inputs: Vec<Tensor<5>>) -> Tensor<5> {
         let shortcut = self.shortcut.as_ref().map(|shortcut| match shortcut {
-            Shortcut::Identity => input.clone(),
-            Shortcut::Projection(convolution) => convolution.forward(parameters, input.clone()),
+            Shortcut::Identity => joined(inputs.clone()),
+            Shortcut::Projection(convolution) => convolution.forward(parameters, inputs.clone(), None),
         });
-        let hidden = self.convolutions[0].forward(parameters, input);
-        let hidden = self.activation.forward(self.norms[0].forward(parameters, pass, hidden));
-        let hidden = self.convolutions[1].forward(parameters, hidden);
-        let hidden = self.norms[1].forward(parameters, pass, hidden);
+        let activation = Some(self.activation);
+        let hidden = self.layer(0, parameters, pass, inputs, activation);
         let hidden = match shortcut {
-            Some(shortcut) => hidden.add(shortcut),
-            None => hidden,
+            None => self.layer(1, parameters, pass, vec![hidden], activation),
+            Some(shortcut) => {
+                let hidden = self.layer(1, parameters, pass, vec![hidden], None);
+                self.activation.forward(hidden.add(shortcut))
+            }
         };
-        dropout(self.activation.forward(hidden), self.dropout, pass)
+        dropout(hidden, self.dropout, pass)
+    }
+
+    /// A convolution, its normalisation, and the activation after them.
+    fn layer(
+        &self,
+        number: usize,
+        parameters: &Parameters,
+        pass: &mut Pass,
+        inputs: Vec<Tensor<5>>,
+        then: Option<Activation>,
+    ) -> Tensor<5> {
+        let (convolution, norm) = (&self.convolutions[number], &self.norms[number]);
+        if let Normalization::Absent = norm {
+            return convolution.forward(parameters, inputs, then);
+        }
+        norm.forward(parameters, pass, convolution.forward(parameters, inputs, None), then)
     }
 }

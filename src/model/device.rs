@@ -188,6 +188,12 @@ impl DeviceName {
     }
 }
 
+/// Whether a device is `flex`, with or without gradients.
+#[cfg(feature = "flex")]
+pub(super) fn is_flex(device: &burn::tensor::Device) -> bool {
+    *device == burn::tensor::Device::flex()
+}
+
 /// The backends that this binary was built with, by their cargo features.
 pub fn features() -> Vec<&'static str> {
     let all = [

@@ -13,6 +13,8 @@ use crate::seed::Seed;
 mod blocks;
 pub mod device;
 pub mod input;
+#[cfg(feature = "flex")]
+mod kernels;
 mod memory;
 mod norm;
 pub mod parameters;

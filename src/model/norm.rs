@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::blocks::Pass;
+use super::blocks::{Pass, after};
 use super::parameters::{Declarations, ParameterId, Parameters, Start};
-use super::unet::Norm;
+use super::unet::{Activation, Norm};
 
 /// Added to variances before their root, as PyTorch's default.
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
 /// The share of a batch in running statistics, as PyTorch's default.
 const MOMENTUM: f64 = 0.1;
 /// Channels of a group in group normalisation, where the width allows.
@@ -57,22 +57,33 @@ impl Normalization {
         }
     }
 
+    /// What is normalised, and what follows it.
+    ///
     /// # Shapes
     /// - input, output: `[batch, channel, x, y, z]`
-    pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+    pub fn forward(
+        &self,
+        parameters: &Parameters,
+        pass: &mut Pass,
+        input: Tensor<5>,
+        then: Option<Activation>,
+    ) -> Tensor<5> {
+        #[cfg(feature = "flex")]
+        if let Self::Grouped { groups, affine } = self
+            && super::kernels::serve(&input)
+        {
+            let affine = affine.map(|id| parameters.get::<1>(id));
+            return super::kernels::normalize(input, affine, *groups, then.map_or(1.0, Activation::slope));
+        }
+        after(self.normal(parameters, pass, input), then)
+    }
+
+    fn normal(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
         let shape @ [batch, channels, x, y, z] = input.dims();
         let voxels = x * y * z;
         match self {
             Self::Absent => input,
-            Self::Grouped { groups, affine } => {
-                let grouped = input.reshape([batch, *groups, channels / groups * voxels]);
-                let centred = grouped.clone().sub(grouped.mean_dim(2));
-                let deviation = centred.clone().square().mean_dim(2).add_scalar(EPSILON).sqrt(); // [batch, group, 1]
-                let deviation = deviation.expand([batch, *groups, channels / groups]).reshape([batch, channels, 1]);
-                let factor = per_channel(parameters, affine[0]).div(deviation);
-                let shift = per_channel(parameters, affine[1]);
-                centred.reshape([batch, channels, voxels]).mul(factor).add(shift).reshape(shape)
-            }
+            Self::Grouped { groups, affine } => by_groups(input, affine.map(|id| parameters.get::<1>(id)), *groups),
             Self::Batch { affine, running } => {
                 let flat = input.reshape([batch, channels, voxels]);
                 let [mean, variance] = if pass.training.is_some() {
@@ -95,6 +106,18 @@ impl Normalization {
             }
         }
     }
+}
+
+/// Normalises groups of channels, with a scale and a shift of each channel.
+pub(super) fn by_groups(input: Tensor<5>, affine: [Tensor<1>; 2], groups: usize) -> Tensor<5> {
+    let shape @ [batch, channels, x, y, z] = input.dims();
+    let per_group = channels / groups;
+    let grouped = input.reshape([batch, groups, per_group * x * y * z]);
+    let centred = grouped.clone().sub(grouped.mean_dim(2));
+    let deviation = centred.clone().square().mean_dim(2).add_scalar(EPSILON).sqrt(); // [batch, group, 1]
+    let deviation = deviation.expand([batch, groups, per_group]).reshape([batch, channels, 1]);
+    let [scale, shift] = affine.map(|values| values.unsqueeze_dims::<3>(&[0, 2])); // [1, channel, 1]
+    centred.reshape([batch, channels, x * y * z]).mul(scale.div(deviation)).add(shift).reshape(shape)
 }
 
 /// A parameter of each channel as `[1, channel, 1]`.

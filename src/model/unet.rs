@@ -193,7 +193,7 @@ impl Unet {
     pub(super) fn encode(&self, level: usize, parameters: &Parameters, pass: &mut Pass, above: Tensor<5>) -> Tensor<5> {
         let is_pooled = level > 0 && self.downsample == Downsample::MaxPool;
         let input = if is_pooled { max_pool(above) } else { above };
-        self.encoder[level].forward(parameters, pass, input)
+        self.encoder[level].forward(parameters, pass, vec![input])
     }
 
     /// One level of the decoder, from the deepest up: what lies below it, and the encoder's output of its resolution.
@@ -210,11 +210,11 @@ impl Unet {
             Up::Nearest => upsample::nearest(below),
             Up::TransposedConvolution(up) => up.forward(parameters, below),
         };
-        block.forward(parameters, pass, Tensor::cat(vec![up, skip], 1))
+        block.forward(parameters, pass, vec![up, skip])
     }
 
     /// Logits of what the last level of the decoder gives.
     pub(super) fn classify(&self, parameters: &Parameters, hidden: Tensor<5>) -> Tensor<5> {
-        self.head.forward(parameters, hidden)
+        self.head.forward(parameters, vec![hidden], None)
     }
 }

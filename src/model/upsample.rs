@@ -2,14 +2,24 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+#[cfg(feature = "flex")]
+use super::kernels;
+
 /// Trilinear interpolation to twice the size with aligned corners, as PyTorch's `Upsample(scale_factor=2, mode="trilinear", align_corners=True)`.
-///
-/// Each axis is one product with a constant matrix, on a view in which no voxel moves.
 ///
 /// # Shapes
 /// - input: `[batch, channel, x, y, z]`
 /// - output: `[batch, channel, 2x, 2y, 2z]`
 pub fn trilinear(input: Tensor<5>) -> Tensor<5> {
+    #[cfg(feature = "flex")]
+    if kernels::serve(&input) {
+        return kernels::trilinear(input);
+    }
+    by_products(input)
+}
+
+/// Each axis is one product with a constant matrix, on a view in which no voxel moves.
+pub(super) fn by_products(input: Tensor<5>) -> Tensor<5> {
     let [batch, channel, x, y, z] = input.dims();
     let device = input.device().inner();
     // The smallest array is multiplied first: z last costs least, for its rows are contiguous.
