@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use runner::data::patch::Patch;
-use runner::run::memory::peak_resident_bytes;
+use runner::run::memory;
 use runner::spec::check::{Surroundings, check};
 use runner::spec::load;
 use runner::train::parity::wavy_patch;
@@ -23,6 +23,7 @@ fn main() {
     let steps: usize = steps.parse().expect("STEPS is a number");
     let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
     let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    memory::keep_freed();
     let device = device.parse().expect("DEVICE is the name of a device");
     let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
     let batch: Vec<Patch> = (0..plan.experiment.train.batch_size.get()).map(|index| wavy_patch(&plan, index)).collect();
@@ -36,6 +37,6 @@ fn main() {
     }
     println!(
         "{}",
-        serde_json::json!({ "seconds": seconds[1..], "peak_bytes": peak_resident_bytes(), "estimate_bytes": plan.memory_bytes })
+        serde_json::json!({ "seconds": seconds[1..], "peak_bytes": memory::peak_resident_bytes(), "estimate_bytes": plan.memory_bytes })
     );
 }

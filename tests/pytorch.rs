@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use runner::loss::Loss;
+use runner::model::device::DeviceName;
 use runner::model::{Model, max_pool, nearest, trilinear};
 use runner::optim::{Optimizer, OptimizerSpec};
 use runner::train::parity::kept::{self, wave};
@@ -23,7 +24,8 @@ fn reference<T: DeserializeOwned>(name: &str) -> T {
 }
 
 fn device() -> Device {
-    runner::model::device::DeviceName::Auto.open().unwrap()
+    let name = std::env::var("RUNNER_DEVICE").unwrap_or_else(|_| "auto".to_owned());
+    name.parse::<DeviceName>().unwrap().open().unwrap()
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {

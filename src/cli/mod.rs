@@ -99,7 +99,7 @@ pub struct Common {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Set>,
     /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N.
-    #[arg(long)]
+    #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     /// The folder of all runs.
     #[arg(long, value_name = "DIR", default_value = "runs")]

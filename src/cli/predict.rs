@@ -52,7 +52,7 @@ pub(super) struct Weights {
     #[arg(long, value_enum, default_value_t)]
     checkpoint: Which,
     /// Where the network runs; by default where it was trained.
-    #[arg(long)]
+    #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
 }
 

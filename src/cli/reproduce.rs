@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, default_value = "1e-3")]
     tolerance: f64,
     /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N; by default where the run was.
-    #[arg(long)]
+    #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     #[command(flatten)]
     cache: CacheFolder,

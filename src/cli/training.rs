@@ -19,6 +19,7 @@ use crate::run::event::{Event, Listener};
 use crate::run::folder::{RunError, RunFolder};
 use crate::run::log::Log;
 use crate::run::manifest::{Inputs, Manifest, Status};
+use crate::run::memory;
 use crate::run::records::{Position, Records};
 use crate::run::table::Table;
 use crate::run::tensorboard::TensorBoard;
@@ -117,6 +118,7 @@ impl Training<'_> {
         before: Manifest,
         inputs: &Arc<OnceLock<Inputs>>,
     ) -> Result<Outcome, CliError> {
+        memory::keep_freed();
         let failure = |error: std::io::Error| CliError::failure(&error);
         let Self { folder, plan, cache_dir, cache, quiet, .. } = self;
         let columns = validate::columns(plan);

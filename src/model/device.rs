@@ -128,7 +128,7 @@ impl DeviceName {
         if self != Self::Auto {
             return self.present().map(|()| self);
         }
-        let preferred = [Self::LibtorchCuda(0), Self::Cuda(0), Self::Wgpu(0), Self::LibtorchCpu, Self::Flex];
+        let preferred = [Self::LibtorchCuda(0), Self::Cuda(0), Self::Wgpu(0), Self::Flex, Self::LibtorchCpu];
         let found = preferred.into_iter().find(|name| name.present().is_ok());
         found.ok_or(DeviceError::NotBuilt { name: Self::Flex, feature: "flex" })
     }

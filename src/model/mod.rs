@@ -27,6 +27,7 @@ mod upsample;
 pub mod weights;
 
 pub use blocks::Pass;
+pub use memory::StepSize;
 pub use pool::max_pool;
 pub use unet::UnetSpec;
 pub use upsample::{nearest, trilinear};
@@ -97,17 +98,9 @@ impl Model {
         is_before_norm && matches!(unet.norm, unet::Norm::Instance | unet::Norm::Batch)
     }
 
-    /// An estimate of the bytes that a training step needs at its peak, where activations are kept or computed again.
-    pub fn training_bytes(
-        &self,
-        channels: usize,
-        classes: usize,
-        batch: usize,
-        patch: [usize; 3],
-        recomputes: bool,
-    ) -> u64 {
-        let bytes = memory::training_bytes(self, channels, classes, batch, patch);
-        if recomputes { (bytes as f64 * memory::RECOMPUTED_SHARE) as u64 } else { bytes }
+    /// An estimate of the bytes that a training step needs at its peak.
+    pub fn training_bytes(&self, step: StepSize) -> u64 {
+        memory::training_bytes(self, step)
     }
 
     /// Builds the network with its initial weights on a device; with gradients where the device has autodiff.

@@ -110,13 +110,29 @@ fn many_kills_change_no_byte() {
 #[test]
 fn threads_and_the_cache_change_no_byte() {
     let place = Place::new();
-    let cold = exact_files(&place.run("cold", &[]));
-    assert!(exact_files(&place.run("warm", &[])) == cold, "with a warm cache");
+    let cold = exact_files(&place.run("cold", &["--device", "flex"]));
+    assert!(exact_files(&place.run("warm", &["--device", "flex"])) == cold, "with a warm cache");
     for threads in ["1", "2", "5"] {
         let runs_dir = format!("threads-{threads}");
-        let mut command = place.command(&["run", "tiny.yaml", "--runs-dir", &runs_dir]);
+        let mut command = place.command(&["run", "tiny.yaml", "--device", "flex", "--runs-dir", &runs_dir]);
         command.env("RAYON_NUM_THREADS", threads).assert().success();
         assert!(exact_files(&place.only_run(&runs_dir)) == cold, "{threads} threads");
+    }
+}
+
+/// LibTorch promises less: the same bits for the same number of threads.
+#[cfg(feature = "libtorch")]
+#[test]
+fn libtorch_repeats_its_bits_where_its_threads_are_as_many() {
+    let place = Place::new();
+    for threads in ["1", "2"] {
+        let runs = ["once", "again"].map(|name| {
+            let runs_dir = format!("{name}-{threads}");
+            let mut command = place.command(&["run", "tiny.yaml", "--device", "libtorch:cpu", "--runs-dir", &runs_dir]);
+            command.env("OMP_NUM_THREADS", threads).env("MKL_NUM_THREADS", threads).assert().success();
+            exact_files(&place.only_run(&runs_dir))
+        });
+        assert!(runs[0] == runs[1], "{threads} threads");
     }
 }
 

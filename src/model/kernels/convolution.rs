@@ -4,6 +4,8 @@
 //! kernel; a processor with fused multiply-add then does little else. Each sum is made in one order, whatever the
 //! number of threads.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -119,7 +121,7 @@ impl Convolution<'_> {
         patch: usize,
         first: usize,
         num_planes: usize,
-        blocks: std::ops::Range<usize>,
+        blocks: Range<usize>,
         mut planes: Vec<&mut [f32]>,
         [bordered, sums]: &mut [Vec<f32>; 2],
     ) {
@@ -172,7 +174,7 @@ struct Pass<'a> {
     /// With borders.
     channels: &'a [f32],
     weights: &'a [[f32; BLOCK]],
-    places: std::ops::Range<usize>,
+    places: Range<usize>,
     /// What sums begin with; `None` for what is there.
     bias: Option<[f32; BLOCK]>,
     /// Of each output, without borders.

@@ -246,12 +246,16 @@ impl<const N: usize> Convolved<N> {
     }
 
     /// Takes the gradient by the output to those by the inputs, the weight and the bias.
-    fn back(self, output: &FlexTensor, gradient: FlexTensor, parents: Parents<N>, grads: &mut Gradients) {
+    fn back(self, output: FlexTensor, gradient: FlexTensor, parents: Parents<N>, grads: &mut Gradients) {
         let [batch, _, grid @ ..] = dims::<5>(&self.inputs[0]);
-        let gradient = in_order(gradient);
-        let gradient = if self.slope == 1.0 { gradient } else { through(&gradient, output, self.slope) };
+        let mut gradient = owned(gradient);
+        if self.slope != 1.0 {
+            through(&mut gradient, values(&output), self.slope);
+        }
+        // What is not needed any more makes room for what comes.
+        drop(output);
         let kernels = self.kernels();
-        let gradient = Maps { values: values(&gradient), channels: kernels.outputs };
+        let gradient = Maps { values: &gradient, channels: kernels.outputs };
         if let Some(bias) = parents.bias {
             let found = weight_gradient::by_bias(batch, grid.iter().product(), gradient);
             grads.register::<Flex>(bias, tensor(found, [kernels.outputs]));
@@ -263,11 +267,12 @@ impl<const N: usize> Convolved<N> {
         if parents.inputs.iter().any(Option::is_some) {
             let turned = kernels.turned();
             let kernels = Kernels { weights: &turned, outputs: kernels.inputs, inputs: kernels.outputs };
+            let shapes = self.inputs.map(|input| dims::<5>(&input));
             let convolution = Convolution { batch, grid, inputs: &[gradient], kernels, bias: &[], slope: 1.0 };
-            let found = convolution.compute(&self.maps().map(|maps| maps.channels));
-            for ((parent, input), found) in parents.inputs.into_iter().zip(&self.inputs).zip(found) {
+            let found = convolution.compute(&shapes.map(|[_, channels, ..]| channels));
+            for ((parent, shape), found) in parents.inputs.into_iter().zip(shapes).zip(found) {
                 if let Some(parent) = parent {
-                    grads.register::<Flex>(parent, tensor(found, dims::<5>(input)));
+                    grads.register::<Flex>(parent, tensor(found, shape));
                 }
             }
         }
@@ -300,7 +305,7 @@ impl Backward<Flex, 3> for ConvolutionGradient {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<Flex>(&ops.node);
         let ([input, weight, bias], (convolved, output)) = (ops.parents.map(|node| Some(node?.id)), ops.state);
-        convolved.back(&output, gradient, Parents { inputs: [input], weight, bias }, grads);
+        convolved.back(output, gradient, Parents { inputs: [input], weight, bias }, grads);
     }
 }
 
@@ -310,15 +315,15 @@ impl Backward<Flex, 4> for ConvolutionGradient {
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<Flex>(&ops.node);
         let ([first, second, weight, bias], (convolved, output)) = (ops.parents.map(|node| Some(node?.id)), ops.state);
-        convolved.back(&output, gradient, Parents { inputs: [first, second], weight, bias }, grads);
+        convolved.back(output, gradient, Parents { inputs: [first, second], weight, bias }, grads);
     }
 }
 
-/// The gradient before an activation, from that after it and the activation's output.
-fn through(gradient: &FlexTensor, output: &FlexTensor, slope: f32) -> FlexTensor {
-    let pairs = values(gradient).par_iter().zip(values(output));
-    let before = pairs.map(|(gradient, output)| if *output > 0.0 { *gradient } else { *gradient * slope }).collect();
-    tensor(before, dims::<5>(gradient))
+/// Makes of the gradient after an activation the one before it, from the activation's output.
+fn through(gradient: &mut [f32], output: &[f32], slope: f32) {
+    gradient.par_iter_mut().zip(output).for_each(|(gradient, output)| {
+        *gradient = if *output > 0.0 { *gradient } else { *gradient * slope };
+    });
 }
 
 /// What a normalisation was made of.
@@ -355,8 +360,8 @@ impl Backward<Flex, 3> for NormalizationGradient {
     type State = Normalized;
 
     fn backward(self, ops: Ops<Normalized, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (gradient, made) = (in_order(grads.consume::<Flex>(&ops.node)), ops.state);
-        let found = made.normalization().back(values(&made.given[0]), &made.moments, values(&gradient));
+        let (gradient, made) = (owned(grads.consume::<Flex>(&ops.node)), ops.state);
+        let found = made.normalization().back(values(&made.given[0]), &made.moments, gradient);
         let found = [found.input, found.scale, found.shift];
         for ((parent, found), given) in ops.parents.into_iter().zip(found).zip(&made.given) {
             if let Some(parent) = parent {
@@ -404,6 +409,11 @@ impl Backward<Flex, 1> for UpsampleGradient {
 /// A tensor whose numbers lie in the order of its axes.
 fn in_order(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
+}
+
+/// The numbers of a tensor in order, without a copy where nobody else has them.
+fn owned(tensor: FlexTensor) -> Vec<f32> {
+    in_order(tensor).into_data().try_into_vec().expect("32-bit floats")
 }
 
 /// The numbers of a tensor in order.

@@ -1,5 +1,7 @@
 //! Normalisation of groups of channels, with the activation after it, in as few passes over memory as there can be.
 
+use std::ops::Range;
+
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -72,9 +74,9 @@ impl Normalization<'_> {
         let groups = output.par_chunks_exact_mut(self.group()).zip(input.par_chunks_exact(self.group())).enumerate();
         let moments = groups.map(|(index, (output, input))| {
             let moments = moments(arch, input);
-            let channels = output.chunks_exact_mut(self.voxels).zip(input.chunks_exact(self.voxels));
-            for (number, (output, input)) in channels.enumerate() {
-                let affine = self.affine(moments, self.channel(index, number));
+            let volumes = output.chunks_exact_mut(self.voxels).zip(input.chunks_exact(self.voxels));
+            for (channel, (output, input)) in self.channels(index).zip(volumes) {
+                let affine = self.affine(moments, channel);
                 arch.dispatch(|| {
                     for (output, value) in output.iter_mut().zip(input) {
                         let before = affine.before(*value);
@@ -89,46 +91,41 @@ impl Normalization<'_> {
     }
 
     /// Takes the gradient by the output to those by the input, the scale and the shift.
-    pub fn back(&self, input: &[f32], moments: &[Moments], gradient: &[f32]) -> Gradients {
+    pub fn back(&self, input: &[f32], moments: &[Moments], mut gradient: Vec<f32>) -> Gradients {
         let arch = Arch::new();
-        let mut found = vec![0.0; input.len()];
-        let groups = found.par_chunks_exact_mut(self.group()).zip(input.par_chunks_exact(self.group()));
-        let groups = groups.zip(gradient.par_chunks_exact(self.group())).zip(moments).enumerate();
-        let sums = groups.map(|(index, (((found, input), gradient), moments))| {
-            let volumes = || input.chunks_exact(self.voxels).zip(gradient.chunks_exact(self.voxels)).enumerate();
-            let affine = |number| self.affine(*moments, self.channel(index, number));
-            let sums: Vec<_> = volumes().map(|(number, maps)| sums(arch, affine(number), *moments, maps)).collect();
+        let groups = gradient.par_chunks_exact_mut(self.group()).zip(input.par_chunks_exact(self.group()));
+        let sums = groups.zip(moments).enumerate().map(|(index, ((gradient, input), moments))| {
+            let volumes = gradient.chunks_exact_mut(self.voxels).zip(input.chunks_exact(self.voxels));
+            let mut volumes: Vec<_> = self.channels(index).zip(volumes).collect();
+            let sums = volumes.iter().map(|(channel, (gradient, input))| {
+                sums(arch, self.affine(*moments, *channel), *moments, (input, gradient))
+            });
+            let sums: Vec<[f64; 2]> = sums.collect();
             // Means over the group of the scaled gradient, and of its product with the normalised value.
-            let mean = |which: usize| {
-                let scaled = sums
-                    .iter()
-                    .enumerate()
-                    .map(|(number, sums)| sums[which] * f64::from(self.scale[self.channel(index, number)]));
-                scaled.sum::<f64>() / self.group() as f64
-            };
-            let (mean, slope) = (mean(0) as f32, mean(1) as f32 * moments.factor);
-            for (found, (number, (input, gradient))) in found.chunks_exact_mut(self.voxels).zip(volumes()) {
-                let affine = affine(number);
-                let (scale, factor) = (self.scale[self.channel(index, number)], moments.factor);
+            let mut means = [0.0; 2];
+            for ((channel, _), sums) in volumes.iter().zip(&sums) {
+                let share = f64::from(self.scale[*channel]) / self.group() as f64;
+                means.iter_mut().zip(sums).for_each(|(mean, sum)| *mean += share * sum);
+            }
+            let (mean, slope) = (means[0] as f32, means[1] as f32 * moments.factor);
+            for (channel, (gradient, input)) in &mut volumes {
+                let (affine, scale) = (self.affine(*moments, *channel), self.scale[*channel]);
                 arch.dispatch(|| {
-                    for ((found, value), gradient) in found.iter_mut().zip(input).zip(gradient) {
+                    for (gradient, value) in gradient.iter_mut().zip(*input) {
                         let scaled = affine.after(affine.before(*value), *gradient) * scale;
-                        *found = (scaled - mean - (value - affine.mean) * slope) * factor;
+                        *gradient = (scaled - mean - (value - affine.mean) * slope) * moments.factor;
                     }
                 });
             }
             sums
         });
-        let sums: Vec<_> = sums.collect();
-        // Over the patches, in their order.
-        let channels = self.scale.len();
+        // Each patch has its channels in order; sums go over the patches in theirs.
+        let sums = sums.collect::<Vec<_>>().concat();
         let of_channel = |channel: usize, which: usize| {
-            let per_group = channels / self.groups;
-            let (group, number) = (channel / per_group, channel % per_group);
-            sums.iter().skip(group).step_by(self.groups).map(|sums| sums[number][which]).sum::<f64>() as f32
+            sums[channel..].iter().step_by(self.scale.len()).map(|sums| sums[which]).sum::<f64>() as f32
         };
-        let all = |which| (0..channels).map(|channel| of_channel(channel, which)).collect();
-        Gradients { input: found, shift: all(0), scale: all(1) }
+        let all = |which| (0..self.scale.len()).map(|channel| of_channel(channel, which)).collect();
+        Gradients { shift: all(0), scale: all(1), input: gradient }
     }
 
     /// Numbers of a group.
@@ -136,9 +133,10 @@ impl Normalization<'_> {
         self.scale.len() / self.groups * self.voxels
     }
 
-    /// The channel of its patch that is the `number`th of the `index`th group of all.
-    fn channel(&self, index: usize, number: usize) -> usize {
-        index % self.groups * (self.scale.len() / self.groups) + number
+    /// The channels of the `index`th group of all patches.
+    fn channels(&self, index: usize) -> Range<usize> {
+        let (group, size) = (index % self.groups, self.scale.len() / self.groups);
+        group * size..(group + 1) * size
     }
 
     fn affine(&self, moments: Moments, channel: usize) -> Affine {

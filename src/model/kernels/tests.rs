@@ -16,7 +16,7 @@ fn waves<const D: usize>(shape: [usize; D], pace: f64) -> Tensor<D> {
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec().unwrap()
+    tensor.into_data().try_to_vec().unwrap()
 }
 
 /// What a function gives for tensors, and the gradients of a weighted sum of it by each.

@@ -7,6 +7,7 @@ use super::data::Survey;
 use super::{Findings, NAME_HELP, Surroundings, is_folder_name, sizes};
 use crate::data::patch::Patch;
 use crate::data::volume::Grid;
+use crate::model::StepSize;
 use crate::model::device::DeviceName;
 use crate::model::weights::WeightsError;
 use crate::pipeline;
@@ -49,8 +50,14 @@ pub(super) fn assemble(
         }
     }
     let classes = survey.labels.len() + 1;
-    let (batch, recomputes) = (experiment.train.batch_size.get(), experiment.train.checkpoint_activations);
-    let step_bytes = experiment.model.training_bytes(survey.channels, classes, batch, patch, recomputes);
+    let step_bytes = experiment.model.training_bytes(StepSize {
+        channels: survey.channels,
+        classes,
+        batch: experiment.train.batch_size.get(),
+        patch,
+        recomputes: experiment.train.checkpoint_activations,
+        device,
+    });
     let waiting = experiment.queue.max_length.get().min(survey.patches_per_epoch) as u64;
     let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(survey.channels, patch));
     let memory_bytes = step_bytes.saturating_add(waiting_bytes);
