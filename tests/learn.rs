@@ -141,3 +141,27 @@ fn activations_that_are_computed_again_give_the_same_gradients() {
         }
     }
 }
+
+/// Sixteen-bit convolutions are near 32-bit ones, and are not the same.
+#[cfg(feature = "libtorch")]
+#[test]
+fn bfloat16_gives_nearly_the_gradients_of_float32() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache_dir = folder.path().join("cache");
+    let text = format!("{EXPERIMENT}device: libtorch:cpu\n");
+    let lower = text.replace("batch_size: 2 }", "batch_size: 2, precision: bfloat16 }");
+    assert_ne!(text, lower);
+    let plans = [text, lower].map(|text| plan(&cache_dir, &text));
+    let cases = Cases::prepare(&plans[0], &Cache::new(&cache_dir), &AtomicBool::new(false), &mut |_| {});
+    let cases = cases.unwrap().unwrap();
+    let patch = |index| {
+        let request = Request { subject: index, index, place_in_batch: index };
+        cases.patch(Part::Train { epoch: 1 }, &plans[0].parts.train[index], request).unwrap()
+    };
+    let batch = [patch(0), patch(1)];
+    let [float32, bfloat16] = plans.map(|plan| Trainer::new(&plan).unwrap().gradients_of(&batch).unwrap());
+    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    let all = || float32.iter().zip(&bfloat16).flat_map(|(one, other)| one.data.iter().zip(&other.data));
+    let off = length(&mut all().map(|(one, other)| one - other)) / length(&mut all().map(|(one, _)| *one));
+    assert!(off > 1e-5 && off < 0.05, "{off}");
+}

@@ -5,6 +5,7 @@ use burn::tensor::module::{conv_transpose3d, conv3d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Tensor, TensorData};
 
+use super::float_format::FloatFormat;
 use super::norm::Normalization;
 use super::parameters::{Declarations, ParameterId, Parameters, Start};
 use super::unet::{Activation, Norm};
@@ -15,14 +16,16 @@ use crate::seed::Rng;
 pub struct Pass {
     /// The stream that dropout draws from; `None` at inference.
     pub(super) training: Option<Rng>,
+    /// What convolutions are computed with.
+    pub(super) precision: FloatFormat,
     /// Running statistics as they are after this pass.
     pub(super) updates: Vec<(ParameterId, Tensor<1>)>,
 }
 
 impl Pass {
     /// A pass that trains; dropout draws from `rng`.
-    pub fn training(rng: Rng) -> Self {
-        Self { training: Some(rng), updates: Vec::new() }
+    pub fn training(rng: Rng, precision: FloatFormat) -> Self {
+        Self { training: Some(rng), precision, updates: Vec::new() }
     }
 
     /// A pass that changes nothing.
@@ -68,14 +71,22 @@ impl Convolution {
     /// # Shapes
     /// - inputs: `[batch, channel, x, y, z]`, together as many channels as the convolution takes
     /// - output: `[batch, output, x / stride, y / stride, z / stride]`
-    pub fn forward(&self, parameters: &Parameters, inputs: Vec<Tensor<5>>, then: Option<Activation>) -> Tensor<5> {
+    pub fn forward(
+        &self,
+        parameters: &Parameters,
+        pass: &Pass,
+        inputs: Vec<Tensor<5>>,
+        then: Option<Activation>,
+    ) -> Tensor<5> {
         let (weight, bias) = (parameters.get(self.weight), parameters.get(self.bias));
         #[cfg(feature = "flex")]
         if self.padding == 1 && self.stride == 1 && super::kernels::serve(&inputs[0]) {
             return super::kernels::convolve(inputs, weight, bias, then.map_or(1.0, Activation::slope));
         }
         let options = ConvOptions::new([self.stride; 3], [self.padding; 3], [1; 3], 1);
-        after(conv3d(joined(inputs), weight, Some(bias), options), then)
+        let precision = pass.precision;
+        let [input, weight] = [joined(inputs), weight].map(|tensor| precision.lower(tensor));
+        after(precision.raise(conv3d(input, weight, Some(precision.lower(bias)), options)), then)
     }
 }
 
@@ -99,9 +110,12 @@ impl TransposedConvolution {
     /// # Shapes
     /// - input: `[batch, input, x, y, z]`
     /// - output: `[batch, output, 2x, 2y, 2z]`
-    pub fn forward(&self, parameters: &Parameters, input: Tensor<5>) -> Tensor<5> {
+    pub fn forward(&self, parameters: &Parameters, pass: &Pass, input: Tensor<5>) -> Tensor<5> {
         let options = ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1);
-        conv_transpose3d(input, parameters.get(self.weight), Some(parameters.get(self.bias)), options)
+        let precision = pass.precision;
+        let [input, weight] = [input, parameters.get(self.weight)].map(|tensor| precision.lower(tensor));
+        let bias = precision.lower(parameters.get(self.bias));
+        precision.raise(conv_transpose3d(input, weight, Some(bias), options))
     }
 }
 
@@ -223,7 +237,7 @@ impl Block {
     pub fn forward(&self, parameters: &Parameters, pass: &mut Pass, inputs: Vec<Tensor<5>>) -> Tensor<5> {
         let shortcut = self.shortcut.as_ref().map(|shortcut| match shortcut {
             Shortcut::Identity => joined(inputs.clone()),
-            Shortcut::Projection(convolution) => convolution.forward(parameters, inputs.clone(), None),
+            Shortcut::Projection(convolution) => convolution.forward(parameters, pass, inputs.clone(), None),
         });
         let activation = Some(self.activation);
         let hidden = self.layer(0, parameters, pass, inputs, activation);
@@ -248,8 +262,9 @@ impl Block {
     ) -> Tensor<5> {
         let (convolution, norm) = (&self.convolutions[number], &self.norms[number]);
         if let Normalization::Absent = norm {
-            return convolution.forward(parameters, inputs, then);
+            return convolution.forward(parameters, pass, inputs, then);
         }
-        norm.forward(parameters, pass, convolution.forward(parameters, inputs, None), then)
+        let hidden = convolution.forward(parameters, pass, inputs, None);
+        norm.forward(parameters, pass, hidden, then)
     }
 }

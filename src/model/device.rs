@@ -223,10 +223,7 @@ pub fn available() -> Vec<DeviceInfo> {
 
 /// LibTorch through burn-tch, which upstream has deprecated: burn 0.22 is the last to have it.
 #[cfg(feature = "libtorch")]
-#[expect(
-    deprecated,
-    reason = "it is the fastest backend on the CPU and the simplest way to a GPU; nothing else names it"
-)]
+#[expect(deprecated, reason = "it is the simplest way to a GPU; nothing else names it")]
 mod libtorch {
     use burn::tensor::{Device, DeviceType};
     use burn_tch::LibTorchDevice;

@@ -12,6 +12,7 @@ use crate::seed::Seed;
 
 mod blocks;
 pub mod device;
+mod float_format;
 pub mod input;
 #[cfg(feature = "flex")]
 mod kernels;
@@ -27,6 +28,7 @@ mod upsample;
 pub mod weights;
 
 pub use blocks::Pass;
+pub use float_format::FloatFormat;
 pub use memory::StepSize;
 pub use pool::max_pool;
 pub use unet::UnetSpec;

@@ -8,6 +8,7 @@
 use burn::tensor::{Gradients, Tensor};
 
 use super::Pass;
+use super::float_format::FloatFormat;
 use super::parameters::Parameters;
 use super::unet::Unet;
 use crate::seed::Rng;
@@ -27,10 +28,11 @@ pub(super) fn gradients(
     loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
 ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
     let (encoder, decoder, last) = forward(unet, parameters, pass, input);
-    let mut way = WayBack { parameters, found: parameters.trained_values().map(|_| None).collect() };
+    let mut way =
+        WayBack { parameters, precision: pass.precision, found: parameters.trained_values().map(|_| None).collect() };
 
     let hidden = last.autodiff().require_grad();
-    let loss = loss(unet.classify(parameters, hidden.clone()));
+    let loss = loss(unet.classify(parameters, pass, hidden.clone()));
     let mut tape = loss.backward();
     way.collect(&mut tape);
     let mut gradient = gradient_of(&hidden, &tape);
@@ -83,6 +85,7 @@ fn forward(
 /// Gradients of parameters, as they are found.
 struct WayBack<'a> {
     parameters: &'a Parameters,
+    precision: FloatFormat,
     found: Vec<Option<Tensor<1>>>,
 }
 
@@ -97,7 +100,7 @@ impl WayBack<'_> {
     ) -> [Tensor<5>; 2] {
         let inputs: Vec<Tensor<5>> = stage.inputs.into_iter().map(|input| input.autodiff().require_grad()).collect();
         // What the pass moves was moved on the way there.
-        let mut pass = Pass { training: stage.rng, updates: Vec::new() };
+        let mut pass = Pass { training: stage.rng, precision: self.precision, updates: Vec::new() };
         let output = forward(&mut pass, inputs.clone());
         // The sum of the products has the gradient as the gradient of the output.
         let mut tape = output.mul(gradient.autodiff()).sum().backward();

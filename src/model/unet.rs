@@ -181,7 +181,7 @@ impl Unet {
         for (level, skip) in skips.into_iter().rev().enumerate() {
             hidden = self.decode(level, parameters, pass, [hidden, skip]);
         }
-        self.classify(parameters, hidden)
+        self.classify(parameters, pass, hidden)
     }
 
     /// Levels of the encoder; the decoder has one less.
@@ -208,13 +208,13 @@ impl Unet {
         let up = match up {
             Up::Trilinear => upsample::trilinear(below),
             Up::Nearest => upsample::nearest(below),
-            Up::TransposedConvolution(up) => up.forward(parameters, below),
+            Up::TransposedConvolution(up) => up.forward(parameters, pass, below),
         };
         block.forward(parameters, pass, vec![up, skip])
     }
 
     /// Logits of what the last level of the decoder gives.
-    pub(super) fn classify(&self, parameters: &Parameters, hidden: Tensor<5>) -> Tensor<5> {
-        self.head.forward(parameters, vec![hidden], None)
+    pub(super) fn classify(&self, parameters: &Parameters, pass: &Pass, hidden: Tensor<5>) -> Tensor<5> {
+        self.head.forward(parameters, pass, vec![hidden], None)
     }
 }

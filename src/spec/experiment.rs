@@ -17,8 +17,8 @@ use crate::infer::postprocess::Postprocess;
 use crate::infer::window::Inference;
 use crate::loss::Loss;
 use crate::metrics::Metric;
-use crate::model::Model;
 use crate::model::device::DeviceName;
+use crate::model::{FloatFormat, Model};
 use crate::optim::{OptimizerSpec, Schedule};
 use crate::queue::QueueSpec;
 use crate::sampling::Sampler;
@@ -150,8 +150,11 @@ pub struct Train {
     #[serde(default)]
     pub clip_gradient_norm: Option<Positive>,
     /// Whether only the outputs of the network's blocks are kept for the way back and the rest is computed again: less memory, more time. The bits are the same, but for last digits of residual networks with `strided_conv`.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint_activations: bool,
+    /// What convolutions are computed with in training: `float32`, `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which computes so by itself unless NVIDIA_TF32_OVERRIDE=0 is in the environment).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: FloatFormat,
     /// A file of weights to start from instead of random ones: `best.safetensors` of another run, or a state dict of the same network that PyTorch saved, as `.safetensors` or `.pt`; relative to the working folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
@@ -230,8 +233,8 @@ impl Default for Checkpoint {
     }
 }
 
-fn is_false(value: &bool) -> bool {
-    !value
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_seed() -> u64 {

@@ -9,7 +9,7 @@ use crate::data::volume::Label;
 use crate::loss::Loss;
 use crate::model::input::{self, Batch, ComputeError};
 use crate::model::weights::{NamedTensor, WeightsError};
-use crate::model::{Network, Pass, parameters};
+use crate::model::{FloatFormat, Network, Pass, parameters};
 use crate::optim::{self, Optimizer, OptimizerSpec, Schedule};
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{ClassLabel, Plan};
@@ -25,6 +25,7 @@ pub struct Trainer {
     labels: Vec<Label>,
     clip_norm: Option<f64>,
     checkpoint_activations: bool,
+    precision: FloatFormat,
     seed: Seed,
     /// With autodiff.
     device: Device,
@@ -72,6 +73,7 @@ impl Trainer {
             loss: spec.loss.clone(),
             labels: ClassLabel::values(&plan.labels),
             checkpoint_activations: spec.train.checkpoint_activations,
+            precision: spec.train.precision,
             clip_norm: spec.train.clip_gradient_norm.map(|norm| norm.get()),
             network,
             seed,
@@ -101,7 +103,7 @@ impl Trainer {
     ///
     /// The network stays as it is until [`finish`](Self::finish).
     pub fn begin(&self, batches: Uploaded, learning_rate: f64, step: usize) -> Pending {
-        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0));
+        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0), self.precision);
         let mut losses = Vec::new();
         let mut sums: Option<Vec<Tensor<1>>> = None;
         for (share, batch) in batches.0 {
@@ -176,7 +178,7 @@ impl Trainer {
     /// When a patch holds a label that is not declared or the device fails.
     pub fn gradients_of(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
         let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
-        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0));
+        let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0), self.precision);
         let (_, gradients) = self.loss_and_gradients(&mut pass, batch, 1.0);
         let named = self.network.parameters.trained_names().zip(gradients);
         let host = |(name, gradient): (&str, Tensor<1>)| {

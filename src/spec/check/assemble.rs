@@ -7,9 +7,9 @@ use super::data::Survey;
 use super::{Findings, NAME_HELP, Surroundings, is_folder_name, sizes};
 use crate::data::patch::Patch;
 use crate::data::volume::Grid;
-use crate::model::StepSize;
 use crate::model::device::DeviceName;
 use crate::model::weights::WeightsError;
+use crate::model::{FloatFormat, StepSize};
 use crate::pipeline;
 use crate::sampling::Sampler;
 use crate::spec::load::Document;
@@ -70,6 +70,12 @@ pub(super) fn assemble(
         );
         let help = "take a smaller batch, and accumulate_batches for as many patches in a step; smaller patches; fewer widths; or train.checkpoint_activations: true";
         findings.problem("train.batch_size", message, help);
+    }
+    if let Some(refusal) = experiment.train.precision.refusal(device) {
+        findings.problem("train.precision", refusal, "take float32, or another device");
+    }
+    if let (FloatFormat::Float32, DeviceName::LibtorchCuda(_)) = (experiment.train.precision, device) {
+        findings.warning("libtorch computes convolutions on a GPU in tf32 unless NVIDIA_TF32_OVERRIDE=0 is in the environment; write train.precision: tf32 to mean it".to_owned());
     }
     if let Some(path) = &experiment.train.initial_weights
         && let Err(error) = experiment.model.read_weights(path, survey.channels, classes)

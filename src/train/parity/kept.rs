@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Difference;
 use crate::loss::{BinaryCrossEntropy, Loss};
 use crate::model::weights::NamedTensor;
-use crate::model::{Model, Network, Pass, UnetSpec};
+use crate::model::{FloatFormat, Model, Network, Pass, UnetSpec};
 use crate::optim::{Optimizer, OptimizerSpec};
 use crate::seed::{Purpose, Seed};
 
@@ -115,7 +115,7 @@ impl KeptNetwork {
         let image = tensor(wave(2 * self.channels * x * y * z, 0.37, 1.0), self.channels);
         let target = tensor(one_hot([2, x, y, z], self.classes), self.classes);
 
-        let mut pass = Pass::training(Seed(0).stream(Purpose::Dropout, 0, "", 0));
+        let mut pass = Pass::training(Seed(0).stream(Purpose::Dropout, 0, "", 0), FloatFormat::Float32);
         let logits = network.forward(&mut pass, image.clone().autodiff());
         let mut found = vec![
             difference(
