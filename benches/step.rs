@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use runner::data::patch::Patch;
+use runner::model::device::DeviceName;
 use runner::run::memory;
 use runner::spec::check::{Surroundings, check};
 use runner::spec::load;
@@ -23,8 +24,10 @@ fn main() {
     let steps: usize = steps.parse().expect("STEPS is a number");
     let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
     let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
-    memory::keep_freed();
-    let device = device.parse().expect("DEVICE is the name of a device");
+    let device: DeviceName = device.parse().expect("DEVICE is the name of a device");
+    if device == DeviceName::Flex {
+        memory::keep_freed();
+    }
     let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
     let batch: Vec<Patch> = (0..plan.experiment.train.batch_size.get()).map(|index| wavy_patch(&plan, index)).collect();
     let mut trainer = Trainer::new(&plan).expect("the device can be opened");

@@ -15,8 +15,8 @@ from statistics import median
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.append(str(HERE.parent / "pytorch"))
-from compare import built_bench, keep, last_json, output  # noqa: E402
+sys.path.append(str(HERE.parent))
+from measure import built_bench, keep, last_json, output  # noqa: E402
 
 
 def main():

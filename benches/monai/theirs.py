@@ -19,7 +19,7 @@ from monai.inferers import sliding_window_inference
 from safetensors.torch import load_file
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "pytorch"))
-from theirs import Unet  # noqa: E402
+from unet import Unet  # noqa: E402
 
 
 def main():

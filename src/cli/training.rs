@@ -14,6 +14,7 @@ use super::{CliError, Exit};
 use crate::data::cache::{Cache, CacheError};
 use crate::data::patch::Patch;
 use crate::data::{dataset, phantom};
+use crate::model::device::DeviceName;
 use crate::queue::QueueError;
 use crate::run::event::{Event, Listener};
 use crate::run::folder::{RunError, RunFolder};
@@ -118,7 +119,9 @@ impl Training<'_> {
         before: Manifest,
         inputs: &Arc<OnceLock<Inputs>>,
     ) -> Result<Outcome, CliError> {
-        memory::keep_freed();
+        if self.plan.device == DeviceName::Flex {
+            memory::keep_freed();
+        }
         let failure = |error: std::io::Error| CliError::failure(&error);
         let Self { folder, plan, cache_dir, cache, quiet, .. } = self;
         let columns = validate::columns(plan);

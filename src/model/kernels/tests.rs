@@ -147,7 +147,7 @@ fn the_first_of_equal_voxels_has_the_gradient_and_what_is_no_number_stays() {
     let device = Device::flex().autodiff();
     let values = TensorData::new(vec![1.0f32, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0], [1, 1, 2, 2, 2]);
     let input = Tensor::<5>::from_data(values, &device).require_grad();
-    let all = traced(&[input.clone()], &[], || super::max_pool(input.clone()));
+    let all = traced(std::slice::from_ref(&input), &[], || super::max_pool(input.clone()));
     assert_eq!(all[1].iter().position(|gradient| *gradient != 0.0), Some(0));
     assert_eq!(all[1].iter().filter(|gradient| **gradient != 0.0).count(), 1);
 
