@@ -193,6 +193,8 @@ fn a_second_ctrl_c_ends_at_once_and_tears_nothing() {
         "data.source={phantom: {subjects: 4, shape: [64, 64, 64], spacing_mm: [5, 5, 5]}}",
         "sampler={uniform: {patch: [64, 64, 64]}}",
         "model.unet.widths=[24, 48]",
+        "queue.samples_per_volume=16",
+        "train.accumulate_batches=8",
         "validate={patches: false}",
     ];
     let slow = slow.iter().flat_map(|set| ["--set", *set]);
