@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use runner::data::cache::Cache;
+use runner::data::patch::Patch;
 use runner::data::{dataset, phantom};
 use runner::queue::Request;
 use runner::run::event::Listener;
@@ -54,6 +55,16 @@ fn plan(cache: &Path, text: &str) -> Plan {
     plan
 }
 
+/// What makes the first patch of a training subject, by its index.
+fn patches_of(cache_dir: &Path, plan: &Plan) -> impl Fn(usize) -> Patch + use<> {
+    let cases = Cases::prepare(plan, &Cache::new(cache_dir), &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
+    let subjects = plan.parts.train.clone();
+    move |index| {
+        let request = Request { subject: index, index, place_in_batch: index };
+        cases.patch(Part::Train { epoch: 1 }, &subjects[index], request).unwrap()
+    }
+}
+
 #[test]
 fn a_tiny_network_finds_livers() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,13 +92,7 @@ fn accumulated_batches_take_the_step_of_the_large_one() {
     // Soft Dice with sums over the batch is no mean over patches, and batch norm would differ too.
     let text = EXPERIMENT.replace("dice_cross_entropy: {}", "cross_entropy: {}");
     let plan = plan(&cache_dir, &text);
-    let stop = AtomicBool::new(false);
-    let cases = Cases::prepare(&plan, &Cache::new(&cache_dir), &stop, &mut |_| {}).unwrap().unwrap();
-    let patch = |index| {
-        let request = Request { subject: index, index, place_in_batch: index };
-        cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[index], request).unwrap()
-    };
-    let patches: Vec<_> = (0..3).map(patch).collect();
+    let patches: Vec<_> = (0..3).map(patches_of(&cache_dir, &plan)).collect();
     let mut large = Trainer::new(&plan).unwrap();
     let mut small = Trainer::new(&plan).unwrap();
     let whole = large.step(std::slice::from_ref(&patches), 1e-2, 0).unwrap();
@@ -112,12 +117,7 @@ fn activations_that_are_computed_again_give_the_same_gradients() {
         let again = text.replace("batch_size: 2 }", "batch_size: 2, checkpoint_activations: true }");
         assert_ne!(text, again);
         let plans = [text, again].map(|text| plan(&cache_dir, &text));
-        let cases = Cases::prepare(&plans[0], &Cache::new(&cache_dir), &AtomicBool::new(false), &mut |_| {});
-        let cases = cases.unwrap().unwrap();
-        let patch = |index| {
-            let request = Request { subject: index, index, place_in_batch: index };
-            cases.patch(Part::Train { epoch: 1 }, &plans[0].parts.train[index], request).unwrap()
-        };
+        let patch = patches_of(&cache_dir, &plans[0]);
         let batches = [vec![patch(0), patch(1)], vec![patch(2)]];
         let [kept, computed] = plans.map(|plan| {
             let mut trainer = Trainer::new(&plan).unwrap();
@@ -152,12 +152,7 @@ fn bfloat16_gives_nearly_the_gradients_of_float32() {
     let lower = text.replace("batch_size: 2 }", "batch_size: 2, precision: bfloat16 }");
     assert_ne!(text, lower);
     let plans = [text, lower].map(|text| plan(&cache_dir, &text));
-    let cases = Cases::prepare(&plans[0], &Cache::new(&cache_dir), &AtomicBool::new(false), &mut |_| {});
-    let cases = cases.unwrap().unwrap();
-    let patch = |index| {
-        let request = Request { subject: index, index, place_in_batch: index };
-        cases.patch(Part::Train { epoch: 1 }, &plans[0].parts.train[index], request).unwrap()
-    };
+    let patch = patches_of(&cache_dir, &plans[0]);
     let batch = [patch(0), patch(1)];
     let [float32, bfloat16] = plans.map(|plan| Trainer::new(&plan).unwrap().gradients_of(&batch).unwrap());
     let length = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
