@@ -98,7 +98,7 @@ pub struct Common {
     /// Change one key, such as `--set optimizer.adam.learning_rate=1e-3`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Set>,
-    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N.
+    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N.
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     /// The folder of all runs.

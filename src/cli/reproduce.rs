@@ -32,7 +32,8 @@ pub struct Arguments {
     /// How far a loss or a gradient norm may be off, as a share of its value, to count as the same.
     #[arg(long, default_value = "1e-3")]
     tolerance: f64,
-    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N; by default where the run was.
+    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N; by default where the
+    /// run was.
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     #[command(flatten)]

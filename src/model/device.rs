@@ -23,7 +23,9 @@ pub enum DeviceName {
     LibtorchCuda(usize),
     /// A CUDA GPU, by its index.
     Cuda(usize),
-    /// A GPU through WebGPU, by its index.
+    /// An AMD GPU through ROCm, by its index.
+    Rocm(usize),
+    /// An adapter of Vulkan, Metal or DirectX 12, by its index: GPUs first, software last.
     Wgpu(usize),
 }
 
@@ -39,10 +41,12 @@ impl FromStr for DeviceName {
             _ => index("libtorch:cuda:")
                 .map(Self::LibtorchCuda)
                 .or_else(|| index("cuda:").map(Self::Cuda))
+                .or_else(|| index("rocm:").map(Self::Rocm))
                 .or_else(|| index("wgpu:").map(Self::Wgpu))
                 .ok_or_else(|| {
                     format!(
-                        "unknown device `{text}`, expected auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N or wgpu:N"
+                        "unknown device `{text}`, expected auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or \
+                         wgpu:N"
                     )
                 }),
         }
@@ -57,6 +61,7 @@ impl fmt::Display for DeviceName {
             Self::LibtorchCpu => f.write_str("libtorch:cpu"),
             Self::LibtorchCuda(index) => write!(f, "libtorch:cuda:{index}"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Rocm(index) => write!(f, "rocm:{index}"),
             Self::Wgpu(index) => write!(f, "wgpu:{index}"),
         }
     }
@@ -80,9 +85,9 @@ impl JsonSchema for DeviceName {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "`auto`, `flex`, `libtorch:cpu`, `libtorch:cuda:N`, `cuda:N` or `wgpu:N`.",
+            "description": "`auto`, `flex`, `libtorch:cpu`, `libtorch:cuda:N`, `cuda:N`, `rocm:N` or `wgpu:N`.",
             "type": "string",
-            "pattern": "^(auto|flex|libtorch:cpu|libtorch:cuda:[0-9]+|cuda:[0-9]+|wgpu:[0-9]+)$"
+            "pattern": "^(auto|flex|libtorch:cpu|libtorch:cuda:[0-9]+|cuda:[0-9]+|rocm:[0-9]+|wgpu:[0-9]+)$"
         })
     }
 }
@@ -128,8 +133,9 @@ impl DeviceName {
         if self != Self::Auto {
             return self.present().map(|()| self);
         }
-        let preferred = [Self::LibtorchCuda(0), Self::Cuda(0), Self::Wgpu(0), Self::Flex, Self::LibtorchCpu];
-        let found = preferred.into_iter().find(|name| name.present().is_ok());
+        let preferred =
+            [Self::LibtorchCuda(0), Self::Cuda(0), Self::Rocm(0), Self::Wgpu(0), Self::Flex, Self::LibtorchCpu];
+        let found = preferred.into_iter().find(|name| name.present().is_ok() && !name.is_software());
         found.ok_or(DeviceError::NotBuilt { name: Self::Flex, feature: "flex" })
     }
 
@@ -139,6 +145,7 @@ impl DeviceName {
             Self::Auto | Self::Flex => "flex",
             Self::LibtorchCpu | Self::LibtorchCuda(_) => "libtorch",
             Self::Cuda(_) => "cuda",
+            Self::Rocm(_) => "rocm",
             Self::Wgpu(_) => "wgpu",
         }
     }
@@ -152,17 +159,43 @@ impl DeviceName {
         if !self.is_built() {
             return Err(DeviceError::NotBuilt { name: self, feature: self.feature() });
         }
-        let count = match self {
-            Self::Auto | Self::Flex | Self::LibtorchCpu => return Ok(()),
-            Self::LibtorchCuda(_) => libtorch::num_gpus(),
-            Self::Cuda(_) => cuda_gpus(),
-            Self::Wgpu(_) => wgpu_gpus(),
-        };
         match self {
-            Self::LibtorchCuda(index) | Self::Cuda(index) | Self::Wgpu(index) if index >= count => {
+            Self::LibtorchCuda(index) | Self::Cuda(index) | Self::Rocm(index) | Self::Wgpu(index) => {
+                let count = self.count();
+                if index < count {
+                    return Ok(());
+                }
                 Err(DeviceError::Absent { name: self, reason: format!("this machine offers {count} of its kind") })
             }
-            _ => Ok(()),
+            Self::Auto | Self::Flex | Self::LibtorchCpu => Ok(()),
+        }
+    }
+
+    /// How many of its kind this machine offers.
+    fn count(self) -> usize {
+        match self {
+            Self::Auto | Self::Flex | Self::LibtorchCpu => 1,
+            Self::LibtorchCuda(_) => libtorch::num_gpus(),
+            Self::Cuda(_) => cuda_gpus(),
+            Self::Rocm(_) => rocm_gpus(),
+            Self::Wgpu(_) => wgpu::num_adapters(),
+        }
+    }
+
+    /// Whether it is a GPU that the CPU pretends to be, which is slower than the CPU itself.
+    fn is_software(self) -> bool {
+        matches!(self, Self::Wgpu(index) if wgpu::is_software(index))
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::Auto => "the best that there is",
+            Self::Flex => "CPU, pure Rust",
+            Self::LibtorchCpu => "CPU through LibTorch",
+            Self::LibtorchCuda(_) => "CUDA GPU through LibTorch",
+            Self::Cuda(_) => "CUDA GPU",
+            Self::Rocm(_) => "AMD GPU through ROCm",
+            Self::Wgpu(index) => wgpu::description(index),
         }
     }
 
@@ -181,8 +214,12 @@ impl DeviceName {
             Self::LibtorchCuda(index) => Ok(libtorch::cuda(index)),
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => Ok(burn::tensor::Device::cuda(index)),
+            #[cfg(feature = "rocm")]
+            Self::Rocm(index) => Ok(burn::tensor::Device::rocm(index)),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu(index) => Ok(burn::tensor::Device::wgpu(burn::tensor::DeviceKind::DiscreteGpu(index))),
+            Self::Wgpu(index) => {
+                wgpu::adapter(index).ok_or_else(|| DeviceError::Absent { name, reason: "it went away".to_owned() })
+            }
             _ => Err(DeviceError::NotBuilt { name, feature: name.feature() }),
         }
     }
@@ -200,25 +237,29 @@ pub fn features() -> Vec<&'static str> {
         ("flex", cfg!(feature = "flex")),
         ("libtorch", cfg!(feature = "libtorch")),
         ("cuda", cfg!(feature = "cuda")),
+        ("rocm", cfg!(feature = "rocm")),
         ("wgpu", cfg!(feature = "wgpu")),
+        ("metal", cfg!(feature = "metal")),
     ];
     all.into_iter().filter(|(_, built)| *built).map(|(name, _)| name).collect()
 }
 
-/// Every kind of device, and whether it can be used here.
+/// Every device that can be used here, and why a kind of which there is none cannot.
 pub fn available() -> Vec<DeviceInfo> {
-    let kinds = [
-        (DeviceName::Flex, "CPU, pure Rust"),
-        (DeviceName::LibtorchCpu, "CPU through LibTorch"),
-        (DeviceName::LibtorchCuda(0), "CUDA GPU through LibTorch"),
-        (DeviceName::Cuda(0), "CUDA GPU"),
-        (DeviceName::Wgpu(0), "GPU through WebGPU"),
+    let kinds: [fn(usize) -> DeviceName; 6] = [
+        |_| DeviceName::Flex,
+        |_| DeviceName::LibtorchCpu,
+        DeviceName::LibtorchCuda,
+        DeviceName::Cuda,
+        DeviceName::Rocm,
+        DeviceName::Wgpu,
     ];
-    let describe = |(name, kind): (DeviceName, &str)| match name.present() {
-        Ok(()) => DeviceInfo { name, description: kind.to_owned(), usable: true },
+    let names = kinds.into_iter().flat_map(|kind| (0..kind(0).count().max(1)).map(kind));
+    let describe = |name: DeviceName| match name.present() {
+        Ok(()) => DeviceInfo { name, description: name.description().to_owned(), usable: true },
         Err(error) => DeviceInfo { name, description: format!("not usable: {error}"), usable: false },
     };
-    kinds.into_iter().map(describe).collect()
+    names.map(describe).collect()
 }
 
 /// LibTorch through burn-tch, which upstream has deprecated: burn 0.22 is the last to have it.
@@ -258,14 +299,106 @@ fn cuda_gpus() -> usize {
     0
 }
 
+#[cfg(feature = "rocm")]
+fn rocm_gpus() -> usize {
+    burn::tensor::Device::enumerate(burn::tensor::DeviceType::Rocm).into_vec().len()
+}
+
+#[cfg(not(feature = "rocm"))]
+fn rocm_gpus() -> usize {
+    0
+}
+
+/// Adapters of the one graphics API that wgpu settles on: the first that has a GPU, else the first that has anything.
 #[cfg(feature = "wgpu")]
-fn wgpu_gpus() -> usize {
-    burn::tensor::Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec().len()
+mod wgpu {
+    use burn::backend::{CubeDevice, DispatchDevice, WgpuDeviceKind};
+    use burn::tensor::{Device, DeviceType};
+
+    /// What a graphics API says of an adapter, the best first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Kind {
+        Discrete,
+        Integrated,
+        Virtual,
+        Other,
+        Software,
+    }
+
+    impl Kind {
+        fn of(adapter: &Device) -> Self {
+            let DispatchDevice::Cube(CubeDevice::Wgpu(adapter)) = adapter.as_dispatch() else { return Self::Other };
+            match adapter.kind {
+                WgpuDeviceKind::DiscreteGpu(_) => Self::Discrete,
+                WgpuDeviceKind::IntegratedGpu(_) => Self::Integrated,
+                WgpuDeviceKind::VirtualGpu(_) => Self::Virtual,
+                WgpuDeviceKind::Cpu => Self::Software,
+                _ => Self::Other,
+            }
+        }
+    }
+
+    pub(super) fn num_adapters() -> usize {
+        adapters().len()
+    }
+
+    pub(super) fn adapter(index: usize) -> Option<Device> {
+        adapters().into_iter().nth(index)
+    }
+
+    pub(super) fn is_software(index: usize) -> bool {
+        adapter(index).is_some_and(|adapter| Kind::of(&adapter) == Kind::Software)
+    }
+
+    pub(super) fn description(index: usize) -> &'static str {
+        match adapter(index).as_ref().map(Kind::of) {
+            Some(Kind::Discrete) => "discrete GPU through WebGPU",
+            Some(Kind::Integrated) => "integrated GPU through WebGPU",
+            Some(Kind::Virtual) => "virtual GPU through WebGPU",
+            Some(Kind::Software) => "CPU through WebGPU, by a software driver: for trying only",
+            Some(Kind::Other) | None => "adapter of WebGPU",
+        }
+    }
+
+    fn adapters() -> Vec<Device> {
+        best_first(Device::enumerate(DeviceType::Wgpu).into_vec())
+    }
+
+    /// Adapters of one kind stay in the order of the driver.
+    fn best_first(mut adapters: Vec<Device>) -> Vec<Device> {
+        adapters.sort_by_key(Kind::of);
+        adapters
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use burn::tensor::DeviceKind;
+
+        #[test]
+        fn gpus_come_before_software_and_keep_their_order() {
+            let [software, integrated, first, second] =
+                [DeviceKind::Cpu, DeviceKind::IntegratedGpu(0), DeviceKind::DiscreteGpu(0), DeviceKind::DiscreteGpu(1)]
+                    .map(Device::wgpu);
+            let found = vec![software.clone(), integrated.clone(), first.clone(), second.clone()];
+            assert_eq!(best_first(found), [first, second, integrated, software]);
+        }
+    }
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn wgpu_gpus() -> usize {
-    0
+mod wgpu {
+    pub(super) fn num_adapters() -> usize {
+        0
+    }
+
+    pub(super) fn is_software(_: usize) -> bool {
+        false
+    }
+
+    pub(super) fn description(_: usize) -> &'static str {
+        "adapter of WebGPU"
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +407,7 @@ mod tests {
 
     #[test]
     fn names_come_back_as_they_were_written() {
-        for text in ["auto", "flex", "libtorch:cpu", "libtorch:cuda:1", "cuda:0", "wgpu:2"] {
+        for text in ["auto", "flex", "libtorch:cpu", "libtorch:cuda:1", "cuda:0", "rocm:3", "wgpu:2"] {
             assert_eq!(text.parse::<DeviceName>().unwrap().to_string(), text);
         }
     }

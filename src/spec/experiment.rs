@@ -38,7 +38,7 @@ pub struct Experiment {
     /// The root of all chance: the same seed gives the same run.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Where the network runs: `auto`, `flex`, `libtorch:cpu`, `libtorch:cuda:0`, `cuda:0` or `wgpu:0`.
+    /// Where the network runs: `auto`, `flex`, `libtorch:cpu`, `libtorch:cuda:0`, `cuda:0`, `rocm:0` or `wgpu:0`.
     #[serde(default)]
     pub device: DeviceName,
     /// Subjects, labels and their split.
