@@ -5,6 +5,9 @@
 
 use std::f32::consts::{LOG2_E, SQRT_2, TAU};
 
+#[cfg(target_arch = "x86_64")]
+use crate::trusted::for_avx2;
+
 /// ln 2 as a number of few digits, which whole numbers are multiplied by without rounding, and the rest.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
@@ -20,16 +23,15 @@ macro_rules! chosen_at_run_time {
             fn plain($values: &mut [f32] $(, $argument: $type)*) $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
-            fn at_once($values: &mut [f32] $(, $argument: $type)*) {
-                plain($values $(, $argument)*);
-            }
-
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has AVX2.
-                #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-                return unsafe { at_once($values $(, $argument)*) };
+            {
+                for_avx2! {
+                    fn vectors($values: &mut [f32] $(, $argument: $type)*) {
+                        plain($values $(, $argument)*);
+                    }
+                }
+                if vectors($values $(, $argument)*).is_some() {
+                    return;
+                }
             }
             plain($values $(, $argument)*);
         }

@@ -4,6 +4,8 @@
 //! Everything between the two is plain functions over plain data, in the order they happen. The
 //! modules below stand in the order in which one should read them; each imports only from above.
 
+mod trusted;
+
 pub mod value;
 
 pub mod elementary;

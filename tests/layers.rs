@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the lowest up; modules on one line do not know each other.
 const LAYERS: &[&[&str]] = &[
+    &["trusted"],
     &["value", "elementary"],
     &["seed"],
     &["data", "components"],
@@ -44,6 +45,20 @@ fn no_module_imports_from_its_own_layer_or_above() {
         }
     }
     assert!(faults.is_empty(), "arrows that point up:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn only_one_file_has_unsafe_code() {
+    let offenders: Vec<_> = rust_files(Path::new("src"))
+        .into_iter()
+        .filter(|file| !file.ends_with("src/trusted.rs"))
+        .filter(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            let is_code = |line: &&str| !line.trim_start().starts_with("//");
+            text.lines().filter(is_code).any(|line| line.contains("unsafe"))
+        })
+        .collect();
+    assert!(offenders.is_empty(), "{offenders:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How much memory the process has taken, and that it keeps what it has for the next step.
 
 use crate::data::memory::kilobytes;
+use crate::trusted;
 
 /// The largest resident memory of the process so far, in bytes; `None` where the system does not tell (only Linux does).
 pub fn peak_resident_bytes() -> Option<u64> {
@@ -10,14 +11,7 @@ pub fn peak_resident_bytes() -> Option<u64> {
 /// Has freed memory kept for what comes next, instead of given back to the system at each step: fresh pages took a fifth
 /// of a step. Only the C library of GNU is asked. Not for LibTorch, whose peak grew by up to two fifths with it.
 pub fn keep_freed() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "a call into the C library")]
-    // SAFETY: only numbers are passed; a setting that the library does not know is refused, which harms nothing.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
-    }
+    trusted::keep_freed_memory();
 }
 
 #[cfg(test)]

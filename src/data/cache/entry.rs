@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use memmap2::Mmap;
 #[cfg(unix)]
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, hex};
 use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
+use crate::trusted::map_unchanging;
 
 /// The first bytes of every entry; the number changes with the format.
 const MAGIC: &str = "runner volume 2 ";
@@ -97,7 +97,7 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     if file.metadata().map_err(OpenError::Io)?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
     }
-    let map = map(file).map_err(OpenError::Io)?;
+    let map = map_unchanging(file).map_err(OpenError::Io)?;
     let (header, start) = header(&map).map_err(OpenError::Damaged)?;
     let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
     if header.key != hex(key) {
@@ -113,13 +113,6 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
         image: Voxels::mapped(header.channels, header.shape, map.clone(), image),
         label: label.map(|bytes| Voxels::mapped(1, header.shape, map, bytes)),
     })
-}
-
-#[expect(unsafe_code, reason = "mapping a file is unsafe, because another process might change it")]
-fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: entries are the runner's own files, written once under another name, renamed into place
-    // and never modified afterwards; removing one leaves its mapping valid.
-    unsafe { Mmap::map(file) }
 }
 
 /// The header and the number of bytes of its line.

@@ -13,6 +13,8 @@ use super::fixed::{Line, ends, fixed, is_inside, split};
 use super::origin::Origin;
 use crate::data::volume::Affine;
 use crate::transforms::{Displacement, EIGHTS};
+#[cfg(target_arch = "x86_64")]
+use crate::trusted::has_avx2;
 
 /// The way from outgoing voxels to their source, leg by leg; the last one leads to the source.
 #[derive(Clone, Debug, Default)]
@@ -164,14 +166,14 @@ impl Row {
     /// Follows the row that starts at an outgoing voxel.
     pub(super) fn follow(&mut self, path: &Path, [x, y, z]: [usize; 3]) {
         #[cfg(target_arch = "x86_64")]
-        if super::vector::is_available() {
+        if has_avx2() {
             self.is_inside.fill(u8::MAX);
             for leg in &path.0 {
                 let line = Line::new(&leg.map, x as f64, y as f64);
                 if leg.has_all(&line, z, self.length) {
                     continue;
                 }
-                vector::follow(leg, &line, z, self);
+                vector::follow(leg, &line, z, self).expect("the processor has AVX2");
             }
             return;
         }

@@ -6,9 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::super::fixed::{FARTHEST, Line, ONE, SHIFT, ends};
-use super::super::vector::{Places, is_available, load_reals, store_places, store_reals};
+use super::super::vector::Places;
 use super::{End, GROUP, Leg, Row, Turn};
 use crate::transforms::{Displacement, EIGHTS};
+use crate::trusted::{for_avx2, load_reals, store_places, store_reals};
 
 /// Eight places along an axis, in order.
 #[derive(Clone, Copy)]
@@ -47,41 +48,30 @@ impl Eight {
     }
 }
 
-/// Takes a row along a leg; its places lie on `line` where nothing bends, and `first` is the index along z of its first
-/// voxel.
-///
-/// # Panics
-/// When the processor lacks AVX2 or FMA.
-pub(super) fn follow(leg: &Leg, line: &Line, first: usize, row: &mut Row) {
-    assert!(is_available(), "who asks for eight at once has looked whether the processor can");
-    // SAFETY: the processor has AVX2 and FMA.
-    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-    unsafe {
-        follow_at_once(leg, line, first, row);
-    }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn follow_at_once(leg: &Leg, line: &Line, first: usize, row: &mut Row) {
-    let (base, step) = (line.at(first), line.step);
-    let mut straight = [Eight::new(base[0], step[0]), Eight::new(base[1], step[1]), Eight::new(base[2], step[2])];
-    let length = GROUP as i64;
-    let ahead = [Eight::all(length * step[0]), Eight::all(length * step[1]), Eight::all(length * step[2])];
-    for group in (0..row.is_inside.len()).step_by(EIGHTS) {
-        let mut places = [straight; EIGHTS];
-        for places in &mut places {
-            *places = straight;
-            for axis in 0..3 {
-                straight[axis] = straight[axis].add(ahead[axis]);
+for_avx2! {
+    /// Takes a row along a leg; its places lie on `line` where nothing bends, and `first` is the index along z of its
+    /// first voxel.
+    pub(super) fn follow(leg: &Leg, line: &Line, first: usize, row: &mut Row) {
+        let (base, step) = (line.at(first), line.step);
+        let mut straight = [Eight::new(base[0], step[0]), Eight::new(base[1], step[1]), Eight::new(base[2], step[2])];
+        let length = GROUP as i64;
+        let ahead = [Eight::all(length * step[0]), Eight::all(length * step[1]), Eight::all(length * step[2])];
+        for group in (0..row.is_inside.len()).step_by(EIGHTS) {
+            let mut places = [straight; EIGHTS];
+            for places in &mut places {
+                *places = straight;
+                for axis in 0..3 {
+                    straight[axis] = straight[axis].add(ahead[axis]);
+                }
             }
-        }
-        match &leg.end {
-            End::Grid(shape) => stay_inside(*shape, leg.turn, places, group, row),
-            // Of voxels outside nothing is asked.
-            End::Field(field) if row.is_inside[group..group + EIGHTS] != [0; EIGHTS] => {
-                bend(field, leg.turn, places, group, row);
+            match &leg.end {
+                End::Grid(shape) => stay_inside(*shape, leg.turn, places, group, row),
+                // Of voxels outside nothing is asked.
+                End::Field(field) if row.is_inside[group..group + EIGHTS] != [0; EIGHTS] => {
+                    bend(field, leg.turn, places, group, row);
+                }
+                End::Field(_) => {}
             }
-            End::Field(_) => {}
         }
     }
 }

@@ -6,8 +6,9 @@ use super::super::empty::MARGIN;
 use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::{AHEAD, LANES, Places, Walk, fetch, fits_32_bits, is_available, offsets};
+use super::{AHEAD, Places, Walk, fetch, fits_32_bits, offsets};
 use crate::data::volume::Label;
+use crate::trusted::{LANES, for_avx2, store_indices};
 
 /// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one. Where
 /// there are fewer than eight, or the processor cannot, nothing is written and `false` comes back.
@@ -18,31 +19,24 @@ pub(in super::super) fn label_row(
     first: usize,
     row: &mut [Label],
 ) -> bool {
-    if row.len() < LANES || !is_available() || !fits_32_bits(source) {
-        return false;
-    }
-    // SAFETY: the processor has AVX2.
-    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-    unsafe {
-        label_row_at_once(source, shape, line, first, row);
-    }
-    true
+    row.len() >= LANES && fits_32_bits(source) && label_row_at_once(source, shape, line, first, row).is_some()
 }
 
-#[target_feature(enable = "avx2")]
-fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
-    let base = line.at(first);
-    let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
-    let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
-    let mut walk = Walk::new(base, line.step, 0);
-    loop {
-        let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
-        fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
-        for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
-            *label = source[at as usize];
+for_avx2! {
+    fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
+        let base = line.at(first);
+        let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
+        let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
+        let mut walk = Walk::new(base, line.step, 0);
+        loop {
+            let at = store_indices(offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z));
+            fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
+            for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
+                *label = source[at as usize];
+            }
+            let Some(next) = walk.next(row.len()) else { return };
+            walk = next;
         }
-        let Some(next) = walk.next(row.len()) else { return };
-        walk = next;
     }
 }
 
@@ -65,7 +59,7 @@ fn label_eight(
     if inside == 0 || is_empty {
         return out.fill(0);
     }
-    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
+    let at = store_indices(offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32)));
     // The rows to come lie at the next x.
     fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (AHEAD * size_y * size_z) as isize));
     for (lane, (label, at)) in out.iter_mut().zip(at).enumerate() {
@@ -89,28 +83,24 @@ pub(in super::super) fn bent_labels(
     out: &mut [Label],
     one_by_one: impl Fn(usize, &mut [Label]),
 ) {
-    if !is_available() || !fits_32_bits(source.labels) {
-        return one_by_one(0, out);
-    }
-    // SAFETY: the processor has AVX2.
-    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-    unsafe {
-        bent_labels_at_once(source, shape, row, out, one_by_one);
+    if !fits_32_bits(source.labels) || bent_labels_at_once(source, shape, row, out, &one_by_one).is_none() {
+        one_by_one(0, out);
     }
 }
 
-#[target_feature(enable = "avx2")]
-fn bent_labels_at_once(
-    source: LabelSource,
-    shape: [usize; 3],
-    row: &Row,
-    out: &mut [Label],
-    one_by_one: impl Fn(usize, &mut [Label]),
-) {
-    for (group, out) in out.chunks_mut(GROUP).enumerate() {
-        match <&mut [Label; GROUP]>::try_from(&mut *out) {
-            Ok(eight) => label_eight(source, shape, row.group(group), eight),
-            Err(_) => one_by_one(group * GROUP, out),
+for_avx2! {
+    fn bent_labels_at_once(
+        source: LabelSource,
+        shape: [usize; 3],
+        row: &Row,
+        out: &mut [Label],
+        one_by_one: &impl Fn(usize, &mut [Label]),
+    ) {
+        for (group, out) in out.chunks_mut(GROUP).enumerate() {
+            match <&mut [Label; GROUP]>::try_from(&mut *out) {
+                Ok(eight) => label_eight(source, shape, row.group(group), eight),
+                Err(_) => one_by_one(group * GROUP, out),
+            }
         }
     }
 }

@@ -6,11 +6,10 @@
 //! No closures are passed to functions compiled without AVX2: they could not be made part of the loop. Voxels are read
 //! one by one and not with gather instructions, which are slower on many processors.
 //!
-//! The functions for others look whether the processor can run these; the only reads without a look at the bounds are
-//! those of `unchecked`.
+//! The functions for others look whether the processor can run these, and [`trusted`](crate::trusted) reads voxels after
+//! one look at the bounds of eight.
 
 mod labels;
-mod unchecked;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -18,17 +17,10 @@ use std::ops::Range;
 use super::fixed::Line;
 use super::gather::Source;
 use super::path::{GROUP, Row};
+use crate::trusted::{Corners, LANES, for_avx2, load_places, store_reals};
 pub(super) use labels::{bent_labels, label_row};
-use unchecked::{load_places, store_indices};
-pub(super) use unchecked::{load_reals, store_places, store_reals};
 
-/// Voxels that are taken at once.
-pub(super) const LANES: usize = GROUP;
-
-/// Whether this processor can run the functions below.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-}
+const _: () = assert!(LANES == GROUP, "voxels that are taken at once are a group of a row");
 
 /// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
 /// can be taken out in order.
@@ -143,16 +135,33 @@ impl Walk {
 /// The positions of voxels in an array.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) -> [i32; LANES] {
+fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) -> __m256i {
     let rows = _mm256_add_epi32(_mm256_mullo_epi32(x.indices(), size_y), y.indices());
-    let at = _mm256_add_epi32(_mm256_mullo_epi32(rows, size_z), z.indices());
-    // By way of memory: taking the numbers out of the register one by one is slower.
-    std::hint::black_box(store_indices(at))
+    _mm256_add_epi32(_mm256_mullo_epi32(rows, size_z), z.indices())
+}
+
+/// Interpolates the voxels at places in the interior of a block, whose corners are these.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn linear(corners: &Corners, source: &Source, x: Places, y: Places, z: Places) -> __m256 {
+    let [_, size_y, size_z] = source.shape;
+    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
+    // What the rows to come touch first lies at the next x.
+    let ahead = source.values.as_ptr().wrapping_add(AHEAD * size_y * size_z);
+    fetch(ahead.wrapping_offset(_mm256_cvtsi256_si32(at) as isize));
+    fetch(ahead.wrapping_offset(_mm256_extract_epi32::<7>(at) as isize));
+    let [near, far] = corners.at(at);
+    // Along y, then x, then z, as the plain loop.
+    let share_y = y.shares();
+    let (low_near, high_near) = (between(near[0].0, near[1].0, share_y), between(near[0].1, near[1].1, share_y));
+    let (low_far, high_far) = (between(far[0].0, far[1].0, share_y), between(far[0].1, far[1].1, share_y));
+    let share_x = x.shares();
+    let (low, high) = (between(low_near, low_far, share_x), between(high_near, high_far, share_x));
+    between(low, high, z.shares())
 }
 
 /// Interpolates the voxels of a row whose places lie in the interior of the block, among those that lie inside of the
 /// volume; `first` is the index along z of the row's first one. Says which voxels it took, if any: at least eight.
-#[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
 pub(super) fn linear_row(
     source: &Source,
     line: &Line,
@@ -160,18 +169,21 @@ pub(super) fn linear_row(
     inside: &Range<usize>,
     row: &mut [f32],
 ) -> Option<Range<usize>> {
-    if !is_available() || !fits_32_bits(source.values) {
-        return None;
-    }
+    let corners = source.corners()?;
     let (low, high) = source.interior();
     let within = line.between(low, high, first, row.len());
     let within = within.start.max(inside.start)..within.end.min(inside.end);
     if within.len() < LANES {
         return None;
     }
-    // SAFETY: the processor has AVX2, and every place of the range lies in the interior of the block.
-    unsafe { linear_row_of_interior(source, line, first + within.start, &mut row[within.clone()]) };
-    Some(within)
+    linear_row_of_interior(&corners, source, line, first + within.start, &mut row[within.clone()]).map(|()| within)
+}
+
+impl<'a> Source<'a> {
+    /// What eight voxels are read from at once, where there are so many that a place has eight around it.
+    fn corners(&self) -> Option<Corners<'a>> {
+        Corners::new(self.values, [self.shape[1], self.shape[2]])
+    }
 }
 
 /// Whether positions in an array fit a signed number of 32 bits.
@@ -179,48 +191,42 @@ fn fits_32_bits<T>(values: &[T]) -> bool {
     values.len() < i32::MAX as usize
 }
 
-/// # Safety
-/// The places of the row lie in the interior of the block.
-#[expect(unsafe_code, reason = "voxels are read without a look at the bounds, which were looked at for the whole row")]
-#[target_feature(enable = "avx2")]
-unsafe fn linear_row_of_interior(source: &Source, line: &Line, first: usize, row: &mut [f32]) {
-    let start = source.start.map(|index| (index as i64) << 32);
-    let base = line.at(first);
-    let base = [base[0] - start[0], base[1] - start[1], base[2] - start[2]];
-    let lanes = (_mm256_set1_epi32(source.shape[1] as i32), _mm256_set1_epi32(source.shape[2] as i32));
-    let mut walk = Walk::new(base, line.step, 0);
-    loop {
-        // SAFETY: the caller's.
-        let values = unsafe { unchecked::eight(source.values, (walk.x, walk.y, walk.z), lanes) };
-        let out = row[walk.taken..].first_chunk_mut().expect("a walk takes eight voxels that are left");
-        store_reals(values, out);
-        let Some(next) = walk.next(row.len()) else { return };
-        walk = next;
+for_avx2! {
+    /// Interpolates a row whose places all lie in the interior of the block.
+    fn linear_row_of_interior(corners: &Corners, source: &Source, line: &Line, first: usize, row: &mut [f32]) {
+        let start = source.start.map(|index| (index as i64) << 32);
+        let base = line.at(first);
+        let base = [base[0] - start[0], base[1] - start[1], base[2] - start[2]];
+        let mut walk = Walk::new(base, line.step, 0);
+        loop {
+            let values = linear(corners, source, walk.x, walk.y, walk.z);
+            let out = row[walk.taken..].first_chunk_mut().expect("a walk takes eight voxels that are left");
+            store_reals(values, out);
+            let Some(next) = walk.next(row.len()) else { return };
+            walk = next;
+        }
     }
 }
 
 /// Interpolates a row whose places were found one by one. What cannot be taken eight at a time is left to `one_by_one`,
 /// which is given the first index and the values to fill.
 pub(super) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
-    if !is_available() || !fits_32_bits(source.values) {
-        return one_by_one(0, out);
-    }
-    // SAFETY: the processor has AVX2.
-    #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-    unsafe {
-        bent_row_at_once(source, row, out, one_by_one);
+    let at_once = |corners: Corners| bent_row_at_once(&corners, source, row, out, &one_by_one);
+    if source.corners().and_then(at_once).is_none() {
+        one_by_one(0, out);
     }
 }
 
-#[target_feature(enable = "avx2")]
-fn bent_row_at_once(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
-    for (group, out) in out.chunks_mut(GROUP).enumerate() {
-        let is_done = match (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out)) {
-            ((u8::MAX, places), Ok(eight)) => linear_eight(source, places, eight),
-            _ => false,
-        };
-        if !is_done {
-            one_by_one(group * GROUP, out);
+for_avx2! {
+    fn bent_row_at_once(corners: &Corners, source: &Source, row: &Row, out: &mut [f32], one_by_one: &impl Fn(usize, &mut [f32])) {
+        for (group, out) in out.chunks_mut(GROUP).enumerate() {
+            let is_done = match (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out)) {
+                ((u8::MAX, places), Ok(eight)) => linear_eight(corners, source, places, eight),
+                _ => false,
+            };
+            if !is_done {
+                one_by_one(group * GROUP, out);
+            }
         }
     }
 }
@@ -228,18 +234,14 @@ fn bent_row_at_once(source: &Source, row: &Row, out: &mut [f32], one_by_one: imp
 /// Interpolates eight voxels whose places are given, of a block whose positions fit 32 bits; `false`, and nothing is
 /// written, where one of them is not in the interior of the block.
 #[target_feature(enable = "avx2")]
-fn linear_eight(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
+fn linear_eight(corners: &Corners, source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
     let start = source.start.map(|index| (index as i64) << 32);
     let (x, y, z) = (Places::of(places[0], start[0]), Places::of(places[1], start[1]), Places::of(places[2], start[2]));
     let shape = source.shape.map(|size| size as i32 - 1);
     let is_within =
         are_below(x.indices(), shape[0]) && are_below(y.indices(), shape[1]) && are_below(z.indices(), shape[2]);
     if is_within {
-        let lanes = (_mm256_set1_epi32(shape[1] + 1), _mm256_set1_epi32(shape[2] + 1));
-        // SAFETY: every index and the one after it lie in the block.
-        #[expect(unsafe_code, reason = "the bounds of all eight were just looked at together")]
-        let values = unsafe { unchecked::eight(source.values, (x, y, z), lanes) };
-        store_reals(values, out);
+        store_reals(linear(corners, source, x, y, z), out);
     }
     is_within
 }
@@ -278,6 +280,7 @@ mod tests {
     use super::*;
     use crate::data::volume::{Affine, Label};
     use crate::seed::{Purpose, Rng, Seed};
+    use crate::trusted::has_avx2;
 
     const SHAPE: [usize; 3] = [13, 17, 40];
 
@@ -291,9 +294,15 @@ mod tests {
         Line::new(&map, near(6.0, 8.0), near(8.0, 10.0))
     }
 
+    for_avx2! {
+        fn eight_of(source: &Source, places: [&[i64; LANES]; 3], out: &mut [f32; LANES]) -> bool {
+            linear_eight(&source.corners().expect("the block is small"), source, places, out)
+        }
+    }
+
     #[test]
     fn eight_at_once_are_the_bits_of_one_by_one() {
-        if !is_available() {
+        if !has_avx2() {
             return eprintln!("skipped: needs AVX2");
         }
         let mut rng = Seed(5).stream(Purpose::Phantom, 0, "vector", 0);
@@ -316,10 +325,7 @@ mod tests {
                 let places: [[i64; LANES]; 3] =
                     std::array::from_fn(|axis| std::array::from_fn(|lane| line.at(inside.start + lane)[axis]));
                 let mut eight = [0.0; LANES];
-                // SAFETY: AVX2 is there.
-                #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-                let is_interior = unsafe { linear_eight(&source, places.each_ref(), &mut eight) };
-                assert!(is_interior);
+                assert_eq!(eight_of(&source, places.each_ref(), &mut eight), Some(true));
                 assert_eq!(eight, row[..LANES]);
             }
             let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
@@ -338,7 +344,7 @@ mod tests {
 
     #[test]
     fn voxels_outside_of_the_interior_are_not_read() {
-        if !is_available() {
+        if !has_avx2() {
             return eprintln!("skipped: needs AVX2");
         }
         let values = vec![1.0; SHAPE.iter().product()];

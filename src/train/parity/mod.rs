@@ -17,8 +17,9 @@ pub const STEPS: usize = 3;
 const LOGITS: f64 = 1e-4;
 /// How far a loss may be off, as a share of it.
 const LOSS: f64 = 1e-5;
-/// How far the gradients of a parameter may be off, as a share of their length. Where rounding makes another voxel the
-/// largest of its pool, or moves one over the kink of an activation, a few gradients go another way.
+/// How far the gradients of a parameter may be off, as a share of the length of its layer's. Where rounding makes another
+/// voxel the largest of its pool, or moves one over the kink of an activation, a few gradients go another way; in a bias,
+/// whose gradients are of both signs and cancel out, that is much of the little that remains.
 const GRADIENTS: f64 = 5e-3;
 /// How far the norm of all gradients may be off, as a share of it.
 const NORM: f64 = 1e-3;
@@ -104,8 +105,12 @@ pub fn compare(model: &Model, one: &Trace, other: &Trace) -> Vec<Difference> {
         difference("loss".to_owned(), share(one.loss, other.loss), LOSS),
     ];
     let largest = one.gradients.iter().map(|gradient| length(&gradient.data)).fold(0.0, f64::max);
+    let of_layer = |parameter: &NamedTensor| {
+        let is_beside = |other: &&NamedTensor| layer(&other.name) == layer(&parameter.name);
+        one.gradients.iter().filter(is_beside).map(|gradient| length(&gradient.data).powi(2)).sum::<f64>().sqrt()
+    };
     let of_gradient = |(one, other): (&NamedTensor, &NamedTensor)| {
-        let own = if model.is_without_effect(&one.name) { largest } else { length(&one.data) };
+        let own = if model.is_without_effect(&one.name) { largest } else { of_layer(one) };
         let scale = own.max(NO_GRADIENT * largest);
         let apart: Vec<f32> = one.data.iter().zip(&other.data).map(|(one, other)| one - other).collect();
         (length(&apart) / scale, one.name.clone())
@@ -137,6 +142,11 @@ fn ways_apart(one: &Trace, other: &Trace, counts: impl Fn(&str) -> bool) -> f64 
         }
     }
     (apart / way.max(f64::MIN_POSITIVE)).sqrt()
+}
+
+/// The layer of a parameter.
+fn layer(parameter: &str) -> &str {
+    parameter.rsplit_once('.').map_or(parameter, |(layer, _)| layer)
 }
 
 fn share(one: f64, other: f64) -> f64 {

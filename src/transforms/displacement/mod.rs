@@ -5,6 +5,8 @@ mod vector;
 
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::{Affine, Grid, offset};
+#[cfg(target_arch = "x86_64")]
+use crate::trusted::for_avx2;
 
 /// A field of displacements over a grid, as ITK's BSplineTransform of order 3.
 ///
@@ -94,18 +96,9 @@ impl Displacement {
     /// The displacement of a place that lies a share of the way behind these cells' lower ends, in voxels.
     pub fn between_points(&self, knots: [(i64, f32); 3]) -> [f32; 3] {
         #[cfg(target_arch = "x86_64")]
-        if vector::is_available() {
-            // SAFETY: the processor has AVX2 and FMA.
-            #[expect(unsafe_code, reason = "functions for AVX2 may only run where it is")]
-            return unsafe { self.between_points_at_once(knots) };
+        if let Some(displacement) = between_points_fused(self, knots) {
+            return displacement;
         }
-        self.between_points_at_length(knots)
-    }
-
-    /// The same, compiled for processors that fuse operations; others do so in many steps.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn between_points_at_once(&self, knots: [(i64, f32); 3]) -> [f32; 3] {
         self.between_points_at_length(knots)
     }
 
@@ -141,6 +134,14 @@ impl Displacement {
             Ok(cell) if cell > last => Taps { first: last, weights: weights_single(1.0) },
             Ok(first) => Taps { first, weights: weights_single(share) },
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+for_avx2! {
+    /// As [`Displacement::between_points`], for processors that fuse operations; others do so in many steps.
+    fn between_points_fused(field: &Displacement, knots: [(i64, f32); 3]) -> [f32; 3] {
+        field.between_points_at_length(knots)
     }
 }
 
