@@ -148,8 +148,8 @@ pub struct Order {
 
 /// A stream of patches in a fixed order, made ahead by worker threads.
 ///
-/// Workers take requests in order as long as fewer than `max_length` patches exist or are in the
-/// making, so they refill while training goes on, and memory is bounded.
+/// Workers make them in the order of delivery as long as fewer than `max_length` patches exist or are in the
+/// making, so what is wanted first is there first, they refill while training goes on, and memory is bounded.
 pub struct Queue {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -170,7 +170,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The next request that a worker takes.
+    /// The next place of the delivery whose request a worker takes.
     next: usize,
     /// Patches that exist or are in the making.
     outstanding: usize,
@@ -190,7 +190,7 @@ impl Queue {
             order,
             max_length: spec.max_length.get(),
             make: Box::new(make),
-            state: Mutex::default(),
+            state: Mutex::new(State { next: place, ..State::default() }),
             made: Condvar::new(),
             taken: Condvar::new(),
         });
@@ -243,32 +243,22 @@ impl Shared {
 
     /// A worker's life: take the next request, make its patch, lay it down.
     fn work(&self) {
-        let delivered: Vec<bool> = {
-            let mut delivered = vec![false; self.order.requests.len()];
-            self.order.delivery[..self.order.skip].iter().for_each(|request| delivered[*request] = true);
-            delivered
-        };
-        while let Some(request) = self.next_request(&delivered) {
+        while let Some(request) = self.next_request() {
             let patch = self.make(request);
             self.lock().ready.insert(request, patch);
             self.made.notify_all();
         }
     }
 
-    /// Waits until there is room, then takes the next request that was not delivered before.
-    fn next_request(&self, delivered: &[bool]) -> Option<usize> {
+    /// Waits until there is room, then takes the request that is delivered next.
+    fn next_request(&self) -> Option<usize> {
         let mut state = self.lock();
         loop {
-            while delivered.get(state.next) == Some(&true) {
-                state.next += 1;
-            }
-            if state.stopped || state.next == delivered.len() {
-                return None;
-            }
+            let request = *self.order.delivery.get(state.next).filter(|_| !state.stopped)?;
             if state.outstanding < self.max_length {
                 state.outstanding += 1;
                 state.next += 1;
-                return Some(state.next - 1);
+                return Some(request);
             }
             state = self.taken.wait(state).expect("no thread panics while it holds the lock");
         }
@@ -356,6 +346,21 @@ mod tests {
                 assert_eq!(delivered(max_length, workers, 0), expected, "{workers} workers, {max_length} patches");
             }
         }
+    }
+
+    #[test]
+    fn the_patch_that_is_wanted_first_is_made_first() {
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&made);
+        let wanted: Vec<_> = Queue::start(&spec(6, 1), order(6, 3), move |request| {
+            list.lock().unwrap().push((request.subject, request.index));
+            Ok(patch(request))
+        })
+        .map(|patch| patch.unwrap())
+        .collect();
+        let names: Vec<_> =
+            made.lock().unwrap().iter().map(|(subject, index)| (format!("case_{subject}"), *index)).collect();
+        assert_eq!(names, wanted.iter().map(|patch| (patch.subject.clone(), patch.index)).collect::<Vec<_>>());
     }
 
     #[test]
