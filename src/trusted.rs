@@ -13,7 +13,7 @@ use memmap2::Mmap;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::{
-    Corners, LANES, for_avx2, has_avx2, load_places, load_reals, store_indices, store_places, store_reals,
+    Corners, LANES, for_avx2, has_avx2, load_places, load_reals, look_up, store_indices, store_places, store_reals,
 };
 
 /// The bytes of a file, without reading them; they stay whatever becomes of the file's name. For files of the runner's
@@ -106,13 +106,7 @@ mod avx2 {
         #[inline]
         #[target_feature(enable = "avx2")]
         pub(crate) fn at(&self, offsets: __m256i) -> [[Pair; 2]; 2] {
-            // As numbers without a sign, of which those below 0 are the largest.
-            let last = _mm256_set1_epi32(self.last);
-            let beyond = _mm256_xor_si256(_mm256_max_epu32(offsets, last), last);
-            if _mm256_testz_si256(beyond, beyond) == 0 {
-                outside();
-            }
-            let at = store_indices(offsets);
+            let at = within(offsets, self.last);
             let near = self.values.as_ptr();
             // SAFETY: no offset is larger than the last one, behind which lie as many values as the two steps and one
             // more are long. `new` is the only way to make `Corners`.
@@ -129,7 +123,7 @@ mod avx2 {
     #[cold]
     #[inline(never)]
     fn outside() -> ! {
-        panic!("places lie in the interior of the block")
+        panic!("places lie in the array")
     }
 
     /// The values at these offsets, and the ones after them.
@@ -147,6 +141,41 @@ mod avx2 {
             )
         };
         (_mm256_shuffle_ps::<0b10_00_10_00>(first, last), _mm256_shuffle_ps::<0b11_01_11_01>(first, last))
+    }
+
+    /// The values at eight offsets.
+    ///
+    /// # Panics
+    /// When one of them does not lie in the array, or there are more values than 32 bits count.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn look_up<T: Copy>(values: &[T], offsets: __m256i) -> [T; LANES] {
+        if values.is_empty() || values.len() > i32::MAX as usize {
+            outside();
+        }
+        let at = within(offsets, (values.len() - 1) as i32);
+        let mut found = [values[0]; LANES];
+        for (found, at) in found.iter_mut().zip(at) {
+            // SAFETY: no offset is larger than that of the last value.
+            *found = unsafe { *values.get_unchecked(at as usize) };
+        }
+        found
+    }
+
+    /// Offsets that are at least 0 and at most `last`.
+    ///
+    /// # Panics
+    /// When one is not.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn within(offsets: __m256i, last: i32) -> [i32; LANES] {
+        // As numbers without a sign, of which those below 0 are the largest.
+        let last = _mm256_set1_epi32(last);
+        let beyond = _mm256_xor_si256(_mm256_max_epu32(offsets, last), last);
+        if _mm256_testz_si256(beyond, beyond) == 0 {
+            outside();
+        }
+        store_indices(offsets)
     }
 
     /// Two neighbours at one offset, then two at another.
@@ -262,6 +291,30 @@ mod avx2 {
             }
             assert!(Corners::new(&[0.0; 7], [2, 2]).is_none());
             assert!(Corners::new(&[0.0; 7], [usize::MAX, 2]).is_none());
+        }
+
+        for_avx2! {
+            fn looked_up(values: &[u16], at: [i32; LANES]) -> [u16; LANES] {
+                let [a, b, c, d, e, f, g, h] = at;
+                look_up(values, _mm256_set_epi32(h, g, f, e, d, c, b, a))
+            }
+        }
+
+        #[test]
+        fn values_are_looked_up_within_the_array_alone() {
+            if !has_avx2() {
+                return eprintln!("skipped: needs AVX2");
+            }
+            let values: Vec<u16> = (0..500).map(|index| index * 3).collect();
+            let at = [0, 499, 7, 7, 250, 3, 498, 1];
+            assert_eq!(looked_up(&values, at), Some(at.map(|at| at as u16 * 3)));
+            for (lane, offset) in (0..LANES).flat_map(|lane| [-1, 500, i32::MIN, i32::MAX].map(|offset| (lane, offset)))
+            {
+                let mut at = at;
+                at[lane] = offset;
+                assert!(std::panic::catch_unwind(|| looked_up(&values, at)).is_err(), "{at:?}");
+            }
+            assert!(std::panic::catch_unwind(|| looked_up(&[], [0; LANES])).is_err());
         }
 
         #[test]

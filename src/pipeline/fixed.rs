@@ -80,20 +80,24 @@ impl Line {
         }
         let (mut first, mut last) = (0, length as i64 - 1);
         for axis in 0..3 {
-            let (low, high) = (low[axis] - ends[0][axis], high[axis] - ends[0][axis]);
-            let step = self.step[axis];
-            match step.signum() {
-                0 if low > 0 || high < 0 => return 0..0,
-                0 => {}
-                // The smallest z with step * z >= low, and the largest with step * z <= high.
-                1 => {
-                    first = first.max(-(-low).div_euclid(step));
-                    last = last.min(high.div_euclid(step));
-                }
-                _ => {
-                    first = first.max(-high.div_euclid(-step));
-                    last = last.min((-low).div_euclid(-step));
-                }
+            // From the side that the row begins at: before `near`, beyond `far`, counted from its first place.
+            let (step, start) = (self.step[axis], ends[0][axis]);
+            let (near, far) = if step < 0 {
+                (start - high[axis], start - low[axis])
+            } else {
+                (low[axis] - start, high[axis] - start)
+            };
+            let (step, end) = (step.abs(), (ends[1][axis] - start).abs());
+            if step == 0 && (near > 0 || far < 0) {
+                return 0..0;
+            }
+            // The smallest z with step * z >= near, and the largest with step * z <= far. Most rows stick out at one end
+            // of one axis, and divisions are slow.
+            if near > 0 {
+                first = first.max(-(-near).div_euclid(step));
+            }
+            if far < end {
+                last = last.min(far.div_euclid(step));
             }
         }
         if first > last { 0..0 } else { first as usize..last as usize + 1 }

@@ -8,7 +8,7 @@ use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
 use super::{AHEAD, Places, Walk, fetch, fits_32_bits, offsets};
 use crate::data::volume::Label;
-use crate::trusted::{LANES, for_avx2, store_indices};
+use crate::trusted::{LANES, for_avx2, look_up, store_indices};
 
 /// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one. Where
 /// there are fewer than eight, or the processor cannot, nothing is written and `false` comes back.
@@ -29,11 +29,10 @@ for_avx2! {
         let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
         let mut walk = Walk::new(base, line.step, 0);
         loop {
-            let at = store_indices(offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z));
-            fetch(source.as_ptr().wrapping_offset(at[0] as isize + (AHEAD * shape[1] * shape[2]) as isize));
-            for (label, at) in row[walk.taken..walk.taken + LANES].iter_mut().zip(at) {
-                *label = source[at as usize];
-            }
+            let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
+            let ahead = source.as_ptr().wrapping_add(AHEAD * shape[1] * shape[2]);
+            fetch(ahead.wrapping_offset(_mm256_cvtsi256_si32(at) as isize));
+            row[walk.taken..walk.taken + LANES].copy_from_slice(&look_up(source, at));
             let Some(next) = walk.next(row.len()) else { return };
             walk = next;
         }
@@ -59,9 +58,14 @@ fn label_eight(
     if inside == 0 || is_empty {
         return out.fill(0);
     }
-    let at = store_indices(offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32)));
+    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
     // The rows to come lie at the next x.
-    fetch(source.labels.as_ptr().wrapping_offset(at[LANES / 2] as isize + (AHEAD * size_y * size_z) as isize));
+    let ahead = source.labels.as_ptr().wrapping_add(AHEAD * size_y * size_z);
+    fetch(ahead.wrapping_offset(_mm256_extract_epi32::<4>(at) as isize));
+    if inside == u8::MAX {
+        return *out = look_up(source.labels, at);
+    }
+    let at = store_indices(at);
     for (lane, (label, at)) in out.iter_mut().zip(at).enumerate() {
         *label = if inside >> lane & 1 == 1 { source.labels[at as usize] } else { 0 };
     }
