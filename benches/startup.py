@@ -1,6 +1,6 @@
 """How long `runner check` takes, and how long `runner run` takes for all but its steps.
 
-python3 benches/startup.py RUNNER [--data FOLDER_OF_TASK04]
+python3 benches/startup.py RUNNER [--data FOLDER_OF_TASK04] [--repeats N]
 
 The second is the time of a whole run of one epoch, from start to exit, less the seconds that its timing.csv says were
 spent in the epoch: reading, planning, preparing, opening the device, and writing the last checkpoint and the plots. So
@@ -57,6 +57,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     options.runner = str(Path(options.runner).resolve())
+    options.data = options.data and str(Path(options.data).resolve())
 
     with tempfile.TemporaryDirectory() as folder:
         data = livers(options.runner, Path(folder) / "livers")

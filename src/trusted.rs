@@ -1,8 +1,8 @@
-//! All that the compiler cannot prove, and so the only file with `unsafe`: functions compiled for processors with AVX2,
-//! the loads and stores of their registers, a file as memory, and a setting of the C library.
+//! All that the compiler cannot prove, and so the only file with `unsafe`: functions compiled for processors with AVX2
+//! and FMA, the loads and stores of their registers, a file as memory, and a setting of the C library.
 //!
-//! Nothing here is unsafe to use. What a caller must have looked at is looked at here, once for eight values, or is
-//! carried by a type.
+//! All of it is safe to call: bounds, once for eight values, and the processor are checked here. Only
+//! [`map_unchanging`] asks for something that it cannot check: that nobody changes the file.
 
 #![expect(unsafe_code, reason = "each block says why it is sound; tests/layers.rs lets no other file have any")]
 
@@ -17,7 +17,7 @@ pub(crate) use avx2::{
 };
 
 /// The bytes of a file, without reading them; they stay whatever becomes of the file's name. For files of the runner's
-/// own that are written under another name, renamed into place and never changed afterwards.
+/// own that are fully written: renamed or removed perhaps, never changed.
 ///
 /// # Errors
 /// When the system refuses.
@@ -31,7 +31,8 @@ pub(crate) fn map_unchanging(file: &File) -> io::Result<Mmap> {
 /// asked.
 pub(crate) fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: only numbers are passed; a setting that the library does not know is refused, which harms nothing.
+    // SAFETY: only numbers are passed; a setting that the library does not know is refused. It takes the lock of its first
+    // arena; threads that allocate meanwhile see the old numbers or the new ones, and either will do.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
@@ -108,8 +109,8 @@ mod avx2 {
         pub(crate) fn at(&self, offsets: __m256i) -> [[Pair; 2]; 2] {
             let at = within(offsets, self.last);
             let near = self.values.as_ptr();
-            // SAFETY: no offset is larger than the last one, behind which lie as many values as the two steps and one
-            // more are long. `new` is the only way to make `Corners`.
+            // SAFETY: no offset is larger than the last one, and last + steps[0] + steps[1] + 1 is the index of the last
+            // value. `new` is the only way to make `Corners`.
             unsafe {
                 let far = near.add(self.steps[1]);
                 [
@@ -185,11 +186,14 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
-        // SAFETY: the caller's; the two values are read as one number without alignment.
-        unsafe {
-            let low = _mm_load_sd(values.offset(a as isize).cast());
-            _mm_castpd_ps(_mm_loadh_pd(low, values.offset(b as isize).cast()))
-        }
+        // SAFETY: the caller's; two values of four bytes are one of eight.
+        let [a, b] = unsafe {
+            [
+                values.offset(a as isize).cast::<f64>().read_unaligned(),
+                values.offset(b as isize).cast::<f64>().read_unaligned(),
+            ]
+        };
+        _mm_castpd_ps(_mm_set_pd(b, a))
     }
 
     /// Eight numbers in a register.

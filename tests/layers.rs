@@ -48,7 +48,7 @@ fn no_module_imports_from_its_own_layer_or_above() {
 }
 
 #[test]
-fn only_one_file_has_unsafe_code() {
+fn only_one_source_file_has_unsafe_code() {
     let offenders: Vec<_> = rust_files(Path::new("src"))
         .into_iter()
         .filter(|file| !file.ends_with("src/trusted.rs"))

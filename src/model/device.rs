@@ -176,13 +176,19 @@ impl DeviceName {
         match self {
             Self::Auto | Self::Flex | Self::LibtorchCpu => 1,
             Self::LibtorchCuda(_) => libtorch::num_gpus(),
-            Self::Cuda(_) => cuda_gpus(),
-            Self::Rocm(_) => rocm_gpus(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => num_devices(burn::tensor::DeviceType::Cuda),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => 0,
+            #[cfg(feature = "rocm")]
+            Self::Rocm(_) => num_devices(burn::tensor::DeviceType::Rocm),
+            #[cfg(not(feature = "rocm"))]
+            Self::Rocm(_) => 0,
             Self::Wgpu(_) => wgpu::num_adapters(),
         }
     }
 
-    /// Whether it is a GPU that the CPU pretends to be, which is slower than the CPU itself.
+    /// Whether it is the adapter of a software driver, which is slower than the CPU by itself.
     fn is_software(self) -> bool {
         matches!(self, Self::Wgpu(index) if wgpu::is_software(index))
     }
@@ -217,9 +223,7 @@ impl DeviceName {
             #[cfg(feature = "rocm")]
             Self::Rocm(index) => Ok(burn::tensor::Device::rocm(index)),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu(index) => {
-                wgpu::adapter(index).ok_or_else(|| DeviceError::Absent { name, reason: "it went away".to_owned() })
-            }
+            Self::Wgpu(index) => Ok(wgpu::adapter(index).expect("a device that is present has an adapter")),
             _ => Err(DeviceError::NotBuilt { name, feature: name.feature() }),
         }
     }
@@ -244,7 +248,7 @@ pub fn features() -> Vec<&'static str> {
     all.into_iter().filter(|(_, built)| *built).map(|(name, _)| name).collect()
 }
 
-/// Every device that can be used here, and why a kind of which there is none cannot.
+/// Every device that can be used here, and for each kind that is missing, why.
 pub fn available() -> Vec<DeviceInfo> {
     let kinds: [fn(usize) -> DeviceName; 6] = [
         |_| DeviceName::Flex,
@@ -289,29 +293,16 @@ mod libtorch {
     }
 }
 
-#[cfg(feature = "cuda")]
-fn cuda_gpus() -> usize {
-    burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec().len()
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda_gpus() -> usize {
-    0
-}
-
-#[cfg(feature = "rocm")]
-fn rocm_gpus() -> usize {
-    burn::tensor::Device::enumerate(burn::tensor::DeviceType::Rocm).into_vec().len()
-}
-
-#[cfg(not(feature = "rocm"))]
-fn rocm_gpus() -> usize {
-    0
+#[cfg(any(feature = "cuda", feature = "rocm"))]
+fn num_devices(kind: burn::tensor::DeviceType) -> usize {
+    burn::tensor::Device::enumerate(kind).into_vec().len()
 }
 
 /// Adapters of the one graphics API that wgpu settles on: the first that has a GPU, else the first that has anything.
 #[cfg(feature = "wgpu")]
 mod wgpu {
+    use std::sync::OnceLock;
+
     use burn::backend::{CubeDevice, DispatchDevice, WgpuDeviceKind};
     use burn::tensor::{Device, DeviceType};
 
@@ -343,7 +334,7 @@ mod wgpu {
     }
 
     pub(super) fn adapter(index: usize) -> Option<Device> {
-        adapters().into_iter().nth(index)
+        adapters().get(index).cloned()
     }
 
     pub(super) fn is_software(index: usize) -> bool {
@@ -360,8 +351,10 @@ mod wgpu {
         }
     }
 
-    fn adapters() -> Vec<Device> {
-        best_first(Device::enumerate(DeviceType::Wgpu).into_vec())
+    /// Asked of the driver once, since each time takes a part of a second.
+    fn adapters() -> &'static [Device] {
+        static ADAPTERS: OnceLock<Vec<Device>> = OnceLock::new();
+        ADAPTERS.get_or_init(|| best_first(Device::enumerate(DeviceType::Wgpu).into_vec()))
     }
 
     /// Adapters of one kind stay in the order of the driver.

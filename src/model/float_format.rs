@@ -24,7 +24,7 @@ impl FloatFormat {
     /// Why a device cannot compute so.
     pub fn refusal(self, device: DeviceName) -> Option<String> {
         match (self, device) {
-            (Self::Bfloat16, DeviceName::Flex | DeviceName::Wgpu(_)) => {
+            (Self::Bfloat16, DeviceName::Flex | DeviceName::Rocm(_) | DeviceName::Wgpu(_)) => {
                 Some(format!("{device} has no bfloat16 convolutions"))
             }
             (Self::Tf32, DeviceName::LibtorchCuda(_)) => None,
@@ -57,10 +57,11 @@ mod tests {
     #[test]
     fn each_device_has_what_it_has() {
         let has = |precision: FloatFormat, device: &str| precision.refusal(device.parse().unwrap()).is_none();
-        for device in ["flex", "libtorch:cpu", "libtorch:cuda:0", "cuda:0", "wgpu:0"] {
+        for device in ["flex", "libtorch:cpu", "libtorch:cuda:0", "cuda:0", "rocm:0", "wgpu:0"] {
             assert!(has(FloatFormat::Float32, device), "{device}");
         }
         assert!(has(FloatFormat::Bfloat16, "libtorch:cpu") && !has(FloatFormat::Bfloat16, "flex"));
+        assert!(has(FloatFormat::Bfloat16, "cuda:0") && !has(FloatFormat::Bfloat16, "rocm:0"));
         assert!(has(FloatFormat::Tf32, "libtorch:cuda:1") && !has(FloatFormat::Tf32, "libtorch:cpu"));
     }
 }

@@ -80,14 +80,14 @@ impl Line {
         }
         let (mut first, mut last) = (0, length as i64 - 1);
         for axis in 0..3 {
-            // From the side that the row begins at: before `near`, beyond `far`, counted from its first place.
-            let (step, start) = (self.step[axis], ends[0][axis]);
-            let (near, far) = if step < 0 {
-                (start - high[axis], start - low[axis])
+            // In the direction of the row, from its first place: a place is outside before `near` or beyond `far`.
+            let [begin, end] = [ends[0][axis], ends[1][axis]];
+            let (near, far) = if self.step[axis] < 0 {
+                (begin - high[axis], begin - low[axis])
             } else {
-                (low[axis] - start, high[axis] - start)
+                (low[axis] - begin, high[axis] - begin)
             };
-            let (step, end) = (step.abs(), (ends[1][axis] - start).abs());
+            let (step, end) = (self.step[axis].abs(), (end - begin).abs());
             if step == 0 && (near > 0 || far < 0) {
                 return 0..0;
             }
@@ -106,7 +106,7 @@ impl Line {
 
 impl Line {
     /// As [`Line::between`], for rows whose places may be beyond all numbers of 64 bits; only those are exact that are
-    /// between. Who reads without a look at the bounds relies on that.
+    /// between.
     #[cold]
     fn between_one_by_one(&self, low: [i64; 3], high: [i64; 3], start: usize, length: usize) -> Range<usize> {
         let place = |axis: usize, z: usize| i128::from(self.base[axis]) + i128::from(self.step[axis]) * z as i128;

@@ -6,7 +6,7 @@ use super::super::empty::MARGIN;
 use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::{AHEAD, Places, Walk, fetch, fits_32_bits, offsets};
+use super::{Places, Walk, fetch_ahead, offsets};
 use crate::data::volume::Label;
 use crate::trusted::{LANES, for_avx2, look_up, store_indices};
 
@@ -26,12 +26,10 @@ for_avx2! {
     fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
         let base = line.at(first);
         let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
-        let (lanes_y, lanes_z) = (_mm256_set1_epi32(shape[1] as i32), _mm256_set1_epi32(shape[2] as i32));
         let mut walk = Walk::new(base, line.step, 0);
         loop {
-            let at = offsets(walk.x, walk.y, walk.z, lanes_y, lanes_z);
-            let ahead = source.as_ptr().wrapping_add(AHEAD * shape[1] * shape[2]);
-            fetch(ahead.wrapping_offset(_mm256_cvtsi256_si32(at) as isize));
+            let at = offsets(shape, walk.x, walk.y, walk.z);
+            fetch_ahead(source, shape, _mm256_cvtsi256_si32(at));
             row[walk.taken..walk.taken + LANES].copy_from_slice(&look_up(source, at));
             let Some(next) = walk.next(row.len()) else { return };
             walk = next;
@@ -44,7 +42,7 @@ for_avx2! {
 #[target_feature(enable = "avx2")]
 fn label_eight(
     source: LabelSource,
-    [_, size_y, size_z]: [usize; 3],
+    shape: [usize; 3],
     (inside, places): (u8, [&[i64; LANES]; 3]),
     out: &mut [Label; LANES],
 ) {
@@ -58,10 +56,8 @@ fn label_eight(
     if inside == 0 || is_empty {
         return out.fill(0);
     }
-    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
-    // The rows to come lie at the next x.
-    let ahead = source.labels.as_ptr().wrapping_add(AHEAD * size_y * size_z);
-    fetch(ahead.wrapping_offset(_mm256_extract_epi32::<4>(at) as isize));
+    let at = offsets(shape, x, y, z);
+    fetch_ahead(source.labels, shape, _mm256_extract_epi32::<4>(at));
     if inside == u8::MAX {
         return *out = look_up(source.labels, at);
     }
@@ -90,6 +86,11 @@ pub(in super::super) fn bent_labels(
     if !fits_32_bits(source.labels) || bent_labels_at_once(source, shape, row, out, &one_by_one).is_none() {
         one_by_one(0, out);
     }
+}
+
+/// Whether positions in an array fit a signed number of 32 bits.
+fn fits_32_bits(labels: &[Label]) -> bool {
+    labels.len() < i32::MAX as usize
 }
 
 for_avx2! {

@@ -1,4 +1,4 @@
-//! The inner loops of [`gather`](super::gather) for processors with AVX2, chosen at run time.
+//! The inner loops of [`gather`](super::gather) for processors with AVX2 and FMA, chosen at run time.
 //!
 //! They do the same operations in the same order as the plain loops, without fused ones, so every processor gives
 //! the same bits. Eight voxels of a row are taken at once; the last eight of a row may overlap those before.
@@ -132,10 +132,11 @@ impl Walk {
     }
 }
 
-/// The positions of voxels in an array.
+/// The positions of voxels in an array of this shape.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) -> __m256i {
+fn offsets([_, size_y, size_z]: [usize; 3], x: Places, y: Places, z: Places) -> __m256i {
+    let (size_y, size_z) = (_mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
     let rows = _mm256_add_epi32(_mm256_mullo_epi32(x.indices(), size_y), y.indices());
     _mm256_add_epi32(_mm256_mullo_epi32(rows, size_z), z.indices())
 }
@@ -144,12 +145,9 @@ fn offsets(x: Places, y: Places, z: Places, size_y: __m256i, size_z: __m256i) ->
 #[inline]
 #[target_feature(enable = "avx2")]
 fn linear(corners: &Corners, source: &Source, x: Places, y: Places, z: Places) -> __m256 {
-    let [_, size_y, size_z] = source.shape;
-    let at = offsets(x, y, z, _mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
-    // What the rows to come touch first lies at the next x.
-    let ahead = source.values.as_ptr().wrapping_add(AHEAD * size_y * size_z);
-    fetch(ahead.wrapping_offset(_mm256_cvtsi256_si32(at) as isize));
-    fetch(ahead.wrapping_offset(_mm256_extract_epi32::<7>(at) as isize));
+    let at = offsets(source.shape, x, y, z);
+    fetch_ahead(source.values, source.shape, _mm256_cvtsi256_si32(at));
+    fetch_ahead(source.values, source.shape, _mm256_extract_epi32::<7>(at));
     let [near, far] = corners.at(at);
     // Along y, then x, then z, as the plain loop.
     let share_y = y.shares();
@@ -186,11 +184,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Whether positions in an array fit a signed number of 32 bits.
-fn fits_32_bits<T>(values: &[T]) -> bool {
-    values.len() < i32::MAX as usize
-}
-
 for_avx2! {
     /// Interpolates a row whose places all lie in the interior of the block.
     fn linear_row_of_interior(corners: &Corners, source: &Source, line: &Line, first: usize, row: &mut [f32]) {
@@ -218,7 +211,13 @@ pub(super) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: 
 }
 
 for_avx2! {
-    fn bent_row_at_once(corners: &Corners, source: &Source, row: &Row, out: &mut [f32], one_by_one: &impl Fn(usize, &mut [f32])) {
+    fn bent_row_at_once(
+        corners: &Corners,
+        source: &Source,
+        row: &Row,
+        out: &mut [f32],
+        one_by_one: &impl Fn(usize, &mut [f32]),
+    ) {
         for (group, out) in out.chunks_mut(GROUP).enumerate() {
             let is_done = match (row.group(group), <&mut [f32; GROUP]>::try_from(&mut *out)) {
                 ((u8::MAX, places), Ok(eight)) => linear_eight(corners, source, places, eight),
@@ -258,11 +257,12 @@ fn are_below(indices: __m256i, bound: i32) -> bool {
 /// Steps along x by which voxels are fetched ahead of need.
 const AHEAD: usize = 3;
 
-/// Lets the processor fetch what lies at an address, which may be any.
+/// Lets the processor fetch what rows to come touch first: what lies some steps along x behind a position.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fetch<T>(address: *const T) {
-    // It touches nothing, wherever the address points.
+fn fetch_ahead<T>(values: &[T], [_, size_y, size_z]: [usize; 3], at: i32) {
+    let address = values.as_ptr().wrapping_add(AHEAD * size_y * size_z).wrapping_offset(at as isize);
+    // It reads nothing, wherever the address points.
     _mm_prefetch::<_MM_HINT_T0>(address.cast());
 }
 

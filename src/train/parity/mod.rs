@@ -18,8 +18,8 @@ const LOGITS: f64 = 1e-4;
 /// How far a loss may be off, as a share of it.
 const LOSS: f64 = 1e-5;
 /// How far the gradients of a parameter may be off, as a share of the length of its layer's. Where rounding makes another
-/// voxel the largest of its pool, or moves one over the kink of an activation, a few gradients go another way; in a bias,
-/// whose gradients are of both signs and cancel out, that is much of the little that remains.
+/// voxel the largest of its pool, or moves one over the kink of an activation, a few gradients go another way; the gradient
+/// of a bias is a sum that mostly cancels out, so the same error is a large share of it.
 const GRADIENTS: f64 = 5e-3;
 /// How far the norm of all gradients may be off, as a share of it.
 const NORM: f64 = 1e-3;
@@ -213,6 +213,22 @@ mod tests {
         let mut other = trace();
         (other.loss, other.steps[1][1]) = (0.51, 1.5);
         assert_eq!(too_far(&other), ["loss", "gradient norm of step 2"]);
+    }
+
+    #[test]
+    fn a_bias_is_measured_by_its_layer() {
+        let with_bias = |bias: f32| {
+            let mut trace = trace();
+            trace.gradients[1] = NamedTensor { name: "head.bias".into(), shape: vec![1], data: vec![bias] };
+            trace.gradients[0].name = "head.weight".into();
+            trace
+        };
+        let too_far = |bias| {
+            let differences = compare(&model(), &with_bias(0.01), &with_bias(bias));
+            differences.into_iter().filter(|difference| !difference.is_small()).count()
+        };
+        // Half of itself, and 0.2 or 0.9 % of the layer.
+        assert_eq!((too_far(0.015), too_far(0.03)), (0, 1));
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl Displacement {
                     // One look at the bounds for all: one for each took a tenth longer.
                     let around: &[f32; N] = values[first..].first_chunk().expect("a cell has its control points");
                     let mut row = [_mm256_setzero_ps(); M];
-                    for k in 0..N {
-                        let value = _mm256_set1_ps(around[k]);
+                    for (k, value) in around.iter().enumerate() {
+                        let value = _mm256_set1_ps(*value);
                         for (row, taps) in row.iter_mut().zip(taps) {
                             *row = _mm256_fmadd_ps(taps.z[k], value, *row);
                         }
