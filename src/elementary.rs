@@ -1,12 +1,12 @@
 //! Elementary functions of many numbers at once, with the same bits on every processor.
 //!
 //! Plain loops without branches, of which compilers make vector code. They are compiled once more for processors with
-//! AVX2, and chosen at run time; no operation is fused. Polynomials: S. Moshier, Cephes, in single precision.
+//! AVX2 and for those with AVX-512, and chosen at run time; no operation is fused. Polynomials: S. Moshier, Cephes, in single precision.
 
 use std::f32::consts::{LOG2_E, SQRT_2, TAU};
 
 #[cfg(target_arch = "x86_64")]
-use crate::trusted::for_avx2;
+use crate::trusted::{for_avx2, for_avx512, has_avx512};
 
 /// ln 2 as a number of few digits, which whole numbers are multiplied by without rounding, and the rest.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
@@ -14,7 +14,7 @@ const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// Added to a small number this one leaves its whole part in the lower digits, halves rounded to the even one.
 const SHIFT: f32 = (3u32 << 22) as f32;
 
-/// Defines a function on a slice, compiled for processors with AVX2 and for others.
+/// Defines a function on a slice, compiled for processors with AVX-512, with AVX2 and for others.
 macro_rules! chosen_at_run_time {
     ($(#[$documentation:meta])* $name:ident($values:ident $(, $argument:ident: $type:ty)*) $body:block) => {
         $(#[$documentation])*
@@ -24,12 +24,18 @@ macro_rules! chosen_at_run_time {
 
             #[cfg(target_arch = "x86_64")]
             {
+                for_avx512! {
+                    fn longer_vectors($values: &mut [f32] $(, $argument: $type)*) {
+                        plain($values $(, $argument)*);
+                    }
+                }
                 for_avx2! {
                     fn vectors($values: &mut [f32] $(, $argument: $type)*) {
                         plain($values $(, $argument)*);
                     }
                 }
-                if vectors($values $(, $argument)*).is_some() {
+                let take = if has_avx512() { longer_vectors } else { vectors };
+                if take($values $(, $argument)*).is_some() {
                     return;
                 }
             }

@@ -1,5 +1,4 @@
 //! Threads that turn subjects into a shuffled stream of patches.
-
 //!
 //! The order in which patches are delivered is a pure function of the seed and the epoch: it is
 //! simulated before the first patch is made. So the number of workers, and who of them is faster,

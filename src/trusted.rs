@@ -1,5 +1,5 @@
 //! All that the compiler cannot prove, and so the only file with `unsafe`: functions compiled for processors with AVX2
-//! and FMA, the loads and stores of their registers, a file as memory, and a setting of the C library.
+//! and FMA or AVX-512, the loads and stores of their registers, a file as memory, and a setting of the C library.
 //!
 //! All of it is safe to call: bounds, once for eight values, and the processor are checked here. Only
 //! [`map_unchanging`] asks for something that it cannot check: that nobody changes the file.
@@ -12,8 +12,9 @@ use std::io;
 use memmap2::Mmap;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::{
-    Corners, LANES, for_avx2, has_avx2, load_places, load_reals, look_up, store_indices, store_places, store_reals,
+pub(crate) use vector::{
+    Corners, LANES, for_avx2, for_avx512, for_processor, gathers_fast, has_avx2, has_avx512, load_places, load_reals,
+    look_up, store_indices, store_places, store_reals,
 };
 
 /// The bytes of a file, without reading them; they stay whatever becomes of the file's name. For files of the runner's
@@ -41,8 +42,11 @@ pub(crate) fn keep_freed_memory() {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
+mod vector {
     use std::arch::x86_64::*;
+    use std::hint::black_box;
+    use std::sync::OnceLock;
+    use std::time::{Duration, Instant};
 
     /// Numbers in a register.
     pub(crate) const LANES: usize = 8;
@@ -52,31 +56,94 @@ mod avx2 {
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
     }
 
-    /// Defines a function whose body is compiled for AVX2 and FMA, so that it may call others that are. It answers
-    /// `None`, and does nothing, where the processor has not both.
-    macro_rules! for_avx2 {
+    /// Whether this processor runs what [`for_avx512`] compiles.
+    pub(crate) fn has_avx512() -> bool {
+        has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+    }
+
+    /// Whether it has AVX-512 and finds values that lie apart faster by gather instructions than one by one: measured once,
+    /// since some processors have them and are slow.
+    pub(crate) fn gathers_fast() -> bool {
+        static GATHERS_FAST: OnceLock<bool> = OnceLock::new();
+        *GATHERS_FAST.get_or_init(|| has_avx512() && gathers_are_faster())
+    }
+
+    /// Defines a function whose body is compiled for processors with these features, so that it may call others that are.
+    /// It answers `None`, and does nothing, on other processors.
+    macro_rules! for_processor {
         (@result) => { () };
         (@result $result:ty) => { $result };
         (
+            $features:literal, $has:path;
             $(#[$documentation:meta])*
             $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
         ) => {
             $(#[$documentation])*
-            $visibility fn $name($($argument: $type),*) -> Option<$crate::trusted::for_avx2!(@result $($result)?)> {
-                #[target_feature(enable = "avx2,fma")]
+            $visibility fn $name($($argument: $type),*) -> Option<$crate::trusted::for_processor!(@result $($result)?)> {
+                #[target_feature(enable = $features)]
                 fn at_once($($argument: $type),*) $(-> $result)? $body
 
-                if !$crate::trusted::has_avx2() {
+                if !$has() {
                     return None;
                 }
-                #[expect(unsafe_code, reason = "what is compiled for AVX2 may only run where it is")]
+                #[expect(unsafe_code, reason = "what is compiled for a processor may only run where it is")]
                 // SAFETY: nothing else is unsafe about a function that needs no unsafe block itself, and the processor
                 // has what it is compiled for.
                 Some(unsafe { at_once($($argument),*) })
             }
         };
     }
+    pub(crate) use for_processor;
+
+    /// [`for_processor`] with AVX2 and FMA.
+    macro_rules! for_avx2 {
+        ($($function:tt)*) => {
+            $crate::trusted::for_processor! { "avx2,fma", $crate::trusted::has_avx2; $($function)* }
+        };
+    }
     pub(crate) use for_avx2;
+
+    /// [`for_processor`] with AVX-512 too.
+    macro_rules! for_avx512 {
+        ($($function:tt)*) => {
+            $crate::trusted::for_processor! {
+                "avx2,fma,avx512f,avx512dq", $crate::trusted::has_avx512; $($function)*
+            }
+        };
+    }
+    pub(crate) use for_avx512;
+
+    /// Whether gather instructions read the corners of voxels faster than reads one by one do.
+    fn gathers_are_faster() -> bool {
+        const ROUNDS: usize = 8;
+        let values = [0.0; 1024];
+        let corners = Corners::new(&values, [16, 16]).expect("the block is large enough");
+        let least = |time: fn(&Corners) -> Option<Duration>| (0..ROUNDS).filter_map(|_| time(&corners)).min();
+        least(time_gathered) < least(time_one_by_one)
+    }
+
+    /// Reads that are timed together.
+    const READS: i32 = 256;
+
+    for_avx2! {
+        fn time_one_by_one(corners: &Corners) -> Duration {
+            let start = Instant::now();
+            for at in 0..READS {
+                black_box(corners.at(_mm256_set1_epi32(at)));
+            }
+            start.elapsed()
+        }
+    }
+
+    for_avx512! {
+        fn time_gathered(corners: &Corners) -> Duration {
+            let start = Instant::now();
+            for at in 0..READS {
+                black_box(corners.gathered(_mm512_set1_epi64(i64::from(at))));
+            }
+            start.elapsed()
+        }
+    }
 
     /// A block of voxels whose rows are read at eight places at once.
     #[derive(Clone, Copy)]
@@ -85,7 +152,7 @@ mod avx2 {
         /// How far the next y and the next x lie behind a voxel.
         steps: [usize; 2],
         /// The largest offset whose eight voxels lie in the block.
-        last: i32,
+        pub(super) last: i32,
     }
 
     /// Values at eight places, and the ones after them along z.
@@ -117,6 +184,26 @@ mod avx2 {
                     [pairs(near, &at), pairs(near.add(self.steps[0]), &at)],
                     [pairs(far, &at), pairs(far.add(self.steps[0]), &at)],
                 ]
+            }
+        }
+
+        /// As [`at`](Corners::at); each value stands before the one after it along z.
+        ///
+        /// # Panics
+        /// When one of the eight voxels around an offset does not lie in the block.
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        pub(crate) fn gathered(&self, offsets: __m512i) -> [[__m512; 2]; 2] {
+            // As numbers without a sign, of which those below 0 are the largest.
+            if _mm512_cmpgt_epu64_mask(offsets, _mm512_set1_epi64(i64::from(self.last))) != 0 {
+                outside();
+            }
+            let near = self.values.as_ptr();
+            // SAFETY: as in `at`; two values of four bytes are one of eight.
+            unsafe {
+                let far = near.add(self.steps[1]);
+                let from = |start: *const f32| _mm512_castpd_ps(_mm512_i64gather_pd::<4>(offsets, start.cast()));
+                [[from(near), from(near.add(self.steps[0]))], [from(far), from(far.add(self.steps[0]))]]
             }
         }
     }
@@ -227,7 +314,7 @@ mod avx2 {
         let mut out = [0; LANES];
         // SAFETY: eight numbers of four bytes are written.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
-        std::hint::black_box(out)
+        black_box(out)
     }
 
     /// Writes the numbers of two registers.
@@ -241,113 +328,7 @@ mod avx2 {
             _mm256_storeu_si256(start.add(1), high);
         }
     }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        for_avx2! {
-            fn read(corners: &Corners, at: [i32; LANES]) -> [[[[f32; LANES]; 2]; 2]; 2] {
-                let [a, b, c, d, e, f, g, h] = at;
-                let read = corners.at(_mm256_set_epi32(h, g, f, e, d, c, b, a));
-                let mut out = [[[[0.0; LANES]; 2]; 2]; 2];
-                for (x, y) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    let [low, high] = &mut out[x][y];
-                    store_reals(read[x][y].0, low);
-                    store_reals(read[x][y].1, high);
-                }
-                out
-            }
-        }
-
-        /// The same with a look at each bound.
-        fn read_safely(values: &[f32], [size_y, size_z]: [usize; 2], at: [i32; LANES]) -> [[[[f32; LANES]; 2]; 2]; 2] {
-            let voxel = |at: i32, [x, y, z]: [usize; 3]| values[at as usize + (x * size_y + y) * size_z + z];
-            std::array::from_fn(|x| std::array::from_fn(|y| std::array::from_fn(|z| at.map(|at| voxel(at, [x, y, z])))))
-        }
-
-        #[test]
-        fn corners_are_those_of_reads_that_look_at_each_bound() {
-            if !has_avx2() {
-                return eprintln!("skipped: needs AVX2");
-            }
-            let values: Vec<f32> = (0..7 * 9 * 11).map(|index| (index * 7919 % 1009) as f32).collect();
-            for sizes in [[9, 11], [11, 9], [1, 1], [3, 7]] {
-                let corners = Corners::new(&values, sizes).unwrap();
-                for round in 0..500 {
-                    let at: [i32; LANES] =
-                        std::array::from_fn(|lane| (round * 467 + lane as i32 * 131) % (corners.last + 1));
-                    assert_eq!(read(&corners, at), Some(read_safely(&values, sizes, at)));
-                }
-                let ends = [0, corners.last, 0, corners.last, 0, 0, 0, corners.last];
-                assert_eq!(read(&corners, ends), Some(read_safely(&values, sizes, ends)));
-            }
-        }
-
-        #[test]
-        fn the_last_offset_is_the_largest_that_reads_with_bounds_allow() {
-            for (count, sizes) in [(7 * 9 * 11, [9, 11]), (12, [2, 3]), (8, [2, 2])] {
-                let values = vec![0.0; count];
-                let last = Corners::new(&values, sizes).unwrap().last;
-                let read = |at| std::panic::catch_unwind(|| read_safely(&vec![0.0; count], sizes, [at; LANES]));
-                assert!(read(last).is_ok());
-                assert!(read(last + 1).is_err());
-            }
-            assert!(Corners::new(&[0.0; 7], [2, 2]).is_none());
-            assert!(Corners::new(&[0.0; 7], [usize::MAX, 2]).is_none());
-        }
-
-        for_avx2! {
-            fn looked_up(values: &[u16], at: [i32; LANES]) -> [u16; LANES] {
-                let [a, b, c, d, e, f, g, h] = at;
-                look_up(values, _mm256_set_epi32(h, g, f, e, d, c, b, a))
-            }
-        }
-
-        #[test]
-        fn values_are_looked_up_within_the_array_alone() {
-            if !has_avx2() {
-                return eprintln!("skipped: needs AVX2");
-            }
-            let values: Vec<u16> = (0..500).map(|index| index * 3).collect();
-            let at = [0, 499, 7, 7, 250, 3, 498, 1];
-            assert_eq!(looked_up(&values, at), Some(at.map(|at| at as u16 * 3)));
-            for (lane, offset) in (0..LANES).flat_map(|lane| [-1, 500, i32::MIN, i32::MAX].map(|offset| (lane, offset)))
-            {
-                let mut at = at;
-                at[lane] = offset;
-                assert!(std::panic::catch_unwind(|| looked_up(&values, at)).is_err(), "{at:?}");
-            }
-            assert!(std::panic::catch_unwind(|| looked_up(&[], [0; LANES])).is_err());
-        }
-
-        #[test]
-        fn an_offset_outside_of_the_block_is_not_read() {
-            if !has_avx2() {
-                return eprintln!("skipped: needs AVX2");
-            }
-            let values = [0.0; 7 * 9 * 11];
-            let corners = Corners::new(&values, [9, 11]).unwrap();
-            for (lane, offset) in
-                (0..LANES).flat_map(|lane| [-1, i32::MIN, corners.last + 1, i32::MAX].map(|offset| (lane, offset)))
-            {
-                let mut at = [corners.last; LANES];
-                at[lane] = offset;
-                assert!(std::panic::catch_unwind(|| read(&corners, at)).is_err(), "{at:?}");
-            }
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn a_mapped_file_outlives_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        std::fs::write(&path, "bytes").unwrap();
-        let map = super::map_unchanging(&std::fs::File::open(&path).unwrap()).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(&map[..], b"bytes");
-    }
-}
+mod tests;

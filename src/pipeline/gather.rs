@@ -107,32 +107,9 @@ fn sources(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], 
     Sources { inside: clip(low)..clip(high).max(clip(low)), first, backwards: along.flipped }
 }
 
-/// Interpolates at the places that `origin` gives. For cubic interpolation the block holds spline coefficients.
+/// Interpolates at the places that `origin` gives, and looks up the labels of the same block where `labels` are given,
+/// whose places must be the same. For cubic interpolation the block holds spline coefficients.
 pub(super) fn warp(
-    incoming: &Block,
-    (origin, interpolation): (&Origin, Interpolation),
-    fills: &[f32],
-    start: [usize; 3],
-    shape: [usize; 3],
-) -> Vec<f32> {
-    if !origin.bends.is_empty() {
-        return bent(incoming, (origin, interpolation), fills, None, start, shape).0;
-    }
-    let voxels: usize = shape.iter().product();
-    let mut out = buffers::take(fills.len() * voxels);
-    for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
-        let source = Source::of(incoming, channel, origin.source_shape);
-        for_each_row(values, shape, |x, y, row| {
-            let place = [start[0] + x, start[1] + y, start[2]];
-            straight_row(&source, (origin, interpolation), fills[channel], place, row);
-        });
-    }
-    out
-}
-
-/// As [`warp`], where places do not lie on lines: they are found once for all channels, and for the labels of the same
-/// block where `labels` are given, whose places must be the same.
-pub(super) fn bent(
     incoming: &Block,
     (origin, interpolation): (&Origin, Interpolation),
     fills: &[f32],
@@ -142,7 +119,7 @@ pub(super) fn bent(
 ) -> (Vec<f32>, Option<Vec<Label>>) {
     let (voxels, slice): (usize, usize) = (shape.iter().product(), shape[1] * shape[2]);
     let mut out = buffers::take(fills.len() * voxels);
-    let mut out_labels = buffers::take(if labels.is_some() { voxels } else { 0 });
+    let mut out_labels = if labels.is_some() { buffers::take(voxels) } else { Vec::new() };
     let sources: Vec<Source> =
         (0..fills.len()).map(|channel| Source::of(incoming, channel, origin.source_shape)).collect();
     // For each x its slice of every channel and of the labels.
@@ -151,29 +128,77 @@ pub(super) fn bent(
         slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
     slices.iter_mut().zip(out_labels.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
-    let fill = |x: usize, (images, out_labels): &mut Slice, rows: Range<usize>, row: &mut Row| {
+    let fill = |x: usize, (images, out_labels): &mut Slice, rows: Range<usize>, places: &mut Places| {
         for y in rows {
-            row.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
+            places.find(origin, [start[0] + x, start[1] + y, start[2]], shape[2]);
             let along = y * shape[2]..(y + 1) * shape[2];
             for ((image, source), fill) in images.iter_mut().zip(&sources).zip(fills) {
-                bent_row(source, interpolation, *fill, row, &mut image[along.clone()]);
+                places.interpolate(source, interpolation, *fill, &mut image[along.clone()]);
             }
             if let (Some(out), Some(labels)) = (out_labels.as_mut(), labels) {
-                bent_labels(labels, origin.source_shape, row, &mut out[along]);
+                places.look_up(labels, origin.source_shape, &mut out[along]);
             }
         }
     };
     if voxels >= PARALLEL_FROM {
-        let all = |(x, slice)| fill(x, slice, 0..shape[1], &mut Row::new(shape[2]));
+        let all = |(x, slice)| fill(x, slice, 0..shape[1], &mut Places::new(origin, shape[2]));
         slices.par_iter_mut().enumerate().for_each(all);
     } else {
-        let mut row = Row::new(shape[2]);
+        let mut places = Places::new(origin, shape[2]);
         for first in (0..shape[1]).step_by(ROWS_TOGETHER) {
             let rows = first..(first + ROWS_TOGETHER).min(shape[1]);
-            slices.iter_mut().enumerate().for_each(|(x, slice)| fill(x, slice, rows.clone(), &mut row));
+            slices.iter_mut().enumerate().for_each(|(x, slice)| fill(x, slice, rows.clone(), &mut places));
         }
     }
     (out, labels.map(|_| out_labels))
+}
+
+/// The places of a row of outgoing voxels, found once for all channels and the labels.
+enum Places {
+    /// They lie on a line, of whose places some are inside; the first voxel's index along z.
+    Straight { inside: Range<usize>, line: Line, z: usize },
+    /// They were found one by one.
+    Bent(Row),
+}
+
+impl Places {
+    /// Of a row of so many voxels, not found yet.
+    fn new(origin: &Origin, length: usize) -> Self {
+        if origin.bends.is_empty() {
+            Self::Straight { inside: 0..0, line: Line::of([0; 3], [0; 3]), z: 0 }
+        } else {
+            Self::Bent(Row::new(length))
+        }
+    }
+
+    /// Finds those of the row that begins at a voxel.
+    fn find(&mut self, origin: &Origin, [x, y, z]: [usize; 3], length: usize) {
+        match self {
+            Self::Straight { .. } => {
+                let (inside, line) = origin.inside(x, y, z..z + length);
+                *self = Self::Straight { inside, line, z };
+            }
+            Self::Bent(row) => row.follow(&origin.path, [x, y, z]),
+        }
+    }
+
+    fn interpolate(&self, source: &Source, interpolation: Interpolation, fill: f32, row: &mut [f32]) {
+        match self {
+            Self::Straight { inside, line, z } => straight_row(source, interpolation, fill, (inside, line, *z), row),
+            Self::Bent(places) => bent_row(source, interpolation, fill, places, row),
+        }
+    }
+
+    fn look_up(&self, source: LabelSource, shape: [usize; 3], row: &mut [Label]) {
+        match self {
+            Self::Straight { inside, line, z } => {
+                row[..inside.start].fill(0);
+                row[inside.end..].fill(0);
+                label_row(source, shape, line, z + inside.start, &mut row[inside.clone()]);
+            }
+            Self::Bent(places) => bent_labels(source, shape, places, row),
+        }
+    }
 }
 
 /// The voxels at one x: those of each channel, and their labels.
@@ -206,15 +231,15 @@ fn bent_labels(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Lab
     one_by_one(0, out);
 }
 
-/// A row of outgoing voxels whose places lie on a line.
+/// A row of outgoing voxels whose places lie on a line, those of voxels `inside` within the volume; the first one's index
+/// along z is `z`.
 fn straight_row(
     source: &Source,
-    (origin, interpolation): (&Origin, Interpolation),
+    interpolation: Interpolation,
     fill: f32,
-    [x, y, z]: [usize; 3],
+    (inside, line, z): (&Range<usize>, &Line, usize),
     row: &mut [f32],
 ) {
-    let (inside, line) = origin.inside(x, y, z..z + row.len());
     row[..inside.start].fill(fill);
     row[inside.end..].fill(fill);
     let one_by_one = |range: Range<usize>, row: &mut [f32]| {
@@ -224,12 +249,12 @@ fn straight_row(
     };
     #[cfg(target_arch = "x86_64")]
     if interpolation == Interpolation::Linear
-        && let Some(taken) = vector::linear_row(source, &line, z, &inside, row)
+        && let Some(taken) = vector::linear_row(source, line, z, inside, row)
     {
         one_by_one(inside.start..taken.start, row);
         return one_by_one(taken.end..inside.end, row);
     }
-    one_by_one(inside, row);
+    one_by_one(inside.clone(), row);
 }
 
 /// One channel of an incoming block.
@@ -327,22 +352,12 @@ pub(super) struct LabelSource<'a> {
 /// The labels of a block of outgoing voxels: row by row what [`Origin::source`] says of each voxel.
 pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut out = buffers::take(shape.iter().product());
-    if origin.bends.is_empty() {
-        for_each_row(&mut out, shape, |x, y, row| {
-            let along = start[2]..start[2] + shape[2];
-            let (inside, line) = origin.inside(start[0] + x, start[1] + y, along);
-            row[..inside.start].fill(0);
-            row[inside.end..].fill(0);
-            let first = start[2] + inside.start;
-            label_row(source, origin.source_shape, &line, first, &mut row[inside]);
-        });
-        return out;
-    }
-    for_each_row(&mut out, [shape[0], 1, shape[1] * shape[2]], |x, _, slice| {
-        let mut bent = Row::new(shape[2]);
+    let slice = [shape[0], 1, shape[1] * shape[2]];
+    for_each_row(&mut out, slice, |x, _, slice| {
+        let mut places = Places::new(origin, shape[2]);
         for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
-            bent.follow(&origin.path, [start[0] + x, start[1] + y, start[2]]);
-            bent_labels(source, origin.source_shape, &bent, row);
+            places.find(origin, [start[0] + x, start[1] + y, start[2]], shape[2]);
+            places.look_up(source, origin.source_shape, row);
         }
     });
     out

@@ -19,7 +19,7 @@ pub use block::Block;
 pub use empty::EmptySpace;
 pub use origin::{Bend, Origin, Reach};
 pub use times::Times;
-pub use view::{View, minima};
+pub use view::View;
 
 use crate::data::volume::{Grid, Label, Volume, Voxels};
 use crate::seed::Rng;

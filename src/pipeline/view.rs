@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rayon::prelude::*;
+
 use super::block::{Block, Fills, cut, owned, widened};
 use super::gather::{self, LabelSource};
 use super::{EmptySpace, Origin, PipelineError, Times};
@@ -20,8 +22,8 @@ pub struct View<'a> {
     stages: Vec<Stage<'a>>,
     grid: Grid,
     origin: Origin,
-    /// The smallest intensity of each channel of the source, where that is known.
-    minima: Option<&'a [f32]>,
+    /// Where the smallest intensity of each channel of the source is kept once it is known.
+    minima: Option<&'a OnceLock<Vec<f32>>>,
     /// Whether the source is another one than was given: the chain's first part was computed at once.
     is_replaced: bool,
     /// Where the source's labels are all 0, where that is known.
@@ -134,8 +136,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Tells the smallest intensity of each channel of the given source, so that it need not be looked for.
-    pub fn with_minima(self, minima: &'a [f32]) -> Self {
+    /// Keeps the smallest intensity of each channel of the given source for other views, or takes it from there.
+    pub fn with_minima(self, minima: &'a OnceLock<Vec<f32>>) -> Self {
         Self { minima: (!self.is_replaced).then_some(minima), ..self }
     }
 
@@ -181,9 +183,9 @@ impl<'a> View<'a> {
     }
 
     /// The labels whose places are those of a warp: those of the source, where no other stage moves voxels.
-    fn labels_along(&self, warp: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<LabelSource<'_>> {
+    fn labels_along(&self, start: [usize; 3], shape: [usize; 3]) -> Option<LabelSource<'_>> {
         let moves = |stage: &&Stage| matches!(stage.kind, Kind::Lattice(..) | Kind::Warp(..));
-        let is_alone = !warp.bends.is_empty() && self.stages.iter().filter(moves).count() == 1;
+        let is_alone = self.stages.iter().filter(moves).count() == 1;
         (is_alone && self.along().wanted == Some((start, shape))).then(|| self.label_source())?
     }
 
@@ -260,15 +262,11 @@ impl<'a> View<'a> {
                     Interpolation::Cubic => self.coefficients(level, from, size)?,
                     Interpolation::Nearest | Interpolation::Linear => self.incoming(level, from, size)?,
                 };
-                let image = match self.labels_along(warp, start, shape) {
-                    None => gather::warp(&incoming, (warp, *interpolation), &fills, start, shape),
-                    Some(labels) => {
-                        let map = (&**warp, *interpolation);
-                        let (image, found) = gather::bent(&incoming, map, &fills, Some(labels), start, shape);
-                        self.along().found = found;
-                        image
-                    }
-                };
+                let labels = self.labels_along(start, shape);
+                let (image, found) = gather::warp(&incoming, (warp, *interpolation), &fills, labels, start, shape);
+                if found.is_some() {
+                    self.along().found = found;
+                }
                 incoming.give_back();
                 image
             }
@@ -318,7 +316,7 @@ impl<'a> View<'a> {
             let of_move = |map: &Affine| {
                 let mut origin = Origin::identity(stage.grid.shape);
                 origin.extend(&Map::Warp(*map), stage.grid.shape);
-                gather::warp(&incoming, (&origin, Interpolation::Linear), &fills, from, size)
+                gather::warp(&incoming, (&origin, Interpolation::Linear), &fills, None, from, size).0
             };
             moves.iter().map(of_move).collect()
         };
@@ -391,7 +389,7 @@ impl<'a> View<'a> {
             Fill::Value(value) if channels == 1 => Fills::One([value]),
             Fill::Value(value) => Fills::Many(vec![value; channels]),
             Fill::Minimum => match self.minima {
-                Some(minima) if level == 1 => Fills::Known(minima),
+                Some(known) if level == 1 => Fills::Known(known.get_or_init(|| minima(&self.source.image, channels))),
                 _ => Fills::Many(self.with_whole(level, |whole| minima(whole, channels))?),
             },
         })
@@ -399,8 +397,16 @@ impl<'a> View<'a> {
 }
 
 /// The smallest intensity of each channel.
-pub fn minima(image: &[f32], channels: usize) -> Vec<f32> {
-    let of_channel = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
+fn minima(image: &[f32], channels: usize) -> Vec<f32> {
+    const PIECE: usize = 1 << 18;
+    let least = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
+    // Sixteen side by side, which the compiler makes vector operations of.
+    let of_piece = |piece: &[f32]| {
+        let (sixteens, rest) = piece.as_chunks::<16>();
+        let lanes = sixteens.iter().fold([f32::INFINITY; 16], |low, next| std::array::from_fn(|i| low[i].min(next[i])));
+        least(&lanes).min(least(rest))
+    };
+    let of_channel = |channel: &[f32]| least(&channel.par_chunks(PIECE).map(of_piece).collect::<Vec<_>>());
     image.chunks_exact(image.len() / channels).map(of_channel).collect()
 }
 

@@ -170,7 +170,7 @@ impl Cases {
         let draws = pipeline::draw(augment, &incoming(&prepared.volume), &mut chance(Purpose::Augment));
         let view = View::new(prepared.volume.clone(), augment, &draws)?;
         let view =
-            view.with_minima(prepared.minima()).with_empty_space(prepared.index().empty_space()).with_times(times);
+            view.with_minima(&prepared.minima).with_empty_space(prepared.index().empty_space()).with_times(times);
         let field = Field { origin: view.origin(), index: prepared.index(), weights: prepared.weights() };
         let turn = self.turn(part, request);
         let start = Times::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;
@@ -206,12 +206,6 @@ impl Prepared {
     pub(super) fn new(volume: Volume, weights: Option<Voxels<f32>>, draws: Vec<Drawn>) -> Self {
         let (index, weight_index, minima) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self { volume, weights, draws, index, weight_index, minima }
-    }
-
-    /// The smallest intensity of each channel; looked for once.
-    fn minima(&self) -> &[f32] {
-        let image = &self.volume.image;
-        self.minima.get_or_init(|| pipeline::minima(image, image.channels))
     }
 
     /// The map of weights, ready to draw from; summed when it is first asked for.

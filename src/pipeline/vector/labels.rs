@@ -6,7 +6,7 @@ use super::super::empty::MARGIN;
 use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::{Places, Walk, fetch_ahead, offsets};
+use super::{Places, Walk, eight_of, fetch_ahead, offsets};
 use crate::data::volume::Label;
 use crate::trusted::{LANES, for_avx2, look_up, store_indices};
 
@@ -29,8 +29,8 @@ for_avx2! {
         let mut walk = Walk::new(base, line.step, 0);
         loop {
             let at = offsets(shape, walk.x, walk.y, walk.z);
-            fetch_ahead(source, shape, _mm256_cvtsi256_si32(at));
-            row[walk.taken..walk.taken + LANES].copy_from_slice(&look_up(source, at));
+            fetch_ahead(source, shape, _mm256_cvtsi256_si32(at) as isize);
+            *eight_of(row, walk.taken) = look_up(source, at);
             let Some(next) = walk.next(row.len()) else { return };
             walk = next;
         }
@@ -57,7 +57,7 @@ fn label_eight(
         return out.fill(0);
     }
     let at = offsets(shape, x, y, z);
-    fetch_ahead(source.labels, shape, _mm256_extract_epi32::<4>(at));
+    fetch_ahead(source.labels, shape, _mm256_extract_epi32::<4>(at) as isize);
     if inside == u8::MAX {
         return *out = look_up(source.labels, at);
     }

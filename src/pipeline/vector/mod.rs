@@ -10,14 +10,15 @@
 //! one look at the bounds of eight.
 
 mod labels;
+mod wide;
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::fixed::Line;
+use super::fixed::{Line, ONE};
 use super::gather::Source;
 use super::path::{GROUP, Row};
-use crate::trusted::{Corners, LANES, for_avx2, load_places, store_reals};
+use crate::trusted::{Corners, LANES, for_avx2, gathers_fast, load_places, store_reals};
 pub(super) use labels::{bent_labels, label_row};
 
 const _: () = assert!(LANES == GROUP, "voxels that are taken at once are a group of a row");
@@ -121,15 +122,26 @@ impl Walk {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn next(self, length: usize) -> Option<Self> {
-        let taken = self.taken + LANES;
-        if taken + LANES <= length {
+        let taken = next_eight(self.taken, length)?;
+        if taken == self.taken + LANES {
             Some(Self { x: self.x.next(), y: self.y.next(), z: self.z.next(), taken, ..self })
-        } else if taken < length {
-            Some(Self::new(self.base, self.step, length - LANES))
         } else {
-            None
+            Some(Self::new(self.base, self.step, taken))
         }
     }
+}
+
+/// Voxels of a row of at least eight before the next eight of them, where some are left: the last eight may overlap those
+/// before, of which `taken` says where they begin.
+#[inline(always)]
+fn next_eight(taken: usize, length: usize) -> Option<usize> {
+    (taken + LANES < length).then(|| (taken + LANES).min(length - LANES))
+}
+
+/// Eight voxels of a row.
+#[inline(always)]
+fn eight_of<T>(row: &mut [T], taken: usize) -> &mut [T; LANES] {
+    row[taken..].first_chunk_mut().expect("a walk takes eight voxels that are left")
 }
 
 /// The positions of voxels in an array of this shape.
@@ -146,8 +158,8 @@ fn offsets([_, size_y, size_z]: [usize; 3], x: Places, y: Places, z: Places) -> 
 #[target_feature(enable = "avx2")]
 fn linear(corners: &Corners, source: &Source, x: Places, y: Places, z: Places) -> __m256 {
     let at = offsets(source.shape, x, y, z);
-    fetch_ahead(source.values, source.shape, _mm256_cvtsi256_si32(at));
-    fetch_ahead(source.values, source.shape, _mm256_extract_epi32::<7>(at));
+    fetch_ahead(source.values, source.shape, _mm256_cvtsi256_si32(at) as isize);
+    fetch_ahead(source.values, source.shape, _mm256_extract_epi32::<7>(at) as isize);
     let [near, far] = corners.at(at);
     // Along y, then x, then z, as the plain loop.
     let share_y = y.shares();
@@ -174,7 +186,9 @@ pub(super) fn linear_row(
     if within.len() < LANES {
         return None;
     }
-    linear_row_of_interior(&corners, source, line, first + within.start, &mut row[within.clone()]).map(|()| within)
+    let (first, row) = (first + within.start, &mut row[within.clone()]);
+    let take = if gathers_fast() { wide::linear_row_of_interior } else { linear_row_of_interior };
+    take(&corners, source, line, first, row).map(|()| within)
 }
 
 impl<'a> Source<'a> {
@@ -182,19 +196,19 @@ impl<'a> Source<'a> {
     fn corners(&self) -> Option<Corners<'a>> {
         Corners::new(self.values, [self.shape[1], self.shape[2]])
     }
+
+    /// A place counted from the block's first voxel.
+    fn place_within(&self, place: [i64; 3]) -> [i64; 3] {
+        std::array::from_fn(|axis| place[axis] - self.start[axis] as i64 * ONE)
+    }
 }
 
 for_avx2! {
     /// Interpolates a row whose places all lie in the interior of the block.
     fn linear_row_of_interior(corners: &Corners, source: &Source, line: &Line, first: usize, row: &mut [f32]) {
-        let start = source.start.map(|index| (index as i64) << 32);
-        let base = line.at(first);
-        let base = [base[0] - start[0], base[1] - start[1], base[2] - start[2]];
-        let mut walk = Walk::new(base, line.step, 0);
+        let mut walk = Walk::new(source.place_within(line.at(first)), line.step, 0);
         loop {
-            let values = linear(corners, source, walk.x, walk.y, walk.z);
-            let out = row[walk.taken..].first_chunk_mut().expect("a walk takes eight voxels that are left");
-            store_reals(values, out);
+            store_reals(linear(corners, source, walk.x, walk.y, walk.z), eight_of(row, walk.taken));
             let Some(next) = walk.next(row.len()) else { return };
             walk = next;
         }
@@ -260,8 +274,8 @@ const AHEAD: usize = 3;
 /// Lets the processor fetch what rows to come touch first: what lies some steps along x behind a position.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fetch_ahead<T>(values: &[T], [_, size_y, size_z]: [usize; 3], at: i32) {
-    let address = values.as_ptr().wrapping_add(AHEAD * size_y * size_z).wrapping_offset(at as isize);
+fn fetch_ahead<T>(values: &[T], [_, size_y, size_z]: [usize; 3], at: isize) {
+    let address = values.as_ptr().wrapping_add(AHEAD * size_y * size_z).wrapping_offset(at);
     // It reads nothing, wherever the address points.
     _mm_prefetch::<_MM_HINT_T0>(address.cast());
 }
@@ -321,6 +335,12 @@ mod tests {
                 for (value, z) in row.iter().zip(inside.clone()) {
                     assert_eq!(value.to_bits(), source.linear(line.at(z)).to_bits(), "{line:?} {z}");
                     compared += 1;
+                }
+                for take in [linear_row_of_interior, wide::linear_row_of_interior] {
+                    let mut again = vec![0.0; row.len()];
+                    if take(&source.corners().unwrap(), &source, &line, inside.start, &mut again).is_some() {
+                        assert_eq!(again, row);
+                    }
                 }
                 let places: [[i64; LANES]; 3] =
                     std::array::from_fn(|axis| std::array::from_fn(|lane| line.at(inside.start + lane)[axis]));
