@@ -1,7 +1,8 @@
 //! Elementary functions of many numbers at once, with the same bits on every processor.
 //!
 //! Plain loops without branches, of which compilers make vector code. They are compiled once more for processors with
-//! AVX2 and for those with AVX-512, and chosen at run time; no operation is fused. Polynomials: S. Moshier, Cephes, in single precision.
+//! AVX2 and for those with AVX-512, and chosen at run time; no operation is fused. Polynomials: S. Moshier, Cephes, in
+//! single precision.
 
 use std::f32::consts::{LOG2_E, SQRT_2, TAU};
 

@@ -128,7 +128,7 @@ pub(super) fn warp(
         slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
     slices.iter_mut().zip(out_labels.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
-    let fill = |x: usize, (images, out_labels): &mut Slice, rows: Range<usize>, places: &mut Places| {
+    let fill = |x: usize, (images, out_labels): &mut Slice, rows: Range<usize>, places: &mut RowPlaces| {
         for y in rows {
             places.find(origin, [start[0] + x, start[1] + y, start[2]], shape[2]);
             let along = y * shape[2]..(y + 1) * shape[2];
@@ -141,10 +141,10 @@ pub(super) fn warp(
         }
     };
     if voxels >= PARALLEL_FROM {
-        let all = |(x, slice)| fill(x, slice, 0..shape[1], &mut Places::new(origin, shape[2]));
+        let all = |(x, slice)| fill(x, slice, 0..shape[1], &mut RowPlaces::new(origin, shape[2]));
         slices.par_iter_mut().enumerate().for_each(all);
     } else {
-        let mut places = Places::new(origin, shape[2]);
+        let mut places = RowPlaces::new(origin, shape[2]);
         for first in (0..shape[1]).step_by(ROWS_TOGETHER) {
             let rows = first..(first + ROWS_TOGETHER).min(shape[1]);
             slices.iter_mut().enumerate().for_each(|(x, slice)| fill(x, slice, rows.clone(), &mut places));
@@ -154,14 +154,14 @@ pub(super) fn warp(
 }
 
 /// The places of a row of outgoing voxels, found once for all channels and the labels.
-enum Places {
+enum RowPlaces {
     /// They lie on a line, of whose places some are inside; the first voxel's index along z.
     Straight { inside: Range<usize>, line: Line, z: usize },
     /// They were found one by one.
     Bent(Row),
 }
 
-impl Places {
+impl RowPlaces {
     /// Of a row of so many voxels, not found yet.
     fn new(origin: &Origin, length: usize) -> Self {
         if origin.bends.is_empty() {
@@ -352,10 +352,11 @@ pub(super) struct LabelSource<'a> {
 /// The labels of a block of outgoing voxels: row by row what [`Origin::source`] says of each voxel.
 pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut out = buffers::take(shape.iter().product());
-    let slice = [shape[0], 1, shape[1] * shape[2]];
-    for_each_row(&mut out, slice, |x, _, slice| {
-        let mut places = Places::new(origin, shape[2]);
-        for (y, row) in slice.chunks_exact_mut(shape[2]).enumerate() {
+    // Room for places that are found one by one is made for many rows at once.
+    let together = if origin.bends.is_empty() { shape } else { [shape[0], 1, shape[1] * shape[2]] };
+    for_each_row(&mut out, together, |x, first, rows| {
+        let mut places = RowPlaces::new(origin, shape[2]);
+        for (y, row) in (first..).zip(rows.chunks_exact_mut(shape[2])) {
             places.find(origin, [start[0] + x, start[1] + y, start[2]], shape[2]);
             places.look_up(source, origin.source_shape, row);
         }

@@ -50,10 +50,12 @@ mod vector {
         }
     }
 
+    /// A way to read at eight offsets.
+    type Way = fn(&Corners, [i64; LANES]) -> Option<Read>;
+
     /// The ways to read that this processor has.
-    fn ways() -> Vec<fn(&Corners, [i64; LANES]) -> Option<Read>> {
-        let ways: [(bool, &str, fn(&Corners, [i64; LANES]) -> Option<Read>); 2] =
-            [(has_avx2(), "AVX2", read), (has_avx512(), "AVX-512", gather)];
+    fn ways() -> Vec<Way> {
+        let ways: [(bool, &str, Way); 2] = [(has_avx2(), "AVX2", read), (has_avx512(), "AVX-512", gather)];
         ways.iter().filter(|(has, ..)| !has).for_each(|(_, what, _)| eprintln!("skipped: needs {what}"));
         ways.into_iter().filter(|(has, ..)| *has).map(|(.., way)| way).collect()
     }
