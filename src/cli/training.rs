@@ -251,8 +251,9 @@ pub(super) fn stop_on_ctrl_c() -> Result<(), CliError> {
             }
             // Schedulers signal a job in several ways at once; that is one request.
             Some(first) if first.elapsed() < SAME_REQUEST => {}
-            // The second time nobody wants to wait; files appear whole or not at all, so nothing is torn.
-            Some(_) => std::process::exit(130),
+            // The second time nobody wants to wait; files appear whole or not at all, so nothing is torn. What libraries
+            // do at an exit is left out: it took LibTorch's data from under a step, which then crashed.
+            Some(_) => signal_hook::low_level::exit(130),
         }
     };
     ctrlc::set_handler(handler).map_err(|error| CliError::failure(&error))

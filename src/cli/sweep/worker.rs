@@ -93,7 +93,8 @@ fn stop_when_stdin_ends() {
 /// Ends at once: the run is another process's now, which a last checkpoint would disturb.
 fn leave() {
     eprintln!("another process has taken the run over");
-    std::process::exit(i32::from(Exit::Held.code()));
+    // Not what libraries do at an exit, which may take their data from under a step.
+    signal_hook::low_level::exit(i32::from(Exit::Held.code()));
 }
 
 fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, CliError> {
