@@ -7,7 +7,7 @@
 use std::f32::consts::{LOG2_E, SQRT_2, TAU};
 
 #[cfg(target_arch = "x86_64")]
-use crate::trusted::{for_avx2, for_avx512, has_avx512};
+use crate::trusted::{for_avx2, for_avx512};
 
 /// ln 2 as a number of few digits, which whole numbers are multiplied by without rounding, and the rest.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
@@ -35,8 +35,7 @@ macro_rules! chosen_at_run_time {
                         plain($values $(, $argument)*);
                     }
                 }
-                let take = if has_avx512() { longer_vectors } else { vectors };
-                if take($values $(, $argument)*).is_some() {
+                if longer_vectors($values $(, $argument)*).or_else(|| vectors($values $(, $argument)*)).is_some() {
                     return;
                 }
             }

@@ -69,7 +69,8 @@ mod vector {
     }
 
     /// Defines a function whose body is compiled for processors with these features, so that it may call others that are.
-    /// It answers `None`, and does nothing, on other processors.
+    /// It answers `None`, and does nothing, on other processors. Only for the two macros below: it believes that `has` asks
+    /// for all the features.
     macro_rules! for_processor {
         (@result) => { () };
         (@result $result:ty) => { $result };

@@ -398,6 +398,7 @@ impl<'a> View<'a> {
 
 /// The smallest intensity of each channel.
 fn minima(image: &[f32], channels: usize) -> Vec<f32> {
+    /// Voxels that a thread looks at together.
     const PIECE: usize = 1 << 18;
     let least = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
     // Sixteen side by side, which the compiler makes vector operations of.

@@ -287,7 +287,7 @@ mod tests {
             worker: vec!["/bin/runner".into(), "it's".into()],
             report: vec!["/bin/runner".into()],
             jobs: Some(4),
-            working_folder: "/work".into(),
+            working_folder: "/project".into(),
         };
         let script = array.script(&[0, 1, 7]);
         for line in [
