@@ -156,7 +156,7 @@ fn offsets([_, size_y, size_z]: [usize; 3], x: Places, y: Places, z: Places) -> 
 /// Interpolates the voxels at places in the interior of a block, whose corners are these.
 ///
 /// `BENT` only makes one copy for bent rows and one for straight ones: a function of this length becomes part of a loop
-/// where that loop alone calls it, and calls for each eight voxels took a sixth of a straight row's time.
+/// where that loop alone calls it. A call for each eight voxels took a sixth of the time for patches of straight rows.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn linear<const BENT: bool>(corners: &Corners, source: &Source, x: Places, y: Places, z: Places) -> __m256 {
