@@ -13,8 +13,8 @@ use memmap2::Mmap;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use vector::{
-    Corners, LANES, for_avx2, for_avx512, for_processor, gathers_fast, has_avx2, has_avx512, load_places, load_reals,
-    look_up, store_indices, store_places, store_reals,
+    Corners, CornersOf, GROUPS, LANES, LookUp, Positions, for_avx2, for_avx512, for_processor, has_avx2, has_avx512,
+    load_places, load_reals, store_places, store_reals,
 };
 
 /// The bytes of a file, without reading them; they stay whatever becomes of the file's name. For files of the runner's
@@ -44,9 +44,6 @@ pub(crate) fn keep_freed_memory() {
 #[cfg(target_arch = "x86_64")]
 mod vector {
     use std::arch::x86_64::*;
-    use std::hint::black_box;
-    use std::sync::OnceLock;
-    use std::time::{Duration, Instant};
 
     /// Numbers in a register.
     pub(crate) const LANES: usize = 8;
@@ -59,13 +56,6 @@ mod vector {
     /// Whether this processor runs what [`for_avx512`] compiles.
     pub(crate) fn has_avx512() -> bool {
         has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
-    }
-
-    /// Whether it has AVX-512 and finds values that lie apart faster by gather instructions than one by one: measured once,
-    /// since some processors have them and are slow.
-    pub(crate) fn gathers_fast() -> bool {
-        static GATHERS_FAST: OnceLock<bool> = OnceLock::new();
-        *GATHERS_FAST.get_or_init(|| has_avx512() && gathers_are_faster())
     }
 
     /// Defines a function whose body is compiled for processors with these features, so that it may call others that are.
@@ -114,45 +104,77 @@ mod vector {
     }
     pub(crate) use for_avx512;
 
-    /// Whether gather instructions read the corners of voxels faster than reads one by one do.
-    fn gathers_are_faster() -> bool {
-        const ROUNDS: usize = 8;
-        let values = [0.0; 1024];
-        let corners = Corners::new(&values, [16, 16]).expect("the block is large enough");
-        let least = |time: fn(&Corners) -> Option<Duration>| (0..ROUNDS).filter_map(|_| time(&corners)).min();
-        least(time_gathered) < least(time_one_by_one)
+    /// Groups of eight voxels whose positions are found at once.
+    pub(crate) const GROUPS: usize = 16;
+
+    /// The positions in an array of groups of eight voxels, all written before the first is read: numbers that are read
+    /// right after they were written in a register keep the processor waiting.
+    #[repr(align(64))]
+    pub(crate) struct Positions {
+        of_groups: [[i32; LANES]; GROUPS],
+        /// In each lane no position is larger, as a number without a sign.
+        largest: [u32; LANES],
+        count: usize,
     }
 
-    /// Reads that are timed together.
-    const READS: i32 = 256;
+    impl Positions {
+        pub(crate) fn new() -> Self {
+            Self { of_groups: [[0; LANES]; GROUPS], largest: [0; LANES], count: 0 }
+        }
 
-    for_avx2! {
-        fn time_one_by_one(corners: &Corners) -> Duration {
-            let start = Instant::now();
-            for at in 0..READS {
-                black_box(corners.at(_mm256_set1_epi32(at)));
+        /// Forgets all groups.
+        #[inline(always)]
+        pub(crate) fn clear(&mut self) {
+            (self.count, self.largest) = (0, [0; LANES]);
+        }
+
+        /// Whether there is room for another group.
+        #[inline(always)]
+        pub(crate) fn has_room(&self) -> bool {
+            self.count < GROUPS
+        }
+
+        /// Adds a group.
+        ///
+        /// # Panics
+        /// When there is no room.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        pub(crate) fn add(&mut self, positions: __m256i) {
+            let group = &mut self.of_groups[self.count];
+            // SAFETY: eight numbers of four bytes are written, and read and written.
+            unsafe {
+                _mm256_storeu_si256(group.as_mut_ptr().cast(), positions);
+                let largest = self.largest.as_mut_ptr().cast();
+                _mm256_storeu_si256(largest, _mm256_max_epu32(_mm256_loadu_si256(largest), positions));
             }
-            start.elapsed()
+            self.count += 1;
+        }
+
+        /// Those of each group.
+        #[inline(always)]
+        pub(crate) fn groups(&self) -> &[[i32; LANES]] {
+            &self.of_groups[..self.count]
+        }
+
+        /// # Panics
+        /// When one is below 0 or larger than `last`.
+        #[inline(always)]
+        fn look_at_bounds(&self, last: i32) {
+            // Those below 0 are the largest as numbers without a sign.
+            if self.largest.iter().any(|largest| *largest > last as u32) {
+                outside();
+            }
         }
     }
 
-    for_avx512! {
-        fn time_gathered(corners: &Corners) -> Duration {
-            let start = Instant::now();
-            for at in 0..READS {
-                black_box(corners.gathered(_mm512_set1_epi64(i64::from(at))));
-            }
-            start.elapsed()
-        }
-    }
-
-    /// A block of voxels whose rows are read at eight places at once.
+    /// The eight voxels around places in a block, for eight places at once.
     #[derive(Clone, Copy)]
     pub(crate) struct Corners<'a> {
         values: &'a [f32],
         /// How far the next y and the next x lie behind a voxel.
         steps: [usize; 2],
-        /// The largest offset whose eight voxels lie in the block.
+        /// The largest position whose eight voxels lie in the block.
         pub(super) last: i32,
     }
 
@@ -164,48 +186,83 @@ mod vector {
         pub(crate) fn new(values: &'a [f32], [size_y, size_z]: [usize; 2]) -> Option<Self> {
             let steps = [size_z, size_y.checked_mul(size_z)?];
             let reach = steps[0].checked_add(steps[1])?.checked_add(1)?;
-            let last = values.len().checked_sub(1)?.checked_sub(reach)?;
-            Some(Self { values, steps, last: i32::try_from(last).ok()? })
+            let last = i32::try_from(values.len().checked_sub(1)?.checked_sub(reach)?).ok()?;
+            Some(Self { values, steps, last })
         }
 
-        /// The values at eight offsets, at those of the next y, of the next x, and of both.
+        /// Those of all these positions.
         ///
         /// # Panics
-        /// When one of the eight voxels around an offset does not lie in the block.
+        /// When one of the eight voxels around a position does not lie in the block.
+        #[inline(always)]
+        pub(crate) fn of<'p>(&self, positions: &'p Positions) -> CornersOf<'a, 'p> {
+            positions.look_at_bounds(self.last);
+            CornersOf { corners: *self, groups: positions.groups() }
+        }
+    }
+
+    /// The eight voxels around known positions of a block.
+    #[derive(Clone, Copy)]
+    pub(crate) struct CornersOf<'a, 'p> {
+        corners: Corners<'a>,
+        /// None of them is larger than the block's last one: [`Corners::of`] has looked.
+        groups: &'p [[i32; LANES]],
+    }
+
+    impl CornersOf<'_, '_> {
+        /// The values at the eight positions of a group, at those of the next y, of the next x, and of both.
+        ///
+        /// # Panics
+        /// When there is no such group.
         #[inline]
         #[target_feature(enable = "avx2")]
-        pub(crate) fn at(&self, offsets: __m256i) -> [[Pair; 2]; 2] {
-            let at = within(offsets, self.last);
-            let near = self.values.as_ptr();
-            // SAFETY: no offset is larger than the last one, and last + steps[0] + steps[1] + 1 is the index of the last
+        pub(crate) fn group(&self, index: usize) -> [[Pair; 2]; 2] {
+            let (positions, [next_y, next_x]) = (&self.groups[index], self.corners.steps);
+            let near = self.corners.values.as_ptr();
+            // SAFETY: no position is larger than the last one, and last + next_y + next_x + 1 is the index of the last
             // value. `new` is the only way to make `Corners`.
             unsafe {
-                let far = near.add(self.steps[1]);
+                let far = near.add(next_x);
                 [
-                    [pairs(near, &at), pairs(near.add(self.steps[0]), &at)],
-                    [pairs(far, &at), pairs(far.add(self.steps[0]), &at)],
+                    [pairs(near, positions), pairs(near.add(next_y), positions)],
+                    [pairs(far, positions), pairs(far.add(next_y), positions)],
                 ]
             }
         }
+    }
 
-        /// As [`at`](Corners::at); each value stands before the one after it along z.
-        ///
+    /// Values at known positions of an array.
+    #[derive(Clone, Copy)]
+    pub(crate) struct LookUp<'a, 'p, T> {
+        values: &'a [T],
+        /// All of them are positions in the array: [`LookUp::new`] has looked.
+        groups: &'p [[i32; LANES]],
+    }
+
+    impl<'a, 'p, T: Copy> LookUp<'a, 'p, T> {
         /// # Panics
-        /// When one of the eight voxels around an offset does not lie in the block.
-        #[inline]
-        #[target_feature(enable = "avx512f")]
-        pub(crate) fn gathered(&self, offsets: __m512i) -> [[__m512; 2]; 2] {
-            // As numbers without a sign, of which those below 0 are the largest.
-            if _mm512_cmpgt_epu64_mask(offsets, _mm512_set1_epi64(i64::from(self.last))) != 0 {
+        /// When a position does not lie in the array, or there are more values than 32 bits count.
+        #[inline(always)]
+        pub(crate) fn new(values: &'a [T], positions: &'p Positions) -> Self {
+            if values.is_empty() || values.len() > i32::MAX as usize {
                 outside();
             }
-            let near = self.values.as_ptr();
-            // SAFETY: as in `at`; two values of four bytes are one of eight.
-            unsafe {
-                let far = near.add(self.steps[1]);
-                let from = |start: *const f32| _mm512_castpd_ps(_mm512_i64gather_pd::<4>(offsets, start.cast()));
-                [[from(near), from(near.add(self.steps[0]))], [from(far), from(far.add(self.steps[0]))]]
+            positions.look_at_bounds((values.len() - 1) as i32);
+            Self { values, groups: positions.groups() }
+        }
+
+        /// The values at the eight positions of a group.
+        ///
+        /// # Panics
+        /// When there is no such group.
+        #[inline(always)]
+        pub(crate) fn group(&self, index: usize) -> [T; LANES] {
+            let mut found = [self.values[0]; LANES];
+            for (found, at) in found.iter_mut().zip(&self.groups[index]) {
+                // SAFETY: `new` has looked that it is a position in the array.
+                *found = unsafe { *self.values.get_unchecked(*at as usize) };
             }
+            found
         }
     }
 
@@ -215,10 +272,10 @@ mod vector {
         panic!("places lie in the array")
     }
 
-    /// The values at these offsets, and the ones after them.
+    /// The values at these positions, and the ones after them.
     ///
     /// # Safety
-    /// The offsets and the ones after them may be read.
+    /// The positions and the ones after them may be read.
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn pairs(values: *const f32, &[a, b, c, d, e, f, g, h]: &[i32; LANES]) -> Pair {
@@ -232,45 +289,10 @@ mod vector {
         (_mm256_shuffle_ps::<0b10_00_10_00>(first, last), _mm256_shuffle_ps::<0b11_01_11_01>(first, last))
     }
 
-    /// The values at eight offsets.
-    ///
-    /// # Panics
-    /// When one of them does not lie in the array, or there are more values than 32 bits count.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(crate) fn look_up<T: Copy>(values: &[T], offsets: __m256i) -> [T; LANES] {
-        if values.is_empty() || values.len() > i32::MAX as usize {
-            outside();
-        }
-        let at = within(offsets, (values.len() - 1) as i32);
-        let mut found = [values[0]; LANES];
-        for (found, at) in found.iter_mut().zip(at) {
-            // SAFETY: no offset is larger than that of the last value.
-            *found = unsafe { *values.get_unchecked(at as usize) };
-        }
-        found
-    }
-
-    /// Offsets that are at least 0 and at most `last`.
-    ///
-    /// # Panics
-    /// When one is not.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn within(offsets: __m256i, last: i32) -> [i32; LANES] {
-        // As numbers without a sign, of which those below 0 are the largest.
-        let last = _mm256_set1_epi32(last);
-        let beyond = _mm256_xor_si256(_mm256_max_epu32(offsets, last), last);
-        if _mm256_testz_si256(beyond, beyond) == 0 {
-            outside();
-        }
-        store_indices(offsets)
-    }
-
-    /// Two neighbours at one offset, then two at another.
+    /// Two neighbours at one position, then two at another.
     ///
     /// # Safety
-    /// The offsets and the ones after them may be read.
+    /// The positions and the ones after them may be read.
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
@@ -306,16 +328,6 @@ mod vector {
     pub(crate) fn store_reals(register: __m256, out: &mut [f32; LANES]) {
         // SAFETY: eight numbers of four bytes are written.
         unsafe { _mm256_storeu_ps(out.as_mut_ptr(), register) };
-    }
-
-    /// The numbers of a register, by way of memory: taking them out one by one is slower.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(crate) fn store_indices(register: __m256i) -> [i32; LANES] {
-        let mut out = [0; LANES];
-        // SAFETY: eight numbers of four bytes are written.
-        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
-        black_box(out)
     }
 
     /// Writes the numbers of two registers.

@@ -71,6 +71,18 @@ impl Valid {
         std::array::from_fn(|axis| self.start[axis] + rng.below(self.shape[axis] as u64) as usize)
     }
 
+    fn count(&self) -> u64 {
+        self.shape.iter().map(|size| *size as u64).product()
+    }
+
+    /// The smallest block that holds two.
+    fn around(self, other: Self) -> Self {
+        let start: [usize; 3] = std::array::from_fn(|axis| self.start[axis].min(other.start[axis]));
+        let end = |block: &Self, axis: usize| block.start[axis] + block.shape[axis];
+        let shape = std::array::from_fn(|axis| end(&self, axis).max(end(&other, axis)) - start[axis]);
+        Self { start, shape }
+    }
+
     /// All of them, z fastest.
     pub(super) fn voxels(&self) -> impl Iterator<Item = [usize; 3]> {
         let (start, shape) = (self.start, self.shape);
@@ -82,16 +94,34 @@ impl Valid {
 }
 
 /// Draws a centre uniformly among the valid voxels with the wanted label, or `None` where there are none.
+///
+/// Candidates are drawn and rejected: valid voxels near the wanted ones, or pairs of a source voxel and a place near where
+/// it goes, whichever are fewer. Where too many are rejected, every voxel is looked at.
 pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
     if wanted.includes(0) {
         return draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng));
     }
     let count = field.index.count(|label| wanted.includes(label));
     let (low, high) = field.index.bounds(|label| wanted.includes(label))?;
-    let Some(reach) = field.origin.reach() else { return scan(field, valid, wanted, rng) };
+    let Some(reach) = field.origin.reach() else {
+        return draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng));
+    };
     let within = valid.within(reach.of_box(low, high))?;
-    let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
-    draw_from_source(field.origin, &reach, valid, source, rng).or_else(|| scan(field, &within, wanted, rng))
+    let pairs = count.saturating_mul(reach.shape.iter().map(|size| *size as u64).product());
+    let found = if within.count() <= pairs {
+        draw_by_rejection(field, &within, wanted, rng)
+    } else {
+        let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
+        draw_from_source(field.origin, &reach, valid, source, rng)
+    };
+    found.or_else(|| scan(field, &reached(field, &reach, &within, wanted)?, wanted, rng))
+}
+
+/// The valid voxels that may have the wanted label: around what its runs reach one by one, which is less than what the
+/// box around all of them does. `None` where there are none.
+fn reached(field: &Field, reach: &Reach, valid: &Valid, wanted: Wanted) -> Option<Valid> {
+    let runs = field.index.runs(|label| wanted.includes(label));
+    runs.filter_map(|(first, last)| valid.within(reach.of_box(first, last))).reduce(Valid::around)
 }
 
 /// The label of a voxel after the chain.
@@ -99,9 +129,12 @@ pub(super) fn label_at(field: &Field, voxel: [usize; 3]) -> Label {
     field.origin.source(voxel).map_or(0, |source| field.index.label(source))
 }
 
-/// The background is most of a volume, and voxels without a source belong to it: draw anywhere, reject other labels.
+/// Draws anywhere and rejects other labels. The background is most of a volume, and voxels without a source belong to it;
+/// other labels are found where they fill a good part of what is drawn from.
 fn draw_by_rejection(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
-    (0..MOST_MISSES).map(|_| valid.draw(rng)).find(|voxel| wanted.includes(label_at(field, *voxel)))
+    // To look at all of them takes as long as so many draws.
+    let most = (valid.count() as usize / 16).clamp(MOST_MISSES / 64, MOST_MISSES);
+    (0..most).map(|_| valid.draw(rng)).find(|voxel| wanted.includes(label_at(field, *voxel)))
 }
 
 /// Draws a source voxel, then one voxel of a box that holds all outgoing voxels which may come from it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::data::volume::{Label, Voxels, offset};
+use crate::data::volume::{Label, Voxels, offset, voxel_at};
 use crate::pipeline::EmptySpace;
 
 /// The voxels of a label map as runs along z, sorted by label.
@@ -120,6 +120,19 @@ impl LabelIndex {
         self.runs.iter().filter(|(label, _)| wanted(**label)).map(|(_, runs)| runs.count).sum()
     }
 
+    /// The first and the last voxel of each run of a wanted label above 0.
+    pub fn runs(&self, wanted: impl Fn(Label) -> bool) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
+        let shape = self.labels.shape;
+        let wanted = self.runs.iter().filter(move |(label, _)| wanted(**label));
+        wanted.flat_map(move |(_, runs)| {
+            let ends = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
+            let lengths = runs.before.iter().zip(ends).map(|(before, end)| (end - before) as usize);
+            let ends =
+                move |(first, length): (&usize, usize)| (voxel_at(shape, *first), voxel_at(shape, first + length - 1));
+            runs.starts.iter().zip(lengths).map(ends)
+        })
+    }
+
     /// The n-th voxel with a wanted label above 0, counted from 0 in a fixed order.
     ///
     /// # Panics
@@ -129,8 +142,7 @@ impl LabelIndex {
             if n < runs.count {
                 let run = runs.before.partition_point(|before| *before <= n) - 1;
                 let position = runs.starts[run] + (n - runs.before[run]) as usize;
-                let [_, size_y, size_z] = self.labels.shape;
-                return [position / (size_y * size_z), position / size_z % size_y, position % size_z];
+                return voxel_at(self.labels.shape, position);
             }
             n -= runs.count;
         }
@@ -149,6 +161,8 @@ mod tests {
         assert_eq!((index.count(|l| l == 1), index.count(|l| l == 2), index.num_foreground()), (5, 3, 8));
         let ones: Vec<usize> = (0..5).map(|n| offset([1, 3, 4], index.nth(|l| l == 1, n))).collect();
         assert_eq!(ones, [0, 1, 5, 6, 7]);
+        let runs: Vec<_> = index.runs(|l| l == 1).collect();
+        assert_eq!(runs, [([0, 0, 0], [0, 0, 1]), ([0, 1, 1], [0, 1, 3])]);
         let any: Vec<usize> = (0..8).map(|n| offset([1, 3, 4], index.nth(|l| l > 0, n))).collect();
         assert_eq!(any, [0, 1, 5, 6, 7, 3, 8, 9]);
     }

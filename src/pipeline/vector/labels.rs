@@ -6,9 +6,10 @@ use super::super::empty::MARGIN;
 use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::{Places, Walk, eight_of, fetch_ahead, offsets};
+use super::places::{Places, Walk, find_positions, positions_of};
+use super::{eight_of, fetch_ahead};
 use crate::data::volume::Label;
-use crate::trusted::{LANES, for_avx2, look_up, store_indices};
+use crate::trusted::{GROUPS, LANES, LookUp, Positions, for_avx2};
 
 /// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one. Where
 /// there are fewer than eight, or the processor cannot, nothing is written and `false` comes back.
@@ -25,45 +26,48 @@ pub(in super::super) fn label_row(
 for_avx2! {
     fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
         let base = line.at(first);
-        let base = [base[0] + HALF, base[1] + HALF, base[2] + HALF];
-        let mut walk = Walk::new(base, line.step, 0);
+        let mut walk = Walk::new([base[0] + HALF, base[1] + HALF, base[2] + HALF], line.step, 0);
+        let mut positions = Positions::new();
         loop {
-            let at = offsets(shape, walk.x, walk.y, walk.z);
-            fetch_ahead(source, shape, _mm256_cvtsi256_si32(at) as isize);
-            *eight_of(row, walk.taken) = look_up(source, at);
-            let Some(next) = walk.next(row.len()) else { return };
-            walk = next;
+            find_positions(&mut positions, shape, walk, row.len());
+            let labels = LookUp::new(source, &positions);
+            for (group, at) in positions.groups().iter().enumerate() {
+                fetch_ahead(source, shape, at);
+                *eight_of(row, walk.taken) = labels.group(group);
+                let Some(next) = walk.next(row.len()) else { return };
+                walk = next;
+            }
         }
     }
 }
 
-/// Looks up the labels of eight voxels whose places are given, 0 for those that do not lie inside, which the bits of a
-/// number tell.
+/// What is to be done for the labels of eight voxels.
+#[derive(Clone, Copy, PartialEq)]
+enum Task {
+    /// They are all 0.
+    Fill,
+    /// They all lie inside.
+    LookUp,
+    /// Some lie outside.
+    OneByOne,
+}
+
+/// What is to be done for a group.
 #[target_feature(enable = "avx2")]
-fn label_eight(
-    source: LabelSource,
-    shape: [usize; 3],
-    (inside, places): (u8, [&[i64; LANES]; 3]),
-    out: &mut [Label; LANES],
-) {
-    let [x, y, z] = [Places::of(places[0], -HALF), Places::of(places[1], -HALF), Places::of(places[2], -HALF)];
-    let middle = [places[0][LANES / 2], places[1][LANES / 2], places[2][LANES / 2]];
-    let is_empty = inside == u8::MAX
-        && source.empty.is_some_and(|empty| empty.is_empty_around(middle))
-        && are_near(x, middle[0])
-        && are_near(y, middle[1])
-        && are_near(z, middle[2]);
-    if inside == 0 || is_empty {
-        return out.fill(0);
-    }
-    let at = offsets(shape, x, y, z);
-    fetch_ahead(source.labels, shape, _mm256_extract_epi32::<4>(at) as isize);
-    if inside == u8::MAX {
-        return *out = look_up(source.labels, at);
-    }
-    let at = store_indices(at);
-    for (lane, (label, at)) in out.iter_mut().zip(at).enumerate() {
-        *label = if inside >> lane & 1 == 1 { source.labels[at as usize] } else { 0 };
+fn task(source: LabelSource, inside: u8, places: [Places; 3], middle: [i64; 3]) -> Task {
+    let is_empty = || source.empty.is_some_and(|empty| empty.is_empty_around(middle));
+    match inside {
+        0 => Task::Fill,
+        u8::MAX
+            if is_empty()
+                && are_near(places[0], middle[0])
+                && are_near(places[1], middle[1])
+                && are_near(places[2], middle[2]) =>
+        {
+            Task::Fill
+        }
+        u8::MAX => Task::LookUp,
+        _ => Task::OneByOne,
     }
 }
 
@@ -101,11 +105,31 @@ for_avx2! {
         out: &mut [Label],
         one_by_one: &impl Fn(usize, &mut [Label]),
     ) {
-        for (group, out) in out.chunks_mut(GROUP).enumerate() {
-            match <&mut [Label; GROUP]>::try_from(&mut *out) {
-                Ok(eight) => label_eight(source, shape, row.group(group), eight),
-                Err(_) => one_by_one(group * GROUP, out),
+        let mut positions = Positions::new();
+        let mut tasks = [Task::Fill; GROUPS];
+        for (chunk, out) in out.chunks_mut(GROUPS * GROUP).enumerate() {
+            let first = chunk * GROUPS;
+            let (groups, rest) = out.as_chunks_mut::<GROUP>();
+            positions.clear();
+            for (index, found) in tasks.iter_mut().take(groups.len()).enumerate() {
+                let (inside, [x, y, z]) = row.group(first + index);
+                let places = [Places::of(x, -HALF), Places::of(y, -HALF), Places::of(z, -HALF)];
+                *found = task(source, inside, places, [x[LANES / 2], y[LANES / 2], z[LANES / 2]]);
+                let is_looked_up = *found == Task::LookUp;
+                positions.add(if is_looked_up { positions_of(shape, places) } else { _mm256_setzero_si256() });
             }
+            let labels = LookUp::new(source.labels, &positions);
+            for (index, (out, at)) in groups.iter_mut().zip(positions.groups()).enumerate() {
+                match tasks[index] {
+                    Task::Fill => out.fill(0),
+                    Task::LookUp => {
+                        fetch_ahead(source.labels, shape, at);
+                        *out = labels.group(index);
+                    }
+                    Task::OneByOne => one_by_one((first + index) * GROUP, out),
+                }
+            }
+            one_by_one((first + groups.len()) * GROUP, rest);
         }
     }
 }

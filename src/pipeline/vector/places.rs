@@ -1,0 +1,138 @@
+//! Places of eight voxels of a row, and the positions in an array that they lie in.
+
+use std::arch::x86_64::*;
+
+use crate::trusted::{LANES, Positions, load_places};
+
+/// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
+/// can be taken out in order.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Places {
+    first: __m256i,
+    last: __m256i,
+    step: __m256i,
+}
+
+impl Places {
+    /// Of the voxels whose places begin at `base` and are `step` apart.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new(base: i64, step: i64) -> Self {
+        let first = _mm256_set_epi64x(base + 5 * step, base + 4 * step, base + step, base);
+        let last = _mm256_set_epi64x(base + 7 * step, base + 6 * step, base + 3 * step, base + 2 * step);
+        Self { first, last, step: _mm256_set1_epi64x(LANES as i64 * step) }
+    }
+
+    /// Of eight voxels whose places are given one by one.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn of(places: &[i64; LANES], start: i64) -> Self {
+        let [low, high] = load_places(places);
+        let start = _mm256_set1_epi64x(start);
+        Self::ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
+    }
+
+    /// Of the first and the last four of eight voxels.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) fn ordered(low: __m256i, high: __m256i) -> Self {
+        let first = _mm256_permute2x128_si256::<0x20>(low, high);
+        let last = _mm256_permute2x128_si256::<0x31>(low, high);
+        Self { first, last, step: _mm256_setzero_si256() }
+    }
+
+    /// Of the next eight voxels.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn next(self) -> Self {
+        Self {
+            first: _mm256_add_epi64(self.first, self.step),
+            last: _mm256_add_epi64(self.last, self.step),
+            step: self.step,
+        }
+    }
+
+    /// The voxels that the places lie in or behind.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) fn indices(self) -> __m256i {
+        let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
+        _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(first, last))
+    }
+
+    /// The share of the way to the next voxel: as [`split`](super::super::fixed::split).
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) fn shares(self) -> __m256 {
+        let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
+        let digits = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, last));
+        let share = _mm256_cvtepi32_ps(_mm256_srli_epi32::<8>(digits));
+        _mm256_mul_ps(share, _mm256_set1_ps(1.0 / (1u32 << 24) as f32))
+    }
+}
+
+/// Eight voxels of a straight row at a time; the last eight may overlap those before.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    /// The places of the eight voxels along x, y and z.
+    pub(super) places: [Places; 3],
+    base: [i64; 3],
+    step: [i64; 3],
+    /// Voxels of the row before these eight.
+    pub(super) taken: usize,
+}
+
+impl Walk {
+    /// From the voxel `taken` of a row on whose places begin at `base` and are `step` apart.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new(base: [i64; 3], step: [i64; 3], taken: usize) -> Self {
+        let at = taken as i64;
+        let places = [
+            Places::new(base[0] + at * step[0], step[0]),
+            Places::new(base[1] + at * step[1], step[1]),
+            Places::new(base[2] + at * step[2], step[2]),
+        ];
+        Self { places, base, step, taken }
+    }
+
+    /// The next eight of a row of at least eight voxels, where some are left.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn next(self, length: usize) -> Option<Self> {
+        if self.taken + LANES >= length {
+            return None;
+        }
+        let taken = (self.taken + LANES).min(length - LANES);
+        if taken == self.taken + LANES {
+            let [x, y, z] = self.places;
+            Some(Self { places: [x.next(), y.next(), z.next()], taken, ..self })
+        } else {
+            Some(Self::new(self.base, self.step, taken))
+        }
+    }
+}
+
+/// Finds the positions of a row of so many voxels, from a walk's voxels on, as many as there is room for.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn find_positions(positions: &mut Positions, shape: [usize; 3], mut walk: Walk, length: usize) {
+    positions.clear();
+    loop {
+        positions.add(positions_of(shape, walk.places));
+        if !positions.has_room() {
+            return;
+        }
+        let Some(next) = walk.next(length) else { return };
+        walk = next;
+    }
+}
+
+/// The positions of voxels in an array of this shape.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn positions_of([_, size_y, size_z]: [usize; 3], [x, y, z]: [Places; 3]) -> __m256i {
+    let (size_y, size_z) = (_mm256_set1_epi32(size_y as i32), _mm256_set1_epi32(size_z as i32));
+    let rows = _mm256_add_epi32(_mm256_mullo_epi32(x.indices(), size_y), y.indices());
+    _mm256_add_epi32(_mm256_mullo_epi32(rows, size_z), z.indices())
+}
