@@ -118,7 +118,7 @@ mod vector {
     }
 
     impl Positions {
-        pub(crate) fn new() -> Self {
+        pub(crate) const fn new() -> Self {
             Self { of_groups: [[0; LANES]; GROUPS], largest: [0; LANES], count: 0 }
         }
 

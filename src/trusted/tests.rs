@@ -14,14 +14,32 @@ fn a_mapped_file_outlives_its_name() {
 
 #[cfg(target_arch = "x86_64")]
 mod vector {
-    use crate::trusted::{Corners, LANES, for_avx2, has_avx2, look_up, store_reals};
+    use std::arch::x86_64::*;
+
+    use crate::trusted::{Corners, GROUPS, LANES, LookUp, Positions, for_avx2, has_avx2, store_reals};
 
     /// At each of eight positions the values at both x, both y and both z.
     type Read = [[[[f32; LANES]; 2]; 2]; 2];
 
     for_avx2! {
+        fn add(positions: &mut Positions, at: &[i32; LANES]) {
+            let [a, b, c, d, e, f, g, h] = *at;
+            positions.add(_mm256_set_epi32(h, g, f, e, d, c, b, a));
+        }
+    }
+
+    /// A group that lies in every array, and one at these positions.
+    fn positions(at: &[i32; LANES]) -> Positions {
+        let mut positions = Positions::new();
+        add(&mut positions, &[0; LANES]).unwrap();
+        add(&mut positions, at).unwrap();
+        positions
+    }
+
+    for_avx2! {
         fn read(corners: &Corners, at: &[i32; LANES]) -> Read {
-            let read = corners.at(at);
+            let positions = positions(at);
+            let read = corners.of(&positions).group(1);
             let mut out = [[[[0.0; LANES]; 2]; 2]; 2];
             for (x, y) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                 let [low, high] = &mut out[x][y];
@@ -69,10 +87,29 @@ mod vector {
         assert!(Corners::new(&[0.0; 7], [usize::MAX, 2]).is_none());
     }
 
-    for_avx2! {
-        fn looked_up(values: &[u16], at: &[i32; LANES]) -> [u16; LANES] {
-            look_up(values, at)
+    fn looked_up(values: &[u16], at: &[i32; LANES]) -> [u16; LANES] {
+        LookUp::new(values, &positions(at)).group(1)
+    }
+
+    #[test]
+    fn positions_are_those_that_were_added_since_they_were_cleared() {
+        if !has_avx2() {
+            return eprintln!("skipped: needs AVX2");
         }
+        let mut positions = positions(&[i32::MAX; LANES]);
+        assert_eq!(positions.groups(), [[0; LANES], [i32::MAX; LANES]]);
+        positions.clear();
+        let groups: Vec<[i32; LANES]> =
+            (0..GROUPS as i32).map(|group| std::array::from_fn(|at| group + at as i32)).collect();
+        for group in &groups {
+            assert!(positions.has_room());
+            add(&mut positions, group).unwrap();
+        }
+        assert!(!positions.has_room());
+        assert_eq!(positions.groups(), groups);
+        // What was cleared is not among the largest any more.
+        assert_eq!(LookUp::new(&[7u16; 30], &positions).group(GROUPS - 1), [7; LANES]);
+        assert!(std::panic::catch_unwind(move || add(&mut positions, &[0; LANES])).is_err());
     }
 
     #[test]
@@ -82,7 +119,7 @@ mod vector {
         }
         let values: Vec<u16> = (0..500).map(|index| index * 3).collect();
         let at = [0, 499, 7, 7, 250, 3, 498, 1];
-        assert_eq!(looked_up(&values, &at), Some(at.map(|at| at as u16 * 3)));
+        assert_eq!(looked_up(&values, &at), at.map(|at| at as u16 * 3));
         for (lane, offset) in (0..LANES).flat_map(|lane| [-1, 500, i32::MIN, i32::MAX].map(|offset| (lane, offset))) {
             let mut at = at;
             at[lane] = offset;

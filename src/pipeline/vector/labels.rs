@@ -6,10 +6,13 @@ use super::super::empty::MARGIN;
 use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::places::{Places, Walk, find_positions, positions_of};
+use super::places::{Found, Places, Walk, positions_of, with_found};
 use super::{eight_of, fetch_ahead};
 use crate::data::volume::Label;
-use crate::trusted::{GROUPS, LANES, LookUp, Positions, for_avx2};
+use crate::trusted::{GROUPS, LANES, LookUp, for_avx2};
+
+/// Voxels of a group for which something is fetched ahead; labels of more lie side by side than intensities.
+const FETCHED: [usize; 2] = [0, 7];
 
 /// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one. Where
 /// there are fewer than eight, or the processor cannot, nothing is written and `false` comes back.
@@ -20,22 +23,28 @@ pub(in super::super) fn label_row(
     first: usize,
     row: &mut [Label],
 ) -> bool {
-    row.len() >= LANES && fits_32_bits(source) && label_row_at_once(source, shape, line, first, row).is_some()
+    row.len() >= LANES
+        && fits_32_bits(source)
+        && with_found(|found| label_row_at_once(source, shape, line, first, row, found)).is_some()
 }
 
 for_avx2! {
-    fn label_row_at_once(source: &[Label], shape: [usize; 3], line: &Line, first: usize, row: &mut [Label]) {
+    fn label_row_at_once(
+        source: &[Label],
+        shape: [usize; 3],
+        line: &Line,
+        first: usize,
+        row: &mut [Label],
+        found: &mut Found,
+    ) {
         let base = line.at(first);
-        let mut walk = Walk::new([base[0] + HALF, base[1] + HALF, base[2] + HALF], line.step, 0);
-        let mut positions = Positions::new();
-        loop {
-            find_positions(&mut positions, shape, walk, row.len());
-            let labels = LookUp::new(source, &positions);
-            for (group, at) in positions.groups().iter().enumerate() {
-                fetch_ahead(source, shape, at);
-                *eight_of(row, walk.taken) = labels.group(group);
-                let Some(next) = walk.next(row.len()) else { return };
-                walk = next;
+        let mut walk = Some(Walk::new([base[0] + HALF, base[1] + HALF, base[2] + HALF], line.step, 0));
+        while let Some(from) = walk {
+            walk = found.find::<false>(shape, from, row.len());
+            let labels = LookUp::new(source, &found.positions);
+            for (group, at) in found.positions.groups().iter().enumerate() {
+                fetch_ahead(source, shape, at, FETCHED);
+                *eight_of(row, from.taken, group) = labels.group(group);
             }
         }
     }
@@ -54,7 +63,7 @@ enum Task {
 
 /// What is to be done for a group.
 #[target_feature(enable = "avx2")]
-fn task(source: LabelSource, inside: u8, places: [Places; 3], middle: [i64; 3]) -> Task {
+fn task_of(source: LabelSource, inside: u8, places: [Places; 3], middle: [i64; 3]) -> Task {
     let is_empty = || source.empty.is_some_and(|empty| empty.is_empty_around(middle));
     match inside {
         0 => Task::Fill,
@@ -87,7 +96,9 @@ pub(in super::super) fn bent_labels(
     out: &mut [Label],
     one_by_one: impl Fn(usize, &mut [Label]),
 ) {
-    if !fits_32_bits(source.labels) || bent_labels_at_once(source, shape, row, out, &one_by_one).is_none() {
+    if !fits_32_bits(source.labels)
+        || with_found(|found| bent_labels_at_once(source, shape, row, out, &one_by_one, found)).is_none()
+    {
         one_by_one(0, out);
     }
 }
@@ -104,26 +115,27 @@ for_avx2! {
         row: &Row,
         out: &mut [Label],
         one_by_one: &impl Fn(usize, &mut [Label]),
+        found: &mut Found,
     ) {
-        let mut positions = Positions::new();
+        let positions = &mut found.positions;
         let mut tasks = [Task::Fill; GROUPS];
         for (chunk, out) in out.chunks_mut(GROUPS * GROUP).enumerate() {
             let first = chunk * GROUPS;
             let (groups, rest) = out.as_chunks_mut::<GROUP>();
             positions.clear();
-            for (index, found) in tasks.iter_mut().take(groups.len()).enumerate() {
+            for (index, task) in tasks.iter_mut().take(groups.len()).enumerate() {
                 let (inside, [x, y, z]) = row.group(first + index);
                 let places = [Places::of(x, -HALF), Places::of(y, -HALF), Places::of(z, -HALF)];
-                *found = task(source, inside, places, [x[LANES / 2], y[LANES / 2], z[LANES / 2]]);
-                let is_looked_up = *found == Task::LookUp;
+                *task = task_of(source, inside, places, [x[LANES / 2], y[LANES / 2], z[LANES / 2]]);
+                let is_looked_up = *task == Task::LookUp;
                 positions.add(if is_looked_up { positions_of(shape, places) } else { _mm256_setzero_si256() });
             }
-            let labels = LookUp::new(source.labels, &positions);
+            let labels = LookUp::new(source.labels, positions);
             for (index, (out, at)) in groups.iter_mut().zip(positions.groups()).enumerate() {
                 match tasks[index] {
                     Task::Fill => out.fill(0),
                     Task::LookUp => {
-                        fetch_ahead(source.labels, shape, at);
+                        fetch_ahead(source.labels, shape, at, FETCHED);
                         *out = labels.group(index);
                     }
                     Task::OneByOne => one_by_one((first + index) * GROUP, out),

@@ -4,8 +4,8 @@
 //! the same bits. Eight voxels of a row are taken at once; the last eight of a row may overlap those before.
 //!
 //! The positions of many groups of eight are written down before the first voxel is read
-//! ([`Positions`](crate::trusted::Positions)). Voxels are then
-//! read one by one and not with gather instructions, which are slower on many processors.
+//! ([`Positions`](crate::trusted::Positions)). Voxels are then read one by one and not with gather instructions, which are
+//! slower on many processors.
 //!
 //! No closures are passed to functions compiled without AVX2: they could not be made part of the loop.
 //!
@@ -34,24 +34,28 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Eight voxels of a row.
+/// The voxels of a group of a row, of the groups from the voxel `taken` on; the last eight may overlap those before.
 #[inline(always)]
-fn eight_of<T>(row: &mut [T], taken: usize) -> &mut [T; LANES] {
-    row[taken..].first_chunk_mut().expect("a walk takes eight voxels that are left")
+fn eight_of<T>(row: &mut [T], taken: usize, group: usize) -> &mut [T; LANES] {
+    let first = (taken + group * LANES).min(row.len() - LANES);
+    row[first..].first_chunk_mut().expect("eight voxels are left")
 }
 
 /// Steps along x by which voxels are fetched ahead of need.
 const AHEAD: usize = 3;
 
-/// Voxels of eight for which something is fetched ahead: rows that are turned come through many others of the source.
-const FETCHED: [usize; 4] = [0, 2, 5, 7];
-
-/// Lets the processor fetch what rows to come touch first: what lies some steps along x behind eight positions.
+/// Lets the processor fetch what rows to come touch first: what lies some steps along x behind the positions of some
+/// voxels of a group.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fetch_ahead<T>(values: &[T], [_, size_y, size_z]: [usize; 3], at: &[i32; LANES]) {
+fn fetch_ahead<T, const N: usize>(
+    values: &[T],
+    [_, size_y, size_z]: [usize; 3],
+    at: &[i32; LANES],
+    fetched: [usize; N],
+) {
     let ahead = values.as_ptr().wrapping_add(AHEAD * size_y * size_z);
-    for lane in FETCHED {
+    for lane in fetched {
         // It reads nothing, wherever the address points.
         _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_offset(at[lane] as isize).cast());
     }

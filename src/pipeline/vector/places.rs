@@ -1,8 +1,9 @@
 //! Places of eight voxels of a row, and the positions in an array that they lie in.
 
 use std::arch::x86_64::*;
+use std::cell::RefCell;
 
-use crate::trusted::{LANES, Positions, load_places};
+use crate::trusted::{GROUPS, LANES, Positions, load_places, load_reals, store_reals};
 
 /// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
 /// can be taken out in order.
@@ -113,18 +114,66 @@ impl Walk {
     }
 }
 
-/// Finds the positions of a row of so many voxels, from a walk's voxels on, as many as there is room for.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn find_positions(positions: &mut Positions, shape: [usize; 3], mut walk: Walk, length: usize) {
-    positions.clear();
-    loop {
-        positions.add(positions_of(shape, walk.places));
-        if !positions.has_room() {
-            return;
+/// What is found out about groups of eight voxels before the first of them is read.
+pub(super) struct Found {
+    pub(super) positions: Positions,
+    /// Of each group the shares of the way to the next voxel along x, y and z.
+    shares: [[[f32; LANES]; 3]; GROUPS],
+}
+
+thread_local! {
+    // Cleared for each row; to make it took a fiftieth of the time for a patch.
+    static FOUND: RefCell<Found> = const {
+        RefCell::new(Found { positions: Positions::new(), shares: [[[0.0; LANES]; 3]; GROUPS] })
+    };
+}
+
+/// Lends what a thread keeps for that.
+pub(super) fn with_found<T>(take: impl FnOnce(&mut Found) -> T) -> T {
+    FOUND.with_borrow_mut(take)
+}
+
+impl Found {
+    /// Finds the positions of a row of so many voxels, from a walk's voxels on, as many as there is room for, and the shares
+    /// where they are `WANTED`. Gives the walk from which the next ones are to be found, where some are left.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn find<const WANTED: bool>(
+        &mut self,
+        shape: [usize; 3],
+        mut walk: Walk,
+        length: usize,
+    ) -> Option<Walk> {
+        self.positions.clear();
+        loop {
+            if WANTED {
+                self.note_shares(walk.places);
+            }
+            self.positions.add(positions_of(shape, walk.places));
+            let next = walk.next(length)?;
+            if !self.positions.has_room() {
+                return Some(next);
+            }
+            walk = next;
         }
-        let Some(next) = walk.next(length) else { return };
-        walk = next;
+    }
+
+    /// Notes the shares of the group whose positions are added next.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn note_shares(&mut self, [x, y, z]: [Places; 3]) {
+        let [along_x, along_y, along_z] = &mut self.shares[self.positions.groups().len()];
+        store_reals(x.shares(), along_x);
+        store_reals(y.shares(), along_y);
+        store_reals(z.shares(), along_z);
+    }
+
+    /// The shares of a group.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn shares(&self, group: usize) -> [__m256; 3] {
+        let [x, y, z] = &self.shares[group];
+        [load_reals(x), load_reals(y), load_reals(z)]
     }
 }
 
