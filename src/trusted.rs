@@ -1,5 +1,6 @@
 //! All that the compiler cannot prove, and so the only file with `unsafe`: functions compiled for processors with AVX2
-//! and FMA or AVX-512, the loads and stores of their registers, a file as memory, and a setting of the C library.
+//! and FMA or AVX-512, the loads and stores of their registers, fetching ahead, a file as memory, and a setting of the C
+//! library.
 //!
 //! All of it is safe to call: bounds, once for eight values, and the processor are checked here. Only
 //! [`map_unchanging`] asks for something that it cannot check: that nobody changes the file.
@@ -26,6 +27,23 @@ pub(crate) fn map_unchanging(file: &File) -> io::Result<Mmap> {
     // SAFETY: bytes that change while they are read would be unsound, and no part of the runner changes such a file. Who
     // may write into its cache folder by other means is as trusted as the runner.
     unsafe { Mmap::map(file) }
+}
+
+/// Lets the processor fetch values that are read soon; they need not lie in the array.
+#[inline(always)]
+pub(crate) fn fetch_ahead<T>(values: &[T], first: usize, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        let start = values.as_ptr().wrapping_add(first).cast::<i8>();
+        for byte in (0..count * size_of::<T>()).step_by(LINE) {
+            // SAFETY: every processor of this architecture has the instruction, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(byte)) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, first, count);
 }
 
 /// Has the C library keep freed memory for what comes next, instead of giving it back to the system. Only that of GNU is

@@ -392,6 +392,10 @@ impl<'a> View<'a> {
                 Some(known) if level == 1 => Fills::Known(known.get_or_init(|| minima(&self.source.image, channels))),
                 _ => Fills::Many(self.with_whole(level, |whole| minima(whole, channels))?),
             },
+            Fill::MinimumOfAll => {
+                let least = self.fills(level, Fill::Minimum)?.iter().copied().fold(f32::INFINITY, f32::min);
+                Fills::Many(vec![least; channels])
+            }
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Incoming};
 
 /// Changes when the same chain gives other voxels, so that old entries of the cache are not used.
-pub(super) const CHAIN_VERSION: &str = "4";
+pub(super) const CHAIN_VERSION: &str = "5";
 
 /// Why a label map is there: `check` refuses subjects without one in a part that trains or validates.
 pub(super) const HAS_LABELS: &str = "subjects that train or validate have labels";

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Fill, Incoming, Interpolation, Placement, Spatial};
 use crate::data::volume::{self, Grid};
 use crate::seed::Rng;
-use crate::value::{AxisRanges, Range};
+use crate::value::{AxisRanges, Range, single_or_null};
 
 /// Scales, rotates and shifts the content about the centre of the image, in RAS millimetres, as TorchIO's RandomAffine.
 ///
@@ -29,7 +29,7 @@ pub struct Affine {
     #[serde(default)]
     pub isotropic: bool,
     /// The intensity given to voxels from outside the image; `null` takes the image's smallest. Labels outside are 0.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single_or_null")]
     pub fill: Option<f32>,
     /// How intensities between voxels are found.
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 use super::{Incoming, Intensity, Measured, Nothing, Window};
 use crate::seed::Rng;
+use crate::value::single_or_null;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,10 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Clamp {
     /// The smallest intensity that is kept; `null` sets no limit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single_or_null")]
     pub min: Option<f32>,
     /// The largest intensity that is kept; `null` sets no limit.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single_or_null")]
     pub max: Option<f32>,
 }
 

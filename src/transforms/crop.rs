@@ -15,7 +15,7 @@ use crate::seed::Rng;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Crop {
-    /// Voxels cut from the start of x, y and z. At least one voxel of an axis stays.
+    /// Voxels cut from the start of x, y and z. A volume of which nothing would be left is refused.
     #[serde(default)]
     pub start: [u16; 3],
     /// Voxels cut from the end of x, y and z.
@@ -39,6 +39,20 @@ impl Spatial for Crop {
     }
 }
 
+impl Crop {
+    /// Why nothing is left of a volume of this shape, where that is so.
+    pub fn leaves_nothing(&self, shape: [usize; 3]) -> Option<String> {
+        let cut = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
+        let axis = (0..3).find(|axis| cut(*axis) >= shape[*axis])?;
+        Some(format!(
+            "{} voxels along {} would be cut off, and it has {}",
+            cut(axis),
+            ["x", "y", "z"][axis],
+            shape[axis]
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn one_voxel_is_left_where_more_would_be_cut() {
+    fn nothing_is_left_where_all_is_cut() {
+        let left = |start, end| Crop { start, end }.leaves_nothing([7, 8, 9]);
+        assert_eq!(left([3, 0, 8], [3, 7, 0]), None);
+        assert_eq!(left([0, 5, 0], [0, 3, 0]).unwrap(), "8 voxels along y would be cut off, and it has 8");
+        // Who does not ask gets one voxel.
         assert_eq!(placed([9, 0, 0], [0, 9, 0]).grid.shape, [1, 1, 9]);
     }
 }

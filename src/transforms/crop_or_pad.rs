@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Fill, Incoming, Lattice, LatticeAxis, Placement, Region, Spatial, TransformError, Whole};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
-use crate::value::PartialShape;
+use crate::value::{PartialShape, single};
 
 /// Crops what is too long and pads what is too short, around the centre; world coordinates stay.
 ///
@@ -21,7 +21,7 @@ pub struct CropOrPad {
     /// Voxels along x, y and z; `null` keeps an axis.
     pub shape: PartialShape,
     /// The intensity of padded voxels; padded labels are 0.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single")]
     pub fill: f32,
     /// Where an axis that is too long is cut; one that is too short is padded around the centre.
     #[serde(default)]

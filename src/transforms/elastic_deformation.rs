@@ -5,11 +5,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::displacement::control_axes;
 use super::{Displacement, Fill, Incoming, Interpolation, Lattice, Map, Placement, Spatial};
-use crate::data::orientation::axes_to_ras;
 use crate::data::volume::Grid;
 use crate::seed::Rng;
-use crate::value::NonNegative;
+use crate::value::{NonNegative, single_or_null};
 
 /// Moves every point by a smooth random field, as TorchIO's RandomElasticDeformation: random displacements on a coarse
 /// grid of control points, between them a cubic B-spline.
@@ -32,7 +32,7 @@ pub struct ElasticDeformation {
     #[schemars(range(max = 2))]
     pub locked_borders: usize,
     /// The intensity given to voxels from outside the image; `null` takes the image's smallest. Labels outside are 0.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single_or_null")]
     pub fill: Option<f32>,
     /// How intensities between voxels are found.
     #[serde(default)]
@@ -100,7 +100,7 @@ impl Spatial for ElasticDeformation {
 impl ElasticDeformation {
     /// Whether the image may fold: a control point may move farther than half the way to the next one.
     pub fn may_fold(&self, incoming: &Grid) -> bool {
-        let turns = axes_to_ras(&incoming.affine);
+        let turns = control_axes(incoming);
         (0..3).any(|world| {
             let axis = turns[world].source_axis;
             let between = Displacement::spacing(self.num_control_points[world], incoming.shape[axis]);

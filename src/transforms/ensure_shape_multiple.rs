@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{CropOrPad, CropOrPadDraw, Incoming, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
-use crate::value::{PartialShape, Shape};
+use crate::value::{PartialShape, Shape, single};
 
 /// Pads, or crops, around the centre until each axis is a multiple of a number of voxels; world coordinates stay.
 ///
@@ -22,7 +22,7 @@ pub struct EnsureShapeMultiple {
     #[serde(default)]
     pub method: Method,
     /// The intensity of padded voxels; padded labels are 0.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single")]
     pub fill: f32,
 }
 

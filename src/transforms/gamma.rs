@@ -20,6 +20,20 @@ pub struct Gamma {
     pub log_gamma: Range,
 }
 
+/// Larger ones make every intensity 0, 1 or infinite.
+const LARGEST_LOG_GAMMA: f64 = 10.0;
+
+impl Gamma {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let Range { low, high } = self.log_gamma;
+        let is_large = low < -LARGEST_LOG_GAMMA || high > LARGEST_LOG_GAMMA;
+        is_large.then(|| {
+            format!("expected a log_gamma from -{LARGEST_LOG_GAMMA} to {LARGEST_LOG_GAMMA}, got [{low}, {high}]: it is the logarithm of the exponent")
+        })
+    }
+}
+
 impl Intensity for Gamma {
     /// The exponent of each channel.
     type Draw = Vec<f32>;

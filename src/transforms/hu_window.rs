@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::rescale_intensity::unit_interval;
 use super::{Incoming, Intensity, Measured, Nothing, Window};
 use crate::seed::Rng;
-use crate::value::{Positive, Range};
+use crate::value::{Positive, Range, single};
 
 /// Cuts Hounsfield units at the ends of a window and maps the window linearly to a range, as a viewer does.
 ///
@@ -20,6 +20,7 @@ use crate::value::{Positive, Range};
 #[serde(deny_unknown_fields)]
 pub struct HuWindow {
     /// The middle of the window, in Hounsfield units.
+    #[serde(deserialize_with = "single")]
     pub level: f32,
     /// How many Hounsfield units it spans.
     pub width: Positive,

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Labelling;
 use crate::components::components;
-use crate::data::volume::Label;
+use crate::data::volume::{Label, offset};
 
 /// Keeps the largest connected component of some labels taken together and sets the rest of them to 0; voxels touch by
-/// their faces, as in TorchIO's KeepLargestComponent. Of equally large components the first stays.
+/// their faces, as in TorchIO's KeepLargestComponent. Of equally large
+/// components the first stays, counted along x, then y, then z.
 ///
 /// ```yaml
 /// - keep_largest: { labels: [1, 2] }
@@ -25,10 +26,18 @@ impl Labelling for KeepLargest {
     fn relabel(&self, labels: &mut [Label], shape: [usize; 3]) {
         let belongs = |label: Label| if self.labels.is_empty() { label > 0 } else { self.labels.contains(&label) };
         let found = components(shape, |voxel| belongs(labels[voxel]));
-        let largest = found.sizes.iter().max().and_then(|most| found.sizes.iter().position(|size| size == most));
-        let Some(largest) = largest else { return };
+        let Some(most) = found.sizes.iter().max() else { return };
+        let is_largest = |id: u32| id != 0 && found.sizes[id as usize - 1] == *most;
+        let largest = if found.sizes.iter().filter(|size| *size == most).count() == 1 {
+            found.ids.iter().copied().find(|id| is_largest(*id))
+        } else {
+            // ITK goes along x first.
+            let [size_x, size_y, size_z] = shape;
+            let voxels = (0..size_z).flat_map(|z| (0..size_y).flat_map(move |y| (0..size_x).map(move |x| [x, y, z])));
+            voxels.map(|voxel| found.ids[offset(shape, voxel)]).find(|id| is_largest(*id))
+        };
         for (label, id) in labels.iter_mut().zip(&found.ids) {
-            if *id != 0 && *id as usize != largest + 1 {
+            if *id != 0 && Some(*id) != largest {
                 *label = 0;
             }
         }
@@ -49,5 +58,17 @@ mod tests {
         assert_eq!(kept("labels: [1, 2]"), [0, 0, 1, 2, 0, 3, 3, 3]);
         assert_eq!(kept("{}"), [0, 0, 0, 0, 0, 3, 3, 3]);
         assert_eq!(kept("labels: [7]"), [1, 0, 1, 2, 0, 3, 3, 3]);
+    }
+
+    #[test]
+    fn of_equally_large_components_the_first_along_x_stays() {
+        // Expected by TorchIO 1.2.1.
+        let mut labels = [0; 4 * 4 * 2];
+        let shape = [4, 4, 2];
+        labels[offset(shape, [3, 0, 0])] = 1;
+        labels[offset(shape, [0, 3, 0])] = 1;
+        KeepLargest { labels: Vec::new() }.relabel(&mut labels, shape);
+        let kept: Vec<usize> = (0..labels.len()).filter(|voxel| labels[*voxel] > 0).collect();
+        assert_eq!(kept, [offset(shape, [3, 0, 0])]);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::statistics;
 use super::{Incoming, Intensity, Measured, Nothing, Region, TransformError, Whole, Window};
 use crate::seed::Rng;
+use crate::value::single;
 
 /// Sets the voxels outside a region to one intensity, as TorchIO's Mask.
 ///
@@ -18,7 +19,7 @@ pub struct Mask {
     /// The voxels that stay.
     pub keep: Region,
     /// The intensity of all others.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single")]
     pub outside: f32,
 }
 

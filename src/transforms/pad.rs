@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Fill, Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
+use crate::value::single_or_null;
 
 /// Adds voxels to both ends of each axis; world coordinates stay.
 ///
@@ -21,8 +22,8 @@ pub struct Pad {
     /// Voxels added at the end of x, y and z.
     #[serde(default)]
     pub end: [u16; 3],
-    /// The intensity of added voxels; `null` takes the volume's smallest. Added labels are 0.
-    #[serde(default = "zero")]
+    /// The intensity of added voxels; `null` takes the volume's smallest, of all channels. Added labels are 0.
+    #[serde(default = "zero", deserialize_with = "single_or_null")]
     pub fill: Option<f32>,
 }
 
@@ -45,7 +46,7 @@ impl Spatial for Pad {
             flipped: false,
             offset: -i64::from(self.start[axis]),
         });
-        let fill = self.fill.map_or(Fill::Minimum, Fill::Value);
+        let fill = self.fill.map_or(Fill::MinimumOfAll, Fill::Value);
         Placement { fill, ..Placement::lattice(Lattice { axes }, shape, incoming) }
     }
 }

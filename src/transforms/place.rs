@@ -56,6 +56,8 @@ pub enum Fill {
     Value(f32),
     /// The smallest of the incoming volume, channel by channel.
     Minimum,
+    /// The smallest of all channels of the incoming volume.
+    MinimumOfAll,
 }
 
 impl Lattice {

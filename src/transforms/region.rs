@@ -7,6 +7,7 @@ use super::statistics;
 use super::{TransformError, Whole};
 use crate::data::orientation::axes_to_ras;
 use crate::data::volume::{Grid, Label};
+use crate::value::single;
 
 /// Some voxels of a volume: what TorchIO calls a masking method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +16,7 @@ pub enum Region {
     /// Those with one of these labels; an empty list means every label above 0. Needs a label map, also to predict.
     Labels(Vec<Label>),
     /// Those with an intensity above this one.
-    Above(f32),
+    Above(#[serde(deserialize_with = "single")] f32),
     /// Those with an intensity above the mean of the whole volume.
     AboveMean {},
     /// One half of the volume, by the world's directions.

@@ -70,7 +70,16 @@ impl Intensity for RescaleIntensity {
         };
         let ends = statistics::extremes(whole.image).map(|end| end.clamp(low, high));
         if self.from.is_none() && ends[0] == ends[1] {
-            return failed(format!("every intensity is {low}; a constant volume has no range to rescale"));
+            let [low_percent, high_percent] = percents;
+            return failed(match &self.mask {
+                None if percents == [0.0, 100.0] => {
+                    format!("every intensity is {low}; a constant volume has no range to rescale")
+                }
+                _ => format!(
+                    "the percentiles {low_percent} and {high_percent} are both {}, which leaves no range to rescale; take percentiles farther apart, or another mask",
+                    ends[0]
+                ),
+            });
         }
         Ok(Measured::Cut { low, high, ends })
     }
@@ -91,8 +100,10 @@ impl RescaleIntensity {
         if low >= high {
             return Some(format!("expected rising percentiles, got [{low}, {high}]"));
         }
-        if self.from.is_some_and(|from| from.is_fixed()) {
-            return Some("`from` is a range of width zero; give two different intensities".to_owned());
+        if self.from.is_some_and(|from| (from.high - from.low) as f32 == 0.0) {
+            return Some(
+                "`from` is a range of width zero in single precision; give two different intensities".to_owned(),
+            );
         }
         self.to.is_fixed().then(|| "`to` is a range of width zero; give two different intensities".to_owned())
     }
@@ -129,8 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_volume_is_refused() {
-        let transform: RescaleIntensity = serde_yaml::from_str("{}").unwrap();
-        assert!(transform.measure(&Nothing, &Whole::of(&[3.0; 4])).is_err());
+    fn what_leaves_no_range_is_refused_with_the_reason() {
+        let refused = |yaml: &str, values: &[f32]| {
+            let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
+            transform.measure(&Nothing, &Whole::of(values)).unwrap_err().to_string()
+        };
+        assert!(refused("{}", &[3.0; 4]).contains("every intensity is 3"));
+        let mut mostly_empty = [0.0; 100];
+        mostly_empty[99] = 7.0;
+        let refused = refused("percentiles: [1, 90]", &mostly_empty);
+        assert!(refused.contains("percentiles 1 and 90 are both 0"), "{refused}");
     }
 }

@@ -353,6 +353,7 @@ impl Transform {
     pub fn problem(&self) -> Option<String> {
         match self {
             Transform::Clamp(clamp) => clamp.problem(),
+            Transform::Gamma(gamma) => gamma.problem(),
             Transform::RescaleIntensity(rescale) => rescale.problem(),
             Transform::HistogramStandardization(histogram) => histogram.problem(),
             Transform::ForegroundNormalize(foreground) => foreground.problem(),

@@ -38,7 +38,14 @@ impl Intensity for ZNormalize {
     fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
         let (mean, deviation) = match &self.mask {
             None => statistics::mean_and_deviation(whole.image),
-            Some(mask) => statistics::mean_and_deviation(&mask.values("z_normalize", whole)?),
+            Some(mask) => {
+                let values = mask.values("z_normalize", whole)?;
+                if values.is_empty() {
+                    let reason = "its mask holds no voxel, so there is no mean".to_owned();
+                    return Err(TransformError { name: "z_normalize", reason });
+                }
+                statistics::mean_and_deviation(&values)
+            }
         };
         if !(deviation.is_finite() && deviation > 0.0) {
             let reason =
@@ -64,6 +71,13 @@ mod tests {
         let measured = ZNormalize { mask: None }.measure(&Nothing, &Whole::of(&values)).unwrap();
         ZNormalize { mask: None }.apply(&Nothing, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn an_empty_mask_is_told() {
+        let step = ZNormalize { mask: Some(Region::Above(9.0)) };
+        let error = step.measure(&Nothing, &Whole::of(&[1.0, 2.0])).unwrap_err().to_string();
+        assert!(error.contains("mask holds no voxel"), "{error}");
     }
 
     #[test]

@@ -92,6 +92,29 @@ bounded_number!(
     { "type": "number", "minimum": 0, "maximum": 100 }
 );
 
+/// Reads a finite number that single precision holds.
+///
+/// # Errors
+/// When it is too large, infinite or not a number.
+pub fn single<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    let rounded = value as f32;
+    let refused = || {
+        de::Error::custom(format!("expected a number that single precision holds, up to {:e}, got {value:e}", f32::MAX))
+    };
+    rounded.is_finite().then_some(rounded).ok_or_else(refused)
+}
+
+/// Reads such a number, or `null`.
+///
+/// # Errors
+/// As [`single`].
+pub fn single_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    #[derive(Deserialize)]
+    struct Single(#[serde(deserialize_with = "single")] f32);
+    Ok(Option::<Single>::deserialize(deserializer)?.map(|single| single.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +142,25 @@ mod tests {
     fn each_axis_may_have_its_own_range() {
         let ranges: AxisRanges = serde_yaml::from_str("[[0, 1], 2, [3, 4]]").unwrap();
         assert_eq!(ranges.0[1], Range::fixed(2.0));
+    }
+
+    #[test]
+    fn what_single_precision_does_not_hold_is_refused() {
+        #[derive(Deserialize)]
+        struct Numbers {
+            #[serde(deserialize_with = "single")]
+            one: f32,
+            #[serde(default, deserialize_with = "single_or_null")]
+            perhaps: Option<f32>,
+        }
+        let read = |yaml: &str| serde_yaml::from_str::<Numbers>(yaml).map(|numbers| (numbers.one, numbers.perhaps));
+        assert_eq!(read("one: -3").unwrap(), (-3.0, None));
+        assert_eq!(read("{one: 1, perhaps: null}").unwrap(), (1.0, None));
+        assert_eq!(read("{one: 1e38, perhaps: 0.5}").unwrap(), (1e38, Some(0.5)));
+        for yaml in ["one: 1e39", "one: .inf", "one: .nan", "{one: 1, perhaps: -1e60}"] {
+            assert!(read(yaml).unwrap_err().to_string().contains("single precision"), "{yaml}");
+        }
+        assert!(serde_yaml::from_str::<Range>("[0, 1e300]").unwrap_err().to_string().contains("single precision"));
     }
 
     #[test]

@@ -21,10 +21,16 @@ impl Range {
     /// A range from `low` to `high`.
     ///
     /// # Errors
-    /// When a bound is not finite or `low > high`.
+    /// When a bound is not finite, too large for single precision, or `low > high`.
     pub fn new(low: f64, high: f64) -> Result<Self, String> {
         if !(low.is_finite() && high.is_finite()) {
             return Err(format!("expected finite bounds, got [{low}, {high}]"));
+        }
+        if !((low as f32).is_finite() && (high as f32).is_finite()) {
+            return Err(format!(
+                "expected bounds that single precision holds, up to {:e}, got [{low:e}, {high:e}]",
+                f32::MAX
+            ));
         }
         if low > high {
             return Err(format!("expected [low, high] with low <= high, got [{low}, {high}]"));

@@ -24,6 +24,25 @@ VOLUMES = {
     "two_channels": dict(shape=[6, 5, 7], affine=np.eye(4).tolist(), channels=2),
 }
 
+
+def turned(degrees, spacing, origin):
+    """An affine that turns about x, then y, then z."""
+    affine = np.diag([*spacing, 1.0])
+    for axis, angle in enumerate(np.radians(degrees)):
+        rotation = np.eye(4)
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        rotation[a, a] = rotation[b, b] = np.cos(angle)
+        rotation[a, b], rotation[b, a] = -np.sin(angle), np.sin(angle)
+        affine = rotation @ affine
+    affine[:3, 3] = origin
+    return affine.tolist()
+
+
+# Turned so far that ITK counts control points along other axes than the nearest ones.
+VOLUMES["turned"] = dict(shape=[9, 8, 6], affine=turned((25, -15, 40), (0.7, 1.3, 2.9), (3, -7, 11)))
+VOLUMES["turned_back"] = dict(shape=[6, 7, 9], affine=turned((-50, 35, 170), (1.4, 1.1, 0.9), (-20, 5, 2)))
+VOLUMES["turned_cube"] = dict(shape=[8, 8, 8], affine=turned((30, 0, 30), (1, 1, 1), (0, 0, 0)))
+
 CASES = [
     ("lps", "to_canonical: {}", tio.ToCanonical()),
     ("permuted", "to_canonical: {}", tio.ToCanonical()),
@@ -53,6 +72,7 @@ CASES = [
     ("oblique", "crop: {start: [2, 3, 0]}", tio.Crop((2, 0, 3, 0, 0, 0))),
     ("lps", "pad: {start: [1, 0, 2], end: [3, 2, 1]}", tio.Pad((1, 3, 0, 2, 2, 1))),
     ("oblique", "pad: {start: [2, 0, 0], fill: null}", tio.Pad((2, 0, 0, 0, 0, 0), padding_mode="minimum")),
+    ("two_channels", "pad: {start: [1, 0, 2], end: [0, 1, 0], fill: null}", tio.Pad((1, 0, 0, 1, 2, 0), padding_mode="minimum")),
     ("anisotropic", "ensure_shape_multiple: {multiple: [4, 4, 4]}", tio.EnsureShapeMultiple(4)),
     ("oblique", "ensure_shape_multiple: {multiple: [4, 3, 2], method: crop}", tio.EnsureShapeMultiple((4, 3, 2), method="crop")),
     ("anisotropic", "blur: {std_mm: [[1, 1], [0, 0], [3, 3]]}", tio.Blur((1, 0, 3))),
@@ -148,6 +168,12 @@ for volume, points, displacement, yaml, name in [
     field = control_points(points, displacement)
     CASES.append((volume, f"elastic_deformation: {{num_control_points: {list(points)}{yaml}}}",
                   tio.ElasticDeformation(field, (displacement,) * 3, image_interpolation=name),
+                  {"elastic_deformation": field.reshape(-1, 3).tolist()}))
+
+TURNED = np.random.default_rng(8)
+for volume in ("turned", "turned_back", "turned_cube"):
+    field = (TURNED.uniform(-1, 1, [5, 6, 4, 3]) * 0.8).round(3)
+    CASES.append((volume, "elastic_deformation: {num_control_points: [5, 6, 4]}", tio.ElasticDeformation(field, (0.8,) * 3),
                   {"elastic_deformation": field.reshape(-1, 3).tolist()}))
 
 for volume, axis, factor in [("anisotropic", 0, 2.0), ("anisotropic", 1, 1.7), ("oblique", 2, 3.1), ("lps", 1, 4.0)]:

@@ -13,6 +13,7 @@ use super::header::{self, Header};
 use super::open::{self, HEADER_BYTES, Stream};
 use crate::data::memory::{machine_bytes, zeros};
 use crate::data::volume::{Grid, Label, Voxels, offset};
+use crate::trusted::fetch_ahead;
 use crate::value::Bytes;
 
 /// Bytes behind the last voxel that are read for the checksum's sake.
@@ -92,7 +93,7 @@ fn read_voxels<T: Pod + Send>(
 }
 
 /// Slices of z that are turned together.
-const SLAB: usize = 64;
+const SLAB: usize = 32;
 /// Voxels along x that are turned together: what they are read from and written to stays near the processor.
 const TILE: usize = 64;
 
@@ -191,6 +192,7 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
         for y in 0..height {
             for z in 0..slices.len() {
                 let row = &slab[(z * height + y) * width + first..][..count];
+                fetch_ahead(slab, (z * height + y + 1) * width + first, count);
                 for (x, bytes) in row.iter().enumerate() {
                     let (value, fits) = convert(bytes);
                     tile[x * SLAB + z] = value;

@@ -7,7 +7,7 @@ use super::super::fixed::{HALF, Line};
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
 use super::places::{Found, Places, Walk, positions_of, with_found};
-use super::{eight_of, fetch_ahead};
+use super::{eight_of, fetch_rows_ahead};
 use crate::data::volume::Label;
 use crate::trusted::{GROUPS, LANES, LookUp, for_avx2};
 
@@ -43,7 +43,7 @@ for_avx2! {
             walk = found.find::<false>(shape, from, row.len());
             let labels = LookUp::new(source, &found.positions);
             for (group, at) in found.positions.groups().iter().enumerate() {
-                fetch_ahead(source, shape, at, FETCHED);
+                fetch_rows_ahead(source, shape, at, FETCHED);
                 *eight_of(row, from.taken, group) = labels.group(group);
             }
         }
@@ -135,7 +135,7 @@ for_avx2! {
                 match tasks[index] {
                     Task::Fill => out.fill(0),
                     Task::LookUp => {
-                        fetch_ahead(source.labels, shape, at, FETCHED);
+                        fetch_rows_ahead(source.labels, shape, at, FETCHED);
                         *out = labels.group(index);
                     }
                     Task::OneByOne => one_by_one((first + index) * GROUP, out),

@@ -7,7 +7,7 @@ use super::super::fixed::{Line, ONE};
 use super::super::gather::Source;
 use super::super::path::{GROUP, Row};
 use super::places::{Found, Places, Walk, positions_of, with_found};
-use super::{eight_of, fetch_ahead};
+use super::{eight_of, fetch_rows_ahead};
 use crate::trusted::{Corners, CornersOf, GROUPS, LANES, for_avx2, store_reals};
 
 /// Interpolates the voxels of a group between the corners around their positions, at these shares of the way along x, y
@@ -66,7 +66,7 @@ for_avx2! {
             walk = found.find::<true>(source.shape, from, row.len());
             let corners = corners.of(&found.positions);
             for (group, at) in found.positions.groups().iter().enumerate() {
-                fetch_ahead(source.values, source.shape, at, FETCHED);
+                fetch_rows_ahead(source.values, source.shape, at, FETCHED);
                 store_reals(linear::<false>(corners, group, found.shares(group)), eight_of(row, from.taken, group));
             }
         }
@@ -99,7 +99,7 @@ for_avx2! {
             let corners = corners.of(&found.positions);
             for (index, (out, at)) in groups.iter_mut().zip(found.positions.groups()).enumerate() {
                 if in_interior >> index & 1 == 1 {
-                    fetch_ahead(source.values, source.shape, at, FETCHED);
+                    fetch_rows_ahead(source.values, source.shape, at, FETCHED);
                     store_reals(linear::<true>(corners, index, found.shares(index)), out);
                 } else {
                     one_by_one((first + index) * GROUP, out);

@@ -16,11 +16,9 @@ mod labels;
 mod linear;
 mod places;
 
-use std::arch::x86_64::*;
-
 use super::gather::Source;
 use super::path::GROUP;
-use crate::trusted::{Corners, LANES};
+use crate::trusted::{Corners, LANES, fetch_ahead};
 pub(super) use labels::{bent_labels, label_row};
 pub(super) use linear::{bent_row, linear_row};
 pub(super) use places::Places;
@@ -46,18 +44,15 @@ const AHEAD: usize = 3;
 
 /// Lets the processor fetch what rows to come touch first: what lies some steps along x behind the positions of some
 /// voxels of a group.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn fetch_ahead<T, const N: usize>(
+#[inline(always)]
+fn fetch_rows_ahead<T, const N: usize>(
     values: &[T],
     [_, size_y, size_z]: [usize; 3],
     at: &[i32; LANES],
     fetched: [usize; N],
 ) {
-    let ahead = values.as_ptr().wrapping_add(AHEAD * size_y * size_z);
     for lane in fetched {
-        // It reads nothing, wherever the address points.
-        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_offset(at[lane] as isize).cast());
+        fetch_ahead(values, AHEAD * size_y * size_z + at[lane] as usize, 1);
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn check(findings: &mut Findings) {
     }
 }
 
-/// The grid of each subject after preprocess, and whether every volume on the way fits into memory, and so do the
+/// The grid of each subject after preprocess, and whether every volume on the way has voxels and fits into memory, and so do the
 /// patches that the document asks for.
 pub(super) fn volumes<'a>(
     findings: &mut Findings,
@@ -72,8 +72,8 @@ pub(super) fn volumes<'a>(
         }
         match memory.chains(findings.document, *grid) {
             Ok(grid) => drop(outgoing.insert(name, grid)),
-            Err(TooLarge { path, shape }) => {
-                findings.problem(&path, memory.too_large(name, shape), FEWER_VOXELS);
+            Err(refusal) => {
+                refusal.tell(findings, &memory, name);
                 break;
             }
         }
@@ -84,12 +84,12 @@ pub(super) fn volumes<'a>(
 /// Whether a volume and what the document's chains make of it fit into memory, whichever subject it is.
 ///
 /// # Errors
-/// Names the step that makes it too large, at its place.
+/// Names the step that makes it too large or cuts all of it off, at its place.
 pub fn volume(document: &Document, name: &str, incoming: &Incoming, memory_bytes: Option<u64>) -> Result<(), Problems> {
     let memory = Memory { bytes: memory_bytes.unwrap_or(LARGEST_MEMORY), channels: incoming.channels };
     let mut findings = Findings::new(document);
-    if let Err(TooLarge { path, shape }) = memory.chains(document, incoming.grid) {
-        findings.problem(&path, memory.too_large(name, shape), FEWER_VOXELS);
+    if let Err(refusal) = memory.chains(document, incoming.grid) {
+        refusal.tell(&mut findings, &memory, name);
     }
     findings.finish().map(drop)
 }
@@ -119,10 +119,31 @@ fn check_patches(findings: &mut Findings, survey: &Survey, memory: &Memory) {
     }
 }
 
-/// A step that makes volumes too large.
-struct TooLarge {
+/// A step that a subject cannot go through.
+struct Refusal {
     path: String,
-    shape: [usize; 3],
+    reason: Reason,
+}
+
+enum Reason {
+    /// It makes a volume of this shape, which no memory holds.
+    TooLarge([usize; 3]),
+    /// It cuts off all that there is, and says so.
+    NothingLeft(String),
+}
+
+impl Refusal {
+    fn tell(&self, findings: &mut Findings, memory: &Memory, subject: &str) {
+        match &self.reason {
+            Reason::TooLarge(shape) => {
+                findings.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
+            }
+            Reason::NothingLeft(why) => {
+                let help = "cut less, or leave the subject out; crop_or_pad makes one shape of all subjects";
+                findings.problem(&self.path, format!("of subject {subject} {why}"), help);
+            }
+        }
+    }
 }
 
 /// How much may be asked for.
@@ -156,8 +177,8 @@ impl Memory {
         format!("subject {subject} would have {x} x {y} x {z} voxels, which take {bytes}, {}", self.told())
     }
 
-    /// The grid after the preprocess chain, if no step of it or of the augment chain makes a volume that is too large.
-    fn chains(&self, document: &Document, grid: Grid) -> Result<Grid, TooLarge> {
+    /// The grid after the preprocess chain, if no step of it or of the augment chain refuses the volume.
+    fn chains(&self, document: &Document, grid: Grid) -> Result<Grid, Refusal> {
         let experiment = &document.experiment;
         let chain = experiment.preprocess_chain();
         let turn = chain.len() - experiment.preprocess.len();
@@ -166,8 +187,8 @@ impl Memory {
         self.walk(&experiment.augment, "augment", outgoing).map(|_| outgoing)
     }
 
-    /// The grid after steps, none of which makes a volume that is too large.
-    fn walk(&self, steps: &[Transform], path: &str, mut grid: Grid) -> Result<Grid, TooLarge> {
+    /// The grid after steps, none of which refuses the volume.
+    fn walk(&self, steps: &[Transform], path: &str, mut grid: Grid) -> Result<Grid, Refusal> {
         for (index, step) in steps.iter().enumerate() {
             let path = format!("{path}.{index}");
             grid = match step {
@@ -186,17 +207,19 @@ impl Memory {
         Ok(grid)
     }
 
-    fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, TooLarge> {
+    fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, Refusal> {
         if !step.changes_shape() {
             return Ok(grid);
         }
         let step = std::slice::from_ref(step);
         let incoming = Incoming { grid, channels: self.channels };
         let after = pipeline::outgoing_grid(step, &pipeline::fixed(step, &incoming), &grid);
-        if self.holds(after.shape) {
-            return Ok(after);
-        }
-        Err(TooLarge { path: format!("{path}.{}", step[0].name()), shape: after.shape })
+        let reason = match &step[0] {
+            Transform::Crop(crop) => crop.leaves_nothing(grid.shape).map(Reason::NothingLeft),
+            _ => (!self.holds(after.shape)).then_some(Reason::TooLarge(after.shape)),
+        };
+        let path = format!("{path}.{}", step[0].name());
+        reason.map_or(Ok(after), |reason| Err(Refusal { path, reason }))
     }
 }
 

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
-use crate::data::orientation::axes_to_ras;
+use crate::data::orientation::AxisTurn;
 use crate::data::volume::{Affine, Grid, offset};
 #[cfg(target_arch = "x86_64")]
 use crate::trusted::for_avx2;
@@ -37,7 +37,7 @@ pub(crate) const EIGHTS: usize = 2;
 
 impl Displacement {
     /// A field from displacements in LPS millimetres, as TorchIO and ITK give them: control points `[x, y, z]` run to
-    /// the patient's left, to the back and to the head along the grid's axes that do so most nearly; z fastest.
+    /// the patient's left, to the back and to the head, each along an axis of the grid; z fastest.
     ///
     /// # Panics
     /// When there are fewer than 4 points along an axis, or another number of values.
@@ -147,20 +147,48 @@ for_avx2! {
 
 /// Control points along a grid's axes, from those along the world's.
 fn turned(world_points: [usize; 3], values: &[[f64; 3]], grid: &Grid) -> ([usize; 3], Vec<[f64; 3]>) {
-    let turns = axes_to_ras(&grid.affine);
-    // Left and back are where R and A are not.
-    let is_backwards = [!turns[0].flipped, !turns[1].flipped, turns[2].flipped];
+    let turns = control_axes(grid);
     let mut points = [0; 3];
     (0..3).for_each(|world| points[turns[world].source_axis] = world_points[world]);
     let value = |index: usize| {
         let place = [index / (points[1] * points[2]), index / points[2] % points[1], index % points[2]];
         let from: [usize; 3] = std::array::from_fn(|world| {
             let along = place[turns[world].source_axis];
-            if is_backwards[world] { world_points[world] - 1 - along } else { along }
+            if turns[world].flipped { world_points[world] - 1 - along } else { along }
         });
         values[offset(world_points, from)]
     };
     (points, (0..values.len()).map(value).collect())
+}
+
+/// For each of left, back and head the grid's axis along which control points run there, and whether against it, as ITK's
+/// BSplineTransformInitializer takes them: from the corner nearest to the lowest one of the box around the grid, for one
+/// direction after another the edge that follows it most closely. On grids turned far that is not the nearest axis of each.
+pub(super) fn control_axes(grid: &Grid) -> [AxisTurn; 3] {
+    let lps = |[x, y, z]: [f64; 3]| [-x, -y, z];
+    let is_upper = |corner: usize, axis: usize| corner >> axis & 1 == 1;
+    let corners: [[f64; 3]; 8] = std::array::from_fn(|corner| {
+        let end = |axis: usize| if is_upper(corner, axis) { grid.shape[axis] as f64 - 1.0 + MARGIN } else { -MARGIN };
+        lps(grid.affine.apply([end(0), end(1), end(2)]))
+    });
+    let lowest: [f64; 3] =
+        std::array::from_fn(|world| corners.iter().map(|corner| corner[world]).fold(f64::INFINITY, f64::min));
+    let far = |corner: &usize| (0..3).map(|world| (corners[*corner][world] - lowest[world]).powi(2)).sum::<f64>();
+    let begin = (0..8).min_by(|a, b| far(a).total_cmp(&far(b))).expect("a grid has eight corners");
+    let spacing = grid.spacing();
+    let mut left = vec![0, 1, 2];
+    [0, 1, 2].map(|world| {
+        let follows = |axis: usize| {
+            let column = lps(std::array::from_fn(|row| grid.affine.0[row][axis]));
+            let along = column[world] / spacing[axis];
+            if is_upper(begin, axis) { -along } else { along }
+        };
+        // Of equally close ones the first.
+        let best = (1..left.len())
+            .fold(0, |best, other| if follows(left[other]) > follows(left[best]) { other } else { best });
+        let source_axis = left.remove(best);
+        AxisTurn { source_axis, flipped: is_upper(begin, source_axis) }
+    })
 }
 
 struct Taps {
