@@ -62,24 +62,32 @@ pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), NiftiError> {
 }
 
 /// Reads all voxels, each converted from its stored number, and whether it can be.
-fn read_voxels<T: Pod + Send>(
+fn read_voxels<T: Pod + Send + Sync>(
     path: &Path,
     header: &Header,
     stream: Stream,
     convert: impl Fn(f64) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     macro_rules! read_as {
+        ($number:ty, $from_bytes:ident) => {{
+            let number = |bytes| <$number>::$from_bytes(bytes) as f64;
+            turn(path, header, stream, number, |bytes| convert(number(bytes)))
+        }};
         ($number:ty) => {
-            if header.big_endian {
-                turn(path, header, stream, |bytes| <$number>::from_be_bytes(bytes) as f64, convert)
-            } else {
-                turn(path, header, stream, |bytes| <$number>::from_le_bytes(bytes) as f64, convert)
-            }
+            if header.big_endian { read_as!($number, from_be_bytes) } else { read_as!($number, from_le_bytes) }
         };
     }
+    // Most label maps are of bytes, of which there are so few that each is converted once.
+    macro_rules! read_as_byte {
+        ($number:ty) => {{
+            let number = |bytes| <$number>::from_ne_bytes(bytes) as f64;
+            let table: [(T, bool); 256] = std::array::from_fn(|byte| convert(number([byte as u8])));
+            turn(path, header, stream, number, |[byte]: [u8; 1]| table[usize::from(byte)])
+        }};
+    }
     match header.kind {
-        NiftiType::Uint8 => read_as!(u8),
-        NiftiType::Int8 => read_as!(i8),
+        NiftiType::Uint8 => read_as_byte!(u8),
+        NiftiType::Int8 => read_as_byte!(i8),
         NiftiType::Uint16 => read_as!(u16),
         NiftiType::Int16 => read_as!(i16),
         NiftiType::Uint32 => read_as!(u32),
@@ -97,13 +105,13 @@ const SLAB: usize = 32;
 /// Voxels along x that are turned together: what they are read from and written to stays near the processor.
 const TILE: usize = 64;
 
-/// Streams slabs of z and turns them, one while the next is read.
+/// Streams slabs of z and turns them, one while the next is read. `number` is asked for a value that cannot be converted.
 fn turn<T: Pod + Send, const BYTES: usize>(
     path: &Path,
     header: &Header,
     stream: Stream,
-    number: impl Fn([u8; BYTES]) -> f64 + Sync,
-    convert: impl Fn(f64) -> (T, bool) + Sync,
+    number: impl Fn([u8; BYTES]) -> f64,
+    convert: impl Fn([u8; BYTES]) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let shape @ [width, height, depth] = header.grid.shape;
     let per_channel = depth.div_ceil(SLAB);
@@ -129,14 +137,14 @@ fn turn<T: Pod + Send, const BYTES: usize>(
         let [now, next] = &mut slab_buffers;
         let (slab, _) = now[..width * height * slices(start) * BYTES].as_chunks::<BYTES>();
         let out = &mut values[channel * header.grid.num_voxels()..][..header.grid.num_voxels()];
-        let convert_bytes = |bytes: &[u8; BYTES]| convert(number(*bytes));
         let (all_fit, was_read) = rayon::join(
-            || turn_slab(slab, shape, start..start + slices(start), &convert_bytes, out),
+            || turn_slab(slab, shape, start..start + slices(start), &convert, out),
             || if index + 1 < num_slabs { read(slab_at(index + 1).1, next) } else { Ok(()) },
         );
         was_read?;
         if !all_fit {
-            return Err(misfit(path, shape, start, slab.iter().map(|bytes| number(*bytes)), convert));
+            let place = slab.iter().position(|bytes| !convert(*bytes).1);
+            return Err(misfit(path, shape, start, place.map(|place| (place, number(slab[place])))));
         }
         slab_buffers.swap(0, 1);
     }
@@ -181,7 +189,7 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
     slab: &[[u8; BYTES]],
     shape @ [width, height, depth]: [usize; 3],
     slices: Range<usize>,
-    convert: &(impl Fn(&[u8; BYTES]) -> (T, bool) + Sync),
+    convert: &(impl Fn([u8; BYTES]) -> (T, bool) + Sync),
     channel: &mut [T],
 ) -> bool {
     let turn_columns = |(columns, out): (usize, &mut [T])| {
@@ -194,7 +202,7 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
                 let row = &slab[(z * height + y) * width + first..][..count];
                 fetch_ahead(slab, (z * height + y + 1) * width + first, count);
                 for (x, bytes) in row.iter().enumerate() {
-                    let (value, fits) = convert(bytes);
+                    let (value, fits) = convert(*bytes);
                     tile[x * SLAB + z] = value;
                     all_fit &= fits;
                 }
@@ -209,16 +217,9 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
     columns.map(turn_columns).reduce(|| true, |a, b| a & b)
 }
 
-/// The first value of a slab that is no label; it has one.
-fn misfit<T>(
-    path: &Path,
-    [width, height, _]: [usize; 3],
-    start: usize,
-    mut values: impl Iterator<Item = f64>,
-    convert: impl Fn(f64) -> (T, bool),
-) -> NiftiError {
-    let place = values.by_ref().enumerate().find(|(_, value)| !convert(*value).1);
-    let (place, value) = place.expect("a slab that does not fit holds a value that does not");
+/// The first value of a slab that is no label, and its place; it has one.
+fn misfit(path: &Path, [width, height, _]: [usize; 3], start: usize, found: Option<(usize, f64)>) -> NiftiError {
+    let (place, value) = found.expect("a slab that does not fit holds a value that does not");
     let voxel = [place % width, place / width % height, start + place / (width * height)];
     NiftiError::Label { path: path.to_owned(), voxel, value }
 }
