@@ -105,6 +105,12 @@ impl Learned for HistogramStandardization {
 }
 
 impl HistogramStandardization {
+    /// Why given landmarks are not those of so many channels, where that is so.
+    pub fn misses_channels(&self, channels: usize) -> Option<String> {
+        let given = self.landmarks.as_ref()?.len();
+        (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
+    }
+
     /// The percentiles of each channel.
     fn percentiles(&self, whole: &Whole) -> Result<Vec<Vec<f64>>, TransformError> {
         statistics::refuse_infinite(NAME, whole.image)?;

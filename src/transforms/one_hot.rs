@@ -1,6 +1,9 @@
 //! Label maps with a channel for each class.
 
+use std::num::NonZeroU16;
+
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 /// Writes label maps with a channel for each class, 1 where the voxel has it and 0 elsewhere, as TorchIO's OneHot.
@@ -15,8 +18,15 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct OneHot {
     /// How many classes, the background included; `null` takes one more than the largest label of the volume.
-    #[serde(default)]
-    pub num_classes: Option<std::num::NonZeroU16>,
+    #[serde(default, deserialize_with = "at_least_one")]
+    pub num_classes: Option<NonZeroU16>,
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU16>, D::Error> {
+    let classes = Option::<u16>::deserialize(deserializer)?;
+    let checked =
+        |classes| NonZeroU16::new(classes).ok_or_else(|| D::Error::custom("expected at least 1 class, got 0"));
+    classes.map(checked).transpose()
 }
 
 impl OneHot {
@@ -36,7 +46,7 @@ mod tests {
     #[test]
     fn each_class_has_its_channel() {
         assert_eq!(OneHot { num_classes: None }.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1, 0, 1, 0]);
-        let two = OneHot { num_classes: std::num::NonZeroU16::new(2) };
+        let two = OneHot { num_classes: NonZeroU16::new(2) };
         assert_eq!(two.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1]);
     }
 }

@@ -9,7 +9,8 @@ use crate::seed::Rng;
 use crate::value::Shape;
 
 /// Swaps pairs of random blocks of the image, as TorchIO's RandomSwap. Labels stay. A block longer than the volume is
-/// cut to it.
+/// cut to it. Blocks of a swap that overlap are both taken from the image before it, where TorchIO 1.2.1 leaves open what
+/// comes out.
 ///
 /// ```yaml
 /// - swap: { patch: [15, 15, 15], num_iterations: 100 }

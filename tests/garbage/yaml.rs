@@ -134,6 +134,38 @@ fn volumes_that_no_memory_holds_are_refused_at_the_step() {
 }
 
 #[test]
+fn steps_that_do_not_fit_a_subject_are_refused_at_the_step() {
+    let landmarks = |channels: usize| format!("[{}]", vec![format!("{:?}", [0; 13]); channels].join(", "));
+    for (step, mark, expected) in [
+        (
+            "crop: { start: [20, 40, 0], end: [20, 8, 0] }".to_owned(),
+            "crop",
+            "subject phantom_000: 48 voxels along y would be cut off, and it has 48",
+        ),
+        (
+            "maybe: { probability: 1, steps: [{ crop: { end: [0, 0, 40] } }] }".to_owned(),
+            "crop",
+            "subject phantom_000: 40 voxels along z would be cut off, and it has 32",
+        ),
+        (
+            format!("histogram_standardization: {{ landmarks: {} }}", landmarks(2)),
+            "histogram_standardization",
+            "subject phantom_000: expected landmarks for each of 1 channels, got 2",
+        ),
+        (
+            format!("histogram_standardization: {{ landmarks: {} }}", landmarks(0)),
+            "histogram_standardization",
+            "subject phantom_000: expected landmarks for each of 1 channels, got 0",
+        ),
+    ] {
+        let problems = problems(&EXPERIMENT.replace("resize: { shape: [48, 48, null] }", &step));
+        let found = problems.0.iter().find(|problem| problem.message == expected);
+        let messages: Vec<_> = problems.0.iter().map(|problem| &problem.message).collect();
+        assert_eq!(marked(found.unwrap_or_else(|| panic!("{messages:?}"))).2, mark);
+    }
+}
+
+#[test]
 fn patches_and_sources_that_no_memory_holds_are_refused_at_the_value() {
     for (written, new, mark, expected) in [
         (

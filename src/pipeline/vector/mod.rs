@@ -58,11 +58,16 @@ fn fetch_rows_ahead<T, const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::fixed::{Line, ends};
-    use super::super::gather::nearest_label;
+    use super::super::gather::{LabelSource, nearest_label};
+    use super::super::origin::Origin;
+    use super::super::path::Row;
     use super::*;
-    use crate::data::volume::{Affine, Label};
+    use crate::data::volume::{Affine, Grid, Label};
     use crate::seed::{Purpose, Rng, Seed};
+    use crate::transforms::{Displacement, Map};
     use crate::trusted::has_avx2;
 
     const SHAPE: [usize; 3] = [13, 17, 40];
@@ -136,5 +141,51 @@ mod tests {
             let is_taken = |index: usize| taken.as_ref().is_some_and(|taken| taken.contains(&index));
             assert!((0..length).all(|index| row[index] == f32::from(u8::from(is_taken(index)))));
         }
+    }
+
+    #[test]
+    fn rows_of_more_voxels_than_are_found_at_once_have_the_same_bits() {
+        const LONG: [usize; 3] = [6, 7, 310];
+        if !has_avx2() {
+            return eprintln!("skipped: needs AVX2");
+        }
+        let mut rng = Seed(6).stream(Purpose::Phantom, 0, "vector", 0);
+        let values: Vec<f32> = (0..LONG.iter().product()).map(|_| rng.normal() as f32).collect();
+        let labels: Vec<Label> = values.iter().map(|value| (value.abs() * 3e4) as Label).collect();
+        let source = Source { values: &values, start: [0; 3], shape: LONG, volume: LONG };
+        let turned = Affine([[1.0, 0.0, 0.004, 0.3], [0.0, 1.0, -0.003, 0.7], [0.0, 0.0, 0.97, 0.6]]);
+        let line = Line::new(&turned, 2.0, 3.0);
+
+        let points: Vec<[f64; 3]> = (0..125).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect();
+        let grid = Grid { shape: LONG, affine: Affine::IDENTITY };
+        let mut origin = Origin::identity(LONG);
+        origin.extend(&Map::Elastic(Arc::new(Displacement::new([5; 3], &points, &grid))), LONG);
+        origin.extend(&Map::Warp(turned), LONG);
+        let mut inside = 0;
+        for length in [8, 127, 128, 129, 136, 255, 256, 257, 300] {
+            let mut row = vec![0.0; length];
+            assert_eq!(linear_row(&source, &line, 0, &(0..length), &mut row), Some(0..length));
+            assert!((0..length).all(|z| row[z].to_bits() == source.linear(line.at(z)).to_bits()), "{length}");
+            let mut row = vec![0; length];
+            assert!(label_row(&labels, LONG, &line, 0, &mut row));
+            assert!((0..length).all(|z| row[z] == nearest_label(&labels, LONG, line.at(z))), "{length}");
+
+            let mut places = Row::new(length);
+            places.follow(&origin.path, [2, 3, 0]);
+            let value = |z: usize| places.source(z).map_or(-9.0, |place| source.linear(place));
+            let label = |z: usize| places.source(z).map_or(0, |place| nearest_label(&labels, LONG, place));
+            let mut row = vec![0.0; length];
+            bent_row(&source, &places, &mut row, |first, out| {
+                out.iter_mut().enumerate().for_each(|(z, out)| *out = value(first + z));
+            });
+            assert!((0..length).all(|z| row[z].to_bits() == value(z).to_bits()), "{length}");
+            let mut row = vec![0; length];
+            bent_labels(LabelSource { labels: &labels, empty: None }, LONG, &places, &mut row, |first, out| {
+                out.iter_mut().enumerate().for_each(|(z, out)| *out = label(first + z));
+            });
+            assert!((0..length).all(|z| row[z] == label(z)), "{length}");
+            inside += (0..length).filter(|z| places.source(*z).is_some()).count();
+        }
+        assert!(inside > 1000, "{inside}");
     }
 }

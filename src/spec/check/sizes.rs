@@ -128,8 +128,8 @@ struct Refusal {
 enum Reason {
     /// It makes a volume of this shape, which no memory holds.
     TooLarge([usize; 3]),
-    /// It cuts off all that there is, and says so.
-    NothingLeft(String),
+    /// It does not fit the subject in another way.
+    Misfit { why: String, help: &'static str },
 }
 
 impl Refusal {
@@ -138,9 +138,8 @@ impl Refusal {
             Reason::TooLarge(shape) => {
                 findings.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
             }
-            Reason::NothingLeft(why) => {
-                let help = "cut less, or leave the subject out; crop_or_pad makes one shape of all subjects";
-                findings.problem(&self.path, format!("of subject {subject} {why}"), help);
+            Reason::Misfit { why, help } => {
+                findings.problem(&self.path, format!("subject {subject}: {why}"), *help);
             }
         }
     }
@@ -208,18 +207,35 @@ impl Memory {
     }
 
     fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, Refusal> {
+        if let Some((why, help)) = misfit(step, grid, self.channels) {
+            return Err(Refusal { path: format!("{path}.{}", step.name()), reason: Reason::Misfit { why, help } });
+        }
         if !step.changes_shape() {
             return Ok(grid);
         }
         let step = std::slice::from_ref(step);
         let incoming = Incoming { grid, channels: self.channels };
         let after = pipeline::outgoing_grid(step, &pipeline::fixed(step, &incoming), &grid);
-        let reason = match &step[0] {
-            Transform::Crop(crop) => crop.leaves_nothing(grid.shape).map(Reason::NothingLeft),
-            _ => (!self.holds(after.shape)).then_some(Reason::TooLarge(after.shape)),
-        };
+        if self.holds(after.shape) {
+            return Ok(after);
+        }
         let path = format!("{path}.{}", step[0].name());
-        reason.map_or(Ok(after), |reason| Err(Refusal { path, reason }))
+        Err(Refusal { path, reason: Reason::TooLarge(after.shape) })
+    }
+}
+
+/// Why a step cannot be applied to a volume, and what to do.
+fn misfit(step: &Transform, grid: Grid, channels: usize) -> Option<(String, &'static str)> {
+    match step {
+        Transform::Crop(crop) => {
+            let help = "cut less, or leave the subject out; crop_or_pad makes one shape of all subjects";
+            crop.leaves_nothing(grid.shape).map(|why| (why, help))
+        }
+        Transform::HistogramStandardization(step) => {
+            let help = "give one list of 13 numbers a channel, or leave `landmarks` out to learn them";
+            step.misses_channels(channels).map(|why| (why, help))
+        }
+        _ => None,
     }
 }
 
