@@ -99,13 +99,11 @@ impl Valid {
 /// it goes, whichever are fewer. Where too many are rejected, every voxel is looked at.
 pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
     if wanted.includes(0) {
-        return draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng));
+        return draw_anywhere(field, valid, wanted, rng);
     }
     let count = field.index.count(|label| wanted.includes(label));
     let (low, high) = field.index.bounds(|label| wanted.includes(label))?;
-    let Some(reach) = field.origin.reach() else {
-        return draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng));
-    };
+    let Some(reach) = field.origin.reach() else { return draw_anywhere(field, valid, wanted, rng) };
     let within = valid.within(reach.of_box(low, high))?;
     let pairs = count.saturating_mul(reach.shape.iter().map(|size| *size as u64).product());
     let found = if within.count() <= pairs {
@@ -115,6 +113,11 @@ pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) 
         draw_from_source(field.origin, &reach, valid, source, rng)
     };
     found.or_else(|| scan(field, &reached(field, &reach, &within, wanted)?, wanted, rng))
+}
+
+/// Where nothing tells which valid voxels are near the wanted ones.
+fn draw_anywhere(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
+    draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng))
 }
 
 /// The valid voxels that may have the wanted label: around what its runs reach one by one, which is less than what the

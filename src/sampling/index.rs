@@ -125,11 +125,10 @@ impl LabelIndex {
         let shape = self.labels.shape;
         let wanted = self.runs.iter().filter(move |(label, _)| wanted(**label));
         wanted.flat_map(move |(_, runs)| {
-            let ends = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
-            let lengths = runs.before.iter().zip(ends).map(|(before, end)| (end - before) as usize);
-            let ends =
-                move |(first, length): (&usize, usize)| (voxel_at(shape, *first), voxel_at(shape, first + length - 1));
-            runs.starts.iter().zip(lengths).map(ends)
+            let counts = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
+            let lengths = runs.before.iter().zip(counts).map(|(before, count)| (count - before) as usize);
+            let voxels = runs.starts.iter().zip(lengths).map(|(first, length)| [*first, first + length - 1]);
+            voxels.map(move |[first, last]| (voxel_at(shape, first), voxel_at(shape, last)))
         })
     }
 

@@ -47,6 +47,12 @@ const NARROWEST: f64 = 1e-5;
 #[serde(transparent)]
 pub struct Landmarks(pub Option<Vec<[f64; PERCENTILES.len()]>>);
 
+/// Why landmarks are not those of so many channels, where that is so.
+fn misses_channels(landmarks: &[[f64; PERCENTILES.len()]], channels: usize) -> Option<String> {
+    let given = landmarks.len();
+    (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
+}
+
 impl Intensity for HistogramStandardization {
     type Draw = Landmarks;
 
@@ -65,8 +71,7 @@ impl Intensity for HistogramStandardization {
     fn measure(&self, landmarks: &Landmarks, whole: &Whole) -> Result<Measured, TransformError> {
         let landmarks = landmarks.0.as_ref().expect("landmarks are learnt before a volume is mapped");
         let found: Vec<Vec<f64>> = self.percentiles(whole)?;
-        if landmarks.len() != found.len() {
-            let reason = format!("expected landmarks for each of {} channels, got {}", found.len(), landmarks.len());
+        if let Some(reason) = misses_channels(landmarks, found.len()) {
             return Err(TransformError { name: NAME, reason });
         }
         Ok(Measured::Pieces(landmarks.iter().zip(&found).map(|(wanted, found)| pieces(wanted, found)).collect()))
@@ -107,8 +112,7 @@ impl Learned for HistogramStandardization {
 impl HistogramStandardization {
     /// Why given landmarks are not those of so many channels, where that is so.
     pub fn misses_channels(&self, channels: usize) -> Option<String> {
-        let given = self.landmarks.as_ref()?.len();
-        (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
+        misses_channels(self.landmarks.as_ref()?, channels)
     }
 
     /// The percentiles of each channel.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Labelling;
 use crate::components::components;
-use crate::data::volume::{Label, offset};
+use crate::data::volume::{Label, voxel_at};
 
 /// Keeps the largest connected component of some labels taken together and sets the rest of them to 0; voxels touch by
 /// their faces, as in TorchIO's KeepLargestComponent. Of equally large
@@ -28,14 +28,13 @@ impl Labelling for KeepLargest {
         let found = components(shape, |voxel| belongs(labels[voxel]));
         let Some(most) = found.sizes.iter().max() else { return };
         let is_largest = |id: u32| id != 0 && found.sizes[id as usize - 1] == *most;
-        let largest = if found.sizes.iter().filter(|size| *size == most).count() == 1 {
-            found.ids.iter().copied().find(|id| is_largest(*id))
-        } else {
-            // ITK goes along x first.
-            let [size_x, size_y, size_z] = shape;
-            let voxels = (0..size_z).flat_map(|z| (0..size_y).flat_map(move |y| (0..size_x).map(move |x| [x, y, z])));
-            voxels.map(|voxel| found.ids[offset(shape, voxel)]).find(|id| is_largest(*id))
-        };
+        // ITK goes along x first, then y, then z.
+        let of_largest = found.ids.iter().enumerate().filter(|(_, id)| is_largest(**id));
+        let first = of_largest.min_by_key(|(place, _)| {
+            let [x, y, z] = voxel_at(shape, *place);
+            [z, y, x]
+        });
+        let largest = first.map(|(_, id)| *id);
         for (label, id) in labels.iter_mut().zip(&found.ids) {
             if *id != 0 && Some(*id) != largest {
                 *label = 0;
@@ -47,6 +46,7 @@ impl Labelling for KeepLargest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::volume::offset;
 
     #[test]
     fn labels_that_touch_count_together() {

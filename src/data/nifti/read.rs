@@ -144,7 +144,8 @@ fn turn<T: Pod + Send, const BYTES: usize>(
         was_read?;
         if !all_fit {
             let place = slab.iter().position(|bytes| !convert(*bytes).1);
-            return Err(misfit(path, shape, start, place.map(|place| (place, number(slab[place])))));
+            let place = place.expect("a slab that does not fit holds a value that does not");
+            return Err(misfit(path, shape, start, place, number(slab[place])));
         }
         slab_buffers.swap(0, 1);
     }
@@ -217,9 +218,8 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
     columns.map(turn_columns).reduce(|| true, |a, b| a & b)
 }
 
-/// The first value of a slab that is no label, and its place; it has one.
-fn misfit(path: &Path, [width, height, _]: [usize; 3], start: usize, found: Option<(usize, f64)>) -> NiftiError {
-    let (place, value) = found.expect("a slab that does not fit holds a value that does not");
+/// A value at a place of a slab that is no label.
+fn misfit(path: &Path, [width, height, _]: [usize; 3], start: usize, place: usize, value: f64) -> NiftiError {
     let voxel = [place % width, place / width % height, start + place / (width * height)];
     NiftiError::Label { path: path.to_owned(), voxel, value }
 }

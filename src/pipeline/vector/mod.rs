@@ -82,14 +82,20 @@ mod tests {
         Line::new(&map, near(6.0, 8.0), near(8.0, 10.0))
     }
 
+    /// Intensities and labels of a volume.
+    fn volume(shape: [usize; 3], rng: &mut Rng) -> (Vec<f32>, Vec<Label>) {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+        let labels = values.iter().map(|value| (value.abs() * 3e4) as Label).collect();
+        (values, labels)
+    }
+
     #[test]
     fn eight_at_once_are_the_bits_of_one_by_one() {
         if !has_avx2() {
             return eprintln!("skipped: needs AVX2");
         }
         let mut rng = Seed(5).stream(Purpose::Phantom, 0, "vector", 0);
-        let values: Vec<f32> = (0..SHAPE.iter().product()).map(|_| rng.normal() as f32).collect();
-        let labels: Vec<Label> = values.iter().map(|value| (value.abs() * 3e4) as Label).collect();
+        let (values, labels) = volume(SHAPE, &mut rng);
         let source = Source { values: &values, start: [0; 3], shape: SHAPE, volume: SHAPE };
         let (mut compared, mut compared_labels) = (0, 0);
         for _ in 0..500 {
@@ -150,8 +156,7 @@ mod tests {
             return eprintln!("skipped: needs AVX2");
         }
         let mut rng = Seed(6).stream(Purpose::Phantom, 0, "vector", 0);
-        let values: Vec<f32> = (0..LONG.iter().product()).map(|_| rng.normal() as f32).collect();
-        let labels: Vec<Label> = values.iter().map(|value| (value.abs() * 3e4) as Label).collect();
+        let (values, labels) = volume(LONG, &mut rng);
         let source = Source { values: &values, start: [0; 3], shape: LONG, volume: LONG };
         let turned = Affine([[1.0, 0.0, 0.004, 0.3], [0.0, 1.0, -0.003, 0.7], [0.0, 0.0, 0.97, 0.6]]);
         let line = Line::new(&turned, 2.0, 3.0);

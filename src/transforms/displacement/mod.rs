@@ -165,22 +165,21 @@ fn turned(world_points: [usize; 3], values: &[[f64; 3]], grid: &Grid) -> ([usize
 /// BSplineTransformInitializer takes them: from the corner nearest to the lowest one of the box around the grid, for one
 /// direction after another the edge that follows it most closely. On grids turned far that is not the nearest axis of each.
 pub(super) fn control_axes(grid: &Grid) -> [AxisTurn; 3] {
-    let lps = |[x, y, z]: [f64; 3]| [-x, -y, z];
+    let to_lps = Affine::scale_and_shift([-1.0, -1.0, 1.0], [0.0; 3]).after(&grid.affine);
+    let (low, high) = ([-MARGIN; 3], grid.shape.map(|size| size as f64 - 1.0 + MARGIN));
+    let (lowest, _) = to_lps.box_of(low, high);
     let is_upper = |corner: usize, axis: usize| corner >> axis & 1 == 1;
-    let corners: [[f64; 3]; 8] = std::array::from_fn(|corner| {
-        let end = |axis: usize| if is_upper(corner, axis) { grid.shape[axis] as f64 - 1.0 + MARGIN } else { -MARGIN };
-        lps(grid.affine.apply([end(0), end(1), end(2)]))
-    });
-    let lowest: [f64; 3] =
-        std::array::from_fn(|world| corners.iter().map(|corner| corner[world]).fold(f64::INFINITY, f64::min));
-    let far = |corner: &usize| (0..3).map(|world| (corners[*corner][world] - lowest[world]).powi(2)).sum::<f64>();
+    let far = |corner: &usize| {
+        let end = |axis| if is_upper(*corner, axis) { high[axis] } else { low[axis] };
+        let place = to_lps.apply([end(0), end(1), end(2)]);
+        (0..3).map(|world| (place[world] - lowest[world]).powi(2)).sum::<f64>()
+    };
     let begin = (0..8).min_by(|a, b| far(a).total_cmp(&far(b))).expect("a grid has eight corners");
     let spacing = grid.spacing();
     let mut left = vec![0, 1, 2];
     [0, 1, 2].map(|world| {
         let follows = |axis: usize| {
-            let column = lps(std::array::from_fn(|row| grid.affine.0[row][axis]));
-            let along = column[world] / spacing[axis];
+            let along = to_lps.0[world][axis] / spacing[axis];
             if is_upper(begin, axis) { -along } else { along }
         };
         // Of equally close ones the first.
