@@ -248,7 +248,10 @@ impl Cache {
         self.unfinished.add(move || {
             let finish = || {
                 file.as_file().sync_all()?;
+                // Who makes room meanwhile counts it once, under either name.
+                let lock = room::lock(&folder)?;
                 file.persist(&path).map_err(|error| error.error)?;
+                drop(lock);
                 // The new name is on the disk only when its folder is.
                 #[cfg(unix)]
                 std::fs::File::open(&folder).and_then(|folder| folder.sync_all())?;

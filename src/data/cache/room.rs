@@ -1,7 +1,8 @@
 //! Room for an entry: what leaves for it, and the unfinished files of processes that died.
 //!
-//! Whoever makes room holds the folder's lock, so that two processes do not count on the same bytes. An
-//! unfinished entry is locked as long as its process lives, and has its whole length from the start.
+//! Whoever makes room, and whoever gives an entry its name, holds the folder's lock, so that two processes do not count on
+//! the same bytes, and none counts an entry twice. An unfinished entry is locked as long as its process lives, and has its
+//! whole length from the start.
 
 use std::fs::{self, File};
 use std::io;
