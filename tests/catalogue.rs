@@ -4,7 +4,7 @@ use std::fs;
 
 use runner::data::volume::{Affine, Grid, Label, Volume, Voxels, offset};
 use runner::pipeline::{self, View};
-use runner::sampling::LabelIndex;
+use runner::sampling::LabelRuns;
 use runner::seed::{Purpose, Rng, Seed};
 use runner::transforms::{Drawn, Incoming, Transform, check_draws};
 use serde::Serialize;
@@ -266,8 +266,8 @@ fn hold_windows(chain: &[Transform], index: u64) {
         let size: [usize; 3] = shape.map(|size| 1 + places.below(size as u64) as usize);
         let start: [usize; 3] =
             std::array::from_fn(|axis| places.below((shape[axis] - size[axis] + 1) as u64) as usize);
-        let index = LabelIndex::new(volume(2).label.unwrap());
-        let view = View::new(volume(2), chain, &draws).unwrap().with_empty_space(index.empty_space());
+        let runs = LabelRuns::new(&volume(2).label.unwrap());
+        let view = View::new(volume(2), chain, &draws).unwrap().with_empty_space(runs.empty_space());
         let window = view.window(start, size).unwrap();
         let label = window.label.unwrap();
         for x in 0..size[0] {

@@ -1,20 +1,27 @@
 //! Where each label's voxels are, in little memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::data::volume::{Label, Voxels, offset, voxel_at};
 use crate::pipeline::EmptySpace;
 
-/// The voxels of a label map as runs along z, sorted by label.
-///
-/// A run is a row's stretch of one label. Most rows of a label map hold a few runs, so the index is
-/// small, and the k-th voxel of a label is a binary search away.
+/// A label map and where each of its labels is. To clone it copies no voxels.
 #[derive(Clone, Debug)]
 pub struct LabelIndex {
     labels: Voxels<Label>,
-    runs: BTreeMap<Label, Runs>,
+    runs: Arc<LabelRuns>,
+}
+
+/// The voxels of a label map as runs along z, sorted by label; the map itself is not kept.
+///
+/// A run is a row's stretch of one label. Most rows of a label map hold a few runs, so all of them are
+/// small, and the k-th voxel of a label is a binary search away.
+#[derive(Clone, Debug)]
+pub struct LabelRuns {
+    of_label: BTreeMap<Label, Runs>,
     empty: EmptySpace,
 }
 
@@ -43,9 +50,9 @@ impl Runs {
     }
 }
 
-impl LabelIndex {
-    /// Looks at each voxel of a label map once. The map itself is shared, not copied.
-    pub fn new(labels: Voxels<Label>) -> Self {
+impl LabelRuns {
+    /// Looks at each voxel of a label map once.
+    pub fn new(labels: &Voxels<Label>) -> Self {
         let shape = labels.shape;
         let runs_of = |(x, slice): (usize, &[Label])| -> Vec<(usize, usize, Label)> {
             let mut found = Vec::new();
@@ -66,27 +73,40 @@ impl LabelIndex {
         let slices = labels.par_chunks_exact(shape[1] * shape[2]).enumerate();
         let all: Vec<Vec<(usize, usize, Label)>> = slices.map(runs_of).collect();
         let place = |first: usize| [first / (shape[1] * shape[2]), first / shape[2] % shape[1], first % shape[2]];
-        let mut runs: BTreeMap<Label, Runs> = BTreeMap::new();
+        let mut of_label: BTreeMap<Label, Runs> = BTreeMap::new();
         for (first, length, label) in all.iter().flatten().copied() {
-            let of_label = runs.entry(label).or_default();
-            of_label.starts.push(first);
-            of_label.before.push(of_label.count);
-            of_label.count += length as u64;
-            of_label.widen(place(first), length);
+            let runs = of_label.entry(label).or_default();
+            runs.starts.push(first);
+            runs.before.push(runs.count);
+            runs.count += length as u64;
+            runs.widen(place(first), length);
         }
         let filled = all.iter().flatten().map(|(first, length, _)| (place(*first), *length));
         let empty = EmptySpace::new(shape, filled);
-        Self { labels, runs, empty }
+        Self { of_label, empty }
     }
 
     /// Where the label map holds nothing but 0.
     pub fn empty_space(&self) -> &EmptySpace {
         &self.empty
     }
+}
+
+impl LabelIndex {
+    /// Looks at each voxel of a label map once. The map itself is shared, not copied.
+    pub fn new(labels: Voxels<Label>) -> Self {
+        let runs = Arc::new(LabelRuns::new(&labels));
+        Self { labels, runs }
+    }
+
+    /// A label map whose runs are known.
+    pub fn with_runs(labels: Voxels<Label>, runs: Arc<LabelRuns>) -> Self {
+        Self { labels, runs }
+    }
 
     /// The box around the voxels with a wanted label above 0: its first voxel and its last.
     pub fn bounds(&self, wanted: impl Fn(Label) -> bool) -> Option<([usize; 3], [usize; 3])> {
-        let boxes = self.runs.iter().filter(|(label, _)| wanted(**label)).filter_map(|(_, runs)| runs.bounds);
+        let boxes = self.runs.of_label.iter().filter(|(label, _)| wanted(**label)).filter_map(|(_, runs)| runs.bounds);
         boxes.reduce(|(low, high), (other_low, other_high)| {
             (
                 std::array::from_fn(|axis| low[axis].min(other_low[axis])),
@@ -107,23 +127,23 @@ impl LabelIndex {
 
     /// The labels above 0 that some voxel has, by rising value.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
-        self.runs.keys().copied()
+        self.runs.of_label.keys().copied()
     }
 
     /// How many voxels have a label above 0.
     pub fn num_foreground(&self) -> u64 {
-        self.runs.values().map(|runs| runs.count).sum()
+        self.runs.of_label.values().map(|runs| runs.count).sum()
     }
 
     /// How many voxels have a wanted label above 0.
     pub fn count(&self, wanted: impl Fn(Label) -> bool) -> u64 {
-        self.runs.iter().filter(|(label, _)| wanted(**label)).map(|(_, runs)| runs.count).sum()
+        self.runs.of_label.iter().filter(|(label, _)| wanted(**label)).map(|(_, runs)| runs.count).sum()
     }
 
     /// The first and the last voxel of each run of a wanted label above 0.
     pub fn runs(&self, wanted: impl Fn(Label) -> bool) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
         let shape = self.labels.shape;
-        let wanted = self.runs.iter().filter(move |(label, _)| wanted(**label));
+        let wanted = self.runs.of_label.iter().filter(move |(label, _)| wanted(**label));
         wanted.flat_map(move |(_, runs)| {
             let counts = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
             let lengths = runs.before.iter().zip(counts).map(|(before, count)| (count - before) as usize);
@@ -137,7 +157,7 @@ impl LabelIndex {
     /// # Panics
     /// When there are not so many.
     pub fn nth(&self, wanted: impl Fn(Label) -> bool, mut n: u64) -> [usize; 3] {
-        for (_, runs) in self.runs.iter().filter(|(label, _)| wanted(**label)) {
+        for (_, runs) in self.runs.of_label.iter().filter(|(label, _)| wanted(**label)) {
             if n < runs.count {
                 let run = runs.before.partition_point(|before| *before <= n) - 1;
                 let position = runs.starts[run] + (n - runs.before[run]) as usize;

@@ -17,8 +17,8 @@ mod uniform;
 mod weighted;
 mod weights;
 
-pub use index::LabelIndex;
-pub use weights::{WeightIndex, check_weights};
+pub use index::{LabelIndex, LabelRuns};
+pub use weights::{RowSums, WeightIndex, check_weights, row_sums};
 
 pub use foreground_oversample::ForegroundOversampleSampler;
 pub use grid::GridSampler;

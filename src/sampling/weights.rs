@@ -1,5 +1,7 @@
 //! A map of weights, from which voxels are drawn.
 
+use std::sync::Arc;
+
 use crate::data::volume::{Voxels, offset, voxel_at};
 
 /// Refuses maps from which no voxel can be drawn.
@@ -17,27 +19,39 @@ pub fn check_weights(map: &Voxels<f32>) -> Result<(), String> {
     Ok(())
 }
 
-/// Non-negative weights of voxels, with their sums row by row.
+/// Non-negative weights of voxels, with their sums row by row. To clone it copies none.
 ///
 /// A voxel is drawn by a binary search for its row along z and a walk along that row, so beside the map,
 /// which is shared, one number a row is kept.
 #[derive(Clone, Debug)]
 pub struct WeightIndex {
     weights: Voxels<f32>,
-    /// The sum of all rows up to and with each.
-    up_to: Vec<f64>,
+    up_to: RowSums,
+}
+
+/// For each row of a map of weights, the sum of all rows up to and with it.
+pub type RowSums = Arc<[f64]>;
+
+/// Looks at each weight of a map `[1, x, y, z]` once.
+pub fn row_sums(weights: &Voxels<f32>) -> RowSums {
+    let mut sum = 0.0;
+    let rows = weights.chunks_exact(weights.shape[2]);
+    let up_to = rows.map(|row| {
+        sum += row.iter().copied().map(f64::from).sum::<f64>();
+        sum
+    });
+    up_to.collect()
 }
 
 impl WeightIndex {
     /// Looks at each weight of a map `[1, x, y, z]` once. The map itself is shared, not copied.
     pub fn new(weights: Voxels<f32>) -> Self {
-        let mut sum = 0.0;
-        let rows = weights.chunks_exact(weights.shape[2]);
-        let up_to = rows.map(|row| {
-            sum += row.iter().copied().map(f64::from).sum::<f64>();
-            sum
-        });
-        Self { up_to: up_to.collect(), weights }
+        Self { up_to: row_sums(&weights), weights }
+    }
+
+    /// A map whose sums are known.
+    pub fn with_sums(weights: Voxels<f32>, up_to: RowSums) -> Self {
+        Self { weights, up_to }
     }
 
     /// The weight of a voxel.

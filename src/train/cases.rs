@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use super::TrainError;
 use super::head::{Head, incoming};
 use super::inputs;
 use super::prepare::{self, HAS_LABELS};
-use crate::data::cache::{Cache, FileHashes};
+use crate::data::cache::{Cache, FileHashes, Stored};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::volume::{Label, Volume, Voxels};
@@ -18,7 +18,7 @@ use crate::pipeline::{self, Origin, Times, View};
 use crate::queue::{MakeError, Request};
 use crate::run::event::Event;
 use crate::run::manifest::Inputs;
-use crate::sampling::{Field, LabelIndex, Sampler, Turn, WeightIndex};
+use crate::sampling::{Field, LabelIndex, LabelRuns, RowSums, Sampler, Turn, WeightIndex, row_sums};
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Transform};
@@ -43,14 +43,13 @@ pub struct Cases {
 /// A subject after the preprocess chain.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Its voxels, mapped from the cache.
-    pub volume: Volume,
+    stored: Stored,
     /// The draws of the preprocess chain on it.
     pub draws: Vec<Drawn>,
-    /// Where its patches have their centres, mapped from the cache; a sampler may ask for such a map.
-    weights: Option<Voxels<f32>>,
-    index: OnceLock<LabelIndex>,
-    weight_index: OnceLock<WeightIndex>,
+    /// Where its patches have their centres; a sampler may ask for such a map.
+    weights: Option<Stored>,
+    runs: OnceLock<Arc<LabelRuns>>,
+    row_sums: OnceLock<RowSums>,
     minima: OnceLock<Vec<f32>>,
 }
 
@@ -158,27 +157,29 @@ impl Cases {
     /// # Errors
     /// When a transform cannot be applied or no patch fits.
     pub fn patch(&self, part: Part, name: &str, request: Request) -> Result<Patch, MakeError> {
-        let index = request.index;
         let prepared = self.get(name);
-        let channels = prepared.volume.image.channels;
+        let volume = prepared.volume();
+        let channels = volume.image.channels;
         let (purpose, epoch, augment): (_, _, &[Transform]) = match part {
             Part::Train { epoch } => (Purpose::Sample, epoch as u64, &self.augment),
             Part::Val => (Purpose::Validate, 0, &[]),
         };
-        let chance = |purpose| self.seed.stream(purpose, epoch, name, index as u64);
+        let chance = |purpose| self.seed.stream(purpose, epoch, name, request.index as u64);
         let times = self.times.as_ref();
-        let draws = pipeline::draw(augment, &incoming(&prepared.volume), &mut chance(Purpose::Augment));
-        let view = View::new(prepared.volume.clone(), augment, &draws)?;
-        let view =
-            view.with_minima(&prepared.minima).with_empty_space(prepared.index().empty_space()).with_times(times);
-        let field = Field { origin: view.origin(), index: prepared.index(), weights: prepared.weights() };
+        let draws = pipeline::draw(augment, &incoming(&volume), &mut chance(Purpose::Augment));
+        let labels = volume.label.clone().expect(HAS_LABELS);
+        let runs = prepared.runs(&labels);
+        let view = View::new(volume, augment, &draws)?;
+        let view = view.with_minima(&prepared.minima).with_empty_space(runs.empty_space()).with_times(times);
+        let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), prepared.weights());
+        let field = Field { origin: view.origin(), index: &index, weights: weights.as_ref() };
         let turn = self.turn(part, request);
         let start = Times::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;
         let shape = self.sampler.patch();
         let window = view.window(start, shape)?;
         Ok(Patch {
             subject: name.to_owned(),
-            index,
+            index: request.index,
             start,
             shape,
             channels,
@@ -203,19 +204,25 @@ impl Cases {
 }
 
 impl Prepared {
-    pub(super) fn new(volume: Volume, weights: Option<Voxels<f32>>, draws: Vec<Drawn>) -> Self {
-        let (index, weight_index, minima) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { volume, weights, draws, index, weight_index, minima }
+    pub(super) fn new(stored: Stored, weights: Option<Stored>, draws: Vec<Drawn>) -> Self {
+        let (runs, row_sums, minima) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { stored, weights, draws, runs, row_sums, minima }
+    }
+
+    /// Its voxels.
+    pub fn volume(&self) -> Volume {
+        self.stored.volume()
     }
 
     /// The map of weights, ready to draw from; summed when it is first asked for.
-    fn weights(&self) -> Option<&WeightIndex> {
-        let weights = self.weights.as_ref()?;
-        Some(self.weight_index.get_or_init(|| WeightIndex::new(weights.clone())))
+    fn weights(&self) -> Option<WeightIndex> {
+        let weights = self.weights.as_ref()?.volume().image;
+        let sums = self.row_sums.get_or_init(|| row_sums(&weights)).clone();
+        Some(WeightIndex::with_sums(weights, sums))
     }
 
-    /// Where each label's voxels are; made when it is first asked for.
-    fn index(&self) -> &LabelIndex {
-        self.index.get_or_init(|| LabelIndex::new(self.volume.label.clone().expect(HAS_LABELS)))
+    /// Where each label's voxels are; looked for when it is first asked.
+    fn runs(&self, labels: &Voxels<Label>) -> &Arc<LabelRuns> {
+        self.runs.get_or_init(|| Arc::new(LabelRuns::new(labels)))
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::TrainError;
 use super::cases::Prepared;
 use super::head::{Head, text};
-use crate::data::cache::{self, Cache, Key, KeyBuilder, Lookup, hex};
+use crate::data::cache::{self, Cache, Key, KeyBuilder, Lookup, Stored, hex};
 use crate::data::nifti;
 use crate::data::subject::Subject;
 use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels, offset};
@@ -86,7 +86,7 @@ pub(super) fn prepared(
                 Ok(Volume { grid: case.outgoing, image, label: None })
             })
         });
-        Ok(Prepared::new(volume, weights.transpose()?.map(|weights| weights.image), draws))
+        Ok(Prepared::new(volume, weights.transpose()?, draws))
     };
     let prepared = make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })?;
     Ok((prepared, notes))
@@ -114,13 +114,13 @@ fn find_or_make(
     key: &Key,
     notes: &mut Vec<String>,
     make: impl FnOnce() -> Result<Volume, MakeError>,
-) -> Result<Volume, MakeError> {
+) -> Result<Stored, MakeError> {
     match cache.get(key)? {
-        Lookup::Found(volume) => return Ok(volume),
+        Lookup::Found(volume) => return Ok(volume.into()),
         Lookup::Absent => {}
         Lookup::Damaged { path, reason } => notes.push(format!("{} is made anew: {reason}", path.display())),
     }
-    Ok(cache.put(key, &make()?)?)
+    Ok(cache.put(key, make()?)?)
 }
 
 /// Reads a map of weights, which must lie on the grid of its subject's image.

@@ -108,7 +108,7 @@ fn score(
         true => Err(TrainError::Stopped),
         false => trainer.logits(windows, [count, plan.channels], plan.window),
     };
-    let prediction = predict::label_map(&cases.get(name).volume.image, &origin, &sight, &target, forward)?;
+    let prediction = predict::label_map(&cases.get(name).volume().image, &origin, &sight, &target, forward)?;
     let pair = Pair { prediction: &prediction, truth: &truth, shape: truth.shape, spacing: case.grid.spacing() };
     Ok(score_all(&plan.experiment.metrics, &pair, &ClassLabel::pairs(&plan.labels)))
 }

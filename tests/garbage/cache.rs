@@ -18,7 +18,7 @@ fn valid() -> Vec<u8> {
         label: Some(Voxels::new(1, shape, vec![1; 60])),
     };
     let cache = Cache::new(folder.path());
-    cache.put(&KEY, &volume).unwrap();
+    cache.put(&KEY, volume).unwrap();
     cache.finish().unwrap();
     std::fs::read(cache.root.join(hex(&KEY)).with_extension("volume")).unwrap()
 }

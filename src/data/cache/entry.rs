@@ -1,13 +1,11 @@
 //! One file of the cache: a JSON header on the first line, then image and label at multiples of 64 bytes.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(unix)]
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, hex};
@@ -20,9 +18,6 @@ const MAGIC: &str = "runner volume 2 ";
 const ALIGNMENT: usize = 64;
 /// No header of an older version is longer.
 const LONGEST_HEADER: usize = 4096;
-/// Bytes that a thread writes at once.
-#[cfg(unix)]
-const PIECE: usize = 1 << 24;
 /// Bytes of a header as it is written: spaces fill its line, so that an entry's size is known beforehand.
 const HEADER_BYTES: usize = 1024;
 
@@ -62,30 +57,14 @@ pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<(
     let header = format!("{MAGIC}{}", serde_json::to_string(&header)?);
     let header = format!("{header:<width$}\n", width = HEADER_BYTES - 1);
     let image: &[u8] = bytemuck::cast_slice(&volume.image);
-    write_at(file, header.as_bytes(), 0)?;
-    write_at(file, image, header.len())?;
+    file.write_all(header.as_bytes())?;
+    file.write_all(image)?;
     if let Some(label) = &volume.label {
-        // What lies between is zeros.
-        write_at(file, bytemuck::cast_slice(label), (header.len() + image.len()).next_multiple_of(ALIGNMENT))?;
+        let between = (header.len() + image.len()).wrapping_neg() % ALIGNMENT;
+        file.write_all(&[0; ALIGNMENT][..between])?;
+        file.write_all(bytemuck::cast_slice(label))?;
     }
     Ok(())
-}
-
-/// Writes bytes at a place of a file, on Unix in pieces by several threads.
-fn write_at(file: &mut File, bytes: &[u8], start: usize) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileExt;
-        let file = &*file;
-        let pieces = bytes.par_chunks(PIECE).enumerate();
-        pieces.try_for_each(|(index, piece)| file.write_all_at(piece, (start + index * PIECE) as u64))
-    }
-    #[cfg(not(unix))]
-    {
-        use std::io::{Seek, SeekFrom, Write};
-        file.seek(SeekFrom::Start(start as u64))?;
-        file.write_all(bytes)
-    }
 }
 
 pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {

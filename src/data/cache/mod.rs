@@ -2,17 +2,18 @@
 //!
 //! An entry is written under a temporary name and renamed, so two processes may fill the same key.
 //! Nothing changes an entry afterwards; one that is not needed may leave to make room, and who has it
-//! mapped keeps it. `key` makes keys, `entry` is the format of a file, `room` keeps the folder small.
+//! mapped keeps it. `key` makes keys, `entry` is the format of a file, `room` keeps the folder small,
+//! `unfinished` has entries written while their volumes are used.
 
 mod entry;
 mod key;
 mod room;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::NamedTempFile;
@@ -22,6 +23,8 @@ use super::whole_file;
 use crate::value::Bytes;
 pub use entry::num_bytes;
 pub use key::{FileHashes, Key, KeyBuilder, hash_content, hex};
+pub use unfinished::Stored;
+use unfinished::Unfinished;
 
 /// The ending of an entry's file.
 const ENDING: &str = "volume";
@@ -111,47 +114,6 @@ pub struct Cache {
     unfinished: Arc<Unfinished>,
 }
 
-/// Entries that are written and mapped, while threads see to it that they are on the disk before they get their names.
-#[derive(Debug, Default)]
-struct Unfinished(Mutex<Vec<JoinHandle<Result<(), CacheError>>>>);
-
-/// Entries that may be on their way to the disk at once.
-const MOST_UNFINISHED: usize = 4;
-
-impl Unfinished {
-    fn add(&self, finish: impl FnOnce() -> Result<(), CacheError> + Send + 'static) -> Result<(), CacheError> {
-        self.wait_until_left(MOST_UNFINISHED - 1)?;
-        let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(finish);
-        self.lock().push(thread.expect("the system lets a process start threads"));
-        Ok(())
-    }
-
-    fn wait_until_left(&self, count: usize) -> Result<(), CacheError> {
-        loop {
-            let thread = {
-                let mut threads = self.lock();
-                if threads.len() <= count {
-                    return Ok(());
-                }
-                threads.remove(0)
-            };
-            thread.join().expect("finishing an entry does not panic")?;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<JoinHandle<Result<(), CacheError>>>> {
-        // Every state of the list is a valid one, also after a panic elsewhere.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Who wants to know whether it went well asks before; an entry that did not get its name is made anew.
-        while self.wait_until_left(0).is_err() {}
-    }
-}
-
 impl Cache {
     /// A cache without bound in the given folder, which need not exist yet.
     pub fn new(root: &Path) -> Self {
@@ -227,25 +189,33 @@ impl Cache {
         }
     }
 
-    /// Writes the volume of a key and gives it back, mapped from its file; [`Cache::finish`] tells that it is on the disk.
+    /// Writes the volume of a key behind the back of the caller, who uses it meanwhile; [`Cache::finish`] tells that it is
+    /// on the disk.
+    ///
+    /// Waits where many volumes are in memory whose entries are not written.
     ///
     /// # Errors
-    /// When the disk is full or refuses; the message names the folder and the bytes, and nothing is left
-    /// behind. When the entry alone is larger than the cache may be.
-    pub fn put(&self, key: &Key, volume: &Volume) -> Result<Volume, CacheError> {
+    /// When the disk has no room for it; the message names the folder and the bytes. When the entry alone is larger
+    /// than the cache may be. When an earlier entry could not be written. Nothing is left behind.
+    pub fn put(&self, key: &Key, volume: Volume) -> Result<Stored, CacheError> {
         let bytes = num_bytes(volume.image.channels, volume.grid.shape, volume.label.is_some());
-        let failed = |source| CacheError::Write { folder: self.root.clone(), bytes, source };
-        std::fs::create_dir_all(&self.root).map_err(failed)?;
+        let folder = self.root.clone();
+        let failed = move |source| CacheError::Write { folder: folder.clone(), bytes, source };
+        std::fs::create_dir_all(&self.root).map_err(&failed)?;
+        let turn = self.unfinished.wait_for_turn();
         let path = self.path(key);
         let mut file = self.begin(&path, bytes)?;
-        entry::write(file.as_file_mut(), key, volume).map_err(failed)?;
-        // Mapped before it has its name: under that name another process may remove it at once.
-        let mapped = entry::read(file.as_file(), key).map_err(|error| match error {
-            entry::OpenError::Io(source) => CacheError::Io { path: path.clone(), source },
-            entry::OpenError::Damaged(reason) => CacheError::Damaged { path: path.clone(), reason },
-        })?;
-        let folder = self.root.clone();
+        let stored = Stored::from(volume);
+        let (folder, key, written) = (self.root.clone(), *key, stored.clone());
         self.unfinished.add(move || {
+            entry::write(file.as_file_mut(), &key, &written.volume()).map_err(&failed)?;
+            // Mapped before it has its name: under that name another process may remove it at once.
+            let mapped = entry::read(file.as_file(), &key).map_err(|error| match error {
+                entry::OpenError::Io(source) => CacheError::Io { path: path.clone(), source },
+                entry::OpenError::Damaged(reason) => CacheError::Damaged { path: path.clone(), reason },
+            })?;
+            written.replace(mapped);
+            drop(turn);
             let finish = || {
                 file.as_file().sync_all()?;
                 // Who makes room meanwhile counts it once, under either name.
@@ -257,9 +227,17 @@ impl Cache {
                 std::fs::File::open(&folder).and_then(|folder| folder.sync_all())?;
                 Ok(())
             };
-            finish().map_err(|source| CacheError::Write { folder: folder.clone(), bytes, source })
+            finish().map_err(failed)
         })?;
-        Ok(mapped)
+        Ok(stored)
+    }
+
+    /// Whether every entry that was put could be written so far.
+    ///
+    /// # Errors
+    /// When the disk has refused one.
+    pub fn look(&self) -> Result<(), CacheError> {
+        self.unfinished.look()
     }
 
     /// Waits until every entry that was put is on the disk under its name.
@@ -384,8 +362,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         for (text, wanted) in [("a", volume(1, true)), ("b", volume(2, false))] {
-            assert!(same(&cache.put(&key(text), &wanted).unwrap(), &wanted));
+            let stored = cache.put(&key(text), wanted.clone()).unwrap();
+            assert!(same(&stored.volume(), &wanted));
             cache.finish().unwrap();
+            assert!(same(&stored.volume(), &wanted));
             let Lookup::Found(found) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
             assert!(same(&found, &wanted));
         }
@@ -393,10 +373,46 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_leaves_the_memory_when_its_entry_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let shape = [2, 2, 2];
+        let memory = Arc::new(memmap2::MmapMut::map_anon(32).unwrap().make_read_only().unwrap());
+        let image = Voxels::mapped(1, shape, memory.clone(), 0..32);
+        let volume = Volume { grid: Grid { shape, affine: Affine::IDENTITY }, image, label: None };
+        let stored = cache.put(&key("a"), volume).unwrap();
+        cache.finish().unwrap();
+        assert_eq!(Arc::strong_count(&memory), 1);
+        assert_eq!(stored.volume().image[..], [0.0; 8]);
+    }
+
+    #[test]
+    fn an_entry_that_fails_behind_the_callers_back_is_told_once_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let wanted = volume(1, true);
+        std::fs::create_dir_all(cache.path(&key("a")).join("in the way")).unwrap();
+        let stored = cache.put(&key("a"), wanted.clone()).unwrap();
+        let told = loop {
+            match cache.look() {
+                Ok(()) => std::thread::sleep(POLL),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(cache.finish().is_ok());
+        assert!(told.starts_with("cannot write") && told.contains(&BYTES.to_string()), "{told}");
+        assert!(same(&stored.volume(), &wanted));
+        assert_eq!(leftovers(&cache), [""; 0]);
+        cache.put(&key("b"), wanted).unwrap();
+        cache.finish().unwrap();
+        assert!(matches!(cache.get(&key("b")).unwrap(), Lookup::Found(_)));
+    }
+
+    #[test]
     fn truncated_and_garbled_entries_are_noticed_and_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), volume(1, true)).unwrap();
         cache.finish().unwrap();
         let path = cache.path(&key("a"));
         let whole = std::fs::read(&path).unwrap();
@@ -406,7 +422,7 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Damaged { .. }), "{} bytes", damaged.len());
         }
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), volume(1, true)).unwrap();
         cache.finish().unwrap();
         assert!(matches!(cache.get(&key("a")).unwrap(), Lookup::Found(_)));
     }
@@ -415,7 +431,7 @@ mod tests {
     fn an_entry_under_the_name_of_another_key_is_not_taken_for_it() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), volume(1, true)).unwrap();
         cache.finish().unwrap();
         std::fs::rename(cache.path(&key("a")), cache.path(&key("b"))).unwrap();
         assert!(matches!(cache.get(&key("b")).unwrap(), Lookup::Damaged { .. }));
@@ -426,9 +442,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         assert_eq!(cache.list().unwrap(), []);
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), volume(1, true)).unwrap();
         cache.finish().unwrap();
-        cache.put(&key("b"), &volume(1, false)).unwrap();
+        cache.put(&key("b"), volume(1, false)).unwrap();
         cache.finish().unwrap();
         let bytes: u64 = cache.list().unwrap().iter().map(|entry| entry.bytes).sum();
         assert_eq!(cache.clear().unwrap(), bytes);
@@ -442,7 +458,7 @@ mod tests {
     fn limited(folder: &Path, entries: u64, names: &[&str]) -> Cache {
         let cache = Cache::new(folder).with_limit(Bytes(entries * BYTES));
         for (age, name) in names.iter().rev().enumerate() {
-            cache.put(&key(name), &volume(1, true)).unwrap();
+            cache.put(&key(name), volume(1, true)).unwrap();
             cache.finish().unwrap();
             let used = SystemTime::now() - Duration::from_secs(60 * age as u64 + 60);
             std::fs::File::options().write(true).open(cache.path(&key(name))).unwrap().set_modified(used).unwrap();
@@ -467,7 +483,7 @@ mod tests {
         let cache = Cache::new(folder.path());
         for (channels, labelled) in [(1, true), (1, false), (3, true)] {
             let volume = volume(channels, labelled);
-            cache.put(&key("a"), &volume).unwrap();
+            cache.put(&key("a"), volume.clone()).unwrap();
             cache.finish().unwrap();
             let bytes = std::fs::metadata(cache.path(&key("a"))).unwrap().len();
             assert_eq!(bytes, num_bytes(channels, volume.grid.shape, labelled));
@@ -480,7 +496,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 3, &["old", "older used again", "new"]);
         assert!(matches!(cache.get(&key("old")).unwrap(), Lookup::Found(_)));
-        cache.put(&key("a"), &volume(1, true)).unwrap();
+        cache.put(&key("a"), volume(1, true)).unwrap();
         cache.finish().unwrap();
         let left = ["old", "older used again", "new", "a"].map(|name| has(&cache, name));
         assert_eq!(left, [true, false, true, true]);
@@ -493,7 +509,7 @@ mod tests {
         let cache = limited(folder.path(), 2, &["mine", "other"]);
         let Lookup::Found(other) = cache.get(&key("other")).unwrap() else { panic!("it was put") };
         let run = cache.keeping(&[(key("mine"), BYTES), (key("new"), BYTES)].into()).unwrap();
-        run.put(&key("new"), &volume(1, true)).unwrap();
+        run.put(&key("new"), volume(1, true)).unwrap();
         run.finish().unwrap();
         assert_eq!(["mine", "other", "new"].map(|name| has(&cache, name)), [true, false, true]);
         assert!(same(&other, &volume(1, true)));
@@ -507,7 +523,7 @@ mod tests {
         let refused = cache.keeping(&[(key("a"), BYTES), (key("b"), BYTES)].into()).unwrap_err().to_string();
         assert!(refused.contains(&format!("{} bytes", 2 * BYTES)), "{refused}");
         assert!(refused.contains(&format!("{BYTES} bytes")), "{refused}");
-        assert!(matches!(cache.put(&key("b"), &volume(3, true)), Err(CacheError::Limit { .. })));
+        assert!(matches!(cache.put(&key("b"), volume(3, true)), Err(CacheError::Limit { .. })));
         assert!(has(&cache, "a"));
     }
 
@@ -518,7 +534,7 @@ mod tests {
         let alive = room::begin(&cache.root, BYTES).unwrap();
         let dead = cache.root.join(".entry-dead");
         std::fs::write(&dead, vec![0; 10 * BYTES as usize]).unwrap();
-        cache.put(&key("c"), &volume(1, true)).unwrap();
+        cache.put(&key("c"), volume(1, true)).unwrap();
         cache.finish().unwrap();
         assert!(!dead.exists() && alive.path().exists());
         assert_eq!(["a", "b", "c"].map(|name| has(&cache, name)), [false, true, true]);
@@ -534,7 +550,7 @@ mod tests {
             let file = std::fs::File::create(cache.root.join(name)).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
-        cache.put(&key("b"), &volume(1, true)).unwrap();
+        cache.put(&key("b"), volume(1, true)).unwrap();
         cache.finish().unwrap();
         assert_eq!(leftovers(&cache), [".partial-new"]);
     }
@@ -550,7 +566,7 @@ mod tests {
                         let name = key(&format!("{}", (thread * 7 + round) % 12));
                         let volume = match cache.get(&name).unwrap() {
                             Lookup::Found(volume) => volume,
-                            _ => cache.put(&name, &volume(1, true)).unwrap(),
+                            _ => cache.put(&name, volume(1, true)).unwrap().volume(),
                         };
                         assert!(same(&volume, &self::volume(1, true)));
                         let _lock = room::lock(&cache.root).unwrap();
@@ -568,7 +584,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("volumes"), b"a file").unwrap();
         let wanted = volume(1, true);
-        let message = Cache::new(folder.path()).put(&key("a"), &wanted).unwrap_err().to_string();
+        let message = Cache::new(folder.path()).put(&key("a"), wanted.clone()).unwrap_err().to_string();
         assert!(
             message.contains("volumes") && message.contains(&num_bytes(1, wanted.grid.shape, true).to_string()),
             "{message}"

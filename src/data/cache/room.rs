@@ -43,8 +43,23 @@ pub(super) fn begin(root: &Path, bytes: u64) -> io::Result<NamedTempFile> {
     let file = builder.tempfile_in(root)?;
     // On a disk without locks nobody takes an unlocked file for a dead process's.
     let _ = file.as_file().try_lock();
+    refuse_too_much(file.as_file(), bytes)?;
     file.as_file().set_len(bytes)?;
     Ok(file)
+}
+
+/// Tells a full disk before anybody relies on what is written behind his back. To reserve the bytes would be surer, but
+/// an entry took two times as long to come to the disk then.
+fn refuse_too_much(file: &File, bytes: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let disk = rustix::fs::fstatvfs(file)?;
+        // Some disks do not tell their size.
+        if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
+            return Err(rustix::io::Errno::NOSPC.into());
+        }
+    }
+    Ok(())
 }
 
 /// Removes what dead processes left unfinished, and counts the bytes of what living ones are writing.

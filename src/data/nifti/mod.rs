@@ -5,6 +5,7 @@
 //! with what the file can hold before memory is taken for it.
 
 mod header;
+mod number;
 mod open;
 mod read;
 mod write;

@@ -3,15 +3,17 @@
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::{Arc, mpsc};
 
-use bytemuck::Pod;
+use memmap2::MmapMut;
 use nifti::NiftiType;
 use rayon::prelude::*;
 
 use super::NiftiError;
 use super::header::{self, Header};
+use super::number::{Number, Voxel};
 use super::open::{self, HEADER_BYTES, Stream};
-use crate::data::memory::{machine_bytes, zeros};
+use crate::data::memory::{machine_bytes, pages};
 use crate::data::volume::{Grid, Label, Voxels, offset};
 use crate::trusted::fetch_ahead;
 use crate::value::Bytes;
@@ -32,10 +34,7 @@ const BELIEVED_RATIO: u64 = 64;
 /// Those of [`read_header`](super::read_header), and when the file ends before its last voxel.
 pub fn read_image(path: &Path) -> Result<(Grid, Voxels<f32>), NiftiError> {
     let (header, stream) = header::open(path)?;
-    let voxels = match header.scaling {
-        None => read_voxels(path, &header, stream, |value| (value as f32, true))?,
-        Some((slope, inter)) => read_voxels(path, &header, stream, |value| ((value * slope + inter) as f32, true))?,
-    };
+    let voxels = read_voxels(path, &header, stream)?;
     Ok((header.grid, voxels))
 }
 
@@ -52,42 +51,28 @@ pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), NiftiError> {
     if header.channels != 1 {
         return Err(NiftiError::LabelChannels { path: path.to_owned(), channels: header.channels });
     }
-    let (slope, inter) = header.scaling.unwrap_or((1.0, 0.0));
-    let voxels = read_voxels(path, &header, stream, |value| {
-        let value = value * slope + inter;
-        let label = value as Label;
-        (label, f64::from(label) == value)
-    })?;
+    let voxels = read_voxels(path, &header, stream)?;
     Ok((header.grid, voxels))
 }
 
-/// Reads all voxels, each converted from its stored number, and whether it can be.
-fn read_voxels<T: Pod + Send + Sync>(
-    path: &Path,
-    header: &Header,
-    stream: Stream,
-    convert: impl Fn(f64) -> (T, bool) + Sync,
-) -> Result<Voxels<T>, NiftiError> {
+/// Reads all voxels.
+fn read_voxels<T: Voxel>(path: &Path, header: &Header, stream: Stream) -> Result<Voxels<T>, NiftiError> {
     macro_rules! read_as {
         ($number:ty, $from_bytes:ident) => {{
-            let number = |bytes| <$number>::$from_bytes(bytes) as f64;
-            turn(path, header, stream, number, |bytes| convert(number(bytes)))
+            let number = <$number>::$from_bytes;
+            let real = |bytes| number(bytes).real();
+            match header.scaling {
+                None => turn(path, header, stream, real, |bytes| T::of(number(bytes))),
+                Some((slope, inter)) => turn(path, header, stream, real, |bytes| T::of(real(bytes) * slope + inter)),
+            }
         }};
         ($number:ty) => {
             if header.big_endian { read_as!($number, from_be_bytes) } else { read_as!($number, from_le_bytes) }
         };
     }
-    // Most label maps are of bytes, of which there are so few that each is converted once.
-    macro_rules! read_as_byte {
-        ($number:ty) => {{
-            let number = |bytes| <$number>::from_ne_bytes(bytes) as f64;
-            let table: [(T, bool); 256] = std::array::from_fn(|byte| convert(number([byte as u8])));
-            turn(path, header, stream, number, |[byte]: [u8; 1]| table[usize::from(byte)])
-        }};
-    }
     match header.kind {
-        NiftiType::Uint8 => read_as_byte!(u8),
-        NiftiType::Int8 => read_as_byte!(i8),
+        NiftiType::Uint8 => read_as!(u8, from_ne_bytes),
+        NiftiType::Int8 => read_as!(i8, from_ne_bytes),
         NiftiType::Uint16 => read_as!(u16),
         NiftiType::Int16 => read_as!(i16),
         NiftiType::Uint32 => read_as!(u32),
@@ -102,11 +87,12 @@ fn read_voxels<T: Pod + Send + Sync>(
 
 /// Slices of z that are turned together.
 const SLAB: usize = 32;
-/// Voxels along x that are turned together: what they are read from and written to stays near the processor.
-const TILE: usize = 64;
+/// Voxels along x that are turned together: long rows are read faster, and the tile stays near the processor.
+const TILE: usize = 256;
 
-/// Streams slabs of z and turns them, one while the next is read. `number` is asked for a value that cannot be converted.
-fn turn<T: Pod + Send, const BYTES: usize>(
+/// Turns slabs of z while a thread of its own reads those that follow. `number` is asked for a value that cannot be
+/// converted.
+fn turn<T: Voxel, const BYTES: usize>(
     path: &Path,
     header: &Header,
     stream: Stream,
@@ -114,79 +100,107 @@ fn turn<T: Pod + Send, const BYTES: usize>(
     convert: impl Fn([u8; BYTES]) -> (T, bool) + Sync,
 ) -> Result<Voxels<T>, NiftiError> {
     let shape @ [width, height, depth] = header.grid.shape;
-    let per_channel = depth.div_ceil(SLAB);
-    let num_slabs = header.channels * per_channel;
-    // The channel of a slab and its first slice.
-    let slab_at = |index: usize| (index / per_channel, index % per_channel * SLAB);
-    let slab_bytes = width * height * depth.min(SLAB) * BYTES;
-    let num_values = header.channels * header.grid.num_voxels();
-    let (mut values, mut slab_buffers) = buffers(path, header, &stream, num_values, [slab_bytes, num_slabs])?;
-    let mut stream = stream.bytes;
-    skip(path, header, &mut stream)?;
-    let slices = |start: usize| SLAB.min(depth - start);
-    let mut read = |start: usize, buffer: &mut [u8]| {
-        let slab = &mut buffer[..width * height * slices(start) * BYTES];
-        stream.read_exact(slab).map_err(|source| match source.kind() {
-            ErrorKind::UnexpectedEof => truncated(path, header),
-            _ => NiftiError::reading(path)(source),
-        })
-    };
-    read(0, &mut slab_buffers[0])?;
-    for index in 0..num_slabs {
-        let (channel, start) = slab_at(index);
-        let [now, next] = &mut slab_buffers;
-        let (slab, _) = now[..width * height * slices(start) * BYTES].as_chunks::<BYTES>();
-        let out = &mut values[channel * header.grid.num_voxels()..][..header.grid.num_voxels()];
-        let (all_fit, was_read) = rayon::join(
-            || turn_slab(slab, shape, start..start + slices(start), &convert, out),
-            || if index + 1 < num_slabs { read(slab_at(index + 1).1, next) } else { Ok(()) },
-        );
-        was_read?;
-        if !all_fit {
-            let place = slab.iter().position(|bytes| !convert(*bytes).1);
-            let place = place.expect("a slab that does not fit holds a value that does not");
-            return Err(misfit(path, shape, start, place, number(slab[place])));
+    let num_voxels = header.grid.num_voxels();
+    let starts: Vec<(usize, usize)> =
+        (0..header.channels).flat_map(|channel| (0..depth).step_by(SLAB).map(move |start| (channel, start))).collect();
+    let slices = |start: usize| start..depth.min(start + SLAB);
+    let slab_bytes = |start| width * height * slices(start).len() * BYTES;
+    let num_bytes = header.channels * num_voxels * size_of::<T>();
+    let (mut voxels, buffers) = memory(path, header, &stream, num_bytes, [slab_bytes(0), starts.len()])?;
+    let values: &mut [T] = bytemuck::cast_slice_mut(&mut voxels);
+    let mut reader = Reader { path, header, bytes: stream.bytes };
+    reader.skip()?;
+    let (give_back, free) = mpsc::sync_channel(buffers.len());
+    let (hand_over, full) = mpsc::sync_channel(buffers.len());
+    buffers.into_iter().for_each(|buffer| give_back.send(buffer).expect("the other end is here"));
+    std::thread::scope(|scope| {
+        // They end with this closure, or the thread would wait for one that has met a fault.
+        let (give_back, full) = (give_back, full);
+        let starts = &starts;
+        let reading = scope.spawn(move || {
+            for (_, start) in starts {
+                let Ok(mut buffer) = free.recv() else { return Ok(()) };
+                reader.read(&mut buffer[..slab_bytes(*start)])?;
+                if hand_over.send(buffer).is_err() {
+                    return Ok(());
+                }
+            }
+            reader.finish()
+        });
+        for (channel, start) in starts.iter().copied() {
+            // The thread has met a fault.
+            let Ok(buffer) = full.recv() else { break };
+            let (slab, _) = buffer[..slab_bytes(start)].as_chunks::<BYTES>();
+            let out = &mut values[channel * num_voxels..][..num_voxels];
+            if !turn_slab(slab, shape, slices(start), &convert, out) {
+                let place = slab.iter().position(|bytes| !convert(*bytes).1);
+                let place = place.expect("a slab that does not fit holds a value that does not");
+                let voxel = [place % width, place / width % height, start + place / (width * height)];
+                return Err(NiftiError::Label { path: path.to_owned(), voxel, value: number(slab[place]) });
+            }
+            // Behind the last slab nobody waits for it.
+            let _ = give_back.send(buffer);
         }
-        slab_buffers.swap(0, 1);
-    }
-    // The checksum of a compressed file stands behind its last voxel and is compared on the way there.
-    std::io::copy(&mut stream.take(MOST_TRAILING_BYTES), &mut std::io::sink()).map_err(NiftiError::reading(path))?;
-    Ok(Voxels::new(header.channels, shape, values))
+        reading.join().expect("reading does not panic")
+    })?;
+    let voxels = voxels.make_read_only().map_err(NiftiError::io(path))?;
+    Ok(Voxels::mapped(header.channels, shape, Arc::new(voxels), 0..num_bytes))
 }
 
-/// Zeros for the values and for one slab or two, where the machine has them and the file does not lie.
-fn buffers<T: Pod>(
+/// The bytes of a file's voxels, one after another.
+struct Reader<'a> {
+    path: &'a Path,
+    header: &'a Header,
+    bytes: Box<dyn Read + Send>,
+}
+
+impl Reader<'_> {
+    /// Leaves out what stands between the header and the voxels.
+    fn skip(&mut self) -> Result<(), NiftiError> {
+        let extensions = self.header.voxel_offset - HEADER_BYTES;
+        let skipped = std::io::copy(&mut self.bytes.by_ref().take(extensions), &mut std::io::sink());
+        let skipped = skipped.map_err(NiftiError::reading(self.path))?;
+        if skipped < extensions { Err(truncated(self.path, self.header)) } else { Ok(()) }
+    }
+
+    fn read(&mut self, slab: &mut [u8]) -> Result<(), NiftiError> {
+        self.bytes.read_exact(slab).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof => truncated(self.path, self.header),
+            _ => NiftiError::reading(self.path)(source),
+        })
+    }
+
+    /// Reads on to the end: the checksum of a compressed file stands behind its last voxel and is compared on the way.
+    fn finish(self) -> Result<(), NiftiError> {
+        let rest = std::io::copy(&mut self.bytes.take(MOST_TRAILING_BYTES), &mut std::io::sink());
+        rest.map(drop).map_err(NiftiError::reading(self.path))
+    }
+}
+
+/// Memory for the voxels and for one slab or two, where the machine has it and the file does not lie.
+fn memory(
     path: &Path,
     header: &Header,
     stream: &Stream,
-    num_values: usize,
+    num_bytes: usize,
     [slab_bytes, num_slabs]: [usize; 2],
-) -> Result<(Vec<T>, [Vec<u8>; 2]), NiftiError> {
-    let needed = num_values as u64 * size_of::<T>() as u64 + slab_bytes as u64 * num_slabs.min(2) as u64;
-    let memory = |available| NiftiError::Memory { path: path.to_owned(), needed, available };
+) -> Result<(MmapMut, Vec<MmapMut>), NiftiError> {
+    let num_buffers = num_slabs.min(2);
+    let needed = num_bytes as u64 + slab_bytes as u64 * num_buffers as u64;
+    let refused = |available| NiftiError::Memory { path: path.to_owned(), needed, available };
     if let Some(machine) = machine_bytes().filter(|machine| needed > *machine) {
-        return Err(memory(format!("the machine has {}", Bytes(machine))));
+        return Err(refused(format!("the machine has {}", Bytes(machine))));
     }
     let is_dense = header.num_bytes > BELIEVED_BYTES && header.num_bytes / BELIEVED_RATIO > stream.file_bytes;
     if stream.compressed && is_dense && !open::holds(path, header.voxel_offset + header.num_bytes)? {
         return Err(truncated(path, header));
     }
-    // A file of one slab needs no second buffer.
-    match (zeros(num_values), zeros(slab_bytes), zeros(if num_slabs > 1 { slab_bytes } else { 0 })) {
-        (Some(values), Some(first), Some(second)) => Ok((values, [first, second])),
-        _ => Err(memory("which the system does not give".to_owned())),
-    }
-}
-
-/// Leaves out what stands between the header and the voxels.
-fn skip(path: &Path, header: &Header, stream: &mut impl Read) -> Result<(), NiftiError> {
-    let extensions = header.voxel_offset - HEADER_BYTES;
-    let skipped = std::io::copy(&mut stream.take(extensions), &mut std::io::sink());
-    if skipped.map_err(NiftiError::reading(path))? < extensions { Err(truncated(path, header)) } else { Ok(()) }
+    let buffers = (0..num_buffers).map(|_| pages(slab_bytes)).collect::<Option<_>>();
+    pages(num_bytes).zip(buffers).ok_or_else(|| refused("which the system does not give".to_owned()))
 }
 
 /// Converts slices of z, x fastest, into a channel, z fastest, tile by tile; says whether every value can be converted.
-fn turn_slab<T: Pod + Send, const BYTES: usize>(
+fn turn_slab<T: Voxel, const BYTES: usize>(
     slab: &[[u8; BYTES]],
     shape @ [width, height, depth]: [usize; 3],
     slices: Range<usize>,
@@ -196,32 +210,30 @@ fn turn_slab<T: Pod + Send, const BYTES: usize>(
     let turn_columns = |(columns, out): (usize, &mut [T])| {
         let first = columns * TILE;
         let count = TILE.min(width - first);
-        let mut tile = [T::zeroed(); TILE * SLAB];
+        let mut tile = [[[0; BYTES]; SLAB]; TILE];
         let mut all_fit = true;
         for y in 0..height {
             for z in 0..slices.len() {
-                let row = &slab[(z * height + y) * width + first..][..count];
-                fetch_ahead(slab, (z * height + y + 1) * width + first, count);
-                for (x, bytes) in row.iter().enumerate() {
-                    let (value, fits) = convert(*bytes);
-                    tile[x * SLAB + z] = value;
-                    all_fit &= fits;
+                let start = (z * height + y) * width + first;
+                fetch_ahead(slab, start + width * height, count);
+                let row = &slab[start..][..count];
+                for (column, bytes) in tile.iter_mut().zip(row) {
+                    column[z] = *bytes;
                 }
             }
-            for (x, column) in tile.chunks_exact(SLAB).take(count).enumerate() {
-                out[offset(shape, [x, y, slices.start])..][..slices.len()].copy_from_slice(&column[..slices.len()]);
+            for (x, column) in tile.iter().take(count).enumerate() {
+                let out = &mut out[offset(shape, [x, y, slices.start])..][..slices.len()];
+                for (out, bytes) in out.iter_mut().zip(column) {
+                    let (value, fits) = convert(*bytes);
+                    *out = value;
+                    all_fit &= fits;
+                }
             }
         }
         all_fit
     };
     let columns = channel.par_chunks_mut(TILE * height * depth).enumerate();
     columns.map(turn_columns).reduce(|| true, |a, b| a & b)
-}
-
-/// A value at a place of a slab that is no label.
-fn misfit(path: &Path, [width, height, _]: [usize; 3], start: usize, place: usize, value: f64) -> NiftiError {
-    let voxel = [place % width, place / width % height, start + place / (width * height)];
-    NiftiError::Label { path: path.to_owned(), voxel, value }
 }
 
 fn truncated(path: &Path, header: &Header) -> NiftiError {
