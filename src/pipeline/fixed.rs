@@ -50,14 +50,14 @@ const STEEP: u64 = 1 << 44;
 
 impl Line {
     /// Of the row at x and y under a map.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(map: &Affine, x: f64, y: f64) -> Self {
         let base = map.0.map(|[a, b, _, shift]| fixed(a * x + b * y + shift));
         Self::of(base, map.0.map(|[_, _, c, _]| fixed(c)))
     }
 
     /// From the place of voxel 0 on, in steps.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(base: [i64; 3], step: [i64; 3]) -> Self {
         Self { base, step, is_steep: step.into_iter().any(|step| step.unsigned_abs() > STEEP) }
     }
@@ -68,6 +68,7 @@ impl Line {
     }
 
     /// Which voxels of a row have places between `low` and `high`, both included, along every axis; counted from `start`.
+    #[inline(always)]
     pub(super) fn between(&self, low: [i64; 3], high: [i64; 3], start: usize, length: usize) -> Range<usize> {
         let is_within = |point: [i64; 3]| (0..3).all(|axis| low[axis] <= point[axis] && point[axis] <= high[axis]);
         if self.is_steep {
@@ -78,6 +79,11 @@ impl Line {
             // The row is straight, so all of it lies between its ends.
             return 0..length;
         }
+        self.between_ends(low, high, ends, length)
+    }
+
+    #[inline(never)]
+    fn between_ends(&self, low: [i64; 3], high: [i64; 3], ends: [[i64; 3]; 2], length: usize) -> Range<usize> {
         let (mut first, mut last) = (0, length as i64 - 1);
         for axis in 0..3 {
             // In the direction of the row, from its first place: a place is outside before `near` or beyond `far`.

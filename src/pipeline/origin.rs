@@ -94,6 +94,7 @@ impl Origin {
 
     /// Of a row of outgoing voxels along z those that lie inside, counted from the first of `along`, and the row's places in the source. Only
     /// where nothing bends.
+    #[inline(always)]
     pub(super) fn inside(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
         let mut inside = 0..along.len();
         let own = (&self.map, self.source_shape);

@@ -19,9 +19,13 @@ impl Places {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn new(base: i64, step: i64) -> Self {
-        let first = _mm256_set_epi64x(base + 5 * step, base + 4 * step, base + step, base);
-        let last = _mm256_set_epi64x(base + 7 * step, base + 6 * step, base + 3 * step, base + 2 * step);
-        Self { first, last, step: _mm256_set1_epi64x(LANES as i64 * step) }
+        let one = _mm256_set1_epi64x(step);
+        let two = _mm256_add_epi64(one, one);
+        let four = _mm256_add_epi64(two, two);
+        let [second_of_two, last_two] = [_mm256_set_epi64x(-1, 0, -1, 0), _mm256_set_epi64x(-1, -1, 0, 0)];
+        let behind = _mm256_add_epi64(_mm256_and_si256(one, second_of_two), _mm256_and_si256(four, last_two));
+        let first = _mm256_add_epi64(_mm256_set1_epi64x(base), behind);
+        Self { first, last: _mm256_add_epi64(first, two), step: _mm256_add_epi64(four, four) }
     }
 
     /// Of eight voxels whose places are given one by one.
