@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use memmap2::MmapMut;
+use bytemuck::Zeroable;
 
 /// The memory that this process may use, in bytes: the machine's, or less where a container, a scheduler or `ulimit`
 /// allows less. `None` where the system does not tell (only Linux does).
@@ -64,13 +64,9 @@ pub(crate) fn holds<T>(channels: usize, shape: [usize; 3]) -> bool {
     }
 }
 
-/// Pages of zeros, large ones where the system has some, or `None` where it does not give so many.
-pub(crate) fn pages(bytes: usize) -> Option<MmapMut> {
-    let pages = MmapMut::map_anon(bytes).ok()?;
-    // Who asks is about to write all of them, and a large page takes one fault instead of hundreds. It is only advice.
-    #[cfg(target_os = "linux")]
-    let _ = pages.advise(memmap2::Advice::HugePage);
-    Some(pages)
+/// Zeros, or `None` where the system does not give so many.
+pub(crate) fn zeros<T: Zeroable>(count: usize) -> Option<Vec<T>> {
+    bytemuck::allocation::try_zeroed_vec(count).ok()
 }
 
 #[cfg(test)]
@@ -98,9 +94,8 @@ mod tests {
 
     #[test]
     fn more_than_there_can_be_is_refused_and_does_not_end_the_program() {
-        assert!(pages(usize::MAX / 16).is_none());
-        assert_eq!(pages(3).unwrap()[..], [0; 3]);
-        assert!(pages(0).unwrap().is_empty());
+        assert_eq!(zeros::<u64>(usize::MAX / 16), None);
+        assert_eq!(zeros::<u16>(3), Some(vec![0; 3]));
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Grid {
     }
 }
 
-/// An array of voxels `[channel, x, y, z]`, owned or mapped from a file.
+/// An array of voxels `[channel, x, y, z]`, owned or mapped from a file. To clone it copies none.
 #[derive(Clone, Debug)]
 pub struct Voxels<T: Pod> {
     /// Number of channels.

@@ -92,7 +92,7 @@ fn run_epochs(plan: &Plan, state: Option<State>, session: &mut Session) -> Resul
                 session.commit(&state_of(&progress, &trainer), plan, false)?;
                 return Ok(Outcome::Stopped);
             }
-            session.cache.look().map_err(TrainError::Cache)?;
+            session.cache.check_written().map_err(TrainError::Cache)?;
             let (outcome, patches) = feed.take_step(&mut trainer, &mut progress)?;
             num_patches += patches;
             let wait_seconds = feed.wait_seconds() - waited;

@@ -202,7 +202,7 @@ impl Cache {
         let folder = self.root.clone();
         let failed = move |source| CacheError::Write { folder: folder.clone(), bytes, source };
         std::fs::create_dir_all(&self.root).map_err(&failed)?;
-        let turn = self.unfinished.wait_for_turn();
+        let permit = self.unfinished.wait_for_permit();
         let path = self.path(key);
         let mut file = self.begin(&path, bytes)?;
         let stored = Stored::from(volume);
@@ -215,7 +215,7 @@ impl Cache {
                 entry::OpenError::Damaged(reason) => CacheError::Damaged { path: path.clone(), reason },
             })?;
             written.replace(mapped);
-            drop(turn);
+            drop(permit);
             let finish = || {
                 file.as_file().sync_all()?;
                 // Who makes room meanwhile counts it once, under either name.
@@ -236,8 +236,8 @@ impl Cache {
     ///
     /// # Errors
     /// When the disk has refused one.
-    pub fn look(&self) -> Result<(), CacheError> {
-        self.unfinished.look()
+    pub fn check_written(&self) -> Result<(), CacheError> {
+        self.unfinished.check_written()
     }
 
     /// Waits until every entry that was put is on the disk under its name.
@@ -394,7 +394,7 @@ mod tests {
         std::fs::create_dir_all(cache.path(&key("a")).join("in the way")).unwrap();
         let stored = cache.put(&key("a"), wanted.clone()).unwrap();
         let told = loop {
-            match cache.look() {
+            match cache.check_written() {
                 Ok(()) => std::thread::sleep(POLL),
                 Err(error) => break error.to_string(),
             }

@@ -40,13 +40,13 @@ pub(super) struct Unfinished {
 const MOST_UNFINISHED: usize = 4;
 
 impl Unfinished {
-    /// Waits for its turn to keep a volume in memory until that is written: half as many may as volumes are made at once.
-    pub(super) fn wait_for_turn(&self) -> Turn {
+    /// Waits until it may keep a volume in memory until that is written: half as many may as volumes are made at once.
+    pub(super) fn wait_for_permit(&self) -> Permit {
         let most = (rayon::current_num_threads() / 2).max(1);
         let unwritten = lock(&self.unwritten.count);
         let waited = self.unwritten.fewer.wait_while(unwritten, |count| *count >= most);
         *waited.unwrap_or_else(PoisonError::into_inner) += 1;
-        Turn(self.unwritten.clone())
+        Permit(self.unwritten.clone())
     }
 
     /// Has a thread of its own finish an entry; what fails is told by the next call of a method.
@@ -61,7 +61,7 @@ impl Unfinished {
     }
 
     /// Whether all went well so far.
-    pub(super) fn look(&self) -> Result<(), CacheError> {
+    pub(super) fn check_written(&self) -> Result<(), CacheError> {
         let mut threads = lock(&self.threads);
         match threads.iter().position(JoinHandle::is_finished) {
             Some(index) => join(threads.remove(index)),
@@ -103,9 +103,9 @@ struct Unwritten {
 
 /// The right to keep one more, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Unwritten>);
+pub(super) struct Permit(Arc<Unwritten>);
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         *lock(&self.0.count) -= 1;
         self.0.fewer.notify_one();

@@ -3,9 +3,8 @@
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
-use memmap2::MmapMut;
 use nifti::NiftiType;
 use rayon::prelude::*;
 
@@ -13,7 +12,7 @@ use super::NiftiError;
 use super::header::{self, Header};
 use super::number::{Number, Voxel};
 use super::open::{self, HEADER_BYTES, Stream};
-use crate::data::memory::{machine_bytes, pages};
+use crate::data::memory::{machine_bytes, zeros};
 use crate::data::volume::{Grid, Label, Voxels, offset};
 use crate::trusted::fetch_ahead;
 use crate::value::Bytes;
@@ -105,9 +104,8 @@ fn turn<T: Voxel, const BYTES: usize>(
         (0..header.channels).flat_map(|channel| (0..depth).step_by(SLAB).map(move |start| (channel, start))).collect();
     let slices = |start: usize| start..depth.min(start + SLAB);
     let slab_bytes = |start| width * height * slices(start).len() * BYTES;
-    let num_bytes = header.channels * num_voxels * size_of::<T>();
-    let (mut voxels, buffers) = memory(path, header, &stream, num_bytes, [slab_bytes(0), starts.len()])?;
-    let values: &mut [T] = bytemuck::cast_slice_mut(&mut voxels);
+    let num_values = header.channels * num_voxels;
+    let (mut values, buffers) = memory::<T>(path, header, &stream, num_values, [slab_bytes(0), starts.len()])?;
     let mut reader = Reader { path, header, bytes: stream.bytes };
     reader.skip()?;
     let (give_back, free) = mpsc::sync_channel(buffers.len());
@@ -143,8 +141,7 @@ fn turn<T: Voxel, const BYTES: usize>(
         }
         reading.join().expect("reading does not panic")
     })?;
-    let voxels = voxels.make_read_only().map_err(NiftiError::io(path))?;
-    Ok(Voxels::mapped(header.channels, shape, Arc::new(voxels), 0..num_bytes))
+    Ok(Voxels::new(header.channels, shape, values))
 }
 
 /// The bytes of a file's voxels, one after another.
@@ -177,16 +174,16 @@ impl Reader<'_> {
     }
 }
 
-/// Memory for the voxels and for one slab or two, where the machine has it and the file does not lie.
-fn memory(
+/// Zeros for the values and for one slab or two, where the machine has the memory and the file does not lie.
+fn memory<T: Voxel>(
     path: &Path,
     header: &Header,
     stream: &Stream,
-    num_bytes: usize,
+    num_values: usize,
     [slab_bytes, num_slabs]: [usize; 2],
-) -> Result<(MmapMut, Vec<MmapMut>), NiftiError> {
+) -> Result<(Vec<T>, Vec<Vec<u8>>), NiftiError> {
     let num_buffers = num_slabs.min(2);
-    let needed = num_bytes as u64 + slab_bytes as u64 * num_buffers as u64;
+    let needed = num_values as u64 * size_of::<T>() as u64 + slab_bytes as u64 * num_buffers as u64;
     let refused = |available| NiftiError::Memory { path: path.to_owned(), needed, available };
     if let Some(machine) = machine_bytes().filter(|machine| needed > *machine) {
         return Err(refused(format!("the machine has {}", Bytes(machine))));
@@ -195,8 +192,8 @@ fn memory(
     if stream.compressed && is_dense && !open::holds(path, header.voxel_offset + header.num_bytes)? {
         return Err(truncated(path, header));
     }
-    let buffers = (0..num_buffers).map(|_| pages(slab_bytes)).collect::<Option<_>>();
-    pages(num_bytes).zip(buffers).ok_or_else(|| refused("which the system does not give".to_owned()))
+    let buffers = (0..num_buffers).map(|_| zeros(slab_bytes)).collect::<Option<_>>();
+    zeros(num_values).zip(buffers).ok_or_else(|| refused("which the system does not give".to_owned()))
 }
 
 /// Converts slices of z, x fastest, into a channel, z fastest, tile by tile; says whether every value can be converted.
