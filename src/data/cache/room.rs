@@ -53,9 +53,9 @@ pub(super) fn begin(root: &Path, bytes: u64) -> io::Result<NamedTempFile> {
 fn refuse_too_much(file: &File, bytes: u64) -> io::Result<()> {
     #[cfg(unix)]
     {
-        let disk = rustix::fs::fstatvfs(file)?;
         // Some disks do not tell their size.
-        if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes {
+        let disk = rustix::fs::fstatvfs(file).ok().filter(|disk| disk.f_blocks > 0);
+        if disk.is_some_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < bytes) {
             return Err(rustix::io::Errno::NOSPC.into());
         }
     }
