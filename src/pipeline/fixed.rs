@@ -82,6 +82,7 @@ impl Line {
         self.between_ends(low, high, ends, length)
     }
 
+    /// The same for a row that sticks out; apart from the others, which are most and find a place in their caller.
     #[inline(never)]
     fn between_ends(&self, low: [i64; 3], high: [i64; 3], ends: [[i64; 3]; 2], length: usize) -> Range<usize> {
         let (mut first, mut last) = (0, length as i64 - 1);

@@ -72,16 +72,15 @@ impl LabelRuns {
         };
         let slices = labels.par_chunks_exact(shape[1] * shape[2]).enumerate();
         let all: Vec<Vec<(usize, usize, Label)>> = slices.map(runs_of).collect();
-        let place = |first: usize| [first / (shape[1] * shape[2]), first / shape[2] % shape[1], first % shape[2]];
         let mut of_label: BTreeMap<Label, Runs> = BTreeMap::new();
         for (first, length, label) in all.iter().flatten().copied() {
             let runs = of_label.entry(label).or_default();
             runs.starts.push(first);
             runs.before.push(runs.count);
             runs.count += length as u64;
-            runs.widen(place(first), length);
+            runs.widen(voxel_at(shape, first), length);
         }
-        let filled = all.iter().flatten().map(|(first, length, _)| (place(*first), *length));
+        let filled = all.iter().flatten().map(|(first, length, _)| (voxel_at(shape, *first), *length));
         let empty = EmptySpace::new(shape, filled);
         Self { of_label, empty }
     }
@@ -89,6 +88,11 @@ impl LabelRuns {
     /// Where the label map holds nothing but 0.
     pub fn empty_space(&self) -> &EmptySpace {
         &self.empty
+    }
+
+    /// Those of each wanted label above 0.
+    fn of_wanted(&self, wanted: impl Fn(Label) -> bool) -> impl Iterator<Item = &Runs> {
+        self.of_label.iter().filter(move |(label, _)| wanted(**label)).map(|(_, runs)| runs)
     }
 }
 
@@ -106,7 +110,7 @@ impl LabelIndex {
 
     /// The box around the voxels with a wanted label above 0: its first voxel and its last.
     pub fn bounds(&self, wanted: impl Fn(Label) -> bool) -> Option<([usize; 3], [usize; 3])> {
-        let boxes = self.runs.of_label.iter().filter(|(label, _)| wanted(**label)).filter_map(|(_, runs)| runs.bounds);
+        let boxes = self.runs.of_wanted(wanted).filter_map(|runs| runs.bounds);
         boxes.reduce(|(low, high), (other_low, other_high)| {
             (
                 std::array::from_fn(|axis| low[axis].min(other_low[axis])),
@@ -137,14 +141,13 @@ impl LabelIndex {
 
     /// How many voxels have a wanted label above 0.
     pub fn count(&self, wanted: impl Fn(Label) -> bool) -> u64 {
-        self.runs.of_label.iter().filter(|(label, _)| wanted(**label)).map(|(_, runs)| runs.count).sum()
+        self.runs.of_wanted(wanted).map(|runs| runs.count).sum()
     }
 
     /// The first and the last voxel of each run of a wanted label above 0.
     pub fn runs(&self, wanted: impl Fn(Label) -> bool) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
         let shape = self.labels.shape;
-        let wanted = self.runs.of_label.iter().filter(move |(label, _)| wanted(**label));
-        wanted.flat_map(move |(_, runs)| {
+        self.runs.of_wanted(wanted).flat_map(move |runs| {
             let counts = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
             let lengths = runs.before.iter().zip(counts).map(|(before, count)| (count - before) as usize);
             let voxels = runs.starts.iter().zip(lengths).map(|(first, length)| [*first, first + length - 1]);
@@ -157,7 +160,7 @@ impl LabelIndex {
     /// # Panics
     /// When there are not so many.
     pub fn nth(&self, wanted: impl Fn(Label) -> bool, mut n: u64) -> [usize; 3] {
-        for (_, runs) in self.runs.of_label.iter().filter(|(label, _)| wanted(**label)) {
+        for runs in self.runs.of_wanted(wanted) {
             if n < runs.count {
                 let run = runs.before.partition_point(|before| *before <= n) - 1;
                 let position = runs.starts[run] + (n - runs.before[run]) as usize;

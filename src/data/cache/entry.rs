@@ -60,8 +60,8 @@ pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<(
     file.write_all(header.as_bytes())?;
     file.write_all(image)?;
     if let Some(label) = &volume.label {
-        let between = (header.len() + image.len()).wrapping_neg() % ALIGNMENT;
-        file.write_all(&[0; ALIGNMENT][..between])?;
+        let end = header.len() + image.len();
+        file.write_all(&[0; ALIGNMENT][..end.next_multiple_of(ALIGNMENT) - end])?;
         file.write_all(bytemuck::cast_slice(label))?;
     }
     Ok(())

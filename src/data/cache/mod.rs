@@ -6,6 +6,7 @@
 //! `unfinished` has entries written while their volumes are used.
 
 mod entry;
+mod error;
 mod key;
 mod room;
 mod unfinished;
@@ -22,6 +23,7 @@ use super::volume::Volume;
 use super::whole_file;
 use crate::value::Bytes;
 pub use entry::num_bytes;
+pub use error::CacheError;
 pub use key::{FileHashes, Key, KeyBuilder, hash_content, hex};
 pub use unfinished::Stored;
 use unfinished::Unfinished;
@@ -32,47 +34,6 @@ const ENDING: &str = "volume";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often to look meanwhile.
 const POLL: Duration = Duration::from_millis(10);
-
-/// Why the cache fails.
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    /// A file or folder cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// An entry cannot be written.
-    #[error("cannot write {bytes} bytes to the cache in {folder}: {source}; free that much, run `runner cache clear` or choose another folder with --cache-dir", folder = folder.display())]
-    Write {
-        /// The cache's folder.
-        folder: PathBuf,
-        /// Bytes of the entry.
-        bytes: u64,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The entries of one run take more than all entries may.
-    #[error("the preprocessed volumes of this run take {needed} bytes ({size}), more than the {allowed} bytes ({limit}) that the cache in {folder} may hold", size = Bytes(*needed), limit = Bytes(*allowed), folder = folder.display())]
-    Limit {
-        /// The cache's folder.
-        folder: PathBuf,
-        /// Bytes of the entries.
-        needed: u64,
-        /// Bytes that all entries may take.
-        allowed: u64,
-    },
-    /// An entry that was just written cannot be read.
-    #[error("{path}: damaged right after it was written: {reason}", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-}
 
 /// What the cache knows of a key.
 #[derive(Clone, Debug)]
@@ -216,18 +177,7 @@ impl Cache {
             })?;
             written.replace(mapped);
             drop(permit);
-            let finish = || {
-                file.as_file().sync_all()?;
-                // Who makes room meanwhile counts it once, under either name.
-                let lock = room::lock(&folder)?;
-                file.persist(&path).map_err(|error| error.error)?;
-                drop(lock);
-                // The new name is on the disk only when its folder is.
-                #[cfg(unix)]
-                std::fs::File::open(&folder).and_then(|folder| folder.sync_all())?;
-                Ok(())
-            };
-            finish().map_err(failed)
+            room::give_name(&folder, file, &path).map_err(failed)
         })?;
         Ok(stored)
     }

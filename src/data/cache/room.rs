@@ -62,6 +62,19 @@ fn refuse_too_much(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives an entry that is written its name, once it is on the disk.
+pub(super) fn give_name(root: &Path, file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    // Who makes room meanwhile counts it once, under either name.
+    let lock = lock(root)?;
+    file.persist(path).map_err(|error| error.error)?;
+    drop(lock);
+    // The new name is on the disk only when its folder is.
+    #[cfg(unix)]
+    File::open(root)?.sync_all()?;
+    Ok(())
+}
+
 /// Removes what dead processes left unfinished, and counts the bytes of what living ones are writing.
 ///
 /// The caller holds the folder's lock, so no file is between being made and being locked.
