@@ -15,7 +15,7 @@ use memmap2::Mmap;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use vector::{
     Corners, CornersOf, GROUPS, LANES, LookUp, Positions, for_avx2, for_avx512, for_processor, has_avx2, has_avx512,
-    load_places, load_reals, store_places, store_reals,
+    load_places, load_reals, store_four, store_places, store_reals,
 };
 
 /// The bytes of a file, without reading them; they stay whatever becomes of the file's name. For files of the runner's
@@ -352,12 +352,17 @@ mod vector {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(crate) fn store_places([low, high]: [__m256i; 2], out: &mut [i64; LANES]) {
-        let start = out.as_mut_ptr().cast::<__m256i>();
-        // SAFETY: eight numbers of eight bytes are two times four.
-        unsafe {
-            _mm256_storeu_si256(start, low);
-            _mm256_storeu_si256(start.add(1), high);
-        }
+        let [first, last] = out.as_chunks_mut().0 else { unreachable!("eight numbers are two times four") };
+        store_four(low, first);
+        store_four(high, last);
+    }
+
+    /// Writes the numbers of a register.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn store_four(register: __m256i, out: &mut [i64; 4]) {
+        // SAFETY: four numbers of eight bytes are written.
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
     }
 }
 

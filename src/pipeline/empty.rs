@@ -1,8 +1,6 @@
 //! Where a label map holds nothing but 0, so that it need not be looked at voxel by voxel.
 
-use std::ops::Range;
-
-use super::fixed::{HALF, Line, ONE};
+use super::fixed::HALF;
 
 /// The parts of a label map far from every label above 0, in cells.
 #[derive(Clone, Debug)]
@@ -15,8 +13,6 @@ pub struct EmptySpace {
 
 /// Voxels of a cell along each axis.
 const CELL: usize = 16;
-/// Voxels of a row that are looked up together.
-const RUN: usize = 16;
 /// How far around a cell labels are looked for.
 pub(super) const MARGIN: usize = 12;
 
@@ -39,28 +35,10 @@ impl EmptySpace {
         Self { shape: cells, is_filled }
     }
 
-    /// The stretch of a row outside of which all labels are 0, counted from its first voxel; it may be empty.
-    pub(super) fn filled(&self, line: &Line, first: usize, length: usize) -> Range<usize> {
-        // Half a run, and half a voxel to the nearest one, lie within the margin.
-        let farthest = (MARGIN as i64 * ONE - HALF) / (RUN as i64 / 2);
-        if line.step.iter().any(|step| step.abs() > farthest) {
-            return 0..length;
-        }
-        let run = |index: usize| index * RUN..(index * RUN + RUN).min(length);
-        let is_filled = |index: &usize| {
-            let run = run(*index);
-            !self.is_empty_around(line.at(first + run.start + run.len() / 2))
-        };
-        let runs = 0..length.div_ceil(RUN);
-        match runs.clone().find(is_filled) {
-            None => 0..0,
-            Some(start) => run(start).start..runs.rev().find(is_filled).map_or(length, |end| run(end).end),
-        }
-    }
-
-    /// Whether all labels within the margin around a place are 0.
+    /// Whether all labels within the margin around a place are 0, which may lie outside.
     pub(super) fn is_empty_around(&self, place: [i64; 3]) -> bool {
-        let [x, y, z] = place.map(|place| ((place + HALF) >> 32) as usize / CELL);
+        let cell = |axis: usize| (((place[axis] + HALF) >> 32).max(0) as usize / CELL).min(self.shape[axis] - 1);
+        let [x, y, z] = [cell(0), cell(1), cell(2)];
         !self.is_filled[(x * self.shape[1] + y) * self.shape[2] + z]
     }
 }
@@ -79,11 +57,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_filled_between_its_first_and_its_last_filled_run() {
-        let empty = EmptySpace::new([1, 1, 200], [([0, 0, 70], 2), ([0, 0, 100], 1)].into_iter());
-        let line = |step: f64| Line::of([0; 3], [0, 0, fixed(step)]);
-        assert_eq!(empty.filled(&line(1.0), 0, 200), 48..128);
-        assert_eq!(empty.filled(&line(1.0), 130, 64), 0..0);
-        assert_eq!(empty.filled(&line(1.6), 0, 100), 0..100);
+    fn places_outside_count_to_the_nearest_cell() {
+        let empty = EmptySpace::new([64, 64, 20], [([0, 0, 19], 1)].into_iter());
+        let is_empty = |place: [f64; 3]| empty.is_empty_around(place.map(fixed));
+        assert!(!is_empty([-40.0, -3.0, 90.0]) && is_empty([200.0, -3.0, 90.0]));
     }
 }

@@ -41,7 +41,6 @@ fn share(digits: u32) -> f32 {
 pub(super) struct Line {
     pub(super) base: [i64; 3],
     pub(super) step: [i64; 3],
-    /// Whether steps are so long that places far along the row are beyond all numbers.
     is_steep: bool,
 }
 
@@ -62,6 +61,12 @@ impl Line {
         Self { base, step, is_steep: step.into_iter().any(|step| step.unsigned_abs() > STEEP) }
     }
 
+    /// Whether steps are so long that places far along the row are beyond all numbers.
+    pub(super) fn is_steep(&self) -> bool {
+        self.is_steep
+    }
+
+    /// The place of a voxel.
     #[inline]
     pub(super) fn at(&self, z: usize) -> [i64; 3] {
         std::array::from_fn(|axis| self.base[axis].wrapping_add(self.step[axis].wrapping_mul(z as i64)))

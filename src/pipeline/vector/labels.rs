@@ -3,52 +3,16 @@
 use std::arch::x86_64::*;
 
 use super::super::empty::MARGIN;
-use super::super::fixed::{HALF, Line};
+use super::super::fixed::HALF;
 use super::super::gather::LabelSource;
 use super::super::path::{GROUP, Row};
-use super::places::{Found, Places, Walk, positions_of, with_found};
-use super::{eight_of, fetch_rows_ahead};
+use super::fetch_rows_ahead;
+use super::places::{Found, Places, positions_of, with_found};
 use crate::data::volume::Label;
 use crate::trusted::{GROUPS, LANES, LookUp, for_avx2};
 
 /// Voxels of a group for which something is fetched ahead; labels of more lie side by side than intensities.
-const FETCHED: [usize; 2] = [0, 7];
-
-/// Looks up the labels of a row's voxels, which all lie inside; `first` is the index along z of the first one. Where
-/// there are fewer than eight, or the processor cannot, nothing is written and `false` comes back.
-pub(in super::super) fn label_row(
-    source: &[Label],
-    shape: [usize; 3],
-    line: &Line,
-    first: usize,
-    row: &mut [Label],
-) -> bool {
-    row.len() >= LANES
-        && fits_32_bits(source)
-        && with_found(|found| label_row_at_once(source, shape, line, first, row, found)).is_some()
-}
-
-for_avx2! {
-    fn label_row_at_once(
-        source: &[Label],
-        shape: [usize; 3],
-        line: &Line,
-        first: usize,
-        row: &mut [Label],
-        found: &mut Found,
-    ) {
-        let base = line.at(first);
-        let mut walk = Some(Walk::new([base[0] + HALF, base[1] + HALF, base[2] + HALF], line.step, 0));
-        while let Some(from) = walk {
-            walk = found.find::<false>(shape, from, row.len());
-            let labels = LookUp::new(source, &found.positions);
-            for (group, at) in found.positions.groups().iter().enumerate() {
-                fetch_rows_ahead(source, shape, at, FETCHED);
-                *eight_of(row, from.taken, group) = labels.group(group);
-            }
-        }
-    }
-}
+pub(super) const FETCHED: [usize; 2] = [0, 7];
 
 /// What is to be done for the labels of eight voxels.
 #[derive(Clone, Copy, PartialEq)]
@@ -104,7 +68,7 @@ pub(in super::super) fn bent_labels(
 }
 
 /// Whether positions in an array fit a signed number of 32 bits.
-fn fits_32_bits(labels: &[Label]) -> bool {
+pub(super) fn fits_32_bits(labels: &[Label]) -> bool {
     labels.len() < i32::MAX as usize
 }
 

@@ -1,14 +1,13 @@
 //! Interpolating between eight voxels.
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
-use super::super::fixed::{Line, ONE};
+use super::super::fixed::ONE;
 use super::super::gather::Source;
 use super::super::path::{GROUP, Row};
-use super::places::{Found, Places, Walk, positions_of, with_found};
-use super::{eight_of, fetch_rows_ahead};
-use crate::trusted::{Corners, CornersOf, GROUPS, LANES, for_avx2, store_reals};
+use super::fetch_rows_ahead;
+use super::places::{Found, Places, positions_of, with_found};
+use crate::trusted::{Corners, CornersOf, GROUPS, for_avx2, store_reals};
 
 /// Interpolates the voxels of a group between the corners around their positions, at these shares of the way along x, y
 /// and z.
@@ -17,7 +16,11 @@ use crate::trusted::{Corners, CornersOf, GROUPS, LANES, for_avx2, store_reals};
 /// where that loop alone calls it. A call for each eight voxels took a sixth of the time for patches of straight rows.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn linear<const BENT: bool>(corners: CornersOf, group: usize, [share_x, share_y, share_z]: [__m256; 3]) -> __m256 {
+pub(super) fn linear<const BENT: bool>(
+    corners: CornersOf,
+    group: usize,
+    [share_x, share_y, share_z]: [__m256; 3],
+) -> __m256 {
     let [near, far] = corners.group(group);
     // Along y, then x, then z, as the plain loop.
     let (low_near, high_near) = (between(near[0].0, near[1].0, share_y), between(near[0].1, near[1].1, share_y));
@@ -27,51 +30,7 @@ fn linear<const BENT: bool>(corners: CornersOf, group: usize, [share_x, share_y,
 }
 
 /// Voxels of a group for which something is fetched ahead: rows that are turned come through many others of the source.
-const FETCHED: [usize; 4] = [0, 2, 5, 7];
-
-/// Interpolates the voxels of a row whose places lie in the interior of the block, among those that lie inside of the
-/// volume; `first` is the index along z of the row's first one. Says which voxels it took, if any: at least eight.
-pub(in super::super) fn linear_row(
-    source: &Source,
-    line: &Line,
-    first: usize,
-    inside: &Range<usize>,
-    row: &mut [f32],
-) -> Option<Range<usize>> {
-    let corners = source.corners()?;
-    let (low, high) = source.interior();
-    let within = line.between(low, high, first, row.len());
-    let within = within.start.max(inside.start)..within.end.min(inside.end);
-    if within.len() < LANES {
-        return None;
-    }
-    let (first, row) = (first + within.start, &mut row[within.clone()]);
-    with_found(|found| linear_row_of_interior(&corners, source, line, first, row, found)).map(|()| within)
-}
-
-for_avx2! {
-    /// Interpolates a row whose places all lie in the interior of the block.
-    fn linear_row_of_interior(
-        corners: &Corners,
-        source: &Source,
-        line: &Line,
-        first: usize,
-        row: &mut [f32],
-        found: &mut Found,
-    ) {
-        let place = line.at(first);
-        let base = std::array::from_fn(|axis| place[axis] - source.start[axis] as i64 * ONE);
-        let mut walk = Some(Walk::new(base, line.step, 0));
-        while let Some(from) = walk {
-            walk = found.find::<true>(source.shape, from, row.len());
-            let corners = corners.of(&found.positions);
-            for (group, at) in found.positions.groups().iter().enumerate() {
-                fetch_rows_ahead(source.values, source.shape, at, FETCHED);
-                store_reals(linear::<false>(corners, group, found.shares(group)), eight_of(row, from.taken, group));
-            }
-        }
-    }
-}
+pub(super) const FETCHED: [usize; 4] = [0, 2, 5, 7];
 
 /// Interpolates a row whose places were found one by one. What cannot be taken eight at a time is left to `one_by_one`,
 /// which is given the first index and the values to fill.

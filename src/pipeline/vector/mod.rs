@@ -15,13 +15,15 @@
 mod labels;
 mod linear;
 mod places;
+mod straight;
 
 use super::gather::Source;
 use super::path::GROUP;
 use crate::trusted::{Corners, LANES, fetch_ahead};
-pub(super) use labels::{bent_labels, label_row};
-pub(super) use linear::{bent_row, linear_row};
+pub(super) use labels::bent_labels;
+pub(super) use linear::bent_row;
 pub(super) use places::Places;
+pub(super) use straight::{can_interpolate, can_look_up, find_rows, interpolate_rows, look_up_rows};
 
 const _: () = assert!(LANES == GROUP, "voxels that are taken at once are a group of a row");
 
@@ -32,7 +34,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The voxels of a group of a row, of the groups from the voxel `taken` on; the last eight may overlap those before.
+/// The voxels of a group of a span, of the groups from the voxel `taken` on; the last eight may overlap those before.
 #[inline(always)]
 fn eight_of<T>(row: &mut [T], taken: usize, group: usize) -> &mut [T; LANES] {
     let first = (taken + group * LANES).min(row.len() - LANES);
@@ -40,7 +42,7 @@ fn eight_of<T>(row: &mut [T], taken: usize, group: usize) -> &mut [T; LANES] {
 }
 
 /// Steps along x by which voxels are fetched ahead of need.
-const AHEAD: usize = 3;
+const AHEAD: usize = 4;
 
 /// Lets the processor fetch what rows to come touch first: what lies some steps along x behind the positions of some
 /// voxels of a group.
@@ -61,7 +63,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::fixed::{Line, ends};
-    use super::super::gather::{LabelSource, nearest_label};
+    use super::super::gather::{LabelSource, Places, Span};
     use super::super::origin::Origin;
     use super::super::path::Row;
     use super::*;
@@ -72,14 +74,13 @@ mod tests {
 
     const SHAPE: [usize; 3] = [13, 17, 40];
 
-    fn line(rng: &mut Rng) -> Line {
+    fn map(rng: &mut Rng) -> Affine {
         let mut near = |middle: f64, room: f64| middle + room * (rng.unit() - 0.5);
-        let map = Affine([
-            [near(1.0, 0.4), near(0.0, 0.4), near(0.0, 0.2), near(0.0, 1.0)],
-            [near(0.0, 0.4), near(1.0, 0.4), near(0.0, 0.2), near(0.0, 1.0)],
-            [near(0.0, 0.4), near(0.0, 0.4), near(1.0, 0.4), near(0.0, 1.0)],
-        ]);
-        Line::new(&map, near(6.0, 8.0), near(8.0, 10.0))
+        Affine([
+            [near(1.0, 0.4), near(0.0, 0.4), near(0.0, 0.2), near(0.0, 4.0)],
+            [near(0.0, 0.4), near(1.0, 0.4), near(0.0, 0.2), near(0.0, 4.0)],
+            [near(0.0, 0.4), near(0.0, 0.4), near(1.0, 0.4), near(0.0, 9.0)],
+        ])
     }
 
     /// Intensities and labels of a volume.
@@ -90,63 +91,78 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_found_as_one_by_one() {
+        if !has_avx2() {
+            return eprintln!("skipped: needs AVX2");
+        }
+        let mut rng = Seed(4).stream(Purpose::Phantom, 0, "vector", 0);
+        let (mut whole, mut cut) = (0, 0);
+        for round in 0..300 {
+            let map = map(&mut rng);
+            let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
+            let (x, y, z, length) = (round % 11, round % 5, round % 3, 20 + round % 7);
+            let mut bases = [[0; 4]; 9];
+            let within = find_rows(&map, [x, y, z], length, (low, high), &mut bases).unwrap();
+            for (row, base) in bases.iter().enumerate() {
+                let line = Line::new(&map, x as f64, (y + row) as f64);
+                assert_eq!(base[..3], line.at(z));
+                let is_whole = line.between(low, high, z, length) == (0..length);
+                assert_eq!(within >> row & 1 == 1, is_whole, "{map:?} {row}");
+                whole += usize::from(is_whole);
+                cut += usize::from(!is_whole);
+            }
+        }
+        assert!(whole > 500 && cut > 500, "{whole} {cut}");
+    }
+
+    /// Of a row each value as one by one, those outside of a span left alone.
+    fn one_by_one<T: Copy>(length: usize, span: Span, alone: T, value: impl Fn(usize) -> T) -> Vec<T> {
+        let is_taken = |z: &usize| span[1] - span[0] >= LANES && (span[0]..span[1]).contains(z);
+        (0..length).map(|z| if is_taken(&z) { value(z) } else { alone }).collect()
+    }
+
+    #[test]
     fn eight_at_once_are_the_bits_of_one_by_one() {
         if !has_avx2() {
             return eprintln!("skipped: needs AVX2");
         }
         let mut rng = Seed(5).stream(Purpose::Phantom, 0, "vector", 0);
         let (values, labels) = volume(SHAPE, &mut rng);
-        let source = Source { values: &values, start: [0; 3], shape: SHAPE, volume: SHAPE };
-        let (mut compared, mut compared_labels) = (0, 0);
-        for _ in 0..500 {
-            let line = line(&mut rng);
-            let (low, high) = source.interior();
-            let inside = line.between(low, high, 0, 60);
-            let mut row = vec![0.0; 60];
-            if inside.len() >= LANES {
-                assert_eq!(linear_row(&source, &line, 0, &(0..60), &mut row), Some(inside.clone()));
-                let row = &row[inside.clone()];
-                for (value, z) in row.iter().zip(inside.clone()) {
-                    assert_eq!(value.to_bits(), source.linear(line.at(z)).to_bits(), "{line:?} {z}");
-                    compared += 1;
-                }
-            }
-            let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
-            let inside = line.between(low, high, 0, 60);
-            let mut row = vec![0; inside.len()];
-            if row.len() >= LANES {
-                assert!(label_row(&labels, SHAPE, &line, inside.start, &mut row));
-                for (label, z) in row.iter().zip(inside) {
-                    assert_eq!(*label, nearest_label(&labels, SHAPE, line.at(z)), "{line:?} {z}");
-                    compared_labels += 1;
-                }
-            }
-        }
-        assert!(compared > 5000 && compared_labels > 5000, "{compared} {compared_labels}");
-    }
+        let (start, shape) = ([1, 0, 2], [SHAPE[0], SHAPE[1], SHAPE[2]]);
+        let source = Source { values: &values, start, shape, volume: [20, 20, 50] };
+        let looked_up = LabelSource { labels: &labels, empty: None };
+        let mut compared = 0;
+        for _ in 0..200 {
+            let map = map(&mut rng);
+            let lines: [Line; 5] = std::array::from_fn(|row| Line::new(&map, 5.0, 4.0 + row as f64));
+            let bases = lines.map(|line| [line.base[0], line.base[1], line.base[2], 7]);
+            let places = Places { step: lines[0].step, bases: &bases, length: 60 };
+            let spans = |low: [i64; 3], high: [i64; 3]| -> Vec<Span> {
+                let of = |line: &Line| line.between(low, high, 0, 60);
+                lines.iter().map(of).map(|span| [span.start, span.end]).collect()
+            };
 
-    #[test]
-    fn voxels_outside_of_the_interior_are_not_read() {
-        if !has_avx2() {
-            return eprintln!("skipped: needs AVX2");
+            let within = spans(source.interior().0, source.interior().1);
+            let mut image = [[-9.0; 60]; 5];
+            interpolate_rows(&source, &places, &within, image.as_flattened_mut());
+            for row in 0..5 {
+                let expected = one_by_one(60, within[row], -9.0, |z| source.linear(lines[row].at(z)));
+                assert_eq!(
+                    image[row].map(f32::to_bits)[..],
+                    expected.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                );
+            }
+
+            let inside = spans(SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
+            let mut found = [[9; 60]; 5];
+            look_up_rows(&labels, SHAPE, &places, &inside, found.as_flattened_mut());
+            for row in 0..5 {
+                let expected = one_by_one(60, inside[row], 9, |z| looked_up.nearest(SHAPE, lines[row].at(z)));
+                assert_eq!(found[row][..], expected);
+            }
+            compared += within.iter().chain(&inside).filter(|span| span[1] - span[0] >= LANES).count();
         }
-        let values = vec![1.0; SHAPE.iter().product()];
-        let source = Source { values: &values, start: [0; 3], shape: SHAPE, volume: SHAPE };
-        let along_z = Line::new(&Affine::IDENTITY, 3.0, 3.0);
-        for (first, length, inside, expected) in [
-            (0, 39, 0..39, Some(0..39)),
-            (0, 50, 0..50, Some(0..39)),
-            (30, 20, 0..20, Some(0..9)),
-            (32, 20, 0..20, None),
-            (0, 39, 4..12, Some(4..12)),
-            (0, 39, 4..11, None),
-        ] {
-            let mut row = vec![0.0; length];
-            let taken = linear_row(&source, &along_z, first, &inside, &mut row);
-            assert_eq!(taken, expected, "{first} {length} {inside:?}");
-            let is_taken = |index: usize| taken.as_ref().is_some_and(|taken| taken.contains(&index));
-            assert!((0..length).all(|index| row[index] == f32::from(u8::from(is_taken(index)))));
-        }
+        assert!(compared > 1000, "{compared}");
     }
 
     #[test]
@@ -158,8 +174,10 @@ mod tests {
         let mut rng = Seed(6).stream(Purpose::Phantom, 0, "vector", 0);
         let (values, labels) = volume(LONG, &mut rng);
         let source = Source { values: &values, start: [0; 3], shape: LONG, volume: LONG };
+        let looked_up = LabelSource { labels: &labels, empty: None };
         let turned = Affine([[1.0, 0.0, 0.004, 0.3], [0.0, 1.0, -0.003, 0.7], [0.0, 0.0, 0.97, 0.6]]);
         let line = Line::new(&turned, 2.0, 3.0);
+        let base = [[line.base[0], line.base[1], line.base[2], 0]];
 
         let points: Vec<[f64; 3]> = (0..125).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect();
         let grid = Grid { shape: LONG, affine: Affine::IDENTITY };
@@ -168,24 +186,25 @@ mod tests {
         origin.extend(&Map::Warp(turned), LONG);
         let mut inside = 0;
         for length in [8, 127, 128, 129, 136, 255, 256, 257, 300] {
+            let straight = Places { step: line.step, bases: &base, length };
             let mut row = vec![0.0; length];
-            assert_eq!(linear_row(&source, &line, 0, &(0..length), &mut row), Some(0..length));
+            interpolate_rows(&source, &straight, &[[0, length]], &mut row);
             assert!((0..length).all(|z| row[z].to_bits() == source.linear(line.at(z)).to_bits()), "{length}");
             let mut row = vec![0; length];
-            assert!(label_row(&labels, LONG, &line, 0, &mut row));
-            assert!((0..length).all(|z| row[z] == nearest_label(&labels, LONG, line.at(z))), "{length}");
+            look_up_rows(&labels, LONG, &straight, &[[0, length]], &mut row);
+            assert!((0..length).all(|z| row[z] == looked_up.nearest(LONG, line.at(z))), "{length}");
 
             let mut places = Row::new(length);
             places.follow(&origin.path, [2, 3, 0]);
             let value = |z: usize| places.source(z).map_or(-9.0, |place| source.linear(place));
-            let label = |z: usize| places.source(z).map_or(0, |place| nearest_label(&labels, LONG, place));
+            let label = |z: usize| places.source(z).map_or(0, |place| looked_up.nearest(LONG, place));
             let mut row = vec![0.0; length];
             bent_row(&source, &places, &mut row, |first, out| {
                 out.iter_mut().enumerate().for_each(|(z, out)| *out = value(first + z));
             });
             assert!((0..length).all(|z| row[z].to_bits() == value(z).to_bits()), "{length}");
             let mut row = vec![0; length];
-            bent_labels(LabelSource { labels: &labels, empty: None }, LONG, &places, &mut row, |first, out| {
+            bent_labels(looked_up, LONG, &places, &mut row, |first, out| {
                 out.iter_mut().enumerate().for_each(|(z, out)| *out = label(first + z));
             });
             assert!((0..length).all(|z| row[z] == label(z)), "{length}");

@@ -11,23 +11,9 @@ use crate::trusted::{GROUPS, LANES, Positions, load_places, load_reals, store_re
 pub(in super::super) struct Places {
     first: __m256i,
     last: __m256i,
-    step: __m256i,
 }
 
 impl Places {
-    /// Of the voxels whose places begin at `base` and are `step` apart.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn new(base: i64, step: i64) -> Self {
-        let one = _mm256_set1_epi64x(step);
-        let two = _mm256_add_epi64(one, one);
-        let four = _mm256_add_epi64(two, two);
-        let [second_of_two, last_two] = [_mm256_set_epi64x(-1, 0, -1, 0), _mm256_set_epi64x(-1, -1, 0, 0)];
-        let behind = _mm256_add_epi64(_mm256_and_si256(one, second_of_two), _mm256_and_si256(four, last_two));
-        let first = _mm256_add_epi64(_mm256_set1_epi64x(base), behind);
-        Self { first, last: _mm256_add_epi64(first, two), step: _mm256_add_epi64(four, four) }
-    }
-
     /// Of eight voxels whose places are given one by one.
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -43,18 +29,14 @@ impl Places {
     pub(in super::super) fn ordered(low: __m256i, high: __m256i) -> Self {
         let first = _mm256_permute2x128_si256::<0x20>(low, high);
         let last = _mm256_permute2x128_si256::<0x31>(low, high);
-        Self { first, last, step: _mm256_setzero_si256() }
+        Self { first, last }
     }
 
-    /// Of the next eight voxels.
+    /// The same ones, moved.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn next(self) -> Self {
-        Self {
-            first: _mm256_add_epi64(self.first, self.step),
-            last: _mm256_add_epi64(self.last, self.step),
-            step: self.step,
-        }
+    fn moved(self, by: __m256i) -> Self {
+        Self { first: _mm256_add_epi64(self.first, by), last: _mm256_add_epi64(self.last, by) }
     }
 
     /// The voxels that the places lie in or behind.
@@ -76,45 +58,71 @@ impl Places {
     }
 }
 
-/// Eight voxels of a straight row at a time; the last eight may overlap those before.
+/// How the places of voxels lie apart along one axis, for all rows of one direction.
 #[derive(Clone, Copy)]
-pub(super) struct Walk {
-    /// The places of the eight voxels along x, y and z.
-    pub(super) places: [Places; 3],
-    base: [i64; 3],
-    step: [i64; 3],
-    /// Voxels of the row before these eight.
-    pub(super) taken: usize,
+struct Apart {
+    /// From a voxel's place to those of eight voxels of which it is the first.
+    eight: Places,
+    /// From a voxel's place to that of the next one, and of the one eight farther.
+    one: i64,
+    next: __m256i,
 }
 
-impl Walk {
-    /// From the voxel `taken` of a row on whose places begin at `base` and are `step` apart.
+impl Apart {
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn new(base: [i64; 3], step: [i64; 3], taken: usize) -> Self {
-        let at = taken as i64;
-        let places = [
-            Places::new(base[0] + at * step[0], step[0]),
-            Places::new(base[1] + at * step[1], step[1]),
-            Places::new(base[2] + at * step[2], step[2]),
-        ];
-        Self { places, base, step, taken }
+    fn new(one: i64, shift: i64) -> Self {
+        let behind = |voxels: i64| shift.wrapping_add(one.wrapping_mul(voxels));
+        let first = _mm256_set_epi64x(behind(5), behind(4), behind(1), behind(0));
+        let last = _mm256_set_epi64x(behind(7), behind(6), behind(3), behind(2));
+        Self { eight: Places { first, last }, one, next: _mm256_set1_epi64x(one.wrapping_mul(LANES as i64)) }
     }
 
-    /// The next eight of a row of at least eight voxels, where some are left.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn next(self, length: usize) -> Option<Self> {
-        if self.taken + LANES >= length {
-            return None;
-        }
-        let taken = (self.taken + LANES).min(length - LANES);
-        if taken == self.taken + LANES {
-            let [x, y, z] = self.places;
-            Some(Self { places: [x.next(), y.next(), z.next()], taken, ..self })
-        } else {
-            Some(Self::new(self.base, self.step, taken))
-        }
+    fn behind(&self, voxels: usize) -> __m256i {
+        _mm256_set1_epi64x(self.one.wrapping_mul(voxels as i64))
+    }
+}
+
+/// The same along x, y and z.
+#[derive(Clone, Copy)]
+pub(super) struct Strides([Apart; 3]);
+
+impl Strides {
+    /// Of rows whose voxels are `step` apart, all of whose places are to be moved by `shift`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new(step: [i64; 3], shift: [i64; 3]) -> Self {
+        Self([Apart::new(step[0], shift[0]), Apart::new(step[1], shift[1]), Apart::new(step[2], shift[2])])
+    }
+
+    /// The places of eight voxels of a row whose first voxel lies at `base`, from the voxel `first` on.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn places(&self, base: &[i64; 4], first: usize) -> [Places; 3] {
+        let [x, y, z] = &self.0;
+        let place = |axis: usize| {
+            let behind = self.0[axis].one.wrapping_mul(first as i64);
+            _mm256_set1_epi64x(base[axis].wrapping_add(behind))
+        };
+        [x.eight.moved(place(0)), y.eight.moved(place(1)), z.eight.moved(place(2))]
+    }
+
+    /// The places of the next eight voxels of a row.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn next(&self, places: [Places; 3]) -> [Places; 3] {
+        let [x, y, z] = &self.0;
+        [places[0].moved(x.next), places[1].moved(y.next), places[2].moved(z.next)]
+    }
+
+    /// The places of eight voxels that lie so many farther along a row.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn farther(&self, places: [Places; 3], voxels: usize) -> [Places; 3] {
+        let [x, y, z] = &self.0;
+        [places[0].moved(x.behind(voxels)), places[1].moved(y.behind(voxels)), places[2].moved(z.behind(voxels))]
     }
 }
 
@@ -138,28 +146,14 @@ pub(super) fn with_found<T>(take: impl FnOnce(&mut Found) -> T) -> T {
 }
 
 impl Found {
-    /// Finds the positions of a row of so many voxels, from a walk's voxels on, as many as there is room for, and the shares
-    /// where they are `WANTED`. Gives the walk from which the next ones are to be found, where some are left.
+    /// Notes the positions of a group in an array of this shape, and its shares where they are `WANTED`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn find<const WANTED: bool>(
-        &mut self,
-        shape: [usize; 3],
-        mut walk: Walk,
-        length: usize,
-    ) -> Option<Walk> {
-        self.positions.clear();
-        loop {
-            if WANTED {
-                self.note_shares(walk.places);
-            }
-            self.positions.add(positions_of(shape, walk.places));
-            let next = walk.next(length)?;
-            if !self.positions.has_room() {
-                return Some(next);
-            }
-            walk = next;
+    pub(super) fn note<const WANTED: bool>(&mut self, shape: [usize; 3], places: [Places; 3]) {
+        if WANTED {
+            self.note_shares(places);
         }
+        self.positions.add(positions_of(shape, places));
     }
 
     /// Notes the shares of the group whose positions are added next.
