@@ -37,25 +37,6 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The intensity that each channel gets from outside.
-pub(super) enum Fills<'a> {
-    One([f32; 1]),
-    Known(&'a [f32]),
-    Many(Vec<f32>),
-}
-
-impl std::ops::Deref for Fills<'_> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Fills::One(value) => value,
-            Fills::Known(values) => values,
-            Fills::Many(values) => values,
-        }
-    }
-}
-
 /// A region with a halo, as far as the volume reaches.
 pub(super) fn widened(
     start: [usize; 3],

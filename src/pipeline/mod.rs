@@ -6,6 +6,8 @@
 
 mod block;
 mod empty;
+mod extend;
+mod fills;
 mod fixed;
 mod gather;
 mod origin;
@@ -17,6 +19,7 @@ mod view;
 
 pub use block::Block;
 pub use empty::EmptySpace;
+pub use fills::KnownFills;
 pub use origin::{Bend, Origin, Reach};
 pub use times::Times;
 pub use view::View;

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rayon::prelude::*;
-
-use super::block::{Block, Fills, cut, owned, widened};
+use super::block::{Block, cut, owned, widened};
+use super::extend::extended;
+use super::fills::{self, Fills, KnownFills};
 use super::gather::{self, LabelSource};
 use super::{EmptySpace, Origin, PipelineError, Times};
 use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
@@ -22,8 +22,8 @@ pub struct View<'a> {
     stages: Vec<Stage<'a>>,
     grid: Grid,
     origin: Origin,
-    /// Where the smallest intensity of each channel of the source is kept once it is known.
-    minima: Option<&'a OnceLock<Vec<f32>>>,
+    /// Where the intensities that voxels from outside the source get are kept once they are known.
+    known_fills: Option<&'a KnownFills>,
     /// Whether the source is another one than was given: the chain's first part was computed at once.
     is_replaced: bool,
     /// Where the source's labels are all 0, where that is known.
@@ -71,7 +71,7 @@ enum Kind<'a> {
 
 impl<'a> View<'a> {
     /// A view of `source` through `chain` with its `draws`. Computes nothing yet, unless a step changes label maps as
-    /// a whole: the chain up to the last such step is computed at once.
+    /// a whole or goes on beyond the volume's ends: the chain up to the last such step is computed at once.
     ///
     /// # Errors
     /// When such a part cannot be computed.
@@ -79,12 +79,16 @@ impl<'a> View<'a> {
         let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
         super::unroll(chain, draws, &mut |step, drawn| steps.push((step, drawn)));
-        while let Some(place) = steps.iter().position(|(step, _)| step.labelling().is_some()) {
+        let needs_whole = |step: &Transform| step.labelling().is_some() || step.extension().is_some();
+        while let Some(place) = steps.iter().position(|(step, _)| needs_whole(step)) {
             let rest = steps.split_off(place + 1);
-            let (step, _) = steps.pop().expect("the step stands at its place");
+            let (step, drawn) = steps.pop().expect("the step stands at its place");
             source = Self::through(source, &steps).volume()?;
             if let (Some(labelling), Some(label)) = (step.labelling(), &mut source.label) {
                 *label = super::relabelled(labelling, label);
+            }
+            if let (Some(extension), Some(place)) = (step.extension(), step.place(drawn, &source.grid)) {
+                source = extended(&source, &place, extension);
             }
             (steps, is_replaced) = (rest, true);
         }
@@ -128,7 +132,7 @@ impl<'a> View<'a> {
             stages,
             grid,
             origin,
-            minima: None,
+            known_fills: None,
             is_replaced: false,
             empty: None,
             times: None,
@@ -136,9 +140,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Keeps the smallest intensity of each channel of the given source for other views, or takes it from there.
-    pub fn with_minima(self, minima: &'a OnceLock<Vec<f32>>) -> Self {
-        Self { minima: (!self.is_replaced).then_some(minima), ..self }
+    /// Keeps the intensities that voxels from outside the given source get for other views, or takes them from there.
+    pub fn with_known_fills(self, known: &'a KnownFills) -> Self {
+        Self { known_fills: (!self.is_replaced).then_some(known), ..self }
     }
 
     /// Tells where the given source's labels are all 0, so that they need not be looked at.
@@ -385,34 +389,20 @@ impl<'a> View<'a> {
     /// The intensity that each channel gets from outside.
     fn fills(&self, level: usize, fill: Fill) -> Result<Fills<'_>, PipelineError> {
         let channels = self.source.image.channels;
-        Ok(match fill {
-            Fill::Value(value) if channels == 1 => Fills::One([value]),
-            Fill::Value(value) => Fills::Many(vec![value; channels]),
-            Fill::Minimum => match self.minima {
-                Some(known) if level == 1 => Fills::Known(known.get_or_init(|| minima(&self.source.image, channels))),
-                _ => Fills::Many(self.with_whole(level, |whole| minima(whole, channels))?),
-            },
-            Fill::MinimumOfAll => {
-                let least = self.fills(level, Fill::Minimum)?.iter().copied().fold(f32::INFINITY, f32::min);
-                Fills::Many(vec![least; channels])
-            }
+        if let Fill::Value(value) = fill {
+            return Ok(if channels == 1 { Fills::One([value]) } else { Fills::Many(vec![value; channels]) });
+        }
+        let known = self.known_fills.filter(|_| level == 1).and_then(|known| known.of(fill));
+        if let Some(values) = known.and_then(OnceLock::get) {
+            return Ok(Fills::Known(values));
+        }
+        let grid = *self.grid_after(level - 1);
+        let found = self.with_whole(level, |image| fills::found(fill, &Whole { grid, image, label: None }))?;
+        Ok(match known {
+            Some(known) => Fills::Known(known.get_or_init(|| found)),
+            None => Fills::Many(found),
         })
     }
-}
-
-/// The smallest intensity of each channel.
-fn minima(image: &[f32], channels: usize) -> Vec<f32> {
-    /// Voxels that a thread looks at together.
-    const PIECE: usize = 1 << 18;
-    let least = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
-    // Sixteen side by side, which the compiler makes vector operations of.
-    let of_piece = |piece: &[f32]| {
-        let (sixteens, rest) = piece.as_chunks::<16>();
-        let lanes = sixteens.iter().fold([f32::INFINITY; 16], |low, next| std::array::from_fn(|i| low[i].min(next[i])));
-        least(&lanes).min(least(rest))
-    };
-    let of_channel = |channel: &[f32]| least(&channel.par_chunks(PIECE).map(of_piece).collect::<Vec<_>>());
-    image.chunks_exact(image.len() / channels).map(of_channel).collect()
 }
 
 impl Stage<'_> {

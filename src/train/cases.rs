@@ -14,7 +14,7 @@ use crate::data::cache::{Cache, FileHashes, Stored};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::volume::{Label, Volume, Voxels};
-use crate::pipeline::{self, Origin, Times, View};
+use crate::pipeline::{KnownFills, self, Origin, Times, View};
 use crate::queue::{MakeError, Request};
 use crate::run::event::Event;
 use crate::run::manifest::Inputs;
@@ -50,7 +50,7 @@ pub struct Prepared {
     weights: Option<Stored>,
     runs: OnceLock<Arc<LabelRuns>>,
     row_sums: OnceLock<RowSums>,
-    minima: OnceLock<Vec<f32>>,
+    known_fills: KnownFills,
 }
 
 /// Which patches are meant.
@@ -170,7 +170,7 @@ impl Cases {
         let labels = volume.label.clone().expect(HAS_LABELS);
         let runs = prepared.runs(&labels);
         let view = View::new(volume, augment, &draws)?;
-        let view = view.with_minima(&prepared.minima).with_empty_space(runs.empty_space()).with_times(times);
+        let view = view.with_known_fills(&prepared.known_fills).with_empty_space(runs.empty_space()).with_times(times);
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), prepared.weights());
         let field = Field { origin: view.origin(), index: &index, weights: weights.as_ref() };
         let turn = self.turn(part, request);
@@ -205,8 +205,8 @@ impl Cases {
 
 impl Prepared {
     pub(super) fn new(stored: Stored, weights: Option<Stored>, draws: Vec<Drawn>) -> Self {
-        let (runs, row_sums, minima) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { stored, weights, draws, runs, row_sums, minima }
+        let (runs, row_sums, known_fills) = (OnceLock::new(), OnceLock::new(), KnownFills::default());
+        Self { stored, weights, draws, runs, row_sums, known_fills }
     }
 
     /// Its voxels.

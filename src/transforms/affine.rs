@@ -1,14 +1,18 @@
 //! Random scaling, rotation and translation.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Fill, Incoming, Interpolation, Placement, Spatial};
 use crate::data::volume::{self, Grid};
 use crate::seed::Rng;
-use crate::value::{AxisRanges, Range, single_or_null};
+use crate::value::number_or_word::{self, NumberOrWord};
+use crate::value::{AxisRanges, Range};
 
-/// Scales, rotates and shifts the content about the centre of the image, in RAS millimetres, as TorchIO's RandomAffine.
+/// Scales, rotates and shifts the content about the centre of the image or the origin, in RAS millimetres, as TorchIO's
+/// RandomAffine.
 ///
 /// ```yaml
 /// - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
@@ -28,12 +32,75 @@ pub struct Affine {
     /// Whether one factor serves all three axes.
     #[serde(default)]
     pub isotropic: bool,
-    /// The intensity given to voxels from outside the image; `null` takes the image's smallest. Labels outside are 0.
-    #[serde(default, deserialize_with = "single_or_null")]
-    pub fill: Option<f32>,
+    /// What scales and turns are about.
+    #[serde(default)]
+    pub center: Center,
+    /// The intensity given to voxels from outside the image: a number; the image's `minimum` (also `null`); the `mean` of
+    /// its six faces; or `otsu`, the mean of those values of the faces that lie below their Otsu threshold. Labels outside
+    /// are 0.
+    #[serde(default)]
+    pub fill: Outside,
     /// How intensities between voxels are found.
     #[serde(default)]
     pub interpolation: Interpolation,
+}
+
+/// What an affine map leaves in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Center {
+    /// The centre of the image.
+    #[default]
+    Image,
+    /// The origin of world coordinates.
+    Origin,
+}
+
+/// The intensity of voxels from outside the image; written as a number, a word, or `null` for `minimum`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outside(Fill);
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self(Fill::Minimum)
+    }
+}
+
+impl NumberOrWord for Outside {
+    const MEANINGS: &'static [Self] = &[Self(Fill::Minimum), Self(Fill::BorderMean), Self(Fill::BorderOtsu)];
+    const WORDS: &'static [&'static str] = &["minimum", "mean", "otsu"];
+
+    fn of_number(number: f32) -> Self {
+        Self(Fill::Value(number))
+    }
+
+    fn number(&self) -> Option<f32> {
+        match self.0 {
+            Fill::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Outside {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number_or_word::deserialize(deserializer)
+    }
+}
+
+impl Serialize for Outside {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number_or_word::serialize(self, serializer)
+    }
+}
+
+impl JsonSchema for Outside {
+    fn schema_name() -> Cow<'static, str> {
+        "Outside".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        number_or_word::schema::<Self>()
+    }
 }
 
 fn unchanged_scale() -> AxisRanges {
@@ -70,7 +137,7 @@ impl Spatial for Affine {
         AffineDraw { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
     }
 
-    /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image, R = Rz Rx Ry.
+    /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image or the origin, R = Rz Rx Ry.
     ///
     /// A single slice keeps its depth and turns about z alone, as in TorchIO.
     fn place(&self, draw: &AffineDraw, incoming: &Grid) -> Placement {
@@ -79,7 +146,10 @@ impl Spatial for Affine {
             draw.scales[2] = 1.0;
             draw.degrees = [0.0, 0.0, draw.degrees[2]];
         }
-        let centre = incoming.centre();
+        let centre = match self.center {
+            Center::Image => incoming.centre(),
+            Center::Origin => [0.0; 3],
+        };
         let to_centre = volume::Affine::scale_and_shift([1.0; 3], centre.map(|v| -v));
         let back = volume::Affine::scale_and_shift([1.0; 3], centre);
         let turn = volume::Affine::from_parts(rotation(draw.degrees), draw.translation_mm);
@@ -88,8 +158,7 @@ impl Spatial for Affine {
         let backward = forward.inverse().expect("scales above 0 can be undone");
         let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
         let map = to_voxels.after(&backward).after(&incoming.affine);
-        let fill = self.fill.map_or(Fill::Minimum, Fill::Value);
-        Placement { fill, ..Placement::warp(map, *incoming, self.interpolation) }
+        Placement { fill: self.fill.0, ..Placement::warp(map, *incoming, self.interpolation) }
     }
 }
 

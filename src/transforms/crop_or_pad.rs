@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fill, Incoming, Lattice, LatticeAxis, Placement, Region, Spatial, TransformError, Whole};
+use super::{Fill, Incoming, Lattice, LatticeAxis, Padding, Placement, Region, Spatial, TransformError, Whole};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
-use crate::value::{PartialShape, single};
+use crate::value::PartialShape;
 
 /// Crops what is too long and pads what is too short, around the centre; world coordinates stay.
 ///
@@ -20,9 +20,9 @@ use crate::value::{PartialShape, single};
 pub struct CropOrPad {
     /// Voxels along x, y and z; `null` keeps an axis.
     pub shape: PartialShape,
-    /// The intensity of padded voxels; padded labels are 0.
-    #[serde(default, deserialize_with = "single")]
-    pub fill: f32,
+    /// What padded voxels hold: a number or a word, as for `pad`.
+    #[serde(default)]
+    pub fill: Padding,
     /// Where an axis that is too long is cut; one that is too short is padded around the centre.
     #[serde(default)]
     pub location: Location,
@@ -67,7 +67,7 @@ impl Spatial for CropOrPad {
             let offset = draw.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
             LatticeAxis { source: axis, flipped: false, offset }
         });
-        Placement { fill: Fill::Value(self.fill), ..Placement::lattice(Lattice { axes }, shape, incoming) }
+        Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
     }
 
     fn is_settled_by_content(&self) -> bool {
@@ -87,6 +87,7 @@ impl Spatial for CropOrPad {
 impl CropOrPad {
     /// Around the centre of the volume.
     pub(super) fn centred(shape: PartialShape, fill: f32) -> Self {
+        let fill = Padding::Fill(Fill::Value(fill));
         Self { shape, fill, location: Location::Center, mask: None }
     }
 

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fill, Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use super::{Incoming, Lattice, LatticeAxis, Nothing, Padding, Placement, Spatial};
 use crate::data::volume::Grid;
 use crate::seed::Rng;
-use crate::value::single_or_null;
 
 /// Adds voxels to both ends of each axis; world coordinates stay.
 ///
@@ -22,13 +21,11 @@ pub struct Pad {
     /// Voxels added at the end of x, y and z.
     #[serde(default)]
     pub end: [u16; 3],
-    /// The intensity of added voxels; `null` takes the volume's smallest, of all channels. Added labels are 0.
-    #[serde(default = "zero", deserialize_with = "single_or_null")]
-    pub fill: Option<f32>,
-}
-
-fn zero() -> Option<f32> {
-    Some(0.0)
+    /// What added voxels hold: an intensity, or that of the volume, of all its channels, which is its `minimum` (also
+    /// `null`), `maximum`, `mean` or `median`, with label 0; or how the volume goes on, labels too: `edge`, `reflect`,
+    /// `symmetric`, `wrap` or `linear_ramp` (with label 0) as numpy's pad.
+    #[serde(default)]
+    pub fill: Padding,
 }
 
 impl Spatial for Pad {
@@ -46,8 +43,7 @@ impl Spatial for Pad {
             flipped: false,
             offset: -i64::from(self.start[axis]),
         });
-        let fill = self.fill.map_or(Fill::MinimumOfAll, Fill::Value);
-        Placement { fill, ..Placement::lattice(Lattice { axes }, shape, incoming) }
+        Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
     }
 }
 
@@ -61,6 +57,6 @@ mod tests {
         let pad: Pad = serde_yaml::from_str("{start: [1, 0, 2], end: [2, 3, 0]}").unwrap();
         let place = pad.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
         assert_eq!((place.grid.shape, place.grid.affine.origin()), ([10, 11, 11], [-1.0, 0.0, -2.0]));
-        assert_eq!(place.fill, Fill::Value(0.0));
+        assert_eq!(place.fill, super::super::Fill::Value(0.0));
     }
 }

@@ -58,6 +58,16 @@ pub enum Fill {
     Minimum,
     /// The smallest of all channels of the incoming volume.
     MinimumOfAll,
+    /// The largest of all channels.
+    MaximumOfAll,
+    /// The mean of all channels.
+    MeanOfAll,
+    /// The median of all channels.
+    MedianOfAll,
+    /// The mean of the incoming volume's six faces, channel by channel; an edge counts for both of its faces.
+    BorderMean,
+    /// The mean of those values of the faces that lie below their Otsu threshold.
+    BorderOtsu,
 }
 
 impl Lattice {

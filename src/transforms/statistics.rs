@@ -31,7 +31,7 @@ pub(super) fn refuse_infinite(name: &'static str, values: &[f32]) -> Result<(), 
 }
 
 /// The mean of some values.
-pub(super) fn mean(values: &[f32]) -> f32 {
+pub(crate) fn mean(values: &[f32]) -> f32 {
     (sum(values, f64::from) / values.len() as f64) as f32
 }
 
@@ -61,6 +61,11 @@ pub(super) fn quantiles(values: &[f32], percents: &[f64]) -> Vec<f64> {
         below + (above - below) * share
     };
     percents.iter().map(of).collect()
+}
+
+/// The value in the middle, or the mean of the two there.
+pub(crate) fn median(values: &[f32]) -> f32 {
+    percentiles(values, [50.0, 50.0])[0]
 }
 
 /// The smallest and the largest value.

@@ -2,8 +2,8 @@
 
 use super::drawn::Record;
 use super::{
-    Drawn, Incoming, Intensity, Labelling, Learned, Location, Measured, Placement, Spatial, Transform, TransformError,
-    Whole, Window,
+    Drawn, Extension, Incoming, Intensity, Labelling, Learned, Location, Measured, Placement, Spatial, Transform,
+    TransformError, Whole, Window,
 };
 use crate::data::volume::{Affine, Grid};
 use crate::seed::Rng;
@@ -211,6 +211,15 @@ impl Transform {
             Transform::RemapLabels(step) => Some(step),
             Transform::SequentialLabels(step) => Some(step),
             Transform::KeepLargest(step) => Some(step),
+            _ => None,
+        }
+    }
+
+    /// How the volume goes on in the voxels that the step adds, where it does; the step then needs the whole volume.
+    pub fn extension(&self) -> Option<Extension> {
+        match self {
+            Transform::Pad(pad) => pad.fill.extension(),
+            Transform::CropOrPad(crop) => crop.fill.extension(),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod bytes;
 mod file_name;
+pub mod number_or_word;
 mod range;
 mod shape;
 
@@ -97,11 +98,13 @@ bounded_number!(
 /// # Errors
 /// When it is too large, infinite or not a number.
 pub fn single<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
-    let value = f64::deserialize(deserializer)?;
+    as_single(f64::deserialize(deserializer)?)
+}
+
+fn as_single<E: de::Error>(value: f64) -> Result<f32, E> {
     let rounded = value as f32;
-    let refused = || {
-        de::Error::custom(format!("expected a number that single precision holds, up to {:e}, got {value:e}", f32::MAX))
-    };
+    let refused =
+        || E::custom(format!("expected a number that single precision holds, up to {:e}, got {value:e}", f32::MAX));
     rounded.is_finite().then_some(rounded).ok_or_else(refused)
 }
 

@@ -229,6 +229,39 @@ CASES.append(("oblique", "affine: {scales: 1.1, degrees: [[12, 12], [-7, -7], [2
                          default_pad_value="minimum", image_interpolation="bspline")))
 
 
+# What lies beyond the ends; labels go on as intensities.
+EXTENSIONS = ("edge", "reflect", "symmetric", "wrap")
+for mode in ("maximum", "mean", "median", "edge", "reflect", "symmetric", "wrap", "linear_ramp"):
+    CASES.append(("two_channels", "pad: {start: [2, 0, 3], end: [1, 6, 0], fill: %s}" % mode, tio.Pad((2, 1, 0, 6, 3, 0), padding_mode=mode)))
+CASES += [
+    # More than once there and back.
+    ("permuted", "pad: {start: [11, 0, 1], end: [0, 13, 0], fill: reflect}", tio.Pad((11, 0, 0, 13, 1, 0), padding_mode="reflect")),
+    ("permuted", "pad: {start: [11, 0, 1], end: [0, 13, 0], fill: symmetric}", tio.Pad((11, 0, 0, 13, 1, 0), padding_mode="symmetric")),
+    ("flat", "pad: {start: [0, 2, 3], end: [1, 0, 2], fill: reflect}", tio.Pad((0, 1, 2, 0, 3, 2), padding_mode="reflect")),
+    ("anisotropic", "crop_or_pad: {shape: [6, 11, 9], fill: reflect}", tio.CropOrPad((6, 11, 9), padding_mode="reflect")),
+    ("oblique", "crop_or_pad: {shape: [10, 5, 14], fill: wrap}", tio.CropOrPad((10, 5, 14), padding_mode="wrap")),
+    ("two_channels", "crop_or_pad: {shape: [4, 9, 8], fill: mean}", tio.CropOrPad((4, 9, 8), padding_mode="mean")),
+    ("anisotropic", "crop_or_pad: {shape: [5, 12, 7], fill: linear_ramp}", tio.CropOrPad((5, 12, 7), padding_mode="linear_ramp")),
+    ("oblique", "[{flip: {probabilities: [1, 0, 0]}}, {pad: {start: [3, 1, 0], fill: reflect}}, {crop: {start: [1, 0, 2]}}]",
+     tio.Compose([tio.Flip(0), tio.Pad((3, 0, 1, 0, 0, 0), padding_mode="reflect"), tio.Crop((1, 0, 0, 0, 2, 0))])),
+]
+
+# Affine maps about the origin, and what comes from outside.
+def turn(scales, degrees, translation):
+    keys = dict(scales=scales, degrees=degrees, translation_mm=translation)
+    yaml = ", ".join(f"{key}: {[[value, value] for value in values]}" for key, values in keys.items())
+    return dict(scales=scales, degrees=degrees, translation=translation), yaml
+
+
+for volume in ("anisotropic", "oblique", "two_channels", "turned"):
+    numbers, yaml = turn((1.2, 0.8, 0.9), (12, -7, 21), (3, -2, 1))
+    for fill, value in (("mean", "mean"), ("otsu", "otsu"), ("-7.5", -7.5)):
+        CASES.append((volume, "affine: {%s, fill: %s}" % (yaml, fill), tio.Affine(**numbers, default_pad_value=value)))
+    # Little, since the origin lies outside of some.
+    numbers, yaml = turn((1.05, 0.95, 0.98), (3, -2, 4), (1, 2, -1))
+    CASES.append((volume, "affine: {%s, center: origin}" % yaml, tio.Affine(**numbers, center="origin")))
+
+
 def subject(volume):
     """Intensities are waves of the voxel's place in [channel, x, y, z]; labels are their thresholds."""
     shape, channels = volume["shape"], volume.get("channels", 1)
@@ -263,7 +296,7 @@ if __name__ == "__main__":
             volume=name, yaml=yaml, shape=list(result.spatial_shape), affine=result.image.affine[:3].tolist(),
             image=[round(float(v), 5) for v in result.image.data.flatten()],
             # TorchIO pads label maps with the image's value; here they are padded with 0.
-            label=[] if "fill" in yaml else [int(v) for v in result.label.data.flatten()]))
+            label=[] if "pad" in yaml and "fill" in yaml and not any(mode in yaml for mode in EXTENSIONS) else [int(v) for v in result.label.data.flatten()]))
         if draws:
             found[-1]["draws"] = draws[0]
     learnt = []

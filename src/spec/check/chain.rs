@@ -73,9 +73,9 @@ fn check_learned(findings: &mut Findings, steps: &[Transform], path: &str) {
     }
 }
 
-/// Steps that need the whole label map leave nothing to chance, so they are computed once, before.
+/// Steps that need the whole volume or label map leave nothing to chance, so they are computed once, before.
 fn check_late(findings: &mut Findings, step: &Transform, path: &str) {
-    if step.labelling().is_some() || step.is_settled_by_content() {
+    if step.labelling().is_some() || step.is_settled_by_content() || step.extension().is_some() {
         let message = format!(
             "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
             step.name()
