@@ -14,7 +14,7 @@ use crate::data::cache::{Cache, FileHashes, Stored};
 use crate::data::nifti;
 use crate::data::patch::Patch;
 use crate::data::volume::{Label, Volume, Voxels};
-use crate::pipeline::{KnownFills, self, Origin, Times, View};
+use crate::pipeline::{self, KnownFills, Origin, Times, View};
 use crate::queue::{MakeError, Request};
 use crate::run::event::Event;
 use crate::run::manifest::Inputs;

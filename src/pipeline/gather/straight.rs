@@ -48,6 +48,8 @@ pub(super) fn fill(wanted: &Wanted, first_x: usize, slices: &mut [Slice]) {
     }
 }
 
+const _: () = assert!(ROWS_TOGETHER <= u32::BITS as usize, "each row has its bit");
+
 /// Rows of outgoing voxels that follow one another along y.
 #[derive(Default)]
 struct Rows {
@@ -101,12 +103,8 @@ impl<'a> Block<'a> {
     fn find(&self, first: [usize; 3], count: usize, rows: &mut Rows) {
         let (origin, length) = (self.wanted.origin, self.wanted.shape[2]);
         let [x, y, z] = self.wanted.voxel(first);
-        let mut whole = 0u32;
-        #[cfg(target_arch = "x86_64")]
-        if origin.between.is_empty() && !self.direction.is_steep() {
-            let bases = &mut rows.bases[..count];
-            whole = vector::find_rows(&origin.map, [x, y, z], length, self.interior, bases).unwrap_or(0);
-        }
+        let is_simple = origin.between.is_empty() && !self.direction.is_steep();
+        let whole = if is_simple { self.find_at_once([x, y, z], &mut rows.bases[..count]) } else { 0 };
         rows.count = count;
         rows.are_whole = whole.count_ones() as usize == count;
         (rows.inside, rows.interior) = ([[0, length]; ROWS_TOGETHER], [[0, length]; ROWS_TOGETHER]);
@@ -121,6 +119,22 @@ impl<'a> Block<'a> {
             rows.inside[row] = [inside.start, inside.end];
             rows.interior[row] = common([interior.start, interior.end], rows.inside[row]);
         }
+    }
+
+    /// Finds rows from a voxel of the outgoing volume on. A bit for each, the first one's the lowest, says whether all of it
+    /// lies in the interior; where the processor cannot, none is found and no bit is set.
+    fn find_at_once(&self, first: [usize; 3], bases: &mut [[i64; 4]]) -> u32 {
+        #[cfg(target_arch = "x86_64")]
+        let whole = {
+            let length = self.wanted.shape[2];
+            vector::find_rows(&self.wanted.origin.map, first, length, self.interior, bases).unwrap_or(0)
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let whole = {
+            let _ = (first, bases);
+            0
+        };
+        whole
     }
 
     fn places<'r>(&self, rows: &'r Rows) -> Places<'r> {
@@ -191,7 +205,7 @@ impl Places<'_> {
     }
 
     /// Fills what lies outside, and one by one those voxels inside that were not taken in groups: where there are groups,
-    /// spans of at least one of `taken` were.
+    /// the spans `taken` of at least one group were.
     fn fill_rest<T: Copy>(
         &self,
         fill: T,
