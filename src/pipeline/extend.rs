@@ -1,6 +1,8 @@
 //! Volumes that go on beyond their ends.
 
-use crate::data::volume::{Volume, Voxels};
+use rayon::prelude::*;
+
+use crate::data::volume::{Volume, Voxels, offset};
 use crate::transforms::{Extension, Map, Placement};
 
 /// The whole volume that a step makes of another one, where it goes on in the voxels that the step adds.
@@ -8,30 +10,28 @@ pub(super) fn extended(volume: &Volume, placement: &Placement, extension: Extens
     let Map::Lattice(lattice) = &placement.map else { unreachable!("voxels are added as whole ones") };
     let (from, to) = (volume.grid.shape, placement.grid.shape);
     // For each axis and each index where the voxel comes from, and the factor of its intensity.
-    let sources: [Vec<(usize, f32)>; 3] = std::array::from_fn(|axis| {
+    let [along_x, along_y, along_z]: [Vec<(usize, f32)>; 3] = std::array::from_fn(|axis| {
         let (first, size) = (lattice.axes[axis].offset, from[axis]);
         let behind = first + to[axis] as i64 - size as i64;
         let added = [-first, behind].map(|added| added.max(0) as u64);
         let source = |index| (extension.source(index, size), extension.factor(index, size, added));
         (first..first + to[axis] as i64).map(source).collect()
     });
-    let [along_x, along_y, along_z] = &sources;
-    let places = || {
-        let rows = along_x.iter().flat_map(move |x| along_y.iter().map(move |y| (x, y)));
-        rows.flat_map(move |((x, by_x), (y, by_y))| {
-            let row = (x * from[1] + y) * from[2];
-            along_z.iter().map(move |(z, by_z)| (row + z, by_x * by_y * by_z))
-        })
+    // The same for the voxels at one x, by their positions.
+    let slice = |(x, by_x): (usize, f32)| {
+        let row = move |(y, by_y): &(usize, f32)| (offset(from, [x, *y, 0]), by_x * by_y);
+        let voxels = |(row, by_row): (usize, f32)| along_z.iter().map(move |(z, by_z)| (row + z, by_row * by_z));
+        along_y.iter().map(row).flat_map(voxels)
     };
     let channels = volume.image.channels;
-    let intensities = |channel: usize| {
-        let values = volume.image.channel(channel);
-        places().map(move |(place, factor)| values[place] * factor)
-    };
-    let image = (0..channels).flat_map(intensities).collect();
+    let image = (0..channels * to[0]).into_par_iter().flat_map_iter(|index| {
+        let values = volume.image.channel(index / to[0]);
+        slice(along_x[index % to[0]]).map(move |(position, factor)| values[position] * factor)
+    });
     let label = volume.label.as_ref().map(|label| {
-        let labels = places().map(|(place, factor)| if factor == 1.0 { label[place] } else { 0 });
+        let of = |(position, factor): (usize, f32)| if factor == 1.0 { label[position] } else { 0 };
+        let labels = along_x.par_iter().flat_map_iter(|x| slice(*x).map(of));
         Voxels::new(1, to, labels.collect())
     });
-    Volume { grid: placement.grid, image: Voxels::new(channels, to, image), label }
+    Volume { grid: placement.grid, image: Voxels::new(channels, to, image.collect()), label }
 }

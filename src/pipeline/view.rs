@@ -88,6 +88,7 @@ impl<'a> View<'a> {
                 *label = super::relabelled(labelling, label);
             }
             if let (Some(extension), Some(place)) = (step.extension(), step.place(drawn, &source.grid)) {
+                refuse_too_large(step.name(), source.image.channels, place.grid.shape)?;
                 source = extended(&source, &place, extension);
             }
             (steps, is_replaced) = (rest, true);
@@ -241,9 +242,7 @@ impl<'a> View<'a> {
         shape: [usize; 3],
     ) -> Result<Block<'s>, PipelineError> {
         let channels = self.source.image.channels;
-        if !memory::holds::<f32>(channels, shape) {
-            return Err(PipelineError::TooLarge { name: stage.name, shape, channels });
-        }
+        refuse_too_large(stage.name, channels, shape)?;
         let incoming_shape = self.grid_after(level - 1).shape;
         let image = match &stage.kind {
             Kind::Lattice(lattice, fill) => {
@@ -410,6 +409,11 @@ impl Stage<'_> {
     fn composes_with(&self, next: &Placement) -> bool {
         matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
     }
+}
+
+/// Refuses voxels that the machine has no memory for.
+fn refuse_too_large(name: &'static str, channels: usize, shape: [usize; 3]) -> Result<(), PipelineError> {
+    if memory::holds::<f32>(channels, shape) { Ok(()) } else { Err(PipelineError::TooLarge { name, shape, channels }) }
 }
 
 /// The incoming voxels that a block of outgoing ones comes from; `None` where all of it lies outside.

@@ -1,14 +1,12 @@
 //! Random scaling, rotation and translation.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Fill, Incoming, Interpolation, Placement, Spatial};
 use crate::data::volume::{self, Grid};
 use crate::seed::Rng;
-use crate::value::number_or_word::{self, NumberOrWord};
+use crate::value::number_or_word::{NumberOrWord, written_as_number_or_word};
 use crate::value::{AxisRanges, Range};
 
 /// Scales, rotates and shifts the content about the centre of the image or the origin, in RAS millimetres, as TorchIO's
@@ -82,26 +80,7 @@ impl NumberOrWord for Outside {
     }
 }
 
-impl<'de> Deserialize<'de> for Outside {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        number_or_word::deserialize(deserializer)
-    }
-}
-
-impl Serialize for Outside {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        number_or_word::serialize(self, serializer)
-    }
-}
-
-impl JsonSchema for Outside {
-    fn schema_name() -> Cow<'static, str> {
-        "Outside".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        number_or_word::schema::<Self>()
-    }
-}
+written_as_number_or_word!(Outside);
 
 fn unchanged_scale() -> AxisRanges {
     AxisRanges::same(Range::fixed(1.0))

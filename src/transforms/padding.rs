@@ -1,12 +1,7 @@
 //! What lies beyond the ends of a volume.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use super::Fill;
-use crate::value::number_or_word::{self, NumberOrWord};
+use crate::value::number_or_word::{NumberOrWord, written_as_number_or_word};
 
 /// What added voxels hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,26 +78,7 @@ impl NumberOrWord for Padding {
     }
 }
 
-impl<'de> Deserialize<'de> for Padding {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        number_or_word::deserialize(deserializer)
-    }
-}
-
-impl Serialize for Padding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        number_or_word::serialize(self, serializer)
-    }
-}
-
-impl JsonSchema for Padding {
-    fn schema_name() -> Cow<'static, str> {
-        "Padding".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        number_or_word::schema::<Self>()
-    }
-}
+written_as_number_or_word!(Padding);
 
 impl Extension {
     /// Which voxel of an axis of `size` voxels stands at an index, which may lie beyond its ends.

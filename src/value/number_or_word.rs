@@ -73,3 +73,30 @@ pub fn serialize<S: Serializer, T: NumberOrWord>(value: &T, serializer: S) -> Re
 pub fn schema<T: NumberOrWord>() -> Schema {
     json_schema!({ "oneOf": [{ "type": ["number", "null"] }, { "type": "string", "enum": T::WORDS }] })
 }
+
+/// Makes a type of [`NumberOrWord`]s one that is read and written so.
+macro_rules! written_as_number_or_word {
+    ($name:ident) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::value::number_or_word::deserialize(deserializer)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $crate::value::number_or_word::serialize(self, serializer)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::value::number_or_word::schema::<Self>()
+            }
+        }
+    };
+}
+pub(crate) use written_as_number_or_word;
