@@ -75,12 +75,17 @@ fn check_learned(findings: &mut Findings, steps: &[Transform], path: &str) {
 
 /// Steps that need the whole volume or label map leave nothing to chance, so they are computed once, before.
 fn check_late(findings: &mut Findings, step: &Transform, path: &str) {
-    if step.labelling().is_some() || step.is_settled_by_content() || step.extension().is_some() {
+    if step.labelling().is_some() || step.is_settled_by_content() {
         let message = format!(
             "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
             step.name()
         );
         findings.problem(path, message, "move it to `preprocess`");
+    }
+    if step.extension().is_some() {
+        let message =
+            format!("{} goes on with the volume's own voxels here, which takes the whole volume", step.name());
+        findings.problem(path, message, "move it to `preprocess`, or give `fill` an intensity");
     }
     for inner in step.inner() {
         check_late(findings, inner, path);
