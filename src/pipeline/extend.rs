@@ -13,8 +13,7 @@ pub(super) fn extended(volume: &Volume, placement: &Placement, extension: Extens
     let [along_x, along_y, along_z]: [Vec<(usize, f32)>; 3] = std::array::from_fn(|axis| {
         let (first, size) = (lattice.axes[axis].offset, from[axis]);
         let behind = first + to[axis] as i64 - size as i64;
-        let added = [-first, behind].map(|added| added.max(0) as u64);
-        let source = |index| (extension.source(index, size), extension.factor(index, size, added));
+        let source = |index| (extension.source(index, size), extension.factor(index, size, [-first, behind]));
         (first..first + to[axis] as i64).map(source).collect()
     });
     // The same for the voxels at one x, by their positions.

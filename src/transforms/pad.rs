@@ -49,6 +49,7 @@ impl Spatial for Pad {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Fill;
     use super::*;
     use crate::data::volume::Affine;
 
@@ -57,6 +58,6 @@ mod tests {
         let pad: Pad = serde_yaml::from_str("{start: [1, 0, 2], end: [2, 3, 0]}").unwrap();
         let place = pad.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
         assert_eq!((place.grid.shape, place.grid.affine.origin()), ([10, 11, 11], [-1.0, 0.0, -2.0]));
-        assert_eq!(place.fill, super::super::Fill::Value(0.0));
+        assert_eq!(place.fill, Fill::Value(0.0));
     }
 }

@@ -98,12 +98,12 @@ impl Extension {
             },
             Self::Wrap => index.rem_euclid(size),
         };
-        source.max(0) as usize
+        source as usize
     }
 
     /// The factor of the intensity at an index of an axis of `size` voxels to which `before` and `behind` were added.
-    pub fn factor(self, index: i64, size: usize, [before, behind]: [u64; 2]) -> f32 {
-        let beyond = |distance: i64, added: u64| (added as f64 - distance as f64) / added as f64;
+    pub fn factor(self, index: i64, size: usize, [before, behind]: [i64; 2]) -> f32 {
+        let beyond = |distance: i64, added: i64| (added as f64 - distance as f64) / added as f64;
         match self {
             Self::LinearRamp if index < 0 => beyond(-index, before) as f32,
             Self::LinearRamp if index >= size as i64 => beyond(index - size as i64 + 1, behind) as f32,

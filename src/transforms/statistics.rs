@@ -40,14 +40,17 @@ pub(super) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
     if percents == [0.0, 100.0] {
         return extremes(values);
     }
-    let mut sorted = values.to_vec();
-    percents.map(|percent| {
-        let rank = percent / 100.0 * (sorted.len() - 1) as f64;
-        let (low, share) = (rank.floor() as usize, rank.fract());
-        let (_, &mut below, rest) = sorted.select_nth_unstable_by(low, f32::total_cmp);
-        let above = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
-        (f64::from(below) + (f64::from(above) - f64::from(below)) * share) as f32
-    })
+    let mut values = values.to_vec();
+    percents.map(|percent| percentile(&mut values, percent))
+}
+
+/// One percentile of values, which change places.
+fn percentile(values: &mut [f32], percent: f64) -> f32 {
+    let rank = percent / 100.0 * (values.len() - 1) as f64;
+    let (low, share) = (rank.floor() as usize, rank.fract());
+    let (_, &mut below, rest) = values.select_nth_unstable_by(low, f32::total_cmp);
+    let above = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
+    (f64::from(below) + (f64::from(above) - f64::from(below)) * share) as f32
 }
 
 /// Percentiles with linear interpolation between the nearest ranks, as numpy's default.
@@ -65,7 +68,7 @@ pub(super) fn quantiles(values: &[f32], percents: &[f64]) -> Vec<f64> {
 
 /// The value in the middle, or the mean of the two there.
 pub(crate) fn median(values: &[f32]) -> f32 {
-    percentiles(values, [50.0, 50.0])[0]
+    percentile(&mut values.to_vec(), 50.0)
 }
 
 /// The smallest and the largest value.

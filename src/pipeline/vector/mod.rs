@@ -128,8 +128,7 @@ mod tests {
         }
         let mut rng = Seed(5).stream(Purpose::Phantom, 0, "vector", 0);
         let (values, labels) = volume(SHAPE, &mut rng);
-        let (start, shape) = ([1, 0, 2], [SHAPE[0], SHAPE[1], SHAPE[2]]);
-        let source = Source { values: &values, start, shape, volume: [20, 20, 50] };
+        let source = Source { values: &values, start: [1, 0, 2], shape: SHAPE, volume: [20, 20, 50] };
         let looked_up = LabelSource { labels: &labels, empty: None };
         let mut compared = 0;
         for _ in 0..200 {
