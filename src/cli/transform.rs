@@ -22,7 +22,7 @@ use crate::seed::{Purpose, Seed};
 use crate::spec::check;
 use crate::spec::load::{self, Document};
 use crate::train::head::{self, Head};
-use crate::train::{inputs, prepare, validate};
+use crate::train::{prepare, validate};
 use crate::transforms::{Drawn, Transform, check_draws};
 
 /// Arguments of `runner transform`.
@@ -132,8 +132,6 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-const NOT_STOPPED: &str = "nobody asks it to stop";
-
 /// The preprocess chain with what it learns from the experiment's training subjects.
 fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
     let plan = common.plan(document)?;
@@ -145,12 +143,8 @@ fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     };
-    let subjects: Vec<&String> = plan.parts.train.iter().collect();
-    let inputs = inputs::read(&plan, &subjects, &hashes, &stop, &mut tell);
-    let inputs = inputs.map_err(|error| CliError::failure(&error))?.expect(NOT_STOPPED);
-    hashes.save().map_err(|error| CliError::failure(&error))?;
-    let learned = Head::learn(&plan, &cache, &inputs, &stop, &mut tell);
-    Ok(learned.map_err(|error| CliError::failure(&error))?.expect(NOT_STOPPED))
+    let learned = Head::learn(&plan, &cache, &hashes, &stop, &mut tell);
+    Ok(learned.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop"))
 }
 
 /// What a file of draws holds.

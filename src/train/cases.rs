@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
 use super::TrainError;
 use super::head::{Head, incoming};
 use super::inputs;
-use super::prepare::{self, HAS_LABELS};
+use super::prepare::{self, HAS_LABELS, Keys};
 use crate::data::cache::{Cache, FileHashes, Stored};
 use crate::data::nifti;
 use crate::data::patch::Patch;
@@ -22,6 +23,9 @@ use crate::sampling::{Field, LabelIndex, LabelRuns, RowSums, Sampler, Turn, Weig
 use crate::seed::{Purpose, Seed};
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Transform};
+
+/// How often hashes are saved while subjects are prepared: a process that is killed then hashes few files again.
+const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
 
 /// The preprocessed volumes of a run.
 #[derive(Debug)]
@@ -81,28 +85,43 @@ impl Cases {
     ) -> Result<Option<Self>, TrainError> {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let total = names.len();
+        let cache = &cache.for_run(prepare::num_bytes(plan)).map_err(TrainError::Cache)?;
         let hashes = FileHashes::load(&cache.root);
-        let inputs = inputs::read(plan, &names, &hashes, stop, tell)?;
-        hashes.save().map_err(TrainError::Cache)?;
-        let Some(inputs) = inputs else { return Ok(None) };
-        let Some(head) = Head::learn(plan, cache, &inputs, stop, tell)? else { return Ok(None) };
-        let keys = prepare::keys(plan, &head, &inputs);
-        let cache = &cache.keeping(&prepare::sizes(plan, &keys)).map_err(TrainError::Cache)?;
-        let progress = Mutex::new((0, tell));
-        let by_name = names
+        let Some(head) = Head::learn(plan, cache, &hashes, stop, tell)? else { return Ok(None) };
+        let initial_weights = inputs::initial_weights(plan, &hashes)?;
+        for case in names.iter().map(|name| &plan.cases[*name]) {
+            // A file that cannot be read any more is refused below.
+            if inputs::are_known(case, &hashes)
+                && let Ok(files) = inputs::of_subject(case, &hashes)
+            {
+                Keys::of(case, &head, &files).keep(cache);
+            }
+        }
+        let progress = Mutex::new((0, Instant::now(), tell));
+        let ready = names
             .par_iter()
             .take_any_while(|_| !stop.load(Ordering::Relaxed))
             .map(|name| {
-                let (prepared, notes) =
-                    prepare::prepared(&plan.cases[*name], &keys[*name], &head, plan.channels, cache)?;
+                let ready = prepare::prepare(&plan.cases[*name], &hashes, &head, plan.channels, cache)?;
                 let mut progress = progress.lock().expect("telling of progress does not panic");
-                progress.0 += 1;
-                let done = progress.0;
-                (progress.1)(Event::Preparing { task: "preprocessing", done, total });
-                notes.into_iter().for_each(|note| (progress.1)(Event::Warning(note)));
-                Ok(((*name).clone(), prepared))
+                let (done, saved, tell) = &mut *progress;
+                *done += 1;
+                tell(Event::Preparing { task: "preprocessing", done: *done, total });
+                ready.notes.iter().for_each(|note| tell(Event::Warning(note.clone())));
+                if saved.elapsed() > SAVE_HASHES_EVERY {
+                    hashes.save().map_err(TrainError::Cache)?;
+                    *saved = Instant::now();
+                }
+                Ok(((*name).clone(), ready))
             })
-            .collect::<Result<BTreeMap<_, _>, TrainError>>()?;
+            .collect::<Result<BTreeMap<_, _>, TrainError>>();
+        // Also where a subject was refused or it was told to stop, the others are not hashed again.
+        hashes.save().map_err(TrainError::Cache)?;
+        let (mut by_name, mut subjects) = (BTreeMap::new(), BTreeMap::new());
+        for (name, ready) in ready? {
+            by_name.insert(name.clone(), ready.prepared);
+            subjects.insert(name, ready.files);
+        }
         Ok((by_name.len() == total).then(|| Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
@@ -112,7 +131,7 @@ impl Cases {
             samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
             batch_size: plan.experiment.train.batch_size.get(),
             by_name,
-            inputs,
+            inputs: Inputs { subjects, initial_weights },
             hashes,
         }))
     }

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use super::prepare::{CHAIN_VERSION, load};
-use crate::data::cache::{Cache, KeyBuilder, hex};
+use super::{TrainError, inputs};
+use crate::data::cache::{Cache, FileHashes, KeyBuilder, hex};
 use crate::data::volume::Volume;
 use crate::pipeline;
 use crate::queue::MakeError;
 use crate::run::event::Event;
 use crate::run::folder::{RunFolder, write_atomically};
-use crate::run::manifest::Inputs;
+use crate::run::manifest::InputFile;
 use crate::spec::plan::Plan;
 use crate::transforms::{Drawn, Incoming, ToCanonical, Transform};
 
@@ -39,28 +39,35 @@ struct Recorded {
 impl Head {
     /// Learns from the training subjects what the steps of the preprocess chain need, or finds it in the cache.
     ///
-    /// Returns `None` when it was told to stop before.
+    /// Only where a step learns are the files of the training subjects hashed for it. Returns `None` when it was told to
+    /// stop before.
     ///
     /// # Errors
     /// When a file cannot be read, a subject has nothing to learn from, or the cache cannot be written.
     pub fn learn(
         plan: &Plan,
         cache: &Cache,
-        inputs: &Inputs,
+        hashes: &FileHashes,
         stop: &AtomicBool,
         tell: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, TrainError> {
+        let mut head = Self { chain: plan.experiment.preprocess_chain(), learned: BTreeMap::new() };
+        if !head.chain.iter().any(Transform::is_learned) {
+            return Ok(Some(head));
+        }
+        let files = inputs::of_training(plan, hashes, stop, tell);
+        hashes.save().map_err(TrainError::Cache)?;
+        let Some(files) = files? else { return Ok(None) };
         let tell = Mutex::new(tell);
         let tell = |done, total| {
             let mut tell = tell.lock().expect("telling of progress does not panic");
             tell(Event::Preparing { task: "learning intensities", done, total });
         };
-        let mut head = Self { chain: plan.experiment.preprocess_chain(), learned: BTreeMap::new() };
         for index in 0..head.chain.len() {
             if !head.chain[index].is_learned() {
                 continue;
             }
-            let path = cache.statistics(&head.key(plan, index, inputs));
+            let path = cache.statistics(&head.key(plan, index, &files));
             let drawn = match known(&path).filter(|drawn| head.chain[index].has_learnt(drawn)) {
                 Some(drawn) => drawn,
                 None => {
@@ -75,11 +82,11 @@ impl Head {
     }
 
     /// All that decides what a step learns: the steps before, itself, and the content of the training subjects' files.
-    fn key(&self, plan: &Plan, index: usize, inputs: &Inputs) -> String {
+    fn key(&self, plan: &Plan, index: usize, files: &BTreeMap<String, Vec<InputFile>>) -> String {
         let mut key = KeyBuilder::new().add_text("statistics").add_text(CHAIN_VERSION);
         key = key.add_text(&text(&self.chain[..=index])).add_text(&text(&self.learned));
         for name in &plan.parts.train {
-            let files = &inputs.subjects[name];
+            let files = &files[name];
             let weights = usize::from(plan.cases[name].weights.is_some());
             key = files[..files.len() - weights].iter().fold(key, |key, file| key.add_file(&file.sha256));
         }

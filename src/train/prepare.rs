@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::TrainError;
 use super::cases::Prepared;
 use super::head::{Head, text};
-use crate::data::cache::{self, Cache, Key, KeyBuilder, Lookup, Stored, hex};
+use super::{TrainError, inputs};
+use crate::data::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored, hex};
 use crate::data::nifti;
 use crate::data::subject::Subject;
 use crate::data::volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels, offset};
 use crate::pipeline::{self, Origin, View};
 use crate::queue::MakeError;
-use crate::run::manifest::{InputFile, Inputs};
+use crate::run::manifest::InputFile;
 use crate::sampling::check_weights;
 use crate::spec::plan::{Case, Plan};
 use crate::transforms::{Drawn, Incoming};
@@ -29,56 +29,83 @@ pub(super) struct Keys {
     weights: Option<Key>,
 }
 
-/// The keys of all subjects, from the content of their files.
-pub(super) fn keys(plan: &Plan, head: &Head, inputs: &Inputs) -> BTreeMap<String, Keys> {
-    let keys = |(name, files): (&String, &Vec<InputFile>)| (name.clone(), keys_of(&plan.cases[name], head, files));
-    inputs.subjects.iter().map(keys).collect()
+impl Keys {
+    /// The keys of a subject, from the content of its files.
+    pub(super) fn of(case: &Case, head: &Head, files: &[InputFile]) -> Self {
+        let begin =
+            || KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&text(&head.chain)).add_text(&text(&head.learned));
+        let (volume_files, weight_files) = files.split_at(files.len() - usize::from(case.weights.is_some()));
+        let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
+        let of_weights = |file: &InputFile| {
+            let mut key = begin().add_text("weights").add_text(&text(&case.grid)).add_file(&file.sha256);
+            if head.is_settled_by_content() {
+                // Where the map's voxels go is then decided by the image and its labels.
+                key = key.add_text(&hex(&volume));
+            }
+            key.build()
+        };
+        Self { volume, weights: weight_files.first().map(of_weights) }
+    }
+
+    /// Has the cache keep what the run needs.
+    pub(super) fn keep(&self, cache: &Cache) {
+        [Some(self.volume), self.weights].iter().flatten().for_each(|key| cache.keep(key));
+    }
 }
 
-fn keys_of(case: &Case, head: &Head, files: &[InputFile]) -> Keys {
-    let begin =
-        || KeyBuilder::new().add_text(CHAIN_VERSION).add_text(&text(&head.chain)).add_text(&text(&head.learned));
-    let (volume_files, weight_files) = files.split_at(files.len() - usize::from(case.weights.is_some()));
-    let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
-    let of_weights = |file: &InputFile| {
-        let mut key = begin().add_text("weights").add_text(&text(&case.grid)).add_file(&file.sha256);
-        if head.is_settled_by_content() {
-            // Where the map's voxels go is then decided by the image and its labels.
-            key = key.add_text(&hex(&volume));
-        }
-        key.build()
-    };
-    Keys { volume, weights: weight_files.first().map(of_weights) }
-}
-
-/// Bytes of everything that a run has in the cache.
-pub(super) fn sizes(plan: &Plan, keys: &BTreeMap<String, Keys>) -> BTreeMap<Key, u64> {
-    let of_subject = |(name, keys): (&String, &Keys)| {
+/// Bytes of everything that a run has in the cache; a copy of a file elsewhere counts as another one.
+pub(super) fn num_bytes(plan: &Plan) -> u64 {
+    // Subjects with the same files share their entries.
+    let mut entries: BTreeMap<Vec<&Path>, u64> = BTreeMap::new();
+    for name in plan.parts.train.iter().chain(&plan.parts.val) {
         let case = &plan.cases[name];
         let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
-        let weights = keys.weights.map(|key| (key, bytes(1, false)));
-        [(keys.volume, bytes(plan.channels, case.subject.label.is_some()))].into_iter().chain(weights)
-    };
-    keys.iter().flat_map(of_subject).collect()
+        let mut files: Vec<&Path> = inputs::paths(case).collect();
+        if case.weights.is_some() {
+            entries.insert(files.clone(), bytes(1, false));
+            files.pop();
+        }
+        entries.insert(files, bytes(plan.channels, case.subject.label.is_some()));
+    }
+    entries.values().sum()
 }
 
-/// Takes a subject through the preprocess chain, or finds it in the cache; with notes where entries were damaged.
+/// A subject whose volume is ready.
+pub(super) struct Ready {
+    pub(super) prepared: Prepared,
+    /// Its files, by their content.
+    pub(super) files: Vec<InputFile>,
+    /// What was found damaged and is made anew.
+    pub(super) notes: Vec<String>,
+}
+
+/// Takes a subject through the preprocess chain, or finds it in the cache.
+///
+/// Files that were not hashed before are hardly in the cache: their voxels are read while they are hashed.
 ///
 /// # Errors
 /// When a file cannot be read or used, or the cache cannot be written; the subject is named.
-pub(super) fn prepared(
+pub(super) fn prepare(
     case: &Case,
-    keys: &Keys,
+    hashes: &FileHashes,
     head: &Head,
     channels: usize,
     cache: &Cache,
-) -> Result<(Prepared, Vec<String>), TrainError> {
+) -> Result<Ready, TrainError> {
     let mut notes = Vec::new();
     let mut make = || -> Result<_, MakeError> {
-        let draws = draws(case, keys, head, channels, cache)?;
+        let is_new = !inputs::are_known(case, hashes);
+        let read = || is_new.then(|| load(&case.subject)).transpose();
+        let (read, files) = rayon::join(read, || inputs::of_subject(case, hashes));
+        let (mut read, files) = (read?, files?);
+        let keys = Keys::of(case, head, &files);
+        keys.keep(cache);
+        let draws = draws(case, &keys, head, channels, cache, read.as_ref())?;
         let volume = find_or_make(cache, &keys.volume, &mut notes, || {
-            Ok(View::new(load(&case.subject)?, &head.chain, &draws)?.volume()?)
+            let source = read.take().map_or_else(|| load(&case.subject), Ok)?;
+            Ok(View::new(source, &head.chain, &draws)?.volume()?)
         })?;
+        drop(read);
         let weights = keys.weights.as_ref().zip(case.weights.as_deref()).map(|(key, path)| {
             find_or_make(cache, key, &mut notes, || {
                 let map = load_weights(path, &case.grid)?;
@@ -86,14 +113,21 @@ pub(super) fn prepared(
                 Ok(Volume { grid: case.outgoing, image, label: None })
             })
         });
-        Ok(Prepared::new(volume, weights.transpose()?, draws))
+        Ok((Prepared::new(volume, weights.transpose()?, draws), files))
     };
-    let prepared = make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })?;
-    Ok((prepared, notes))
+    let made = make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source });
+    made.map(|(prepared, files)| Ready { prepared, files, notes })
 }
 
 /// The draws of the preprocess chain on a subject; those that its content decides are kept beside the cache.
-fn draws(case: &Case, keys: &Keys, head: &Head, channels: usize, cache: &Cache) -> Result<Vec<Drawn>, MakeError> {
+fn draws(
+    case: &Case,
+    keys: &Keys,
+    head: &Head,
+    channels: usize,
+    cache: &Cache,
+    read: Option<&Volume>,
+) -> Result<Vec<Drawn>, MakeError> {
     if !head.is_settled_by_content() {
         return Ok(head.draws(&Incoming { grid: case.grid, channels }));
     }
@@ -103,7 +137,8 @@ fn draws(case: &Case, keys: &Keys, head: &Head, channels: usize, cache: &Cache) 
     if let Some(draws) = known {
         return Ok(draws);
     }
-    let draws = head.settled(&load(&case.subject)?)?;
+    let volume = read.map_or_else(|| load(&case.subject), |volume| Ok(volume.clone()))?;
+    let draws = head.settled(&volume)?;
     cache.write_statistics(&path, &draws)?;
     Ok(draws)
 }

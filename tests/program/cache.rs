@@ -60,10 +60,39 @@ fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
             assert!(told.contains(text), "{text} is missing in\n{told}");
         }
     }
-    assert_eq!(files(&place.path("cache")).0.len(), 0);
+    assert!(!place.path("cache").exists());
     let mut command = place.command(&arguments(FIRST, &[]));
     command.env("RUNNER_CACHE_LIMIT", "1KB").assert().code(2);
     place.runner(&arguments(FIRST, &["--cache-limit", "lots"])).code(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_were_never_seen_at_their_place_are_known_by_their_content() {
+    use std::os::unix::fs::MetadataExt;
+
+    let place = place();
+    let of = || stdout(&place.runner(&arguments(FIRST, &[])).success());
+    let first = of();
+    let inodes = || {
+        let entries = files(&place.path("cache")).0.into_iter();
+        entries.map(|entry| (fs::metadata(&entry).unwrap().ino(), entry)).collect::<std::collections::BTreeSet<_>>()
+    };
+    let entries = inodes();
+    fs::remove_file(place.path("cache/volumes/hashes.json")).unwrap();
+    assert_eq!((of(), inodes()), (first, entries));
+}
+
+#[test]
+fn what_was_hashed_before_a_subject_is_refused_is_remembered() {
+    let place = place();
+    let damaged = place.path("data/imagesTr/phantom_003.nii.gz");
+    let bytes = fs::read(&damaged).unwrap();
+    fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
+    let told = told(&place.runner(&arguments(FIRST, &[])).code(3));
+    assert!(told.contains("phantom_003") && told.contains("truncated"), "{told}");
+    let table = fs::read_to_string(place.path("cache/volumes/hashes.json")).unwrap();
+    assert!(table.contains("phantom_003"), "{table}");
 }
 
 #[test]

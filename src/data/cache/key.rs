@@ -79,17 +79,24 @@ impl FileHashes {
     /// # Errors
     /// When the file cannot be read.
     pub fn hash(&self, path: &Path) -> io::Result<String> {
-        let path = path.canonicalize()?;
-        let metadata = path.metadata()?;
-        let changed = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-        if let Some(known) = self.lock().get(&path)
-            && (known.bytes, known.changed) == (metadata.len(), changed)
-        {
-            return Ok(known.sha256.clone());
+        let (path, [bytes, changed]) = identify(path)?;
+        if let Some(known) = self.remembered(&path, [bytes, changed]) {
+            return Ok(known);
         }
         let sha256 = hash_content(&path)?;
-        self.lock().insert(path, Known { bytes: metadata.len(), changed, sha256: sha256.clone() });
+        self.lock().insert(path, Known { bytes, changed, sha256: sha256.clone() });
         Ok(sha256)
+    }
+
+    /// Whether a file was hashed before and has not changed since.
+    pub fn knows(&self, path: &Path) -> bool {
+        identify(path).is_ok_and(|(path, state)| self.remembered(&path, state).is_some())
+    }
+
+    fn remembered(&self, path: &Path, [bytes, changed]: [u64; 2]) -> Option<String> {
+        let table = self.lock();
+        let known = table.get(path).filter(|known| (known.bytes, known.changed) == (bytes, changed));
+        known.map(|known| known.sha256.clone())
     }
 
     /// Writes the table for the next run.
@@ -109,6 +116,14 @@ impl FileHashes {
         // Every state of the table is a valid one, also after a panic elsewhere.
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The one path of a file, its bytes, and when it was last changed, in nanoseconds since 1970.
+fn identify(path: &Path) -> io::Result<(PathBuf, [u64; 2])> {
+    let path = path.canonicalize()?;
+    let metadata = path.metadata()?;
+    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+    Ok((path, [metadata.len(), changed]))
 }
 
 /// The SHA-256 of a file's content, in hexadecimal digits.
@@ -156,7 +171,9 @@ mod tests {
         let path = folder.path().join("a");
         std::fs::write(&path, "abc").unwrap();
         let hashes = FileHashes::load(folder.path());
+        assert!(!hashes.knows(&path));
         let first = hashes.hash(&path).unwrap();
+        assert!(hashes.knows(&path));
         assert_eq!(first, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         hashes.save().unwrap();
         let again = FileHashes::load(folder.path());
@@ -165,6 +182,7 @@ mod tests {
         again.lock().values_mut().for_each(|known| known.sha256 = "remembered".to_owned());
         assert_eq!(again.hash(&path).unwrap(), "remembered");
         std::fs::write(&path, "abcd").unwrap();
+        assert!(!again.knows(&path));
         assert_ne!(again.hash(&path).unwrap(), "remembered");
     }
 }

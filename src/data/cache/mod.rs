@@ -11,10 +11,10 @@ mod key;
 mod room;
 mod unfinished;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::NamedTempFile;
@@ -70,7 +70,7 @@ pub struct Cache {
     /// Bytes that all entries may take together.
     limit: u64,
     /// The files of the entries that must not leave.
-    kept: Arc<BTreeSet<PathBuf>>,
+    kept: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Entries on their way to the disk.
     unfinished: Arc<Unfinished>,
 }
@@ -91,17 +91,25 @@ impl Cache {
         Self { limit: limit.0, ..self }
     }
 
-    /// The same cache for a run that needs entries of these keys and sizes in bytes: none leaves to make room.
+    /// The same cache for a run whose entries take so many bytes: none that it [keeps](Cache::keep) leaves to make room.
     ///
     /// # Errors
     /// When they do not fit together.
-    pub fn keeping(&self, entries: &BTreeMap<Key, u64>) -> Result<Self, CacheError> {
-        let needed = entries.values().sum();
+    pub fn for_run(&self, needed: u64) -> Result<Self, CacheError> {
         if needed > self.limit {
             return Err(self.too_small(needed));
         }
-        let kept = entries.keys().map(|key| self.path(key)).collect();
-        Ok(Self { kept: Arc::new(kept), ..self.clone() })
+        Ok(Self { kept: Arc::default(), ..self.clone() })
+    }
+
+    /// Says that the run needs the entry of a key, whether it is there yet or not.
+    pub fn keep(&self, key: &Key) {
+        self.kept().insert(self.path(key));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        // Every state of the set is a valid one, also after a panic elsewhere.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn too_small(&self, needed: u64) -> CacheError {
@@ -224,7 +232,8 @@ impl Cache {
         // The new entry takes the place of a damaged one.
         entries.retain(|entry| entry.path != path);
         let mut wanted = entries.iter().map(|entry| entry.bytes).sum::<u64>() + in_the_making + bytes;
-        for entry in entries.iter().filter(|entry| !self.kept.contains(&entry.path)) {
+        let kept = self.kept();
+        for entry in entries.iter().filter(|entry| !kept.contains(&entry.path)) {
             if wanted <= self.limit {
                 break;
             }
@@ -458,7 +467,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 2, &["mine", "other"]);
         let Lookup::Found(other) = cache.get(&key("other")).unwrap() else { panic!("it was put") };
-        let run = cache.keeping(&[(key("mine"), BYTES), (key("new"), BYTES)].into()).unwrap();
+        let run = cache.for_run(2 * BYTES).unwrap();
+        ["mine", "new"].iter().for_each(|name| run.keep(&key(name)));
         run.put(&key("new"), volume(1, true)).unwrap();
         run.finish().unwrap();
         assert_eq!(["mine", "other", "new"].map(|name| has(&cache, name)), [true, false, true]);
@@ -470,7 +480,7 @@ mod tests {
     fn a_run_that_cannot_fit_is_refused_with_what_it_needs_and_what_it_may_have() {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 1, &["a"]);
-        let refused = cache.keeping(&[(key("a"), BYTES), (key("b"), BYTES)].into()).unwrap_err().to_string();
+        let refused = cache.for_run(2 * BYTES).unwrap_err().to_string();
         assert!(refused.contains(&format!("{} bytes", 2 * BYTES)), "{refused}");
         assert!(refused.contains(&format!("{BYTES} bytes")), "{refused}");
         assert!(matches!(cache.put(&key("b"), volume(3, true)), Err(CacheError::Limit { .. })));

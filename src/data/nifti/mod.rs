@@ -8,6 +8,7 @@ mod header;
 mod number;
 mod open;
 mod read;
+mod turn;
 mod write;
 
 use std::io::ErrorKind;

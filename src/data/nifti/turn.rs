@@ -1,0 +1,267 @@
+//! Slices of z as a file has them, x fastest, into arrays with z fastest, while the slices that follow are read.
+//!
+//! Whoever reads also turns: a slab that is read is for any thread that has nothing else to do, and where no buffer is
+//! free the reader turns one itself. So every core works, however many there are, and none has two things to do.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::number::Voxel;
+use crate::data::volume::offset;
+use crate::trusted::fetch_ahead;
+
+/// Slices of z that are turned together.
+const SLAB: usize = 16;
+/// Voxels along x that are turned together: long rows are read faster, and the tile stays near the processor.
+const TILE: usize = 256;
+/// Slabs in memory at once: one is read, some wait or are turned.
+const BUFFERS: usize = 4;
+
+/// The voxels of a file: channels of slices of z.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// Number of channels.
+    pub(super) channels: usize,
+    /// Voxels along x, y and z.
+    pub(super) shape: [usize; 3],
+    /// Bytes of a voxel.
+    pub(super) voxel_bytes: usize,
+}
+
+impl Layout {
+    /// Bytes of each buffer, and how many there are.
+    pub(super) fn buffers(&self) -> [usize; 2] {
+        [self.slab_bytes(SLAB.min(self.shape[2])), BUFFERS.min(self.slabs().count())]
+    }
+
+    fn slab_bytes(&self, slices: usize) -> usize {
+        self.shape[0] * self.shape[1] * slices * self.voxel_bytes
+    }
+
+    /// The channel and the slices of z of each slab, as they lie in the file.
+    fn slabs(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        let depth = self.shape[2];
+        let starts = move || (0..depth).step_by(SLAB);
+        (0..self.channels).flat_map(move |channel| starts().map(move |z| (channel, z..depth.min(z + SLAB))))
+    }
+}
+
+/// A value that cannot be converted.
+pub(super) struct Misfit<const BYTES: usize> {
+    /// Its voxel.
+    pub(super) voxel: [usize; 3],
+    /// Its bytes.
+    pub(super) bytes: [u8; BYTES],
+}
+
+/// Reads all voxels and turns them; returns the first value of the file that cannot be converted, if there is one.
+///
+/// # Errors
+/// Those of `read`, which fills slab after slab.
+pub(super) fn read_and_turn<T: Voxel, E: Send, const BYTES: usize>(
+    layout: Layout,
+    buffers: Vec<Vec<u8>>,
+    values: &mut [T],
+    convert: impl Fn([u8; BYTES]) -> (T, bool) + Sync,
+    mut read: impl FnMut(&mut [u8]) -> Result<(), E> + Send,
+) -> Result<Option<Misfit<BYTES>>, E> {
+    let [width, height, depth] = layout.shape;
+    let (home, free) = mpsc::sync_channel(buffers.len());
+    let num_buffers = buffers.len();
+    buffers.into_iter().for_each(|bytes| drop(Buffer { bytes, home: home.clone() }));
+    let channels = values.chunks_mut(width * height * depth);
+    let columns = channels.flat_map(|channel| channel.chunks_mut(TILE * height * depth)).map(Mutex::new).collect();
+    let turning = Turning { layout, convert, columns, waiting: Mutex::default(), misfit: Mutex::default() };
+    let turned = &turning;
+    let done = rayon::scope(move |scope| {
+        for (index, (channel, slices)) in layout.slabs().enumerate() {
+            let mut buffer = Buffer { bytes: turned.wait_for_buffer(&free), home: home.clone() };
+            read(&mut buffer.bytes[..layout.slab_bytes(slices.len())])?;
+            lock(&turned.waiting).push_back(Slab { index, channel, slices, buffer });
+            scope.spawn(|_| {
+                turned.turn_next();
+            });
+        }
+        // Not by the scope, which would begin other work meanwhile.
+        (0..num_buffers).for_each(|_| drop(turned.wait_for_buffer(&free)));
+        Ok(())
+    });
+    // An earlier value that does not fit comes before the end of the file.
+    match turning.misfit.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some((_, misfit)) => Ok(Some(misfit)),
+        None => done.map(|()| None),
+    }
+}
+
+/// The bytes of a slab; they go home to be filled again when nobody needs them any more.
+struct Buffer {
+    bytes: Vec<u8>,
+    home: SyncSender<Vec<u8>>,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // At the end nobody waits for them.
+        let _ = self.home.send(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Slices of z that are read and not turned yet.
+struct Slab {
+    /// Slabs before it.
+    index: usize,
+    channel: usize,
+    slices: Range<usize>,
+    buffer: Buffer,
+}
+
+/// What is turned by whichever thread.
+struct Turning<'a, T, F, const BYTES: usize> {
+    layout: Layout,
+    convert: F,
+    /// The parts of the array that one thread at a time writes: of each channel, [`TILE`] voxels along x with all y and z.
+    columns: Vec<Mutex<&'a mut [T]>>,
+    waiting: Mutex<VecDeque<Slab>>,
+    /// The first value that does not fit, and the slab it is of.
+    misfit: Mutex<Option<(usize, Misfit<BYTES>)>>,
+}
+
+impl<T: Voxel, F: Fn([u8; BYTES]) -> (T, bool), const BYTES: usize> Turning<'_, T, F, BYTES> {
+    /// A buffer that can be filled; meanwhile slabs are turned that no other thread has begun.
+    fn wait_for_buffer(&self, free: &Receiver<Vec<u8>>) -> Vec<u8> {
+        loop {
+            if let Ok(bytes) = free.try_recv() {
+                return bytes;
+            }
+            if !self.turn_next() {
+                return free.recv().expect("this end has a sender too");
+            }
+        }
+    }
+
+    /// Turns a slab that no thread has begun; whether there was one.
+    fn turn_next(&self) -> bool {
+        let Some(slab) = lock(&self.waiting).pop_front() else { return false };
+        let Layout { channels, shape: [width, height, _], .. } = self.layout;
+        let bytes = &slab.buffer.bytes[..self.layout.slab_bytes(slab.slices.len())];
+        let (voxels, _) = bytes.as_chunks::<BYTES>();
+        let per_channel = self.columns.len() / channels;
+        let columns = &self.columns[slab.channel * per_channel..][..per_channel];
+        let mut all_fit = true;
+        // Threads that turn two slabs at once begin at different columns.
+        for index in (0..per_channel).map(|index| (index + slab.index) % per_channel) {
+            all_fit &= self.turn_column(voxels, index, &slab.slices, &mut lock(&columns[index]));
+        }
+        if !all_fit {
+            let place = voxels.iter().position(|bytes| !(self.convert)(*bytes).1);
+            let place = place.expect("a slab that does not fit holds a value that does not");
+            let voxel = [place % width, place / width % height, slab.slices.start + place / (width * height)];
+            let mut misfit = lock(&self.misfit);
+            if misfit.as_ref().is_none_or(|(index, _)| slab.index < *index) {
+                *misfit = Some((slab.index, Misfit { voxel, bytes: voxels[place] }));
+            }
+        }
+        true
+    }
+
+    /// Converts slices of z, x fastest, into a column, z fastest, tile by tile; says whether every value can be converted.
+    fn turn_column(&self, slab: &[[u8; BYTES]], index: usize, slices: &Range<usize>, out: &mut [T]) -> bool {
+        let shape @ [width, height, _] = self.layout.shape;
+        let first = index * TILE;
+        let count = TILE.min(width - first);
+        let mut tile = [[[0; BYTES]; SLAB]; TILE];
+        let mut all_fit = true;
+        for y in 0..height {
+            for z in 0..slices.len() {
+                let start = (z * height + y) * width + first;
+                fetch_ahead(slab, start + width * height, count);
+                let row = &slab[start..][..count];
+                for (column, bytes) in tile.iter_mut().zip(row) {
+                    column[z] = *bytes;
+                }
+            }
+            for (x, column) in tile.iter().take(count).enumerate() {
+                let out = &mut out[offset(shape, [x, y, slices.start])..][..slices.len()];
+                for (out, bytes) in out.iter_mut().zip(column) {
+                    let (value, fits) = (self.convert)(*bytes);
+                    *out = value;
+                    all_fit &= fits;
+                }
+            }
+        }
+        all_fit
+    }
+}
+
+/// What a panic elsewhere left behind is not used: it goes on in whoever waits for the reader.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: Layout = Layout { channels: 2, shape: [2 * TILE + 3, 3, 2 * SLAB + 5], voxel_bytes: 2 };
+
+    fn num_voxels() -> usize {
+        LAYOUT.channels * LAYOUT.shape.iter().product::<usize>()
+    }
+
+    /// The value of each voxel as a file has them, x fastest; 0 is no value.
+    fn file() -> Vec<u16> {
+        (0..num_voxels()).map(|place| (place % 60_000 + 1) as u16).collect()
+    }
+
+    fn read(file: &[u16], end: usize, threads: usize) -> (Vec<u16>, Result<Option<[usize; 3]>, &'static str>) {
+        let mut rest: Vec<u8> = file[..end].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let [bytes, count] = LAYOUT.buffers();
+        let mut values = vec![0; num_voxels()];
+        let convert = |bytes| (u16::from_le_bytes(bytes), bytes != [0; 2]);
+        let fill = |slab: &mut [u8]| {
+            if rest.len() < slab.len() {
+                return Err("truncated");
+            }
+            slab.copy_from_slice(&rest[..slab.len()]);
+            rest.drain(..slab.len());
+            Ok(())
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let misfit = pool
+            .install(|| read_and_turn::<u16, _, 2>(LAYOUT, vec![vec![0; bytes]; count], &mut values, convert, fill));
+        (values, misfit.map(|misfit| misfit.map(|misfit| misfit.voxel)))
+    }
+
+    #[test]
+    fn every_voxel_comes_to_its_place_for_any_number_of_threads() {
+        let file = file();
+        let [width, height, depth] = LAYOUT.shape;
+        for threads in [1, 2, 5] {
+            let (values, misfit) = read(&file, num_voxels(), threads);
+            assert_eq!(misfit, Ok(None));
+            for (place, value) in file.iter().enumerate() {
+                let (x, y, z) = (place % width, place / width % height, place / (width * height) % depth);
+                let channel = place / (width * height * depth);
+                assert_eq!(values[channel * width * height * depth + offset(LAYOUT.shape, [x, y, z])], *value);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_value_that_does_not_fit_is_told_before_a_later_one_and_before_the_end() {
+        let [width, height, depth] = LAYOUT.shape;
+        let mut file = file();
+        let place = |[x, y, z]: [usize; 3]| (z * height + y) * width + x;
+        for voxel in [[1, 2, SLAB], [TILE + 5, 1, SLAB], [0, 0, 2 * SLAB]] {
+            file[place(voxel)] = 0;
+        }
+        for threads in [1, 2, 5] {
+            for end in [num_voxels(), width * height * depth] {
+                assert_eq!(read(&file, end, threads).1, Ok(Some([TILE + 5, 1, SLAB])));
+            }
+            assert_eq!(read(&file, width * height * SLAB, threads).1, Err("truncated"));
+        }
+    }
+}
