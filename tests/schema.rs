@@ -1,5 +1,6 @@
 //! The committed schema is that of the code, and it says what the parser says.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use runner::spec::{load, schema};
@@ -51,6 +52,21 @@ fn every_experiment_and_sweep_keeps_its_schema_and_loads() {
         sweeps += usize::from(is_sweep);
     }
     assert!(sweeps > 0);
+}
+
+#[test]
+fn the_guide_from_torchio_names_every_step_and_no_other() {
+    let schema: Value = serde_json::from_str(&schema::experiment()).unwrap();
+    let steps = schema["$defs"]["Transform"]["oneOf"].as_array().unwrap();
+    let steps: BTreeSet<&str> =
+        steps.iter().flat_map(|step| step["properties"].as_object().unwrap().keys()).map(String::as_str).collect();
+    let guide = fs::read_to_string("docs/torchio.md").unwrap();
+    let in_code = |text| str::split(text, '`').skip(1).step_by(2);
+    let named: BTreeSet<&str> = in_code(&guide).collect();
+    assert_eq!(steps.difference(&named).collect::<Vec<_>>(), [&""; 0]);
+    let rows = guide.lines().filter(|line| line.starts_with("| `"));
+    let in_table: Vec<&str> = rows.flat_map(|row| in_code(row.split('|').nth(2).unwrap())).collect();
+    assert!(in_table.len() > 25 && in_table.iter().all(|step| steps.contains(step)), "{in_table:?}");
 }
 
 #[test]

@@ -1,21 +1,22 @@
 //! The displacements of sixteen places at once, for processors with AVX2 and FMA.
 //!
 //! The same operations in the same order as one by one, so every processor gives the same bits: sums are fused
-//! everywhere, on processors without FMA in software. Sixteen places share each control point that is read.
+//! everywhere, on processors without FMA in software. Sixteen places share each coefficient that is read.
 
 use std::arch::x86_64::*;
 
-use super::{Displacement, EIGHTS, TAPS};
+use super::{Displacement, EIGHTS, Surface, TAPS};
 
 /// Eight numbers for each axis.
 type Three = [__m256; 3];
 
-/// The control points around eight places: the first ones, and the weights of `N` along z.
+/// Around eight places: the column and its first surface as one number, the shares along x and y, and the weights of `N`
+/// surfaces along z.
 #[derive(Clone, Copy)]
 struct Taps<const N: usize> {
     firsts: __m256i,
-    x: [__m256; TAPS],
-    y: [__m256; TAPS],
+    x: __m256,
+    y: __m256,
     z: [__m256; N],
 }
 
@@ -64,58 +65,66 @@ impl Displacement {
         out
     }
 
-    /// The displacements of places with the same first control point.
+    /// The displacements of places with the same first surface.
     #[target_feature(enable = "avx2,fma")]
     fn sums<const N: usize, const M: usize>(&self, first: usize, taps: &[Taps<N>; M]) -> [Three; M] {
         let mut out = [[_mm256_setzero_ps(); 3]; M];
-        for (axis, values) in self.values.iter().enumerate() {
-            for i in 0..TAPS {
+        let column = self.column(first >> self.shift());
+        let first = first & ((1 << self.shift()) - 1);
+        for (axis, surfaces) in column.iter().enumerate() {
+            // One look at the bounds for all: one for each took a tenth longer.
+            let around: &[Surface; N] = surfaces[first..].first_chunk().expect("a cell has its control points");
+            for (k, surface) in around.iter().enumerate() {
                 let mut plane = [_mm256_setzero_ps(); M];
-                for j in 0..TAPS {
-                    let first = first + (i * self.points[1] + j) * self.points[2];
-                    // One look at the bounds for all: one for each took a tenth longer.
-                    let around: &[f32; N] = values[first..].first_chunk().expect("a cell has its control points");
-                    let mut row = [_mm256_setzero_ps(); M];
-                    for (k, value) in around.iter().enumerate() {
-                        let value = _mm256_set1_ps(*value);
-                        for (row, taps) in row.iter_mut().zip(taps) {
-                            *row = _mm256_fmadd_ps(taps.z[k], value, *row);
+                for (power, row) in surface.iter().enumerate().rev() {
+                    let mut along_y = [_mm256_set1_ps(row[TAPS - 1]); M];
+                    for coefficient in row[..TAPS - 1].iter().rev() {
+                        let coefficient = _mm256_set1_ps(*coefficient);
+                        for m in 0..M {
+                            along_y[m] = _mm256_fmadd_ps(along_y[m], taps[m].y, coefficient);
                         }
                     }
                     for m in 0..M {
-                        plane[m] = _mm256_fmadd_ps(taps[m].y[j], row[m], plane[m]);
+                        let higher = _mm256_fmadd_ps(plane[m], taps[m].x, along_y[m]);
+                        plane[m] = if power == TAPS - 1 { along_y[m] } else { higher };
                     }
                 }
                 for m in 0..M {
-                    out[m][axis] = _mm256_fmadd_ps(taps[m].x[i], plane[m], out[m][axis]);
+                    out[m][axis] = _mm256_fmadd_ps(taps[m].z[k], plane[m], out[m][axis]);
                 }
             }
         }
         out
     }
 
-    /// As [`Displacement::taps`], along each axis of eight places.
+    /// By so many digits the number of a column stands before that of a surface in it.
+    fn shift(&self) -> u32 {
+        usize::BITS - self.points[2].leading_zeros()
+    }
+
+    /// The cells and shares of eight places, as [`Displacement::cell`] along each axis.
     #[target_feature(enable = "avx2,fma")]
     fn taps_of_eight(&self, cells: [__m256i; 3], shares: Three) -> Taps<TAPS> {
-        let (mut firsts, mut weights) = ([_mm256_setzero_si256(); 3], [[_mm256_setzero_ps(); TAPS]; 3]);
+        let (mut firsts, mut inside) = ([_mm256_setzero_si256(); 3], shares);
         for axis in 0..3 {
-            let (zero, last) = (_mm256_setzero_si256(), _mm256_set1_epi32((self.points[axis] - TAPS) as i32));
+            let (zero, last) = (_mm256_setzero_si256(), _mm256_set1_epi32(self.cells(axis) as i32 - 1));
             let before = _mm256_castsi256_ps(_mm256_cmpgt_epi32(zero, cells[axis]));
             let behind = _mm256_castsi256_ps(_mm256_cmpgt_epi32(cells[axis], last));
             let share = _mm256_andnot_ps(before, shares[axis]);
-            weights[axis] = self::weights(_mm256_blendv_ps(share, _mm256_set1_ps(1.0), behind));
+            inside[axis] = _mm256_blendv_ps(share, _mm256_set1_ps(1.0), behind);
             firsts[axis] = _mm256_min_epi32(_mm256_max_epi32(cells[axis], zero), last);
         }
-        let counts = self.points.map(|count| count as i32);
-        let rows = _mm256_add_epi32(_mm256_mullo_epi32(firsts[0], _mm256_set1_epi32(counts[1])), firsts[1]);
-        let firsts = _mm256_add_epi32(_mm256_mullo_epi32(rows, _mm256_set1_epi32(counts[2])), firsts[2]);
-        let [x, y, z] = weights;
-        Taps { firsts, x, y, z }
+        let columns = _mm256_mullo_epi32(firsts[0], _mm256_set1_epi32(self.cells(1) as i32));
+        let columns = _mm256_add_epi32(columns, firsts[1]);
+        let shifted = _mm256_sll_epi32(columns, _mm_cvtsi32_si128(self.shift() as i32));
+        let firsts = _mm256_add_epi32(shifted, firsts[2]);
+        let [x, y, z] = inside;
+        Taps { firsts, x, y, z: weights(z) }
     }
 }
 
 impl Taps<TAPS> {
-    /// With weights of one more control point along z, the last 0; the first instead where places lie in the next cell.
+    /// With weights of one more surface along z, the last 0; the first instead where places lie in the next cell.
     #[target_feature(enable = "avx2")]
     fn moved(&self, are_there: __m256i) -> Taps<{ TAPS + 1 }> {
         let (are_there, nothing) = (_mm256_castsi256_ps(are_there), _mm256_setzero_ps());
