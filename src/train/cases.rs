@@ -90,10 +90,7 @@ impl Cases {
         let Some(head) = Head::learn(plan, cache, &hashes, stop, tell)? else { return Ok(None) };
         let initial_weights = inputs::initial_weights(plan, &hashes)?;
         for case in names.iter().map(|name| &plan.cases[*name]) {
-            // A file that cannot be read any more is refused below.
-            if inputs::are_known(case, &hashes)
-                && let Ok(files) = inputs::of_subject(case, &hashes)
-            {
+            if let Some(files) = inputs::known(case, &hashes) {
                 Keys::of(case, &head, &files).keep(cache);
             }
         }
@@ -116,9 +113,11 @@ impl Cases {
             })
             .collect::<Result<BTreeMap<_, _>, TrainError>>();
         // Also where a subject was refused or it was told to stop, the others are not hashed again.
-        hashes.save().map_err(TrainError::Cache)?;
+        let saved = hashes.save();
+        let ready = ready?;
+        saved.map_err(TrainError::Cache)?;
         let (mut by_name, mut subjects) = (BTreeMap::new(), BTreeMap::new());
-        for (name, ready) in ready? {
+        for (name, ready) in ready {
             by_name.insert(name.clone(), ready.prepared);
             subjects.insert(name, ready.files);
         }
@@ -160,8 +159,8 @@ impl Cases {
     pub fn truth(&self, case: &Case) -> Result<(Voxels<Label>, Origin), TrainError> {
         let path = case.subject.label.as_deref().expect(HAS_LABELS);
         let read = || -> Result<_, MakeError> {
-            let sha256 = self.hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            if self.inputs.subjects[&case.subject.name].iter().all(|file| file.sha256 != sha256) {
+            let now = self.hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if self.inputs.subjects[&case.subject.name].iter().all(|file| file.sha256 != now.sha256) {
                 return Err(format!("{} was replaced while the run was going on; bring it back", path.display()).into());
             }
             Ok(nifti::read_label(path)?)

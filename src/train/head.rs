@@ -56,8 +56,9 @@ impl Head {
             return Ok(Some(head));
         }
         let files = inputs::of_training(plan, hashes, stop, tell);
-        hashes.save().map_err(TrainError::Cache)?;
+        let saved = hashes.save();
         let Some(files) = files? else { return Ok(None) };
+        saved.map_err(TrainError::Cache)?;
         let tell = Mutex::new(tell);
         let tell = |done, total| {
             let mut tell = tell.lock().expect("telling of progress does not panic");
@@ -188,8 +189,13 @@ impl Head {
 
     /// Whether the content of a volume decides something of the chain, such as where a crop lies.
     pub fn is_settled_by_content(&self) -> bool {
-        self.chain.iter().any(|step| step.any(&Transform::is_settled_by_content))
+        is_settled_by_content(&self.chain)
     }
+}
+
+/// Whether the content of a volume decides something of a chain.
+pub(super) fn is_settled_by_content(chain: &[Transform]) -> bool {
+    chain.iter().any(|step| step.any(&Transform::is_settled_by_content))
 }
 
 /// What a volume is before any of its voxels is looked at.

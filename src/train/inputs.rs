@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::TrainError;
-use crate::data::cache::FileHashes;
+use crate::data::cache::{FileHashes, Hashed};
 use crate::queue::MakeError;
 use crate::run::event::Event;
 use crate::run::manifest::InputFile;
@@ -50,9 +50,9 @@ pub(super) fn of_subject(case: &Case, hashes: &FileHashes) -> Result<Vec<InputFi
     paths(case).map(|path| file(path, hashes)).collect()
 }
 
-/// Whether every file of a subject was hashed before.
-pub(super) fn are_known(case: &Case, hashes: &FileHashes) -> bool {
-    paths(case).all(|path| hashes.knows(path))
+/// The files of a subject, where all were hashed before.
+pub(super) fn known(case: &Case, hashes: &FileHashes) -> Option<Vec<InputFile>> {
+    paths(case).map(|path| Some(input(path, hashes.known(path)?))).collect()
 }
 
 /// The file of the weights that training begins with.
@@ -66,14 +66,21 @@ pub(super) fn initial_weights(plan: &Plan, hashes: &FileHashes) -> Result<Option
     read.map_err(|source| TrainError::Subject { subject: "the initial weights".to_owned(), source })
 }
 
-/// A subject's files: images, then the label map, then a map of weights.
-pub(super) fn paths(case: &Case) -> impl Iterator<Item = &Path> {
-    case.subject.images.iter().chain(&case.subject.label).chain(&case.weights).map(std::path::PathBuf::as_path)
+/// A subject's files: those of its volume, then a map of weights.
+fn paths(case: &Case) -> impl Iterator<Item = &Path> {
+    volume_paths(case).chain(case.weights.as_deref())
+}
+
+/// The files of a subject's volume: images, then the label map.
+pub(super) fn volume_paths(case: &Case) -> impl Iterator<Item = &Path> {
+    case.subject.images.iter().chain(&case.subject.label).map(std::path::PathBuf::as_path)
 }
 
 fn file(path: &Path, hashes: &FileHashes) -> Result<InputFile, MakeError> {
-    let read = || Ok((hashes.hash(path)?, path.metadata()?.len()));
-    let read: std::io::Result<_> = read();
-    let (sha256, bytes) = read.map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(InputFile { path: path.to_owned(), bytes, sha256 })
+    let hashed = hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(input(path, hashed))
+}
+
+fn input(path: &Path, Hashed { bytes, sha256 }: Hashed) -> InputFile {
+    InputFile { path: path.to_owned(), bytes, sha256 }
 }

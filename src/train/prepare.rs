@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::cases::Prepared;
-use super::head::{Head, text};
+use super::head::{Head, is_settled_by_content, text};
 use super::{TrainError, inputs};
 use crate::data::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored, hex};
 use crate::data::nifti;
@@ -55,19 +55,21 @@ impl Keys {
 
 /// Bytes of everything that a run has in the cache; a copy of a file elsewhere counts as another one.
 pub(super) fn num_bytes(plan: &Plan) -> u64 {
-    // Subjects with the same files share their entries.
-    let mut entries: BTreeMap<Vec<&Path>, u64> = BTreeMap::new();
+    let is_settled_by_content = is_settled_by_content(&plan.experiment.preprocess_chain());
+    // Subjects share the entries of the same files; that of a map of weights is of a grid too, or of a volume.
+    let mut volumes: BTreeMap<Vec<&Path>, u64> = BTreeMap::new();
+    let mut weights: BTreeMap<(&Path, String, Vec<&Path>), u64> = BTreeMap::new();
     for name in plan.parts.train.iter().chain(&plan.parts.val) {
         let case = &plan.cases[name];
         let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
-        let mut files: Vec<&Path> = inputs::paths(case).collect();
-        if case.weights.is_some() {
-            entries.insert(files.clone(), bytes(1, false));
-            files.pop();
+        let files: Vec<&Path> = inputs::volume_paths(case).collect();
+        if let Some(map) = &case.weights {
+            let of = if is_settled_by_content { files.clone() } else { Vec::new() };
+            weights.insert((map, text(&case.grid), of), bytes(1, false));
         }
-        entries.insert(files, bytes(plan.channels, case.subject.label.is_some()));
+        volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()));
     }
-    entries.values().sum()
+    volumes.values().chain(weights.values()).sum()
 }
 
 /// A subject whose volume is ready.
@@ -81,7 +83,7 @@ pub(super) struct Ready {
 
 /// Takes a subject through the preprocess chain, or finds it in the cache.
 ///
-/// Files that were not hashed before are hardly in the cache: their voxels are read while they are hashed.
+/// A volume whose files were not hashed before is hardly in the cache: it is read while they are hashed.
 ///
 /// # Errors
 /// When a file cannot be read or used, or the cache cannot be written; the subject is named.
@@ -94,9 +96,13 @@ pub(super) fn prepare(
 ) -> Result<Ready, TrainError> {
     let mut notes = Vec::new();
     let mut make = || -> Result<_, MakeError> {
-        let is_new = !inputs::are_known(case, hashes);
-        let read = || is_new.then(|| load(&case.subject)).transpose();
-        let (read, files) = rayon::join(read, || inputs::of_subject(case, hashes));
+        let is_known = inputs::volume_paths(case).all(|path| hashes.known(path).is_some());
+        let (read, files) = std::thread::scope(|scope| {
+            // Not a job of the pool, which would begin other subjects while it waits for it.
+            let files = scope.spawn(|| inputs::of_subject(case, hashes));
+            let read = (!is_known).then(|| load(&case.subject)).transpose();
+            (read, files.join().expect("hashing does not panic"))
+        });
         let (mut read, files) = (read?, files?);
         let keys = Keys::of(case, head, &files);
         keys.keep(cache);

@@ -66,6 +66,17 @@ fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
     place.runner(&arguments(FIRST, &["--cache-limit", "lots"])).code(2);
 }
 
+#[test]
+fn a_map_of_weights_that_subjects_share_counts_once() {
+    let place = place();
+    let needed = 4 * ENTRY + 1024 + 16 * 16 * 16 * 4;
+    let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/phantom_000.nii.gz' } }";
+    let with = |limit: u64| place.runner(&arguments(FIRST, &["--set", sampler, "--cache-limit", &limit.to_string()]));
+    assert!(told(&with(needed - 1).code(2)).contains(&format!("{needed} bytes")));
+    with(needed).success();
+    assert_eq!(files(&place.path("cache")).0.len(), 5);
+}
+
 #[cfg(unix)]
 #[test]
 fn files_that_were_never_seen_at_their_place_are_known_by_their_content() {

@@ -1,7 +1,6 @@
 //! Keys: the hash of everything that decides a volume.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -58,12 +57,30 @@ pub struct FileHashes {
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
+/// A file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
-    bytes: u64,
+    #[serde(flatten)]
+    hashed: Hashed,
     /// Nanoseconds since 1970.
     changed: u64,
-    sha256: String,
+}
+
+/// What a file is before it is read.
+struct File {
+    /// Its one path.
+    path: PathBuf,
+    bytes: u64,
+    /// When it was last changed, in nanoseconds since 1970.
+    changed: u64,
 }
 
 impl FileHashes {
@@ -74,29 +91,29 @@ impl FileHashes {
         Self { table, known: Mutex::new(known) }
     }
 
-    /// The SHA-256 of a file's content, in hexadecimal digits; may be called from several threads.
+    /// A file by its content; may be called from several threads.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn hash(&self, path: &Path) -> io::Result<String> {
-        let (path, [bytes, changed]) = identify(path)?;
-        if let Some(known) = self.remembered(&path, [bytes, changed]) {
+    /// When it cannot be read.
+    pub fn hash(&self, path: &Path) -> io::Result<Hashed> {
+        let file = identify(path)?;
+        if let Some(known) = self.remembered(&file) {
             return Ok(known);
         }
-        let sha256 = hash_content(&path)?;
-        self.lock().insert(path, Known { bytes, changed, sha256: sha256.clone() });
-        Ok(sha256)
+        let hashed = Hashed { bytes: file.bytes, sha256: hash_content(&file.path)? };
+        self.lock().insert(file.path, Known { hashed: hashed.clone(), changed: file.changed });
+        Ok(hashed)
     }
 
-    /// Whether a file was hashed before and has not changed since.
-    pub fn knows(&self, path: &Path) -> bool {
-        identify(path).is_ok_and(|(path, state)| self.remembered(&path, state).is_some())
+    /// The same where the file was hashed before and has not changed since.
+    pub fn known(&self, path: &Path) -> Option<Hashed> {
+        self.remembered(&identify(path).ok()?)
     }
 
-    fn remembered(&self, path: &Path, [bytes, changed]: [u64; 2]) -> Option<String> {
+    fn remembered(&self, file: &File) -> Option<Hashed> {
         let table = self.lock();
-        let known = table.get(path).filter(|known| (known.bytes, known.changed) == (bytes, changed));
-        known.map(|known| known.sha256.clone())
+        let known = table.get(&file.path)?;
+        ((known.hashed.bytes, known.changed) == (file.bytes, file.changed)).then(|| known.hashed.clone())
     }
 
     /// Writes the table for the next run.
@@ -118,12 +135,11 @@ impl FileHashes {
     }
 }
 
-/// The one path of a file, its bytes, and when it was last changed, in nanoseconds since 1970.
-fn identify(path: &Path) -> io::Result<(PathBuf, [u64; 2])> {
+fn identify(path: &Path) -> io::Result<File> {
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
     let changed = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-    Ok((path, [metadata.len(), changed]))
+    Ok(File { path, bytes: metadata.len(), changed })
 }
 
 /// The SHA-256 of a file's content, in hexadecimal digits.
@@ -131,7 +147,7 @@ fn identify(path: &Path) -> io::Result<(PathBuf, [u64; 2])> {
 /// # Errors
 /// When the file cannot be read.
 pub fn hash_content(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = std::fs::File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -160,7 +176,7 @@ mod tests {
             std::fs::write(path, content).unwrap();
         }
         let hashes = FileHashes::load(folder.path());
-        let key = |path: &Path| KeyBuilder::new().add_file(&hashes.hash(path).unwrap()).build();
+        let key = |path: &Path| KeyBuilder::new().add_file(&hashes.hash(path).unwrap().sha256).build();
         assert_eq!(key(&a), key(&b));
         assert_ne!(key(&a), key(&c));
     }
@@ -171,18 +187,18 @@ mod tests {
         let path = folder.path().join("a");
         std::fs::write(&path, "abc").unwrap();
         let hashes = FileHashes::load(folder.path());
-        assert!(!hashes.knows(&path));
+        assert_eq!(hashes.known(&path), None);
         let first = hashes.hash(&path).unwrap();
-        assert!(hashes.knows(&path));
-        assert_eq!(first, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(hashes.known(&path), Some(first.clone()));
+        assert_eq!(first.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         hashes.save().unwrap();
         let again = FileHashes::load(folder.path());
         assert_eq!(*again.lock(), *hashes.lock());
         // The remembered hash is taken: it shows through a table that lies.
-        again.lock().values_mut().for_each(|known| known.sha256 = "remembered".to_owned());
-        assert_eq!(again.hash(&path).unwrap(), "remembered");
+        again.lock().values_mut().for_each(|known| known.hashed.sha256 = "remembered".to_owned());
+        assert_eq!(again.hash(&path).unwrap().sha256, "remembered");
         std::fs::write(&path, "abcd").unwrap();
-        assert!(!again.knows(&path));
-        assert_ne!(again.hash(&path).unwrap(), "remembered");
+        assert_eq!(again.known(&path), None);
+        assert_ne!(again.hash(&path).unwrap().sha256, "remembered");
     }
 }

@@ -24,7 +24,7 @@ use super::whole_file;
 use crate::value::Bytes;
 pub use entry::num_bytes;
 pub use error::CacheError;
-pub use key::{FileHashes, Key, KeyBuilder, hash_content, hex};
+pub use key::{FileHashes, Hashed, Key, KeyBuilder, hash_content, hex};
 pub use unfinished::Stored;
 use unfinished::Unfinished;
 

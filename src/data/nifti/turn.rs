@@ -1,7 +1,8 @@
 //! Slices of z as a file has them, x fastest, into arrays with z fastest, while the slices that follow are read.
 //!
 //! Whoever reads also turns: a slab that is read is for any thread that has nothing else to do, and where no buffer is
-//! free the reader turns one itself. So every core works, however many there are, and none has two things to do.
+//! free the reader turns one itself. Threads that turn at once write different columns, so there are no more of them than
+//! columns; inflating takes longer than one of them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -73,16 +74,17 @@ pub(super) fn read_and_turn<T: Voxel, E: Send, const BYTES: usize>(
     buffers.into_iter().for_each(|bytes| drop(Buffer { bytes, home: home.clone() }));
     let channels = values.chunks_mut(width * height * depth);
     let columns = channels.flat_map(|channel| channel.chunks_mut(TILE * height * depth)).map(Mutex::new).collect();
-    let turning = Turning { layout, convert, columns, waiting: Mutex::default(), misfit: Mutex::default() };
+    let turning = Turning { layout, convert, columns, queue: Mutex::default(), misfit: Mutex::default() };
     let turned = &turning;
     let done = rayon::scope(move |scope| {
         for (index, (channel, slices)) in layout.slabs().enumerate() {
             let mut buffer = Buffer { bytes: turned.wait_for_buffer(&free), home: home.clone() };
             read(&mut buffer.bytes[..layout.slab_bytes(slices.len())])?;
-            lock(&turned.waiting).push_back(Slab { index, channel, slices, buffer });
-            scope.spawn(|_| {
-                turned.turn_next();
-            });
+            lock(&turned.queue).waiting.push_back(Slab { index, channel, slices, buffer });
+            scope.spawn(|_| while turned.turn_next() {});
+            if lock(&turned.misfit).is_some() {
+                break;
+            }
         }
         // Not by the scope, which would begin other work meanwhile.
         (0..num_buffers).for_each(|_| drop(turned.wait_for_buffer(&free)));
@@ -117,13 +119,20 @@ struct Slab {
     buffer: Buffer,
 }
 
+/// Slabs that no thread has begun, and how many threads turn others.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Slab>,
+    turning: usize,
+}
+
 /// What is turned by whichever thread.
 struct Turning<'a, T, F, const BYTES: usize> {
     layout: Layout,
     convert: F,
     /// The parts of the array that one thread at a time writes: of each channel, [`TILE`] voxels along x with all y and z.
     columns: Vec<Mutex<&'a mut [T]>>,
-    waiting: Mutex<VecDeque<Slab>>,
+    queue: Mutex<Queue>,
     /// The first value that does not fit, and the slab it is of.
     misfit: Mutex<Option<(usize, Misfit<BYTES>)>>,
 }
@@ -141,17 +150,34 @@ impl<T: Voxel, F: Fn([u8; BYTES]) -> (T, bool), const BYTES: usize> Turning<'_, 
         }
     }
 
-    /// Turns a slab that no thread has begun; whether there was one.
+    /// Columns of a channel.
+    fn columns(&self) -> usize {
+        self.columns.len() / self.layout.channels
+    }
+
+    /// Turns a slab that no thread has begun; whether there was one. Where enough threads turn, it is left to them: each
+    /// looks for another when it is done, and the reader when it has read.
     fn turn_next(&self) -> bool {
-        let Some(slab) = lock(&self.waiting).pop_front() else { return false };
-        let Layout { channels, shape: [width, height, _], .. } = self.layout;
+        let mut queue = lock(&self.queue);
+        if queue.turning == self.columns() {
+            return false;
+        }
+        let Some(slab) = queue.waiting.pop_front() else { return false };
+        queue.turning += 1;
+        drop(queue);
+        self.turn(&slab);
+        lock(&self.queue).turning -= 1;
+        true
+    }
+
+    fn turn(&self, slab: &Slab) {
+        let [width, height, _] = self.layout.shape;
         let bytes = &slab.buffer.bytes[..self.layout.slab_bytes(slab.slices.len())];
         let (voxels, _) = bytes.as_chunks::<BYTES>();
-        let per_channel = self.columns.len() / channels;
-        let columns = &self.columns[slab.channel * per_channel..][..per_channel];
+        let columns = &self.columns[slab.channel * self.columns()..][..self.columns()];
         let mut all_fit = true;
         // Threads that turn two slabs at once begin at different columns.
-        for index in (0..per_channel).map(|index| (index + slab.index) % per_channel) {
+        for index in (0..columns.len()).map(|index| (index + slab.index) % columns.len()) {
             all_fit &= self.turn_column(voxels, index, &slab.slices, &mut lock(&columns[index]));
         }
         if !all_fit {
@@ -163,7 +189,6 @@ impl<T: Voxel, F: Fn([u8; BYTES]) -> (T, bool), const BYTES: usize> Turning<'_, 
                 *misfit = Some((slab.index, Misfit { voxel, bytes: voxels[place] }));
             }
         }
-        true
     }
 
     /// Converts slices of z, x fastest, into a column, z fastest, tile by tile; says whether every value can be converted.
@@ -204,21 +229,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const LAYOUT: Layout = Layout { channels: 2, shape: [2 * TILE + 3, 3, 2 * SLAB + 5], voxel_bytes: 2 };
+    /// One column and three.
+    const WIDTHS: [usize; 2] = [5, 2 * TILE + 3];
 
-    fn num_voxels() -> usize {
-        LAYOUT.channels * LAYOUT.shape.iter().product::<usize>()
+    fn layout(width: usize) -> Layout {
+        Layout { channels: 2, shape: [width, 3, 2 * SLAB + 5], voxel_bytes: 2 }
+    }
+
+    fn num_voxels(layout: Layout) -> usize {
+        layout.channels * layout.shape.iter().product::<usize>()
     }
 
     /// The value of each voxel as a file has them, x fastest; 0 is no value.
-    fn file() -> Vec<u16> {
-        (0..num_voxels()).map(|place| (place % 60_000 + 1) as u16).collect()
+    fn file(layout: Layout) -> Vec<u16> {
+        (0..num_voxels(layout)).map(|place| (place % 60_000 + 1) as u16).collect()
     }
 
-    fn read(file: &[u16], end: usize, threads: usize) -> (Vec<u16>, Result<Option<[usize; 3]>, &'static str>) {
-        let mut rest: Vec<u8> = file[..end].iter().flat_map(|value| value.to_le_bytes()).collect();
-        let [bytes, count] = LAYOUT.buffers();
-        let mut values = vec![0; num_voxels()];
+    type Told = Result<Option<[usize; 3]>, &'static str>;
+
+    fn read(layout: Layout, file: &[u16], threads: usize) -> (Vec<u16>, Told) {
+        let mut rest: Vec<u8> = file.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let [bytes, count] = layout.buffers();
+        let buffers = vec![vec![0; bytes]; count];
+        let mut values = vec![0; num_voxels(layout)];
         let convert = |bytes| (u16::from_le_bytes(bytes), bytes != [0; 2]);
         let fill = |slab: &mut [u8]| {
             if rest.len() < slab.len() {
@@ -229,39 +262,40 @@ mod tests {
             Ok(())
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let misfit = pool
-            .install(|| read_and_turn::<u16, _, 2>(LAYOUT, vec![vec![0; bytes]; count], &mut values, convert, fill));
+        let misfit = pool.install(|| read_and_turn::<u16, _, 2>(layout, buffers, &mut values, convert, fill));
         (values, misfit.map(|misfit| misfit.map(|misfit| misfit.voxel)))
     }
 
     #[test]
     fn every_voxel_comes_to_its_place_for_any_number_of_threads() {
-        let file = file();
-        let [width, height, depth] = LAYOUT.shape;
-        for threads in [1, 2, 5] {
-            let (values, misfit) = read(&file, num_voxels(), threads);
+        for (layout, threads) in WIDTHS.into_iter().flat_map(|width| [1, 2, 5].map(|threads| (layout(width), threads)))
+        {
+            let file = file(layout);
+            let [width, height, depth] = layout.shape;
+            let (values, misfit) = read(layout, &file, threads);
             assert_eq!(misfit, Ok(None));
             for (place, value) in file.iter().enumerate() {
                 let (x, y, z) = (place % width, place / width % height, place / (width * height) % depth);
                 let channel = place / (width * height * depth);
-                assert_eq!(values[channel * width * height * depth + offset(LAYOUT.shape, [x, y, z])], *value);
+                assert_eq!(values[channel * width * height * depth + offset(layout.shape, [x, y, z])], *value);
             }
         }
     }
 
     #[test]
     fn the_first_value_that_does_not_fit_is_told_before_a_later_one_and_before_the_end() {
-        let [width, height, depth] = LAYOUT.shape;
-        let mut file = file();
-        let place = |[x, y, z]: [usize; 3]| (z * height + y) * width + x;
-        for voxel in [[1, 2, SLAB], [TILE + 5, 1, SLAB], [0, 0, 2 * SLAB]] {
-            file[place(voxel)] = 0;
-        }
-        for threads in [1, 2, 5] {
-            for end in [num_voxels(), width * height * depth] {
-                assert_eq!(read(&file, end, threads).1, Ok(Some([TILE + 5, 1, SLAB])));
+        for (layout, threads) in WIDTHS.into_iter().flat_map(|width| [1, 2, 5].map(|threads| (layout(width), threads)))
+        {
+            let [width, height, depth] = layout.shape;
+            let mut file = file(layout);
+            let place = |[x, y, z]: [usize; 3]| (z * height + y) * width + x;
+            for voxel in [[1, 2, SLAB], [width - 1, 1, SLAB], [0, 0, 2 * SLAB]] {
+                file[place(voxel)] = 0;
             }
-            assert_eq!(read(&file, width * height * SLAB, threads).1, Err("truncated"));
+            for end in [file.len(), width * height * depth, width * height * 2 * SLAB] {
+                assert_eq!(read(layout, &file[..end], threads).1, Ok(Some([width - 1, 1, SLAB])));
+            }
+            assert_eq!(read(layout, &file[..width * height * SLAB], threads).1, Err("truncated"));
         }
     }
 }
