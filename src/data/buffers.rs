@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use super::lock::lock;
 use super::volume::Label;
 
 /// Arrays that are kept at most.
@@ -29,7 +30,7 @@ kept!(f32, Label);
 
 /// An array of so many values, whatever they are: the caller writes every one.
 pub fn take<T: Kept>(length: usize) -> Vec<T> {
-    let mut shelf = lock::<T>();
+    let mut shelf = lock(T::shelf());
     let fitting = shelf.iter().enumerate().filter(|(_, array)| array.capacity() >= length);
     let best = fitting.min_by_key(|(_, array)| array.capacity()).map(|(index, _)| index);
     let mut array = best.map_or_else(Vec::new, |index| shelf.swap_remove(index));
@@ -45,16 +46,11 @@ pub fn take<T: Kept>(length: usize) -> Vec<T> {
 /// Gives an array back.
 pub fn give<T: Kept>(array: Vec<T>) {
     if (1..=LONGEST_KEPT).contains(&array.capacity()) {
-        let mut shelf = lock::<T>();
+        let mut shelf = lock(T::shelf());
         if shelf.len() < MOST_KEPT {
             shelf.push(array);
         }
     }
-}
-
-fn lock<T: Kept>() -> std::sync::MutexGuard<'static, Vec<Vec<T>>> {
-    // Every state of the shelf is a valid one, also after a panic elsewhere.
-    T::shelf().lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod buffers;
 pub mod cache;
 pub mod dataset;
+pub(crate) mod lock;
 pub mod memory;
 pub mod nifti;
 pub mod orientation;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::data::lock::lock;
+
 /// The time that each step took, over all threads; what a step waited for the steps before it is theirs.
 #[derive(Debug, Default)]
 pub struct Times(Mutex<BTreeMap<&'static str, Duration>>);
@@ -23,16 +25,13 @@ impl Times {
         let result = step();
         let took = start.elapsed();
         let own = took.saturating_sub(INSIDE.replace(before + took));
-        // Every state of the table is a valid one, also after a panic elsewhere.
-        let mut table = times.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *table.entry(name).or_default() += own;
+        *lock(&times.0).entry(name).or_default() += own;
         result
     }
 
     /// The steps' names and times, the longest first.
     pub fn table(&self) -> Vec<(&'static str, Duration)> {
-        let table = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut rows: Vec<_> = table.iter().map(|(name, time)| (*name, *time)).collect();
+        let mut rows: Vec<_> = lock(&self.0).iter().map(|(name, time)| (*name, *time)).collect();
         rows.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
         rows
     }

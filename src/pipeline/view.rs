@@ -1,13 +1,14 @@
 //! A volume seen through a chain: windows of its output, computed when they are asked for.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::block::{Block, cut, owned, widened};
 use super::extend::extended;
 use super::fills::{self, Fills, KnownFills};
 use super::gather::{self, LabelSource};
 use super::{EmptySpace, Origin, PipelineError, Times};
+use crate::data::lock::lock;
 use crate::data::volume::{Affine, Grid, Label, Volume, Voxels};
 use crate::data::{buffers, memory};
 use crate::transforms::{
@@ -174,24 +175,19 @@ impl<'a> View<'a> {
         if (0..3).any(|axis| start[axis] + shape[axis] > self.grid.shape[axis]) {
             return Err(PipelineError::Outside { start, shape, volume: self.grid.shape });
         }
-        *self.along() = Along { wanted: Some((start, shape)), found: None };
+        *lock(&self.along) = Along { wanted: Some((start, shape)), found: None };
         let block = self.image(self.stages.len(), start, shape)?;
         let image = cut(block, self.source.image.channels, start, shape);
-        let found = std::mem::take(&mut *self.along()).found;
+        let found = std::mem::take(&mut *lock(&self.along)).found;
         let label = found.or_else(|| self.labels(&self.origin, start, shape));
         Ok(Block { label, ..Block::new(start, shape, image) })
-    }
-
-    fn along(&self) -> MutexGuard<'_, Along> {
-        // Every state is a valid one, also after a panic elsewhere.
-        self.along.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The labels whose places are those of a warp: those of the source, where no other stage moves voxels.
     fn labels_along(&self, start: [usize; 3], shape: [usize; 3]) -> Option<LabelSource<'_>> {
         let moves = |stage: &&Stage| matches!(stage.kind, Kind::Lattice(..) | Kind::Warp(..));
         let is_alone = self.stages.iter().filter(moves).count() == 1;
-        (is_alone && self.along().wanted == Some((start, shape))).then(|| self.label_source())?
+        (is_alone && lock(&self.along).wanted == Some((start, shape))).then(|| self.label_source())?
     }
 
     /// The whole output.
@@ -268,7 +264,7 @@ impl<'a> View<'a> {
                 let labels = self.labels_along(start, shape);
                 let (image, found) = gather::warp(&incoming, (warp, *interpolation), &fills, labels, start, shape);
                 if found.is_some() {
-                    self.along().found = found;
+                    lock(&self.along).found = found;
                 }
                 incoming.give_back();
                 image

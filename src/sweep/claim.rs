@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{SweepFolder, names_in};
 use super::process::{machine, process_start};
+use crate::data::lock::lock;
 use crate::data::whole_file;
 use crate::run::manifest::host;
 
@@ -211,10 +212,6 @@ fn partial_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn to_bytes(claimed: &Claimed) -> Vec<u8> {

@@ -96,14 +96,10 @@ pub(super) fn prepare(
 ) -> Result<Ready, TrainError> {
     let mut notes = Vec::new();
     let mut make = || -> Result<_, MakeError> {
-        let is_known = inputs::volume_paths(case).all(|path| hashes.known(path).is_some());
-        let (read, files) = std::thread::scope(|scope| {
-            // Not a job of the pool, which would begin other subjects while it waits for it.
-            let files = scope.spawn(|| inputs::of_subject(case, hashes));
-            let read = (!is_known).then(|| load(&case.subject)).transpose();
-            (read, files.join().expect("hashing does not panic"))
-        });
-        let (mut read, files) = (read?, files?);
+        let (files, mut read) = match inputs::known(case, hashes) {
+            Some(files) => (files, None),
+            None => hash(case, hashes)?,
+        };
         let keys = Keys::of(case, head, &files);
         keys.keep(cache);
         let draws = draws(case, &keys, head, channels, cache, read.as_ref())?;
@@ -123,6 +119,19 @@ pub(super) fn prepare(
     };
     let made = make().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source });
     made.map(|(prepared, files)| Ready { prepared, files, notes })
+}
+
+/// A subject's files by their content; with its volume where that is new, which is read meanwhile.
+fn hash(case: &Case, hashes: &FileHashes) -> Result<(Vec<InputFile>, Option<Volume>), MakeError> {
+    let is_new = inputs::volume_paths(case).any(|path| hashes.known(path).is_none());
+    let (files, volume) = std::thread::scope(|scope| {
+        // Not a job of the pool, which would begin other subjects while it waits for it.
+        let files = scope.spawn(|| inputs::of_subject(case, hashes));
+        let volume = is_new.then(|| load(&case.subject)).transpose();
+        (files.join().expect("hashing does not panic"), volume)
+    });
+    let volume = volume?;
+    Ok((files?, volume))
 }
 
 /// The draws of the preprocess chain on a subject; those that its content decides are kept beside the cache.

@@ -1,6 +1,7 @@
 //! Keys: the hash of everything that decides a volume.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::CacheError;
+use crate::data::lock::lock;
 use crate::data::whole_file;
 
 /// The hash of everything that decides a volume.
@@ -74,8 +76,8 @@ struct Known {
     changed: u64,
 }
 
-/// What a file is before it is read.
-struct File {
+/// What tells a file from others before it is read.
+struct Identity {
     /// Its one path.
     path: PathBuf,
     bytes: u64,
@@ -101,7 +103,7 @@ impl FileHashes {
             return Ok(known);
         }
         let hashed = Hashed { bytes: file.bytes, sha256: hash_content(&file.path)? };
-        self.lock().insert(file.path, Known { hashed: hashed.clone(), changed: file.changed });
+        lock(&self.known).insert(file.path, Known { hashed: hashed.clone(), changed: file.changed });
         Ok(hashed)
     }
 
@@ -110,8 +112,8 @@ impl FileHashes {
         self.remembered(&identify(path).ok()?)
     }
 
-    fn remembered(&self, file: &File) -> Option<Hashed> {
-        let table = self.lock();
+    fn remembered(&self, file: &Identity) -> Option<Hashed> {
+        let table = lock(&self.known);
         let known = table.get(&file.path)?;
         ((known.hashed.bytes, known.changed) == (file.bytes, file.changed)).then(|| known.hashed.clone())
     }
@@ -122,24 +124,19 @@ impl FileHashes {
     /// When the disk refuses.
     pub fn save(&self) -> Result<(), CacheError> {
         let io = |source| CacheError::Io { path: self.table.clone(), source };
-        let text = serde_json::to_vec(&*self.lock()).map_err(|error| io(error.into()))?;
+        let text = serde_json::to_vec(&*lock(&self.known)).map_err(|error| io(error.into()))?;
         if let Some(folder) = self.table.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
         whole_file::write(&self.table, |file| file.write_all(&text)).map_err(io)
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Known>> {
-        // Every state of the table is a valid one, also after a panic elsewhere.
-        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
 }
 
-fn identify(path: &Path) -> io::Result<File> {
+fn identify(path: &Path) -> io::Result<Identity> {
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
     let changed = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-    Ok(File { path, bytes: metadata.len(), changed })
+    Ok(Identity { path, bytes: metadata.len(), changed })
 }
 
 /// The SHA-256 of a file's content, in hexadecimal digits.
@@ -147,7 +144,7 @@ fn identify(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When the file cannot be read.
 pub fn hash_content(path: &Path) -> io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -193,9 +190,9 @@ mod tests {
         assert_eq!(first.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         hashes.save().unwrap();
         let again = FileHashes::load(folder.path());
-        assert_eq!(*again.lock(), *hashes.lock());
+        assert_eq!(*lock(&again.known), *lock(&hashes.known));
         // The remembered hash is taken: it shows through a table that lies.
-        again.lock().values_mut().for_each(|known| known.hashed.sha256 = "remembered".to_owned());
+        lock(&again.known).values_mut().for_each(|known| known.hashed.sha256 = "remembered".to_owned());
         assert_eq!(again.hash(&path).unwrap().sha256, "remembered");
         std::fs::write(&path, "abcd").unwrap();
         assert_eq!(again.known(&path), None);

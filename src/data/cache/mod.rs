@@ -14,11 +14,12 @@ mod unfinished;
 use std::collections::BTreeSet;
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::NamedTempFile;
 
+use super::lock::lock;
 use super::volume::Volume;
 use super::whole_file;
 use crate::value::Bytes;
@@ -104,12 +105,7 @@ impl Cache {
 
     /// Says that the run needs the entry of a key, whether it is there yet or not.
     pub fn keep(&self, key: &Key) {
-        self.kept().insert(self.path(key));
-    }
-
-    fn kept(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        // Every state of the set is a valid one, also after a panic elsewhere.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept).insert(self.path(key));
     }
 
     fn too_small(&self, needed: u64) -> CacheError {
@@ -232,7 +228,7 @@ impl Cache {
         // The new entry takes the place of a damaged one.
         entries.retain(|entry| entry.path != path);
         let mut wanted = entries.iter().map(|entry| entry.bytes).sum::<u64>() + in_the_making + bytes;
-        let kept = self.kept();
+        let kept = lock(&self.kept);
         for entry in entries.iter().filter(|entry| !kept.contains(&entry.path)) {
             if wanted <= self.limit {
                 break;

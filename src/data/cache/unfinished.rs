@@ -1,9 +1,10 @@
 //! Entries on their way to the disk, and the volumes that are used meanwhile.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use super::CacheError;
+use crate::data::lock::lock;
 use crate::data::volume::Volume;
 
 /// A volume that a cache keeps: in memory until its entry is written, mapped from that from then on.
@@ -110,9 +111,4 @@ impl Drop for Permit {
         *lock(&self.0.count) -= 1;
         self.0.fewer.notify_one();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every state of what it guards is a valid one, also after a panic elsewhere.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::number::Voxel;
+use crate::data::lock::lock;
 use crate::data::volume::offset;
 use crate::trusted::fetch_ahead;
 
@@ -69,8 +70,8 @@ pub(super) fn read_and_turn<T: Voxel, E: Send, const BYTES: usize>(
     mut read: impl FnMut(&mut [u8]) -> Result<(), E> + Send,
 ) -> Result<Option<Misfit<BYTES>>, E> {
     let [width, height, depth] = layout.shape;
-    let (home, free) = mpsc::sync_channel(buffers.len());
     let num_buffers = buffers.len();
+    let (home, free) = mpsc::sync_channel(num_buffers);
     buffers.into_iter().for_each(|bytes| drop(Buffer { bytes, home: home.clone() }));
     let channels = values.chunks_mut(width * height * depth);
     let columns = channels.flat_map(|channel| channel.chunks_mut(TILE * height * depth)).map(Mutex::new).collect();
@@ -126,6 +127,15 @@ struct Queue {
     turning: usize,
 }
 
+/// A thread's place among those that turn; another may take it when it is done, be it by a panic.
+struct Place<'a>(&'a Mutex<Queue>);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(self.0).turning -= 1;
+    }
+}
+
 /// What is turned by whichever thread.
 struct Turning<'a, T, F, const BYTES: usize> {
     layout: Layout,
@@ -165,8 +175,8 @@ impl<T: Voxel, F: Fn([u8; BYTES]) -> (T, bool), const BYTES: usize> Turning<'_, 
         let Some(slab) = queue.waiting.pop_front() else { return false };
         queue.turning += 1;
         drop(queue);
+        let _place = Place(&self.queue);
         self.turn(&slab);
-        lock(&self.queue).turning -= 1;
         true
     }
 
@@ -218,11 +228,6 @@ impl<T: Voxel, F: Fn([u8; BYTES]) -> (T, bool), const BYTES: usize> Turning<'_, 
         }
         all_fit
     }
-}
-
-/// What a panic elsewhere left behind is not used: it goes on in whoever waits for the reader.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -296,6 +301,27 @@ mod tests {
                 assert_eq!(read(layout, &file[..end], threads).1, Ok(Some([width - 1, 1, SLAB])));
             }
             assert_eq!(read(layout, &file[..width * height * SLAB], threads).1, Err("truncated"));
+        }
+    }
+
+    #[test]
+    fn a_panic_while_turning_ends_the_reading_too() {
+        for (layout, threads) in WIDTHS.into_iter().flat_map(|width| [1, 2, 5].map(|threads| (layout(width), threads)))
+        {
+            let [bytes, count] = layout.buffers();
+            let mut values = vec![0; num_voxels(layout)];
+            let convert = |_| panic!("as it should");
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            // Slow enough for another thread to be the one.
+            let fill = |_: &mut [u8]| {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                Ok::<(), ()>(())
+            };
+            let read = || {
+                let buffers = vec![vec![0; bytes]; count];
+                pool.install(|| read_and_turn::<u16, _, 2>(layout, buffers, &mut values, convert, fill))
+            };
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).is_err());
         }
     }
 }

@@ -82,13 +82,13 @@ impl Displacement {
         let slopes = slopes(points, &values, spacing);
         let density = spacing.map(|voxels| 1.0 / voxels);
         let values = values.iter().map(|value| value.map(|voxels| voxels as f32)).collect();
-        let columns = (0..(points[0] - TAPS + 1) * (points[1] - TAPS + 1)).map(|_| OnceLock::new()).collect();
+        let columns = (0..cells(points[0]) * cells(points[1])).map(|_| OnceLock::new()).collect();
         Self { points, values, columns, density, farthest, slopes }
     }
 
     /// Voxels between control points, of which so many span an axis of so many voxels.
     pub fn spacing(points: usize, size: usize) -> f64 {
-        (size as f64 - 1.0 + 2.0 * MARGIN) / (points - (TAPS - 1)) as f64
+        (size as f64 - 1.0 + 2.0 * MARGIN) / cells(points) as f64
     }
 
     /// No place is displaced farther along x, y and z, in voxels.
@@ -130,7 +130,7 @@ impl Displacement {
     #[inline(always)]
     fn between_points_at_length(&self, knots: [(i64, f32); 3]) -> [f32; 3] {
         let [x, y, z] = [self.cell(0, knots[0]), self.cell(1, knots[1]), self.cell(2, knots[2])];
-        let column = self.column(x.0 * self.cells(1) + y.0);
+        let column = self.column(x.0 * cells(self.points[1]) + y.0);
         let weights = weights_single(z.1);
         let mut sums = [0.0; 3];
         for (sum, surfaces) in sums.iter_mut().zip(column) {
@@ -149,7 +149,7 @@ impl Displacement {
     /// field's end.
     #[inline(always)]
     fn cell(&self, axis: usize, (cell, share): (i64, f32)) -> (usize, f32) {
-        let last = self.cells(axis) - 1;
+        let last = cells(self.points[axis]) - 1;
         match usize::try_from(cell) {
             Err(_) => (0, 0.0),
             Ok(cell) if cell > last => (last, 1.0),
@@ -157,17 +157,11 @@ impl Displacement {
         }
     }
 
-    /// Cells along an axis.
-    #[inline(always)]
-    fn cells(&self, axis: usize) -> usize {
-        self.points[axis] - (TAPS - 1)
-    }
-
     /// For the displacement along each axis the surfaces of a cell along x and along y: one for each control point along z.
     #[inline(always)]
     fn column(&self, index: usize) -> &[Vec<Surface>; 3] {
         self.columns[index].get_or_init(|| {
-            let (x, y) = (index / self.cells(1), index % self.cells(1));
+            let (x, y) = (index / cells(self.points[1]), index % cells(self.points[1]));
             std::array::from_fn(|axis| (0..self.points[2]).map(|z| self.surface([x, y, z], axis)).collect())
         })
     }
@@ -182,6 +176,12 @@ impl Displacement {
             std::array::from_fn(|power| (0..TAPS).map(|i| points[i] * along_y[i][power]).sum::<f64>() as f32)
         })
     }
+}
+
+/// Cells along an axis of so many control points.
+#[inline(always)]
+fn cells(points: usize) -> usize {
+    points - (TAPS - 1)
 }
 
 #[inline(always)]

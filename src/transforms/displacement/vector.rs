@@ -107,14 +107,14 @@ impl Displacement {
     fn taps_of_eight(&self, cells: [__m256i; 3], shares: Three) -> Taps<TAPS> {
         let (mut firsts, mut inside) = ([_mm256_setzero_si256(); 3], shares);
         for axis in 0..3 {
-            let (zero, last) = (_mm256_setzero_si256(), _mm256_set1_epi32(self.cells(axis) as i32 - 1));
+            let (zero, last) = (_mm256_setzero_si256(), _mm256_set1_epi32(super::cells(self.points[axis]) as i32 - 1));
             let before = _mm256_castsi256_ps(_mm256_cmpgt_epi32(zero, cells[axis]));
             let behind = _mm256_castsi256_ps(_mm256_cmpgt_epi32(cells[axis], last));
             let share = _mm256_andnot_ps(before, shares[axis]);
             inside[axis] = _mm256_blendv_ps(share, _mm256_set1_ps(1.0), behind);
             firsts[axis] = _mm256_min_epi32(_mm256_max_epi32(cells[axis], zero), last);
         }
-        let columns = _mm256_mullo_epi32(firsts[0], _mm256_set1_epi32(self.cells(1) as i32));
+        let columns = _mm256_mullo_epi32(firsts[0], _mm256_set1_epi32(super::cells(self.points[1]) as i32));
         let columns = _mm256_add_epi32(columns, firsts[1]);
         let shifted = _mm256_sll_epi32(columns, _mm_cvtsi32_si128(self.shift() as i32));
         let firsts = _mm256_add_epi32(shifted, firsts[2]);
