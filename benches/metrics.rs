@@ -7,8 +7,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use runner::data::nifti;
-use runner::metrics::{Metric, Pair, score_all};
+use metrics::{Metric, Pair, score_all};
+use volume::nifti;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

@@ -12,8 +12,8 @@ mod browser;
 #[path = "../tests/program/folders.rs"]
 mod folders;
 
-use runner::sweep::folder::{Definition, SweepFolder};
-use runner::sweep::points::WrittenPoint;
+use sweep::folder::{Definition, SweepFolder};
+use sweep::points::WrittenPoint;
 
 const RUNS: usize = 200;
 const EPOCHS: usize = 100;

@@ -8,17 +8,17 @@
 use std::path::Path;
 use std::time::Instant;
 
-use runner::data::volume::{Affine, Grid, Voxels};
-use runner::infer::activation::Activation;
-use runner::infer::predict::{Sight, Target, label_map};
-use runner::model::weights;
-use runner::pipeline::Origin;
-use runner::run::memory::peak_resident_bytes;
-use runner::spec::check::{Surroundings, check};
-use runner::spec::load;
-use runner::train::TrainError;
-use runner::train::parity::kept::wave;
-use runner::train::step::Trainer;
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load;
+use engine::inference::activation::Activation;
+use engine::inference::predict::{Sight, Target, label_map};
+use engine::training::TrainError;
+use engine::training::parity::kept::wave;
+use engine::training::step::Trainer;
+use nn::weights;
+use run_folder::memory::peak_resident_bytes;
+use transforms::lazy::Origin;
+use volume::{Affine, Grid, Voxels};
 
 fn main() {
     // Cargo adds `--bench`.

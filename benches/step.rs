@@ -6,13 +6,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use runner::data::patch::Patch;
-use runner::model::device::DeviceName;
-use runner::run::memory;
-use runner::spec::check::{Surroundings, check};
-use runner::spec::load;
-use runner::train::parity::wavy_patch;
-use runner::train::step::Trainer;
+use dataset::patch::Patch;
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load;
+use engine::training::parity::wavy_patch;
+use engine::training::step::Trainer;
+use nn::device::DeviceName;
+use run_folder::memory;
 
 fn main() {
     // Cargo adds `--bench`.

@@ -1,14 +1,16 @@
 //! The `runner` program: parse arguments, call the library, render the error, exit.
 
+mod commands;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use crate::commands::CliError;
 use clap::Parser;
-use runner::cli::{self, CliError};
-use runner::spec::problem::{Drawing, Problem, Problems, render};
+use engine::experiment::problem::{Drawing, Problem, Problems, render};
 
 fn main() -> ExitCode {
-    match cli::execute(cli::Arguments::parse()) {
+    match commands::execute(commands::Arguments::parse()) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             let code = error.code();

@@ -5,11 +5,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use runner::data::cache::Cache;
-use runner::queue::Request;
-use runner::spec::check::{Surroundings, check};
-use runner::spec::load::parse;
-use runner::train::cases::{Cases, Part};
+use dataset::cache::Cache;
+use dataset::queue::Request;
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load::parse;
+use engine::training::cases::{Cases, Part};
 
 /// Counts what is asked for.
 struct Counting;
@@ -51,9 +51,9 @@ fn a_patch_needs_no_fresh_array() {
     let folder = tempfile::tempdir().unwrap();
     let here = Surroundings { cache_dir: folder.path().to_owned(), memory_bytes: None };
     let plan = check(&parse("a.yaml", TEXT).unwrap(), &here, None).unwrap();
-    let listing = runner::data::dataset::list(&plan.experiment.data.source, folder.path()).unwrap();
+    let listing = dataset::sources::list(&plan.experiment.data.source, folder.path()).unwrap();
     let (source, phantoms) = listing.phantom.unwrap();
-    runner::data::phantom::ensure(&source, &phantoms, &mut |_, _| {}).unwrap();
+    dataset::phantom::ensure(&source, &phantoms, &mut |_, _| {}).unwrap();
     let cache = Cache::new(folder.path());
     let cases = Cases::prepare(&plan, &cache, &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
     let patch = |index| {

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use runner::data::volume::{Affine, Grid, Label, Volume, Voxels, offset};
-use runner::pipeline::{self, View};
-use runner::sampling::LabelRuns;
-use runner::seed::{Purpose, Rng, Seed};
-use runner::transforms::{Drawn, Incoming, Transform, check_draws};
+use dataset::samplers::LabelRuns;
+use random::{Purpose, Rng, Seed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use transforms::lazy::{self, View};
+use transforms::{Drawn, Incoming, Transform, check_draws};
+use volume::{Affine, Grid, Label, Volume, Voxels, offset};
 
 /// The example of a file's doc comment, a component as it stands in an experiment.
 fn example(path: &std::path::Path) -> Option<serde_json::Value> {
@@ -92,13 +92,13 @@ fn every_component_documents_an_example_that_parses() {
         ],
     );
     let samplers = ["foreground_oversample", "grid", "label", "uniform", "weighted"];
-    hold_examples::<runner::sampling::Sampler>("src/sampling", &samplers);
+    hold_examples::<dataset::samplers::Sampler>("src/sampling", &samplers);
     let losses = ["binary_cross_entropy", "cross_entropy", "dice", "dice_cross_entropy", "focal"];
-    hold_examples::<runner::loss::Loss>("src/loss", &losses);
+    hold_examples::<nn::losses::Loss>("src/loss", &losses);
     let metrics = ["assd", "dice", "hd", "hd95", "jaccard", "lits", "nsd", "precision", "recall", "volume_difference"];
-    hold_examples::<runner::metrics::Metric>("src/metrics", &metrics);
-    hold_examples::<runner::model::Model>("src/model", &["unet"]);
-    hold_examples::<runner::infer::postprocess::Postprocess>(
+    hold_examples::<metrics::Metric>("src/metrics", &metrics);
+    hold_examples::<nn::Model>("src/model", &["unet"]);
+    hold_examples::<engine::inference::postprocess::Postprocess>(
         "src/infer/postprocess",
         &["argmax", "fill_holes", "keep_largest", "remove_small", "threshold", "tumour_inside_liver"],
     );
@@ -157,14 +157,14 @@ fn incoming(channels: usize) -> Incoming {
 
 /// All that a chain needs to be applied: its draws, with what is learnt from the volume and what its content decides.
 fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<Drawn> {
-    let mut draws = pipeline::draw(chain, &incoming(channels), rng);
+    let mut draws = lazy::draw(chain, &incoming(channels), rng);
     for index in 0..chain.len() {
         if chain[index].is_learned() {
-            let sample = pipeline::sample(&chain[index], &chain[..index], &draws[..index], volume(channels)).unwrap();
+            let sample = lazy::sample(&chain[index], &chain[..index], &draws[..index], volume(channels)).unwrap();
             draws[index] = chain[index].learn(&[sample]).unwrap();
         }
     }
-    pipeline::settle(chain, &draws, &volume(channels)).unwrap()
+    lazy::settle(chain, &draws, &volume(channels)).unwrap()
 }
 
 fn rng(index: u64) -> Rng {
@@ -238,8 +238,8 @@ fn what_is_not_random_draws_the_same_from_any_stream() {
     for step in transforms().into_iter().filter(|step| !step.is_random()) {
         let chain = [step];
         assert_eq!(
-            pipeline::draw(&chain, &incoming(2), &mut rng(0)),
-            pipeline::draw(&chain, &incoming(2), &mut rng(1)),
+            lazy::draw(&chain, &incoming(2), &mut rng(0)),
+            lazy::draw(&chain, &incoming(2), &mut rng(1)),
             "{chain:?}"
         );
     }
@@ -309,8 +309,8 @@ fn shapes_do_not_depend_on_chance() {
     for step in transforms() {
         let chain = [step];
         let shape = |index| {
-            let draws = pipeline::draw(&chain, &incoming(1), &mut rng(index));
-            pipeline::outgoing_grid(&chain, &draws, &volume(1).grid).shape
+            let draws = lazy::draw(&chain, &incoming(1), &mut rng(index));
+            lazy::outgoing_grid(&chain, &draws, &volume(1).grid).shape
         };
         assert!((1..8).all(|index| shape(index) == shape(0)), "{chain:?}");
     }
@@ -325,7 +325,7 @@ fn each_label_is_that_of_its_source() {
         let chain: Vec<Transform> = (0..3).map(|_| steps[choice.below(steps.len() as u64) as usize].clone()).collect();
         let draws = drawn(&chain, 2, &mut rng(index));
         let source = volume(2).label.unwrap();
-        let origin = pipeline::origin(&chain, &draws, &volume(2).grid);
+        let origin = lazy::origin(&chain, &draws, &volume(2).grid);
         let labels = View::new(volume(2), &chain, &draws).unwrap().volume().unwrap().label.unwrap();
         let shape = labels.shape;
         for (place, label) in labels.iter().enumerate() {

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::spec::check;
-use runner::spec::load::{Set, load};
-use runner::spec::problem::{Drawing, Problems, render};
+use engine::experiment::check;
+use engine::experiment::load::{Set, load};
+use engine::experiment::problem::{Drawing, Problems, render};
 
 /// The problems of a file, with the `--set` arguments that its first comment names.
 fn problems_of(path: &Path) -> Option<Problems> {

@@ -4,13 +4,13 @@
 
 use std::convert::Infallible;
 
-use runner::data::volume::Voxels;
-use runner::infer::activation::Activation;
-use runner::infer::blend::Planes;
-use runner::infer::predict::{Sight, planes};
-use runner::infer::window::{Blend, Inference};
-use runner::value::Share;
+use engine::inference::activation::Activation;
+use engine::inference::blend::Planes;
+use engine::inference::predict::{Sight, planes};
+use engine::inference::window::{Blend, Inference};
 use serde::Deserialize;
+use values::Share;
+use volume::Voxels;
 
 const WINDOW: [usize; 3] = [8, 12, 16];
 

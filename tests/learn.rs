@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use runner::data::cache::Cache;
-use runner::data::patch::Patch;
-use runner::data::{dataset, phantom};
-use runner::queue::Request;
-use runner::run::event::Listener;
-use runner::run::folder::RunFolder;
-use runner::run::manifest::Inputs;
-use runner::run::records::{Position, Records};
-use runner::run::table::Table;
-use runner::spec::check::{Surroundings, check};
-use runner::spec::load::parse;
-use runner::spec::plan::Plan;
-use runner::train::cases::{Cases, Part};
-use runner::train::step::Trainer;
-use runner::train::{self, Outcome, Session, validate};
+use dataset::cache::Cache;
+use dataset::patch::Patch;
+use dataset::queue::Request;
+use dataset::{phantom, sources};
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load::parse;
+use engine::experiment::plan::Plan;
+use engine::training::cases::{Cases, Part};
+use engine::training::step::Trainer;
+use engine::training::{self, Outcome, Session, validate};
+use run_folder::event::Listener;
+use run_folder::folder::RunFolder;
+use run_folder::manifest::Inputs;
+use run_folder::records::{Position, Records};
+use run_folder::table::Table;
 
 const EXPERIMENT: &str = "
 data:
@@ -49,7 +49,7 @@ fn plan(cache: &Path, text: &str) -> Plan {
     let document = parse("learn.yaml", text).unwrap();
     let surroundings = Surroundings { cache_dir: cache.to_owned(), memory_bytes: None };
     let plan = check(&document, &surroundings, None).unwrap();
-    let listing = dataset::list(&plan.experiment.data.source, cache).unwrap();
+    let listing = sources::list(&plan.experiment.data.source, cache).unwrap();
     let (source, folder) = listing.phantom.unwrap();
     phantom::ensure(&source, &folder, &mut |_, _| {}).unwrap();
     plan
@@ -76,7 +76,7 @@ fn a_tiny_network_finds_livers() {
     let stop = AtomicBool::new(false);
     let inputs = Inputs::default();
     let mut session = Session { folder: &run, cache: &cache, listeners, inputs, stop: &stop };
-    assert_eq!(train::run(&plan, None, &mut session).unwrap(), Outcome::Done);
+    assert_eq!(training::run(&plan, None, &mut session).unwrap(), Outcome::Done);
 
     let metrics = Table::read(&run.file("metrics.csv")).unwrap();
     let losses = metrics.points("epoch", "val_loss");

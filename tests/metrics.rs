@@ -2,9 +2,9 @@
 //!
 //! `tests/parity/metrics.py` makes the numbers: pairs of masks with four spacings, and sets of livers with lesions.
 
-use runner::data::volume::Label;
-use runner::metrics::{Metric, Pair, score_all};
+use metrics::{Metric, Pair, score_all};
 use serde::Deserialize;
+use volume::Label;
 
 /// A number of a reference; `None` where it gave none, or an error.
 type Score = Option<Number>;

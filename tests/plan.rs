@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use runner::spec::check::{Surroundings, check};
-use runner::spec::load::{Set, load};
-use runner::spec::plan::Plan;
-use runner::sweep::{document, points};
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load::{Set, load};
+use engine::experiment::plan::Plan;
+use sweep::{document, points};
 
 fn plan_of(path: &str, sets: &[&str]) -> Plan {
     let sets: Vec<Set> = sets.iter().map(|set| set.parse().unwrap()).collect();

@@ -1,14 +1,14 @@
 //! What holds for any shape, any window, any number.
 
+use dataset::queue::delivery_order;
+use engine::inference::activation::Activation;
+use engine::inference::blend::{Blender, Planes};
+use engine::inference::window::{Blend, Tiling};
 use proptest::prelude::*;
-use runner::data::volume::{Affine, Grid, Volume, Voxels};
-use runner::infer::activation::Activation;
-use runner::infer::blend::{Blender, Planes};
-use runner::infer::window::{Blend, Tiling};
-use runner::pipeline::{self, View};
-use runner::queue::delivery_order;
-use runner::seed::Seed;
-use runner::transforms::{Incoming, Transform};
+use random::Seed;
+use transforms::lazy::{self, View};
+use transforms::{Incoming, Transform};
+use volume::{Affine, Grid, Volume, Voxels};
 
 fn shapes(most: usize) -> impl Strategy<Value = [usize; 3]> {
     prop::array::uniform3(1..most)
@@ -26,7 +26,7 @@ fn volume(shape: [usize; 3]) -> Volume {
 fn through(volume: Volume, yaml: &str) -> Volume {
     let steps: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     let chain: Vec<Transform> = serde_json::from_value(steps).unwrap();
-    let draws = pipeline::fixed(&chain, &Incoming { grid: volume.grid, channels: 1 });
+    let draws = lazy::fixed(&chain, &Incoming { grid: volume.grid, channels: 1 });
     View::new(volume, &chain, &draws).unwrap().volume().unwrap()
 }
 

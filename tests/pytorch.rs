@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use runner::loss::Loss;
-use runner::model::device::DeviceName;
-use runner::model::{Model, max_pool, nearest, trilinear};
-use runner::optim::{Optimizer, OptimizerSpec};
-use runner::train::parity::kept::{self, wave};
+use engine::training::parity::kept::{self, wave};
+use nn::device::DeviceName;
+use nn::losses::Loss;
+use nn::optimizers::{Optimizer, OptimizerSpec};
+use nn::{Model, max_pool, nearest, trilinear};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

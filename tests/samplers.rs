@@ -2,11 +2,11 @@
 //!
 //! `tests/parity/torchio_samplers.py` makes the numbers; the maps are waves that both sides compute.
 
-use runner::data::volume::{Label, Voxels};
-use runner::pipeline::Origin;
-use runner::sampling::{Field, LabelIndex, Sampler, Turn, WeightIndex};
-use runner::seed::{Purpose, Seed};
+use dataset::samplers::{Field, LabelIndex, Sampler, Turn, WeightIndex};
+use random::{Purpose, Seed};
 use serde::Deserialize;
+use transforms::lazy::Origin;
+use volume::{Label, Voxels};
 
 #[derive(Deserialize)]
 struct File {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use runner::spec::{load, schema};
-use runner::sweep::document;
+use engine::experiment::{load, schema};
 use serde_json::Value;
+use sweep::document;
 
 fn validator_of(schema: &str) -> jsonschema::Validator {
     let schema: Value = serde_json::from_str(schema).unwrap();

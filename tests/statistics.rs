@@ -1,6 +1,6 @@
 //! The statistics of a report are those of SciPy and statsmodels; `tests/parity/statistics.py` made the numbers.
 
-use runner::report::statistics::{Bootstrap, Noise, holm, mean, wilcoxon};
+use report::statistics::{Bootstrap, Noise, holm, mean, wilcoxon};
 use serde_json::Value as Json;
 
 fn numbers() -> Json {

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use runner::data::volume::{Affine, Grid, Label, Volume, Voxels};
-use runner::pipeline::{self, View};
-use runner::transforms::{Drawn, Incoming, Transform};
 use serde::Deserialize;
+use transforms::lazy::{self, View};
+use transforms::{Drawn, Incoming, Transform};
+use volume::{Affine, Grid, Label, Volume, Voxels};
 
 #[derive(Deserialize)]
 struct File {
@@ -58,7 +58,7 @@ fn volume(source: &Source) -> Volume {
 }
 
 /// Whether a voxel's source lies half-way between two voxels, where rounding errors choose.
-fn is_tie(origin: &pipeline::Origin, voxel: usize) -> bool {
+fn is_tie(origin: &lazy::Origin, voxel: usize) -> bool {
     let [_, size_y, size_z] = origin.shape;
     let index = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z];
     let point = origin.map.apply(index.map(|i| i as f64));
@@ -87,9 +87,9 @@ fn every_transform_gives_torchios_numbers() {
         let what = format!("{} on {}", case.yaml, case.volume);
         let draws = match &case.draws {
             Some(drawn) => vec![drawn.clone()],
-            None => pipeline::settle(&chain, &pipeline::fixed(&chain, &incoming), &source).unwrap(),
+            None => lazy::settle(&chain, &lazy::fixed(&chain, &incoming), &source).unwrap(),
         };
-        let origin = pipeline::origin(&chain, &draws, &source.grid);
+        let origin = lazy::origin(&chain, &draws, &source.grid);
         let result = View::new(source, &chain, &draws).unwrap().volume().unwrap();
         assert_eq!(result.grid.shape, case.shape, "{what}");
         for (found, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
@@ -120,7 +120,7 @@ fn what_is_learnt_from_a_volume_is_what_torchio_and_nnunet_learn() {
     for learnt in &file.learnt {
         let name = if learnt.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
         let step = &chain(&format!("{name}: {{}}"))[0];
-        let sample = pipeline::sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
+        let sample = lazy::sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
         match step.learn(&[sample]).unwrap() {
             Drawn::HistogramStandardization(found) => {
                 let found = found.0.unwrap()[0];

@@ -1,8 +1,8 @@
 //! Entries of the cache that a disk has garbled.
 
+use dataset::cache::{Cache, hex};
 use proptest::prelude::*;
-use runner::data::cache::{Cache, hex};
-use runner::data::volume::{Affine, Grid, Volume, Voxels};
+use volume::{Affine, Grid, Volume, Voxels};
 
 use super::assert_told;
 use super::feed::{self, KEY};

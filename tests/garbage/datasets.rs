@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use dataset::sources::{MsdSource, Source, TableSource, list};
+use dataset::split::{Split, parts};
 use proptest::prelude::*;
-use runner::data::dataset::{MsdSource, Source, TableSource, list};
-use runner::data::split::{Split, parts};
-use runner::seed::Seed;
+use random::Seed;
 
 use super::mutate::{changed, changes};
 

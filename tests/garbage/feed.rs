@@ -4,17 +4,17 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use runner::data::cache::{Cache, Lookup, hex};
-use runner::data::dataset::Source;
-use runner::data::nifti::{read_header, read_image, read_label};
-use runner::model::{state_dict, weights};
-use runner::spec::check::{self, Surroundings};
-use runner::spec::load::{self, Change, Set};
-use runner::spec::problem::{Drawing, Problems, SourceText, render};
-use runner::spec::score_sheet::ScoreSheet;
-use runner::spec::tree::Node;
-use runner::sweep::document;
-use runner::train::checkpoint::State;
+use dataset::cache::{Cache, Lookup, hex};
+use dataset::sources::Source;
+use engine::experiment::check::{self, Surroundings};
+use engine::experiment::load::{self, Change, Set};
+use engine::experiment::problem::{Drawing, Problems, SourceText, render};
+use engine::experiment::score_sheet::ScoreSheet;
+use engine::experiment::tree::Node;
+use engine::training::checkpoint::State;
+use nn::{state_dict, weights};
+use sweep::document;
+use volume::nifti::{read_header, read_image, read_label};
 
 /// An experiment that `--set` arguments and sweeps of garbage are laid over.
 pub const EXPERIMENT: &str = "\

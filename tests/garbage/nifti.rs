@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use runner::data::nifti::{read_header, read_image, read_label, write_image};
-use runner::data::volume::{Affine, Grid, Voxels};
+use volume::nifti::{read_header, read_image, read_label, write_image};
+use volume::{Affine, Grid, Voxels};
 
 use super::allocator::largest_of;
 use super::mutate::{changed, changes};

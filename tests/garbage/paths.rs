@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
-use runner::spec::check::{Surroundings, check};
-use runner::spec::load::{load, parse};
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load::{load, parse};
 
 use super::feed::EXPERIMENT;
 

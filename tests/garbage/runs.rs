@@ -5,9 +5,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use runner::report::Report;
-use runner::report::compare::Epoch;
-use runner::run::manifest::Manifest;
+use report::Report;
+use report::compare::Epoch;
+use run_folder::manifest::Manifest;
 
 use super::mutate::{changed, changes};
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use nn::state_dict;
+use nn::weights::{NamedTensor, to_safetensors};
 use proptest::prelude::*;
-use runner::model::state_dict;
-use runner::model::weights::{NamedTensor, to_safetensors};
 
 use super::allocator::largest_of;
 use super::feed;

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use engine::experiment::check::{self, Surroundings};
+use engine::experiment::load::{self, Set};
+use engine::experiment::problem::{Drawing, Problem, Problems, render};
 use proptest::prelude::*;
 use proptest::sample::select;
-use runner::spec::check::{self, Surroundings};
-use runner::spec::load::{self, Set};
-use runner::spec::problem::{Drawing, Problem, Problems, render};
 
 use super::assert_told;
 use super::feed::{self, EXPERIMENT};

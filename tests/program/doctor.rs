@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use runner::data::nifti;
-use runner::data::volume::{Affine, Grid, Label, Voxels};
+use volume::nifti;
+use volume::{Affine, Grid, Label, Voxels};
 
 use super::place::{Place, stderr, stdout};
 

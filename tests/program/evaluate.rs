@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use runner::data::nifti::write_label;
-use runner::data::volume::{Affine, Grid, Voxels};
+use volume::nifti::write_label;
+use volume::{Affine, Grid, Voxels};
 
 use crate::place::{Place, first_line, stderr, stdout};
 

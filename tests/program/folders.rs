@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::run::manifest::{Manifest, Status};
+use run_folder::manifest::{Build, Manifest, Status};
 
 /// A run of which whole volumes were scored.
 pub struct Made<'a> {
@@ -43,7 +43,7 @@ impl Made<'_> {
         fs::create_dir_all(&folder).unwrap();
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
         let Self { learning_rate, seed, epochs, every, cases, dice, .. } = self;
-        let mut manifest = Manifest::begin("flex".to_owned(), *seed, vec!["run".to_owned()], None);
+        let mut manifest = Manifest::begin("flex".to_owned(), *seed, vec!["run".to_owned()], None, Build::default());
         manifest.data_fingerprint = Some("data".to_owned());
         manifest.start = format!("2026-11-25T09:00:{:02}Z", seed % 60);
         manifest.end(Status::Done, None);

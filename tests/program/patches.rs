@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use runner::data::nifti::{read_image, read_label, write_image};
-use runner::data::volume::{Voxels, offset};
 use serde_json::Value as Json;
+use volume::nifti::{read_image, read_label, write_image};
+use volume::{Voxels, offset};
 
 use crate::place::{Place, stderr, stdout};
 

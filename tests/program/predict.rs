@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use runner::data::nifti::{read_image, read_label, write_image};
-use runner::data::volume::{Affine, Grid, Voxels, offset};
+use volume::nifti::{read_image, read_label, write_image};
+use volume::{Affine, Grid, Voxels, offset};
 
 use crate::place::{Place, stderr, stdout};
 
@@ -190,12 +190,12 @@ fn weights_of_another_run_are_a_start_and_misfits_are_told() {
     let (run, _) = trained(&place, &[]);
     let weights = format!("train.initial_weights={run}/checkpoints/best.safetensors");
     let begun = place.run("more", &["--set", &weights, "--set", "optimizer.adam.learning_rate=1e-30"]);
-    let read = |path: &Path| runner::model::weights::read(path).unwrap();
+    let read = |path: &Path| nn::weights::read(path).unwrap();
     let (old, new) = (
         read(&Path::new(&run).join("checkpoints/best.safetensors")),
         read(&begun.join("checkpoints/last.safetensors")),
     );
-    let trained = |tensor: &&runner::model::weights::NamedTensor| !tensor.name.contains("running");
+    let trained = |tensor: &&nn::weights::NamedTensor| !tensor.name.contains("running");
     assert!(old.iter().filter(trained).eq(new.iter().filter(trained)), "so small a step moves no weight");
     // Once there is a checkpoint, what training began with is not asked for again.
     fs::remove_file(Path::new(&run).join("checkpoints/best.safetensors")).unwrap();

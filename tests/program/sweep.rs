@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use runner::seed::{Purpose, Rng, Seed};
+use random::{Purpose, Rng, Seed};
 use serde_json::Value as Json;
 
 use crate::place::{Place, exact_files, signal, stderr, stdout, wait_for_steps};

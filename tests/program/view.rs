@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::assert::Assert;
-use runner::data::nifti::{read_image, read_label, write_image, write_label};
-use runner::data::volume::{Affine, Grid, Label, Voxels, offset};
 use serde_json::{Value as Json, json};
+use volume::nifti::{read_image, read_label, write_image, write_label};
+use volume::{Affine, Grid, Label, Voxels, offset};
 
 use crate::browser::Browser;
 use crate::place::{Place, stderr, stdout};

@@ -1,0 +1,46 @@
+//! Why the cache fails.
+
+use std::path::PathBuf;
+
+use values::Bytes;
+
+/// Why the cache fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// A file or folder cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An entry cannot be written.
+    #[error("cannot write {bytes} bytes to the cache in {folder}: {source}; free that much, run `runner cache clear` or choose another folder with --cache-dir", folder = folder.display())]
+    Write {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// Bytes of the entry.
+        bytes: u64,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The entries of one run take more than all entries may.
+    #[error("the preprocessed volumes of this run take {needed} bytes ({size}), more than the {allowed} bytes ({limit}) that the cache in {folder} may hold", size = Bytes(*needed), limit = Bytes(*allowed), folder = folder.display())]
+    Limit {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// Bytes of the entries.
+        needed: u64,
+        /// Bytes that all entries may take.
+        allowed: u64,
+    },
+    /// An entry that was just written cannot be read.
+    #[error("{path}: damaged right after it was written: {reason}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,201 @@
+//! Keys: the hash of everything that decides a volume.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::CacheError;
+use volume::lock::lock;
+use volume::whole_file;
+
+/// The hash of everything that decides a volume.
+pub type Key = [u8; 32];
+
+/// A hash, or the start of one, in hexadecimal digits.
+pub fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Collects what decides a volume. Each part enters with its length, so that parts cannot run together.
+#[derive(Clone, Debug, Default)]
+pub struct KeyBuilder(Sha256);
+
+impl KeyBuilder {
+    /// A key of nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a text, such as a chain of transforms as JSON.
+    #[must_use]
+    pub fn add_text(mut self, text: &str) -> Self {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+        self
+    }
+
+    /// Adds the content of a file by its hash, wherever it lies.
+    #[must_use]
+    pub fn add_file(self, sha256: &str) -> Self {
+        self.add_text("file").add_text(sha256)
+    }
+
+    /// The key.
+    pub fn build(self) -> Key {
+        self.0.finalize().into()
+    }
+}
+
+/// Hashes of files, remembered by path, size and time of change, so that a dataset is hashed once.
+#[derive(Debug)]
+pub struct FileHashes {
+    table: PathBuf,
+    known: Mutex<HashMap<PathBuf, Known>>,
+}
+
+/// A file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    #[serde(flatten)]
+    hashed: Hashed,
+    /// Nanoseconds since 1970.
+    changed: u64,
+}
+
+/// What tells a file from others before it is read.
+struct Identity {
+    /// Its one path.
+    path: PathBuf,
+    bytes: u64,
+    /// When it was last changed, in nanoseconds since 1970.
+    changed: u64,
+}
+
+impl FileHashes {
+    /// The table of the cache in `root`; one that is missing or garbled is empty, for it only saves time.
+    pub fn load(root: &Path) -> Self {
+        let table = root.join("hashes.json");
+        let known = std::fs::read(&table).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { table, known: Mutex::new(known) }
+    }
+
+    /// A file by its content; may be called from several threads.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn hash(&self, path: &Path) -> io::Result<Hashed> {
+        let file = identify(path)?;
+        if let Some(known) = self.remembered(&file) {
+            return Ok(known);
+        }
+        let hashed = Hashed { bytes: file.bytes, sha256: hash_content(&file.path)? };
+        lock(&self.known).insert(file.path, Known { hashed: hashed.clone(), changed: file.changed });
+        Ok(hashed)
+    }
+
+    /// The same where the file was hashed before and has not changed since.
+    pub fn known(&self, path: &Path) -> Option<Hashed> {
+        self.remembered(&identify(path).ok()?)
+    }
+
+    fn remembered(&self, file: &Identity) -> Option<Hashed> {
+        let table = lock(&self.known);
+        let known = table.get(&file.path)?;
+        ((known.hashed.bytes, known.changed) == (file.bytes, file.changed)).then(|| known.hashed.clone())
+    }
+
+    /// Writes the table for the next run.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn save(&self) -> Result<(), CacheError> {
+        let io = |source| CacheError::Io { path: self.table.clone(), source };
+        let text = serde_json::to_vec(&*lock(&self.known)).map_err(|error| io(error.into()))?;
+        if let Some(folder) = self.table.parent() {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        }
+        whole_file::write(&self.table, |file| file.write_all(&text)).map_err(io)
+    }
+}
+
+fn identify(path: &Path) -> io::Result<Identity> {
+    let path = path.canonicalize()?;
+    let metadata = path.metadata()?;
+    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+    Ok(Identity { path, bytes: metadata.len(), changed })
+}
+
+/// The SHA-256 of a file's content, in hexadecimal digits.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn hash_content(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.finalize())),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        let key = |parts: [&str; 2]| KeyBuilder::new().add_text(parts[0]).add_text(parts[1]).build();
+        assert_ne!(key(["ab", "c"]), key(["a", "bc"]));
+    }
+
+    #[test]
+    fn a_file_counts_by_its_content_and_not_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        for (path, content) in [(&a, "same"), (&b, "same"), (&c, "other")] {
+            std::fs::write(path, content).unwrap();
+        }
+        let hashes = FileHashes::load(folder.path());
+        let key = |path: &Path| KeyBuilder::new().add_file(&hashes.hash(path).unwrap().sha256).build();
+        assert_eq!(key(&a), key(&b));
+        assert_ne!(key(&a), key(&c));
+    }
+
+    #[test]
+    fn a_changed_file_is_hashed_again_and_an_unchanged_one_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "abc").unwrap();
+        let hashes = FileHashes::load(folder.path());
+        assert_eq!(hashes.known(&path), None);
+        let first = hashes.hash(&path).unwrap();
+        assert_eq!(hashes.known(&path), Some(first.clone()));
+        assert_eq!(first.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        hashes.save().unwrap();
+        let again = FileHashes::load(folder.path());
+        assert_eq!(*lock(&again.known), *lock(&hashes.known));
+        // The remembered hash is taken: it shows through a table that lies.
+        lock(&again.known).values_mut().for_each(|known| known.hashed.sha256 = "remembered".to_owned());
+        assert_eq!(again.hash(&path).unwrap().sha256, "remembered");
+        std::fs::write(&path, "abcd").unwrap();
+        assert_eq!(again.known(&path), None);
+        assert_ne!(again.hash(&path).unwrap().sha256, "remembered");
+    }
+}

@@ -1,0 +1,11 @@
+//! Where subjects come from: sources, splits, cache, samplers, patch queue and dataset checks.
+
+pub mod cache;
+pub mod checks;
+pub mod patch;
+pub mod phantom;
+pub mod queue;
+pub mod samplers;
+pub mod sources;
+pub mod split;
+pub mod subject;

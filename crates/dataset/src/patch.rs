@@ -1,0 +1,41 @@
+//! What training sees: a block of voxels cut from a transformed volume.
+
+use volume::Label;
+use volume::buffers;
+
+/// A block of voxels of one subject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// The subject it was cut from.
+    pub subject: String,
+    /// Which of the subject's patches of this epoch it is, counted from 0.
+    pub index: usize,
+    /// Where it starts on the grid after the chain, in voxels.
+    pub start: [usize; 3],
+    /// Voxels along x, y and z.
+    pub shape: [usize; 3],
+    /// Number of image channels.
+    pub channels: usize,
+    /// Intensities, `[channel, x, y, z]`.
+    pub image: Vec<f32>,
+    /// Labels, `[x, y, z]`.
+    pub label: Vec<Label>,
+    /// What the random transforms drew, as JSON, so that the patch can be made again elsewhere.
+    pub draws: serde_json::Value,
+}
+
+impl Patch {
+    /// Bytes of the voxels of a patch.
+    pub fn num_bytes(channels: usize, shape: [usize; 3]) -> u64 {
+        let bytes = (channels * size_of::<f32>() + size_of::<Label>()) as u64;
+        shape.iter().fold(bytes, |bytes, size| bytes.saturating_mul(*size as u64))
+    }
+}
+
+impl Drop for Patch {
+    /// The arrays of a patch that is used up serve the next one.
+    fn drop(&mut self) {
+        buffers::give(std::mem::take(&mut self.image));
+        buffers::give(std::mem::take(&mut self.label));
+    }
+}

@@ -1,0 +1,254 @@
+//! Synthetic CT-like abdomens with a liver and tumours.
+//!
+//! `anatomy` says what tissue lies where, `render` turns that into voxels; here stand the
+//! dataset's description and its files.
+
+mod anatomy;
+mod render;
+mod shapes;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::subject::Subject;
+use crate::sources::Listing;
+pub use render::generate;
+use values::{NonNegative, Shape, Spacing};
+use volume::nifti::{self, NiftiError};
+use volume::whole_file;
+use volume::{Affine, Grid};
+
+/// A dataset of synthetic abdomens in Hounsfield units, made by the runner itself.
+///
+/// ```yaml
+/// phantom: { subjects: 24, shape: [64, 64, 48], spacing_mm: [3, 3, 4] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PhantomSource {
+    /// How many subjects there are.
+    #[serde(default = "default_subjects")]
+    pub subjects: usize,
+    /// Voxels along x, y and z.
+    #[serde(default = "default_shape")]
+    pub shape: Shape,
+    /// Millimetres per voxel along x, y and z.
+    #[serde(default = "default_spacing")]
+    pub spacing_mm: Spacing,
+    /// The largest number of tumours in a liver; each subject has between 0 and this many.
+    #[serde(default = "default_tumours")]
+    pub tumours: usize,
+    /// Standard deviation of the noise, in Hounsfield units.
+    #[serde(default = "default_noise")]
+    pub noise_hu: NonNegative,
+    /// The seed of the dataset; apart from the experiment's, so that seeds can be compared on the same data.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+impl Default for PhantomSource {
+    fn default() -> Self {
+        Self {
+            subjects: default_subjects(),
+            shape: default_shape(),
+            spacing_mm: default_spacing(),
+            tumours: default_tumours(),
+            noise_hu: default_noise(),
+            seed: 0,
+        }
+    }
+}
+
+fn default_subjects() -> usize {
+    24
+}
+
+fn default_shape() -> Shape {
+    Shape([64, 64, 48])
+}
+
+fn default_spacing() -> Spacing {
+    Spacing([5.0, 5.0, 6.0])
+}
+
+fn default_tumours() -> usize {
+    3
+}
+
+fn default_noise() -> NonNegative {
+    NonNegative::new(15.0).expect("15 is not negative")
+}
+
+/// Changes whenever the same description gives other voxels.
+const GENERATION: u32 = 1;
+
+/// Why phantoms cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PhantomError {
+    /// A file or folder cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A volume cannot be written.
+    #[error(transparent)]
+    Nifti(#[from] NiftiError),
+    /// The folder holds phantoms of another description.
+    #[error("{folder}: expected an empty folder or phantoms of the same description, got phantoms of {found}; choose another folder", folder = folder.display())]
+    Other {
+        /// The folder.
+        folder: PathBuf,
+        /// The description that stands there.
+        found: String,
+    },
+}
+
+/// The grid that all subjects share: RAS, with the world's origin in the middle.
+pub fn grid(source: &PhantomSource) -> Grid {
+    let (shape, spacing) = (source.shape.0, source.spacing_mm.0);
+    let shift = std::array::from_fn(|axis| -0.5 * (shape[axis] as f64 - 1.0) * spacing[axis]);
+    Grid { shape, affine: Affine::scale_and_shift(spacing, shift) }
+}
+
+/// The name of a subject, by its index.
+pub fn name(index: usize) -> String {
+    format!("phantom_{index:03}")
+}
+
+/// The names of all subjects, by index.
+pub fn names(source: &PhantomSource) -> Vec<String> {
+    (0..source.subjects).map(name).collect()
+}
+
+/// The name of each label.
+pub fn label_names() -> BTreeMap<volume::Label, String> {
+    [(0, "background"), (1, "liver"), (2, "tumour")].map(|(label, name)| (label, name.to_owned())).into()
+}
+
+/// The subjects of a source, whose files lie below `cache_dir` and may not exist yet.
+pub(super) fn list(source: &PhantomSource, cache_dir: &Path) -> Listing {
+    let hash = super::cache::hex(&super::cache::KeyBuilder::new().add_text(&description(source)).build());
+    let folder = cache_dir.join("phantoms").join(&hash[..16]);
+    let subjects = (0..source.subjects).map(|index| subject(&folder, index)).collect();
+    Listing { subjects, label_names: Some(label_names()), phantom: Some((source.clone(), folder)) }
+}
+
+fn subject(folder: &Path, index: usize) -> Subject {
+    let name = name(index);
+    let [image, label] = ["imagesTr", "labelsTr"].map(|part| folder.join(part).join(format!("{name}.nii.gz")));
+    Subject { name, images: vec![image], label: Some(label) }
+}
+
+/// What decides a subject's voxels; the number of subjects does not.
+fn description(source: &PhantomSource) -> String {
+    serde_json::json!({
+        "generation": GENERATION,
+        "shape": source.shape,
+        "spacing_mm": source.spacing_mm,
+        "tumours": source.tumours,
+        "noise_hu": source.noise_hu,
+        "seed": source.seed,
+    })
+    .to_string()
+}
+
+/// Makes the files that are missing: a folder in the layout of the Medical Segmentation Decathlon.
+///
+/// Images are int16, labels uint8. `progress` is told how many subjects are done, and of how many.
+/// Several processes may fill one folder: they write the same bytes, each file whole.
+///
+/// # Errors
+/// When the folder holds other phantoms or cannot be written.
+pub fn ensure(
+    source: &PhantomSource,
+    folder: &Path,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), PhantomError> {
+    for part in ["imagesTr", "labelsTr"] {
+        let part = folder.join(part);
+        std::fs::create_dir_all(&part).map_err(|source| PhantomError::Io { path: part, source })?;
+    }
+    claim(source, folder)?;
+    for index in 0..source.subjects {
+        let subject = subject(folder, index);
+        let label = subject.label.as_deref().expect("a phantom has a label");
+        if !(subject.images[0].is_file() && label.is_file()) {
+            let volume = generate(source, index);
+            let labels = volume.label.as_ref().expect("a phantom has a label");
+            nifti::write_label(label, &volume.grid, labels)?;
+            nifti::write_hounsfield(&subject.images[0], &volume.grid, &volume.image)?;
+        }
+        progress(index + 1, source.subjects);
+    }
+    let labels: BTreeMap<String, String> =
+        label_names().into_iter().map(|(label, name)| (label.to_string(), name)).collect();
+    let pair = |name: String| {
+        serde_json::json!({
+            "image": format!("./imagesTr/{name}.nii.gz"),
+            "label": format!("./labelsTr/{name}.nii.gz"),
+        })
+    };
+    let training: Vec<_> = names(source).into_iter().map(pair).collect();
+    let json = serde_json::json!({
+        "name": "Phantom abdomens", "tensorImageSize": "3D", "modality": { "0": "CT" }, "labels": labels,
+        "numTraining": training.len(), "numTest": 0, "training": training, "test": [],
+    });
+    put(&folder.join("dataset.json"), &format!("{json:#}\n"))
+}
+
+/// Notes the description in the folder, or compares it with the one that stands there.
+fn claim(source: &PhantomSource, folder: &Path) -> Result<(), PhantomError> {
+    let (path, wanted) = (folder.join("phantom.json"), description(source));
+    match std::fs::read_to_string(&path) {
+        Ok(found) if found.trim_end() == wanted => Ok(()),
+        Ok(found) => Err(PhantomError::Other { folder: folder.to_owned(), found: found.trim_end().to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => put(&path, &format!("{wanted}\n")),
+        Err(source) => Err(PhantomError::Io { path, source }),
+    }
+}
+
+fn put(path: &Path, text: &str) -> Result<(), PhantomError> {
+    whole_file::write(path, |file| std::io::Write::write_all(file, text.as_bytes()))
+        .map_err(|source| PhantomError::Io { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> PhantomSource {
+        serde_json::from_str(r#"{"subjects": 2, "shape": [32, 32, 24], "spacing_mm": [10, 10, 12]}"#).unwrap()
+    }
+
+    #[test]
+    fn files_are_made_once_and_list_as_a_decathlon_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        ensure(&small(), folder.path(), &mut |_, _| {}).unwrap();
+        let source = crate::sources::Source::Msd(crate::sources::MsdSource { root: folder.path().into() });
+        let listing = crate::sources::list(&source, Path::new("")).unwrap();
+        assert_eq!(listing.label_names, Some(label_names()));
+        let header = nifti::read_header(&listing.subjects[1].images[0]).unwrap();
+        assert_eq!((header.datatype, header.grid), ("int16", grid(&small())));
+        let (_, image) = nifti::read_image(&listing.subjects[1].images[0]).unwrap();
+        assert_eq!(image[..], generate(&small(), 1).image[..]);
+        let made = std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap();
+        let mut done = Vec::new();
+        ensure(&small(), folder.path(), &mut |count, total| done.push((count, total))).unwrap();
+        assert_eq!(std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap(), made);
+        assert_eq!(done, [(1, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn a_folder_of_other_phantoms_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        ensure(&small(), folder.path(), &mut |_, _| {}).unwrap();
+        let other = PhantomSource { seed: 1, ..small() };
+        assert!(matches!(ensure(&other, folder.path(), &mut |_, _| {}), Err(PhantomError::Other { .. })));
+    }
+}

@@ -1,0 +1,326 @@
+//! Which part each subject belongs to: training, validation or test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use random::{Purpose, Seed};
+use values::NonNegative;
+
+/// How subjects are split into parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Split {
+    /// The first subjects in sorted order train, the rest validate.
+    First(NonZeroUsize),
+    /// Shares of the subjects, shuffled by the seed.
+    Fraction(Fraction),
+    /// One of several equal parts validates, the rest trains; shuffled by the seed.
+    Fold(Fold),
+    /// A JSON file: `{"train": [names], "val": [...], "test": [...]}`.
+    File(PathBuf),
+}
+
+/// Shares of the subjects; they must not exceed 1 together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fraction {
+    /// The share that trains.
+    pub train: NonNegative,
+    /// The share that validates.
+    pub val: NonNegative,
+    /// The share that is kept for tests.
+    #[serde(default = "none")]
+    pub test: NonNegative,
+}
+
+/// One of `count` equal parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fold {
+    /// Which part validates, counted from 0.
+    pub index: usize,
+    /// How many parts there are, at least 2.
+    pub count: NonZeroUsize,
+}
+
+fn none() -> NonNegative {
+    NonNegative::new(0.0).expect("0 is not negative")
+}
+
+/// The subjects of each part, by name, in the order in which they are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parts {
+    /// They train.
+    pub train: Vec<String>,
+    /// They validate.
+    pub val: Vec<String>,
+    /// They are kept for tests.
+    #[serde(default)]
+    pub test: Vec<String>,
+}
+
+/// Why a split cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    /// Training or validation would have no subject.
+    #[error(
+        "the {part} part is empty: the split gives {train} to train and {val} to val of {subjects} subjects; change its numbers or add subjects"
+    )]
+    Empty {
+        /// The empty part.
+        part: &'static str,
+        /// Subjects that train.
+        train: usize,
+        /// Subjects that validate.
+        val: usize,
+        /// All subjects.
+        subjects: usize,
+    },
+    /// Shares exceed the whole.
+    #[error("expected shares of at most 1 together, got {sum}; lower train, val or test")]
+    Shares {
+        /// Their sum.
+        sum: f64,
+    },
+    /// The fold does not exist.
+    #[error("expected a fold index from 0 to {largest}, got {index}", largest = count - 1)]
+    FoldIndex {
+        /// What was asked for.
+        index: usize,
+        /// How many folds there are.
+        count: usize,
+    },
+    /// There are too few or too many folds for the subjects.
+    #[error("expected from 2 to {subjects} folds (one per subject), got {count}")]
+    FoldCount {
+        /// What was asked for.
+        count: usize,
+        /// All subjects.
+        subjects: usize,
+    },
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no JSON of the expected form.
+    #[error("{path}: {source}; expected {{\"train\": [names], \"val\": [names], \"test\": [names]}}", path = path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The file names subjects that the dataset does not have.
+    #[error("{path}: no such subjects: {names}", path = path.display(), names = names.join(", "))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// The file names subjects more than once.
+    #[error("{path}: expected each subject in one part once, got {names}", path = path.display(), names = names.join(", "))]
+    Repeated {
+        /// The file.
+        path: PathBuf,
+        /// Each name with the parts that list it.
+        names: Vec<String>,
+    },
+}
+
+/// Splits subjects into parts; each part is in sorted order.
+///
+/// The order of `names` does not matter. The same seed gives the same parts.
+///
+/// # Errors
+/// When the numbers do not fit the subjects, a part that is needed is empty, or the file is wrong.
+pub fn parts(split: &Split, seed: Seed, names: &[String]) -> Result<Parts, SplitError> {
+    let mut sorted = names.to_vec();
+    sorted.sort();
+    let mut parts = match split {
+        Split::First(count) => {
+            let val = sorted.split_off(count.get().min(sorted.len()));
+            Parts { train: sorted, val, test: Vec::new() }
+        }
+        Split::Fraction(fraction) => by_fraction(fraction, shuffled(seed, sorted))?,
+        Split::Fold(fold) => by_fold(fold, shuffled(seed, sorted))?,
+        Split::File(path) => from_file(path, &sorted)?,
+    };
+    for part in [&mut parts.train, &mut parts.val, &mut parts.test] {
+        part.sort();
+    }
+    let (train, val) = (parts.train.len(), parts.val.len());
+    for (part, size) in [("train", train), ("val", val)] {
+        if size == 0 {
+            return Err(SplitError::Empty { part, train, val, subjects: names.len() });
+        }
+    }
+    Ok(parts)
+}
+
+fn shuffled(seed: Seed, mut sorted: Vec<String>) -> Vec<String> {
+    seed.stream(Purpose::Split, 0, "", 0).shuffle(&mut sorted);
+    sorted
+}
+
+/// Cuts at the rounded running sums, so that shares of 1 together lose nobody.
+fn by_fraction(fraction: &Fraction, mut names: Vec<String>) -> Result<Parts, SplitError> {
+    let [train, val, test] = [fraction.train, fraction.val, fraction.test].map(NonNegative::get);
+    let sum = train + val + test;
+    if sum > 1.0 + 1e-9 {
+        return Err(SplitError::Shares { sum });
+    }
+    let total = names.len();
+    let cut = |share: f64| ((share * total as f64 + 1e-9).round() as usize).min(total);
+    names.truncate(cut(sum));
+    let test = names.split_off(cut(train + val).min(names.len()));
+    let val = names.split_off(cut(train).min(names.len()));
+    Ok(Parts { train: names, val, test })
+}
+
+fn by_fold(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError> {
+    let (index, count) = (fold.index, fold.count.get());
+    if count < 2 || count > names.len() {
+        return Err(SplitError::FoldCount { count, subjects: names.len() });
+    }
+    if index >= count {
+        return Err(SplitError::FoldIndex { index, count });
+    }
+    let mut parts = Parts::default();
+    for (position, name) in names.into_iter().enumerate() {
+        if position % count == index { parts.val.push(name) } else { parts.train.push(name) }
+    }
+    Ok(parts)
+}
+
+fn from_file(path: &Path, names: &[String]) -> Result<Parts, SplitError> {
+    let text = std::fs::read_to_string(path).map_err(|source| SplitError::Io { path: path.to_owned(), source })?;
+    let parts: Parts =
+        serde_json::from_str(&text).map_err(|source| SplitError::Json { path: path.to_owned(), source })?;
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let mut listed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (part, names) in [("train", &parts.train), ("val", &parts.val), ("test", &parts.test)] {
+        for name in names {
+            listed.entry(name).or_default().push(part);
+        }
+    }
+    let unknown: Vec<String> =
+        listed.keys().filter(|name| !known.contains(*name)).map(|&name| name.to_owned()).collect();
+    if !unknown.is_empty() {
+        return Err(SplitError::Unknown { path: path.to_owned(), names: unknown });
+    }
+    let repeated: Vec<String> = listed
+        .iter()
+        .filter(|(_, parts)| parts.len() > 1)
+        .map(|(name, parts)| format!("{name} in {}", parts.join(" and ")))
+        .collect();
+    if !repeated.is_empty() {
+        return Err(SplitError::Repeated { path: path.to_owned(), names: repeated });
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("case_{i:02}")).collect()
+    }
+
+    fn share(value: f64) -> NonNegative {
+        NonNegative::new(value).unwrap()
+    }
+
+    fn fraction(train: f64, val: f64, test: f64) -> Split {
+        Split::Fraction(Fraction { train: share(train), val: share(val), test: share(test) })
+    }
+
+    fn fold(index: usize, count: usize) -> Split {
+        Split::Fold(Fold { index, count: NonZeroUsize::new(count).unwrap() })
+    }
+
+    fn all(parts: &Parts) -> Vec<String> {
+        let mut all = [parts.train.clone(), parts.val.clone(), parts.test.clone()].concat();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn the_first_subjects_in_sorted_order_train() {
+        let mut reversed = names(5);
+        reversed.reverse();
+        let parts = parts(&Split::First(NonZeroUsize::new(3).unwrap()), Seed(1), &reversed).unwrap();
+        assert_eq!(parts.train, names(3));
+        assert_eq!(parts.val, ["case_03", "case_04"]);
+    }
+
+    #[test]
+    fn every_subject_validates_in_exactly_one_fold_and_folds_differ_by_at_most_one() {
+        let mut validated = Vec::new();
+        for index in 0..5 {
+            let parts = parts(&fold(index, 5), Seed(3), &names(23)).unwrap();
+            assert!((4..=5).contains(&parts.val.len()));
+            assert_eq!(all(&parts), names(23));
+            validated.extend(parts.val);
+        }
+        validated.sort();
+        assert_eq!(validated, names(23));
+    }
+
+    #[test]
+    fn shares_that_sum_to_one_lose_nobody() {
+        for count in 10..60 {
+            for (train, val, test) in [(0.7, 0.2, 0.1), (0.8, 0.2, 0.0), (1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0)] {
+                let parts = parts(&fraction(train, val, test), Seed(0), &names(count)).unwrap();
+                assert_eq!(all(&parts), names(count));
+                assert!((parts.train.len() as f64 - train * count as f64).abs() <= 0.5 + 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn the_seed_alone_decides_who_is_where() {
+        let mut reversed = names(20);
+        reversed.reverse();
+        let split = fraction(0.5, 0.5, 0.0);
+        assert_eq!(parts(&split, Seed(1), &names(20)).unwrap(), parts(&split, Seed(1), &reversed).unwrap());
+        assert_ne!(parts(&split, Seed(1), &names(20)).unwrap(), parts(&split, Seed(2), &names(20)).unwrap());
+    }
+
+    #[test]
+    fn shares_above_one_and_empty_parts_are_errors() {
+        let error = |split| parts(&split, Seed(0), &names(4)).unwrap_err();
+        assert!(matches!(error(fraction(0.8, 0.3, 0.0)), SplitError::Shares { .. }));
+        assert!(matches!(error(fraction(1.0, 0.0, 0.0)), SplitError::Empty { part: "val", .. }));
+        assert!(matches!(error(Split::First(NonZeroUsize::new(4).unwrap())), SplitError::Empty { part: "val", .. }));
+        assert!(matches!(error(fold(5, 3)), SplitError::FoldIndex { .. }));
+        assert!(matches!(error(fold(0, 5)), SplitError::FoldCount { .. }));
+        assert!(matches!(error(fold(0, 1)), SplitError::FoldCount { .. }));
+    }
+
+    #[test]
+    fn a_file_with_unknown_or_repeated_names_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("split.json");
+        let split = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            parts(&Split::File(path.clone()), Seed(0), &names(4))
+        };
+        let parts = split(r#"{"train": ["case_02", "case_00"], "val": ["case_01"]}"#).unwrap();
+        assert_eq!(parts.train, ["case_00", "case_02"]);
+        let unknown = split(r#"{"train": ["case_9"], "val": ["case_01"]}"#).unwrap_err().to_string();
+        assert!(unknown.ends_with("no such subjects: case_9"), "{unknown}");
+        let repeated = split(r#"{"train": ["case_00", "case_01"], "val": ["case_01"]}"#).unwrap_err().to_string();
+        assert!(repeated.contains("case_01 in train and val"), "{repeated}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Rules between the document and the headers of its data.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::names::column_name;
+use super::{Findings, inference, names, network, sampler, training};
+use crate::experiment::experiment::Orientation;
+use crate::experiment::load::Document;
+use crate::experiment::plan::ClassLabel;
+use crate::experiment::problem::Problems;
+use dataset::phantom;
+use dataset::samplers::{LabelSampler, Sampler};
+use dataset::sources::{self, Listing, Source};
+use dataset::split::{self, Parts};
+use dataset::subject::Subject;
+use random::Seed;
+use volume::nifti::read_header;
+use volume::{GRID_TOLERANCE_MM, Grid};
+
+/// What headers say about the data of an experiment.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The subjects of the source.
+    pub listing: Listing,
+    /// Which of them train, validate and test.
+    pub parts: Parts,
+    /// The grid of each subject's image file.
+    pub grids: BTreeMap<String, Grid>,
+    /// The labels above background, by rising value.
+    pub labels: Vec<ClassLabel>,
+    /// Image channels.
+    pub channels: usize,
+    /// Patches of one epoch.
+    pub patches_per_epoch: usize,
+    /// Optimiser steps of one epoch.
+    pub steps_per_epoch: usize,
+    /// What could be wrong, in plain sentences.
+    pub warnings: Vec<String>,
+}
+
+/// What can be said of the data before any of its files is opened.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The subjects of the source.
+    pub listing: Listing,
+    /// Which of them train, validate and test.
+    pub parts: Parts,
+    /// The labels above background, by rising value.
+    pub labels: Vec<ClassLabel>,
+}
+
+/// Checks all rules that need no file of a subject, so that broken files can be looked at one by one.
+///
+/// # Errors
+/// Every rule that is broken, each with its place in the document.
+pub fn outline(document: &Document, cache_dir: &Path) -> Result<Outline, Problems> {
+    super::document(document)?;
+    let mut findings = Findings::new(document);
+    let (listing, parts) = list(&mut findings, cache_dir)?;
+    let labels = labels_of(&mut findings, &listing);
+    findings.finish()?;
+    Ok(Outline { listing, parts, labels })
+}
+
+/// Reads the headers of the data and checks the document against them; phantoms need not exist yet.
+///
+/// # Errors
+/// Every rule that is broken, each with its place in the document.
+pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems> {
+    let mut findings = Findings::new(document);
+    let experiment = &document.experiment;
+    let (listing, parts) = list(&mut findings, cache_dir)?;
+    let (grids, channels) = match &experiment.data.source {
+        Source::Phantom(source) => {
+            let grid = phantom::grid(source);
+            (listing.subjects.iter().map(|subject| (subject.name.clone(), grid)).collect(), 1)
+        }
+        _ => read_grids(&mut findings, &listing.subjects),
+    };
+    check_grids(&mut findings, &grids);
+    sampler::check_maps(&mut findings, &parts, &grids);
+    let samples = experiment.queue.samples_per_volume.get();
+    let patches_per_epoch = parts.train.len() * samples;
+    let per_step = experiment.train.batch_size.get() * experiment.train.accumulate_batches.get();
+    let steps_per_epoch = patches_per_epoch.div_ceil(per_step);
+    training::check_warm_up(&mut findings, steps_per_epoch * experiment.train.epochs.get());
+    let labels = labels_of(&mut findings, &listing);
+    let warnings = findings.finish()?;
+    Ok(Survey { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
+}
+
+/// The subjects of the source and their parts.
+fn list(findings: &mut Findings, cache_dir: &Path) -> Result<(Listing, Parts), Problems> {
+    let experiment = &findings.document.experiment;
+    let listing = match sources::list(&experiment.data.source, cache_dir) {
+        Ok(listing) => listing,
+        Err(error) => {
+            findings.problem("data.source", error.to_string(), "paths are relative to the working folder");
+            return Err(Problems(std::mem::take(&mut findings.problems)));
+        }
+    };
+    let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
+        findings.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
+        Parts::default()
+    });
+    Ok((listing, parts))
+}
+
+/// The grid of each image file and the number of channels that all subjects share.
+fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String, Grid>, usize) {
+    let mut grids = BTreeMap::new();
+    let mut shared: Option<(usize, &str)> = None;
+    for subject in subjects {
+        let headers: Result<Vec<_>, _> = subject.images.iter().map(|path| read_header(path)).collect();
+        let headers = match headers {
+            Ok(headers) => headers,
+            Err(error) => {
+                findings.unreadable(format!("subject {}: {error}", subject.name));
+                continue;
+            }
+        };
+        let grid = headers[0].grid;
+        let channels: usize = headers.iter().map(|header| header.channels).sum();
+        if let Some((expected, first)) = shared.filter(|(expected, _)| *expected != channels) {
+            let message = format!(
+                "expected {expected} channels as in subject {first}, got {channels} in subject {}",
+                subject.name
+            );
+            findings.unfit(message, "all subjects need the same channels");
+        }
+        shared.get_or_insert((channels, &subject.name));
+        let labels = subject.label.iter().map(|path| read_header(path).map(|header| header.grid));
+        let others = headers.iter().map(|header| Ok(header.grid)).chain(labels);
+        for other in others {
+            match other {
+                Err(error) => findings.unreadable(format!("subject {}: {error}", subject.name)),
+                Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
+                    let message = format!(
+                        "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
+                        subject.name, grid.shape, other.shape
+                    );
+                    findings.unfit(message, "resample one onto the other, or mend its header");
+                }
+                Ok(_) => {}
+            }
+        }
+        grids.insert(subject.name.clone(), grid);
+    }
+    (grids, shared.map_or(1, |(channels, _)| channels))
+}
+
+fn check_grids(findings: &mut Findings, grids: &BTreeMap<String, Grid>) {
+    let other: Vec<String> = grids
+        .iter()
+        .filter(|(_, grid)| grid.affine.orientation() != "RAS")
+        .map(|(name, grid)| format!("{name} ({})", grid.affine.orientation()))
+        .collect();
+    if findings.document.experiment.data.orientation == Orientation::RequireRas && !other.is_empty() {
+        let message =
+            format!("expected every volume in RAS orientation, got {} that are not: {}", other.len(), some(&other));
+        findings.problem(
+            "data.orientation",
+            message,
+            "write `data.orientation: reorient` to turn them when they are read",
+        );
+    }
+    let oblique: Vec<String> =
+        grids.iter().filter(|(_, grid)| grid.affine.is_oblique()).map(|(name, _)| name.clone()).collect();
+    if !oblique.is_empty() {
+        findings.warning(format!(
+            "{} volumes are oblique and stay so, since turning axes never interpolates: {}",
+            oblique.len(),
+            some(&oblique)
+        ));
+    }
+}
+
+/// The first names of a list.
+pub(super) fn some(names: &[String]) -> String {
+    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 5 { format!("{shown}, ...") } else { shown }
+}
+
+/// The labels as written, as the source names them, or `label_1`, `label_2`, ... after the sampler's.
+fn labels_of(findings: &mut Findings, listing: &Listing) -> Vec<ClassLabel> {
+    let experiment = &findings.document.experiment;
+    let labels = match (&experiment.data.labels, &listing.label_names, &experiment.sampler) {
+        (Some(written), _, _) => written.clone(),
+        (None, Some(named), _) => named.clone(),
+        (None, None, Sampler::Label(LabelSampler { probabilities: Some(weights), .. })) => {
+            weights.keys().map(|value| (*value, format!("label_{value}"))).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    let labels: BTreeMap<_, _> = labels.into_iter().filter(|(value, _)| *value != 0).collect();
+    if labels.is_empty() {
+        findings.problem(
+            "data",
+            "neither the document nor its source says which labels there are",
+            "declare them, as in `data.labels: { 1: liver }`",
+        );
+    } else if experiment.data.labels.is_none() {
+        names::check_uses(findings, &labels);
+        inference::check_labels(findings, &labels);
+        network::check_class_weights(findings, labels.len());
+        if experiment.checkpoint.monitor != "val_loss" {
+            training::check_columns(findings, &labels);
+        }
+    }
+    labels.into_iter().map(|(value, name)| ClassLabel { value, name: column_name(&name) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::load::parse;
+
+    const SOUND: &str = "\
+data: { source: { phantom: { subjects: 10 } } }
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 2 }
+";
+
+    #[test]
+    fn phantoms_are_surveyed_without_being_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let survey = survey(&parse("a.yaml", SOUND).unwrap(), folder.path()).unwrap();
+        assert_eq!((survey.parts.train.len(), survey.parts.val.len()), (8, 2));
+        assert_eq!((survey.patches_per_epoch, survey.steps_per_epoch), (40, 20));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn volumes_that_are_not_ras_are_named() {
+        let root = Path::new("../shared/data/STS_CT");
+        if !root.exists() {
+            eprintln!("skipped: no {}", root.display());
+            return;
+        }
+        let text = SOUND.replace("phantom: { subjects: 10 }", &format!("msd: {{ root: {} }}", root.display()));
+        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        assert!(problems.0[0].message.contains("LPS"), "{problems}");
+        let turned = text.replace("data: {", "data: { orientation: reorient,");
+        survey(&parse("a.yaml", &turned).unwrap(), Path::new("cache")).unwrap();
+    }
+
+    #[test]
+    fn class_weights_are_counted_against_the_labels_of_the_source() {
+        let text = SOUND.replace("dice: {}", "dice: { class_weights: [1, 1] }");
+        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        assert!(problems.0[0].message.contains("expected 3 class weights, got 2"), "{problems}");
+    }
+
+    #[test]
+    fn a_warm_up_longer_than_the_run_is_refused() {
+        let text = format!("{SOUND}schedule: {{ cosine: {{ warmup_steps: 40 }} }}\n");
+        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        let place = problems.0[0].place.clone().unwrap();
+        assert_eq!(&place.source.text[place.span], "40");
+    }
+}

@@ -1,0 +1,65 @@
+//! Rules on labels and names.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, scores};
+use dataset::samplers::Sampler;
+use volume::Label;
+
+/// The name of a label's columns: lower case, spaces turned to `_`.
+pub(in crate::experiment) fn column_name(name: &str) -> String {
+    name.trim().to_lowercase().replace(' ', "_")
+}
+
+/// Whether runs of this name have a folder of their own below the runs folder.
+pub fn is_folder_name(name: &str) -> bool {
+    values::is_file_name(name)
+}
+
+/// What a folder's name may hold.
+pub const NAME_HELP: &str = "use letters, digits, `_` and `-`";
+
+pub(super) fn check(findings: &mut Findings) {
+    let experiment = &findings.document.experiment;
+    if experiment.name.as_deref().is_some_and(|name| !is_folder_name(name)) {
+        findings.problem("name", "expected a name that can be a folder's", NAME_HELP);
+    }
+    if let Some(labels) = &experiment.data.labels {
+        check_label_names(findings, labels);
+        check_uses(findings, labels);
+    }
+    findings.faults("metrics", scores::repeated_metrics(&experiment.metrics));
+}
+
+fn check_label_names(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+    if labels.is_empty() {
+        findings.problem(
+            "data.labels",
+            "expected at least one label, got none",
+            "name a label, as in `{ 1: liver }`, or remove the key",
+        );
+    }
+    findings.faults("data.labels", scores::label_names(labels));
+}
+
+/// Labels that other sections name must be declared.
+pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+    let experiment = &findings.document.experiment;
+    let declared = scores::declared(labels);
+    if let Sampler::Label(sampler) = &experiment.sampler {
+        for value in sampler
+            .probabilities
+            .iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|value| **value != 0 && !labels.contains_key(value))
+        {
+            let path = format!("sampler.label.probabilities.{value}");
+            findings.key_problem(
+                &path,
+                format!("label {value} is not declared"),
+                format!("data.labels declares {declared}"),
+            );
+        }
+    }
+    findings.faults("metrics", scores::labels_of_metrics(&experiment.metrics, labels, "data.labels"));
+}

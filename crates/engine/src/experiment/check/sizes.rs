@@ -1,0 +1,244 @@
+//! Rules on sizes: what no memory holds, and numbers that can only be slips of the keyboard.
+//!
+//! Whatever is allowed here can be multiplied without overflow, and asking the system for it does not end the program.
+
+use std::collections::BTreeMap;
+
+use super::data::Survey;
+use super::{Findings, Surroundings};
+use crate::experiment::load::Document;
+use crate::experiment::problem::Problems;
+use dataset::sources::Source;
+use nn::Model;
+use transforms::lazy;
+use transforms::{Incoming, Transform};
+use values::Bytes;
+use volume::{Grid, Label};
+
+/// Bytes that stand for a memory that is not known; no machine has more.
+const LARGEST_MEMORY: u64 = 1 << 46;
+/// Bytes that the order of an epoch's patches takes for each of them.
+const BYTES_OF_A_REQUEST: u64 = 32;
+
+const FEWER_VOXELS: &str = "take fewer voxels, or a coarser spacing";
+
+/// The numbers of a document that have a largest sensible value.
+pub(super) fn check(findings: &mut Findings) {
+    let experiment = &findings.document.experiment;
+    let (queue, train, keep) = (&experiment.queue, &experiment.train, &experiment.checkpoint);
+    let mut counts: Vec<(String, usize, usize)> = [
+        ("queue.max_length", queue.max_length.get(), 1_000_000),
+        ("queue.samples_per_volume", queue.samples_per_volume.get(), 1_000_000),
+        ("queue.workers", queue.workers, 1024),
+        ("train.epochs", train.epochs.get(), 10_000_000),
+        ("train.batch_size", train.batch_size.get(), 1_000_000),
+        ("train.accumulate_batches", train.accumulate_batches.get(), 1_000_000),
+        ("checkpoint.keep_best", keep.keep_best, 1000),
+        ("checkpoint.keep_last", keep.keep_last.get(), 1000),
+    ]
+    .map(|(path, count, most)| (path.to_owned(), count, most))
+    .into();
+    let Model::Unet(unet) = &experiment.model;
+    let widths = unet.widths.iter().enumerate();
+    counts.extend(widths.map(|(index, width)| (format!("model.unet.widths.{index}"), width.get(), 65_536)));
+    if let Source::Phantom(phantom) = &experiment.data.source {
+        counts.push(("data.source.phantom.subjects".to_owned(), phantom.subjects, 100_000));
+        counts.push(("data.source.phantom.tumours".to_owned(), phantom.tumours, 1000));
+    }
+    for (path, count, most) in counts.into_iter().filter(|(_, count, most)| count > most) {
+        findings.problem(&path, format!("expected at most {most}, got {count}"), "take a smaller number");
+    }
+}
+
+/// The grid of each subject after preprocess, and whether every volume on the way has voxels and fits into memory, and so do the
+/// patches that the document asks for.
+pub(super) fn volumes<'a>(
+    findings: &mut Findings,
+    survey: &'a Survey,
+    surroundings: &Surroundings,
+) -> BTreeMap<&'a String, Grid> {
+    let memory = Memory { bytes: surroundings.memory_bytes.unwrap_or(LARGEST_MEMORY), channels: survey.channels };
+    check_patches(findings, survey, &memory);
+    let experiment = &findings.document.experiment;
+    let mut outgoing = BTreeMap::new();
+    for (name, grid) in &survey.grids {
+        if !memory.holds(grid.shape) {
+            let place = match &experiment.data.source {
+                Source::Phantom(_) => "data.source.phantom.shape",
+                _ => "data.source",
+            };
+            findings.problem(place, memory.too_large(name, grid.shape), "take smaller volumes");
+            break;
+        }
+        match memory.chains(findings.document, *grid) {
+            Ok(grid) => drop(outgoing.insert(name, grid)),
+            Err(refusal) => {
+                refusal.tell(findings, &memory, name);
+                break;
+            }
+        }
+    }
+    outgoing
+}
+
+/// Whether a volume and what the document's chains make of it fit into memory, whichever subject it is.
+///
+/// # Errors
+/// Names the step that makes it too large or cuts all of it off, at its place.
+pub fn volume(document: &Document, name: &str, incoming: &Incoming, memory_bytes: Option<u64>) -> Result<(), Problems> {
+    let memory = Memory { bytes: memory_bytes.unwrap_or(LARGEST_MEMORY), channels: incoming.channels };
+    let mut findings = Findings::new(document);
+    if let Err(refusal) = memory.chains(document, incoming.grid) {
+        refusal.tell(&mut findings, &memory, name);
+    }
+    findings.finish().map(drop)
+}
+
+/// Patches, windows and the order of an epoch must fit into memory.
+fn check_patches(findings: &mut Findings, survey: &Survey, memory: &Memory) {
+    let experiment = &findings.document.experiment;
+    let patch = experiment.sampler.patch();
+    let batch = experiment.train.batch_size.get();
+    let waiting = experiment.queue.max_length.get().min(survey.patches_per_epoch);
+    let sampler = format!("sampler.{}.patch", experiment.sampler.name());
+    let asked = [
+        (sampler.as_str(), "one patch takes", memory.of(patch, 1)),
+        ("train.batch_size", "the patches of a batch take", memory.of(patch, batch)),
+        ("queue.max_length", "the patches of a full queue take", memory.of(patch, waiting)),
+        ("inference.window", "one window takes", memory.of(experiment.window(), 1)),
+        (
+            "queue.samples_per_volume",
+            "the order of an epoch's patches takes",
+            (survey.patches_per_epoch as u64).checked_mul(BYTES_OF_A_REQUEST),
+        ),
+    ];
+    // What one patch takes is in all that follows, so the first is told alone.
+    if let Some((path, what, bytes)) = asked.into_iter().find(|(_, _, bytes)| !memory.has(*bytes)) {
+        let message = format!("{what} {}, {}", told(bytes), memory.told());
+        findings.problem(path, message, "take a smaller number");
+    }
+}
+
+/// A step that a subject cannot go through.
+struct Refusal {
+    path: String,
+    reason: Reason,
+}
+
+enum Reason {
+    /// It makes a volume of this shape, which no memory holds.
+    TooLarge([usize; 3]),
+    /// It does not fit the subject in another way.
+    Misfit { why: String, help: &'static str },
+}
+
+impl Refusal {
+    fn tell(&self, findings: &mut Findings, memory: &Memory, subject: &str) {
+        match &self.reason {
+            Reason::TooLarge(shape) => {
+                findings.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
+            }
+            Reason::Misfit { why, help } => {
+                findings.problem(&self.path, format!("subject {subject}: {why}"), *help);
+            }
+        }
+    }
+}
+
+/// How much may be asked for.
+struct Memory {
+    bytes: u64,
+    channels: usize,
+}
+
+impl Memory {
+    /// Bytes of so many volumes of a shape with their labels; `None` is more than can be counted.
+    fn of(&self, shape: [usize; 3], count: usize) -> Option<u64> {
+        let voxel = self.channels.checked_mul(size_of::<f32>())?.checked_add(size_of::<Label>())?;
+        let factors = shape.into_iter().chain([count, voxel]);
+        factors.into_iter().try_fold(1u64, |product, factor| product.checked_mul(factor as u64))
+    }
+
+    fn has(&self, bytes: Option<u64>) -> bool {
+        bytes.is_some_and(|bytes| bytes <= self.bytes)
+    }
+
+    fn holds(&self, shape: [usize; 3]) -> bool {
+        self.has(self.of(shape, 1))
+    }
+
+    fn told(&self) -> String {
+        format!("and the machine has {}", Bytes(self.bytes))
+    }
+
+    fn too_large(&self, subject: &str, [x, y, z]: [usize; 3]) -> String {
+        let bytes = told(self.of([x, y, z], 1));
+        format!("subject {subject} would have {x} x {y} x {z} voxels, which take {bytes}, {}", self.told())
+    }
+
+    /// The grid after the preprocess chain, if no step of it or of the augment chain refuses the volume.
+    fn chains(&self, document: &Document, grid: Grid) -> Result<Grid, Refusal> {
+        let experiment = &document.experiment;
+        let chain = experiment.preprocess_chain();
+        let turn = chain.len() - experiment.preprocess.len();
+        let turned = self.walk(&chain[..turn], "preprocess", grid)?;
+        let outgoing = self.walk(&experiment.preprocess, "preprocess", turned)?;
+        self.walk(&experiment.augment, "augment", outgoing).map(|_| outgoing)
+    }
+
+    /// The grid after steps, none of which refuses the volume.
+    fn walk(&self, steps: &[Transform], path: &str, mut grid: Grid) -> Result<Grid, Refusal> {
+        for (index, step) in steps.iter().enumerate() {
+            let path = format!("{path}.{index}");
+            grid = match step {
+                Transform::Maybe(maybe) => self.walk(&maybe.steps, &format!("{path}.maybe.steps"), grid)?,
+                Transform::OneOf(steps) => {
+                    let mut after = grid;
+                    for (inner, step) in steps.iter().enumerate() {
+                        let path = format!("{path}.one_of.{inner}");
+                        after = self.step(step, &path, grid)?;
+                    }
+                    after
+                }
+                step => self.step(step, &path, grid)?,
+            };
+        }
+        Ok(grid)
+    }
+
+    fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, Refusal> {
+        if let Some((why, help)) = misfit(step, grid, self.channels) {
+            return Err(Refusal { path: format!("{path}.{}", step.name()), reason: Reason::Misfit { why, help } });
+        }
+        if !step.changes_shape() {
+            return Ok(grid);
+        }
+        let step = std::slice::from_ref(step);
+        let incoming = Incoming { grid, channels: self.channels };
+        let after = lazy::outgoing_grid(step, &lazy::fixed(step, &incoming), &grid);
+        if self.holds(after.shape) {
+            return Ok(after);
+        }
+        let path = format!("{path}.{}", step[0].name());
+        Err(Refusal { path, reason: Reason::TooLarge(after.shape) })
+    }
+}
+
+/// Why a step cannot be applied to a volume, and what to do.
+fn misfit(step: &Transform, grid: Grid, channels: usize) -> Option<(String, &'static str)> {
+    match step {
+        Transform::Crop(crop) => {
+            let help = "cut less, or leave the subject out; crop_or_pad makes one shape of all subjects";
+            crop.leaves_nothing(grid.shape).map(|why| (why, help))
+        }
+        Transform::HistogramStandardization(step) => {
+            let help = "give one list of 13 numbers a channel, or leave `landmarks` out to learn them";
+            step.misses_channels(channels).map(|why| (why, help))
+        }
+        _ => None,
+    }
+}
+
+fn told(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "more bytes than can be counted".to_owned(), |bytes| Bytes(bytes).to_string())
+}

@@ -1,0 +1,113 @@
+//! Rules on the split, the optimiser, validation and checkpoints.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+use super::names::column_name;
+use crate::experiment::problem::nearest;
+use dataset::split::Split;
+use nn::optimizers::{OptimizerSpec, Schedule};
+use volume::Label;
+
+pub(super) fn check(findings: &mut Findings) {
+    check_split(findings);
+    check_monitor(findings);
+    let experiment = &findings.document.experiment;
+    if let OptimizerSpec::Sgd(sgd) = &experiment.optimizer
+        && sgd.nesterov
+        && sgd.momentum.get() == 0.0
+    {
+        findings.problem(
+            "optimizer.sgd.nesterov",
+            "nesterov looks ahead along the momentum, but momentum is 0",
+            "give momentum, for example 0.99",
+        );
+    }
+    if matches!(experiment.data.split, Split::First(_)) {
+        findings.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles");
+    }
+    let last = experiment.train.epochs.get();
+    if experiment.validate.patches && experiment.validate.volumes.every_epochs.get() > last {
+        findings.warning(
+            "whole volumes are scored after the last epoch only; until then validation sees random patches alone",
+        );
+    }
+}
+
+fn check_split(findings: &mut Findings) {
+    match &findings.document.experiment.data.split {
+        Split::Fold(fold) if fold.count.get() < 2 => {
+            let message = format!("expected at least 2 folds, got {}", fold.count);
+            findings.problem("data.split.fold.count", message, "one fold validates and the others train; 5 is usual");
+        }
+        Split::Fold(fold) if fold.index >= fold.count.get() => {
+            let message = format!("expected a fold between 0 and {}, got {}", fold.count.get() - 1, fold.index);
+            findings.problem("data.split.fold.index", message, "folds are counted from 0");
+        }
+        Split::Fraction(fraction) => {
+            let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
+            if sum > 1.0 + 1e-9 {
+                findings.problem(
+                    "data.split.fraction",
+                    format!("expected shares of at most 1 together, got {}", (sum * 1e9).round() / 1e9),
+                    "make one of them smaller",
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Checks that a warm-up leaves some of the run; `num_steps` are the optimiser steps of the whole run.
+pub(super) fn check_warm_up(findings: &mut Findings, num_steps: usize) {
+    let (name, steps) = match &findings.document.experiment.schedule {
+        Schedule::Constant(schedule) => ("constant", schedule.warmup_steps),
+        Schedule::Polynomial(schedule) => ("polynomial", schedule.warmup_steps),
+        Schedule::Cosine(schedule) => ("cosine", schedule.warmup_steps),
+    };
+    if steps > 0 && steps >= num_steps {
+        let message = format!("expected a warm-up shorter than the run of {num_steps} steps, got {steps}");
+        findings.problem(
+            &format!("schedule.{name}.warmup_steps"),
+            message,
+            "shorten the warm-up or train for more epochs",
+        );
+    }
+}
+
+/// The monitor must be a column of metrics.csv that somebody writes.
+fn check_monitor(findings: &mut Findings) {
+    let experiment = &findings.document.experiment;
+    let monitor = experiment.checkpoint.monitor.as_str();
+    if monitor == "val_loss" && !experiment.validate.patches {
+        findings.problem(
+            "checkpoint.monitor",
+            "`val_loss` is not computed, since validate.patches is false",
+            "set validate.patches: true, or monitor val_dice_mean",
+        );
+        return;
+    }
+    // Without declared labels the names come from the data.
+    if let Some(labels) = &experiment.data.labels {
+        check_columns(findings, labels);
+    }
+}
+
+/// The monitor must be one of the columns that these labels give.
+pub(super) fn check_columns(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+    let experiment = &findings.document.experiment;
+    let monitor = experiment.checkpoint.monitor.as_str();
+    let mut columns = vec!["train_loss".to_owned()];
+    columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
+    let labels: Vec<(Label, String)> = labels.iter().map(|(value, name)| (*value, column_name(name))).collect();
+    for metric in &experiment.metrics {
+        columns.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
+    }
+    if !columns.iter().any(|column| column == monitor) {
+        let near = nearest(monitor, columns.iter().map(String::as_str))
+            .map(|near| format!("did you mean `{near}`? "))
+            .unwrap_or_default();
+        let message = format!("`{monitor}` is no column of metrics.csv");
+        findings.problem("checkpoint.monitor", message, format!("{near}columns: {}", columns.join(", ")));
+    }
+}

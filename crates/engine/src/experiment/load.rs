@@ -1,0 +1,337 @@
+//! From files and arguments to a document.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::experiment::Experiment;
+use super::merge::merge;
+pub use super::merge::{Change, Set};
+use super::problem::{Place, Problem, Problems, SourceText};
+use super::tree::{LONGEST_TEXT, Node, Value};
+use super::typed::read;
+
+/// The most files that extend one another; a longer chain is made by a machine.
+const MOST_FILES: usize = 64;
+
+/// A parsed experiment that knows where each of its values was written.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// That file, byte for byte.
+    pub text: String,
+    /// What was written, with every default filled in.
+    pub experiment: Experiment,
+    /// The merged document as it was written, without defaults.
+    pub tree: serde_yaml::Value,
+    /// The merged document with places.
+    pub root: Node,
+}
+
+impl Document {
+    /// Where the value of a dotted path was written; where it was not, the nearest map around it.
+    pub fn place(&self, path: &str) -> Place {
+        self.deepest(path).place()
+    }
+
+    /// Where the key of a dotted path was written; where it was not, the nearest map around it.
+    pub fn key_place(&self, path: &str) -> Place {
+        self.deepest(path).key_place()
+    }
+
+    fn deepest(&self, path: &str) -> &Node {
+        let mut node = &self.root;
+        for part in path.split('.') {
+            match node.child(part) {
+                Some(child) => node = child,
+                None => break,
+            }
+        }
+        node
+    }
+}
+
+/// Reads an experiment file, what it extends, and lays the `--set` arguments over it.
+///
+/// # Errors
+/// Every problem of the text that can be found without looking at data, each with its place.
+pub fn load(path: &Path, sets: &[Set]) -> Result<Document, Problems> {
+    Base::read(path, None, sets)?.document(&[])
+}
+
+/// An experiment file before its values are read by their types: many documents can be made of it.
+#[derive(Clone, Debug)]
+pub struct Base {
+    path: PathBuf,
+    text: String,
+    root: Node,
+}
+
+impl Base {
+    /// Reads an experiment file, what it extends, and lays the `--set` arguments over it; `asked` is where
+    /// the file's name was written.
+    ///
+    /// # Errors
+    /// When a file cannot be read as YAML or a `--set` cannot be laid over it.
+    pub fn read(path: &Path, asked: Option<Place>, sets: &[Set]) -> Result<Self, Problems> {
+        let mut root = with_base(path, asked, &mut Vec::new())?;
+        if let Some(node) = root.child("experiment") {
+            let problem = Problem::at(Some(node.key_place()), "this is a sweep file, not an experiment");
+            return Err(problem.help("`runner sweep FILE` trains its runs").into());
+        }
+        let apply = |set| Change::of(set)?.apply(&mut root);
+        let problems: Vec<Problem> = sets.iter().map(apply).filter_map(Result::err).collect();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        Ok(Self { path: path.to_owned(), text: read_text(path, None)?, root })
+    }
+
+    /// The name that the file gives its runs.
+    pub fn name(&self) -> Option<String> {
+        match &self.root.child("name")?.value {
+            Value::Text(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The experiment with some changes.
+    ///
+    /// # Errors
+    /// Every problem that can be found without looking at data, each with its place.
+    pub fn document(&self, changes: &[Change]) -> Result<Document, Problems> {
+        let mut root = self.root.clone();
+        let problems: Vec<Problem> = changes.iter().filter_map(|change| change.apply(&mut root).err()).collect();
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let experiment = experiment_of(&root)?;
+        let (path, text) = (self.path.clone(), self.text.clone());
+        Document { path, text, experiment, tree: root.to_yaml(), root }.with_references()
+    }
+}
+
+/// Reads an experiment from a text, as from a file of that name; it extends nothing.
+///
+/// # Errors
+/// Every problem of the text, each with its place.
+pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
+    let root = Node::parse(&SourceText::new(name, text))?;
+    let experiment = experiment_of(&root)?;
+    Document { path: name.into(), text: text.to_owned(), experiment, tree: root.to_yaml(), root }.with_references()
+}
+
+/// One file with everything it extends; `asked` is where its name was written.
+fn with_base(path: &Path, asked: Option<Place>, chain: &mut Vec<PathBuf>) -> Result<Node, Problem> {
+    let text = read_text(path, asked.clone())?;
+    let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if chain.contains(&identity) {
+        let names: Vec<String> = chain.iter().chain([&identity]).map(|file| file_name(file)).collect();
+        return Err(Problem::at(asked, format!("`extends` goes round in a circle: {}", names.join(" -> ")))
+            .help("remove one `extends` of the circle"));
+    }
+    if chain.len() == MOST_FILES {
+        let message = format!("more than {MOST_FILES} files extend one another");
+        return Err(Problem::at(asked, message).help("let a file extend the one that says most of it"));
+    }
+    chain.push(identity);
+    let mut node = Node::parse(&SourceText::new(path.display().to_string(), text))?;
+    let Value::Map(entries) = &mut node.value else {
+        return Err(Problem::at(Some(node.place()), "expected a map of keys at the top of the file"));
+    };
+    let Some(index) = entries.iter().position(|(key, _)| key == "extends") else { return Ok(node) };
+    let (_, extends) = entries.remove(index);
+    let Value::Text(name) = &extends.value else {
+        return Err(Problem::at(Some(extends.place()), "expected the name of another experiment file"));
+    };
+    let base_path = path.parent().unwrap_or(Path::new("")).join(name);
+    let mut base = with_base(&base_path, Some(extends.place()), chain)?;
+    merge(&mut base, node, "");
+    Ok(base)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The text of a file of the user's; `asked` is where its name was written.
+///
+/// # Errors
+/// When there is no such file, it is far too long, or it is not text.
+pub fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
+    let name = path.display();
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Problem::at(asked.clone(), format!("there is no file {name}")),
+        _ => Problem::at(asked.clone(), format!("{name} cannot be read: {error}")),
+    };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        // A device or a pipe may give bytes without end, or none for ever.
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(Problem::at(asked, format!("{name} is {found}, expected an experiment file")));
+    }
+    if metadata.len() > LONGEST_TEXT as u64 {
+        let message = format!("{name} has {} bytes, expected a file of at most 1 MiB", metadata.len());
+        return Err(Problem::at(asked, message).help("is it an experiment file?"));
+    }
+    let bytes = fs::read(path).map_err(failed)?;
+    String::from_utf8(bytes).map_err(|_| Problem::at(asked, format!("{name} is not UTF-8 text")))
+}
+
+/// The typed document; on a mistake each section is read by itself, so that all of them are told.
+fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
+    if !matches!(root.value, Value::Map(_)) {
+        return Err(Problem::at(Some(root.place()), "expected a map of keys at the top of the file").into());
+    }
+    read::<Experiment>(root).map_err(|first| {
+        let mut problems = section_problems(root);
+        let is_told =
+            |place: &Place| problems.iter().any(|problem| problem.place.as_ref().is_some_and(|p| p.span == place.span));
+        if !first.place.as_ref().is_some_and(is_told) || problems.is_empty() {
+            problems.push(first);
+        }
+        problems.sort_by_key(|problem| {
+            problem.place.as_ref().map(|place| (place.source.name == "--set", place.span.start))
+        });
+        Problems(problems)
+    })
+}
+
+/// Reads the value of a field of [`Experiment`] by that field's type.
+macro_rules! sections {
+    ($($field:ident)*) => {
+        #[cfg(test)]
+        const SECTIONS: &[&str] = &[$(stringify!($field)),*];
+
+        fn section_problem(name: &str, node: &Node) -> Option<Problem> {
+            /// Lets the compiler find the type of a field.
+            fn read_like<'de, T: Deserialize<'de>>(_: fn(&Experiment) -> &T, node: &'de Node) -> Option<Problem> {
+                read::<T>(node).err()
+            }
+            match name {
+                $(stringify!($field) => read_like(|experiment: &Experiment| &experiment.$field, node),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+sections! {
+    extends name seed device data preprocess augment sampler queue model loss optimizer schedule train validate
+    inference postprocess metrics checkpoint
+}
+
+fn section_problems(root: &Node) -> Vec<Problem> {
+    let Value::Map(entries) = &root.value else { return Vec::new() };
+    let mut problems = Vec::new();
+    for (key, node) in entries {
+        match &node.value {
+            // Each step of a chain is read by itself.
+            Value::List(items) if ["preprocess", "augment"].contains(&key.as_str()) => {
+                problems.extend(items.iter().filter_map(|item| read::<transforms::Transform>(item).err()));
+            }
+            _ => problems.extend(section_problem(key, node)),
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::merge::CHOICES;
+
+    const SOUND: &str = "\
+data: { source: { phantom: {} } }
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 2 }
+";
+
+    #[test]
+    fn a_short_document_gets_its_defaults() {
+        let document = parse("a.yaml", SOUND).unwrap();
+        assert_eq!(document.experiment.seed, 42);
+    }
+
+    #[test]
+    fn every_field_is_a_section() {
+        let schema = serde_json::to_value(schemars::schema_for!(Experiment)).unwrap();
+        let mut fields: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut sections = SECTIONS.to_vec();
+        fields.sort_unstable();
+        sections.sort_unstable();
+        assert_eq!(fields, sections);
+    }
+
+    #[test]
+    fn the_choices_are_those_of_the_schema() {
+        let schema = serde_json::to_value(schemars::schema_for!(Experiment)).unwrap();
+        let mut found = Vec::new();
+        for (prefix, holder) in [("", &schema), ("data.", &schema["$defs"]["Data"])] {
+            for (key, property) in holder["properties"].as_object().unwrap() {
+                let Some(name) = property["$ref"].as_str().and_then(|name| name.rsplit('/').next()) else { continue };
+                let choices = schema["$defs"][name]["oneOf"].as_array();
+                if choices.is_some_and(|choices| choices.iter().all(|choice| choice["type"] == "object")) {
+                    found.push(format!("{prefix}{key}"));
+                }
+            }
+        }
+        found.sort();
+        let mut written = CHOICES.map(str::to_owned).to_vec();
+        written.sort();
+        assert_eq!(found, written);
+    }
+
+    #[test]
+    fn mistakes_in_two_sections_are_told_together() {
+        let text = SOUND.replace("dice: {}", "dise: {}").replace("epochs: 2", "epochs: two");
+        assert_eq!(parse("a.yaml", &text).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn a_circle_of_files_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.yaml"), "extends: b.yaml\n").unwrap();
+        fs::write(folder.path().join("b.yaml"), "extends: a.yaml\n").unwrap();
+        let problems = load(&folder.path().join("a.yaml"), &[]).unwrap_err();
+        assert!(problems.0[0].message.contains("a.yaml -> b.yaml -> a.yaml"), "{problems}");
+    }
+
+    #[test]
+    fn a_problem_in_the_base_points_at_the_base() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("base.yaml"), SOUND.replace("epochs: 2", "epochs: two")).unwrap();
+        fs::write(folder.path().join("a.yaml"), "extends: base.yaml\nseed: 7\n").unwrap();
+        let problems = load(&folder.path().join("a.yaml"), &[]).unwrap_err();
+        let place = problems.0[0].place.clone().unwrap();
+        assert!(place.source.name.ends_with("base.yaml"));
+        assert_eq!(&place.source.text[place.span], "two");
+    }
+
+    #[test]
+    fn the_plain_tree_parses_to_the_same_experiment() {
+        let document = parse("a.yaml", SOUND).unwrap();
+        let again = parse("tree.yaml", &serde_yaml::to_string(&document.tree).unwrap()).unwrap();
+        assert_eq!(again.experiment, document.experiment);
+    }
+
+    #[test]
+    fn the_written_experiment_loads_to_the_same_experiment() {
+        let text = format!(
+            "{SOUND}augment: [{{ maybe: {{ probability: 0.5, steps: [{{ gamma: {{ log_gamma: 0.1 }} }}] }} }}]\n"
+        );
+        let experiment = parse("a.yaml", &text).unwrap().experiment;
+        assert_eq!(parse("plan.yaml", &experiment.to_yaml()).unwrap().experiment, experiment);
+    }
+
+    #[test]
+    fn a_missing_file_and_a_folder_are_problems() {
+        assert!(load(Path::new("no/such.yaml"), &[]).is_err());
+        assert!(load(Path::new("src"), &[]).is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! What will be run: defaults filled, paths resolved, shapes agreed, files seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::experiment::{Data, Experiment};
+use dataset::cache::hex;
+use dataset::sources::Source;
+use dataset::split::Parts;
+use dataset::subject::Subject;
+use nn::device::DeviceName;
+use volume::{Grid, Label};
+
+/// A checked experiment. Only [`check`](super::check::check) makes one, so nothing unchecked can reach a device.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The document with every default filled in; running it is the same run.
+    pub experiment: Experiment,
+    /// The folder of its runs below the runs folder.
+    pub name: String,
+    /// Where the network runs; never `auto`.
+    pub device: DeviceName,
+    /// The labels above background, by rising value; class `k + 1` of the network is `labels[k]`.
+    pub labels: Vec<ClassLabel>,
+    /// Every subject of any part, by name.
+    pub cases: BTreeMap<String, Case>,
+    /// Which subjects train, validate and test.
+    pub parts: Parts,
+    /// Image channels.
+    pub channels: usize,
+    /// The patch's shape in voxels.
+    pub patch: [usize; 3],
+    /// The window's shape in voxels at inference.
+    pub window: [usize; 3],
+    /// Patches of one epoch.
+    pub patches_per_epoch: usize,
+    /// Optimiser steps of one epoch.
+    pub steps_per_epoch: usize,
+    /// Weights that training changes.
+    pub num_parameters: usize,
+    /// An estimate of the memory that training takes, in bytes.
+    pub memory_bytes: u64,
+    /// What could be wrong, in plain sentences.
+    pub warnings: Vec<String>,
+}
+
+/// A label and the name of its columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassLabel {
+    /// Its value in label maps.
+    pub value: Label,
+    /// Its name: lower case, spaces turned to `_`.
+    pub name: String,
+}
+
+impl ClassLabel {
+    /// Values and names, as metrics take them.
+    pub fn pairs(labels: &[Self]) -> Vec<(Label, String)> {
+        labels.iter().map(|label| (label.value, label.name.clone())).collect()
+    }
+
+    /// Values alone, class by class.
+    pub fn values(labels: &[Self]) -> Vec<Label> {
+        labels.iter().map(|label| label.value).collect()
+    }
+}
+
+/// A subject and what its headers say.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its name and files.
+    pub subject: Subject,
+    /// The map that patch centres are drawn from, where the sampler asks for one.
+    pub weights: Option<PathBuf>,
+    /// The grid of its image file.
+    pub grid: Grid,
+    /// The grid after the preprocess chain.
+    pub outgoing: Grid,
+}
+
+impl Plan {
+    /// Classes of the network: the labels and the background.
+    pub fn num_classes(&self) -> usize {
+        self.labels.len() + 1
+    }
+
+    /// Optimiser steps of the whole run.
+    pub fn num_steps(&self) -> usize {
+        self.steps_per_epoch * self.experiment.train.epochs.get()
+    }
+
+    /// A hash over the names of all subjects and the names and sizes of their files; of phantoms, whose files may
+    /// not be there yet, over what makes them. Maps of patch centres count as files of their subjects.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let is_phantom = if let Source::Phantom(source) = &self.experiment.data.source {
+            hash.update(serde_json::to_string(source).expect("a source is plain data"));
+            true
+        } else {
+            false
+        };
+        for (name, case) in self.cases.iter().filter(|(_, case)| !is_phantom || case.weights.is_some()) {
+            hash.update(name);
+            let files = case.subject.images.iter().chain(&case.subject.label).filter(|_| !is_phantom);
+            for path in files.chain(&case.weights) {
+                let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+                hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+                hash.update(size.to_le_bytes());
+            }
+        }
+        hex(&hash.finalize())
+    }
+
+    /// plan.yaml: the experiment with every default written; running it is the same run.
+    pub fn to_yaml(&self) -> String {
+        let experiment = self.experiment.clone();
+        // Labels that the data named are written too, so that the run can predict where that data is not.
+        let labels = ClassLabel::pairs(&self.labels).into_iter().collect();
+        let data = Data { labels: Some(labels), ..experiment.data };
+        Experiment { name: Some(self.name.clone()), device: self.device, data, ..experiment }.to_yaml()
+    }
+
+    /// The smallest and the largest shape after the preprocess chain, along each axis.
+    fn shape_range(&self) -> Option<([usize; 3], [usize; 3])> {
+        let mut shapes = self.cases.values().map(|case| case.outgoing.shape);
+        let first = shapes.next()?;
+        Some(shapes.fold((first, first), |(low, high), shape| {
+            let along = |pick: fn(usize, usize) -> usize, bound: [usize; 3]| {
+                std::array::from_fn(|axis| pick(bound[axis], shape[axis]))
+            };
+            (along(usize::min, low), along(usize::max, high))
+        }))
+    }
+}
+
+/// What `runner check` prints.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");
+        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
+        line("name", self.name.clone())?;
+        line("device", self.device.to_string())?;
+        line(
+            "subjects",
+            format!("{} train, {} val, {} test", self.parts.train.len(), self.parts.val.len(), self.parts.test.len()),
+        )?;
+        line("channels", self.channels.to_string())?;
+        line("labels", labels.join(", "))?;
+        if let Some((low, high)) = self.shape_range() {
+            let range =
+                if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
+            line("volumes", format!("{range} voxels after preprocess"))?;
+        }
+        line("patch", shape_text(self.patch))?;
+        line("window", shape_text(self.window))?;
+        line("patches per epoch", self.patches_per_epoch.to_string())?;
+        line("steps", format!("{} per epoch, {} in all", self.steps_per_epoch, self.num_steps()))?;
+        line("parameters", self.num_parameters.to_string())?;
+        line("memory", format!("{:.2} GB by estimate", self.memory_bytes as f64 / 1e9))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
+fn shape_text(shape: [usize; 3]) -> String {
+    shape.map(|size| size.to_string()).join(" x ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::experiment::check::{Surroundings, check};
+    use crate::experiment::load::{Document, parse};
+
+    fn document(text: &str) -> Document {
+        parse("tiny.yaml", text).unwrap()
+    }
+
+    const TEXT: &str = "\
+data: { source: { phantom: { subjects: 10 } } }
+preprocess: [{ crop_or_pad: { shape: [64, 64, 40] } }]
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 2 }
+device: flex
+";
+
+    fn here(memory_bytes: Option<u64>) -> Surroundings {
+        Surroundings { cache_dir: "no-cache".into(), memory_bytes }
+    }
+
+    #[test]
+    fn the_written_plan_gives_the_same_plan() {
+        let plan = check(&document(TEXT), &here(None), None).unwrap();
+        let again = check(&document(&plan.to_yaml()), &here(None), None).unwrap();
+        assert_eq!(again.to_string(), plan.to_string());
+        assert_eq!(again.to_yaml(), plan.to_yaml());
+    }
+
+    #[test]
+    fn the_plan_tells_shapes_and_steps() {
+        let plan = check(&document(TEXT), &here(None), None).unwrap();
+        let text = plan.to_string();
+        assert!(text.contains("volumes           64 x 64 x 40 voxels"), "{text}");
+        assert!(text.contains("20 per epoch, 40 in all"), "{text}");
+        assert!(plan.warnings.iter().any(|warning| warning.contains("only 9 slices along z")), "{text}");
+    }
+
+    #[test]
+    fn a_patch_larger_than_a_volume_is_refused() {
+        let text = TEXT.replace("[32, 32, 32]", "[32, 32, 48]");
+        let problems = check(&document(&text), &here(None), None).unwrap_err();
+        let place = problems.0[0].place.clone().unwrap();
+        assert_eq!(&place.source.text[place.span], "48");
+    }
+
+    #[test]
+    fn too_little_memory_is_a_problem() {
+        let problems = check(&document(TEXT), &here(Some(12_000_000)), None).unwrap_err();
+        assert!(problems.0[0].message.contains("too little memory"), "{problems}");
+    }
+}

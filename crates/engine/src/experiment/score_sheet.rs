@@ -1,0 +1,123 @@
+//! What label maps are scored with where there is no experiment: a file of metrics.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::check::column_name;
+use super::check::scores::{self, Fault};
+use super::load::read_text;
+use super::problem::{Problem, Problems, SourceText};
+use super::tree::{Node, Value};
+use super::typed::read;
+use metrics::Metric;
+use volume::Label;
+
+/// What label maps are scored with.
+///
+/// ```yaml
+/// labels: { 1: liver, 2: tumour }
+/// metrics: [ { dice: {} } ]
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSheet {
+    /// The metrics, as in an experiment.
+    pub metrics: Vec<Metric>,
+    /// Names of labels; without them every label that the maps hold is scored as `label_1`, `label_2`, ….
+    #[serde(default)]
+    pub labels: Option<BTreeMap<Label, String>>,
+}
+
+impl ScoreSheet {
+    /// Reads a file; a bare list is one of metrics. `known` are the labels of what is scored, where the file names none.
+    ///
+    /// # Errors
+    /// Every problem of the text that is found, with its place.
+    pub fn load(path: &Path, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
+        let text = read_text(path, None)?;
+        Self::parse(&path.display().to_string(), &text, known)
+    }
+
+    /// Reads a sheet from a text, as from a file of that name.
+    ///
+    /// # Errors
+    /// Every mistake in it, each with its place.
+    pub fn parse(name: &str, text: &str, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
+        let node = Node::parse(&SourceText::new(name, text))?;
+        let mut sheet = match node.value {
+            Value::List(_) => Self { metrics: read(&node)?, labels: None },
+            _ => read::<Self>(&node)?,
+        };
+        let (labels, metrics) = match node.value {
+            Value::List(_) => (&node, &node),
+            _ => (node.child("labels").unwrap_or(&node), node.child("metrics").unwrap_or(&node)),
+        };
+        let mut problems = Vec::new();
+        if sheet.metrics.is_empty() {
+            let problem = Problem::at(Some(metrics.place()), "expected at least one metric");
+            problems.push(problem.help("for example `metrics: [ { dice: {} } ]`"));
+        }
+        problems.extend(scores::repeated_metrics(&sheet.metrics).into_iter().map(|fault| problem(fault, metrics)));
+        if let Some(own) = &mut sheet.labels {
+            problems.extend(scores::label_names(own).into_iter().map(|fault| problem(fault, labels)));
+            own.values_mut().for_each(|name| *name = column_name(name));
+        }
+        if let Some(declared) = sheet.labels.as_ref().or(known) {
+            let faults = scores::labels_of_metrics(&sheet.metrics, declared, "labels");
+            problems.extend(faults.into_iter().map(|fault| problem(fault, metrics)));
+        }
+        if problems.is_empty() { Ok(sheet) } else { Err(Problems(problems)) }
+    }
+}
+
+/// A broken rule at the place where it was written, below `node`.
+fn problem(fault: Fault, node: &Node) -> Problem {
+    let node = fault.path.split('.').fold(node, |node, key| node.child(key).unwrap_or(node));
+    let place = if fault.at_key { node.key_place() } else { node.place() };
+    Problem::at(Some(place), fault.message).help(fault.help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_list_is_one_of_metrics() {
+        let sheet = ScoreSheet::parse("m.yaml", "- dice: { empty: one }\n", None).unwrap();
+        assert_eq!((sheet.metrics.len(), sheet.labels), (1, None));
+    }
+
+    #[test]
+    fn names_of_labels_may_stand_beside_the_metrics() {
+        let sheet =
+            ScoreSheet::parse("m.yaml", "labels: { 1: Whole Liver }\nmetrics: [ { dice: {} } ]\n", None).unwrap();
+        assert_eq!(sheet.labels.unwrap()[&1], "whole_liver");
+    }
+
+    #[test]
+    fn a_bare_list_is_held_to_the_labels_of_what_is_scored() {
+        let known = BTreeMap::from([(1, "liver".to_owned())]);
+        let problems = ScoreSheet::parse("m.yaml", "- lits: {}\n", Some(&known)).unwrap_err();
+        assert!(problems.to_string().contains("label 2 is not declared"), "{problems}");
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        for (text, line, message) in [
+            ("metrics:\n- dice: {}\n- dise: {}\n", 3, "dise"),
+            ("metrics:\n- dice: {}\n- dice: {}\n", 3, "twice"),
+            ("labels: { 1: a }\nmetrics:\n- dice:\n    regions: { b: [1, 7] }\n", 4, "label 7"),
+            ("metrics: []\n", 1, "at least one"),
+            ("labels:\n  0: air\nmetrics:\n- dice: {}\n", 2, "background"),
+            ("labels: { 1: a, 2: A }\nmetrics:\n- dice: {}\n", 1, "both named `a`"),
+            ("labels: { 1: a }\nmetrics:\n- dice:\n    regions:\n      a: [1]\n", 5, "cannot be a region"),
+        ] {
+            let problems = ScoreSheet::parse("m.yaml", text, None).unwrap_err();
+            assert!(problems.to_string().contains(message), "{problems}");
+            let place = problems.0[0].place.as_ref().unwrap();
+            assert_eq!(text[..place.span.start].matches('\n').count() + 1, line, "{problems}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! How a volume larger than a patch is cut into windows.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use values::{Shape, Share};
+use volume::offset;
+
+/// How a volume larger than a patch goes through the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inference {
+    /// The window's shape in voxels; `null` takes the sampler's patch.
+    #[serde(default)]
+    pub window: Option<Shape>,
+    /// How much of a window its neighbour covers again.
+    #[serde(default = "default_overlap")]
+    pub overlap: Share,
+    /// How overlapping windows are weighed.
+    #[serde(default)]
+    pub blend: Blend,
+    /// Axes along which each window is mirrored too; logits are averaged over all combinations (test-time augmentation), so each axis doubles the time.
+    #[serde(default)]
+    pub mirror: Vec<Axis>,
+    /// Windows that go through the network together. LibTorch uses its fast convolutions on the CPU only from 2 on.
+    #[serde(default = "default_batch_size")]
+    pub batch_size: NonZeroUsize,
+}
+
+/// How overlapping windows are weighed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Blend {
+    /// All voxels of a window alike.
+    Constant,
+    /// The middle of a window more than its border: MONAI's Gaussian, with a standard deviation of an eighth of the window.
+    #[default]
+    Gaussian,
+    /// Each window loses half of the overlap on the sides where it has a neighbour, and nothing is averaged (TorchIO's `crop`).
+    Crop,
+    /// The middle of a window more than its border, down to almost nothing: a product of Hann windows (TorchIO's `hann`).
+    Hann,
+}
+
+/// An axis of the preprocessed volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// Left and right.
+    X,
+    /// Back and front.
+    Y,
+    /// Feet and head.
+    Z,
+}
+
+impl Default for Inference {
+    fn default() -> Self {
+        Self {
+            window: None,
+            overlap: default_overlap(),
+            blend: Blend::default(),
+            mirror: Vec::new(),
+            batch_size: default_batch_size(),
+        }
+    }
+}
+
+fn default_overlap() -> Share {
+    Share::new(0.25).expect("0.25 is a share")
+}
+
+fn default_batch_size() -> NonZeroUsize {
+    NonZeroUsize::new(2).expect("2 is not 0")
+}
+
+impl Inference {
+    /// How many windows of this shape a volume takes through the network, mirrored ones included.
+    pub fn num_windows(&self, volume: [usize; 3], window: [usize; 3]) -> usize {
+        Tiling::new(volume, window, self.overlap.get()).starts.len() << self.mirror.len()
+    }
+}
+
+/// The windows that cover a volume.
+///
+/// A volume that is shorter than the window on an axis is padded with zeros there, as much before as
+/// after it (MONAI's `sliding_window_inference`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// Voxels of the volume.
+    pub shape: [usize; 3],
+    /// Voxels of the window.
+    pub window: [usize; 3],
+    /// Zeros before the first voxel of each axis.
+    pub padding: [usize; 3],
+    /// Where each window starts, in voxels of the padded volume; x changes slowest.
+    pub starts: Vec<[usize; 3]>,
+    /// Voxels that a window shares with its neighbour, but for the last one of an axis, which may share more.
+    shared: [usize; 3],
+}
+
+/// A run of voxels along z that lies in a window and in the volume.
+pub(super) struct Row {
+    /// Its first voxel in the window.
+    pub window: usize,
+    /// Its first voxel in the volume, as an index along each axis.
+    pub volume: [usize; 3],
+    /// How many voxels it has.
+    pub length: usize,
+}
+
+impl Tiling {
+    /// Covers a volume with windows that share at least `overlap` of their extent with their neighbours.
+    ///
+    /// The distance between windows is `floor(window * (1 - overlap))`, and at least one voxel; the
+    /// last window of an axis is moved back to end with the volume, as in MONAI.
+    pub fn new(shape: [usize; 3], window: [usize; 3], overlap: f64) -> Self {
+        let padded: [usize; 3] = std::array::from_fn(|axis| shape[axis].max(window[axis]));
+        let [xs, ys, zs] = std::array::from_fn(|axis| starts(padded[axis], window[axis], overlap));
+        let mut all = Vec::with_capacity(xs.len() * ys.len() * zs.len());
+        for &x in &xs {
+            for &y in &ys {
+                all.extend(zs.iter().map(|&z| [x, y, z]));
+            }
+        }
+        let padding = std::array::from_fn(|axis| (padded[axis] - shape[axis]) / 2);
+        let shared = window.map(|size| size - interval(size, overlap));
+        Self { shape, window, padding, starts: all, shared }
+    }
+
+    /// Copies one window out of an image `[channel, x, y, z]`, with zeros where it sticks out.
+    pub fn cut(&self, image: &[f32], channels: usize, start: [usize; 3], out: &mut [f32]) {
+        out.fill(0.0);
+        let voxels: usize = self.shape.iter().product();
+        let size: usize = self.window.iter().product();
+        self.for_each_row(start, self.whole(start), |row| {
+            let first = offset(self.shape, row.volume);
+            for channel in 0..channels {
+                let source = &image[channel * voxels + first..][..row.length];
+                out[channel * size + row.window..][..row.length].copy_from_slice(source);
+            }
+        });
+    }
+
+    /// All voxels of a window, along each axis of the padded volume.
+    pub(super) fn whole(&self, start: [usize; 3]) -> [Range<usize>; 3] {
+        std::array::from_fn(|axis| start[axis]..start[axis] + self.window[axis])
+    }
+
+    /// The voxels of a window without half of what it shares with each of its neighbours, along each axis of the padded volume.
+    pub(super) fn cropped(&self, start: [usize; 3]) -> [Range<usize>; 3] {
+        std::array::from_fn(|axis| {
+            let (end, half) = (start[axis] + self.window[axis], self.shared[axis] / 2);
+            let is_last = end == self.shape[axis].max(self.window[axis]);
+            let first = if start[axis] == 0 { 0 } else { start[axis] + half };
+            first..if is_last { end } else { end - half }
+        })
+    }
+
+    /// Calls `visit` for each row along z that a part of a window shares with the volume.
+    pub(super) fn for_each_row(&self, start: [usize; 3], part: [Range<usize>; 3], mut visit: impl FnMut(Row)) {
+        let within = |axis: usize| {
+            let first = part[axis].start.max(self.padding[axis]);
+            let end = part[axis].end.min(self.padding[axis] + self.shape[axis]);
+            first..end.max(first)
+        };
+        let along_z = within(2);
+        for x in within(0) {
+            for y in within(1) {
+                let place = [x, y, along_z.start];
+                let in_window = std::array::from_fn(|axis| place[axis] - start[axis]);
+                let volume = std::array::from_fn(|axis| place[axis] - self.padding[axis]);
+                visit(Row { window: offset(self.window, in_window), volume, length: along_z.len() });
+            }
+        }
+    }
+}
+
+/// Voxels from one window to the next.
+fn interval(window: usize, overlap: f64) -> usize {
+    ((window as f64 * (1.0 - overlap)) as usize).max(1)
+}
+
+fn starts(size: usize, window: usize, overlap: f64) -> Vec<usize> {
+    let interval = if window == size { window } else { interval(window, overlap) };
+    let last = size - window;
+    (0..=last.div_ceil(interval)).map(|step| (step * interval).min(last)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_lie_as_in_monai() {
+        // monai.data.utils.dense_patch_slices((100,), (40,), (30,)).
+        assert_eq!(starts(100, 40, 0.25), [0, 30, 60]);
+        assert_eq!(starts(101, 40, 0.25), [0, 30, 60, 61]);
+        assert_eq!(starts(40, 40, 0.25), [0]);
+        assert_eq!(starts(5, 1, 0.9), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_volume_smaller_than_the_window_is_padded_on_both_sides() {
+        let tiling = Tiling::new([3, 8, 8], [8, 8, 8], 0.25);
+        assert_eq!((tiling.padding, tiling.starts.len()), ([2, 0, 0], 1));
+        let mut cut = vec![9.0; 512];
+        tiling.cut(&[1.0; 192], 1, [0; 3], &mut cut);
+        let sum_of_plane = |x: usize| cut[x * 64..(x + 1) * 64].iter().sum::<f32>();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(sum_of_plane), [0.0, 0.0, 64.0, 64.0, 64.0, 0.0, 0.0, 0.0]);
+    }
+}

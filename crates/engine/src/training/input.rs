@@ -1,0 +1,119 @@
+//! Where a batch of patches becomes tensors.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use dataset::patch::Patch;
+use nn::{Network, Pass};
+use volume::Label;
+
+/// What a network is trained with in one go.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Intensities, `[batch, channel, x, y, z]`.
+    pub image: Tensor<5>,
+    /// 1 for the true class and 0 for the others, `[batch, class, x, y, z]`.
+    pub target: Tensor<5>,
+}
+
+/// A patch that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// A label map holds a value that the experiment does not declare.
+    #[error(
+        "subject {subject} holds label {value}, which data.labels does not declare; declare it, or mend the label map"
+    )]
+    UndeclaredLabel {
+        /// The subject's name.
+        subject: String,
+        /// The value.
+        value: Label,
+    },
+}
+
+/// A device that failed in the middle of its work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the device failed: {0}")]
+pub struct ComputeError(pub String);
+
+/// The logits `[window, class, x, y, z]` of `count` windows `[window, channel, x, y, z]`, by way of the device of the network's weights.
+///
+/// # Errors
+/// When the device fails.
+pub fn logits(
+    network: &Network,
+    windows: Vec<f32>,
+    [count, channels]: [usize; 2],
+    [x, y, z]: [usize; 3],
+    device: &Device,
+) -> Result<Vec<f32>, ComputeError> {
+    let data = TensorData::new(windows, [count, channels, x, y, z]);
+    let input = Tensor::<5>::from_data(data, &device.clone().inner());
+    let logits = network.without_gradients().forward(&mut Pass::inference(), input);
+    let data = logits.try_into_data_as::<f32>().map_err(|error| ComputeError(error.to_string()))?;
+    data.try_to_vec().map_err(|error| ComputeError(error.to_string()))
+}
+
+impl Batch {
+    /// Moves patches of one shape to a device. `labels[k]` is the value of class `k + 1`; class 0 is the background.
+    ///
+    /// # Errors
+    /// When a patch holds a label that is not declared.
+    ///
+    /// # Panics
+    /// When there is no patch.
+    pub fn new(patches: &[Patch], labels: &[Label], device: &Device) -> Result<Self, InputError> {
+        let first = patches.first().expect("a batch has at least one patch");
+        let ([x, y, z], channels, classes) = (first.shape, first.channels, labels.len() + 1);
+        let voxels = x * y * z;
+        let mut image = Vec::with_capacity(patches.len() * channels * voxels);
+        let mut target = vec![0.0f32; patches.len() * classes * voxels];
+        for (patch, target) in patches.iter().zip(target.chunks_exact_mut(classes * voxels)) {
+            image.extend_from_slice(&patch.image);
+            for (voxel, &value) in patch.label.iter().enumerate() {
+                let class = class_of(value, labels)
+                    .ok_or_else(|| InputError::UndeclaredLabel { subject: patch.subject.clone(), value })?;
+                target[class * voxels + voxel] = 1.0;
+            }
+        }
+        let shape = |axis: usize| [patches.len(), axis, x, y, z];
+        Ok(Self {
+            image: Tensor::from_data(TensorData::new(image, shape(channels)), device),
+            target: Tensor::from_data(TensorData::new(target, shape(classes)), device),
+        })
+    }
+}
+
+fn class_of(value: Label, labels: &[Label]) -> Option<usize> {
+    if value == 0 { Some(0) } else { labels.iter().position(|label| *label == value).map(|index| index + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patch(label: Vec<Label>) -> Patch {
+        Patch {
+            subject: "case".into(),
+            index: 0,
+            start: [0; 3],
+            shape: [1, 1, label.len()],
+            channels: 1,
+            image: vec![0.5; label.len()],
+            label,
+            draws: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn each_voxel_has_one_true_class() {
+        let batch = Batch::new(&[patch(vec![0, 7, 3])], &[3, 7], &Device::flex()).unwrap();
+        let target = batch.target.into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+        assert_eq!(target, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn an_undeclared_label_names_its_subject() {
+        let error = Batch::new(&[patch(vec![0, 9])], &[3, 7], &Device::flex()).unwrap_err();
+        assert_eq!(error, InputError::UndeclaredLabel { subject: "case".into(), value: 9 });
+    }
+}

@@ -1,0 +1,74 @@
+//! Average symmetric surface distance.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Regions;
+use super::comparison::Comparison;
+use volume::Label;
+
+/// The mean distance in mm from the voxels of both surfaces of a class to the other surface.
+///
+/// ```yaml
+/// - assd: { variant: monai }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Assd {
+    /// Whose definition it follows; they differ where masks are empty.
+    #[serde(default)]
+    pub variant: AssdVariant,
+    /// Named unions of labels, scored beside the labels.
+    #[serde(default)]
+    pub regions: Regions,
+}
+
+/// Whose average distance it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssdVariant {
+    /// MONAI 1.6.1, `compute_average_surface_distance(symmetric=True)`: infinite where one of the masks is empty,
+    /// undefined where both are.
+    #[default]
+    Monai,
+    /// MedPy 0.5.2, `assd`: undefined where one of the masks is empty or both are, for there MedPy gives an error.
+    Medpy,
+}
+
+impl Assd {
+    /// The score of one class or region.
+    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+        let edges = comparison.edges(class);
+        let count = edges.from_prediction.len() + edges.from_truth.len();
+        let mean = (count > 0).then(|| edges.both().sum::<f64>() / count as f64);
+        match self.variant {
+            AssdVariant::Monai => mean,
+            AssdVariant::Medpy => mean.filter(|mean| mean.is_finite()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Pair;
+    use super::*;
+
+    /// Voxels in a row, 3 mm apart.
+    fn score(variant: AssdVariant, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
+        let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [3.0, 1.0, 1.0] };
+        Assd { variant, ..Assd::default() }.score(&mut Comparison::new(&pair), &[1])
+    }
+
+    #[test]
+    fn every_surface_voxel_counts_once() {
+        // Predicted voxels are 0 and 6 mm off, the true one 0.
+        assert_eq!(score(AssdVariant::Monai, [1, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]), Some(2.0));
+    }
+
+    #[test]
+    fn variants_differ_where_a_mask_is_empty() {
+        let variants = [AssdVariant::Monai, AssdVariant::Medpy];
+        assert_eq!(variants.map(|variant| score(variant, [0; 6], [1; 6])), [Some(f64::INFINITY), None]);
+        assert_eq!(variants.map(|variant| score(variant, [0; 6], [0; 6])), [None, None]);
+    }
+}

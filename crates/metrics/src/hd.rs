@@ -1,0 +1,89 @@
+//! Hausdorff distance.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Regions;
+use super::comparison::Comparison;
+use super::surface::Surfel;
+use volume::Label;
+
+/// The largest distance in mm from a point of either surface of a class to the other: the Hausdorff distance.
+///
+/// ```yaml
+/// - hd: { variant: monai }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hd {
+    /// Whose definition it follows.
+    #[serde(default)]
+    pub variant: HdVariant,
+    /// Named unions of labels, scored beside the labels.
+    #[serde(default)]
+    pub regions: Regions,
+}
+
+/// Whose Hausdorff distance it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HdVariant {
+    /// MONAI 1.6.1, `compute_hausdorff_distance`: between voxels with a neighbour by a face outside the mask. Infinite
+    /// where one of the masks is empty, undefined where both are.
+    #[default]
+    Monai,
+    /// DeepMind's surface-distance 0.1, `compute_robust_hausdorff`: between the corners of voxels. Infinite where one of
+    /// the masks is empty or both are.
+    Deepmind,
+    /// MedPy 0.5.2, `hd`: between the same voxels as MONAI's. Undefined where one of the masks is empty or both are, for
+    /// there MedPy gives an error.
+    Medpy,
+}
+
+impl Hd {
+    /// The score of one class or region.
+    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+        match self.variant {
+            HdVariant::Monai => largest(comparison.edges(class).both()),
+            HdVariant::Medpy => largest(comparison.edges(class).both()).filter(|distance| distance.is_finite()),
+            HdVariant::Deepmind => {
+                let surfels = comparison.surfels(class);
+                let side = |side: &[Surfel]| largest(side.iter().map(|surfel| surfel.distance));
+                let sides = [side(&surfels.from_prediction), side(&surfels.from_truth)];
+                largest(sides.map(|side| side.unwrap_or(f64::INFINITY)))
+            }
+        }
+    }
+}
+
+/// The largest of some distances.
+fn largest(distances: impl IntoIterator<Item = f64>) -> Option<f64> {
+    distances.into_iter().reduce(f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Pair;
+    use super::*;
+
+    /// Voxels in a row, 2 mm apart.
+    fn score(variant: HdVariant, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
+        let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [2.0, 1.0, 1.0] };
+        Hd { variant, ..Hd::default() }.score(&mut Comparison::new(&pair), &[1])
+    }
+
+    #[test]
+    fn the_farthest_voxel_counts() {
+        let score = |variant| score(variant, [1, 1, 0, 0, 0, 1], [1, 1, 0, 0, 0, 0]);
+        // The last voxel lies between corners 5 and 6, the truth between 0 and 2.
+        assert_eq!([HdVariant::Monai, HdVariant::Medpy, HdVariant::Deepmind].map(score), [Some(8.0); 3]);
+    }
+
+    #[test]
+    fn variants_differ_where_masks_are_empty() {
+        let variants = [HdVariant::Monai, HdVariant::Medpy, HdVariant::Deepmind];
+        let infinite = Some(f64::INFINITY);
+        assert_eq!(variants.map(|variant| score(variant, [0; 6], [1; 6])), [infinite, None, infinite]);
+        assert_eq!(variants.map(|variant| score(variant, [0; 6], [0; 6])), [None, None, infinite]);
+    }
+}

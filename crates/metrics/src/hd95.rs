@@ -1,0 +1,137 @@
+//! Hausdorff distance without the farthest twentieth.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Regions;
+use super::comparison::Comparison;
+use super::surface::Surfel;
+use volume::Label;
+
+/// The 95th percentile of the distances in mm between the surfaces of a class, which a few voxels astray do not decide.
+///
+/// ```yaml
+/// - hd95: { variant: monai }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hd95 {
+    /// Whose definition it follows; on the same masks they often differ by a tenth.
+    #[serde(default)]
+    pub variant: Hd95Variant,
+    /// Named unions of labels, scored beside the labels.
+    #[serde(default)]
+    pub regions: Regions,
+}
+
+/// Whose 95th percentile it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Hd95Variant {
+    /// MONAI 1.6.1, `compute_hausdorff_distance(percentile=95)`: the larger of two percentiles, one for each direction,
+    /// of distances between voxels. Undefined where one of the masks is empty or both are.
+    #[default]
+    Monai,
+    /// DeepMind's surface-distance 0.1, `compute_robust_hausdorff(95)`: the larger of two percentiles of distances
+    /// between the corners of voxels, each weighted by the area of its piece of surface. Infinite where one of the masks
+    /// is empty or both are.
+    Deepmind,
+    /// MedPy 0.5.2, `hd95`: one percentile of the distances of both directions. Undefined where one of the masks is empty
+    /// or both are, for there MedPy gives an error.
+    Medpy,
+}
+
+impl Hd95 {
+    /// The score of one class or region.
+    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+        match self.variant {
+            Hd95Variant::Monai => {
+                let edges = comparison.edges(class);
+                Some(single_percentile(&edges.from_prediction)?.max(single_percentile(&edges.from_truth)?))
+            }
+            Hd95Variant::Medpy => {
+                let edges = comparison.edges(class);
+                let is_empty = edges.from_prediction.is_empty() || edges.from_truth.is_empty();
+                (!is_empty).then(|| percentile(edges.both().collect()))
+            }
+            Hd95Variant::Deepmind => {
+                let surfels = comparison.surfels(class);
+                let side = weighted_percentile;
+                let (one, other) = rayon::join(|| side(&surfels.from_prediction), || side(&surfels.from_truth));
+                Some(one.max(other))
+            }
+        }
+    }
+}
+
+/// The percentile as NumPy has it: linear between the two nearest.
+fn percentile(mut distances: Vec<f64>) -> f64 {
+    let rank = 0.95 * (distances.len() - 1) as f64;
+    let (low, high) = around(&mut distances, rank as usize, f64::total_cmp);
+    let weight = rank.fract();
+    // From the nearer end, as NumPy rounds.
+    if weight < 0.5 { low + (high - low) * weight } else { high - (high - low) * (1.0 - weight) }
+}
+
+/// The percentile as PyTorch has it, whose single precision also holds the rank: among many distances that moves it.
+/// `None` where there is none or they are infinite.
+fn single_percentile(distances: &[f64]) -> Option<f64> {
+    let mut distances: Vec<f32> = distances.iter().map(|distance| *distance as f32).collect();
+    let last = distances.len().checked_sub(1)?;
+    let rank = 0.95 * last as f32;
+    let (low, high) = around(&mut distances, rank as usize, f32::total_cmp);
+    let weight = rank.fract();
+    let high = if weight == 0.0 { low } else { high };
+    let between = if weight < 0.5 { low + weight * (high - low) } else { high - (high - low) * (1.0 - weight) };
+    between.is_finite().then(|| f64::from(between))
+}
+
+/// The number of this rank and the next; of the last rank twice the last.
+fn around<T: Copy>(numbers: &mut [T], rank: usize, order: impl Fn(&T, &T) -> std::cmp::Ordering) -> (T, T) {
+    let (_, low, above) = numbers.select_nth_unstable_by(rank, &order);
+    let low = *low;
+    (low, above.iter().copied().min_by(&order).unwrap_or(low))
+}
+
+/// The first distance up to which 95 % of the area lie; infinite where there is none.
+fn weighted_percentile(surfels: &[Surfel]) -> f64 {
+    let mut surfels = surfels.to_vec();
+    surfels.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.area.total_cmp(&b.area)));
+    let whole: f64 = surfels.iter().map(|surfel| surfel.area).sum();
+    let mut area = 0.0;
+    let reached = surfels.iter().find(|surfel| {
+        area += surfel.area;
+        area / whole >= 0.95
+    });
+    reached.or(surfels.last()).map_or(f64::INFINITY, |surfel| surfel.distance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_lies_between_two_distances() {
+        let distances: Vec<f64> = (0..11).rev().map(f64::from).collect();
+        assert_eq!(percentile(distances.clone()), 9.5);
+        assert_eq!(single_percentile(&distances), Some(9.5));
+    }
+
+    #[test]
+    fn the_percentile_of_one_distance_is_that_distance() {
+        assert_eq!((percentile(vec![3.0]), single_percentile(&[3.0])), (3.0, Some(3.0)));
+    }
+
+    #[test]
+    fn infinite_distances_and_none_at_all_have_no_percentile_in_monai() {
+        assert_eq!((single_percentile(&[f64::INFINITY; 3]), single_percentile(&[])), (None, None));
+    }
+
+    #[test]
+    fn area_decides_how_much_a_piece_counts() {
+        let surfel = |distance, area| Surfel { distance, area };
+        assert_eq!(weighted_percentile(&[surfel(7.0, 4.0), surfel(1.0, 96.0)]), 1.0);
+        assert_eq!(weighted_percentile(&[surfel(7.0, 6.0), surfel(1.0, 94.0)]), 7.0);
+        assert_eq!(weighted_percentile(&[]), f64::INFINITY);
+    }
+}

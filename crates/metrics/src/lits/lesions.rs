@@ -1,0 +1,199 @@
+//! Which lesions are detected.
+//!
+//! Predicted and true lesions are numbered in the order of their first voxels. What overlaps is merged in three steps:
+//! true lesions that share the predicted lesion which overlaps each of them most; each predicted lesion is matched to the
+//! true one that it overlaps most; predicted lesions that are matched to the same true one. A merged lesion goes by the
+//! number of its first.
+
+use std::collections::BTreeMap;
+use std::iter::Sum;
+
+use super::super::comparison::Comparison;
+use volume::Label;
+use volume::components::{Components, components};
+
+/// The intersection over union above which a lesion is detected.
+const MIN_OVERLAP: f64 = 0.5;
+
+/// How many lesions there are and how many of them are detected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Detection {
+    predicted: usize,
+    truth: usize,
+    /// May be below 0, since a merged lesion that is not detected counts several times.
+    detected: i64,
+}
+
+/// True lesions that are merged, and how many they were when they were last merged.
+struct Merged {
+    ids: Vec<u32>,
+    count: i64,
+}
+
+/// Voxels that predicted and true lesions have in common.
+struct Common(BTreeMap<(u32, u32), u64>);
+
+impl Detection {
+    /// The share of predicted lesions that detect one.
+    pub fn precision(&self) -> Option<f64> {
+        (self.predicted > 0).then(|| self.detected as f64 / self.predicted as f64)
+    }
+
+    /// The share of true lesions that are detected.
+    pub fn recall(&self) -> Option<f64> {
+        (self.truth > 0).then(|| self.detected as f64 / self.truth as f64)
+    }
+}
+
+impl Sum for Detection {
+    fn sum<I: Iterator<Item = Self>>(cases: I) -> Self {
+        cases.fold(Self::default(), |sum, case| Self {
+            predicted: sum.predicted + case.predicted,
+            truth: sum.truth + case.truth,
+            detected: sum.detected + case.detected,
+        })
+    }
+}
+
+/// Finds the lesions of a label in both label maps and those that are detected.
+pub(super) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
+    let Some([x, y, z]) = comparison.counts().extent(&[lesion]) else { return Detection::default() };
+    let pair = comparison.pair();
+    let [_, size_y, size_z] = pair.shape;
+    let shape = [x.len(), y.len(), z.len()];
+    let cut = |labels: &[Label]| -> Vec<bool> {
+        let rows = x.clone().flat_map(|x| y.clone().map(move |y| (x * size_y + y) * size_z));
+        rows.flat_map(|row| labels[row + z.start..row + z.end].iter().map(|label| *label == lesion)).collect()
+    };
+    let find = |mask: Vec<bool>| components(shape, |voxel| mask[voxel]);
+    let (predicted, truth) = (find(cut(pair.prediction)), find(cut(pair.truth)));
+    Detection { predicted: predicted.sizes.len(), truth: truth.sizes.len(), detected: num_detected(&predicted, &truth) }
+}
+
+fn num_detected(predicted: &Components, truth: &Components) -> i64 {
+    let common = Common::of(predicted, truth);
+    let overlapping = common.predicted();
+    let merged = merge_true(&common, &overlapping, truth.sizes.len());
+    let mut matched = match_predicted(&common, &overlapping, &merged);
+    let mut detected = matched.iter().filter(|ids| !ids.is_empty()).count() as i64;
+    let mut pairs: Vec<usize> = (0..merged.len()).filter(|place| !matched[*place].is_empty()).collect();
+    pairs.sort_by_key(|place| matched[*place][0]);
+    for place in pairs {
+        let (own, pair) = (matched[place].clone(), &merged[place]);
+        // The scorer looks for the voxels of the predicted lesion among those it has renamed after true lesions.
+        let namesake = merged.iter().position(|other| other.ids[0] == own[0]);
+        let united = namesake.map_or(&[][..], |namesake| &matched[namesake]);
+        let sizes =
+            |found: &Components, ids: &[u32]| ids.iter().map(|id| found.sizes[*id as usize - 1] as u64).sum::<u64>();
+        let union = sizes(predicted, united) + sizes(truth, &pair.ids) - common.between(united, &pair.ids);
+        if common.between(&own, &pair.ids) as f64 / union as f64 <= MIN_OVERLAP {
+            matched[place].clear();
+            detected -= pair.count;
+        }
+    }
+    detected
+}
+
+/// Merges the true lesions that share the predicted lesion which overlaps each of them most.
+fn merge_true(common: &Common, overlapping: &[u32], num_true: usize) -> Vec<Merged> {
+    let ids = 1..=u32::try_from(num_true).expect("components are counted in 32 bits");
+    let mut merged: Vec<Merged> = ids.map(|id| Merged { ids: vec![id], count: 1 }).collect();
+    for own in overlapping {
+        let most = |ids: &[u32]| first_largest(overlapping.iter().map(|other| common.between(&[*other], ids)));
+        let is_shared = |lesion: &Merged| {
+            common.between(&[*own], &lesion.ids) > 0
+                && most(&lesion.ids).is_some_and(|place| overlapping[place] == *own)
+        };
+        let shared: Vec<usize> = (0..merged.len()).filter(|place| is_shared(&merged[*place])).collect();
+        let Some((first, rest)) = shared.split_first() else { continue };
+        for place in rest.iter().rev() {
+            let mut other = merged.remove(*place);
+            merged[*first].ids.append(&mut other.ids);
+        }
+        merged[*first].count = shared.len() as i64;
+    }
+    merged
+}
+
+/// For each true lesion the predicted ones that overlap it more than any other.
+fn match_predicted(common: &Common, overlapping: &[u32], merged: &[Merged]) -> Vec<Vec<u32>> {
+    let mut matched = vec![Vec::new(); merged.len()];
+    for own in overlapping {
+        let most = first_largest(merged.iter().map(|lesion| common.between(&[*own], &lesion.ids)));
+        matched[most.expect("what overlaps a lesion overlaps one of them")].push(*own);
+    }
+    matched
+}
+
+/// The place of the largest number, of equal ones the first.
+fn first_largest(numbers: impl Iterator<Item = u64>) -> Option<usize> {
+    let better = |best: (usize, u64), new: (usize, u64)| if new.1 > best.1 { new } else { best };
+    numbers.enumerate().reduce(better).map(|(place, _)| place)
+}
+
+impl Common {
+    fn of(predicted: &Components, truth: &Components) -> Self {
+        let mut common = BTreeMap::new();
+        for pair in predicted.ids.iter().copied().zip(truth.ids.iter().copied()) {
+            if pair.0 != 0 && pair.1 != 0 {
+                *common.entry(pair).or_insert(0) += 1;
+            }
+        }
+        Self(common)
+    }
+
+    /// The predicted lesions that overlap a true one, in order.
+    fn predicted(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.0.keys().map(|(predicted, _)| *predicted).collect();
+        ids.dedup();
+        ids
+    }
+
+    /// Voxels that some predicted and some true lesions have in common.
+    fn between(&self, predicted: &[u32], truth: &[u32]) -> u64 {
+        let pairs = predicted.iter().flat_map(|p| truth.iter().map(move |t| (*p, *t)));
+        pairs.filter_map(|pair| self.0.get(&pair)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Pair;
+    use super::*;
+
+    /// Rows of `.` and `#`: the prediction and the truth.
+    fn detection(prediction: &str, truth: &str) -> (usize, usize, i64) {
+        let labels = |row: &str| row.chars().map(|voxel| Label::from(voxel == '#')).collect::<Vec<_>>();
+        let (prediction, truth) = (labels(prediction), labels(truth));
+        let pair = Pair { prediction: &prediction, truth: &truth, shape: [1, 1, truth.len()], spacing: [1.0; 3] };
+        let Detection { predicted, truth, detected } = detect(&Comparison::new(&pair), 1);
+        (predicted, truth, detected)
+    }
+
+    #[test]
+    fn more_than_half_must_overlap() {
+        assert_eq!(detection("##.", "#.."), (1, 1, 0));
+        assert_eq!(detection("###.", "##.."), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_lesion_that_is_split_is_detected_once() {
+        assert_eq!(detection("###.###", "#######"), (2, 1, 1));
+    }
+
+    #[test]
+    fn lesions_that_run_together_are_detected_once() {
+        assert_eq!(detection("#######", "###.###"), (1, 2, 1));
+    }
+
+    #[test]
+    fn lesions_merged_in_vain_take_off_a_detection_each() {
+        assert_eq!(detection("##########", "#...#...#."), (1, 3, -2));
+    }
+
+    #[test]
+    fn nothing_is_detected_where_nothing_overlaps() {
+        assert_eq!(detection("##...", "...##"), (1, 1, 0));
+        assert_eq!(detection(".....", "....."), (0, 0, 0));
+    }
+}

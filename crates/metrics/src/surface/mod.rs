@@ -1,0 +1,91 @@
+//! Distances between the surfaces of two masks, exact and in mm.
+
+use rayon::prelude::*;
+
+use self::bits::Bits;
+use super::Pair;
+use super::overlap::Extent;
+use volume::Label;
+
+mod bits;
+mod far;
+mod nearest;
+mod surfels;
+
+/// A predicted and a true mask in the smallest box that holds both.
+#[derive(Debug)]
+pub(super) struct Masks {
+    prediction: Bits,
+    truth: Bits,
+    spacing: [f64; 3],
+}
+
+/// The distances between the voxels on two surfaces: those with a neighbour by a face outside the mask.
+#[derive(Debug, Default)]
+pub(super) struct EdgeDistances {
+    /// From each voxel of the predicted surface to the true one.
+    pub from_prediction: Vec<f64>,
+    /// From each voxel of the true surface to the predicted one.
+    pub from_truth: Vec<f64>,
+}
+
+/// The distances between the elements of two surfaces.
+#[derive(Debug, Default)]
+pub(super) struct SurfelDistances {
+    /// From each element of the predicted surface to the true one.
+    pub from_prediction: Vec<Surfel>,
+    /// From each element of the true surface to the predicted one.
+    pub from_truth: Vec<Surfel>,
+}
+
+/// A piece of a surface: what lies between the centres of eight voxels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Surfel {
+    /// mm to the nearest piece of the other surface; infinite where there is none.
+    pub distance: f64,
+    /// mm².
+    pub area: f64,
+}
+
+impl EdgeDistances {
+    /// The distances from either surface.
+    pub fn both(&self) -> impl Iterator<Item = f64> + '_ {
+        self.from_prediction.iter().chain(&self.from_truth).copied()
+    }
+}
+
+impl Masks {
+    /// The voxels of a class in a box that holds them all.
+    pub fn new(pair: &Pair, extent: &Extent, class: &[Label]) -> Self {
+        Self {
+            prediction: Bits::of_class(pair.prediction, pair.shape, extent, class),
+            truth: Bits::of_class(pair.truth, pair.shape, extent, class),
+            spacing: pair.spacing,
+        }
+    }
+
+    /// The distances between voxels, those of the predicted surface first.
+    pub fn edge_distances(&self) -> EdgeDistances {
+        let (prediction, truth) = (self.prediction.edges(), self.truth.edges());
+        EdgeDistances {
+            from_prediction: nearest::distances(&prediction, &truth, self.spacing),
+            from_truth: nearest::distances(&truth, &prediction, self.spacing),
+        }
+    }
+
+    /// The distances between surface elements.
+    pub fn surfel_distances(&self) -> SurfelDistances {
+        let (prediction, truth) = (self.prediction.corners(), self.truth.corners());
+        let areas = surfels::areas(self.spacing);
+        let surfels = |mask: &Bits, own: &Bits, other: &Bits| {
+            let distances = nearest::distances(own, other, self.spacing);
+            let area = |corner| areas[usize::from(mask.around_corner(corner))];
+            let areas: Vec<f64> = (0..own.shape[0]).into_par_iter().flat_map_iter(|x| own.slab(x).map(area)).collect();
+            distances.into_iter().zip(areas).map(|(distance, area)| Surfel { distance, area }).collect()
+        };
+        SurfelDistances {
+            from_prediction: surfels(&self.prediction, &prediction, &truth),
+            from_truth: surfels(&self.truth, &truth, &prediction),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Weights by name: what a network declares, and the tensors that hold them.
+//!
+//! A layer holds [`ParameterId`]s, not tensors, so one description of a network serves to count its
+//! parameters, to train it, and to run it without gradients. Every parameter is a flat tensor; a layer
+//! views it in its shape. Optimisers and checkpoints therefore meet one kind of tensor only.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::weights::{NamedTensor, WeightsError};
+use random::{Purpose, Seed};
+
+/// Which of a network's parameters a layer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterId(usize);
+
+/// The value of a parameter before training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// Uniform in `±bound`.
+    Uniform {
+        /// The largest magnitude.
+        bound: f64,
+    },
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
+}
+
+/// A parameter that a network has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declaration {
+    /// Its name in weight files, such as `encoder.0.conv1.weight`.
+    pub name: String,
+    /// Its shape, in PyTorch's layout.
+    pub shape: Vec<usize>,
+    /// Its value before training.
+    pub start: Start,
+    /// Whether gradients change it; running statistics are kept without.
+    pub trained: bool,
+}
+
+impl Declaration {
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Every parameter of a network, in the order of its weight files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Declarations(Vec<Declaration>);
+
+impl Declarations {
+    /// Adds a parameter that gradients change.
+    pub fn trained(&mut self, name: String, shape: &[usize], start: Start) -> ParameterId {
+        self.add(Declaration { name, shape: shape.to_vec(), start, trained: true })
+    }
+
+    /// Adds a parameter that is kept but has no gradient.
+    pub fn buffer(&mut self, name: String, shape: &[usize], start: Start) -> ParameterId {
+        self.add(Declaration { name, shape: shape.to_vec(), start, trained: false })
+    }
+
+    fn add(&mut self, declaration: Declaration) -> ParameterId {
+        self.0.push(declaration);
+        ParameterId(self.0.len() - 1)
+    }
+
+    /// Whether tensors have the names and shapes of these parameters, in any order.
+    ///
+    /// # Errors
+    /// Names parameters that are missing, unknown or of another shape.
+    pub fn check(&self, tensors: &[NamedTensor]) -> Result<(), WeightsError> {
+        let of_parameter = |declaration: &Declaration| {
+            let Declaration { name, shape, .. } = declaration;
+            match tensors.iter().find(|tensor| tensor.name == *name) {
+                None => Some(format!("`{name}` is missing")),
+                Some(found) if found.shape != *shape => {
+                    Some(format!("`{name}` has shape {:?}, expected {shape:?}", found.shape))
+                }
+                Some(_) => None,
+            }
+        };
+        let mut faults: Vec<String> = self.0.iter().filter_map(of_parameter).collect();
+        let is_known = |name: &str| self.0.iter().any(|declaration| declaration.name == name);
+        let unknown = tensors.iter().filter(|tensor| !is_known(&tensor.name));
+        faults.extend(unknown.map(|tensor| format!("`{}` is not part of this network", tensor.name)));
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let more = faults.len().saturating_sub(MOST_FAULTS);
+        faults.truncate(MOST_FAULTS);
+        if more > 0 {
+            faults.push(format!("and {more} more"));
+        }
+        Err(WeightsError::Misfit(faults.join("; ")))
+    }
+
+    /// How many numbers gradients change.
+    pub fn num_trained(&self) -> usize {
+        self.0.iter().filter(|declaration| declaration.trained).map(Declaration::len).sum()
+    }
+}
+
+/// More faults than this are counted, not told.
+const MOST_FAULTS: usize = 6;
+
+/// The tensors of a network's parameters.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    declarations: Arc<Declarations>,
+    values: Vec<Tensor<1>>,
+}
+
+impl Parameters {
+    /// Draws initial values on the host, each parameter from a stream of its own, so that every backend starts from the same bits.
+    pub fn draw(declarations: Declarations, seed: Seed, device: &Device) -> Self {
+        let values = declarations.0.iter().map(|declaration| tensor(initial(declaration, seed), declaration, device));
+        Self { values: values.collect(), declarations: Arc::new(declarations) }
+    }
+
+    /// A parameter in its shape.
+    pub fn get<const D: usize>(&self, id: ParameterId) -> Tensor<D> {
+        let shape = &self.declarations.0[id.0].shape;
+        let shape: [usize; D] = shape.as_slice().try_into().expect("a layer views a parameter in the rank it declared");
+        self.values[id.0].clone().reshape(shape)
+    }
+
+    /// Replaces a parameter that has no gradient, such as a running mean.
+    pub fn set_buffer(&mut self, id: ParameterId, value: Tensor<1>) {
+        self.values[id.0] = value.inner();
+    }
+
+    /// The same parameters without gradients.
+    pub fn without_gradients(&self) -> Self {
+        let values = self.values.iter().map(|value| value.clone().inner()).collect();
+        Self { declarations: Arc::clone(&self.declarations), values }
+    }
+
+    /// The names of the parameters that gradients change, in order.
+    pub fn trained_names(&self) -> impl Iterator<Item = &str> {
+        self.trained().map(|(declaration, _)| declaration.name.as_str())
+    }
+
+    /// The flat tensors of the parameters that gradients change, in order.
+    pub fn trained_values(&self) -> impl Iterator<Item = &Tensor<1>> {
+        self.trained().map(|(_, value)| value)
+    }
+
+    fn trained(&self) -> impl Iterator<Item = (&Declaration, &Tensor<1>)> {
+        self.declarations.0.iter().zip(&self.values).filter(|(declaration, _)| declaration.trained)
+    }
+
+    /// Replaces the parameters that gradients change, in order.
+    pub fn set_trained(&mut self, new: Vec<Tensor<1>>) {
+        let slots = self.declarations.0.iter().zip(&mut self.values).filter(|(declaration, _)| declaration.trained);
+        for ((_, slot), value) in slots.zip(new) {
+            *slot = value.inner().autodiff().require_grad();
+        }
+    }
+
+    /// Copies every parameter to the host, in order.
+    pub fn export(&self) -> Vec<NamedTensor> {
+        let named = self.declarations.0.iter().zip(&self.values).map(|(declaration, value)| NamedTensor {
+            name: declaration.name.clone(),
+            shape: declaration.shape.clone(),
+            data: to_host(value),
+        });
+        named.collect()
+    }
+
+    /// Takes every parameter from `tensors`, which must have the same names and shapes, in any order.
+    ///
+    /// # Errors
+    /// Names every parameter that is missing, unknown or of another shape.
+    pub fn import(&mut self, tensors: &[NamedTensor], device: &Device) -> Result<(), WeightsError> {
+        self.declarations.check(tensors)?;
+        let value = |declaration: &Declaration| {
+            let found = tensors.iter().find(|tensor| tensor.name == declaration.name);
+            tensor(found.expect("every parameter was found").data.clone(), declaration, device)
+        };
+        let values = self.declarations.0.iter().map(value).collect();
+        self.values = values;
+        Ok(())
+    }
+}
+
+fn initial(declaration: &Declaration, seed: Seed) -> Vec<f32> {
+    match declaration.start {
+        Start::Zeros => vec![0.0; declaration.len()],
+        Start::Ones => vec![1.0; declaration.len()],
+        Start::Uniform { bound } => {
+            let mut rng = seed.stream(Purpose::Weights, 0, &declaration.name, 0);
+            (0..declaration.len()).map(|_| ((2.0 * rng.unit() - 1.0) * bound) as f32).collect()
+        }
+    }
+}
+
+fn tensor(values: Vec<f32>, declaration: &Declaration, device: &Device) -> Tensor<1> {
+    let length = values.len();
+    let value = Tensor::<1>::from_data(TensorData::new(values, [length]), &device.clone().inner());
+    if declaration.trained && device.is_autodiff() { value.autodiff().require_grad() } else { value }
+}
+
+/// Copies a flat tensor to the host.
+pub fn to_host(value: &Tensor<1>) -> Vec<f32> {
+    value.clone().inner().into_data_as::<f32>().try_to_vec().expect("a tensor read as f32 holds f32")
+}

@@ -1,0 +1,264 @@
+//! What a run says about itself.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{RunError, RunFolder, write_atomically};
+use super::machine::Machine;
+use dataset::split::Parts;
+
+/// The format of run folders that this program writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// A process is at work, or died at it.
+    Running,
+    /// All is done.
+    Done,
+    /// It ended with an error.
+    Failed,
+    /// It was told to stop and can go on.
+    Stopped,
+    /// A sweep ended it early.
+    Pruned,
+}
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format version of the folder.
+    pub format: u32,
+    /// How the run stands.
+    pub status: Status,
+    /// The program's version.
+    pub version: String,
+    /// The backends that it was built with.
+    pub features: Vec<String>,
+    /// The version of burn.
+    pub burn: String,
+    /// The git commit of the folder that the run was started in, where there is one.
+    pub git_commit: Option<String>,
+    /// Whether files that git knows there differed from that commit.
+    #[serde(default)]
+    pub git_dirty: Option<bool>,
+    /// The SHA-256 of the program itself.
+    #[serde(default)]
+    pub program_sha256: Option<String>,
+    /// The arguments of the command.
+    pub command: Vec<String>,
+    /// Where the network runs.
+    pub device: String,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Threads that make patches.
+    #[serde(default)]
+    pub workers: usize,
+    /// What it ran on.
+    #[serde(default)]
+    pub machine: Machine,
+    /// The machine's name.
+    pub host: String,
+    /// The process.
+    pub process: u32,
+    /// The experiment's seed.
+    pub seed: u64,
+    /// A hash over every input file's name and size.
+    pub data_fingerprint: Option<String>,
+    /// The subjects of each part.
+    #[serde(default)]
+    pub split: Parts,
+    /// The experiment as used, all defaults written.
+    #[serde(default)]
+    pub plan: serde_json::Value,
+    /// The files that were read, subject by subject: images, then the label map, then a map of weights. Empty until
+    /// they are hashed.
+    #[serde(default)]
+    pub inputs: Inputs,
+    /// When the run began, RFC 3339.
+    pub start: String,
+    /// When it ended, RFC 3339.
+    pub end: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Why a sweep ended it early.
+    #[serde(default)]
+    pub pruned: Option<String>,
+    /// The best epoch, counted from 1.
+    pub best_epoch: Option<usize>,
+    /// What the monitored column was then.
+    pub best_value: Option<f64>,
+}
+
+/// What a program was built with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// Cargo features.
+    pub features: Vec<String>,
+    /// The version of burn.
+    pub burn: String,
+}
+
+/// The files that a run reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Of each subject.
+    pub subjects: BTreeMap<String, Vec<InputFile>>,
+    /// The weights that training began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InputFile>,
+}
+
+/// A file and its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Where it lay.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of its content.
+    pub sha256: String,
+}
+
+impl Inputs {
+    /// In which subjects, and under which path, the content differs from that of others; the weights come last.
+    pub fn differences(&self, others: &Self) -> Vec<PathBuf> {
+        let of_subject = |(name, files): (&String, &Vec<InputFile>)| {
+            let others = others.subjects.get(name).map_or(&[][..], Vec::as_slice);
+            let differs = |(index, file): (usize, &InputFile)| {
+                others.get(index).is_none_or(|other| other.sha256 != file.sha256).then(|| file.path.clone())
+            };
+            files.iter().enumerate().filter_map(differs).collect::<Vec<_>>()
+        };
+        let subjects = self.subjects.iter().flat_map(of_subject);
+        // Weights that training began with need not be there any more later.
+        let weights = self
+            .initial_weights
+            .iter()
+            .filter(|file| others.initial_weights.as_ref().is_some_and(|other| other.sha256 != file.sha256));
+        subjects.chain(weights.map(|file| file.path.clone())).collect()
+    }
+}
+
+impl Manifest {
+    /// The manifest of a run that begins now.
+    pub fn begin(device: String, seed: u64, command: Vec<String>, git_commit: Option<String>, build: Build) -> Self {
+        Self {
+            format: FORMAT,
+            status: Status::Running,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            features: build.features,
+            burn: build.burn,
+            git_commit,
+            git_dirty: None,
+            program_sha256: None,
+            command,
+            device,
+            threads: rayon::current_num_threads(),
+            workers: 0,
+            machine: Machine::here(),
+            host: host(),
+            process: std::process::id(),
+            seed,
+            data_fingerprint: None,
+            split: Parts::default(),
+            plan: serde_json::Value::Null,
+            inputs: Inputs::default(),
+            start: now(),
+            end: None,
+            error: None,
+            pruned: None,
+            best_epoch: None,
+            best_value: None,
+        }
+    }
+
+    /// Writes it into its folder.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, folder: &RunFolder) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n";
+        write_atomically(&folder.manifest(), text.as_bytes())
+    }
+
+    /// Reads it from a run folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a newer program wrote it.
+    pub fn read(root: &std::path::Path) -> Result<Self, RunError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let path = root.join("manifest.json");
+        let text = std::fs::read_to_string(&path).map_err(|source| RunError::Read { path: path.clone(), source })?;
+        let invalid = |reason: String| RunError::Invalid { path: path.clone(), reason };
+        let version: Version = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if version.format > FORMAT {
+            let reason = format!("its format is {}, newer than {FORMAT}; update the program", version.format);
+            return Err(invalid(reason));
+        }
+        serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// Marks the end of the run.
+    pub fn end(&mut self, status: Status, error: Option<String>) {
+        self.status = status;
+        self.error = error;
+        self.end = Some(now());
+    }
+}
+
+/// The time, RFC 3339 in UTC, to the second.
+pub fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The machine's name.
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_comes_back_as_it_was_written() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        let mut manifest = Manifest::begin("flex".into(), 42, vec!["run".into()], None, Build::default());
+        manifest.end(Status::Done, None);
+        manifest.write(&folder).unwrap();
+        assert_eq!(Manifest::read(folder.root()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_file_differs_by_its_content_and_not_by_its_path() {
+        let file = |path: &str, sha256: &str| InputFile { path: path.into(), bytes: 1, sha256: sha256.to_owned() };
+        let inputs = |files: Vec<InputFile>| Inputs { subjects: [("a".to_owned(), files)].into(), ..Inputs::default() };
+        let before = inputs(vec![file("old/image", "1"), file("old/label", "2")]);
+        assert_eq!(
+            before.differences(&inputs(vec![file("new/image", "1"), file("new/label", "2")])),
+            [""; 0].map(PathBuf::from)
+        );
+        let label = [PathBuf::from("old/label")];
+        assert_eq!(before.differences(&inputs(vec![file("image", "1"), file("label", "3")])), label);
+        assert_eq!(before.differences(&inputs(vec![file("image", "1")])), label);
+        assert_eq!(before.differences(&Inputs::default()).len(), 2);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("manifest.json"), r#"{"format": 2, "status": "melted"}"#).unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("update the program"), "{error}");
+    }
+}

@@ -1,0 +1,274 @@
+//! What a person writes: a sweep file, or an experiment with `--grid` arguments.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::draw::Draw;
+use super::factors;
+use super::kubernetes::Kubernetes;
+use super::prune::Prune;
+use super::slurm::Slurm;
+use engine::experiment::check::{NAME_HELP, is_folder_name};
+use engine::experiment::load::{self, Base, Change, Set};
+use engine::experiment::problem::{Problem, Problems, SourceText};
+use engine::experiment::tree::Node;
+use engine::experiment::typed;
+use nn::device::DeviceName;
+
+/// One experiment with alternatives. `grid`, `list` and `random` multiply: each draw is run with each entry of
+/// the list and each combination of the grid.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepSpec {
+    /// The experiment file that the alternatives are laid over, relative to this file.
+    pub experiment: String,
+    /// The folder of its runs below `runs/`; `null` takes this file's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Keys of the experiment, such as `optimizer.adam.learning_rate`, `seed` or `data.split.fold.index`, and the
+    /// values of each; every combination is run.
+    #[serde(default)]
+    pub grid: BTreeMap<String, Vec<Json>>,
+    /// Combinations that are run as they stand here: each entry gives a value to some keys.
+    #[serde(default)]
+    pub list: Vec<BTreeMap<String, Json>>,
+    /// Combinations that are drawn by chance.
+    #[serde(default)]
+    pub random: Option<Random>,
+    /// How many runs are trained at once; `null` takes one for each device.
+    #[serde(default)]
+    pub jobs: Option<NonZeroUsize>,
+    /// The devices that are dealt out to the jobs on this machine; none leaves the choice to the experiment. On a
+    /// cluster a job has its own, so the experiment's `device` holds there.
+    #[serde(default)]
+    pub devices: Vec<DeviceName>,
+    /// Ends runs early that fall behind the others; `null` trains each to its end.
+    #[serde(default)]
+    pub prune: Option<Prune>,
+    /// What a job asks of Slurm.
+    #[serde(default)]
+    pub slurm: Slurm,
+    /// What a pod asks of Kubernetes.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
+}
+
+/// Combinations that are drawn by chance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Random {
+    /// How many combinations are drawn; a larger number keeps the ones before.
+    pub count: NonZeroUsize,
+    /// The root of the draws; it is not the seed of the runs.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Keys of the experiment and how their values are drawn.
+    pub keys: BTreeMap<String, Draw>,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+/// One `--grid KEY=V1,V2,...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GridArgument {
+    pub(super) key: String,
+    pub(super) values: String,
+}
+
+impl FromStr for GridArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Set { key, value } =
+            text.parse().map_err(|_| format!("expected KEY=V1,V2,... with a dotted path as KEY, got `{text}`"))?;
+        Ok(Self { key, values: value })
+    }
+}
+
+/// A sweep before its points are checked.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// The folder of its runs below the runs folder.
+    pub name: String,
+    /// What was written beside the alternatives.
+    pub spec: SweepSpec,
+    /// The experiment without the alternatives.
+    pub base: Base,
+    /// The changes of each combination, the last key varying fastest.
+    pub combinations: Vec<Vec<Change>>,
+}
+
+/// Reads a sweep file, or an experiment file that `--grid` arguments make a sweep.
+///
+/// # Errors
+/// Every problem that can be found without looking at data, each with its place.
+pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, Problems> {
+    let text = load::read_text(path, None)?;
+    let root = Node::parse(&SourceText::new(path.display().to_string(), text))?;
+    let is_sweep = root.child("experiment").is_some();
+    let mut factors = Vec::new();
+    let (spec, base) = if is_sweep {
+        factors::refuse_nested_keys(&root)?;
+        let spec: SweepSpec = typed::read(&root)?;
+        let asked = root.child("experiment").map(Node::place);
+        let experiment = path.parent().unwrap_or(Path::new("")).join(&spec.experiment);
+        let base = Base::read(&experiment, asked, sets)?;
+        factors = factors::written(&root, &spec)?;
+        (spec, base)
+    } else {
+        if ["grid", "list", "random"].iter().any(|key| root.child(key).is_some()) {
+            let problem = Problem::at(Some(root.place()), "missing key `experiment`");
+            return Err(problem.help("a sweep file names the experiment that it varies: `experiment: FILE`").into());
+        }
+        (SweepSpec::default(), Base::read(path, None, sets)?)
+    };
+    for grid in grids {
+        factors.push(factors::of_argument(grid)?);
+    }
+    if factors.is_empty() {
+        let problem = Problem::at(None, format!("{} has nothing to vary", path.display()));
+        return Err(problem.help("add --grid KEY=V1,V2, or `grid`, `list` or `random` to a sweep file").into());
+    }
+    factors::check(&factors, sets)?;
+    let stem = || path.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let is_set = sets.iter().any(|set| set.key == "name");
+    let name = match &spec.name {
+        Some(name) if !is_set => name.clone(),
+        None if is_sweep && !is_set => stem(),
+        _ => base.name().unwrap_or_else(stem),
+    };
+    if !is_folder_name(&name) {
+        let problem = Problem::at(root.child("name").map(Node::place), "expected a name that can be a folder's");
+        return Err(problem.help(NAME_HELP).into());
+    }
+    Ok(Sweep { name, spec, base, combinations: factors::product(&factors) })
+}
+
+/// The JSON Schema of a sweep file, draft 2020-12, as text that ends with a newline.
+pub fn schema() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SweepSpec>();
+    format!("{:#}\n", schema.to_value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPERIMENT: &str = "\
+name: base
+data: { source: { phantom: {} } }
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16] } }
+loss: { dice: {} }
+optimizer: { adam: { learning_rate: 1e-4 } }
+train: { epochs: 2 }
+";
+
+    fn written(sweep: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("base.yaml"), EXPERIMENT).unwrap();
+        std::fs::write(folder.path().join("sweep.yaml"), sweep).unwrap();
+        folder
+    }
+
+    fn sweep_of(text: &str, grids: &[&str], sets: &[&str]) -> Result<Sweep, Problems> {
+        let folder = written(text);
+        let grids: Vec<GridArgument> = grids.iter().map(|grid| grid.parse().unwrap()).collect();
+        let sets: Vec<Set> = sets.iter().map(|set| set.parse().unwrap()).collect();
+        load(&folder.path().join("sweep.yaml"), &grids, &sets)
+    }
+
+    fn values(sweep: &Sweep) -> Vec<Vec<serde_yaml::Value>> {
+        let values = |changes: &Vec<Change>| changes.iter().map(|change| change.value.to_yaml()).collect();
+        sweep.combinations.iter().map(values).collect()
+    }
+
+    fn marked(problems: &Problems) -> String {
+        let place = problems.0[0].place.clone().unwrap();
+        place.source.text[place.span].to_owned()
+    }
+
+    #[test]
+    fn every_combination_of_a_grid_is_there_and_the_last_key_varies_fastest() {
+        let sweep =
+            sweep_of("experiment: base.yaml\ngrid: { seed: [1, 2], train.epochs: [3, 4, 5] }\n", &[], &[]).unwrap();
+        let first: Vec<_> = values(&sweep).into_iter().take(4).collect();
+        assert_eq!(first, [[1, 3], [1, 4], [1, 5], [2, 3]].map(|pair| pair.map(serde_yaml::Value::from).to_vec()));
+        assert_eq!((sweep.combinations.len(), &sweep.name[..]), (6, "sweep"));
+    }
+
+    #[test]
+    fn lists_grids_draws_and_arguments_multiply() {
+        let text = "\
+experiment: base.yaml
+name: search
+grid: { seed: [1, 2] }
+list: [{ loss: { dice: {} } }, { train.batch_size: 1, train.epochs: 4 }]
+random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 1e-2] } } }
+";
+        let sweep = sweep_of(text, &["model.unet.widths=[8,16],[8,16,32]"], &["queue.workers=0"]).unwrap();
+        assert_eq!((sweep.combinations.len(), &sweep.name[..]), (2 * 2 * 5 * 2, "search"));
+        let document = sweep.base.document(&sweep.combinations[39]).unwrap();
+        assert_eq!((document.experiment.train.epochs.get(), document.experiment.queue.workers), (4, 0));
+    }
+
+    #[test]
+    fn more_draws_keep_the_ones_before() {
+        let text = |count| {
+            format!(
+                "experiment: base.yaml\nrandom: {{ count: {count}, keys: {{ seed: {{ integer: [0, 1000000] }} }} }}\n"
+            )
+        };
+        let few = values(&sweep_of(&text(3), &[], &[]).unwrap());
+        let many = values(&sweep_of(&text(6), &[], &[]).unwrap());
+        assert_eq!(few, many[..3]);
+    }
+
+    #[test]
+    fn a_problem_of_a_value_points_into_the_sweep_file() {
+        let text = "experiment: base.yaml\ngrid:\n  optimizer.adam.learning_rat: [1e-3, 1e-2]\n";
+        let sweep = sweep_of(text, &[], &[]).unwrap();
+        let problems = sweep.base.document(&sweep.combinations[0]).unwrap_err();
+        assert_eq!(marked(&problems), "learning_rat");
+        let sweep = sweep_of("experiment: base.yaml\ngrid:\n  'train.epochs': [2, many]\n", &[], &[]).unwrap();
+        let problems = sweep.base.document(&sweep.combinations[1]).unwrap_err();
+        assert_eq!(marked(&problems), "many");
+    }
+
+    #[test]
+    fn an_experiment_with_a_grid_argument_is_a_sweep() {
+        let folder = written("");
+        let grid = ["seed=1,2".parse().unwrap()];
+        let sweep = load(&folder.path().join("base.yaml"), &grid, &[]).unwrap();
+        assert_eq!((sweep.combinations.len(), &sweep.name[..]), (2, "base"));
+    }
+
+    #[test]
+    fn what_makes_no_sweep_is_refused() {
+        for (text, grids, sets, message) in [
+            ("experiment: base.yaml\n", &[][..], &[][..], "nothing to vary"),
+            ("grid: { seed: [1] }\n", &[], &[], "missing key `experiment`"),
+            ("experiment: base.yaml\ngrid: { seed: [] }\n", &[], &[], "no values"),
+            ("experiment: base.yaml\ngrid: { seed: [1] }\n", &["seed=2"], &[], "given twice"),
+            ("experiment: base.yaml\ngrid: { seed: [1] }\n", &[], &["seed=2"], "--set fixes"),
+            ("experiment: base.yaml\ngrid: { device: [flex, auto] }\n", &[], &[], "cannot be varied"),
+            ("experiment: base.yaml\ngrid: { optimizer: { adam: {} } }\n", &[], &[], "expected a list of values"),
+            ("experiment: base.yaml\ngird: { seed: [1] }\n", &[], &[], "unknown key `gird`"),
+            ("experiment: base.yaml\nrandom: { count: 2, keys: { seed: { integer: [3, 1] } } }\n", &[], &[], "smaller"),
+            ("experiment: no.yaml\ngrid: { seed: [1] }\n", &[], &[], "there is no file"),
+            ("experiment: base.yaml\nname: ../up\ngrid: { seed: [1] }\n", &[], &[], "name"),
+        ] {
+            let problems = sweep_of(text, grids, sets).unwrap_err();
+            assert!(problems.0[0].message.contains(message), "{text}: {problems}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Values of a random search.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use random::Rng;
+
+/// How the values of a key are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Draw {
+    /// Any number from the first to the second, each equally likely; to four significant digits.
+    Uniform([f64; 2]),
+    /// Any number from the first to the second, each order of magnitude equally likely; to four significant digits.
+    LogUniform([f64; 2]),
+    /// A whole number from the first to the second, both among them.
+    Integer([i64; 2]),
+    /// One of these values, each equally likely.
+    Choice(Vec<Value>),
+}
+
+impl Draw {
+    /// What is wrong with the bounds, in a sentence.
+    pub fn problem(&self) -> Option<String> {
+        let order = |low: String, high: String| format!("expected the smaller bound first, got [{low}, {high}]");
+        match self {
+            Self::Uniform([low, high]) | Self::LogUniform([low, high]) if !low.is_finite() || !high.is_finite() => {
+                Some(format!("expected finite bounds, got [{low}, {high}]"))
+            }
+            Self::LogUniform([low, _]) if *low <= 0.0 => Some(format!("log_uniform needs bounds above 0, got {low}")),
+            Self::Uniform([low, high]) | Self::LogUniform([low, high]) if low > high => {
+                Some(order(low.to_string(), high.to_string()))
+            }
+            Self::Integer([low, high]) if low > high => Some(order(low.to_string(), high.to_string())),
+            Self::Choice(values) if values.is_empty() => Some("expected at least one value to choose from".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// A value.
+    pub fn draw(&self, rng: &mut Rng) -> Value {
+        match self {
+            Self::Uniform([low, high]) => Value::from(rounded(low + (high - low) * rng.unit()).clamp(*low, *high)),
+            Self::LogUniform([low, high]) => {
+                let (first, last) = (low.ln(), high.ln());
+                Value::from(rounded((first + (last - first) * rng.unit()).exp()).clamp(*low, *high))
+            }
+            Self::Integer([low, high]) => {
+                let count = low.abs_diff(*high).saturating_add(1);
+                Value::from(low.wrapping_add_unsigned(rng.below(count)))
+            }
+            Self::Choice(values) => values[rng.below(values.len() as u64) as usize].clone(),
+        }
+    }
+}
+
+/// A number to four significant digits: more only make tables unreadable.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.3e}").parse().expect("a printed number can be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use random::{Purpose, Seed};
+
+    fn values(draw: &Draw) -> Vec<f64> {
+        (0..2000)
+            .map(|index| draw.draw(&mut Seed(7).stream(Purpose::Sweep, 0, "key", index)).as_f64().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn half_of_a_log_uniform_lies_below_the_geometric_mean() {
+        let values = values(&Draw::LogUniform([1e-5, 1e-1]));
+        let below = values.iter().filter(|value| **value < 1e-3).count();
+        assert!((900..1100).contains(&below), "{below} of 2000");
+        assert!(values.iter().all(|value| (1e-5..=1e-1).contains(value)));
+    }
+
+    #[test]
+    fn an_integer_reaches_both_bounds() {
+        let values = values(&Draw::Integer([-1, 2]));
+        for bound in [-1.0, 0.0, 1.0, 2.0] {
+            assert!(values.contains(&bound), "{bound} was never drawn");
+        }
+        assert!(values.iter().all(|value| (-1.0..=2.0).contains(value)));
+    }
+
+    #[test]
+    fn a_uniform_has_the_mean_of_its_bounds() {
+        let values = values(&Draw::Uniform([2.0, 4.0]));
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean - 3.0).abs() < 0.05, "{mean}");
+    }
+
+    #[test]
+    fn wrong_bounds_are_told() {
+        for draw in [
+            Draw::Uniform([2.0, 1.0]),
+            Draw::LogUniform([0.0, 1.0]),
+            Draw::Integer([3, 2]),
+            Draw::Choice(vec![]),
+            Draw::Uniform([0.0, f64::INFINITY]),
+        ] {
+            assert!(draw.problem().is_some(), "{draw:?}");
+        }
+        assert_eq!(Draw::Integer([i64::MIN, i64::MAX]).problem(), None);
+        Draw::Integer([i64::MIN, i64::MAX]).draw(&mut Seed(7).stream(Purpose::Sweep, 0, "key", 0));
+    }
+}

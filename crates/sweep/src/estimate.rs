@@ -1,0 +1,179 @@
+//! What a run will take: disk from its plan, time from runs that were done before or from one timed step.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value as Json;
+use walkdir::WalkDir;
+
+use dataset::cache::num_bytes;
+use dataset::patch::Patch;
+use engine::experiment::load;
+use engine::experiment::plan::{Case, Plan};
+use engine::training::TrainError;
+use engine::training::step::Trainer;
+use run_folder::table::Table;
+
+/// Bytes of a row of `steps.csv`, of a row of the other tables, and of plots and event files.
+const STEP_ROW: u64 = 55;
+const OTHER_ROW: u64 = 80;
+const PICTURES: u64 = 300_000;
+
+/// Bytes of an event that TensorBoard reads.
+const EVENT: u64 = 60;
+
+/// Bytes that a run's folder will take.
+pub fn run_bytes(plan: &Plan) -> u64 {
+    let spec = &plan.experiment;
+    let weights = 4 * plan.num_parameters as u64;
+    let checkpoint = &spec.checkpoint;
+    // Weights alone for people; weights and two moments to go on from.
+    let best = (checkpoint.keep_best as u64 + u64::from(checkpoint.keep_best > 0)) * weights;
+    let last = checkpoint.keep_last.get() as u64 * 4 * weights;
+    let epochs = spec.train.epochs.get() as u64;
+    let scorings = (epochs / spec.validate.volumes.every_epochs.get() as u64).max(1);
+    let rows = 2 * epochs + scorings * plan.parts.val.len() as u64;
+    best + last + plan.num_steps() as u64 * (STEP_ROW + 2 * EVENT) + rows * OTHER_ROW + PICTURES
+}
+
+/// Bytes of the preprocessed volumes, which all runs of the same preprocess chain share.
+pub fn cache_bytes(plan: &Plan) -> u64 {
+    let of_case = |case: &Case| {
+        let weights = if case.weights.is_some() { num_bytes(1, case.outgoing.shape, false) } else { 0 };
+        num_bytes(plan.channels, case.outgoing.shape, case.subject.label.is_some()) + weights
+    };
+    plan.cases.values().map(of_case).sum()
+}
+
+/// Everything of a plan that decides how long an epoch takes.
+///
+/// Left out are keys that change numbers and not work.
+fn work(plan: &Plan) -> String {
+    let mut tree = serde_json::to_value(&plan.experiment).expect("an experiment is plain data");
+    let Json::Object(entries) = &mut tree else { return String::new() };
+    for key in ["name", "seed", "device", "loss", "optimizer", "schedule", "checkpoint", "extends"] {
+        entries.remove(key);
+    }
+    if let Some(train) = entries.get_mut("train").and_then(Json::as_object_mut) {
+        train.remove("epochs");
+    }
+    if let Some(fold) = entries.get_mut("data").and_then(|data| data.pointer_mut("/split/fold/index")) {
+        *fold = Json::Null;
+    }
+    format!("{} {tree}", plan.device)
+}
+
+/// How long epochs took in the runs below a folder, by the work they did.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    seconds: BTreeMap<String, (f64, usize)>,
+}
+
+impl History {
+    /// Reads the runs below a folder; what cannot be read teaches nothing.
+    pub fn read(runs: &Path, plan_of: impl Fn(&load::Document) -> Option<Plan>) -> Self {
+        let mut history = Self::default();
+        let entries = WalkDir::new(runs).max_depth(3).sort_by_file_name().into_iter().flatten();
+        for entry in entries.filter(|entry| entry.file_name() == "timing.csv") {
+            let Some(root) = entry.path().parent() else { continue };
+            let Ok(table) = Table::read(entry.path()) else { continue };
+            let points = table.points("epoch", "seconds");
+            let plan = load::load(&root.join("plan.yaml"), &[]).ok().and_then(|document| plan_of(&document));
+            if let (Some(plan), false) = (plan, points.is_empty()) {
+                let (sum, count) = history.seconds.entry(work(&plan)).or_insert((0.0, 0));
+                *sum += points.iter().map(|(_, seconds)| seconds).sum::<f64>();
+                *count += points.len();
+            }
+        }
+        history
+    }
+
+    /// Seconds of a whole run, by earlier ones of the same work.
+    pub fn seconds(&self, plan: &Plan) -> Option<f64> {
+        let (sum, count) = self.seconds.get(&work(plan))?;
+        Some(sum / *count as f64 * plan.experiment.train.epochs.get() as f64)
+    }
+}
+
+/// Steps that were timed, by the work of their plan.
+#[derive(Clone, Debug, Default)]
+pub struct Stopwatch {
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Stopwatch {
+    /// Seconds of a whole run, by a step on a small patch that is timed here and scaled by its voxels.
+    ///
+    /// # Errors
+    /// When the device cannot be opened or fails.
+    pub fn seconds(&mut self, plan: &Plan) -> Result<f64, TrainError> {
+        let key = work(plan);
+        let epoch = match self.seconds.get(&key) {
+            Some(seconds) => *seconds,
+            None => {
+                let seconds = epoch_seconds(plan)?;
+                self.seconds.insert(key, seconds);
+                seconds
+            }
+        };
+        Ok(epoch * plan.experiment.train.epochs.get() as f64)
+    }
+}
+
+/// About so many voxels are timed.
+const TIMED_VOXELS: usize = 32 * 32 * 32;
+
+fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
+    let stride = plan.experiment.model.stride();
+    let mut shape = plan.patch;
+    // Halve the longest axis as long as the network can take it.
+    while shape.iter().product::<usize>() > TIMED_VOXELS {
+        let Some(axis) = (0..3)
+            .filter(|axis| shape[*axis].is_multiple_of(2 * stride) && shape[*axis] >= 4 * stride)
+            .max_by_key(|axis| shape[*axis])
+        else {
+            break;
+        };
+        shape[axis] /= 2;
+    }
+    let voxels: usize = shape.iter().product();
+    let patch = Patch {
+        subject: "a patch of zeros".to_owned(),
+        index: 0,
+        start: [0; 3],
+        shape,
+        channels: plan.channels,
+        image: vec![0.0; plan.channels * voxels],
+        label: vec![0; voxels],
+        draws: Json::Null,
+    };
+    let mut trainer = Trainer::new(plan)?;
+    // The first step also compiles and allocates.
+    trainer.step(&[vec![patch.clone()]], 0.0, 0)?;
+    let start = Instant::now();
+    trainer.step(&[vec![patch.clone()]], 0.0, 1)?;
+    let step = start.elapsed().as_secs_f64() / voxels as f64;
+    let start = Instant::now();
+    trainer.loss_of(&[patch])?;
+    let forward = start.elapsed().as_secs_f64() / voxels as f64;
+
+    let spec = &plan.experiment;
+    let patch_voxels = plan.patch.iter().product::<usize>() as f64;
+    let training = plan.patches_per_epoch as f64 * patch_voxels * step;
+    let val_patches = (plan.parts.val.len() * spec.queue.samples_per_volume.get()) as f64;
+    let patches = match spec.validate.patches {
+        true => val_patches * patch_voxels * forward / spec.validate.every_epochs.get() as f64,
+        false => 0.0,
+    };
+    let windows: usize = plan
+        .parts
+        .val
+        .iter()
+        .filter_map(|name| plan.cases.get(name))
+        .map(|case| spec.inference.num_windows(case.outgoing.shape, plan.window))
+        .sum();
+    let window_voxels = plan.window.iter().product::<usize>() as f64;
+    let scorings = (1.0 / spec.validate.volumes.every_epochs.get() as f64).max(1.0 / spec.train.epochs.get() as f64);
+    Ok(training + patches + windows as f64 * window_voxels * forward * scorings)
+}

@@ -1,0 +1,201 @@
+//! Alternatives, and every combination of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value as Json;
+
+use super::document::{GridArgument, Random, SweepSpec};
+use engine::experiment::load::{Change, Set};
+use engine::experiment::problem::{Place, Problem, Problems, SourceText};
+use engine::experiment::tree::{Node, Value};
+use random::{Purpose, Seed};
+
+/// More runs than this are a mistake rather than a sweep.
+const MOST_COMBINATIONS: usize = 10_000;
+
+/// Alternatives of which each combination takes one; an alternative gives values to some keys.
+pub(super) type Factor = Vec<Vec<Change>>;
+
+/// The factors of a sweep file: each key of the grid, the list, and the draws.
+pub(super) fn written(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Problems> {
+    let mut factors = Vec::new();
+    for (key, values) in entries(root.child("grid")) {
+        let Value::List(items) = &values.value else { continue };
+        if items.is_empty() {
+            let problem = Problem::at(Some(values.key_place()), format!("`{key}` has no values"));
+            return Err(problem.help("name at least one, or remove the key").into());
+        }
+        factors.push(items.iter().map(|item| vec![change(key, values, item)]).collect());
+    }
+    if let Some(Value::List(items)) = root.child("list").map(|list| &list.value).filter(|_| !spec.list.is_empty()) {
+        let changes = |item: &Node| {
+            let entries = entries(Some(item)).iter();
+            entries.map(|(key, value)| change(key, value, value)).collect()
+        };
+        factors.push(items.iter().map(changes).collect());
+    }
+    if let Some(random) = &spec.random {
+        factors.push(draws_of(root, random)?);
+    }
+    Ok(factors)
+}
+
+/// A map where the values of a key should be: somebody nests keys, or means a range.
+pub(super) fn refuse_nested_keys(root: &Node) -> Result<(), Problems> {
+    let nested = entries(root.child("grid")).iter().filter(|(_, values)| matches!(values.value, Value::Map(_)));
+    let problem = |(key, values): &(String, Node)| {
+        let problem =
+            Problem::at(Some(values.key_place()), format!("expected a list of values for `{key}`, got a map"));
+        problem.help(
+            "write keys as dotted paths: `optimizer.adam.learning_rate: [1e-3, 1e-2]`; ranges stand in `random: { keys: ... }`",
+        )
+    };
+    let problems: Vec<Problem> = nested.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+/// The entries of a map in the order in which they were written.
+fn entries(node: Option<&Node>) -> &[(String, Node)] {
+    match node.map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn change(key: &str, written: &Node, value: &Node) -> Change {
+    Change { key: key.to_owned(), key_place: written.key_place(), value: value.clone() }
+}
+
+/// The draws of each combination; a key's draws depend on the seed, its name and the combination's index alone.
+fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
+    let written = entries(root.child("random").and_then(|random| random.child("keys")));
+    if written.is_empty() {
+        let place = root.child("random").map(Node::key_place);
+        return Err(Problem::at(place, "`random` has no keys")
+            .help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`")
+            .into());
+    }
+    let faults: Vec<Problem> = written
+        .iter()
+        .filter_map(|(key, node)| Some(Problem::at(Some(node.key_place()), random.keys.get(key)?.problem()?)))
+        .collect();
+    if !faults.is_empty() {
+        return Err(Problems(faults));
+    }
+    let count = random.count.get().min(MOST_COMBINATIONS + 1) as u64;
+    let draw = |index: u64| {
+        let draw = |(key, node): &(String, Node)| {
+            let value = random.keys[key].draw(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
+            let place = node.key_place();
+            Change { key: key.clone(), value: node_of(&value, &place), key_place: place }
+        };
+        written.iter().map(draw).collect()
+    };
+    Ok((0..count).map(draw).collect())
+}
+
+/// A drawn value; a problem with it points at its key.
+fn node_of(value: &Json, place: &Place) -> Node {
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(value), _) => Value::Unsigned(value),
+            (None, Some(value)) => Value::Signed(value),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(|item| node_of(item, place)).collect()),
+        Json::Object(entries) => {
+            Value::Map(entries.iter().map(|(key, item)| (key.clone(), node_of(item, place))).collect())
+        }
+    };
+    Node { value, source: place.source.clone(), key_span: Some(place.span.clone()), value_span: place.span.clone() }
+}
+
+/// The values of a `--grid` argument: what stands between commas, as in a YAML list.
+pub(super) fn of_argument(grid: &GridArgument) -> Result<Factor, Problem> {
+    let GridArgument { key, values } = grid;
+    let source = SourceText::new("--grid", format!("{key}={values}"));
+    // The `[` of the list stands where the `=` stands, so the parser's offsets are those of the argument.
+    let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
+    let whole = Place { source: source.clone(), span: 0..source.text.len() };
+    let way_out = "write values as in a YAML list: --grid seed=1,2,3";
+    let node = Node::parse(&list).map_err(|problem| Problem { place: Some(whole.clone()), ..problem }.help(way_out))?;
+    let key_place = Place { source: source.clone(), span: 0..key.len() };
+    match node.value {
+        Value::List(items) if !items.is_empty() => Ok(items
+            .into_iter()
+            .map(|mut value| {
+                value.move_to(&source);
+                vec![Change { key: key.clone(), key_place: key_place.clone(), value }]
+            })
+            .collect()),
+        _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(way_out)),
+    }
+}
+
+/// A key may be given by one factor only, and not by `--set` as well.
+pub(super) fn check(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
+    let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
+    if count > MOST_COMBINATIONS {
+        let problem = Problem::at(None, format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}"));
+        return Err(problem.help("take fewer values, or draw some: `random: {count: N, ...}`").into());
+    }
+    let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
+    let mut problems: Vec<Problem> = fixed_keys(factors);
+    // The factor that gives each key.
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, factor) in factors.iter().enumerate() {
+        for change in factor.iter().flatten() {
+            let key = change.key.as_str();
+            if seen.get(key) == Some(&index) {
+                continue;
+            }
+            if let Some(set) = sets.iter().find(|set| covers(key, &set.key)) {
+                let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
+                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
+            }
+            let above = key.match_indices('.').map(|(end, _)| &key[..end]).chain([key]);
+            let known = above.filter_map(|above| seen.get_key_value(above));
+            let below = format!("{key}.");
+            let below = seen.range(below.as_str()..).take_while(|(known, _)| known.starts_with(&below));
+            if let Some((known, _)) = known.chain(below).find(|(_, other)| **other != index) {
+                let message = format!("`{key}` is given twice: `{known}` stands in another part of the sweep");
+                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
+            }
+            seen.entry(key).or_insert(index);
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+/// Keys that decide no number of a run, so that runs would not differ.
+fn fixed_keys(factors: &[Factor]) -> Vec<Problem> {
+    let why = |key: &str| match key {
+        "device" => Some("name devices with --devices or `devices`; they are dealt out to the runs"),
+        "queue.workers" => Some("the number of workers changes no number; set it with --set queue.workers=N"),
+        "name" => Some("the sweep has a name, its runs have ids"),
+        "extends" => Some("make a sweep of each file, or vary the keys in which they differ"),
+        _ => None,
+    };
+    let mut seen = BTreeSet::new();
+    let changes = factors.iter().flatten().flatten().filter(|change| seen.insert(change.key.as_str()));
+    let problem = |change: &Change| {
+        let why = why(&change.key)?;
+        let message = format!("`{}` cannot be varied: it makes no other run", change.key);
+        Some(Problem::at(Some(change.key_place.clone()), message).help(why))
+    };
+    changes.filter_map(problem).collect()
+}
+
+/// Every combination of the factors, the last one varying fastest.
+pub(super) fn product(factors: &[Factor]) -> Vec<Vec<Change>> {
+    factors.iter().fold(vec![Vec::new()], |combinations, factor| {
+        let extended = |combination: &Vec<Change>| {
+            let combination = combination.clone();
+            factor.iter().map(move |alternative| combination.iter().chain(alternative).cloned().collect())
+        };
+        combinations.iter().flat_map(extended).collect()
+    })
+}

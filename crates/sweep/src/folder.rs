@@ -1,0 +1,212 @@
+//! What lies where in the folder of a sweep.
+//!
+//! ```text
+//! runs/<name>/<id>/                   a run, as everywhere
+//! runs/<name>/sweep/points/<id>.json  what a run is, before it begins
+//!                   definitions/      what each sweep asks for: ids, pruning, the command
+//!                   claims/           who trains which run, with its heartbeat
+//!                   slurm/            job scripts, submissions and output
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::points::WrittenPoint;
+use super::prune::Prune;
+use dataset::cache::hex;
+use run_folder::folder::{RunError, write_atomically};
+
+/// The format of a sweep's files that this program writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// The folder of a sweep's runs, `runs/<name>`.
+#[derive(Clone, Debug)]
+pub struct SweepFolder {
+    root: PathBuf,
+}
+
+/// What one sweep asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The format version of the file.
+    pub format: u32,
+    /// The ids of the runs, in the order of the sweep.
+    pub ids: Vec<String>,
+    /// How runs that fall behind are ended.
+    pub prune: Option<Prune>,
+    /// When the sweep was first asked for, RFC 3339.
+    pub start: String,
+    /// The arguments of that command.
+    pub command: Vec<String>,
+}
+
+impl Definition {
+    /// The definition of a sweep that is asked for now.
+    pub fn new(ids: Vec<String>, prune: Option<Prune>, command: Vec<String>) -> Self {
+        Self { format: FORMAT, ids, prune, start: run_folder::manifest::now(), command }
+    }
+
+    /// What two sweeps share when they ask for the same.
+    pub fn id(&self) -> String {
+        let text = serde_json::to_string(&(&self.ids, &self.prune)).expect("a definition is plain data");
+        hex(&Sha256::digest(text)[..6])
+    }
+}
+
+impl SweepFolder {
+    /// The folder of that name below the runs folder.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// A folder that some sweep has written into.
+    ///
+    /// # Errors
+    /// When no sweep has.
+    pub fn open(root: &Path) -> Result<Self, RunError> {
+        let folder = Self::new(root.to_owned());
+        let path = folder.file("definitions");
+        match fs::metadata(&path) {
+            Ok(_) => Ok(folder),
+            Err(source) => Err(RunError::Read { path, source }),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a run.
+    pub fn run(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    /// A file or folder of the sweep's own.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join("sweep").join(name)
+    }
+
+    /// Writes down what a sweep asks for. Where the same was asked for before, the definition stays as it is; what a
+    /// run is is written anew, for the data may lie elsewhere now.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write<'a>(
+        &self,
+        definition: &Definition,
+        points: impl IntoIterator<Item = &'a WrittenPoint>,
+    ) -> Result<(), RunError> {
+        for name in ["points", "definitions", "claims"] {
+            let path = self.file(name);
+            fs::create_dir_all(&path).map_err(|source| RunError::Write { path, source })?;
+        }
+        for point in points {
+            write(&self.point_path(&point.id), point)?;
+        }
+        let path = self.file("definitions").join(format!("{}.json", definition.id()));
+        if path.exists() { Ok(()) } else { write(&path, definition) }
+    }
+
+    fn point_path(&self, id: &str) -> PathBuf {
+        self.file("points").join(format!("{id}.json"))
+    }
+
+    /// What a run is.
+    ///
+    /// # Errors
+    /// When no sweep has asked for it, or its file cannot be read.
+    pub fn point(&self, id: &str) -> Result<WrittenPoint, RunError> {
+        read(&self.point_path(id))
+    }
+
+    /// One sweep by its id.
+    ///
+    /// # Errors
+    /// When there is no such sweep, or its file cannot be read.
+    pub fn definition(&self, id: &str) -> Result<Definition, RunError> {
+        let path = self.file("definitions").join(format!("{id}.json"));
+        let definition: Definition = read(&path)?;
+        if definition.format > FORMAT {
+            let reason = format!("its format is {}, newer than {FORMAT}; update the program", definition.format);
+            return Err(RunError::Invalid { path, reason });
+        }
+        Ok(definition)
+    }
+
+    /// Every sweep in this folder, the oldest first.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn definitions(&self) -> Result<Vec<Definition>, RunError> {
+        let path = self.file("definitions");
+        let failed = |source| RunError::Read { path: path.clone(), source };
+        let mut definitions = Vec::new();
+        for entry in fs::read_dir(&path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if let Some(id) = name.strip_suffix(".json").filter(|id| !id.starts_with('.')) {
+                definitions.push(self.definition(id)?);
+            }
+        }
+        definitions.sort_by(|a, b| (&a.start, a.id()).cmp(&(&b.start, b.id())));
+        Ok(definitions)
+    }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
+    let text = serde_json::to_string_pretty(value).expect("what a sweep writes is plain data") + "\n";
+    write_atomically(path, text.as_bytes())
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
+    let text = fs::read_to_string(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|error| RunError::Invalid { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// The names of the run folders in a folder, of this sweep, of others and of none.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn runs_in(root: &Path) -> io::Result<Vec<String>> {
+    let is_run = |name: &String| root.join(name).join("manifest.json").exists();
+    Ok(names_in(root)?.into_iter().filter(is_run).collect())
+}
+
+/// The entries of a folder that may not be there.
+pub(super) fn names_in(path: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_twice_stands_there_once() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = SweepFolder::new(runs.path().join("name"));
+        assert!(SweepFolder::open(folder.root()).is_err());
+        let definition = Definition::new(vec!["a".into()], None, vec!["sweep".into()]);
+        let point = WrittenPoint {
+            id: "a".into(),
+            changes: vec![("seed".into(), 1.into())],
+            experiment: "seed: 1".into(),
+            plan: "seed: 1".into(),
+            parts: Default::default(),
+        };
+        folder.write(&definition, [&point]).unwrap();
+        let later = Definition { start: "2999".into(), ..definition.clone() };
+        let point = WrittenPoint { plan: "seed: 1\ndata: elsewhere".into(), ..point };
+        folder.write(&later, [&point]).unwrap();
+        assert_eq!(SweepFolder::open(folder.root()).unwrap().definitions().unwrap(), [definition]);
+        assert_eq!(folder.point("a").unwrap(), point);
+    }
+}

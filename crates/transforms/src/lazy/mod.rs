@@ -1,0 +1,187 @@
+//! A chain of transforms, evaluated on demand over a window.
+//!
+//! The chain is data; nothing is computed until somebody asks a [`View`] for a window of its output.
+//! Neighbouring warps are composed into one interpolation; the labels of a whole chain are one look-up
+//! through its [`Origin`].
+
+mod block;
+mod empty;
+mod extend;
+mod fills;
+mod fixed;
+mod gather;
+mod origin;
+mod path;
+mod times;
+#[cfg(target_arch = "x86_64")]
+mod vector;
+mod view;
+
+pub use block::Block;
+pub use empty::EmptySpace;
+pub use fills::KnownFills;
+pub use origin::{Bend, Origin, Reach};
+pub use times::Times;
+pub use view::View;
+
+use crate::{Drawn, Incoming, Labelling, Transform, TransformError};
+use random::Rng;
+use volume::{Grid, Label, Volume, Voxels};
+
+/// A chain that cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineError {
+    /// A step cannot be applied to this volume.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// A step makes more voxels than the machine has memory for.
+    #[error(
+        "{name}: {shape:?} voxels of {channels} channels do not fit into the machine's memory; take fewer voxels or a coarser spacing"
+    )]
+    TooLarge {
+        /// The step.
+        name: &'static str,
+        /// Voxels that are asked of it at once.
+        shape: [usize; 3],
+        /// Image channels.
+        channels: usize,
+    },
+    /// A window lies outside.
+    #[error("a window of {shape:?} voxels at {start:?} does not fit into a volume of {volume:?}")]
+    Outside {
+        /// Where it starts.
+        start: [usize; 3],
+        /// Its shape.
+        shape: [usize; 3],
+        /// The shape of the volume after the chain.
+        volume: [usize; 3],
+    },
+}
+
+/// All the chance of a chain.
+pub fn draw(chain: &[Transform], incoming: &Incoming, rng: &mut Rng) -> Vec<Drawn> {
+    crate::draw_all(chain, rng, incoming)
+}
+
+/// The draws of a chain that leaves nothing to chance.
+pub fn fixed(chain: &[Transform], incoming: &Incoming) -> Vec<Drawn> {
+    use random::{Purpose, Seed};
+    // Every range of such a chain has width zero, so any stream gives the same draws.
+    draw(chain, incoming, &mut Seed(0).stream(Purpose::Augment, 0, "", 0))
+}
+
+/// The draws with what the content of the volume decides, step by step.
+///
+/// # Errors
+/// When a step cannot be applied to this volume.
+pub fn settle(chain: &[Transform], draws: &[Drawn], source: &Volume) -> Result<Vec<Drawn>, PipelineError> {
+    settle_after(&mut Vec::new(), chain, draws, source)
+}
+
+/// `before` are the steps before the chain; those of the chain are added to it.
+fn settle_after(
+    before: &mut Vec<(Transform, Drawn)>,
+    chain: &[Transform],
+    draws: &[Drawn],
+    source: &Volume,
+) -> Result<Vec<Drawn>, PipelineError> {
+    let mut settled = Vec::with_capacity(draws.len());
+    for (step, drawn) in chain.iter().zip(draws) {
+        settled.push(match (step, drawn) {
+            (Transform::Maybe(maybe), Drawn::Maybe(Some(draws))) => {
+                Drawn::Maybe(Some(settle_after(before, &maybe.steps, draws, source)?))
+            }
+            (Transform::OneOf(steps), Drawn::OneOf(chosen, drawn)) => {
+                let step = std::slice::from_ref(&steps[*chosen]);
+                let mut drawn = settle_after(before, step, std::slice::from_ref(&**drawn), source)?;
+                Drawn::OneOf(*chosen, Box::new(drawn.remove(0)))
+            }
+            _ => {
+                let drawn = if step.is_settled_by_content() {
+                    let (steps, draws): (Vec<Transform>, Vec<Drawn>) = before.iter().cloned().unzip();
+                    let view = View::new(source.clone(), &steps, &draws)?;
+                    view.look(true, |whole| step.settle(drawn, whole))??
+                } else {
+                    drawn.clone()
+                };
+                before.push((step.clone(), drawn.clone()));
+                drawn
+            }
+        });
+    }
+    Ok(settled)
+}
+
+/// A step of a chain that learns from whole volumes, seen on one of them.
+///
+/// # Errors
+/// When a step before cannot be applied to the volume, or the volume has nothing to learn from.
+pub fn sample(
+    step: &Transform,
+    before: &[Transform],
+    draws: &[Drawn],
+    source: Volume,
+) -> Result<Vec<Vec<f32>>, PipelineError> {
+    Ok(View::new(source, before, draws)?.look(true, |whole| step.sample(whole))??)
+}
+
+/// The grid after a chain; its shape does not depend on the draws.
+pub fn outgoing_grid(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Grid {
+    let mut grid = *incoming;
+    for (step, drawn) in chain.iter().zip(draws) {
+        grid = step.outgoing(drawn, &grid);
+    }
+    grid
+}
+
+/// Where each voxel after a chain comes from.
+pub fn origin(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Origin {
+    let mut grid = *incoming;
+    let mut origin = Origin::identity(incoming.shape);
+    unroll(chain, draws, &mut |step, drawn| {
+        let Some(place) = step.place(drawn, &grid) else { return };
+        origin.extend(&place.map, place.grid.shape);
+        grid = place.grid;
+    });
+    origin
+}
+
+/// What a chain's steps that change label maps as a whole make of one on the grid before the chain.
+pub fn relabel(chain: &[Transform], draws: &[Drawn], mut labels: Voxels<Label>) -> Voxels<Label> {
+    unroll(chain, draws, &mut |step, _| {
+        if let Some(labelling) = step.labelling() {
+            labels = relabelled(labelling, &labels);
+        }
+    });
+    labels
+}
+
+/// A label map after one such step.
+fn relabelled(step: &dyn Labelling, labels: &Voxels<Label>) -> Voxels<Label> {
+    let mut values = labels.to_vec();
+    step.relabel(&mut values, labels.shape);
+    Voxels::new(1, labels.shape, values)
+}
+
+/// The labels of a block of the voxels that `origin` describes, `[x, y, z]`; `source` is the label map they come from.
+pub fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+    gather::labels(gather::LabelSource { labels: source, empty: None }, origin, start, shape)
+}
+
+fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
+    assert_eq!(chain.len(), draws.len(), "a chain meets the draws that were drawn for it");
+    for (step, drawn) in chain.iter().zip(draws) {
+        step.unroll(drawn, visit);
+    }
+}
+
+/// The first step that needs the whole volume after a random warp or for itself, and so forces it for every patch.
+pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
+    let warps = |step: &Transform| matches!(step, Transform::Affine(_) | Transform::ElasticDeformation(_));
+    let mixes = |step: &Transform| matches!(step, Transform::Swap(_) | Transform::Motion(_) | Transform::Spike(_));
+    let first_warp = chain.iter().position(|step| step.any(&warps) && step.is_random()).unwrap_or(chain.len());
+    (0..chain.len()).find(|index| {
+        let measures = *index >= first_warp && chain[*index].any(&Transform::measures);
+        measures || chain[*index].any(&mixes)
+    })
+}

@@ -1,0 +1,301 @@
+//! Transforms of an image and its label map: the traits, and the closed list of what there is.
+//!
+//! A transform is one struct in one file: its fields are the keys of its written form. A [`Spatial`]
+//! transform says where each outgoing voxel comes from; an [`Intensity`] transform maps the values of
+//! a window. Neither computes a volume: `pipeline.rs` does, for the window that somebody asks for.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use random::Rng;
+use values::Probability;
+use volume::{Grid, Label};
+
+mod affine;
+mod anisotropy;
+mod bias_field;
+mod blur;
+mod border;
+mod clamp;
+mod crop;
+mod crop_or_pad;
+mod displacement;
+mod drawn;
+mod elastic_deformation;
+mod ensure_shape_multiple;
+mod filter;
+mod fits;
+mod flip;
+mod foreground_normalize;
+mod gamma;
+mod ghosting;
+mod histogram_standardization;
+mod hu_window;
+mod interpolation;
+mod keep_largest;
+mod mask;
+mod motion;
+mod noise;
+mod one_hot;
+mod pad;
+mod padding;
+mod place;
+mod region;
+mod remap_labels;
+mod resample;
+mod rescale_intensity;
+mod resize;
+mod sequential_labels;
+mod spectrum;
+mod spike;
+mod statistics;
+mod step;
+mod swap;
+mod to_canonical;
+mod to_orientation;
+mod whole;
+mod window;
+mod z_normalize;
+
+pub mod lazy;
+
+pub use affine::{Affine, AffineDraw};
+pub use anisotropy::{Anisotropy, AnisotropyDraw};
+pub use bias_field::{BiasField, BiasFieldDraw};
+pub use blur::{Blur, BlurDraw};
+pub(crate) use border::border_means;
+pub use clamp::Clamp;
+pub use crop::Crop;
+pub use crop_or_pad::{CropOrPad, CropOrPadDraw, Location};
+pub(crate) use displacement::EIGHTS;
+pub use displacement::{Displacement, weights as spline_weights};
+pub use drawn::{Drawn, Nothing};
+pub use elastic_deformation::{ElasticDeformation, ElasticDraw};
+pub use ensure_shape_multiple::{EnsureShapeMultiple, Method};
+pub use filter::{Mirror, smooth_recursively, spline_coefficients, spline_reach};
+pub use fits::{Misfit, check_draws};
+pub use flip::Flip;
+pub use foreground_normalize::{Foreground, ForegroundNormalize, Statistics};
+pub use gamma::Gamma;
+pub use ghosting::{Ghosting, GhostingDraw};
+pub use histogram_standardization::{HistogramStandardization, Landmarks};
+pub use hu_window::HuWindow;
+pub use interpolation::Interpolation;
+pub use keep_largest::KeepLargest;
+pub use mask::Mask;
+pub use motion::{Motion, MotionDraw};
+pub use noise::{Noise, NoiseDraw};
+pub use one_hot::OneHot;
+pub use pad::Pad;
+pub use padding::{Extension, Padding};
+pub use place::{Fill, Lattice, LatticeAxis, Map, Placement};
+pub use region::{Half, Region};
+pub use remap_labels::RemapLabels;
+pub use resample::{Reference, Resample};
+pub use rescale_intensity::RescaleIntensity;
+pub use resize::Resize;
+pub use sequential_labels::SequentialLabels;
+pub use spike::{Spike, SpikeDraw};
+pub(crate) use statistics::{mean, median};
+pub use step::draw_all;
+pub use swap::{Swap, SwapDraw};
+pub use to_canonical::ToCanonical;
+pub use to_orientation::{Axes, ToOrientation};
+pub use whole::{Measured, Whole};
+pub use window::Window;
+pub use z_normalize::ZNormalize;
+
+/// One step of a chain of transforms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Transform {
+    /// Turns axes until the volume is in RAS orientation.
+    ToCanonical(ToCanonical),
+    /// Turns axes until the volume is in a given orientation.
+    ToOrientation(ToOrientation),
+    /// Changes the spacing.
+    Resample(Resample),
+    /// Changes the number of voxels, keeping the field of view.
+    Resize(Resize),
+    /// Cuts voxels from the ends of each axis.
+    Crop(Crop),
+    /// Adds voxels to the ends of each axis.
+    Pad(Pad),
+    /// Crops or pads to a shape, around the centre.
+    CropOrPad(CropOrPad),
+    /// Pads or crops to multiples of a number of voxels, around the centre.
+    EnsureShapeMultiple(EnsureShapeMultiple),
+    /// Cuts Hounsfield units at the ends of a window and maps it to a range.
+    HuWindow(HuWindow),
+    /// Limits intensities to a range.
+    Clamp(Clamp),
+    /// Maps intensities linearly to a range.
+    RescaleIntensity(RescaleIntensity),
+    /// Subtracts the mean and divides by the standard deviation.
+    ZNormalize(ZNormalize),
+    /// Scales, rotates and shifts at random.
+    Affine(Affine),
+    /// Mirrors at random.
+    Flip(Flip),
+    /// Adds Gaussian noise.
+    Noise(Noise),
+    /// Changes contrast by a random power.
+    Gamma(Gamma),
+    /// Blurs with a Gaussian.
+    Blur(Blur),
+    /// Multiplies by a smooth field.
+    BiasField(BiasField),
+    /// Maps the foreground of a dataset to zero mean and unit variance, as nnU-Net does for CT.
+    ForegroundNormalize(ForegroundNormalize),
+    /// Maps intensities so that the histograms of a dataset agree.
+    HistogramStandardization(HistogramStandardization),
+    /// Sets voxels outside a mask to one intensity.
+    Mask(Mask),
+    /// Moves every point by a smooth random field.
+    ElasticDeformation(ElasticDeformation),
+    /// Takes away resolution along one axis.
+    Anisotropy(Anisotropy),
+    /// Swaps random blocks.
+    Swap(Swap),
+    /// Adds ghosts, as periodic motion makes them in MR.
+    Ghosting(Ghosting),
+    /// Adds stripes, as spikes in k-space make them in MR.
+    Spike(Spike),
+    /// Mixes moved copies in k-space, as a moving patient does in MR.
+    Motion(Motion),
+    /// Gives labels other values.
+    RemapLabels(RemapLabels),
+    /// Gives labels the values 0, 1, 2, ….
+    SequentialLabels(SequentialLabels),
+    /// Keeps the largest connected component of labels.
+    KeepLargest(KeepLargest),
+    /// Writes label maps with a channel for each class.
+    OneHot(OneHot),
+    /// Applies steps with a probability, all or none.
+    Maybe(Maybe),
+    /// Applies one of several steps, each equally likely.
+    OneOf(Vec<Transform>),
+}
+
+/// Applies steps with a probability, all or none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Maybe {
+    /// How often the steps are applied.
+    pub probability: Probability,
+    /// What is applied, in order.
+    pub steps: Vec<Transform>,
+}
+
+/// What comes into a step, before any voxel is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Incoming {
+    /// Where the voxels lie.
+    pub grid: Grid,
+    /// Image channels.
+    pub channels: usize,
+}
+
+/// A transform of the grid: it says where each outgoing voxel comes from.
+pub trait Spatial {
+    /// What chance decides.
+    type Draw;
+
+    /// All the chance of the transform.
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Draw;
+
+    /// The outgoing grid and the source of its voxels; a pure function. The shape never depends on the draw.
+    fn place(&self, draw: &Self::Draw, incoming: &Grid) -> Placement;
+
+    /// Whether the content of the volume decides what chance leaves open.
+    fn is_settled_by_content(&self) -> bool {
+        false
+    }
+
+    /// The draw with what the content of the incoming volume decides.
+    ///
+    /// # Errors
+    /// When the volume lacks what decides it.
+    fn settle(&self, draw: &Self::Draw, _whole: &Whole) -> Result<Self::Draw, TransformError>
+    where
+        Self::Draw: Clone,
+    {
+        Ok(draw.clone())
+    }
+}
+
+/// A transform of intensities: it maps the values of a window.
+pub trait Intensity {
+    /// What chance decides.
+    type Draw;
+
+    /// All the chance of the transform.
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Draw;
+
+    /// Whether it needs numbers about the whole incoming volume.
+    fn measures(&self) -> bool {
+        false
+    }
+
+    /// Whether it looks at labels, of the whole volume or of the window.
+    fn wants_labels(&self) -> bool {
+        false
+    }
+
+    /// The numbers that it needs about the whole incoming volume.
+    ///
+    /// # Errors
+    /// When the volume has no such numbers.
+    fn measure(&self, _draw: &Self::Draw, _whole: &Whole) -> Result<Measured, TransformError> {
+        Ok(Measured::Nothing)
+    }
+
+    /// How many voxels around a window decide its values; `usize::MAX` is the whole axis.
+    fn halo(&self, _draw: &Self::Draw, _grid: &Grid) -> [usize; 3] {
+        [0; 3]
+    }
+
+    /// Maps, from outgoing to incoming voxels, by which the transform wants the volume moved; with a halo of the
+    /// whole volume.
+    fn moves(&self, _draw: &Self::Draw, _grid: &Grid) -> Vec<volume::Affine> {
+        Vec::new()
+    }
+
+    /// Maps the values of a window; a pure function. Within the halo of an end that is not the volume's they may be
+    /// anything.
+    fn apply(&self, draw: &Self::Draw, measured: &Measured, window: &mut Window);
+}
+
+/// A transform of intensities whose numbers come from all training subjects together.
+pub trait Learned: Intensity {
+    /// Whether the written form leaves its numbers to be learnt.
+    fn is_learned(&self) -> bool;
+
+    /// What one training subject contributes.
+    ///
+    /// # Errors
+    /// When it has nothing to contribute to.
+    fn sample(&self, whole: &Whole) -> Result<Vec<Vec<f32>>, TransformError>;
+
+    /// The draw that stands for the numbers learnt from the samples of all training subjects.
+    ///
+    /// # Errors
+    /// When the samples are too few.
+    fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<Self::Draw, TransformError>;
+}
+
+/// A transform of label maps: it needs the whole map.
+pub trait Labelling {
+    /// Changes the labels of a whole volume `[x, y, z]`.
+    fn relabel(&self, labels: &mut [Label], shape: [usize; 3]);
+}
+
+/// A volume to which a transform cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct TransformError {
+    /// The transform.
+    pub name: &'static str,
+    /// Why it cannot be applied.
+    pub reason: String,
+}

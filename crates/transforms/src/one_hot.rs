@@ -1,0 +1,52 @@
+//! Label maps with a channel for each class.
+
+use std::num::NonZeroU16;
+
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize};
+
+/// Writes label maps with a channel for each class, 1 where the voxel has it and 0 elsewhere, as TorchIO's OneHot.
+///
+/// This is how `runner transform` and `runner patches` write them. Training compares every class with its own channel
+/// of the network with or without this step.
+///
+/// ```yaml
+/// - one_hot: { num_classes: 3 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OneHot {
+    /// How many classes, the background included; `null` takes one more than the largest label of the volume.
+    #[serde(default, deserialize_with = "at_least_one")]
+    pub num_classes: Option<NonZeroU16>,
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU16>, D::Error> {
+    let classes = Option::<u16>::deserialize(deserializer)?;
+    let checked =
+        |classes| NonZeroU16::new(classes).ok_or_else(|| D::Error::custom("expected at least 1 class, got 0"));
+    classes.map(checked).transpose()
+}
+
+impl OneHot {
+    /// The channels of a label map `[x, y, z]`, `[class, x, y, z]`; a label that is no class is in none of them.
+    pub fn channels(&self, labels: &[volume::Label]) -> Vec<volume::Label> {
+        let largest = labels.iter().copied().max().unwrap_or(0);
+        let classes = self.num_classes.map_or(u32::from(largest) + 1, |count| u32::from(count.get()));
+        let of_class = |class| labels.iter().map(move |label| u16::from(u32::from(*label) == class));
+        (0..classes).flat_map(of_class).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_has_its_channel() {
+        assert_eq!(OneHot { num_classes: None }.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1, 0, 1, 0]);
+        let two = OneHot { num_classes: NonZeroU16::new(2) };
+        assert_eq!(two.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1]);
+    }
+}

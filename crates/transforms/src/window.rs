@@ -1,0 +1,110 @@
+//! The block of voxels that an intensity transform maps.
+
+use volume::{self, Grid, Label};
+
+/// The intensities of a block of voxels, and where it lies in its volume.
+#[derive(Debug)]
+pub struct Window<'a> {
+    /// Number of channels.
+    pub channels: usize,
+    /// Where the block starts in its volume, in voxels.
+    pub start: [usize; 3],
+    /// Voxels of the block along x, y and z.
+    pub shape: [usize; 3],
+    /// The grid of its volume.
+    pub grid: Grid,
+    /// The intensities, `[channel, x, y, z]`.
+    pub image: &'a mut [f32],
+    /// The labels, `[x, y, z]`, where the transform wants them and the volume has them.
+    pub label: Option<&'a [Label]>,
+    /// The same block of the volume moved in each of the transform's ways, `[channel, x, y, z]`.
+    pub moved: Vec<Vec<f32>>,
+}
+
+impl<'a> Window<'a> {
+    /// A block of a volume.
+    pub fn new(image: &'a mut [f32], channels: usize, grid: Grid, (start, shape): ([usize; 3], [usize; 3])) -> Self {
+        Self { channels, start, shape, grid, image, label: None, moved: Vec::new() }
+    }
+
+    /// A volume of one row.
+    pub fn of(image: &'a mut [f32]) -> Self {
+        let shape = [1, 1, image.len()];
+        Self::whole(image, Grid { shape, affine: volume::Affine::IDENTITY })
+    }
+
+    /// A whole volume of one channel.
+    pub fn whole(image: &'a mut [f32], grid: Grid) -> Self {
+        Self::new(image, 1, grid, ([0; 3], grid.shape))
+    }
+
+    /// Maps every value.
+    pub fn map(&mut self, function: impl Fn(f32) -> f32) {
+        self.image.iter_mut().for_each(|value| *value = function(*value));
+    }
+
+    /// Maps the values of one channel.
+    pub fn map_channel(&mut self, channel: usize, function: impl Fn(f32) -> f32) {
+        self.channel_mut(channel).iter_mut().for_each(|value| *value = function(*value));
+    }
+
+    /// The values of one channel, `[x, y, z]`.
+    pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
+        let size = self.image.len() / self.channels;
+        &mut self.image[channel * size..(channel + 1) * size]
+    }
+
+    /// Visits each row along z, of every channel, with the place of its first value in the volume.
+    pub fn for_each_row_at(&mut self, mut visit: impl FnMut([usize; 3], &mut [f32])) {
+        let (start, [size_x, size_y, size_z]) = (self.start, self.shape);
+        for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
+            let (x, y) = (row / size_y % size_x, row % size_y);
+            visit([start[0] + x, start[1] + y, start[2]], values);
+        }
+    }
+
+    /// Visits each row along z with the position of its first value in the whole volume `[channel, x, y, z]`.
+    pub fn for_each_row(&mut self, mut visit: impl FnMut(u64, &mut [f32])) {
+        let [size_x, size_y, size_z] = self.shape;
+        for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
+            let (channel, x, y) = (row / (size_x * size_y), row / size_y % size_x, row % size_y);
+            let in_channel = volume::offset(self.grid.shape, [self.start[0] + x, self.start[1] + y, self.start[2]]);
+            visit((channel * self.grid.num_voxels() + in_channel) as u64, values);
+        }
+    }
+
+    /// Visits each line of voxels along an axis, of every channel: the line is taken out, changed and put back.
+    pub fn for_each_line(&mut self, axis: usize, mut visit: impl FnMut(&mut [f32])) {
+        let stride: usize = self.shape[axis + 1..].iter().product();
+        let length = self.shape[axis];
+        let mut line = vec![0.0; length];
+        for slab in self.image.chunks_exact_mut(length * stride) {
+            for first in 0..stride {
+                line.iter_mut().zip(slab[first..].iter().step_by(stride)).for_each(|(value, from)| *value = *from);
+                visit(&mut line);
+                slab[first..].iter_mut().step_by(stride).zip(&line).for_each(|(to, value)| *to = *value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_run_along_their_axis() {
+        let grid = Grid { shape: [2, 3, 2], affine: volume::Affine::IDENTITY };
+        for axis in 0..3 {
+            let mut values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+            let mut lines = Vec::new();
+            Window::whole(&mut values, grid).for_each_line(axis, |line| {
+                lines.push(line.to_vec());
+                line.reverse();
+            });
+            let second = [[1.0, 7.0].as_slice(), &[1.0, 3.0, 5.0], &[2.0, 3.0]][axis];
+            assert_eq!(lines[1], second);
+            assert_eq!(values[0], *lines[0].last().unwrap());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use super::*;
+use crate::{Affine, Grid, Label, Voxels};
+
+#[derive(serde::Deserialize)]
+struct Expected {
+    file: String,
+    affine: [[f64; 4]; 3],
+    orientation: String,
+    shape: [usize; 3],
+    channels: usize,
+    values: Vec<f32>,
+}
+
+fn parity() -> (PathBuf, Vec<Expected>) {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/nifti"));
+    let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    (folder.to_owned(), serde_json::from_str(&text).unwrap())
+}
+
+fn grid() -> Grid {
+    let affine = Affine([[0.0, -1.5, 0.0, 10.0], [0.7, 0.0, 0.0, -20.0], [0.0, 0.0, -3.0, 30.0]]);
+    Grid { shape: [3, 4, 18], affine }
+}
+
+fn ramp(channels: usize) -> Voxels<f32> {
+    Voxels::new(channels, grid().shape, (0..channels * grid().num_voxels()).map(|i| i as f32 - 100.0).collect())
+}
+
+/// A valid file with some bytes of its header replaced.
+fn patched(folder: &Path, at: usize, bytes: &[u8]) -> PathBuf {
+    let path = folder.join("patched.nii");
+    write_image(&path, &grid(), &ramp(1)).unwrap();
+    let mut content = std::fs::read(&path).unwrap();
+    content[at..at + bytes.len()].copy_from_slice(bytes);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+#[test]
+fn every_type_byte_order_scaling_and_form_reads_as_nibabel_reads_it() {
+    let (folder, cases) = parity();
+    assert!(cases.len() >= 27);
+    for case in cases {
+        let (grid, image) = read_image(&folder.join(&case.file)).unwrap();
+        assert_eq!((grid.shape, image.channels), (case.shape, case.channels), "{}", case.file);
+        let far = |(a, b): (&f64, &f64)| (a - b).abs() > 1e-6;
+        let differs = grid.affine.0.iter().flatten().zip(case.affine.iter().flatten()).any(far);
+        assert!(!differs, "{}: {:?} instead of {:?}", case.file, grid.affine, case.affine);
+        assert_eq!(grid.affine.orientation(), case.orientation, "{}", case.file);
+        assert_eq!(&image[..], &case.values[..], "{}", case.file);
+        assert_eq!(read_header(&folder.join(&case.file)).unwrap().grid, grid);
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.nii", "a.nii.gz"] {
+        let path = folder.path().join(name);
+        write_image(&path, &grid(), &ramp(2)).unwrap();
+        let (read_grid, image) = read_image(&path).unwrap();
+        assert!(read_grid.matches(&grid(), 1e-5));
+        assert_eq!((image.channels, &image[..]), (2, &ramp(2)[..]));
+        let labels: Vec<Label> = (0..grid().num_voxels()).map(|i| (i * 7) as Label).collect();
+        write_label(&path, &grid(), &Voxels::new(1, grid().shape, labels.clone())).unwrap();
+        assert_eq!(read_label(&path).unwrap().1[..], labels);
+        write_hounsfield(&path, &grid(), &ramp(1)).unwrap();
+        assert_eq!(read_header(&path).unwrap().datatype, "int16");
+        assert_eq!(read_image(&path).unwrap().1[..], ramp(1)[..]);
+    }
+}
+
+#[test]
+fn the_written_qform_says_the_same_as_the_sform() {
+    let folder = tempfile::tempdir().unwrap();
+    // The code of the sform becomes 0, so that the qform is read.
+    let path = patched(folder.path(), 254, &0i16.to_le_bytes());
+    assert!(read_header(&path).unwrap().grid.matches(&grid(), 1e-4));
+}
+
+#[test]
+fn a_label_that_is_no_whole_number_is_named_with_its_voxel() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    let mut values = vec![1.0f32; grid().num_voxels()];
+    values[crate::offset(grid().shape, [2, 1, 17])] = 0.5;
+    write_image(&path, &grid(), &Voxels::new(1, grid().shape, values)).unwrap();
+    let message = read_label(&path).unwrap_err().to_string();
+    assert!(message.contains("voxel [2, 1, 17] has the value 0.5"), "{message}");
+}
+
+#[test]
+fn negative_and_too_many_voxels_are_refused_before_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let negative = read_image(&patched(folder.path(), 42, &(-3i16).to_le_bytes())).unwrap_err().to_string();
+    assert!(negative.contains("dim: expected at least 1 voxel along axis 1, got -3"), "{negative}");
+    let huge: Vec<u8> = [32767i16; 3].into_iter().flat_map(i16::to_le_bytes).collect();
+    let error = read_image(&patched(folder.path(), 42, &huge)).unwrap_err();
+    assert!(matches!(error, NiftiError::Truncated { .. }), "{error}");
+}
+
+#[test]
+fn a_flat_or_non_finite_affine_is_refused_by_the_name_of_its_field() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in [[0u8; 16], [0xff; 16]] {
+        let message = read_header(&patched(folder.path(), 280, &bytes)).unwrap_err().to_string();
+        assert!(message.contains("srow_x"), "{message}");
+    }
+}
+
+#[test]
+fn a_truncated_compressed_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii.gz");
+    write_image(&path, &grid(), &ramp(1)).unwrap();
+    let content = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &content[..content.len() / 2]).unwrap();
+    let error = read_image(&path).unwrap_err();
+    assert!(matches!(error, NiftiError::Truncated { .. }), "{error}");
+}
+
+#[test]
+fn a_compressed_file_with_a_wrong_checksum_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii.gz");
+    write_image(&path, &grid(), &ramp(1)).unwrap();
+    let mut content = std::fs::read(&path).unwrap();
+    let checksum = content.len() - 8;
+    content[checksum] ^= 1;
+    std::fs::write(&path, &content).unwrap();
+    assert!(matches!(read_image(&path).unwrap_err(), NiftiError::Damaged { .. }));
+}
+
+#[test]
+fn a_file_of_another_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    std::fs::File::create(&path).unwrap().write_all(&[b'x'; 400]).unwrap();
+    let error = read_header(&path).unwrap_err();
+    assert!(matches!(error, NiftiError::Format { .. }), "{error}");
+}
+
+fn real(dataset: &str, subject: &str) -> Option<(Grid, Voxels<f32>, BTreeMap<Label, usize>)> {
+    let root = Path::new("../shared/data").join(dataset);
+    if !root.is_dir() {
+        eprintln!("skipped: {dataset} is not here");
+        return None;
+    }
+    let (grid, image) = read_image(&root.join(format!("imagesTr/{subject}.nii.gz"))).unwrap();
+    let (label_grid, label) = read_label(&root.join(format!("labelsTr/{subject}.nii.gz"))).unwrap();
+    assert!(grid.matches(&label_grid, 1e-3));
+    let mut counts = BTreeMap::new();
+    for &value in label.iter() {
+        *counts.entry(value).or_default() += 1;
+    }
+    Some((grid, image, counts))
+}
+
+#[test]
+fn a_hippocampus_reads_as_nibabel_reads_it() {
+    let Some((grid, image, counts)) = real("Task04_Hippocampus", "hippocampus_003") else { return };
+    assert_eq!((grid.shape, grid.spacing(), grid.affine.orientation().as_str()), ([34, 52, 35], [1.0; 3], "RAS"));
+    assert_eq!(counts, BTreeMap::from([(0, 58527), (1, 1550), (2, 1803)]));
+    let sum: f64 = image.iter().map(|&v| f64::from(v)).sum();
+    assert!((sum - 29_866_089.868_690_49).abs() < 1e-3, "{sum}");
+}
+
+#[test]
+fn a_ct_with_a_qform_alone_reads_as_nibabel_reads_it() {
+    let Some((grid, image, counts)) = real("STS_CT", "STS_001") else { return };
+    assert_eq!((grid.shape, grid.affine.orientation().as_str()), ([198, 202, 59], "LPS"));
+    assert_eq!(grid.affine.0[0], [-0.976_562_023_162_841_8, 0.0, 0.0, 23.437_616_348_266_6]);
+    assert_eq!(counts, BTreeMap::from([(0, 2_242_619), (1, 117_145)]));
+    let sum: f64 = image.iter().map(|&v| f64::from(v)).sum();
+    assert!((sum + 523_058_985.0).abs() < 1e-3, "{sum}");
+}
+
+#[test]
+fn a_ct_of_int32_with_an_sform_alone_reads_as_nibabel_reads_it() {
+    let Some((grid, image, counts)) = real("TS_Example_CT", "ts_example_ct") else { return };
+    assert_eq!((grid.shape, grid.spacing(), grid.affine.orientation().as_str()), ([122, 101, 112], [3.0; 3], "RAS"));
+    assert_eq!(counts, BTreeMap::from([(0, 1_338_372), (1, 41_692)]));
+    let sum: f64 = image.iter().map(|&v| f64::from(v)).sum();
+    assert!((sum + 496_851_173.0).abs() < 1e-3, "{sum}");
+}

@@ -1,0 +1,102 @@
+//! `runner check`: the plan of an experiment, without training; with `--data` the doctor's findings too.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::bar::Bar;
+use super::{CliError, Common, Exit, output};
+use dataset::checks::{self, Dataset, Report, Severity};
+use dataset::sources::Source;
+use dataset::split::{self, Fold, Split};
+use engine::experiment::check::{self, Outline};
+use engine::experiment::experiment::Experiment;
+use engine::experiment::load::Document;
+use engine::experiment::plan::ClassLabel;
+use engine::experiment::problem::Problems;
+use random::Seed;
+use run_folder::event::{Columns, Event, Listener};
+
+/// Arguments of `runner check`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment file.
+    experiment: PathBuf,
+    /// Read every voxel too, and tell what is wrong with the data or looks as if it were.
+    #[arg(long)]
+    data: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Prints the plan; with `--data` also what is wrong with the voxels.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let document = engine::experiment::load::load(&arguments.experiment, &arguments.common.set)?;
+    let refused = match arguments.common.plan(&document) {
+        Ok(plan) => {
+            output::text(&plan);
+            None
+        }
+        // Files that make a plan impossible do not keep the others from being looked at.
+        Err(CliError::Problems(problems)) if arguments.data => Some(problems),
+        Err(error) => return Err(error),
+    };
+    if !arguments.data {
+        return Ok(Exit::Done);
+    }
+    let outline = match check::outline(&document, &arguments.common.cache.path()) {
+        Ok(outline) => outline,
+        Err(problems) => return Err(refused.unwrap_or(problems).into()),
+    };
+    let report = examine(&document, &outline, arguments.common.quiet);
+    output::text(&report);
+    verdict(&report, refused)
+}
+
+/// How the command ends: what stood in the way of a plan is told, except what the report tells already.
+fn verdict(report: &Report, refused: Option<Problems>) -> Result<Exit, CliError> {
+    let has_faults = report.count(Severity::Fault) > 0;
+    let Some(Problems(problems)) = refused else {
+        return Ok(if has_faults { Exit::No } else { Exit::Done });
+    };
+    let (told, left): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.is_in_data && has_faults);
+    if left.is_empty() && !told.is_empty() { Ok(Exit::No) } else { Err(Problems(left).into()) }
+}
+
+/// Has every subject looked at, with a bar or lines on stderr.
+fn examine(document: &Document, outline: &Outline, quiet: bool) -> Report {
+    let experiment = &document.experiment;
+    let labels = ClassLabel::pairs(&outline.labels);
+    let chain = experiment.preprocess_chain();
+    let dataset = Dataset {
+        subjects: &outline.listing.subjects,
+        phantom: match &experiment.data.source {
+            Source::Phantom(source) => Some(source),
+            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => None,
+        },
+        parts: &outline.parts,
+        other_folds: other_folds(experiment, outline),
+        labels: &labels,
+        chain: &chain,
+        sampler: &experiment.sampler,
+        samples_val: experiment.validate.patches,
+    };
+    let mut bar = Bar::new(Columns::default(), 1, 1, quiet);
+    checks::examine(&dataset, &mut |done, total| {
+        // The bar draws on a terminal, which cannot fail a command.
+        let _ = bar.record(&Event::Preparing { task: "reading subjects", done, total });
+    })
+}
+
+/// The subjects that validate in the other folds, where the split is into folds.
+fn other_folds(experiment: &Experiment, outline: &Outline) -> BTreeMap<usize, Vec<String>> {
+    let Split::Fold(Fold { index: own, count }) = &experiment.data.split else { return BTreeMap::new() };
+    let names: Vec<String> = outline.listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    let fold = |index| {
+        let parts = split::parts(&Split::Fold(Fold { index, count: *count }), Seed(experiment.seed), &names);
+        // Where one fold can be made, all can: they differ by one subject at most.
+        Some((index, parts.ok()?.val))
+    };
+    (0..count.get()).filter(|index| index != own).filter_map(fold).collect()
+}

@@ -1,0 +1,214 @@
+//! Two folders of label maps against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+
+use super::record::{Evaluation, Outputs};
+use super::{Arguments, CliError, Exit};
+use crate::commands::training::{STOP, stop_on_ctrl_c};
+use crate::commands::volume_files::make_folder;
+use dataset::sources::stem;
+use engine::experiment::score_sheet::ScoreSheet;
+use metrics::{CaseScores, Metric, Pair, defaults, score_all};
+use transforms::lazy::{self, Origin};
+use volume::nifti;
+use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
+
+/// Scores the cases that both folders have.
+pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
+    let sheet = arguments.metrics.as_deref().map(|path| ScoreSheet::load(path, None)).transpose()?;
+    let sheet = sheet.unwrap_or_else(|| ScoreSheet { metrics: defaults(), labels: None });
+    let pairs = pairs(predictions, truths)?;
+    // Found out before an hour of scoring rather than after it.
+    if let Some(folder) =
+        arguments.out.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
+    {
+        make_folder(folder)?;
+    }
+    stop_on_ctrl_c()?;
+    let labels = match sheet.labels {
+        Some(labels) => labels.into_iter().collect(),
+        None => present(&pairs)?,
+    };
+    let mut evaluation = Evaluation { metrics: sheet.metrics, labels, cases: Vec::new() };
+    let mut failed = Vec::new();
+    for (done, (name, files)) in pairs.iter().enumerate() {
+        if STOP.load(Ordering::Relaxed) {
+            say!("stopped; {done} of {} cases were scored, and nothing is written", pairs.len());
+            return Ok(Exit::Stopped);
+        }
+        match score(files, &evaluation.metrics, &evaluation.labels) {
+            Ok(scores) => evaluation.cases.push((name.clone(), scores)),
+            Err(message) => {
+                eprintln!("error: {name}: {message}");
+                failed.push(name.clone());
+            }
+        }
+    }
+    let results = evaluation.results();
+    results.print();
+    if let Some(out) = &arguments.out {
+        results.write(&beside(out))?;
+        say!("{}", out.display());
+    }
+    if failed.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(CliError::Failure(format!(
+        "{} of {} cases could not be scored: {}",
+        failed.len(),
+        pairs.len(),
+        failed.join(", ")
+    )))
+}
+
+/// Files with more labels than this hold something else, such as an image or instances.
+const MOST_LABELS: usize = 256;
+
+/// A prediction and its truth.
+struct Files {
+    prediction: PathBuf,
+    truth: PathBuf,
+}
+
+/// The cases that both folders have, by name; what only one has is told.
+fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, CliError> {
+    let (mut of_predictions, of_truths) = (label_maps(predictions)?, label_maps(truths)?);
+    let mut pairs = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (name, truth) in of_truths {
+        match of_predictions.remove(&name) {
+            Some(prediction) => {
+                pairs.insert(name, Files { prediction, truth });
+            }
+            None => missing.push(name),
+        }
+    }
+    if pairs.is_empty() {
+        return Err(CliError::problem(
+            format!("no file of {} has the name of one of {}", predictions.display(), truths.display()),
+            "a prediction has the file name of its label map, `.nii` or `.nii.gz`",
+        ));
+    }
+    for (names, what) in [(missing, "prediction"), (of_predictions.into_keys().collect(), "label map")] {
+        if !names.is_empty() {
+            let cases = if names.len() == 1 { "1 case has".to_owned() } else { format!("{} cases have", names.len()) };
+            eprintln!("warning: {cases} no {what}, left out: {}", few(&names));
+        }
+    }
+    Ok(pairs)
+}
+
+/// The first of some names.
+fn few(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let more = names.len().saturating_sub(MOST);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// The NIfTI files of a folder, by stem.
+fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        CliError::problem(format!("cannot read {}: {error}", folder.display()), "name a folder of label maps")
+    })?;
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(|error| CliError::failure(&error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let is_map = (name.ends_with(".nii") || name.ends_with(".nii.gz")) && !name.starts_with('.');
+        if is_map && let Some(other) = found.insert(stem(&path), path.clone()) {
+            let message = format!("{} and {} are the same case", other.display(), path.display());
+            return Err(CliError::problem(message, "keep one of them"));
+        }
+    }
+    // What predict writes beside a label map is none itself.
+    let is_beside = |name: &String| name.strip_suffix("_probabilities").is_some_and(|case| found.contains_key(case));
+    let beside: Vec<String> = found.keys().filter(|name| is_beside(name)).cloned().collect();
+    beside.iter().for_each(|name| {
+        found.remove(name);
+    });
+    Ok(found)
+}
+
+/// The labels that any of the maps holds; a file that cannot be read is told later.
+fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
+    let of_file = |path: &PathBuf| {
+        if STOP.load(Ordering::Relaxed) {
+            return BTreeSet::new();
+        }
+        let map = nifti::read_label(path).map(|(_, map)| map);
+        map.map_or_else(|_| BTreeSet::new(), |map| map.chunk_by(|a, b| a == b).map(|run| run[0]).collect())
+    };
+    let files: Vec<&PathBuf> = pairs.values().flat_map(|files| [&files.prediction, &files.truth]).collect();
+    let all = files.into_par_iter().map(of_file).reduce(BTreeSet::new, |a, b| a.union(&b).copied().collect());
+    let labels: Vec<_> =
+        all.into_iter().filter(|label| *label != 0).map(|label| (label, format!("label_{label}"))).collect();
+    if labels.len() > MOST_LABELS {
+        return Err(CliError::problem(
+            format!("the files hold {} different labels; are they label maps of classes?", labels.len()),
+            "name the labels that are scored in a file for --metrics, as `labels: { 1: liver }`",
+        ));
+    }
+    Ok(labels)
+}
+
+fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Result<Vec<CaseScores>, String> {
+    let (truth, prediction) = rayon::join(|| nifti::read_label(&files.truth), || nifti::read_label(&files.prediction));
+    let ((grid, truth), (other, prediction)) =
+        (truth.map_err(|error| error.to_string())?, prediction.map_err(|error| error.to_string())?);
+    let prediction = on_grid(&grid, &other, prediction, files)?;
+    Ok(score_all(metrics, &pair(&grid, &truth, &prediction), labels))
+}
+
+/// A pair of label maps on the grid of the true one.
+pub(super) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, prediction: &'a Voxels<Label>) -> Pair<'a> {
+    Pair { prediction, truth, shape: grid.shape, spacing: grid.spacing() }
+}
+
+/// A prediction on the grid of the true label map.
+///
+/// The same voxels in another order, as of a file that was turned, are put in order. Otherwise maps of different shapes
+/// cannot be compared; of one shape but in different places they are, voxel by voxel, and it is told.
+fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) -> Result<Voxels<Label>, String> {
+    if grid.matches(other, GRID_TOLERANCE_MM) {
+        return Ok(prediction);
+    }
+    if let Some(origin) = order(grid, other) {
+        let values = lazy::labels(&prediction, &origin, [0; 3], grid.shape);
+        return Ok(Voxels::new(1, grid.shape, values));
+    }
+    if grid.shape != other.shape {
+        let (a, b) = (other.shape, grid.shape);
+        let reason = format!("its prediction has {a:?} voxels and its label map {b:?}");
+        return Err(format!("{reason}; resample one to the other's grid"));
+    }
+    eprintln!(
+        "warning: {} and {} lie in different places (their affines differ); voxels are compared by their index",
+        files.prediction.display(),
+        files.truth.display()
+    );
+    Ok(prediction)
+}
+
+/// Where the voxels of `grid` are in `other`, where both have the same voxels with axes permuted or mirrored.
+fn order(grid: &Grid, other: &Grid) -> Option<Origin> {
+    let to_other = other.affine.inverse()?.after(&grid.affine);
+    let map = Affine(to_other.0.map(|row| row.map(f64::round)));
+    let turned = Grid { shape: grid.shape, affine: other.affine.after(&map) };
+    let (low, high) = map.box_of([0.0; 3], grid.shape.map(|size| size as f64 - 1.0));
+    let is_whole = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
+    let is_permutation = map.determinant().abs() == 1.0 && grid.num_voxels() == other.num_voxels();
+    (is_whole && is_permutation && turned.matches(grid, GRID_TOLERANCE_MM))
+        .then(|| Origin::affine(map, grid.shape, other.shape))
+}
+
+/// Where the summary and the plots of a table lie.
+fn beside(out: &Path) -> Outputs {
+    let name = out.file_stem().unwrap_or_default().to_string_lossy();
+    let (summary, plots) = (format!("{name}_summary.csv"), format!("{name}_plots"));
+    Outputs { cases: out.to_owned(), summary: out.with_file_name(summary), plots: out.with_file_name(plots) }
+}

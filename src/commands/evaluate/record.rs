@@ -1,0 +1,199 @@
+//! What an evaluation leaves behind: a table of cases, a summary and plots; and what it prints.
+
+use std::path::{Path, PathBuf};
+
+use super::CliError;
+use crate::commands::table::table;
+use crate::commands::training::run_error;
+use crate::commands::volume_files::make_folder;
+use metrics::{CaseScores, Metric, summarise_all};
+use report::score_boxes::Boxes;
+use report::scores::{Scores, Spread};
+use run_folder::folder::write_atomically;
+use volume::Label;
+
+/// The most cases that are printed.
+const PRINTED: usize = 10;
+/// With more scores than this, cases are printed with those of the first metric alone.
+const MOST_COLUMNS: usize = 8;
+
+/// The scores of some cases.
+pub(super) struct Evaluation {
+    /// What was scored with.
+    pub metrics: Vec<Metric>,
+    /// The labels and their names.
+    pub labels: Vec<(Label, String)>,
+    /// The cases, and their scores by each metric.
+    pub cases: Vec<(String, Vec<CaseScores>)>,
+}
+
+/// Where an evaluation goes.
+pub(super) struct Outputs {
+    /// A row for each case.
+    pub cases: PathBuf,
+    /// A row for each score.
+    pub summary: PathBuf,
+    /// The folder of plots.
+    pub plots: PathBuf,
+}
+
+/// What follows from the scores.
+pub(super) struct Results<'a> {
+    /// The scores by case and metric.
+    pub evaluation: &'a Evaluation,
+    /// The scores, worst case first.
+    scores: Scores,
+    /// How each of them is spread.
+    spreads: Vec<Spread>,
+    /// The scores of all cases together that are no mean of a column, such as the mean over labels.
+    together: Vec<(String, Option<f64>)>,
+}
+
+impl Outputs {
+    /// Removes the tables of an earlier evaluation, which would not belong to what is there from now on.
+    pub fn clear(&self) -> Result<(), CliError> {
+        for path in [&self.cases, &self.summary] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::failure(&error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Evaluation {
+    /// What follows from the scores of all cases.
+    pub fn results(&self) -> Results<'_> {
+        let scores = self.scores();
+        let together = self.together(&scores.columns);
+        Results { evaluation: self, spreads: scores.spreads(), scores, together }
+    }
+
+    /// The scores as a table, worst case first by the mean over labels of the first metric.
+    fn scores(&self) -> Scores {
+        let columns = self.metrics.iter().flat_map(|metric| metric.case_columns(&self.labels)).collect();
+        let row = |scores: &[CaseScores]| scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
+        let cases = self.cases.iter().map(|(name, scores)| (name.clone(), row(scores))).collect();
+        let mut scores = Scores { columns, cases };
+        let Some(first) = self.metrics.first() else { return scores };
+        let own: Vec<usize> = match first {
+            // The Dice of the liver and that of lesions.
+            Metric::Lits(_) => vec![0, 1],
+            _ => (0..self.labels.len()).collect(),
+        };
+        let order = scores.worst_first(&own, first.lower_is_better());
+        scores.cases = order.into_iter().map(|index| scores.cases[index].clone()).collect();
+        scores
+    }
+
+    /// The scores of all cases together that are no mean of a column, such as the mean over labels.
+    fn together(&self, columns: &[String]) -> Vec<(String, Option<f64>)> {
+        let cases: Vec<Vec<CaseScores>> = self.cases.iter().map(|(_, scores)| scores.clone()).collect();
+        let names = self.metrics.iter().flat_map(|metric| metric.summary_columns(&self.labels));
+        let values = summarise_all(&self.metrics, &cases, &self.labels);
+        names.zip(values).filter(|(name, _)| !columns.contains(name)).collect()
+    }
+}
+
+impl Results<'_> {
+    /// The names of the cases, worst first.
+    pub fn worst_first(&self) -> Vec<&str> {
+        self.scores.cases.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Writes both tables and a plot for each metric.
+    pub fn write(&self, outputs: &Outputs) -> Result<(), CliError> {
+        let scores = &self.scores;
+        let header = std::iter::once("subject".to_owned()).chain(scores.columns.iter().cloned()).collect();
+        let row = |(name, scores): &(String, Vec<Option<f64>>)| {
+            std::iter::once(name.clone()).chain(scores.iter().map(|score| cell(*score))).collect()
+        };
+        write_csv(&outputs.cases, header, scores.cases.iter().map(row))?;
+        self.write_summary(&outputs.summary)?;
+        self.draw(&outputs.plots)
+    }
+
+    fn write_summary(&self, path: &Path) -> Result<(), CliError> {
+        let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined"];
+        let spread = |spread: &Spread| {
+            let interval = [spread.interval.map(|i| i.low), spread.interval.map(|i| i.high)];
+            let numbers =
+                [spread.mean, spread.deviation, spread.median, interval[0], interval[1], spread.low, spread.high];
+            let counts = [spread.cases.to_string(), spread.undefined.to_string()];
+            std::iter::once(spread.name.clone()).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
+        };
+        let together = self.together.iter().map(|(name, value)| {
+            let mut row = vec![name.clone(), cell(*value)];
+            row.resize(header.len(), String::new());
+            row
+        });
+        let rows = self.spreads.iter().map(spread).chain(together);
+        write_csv(path, header.map(str::to_owned).to_vec(), rows)
+    }
+
+    fn draw(&self, folder: &Path) -> Result<(), CliError> {
+        make_folder(folder)?;
+        let (scores, labels) = (&self.scores, &self.evaluation.labels);
+        let mut first = 0;
+        for metric in &self.evaluation.metrics {
+            let columns = metric.case_columns(labels);
+            let words = metric.name().replace('_', " ");
+            let finite = |place: usize| scores.column(first + place).into_iter().flatten().filter(|s| s.is_finite());
+            let label = |(place, column): (usize, &String)| {
+                let label = column.strip_prefix(&format!("{}_", metric.name())).unwrap_or(column);
+                (label.replace('_', " "), finite(place).collect::<Vec<f64>>())
+            };
+            let labels: Vec<_> = columns.iter().enumerate().map(label).collect();
+            let is_share = labels.iter().flat_map(|(_, scores)| scores).all(|score| (0.0..=1.0).contains(score));
+            let title = format!("{words} of {} cases", scores.cases.len());
+            let boxes = Boxes { title, vertical: words, labels, is_share };
+            boxes.draw(folder, metric.name()).map_err(|error| CliError::failure(&error))?;
+            first += columns.len();
+        }
+        Ok(())
+    }
+
+    /// Prints the summary, and the worst cases first.
+    pub fn print(&self) {
+        let (scores, evaluation) = (&self.scores, self.evaluation);
+        let short = |value: Option<f64>| value.map(|value| format!("{value:.4}")).unwrap_or_default();
+        let header = ["score", "mean", "sd", "median", "95 % interval", "cases", "undefined"].map(str::to_owned);
+        let spread = |spread: &Spread| {
+            let interval = spread.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
+            let numbers = [spread.mean, spread.deviation, spread.median].map(short);
+            let counts = [interval, spread.cases.to_string(), spread.undefined.to_string()];
+            std::iter::once(spread.name.clone()).chain(numbers).chain(counts).collect::<Vec<_>>()
+        };
+        let mut rows: Vec<Vec<String>> = self.spreads.iter().map(spread).collect();
+        rows.extend(self.together.iter().map(|(name, value)| {
+            let mut row = vec![name.clone(), short(*value)];
+            row.resize(header.len(), String::new());
+            row
+        }));
+        say!("{}", table(&header, &rows));
+        let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.labels).len());
+        let shown = if scores.columns.len() > MOST_COLUMNS { first } else { scores.columns.len() };
+        let header: Vec<String> =
+            std::iter::once("worst first".to_owned()).chain(scores.columns[..shown].iter().cloned()).collect();
+        let worst = scores.cases.iter().take(PRINTED);
+        let rows: Vec<Vec<String>> = worst
+            .map(|(name, scores)| {
+                std::iter::once(name.clone()).chain(scores[..shown].iter().map(|s| short(*s))).collect()
+            })
+            .collect();
+        say!("{}", table(&header, &rows));
+    }
+}
+
+fn write_csv(path: &Path, header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<(), CliError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    std::iter::once(header).chain(rows).try_for_each(|row| writer.write_record(row)).expect("memory takes every row");
+    let bytes = writer.into_inner().expect("memory takes every row");
+    write_atomically(path, &bytes).map_err(run_error)
+}
+
+/// Shortest text that reads back as the same number; empty where a score is undefined.
+fn cell(value: Option<f64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,144 @@
+//! A trained run on its own subjects.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::folders::pair;
+use super::record::{Evaluation, Outputs, Results};
+use super::{Arguments, CliError, Exit, Part};
+use crate::commands::bar::Bar;
+use crate::commands::predict::{Windows, predict_error};
+use crate::commands::training::{STOP, make_phantoms, refuse_other_split, stop_on_ctrl_c};
+use crate::commands::volume_files::make_folder;
+use dataset::subject::Subject;
+use engine::experiment::check::{Surroundings, check};
+use engine::experiment::load::{self, Set};
+use engine::experiment::plan::{ClassLabel, Plan};
+use engine::experiment::score_sheet::ScoreSheet;
+use engine::training::predictor::{PredictError, Predictor, predict};
+use engine::training::prepare;
+use metrics::{CaseScores, score_all};
+use report::viewer::{self, Plane, Scene, SheetOptions};
+use volume::nifti;
+
+/// Slices of a picture of a case.
+const SLICES: usize = 8;
+
+/// Predicts and scores each subject of a part, and leaves all of it in the run's `predictions`.
+pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
+    let predictor = arguments.weights.open(root)?;
+    let plan = plan(root, arguments)?;
+    let names = match arguments.split {
+        Part::Val => &plan.parts.val,
+        Part::Train => &plan.parts.train,
+        Part::Test => &plan.parts.test,
+    };
+    let part = format!("{:?}", arguments.split).to_lowercase();
+    if names.is_empty() {
+        return Err(CliError::problem(format!("the split has no {part} subjects"), "name another part with --split"));
+    }
+    let mut evaluation = begun(arguments, &plan, &predictor)?;
+    let folder = root.join("predictions").join(arguments.weights.folder(&part));
+    make_folder(&folder)?;
+    let mut bar = Bar::new(engine::training::validate::columns(&plan), 1, 1, arguments.quiet);
+    make_phantoms(&plan, &arguments.cache.path(), &mut bar)?;
+    drop(bar);
+    stop_on_ctrl_c()?;
+    let outputs =
+        Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
+    outputs.clear()?;
+    for (number, name) in names.iter().enumerate() {
+        let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
+        let subject = &plan.cases[name].subject;
+        let out = folder.join(format!("{name}.nii.gz"));
+        let scored = score(&predictor, subject, &out, &evaluation, &bar);
+        drop(bar);
+        match scored {
+            Ok(Some(scores)) => evaluation.cases.push((name.clone(), scores)),
+            Ok(None) => eprintln!("warning: subject {name} has no label map, so it is predicted and not scored"),
+            Err(PredictError::Stopped) => {
+                say!("stopped; {number} of {} subjects are predicted, and no scores are written", names.len());
+                return Ok(Exit::Stopped);
+            }
+            Err(error) => return Err(of_subject(name, error)),
+        }
+    }
+    let results = evaluation.results();
+    results.print();
+    results.write(&outputs)?;
+    draw_worst(&plan, &results, &folder, arguments.pictures)?;
+    say!("{}", folder.display());
+    Ok(Exit::Done)
+}
+
+/// The plan of a run, for data that is where it was.
+fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
+    // What training began with is not asked for again, nor the memory that it took.
+    let unset = Set { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
+    let document = load::load(&root.join("plan.yaml"), &[unset])?;
+    let surroundings = Surroundings { cache_dir: arguments.cache.path(), memory_bytes: None };
+    let plan = check(&document, &surroundings, arguments.weights.device())?;
+    refuse_other_split(root, &plan)?;
+    Ok(plan)
+}
+
+/// What the run is scored with; there are no cases yet.
+fn begun(arguments: &Arguments, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
+    let own: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
+    let (metrics, labels) = match &arguments.metrics {
+        Some(path) => {
+            let sheet = ScoreSheet::load(path, Some(&own))?;
+            (sheet.metrics, sheet.labels.unwrap_or(own))
+        }
+        None => (plan.experiment.metrics.clone(), own),
+    };
+    Ok(Evaluation { metrics, labels: labels.into_iter().collect(), cases: Vec::new() })
+}
+
+/// Predicts a subject, writes the label map, and scores it where the truth is known.
+fn score(
+    predictor: &Predictor,
+    subject: &Subject,
+    out: &Path,
+    evaluation: &Evaluation,
+    bar: &Windows,
+) -> Result<Option<Vec<CaseScores>>, PredictError> {
+    let volume = prepare::load(subject).map_err(PredictError::Image)?;
+    let truth = predictor.truth(&volume)?;
+    let grid = volume.grid;
+    let mut tell = |done, total| bar.show(done, total);
+    let prediction = predict(std::slice::from_ref(predictor), volume, false, &STOP, &mut tell)?.label;
+    nifti::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
+    Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
+}
+
+fn of_subject(name: &str, error: PredictError) -> CliError {
+    match predict_error(error) {
+        CliError::Failure(message) => CliError::Failure(format!("subject {name}: {message}")),
+        error => error,
+    }
+}
+
+/// Draws the worst cases where label map and prediction differ most.
+fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Result<(), CliError> {
+    let worst = folder.join("worst");
+    // Pictures of an earlier evaluation, of other cases, do not stay among the new ones.
+    match std::fs::remove_dir_all(&worst) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::failure(&error)),
+        _ if most == 0 => return Ok(()),
+        _ => make_folder(&worst)?,
+    }
+    for (place, name) in results.worst_first().into_iter().take(most).enumerate() {
+        let path: PathBuf = worst.join(format!("{}_{name}.png", place + 1));
+        let failure = |error: &dyn std::error::Error| CliError::failure(error);
+        let volume = prepare::load(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
+        let (_, prediction) =
+            nifti::read_label(&folder.join(format!("{name}.nii.gz"))).map_err(|error| failure(&error))?;
+        let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
+        scene.names = results.evaluation.labels.iter().cloned().collect();
+        let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
+        let options = SheetOptions { title, plane: Plane::Axial, most: SLICES, differences: true };
+        viewer::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
+    }
+    Ok(())
+}

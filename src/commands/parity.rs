@@ -1,0 +1,148 @@
+//! `runner parity`: whether devices compute the same.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::patches::prepare;
+use super::table::table;
+use super::training::training_error;
+use super::{CacheFolder, CliError, Exit, output};
+use dataset::patch::Patch;
+use engine::experiment::load::{self, Document, Set};
+use engine::experiment::plan::Plan;
+use engine::training::parity::kept;
+use engine::training::parity::{self, Difference, Trace};
+use engine::training::{self, TrainError};
+use nn::device::DeviceName;
+
+/// Arguments of `runner parity`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment whose network, loss, optimiser and first batch are used; without one, a small U-Net on waves.
+    experiment: Option<PathBuf>,
+    /// The devices, such as `flex,libtorch:cpu`: each is compared with the first. One alone is compared with numbers of
+    /// PyTorch that are kept in the program.
+    #[arg(long, value_name = "D1,D2,...", value_delimiter = ',', required = true)]
+    devices: Vec<DeviceName>,
+    /// Change one key of the experiment; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", requires = "experiment")]
+    set: Vec<Set>,
+    #[command(flatten)]
+    cache: CacheFolder,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What is compared where nobody names an experiment.
+const SMALL: &str = "
+name: parity
+data: { source: { phantom: { subjects: 4, shape: [48, 48, 48], spacing_mm: [7, 7, 7] } }, split: { first: 2 } }
+sampler: { uniform: { patch: [32, 32, 32] } }
+model: { unet: { widths: [8, 16, 32], norm: instance, activation: leaky_relu } }
+loss: { dice_cross_entropy: {} }
+optimizer: { adam: { learning_rate: 1e-3 } }
+train: { epochs: 1, batch_size: 2 }
+";
+
+/// Compares, and answers with the exit code.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    for device in &arguments.devices {
+        device
+            .resolve()
+            .map_err(|error| CliError::problem(error.to_string(), "`runner devices` lists what is here"))?;
+    }
+    let is_same = match (arguments.devices.as_slice(), &arguments.experiment) {
+        ([device], None) => against_pytorch(*device)?,
+        ([_], Some(_)) => {
+            return Err(CliError::problem(
+                "one device has nothing to be compared with on an experiment",
+                "name a second device, such as flex; without an experiment one device is compared with kept numbers",
+            ));
+        }
+        (devices, _) => against_the_first(arguments, devices)?,
+    };
+    say!("{}", if is_same { "same within tolerance" } else { "no: they differ" });
+    Ok(if is_same { Exit::Done } else { Exit::No })
+}
+
+/// Compares one device with the kept numbers.
+fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
+    let name = device.to_string();
+    let device = device.open().map_err(|error| CliError::failure(&error))?;
+    let (version, networks) = kept::networks();
+    let mut rows = Vec::new();
+    let mut is_same = true;
+    for (number, network) in networks.iter().enumerate() {
+        let differences = network.compare(&device);
+        is_same &= differences.iter().all(Difference::is_small);
+        rows.extend(differences.iter().map(|difference| row(&format!("network {}", number + 1), difference)));
+    }
+    output::text(table(&header(), &rows));
+    say!("{} networks on {name} beside PyTorch {version}; differences are of values, not shares", networks.len());
+    Ok(is_same)
+}
+
+/// Compares devices with the first of them.
+fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bool, CliError> {
+    let (mut plan, patches) = batch(arguments)?;
+    let mut first: Option<(DeviceName, Trace)> = None;
+    let mut rows = Vec::new();
+    let mut is_same = true;
+    for device in devices {
+        plan.device = *device;
+        let trace = parity::trace(&plan, &patches).map_err(|error| training_error(&error))?;
+        say!("{:<18} {:.3} s a step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
+        match &first {
+            None => first = Some((*device, trace)),
+            Some((_, reference)) => {
+                let differences = parity::compare(&plan.experiment.model, reference, &trace);
+                is_same &= differences.iter().all(Difference::is_small);
+                rows.extend(differences.iter().map(|difference| row(&device.to_string(), difference)));
+            }
+        }
+    }
+    output::text(table(&header(), &rows));
+    if let Some((first, _)) = first {
+        let [x, y, z] = plan.patch;
+        say!("{} patches of {x} x {y} x {z} voxels; differences from {first}, as shares", patches.len());
+    }
+    Ok(is_same)
+}
+
+/// The plan, and the batch that is compared: the first one of the experiment's training, or waves.
+fn batch(arguments: &Arguments) -> Result<(Plan, Vec<Patch>), CliError> {
+    let document: Document = match &arguments.experiment {
+        Some(path) => load::load(path, &arguments.set)?,
+        None => load::parse("parity", SMALL)?,
+    };
+    // Any device of this binary will do for the plan; each is opened in turn.
+    let plan = arguments.cache.plan(&document, Some(arguments.devices[0]))?;
+    if arguments.experiment.is_none() {
+        let patches =
+            (0..plan.experiment.train.batch_size.get()).map(|index| parity::wavy_patch(&plan, index)).collect();
+        return Ok((plan, patches));
+    }
+    let cases = Arc::new(prepare(&plan, &arguments.cache.open(), &arguments.cache.path(), arguments.quiet)?);
+    let patches = training::patches(&plan, &cases, 1, 0).take(plan.experiment.train.batch_size.get());
+    let patches = patches.collect::<Result<_, _>>().map_err(|error| training_error(&TrainError::Queue(error)))?;
+    Ok((plan, patches))
+}
+
+fn header() -> Vec<String> {
+    ["", "quantity", "difference", "tolerance", ""].map(str::to_owned).to_vec()
+}
+
+fn row(of: &str, difference: &Difference) -> Vec<String> {
+    let verdict = if difference.is_small() { "same" } else { "differs" };
+    let number = |value: f64| format!("{value:.1e}");
+    vec![
+        of.to_owned(),
+        difference.quantity.clone(),
+        number(difference.share),
+        number(difference.tolerance),
+        verdict.to_owned(),
+    ]
+}

@@ -1,0 +1,280 @@
+//! `runner patches`: what training would see, and how fast it comes.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sha2::{Digest, Sha256};
+
+use super::contact_sheet::ContactSheet;
+use super::table::table;
+use super::training::{make_phantoms, training_error};
+use super::{CliError, Common, Exit, output, volume_files};
+use crate::commands::bar::Bar;
+use dataset::cache::{Cache, hex};
+use dataset::patch::Patch;
+use engine::experiment::load;
+use engine::experiment::plan::Plan;
+use engine::training::cases::Cases;
+use engine::training::{self, validate};
+use run_folder::event::Listener;
+use transforms::Drawn;
+use transforms::lazy::{self, Times};
+use volume::{Affine, Grid, Volume, Voxels};
+
+/// Arguments of `runner patches`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment file.
+    experiment: PathBuf,
+    /// The epoch that the patches begin with, counted from 1.
+    #[arg(long, default_value = "1")]
+    epoch: NonZeroUsize,
+    /// Show the patches of one optimiser step, counted from 1 as in steps.csv.
+    #[arg(long, conflicts_with_all = ["epoch", "count", "bench"])]
+    step: Option<NonZeroUsize>,
+    /// How many patches; it may run on into later epochs. By default 16, with --bench an epoch.
+    #[arg(long)]
+    count: Option<NonZeroUsize>,
+    /// Write each patch as NIfTI, with what chance decided as JSON, and a picture of the first 64.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print how fast they come instead of what they are.
+    #[arg(long)]
+    bench: bool,
+    /// With --bench: take the patches as a device would whose steps take so many milliseconds.
+    #[arg(long, value_name = "MS", requires = "bench")]
+    step_ms: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Patches that are shown where nothing was said.
+const SHOWN: usize = 16;
+
+/// Makes the patches in the order in which training gets them.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let document = load::load(&arguments.experiment, &arguments.common.set)?;
+    let plan = arguments.common.plan(&document)?;
+    let start = Instant::now();
+    let cache = arguments.common.cache.open();
+    let mut cases = prepare(&plan, &cache, &arguments.common.cache.path(), arguments.common.quiet)?;
+    if arguments.bench {
+        cases.keep_times();
+    }
+    let cases = Arc::new(cases);
+    let prepared = start.elapsed().as_secs_f64();
+    let Wanted { mut epoch, mut skip, count } = Wanted::of(arguments, &plan);
+    let mut files = arguments.out.as_deref().map(|out| Files::begin(out, &plan)).transpose()?;
+
+    let mut digest = Sha256::new();
+    let mut rows = Vec::new();
+    let mut waited = 0.0;
+    let mut made = 0;
+    let start = Instant::now();
+    while made < count {
+        let mut queue = training::patches(&plan, &cases, epoch, skip);
+        for patch in queue.by_ref().take(count - made) {
+            let patch = patch.map_err(|error| CliError::failure(&error))?;
+            if made == 0 && arguments.bench {
+                // At once, for whoever waits for it.
+                say!("subjects prepared   {prepared:.3} s");
+                say!("first patch         {:.4} s after that", start.elapsed().as_secs_f64());
+            }
+            if !arguments.bench {
+                add(&mut digest, &patch);
+                rows.push(row(made, epoch, &patch, &plan));
+            }
+            if let Some(files) = &mut files {
+                files.add(&patch)?;
+            }
+            made += 1;
+            if let Some(time) = arguments.step_ms
+                && made.is_multiple_of(training::patches_per_step(&plan))
+            {
+                std::thread::sleep(Duration::from_millis(time));
+            }
+        }
+        waited += queue.wait_seconds();
+        (epoch, skip) = (epoch + 1, 0);
+    }
+    if let Some(files) = files {
+        files.finish()?;
+    }
+    if arguments.bench {
+        print_speed(made, start.elapsed().as_secs_f64(), waited, &plan);
+        print_times(&cases, made);
+        cache.finish().map_err(|error| CliError::failure(&error))?;
+        return Ok(Exit::Done);
+    }
+    cache.finish().map_err(|error| CliError::failure(&error))?;
+    output::text(table(&header(&plan), &rows));
+    say!("SHA-256 of these {made} patches: {}", hex(&digest.finalize()));
+    if let Some(out) = &arguments.out {
+        say!("{}", out.display());
+    }
+    Ok(Exit::Done)
+}
+
+/// Which patches are wanted.
+struct Wanted {
+    /// The epoch that they begin with, counted from 1.
+    epoch: usize,
+    /// Patches of that epoch that come before.
+    skip: usize,
+    count: usize,
+}
+
+impl Wanted {
+    fn of(arguments: &Arguments, plan: &Plan) -> Self {
+        let Some(step) = arguments.step else {
+            let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
+            let count = arguments.count.map_or(default, NonZeroUsize::get);
+            return Self { epoch: arguments.epoch.get(), skip: 0, count };
+        };
+        let before = step.get() - 1;
+        let per_step = training::patches_per_step(plan);
+        let skip = before % plan.steps_per_epoch * per_step;
+        let count = per_step.min(plan.patches_per_epoch - skip);
+        Self { epoch: before / plan.steps_per_epoch + 1, skip, count }
+    }
+}
+
+/// Writes patches of an epoch as `--out` does, with their picture.
+pub(super) fn keep(out: &Path, plan: &Plan, patches: &[Patch]) -> Result<(), CliError> {
+    let mut files = Files::begin(out, plan)?;
+    patches.iter().try_for_each(|patch| files.add(patch))?;
+    files.finish()
+}
+
+/// A folder that patches are written to, and their picture.
+struct Files<'a> {
+    out: &'a Path,
+    plan: &'a Plan,
+    sheet: ContactSheet,
+    written: usize,
+}
+
+impl<'a> Files<'a> {
+    fn begin(out: &'a Path, plan: &'a Plan) -> Result<Self, CliError> {
+        volume_files::make_folder(out)?;
+        Ok(Self { out, plan, sheet: ContactSheet::new(&plan.labels), written: 0 })
+    }
+
+    fn add(&mut self, patch: &Patch) -> Result<(), CliError> {
+        let grid = grid_of(patch, self.plan);
+        self.sheet.add(patch, grid.spacing());
+        write(self.out, self.written, patch, grid, self.plan)?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), CliError> {
+        self.sheet.write(&self.out.join("contact_sheet.png"))
+    }
+}
+
+/// The preprocessed volumes of a plan, which makes its phantoms first.
+pub(super) fn prepare(plan: &Plan, cache: &Cache, cache_dir: &Path, quiet: bool) -> Result<Cases, CliError> {
+    let mut bar = Bar::new(validate::columns(plan), 1, 1, quiet);
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    make_phantoms(plan, cache_dir, &mut bar)?;
+    let cases = Cases::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
+        // The bar draws on a terminal, which cannot fail a command.
+        let _ = bar.record(&event);
+    });
+    Ok(cases.map_err(|error| training_error(&error))?.expect("nobody asks it to stop"))
+}
+
+/// How fast patches came.
+fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
+    let queue = &plan.experiment.queue;
+    let [x, y, z] = plan.patch;
+    say!("patches             {made} of {x} x {y} x {z} voxels, {} workers", queue.workers);
+    say!("patches per second  {:.1}", made as f64 / seconds);
+    say!("waiting             {:.1} % of {seconds:.2} s", 100.0 * waited / seconds);
+    if let Some(bytes) = run_folder::memory::peak_resident_bytes() {
+        say!("peak memory         {:.0} MB", bytes as f64 / 1e6);
+    }
+}
+
+/// What a patch takes of a worker's time, step by step.
+fn print_times(cases: &Cases, made: usize) {
+    let rows = cases.times().map(Times::table).unwrap_or_default();
+    let all: f64 = rows.iter().map(|(_, time)| time.as_secs_f64()).sum();
+    let row = |name: &str, seconds: f64| {
+        let share = format!("{:.1}", 100.0 * seconds / all);
+        vec![name.to_owned(), format!("{:.3}", 1e3 * seconds / made as f64), share]
+    };
+    let mut cells: Vec<_> = rows.iter().map(|(name, time)| row(name, time.as_secs_f64())).collect();
+    cells.push(row("all", all));
+    output::text(table(&["step", "ms per patch", "%"].map(str::to_owned), &cells));
+}
+
+/// Everything of a patch that training could notice.
+fn add(digest: &mut Sha256, patch: &Patch) {
+    digest.update(&patch.subject);
+    digest.update((patch.index as u64).to_le_bytes());
+    patch.start.iter().for_each(|start| digest.update((*start as u64).to_le_bytes()));
+    digest.update(bytemuck::cast_slice(&patch.image));
+    digest.update(bytemuck::cast_slice(&patch.label));
+    digest.update(patch.draws.to_string());
+}
+
+fn header(plan: &Plan) -> Vec<String> {
+    let first = ["", "epoch", "subject", "patch", "start", "min", "mean", "max"].map(str::to_owned);
+    first.into_iter().chain(plan.labels.iter().map(|label| format!("{} %", label.name))).collect()
+}
+
+fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
+    let extreme = |pick: fn(f32, f32) -> f32| patch.image.iter().copied().reduce(pick).unwrap_or(f32::NAN);
+    let mean = patch.image.iter().map(|value| f64::from(*value)).sum::<f64>() / patch.image.len() as f64;
+    let share = |value| {
+        let voxels = patch.label.iter().filter(|label| **label == value).count();
+        format!("{:.2}", 100.0 * voxels as f64 / patch.label.len() as f64)
+    };
+    let first = [
+        format!("{number:04}"),
+        epoch.to_string(),
+        patch.subject.clone(),
+        patch.index.to_string(),
+        format!("{:?}", patch.start),
+        format!("{:.3}", extreme(f32::min)),
+        format!("{mean:.3}"),
+        format!("{:.3}", extreme(f32::max)),
+    ];
+    first.into_iter().chain(plan.labels.iter().map(|label| share(label.value))).collect()
+}
+
+fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> Result<(), CliError> {
+    let volume = Volume {
+        grid,
+        image: Voxels::new(patch.channels, patch.shape, patch.image.clone()),
+        label: Some(Voxels::new(1, patch.shape, patch.label.clone())),
+    };
+    let told = serde_json::json!({
+        "subject": patch.subject, "patch": patch.index, "start": patch.start,
+        "chain": plan.experiment.augment, "draws": patch.draws,
+    });
+    let steps = &plan.experiment;
+    let one_hot = volume_files::one_hot(&steps.augment).or(volume_files::one_hot(&steps.preprocess));
+    volume_files::write(out, &format!("{number:04}_"), &volume, one_hot, &told)
+}
+
+fn draws_of(patch: &Patch) -> Vec<Drawn> {
+    serde_json::from_value(patch.draws.clone()).expect("draws come back as they were written")
+}
+
+/// Where a patch lies in the world after the chain.
+fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
+    let case = &plan.cases[&patch.subject];
+    let augment = &plan.experiment.augment;
+    let whole = lazy::outgoing_grid(augment, &draws_of(patch), &case.outgoing);
+    let start = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
+    Grid { shape: patch.shape, affine: whole.affine.after(&start) }
+}

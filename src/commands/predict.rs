@@ -1,0 +1,291 @@
+//! `runner predict`: label maps of new images, by one trained run or the mean of several.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::training::{STOP, run_error, stop_on_ctrl_c};
+use super::{CliError, Exit, volume_files};
+use dataset::sources::stem;
+use dataset::subject::Subject;
+use engine::experiment::plan::ClassLabel;
+use engine::inference::findings::{Finding, findings};
+use engine::training::predictor::{self, Checkpoint, PredictError, Predictor, check_ensemble};
+use engine::training::prepare;
+use nn::device::DeviceName;
+use run_folder::folder::write_atomically;
+use volume::nifti;
+use volume::{Grid, Volume};
+
+/// What follows the name of an image in that of its probabilities.
+const PROBABILITIES: &str = "_probabilities.nii.gz";
+
+/// Arguments of `runner predict`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder of a trained run; several are an ensemble, whose probabilities are averaged.
+    #[arg(long = "run", value_name = "RUN_DIR", required = true)]
+    runs: Vec<PathBuf>,
+    /// The images, `.nii` or `.nii.gz`.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// The folder to write `NAME.nii.gz` and `NAME.json` into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Write `NAME_probabilities.nii.gz` too, with a channel for each class, background first.
+    #[arg(long)]
+    probabilities: bool,
+    #[command(flatten)]
+    weights: Weights,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Which weights of a run predict, and where.
+#[derive(Debug, Args)]
+pub(super) struct Weights {
+    /// Which weights of the run.
+    #[arg(long, value_enum, default_value_t)]
+    checkpoint: Which,
+    /// Where the network runs; by default where it was trained.
+    #[arg(long, env = "RUNNER_DEVICE")]
+    device: Option<DeviceName>,
+}
+
+/// Which weights of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Those of the best epoch.
+    #[default]
+    Best,
+    /// The newest.
+    Last,
+}
+
+impl Weights {
+    /// The device that was named.
+    pub(super) fn device(&self) -> Option<DeviceName> {
+        self.device
+    }
+
+    /// The name of a folder for what these weights make of a part of a run's subjects.
+    pub(super) fn folder(&self, part: &str) -> String {
+        match self.checkpoint {
+            Which::Best => part.to_owned(),
+            Which::Last => format!("{part}_last"),
+        }
+    }
+
+    /// Reads a run folder.
+    pub(super) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
+        let checkpoint = match self.checkpoint {
+            Which::Best => Checkpoint::Best,
+            Which::Last => Checkpoint::Last,
+        };
+        Predictor::open(root, checkpoint, self.device).map_err(predict_error)
+    }
+}
+
+/// `NAME.json`: what was found, and by what.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    image: &'a Path,
+    runs: &'a [PathBuf],
+    shape: [usize; 3],
+    spacing_mm: [f64; 3],
+    labels: &'a [Finding],
+    seconds: f64,
+}
+
+/// Predicts every image; one that cannot be read or taken is told, and the next one follows.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let outputs = outputs(arguments)?;
+    let predictors = arguments.runs.iter().map(|run| arguments.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
+    check_ensemble(&predictors).map_err(predict_error)?;
+    volume_files::make_folder(&arguments.out)?;
+    stop_on_ctrl_c()?;
+    let mut failed = Vec::new();
+    for (number, (image, out)) in arguments.images.iter().zip(&outputs).enumerate() {
+        let bar = Windows::new(&format!("{} ({}/{})", stem(image), number + 1, outputs.len()), arguments.quiet);
+        let predicted = predict(arguments, &predictors, image, out, &bar);
+        drop(bar);
+        match predicted {
+            Ok(text) => say!("{}: {text}", out.display()),
+            Err(PredictFailure::Stopped) => {
+                say!("stopped; {number} of {} images are done", outputs.len());
+                return Ok(Exit::Stopped);
+            }
+            Err(PredictFailure::World(error)) => return Err(error),
+            Err(PredictFailure::Image(message)) => {
+                let path = image.display().to_string();
+                // Errors of reading begin with the file that they are about.
+                let message = if message.starts_with(&path) { message } else { format!("{path}: {message}") };
+                eprintln!("error: {message}");
+                failed.push(image.display().to_string());
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(CliError::Failure(format!("{} of {} images failed: {}", failed.len(), outputs.len(), failed.join(", "))))
+}
+
+/// Where each image's label map goes; no two files to one place, and none over an image.
+fn outputs(arguments: &Arguments) -> Result<Vec<PathBuf>, CliError> {
+    let mut images = BTreeSet::new();
+    for image in &arguments.images {
+        let help = "see that its path is written right";
+        let whole = image.canonicalize();
+        images.insert(whole.map_err(|error| CliError::problem(format!("{}: {error}", image.display()), help))?);
+    }
+    let mut written: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    for image in &arguments.images {
+        let endings = if arguments.probabilities { &[".nii.gz", PROBABILITIES][..] } else { &[".nii.gz"] };
+        for ending in endings {
+            let out = arguments.out.join(format!("{}{ending}", stem(image)));
+            if out.canonicalize().is_ok_and(|out| images.contains(&out)) {
+                let message = format!("the prediction of {} would replace an image", image.display());
+                return Err(CliError::problem(message, "name another folder with --out"));
+            }
+            if let Some(other) = written.insert(out.clone(), image) {
+                let (a, b, out) = (other.display(), image.display(), out.display());
+                let message = format!("{a} and {b} would both write {out}");
+                return Err(CliError::problem(message, "predict them with two commands into two folders"));
+            }
+        }
+    }
+    Ok(arguments.images.iter().map(|image| arguments.out.join(format!("{}.nii.gz", stem(image)))).collect())
+}
+
+/// Why an image was not predicted.
+enum PredictFailure {
+    /// Ctrl-C.
+    Stopped,
+    /// The image's own fault.
+    Image(String),
+    /// Nothing that another image would not meet too.
+    World(CliError),
+}
+
+/// Writes the label map of an image and what it holds; gives the latter as a line of text.
+fn predict(
+    arguments: &Arguments,
+    predictors: &[Predictor],
+    image: &Path,
+    out: &Path,
+    bar: &Windows,
+) -> Result<String, PredictFailure> {
+    let start = Instant::now();
+    let subject = Subject { name: stem(image), images: vec![image.to_owned()], label: None };
+    let volume = prepare::load(&subject).map_err(|error| PredictFailure::Image(error.to_string()))?;
+    let grid = volume.grid;
+    let prediction = through(predictors, volume, arguments.probabilities, bar)?;
+    let failure = |error: &dyn std::error::Error| PredictFailure::World(CliError::failure(error));
+    nifti::write_label(out, &grid, &prediction.label).map_err(|error| failure(&error))?;
+    if let Some(probabilities) = &prediction.probabilities {
+        let path = arguments.out.join(format!("{}{PROBABILITIES}", stem(image)));
+        nifti::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
+    }
+    let labels = ClassLabel::pairs(&predictors[0].labels);
+    let found = findings(&prediction.label, &grid, &labels);
+    write_report(arguments, image, &grid, &found, start.elapsed().as_secs_f64())?;
+    let texts: Vec<String> = found.iter().map(text).collect();
+    Ok(texts.join(", "))
+}
+
+/// Predicts a volume; what is wrong with the image is told apart from what is wrong with the world.
+fn through(
+    predictors: &[Predictor],
+    volume: Volume,
+    keep: bool,
+    bar: &Windows,
+) -> Result<predictor::Prediction, PredictFailure> {
+    let mut tell = |done, total| bar.show(done, total);
+    predictor::predict(predictors, volume, keep, &STOP, &mut tell).map_err(|error| match error {
+        PredictError::Stopped => PredictFailure::Stopped,
+        PredictError::Channels { .. } | PredictError::NotFinite { .. } | PredictError::Preprocess(_) => {
+            PredictFailure::Image(error.to_string())
+        }
+        error => PredictFailure::World(predict_error(error)),
+    })
+}
+
+fn write_report(
+    arguments: &Arguments,
+    image: &Path,
+    grid: &Grid,
+    labels: &[Finding],
+    seconds: f64,
+) -> Result<(), PredictFailure> {
+    let (shape, spacing_mm) = (grid.shape, grid.spacing());
+    let report = Report { image, runs: &arguments.runs, shape, spacing_mm, labels, seconds };
+    let text = serde_json::to_string_pretty(&report).expect("findings are plain data") + "\n";
+    let path = arguments.out.join(format!("{}.json", stem(image)));
+    write_atomically(&path, text.as_bytes()).map_err(|error| PredictFailure::World(run_error(error)))
+}
+
+/// A label's volume and its parts, as in `tumour 12.3 ml in 2 parts`.
+fn text(found: &Finding) -> String {
+    match found.components.len() {
+        0 => format!("no {}", found.name),
+        1 => format!("{} {:.1} ml", found.name, found.volume_ml),
+        parts => format!("{} {:.1} ml in {parts} parts", found.name, found.volume_ml),
+    }
+}
+
+/// What a run lacks is the user's to mend; the rest is the world's.
+pub(super) fn predict_error(error: PredictError) -> CliError {
+    match error {
+        PredictError::Run(error) => run_error(error),
+        PredictError::Plan(problems) => CliError::Problems(problems),
+        PredictError::NoWeights { .. } => CliError::problem(
+            error.to_string(),
+            "train the run further, or take the newest weights with --checkpoint last",
+        ),
+        PredictError::Differ { .. } => CliError::problem(error.to_string(), "predict with each of them by itself"),
+        PredictError::Device(_) => {
+            CliError::problem(error.to_string(), "--device takes another; `runner devices` lists what there is")
+        }
+        PredictError::Invalid { .. } => CliError::Problem { message: error.to_string(), help: None },
+        error => CliError::failure(&error),
+    }
+}
+
+/// How many windows of an image are done: a bar on the terminal, and nothing without one.
+pub(super) struct Windows {
+    bar: Option<indicatif::ProgressBar>,
+}
+
+impl Windows {
+    /// A bar for an image.
+    pub(super) fn new(name: &str, quiet: bool) -> Self {
+        let is_shown = !quiet && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let bar = is_shown.then(|| {
+            let template = "{msg} {wide_bar:.cyan/blue} {pos}/{len} windows · {eta} left";
+            let style = indicatif::ProgressStyle::with_template(template).expect("the template is valid");
+            indicatif::ProgressBar::new(0).with_style(style).with_message(name.to_owned())
+        });
+        Self { bar }
+    }
+
+    /// Shows how many are done.
+    pub(super) fn show(&self, done: usize, total: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        }
+    }
+}
+
+impl Drop for Windows {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `runner report`: compares runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::table::table;
+use super::training::run_error;
+use super::{CliError, Exit, output};
+use report::Report;
+use report::compare::{Epoch, Group};
+use report::tables::{self, Cells};
+use report::verdict::Verdict;
+
+/// Arguments of `runner report`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder of runs, at any depth.
+    runs: PathBuf,
+    /// Where the report goes; by default `report` in the folder of runs.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Which epoch of each run is compared: the best by its own monitor, or the last that was scored.
+    #[arg(long, value_enum, default_value_t)]
+    epoch: Which,
+}
+
+/// Which epoch of a run is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Which {
+    #[default]
+    Best,
+    Last,
+}
+
+/// How much is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// The table of runs, and what follows from it.
+    Full,
+    /// What follows from the runs alone.
+    Verdict,
+}
+
+/// Writes the report and prints its table.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.runs.join("report"));
+    let epoch = match arguments.epoch {
+        Which::Best => Epoch::Best,
+        Which::Last => Epoch::Last,
+    };
+    write(&arguments.runs, &out, epoch, Detail::Full)?;
+    Ok(Exit::Done)
+}
+
+/// Compares the runs below a folder, writes the report and prints what follows.
+pub(super) fn write(runs: &Path, out: &Path, epoch: Epoch, detail: Detail) -> Result<(), CliError> {
+    if ["manifest.json", "metrics.csv"].iter().any(|name| out.join(name).exists()) {
+        let message = format!("{} is the folder of a run; a report would overwrite its files", out.display());
+        return Err(CliError::problem(message, "name another folder with --out"));
+    }
+    let report = Report::read(runs, epoch).map_err(|error| {
+        CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that holds runs")
+    })?;
+    for (name, reason) in &report.broken {
+        eprintln!("warning: {} cannot be read: {reason}", runs.join(name).display());
+    }
+    if report.groups.is_empty() {
+        let message = format!("{} holds no run", runs.display());
+        return Err(CliError::problem(message, "name a folder that holds runs, such as `runs`"));
+    }
+    report.write(out, &title(runs)).map_err(run_error)?;
+    for (number, (group, verdict)) in report.groups.iter().enumerate() {
+        if report.groups.len() > 1 {
+            print_ground(number, group);
+        }
+        print(group, verdict, detail);
+    }
+    say!("report: {}", out.join("report.html").display());
+    Ok(())
+}
+
+/// The name of a folder, also of `.`.
+fn title(runs: &Path) -> String {
+    let whole = runs.canonicalize().unwrap_or_else(|_| runs.to_owned());
+    whole.file_name().map_or_else(|| "runs".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn print_ground(number: usize, group: &Group) {
+    say!("Group {}: {}", number + 1, group.title());
+    if !group.apart.is_empty() {
+        say!("Set apart: {}", group.apart.join("; "));
+    }
+    say!("");
+}
+
+fn print(group: &Group, verdict: &Verdict, detail: Detail) {
+    if detail == Detail::Full {
+        show(&tables::runs(group));
+    }
+    if group.settings.len() > 1 || detail == Detail::Verdict {
+        show(&tables::settings(group));
+    }
+    say!("{}", verdict.headline);
+    for sentence in &verdict.sentences {
+        say!("- {sentence}");
+    }
+    for warning in &verdict.warnings {
+        say!("Note: {warning}");
+    }
+    say!("");
+}
+
+fn show(cells: &Cells) {
+    if !cells.rows.is_empty() {
+        output::text(table(&cells.header, &cells.rows));
+        say!("");
+    }
+}

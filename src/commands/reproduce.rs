@@ -1,0 +1,211 @@
+//! `runner reproduce`: whether a run's data and plan are as they were, and its first steps give the same numbers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use super::patches::prepare;
+use super::provenance::plan_tree;
+use super::training::{refuse_other_split, run_error, training_error};
+use super::{CacheFolder, CliError, Exit};
+use engine::experiment::load::{self, Set};
+use engine::experiment::plan::Plan;
+use engine::training::cases::Cases;
+use engine::training::replay::{self, Replayed};
+use nn::device::DeviceName;
+use run_folder::folder::RunError;
+use run_folder::manifest::{Inputs, Manifest};
+use run_folder::table::Table;
+
+/// Arguments of `runner reproduce`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder of a run.
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
+    /// How many steps are repeated, at most.
+    #[arg(long, default_value = "10")]
+    steps: usize,
+    /// How far a loss or a gradient norm may be off, as a share of its value, to count as the same.
+    #[arg(long, default_value = "1e-3")]
+    tolerance: f64,
+    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N; by default where the
+    /// run was.
+    #[arg(long, env = "RUNNER_DEVICE")]
+    device: Option<DeviceName>,
+    #[command(flatten)]
+    cache: CacheFolder,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Keys that change no number, or only the length of a run.
+const FREE: [&str; 5] = ["device", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs", "train.epochs"];
+
+/// Compares, and answers with the exit code.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let root = &arguments.run;
+    let manifest = Manifest::read(root).map_err(run_error)?;
+    let is_plan_the_same = tell_plan(root, &manifest)?;
+    // A run that was lengthened began with fewer epochs, which a schedule may depend on.
+    let epochs = manifest.plan["train"]["epochs"].as_u64();
+    let epochs = epochs.map(|epochs| Set { key: "train.epochs".to_owned(), value: epochs.to_string() });
+    let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
+    let plan = arguments.cache.plan(&document, arguments.device)?;
+    refuse_other_split(root, &plan)?;
+    let cache = arguments.cache.open();
+    let cases = Arc::new(prepare(&plan, &cache, &arguments.cache.path(), arguments.quiet)?);
+    let is_data_the_same = tell_data(&manifest.inputs, &cases.inputs);
+    if !(is_plan_the_same && is_data_the_same) {
+        say!("no: the steps are not repeated, for they would not be the same");
+        return Ok(Exit::No);
+    }
+    tell_steps(arguments, &manifest, &plan, &cases)
+}
+
+/// Whether plan.yaml is what the run was begun with.
+fn tell_plan(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
+    if manifest.plan.is_null() {
+        say!("plan     the version that made the run kept no copy of it");
+        return Ok(true);
+    }
+    let path = root.join("plan.yaml");
+    let text = fs::read_to_string(&path).map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
+    let difference = first_difference(&plan_tree(&text), &manifest.plan, "");
+    match &difference {
+        Some(key) => say!("plan     {} differs from manifest.json in `{key}`", path.display()),
+        None => say!("plan     as it was"),
+    }
+    Ok(difference.is_none())
+}
+
+/// The path of the first key that two trees do not share with the same value.
+fn first_difference(one: &Json, other: &Json, path: &str) -> Option<String> {
+    if FREE.contains(&path) {
+        return None;
+    }
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (one, other) {
+        (Json::Object(entries), Json::Object(others)) => {
+            let keys: std::collections::BTreeSet<&String> = entries.keys().chain(others.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let value = |map: &serde_json::Map<String, Json>| map.get(key).cloned().unwrap_or(Json::Null);
+                first_difference(&value(entries), &value(others), &below(key))
+            })
+        }
+        (Json::Array(items), Json::Array(others)) if items.len() == others.len() => {
+            let mut pairs = items.iter().zip(others).enumerate();
+            pairs.find_map(|(index, (one, other))| first_difference(one, other, &below(&index.to_string())))
+        }
+        _ => (one != other).then(|| path.to_owned()),
+    }
+}
+
+/// Whether the files are those that the run read.
+fn tell_data(before: &Inputs, now: &Inputs) -> bool {
+    if before.subjects.is_empty() {
+        say!("data     the run has not recorded its files");
+        return true;
+    }
+    let changed = before.differences(now);
+    for path in &changed {
+        say!("data     {} is not what it was", path.display());
+    }
+    if changed.is_empty() {
+        let files: usize = now.subjects.values().map(Vec::len).sum();
+        say!("data     {files} files of {} subjects, as they were", now.subjects.len());
+    }
+    changed.is_empty()
+}
+
+/// Repeats the first steps and compares them with those on record.
+fn tell_steps(arguments: &Arguments, manifest: &Manifest, plan: &Plan, cases: &Arc<Cases>) -> Result<Exit, CliError> {
+    let path = arguments.run.join("steps.csv");
+    let table = Table::read(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
+    let count = arguments.steps.min(table.rows.len());
+    if count == 0 {
+        return Err(CliError::problem(format!("{} holds no steps to compare with", path.display()), "train first"));
+    }
+    let mut farthest: f64 = 0.0;
+    let mut difference = None;
+    let repeated = replay::first_steps(plan, cases, count, |step| {
+        let (share, text) = compare(&table, &step);
+        farthest = farthest.max(share);
+        if share > arguments.tolerance {
+            difference = Some(text);
+        }
+        difference.is_none()
+    });
+    repeated.map_err(|error| training_error(&error))?;
+    let threads = rayon::current_num_threads();
+    let then = format!("{} with {} threads", manifest.device, manifest.threads);
+    say!("steps    {count} repeated on {} with {threads} threads; the run was on {then}", plan.device);
+    match difference {
+        Some(text) => {
+            say!("no: {text}");
+            Ok(Exit::No)
+        }
+        None if farthest == 0.0 => {
+            say!("same bits");
+            Ok(Exit::Done)
+        }
+        None => {
+            say!("same within tolerance: the farthest is off by {farthest:.1e} of its value");
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// How far a step is off, as a share of the recorded value, and in words.
+fn compare(table: &Table, step: &Replayed) -> (f64, String) {
+    let compare = |(column, now): (&str, f64)| match table.value(step.step - 1, column) {
+        Some(before) if before.to_bits() == now.to_bits() => (0.0, String::new()),
+        Some(before) => {
+            let share = ((now - before) / before.abs().max(f64::MIN_POSITIVE)).abs();
+            (share, format!("step {}: {column} is {now} and was {before}", step.step))
+        }
+        None => (f64::INFINITY, format!("step {}: {column} is not on record", step.step)),
+    };
+    let [loss, norm] = [("train_loss", step.train_loss), ("grad_norm", step.grad_norm)].map(compare);
+    if norm.0 > loss.0 { norm } else { loss }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_difference_of_two_plans_is_named_and_free_keys_are_passed_over() {
+        let plan = json!({ "device": "flex", "loss": { "dice": { "smooth": 1e-5 } }, "augment": [1, 2] });
+        let mut other = plan.clone();
+        other["device"] = json!("auto");
+        assert_eq!(first_difference(&plan, &other, ""), None);
+        other["loss"]["dice"]["smooth"] = json!(1e-4);
+        assert_eq!(first_difference(&plan, &other, "").as_deref(), Some("loss.dice.smooth"));
+        let shorter = json!({ "device": "flex", "loss": plan["loss"], "augment": [1] });
+        assert_eq!(first_difference(&plan, &shorter, "").as_deref(), Some("augment"));
+    }
+
+    #[test]
+    fn steps_are_compared_bit_for_bit() {
+        let table = Table {
+            names: vec!["train_loss".into(), "grad_norm".into()],
+            rows: vec![vec![Some(0.1 + 0.2), Some(2.0)]],
+        };
+        let step = |train_loss, grad_norm| Replayed { step: 1, train_loss, grad_norm };
+        assert_eq!(compare(&table, &step(0.1 + 0.2, 2.0)).0, 0.0);
+        let (share, text) = compare(&table, &step(0.3, 2.0));
+        assert!(
+            share > 0.0 && share < 1e-15 && text.contains("train_loss is 0.3 and was 0.30000000000000004"),
+            "{text}"
+        );
+        assert_eq!(compare(&table, &step(0.1 + 0.2, 3.0)).0, 0.5);
+        assert_eq!(compare(&table, &Replayed { step: 2, train_loss: 1.0, grad_norm: 1.0 }).0, f64::INFINITY);
+    }
+}

@@ -1,0 +1,186 @@
+//! `runner sweep`: one file, many runs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+mod launch;
+mod overview;
+mod preview;
+mod status;
+mod worker;
+
+use super::{CliError, Common, Exit, output};
+use engine::experiment::check::Surroundings;
+use engine::training::validate;
+use nn::device::DeviceName;
+use sweep::document::{self, GridArgument, Sweep};
+use sweep::folder::{Definition, SweepFolder};
+use sweep::points::{self, Changes, Point, Points, short};
+use volume::memory::machine_bytes;
+
+/// Arguments of `runner sweep`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// A sweep file, or an experiment file with --grid.
+    #[arg(required = true)]
+    file: Option<PathBuf>,
+    /// Values of one key, such as `--grid optimizer.adam.learning_rate=1e-4,1e-3`; may be repeated.
+    #[arg(long, value_name = "KEY=V1,V2,...")]
+    grid: Vec<GridArgument>,
+    /// How many runs are trained at once.
+    #[arg(long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// The devices that are dealt out to the jobs, such as `cuda:0,cuda:1`.
+    #[arg(long, value_name = "D1,D2,...", value_delimiter = ',')]
+    devices: Vec<DeviceName>,
+    /// What starts the runs.
+    #[arg(long, default_value = "local")]
+    launcher: Launcher,
+    /// Begin runs again that have failed.
+    #[arg(long)]
+    retry_failed: bool,
+    /// Check and list the runs, with an estimate of time and disk, and start none.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show where every run of a sweep stands.
+    Status(status::Arguments),
+    /// Train one run of a sweep; launchers start this.
+    #[command(hide = true)]
+    Worker(worker::Arguments),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Launcher {
+    /// Processes on this machine.
+    Local,
+    /// A job array of Slurm.
+    Slurm,
+    /// An Indexed Job of Kubernetes.
+    Kubernetes,
+}
+
+/// A sweep that was checked, with where its runs lie.
+struct Checked {
+    sweep: Sweep,
+    points: Vec<Point>,
+    definition: Definition,
+    folder: SweepFolder,
+}
+
+/// Trains the runs of a sweep, or shows them.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    match &arguments.action {
+        Some(Action::Status(arguments)) => return status::execute(arguments),
+        Some(Action::Worker(arguments)) => return worker::execute(arguments),
+        None => {}
+    }
+    let path = arguments.file.as_deref().expect("clap asks for a file");
+    let checked = check(path, arguments)?;
+    match (arguments.launcher, arguments.dry_run) {
+        (Launcher::Kubernetes, dry_run) => launch::kubernetes(&checked, arguments, dry_run),
+        (Launcher::Local, true) => preview::print(&checked, arguments),
+        (Launcher::Slurm, true) => {
+            let exit = preview::print(&checked, arguments)?;
+            launch::slurm_script(&checked, arguments)?;
+            Ok(exit)
+        }
+        (Launcher::Local, false) => launch::local(&checked, arguments),
+        (Launcher::Slurm, false) => launch::slurm(&checked, arguments),
+    }
+}
+
+/// Checks every run before the first one starts.
+fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
+    let common = &arguments.common;
+    let sweep = document::load(path, &arguments.grid, &common.set)?;
+    let cache_dir = common.cache.path();
+    let (surroundings, device) = match arguments.launcher {
+        Launcher::Local => {
+            for device in arguments.devices(&sweep) {
+                device.resolve().map_err(|error| {
+                    CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
+                })?;
+            }
+            let surroundings = Surroundings { cache_dir, memory_bytes: machine_bytes() };
+            (surroundings, arguments.devices(&sweep).first().copied())
+        }
+        // A job of a cluster finds its device and memory where it runs; here the experiment need only be sound.
+        Launcher::Slurm | Launcher::Kubernetes => {
+            let here = [DeviceName::Flex, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
+            (Surroundings { cache_dir, memory_bytes: None }, here)
+        }
+    };
+    let Points { points, warnings } = points::check(&sweep, &surroundings, device)?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    if let Some(prune) = &sweep.spec.prune {
+        let problem =
+            points.iter().find_map(|point| prune.problem(&point.plan, &validate::columns(&point.plan).metrics));
+        if let Some(problem) = problem {
+            return Err(CliError::problem(format!("`prune` cannot work: {problem}"), "mend `prune` in the sweep file"));
+        }
+    }
+    let ids = points.iter().map(|point| point.written.id.clone()).collect();
+    let definition = Definition::new(ids, sweep.spec.prune.clone(), super::provenance::command());
+    let folder = SweepFolder::new(common.runs_dir.join(&sweep.name));
+    Ok(Checked { sweep, points, definition, folder })
+}
+
+impl Arguments {
+    /// The devices that are dealt out: those of the command line, or else of the sweep file.
+    fn devices(&self, sweep: &Sweep) -> Vec<DeviceName> {
+        match (self.devices.as_slice(), self.common.device) {
+            ([], Some(device)) => vec![device],
+            ([], None) => sweep.spec.devices.clone(),
+            (devices, _) => devices.to_vec(),
+        }
+    }
+
+    /// How many runs are trained at once, where that was said.
+    fn jobs(&self, sweep: &Sweep) -> Option<usize> {
+        self.jobs.or(sweep.spec.jobs).map(|jobs| jobs.get())
+    }
+}
+
+/// The keys that a table of runs shows: those whose values differ, in the order in which they first come.
+fn keys<'a>(changes: impl IntoIterator<Item = &'a Changes>) -> Vec<String> {
+    let runs: Vec<&Changes> = changes.into_iter().collect();
+    let value = |run: &'a [(String, serde_json::Value)], key: &str| {
+        run.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    };
+    let differs = |key: &String| runs.iter().any(|run| value(run, key) != value(runs[0], key));
+    let mut seen = BTreeSet::new();
+    let keys = runs.iter().flat_map(|run| run.iter()).map(|(key, _)| key);
+    keys.filter(|key| seen.insert((*key).clone()) && differs(key)).cloned().collect()
+}
+
+/// The values of a run under these keys.
+fn values(changes: &[(String, serde_json::Value)], keys: &[String]) -> Vec<String> {
+    let value = |key: &String| changes.iter().find(|(name, _)| name == key).map(|(_, value)| short(value));
+    keys.iter().map(|key| value(key).unwrap_or_default()).collect()
+}
+
+/// What a run changes, in a line, under the keys that differ.
+fn changed(changes: &[(String, serde_json::Value)], keys: &[String]) -> String {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let is_ambiguous = |key: &str| keys.iter().filter(|other| last(other) == last(key)).count() > 1;
+    let name = |key: &str| if is_ambiguous(key) { key.to_owned() } else { last(key) };
+    let changes = changes.iter().filter(|(key, _)| keys.contains(key));
+    changes.map(|(key, value)| format!("{} {}", name(key), short(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn show(text: &str) {
+    output::text(text);
+}

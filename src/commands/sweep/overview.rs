@@ -1,0 +1,154 @@
+//! How a sweep goes, on the terminal: a bar over all runs and a line for each one under way.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{changed, keys, status};
+use crate::commands::bar::duration;
+use report::verdict::count;
+use sweep::claim::Progress;
+use sweep::local::Overview;
+use sweep::points::Point;
+use sweep::standing::{RunStanding, Standing};
+
+/// Seconds between two lines without a terminal.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Shows a sweep on stderr.
+pub(super) struct Display {
+    /// What each run changes.
+    names: BTreeMap<String, String>,
+    /// What was told of each run.
+    told: BTreeMap<String, &'static str>,
+    bars: Option<Bars>,
+    quiet: bool,
+    last_line: Instant,
+}
+
+struct Bars {
+    all: MultiProgress,
+    overview: ProgressBar,
+    jobs: BTreeMap<String, ProgressBar>,
+}
+
+impl Display {
+    /// A display of these runs.
+    pub fn new(points: &[Point], quiet: bool) -> Self {
+        let keys = keys(points.iter().map(|point| &point.written.changes));
+        let names = points.iter().map(|point| {
+            let written = &point.written;
+            (written.id.clone(), changed(&written.changes, &keys))
+        });
+        let bars = (!quiet && io::stderr().is_terminal()).then(|| {
+            let all = MultiProgress::new();
+            let style = ProgressStyle::with_template("{wide_bar:.cyan/blue} {msg}").expect("the template is valid");
+            let overview = all.add(ProgressBar::new(points.len() as u64).with_style(style));
+            Bars { all, overview, jobs: BTreeMap::new() }
+        });
+        Self { names: names.collect(), told: BTreeMap::new(), bars, quiet, last_line: Instant::now() }
+    }
+
+    /// Shows where the sweep stands.
+    pub fn show(&mut self, overview: &Overview) {
+        for run in overview.runs {
+            self.tell_change(run, overview.own.contains(&run.id.as_str()));
+        }
+        match &mut self.bars {
+            Some(bars) => bars.show(overview, &self.names),
+            None if self.last_line.elapsed() >= LINE_EVERY => {
+                self.last_line = Instant::now();
+                let own = overview.runs.iter().filter(|run| overview.own.contains(&run.id.as_str()));
+                let lines: Vec<String> = own.map(|run| format!("{} {}", run.id, line(run))).collect();
+                self.line(&format!("{} · {}", status::summary(overview.runs), lines.join(" · ")));
+            }
+            None => {}
+        }
+    }
+
+    /// Says once that a run has begun or ended.
+    fn tell_change(&mut self, run: &RunStanding, is_own: bool) {
+        let word = run.standing.word();
+        let Some(before) = self.told.insert(run.id.clone(), word).filter(|before| *before != word) else {
+            return;
+        };
+        let name = self.names.get(&run.id).cloned().unwrap_or_default();
+        let dice = run.dice.map(|dice| format!(", Dice {dice:.4}")).unwrap_or_default();
+        let text = match &run.standing {
+            Standing::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
+            Standing::Running { .. } if before == "interrupted" => format!("{} ({name}) goes on", run.id),
+            Standing::Running { .. } => format!("{} ({name}) begins", run.id),
+            Standing::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
+            Standing::Done | Standing::Pruned => {
+                format!("{} ({name}) is {word} after {}{dice}", run.id, count(run.epochs, "epoch"))
+            }
+            Standing::Interrupted { reason: None } => {
+                format!("{} ({name}) was interrupted after {}", run.id, count(run.epochs, "epoch"))
+            }
+            Standing::Interrupted { reason: Some(reason) } => format!("{} ({name}) is left alone: {reason}", run.id),
+            Standing::Waiting => return,
+        };
+        self.line(&text);
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bars {
+            // Drawing on a terminal cannot fail a sweep.
+            Some(bars) => drop(bars.all.println(text)),
+            None if !self.quiet => eprintln!("{text}"),
+            None => {}
+        }
+    }
+}
+
+impl Bars {
+    fn show(&mut self, overview: &Overview, names: &BTreeMap<String, String>) {
+        let is_over =
+            |run: &&RunStanding| matches!(run.standing, Standing::Done | Standing::Pruned | Standing::Failed(_));
+        self.overview.set_position(overview.runs.iter().filter(is_over).count() as u64);
+        self.overview.set_message(status::summary(overview.runs));
+        self.jobs.retain(|id, bar| {
+            let stays = overview.own.contains(&id.as_str());
+            if !stays {
+                bar.finish_and_clear();
+            }
+            stays
+        });
+        for run in overview.runs.iter().filter(|run| overview.own.contains(&run.id.as_str())) {
+            let bar = self.jobs.entry(run.id.clone()).or_insert_with(|| {
+                let style =
+                    ProgressStyle::with_template("{bar:12.cyan/blue} {wide_msg}").expect("the template is valid");
+                self.all.add(ProgressBar::new(1).with_style(style))
+            });
+            if let Standing::Running { progress, .. } = &run.standing {
+                bar.set_length(progress.steps.max(1) as u64);
+                bar.set_position(progress.step as u64);
+            }
+            bar.set_message(format!("{} · {}", names.get(&run.id).map_or("", String::as_str), line(run)));
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.jobs.values().for_each(ProgressBar::finish_and_clear);
+        self.overview.finish_and_clear();
+    }
+}
+
+/// How far a run is, in a line.
+fn line(run: &RunStanding) -> String {
+    let Standing::Running { progress, .. } = &run.standing else { return run.standing.word().to_owned() };
+    let Progress { task, epoch, epochs, loss, .. } = progress;
+    let mut parts = vec![match task {
+        Some(task) => task.clone(),
+        None if *epoch == 0 => "starting".to_owned(),
+        None => format!("epoch {epoch}/{epochs}"),
+    }];
+    parts.extend(loss.map(|loss| format!("loss {loss:.4}")));
+    parts.extend(run.dice.map(|dice| format!("Dice {dice:.3}")));
+    parts.extend(progress.seconds_left().map(|seconds| format!("{} left", duration(seconds))));
+    parts.join(" · ")
+}

@@ -1,0 +1,57 @@
+//! `runner sweep --dry-run`: the runs, and what they will take.
+
+use super::{Arguments, Checked, keys, show, status, values};
+use crate::commands::bar::duration;
+use crate::commands::table::table;
+use crate::commands::{CliError, Exit};
+use sweep::estimate::{History, Stopwatch, cache_bytes, run_bytes};
+use sweep::standing::{self, Standing};
+
+/// Prints a line for each run: what differs, where it stands, and an estimate of time and disk.
+pub(super) fn print(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+    let Checked { points, folder, sweep, definition } = checked;
+    let standings = standing::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
+    let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
+    let mut stopwatch = Stopwatch::default();
+    let keys = keys(points.iter().map(|point| &point.written.changes));
+    let (mut rows, mut seconds_left, mut bytes_left, mut timed) = (Vec::new(), 0.0, 0, false);
+    for (point, run) in points.iter().zip(&standings) {
+        let seconds = match history.seconds(&point.plan) {
+            Some(seconds) => seconds,
+            None => {
+                timed = true;
+                stopwatch.seconds(&point.plan).map_err(|error| CliError::failure(&error))?
+            }
+        };
+        let bytes = run_bytes(&point.plan);
+        let epochs = point.plan.experiment.train.epochs.get();
+        let done = if run.standing == Standing::Done { epochs } else { run.epochs };
+        seconds_left += seconds * epochs.saturating_sub(done) as f64 / epochs as f64;
+        bytes_left += if run.standing == Standing::Waiting { bytes } else { 0 };
+        let start = [point.written.id.clone(), run.standing.word().to_owned()].into_iter();
+        let end = [epochs.to_string(), duration(seconds), megabytes(bytes)];
+        rows.push(start.chain(values(&point.written.changes, &keys)).chain(end).collect());
+    }
+    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
+    let header: Vec<String> = header.chain(["epochs", "time", "disk"].map(str::to_owned)).collect();
+    show(&table(&header, &rows));
+    let jobs = arguments.jobs(sweep).unwrap_or_else(|| arguments.devices(sweep).len().max(1));
+    let cache = points.iter().map(|point| cache_bytes(&point.plan)).max().unwrap_or(0);
+    say!("{}", status::summary(&standings));
+    let share = match jobs {
+        1 => String::new(),
+        jobs => format!(", {} with {jobs} jobs", duration(seconds_left / jobs as f64)),
+    };
+    say!("about {} of training left{share}; {} of disk", duration(seconds_left), megabytes(bytes_left));
+    say!("preprocessed volumes take up to {} in the cache, which runs share", megabytes(cache));
+    let basis = if timed { "one small timed step on this machine" } else { "runs that are done" };
+    say!("times are estimated from {basis}{}", if jobs > 1 { ", as if jobs did not slow each other" } else { "" });
+    Ok(Exit::Done)
+}
+
+fn megabytes(bytes: u64) -> String {
+    match bytes as f64 / 1e6 {
+        size if size >= 1000.0 => format!("{:.1} GB", size / 1000.0),
+        size => format!("{size:.1} MB"),
+    }
+}

@@ -1,0 +1,97 @@
+//! `runner sweep status`: where every run of a sweep stands.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{keys, show, values};
+use crate::commands::bar::duration;
+use crate::commands::table::table;
+use crate::commands::training::run_error;
+use crate::commands::{CliError, Exit};
+use report::keys::differing;
+use run_folder::folder::RunError;
+use sweep::folder::SweepFolder;
+use sweep::points::WrittenPoint;
+use sweep::standing::{self, RunStanding, Standing, counts};
+
+/// Arguments of `runner sweep status`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder of a sweep's runs, such as `runs/learning_rates`.
+    folder: PathBuf,
+}
+
+/// Prints a line for each run; the answer is no when one has failed.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let folder = SweepFolder::open(&arguments.folder).map_err(|error| match error {
+        RunError::Read { ref path, .. } if !path.exists() => CliError::problem(
+            format!("{} is not the folder of a sweep", arguments.folder.display()),
+            "name the folder of a sweep's runs, such as runs/learning_rates",
+        ),
+        error => run_error(error),
+    })?;
+    let (points, num_sweeps) = standing::all_runs(&folder).map_err(run_error)?;
+    let ids: Vec<String> = points.iter().map(|point| point.id.clone()).collect();
+    let standings = standing::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
+    let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
+    let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
+    show_table(keys, &rows);
+    say!("{}", summary(&standings));
+    let has_failed = standings.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
+    Ok(if has_failed { Exit::No } else { Exit::Done })
+}
+
+/// The keys that a sweep varies, and the values of each run.
+fn changes(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
+    let keys = keys(points.iter().map(|point| &point.changes));
+    let values = points.iter().map(|point| values(&point.changes, &keys)).collect();
+    (keys, values)
+}
+
+/// Of several sweeps all keys in which their runs differ, also those that none of them varies.
+fn differences(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
+    let plan = |point: &WrittenPoint| {
+        let tree = serde_yaml::from_str::<serde_yaml::Value>(&point.plan).unwrap_or_default();
+        serde_json::to_value(tree).unwrap_or_default()
+    };
+    let plans: Vec<serde_json::Value> = points.iter().map(plan).collect();
+    let keys = differing(&plans.iter().collect::<Vec<_>>());
+    let value = |run: usize| keys.iter().map(|key| key.values[run].clone().unwrap_or_default()).collect();
+    let values = (0..points.len()).map(value).collect();
+    (keys.into_iter().map(|key| key.path).collect(), values)
+}
+
+/// Prints the rows of some runs, under the keys in which they differ.
+pub(super) fn show_table(keys: Vec<String>, rows: &[Vec<String>]) {
+    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
+    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
+    show(&table(&header, rows));
+}
+
+/// A run as a row: its id, where it stands, what it changes, how far it is and how good.
+pub(super) fn row(run: &RunStanding, values: Vec<String>) -> Vec<String> {
+    let told = match &run.standing {
+        Standing::Running { host, progress } => {
+            let steps = || match progress.steps {
+                0 => "starting".to_owned(),
+                steps => format!("step {}/{steps}", progress.step),
+            };
+            let task = progress.task.clone().unwrap_or_else(steps);
+            let left = progress.seconds_left().map(|seconds| format!(", {} left", duration(seconds)));
+            format!("{task}{} on {host}", left.unwrap_or_default())
+        }
+        Standing::Failed(reason) | Standing::Interrupted { reason: Some(reason) } => reason.clone(),
+        Standing::Waiting | Standing::Interrupted { reason: None } | Standing::Done | Standing::Pruned => String::new(),
+    };
+    let dice = run.dice.map(|dice| format!("{dice:.4}")).unwrap_or_default();
+    let start = [run.id.clone(), run.standing.word().to_owned()].into_iter().chain(values);
+    start.chain([run.epochs.to_string(), dice, told]).collect()
+}
+
+/// `6 runs: 4 done, 1 failed, 1 running`.
+pub(super) fn summary(runs: &[RunStanding]) -> String {
+    let counts: Vec<String> = counts(runs).iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let noun = if runs.len() == 1 { "run" } else { "runs" };
+    format!("{} {noun}: {}", runs.len(), counts.join(", "))
+}

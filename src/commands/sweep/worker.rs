@@ -1,0 +1,223 @@
+//! `runner sweep worker`: trains one run of a sweep. Launchers start this; people do not.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::commands::provenance::build;
+use crate::commands::provenance::{GitState, begin, command, go_on};
+use crate::commands::training::{STOP, Training, newest, run_error, stop_on_ctrl_c};
+use crate::commands::{CacheFolder, CliError, Exit};
+use engine::experiment::load;
+use engine::experiment::plan::Plan;
+use engine::training::checkpoint::State;
+use nn::device::DeviceName;
+use run_folder::event::{Event, Listener};
+use run_folder::folder::{RunError, RunFolder};
+use run_folder::manifest::{Manifest, Status};
+use sweep::claim::{Claim, STALE, Teller};
+use sweep::folder::{Definition, SweepFolder};
+use sweep::points::WrittenPoint;
+use sweep::prune::Pruner;
+
+/// Arguments of `runner sweep worker`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder of the sweep's runs.
+    folder: PathBuf,
+    /// The sweep by the id of its definition.
+    #[arg(long)]
+    sweep: String,
+    /// The run by its id.
+    #[arg(long, required_unless_present = "index")]
+    id: Option<String>,
+    /// The run by its place in the sweep, counted from 0.
+    #[arg(long, env = "JOB_COMPLETION_INDEX")]
+    index: Option<usize>,
+    /// Begin the run again if it has failed.
+    #[arg(long)]
+    retry_failed: bool,
+    /// Wait for a run that another process holds until it must be alive.
+    #[arg(long)]
+    wait: bool,
+    /// Stop, after a checkpoint, when stdin ends: the sweep that started this is gone.
+    #[arg(long)]
+    supervised: bool,
+    /// Where the network runs.
+    #[arg(long)]
+    device: Option<DeviceName>,
+    #[command(flatten)]
+    cache: CacheFolder,
+}
+
+/// Trains the run, unless it is done or another process holds it.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    stop_on_ctrl_c()?;
+    if arguments.supervised {
+        std::thread::spawn(stop_when_stdin_ends);
+    }
+    let folder = SweepFolder::open(&arguments.folder).map_err(run_error)?;
+    let definition = folder.definition(&arguments.sweep).map_err(run_error)?;
+    let id = match (&arguments.id, arguments.index) {
+        (Some(id), _) => id.clone(),
+        (None, index) => definition.ids.get(index.unwrap_or(usize::MAX)).cloned().ok_or_else(|| {
+            CliError::problem("the sweep has no run of this index", format!("it has {} runs", definition.ids.len()))
+        })?,
+    };
+    let point = folder.point(&id).map_err(run_error)?;
+    let Some(claim) = claim(&folder, &id, arguments.wait)? else {
+        say!("{id} is held by another process");
+        return Ok(Exit::Held);
+    };
+    let root = folder.run(&id);
+    if let Some(exit) = outcome(&root, &definition, arguments.retry_failed) {
+        return Ok(exit);
+    }
+    let run = match open(&root) {
+        Err(RunError::Locked { .. }) => return Ok(Exit::Held),
+        opened => opened.map_err(run_error)?,
+    };
+    train(arguments, &folder, &definition, &point, &run, &claim)
+}
+
+/// Reads stdin to its end; it ends when the sweep lets go of it, or dies.
+fn stop_when_stdin_ends() {
+    let mut bytes = [0; 64];
+    while !matches!(io::stdin().read(&mut bytes), Ok(0) | Err(_)) {}
+    STOP.store(true, Ordering::SeqCst);
+}
+
+/// Ends at once: the run is another process's now, which a last checkpoint would disturb.
+fn leave() {
+    eprintln!("another process has taken the run over");
+    // Not what libraries do at an exit, which may take their data from under a step.
+    signal_hook::low_level::exit(i32::from(Exit::Held.code()));
+}
+
+fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, CliError> {
+    let start = Instant::now();
+    loop {
+        match Claim::take(folder, id, leave).map_err(|error| CliError::failure(&error))? {
+            Some(claim) => return Ok(Some(claim)),
+            // A machine that died is known to be dead only when it has been silent for a while.
+            None if wait && start.elapsed() < STALE + STALE / 2 && !STOP.load(Ordering::SeqCst) => {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+/// What has become of a run, where nothing is left to do.
+fn outcome(root: &Path, definition: &Definition, retry_failed: bool) -> Option<Exit> {
+    match Manifest::read(root).ok()?.status {
+        Status::Done => Some(Exit::Done),
+        Status::Pruned if definition.prune.is_some() => Some(Exit::Done),
+        Status::Failed if !retry_failed => Some(Exit::No),
+        Status::Failed | Status::Pruned | Status::Running | Status::Stopped => None,
+    }
+}
+
+/// Takes hold of the run's folder. A person may hold it with `runner run --resume`.
+fn open(root: &Path) -> Result<RunFolder, RunError> {
+    std::fs::create_dir_all(root).map_err(|source| RunError::Write { path: root.to_owned(), source })?;
+    RunFolder::hold(root.to_owned())
+}
+
+fn train(
+    arguments: &Arguments,
+    folder: &SweepFolder,
+    definition: &Definition,
+    point: &WrittenPoint,
+    run: &RunFolder,
+    claim: &Claim,
+) -> Result<Exit, CliError> {
+    let before = Manifest::read(run.root()).ok();
+    let plan = plan(arguments, point);
+    let (mut plan, mut manifest) = match (plan, before) {
+        (Ok(mut plan), Some(before)) => {
+            let manifest = go_on(run, &mut plan, before)?;
+            (plan, manifest)
+        }
+        (Ok(plan), None) => {
+            let manifest = begin(run, &plan, &point.experiment, GitState::around(Path::new("here")))?;
+            (plan, manifest)
+        }
+        (Err(error), before) => {
+            let device = arguments.device.unwrap_or_default().to_string();
+            let begun = || Manifest::begin(device, 0, command(), None, build());
+            let mut manifest = before.unwrap_or_else(begun);
+            manifest.end(Status::Failed, Some(error.message()));
+            manifest.write(run).map_err(run_error)?;
+            return Err(error);
+        }
+    };
+    let newest = newest(run)?;
+    plan.warnings.extend(newest.warnings());
+    let state = newest.state;
+    let mut listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(Telling::new(&plan, claim, state.as_ref()))];
+    let mut verdict = Arc::default();
+    if let Some(prune) = &definition.prune {
+        let epochs = plan.experiment.train.epochs.get();
+        let id = point.id.clone();
+        let pruner = Pruner::new(prune.clone(), folder.clone(), definition.ids.clone(), id, epochs, &STOP);
+        let completed = state.as_ref().map_or(0, |state| state.progress.epoch - 1);
+        pruner.catch_up(completed).map_err(|error| CliError::failure(&error))?;
+        verdict = pruner.verdict();
+        listeners.push(Box::new(pruner));
+    }
+    let (cache_dir, cache) = (arguments.cache.path(), arguments.cache.open());
+    Training { folder: run, plan: &plan, cache_dir, cache, quiet: false, listeners, verdict }.run(state, &mut manifest)
+}
+
+/// The plan that was checked when the sweep began, on this machine.
+fn plan(arguments: &Arguments, point: &WrittenPoint) -> Result<Plan, CliError> {
+    let document = load::parse("plan.yaml", &point.plan)?;
+    let plan = arguments.cache.plan(&document, arguments.device)?;
+    if plan.parts != point.parts {
+        return Err(CliError::problem(
+            "the subjects have changed since the sweep was checked",
+            "bring the data back as it was, or start the sweep again: changed data gives other runs",
+        ));
+    }
+    Ok(plan)
+}
+
+/// Tells with each heartbeat how far the run has come.
+struct Telling {
+    teller: Teller,
+}
+
+impl Telling {
+    fn new(plan: &Plan, claim: &Claim, state: Option<&State>) -> Self {
+        let teller = claim.teller();
+        let done = state.map(|state| (state.progress.epoch, state.progress.step));
+        teller.tell(|progress| {
+            (progress.epochs, progress.steps) = (plan.experiment.train.epochs.get(), plan.num_steps());
+            (progress.epoch, progress.step) = done.unwrap_or_default();
+        });
+        Self { teller }
+    }
+}
+
+impl Listener for Telling {
+    fn record(&mut self, event: &Event) -> io::Result<()> {
+        self.teller.tell(|progress| match event {
+            Event::Preparing { task, done, total } => progress.task = Some(format!("{task} {done}/{total}")),
+            Event::Validating { done, total } => progress.task = Some(format!("validating {done}/{total}")),
+            Event::Step(step) => {
+                (progress.task, progress.epoch, progress.step) = (None, step.epoch, step.step);
+                progress.loss = Some(step.train_loss);
+            }
+            Event::Epoch(epoch) => {
+                (progress.task, progress.epoch_seconds) = (None, Some(epoch.timing.seconds));
+            }
+            Event::Inputs(_) | Event::Case(_) | Event::Checkpoint { .. } | Event::Warning(_) | Event::Finished => {}
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! `runner transform`: one image through an experiment's transforms, with what chance decided.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::bar::Bar;
+use super::training::make_phantoms;
+use super::{CliError, Common, Exit, volume_files};
+use dataset::cache::FileHashes;
+use dataset::sources::stem;
+use dataset::subject::Subject;
+use engine::experiment::check;
+use engine::experiment::load::{self, Document};
+use engine::training::head::{self, Head};
+use engine::training::{prepare, validate};
+use random::{Purpose, Seed};
+use run_folder::event::Listener;
+use transforms::lazy::{self, PipelineError, View};
+use transforms::{Drawn, Transform, check_draws};
+use volume::Volume;
+use volume::memory::machine_bytes;
+
+/// Arguments of `runner transform`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The experiment file; its data and split need not be there.
+    experiment: PathBuf,
+    /// The image, `.nii` or `.nii.gz`.
+    image: PathBuf,
+    /// Its label map.
+    #[arg(long)]
+    label: Option<PathBuf>,
+    /// The folder to write `image.nii.gz`, `label.nii.gz` and `draws.json` into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How far down the chain: `preprocess` leaves out what is random.
+    #[arg(long, value_enum, default_value_t)]
+    stage: Stage,
+    /// The epoch whose draws are made, counted from 1.
+    #[arg(long, default_value_t = 1)]
+    epoch: u64,
+    /// Take the draws of this `draws.json` instead of making them.
+    #[arg(long, value_name = "FILE.json")]
+    draws: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How far down the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// The preprocess chain alone.
+    Preprocess,
+    /// The preprocess chain, then the augment chain.
+    #[default]
+    Train,
+}
+
+/// `draws.json`: the steps that were applied, and what chance decided in each.
+#[derive(Debug, Serialize, Deserialize)]
+struct Applied {
+    /// The subject that the draws are named by.
+    subject: String,
+    seed: u64,
+    epoch: u64,
+    /// The steps, preprocess and augment together.
+    chain: Vec<Transform>,
+    /// What each of them drew.
+    draws: Vec<Drawn>,
+}
+
+/// Writes the volume after the chain, on the grid that comes out.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let document = load::load(&arguments.experiment, &arguments.common.set)?;
+    for warning in check::document(&document)? {
+        eprintln!("warning: {warning}");
+    }
+    let experiment = &document.experiment;
+    let name = stem(&arguments.image);
+    let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
+    let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
+
+    check::volume(&document, &name, &head::incoming(&source), machine_bytes())?;
+
+    let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
+    let given = arguments.draws.as_deref().map(given).transpose()?;
+    let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
+    if given.is_none() && head.chain.iter().any(Transform::is_learned) {
+        head = learned(&document, &arguments.common)?;
+    }
+    let mut chain = head.chain.clone();
+    let fixed = chain.len();
+    if arguments.stage == Stage::Train {
+        chain.extend(experiment.augment.iter().cloned());
+    }
+    // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
+    let through = |volume: Volume, steps: &[Transform], draws: &[Drawn]| View::new(volume, steps, draws)?.volume();
+    let (volume, draws) = match given {
+        Some((path, applied)) => {
+            let draws = matching(&path, applied, &chain)?;
+            check_draws(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
+                let help = "undo what was edited, or make draws anew without --draws";
+                CliError::problem(format!("{}: {misfit}", path.display()), help)
+            })?;
+            let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;
+            (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
+        }
+        None => {
+            let mut draws = head.settled(&source).map_err(failure)?;
+            let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
+            // The draws of the subject's first patch of that epoch.
+            let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
+            let drawn = lazy::draw(&chain[fixed..], &head::incoming(&volume), &mut rng);
+            let drawn = lazy::settle(&chain[fixed..], &drawn, &volume).map_err(failure)?;
+            let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
+            draws.extend(drawn);
+            (volume, draws)
+        }
+    };
+    let applied = Applied { subject: name, seed: experiment.seed, epoch: arguments.epoch, chain, draws };
+    volume_files::make_folder(&arguments.out)?;
+    volume_files::write(&arguments.out, "", &volume, volume_files::one_hot(&applied.chain), &applied)?;
+    let [x, y, z] = volume.grid.shape;
+    let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
+    say!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
+    say!("{}", arguments.out.display());
+    Ok(Exit::Done)
+}
+
+/// The preprocess chain with what it learns from the experiment's training subjects.
+fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
+    let plan = common.plan(document)?;
+    let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
+    make_phantoms(&plan, &common.cache.path(), &mut bar)?;
+    let cache = common.cache.open();
+    let (hashes, stop) = (FileHashes::load(&cache.root), AtomicBool::new(false));
+    let mut tell = |event| {
+        // The bar draws on a terminal, which cannot fail a command.
+        let _ = bar.record(&event);
+    };
+    let learned = Head::learn(&plan, &cache, &hashes, &stop, &mut tell);
+    Ok(learned.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop"))
+}
+
+/// What a file of draws holds.
+fn given(path: &Path) -> Result<(PathBuf, Applied), CliError> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        CliError::problem(format!("cannot read {}: {error}", path.display()), "name the draws.json of an earlier call")
+    })?;
+    let applied = serde_json::from_str(&text).map_err(|error| {
+        CliError::problem(
+            format!("{} holds no draws: {error}", path.display()),
+            "name the draws.json of an earlier call",
+        )
+    })?;
+    Ok((path.to_owned(), applied))
+}
+
+/// The draws of a file, which must be those of the same steps.
+fn matching(path: &Path, applied: Applied, chain: &[Transform]) -> Result<Vec<Drawn>, CliError> {
+    if applied.chain == chain && applied.draws.len() == chain.len() {
+        return Ok(applied.draws);
+    }
+    Err(CliError::problem(
+        format!("the draws of {} were made for other steps", path.display()),
+        "use the experiment, the stage and the --set that they were made with",
+    ))
+}

@@ -1,0 +1,204 @@
+//! `runner view`: an image with its label map and a prediction, as animation, contact sheet or page.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::volume_files::make_folder;
+use super::{CliError, Exit};
+use dataset::sources::stem;
+use report::viewer::{self, Plane, Scene, SheetOptions, Window};
+use volume::nifti::{self, NiftiError};
+use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
+
+/// Arguments of `runner view`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The image, `.nii` or `.nii.gz`; of several channels the first is shown.
+    image: PathBuf,
+    /// Its label map, filled at half opacity.
+    #[arg(long)]
+    label: Option<PathBuf>,
+    /// A prediction of it, outlined.
+    #[arg(long)]
+    prediction: Option<PathBuf>,
+    /// The file to write: `.gif` all slices as an animation, `.png` a contact sheet, `.html` a page to move through.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The intensities that are black and white; by default -160,240 where they look like Hounsfield units, else the percentiles 0.5 and 99.5.
+    #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true)]
+    window: Option<Window>,
+    /// The plane of a `.gif` or `.png`; a page shows all. By default axial.
+    #[arg(long, value_enum)]
+    plane: Option<PlaneName>,
+    /// What labels are called, such as `1=liver,2=tumour`.
+    #[arg(long, value_name = "LABEL=NAME", value_delimiter = ',', value_parser = name)]
+    names: Vec<(Label, String)>,
+    /// Show in a `.png` the slices in which label map and prediction differ most.
+    #[arg(long, requires = "label", requires = "prediction")]
+    differences: bool,
+    /// Print nothing but results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// A plane as it is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PlaneName {
+    Axial,
+    Coronal,
+    Sagittal,
+}
+
+/// What the file's ending asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Gif,
+    Png,
+    Html,
+}
+
+/// Slices of a contact sheet.
+const TILES: usize = 12;
+
+/// Writes the picture.
+pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
+    let format = format(arguments)?;
+    let scene = scene(arguments)?;
+    let plane = match arguments.plane {
+        None | Some(PlaneName::Axial) => Plane::Axial,
+        Some(PlaneName::Coronal) => Plane::Coronal,
+        Some(PlaneName::Sagittal) => Plane::Sagittal,
+    };
+    let title = title(arguments, plane, &scene);
+    if let Some(folder) = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        make_folder(folder)?;
+    }
+    let left_out = match format {
+        Format::Gif => viewer::write_gif(&scene, plane, &title, &arguments.out),
+        Format::Png => {
+            let options = SheetOptions { title, plane, most: TILES, differences: arguments.differences };
+            viewer::write_png(&scene, &options, &arguments.out).map(|()| None)
+        }
+        Format::Html => viewer::write_html(&scene, &stem(&arguments.image), &arguments.out),
+    };
+    let left_out = left_out.map_err(|error| CliError::failure(&error))?;
+    if !arguments.quiet {
+        eprintln!("{}", window_words(arguments, &scene));
+    }
+    if let Some(left_out) = left_out {
+        eprintln!("warning: {left_out}");
+    }
+    say!("{}", arguments.out.display());
+    Ok(Exit::Done)
+}
+
+/// The format by the file's ending, for which the options must make sense.
+fn format(arguments: &Arguments) -> Result<Format, CliError> {
+    let ending = arguments.out.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    let format = match ending.as_deref() {
+        Some("gif") => Format::Gif,
+        Some("png") => Format::Png,
+        Some("html" | "htm") => Format::Html,
+        _ => {
+            return Err(CliError::problem(
+                format!("cannot tell from its ending what to write into {}", arguments.out.display()),
+                "end --out with .gif for an animation, .png for a contact sheet, or .html for a page",
+            ));
+        }
+    };
+    if format == Format::Html && arguments.plane.is_some() {
+        return Err(CliError::problem("a page shows all planes", "leave --plane out, or write a .gif or .png"));
+    }
+    if format != Format::Png && arguments.differences {
+        return Err(CliError::problem(
+            "--differences chooses the slices of a contact sheet",
+            "write a .png, or leave --differences out",
+        ));
+    }
+    Ok(format)
+}
+
+/// Reads the files.
+fn scene(arguments: &Arguments) -> Result<Scene, CliError> {
+    let (grid, image) = readable(&arguments.image, nifti::read_image)?;
+    if image.channels > 1 {
+        eprintln!("warning: {} has {} channels; the first is shown", arguments.image.display(), image.channels);
+    }
+    let map = |path: &Option<PathBuf>, what: &str| {
+        path.as_deref().map(|path| label_map(path, what, &grid, &arguments.image)).transpose()
+    };
+    let label = map(&arguments.label, "label map")?;
+    let prediction = map(&arguments.prediction, "prediction")?;
+    let mut scene = Scene::new(&grid, &image, label.as_ref(), prediction.as_ref());
+    scene.names = arguments.names.iter().cloned().collect::<BTreeMap<_, _>>();
+    if let Some(window) = arguments.window {
+        scene.window = window;
+    }
+    Ok(scene)
+}
+
+/// Reads a file that must be there.
+fn readable<T>(path: &Path, read: impl Fn(&Path) -> Result<T, NiftiError>) -> Result<T, CliError> {
+    if !path.exists() {
+        return Err(CliError::problem(format!("there is no file {}", path.display()), "name a .nii or .nii.gz file"));
+    }
+    read(path).map_err(|error| CliError::failure(&error))
+}
+
+/// Reads a label map that must lie on the image's grid.
+fn label_map(path: &Path, what: &str, grid: &Grid, image: &Path) -> Result<Voxels<Label>, CliError> {
+    let (own, map) = readable(path, nifti::read_label)?;
+    if own.matches(grid, GRID_TOLERANCE_MM) {
+        return Ok(map);
+    }
+    Err(CliError::problem(
+        format!(
+            "the {what} {} lies on another grid ({}) than the image {} ({})",
+            path.display(),
+            grid_words(&own),
+            image.display(),
+            grid_words(grid)
+        ),
+        format!(
+            "name the image that the {what} was drawn on, or resample the {what} to the image's grid, nearest neighbour"
+        ),
+    ))
+}
+
+/// Shape, spacing, orientation and place of a grid.
+fn grid_words(grid: &Grid) -> String {
+    let [x, y, z] = grid.shape;
+    let [spacing, origin] =
+        [grid.spacing(), grid.affine.origin()].map(|numbers| numbers.map(|number| format!("{number:.2}")));
+    let orientation = grid.affine.orientation();
+    format!("{x} x {y} x {z} voxels of {} mm, {orientation}, first at {} mm", spacing.join(" x "), origin.join(", "))
+}
+
+/// The window, and who chose it.
+fn window_words(arguments: &Arguments, scene: &Scene) -> String {
+    let why = match arguments.window {
+        Some(_) => return format!("window: {}", scene.window),
+        None if scene.is_hounsfield => "HU, for the intensities look like Hounsfield units",
+        None => "by the percentiles 0.5 and 99.5",
+    };
+    format!("window: {} {why}; --window LOW,HIGH sets another", scene.window)
+}
+
+/// What stands above the pictures.
+fn title(arguments: &Arguments, plane: Plane, scene: &Scene) -> String {
+    let unit = if scene.is_hounsfield { " HU" } else { "" };
+    let mut words = vec![plane.name().to_owned(), format!("window {}{unit}", scene.window)];
+    words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));
+    words.extend(arguments.prediction.is_some().then(|| "prediction outlined".to_owned()));
+    format!("{}: {}", stem(&arguments.image), words.join(", "))
+}
+
+/// Parses `1=liver`.
+fn name(text: &str) -> Result<(Label, String), String> {
+    let expected = || format!("expected LABEL=NAME such as 1=liver, got {text}");
+    let (label, name) = text.split_once('=').ok_or_else(expected)?;
+    let label = label.trim().parse().map_err(|_| expected())?;
+    if name.trim().is_empty() { Err(expected()) } else { Ok((label, name.trim().to_owned())) }
+}

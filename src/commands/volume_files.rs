@@ -1,0 +1,53 @@
+//! A volume as files that other programs read, with what chance decided beside it.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::CliError;
+use super::training::run_error;
+use run_folder::folder::write_atomically;
+use transforms::{OneHot, Transform};
+use volume::nifti;
+use volume::{Volume, Voxels};
+
+/// Makes the folder that the files go into.
+pub(super) fn make_folder(out: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))
+}
+
+/// The step that has label maps written with a channel for each class, where a chain holds one.
+pub(super) fn one_hot(chain: &[Transform]) -> Option<&OneHot> {
+    chain.iter().find_map(|step| match step {
+        Transform::OneHot(step) => Some(step),
+        step => one_hot(step.inner()),
+    })
+}
+
+/// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`.
+pub(super) fn write(
+    out: &Path,
+    prefix: &str,
+    volume: &Volume,
+    one_hot: Option<&OneHot>,
+    draws: &impl Serialize,
+) -> Result<(), CliError> {
+    let path = |name: &str| out.join(format!("{prefix}{name}"));
+    let failure = |error: nifti::NiftiError| CliError::failure(&error);
+    nifti::write_image(&path("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
+    if let Some(label) = &volume.label {
+        let path = path("label.nii.gz");
+        let written = match one_hot {
+            None => nifti::write_label(&path, &volume.grid, label),
+            Some(step) => {
+                let channels = step.channels(label);
+                let count = channels.len() / label.len();
+                nifti::write_label(&path, &volume.grid, &Voxels::new(count, label.shape, channels))
+            }
+        };
+        written.map_err(failure)?;
+    }
+    let text = serde_json::to_string_pretty(draws).expect("draws are plain numbers") + "\n";
+    write_atomically(&path("draws.json"), text.as_bytes()).map_err(run_error)
+}
