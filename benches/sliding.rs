@@ -17,7 +17,7 @@ use engine::training::parity::kept::wave;
 use engine::training::step::Trainer;
 use nn::weights;
 use run_folder::memory::peak_resident_bytes;
-use transforms::lazy::Origin;
+use transforms::lazy::IndexMapping;
 use volume::{Affine, Grid, Voxels};
 
 fn main() {
@@ -47,7 +47,7 @@ fn main() {
     for _ in 0..repeats.parse().expect("REPEATS is a number") {
         let start = Instant::now();
         let forward = |windows, count| trainer.logits(windows, [count, 1], plan.window);
-        let map: Result<_, TrainError> = label_map(&image, &Origin::identity(shape), &sight, &target, forward);
+        let map: Result<_, TrainError> = label_map(&image, &IndexMapping::identity(shape), &sight, &target, forward);
         labels = map.expect("the device computes").to_vec();
         seconds.push(start.elapsed().as_secs_f64());
     }

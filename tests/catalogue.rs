@@ -7,7 +7,7 @@ use random::{Purpose, Rng, Seed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use transforms::lazy::{self, View};
-use transforms::{Drawn, Incoming, Transform, check_draws};
+use transforms::{Incoming, Transform, TransformParams, check_params};
 use volume::{Affine, Grid, Label, Volume, Voxels, offset};
 
 /// The example of a file's doc comment, a component as it stands in an experiment.
@@ -56,7 +56,7 @@ fn hold_examples<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(
 #[test]
 fn every_component_documents_an_example_that_parses() {
     hold_examples::<Transform>(
-        "src/transforms",
+        "crates/transforms/src",
         &[
             "affine",
             "anisotropy",
@@ -92,21 +92,21 @@ fn every_component_documents_an_example_that_parses() {
         ],
     );
     let samplers = ["foreground_oversample", "grid", "label", "uniform", "weighted"];
-    hold_examples::<dataset::samplers::Sampler>("src/sampling", &samplers);
+    hold_examples::<dataset::samplers::Sampler>("crates/dataset/src/samplers", &samplers);
     let losses = ["binary_cross_entropy", "cross_entropy", "dice", "dice_cross_entropy", "focal"];
-    hold_examples::<nn::losses::Loss>("src/loss", &losses);
+    hold_examples::<nn::losses::Loss>("crates/nn/src/losses", &losses);
     let metrics = ["assd", "dice", "hd", "hd95", "jaccard", "lits", "nsd", "precision", "recall", "volume_difference"];
-    hold_examples::<metrics::Metric>("src/metrics", &metrics);
-    hold_examples::<nn::Model>("src/model", &["unet"]);
+    hold_examples::<metrics::Metric>("crates/metrics/src", &metrics);
+    hold_examples::<nn::Model>("crates/nn/src", &["unet"]);
     hold_examples::<engine::inference::postprocess::Postprocess>(
-        "src/infer/postprocess",
+        "crates/engine/src/inference/postprocess",
         &["argmax", "fill_holes", "keep_largest", "remove_small", "threshold", "tumour_inside_liver"],
     );
 }
 
 /// The examples of all transforms, and the two lists of steps.
 fn transforms() -> Vec<Transform> {
-    let examples = components("src/transforms").into_iter().map(|(_, example)| example);
+    let examples = components("crates/transforms/src").into_iter().map(|(_, example)| example);
     let lists = [
         serde_json::json!({ "maybe": { "probability": 0.5, "steps": [{ "flip": { "probabilities": [0.5, 0.5, 0.5] } }] } }),
         serde_json::json!({ "one_of": [{ "gamma": { "log_gamma": [-0.3, 0.3] } }, { "noise": { "std": [0, 2] } }] }),
@@ -156,7 +156,7 @@ fn incoming(channels: usize) -> Incoming {
 }
 
 /// All that a chain needs to be applied: its draws, with what is learnt from the volume and what its content decides.
-fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<Drawn> {
+fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<TransformParams> {
     let mut draws = lazy::draw(chain, &incoming(channels), rng);
     for index in 0..chain.len() {
         if chain[index].is_learned() {
@@ -164,7 +164,7 @@ fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<Drawn> {
             draws[index] = chain[index].learn(&[sample]).unwrap();
         }
     }
-    lazy::settle(chain, &draws, &volume(channels)).unwrap()
+    lazy::resolve_from_volume(chain, &draws, &volume(channels)).unwrap()
 }
 
 fn rng(index: u64) -> Rng {
@@ -178,7 +178,7 @@ fn the_same_stream_gives_the_same_draw_and_draws_come_back_from_json() {
         let draws = drawn(&chain, 2, &mut rng(0));
         assert_eq!(draws, drawn(&chain, 2, &mut rng(0)));
         let text = serde_json::to_string(&draws).unwrap();
-        assert_eq!(serde_json::from_str::<Vec<Drawn>>(&text).unwrap(), draws, "{text}");
+        assert_eq!(serde_json::from_str::<Vec<TransformParams>>(&text).unwrap(), draws, "{text}");
     }
 }
 
@@ -188,7 +188,7 @@ fn what_a_step_draws_fits_it() {
         for index in 0..4 {
             let chain = [step.clone()];
             let draws = drawn(&chain, 2, &mut rng(index));
-            check_draws(&chain, &draws, &incoming(2)).unwrap_or_else(|misfit| panic!("{misfit}: {chain:?}"));
+            check_params(&chain, &draws, &incoming(2)).unwrap_or_else(|misfit| panic!("{misfit}: {chain:?}"));
         }
     }
 }
@@ -220,8 +220,8 @@ fn an_edited_draw_is_refused_or_can_be_applied() {
             for number in ["0", "-1", "3", "1e6", "-1e300", "1e300", "1e-300", "9223372036854775807"] {
                 let mut edited = draws.clone();
                 *edited.pointer_mut(place).unwrap() = serde_json::from_str(number).unwrap();
-                let Ok(edited) = serde_json::from_value::<Vec<Drawn>>(edited) else { continue };
-                if check_draws(&chain, &edited, &incoming(2)).is_err() {
+                let Ok(edited) = serde_json::from_value::<Vec<TransformParams>>(edited) else { continue };
+                if check_params(&chain, &edited, &incoming(2)).is_err() {
                     refused += 1;
                     continue;
                 }

@@ -9,7 +9,7 @@ use engine::inference::blend::Planes;
 use engine::inference::predict::{Sight, planes};
 use engine::inference::window::{Blend, Inference};
 use serde::Deserialize;
-use values::Share;
+use values::UnitFraction;
 use volume::Voxels;
 
 const WINDOW: [usize; 3] = [8, 12, 16];
@@ -56,7 +56,7 @@ fn overlapping_windows_come_to_the_references_numbers() {
     assert!(cases.len() >= 20);
     for case in cases {
         let inference =
-            Inference { overlap: Share::new(case.overlap).unwrap(), blend: case.blend, ..Inference::default() };
+            Inference { overlap: UnitFraction::new(case.overlap).unwrap(), blend: case.blend, ..Inference::default() };
         let sight = Sight { window: WINDOW, classes: 2, inference: &inference, activation: Activation::None };
         let plane = case.shape[1] * case.shape[2];
         let mut values = vec![0.0; case.values.len()];

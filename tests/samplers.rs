@@ -5,7 +5,7 @@
 use dataset::samplers::{Field, LabelIndex, Sampler, Turn, WeightIndex};
 use random::{Purpose, Seed};
 use serde::Deserialize;
-use transforms::lazy::Origin;
+use transforms::lazy::IndexMapping;
 use volume::{Label, Voxels};
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ fn turn(number: u64) -> Turn {
 fn a_grid_has_torchios_places_in_its_order_and_begins_again() {
     for grid in file().grids {
         let sampler = sampler(&format!("grid: {{patch: {:?}, overlap: {:?}}}", grid.patch, grid.overlap));
-        let origin = Origin::identity(grid.shape);
+        let origin = IndexMapping::identity(grid.shape);
         let index = LabelIndex::new(Voxels::new(1, grid.shape, vec![0; grid.shape.iter().product()]));
         let field = Field { origin: &origin, index: &index, weights: None };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
@@ -74,7 +74,7 @@ fn centres_have_torchios_probabilities() {
     let weights = waves.iter().map(|v| v.max(0.0) as f32).collect();
     let index = LabelIndex::new(Voxels::new(1, file.shape, labels));
     let weights = WeightIndex::new(Voxels::new(1, file.shape, weights));
-    let origin = Origin::identity(file.shape);
+    let origin = IndexMapping::identity(file.shape);
     let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
     for Centres { yaml, shares } in file.centres {
         let sampler = sampler(&yaml);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use transforms::lazy::{self, View};
-use transforms::{Drawn, Incoming, Transform};
+use transforms::{Incoming, Transform, TransformParams};
 use volume::{Affine, Grid, Label, Volume, Voxels};
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct Case {
     image: Vec<f32>,
     label: Vec<Label>,
     /// What the step drew, where TorchIO was given the same.
-    draws: Option<Drawn>,
+    draws: Option<TransformParams>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ fn volume(source: &Source) -> Volume {
 }
 
 /// Whether a voxel's source lies half-way between two voxels, where rounding errors choose.
-fn is_tie(origin: &lazy::Origin, voxel: usize) -> bool {
+fn is_tie(origin: &lazy::IndexMapping, voxel: usize) -> bool {
     let [_, size_y, size_z] = origin.shape;
     let index = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z];
     let point = origin.map.apply(index.map(|i| i as f64));
@@ -87,7 +87,7 @@ fn every_transform_gives_torchios_numbers() {
         let what = format!("{} on {}", case.yaml, case.volume);
         let draws = match &case.draws {
             Some(drawn) => vec![drawn.clone()],
-            None => lazy::settle(&chain, &lazy::fixed(&chain, &incoming), &source).unwrap(),
+            None => lazy::resolve_from_volume(&chain, &lazy::fixed(&chain, &incoming), &source).unwrap(),
         };
         let origin = lazy::origin(&chain, &draws, &source.grid);
         let result = View::new(source, &chain, &draws).unwrap().volume().unwrap();
@@ -122,13 +122,13 @@ fn what_is_learnt_from_a_volume_is_what_torchio_and_nnunet_learn() {
         let step = &chain(&format!("{name}: {{}}"))[0];
         let sample = lazy::sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
         match step.learn(&[sample]).unwrap() {
-            Drawn::HistogramStandardization(found) => {
+            TransformParams::HistogramStandardization(found) => {
                 let found = found.0.unwrap()[0];
                 let expected = learnt.landmarks.as_ref().unwrap();
                 let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
                 assert!(near, "{found:?}, expected {expected:?}");
             }
-            Drawn::ForegroundNormalize(found) => {
+            TransformParams::ForegroundNormalize(found) => {
                 let expected = learnt.foreground.unwrap();
                 let near = found.0.unwrap().into_iter().any(|found| {
                     let found = [found.low, found.high, found.mean, found.std];

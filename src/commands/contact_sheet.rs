@@ -12,7 +12,7 @@ use report::viewer::{Plane, Scene, Window};
 use volume::{Affine, Grid, Label, Voxels};
 
 /// Patches that are shown; more would be too small to see.
-pub(super) const MOST_TILES: usize = 64;
+pub(super) const MAX_TILES: usize = 64;
 
 /// The longer side of a slice in pixels.
 const SIDE: usize = 180;
@@ -36,7 +36,7 @@ impl ContactSheet {
 
     /// Adds the next patch, whose voxels are so many millimetres apart; those behind the last tile are left out.
     pub(super) fn add(&mut self, patch: &Patch, spacing: [f64; 3]) {
-        if self.sheet.tiles.len() < MOST_TILES {
+        if self.sheet.tiles.len() < MAX_TILES {
             let scene = self.scene(patch, spacing);
             let slice = scene.slice(Plane::Axial, fullest(&scene.tally().slices(Plane::Axial).foreground));
             let picture = slice.draw(slice.fitting(SIDE), scene.window);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn no_more_tiles_than_fit_are_shown() {
         let mut sheet = sheet(&[1]);
-        for _ in 0..MOST_TILES + 3 {
+        for _ in 0..MAX_TILES + 3 {
             sheet.add(&patch([4, 4, 6]), [1.0; 3]);
         }
         assert_eq!((sheet.sheet.tiles.len(), sheet.sheet.layout()), (64, [8, 8]));

@@ -21,8 +21,8 @@ use engine::experiment::plan::Plan;
 use engine::training::cases::Cases;
 use engine::training::{self, validate};
 use run_folder::event::Listener;
-use transforms::Drawn;
-use transforms::lazy::{self, Times};
+use transforms::TransformParams;
+use transforms::lazy::{self, Profile};
 use volume::{Affine, Grid, Volume, Voxels};
 
 /// Arguments of `runner patches`.
@@ -63,7 +63,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let cache = arguments.common.cache.open();
     let mut cases = prepare(&plan, &cache, &arguments.common.cache.path(), arguments.common.quiet)?;
     if arguments.bench {
-        cases.keep_times();
+        cases.enable_profiling();
     }
     let cases = Arc::new(cases);
     let prepared = start.elapsed().as_secs_f64();
@@ -205,7 +205,7 @@ fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
 
 /// What a patch takes of a worker's time, step by step.
 fn print_times(cases: &Cases, made: usize) {
-    let rows = cases.times().map(Times::table).unwrap_or_default();
+    let rows = cases.times().map(Profile::table).unwrap_or_default();
     let all: f64 = rows.iter().map(|(_, time)| time.as_secs_f64()).sum();
     let row = |name: &str, seconds: f64| {
         let share = format!("{:.1}", 100.0 * seconds / all);
@@ -266,7 +266,7 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
     volume_files::write(out, &format!("{number:04}_"), &volume, one_hot, &told)
 }
 
-fn draws_of(patch: &Patch) -> Vec<Drawn> {
+fn draws_of(patch: &Patch) -> Vec<TransformParams> {
     serde_json::from_value(patch.draws.clone()).expect("draws come back as they were written")
 }
 

@@ -51,7 +51,7 @@ pub(super) fn begin(folder: &RunFolder, plan: &Plan, experiment: &str, git: GitS
 
 /// Writes that a run goes on, and adds what may change its bits to the plan's warnings. It stays the run that it was:
 /// what it knows of its beginning remains.
-pub(super) fn go_on(folder: &RunFolder, plan: &mut Plan, before: Manifest) -> Result<Manifest, CliError> {
+pub(super) fn resume_manifest(folder: &RunFolder, plan: &mut Plan, before: Manifest) -> Result<Manifest, CliError> {
     super::training::refuse_other_split(folder.root(), plan)?;
     let begun = manifest(plan, before.git_commit.clone());
     plan.warnings.extend(changes_since(&before, &begun));
@@ -115,20 +115,20 @@ fn changes_since(before: &Manifest, now: &Manifest) -> Vec<String> {
 }
 
 /// Writes the inputs of a run into its manifest as soon as they are known.
-pub(super) struct InputsKeeper<'a> {
+pub(super) struct InputsRecorder<'a> {
     folder: &'a RunFolder,
     manifest: Manifest,
     /// Where they are found afterwards.
     inputs: Arc<OnceLock<Inputs>>,
 }
 
-impl<'a> InputsKeeper<'a> {
+impl<'a> InputsRecorder<'a> {
     pub(super) fn new(folder: &'a RunFolder, manifest: Manifest, inputs: Arc<OnceLock<Inputs>>) -> Self {
         Self { folder, manifest, inputs }
     }
 }
 
-impl Listener for InputsKeeper<'_> {
+impl Listener for InputsRecorder<'_> {
     fn record(&mut self, event: &Event) -> io::Result<()> {
         let Event::Inputs(inputs) = event else { return Ok(()) };
         self.manifest.inputs = inputs.clone();

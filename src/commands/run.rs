@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::provenance::{GitState, begin, go_on};
+use super::provenance::{GitState, begin, resume_manifest};
 use super::training::{Training, newest, run_error, stop_on_ctrl_c};
 use super::{CliError, Common, Exit};
 use engine::experiment::load::{self, Set};
@@ -92,7 +92,7 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
         // Who lengthens a run wants it to go on although it has ended.
         progress.ended_early &= !lengthened;
     }
-    let mut manifest = go_on(&folder, &mut plan, before)?;
+    let mut manifest = resume_manifest(&folder, &mut plan, before)?;
     training(&folder, &plan, common).run(state, &mut manifest)
 }
 

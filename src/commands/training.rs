@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::bar::Bar;
 use super::patches;
 use super::plots::Plots;
-use super::provenance::InputsKeeper;
+use super::provenance::InputsRecorder;
 use super::{CliError, Exit};
 use dataset::cache::{Cache, CacheError};
 use dataset::patch::Patch;
@@ -145,7 +145,7 @@ impl Training<'_> {
             Box::new(TensorBoard::open(folder, &columns).map_err(failure)?),
             Box::new(log),
             Box::new(Plots::new(folder, &plan.name)),
-            Box::new(InputsKeeper::new(folder, before.clone(), Arc::clone(inputs))),
+            Box::new(InputsRecorder::new(folder, before.clone(), Arc::clone(inputs))),
             Box::new(bar),
         ];
         listeners.extend(self.listeners);

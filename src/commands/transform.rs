@@ -21,7 +21,7 @@ use engine::training::{prepare, validate};
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
-use transforms::{Drawn, Transform, check_draws};
+use transforms::{Transform, TransformParams, check_params};
 use volume::Volume;
 use volume::memory::machine_bytes;
 
@@ -71,7 +71,7 @@ struct Applied {
     /// The steps, preprocess and augment together.
     chain: Vec<Transform>,
     /// What each of them drew.
-    draws: Vec<Drawn>,
+    draws: Vec<TransformParams>,
 }
 
 /// Writes the volume after the chain, on the grid that comes out.
@@ -99,11 +99,12 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         chain.extend(experiment.augment.iter().cloned());
     }
     // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
-    let through = |volume: Volume, steps: &[Transform], draws: &[Drawn]| View::new(volume, steps, draws)?.volume();
+    let through =
+        |volume: Volume, steps: &[Transform], draws: &[TransformParams]| View::new(volume, steps, draws)?.volume();
     let (volume, draws) = match given {
         Some((path, applied)) => {
             let draws = matching(&path, applied, &chain)?;
-            check_draws(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
+            check_params(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
                 let help = "undo what was edited, or make draws anew without --draws";
                 CliError::problem(format!("{}: {misfit}", path.display()), help)
             })?;
@@ -111,12 +112,12 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
             (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
         }
         None => {
-            let mut draws = head.settled(&source).map_err(failure)?;
+            let mut draws = head.resolved(&source).map_err(failure)?;
             let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
             // The draws of the subject's first patch of that epoch.
             let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
             let drawn = lazy::draw(&chain[fixed..], &head::incoming(&volume), &mut rng);
-            let drawn = lazy::settle(&chain[fixed..], &drawn, &volume).map_err(failure)?;
+            let drawn = lazy::resolve_from_volume(&chain[fixed..], &drawn, &volume).map_err(failure)?;
             let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
             draws.extend(drawn);
             (volume, draws)
@@ -162,7 +163,7 @@ fn given(path: &Path) -> Result<(PathBuf, Applied), CliError> {
 }
 
 /// The draws of a file, which must be those of the same steps.
-fn matching(path: &Path, applied: Applied, chain: &[Transform]) -> Result<Vec<Drawn>, CliError> {
+fn matching(path: &Path, applied: Applied, chain: &[Transform]) -> Result<Vec<TransformParams>, CliError> {
     if applied.chain == chain && applied.draws.len() == chain.len() {
         return Ok(applied.draws);
     }

@@ -175,7 +175,7 @@ fn what_cannot_be_shown_is_told_with_a_way_out() {
 }
 
 /// Waits until the page has drawn what was asked of it.
-fn settle(browser: &mut Browser) {
+fn resolve_from_volume(browser: &mut Browser) {
     let ask = "new Promise(done => { const ask = () => document.body.dataset.ready ? \
         requestAnimationFrame(() => requestAnimationFrame(() => done(true))) : setTimeout(ask, 5); ask(); })";
     assert_eq!(browser.evaluate(ask), json!(true));
@@ -183,13 +183,13 @@ fn settle(browser: &mut Browser) {
 
 /// What is on the canvas.
 fn picture(browser: &mut Browser) -> String {
-    settle(browser);
+    resolve_from_volume(browser);
     browser.evaluate("document.getElementById('slice').toDataURL()").as_str().unwrap().to_owned()
 }
 
 /// Width over height of the canvas.
 fn proportion(browser: &mut Browser) -> f64 {
-    settle(browser);
+    resolve_from_volume(browser);
     browser
         .evaluate("document.getElementById('slice').width / document.getElementById('slice').height")
         .as_f64()
@@ -197,7 +197,7 @@ fn proportion(browser: &mut Browser) -> f64 {
 }
 
 fn text(browser: &mut Browser, id: &str) -> String {
-    settle(browser);
+    resolve_from_volume(browser);
     browser.evaluate(&format!("document.getElementById('{id}').textContent")).as_str().unwrap().to_owned()
 }
 
@@ -226,7 +226,7 @@ fn open(place: &Place) -> Option<Browser> {
     let mut browser = Browser::start()?;
     view(place, "a.html", &[]).success();
     browser.open(&place.path("a.html"));
-    settle(&mut browser);
+    resolve_from_volume(&mut browser);
     Some(browser)
 }
 
@@ -344,7 +344,7 @@ fn the_page_fits_narrow_windows_and_is_light_and_dark() {
     browser.screenshot(&pictures.join("view_dark.png"));
     let narrow = json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true });
     browser.call("Emulation.setDeviceMetricsOverride", narrow);
-    settle(&mut browser);
+    resolve_from_volume(&mut browser);
     assert_eq!(browser.evaluate("document.documentElement.scrollWidth <= 390"), json!(true));
     let canvas = browser.evaluate("document.getElementById('slice').getBoundingClientRect().width");
     assert!(canvas.as_f64().unwrap() > 300.0);

@@ -10,7 +10,7 @@ use super::blocks::{Block, BlockStyle, Convolution, Pass, TransposedConvolution}
 use super::parameters::{Declarations, Parameters};
 use super::pool::max_pool;
 use super::upsample;
-use values::Share;
+use values::UnitFraction;
 
 /// The name of the weights that meet the image: `[width, channel, x, y, z]`.
 pub(super) const FIRST_WEIGHT: &str = "encoder.0.conv1.weight";
@@ -39,7 +39,7 @@ pub struct UnetSpec {
     pub upsample: Upsample,
     /// The share of channels set to zero after each level's convolutions, in training.
     #[serde(default = "no_dropout")]
-    pub dropout: Share,
+    pub dropout: UnitFraction,
     /// Whether each level adds its input to its output, through a 1x1x1 convolution where the widths differ.
     #[serde(default)]
     pub residual: bool,
@@ -95,8 +95,8 @@ pub enum Upsample {
     TransposedConv,
 }
 
-fn no_dropout() -> Share {
-    Share::new(0.0).expect("0 is a share")
+fn no_dropout() -> UnitFraction {
+    UnitFraction::new(0.0).expect("0 is a share")
 }
 
 /// A U-Net's layers. Its weights lie in [`Parameters`].

@@ -106,17 +106,17 @@ pub(crate) fn write(picture: &impl Picture, folder: &Path, name: &str, size: (u3
     let path = |ending: &str| folder.join(format!("{name}.{ending}"));
     let failed = |ending: &str, reason: String| PlotError::Draw { path: path(ending).display().to_string(), reason };
     let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
-    let drawn = draw_all(picture, &BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area());
+    let drawn = sample_params(picture, &BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area());
     drawn.map_err(|reason| failed("png", reason))?;
     let bitmap = Bitmap { size: [size.0 as usize, size.1 as usize], pixels };
     bitmap.write(&path("png")).map_err(|error| failed("png", error.to_string()))?;
     let mut text = String::new();
-    let drawn = draw_all(picture, &SVGBackend::with_string(&mut text, size).into_drawing_area());
+    let drawn = sample_params(picture, &SVGBackend::with_string(&mut text, size).into_drawing_area());
     drawn.map_err(|reason| failed("svg", reason))?;
     write_atomically(&path("svg"), text.as_bytes()).map_err(|error| failed("svg", error.to_string()))
 }
 
-fn draw_all<B: DrawingBackend>(picture: &impl Picture, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+fn sample_params<B: DrawingBackend>(picture: &impl Picture, area: &DrawingArea<B, Shift>) -> Result<(), String> {
     let drawn = area.fill(&WHITE).and_then(|()| picture.draw_on(area)).and_then(|()| area.present());
     drawn.map_err(|error| error.to_string())
 }

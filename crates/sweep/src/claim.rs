@@ -93,7 +93,7 @@ pub struct Claim {
 
 /// Where the holder of a run writes how far it has come.
 #[derive(Debug)]
-pub struct Teller {
+pub struct Reporter {
     shared: Arc<Shared>,
 }
 
@@ -147,12 +147,12 @@ impl Claim {
     }
 
     /// Where progress is written.
-    pub fn teller(&self) -> Teller {
-        Teller { shared: Arc::clone(&self.shared) }
+    pub fn teller(&self) -> Reporter {
+        Reporter { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl Teller {
+impl Reporter {
     /// Changes what is told of the progress with the next heartbeat.
     pub fn tell(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut lock(&self.shared.said).progress);

@@ -3,7 +3,7 @@
 //! [`document`] is what a person writes, [`points`] the runs that it names, each with the hash of its
 //! resolved experiment as its id. Everything that several processes have to agree on lies in files:
 //! [`folder`] is their layout, [`claim`] sees to it that each run is taken by one process only, and
-//! [`standing`] reads where every run stands. [`local`], [`slurm`] and [`kubernetes`] start processes
+//! [`run_state`] reads where every run stands. [`local`], [`slurm`] and [`kubernetes`] start processes
 //! that each train one run; [`prune`] ends runs that fall behind.
 
 pub mod claim;
@@ -17,5 +17,5 @@ pub mod local;
 pub mod points;
 mod process;
 pub mod prune;
+pub mod run_state;
 pub mod slurm;
-pub mod standing;

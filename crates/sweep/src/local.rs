@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::folder::{Definition, SweepFolder};
-use super::standing::{self, RunStanding, Standing};
+use super::run_state::{self, RunState, SweepRun};
 use nn::device::DeviceName;
 use run_folder::folder::RunFolder;
 use run_folder::manifest::{Manifest, Status};
@@ -58,7 +58,7 @@ pub struct Local<'a> {
 #[derive(Debug)]
 pub struct Overview<'a> {
     /// Every run, in the order of the sweep.
-    pub runs: &'a [RunStanding],
+    pub runs: &'a [SweepRun],
     /// The ids of the runs that are trained by this sweep.
     pub own: Vec<&'a str>,
 }
@@ -93,10 +93,10 @@ impl Local<'_> {
     ///
     /// # Errors
     /// When the disk refuses or no process can be started.
-    pub fn run(&self, stop: &AtomicBool, show: &mut dyn FnMut(&Overview)) -> io::Result<Vec<RunStanding>> {
+    pub fn run(&self, stop: &AtomicBool, show: &mut dyn FnMut(&Overview)) -> io::Result<Vec<SweepRun>> {
         let mut slots: Vec<Option<Job>> = (0..self.jobs).map(|_| None).collect();
         let mut attempts: BTreeMap<String, Attempt> = BTreeMap::new();
-        let mut done: BTreeMap<String, RunStanding> = BTreeMap::new();
+        let mut done: BTreeMap<String, SweepRun> = BTreeMap::new();
         let mut refusals = 0;
         loop {
             for slot in &mut slots {
@@ -131,11 +131,11 @@ impl Local<'_> {
                     !is_own && self.can_begin(run, attempts.get(&run.id).unwrap_or(&nobody))
                 });
                 let free: Vec<usize> = (0..slots.len()).filter(|slot| slots[*slot].is_none()).collect();
-                let begun: Vec<(usize, &RunStanding)> = free.into_iter().zip(&mut next).collect();
+                let begun: Vec<(usize, &SweepRun)> = free.into_iter().zip(&mut next).collect();
                 for (slot, run) in begun {
                     slots[slot] = Some(self.begin(run, slot)?);
                 }
-                let is_over = |run: &RunStanding| !self.is_unfinished(run, attempts.get(&run.id).unwrap_or(&nobody));
+                let is_over = |run: &SweepRun| !self.is_unfinished(run, attempts.get(&run.id).unwrap_or(&nobody));
                 if slots.iter().all(Option::is_none) && runs.iter().all(is_over) {
                     return Ok(runs);
                 }
@@ -147,18 +147,18 @@ impl Local<'_> {
     /// Where all runs stand; what is done is not read again.
     fn standings(
         &self,
-        done: &mut BTreeMap<String, RunStanding>,
+        done: &mut BTreeMap<String, SweepRun>,
         attempts: &BTreeMap<String, Attempt>,
-    ) -> io::Result<Vec<RunStanding>> {
+    ) -> io::Result<Vec<SweepRun>> {
         let ids = &self.definition.ids;
         let open: Vec<String> = ids.iter().filter(|id| !done.contains_key(*id)).cloned().collect();
-        let mut read: BTreeMap<String, RunStanding> =
-            standing::read(self.folder, &open)?.into_iter().map(|run| (run.id.clone(), run)).collect();
+        let mut read: BTreeMap<String, SweepRun> =
+            run_state::read(self.folder, &open)?.into_iter().map(|run| (run.id.clone(), run)).collect();
         for (id, run) in &mut read {
-            match (&run.standing, attempts.get(id).and_then(|attempt| attempt.given_up.as_ref())) {
-                (Standing::Done, _) => drop(done.insert(id.clone(), run.clone())),
-                (Standing::Waiting | Standing::Interrupted { .. } | Standing::Pruned, Some(reason)) => {
-                    run.standing = Standing::Interrupted { reason: Some(reason.clone()) };
+            match (&run.run_state, attempts.get(id).and_then(|attempt| attempt.given_up.as_ref())) {
+                (RunState::Done, _) => drop(done.insert(id.clone(), run.clone())),
+                (RunState::Waiting | RunState::Interrupted { .. } | RunState::Pruned, Some(reason)) => {
+                    run.run_state = RunState::Interrupted { reason: Some(reason.clone()) };
                 }
                 _ => {}
             }
@@ -167,23 +167,23 @@ impl Local<'_> {
     }
 
     /// Whether the sweep is not over before something has become of this run.
-    fn is_unfinished(&self, run: &RunStanding, attempt: &Attempt) -> bool {
-        match run.standing {
-            Standing::Done => false,
-            Standing::Failed(_) => self.retry_failed && !attempt.has_failed && attempt.given_up.is_none(),
-            Standing::Pruned => self.definition.prune.is_none() && attempt.given_up.is_none(),
-            Standing::Running { .. } => true,
-            Standing::Waiting | Standing::Interrupted { .. } => attempt.given_up.is_none(),
+    fn is_unfinished(&self, run: &SweepRun, attempt: &Attempt) -> bool {
+        match run.run_state {
+            RunState::Done => false,
+            RunState::Failed(_) => self.retry_failed && !attempt.has_failed && attempt.given_up.is_none(),
+            RunState::Pruned => self.definition.prune.is_none() && attempt.given_up.is_none(),
+            RunState::Running { .. } => true,
+            RunState::Waiting | RunState::Interrupted { .. } => attempt.given_up.is_none(),
         }
     }
 
-    fn can_begin(&self, run: &RunStanding, attempt: &Attempt) -> bool {
-        !matches!(run.standing, Standing::Running { .. })
+    fn can_begin(&self, run: &SweepRun, attempt: &Attempt) -> bool {
+        !matches!(run.run_state, RunState::Running { .. })
             && self.is_unfinished(run, attempt)
             && attempt.not_before.is_none_or(|instant| instant <= Instant::now())
     }
 
-    fn begin(&self, run: &RunStanding, slot: usize) -> io::Result<Job> {
+    fn begin(&self, run: &SweepRun, slot: usize) -> io::Result<Job> {
         let path = self.output(&run.id);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -215,8 +215,8 @@ impl Local<'_> {
     }
 
     fn ended(&self, job: &Job, status: ExitStatus, attempt: &mut Attempt) {
-        let stands = standing::read(self.folder, std::slice::from_ref(&job.id)).ok().and_then(|mut runs| runs.pop());
-        if matches!(stands, Some(RunStanding { standing: Standing::Failed(_), .. })) {
+        let stands = run_state::read(self.folder, std::slice::from_ref(&job.id)).ok().and_then(|mut runs| runs.pop());
+        if matches!(stands, Some(SweepRun { run_state: RunState::Failed(_), .. })) {
             attempt.has_failed = true;
             return;
         }

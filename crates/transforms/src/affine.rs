@@ -96,7 +96,7 @@ const SCALES: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
 
 /// What one affine transform drew.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AffineDraw {
+pub struct AffineParams {
     /// Factors along x, y and z.
     pub scales: [f64; 3],
     /// Angles about x, y and z.
@@ -106,21 +106,21 @@ pub struct AffineDraw {
 }
 
 impl Spatial for Affine {
-    type Draw = AffineDraw;
+    type Draw = AffineParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AffineDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {
         let mut scales = self.scales.0.map(|range| rng.uniform(range));
         if self.isotropic {
             scales = [scales[0]; 3];
         }
         let degrees = self.degrees.0.map(|range| rng.uniform(range));
-        AffineDraw { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
+        AffineParams { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
     }
 
     /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image or the origin, R = Rz Rx Ry.
     ///
     /// A single slice keeps its depth and turns about z alone, as in TorchIO.
-    fn place(&self, draw: &AffineDraw, incoming: &Grid) -> Placement {
+    fn place(&self, draw: &AffineParams, incoming: &Grid) -> Placement {
         let mut draw = *draw;
         if incoming.shape[2] == 1 {
             draw.scales[2] = 1.0;
@@ -166,7 +166,7 @@ mod tests {
     use super::super::Map;
     use super::*;
 
-    fn map(draw: AffineDraw) -> volume::Affine {
+    fn map(draw: AffineParams) -> volume::Affine {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 5], affine: volume::Affine::IDENTITY };
         match spec.place(&draw, &grid).map {
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    const STILL: AffineDraw = AffineDraw { scales: [1.0; 3], degrees: [0.0; 3], translation_mm: [0.0; 3] };
+    const STILL: AffineParams = AffineParams { scales: [1.0; 3], degrees: [0.0; 3], translation_mm: [0.0; 3] };
 
     #[test]
     fn no_change_moves_nothing() {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_scale_above_one_enlarges() {
-        let map = map(AffineDraw { scales: [2.0; 3], ..STILL });
+        let map = map(AffineParams { scales: [2.0; 3], ..STILL });
         // Two voxels from the centre one sees what was one voxel from it.
         assert_eq!(map.apply([4.0, 2.0, 2.0]), [3.0, 2.0, 2.0]);
     }
@@ -193,7 +193,7 @@ mod tests {
     fn a_single_slice_stays_in_its_plane() {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 1], affine: volume::Affine::IDENTITY };
-        let draw = AffineDraw { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..STILL };
+        let draw = AffineParams { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..STILL };
         let Map::Warp(map) = spec.place(&draw, &grid).map else { panic!("an affine map") };
         let source = map.apply([2.0, 4.0, 0.0]);
         assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12 && source[2] == 0.0, "{source:?}");
@@ -201,14 +201,14 @@ mod tests {
 
     #[test]
     fn a_quarter_turn_about_z_takes_x_to_y() {
-        let map = map(AffineDraw { degrees: [0.0, 0.0, 90.0], ..STILL });
+        let map = map(AffineParams { degrees: [0.0, 0.0, 90.0], ..STILL });
         let source = map.apply([2.0, 4.0, 2.0]);
         assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12, "{source:?}");
     }
 
     #[test]
     fn the_translation_is_scaled() {
-        let map = map(AffineDraw { scales: [2.0, 1.0, 1.0], translation_mm: [1.0, 0.0, 0.0], ..STILL });
+        let map = map(AffineParams { scales: [2.0, 1.0, 1.0], translation_mm: [1.0, 0.0, 0.0], ..STILL });
         assert_eq!(map.apply([4.0, 2.0, 2.0]), [2.0, 2.0, 2.0]);
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::Grid;
@@ -38,7 +38,7 @@ fn up_to_five() -> Range {
 
 /// What one loss of resolution drew.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AnisotropyDraw {
+pub struct AnisotropyParams {
     /// The axis: 0 is x, 1 is y, 2 is z.
     pub axis: usize,
     /// How much larger voxels become.
@@ -46,19 +46,19 @@ pub struct AnisotropyDraw {
 }
 
 impl Intensity for Anisotropy {
-    type Draw = AnisotropyDraw;
+    type Draw = AnisotropyParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyParams {
         let axis = self.axes[rng.below(self.axes.len() as u64) as usize];
-        AnisotropyDraw { axis, downsampling: rng.uniform(self.downsampling) }
+        AnisotropyParams { axis, downsampling: rng.uniform(self.downsampling) }
     }
 
-    fn halo(&self, draw: &AnisotropyDraw, _: &Grid) -> [usize; 3] {
+    fn halo(&self, draw: &AnisotropyParams, _: &Grid) -> [usize; 3] {
         let reach = draw.downsampling.ceil() as usize + 1;
         std::array::from_fn(|axis| if axis == draw.axis { reach } else { 0 })
     }
 
-    fn apply(&self, draw: &AnisotropyDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &AnisotropyParams, _: &VolumeStatistics, window: &mut Window) {
         let (start, length, size) = (window.start[draw.axis], window.shape[draw.axis], window.grid.shape[draw.axis]);
         let coarse = Coarse::new(size, draw.downsampling);
         let sources: Vec<Option<Source>> =
@@ -145,7 +145,11 @@ mod tests {
     fn coarsened(values: &[f32], downsampling: f64) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec: Anisotropy = serde_yaml::from_str("{}").unwrap();
-        spec.apply(&AnisotropyDraw { axis: 2, downsampling }, &Measured::Nothing, &mut Window::of(&mut values));
+        spec.apply(
+            &AnisotropyParams { axis: 2, downsampling },
+            &VolumeStatistics::Nothing,
+            &mut Window::of(&mut values),
+        );
         values
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 
@@ -40,16 +40,16 @@ fn third() -> u8 {
 /// The coefficients that one field drew: of `x^i y^j z^k`, k fastest, with i + j + k up to the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct BiasFieldDraw(pub Vec<f64>);
+pub struct BiasFieldParams(pub Vec<f64>);
 
 impl Intensity for BiasField {
-    type Draw = BiasFieldDraw;
+    type Draw = BiasFieldParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldDraw {
-        BiasFieldDraw(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldParams {
+        BiasFieldParams(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
     }
 
-    fn apply(&self, draw: &BiasFieldDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &BiasFieldParams, _: &VolumeStatistics, window: &mut Window) {
         let volume = window.grid.shape;
         let place = |axis: usize, index: usize| {
             let half = (volume[axis] as f64 - 1.0) / 2.0;
@@ -99,7 +99,7 @@ mod tests {
         let shape = [3; 3];
         let mut window = Window::whole(&mut values, Grid { shape, affine: Affine::IDENTITY });
         let spec = BiasField { coefficients: half(), order };
-        spec.apply(&BiasFieldDraw(coefficients.to_vec()), &Measured::Nothing, &mut window);
+        spec.apply(&BiasFieldParams(coefficients.to_vec()), &VolumeStatistics::Nothing, &mut window);
         values
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::{self, Mirror};
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use values::{AxisRanges, Range};
 use volume::Grid;
@@ -30,7 +30,7 @@ fn up_to_two() -> AxisRanges {
 /// The standard deviations that one blur drew, in millimetres.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct BlurDraw(pub [f64; 3]);
+pub struct BlurParams(pub [f64; 3]);
 
 /// A wider filter leaves one intensity.
 const MOST_MM: f64 = 1000.0;
@@ -39,18 +39,18 @@ const MOST_MM: f64 = 1000.0;
 const TRUNCATE: f64 = 4.0;
 
 impl Intensity for Blur {
-    type Draw = BlurDraw;
+    type Draw = BlurParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BlurDraw {
-        BlurDraw(self.std_mm.0.map(|range| rng.uniform(range)))
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BlurParams {
+        BlurParams(self.std_mm.0.map(|range| rng.uniform(range)))
     }
 
-    fn halo(&self, draw: &BlurDraw, grid: &Grid) -> [usize; 3] {
+    fn halo(&self, draw: &BlurParams, grid: &Grid) -> [usize; 3] {
         let spacing = grid.spacing();
         std::array::from_fn(|axis| radius(draw.0[axis] / spacing[axis]))
     }
 
-    fn apply(&self, draw: &BlurDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &BlurParams, _: &VolumeStatistics, window: &mut Window) {
         let spacing = window.grid.spacing();
         for (axis, (std_mm, spacing)) in draw.0.into_iter().zip(spacing).enumerate() {
             let sigma = std_mm / spacing;
@@ -92,7 +92,7 @@ mod tests {
     fn blurred(values: &[f32], std_mm: f64) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec = Blur { std_mm: up_to_two() };
-        spec.apply(&BlurDraw([0.0, 0.0, std_mm]), &Measured::Nothing, &mut Window::of(&mut values));
+        spec.apply(&BlurParams([0.0, 0.0, std_mm]), &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         values
     }
 

@@ -1,12 +1,12 @@
 //! The faces of a volume.
 
-use super::Whole;
+use super::WholeVolume;
 use super::statistics::{extremes, mean};
 use volume::offset;
 
 /// Of each channel the mean of its six faces, or where `below_otsu`, of those values that lie below their Otsu threshold,
 /// as TorchIO's fills: an edge counts for both of its faces, and where all values below are 0 all of them count.
-pub(crate) fn border_means(whole: &Whole, below_otsu: bool) -> Vec<f32> {
+pub(crate) fn border_means(whole: &WholeVolume, below_otsu: bool) -> Vec<f32> {
     let shape = whole.grid.shape;
     let of_channel = |values: &[f32]| {
         let faces = faces(values, shape);

@@ -1,6 +1,6 @@
 //! A limited range of intensities.
 
-use super::{Incoming, Intensity, Measured, Nothing, Window};
+use super::{Incoming, Intensity, Nothing, VolumeStatistics, Window};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ impl Intensity for Clamp {
         Nothing
     }
 
-    fn apply(&self, _: &Nothing, _: &Measured, window: &mut Window) {
+    fn apply(&self, _: &Nothing, _: &VolumeStatistics, window: &mut Window) {
         let (min, max) = (self.min.unwrap_or(f32::NEG_INFINITY), self.max.unwrap_or(f32::INFINITY));
         window.map(|v| v.max(min).min(max));
     }
@@ -53,14 +53,18 @@ mod tests {
     #[test]
     fn values_outside_go_to_the_nearer_end() {
         let mut values = [-1000.0, 0.0, 3000.0];
-        Clamp { min: Some(-200.0), max: Some(250.0) }.apply(&Nothing, &Measured::Nothing, &mut Window::of(&mut values));
+        Clamp { min: Some(-200.0), max: Some(250.0) }.apply(
+            &Nothing,
+            &VolumeStatistics::Nothing,
+            &mut Window::of(&mut values),
+        );
         assert_eq!(values, [-200.0, 0.0, 250.0]);
     }
 
     #[test]
     fn an_open_end_has_no_limit() {
         let mut values = [-1000.0, 3000.0];
-        Clamp { min: None, max: Some(250.0) }.apply(&Nothing, &Measured::Nothing, &mut Window::of(&mut values));
+        Clamp { min: None, max: Some(250.0) }.apply(&Nothing, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [-1000.0, 250.0]);
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fill, Incoming, Lattice, LatticeAxis, Padding, Placement, Region, Spatial, TransformError, Whole};
+use super::{Fill, Incoming, Lattice, LatticeAxis, Padding, Placement, Region, Spatial, TransformError, WholeVolume};
 use random::Rng;
 use values::PartialShape;
 use volume::Grid;
@@ -45,23 +45,23 @@ pub enum Location {
 /// The incoming index of the outgoing index 0, along each axis; `None` is the centre.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct CropOrPadDraw(pub Option<[i64; 3]>);
+pub struct CropOrPadParams(pub Option<[i64; 3]>);
 
 impl Spatial for CropOrPad {
-    type Draw = CropOrPadDraw;
+    type Draw = CropOrPadParams;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadDraw {
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadParams {
         if self.location == Location::Center {
-            return CropOrPadDraw(None);
+            return CropOrPadParams(None);
         }
         let shape = self.shape.resolve(incoming.grid.shape);
-        CropOrPadDraw(Some(std::array::from_fn(|axis| match incoming.grid.shape[axis].checked_sub(shape[axis]) {
+        CropOrPadParams(Some(std::array::from_fn(|axis| match incoming.grid.shape[axis].checked_sub(shape[axis]) {
             Some(spare) => rng.below(spare as u64 + 1) as i64,
             None => centre(incoming.grid.shape[axis], shape[axis]),
         })))
     }
 
-    fn place(&self, draw: &CropOrPadDraw, incoming: &Grid) -> Placement {
+    fn place(&self, draw: &CropOrPadParams, incoming: &Grid) -> Placement {
         let shape = self.shape.resolve(incoming.shape);
         let axes = std::array::from_fn(|axis| {
             let offset = draw.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
@@ -70,15 +70,19 @@ impl Spatial for CropOrPad {
         Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
     }
 
-    fn is_settled_by_content(&self) -> bool {
+    fn resolves_from_volume(&self) -> bool {
         self.mask.is_some()
     }
 
-    fn settle(&self, draw: &CropOrPadDraw, whole: &Whole) -> Result<CropOrPadDraw, TransformError> {
+    fn resolve_from_volume(
+        &self,
+        draw: &CropOrPadParams,
+        whole: &WholeVolume,
+    ) -> Result<CropOrPadParams, TransformError> {
         let Some(mask) = &self.mask else { return Ok(*draw) };
         let shape = self.shape.resolve(whole.grid.shape);
         let bounds = mask.bounds("crop_or_pad", whole)?;
-        Ok(CropOrPadDraw(
+        Ok(CropOrPadParams(
             bounds.map(|(low, high)| std::array::from_fn(|axis| around(low[axis] + high[axis], shape[axis]))),
         ))
     }
@@ -125,7 +129,7 @@ mod tests {
 
     fn offset(incoming: usize, outgoing: usize) -> i64 {
         let step = CropOrPad::centred(PartialShape([Some(outgoing), None, None]), 0.0);
-        let place = step.place(&CropOrPadDraw(None), &grid(incoming));
+        let place = step.place(&CropOrPadParams(None), &grid(incoming));
         let Map::Lattice(lattice) = &place.map else { panic!("a crop moves whole voxels") };
         assert_eq!(place.grid.affine.origin()[0], lattice.axes[0].offset as f64);
         lattice.axes[0].offset
@@ -153,8 +157,8 @@ mod tests {
                 mask: Some(Region::Labels(Vec::new())),
                 ..CropOrPad::centred(PartialShape([Some(size), None, None]), 0.0)
             };
-            let whole = Whole { grid: grid(10), image: &[0.0; 10], label: Some(&labels) };
-            step.settle(&CropOrPadDraw(None), &whole).unwrap().0.map(|start| start[0])
+            let whole = WholeVolume { grid: grid(10), image: &[0.0; 10], label: Some(&labels) };
+            step.resolve_from_volume(&CropOrPadParams(None), &whole).unwrap().0.map(|start| start[0])
         };
         // Verified with TorchIO 1.2.1.
         let mask = [0, 0, 0, 1, 1, 0, 0, 0, 0, 0];
@@ -169,8 +173,8 @@ mod tests {
             mask: Some(Region::Above(5.0)),
             ..CropOrPad::centred(PartialShape([Some(2), None, None]), 0.0)
         };
-        let whole = Whole { grid: grid(3), image: &[0.0; 3], label: None };
-        assert_eq!(step.settle(&CropOrPadDraw(None), &whole).unwrap(), CropOrPadDraw(None));
+        let whole = WholeVolume { grid: grid(3), image: &[0.0; 3], label: None };
+        assert_eq!(step.resolve_from_volume(&CropOrPadParams(None), &whole).unwrap(), CropOrPadParams(None));
     }
 
     #[test]

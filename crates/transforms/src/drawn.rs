@@ -3,87 +3,87 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AffineDraw, AnisotropyDraw, BiasFieldDraw, BlurDraw, CropOrPadDraw, ElasticDraw, Foreground, GhostingDraw,
-    Landmarks, MotionDraw, NoiseDraw, SpikeDraw, SwapDraw,
+    AffineParams, AnisotropyParams, BiasFieldParams, BlurParams, CropOrPadParams, ElasticParams, Foreground,
+    GhostingParams, Landmarks, MotionParams, NoiseParams, SpikeParams, SwapParams,
 };
 
 /// What one step drew. Together with the chain it says exactly what was computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Drawn {
+pub enum TransformParams {
     /// The step has no chance.
     Nothing,
     /// An affine transform.
-    Affine(AffineDraw),
+    Affine(AffineParams),
     /// Which axes are mirrored.
     Flip([bool; 3]),
     /// Noise.
-    Noise(NoiseDraw),
+    Noise(NoiseParams),
     /// The exponent of each channel.
     Gamma(Vec<f32>),
     /// A blur.
-    Blur(BlurDraw),
+    Blur(BlurParams),
     /// A bias field.
-    BiasField(BiasFieldDraw),
+    BiasField(BiasFieldParams),
     /// Where a crop begins, unless it is centred.
-    CropOrPad(CropOrPadDraw),
+    CropOrPad(CropOrPadParams),
     /// The control points of an elastic deformation.
-    ElasticDeformation(ElasticDraw),
+    ElasticDeformation(ElasticParams),
     /// Which axis loses resolution, and how much.
-    Anisotropy(AnisotropyDraw),
+    Anisotropy(AnisotropyParams),
     /// Which blocks are swapped.
-    Swap(SwapDraw),
+    Swap(SwapParams),
     /// Ghosts.
-    Ghosting(GhostingDraw),
+    Ghosting(GhostingParams),
     /// Spikes.
-    Spike(SpikeDraw),
+    Spike(SpikeParams),
     /// The patient's movements.
-    Motion(MotionDraw),
+    Motion(MotionParams),
     /// The foreground's numbers, learnt from the training subjects.
     ForegroundNormalize(Foreground),
     /// The landmarks of histograms, learnt from the training subjects.
     HistogramStandardization(Landmarks),
     /// What the steps drew, or `None` where they are left out.
-    Maybe(Option<Vec<Drawn>>),
+    Maybe(Option<Vec<TransformParams>>),
     /// Which step was taken, and what it drew.
-    OneOf(usize, Box<Drawn>),
+    OneOf(usize, Box<TransformParams>),
 }
 
 /// What a transform without chance draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nothing;
 
-/// Turns what a transform drew into a [`Drawn`], and back.
+/// Turns what a transform drew into a [`TransformParams`], and back.
 pub(super) trait Record: Sized {
-    fn record(self) -> Drawn;
-    fn recall(drawn: &Drawn) -> Option<&Self>;
+    fn record(self) -> TransformParams;
+    fn recall(drawn: &TransformParams) -> Option<&Self>;
 }
 
 impl Record for Nothing {
-    fn record(self) -> Drawn {
-        Drawn::Nothing
+    fn record(self) -> TransformParams {
+        TransformParams::Nothing
     }
-    fn recall(drawn: &Drawn) -> Option<&Self> {
-        matches!(drawn, Drawn::Nothing).then_some(&Nothing)
+    fn recall(drawn: &TransformParams) -> Option<&Self> {
+        matches!(drawn, TransformParams::Nothing).then_some(&Nothing)
     }
 }
 
 macro_rules! record {
     ($($draw:ty => $variant:ident),*) => {$(
         impl Record for $draw {
-            fn record(self) -> Drawn {
-                Drawn::$variant(self)
+            fn record(self) -> TransformParams {
+                TransformParams::$variant(self)
             }
-            fn recall(drawn: &Drawn) -> Option<&Self> {
+            fn recall(drawn: &TransformParams) -> Option<&Self> {
                 match drawn {
-                    Drawn::$variant(draw) => Some(draw),
+                    TransformParams::$variant(draw) => Some(draw),
                     _ => None,
                 }
             }
         }
     )*};
 }
-record!(AffineDraw => Affine, [bool; 3] => Flip, NoiseDraw => Noise, Vec<f32> => Gamma, BlurDraw => Blur, BiasFieldDraw => BiasField,
-    CropOrPadDraw => CropOrPad, ElasticDraw => ElasticDeformation, AnisotropyDraw => Anisotropy, SwapDraw => Swap,
-    GhostingDraw => Ghosting, SpikeDraw => Spike, MotionDraw => Motion, Foreground => ForegroundNormalize,
+record!(AffineParams => Affine, [bool; 3] => Flip, NoiseParams => Noise, Vec<f32> => Gamma, BlurParams => Blur, BiasFieldParams => BiasField,
+    CropOrPadParams => CropOrPad, ElasticParams => ElasticDeformation, AnisotropyParams => Anisotropy, SwapParams => Swap,
+    GhostingParams => Ghosting, SpikeParams => Spike, MotionParams => Motion, Foreground => ForegroundNormalize,
     Landmarks => HistogramStandardization);

@@ -58,12 +58,12 @@ fn two_borders() -> usize {
 /// left, to the back and to the head, z fastest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ElasticDraw(pub Vec<[f64; 3]>);
+pub struct ElasticParams(pub Vec<[f64; 3]>);
 
 impl Spatial for ElasticDeformation {
-    type Draw = ElasticDraw;
+    type Draw = ElasticParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> ElasticDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> ElasticParams {
         let [count_x, count_y, count_z] = self.num_control_points;
         let mut values = Vec::with_capacity(count_x * count_y * count_z);
         for x in 0..count_x {
@@ -78,10 +78,10 @@ impl Spatial for ElasticDeformation {
                 }
             }
         }
-        ElasticDraw(values)
+        ElasticParams(values)
     }
 
-    fn place(&self, draw: &ElasticDraw, incoming: &Grid) -> Placement {
+    fn place(&self, draw: &ElasticParams, incoming: &Grid) -> Placement {
         let mut values = draw.0.clone();
         if incoming.shape[2] == 1 {
             // A single slice stays in its plane.

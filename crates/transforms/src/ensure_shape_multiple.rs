@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CropOrPad, CropOrPadDraw, Incoming, Nothing, Placement, Spatial};
+use super::{CropOrPad, CropOrPadParams, Incoming, Nothing, Placement, Spatial};
 use random::Rng;
 use values::{PartialShape, Shape, single};
 use volume::Grid;
@@ -52,7 +52,7 @@ impl Spatial for EnsureShapeMultiple {
                 Method::Crop => (size / multiple * multiple).max(1),
             })
         });
-        CropOrPad::centred(PartialShape(shape), self.fill).place(&CropOrPadDraw(None), incoming)
+        CropOrPad::centred(PartialShape(shape), self.fill).place(&CropOrPadParams(None), incoming)
     }
 }
 

@@ -136,16 +136,16 @@ impl Recursive {
         let value = |index: i64| f64::from(line[index.clamp(0, length as i64 - 1) as usize]);
         let mut out = vec![0.0f64; length];
         // Before its beginning the filter has run over the outermost voxel for ever.
-        let settled = value(0) * self.forward.iter().sum::<f64>() / sum;
-        let mut last = [settled; 4];
+        let resolved = value(0) * self.forward.iter().sum::<f64>() / sum;
+        let mut last = [resolved; 4];
         for index in 0..length as i64 {
             let fresh: f64 = (0..4).map(|k| self.forward[k] * value(index - k as i64)).sum();
             let back: f64 = (0..4).map(|k| self.feedback[k] * last[k]).sum();
             last = [fresh - back, last[0], last[1], last[2]];
             out[index as usize] = last[0];
         }
-        let settled = value(length as i64) * self.backward.iter().sum::<f64>() / sum;
-        let mut last = [settled; 4];
+        let resolved = value(length as i64) * self.backward.iter().sum::<f64>() / sum;
+        let mut last = [resolved; 4];
         for index in (0..length as i64).rev() {
             let fresh: f64 = (0..4).map(|k| self.backward[k] * value(index + 1 + k as i64)).sum();
             let back: f64 = (0..4).map(|k| self.feedback[k] * last[k]).sum();

@@ -1,7 +1,7 @@
 //! Whether a recorded draw can be one of a step. Draws that were just made always are; those of a file need not be,
 //! for a person may have edited them, or the disk.
 
-use super::{Drawn, Incoming, Transform};
+use super::{Incoming, Transform, TransformParams};
 use volume::Grid;
 
 /// A draw that its step cannot have drawn.
@@ -23,21 +23,26 @@ const FARTHEST: f64 = 1e6;
 ///
 /// # Errors
 /// Names the first draw that its step cannot have drawn.
-pub fn check_draws(chain: &[Transform], draws: &[Drawn], incoming: &Incoming) -> Result<Grid, Misfit> {
+pub fn check_params(chain: &[Transform], draws: &[TransformParams], incoming: &Incoming) -> Result<Grid, Misfit> {
     check_steps(chain, draws, *incoming, "")
 }
 
-fn check_steps(chain: &[Transform], draws: &[Drawn], mut incoming: Incoming, path: &str) -> Result<Grid, Misfit> {
+fn check_steps(
+    chain: &[Transform],
+    draws: &[TransformParams],
+    mut incoming: Incoming,
+    path: &str,
+) -> Result<Grid, Misfit> {
     for (index, (step, drawn)) in chain.iter().zip(draws).enumerate() {
         let path = format!("{path}{index}");
         let misfit = |reason| Misfit { path: path.clone(), step: step.name(), reason };
         incoming.grid = match (step, drawn) {
-            (Transform::Maybe(_), Drawn::Maybe(None)) => incoming.grid,
-            (Transform::Maybe(maybe), Drawn::Maybe(Some(draws))) => {
+            (Transform::Maybe(_), TransformParams::Maybe(None)) => incoming.grid,
+            (Transform::Maybe(maybe), TransformParams::Maybe(Some(draws))) => {
                 same_count("draws", draws.len(), maybe.steps.len()).map_err(misfit)?;
                 check_steps(&maybe.steps, draws, incoming, &format!("{path}.maybe."))?
             }
-            (Transform::OneOf(steps), Drawn::OneOf(chosen, drawn)) => {
+            (Transform::OneOf(steps), TransformParams::OneOf(chosen, drawn)) => {
                 let Some(step) = steps.get(*chosen) else {
                     return Err(misfit(format!("expected one of {} steps, counted from 0, got {chosen}", steps.len())));
                 };
@@ -54,39 +59,41 @@ fn check_steps(chain: &[Transform], draws: &[Drawn], mut incoming: Incoming, pat
 }
 
 /// What keeps a draw from being one of a step without steps inside.
-fn check_step(step: &Transform, drawn: &Drawn, incoming: &Incoming) -> Result<(), String> {
+fn check_step(step: &Transform, drawn: &TransformParams, incoming: &Incoming) -> Result<(), String> {
     let shape = incoming.grid.shape;
     if !step.is_kind(drawn) {
         return Err("it is the draw of another step".to_owned());
     }
     match (step, drawn) {
-        (Transform::Affine(_), Drawn::Affine(draw)) => {
+        (Transform::Affine(_), TransformParams::Affine(draw)) => {
             within("scales", &draw.scales, [1e-3, 1e3])?;
             within("degrees", &draw.degrees, [-FARTHEST, FARTHEST])?;
             within("translation_mm", &draw.translation_mm, [-FARTHEST, FARTHEST])
         }
-        (Transform::Noise(_), Drawn::Noise(draw)) => {
+        (Transform::Noise(_), TransformParams::Noise(draw)) => {
             within("std", &[draw.std], [0.0, f64::MAX])?;
             within("mean", &[draw.mean], [f64::MIN, f64::MAX])
         }
-        (Transform::Gamma(_), Drawn::Gamma(exponents)) => same_count("exponents", exponents.len(), incoming.channels),
-        (Transform::Blur(_), Drawn::Blur(draw)) => within("the standard deviations", &draw.0, [0.0, 1e3]),
-        (Transform::BiasField(step), Drawn::BiasField(draw)) => {
+        (Transform::Gamma(_), TransformParams::Gamma(exponents)) => {
+            same_count("exponents", exponents.len(), incoming.channels)
+        }
+        (Transform::Blur(_), TransformParams::Blur(draw)) => within("the standard deviations", &draw.0, [0.0, 1e3]),
+        (Transform::BiasField(step), TransformParams::BiasField(draw)) => {
             same_count("coefficients", draw.0.len(), step.num_coefficients())
         }
-        (Transform::CropOrPad(_), Drawn::CropOrPad(draw)) => {
+        (Transform::CropOrPad(_), TransformParams::CropOrPad(draw)) => {
             let starts = draw.0.unwrap_or_default().map(|start| start as f64);
             within("the start", &starts, [-FARTHEST, FARTHEST])
         }
-        (Transform::ElasticDeformation(step), Drawn::ElasticDeformation(draw)) => {
+        (Transform::ElasticDeformation(step), TransformParams::ElasticDeformation(draw)) => {
             same_count("control points", draw.0.len(), step.num_control_points.iter().product())?;
             within("the displacements", draw.0.as_flattened(), [-FARTHEST, FARTHEST])
         }
-        (Transform::Anisotropy(_), Drawn::Anisotropy(draw)) => {
+        (Transform::Anisotropy(_), TransformParams::Anisotropy(draw)) => {
             axis(draw.axis)?;
             within("downsampling", &[draw.downsampling], [1.0, FARTHEST])
         }
-        (Transform::Swap(step), Drawn::Swap(draw)) => {
+        (Transform::Swap(step), TransformParams::Swap(draw)) => {
             let most: [usize; 3] = std::array::from_fn(|axis| shape[axis] - step.size(shape)[axis]);
             let is_outside = |start: &&[usize; 3]| (0..3).any(|axis| start[axis] > most[axis]);
             match draw.0.as_flattened().iter().find(is_outside) {
@@ -94,23 +101,23 @@ fn check_step(step: &Transform, drawn: &Drawn, incoming: &Incoming) -> Result<()
                 Some(start) => Err(format!("expected blocks that start at {most:?} or before, got {start:?}")),
             }
         }
-        (Transform::Ghosting(_), Drawn::Ghosting(draw)) => {
+        (Transform::Ghosting(_), TransformParams::Ghosting(draw)) => {
             axis(draw.axis)?;
             within("restore", draw.restore.as_slice(), [0.0, 1.0])
         }
-        (Transform::Spike(_), Drawn::Spike(draw)) => {
+        (Transform::Spike(_), TransformParams::Spike(draw)) => {
             // A share of 1 would be one place beyond the last.
             within("positions", draw.positions.as_flattened(), [0.0, 1.0f64.next_down()])
         }
-        (Transform::Motion(_), Drawn::Motion(draw)) => {
+        (Transform::Motion(_), TransformParams::Motion(draw)) => {
             same_count("degrees", draw.degrees.len(), draw.times.len())?;
             same_count("translation_mm", draw.translation_mm.len(), draw.times.len())?;
             within("times", &draw.times, [0.0, 1.0])
         }
-        (Transform::ForegroundNormalize(_), Drawn::ForegroundNormalize(draw)) => {
+        (Transform::ForegroundNormalize(_), TransformParams::ForegroundNormalize(draw)) => {
             same_count("channels", draw.0.as_ref().map_or(0, Vec::len), incoming.channels)
         }
-        (Transform::HistogramStandardization(_), Drawn::HistogramStandardization(draw)) => {
+        (Transform::HistogramStandardization(_), TransformParams::HistogramStandardization(draw)) => {
             same_count("channels", draw.0.as_ref().map_or(0, Vec::len), incoming.channels)
         }
         // Any flip and no draw at all are possible.
@@ -145,8 +152,8 @@ mod tests {
 
     fn message(step: &str, drawn: &str) -> String {
         let chain: Vec<Transform> = vec![serde_json::from_str(step).unwrap()];
-        let draws: Vec<Drawn> = vec![serde_json::from_str(drawn).unwrap()];
-        check_draws(&chain, &draws, &incoming()).unwrap_err().to_string()
+        let draws: Vec<TransformParams> = vec![serde_json::from_str(drawn).unwrap()];
+        check_params(&chain, &draws, &incoming()).unwrap_err().to_string()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics;
-use super::{Incoming, Intensity, Learned, Measured, TransformError, Whole, Window};
+use super::{Incoming, Intensity, Learned, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::Percentile;
 
@@ -72,13 +72,13 @@ impl Intensity for ForegroundNormalize {
         true
     }
 
-    fn measure(&self, foreground: &Foreground, whole: &Whole) -> Result<Measured, TransformError> {
+    fn measure(&self, foreground: &Foreground, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let (given, channels) = (foreground.numbers().len(), whole.channels().count());
         let reason = format!("expected statistics for each of {channels} channels, got {given}");
-        if given == channels { Ok(Measured::Nothing) } else { Err(TransformError { name: NAME, reason }) }
+        if given == channels { Ok(VolumeStatistics::Nothing) } else { Err(TransformError { name: NAME, reason }) }
     }
 
-    fn apply(&self, foreground: &Foreground, _: &Measured, window: &mut Window) {
+    fn apply(&self, foreground: &Foreground, _: &VolumeStatistics, window: &mut Window) {
         for (channel, numbers) in foreground.numbers().iter().enumerate() {
             let (low, high) = (numbers.low as f32, numbers.high as f32);
             let (mean, deviation) = (numbers.mean as f32, numbers.std.max(SMALLEST_DEVIATION) as f32);
@@ -98,7 +98,7 @@ impl Learned for ForegroundNormalize {
         self.statistics.is_none()
     }
 
-    fn sample(&self, whole: &Whole) -> Result<Vec<Vec<f32>>, TransformError> {
+    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         let label = whole.label.ok_or_else(|| TransformError {
             name: NAME,
             reason: "a subject without a label map has no foreground".to_owned(),
@@ -162,7 +162,7 @@ mod tests {
     fn learnt(subjects: &[(&[f32], &[u16])]) -> Statistics {
         let sample = |(image, label): &(&[f32], &[u16])| {
             let grid = Grid { shape: [1, 1, image.len()], affine: Affine::IDENTITY };
-            spec().sample(&Whole { grid, image, label: Some(label) }).unwrap()
+            spec().sample(&WholeVolume { grid, image, label: Some(label) }).unwrap()
         };
         spec().learn(&subjects.iter().map(sample).collect::<Vec<_>>()).unwrap().0.unwrap()[0]
     }
@@ -181,7 +181,7 @@ mod tests {
     fn values_are_cut_centred_and_scaled() {
         let mut values = [-5.0, 1.0, 4.0, 90.0];
         let numbers = Foreground(Some(vec![Statistics { low: 0.0, high: 9.0, mean: 1.0, std: 2.0 }]));
-        spec().apply(&numbers, &Measured::Nothing, &mut Window::of(&mut values));
+        spec().apply(&numbers, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [-0.5, 0.0, 1.5, 4.0]);
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use simd::math::raise;
 use values::Range;
@@ -42,7 +42,7 @@ impl Intensity for Gamma {
         (0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect()
     }
 
-    fn apply(&self, exponents: &Vec<f32>, _: &Measured, window: &mut Window) {
+    fn apply(&self, exponents: &Vec<f32>, _: &VolumeStatistics, window: &mut Window) {
         for (channel, exponent) in exponents.iter().enumerate() {
             if *exponent != 1.0 {
                 raise(window.channel_mut(channel), *exponent);
@@ -58,7 +58,7 @@ mod tests {
     fn changed(exponent: f32) -> [f32; 3] {
         let mut values = [-4.0, 0.0, 9.0];
         let spec = Gamma { log_gamma: Range::fixed(0.0) };
-        spec.apply(&vec![exponent], &Measured::Nothing, &mut Window::of(&mut values));
+        spec.apply(&vec![exponent], &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         values
     }
 

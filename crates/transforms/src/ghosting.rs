@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anisotropy::{all_axes, wrong_axes};
 use super::spectrum::{self, unshifted};
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::Grid;
@@ -46,7 +46,7 @@ fn half_to_one() -> Range {
 
 /// What one ghosting drew.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GhostingDraw {
+pub struct GhostingParams {
     /// Every so many planes are weakened.
     pub num_ghosts: usize,
     /// The axis: 0 is x, 1 is y, 2 is z.
@@ -58,11 +58,11 @@ pub struct GhostingDraw {
 }
 
 impl Intensity for Ghosting {
-    type Draw = GhostingDraw;
+    type Draw = GhostingParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> GhostingDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> GhostingParams {
         let [fewest, most] = self.num_ghosts;
-        GhostingDraw {
+        GhostingParams {
             num_ghosts: fewest + rng.below((most - fewest) as u64 + 1) as usize,
             axis: self.axes[rng.below(self.axes.len() as u64) as usize],
             intensity: rng.uniform(self.intensity),
@@ -71,11 +71,11 @@ impl Intensity for Ghosting {
     }
 
     /// Planes of k-space across an axis weigh all lines along it alike, so lines along it are all it needs.
-    fn halo(&self, draw: &GhostingDraw, _: &Grid) -> [usize; 3] {
+    fn halo(&self, draw: &GhostingParams, _: &Grid) -> [usize; 3] {
         std::array::from_fn(|axis| if axis == draw.axis { usize::MAX } else { 0 })
     }
 
-    fn apply(&self, draw: &GhostingDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &GhostingParams, _: &VolumeStatistics, window: &mut Window) {
         if draw.num_ghosts == 0 || draw.intensity == 0.0 {
             return;
         }
@@ -136,18 +136,18 @@ impl Ghosting {
 mod tests {
     use super::*;
 
-    fn ghosted(values: &[f32], draw: GhostingDraw) -> Vec<f32> {
+    fn ghosted(values: &[f32], draw: GhostingParams) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec: Ghosting = serde_yaml::from_str("{}").unwrap();
-        spec.apply(&draw, &Measured::Nothing, &mut Window::of(&mut values));
+        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         values
     }
 
-    const DRAW: GhostingDraw = GhostingDraw { num_ghosts: 2, axis: 2, intensity: 1.0, restore: None };
+    const DRAW: GhostingParams = GhostingParams { num_ghosts: 2, axis: 2, intensity: 1.0, restore: None };
 
     #[test]
     fn no_intensity_changes_nothing() {
-        assert_eq!(ghosted(&[1.0, 5.0, 2.0], GhostingDraw { intensity: 0.0, ..DRAW }), [1.0, 5.0, 2.0]);
+        assert_eq!(ghosted(&[1.0, 5.0, 2.0], GhostingParams { intensity: 0.0, ..DRAW }), [1.0, 5.0, 2.0]);
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_restored_spectrum_is_the_image() {
-        let found = ghosted(&[1.0, 4.0, 2.0, 8.0], GhostingDraw { restore: Some(1.0), ..DRAW });
+        let found = ghosted(&[1.0, 4.0, 2.0, 8.0], GhostingParams { restore: Some(1.0), ..DRAW });
         assert!(found.iter().zip([1.0, 4.0, 2.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::statistics;
 use super::whole::MEASURED_FOR_IT;
-use super::{Incoming, Intensity, Learned, Measured, Region, TransformError, Whole, Window};
+use super::{Incoming, Intensity, Learned, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 
 /// Maps intensities piecewise linearly so that percentiles of every volume meet landmarks, as TorchIO's
@@ -68,17 +68,19 @@ impl Intensity for HistogramStandardization {
         self.mask.as_ref().is_some_and(Region::wants_labels)
     }
 
-    fn measure(&self, landmarks: &Landmarks, whole: &Whole) -> Result<Measured, TransformError> {
+    fn measure(&self, landmarks: &Landmarks, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let landmarks = landmarks.0.as_ref().expect("landmarks are learnt before a volume is mapped");
         let found: Vec<Vec<f64>> = self.percentiles(whole)?;
         if let Some(reason) = misses_channels(landmarks, found.len()) {
             return Err(TransformError { name: NAME, reason });
         }
-        Ok(Measured::Pieces(landmarks.iter().zip(&found).map(|(wanted, found)| pieces(wanted, found)).collect()))
+        Ok(VolumeStatistics::Pieces(
+            landmarks.iter().zip(&found).map(|(wanted, found)| pieces(wanted, found)).collect(),
+        ))
     }
 
-    fn apply(&self, _: &Landmarks, measured: &Measured, window: &mut Window) {
-        let Measured::Pieces(channels) = measured else { unreachable!("{MEASURED_FOR_IT}") };
+    fn apply(&self, _: &Landmarks, measured: &VolumeStatistics, window: &mut Window) {
+        let VolumeStatistics::Pieces(channels) = measured else { unreachable!("{MEASURED_FOR_IT}") };
         for (channel, (knots, lines)) in channels.iter().enumerate() {
             window.map_channel(channel, |value| {
                 let value = f64::from(value);
@@ -94,7 +96,7 @@ impl Learned for HistogramStandardization {
         self.landmarks.is_none()
     }
 
-    fn sample(&self, whole: &Whole) -> Result<Vec<Vec<f32>>, TransformError> {
+    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         let found = self.percentiles(whole)?;
         if let Some(flat) = found.iter().find(|values| values[0] == values[PERCENTILES.len() - 1]) {
             let reason = format!("its percentiles 1 and 99 are both {}, so they cannot be mapped to a range", flat[0]);
@@ -116,14 +118,14 @@ impl HistogramStandardization {
     }
 
     /// The percentiles of each channel.
-    fn percentiles(&self, whole: &Whole) -> Result<Vec<Vec<f64>>, TransformError> {
+    fn percentiles(&self, whole: &WholeVolume) -> Result<Vec<Vec<f64>>, TransformError> {
         statistics::refuse_infinite(NAME, whole.image)?;
         whole
             .channels()
             .map(|values| match &self.mask {
                 None => Ok(statistics::quantiles(values, &PERCENTILES)),
                 Some(mask) => {
-                    let values = mask.values(NAME, &Whole { image: values, ..*whole })?;
+                    let values = mask.values(NAME, &WholeVolume { image: values, ..*whole })?;
                     if values.is_empty() {
                         let reason = "its mask holds no voxel, so there are no percentiles".to_owned();
                         return Err(TransformError { name: NAME, reason });
@@ -178,7 +180,7 @@ mod tests {
     fn percentiles_meet_the_landmarks() {
         let mut values: Vec<f32> = (0..=100).map(|i| (i * i) as f32).collect();
         let landmarks = Landmarks(Some(vec![std::array::from_fn(|i| i as f64 * 10.0)]));
-        let measured = spec().measure(&landmarks, &Whole::of(&values)).unwrap();
+        let measured = spec().measure(&landmarks, &WholeVolume::of(&values)).unwrap();
         spec().apply(&landmarks, &measured, &mut Window::of(&mut values));
         for (place, expected) in [(1, 0.0), (10, 10.0), (50, 60.0), (99, 120.0)] {
             assert!((values[place] - expected).abs() < 1e-3, "{place}: {}", values[place]);
@@ -188,7 +190,7 @@ mod tests {
     #[test]
     fn one_subject_learns_its_own_percentiles_on_the_standard_range() {
         let values: Vec<f32> = (0..=100).map(|i| i as f32).collect();
-        let sample = spec().sample(&Whole::of(&values)).unwrap();
+        let sample = spec().sample(&WholeVolume::of(&values)).unwrap();
         let landmarks = spec().learn(&[sample]).unwrap().0.unwrap();
         assert!((landmarks[0][0], landmarks[0][12]) == (0.0, 100.0));
         assert!((landmarks[0][6] - 50.0).abs() < 1e-9);
@@ -196,6 +198,6 @@ mod tests {
 
     #[test]
     fn a_constant_volume_teaches_nothing() {
-        assert!(spec().sample(&Whole::of(&[3.0; 9])).is_err());
+        assert!(spec().sample(&WholeVolume::of(&[3.0; 9])).is_err());
     }
 }

@@ -59,32 +59,32 @@ mod z_normalize;
 
 pub mod lazy;
 
-pub use affine::{Affine, AffineDraw};
-pub use anisotropy::{Anisotropy, AnisotropyDraw};
-pub use bias_field::{BiasField, BiasFieldDraw};
-pub use blur::{Blur, BlurDraw};
+pub use affine::{Affine, AffineParams};
+pub use anisotropy::{Anisotropy, AnisotropyParams};
+pub use bias_field::{BiasField, BiasFieldParams};
+pub use blur::{Blur, BlurParams};
 pub(crate) use border::border_means;
 pub use clamp::Clamp;
 pub use crop::Crop;
-pub use crop_or_pad::{CropOrPad, CropOrPadDraw, Location};
+pub use crop_or_pad::{CropOrPad, CropOrPadParams, Location};
 pub(crate) use displacement::EIGHTS;
 pub use displacement::{Displacement, weights as spline_weights};
-pub use drawn::{Drawn, Nothing};
-pub use elastic_deformation::{ElasticDeformation, ElasticDraw};
+pub use drawn::{Nothing, TransformParams};
+pub use elastic_deformation::{ElasticDeformation, ElasticParams};
 pub use ensure_shape_multiple::{EnsureShapeMultiple, Method};
 pub use filter::{Mirror, smooth_recursively, spline_coefficients, spline_reach};
-pub use fits::{Misfit, check_draws};
+pub use fits::{Misfit, check_params};
 pub use flip::Flip;
 pub use foreground_normalize::{Foreground, ForegroundNormalize, Statistics};
 pub use gamma::Gamma;
-pub use ghosting::{Ghosting, GhostingDraw};
+pub use ghosting::{Ghosting, GhostingParams};
 pub use histogram_standardization::{HistogramStandardization, Landmarks};
 pub use hu_window::HuWindow;
 pub use interpolation::Interpolation;
 pub use keep_largest::KeepLargest;
 pub use mask::Mask;
-pub use motion::{Motion, MotionDraw};
-pub use noise::{Noise, NoiseDraw};
+pub use motion::{Motion, MotionParams};
+pub use noise::{Noise, NoiseParams};
 pub use one_hot::OneHot;
 pub use pad::Pad;
 pub use padding::{Extension, Padding};
@@ -95,13 +95,13 @@ pub use resample::{Reference, Resample};
 pub use rescale_intensity::RescaleIntensity;
 pub use resize::Resize;
 pub use sequential_labels::SequentialLabels;
-pub use spike::{Spike, SpikeDraw};
+pub use spike::{Spike, SpikeParams};
 pub(crate) use statistics::{mean, median};
-pub use step::draw_all;
-pub use swap::{Swap, SwapDraw};
+pub use step::sample_params;
+pub use swap::{Swap, SwapParams};
 pub use to_canonical::ToCanonical;
 pub use to_orientation::{Axes, ToOrientation};
-pub use whole::{Measured, Whole};
+pub use whole::{VolumeStatistics, WholeVolume};
 pub use window::Window;
 pub use z_normalize::ZNormalize;
 
@@ -208,7 +208,7 @@ pub trait Spatial {
     fn place(&self, draw: &Self::Draw, incoming: &Grid) -> Placement;
 
     /// Whether the content of the volume decides what chance leaves open.
-    fn is_settled_by_content(&self) -> bool {
+    fn resolves_from_volume(&self) -> bool {
         false
     }
 
@@ -216,7 +216,7 @@ pub trait Spatial {
     ///
     /// # Errors
     /// When the volume lacks what decides it.
-    fn settle(&self, draw: &Self::Draw, _whole: &Whole) -> Result<Self::Draw, TransformError>
+    fn resolve_from_volume(&self, draw: &Self::Draw, _whole: &WholeVolume) -> Result<Self::Draw, TransformError>
     where
         Self::Draw: Clone,
     {
@@ -246,8 +246,8 @@ pub trait Intensity {
     ///
     /// # Errors
     /// When the volume has no such numbers.
-    fn measure(&self, _draw: &Self::Draw, _whole: &Whole) -> Result<Measured, TransformError> {
-        Ok(Measured::Nothing)
+    fn measure(&self, _draw: &Self::Draw, _whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+        Ok(VolumeStatistics::Nothing)
     }
 
     /// How many voxels around a window decide its values; `usize::MAX` is the whole axis.
@@ -263,7 +263,7 @@ pub trait Intensity {
 
     /// Maps the values of a window; a pure function. Within the halo of an end that is not the volume's they may be
     /// anything.
-    fn apply(&self, draw: &Self::Draw, measured: &Measured, window: &mut Window);
+    fn apply(&self, draw: &Self::Draw, measured: &VolumeStatistics, window: &mut Window);
 }
 
 /// A transform of intensities whose numbers come from all training subjects together.
@@ -275,7 +275,7 @@ pub trait Learned: Intensity {
     ///
     /// # Errors
     /// When it has nothing to contribute to.
-    fn sample(&self, whole: &Whole) -> Result<Vec<Vec<f32>>, TransformError>;
+    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError>;
 
     /// The draw that stands for the numbers learnt from the samples of all training subjects.
     ///

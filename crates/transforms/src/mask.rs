@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics;
-use super::{Incoming, Intensity, Measured, Nothing, Region, TransformError, Whole, Window};
+use super::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::single;
 
@@ -39,13 +39,17 @@ impl Intensity for Mask {
         self.keep.wants_labels()
     }
 
-    fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
+    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         self.keep.of("mask", &whole.grid, whole.label, 0.0)?;
-        Ok(if self.keep.wants_mean() { Measured::Mean(statistics::mean(whole.image)) } else { Measured::Nothing })
+        Ok(if self.keep.wants_mean() {
+            VolumeStatistics::Mean(statistics::mean(whole.image))
+        } else {
+            VolumeStatistics::Nothing
+        })
     }
 
-    fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
-        let mean = if let Measured::Mean(mean) = measured { *mean } else { 0.0 };
+    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+        let mean = if let VolumeStatistics::Mean(mean) = measured { *mean } else { 0.0 };
         let member = self.keep.of("mask", &window.grid, window.label, mean);
         let member = member.expect("labels were there when the volume was measured");
         let voxels: usize = window.shape.iter().product();
@@ -69,7 +73,7 @@ mod tests {
     fn what_lies_outside_gets_one_intensity() {
         let mut values = [1.0, 2.0, 3.0, 6.0];
         let spec = Mask { keep: Region::AboveMean {}, outside: -1.0 };
-        let measured = spec.measure(&Nothing, &Whole::of(&values)).unwrap();
+        let measured = spec.measure(&Nothing, &WholeVolume::of(&values)).unwrap();
         spec.apply(&Nothing, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, -1.0, -1.0, 6.0]);
     }
@@ -77,6 +81,6 @@ mod tests {
     #[test]
     fn labels_that_are_not_there_are_an_error() {
         let spec = Mask { keep: Region::Labels(Vec::new()), outside: 0.0 };
-        assert!(spec.measure(&Nothing, &Whole::of(&[1.0])).is_err());
+        assert!(spec.measure(&Nothing, &WholeVolume::of(&[1.0])).is_err());
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::affine::rotation;
 use super::spectrum::{self, unshifted};
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::{self, Grid};
@@ -42,7 +42,7 @@ fn two() -> std::num::NonZeroUsize {
 
 /// The movements of a patient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MotionDraw {
+pub struct MotionParams {
     /// When each movement happens, as a share of the scan.
     pub times: Vec<f64>,
     /// Angles about x, y and z after each movement, in LPS as TorchIO's and ITK's.
@@ -55,9 +55,9 @@ pub struct MotionDraw {
 const PERTURBATION: f64 = 0.3;
 
 impl Intensity for Motion {
-    type Draw = MotionDraw;
+    type Draw = MotionParams;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> MotionDraw {
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> MotionParams {
         let count = self.num_transforms.get();
         let is_flat = incoming.grid.shape[2] == 1;
         let step = 1.0 / (count + 1) as f64;
@@ -70,14 +70,14 @@ impl Intensity for Motion {
         let translation_mm = (0..count).map(|_| three(self.translation_mm, [true, true, false])).collect();
         let noise = Range { low: -step * PERTURBATION, high: step * PERTURBATION };
         let times = (1..=count).map(|index| index as f64 * step + rng.uniform(noise)).collect();
-        MotionDraw { times, degrees, translation_mm }
+        MotionParams { times, degrees, translation_mm }
     }
 
-    fn halo(&self, _: &MotionDraw, _: &Grid) -> [usize; 3] {
+    fn halo(&self, _: &MotionParams, _: &Grid) -> [usize; 3] {
         [usize::MAX; 3]
     }
 
-    fn moves(&self, draw: &MotionDraw, grid: &Grid) -> Vec<volume::Affine> {
+    fn moves(&self, draw: &MotionParams, grid: &Grid) -> Vec<volume::Affine> {
         let to_lps = volume::Affine::scale_and_shift([-1.0, -1.0, 1.0], [0.0; 3]);
         let to_voxels = grid.affine.inverse().expect("the affine of a grid can be undone");
         let of_movement = |(degrees, translation): (&[f64; 3], &[f64; 3])| {
@@ -87,7 +87,7 @@ impl Intensity for Motion {
         draw.degrees.iter().zip(&draw.translation_mm).map(of_movement).collect()
     }
 
-    fn apply(&self, draw: &MotionDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &MotionParams, _: &VolumeStatistics, window: &mut Window) {
         let shape = window.shape;
         let length = shape[2];
         // Which copy each plane of the shifted spectrum along z comes from; 0 is the image itself.
@@ -146,10 +146,11 @@ mod tests {
     fn copies_that_did_not_move_leave_the_image() {
         let mut values = [1.0, 4.0, 2.0, 8.0, 5.0];
         let spec: Motion = serde_yaml::from_str("{}").unwrap();
-        let draw = MotionDraw { times: vec![0.3, 0.7], degrees: vec![[0.0; 3]; 2], translation_mm: vec![[0.0; 3]; 2] };
+        let draw =
+            MotionParams { times: vec![0.3, 0.7], degrees: vec![[0.0; 3]; 2], translation_mm: vec![[0.0; 3]; 2] };
         let moved = vec![values.to_vec(); 2];
         let mut window = Window { moved, ..Window::of(&mut values) };
-        spec.apply(&draw, &Measured::Nothing, &mut window);
+        spec.apply(&draw, &VolumeStatistics::Nothing, &mut window);
         assert!(values.iter().zip([1.0, 4.0, 2.0, 8.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?}");
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::{NoiseField, Rng};
 use values::Range;
 
@@ -28,7 +28,7 @@ fn zero() -> Range {
 
 /// What one noise transform drew.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NoiseDraw {
+pub struct NoiseParams {
     /// The mean, in units of intensity.
     pub mean: f64,
     /// The standard deviation, in units of intensity.
@@ -38,13 +38,13 @@ pub struct NoiseDraw {
 }
 
 impl Intensity for Noise {
-    type Draw = NoiseDraw;
+    type Draw = NoiseParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> NoiseDraw {
-        NoiseDraw { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::draw(rng) }
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
+        NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::draw(rng) }
     }
 
-    fn apply(&self, draw: &NoiseDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {
         let (mean, std) = (draw.mean as f32, draw.std as f32);
         let mut normals = vec![0.0; window.shape[2]];
         window.for_each_row(|position, row| {
@@ -67,22 +67,22 @@ impl Noise {
 mod tests {
     use super::*;
 
-    fn noisy(draw: NoiseDraw) -> Vec<f32> {
+    fn noisy(draw: NoiseParams) -> Vec<f32> {
         let mut values = vec![0.0; 10_000];
         let spec = Noise { mean: Range::fixed(0.0), std: Range::fixed(1.0) };
-        spec.apply(&draw, &Measured::Nothing, &mut Window::of(&mut values));
+        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         values
     }
 
     #[test]
     fn no_deviation_adds_the_mean() {
-        let values = noisy(NoiseDraw { mean: 2.0, std: 0.0, field: NoiseField(1) });
+        let values = noisy(NoiseParams { mean: 2.0, std: 0.0, field: NoiseField(1) });
         assert!(values.iter().all(|v| *v == 2.0));
     }
 
     #[test]
     fn the_deviation_is_the_drawn_one() {
-        let values = noisy(NoiseDraw { mean: 0.0, std: 3.0, field: NoiseField(1) });
+        let values = noisy(NoiseParams { mean: 0.0, std: 3.0, field: NoiseField(1) });
         let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
         assert!((variance.sqrt() - 3.0).abs() < 0.1, "{variance}");
     }

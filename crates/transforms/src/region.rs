@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics;
-use super::{TransformError, Whole};
+use super::{TransformError, WholeVolume};
 use values::single;
 use volume::orientation::axes_to_ras;
 use volume::{Grid, Label};
@@ -92,7 +92,7 @@ impl Region {
     ///
     /// # Errors
     /// As [`Region::of`].
-    pub(super) fn values(&self, name: &'static str, whole: &Whole) -> Result<Vec<f32>, TransformError> {
+    pub(super) fn values(&self, name: &'static str, whole: &WholeVolume) -> Result<Vec<f32>, TransformError> {
         let mut values = Vec::new();
         self.visit(name, whole, &mut |_, value| values.push(value))?;
         Ok(values)
@@ -102,7 +102,7 @@ impl Region {
     ///
     /// # Errors
     /// As [`Region::of`].
-    pub(super) fn bounds(&self, name: &'static str, whole: &Whole) -> Result<Option<Bounds>, TransformError> {
+    pub(super) fn bounds(&self, name: &'static str, whole: &WholeVolume) -> Result<Option<Bounds>, TransformError> {
         let (mut low, mut high) = (whole.grid.shape, [0; 3]);
         self.visit(name, whole, &mut |voxel, _| {
             for (axis, place) in voxel.into_iter().enumerate() {
@@ -117,7 +117,7 @@ impl Region {
     fn visit(
         &self,
         name: &'static str,
-        whole: &Whole,
+        whole: &WholeVolume,
         visit: &mut dyn FnMut([usize; 3], f32),
     ) -> Result<(), TransformError> {
         let mean = if self.wants_mean() { statistics::mean(whole.image) } else { 0.0 };
@@ -181,7 +181,7 @@ mod tests {
     fn values(region: &str, affine: Affine) -> Vec<f32> {
         let region: Region = serde_json::from_value(serde_yaml::from_str(region).unwrap()).unwrap();
         let grid = Grid { shape: [5, 1, 1], affine };
-        let whole = Whole { grid, image: &[0.0, 1.0, 2.0, 3.0, 9.0], label: Some(&[0, 1, 2, 2, 0]) };
+        let whole = WholeVolume { grid, image: &[0.0, 1.0, 2.0, 3.0, 9.0], label: Some(&[0, 1, 2, 2, 0]) };
         region.values("mask", &whole).unwrap()
     }
 
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn labels_that_are_not_there_are_an_error() {
         let region = Region::Labels(vec![1]);
-        let error = region.values("mask", &Whole::of(&[1.0])).unwrap_err();
+        let error = region.values("mask", &WholeVolume::of(&[1.0])).unwrap_err();
         assert!(error.to_string().contains("no label map"), "{error}");
     }
 }

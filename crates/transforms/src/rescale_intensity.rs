@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::statistics;
 use super::whole::MEASURED_FOR_IT;
-use super::{Incoming, Intensity, Measured, Nothing, Region, TransformError, Whole, Window};
+use super::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::{Percentile, Range};
 
@@ -54,7 +54,7 @@ impl Intensity for RescaleIntensity {
         self.mask.as_ref().is_some_and(Region::wants_labels)
     }
 
-    fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
+    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let failed = |reason| Err(TransformError { name: "rescale_intensity", reason });
         statistics::refuse_infinite("rescale_intensity", whole.image)?;
         let percents = self.percentiles.map(Percentile::get);
@@ -81,11 +81,11 @@ impl Intensity for RescaleIntensity {
                 ),
             });
         }
-        Ok(Measured::Cut { low, high, ends })
+        Ok(VolumeStatistics::Cut { low, high, ends })
     }
 
-    fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
-        let Measured::Cut { low, high, ends } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
+    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+        let VolumeStatistics::Cut { low, high, ends } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
         let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
         let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
@@ -115,7 +115,7 @@ mod tests {
 
     fn rescaled(yaml: &str, values: &[f32]) -> Vec<f32> {
         let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-        let measured = transform.measure(&Nothing, &Whole::of(values)).unwrap();
+        let measured = transform.measure(&Nothing, &WholeVolume::of(values)).unwrap();
         let mut values = values.to_vec();
         transform.apply(&Nothing, &measured, &mut Window::of(&mut values));
         values
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn voxels_that_are_not_numbers_are_told() {
         let transform: RescaleIntensity = serde_yaml::from_str("percentiles: [0.5, 99.5]").unwrap();
-        let error = transform.measure(&Nothing, &Whole::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
+        let error = transform.measure(&Nothing, &WholeVolume::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
         assert!(error.contains("1 voxels are not finite"), "{error}");
     }
 
@@ -143,7 +143,7 @@ mod tests {
     fn what_leaves_no_range_is_refused_with_the_reason() {
         let refused = |yaml: &str, values: &[f32]| {
             let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-            transform.measure(&Nothing, &Whole::of(values)).unwrap_err().to_string()
+            transform.measure(&Nothing, &WholeVolume::of(values)).unwrap_err().to_string()
         };
         assert!(refused("{}", &[3.0; 4]).contains("every intensity is 3"));
         let mut mostly_empty = [0.0; 100];

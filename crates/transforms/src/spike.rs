@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spectrum;
 use super::whole::MEASURED_FOR_IT;
-use super::{Incoming, Intensity, Measured, TransformError, Whole, Window};
+use super::{Incoming, Intensity, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::Range;
 use volume::offset;
@@ -44,7 +44,7 @@ fn one_to_three() -> Range {
 
 /// What one set of spikes drew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SpikeDraw {
+pub struct SpikeParams {
     /// Where in k-space each spike stands, as shares of its extent along x, y and z, frequency 0 in the middle.
     pub positions: Vec<[f64; 3]>,
     /// Their height over the largest magnitude of the spectrum.
@@ -52,20 +52,20 @@ pub struct SpikeDraw {
 }
 
 impl Intensity for Spike {
-    type Draw = SpikeDraw;
+    type Draw = SpikeParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> SpikeDraw {
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> SpikeParams {
         let [fewest, most] = self.num_spikes;
         let count = fewest + rng.below((most - fewest) as u64 + 1) as usize;
         let intensity = rng.uniform(self.intensity);
-        SpikeDraw { positions: (0..count).map(|_| std::array::from_fn(|_| rng.unit())).collect(), intensity }
+        SpikeParams { positions: (0..count).map(|_| std::array::from_fn(|_| rng.unit())).collect(), intensity }
     }
 
     fn measures(&self) -> bool {
         true
     }
 
-    fn measure(&self, draw: &SpikeDraw, whole: &Whole) -> Result<Measured, TransformError> {
+    fn measure(&self, draw: &SpikeParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let shape = whole.grid.shape;
         let of_channel = |values| {
             let mut spectrum = spectrum::of_volume(values, shape);
@@ -78,11 +78,11 @@ impl Intensity for Spike {
             };
             draw.places(shape).map(&mut raise).collect()
         };
-        Ok(Measured::Heights(whole.channels().map(of_channel).collect()))
+        Ok(VolumeStatistics::Heights(whole.channels().map(of_channel).collect()))
     }
 
-    fn apply(&self, draw: &SpikeDraw, measured: &Measured, window: &mut Window) {
-        let Measured::Heights(heights) = measured else { unreachable!("{MEASURED_FOR_IT}") };
+    fn apply(&self, draw: &SpikeParams, measured: &VolumeStatistics, window: &mut Window) {
+        let VolumeStatistics::Heights(heights) = measured else { unreachable!("{MEASURED_FOR_IT}") };
         let (volume, shape, start) = (window.grid.shape, window.shape, window.start);
         let voxels = window.grid.num_voxels() as f64;
         for (channel, heights) in heights.iter().enumerate() {
@@ -104,7 +104,7 @@ impl Intensity for Spike {
     }
 }
 
-impl SpikeDraw {
+impl SpikeParams {
     /// Where the spikes stand in the shifted spectrum of a volume.
     fn places(&self, volume: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
         let place = move |position: &[f64; 3]| {
@@ -133,8 +133,8 @@ mod tests {
     fn a_spike_in_the_middle_raises_every_voxel_alike() {
         let mut values = [1.0, 3.0, 2.0, 2.0];
         let spec: Spike = serde_yaml::from_str("{}").unwrap();
-        let draw = SpikeDraw { positions: vec![[0.0, 0.0, 0.5]], intensity: 2.0 };
-        let measured = spec.measure(&draw, &Whole::of(&values)).unwrap();
+        let draw = SpikeParams { positions: vec![[0.0, 0.0, 0.5]], intensity: 2.0 };
+        let measured = spec.measure(&draw, &WholeVolume::of(&values)).unwrap();
         spec.apply(&draw, &measured, &mut Window::of(&mut values));
         // The largest magnitude is the sum, 8; twice that over four voxels is 4 each.
         assert!(values.iter().zip([5.0, 7.0, 6.0, 6.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?}");
@@ -144,8 +144,8 @@ mod tests {
     fn no_spike_changes_nothing() {
         let mut values = [1.0, 3.0];
         let spec: Spike = serde_yaml::from_str("{num_spikes: [0, 0]}").unwrap();
-        let draw = SpikeDraw { positions: Vec::new(), intensity: 2.0 };
-        let measured = spec.measure(&draw, &Whole::of(&values)).unwrap();
+        let draw = SpikeParams { positions: Vec::new(), intensity: 2.0 };
+        let measured = spec.measure(&draw, &WholeVolume::of(&values)).unwrap();
         spec.apply(&draw, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [1.0, 3.0]);
     }

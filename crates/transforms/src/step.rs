@@ -2,8 +2,8 @@
 
 use super::drawn::Record;
 use super::{
-    Drawn, Extension, Incoming, Intensity, Labelling, Learned, Location, Measured, Placement, Spatial, Transform,
-    TransformError, Whole, Window,
+    Extension, Incoming, Intensity, Labelling, Learned, Location, Placement, Spatial, Transform, TransformError,
+    TransformParams, VolumeStatistics, WholeVolume, Window,
 };
 use random::Rng;
 use volume::{Affine, Grid};
@@ -50,7 +50,7 @@ macro_rules! dispatch {
 }
 
 /// All the chance of steps one after the other. Shapes do not depend on it, so each step's incoming grid is known.
-pub fn draw_all(steps: &[Transform], rng: &mut Rng, incoming: &Incoming) -> Vec<Drawn> {
+pub fn sample_params(steps: &[Transform], rng: &mut Rng, incoming: &Incoming) -> Vec<TransformParams> {
     let mut incoming = *incoming;
     let mut draw = |step: &Transform| {
         let drawn = step.draw(rng, &incoming);
@@ -61,31 +61,31 @@ pub fn draw_all(steps: &[Transform], rng: &mut Rng, incoming: &Incoming) -> Vec<
 }
 
 /// Why a recorded draw always fits: chains and draws travel together.
-const DRAWN_FOR_IT: &str = "a step meets the draw that was drawn for it";
+const PARAMS_MATCH: &str = "a step meets the draw that was drawn for it";
 
 impl Transform {
     /// All the chance of the step.
-    pub fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Drawn {
+    pub fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams {
         match self {
             Transform::Maybe(maybe) => {
                 // The chance is drawn first and the steps always, so that one step's draws do not move another's.
                 let applied = rng.chance(maybe.probability.get());
-                let drawn = draw_all(&maybe.steps, rng, incoming);
-                Drawn::Maybe(applied.then_some(drawn))
+                let drawn = sample_params(&maybe.steps, rng, incoming);
+                TransformParams::Maybe(applied.then_some(drawn))
             }
             Transform::OneOf(steps) => {
                 let chosen = rng.below(steps.len() as u64) as usize;
-                Drawn::OneOf(chosen, Box::new(steps[chosen].draw(rng, incoming)))
+                TransformParams::OneOf(chosen, Box::new(steps[chosen].draw(rng, incoming)))
             }
             _ => dispatch!(self,
                 spatial step => step.draw(rng, incoming).record(),
                 intensity step => step.draw(rng, incoming).record(),
-                else => Drawn::Nothing),
+                else => TransformParams::Nothing),
         }
     }
 
     /// The grid after the step and the steps inside it.
-    pub fn outgoing(&self, drawn: &Drawn, incoming: &Grid) -> Grid {
+    pub fn outgoing(&self, drawn: &TransformParams, incoming: &Grid) -> Grid {
         let mut grid = *incoming;
         self.unroll(drawn, &mut |step, drawn| {
             if let Some(place) = step.place(drawn, &grid) {
@@ -96,17 +96,17 @@ impl Transform {
     }
 
     /// Whether a draw is of the kind that the step draws; of a list of steps none is.
-    pub(super) fn is_kind(&self, drawn: &Drawn) -> bool {
-        fn of_spatial<S: Spatial<Draw: Record>>(_: &S, drawn: &Drawn) -> bool {
+    pub(super) fn is_kind(&self, drawn: &TransformParams) -> bool {
+        fn of_spatial<S: Spatial<Draw: Record>>(_: &S, drawn: &TransformParams) -> bool {
             S::Draw::recall(drawn).is_some()
         }
-        fn of_intensity<I: Intensity<Draw: Record>>(_: &I, drawn: &Drawn) -> bool {
+        fn of_intensity<I: Intensity<Draw: Record>>(_: &I, drawn: &TransformParams) -> bool {
             I::Draw::recall(drawn).is_some()
         }
         dispatch!(self,
             spatial step => of_spatial(step, drawn),
             intensity step => of_intensity(step, drawn),
-            else => *drawn == Drawn::Nothing && self.inner().is_empty())
+            else => *drawn == TransformParams::Nothing && self.inner().is_empty())
     }
 
     /// Whether the step by itself may give volumes of another shape.
@@ -125,37 +125,41 @@ impl Transform {
     }
 
     /// The steps that are applied one after the other under a draw: itself, or those of a list.
-    pub fn unroll<'a>(&'a self, drawn: &'a Drawn, visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
+    pub fn unroll<'a>(&'a self, drawn: &'a TransformParams, visit: &mut dyn FnMut(&'a Transform, &'a TransformParams)) {
         match (self, drawn) {
-            (Transform::Maybe(_), Drawn::Maybe(None)) => {}
-            (Transform::Maybe(maybe), Drawn::Maybe(Some(drawn))) => {
+            (Transform::Maybe(_), TransformParams::Maybe(None)) => {}
+            (Transform::Maybe(maybe), TransformParams::Maybe(Some(drawn))) => {
                 maybe.steps.iter().zip(drawn).for_each(|(step, drawn)| step.unroll(drawn, visit));
             }
-            (Transform::OneOf(steps), Drawn::OneOf(chosen, drawn)) => steps[*chosen].unroll(drawn, visit),
+            (Transform::OneOf(steps), TransformParams::OneOf(chosen, drawn)) => steps[*chosen].unroll(drawn, visit),
             _ => visit(self, drawn),
         }
     }
 
     /// The outgoing grid and the source of its voxels; `None` for a step that leaves every voxel in its place.
-    pub fn place(&self, drawn: &Drawn, incoming: &Grid) -> Option<Placement> {
+    pub fn place(&self, drawn: &TransformParams, incoming: &Grid) -> Option<Placement> {
         dispatch!(self,
-            spatial step => Some(step.place(Record::recall(drawn).expect(DRAWN_FOR_IT), incoming)),
+            spatial step => Some(step.place(Record::recall(drawn).expect(PARAMS_MATCH), incoming)),
             intensity _step => None,
             else => None)
     }
 
     /// Whether the content of the volume decides what chance leaves open.
-    pub fn is_settled_by_content(&self) -> bool {
-        dispatch!(self, spatial step => step.is_settled_by_content(), intensity _step => false, else => false)
+    pub fn resolves_from_volume(&self) -> bool {
+        dispatch!(self, spatial step => step.resolves_from_volume(), intensity _step => false, else => false)
     }
 
     /// The draw with what the content of the incoming volume decides.
     ///
     /// # Errors
     /// When the volume lacks what decides it.
-    pub fn settle(&self, drawn: &Drawn, whole: &Whole) -> Result<Drawn, TransformError> {
+    pub fn resolve_from_volume(
+        &self,
+        drawn: &TransformParams,
+        whole: &WholeVolume,
+    ) -> Result<TransformParams, TransformError> {
         dispatch!(self,
-            spatial step => Ok(step.settle(Record::recall(drawn).expect(DRAWN_FOR_IT), whole)?.record()),
+            spatial step => Ok(step.resolve_from_volume(Record::recall(drawn).expect(PARAMS_MATCH), whole)?.record()),
             intensity _step => Ok(drawn.clone()),
             else => Ok(drawn.clone()))
     }
@@ -174,34 +178,34 @@ impl Transform {
     ///
     /// # Errors
     /// When the volume has no such numbers.
-    pub fn measure(&self, drawn: &Drawn, whole: &Whole) -> Result<Measured, TransformError> {
+    pub fn measure(&self, drawn: &TransformParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         dispatch!(self,
-            spatial _step => Ok(Measured::Nothing),
-            intensity step => step.measure(Record::recall(drawn).expect(DRAWN_FOR_IT), whole),
-            else => Ok(Measured::Nothing))
+            spatial _step => Ok(VolumeStatistics::Nothing),
+            intensity step => step.measure(Record::recall(drawn).expect(PARAMS_MATCH), whole),
+            else => Ok(VolumeStatistics::Nothing))
     }
 
     /// How many voxels around a window decide its intensities; `usize::MAX` is the whole axis.
-    pub fn halo(&self, drawn: &Drawn, grid: &Grid) -> [usize; 3] {
+    pub fn halo(&self, drawn: &TransformParams, grid: &Grid) -> [usize; 3] {
         dispatch!(self,
             spatial _step => [0; 3],
-            intensity step => step.halo(Record::recall(drawn).expect(DRAWN_FOR_IT), grid),
+            intensity step => step.halo(Record::recall(drawn).expect(PARAMS_MATCH), grid),
             else => [0; 3])
     }
 
     /// Maps by which the step wants the volume moved.
-    pub fn moves(&self, drawn: &Drawn, grid: &Grid) -> Vec<Affine> {
+    pub fn moves(&self, drawn: &TransformParams, grid: &Grid) -> Vec<Affine> {
         dispatch!(self,
             spatial _step => Vec::new(),
-            intensity step => step.moves(Record::recall(drawn).expect(DRAWN_FOR_IT), grid),
+            intensity step => step.moves(Record::recall(drawn).expect(PARAMS_MATCH), grid),
             else => Vec::new())
     }
 
     /// Maps the intensities of a window; a spatial step leaves them.
-    pub fn apply(&self, drawn: &Drawn, measured: &Measured, window: &mut Window) {
+    pub fn apply(&self, drawn: &TransformParams, measured: &VolumeStatistics, window: &mut Window) {
         dispatch!(self,
             spatial _step => {},
-            intensity step => step.apply(Record::recall(drawn).expect(DRAWN_FOR_IT), measured, window),
+            intensity step => step.apply(Record::recall(drawn).expect(PARAMS_MATCH), measured, window),
             else => {});
     }
 
@@ -234,10 +238,10 @@ impl Transform {
     }
 
     /// Whether a draw holds numbers that the step learns; how many channels they are for shows at a volume.
-    pub fn has_learnt(&self, drawn: &Drawn) -> bool {
+    pub fn has_learnt(&self, drawn: &TransformParams) -> bool {
         match drawn {
-            Drawn::ForegroundNormalize(numbers) => self.is_kind(drawn) && numbers.0.is_some(),
-            Drawn::HistogramStandardization(landmarks) => self.is_kind(drawn) && landmarks.0.is_some(),
+            TransformParams::ForegroundNormalize(numbers) => self.is_kind(drawn) && numbers.0.is_some(),
+            TransformParams::HistogramStandardization(landmarks) => self.is_kind(drawn) && landmarks.0.is_some(),
             _ => false,
         }
     }
@@ -246,7 +250,7 @@ impl Transform {
     ///
     /// # Errors
     /// When the subject lacks what the step learns from.
-    pub fn sample(&self, whole: &Whole) -> Result<Vec<Vec<f32>>, TransformError> {
+    pub fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         match self {
             Transform::ForegroundNormalize(step) => step.sample(whole),
             Transform::HistogramStandardization(step) => step.sample(whole),
@@ -258,11 +262,11 @@ impl Transform {
     ///
     /// # Errors
     /// When the samples are too few.
-    pub fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<Drawn, TransformError> {
+    pub fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<TransformParams, TransformError> {
         match self {
             Transform::ForegroundNormalize(step) => Ok(step.learn(samples)?.record()),
             Transform::HistogramStandardization(step) => Ok(step.learn(samples)?.record()),
-            _ => Ok(Drawn::Nothing),
+            _ => Ok(TransformParams::Nothing),
         }
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Intensity, Measured, Window};
+use super::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
 use values::Shape;
 use volume::{Grid, offset};
@@ -37,7 +37,7 @@ fn hundred() -> usize {
 /// Where the two blocks of each swap start, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SwapDraw(pub Vec<[[usize; 3]; 2]>);
+pub struct SwapParams(pub Vec<[[usize; 3]; 2]>);
 
 /// More swaps leave nothing in its place.
 const MOST_ITERATIONS: usize = 1_000_000;
@@ -46,9 +46,9 @@ const MOST_ITERATIONS: usize = 1_000_000;
 const MOST_TRIES: usize = 1000;
 
 impl Intensity for Swap {
-    type Draw = SwapDraw;
+    type Draw = SwapParams;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> SwapDraw {
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> SwapParams {
         let (volume, patch) = (incoming.grid.shape, self.size(incoming.grid.shape));
         let mut place = || -> [usize; 3] {
             // As in TorchIO the last possible place is never drawn, unless it is the only one.
@@ -59,14 +59,14 @@ impl Intensity for Swap {
             let second = (0..MOST_TRIES).map(|_| place()).find(|second| *second != first);
             [first, second.unwrap_or(first)]
         };
-        SwapDraw((0..self.num_iterations).map(|_| pair()).collect())
+        SwapParams((0..self.num_iterations).map(|_| pair()).collect())
     }
 
-    fn halo(&self, _: &SwapDraw, _: &Grid) -> [usize; 3] {
+    fn halo(&self, _: &SwapParams, _: &Grid) -> [usize; 3] {
         [usize::MAX; 3]
     }
 
-    fn apply(&self, draw: &SwapDraw, _: &Measured, window: &mut Window) {
+    fn apply(&self, draw: &SwapParams, _: &VolumeStatistics, window: &mut Window) {
         let (shape, patch) = (window.shape, self.size(window.shape));
         let mut first = vec![0.0; patch.iter().product()];
         let mut second = first.clone();
@@ -118,7 +118,7 @@ mod tests {
     fn two_blocks_change_places() {
         let mut values = [1.0, 2.0, 3.0, 4.0, 5.0];
         let spec: Swap = serde_yaml::from_str("patch: [1, 1, 2]").unwrap();
-        spec.apply(&SwapDraw(vec![[[0, 0, 0], [0, 0, 3]]]), &Measured::Nothing, &mut Window::of(&mut values));
+        spec.apply(&SwapParams(vec![[[0, 0, 0], [0, 0, 3]]]), &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [4.0, 5.0, 3.0, 1.0, 2.0]);
     }
 
@@ -130,7 +130,7 @@ mod tests {
         let draw = spec.draw(&mut rng, &Incoming { grid, channels: 1 });
         let before: Vec<f32> = (0..grid.num_voxels()).map(|i| i as f32).collect();
         let mut values = before.clone();
-        spec.apply(&draw, &Measured::Nothing, &mut Window::whole(&mut values, grid));
+        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::whole(&mut values, grid));
         assert_ne!(values, before);
         let step = |spec: &Swap| spec.size(grid.shape);
         assert_eq!(step(&spec), [2, 6, 3]);

@@ -4,7 +4,7 @@ use volume::{Grid, Label};
 
 /// A whole volume that comes into a step.
 #[derive(Clone, Copy, Debug)]
-pub struct Whole<'a> {
+pub struct WholeVolume<'a> {
     /// Where its voxels lie.
     pub grid: Grid,
     /// The intensities, `[channel, x, y, z]`.
@@ -13,7 +13,7 @@ pub struct Whole<'a> {
     pub label: Option<&'a [Label]>,
 }
 
-impl<'a> Whole<'a> {
+impl<'a> WholeVolume<'a> {
     /// A volume of one row.
     pub fn of(image: &'a [f32]) -> Self {
         let shape = [1, 1, image.len()];
@@ -28,7 +28,7 @@ impl<'a> Whole<'a> {
 
 /// Numbers about a whole volume: what its transform needs of them.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Measured {
+pub enum VolumeStatistics {
     /// None.
     Nothing,
     /// The mean of all intensities.

@@ -2,7 +2,7 @@
 
 use super::statistics;
 use super::whole::MEASURED_FOR_IT;
-use super::{Incoming, Intensity, Measured, Nothing, Region, TransformError, Whole, Window};
+use super::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl Intensity for ZNormalize {
         self.mask.as_ref().is_some_and(Region::wants_labels)
     }
 
-    fn measure(&self, _: &Nothing, whole: &Whole) -> Result<Measured, TransformError> {
+    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let (mean, deviation) = match &self.mask {
             None => statistics::mean_and_deviation(whole.image),
             Some(mask) => {
@@ -52,11 +52,11 @@ impl Intensity for ZNormalize {
                 format!("the standard deviation of the intensities is {deviation}, so they cannot be divided by it");
             return Err(TransformError { name: "z_normalize", reason });
         }
-        Ok(Measured::Moments { mean: mean as f32, deviation: deviation as f32 })
+        Ok(VolumeStatistics::Moments { mean: mean as f32, deviation: deviation as f32 })
     }
 
-    fn apply(&self, _: &Nothing, measured: &Measured, window: &mut Window) {
-        let Measured::Moments { mean, deviation } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
+    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+        let VolumeStatistics::Moments { mean, deviation } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
         window.map(|v| (v - mean) / deviation);
     }
 }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn three_values_by_hand() {
         let mut values = [1.0, 2.0, 3.0];
-        let measured = ZNormalize { mask: None }.measure(&Nothing, &Whole::of(&values)).unwrap();
+        let measured = ZNormalize { mask: None }.measure(&Nothing, &WholeVolume::of(&values)).unwrap();
         ZNormalize { mask: None }.apply(&Nothing, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, 0.0, 1.0]);
     }
@@ -76,12 +76,12 @@ mod tests {
     #[test]
     fn an_empty_mask_is_told() {
         let step = ZNormalize { mask: Some(Region::Above(9.0)) };
-        let error = step.measure(&Nothing, &Whole::of(&[1.0, 2.0])).unwrap_err().to_string();
+        let error = step.measure(&Nothing, &WholeVolume::of(&[1.0, 2.0])).unwrap_err().to_string();
         assert!(error.contains("mask holds no voxel"), "{error}");
     }
 
     #[test]
     fn a_constant_volume_is_refused() {
-        assert!(ZNormalize { mask: None }.measure(&Nothing, &Whole::of(&[2.0; 5])).is_err());
+        assert!(ZNormalize { mask: None }.measure(&Nothing, &WholeVolume::of(&[2.0; 5])).is_err());
     }
 }

@@ -84,7 +84,7 @@ bounded_number!(
 );
 bounded_number!(
     /// A share of at least 0 and below 1, as for overlap, dropout or momentum.
-    Share, "a number of at least 0 and below 1", |v| (0.0..1.0).contains(&v),
+    UnitFraction, "a number of at least 0 and below 1", |v| (0.0..1.0).contains(&v),
     { "type": "number", "minimum": 0, "exclusiveMaximum": 1 }
 );
 bounded_number!(

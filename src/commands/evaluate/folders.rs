@@ -13,7 +13,7 @@ use crate::commands::volume_files::make_folder;
 use dataset::sources::stem;
 use engine::experiment::score_sheet::ScoreSheet;
 use metrics::{CaseScores, Metric, Pair, defaults, score_all};
-use transforms::lazy::{self, Origin};
+use transforms::lazy::{self, IndexMapping};
 use volume::nifti;
 use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
@@ -195,7 +195,7 @@ fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) 
 }
 
 /// Where the voxels of `grid` are in `other`, where both have the same voxels with axes permuted or mirrored.
-fn order(grid: &Grid, other: &Grid) -> Option<Origin> {
+fn order(grid: &Grid, other: &Grid) -> Option<IndexMapping> {
     let to_other = other.affine.inverse()?.after(&grid.affine);
     let map = Affine(to_other.0.map(|row| row.map(f64::round)));
     let turned = Grid { shape: grid.shape, affine: other.affine.after(&map) };
@@ -203,7 +203,7 @@ fn order(grid: &Grid, other: &Grid) -> Option<Origin> {
     let is_whole = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
     let is_permutation = map.determinant().abs() == 1.0 && grid.num_voxels() == other.num_voxels();
     (is_whole && is_permutation && turned.matches(grid, GRID_TOLERANCE_MM))
-        .then(|| Origin::affine(map, grid.shape, other.shape))
+        .then(|| IndexMapping::affine(map, grid.shape, other.shape))
 }
 
 /// Where the summary and the plots of a table lie.

@@ -11,8 +11,8 @@ use ::report::compare::Epoch;
 use sweep::folder::{SweepFolder, runs_in};
 use sweep::kubernetes::IndexedJob;
 use sweep::local::Local;
+use sweep::run_state::{self, RunState, SweepRun};
 use sweep::slurm::{Array, SlurmError};
-use sweep::standing::{self, RunStanding, Standing};
 
 /// Trains the runs in processes on this machine.
 pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
@@ -34,7 +34,7 @@ pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     drop(display);
     print_standings(checked, &runs);
     // What failed, and what was left alone, is not done.
-    let is_open = |run: &RunStanding| !matches!(run.standing, Standing::Done | Standing::Pruned);
+    let is_open = |run: &SweepRun| !matches!(run.run_state, RunState::Done | RunState::Pruned);
     let has_failed = runs.iter().any(is_open);
     if STOP.load(Ordering::SeqCst) {
         say!("stopped; the same command goes on");
@@ -45,8 +45,8 @@ pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
 }
 
 /// Writes the report of the folder and prints its verdict, where some run is done.
-fn write_report(checked: &Checked, runs: &[RunStanding]) -> Result<(), CliError> {
-    if !runs.iter().any(|run| run.standing == Standing::Done) {
+fn write_report(checked: &Checked, runs: &[SweepRun]) -> Result<(), CliError> {
+    if !runs.iter().any(|run| run.run_state == RunState::Done) {
         return Ok(());
     }
     let root = checked.folder.root();
@@ -67,19 +67,19 @@ fn threads(jobs: usize) -> Option<usize> {
     Some((cores / jobs).max(1))
 }
 
-fn print_standings(checked: &Checked, runs: &[RunStanding]) {
+fn print_standings(checked: &Checked, runs: &[SweepRun]) {
     let keys = keys(checked.points.iter().map(|point| &point.written.changes));
-    let changes = |run: &RunStanding| {
+    let changes = |run: &SweepRun| {
         let point = checked.points.iter().find(|point| point.written.id == run.id);
         point.map(|point| values(&point.written.changes, &keys)).unwrap_or_default()
     };
     let rows: Vec<_> = runs.iter().map(|run| status::row(run, changes(run))).collect();
     status::show_table(keys, &rows);
     say!("{}", status::summary(runs));
-    if runs.iter().any(|run| matches!(run.standing, Standing::Failed(_))) {
+    if runs.iter().any(|run| matches!(run.run_state, RunState::Failed(_))) {
         say!("--retry-failed begins failed runs again; {} tells more", checked.folder.file("output").display());
     }
-    if runs.iter().any(|run| matches!(run.standing, Standing::Interrupted { reason: Some(_) })) {
+    if runs.iter().any(|run| matches!(run.run_state, RunState::Interrupted { reason: Some(_) })) {
         say!("the same command goes on with the runs that were left alone");
     }
 }
@@ -149,13 +149,13 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     write(checked)?;
     let folder = SweepFolder::new(absolute(checked.folder.root())?);
     let array = array(checked, arguments, &folder)?;
-    let runs = standing::read(&folder, &checked.definition.ids).map_err(|error| CliError::failure(&error))?;
+    let runs = run_state::read(&folder, &checked.definition.ids).map_err(|error| CliError::failure(&error))?;
     let queued = array.queued().map_err(|error| slurm_error(&error))?;
-    let is_open = |run: &RunStanding| match run.standing {
-        Standing::Done => false,
-        Standing::Pruned => checked.definition.prune.is_none(),
-        Standing::Failed(_) => arguments.retry_failed,
-        Standing::Waiting | Standing::Interrupted { .. } | Standing::Running { .. } => true,
+    let is_open = |run: &SweepRun| match run.run_state {
+        RunState::Done => false,
+        RunState::Pruned => checked.definition.prune.is_none(),
+        RunState::Failed(_) => arguments.retry_failed,
+        RunState::Waiting | RunState::Interrupted { .. } | RunState::Running { .. } => true,
     };
     let open = (0..runs.len()).filter(|index| is_open(&runs[*index]));
     let (queued, new): (Vec<usize>, Vec<usize>) = open.partition(|index| queued.contains(index));
@@ -169,7 +169,7 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
         if queued.is_empty() {
             write_report(checked, &runs)?;
         }
-        let has_failed = runs.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
+        let has_failed = runs.iter().any(|run| matches!(run.run_state, RunState::Failed(_)));
         return Ok(if has_failed { Exit::No } else { Exit::Done });
     }
     let submission = array.submit(&new).map_err(|error| slurm_error(&error))?;

@@ -12,7 +12,7 @@ use report::verdict::count;
 use sweep::claim::Progress;
 use sweep::local::Overview;
 use sweep::points::Point;
-use sweep::standing::{RunStanding, Standing};
+use sweep::run_state::{RunState, SweepRun};
 
 /// Seconds between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(60);
@@ -69,26 +69,26 @@ impl Display {
     }
 
     /// Says once that a run has begun or ended.
-    fn tell_change(&mut self, run: &RunStanding, is_own: bool) {
-        let word = run.standing.word();
+    fn tell_change(&mut self, run: &SweepRun, is_own: bool) {
+        let word = run.run_state.word();
         let Some(before) = self.told.insert(run.id.clone(), word).filter(|before| *before != word) else {
             return;
         };
         let name = self.names.get(&run.id).cloned().unwrap_or_default();
         let dice = run.dice.map(|dice| format!(", Dice {dice:.4}")).unwrap_or_default();
-        let text = match &run.standing {
-            Standing::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
-            Standing::Running { .. } if before == "interrupted" => format!("{} ({name}) goes on", run.id),
-            Standing::Running { .. } => format!("{} ({name}) begins", run.id),
-            Standing::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
-            Standing::Done | Standing::Pruned => {
+        let text = match &run.run_state {
+            RunState::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
+            RunState::Running { .. } if before == "interrupted" => format!("{} ({name}) goes on", run.id),
+            RunState::Running { .. } => format!("{} ({name}) begins", run.id),
+            RunState::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
+            RunState::Done | RunState::Pruned => {
                 format!("{} ({name}) is {word} after {}{dice}", run.id, count(run.epochs, "epoch"))
             }
-            Standing::Interrupted { reason: None } => {
+            RunState::Interrupted { reason: None } => {
                 format!("{} ({name}) was interrupted after {}", run.id, count(run.epochs, "epoch"))
             }
-            Standing::Interrupted { reason: Some(reason) } => format!("{} ({name}) is left alone: {reason}", run.id),
-            Standing::Waiting => return,
+            RunState::Interrupted { reason: Some(reason) } => format!("{} ({name}) is left alone: {reason}", run.id),
+            RunState::Waiting => return,
         };
         self.line(&text);
     }
@@ -106,7 +106,7 @@ impl Display {
 impl Bars {
     fn show(&mut self, overview: &Overview, names: &BTreeMap<String, String>) {
         let is_over =
-            |run: &&RunStanding| matches!(run.standing, Standing::Done | Standing::Pruned | Standing::Failed(_));
+            |run: &&SweepRun| matches!(run.run_state, RunState::Done | RunState::Pruned | RunState::Failed(_));
         self.overview.set_position(overview.runs.iter().filter(is_over).count() as u64);
         self.overview.set_message(status::summary(overview.runs));
         self.jobs.retain(|id, bar| {
@@ -122,7 +122,7 @@ impl Bars {
                     ProgressStyle::with_template("{bar:12.cyan/blue} {wide_msg}").expect("the template is valid");
                 self.all.add(ProgressBar::new(1).with_style(style))
             });
-            if let Standing::Running { progress, .. } = &run.standing {
+            if let RunState::Running { progress, .. } = &run.run_state {
                 bar.set_length(progress.steps.max(1) as u64);
                 bar.set_position(progress.step as u64);
             }
@@ -139,8 +139,8 @@ impl Drop for Bars {
 }
 
 /// How far a run is, in a line.
-fn line(run: &RunStanding) -> String {
-    let Standing::Running { progress, .. } = &run.standing else { return run.standing.word().to_owned() };
+fn line(run: &SweepRun) -> String {
+    let RunState::Running { progress, .. } = &run.run_state else { return run.run_state.word().to_owned() };
     let Progress { task, epoch, epochs, loss, .. } = progress;
     let mut parts = vec![match task {
         Some(task) => task.clone(),

@@ -5,12 +5,12 @@ use crate::commands::bar::duration;
 use crate::commands::table::table;
 use crate::commands::{CliError, Exit};
 use sweep::estimate::{History, Stopwatch, cache_bytes, run_bytes};
-use sweep::standing::{self, Standing};
+use sweep::run_state::{self, RunState};
 
 /// Prints a line for each run: what differs, where it stands, and an estimate of time and disk.
 pub(super) fn print(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
     let Checked { points, folder, sweep, definition } = checked;
-    let standings = standing::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
+    let standings = run_state::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
     let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
     let mut stopwatch = Stopwatch::default();
     let keys = keys(points.iter().map(|point| &point.written.changes));
@@ -25,10 +25,10 @@ pub(super) fn print(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
         };
         let bytes = run_bytes(&point.plan);
         let epochs = point.plan.experiment.train.epochs.get();
-        let done = if run.standing == Standing::Done { epochs } else { run.epochs };
+        let done = if run.run_state == RunState::Done { epochs } else { run.epochs };
         seconds_left += seconds * epochs.saturating_sub(done) as f64 / epochs as f64;
-        bytes_left += if run.standing == Standing::Waiting { bytes } else { 0 };
-        let start = [point.written.id.clone(), run.standing.word().to_owned()].into_iter();
+        bytes_left += if run.run_state == RunState::Waiting { bytes } else { 0 };
+        let start = [point.written.id.clone(), run.run_state.word().to_owned()].into_iter();
         let end = [epochs.to_string(), duration(seconds), megabytes(bytes)];
         rows.push(start.chain(values(&point.written.changes, &keys)).chain(end).collect());
     }

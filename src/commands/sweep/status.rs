@@ -13,7 +13,7 @@ use report::keys::differing;
 use run_folder::folder::RunError;
 use sweep::folder::SweepFolder;
 use sweep::points::WrittenPoint;
-use sweep::standing::{self, RunStanding, Standing, counts};
+use sweep::run_state::{self, RunState, SweepRun, counts};
 
 /// Arguments of `runner sweep status`.
 #[derive(Debug, Args)]
@@ -31,14 +31,14 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
         ),
         error => run_error(error),
     })?;
-    let (points, num_sweeps) = standing::all_runs(&folder).map_err(run_error)?;
+    let (points, num_sweeps) = run_state::all_runs(&folder).map_err(run_error)?;
     let ids: Vec<String> = points.iter().map(|point| point.id.clone()).collect();
-    let standings = standing::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
+    let standings = run_state::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
     let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
     let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
     show_table(keys, &rows);
     say!("{}", summary(&standings));
-    let has_failed = standings.iter().any(|run| matches!(run.standing, Standing::Failed(_)));
+    let has_failed = standings.iter().any(|run| matches!(run.run_state, RunState::Failed(_)));
     Ok(if has_failed { Exit::No } else { Exit::Done })
 }
 
@@ -70,9 +70,9 @@ pub(super) fn show_table(keys: Vec<String>, rows: &[Vec<String>]) {
 }
 
 /// A run as a row: its id, where it stands, what it changes, how far it is and how good.
-pub(super) fn row(run: &RunStanding, values: Vec<String>) -> Vec<String> {
-    let told = match &run.standing {
-        Standing::Running { host, progress } => {
+pub(super) fn row(run: &SweepRun, values: Vec<String>) -> Vec<String> {
+    let told = match &run.run_state {
+        RunState::Running { host, progress } => {
             let steps = || match progress.steps {
                 0 => "starting".to_owned(),
                 steps => format!("step {}/{steps}", progress.step),
@@ -81,16 +81,16 @@ pub(super) fn row(run: &RunStanding, values: Vec<String>) -> Vec<String> {
             let left = progress.seconds_left().map(|seconds| format!(", {} left", duration(seconds)));
             format!("{task}{} on {host}", left.unwrap_or_default())
         }
-        Standing::Failed(reason) | Standing::Interrupted { reason: Some(reason) } => reason.clone(),
-        Standing::Waiting | Standing::Interrupted { reason: None } | Standing::Done | Standing::Pruned => String::new(),
+        RunState::Failed(reason) | RunState::Interrupted { reason: Some(reason) } => reason.clone(),
+        RunState::Waiting | RunState::Interrupted { reason: None } | RunState::Done | RunState::Pruned => String::new(),
     };
     let dice = run.dice.map(|dice| format!("{dice:.4}")).unwrap_or_default();
-    let start = [run.id.clone(), run.standing.word().to_owned()].into_iter().chain(values);
+    let start = [run.id.clone(), run.run_state.word().to_owned()].into_iter().chain(values);
     start.chain([run.epochs.to_string(), dice, told]).collect()
 }
 
 /// `6 runs: 4 done, 1 failed, 1 running`.
-pub(super) fn summary(runs: &[RunStanding]) -> String {
+pub(super) fn summary(runs: &[SweepRun]) -> String {
     let counts: Vec<String> = counts(runs).iter().map(|(word, count)| format!("{count} {word}")).collect();
     let noun = if runs.len() == 1 { "run" } else { "runs" };
     format!("{} {noun}: {}", runs.len(), counts.join(", "))

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::commands::provenance::build;
-use crate::commands::provenance::{GitState, begin, command, go_on};
+use crate::commands::provenance::{GitState, begin, command, resume_manifest};
 use crate::commands::training::{STOP, Training, newest, run_error, stop_on_ctrl_c};
 use crate::commands::{CacheFolder, CliError, Exit};
 use engine::experiment::load;
@@ -19,7 +19,7 @@ use nn::device::DeviceName;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::{RunError, RunFolder};
 use run_folder::manifest::{Manifest, Status};
-use sweep::claim::{Claim, STALE, Teller};
+use sweep::claim::{Claim, Reporter, STALE};
 use sweep::folder::{Definition, SweepFolder};
 use sweep::points::WrittenPoint;
 use sweep::prune::Pruner;
@@ -140,7 +140,7 @@ fn train(
     let plan = plan(arguments, point);
     let (mut plan, mut manifest) = match (plan, before) {
         (Ok(mut plan), Some(before)) => {
-            let manifest = go_on(run, &mut plan, before)?;
+            let manifest = resume_manifest(run, &mut plan, before)?;
             (plan, manifest)
         }
         (Ok(plan), None) => {
@@ -189,7 +189,7 @@ fn plan(arguments: &Arguments, point: &WrittenPoint) -> Result<Plan, CliError> {
 
 /// Tells with each heartbeat how far the run has come.
 struct Telling {
-    teller: Teller,
+    teller: Reporter,
 }
 
 impl Telling {

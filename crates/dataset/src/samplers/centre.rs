@@ -2,7 +2,7 @@
 
 use super::{Field, valid_centres};
 use random::Rng;
-use transforms::lazy::{self, Origin, Reach};
+use transforms::lazy::{self, IndexMapping, Reach};
 use volume::Label;
 use volume::buffers;
 
@@ -149,7 +149,7 @@ fn draw_by_rejection(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng
 ///
 /// `reach` is the origin's. Gives `None` where drawing misses too often.
 pub(super) fn draw_from_source(
-    origin: &Origin,
+    origin: &IndexMapping,
     reach: &Reach,
     valid: &Valid,
     source: impl Fn(&mut Rng) -> [usize; 3],

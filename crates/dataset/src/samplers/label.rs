@@ -80,11 +80,11 @@ mod tests {
     use crate::samplers::centre::label_at;
     use crate::samplers::tests::{SHAPE, hold_distribution, labels};
     use random::{Purpose, Seed};
-    use transforms::lazy::Origin;
+    use transforms::lazy::IndexMapping;
     use volume::{Affine, Voxels};
 
-    fn origin(map: Affine, shape: [usize; 3]) -> Origin {
-        Origin::affine(map, shape, SHAPE)
+    fn origin(map: Affine, shape: [usize; 3]) -> IndexMapping {
+        IndexMapping::affine(map, shape, SHAPE)
     }
 
     fn sampler(probabilities: &str) -> LabelSampler {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     /// Draws many centres and compares how often each voxel is one with the distribution on the whole label map.
-    fn compare_with_whole_map(origin: &Origin, probabilities: &str) {
+    fn compare_with_whole_map(origin: &IndexMapping, probabilities: &str) {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
         let field = Field { origin, index: &index, weights: None };
         let sampler = sampler(probabilities);
@@ -127,14 +127,14 @@ mod tests {
 
     #[test]
     fn without_a_chain_centres_follow_the_label_map() {
-        let origin = Origin::identity(SHAPE);
+        let origin = IndexMapping::identity(SHAPE);
         compare_with_whole_map(&origin, "{0: 0.2, 1: 0.3, 2: 0.5}");
         compare_with_whole_map(&origin, "null");
     }
 
     #[test]
     fn an_absent_label_leaves_its_share_to_the_others() {
-        compare_with_whole_map(&Origin::identity(SHAPE), "{0: 1, 1: 2, 2: 1, 7: 4}");
+        compare_with_whole_map(&IndexMapping::identity(SHAPE), "{0: 1, 1: 2, 2: 1, 7: 4}");
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_volume_without_a_possible_centre_is_refused() {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
-        let origin = Origin::identity(SHAPE);
+        let origin = IndexMapping::identity(SHAPE);
         let field = Field { origin: &origin, index: &index, weights: None };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
         assert!(matches!(sampler("{1: 1}").start(&field, &mut rng), Err(SamplingError::NoCentre { .. })));

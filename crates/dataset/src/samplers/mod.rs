@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use random::Rng;
-use transforms::lazy::Origin;
+use transforms::lazy::IndexMapping;
 
 mod centre;
 mod foreground_oversample;
@@ -70,7 +70,7 @@ impl Sampler {
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     /// Where each voxel's label and weight come from.
-    pub origin: &'a Origin,
+    pub origin: &'a IndexMapping,
     /// The label map before the chain.
     pub index: &'a LabelIndex,
     /// The map of weights before the chain, where the sampler asks for one.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::centre::{Valid, label_at};
 use super::{Field, LabelIndex, Sampler, SamplingError, Turn, WeightIndex};
 use random::{Purpose, Rng, Seed};
-use transforms::lazy::{self, Origin};
+use transforms::lazy::{self, IndexMapping};
 use transforms::{Incoming, Transform};
 use volume::{Affine, Grid, Label, Voxels};
 
@@ -60,7 +60,7 @@ pub(super) fn hold_distribution(expected: &HashMap<[usize; 3], f64>, mut draw: i
     assert!(chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(), "chi-square {chi_square} of {freedom}");
 }
 
-pub(super) fn origin(chain: &str) -> Origin {
+pub(super) fn origin(chain: &str) -> IndexMapping {
     let chain: Vec<Transform> = parsed(chain);
     let grid = Grid { shape: SHAPE, affine: Affine::IDENTITY };
     lazy::origin(&chain, &lazy::fixed(&chain, &Incoming { grid, channels: 1 }), &grid)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::centre::{self, Valid};
 use super::{Field, SamplingError, WeightIndex};
 use random::Rng;
-use transforms::lazy::Origin;
+use transforms::lazy::IndexMapping;
 use values::Shape;
 
 /// Draws the patch's centre in proportion to a map of weights, as TorchIO's WeightedSampler.
@@ -41,7 +41,7 @@ impl WeightedSampler {
     }
 }
 
-fn draw_centre(origin: &Origin, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
+fn draw_centre(origin: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
     if weights.total() == 0.0 {
         return None;
     }
@@ -52,7 +52,7 @@ fn draw_centre(origin: &Origin, weights: &WeightIndex, valid: &Valid, rng: &mut 
 }
 
 /// Looks at every valid voxel: slow, exact, and only where drawing misses too often.
-fn scan(origin: &Origin, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
+fn scan(origin: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
     let weight = |voxel| origin.source(voxel).map_or(0.0, |source| weights.weight(source));
     let total: f64 = valid.voxels().map(weight).sum();
     let mut left = rng.unit() * total;

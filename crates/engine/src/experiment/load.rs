@@ -9,7 +9,7 @@ use super::experiment::Experiment;
 use super::merge::merge;
 pub use super::merge::{Change, Set};
 use super::problem::{Place, Problem, Problems, SourceText};
-use super::tree::{LONGEST_TEXT, Node, Value};
+use super::tree::{MAX_TEXT_LENGTH, Node, Value};
 use super::typed::read;
 
 /// The most files that extend one another; a longer chain is made by a machine.
@@ -172,7 +172,7 @@ pub fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
         let found = if metadata.is_dir() { "a folder" } else { "a pipe or a device" };
         return Err(Problem::at(asked, format!("{name} is {found}, expected an experiment file")));
     }
-    if metadata.len() > LONGEST_TEXT as u64 {
+    if metadata.len() > MAX_TEXT_LENGTH as u64 {
         let message = format!("{name} has {} bytes, expected a file of at most 1 MiB", metadata.len());
         return Err(Problem::at(asked, message).help("is it an experiment file?"));
     }

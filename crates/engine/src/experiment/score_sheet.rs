@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn names_of_labels_may_stand_beside_the_metrics() {
         let sheet =
-            ScoreSheet::parse("m.yaml", "labels: { 1: Whole Liver }\nmetrics: [ { dice: {} } ]\n", None).unwrap();
+            ScoreSheet::parse("m.yaml", "labels: { 1: WholeVolume Liver }\nmetrics: [ { dice: {} } ]\n", None).unwrap();
         assert_eq!(sheet.labels.unwrap()[&1], "whole_liver");
     }
 

@@ -14,7 +14,7 @@ use super::problem::{Place, Problem, SourceText};
 use super::syntax::{self, span_of};
 
 /// The largest file that is read; a longer one is no experiment.
-pub(super) const LONGEST_TEXT: usize = 1 << 20;
+pub(super) const MAX_TEXT_LENGTH: usize = 1 << 20;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Node {
     /// When the text is not YAML, repeats a key, or grows beyond bounds through aliases.
     pub fn parse(source: &Arc<SourceText>) -> Result<Self, Problem> {
         let whole = Some(Place { source: source.clone(), span: 0..0 });
-        if source.text.len() > LONGEST_TEXT {
+        if source.text.len() > MAX_TEXT_LENGTH {
             let message = format!("expected a file of at most 1 MiB, got {} bytes", source.text.len());
             return Err(Problem::at(None, format!("{}: {message}", source.name)));
         }

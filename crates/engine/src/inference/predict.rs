@@ -7,7 +7,7 @@ use super::blend::{Blender, Planes};
 use super::postprocess::{Choice, Postprocess};
 use super::restore::Restorer;
 use super::window::{Axis, Inference, Tiling};
-use transforms::lazy::Origin;
+use transforms::lazy::IndexMapping;
 use volume::{Grid, Label, Voxels, offset};
 
 /// How a network sees a volume.
@@ -43,7 +43,7 @@ pub struct Target<'a> {
 /// Those of `forward`; see [`planes`].
 pub fn label_map<E>(
     image: &Voxels<f32>,
-    origin: &Origin,
+    origin: &IndexMapping,
     sight: &Sight,
     target: &Target,
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
@@ -62,7 +62,7 @@ pub fn label_map<E>(
 /// Those of `forward`; see [`planes`].
 pub fn add_probabilities<E>(
     image: &Voxels<f32>,
-    origin: &Origin,
+    origin: &IndexMapping,
     sight: &Sight,
     (share, sums): (f32, &mut [f32]),
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_network_sees_every_voxel_once_where_windows_do_not_overlap() {
-        let inference = Inference { overlap: values::Share::new(0.0).unwrap(), ..Inference::default() };
+        let inference = Inference { overlap: values::UnitFraction::new(0.0).unwrap(), ..Inference::default() };
         let sight = Sight { window: [2, 2, 2], classes: 1, inference: &inference, activation: Activation::None };
         let mut seen = 0;
         let count = |batch, count| {
@@ -209,7 +209,7 @@ mod tests {
             };
             Ok::<_, Infallible>(batch.chunks(batch.len() / count).flat_map(of_window).collect())
         };
-        let origin = Origin::identity([9, 4, 5]);
+        let origin = IndexMapping::identity([9, 4, 5]);
         let map = label_map(&image, &origin, &sight, &target, waves).unwrap();
         let mut sums = vec![0.0; 3 * 180];
         add_probabilities(&image, &origin, &sight, (1.0, &mut sums), waves).unwrap();

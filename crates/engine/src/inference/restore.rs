@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::blend::Planes;
-use transforms::lazy::Origin;
+use transforms::lazy::IndexMapping;
 use volume::{Affine, Label, offset};
 
 /// Carries planes, as they come, to the voxels of the image file that lie among them.
@@ -12,7 +12,7 @@ use volume::{Affine, Label, offset};
 /// when both planes around it are there; one that the preprocessing cut away has none.
 #[derive(Debug)]
 pub struct Restorer<'a> {
-    origin: &'a Origin,
+    origin: &'a IndexMapping,
     to_outgoing: Affine,
 }
 
@@ -21,7 +21,7 @@ impl<'a> Restorer<'a> {
     ///
     /// # Panics
     /// When the preprocessing squashes space flat or displaces it at random, which no preprocess chain does.
-    pub fn new(origin: &'a Origin) -> Self {
+    pub fn new(origin: &'a IndexMapping) -> Self {
         assert!(origin.bends.is_empty(), "preprocessing leaves nothing to chance, so it displaces nothing at random");
         let to_outgoing = origin.map.inverse().expect("no transform squashes space flat");
         Self { origin, to_outgoing }
@@ -166,7 +166,7 @@ mod tests {
         (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a))).unwrap() as Label
     }
 
-    fn restored(origin: &Origin, classes: usize, values: &[f32], slab: usize) -> Vec<Label> {
+    fn restored(origin: &IndexMapping, classes: usize, values: &[f32], slab: usize) -> Vec<Label> {
         let mut map = vec![9; origin.source_shape.iter().product()];
         let restorer = Restorer::new(origin);
         in_slabs(origin.shape, values, classes, slab, |planes| restorer.label(planes, &mut map, largest));
@@ -193,7 +193,7 @@ mod tests {
         let expected: Vec<Label> =
             (0..60).map(|voxel| class_of([voxel / 12, voxel / 4 % 3, voxel % 4]) as Label).collect();
         for slab in 1..=5 {
-            assert_eq!(restored(&Origin::identity(shape), 3, &certain(shape, 3, class_of), slab), expected);
+            assert_eq!(restored(&IndexMapping::identity(shape), 3, &certain(shape, 3, class_of), slab), expected);
         }
     }
 
@@ -201,14 +201,15 @@ mod tests {
     fn what_a_crop_cut_away_takes_no_turn() {
         // The preprocessed grid holds the source's voxels 1..3 along x.
         let map = Affine::scale_and_shift([1.0; 3], [1.0, 0.0, 0.0]);
-        let origin = Origin::affine(map, [2, 1, 1], [4, 1, 1]);
+        let origin = IndexMapping::affine(map, [2, 1, 1], [4, 1, 1]);
         assert_eq!(restored(&origin, 2, &certain([2, 1, 1], 2, |_| 1), 1), [9, 1, 1, 9]);
     }
 
     #[test]
     fn a_coarser_grid_is_interpolated_linearly_however_thick_the_slabs() {
         // Two preprocessed voxels cover six source voxels; the classes meet in the middle.
-        let origin = Origin::affine(Affine::scale_and_shift([3.0, 1.0, 1.0], [1.0, 0.0, 0.0]), [2, 1, 1], [6, 1, 1]);
+        let origin =
+            IndexMapping::affine(Affine::scale_and_shift([3.0, 1.0, 1.0], [1.0, 0.0, 0.0]), [2, 1, 1], [6, 1, 1]);
         for slab in [1, 2] {
             assert_eq!(restored(&origin, 2, &certain([2, 1, 1], 2, |[x, _, _]| x), slab), [0, 0, 0, 1, 1, 1]);
         }
@@ -218,7 +219,7 @@ mod tests {
     fn turned_and_mirrored_axes_come_back() {
         // Outgoing (x, y, z) comes from source (z, 3 - x, y).
         let map = Affine([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 3.0], [0.0, 1.0, 0.0, 0.0]]);
-        let origin = Origin::affine(map, [4, 5, 3], [3, 4, 5]);
+        let origin = IndexMapping::affine(map, [4, 5, 3], [3, 4, 5]);
         let class_of = |[x, y, z]: [usize; 3]| (3 * x + 5 * y + z) % 4;
         let map = restored(&origin, 4, &certain([4, 5, 3], 4, class_of), 2);
         for (voxel, label) in map.into_iter().enumerate() {
@@ -229,7 +230,8 @@ mod tests {
 
     #[test]
     fn probabilities_of_every_voxel_sum_to_one() {
-        let origin = Origin::affine(Affine::scale_and_shift([1.7, 0.9, 1.0], [0.6, 0.2, 0.0]), [3, 2, 2], [7, 3, 2]);
+        let origin =
+            IndexMapping::affine(Affine::scale_and_shift([1.7, 0.9, 1.0], [0.6, 0.2, 0.0]), [3, 2, 2], [7, 3, 2]);
         let values = certain([3, 2, 2], 2, |[x, y, _]| (x + y) % 2);
         let restorer = Restorer::new(&origin);
         let mut sums = vec![0.0; 84];

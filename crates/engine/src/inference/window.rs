@@ -6,7 +6,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use values::{Shape, Share};
+use values::{Shape, UnitFraction};
 use volume::offset;
 
 /// How a volume larger than a patch goes through the network.
@@ -18,7 +18,7 @@ pub struct Inference {
     pub window: Option<Shape>,
     /// How much of a window its neighbour covers again.
     #[serde(default = "default_overlap")]
-    pub overlap: Share,
+    pub overlap: UnitFraction,
     /// How overlapping windows are weighed.
     #[serde(default)]
     pub blend: Blend,
@@ -69,8 +69,8 @@ impl Default for Inference {
     }
 }
 
-fn default_overlap() -> Share {
-    Share::new(0.25).expect("0.25 is a share")
+fn default_overlap() -> UnitFraction {
+    UnitFraction::new(0.25).expect("0.25 is a share")
 }
 
 fn default_batch_size() -> NonZeroUsize {

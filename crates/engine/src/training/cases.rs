@@ -19,8 +19,8 @@ use dataset::samplers::{Field, LabelIndex, LabelRuns, RowSums, Sampler, Turn, We
 use random::{Purpose, Seed};
 use run_folder::event::Event;
 use run_folder::manifest::Inputs;
-use transforms::lazy::{self, KnownFills, Origin, Times, View};
-use transforms::{Drawn, Transform};
+use transforms::lazy::{self, IndexMapping, KnownFills, Profile, View};
+use transforms::{Transform, TransformParams};
 use volume::nifti;
 use volume::{Label, Volume, Voxels};
 
@@ -35,7 +35,7 @@ pub struct Cases {
     augment: Vec<Transform>,
     /// The preprocess chain with what it learnt from the training subjects.
     pub head: Head,
-    times: Option<Times>,
+    times: Option<Profile>,
     samples_per_volume: usize,
     batch_size: usize,
     by_name: BTreeMap<String, Prepared>,
@@ -49,7 +49,7 @@ pub struct Cases {
 pub struct Prepared {
     stored: Stored,
     /// The draws of the preprocess chain on it.
-    pub draws: Vec<Drawn>,
+    pub draws: Vec<TransformParams>,
     /// Where its patches have their centres; a sampler may ask for such a map.
     weights: Option<Stored>,
     runs: OnceLock<Arc<LabelRuns>>,
@@ -141,12 +141,12 @@ impl Cases {
     }
 
     /// Keeps from now on the time that each step of making patches takes.
-    pub fn keep_times(&mut self) {
-        self.times = Some(Times::default());
+    pub fn enable_profiling(&mut self) {
+        self.times = Some(Profile::default());
     }
 
     /// The time that each step of making patches took, where it is kept.
-    pub fn times(&self) -> Option<&Times> {
+    pub fn times(&self) -> Option<&Profile> {
         self.times.as_ref()
     }
 
@@ -156,7 +156,7 @@ impl Cases {
     ///
     /// # Errors
     /// When the label map cannot be read, or is not that of the start any more; the subject is named.
-    pub fn truth(&self, case: &Case) -> Result<(Voxels<Label>, Origin), TrainError> {
+    pub fn truth(&self, case: &Case) -> Result<(Voxels<Label>, IndexMapping), TrainError> {
         let path = case.subject.label.as_deref().expect(HAS_LABELS);
         let read = || -> Result<_, MakeError> {
             let now = self.hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -188,11 +188,12 @@ impl Cases {
         let labels = volume.label.clone().expect(HAS_LABELS);
         let runs = prepared.runs(&labels);
         let view = View::new(volume, augment, &draws)?;
-        let view = view.with_known_fills(&prepared.known_fills).with_empty_space(runs.empty_space()).with_times(times);
+        let view =
+            view.with_known_fills(&prepared.known_fills).with_empty_space(runs.empty_space()).with_profile(times);
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), prepared.weights());
         let field = Field { origin: view.origin(), index: &index, weights: weights.as_ref() };
         let turn = self.turn(part, request);
-        let start = Times::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;
+        let start = Profile::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;
         let shape = self.sampler.patch();
         let window = view.window(start, shape)?;
         Ok(Patch {
@@ -222,7 +223,7 @@ impl Cases {
 }
 
 impl Prepared {
-    pub(super) fn new(stored: Stored, weights: Option<Stored>, draws: Vec<Drawn>) -> Self {
+    pub(super) fn new(stored: Stored, weights: Option<Stored>, draws: Vec<TransformParams>) -> Self {
         let (runs, row_sums, known_fills) = (OnceLock::new(), OnceLock::new(), KnownFills::default());
         Self { stored, weights, draws, runs, row_sums, known_fills }
     }

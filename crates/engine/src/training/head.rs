@@ -17,7 +17,7 @@ use run_folder::event::Event;
 use run_folder::folder::{RunFolder, write_atomically};
 use run_folder::manifest::InputFile;
 use transforms::lazy;
-use transforms::{Drawn, Incoming, ToCanonical, Transform};
+use transforms::{Incoming, ToCanonical, Transform, TransformParams};
 use volume::Volume;
 
 /// The preprocess chain with what it learnt.
@@ -26,14 +26,14 @@ pub struct Head {
     /// Its steps.
     pub chain: Vec<Transform>,
     /// What the steps that learn have learnt, by their place in the chain.
-    pub learned: BTreeMap<usize, Drawn>,
+    pub learned: BTreeMap<usize, TransformParams>,
 }
 
 /// `preprocess.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Recorded {
     chain: Vec<Transform>,
-    learned: BTreeMap<usize, Drawn>,
+    learned: BTreeMap<usize, TransformParams>,
 }
 
 impl Head {
@@ -100,7 +100,7 @@ impl Head {
         index: usize,
         stop: &AtomicBool,
         tell: &(dyn Fn(usize, usize) + Sync),
-    ) -> Result<Option<Drawn>, TrainError> {
+    ) -> Result<Option<TransformParams>, TrainError> {
         let names = &plan.parts.train;
         let done = std::sync::atomic::AtomicUsize::new(0);
         let (step, before) = (&self.chain[index], &self.chain[..index]);
@@ -108,7 +108,7 @@ impl Head {
             let make = || -> Result<_, MakeError> {
                 let volume = load(&plan.cases[name].subject)?;
                 let draws = self.draws(&incoming(&volume));
-                let draws = lazy::settle(before, &draws[..index], &volume)?;
+                let draws = lazy::resolve_from_volume(before, &draws[..index], &volume)?;
                 Ok(lazy::sample(step, before, &draws, volume)?)
             };
             let sample = make().map_err(|source| TrainError::Subject { subject: name.clone(), source })?;
@@ -173,7 +173,7 @@ impl Head {
     }
 
     /// The draws of the chain on a volume, before its content decides what is left open.
-    pub fn draws(&self, incoming: &Incoming) -> Vec<Drawn> {
+    pub fn draws(&self, incoming: &Incoming) -> Vec<TransformParams> {
         let mut draws = lazy::fixed(&self.chain, incoming);
         self.learned.iter().for_each(|(index, drawn)| draws[*index] = drawn.clone());
         draws
@@ -183,19 +183,19 @@ impl Head {
     ///
     /// # Errors
     /// When a step cannot be applied to the volume.
-    pub fn settled(&self, volume: &Volume) -> Result<Vec<Drawn>, lazy::PipelineError> {
-        lazy::settle(&self.chain, &self.draws(&incoming(volume)), volume)
+    pub fn resolved(&self, volume: &Volume) -> Result<Vec<TransformParams>, lazy::PipelineError> {
+        lazy::resolve_from_volume(&self.chain, &self.draws(&incoming(volume)), volume)
     }
 
     /// Whether the content of a volume decides something of the chain, such as where a crop lies.
-    pub fn is_settled_by_content(&self) -> bool {
-        is_settled_by_content(&self.chain)
+    pub fn resolves_from_volume(&self) -> bool {
+        resolves_from_volume(&self.chain)
     }
 }
 
 /// Whether the content of a volume decides something of a chain.
-pub(super) fn is_settled_by_content(chain: &[Transform]) -> bool {
-    chain.iter().any(|step| step.any(&Transform::is_settled_by_content))
+pub(super) fn resolves_from_volume(chain: &[Transform]) -> bool {
+    chain.iter().any(|step| step.any(&Transform::resolves_from_volume))
 }
 
 /// What a volume is before any of its voxels is looked at.
@@ -209,6 +209,6 @@ pub(super) fn text(value: &(impl serde::Serialize + ?Sized)) -> String {
 }
 
 /// Statistics that were learnt before; garbled ones are learnt again.
-fn known(path: &Path) -> Option<Drawn> {
+fn known(path: &Path) -> Option<TransformParams> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::cases::Prepared;
-use super::head::{Head, is_settled_by_content, text};
+use super::head::{Head, resolves_from_volume, text};
 use super::{TrainError, inputs};
 use crate::experiment::plan::{Case, Plan};
 use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored, hex};
@@ -12,8 +12,8 @@ use dataset::queue::MakeError;
 use dataset::samplers::check_weights;
 use dataset::subject::Subject;
 use run_folder::manifest::InputFile;
-use transforms::lazy::{self, Origin, View};
-use transforms::{Drawn, Incoming};
+use transforms::lazy::{self, IndexMapping, View};
+use transforms::{Incoming, TransformParams};
 use volume::nifti;
 use volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels, offset};
 
@@ -38,7 +38,7 @@ impl Keys {
         let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
         let of_weights = |file: &InputFile| {
             let mut key = begin().add_text("weights").add_text(&text(&case.grid)).add_file(&file.sha256);
-            if head.is_settled_by_content() {
+            if head.resolves_from_volume() {
                 // Where the map's voxels go is then decided by the image and its labels.
                 key = key.add_text(&hex(&volume));
             }
@@ -55,7 +55,7 @@ impl Keys {
 
 /// Bytes of everything that a run has in the cache; a copy of a file elsewhere counts as another one.
 pub(super) fn num_bytes(plan: &Plan) -> u64 {
-    let is_settled_by_content = is_settled_by_content(&plan.experiment.preprocess_chain());
+    let resolves_from_volume = resolves_from_volume(&plan.experiment.preprocess_chain());
     // Subjects share the entries of the same files; that of a map of weights is of a grid too, or of a volume.
     let mut volumes: BTreeMap<Vec<&Path>, u64> = BTreeMap::new();
     let mut weights: BTreeMap<(&Path, String, Vec<&Path>), u64> = BTreeMap::new();
@@ -64,7 +64,7 @@ pub(super) fn num_bytes(plan: &Plan) -> u64 {
         let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
         let files: Vec<&Path> = inputs::volume_paths(case).collect();
         if let Some(map) = &case.weights {
-            let of = if is_settled_by_content { files.clone() } else { Vec::new() };
+            let of = if resolves_from_volume { files.clone() } else { Vec::new() };
             weights.insert((map, text(&case.grid), of), bytes(1, false));
         }
         volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()));
@@ -142,8 +142,8 @@ fn draws(
     channels: usize,
     cache: &Cache,
     read: Option<&Volume>,
-) -> Result<Vec<Drawn>, MakeError> {
-    if !head.is_settled_by_content() {
+) -> Result<Vec<TransformParams>, MakeError> {
+    if !head.resolves_from_volume() {
         return Ok(head.draws(&Incoming { grid: case.grid, channels }));
     }
     let path = cache.statistics(&hex(&keys.volume));
@@ -153,7 +153,7 @@ fn draws(
         return Ok(draws);
     }
     let volume = read.map_or_else(|| load(&case.subject), |volume| Ok(volume.clone()))?;
-    let draws = head.settled(&volume)?;
+    let draws = head.resolved(&volume)?;
     cache.write_statistics(&path, &draws)?;
     Ok(draws)
 }
@@ -185,7 +185,7 @@ fn load_weights(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
 }
 
 /// Takes a map through a chain the way of the labels: each voxel has the weight of its source, 0 where it has none.
-fn carry(map: &Voxels<f32>, origin: &Origin) -> Voxels<f32> {
+fn carry(map: &Voxels<f32>, origin: &IndexMapping) -> Voxels<f32> {
     let shape @ [_, size_y, size_z] = origin.shape;
     let mut values = vec![0.0; shape.iter().product()];
     for (row, values) in values.chunks_exact_mut(size_z).enumerate() {

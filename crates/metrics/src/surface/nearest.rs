@@ -37,7 +37,7 @@ pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
     let slabs: Vec<(Vec<f64>, Vec<Open>)> =
         (0..points.shape[0]).into_par_iter().map(|x| near(points, others, spacing, &beside, x)).collect();
     let blocks = slabs.iter().any(|(_, open)| !open.is_empty()).then(|| Blocks::new(others, spacing));
-    let settled = slabs.into_par_iter().flat_map_iter(|(mut squared, open)| {
+    let resolved = slabs.into_par_iter().flat_map_iter(|(mut squared, open)| {
         let mut last = None;
         for Open { index, point, squared: best } in open {
             let blocks = blocks.as_ref().expect("they are made where a search is not over");
@@ -45,7 +45,7 @@ pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
         }
         squared.into_iter().map(f64::sqrt)
     });
-    settled.collect()
+    resolved.collect()
 }
 
 /// The squared distances of the points of a slab as far as near rows tell, and the points for which they do not.

@@ -9,6 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
+mod backward;
 mod convolution;
 mod norm;
 mod pool;
@@ -17,12 +18,11 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 mod upsample;
-mod way_back;
 mod weight_gradient;
 
 use super::device;
+use backward::{Convolved, NormalizationGradient, Normalized, PoolGradient, UpsampleGradient, finish};
 use tensors::{dims, in_order, tensor, values};
-use way_back::{Convolved, NormalizationGradient, Normalized, PoolGradient, UpsampleGradient, finish};
 
 /// Whether the operations here are for the device of a tensor.
 pub fn serve(input: &Tensor<5>) -> bool {

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use values::{NonNegative, Positive, Share};
+use values::{NonNegative, Positive, UnitFraction};
 
 pub mod schedule;
 pub mod step;
@@ -33,7 +33,7 @@ pub struct AdamSpec {
     pub learning_rate: Positive,
     /// Decay of the running means of the gradient and of its square.
     #[serde(default = "default_betas")]
-    pub betas: [Share; 2],
+    pub betas: [UnitFraction; 2],
     /// Added to the denominator.
     #[serde(default = "default_epsilon")]
     pub epsilon: Positive,
@@ -50,7 +50,7 @@ pub struct AdamwSpec {
     pub learning_rate: Positive,
     /// Decay of the running means of the gradient and of its square.
     #[serde(default = "default_betas")]
-    pub betas: [Share; 2],
+    pub betas: [UnitFraction; 2],
     /// Added to the denominator.
     #[serde(default = "default_epsilon")]
     pub epsilon: Positive,
@@ -67,7 +67,7 @@ pub struct SgdSpec {
     pub learning_rate: Positive,
     /// Decay of the running sum of gradients; 0 keeps none.
     #[serde(default = "default_no_momentum")]
-    pub momentum: Share,
+    pub momentum: UnitFraction,
     /// Whether the step looks ahead along the momentum; needs momentum above 0.
     #[serde(default)]
     pub nesterov: bool,
@@ -96,8 +96,8 @@ impl OptimizerSpec {
     }
 }
 
-fn default_betas() -> [Share; 2] {
-    [0.9, 0.999].map(|beta| Share::new(beta).expect("0.9 and 0.999 are shares"))
+fn default_betas() -> [UnitFraction; 2] {
+    [0.9, 0.999].map(|beta| UnitFraction::new(beta).expect("0.9 and 0.999 are shares"))
 }
 
 fn default_epsilon() -> Positive {
@@ -112,6 +112,6 @@ fn default_decoupled_decay() -> NonNegative {
     NonNegative::new(0.01).expect("0.01 is not negative")
 }
 
-fn default_no_momentum() -> Share {
-    Share::new(0.0).expect("0 is a share")
+fn default_no_momentum() -> UnitFraction {
+    UnitFraction::new(0.0).expect("0 is a share")
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use values::{Positive, Share};
+use values::{Positive, UnitFraction};
 
 /// How the learning rate changes over the steps of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +44,7 @@ pub struct Polynomial {
 pub struct Cosine {
     /// The share of the learning rate that is left at the end.
     #[serde(default = "default_final_share")]
-    pub final_share: Share,
+    pub final_share: UnitFraction,
     /// Steps over which the rate rises linearly from 0 to its value.
     #[serde(default)]
     pub warmup_steps: usize,
@@ -90,8 +90,8 @@ fn default_power() -> Positive {
     Positive::new(0.9).expect("0.9 is above 0")
 }
 
-fn default_final_share() -> Share {
-    Share::new(0.0).expect("0 is a share")
+fn default_final_share() -> UnitFraction {
+    UnitFraction::new(0.0).expect("0 is a share")
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_cosine_is_half_way_down_in_the_middle() {
-        let schedule = Schedule::Cosine(Cosine { final_share: Share::new(0.2).unwrap(), warmup_steps: 0 });
+        let schedule = Schedule::Cosine(Cosine { final_share: UnitFraction::new(0.2).unwrap(), warmup_steps: 0 });
         assert!((schedule.factor(50, 100) - 0.6).abs() < 1e-12);
         assert!((schedule.factor(100, 100) - 0.2).abs() < 1e-12);
     }

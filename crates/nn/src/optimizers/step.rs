@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{OptimizerSpec, SgdSpec};
-use values::{NonNegative, Positive, Share};
+use values::{NonNegative, Positive, UnitFraction};
 
 /// An optimiser at work. Parameters are flat tensors in a fixed order; it does not know their names.
 #[derive(Clone, Debug)]
@@ -75,12 +75,12 @@ fn adam_step(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
     moments: &mut [Tensor<1>],
-    betas: [Share; 2],
+    betas: [UnitFraction; 2],
     epsilon: Positive,
     learning_rate: f64,
     step: usize,
 ) -> Tensor<1> {
-    let [beta1, beta2] = betas.map(Share::get);
+    let [beta1, beta2] = betas.map(UnitFraction::get);
     let [first, second] = moments else { unreachable!("Adam remembers two moments of each parameter") };
     *first = first.clone().mul_scalar(beta1).add(gradient.clone().mul_scalar(1.0 - beta1));
     *second = second.clone().mul_scalar(beta2).add(gradient.square().mul_scalar(1.0 - beta2));

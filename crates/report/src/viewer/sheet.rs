@@ -25,7 +25,7 @@ const PAPER: RGBColor = RGBColor(24, 24, 27);
 const INK: RGBColor = RGBColor(228, 228, 231);
 const FAINT: RGBColor = RGBColor(190, 190, 198);
 
-type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+type TransformParams<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 /// A sheet of pictures.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +128,7 @@ impl Sheet {
         self.legend.iter().map(place).collect()
     }
 
-    fn draw_on<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Drawn<B> {
+    fn draw_on<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> TransformParams<B> {
         area.fill(&PAPER)?;
         let at_left = Pos::new(HPos::Left, VPos::Center);
         for (line, text) in self.title_lines().into_iter().enumerate() {
@@ -163,7 +163,7 @@ impl Tile {
         area: &DrawingArea<B, Shift>,
         [left, top]: [usize; 2],
         [width, height]: [usize; 2],
-    ) -> Drawn<B> {
+    ) -> TransformParams<B> {
         let size = self.picture.size;
         let corner = [left + (width - size[0]) / 2, top + (height - size[1]) / 2].map(|pixels| pixels as i32);
         let pixels = self.picture.pixels.clone();

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::{Fill, Whole, border_means, mean, median};
+use crate::{Fill, WholeVolume, border_means, mean, median};
 
 /// The intensity that each channel gets from outside.
 pub(super) enum Fills<'a> {
@@ -48,7 +48,7 @@ impl KnownFills {
 }
 
 /// What each channel of a whole volume gets from outside.
-pub(super) fn found(fill: Fill, whole: &Whole) -> Vec<f32> {
+pub(super) fn found(fill: Fill, whole: &WholeVolume) -> Vec<f32> {
     let of_all = |value: f32| vec![value; whole.channels().count()];
     match fill {
         Fill::Value(value) => of_all(value),

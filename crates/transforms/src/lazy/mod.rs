@@ -2,7 +2,7 @@
 //!
 //! The chain is data; nothing is computed until somebody asks a [`View`] for a window of its output.
 //! Neighbouring warps are composed into one interpolation; the labels of a whole chain are one look-up
-//! through its [`Origin`].
+//! through its [`IndexMapping`].
 
 mod block;
 mod empty;
@@ -20,11 +20,11 @@ mod view;
 pub use block::Block;
 pub use empty::EmptySpace;
 pub use fills::KnownFills;
-pub use origin::{Bend, Origin, Reach};
-pub use times::Times;
+pub use origin::{Bend, IndexMapping, Reach};
+pub use times::Profile;
 pub use view::View;
 
-use crate::{Drawn, Incoming, Labelling, Transform, TransformError};
+use crate::{Incoming, Labelling, Transform, TransformError, TransformParams};
 use random::Rng;
 use volume::{Grid, Label, Volume, Voxels};
 
@@ -59,12 +59,12 @@ pub enum PipelineError {
 }
 
 /// All the chance of a chain.
-pub fn draw(chain: &[Transform], incoming: &Incoming, rng: &mut Rng) -> Vec<Drawn> {
-    crate::draw_all(chain, rng, incoming)
+pub fn draw(chain: &[Transform], incoming: &Incoming, rng: &mut Rng) -> Vec<TransformParams> {
+    crate::sample_params(chain, rng, incoming)
 }
 
 /// The draws of a chain that leaves nothing to chance.
-pub fn fixed(chain: &[Transform], incoming: &Incoming) -> Vec<Drawn> {
+pub fn fixed(chain: &[Transform], incoming: &Incoming) -> Vec<TransformParams> {
     use random::{Purpose, Seed};
     // Every range of such a chain has width zero, so any stream gives the same draws.
     draw(chain, incoming, &mut Seed(0).stream(Purpose::Augment, 0, "", 0))
@@ -74,33 +74,37 @@ pub fn fixed(chain: &[Transform], incoming: &Incoming) -> Vec<Drawn> {
 ///
 /// # Errors
 /// When a step cannot be applied to this volume.
-pub fn settle(chain: &[Transform], draws: &[Drawn], source: &Volume) -> Result<Vec<Drawn>, PipelineError> {
+pub fn resolve_from_volume(
+    chain: &[Transform],
+    draws: &[TransformParams],
+    source: &Volume,
+) -> Result<Vec<TransformParams>, PipelineError> {
     settle_after(&mut Vec::new(), chain, draws, source)
 }
 
 /// `before` are the steps before the chain; those of the chain are added to it.
 fn settle_after(
-    before: &mut Vec<(Transform, Drawn)>,
+    before: &mut Vec<(Transform, TransformParams)>,
     chain: &[Transform],
-    draws: &[Drawn],
+    draws: &[TransformParams],
     source: &Volume,
-) -> Result<Vec<Drawn>, PipelineError> {
-    let mut settled = Vec::with_capacity(draws.len());
+) -> Result<Vec<TransformParams>, PipelineError> {
+    let mut resolved = Vec::with_capacity(draws.len());
     for (step, drawn) in chain.iter().zip(draws) {
-        settled.push(match (step, drawn) {
-            (Transform::Maybe(maybe), Drawn::Maybe(Some(draws))) => {
-                Drawn::Maybe(Some(settle_after(before, &maybe.steps, draws, source)?))
+        resolved.push(match (step, drawn) {
+            (Transform::Maybe(maybe), TransformParams::Maybe(Some(draws))) => {
+                TransformParams::Maybe(Some(settle_after(before, &maybe.steps, draws, source)?))
             }
-            (Transform::OneOf(steps), Drawn::OneOf(chosen, drawn)) => {
+            (Transform::OneOf(steps), TransformParams::OneOf(chosen, drawn)) => {
                 let step = std::slice::from_ref(&steps[*chosen]);
                 let mut drawn = settle_after(before, step, std::slice::from_ref(&**drawn), source)?;
-                Drawn::OneOf(*chosen, Box::new(drawn.remove(0)))
+                TransformParams::OneOf(*chosen, Box::new(drawn.remove(0)))
             }
             _ => {
-                let drawn = if step.is_settled_by_content() {
-                    let (steps, draws): (Vec<Transform>, Vec<Drawn>) = before.iter().cloned().unzip();
+                let drawn = if step.resolves_from_volume() {
+                    let (steps, draws): (Vec<Transform>, Vec<TransformParams>) = before.iter().cloned().unzip();
                     let view = View::new(source.clone(), &steps, &draws)?;
-                    view.look(true, |whole| step.settle(drawn, whole))??
+                    view.look(true, |whole| step.resolve_from_volume(drawn, whole))??
                 } else {
                     drawn.clone()
                 };
@@ -109,7 +113,7 @@ fn settle_after(
             }
         });
     }
-    Ok(settled)
+    Ok(resolved)
 }
 
 /// A step of a chain that learns from whole volumes, seen on one of them.
@@ -119,14 +123,14 @@ fn settle_after(
 pub fn sample(
     step: &Transform,
     before: &[Transform],
-    draws: &[Drawn],
+    draws: &[TransformParams],
     source: Volume,
 ) -> Result<Vec<Vec<f32>>, PipelineError> {
     Ok(View::new(source, before, draws)?.look(true, |whole| step.sample(whole))??)
 }
 
 /// The grid after a chain; its shape does not depend on the draws.
-pub fn outgoing_grid(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Grid {
+pub fn outgoing_grid(chain: &[Transform], draws: &[TransformParams], incoming: &Grid) -> Grid {
     let mut grid = *incoming;
     for (step, drawn) in chain.iter().zip(draws) {
         grid = step.outgoing(drawn, &grid);
@@ -135,9 +139,9 @@ pub fn outgoing_grid(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> G
 }
 
 /// Where each voxel after a chain comes from.
-pub fn origin(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Origin {
+pub fn origin(chain: &[Transform], draws: &[TransformParams], incoming: &Grid) -> IndexMapping {
     let mut grid = *incoming;
-    let mut origin = Origin::identity(incoming.shape);
+    let mut origin = IndexMapping::identity(incoming.shape);
     unroll(chain, draws, &mut |step, drawn| {
         let Some(place) = step.place(drawn, &grid) else { return };
         origin.extend(&place.map, place.grid.shape);
@@ -147,7 +151,7 @@ pub fn origin(chain: &[Transform], draws: &[Drawn], incoming: &Grid) -> Origin {
 }
 
 /// What a chain's steps that change label maps as a whole make of one on the grid before the chain.
-pub fn relabel(chain: &[Transform], draws: &[Drawn], mut labels: Voxels<Label>) -> Voxels<Label> {
+pub fn relabel(chain: &[Transform], draws: &[TransformParams], mut labels: Voxels<Label>) -> Voxels<Label> {
     unroll(chain, draws, &mut |step, _| {
         if let Some(labelling) = step.labelling() {
             labels = relabelled(labelling, &labels);
@@ -164,11 +168,15 @@ fn relabelled(step: &dyn Labelling, labels: &Voxels<Label>) -> Voxels<Label> {
 }
 
 /// The labels of a block of the voxels that `origin` describes, `[x, y, z]`; `source` is the label map they come from.
-pub fn labels(source: &[Label], origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+pub fn labels(source: &[Label], origin: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     gather::labels(gather::LabelSource { labels: source, empty: None }, origin, start, shape)
 }
 
-fn unroll<'a>(chain: &'a [Transform], draws: &'a [Drawn], visit: &mut dyn FnMut(&'a Transform, &'a Drawn)) {
+fn unroll<'a>(
+    chain: &'a [Transform],
+    draws: &'a [TransformParams],
+    visit: &mut dyn FnMut(&'a Transform, &'a TransformParams),
+) {
     assert_eq!(chain.len(), draws.len(), "a chain meets the draws that were drawn for it");
     for (step, drawn) in chain.iter().zip(draws) {
         step.unroll(drawn, visit);

@@ -13,7 +13,7 @@ use volume::Affine;
 /// An outgoing voxel takes the label of the source voxel nearest to its mapped centre, provided that
 /// it falls inside every grid that the steps went through; otherwise its label is 0.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct IndexMapping {
     /// Voxels of the outgoing grid along x, y and z.
     pub shape: [usize; 3],
     /// Voxels of the source along x, y and z.
@@ -39,7 +39,7 @@ pub struct Bend {
     pub field: Arc<Displacement>,
 }
 
-impl Origin {
+impl IndexMapping {
     /// The origin of a chain that moves nothing.
     pub fn identity(shape: [usize; 3]) -> Self {
         let (map, path) = (Affine::IDENTITY, Path::default());

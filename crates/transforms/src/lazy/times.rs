@@ -9,16 +9,16 @@ use volume::lock::lock;
 
 /// The time that each step took, over all threads; what a step waited for the steps before it is theirs.
 #[derive(Debug, Default)]
-pub struct Times(Mutex<BTreeMap<&'static str, Duration>>);
+pub struct Profile(Mutex<BTreeMap<&'static str, Duration>>);
 
 thread_local! {
     /// What the steps inside the one that runs have taken so far.
     static INSIDE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-impl Times {
+impl Profile {
     /// Runs `step` and, where there are times to be kept, adds what it took to those of its name.
-    pub fn note<T>(times: Option<&Times>, name: &'static str, step: impl FnOnce() -> T) -> T {
+    pub fn note<T>(times: Option<&Profile>, name: &'static str, step: impl FnOnce() -> T) -> T {
         let Some(times) = times else { return step() };
         let before = INSIDE.replace(Duration::ZERO);
         let start = Instant::now();
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn what_happens_inside_a_step_is_not_its_own_time() {
-        let times = Times::default();
+        let times = Profile::default();
         let sleep = |millis| std::thread::sleep(Duration::from_millis(millis));
-        Times::note(Some(&times), "outer", || {
+        Profile::note(Some(&times), "outer", || {
             sleep(5);
-            Times::note(Some(&times), "inner", || sleep(40));
+            Profile::note(Some(&times), "inner", || sleep(40));
         });
         let table = times.table();
         assert_eq!((table[0].0, table[1].0), ("inner", "outer"));

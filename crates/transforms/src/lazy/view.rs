@@ -7,10 +7,10 @@ use super::block::{Block, cut, owned, widened};
 use super::extend::extended;
 use super::fills::{self, Fills, KnownFills};
 use super::gather::{self, LabelSource};
-use super::{EmptySpace, Origin, PipelineError, Times};
+use super::{EmptySpace, IndexMapping, PipelineError, Profile};
 use crate::{
-    Drawn, Fill, Interpolation, Lattice, Map, Measured, Placement, Transform, Whole, Window, smooth_recursively,
-    spline_coefficients, spline_reach,
+    Fill, Interpolation, Lattice, Map, Placement, Transform, TransformParams, VolumeStatistics, WholeVolume, Window,
+    smooth_recursively, spline_coefficients, spline_reach,
 };
 use volume::buffers;
 use volume::lock::lock;
@@ -23,14 +23,14 @@ pub struct View<'a> {
     source: Volume,
     stages: Vec<Stage<'a>>,
     grid: Grid,
-    origin: Origin,
+    origin: IndexMapping,
     /// Where the intensities that voxels from outside the source get are kept once they are known.
     known_fills: Option<&'a KnownFills>,
     /// Whether the source is another one than was given: the chain's first part was computed at once.
     is_replaced: bool,
     /// Where the source's labels are all 0, where that is known.
     empty: Option<&'a EmptySpace>,
-    times: Option<&'a Times>,
+    times: Option<&'a Profile>,
     /// Labels that a stage is to find along with its intensities, since their places are the same.
     along: Mutex<Along>,
 }
@@ -57,15 +57,15 @@ struct Stage<'a> {
 #[derive(Debug)]
 enum Kind<'a> {
     Lattice(Lattice, Fill),
-    Warp(Box<Origin>, Interpolation, Fill),
+    Warp(Box<IndexMapping>, Interpolation, Fill),
     /// A Gaussian over the whole volume, with its deviations in voxels.
     Smooth([f64; 3]),
     Intensity {
         step: &'a Transform,
-        drawn: &'a Drawn,
-        measured: OnceLock<Measured>,
+        drawn: &'a TransformParams,
+        measured: OnceLock<VolumeStatistics>,
         /// Where the labels of the stage come from, where its step wants them.
-        labels: Option<Box<Origin>>,
+        labels: Option<Box<IndexMapping>>,
         /// The whole outgoing volume, where the step needs the whole incoming one.
         out: OnceLock<Arc<Vec<f32>>>,
     },
@@ -77,7 +77,11 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// When such a part cannot be computed.
-    pub fn new(mut source: Volume, chain: &'a [Transform], draws: &'a [Drawn]) -> Result<Self, PipelineError> {
+    pub fn new(
+        mut source: Volume,
+        chain: &'a [Transform],
+        draws: &'a [TransformParams],
+    ) -> Result<Self, PipelineError> {
         let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
         super::unroll(chain, draws, &mut |step, drawn| steps.push((step, drawn)));
@@ -99,9 +103,9 @@ impl<'a> View<'a> {
     }
 
     /// A view through steps none of which changes label maps.
-    pub(super) fn through(source: Volume, steps: &[(&'a Transform, &'a Drawn)]) -> Self {
+    pub(super) fn through(source: Volume, steps: &[(&'a Transform, &'a TransformParams)]) -> Self {
         let mut grid = source.grid;
-        let mut origin = Origin::identity(grid.shape);
+        let mut origin = IndexMapping::identity(grid.shape);
         let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
         for (step, drawn) in steps {
             let stage = |kind, grid| Stage { kind, name: step.name(), grid, whole: OnceLock::new() };
@@ -120,7 +124,7 @@ impl<'a> View<'a> {
                     let before = stages.pop_if(|stage| stage.composes_with(&place));
                     let mut warp = match before.map(|stage| stage.kind) {
                         Some(Kind::Warp(warp, ..)) => warp,
-                        _ => Box::new(Origin::identity(grid.shape)),
+                        _ => Box::new(IndexMapping::identity(grid.shape)),
                     };
                     warp.extend(&place.map, place.grid.shape);
                     Kind::Warp(warp, place.interpolation, place.fill)
@@ -154,7 +158,7 @@ impl<'a> View<'a> {
     }
 
     /// Lets the time that each step takes be noted.
-    pub fn with_times(self, times: Option<&'a Times>) -> Self {
+    pub fn with_profile(self, times: Option<&'a Profile>) -> Self {
         Self { times, ..self }
     }
 
@@ -164,7 +168,7 @@ impl<'a> View<'a> {
     }
 
     /// Where each voxel's label comes from.
-    pub fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &IndexMapping {
         &self.origin
     }
 
@@ -206,11 +210,11 @@ impl<'a> View<'a> {
     }
 
     /// Calls `look` with the whole output, its labels too where they are wanted.
-    pub(super) fn look<T>(&self, labels: bool, look: impl FnOnce(&Whole) -> T) -> Result<T, PipelineError> {
+    pub(super) fn look<T>(&self, labels: bool, look: impl FnOnce(&WholeVolume) -> T) -> Result<T, PipelineError> {
         let shape = self.grid.shape;
         let block = self.image(self.stages.len(), [0; 3], shape)?;
         let label = labels.then(|| self.labels(&self.origin, [0; 3], shape)).flatten();
-        Ok(look(&Whole { grid: self.grid, image: &block.image, label: label.as_deref() }))
+        Ok(look(&WholeVolume { grid: self.grid, image: &block.image, label: label.as_deref() }))
     }
 
     fn label_source(&self) -> Option<LabelSource<'_>> {
@@ -218,16 +222,16 @@ impl<'a> View<'a> {
     }
 
     /// The labels of a window, by where they come from.
-    fn labels(&self, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
+    fn labels(&self, origin: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
         let source = self.label_source()?;
-        Some(Times::note(self.times, "labels", || gather::labels(source, origin, start, shape)))
+        Some(Profile::note(self.times, "labels", || gather::labels(source, origin, start, shape)))
     }
 
     /// A block that holds at least the wanted region, after the first `level` stages.
     fn image(&self, level: usize, start: [usize; 3], shape: [usize; 3]) -> Result<Block<'_>, PipelineError> {
         match level.checked_sub(1).map(|index| &self.stages[index]) {
             None => Ok(Block::new([0; 3], self.source.image.shape, &self.source.image[..])),
-            Some(stage) => Times::note(self.times, stage.name, || self.staged(level, stage, start, shape)),
+            Some(stage) => Profile::note(self.times, stage.name, || self.staged(level, stage, start, shape)),
         }
     }
 
@@ -314,7 +318,7 @@ impl<'a> View<'a> {
             let fills = self.fills(level, Fill::Minimum)?;
             let incoming = self.incoming(level, from, size)?;
             let of_move = |map: &Affine| {
-                let mut origin = Origin::identity(stage.grid.shape);
+                let mut origin = IndexMapping::identity(stage.grid.shape);
                 origin.extend(&Map::Warp(*map), stage.grid.shape);
                 gather::warp(&incoming, (&origin, Interpolation::Linear), &fills, None, from, size).0
             };
@@ -367,17 +371,18 @@ impl<'a> View<'a> {
         &'s self,
         level: usize,
         stage: &'s Stage<'a>,
-        known: &'s OnceLock<Measured>,
-    ) -> Result<&'s Measured, PipelineError> {
-        let Kind::Intensity { step, drawn, labels, .. } = &stage.kind else { return Ok(&Measured::Nothing) };
+        known: &'s OnceLock<VolumeStatistics>,
+    ) -> Result<&'s VolumeStatistics, PipelineError> {
+        let Kind::Intensity { step, drawn, labels, .. } = &stage.kind else { return Ok(&VolumeStatistics::Nothing) };
         if !step.measures() {
-            return Ok(&Measured::Nothing);
+            return Ok(&VolumeStatistics::Nothing);
         }
         if let Some(measured) = known.get() {
             return Ok(measured);
         }
         let label = labels.as_ref().and_then(|origin| self.labels(origin, [0; 3], stage.grid.shape));
-        let measure = |image: &[f32]| step.measure(drawn, &Whole { grid: stage.grid, image, label: label.as_deref() });
+        let measure =
+            |image: &[f32]| step.measure(drawn, &WholeVolume { grid: stage.grid, image, label: label.as_deref() });
         let measured = self.with_whole(level, measure)??;
         Ok(known.get_or_init(|| measured))
     }
@@ -393,7 +398,7 @@ impl<'a> View<'a> {
             return Ok(Fills::Known(values));
         }
         let grid = *self.grid_after(level - 1);
-        let found = self.with_whole(level, |image| fills::found(fill, &Whole { grid, image, label: None }))?;
+        let found = self.with_whole(level, |image| fills::found(fill, &WholeVolume { grid, image, label: None }))?;
         Ok(match known {
             Some(known) => Fills::Known(known.get_or_init(|| found)),
             None => Fills::Many(found),

@@ -75,7 +75,7 @@ fn check_learned(findings: &mut Findings, steps: &[Transform], path: &str) {
 
 /// Steps that need the whole volume or label map leave nothing to chance, so they are computed once, before.
 fn check_late(findings: &mut Findings, step: &Transform, path: &str) {
-    if step.labelling().is_some() || step.is_settled_by_content() {
+    if step.labelling().is_some() || step.resolves_from_volume() {
         let message = format!(
             "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
             step.name()

@@ -29,12 +29,12 @@ const LEARNING_RATE: f64 = 1e-3;
 struct File {
     /// The version of PyTorch.
     torch: String,
-    data: Vec<KeptNetwork>,
+    data: Vec<ReferenceNetwork>,
 }
 
 /// A network and what PyTorch made of it.
 #[derive(Debug, Deserialize)]
-pub struct KeptNetwork {
+pub struct ReferenceNetwork {
     /// How it is written.
     pub spec: UnetSpec,
     channels: usize,
@@ -76,7 +76,7 @@ impl Summary {
 }
 
 /// The networks, and the version of PyTorch that computed them.
-pub fn networks() -> (String, Vec<KeptNetwork>) {
+pub fn networks() -> (String, Vec<ReferenceNetwork>) {
     let file: File = serde_json::from_str(NUMBERS).expect("the numbers were written by the script");
     (file.torch, file.data)
 }
@@ -97,7 +97,7 @@ pub fn one_hot([batch, x, y, z]: [usize; 4], classes: usize) -> Vec<f32> {
     target
 }
 
-impl KeptNetwork {
+impl ReferenceNetwork {
     /// How far a device is off PyTorch's numbers.
     ///
     /// # Panics

@@ -18,7 +18,7 @@ use nn::device::DeviceName;
 use nn::weights::{self, WeightsError};
 use random::Seed;
 use run_folder::manifest::Manifest;
-use transforms::lazy::{self, Origin, View};
+use transforms::lazy::{self, IndexMapping, View};
 use volume::{Label, Volume, Voxels};
 
 mod error;
@@ -103,11 +103,11 @@ impl Predictor {
     }
 
     /// Takes an image through the preprocess chain.
-    fn prepared(&self, source: Volume) -> Result<(Voxels<f32>, Origin), PredictError> {
+    fn prepared(&self, source: Volume) -> Result<(Voxels<f32>, IndexMapping), PredictError> {
         if source.image.channels != self.channels {
             return Err(PredictError::Channels { expected: self.channels, found: source.image.channels });
         }
-        let draws = self.head.settled(&source)?;
+        let draws = self.head.resolved(&source)?;
         let origin = lazy::origin(&self.head.chain, &draws, &source.grid);
         let image = View::new(source, &self.head.chain, &draws)?.volume()?.image;
         // A network spreads what is no number over whole windows, which would look like background.
@@ -140,7 +140,7 @@ impl Predictor {
     /// The true label map as the run was trained to see it, from that of a file.
     pub fn truth(&self, volume: &Volume) -> Result<Option<Voxels<Label>>, PredictError> {
         let Some(label) = volume.label.clone() else { return Ok(None) };
-        let draws = self.head.settled(volume)?;
+        let draws = self.head.resolved(volume)?;
         Ok(Some(lazy::relabel(&self.head.chain, &draws, label)))
     }
 }

@@ -8,7 +8,7 @@ mod straight;
 use rayon::prelude::*;
 
 use super::block::Block;
-use super::origin::Origin;
+use super::origin::IndexMapping;
 use crate::Interpolation;
 pub(super) use lattice::lattice;
 pub(super) use source::{LabelSource, Source};
@@ -29,7 +29,7 @@ const ROWS_TOGETHER: usize = 32;
 /// whose places must be the same. For cubic interpolation the block holds spline coefficients.
 pub(super) fn warp(
     incoming: &Block,
-    (origin, interpolation): (&Origin, Interpolation),
+    (origin, interpolation): (&IndexMapping, Interpolation),
     fills: &[f32],
     labels: Option<LabelSource>,
     start: [usize; 3],
@@ -45,8 +45,8 @@ pub(super) fn warp(
     (image, label)
 }
 
-/// The labels of a block of outgoing voxels: what [`Origin::source`] says of each.
-pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+/// The labels of a block of outgoing voxels: what [`IndexMapping::source`] says of each.
+pub(super) fn labels(source: LabelSource, origin: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut label = buffers::take(shape.iter().product());
     let (sources, fills, interpolation) = (&[], &[], Interpolation::Linear);
     Wanted { origin, interpolation, sources, fills, labels: Some(source), start, shape }.fill(&mut [], &mut label);
@@ -55,7 +55,7 @@ pub(super) fn labels(source: LabelSource, origin: &Origin, start: [usize; 3], sh
 
 /// A block of outgoing voxels, and what it is read from.
 struct Wanted<'a> {
-    origin: &'a Origin,
+    origin: &'a IndexMapping,
     interpolation: Interpolation,
     /// One for each channel, and what it gets from outside.
     sources: &'a [Source<'a>],

@@ -239,7 +239,7 @@ mod tests {
     use super::super::{labels, warp};
     use super::*;
     use crate::Map;
-    use crate::lazy::{Block, EmptySpace, Origin};
+    use crate::lazy::{Block, EmptySpace, IndexMapping};
     use random::{Purpose, Rng, Seed};
     use volume::{Affine, offset, voxel_at};
 
@@ -256,8 +256,8 @@ mod tests {
         ])
     }
 
-    fn origin(rng: &mut Rng, steps: usize) -> Origin {
-        let mut origin = Origin::identity(SOURCE);
+    fn origin(rng: &mut Rng, steps: usize) -> IndexMapping {
+        let mut origin = IndexMapping::identity(SOURCE);
         (0..steps).for_each(|_| origin.extend(&Map::Warp(turned(rng)), OUT));
         origin
     }

@@ -10,7 +10,7 @@ mod vector;
 use std::sync::Arc;
 
 use super::fixed::{Line, ends, fixed, is_inside, split};
-use super::origin::Origin;
+use super::origin::IndexMapping;
 use crate::{Displacement, EIGHTS};
 #[cfg(target_arch = "x86_64")]
 use simd::has_avx2;
@@ -83,7 +83,7 @@ impl Turn {
 
 impl Path {
     /// The way of an origin on which something bends.
-    pub(super) fn new(origin: &Origin) -> Self {
+    pub(super) fn new(origin: &IndexMapping) -> Self {
         let mut legs = Vec::new();
         let mut straight = Affine::IDENTITY;
         for (index, bend) in origin.bends.iter().enumerate() {
@@ -214,7 +214,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [20, 24, 30];
 
-    fn origin() -> Origin {
+    fn origin() -> IndexMapping {
         let mut rng = Seed(1).stream(Purpose::Augment, 0, "", 0);
         let mut field = |points: [usize; 3]| {
             let count = points.iter().product();
@@ -223,7 +223,7 @@ mod tests {
             Map::Elastic(Arc::new(Displacement::new(points, &values, &grid)))
         };
         let turned = Affine([[0.9, 0.2, -0.1, 0.6], [-0.2, 1.1, 0.05, 1.3], [0.1, 0.03, 0.95, -0.4]]);
-        let mut origin = Origin::identity(SHAPE);
+        let mut origin = IndexMapping::identity(SHAPE);
         for map in
             [Map::Warp(turned), field([7, 5, 6]), Map::Warp(turned), Map::Lattice(Lattice::IDENTITY), field([4, 9, 5])]
         {

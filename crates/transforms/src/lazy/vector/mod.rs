@@ -64,7 +64,7 @@ mod tests {
 
     use super::super::fixed::{Line, ends};
     use super::super::gather::{LabelSource, Places, Span};
-    use super::super::origin::Origin;
+    use super::super::origin::IndexMapping;
     use super::super::path::Row;
     use super::*;
     use crate::{Displacement, Map};
@@ -180,7 +180,7 @@ mod tests {
 
         let points: Vec<[f64; 3]> = (0..125).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect();
         let grid = Grid { shape: LONG, affine: Affine::IDENTITY };
-        let mut origin = Origin::identity(LONG);
+        let mut origin = IndexMapping::identity(LONG);
         origin.extend(&Map::Elastic(Arc::new(Displacement::new([5; 3], &points, &grid))), LONG);
         origin.extend(&Map::Warp(turned), LONG);
         let mut inside = 0;

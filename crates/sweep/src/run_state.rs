@@ -12,7 +12,7 @@ use run_folder::table::Table;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
+pub enum RunState {
     /// Nobody has begun it.
     Waiting,
     /// A living process is at it.
@@ -35,7 +35,7 @@ pub enum Standing {
     Failed(String),
 }
 
-impl Standing {
+impl RunState {
     /// A word for tables.
     pub fn word(&self) -> &'static str {
         match self {
@@ -51,11 +51,11 @@ impl Standing {
 
 /// A run of a sweep and where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunStanding {
+pub struct SweepRun {
     /// The run's id.
     pub id: String,
     /// Where it stands.
-    pub standing: Standing,
+    pub run_state: RunState,
     /// Epochs that have ended.
     pub epochs: usize,
     /// The newest mean Dice on whole validation volumes.
@@ -66,32 +66,32 @@ pub struct RunStanding {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn read(folder: &SweepFolder, ids: &[String]) -> io::Result<Vec<RunStanding>> {
+pub fn read(folder: &SweepFolder, ids: &[String]) -> io::Result<Vec<SweepRun>> {
     let mut holders = holders(folder)?;
     Ok(ids.iter().map(|id| standing_of(folder, id, holders.remove(id).unwrap_or(Holder::Nobody))).collect())
 }
 
-fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> RunStanding {
+fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> SweepRun {
     let root = folder.run(id);
-    let standing = match (Manifest::read(&root), holder) {
-        (_, Holder::Alive(claimed)) => Standing::Running { host: claimed.host, progress: claimed.progress },
+    let run_state = match (Manifest::read(&root), holder) {
+        (_, Holder::Alive(claimed)) => RunState::Running { host: claimed.host, progress: claimed.progress },
         (Err(RunError::Read { .. }), _) => match root.exists() {
-            true => Standing::Interrupted { reason: None },
-            false => Standing::Waiting,
+            true => RunState::Interrupted { reason: None },
+            false => RunState::Waiting,
         },
-        (Err(error), _) => Standing::Failed(error.to_string()),
+        (Err(error), _) => RunState::Failed(error.to_string()),
         (Ok(manifest), _) => match manifest.status {
-            Status::Done => Standing::Done,
-            Status::Pruned => Standing::Pruned,
-            Status::Failed => Standing::Failed(manifest.error.unwrap_or_else(|| "it names no reason".to_owned())),
-            Status::Running | Status::Stopped => Standing::Interrupted { reason: None },
+            Status::Done => RunState::Done,
+            Status::Pruned => RunState::Pruned,
+            Status::Failed => RunState::Failed(manifest.error.unwrap_or_else(|| "it names no reason".to_owned())),
+            Status::Running | Status::Stopped => RunState::Interrupted { reason: None },
         },
     };
     let table = Table::read(&root.join("metrics.csv")).unwrap_or_default();
     let epochs = table.rows.len().checked_sub(1).and_then(|last| table.value(last, "epoch"));
-    RunStanding {
+    SweepRun {
         id: id.to_owned(),
-        standing,
+        run_state,
         epochs: epochs.unwrap_or(0.0) as usize,
         dice: table.points("epoch", "val_dice_mean").last().map(|(_, dice)| *dice),
     }
@@ -111,10 +111,10 @@ pub fn all_runs(folder: &SweepFolder) -> Result<(Vec<WrittenPoint>, usize), RunE
 }
 
 /// How many runs stand how.
-pub fn counts(runs: &[RunStanding]) -> BTreeMap<&'static str, usize> {
+pub fn counts(runs: &[SweepRun]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for run in runs {
-        *counts.entry(run.standing.word()).or_insert(0) += 1;
+        *counts.entry(run.run_state.word()).or_insert(0) += 1;
     }
     counts
 }
@@ -139,7 +139,7 @@ mod tests {
         std::fs::create_dir(folder.run("half-made")).unwrap();
         let ids = ["done", "stopped", "killed", "half-made", "absent"].map(str::to_owned);
         let standings = read(&folder, &ids).unwrap();
-        let words: Vec<&str> = standings.iter().map(|run| run.standing.word()).collect();
+        let words: Vec<&str> = standings.iter().map(|run| run.run_state.word()).collect();
         assert_eq!(words, ["done", "interrupted", "interrupted", "interrupted", "waiting"]);
         assert_eq!((standings[0].epochs, standings[0].dice), (2, Some(0.5)));
     }
