@@ -14,6 +14,7 @@ mod bytes;
 mod file_name;
 pub mod number_or_word;
 mod range;
+mod registry;
 mod shape;
 
 pub use bytes::Bytes;
