@@ -13,7 +13,7 @@ mod browser;
 mod folders;
 
 use sweep::folder::{Definition, SweepFolder};
-use sweep::points::WrittenPoint;
+use sweep::points::PointRecord;
 
 const RUNS: usize = 200;
 const EPOCHS: usize = 100;
@@ -58,14 +58,14 @@ fn command(arguments: &[&str], runs: &Path) {
 /// What a sweep writes about its runs.
 fn make_sweep(runs: &Path) {
     let ids: Vec<String> = (0..RUNS).map(|place| format!("run_{place:03}")).collect();
-    let point = |(place, id): (usize, &String)| WrittenPoint {
+    let point = |(place, id): (usize, &String)| PointRecord {
         id: id.clone(),
         changes: vec![("seed".to_owned(), place.into())],
         experiment: "name: made\n".repeat(40),
         plan: "name: made\n".repeat(120),
         parts: Default::default(),
     };
-    let points: Vec<WrittenPoint> = ids.iter().enumerate().map(point).collect();
+    let points: Vec<PointRecord> = ids.iter().enumerate().map(point).collect();
     let folder = SweepFolder::new(runs.to_owned());
     folder.write(&Definition::new(ids.clone(), None, vec![]), &points).unwrap();
 }

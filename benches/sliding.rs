@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use engine::experiment::check::{Surroundings, check};
+use engine::experiment::check::{Environment, check};
 use engine::experiment::load;
 use engine::inference::activation::Activation;
 use engine::inference::predict::{Sight, Target, label_map};
@@ -30,9 +30,9 @@ fn main() {
     let sizes: Vec<usize> = shape.split(',').map(|size| size.parse().expect("a shape is numbers")).collect();
     let shape: [usize; 3] = sizes.try_into().expect("a shape is three numbers");
     let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
-    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
     let device = device.parse().expect("DEVICE is the name of a device");
-    let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
+    let plan = check(&document, &environment, Some(device)).expect("the experiment can be planned");
     let trainer = Trainer::new(&plan).expect("the device can be opened");
     std::fs::write(weights_path, weights::to_safetensors(&trainer.weights())).expect("WEIGHTS can be written");
 

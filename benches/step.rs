@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use dataset::patch::Patch;
-use engine::experiment::check::{Surroundings, check};
+use engine::experiment::check::{Environment, check};
 use engine::experiment::load;
 use engine::training::parity::wavy_patch;
 use engine::training::step::Trainer;
@@ -23,12 +23,12 @@ fn main() {
     };
     let steps: usize = steps.parse().expect("STEPS is a number");
     let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
-    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
     let device: DeviceName = device.parse().expect("DEVICE is the name of a device");
     if device == DeviceName::Flex {
         memory::keep_freed();
     }
-    let plan = check(&document, &surroundings, Some(device)).expect("the experiment can be planned");
+    let plan = check(&document, &environment, Some(device)).expect("the experiment can be planned");
     let batch: Vec<Patch> = (0..plan.experiment.train.batch_size.get()).map(|index| wavy_patch(&plan, index)).collect();
     let mut trainer = Trainer::new(&plan).expect("the device can be opened");
     let mut seconds = Vec::new();

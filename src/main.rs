@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::commands::CliError;
 use clap::Parser;
-use engine::experiment::problem::{Drawing, Problem, Problems, render};
+use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
 
 fn main() -> ExitCode {
     match commands::execute(commands::Arguments::parse()) {
@@ -33,9 +33,9 @@ fn problems(error: CliError) -> Problems {
 }
 
 /// Colours and the terminal's width where there is a terminal; `NO_COLOR` is obeyed.
-fn drawing() -> Drawing {
+fn drawing() -> RenderOptions {
     let terminal = std::io::stderr().is_terminal();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    Drawing { width: columns.unwrap_or(100), colour: terminal && !no_colour, unicode: true }
+    RenderOptions { width: columns.unwrap_or(100), colour: terminal && !no_colour, unicode: true }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dataset::cache::Cache;
 use dataset::queue::Request;
-use engine::experiment::check::{Surroundings, check};
+use engine::experiment::check::{Environment, check};
 use engine::experiment::load::parse;
 use engine::training::cases::{Cases, Part};
 
@@ -49,7 +49,7 @@ device: flex
 #[test]
 fn a_patch_needs_no_fresh_array() {
     let folder = tempfile::tempdir().unwrap();
-    let here = Surroundings { cache_dir: folder.path().to_owned(), memory_bytes: None };
+    let here = Environment { cache_dir: folder.path().to_owned(), memory_bytes: None };
     let plan = check(&parse("a.yaml", TEXT).unwrap(), &here, None).unwrap();
     let listing = dataset::sources::list(&plan.experiment.data.source, folder.path()).unwrap();
     let (source, phantoms) = listing.phantom.unwrap();

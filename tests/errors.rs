@@ -4,20 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::experiment::check;
-use engine::experiment::load::{Set, load};
-use engine::experiment::problem::{Drawing, Problems, render};
+use engine::experiment::load::{SetArgument, load};
+use engine::experiment::problem::{Problems, RenderOptions, render};
 
 /// The problems of a file, with the `--set` arguments that its first comment names.
 fn problems_of(path: &Path) -> Option<Problems> {
     let text = fs::read_to_string(path).unwrap();
-    let sets: Vec<Set> =
+    let sets: Vec<SetArgument> =
         text.lines().filter_map(|line| line.strip_prefix("# --set ")).map(|set| set.parse().unwrap()).collect();
     let document = match load(path, &sets) {
         Ok(document) => document,
         Err(problems) => return Some(problems),
     };
-    let surroundings = check::Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
-    check::check(&document, &surroundings, None).err()
+    let environment = check::Environment { cache_dir: "no-cache".into(), memory_bytes: None };
+    check::check(&document, &environment, None).err()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn every_wrong_file_says_where_and_how_to_mend_it() {
     assert!(files.len() >= 25);
     for path in files {
         let problems = problems_of(&path).unwrap_or_else(|| panic!("{} is not refused", path.display()));
-        let text = render(&problems, Drawing { width: 100, colour: false, unicode: true });
+        let text = render(&problems, RenderOptions { width: 100, colour: false, unicode: true });
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         insta::with_settings!({ snapshot_path => "errors", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, text);

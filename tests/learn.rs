@@ -7,7 +7,7 @@ use dataset::cache::Cache;
 use dataset::patch::Patch;
 use dataset::queue::Request;
 use dataset::{phantom, sources};
-use engine::experiment::check::{Surroundings, check};
+use engine::experiment::check::{Environment, check};
 use engine::experiment::load::parse;
 use engine::experiment::plan::Plan;
 use engine::training::cases::{Cases, Part};
@@ -47,8 +47,8 @@ validate: { volumes: { every_epochs: 15 } }
 
 fn plan(cache: &Path, text: &str) -> Plan {
     let document = parse("learn.yaml", text).unwrap();
-    let surroundings = Surroundings { cache_dir: cache.to_owned(), memory_bytes: None };
-    let plan = check(&document, &surroundings, None).unwrap();
+    let environment = Environment { cache_dir: cache.to_owned(), memory_bytes: None };
+    let plan = check(&document, &environment, None).unwrap();
     let listing = sources::list(&plan.experiment.data.source, cache).unwrap();
     let (source, folder) = listing.phantom.unwrap();
     phantom::ensure(&source, &folder, &mut |_, _| {}).unwrap();

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::time::Instant;
 
-use engine::experiment::check::{Surroundings, check};
-use engine::experiment::load::{Set, load};
+use engine::experiment::check::{Environment, check};
+use engine::experiment::load::{SetArgument, load};
 use engine::experiment::plan::Plan;
 use sweep::{document, points};
 
 fn plan_of(path: &str, sets: &[&str]) -> Plan {
-    let sets: Vec<Set> = sets.iter().map(|set| set.parse().unwrap()).collect();
+    let sets: Vec<SetArgument> = sets.iter().map(|set| set.parse().unwrap()).collect();
     let document = load(Path::new(path), &sets).unwrap();
-    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
-    check(&document, &surroundings, None).unwrap_or_else(|problems| panic!("{path}: {:?}", problems.0))
+    let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
+    check(&document, &environment, None).unwrap_or_else(|problems| panic!("{path}: {:?}", problems.0))
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn every_committed_experiment_plans_with_phantoms_in_place_of_its_data() {
         let plan = plan_of(path.to_str().unwrap(), &[source]);
         assert!(plan.num_parameters > 0 && !plan.parts.val.is_empty(), "{}", path.display());
     }
-    let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+    let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
     for path in sweeps {
         let sweep = document::load(&path, &[], &[]).unwrap();
-        let points = points::check(&sweep, &surroundings, None);
+        let points = points::check(&sweep, &environment, None);
         let points = points.unwrap_or_else(|problems| panic!("{}: {problems:?}", path.display())).points;
         assert!(points.len() > 1, "{}", path.display());
     }

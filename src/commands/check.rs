@@ -10,7 +10,7 @@ use super::{CliError, Common, Exit, output};
 use dataset::checks::{self, Dataset, Report, Severity};
 use dataset::sources::Source;
 use dataset::split::{self, Fold, Split};
-use engine::experiment::check::{self, Outline};
+use engine::experiment::check::{self, DatasetIndex};
 use engine::experiment::experiment::Experiment;
 use engine::experiment::load::Document;
 use engine::experiment::plan::ClassLabel;
@@ -45,7 +45,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     if !arguments.data {
         return Ok(Exit::Done);
     }
-    let outline = match check::outline(&document, &arguments.common.cache.path()) {
+    let outline = match check::index_dataset(&document, &arguments.common.cache.path()) {
         Ok(outline) => outline,
         Err(problems) => return Err(refused.unwrap_or(problems).into()),
     };
@@ -60,12 +60,13 @@ fn verdict(report: &Report, refused: Option<Problems>) -> Result<Exit, CliError>
     let Some(Problems(problems)) = refused else {
         return Ok(if has_faults { Exit::No } else { Exit::Done });
     };
-    let (told, left): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.is_in_data && has_faults);
+    let (told, left): (Vec<_>, Vec<_>) =
+        problems.into_iter().partition(|problem| problem.is_dataset_problem && has_faults);
     if left.is_empty() && !told.is_empty() { Ok(Exit::No) } else { Err(Problems(left).into()) }
 }
 
 /// Has every subject looked at, with a bar or lines on stderr.
-fn examine(document: &Document, outline: &Outline, quiet: bool) -> Report {
+fn examine(document: &Document, outline: &DatasetIndex, quiet: bool) -> Report {
     let experiment = &document.experiment;
     let labels = ClassLabel::pairs(&outline.labels);
     let chain = experiment.preprocess_chain();
@@ -90,7 +91,7 @@ fn examine(document: &Document, outline: &Outline, quiet: bool) -> Report {
 }
 
 /// The subjects that validate in the other folds, where the split is into folds.
-fn other_folds(experiment: &Experiment, outline: &Outline) -> BTreeMap<usize, Vec<String>> {
+fn other_folds(experiment: &Experiment, outline: &DatasetIndex) -> BTreeMap<usize, Vec<String>> {
     let Split::Fold(Fold { index: own, count }) = &experiment.data.split else { return BTreeMap::new() };
     let names: Vec<String> = outline.listing.subjects.iter().map(|subject| subject.name.clone()).collect();
     let fold = |index| {

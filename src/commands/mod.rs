@@ -41,8 +41,8 @@ mod volume_files;
 pub use error::{CliError, Exit};
 
 use dataset::cache::Cache;
-use engine::experiment::check::Surroundings;
-use engine::experiment::load::{Document, Set};
+use engine::experiment::check::Environment;
+use engine::experiment::load::{Document, SetArgument};
 use engine::experiment::plan::Plan;
 use nn::device::DeviceName;
 use values::Bytes;
@@ -97,7 +97,7 @@ enum Command {
 pub struct Common {
     /// Change one key, such as `--set optimizer.adam.learning_rate=1e-3`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<Set>,
+    set: Vec<SetArgument>,
     /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N.
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
@@ -135,8 +135,8 @@ const CACHE_LIMIT: Bytes = Bytes(200_000_000_000);
 impl CacheFolder {
     /// The plan of a document on a device of this machine, its phantoms below the folder.
     fn plan(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
-        let surroundings = Surroundings { cache_dir: self.path(), memory_bytes: machine_bytes() };
-        Ok(engine::experiment::check::check(document, &surroundings, device)?)
+        let environment = Environment { cache_dir: self.path(), memory_bytes: machine_bytes() };
+        Ok(engine::experiment::check::check(document, &environment, device)?)
     }
 
     /// The preprocessed volumes below the folder.

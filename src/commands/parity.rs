@@ -10,7 +10,7 @@ use super::table::table;
 use super::training::training_error;
 use super::{CacheFolder, CliError, Exit, output};
 use dataset::patch::Patch;
-use engine::experiment::load::{self, Document, Set};
+use engine::experiment::load::{self, Document, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::parity::kept;
 use engine::training::parity::{self, Difference, Trace};
@@ -28,7 +28,7 @@ pub struct Arguments {
     devices: Vec<DeviceName>,
     /// Change one key of the experiment; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", requires = "experiment")]
-    set: Vec<Set>,
+    set: Vec<SetArgument>,
     #[command(flatten)]
     cache: CacheFolder,
     /// Print nothing but results, warnings and errors.

@@ -11,7 +11,7 @@ use super::patches::prepare;
 use super::provenance::plan_tree;
 use super::training::{refuse_other_split, run_error, training_error};
 use super::{CacheFolder, CliError, Exit};
-use engine::experiment::load::{self, Set};
+use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::cases::Cases;
 use engine::training::replay::{self, Replayed};
@@ -53,7 +53,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let is_plan_the_same = tell_plan(root, &manifest)?;
     // A run that was lengthened began with fewer epochs, which a schedule may depend on.
     let epochs = manifest.plan["train"]["epochs"].as_u64();
-    let epochs = epochs.map(|epochs| Set { key: "train.epochs".to_owned(), value: epochs.to_string() });
+    let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
     let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
     let plan = arguments.cache.plan(&document, arguments.device)?;
     refuse_other_split(root, &plan)?;

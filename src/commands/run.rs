@@ -8,7 +8,7 @@ use clap::Args;
 use super::provenance::{GitState, begin, resume_manifest};
 use super::training::{Training, newest, run_error, stop_on_ctrl_c};
 use super::{CliError, Common, Exit};
-use engine::experiment::load::{self, Set};
+use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::checkpoint::State;
 use run_folder::folder::RunFolder;
@@ -43,8 +43,8 @@ fn start(arguments: &Arguments) -> Result<Exit, CliError> {
     let common = &arguments.common;
     let path = arguments.experiment.as_deref().expect("clap asks for an experiment");
     // A name on the command line is the key `name`, and keeps its rules.
-    let name = arguments.name.as_deref().map(|name| Set { key: "name".to_owned(), value: quoted(name) });
-    let sets: Vec<Set> = common.set.iter().cloned().chain(name).collect();
+    let name = arguments.name.as_deref().map(|name| SetArgument { key: "name".to_owned(), value: quoted(name) });
+    let sets: Vec<SetArgument> = common.set.iter().cloned().chain(name).collect();
     let document = load::load(path, &sets)?;
     let plan = common.plan(&document)?;
     let id = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();

@@ -77,7 +77,7 @@ struct Applied {
 /// Writes the volume after the chain, on the grid that comes out.
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let document = load::load(&arguments.experiment, &arguments.common.set)?;
-    for warning in check::document(&document)? {
+    for warning in check::check_document(&document)? {
         eprintln!("warning: {warning}");
     }
     let experiment = &document.experiment;
@@ -85,7 +85,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
     let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 
-    check::volume(&document, &name, &head::incoming(&source), machine_bytes())?;
+    check::check_volume(&document, &name, &head::incoming(&source), machine_bytes())?;
 
     let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
     let given = arguments.draws.as_deref().map(given).transpose()?;

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use dataset::cache::{Cache, Lookup, hex};
 use dataset::sources::Source;
-use engine::experiment::check::{self, Surroundings};
-use engine::experiment::load::{self, Change, Set};
-use engine::experiment::problem::{Drawing, Problems, SourceText, render};
-use engine::experiment::score_sheet::ScoreSheet;
+use engine::experiment::check::{self, Environment};
+use engine::experiment::load::{self, Change, SetArgument};
+use engine::experiment::metrics_file::MetricsFile;
+use engine::experiment::problem::{Problems, RenderOptions, SourceText, render};
 use engine::experiment::tree::Node;
 use engine::training::checkpoint::State;
 use nn::{state_dict, weights};
@@ -47,7 +47,7 @@ fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
 }
 
 fn drawn(problems: &Problems) -> String {
-    render(problems, Drawing { width: 100, colour: false, unicode: true })
+    render(problems, RenderOptions { width: 100, colour: false, unicode: true })
 }
 
 /// An experiment, a sweep file, a file of metrics, a `--set` argument. Gives what an experiment of this text ends with.
@@ -55,13 +55,13 @@ pub fn yaml(bytes: &[u8]) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return load::load(&file("a.yaml", bytes), &[]).err().map(|problems| drawn(&problems));
     };
-    let sheet = ScoreSheet::parse("sheet.yaml", text, None);
+    let sheet = MetricsFile::parse("sheet.yaml", text, None);
     let _ = sheet.map_err(|problems| drawn(&problems));
     file("base.yaml", EXPERIMENT.as_bytes());
     if let Ok(sweep) = document::load(&file("sweep.yaml", bytes), &[], &[]).map_err(|problems| drawn(&problems)) {
         let _ = sweep.combinations.first().map(|changes| sweep.base.document(changes).map_err(|p| drawn(&p)));
     }
-    if let Ok(set) = text.parse::<Set>() {
+    if let Ok(set) = text.parse::<SetArgument>() {
         let mut base = Node::parse(&SourceText::new("base.yaml", EXPERIMENT)).expect("the base is sound");
         let _ = Change::of(&set).and_then(|change| change.apply(&mut base)).map_err(|problem| drawn(&problem.into()));
     }
@@ -70,7 +70,7 @@ pub fn yaml(bytes: &[u8]) -> Option<String> {
         // Other sources look at the disk, which is not the text's.
         Ok(document) if !matches!(document.experiment.data.source, Source::Phantom(_)) => return None,
         Ok(document) => {
-            let here = Surroundings { cache_dir: folder().to_owned(), memory_bytes: Some(1 << 34) };
+            let here = Environment { cache_dir: folder().to_owned(), memory_bytes: Some(1 << 34) };
             check::check(&document, &here, None).err()?
         }
     };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
-use engine::experiment::check::{Surroundings, check};
+use engine::experiment::check::{Environment, check};
 use engine::experiment::load::{load, parse};
 
 use super::feed::EXPERIMENT;
@@ -61,7 +61,7 @@ fn labels_and_regions_named_after_other_places_stay_in_the_run() {
 fn a_name_that_leads_elsewhere_is_refused() {
     for name in ["../up", "/etc", "a/b", "a\\\\b", "..", ".hidden", "", "a\\nb", &"x".repeat(300)] {
         let text = format!("{EXPERIMENT}name: \"{name}\"\n");
-        let here = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+        let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
         let problems = parse("a.yaml", &text).and_then(|document| check(&document, &here, None)).unwrap_err();
         assert_eq!(problems.0[0].message, "expected a name that can be a folder's", "{name}");
     }
@@ -73,7 +73,7 @@ fn a_file_whose_stem_is_the_folder_above_makes_no_run() {
     for file in ["...yaml", ".yaml"] {
         let path = folder.path().join(file);
         fs::write(&path, EXPERIMENT).unwrap();
-        let here = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
+        let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
         let problems = check(&load(&path, &[]).unwrap(), &here, None).unwrap_err();
         assert!(problems.0[0].message.ends_with("which cannot be a folder's name"), "{problems}");
     }

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use engine::experiment::check::{self, Surroundings};
-use engine::experiment::load::{self, Set};
-use engine::experiment::problem::{Drawing, Problem, Problems, render};
+use engine::experiment::check::{self, Environment};
+use engine::experiment::load::{self, SetArgument};
+use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -14,15 +14,15 @@ use super::mutate::{changed, changes};
 
 /// The problems of an experiment on a machine of 16 GB.
 fn problems(text: &str) -> Problems {
-    let here = Surroundings { cache_dir: "no-cache".into(), memory_bytes: Some(16_000_000_000) };
+    let here = Environment { cache_dir: "no-cache".into(), memory_bytes: Some(16_000_000_000) };
     load::parse("a.yaml", text).and_then(|document| check::check(&document, &here, None)).unwrap_err()
 }
 
 /// Line, column and text that a problem marks.
 fn marked(problem: &Problem) -> (usize, usize, String) {
-    let place = problem.place.as_ref().expect("it has a place");
-    let (line, column) = place.line_and_column();
-    (line, column, place.source.text[place.span.clone()].to_owned())
+    let location = problem.location.as_ref().expect("it has a place");
+    let (line, column) = location.line_and_column();
+    (line, column, location.source.text[location.span.clone()].to_owned())
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn patches_and_sources_that_no_memory_holds_are_refused_at_the_value() {
 
 #[test]
 fn a_line_that_no_terminal_shows_is_told_in_words() {
-    let drawing = Drawing { width: 100, colour: false, unicode: true };
+    let drawing = RenderOptions { width: 100, colour: false, unicode: true };
     for text in [format!("{}a: 1", "\t".repeat(100_000)), ":".repeat(100_000), format!("{}: 1\n", "a".repeat(900_000))]
     {
         let drawn = render(&problems(&text), drawing);
@@ -241,7 +241,7 @@ fn a_key_of_very_many_parts_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.yaml");
     fs::write(&path, EXPERIMENT).unwrap();
-    let set: Set = format!("{}=1", vec!["a"; 60_000].join(".")).parse().unwrap();
+    let set: SetArgument = format!("{}=1", vec!["a"; 60_000].join(".")).parse().unwrap();
     assert_eq!(load::load(&path, &[set]).unwrap_err().0[0].message, "a key of more than 64 parts");
 }
 

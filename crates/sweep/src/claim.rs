@@ -31,7 +31,7 @@ pub const STALE: Duration = Duration::from_secs(60);
 
 /// What a claim's file says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Claimed {
+pub struct ClaimRecord {
     /// The machine as people call it.
     pub host: String,
     /// The machine, this boot of it, and the room its process numbers count in.
@@ -79,9 +79,9 @@ pub enum Holder {
     /// Nobody, and nobody died at it.
     Nobody,
     /// A process that lives.
-    Alive(Claimed),
+    Alive(ClaimRecord),
     /// A process that has died.
-    Dead(Claimed),
+    Dead(ClaimRecord),
 }
 
 /// A run that this process holds; letting it drop lets go of the run.
@@ -93,7 +93,7 @@ pub struct Claim {
 
 /// Where the holder of a run writes how far it has come.
 #[derive(Debug)]
-pub struct Reporter {
+pub struct ProgressReporter {
     shared: Arc<Shared>,
 }
 
@@ -102,7 +102,7 @@ struct Shared {
     folder: PathBuf,
     id: String,
     generation: u64,
-    said: Mutex<Claimed>,
+    said: Mutex<ClaimRecord>,
     /// Whether beating should end, and its signal.
     ended: (Mutex<bool>, Condvar),
 }
@@ -147,14 +147,14 @@ impl Claim {
     }
 
     /// Where progress is written.
-    pub fn teller(&self) -> Reporter {
-        Reporter { shared: Arc::clone(&self.shared) }
+    pub fn reporter(&self) -> ProgressReporter {
+        ProgressReporter { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl Reporter {
+impl ProgressReporter {
     /// Changes what is told of the progress with the next heartbeat.
-    pub fn tell(&self, change: impl FnOnce(&mut Progress)) {
+    pub fn update(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut lock(&self.shared.said).progress);
     }
 }
@@ -214,7 +214,7 @@ fn partial_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-fn to_bytes(claimed: &Claimed) -> Vec<u8> {
+fn to_bytes(claimed: &ClaimRecord) -> Vec<u8> {
     serde_json::to_vec_pretty(claimed).expect("a claim is plain data")
 }
 
@@ -285,7 +285,7 @@ fn holder_of(path: &Path, now: SystemTime) -> io::Result<Holder> {
         Err(error) => return Err(error),
     };
     let silent = now.duration_since(touched).unwrap_or_default();
-    let claimed: Claimed = serde_json::from_slice(&text).unwrap_or_default();
+    let claimed: ClaimRecord = serde_json::from_slice(&text).unwrap_or_default();
     Ok(match claimed {
         claimed if claimed.released => Holder::Nobody,
         claimed if is_alive(&claimed, silent) => Holder::Alive(claimed),
@@ -293,7 +293,7 @@ fn holder_of(path: &Path, now: SystemTime) -> io::Result<Holder> {
     })
 }
 
-fn is_alive(claimed: &Claimed, silent: Duration) -> bool {
+fn is_alive(claimed: &ClaimRecord, silent: Duration) -> bool {
     match process_start(claimed.process) {
         own if claimed.machine == machine() && cfg!(target_os = "linux") => own == Some(claimed.process_start),
         _ => silent < STALE,
@@ -309,9 +309,9 @@ fn disk_time(folder: &Path) -> SystemTime {
         .unwrap_or_else(|_| SystemTime::now())
 }
 
-fn own_claim() -> Claimed {
+fn own_claim() -> ClaimRecord {
     let process = std::process::id();
-    Claimed {
+    ClaimRecord {
         host: host(),
         machine: machine(),
         process,
@@ -337,7 +337,7 @@ mod tests {
         (runs, folder)
     }
 
-    fn write(folder: &SweepFolder, generation: u64, claimed: &Claimed) -> PathBuf {
+    fn write(folder: &SweepFolder, generation: u64, claimed: &ClaimRecord) -> PathBuf {
         fs::create_dir_all(folder.file("claims")).unwrap();
         let path = claim_path(&folder.file("claims"), "a", generation);
         fs::write(&path, to_bytes(claimed)).unwrap();
@@ -371,7 +371,7 @@ mod tests {
         let (_runs, folder) = folder();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = child.id();
-        let claimed = Claimed { process, process_start: process_start(process).unwrap(), ..own_claim() };
+        let claimed = ClaimRecord { process, process_start: process_start(process).unwrap(), ..own_claim() };
         write(&folder, 7, &claimed);
         assert!(take(&folder).is_none());
         child.kill().unwrap();
@@ -384,14 +384,14 @@ mod tests {
     fn a_later_process_with_the_same_number_is_not_the_holder() {
         let (_runs, folder) = folder();
         let own = own_claim();
-        write(&folder, 1, &Claimed { process_start: own.process_start + 1, ..own });
+        write(&folder, 1, &ClaimRecord { process_start: own.process_start + 1, ..own });
         assert!(take(&folder).is_some());
     }
 
     #[test]
     fn a_silent_machine_loses_its_run() {
         let (_runs, folder) = folder();
-        let elsewhere = Claimed { machine: "elsewhere".into(), ..own_claim() };
+        let elsewhere = ClaimRecord { machine: "elsewhere".into(), ..own_claim() };
         let path = write(&folder, 1, &elsewhere);
         assert!(take(&folder).is_none());
         let file = fs::File::options().write(true).open(&path).unwrap();
@@ -405,7 +405,7 @@ mod tests {
         static OURS_LOST: AtomicBool = AtomicBool::new(false);
         let (_runs, folder) = folder();
         let claim = Claim::take(&folder, "a", || OURS_LOST.store(true, Ordering::SeqCst)).unwrap().unwrap();
-        write(&folder, 2, &Claimed { machine: "elsewhere".into(), ..own_claim() });
+        write(&folder, 2, &ClaimRecord { machine: "elsewhere".into(), ..own_claim() });
         let start = std::time::Instant::now();
         while !OURS_LOST.load(Ordering::SeqCst) {
             assert!(start.elapsed() < Duration::from_secs(30), "the loss was not noticed");

@@ -16,7 +16,7 @@ use super::kubernetes::Kubernetes;
 use super::prune::Prune;
 use super::slurm::Slurm;
 use engine::experiment::check::{NAME_HELP, is_folder_name};
-use engine::experiment::load::{self, Base, Change, Set};
+use engine::experiment::load::{self, Base, Change, SetArgument};
 use engine::experiment::problem::{Problem, Problems, SourceText};
 use engine::experiment::tree::Node;
 use engine::experiment::typed;
@@ -88,7 +88,7 @@ impl FromStr for GridArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Set { key, value } =
+        let SetArgument { key, value } =
             text.parse().map_err(|_| format!("expected KEY=V1,V2,... with a dotted path as KEY, got `{text}`"))?;
         Ok(Self { key, values: value })
     }
@@ -110,8 +110,8 @@ pub struct Sweep {
 /// Reads a sweep file, or an experiment file that `--grid` arguments make a sweep.
 ///
 /// # Errors
-/// Every problem that can be found without looking at data, each with its place.
-pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, Problems> {
+/// Every problem that can be found without looking at data, each with its location.
+pub fn load(path: &Path, grids: &[GridArgument], sets: &[SetArgument]) -> Result<Sweep, Problems> {
     let text = load::read_text(path, None)?;
     let root = Node::parse(&SourceText::new(path.display().to_string(), text))?;
     let is_sweep = root.child("experiment").is_some();
@@ -119,14 +119,14 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
     let (spec, base) = if is_sweep {
         factors::refuse_nested_keys(&root)?;
         let spec: SweepSpec = typed::read(&root)?;
-        let asked = root.child("experiment").map(Node::place);
+        let asked = root.child("experiment").map(Node::location);
         let experiment = path.parent().unwrap_or(Path::new("")).join(&spec.experiment);
         let base = Base::read(&experiment, asked, sets)?;
         factors = factors::written(&root, &spec)?;
         (spec, base)
     } else {
         if ["grid", "list", "random"].iter().any(|key| root.child(key).is_some()) {
-            let problem = Problem::at(Some(root.place()), "missing key `experiment`");
+            let problem = Problem::at(Some(root.location()), "missing key `experiment`");
             return Err(problem.help("a sweep file names the experiment that it varies: `experiment: FILE`").into());
         }
         (SweepSpec::default(), Base::read(path, None, sets)?)
@@ -147,7 +147,7 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[Set]) -> Result<Sweep, 
         _ => base.name().unwrap_or_else(stem),
     };
     if !is_folder_name(&name) {
-        let problem = Problem::at(root.child("name").map(Node::place), "expected a name that can be a folder's");
+        let problem = Problem::at(root.child("name").map(Node::location), "expected a name that can be a folder's");
         return Err(problem.help(NAME_HELP).into());
     }
     Ok(Sweep { name, spec, base, combinations: factors::product(&factors) })
@@ -183,7 +183,7 @@ train: { epochs: 2 }
     fn sweep_of(text: &str, grids: &[&str], sets: &[&str]) -> Result<Sweep, Problems> {
         let folder = written(text);
         let grids: Vec<GridArgument> = grids.iter().map(|grid| grid.parse().unwrap()).collect();
-        let sets: Vec<Set> = sets.iter().map(|set| set.parse().unwrap()).collect();
+        let sets: Vec<SetArgument> = sets.iter().map(|set| set.parse().unwrap()).collect();
         load(&folder.path().join("sweep.yaml"), &grids, &sets)
     }
 
@@ -193,8 +193,8 @@ train: { epochs: 2 }
     }
 
     fn marked(problems: &Problems) -> String {
-        let place = problems.0[0].place.clone().unwrap();
-        place.source.text[place.span].to_owned()
+        let location = problems.0[0].location.clone().unwrap();
+        location.source.text[location.span].to_owned()
     }
 
     #[test]

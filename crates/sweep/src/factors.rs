@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 
 use super::document::{GridArgument, Random, SweepSpec};
-use engine::experiment::load::{Change, Set};
-use engine::experiment::problem::{Place, Problem, Problems, SourceText};
+use engine::experiment::load::{Change, SetArgument};
+use engine::experiment::problem::{Problem, Problems, SourceSpan, SourceText};
 use engine::experiment::tree::{Node, Value};
 use random::{Purpose, Seed};
 
@@ -22,7 +22,7 @@ pub(super) fn written(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Prob
     for (key, values) in entries(root.child("grid")) {
         let Value::List(items) = &values.value else { continue };
         if items.is_empty() {
-            let problem = Problem::at(Some(values.key_place()), format!("`{key}` has no values"));
+            let problem = Problem::at(Some(values.key_location()), format!("`{key}` has no values"));
             return Err(problem.help("name at least one, or remove the key").into());
         }
         factors.push(items.iter().map(|item| vec![change(key, values, item)]).collect());
@@ -45,7 +45,7 @@ pub(super) fn refuse_nested_keys(root: &Node) -> Result<(), Problems> {
     let nested = entries(root.child("grid")).iter().filter(|(_, values)| matches!(values.value, Value::Map(_)));
     let problem = |(key, values): &(String, Node)| {
         let problem =
-            Problem::at(Some(values.key_place()), format!("expected a list of values for `{key}`, got a map"));
+            Problem::at(Some(values.key_location()), format!("expected a list of values for `{key}`, got a map"));
         problem.help(
             "write keys as dotted paths: `optimizer.adam.learning_rate: [1e-3, 1e-2]`; ranges stand in `random: { keys: ... }`",
         )
@@ -63,21 +63,21 @@ fn entries(node: Option<&Node>) -> &[(String, Node)] {
 }
 
 fn change(key: &str, written: &Node, value: &Node) -> Change {
-    Change { key: key.to_owned(), key_place: written.key_place(), value: value.clone() }
+    Change { key: key.to_owned(), key_location: written.key_location(), value: value.clone() }
 }
 
 /// The draws of each combination; a key's draws depend on the seed, its name and the combination's index alone.
 fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
     let written = entries(root.child("random").and_then(|random| random.child("keys")));
     if written.is_empty() {
-        let place = root.child("random").map(Node::key_place);
-        return Err(Problem::at(place, "`random` has no keys")
+        let location = root.child("random").map(Node::key_location);
+        return Err(Problem::at(location, "`random` has no keys")
             .help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`")
             .into());
     }
     let faults: Vec<Problem> = written
         .iter()
-        .filter_map(|(key, node)| Some(Problem::at(Some(node.key_place()), random.keys.get(key)?.problem()?)))
+        .filter_map(|(key, node)| Some(Problem::at(Some(node.key_location()), random.keys.get(key)?.problem()?)))
         .collect();
     if !faults.is_empty() {
         return Err(Problems(faults));
@@ -86,8 +86,8 @@ fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
     let draw = |index: u64| {
         let draw = |(key, node): &(String, Node)| {
             let value = random.keys[key].draw(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
-            let place = node.key_place();
-            Change { key: key.clone(), value: node_of(&value, &place), key_place: place }
+            let location = node.key_location();
+            Change { key: key.clone(), value: node_of(&value, &location), key_location: location }
         };
         written.iter().map(draw).collect()
     };
@@ -95,7 +95,7 @@ fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
 }
 
 /// A drawn value; a problem with it points at its key.
-fn node_of(value: &Json, place: &Place) -> Node {
+fn node_of(value: &Json, location: &SourceSpan) -> Node {
     let value = match value {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
@@ -105,12 +105,17 @@ fn node_of(value: &Json, place: &Place) -> Node {
             (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
         Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => Value::List(items.iter().map(|item| node_of(item, place)).collect()),
+        Json::Array(items) => Value::List(items.iter().map(|item| node_of(item, location)).collect()),
         Json::Object(entries) => {
-            Value::Map(entries.iter().map(|(key, item)| (key.clone(), node_of(item, place))).collect())
+            Value::Map(entries.iter().map(|(key, item)| (key.clone(), node_of(item, location))).collect())
         }
     };
-    Node { value, source: place.source.clone(), key_span: Some(place.span.clone()), value_span: place.span.clone() }
+    Node {
+        value,
+        source: location.source.clone(),
+        key_span: Some(location.span.clone()),
+        value_span: location.span.clone(),
+    }
 }
 
 /// The values of a `--grid` argument: what stands between commas, as in a YAML list.
@@ -119,16 +124,17 @@ pub(super) fn of_argument(grid: &GridArgument) -> Result<Factor, Problem> {
     let source = SourceText::new("--grid", format!("{key}={values}"));
     // The `[` of the list stands where the `=` stands, so the parser's offsets are those of the argument.
     let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
-    let whole = Place { source: source.clone(), span: 0..source.text.len() };
+    let whole = SourceSpan { source: source.clone(), span: 0..source.text.len() };
     let way_out = "write values as in a YAML list: --grid seed=1,2,3";
-    let node = Node::parse(&list).map_err(|problem| Problem { place: Some(whole.clone()), ..problem }.help(way_out))?;
-    let key_place = Place { source: source.clone(), span: 0..key.len() };
+    let node =
+        Node::parse(&list).map_err(|problem| Problem { location: Some(whole.clone()), ..problem }.help(way_out))?;
+    let key_location = SourceSpan { source: source.clone(), span: 0..key.len() };
     match node.value {
         Value::List(items) if !items.is_empty() => Ok(items
             .into_iter()
             .map(|mut value| {
                 value.move_to(&source);
-                vec![Change { key: key.clone(), key_place: key_place.clone(), value }]
+                vec![Change { key: key.clone(), key_location: key_location.clone(), value }]
             })
             .collect()),
         _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(way_out)),
@@ -136,7 +142,7 @@ pub(super) fn of_argument(grid: &GridArgument) -> Result<Factor, Problem> {
 }
 
 /// A key may be given by one factor only, and not by `--set` as well.
-pub(super) fn check(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
+pub(super) fn check(factors: &[Factor], sets: &[SetArgument]) -> Result<(), Problems> {
     let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
     if count > MOST_COMBINATIONS {
         let problem = Problem::at(None, format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}"));
@@ -154,7 +160,7 @@ pub(super) fn check(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
             }
             if let Some(set) = sets.iter().find(|set| covers(key, &set.key)) {
                 let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
-                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
+                problems.push(Problem::at(Some(change.key_location.clone()), message).help("keep one of them"));
             }
             let above = key.match_indices('.').map(|(end, _)| &key[..end]).chain([key]);
             let known = above.filter_map(|above| seen.get_key_value(above));
@@ -162,7 +168,7 @@ pub(super) fn check(factors: &[Factor], sets: &[Set]) -> Result<(), Problems> {
             let below = seen.range(below.as_str()..).take_while(|(known, _)| known.starts_with(&below));
             if let Some((known, _)) = known.chain(below).find(|(_, other)| **other != index) {
                 let message = format!("`{key}` is given twice: `{known}` stands in another part of the sweep");
-                problems.push(Problem::at(Some(change.key_place.clone()), message).help("keep one of them"));
+                problems.push(Problem::at(Some(change.key_location.clone()), message).help("keep one of them"));
             }
             seen.entry(key).or_insert(index);
         }
@@ -184,7 +190,7 @@ fn fixed_keys(factors: &[Factor]) -> Vec<Problem> {
     let problem = |change: &Change| {
         let why = why(&change.key)?;
         let message = format!("`{}` cannot be varied: it makes no other run", change.key);
-        Some(Problem::at(Some(change.key_place.clone()), message).help(why))
+        Some(Problem::at(Some(change.key_location.clone()), message).help(why))
     };
     changes.filter_map(problem).collect()
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::points::WrittenPoint;
+use super::points::PointRecord;
 use super::prune::Prune;
 use dataset::cache::hex;
 use run_folder::folder::{RunError, write_atomically};
@@ -99,7 +99,7 @@ impl SweepFolder {
     pub fn write<'a>(
         &self,
         definition: &Definition,
-        points: impl IntoIterator<Item = &'a WrittenPoint>,
+        points: impl IntoIterator<Item = &'a PointRecord>,
     ) -> Result<(), RunError> {
         for name in ["points", "definitions", "claims"] {
             let path = self.file(name);
@@ -120,7 +120,7 @@ impl SweepFolder {
     ///
     /// # Errors
     /// When no sweep has asked for it, or its file cannot be read.
-    pub fn point(&self, id: &str) -> Result<WrittenPoint, RunError> {
+    pub fn point(&self, id: &str) -> Result<PointRecord, RunError> {
         read(&self.point_path(id))
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let folder = SweepFolder::new(runs.path().join("name"));
         assert!(SweepFolder::open(folder.root()).is_err());
         let definition = Definition::new(vec!["a".into()], None, vec!["sweep".into()]);
-        let point = WrittenPoint {
+        let point = PointRecord {
             id: "a".into(),
             changes: vec![("seed".into(), 1.into())],
             experiment: "seed: 1".into(),
@@ -204,7 +204,7 @@ mod tests {
         };
         folder.write(&definition, [&point]).unwrap();
         let later = Definition { start: "2999".into(), ..definition.clone() };
-        let point = WrittenPoint { plan: "seed: 1\ndata: elsewhere".into(), ..point };
+        let point = PointRecord { plan: "seed: 1\ndata: elsewhere".into(), ..point };
         folder.write(&later, [&point]).unwrap();
         assert_eq!(SweepFolder::open(folder.root()).unwrap().definitions().unwrap(), [definition]);
         assert_eq!(folder.point("a").unwrap(), point);

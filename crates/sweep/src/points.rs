@@ -10,7 +10,7 @@ use super::document::Sweep;
 use dataset::cache::hex;
 use dataset::sources::Source;
 use dataset::split::{Parts, Split};
-use engine::experiment::check::{self, Surroundings};
+use engine::experiment::check::{self, Environment};
 use engine::experiment::load::Change;
 use engine::experiment::plan::Plan;
 use engine::experiment::problem::{Problem, Problems};
@@ -26,14 +26,14 @@ pub type Changes = Vec<(String, Json)>;
 #[derive(Clone, Debug)]
 pub struct Point {
     /// What lies on disk about it.
-    pub written: WrittenPoint,
+    pub written: PointRecord,
     /// What will be run.
     pub plan: Plan,
 }
 
 /// A run of a sweep as it lies on disk: everything that a process needs to begin it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WrittenPoint {
+pub struct PointRecord {
     /// The hash of the resolved experiment, the name of the run's folder.
     pub id: String,
     /// What the sweep changed, in the order of its table.
@@ -58,8 +58,8 @@ pub struct Points {
 /// Checks every combination of a sweep.
 ///
 /// # Errors
-/// Every problem of any combination, each once and with its place.
-pub fn check(sweep: &Sweep, surroundings: &Surroundings, device: Option<DeviceName>) -> Result<Points, Problems> {
+/// Every problem of any combination, each once and with its location.
+pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName>) -> Result<Points, Problems> {
     let mut problems: Vec<(Problem, Vec<usize>)> = Vec::new();
     let mut points: Vec<Point> = Vec::new();
     let mut warnings: Vec<String> = Vec::new();
@@ -67,7 +67,7 @@ pub fn check(sweep: &Sweep, surroundings: &Surroundings, device: Option<DeviceNa
     let count = sweep.combinations.len();
     for (index, changes) in sweep.combinations.iter().enumerate() {
         let plan = sweep.base.document(changes).and_then(|document| {
-            let plan = check::check(&document, surroundings, device)?;
+            let plan = check::check(&document, environment, device)?;
             Ok((document, plan))
         });
         let (document, plan) = match plan {
@@ -91,7 +91,7 @@ pub fn check(sweep: &Sweep, surroundings: &Surroundings, device: Option<DeviceNa
         let changes = changes.iter().map(|change| (change.key.clone(), json_of(change))).collect();
         // Where a run is trained is for its process to say, on the machine where that is.
         let as_written = Plan { device: plan.experiment.device, ..plan.clone() };
-        let written = WrittenPoint {
+        let written = PointRecord {
             id,
             changes,
             experiment: document.text,
@@ -127,8 +127,10 @@ fn splits_by_seed(points: &[Point]) -> bool {
 }
 
 fn is_same(a: &Problem, b: &Problem) -> bool {
-    let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.source.name.clone(), place.span.clone()));
-    a.message == b.message && place(a) == place(b)
+    let location = |problem: &Problem| {
+        problem.location.as_ref().map(|location| (location.source.name.clone(), location.span.clone()))
+    };
+    a.message == b.message && location(a) == location(b)
 }
 
 /// Says in which combination a problem arises, unless it arises in all.
@@ -168,8 +170,8 @@ pub fn short(value: &Json) -> String {
 
 /// The hash of a resolved experiment: what decides the numbers of a run and nothing else.
 ///
-/// Left out are the name, the device, the number of workers, the pace of checkpoints and where the data lies. In the place of its folder
-/// stands what the data is: the names and sizes of its files. In the place of a split's file stand its subjects.
+/// Left out are the name, the device, the number of workers, the pace of checkpoints and where the data lies. In the location of its folder
+/// stands what the data is: the names and sizes of its files. In the location of a split's file stand its subjects.
 pub fn id_of(plan: &Plan) -> String {
     let mut experiment = plan.experiment.clone();
     experiment.name = None;
@@ -231,8 +233,8 @@ train: { epochs: 2 }
         let path = folder.path().join("base.yaml");
         std::fs::write(&path, experiment).unwrap();
         let grids: Vec<_> = grids.iter().map(|grid| grid.parse().unwrap()).collect();
-        let surroundings = Surroundings { cache_dir: "no-cache".into(), memory_bytes: None };
-        check(&load(&path, &grids, &[]).unwrap(), &surroundings, None)
+        let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
+        check(&load(&path, &grids, &[]).unwrap(), &environment, None)
     }
 
     fn ids(experiment: &str, grid: &str) -> Vec<String> {

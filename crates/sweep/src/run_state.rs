@@ -5,7 +5,7 @@ use std::io;
 
 use super::claim::{Holder, Progress, holders};
 use super::folder::SweepFolder;
-use super::points::WrittenPoint;
+use super::points::PointRecord;
 use run_folder::folder::RunError;
 use run_folder::manifest::{Manifest, Status};
 use run_folder::table::Table;
@@ -101,7 +101,7 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> SweepRun {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn all_runs(folder: &SweepFolder) -> Result<(Vec<WrittenPoint>, usize), RunError> {
+pub fn all_runs(folder: &SweepFolder) -> Result<(Vec<PointRecord>, usize), RunError> {
     let definitions = folder.definitions()?;
     let num_sweeps = definitions.len();
     let mut seen = std::collections::BTreeSet::new();

@@ -11,7 +11,7 @@ use super::{Arguments, CliError, Exit};
 use crate::commands::training::{STOP, stop_on_ctrl_c};
 use crate::commands::volume_files::make_folder;
 use dataset::sources::stem;
-use engine::experiment::score_sheet::ScoreSheet;
+use engine::experiment::metrics_file::MetricsFile;
 use metrics::{CaseScores, Metric, Pair, defaults, score_all};
 use transforms::lazy::{self, IndexMapping};
 use volume::nifti;
@@ -19,8 +19,8 @@ use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
 /// Scores the cases that both folders have.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
-    let sheet = arguments.metrics.as_deref().map(|path| ScoreSheet::load(path, None)).transpose()?;
-    let sheet = sheet.unwrap_or_else(|| ScoreSheet { metrics: defaults(), labels: None });
+    let sheet = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
+    let sheet = sheet.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
     let pairs = pairs(predictions, truths)?;
     // Found out before an hour of scoring rather than after it.
     if let Some(folder) =

@@ -11,10 +11,10 @@ use crate::commands::predict::{Windows, predict_error};
 use crate::commands::training::{STOP, make_phantoms, refuse_other_split, stop_on_ctrl_c};
 use crate::commands::volume_files::make_folder;
 use dataset::subject::Subject;
-use engine::experiment::check::{Surroundings, check};
-use engine::experiment::load::{self, Set};
+use engine::experiment::check::{Environment, check};
+use engine::experiment::load::{self, SetArgument};
+use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
-use engine::experiment::score_sheet::ScoreSheet;
 use engine::training::predictor::{PredictError, Predictor, predict};
 use engine::training::prepare;
 use metrics::{CaseScores, score_all};
@@ -74,10 +74,10 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
 /// The plan of a run, for data that is where it was.
 fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
     // What training began with is not asked for again, nor the memory that it took.
-    let unset = Set { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
+    let unset = SetArgument { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
     let document = load::load(&root.join("plan.yaml"), &[unset])?;
-    let surroundings = Surroundings { cache_dir: arguments.cache.path(), memory_bytes: None };
-    let plan = check(&document, &surroundings, arguments.weights.device())?;
+    let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
+    let plan = check(&document, &environment, arguments.weights.device())?;
     refuse_other_split(root, &plan)?;
     Ok(plan)
 }
@@ -87,7 +87,7 @@ fn begun(arguments: &Arguments, plan: &Plan, predictor: &Predictor) -> Result<Ev
     let own: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
     let (metrics, labels) = match &arguments.metrics {
         Some(path) => {
-            let sheet = ScoreSheet::load(path, Some(&own))?;
+            let sheet = MetricsFile::load(path, Some(&own))?;
             (sheet.metrics, sheet.labels.unwrap_or(own))
         }
         None => (plan.experiment.metrics.clone(), own),

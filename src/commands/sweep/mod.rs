@@ -12,7 +12,7 @@ mod status;
 mod worker;
 
 use super::{CliError, Common, Exit, output};
-use engine::experiment::check::Surroundings;
+use engine::experiment::check::Environment;
 use engine::training::validate;
 use nn::device::DeviceName;
 use sweep::document::{self, GridArgument, Sweep};
@@ -105,23 +105,23 @@ fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
     let common = &arguments.common;
     let sweep = document::load(path, &arguments.grid, &common.set)?;
     let cache_dir = common.cache.path();
-    let (surroundings, device) = match arguments.launcher {
+    let (environment, device) = match arguments.launcher {
         Launcher::Local => {
             for device in arguments.devices(&sweep) {
                 device.resolve().map_err(|error| {
                     CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
                 })?;
             }
-            let surroundings = Surroundings { cache_dir, memory_bytes: machine_bytes() };
-            (surroundings, arguments.devices(&sweep).first().copied())
+            let environment = Environment { cache_dir, memory_bytes: machine_bytes() };
+            (environment, arguments.devices(&sweep).first().copied())
         }
         // A job of a cluster finds its device and memory where it runs; here the experiment need only be sound.
         Launcher::Slurm | Launcher::Kubernetes => {
             let here = [DeviceName::Flex, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
-            (Surroundings { cache_dir, memory_bytes: None }, here)
+            (Environment { cache_dir, memory_bytes: None }, here)
         }
     };
-    let Points { points, warnings } = points::check(&sweep, &surroundings, device)?;
+    let Points { points, warnings } = points::check(&sweep, &environment, device)?;
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }

@@ -95,7 +95,7 @@ impl Display {
 
     fn line(&self, text: &str) {
         match &self.bars {
-            // Drawing on a terminal cannot fail a sweep.
+            // RenderOptions on a terminal cannot fail a sweep.
             Some(bars) => drop(bars.all.println(text)),
             None if !self.quiet => eprintln!("{text}"),
             None => {}

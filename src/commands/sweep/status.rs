@@ -12,7 +12,7 @@ use crate::commands::{CliError, Exit};
 use report::keys::differing;
 use run_folder::folder::RunError;
 use sweep::folder::SweepFolder;
-use sweep::points::WrittenPoint;
+use sweep::points::PointRecord;
 use sweep::run_state::{self, RunState, SweepRun, counts};
 
 /// Arguments of `runner sweep status`.
@@ -43,15 +43,15 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
 }
 
 /// The keys that a sweep varies, and the values of each run.
-fn changes(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
+fn changes(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
     let keys = keys(points.iter().map(|point| &point.changes));
     let values = points.iter().map(|point| values(&point.changes, &keys)).collect();
     (keys, values)
 }
 
 /// Of several sweeps all keys in which their runs differ, also those that none of them varies.
-fn differences(points: &[WrittenPoint]) -> (Vec<String>, Vec<Vec<String>>) {
-    let plan = |point: &WrittenPoint| {
+fn differences(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
+    let plan = |point: &PointRecord| {
         let tree = serde_yaml::from_str::<serde_yaml::Value>(&point.plan).unwrap_or_default();
         serde_json::to_value(tree).unwrap_or_default()
     };

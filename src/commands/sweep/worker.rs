@@ -19,9 +19,9 @@ use nn::device::DeviceName;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::{RunError, RunFolder};
 use run_folder::manifest::{Manifest, Status};
-use sweep::claim::{Claim, Reporter, STALE};
+use sweep::claim::{Claim, ProgressReporter, STALE};
 use sweep::folder::{Definition, SweepFolder};
-use sweep::points::WrittenPoint;
+use sweep::points::PointRecord;
 use sweep::prune::Pruner;
 
 /// Arguments of `runner sweep worker`.
@@ -132,7 +132,7 @@ fn train(
     arguments: &Arguments,
     folder: &SweepFolder,
     definition: &Definition,
-    point: &WrittenPoint,
+    point: &PointRecord,
     run: &RunFolder,
     claim: &Claim,
 ) -> Result<Exit, CliError> {
@@ -159,7 +159,8 @@ fn train(
     let newest = newest(run)?;
     plan.warnings.extend(newest.warnings());
     let state = newest.state;
-    let mut listeners: Vec<Box<dyn Listener + Send>> = vec![Box::new(Telling::new(&plan, claim, state.as_ref()))];
+    let mut listeners: Vec<Box<dyn Listener + Send>> =
+        vec![Box::new(ReportProgress::new(&plan, claim, state.as_ref()))];
     let mut verdict = Arc::default();
     if let Some(prune) = &definition.prune {
         let epochs = plan.experiment.train.epochs.get();
@@ -175,7 +176,7 @@ fn train(
 }
 
 /// The plan that was checked when the sweep began, on this machine.
-fn plan(arguments: &Arguments, point: &WrittenPoint) -> Result<Plan, CliError> {
+fn plan(arguments: &Arguments, point: &PointRecord) -> Result<Plan, CliError> {
     let document = load::parse("plan.yaml", &point.plan)?;
     let plan = arguments.cache.plan(&document, arguments.device)?;
     if plan.parts != point.parts {
@@ -188,25 +189,25 @@ fn plan(arguments: &Arguments, point: &WrittenPoint) -> Result<Plan, CliError> {
 }
 
 /// Tells with each heartbeat how far the run has come.
-struct Telling {
-    teller: Reporter,
+struct ReportProgress {
+    reporter: ProgressReporter,
 }
 
-impl Telling {
+impl ReportProgress {
     fn new(plan: &Plan, claim: &Claim, state: Option<&State>) -> Self {
-        let teller = claim.teller();
+        let reporter = claim.reporter();
         let done = state.map(|state| (state.progress.epoch, state.progress.step));
-        teller.tell(|progress| {
+        reporter.update(|progress| {
             (progress.epochs, progress.steps) = (plan.experiment.train.epochs.get(), plan.num_steps());
             (progress.epoch, progress.step) = done.unwrap_or_default();
         });
-        Self { teller }
+        Self { reporter }
     }
 }
 
-impl Listener for Telling {
+impl Listener for ReportProgress {
     fn record(&mut self, event: &Event) -> io::Result<()> {
-        self.teller.tell(|progress| match event {
+        self.reporter.update(|progress| match event {
             Event::Preparing { task, done, total } => progress.task = Some(format!("{task} {done}/{total}")),
             Event::Validating { done, total } => progress.task = Some(format!("validating {done}/{total}")),
             Event::Step(step) => {

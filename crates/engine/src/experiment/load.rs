@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::experiment::Experiment;
 use super::merge::merge;
-pub use super::merge::{Change, Set};
-use super::problem::{Place, Problem, Problems, SourceText};
+pub use super::merge::{Change, SetArgument};
+use super::problem::{Problem, Problems, SourceSpan, SourceText};
 use super::tree::{MAX_TEXT_LENGTH, Node, Value};
 use super::typed::read;
 
@@ -32,13 +32,13 @@ pub struct Document {
 
 impl Document {
     /// Where the value of a dotted path was written; where it was not, the nearest map around it.
-    pub fn place(&self, path: &str) -> Place {
-        self.deepest(path).place()
+    pub fn location(&self, path: &str) -> SourceSpan {
+        self.deepest(path).location()
     }
 
     /// Where the key of a dotted path was written; where it was not, the nearest map around it.
-    pub fn key_place(&self, path: &str) -> Place {
-        self.deepest(path).key_place()
+    pub fn key_location(&self, path: &str) -> SourceSpan {
+        self.deepest(path).key_location()
     }
 
     fn deepest(&self, path: &str) -> &Node {
@@ -56,8 +56,8 @@ impl Document {
 /// Reads an experiment file, what it extends, and lays the `--set` arguments over it.
 ///
 /// # Errors
-/// Every problem of the text that can be found without looking at data, each with its place.
-pub fn load(path: &Path, sets: &[Set]) -> Result<Document, Problems> {
+/// Every problem of the text that can be found without looking at data, each with its location.
+pub fn load(path: &Path, sets: &[SetArgument]) -> Result<Document, Problems> {
     Base::read(path, None, sets)?.document(&[])
 }
 
@@ -75,10 +75,10 @@ impl Base {
     ///
     /// # Errors
     /// When a file cannot be read as YAML or a `--set` cannot be laid over it.
-    pub fn read(path: &Path, asked: Option<Place>, sets: &[Set]) -> Result<Self, Problems> {
+    pub fn read(path: &Path, asked: Option<SourceSpan>, sets: &[SetArgument]) -> Result<Self, Problems> {
         let mut root = with_base(path, asked, &mut Vec::new())?;
         if let Some(node) = root.child("experiment") {
-            let problem = Problem::at(Some(node.key_place()), "this is a sweep file, not an experiment");
+            let problem = Problem::at(Some(node.key_location()), "this is a sweep file, not an experiment");
             return Err(problem.help("`runner sweep FILE` trains its runs").into());
         }
         let apply = |set| Change::of(set)?.apply(&mut root);
@@ -100,7 +100,7 @@ impl Base {
     /// The experiment with some changes.
     ///
     /// # Errors
-    /// Every problem that can be found without looking at data, each with its place.
+    /// Every problem that can be found without looking at data, each with its location.
     pub fn document(&self, changes: &[Change]) -> Result<Document, Problems> {
         let mut root = self.root.clone();
         let problems: Vec<Problem> = changes.iter().filter_map(|change| change.apply(&mut root).err()).collect();
@@ -116,7 +116,7 @@ impl Base {
 /// Reads an experiment from a text, as from a file of that name; it extends nothing.
 ///
 /// # Errors
-/// Every problem of the text, each with its place.
+/// Every problem of the text, each with its location.
 pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
     let root = Node::parse(&SourceText::new(name, text))?;
     let experiment = experiment_of(&root)?;
@@ -124,7 +124,7 @@ pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
 }
 
 /// One file with everything it extends; `asked` is where its name was written.
-fn with_base(path: &Path, asked: Option<Place>, chain: &mut Vec<PathBuf>) -> Result<Node, Problem> {
+fn with_base(path: &Path, asked: Option<SourceSpan>, chain: &mut Vec<PathBuf>) -> Result<Node, Problem> {
     let text = read_text(path, asked.clone())?;
     let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if chain.contains(&identity) {
@@ -139,15 +139,15 @@ fn with_base(path: &Path, asked: Option<Place>, chain: &mut Vec<PathBuf>) -> Res
     chain.push(identity);
     let mut node = Node::parse(&SourceText::new(path.display().to_string(), text))?;
     let Value::Map(entries) = &mut node.value else {
-        return Err(Problem::at(Some(node.place()), "expected a map of keys at the top of the file"));
+        return Err(Problem::at(Some(node.location()), "expected a map of keys at the top of the file"));
     };
     let Some(index) = entries.iter().position(|(key, _)| key == "extends") else { return Ok(node) };
     let (_, extends) = entries.remove(index);
     let Value::Text(name) = &extends.value else {
-        return Err(Problem::at(Some(extends.place()), "expected the name of another experiment file"));
+        return Err(Problem::at(Some(extends.location()), "expected the name of another experiment file"));
     };
     let base_path = path.parent().unwrap_or(Path::new("")).join(name);
-    let mut base = with_base(&base_path, Some(extends.place()), chain)?;
+    let mut base = with_base(&base_path, Some(extends.location()), chain)?;
     merge(&mut base, node, "");
     Ok(base)
 }
@@ -160,7 +160,7 @@ fn file_name(path: &Path) -> String {
 ///
 /// # Errors
 /// When there is no such file, it is far too long, or it is not text.
-pub fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
+pub fn read_text(path: &Path, asked: Option<SourceSpan>) -> Result<String, Problem> {
     let name = path.display();
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Problem::at(asked.clone(), format!("there is no file {name}")),
@@ -180,20 +180,21 @@ pub fn read_text(path: &Path, asked: Option<Place>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::at(asked, format!("{name} is not UTF-8 text")))
 }
 
-/// The typed document; on a mistake each section is read by itself, so that all of them are told.
+/// The typed document; on a error each section is read by itself, so that all of them are told.
 fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
     if !matches!(root.value, Value::Map(_)) {
-        return Err(Problem::at(Some(root.place()), "expected a map of keys at the top of the file").into());
+        return Err(Problem::at(Some(root.location()), "expected a map of keys at the top of the file").into());
     }
     read::<Experiment>(root).map_err(|first| {
         let mut problems = section_problems(root);
-        let is_told =
-            |place: &Place| problems.iter().any(|problem| problem.place.as_ref().is_some_and(|p| p.span == place.span));
-        if !first.place.as_ref().is_some_and(is_told) || problems.is_empty() {
+        let is_told = |location: &SourceSpan| {
+            problems.iter().any(|problem| problem.location.as_ref().is_some_and(|p| p.span == location.span))
+        };
+        if !first.location.as_ref().is_some_and(is_told) || problems.is_empty() {
             problems.push(first);
         }
         problems.sort_by_key(|problem| {
-            problem.place.as_ref().map(|place| (place.source.name == "--set", place.span.start))
+            problem.location.as_ref().map(|location| (location.source.name == "--set", location.span.start))
         });
         Problems(problems)
     })
@@ -308,9 +309,9 @@ train: { epochs: 2 }
         fs::write(folder.path().join("base.yaml"), SOUND.replace("epochs: 2", "epochs: two")).unwrap();
         fs::write(folder.path().join("a.yaml"), "extends: base.yaml\nseed: 7\n").unwrap();
         let problems = load(&folder.path().join("a.yaml"), &[]).unwrap_err();
-        let place = problems.0[0].place.clone().unwrap();
-        assert!(place.source.name.ends_with("base.yaml"));
-        assert_eq!(&place.source.text[place.span], "two");
+        let location = problems.0[0].location.clone().unwrap();
+        assert!(location.source.name.ends_with("base.yaml"));
+        assert_eq!(&location.source.text[location.span], "two");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::problem::{Place, Problem, SourceText};
+use super::problem::{Problem, SourceSpan, SourceText};
 use super::tree::{Node, Value};
 
 /// The maps that name one choice: another choice replaces such a map whole.
@@ -14,14 +14,14 @@ const MOST_PARTS: usize = 64;
 
 /// One `--set KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Set {
+pub struct SetArgument {
     /// A dotted path; list items by their index.
     pub key: String,
     /// Any YAML value.
     pub value: String,
 }
 
-impl FromStr for Set {
+impl FromStr for SetArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -69,7 +69,7 @@ pub struct Change {
     /// A dotted path; list items by their index.
     pub key: String,
     /// Where the path was written.
-    pub key_place: Place,
+    pub key_location: SourceSpan,
     /// The value.
     pub value: Node,
 }
@@ -79,10 +79,10 @@ impl Change {
     ///
     /// # Errors
     /// When the value is not YAML.
-    pub fn of(set: &Set) -> Result<Self, Problem> {
+    pub fn of(set: &SetArgument) -> Result<Self, Problem> {
         let source = SourceText::new("--set", format!("{}={}", set.key, set.value));
         let value = value_of(set, &source)?;
-        Ok(Self { key: set.key.clone(), key_place: Place { source, span: 0..set.key.len() }, value })
+        Ok(Self { key: set.key.clone(), key_location: SourceSpan { source, span: 0..set.key.len() }, value })
     }
 
     /// Lays the value over the document.
@@ -90,11 +90,12 @@ impl Change {
     /// # Errors
     /// When a list has no such item, or the path goes through a plain value.
     pub fn apply(&self, document: &mut Node) -> Result<(), Problem> {
-        let Place { source, span } = &self.key_place;
+        let SourceSpan { source, span } = &self.key_location;
         let is_quoted = source.text[span.clone()].starts_with(['"', '\'']);
         let first = span.start + usize::from(is_quoted);
         if self.key.split('.').count() > MOST_PARTS {
-            let problem = Problem::at(Some(self.key_place.clone()), format!("a key of more than {MOST_PARTS} parts"));
+            let problem =
+                Problem::at(Some(self.key_location.clone()), format!("a key of more than {MOST_PARTS} parts"));
             return Err(problem.help("write the dotted path of a key of the experiment"));
         }
         let parts: Vec<(usize, &str)> = self
@@ -108,16 +109,17 @@ impl Change {
 }
 
 /// The value of a `--set`, with places inside the argument.
-fn value_of(set: &Set, source: &Arc<SourceText>) -> Result<Node, Problem> {
+fn value_of(set: &SetArgument, source: &Arc<SourceText>) -> Result<Node, Problem> {
     let shift = set.key.len() + 1;
-    let whole = Place { source: source.clone(), span: shift..source.text.len() };
+    let whole = SourceSpan { source: source.clone(), span: shift..source.text.len() };
     if set.value.trim().is_empty() {
         return Ok(Node { value: Value::Null, source: source.clone(), key_span: None, value_span: whole.span });
     }
     // Spaces stand where the key stands, so the parser's offsets are those of the argument.
     let blank = SourceText::new("--set", format!("{}{}", " ".repeat(shift), set.value));
     let mut node = Node::parse(&blank).map_err(|mut problem| {
-        problem.place = Some(problem.place.map_or(whole, |place| Place { source: source.clone(), span: place.span }));
+        problem.location =
+            Some(problem.location.map_or(whole, |location| SourceSpan { source: source.clone(), span: location.span }));
         problem
     })?;
     node.move_to(source);
@@ -135,14 +137,14 @@ fn lay(
         merge(node, value, path);
         return Ok(());
     };
-    let place = Some(Place { source: source.clone(), span: *start..start + part.len() });
+    let location = Some(SourceSpan { source: source.clone(), span: *start..start + part.len() });
     match &mut node.value {
         Value::List(items) => {
             let count = items.len();
             match part.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
                 Some(item) => lay(item, rest, value, &join(path, part), source),
                 None => Err(Problem::at(
-                    place,
+                    location,
                     format!("expected the index of one of {count} items of `{path}`, got `{part}`"),
                 )
                 .help("items are counted from 0; to add one, set the whole list")),
@@ -157,7 +159,7 @@ fn lay(
             merge(node, change, path);
             Ok(())
         }
-        _ => Err(Problem::at(place, format!("`{path}` is a plain value and has no key `{part}`"))),
+        _ => Err(Problem::at(location, format!("`{path}` is a plain value and has no key `{part}`"))),
     }
 }
 
@@ -230,14 +232,14 @@ mod tests {
     #[test]
     fn an_index_out_of_range_points_at_the_index() {
         let problem = with_sets("augment: [{ noise: {} }]", &["augment.3.noise={}"]).unwrap_err();
-        let place = problem.place.unwrap();
-        assert_eq!(&place.source.text[place.span], "3");
+        let location = problem.location.unwrap();
+        assert_eq!(&location.source.text[location.span], "3");
     }
 
     #[test]
     fn a_set_value_keeps_its_place_in_the_argument() {
         let node = with_sets("a: 1", &["train.epochs=many"]).unwrap();
-        let place = node.child("train").unwrap().child("epochs").unwrap().place();
-        assert_eq!((&place.source.name[..], &place.source.text[place.span]), ("--set", "many"));
+        let location = node.child("train").unwrap().child("epochs").unwrap().location();
+        assert_eq!((&location.source.name[..], &location.source.text[location.span]), ("--set", "many"));
     }
 }

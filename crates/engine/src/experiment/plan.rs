@@ -171,7 +171,7 @@ fn shape_text(shape: [usize; 3]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::experiment::check::{Surroundings, check};
+    use crate::experiment::check::{Environment, check};
     use crate::experiment::load::{Document, parse};
 
     fn document(text: &str) -> Document {
@@ -189,8 +189,8 @@ train: { epochs: 2 }
 device: flex
 ";
 
-    fn here(memory_bytes: Option<u64>) -> Surroundings {
-        Surroundings { cache_dir: "no-cache".into(), memory_bytes }
+    fn here(memory_bytes: Option<u64>) -> Environment {
+        Environment { cache_dir: "no-cache".into(), memory_bytes }
     }
 
     #[test]
@@ -214,8 +214,8 @@ device: flex
     fn a_patch_larger_than_a_volume_is_refused() {
         let text = TEXT.replace("[32, 32, 32]", "[32, 32, 48]");
         let problems = check(&document(&text), &here(None), None).unwrap_err();
-        let place = problems.0[0].place.clone().unwrap();
-        assert_eq!(&place.source.text[place.span], "48");
+        let location = problems.0[0].location.clone().unwrap();
+        assert_eq!(&location.source.text[location.span], "48");
     }
 
     #[test]

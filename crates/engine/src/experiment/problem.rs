@@ -1,4 +1,4 @@
-//! What a person can mend: a message, the place that caused it, and a way out.
+//! What a person can mend: a message, the location that caused it, and a way out.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,14 +27,14 @@ impl SourceText {
 
 /// A stretch of a source, in bytes.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct SourceSpan {
     /// The text that holds it.
     pub source: Arc<SourceText>,
     /// Bytes of that text.
     pub span: Range<usize>,
 }
 
-impl Place {
+impl SourceSpan {
     /// The line and the column where it starts, both counted from 1.
     pub fn line_and_column(&self) -> (usize, usize) {
         let before = &self.source.text[..self.span.start.min(self.source.text.len())];
@@ -60,17 +60,17 @@ pub struct Problem {
     /// A way out.
     pub help: Option<String>,
     /// Where it was written; a file that cannot be read has none.
-    pub place: Option<Place>,
+    pub location: Option<SourceSpan>,
     /// Whether the world failed, as with an unreadable image, rather than the document.
     pub is_failure: bool,
     /// Whether it is about a file of the dataset that `check --data` looks into, and tells more of.
-    pub is_in_data: bool,
+    pub is_dataset_problem: bool,
 }
 
 impl Problem {
-    /// A problem with a place.
-    pub fn at(place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, place, is_failure: false, is_in_data: false }
+    /// A problem with a location.
+    pub fn at(location: Option<SourceSpan>, message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None, location, is_failure: false, is_dataset_problem: false }
     }
 
     /// The same problem as a failure of the world.
@@ -80,7 +80,7 @@ impl Problem {
 
     /// The same problem as one of the dataset's files.
     pub fn in_data(self) -> Self {
-        Self { is_in_data: true, ..self }
+        Self { is_dataset_problem: true, ..self }
     }
 
     /// The same problem with a way out.
@@ -104,11 +104,11 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.as_ref().map(|place| &place.source.named as &dyn SourceCode)
+        self.location.as_ref().map(|location| &location.source.named as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let Place { source, span } = self.place.as_ref()?;
+        let SourceSpan { source, span } = self.location.as_ref()?;
         // Of a text of many lines the first is marked.
         let marked = source.text.get(span.clone()).map_or(0, |text| text.lines().next().map_or(0, str::len));
         let span = span.start..span.start + marked;
@@ -145,7 +145,7 @@ impl Diagnostic for Problems {
 
 /// How problems are drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Drawing {
+pub struct RenderOptions {
     /// Columns of the terminal.
     pub width: usize,
     /// Whether colours are used.
@@ -155,7 +155,7 @@ pub struct Drawing {
 }
 
 /// The problems as a person reads them: file, line, column, the text with a mark below it, and a way out.
-pub fn render(problems: &Problems, drawing: Drawing) -> String {
+pub fn render(problems: &Problems, drawing: RenderOptions) -> String {
     let mut theme = match (drawing.unicode, drawing.colour) {
         (true, true) => GraphicalTheme::unicode(),
         (true, false) => GraphicalTheme::unicode_nocolor(),
@@ -183,16 +183,16 @@ const LONGEST_MESSAGE: usize = 2000;
 /// Bytes of a line beyond which it is not drawn: no terminal shows it, and the handler cannot.
 const LONGEST_LINE: usize = 2000;
 
-/// The problem, with a message of some lines; where the lines at its place are too long, the place in words.
+/// The problem, with a message of some lines; where the lines at its location are too long, the location in words.
 fn drawable(problem: &Problem) -> Problem {
     let mut problem = problem.clone();
     if let Some(end) = problem.message.char_indices().map(|(at, _)| at).find(|at| *at > LONGEST_MESSAGE) {
         problem.message.truncate(end);
         problem.message.push_str(" ...");
     }
-    if let Some(place) = problem.place.take_if(|place| !place.is_short()) {
-        let (line, column) = place.line_and_column();
-        problem.message = format!("{}:{line}:{column}: {}", place.source.name, problem.message);
+    if let Some(location) = problem.location.take_if(|location| !location.is_short()) {
+        let (line, column) = location.line_and_column();
+        problem.message = format!("{}:{line}:{column}: {}", location.source.name, problem.message);
     }
     problem
 }
@@ -221,6 +221,6 @@ mod tests {
     fn lines_and_columns_count_from_one() {
         let source = SourceText::new("a.yaml", "a: 1\nbé: 2\n");
         let start = source.text.find('2').unwrap();
-        assert_eq!(Place { source, span: start..start + 1 }.line_and_column(), (2, 5));
+        assert_eq!(SourceSpan { source, span: start..start + 1 }.line_and_column(), (2, 5));
     }
 }

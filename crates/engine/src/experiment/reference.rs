@@ -9,7 +9,7 @@ impl Document {
     /// The document with the grids of the files that its steps name.
     ///
     /// # Errors
-    /// When a file cannot be read, each with its place.
+    /// When a file cannot be read, each with its location.
     pub(super) fn with_references(mut self) -> Result<Self, Problems> {
         let (mut preprocess, mut augment) = (self.experiment.preprocess.clone(), self.experiment.augment.clone());
         let mut problems = Vec::new();
@@ -33,8 +33,8 @@ fn resolve(step: &mut Transform, path: &str, document: &Document, problems: &mut
             match nifti::read_header(file) {
                 Ok(header) => resample.reference = Some(Reference::of(&header.grid)),
                 Err(error) => {
-                    let place = document.place(&format!("{path}.resample.reference.file"));
-                    problems.push(Problem::at(Some(place), error.to_string()).help("name a NIfTI image"));
+                    let location = document.location(&format!("{path}.resample.reference.file"));
+                    problems.push(Problem::at(Some(location), error.to_string()).help("name a NIfTI image"));
                 }
             }
         }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_marked() {
         let problems = parse("a.yaml", &text("nowhere.nii.gz")).unwrap_err();
-        let place = problems.0[0].place.clone().unwrap();
-        assert_eq!(&place.source.text[place.span], "nowhere.nii.gz");
+        let location = problems.0[0].location.clone().unwrap();
+        assert_eq!(&location.source.text[location.span], "nowhere.nii.gz");
     }
 }

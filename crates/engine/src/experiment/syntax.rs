@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error, Location};
 
-use super::problem::{Place, Problem, SourceText};
+use super::problem::{Problem, SourceSpan, SourceText};
 
 /// Tags that YAML itself knows; another one would ask for something that nobody does here.
 const TAGS: [&str; 7] = ["str", "int", "float", "bool", "null", "seq", "map"];
 
-/// The bytes of a place that the parser reports.
+/// The bytes of a location that the parser reports.
 pub(super) fn span_of(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
     let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) else {
@@ -31,18 +31,18 @@ pub(super) fn span_of(location: &Location, text: &str) -> Range<usize> {
 /// The parser's error as a problem.
 pub(super) fn problem(error: &Error, source: &Arc<SourceText>) -> Problem {
     let error = error.without_snippet();
-    let place = error.location().map(|location| {
+    let location = error.location().map(|location| {
         let span = span_of(&location, &source.text);
         let next = source.text[span.start..].chars().next().map_or(0, char::len_utf8);
-        Place { source: source.clone(), span: span.start..span.end.max(span.start + next) }
+        SourceSpan { source: source.clone(), span: span.start..span.end.max(span.start + next) }
     });
-    let on_tab = place.as_ref().is_some_and(|place| {
-        let (line, _) = place.line_and_column();
+    let on_tab = location.as_ref().is_some_and(|location| {
+        let (line, _) = location.line_and_column();
         source.text.lines().nth(line - 1).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
     });
     let (message, help) = told(error);
     let help = if on_tab { Some("YAML is indented by spaces; replace the tab") } else { help };
-    Problem { help: help.map(str::to_owned), ..Problem::at(place, message) }
+    Problem { help: help.map(str::to_owned), ..Problem::at(location, message) }
 }
 
 /// What is wrong, and the way out.
@@ -89,11 +89,11 @@ fn too_deep() -> (String, Option<&'static str>) {
 }
 
 /// The problem of a tag that means something to other programs only.
-pub(super) fn unknown_tag(tag: &str, place: Place) -> Option<Problem> {
+pub(super) fn unknown_tag(tag: &str, location: SourceSpan) -> Option<Problem> {
     let own = tag.strip_prefix("tag:yaml.org,2002:").or_else(|| tag.strip_prefix("!!"));
     if own.is_some_and(|own| TAGS.contains(&own)) {
         return None;
     }
-    let problem = Problem::at(Some(place), format!("the tag `{tag}` means nothing here"));
+    let problem = Problem::at(Some(location), format!("the tag `{tag}` means nothing here"));
     Some(problem.help("remove it; values have their types by themselves"))
 }

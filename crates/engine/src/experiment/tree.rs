@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Spanned, Tagged};
 
-use super::problem::{Place, Problem, SourceText};
+use super::problem::{Problem, SourceSpan, SourceText};
 use super::syntax::{self, span_of};
 
 /// The largest file that is read; a longer one is no experiment.
@@ -25,7 +25,7 @@ pub struct Node {
     pub source: Arc<SourceText>,
     /// Bytes of its key.
     pub key_span: Option<Range<usize>>,
-    /// Bytes of the value; of a map or list the place where it starts.
+    /// Bytes of the value; of a map or list the location where it starts.
     pub value_span: Range<usize>,
 }
 
@@ -62,7 +62,7 @@ impl Node {
     /// # Errors
     /// When the text is not YAML, repeats a key, or grows beyond bounds through aliases.
     pub fn parse(source: &Arc<SourceText>) -> Result<Self, Problem> {
-        let whole = Some(Place { source: source.clone(), span: 0..0 });
+        let whole = Some(SourceSpan { source: source.clone(), span: 0..0 });
         if source.text.len() > MAX_TEXT_LENGTH {
             let message = format!("expected a file of at most 1 MiB, got {} bytes", source.text.len());
             return Err(Problem::at(None, format!("{}: {message}", source.name)));
@@ -81,19 +81,19 @@ impl Node {
     }
 
     /// What a mark should stand under: a scalar itself, the key of a map or list.
-    pub fn place(&self) -> Place {
+    pub fn location(&self) -> SourceSpan {
         let span = match &self.value {
             Value::Map(_) | Value::List(_) | Value::Null => self.key_span.clone().or_else(|| self.first_span()),
             _ => None,
         };
-        Place { source: self.source.clone(), span: span.unwrap_or_else(|| self.value_span.clone()) }
+        SourceSpan { source: self.source.clone(), span: span.unwrap_or_else(|| self.value_span.clone()) }
     }
 
     /// What a mark for the key should stand under.
-    pub fn key_place(&self) -> Place {
+    pub fn key_location(&self) -> SourceSpan {
         match &self.key_span {
-            Some(span) => Place { source: self.source.clone(), span: span.clone() },
-            None => self.place(),
+            Some(span) => SourceSpan { source: self.source.clone(), span: span.clone() },
+            None => self.location(),
         }
     }
 
@@ -146,8 +146,8 @@ impl Node {
     fn from_raw(raw: Written, key_span: Option<Range<usize>>, source: &Arc<SourceText>) -> Result<Self, Problem> {
         let value_span = span_of(&raw.referenced, &source.text);
         let Tagged(value, tag) = raw.value;
-        let place = || Place { source: source.clone(), span: value_span.clone() };
-        if let Some(problem) = tag.and_then(|tag| syntax::unknown_tag(&tag, place())) {
+        let location = || SourceSpan { source: source.clone(), span: value_span.clone() };
+        if let Some(problem) = tag.and_then(|tag| syntax::unknown_tag(&tag, location())) {
             return Err(problem);
         }
         let value = match value {
@@ -173,7 +173,7 @@ fn key_to_yaml(key: &str) -> serde_yaml::Value {
     key.parse::<u64>().map_or_else(|_| key.into(), Into::into)
 }
 
-/// One value as the parser hands it over, with its place and its tag.
+/// One value as the parser hands it over, with its location and its tag.
 type Written = Spanned<Tagged<Raw>>;
 
 enum Raw {
@@ -255,10 +255,10 @@ mod tests {
     fn a_place_is_the_written_text() {
         let node = parse("optimizer:\n  adam: { learning_rate: 1e-4 } # fast\nlabels: { 1: liver }\n");
         let rate = node.child("optimizer").unwrap().child("adam").unwrap().child("learning_rate").unwrap();
-        assert_eq!(&rate.source.text[rate.place().span], "1e-4");
-        assert_eq!(&rate.source.text[rate.key_place().span], "learning_rate");
+        assert_eq!(&rate.source.text[rate.location().span], "1e-4");
+        assert_eq!(&rate.source.text[rate.key_location().span], "learning_rate");
         let adam = node.child("optimizer").unwrap().child("adam").unwrap();
-        assert_eq!(&adam.source.text[adam.place().span], "adam");
+        assert_eq!(&adam.source.text[adam.location().span], "adam");
         assert_eq!(node.child("labels").unwrap().child("1").unwrap().value, Value::Text("liver".into()));
     }
 

@@ -1,16 +1,16 @@
-//! From a tree to a type, with the place of the first mistake.
+//! From a tree to a type, with the location of the first error.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::mistake::{Mistake, at};
+use super::parse_error::{ParseError, at};
 use super::problem::Problem;
 use super::tree::{Node, Value};
 
 /// Reads a value of a tree as a type.
 ///
 /// # Errors
-/// The first mistake, at the token that made it.
+/// The first error, at the token that made it.
 pub fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
     at(node, T::deserialize(Typed(node))).map_err(|error| error.0)
 }
@@ -18,9 +18,9 @@ pub fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
 struct Typed<'de>(&'de Node);
 
 impl<'de> Deserializer<'de> for Typed<'de> {
-    type Error = Mistake;
+    type Error = ParseError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
         let node = self.0;
         let result = match &node.value {
             Value::Null => visitor.visit_unit(),
@@ -33,7 +33,7 @@ impl<'de> Deserializer<'de> for Typed<'de> {
                 let mut rest = items.iter();
                 visitor.visit_seq(Items(&mut rest)).and_then(|value| match rest.len() {
                     0 => Ok(value),
-                    left => Err(Mistake::new(format!("expected {} items, got {}", items.len() - left, items.len()))),
+                    left => Err(ParseError::new(format!("expected {} items, got {}", items.len() - left, items.len()))),
                 })
             }
             Value::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), pending: None }),
@@ -41,14 +41,14 @@ impl<'de> Deserializer<'de> for Typed<'de> {
         at(node, result)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
         match self.0.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ParseError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -57,9 +57,9 @@ impl<'de> Deserializer<'de> for Typed<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ParseError> {
         match &self.0.value {
-            Value::List(_) => at(self.0, Err(Mistake::new("expected a map of keys, got a list"))),
+            Value::List(_) => at(self.0, Err(ParseError::new("expected a map of keys, got a list"))),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -69,25 +69,25 @@ impl<'de> Deserializer<'de> for Typed<'de> {
         _: &'static str,
         names: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    ) -> Result<V::Value, ParseError> {
         let node = self.0;
         let result = match &node.value {
             Value::Text(name) => visitor.visit_enum(Choice { name, node, content: None }),
             Value::Map(entries) => match entries.as_slice() {
                 [(name, content)] => visitor.visit_enum(Choice { name, node: content, content: Some(content) }),
-                [] => Err(Mistake(
+                [] => Err(ParseError(
                     Problem::at(None, "expected one choice, got none")
                         .help(format!("choose one of {}", names.join(", "))),
                 )),
                 [first, .., last] => {
                     let message = format!("expected one choice, got {}: `{}` and `{}`", entries.len(), first.0, last.0);
-                    Err(Mistake(
-                        Problem::at(Some(last.1.key_place()), message)
+                    Err(ParseError(
+                        Problem::at(Some(last.1.key_location()), message)
                             .help("keep one of them; in a list each step has its own `-`"),
                     ))
                 }
             },
-            _ => Err(Mistake(
+            _ => Err(ParseError(
                 Problem::at(None, format!("expected one choice, got {}", kind(&node.value)))
                     .help(format!("choose one of {}", names.join(", "))),
             )),
@@ -115,9 +115,9 @@ fn kind(value: &Value) -> &'static str {
 struct Items<'a, 'de>(&'a mut std::slice::Iter<'de, Node>);
 
 impl<'de> SeqAccess<'de> for Items<'_, 'de> {
-    type Error = Mistake;
+    type Error = ParseError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mistake> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ParseError> {
         self.0.next().map(|node| at(node, seed.deserialize(Typed(node)))).transpose()
     }
 }
@@ -128,15 +128,15 @@ struct Entries<'de> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Mistake;
+    type Error = ParseError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mistake> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ParseError> {
         let Some((key, node)) = self.rest.next() else { return Ok(None) };
         self.pending = Some(node);
-        seed.deserialize(Key(key)).map(Some).map_err(|mistake| mistake.or_at(|| node.key_place()))
+        seed.deserialize(Key(key)).map(Some).map_err(|error| error.at_if_unset(|| node.key_location()))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ParseError> {
         let node = self.pending.take().expect("serde asks for a value after its key");
         at(node, seed.deserialize(Typed(node)))
     }
@@ -148,19 +148,19 @@ struct Key<'de>(&'de str);
 /// Reads a key as a whole number.
 macro_rules! whole_number_keys {
     ($($method:ident)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
             match self.0.parse::<u64>() {
                 Ok(number) => visitor.visit_u64(number),
-                Err(_) => Err(Mistake::new(format!("expected a whole number as key, got `{}`", self.0))),
+                Err(_) => Err(ParseError::new(format!("expected a whole number as key, got `{}`", self.0))),
             }
         })*
     };
 }
 
 impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Mistake;
+    type Error = ParseError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
         visitor.visit_borrowed_str(self.0)
     }
 
@@ -180,42 +180,40 @@ struct Choice<'de> {
 }
 
 impl<'de> EnumAccess<'de> for Choice<'de> {
-    type Error = Mistake;
+    type Error = ParseError;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Mistake> {
-        let name: StrDeserializer<Mistake> = StrDeserializer::new(self.name);
-        let place = || if self.content.is_some() { self.node.key_place() } else { self.node.place() };
-        let variant = seed.deserialize(name).map_err(|mistake| mistake.or_at(place))?;
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ParseError> {
+        let name: StrDeserializer<ParseError> = StrDeserializer::new(self.name);
+        let location = || if self.content.is_some() { self.node.key_location() } else { self.node.location() };
+        let variant = seed.deserialize(name).map_err(|error| error.at_if_unset(location))?;
         Ok((variant, self))
     }
 }
 
 impl<'de> VariantAccess<'de> for Choice<'de> {
-    type Error = Mistake;
+    type Error = ParseError;
 
-    fn unit_variant(self) -> Result<(), Mistake> {
+    fn unit_variant(self) -> Result<(), ParseError> {
         match self.content {
             None => Ok(()),
-            Some(node) => {
-                Err(Mistake::new(format!("expected the word `{}` alone, got a map", self.name))
-                    .or_at(|| node.key_place()))
-            }
+            Some(node) => Err(ParseError::new(format!("expected the word `{}` alone, got a map", self.name))
+                .at_if_unset(|| node.key_location())),
         }
     }
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Mistake> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ParseError> {
         match self.content {
             Some(node) => at(node, seed.deserialize(Typed(node))),
             None => {
                 let problem = Problem::at(None, format!("expected a map, got the word `{}`", self.name));
-                Err(Mistake(problem.help(format!("write `{}: {{}}`", self.name))))
+                Err(ParseError(problem.help(format!("write `{}: {{}}`", self.name))))
             }
         }
     }
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mistake> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ParseError> {
         Typed(self.node).deserialize_any(visitor)
     }
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Mistake> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ParseError> {
         Typed(self.node).deserialize_any(visitor)
     }
 }

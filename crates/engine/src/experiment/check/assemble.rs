@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::data::Survey;
-use super::{Findings, NAME_HELP, Surroundings, is_folder_name, sizes};
+use super::data::DatasetSummary;
+use super::{Diagnostics, Environment, NAME_HELP, is_folder_name, sizes};
 use crate::experiment::load::Document;
 use crate::experiment::plan::{Case, Plan};
 use crate::experiment::problem::Problems;
@@ -23,98 +23,98 @@ const FEW_CENTRES: usize = 16;
 /// Fits the patch, the network and the device to the data.
 pub(super) fn assemble(
     document: &Document,
-    survey: Survey,
+    summary: DatasetSummary,
     warnings: Vec<String>,
-    surroundings: &Surroundings,
+    environment: &Environment,
     device: Option<DeviceName>,
 ) -> Result<Plan, Problems> {
-    let mut findings = Findings::new(document);
+    let mut diagnostics = Diagnostics::new(document);
     let experiment = &document.experiment;
-    findings.warnings = warnings;
+    diagnostics.warnings = warnings;
     let device = device.unwrap_or(experiment.device).resolve().unwrap_or_else(|error| {
-        findings.problem("device", error.to_string(), "`runner devices` lists what this binary and machine offer");
+        diagnostics.problem("device", error.to_string(), "`runner devices` lists what this binary and machine offer");
         experiment.device
     });
     let patch = experiment.sampler.patch();
-    let outgoing = sizes::volumes(&mut findings, &survey, surroundings);
-    check_patch(&mut findings, &outgoing, patch);
+    let outgoing = sizes::volumes(&mut diagnostics, &summary, environment);
+    check_patch(&mut diagnostics, &outgoing, patch);
     if let Some(index) = lazy::forces_whole_volume(&experiment.augment) {
-        findings
+        diagnostics
             .warning(format!("augment.{index} needs the whole volume, so every patch computes it: correct, but slow"));
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let folds =
             |grid: &Grid| step.any(&|step| matches!(step, Transform::ElasticDeformation(step) if step.may_fold(grid)));
         if let Some((name, _)) = outgoing.iter().find(|(_, grid)| folds(grid)) {
-            findings.warning(format!("augment.{index}: elastic_deformation may fold subject {name}, since control points may move farther than half the way to the next one; take fewer of them or a smaller max_displacement_mm"));
+            diagnostics.warning(format!("augment.{index}: elastic_deformation may fold subject {name}, since control points may move farther than half the way to the next one; take fewer of them or a smaller max_displacement_mm"));
         }
     }
-    let classes = survey.labels.len() + 1;
+    let classes = summary.labels.len() + 1;
     let step_bytes = experiment.model.training_bytes(StepSize {
-        channels: survey.channels,
+        channels: summary.channels,
         classes,
         batch: experiment.train.batch_size.get(),
         patch,
         recomputes: experiment.train.checkpoint_activations,
         device,
     });
-    let waiting = experiment.queue.max_length.get().min(survey.patches_per_epoch) as u64;
-    let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(survey.channels, patch));
+    let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
+    let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, patch));
     let memory_bytes = step_bytes.saturating_add(waiting_bytes);
     let on_host = matches!(device, DeviceName::Flex | DeviceName::LibtorchCpu);
-    if let Some(available) = surroundings.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
+    if let Some(available) = environment.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
         let message = format!(
             "too little memory by estimate: training needs {:.1} GB, the machine has {:.1} GB",
             memory_bytes as f64 / 1e9,
             available as f64 / 1e9
         );
         let help = "take a smaller batch, and accumulate_batches for as many patches in a step; smaller patches; fewer widths; or train.checkpoint_activations: true";
-        findings.problem("train.batch_size", message, help);
+        diagnostics.problem("train.batch_size", message, help);
     }
     if let Some(refusal) = experiment.train.precision.refusal(device) {
-        findings.problem("train.precision", refusal, "take float32, or another device");
+        diagnostics.problem("train.precision", refusal, "take float32, or another device");
     }
     if let (FloatFormat::Float32, DeviceName::LibtorchCuda(_)) = (experiment.train.precision, device) {
-        findings.warning("libtorch computes convolutions on a GPU in tf32 unless NVIDIA_TF32_OVERRIDE=0 is in the environment; write train.precision: tf32 to mean it".to_owned());
+        diagnostics.warning("libtorch computes convolutions on a GPU in tf32 unless NVIDIA_TF32_OVERRIDE=0 is in the environment; write train.precision: tf32 to mean it".to_owned());
     }
     if let Some(path) = &experiment.train.initial_weights
-        && let Err(error) = experiment.model.read_weights(path, survey.channels, classes)
+        && let Err(error) = experiment.model.read_weights(path, summary.channels, classes)
     {
         let message = format!("{}: {}", path.display(), told(&error));
         let help = "name weights of the same network: the same widths, norm, channels and number of labels";
-        findings.problem("train.initial_weights", message, help);
+        diagnostics.problem("train.initial_weights", message, help);
     }
     let name = experiment.name.clone().unwrap_or_else(|| {
         document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
     });
     if experiment.name.is_none() && !is_folder_name(&name) {
         let message = format!("runs would be named `{name}` after the file, which cannot be a folder's name");
-        findings.problem("name", message, format!("write `name:`; {NAME_HELP}"));
+        diagnostics.problem("name", message, format!("write `name:`; {NAME_HELP}"));
     }
-    let cases = survey
+    let cases = summary
         .listing
         .subjects
         .iter()
         .filter_map(|subject| {
-            let (grid, outgoing) = (*survey.grids.get(&subject.name)?, *outgoing.get(&subject.name)?);
+            let (grid, outgoing) = (*summary.grids.get(&subject.name)?, *outgoing.get(&subject.name)?);
             let weights = weights_of(&experiment.sampler, &subject.name);
             Some((subject.name.clone(), Case { subject: subject.clone(), weights, grid, outgoing }))
         })
         .collect();
-    let warnings = findings.finish()?;
+    let warnings = diagnostics.finish()?;
     Ok(Plan {
-        num_parameters: experiment.model.num_parameters(survey.channels, classes),
+        num_parameters: experiment.model.num_parameters(summary.channels, classes),
         experiment: experiment.clone(),
         name,
         device,
-        labels: survey.labels,
+        labels: summary.labels,
         cases,
-        parts: survey.parts,
-        channels: survey.channels,
+        parts: summary.parts,
+        channels: summary.channels,
         patch,
         window: experiment.window(),
-        patches_per_epoch: survey.patches_per_epoch,
-        steps_per_epoch: survey.steps_per_epoch,
+        patches_per_epoch: summary.patches_per_epoch,
+        steps_per_epoch: summary.steps_per_epoch,
         memory_bytes,
         warnings,
     })
@@ -137,8 +137,8 @@ fn weights_of(sampler: &Sampler, subject: &str) -> Option<PathBuf> {
 }
 
 /// The patch must fit into every volume after the chain.
-fn check_patch(findings: &mut Findings, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
-    let sampler = &findings.document.experiment.sampler;
+fn check_patch(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
+    let sampler = &diagnostics.document.experiment.sampler;
     let path = format!("sampler.{}.patch", sampler.name());
     let has_centres = match sampler {
         Sampler::Label(_) | Sampler::Uniform(_) => Some("label probabilities"),
@@ -158,7 +158,7 @@ fn check_patch(findings: &mut Findings, grids: &BTreeMap<&String, Grid>, patch: 
                 "expected a patch of at most {smallest} voxels along {letter}, got {}: subject {name} has no more after preprocess",
                 patch[axis]
             );
-            findings.problem(
+            diagnostics.problem(
                 &format!("{path}.{axis}"),
                 message,
                 "take a smaller patch, or pad in preprocess with crop_or_pad",
@@ -168,7 +168,7 @@ fn check_patch(findings: &mut Findings, grids: &BTreeMap<&String, Grid>, patch: 
             && smallest - patch[axis] + 1 < FEW_CENTRES
         {
             let centres = smallest - patch[axis] + 1;
-            findings.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so {what} act on those alone"));
+            diagnostics.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so {what} act on those alone"));
         }
     }
 }

@@ -1,23 +1,23 @@
 //! Rules on the chains of transforms.
 
-use super::Findings;
+use super::Diagnostics;
 use crate::experiment::problem::Problem;
 use transforms::{Region, Transform};
 
-pub(super) fn check(findings: &mut Findings) {
-    let experiment = &findings.document.experiment;
+pub(super) fn check(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
     for (index, step) in experiment.preprocess.iter().enumerate() {
         let path = format!("preprocess.{index}");
-        check_fixed(findings, step, &path);
-        check_step(findings, step, &path);
-        check_learned(findings, step.inner(), &path);
-        warn_of_truth(findings, step, &path);
+        check_fixed(diagnostics, step, &path);
+        check_step(diagnostics, step, &path);
+        check_learned(diagnostics, step.inner(), &path);
+        warn_of_truth(diagnostics, step, &path);
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let path = format!("augment.{index}");
-        check_step(findings, step, &path);
-        check_learned(findings, std::slice::from_ref(step), &path);
-        check_late(findings, step, &path);
+        check_step(diagnostics, step, &path);
+        check_learned(diagnostics, std::slice::from_ref(step), &path);
+        check_late(diagnostics, step, &path);
     }
     let clamp = experiment.preprocess.iter().position(|step| matches!(step, Transform::Clamp(_)));
     let rescale = experiment.preprocess.iter().position(|step| match step {
@@ -27,25 +27,25 @@ pub(super) fn check(findings: &mut Findings) {
         _ => false,
     });
     if rescale.is_some_and(|rescale| clamp.is_none_or(|clamp| clamp > rescale)) {
-        findings.warning("rescale_intensity maps the full range without a clamp before it: on CT one metal artefact rescales the whole volume; put `- clamp: { min: -200, max: 250 }` before it");
+        diagnostics.warning("rescale_intensity maps the full range without a clamp before it: on CT one metal artefact rescales the whole volume; put `- clamp: { min: -200, max: 250 }` before it");
     }
 }
 
 /// Steps of preprocess run once, so nothing in them may be left to chance.
-fn check_fixed(findings: &mut Findings, step: &Transform, path: &str) {
+fn check_fixed(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     let help = "move the step to `augment`, or give it ranges of width zero";
     let random = |key: &str| format!("{path}.{key}");
     let wide: Vec<String> = match step {
         Transform::OneOf(steps) if steps.len() > 1 => vec![random("one_of")],
         Transform::OneOf(steps) => {
             for (index, inner) in steps.iter().enumerate() {
-                check_fixed(findings, inner, &random(&format!("one_of.{index}")));
+                check_fixed(diagnostics, inner, &random(&format!("one_of.{index}")));
             }
             Vec::new()
         }
         Transform::Maybe(maybe) => {
             for (index, inner) in maybe.steps.iter().enumerate() {
-                check_fixed(findings, inner, &random(&format!("maybe.steps.{index}")));
+                check_fixed(diagnostics, inner, &random(&format!("maybe.steps.{index}")));
             }
             let fixed = [0.0, 1.0].contains(&maybe.probability.get());
             if fixed { Vec::new() } else { vec![random("maybe.probability")] }
@@ -53,47 +53,47 @@ fn check_fixed(findings: &mut Findings, step: &Transform, path: &str) {
         step => step.random_keys().into_iter().map(random).collect(),
     };
     for path in wide {
-        findings.problem(&path, "expected a step without chance in `preprocess`, got a random one", help);
+        diagnostics.problem(&path, "expected a step without chance in `preprocess`, got a random one", help);
     }
 }
 
 /// Steps whose numbers come from all training subjects stand in preprocess itself, where they are learnt once.
-fn check_learned(findings: &mut Findings, steps: &[Transform], path: &str) {
+fn check_learned(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str) {
     for step in steps {
         if step.is_learned() {
             let message =
                 format!("{} learns from the training subjects, so it cannot be applied at random", step.name());
-            findings.problem(
+            diagnostics.problem(
                 path,
                 message,
                 "put it into `preprocess`, outside of `maybe` and `one_of`, or give its numbers",
             );
         }
-        check_learned(findings, step.inner(), path);
+        check_learned(diagnostics, step.inner(), path);
     }
 }
 
 /// Steps that need the whole volume or label map leave nothing to chance, so they are computed once, before.
-fn check_late(findings: &mut Findings, step: &Transform, path: &str) {
+fn check_late(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     if step.labelling().is_some() || step.resolves_from_volume() {
         let message = format!(
             "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
             step.name()
         );
-        findings.problem(path, message, "move it to `preprocess`");
+        diagnostics.problem(path, message, "move it to `preprocess`");
     }
     if step.extension().is_some() {
         let message =
             format!("{} goes on with the volume's own voxels here, which takes the whole volume", step.name());
-        findings.problem(path, message, "move it to `preprocess`, or give `fill` an intensity");
+        diagnostics.problem(path, message, "move it to `preprocess`, or give `fill` an intensity");
     }
     for inner in step.inner() {
-        check_late(findings, inner, path);
+        check_late(diagnostics, inner, path);
     }
 }
 
 /// A region that labels give makes the score of validation look better than that of new images, which have none.
-fn warn_of_truth(findings: &mut Findings, step: &Transform, path: &str) {
+fn warn_of_truth(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     let region = match step {
         Transform::CropOrPad(crop) => crop.mask.as_ref(),
         Transform::Mask(mask) => Some(&mask.keep),
@@ -103,35 +103,35 @@ fn warn_of_truth(findings: &mut Findings, step: &Transform, path: &str) {
         _ => None,
     };
     if region.is_some_and(Region::wants_labels) {
-        findings.warning(format!(
+        diagnostics.warning(format!(
             "{path}.{} looks at the true labels, in validation too: scores come out too good, and an image without labels cannot be predicted; give the region by intensity, such as `above: -500`",
             step.name()
         ));
     }
-    step.inner().iter().for_each(|inner| warn_of_truth(findings, inner, path));
+    step.inner().iter().for_each(|inner| warn_of_truth(diagnostics, inner, path));
 }
 
 /// Rules between the keys of one step.
-fn check_step(findings: &mut Findings, step: &Transform, path: &str) {
-    let before = findings.problems.len();
-    check_keys(findings, step, path);
-    if let Some(message) = step.problem().filter(|_| findings.problems.len() == before) {
-        let place = findings.document.place(path);
-        findings.problems.push(Problem::at(Some(place), message));
+fn check_step(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
+    let before = diagnostics.problems.len();
+    check_keys(diagnostics, step, path);
+    if let Some(message) = step.problem().filter(|_| diagnostics.problems.len() == before) {
+        let location = diagnostics.document.location(path);
+        diagnostics.problems.push(Problem::at(Some(location), message));
     }
 }
 
 /// Rules whose mark falls on one key of a step.
-fn check_keys(findings: &mut Findings, step: &Transform, path: &str) {
+fn check_keys(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     match step {
         Transform::Clamp(clamp) => match (clamp.min, clamp.max) {
-            (None, None) => findings.key_problem(
+            (None, None) => diagnostics.key_problem(
                 &format!("{path}.clamp"),
                 "clamp has no limit, so it does nothing",
                 "give `min`, `max` or both",
             ),
             (Some(min), Some(max)) if min >= max => {
-                findings.problem(
+                diagnostics.problem(
                     &format!("{path}.clamp.max"),
                     format!("expected max above min {min}, got {max}"),
                     "swap them",
@@ -143,10 +143,10 @@ fn check_keys(findings: &mut Findings, step: &Transform, path: &str) {
             let [low, high] = rescale.percentiles.map(|percentile| percentile.get());
             if low >= high {
                 let message = format!("expected percentiles [low, high] with low < high, got [{low}, {high}]");
-                findings.problem(&format!("{path}.rescale_intensity.percentiles"), message, "swap them");
+                diagnostics.problem(&format!("{path}.rescale_intensity.percentiles"), message, "swap them");
             }
             if rescale.from.is_some_and(|from| from.is_fixed()) {
-                findings.problem(
+                diagnostics.problem(
                     &format!("{path}.rescale_intensity.from"),
                     "expected a range above width zero",
                     "give [low, high] with low < high",
@@ -155,14 +155,14 @@ fn check_keys(findings: &mut Findings, step: &Transform, path: &str) {
         }
         Transform::Affine(affine) => {
             if let Some(message) = affine.problem() {
-                findings.problem(
+                diagnostics.problem(
                     &format!("{path}.affine.scales"),
                     message,
                     "1 leaves the size, 0.9 makes it a tenth smaller",
                 );
             }
             if affine.isotropic && affine.scales.0.iter().any(|range| *range != affine.scales.0[0]) {
-                findings.problem(
+                diagnostics.problem(
                     &format!("{path}.affine.scales"),
                     "expected one range for all axes, since `isotropic` is true",
                     "write scales: [low, high]",
@@ -171,19 +171,19 @@ fn check_keys(findings: &mut Findings, step: &Transform, path: &str) {
         }
         Transform::OneOf(steps) => {
             if steps.is_empty() {
-                findings.key_problem(
+                diagnostics.key_problem(
                     &format!("{path}.one_of"),
                     "expected at least one step, got none",
                     "add steps or remove this one",
                 );
             }
             for (index, inner) in steps.iter().enumerate() {
-                check_step(findings, inner, &format!("{path}.one_of.{index}"));
+                check_step(diagnostics, inner, &format!("{path}.one_of.{index}"));
             }
         }
         Transform::Maybe(maybe) => {
             for (index, inner) in maybe.steps.iter().enumerate() {
-                check_step(findings, inner, &format!("{path}.maybe.steps.{index}"));
+                check_step(diagnostics, inner, &format!("{path}.maybe.steps.{index}"));
             }
         }
         _ => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::names::column_name;
-use super::{Findings, inference, names, network, sampler, training};
+use super::{Diagnostics, inference, names, network, sampler, training};
 use crate::experiment::experiment::Orientation;
 use crate::experiment::load::Document;
 use crate::experiment::plan::ClassLabel;
@@ -20,7 +20,7 @@ use volume::{GRID_TOLERANCE_MM, Grid};
 
 /// What headers say about the data of an experiment.
 #[derive(Clone, Debug)]
-pub struct Survey {
+pub struct DatasetSummary {
     /// The subjects of the source.
     pub listing: Listing,
     /// Which of them train, validate and test.
@@ -41,7 +41,7 @@ pub struct Survey {
 
 /// What can be said of the data before any of its files is opened.
 #[derive(Clone, Debug)]
-pub struct Outline {
+pub struct DatasetIndex {
     /// The subjects of the source.
     pub listing: Listing,
     /// Which of them train, validate and test.
@@ -53,63 +53,63 @@ pub struct Outline {
 /// Checks all rules that need no file of a subject, so that broken files can be looked at one by one.
 ///
 /// # Errors
-/// Every rule that is broken, each with its place in the document.
-pub fn outline(document: &Document, cache_dir: &Path) -> Result<Outline, Problems> {
-    super::document(document)?;
-    let mut findings = Findings::new(document);
-    let (listing, parts) = list(&mut findings, cache_dir)?;
-    let labels = labels_of(&mut findings, &listing);
-    findings.finish()?;
-    Ok(Outline { listing, parts, labels })
+/// Every rule that is broken, each with its location in the document.
+pub fn index_dataset(document: &Document, cache_dir: &Path) -> Result<DatasetIndex, Problems> {
+    super::check_document(document)?;
+    let mut diagnostics = Diagnostics::new(document);
+    let (listing, parts) = list(&mut diagnostics, cache_dir)?;
+    let labels = labels_of(&mut diagnostics, &listing);
+    diagnostics.finish()?;
+    Ok(DatasetIndex { listing, parts, labels })
 }
 
 /// Reads the headers of the data and checks the document against them; phantoms need not exist yet.
 ///
 /// # Errors
-/// Every rule that is broken, each with its place in the document.
-pub fn survey(document: &Document, cache_dir: &Path) -> Result<Survey, Problems> {
-    let mut findings = Findings::new(document);
+/// Every rule that is broken, each with its location in the document.
+pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<DatasetSummary, Problems> {
+    let mut diagnostics = Diagnostics::new(document);
     let experiment = &document.experiment;
-    let (listing, parts) = list(&mut findings, cache_dir)?;
+    let (listing, parts) = list(&mut diagnostics, cache_dir)?;
     let (grids, channels) = match &experiment.data.source {
         Source::Phantom(source) => {
             let grid = phantom::grid(source);
             (listing.subjects.iter().map(|subject| (subject.name.clone(), grid)).collect(), 1)
         }
-        _ => read_grids(&mut findings, &listing.subjects),
+        _ => read_grids(&mut diagnostics, &listing.subjects),
     };
-    check_grids(&mut findings, &grids);
-    sampler::check_maps(&mut findings, &parts, &grids);
+    check_grids(&mut diagnostics, &grids);
+    sampler::check_maps(&mut diagnostics, &parts, &grids);
     let samples = experiment.queue.samples_per_volume.get();
     let patches_per_epoch = parts.train.len() * samples;
     let per_step = experiment.train.batch_size.get() * experiment.train.accumulate_batches.get();
     let steps_per_epoch = patches_per_epoch.div_ceil(per_step);
-    training::check_warm_up(&mut findings, steps_per_epoch * experiment.train.epochs.get());
-    let labels = labels_of(&mut findings, &listing);
-    let warnings = findings.finish()?;
-    Ok(Survey { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
+    training::check_warm_up(&mut diagnostics, steps_per_epoch * experiment.train.epochs.get());
+    let labels = labels_of(&mut diagnostics, &listing);
+    let warnings = diagnostics.finish()?;
+    Ok(DatasetSummary { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
 }
 
 /// The subjects of the source and their parts.
-fn list(findings: &mut Findings, cache_dir: &Path) -> Result<(Listing, Parts), Problems> {
-    let experiment = &findings.document.experiment;
+fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Parts), Problems> {
+    let experiment = &diagnostics.document.experiment;
     let listing = match sources::list(&experiment.data.source, cache_dir) {
         Ok(listing) => listing,
         Err(error) => {
-            findings.problem("data.source", error.to_string(), "paths are relative to the working folder");
-            return Err(Problems(std::mem::take(&mut findings.problems)));
+            diagnostics.problem("data.source", error.to_string(), "paths are relative to the working folder");
+            return Err(Problems(std::mem::take(&mut diagnostics.problems)));
         }
     };
     let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
     let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
-        findings.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
+        diagnostics.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
         Parts::default()
     });
     Ok((listing, parts))
 }
 
 /// The grid of each image file and the number of channels that all subjects share.
-fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String, Grid>, usize) {
+fn read_grids(diagnostics: &mut Diagnostics, subjects: &[Subject]) -> (BTreeMap<String, Grid>, usize) {
     let mut grids = BTreeMap::new();
     let mut shared: Option<(usize, &str)> = None;
     for subject in subjects {
@@ -117,7 +117,7 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
         let headers = match headers {
             Ok(headers) => headers,
             Err(error) => {
-                findings.unreadable(format!("subject {}: {error}", subject.name));
+                diagnostics.unreadable(format!("subject {}: {error}", subject.name));
                 continue;
             }
         };
@@ -128,20 +128,20 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
                 "expected {expected} channels as in subject {first}, got {channels} in subject {}",
                 subject.name
             );
-            findings.unfit(message, "all subjects need the same channels");
+            diagnostics.unfit(message, "all subjects need the same channels");
         }
         shared.get_or_insert((channels, &subject.name));
         let labels = subject.label.iter().map(|path| read_header(path).map(|header| header.grid));
         let others = headers.iter().map(|header| Ok(header.grid)).chain(labels);
         for other in others {
             match other {
-                Err(error) => findings.unreadable(format!("subject {}: {error}", subject.name)),
+                Err(error) => diagnostics.unreadable(format!("subject {}: {error}", subject.name)),
                 Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
                     let message = format!(
                         "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
                         subject.name, grid.shape, other.shape
                     );
-                    findings.unfit(message, "resample one onto the other, or mend its header");
+                    diagnostics.unfit(message, "resample one onto the other, or mend its header");
                 }
                 Ok(_) => {}
             }
@@ -151,16 +151,16 @@ fn read_grids(findings: &mut Findings, subjects: &[Subject]) -> (BTreeMap<String
     (grids, shared.map_or(1, |(channels, _)| channels))
 }
 
-fn check_grids(findings: &mut Findings, grids: &BTreeMap<String, Grid>) {
+fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
     let other: Vec<String> = grids
         .iter()
         .filter(|(_, grid)| grid.affine.orientation() != "RAS")
         .map(|(name, grid)| format!("{name} ({})", grid.affine.orientation()))
         .collect();
-    if findings.document.experiment.data.orientation == Orientation::RequireRas && !other.is_empty() {
+    if diagnostics.document.experiment.data.orientation == Orientation::RequireRas && !other.is_empty() {
         let message =
             format!("expected every volume in RAS orientation, got {} that are not: {}", other.len(), some(&other));
-        findings.problem(
+        diagnostics.problem(
             "data.orientation",
             message,
             "write `data.orientation: reorient` to turn them when they are read",
@@ -169,7 +169,7 @@ fn check_grids(findings: &mut Findings, grids: &BTreeMap<String, Grid>) {
     let oblique: Vec<String> =
         grids.iter().filter(|(_, grid)| grid.affine.is_oblique()).map(|(name, _)| name.clone()).collect();
     if !oblique.is_empty() {
-        findings.warning(format!(
+        diagnostics.warning(format!(
             "{} volumes are oblique and stay so, since turning axes never interpolates: {}",
             oblique.len(),
             some(&oblique)
@@ -184,8 +184,8 @@ pub(super) fn some(names: &[String]) -> String {
 }
 
 /// The labels as written, as the source names them, or `label_1`, `label_2`, ... after the sampler's.
-fn labels_of(findings: &mut Findings, listing: &Listing) -> Vec<ClassLabel> {
-    let experiment = &findings.document.experiment;
+fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel> {
+    let experiment = &diagnostics.document.experiment;
     let labels = match (&experiment.data.labels, &listing.label_names, &experiment.sampler) {
         (Some(written), _, _) => written.clone(),
         (None, Some(named), _) => named.clone(),
@@ -196,17 +196,17 @@ fn labels_of(findings: &mut Findings, listing: &Listing) -> Vec<ClassLabel> {
     };
     let labels: BTreeMap<_, _> = labels.into_iter().filter(|(value, _)| *value != 0).collect();
     if labels.is_empty() {
-        findings.problem(
+        diagnostics.problem(
             "data",
             "neither the document nor its source says which labels there are",
             "declare them, as in `data.labels: { 1: liver }`",
         );
     } else if experiment.data.labels.is_none() {
-        names::check_uses(findings, &labels);
-        inference::check_labels(findings, &labels);
-        network::check_class_weights(findings, labels.len());
+        names::check_uses(diagnostics, &labels);
+        inference::check_labels(diagnostics, &labels);
+        network::check_class_weights(diagnostics, labels.len());
         if experiment.checkpoint.monitor != "val_loss" {
-            training::check_columns(findings, &labels);
+            training::check_columns(diagnostics, &labels);
         }
     }
     labels.into_iter().map(|(value, name)| ClassLabel { value, name: column_name(&name) }).collect()
@@ -229,9 +229,9 @@ train: { epochs: 2 }
     #[test]
     fn phantoms_are_surveyed_without_being_made() {
         let folder = tempfile::tempdir().unwrap();
-        let survey = survey(&parse("a.yaml", SOUND).unwrap(), folder.path()).unwrap();
-        assert_eq!((survey.parts.train.len(), survey.parts.val.len()), (8, 2));
-        assert_eq!((survey.patches_per_epoch, survey.steps_per_epoch), (40, 20));
+        let summary = summarize_dataset(&parse("a.yaml", SOUND).unwrap(), folder.path()).unwrap();
+        assert_eq!((summary.parts.train.len(), summary.parts.val.len()), (8, 2));
+        assert_eq!((summary.patches_per_epoch, summary.steps_per_epoch), (40, 20));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -243,24 +243,24 @@ train: { epochs: 2 }
             return;
         }
         let text = SOUND.replace("phantom: { subjects: 10 }", &format!("msd: {{ root: {} }}", root.display()));
-        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("LPS"), "{problems}");
         let turned = text.replace("data: {", "data: { orientation: reorient,");
-        survey(&parse("a.yaml", &turned).unwrap(), Path::new("cache")).unwrap();
+        summarize_dataset(&parse("a.yaml", &turned).unwrap(), Path::new("cache")).unwrap();
     }
 
     #[test]
     fn class_weights_are_counted_against_the_labels_of_the_source() {
         let text = SOUND.replace("dice: {}", "dice: { class_weights: [1, 1] }");
-        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("expected 3 class weights, got 2"), "{problems}");
     }
 
     #[test]
     fn a_warm_up_longer_than_the_run_is_refused() {
         let text = format!("{SOUND}schedule: {{ cosine: {{ warmup_steps: 40 }} }}\n");
-        let problems = survey(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
-        let place = problems.0[0].place.clone().unwrap();
-        assert_eq!(&place.source.text[place.span], "40");
+        let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
+        let location = problems.0[0].location.clone().unwrap();
+        assert_eq!(&location.source.text[location.span], "40");
     }
 }

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, scores};
+use super::{Diagnostics, scores};
 use volume::Label;
 
-pub(super) fn check(findings: &mut Findings) {
-    let experiment = &findings.document.experiment;
+pub(super) fn check(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
     let mirror = &experiment.inference.mirror;
     for (index, axis) in mirror.iter().enumerate() {
         if mirror[..index].contains(axis) {
-            findings.problem(&format!("inference.mirror.{index}"), "this axis stands in the list twice", "remove it");
+            diagnostics.problem(
+                &format!("inference.mirror.{index}"),
+                "this axis stands in the list twice",
+                "remove it",
+            );
         }
     }
     for (index, step) in experiment.postprocess.iter().enumerate().skip(1) {
         if step.chooses() {
             let name = step.name();
             let message = format!("{name} chooses labels from probabilities, so it can only be the first step");
-            findings.problem(
+            diagnostics.problem(
                 &format!("postprocess.{index}"),
                 message,
                 format!("move {name} to the start, or remove it"),
@@ -25,17 +29,17 @@ pub(super) fn check(findings: &mut Findings) {
         }
     }
     if let Some(labels) = &experiment.data.labels {
-        check_labels(findings, labels);
+        check_labels(diagnostics, labels);
     }
 }
 
 /// Labels that post-processing names must be declared.
-pub(super) fn check_labels(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+pub(super) fn check_labels(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     let declared = scores::declared(labels);
-    for (index, step) in findings.document.experiment.postprocess.iter().enumerate() {
+    for (index, step) in diagnostics.document.experiment.postprocess.iter().enumerate() {
         for value in step.labels().into_iter().filter(|value| !labels.contains_key(value)) {
             let message = format!("{} names label {value}, which is not declared", step.name());
-            findings.problem(&format!("postprocess.{index}"), message, format!("data.labels declares {declared}"));
+            diagnostics.problem(&format!("postprocess.{index}"), message, format!("data.labels declares {declared}"));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, scores};
+use super::{Diagnostics, scores};
 use dataset::samplers::Sampler;
 use volume::Label;
 
@@ -19,32 +19,32 @@ pub fn is_folder_name(name: &str) -> bool {
 /// What a folder's name may hold.
 pub const NAME_HELP: &str = "use letters, digits, `_` and `-`";
 
-pub(super) fn check(findings: &mut Findings) {
-    let experiment = &findings.document.experiment;
+pub(super) fn check(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
     if experiment.name.as_deref().is_some_and(|name| !is_folder_name(name)) {
-        findings.problem("name", "expected a name that can be a folder's", NAME_HELP);
+        diagnostics.problem("name", "expected a name that can be a folder's", NAME_HELP);
     }
     if let Some(labels) = &experiment.data.labels {
-        check_label_names(findings, labels);
-        check_uses(findings, labels);
+        check_label_names(diagnostics, labels);
+        check_uses(diagnostics, labels);
     }
-    findings.faults("metrics", scores::repeated_metrics(&experiment.metrics));
+    diagnostics.violations("metrics", scores::repeated_metrics(&experiment.metrics));
 }
 
-fn check_label_names(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
+fn check_label_names(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     if labels.is_empty() {
-        findings.problem(
+        diagnostics.problem(
             "data.labels",
             "expected at least one label, got none",
             "name a label, as in `{ 1: liver }`, or remove the key",
         );
     }
-    findings.faults("data.labels", scores::label_names(labels));
+    diagnostics.violations("data.labels", scores::label_names(labels));
 }
 
 /// Labels that other sections name must be declared.
-pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
-    let experiment = &findings.document.experiment;
+pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
+    let experiment = &diagnostics.document.experiment;
     let declared = scores::declared(labels);
     if let Sampler::Label(sampler) = &experiment.sampler {
         for value in sampler
@@ -54,12 +54,12 @@ pub(super) fn check_uses(findings: &mut Findings, labels: &BTreeMap<Label, Strin
             .filter(|value| **value != 0 && !labels.contains_key(value))
         {
             let path = format!("sampler.label.probabilities.{value}");
-            findings.key_problem(
+            diagnostics.key_problem(
                 &path,
                 format!("label {value} is not declared"),
                 format!("data.labels declares {declared}"),
             );
         }
     }
-    findings.faults("metrics", scores::labels_of_metrics(&experiment.metrics, labels, "data.labels"));
+    diagnostics.violations("metrics", scores::labels_of_metrics(&experiment.metrics, labels, "data.labels"));
 }

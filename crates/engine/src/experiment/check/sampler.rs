@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Findings;
+use super::Diagnostics;
 use super::data::some;
 use crate::experiment::problem::Problem;
 use dataset::samplers::{ForegroundOversampleSampler, GridSampler, Sampler};
@@ -11,40 +11,40 @@ use dataset::split::Parts;
 use volume::nifti::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
 
-pub(super) fn check(findings: &mut Findings) {
-    match &findings.document.experiment.sampler {
-        Sampler::Grid(grid) => check_overlap(findings, grid),
-        Sampler::ForegroundOversample(oversample) => check_share(findings, oversample),
+pub(super) fn check(diagnostics: &mut Diagnostics) {
+    match &diagnostics.document.experiment.sampler {
+        Sampler::Grid(grid) => check_overlap(diagnostics, grid),
+        Sampler::ForegroundOversample(oversample) => check_share(diagnostics, oversample),
         Sampler::Label(_) | Sampler::Uniform(_) | Sampler::Weighted(_) => {}
     }
 }
 
 /// Neighbouring patches must not share all their voxels.
-fn check_overlap(findings: &mut Findings, grid: &GridSampler) {
+fn check_overlap(diagnostics: &mut Diagnostics, grid: &GridSampler) {
     for axis in (0..3).filter(|axis| grid.overlap.0[*axis] >= grid.patch.0[*axis]) {
         let message = format!(
             "expected an overlap below the patch's {} voxels, got {}",
             grid.patch.0[axis], grid.overlap.0[axis]
         );
         let half = grid.patch.0[axis] / 4 * 2;
-        findings.problem(&format!("sampler.grid.overlap.{axis}"), message, format!("half of the patch is {half}"));
+        diagnostics.problem(&format!("sampler.grid.overlap.{axis}"), message, format!("half of the patch is {half}"));
     }
 }
 
 /// Of small batches rounding may leave none that is forced.
-fn check_share(findings: &mut Findings, oversample: &ForegroundOversampleSampler) {
-    let batch_size = findings.document.experiment.train.batch_size.get();
+fn check_share(diagnostics: &mut Diagnostics, oversample: &ForegroundOversampleSampler) {
+    let batch_size = diagnostics.document.experiment.train.batch_size.get();
     let share = oversample.share.get();
     if share > 0.0 && oversample.num_unforced(batch_size) >= batch_size {
-        findings.warning(format!(
+        diagnostics.warning(format!(
             "of a batch of {batch_size}, a share of {share} forces no patch to hold foreground, since nnU-Net's rule rounds it away; take a larger batch or share"
         ));
     }
 }
 
 /// The map of every subject that patches are cut from must be there and lie on the grid of its image.
-pub(super) fn check_maps(findings: &mut Findings, parts: &Parts, grids: &BTreeMap<String, Grid>) {
-    let Sampler::Weighted(sampler) = &findings.document.experiment.sampler else { return };
+pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &BTreeMap<String, Grid>) {
+    let Sampler::Weighted(sampler) = &diagnostics.document.experiment.sampler else { return };
     let path = "sampler.weighted.map";
     let mut missing = Vec::new();
     for name in parts.train.iter().chain(&parts.val) {
@@ -56,16 +56,16 @@ pub(super) fn check_maps(findings: &mut Findings, parts: &Parts, grids: &BTreeMa
         let header = match read_header(&map) {
             Ok(header) => header,
             Err(error) => {
-                let place = findings.document.place(path);
-                let problem = Problem::at(Some(place), format!("subject {name}: {error}"));
-                findings.problems.push(problem.help("mend the file").failure());
+                let location = diagnostics.document.location(path);
+                let problem = Problem::at(Some(location), format!("subject {name}: {error}"));
+                diagnostics.problems.push(problem.help("mend the file").failure());
                 continue;
             }
         };
         if header.channels != 1 {
             let message =
                 format!("subject {name}: expected a map of 1 channel, got {} in {}", header.channels, map.display());
-            findings.problem(path, message, "write one weight for each voxel");
+            diagnostics.problem(path, message, "write one weight for each voxel");
         }
         if !header.grid.matches(grid, GRID_TOLERANCE_MM) {
             let message = format!(
@@ -74,11 +74,11 @@ pub(super) fn check_maps(findings: &mut Findings, parts: &Parts, grids: &BTreeMa
                 header.grid.shape,
                 grid.shape
             );
-            findings.problem(path, message, "resample the map onto the image");
+            diagnostics.problem(path, message, "resample the map onto the image");
         }
     }
     if !missing.is_empty() {
-        findings.problem(
+        diagnostics.problem(
             path,
             format!("{} of the maps do not exist: {}", missing.len(), some(&shown(&missing))),
             "`{subject}` stands for a subject's name; paths are relative to the working folder",
@@ -92,7 +92,7 @@ fn shown(paths: &[PathBuf]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::experiment::check::{document, survey};
+    use crate::experiment::check::{check_document, summarize_dataset};
     use crate::experiment::load::{Document, parse};
     use dataset::phantom;
     use volume::nifti::write_image;
@@ -111,7 +111,7 @@ mod tests {
     fn problems(folder: &std::path::Path) -> (Vec<String>, bool) {
         let map = folder.join("{subject}.nii").display().to_string();
         let document = experiment(&format!("{{ weighted: {{ patch: [8, 8, 8], map: '{map}' }} }}"));
-        match survey(&document, folder) {
+        match summarize_dataset(&document, folder) {
             Ok(_) => (Vec::new(), false),
             Err(problems) => (
                 problems.0.iter().map(|problem| problem.message.clone()).collect(),
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_share_that_forces_nothing_in_a_small_batch_is_warned_of() {
         let oversample = |share| {
-            document(&experiment(&format!("{{ foreground_oversample: {{ patch: [8, 8, 8], share: {share} }} }}")))
+            check_document(&experiment(&format!("{{ foreground_oversample: {{ patch: [8, 8, 8], share: {share} }} }}")))
         };
         let warns = |share| oversample(share).unwrap().iter().any(|warning| warning.contains("forces no patch"));
         assert!(warns(0.33) && !warns(0.0) && !warns(0.6));

@@ -7,7 +7,7 @@ use metrics::Metric;
 use volume::Label;
 
 /// A rule that is broken, below the list or map that it is about.
-pub(in crate::experiment) struct Fault {
+pub(in crate::experiment) struct Violation {
     /// The dotted path of the value.
     pub path: String,
     /// Whether the key is meant rather than the value.
@@ -19,40 +19,40 @@ pub(in crate::experiment) struct Fault {
 }
 
 /// Names that would make columns that cannot be told apart.
-pub(in crate::experiment) fn label_names(labels: &BTreeMap<Label, String>) -> Vec<Fault> {
-    let mut faults = Vec::new();
+pub(in crate::experiment) fn label_names(labels: &BTreeMap<Label, String>) -> Vec<Violation> {
+    let mut violations = Vec::new();
     let mut seen: BTreeMap<String, Label> = BTreeMap::new();
     for (value, name) in labels {
-        let mut fault = |at_key, message: String, help: &str| {
-            faults.push(Fault { path: value.to_string(), at_key, message, help: help.to_owned() });
+        let mut violation = |at_key, message: String, help: &str| {
+            violations.push(Violation { path: value.to_string(), at_key, message, help: help.to_owned() });
         };
         if *value == 0 {
             let message = "label 0 is the background and is not declared".to_owned();
-            fault(true, message, "remove this entry; the network always has a background class");
+            violation(true, message, "remove this entry; the network always has a background class");
         }
         let column = column_name(name);
         if column.is_empty() || column == "mean" {
             let help = "columns of metrics.csv are named after labels; choose another word";
-            fault(false, format!("`{name}` cannot be a label's name"), help);
+            violation(false, format!("`{name}` cannot be a label's name"), help);
         }
         if let Some(other) = seen.insert(column.clone(), *value) {
             let help = "names are compared in lower case with `_` for spaces; rename one";
-            fault(false, format!("labels {other} and {value} are both named `{column}`"), help);
+            violation(false, format!("labels {other} and {value} are both named `{column}`"), help);
         }
     }
-    faults
+    violations
 }
 
 /// Metrics of one name, whose columns could not be told apart.
-pub(in crate::experiment) fn repeated_metrics(metrics: &[Metric]) -> Vec<Fault> {
+pub(in crate::experiment) fn repeated_metrics(metrics: &[Metric]) -> Vec<Violation> {
     let is_repeated = |index: &usize| metrics[..*index].iter().any(|other| other.name() == metrics[*index].name());
-    let fault = |index: usize| Fault {
+    let violation = |index: usize| Violation {
         path: index.to_string(),
         at_key: false,
         message: "this metric stands in the list twice".to_owned(),
         help: "remove one of them".to_owned(),
     };
-    (0..metrics.len()).filter(is_repeated).map(fault).collect()
+    (0..metrics.len()).filter(is_repeated).map(violation).collect()
 }
 
 /// Labels and names of regions in metrics that do not go with the declared labels; `key` is where these are declared.
@@ -60,23 +60,23 @@ pub(in crate::experiment) fn labels_of_metrics(
     metrics: &[Metric],
     labels: &BTreeMap<Label, String>,
     key: &str,
-) -> Vec<Fault> {
-    let mut faults = Vec::new();
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
     for (index, metric) in metrics.iter().enumerate() {
         let below = |keys: &str| format!("{index}.{}.{keys}", metric.name());
         for (keys, value) in metric.used_labels().into_iter().filter(|(_, value)| !labels.contains_key(value)) {
             let message = format!("label {value} is not declared");
             let help = format!("{key} declares {}", declared(labels));
-            faults.push(Fault { path: below(&keys), at_key: false, message, help });
+            violations.push(Violation { path: below(&keys), at_key: false, message, help });
         }
         let taken = |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);
         for region in metric.regions().keys().filter(taken) {
             let message = format!("`{region}` cannot be a region's name");
             let help = "columns are named after labels, regions and `mean`; choose another word".to_owned();
-            faults.push(Fault { path: below(&format!("regions.{region}")), at_key: true, message, help });
+            violations.push(Violation { path: below(&format!("regions.{region}")), at_key: true, message, help });
         }
     }
-    faults
+    violations
 }
 
 /// The declared labels as words.

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::data::Survey;
-use super::{Findings, Surroundings};
+use super::data::DatasetSummary;
+use super::{Diagnostics, Environment};
 use crate::experiment::load::Document;
 use crate::experiment::problem::Problems;
 use dataset::sources::Source;
@@ -23,8 +23,8 @@ const BYTES_OF_A_REQUEST: u64 = 32;
 const FEWER_VOXELS: &str = "take fewer voxels, or a coarser spacing";
 
 /// The numbers of a document that have a largest sensible value.
-pub(super) fn check(findings: &mut Findings) {
-    let experiment = &findings.document.experiment;
+pub(super) fn check(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
     let (queue, train, keep) = (&experiment.queue, &experiment.train, &experiment.checkpoint);
     let mut counts: Vec<(String, usize, usize)> = [
         ("queue.max_length", queue.max_length.get(), 1_000_000),
@@ -46,34 +46,34 @@ pub(super) fn check(findings: &mut Findings) {
         counts.push(("data.source.phantom.tumours".to_owned(), phantom.tumours, 1000));
     }
     for (path, count, most) in counts.into_iter().filter(|(_, count, most)| count > most) {
-        findings.problem(&path, format!("expected at most {most}, got {count}"), "take a smaller number");
+        diagnostics.problem(&path, format!("expected at most {most}, got {count}"), "take a smaller number");
     }
 }
 
 /// The grid of each subject after preprocess, and whether every volume on the way has voxels and fits into memory, and so do the
 /// patches that the document asks for.
 pub(super) fn volumes<'a>(
-    findings: &mut Findings,
-    survey: &'a Survey,
-    surroundings: &Surroundings,
+    diagnostics: &mut Diagnostics,
+    summary: &'a DatasetSummary,
+    environment: &Environment,
 ) -> BTreeMap<&'a String, Grid> {
-    let memory = Memory { bytes: surroundings.memory_bytes.unwrap_or(LARGEST_MEMORY), channels: survey.channels };
-    check_patches(findings, survey, &memory);
-    let experiment = &findings.document.experiment;
+    let memory = Memory { bytes: environment.memory_bytes.unwrap_or(LARGEST_MEMORY), channels: summary.channels };
+    check_patches(diagnostics, summary, &memory);
+    let experiment = &diagnostics.document.experiment;
     let mut outgoing = BTreeMap::new();
-    for (name, grid) in &survey.grids {
+    for (name, grid) in &summary.grids {
         if !memory.holds(grid.shape) {
-            let place = match &experiment.data.source {
+            let location = match &experiment.data.source {
                 Source::Phantom(_) => "data.source.phantom.shape",
                 _ => "data.source",
             };
-            findings.problem(place, memory.too_large(name, grid.shape), "take smaller volumes");
+            diagnostics.problem(location, memory.too_large(name, grid.shape), "take smaller volumes");
             break;
         }
-        match memory.chains(findings.document, *grid) {
+        match memory.chains(diagnostics.document, *grid) {
             Ok(grid) => drop(outgoing.insert(name, grid)),
             Err(refusal) => {
-                refusal.tell(findings, &memory, name);
+                refusal.tell(diagnostics, &memory, name);
                 break;
             }
         }
@@ -84,22 +84,27 @@ pub(super) fn volumes<'a>(
 /// Whether a volume and what the document's chains make of it fit into memory, whichever subject it is.
 ///
 /// # Errors
-/// Names the step that makes it too large or cuts all of it off, at its place.
-pub fn volume(document: &Document, name: &str, incoming: &Incoming, memory_bytes: Option<u64>) -> Result<(), Problems> {
+/// Names the step that makes it too large or cuts all of it off, at its location.
+pub fn check_volume(
+    document: &Document,
+    name: &str,
+    incoming: &Incoming,
+    memory_bytes: Option<u64>,
+) -> Result<(), Problems> {
     let memory = Memory { bytes: memory_bytes.unwrap_or(LARGEST_MEMORY), channels: incoming.channels };
-    let mut findings = Findings::new(document);
+    let mut diagnostics = Diagnostics::new(document);
     if let Err(refusal) = memory.chains(document, incoming.grid) {
-        refusal.tell(&mut findings, &memory, name);
+        refusal.tell(&mut diagnostics, &memory, name);
     }
-    findings.finish().map(drop)
+    diagnostics.finish().map(drop)
 }
 
 /// Patches, windows and the order of an epoch must fit into memory.
-fn check_patches(findings: &mut Findings, survey: &Survey, memory: &Memory) {
-    let experiment = &findings.document.experiment;
+fn check_patches(diagnostics: &mut Diagnostics, summary: &DatasetSummary, memory: &Memory) {
+    let experiment = &diagnostics.document.experiment;
     let patch = experiment.sampler.patch();
     let batch = experiment.train.batch_size.get();
-    let waiting = experiment.queue.max_length.get().min(survey.patches_per_epoch);
+    let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch);
     let sampler = format!("sampler.{}.patch", experiment.sampler.name());
     let asked = [
         (sampler.as_str(), "one patch takes", memory.of(patch, 1)),
@@ -109,13 +114,13 @@ fn check_patches(findings: &mut Findings, survey: &Survey, memory: &Memory) {
         (
             "queue.samples_per_volume",
             "the order of an epoch's patches takes",
-            (survey.patches_per_epoch as u64).checked_mul(BYTES_OF_A_REQUEST),
+            (summary.patches_per_epoch as u64).checked_mul(BYTES_OF_A_REQUEST),
         ),
     ];
     // What one patch takes is in all that follows, so the first is told alone.
     if let Some((path, what, bytes)) = asked.into_iter().find(|(_, _, bytes)| !memory.has(*bytes)) {
         let message = format!("{what} {}, {}", told(bytes), memory.told());
-        findings.problem(path, message, "take a smaller number");
+        diagnostics.problem(path, message, "take a smaller number");
     }
 }
 
@@ -133,13 +138,13 @@ enum Reason {
 }
 
 impl Refusal {
-    fn tell(&self, findings: &mut Findings, memory: &Memory, subject: &str) {
+    fn tell(&self, diagnostics: &mut Diagnostics, memory: &Memory, subject: &str) {
         match &self.reason {
             Reason::TooLarge(shape) => {
-                findings.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
+                diagnostics.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
             }
             Reason::Misfit { why, help } => {
-                findings.problem(&self.path, format!("subject {subject}: {why}"), *help);
+                diagnostics.problem(&self.path, format!("subject {subject}: {why}"), *help);
             }
         }
     }

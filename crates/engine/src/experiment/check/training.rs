@@ -2,52 +2,56 @@
 
 use std::collections::BTreeMap;
 
-use super::Findings;
+use super::Diagnostics;
 use super::names::column_name;
 use crate::experiment::problem::nearest;
 use dataset::split::Split;
 use nn::optimizers::{OptimizerSpec, Schedule};
 use volume::Label;
 
-pub(super) fn check(findings: &mut Findings) {
-    check_split(findings);
-    check_monitor(findings);
-    let experiment = &findings.document.experiment;
+pub(super) fn check(diagnostics: &mut Diagnostics) {
+    check_split(diagnostics);
+    check_monitor(diagnostics);
+    let experiment = &diagnostics.document.experiment;
     if let OptimizerSpec::Sgd(sgd) = &experiment.optimizer
         && sgd.nesterov
         && sgd.momentum.get() == 0.0
     {
-        findings.problem(
+        diagnostics.problem(
             "optimizer.sgd.nesterov",
             "nesterov looks ahead along the momentum, but momentum is 0",
             "give momentum, for example 0.99",
         );
     }
     if matches!(experiment.data.split, Split::First(_)) {
-        findings.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles");
+        diagnostics.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles");
     }
     let last = experiment.train.epochs.get();
     if experiment.validate.patches && experiment.validate.volumes.every_epochs.get() > last {
-        findings.warning(
+        diagnostics.warning(
             "whole volumes are scored after the last epoch only; until then validation sees random patches alone",
         );
     }
 }
 
-fn check_split(findings: &mut Findings) {
-    match &findings.document.experiment.data.split {
+fn check_split(diagnostics: &mut Diagnostics) {
+    match &diagnostics.document.experiment.data.split {
         Split::Fold(fold) if fold.count.get() < 2 => {
             let message = format!("expected at least 2 folds, got {}", fold.count);
-            findings.problem("data.split.fold.count", message, "one fold validates and the others train; 5 is usual");
+            diagnostics.problem(
+                "data.split.fold.count",
+                message,
+                "one fold validates and the others train; 5 is usual",
+            );
         }
         Split::Fold(fold) if fold.index >= fold.count.get() => {
             let message = format!("expected a fold between 0 and {}, got {}", fold.count.get() - 1, fold.index);
-            findings.problem("data.split.fold.index", message, "folds are counted from 0");
+            diagnostics.problem("data.split.fold.index", message, "folds are counted from 0");
         }
         Split::Fraction(fraction) => {
             let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
             if sum > 1.0 + 1e-9 {
-                findings.problem(
+                diagnostics.problem(
                     "data.split.fraction",
                     format!("expected shares of at most 1 together, got {}", (sum * 1e9).round() / 1e9),
                     "make one of them smaller",
@@ -59,15 +63,15 @@ fn check_split(findings: &mut Findings) {
 }
 
 /// Checks that a warm-up leaves some of the run; `num_steps` are the optimiser steps of the whole run.
-pub(super) fn check_warm_up(findings: &mut Findings, num_steps: usize) {
-    let (name, steps) = match &findings.document.experiment.schedule {
+pub(super) fn check_warm_up(diagnostics: &mut Diagnostics, num_steps: usize) {
+    let (name, steps) = match &diagnostics.document.experiment.schedule {
         Schedule::Constant(schedule) => ("constant", schedule.warmup_steps),
         Schedule::Polynomial(schedule) => ("polynomial", schedule.warmup_steps),
         Schedule::Cosine(schedule) => ("cosine", schedule.warmup_steps),
     };
     if steps > 0 && steps >= num_steps {
         let message = format!("expected a warm-up shorter than the run of {num_steps} steps, got {steps}");
-        findings.problem(
+        diagnostics.problem(
             &format!("schedule.{name}.warmup_steps"),
             message,
             "shorten the warm-up or train for more epochs",
@@ -76,11 +80,11 @@ pub(super) fn check_warm_up(findings: &mut Findings, num_steps: usize) {
 }
 
 /// The monitor must be a column of metrics.csv that somebody writes.
-fn check_monitor(findings: &mut Findings) {
-    let experiment = &findings.document.experiment;
+fn check_monitor(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
     if monitor == "val_loss" && !experiment.validate.patches {
-        findings.problem(
+        diagnostics.problem(
             "checkpoint.monitor",
             "`val_loss` is not computed, since validate.patches is false",
             "set validate.patches: true, or monitor val_dice_mean",
@@ -89,13 +93,13 @@ fn check_monitor(findings: &mut Findings) {
     }
     // Without declared labels the names come from the data.
     if let Some(labels) = &experiment.data.labels {
-        check_columns(findings, labels);
+        check_columns(diagnostics, labels);
     }
 }
 
 /// The monitor must be one of the columns that these labels give.
-pub(super) fn check_columns(findings: &mut Findings, labels: &BTreeMap<Label, String>) {
-    let experiment = &findings.document.experiment;
+pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
+    let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
     let mut columns = vec!["train_loss".to_owned()];
     columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
@@ -108,6 +112,6 @@ pub(super) fn check_columns(findings: &mut Findings, labels: &BTreeMap<Label, St
             .map(|near| format!("did you mean `{near}`? "))
             .unwrap_or_default();
         let message = format!("`{monitor}` is no column of metrics.csv");
-        findings.problem("checkpoint.monitor", message, format!("{near}columns: {}", columns.join(", ")));
+        diagnostics.problem("checkpoint.monitor", message, format!("{near}columns: {}", columns.join(", ")));
     }
 }

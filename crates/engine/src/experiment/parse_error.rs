@@ -2,42 +2,42 @@
 
 use serde::de;
 
-use super::problem::{Place, Problem, nearest};
+use super::problem::{Problem, SourceSpan, nearest};
 use super::tree::Node;
 
-/// A mistake; its place is set by the innermost value that was being read.
+/// A error; its location is set by the innermost value that was being read.
 #[derive(Debug)]
-pub(super) struct Mistake(pub(super) Problem);
+pub(super) struct ParseError(pub(super) Problem);
 
-impl std::fmt::Display for Mistake {
+impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for ParseError {}
 
-impl Mistake {
+impl ParseError {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self(Problem::at(None, message))
     }
 
-    pub(super) fn or_at(mut self, place: impl FnOnce() -> Place) -> Self {
-        self.0.place.get_or_insert_with(place);
+    pub(super) fn at_if_unset(mut self, location: impl FnOnce() -> SourceSpan) -> Self {
+        self.0.location.get_or_insert_with(location);
         self
     }
 }
 
-pub(super) fn at<T>(node: &Node, result: Result<T, Mistake>) -> Result<T, Mistake> {
-    result.map_err(|mistake| mistake.or_at(|| node.place()))
+pub(super) fn at<T>(node: &Node, result: Result<T, ParseError>) -> Result<T, ParseError> {
+    result.map_err(|error| error.at_if_unset(|| node.location()))
 }
 
-impl de::Error for Mistake {
+impl de::Error for ParseError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
     }
     fn invalid_type(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
-        let mistake = Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)));
+        let error = Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)));
         match (found, expected.to_string().contains("string")) {
             (
                 de::Unexpected::Unsigned(_)
@@ -45,8 +45,8 @@ impl de::Error for Mistake {
                 | de::Unexpected::Float(_)
                 | de::Unexpected::Bool(_),
                 true,
-            ) => Self(mistake.0.help("put it in quotes to make it text")),
-            _ => mistake,
+            ) => Self(error.0.help("put it in quotes to make it text")),
+            _ => error,
         }
     }
     fn invalid_value(found: de::Unexpected, expected: &dyn de::Expected) -> Self {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::check::column_name;
-use super::check::scores::{self, Fault};
+use super::check::scores::{self, Violation};
 use super::load::read_text;
 use super::problem::{Problem, Problems, SourceText};
 use super::tree::{Node, Value};
@@ -22,7 +22,7 @@ use volume::Label;
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ScoreSheet {
+pub struct MetricsFile {
     /// The metrics, as in an experiment.
     pub metrics: Vec<Metric>,
     /// Names of labels; without them every label that the maps hold is scored as `label_1`, `label_2`, ….
@@ -30,11 +30,11 @@ pub struct ScoreSheet {
     pub labels: Option<BTreeMap<Label, String>>,
 }
 
-impl ScoreSheet {
+impl MetricsFile {
     /// Reads a file; a bare list is one of metrics. `known` are the labels of what is scored, where the file names none.
     ///
     /// # Errors
-    /// Every problem of the text that is found, with its place.
+    /// Every problem of the text that is found, with its location.
     pub fn load(path: &Path, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
         let text = read_text(path, None)?;
         Self::parse(&path.display().to_string(), &text, known)
@@ -43,7 +43,7 @@ impl ScoreSheet {
     /// Reads a sheet from a text, as from a file of that name.
     ///
     /// # Errors
-    /// Every mistake in it, each with its place.
+    /// Every error in it, each with its location.
     pub fn parse(name: &str, text: &str, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
         let node = Node::parse(&SourceText::new(name, text))?;
         let mut sheet = match node.value {
@@ -56,27 +56,28 @@ impl ScoreSheet {
         };
         let mut problems = Vec::new();
         if sheet.metrics.is_empty() {
-            let problem = Problem::at(Some(metrics.place()), "expected at least one metric");
+            let problem = Problem::at(Some(metrics.location()), "expected at least one metric");
             problems.push(problem.help("for example `metrics: [ { dice: {} } ]`"));
         }
-        problems.extend(scores::repeated_metrics(&sheet.metrics).into_iter().map(|fault| problem(fault, metrics)));
+        problems
+            .extend(scores::repeated_metrics(&sheet.metrics).into_iter().map(|violation| problem(violation, metrics)));
         if let Some(own) = &mut sheet.labels {
-            problems.extend(scores::label_names(own).into_iter().map(|fault| problem(fault, labels)));
+            problems.extend(scores::label_names(own).into_iter().map(|violation| problem(violation, labels)));
             own.values_mut().for_each(|name| *name = column_name(name));
         }
         if let Some(declared) = sheet.labels.as_ref().or(known) {
-            let faults = scores::labels_of_metrics(&sheet.metrics, declared, "labels");
-            problems.extend(faults.into_iter().map(|fault| problem(fault, metrics)));
+            let violations = scores::labels_of_metrics(&sheet.metrics, declared, "labels");
+            problems.extend(violations.into_iter().map(|violation| problem(violation, metrics)));
         }
         if problems.is_empty() { Ok(sheet) } else { Err(Problems(problems)) }
     }
 }
 
-/// A broken rule at the place where it was written, below `node`.
-fn problem(fault: Fault, node: &Node) -> Problem {
-    let node = fault.path.split('.').fold(node, |node, key| node.child(key).unwrap_or(node));
-    let place = if fault.at_key { node.key_place() } else { node.place() };
-    Problem::at(Some(place), fault.message).help(fault.help)
+/// A broken rule at the location where it was written, below `node`.
+fn problem(violation: Violation, node: &Node) -> Problem {
+    let node = violation.path.split('.').fold(node, |node, key| node.child(key).unwrap_or(node));
+    let location = if violation.at_key { node.key_location() } else { node.location() };
+    Problem::at(Some(location), violation.message).help(violation.help)
 }
 
 #[cfg(test)]
@@ -85,21 +86,21 @@ mod tests {
 
     #[test]
     fn a_bare_list_is_one_of_metrics() {
-        let sheet = ScoreSheet::parse("m.yaml", "- dice: { empty: one }\n", None).unwrap();
+        let sheet = MetricsFile::parse("m.yaml", "- dice: { empty: one }\n", None).unwrap();
         assert_eq!((sheet.metrics.len(), sheet.labels), (1, None));
     }
 
     #[test]
     fn names_of_labels_may_stand_beside_the_metrics() {
-        let sheet =
-            ScoreSheet::parse("m.yaml", "labels: { 1: WholeVolume Liver }\nmetrics: [ { dice: {} } ]\n", None).unwrap();
+        let sheet = MetricsFile::parse("m.yaml", "labels: { 1: WholeVolume Liver }\nmetrics: [ { dice: {} } ]\n", None)
+            .unwrap();
         assert_eq!(sheet.labels.unwrap()[&1], "whole_liver");
     }
 
     #[test]
     fn a_bare_list_is_held_to_the_labels_of_what_is_scored() {
         let known = BTreeMap::from([(1, "liver".to_owned())]);
-        let problems = ScoreSheet::parse("m.yaml", "- lits: {}\n", Some(&known)).unwrap_err();
+        let problems = MetricsFile::parse("m.yaml", "- lits: {}\n", Some(&known)).unwrap_err();
         assert!(problems.to_string().contains("label 2 is not declared"), "{problems}");
     }
 
@@ -114,10 +115,10 @@ mod tests {
             ("labels: { 1: a, 2: A }\nmetrics:\n- dice: {}\n", 1, "both named `a`"),
             ("labels: { 1: a }\nmetrics:\n- dice:\n    regions:\n      a: [1]\n", 5, "cannot be a region"),
         ] {
-            let problems = ScoreSheet::parse("m.yaml", text, None).unwrap_err();
+            let problems = MetricsFile::parse("m.yaml", text, None).unwrap_err();
             assert!(problems.to_string().contains(message), "{problems}");
-            let place = problems.0[0].place.as_ref().unwrap();
-            assert_eq!(text[..place.span.start].matches('\n').count() + 1, line, "{problems}");
+            let location = problems.0[0].location.as_ref().unwrap();
+            assert_eq!(text[..location.span.start].matches('\n').count() + 1, line, "{problems}");
         }
     }
 }
