@@ -26,10 +26,10 @@ fn example(path: &std::path::Path) -> Option<serde_json::Value> {
     })
 }
 
-/// The files of a folder that hold a component, by their name.
-fn components(folder: &str) -> Vec<(String, serde_json::Value)> {
+/// The files of some folders that hold a component, by their name.
+fn components(folders: &[&str]) -> Vec<(String, serde_json::Value)> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();
         if let Some(example) = path.is_file().then(|| example(&path)).flatten() {
             found.push((path.file_stem().unwrap().to_str().unwrap().to_owned(), example));
@@ -41,9 +41,16 @@ fn components(folder: &str) -> Vec<(String, serde_json::Value)> {
 
 /// Each example parses under the name of its file and comes back as it was.
 fn hold_examples<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(folder: &str, expected: &[&str]) {
-    let found = components(folder);
+    hold_examples_of::<T>(&[folder], expected);
+}
+
+fn hold_examples_of<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(
+    folders: &[&str],
+    expected: &[&str],
+) {
+    let found = components(folders);
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, expected, "every component of {folder} has an example in its documentation");
+    assert_eq!(names, expected, "every component of {folders:?} has an example in its documentation");
     for (name, example) in &found {
         let key = example.as_object().unwrap().keys().next().unwrap();
         assert_eq!(key, name, "the key in a file is the name of the component's source file");
@@ -55,8 +62,8 @@ fn hold_examples<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(
 
 #[test]
 fn every_component_documents_an_example_that_parses() {
-    hold_examples::<Transform>(
-        "crates/transforms/src",
+    hold_examples_of::<Transform>(
+        &TRANSFORM_FOLDERS,
         &[
             "affine",
             "anisotropy",
@@ -104,9 +111,12 @@ fn every_component_documents_an_example_that_parses() {
     );
 }
 
+const TRANSFORM_FOLDERS: [&str; 3] =
+    ["crates/transforms/src/spatial", "crates/transforms/src/intensity", "crates/transforms/src/label"];
+
 /// The examples of all transforms, and the two lists of steps.
 fn transforms() -> Vec<Transform> {
-    let examples = components("crates/transforms/src").into_iter().map(|(_, example)| example);
+    let examples = components(&TRANSFORM_FOLDERS).into_iter().map(|(_, example)| example);
     let lists = [
         serde_json::json!({ "maybe": { "probability": 0.5, "steps": [{ "flip": { "probabilities": [0.5, 0.5, 0.5] } }] } }),
         serde_json::json!({ "one_of": [{ "gamma": { "log_gamma": [-0.3, 0.3] } }, { "noise": { "std": [0, 2] } }] }),

@@ -1,6 +1,6 @@
 //! What every step of a chain can be asked, whichever transform it is.
 
-use super::drawn::Record;
+use super::params::Record;
 use super::{
     Extension, Incoming, Intensity, Labelling, Learned, Location, Placement, Spatial, Transform, TransformError,
     TransformParams, VolumeStatistics, WholeVolume, Window,

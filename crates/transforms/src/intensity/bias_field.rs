@@ -1,0 +1,123 @@
+//! A smooth field of intensities, as coils make it in MR.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use random::Rng;
+use values::Range;
+
+/// Multiplies the image by the exponential of a polynomial of the position, as TorchIO's RandomBiasField.
+///
+/// Positions run from -1 to 1 along each axis of the volume; all channels share the field.
+///
+/// ```yaml
+/// - bias_field: { coefficients: [-0.5, 0.5], order: 3 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BiasField {
+    /// Each coefficient of the polynomial.
+    #[serde(default = "half")]
+    pub coefficients: Range,
+    /// The highest sum of exponents, 0 to 8.
+    #[serde(default = "third")]
+    #[schemars(range(max = 8))]
+    pub order: u8,
+}
+
+/// More terms than this order has describe no smooth field.
+const HIGHEST_ORDER: u8 = 8;
+
+fn half() -> Range {
+    Range { low: -0.5, high: 0.5 }
+}
+
+fn third() -> u8 {
+    3
+}
+
+/// The coefficients that one field drew: of `x^i y^j z^k`, k fastest, with i + j + k up to the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BiasFieldParams(pub Vec<f64>);
+
+impl Intensity for BiasField {
+    type Draw = BiasFieldParams;
+
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldParams {
+        BiasFieldParams(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
+    }
+
+    fn apply(&self, draw: &BiasFieldParams, _: &VolumeStatistics, window: &mut Window) {
+        let volume = window.grid.shape;
+        let place = |axis: usize, index: usize| {
+            let half = (volume[axis] as f64 - 1.0) / 2.0;
+            if half > 0.0 { (index as f64 - half) / half } else { index as f64 - half }
+        };
+        let mut along_z = vec![0.0; usize::from(self.order) + 1];
+        window.for_each_row_at(|[x, y, z], row| {
+            let (x, y) = (place(0, x), place(1, y));
+            along_z.fill(0.0);
+            for ([i, j, k], coefficient) in exponents(self.order).zip(&draw.0) {
+                along_z[usize::from(k)] += coefficient * x.powi(i.into()) * y.powi(j.into());
+            }
+            for (step, value) in row.iter_mut().enumerate() {
+                let z = place(2, z + step);
+                let sum = along_z.iter().rev().fold(0.0, |sum, coefficient| sum * z + coefficient);
+                *value *= sum.exp() as f32;
+            }
+        });
+    }
+}
+
+/// The exponents of each term.
+fn exponents(order: u8) -> impl Iterator<Item = [u8; 3]> {
+    let rest = move |i: u8| (0..=order - i).flat_map(move |j| (0..=order - i - j).map(move |k| [i, j, k]));
+    (0..=order).flat_map(rest)
+}
+
+impl BiasField {
+    /// How many terms the polynomial has.
+    pub(crate) fn num_coefficients(&self) -> usize {
+        exponents(self.order).count()
+    }
+
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        (self.order > HIGHEST_ORDER).then(|| format!("expected an order up to {HIGHEST_ORDER}, got {}", self.order))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::{Affine, Grid};
+
+    fn field(order: u8, coefficients: &[f64]) -> Vec<f32> {
+        let mut values = vec![1.0; 27];
+        let shape = [3; 3];
+        let mut window = Window::whole(&mut values, Grid { shape, affine: Affine::IDENTITY });
+        let spec = BiasField { coefficients: half(), order };
+        spec.apply(&BiasFieldParams(coefficients.to_vec()), &VolumeStatistics::Nothing, &mut window);
+        values
+    }
+
+    #[test]
+    fn a_constant_term_multiplies_all_voxels_alike() {
+        assert!(field(0, &[2.0f64.ln()]).iter().all(|value| (value - 2.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn the_linear_terms_are_z_then_y_then_x() {
+        let values = field(1, &[0.0, 1.0, 0.0, 0.0]);
+        assert!((values[0] - (-1.0f32).exp()).abs() < 1e-6 && (values[2] - 1.0f32.exp()).abs() < 1e-6);
+        let values = field(1, &[0.0, 0.0, 0.0, 1.0]);
+        assert!((values[0] - (-1.0f32).exp()).abs() < 1e-6 && (values[18] - 1.0f32.exp()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_third_order_has_twenty_terms() {
+        assert_eq!(exponents(3).count(), 20);
+    }
+}

@@ -1,0 +1,113 @@
+//! A Gaussian filter.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::filters::separable::{self, Mirror};
+use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use random::Rng;
+use values::{AxisRanges, Range};
+use volume::Grid;
+
+/// Blurs the image with a Gaussian, as TorchIO's RandomBlur: SciPy's filter, cut at four standard deviations, the
+/// volume mirrored at its borders.
+///
+/// ```yaml
+/// - blur: { std_mm: [0, 2] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Blur {
+    /// The standard deviation along x, y and z in millimetres.
+    #[serde(default = "up_to_two")]
+    pub std_mm: AxisRanges,
+}
+
+fn up_to_two() -> AxisRanges {
+    AxisRanges::same(Range { low: 0.0, high: 2.0 })
+}
+
+/// The standard deviations that one blur drew, in millimetres.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlurParams(pub [f64; 3]);
+
+/// A wider filter leaves one intensity.
+const MOST_MM: f64 = 1000.0;
+
+/// The filter ends after so many standard deviations.
+const TRUNCATE: f64 = 4.0;
+
+impl Intensity for Blur {
+    type Draw = BlurParams;
+
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BlurParams {
+        BlurParams(self.std_mm.0.map(|range| rng.uniform(range)))
+    }
+
+    fn halo(&self, draw: &BlurParams, grid: &Grid) -> [usize; 3] {
+        let spacing = grid.spacing();
+        std::array::from_fn(|axis| radius(draw.0[axis] / spacing[axis]))
+    }
+
+    fn apply(&self, draw: &BlurParams, _: &VolumeStatistics, window: &mut Window) {
+        let spacing = window.grid.spacing();
+        for (axis, (std_mm, spacing)) in draw.0.into_iter().zip(spacing).enumerate() {
+            let sigma = std_mm / spacing;
+            // SciPy leaves an axis alone that has no width.
+            if sigma > 1e-15 {
+                separable::symmetric(window, axis, &weights(sigma), Mirror::Edge);
+            }
+        }
+    }
+}
+
+impl Blur {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let lowest = self.std_mm.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
+        let highest = self.std_mm.0.iter().map(|range| range.high).fold(0.0, f64::max);
+        if highest > MOST_MM {
+            return Some(format!("expected a standard deviation of at most {MOST_MM} mm, got {highest}"));
+        }
+        (lowest < 0.0).then(|| format!("expected a standard deviation of at least 0, got {lowest}"))
+    }
+}
+
+fn radius(sigma: f64) -> usize {
+    (TRUNCATE * sigma + 0.5) as usize
+}
+
+/// The weight of the middle, then those of the neighbours on either side.
+fn weights(sigma: f64) -> Vec<f64> {
+    let raw: Vec<f64> = (0..=radius(sigma)).map(|x| (-0.5 / (sigma * sigma) * (x * x) as f64).exp()).collect();
+    let sum = raw[0] + 2.0 * raw[1..].iter().sum::<f64>();
+    raw.into_iter().map(|weight| weight / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blurred(values: &[f32], std_mm: f64) -> Vec<f32> {
+        let mut values = values.to_vec();
+        let spec = Blur { std_mm: up_to_two() };
+        spec.apply(&BlurParams([0.0, 0.0, std_mm]), &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        values
+    }
+
+    #[test]
+    fn no_width_changes_nothing() {
+        assert_eq!(blurred(&[1.0, 5.0, 2.0], 0.0), [1.0, 5.0, 2.0]);
+    }
+
+    #[test]
+    fn a_row_is_blurred_as_scipy_blurs_it() {
+        // scipy.ndimage.gaussian_filter(numpy.float32([0, 0, 8, 0, 1]), 0.8)
+        let expected = [0.178_808_47, 1.826_926_5, 4.011_762_6, 2.076_706_6, 0.905_795_6];
+        let found = blurred(&[0.0, 0.0, 8.0, 0.0, 1.0], 0.8);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+}

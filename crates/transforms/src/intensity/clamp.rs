@@ -1,0 +1,70 @@
+//! A limited range of intensities.
+
+use crate::{Incoming, Intensity, Nothing, VolumeStatistics, Window};
+use random::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use values::single_or_null;
+
+/// Sets intensities below `min` to `min` and above `max` to `max`; on CT, a window in Hounsfield units.
+///
+/// ```yaml
+/// - clamp: { min: -200, max: 250 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Clamp {
+    /// The smallest intensity that is kept; `null` sets no limit.
+    #[serde(default, deserialize_with = "single_or_null")]
+    pub min: Option<f32>,
+    /// The largest intensity that is kept; `null` sets no limit.
+    #[serde(default, deserialize_with = "single_or_null")]
+    pub max: Option<f32>,
+}
+
+impl Intensity for Clamp {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
+        Nothing
+    }
+
+    fn apply(&self, _: &Nothing, _: &VolumeStatistics, window: &mut Window) {
+        let (min, max) = (self.min.unwrap_or(f32::NEG_INFINITY), self.max.unwrap_or(f32::INFINITY));
+        window.map(|v| v.max(min).min(max));
+    }
+}
+
+impl Clamp {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        match (self.min, self.max) {
+            (None, None) => Some("clamp has neither `min` nor `max`; give at least one".to_owned()),
+            (Some(min), Some(max)) if min >= max => Some(format!("expected min < max, got min {min} and max {max}")),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_outside_go_to_the_nearer_end() {
+        let mut values = [-1000.0, 0.0, 3000.0];
+        Clamp { min: Some(-200.0), max: Some(250.0) }.apply(
+            &Nothing,
+            &VolumeStatistics::Nothing,
+            &mut Window::of(&mut values),
+        );
+        assert_eq!(values, [-200.0, 0.0, 250.0]);
+    }
+
+    #[test]
+    fn an_open_end_has_no_limit() {
+        let mut values = [-1000.0, 3000.0];
+        Clamp { min: None, max: Some(250.0) }.apply(&Nothing, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        assert_eq!(values, [-1000.0, 250.0]);
+    }
+}

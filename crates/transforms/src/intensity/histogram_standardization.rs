@@ -1,0 +1,203 @@
+//! Histograms of a dataset made alike.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::whole_volume::statistics;
+use crate::whole_volume::whole::MEASURED_FOR_IT;
+use crate::{Incoming, Intensity, Learned, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use random::Rng;
+
+/// Maps intensities piecewise linearly so that percentiles of every volume meet landmarks, as TorchIO's
+/// HistogramStandardization after Nyúl and Udupa.
+///
+/// The landmarks are the mean percentiles of the training subjects, each first mapped to 0 … 100; they are learnt once
+/// and kept with the cache and the run.
+///
+/// ```yaml
+/// - histogram_standardization: { mask: { above_mean: {} } }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistogramStandardization {
+    /// The voxels whose percentiles are taken; `null` takes all. Every voxel is mapped.
+    #[serde(default)]
+    pub mask: Option<Region>,
+    /// The 13 landmarks at percentiles 1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90 and 99 of each channel; `null` learns them from the training subjects.
+    #[serde(default)]
+    pub landmarks: Option<Vec<[f64; PERCENTILES.len()]>>,
+}
+
+const NAME: &str = "histogram_standardization";
+
+/// Where landmarks lie.
+const PERCENTILES: [f64; 13] = [1.0, 10.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 70.0, 75.0, 80.0, 90.0, 99.0];
+
+/// The landmarks between which TorchIO maps: without the quartiles but the median.
+const USED: [usize; 11] = [0, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12];
+
+/// The first and the last landmark of every training subject are mapped here before the mean is taken.
+const STANDARD_RANGE: [f64; 2] = [0.0, 100.0];
+
+/// Landmarks that lie nearer together have no piece between them.
+const NARROWEST: f64 = 1e-5;
+
+/// The landmarks of each channel, or `None` before they are learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Landmarks(pub Option<Vec<[f64; PERCENTILES.len()]>>);
+
+/// Why landmarks are not those of so many channels, where that is so.
+fn misses_channels(landmarks: &[[f64; PERCENTILES.len()]], channels: usize) -> Option<String> {
+    let given = landmarks.len();
+    (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
+}
+
+impl Intensity for HistogramStandardization {
+    type Draw = Landmarks;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Landmarks {
+        Landmarks(self.landmarks.clone())
+    }
+
+    fn measures(&self) -> bool {
+        true
+    }
+
+    fn wants_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::wants_labels)
+    }
+
+    fn measure(&self, landmarks: &Landmarks, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+        let landmarks = landmarks.0.as_ref().expect("landmarks are learnt before a volume is mapped");
+        let found: Vec<Vec<f64>> = self.percentiles(whole)?;
+        if let Some(reason) = misses_channels(landmarks, found.len()) {
+            return Err(TransformError { name: NAME, reason });
+        }
+        Ok(VolumeStatistics::Pieces(
+            landmarks.iter().zip(&found).map(|(wanted, found)| pieces(wanted, found)).collect(),
+        ))
+    }
+
+    fn apply(&self, _: &Landmarks, measured: &VolumeStatistics, window: &mut Window) {
+        let VolumeStatistics::Pieces(channels) = measured else { unreachable!("{MEASURED_FOR_IT}") };
+        for (channel, (knots, lines)) in channels.iter().enumerate() {
+            window.map_channel(channel, |value| {
+                let value = f64::from(value);
+                let [slope, offset] = lines[knots.partition_point(|knot| *knot <= value)];
+                (slope * value + offset) as f32
+            });
+        }
+    }
+}
+
+impl Learned for HistogramStandardization {
+    fn is_learned(&self) -> bool {
+        self.landmarks.is_none()
+    }
+
+    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
+        let found = self.percentiles(whole)?;
+        if let Some(flat) = found.iter().find(|values| values[0] == values[PERCENTILES.len() - 1]) {
+            let reason = format!("its percentiles 1 and 99 are both {}, so they cannot be mapped to a range", flat[0]);
+            return Err(TransformError { name: NAME, reason });
+        }
+        Ok(found.into_iter().map(|values| values.into_iter().map(|value| value as f32).collect()).collect())
+    }
+
+    fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<Landmarks, TransformError> {
+        let channels = samples.first().map_or(0, Vec::len);
+        Ok(Landmarks(Some((0..channels).map(|channel| mean_landmarks(samples, channel)).collect())))
+    }
+}
+
+impl HistogramStandardization {
+    /// Why given landmarks are not those of so many channels, where that is so.
+    pub fn misses_channels(&self, channels: usize) -> Option<String> {
+        misses_channels(self.landmarks.as_ref()?, channels)
+    }
+
+    /// The percentiles of each channel.
+    fn percentiles(&self, whole: &WholeVolume) -> Result<Vec<Vec<f64>>, TransformError> {
+        statistics::refuse_infinite(NAME, whole.image)?;
+        whole
+            .channels()
+            .map(|values| match &self.mask {
+                None => Ok(statistics::quantiles(values, &PERCENTILES)),
+                Some(mask) => {
+                    let values = mask.values(NAME, &WholeVolume { image: values, ..*whole })?;
+                    if values.is_empty() {
+                        let reason = "its mask holds no voxel, so there are no percentiles".to_owned();
+                        return Err(TransformError { name: NAME, reason });
+                    }
+                    Ok(statistics::quantiles(&values, &PERCENTILES))
+                }
+            })
+            .collect()
+    }
+
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let falls = |landmarks: &[f64; 13]| landmarks.windows(2).any(|pair| pair[0] > pair[1]);
+        let falling = self.landmarks.iter().flatten().position(falls);
+        falling.map(|channel| format!("expected landmarks in rising order, those of channel {channel} are not"))
+    }
+}
+
+fn mean_landmarks(samples: &[Vec<Vec<f32>>], channel: usize) -> [f64; PERCENTILES.len()] {
+    let [low, high] = STANDARD_RANGE;
+    let mut mean = [0.0; PERCENTILES.len()];
+    for sample in samples {
+        let values = &sample[channel];
+        let (first, last) = (f64::from(values[0]), f64::from(values[PERCENTILES.len() - 1]));
+        let slope = (high - low) / (last - first);
+        for (mean, value) in mean.iter_mut().zip(values) {
+            *mean += (low + slope * (f64::from(*value) - first)) / samples.len() as f64;
+        }
+    }
+    mean
+}
+
+/// The map that takes the percentiles of a volume to the landmarks: knots, and slope and offset of each piece.
+fn pieces(wanted: &[f64; 13], found: &[f64]) -> (Vec<f64>, Vec<[f64; 2]>) {
+    let lines = USED.windows(2).map(|pair| {
+        let width = found[pair[1]] - found[pair[0]];
+        let slope = if width < NARROWEST { 0.0 } else { (wanted[pair[1]] - wanted[pair[0]]) / width };
+        [slope, wanted[pair[0]] - slope * found[pair[0]]]
+    });
+    (USED[1..USED.len() - 1].iter().map(|index| found[*index]).collect(), lines.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> HistogramStandardization {
+        serde_yaml::from_str("{}").unwrap()
+    }
+
+    #[test]
+    fn percentiles_meet_the_landmarks() {
+        let mut values: Vec<f32> = (0..=100).map(|i| (i * i) as f32).collect();
+        let landmarks = Landmarks(Some(vec![std::array::from_fn(|i| i as f64 * 10.0)]));
+        let measured = spec().measure(&landmarks, &WholeVolume::of(&values)).unwrap();
+        spec().apply(&landmarks, &measured, &mut Window::of(&mut values));
+        for (place, expected) in [(1, 0.0), (10, 10.0), (50, 60.0), (99, 120.0)] {
+            assert!((values[place] - expected).abs() < 1e-3, "{place}: {}", values[place]);
+        }
+    }
+
+    #[test]
+    fn one_subject_learns_its_own_percentiles_on_the_standard_range() {
+        let values: Vec<f32> = (0..=100).map(|i| i as f32).collect();
+        let sample = spec().sample(&WholeVolume::of(&values)).unwrap();
+        let landmarks = spec().learn(&[sample]).unwrap().0.unwrap();
+        assert!((landmarks[0][0], landmarks[0][12]) == (0.0, 100.0));
+        assert!((landmarks[0][6] - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_constant_volume_teaches_nothing() {
+        assert!(spec().sample(&WholeVolume::of(&[3.0; 9])).is_err());
+    }
+}

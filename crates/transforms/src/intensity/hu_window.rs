@@ -1,0 +1,65 @@
+//! A CT window.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::intensity::rescale_intensity::unit_interval;
+use crate::{Incoming, Intensity, Nothing, VolumeStatistics, Window};
+use random::Rng;
+use values::{Positive, Range, single};
+
+/// Cuts Hounsfield units at the ends of a window and maps the window linearly to a range, as a viewer does.
+///
+/// The window reaches from `level - width / 2` to `level + width / 2`; nothing about the volume is measured, so
+/// metal cannot rescale it.
+///
+/// ```yaml
+/// - hu_window: { level: 50, width: 400, to: [-1, 1] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HuWindow {
+    /// The middle of the window, in Hounsfield units.
+    #[serde(deserialize_with = "single")]
+    pub level: f32,
+    /// How many Hounsfield units it spans.
+    pub width: Positive,
+    /// Where the lower and the upper end go.
+    #[serde(default = "unit_interval")]
+    pub to: Range,
+}
+
+impl Intensity for HuWindow {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
+        Nothing
+    }
+
+    fn apply(&self, _: &Nothing, _: &VolumeStatistics, window: &mut Window) {
+        let width = self.width.get() as f32;
+        let low = self.level - width / 2.0;
+        let (start, scale) = (self.to.low as f32, (self.to.high - self.to.low) as f32 / width);
+        window.map(|v| (v - low).clamp(0.0, width) * scale + start);
+    }
+}
+
+impl HuWindow {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        self.to.is_fixed().then(|| "`to` is a range of width zero; give two different intensities".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_the_window_go_to_the_ends_of_the_range_and_the_rest_is_cut() {
+        let window: HuWindow = serde_yaml::from_str("{level: 50, width: 400, to: [-1, 1]}").unwrap();
+        let mut values = [-1000.0, -150.0, 50.0, 150.0, 250.0, 3000.0];
+        window.apply(&Nothing, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        assert_eq!(values, [-1.0, -1.0, 0.0, 0.5, 1.0, 1.0]);
+    }
+}

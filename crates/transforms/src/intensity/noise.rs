@@ -1,0 +1,89 @@
+//! Additive Gaussian noise.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use random::{NoiseField, Rng};
+use values::Range;
+
+/// Adds to each voxel a normal draw whose mean and standard deviation are drawn per patch.
+///
+/// ```yaml
+/// - noise: { std: [0, 0.25] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    /// The mean, in units of intensity.
+    #[serde(default = "zero")]
+    pub mean: Range,
+    /// The standard deviation, in units of intensity.
+    pub std: Range,
+}
+
+fn zero() -> Range {
+    Range::fixed(0.0)
+}
+
+/// What one noise transform drew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoiseParams {
+    /// The mean, in units of intensity.
+    pub mean: f64,
+    /// The standard deviation, in units of intensity.
+    pub std: f64,
+    /// The field of standard normal values.
+    pub field: NoiseField,
+}
+
+impl Intensity for Noise {
+    type Draw = NoiseParams;
+
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
+        NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::draw(rng) }
+    }
+
+    fn apply(&self, draw: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {
+        let (mean, std) = (draw.mean as f32, draw.std as f32);
+        let mut normals = vec![0.0; window.shape[2]];
+        window.for_each_row(|position, row| {
+            draw.field.normals(position, &mut normals[..row.len()]);
+            for (value, normal) in row.iter_mut().zip(&normals) {
+                *value += mean + std * normal;
+            }
+        });
+    }
+}
+
+impl Noise {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        (self.std.low < 0.0).then(|| format!("expected a standard deviation of at least 0, got {}", self.std.low))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noisy(draw: NoiseParams) -> Vec<f32> {
+        let mut values = vec![0.0; 10_000];
+        let spec = Noise { mean: Range::fixed(0.0), std: Range::fixed(1.0) };
+        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        values
+    }
+
+    #[test]
+    fn no_deviation_adds_the_mean() {
+        let values = noisy(NoiseParams { mean: 2.0, std: 0.0, field: NoiseField(1) });
+        assert!(values.iter().all(|v| *v == 2.0));
+    }
+
+    #[test]
+    fn the_deviation_is_the_drawn_one() {
+        let values = noisy(NoiseParams { mean: 0.0, std: 3.0, field: NoiseField(1) });
+        let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+        assert!((variance.sqrt() - 3.0).abs() < 0.1, "{variance}");
+    }
+}

@@ -1,0 +1,154 @@
+//! A linear map of intensities.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::whole_volume::statistics;
+use crate::whole_volume::whole::MEASURED_FOR_IT;
+use crate::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use random::Rng;
+use values::{Percentile, Range};
+
+/// Maps each volume's intensities linearly to a range, after cutting them at percentiles of the whole volume.
+///
+/// ```yaml
+/// - rescale_intensity: { to: [-1, 1], percentiles: [0.5, 99.5] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RescaleIntensity {
+    /// Where the smallest and the largest intensity go.
+    #[serde(default = "unit_interval")]
+    pub to: Range,
+    /// The incoming intensities that become the ends of `to`; `null` takes the volume's smallest and largest. Values outside are not cut.
+    #[serde(default)]
+    pub from: Option<Range>,
+    /// Percentiles of the whole volume at which intensities are cut before they are mapped.
+    #[serde(default = "all_values")]
+    pub percentiles: [Percentile; 2],
+    /// The voxels whose percentiles are taken; `null` takes all. Every voxel is cut and mapped.
+    #[serde(default)]
+    pub mask: Option<Region>,
+}
+
+pub(crate) fn unit_interval() -> Range {
+    Range { low: 0.0, high: 1.0 }
+}
+
+fn all_values() -> [Percentile; 2] {
+    [0.0, 100.0].map(|value| Percentile::new(value).expect("0 and 100 are percentiles"))
+}
+
+impl Intensity for RescaleIntensity {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
+        Nothing
+    }
+
+    fn measures(&self) -> bool {
+        true
+    }
+
+    fn wants_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::wants_labels)
+    }
+
+    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+        let failed = |reason| Err(TransformError { name: "rescale_intensity", reason });
+        statistics::refuse_infinite("rescale_intensity", whole.image)?;
+        let percents = self.percentiles.map(Percentile::get);
+        let [low, high] = match &self.mask {
+            None => statistics::percentiles(whole.image, percents),
+            Some(mask) => {
+                let values = mask.values("rescale_intensity", whole)?;
+                if values.is_empty() {
+                    return failed("its mask holds no voxel, so there are no percentiles".to_owned());
+                }
+                statistics::percentiles(&values, percents)
+            }
+        };
+        let ends = statistics::extremes(whole.image).map(|end| end.clamp(low, high));
+        if self.from.is_none() && ends[0] == ends[1] {
+            let [low_percent, high_percent] = percents;
+            return failed(match &self.mask {
+                None if percents == [0.0, 100.0] => {
+                    format!("every intensity is {low}; a constant volume has no range to rescale")
+                }
+                _ => format!(
+                    "the percentiles {low_percent} and {high_percent} are both {}, which leaves no range to rescale; take percentiles farther apart, or another mask",
+                    ends[0]
+                ),
+            });
+        }
+        Ok(VolumeStatistics::Cut { low, high, ends })
+    }
+
+    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+        let VolumeStatistics::Cut { low, high, ends } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
+        let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
+        let (start, width) = (from.low as f32, (from.high - from.low) as f32);
+        let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
+        window.map(|v| (v.max(low).min(high) - start) / width * to_width + to_start);
+    }
+}
+
+impl RescaleIntensity {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let [low, high] = self.percentiles.map(Percentile::get);
+        if low >= high {
+            return Some(format!("expected rising percentiles, got [{low}, {high}]"));
+        }
+        if self.from.is_some_and(|from| (from.high - from.low) as f32 == 0.0) {
+            return Some(
+                "`from` is a range of width zero in single precision; give two different intensities".to_owned(),
+            );
+        }
+        self.to.is_fixed().then(|| "`to` is a range of width zero; give two different intensities".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rescaled(yaml: &str, values: &[f32]) -> Vec<f32> {
+        let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
+        let measured = transform.measure(&Nothing, &WholeVolume::of(values)).unwrap();
+        let mut values = values.to_vec();
+        transform.apply(&Nothing, &measured, &mut Window::of(&mut values));
+        values
+    }
+
+    #[test]
+    fn the_smallest_and_largest_go_to_the_ends() {
+        assert_eq!(rescaled("to: [-1, 1]", &[0.0, 5.0, 10.0]), [-1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_given_source_range_does_not_cut() {
+        let values = rescaled("{to: [0, 1], from: [-1000, 1000]}", &[-2000.0, 3000.0]);
+        assert_eq!(values, [-0.5, 2.0]);
+    }
+
+    #[test]
+    fn voxels_that_are_not_numbers_are_told() {
+        let transform: RescaleIntensity = serde_yaml::from_str("percentiles: [0.5, 99.5]").unwrap();
+        let error = transform.measure(&Nothing, &WholeVolume::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
+        assert!(error.contains("1 voxels are not finite"), "{error}");
+    }
+
+    #[test]
+    fn what_leaves_no_range_is_refused_with_the_reason() {
+        let refused = |yaml: &str, values: &[f32]| {
+            let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
+            transform.measure(&Nothing, &WholeVolume::of(values)).unwrap_err().to_string()
+        };
+        assert!(refused("{}", &[3.0; 4]).contains("every intensity is 3"));
+        let mut mostly_empty = [0.0; 100];
+        mostly_empty[99] = 7.0;
+        let refused = refused("percentiles: [1, 90]", &mostly_empty);
+        assert!(refused.contains("percentiles 1 and 90 are both 0"), "{refused}");
+    }
+}

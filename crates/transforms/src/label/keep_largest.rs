@@ -1,0 +1,74 @@
+//! The largest component of labels.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Labelling;
+use volume::components::components;
+use volume::{Label, voxel_at};
+
+/// Keeps the largest connected component of some labels taken together and sets the rest of them to 0; voxels touch by
+/// their faces, as in TorchIO's KeepLargestComponent. Of equally large
+/// components the first stays, counted along x, then y, then z.
+///
+/// ```yaml
+/// - keep_largest: { labels: [1, 2] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepLargest {
+    /// The labels; an empty list means every label above 0.
+    #[serde(default)]
+    pub labels: Vec<Label>,
+}
+
+impl Labelling for KeepLargest {
+    fn relabel(&self, labels: &mut [Label], shape: [usize; 3]) {
+        let belongs = |label: Label| if self.labels.is_empty() { label > 0 } else { self.labels.contains(&label) };
+        let found = components(shape, |voxel| belongs(labels[voxel]));
+        let Some(most) = found.sizes.iter().max() else { return };
+        let is_largest = |id: u32| id != 0 && found.sizes[id as usize - 1] == *most;
+        // ITK goes along x first, then y, then z.
+        let of_largest = found.ids.iter().enumerate().filter(|(_, id)| is_largest(**id));
+        let first = of_largest.min_by_key(|(place, _)| {
+            let [x, y, z] = voxel_at(shape, *place);
+            [z, y, x]
+        });
+        let largest = first.map(|(_, id)| *id);
+        for (label, id) in labels.iter_mut().zip(&found.ids) {
+            if *id != 0 && Some(*id) != largest {
+                *label = 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::offset;
+
+    #[test]
+    fn labels_that_touch_count_together() {
+        let kept = |yaml: &str| {
+            let mut labels = [1, 0, 1, 2, 0, 3, 3, 3];
+            serde_yaml::from_str::<KeepLargest>(yaml).unwrap().relabel(&mut labels, [1, 1, 8]);
+            labels
+        };
+        assert_eq!(kept("labels: [1, 2]"), [0, 0, 1, 2, 0, 3, 3, 3]);
+        assert_eq!(kept("{}"), [0, 0, 0, 0, 0, 3, 3, 3]);
+        assert_eq!(kept("labels: [7]"), [1, 0, 1, 2, 0, 3, 3, 3]);
+    }
+
+    #[test]
+    fn of_equally_large_components_the_first_along_x_stays() {
+        // Expected by TorchIO 1.2.1.
+        let mut labels = [0; 4 * 4 * 2];
+        let shape = [4, 4, 2];
+        labels[offset(shape, [3, 0, 0])] = 1;
+        labels[offset(shape, [0, 3, 0])] = 1;
+        KeepLargest { labels: Vec::new() }.relabel(&mut labels, shape);
+        let kept: Vec<usize> = (0..labels.len()).filter(|voxel| labels[*voxel] > 0).collect();
+        assert_eq!(kept, [offset(shape, [3, 0, 0])]);
+    }
+}

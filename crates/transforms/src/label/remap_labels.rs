@@ -1,0 +1,44 @@
+//! Other values for labels.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Labelling;
+use volume::Label;
+
+/// Gives labels other values, all at once; labels that are not named stay. A label that becomes 0 is removed.
+///
+/// The truth that predictions are scored against changes likewise, so `data.labels` names the new values.
+///
+/// ```yaml
+/// - remap_labels: { map: { 2: 1 } }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemapLabels {
+    /// The new value of each label.
+    pub map: BTreeMap<Label, Label>,
+}
+
+impl Labelling for RemapLabels {
+    fn relabel(&self, labels: &mut [Label], _: [usize; 3]) {
+        for label in labels {
+            *label = self.map.get(label).copied().unwrap_or(*label);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_can_change_places() {
+        let spec: RemapLabels = serde_yaml::from_str("map: {1: 2, 2: 1, 3: 1, 4: 7, 9: 0}").unwrap();
+        let mut labels = [0, 1, 2, 3, 4, 5, 9];
+        spec.relabel(&mut labels, [1, 1, 7]);
+        assert_eq!(labels, [0, 2, 1, 1, 7, 5, 0]);
+    }
+}

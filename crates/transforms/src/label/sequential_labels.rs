@@ -1,0 +1,43 @@
+//! Consecutive values for labels.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Labelling;
+use volume::Label;
+
+/// Gives the labels of each volume the values 0, 1, 2, … in rising order, as TorchIO's SequentialLabels.
+///
+/// Volumes with other sets of labels get other values; to give all volumes the same, use `remap_labels`.
+///
+/// ```yaml
+/// - sequential_labels: {}
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SequentialLabels {}
+
+impl Labelling for SequentialLabels {
+    fn relabel(&self, labels: &mut [Label], _: [usize; 3]) {
+        let mut values: BTreeMap<Label, Label> = labels.iter().map(|label| (*label, 0)).collect();
+        values.values_mut().zip(0..).for_each(|(value, place)| *value = place);
+        labels.iter_mut().for_each(|label| *label = values[label]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_closed_and_the_smallest_becomes_zero() {
+        let relabelled = |mut labels: [Label; 4]| {
+            SequentialLabels {}.relabel(&mut labels, [1, 1, 4]);
+            labels
+        };
+        assert_eq!(relabelled([0, 10, 5, 0]), [0, 2, 1, 0]);
+        assert_eq!(relabelled([99, 7, 11, 7]), [2, 0, 1, 0]);
+    }
+}

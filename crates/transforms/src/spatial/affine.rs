@@ -1,0 +1,214 @@
+//! Random scaling, rotation and translation.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fill, Incoming, Interpolation, Placement, Spatial};
+use random::Rng;
+use values::number_or_word::NumberOrWord;
+use values::written_as_number_or_word;
+use values::{AxisRanges, Range};
+use volume::{self, Grid};
+
+/// Scales, rotates and shifts the content about the centre of the image or the origin, in RAS millimetres, as TorchIO's
+/// RandomAffine.
+///
+/// ```yaml
+/// - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Affine {
+    /// Factors along x, y and z; above 1 enlarges.
+    #[serde(default = "unchanged_scale")]
+    pub scales: AxisRanges,
+    /// Angles about x, y and z, applied in the order y, x, z.
+    #[serde(default = "no_change")]
+    pub degrees: AxisRanges,
+    /// Shifts along x, y and z in millimetres; like TorchIO's, they are multiplied by the scale.
+    #[serde(default = "no_change")]
+    pub translation_mm: AxisRanges,
+    /// Whether one factor serves all three axes.
+    #[serde(default)]
+    pub isotropic: bool,
+    /// What scales and turns are about.
+    #[serde(default)]
+    pub center: Center,
+    /// The intensity given to voxels from outside the image: a number; the image's `minimum` (also `null`); the `mean` of
+    /// its six faces; or `otsu`, the mean of those values of the faces that lie below their Otsu threshold. Labels outside
+    /// are 0.
+    #[serde(default)]
+    pub fill: Outside,
+    /// How intensities between voxels are found.
+    #[serde(default)]
+    pub interpolation: Interpolation,
+}
+
+/// What an affine map leaves in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Center {
+    /// The centre of the image.
+    #[default]
+    Image,
+    /// The origin of world coordinates.
+    Origin,
+}
+
+/// The intensity of voxels from outside the image; written as a number, a word, or `null` for `minimum`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outside(Fill);
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self(Fill::Minimum)
+    }
+}
+
+impl NumberOrWord for Outside {
+    const MEANINGS: &'static [Self] = &[Self(Fill::Minimum), Self(Fill::BorderMean), Self(Fill::BorderOtsu)];
+    const WORDS: &'static [&'static str] = &["minimum", "mean", "otsu"];
+
+    fn of_number(number: f32) -> Self {
+        Self(Fill::Value(number))
+    }
+
+    fn number(&self) -> Option<f32> {
+        match self.0 {
+            Fill::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+written_as_number_or_word!(Outside);
+
+fn unchanged_scale() -> AxisRanges {
+    AxisRanges::same(Range::fixed(1.0))
+}
+
+fn no_change() -> AxisRanges {
+    AxisRanges::same(Range::fixed(0.0))
+}
+
+/// Factors beyond which nothing of an image is left, and the map cannot be undone with the numbers at hand.
+const SCALES: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
+
+/// What one affine transform drew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AffineParams {
+    /// Factors along x, y and z.
+    pub scales: [f64; 3],
+    /// Angles about x, y and z.
+    pub degrees: [f64; 3],
+    /// Shifts along x, y and z.
+    pub translation_mm: [f64; 3],
+}
+
+impl Spatial for Affine {
+    type Draw = AffineParams;
+
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {
+        let mut scales = self.scales.0.map(|range| rng.uniform(range));
+        if self.isotropic {
+            scales = [scales[0]; 3];
+        }
+        let degrees = self.degrees.0.map(|range| rng.uniform(range));
+        AffineParams { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
+    }
+
+    /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image or the origin, R = Rz Rx Ry.
+    ///
+    /// A single slice keeps its depth and turns about z alone, as in TorchIO.
+    fn place(&self, draw: &AffineParams, incoming: &Grid) -> Placement {
+        let mut draw = *draw;
+        if incoming.shape[2] == 1 {
+            draw.scales[2] = 1.0;
+            draw.degrees = [0.0, 0.0, draw.degrees[2]];
+        }
+        let centre = match self.center {
+            Center::Image => incoming.centre(),
+            Center::Origin => [0.0; 3],
+        };
+        let to_centre = volume::Affine::scale_and_shift([1.0; 3], centre.map(|v| -v));
+        let back = volume::Affine::scale_and_shift([1.0; 3], centre);
+        let turn = volume::Affine::from_parts(rotation(draw.degrees), draw.translation_mm);
+        let scale = volume::Affine::scale_and_shift(draw.scales, [0.0; 3]);
+        let forward = back.after(&scale).after(&turn).after(&to_centre);
+        let backward = forward.inverse().expect("scales above 0 can be undone");
+        let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
+        let map = to_voxels.after(&backward).after(&incoming.affine);
+        Placement { fill: self.fill.0, ..Placement::warp(map, *incoming, self.interpolation) }
+    }
+}
+
+impl Affine {
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let bounds = self.scales.0.iter().flat_map(|range| [range.low, range.high]);
+        let wrong = bounds.into_iter().find(|scale| !SCALES.contains(scale));
+        wrong.map(|scale| format!("expected scales between 0.001 and 1000, got {scale}"))
+    }
+}
+
+/// Rz Rx Ry, right-handed, for angles about x, y and z in degrees.
+pub(crate) fn rotation(degrees: [f64; 3]) -> [[f64; 3]; 3] {
+    let [(sx, cx), (sy, cy), (sz, cz)] = degrees.map(|angle| angle.to_radians().sin_cos());
+    let about_x = [[1.0, 0.0, 0.0], [0.0, cx, -sx], [0.0, sx, cx]];
+    let about_y = [[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]];
+    let about_z = [[cz, -sz, 0.0], [sz, cz, 0.0], [0.0, 0.0, 1.0]];
+    let [z, x, y] = [about_z, about_x, about_y].map(|linear| volume::Affine::from_parts(linear, [0.0; 3]));
+    z.after(&x).after(&y).linear()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Map;
+
+    fn map(draw: AffineParams) -> volume::Affine {
+        let spec: Affine = serde_yaml::from_str("{}").unwrap();
+        let grid = Grid { shape: [5, 5, 5], affine: volume::Affine::IDENTITY };
+        match spec.place(&draw, &grid).map {
+            Map::Warp(map) => map,
+            map => panic!("{map:?} is no affine map"),
+        }
+    }
+
+    const STILL: AffineParams = AffineParams { scales: [1.0; 3], degrees: [0.0; 3], translation_mm: [0.0; 3] };
+
+    #[test]
+    fn no_change_moves_nothing() {
+        assert_eq!(map(STILL).apply([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_scale_above_one_enlarges() {
+        let map = map(AffineParams { scales: [2.0; 3], ..STILL });
+        // Two voxels from the centre one sees what was one voxel from it.
+        assert_eq!(map.apply([4.0, 2.0, 2.0]), [3.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_single_slice_stays_in_its_plane() {
+        let spec: Affine = serde_yaml::from_str("{}").unwrap();
+        let grid = Grid { shape: [5, 5, 1], affine: volume::Affine::IDENTITY };
+        let draw = AffineParams { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..STILL };
+        let Map::Warp(map) = spec.place(&draw, &grid).map else { panic!("an affine map") };
+        let source = map.apply([2.0, 4.0, 0.0]);
+        assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12 && source[2] == 0.0, "{source:?}");
+    }
+
+    #[test]
+    fn a_quarter_turn_about_z_takes_x_to_y() {
+        let map = map(AffineParams { degrees: [0.0, 0.0, 90.0], ..STILL });
+        let source = map.apply([2.0, 4.0, 2.0]);
+        assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12, "{source:?}");
+    }
+
+    #[test]
+    fn the_translation_is_scaled() {
+        let map = map(AffineParams { scales: [2.0, 1.0, 1.0], translation_mm: [1.0, 0.0, 0.0], ..STILL });
+        assert_eq!(map.apply([4.0, 2.0, 2.0]), [2.0, 2.0, 2.0]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Voxels cut from the ends of each axis.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use random::Rng;
+use volume::Grid;
+
+/// Cuts voxels from both ends of each axis; world coordinates stay.
+///
+/// ```yaml
+/// - crop: { start: [16, 16, 0], end: [16, 16, 8] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Crop {
+    /// Voxels cut from the start of x, y and z. A volume of which nothing would be left is refused.
+    #[serde(default)]
+    pub start: [u16; 3],
+    /// Voxels cut from the end of x, y and z.
+    #[serde(default)]
+    pub end: [u16; 3],
+}
+
+impl Spatial for Crop {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
+        Nothing
+    }
+
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+        let start: [usize; 3] = std::array::from_fn(|axis| usize::from(self.start[axis]).min(incoming.shape[axis] - 1));
+        let left =
+            |axis: usize| (incoming.shape[axis] - start[axis]).saturating_sub(usize::from(self.end[axis])).max(1);
+        let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: start[axis] as i64 });
+        Placement::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
+    }
+}
+
+impl Crop {
+    /// Why nothing is left of a volume of this shape, where that is so.
+    pub fn leaves_nothing(&self, shape: [usize; 3]) -> Option<String> {
+        let cut = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
+        let axis = (0..3).find(|axis| cut(*axis) >= shape[*axis])?;
+        Some(format!(
+            "{} voxels along {} would be cut off, and it has {}",
+            cut(axis),
+            ["x", "y", "z"][axis],
+            shape[axis]
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::Affine;
+
+    fn placed(start: [u16; 3], end: [u16; 3]) -> Placement {
+        Crop { start, end }.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
+    }
+
+    #[test]
+    fn both_ends_are_cut_and_the_world_stays() {
+        let place = placed([1, 0, 2], [2, 3, 0]);
+        assert_eq!((place.grid.shape, place.grid.affine.origin()), ([4, 5, 7], [1.0, 0.0, 2.0]));
+    }
+
+    #[test]
+    fn nothing_is_left_where_all_is_cut() {
+        let left = |start, end| Crop { start, end }.leaves_nothing([7, 8, 9]);
+        assert_eq!(left([3, 0, 8], [3, 7, 0]), None);
+        assert_eq!(left([0, 5, 0], [0, 3, 0]).unwrap(), "8 voxels along y would be cut off, and it has 8");
+        // Who does not ask gets one voxel.
+        assert_eq!(placed([9, 0, 0], [0, 9, 0]).grid.shape, [1, 1, 9]);
+    }
+}

@@ -1,0 +1,193 @@
+//! A fixed shape.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fill, Incoming, Lattice, LatticeAxis, Padding, Placement, Region, Spatial, TransformError, WholeVolume};
+use random::Rng;
+use values::PartialShape;
+use volume::Grid;
+
+/// Crops what is too long and pads what is too short, around the centre; world coordinates stay.
+///
+/// Of a difference of n voxels, `ceil(n / 2)` are cut or added at the start of the axis, as in TorchIO.
+///
+/// ```yaml
+/// - crop_or_pad: { shape: [256, 256, 100] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CropOrPad {
+    /// Voxels along x, y and z; `null` keeps an axis.
+    pub shape: PartialShape,
+    /// What padded voxels hold: a number or a word, as for `pad`.
+    #[serde(default)]
+    pub fill: Padding,
+    /// Where an axis that is too long is cut; one that is too short is padded around the centre.
+    #[serde(default)]
+    pub location: Location,
+    /// Voxels whose bounding box is to be in the middle, instead of the volume's centre; where there are none, the centre it is.
+    #[serde(default)]
+    pub mask: Option<Region>,
+}
+
+/// Where a volume is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Location {
+    /// In the middle.
+    #[default]
+    Center,
+    /// Anywhere, each place equally likely.
+    Random,
+}
+
+/// The incoming index of the outgoing index 0, along each axis; `None` is the centre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CropOrPadParams(pub Option<[i64; 3]>);
+
+impl Spatial for CropOrPad {
+    type Draw = CropOrPadParams;
+
+    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadParams {
+        if self.location == Location::Center {
+            return CropOrPadParams(None);
+        }
+        let shape = self.shape.resolve(incoming.grid.shape);
+        CropOrPadParams(Some(std::array::from_fn(|axis| match incoming.grid.shape[axis].checked_sub(shape[axis]) {
+            Some(spare) => rng.below(spare as u64 + 1) as i64,
+            None => centre(incoming.grid.shape[axis], shape[axis]),
+        })))
+    }
+
+    fn place(&self, draw: &CropOrPadParams, incoming: &Grid) -> Placement {
+        let shape = self.shape.resolve(incoming.shape);
+        let axes = std::array::from_fn(|axis| {
+            let offset = draw.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
+            LatticeAxis { source: axis, flipped: false, offset }
+        });
+        Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
+    }
+
+    fn resolves_from_volume(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    fn resolve_from_volume(
+        &self,
+        draw: &CropOrPadParams,
+        whole: &WholeVolume,
+    ) -> Result<CropOrPadParams, TransformError> {
+        let Some(mask) = &self.mask else { return Ok(*draw) };
+        let shape = self.shape.resolve(whole.grid.shape);
+        let bounds = mask.bounds("crop_or_pad", whole)?;
+        Ok(CropOrPadParams(
+            bounds.map(|(low, high)| std::array::from_fn(|axis| around(low[axis] + high[axis], shape[axis]))),
+        ))
+    }
+}
+
+impl CropOrPad {
+    /// Around the centre of the volume.
+    pub(crate) fn centred(shape: PartialShape, fill: f32) -> Self {
+        let fill = Padding::Fill(Fill::Value(fill));
+        Self { shape, fill, location: Location::Center, mask: None }
+    }
+
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        (self.mask.is_some() && self.location == Location::Random)
+            .then(|| "a crop is either at random or around a mask; leave `location` or `mask` out".to_owned())
+    }
+}
+
+/// Where a centred crop or pad begins.
+fn centre(incoming: usize, outgoing: usize) -> i64 {
+    let at_start = incoming.abs_diff(outgoing).div_ceil(2) as i64;
+    if incoming > outgoing { at_start } else { -at_start }
+}
+
+/// Where `size` voxels around a box begin; `ends` is the sum of its first voxel and the one after its last. Where the
+/// middle cannot be hit, half a voxel before it is.
+fn around(ends: usize, size: usize) -> i64 {
+    // TorchIO moves the middle by half a voxel where the shape is even and it is not whole, or the other way round.
+    let is_off = ends % 2 != size % 2;
+    (ends as i64 - i64::from(is_off) - size as i64).div_euclid(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Map;
+    use random::{Purpose, Seed};
+    use volume::Affine;
+
+    fn grid(size: usize) -> Grid {
+        Grid { shape: [size, 1, 1], affine: Affine::IDENTITY }
+    }
+
+    fn offset(incoming: usize, outgoing: usize) -> i64 {
+        let step = CropOrPad::centred(PartialShape([Some(outgoing), None, None]), 0.0);
+        let place = step.place(&CropOrPadParams(None), &grid(incoming));
+        let Map::Lattice(lattice) = &place.map else { panic!("a crop moves whole voxels") };
+        assert_eq!(place.grid.affine.origin()[0], lattice.axes[0].offset as f64);
+        lattice.axes[0].offset
+    }
+
+    #[test]
+    fn of_three_voxels_two_are_cut_at_the_start() {
+        assert_eq!(offset(7, 4), 2);
+    }
+
+    #[test]
+    fn of_three_voxels_two_are_added_at_the_start() {
+        assert_eq!(offset(4, 7), -2);
+    }
+
+    #[test]
+    fn the_same_shape_changes_nothing() {
+        assert_eq!(offset(5, 5), 0);
+    }
+
+    #[test]
+    fn a_mask_lies_in_the_middle_as_torchio_puts_it() {
+        let start = |labels: [u16; 10], size: usize| {
+            let step = CropOrPad {
+                mask: Some(Region::Labels(Vec::new())),
+                ..CropOrPad::centred(PartialShape([Some(size), None, None]), 0.0)
+            };
+            let whole = WholeVolume { grid: grid(10), image: &[0.0; 10], label: Some(&labels) };
+            step.resolve_from_volume(&CropOrPadParams(None), &whole).unwrap().0.map(|start| start[0])
+        };
+        // Verified with TorchIO 1.2.1.
+        let mask = [0, 0, 0, 1, 1, 0, 0, 0, 0, 0];
+        assert_eq!([3, 4, 5, 6].map(|size| start(mask, size)), [2, 2, 1, 1].map(Some));
+        let mask = [0, 1, 1, 1, 0, 0, 0, 0, 0, 0];
+        assert_eq!([4, 6, 7].map(|size| start(mask, size)), [0, -1, -1].map(Some));
+    }
+
+    #[test]
+    fn an_empty_mask_leaves_the_centre() {
+        let step = CropOrPad {
+            mask: Some(Region::Above(5.0)),
+            ..CropOrPad::centred(PartialShape([Some(2), None, None]), 0.0)
+        };
+        let whole = WholeVolume { grid: grid(3), image: &[0.0; 3], label: None };
+        assert_eq!(step.resolve_from_volume(&CropOrPadParams(None), &whole).unwrap(), CropOrPadParams(None));
+    }
+
+    #[test]
+    fn every_place_of_a_random_crop_is_drawn() {
+        let step: CropOrPad = serde_yaml::from_str("{shape: [3, null, null], location: random}").unwrap();
+        let mut rng = Seed(0).stream(Purpose::Augment, 0, "", 0);
+        let incoming = Incoming { grid: grid(5), channels: 1 };
+        let mut seen = [false; 3];
+        for _ in 0..60 {
+            let [x, y, z] = step.draw(&mut rng, &incoming).0.unwrap();
+            assert_eq!([y, z], [0, 0]);
+            seen[x as usize] = true;
+        }
+        assert_eq!(seen, [true; 3]);
+    }
+}

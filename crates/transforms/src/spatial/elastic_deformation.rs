@@ -1,0 +1,178 @@
+//! Random smooth deformation.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::mapping::elastic_displacement::control_axes;
+use crate::{Displacement, Fill, Incoming, Interpolation, Lattice, Map, Placement, Spatial};
+use random::Rng;
+use values::{NonNegative, single_or_null};
+use volume::Grid;
+
+/// Moves every point by a smooth random field, as TorchIO's RandomElasticDeformation: random displacements on a coarse
+/// grid of control points, between them a cubic B-spline.
+///
+/// ```yaml
+/// - elastic_deformation: { num_control_points: [7, 7, 7], max_displacement_mm: [7.5, 7.5, 7.5] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ElasticDeformation {
+    /// Control points along the world's x, y and z, at least 4; one ring of them lies outside the volume.
+    #[serde(default = "seven_points")]
+    #[schemars(inner(range(min = 4)))]
+    pub num_control_points: [usize; 3],
+    /// The largest displacement of a control point along x, y and z in millimetres. Above half the distance between control points the image may fold.
+    #[serde(default = "seven_and_a_half_mm")]
+    pub max_displacement_mm: [NonNegative; 3],
+    /// How many outer rings of control points stay in their places: 0, 1 or 2. With 2, the borders of the image do not move.
+    #[serde(default = "two_borders")]
+    #[schemars(range(max = 2))]
+    pub locked_borders: usize,
+    /// The intensity given to voxels from outside the image; `null` takes the image's smallest. Labels outside are 0.
+    #[serde(default, deserialize_with = "single_or_null")]
+    pub fill: Option<f32>,
+    /// How intensities between voxels are found.
+    #[serde(default)]
+    pub interpolation: Interpolation,
+}
+
+/// A finer field is hardly smooth, and takes more than 50 MB where it bends a whole volume.
+const MOST_POINTS: usize = 64;
+
+fn seven_points() -> [usize; 3] {
+    [7; 3]
+}
+
+fn seven_and_a_half_mm() -> [NonNegative; 3] {
+    [NonNegative::new(7.5).expect("7.5 is not negative"); 3]
+}
+
+fn two_borders() -> usize {
+    2
+}
+
+/// The displacement of each control point in LPS millimetres, as TorchIO's and ITK's: points `[x, y, z]` run to the
+/// left, to the back and to the head, z fastest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ElasticParams(pub Vec<[f64; 3]>);
+
+impl Spatial for ElasticDeformation {
+    type Draw = ElasticParams;
+
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> ElasticParams {
+        let [count_x, count_y, count_z] = self.num_control_points;
+        let mut values = Vec::with_capacity(count_x * count_y * count_z);
+        for x in 0..count_x {
+            for y in 0..count_y {
+                for z in 0..count_z {
+                    let drawn = self.max_displacement_mm.map(|most| (2.0 * rng.unit() - 1.0) * most.get());
+                    let place = [x, y, z];
+                    let is_locked = (0..3).any(|axis| {
+                        place[axis].min(self.num_control_points[axis] - 1 - place[axis]) < self.locked_borders
+                    });
+                    values.push(if is_locked { [0.0; 3] } else { drawn });
+                }
+            }
+        }
+        ElasticParams(values)
+    }
+
+    fn place(&self, draw: &ElasticParams, incoming: &Grid) -> Placement {
+        let mut values = draw.0.clone();
+        if incoming.shape[2] == 1 {
+            // A single slice stays in its plane.
+            values.iter_mut().for_each(|value| value[2] = 0.0);
+        }
+        if values.iter().all(|value| *value == [0.0; 3]) {
+            return Placement::lattice(Lattice::IDENTITY, incoming.shape, incoming);
+        }
+        let field = Displacement::new(self.num_control_points, &values, incoming);
+        let fill = self.fill.map_or(Fill::Minimum, Fill::Value);
+        let interpolation = self.interpolation;
+        Placement { fill, interpolation, ..Placement::new(*incoming, Map::Elastic(Arc::new(field))) }
+    }
+}
+
+impl ElasticDeformation {
+    /// Whether the image may fold: a control point may move farther than half the way to the next one.
+    pub fn may_fold(&self, incoming: &Grid) -> bool {
+        let turns = control_axes(incoming);
+        (0..3).any(|world| {
+            let axis = turns[world].source_axis;
+            let between = Displacement::spacing(self.num_control_points[world], incoming.shape[axis]);
+            self.max_displacement_mm[world].get() > between * incoming.spacing()[axis] / 2.0
+        })
+    }
+
+    /// What its parameters say against each other.
+    pub fn problem(&self) -> Option<String> {
+        let fewest = self.num_control_points.into_iter().min().unwrap_or(0);
+        if fewest < 4 {
+            return Some(format!("expected at least 4 control points along each axis, got {fewest}"));
+        }
+        if let Some(count) = self.num_control_points.into_iter().find(|count| *count > MOST_POINTS) {
+            return Some(format!("expected at most {MOST_POINTS} control points along each axis, got {count}"));
+        }
+        if self.locked_borders > 2 {
+            return Some(format!("expected 0, 1 or 2 locked borders, got {}", self.locked_borders));
+        }
+        (fewest == 4 && self.locked_borders == 2).then(|| {
+            "2 locked borders of 4 control points leave none to move; lock 1 border or take more points".to_owned()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use random::{Purpose, Seed};
+    use volume::Affine;
+
+    fn incoming() -> Incoming {
+        Incoming { grid: Grid { shape: [9, 9, 9], affine: Affine::IDENTITY }, channels: 1 }
+    }
+
+    fn drawn(yaml: &str) -> Vec<[f64; 3]> {
+        let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
+        assert_eq!(step.problem(), None);
+        step.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming()).0
+    }
+
+    #[test]
+    fn locked_borders_do_not_move() {
+        let moving = |yaml: &str| drawn(yaml).iter().filter(|value| **value != [0.0; 3]).count();
+        assert_eq!(moving("{}"), 27);
+        assert_eq!(moving("locked_borders: 1"), 125);
+        assert_eq!(moving("{num_control_points: [4, 5, 6], locked_borders: 0}"), 120);
+    }
+
+    #[test]
+    fn no_control_point_moves_farther_than_allowed() {
+        let values = drawn("{max_displacement_mm: [1, 0, 3], locked_borders: 0}");
+        assert!(values.iter().all(|[x, y, z]| x.abs() <= 1.0 && *y == 0.0 && z.abs() <= 3.0));
+        assert!(values.iter().any(|[x, _, z]| x.abs() > 0.9 && z.abs() > 2.0));
+    }
+
+    #[test]
+    fn far_displacements_on_a_fine_grid_may_fold() {
+        let may_fold = |yaml: &str, shape: [usize; 3]| {
+            let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
+            step.may_fold(&Grid { shape, affine: Affine::IDENTITY })
+        };
+        // 100 voxels and a quarter in four parts are 25 mm each.
+        assert!(!may_fold("max_displacement_mm: [12, 12, 12]", [100; 3]));
+        assert!(may_fold("max_displacement_mm: [0, 13, 0]", [100; 3]));
+        assert!(may_fold("{}", [100, 100, 40]));
+    }
+
+    #[test]
+    fn points_that_cannot_move_are_a_problem() {
+        let problem = |yaml: &str| serde_yaml::from_str::<ElasticDeformation>(yaml).unwrap().problem();
+        assert!(problem("num_control_points: [4, 7, 7]").unwrap().contains("leave none"));
+        assert!(problem("num_control_points: [3, 7, 7]").unwrap().contains("at least 4"));
+    }
+}

@@ -1,0 +1,54 @@
+//! Random mirroring.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Incoming, Lattice, LatticeAxis, Placement, Spatial};
+use random::Rng;
+use values::Probability;
+use volume::Grid;
+
+/// Mirrors the content along each axis by its own chance; world coordinates stay.
+///
+/// ```yaml
+/// - flip: { probabilities: [0.5, 0, 0] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Flip {
+    /// How often each of x, y and z is mirrored.
+    pub probabilities: [Probability; 3],
+}
+
+impl Spatial for Flip {
+    /// Which axes are mirrored.
+    type Draw = [bool; 3];
+
+    fn draw(&self, rng: &mut Rng, _: &Incoming) -> [bool; 3] {
+        self.probabilities.map(|probability| rng.chance(probability.get()))
+    }
+
+    fn place(&self, flipped: &[bool; 3], incoming: &Grid) -> Placement {
+        let axes = std::array::from_fn(|axis| LatticeAxis {
+            source: axis,
+            flipped: flipped[axis],
+            offset: if flipped[axis] { incoming.shape[axis] as i64 - 1 } else { 0 },
+        });
+        // The content is mirrored, not the frame: world coordinates stay.
+        Placement { grid: *incoming, ..Placement::lattice(Lattice { axes }, incoming.shape, incoming) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use random::{Purpose, Seed};
+    use volume::Affine;
+
+    #[test]
+    fn certain_and_impossible_flips_are_drawn_so() {
+        let flip = Flip { probabilities: [1.0, 0.0, 1.0].map(|p| Probability::new(p).unwrap()) };
+        let incoming = Incoming { grid: Grid { shape: [1; 3], affine: Affine::IDENTITY }, channels: 1 };
+        assert_eq!(flip.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming), [true, false, true]);
+    }
+}

@@ -1,0 +1,13 @@
+//! Spatial transforms: one file for each.
+
+pub(crate) mod affine;
+pub(crate) mod crop;
+pub(crate) mod crop_or_pad;
+pub(crate) mod elastic_deformation;
+pub(crate) mod ensure_shape_multiple;
+pub(crate) mod flip;
+pub(crate) mod pad;
+pub(crate) mod resample;
+pub(crate) mod resize;
+pub(crate) mod to_canonical;
+pub(crate) mod to_orientation;

@@ -1,0 +1,63 @@
+//! Voxels added to the ends of each axis.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Incoming, Lattice, LatticeAxis, Nothing, Padding, Placement, Spatial};
+use random::Rng;
+use volume::Grid;
+
+/// Adds voxels to both ends of each axis; world coordinates stay.
+///
+/// ```yaml
+/// - pad: { start: [8, 8, 8], end: [8, 8, 8], fill: -1000 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pad {
+    /// Voxels added at the start of x, y and z.
+    #[serde(default)]
+    pub start: [u16; 3],
+    /// Voxels added at the end of x, y and z.
+    #[serde(default)]
+    pub end: [u16; 3],
+    /// What added voxels hold: an intensity, or that of the volume, of all its channels, which is its `minimum` (also
+    /// `null`), `maximum`, `mean` or `median`, with label 0; or how the volume goes on, labels too: `edge`, `reflect`,
+    /// `symmetric`, `wrap` or `linear_ramp` (with label 0) as numpy's pad.
+    #[serde(default)]
+    pub fill: Padding,
+}
+
+impl Spatial for Pad {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
+        Nothing
+    }
+
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+        let added = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
+        let shape = std::array::from_fn(|axis| incoming.shape[axis] + added(axis));
+        let axes = std::array::from_fn(|axis| LatticeAxis {
+            source: axis,
+            flipped: false,
+            offset: -i64::from(self.start[axis]),
+        });
+        Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fill;
+    use volume::Affine;
+
+    #[test]
+    fn both_ends_grow_and_the_world_stays() {
+        let pad: Pad = serde_yaml::from_str("{start: [1, 0, 2], end: [2, 3, 0]}").unwrap();
+        let place = pad.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
+        assert_eq!((place.grid.shape, place.grid.affine.origin()), ([10, 11, 11], [-1.0, 0.0, -2.0]));
+        assert_eq!(place.fill, Fill::Value(0.0));
+    }
+}

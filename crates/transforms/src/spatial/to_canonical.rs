@@ -1,0 +1,49 @@
+//! Axis order and direction.
+
+use crate::{Axes, Incoming, Nothing, Placement, Spatial};
+use random::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use volume::Grid;
+
+/// Permutes and flips axes until the volume is in RAS orientation, without interpolation; an oblique volume stays oblique.
+///
+/// ```yaml
+/// - to_canonical: {}
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToCanonical {}
+
+impl Spatial for ToCanonical {
+    type Draw = Nothing;
+
+    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
+        Nothing
+    }
+
+    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+        Axes::RAS.turned(incoming)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::Affine;
+
+    #[test]
+    fn a_volume_in_ras_stays() {
+        let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
+        assert_eq!(ToCanonical {}.place(&Nothing, &grid).grid, grid);
+    }
+
+    #[test]
+    fn an_lps_volume_keeps_its_world_coordinates() {
+        let affine = Affine::scale_and_shift([-1.0, -2.0, 3.0], [10.0, 20.0, 30.0]);
+        let place = ToCanonical {}.place(&Nothing, &Grid { shape: [4, 5, 6], affine });
+        assert_eq!(place.grid.affine.orientation(), "RAS");
+        // The first outgoing voxel is the last incoming one along x and y.
+        assert_eq!(place.grid.affine.origin(), affine.apply([3.0, 4.0, 0.0]));
+    }
+}
