@@ -1,6 +1,6 @@
 //! The statistics of a report are those of SciPy and statsmodels; `tests/parity/statistics.py` made the numbers.
 
-use report::statistics::{Bootstrap, Noise, holm, mean, wilcoxon};
+use report::statistics::{Bootstrap, SeedVariation, holm_adjust, mean, wilcoxon_signed_rank};
 use serde_json::Value as Json;
 
 fn numbers() -> Json {
@@ -22,7 +22,7 @@ fn the_signed_rank_test_is_that_of_scipy() {
     assert!(cases.len() >= 18);
     for case in cases {
         let differences = floats(&case["differences"]);
-        let test = wilcoxon(&differences).unwrap();
+        let test = wilcoxon_signed_rank(&differences).unwrap();
         assert_close(test.p, case["p"].as_f64().unwrap(), &format!("{} of {}", case["how"], differences.len()));
     }
 }
@@ -30,7 +30,7 @@ fn the_signed_rank_test_is_that_of_scipy() {
 #[test]
 fn the_correction_is_that_of_statsmodels() {
     for case in numbers()["holm"].as_array().unwrap() {
-        for (got, want) in holm(&floats(&case["p"])).into_iter().zip(floats(&case["holm"])) {
+        for (got, want) in holm_adjust(&floats(&case["p"])).into_iter().zip(floats(&case["holm"])) {
             assert_close(got, want, "Holm");
         }
     }
@@ -54,7 +54,7 @@ fn the_bootstrap_interval_is_that_of_scipy_but_for_its_draws() {
 fn the_bound_of_noise_uses_the_quantiles_of_student() {
     for case in numbers()["student"].as_array().unwrap() {
         let degrees = case["degrees"].as_u64().unwrap() as usize;
-        let bound = Noise { deviation: 1.0, degrees }.half_width(1.0, 1);
+        let bound = SeedVariation { deviation: 1.0, degrees }.half_width(1.0, 1);
         assert_close(bound, case["quantile"].as_f64().unwrap(), &format!("{degrees} degrees of freedom"));
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::CliError;
 use dataset::patch::Patch;
 use engine::experiment::plan::ClassLabel;
-use report::viewer::choice::fullest;
-use report::viewer::sheet::{Sheet, Tile};
+use report::viewer::contact_sheet::{Sheet, Tile};
+use report::viewer::slice_selection::largest_slice;
 use report::viewer::{Plane, Scene, Window};
 use volume::{Affine, Grid, Label, Voxels};
 
@@ -30,7 +30,7 @@ impl ContactSheet {
         let legend = labels.iter().map(|label| (label.value, label.name.replace('_', " "))).collect();
         Self {
             labels: labels.iter().map(|label| label.value).collect(),
-            sheet: Sheet { legend, least_width: SIDE, ..Sheet::default() },
+            sheet: Sheet { legend, min_tile_width: SIDE, ..Sheet::default() },
         }
     }
 
@@ -38,7 +38,7 @@ impl ContactSheet {
     pub(super) fn add(&mut self, patch: &Patch, spacing: [f64; 3]) {
         if self.sheet.tiles.len() < MAX_TILES {
             let scene = self.scene(patch, spacing);
-            let slice = scene.slice(Plane::Axial, fullest(&scene.tally().slices(Plane::Axial).foreground));
+            let slice = scene.slice(Plane::Axial, largest_slice(&scene.tally().slices(Plane::Axial).foreground));
             let picture = slice.draw(slice.fitting(SIDE), scene.window);
             let caption = format!("{:04} {}", self.sheet.tiles.len(), patch.subject);
             self.sheet.tiles.push(Tile { caption, picture, letters: None });
@@ -53,7 +53,7 @@ impl ContactSheet {
         let label = Voxels::new(1, patch.shape, patch.label.iter().map(shown).collect());
         // Filled and outlined at once, for there is no prediction that an outline could stand for.
         let mut scene = Scene::new(&grid, &image, Some(&label), Some(&label));
-        scene.window = Window::of_percentiles(image.channel(0));
+        scene.window = Window::from_percentiles(image.channel(0));
         scene
     }
 

@@ -8,8 +8,8 @@ use super::table::table;
 use super::training::run_error;
 use super::{CliError, Exit, output};
 use report::Report;
-use report::compare::{Epoch, Group};
-use report::tables::{self, Cells};
+use report::comparison::{ComparedEpoch, Group};
+use report::tables::{self, TextTable};
 use report::verdict::Verdict;
 
 /// Arguments of `runner report`.
@@ -46,15 +46,15 @@ pub(super) enum Detail {
 pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let out = arguments.out.clone().unwrap_or_else(|| arguments.runs.join("report"));
     let epoch = match arguments.epoch {
-        Which::Best => Epoch::Best,
-        Which::Last => Epoch::Last,
+        Which::Best => ComparedEpoch::Best,
+        Which::Last => ComparedEpoch::Last,
     };
     write(&arguments.runs, &out, epoch, Detail::Full)?;
     Ok(Exit::Done)
 }
 
 /// Compares the runs below a folder, writes the report and prints what follows.
-pub(super) fn write(runs: &Path, out: &Path, epoch: Epoch, detail: Detail) -> Result<(), CliError> {
+pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detail) -> Result<(), CliError> {
     if ["manifest.json", "metrics.csv"].iter().any(|name| out.join(name).exists()) {
         let message = format!("{} is the folder of a run; a report would overwrite its files", out.display());
         return Err(CliError::problem(message, "name another folder with --out"));
@@ -62,7 +62,7 @@ pub(super) fn write(runs: &Path, out: &Path, epoch: Epoch, detail: Detail) -> Re
     let report = Report::read(runs, epoch).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that holds runs")
     })?;
-    for (name, reason) in &report.broken {
+    for (name, reason) in &report.unreadable {
         eprintln!("warning: {} cannot be read: {reason}", runs.join(name).display());
     }
     if report.groups.is_empty() {
@@ -88,8 +88,8 @@ fn title(runs: &Path) -> String {
 
 fn print_ground(number: usize, group: &Group) {
     say!("Group {}: {}", number + 1, group.title());
-    if !group.apart.is_empty() {
-        say!("Set apart: {}", group.apart.join("; "));
+    if !group.differences.is_empty() {
+        say!("Set apart: {}", group.differences.join("; "));
     }
     say!("");
 }
@@ -111,7 +111,7 @@ fn print(group: &Group, verdict: &Verdict, detail: Detail) {
     say!("");
 }
 
-fn show(cells: &Cells) {
+fn show(cells: &TextTable) {
     if !cells.rows.is_empty() {
         output::text(table(&cells.header, &cells.rows));
         say!("");

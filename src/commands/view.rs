@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::volume_files::make_folder;
 use super::{CliError, Exit};
 use dataset::sources::stem;
-use report::viewer::{self, Plane, Scene, SheetOptions, Window};
+use report::viewer::{self, ContactSheetOptions, Plane, Scene, Window};
 use volume::nifti::{self, NiftiError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
@@ -78,7 +78,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let left_out = match format {
         Format::Gif => viewer::write_gif(&scene, plane, &title, &arguments.out),
         Format::Png => {
-            let options = SheetOptions { title, plane, most: TILES, differences: arguments.differences };
+            let options = ContactSheetOptions { title, plane, most: TILES, differences: arguments.differences };
             viewer::write_png(&scene, &options, &arguments.out).map(|()| None)
         }
         Format::Html => viewer::write_html(&scene, &stem(&arguments.image), &arguments.out),

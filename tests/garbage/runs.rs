@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::sample::select;
 use report::Report;
-use report::compare::Epoch;
+use report::comparison::ComparedEpoch;
 use run_folder::manifest::Manifest;
 
 use super::mutate::{changed, changes};
@@ -30,7 +30,7 @@ fn runs(file: &str, content: &[u8]) -> tempfile::TempDir {
 }
 
 fn report(root: &Path) -> Report {
-    let report = Report::read(root, Epoch::Best).unwrap();
+    let report = Report::read(root, ComparedEpoch::Best).unwrap();
     report.write(&root.join("report"), "a title").unwrap();
     let _ = Manifest::read(&root.join("b")).map_err(|error| error.to_string());
     report
@@ -46,11 +46,11 @@ fn a_garbled_file_takes_its_own_run_away_and_no_other() {
         let root = runs(file, content.as_bytes());
         let report = report(root.path());
         match expected {
-            "" => assert!(report.broken.is_empty(), "{:?}", report.broken),
-            expected => assert!(report.broken[0].1.starts_with(expected), "{:?}", report.broken),
+            "" => assert!(report.unreadable.is_empty(), "{:?}", report.unreadable),
+            expected => assert!(report.unreadable[0].1.starts_with(expected), "{:?}", report.unreadable),
         }
         let names = |runs: &[(String, String)]| runs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        assert!(!names(&report.broken).contains(&"a".to_owned()));
+        assert!(!names(&report.unreadable).contains(&"a".to_owned()));
     }
 }
 

@@ -2,21 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::compare::Group;
 use super::page::METHODS;
-use super::tables::{self, Cells};
+use super::tables::{self, TextTable};
 use super::verdict::Verdict;
+use crate::comparison::Group;
 
 /// The whole text.
-pub fn text(groups: &[(Group, Verdict)], broken: &[(String, String)]) -> String {
+pub fn text(groups: &[(Group, Verdict)], unreadable: &[(String, String)]) -> String {
     let mut text = "# Comparison of runs\n".to_owned();
     for (number, (group, verdict)) in groups.iter().enumerate() {
         let number = (groups.len() > 1).then_some(number + 1);
         section(&mut text, number, group, verdict);
     }
-    if !broken.is_empty() {
+    if !unreadable.is_empty() {
         text.push_str("\n## Folders that cannot be read\n\n");
-        for (name, reason) in broken {
+        for (name, reason) in unreadable {
             let _ = writeln!(text, "- `{name}`: {reason}");
         }
     }
@@ -27,8 +27,8 @@ pub fn text(groups: &[(Group, Verdict)], broken: &[(String, String)]) -> String 
 fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Verdict) {
     let number = number.map(|number| format!("Group {number}: ")).unwrap_or_default();
     let _ = writeln!(text, "\n## {number}{}\n", plain(&group.title()));
-    if !group.apart.is_empty() {
-        let _ = writeln!(text, "Set apart: {}.\n", plain(&group.apart.join("; ")));
+    if !group.differences.is_empty() {
+        let _ = writeln!(text, "Set apart: {}.\n", plain(&group.differences.join("; ")));
     }
     let _ = writeln!(text, "**{}**\n", plain(&verdict.headline));
     for sentence in &verdict.sentences {
@@ -45,7 +45,7 @@ fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Ve
     table(text, &tables::runs(group));
 }
 
-fn table(text: &mut String, cells: &Cells) {
+fn table(text: &mut String, cells: &TextTable) {
     let row = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| plain(cell).replace('|', "\\|")).collect();
         format!("| {} |\n", cells.join(" | "))

@@ -7,8 +7,8 @@ use crate::commands::table::table;
 use crate::commands::training::run_error;
 use crate::commands::volume_files::make_folder;
 use metrics::{CaseScores, Metric, summarise_all};
-use report::score_boxes::Boxes;
-use report::scores::{Scores, Spread};
+use report::plots::BoxPlot;
+use report::statistics::{ScoreSummary, ScoreTable};
 use run_folder::folder::write_atomically;
 use volume::Label;
 
@@ -42,9 +42,9 @@ pub(super) struct Results<'a> {
     /// The scores by case and metric.
     pub evaluation: &'a Evaluation,
     /// The scores, worst case first.
-    scores: Scores,
+    scores: ScoreTable,
     /// How each of them is spread.
-    spreads: Vec<Spread>,
+    spreads: Vec<ScoreSummary>,
     /// The scores of all cases together that are no mean of a column, such as the mean over labels.
     together: Vec<(String, Option<f64>)>,
 }
@@ -67,15 +67,15 @@ impl Evaluation {
     pub fn results(&self) -> Results<'_> {
         let scores = self.scores();
         let together = self.together(&scores.columns);
-        Results { evaluation: self, spreads: scores.spreads(), scores, together }
+        Results { evaluation: self, spreads: scores.summaries(), scores, together }
     }
 
     /// The scores as a table, worst case first by the mean over labels of the first metric.
-    fn scores(&self) -> Scores {
+    fn scores(&self) -> ScoreTable {
         let columns = self.metrics.iter().flat_map(|metric| metric.case_columns(&self.labels)).collect();
         let row = |scores: &[CaseScores]| scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
         let cases = self.cases.iter().map(|(name, scores)| (name.clone(), row(scores))).collect();
-        let mut scores = Scores { columns, cases };
+        let mut scores = ScoreTable { columns, cases };
         let Some(first) = self.metrics.first() else { return scores };
         let own: Vec<usize> = match first {
             // The Dice of the liver and that of lesions.
@@ -116,7 +116,7 @@ impl Results<'_> {
 
     fn write_summary(&self, path: &Path) -> Result<(), CliError> {
         let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined"];
-        let spread = |spread: &Spread| {
+        let spread = |spread: &ScoreSummary| {
             let interval = [spread.interval.map(|i| i.low), spread.interval.map(|i| i.high)];
             let numbers =
                 [spread.mean, spread.deviation, spread.median, interval[0], interval[1], spread.low, spread.high];
@@ -145,9 +145,9 @@ impl Results<'_> {
                 (label.replace('_', " "), finite(place).collect::<Vec<f64>>())
             };
             let labels: Vec<_> = columns.iter().enumerate().map(label).collect();
-            let is_share = labels.iter().flat_map(|(_, scores)| scores).all(|score| (0.0..=1.0).contains(score));
+            let is_fraction = labels.iter().flat_map(|(_, scores)| scores).all(|score| (0.0..=1.0).contains(score));
             let title = format!("{words} of {} cases", scores.cases.len());
-            let boxes = Boxes { title, vertical: words, labels, is_share };
+            let boxes = BoxPlot { title, vertical: words, labels, is_fraction };
             boxes.draw(folder, metric.name()).map_err(|error| CliError::failure(&error))?;
             first += columns.len();
         }
@@ -159,7 +159,7 @@ impl Results<'_> {
         let (scores, evaluation) = (&self.scores, self.evaluation);
         let short = |value: Option<f64>| value.map(|value| format!("{value:.4}")).unwrap_or_default();
         let header = ["score", "mean", "sd", "median", "95 % interval", "cases", "undefined"].map(str::to_owned);
-        let spread = |spread: &Spread| {
+        let spread = |spread: &ScoreSummary| {
             let interval = spread.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
             let numbers = [spread.mean, spread.deviation, spread.median].map(short);
             let counts = [interval, spread.cases.to_string(), spread.undefined.to_string()];

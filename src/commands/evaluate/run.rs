@@ -18,7 +18,7 @@ use engine::experiment::plan::{ClassLabel, Plan};
 use engine::training::predictor::{PredictError, Predictor, predict};
 use engine::training::prepare;
 use metrics::{CaseScores, score_all};
-use report::viewer::{self, Plane, Scene, SheetOptions};
+use report::viewer::{self, ContactSheetOptions, Plane, Scene};
 use volume::nifti;
 
 /// Slices of a picture of a case.
@@ -137,7 +137,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Res
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
         scene.names = results.evaluation.labels.iter().cloned().collect();
         let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
-        let options = SheetOptions { title, plane: Plane::Axial, most: SLICES, differences: true };
+        let options = ContactSheetOptions { title, plane: Plane::Axial, most: SLICES, differences: true };
         viewer::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
     }
     Ok(())

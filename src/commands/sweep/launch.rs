@@ -7,7 +7,7 @@ use super::overview::Display;
 use super::{Arguments, Checked, keys, show, status, values};
 use crate::commands::training::{STOP, run_error, stop_on_ctrl_c};
 use crate::commands::{CliError, Exit, report};
-use ::report::compare::Epoch;
+use ::report::comparison::ComparedEpoch;
 use sweep::folder::{SweepFolder, runs_in};
 use sweep::kubernetes::IndexedJob;
 use sweep::local::Local;
@@ -55,7 +55,7 @@ fn write_report(checked: &Checked, runs: &[SweepRun]) -> Result<(), CliError> {
     if others > 0 {
         say!("\nthe report compares {others} other runs of {} too", root.display());
     }
-    report::write(root, &root.join("report"), Epoch::Best, report::Detail::Verdict)
+    report::write(root, &root.join("report"), ComparedEpoch::Best, report::Detail::Verdict)
 }
 
 /// The cores are shared out among jobs; a single one takes what it likes. A person who sets the number is obeyed.

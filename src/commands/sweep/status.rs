@@ -9,7 +9,7 @@ use crate::commands::bar::duration;
 use crate::commands::table::table;
 use crate::commands::training::run_error;
 use crate::commands::{CliError, Exit};
-use report::keys::differing;
+use report::comparison::varying_keys;
 use run_folder::folder::RunError;
 use sweep::folder::SweepFolder;
 use sweep::points::PointRecord;
@@ -56,7 +56,7 @@ fn differences(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
         serde_json::to_value(tree).unwrap_or_default()
     };
     let plans: Vec<serde_json::Value> = points.iter().map(plan).collect();
-    let keys = differing(&plans.iter().collect::<Vec<_>>());
+    let keys = varying_keys(&plans.iter().collect::<Vec<_>>());
     let value = |run: usize| keys.iter().map(|key| key.values[run].clone().unwrap_or_default()).collect();
     let values = (0..points.len()).map(value).collect();
     (keys.into_iter().map(|key| key.path).collect(), values)

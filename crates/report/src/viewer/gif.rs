@@ -7,26 +7,26 @@ use gif::{Encoder, Frame, Repeat};
 use plotters::prelude::RGBColor;
 use rayon::prelude::*;
 
-use super::colour::colour;
+use super::contact_sheet::{Sheet, Tile};
 use super::picture::{OPACITY, Picture};
 use super::png::{caption, legend};
 use super::scene::{Plane, Scene};
-use super::sheet::{Sheet, Tile};
 use super::{ViewError, write_file};
+use crate::appearance::palette::colour;
 use volume::Label;
 
 /// The longer side of a slice in pixels.
 const SIDE: usize = 384;
 /// More frames than this make a file that is too large to pass on; slices are left out evenly.
-const MOST_FRAMES: usize = 120;
+const MAX_FRAMES: usize = 120;
 /// The hundredths of a second that all frames together should take, and one may take.
 const LOOP: usize = 1000;
 const DELAY: [usize; 2] = [8, 25];
 /// Colours of a GIF.
 const PALETTE: usize = 256;
 /// Greys of the palette, at least, and of the colour of a filled label, at most.
-const LEAST_GREYS: usize = 64;
-const MOST_SHADES: usize = 48;
+const MIN_GREYS: usize = 64;
+const MAX_SHADES: usize = 48;
 
 /// Writes the slices of a plane from the feet to the head, from the back to the front or from the
 /// left to the right, as one animation that repeats; the file appears whole or not at all.
@@ -37,7 +37,7 @@ const MOST_SHADES: usize = 48;
 /// When the disk refuses.
 pub fn write_gif(scene: &Scene, plane: Plane, title: &str, path: &Path) -> Result<Option<String>, ViewError> {
     let num_slices = scene.num_slices(plane);
-    let step = num_slices.div_ceil(MOST_FRAMES);
+    let step = num_slices.div_ceil(MAX_FRAMES);
     let shown: Vec<usize> = (step / 2..num_slices).step_by(step).collect();
     let legend = legend(scene, &scene.tally());
     let delay = (LOOP / shown.len()).clamp(DELAY[0], DELAY[1]);
@@ -46,7 +46,7 @@ pub fn write_gif(scene: &Scene, plane: Plane, title: &str, path: &Path) -> Resul
         let picture = slice.draw(slice.fitting(SIDE), scene.window);
         let caption = caption(scene, plane, *index);
         let tile = Tile { caption, picture, letters: Some(plane.letters()) };
-        let sheet = Sheet { title: title.to_owned(), legend: legend.clone(), least_width: SIDE, tiles: vec![tile] };
+        let sheet = Sheet { title: title.to_owned(), legend: legend.clone(), min_tile_width: SIDE, tiles: vec![tile] };
         let Picture { size: [width, height], pixels } = sheet.draw();
         // A palette of its own, for in one slice there are fewer labels than in all.
         let named = legend.iter().map(|(label, _)| *label).filter(|label| *label > 0);
@@ -84,8 +84,8 @@ struct Palette {
 impl Palette {
     fn new(labels: &BTreeSet<Label>) -> Self {
         // A GIF has no room for more labels; those that are left out take the colours nearest to theirs.
-        let labels: Vec<Label> = labels.iter().copied().take((PALETTE - LEAST_GREYS) / 2).collect();
-        let shades = ((PALETTE - LEAST_GREYS) / labels.len().max(1)).saturating_sub(1).min(MOST_SHADES);
+        let labels: Vec<Label> = labels.iter().copied().take((PALETTE - MIN_GREYS) / 2).collect();
+        let shades = ((PALETTE - MIN_GREYS) / labels.len().max(1)).saturating_sub(1).min(MAX_SHADES);
         let num_greys = PALETTE - labels.len() * (shades + 1);
         // A single one lies in the middle.
         let level =
@@ -169,7 +169,7 @@ mod tests {
             let image = Voxels::new(1, grid.shape, vec![1.0; grid.num_voxels()]);
             let path = folder.path().join("a.gif");
             let left_out = write_gif(&Scene::new(&grid, &image, None, None), Plane::Axial, "a", &path).unwrap();
-            assert_eq!(left_out.is_some(), depth > MOST_FRAMES);
+            assert_eq!(left_out.is_some(), depth > MAX_FRAMES);
             let mut decoder = gif::DecodeOptions::new().read_info(std::fs::File::open(&path).unwrap()).unwrap();
             let mut read = 0;
             while decoder.read_next_frame().unwrap().is_some() {

@@ -6,25 +6,21 @@
 //! are worth showing), [`sheet`] (pictures with captions and a legend), then the three files: `png`,
 //! `gif` and `page`.
 
-pub mod choice;
-pub mod colour;
+pub mod contact_sheet;
 mod gif;
-mod lettering;
+pub mod label_counts;
 mod page;
 pub mod picture;
 mod png;
 pub mod scene;
-pub mod sheet;
-pub mod tally;
+pub mod slice_selection;
 pub mod window;
 
 use std::path::{Path, PathBuf};
 
 pub use self::gif::write_gif;
-pub(crate) use self::lettering::use_own_font;
-pub(crate) use self::page::page_head;
 pub use self::page::write_html;
-pub use self::png::{SheetOptions, write_png};
+pub use self::png::{ContactSheetOptions, write_png};
 pub use self::scene::{Plane, Scene};
 pub use self::window::Window;
 

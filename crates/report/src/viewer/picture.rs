@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use plotters::prelude::RGBColor;
 
-use super::colour::colour;
 use super::window::Window;
+use crate::appearance::palette::colour;
 use volume::Label;
 
 /// How much of a filled label's colour covers the grey.

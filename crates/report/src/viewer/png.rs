@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::path::Path;
 
-use super::choice;
+use super::contact_sheet::{Sheet, Tile};
+use super::label_counts::LabelCounts;
 use super::picture::Picture;
 use super::scene::{Plane, Scene};
-use super::sheet::{Sheet, Tile};
-use super::tally::Tally;
+use super::slice_selection;
 use super::{ViewError, write_file};
 use volume::Label;
 
 /// What a contact sheet shows.
 #[derive(Clone, Debug)]
-pub struct SheetOptions {
+pub struct ContactSheetOptions {
     /// What stands above the slices.
     pub title: String,
     /// The plane that slices lie in.
@@ -27,15 +27,15 @@ pub struct SheetOptions {
 /// The longer side of a slice in pixels.
 const SIDE: usize = 300;
 /// The least width of a tile, for its caption.
-const LEAST_WIDTH: usize = 250;
+const MIN_WIDTH: usize = 250;
 /// Labels that are named; more would hide the picture.
-const MOST_NAMES: usize = 24;
+const MAX_NAMES: usize = 24;
 
 /// Writes slices of a scene side by side; the file appears whole or not at all.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn write_png(scene: &Scene, options: &SheetOptions, path: &Path) -> Result<(), ViewError> {
+pub fn write_png(scene: &Scene, options: &ContactSheetOptions, path: &Path) -> Result<(), ViewError> {
     sheet(scene, options).draw().write(path)
 }
 
@@ -56,15 +56,15 @@ impl Picture {
     }
 }
 
-fn sheet(scene: &Scene, options: &SheetOptions) -> Sheet {
+fn sheet(scene: &Scene, options: &ContactSheetOptions) -> Sheet {
     let tally = scene.tally();
     let plane = options.plane;
     let slices = tally.slices(plane);
-    let differing = options.differences.then(|| choice::largest(&slices.differing, options.most));
+    let differing = options.differences.then(|| slice_selection::largest_separated(&slices.differing, options.most));
     // Maps that differ nowhere are shown as ever.
     let chosen = differing
         .filter(|chosen| !chosen.is_empty())
-        .unwrap_or_else(|| choice::spread(&slices.foreground, options.most));
+        .unwrap_or_else(|| slice_selection::evenly_spaced(&slices.foreground, options.most));
     let compared = scene.label.is_some() && scene.prediction.is_some();
     let tiles = chosen.into_iter().map(|index| {
         let slice = scene.slice(plane, index);
@@ -78,7 +78,7 @@ fn sheet(scene: &Scene, options: &SheetOptions) -> Sheet {
     Sheet {
         title: options.title.clone(),
         legend: legend(scene, &tally),
-        least_width: LEAST_WIDTH,
+        min_tile_width: MIN_WIDTH,
         tiles: tiles.collect(),
     }
 }
@@ -91,11 +91,11 @@ pub(super) fn caption(scene: &Scene, plane: Plane, index: usize) -> String {
 }
 
 /// The labels that are there, with their names; the largest, where there are many.
-pub(super) fn legend(scene: &Scene, tally: &Tally) -> Vec<(Label, String)> {
+pub(super) fn legend(scene: &Scene, tally: &LabelCounts) -> Vec<(Label, String)> {
     let mut labels: Vec<_> = tally.labels.iter().collect();
     labels.sort_by_key(|(label, counts)| (Reverse(counts.label.max(counts.prediction)), **label));
-    let more = labels.len().saturating_sub(MOST_NAMES);
-    labels.truncate(MOST_NAMES);
+    let more = labels.len().saturating_sub(MAX_NAMES);
+    labels.truncate(MAX_NAMES);
     labels.sort_by_key(|(label, _)| **label);
     let named = labels.into_iter().map(|(label, _)| (*label, scene.name(*label)));
     named.chain((more > 0).then(|| (0, format!("and {more} more")))).collect()

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::label_counts::LabelCounts;
 use super::picture::Slice;
-use super::tally::Tally;
 use super::window::{Window, look_like_hounsfield};
 use volume::orientation::{AxisTurn, axes_to_ras};
 use volume::{Affine, Grid, Label, Voxels};
@@ -86,7 +86,7 @@ impl Scene {
         assert!(maps.chain([image.shape]).all(|shape| shape == grid.shape), "image and label maps lie on one grid");
         let values = image.channel(0);
         Self {
-            window: Window::suiting(values),
+            window: Window::automatic(values),
             names: BTreeMap::new(),
             is_hounsfield: look_like_hounsfield(values),
             stored: *grid,
@@ -147,8 +147,8 @@ impl Scene {
     }
 
     /// How the label maps lie in the slices.
-    pub fn tally(&self) -> Tally {
-        Tally::new(self)
+    pub fn tally(&self) -> LabelCounts {
+        LabelCounts::new(self)
     }
 
     /// The name of a label.

@@ -21,12 +21,12 @@ pub struct Window {
 
 impl Window {
     /// The window that suits these values: soft tissue where they look like Hounsfield units, else percentiles.
-    pub fn suiting(values: &[f32]) -> Self {
-        if look_like_hounsfield(values) { SOFT_TISSUE } else { Self::of_percentiles(values) }
+    pub fn automatic(values: &[f32]) -> Self {
+        if look_like_hounsfield(values) { SOFT_TISSUE } else { Self::from_percentiles(values) }
     }
 
     /// From the 0.5th to the 99.5th percentile of the values that are numbers.
-    pub fn of_percentiles(values: &[f32]) -> Self {
+    pub fn from_percentiles(values: &[f32]) -> Self {
         let [low, high] = percentiles(values, PERCENTILES).unwrap_or([0.0, 1.0]);
         Self { low, high }
     }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn one_value_alone_and_no_numbers_at_all_are_black() {
         for values in [[7.0; 4], [f32::NAN; 4]] {
-            let window = Window::suiting(&values);
+            let window = Window::automatic(&values);
             assert!(values.iter().all(|value| window.grey(*value) == 0.0));
         }
     }
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn a_scan_with_air_is_in_hounsfield_units_and_a_magnetic_resonance_image_is_not() {
         let scan: Vec<f32> = (0..1000).map(|place| if place < 400 { -1000.0 } else { place as f32 - 400.0 }).collect();
-        assert_eq!(Window::suiting(&scan), SOFT_TISSUE);
+        assert_eq!(Window::automatic(&scan), SOFT_TISSUE);
         let image: Vec<f32> = (0..=1000).map(|place| place as f32).collect();
-        assert_eq!(Window::suiting(&image), Window { low: 5.0, high: 995.0 });
+        assert_eq!(Window::automatic(&image), Window { low: 5.0, high: 995.0 });
         let normalised: Vec<f32> = image.iter().map(|value| value / 500.0 - 1.0).collect();
         assert!(!look_like_hounsfield(&normalised));
     }

@@ -1,0 +1,219 @@
+//! What differs between the plans of some runs.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value as Json};
+
+/// A key whose value differs, and its value in each run; a run without the key has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaryingKey {
+    /// Its dotted path, as `--set` takes it.
+    pub path: String,
+    /// The values, in the order of the runs.
+    pub values: Vec<Option<String>>,
+}
+
+impl VaryingKey {
+    /// The last part of the path.
+    pub fn short(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
+    }
+
+    /// The values as numbers, where all that are there are.
+    pub fn numbers(&self) -> Option<Vec<Option<f64>>> {
+        let number = |value: &Option<String>| match value {
+            Some(text) => text.parse().ok().filter(|value: &f64| value.is_finite()).map(Some),
+            None => Some(None),
+        };
+        self.values.iter().map(number).collect()
+    }
+
+    /// The different values: numbers by size, words by alphabet.
+    pub fn levels(&self) -> Vec<String> {
+        let mut levels: Vec<&String> = self.values.iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
+        if self.numbers().is_some() {
+            let number = |text: &str| text.parse::<f64>().unwrap_or(f64::INFINITY);
+            levels.sort_by(|a, b| number(a).total_cmp(&number(b)));
+        }
+        levels.into_iter().cloned().collect()
+    }
+}
+
+/// The keys that differ between some plans, by path.
+///
+/// Of a choice, such as a loss, the name differs, and below it what differs among those that chose the same.
+pub fn varying_keys(plans: &[&Json]) -> Vec<VaryingKey> {
+    let mut keys = Vec::new();
+    let nodes: Vec<Option<&Json>> = plans.iter().map(|plan| Some(*plan)).collect();
+    collect("", &nodes, &mut keys);
+    keys
+}
+
+fn collect(path: &str, nodes: &[Option<&Json>], keys: &mut Vec<VaryingKey>) {
+    let mut present = nodes.iter().flatten();
+    let Some(first) = present.next() else { return };
+    if present.all(|node| node == first) && nodes.iter().all(Option::is_some) {
+        return;
+    }
+    let present: Vec<&Json> = nodes.iter().flatten().copied().collect();
+    let maps: Option<Vec<&Map<String, Json>>> = present.iter().map(|node| node.as_object()).collect();
+    let lists: Option<Vec<&Vec<Json>>> = present.iter().map(|node| node.as_array()).collect();
+    match (maps, lists) {
+        (Some(maps), _) if same_keys(&maps) => {
+            for name in maps[0].keys() {
+                collect(&join(path, name), &children(nodes, name), keys);
+            }
+        }
+        (Some(maps), _) if maps.iter().all(|map| map.len() == 1) => choice(path, nodes, &maps, keys),
+        (_, Some(lists)) if lists.iter().all(|list| list.len() == lists[0].len() && holds_maps(list)) => {
+            for index in 0..lists[0].len() {
+                let items: Vec<_> = nodes.iter().map(|node| node.and_then(|node| node.get(index))).collect();
+                collect(&join(path, &index.to_string()), &items, keys);
+            }
+        }
+        _ => keys.push(VaryingKey { path: path.to_owned(), values: told_apart(nodes) }),
+    }
+}
+
+/// A map of one key names a choice.
+fn choice(path: &str, nodes: &[Option<&Json>], maps: &[&Map<String, Json>], keys: &mut Vec<VaryingKey>) {
+    let values = nodes.iter().map(|node| node.map(chosen)).collect();
+    keys.push(VaryingKey { path: path.to_owned(), values });
+    let names: BTreeSet<&String> = maps.iter().flat_map(|map| map.keys()).collect();
+    for name in names {
+        let items = children(nodes, name);
+        let mut chosen = items.iter().flatten();
+        let first = chosen.next();
+        if !chosen.all(|item| Some(item) == first) {
+            among(&join(path, name), &items, keys);
+        }
+    }
+}
+
+/// What differs among those runs that have a node at all.
+fn among(path: &str, items: &[Option<&Json>], keys: &mut Vec<VaryingKey>) {
+    let present: Vec<usize> = (0..items.len()).filter(|index| items[*index].is_some()).collect();
+    let own: Vec<Option<&Json>> = present.iter().map(|index| items[*index]).collect();
+    let mut found = Vec::new();
+    collect(path, &own, &mut found);
+    keys.extend(found.into_iter().map(|key| {
+        let mut values = vec![None; items.len()];
+        for (index, value) in present.iter().zip(key.values) {
+            values[*index] = value;
+        }
+        VaryingKey { path: key.path, values }
+    }));
+}
+
+/// Values in few words; two lists of the same steps with other numbers are told apart by the numbers.
+fn told_apart(nodes: &[Option<&Json>]) -> Vec<Option<String>> {
+    let values: Vec<Option<String>> = nodes.iter().map(|node| node.map(flow)).collect();
+    let different: BTreeSet<String> = nodes.iter().flatten().map(|node| node.to_string()).collect();
+    let shown: BTreeSet<&String> = values.iter().flatten().collect();
+    if shown.len() == different.len() { values } else { nodes.iter().map(|node| node.map(whole)).collect() }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn children<'a>(nodes: &[Option<&'a Json>], name: &str) -> Vec<Option<&'a Json>> {
+    nodes.iter().map(|node| node.and_then(|node| node.get(name))).collect()
+}
+
+fn same_keys(maps: &[&Map<String, Json>]) -> bool {
+    maps.iter().all(|map| map.len() == maps[0].len() && map.keys().all(|name| maps[0].contains_key(name)))
+}
+
+fn holds_maps(list: &[Json]) -> bool {
+    list.iter().any(Json::is_object)
+}
+
+/// The name of a choice.
+fn chosen(node: &Json) -> String {
+    node.as_object().and_then(|map| map.keys().next()).cloned().unwrap_or_else(|| flow(node))
+}
+
+/// A value in few words: of a list of steps their names.
+fn flow(node: &Json) -> String {
+    match node {
+        Json::Array(items) if holds_maps(items) => items.iter().map(chosen).collect::<Vec<_>>().join(", "),
+        node => whole(node),
+    }
+}
+
+/// A value as YAML writes it in a line.
+fn whole(node: &Json) -> String {
+    match node {
+        Json::Null => "null".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Number(number) => {
+            number.as_f64().filter(|_| number.is_f64()).map_or_else(|| number.to_string(), number_text)
+        }
+        Json::Bool(on) => on.to_string(),
+        Json::Array(items) => format!("[{}]", items.iter().map(whole).collect::<Vec<_>>().join(", ")),
+        Json::Object(map) => {
+            let entries: Vec<String> = map.iter().map(|(name, node)| format!("{name}: {}", whole(node))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+    }
+}
+
+/// The shorter of the plain and the scientific form.
+fn number_text(number: f64) -> String {
+    let (plain, scientific) = (format!("{number}"), format!("{number:e}"));
+    if plain.len() <= scientific.len() + 2 { plain } else { scientific }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(plans: &[&str]) -> Vec<(String, Vec<String>)> {
+        let plans: Vec<Json> = plans
+            .iter()
+            .map(|text| serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(text).unwrap()).unwrap())
+            .collect();
+        let keys = varying_keys(&plans.iter().collect::<Vec<_>>());
+        let values = |key: &VaryingKey| key.values.iter().map(|value| value.clone().unwrap_or_default()).collect();
+        keys.iter().map(|key| (key.path.clone(), values(key))).collect()
+    }
+
+    fn key(path: &str, values: &[&str]) -> (String, Vec<String>) {
+        (path.to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+    }
+
+    #[test]
+    fn equal_plans_differ_in_nothing() {
+        assert_eq!(keys(&["a: {b: [1, 2]}", "a: {b: [1, 2]}"]), []);
+    }
+
+    #[test]
+    fn numbers_and_lists_of_numbers_are_values() {
+        let found = keys(&["lr: 0.001\nwidths: [8, 16]", "lr: 1.0e-8\nwidths: [8, 16, 32]"]);
+        assert_eq!(found, [key("lr", &["0.001", "1e-8"]), key("widths", &["[8, 16]", "[8, 16, 32]"])]);
+    }
+
+    #[test]
+    fn a_choice_is_named_and_its_numbers_stand_below_it() {
+        let found = keys(&["loss: {dice: {smooth: 1}}", "loss: {dice: {smooth: 2}}", "loss: {cross_entropy: {}}"]);
+        let expected = [key("loss", &["dice", "dice", "cross_entropy"]), key("loss.dice.smooth", &["1", "2", ""])];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn steps_of_another_chain_are_named_and_equal_names_told_apart() {
+        let found = keys(&["augment: []", "augment: [{noise: {std: 1}}, {flip: {}}]"]);
+        assert_eq!(found, [key("augment", &["[]", "noise, flip"])]);
+        let found = keys(&["augment: [{noise: {std: 1}}]", "augment: [{noise: {std: 2}}]"]);
+        assert_eq!(found, [key("augment.0.noise.std", &["1", "2"])]);
+        let found = keys(&["a: []", "a: [{noise: {std: 1}}]", "a: [{noise: {std: 2}}]"]);
+        assert_eq!(found, [key("a", &["[]", "[{noise: {std: 1}}]", "[{noise: {std: 2}}]"])]);
+    }
+
+    #[test]
+    fn levels_of_numbers_stand_by_size() {
+        let key = VaryingKey { path: "a.lr".into(), values: ["10", "9", "1e-3", "9"].map(|v| Some(v.into())).to_vec() };
+        assert_eq!((key.short(), key.levels()), ("lr", vec!["1e-3".to_owned(), "9".into(), "10".into()]));
+    }
+}
