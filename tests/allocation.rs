@@ -57,7 +57,7 @@ fn a_patch_needs_no_fresh_array() {
     let cache = Cache::new(folder.path());
     let cases = Cases::prepare(&plan, &cache, &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
     let patch = |index| {
-        let request = Request { subject: 0, index, place_in_batch: 0 };
+        let request = Request { subject: 0, index, index_in_batch: 0 };
         cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[0], request).unwrap()
     };
     // A few patches are on their way at any time.

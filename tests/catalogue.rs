@@ -7,7 +7,7 @@ use random::{Purpose, Rng, Seed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use transforms::lazy::{self, View};
-use transforms::{Incoming, Transform, TransformParams, check_params};
+use transforms::{Incoming, Transform, TransformParams, check_params, sample_params};
 use volume::{Affine, Grid, Label, Volume, Voxels, offset};
 
 /// The example of a file's doc comment, a component as it stands in an experiment.
@@ -167,10 +167,11 @@ fn incoming(channels: usize) -> Incoming {
 
 /// All that a chain needs to be applied: its draws, with what is learnt from the volume and what its content decides.
 fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<TransformParams> {
-    let mut draws = lazy::draw(chain, &incoming(channels), rng);
+    let mut draws = sample_params(chain, rng, &incoming(channels));
     for index in 0..chain.len() {
         if chain[index].is_learned() {
-            let sample = lazy::sample(&chain[index], &chain[..index], &draws[..index], volume(channels)).unwrap();
+            let sample =
+                lazy::fitting_sample(&chain[index], &chain[..index], &draws[..index], volume(channels)).unwrap();
             draws[index] = chain[index].learn(&[sample]).unwrap();
         }
     }
@@ -248,8 +249,8 @@ fn what_is_not_random_draws_the_same_from_any_stream() {
     for step in transforms().into_iter().filter(|step| !step.is_random()) {
         let chain = [step];
         assert_eq!(
-            lazy::draw(&chain, &incoming(2), &mut rng(0)),
-            lazy::draw(&chain, &incoming(2), &mut rng(1)),
+            sample_params(&chain, &mut rng(0), &incoming(2)),
+            sample_params(&chain, &mut rng(1), &incoming(2)),
             "{chain:?}"
         );
     }
@@ -319,8 +320,8 @@ fn shapes_do_not_depend_on_chance() {
     for step in transforms() {
         let chain = [step];
         let shape = |index| {
-            let draws = lazy::draw(&chain, &incoming(1), &mut rng(index));
-            lazy::outgoing_grid(&chain, &draws, &volume(1).grid).shape
+            let draws = sample_params(&chain, &mut rng(index), &incoming(1));
+            lazy::output_grid(&chain, &draws, &volume(1).grid).shape
         };
         assert!((1..8).all(|index| shape(index) == shape(0)), "{chain:?}");
     }
@@ -335,7 +336,7 @@ fn each_label_is_that_of_its_source() {
         let chain: Vec<Transform> = (0..3).map(|_| steps[choice.below(steps.len() as u64) as usize].clone()).collect();
         let draws = drawn(&chain, 2, &mut rng(index));
         let source = volume(2).label.unwrap();
-        let origin = lazy::origin(&chain, &draws, &volume(2).grid);
+        let origin = lazy::index_mapping(&chain, &draws, &volume(2).grid);
         let labels = View::new(volume(2), &chain, &draws).unwrap().volume().unwrap().label.unwrap();
         let shape = labels.shape;
         for (place, label) in labels.iter().enumerate() {

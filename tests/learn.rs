@@ -60,7 +60,7 @@ fn patches_of(cache_dir: &Path, plan: &Plan) -> impl Fn(usize) -> Patch + use<> 
     let cases = Cases::prepare(plan, &Cache::new(cache_dir), &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
     let subjects = plan.parts.train.clone();
     move |index| {
-        let request = Request { subject: index, index, place_in_batch: index };
+        let request = Request { subject: index, index, index_in_batch: index };
         cases.patch(Part::Train { epoch: 1 }, &subjects[index], request).unwrap()
     }
 }

@@ -26,7 +26,7 @@ fn volume(shape: [usize; 3]) -> Volume {
 fn through(volume: Volume, yaml: &str) -> Volume {
     let steps: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     let chain: Vec<Transform> = serde_json::from_value(steps).unwrap();
-    let draws = lazy::fixed(&chain, &Incoming { grid: volume.grid, channels: 1 });
+    let draws = lazy::fixed_params(&chain, &Incoming { grid: volume.grid, channels: 1 });
     View::new(volume, &chain, &draws).unwrap().volume().unwrap()
 }
 

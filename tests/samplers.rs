@@ -2,7 +2,7 @@
 //!
 //! `tests/parity/torchio_samplers.py` makes the numbers; the maps are waves that both sides compute.
 
-use dataset::samplers::{Field, LabelIndex, Sampler, Turn, WeightIndex};
+use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext, WeightIndex};
 use random::{Purpose, Seed};
 use serde::Deserialize;
 use transforms::lazy::IndexMapping;
@@ -46,19 +46,19 @@ fn waves(shape: [usize; 3]) -> Vec<f64> {
         .collect()
 }
 
-fn turn(number: u64) -> Turn {
-    Turn { number, place_in_batch: 0, batch_size: 1 }
+fn patch_index(number: u64) -> PatchIndex {
+    PatchIndex { number, index_in_batch: 0, batch_size: 1 }
 }
 
 #[test]
 fn a_grid_has_torchios_places_in_its_order_and_begins_again() {
     for grid in file().grids {
         let sampler = sampler(&format!("grid: {{patch: {:?}, overlap: {:?}}}", grid.patch, grid.overlap));
-        let origin = IndexMapping::identity(grid.shape);
+        let mapping = IndexMapping::identity(grid.shape);
         let index = LabelIndex::new(Voxels::new(1, grid.shape, vec![0; grid.shape.iter().product()]));
-        let field = Field { origin: &origin, index: &index, weights: None };
+        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
-        let mut start = |number: usize| sampler.start(&field, &turn(number as u64), &mut rng).unwrap();
+        let mut start = |number: usize| sampler.sample_start(&context, &patch_index(number as u64), &mut rng).unwrap();
         let count = grid.starts.len();
         for (number, expected) in grid.starts.iter().enumerate() {
             assert_eq!((start(number), start(number + count)), (*expected, *expected), "{:?}", grid.shape);
@@ -74,15 +74,15 @@ fn centres_have_torchios_probabilities() {
     let weights = waves.iter().map(|v| v.max(0.0) as f32).collect();
     let index = LabelIndex::new(Voxels::new(1, file.shape, labels));
     let weights = WeightIndex::new(Voxels::new(1, file.shape, weights));
-    let origin = IndexMapping::identity(file.shape);
-    let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
+    let mapping = IndexMapping::identity(file.shape);
+    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
     for Centres { yaml, shares } in file.centres {
         let sampler = sampler(&yaml);
         let mut rng = Seed(1).stream(Purpose::Sample, 0, &yaml, 0);
         let mut counts = vec![0u32; shares.len()];
         let num_draws = 50_000;
         for _ in 0..num_draws {
-            let start = sampler.start(&field, &turn(0), &mut rng).unwrap();
+            let start = sampler.sample_start(&context, &patch_index(0), &mut rng).unwrap();
             let centre: [usize; 3] = std::array::from_fn(|axis| start[axis] + sampler.patch()[axis] / 2);
             counts[(centre[0] * file.shape[1] + centre[1]) * file.shape[2] + centre[2]] += 1;
         }

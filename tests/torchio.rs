@@ -87,9 +87,9 @@ fn every_transform_gives_torchios_numbers() {
         let what = format!("{} on {}", case.yaml, case.volume);
         let draws = match &case.draws {
             Some(drawn) => vec![drawn.clone()],
-            None => lazy::resolve_from_volume(&chain, &lazy::fixed(&chain, &incoming), &source).unwrap(),
+            None => lazy::resolve_from_volume(&chain, &lazy::fixed_params(&chain, &incoming), &source).unwrap(),
         };
-        let origin = lazy::origin(&chain, &draws, &source.grid);
+        let origin = lazy::index_mapping(&chain, &draws, &source.grid);
         let result = View::new(source, &chain, &draws).unwrap().volume().unwrap();
         assert_eq!(result.grid.shape, case.shape, "{what}");
         for (found, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
@@ -120,7 +120,7 @@ fn what_is_learnt_from_a_volume_is_what_torchio_and_nnunet_learn() {
     for learnt in &file.learnt {
         let name = if learnt.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
         let step = &chain(&format!("{name}: {{}}"))[0];
-        let sample = lazy::sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
+        let sample = lazy::fitting_sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
         match step.learn(&[sample]).unwrap() {
             TransformParams::HistogramStandardization(found) => {
                 let found = found.0.unwrap()[0];

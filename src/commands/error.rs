@@ -36,7 +36,7 @@ pub enum CliError {
 impl CliError {
     /// A bug, from what a panic said.
     pub fn bug(panic: &(dyn std::any::Any + Send)) -> Self {
-        Self::Bug(format!("the program met a bug: {}", dataset::queue::told(panic)))
+        Self::Bug(format!("the program met a bug: {}", dataset::queue::panic_message(panic)))
     }
 
     /// A failure, with everything that caused it.

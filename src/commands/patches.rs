@@ -274,7 +274,7 @@ fn draws_of(patch: &Patch) -> Vec<TransformParams> {
 fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
     let case = &plan.cases[&patch.subject];
     let augment = &plan.experiment.augment;
-    let whole = lazy::outgoing_grid(augment, &draws_of(patch), &case.outgoing);
+    let whole = lazy::output_grid(augment, &draws_of(patch), &case.outgoing);
     let start = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
     Grid { shape: patch.shape, affine: whole.affine.after(&start) }
 }

@@ -21,7 +21,7 @@ use engine::training::{prepare, validate};
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
-use transforms::{Transform, TransformParams, check_params};
+use transforms::{Transform, TransformParams, check_params, sample_params};
 use volume::Volume;
 use volume::memory::machine_bytes;
 
@@ -116,7 +116,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
             let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
             // The draws of the subject's first patch of that epoch.
             let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
-            let drawn = lazy::draw(&chain[fixed..], &head::incoming(&volume), &mut rng);
+            let drawn = sample_params(&chain[fixed..], &mut rng, &head::incoming(&volume));
             let drawn = lazy::resolve_from_volume(&chain[fixed..], &drawn, &volume).map_err(failure)?;
             let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
             draws.extend(drawn);

@@ -64,15 +64,15 @@ pub struct Request {
     /// Which of the subject's patches of this epoch.
     pub index: usize,
     /// Its place in its batch, counted from 0.
-    pub place_in_batch: usize,
+    pub index_in_batch: usize,
 }
 
 /// The requests of an epoch: subjects in shuffled order, all patches of a subject together; their places in batches
-/// come with [`place_in_batches`].
+/// come with [`assign_batch_indices`].
 pub fn epoch_order(seed: Seed, epoch: u64, num_subjects: usize, samples_per_volume: usize) -> Vec<Request> {
     let mut subjects: Vec<usize> = (0..num_subjects).collect();
     seed.stream(Purpose::Order, epoch, "subjects", 0).shuffle(&mut subjects);
-    let request = |subject, index| Request { subject, index, place_in_batch: 0 };
+    let request = |subject, index| Request { subject, index, index_in_batch: 0 };
     let patches = |subject| (0..samples_per_volume).map(move |index| request(subject, index));
     subjects.into_iter().flat_map(patches).collect()
 }
@@ -97,9 +97,9 @@ pub fn delivery_order(seed: Seed, epoch: u64, num_requests: usize, max_length: u
 }
 
 /// Gives each request its place in its batch: batches are filled in the order of delivery.
-pub fn place_in_batches(requests: &mut [Request], delivery: &[usize], batch_size: usize) {
+pub fn assign_batch_indices(requests: &mut [Request], delivery: &[usize], batch_size: usize) {
     for (place, request) in delivery.iter().enumerate() {
-        requests[*request].place_in_batch = place % batch_size;
+        requests[*request].index_in_batch = place % batch_size;
     }
 }
 
@@ -134,7 +134,7 @@ pub enum QueueError {
 type Make = dyn Fn(Request) -> Result<Patch, MakeError> + Send + Sync;
 
 /// What an epoch's patches are and how they are made.
-pub struct Order {
+pub struct PatchOrder {
     /// The subjects' names.
     pub names: Arc<Vec<String>>,
     /// Every patch of the epoch.
@@ -157,7 +157,7 @@ pub struct Queue {
 }
 
 struct Shared {
-    order: Order,
+    order: PatchOrder,
     max_length: usize,
     make: Box<Make>,
     state: Mutex<State>,
@@ -181,7 +181,7 @@ impl Queue {
     /// Starts the workers of an epoch.
     pub fn start(
         spec: &QueueSpec,
-        order: Order,
+        order: PatchOrder,
         make: impl Fn(Request) -> Result<Patch, MakeError> + Send + Sync + 'static,
     ) -> Self {
         let place = order.skip;
@@ -283,7 +283,7 @@ impl Shared {
             Ok(Ok(patch)) => Ok(patch),
             Ok(Err(source)) => Err(QueueError::Make { subject: subject(), index: request.index, source }),
             Err(panic) => {
-                let message = told(panic.as_ref()).to_owned();
+                let message = panic_message(panic.as_ref()).to_owned();
                 Err(QueueError::Panic { subject: subject(), index: request.index, message })
             }
         }
@@ -291,7 +291,7 @@ impl Shared {
 }
 
 /// What a panic said.
-pub fn told(panic: &(dyn Any + Send)) -> &str {
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
@@ -305,11 +305,11 @@ mod tests {
         QueueSpec { max_length, workers, ..QueueSpec::default() }
     }
 
-    fn order(max_length: usize, skip: usize) -> Order {
+    fn order(max_length: usize, skip: usize) -> PatchOrder {
         let requests = epoch_order(Seed(1), 3, 5, 4);
         let delivery = delivery_order(Seed(1), 3, requests.len(), max_length);
         let names = Arc::new((0..5).map(|i| format!("case_{i}")).collect());
-        Order { names, requests, delivery, skip }
+        PatchOrder { names, requests, delivery, skip }
     }
 
     fn patch(request: Request) -> Patch {
@@ -384,8 +384,8 @@ mod tests {
     fn every_batch_has_each_of_its_places_once() {
         let mut requests = epoch_order(Seed(4), 1, 5, 4);
         let delivery = delivery_order(Seed(4), 1, requests.len(), 6);
-        place_in_batches(&mut requests, &delivery, 3);
-        let places: Vec<usize> = delivery.iter().map(|request| requests[*request].place_in_batch).collect();
+        assign_batch_indices(&mut requests, &delivery, 3);
+        let places: Vec<usize> = delivery.iter().map(|request| requests[*request].index_in_batch).collect();
         assert_eq!(places[..7], [0, 1, 2, 0, 1, 2, 0]);
         assert_eq!(places[18..], [0, 1]);
     }

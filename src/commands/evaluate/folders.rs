@@ -178,7 +178,7 @@ fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) 
         return Ok(prediction);
     }
     if let Some(origin) = order(grid, other) {
-        let values = lazy::labels(&prediction, &origin, [0; 3], grid.shape);
+        let values = lazy::resample_labels(&prediction, &origin, [0; 3], grid.shape);
         return Ok(Voxels::new(1, grid.shape, values));
     }
     if grid.shape != other.shape {

@@ -161,7 +161,7 @@ fn unreadable_label(path: &Path, error: NiftiError) -> String {
 /// The summary of a label map and of what the preprocess chain makes of it.
 fn label_map(dataset: &Dataset, grid: &Grid, channels: usize, stored: Voxels<Label>) -> LabelMap {
     let incoming = Incoming { grid: *grid, channels };
-    let seen = lazy::relabel(dataset.chain, &lazy::fixed(dataset.chain, &incoming), stored.clone());
+    let seen = lazy::relabel(dataset.chain, &lazy::fixed_params(dataset.chain, &incoming), stored.clone());
     LabelMap::of(grid, &stored, &seen)
 }
 

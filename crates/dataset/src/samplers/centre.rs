@@ -1,8 +1,8 @@
 //! Centres of patches, drawn in the volume after a chain without making it.
 
-use super::{Field, valid_centres};
+use super::{SamplingContext, valid_centres};
 use random::Rng;
-use transforms::lazy::{self, IndexMapping, Reach};
+use transforms::lazy::{self, CandidateBoxes, IndexMapping};
 use volume::Label;
 use volume::buffers;
 
@@ -97,47 +97,47 @@ impl Valid {
 ///
 /// Candidates are drawn and rejected: valid voxels near the wanted ones, or pairs of a source voxel and a place near where
 /// it goes, whichever are fewer. Where too many are rejected, every voxel is looked at.
-pub(super) fn draw(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
+pub(super) fn draw(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
     if wanted.includes(0) {
-        return draw_anywhere(field, valid, wanted, rng);
+        return draw_anywhere(context, valid, wanted, rng);
     }
-    let count = field.index.count(|label| wanted.includes(label));
-    let (low, high) = field.index.bounds(|label| wanted.includes(label))?;
-    let Some(reach) = field.origin.reach() else { return draw_anywhere(field, valid, wanted, rng) };
+    let count = context.labels.count(|label| wanted.includes(label));
+    let (low, high) = context.labels.bounds(|label| wanted.includes(label))?;
+    let Some(reach) = context.mapping.candidate_boxes() else { return draw_anywhere(context, valid, wanted, rng) };
     let within = valid.within(reach.of_box(low, high))?;
     let pairs = count.saturating_mul(reach.shape.iter().map(|size| *size as u64).product());
     let found = if within.count() <= pairs {
-        draw_by_rejection(field, &within, wanted, rng)
+        draw_by_rejection(context, &within, wanted, rng)
     } else {
-        let source = |rng: &mut Rng| field.index.nth(|label| wanted.includes(label), rng.below(count));
-        draw_from_source(field.origin, &reach, valid, source, rng)
+        let source = |rng: &mut Rng| context.labels.nth(|label| wanted.includes(label), rng.below(count));
+        draw_from_source(context.mapping, &reach, valid, source, rng)
     };
-    found.or_else(|| scan(field, &reached(field, &reach, &within, wanted)?, wanted, rng))
+    found.or_else(|| scan(context, &reached(context, &reach, &within, wanted)?, wanted, rng))
 }
 
 /// Where nothing tells which valid voxels are near the wanted ones.
-fn draw_anywhere(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
-    draw_by_rejection(field, valid, wanted, rng).or_else(|| scan(field, valid, wanted, rng))
+fn draw_anywhere(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
+    draw_by_rejection(context, valid, wanted, rng).or_else(|| scan(context, valid, wanted, rng))
 }
 
 /// The valid voxels that may have the wanted label: around what its runs reach one by one, which is less than what the
 /// box around all of them does. `None` where there are none.
-fn reached(field: &Field, reach: &Reach, valid: &Valid, wanted: Wanted) -> Option<Valid> {
-    let runs = field.index.runs(|label| wanted.includes(label));
+fn reached(context: &SamplingContext, reach: &CandidateBoxes, valid: &Valid, wanted: Wanted) -> Option<Valid> {
+    let runs = context.labels.runs(|label| wanted.includes(label));
     runs.filter_map(|(first, last)| valid.within(reach.of_box(first, last))).reduce(Valid::around)
 }
 
 /// The label of a voxel after the chain.
-pub(super) fn label_at(field: &Field, voxel: [usize; 3]) -> Label {
-    field.origin.source(voxel).map_or(0, |source| field.index.label(source))
+pub(super) fn label_at(context: &SamplingContext, voxel: [usize; 3]) -> Label {
+    context.mapping.source(voxel).map_or(0, |source| context.labels.label(source))
 }
 
 /// Draws anywhere and rejects other labels. The background is most of a volume, and voxels without a source belong to it;
 /// other labels are found where they fill a good part of what is drawn from.
-fn draw_by_rejection(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
+fn draw_by_rejection(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
     // To look at all of them takes as long as so many draws.
     let most = (valid.count() as usize / 16).clamp(MOST_MISSES / 64, MOST_MISSES);
-    (0..most).map(|_| valid.draw(rng)).find(|voxel| wanted.includes(label_at(field, *voxel)))
+    (0..most).map(|_| valid.draw(rng)).find(|voxel| wanted.includes(label_at(context, *voxel)))
 }
 
 /// Draws a source voxel, then one voxel of a box that holds all outgoing voxels which may come from it.
@@ -147,10 +147,10 @@ fn draw_by_rejection(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng
 /// a pair if and only if it leads to a valid voxel makes the chance of each valid voxel proportional to
 /// that of its source.
 ///
-/// `reach` is the origin's. Gives `None` where drawing misses too often.
+/// `reach` is the mapping's. Gives `None` where drawing misses too often.
 pub(super) fn draw_from_source(
-    origin: &IndexMapping,
-    reach: &Reach,
+    mapping: &IndexMapping,
+    reach: &CandidateBoxes,
     valid: &Valid,
     source: impl Fn(&mut Rng) -> [usize; 3],
     rng: &mut Rng,
@@ -164,7 +164,7 @@ pub(super) fn draw_from_source(
         let start = reach.start(source);
         let candidate = std::array::from_fn(|axis| start[axis] + rng.below(reach.shape[axis] as u64) as i64);
         if let Some(voxel) = valid.contains(candidate)
-            && origin.source(voxel) == Some(source)
+            && mapping.source(voxel) == Some(source)
         {
             return Some(voxel);
         }
@@ -173,11 +173,11 @@ pub(super) fn draw_from_source(
 }
 
 /// Looks at every valid voxel, slice by slice: exact, and only where drawing misses too often.
-fn scan(field: &Field, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
+fn scan(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng: &mut Rng) -> Option<[usize; 3]> {
     let [size_x, size_y, size_z] = valid.shape;
     let slice = |x: usize| {
         let start = [valid.start[0] + x, valid.start[1], valid.start[2]];
-        lazy::labels(field.index.map(), field.origin, start, [1, size_y, size_z])
+        lazy::resample_labels(context.labels.map(), context.mapping, start, [1, size_y, size_z])
     };
     let count_in = |x: usize| {
         let labels = slice(x);

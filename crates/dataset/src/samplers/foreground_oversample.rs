@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::centre::{self, Valid, Wanted};
-use super::{Field, Turn, uniform};
+use super::{PatchIndex, SamplingContext, uniform};
 use random::Rng;
 use values::{Probability, Shape};
 use volume::Label;
@@ -33,9 +33,14 @@ fn default_share() -> Probability {
 
 impl ForegroundOversampleSampler {
     /// Draws where a patch starts.
-    pub(super) fn start(&self, field: &Field, turn: &Turn, rng: &mut Rng) -> [usize; 3] {
-        let (patch, volume) = (self.patch.0, field.origin.shape);
-        let centre = if self.is_forced(turn) { draw_foreground(field, rng) } else { None };
+    pub(super) fn sample_start(
+        &self,
+        context: &SamplingContext,
+        patch_index: &PatchIndex,
+        rng: &mut Rng,
+    ) -> [usize; 3] {
+        let (patch, volume) = (self.patch.0, context.mapping.shape);
+        let centre = if self.is_forced(patch_index) { draw_foreground(context, rng) } else { None };
         match centre {
             Some(centre) => {
                 std::array::from_fn(|axis| centre[axis].saturating_sub(patch[axis] / 2).min(volume[axis] - patch[axis]))
@@ -44,8 +49,8 @@ impl ForegroundOversampleSampler {
         }
     }
 
-    fn is_forced(&self, turn: &Turn) -> bool {
-        turn.place_in_batch >= self.num_unforced(turn.batch_size)
+    fn is_forced(&self, patch_index: &PatchIndex) -> bool {
+        patch_index.index_in_batch >= self.num_unforced(patch_index.batch_size)
     }
 
     /// Patches of a full batch that lie anywhere; rounded as Python does, halves to even.
@@ -55,12 +60,12 @@ impl ForegroundOversampleSampler {
 }
 
 /// Draws a label evenly among those above 0 that the volume has after the chain, then one of its voxels evenly.
-fn draw_foreground(field: &Field, rng: &mut Rng) -> Option<[usize; 3]> {
-    let whole = Valid::whole(field.origin.shape);
-    let mut labels: Vec<Label> = field.index.labels().collect();
+fn draw_foreground(context: &SamplingContext, rng: &mut Rng) -> Option<[usize; 3]> {
+    let whole = Valid::whole(context.mapping.shape);
+    let mut labels: Vec<Label> = context.labels.labels().collect();
     while !labels.is_empty() {
         let chosen = rng.below(labels.len() as u64) as usize;
-        let drawn = centre::draw(field, &whole, Wanted::Label(labels[chosen]), rng);
+        let drawn = centre::draw(context, &whole, Wanted::Label(labels[chosen]), rng);
         if drawn.is_some() {
             return drawn;
         }

@@ -22,7 +22,7 @@ pub struct GridSampler {
 
 impl GridSampler {
     /// Where the patch of a number starts: the places in rising order of x, then y, then z, over and over.
-    pub(super) fn start(&self, volume: [usize; 3], number: u64) -> [usize; 3] {
+    pub(super) fn start_of(&self, volume: [usize; 3], number: u64) -> [usize; 3] {
         let counts: [u64; 3] = std::array::from_fn(|axis| self.count(volume, axis) as u64);
         let place = number % counts.iter().product::<u64>();
         let along = [place / (counts[1] * counts[2]), place / counts[2] % counts[1], place % counts[2]];
@@ -46,7 +46,7 @@ mod tests {
 
     fn starts(sampler: &str, volume: [usize; 3], count: u64) -> Vec<[usize; 3]> {
         let sampler: GridSampler = serde_yaml::from_str(sampler).unwrap();
-        (0..count).map(|number| sampler.start(volume, number)).collect()
+        (0..count).map(|number| sampler.start_of(volume, number)).collect()
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::centre::{self, Valid, Wanted};
-use super::{Field, SamplingError};
+use super::{SamplingContext, SamplingError};
 use random::Rng;
 use values::{NonNegative, Shape};
 use volume::Label;
@@ -31,11 +31,11 @@ impl LabelSampler {
     ///
     /// The distribution is that of drawing from the transformed label map: a label is chosen by its
     /// weight among those that have a possible centre, then a centre uniformly among that label's.
-    pub(super) fn start(&self, field: &Field, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
-        let valid = Valid::new(field.origin.shape, self.patch.0);
-        let mut weights = self.weights(field);
+    pub(super) fn sample_start(&self, context: &SamplingContext, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
+        let valid = Valid::new(context.mapping.shape, self.patch.0);
+        let mut weights = self.weights(context);
         while let Some(label) = choose(&weights, rng) {
-            if let Some(centre) = centre::draw(field, &valid, label, rng) {
+            if let Some(centre) = centre::draw(context, &valid, label, rng) {
                 return Ok(std::array::from_fn(|axis| centre[axis] - self.patch.0[axis] / 2));
             }
             // To choose again among the others is to renormalise them.
@@ -46,13 +46,13 @@ impl LabelSampler {
     }
 
     /// The labels that can be chosen and their weights.
-    fn weights(&self, field: &Field) -> Vec<(Wanted, f64)> {
+    fn weights(&self, context: &SamplingContext) -> Vec<(Wanted, f64)> {
         match &self.probabilities {
             Some(weights) => {
                 let weights = weights.iter().map(|(label, weight)| (Wanted::Label(*label), weight.get()));
                 weights.filter(|(_, weight)| *weight > 0.0).collect()
             }
-            None if field.index.num_foreground() > 0 => vec![(Wanted::Foreground, 1.0)],
+            None if context.labels.num_foreground() > 0 => vec![(Wanted::Foreground, 1.0)],
             None => Vec::new(),
         }
     }
@@ -83,7 +83,7 @@ mod tests {
     use transforms::lazy::IndexMapping;
     use volume::{Affine, Voxels};
 
-    fn origin(map: Affine, shape: [usize; 3]) -> IndexMapping {
+    fn mapping(map: Affine, shape: [usize; 3]) -> IndexMapping {
         IndexMapping::affine(map, shape, SHAPE)
     }
 
@@ -92,22 +92,22 @@ mod tests {
     }
 
     /// Draws many centres and compares how often each voxel is one with the distribution on the whole label map.
-    fn compare_with_whole_map(origin: &IndexMapping, probabilities: &str) {
+    fn compare_with_whole_map(mapping: &IndexMapping, probabilities: &str) {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
-        let field = Field { origin, index: &index, weights: None };
+        let context = SamplingContext { mapping, labels: &index, weights: None };
         let sampler = sampler(probabilities);
-        let valid = Valid::new(origin.shape, sampler.patch.0);
-        hold_distribution(&expected(&field, &valid, &sampler), |rng| {
-            let start = sampler.start(&field, rng).unwrap();
+        let valid = Valid::new(mapping.shape, sampler.patch.0);
+        hold_distribution(&expected(&context, &valid, &sampler), |rng| {
+            let start = sampler.sample_start(&context, rng).unwrap();
             std::array::from_fn(|axis| start[axis] + sampler.patch.0[axis] / 2)
         });
     }
 
     /// SEMANTICS of TorchIO: of each present label its share, evenly over its valid voxels.
-    fn expected(field: &Field, valid: &Valid, sampler: &LabelSampler) -> HashMap<[usize; 3], f64> {
+    fn expected(context: &SamplingContext, valid: &Valid, sampler: &LabelSampler) -> HashMap<[usize; 3], f64> {
         let mut of_label: BTreeMap<Label, Vec<[usize; 3]>> = BTreeMap::new();
         for voxel in valid.voxels() {
-            of_label.entry(label_at(field, voxel)).or_default().push(voxel);
+            of_label.entry(label_at(context, voxel)).or_default().push(voxel);
         }
         let weight = |label: Label| match &sampler.probabilities {
             Some(weights) => weights.get(&label).map_or(0.0, |weight| weight.get()),
@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn without_a_chain_centres_follow_the_label_map() {
-        let origin = IndexMapping::identity(SHAPE);
-        compare_with_whole_map(&origin, "{0: 0.2, 1: 0.3, 2: 0.5}");
-        compare_with_whole_map(&origin, "null");
+        let mapping = IndexMapping::identity(SHAPE);
+        compare_with_whole_map(&mapping, "{0: 0.2, 1: 0.3, 2: 0.5}");
+        compare_with_whole_map(&mapping, "null");
     }
 
     #[test]
@@ -140,47 +140,47 @@ mod tests {
     #[test]
     fn a_rotated_and_enlarged_map_is_followed() {
         let map = Affine([[0.6, -0.25, 0.1, 2.0], [0.2, 0.7, 0.0, 0.3], [0.0, 0.1, 0.55, 0.4]]);
-        compare_with_whole_map(&origin(map, [14, 12, 12]), "{0: 0.2, 1: 0.3, 2: 0.5}");
+        compare_with_whole_map(&mapping(map, [14, 12, 12]), "{0: 0.2, 1: 0.3, 2: 0.5}");
     }
 
     #[test]
     fn a_shrunk_map_loses_voxels_and_is_followed() {
         let map = Affine([[1.7, 0.0, 0.0, 0.2], [0.0, 1.3, 0.2, 0.0], [0.0, 0.0, 1.4, 0.1]]);
-        compare_with_whole_map(&origin(map, [7, 7, 6]), "{0: 1, 1: 1, 2: 1}");
+        compare_with_whole_map(&mapping(map, [7, 7, 6]), "{0: 1, 1: 1, 2: 1}");
     }
 
     #[test]
     fn every_chain_is_followed() {
         for chain in crate::samplers::tests::CHAINS {
-            compare_with_whole_map(&crate::samplers::tests::origin(chain), "{0: 0.2, 1: 0.3, 2: 0.5}");
+            compare_with_whole_map(&crate::samplers::tests::mapping(chain), "{0: 0.2, 1: 0.3, 2: 0.5}");
         }
     }
 
     #[test]
     fn gentle_fields_have_boxes_and_folding_ones_have_not() {
-        let has_boxes =
-            crate::samplers::tests::CHAINS.map(|chain| crate::samplers::tests::origin(chain).reach().is_some());
+        let has_boxes = crate::samplers::tests::CHAINS
+            .map(|chain| crate::samplers::tests::mapping(chain).candidate_boxes().is_some());
         assert_eq!(has_boxes[6..], [true, true, false]);
     }
 
     #[test]
     fn a_padded_map_counts_what_lies_outside_as_background() {
-        compare_with_whole_map(&origin(Affine::scale_and_shift([1.0; 3], [-3.0; 3]), [18, 16, 15]), "{0: 1, 2: 1}");
+        compare_with_whole_map(&mapping(Affine::scale_and_shift([1.0; 3], [-3.0; 3]), [18, 16, 15]), "{0: 1, 2: 1}");
     }
 
     #[test]
     fn a_mirrored_map_is_followed() {
         let map = Affine::scale_and_shift([-1.0, 1.0, 1.0], [11.0, 0.0, 0.0]);
-        compare_with_whole_map(&origin(map, SHAPE), "{1: 0.5, 2: 0.5}");
+        compare_with_whole_map(&mapping(map, SHAPE), "{1: 0.5, 2: 0.5}");
     }
 
     #[test]
     fn a_volume_without_a_possible_centre_is_refused() {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
-        let origin = IndexMapping::identity(SHAPE);
-        let field = Field { origin: &origin, index: &index, weights: None };
+        let mapping = IndexMapping::identity(SHAPE);
+        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
-        assert!(matches!(sampler("{1: 1}").start(&field, &mut rng), Err(SamplingError::NoCentre { .. })));
-        assert!(matches!(sampler("null").start(&field, &mut rng), Err(SamplingError::NoCentre { .. })));
+        assert!(matches!(sampler("{1: 1}").sample_start(&context, &mut rng), Err(SamplingError::NoCentre { .. })));
+        assert!(matches!(sampler("null").sample_start(&context, &mut rng), Err(SamplingError::NoCentre { .. })));
     }
 }

@@ -18,7 +18,7 @@ mod weighted;
 mod weights;
 
 pub use index::{LabelIndex, LabelRuns};
-pub use weights::{RowSums, WeightIndex, check_weights, row_sums};
+pub use weights::{CumulativeRowSums, WeightIndex, check_weights, cumulative_row_sums};
 
 pub use foreground_oversample::ForegroundOversampleSampler;
 pub use grid::GridSampler;
@@ -68,22 +68,22 @@ impl Sampler {
 
 /// A volume after a chain, as samplers see it: described without making it.
 #[derive(Clone, Copy, Debug)]
-pub struct Field<'a> {
+pub struct SamplingContext<'a> {
     /// Where each voxel's label and weight come from.
-    pub origin: &'a IndexMapping,
+    pub mapping: &'a IndexMapping,
     /// The label map before the chain.
-    pub index: &'a LabelIndex,
+    pub labels: &'a LabelIndex,
     /// The map of weights before the chain, where the sampler asks for one.
     pub weights: Option<&'a WeightIndex>,
 }
 
 /// Which of a run's patches is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct PatchIndex {
     /// Patches of the subject that epochs hold before it, from the first epoch on.
     pub number: u64,
     /// Its place in its batch, counted from 0.
-    pub place_in_batch: usize,
+    pub index_in_batch: usize,
     /// Patches of a full batch.
     pub batch_size: usize,
 }
@@ -128,17 +128,22 @@ impl Sampler {
     ///
     /// # Errors
     /// When the patch does not fit or has no possible centre.
-    pub fn start(&self, field: &Field, turn: &Turn, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
-        let (patch, volume) = (self.patch(), field.origin.shape);
+    pub fn sample_start(
+        &self,
+        context: &SamplingContext,
+        patch_index: &PatchIndex,
+        rng: &mut Rng,
+    ) -> Result<[usize; 3], SamplingError> {
+        let (patch, volume) = (self.patch(), context.mapping.shape);
         if (0..3).any(|axis| patch[axis] > volume[axis]) {
             return Err(SamplingError::PatchTooLarge { patch, volume });
         }
         match self {
-            Sampler::Label(sampler) => sampler.start(field, rng),
+            Sampler::Label(sampler) => sampler.sample_start(context, rng),
             Sampler::Uniform(_) => Ok(uniform::start(volume, patch, rng)),
-            Sampler::Grid(sampler) => Ok(sampler.start(volume, turn.number)),
-            Sampler::ForegroundOversample(sampler) => Ok(sampler.start(field, turn, rng)),
-            Sampler::Weighted(sampler) => sampler.start(field, rng),
+            Sampler::Grid(sampler) => Ok(sampler.start_of(volume, patch_index.number)),
+            Sampler::ForegroundOversample(sampler) => Ok(sampler.sample_start(context, patch_index, rng)),
+            Sampler::Weighted(sampler) => sampler.sample_start(context, rng),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::centre::{Valid, label_at};
-use super::{Field, LabelIndex, Sampler, SamplingError, Turn, WeightIndex};
+use super::{LabelIndex, PatchIndex, Sampler, SamplingContext, SamplingError, WeightIndex};
 use random::{Purpose, Rng, Seed};
 use transforms::lazy::{self, IndexMapping};
 use transforms::{Incoming, Transform};
@@ -60,14 +60,14 @@ pub(super) fn hold_distribution(expected: &HashMap<[usize; 3], f64>, mut draw: i
     assert!(chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(), "chi-square {chi_square} of {freedom}");
 }
 
-pub(super) fn origin(chain: &str) -> IndexMapping {
+pub(super) fn mapping(chain: &str) -> IndexMapping {
     let chain: Vec<Transform> = parsed(chain);
     let grid = Grid { shape: SHAPE, affine: Affine::IDENTITY };
-    lazy::origin(&chain, &lazy::fixed(&chain, &Incoming { grid, channels: 1 }), &grid)
+    lazy::index_mapping(&chain, &lazy::fixed_params(&chain, &Incoming { grid, channels: 1 }), &grid)
 }
 
-fn turn(place_in_batch: usize) -> Turn {
-    Turn { number: 0, place_in_batch, batch_size: 2 }
+fn patch_index(index_in_batch: usize) -> PatchIndex {
+    PatchIndex { number: 0, index_in_batch, batch_size: 2 }
 }
 
 fn sampler(text: &str) -> Sampler {
@@ -95,11 +95,11 @@ fn add_around(
 }
 
 /// Every label evenly, every voxel of a label evenly, wherever in the volume it lies.
-fn forced(field: &Field, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
-    let volume = field.origin.shape;
+fn forced(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
+    let volume = context.mapping.shape;
     let mut of_label: HashMap<Label, Vec<[usize; 3]>> = HashMap::new();
     for voxel in Valid::whole(volume).voxels() {
-        of_label.entry(label_at(field, voxel)).or_default().push(voxel);
+        of_label.entry(label_at(context, voxel)).or_default().push(voxel);
     }
     of_label.remove(&0);
     let mut expected = HashMap::new();
@@ -124,38 +124,38 @@ fn forced_patches_follow_the_labels_of_the_whole_map() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let sampler = sampler(OVERSAMPLE);
     for chain in CHAINS {
-        let origin = origin(chain);
-        let field = Field { origin: &origin, index: &index, weights: None };
-        let expected = forced(&field, sampler.patch());
+        let mapping = mapping(chain);
+        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+        let expected = forced(&context, sampler.patch());
         assert!(expected.len() > 8, "{chain}");
-        hold_distribution(&expected, |rng| sampler.start(&field, &turn(1), rng).unwrap());
+        hold_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(1), rng).unwrap());
     }
 }
 
 #[test]
 fn a_label_that_the_chain_has_lost_leaves_its_share_to_the_others() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
-    let origin = origin("[{crop: {start: [3, 2, 1], end: [5, 4, 4]}}]");
-    let field = Field { origin: &origin, index: &index, weights: None };
+    let mapping = mapping("[{crop: {start: [3, 2, 1], end: [5, 4, 4]}}]");
+    let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
     let sampler = sampler(OVERSAMPLE);
-    assert!(Valid::whole(origin.shape).voxels().all(|voxel| label_at(&field, voxel) == 1));
-    let expected = forced(&field, sampler.patch());
+    assert!(Valid::whole(mapping.shape).voxels().all(|voxel| label_at(&context, voxel) == 1));
+    let expected = forced(&context, sampler.patch());
     let mut rng = Seed(2).stream(Purpose::Sample, 0, "", 0);
     for _ in 0..50 {
-        assert!(expected.contains_key(&sampler.start(&field, &turn(1), &mut rng).unwrap()));
+        assert!(expected.contains_key(&sampler.sample_start(&context, &patch_index(1), &mut rng).unwrap()));
     }
 }
 
 #[test]
 fn patches_that_are_not_forced_lie_anywhere_and_so_do_all_without_foreground() {
     let sampler = sampler(OVERSAMPLE);
-    let origin = origin(CHAINS[2]);
-    let expected = anywhere(sampler.patch(), origin.shape);
+    let mapping = mapping(CHAINS[2]);
+    let expected = anywhere(sampler.patch(), mapping.shape);
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let empty = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
     for (index, place) in [(&index, 0), (&empty, 0), (&empty, 1)] {
-        let field = Field { origin: &origin, index, weights: None };
-        hold_distribution(&expected, |rng| sampler.start(&field, &turn(place), rng).unwrap());
+        let context = SamplingContext { mapping: &mapping, labels: index, weights: None };
+        hold_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(place), rng).unwrap());
     }
 }
 
@@ -182,10 +182,10 @@ fn weights() -> Vec<f32> {
 }
 
 /// The weight of each possible centre by its source, as a share of their sum.
-fn by_weight(field: &Field, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
-    let weights = field.weights.unwrap();
-    let weight = |voxel| field.origin.source(voxel).map_or(0.0, |source| weights.weight(source));
-    let valid = Valid::new(field.origin.shape, patch);
+fn by_weight(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
+    let weights = context.weights.unwrap();
+    let weight = |voxel| context.mapping.source(voxel).map_or(0.0, |source| weights.weight(source));
+    let valid = Valid::new(context.mapping.shape, patch);
     let total: f64 = valid.voxels().map(weight).sum();
     let positive = valid.voxels().map(|voxel| (voxel, weight(voxel) / total)).filter(|(_, share)| *share > 0.0);
     positive.map(|(voxel, share)| (std::array::from_fn(|axis| voxel[axis] - patch[axis] / 2), share)).collect()
@@ -198,10 +198,10 @@ fn weighted_centres_follow_the_whole_map_of_weights() {
     for patch in ["[4, 3, 3]", "[1, 1, 1]"] {
         let sampler = sampler(&format!("weighted: {{patch: {patch}, map: '{{subject}}.nii.gz'}}"));
         for chain in CHAINS {
-            let origin = origin(chain);
-            let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
-            let expected = by_weight(&field, sampler.patch());
-            hold_distribution(&expected, |rng| sampler.start(&field, &turn(0), rng).unwrap());
+            let mapping = mapping(chain);
+            let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
+            let expected = by_weight(&context, sampler.patch());
+            hold_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(0), rng).unwrap());
         }
     }
 }
@@ -213,11 +213,11 @@ fn a_lone_weight_among_many_out_of_reach_is_found() {
     let mut map = vec![0.0; SHAPE.iter().product()];
     (map[0], map[(5 * SHAPE[1] + 4) * SHAPE[2] + 3]) = (1e9, 1.0);
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, map));
-    let origin = origin("[]");
-    let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
+    let mapping = mapping("[]");
+    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
     let sampler = sampler("weighted: {patch: [4, 3, 3], map: a.nii}");
     let mut rng = Seed(2).stream(Purpose::Sample, 0, "", 0);
-    assert_eq!(sampler.start(&field, &turn(0), &mut rng).unwrap(), [3, 3, 2]);
+    assert_eq!(sampler.sample_start(&context, &patch_index(0), &mut rng).unwrap(), [3, 3, 2]);
 }
 
 #[test]
@@ -226,10 +226,10 @@ fn a_map_without_weight_where_a_centre_can_be_is_refused() {
     let mut map = vec![0.0; SHAPE.iter().product()];
     map[0] = 1.0;
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, map));
-    let origin = origin("[]");
-    let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
+    let mapping = mapping("[]");
+    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
     let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
-    let refused = sampler("weighted: {patch: [4, 3, 3], map: a.nii}").start(&field, &turn(0), &mut rng);
+    let refused = sampler("weighted: {patch: [4, 3, 3], map: a.nii}").sample_start(&context, &patch_index(0), &mut rng);
     assert_eq!(refused, Err(SamplingError::NoWeight { patch: [4, 3, 3] }));
 }
 
@@ -237,12 +237,12 @@ fn a_map_without_weight_where_a_centre_can_be_is_refused() {
 fn a_patch_larger_than_the_volume_is_refused_by_every_sampler() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, self::weights()));
-    let origin = origin("[]");
-    let field = Field { origin: &origin, index: &index, weights: Some(&weights) };
+    let mapping = mapping("[]");
+    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
     let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
     for text in ["label: {P}", "uniform: {P}", "grid: {P}", "foreground_oversample: {P}", "weighted: {P, map: a.nii}"] {
         let sampler = sampler(&text.replace('P', "patch: [4, 3, 10]"));
-        let refused = sampler.start(&field, &turn(0), &mut rng);
+        let refused = sampler.sample_start(&context, &patch_index(0), &mut rng);
         assert!(matches!(refused, Err(SamplingError::PatchTooLarge { .. })), "{text}");
     }
 }

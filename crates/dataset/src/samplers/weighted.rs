@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::centre::{self, Valid};
-use super::{Field, SamplingError, WeightIndex};
+use super::{SamplingContext, SamplingError, WeightIndex};
 use random::Rng;
 use transforms::lazy::IndexMapping;
 use values::Shape;
@@ -32,28 +32,28 @@ impl WeightedSampler {
     }
 
     /// Draws where a patch starts: its centre is a voxel at least half a patch from the border.
-    pub(super) fn start(&self, field: &Field, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
-        let weights = field.weights.expect("a subject has weights where the sampler asks for them");
+    pub(super) fn sample_start(&self, context: &SamplingContext, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
+        let weights = context.weights.expect("a subject has weights where the sampler asks for them");
         let patch = self.patch.0;
-        let valid = Valid::new(field.origin.shape, patch);
-        let centre = draw_centre(field.origin, weights, &valid, rng).ok_or(SamplingError::NoWeight { patch })?;
+        let valid = Valid::new(context.mapping.shape, patch);
+        let centre = draw_centre(context.mapping, weights, &valid, rng).ok_or(SamplingError::NoWeight { patch })?;
         Ok(std::array::from_fn(|axis| centre[axis] - patch[axis] / 2))
     }
 }
 
-fn draw_centre(origin: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
+fn draw_centre(mapping: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
     if weights.total() == 0.0 {
         return None;
     }
     let source = |rng: &mut Rng| weights.at_share(rng.unit());
-    let reach = origin.reach();
-    let drawn = reach.and_then(|reach| centre::draw_from_source(origin, &reach, valid, source, rng));
-    drawn.or_else(|| scan(origin, weights, valid, rng))
+    let reach = mapping.candidate_boxes();
+    let drawn = reach.and_then(|reach| centre::draw_from_source(mapping, &reach, valid, source, rng));
+    drawn.or_else(|| scan(mapping, weights, valid, rng))
 }
 
 /// Looks at every valid voxel: slow, exact, and only where drawing misses too often.
-fn scan(origin: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
-    let weight = |voxel| origin.source(voxel).map_or(0.0, |source| weights.weight(source));
+fn scan(mapping: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
+    let weight = |voxel| mapping.source(voxel).map_or(0.0, |source| weights.weight(source));
     let total: f64 = valid.voxels().map(weight).sum();
     let mut left = rng.unit() * total;
     let mut last = None;

@@ -26,14 +26,14 @@ pub fn check_weights(map: &Voxels<f32>) -> Result<(), String> {
 #[derive(Clone, Debug)]
 pub struct WeightIndex {
     weights: Voxels<f32>,
-    up_to: RowSums,
+    up_to: CumulativeRowSums,
 }
 
 /// For each row of a map of weights, the sum of all rows up to and with it.
-pub type RowSums = Arc<[f64]>;
+pub type CumulativeRowSums = Arc<[f64]>;
 
 /// Looks at each weight of a map `[1, x, y, z]` once.
-pub fn row_sums(weights: &Voxels<f32>) -> RowSums {
+pub fn cumulative_row_sums(weights: &Voxels<f32>) -> CumulativeRowSums {
     let mut sum = 0.0;
     let rows = weights.chunks_exact(weights.shape[2]);
     let up_to = rows.map(|row| {
@@ -46,11 +46,11 @@ pub fn row_sums(weights: &Voxels<f32>) -> RowSums {
 impl WeightIndex {
     /// Looks at each weight of a map `[1, x, y, z]` once. The map itself is shared, not copied.
     pub fn new(weights: Voxels<f32>) -> Self {
-        Self { up_to: row_sums(&weights), weights }
+        Self { up_to: cumulative_row_sums(&weights), weights }
     }
 
     /// A map whose sums are known.
-    pub fn with_sums(weights: Voxels<f32>, up_to: RowSums) -> Self {
+    pub fn with_sums(weights: Voxels<f32>, up_to: CumulativeRowSums) -> Self {
         Self { weights, up_to }
     }
 

@@ -22,7 +22,10 @@ impl<'a> Restorer<'a> {
     /// # Panics
     /// When the preprocessing squashes space flat or displaces it at random, which no preprocess chain does.
     pub fn new(origin: &'a IndexMapping) -> Self {
-        assert!(origin.bends.is_empty(), "preprocessing leaves nothing to chance, so it displaces nothing at random");
+        assert!(
+            origin.displacements.is_empty(),
+            "preprocessing leaves nothing to chance, so it displaces nothing at random"
+        );
         let to_outgoing = origin.map.inverse().expect("no transform squashes space flat");
         Self { origin, to_outgoing }
     }

@@ -15,12 +15,14 @@ use crate::experiment::plan::{Case, Plan};
 use dataset::cache::{Cache, FileHashes, Stored};
 use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
-use dataset::samplers::{Field, LabelIndex, LabelRuns, RowSums, Sampler, Turn, WeightIndex, row_sums};
+use dataset::samplers::{
+    CumulativeRowSums, LabelIndex, LabelRuns, PatchIndex, Sampler, SamplingContext, WeightIndex, cumulative_row_sums,
+};
 use random::{Purpose, Seed};
 use run_folder::event::Event;
 use run_folder::manifest::Inputs;
-use transforms::lazy::{self, IndexMapping, KnownFills, Profile, View};
-use transforms::{Transform, TransformParams};
+use transforms::lazy::{self, BorderValueCache, IndexMapping, Profile, View};
+use transforms::{Transform, TransformParams, sample_params};
 use volume::nifti;
 use volume::{Label, Volume, Voxels};
 
@@ -53,8 +55,8 @@ pub struct Prepared {
     /// Where its patches have their centres; a sampler may ask for such a map.
     weights: Option<Stored>,
     runs: OnceLock<Arc<LabelRuns>>,
-    row_sums: OnceLock<RowSums>,
-    known_fills: KnownFills,
+    cumulative_row_sums: OnceLock<CumulativeRowSums>,
+    border_values: BorderValueCache,
 }
 
 /// Which patches are meant.
@@ -167,7 +169,7 @@ impl Cases {
         };
         let (_, label) = read().map_err(|source| TrainError::Subject { subject: case.subject.name.clone(), source })?;
         let (chain, draws) = (&self.head.chain, &self.get(&case.subject.name).draws);
-        Ok((lazy::relabel(chain, draws, label), lazy::origin(chain, draws, &case.grid)))
+        Ok((lazy::relabel(chain, draws, label), lazy::index_mapping(chain, draws, &case.grid)))
     }
 
     /// Cuts a patch: a pure function of the seed, the part, the subject's name, the patch's index and its place in its batch.
@@ -184,16 +186,18 @@ impl Cases {
         };
         let chance = |purpose| self.seed.stream(purpose, epoch, name, request.index as u64);
         let times = self.times.as_ref();
-        let draws = lazy::draw(augment, &incoming(&volume), &mut chance(Purpose::Augment));
+        let draws = sample_params(augment, &mut chance(Purpose::Augment), &incoming(&volume));
         let labels = volume.label.clone().expect(HAS_LABELS);
         let runs = prepared.runs(&labels);
         let view = View::new(volume, augment, &draws)?;
         let view =
-            view.with_known_fills(&prepared.known_fills).with_empty_space(runs.empty_space()).with_profile(times);
+            view.with_border_values(&prepared.border_values).with_empty_space(runs.empty_space()).with_profile(times);
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), prepared.weights());
-        let field = Field { origin: view.origin(), index: &index, weights: weights.as_ref() };
-        let turn = self.turn(part, request);
-        let start = Profile::note(times, "sampler", || self.sampler.start(&field, &turn, &mut chance(purpose)))?;
+        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
+        let patch_index = self.patch_index(part, request);
+        let start = Profile::note(times, "sampler", || {
+            self.sampler.sample_start(&context, &patch_index, &mut chance(purpose))
+        })?;
         let shape = self.sampler.patch();
         let window = view.window(start, shape)?;
         Ok(Patch {
@@ -209,14 +213,14 @@ impl Cases {
     }
 
     /// Which of the run's patches a request means.
-    fn turn(&self, part: Part, request: Request) -> Turn {
+    fn patch_index(&self, part: Part, request: Request) -> PatchIndex {
         let epochs_before = match part {
             Part::Train { epoch } => epoch - 1,
             Part::Val => 0,
         };
-        Turn {
+        PatchIndex {
             number: (epochs_before * self.samples_per_volume + request.index) as u64,
-            place_in_batch: request.place_in_batch,
+            index_in_batch: request.index_in_batch,
             batch_size: self.batch_size,
         }
     }
@@ -224,8 +228,9 @@ impl Cases {
 
 impl Prepared {
     pub(super) fn new(stored: Stored, weights: Option<Stored>, draws: Vec<TransformParams>) -> Self {
-        let (runs, row_sums, known_fills) = (OnceLock::new(), OnceLock::new(), KnownFills::default());
-        Self { stored, weights, draws, runs, row_sums, known_fills }
+        let (runs, cumulative_row_sums, border_values) =
+            (OnceLock::new(), OnceLock::new(), BorderValueCache::default());
+        Self { stored, weights, draws, runs, cumulative_row_sums, border_values }
     }
 
     /// Its voxels.
@@ -236,7 +241,7 @@ impl Prepared {
     /// The map of weights, ready to draw from; summed when it is first asked for.
     fn weights(&self) -> Option<WeightIndex> {
         let weights = self.weights.as_ref()?.volume().image;
-        let sums = self.row_sums.get_or_init(|| row_sums(&weights)).clone();
+        let sums = self.cumulative_row_sums.get_or_init(|| cumulative_row_sums(&weights)).clone();
         Some(WeightIndex::with_sums(weights, sums))
     }
 

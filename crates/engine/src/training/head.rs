@@ -109,7 +109,7 @@ impl Head {
                 let volume = load(&plan.cases[name].subject)?;
                 let draws = self.draws(&incoming(&volume));
                 let draws = lazy::resolve_from_volume(before, &draws[..index], &volume)?;
-                Ok(lazy::sample(step, before, &draws, volume)?)
+                Ok(lazy::fitting_sample(step, before, &draws, volume)?)
             };
             let sample = make().map_err(|source| TrainError::Subject { subject: name.clone(), source })?;
             tell(done.fetch_add(1, Ordering::Relaxed) + 1, names.len());
@@ -174,7 +174,7 @@ impl Head {
 
     /// The draws of the chain on a volume, before its content decides what is left open.
     pub fn draws(&self, incoming: &Incoming) -> Vec<TransformParams> {
-        let mut draws = lazy::fixed(&self.chain, incoming);
+        let mut draws = lazy::fixed_params(&self.chain, incoming);
         self.learned.iter().for_each(|(index, drawn)| draws[*index] = drawn.clone());
         draws
     }

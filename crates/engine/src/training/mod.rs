@@ -30,7 +30,7 @@ use session::Pace;
 use step::Trainer;
 
 use crate::experiment::plan::Plan;
-use dataset::queue::{Order, Queue, delivery_order, epoch_order, place_in_batches};
+use dataset::queue::{PatchOrder, Queue, assign_batch_indices, delivery_order, epoch_order};
 use random::Seed;
 use run_folder::event::{Columns, EpochRecord, Event, StepRecord, Timing};
 use run_folder::memory::peak_resident_bytes;
@@ -194,11 +194,11 @@ pub fn patches(plan: &Plan, cases: &Arc<Cases>, epoch: usize, skip: usize) -> Qu
     let names = Arc::new(plan.parts.train.clone());
     let mut requests = epoch_order(seed, epoch as u64, names.len(), spec.queue.samples_per_volume.get());
     let delivery = delivery_order(seed, epoch as u64, requests.len(), spec.queue.max_length.get());
-    place_in_batches(&mut requests, &delivery, spec.train.batch_size.get());
+    assign_batch_indices(&mut requests, &delivery, spec.train.batch_size.get());
     let skip = skip.min(requests.len());
     let cases = Arc::clone(cases);
     let subjects = Arc::clone(&names);
-    Queue::start(&spec.queue, Order { names, requests, delivery, skip }, move |request| {
+    Queue::start(&spec.queue, PatchOrder { names, requests, delivery, skip }, move |request| {
         cases.patch(Part::Train { epoch }, &subjects[request.subject], request)
     })
 }

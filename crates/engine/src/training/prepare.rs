@@ -111,7 +111,7 @@ pub(super) fn prepare(
         let weights = keys.weights.as_ref().zip(case.weights.as_deref()).map(|(key, path)| {
             find_or_make(cache, key, &mut notes, || {
                 let map = load_weights(path, &case.grid)?;
-                let image = carry(&map, &lazy::origin(&head.chain, &draws, &case.grid));
+                let image = carry(&map, &lazy::index_mapping(&head.chain, &draws, &case.grid));
                 Ok(Volume { grid: case.outgoing, image, label: None })
             })
         });

@@ -36,7 +36,7 @@ pub fn patch_loss(plan: &Plan, cases: &Cases, trainer: &Trainer, stop: &AtomicBo
     let request = |place: usize| Request {
         subject: place / per_volume,
         index: place % per_volume,
-        place_in_batch: place % batch_size,
+        index_in_batch: place % batch_size,
     };
     let requests: Vec<Request> = (0..names.len() * per_volume).map(request).collect();
     let mut sum = 0.0;

@@ -5,27 +5,24 @@
 //! through its [`IndexMapping`].
 
 mod block;
-mod empty;
-mod extend;
-mod fills;
-mod fixed;
-mod gather;
-mod origin;
-mod path;
-mod times;
-#[cfg(target_arch = "x86_64")]
-mod vector;
+mod border_values;
+mod empty_space;
+mod extrapolate;
+mod fixed_point;
+mod index_mapping;
+mod profile;
+mod resample;
 mod view;
+mod warp;
 
 pub use block::Block;
-pub use empty::EmptySpace;
-pub use fills::KnownFills;
-pub use origin::{Bend, IndexMapping, Reach};
-pub use times::Profile;
+pub use border_values::BorderValueCache;
+pub use empty_space::EmptySpace;
+pub use index_mapping::{CandidateBoxes, ElasticStep, IndexMapping};
+pub use profile::Profile;
 pub use view::View;
 
 use crate::{Incoming, Labelling, Transform, TransformError, TransformParams};
-use random::Rng;
 use volume::{Grid, Label, Volume, Voxels};
 
 /// A chain that cannot be evaluated.
@@ -58,16 +55,11 @@ pub enum PipelineError {
     },
 }
 
-/// All the chance of a chain.
-pub fn draw(chain: &[Transform], incoming: &Incoming, rng: &mut Rng) -> Vec<TransformParams> {
-    crate::sample_params(chain, rng, incoming)
-}
-
 /// The draws of a chain that leaves nothing to chance.
-pub fn fixed(chain: &[Transform], incoming: &Incoming) -> Vec<TransformParams> {
+pub fn fixed_params(chain: &[Transform], incoming: &Incoming) -> Vec<TransformParams> {
     use random::{Purpose, Seed};
     // Every range of such a chain has width zero, so any stream gives the same draws.
-    draw(chain, incoming, &mut Seed(0).stream(Purpose::Augment, 0, "", 0))
+    crate::sample_params(chain, &mut Seed(0).stream(Purpose::Augment, 0, "", 0), incoming)
 }
 
 /// The draws with what the content of the volume decides, step by step.
@@ -120,7 +112,7 @@ fn settle_after(
 ///
 /// # Errors
 /// When a step before cannot be applied to the volume, or the volume has nothing to learn from.
-pub fn sample(
+pub fn fitting_sample(
     step: &Transform,
     before: &[Transform],
     draws: &[TransformParams],
@@ -130,7 +122,7 @@ pub fn sample(
 }
 
 /// The grid after a chain; its shape does not depend on the draws.
-pub fn outgoing_grid(chain: &[Transform], draws: &[TransformParams], incoming: &Grid) -> Grid {
+pub fn output_grid(chain: &[Transform], draws: &[TransformParams], incoming: &Grid) -> Grid {
     let mut grid = *incoming;
     for (step, drawn) in chain.iter().zip(draws) {
         grid = step.outgoing(drawn, &grid);
@@ -139,15 +131,15 @@ pub fn outgoing_grid(chain: &[Transform], draws: &[TransformParams], incoming: &
 }
 
 /// Where each voxel after a chain comes from.
-pub fn origin(chain: &[Transform], draws: &[TransformParams], incoming: &Grid) -> IndexMapping {
+pub fn index_mapping(chain: &[Transform], draws: &[TransformParams], incoming: &Grid) -> IndexMapping {
     let mut grid = *incoming;
-    let mut origin = IndexMapping::identity(incoming.shape);
+    let mut mapping = IndexMapping::identity(incoming.shape);
     unroll(chain, draws, &mut |step, drawn| {
         let Some(place) = step.place(drawn, &grid) else { return };
-        origin.extend(&place.map, place.grid.shape);
+        mapping.extend(&place.map, place.grid.shape);
         grid = place.grid;
     });
-    origin
+    mapping
 }
 
 /// What a chain's steps that change label maps as a whole make of one on the grid before the chain.
@@ -167,9 +159,9 @@ fn relabelled(step: &dyn Labelling, labels: &Voxels<Label>) -> Voxels<Label> {
     Voxels::new(1, labels.shape, values)
 }
 
-/// The labels of a block of the voxels that `origin` describes, `[x, y, z]`; `source` is the label map they come from.
-pub fn labels(source: &[Label], origin: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
-    gather::labels(gather::LabelSource { labels: source, empty: None }, origin, start, shape)
+/// The labels of a block of the voxels that `mapping` describes, `[x, y, z]`; `source` is the label map they come from.
+pub fn resample_labels(source: &[Label], mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+    resample::labels(resample::LabelSource { labels: source, empty: None }, mapping, start, shape)
 }
 
 fn unroll<'a>(

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::block::{Block, cut, owned, widened};
-use super::extend::extended;
-use super::fills::{self, Fills, KnownFills};
-use super::gather::{self, LabelSource};
+use super::border_values::{self, BorderValueCache, BorderValues};
+use super::extrapolate::extended;
 use super::{EmptySpace, IndexMapping, PipelineError, Profile};
+use crate::lazy::block::{Block, cut, owned, widened};
+use crate::lazy::resample::{self, LabelSource};
 use crate::{
     Fill, Interpolation, Lattice, Map, Placement, Transform, TransformParams, VolumeStatistics, WholeVolume, Window,
     smooth_recursively, spline_coefficients, spline_reach,
@@ -23,9 +23,9 @@ pub struct View<'a> {
     source: Volume,
     stages: Vec<Stage<'a>>,
     grid: Grid,
-    origin: IndexMapping,
+    mapping: IndexMapping,
     /// Where the intensities that voxels from outside the source get are kept once they are known.
-    known_fills: Option<&'a KnownFills>,
+    border_cache: Option<&'a BorderValueCache>,
     /// Whether the source is another one than was given: the chain's first part was computed at once.
     is_replaced: bool,
     /// Where the source's labels are all 0, where that is known.
@@ -105,12 +105,12 @@ impl<'a> View<'a> {
     /// A view through steps none of which changes label maps.
     pub(super) fn through(source: Volume, steps: &[(&'a Transform, &'a TransformParams)]) -> Self {
         let mut grid = source.grid;
-        let mut origin = IndexMapping::identity(grid.shape);
+        let mut mapping = IndexMapping::identity(grid.shape);
         let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
         for (step, drawn) in steps {
             let stage = |kind, grid| Stage { kind, name: step.name(), grid, whole: OnceLock::new() };
             let Some(place) = step.place(drawn, &grid) else {
-                let labels = step.wants_labels().then(|| Box::new(origin.clone()));
+                let labels = step.wants_labels().then(|| Box::new(mapping.clone()));
                 let (measured, out) = (OnceLock::new(), OnceLock::new());
                 stages.push(stage(Kind::Intensity { step, drawn, measured, labels, out }, grid));
                 continue;
@@ -130,7 +130,7 @@ impl<'a> View<'a> {
                     Kind::Warp(warp, place.interpolation, place.fill)
                 }
             };
-            origin.extend(&place.map, place.grid.shape);
+            mapping.extend(&place.map, place.grid.shape);
             grid = place.grid;
             stages.push(stage(kind, grid));
         }
@@ -138,8 +138,8 @@ impl<'a> View<'a> {
             source,
             stages,
             grid,
-            origin,
-            known_fills: None,
+            mapping,
+            border_cache: None,
             is_replaced: false,
             empty: None,
             times: None,
@@ -148,8 +148,8 @@ impl<'a> View<'a> {
     }
 
     /// Keeps the intensities that voxels from outside the given source get for other views, or takes them from there.
-    pub fn with_known_fills(self, known: &'a KnownFills) -> Self {
-        Self { known_fills: (!self.is_replaced).then_some(known), ..self }
+    pub fn with_border_values(self, known: &'a BorderValueCache) -> Self {
+        Self { border_cache: (!self.is_replaced).then_some(known), ..self }
     }
 
     /// Tells where the given source's labels are all 0, so that they need not be looked at.
@@ -168,8 +168,8 @@ impl<'a> View<'a> {
     }
 
     /// Where each voxel's label comes from.
-    pub fn origin(&self) -> &IndexMapping {
-        &self.origin
+    pub fn index_mapping(&self) -> &IndexMapping {
+        &self.mapping
     }
 
     /// A window of the output, image and labels.
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
         let block = self.image(self.stages.len(), start, shape)?;
         let image = cut(block, self.source.image.channels, start, shape);
         let found = std::mem::take(&mut *lock(&self.along)).found;
-        let label = found.or_else(|| self.labels(&self.origin, start, shape));
+        let label = found.or_else(|| self.labels(&self.mapping, start, shape));
         Ok(Block { label, ..Block::new(start, shape, image) })
     }
 
@@ -213,7 +213,7 @@ impl<'a> View<'a> {
     pub(super) fn look<T>(&self, labels: bool, look: impl FnOnce(&WholeVolume) -> T) -> Result<T, PipelineError> {
         let shape = self.grid.shape;
         let block = self.image(self.stages.len(), [0; 3], shape)?;
-        let label = labels.then(|| self.labels(&self.origin, [0; 3], shape)).flatten();
+        let label = labels.then(|| self.labels(&self.mapping, [0; 3], shape)).flatten();
         Ok(look(&WholeVolume { grid: self.grid, image: &block.image, label: label.as_deref() }))
     }
 
@@ -222,9 +222,9 @@ impl<'a> View<'a> {
     }
 
     /// The labels of a window, by where they come from.
-    fn labels(&self, origin: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
+    fn labels(&self, mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
         let source = self.label_source()?;
-        Some(Profile::note(self.times, "labels", || gather::labels(source, origin, start, shape)))
+        Some(Profile::note(self.times, "labels", || resample::labels(source, mapping, start, shape)))
     }
 
     /// A block that holds at least the wanted region, after the first `level` stages.
@@ -247,27 +247,31 @@ impl<'a> View<'a> {
         let incoming_shape = self.grid_after(level - 1).shape;
         let image = match &stage.kind {
             Kind::Lattice(lattice, fill) => {
-                let fills = self.fills(level, *fill)?;
+                let border_values = self.border_values(level, *fill)?;
                 let Some((from, size)) = wanted_by(lattice, incoming_shape, start, shape) else {
                     let voxels: usize = shape.iter().product();
                     let mut image = buffers::take(channels * voxels);
-                    image.chunks_exact_mut(voxels).zip(fills.iter()).for_each(|(image, fill)| image.fill(*fill));
+                    image
+                        .chunks_exact_mut(voxels)
+                        .zip(border_values.iter())
+                        .for_each(|(image, fill)| image.fill(*fill));
                     return Ok(Block::new(start, shape, image));
                 };
                 let incoming = self.incoming(level, from, size)?;
-                let image = gather::lattice(&incoming, lattice, incoming_shape, &fills, start, shape);
+                let image = resample::lattice(&incoming, lattice, incoming_shape, &border_values, start, shape);
                 incoming.give_back();
                 image
             }
             Kind::Warp(warp, interpolation, fill) => {
-                let fills = self.fills(level, *fill)?;
+                let border_values = self.border_values(level, *fill)?;
                 let (from, size) = warp.touched(start, shape);
                 let incoming = match interpolation {
                     Interpolation::Cubic => self.coefficients(level, from, size)?,
                     Interpolation::Nearest | Interpolation::Linear => self.incoming(level, from, size)?,
                 };
                 let labels = self.labels_along(start, shape);
-                let (image, found) = gather::warp(&incoming, (warp, *interpolation), &fills, labels, start, shape);
+                let (image, found) =
+                    resample::warp(&incoming, (warp, *interpolation), &border_values, labels, start, shape);
                 if found.is_some() {
                     lock(&self.along).found = found;
                 }
@@ -315,17 +319,17 @@ impl<'a> View<'a> {
         let moved = if moves.is_empty() {
             Vec::new()
         } else {
-            let fills = self.fills(level, Fill::Minimum)?;
+            let border_values = self.border_values(level, Fill::Minimum)?;
             let incoming = self.incoming(level, from, size)?;
             let of_move = |map: &Affine| {
-                let mut origin = IndexMapping::identity(stage.grid.shape);
-                origin.extend(&Map::Warp(*map), stage.grid.shape);
-                gather::warp(&incoming, (&origin, Interpolation::Linear), &fills, None, from, size).0
+                let mut mapping = IndexMapping::identity(stage.grid.shape);
+                mapping.extend(&Map::Warp(*map), stage.grid.shape);
+                resample::warp(&incoming, (&mapping, Interpolation::Linear), &border_values, None, from, size).0
             };
             moves.iter().map(of_move).collect()
         };
         let mut image = owned(self.incoming(level, from, size)?, channels, from, size);
-        let label = labels.as_ref().and_then(|origin| self.labels(origin, from, size));
+        let label = labels.as_ref().and_then(|mapping| self.labels(mapping, from, size));
         let window = Window::new(&mut image, channels, stage.grid, (from, size));
         step.apply(drawn, measured, &mut Window { label: label.as_deref(), moved, ..window });
         label.into_iter().for_each(buffers::give);
@@ -380,7 +384,7 @@ impl<'a> View<'a> {
         if let Some(measured) = known.get() {
             return Ok(measured);
         }
-        let label = labels.as_ref().and_then(|origin| self.labels(origin, [0; 3], stage.grid.shape));
+        let label = labels.as_ref().and_then(|mapping| self.labels(mapping, [0; 3], stage.grid.shape));
         let measure =
             |image: &[f32]| step.measure(drawn, &WholeVolume { grid: stage.grid, image, label: label.as_deref() });
         let measured = self.with_whole(level, measure)??;
@@ -388,26 +392,31 @@ impl<'a> View<'a> {
     }
 
     /// The intensity that each channel gets from outside.
-    fn fills(&self, level: usize, fill: Fill) -> Result<Fills<'_>, PipelineError> {
+    fn border_values(&self, level: usize, fill: Fill) -> Result<BorderValues<'_>, PipelineError> {
         let channels = self.source.image.channels;
         if let Fill::Value(value) = fill {
-            return Ok(if channels == 1 { Fills::One([value]) } else { Fills::Many(vec![value; channels]) });
+            return Ok(if channels == 1 {
+                BorderValues::One([value])
+            } else {
+                BorderValues::Many(vec![value; channels])
+            });
         }
-        let known = self.known_fills.filter(|_| level == 1).and_then(|known| known.of(fill));
+        let known = self.border_cache.filter(|_| level == 1).and_then(|known| known.of(fill));
         if let Some(values) = known.and_then(OnceLock::get) {
-            return Ok(Fills::Known(values));
+            return Ok(BorderValues::Known(values));
         }
         let grid = *self.grid_after(level - 1);
-        let found = self.with_whole(level, |image| fills::found(fill, &WholeVolume { grid, image, label: None }))?;
+        let found =
+            self.with_whole(level, |image| border_values::found(fill, &WholeVolume { grid, image, label: None }))?;
         Ok(match known {
-            Some(known) => Fills::Known(known.get_or_init(|| found)),
-            None => Fills::Many(found),
+            Some(known) => BorderValues::Known(known.get_or_init(|| found)),
+            None => BorderValues::Many(found),
         })
     }
 }
 
 impl Stage<'_> {
-    /// Whether a warp that follows can be made one with this stage: it interpolates and fills in the same way.
+    /// Whether a warp that follows can be made one with this stage: it interpolates and border_values in the same way.
     fn composes_with(&self, next: &Placement) -> bool {
         matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
     }

@@ -220,7 +220,7 @@ impl Memory {
         }
         let step = std::slice::from_ref(step);
         let incoming = Incoming { grid, channels: self.channels };
-        let after = lazy::outgoing_grid(step, &lazy::fixed(step, &incoming), &grid);
+        let after = lazy::output_grid(step, &lazy::fixed_params(step, &incoming), &grid);
         if self.holds(after.shape) {
             return Ok(after);
         }

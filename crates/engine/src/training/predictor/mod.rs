@@ -108,7 +108,7 @@ impl Predictor {
             return Err(PredictError::Channels { expected: self.channels, found: source.image.channels });
         }
         let draws = self.head.resolved(&source)?;
-        let origin = lazy::origin(&self.head.chain, &draws, &source.grid);
+        let origin = lazy::index_mapping(&self.head.chain, &draws, &source.grid);
         let image = View::new(source, &self.head.chain, &draws)?.volume()?.image;
         // A network spreads what is no number over whole windows, which would look like background.
         match image.par_iter().filter(|value| !value.is_finite()).count() {

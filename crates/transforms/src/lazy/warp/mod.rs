@@ -5,27 +5,27 @@
 //! row, and eight at once.
 
 #[cfg(target_arch = "x86_64")]
-mod vector;
+mod avx2;
 
 use std::sync::Arc;
 
-use super::fixed::{Line, ends, fixed, is_inside, split};
-use super::origin::IndexMapping;
+use crate::lazy::fixed_point::{Line, bounds, fixed, is_inside, split};
+use crate::lazy::index_mapping::IndexMapping;
 use crate::{Displacement, EIGHTS};
 #[cfg(target_arch = "x86_64")]
 use simd::has_avx2;
 use volume::Affine;
 
-/// The way from outgoing voxels to their source, leg by leg; the last one leads to the source.
+/// The way from outgoing voxels to their source, segment by segment; the last one leads to the source.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Path(Vec<Leg>);
+pub(crate) struct WarpPath(Vec<Segment>);
 
 /// A part of the way.
 #[derive(Clone, Debug)]
-pub(super) struct Leg {
+pub(super) struct Segment {
     /// From outgoing voxels, as if nothing bent.
     pub(super) map: Affine,
-    /// What the leg makes of the offset.
+    /// What the segment makes of the offset.
     pub(super) turn: Turn,
     pub(super) end: End,
 }
@@ -41,21 +41,21 @@ pub(super) enum Turn {
     Matrix([[f32; 3]; 3]),
 }
 
-/// Where a leg leads.
+/// Where a segment leads.
 #[derive(Clone, Debug)]
 pub(super) enum End {
-    /// To a grid of so many voxels, to be inside of; the way goes on from where the leg began.
+    /// To a grid of so many voxels, to be inside of; the way goes on from where the segment began.
     Grid([usize; 3]),
     /// To the control points of a field, whose displacement joins the offset in voxels of the field's grid.
     Field(Arc<Displacement>),
 }
 
-impl Leg {
+impl Segment {
     /// Whether it is a grid inside of which a whole row surely stays.
     fn has_all(&self, line: &Line, first: usize, length: usize) -> bool {
         match (self.turn, &self.end) {
             (Turn::Nothing, End::Grid(shape)) => {
-                let (low, high) = (shape.map(|size| ends(size).0), shape.map(|size| ends(size).1));
+                let (low, high) = (shape.map(|size| bounds(size).0), shape.map(|size| bounds(size).1));
                 line.between(low, high, first, length) == (0..length)
             }
             _ => false,
@@ -81,39 +81,43 @@ impl Turn {
     }
 }
 
-impl Path {
-    /// The way of an origin on which something bends.
-    pub(super) fn new(origin: &IndexMapping) -> Self {
-        let mut legs = Vec::new();
+impl WarpPath {
+    /// The way of an mapping on which something displacements.
+    pub(super) fn new(mapping: &IndexMapping) -> Self {
+        let mut segments = Vec::new();
         let mut straight = Affine::IDENTITY;
-        for (index, bend) in origin.bends.iter().enumerate() {
+        for (index, bend) in mapping.displacements.iter().enumerate() {
             let is_first = index == 0;
-            for (map, shape) in &bend.between {
-                legs.push(Leg { map: map.after(&straight), turn: Turn::new(map, is_first), end: End::Grid(*shape) });
+            for (map, shape) in &bend.intermediate_grids {
+                segments.push(Segment {
+                    map: map.after(&straight),
+                    turn: Turn::new(map, is_first),
+                    end: End::Grid(*shape),
+                });
             }
             straight = bend.map.after(&straight);
             let (map, turn) = (bend.field.knots().after(&straight), Turn::new(&bend.map, is_first));
-            legs.push(Leg { map, turn, end: End::Field(Arc::clone(&bend.field)) });
+            segments.push(Segment { map, turn, end: End::Field(Arc::clone(&bend.field)) });
         }
-        for (map, shape) in origin.between.iter().chain([&(origin.map, origin.source_shape)]) {
-            legs.push(Leg { map: map.after(&straight), turn: Turn::new(map, false), end: End::Grid(*shape) });
+        for (map, shape) in mapping.intermediate_grids.iter().chain([&(mapping.map, mapping.source_shape)]) {
+            segments.push(Segment { map: map.after(&straight), turn: Turn::new(map, false), end: End::Grid(*shape) });
         }
-        Self(legs)
+        Self(segments)
     }
 
     /// The place in the source of an outgoing voxel, or `None` where it lies outside.
     pub(super) fn source(&self, [x, y, z]: [usize; 3]) -> Option<[i64; 3]> {
-        follow(self.0.iter().map(|leg| (leg, Line::new(&leg.map, x as f64, y as f64))), z)
+        follow(self.0.iter().map(|segment| (segment, Line::new(&segment.map, x as f64, y as f64))), z)
     }
 }
 
-/// Along legs whose lines are those of a row.
-fn follow<'a>(legs: impl Iterator<Item = (&'a Leg, Line)>, z: usize) -> Option<[i64; 3]> {
+/// Along segments whose lines are those of a row.
+fn follow<'a>(segments: impl Iterator<Item = (&'a Segment, Line)>, z: usize) -> Option<[i64; 3]> {
     let mut offset = [0.0f32; 3];
     let mut place = [0; 3];
-    for (leg, line) in legs {
-        let turned = leg.turn.apply(offset);
-        match &leg.end {
+    for (segment, line) in segments {
+        let turned = segment.turn.apply(offset);
+        match &segment.end {
             End::Grid(shape) => {
                 place = moved(line.at(z), turned);
                 if !is_inside(place, *shape) {
@@ -164,24 +168,24 @@ impl Row {
     }
 
     /// Follows the row that starts at an outgoing voxel.
-    pub(super) fn follow(&mut self, path: &Path, [x, y, z]: [usize; 3]) {
+    pub(super) fn follow(&mut self, path: &WarpPath, [x, y, z]: [usize; 3]) {
         #[cfg(target_arch = "x86_64")]
         if has_avx2() {
             self.is_inside.fill(u8::MAX);
-            for leg in &path.0 {
-                let line = Line::new(&leg.map, x as f64, y as f64);
-                if leg.has_all(&line, z, self.length) {
+            for segment in &path.0 {
+                let line = Line::new(&segment.map, x as f64, y as f64);
+                if segment.has_all(&line, z, self.length) {
                     continue;
                 }
-                vector::follow(leg, &line, z, self).expect("the processor has AVX2");
+                avx2::follow(segment, &line, z, self).expect("the processor has AVX2");
             }
             return;
         }
         self.follow_each(path, [x, y, z]);
     }
 
-    fn follow_each(&mut self, path: &Path, [x, y, z]: [usize; 3]) {
-        let lines: Vec<Line> = path.0.iter().map(|leg| Line::new(&leg.map, x as f64, y as f64)).collect();
+    fn follow_each(&mut self, path: &WarpPath, [x, y, z]: [usize; 3]) {
+        let lines: Vec<Line> = path.0.iter().map(|segment| Line::new(&segment.map, x as f64, y as f64)).collect();
         self.is_inside.fill(0);
         for index in 0..self.length {
             if let Some(place) = follow(path.0.iter().zip(lines.iter().copied()), z + index) {
@@ -206,15 +210,15 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixed::HALF;
     use super::*;
+    use crate::lazy::fixed_point::HALF;
     use crate::{Lattice, Map};
     use random::{Purpose, Seed};
     use volume::Grid;
 
     const SHAPE: [usize; 3] = [20, 24, 30];
 
-    fn origin() -> IndexMapping {
+    fn mapping() -> IndexMapping {
         let mut rng = Seed(1).stream(Purpose::Augment, 0, "", 0);
         let mut field = |points: [usize; 3]| {
             let count = points.iter().product();
@@ -223,27 +227,27 @@ mod tests {
             Map::Elastic(Arc::new(Displacement::new(points, &values, &grid)))
         };
         let turned = Affine([[0.9, 0.2, -0.1, 0.6], [-0.2, 1.1, 0.05, 1.3], [0.1, 0.03, 0.95, -0.4]]);
-        let mut origin = IndexMapping::identity(SHAPE);
+        let mut mapping = IndexMapping::identity(SHAPE);
         for map in
             [Map::Warp(turned), field([7, 5, 6]), Map::Warp(turned), Map::Lattice(Lattice::IDENTITY), field([4, 9, 5])]
         {
-            origin.extend(&map, SHAPE);
+            mapping.extend(&map, SHAPE);
         }
-        origin
+        mapping
     }
 
     #[test]
     fn a_row_has_the_bits_of_its_voxels_one_by_one() {
-        let origin = origin();
+        let mapping = mapping();
         let mut inside = 0;
         for length in [1, 7, 8, 13, 30] {
             let (mut row, mut each) = (Row::new(length), Row::new(length));
             for (x, y) in (0..SHAPE[0]).flat_map(|x| (0..SHAPE[1]).map(move |y| (x, y))) {
                 let z = SHAPE[2] - length;
-                row.follow(&origin.path, [x, y, z]);
-                each.follow_each(&origin.path, [x, y, z]);
+                row.follow(&mapping.path, [x, y, z]);
+                each.follow_each(&mapping.path, [x, y, z]);
                 for index in 0..length {
-                    let alone = origin.path.source([x, y, z + index]);
+                    let alone = mapping.path.source([x, y, z + index]);
                     assert_eq!((row.source(index), each.source(index)), (alone, alone), "{x} {y} {index}");
                     inside += usize::from(alone.is_some());
                 }
@@ -254,19 +258,19 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_maps_in_double_precision() {
-        let origin = origin();
+        let mapping = mapping();
         let mut compared = 0;
         for x in 0..SHAPE[0] {
             for z in 0..SHAPE[2] {
                 let voxel = [x, 11, z];
                 let mut place = voxel.map(|index| index as f64);
-                for bend in &origin.bends {
+                for bend in &mapping.displacements {
                     place = bend.map.apply(place);
                     let by = bend.field.at(place);
                     place = std::array::from_fn(|axis| place[axis] + by[axis]);
                 }
-                let expected = origin.map.apply(place);
-                if let Some(found) = origin.path.source(voxel) {
+                let expected = mapping.map.apply(place);
+                if let Some(found) = mapping.path.source(voxel) {
                     for axis in 0..3 {
                         let off = (found[axis] - fixed(expected[axis])).abs();
                         assert!(off < HALF / 100_000, "{voxel:?} {axis}: {off}");

@@ -2,22 +2,22 @@
 
 use std::arch::x86_64::*;
 
-use super::super::fixed::{FARTHEST, HALF, ONE, SHIFT, fixed};
-use super::super::gather::{self, LabelSource, Source, Span};
+use super::coordinates::{Found, Places, Strides, with_found};
 use super::labels::{self, fits_32_bits};
 use super::linear::{self, linear};
-use super::places::{Found, Places, Strides, with_found};
 use super::{eight_of, fetch_rows_ahead};
+use crate::lazy::fixed_point::{HALF, MAX_COORDINATE, ONE, ROUNDING_SHIFT, fixed};
+use crate::lazy::resample::{self, LabelSource, Source, Span};
 use simd::{Corners, LANES, LookUp, for_avx2, has_avx2, store_four, store_reals};
 use volume::{Affine, Label};
 
 /// Whether [`interpolate_rows`] works for a source on this processor.
-pub(in super::super) fn can_interpolate(source: &Source) -> bool {
+pub(in crate::lazy) fn can_interpolate(source: &Source) -> bool {
     has_avx2() && source.corners().is_some()
 }
 
 /// Whether [`look_up_rows`] works for a label map on this processor.
-pub(in super::super) fn can_look_up(source: LabelSource) -> bool {
+pub(in crate::lazy) fn can_look_up(source: LabelSource) -> bool {
     has_avx2() && fits_32_bits(source.labels)
 }
 
@@ -26,7 +26,7 @@ pub(in super::super) fn can_look_up(source: LabelSource) -> bool {
 ///
 /// # Panics
 /// Where [`can_interpolate`] says that it does not work.
-pub(in super::super) fn interpolate_rows(source: &Source, places: &gather::Places, spans: &[Span], image: &mut [f32]) {
+pub(in crate::lazy) fn interpolate_rows(source: &Source, places: &resample::Places, spans: &[Span], image: &mut [f32]) {
     let corners = source.corners().expect("the block is neither too small nor too large");
     let done = with_found(|found| interpolate_rows_at_once(&corners, source, places, spans, image, found));
     done.expect("the processor has AVX2");
@@ -37,10 +37,10 @@ pub(in super::super) fn interpolate_rows(source: &Source, places: &gather::Place
 ///
 /// # Panics
 /// Where [`can_look_up`] says that it does not work.
-pub(in super::super) fn look_up_rows(
+pub(in crate::lazy) fn look_up_rows(
     source: &[Label],
     shape: [usize; 3],
-    places: &gather::Places,
+    places: &resample::Places,
     spans: &[Span],
     label: &mut [Label],
 ) {
@@ -52,7 +52,7 @@ for_avx2! {
     fn interpolate_rows_at_once(
         corners: &Corners,
         source: &Source,
-        places: &gather::Places,
+        places: &resample::Places,
         spans: &[Span],
         image: &mut [f32],
         found: &mut Found,
@@ -78,7 +78,7 @@ for_avx2! {
     fn look_up_rows_at_once(
         source: &[Label],
         shape: [usize; 3],
-        places: &gather::Places,
+        places: &resample::Places,
         spans: &[Span],
         label: &mut [Label],
         found: &mut Found,
@@ -153,10 +153,10 @@ fn find<const WANTED: bool>(
 }
 
 for_avx2! {
-    /// Finds the place of each row's first voxel, as [`Line::new`](super::super::fixed::Line::new) and
-    /// [`Line::at`](super::super::fixed::Line::at), but for steep ones; `first` is the first row's. A bit for each row, the
+    /// Finds the place of each row's first voxel, as [`Line::new`](crate::lazy::fixed_point::Line::new) and
+    /// [`Line::at`](crate::lazy::fixed_point::Line::at), but for steep ones; `first` is the first row's. A bit for each row, the
     /// first one's the lowest, tells whether the places of all its voxels, so many, lie between two places.
-    pub(in super::super) fn find_rows(
+    pub(in crate::lazy) fn find_rows(
         map: &Affine,
         first: [usize; 3],
         length: usize,
@@ -176,12 +176,12 @@ for_avx2! {
         let (per_y, shift) = (column(1), column(3));
         let (to_first, to_last) = (behind(z), behind(length - 1));
         let (low, high) = (four(between.0, i64::MIN), four(between.1, i64::MAX));
-        let (farthest, shifted) = (_mm256_set1_pd(FARTHEST), _mm256_set1_pd(SHIFT));
+        let (farthest, shifted) = (_mm256_set1_pd(MAX_COORDINATE), _mm256_set1_pd(ROUNDING_SHIFT));
         let mut within = 0;
         for (row, base) in bases.iter_mut().enumerate() {
             let by_y = _mm256_mul_pd(per_y, _mm256_set1_pd((y + row) as f64));
             let place = _mm256_add_pd(_mm256_add_pd(by_x, by_y), shift);
-            let place = _mm256_max_pd(_mm256_set1_pd(-FARTHEST), _mm256_min_pd(farthest, place));
+            let place = _mm256_max_pd(_mm256_set1_pd(-MAX_COORDINATE), _mm256_min_pd(farthest, place));
             let scaled = _mm256_add_pd(_mm256_mul_pd(place, _mm256_set1_pd(ONE as f64)), shifted);
             let fixed = _mm256_sub_epi64(_mm256_castpd_si256(scaled), _mm256_castpd_si256(shifted));
             let start = _mm256_add_epi64(fixed, to_first);

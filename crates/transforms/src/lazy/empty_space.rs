@@ -1,6 +1,6 @@
 //! Where a label map holds nothing but 0, so that it need not be looked at voxel by voxel.
 
-use super::fixed::HALF;
+use crate::lazy::fixed_point::HALF;
 
 /// The parts of a label map far from every label above 0, in cells.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ impl EmptySpace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixed::fixed;
     use super::*;
+    use crate::lazy::fixed_point::fixed;
 
     #[test]
     fn a_label_fills_its_cell_and_those_within_the_margin() {

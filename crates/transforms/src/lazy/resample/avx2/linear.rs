@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::super::fixed::ONE;
-use super::super::gather::Source;
-use super::super::path::{GROUP, Row};
+use super::coordinates::{Found, Places, positions_of, with_found};
 use super::fetch_rows_ahead;
-use super::places::{Found, Places, positions_of, with_found};
+use crate::lazy::fixed_point::ONE;
+use crate::lazy::resample::Source;
+use crate::lazy::warp::{GROUP, Row};
 use simd::{Corners, CornersOf, GROUPS, for_avx2, store_reals};
 
 /// Interpolates the voxels of a group between the corners around their positions, at these shares of the way along x, y
@@ -34,7 +34,7 @@ pub(super) const FETCHED: [usize; 4] = [0, 2, 5, 7];
 
 /// Interpolates a row whose places were found one by one. What cannot be taken eight at a time is left to `one_by_one`,
 /// which is given the first index and the values to fill.
-pub(in super::super) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
+pub(in crate::lazy) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
     let at_once =
         |corners: Corners| with_found(|found| bent_row_at_once(&corners, source, row, out, &one_by_one, found));
     if source.corners().and_then(at_once).is_none() {

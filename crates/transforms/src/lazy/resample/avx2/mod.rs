@@ -1,4 +1,4 @@
-//! The inner loops of [`gather`](super::gather) for processors with AVX2 and FMA, chosen at run time.
+//! The inner loops of [`gather`](crate::lazy::resample) for processors with AVX2 and FMA, chosen at run time.
 //!
 //! They do the same operations in the same order as the plain loops, without fused ones, so every processor gives
 //! the same bits. Eight voxels of a row are taken at once; the last eight of a row may overlap those before.
@@ -12,18 +12,18 @@
 //! The functions for others look whether the processor can run these, and [`trusted`](simd) reads voxels after
 //! one look at the bounds of eight.
 
+mod affine;
+mod coordinates;
 mod labels;
 mod linear;
-mod places;
-mod straight;
 
-use super::gather::Source;
-use super::path::GROUP;
-pub(super) use labels::bent_labels;
-pub(super) use linear::bent_row;
-pub(super) use places::Places;
+use crate::lazy::resample::Source;
+use crate::lazy::warp::GROUP;
+pub(in crate::lazy) use affine::{can_interpolate, can_look_up, find_rows, interpolate_rows, look_up_rows};
+pub(in crate::lazy) use coordinates::Places;
+pub(in crate::lazy) use labels::bent_labels;
+pub(in crate::lazy) use linear::bent_row;
 use simd::{Corners, LANES, fetch_ahead};
-pub(super) use straight::{can_interpolate, can_look_up, find_rows, interpolate_rows, look_up_rows};
 
 const _: () = assert!(LANES == GROUP, "voxels that are taken at once are a group of a row");
 
@@ -62,11 +62,11 @@ fn fetch_rows_ahead<T, const N: usize>(
 mod tests {
     use std::sync::Arc;
 
-    use super::super::fixed::{Line, ends};
-    use super::super::gather::{LabelSource, Places, Span};
-    use super::super::origin::IndexMapping;
-    use super::super::path::Row;
     use super::*;
+    use crate::lazy::fixed_point::{Line, bounds};
+    use crate::lazy::index_mapping::IndexMapping;
+    use crate::lazy::resample::{LabelSource, Places, Span};
+    use crate::lazy::warp::Row;
     use crate::{Displacement, Map};
     use random::{Purpose, Rng, Seed};
     use simd::has_avx2;
@@ -99,7 +99,7 @@ mod tests {
         let (mut whole, mut cut) = (0, 0);
         for round in 0..300 {
             let map = map(&mut rng);
-            let (low, high) = (SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
+            let (low, high) = (SHAPE.map(|size| bounds(size).0), SHAPE.map(|size| bounds(size).1));
             let (x, y, z, length) = (round % 11, round % 5, round % 3, 20 + round % 7);
             let mut bases = [[0; 4]; 9];
             let within = find_rows(&map, [x, y, z], length, (low, high), &mut bases).unwrap();
@@ -152,7 +152,7 @@ mod tests {
                 );
             }
 
-            let inside = spans(SHAPE.map(|size| ends(size).0), SHAPE.map(|size| ends(size).1));
+            let inside = spans(SHAPE.map(|size| bounds(size).0), SHAPE.map(|size| bounds(size).1));
             let mut found = [[9; 60]; 5];
             look_up_rows(&labels, SHAPE, &places, &inside, found.as_flattened_mut());
             for row in 0..5 {
@@ -180,9 +180,9 @@ mod tests {
 
         let points: Vec<[f64; 3]> = (0..125).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect();
         let grid = Grid { shape: LONG, affine: Affine::IDENTITY };
-        let mut origin = IndexMapping::identity(LONG);
-        origin.extend(&Map::Elastic(Arc::new(Displacement::new([5; 3], &points, &grid))), LONG);
-        origin.extend(&Map::Warp(turned), LONG);
+        let mut mapping = IndexMapping::identity(LONG);
+        mapping.extend(&Map::Elastic(Arc::new(Displacement::new([5; 3], &points, &grid))), LONG);
+        mapping.extend(&Map::Warp(turned), LONG);
         let mut inside = 0;
         for length in [8, 127, 128, 129, 136, 255, 256, 257, 300] {
             let straight = Places { step: line.step, bases: &base, length };
@@ -194,7 +194,7 @@ mod tests {
             assert!((0..length).all(|z| row[z] == looked_up.nearest(LONG, line.at(z))), "{length}");
 
             let mut places = Row::new(length);
-            places.follow(&origin.path, [2, 3, 0]);
+            places.follow(&mapping.path, [2, 3, 0]);
             let value = |z: usize| places.source(z).map_or(-9.0, |place| source.linear(place));
             let label = |z: usize| places.source(z).map_or(0, |place| looked_up.nearest(LONG, place));
             let mut row = vec![0.0; length];

@@ -4,22 +4,22 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{PARALLEL_FROM, ROWS_TOGETHER};
+use super::{MIN_PARALLEL_VOXELS, ROWS_PER_TILE};
 use crate::Lattice;
 use crate::lazy::block::Block;
 use volume::buffers;
 
-/// Fills each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
+/// BorderValues each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
 fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
     let [_, size_y, size_z] = shape;
-    if out.len() >= PARALLEL_FROM {
+    if out.len() >= MIN_PARALLEL_VOXELS {
         out.par_chunks_exact_mut(size_y * size_z).enumerate().for_each(|(x, slice)| {
             slice.chunks_exact_mut(size_z).enumerate().for_each(|(y, row)| fill(x, y, row));
         });
         return;
     }
-    for first in (0..size_y).step_by(ROWS_TOGETHER) {
-        let together = ROWS_TOGETHER.min(size_y - first);
+    for first in (0..size_y).step_by(ROWS_PER_TILE) {
+        let together = ROWS_PER_TILE.min(size_y - first);
         for (x, slice) in out.chunks_exact_mut(size_y * size_z).enumerate() {
             let rows = slice[first * size_z..].chunks_exact_mut(size_z).take(together);
             rows.enumerate().for_each(|(y, row)| fill(x, first + y, row));
@@ -32,12 +32,12 @@ pub(in crate::lazy) fn lattice(
     incoming: &Block,
     map: &Lattice,
     incoming_shape: [usize; 3],
-    fills: &[f32],
+    border_values: &[f32],
     start: [usize; 3],
     shape: [usize; 3],
 ) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
-    let mut out = buffers::take(fills.len() * voxels);
+    let mut out = buffers::take(border_values.len() * voxels);
     let [along_x, along_y, along_z] = std::array::from_fn(|axis| sources(map, axis, incoming_shape, start, shape));
     let strides = [incoming.shape[1] * incoming.shape[2], incoming.shape[2], 1];
     let stride = strides[map.axes[2].source];
@@ -49,10 +49,10 @@ pub(in crate::lazy) fn lattice(
         };
         for_each_row(values, shape, |x, y, row| {
             let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(y)) else {
-                return row.fill(fills[channel]);
+                return row.fill(border_values[channel]);
             };
-            row[..along_z.inside.start].fill(fills[channel]);
-            row[along_z.inside.end..].fill(fills[channel]);
+            row[..along_z.inside.start].fill(border_values[channel]);
+            row[along_z.inside.end..].fill(border_values[channel]);
             let row = &mut row[along_z.inside.clone()];
             let Some(from_z) = along_z.at(along_z.inside.start) else { return };
             let first = local(0, from_x) + local(1, from_y) + local(2, from_z);

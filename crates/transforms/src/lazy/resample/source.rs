@@ -1,8 +1,8 @@
 //! What is read: a channel of a block, or a label map.
 
 use crate::lazy::block::Block;
-use crate::lazy::empty::EmptySpace;
-use crate::lazy::fixed::{HALF, ONE, split};
+use crate::lazy::empty_space::EmptySpace;
+use crate::lazy::fixed_point::{HALF, ONE, split};
 use crate::{Interpolation, Mirror, spline_weights};
 use volume::{Label, offset};
 

@@ -16,19 +16,19 @@ pub(super) const HALF: i64 = ONE / 2;
 #[inline(always)]
 pub(super) fn fixed(place: f64) -> i64 {
     // Places far outside saturate, and are outside all the same.
-    let scaled = place.clamp(-FARTHEST, FARTHEST) * ONE as f64;
-    (scaled + SHIFT).to_bits() as i64 - SHIFT.to_bits() as i64
+    let scaled = place.clamp(-MAX_COORDINATE, MAX_COORDINATE) * ONE as f64;
+    (scaled + ROUNDING_SHIFT).to_bits() as i64 - ROUNDING_SHIFT.to_bits() as i64
 }
 
 /// Added to a number below 2^51 this one leaves its whole part in the lower digits: faster than a call to round.
-pub(super) const SHIFT: f64 = (3u64 << 51) as f64;
+pub(super) const ROUNDING_SHIFT: f64 = (3u64 << 51) as f64;
 
 /// No volume is so long, and sums of a few such places do not overflow.
-pub(super) const FARTHEST: f64 = (1u64 << 18) as f64;
+pub(super) const MAX_COORDINATE: f64 = (1u64 << 18) as f64;
 
 /// The voxel that a place lies in or behind, and the share of the way to the next one.
-pub(super) fn split(place: i64) -> (i64, f32) {
-    (place >> 32, share(place as u32))
+pub(super) fn split(coordinate: i64) -> (i64, f32) {
+    (coordinate >> 32, share(coordinate as u32))
 }
 
 /// The first 24 binary digits after the point, which a float holds exactly.
@@ -45,7 +45,7 @@ pub(super) struct Line {
 }
 
 /// Steps up to this one, of 4096 voxels, stay within 64 bits for 2^18 voxels of a row.
-const STEEP: u64 = 1 << 44;
+const MAX_STEP: u64 = 1 << 44;
 
 impl Line {
     /// Of the row at x and y under a map.
@@ -58,7 +58,7 @@ impl Line {
     /// From the place of voxel 0 on, in steps.
     #[inline(always)]
     pub(super) fn of(base: [i64; 3], step: [i64; 3]) -> Self {
-        Self { base, step, is_steep: step.into_iter().any(|step| step.unsigned_abs() > STEEP) }
+        Self { base, step, is_steep: step.into_iter().any(|step| step.unsigned_abs() > MAX_STEP) }
     }
 
     /// Whether steps are so long that places far along the row are beyond all numbers.
@@ -135,14 +135,14 @@ impl Line {
 
 /// The smallest and the largest place inside an axis of so many voxels: within half a voxel, the upper end left out, as
 /// in ITK. Those are the places whose nearest voxel, halves rounded up, is one of the axis.
-pub(super) fn ends(size: usize) -> (i64, i64) {
+pub(super) fn bounds(size: usize) -> (i64, i64) {
     (-HALF, size as i64 * ONE - HALF - 1)
 }
 
 /// Whether a point lies inside a grid.
 pub(super) fn is_inside(point: [i64; 3], shape: [usize; 3]) -> bool {
     (0..3).all(|axis| {
-        let (low, high) = ends(shape[axis]);
+        let (low, high) = bounds(shape[axis]);
         (low..=high).contains(&point[axis])
     })
 }
@@ -162,7 +162,7 @@ mod tests {
                 std::array::from_fn(|_| fixed(number(40.0))),
                 std::array::from_fn(|axis| if axis == 1 { 0 } else { fixed(number(3.0)) }),
             );
-            let (low, high) = ends(12);
+            let (low, high) = bounds(12);
             let range = line.between([low; 3], [high; 3], 3, 20);
             for z in 0..20 {
                 let inside = is_inside(line.at(3 + z), [12; 3]);
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn a_row_that_leaves_all_numbers_behind_lies_outside() {
-        let (low, high) = ends(12);
-        for step in [FARTHEST, -FARTHEST, f64::NAN, f64::INFINITY] {
+        let (low, high) = bounds(12);
+        for step in [MAX_COORDINATE, -MAX_COORDINATE, f64::NAN, f64::INFINITY] {
             let line = Line::of([0; 3], [fixed(step), 0, 0]);
             let range = line.between([low; 3], [high; 3], 0, 65_535);
             // The second voxel is far outside already.

@@ -1,26 +1,26 @@
-//! Filling rows whose places are found one by one, since a field bends them.
+//! Filling rows whose places are found one by one, since a field displacements them.
 
-#[cfg(target_arch = "x86_64")]
-use super::super::vector;
-use super::{LabelSource, ROWS_TOGETHER, Slice, Source, Wanted};
+use super::{LabelSource, ROWS_PER_TILE, Slice, Source, Wanted};
 use crate::Interpolation;
-use crate::lazy::path::Row;
+#[cfg(target_arch = "x86_64")]
+use crate::lazy::resample::avx2;
+use crate::lazy::warp::Row;
 use volume::Label;
 
-/// Fills slices, of which the first one lies at `first_x`.
+/// BorderValues slices, of which the first one lies at `first_x`.
 pub(super) fn fill(wanted: &Wanted, first_x: usize, slices: &mut [Slice]) {
     let [_, size_y, size_z] = wanted.shape;
     let mut places = Row::new(size_z);
-    for first_y in (0..size_y).step_by(ROWS_TOGETHER) {
+    for first_y in (0..size_y).step_by(ROWS_PER_TILE) {
         for (x, (images, label)) in (first_x..).zip(slices.iter_mut()) {
-            for y in first_y..size_y.min(first_y + ROWS_TOGETHER) {
-                places.follow(&wanted.origin.path, wanted.voxel([x, y, 0]));
+            for y in first_y..size_y.min(first_y + ROWS_PER_TILE) {
+                places.follow(&wanted.mapping.path, wanted.voxel([x, y, 0]));
                 let row = y * size_z..(y + 1) * size_z;
-                for ((image, source), fill) in images.iter_mut().zip(wanted.sources).zip(wanted.fills) {
+                for ((image, source), fill) in images.iter_mut().zip(wanted.sources).zip(wanted.border_values) {
                     interpolate(source, wanted.interpolation, *fill, &places, &mut image[row.clone()]);
                 }
                 if let (Some(label), Some(labels)) = (label.as_mut(), wanted.labels) {
-                    look_up(labels, wanted.origin.source_shape, &places, &mut label[row]);
+                    look_up(labels, wanted.mapping.source_shape, &places, &mut label[row]);
                 }
             }
         }
@@ -35,7 +35,7 @@ fn interpolate(source: &Source, interpolation: Interpolation, fill: f32, row: &R
     };
     #[cfg(target_arch = "x86_64")]
     if interpolation == Interpolation::Linear {
-        return vector::bent_row(source, row, out, one_by_one);
+        return avx2::bent_row(source, row, out, one_by_one);
     }
     one_by_one(0, out);
 }
@@ -47,7 +47,7 @@ fn look_up(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Label])
         }
     };
     #[cfg(target_arch = "x86_64")]
-    vector::bent_labels(source, shape, row, out, one_by_one);
+    avx2::bent_labels(source, shape, row, out, one_by_one);
     #[cfg(not(target_arch = "x86_64"))]
     one_by_one(0, out);
 }

@@ -3,13 +3,13 @@
 //! Rows that follow one another along y are filled together: what is the same for all of them is found once, and the ones
 //! that lie wholly inside are told from the others at once.
 
-#[cfg(target_arch = "x86_64")]
-use super::super::vector;
-use super::{LabelSource, ROWS_TOGETHER, Slice, Source, Wanted};
+use super::{LabelSource, ROWS_PER_TILE, Slice, Source, Wanted};
 use crate::Interpolation;
-use crate::lazy::empty::MARGIN;
-use crate::lazy::fixed::{Line, ends};
-use crate::lazy::path::GROUP;
+use crate::lazy::empty_space::MARGIN;
+use crate::lazy::fixed_point::{Line, bounds};
+#[cfg(target_arch = "x86_64")]
+use crate::lazy::resample::avx2;
+use crate::lazy::warp::GROUP;
 use volume::Label;
 
 /// Rows and voxels of each of them for which it is asked at once whether all their labels are 0.
@@ -28,17 +28,17 @@ pub(in crate::lazy) struct Places<'a> {
 /// Some voxels of a row: the first one, and the one behind the last.
 pub(in crate::lazy) type Span = [usize; 2];
 
-/// Fills slices, of which the first one lies at `first_x`.
+/// BorderValues slices, of which the first one lies at `first_x`.
 pub(super) fn fill(wanted: &Wanted, first_x: usize, slices: &mut [Slice]) {
     let [_, size_y, size_z] = wanted.shape;
     let block = Block::new(wanted);
     let mut rows = Rows::default();
-    for first_y in (0..size_y).step_by(ROWS_TOGETHER) {
-        let count = ROWS_TOGETHER.min(size_y - first_y);
+    for first_y in (0..size_y).step_by(ROWS_PER_TILE) {
+        let count = ROWS_PER_TILE.min(size_y - first_y);
         let voxels = first_y * size_z..(first_y + count) * size_z;
         for (x, (images, label)) in (first_x..).zip(slices.iter_mut()) {
             block.find([x, first_y, 0], count, &mut rows);
-            for ((image, source), fill) in images.iter_mut().zip(wanted.sources).zip(wanted.fills) {
+            for ((image, source), fill) in images.iter_mut().zip(wanted.sources).zip(wanted.border_values) {
                 block.interpolate(source, *fill, &rows, &mut image[voxels.clone()]);
             }
             if let (Some(label), Some(source)) = (label.as_mut(), wanted.labels) {
@@ -48,17 +48,17 @@ pub(super) fn fill(wanted: &Wanted, first_x: usize, slices: &mut [Slice]) {
     }
 }
 
-const _: () = assert!(ROWS_TOGETHER <= u32::BITS as usize, "each row has its bit");
+const _: () = assert!(ROWS_PER_TILE <= u32::BITS as usize, "each row has its bit");
 
 /// Rows of outgoing voxels that follow one another along y.
 #[derive(Default)]
 struct Rows {
-    bases: [[i64; 4]; ROWS_TOGETHER],
+    bases: [[i64; 4]; ROWS_PER_TILE],
     count: usize,
     /// The voxels of each row whose places lie inside of every grid.
-    inside: [Span; ROWS_TOGETHER],
+    inside: [Span; ROWS_PER_TILE],
     /// Those of them whose neighbours all lie in the block.
-    interior: [Span; ROWS_TOGETHER],
+    interior: [Span; ROWS_PER_TILE],
     /// Whether those are all voxels of all rows.
     are_whole: bool,
 }
@@ -66,7 +66,7 @@ struct Rows {
 /// What is the same for all rows of a block.
 struct Block<'a> {
     wanted: &'a Wanted<'a>,
-    /// The line of the row at the origin; of the others it has the steps.
+    /// The line of the row at the mapping; of the others it has the steps.
     direction: Line,
     /// The smallest and the largest place whose neighbours all lie in the block, or where only labels are wanted, inside.
     interior: ([i64; 3], [i64; 3]),
@@ -78,15 +78,15 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     fn new(wanted: &'a Wanted<'a>) -> Self {
-        let (map, shape) = (&wanted.origin.map, wanted.origin.source_shape);
-        let inside = (shape.map(|size| ends(size).0), shape.map(|size| ends(size).1));
+        let (map, shape) = (&wanted.mapping.map, wanted.mapping.source_shape);
+        let inside = (shape.map(|size| bounds(size).0), shape.map(|size| bounds(size).1));
         let half = RUN.map(|voxels| (voxels / 2) as f64);
         // From a voxel to the nearest one of the source it is half a voxel at most.
         let is_near = |[_, y, z, _]: [f64; 4]| y.abs() * half[0] + z.abs() * half[1] < MARGIN as f64 - 0.51;
         #[cfg(target_arch = "x86_64")]
         let takes_groups = [
-            wanted.interpolation == Interpolation::Linear && wanted.sources.iter().all(vector::can_interpolate),
-            wanted.labels.is_some_and(vector::can_look_up),
+            wanted.interpolation == Interpolation::Linear && wanted.sources.iter().all(avx2::can_interpolate),
+            wanted.labels.is_some_and(avx2::can_look_up),
         ];
         #[cfg(not(target_arch = "x86_64"))]
         let takes_groups = [false; 2];
@@ -101,18 +101,18 @@ impl<'a> Block<'a> {
 
     /// Finds so many rows, the first one from a voxel of the block on.
     fn find(&self, first: [usize; 3], count: usize, rows: &mut Rows) {
-        let (origin, length) = (self.wanted.origin, self.wanted.shape[2]);
+        let (mapping, length) = (self.wanted.mapping, self.wanted.shape[2]);
         let [x, y, z] = self.wanted.voxel(first);
-        let is_simple = origin.between.is_empty() && !self.direction.is_steep();
+        let is_simple = mapping.intermediate_grids.is_empty() && !self.direction.is_steep();
         let whole = if is_simple { self.find_at_once([x, y, z], &mut rows.bases[..count]) } else { 0 };
         rows.count = count;
         rows.are_whole = whole.count_ones() as usize == count;
-        (rows.inside, rows.interior) = ([[0, length]; ROWS_TOGETHER], [[0, length]; ROWS_TOGETHER]);
+        (rows.inside, rows.interior) = ([[0, length]; ROWS_PER_TILE], [[0, length]; ROWS_PER_TILE]);
         if rows.are_whole {
             return;
         }
         for row in (0..count).filter(|row| whole >> row & 1 == 0) {
-            let (inside, line) = origin.inside(x, y + row, z..z + length);
+            let (inside, line) = mapping.inside(x, y + row, z..z + length);
             let interior = line.between(self.interior.0, self.interior.1, z, length);
             let [along_x, along_y, along_z] = line.at(z);
             rows.bases[row] = [along_x, along_y, along_z, 0];
@@ -127,7 +127,7 @@ impl<'a> Block<'a> {
         #[cfg(target_arch = "x86_64")]
         let whole = {
             let length = self.wanted.shape[2];
-            vector::find_rows(&self.wanted.origin.map, first, length, self.interior, bases).unwrap_or(0)
+            avx2::find_rows(&self.wanted.mapping.map, first, length, self.interior, bases).unwrap_or(0)
         };
         #[cfg(not(target_arch = "x86_64"))]
         let whole = {
@@ -145,7 +145,7 @@ impl<'a> Block<'a> {
         let places = self.places(rows);
         #[cfg(target_arch = "x86_64")]
         if self.takes_groups[0] {
-            vector::interpolate_rows(source, &places, &rows.interior, image);
+            avx2::interpolate_rows(source, &places, &rows.interior, image);
             if rows.are_whole && places.length >= GROUP {
                 return;
             }
@@ -155,12 +155,12 @@ impl<'a> Block<'a> {
     }
 
     fn look_up(&self, source: LabelSource, rows: &mut Rows, label: &mut [Label]) {
-        let shape = self.wanted.origin.source_shape;
+        let shape = self.wanted.mapping.source_shape;
         let are_cut = self.cut_empty(source, rows);
         let places = self.places(rows);
         #[cfg(target_arch = "x86_64")]
         if self.takes_groups[1] {
-            vector::look_up_rows(source.labels, shape, &places, &rows.inside, label);
+            avx2::look_up_rows(source.labels, shape, &places, &rows.inside, label);
             if rows.are_whole && !are_cut && places.length >= GROUP {
                 return;
             }
@@ -204,7 +204,7 @@ impl Places<'_> {
         std::array::from_fn(|axis| base[axis].wrapping_add(self.step[axis].wrapping_mul(z as i64)))
     }
 
-    /// Fills what lies outside, and one by one those voxels inside that were not taken in groups: where there are groups,
+    /// BorderValues what lies outside, and one by one those voxels inside that were not taken in groups: where there are groups,
     /// the spans `taken` of at least one group were.
     fn fill_rest<T: Copy>(
         &self,
@@ -256,10 +256,10 @@ mod tests {
         ])
     }
 
-    fn origin(rng: &mut Rng, steps: usize) -> IndexMapping {
-        let mut origin = IndexMapping::identity(SOURCE);
-        (0..steps).for_each(|_| origin.extend(&Map::Warp(turned(rng)), OUT));
-        origin
+    fn mapping(rng: &mut Rng, steps: usize) -> IndexMapping {
+        let mut mapping = IndexMapping::identity(SOURCE);
+        (0..steps).for_each(|_| mapping.extend(&Map::Warp(turned(rng)), OUT));
+        mapping
     }
 
     #[test]
@@ -270,22 +270,25 @@ mod tests {
         let (mut inside, mut outside) = (0, 0);
         // Through two grids no rows are found at once.
         for steps in [1, 1, 2] {
-            let origin = origin(&mut rng, steps);
+            let mapping = mapping(&mut rng, steps);
             let incoming = Block::new([0; 3], SOURCE, &values[..]);
             for (start, shape) in
                 [([0; 3], OUT), ([3, 20, 10], [9, 33, 40]), ([5, 9, 1], [4, 5, 17]), ([1, 2, 20], [5, 40, 7])]
             {
                 for interpolation in [Interpolation::Linear, Interpolation::Nearest] {
-                    let fills = [-50.0, 50.0];
-                    let (image, _) = warp(&incoming, (&origin, interpolation), &fills, None, start, shape);
+                    let border_values = [-50.0, 50.0];
+                    let (image, _) = warp(&incoming, (&mapping, interpolation), &border_values, None, start, shape);
                     let size: usize = shape.iter().product();
                     for (index, value) in image.into_iter().enumerate() {
                         let (channel, [x, y, z]) = (index / size, voxel_at(shape, index % size));
                         let z = start[2] + z;
-                        let (within, line) = origin.inside(start[0] + x, start[1] + y, z..z + 1);
+                        let (within, line) = mapping.inside(start[0] + x, start[1] + y, z..z + 1);
                         let source = Source::of(&incoming, channel, SOURCE);
-                        let expected =
-                            if within.is_empty() { fills[channel] } else { source.at(interpolation, line.at(z)) };
+                        let expected = if within.is_empty() {
+                            border_values[channel]
+                        } else {
+                            source.at(interpolation, line.at(z))
+                        };
                         assert_eq!(value.to_bits(), expected.to_bits(), "{start:?} {shape:?} {x} {y} {z}");
                         inside += usize::from(!within.is_empty());
                         outside += usize::from(within.is_empty());
@@ -309,14 +312,14 @@ mod tests {
         // Large steps reach beyond what is known around a run's middle.
         for scale in [0.6, 1.0, 1.7] {
             for steps in [1, 2] {
-                let mut origin = origin(&mut rng, steps);
-                origin.extend(&Map::Warp(Affine::scale_and_shift([scale; 3], [0.0; 3])), OUT);
+                let mut mapping = mapping(&mut rng, steps);
+                mapping.extend(&Map::Warp(Affine::scale_and_shift([scale; 3], [0.0; 3])), OUT);
                 for (start, shape) in [([0; 3], OUT), ([2, 1, 3], [20, 43, 40]), ([3, 3, 0], [20, 9, 7])] {
-                    let found = labels(LabelSource { labels: &source, empty: Some(&empty) }, &origin, start, shape);
+                    let found = labels(LabelSource { labels: &source, empty: Some(&empty) }, &mapping, start, shape);
                     for (index, label) in found.into_iter().enumerate() {
                         let voxel = voxel_at(shape, index);
                         let voxel = std::array::from_fn(|axis| start[axis] + voxel[axis]);
-                        let expected = origin.source(voxel).map_or(0, |voxel| source[offset(SOURCE, voxel)]);
+                        let expected = mapping.source(voxel).map_or(0, |voxel| source[offset(SOURCE, voxel)]);
                         assert_eq!(label, expected, "{scale} {steps} {voxel:?}");
                         labelled += usize::from(label > 0);
                     }

@@ -8,29 +8,29 @@ use rayon::prelude::*;
 use crate::{Fill, WholeVolume, border_means, mean, median};
 
 /// The intensity that each channel gets from outside.
-pub(super) enum Fills<'a> {
+pub(super) enum BorderValues<'a> {
     One([f32; 1]),
     Known(&'a [f32]),
     Many(Vec<f32>),
 }
 
-impl Deref for Fills<'_> {
+impl Deref for BorderValues<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
         match self {
-            Fills::One(value) => value,
-            Fills::Known(values) => values,
-            Fills::Many(values) => values,
+            BorderValues::One(value) => value,
+            BorderValues::Known(values) => values,
+            BorderValues::Many(values) => values,
         }
     }
 }
 
 /// The intensities of a volume's channels for each way of filling that looks at the volume, once they are known.
 #[derive(Debug, Default)]
-pub struct KnownFills([OnceLock<Vec<f32>>; 7]);
+pub struct BorderValueCache([OnceLock<Vec<f32>>; 7]);
 
-impl KnownFills {
+impl BorderValueCache {
     /// Where those for one way of filling are kept.
     pub(super) fn of(&self, fill: Fill) -> Option<&OnceLock<Vec<f32>>> {
         let place = match fill {

@@ -1,13 +1,13 @@
-//! Eight voxels of a row at once along a leg, for processors with AVX2 and FMA.
+//! Eight voxels of a row at once along a segment, for processors with AVX2 and FMA.
 //!
 //! The same operations in the same order as one by one, so every processor gives the same bits. The product that is
 //! fused with a sum in [`fixed`] is exact.
 
 use std::arch::x86_64::*;
 
-use super::super::fixed::{FARTHEST, Line, ONE, SHIFT, ends};
-use super::super::vector::Places;
-use super::{End, GROUP, Leg, Row, Turn};
+use super::{End, GROUP, Row, Segment, Turn};
+use crate::lazy::fixed_point::{Line, MAX_COORDINATE, ONE, ROUNDING_SHIFT, bounds};
+use crate::lazy::resample::avx2::Places;
 use crate::{Displacement, EIGHTS};
 use simd::{for_avx2, load_reals, store_places, store_reals};
 
@@ -40,7 +40,7 @@ impl Eight {
     /// A bit for each of those that lie inside an axis of so many voxels.
     #[target_feature(enable = "avx2")]
     fn are_inside(self, size: usize) -> i32 {
-        let (first, last) = ends(size);
+        let (first, last) = bounds(size);
         let (before, behind) = (_mm256_set1_epi64x(first - 1), _mm256_set1_epi64x(last + 1));
         let low = _mm256_and_si256(_mm256_cmpgt_epi64(self.low, before), _mm256_cmpgt_epi64(behind, self.low));
         let high = _mm256_and_si256(_mm256_cmpgt_epi64(self.high, before), _mm256_cmpgt_epi64(behind, self.high));
@@ -49,9 +49,9 @@ impl Eight {
 }
 
 for_avx2! {
-    /// Takes a row along a leg; its places lie on `line` where nothing bends, and `first` is the index along z of its
+    /// Takes a row along a segment; its places lie on `line` where nothing displacements, and `first` is the index along z of its
     /// first voxel.
-    pub(super) fn follow(leg: &Leg, line: &Line, first: usize, row: &mut Row) {
+    pub(super) fn follow(segment: &Segment, line: &Line, first: usize, row: &mut Row) {
         let (base, step) = (line.at(first), line.step);
         let mut straight = [Eight::new(base[0], step[0]), Eight::new(base[1], step[1]), Eight::new(base[2], step[2])];
         let length = GROUP as i64;
@@ -64,11 +64,11 @@ for_avx2! {
                     straight[axis] = straight[axis].add(ahead[axis]);
                 }
             }
-            match &leg.end {
-                End::Grid(shape) => stay_inside(*shape, leg.turn, places, group, row),
+            match &segment.end {
+                End::Grid(shape) => stay_inside(*shape, segment.turn, places, group, row),
                 // Of voxels outside nothing is asked.
                 End::Field(field) if row.is_inside[group..group + EIGHTS] != [0; EIGHTS] => {
-                    bend(field, leg.turn, places, group, row);
+                    bend(field, segment.turn, places, group, row);
                 }
                 End::Field(_) => {}
             }
@@ -153,17 +153,17 @@ fn moved(mut places: [Eight; 3], turn: Turn, offsets: [__m256; 3]) -> [Eight; 3]
     places
 }
 
-/// As [`fixed`](super::super::fixed::fixed).
+/// As [`fixed`](crate::lazy::fixed_point::fixed).
 #[target_feature(enable = "avx2,fma")]
 fn fixed(numbers: __m256) -> Eight {
-    let farthest = _mm256_set1_ps(FARTHEST as f32);
+    let farthest = _mm256_set1_ps(MAX_COORDINATE as f32);
     let near = _mm256_max_ps(_mm256_min_ps(numbers, farthest), _mm256_sub_ps(_mm256_setzero_ps(), farthest));
     Eight { low: fixed_four(_mm256_castps256_ps128(near)), high: fixed_four(_mm256_extractf128_ps::<1>(near)) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 fn fixed_four(numbers: __m128) -> __m256i {
-    let shift = _mm256_set1_pd(SHIFT);
+    let shift = _mm256_set1_pd(ROUNDING_SHIFT);
     let shifted = _mm256_fmadd_pd(_mm256_cvtps_pd(numbers), _mm256_set1_pd(ONE as f64), shift);
     _mm256_sub_epi64(_mm256_castpd_si256(shifted), _mm256_castpd_si256(shift))
 }

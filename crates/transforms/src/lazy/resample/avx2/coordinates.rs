@@ -8,7 +8,7 @@ use simd::{GROUPS, LANES, Positions, load_places, load_reals, store_reals};
 /// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
 /// can be taken out in order.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Places {
+pub(in crate::lazy) struct Places {
     first: __m256i,
     last: __m256i,
 }
@@ -26,7 +26,7 @@ impl Places {
     /// Of the first and the last four of eight voxels.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in super::super) fn ordered(low: __m256i, high: __m256i) -> Self {
+    pub(in crate::lazy) fn ordered(low: __m256i, high: __m256i) -> Self {
         let first = _mm256_permute2x128_si256::<0x20>(low, high);
         let last = _mm256_permute2x128_si256::<0x31>(low, high);
         Self { first, last }
@@ -42,15 +42,15 @@ impl Places {
     /// The voxels that the places lie in or behind.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in super::super) fn indices(self) -> __m256i {
+    pub(in crate::lazy) fn indices(self) -> __m256i {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
         _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(first, last))
     }
 
-    /// The share of the way to the next voxel: as [`split`](super::super::fixed::split).
+    /// The share of the way to the next voxel: as [`split`](crate::lazy::fixed_point::split).
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in super::super) fn shares(self) -> __m256 {
+    pub(in crate::lazy) fn shares(self) -> __m256 {
         let (first, last) = (_mm256_castsi256_ps(self.first), _mm256_castsi256_ps(self.last));
         let digits = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, last));
         let share = _mm256_cvtepi32_ps(_mm256_srli_epi32::<8>(digits));

@@ -2,12 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::super::empty::MARGIN;
-use super::super::fixed::HALF;
-use super::super::gather::LabelSource;
-use super::super::path::{GROUP, Row};
+use super::coordinates::{Found, Places, positions_of, with_found};
 use super::fetch_rows_ahead;
-use super::places::{Found, Places, positions_of, with_found};
+use crate::lazy::empty_space::MARGIN;
+use crate::lazy::fixed_point::HALF;
+use crate::lazy::resample::LabelSource;
+use crate::lazy::warp::{GROUP, Row};
 use simd::{GROUPS, LANES, LookUp, for_avx2};
 use volume::Label;
 
@@ -53,7 +53,7 @@ fn are_near(places: Places, middle: i64) -> bool {
 }
 
 /// Looks up the labels of a row, as [`bent_row`](super::bent_row).
-pub(in super::super) fn bent_labels(
+pub(in crate::lazy) fn bent_labels(
     source: LabelSource,
     shape: [usize; 3],
     row: &Row,
