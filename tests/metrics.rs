@@ -127,7 +127,7 @@ fn livers_score_as_in_the_lits_benchmark() {
             let pair = Pair { prediction: &prediction, truth: &truth, shape: case.shape, spacing: [1.0; 3] };
             metric.score(&pair, &names)
         };
-        let summary = metric.summarise(&cases.iter().map(score).collect::<Vec<_>>(), &names);
+        let summary = metric.summarize(&cases.iter().map(score).collect::<Vec<_>>(), &names);
         let columns = metric.summary_columns(&names);
         assert_eq!(columns.len(), scores.len());
         for (column, found) in columns.iter().zip(summary) {

@@ -46,7 +46,7 @@ use engine::experiment::load::{Document, SetArgument};
 use engine::experiment::plan::Plan;
 use nn::device::DeviceName;
 use values::Bytes;
-use volume::memory::machine_bytes;
+use volume::memory::memory_limit_bytes;
 
 /// A declarative experiment runner for 3D medical image segmentation.
 #[derive(Debug, Parser)]
@@ -135,7 +135,7 @@ const CACHE_LIMIT: Bytes = Bytes(200_000_000_000);
 impl CacheFolder {
     /// The plan of a document on a device of this machine, its phantoms below the folder.
     fn plan(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
-        let environment = Environment { cache_dir: self.path(), memory_bytes: machine_bytes() };
+        let environment = Environment { cache_dir: self.path(), memory_bytes: memory_limit_bytes() };
         Ok(engine::experiment::check::check(document, &environment, device)?)
     }
 

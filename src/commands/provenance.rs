@@ -12,7 +12,7 @@ use engine::experiment::plan::Plan;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::{RunFolder, write_atomically};
 use run_folder::manifest::{Build, Inputs, Manifest};
-use volume::whole_file::folder_of;
+use volume::atomic_file::parent_folder;
 
 /// The state of the git working tree that holds a file.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct GitState {
 impl GitState {
     /// Asks git, where there is one.
     pub(super) fn around(file: &Path) -> Self {
-        let folder = folder_of(file);
+        let folder = parent_folder(file);
         let git = |arguments: &[&str]| {
             let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
             output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -23,7 +23,7 @@ use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
 use transforms::{Transform, TransformParams, check_params, sample_params};
 use volume::Volume;
-use volume::memory::machine_bytes;
+use volume::memory::memory_limit_bytes;
 
 /// Arguments of `runner transform`.
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
     let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 
-    check::check_volume(&document, &name, &head::incoming(&source), machine_bytes())?;
+    check::check_volume(&document, &name, &head::incoming(&source), memory_limit_bytes())?;
 
     let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
     let given = arguments.draws.as_deref().map(given).transpose()?;

@@ -1,7 +1,7 @@
 //! What training sees: a block of voxels cut from a transformed volume.
 
 use volume::Label;
-use volume::buffers;
+use volume::buffer_pool;
 
 /// A block of voxels of one subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ impl Patch {
 impl Drop for Patch {
     /// The arrays of a patch that is used up serve the next one.
     fn drop(&mut self) {
-        buffers::give(std::mem::take(&mut self.image));
-        buffers::give(std::mem::take(&mut self.label));
+        buffer_pool::release(std::mem::take(&mut self.image));
+        buffer_pool::release(std::mem::take(&mut self.label));
     }
 }

@@ -230,9 +230,9 @@ impl Metric {
     }
 
     /// The scores of many cases, in the order of [`Metric::summary_columns`]; `None` where a score is undefined.
-    pub fn summarise(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>> {
+    pub fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>> {
         if let Metric::Lits(metric) = self {
-            return metric.summarise(cases);
+            return metric.summarize(cases);
         }
         let num_classes = self.classes(labels).len();
         let column = |place: usize| mean(cases.iter().map(|case| case.scores[place]));
@@ -256,10 +256,10 @@ pub fn score_all(metrics: &[Metric], pair: &Pair, labels: &[(Label, String)]) ->
 }
 
 /// The scores of many cases by each metric, in the order of their summary columns; `cases` are those of [`score_all`].
-pub fn summarise_all(metrics: &[Metric], cases: &[Vec<CaseScores>], labels: &[(Label, String)]) -> Vec<Option<f64>> {
+pub fn summarize_all(metrics: &[Metric], cases: &[Vec<CaseScores>], labels: &[(Label, String)]) -> Vec<Option<f64>> {
     let of_metric = |(place, metric): (usize, &Metric)| {
         let own: Vec<CaseScores> = cases.iter().map(|case| case[place].clone()).collect();
-        metric.summarise(&own, labels)
+        metric.summarize(&own, labels)
     };
     metrics.iter().enumerate().flat_map(of_metric).collect()
 }
@@ -326,7 +326,7 @@ mod tests {
             metric.score(&pair(&[1, 1, 1, 0], &[1, 1, 0, 0]), &labels()),
             metric.score(&pair(&[1, 0], &[0, 0]), &labels()),
         ];
-        assert_eq!(metric.summarise(&cases, &labels()), [Some(0.4), None, Some(0.4), Some(2.0 / 3.0), None]);
+        assert_eq!(metric.summarize(&cases, &labels()), [Some(0.4), None, Some(0.4), Some(2.0 / 3.0), None]);
     }
 
     #[test]

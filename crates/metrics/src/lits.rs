@@ -95,7 +95,7 @@ impl Lits {
         CaseScores { scores, tally: Tally::Lits(LitsTally { liver, lesion, lesions }) }
     }
 
-    pub(super) fn summarise(&self, cases: &[CaseScores]) -> Vec<Option<f64>> {
+    pub(super) fn summarize(&self, cases: &[CaseScores]) -> Vec<Option<f64>> {
         let tallies = || {
             cases.iter().filter_map(|case| match &case.tally {
                 Tally::Lits(tally) => Some(tally),
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_summary_counts_all_lesions_and_voxels_together() {
         let cases = [score(&[1, 2, 2, 0], &[1, 2, 2, 0]), score(&[1, 1, 1, 1], &[1, 2, 1, 2])];
-        let summary = Lits { liver: 1, lesion: 2 }.summarise(&cases);
+        let summary = Lits { liver: 1, lesion: 2 }.summarize(&cases);
         let expected = [1.0, 0.5, 1.0, 1.0 / 3.0, 1.0, 2.0 / 3.0, 0.125f64.sqrt()];
         assert_eq!(summary, expected.map(Some));
     }

@@ -186,7 +186,8 @@ pub fn dropout(input: Tensor<5>, share: f64, pass: &mut Pass) -> Tensor<5> {
         Some(rng) if share > 0.0 => {
             let [batch, channels, ..] = input.dims();
             let kept = (1.0 / (1.0 - share)) as f32;
-            let mask = (0..batch * channels).map(|_| if rng.chance(share) { 0.0 } else { kept }).collect::<Vec<f32>>();
+            let mask =
+                (0..batch * channels).map(|_| if rng.bernoulli(share) { 0.0 } else { kept }).collect::<Vec<f32>>();
             let mask = TensorData::new(mask, [batch, channels, 1, 1, 1]);
             let device = input.device().inner();
             input.mul(Tensor::from_data(mask, &device))

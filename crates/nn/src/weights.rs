@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::sealed;
 use values::Bytes;
-use volume::memory::machine_bytes;
+use volume::memory::memory_limit_bytes;
 
 /// A tensor of 32-bit floats with a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,7 +169,7 @@ pub(super) fn check_file(path: &Path) -> Result<u64, WeightsError> {
         return Err(failed(std::io::Error::other("it is not a file")));
     }
     let bytes = metadata.len();
-    match machine_bytes().filter(|machine| bytes > *machine) {
+    match memory_limit_bytes().filter(|machine| bytes > *machine) {
         Some(machine) => Err(WeightsError::TooLarge { path: path.to_owned(), bytes, machine }),
         None => Ok(bytes),
     }

@@ -96,7 +96,7 @@ impl Rng {
     }
 
     /// True with the given probability.
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub fn bernoulli(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
@@ -136,7 +136,7 @@ pub struct NoiseField(pub u64);
 
 impl NoiseField {
     /// Draws a field.
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub fn sample(rng: &mut Rng) -> Self {
         Self(rng.bits())
     }
 
@@ -150,7 +150,7 @@ impl NoiseField {
         let (pairs, after) = pairs.split_at_mut(whole);
         before.iter_mut().for_each(|value| *value = pair_of(&mut generator)[1]);
         generator.fill_bytes(bytemuck::cast_slice_mut(pairs));
-        math::normals(pairs);
+        math::box_muller(pairs);
         after.iter_mut().for_each(|value| *value = pair_of(&mut generator)[0]);
     }
 }
@@ -159,7 +159,7 @@ impl NoiseField {
 fn pair_of(generator: &mut ChaCha8Rng) -> [f32; 2] {
     let mut pair = [0.0; 2];
     generator.fill_bytes(bytemuck::cast_slice_mut(&mut pair));
-    math::normals(&mut pair);
+    math::box_muller(&mut pair);
     pair
 }
 

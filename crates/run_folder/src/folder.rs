@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use dataset::split::Parts;
-use volume::whole_file;
+use volume::atomic_file;
 
 /// Bytes that are kept for the last words of a run on a full disk.
 const RESERVE_BYTES: usize = 1 << 16;
@@ -113,7 +113,7 @@ impl RunFolder {
         written.map_err(|source| RunError::Write { path, source })?;
         let folder = Self { root, _lock: lock };
         for folder in [folder.root(), &folder.checkpoint(""), &folder.plot("")] {
-            whole_file::remove_unfinished(folder)
+            atomic_file::remove_temporary_files(folder)
                 .map_err(|source| RunError::Write { path: folder.to_owned(), source })?;
         }
         write_atomically(&folder.reserve(), &[0; RESERVE_BYTES])?;
@@ -253,7 +253,7 @@ pub fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 /// # Errors
 /// When the disk refuses.
 pub fn sync_folder(path: &Path) -> Result<(), RunError> {
-    whole_file::sync_folder(path).map_err(|source| RunError::Write { path: path.to_owned(), source })
+    atomic_file::sync_folder(path).map_err(|source| RunError::Write { path: path.to_owned(), source })
 }
 
 /// Writes a whole file that appears complete or not at all, even where the machine stops in between.
@@ -261,7 +261,7 @@ pub fn sync_folder(path: &Path) -> Result<(), RunError> {
 /// # Errors
 /// When the disk refuses; what was there before stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let written = whole_file::write(path, |file| file.write_all(bytes));
+    let written = atomic_file::write(path, |file| file.write_all(bytes));
     written.map_err(|source| RunError::Write { path: path.to_owned(), source })
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use volume::memory::machine_bytes;
+use volume::memory::memory_limit_bytes;
 
 /// What a run ran on; only Linux tells all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ impl Machine {
             system: format!("{} {}", std::env::consts::OS, kernel.trim()).trim().to_owned(),
             cpu: field("/proc/cpuinfo".as_ref(), "model name"),
             processors: std::thread::available_parallelism().map_or(1, |count| count.get()),
-            memory_bytes: machine_bytes(),
+            memory_bytes: memory_limit_bytes(),
             gpus,
             gpu_driver: field("/proc/driver/nvidia/version".as_ref(), "NVRM version"),
         }

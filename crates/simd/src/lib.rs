@@ -3,7 +3,7 @@
 //! library.
 //!
 //! All of it is safe to call: bounds, once for eight values, and the processor are checked here. Only
-//! [`map_unchanging`] asks for something that it cannot check: that nobody changes the file.
+//! [`map_immutable_file`] asks for something that it cannot check: that nobody changes the file.
 
 #![expect(unsafe_code, reason = "each block says why it is sound; tests/layers.rs lets no other file have any")]
 
@@ -16,8 +16,8 @@ use memmap2::Mmap;
 
 #[cfg(target_arch = "x86_64")]
 pub use vector::{
-    Corners, CornersOf, GROUPS, LANES, LookUp, Positions, has_avx2, has_avx512, load_places, load_reals, store_four,
-    store_places, store_reals,
+    CheckedCorners, CornerGather, Gather, GatherIndices, LANES, MAX_GROUPS, has_avx2, has_avx512, load_f32x8,
+    load_i64x8, store_f32x8, store_i64x4, store_i64x8,
 };
 
 /// The bytes of a file, without reading them; they stay whatever becomes of the file's name. For files of the runner's
@@ -25,7 +25,7 @@ pub use vector::{
 ///
 /// # Errors
 /// When the system refuses.
-pub fn map_unchanging(file: &File) -> io::Result<Mmap> {
+pub fn map_immutable_file(file: &File) -> io::Result<Mmap> {
     // SAFETY: bytes that change while they are read would be unsound, and no part of the runner changes such a file. Who
     // may write into its cache folder by other means is as trusted as the runner.
     unsafe { Mmap::map(file) }
@@ -33,7 +33,7 @@ pub fn map_unchanging(file: &File) -> io::Result<Mmap> {
 
 /// Lets the processor fetch values that are read soon; they need not lie in the array.
 #[inline(always)]
-pub fn fetch_ahead<T>(values: &[T], first: usize, count: usize) {
+pub fn prefetch<T>(values: &[T], first: usize, count: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -50,7 +50,7 @@ pub fn fetch_ahead<T>(values: &[T], first: usize, count: usize) {
 
 /// Has the C library keep freed memory for what comes next, instead of giving it back to the system. Only that of GNU is
 /// asked.
-pub fn keep_freed_memory() {
+pub fn retain_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: only numbers are passed; a setting that the library does not know is refused. It takes the lock of its first
     // arena; threads that allocate meanwhile see the old numbers or the new ones, and either will do.
@@ -125,22 +125,22 @@ mod vector {
     }
 
     /// Groups of eight voxels whose positions are found at once.
-    pub const GROUPS: usize = 16;
+    pub const MAX_GROUPS: usize = 16;
 
     /// The positions in an array of groups of eight voxels, all written before the first is read: numbers that are read
     /// right after they were written in a register keep the processor waiting.
     #[repr(align(64))]
-    pub struct Positions {
-        of_groups: [[i32; LANES]; GROUPS],
+    pub struct GatherIndices {
+        of_groups: [[i32; LANES]; MAX_GROUPS],
         /// In each lane no position is larger, as a number without a sign.
         largest: [u32; LANES],
         count: usize,
     }
 
-    impl Positions {
+    impl GatherIndices {
         /// No groups.
         pub const fn new() -> Self {
-            Self { of_groups: [[0; LANES]; GROUPS], largest: [0; LANES], count: 0 }
+            Self { of_groups: [[0; LANES]; MAX_GROUPS], largest: [0; LANES], count: 0 }
         }
 
         /// Forgets all groups.
@@ -152,7 +152,7 @@ mod vector {
         /// Whether there is room for another group.
         #[inline(always)]
         pub fn has_room(&self) -> bool {
-            self.count < GROUPS
+            self.count < MAX_GROUPS
         }
 
         /// Adds a group.
@@ -181,7 +181,7 @@ mod vector {
         /// # Panics
         /// When one is below 0 or larger than `last`.
         #[inline(always)]
-        fn look_at_bounds(&self, last: i32) {
+        fn check_bounds(&self, last: i32) {
             // Those below 0 are the largest as numbers without a sign.
             if self.largest.iter().any(|largest| *largest > last as u32) {
                 outside();
@@ -191,7 +191,7 @@ mod vector {
 
     /// The eight voxels around places in a block, for eight places at once.
     #[derive(Clone, Copy)]
-    pub struct Corners<'a> {
+    pub struct CornerGather<'a> {
         values: &'a [f32],
         /// How far the next y and the next x lie behind a voxel.
         steps: [usize; 2],
@@ -202,7 +202,7 @@ mod vector {
     /// Values at eight places, and the ones after them along z.
     pub type Pair = (__m256, __m256);
 
-    impl<'a> Corners<'a> {
+    impl<'a> CornerGather<'a> {
         /// `None` where the block is too small or too large for one place.
         pub fn new(values: &'a [f32], [size_y, size_z]: [usize; 2]) -> Option<Self> {
             let steps = [size_z, size_y.checked_mul(size_z)?];
@@ -216,21 +216,21 @@ mod vector {
         /// # Panics
         /// When one of the eight voxels around a position does not lie in the block.
         #[inline(always)]
-        pub fn of<'p>(&self, positions: &'p Positions) -> CornersOf<'a, 'p> {
-            positions.look_at_bounds(self.last);
-            CornersOf { corners: *self, groups: positions.groups() }
+        pub fn of<'p>(&self, positions: &'p GatherIndices) -> CheckedCorners<'a, 'p> {
+            positions.check_bounds(self.last);
+            CheckedCorners { corners: *self, groups: positions.groups() }
         }
     }
 
     /// The eight voxels around known positions of a block.
     #[derive(Clone, Copy)]
-    pub struct CornersOf<'a, 'p> {
-        corners: Corners<'a>,
-        /// None of them is larger than the block's last one: [`Corners::of`] has looked.
+    pub struct CheckedCorners<'a, 'p> {
+        corners: CornerGather<'a>,
+        /// None of them is larger than the block's last one: [`CornerGather::of`] has looked.
         groups: &'p [[i32; LANES]],
     }
 
-    impl CornersOf<'_, '_> {
+    impl CheckedCorners<'_, '_> {
         /// The values at the eight positions of a group, at those of the next y, of the next x, and of both.
         ///
         /// # Panics
@@ -241,7 +241,7 @@ mod vector {
             let (positions, [next_y, next_x]) = (&self.groups[index], self.corners.steps);
             let near = self.corners.values.as_ptr();
             // SAFETY: no position is larger than the last one, and last + next_y + next_x + 1 is the index of the last
-            // value. `new` is the only way to make `Corners`.
+            // value. `new` is the only way to make `CornerGather`.
             unsafe {
                 let far = near.add(next_x);
                 [
@@ -254,21 +254,21 @@ mod vector {
 
     /// Values at known positions of an array.
     #[derive(Clone, Copy)]
-    pub struct LookUp<'a, 'p, T> {
+    pub struct Gather<'a, 'p, T> {
         values: &'a [T],
-        /// All of them are positions in the array: [`LookUp::new`] has looked.
+        /// All of them are positions in the array: [`Gather::new`] has looked.
         groups: &'p [[i32; LANES]],
     }
 
-    impl<'a, 'p, T: Copy> LookUp<'a, 'p, T> {
+    impl<'a, 'p, T: Copy> Gather<'a, 'p, T> {
         /// # Panics
         /// When a position does not lie in the array, or there are more values than 32 bits count.
         #[inline(always)]
-        pub fn new(values: &'a [T], positions: &'p Positions) -> Self {
+        pub fn new(values: &'a [T], positions: &'p GatherIndices) -> Self {
             if values.is_empty() || values.len() > i32::MAX as usize {
                 outside();
             }
-            positions.look_at_bounds((values.len() - 1) as i32);
+            positions.check_bounds((values.len() - 1) as i32);
             Self { values, groups: positions.groups() }
         }
 
@@ -330,7 +330,7 @@ mod vector {
     /// Eight numbers in a register.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn load_reals(values: &[f32; LANES]) -> __m256 {
+    pub fn load_f32x8(values: &[f32; LANES]) -> __m256 {
         // SAFETY: eight numbers of four bytes are read.
         unsafe { _mm256_loadu_ps(values.as_ptr()) }
     }
@@ -338,7 +338,7 @@ mod vector {
     /// The first four of eight numbers in a register, and the last four in another.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn load_places(places: &[i64; LANES]) -> [__m256i; 2] {
+    pub fn load_i64x8(places: &[i64; LANES]) -> [__m256i; 2] {
         // SAFETY: four and four numbers of eight bytes are read.
         unsafe { [_mm256_loadu_si256(places.as_ptr().cast()), _mm256_loadu_si256(places.as_ptr().add(4).cast())] }
     }
@@ -346,7 +346,7 @@ mod vector {
     /// Writes the numbers of a register.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn store_reals(register: __m256, out: &mut [f32; LANES]) {
+    pub fn store_f32x8(register: __m256, out: &mut [f32; LANES]) {
         // SAFETY: eight numbers of four bytes are written.
         unsafe { _mm256_storeu_ps(out.as_mut_ptr(), register) };
     }
@@ -354,16 +354,16 @@ mod vector {
     /// Writes the numbers of two registers.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn store_places([low, high]: [__m256i; 2], out: &mut [i64; LANES]) {
+    pub fn store_i64x8([low, high]: [__m256i; 2], out: &mut [i64; LANES]) {
         let [first, last] = out.as_chunks_mut().0 else { unreachable!("eight numbers are two times four") };
-        store_four(low, first);
-        store_four(high, last);
+        store_i64x4(low, first);
+        store_i64x4(high, last);
     }
 
     /// Writes the numbers of a register.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn store_four(register: __m256i, out: &mut [i64; 4]) {
+    pub fn store_i64x4(register: __m256i, out: &mut [i64; 4]) {
         // SAFETY: four numbers of eight bytes are written.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), register) };
     }

@@ -47,7 +47,7 @@ macro_rules! chosen_at_run_time {
 chosen_at_run_time! {
     /// Raises magnitudes to a power above 0 and keeps signs; results between a millionth and a million are right to two
     /// millionths of themselves, others a little less. Numbers too small for all their digits count as 0.
-    raise(values, exponent: f32) {
+    signed_pow(values, exponent: f32) {
         for value in values {
             let size = value.abs();
             let power = exp(ln(size) * exponent);
@@ -61,7 +61,7 @@ chosen_at_run_time! {
 chosen_at_run_time! {
     /// Turns pairs of 32 random bits each, in the order of little-endian bytes, into pairs of standard normal numbers
     /// (Box and Muller, the cosine first, then the sine).
-    normals(values) {
+    box_muller(values) {
         let (mut radii, mut turns) = ([0.0; PAIRS], [0.0; PAIRS]);
         for values in values.chunks_mut(2 * PAIRS) {
             let (pairs, _) = values.as_chunks_mut::<2>();
@@ -161,7 +161,7 @@ mod tests {
         for exponent in [0.5f32, 0.74, 1.35] {
             let numbers: Vec<f32> = (-999..999).map(|i| i as f32 * 0.731).chain([1e-2, 3e4]).collect();
             let mut raised = numbers.clone();
-            raise(&mut raised, exponent);
+            signed_pow(&mut raised, exponent);
             for (number, found) in numbers.iter().zip(raised) {
                 let expected = f64::from(number.abs()).powf(f64::from(exponent)) * f64::from(number.signum());
                 let off = (f64::from(found) - expected).abs();
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn what_is_no_number_or_infinite_stays_so_and_what_grows_too_large_becomes_it() {
         let mut values = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e30, 1e-40];
-        raise(&mut values, 1.4);
+        signed_pow(&mut values, 1.4);
         assert_eq!(values[..4], [0.0, 0.0, f32::INFINITY, f32::NEG_INFINITY]);
         assert!(values[4].is_nan());
         assert_eq!(values[5..], [f32::INFINITY, 0.0]);
@@ -183,7 +183,7 @@ mod tests {
     fn normals_are_those_of_the_standard_library() {
         let words: Vec<u32> = (0..4000u32).map(|i| i.wrapping_mul(0x9e37_79b9) ^ i << 7).collect();
         let mut values: Vec<f32> = words.iter().map(|word| f32::from_bits(word.to_le())).collect();
-        normals(&mut values);
+        box_muller(&mut values);
         for (word, found) in words.chunks_exact(2).zip(values.chunks_exact(2)) {
             let [radius, turn] = [word[0], word[1]].map(|word| f64::from(unit(word)));
             let radius = (-2.0 * (1.0 - radius).ln()).sqrt();
@@ -197,11 +197,11 @@ mod tests {
     fn many_at_once_are_the_bits_of_one_by_one() {
         let numbers: Vec<f32> = (0..1003).map(|i| (i as f32 - 400.0) * 0.37).collect();
         let (mut together, mut alone) = (numbers.clone(), numbers);
-        raise(&mut together, 0.8);
-        alone.iter_mut().for_each(|value| raise(std::slice::from_mut(value), 0.8));
+        signed_pow(&mut together, 0.8);
+        alone.iter_mut().for_each(|value| signed_pow(std::slice::from_mut(value), 0.8));
         assert_eq!(together, alone);
-        normals(&mut together);
-        alone.chunks_mut(2).for_each(normals);
+        box_muller(&mut together);
+        alone.chunks_mut(2).for_each(box_muller);
         assert!(together.iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits()));
     }
 }

@@ -1,13 +1,13 @@
 use std::fs::File;
 
-use super::map_unchanging;
+use super::map_immutable_file;
 
 #[test]
 fn a_mapped_file_outlives_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     std::fs::write(&path, "bytes").unwrap();
-    let map = map_unchanging(&File::open(&path).unwrap()).unwrap();
+    let map = map_immutable_file(&File::open(&path).unwrap()).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(&map[..], b"bytes");
 }
@@ -16,35 +16,35 @@ fn a_mapped_file_outlives_its_name() {
 mod vector {
     use std::arch::x86_64::*;
 
-    use crate::{Corners, GROUPS, LANES, LookUp, Positions, for_avx2, has_avx2, store_reals};
+    use crate::{CornerGather, Gather, GatherIndices, LANES, MAX_GROUPS, for_avx2, has_avx2, store_f32x8};
 
     /// At each of eight positions the values at both x, both y and both z.
     type Read = [[[[f32; LANES]; 2]; 2]; 2];
 
     for_avx2! {
-        fn add(positions: &mut Positions, at: &[i32; LANES]) {
+        fn add(positions: &mut GatherIndices, at: &[i32; LANES]) {
             let [a, b, c, d, e, f, g, h] = *at;
             positions.add(_mm256_set_epi32(h, g, f, e, d, c, b, a));
         }
     }
 
     /// A group that lies in every array, and one at these positions.
-    fn positions(at: &[i32; LANES]) -> Positions {
-        let mut positions = Positions::new();
+    fn positions(at: &[i32; LANES]) -> GatherIndices {
+        let mut positions = GatherIndices::new();
         add(&mut positions, &[0; LANES]).unwrap();
         add(&mut positions, at).unwrap();
         positions
     }
 
     for_avx2! {
-        fn read(corners: &Corners, at: &[i32; LANES]) -> Read {
+        fn read(corners: &CornerGather, at: &[i32; LANES]) -> Read {
             let positions = positions(at);
             let read = corners.of(&positions).group(1);
             let mut out = [[[[0.0; LANES]; 2]; 2]; 2];
             for (x, y) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                 let [low, high] = &mut out[x][y];
-                store_reals(read[x][y].0, low);
-                store_reals(read[x][y].1, high);
+                store_f32x8(read[x][y].0, low);
+                store_f32x8(read[x][y].1, high);
             }
             out
         }
@@ -63,7 +63,7 @@ mod vector {
         }
         let values: Vec<f32> = (0..7 * 9 * 11).map(|index| (index * 7919 % 1009) as f32).collect();
         for sizes in [[9, 11], [11, 9], [1, 1], [3, 7]] {
-            let corners = Corners::new(&values, sizes).unwrap();
+            let corners = CornerGather::new(&values, sizes).unwrap();
             let last = corners.last;
             for round in 0..500 {
                 let at: [i32; LANES] = std::array::from_fn(|lane| (round * 467 + lane as i32 * 131) % (last + 1));
@@ -78,17 +78,17 @@ mod vector {
     fn the_last_position_is_the_largest_that_reads_with_bounds_allow() {
         for (count, sizes) in [(7 * 9 * 11, [9, 11]), (12, [2, 3]), (8, [2, 2])] {
             let values = vec![0.0; count];
-            let last = Corners::new(&values, sizes).unwrap().last;
+            let last = CornerGather::new(&values, sizes).unwrap().last;
             let read = |at| std::panic::catch_unwind(|| read_safely(&vec![0.0; count], sizes, [at; LANES]));
             assert!(read(last).is_ok());
             assert!(read(last + 1).is_err());
         }
-        assert!(Corners::new(&[0.0; 7], [2, 2]).is_none());
-        assert!(Corners::new(&[0.0; 7], [usize::MAX, 2]).is_none());
+        assert!(CornerGather::new(&[0.0; 7], [2, 2]).is_none());
+        assert!(CornerGather::new(&[0.0; 7], [usize::MAX, 2]).is_none());
     }
 
     fn looked_up(values: &[u16], at: &[i32; LANES]) -> [u16; LANES] {
-        LookUp::new(values, &positions(at)).group(1)
+        Gather::new(values, &positions(at)).group(1)
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod vector {
         assert_eq!(positions.groups(), [[0; LANES], [i32::MAX; LANES]]);
         positions.clear();
         let groups: Vec<[i32; LANES]> =
-            (0..GROUPS as i32).map(|group| std::array::from_fn(|at| group + at as i32)).collect();
+            (0..MAX_GROUPS as i32).map(|group| std::array::from_fn(|at| group + at as i32)).collect();
         for group in &groups {
             assert!(positions.has_room());
             add(&mut positions, group).unwrap();
@@ -108,7 +108,7 @@ mod vector {
         assert!(!positions.has_room());
         assert_eq!(positions.groups(), groups);
         // What was cleared is not among the largest any more.
-        assert_eq!(LookUp::new(&[7u16; 30], &positions).group(GROUPS - 1), [7; LANES]);
+        assert_eq!(Gather::new(&[7u16; 30], &positions).group(MAX_GROUPS - 1), [7; LANES]);
         assert!(std::panic::catch_unwind(move || add(&mut positions, &[0; LANES])).is_err());
     }
 
@@ -134,7 +134,7 @@ mod vector {
             return eprintln!("skipped: needs AVX2");
         }
         let values = [0.0; 7 * 9 * 11];
-        let corners = Corners::new(&values, [9, 11]).unwrap();
+        let corners = CornerGather::new(&values, [9, 11]).unwrap();
         assert!(read(&corners, &[corners.last; LANES]).is_some());
         for lane in 0..LANES {
             for position in [-1, i32::MIN, corners.last + 1, i32::MAX] {

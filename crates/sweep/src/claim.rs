@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use super::folder::{SweepFolder, names_in};
 use super::process::{machine, process_start};
 use run_folder::manifest::host;
+use volume::atomic_file;
 use volume::lock::lock;
-use volume::whole_file;
 
 /// How often a holder touches its file.
 const BEAT: Duration = Duration::from_secs(2);
@@ -208,7 +208,7 @@ impl Shared {
 /// A file under a name of its own, which everybody may read whom the folder lets.
 fn partial_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(whole_file::UNFINISHED);
+    builder.prefix(atomic_file::TEMPORARY_PREFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

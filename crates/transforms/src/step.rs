@@ -69,7 +69,7 @@ impl Transform {
         match self {
             Transform::Maybe(maybe) => {
                 // The chance is drawn first and the steps always, so that one step's draws do not move another's.
-                let applied = rng.chance(maybe.probability.get());
+                let applied = rng.bernoulli(maybe.probability.get());
                 let drawn = sample_params(&maybe.steps, rng, incoming);
                 TransformParams::Maybe(applied.then_some(drawn))
             }

@@ -7,13 +7,13 @@ use bytemuck::Zeroable;
 
 /// The memory that this process may use, in bytes: the machine's, or less where a container, a scheduler or `ulimit`
 /// allows less. `None` where the system does not tell (only Linux does).
-pub fn machine_bytes() -> Option<u64> {
+pub fn memory_limit_bytes() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let of_groups =
         group_files(&groups).into_iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
-    kilobytes("MemTotal:", "/proc/meminfo")
-        .map(|kilobytes| kilobytes * 1024)
+    proc_kilobytes("MemTotal:", "/proc/meminfo")
+        .map(|proc_kilobytes| proc_kilobytes * 1024)
         .into_iter()
         .chain(of_groups)
         .chain(address_space(&limits))
@@ -45,8 +45,8 @@ fn address_space(limits: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The number of kilobytes behind a word of a file that the system keeps.
-pub fn kilobytes(key: &str, path: &str) -> Option<u64> {
+/// The number of proc_kilobytes behind a word of a file that the system keeps.
+pub fn proc_kilobytes(key: &str, path: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
@@ -56,16 +56,16 @@ pub fn kilobytes(key: &str, path: &str) -> Option<u64> {
 const SMALL: usize = 1 << 30;
 
 /// Whether the machine has the memory for an array of so many channels and voxels, other arrays aside.
-pub fn holds<T>(channels: usize, shape: [usize; 3]) -> bool {
+pub fn fits_in_memory<T>(channels: usize, shape: [usize; 3]) -> bool {
     let factors = shape.into_iter().chain([channels, size_of::<T>()]);
     match factors.into_iter().try_fold(1usize, usize::checked_mul) {
-        Some(bytes) => bytes <= SMALL || machine_bytes().is_none_or(|machine| bytes as u64 <= machine),
+        Some(bytes) => bytes <= SMALL || memory_limit_bytes().is_none_or(|machine| bytes as u64 <= machine),
         None => false,
     }
 }
 
 /// Zeros, or `None` where the system does not give so many.
-pub fn zeros<T: Zeroable>(count: usize) -> Option<Vec<T>> {
+pub fn try_zeros<T: Zeroable>(count: usize) -> Option<Vec<T>> {
     bytemuck::allocation::try_zeroed_vec(count).ok()
 }
 
@@ -94,19 +94,19 @@ mod tests {
 
     #[test]
     fn more_than_there_can_be_is_refused_and_does_not_end_the_program() {
-        assert_eq!(zeros::<u64>(usize::MAX / 16), None);
-        assert_eq!(zeros::<u16>(3), Some(vec![0; 3]));
+        assert_eq!(try_zeros::<u64>(usize::MAX / 16), None);
+        assert_eq!(try_zeros::<u16>(3), Some(vec![0; 3]));
     }
 
     #[test]
     fn what_cannot_be_counted_is_held_by_no_machine() {
-        assert!(holds::<f32>(1, [512; 3]));
-        assert!(!holds::<f32>(usize::MAX, [65_535; 3]));
+        assert!(fits_in_memory::<f32>(1, [512; 3]));
+        assert!(!fits_in_memory::<f32>(usize::MAX, [65_535; 3]));
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn linux_tells_the_machines_memory() {
-        assert!(machine_bytes().unwrap() > 1 << 20);
+        assert!(memory_limit_bytes().unwrap() > 1 << 20);
     }
 }

@@ -7,7 +7,7 @@ use super::volume::Affine;
 
 /// Which voxel axis becomes an axis of the turned grid, and whether it runs backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AxisTurn {
+pub struct AxisOrientation {
     /// The voxel axis, 0 to 2, that follows the world axis most closely.
     pub source_axis: usize,
     /// Whether that voxel axis runs towards the left, the back or the feet.
@@ -18,13 +18,13 @@ pub struct AxisTurn {
 ///
 /// Taking axis `turns[k].source_axis` as axis `k`, mirrored where `flipped` says so, turns a volume
 /// to RAS without interpolation; an oblique grid stays oblique. Equal to nibabel's `io_orientation`.
-pub fn axes_to_ras(affine: &Affine) -> [AxisTurn; 3] {
+pub fn axes_to_ras(affine: &Affine) -> [AxisOrientation; 3] {
     let mut rotation = nearest_rotation(affine);
     let strength = |axis: usize| (0..3).map(|row| rotation[row][axis].powi(2)).fold(0.0, f64::max);
     let strengths: [f64; 3] = std::array::from_fn(strength);
     let mut voxel_axes = [0, 1, 2];
     voxel_axes.sort_by(|&a, &b| strengths[b].total_cmp(&strengths[a]));
-    let mut turns = [AxisTurn { source_axis: 0, flipped: false }; 3];
+    let mut turns = [AxisOrientation { source_axis: 0, flipped: false }; 3];
     let mut free = [true; 3];
     for axis in voxel_axes {
         let mut world = free.iter().position(|&free| free).expect("three voxel axes take three world axes");
@@ -33,7 +33,7 @@ pub fn axes_to_ras(affine: &Affine) -> [AxisTurn; 3] {
                 world = row;
             }
         }
-        turns[world] = AxisTurn { source_axis: axis, flipped: rotation[world][axis] < 0.0 };
+        turns[world] = AxisOrientation { source_axis: axis, flipped: rotation[world][axis] < 0.0 };
         free[world] = false;
         rotation[world] = [0.0; 3];
     }
@@ -89,8 +89,8 @@ fn nearest_rotation(affine: &Affine) -> [[f64; 3]; 3] {
 mod tests {
     use super::*;
 
-    fn turn(source_axis: usize, flipped: bool) -> AxisTurn {
-        AxisTurn { source_axis, flipped }
+    fn turn(source_axis: usize, flipped: bool) -> AxisOrientation {
+        AxisOrientation { source_axis, flipped }
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Affine {
     }
 
     /// The box around the image of a box, from its lowest to its highest corner.
-    pub fn box_of(&self, low: [f64; 3], high: [f64; 3]) -> ([f64; 3], [f64; 3]) {
+    pub fn map_box(&self, low: [f64; 3], high: [f64; 3]) -> ([f64; 3], [f64; 3]) {
         let mut out = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
         for corner in 0..8 {
             let end = |axis: usize| if corner >> axis & 1 == 1 { high[axis] } else { low[axis] };
@@ -143,7 +143,7 @@ impl Grid {
     }
 
     /// How far the corners of the grid lie at most from where another affine puts them, in mm.
-    pub fn farthest_corner_mm(&self, other: &Affine) -> f64 {
+    pub fn max_corner_distance_mm(&self, other: &Affine) -> f64 {
         let distance = |apart: [f64; 3]| apart.iter().map(|apart| apart * apart).sum::<f64>().sqrt();
         self.corners(other).map(distance).fold(0.0, f64::max)
     }
@@ -228,7 +228,7 @@ pub fn offset(shape: [usize; 3], index: [usize; 3]) -> usize {
 }
 
 /// The voxel `[x, y, z]` at a position in one channel of an array of this shape; undoes [`offset`].
-pub fn voxel_at([_, size_y, size_z]: [usize; 3], position: usize) -> [usize; 3] {
+pub fn unravel_index([_, size_y, size_z]: [usize; 3], position: usize) -> [usize; 3] {
     [position / (size_y * size_z), position / size_z % size_y, position % size_z]
 }
 
@@ -285,14 +285,14 @@ mod tests {
     #[test]
     fn the_farthest_corner_tells_a_wrong_spacing_in_mm() {
         let grid = Grid { shape: [11, 5, 6], affine: Affine::IDENTITY };
-        assert_eq!(grid.farthest_corner_mm(&grid.affine), 0.0);
-        assert_eq!(grid.farthest_corner_mm(&Affine::scale_and_shift([1.5, 1.0, 1.0], [0.0; 3])), 5.0);
+        assert_eq!(grid.max_corner_distance_mm(&grid.affine), 0.0);
+        assert_eq!(grid.max_corner_distance_mm(&Affine::scale_and_shift([1.5, 1.0, 1.0], [0.0; 3])), 5.0);
     }
 
     #[test]
     fn z_runs_fastest() {
         assert_eq!(offset([2, 3, 4], [1, 2, 3]), 23);
         assert_eq!(offset([2, 3, 4], [0, 0, 1]), 1);
-        assert_eq!(voxel_at([2, 3, 4], 23), [1, 2, 3]);
+        assert_eq!(unravel_index([2, 3, 4], 23), [1, 2, 3]);
     }
 }

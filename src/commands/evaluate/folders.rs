@@ -199,7 +199,7 @@ fn order(grid: &Grid, other: &Grid) -> Option<IndexMapping> {
     let to_other = other.affine.inverse()?.after(&grid.affine);
     let map = Affine(to_other.0.map(|row| row.map(f64::round)));
     let turned = Grid { shape: grid.shape, affine: other.affine.after(&map) };
-    let (low, high) = map.box_of([0.0; 3], grid.shape.map(|size| size as f64 - 1.0));
+    let (low, high) = map.map_box([0.0; 3], grid.shape.map(|size| size as f64 - 1.0));
     let is_whole = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
     let is_permutation = map.determinant().abs() == 1.0 && grid.num_voxels() == other.num_voxels();
     (is_whole && is_permutation && turned.matches(grid, GRID_TOLERANCE_MM))

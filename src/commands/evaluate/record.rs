@@ -6,7 +6,7 @@ use super::CliError;
 use crate::commands::table::table;
 use crate::commands::training::run_error;
 use crate::commands::volume_files::make_folder;
-use metrics::{CaseScores, Metric, summarise_all};
+use metrics::{CaseScores, Metric, summarize_all};
 use report::plots::BoxPlot;
 use report::statistics::{ScoreSummary, ScoreTable};
 use run_folder::folder::write_atomically;
@@ -91,7 +91,7 @@ impl Evaluation {
     fn together(&self, columns: &[String]) -> Vec<(String, Option<f64>)> {
         let cases: Vec<Vec<CaseScores>> = self.cases.iter().map(|(_, scores)| scores.clone()).collect();
         let names = self.metrics.iter().flat_map(|metric| metric.summary_columns(&self.labels));
-        let values = summarise_all(&self.metrics, &cases, &self.labels);
+        let values = summarize_all(&self.metrics, &cases, &self.labels);
         names.zip(values).filter(|(name, _)| !columns.contains(name)).collect()
     }
 }

@@ -18,7 +18,7 @@ use nn::device::DeviceName;
 use sweep::document::{self, GridArgument, Sweep};
 use sweep::folder::{Definition, SweepFolder};
 use sweep::points::{self, Changes, Point, Points, short};
-use volume::memory::machine_bytes;
+use volume::memory::memory_limit_bytes;
 
 /// Arguments of `runner sweep`.
 #[derive(Debug, Args)]
@@ -112,7 +112,7 @@ fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
                     CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
                 })?;
             }
-            let environment = Environment { cache_dir, memory_bytes: machine_bytes() };
+            let environment = Environment { cache_dir, memory_bytes: memory_limit_bytes() };
             (environment, arguments.devices(&sweep).first().copied())
         }
         // A job of a cluster finds its device and memory where it runs; here the experiment need only be sound.

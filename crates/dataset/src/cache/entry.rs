@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, hex};
-use simd::map_unchanging;
+use simd::map_immutable_file;
 use volume::{Affine, Grid, Label, Volume, Voxels};
 
 /// The first bytes of every entry; the number changes with the format.
@@ -76,7 +76,7 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     if file.metadata().map_err(OpenError::Io)?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
     }
-    let map = map_unchanging(file).map_err(OpenError::Io)?;
+    let map = map_immutable_file(file).map_err(OpenError::Io)?;
     let (header, start) = header(&map).map_err(OpenError::Damaged)?;
     let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
     if header.key != hex(key) {

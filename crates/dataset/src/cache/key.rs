@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::CacheError;
+use volume::atomic_file;
 use volume::lock::lock;
-use volume::whole_file;
 
 /// The hash of everything that decides a volume.
 pub type Key = [u8; 32];
@@ -128,7 +128,7 @@ impl FileHashes {
         if let Some(folder) = self.table.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        whole_file::write(&self.table, |file| file.write_all(&text)).map_err(io)
+        atomic_file::write(&self.table, |file| file.write_all(&text)).map_err(io)
     }
 }
 

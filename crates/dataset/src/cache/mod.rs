@@ -26,8 +26,8 @@ pub use unfinished::Stored;
 use unfinished::Unfinished;
 use values::Bytes;
 use volume::Volume;
+use volume::atomic_file;
 use volume::lock::lock;
-use volume::whole_file;
 
 /// The ending of an entry's file.
 const ENDING: &str = "volume";
@@ -131,7 +131,7 @@ impl Cache {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        whole_file::write(path, |file| std::io::Write::write_all(file, &text)).map_err(io)
+        atomic_file::write(path, |file| std::io::Write::write_all(file, &text)).map_err(io)
     }
 
     /// Looks for the volume of a key, and notes its use.

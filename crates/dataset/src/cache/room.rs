@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use volume::whole_file;
+use volume::atomic_file;
 
 /// How the name of an unfinished entry begins.
 const UNFINISHED: &str = ".entry-";
 /// How the names of other unfinished files begin; those are small and written in no time.
-const OTHER: &str = whole_file::UNFINISHED;
+const OTHER: &str = atomic_file::TEMPORARY_PREFIX;
 /// An unfinished file that is not locked is left alone for this long.
 const STALE: Duration = Duration::from_secs(3600);
 

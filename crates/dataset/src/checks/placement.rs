@@ -23,7 +23,7 @@ pub(super) fn doubts(grid: &Grid, placement: &Placement) -> Vec<String> {
     if let (Some((sform_code, sform)), Some((qform_code, qform))) = (placement.sform, placement.qform) {
         let are_comparable = (sform_code < FIRST_TEMPLATE_CODE) == (qform_code < FIRST_TEMPLATE_CODE);
         let smallest = grid.spacing().into_iter().fold(f64::INFINITY, f64::min);
-        let apart = Grid { shape: grid.shape, affine: sform }.farthest_corner_mm(&qform);
+        let apart = Grid { shape: grid.shape, affine: sform }.max_corner_distance_mm(&qform);
         if are_comparable && apart > CORNER_TOLERANCE * smallest {
             return vec![format!(
                 "its sform ({}) and qform ({}) put corners up to {} mm apart; the sform is used, other programs may take the qform",

@@ -10,7 +10,7 @@ use crate::subject::Subject;
 use transforms::Incoming;
 use transforms::lazy;
 use volume::nifti::{self, NiftiError};
-use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, voxel_at};
+use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, unravel_index};
 
 /// Reads a subject, or makes it if it is a phantom.
 pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
@@ -109,7 +109,7 @@ fn placed(name: &str, what: &str, path: &Path, own: &Grid, image: Option<&Grid>)
     let mut findings = Vec::new();
     if let Some(image) = image.filter(|image| !own.matches(image, GRID_TOLERANCE_MM)) {
         let text = if own.shape == image.shape {
-            let apart = own.farthest_corner_mm(&image.affine);
+            let apart = own.max_corner_distance_mm(&image.affine);
             format!("{file}: its corners lie up to {} mm from those of the image; mend its header", short(apart))
         } else {
             format!(
@@ -154,7 +154,7 @@ fn unreadable_label(path: &Path, error: NiftiError) -> String {
         "{}: {count} of {} voxels are no whole number from 0 to 65535, such as {first} at {:?}; is this the image instead of the label map, or was it resampled linearly?",
         path.display(),
         voxels.len(),
-        voxel_at(voxels.shape, place)
+        unravel_index(voxels.shape, place)
     )
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use statrs::statistics::{Data, OrderStatistics};
 
 use super::Finding;
-use volume::{Grid, Label, Voxels, voxel_at};
+use volume::{Grid, Label, Voxels, unravel_index};
 
 /// Values that are looked at in one go; pieces are then put together in order.
 const PIECE: usize = 1 << 16;
@@ -121,7 +121,7 @@ impl Channel {
             intensities,
             num_nan,
             num_infinite,
-            first_not_finite: first.map(|place| voxel_at(shape, place)),
+            first_not_finite: first.map(|place| unravel_index(shape, place)),
             content: Content {
                 ordered: ordered.finalize().into(),
                 unordered: pieces.iter().fold(0, |sum, piece| sum.wrapping_add(piece.unordered)),

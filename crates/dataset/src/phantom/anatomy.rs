@@ -190,7 +190,7 @@ impl Anatomy {
         let intensity = self.liver - between(rng, 38.0, 65.0);
         let radii = [(); 3].map(|()| radius * between(rng, 0.85, 1.2));
         for _ in 0..200 {
-            let lobe = if rng.chance(0.75) { &self.right_lobe } else { &self.left_lobe };
+            let lobe = if rng.bernoulli(0.75) { &self.right_lobe } else { &self.left_lobe };
             let centre = std::array::from_fn(|axis| lobe.centre[axis] + lobe.radii[axis] * between(rng, -0.85, 0.85));
             if self.liver_level(centre) < 0.85 && self.tissue(centre).1 == 1 {
                 return Some(Tumour { shape: Ellipsoid { centre, radii }, intensity });

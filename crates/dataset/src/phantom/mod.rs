@@ -17,8 +17,8 @@ use super::subject::Subject;
 use crate::sources::Listing;
 pub use render::generate;
 use values::{NonNegative, Shape, Spacing};
+use volume::atomic_file;
 use volume::nifti::{self, NiftiError};
-use volume::whole_file;
 use volume::{Affine, Grid};
 
 /// A dataset of synthetic abdomens in Hounsfield units, made by the runner itself.
@@ -214,7 +214,7 @@ fn claim(source: &PhantomSource, folder: &Path) -> Result<(), PhantomError> {
 }
 
 fn put(path: &Path, text: &str) -> Result<(), PhantomError> {
-    whole_file::write(path, |file| std::io::Write::write_all(file, text.as_bytes()))
+    atomic_file::write(path, |file| std::io::Write::write_all(file, text.as_bytes()))
         .map_err(|source| PhantomError::Io { path: path.to_owned(), source })
 }
 

@@ -24,7 +24,7 @@ pub fn generate(source: &PhantomSource, index: usize) -> Volume {
     let plane = height * depth;
     let stream = |part| Seed(source.seed).stream(Purpose::Phantom, 0, &name(index), part);
     let anatomy = Anatomy::draw(&mut stream(0), source.tumours);
-    let noise = NoiseField::draw(&mut stream(1));
+    let noise = NoiseField::sample(&mut stream(1));
     let deviation = source.noise_hu.get() as f32 / NOISE_LEFT;
     let mut sharp = vec![0f32; grid.num_voxels()];
     let mut label: Vec<Label> = vec![0; grid.num_voxels()];

@@ -4,7 +4,7 @@ use super::{SamplingContext, valid_centres};
 use random::Rng;
 use transforms::lazy::{self, CandidateBoxes, IndexMapping};
 use volume::Label;
-use volume::buffers;
+use volume::buffer_pool;
 
 /// Draws that may miss before every possible centre is looked at.
 const MOST_MISSES: usize = 4096;
@@ -182,7 +182,7 @@ fn scan(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng: &mut Rng)
     let count_in = |x: usize| {
         let labels = slice(x);
         let count = labels.iter().filter(|label| wanted.includes(**label)).count() as u64;
-        buffers::give(labels);
+        buffer_pool::release(labels);
         count
     };
     let counts: Vec<u64> = (0..size_x).map(count_in).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use transforms::lazy::EmptySpace;
-use volume::{Label, Voxels, offset, voxel_at};
+use volume::{Label, Voxels, offset, unravel_index};
 
 /// A label map and where each of its labels is. To clone it copies no voxels.
 #[derive(Clone, Debug)]
@@ -78,9 +78,9 @@ impl LabelRuns {
             runs.starts.push(first);
             runs.before.push(runs.count);
             runs.count += length as u64;
-            runs.widen(voxel_at(shape, first), length);
+            runs.widen(unravel_index(shape, first), length);
         }
-        let filled = all.iter().flatten().map(|(first, length, _)| (voxel_at(shape, *first), *length));
+        let filled = all.iter().flatten().map(|(first, length, _)| (unravel_index(shape, *first), *length));
         let empty = EmptySpace::new(shape, filled);
         Self { of_label, empty }
     }
@@ -151,7 +151,7 @@ impl LabelIndex {
             let counts = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
             let lengths = runs.before.iter().zip(counts).map(|(before, count)| (count - before) as usize);
             let voxels = runs.starts.iter().zip(lengths).map(|(first, length)| [*first, first + length - 1]);
-            voxels.map(move |[first, last]| (voxel_at(shape, first), voxel_at(shape, last)))
+            voxels.map(move |[first, last]| (unravel_index(shape, first), unravel_index(shape, last)))
         })
     }
 
@@ -164,7 +164,7 @@ impl LabelIndex {
             if n < runs.count {
                 let run = runs.before.partition_point(|before| *before <= n) - 1;
                 let position = runs.starts[run] + (n - runs.before[run]) as usize;
-                return voxel_at(self.labels.shape, position);
+                return unravel_index(self.labels.shape, position);
             }
             n -= runs.count;
         }

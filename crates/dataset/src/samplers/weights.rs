@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use volume::{Voxels, offset, voxel_at};
+use volume::{Voxels, offset, unravel_index};
 
 /// Refuses maps from which no voxel can be drawn.
 ///
@@ -10,7 +10,7 @@ use volume::{Voxels, offset, voxel_at};
 /// When a weight of the map `[1, x, y, z]` is negative or not finite, or all are 0.
 pub fn check_weights(map: &Voxels<f32>) -> Result<(), String> {
     if let Some(place) = map.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-        let voxel = voxel_at(map.shape, place);
+        let voxel = unravel_index(map.shape, place);
         return Err(format!("voxel {voxel:?} has the weight {}, expected a finite number of at least 0", map[place]));
     }
     if map.iter().all(|weight| *weight == 0.0) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use volume::components::components;
+use volume::connected_components::connected_components;
 use volume::{Grid, Label};
 
 /// What a label map holds of one label.
@@ -36,7 +36,7 @@ pub fn findings(map: &[Label], grid: &Grid, labels: &[(Label, String)]) -> Vec<F
         if !map.contains(label) {
             return Finding { label: *label, name: name.clone(), voxels: 0, volume_ml: 0.0, components: Vec::new() };
         }
-        let found = components(grid.shape, |voxel| map[voxel] == *label);
+        let found = connected_components(grid.shape, |voxel| map[voxel] == *label);
         let mut sums = vec![[0.0; 3]; found.sizes.len()];
         let [_, size_y, size_z] = grid.shape;
         for (voxel, id) in found.ids.iter().enumerate().filter(|(_, id)| **id != 0) {

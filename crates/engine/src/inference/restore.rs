@@ -92,7 +92,7 @@ impl<'a> Restorer<'a> {
         // What lies before the first plane waits for the second.
         let low = [if done > 1.0 { done - 1.0 } else { -1.0 }, -1.0, -1.0];
         let high = [planes.end() as f64, size_y as f64, size_z as f64];
-        let (low, high) = self.origin.map.box_of(low, high);
+        let (low, high) = self.origin.map.map_box(low, high);
         std::array::from_fn(|axis| {
             let size = self.origin.source_shape[axis];
             let bound = |value: f64| value.clamp(0.0, size as f64) as usize;

@@ -10,7 +10,7 @@ use crate::experiment::plan::{ClassLabel, Plan};
 use crate::inference::activation::Activation;
 use crate::inference::predict::{self, Sight, Target};
 use dataset::queue::Request;
-use metrics::{CaseScores, Pair, score_all, summarise_all};
+use metrics::{CaseScores, Pair, score_all, summarize_all};
 use nn::losses::Loss;
 use run_folder::event::{CaseRecord, Columns, Event};
 
@@ -88,7 +88,7 @@ pub fn volumes(
         let scores = scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
         tell(Event::Case(CaseRecord { epoch, subject: name.clone(), scores }))?;
     }
-    Ok(Some(summarise_all(&plan.experiment.metrics, &scores, &ClassLabel::pairs(&plan.labels))))
+    Ok(Some(summarize_all(&plan.experiment.metrics, &scores, &ClassLabel::pairs(&plan.labels))))
 }
 
 /// The scores of one volume, metric by metric.

@@ -10,7 +10,7 @@ use std::iter::Sum;
 
 use super::super::comparison::Comparison;
 use volume::Label;
-use volume::components::{Components, components};
+use volume::connected_components::{ConnectedComponents, connected_components};
 
 /// The intersection over union above which a lesion is detected.
 const MIN_OVERLAP: f64 = 0.5;
@@ -65,12 +65,12 @@ pub(super) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
         let rows = x.clone().flat_map(|x| y.clone().map(move |y| (x * size_y + y) * size_z));
         rows.flat_map(|row| labels[row + z.start..row + z.end].iter().map(|label| *label == lesion)).collect()
     };
-    let find = |mask: Vec<bool>| components(shape, |voxel| mask[voxel]);
+    let find = |mask: Vec<bool>| connected_components(shape, |voxel| mask[voxel]);
     let (predicted, truth) = (find(cut(pair.prediction)), find(cut(pair.truth)));
     Detection { predicted: predicted.sizes.len(), truth: truth.sizes.len(), detected: num_detected(&predicted, &truth) }
 }
 
-fn num_detected(predicted: &Components, truth: &Components) -> i64 {
+fn num_detected(predicted: &ConnectedComponents, truth: &ConnectedComponents) -> i64 {
     let common = Common::of(predicted, truth);
     let overlapping = common.predicted();
     let merged = merge_true(&common, &overlapping, truth.sizes.len());
@@ -83,8 +83,9 @@ fn num_detected(predicted: &Components, truth: &Components) -> i64 {
         // The scorer looks for the voxels of the predicted lesion among those it has renamed after true lesions.
         let namesake = merged.iter().position(|other| other.ids[0] == own[0]);
         let united = namesake.map_or(&[][..], |namesake| &matched[namesake]);
-        let sizes =
-            |found: &Components, ids: &[u32]| ids.iter().map(|id| found.sizes[*id as usize - 1] as u64).sum::<u64>();
+        let sizes = |found: &ConnectedComponents, ids: &[u32]| {
+            ids.iter().map(|id| found.sizes[*id as usize - 1] as u64).sum::<u64>()
+        };
         let union = sizes(predicted, united) + sizes(truth, &pair.ids) - common.between(united, &pair.ids);
         if common.between(&own, &pair.ids) as f64 / union as f64 <= MIN_OVERLAP {
             matched[place].clear();
@@ -132,7 +133,7 @@ fn first_largest(numbers: impl Iterator<Item = u64>) -> Option<usize> {
 }
 
 impl Common {
-    fn of(predicted: &Components, truth: &Components) -> Self {
+    fn of(predicted: &ConnectedComponents, truth: &ConnectedComponents) -> Self {
         let mut common = BTreeMap::new();
         for pair in predicted.ids.iter().copied().zip(truth.ids.iter().copied()) {
             if pair.0 != 0 && pair.1 != 0 {

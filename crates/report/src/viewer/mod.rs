@@ -39,6 +39,6 @@ pub enum ViewError {
 
 /// Writes a file that appears whole or not at all.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ViewError> {
-    volume::whole_file::write(path, |file| std::io::Write::write_all(file, bytes))
+    volume::atomic_file::write(path, |file| std::io::Write::write_all(file, bytes))
         .map_err(|source| ViewError::Write { path: path.to_owned(), source })
 }

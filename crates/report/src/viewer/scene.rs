@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::label_counts::LabelCounts;
 use super::picture::Slice;
 use super::window::{Window, look_like_hounsfield};
-use volume::orientation::{AxisTurn, axes_to_ras};
+use volume::orientation::{AxisOrientation, axes_to_ras};
 use volume::{Affine, Grid, Label, Voxels};
 
 /// How a volume is cut into slices.
@@ -68,7 +68,7 @@ pub struct Scene {
     pub(super) image: Voxels<f32>,
     pub(super) label: Option<Voxels<Label>>,
     pub(super) prediction: Option<Voxels<Label>>,
-    turns: [AxisTurn; 3],
+    turns: [AxisOrientation; 3],
 }
 
 impl Scene {
@@ -110,7 +110,7 @@ impl Scene {
     }
 
     /// For right, front and head: the axis of the file, and whether it runs backwards.
-    pub fn turns(&self) -> [AxisTurn; 3] {
+    pub fn turns(&self) -> [AxisOrientation; 3] {
         self.turns
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Incoming, Intensity, VolumeStatistics, Window};
 use random::Rng;
-use simd::math::raise;
+use simd::math::signed_pow;
 use values::Range;
 
 /// Raises intensities to a random power, keeping their sign.
@@ -45,7 +45,7 @@ impl Intensity for Gamma {
     fn apply(&self, exponents: &Vec<f32>, _: &VolumeStatistics, window: &mut Window) {
         for (channel, exponent) in exponents.iter().enumerate() {
             if *exponent != 1.0 {
-                raise(window.channel_mut(channel), *exponent);
+                signed_pow(window.channel_mut(channel), *exponent);
             }
         }
     }

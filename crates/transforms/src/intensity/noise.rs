@@ -41,7 +41,7 @@ impl Intensity for Noise {
     type Draw = NoiseParams;
 
     fn draw(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
-        NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::draw(rng) }
+        NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::sample(rng) }
     }
 
     fn apply(&self, draw: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Labelling;
-use volume::components::components;
-use volume::{Label, voxel_at};
+use volume::connected_components::connected_components;
+use volume::{Label, unravel_index};
 
 /// Keeps the largest connected component of some labels taken together and sets the rest of them to 0; voxels touch by
 /// their faces, as in TorchIO's KeepLargestComponent. Of equally large
@@ -25,13 +25,13 @@ pub struct KeepLargest {
 impl Labelling for KeepLargest {
     fn relabel(&self, labels: &mut [Label], shape: [usize; 3]) {
         let belongs = |label: Label| if self.labels.is_empty() { label > 0 } else { self.labels.contains(&label) };
-        let found = components(shape, |voxel| belongs(labels[voxel]));
+        let found = connected_components(shape, |voxel| belongs(labels[voxel]));
         let Some(most) = found.sizes.iter().max() else { return };
         let is_largest = |id: u32| id != 0 && found.sizes[id as usize - 1] == *most;
         // ITK goes along x first, then y, then z.
         let of_largest = found.ids.iter().enumerate().filter(|(_, id)| is_largest(**id));
         let first = of_largest.min_by_key(|(place, _)| {
-            let [x, y, z] = voxel_at(shape, *place);
+            let [x, y, z] = unravel_index(shape, *place);
             [z, y, x]
         });
         let largest = first.map(|(_, id)| *id);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use volume::buffers;
+use volume::buffer_pool;
 use volume::{Label, offset};
 
 /// Values of some region of a volume, all channels.
@@ -32,7 +32,7 @@ impl<'a> Block<'a> {
     /// Gives the array back where the block owns it.
     pub(super) fn give_back(self) {
         if let Cow::Owned(image) = self.image {
-            buffers::give(image);
+            buffer_pool::release(image);
         }
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn cut(block: Block<'_>, channels: usize, start: [usize; 3], shape: [
     if block.start == start && block.shape == shape {
         return block.image;
     }
-    let mut out = buffers::take(channels * shape.iter().product::<usize>());
+    let mut out = buffer_pool::acquire(channels * shape.iter().product::<usize>());
     let mut rows = out.chunks_exact_mut(shape[2]);
     for channel in 0..channels {
         let values = block.channel(channel);
@@ -76,7 +76,7 @@ pub(super) fn owned(block: Block<'_>, channels: usize, start: [usize; 3], shape:
     match cut(block, channels, start, shape) {
         Cow::Owned(image) => image,
         Cow::Borrowed(values) => {
-            let mut image = buffers::take(values.len());
+            let mut image = buffer_pool::acquire(values.len());
             image.copy_from_slice(values);
             image
         }

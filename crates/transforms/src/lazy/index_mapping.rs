@@ -121,13 +121,13 @@ impl IndexMapping {
         let mut low = start.map(|index| index as f64);
         let mut high: [f64; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] - 1) as f64);
         for bend in &self.displacements {
-            (low, high) = bend.map.box_of(low, high);
+            (low, high) = bend.map.map_box(low, high);
             for (axis, far) in bend.field.farthest().into_iter().enumerate() {
                 low[axis] -= far;
                 high[axis] += far;
             }
         }
-        (low, high) = self.map.box_of(low, high);
+        (low, high) = self.map.map_box(low, high);
         let size = self.source_shape;
         let first: [usize; 3] =
             std::array::from_fn(|axis| (low[axis].floor() - 1.0).clamp(0.0, size[axis] as f64 - 1.0) as usize);
@@ -229,7 +229,7 @@ impl CandidateBoxes {
     /// The first and the last outgoing index that may come from a box of source voxels, from its first to its last; a
     /// rough bound where something displacements on the way.
     pub fn of_box(&self, low: [usize; 3], high: [usize; 3]) -> ([i64; 3], [i64; 3]) {
-        let (low, high) = self.straight.box_of(low.map(|index| index as f64), high.map(|index| index as f64));
+        let (low, high) = self.straight.map_box(low.map(|index| index as f64), high.map(|index| index as f64));
         (
             std::array::from_fn(|axis| (low[axis] - self.loose[axis]).ceil() as i64),
             std::array::from_fn(|axis| (high[axis] + self.loose[axis]).floor() as i64),

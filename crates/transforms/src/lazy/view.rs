@@ -12,7 +12,7 @@ use crate::{
     Fill, Interpolation, Lattice, Map, Placement, Transform, TransformParams, VolumeStatistics, WholeVolume, Window,
     smooth_recursively, spline_coefficients, spline_reach,
 };
-use volume::buffers;
+use volume::buffer_pool;
 use volume::lock::lock;
 use volume::memory;
 use volume::{Affine, Grid, Label, Volume, Voxels};
@@ -250,7 +250,7 @@ impl<'a> View<'a> {
                 let border_values = self.border_values(level, *fill)?;
                 let Some((from, size)) = wanted_by(lattice, incoming_shape, start, shape) else {
                     let voxels: usize = shape.iter().product();
-                    let mut image = buffers::take(channels * voxels);
+                    let mut image = buffer_pool::acquire(channels * voxels);
                     image
                         .chunks_exact_mut(voxels)
                         .zip(border_values.iter())
@@ -332,7 +332,7 @@ impl<'a> View<'a> {
         let label = labels.as_ref().and_then(|mapping| self.labels(mapping, from, size));
         let window = Window::new(&mut image, channels, stage.grid, (from, size));
         step.apply(drawn, measured, &mut Window { label: label.as_deref(), moved, ..window });
-        label.into_iter().for_each(buffers::give);
+        label.into_iter().for_each(buffer_pool::release);
         Ok(image)
     }
 
@@ -424,7 +424,7 @@ impl Stage<'_> {
 
 /// Refuses voxels that the machine has no memory for.
 fn refuse_too_large(name: &'static str, channels: usize, shape: [usize; 3]) -> Result<(), PipelineError> {
-    if memory::holds::<f32>(channels, shape) { Ok(()) } else { Err(PipelineError::TooLarge { name, shape, channels }) }
+    if memory::fits_in_memory::<f32>(channels, shape) { Ok(()) } else { Err(PipelineError::TooLarge { name, shape, channels }) }
 }
 
 /// The incoming voxels that a block of outgoing ones comes from; `None` where all of it lies outside.

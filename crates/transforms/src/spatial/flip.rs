@@ -25,7 +25,7 @@ impl Spatial for Flip {
     type Draw = [bool; 3];
 
     fn draw(&self, rng: &mut Rng, _: &Incoming) -> [bool; 3] {
-        self.probabilities.map(|probability| rng.chance(probability.get()))
+        self.probabilities.map(|probability| rng.bernoulli(probability.get()))
     }
 
     fn place(&self, flipped: &[bool; 3], incoming: &Grid) -> Placement {

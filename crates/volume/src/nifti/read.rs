@@ -10,7 +10,7 @@ use super::header::{self, Header};
 use super::number::{Number, Voxel};
 use super::open::{self, HEADER_BYTES, Stream};
 use super::turn::{self, Layout, Misfit};
-use crate::memory::{machine_bytes, zeros};
+use crate::memory::{memory_limit_bytes, try_zeros};
 use crate::{Grid, Label, Voxels};
 use values::Bytes;
 
@@ -142,15 +142,15 @@ fn memory<T: Voxel>(
     let [slab_bytes, num_buffers] = layout.buffers();
     let needed = num_values as u64 * size_of::<T>() as u64 + slab_bytes as u64 * num_buffers as u64;
     let refused = |available| NiftiError::Memory { path: path.to_owned(), needed, available };
-    if let Some(machine) = machine_bytes().filter(|machine| needed > *machine) {
+    if let Some(machine) = memory_limit_bytes().filter(|machine| needed > *machine) {
         return Err(refused(format!("the machine has {}", Bytes(machine))));
     }
     let is_dense = header.num_bytes > BELIEVED_BYTES && header.num_bytes / BELIEVED_RATIO > stream.file_bytes;
     if stream.compressed && is_dense && !open::holds(path, header.voxel_offset + header.num_bytes)? {
         return Err(truncated(path, header));
     }
-    let buffers = (0..num_buffers).map(|_| zeros(slab_bytes)).collect::<Option<_>>();
-    zeros(num_values).zip(buffers).ok_or_else(|| refused("which the system does not give".to_owned()))
+    let buffers = (0..num_buffers).map(|_| try_zeros(slab_bytes)).collect::<Option<_>>();
+    try_zeros(num_values).zip(buffers).ok_or_else(|| refused("which the system does not give".to_owned()))
 }
 
 fn truncated(path: &Path, header: &Header) -> NiftiError {

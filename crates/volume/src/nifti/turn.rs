@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use super::number::Voxel;
 use crate::lock::lock;
 use crate::offset;
-use simd::fetch_ahead;
+use simd::prefetch;
 
 /// Slices of z that are turned together.
 const SLAB: usize = 16;
@@ -211,7 +211,7 @@ impl<T: Voxel, F: Fn([u8; BYTES]) -> (T, bool), const BYTES: usize> Turning<'_, 
         for y in 0..height {
             for z in 0..slices.len() {
                 let start = (z * height + y) * width + first;
-                fetch_ahead(slab, start + width * height, count);
+                prefetch(slab, start + width * height, count);
                 let row = &slab[start..][..count];
                 for (column, bytes) in tile.iter_mut().zip(row) {
                     column[z] = *bytes;

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::NiftiError;
 use super::header::VOXEL_OFFSET;
-use crate::whole_file;
+use crate::atomic_file;
 use crate::{Affine, Grid, Label, Voxels, offset};
 
 /// Slices that are turned at once: 16 values of 4 bytes fill a cache line.
@@ -62,7 +62,7 @@ fn write_voxels<T: Pod, const BYTES: usize>(
     }
     let header = header_bytes(grid, voxels.channels, datatype, BYTES);
     let compressed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    whole_file::write(path, |file| {
+    atomic_file::write(path, |file| {
         let file = BufWriter::with_capacity(1 << 18, file);
         if compressed {
             let mut encoder = GzEncoder::new(file, Compression::fast());

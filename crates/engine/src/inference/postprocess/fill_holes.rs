@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels_of;
 use volume::Label;
-use volume::components::components;
+use volume::connected_components::connected_components;
 
 /// Gives background that one label encloses that label: voxels from which no path over faces leads out of the volume without crossing it (SciPy's `binary_fill_holes`). Other labels inside stay.
 ///
@@ -24,7 +24,7 @@ impl FillHoles {
     /// Changes a label map `[x, y, z]` in place.
     pub fn apply(&self, map: &mut [Label], shape: [usize; 3]) {
         for label in labels_of(self.labels.as_deref(), map) {
-            let outside = components(shape, |voxel| map[voxel] != label);
+            let outside = connected_components(shape, |voxel| map[voxel] != label);
             let mut is_open = vec![false; outside.sizes.len() + 1];
             for (voxel, id) in outside.ids.iter().enumerate() {
                 is_open[*id as usize] |= is_at_border(voxel, shape);

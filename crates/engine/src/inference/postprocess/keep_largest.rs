@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels_of;
 use volume::Label;
-use volume::components::components;
+use volume::connected_components::connected_components;
 
 /// Keeps the largest component of each of the labels, by number of voxels, and turns the others into background; voxels touch by their faces.
 ///
@@ -24,7 +24,7 @@ impl KeepLargest {
     /// Changes a label map `[x, y, z]` in place; of equally large components the first in array order stays.
     pub fn apply(&self, map: &mut [Label], shape: [usize; 3]) {
         for label in labels_of(self.labels.as_deref(), map) {
-            let found = components(shape, |voxel| map[voxel] == label);
+            let found = connected_components(shape, |voxel| map[voxel] == label);
             let largest = (0..found.sizes.len()).rev().max_by_key(|index| found.sizes[*index]);
             let Some(kept) = largest.map(|index| index as u32 + 1) else { continue };
             for (voxel, id) in map.iter_mut().zip(&found.ids) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels_of;
 use values::Positive;
-use volume::components::components;
+use volume::connected_components::connected_components;
 use volume::{Grid, Label};
 
 /// Turns components that are smaller than a volume into background; voxels touch by their faces.
@@ -28,7 +28,7 @@ impl RemoveSmall {
     pub fn apply(&self, map: &mut [Label], grid: &Grid) {
         let voxel_mm3 = grid.affine.determinant().abs();
         for label in labels_of(self.labels.as_deref(), map) {
-            let found = components(grid.shape, |voxel| map[voxel] == label);
+            let found = connected_components(grid.shape, |voxel| map[voxel] == label);
             for (voxel, id) in map.iter_mut().zip(&found.ids) {
                 // Volumes that are equal but for rounding are not smaller.
                 let is_small = |size: usize| size as f64 * voxel_mm3 < self.volume_mm3.get() * (1.0 - 1e-6);

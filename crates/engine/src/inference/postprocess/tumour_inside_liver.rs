@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use volume::Label;
-use volume::components::components;
+use volume::connected_components::connected_components;
 
 /// Turns tumour that is not joined to any liver into background: each component of liver and tumour together, voxels touching by their faces, must hold some liver.
 ///
@@ -33,7 +33,7 @@ fn two() -> Label {
 impl TumourInsideLiver {
     /// Changes a label map `[x, y, z]` in place.
     pub fn apply(&self, map: &mut [Label], shape: [usize; 3]) {
-        let found = components(shape, |voxel| map[voxel] == self.liver || map[voxel] == self.tumour);
+        let found = connected_components(shape, |voxel| map[voxel] == self.liver || map[voxel] == self.tumour);
         let mut has_liver = vec![false; found.sizes.len() + 1];
         for (label, id) in map.iter().zip(&found.ids) {
             has_liver[*id as usize] |= *label == self.liver;

@@ -241,7 +241,7 @@ mod tests {
     use crate::Map;
     use crate::lazy::{Block, EmptySpace, IndexMapping};
     use random::{Purpose, Rng, Seed};
-    use volume::{Affine, offset, voxel_at};
+    use volume::{Affine, offset, unravel_index};
 
     const SOURCE: [usize; 3] = [30, 50, 45];
     const OUT: [usize; 3] = [28, 60, 50];
@@ -280,7 +280,7 @@ mod tests {
                     let (image, _) = warp(&incoming, (&mapping, interpolation), &border_values, None, start, shape);
                     let size: usize = shape.iter().product();
                     for (index, value) in image.into_iter().enumerate() {
-                        let (channel, [x, y, z]) = (index / size, voxel_at(shape, index % size));
+                        let (channel, [x, y, z]) = (index / size, unravel_index(shape, index % size));
                         let z = start[2] + z;
                         let (within, line) = mapping.inside(start[0] + x, start[1] + y, z..z + 1);
                         let source = Source::of(&incoming, channel, SOURCE);
@@ -317,7 +317,7 @@ mod tests {
                 for (start, shape) in [([0; 3], OUT), ([2, 1, 3], [20, 43, 40]), ([3, 3, 0], [20, 9, 7])] {
                     let found = labels(LabelSource { labels: &source, empty: Some(&empty) }, &mapping, start, shape);
                     for (index, label) in found.into_iter().enumerate() {
-                        let voxel = voxel_at(shape, index);
+                        let voxel = unravel_index(shape, index);
                         let voxel = std::array::from_fn(|axis| start[axis] + voxel[axis]);
                         let expected = mapping.source(voxel).map_or(0, |voxel| source[offset(SOURCE, voxel)]);
                         assert_eq!(label, expected, "{scale} {steps} {voxel:?}");

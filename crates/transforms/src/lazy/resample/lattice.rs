@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{MIN_PARALLEL_VOXELS, ROWS_PER_TILE};
 use crate::Lattice;
 use crate::lazy::block::Block;
-use volume::buffers;
+use volume::buffer_pool;
 
 /// BorderValues each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
 fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
@@ -37,7 +37,7 @@ pub(in crate::lazy) fn lattice(
     shape: [usize; 3],
 ) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
-    let mut out = buffers::take(border_values.len() * voxels);
+    let mut out = buffer_pool::acquire(border_values.len() * voxels);
     let [along_x, along_y, along_z] = std::array::from_fn(|axis| sources(map, axis, incoming_shape, start, shape));
     let strides = [incoming.shape[1] * incoming.shape[2], incoming.shape[2], 1];
     let stride = strides[map.axes[2].source];

@@ -16,7 +16,7 @@ pub(in crate::lazy) use affine::{Places, Span};
 pub(in crate::lazy) use lattice::lattice;
 pub(in crate::lazy) use source::{LabelSource, Source};
 use volume::Label;
-use volume::buffers;
+use volume::buffer_pool;
 
 /// Blocks of at least this many voxels are shared out among threads.
 const MIN_PARALLEL_VOXELS: usize = 1 << 21;
@@ -38,8 +38,8 @@ pub(super) fn warp(
     shape: [usize; 3],
 ) -> (Vec<f32>, Option<Vec<Label>>) {
     let voxels: usize = shape.iter().product();
-    let mut image = buffers::take(border_values.len() * voxels);
-    let mut label = labels.map(|_| buffers::take(voxels));
+    let mut image = buffer_pool::acquire(border_values.len() * voxels);
+    let mut label = labels.map(|_| buffer_pool::acquire(voxels));
     let sources: Vec<Source> =
         (0..border_values.len()).map(|channel| Source::of(incoming, channel, mapping.source_shape)).collect();
     let wanted = Wanted { mapping, interpolation, sources: &sources, border_values, labels, start, shape };
@@ -49,7 +49,7 @@ pub(super) fn warp(
 
 /// The labels of a block of outgoing voxels: what [`IndexMapping::source`] says of each.
 pub(super) fn labels(source: LabelSource, mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
-    let mut label = buffers::take(shape.iter().product());
+    let mut label = buffer_pool::acquire(shape.iter().product());
     let (sources, border_values, interpolation) = (&[], &[], Interpolation::Linear);
     Wanted { mapping, interpolation, sources, border_values, labels: Some(source), start, shape }
         .fill(&mut [], &mut label);

@@ -9,7 +9,7 @@ use super::{End, GROUP, Row, Segment, Turn};
 use crate::lazy::fixed_point::{Line, MAX_COORDINATE, ONE, ROUNDING_SHIFT, bounds};
 use crate::lazy::resample::avx2::Places;
 use crate::{Displacement, EIGHTS};
-use simd::{for_avx2, load_reals, store_places, store_reals};
+use simd::{for_avx2, load_f32x8, store_f32x8, store_i64x8};
 
 /// Eight places along an axis, in order.
 #[derive(Clone, Copy)]
@@ -83,7 +83,7 @@ fn stay_inside(shape: [usize; 3], turn: Turn, places: [[Eight; 3]; EIGHTS], grou
         let places = moved(places, turn, turned(turn, offsets(row, group)));
         for axis in 0..3 {
             row.is_inside[group] &= places[axis].are_inside(shape[axis]) as u8;
-            store_places([places[axis].low, places[axis].high], &mut row.sources[axis][group]);
+            store_i64x8([places[axis].low, places[axis].high], &mut row.sources[axis][group]);
         }
     }
 }
@@ -111,7 +111,7 @@ fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: us
     for eight in 0..EIGHTS {
         for axis in 0..3 {
             let offset = _mm256_add_ps(before[eight][axis], by[eight][axis]);
-            store_reals(offset, &mut row.offsets[axis][group + eight]);
+            store_f32x8(offset, &mut row.offsets[axis][group + eight]);
         }
     }
 }
@@ -120,7 +120,7 @@ fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: us
 #[target_feature(enable = "avx2")]
 fn offsets(row: &Row, group: usize) -> [__m256; 3] {
     let [x, y, z] = &row.offsets;
-    [load_reals(&x[group]), load_reals(&y[group]), load_reals(&z[group])]
+    [load_f32x8(&x[group]), load_f32x8(&y[group]), load_f32x8(&z[group])]
 }
 
 /// As [`Turn::apply`].

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 use simd::for_avx2;
-use volume::orientation::AxisTurn;
+use volume::orientation::AxisOrientation;
 use volume::{Affine, Grid, offset};
 
 /// A field of displacements over a grid, as ITK's BSplineTransform of order 3.
@@ -220,10 +220,10 @@ fn turned(world_points: [usize; 3], values: &[[f64; 3]], grid: &Grid) -> ([usize
 /// For each of left, back and head the grid's axis along which control points run there, and whether against it, as ITK's
 /// BSplineTransformInitializer takes them: from the corner nearest to the lowest one of the box around the grid, for one
 /// direction after another the edge that follows it most closely. On grids turned far that is not the nearest axis of each.
-pub(crate) fn control_axes(grid: &Grid) -> [AxisTurn; 3] {
+pub(crate) fn control_axes(grid: &Grid) -> [AxisOrientation; 3] {
     let to_lps = Affine::scale_and_shift([-1.0, -1.0, 1.0], [0.0; 3]).after(&grid.affine);
     let (low, high) = ([-MARGIN; 3], grid.shape.map(|size| size as f64 - 1.0 + MARGIN));
-    let (lowest, _) = to_lps.box_of(low, high);
+    let (lowest, _) = to_lps.map_box(low, high);
     let is_upper = |corner: usize, axis: usize| corner >> axis & 1 == 1;
     let far = |corner: &usize| {
         let end = |axis| if is_upper(*corner, axis) { high[axis] } else { low[axis] };
@@ -242,7 +242,7 @@ pub(crate) fn control_axes(grid: &Grid) -> [AxisTurn; 3] {
         let best = (1..left.len())
             .fold(0, |best, other| if follows(left[other]) > follows(left[best]) { other } else { best });
         let source_axis = left.remove(best);
-        AxisTurn { source_axis, flipped: is_upper(begin, source_axis) }
+        AxisOrientation { source_axis, flipped: is_upper(begin, source_axis) }
     })
 }
 

@@ -8,7 +8,7 @@ use super::linear::{self, linear};
 use super::{eight_of, fetch_rows_ahead};
 use crate::lazy::fixed_point::{HALF, MAX_COORDINATE, ONE, ROUNDING_SHIFT, fixed};
 use crate::lazy::resample::{self, LabelSource, Source, Span};
-use simd::{Corners, LANES, LookUp, for_avx2, has_avx2, store_four, store_reals};
+use simd::{CornerGather, LANES, Gather, for_avx2, has_avx2, store_i64x4, store_f32x8};
 use volume::{Affine, Label};
 
 /// Whether [`interpolate_rows`] works for a source on this processor.
@@ -50,7 +50,7 @@ pub(in crate::lazy) fn look_up_rows(
 
 for_avx2! {
     fn interpolate_rows_at_once(
-        corners: &Corners,
+        corners: &CornerGather,
         source: &Source,
         places: &resample::Places,
         spans: &[Span],
@@ -67,7 +67,7 @@ for_avx2! {
                 for (group, at) in found.positions.groups().iter().enumerate() {
                     fetch_rows_ahead(source.values, source.shape, at, linear::FETCHED);
                     let values = linear::<false>(corners, group, found.shares(group));
-                    store_reals(values, eight_of(row, from.taken, group));
+                    store_f32x8(values, eight_of(row, from.taken, group));
                 }
             }
         }
@@ -89,7 +89,7 @@ for_avx2! {
             let row = &mut row[span[0]..span[1]];
             while let Some(from) = walk {
                 walk = find::<false>(shape, &strides, from, row.len(), found);
-                let labels = LookUp::new(source, &found.positions);
+                let labels = Gather::new(source, &found.positions);
                 for (group, at) in found.positions.groups().iter().enumerate() {
                     fetch_rows_ahead(source, shape, at, labels::FETCHED);
                     *eight_of(row, from.taken, group) = labels.group(group);
@@ -190,7 +190,7 @@ for_avx2! {
             let above = _mm256_or_si256(_mm256_cmpgt_epi64(start, high), _mm256_cmpgt_epi64(end, high));
             let outside = _mm256_or_si256(below, above);
             within |= (_mm256_testz_si256(outside, outside) as u32) << row;
-            store_four(start, base);
+            store_i64x4(start, base);
         }
         within
     }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 
-use simd::{GROUPS, LANES, Positions, load_places, load_reals, store_reals};
+use simd::{GatherIndices, LANES, MAX_GROUPS, load_f32x8, load_i64x8, store_f32x8};
 
 /// The places along one axis of eight voxels of a row: of 0, 1, 4 and 5 first, then of 2, 3, 6 and 7, so that halves
 /// can be taken out in order.
@@ -18,7 +18,7 @@ impl Places {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn of(places: &[i64; LANES], start: i64) -> Self {
-        let [low, high] = load_places(places);
+        let [low, high] = load_i64x8(places);
         let start = _mm256_set1_epi64x(start);
         Self::ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
     }
@@ -128,15 +128,15 @@ impl Strides {
 
 /// What is found out about groups of eight voxels before the first of them is read.
 pub(super) struct Found {
-    pub(super) positions: Positions,
+    pub(super) positions: GatherIndices,
     /// Of each group the shares of the way to the next voxel along x, y and z.
-    shares: [[[f32; LANES]; 3]; GROUPS],
+    shares: [[[f32; LANES]; 3]; MAX_GROUPS],
 }
 
 thread_local! {
     // Kept, since otherwise two kilobytes would be filled with zeros for each row.
     static FOUND: RefCell<Found> = const {
-        RefCell::new(Found { positions: Positions::new(), shares: [[[0.0; LANES]; 3]; GROUPS] })
+        RefCell::new(Found { positions: GatherIndices::new(), shares: [[[0.0; LANES]; 3]; MAX_GROUPS] })
     };
 }
 
@@ -161,9 +161,9 @@ impl Found {
     #[target_feature(enable = "avx2")]
     pub(super) fn note_shares(&mut self, [x, y, z]: [Places; 3]) {
         let [along_x, along_y, along_z] = &mut self.shares[self.positions.groups().len()];
-        store_reals(x.shares(), along_x);
-        store_reals(y.shares(), along_y);
-        store_reals(z.shares(), along_z);
+        store_f32x8(x.shares(), along_x);
+        store_f32x8(y.shares(), along_y);
+        store_f32x8(z.shares(), along_z);
     }
 
     /// The shares of a group.
@@ -171,7 +171,7 @@ impl Found {
     #[target_feature(enable = "avx2")]
     pub(super) fn shares(&self, group: usize) -> [__m256; 3] {
         let [x, y, z] = &self.shares[group];
-        [load_reals(x), load_reals(y), load_reals(z)]
+        [load_f32x8(x), load_f32x8(y), load_f32x8(z)]
     }
 }
 

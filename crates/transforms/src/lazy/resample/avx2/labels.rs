@@ -8,7 +8,7 @@ use crate::lazy::empty_space::MARGIN;
 use crate::lazy::fixed_point::HALF;
 use crate::lazy::resample::LabelSource;
 use crate::lazy::warp::{GROUP, Row};
-use simd::{GROUPS, LANES, LookUp, for_avx2};
+use simd::{MAX_GROUPS, LANES, Gather, for_avx2};
 use volume::Label;
 
 /// Voxels of a group for which something is fetched ahead; labels of more lie side by side than intensities.
@@ -20,7 +20,7 @@ enum Task {
     /// They are all 0.
     Fill,
     /// They all lie inside.
-    LookUp,
+    Gather,
     /// Some lie outside.
     OneByOne,
 }
@@ -39,7 +39,7 @@ fn task_of(source: LabelSource, inside: u8, places: [Places; 3], middle: [i64; 3
         {
             Task::Fill
         }
-        u8::MAX => Task::LookUp,
+        u8::MAX => Task::Gather,
         _ => Task::OneByOne,
     }
 }
@@ -82,23 +82,23 @@ for_avx2! {
         found: &mut Found,
     ) {
         let positions = &mut found.positions;
-        let mut tasks = [Task::Fill; GROUPS];
-        for (chunk, out) in out.chunks_mut(GROUPS * GROUP).enumerate() {
-            let first = chunk * GROUPS;
+        let mut tasks = [Task::Fill; MAX_GROUPS];
+        for (chunk, out) in out.chunks_mut(MAX_GROUPS * GROUP).enumerate() {
+            let first = chunk * MAX_GROUPS;
             let (groups, rest) = out.as_chunks_mut::<GROUP>();
             positions.clear();
             for (index, task) in tasks.iter_mut().take(groups.len()).enumerate() {
                 let (inside, [x, y, z]) = row.group(first + index);
                 let places = [Places::of(x, -HALF), Places::of(y, -HALF), Places::of(z, -HALF)];
                 *task = task_of(source, inside, places, [x[LANES / 2], y[LANES / 2], z[LANES / 2]]);
-                let is_looked_up = *task == Task::LookUp;
+                let is_looked_up = *task == Task::Gather;
                 positions.add(if is_looked_up { positions_of(shape, places) } else { _mm256_setzero_si256() });
             }
-            let labels = LookUp::new(source.labels, positions);
+            let labels = Gather::new(source.labels, positions);
             for (index, (out, at)) in groups.iter_mut().zip(positions.groups()).enumerate() {
                 match tasks[index] {
                     Task::Fill => out.fill(0),
-                    Task::LookUp => {
+                    Task::Gather => {
                         fetch_rows_ahead(source.labels, shape, at, FETCHED);
                         *out = labels.group(index);
                     }

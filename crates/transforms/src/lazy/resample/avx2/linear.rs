@@ -7,7 +7,7 @@ use super::fetch_rows_ahead;
 use crate::lazy::fixed_point::ONE;
 use crate::lazy::resample::Source;
 use crate::lazy::warp::{GROUP, Row};
-use simd::{Corners, CornersOf, GROUPS, for_avx2, store_reals};
+use simd::{CornerGather, CheckedCorners, MAX_GROUPS, for_avx2, store_f32x8};
 
 /// Interpolates the voxels of a group between the corners around their positions, at these shares of the way along x, y
 /// and z.
@@ -17,7 +17,7 @@ use simd::{Corners, CornersOf, GROUPS, for_avx2, store_reals};
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn linear<const BENT: bool>(
-    corners: CornersOf,
+    corners: CheckedCorners,
     group: usize,
     [share_x, share_y, share_z]: [__m256; 3],
 ) -> __m256 {
@@ -36,7 +36,7 @@ pub(super) const FETCHED: [usize; 4] = [0, 2, 5, 7];
 /// which is given the first index and the values to fill.
 pub(in crate::lazy) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one_by_one: impl Fn(usize, &mut [f32])) {
     let at_once =
-        |corners: Corners| with_found(|found| bent_row_at_once(&corners, source, row, out, &one_by_one, found));
+        |corners: CornerGather| with_found(|found| bent_row_at_once(&corners, source, row, out, &one_by_one, found));
     if source.corners().and_then(at_once).is_none() {
         one_by_one(0, out);
     }
@@ -44,22 +44,22 @@ pub(in crate::lazy) fn bent_row(source: &Source, row: &Row, out: &mut [f32], one
 
 for_avx2! {
     fn bent_row_at_once(
-        corners: &Corners,
+        corners: &CornerGather,
         source: &Source,
         row: &Row,
         out: &mut [f32],
         one_by_one: &impl Fn(usize, &mut [f32]),
         found: &mut Found,
     ) {
-        for (chunk, out) in out.chunks_mut(GROUPS * GROUP).enumerate() {
-            let first = chunk * GROUPS;
+        for (chunk, out) in out.chunks_mut(MAX_GROUPS * GROUP).enumerate() {
+            let first = chunk * MAX_GROUPS;
             let (groups, rest) = out.as_chunks_mut::<GROUP>();
             let in_interior = find_in_interior(found, source, row, first, groups.len());
             let corners = corners.of(&found.positions);
             for (index, (out, at)) in groups.iter_mut().zip(found.positions.groups()).enumerate() {
                 if in_interior >> index & 1 == 1 {
                     fetch_rows_ahead(source.values, source.shape, at, FETCHED);
-                    store_reals(linear::<true>(corners, index, found.shares(index)), out);
+                    store_f32x8(linear::<true>(corners, index, found.shares(index)), out);
                 } else {
                     one_by_one((first + index) * GROUP, out);
                 }

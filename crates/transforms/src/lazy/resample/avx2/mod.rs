@@ -4,7 +4,7 @@
 //! the same bits. Eight voxels of a row are taken at once; the last eight of a row may overlap those before.
 //!
 //! The positions of many groups of eight are written down before the first voxel is read
-//! ([`Positions`](simd::Positions)). Voxels are then read one by one and not with gather instructions, which are
+//! ([`GatherIndices`](simd::GatherIndices)). Voxels are then read one by one and not with gather instructions, which are
 //! slower on many processors.
 //!
 //! No closures are passed to functions compiled without AVX2: they could not be made part of the loop.
@@ -23,14 +23,14 @@ pub(in crate::lazy) use affine::{can_interpolate, can_look_up, find_rows, interp
 pub(in crate::lazy) use coordinates::Places;
 pub(in crate::lazy) use labels::bent_labels;
 pub(in crate::lazy) use linear::bent_row;
-use simd::{Corners, LANES, fetch_ahead};
+use simd::{CornerGather, LANES, prefetch};
 
 const _: () = assert!(LANES == GROUP, "voxels that are taken at once are a group of a row");
 
 impl<'a> Source<'a> {
     /// What eight voxels are read from at once, where there are so many that a place has eight around it.
-    fn corners(&self) -> Option<Corners<'a>> {
-        Corners::new(self.values, [self.shape[1], self.shape[2]])
+    fn corners(&self) -> Option<CornerGather<'a>> {
+        CornerGather::new(self.values, [self.shape[1], self.shape[2]])
     }
 }
 
@@ -54,7 +54,7 @@ fn fetch_rows_ahead<T, const N: usize>(
     fetched: [usize; N],
 ) {
     for lane in fetched {
-        fetch_ahead(values, AHEAD * size_y * size_z + at[lane] as usize, 1);
+        prefetch(values, AHEAD * size_y * size_z + at[lane] as usize, 1);
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// How the names of unfinished files begin.
-pub const UNFINISHED: &str = ".partial-";
+pub const TEMPORARY_PREFIX: &str = ".partial-";
 
 /// Writes a file under a temporary name in the same folder, brings it onto the disk and renames it.
 ///
@@ -15,12 +15,12 @@ pub const UNFINISHED: &str = ".partial-";
 /// What `write` or the disk refuses; nothing is left behind then.
 pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
+    builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     #[cfg(unix)]
     builder.permissions(permissions);
-    let mut file = builder.tempfile_in(folder_of(path))?;
+    let mut file = builder.tempfile_in(parent_folder(path))?;
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -33,7 +33,7 @@ pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io
 /// When the disk refuses.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    File::open(folder_of(path))?.sync_all()?;
+    File::open(parent_folder(path))?.sync_all()?;
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
@@ -43,10 +43,10 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
+pub fn remove_temporary_files(folder: &Path) -> io::Result<()> {
     for file in std::fs::read_dir(folder)? {
         let file = file?;
-        if file.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        if file.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
             std::fs::remove_file(file.path())?;
         }
     }
@@ -54,7 +54,7 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
 }
 
 /// The folder that holds a file.
-pub fn folder_of(path: &Path) -> &Path {
+pub fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

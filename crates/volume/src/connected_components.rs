@@ -2,7 +2,7 @@
 
 /// The voxels of a mask, grouped by touching faces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Components {
+pub struct ConnectedComponents {
     /// For each voxel its component, counted from 1; 0 outside the mask.
     pub ids: Vec<u32>,
     /// Voxels of each component; the first entry is component 1.
@@ -11,13 +11,13 @@ pub struct Components {
 
 /// Finds the components of the voxels `[x, y, z]` for which `is_inside` holds. Voxels touch by their faces.
 ///
-/// Components are numbered in the order of their first voxels.
+/// ConnectedComponents are numbered in the order of their first voxels.
 ///
 /// # Panics
 /// When there are more than 2³² components, which no volume of NIfTI's size has.
-pub fn components(shape: [usize; 3], is_inside: impl Fn(usize) -> bool) -> Components {
+pub fn connected_components(shape: [usize; 3], is_inside: impl Fn(usize) -> bool) -> ConnectedComponents {
     let [size_x, size_y, size_z] = shape;
-    let mut found = Components { ids: vec![0; size_x * size_y * size_z], sizes: Vec::new() };
+    let mut found = ConnectedComponents { ids: vec![0; size_x * size_y * size_z], sizes: Vec::new() };
     let mut open = Vec::new();
     for seed in 0..found.ids.len() {
         if found.ids[seed] != 0 || !is_inside(seed) {
@@ -57,13 +57,13 @@ mod tests {
     #[test]
     fn diagonal_neighbours_do_not_touch() {
         let mask = [true, false, false, true];
-        assert_eq!(components([1, 2, 2], |i| mask[i]).sizes, [1, 1]);
+        assert_eq!(connected_components([1, 2, 2], |i| mask[i]).sizes, [1, 1]);
     }
 
     #[test]
     fn a_bend_is_one_component() {
         let mask = [true, true, false, true, false, true, false, true];
-        let found = components([2, 2, 2], |i| mask[i]);
+        let found = connected_components([2, 2, 2], |i| mask[i]);
         assert_eq!(found.sizes, [5]);
         assert_eq!(found.ids, [1, 1, 0, 1, 0, 1, 0, 1]);
     }

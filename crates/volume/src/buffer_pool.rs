@@ -6,19 +6,19 @@ use super::lock::lock;
 use super::volume::Label;
 
 /// Arrays that are kept at most.
-const MOST_KEPT: usize = 96;
+const MAX_ARRAYS: usize = 96;
 /// Longer arrays are whole volumes, which are made once and not again.
-const LONGEST_KEPT: usize = 1 << 24;
+const MAX_LENGTH: usize = 1 << 24;
 
 /// A type whose arrays are kept for use again.
-pub trait Kept: Copy + Default + 'static {
+pub trait Pooled: Copy + Default + 'static {
     #[doc(hidden)]
     fn shelf() -> &'static Mutex<Vec<Vec<Self>>>;
 }
 
-macro_rules! kept {
+macro_rules! pooled {
     ($($type:ty),*) => {$(
-        impl Kept for $type {
+        impl Pooled for $type {
             fn shelf() -> &'static Mutex<Vec<Vec<Self>>> {
                 static SHELF: Mutex<Vec<Vec<$type>>> = Mutex::new(Vec::new());
                 &SHELF
@@ -26,10 +26,10 @@ macro_rules! kept {
         }
     )*};
 }
-kept!(f32, Label);
+pooled!(f32, Label);
 
 /// An array of so many values, whatever they are: the caller writes every one.
-pub fn take<T: Kept>(length: usize) -> Vec<T> {
+pub fn acquire<T: Pooled>(length: usize) -> Vec<T> {
     let mut shelf = lock(T::shelf());
     let fitting = shelf.iter().enumerate().filter(|(_, array)| array.capacity() >= length);
     let best = fitting.min_by_key(|(_, array)| array.capacity()).map(|(index, _)| index);
@@ -44,10 +44,10 @@ pub fn take<T: Kept>(length: usize) -> Vec<T> {
 }
 
 /// Gives an array back.
-pub fn give<T: Kept>(array: Vec<T>) {
-    if (1..=LONGEST_KEPT).contains(&array.capacity()) {
+pub fn release<T: Pooled>(array: Vec<T>) {
+    if (1..=MAX_LENGTH).contains(&array.capacity()) {
         let mut shelf = lock(T::shelf());
-        if shelf.len() < MOST_KEPT {
+        if shelf.len() < MAX_ARRAYS {
             shelf.push(array);
         }
     }
@@ -59,11 +59,11 @@ mod tests {
 
     #[test]
     fn an_array_comes_back() {
-        let array = take::<Label>(12_345);
+        let array = acquire::<Label>(12_345);
         assert_eq!(array.len(), 12_345);
         let place = array.as_ptr();
-        give(array);
-        let again = take::<Label>(12_345);
+        release(array);
+        let again = acquire::<Label>(12_345);
         assert_eq!((again.as_ptr(), again.len()), (place, 12_345));
     }
 }
