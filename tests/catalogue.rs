@@ -7,7 +7,7 @@ use random::{Purpose, Rng, Seed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use transforms::lazy::{self, View};
-use transforms::{Incoming, Transform, TransformParams, check_params, sample_params};
+use transforms::{Incoming, Transform, TransformParams, sample_params, validate_params};
 use volume::{Affine, Grid, Label, Volume, Voxels, offset};
 
 /// The example of a file's doc comment, a component as it stands in an experiment.
@@ -169,10 +169,10 @@ fn incoming(channels: usize) -> Incoming {
 fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<TransformParams> {
     let mut draws = sample_params(chain, rng, &incoming(channels));
     for index in 0..chain.len() {
-        if chain[index].is_learned() {
+        if chain[index].needs_fit() {
             let sample =
                 lazy::fitting_sample(&chain[index], &chain[..index], &draws[..index], volume(channels)).unwrap();
-            draws[index] = chain[index].learn(&[sample]).unwrap();
+            draws[index] = chain[index].fit(&[sample]).unwrap();
         }
     }
     lazy::resolve_from_volume(chain, &draws, &volume(channels)).unwrap()
@@ -199,7 +199,7 @@ fn what_a_step_draws_fits_it() {
         for index in 0..4 {
             let chain = [step.clone()];
             let draws = drawn(&chain, 2, &mut rng(index));
-            check_params(&chain, &draws, &incoming(2)).unwrap_or_else(|misfit| panic!("{misfit}: {chain:?}"));
+            validate_params(&chain, &draws, &incoming(2)).unwrap_or_else(|misfit| panic!("{misfit}: {chain:?}"));
         }
     }
 }
@@ -232,7 +232,7 @@ fn an_edited_draw_is_refused_or_can_be_applied() {
                 let mut edited = draws.clone();
                 *edited.pointer_mut(place).unwrap() = serde_json::from_str(number).unwrap();
                 let Ok(edited) = serde_json::from_value::<Vec<TransformParams>>(edited) else { continue };
-                if check_params(&chain, &edited, &incoming(2)).is_err() {
+                if validate_params(&chain, &edited, &incoming(2)).is_err() {
                     refused += 1;
                     continue;
                 }
@@ -329,7 +329,7 @@ fn shapes_do_not_depend_on_chance() {
 
 #[test]
 fn each_label_is_that_of_its_source() {
-    let steps: Vec<Transform> = transforms().into_iter().filter(|step| step.labelling().is_none()).collect();
+    let steps: Vec<Transform> = transforms().into_iter().filter(|step| step.label_transform().is_none()).collect();
     let mut compared = 0;
     for index in 0..60 {
         let mut choice = rng(700 + index);

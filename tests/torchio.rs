@@ -121,7 +121,7 @@ fn what_is_learnt_from_a_volume_is_what_torchio_and_nnunet_learn() {
         let name = if learnt.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
         let step = &chain(&format!("{name}: {{}}"))[0];
         let sample = lazy::fitting_sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
-        match step.learn(&[sample]).unwrap() {
+        match step.fit(&[sample]).unwrap() {
             TransformParams::HistogramStandardization(found) => {
                 let found = found.0.unwrap()[0];
                 let expected = learnt.landmarks.as_ref().unwrap();

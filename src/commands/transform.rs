@@ -21,7 +21,7 @@ use engine::training::{prepare, validate};
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
-use transforms::{Transform, TransformParams, check_params, sample_params};
+use transforms::{Transform, TransformParams, sample_params, validate_params};
 use volume::Volume;
 use volume::memory::memory_limit_bytes;
 
@@ -90,7 +90,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
     let given = arguments.draws.as_deref().map(given).transpose()?;
     let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
-    if given.is_none() && head.chain.iter().any(Transform::is_learned) {
+    if given.is_none() && head.chain.iter().any(Transform::needs_fit) {
         head = learned(&document, &arguments.common)?;
     }
     let mut chain = head.chain.clone();
@@ -104,7 +104,7 @@ pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
     let (volume, draws) = match given {
         Some((path, applied)) => {
             let draws = matching(&path, applied, &chain)?;
-            check_params(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
+            validate_params(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
                 let help = "undo what was edited, or make draws anew without --draws";
                 CliError::problem(format!("{}: {misfit}", path.display()), help)
             })?;

@@ -1,7 +1,7 @@
 //! Transforms of an image and its label map: the traits, and the closed list of what there is.
 //!
-//! A transform is one struct in one file: its fields are the keys of its written form. A [`Spatial`]
-//! transform says where each outgoing voxel comes from; an [`Intensity`] transform maps the values of
+//! A transform is one struct in one file: its fields are the keys of its written form. A [`SpatialTransform`]
+//! transform says where each outgoing voxel comes from; an [`IntensityTransform`] transform maps the values of
 //! a window. Neither computes a volume: `pipeline.rs` does, for the window that somebody asks for.
 
 use schemars::JsonSchema;
@@ -46,11 +46,11 @@ pub use label::one_hot::OneHot;
 pub use label::remap_labels::RemapLabels;
 pub use label::sequential_labels::SequentialLabels;
 pub(crate) use mapping::elastic_displacement::EIGHTS;
-pub use mapping::elastic_displacement::{Displacement, weights as spline_weights};
-pub use mapping::grid_mapping::{Fill, Lattice, LatticeAxis, Map, Placement};
+pub use mapping::elastic_displacement::{ElasticDisplacement, weights as spline_weights};
+pub use mapping::grid_mapping::{Fill, GridMapping, Lattice, LatticeAxis, Map};
 pub use mapping::interpolation::Interpolation;
 pub use mapping::padding::{Extension, Padding};
-pub use params::{Nothing, TransformParams};
+pub use params::{NoParams, TransformParams};
 pub use spatial::affine::{Affine, AffineParams};
 pub use spatial::crop::Crop;
 pub use spatial::crop_or_pad::{CropOrPad, CropOrPadParams, Location};
@@ -63,7 +63,7 @@ pub use spatial::resize::Resize;
 pub use spatial::to_canonical::ToCanonical;
 pub use spatial::to_orientation::{Axes, ToOrientation};
 pub use step::sample_params;
-pub use validation::{Misfit, check_params};
+pub use validation::{InvalidParams, validate_params};
 pub(crate) use whole_volume::border::border_means;
 pub use whole_volume::region::{Half, Region};
 pub(crate) use whole_volume::statistics::{mean, median};
@@ -162,15 +162,15 @@ pub struct Incoming {
 }
 
 /// A transform of the grid: it says where each outgoing voxel comes from.
-pub trait Spatial {
+pub trait SpatialTransform {
     /// What chance decides.
-    type Draw;
+    type Params;
 
     /// All the chance of the transform.
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Draw;
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Params;
 
     /// The outgoing grid and the source of its voxels; a pure function. The shape never depends on the draw.
-    fn place(&self, draw: &Self::Draw, incoming: &Grid) -> Placement;
+    fn map_grid(&self, draw: &Self::Params, incoming: &Grid) -> GridMapping;
 
     /// Whether the content of the volume decides what chance leaves open.
     fn resolves_from_volume(&self) -> bool {
@@ -181,29 +181,29 @@ pub trait Spatial {
     ///
     /// # Errors
     /// When the volume lacks what decides it.
-    fn resolve_from_volume(&self, draw: &Self::Draw, _whole: &WholeVolume) -> Result<Self::Draw, TransformError>
+    fn resolve_from_volume(&self, draw: &Self::Params, _whole: &WholeVolume) -> Result<Self::Params, TransformError>
     where
-        Self::Draw: Clone,
+        Self::Params: Clone,
     {
         Ok(draw.clone())
     }
 }
 
 /// A transform of intensities: it maps the values of a window.
-pub trait Intensity {
+pub trait IntensityTransform {
     /// What chance decides.
-    type Draw;
+    type Params;
 
     /// All the chance of the transform.
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Draw;
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Params;
 
     /// Whether it needs numbers about the whole incoming volume.
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         false
     }
 
     /// Whether it looks at labels, of the whole volume or of the window.
-    fn wants_labels(&self) -> bool {
+    fn needs_labels(&self) -> bool {
         false
     }
 
@@ -211,46 +211,46 @@ pub trait Intensity {
     ///
     /// # Errors
     /// When the volume has no such numbers.
-    fn measure(&self, _draw: &Self::Draw, _whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, _draw: &Self::Params, _whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         Ok(VolumeStatistics::Nothing)
     }
 
     /// How many voxels around a window decide its values; `usize::MAX` is the whole axis.
-    fn halo(&self, _draw: &Self::Draw, _grid: &Grid) -> [usize; 3] {
+    fn halo(&self, _draw: &Self::Params, _grid: &Grid) -> [usize; 3] {
         [0; 3]
     }
 
     /// Maps, from outgoing to incoming voxels, by which the transform wants the volume moved; with a halo of the
     /// whole volume.
-    fn moves(&self, _draw: &Self::Draw, _grid: &Grid) -> Vec<volume::Affine> {
+    fn copies(&self, _draw: &Self::Params, _grid: &Grid) -> Vec<volume::Affine> {
         Vec::new()
     }
 
     /// Maps the values of a window; a pure function. Within the halo of an end that is not the volume's they may be
     /// anything.
-    fn apply(&self, draw: &Self::Draw, measured: &VolumeStatistics, window: &mut Window);
+    fn apply(&self, draw: &Self::Params, measured: &VolumeStatistics, window: &mut Window);
 }
 
 /// A transform of intensities whose numbers come from all training subjects together.
-pub trait Learned: Intensity {
+pub trait FittedTransform: IntensityTransform {
     /// Whether the written form leaves its numbers to be learnt.
-    fn is_learned(&self) -> bool;
+    fn needs_fit(&self) -> bool;
 
     /// What one training subject contributes.
     ///
     /// # Errors
     /// When it has nothing to contribute to.
-    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError>;
+    fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError>;
 
     /// The draw that stands for the numbers learnt from the samples of all training subjects.
     ///
     /// # Errors
     /// When the samples are too few.
-    fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<Self::Draw, TransformError>;
+    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<Self::Params, TransformError>;
 }
 
 /// A transform of label maps: it needs the whole map.
-pub trait Labelling {
+pub trait LabelTransform {
     /// Changes the labels of a whole volume `[x, y, z]`.
     fn relabel(&self, labels: &mut [Label], shape: [usize; 3]);
 }

@@ -51,7 +51,7 @@ pub enum TransformParams {
 
 /// What a transform without chance draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nothing;
+pub struct NoParams;
 
 /// Turns what a transform drew into a [`TransformParams`], and back.
 pub(super) trait Record: Sized {
@@ -59,12 +59,12 @@ pub(super) trait Record: Sized {
     fn recall(drawn: &TransformParams) -> Option<&Self>;
 }
 
-impl Record for Nothing {
+impl Record for NoParams {
     fn record(self) -> TransformParams {
         TransformParams::Nothing
     }
     fn recall(drawn: &TransformParams) -> Option<&Self> {
-        matches!(drawn, TransformParams::Nothing).then_some(&Nothing)
+        matches!(drawn, TransformParams::Nothing).then_some(&NoParams)
     }
 }
 

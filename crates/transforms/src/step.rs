@@ -2,8 +2,8 @@
 
 use super::params::Record;
 use super::{
-    Extension, Incoming, Intensity, Labelling, Learned, Location, Placement, Spatial, Transform, TransformError,
-    TransformParams, VolumeStatistics, WholeVolume, Window,
+    Extension, FittedTransform, GridMapping, Incoming, IntensityTransform, LabelTransform, Location, SpatialTransform,
+    Transform, TransformError, TransformParams, VolumeStatistics, WholeVolume, Window,
 };
 use random::Rng;
 use volume::{Affine, Grid};
@@ -53,7 +53,7 @@ macro_rules! dispatch {
 pub fn sample_params(steps: &[Transform], rng: &mut Rng, incoming: &Incoming) -> Vec<TransformParams> {
     let mut incoming = *incoming;
     let mut draw = |step: &Transform| {
-        let drawn = step.draw(rng, &incoming);
+        let drawn = step.sample_params(rng, &incoming);
         incoming.grid = step.outgoing(&drawn, &incoming.grid);
         drawn
     };
@@ -65,7 +65,7 @@ const PARAMS_MATCH: &str = "a step meets the draw that was drawn for it";
 
 impl Transform {
     /// All the chance of the step.
-    pub fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams {
+    pub fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams {
         match self {
             Transform::Maybe(maybe) => {
                 // The chance is drawn first and the steps always, so that one step's draws do not move another's.
@@ -75,11 +75,11 @@ impl Transform {
             }
             Transform::OneOf(steps) => {
                 let chosen = rng.below(steps.len() as u64) as usize;
-                TransformParams::OneOf(chosen, Box::new(steps[chosen].draw(rng, incoming)))
+                TransformParams::OneOf(chosen, Box::new(steps[chosen].sample_params(rng, incoming)))
             }
             _ => dispatch!(self,
-                spatial step => step.draw(rng, incoming).record(),
-                intensity step => step.draw(rng, incoming).record(),
+                spatial step => step.sample_params(rng, incoming).record(),
+                intensity step => step.sample_params(rng, incoming).record(),
                 else => TransformParams::Nothing),
         }
     }
@@ -88,7 +88,7 @@ impl Transform {
     pub fn outgoing(&self, drawn: &TransformParams, incoming: &Grid) -> Grid {
         let mut grid = *incoming;
         self.unroll(drawn, &mut |step, drawn| {
-            if let Some(place) = step.place(drawn, &grid) {
+            if let Some(place) = step.map_grid(drawn, &grid) {
                 grid = place.grid;
             }
         });
@@ -97,11 +97,11 @@ impl Transform {
 
     /// Whether a draw is of the kind that the step draws; of a list of steps none is.
     pub(super) fn is_kind(&self, drawn: &TransformParams) -> bool {
-        fn of_spatial<S: Spatial<Draw: Record>>(_: &S, drawn: &TransformParams) -> bool {
-            S::Draw::recall(drawn).is_some()
+        fn of_spatial<S: SpatialTransform<Params: Record>>(_: &S, drawn: &TransformParams) -> bool {
+            S::Params::recall(drawn).is_some()
         }
-        fn of_intensity<I: Intensity<Draw: Record>>(_: &I, drawn: &TransformParams) -> bool {
-            I::Draw::recall(drawn).is_some()
+        fn of_intensity<I: IntensityTransform<Params: Record>>(_: &I, drawn: &TransformParams) -> bool {
+            I::Params::recall(drawn).is_some()
         }
         dispatch!(self,
             spatial step => of_spatial(step, drawn),
@@ -137,9 +137,9 @@ impl Transform {
     }
 
     /// The outgoing grid and the source of its voxels; `None` for a step that leaves every voxel in its place.
-    pub fn place(&self, drawn: &TransformParams, incoming: &Grid) -> Option<Placement> {
+    pub fn map_grid(&self, drawn: &TransformParams, incoming: &Grid) -> Option<GridMapping> {
         dispatch!(self,
-            spatial step => Some(step.place(Record::recall(drawn).expect(PARAMS_MATCH), incoming)),
+            spatial step => Some(step.map_grid(Record::recall(drawn).expect(PARAMS_MATCH), incoming)),
             intensity _step => None,
             else => None)
     }
@@ -165,23 +165,23 @@ impl Transform {
     }
 
     /// Whether the step needs numbers about the whole incoming volume.
-    pub fn measures(&self) -> bool {
-        dispatch!(self, spatial _step => false, intensity step => step.measures(), else => false)
+    pub fn needs_statistics(&self) -> bool {
+        dispatch!(self, spatial _step => false, intensity step => step.needs_statistics(), else => false)
     }
 
     /// Whether the step looks at labels.
-    pub fn wants_labels(&self) -> bool {
-        dispatch!(self, spatial _step => false, intensity step => step.wants_labels(), else => false)
+    pub fn needs_labels(&self) -> bool {
+        dispatch!(self, spatial _step => false, intensity step => step.needs_labels(), else => false)
     }
 
     /// The numbers that the step needs about the whole incoming volume.
     ///
     /// # Errors
     /// When the volume has no such numbers.
-    pub fn measure(&self, drawn: &TransformParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    pub fn statistics(&self, drawn: &TransformParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         dispatch!(self,
             spatial _step => Ok(VolumeStatistics::Nothing),
-            intensity step => step.measure(Record::recall(drawn).expect(PARAMS_MATCH), whole),
+            intensity step => step.statistics(Record::recall(drawn).expect(PARAMS_MATCH), whole),
             else => Ok(VolumeStatistics::Nothing))
     }
 
@@ -194,10 +194,10 @@ impl Transform {
     }
 
     /// Maps by which the step wants the volume moved.
-    pub fn moves(&self, drawn: &TransformParams, grid: &Grid) -> Vec<Affine> {
+    pub fn copies(&self, drawn: &TransformParams, grid: &Grid) -> Vec<Affine> {
         dispatch!(self,
             spatial _step => Vec::new(),
-            intensity step => step.moves(Record::recall(drawn).expect(PARAMS_MATCH), grid),
+            intensity step => step.copies(Record::recall(drawn).expect(PARAMS_MATCH), grid),
             else => Vec::new())
     }
 
@@ -210,7 +210,7 @@ impl Transform {
     }
 
     /// What the step does to label maps as a whole, where it is there for that.
-    pub fn labelling(&self) -> Option<&dyn Labelling> {
+    pub fn label_transform(&self) -> Option<&dyn LabelTransform> {
         match self {
             Transform::RemapLabels(step) => Some(step),
             Transform::SequentialLabels(step) => Some(step),
@@ -229,16 +229,16 @@ impl Transform {
     }
 
     /// Whether the step's numbers are to be learnt from the training subjects.
-    pub fn is_learned(&self) -> bool {
+    pub fn needs_fit(&self) -> bool {
         match self {
-            Transform::ForegroundNormalize(step) => step.is_learned(),
-            Transform::HistogramStandardization(step) => step.is_learned(),
+            Transform::ForegroundNormalize(step) => step.needs_fit(),
+            Transform::HistogramStandardization(step) => step.needs_fit(),
             _ => false,
         }
     }
 
     /// Whether a draw holds numbers that the step learns; how many channels they are for shows at a volume.
-    pub fn has_learnt(&self, drawn: &TransformParams) -> bool {
+    pub fn is_fitted(&self, drawn: &TransformParams) -> bool {
         match drawn {
             TransformParams::ForegroundNormalize(numbers) => self.is_kind(drawn) && numbers.0.is_some(),
             TransformParams::HistogramStandardization(landmarks) => self.is_kind(drawn) && landmarks.0.is_some(),
@@ -250,10 +250,10 @@ impl Transform {
     ///
     /// # Errors
     /// When the subject lacks what the step learns from.
-    pub fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
+    pub fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         match self {
-            Transform::ForegroundNormalize(step) => step.sample(whole),
-            Transform::HistogramStandardization(step) => step.sample(whole),
+            Transform::ForegroundNormalize(step) => step.observe(whole),
+            Transform::HistogramStandardization(step) => step.observe(whole),
             _ => Ok(Vec::new()),
         }
     }
@@ -262,10 +262,10 @@ impl Transform {
     ///
     /// # Errors
     /// When the samples are too few.
-    pub fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<TransformParams, TransformError> {
+    pub fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<TransformParams, TransformError> {
         match self {
-            Transform::ForegroundNormalize(step) => Ok(step.learn(samples)?.record()),
-            Transform::HistogramStandardization(step) => Ok(step.learn(samples)?.record()),
+            Transform::ForegroundNormalize(step) => Ok(step.fit(samples)?.record()),
+            Transform::HistogramStandardization(step) => Ok(step.fit(samples)?.record()),
             _ => Ok(TransformParams::Nothing),
         }
     }

@@ -7,7 +7,7 @@ use volume::Grid;
 /// A draw that its step cannot have drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("draws.{path} of {step}: {reason}")]
-pub struct Misfit {
+pub struct InvalidParams {
     /// Its place among the draws, with dots.
     pub path: String,
     /// The step.
@@ -23,7 +23,11 @@ const FARTHEST: f64 = 1e6;
 ///
 /// # Errors
 /// Names the first draw that its step cannot have drawn.
-pub fn check_params(chain: &[Transform], draws: &[TransformParams], incoming: &Incoming) -> Result<Grid, Misfit> {
+pub fn validate_params(
+    chain: &[Transform],
+    draws: &[TransformParams],
+    incoming: &Incoming,
+) -> Result<Grid, InvalidParams> {
     check_steps(chain, draws, *incoming, "")
 }
 
@@ -32,10 +36,10 @@ fn check_steps(
     draws: &[TransformParams],
     mut incoming: Incoming,
     path: &str,
-) -> Result<Grid, Misfit> {
+) -> Result<Grid, InvalidParams> {
     for (index, (step, drawn)) in chain.iter().zip(draws).enumerate() {
         let path = format!("{path}{index}");
-        let misfit = |reason| Misfit { path: path.clone(), step: step.name(), reason };
+        let misfit = |reason| InvalidParams { path: path.clone(), step: step.name(), reason };
         incoming.grid = match (step, drawn) {
             (Transform::Maybe(_), TransformParams::Maybe(None)) => incoming.grid,
             (Transform::Maybe(maybe), TransformParams::Maybe(Some(draws))) => {
@@ -153,7 +157,7 @@ mod tests {
     fn message(step: &str, drawn: &str) -> String {
         let chain: Vec<Transform> = vec![serde_json::from_str(step).unwrap()];
         let draws: Vec<TransformParams> = vec![serde_json::from_str(drawn).unwrap()];
-        check_params(&chain, &draws, &incoming()).unwrap_err().to_string()
+        validate_params(&chain, &draws, &incoming()).unwrap_err().to_string()
     }
 
     #[test]

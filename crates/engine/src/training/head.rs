@@ -52,7 +52,7 @@ impl Head {
         tell: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, TrainError> {
         let mut head = Self { chain: plan.experiment.preprocess_chain(), learned: BTreeMap::new() };
-        if !head.chain.iter().any(Transform::is_learned) {
+        if !head.chain.iter().any(Transform::needs_fit) {
             return Ok(Some(head));
         }
         let files = inputs::of_training(plan, hashes, stop, tell);
@@ -65,11 +65,11 @@ impl Head {
             tell(Event::Preparing { task: "learning intensities", done, total });
         };
         for index in 0..head.chain.len() {
-            if !head.chain[index].is_learned() {
+            if !head.chain[index].needs_fit() {
                 continue;
             }
             let path = cache.statistics(&head.key(plan, index, &files));
-            let drawn = match known(&path).filter(|drawn| head.chain[index].has_learnt(drawn)) {
+            let drawn = match known(&path).filter(|drawn| head.chain[index].is_fitted(drawn)) {
                 Some(drawn) => drawn,
                 None => {
                     let Some(drawn) = head.learn_step(plan, index, stop, &tell)? else { return Ok(None) };
@@ -120,7 +120,7 @@ impl Head {
             .map(|name| (!stop.load(Ordering::Relaxed)).then(|| sample(name)).transpose())
             .collect::<Result<_, _>>()?;
         let Some(samples) = samples.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let learnt = step.learn(&samples);
+        let learnt = step.fit(&samples);
         learnt.map(Some).map_err(|error| TrainError::Learn { step: step.name(), reason: error.reason })
     }
 
@@ -144,15 +144,15 @@ impl Head {
     /// Says what is wrong with that file, or that it is missing where a step has learnt something.
     pub fn of_run(root: &Path, chain: Vec<Transform>) -> Result<Self, String> {
         let mut head = Self { chain, learned: BTreeMap::new() };
-        if head.chain.iter().any(Transform::is_learned) {
+        if head.chain.iter().any(Transform::needs_fit) {
             let text = std::fs::read(root.join("preprocess.json")).map_err(|error| error.to_string())?;
             let recorded: Recorded = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
             if recorded.chain != head.chain {
                 return Err("its steps are not those of plan.yaml".to_owned());
             }
             let has_all = (0..head.chain.len()).all(|index| match recorded.learned.get(&index) {
-                Some(drawn) => head.chain[index].has_learnt(drawn),
-                None => !head.chain[index].is_learned(),
+                Some(drawn) => head.chain[index].is_fitted(drawn),
+                None => !head.chain[index].needs_fit(),
             });
             if !has_all || recorded.learned.keys().any(|index| *index >= head.chain.len()) {
                 return Err("`learned` does not hold what the steps of plan.yaml learn".to_owned());

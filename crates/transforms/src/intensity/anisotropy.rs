@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::Grid;
@@ -45,10 +45,10 @@ pub struct AnisotropyParams {
     pub downsampling: f64,
 }
 
-impl Intensity for Anisotropy {
-    type Draw = AnisotropyParams;
+impl IntensityTransform for Anisotropy {
+    type Params = AnisotropyParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyParams {
         let axis = self.axes[rng.below(self.axes.len() as u64) as usize];
         AnisotropyParams { axis, downsampling: rng.uniform(self.downsampling) }
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 
@@ -42,10 +42,10 @@ fn third() -> u8 {
 #[serde(transparent)]
 pub struct BiasFieldParams(pub Vec<f64>);
 
-impl Intensity for BiasField {
-    type Draw = BiasFieldParams;
+impl IntensityTransform for BiasField {
+    type Params = BiasFieldParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldParams {
         BiasFieldParams(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
     }
 

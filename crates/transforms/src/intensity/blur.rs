@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::separable::{self, Mirror};
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use values::{AxisRanges, Range};
 use volume::Grid;
@@ -38,10 +38,10 @@ const MOST_MM: f64 = 1000.0;
 /// The filter ends after so many standard deviations.
 const TRUNCATE: f64 = 4.0;
 
-impl Intensity for Blur {
-    type Draw = BlurParams;
+impl IntensityTransform for Blur {
+    type Params = BlurParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> BlurParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> BlurParams {
         BlurParams(self.std_mm.0.map(|range| rng.uniform(range)))
     }
 

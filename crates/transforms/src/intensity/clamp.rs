@@ -1,6 +1,6 @@
 //! A limited range of intensities.
 
-use crate::{Incoming, Intensity, Nothing, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, NoParams, VolumeStatistics, Window};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,14 +22,14 @@ pub struct Clamp {
     pub max: Option<f32>,
 }
 
-impl Intensity for Clamp {
-    type Draw = Nothing;
+impl IntensityTransform for Clamp {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn apply(&self, _: &Nothing, _: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, _: &NoParams, _: &VolumeStatistics, window: &mut Window) {
         let (min, max) = (self.min.unwrap_or(f32::NEG_INFINITY), self.max.unwrap_or(f32::INFINITY));
         window.map(|v| v.max(min).min(max));
     }
@@ -54,7 +54,7 @@ mod tests {
     fn values_outside_go_to_the_nearer_end() {
         let mut values = [-1000.0, 0.0, 3000.0];
         Clamp { min: Some(-200.0), max: Some(250.0) }.apply(
-            &Nothing,
+            &NoParams,
             &VolumeStatistics::Nothing,
             &mut Window::of(&mut values),
         );
@@ -64,7 +64,11 @@ mod tests {
     #[test]
     fn an_open_end_has_no_limit() {
         let mut values = [-1000.0, 3000.0];
-        Clamp { min: None, max: Some(250.0) }.apply(&Nothing, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        Clamp { min: None, max: Some(250.0) }.apply(
+            &NoParams,
+            &VolumeStatistics::Nothing,
+            &mut Window::of(&mut values),
+        );
         assert_eq!(values, [-1000.0, 250.0]);
     }
 }

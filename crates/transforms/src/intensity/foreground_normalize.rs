@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::whole_volume::statistics;
-use crate::{Incoming, Intensity, Learned, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{FittedTransform, Incoming, IntensityTransform, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::Percentile;
 
@@ -60,19 +60,19 @@ const QUANTILES: usize = 20_000;
 /// nnU-Net divides by no less.
 const SMALLEST_DEVIATION: f64 = 1e-8;
 
-impl Intensity for ForegroundNormalize {
-    type Draw = Foreground;
+impl IntensityTransform for ForegroundNormalize {
+    type Params = Foreground;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Foreground {
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> Foreground {
         Foreground(self.statistics.clone())
     }
 
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         // That there are numbers for each channel is found out where an error can be told.
         true
     }
 
-    fn measure(&self, foreground: &Foreground, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, foreground: &Foreground, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let (given, channels) = (foreground.numbers().len(), whole.channels().count());
         let reason = format!("expected statistics for each of {channels} channels, got {given}");
         if given == channels { Ok(VolumeStatistics::Nothing) } else { Err(TransformError { name: NAME, reason }) }
@@ -93,12 +93,12 @@ impl Foreground {
     }
 }
 
-impl Learned for ForegroundNormalize {
-    fn is_learned(&self) -> bool {
+impl FittedTransform for ForegroundNormalize {
+    fn needs_fit(&self) -> bool {
         self.statistics.is_none()
     }
 
-    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
+    fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         let label = whole.label.ok_or_else(|| TransformError {
             name: NAME,
             reason: "a subject without a label map has no foreground".to_owned(),
@@ -115,7 +115,7 @@ impl Learned for ForegroundNormalize {
         Ok(whole.channels().map(of_channel).collect())
     }
 
-    fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<Foreground, TransformError> {
+    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<Foreground, TransformError> {
         let channels = samples.first().map_or(0, Vec::len);
         let of_channel = |channel: usize| {
             let values: Vec<f32> = samples.iter().flat_map(|sample| sample[channel].iter().copied()).collect();
@@ -162,9 +162,9 @@ mod tests {
     fn learnt(subjects: &[(&[f32], &[u16])]) -> Statistics {
         let sample = |(image, label): &(&[f32], &[u16])| {
             let grid = Grid { shape: [1, 1, image.len()], affine: Affine::IDENTITY };
-            spec().sample(&WholeVolume { grid, image, label: Some(label) }).unwrap()
+            spec().observe(&WholeVolume { grid, image, label: Some(label) }).unwrap()
         };
-        spec().learn(&subjects.iter().map(sample).collect::<Vec<_>>()).unwrap().0.unwrap()[0]
+        spec().fit(&subjects.iter().map(sample).collect::<Vec<_>>()).unwrap().0.unwrap()[0]
     }
 
     #[test]
@@ -187,6 +187,6 @@ mod tests {
 
     #[test]
     fn no_foreground_at_all_is_an_error() {
-        assert!(spec().learn(&[vec![Vec::new()]]).is_err());
+        assert!(spec().fit(&[vec![Vec::new()]]).is_err());
     }
 }

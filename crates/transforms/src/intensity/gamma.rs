@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use simd::math::signed_pow;
 use values::Range;
@@ -34,11 +34,11 @@ impl Gamma {
     }
 }
 
-impl Intensity for Gamma {
+impl IntensityTransform for Gamma {
     /// The exponent of each channel.
-    type Draw = Vec<f32>;
+    type Params = Vec<f32>;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> Vec<f32> {
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> Vec<f32> {
         (0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect()
     }
 

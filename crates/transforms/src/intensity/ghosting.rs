@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum::{self, unshifted};
 use crate::intensity::anisotropy::{all_axes, wrong_axes};
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::Grid;
@@ -57,10 +57,10 @@ pub struct GhostingParams {
     pub restore: Option<f64>,
 }
 
-impl Intensity for Ghosting {
-    type Draw = GhostingParams;
+impl IntensityTransform for Ghosting {
+    type Params = GhostingParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> GhostingParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> GhostingParams {
         let [fewest, most] = self.num_ghosts;
         GhostingParams {
             num_ghosts: fewest + rng.below((most - fewest) as u64 + 1) as usize,

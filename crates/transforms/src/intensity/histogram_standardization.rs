@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::whole_volume::statistics;
 use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, Intensity, Learned, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{
+    FittedTransform, Incoming, IntensityTransform, Region, TransformError, VolumeStatistics, WholeVolume, Window,
+};
 use random::Rng;
 
 /// Maps intensities piecewise linearly so that percentiles of every volume meet landmarks, as TorchIO's
@@ -53,22 +55,22 @@ fn misses_channels(landmarks: &[[f64; PERCENTILES.len()]], channels: usize) -> O
     (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
 }
 
-impl Intensity for HistogramStandardization {
-    type Draw = Landmarks;
+impl IntensityTransform for HistogramStandardization {
+    type Params = Landmarks;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Landmarks {
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> Landmarks {
         Landmarks(self.landmarks.clone())
     }
 
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         true
     }
 
-    fn wants_labels(&self) -> bool {
-        self.mask.as_ref().is_some_and(Region::wants_labels)
+    fn needs_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::needs_labels)
     }
 
-    fn measure(&self, landmarks: &Landmarks, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, landmarks: &Landmarks, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let landmarks = landmarks.0.as_ref().expect("landmarks are learnt before a volume is mapped");
         let found: Vec<Vec<f64>> = self.percentiles(whole)?;
         if let Some(reason) = misses_channels(landmarks, found.len()) {
@@ -91,12 +93,12 @@ impl Intensity for HistogramStandardization {
     }
 }
 
-impl Learned for HistogramStandardization {
-    fn is_learned(&self) -> bool {
+impl FittedTransform for HistogramStandardization {
+    fn needs_fit(&self) -> bool {
         self.landmarks.is_none()
     }
 
-    fn sample(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
+    fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         let found = self.percentiles(whole)?;
         if let Some(flat) = found.iter().find(|values| values[0] == values[PERCENTILES.len() - 1]) {
             let reason = format!("its percentiles 1 and 99 are both {}, so they cannot be mapped to a range", flat[0]);
@@ -105,7 +107,7 @@ impl Learned for HistogramStandardization {
         Ok(found.into_iter().map(|values| values.into_iter().map(|value| value as f32).collect()).collect())
     }
 
-    fn learn(&self, samples: &[Vec<Vec<f32>>]) -> Result<Landmarks, TransformError> {
+    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<Landmarks, TransformError> {
         let channels = samples.first().map_or(0, Vec::len);
         Ok(Landmarks(Some((0..channels).map(|channel| mean_landmarks(samples, channel)).collect())))
     }
@@ -180,7 +182,7 @@ mod tests {
     fn percentiles_meet_the_landmarks() {
         let mut values: Vec<f32> = (0..=100).map(|i| (i * i) as f32).collect();
         let landmarks = Landmarks(Some(vec![std::array::from_fn(|i| i as f64 * 10.0)]));
-        let measured = spec().measure(&landmarks, &WholeVolume::of(&values)).unwrap();
+        let measured = spec().statistics(&landmarks, &WholeVolume::of(&values)).unwrap();
         spec().apply(&landmarks, &measured, &mut Window::of(&mut values));
         for (place, expected) in [(1, 0.0), (10, 10.0), (50, 60.0), (99, 120.0)] {
             assert!((values[place] - expected).abs() < 1e-3, "{place}: {}", values[place]);
@@ -190,14 +192,14 @@ mod tests {
     #[test]
     fn one_subject_learns_its_own_percentiles_on_the_standard_range() {
         let values: Vec<f32> = (0..=100).map(|i| i as f32).collect();
-        let sample = spec().sample(&WholeVolume::of(&values)).unwrap();
-        let landmarks = spec().learn(&[sample]).unwrap().0.unwrap();
+        let sample = spec().observe(&WholeVolume::of(&values)).unwrap();
+        let landmarks = spec().fit(&[sample]).unwrap().0.unwrap();
         assert!((landmarks[0][0], landmarks[0][12]) == (0.0, 100.0));
         assert!((landmarks[0][6] - 50.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_constant_volume_teaches_nothing() {
-        assert!(spec().sample(&WholeVolume::of(&[3.0; 9])).is_err());
+        assert!(spec().observe(&WholeVolume::of(&[3.0; 9])).is_err());
     }
 }

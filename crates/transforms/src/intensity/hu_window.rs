@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::intensity::rescale_intensity::unit_interval;
-use crate::{Incoming, Intensity, Nothing, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, NoParams, VolumeStatistics, Window};
 use random::Rng;
 use values::{Positive, Range, single};
 
@@ -29,14 +29,14 @@ pub struct HuWindow {
     pub to: Range,
 }
 
-impl Intensity for HuWindow {
-    type Draw = Nothing;
+impl IntensityTransform for HuWindow {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn apply(&self, _: &Nothing, _: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, _: &NoParams, _: &VolumeStatistics, window: &mut Window) {
         let width = self.width.get() as f32;
         let low = self.level - width / 2.0;
         let (start, scale) = (self.to.low as f32, (self.to.high - self.to.low) as f32 / width);
@@ -59,7 +59,7 @@ mod tests {
     fn the_ends_of_the_window_go_to_the_ends_of_the_range_and_the_rest_is_cut() {
         let window: HuWindow = serde_yaml::from_str("{level: 50, width: 400, to: [-1, 1]}").unwrap();
         let mut values = [-1000.0, -150.0, 50.0, 150.0, 250.0, 3000.0];
-        window.apply(&Nothing, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        window.apply(&NoParams, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, -1.0, 0.0, 0.5, 1.0, 1.0]);
     }
 }

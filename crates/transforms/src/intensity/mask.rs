@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::whole_volume::statistics;
-use crate::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::single;
 
@@ -23,32 +23,32 @@ pub struct Mask {
     pub outside: f32,
 }
 
-impl Intensity for Mask {
-    type Draw = Nothing;
+impl IntensityTransform for Mask {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         // Whether there are labels at all is found out where an error can be told.
-        self.keep.wants_mean() || self.keep.wants_labels()
+        self.keep.needs_mean() || self.keep.needs_labels()
     }
 
-    fn wants_labels(&self) -> bool {
-        self.keep.wants_labels()
+    fn needs_labels(&self) -> bool {
+        self.keep.needs_labels()
     }
 
-    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         self.keep.of("mask", &whole.grid, whole.label, 0.0)?;
-        Ok(if self.keep.wants_mean() {
+        Ok(if self.keep.needs_mean() {
             VolumeStatistics::Mean(statistics::mean(whole.image))
         } else {
             VolumeStatistics::Nothing
         })
     }
 
-    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
         let mean = if let VolumeStatistics::Mean(mean) = measured { *mean } else { 0.0 };
         let member = self.keep.of("mask", &window.grid, window.label, mean);
         let member = member.expect("labels were there when the volume was measured");
@@ -73,14 +73,14 @@ mod tests {
     fn what_lies_outside_gets_one_intensity() {
         let mut values = [1.0, 2.0, 3.0, 6.0];
         let spec = Mask { keep: Region::AboveMean {}, outside: -1.0 };
-        let measured = spec.measure(&Nothing, &WholeVolume::of(&values)).unwrap();
-        spec.apply(&Nothing, &measured, &mut Window::of(&mut values));
+        let measured = spec.statistics(&NoParams, &WholeVolume::of(&values)).unwrap();
+        spec.apply(&NoParams, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, -1.0, -1.0, 6.0]);
     }
 
     #[test]
     fn labels_that_are_not_there_are_an_error() {
         let spec = Mask { keep: Region::Labels(Vec::new()), outside: 0.0 };
-        assert!(spec.measure(&Nothing, &WholeVolume::of(&[1.0])).is_err());
+        assert!(spec.statistics(&NoParams, &WholeVolume::of(&[1.0])).is_err());
     }
 }

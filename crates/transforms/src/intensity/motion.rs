@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum::{self, unshifted};
 use crate::spatial::affine::rotation;
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::{self, Grid};
@@ -54,10 +54,10 @@ pub struct MotionParams {
 /// How far a movement's time lies from an even one, at most, as a share of the time between two.
 const PERTURBATION: f64 = 0.3;
 
-impl Intensity for Motion {
-    type Draw = MotionParams;
+impl IntensityTransform for Motion {
+    type Params = MotionParams;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> MotionParams {
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> MotionParams {
         let count = self.num_transforms.get();
         let is_flat = incoming.grid.shape[2] == 1;
         let step = 1.0 / (count + 1) as f64;
@@ -77,7 +77,7 @@ impl Intensity for Motion {
         [usize::MAX; 3]
     }
 
-    fn moves(&self, draw: &MotionParams, grid: &Grid) -> Vec<volume::Affine> {
+    fn copies(&self, draw: &MotionParams, grid: &Grid) -> Vec<volume::Affine> {
         let to_lps = volume::Affine::scale_and_shift([-1.0, -1.0, 1.0], [0.0; 3]);
         let to_voxels = grid.affine.inverse().expect("the affine of a grid can be undone");
         let of_movement = |(degrees, translation): (&[f64; 3], &[f64; 3])| {
@@ -158,7 +158,7 @@ mod tests {
     fn movements_come_in_order() {
         let spec: Motion = serde_yaml::from_str("num_transforms: 5").unwrap();
         let grid = Grid { shape: [4, 5, 1], affine: volume::Affine::IDENTITY };
-        let draw = spec.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &Incoming { grid, channels: 1 });
+        let draw = spec.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &Incoming { grid, channels: 1 });
         assert!(draw.times.is_sorted() && draw.times.len() == 5);
         assert!(draw.degrees.iter().all(|[x, y, z]| *x == 0.0 && *y == 0.0 && *z != 0.0));
     }

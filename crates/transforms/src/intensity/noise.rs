@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::{NoiseField, Rng};
 use values::Range;
 
@@ -37,10 +37,10 @@ pub struct NoiseParams {
     pub field: NoiseField,
 }
 
-impl Intensity for Noise {
-    type Draw = NoiseParams;
+impl IntensityTransform for Noise {
+    type Params = NoiseParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
         NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::sample(rng) }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::whole_volume::statistics;
 use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::{Percentile, Range};
 
@@ -39,22 +39,22 @@ fn all_values() -> [Percentile; 2] {
     [0.0, 100.0].map(|value| Percentile::new(value).expect("0 and 100 are percentiles"))
 }
 
-impl Intensity for RescaleIntensity {
-    type Draw = Nothing;
+impl IntensityTransform for RescaleIntensity {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         true
     }
 
-    fn wants_labels(&self) -> bool {
-        self.mask.as_ref().is_some_and(Region::wants_labels)
+    fn needs_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::needs_labels)
     }
 
-    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let failed = |reason| Err(TransformError { name: "rescale_intensity", reason });
         statistics::refuse_infinite("rescale_intensity", whole.image)?;
         let percents = self.percentiles.map(Percentile::get);
@@ -84,7 +84,7 @@ impl Intensity for RescaleIntensity {
         Ok(VolumeStatistics::Cut { low, high, ends })
     }
 
-    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
         let VolumeStatistics::Cut { low, high, ends } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
         let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
@@ -115,9 +115,9 @@ mod tests {
 
     fn rescaled(yaml: &str, values: &[f32]) -> Vec<f32> {
         let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-        let measured = transform.measure(&Nothing, &WholeVolume::of(values)).unwrap();
+        let measured = transform.statistics(&NoParams, &WholeVolume::of(values)).unwrap();
         let mut values = values.to_vec();
-        transform.apply(&Nothing, &measured, &mut Window::of(&mut values));
+        transform.apply(&NoParams, &measured, &mut Window::of(&mut values));
         values
     }
 
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn voxels_that_are_not_numbers_are_told() {
         let transform: RescaleIntensity = serde_yaml::from_str("percentiles: [0.5, 99.5]").unwrap();
-        let error = transform.measure(&Nothing, &WholeVolume::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
+        let error = transform.statistics(&NoParams, &WholeVolume::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
         assert!(error.contains("1 voxels are not finite"), "{error}");
     }
 
@@ -143,7 +143,7 @@ mod tests {
     fn what_leaves_no_range_is_refused_with_the_reason() {
         let refused = |yaml: &str, values: &[f32]| {
             let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-            transform.measure(&Nothing, &WholeVolume::of(values)).unwrap_err().to_string()
+            transform.statistics(&NoParams, &WholeVolume::of(values)).unwrap_err().to_string()
         };
         assert!(refused("{}", &[3.0; 4]).contains("every intensity is 3"));
         let mut mostly_empty = [0.0; 100];

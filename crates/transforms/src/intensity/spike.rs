@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum;
 use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, Intensity, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{Incoming, IntensityTransform, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use values::Range;
 use volume::offset;
@@ -51,21 +51,21 @@ pub struct SpikeParams {
     pub intensity: f64,
 }
 
-impl Intensity for Spike {
-    type Draw = SpikeParams;
+impl IntensityTransform for Spike {
+    type Params = SpikeParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> SpikeParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> SpikeParams {
         let [fewest, most] = self.num_spikes;
         let count = fewest + rng.below((most - fewest) as u64 + 1) as usize;
         let intensity = rng.uniform(self.intensity);
         SpikeParams { positions: (0..count).map(|_| std::array::from_fn(|_| rng.unit())).collect(), intensity }
     }
 
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         true
     }
 
-    fn measure(&self, draw: &SpikeParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, draw: &SpikeParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let shape = whole.grid.shape;
         let of_channel = |values| {
             let mut spectrum = spectrum::of_volume(values, shape);
@@ -134,7 +134,7 @@ mod tests {
         let mut values = [1.0, 3.0, 2.0, 2.0];
         let spec: Spike = serde_yaml::from_str("{}").unwrap();
         let draw = SpikeParams { positions: vec![[0.0, 0.0, 0.5]], intensity: 2.0 };
-        let measured = spec.measure(&draw, &WholeVolume::of(&values)).unwrap();
+        let measured = spec.statistics(&draw, &WholeVolume::of(&values)).unwrap();
         spec.apply(&draw, &measured, &mut Window::of(&mut values));
         // The largest magnitude is the sum, 8; twice that over four voxels is 4 each.
         assert!(values.iter().zip([5.0, 7.0, 6.0, 6.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?}");
@@ -145,7 +145,7 @@ mod tests {
         let mut values = [1.0, 3.0];
         let spec: Spike = serde_yaml::from_str("{num_spikes: [0, 0]}").unwrap();
         let draw = SpikeParams { positions: Vec::new(), intensity: 2.0 };
-        let measured = spec.measure(&draw, &WholeVolume::of(&values)).unwrap();
+        let measured = spec.statistics(&draw, &WholeVolume::of(&values)).unwrap();
         spec.apply(&draw, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [1.0, 3.0]);
     }

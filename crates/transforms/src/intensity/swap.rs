@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Intensity, VolumeStatistics, Window};
+use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
 use random::Rng;
 use values::Shape;
 use volume::{Grid, offset};
@@ -45,10 +45,10 @@ const MOST_ITERATIONS: usize = 1_000_000;
 /// Pairs of places that are tried before a block is left where it is.
 const MOST_TRIES: usize = 1000;
 
-impl Intensity for Swap {
-    type Draw = SwapParams;
+impl IntensityTransform for Swap {
+    type Params = SwapParams;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> SwapParams {
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> SwapParams {
         let (volume, patch) = (incoming.grid.shape, self.size(incoming.grid.shape));
         let mut place = || -> [usize; 3] {
             // As in TorchIO the last possible place is never drawn, unless it is the only one.
@@ -127,7 +127,7 @@ mod tests {
         let grid = Grid { shape: [5, 6, 7], affine: Affine::IDENTITY };
         let spec: Swap = serde_yaml::from_str("patch: [2, 9, 3]").unwrap();
         let mut rng = Seed(0).stream(Purpose::Augment, 0, "", 0);
-        let draw = spec.draw(&mut rng, &Incoming { grid, channels: 1 });
+        let draw = spec.sample_params(&mut rng, &Incoming { grid, channels: 1 });
         let before: Vec<f32> = (0..grid.num_voxels()).map(|i| i as f32).collect();
         let mut values = before.clone();
         spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::whole(&mut values, grid));

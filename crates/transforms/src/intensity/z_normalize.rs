@@ -2,7 +2,7 @@
 
 use crate::whole_volume::statistics;
 use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, Intensity, Nothing, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,22 +20,22 @@ pub struct ZNormalize {
     pub mask: Option<Region>,
 }
 
-impl Intensity for ZNormalize {
-    type Draw = Nothing;
+impl IntensityTransform for ZNormalize {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn measures(&self) -> bool {
+    fn needs_statistics(&self) -> bool {
         true
     }
 
-    fn wants_labels(&self) -> bool {
-        self.mask.as_ref().is_some_and(Region::wants_labels)
+    fn needs_labels(&self) -> bool {
+        self.mask.as_ref().is_some_and(Region::needs_labels)
     }
 
-    fn measure(&self, _: &Nothing, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let (mean, deviation) = match &self.mask {
             None => statistics::mean_and_deviation(whole.image),
             Some(mask) => {
@@ -55,7 +55,7 @@ impl Intensity for ZNormalize {
         Ok(VolumeStatistics::Moments { mean: mean as f32, deviation: deviation as f32 })
     }
 
-    fn apply(&self, _: &Nothing, measured: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
         let VolumeStatistics::Moments { mean, deviation } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
         window.map(|v| (v - mean) / deviation);
     }
@@ -68,20 +68,20 @@ mod tests {
     #[test]
     fn three_values_by_hand() {
         let mut values = [1.0, 2.0, 3.0];
-        let measured = ZNormalize { mask: None }.measure(&Nothing, &WholeVolume::of(&values)).unwrap();
-        ZNormalize { mask: None }.apply(&Nothing, &measured, &mut Window::of(&mut values));
+        let measured = ZNormalize { mask: None }.statistics(&NoParams, &WholeVolume::of(&values)).unwrap();
+        ZNormalize { mask: None }.apply(&NoParams, &measured, &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, 0.0, 1.0]);
     }
 
     #[test]
     fn an_empty_mask_is_told() {
         let step = ZNormalize { mask: Some(Region::Above(9.0)) };
-        let error = step.measure(&Nothing, &WholeVolume::of(&[1.0, 2.0])).unwrap_err().to_string();
+        let error = step.statistics(&NoParams, &WholeVolume::of(&[1.0, 2.0])).unwrap_err().to_string();
         assert!(error.contains("mask holds no voxel"), "{error}");
     }
 
     #[test]
     fn a_constant_volume_is_refused() {
-        assert!(ZNormalize { mask: None }.measure(&Nothing, &WholeVolume::of(&[2.0; 5])).is_err());
+        assert!(ZNormalize { mask: None }.statistics(&NoParams, &WholeVolume::of(&[2.0; 5])).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Labelling;
+use crate::LabelTransform;
 use volume::connected_components::connected_components;
 use volume::{Label, unravel_index};
 
@@ -22,7 +22,7 @@ pub struct KeepLargest {
     pub labels: Vec<Label>,
 }
 
-impl Labelling for KeepLargest {
+impl LabelTransform for KeepLargest {
     fn relabel(&self, labels: &mut [Label], shape: [usize; 3]) {
         let belongs = |label: Label| if self.labels.is_empty() { label > 0 } else { self.labels.contains(&label) };
         let found = connected_components(shape, |voxel| belongs(labels[voxel]));

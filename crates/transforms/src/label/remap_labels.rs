@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Labelling;
+use crate::LabelTransform;
 use volume::Label;
 
 /// Gives labels other values, all at once; labels that are not named stay. A label that becomes 0 is removed.
@@ -22,7 +22,7 @@ pub struct RemapLabels {
     pub map: BTreeMap<Label, Label>,
 }
 
-impl Labelling for RemapLabels {
+impl LabelTransform for RemapLabels {
     fn relabel(&self, labels: &mut [Label], _: [usize; 3]) {
         for label in labels {
             *label = self.map.get(label).copied().unwrap_or(*label);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Labelling;
+use crate::LabelTransform;
 use volume::Label;
 
 /// Gives the labels of each volume the values 0, 1, 2, … in rising order, as TorchIO's SequentialLabels.
@@ -19,7 +19,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 pub struct SequentialLabels {}
 
-impl Labelling for SequentialLabels {
+impl LabelTransform for SequentialLabels {
     fn relabel(&self, labels: &mut [Label], _: [usize; 3]) {
         let mut values: BTreeMap<Label, Label> = labels.iter().map(|label| (*label, 0)).collect();
         values.values_mut().zip(0..).for_each(|(value, place)| *value = place);

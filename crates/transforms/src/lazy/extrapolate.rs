@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use crate::{Extension, Map, Placement};
+use crate::{Extension, GridMapping, Map};
 use volume::{Volume, Voxels, offset};
 
 /// The whole volume that a step makes of another one, where it goes on in the voxels that the step adds.
-pub(super) fn extended(volume: &Volume, placement: &Placement, extension: Extension) -> Volume {
+pub(super) fn extended(volume: &Volume, placement: &GridMapping, extension: Extension) -> Volume {
     let Map::Lattice(lattice) = &placement.map else { unreachable!("voxels are added as whole ones") };
     let (from, to) = (volume.grid.shape, placement.grid.shape);
     // For each axis and each index where the voxel comes from, and the factor of its intensity.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::lazy::fixed_point::{HALF, Line, bounds};
 use crate::lazy::warp::WarpPath;
-use crate::{Displacement, Map};
+use crate::{ElasticDisplacement, Map};
 use volume::Affine;
 
 /// Where the voxels of a grid come from: spatial steps, composed into one map.
@@ -36,7 +36,7 @@ pub struct ElasticStep {
     /// The grids in between: a map to their indices from where `map` begins, and their shape.
     pub intermediate_grids: Vec<(Affine, [usize; 3])>,
     /// How places of the grid move.
-    pub field: Arc<Displacement>,
+    pub field: Arc<ElasticDisplacement>,
 }
 
 impl IndexMapping {
@@ -200,7 +200,7 @@ const MAX_BOX_VOXELS: f64 = 8.0;
 pub struct CandidateBoxes {
     inverse: Affine,
     /// The displacements from the source's side: a field, and the map back from its grid.
-    displacements: Vec<(Arc<Displacement>, Affine)>,
+    displacements: Vec<(Arc<ElasticDisplacement>, Affine)>,
     /// From source to outgoing indices as if nothing bent, and half the size of a box that holds what displacements make of it.
     straight: Affine,
     loose: [f64; 3],
@@ -238,7 +238,7 @@ impl CandidateBoxes {
 }
 
 /// The place that a field moves to `place`.
-fn before(field: &Displacement, place: [f64; 3]) -> [f64; 3] {
+fn before(field: &ElasticDisplacement, place: [f64; 3]) -> [f64; 3] {
     let mut from = place;
     for _ in 0..MAX_ITERATIONS {
         let moved = field.at(from);

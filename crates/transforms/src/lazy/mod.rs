@@ -22,7 +22,7 @@ pub use index_mapping::{CandidateBoxes, ElasticStep, IndexMapping};
 pub use profile::Profile;
 pub use view::View;
 
-use crate::{Incoming, Labelling, Transform, TransformError, TransformParams};
+use crate::{Incoming, LabelTransform, Transform, TransformError, TransformParams};
 use volume::{Grid, Label, Volume, Voxels};
 
 /// A chain that cannot be evaluated.
@@ -118,7 +118,7 @@ pub fn fitting_sample(
     draws: &[TransformParams],
     source: Volume,
 ) -> Result<Vec<Vec<f32>>, PipelineError> {
-    Ok(View::new(source, before, draws)?.look(true, |whole| step.sample(whole))??)
+    Ok(View::new(source, before, draws)?.look(true, |whole| step.observe(whole))??)
 }
 
 /// The grid after a chain; its shape does not depend on the draws.
@@ -135,7 +135,7 @@ pub fn index_mapping(chain: &[Transform], draws: &[TransformParams], incoming: &
     let mut grid = *incoming;
     let mut mapping = IndexMapping::identity(incoming.shape);
     unroll(chain, draws, &mut |step, drawn| {
-        let Some(place) = step.place(drawn, &grid) else { return };
+        let Some(place) = step.map_grid(drawn, &grid) else { return };
         mapping.extend(&place.map, place.grid.shape);
         grid = place.grid;
     });
@@ -145,15 +145,15 @@ pub fn index_mapping(chain: &[Transform], draws: &[TransformParams], incoming: &
 /// What a chain's steps that change label maps as a whole make of one on the grid before the chain.
 pub fn relabel(chain: &[Transform], draws: &[TransformParams], mut labels: Voxels<Label>) -> Voxels<Label> {
     unroll(chain, draws, &mut |step, _| {
-        if let Some(labelling) = step.labelling() {
-            labels = relabelled(labelling, &labels);
+        if let Some(label_transform) = step.label_transform() {
+            labels = relabelled(label_transform, &labels);
         }
     });
     labels
 }
 
 /// A label map after one such step.
-fn relabelled(step: &dyn Labelling, labels: &Voxels<Label>) -> Voxels<Label> {
+fn relabelled(step: &dyn LabelTransform, labels: &Voxels<Label>) -> Voxels<Label> {
     let mut values = labels.to_vec();
     step.relabel(&mut values, labels.shape);
     Voxels::new(1, labels.shape, values)
@@ -181,7 +181,7 @@ pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
     let mixes = |step: &Transform| matches!(step, Transform::Swap(_) | Transform::Motion(_) | Transform::Spike(_));
     let first_warp = chain.iter().position(|step| step.any(&warps) && step.is_random()).unwrap_or(chain.len());
     (0..chain.len()).find(|index| {
-        let measures = *index >= first_warp && chain[*index].any(&Transform::measures);
+        let measures = *index >= first_warp && chain[*index].any(&Transform::needs_statistics);
         measures || chain[*index].any(&mixes)
     })
 }

@@ -9,7 +9,7 @@ use super::{EmptySpace, IndexMapping, PipelineError, Profile};
 use crate::lazy::block::{Block, cut, owned, widened};
 use crate::lazy::resample::{self, LabelSource};
 use crate::{
-    Fill, Interpolation, Lattice, Map, Placement, Transform, TransformParams, VolumeStatistics, WholeVolume, Window,
+    Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics, WholeVolume, Window,
     smooth_recursively, spline_coefficients, spline_reach,
 };
 use volume::buffer_pool;
@@ -85,15 +85,15 @@ impl<'a> View<'a> {
         let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
         super::unroll(chain, draws, &mut |step, drawn| steps.push((step, drawn)));
-        let needs_whole = |step: &Transform| step.labelling().is_some() || step.extension().is_some();
+        let needs_whole = |step: &Transform| step.label_transform().is_some() || step.extension().is_some();
         while let Some(place) = steps.iter().position(|(step, _)| needs_whole(step)) {
             let rest = steps.split_off(place + 1);
             let (step, drawn) = steps.pop().expect("the step stands at its place");
             source = Self::through(source, &steps).volume()?;
-            if let (Some(labelling), Some(label)) = (step.labelling(), &mut source.label) {
-                *label = super::relabelled(labelling, label);
+            if let (Some(label_transform), Some(label)) = (step.label_transform(), &mut source.label) {
+                *label = super::relabelled(label_transform, label);
             }
-            if let (Some(extension), Some(place)) = (step.extension(), step.place(drawn, &source.grid)) {
+            if let (Some(extension), Some(place)) = (step.extension(), step.map_grid(drawn, &source.grid)) {
                 refuse_too_large(step.name(), source.image.channels, place.grid.shape)?;
                 source = extended(&source, &place, extension);
             }
@@ -109,8 +109,8 @@ impl<'a> View<'a> {
         let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
         for (step, drawn) in steps {
             let stage = |kind, grid| Stage { kind, name: step.name(), grid, whole: OnceLock::new() };
-            let Some(place) = step.place(drawn, &grid) else {
-                let labels = step.wants_labels().then(|| Box::new(mapping.clone()));
+            let Some(place) = step.map_grid(drawn, &grid) else {
+                let labels = step.needs_labels().then(|| Box::new(mapping.clone()));
                 let (measured, out) = (OnceLock::new(), OnceLock::new());
                 stages.push(stage(Kind::Intensity { step, drawn, measured, labels, out }, grid));
                 continue;
@@ -315,7 +315,7 @@ impl<'a> View<'a> {
         };
         let channels = self.source.image.channels;
         let measured = self.measured(level, stage, measured)?;
-        let moves = step.moves(drawn, &stage.grid);
+        let moves = step.copies(drawn, &stage.grid);
         let moved = if moves.is_empty() {
             Vec::new()
         } else {
@@ -378,7 +378,7 @@ impl<'a> View<'a> {
         known: &'s OnceLock<VolumeStatistics>,
     ) -> Result<&'s VolumeStatistics, PipelineError> {
         let Kind::Intensity { step, drawn, labels, .. } = &stage.kind else { return Ok(&VolumeStatistics::Nothing) };
-        if !step.measures() {
+        if !step.needs_statistics() {
             return Ok(&VolumeStatistics::Nothing);
         }
         if let Some(measured) = known.get() {
@@ -386,7 +386,7 @@ impl<'a> View<'a> {
         }
         let label = labels.as_ref().and_then(|mapping| self.labels(mapping, [0; 3], stage.grid.shape));
         let measure =
-            |image: &[f32]| step.measure(drawn, &WholeVolume { grid: stage.grid, image, label: label.as_deref() });
+            |image: &[f32]| step.statistics(drawn, &WholeVolume { grid: stage.grid, image, label: label.as_deref() });
         let measured = self.with_whole(level, measure)??;
         Ok(known.get_or_init(|| measured))
     }
@@ -417,14 +417,18 @@ impl<'a> View<'a> {
 
 impl Stage<'_> {
     /// Whether a warp that follows can be made one with this stage: it interpolates and border_values in the same way.
-    fn composes_with(&self, next: &Placement) -> bool {
+    fn composes_with(&self, next: &GridMapping) -> bool {
         matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
     }
 }
 
 /// Refuses voxels that the machine has no memory for.
 fn refuse_too_large(name: &'static str, channels: usize, shape: [usize; 3]) -> Result<(), PipelineError> {
-    if memory::fits_in_memory::<f32>(channels, shape) { Ok(()) } else { Err(PipelineError::TooLarge { name, shape, channels }) }
+    if memory::fits_in_memory::<f32>(channels, shape) {
+        Ok(())
+    } else {
+        Err(PipelineError::TooLarge { name, shape, channels })
+    }
 }
 
 /// The incoming voxels that a block of outgoing ones comes from; `None` where all of it lies outside.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{Displacement, Interpolation};
+use crate::{ElasticDisplacement, Interpolation};
 use volume::{self, Grid};
 
 /// Where the voxels of an outgoing grid come from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Placement {
+pub struct GridMapping {
     /// The outgoing grid.
     pub grid: Grid,
     /// From outgoing to incoming voxels.
@@ -28,7 +28,7 @@ pub enum Map {
     /// Points move: images are interpolated, labels take the nearest voxel.
     Warp(volume::Affine),
     /// Each point moves by itself; the grid stays.
-    Elastic(Arc<Displacement>),
+    Elastic(Arc<ElasticDisplacement>),
 }
 
 /// A map of whole voxels: axes change places, turn round and shift.
@@ -91,7 +91,7 @@ impl Lattice {
     }
 }
 
-impl Placement {
+impl GridMapping {
     /// Whole voxels that keep their world coordinates.
     pub(crate) fn lattice(lattice: Lattice, shape: [usize; 3], incoming: &Grid) -> Self {
         let affine = incoming.affine.after(&lattice.affine());

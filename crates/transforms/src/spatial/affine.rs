@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fill, Incoming, Interpolation, Placement, Spatial};
+use crate::{Fill, GridMapping, Incoming, Interpolation, SpatialTransform};
 use random::Rng;
 use values::number_or_word::NumberOrWord;
 use values::written_as_number_or_word;
@@ -105,10 +105,10 @@ pub struct AffineParams {
     pub translation_mm: [f64; 3],
 }
 
-impl Spatial for Affine {
-    type Draw = AffineParams;
+impl SpatialTransform for Affine {
+    type Params = AffineParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {
         let mut scales = self.scales.0.map(|range| rng.uniform(range));
         if self.isotropic {
             scales = [scales[0]; 3];
@@ -120,7 +120,7 @@ impl Spatial for Affine {
     /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image or the origin, R = Rz Rx Ry.
     ///
     /// A single slice keeps its depth and turns about z alone, as in TorchIO.
-    fn place(&self, draw: &AffineParams, incoming: &Grid) -> Placement {
+    fn map_grid(&self, draw: &AffineParams, incoming: &Grid) -> GridMapping {
         let mut draw = *draw;
         if incoming.shape[2] == 1 {
             draw.scales[2] = 1.0;
@@ -138,7 +138,7 @@ impl Spatial for Affine {
         let backward = forward.inverse().expect("scales above 0 can be undone");
         let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
         let map = to_voxels.after(&backward).after(&incoming.affine);
-        Placement { fill: self.fill.0, ..Placement::warp(map, *incoming, self.interpolation) }
+        GridMapping { fill: self.fill.0, ..GridMapping::warp(map, *incoming, self.interpolation) }
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     fn map(draw: AffineParams) -> volume::Affine {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 5], affine: volume::Affine::IDENTITY };
-        match spec.place(&draw, &grid).map {
+        match spec.map_grid(&draw, &grid).map {
             Map::Warp(map) => map,
             map => panic!("{map:?} is no affine map"),
         }
@@ -194,7 +194,7 @@ mod tests {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 1], affine: volume::Affine::IDENTITY };
         let draw = AffineParams { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..STILL };
-        let Map::Warp(map) = spec.place(&draw, &grid).map else { panic!("an affine map") };
+        let Map::Warp(map) = spec.map_grid(&draw, &grid).map else { panic!("an affine map") };
         let source = map.apply([2.0, 4.0, 0.0]);
         assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12 && source[2] == 0.0, "{source:?}");
     }

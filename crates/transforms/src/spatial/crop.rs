@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use crate::{GridMapping, Incoming, Lattice, LatticeAxis, NoParams, SpatialTransform};
 use random::Rng;
 use volume::Grid;
 
@@ -23,19 +23,19 @@ pub struct Crop {
     pub end: [u16; 3],
 }
 
-impl Spatial for Crop {
-    type Draw = Nothing;
+impl SpatialTransform for Crop {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let start: [usize; 3] = std::array::from_fn(|axis| usize::from(self.start[axis]).min(incoming.shape[axis] - 1));
         let left =
             |axis: usize| (incoming.shape[axis] - start[axis]).saturating_sub(usize::from(self.end[axis])).max(1);
         let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: start[axis] as i64 });
-        Placement::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
+        GridMapping::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
     }
 }
 
@@ -58,8 +58,8 @@ mod tests {
     use super::*;
     use volume::Affine;
 
-    fn placed(start: [u16; 3], end: [u16; 3]) -> Placement {
-        Crop { start, end }.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
+    fn placed(start: [u16; 3], end: [u16; 3]) -> GridMapping {
+        Crop { start, end }.map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fill, Incoming, Lattice, LatticeAxis, Padding, Placement, Region, Spatial, TransformError, WholeVolume};
+use crate::{
+    Fill, GridMapping, Incoming, Lattice, LatticeAxis, Padding, Region, SpatialTransform, TransformError, WholeVolume,
+};
 use random::Rng;
 use values::PartialShape;
 use volume::Grid;
@@ -47,10 +49,10 @@ pub enum Location {
 #[serde(transparent)]
 pub struct CropOrPadParams(pub Option<[i64; 3]>);
 
-impl Spatial for CropOrPad {
-    type Draw = CropOrPadParams;
+impl SpatialTransform for CropOrPad {
+    type Params = CropOrPadParams;
 
-    fn draw(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadParams {
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadParams {
         if self.location == Location::Center {
             return CropOrPadParams(None);
         }
@@ -61,13 +63,13 @@ impl Spatial for CropOrPad {
         })))
     }
 
-    fn place(&self, draw: &CropOrPadParams, incoming: &Grid) -> Placement {
+    fn map_grid(&self, draw: &CropOrPadParams, incoming: &Grid) -> GridMapping {
         let shape = self.shape.resolve(incoming.shape);
         let axes = std::array::from_fn(|axis| {
             let offset = draw.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
             LatticeAxis { source: axis, flipped: false, offset }
         });
-        Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
+        GridMapping { fill: self.fill.fill(), ..GridMapping::lattice(Lattice { axes }, shape, incoming) }
     }
 
     fn resolves_from_volume(&self) -> bool {
@@ -129,7 +131,7 @@ mod tests {
 
     fn offset(incoming: usize, outgoing: usize) -> i64 {
         let step = CropOrPad::centred(PartialShape([Some(outgoing), None, None]), 0.0);
-        let place = step.place(&CropOrPadParams(None), &grid(incoming));
+        let place = step.map_grid(&CropOrPadParams(None), &grid(incoming));
         let Map::Lattice(lattice) = &place.map else { panic!("a crop moves whole voxels") };
         assert_eq!(place.grid.affine.origin()[0], lattice.axes[0].offset as f64);
         lattice.axes[0].offset
@@ -184,7 +186,7 @@ mod tests {
         let incoming = Incoming { grid: grid(5), channels: 1 };
         let mut seen = [false; 3];
         for _ in 0..60 {
-            let [x, y, z] = step.draw(&mut rng, &incoming).0.unwrap();
+            let [x, y, z] = step.sample_params(&mut rng, &incoming).0.unwrap();
             assert_eq!([y, z], [0, 0]);
             seen[x as usize] = true;
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::mapping::elastic_displacement::control_axes;
-use crate::{Displacement, Fill, Incoming, Interpolation, Lattice, Map, Placement, Spatial};
+use crate::{ElasticDisplacement, Fill, GridMapping, Incoming, Interpolation, Lattice, Map, SpatialTransform};
 use random::Rng;
 use values::{NonNegative, single_or_null};
 use volume::Grid;
@@ -60,10 +60,10 @@ fn two_borders() -> usize {
 #[serde(transparent)]
 pub struct ElasticParams(pub Vec<[f64; 3]>);
 
-impl Spatial for ElasticDeformation {
-    type Draw = ElasticParams;
+impl SpatialTransform for ElasticDeformation {
+    type Params = ElasticParams;
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> ElasticParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> ElasticParams {
         let [count_x, count_y, count_z] = self.num_control_points;
         let mut values = Vec::with_capacity(count_x * count_y * count_z);
         for x in 0..count_x {
@@ -81,19 +81,19 @@ impl Spatial for ElasticDeformation {
         ElasticParams(values)
     }
 
-    fn place(&self, draw: &ElasticParams, incoming: &Grid) -> Placement {
+    fn map_grid(&self, draw: &ElasticParams, incoming: &Grid) -> GridMapping {
         let mut values = draw.0.clone();
         if incoming.shape[2] == 1 {
             // A single slice stays in its plane.
             values.iter_mut().for_each(|value| value[2] = 0.0);
         }
         if values.iter().all(|value| *value == [0.0; 3]) {
-            return Placement::lattice(Lattice::IDENTITY, incoming.shape, incoming);
+            return GridMapping::lattice(Lattice::IDENTITY, incoming.shape, incoming);
         }
-        let field = Displacement::new(self.num_control_points, &values, incoming);
+        let field = ElasticDisplacement::new(self.num_control_points, &values, incoming);
         let fill = self.fill.map_or(Fill::Minimum, Fill::Value);
         let interpolation = self.interpolation;
-        Placement { fill, interpolation, ..Placement::new(*incoming, Map::Elastic(Arc::new(field))) }
+        GridMapping { fill, interpolation, ..GridMapping::new(*incoming, Map::Elastic(Arc::new(field))) }
     }
 }
 
@@ -103,7 +103,7 @@ impl ElasticDeformation {
         let turns = control_axes(incoming);
         (0..3).any(|world| {
             let axis = turns[world].source_axis;
-            let between = Displacement::spacing(self.num_control_points[world], incoming.shape[axis]);
+            let between = ElasticDisplacement::spacing(self.num_control_points[world], incoming.shape[axis]);
             self.max_displacement_mm[world].get() > between * incoming.spacing()[axis] / 2.0
         })
     }
@@ -139,7 +139,7 @@ mod tests {
     fn drawn(yaml: &str) -> Vec<[f64; 3]> {
         let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
         assert_eq!(step.problem(), None);
-        step.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming()).0
+        step.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming()).0
     }
 
     #[test]

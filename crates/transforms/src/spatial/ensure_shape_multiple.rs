@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CropOrPad, CropOrPadParams, Incoming, Nothing, Placement, Spatial};
+use crate::{CropOrPad, CropOrPadParams, GridMapping, Incoming, NoParams, SpatialTransform};
 use random::Rng;
 use values::{PartialShape, Shape, single};
 use volume::Grid;
@@ -37,14 +37,14 @@ pub enum Method {
     Crop,
 }
 
-impl Spatial for EnsureShapeMultiple {
-    type Draw = Nothing;
+impl SpatialTransform for EnsureShapeMultiple {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let shape = std::array::from_fn(|axis| {
             let (size, multiple) = (incoming.shape[axis], self.multiple.0[axis]);
             Some(match self.method {
@@ -52,7 +52,7 @@ impl Spatial for EnsureShapeMultiple {
                 Method::Crop => (size / multiple * multiple).max(1),
             })
         });
-        CropOrPad::centred(PartialShape(shape), self.fill).place(&CropOrPadParams(None), incoming)
+        CropOrPad::centred(PartialShape(shape), self.fill).map_grid(&CropOrPadParams(None), incoming)
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
 
     fn shape(yaml: &str) -> [usize; 3] {
         let step: EnsureShapeMultiple = serde_yaml::from_str(yaml).unwrap();
-        step.place(&Nothing, &Grid { shape: [15, 16, 3], affine: Affine::IDENTITY }).grid.shape
+        step.map_grid(&NoParams, &Grid { shape: [15, 16, 3], affine: Affine::IDENTITY }).grid.shape
     }
 
     #[test]

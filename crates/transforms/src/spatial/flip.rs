@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Lattice, LatticeAxis, Placement, Spatial};
+use crate::{GridMapping, Incoming, Lattice, LatticeAxis, SpatialTransform};
 use random::Rng;
 use values::Probability;
 use volume::Grid;
@@ -20,22 +20,22 @@ pub struct Flip {
     pub probabilities: [Probability; 3],
 }
 
-impl Spatial for Flip {
+impl SpatialTransform for Flip {
     /// Which axes are mirrored.
-    type Draw = [bool; 3];
+    type Params = [bool; 3];
 
-    fn draw(&self, rng: &mut Rng, _: &Incoming) -> [bool; 3] {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> [bool; 3] {
         self.probabilities.map(|probability| rng.bernoulli(probability.get()))
     }
 
-    fn place(&self, flipped: &[bool; 3], incoming: &Grid) -> Placement {
+    fn map_grid(&self, flipped: &[bool; 3], incoming: &Grid) -> GridMapping {
         let axes = std::array::from_fn(|axis| LatticeAxis {
             source: axis,
             flipped: flipped[axis],
             offset: if flipped[axis] { incoming.shape[axis] as i64 - 1 } else { 0 },
         });
         // The content is mirrored, not the frame: world coordinates stay.
-        Placement { grid: *incoming, ..Placement::lattice(Lattice { axes }, incoming.shape, incoming) }
+        GridMapping { grid: *incoming, ..GridMapping::lattice(Lattice { axes }, incoming.shape, incoming) }
     }
 }
 
@@ -49,6 +49,6 @@ mod tests {
     fn certain_and_impossible_flips_are_drawn_so() {
         let flip = Flip { probabilities: [1.0, 0.0, 1.0].map(|p| Probability::new(p).unwrap()) };
         let incoming = Incoming { grid: Grid { shape: [1; 3], affine: Affine::IDENTITY }, channels: 1 };
-        assert_eq!(flip.draw(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming), [true, false, true]);
+        assert_eq!(flip.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming), [true, false, true]);
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Lattice, LatticeAxis, Nothing, Padding, Placement, Spatial};
+use crate::{GridMapping, Incoming, Lattice, LatticeAxis, NoParams, Padding, SpatialTransform};
 use random::Rng;
 use volume::Grid;
 
@@ -28,14 +28,14 @@ pub struct Pad {
     pub fill: Padding,
 }
 
-impl Spatial for Pad {
-    type Draw = Nothing;
+impl SpatialTransform for Pad {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let added = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
         let shape = std::array::from_fn(|axis| incoming.shape[axis] + added(axis));
         let axes = std::array::from_fn(|axis| LatticeAxis {
@@ -43,7 +43,7 @@ impl Spatial for Pad {
             flipped: false,
             offset: -i64::from(self.start[axis]),
         });
-        Placement { fill: self.fill.fill(), ..Placement::lattice(Lattice { axes }, shape, incoming) }
+        GridMapping { fill: self.fill.fill(), ..GridMapping::lattice(Lattice { axes }, shape, incoming) }
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn both_ends_grow_and_the_world_stays() {
         let pad: Pad = serde_yaml::from_str("{start: [1, 0, 2], end: [2, 3, 0]}").unwrap();
-        let place = pad.place(&Nothing, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
+        let place = pad.map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
         assert_eq!((place.grid.shape, place.grid.affine.origin()), ([10, 11, 11], [-1.0, 0.0, -2.0]));
         assert_eq!(place.fill, Fill::Value(0.0));
     }

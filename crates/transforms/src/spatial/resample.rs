@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Interpolation, Nothing, Placement, Spatial};
+use crate::{GridMapping, Incoming, Interpolation, NoParams, SpatialTransform};
 use random::Rng;
 use values::{Shape, Spacing};
 use volume::{Affine, Grid};
@@ -73,29 +73,29 @@ impl Reference {
     }
 }
 
-impl Spatial for Resample {
-    type Draw = Nothing;
+impl SpatialTransform for Resample {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let placement = match (&self.spacing_mm, self.reference.as_ref().and_then(Reference::grid)) {
             (Some(spacing), _) => self.at_spacing(spacing.0, incoming),
             (None, Some(grid)) => {
                 let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
-                Placement::warp(to_voxels.after(&grid.affine), grid, self.interpolation)
+                GridMapping::warp(to_voxels.after(&grid.affine), grid, self.interpolation)
             }
             (None, None) => unreachable!("a checked resample has a spacing or the grid of its reference"),
         };
         let smoothing = if self.antialias { smoothing(incoming, &placement.grid) } else { [0.0; 3] };
-        Placement { smoothing, ..placement }
+        GridMapping { smoothing, ..placement }
     }
 }
 
 impl Resample {
-    fn at_spacing(&self, spacing: [f64; 3], incoming: &Grid) -> Placement {
+    fn at_spacing(&self, spacing: [f64; 3], incoming: &Grid) -> GridMapping {
         let old = incoming.spacing();
         let shape = std::array::from_fn(|axis| match incoming.shape[axis] {
             1 => 1,
@@ -138,11 +138,16 @@ fn smoothing(incoming: &Grid, outgoing: &Grid) -> [f64; 3] {
 }
 
 /// A grid of another shape and spacing with the same centre; `ratios` are its spacing over the old one.
-pub(crate) fn centred(incoming: &Grid, shape: [usize; 3], ratios: [f64; 3], interpolation: Interpolation) -> Placement {
+pub(crate) fn centred(
+    incoming: &Grid,
+    shape: [usize; 3],
+    ratios: [f64; 3],
+    interpolation: Interpolation,
+) -> GridMapping {
     let middle = |size: usize| (size as f64 - 1.0) / 2.0;
     let shift = std::array::from_fn(|axis| middle(incoming.shape[axis]) - middle(shape[axis]) * ratios[axis]);
     let map = Affine::scale_and_shift(ratios, shift);
-    Placement::warp(map, Grid { shape, affine: incoming.affine.after(&map) }, interpolation)
+    GridMapping::warp(map, Grid { shape, affine: incoming.affine.after(&map) }, interpolation)
 }
 
 #[cfg(test)]
@@ -157,10 +162,10 @@ mod tests {
         serde_json::from_value(serde_yaml::from_str(yaml).unwrap()).unwrap()
     }
 
-    fn placed(yaml: &str) -> Placement {
+    fn placed(yaml: &str) -> GridMapping {
         let step = parsed(yaml);
         assert_eq!(step.problem(), None);
-        step.place(&Nothing, &grid())
+        step.map_grid(&NoParams, &grid())
     }
 
     #[test]
@@ -181,8 +186,8 @@ mod tests {
         let grid =
             Grid { shape: [512, 6, 5], affine: Affine::scale_and_shift([f64::from(0.7f32), 1.0, 1.0], [0.0; 3]) };
         let step = parsed("spacing_mm: [0.7, 1, 1]");
-        assert_eq!(step.place(&Nothing, &grid).grid.shape, [512, 6, 5]);
-        assert_eq!(parsed("spacing_mm: [1.4, 1, 1]").place(&Nothing, &grid).grid.shape, [256, 6, 5]);
+        assert_eq!(step.map_grid(&NoParams, &grid).grid.shape, [512, 6, 5]);
+        assert_eq!(parsed("spacing_mm: [1.4, 1, 1]").map_grid(&NoParams, &grid).grid.shape, [256, 6, 5]);
         assert!(parsed("spacing_mm: [1.0e-9, 1, 1]").problem().is_some());
     }
 

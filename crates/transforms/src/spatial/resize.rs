@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Interpolation, Nothing, Placement, Spatial};
+use crate::{GridMapping, Incoming, Interpolation, NoParams, SpatialTransform};
 use random::Rng;
 use values::PartialShape;
 use volume::Grid;
@@ -23,14 +23,14 @@ pub struct Resize {
     pub interpolation: Interpolation,
 }
 
-impl Spatial for Resize {
-    type Draw = Nothing;
+impl SpatialTransform for Resize {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let shape = self.shape.resolve(incoming.shape);
         let ratios = std::array::from_fn(|axis| incoming.shape[axis] as f64 / shape[axis] as f64);
         crate::spatial::resample::centred(incoming, shape, ratios, self.interpolation)
@@ -46,7 +46,7 @@ mod tests {
     fn the_field_of_view_stays() {
         let grid = Grid { shape: [10, 6, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
         let place = Resize { shape: PartialShape([Some(5), None, Some(8)]), interpolation: Interpolation::Linear }
-            .place(&Nothing, &grid);
+            .map_grid(&NoParams, &grid);
         assert_eq!((place.grid.shape, place.grid.spacing()), ([5, 6, 8], [2.0, 2.0, 1.5]));
         // The first voxel starts where the old first voxel starts.
         assert_eq!(place.grid.affine.origin(), [0.5, 0.0, -0.75]);

@@ -1,6 +1,6 @@
 //! Axis order and direction.
 
-use crate::{Axes, Incoming, Nothing, Placement, Spatial};
+use crate::{Axes, GridMapping, Incoming, NoParams, SpatialTransform};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,14 +15,14 @@ use volume::Grid;
 #[serde(deny_unknown_fields)]
 pub struct ToCanonical {}
 
-impl Spatial for ToCanonical {
-    type Draw = Nothing;
+impl SpatialTransform for ToCanonical {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         Axes::RAS.turned(incoming)
     }
 }
@@ -35,13 +35,13 @@ mod tests {
     #[test]
     fn a_volume_in_ras_stays() {
         let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
-        assert_eq!(ToCanonical {}.place(&Nothing, &grid).grid, grid);
+        assert_eq!(ToCanonical {}.map_grid(&NoParams, &grid).grid, grid);
     }
 
     #[test]
     fn an_lps_volume_keeps_its_world_coordinates() {
         let affine = Affine::scale_and_shift([-1.0, -2.0, 3.0], [10.0, 20.0, 30.0]);
-        let place = ToCanonical {}.place(&Nothing, &Grid { shape: [4, 5, 6], affine });
+        let place = ToCanonical {}.map_grid(&NoParams, &Grid { shape: [4, 5, 6], affine });
         assert_eq!(place.grid.affine.orientation(), "RAS");
         // The first outgoing voxel is the last incoming one along x and y.
         assert_eq!(place.grid.affine.origin(), affine.apply([3.0, 4.0, 0.0]));

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, Lattice, LatticeAxis, Nothing, Placement, Spatial};
+use crate::{GridMapping, Incoming, Lattice, LatticeAxis, NoParams, SpatialTransform};
 use random::Rng;
 use volume::Grid;
 use volume::orientation::axes_to_ras;
@@ -39,7 +39,7 @@ impl Axes {
     pub const RAS: Self = Self { follows: [(0, false), (1, false), (2, false)] };
 
     /// The voxels of a grid with its axes permuted and flipped until they point like these.
-    pub(crate) fn turned(self, incoming: &Grid) -> Placement {
+    pub(crate) fn turned(self, incoming: &Grid) -> GridMapping {
         let turns = axes_to_ras(&incoming.affine);
         let axes = self.follows.map(|(world, backwards)| {
             let source = turns[world].source_axis;
@@ -47,7 +47,7 @@ impl Axes {
             LatticeAxis { source, flipped, offset: if flipped { incoming.shape[source] as i64 - 1 } else { 0 } }
         });
         let shape = axes.map(|axis| incoming.shape[axis.source]);
-        Placement::lattice(Lattice { axes }, shape, incoming)
+        GridMapping::lattice(Lattice { axes }, shape, incoming)
     }
 }
 
@@ -101,14 +101,14 @@ impl fmt::Display for Axes {
     }
 }
 
-impl Spatial for ToOrientation {
-    type Draw = Nothing;
+impl SpatialTransform for ToOrientation {
+    type Params = NoParams;
 
-    fn draw(&self, _: &mut Rng, _: &Incoming) -> Nothing {
-        Nothing
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
     }
 
-    fn place(&self, _: &Nothing, incoming: &Grid) -> Placement {
+    fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         self.axes.turned(incoming)
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         let affine = Affine([[0.0, -1.0, 0.0, 5.0], [0.0, 0.0, 2.0, 6.0], [3.0, 0.0, 0.0, 7.0]]);
         for axes in ["RAS", "LPS", "SAR", "IPL", "ASR"] {
             let step = ToOrientation { axes: axes.parse().unwrap() };
-            let place = step.place(&Nothing, &Grid { shape: [4, 5, 6], affine });
+            let place = step.map_grid(&NoParams, &Grid { shape: [4, 5, 6], affine });
             assert_eq!(place.grid.affine.orientation(), axes);
             assert_eq!(step.axes.to_string(), axes);
         }

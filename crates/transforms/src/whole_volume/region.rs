@@ -43,12 +43,12 @@ pub enum Half {
 
 impl Region {
     /// Whether labels decide.
-    pub fn wants_labels(&self) -> bool {
+    pub fn needs_labels(&self) -> bool {
         matches!(self, Region::Labels(_))
     }
 
     /// Whether the mean of the volume decides.
-    pub fn wants_mean(&self) -> bool {
+    pub fn needs_mean(&self) -> bool {
         matches!(self, Region::AboveMean {})
     }
 
@@ -120,7 +120,7 @@ impl Region {
         whole: &WholeVolume,
         visit: &mut dyn FnMut([usize; 3], f32),
     ) -> Result<(), TransformError> {
-        let mean = if self.wants_mean() { statistics::mean(whole.image) } else { 0.0 };
+        let mean = if self.needs_mean() { statistics::mean(whole.image) } else { 0.0 };
         let member = self.of(name, &whole.grid, whole.label, mean)?;
         let [_, size_y, size_z] = whole.grid.shape;
         for channel in whole.channels() {

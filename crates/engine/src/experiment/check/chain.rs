@@ -60,7 +60,7 @@ fn check_fixed(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
 /// Steps whose numbers come from all training subjects stand in preprocess itself, where they are learnt once.
 fn check_learned(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str) {
     for step in steps {
-        if step.is_learned() {
+        if step.needs_fit() {
             let message =
                 format!("{} learns from the training subjects, so it cannot be applied at random", step.name());
             diagnostics.problem(
@@ -75,7 +75,7 @@ fn check_learned(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str)
 
 /// Steps that need the whole volume or label map leave nothing to chance, so they are computed once, before.
 fn check_late(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
-    if step.labelling().is_some() || step.resolves_from_volume() {
+    if step.label_transform().is_some() || step.resolves_from_volume() {
         let message = format!(
             "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
             step.name()
@@ -102,7 +102,7 @@ fn warn_of_truth(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
         Transform::HistogramStandardization(histogram) => histogram.mask.as_ref(),
         _ => None,
     };
-    if region.is_some_and(Region::wants_labels) {
+    if region.is_some_and(Region::needs_labels) {
         diagnostics.warning(format!(
             "{path}.{} looks at the true labels, in validation too: scores come out too good, and an image without labels cannot be predicted; give the region by intensity, such as `above: -500`",
             step.name()

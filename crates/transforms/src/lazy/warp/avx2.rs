@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use super::{End, GROUP, Row, Segment, Turn};
 use crate::lazy::fixed_point::{Line, MAX_COORDINATE, ONE, ROUNDING_SHIFT, bounds};
 use crate::lazy::resample::avx2::Places;
-use crate::{Displacement, EIGHTS};
+use crate::{EIGHTS, ElasticDisplacement};
 use simd::{for_avx2, load_f32x8, store_f32x8, store_i64x8};
 
 /// Eight places along an axis, in order.
@@ -90,7 +90,7 @@ fn stay_inside(shape: [usize; 3], turn: Turn, places: [[Eight; 3]; EIGHTS], grou
 
 /// Adds to the offsets of groups what a field makes of their places.
 #[target_feature(enable = "avx2,fma")]
-fn bend(field: &Displacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: usize, row: &mut Row) {
+fn bend(field: &ElasticDisplacement, turn: Turn, knots: [[Eight; 3]; EIGHTS], group: usize, row: &mut Row) {
     let density = field.density();
     let mut before = [[_mm256_setzero_ps(); 3]; EIGHTS];
     let (mut cells, mut shares) = ([[_mm256_setzero_si256(); 3]; EIGHTS], before);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::lazy::fixed_point::{Line, bounds, fixed, is_inside, split};
 use crate::lazy::index_mapping::IndexMapping;
-use crate::{Displacement, EIGHTS};
+use crate::{EIGHTS, ElasticDisplacement};
 #[cfg(target_arch = "x86_64")]
 use simd::has_avx2;
 use volume::Affine;
@@ -47,7 +47,7 @@ pub(super) enum End {
     /// To a grid of so many voxels, to be inside of; the way goes on from where the segment began.
     Grid([usize; 3]),
     /// To the control points of a field, whose displacement joins the offset in voxels of the field's grid.
-    Field(Arc<Displacement>),
+    Field(Arc<ElasticDisplacement>),
 }
 
 impl Segment {
@@ -224,7 +224,7 @@ mod tests {
             let count = points.iter().product();
             let values: Vec<[f64; 3]> = (0..count).map(|_| std::array::from_fn(|_| 3.0 * (rng.unit() - 0.5))).collect();
             let grid = Grid { shape: SHAPE, affine: Affine::IDENTITY };
-            Map::Elastic(Arc::new(Displacement::new(points, &values, &grid)))
+            Map::Elastic(Arc::new(ElasticDisplacement::new(points, &values, &grid)))
         };
         let turned = Affine([[0.9, 0.2, -0.1, 0.6], [-0.2, 1.1, 0.05, 1.3], [0.1, 0.03, 0.95, -0.4]]);
         let mut mapping = IndexMapping::identity(SHAPE);

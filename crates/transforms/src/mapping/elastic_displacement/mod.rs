@@ -15,7 +15,7 @@ use volume::{Affine, Grid, offset};
 /// The control points span the grid and an eighth of a voxel around it; one ring of them lies outside. Places beyond
 /// move as those at the end do; no voxel of a grid comes from there. All lengths are in voxels of the grid.
 #[derive(Debug)]
-pub struct Displacement {
+pub struct ElasticDisplacement {
     /// Control points along x, y and z.
     points: [usize; 3],
     /// The displacements at the control points, `[x, y, z]` with z fastest.
@@ -30,7 +30,7 @@ pub struct Displacement {
     slopes: [[f64; 3]; 3],
 }
 
-impl PartialEq for Displacement {
+impl PartialEq for ElasticDisplacement {
     fn eq(&self, other: &Self) -> bool {
         // All else follows from these.
         (self.points, self.density, &self.values) == (other.points, other.density, &other.values)
@@ -58,7 +58,7 @@ const POWERS: [[f64; TAPS]; TAPS] = [
 /// Eights of places that are taken at once, where that can be.
 pub(crate) const EIGHTS: usize = 2;
 
-impl Displacement {
+impl ElasticDisplacement {
     /// A field from displacements in LPS millimetres, as TorchIO and ITK give them: control points `[x, y, z]` run to
     /// the patient's left, to the back and to the head, each along an axis of the grid; z fastest.
     ///
@@ -195,8 +195,8 @@ fn polynomial(coefficients: &[f32; TAPS], share: f32) -> f32 {
 
 #[cfg(target_arch = "x86_64")]
 for_avx2! {
-    /// As [`Displacement::between_points`], for processors that fuse operations; others do so in many steps.
-    fn between_points_fused(field: &Displacement, knots: [(i64, f32); 3]) -> [f32; 3] {
+    /// As [`ElasticDisplacement::between_points`], for processors that fuse operations; others do so in many steps.
+    fn between_points_fused(field: &ElasticDisplacement, knots: [(i64, f32); 3]) -> [f32; 3] {
         field.between_points_at_length(knots)
     }
 }
@@ -301,13 +301,13 @@ mod tests {
         (0..POINTS.iter().product()).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect()
     }
 
-    fn field() -> Displacement {
-        Displacement::new(POINTS, &values_mm(), &grid())
+    fn field() -> ElasticDisplacement {
+        ElasticDisplacement::new(POINTS, &values_mm(), &grid())
     }
 
     #[test]
     fn equal_control_points_move_everything_alike() {
-        let field = Displacement::new([4, 5, 6], &[[1.0, 2.0, 3.0]; 120], &grid());
+        let field = ElasticDisplacement::new([4, 5, 6], &[[1.0, 2.0, 3.0]; 120], &grid());
         let moved = field.at([4.0, 3.0, 5.5]);
         assert!(moved.iter().zip([-1.0, -1.0, 6.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{moved:?}");
         assert_eq!(field.at([-1.0, 3.0, 500.5]), field.at([-0.625, 3.0, 11.625]));

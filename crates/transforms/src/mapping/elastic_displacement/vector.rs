@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Displacement, EIGHTS, Surface, TAPS};
+use super::{EIGHTS, ElasticDisplacement, Surface, TAPS};
 
 /// Eight numbers for each axis.
 type Three = [__m256; 3];
@@ -20,8 +20,8 @@ struct Taps<const N: usize> {
     z: [__m256; N],
 }
 
-impl Displacement {
-    /// As [`Displacement::between_points`], of sixteen places.
+impl ElasticDisplacement {
+    /// As [`ElasticDisplacement::between_points`], of sixteen places.
     #[target_feature(enable = "avx2,fma")]
     pub(crate) fn between_points_of_many(
         &self,
@@ -102,7 +102,7 @@ impl Displacement {
         usize::BITS - self.points[2].leading_zeros()
     }
 
-    /// The cells and shares of eight places, as [`Displacement::cell`] along each axis.
+    /// The cells and shares of eight places, as [`ElasticDisplacement::cell`] along each axis.
     #[target_feature(enable = "avx2,fma")]
     fn taps_of_eight(&self, cells: [__m256i; 3], shares: Three) -> Taps<TAPS> {
         let (mut firsts, mut inside) = ([_mm256_setzero_si256(); 3], shares);

@@ -8,7 +8,7 @@ use super::linear::{self, linear};
 use super::{eight_of, fetch_rows_ahead};
 use crate::lazy::fixed_point::{HALF, MAX_COORDINATE, ONE, ROUNDING_SHIFT, fixed};
 use crate::lazy::resample::{self, LabelSource, Source, Span};
-use simd::{CornerGather, LANES, Gather, for_avx2, has_avx2, store_i64x4, store_f32x8};
+use simd::{CornerGather, Gather, LANES, for_avx2, has_avx2, store_f32x8, store_i64x4};
 use volume::{Affine, Label};
 
 /// Whether [`interpolate_rows`] works for a source on this processor.

@@ -8,7 +8,7 @@ use crate::lazy::empty_space::MARGIN;
 use crate::lazy::fixed_point::HALF;
 use crate::lazy::resample::LabelSource;
 use crate::lazy::warp::{GROUP, Row};
-use simd::{MAX_GROUPS, LANES, Gather, for_avx2};
+use simd::{Gather, LANES, MAX_GROUPS, for_avx2};
 use volume::Label;
 
 /// Voxels of a group for which something is fetched ahead; labels of more lie side by side than intensities.

@@ -7,7 +7,7 @@ use super::fetch_rows_ahead;
 use crate::lazy::fixed_point::ONE;
 use crate::lazy::resample::Source;
 use crate::lazy::warp::{GROUP, Row};
-use simd::{CornerGather, CheckedCorners, MAX_GROUPS, for_avx2, store_f32x8};
+use simd::{CheckedCorners, CornerGather, MAX_GROUPS, for_avx2, store_f32x8};
 
 /// Interpolates the voxels of a group between the corners around their positions, at these shares of the way along x, y
 /// and z.

@@ -67,7 +67,7 @@ mod tests {
     use crate::lazy::index_mapping::IndexMapping;
     use crate::lazy::resample::{LabelSource, Places, Span};
     use crate::lazy::warp::Row;
-    use crate::{Displacement, Map};
+    use crate::{ElasticDisplacement, Map};
     use random::{Purpose, Rng, Seed};
     use simd::has_avx2;
     use volume::{Affine, Grid, Label};
@@ -181,7 +181,7 @@ mod tests {
         let points: Vec<[f64; 3]> = (0..125).map(|_| std::array::from_fn(|_| rng.unit() - 0.5)).collect();
         let grid = Grid { shape: LONG, affine: Affine::IDENTITY };
         let mut mapping = IndexMapping::identity(LONG);
-        mapping.extend(&Map::Elastic(Arc::new(Displacement::new([5; 3], &points, &grid))), LONG);
+        mapping.extend(&Map::Elastic(Arc::new(ElasticDisplacement::new([5; 3], &points, &grid))), LONG);
         mapping.extend(&Map::Warp(turned), LONG);
         let mut inside = 0;
         for length in [8, 127, 128, 129, 136, 255, 256, 257, 300] {
