@@ -2,15 +2,16 @@
 
 use clap::{Args, Subcommand};
 
-use super::{CacheFolder, CliError, Exit};
+use super::{CacheOptions, Execute};
+use crate::terminal::{CliError, Exit};
 
-/// Arguments of `runner cache`.
+/// CacheArgs of `runner cache`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct CacheArgs {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    folder: CacheFolder,
+    folder: CacheOptions,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -21,29 +22,31 @@ enum Action {
     Clear,
 }
 
-/// Lists or removes the volumes.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let folder = arguments.folder.path();
-    let cache = arguments.folder.open();
-    match arguments.action.unwrap_or(Action::List) {
-        Action::List => {
-            let entries = cache.list().map_err(|error| CliError::failure(&error))?;
-            for entry in &entries {
-                say!("{:>10.1} MB  {}", entry.bytes as f64 / 1e6, entry.path.display());
+impl Execute for CacheArgs {
+    /// Lists or removes the volumes.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let folder = self.folder.path();
+        let cache = self.folder.open();
+        match self.action.unwrap_or(Action::List) {
+            Action::List => {
+                let entries = cache.list().map_err(|error| CliError::failure(&error))?;
+                for entry in &entries {
+                    outln!("{:>10.1} MB  {}", entry.bytes as f64 / 1e6, entry.path.display());
+                }
+                let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+                let limit = self.folder.limit();
+                outln!(
+                    "{:>10.1} MB  {} volumes in {}, of at most {limit}",
+                    total as f64 / 1e6,
+                    entries.len(),
+                    folder.display()
+                );
             }
-            let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-            let limit = arguments.folder.limit();
-            say!(
-                "{:>10.1} MB  {} volumes in {}, of at most {limit}",
-                total as f64 / 1e6,
-                entries.len(),
-                folder.display()
-            );
+            Action::Clear => {
+                let freed = cache.clear().map_err(|error| CliError::failure(&error))?;
+                outln!("{:.1} MB freed in {}", freed as f64 / 1e6, folder.display());
+            }
         }
-        Action::Clear => {
-            let freed = cache.clear().map_err(|error| CliError::failure(&error))?;
-            say!("{:.1} MB freed in {}", freed as f64 / 1e6, folder.display());
-        }
+        Ok(Exit::Done)
     }
-    Ok(Exit::Done)
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::bar::Bar;
-use super::{CliError, Common, Exit, output};
+use super::{Execute, ExperimentOptions};
+use crate::terminal::bar::Bar;
+use crate::terminal::{CliError, Exit, output};
 use dataset::checks::{self, Dataset, Report, Severity};
 use dataset::sources::Source;
 use dataset::split::{self, Fold, Split};
@@ -18,40 +19,42 @@ use engine::experiment::problem::Problems;
 use random::Seed;
 use run_folder::event::{Columns, Event, Listener};
 
-/// Arguments of `runner check`.
+/// CheckArgs of `runner check`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct CheckArgs {
     /// The experiment file.
     experiment: PathBuf,
     /// Read every voxel too, and tell what is wrong with the data or looks as if it were.
     #[arg(long)]
     data: bool,
     #[command(flatten)]
-    common: Common,
+    common: ExperimentOptions,
 }
 
-/// Prints the plan; with `--data` also what is wrong with the voxels.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let document = engine::experiment::load::load(&arguments.experiment, &arguments.common.set)?;
-    let refused = match arguments.common.plan(&document) {
-        Ok(plan) => {
-            output::text(&plan);
-            None
+impl Execute for CheckArgs {
+    /// Prints the plan; with `--data` also what is wrong with the voxels.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let document = engine::experiment::load::load(&self.experiment, &self.common.set)?;
+        let refused = match self.common.plan(&document) {
+            Ok(plan) => {
+                output::text(&plan);
+                None
+            }
+            // Files that make a plan impossible do not keep the others from being looked at.
+            Err(CliError::Problems(problems)) if self.data => Some(problems),
+            Err(error) => return Err(error),
+        };
+        if !self.data {
+            return Ok(Exit::Done);
         }
-        // Files that make a plan impossible do not keep the others from being looked at.
-        Err(CliError::Problems(problems)) if arguments.data => Some(problems),
-        Err(error) => return Err(error),
-    };
-    if !arguments.data {
-        return Ok(Exit::Done);
+        let outline = match check::index_dataset(&document, &self.common.cache.path()) {
+            Ok(outline) => outline,
+            Err(problems) => return Err(refused.unwrap_or(problems).into()),
+        };
+        let report = examine(&document, &outline, self.common.quiet);
+        output::text(&report);
+        verdict(&report, refused)
     }
-    let outline = match check::index_dataset(&document, &arguments.common.cache.path()) {
-        Ok(outline) => outline,
-        Err(problems) => return Err(refused.unwrap_or(problems).into()),
-    };
-    let report = examine(&document, &outline, arguments.common.quiet);
-    output::text(&report);
-    verdict(&report, refused)
 }
 
 /// How the command ends: what stood in the way of a plan is told, except what the report tells already.

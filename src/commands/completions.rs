@@ -2,19 +2,22 @@
 
 use clap::{Args, CommandFactory};
 
-use super::{CliError, Exit, output};
+use super::Execute;
+use crate::terminal::{CliError, Exit, output};
 
-/// Arguments of `runner completions`.
+/// CompletionsArgs of `runner completions`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct CompletionsArgs {
     /// The shell.
     shell: clap_complete::Shell,
 }
 
-/// Prints the script.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "runner", &mut script);
-    output::text(String::from_utf8_lossy(&script));
-    Ok(Exit::Done)
+impl Execute for CompletionsArgs {
+    /// Prints the script.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut super::Cli::command(), "runner", &mut script);
+        output::text(String::from_utf8_lossy(&script));
+        Ok(Exit::Done)
+    }
 }

@@ -1,12 +1,19 @@
 //! `runner devices`: what this binary and this machine offer.
 
-use super::{CliError, Exit};
+use super::Execute;
+use crate::terminal::{CliError, Exit};
 use nn::device;
 
-/// Prints a line for each device, and how to get those that this binary lacks.
-pub fn execute() -> Result<Exit, CliError> {
-    for device in device::available() {
-        say!("{:<18} {}", device.name.to_string(), device.description);
+/// Arguments of `runner devices`.
+#[derive(Debug, clap::Args)]
+pub struct DevicesArgs {}
+
+impl Execute for DevicesArgs {
+    /// Prints a line for each device, and how to get those that this binary lacks.
+    fn execute(&self) -> Result<Exit, CliError> {
+        for device in device::available() {
+            outln!("{:<18} {}", device.name.to_string(), device.description);
+        }
+        Ok(Exit::Done)
     }
-    Ok(Exit::Done)
 }

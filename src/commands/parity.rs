@@ -6,9 +6,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::patches::prepare;
-use super::table::table;
 use super::training::training_error;
-use super::{CacheFolder, CliError, Exit, output};
+use super::{CacheOptions, Execute};
+use crate::terminal::table::table;
+use crate::terminal::{CliError, Exit, output};
 use dataset::patch::Patch;
 use engine::experiment::load::{self, Document, SetArgument};
 use engine::experiment::plan::Plan;
@@ -17,9 +18,9 @@ use engine::training::parity::{self, Difference, Trace};
 use engine::training::{self, TrainError};
 use nn::device::DeviceName;
 
-/// Arguments of `runner parity`.
+/// ParityArgs of `runner parity`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct ParityArgs {
     /// The experiment whose network, loss, optimiser and first batch are used; without one, a small U-Net on waves.
     experiment: Option<PathBuf>,
     /// The devices, such as `flex,libtorch:cpu`: each is compared with the first. One alone is compared with numbers of
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[arg(long, value_name = "KEY=VALUE", requires = "experiment")]
     set: Vec<SetArgument>,
     #[command(flatten)]
-    cache: CacheFolder,
+    cache: CacheOptions,
     /// Print nothing but results, warnings and errors.
     #[arg(long)]
     quiet: bool,
@@ -47,25 +48,27 @@ optimizer: { adam: { learning_rate: 1e-3 } }
 train: { epochs: 1, batch_size: 2 }
 ";
 
-/// Compares, and answers with the exit code.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    for device in &arguments.devices {
-        device
-            .resolve()
-            .map_err(|error| CliError::problem(error.to_string(), "`runner devices` lists what is here"))?;
-    }
-    let is_same = match (arguments.devices.as_slice(), &arguments.experiment) {
-        ([device], None) => against_pytorch(*device)?,
-        ([_], Some(_)) => {
-            return Err(CliError::problem(
-                "one device has nothing to be compared with on an experiment",
-                "name a second device, such as flex; without an experiment one device is compared with kept numbers",
-            ));
+impl Execute for ParityArgs {
+    /// Compares, and answers with the exit code.
+    fn execute(&self) -> Result<Exit, CliError> {
+        for device in &self.devices {
+            device
+                .resolve()
+                .map_err(|error| CliError::problem(error.to_string(), "`runner devices` lists what is here"))?;
         }
-        (devices, _) => against_the_first(arguments, devices)?,
-    };
-    say!("{}", if is_same { "same within tolerance" } else { "no: they differ" });
-    Ok(if is_same { Exit::Done } else { Exit::No })
+        let is_same = match (self.devices.as_slice(), &self.experiment) {
+            ([device], None) => against_pytorch(*device)?,
+            ([_], Some(_)) => {
+                return Err(CliError::problem(
+                    "one device has nothing to be compared with on an experiment",
+                    "name a second device, such as flex; without an experiment one device is compared with kept numbers",
+                ));
+            }
+            (devices, _) => against_the_first(self, devices)?,
+        };
+        outln!("{}", if is_same { "same within tolerance" } else { "no: they differ" });
+        Ok(if is_same { Exit::Done } else { Exit::No })
+    }
 }
 
 /// Compares one device with the kept numbers.
@@ -81,12 +84,12 @@ fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
         rows.extend(differences.iter().map(|difference| row(&format!("network {}", number + 1), difference)));
     }
     output::text(table(&header(), &rows));
-    say!("{} networks on {name} beside PyTorch {version}; differences are of values, not shares", networks.len());
+    outln!("{} networks on {name} beside PyTorch {version}; differences are of values, not shares", networks.len());
     Ok(is_same)
 }
 
 /// Compares devices with the first of them.
-fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bool, CliError> {
+fn against_the_first(arguments: &ParityArgs, devices: &[DeviceName]) -> Result<bool, CliError> {
     let (mut plan, patches) = batch(arguments)?;
     let mut first: Option<(DeviceName, Trace)> = None;
     let mut rows = Vec::new();
@@ -94,7 +97,7 @@ fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bo
     for device in devices {
         plan.device = *device;
         let trace = parity::trace(&plan, &patches).map_err(|error| training_error(&error))?;
-        say!("{:<18} {:.3} s a step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
+        outln!("{:<18} {:.3} s a step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
         match &first {
             None => first = Some((*device, trace)),
             Some((_, reference)) => {
@@ -107,13 +110,13 @@ fn against_the_first(arguments: &Arguments, devices: &[DeviceName]) -> Result<bo
     output::text(table(&header(), &rows));
     if let Some((first, _)) = first {
         let [x, y, z] = plan.patch;
-        say!("{} patches of {x} x {y} x {z} voxels; differences from {first}, as shares", patches.len());
+        outln!("{} patches of {x} x {y} x {z} voxels; differences from {first}, as shares", patches.len());
     }
     Ok(is_same)
 }
 
 /// The plan, and the batch that is compared: the first one of the experiment's training, or waves.
-fn batch(arguments: &Arguments) -> Result<(Plan, Vec<Patch>), CliError> {
+fn batch(arguments: &ParityArgs) -> Result<(Plan, Vec<Patch>), CliError> {
     let document: Document = match &arguments.experiment {
         Some(path) => load::load(path, &arguments.set)?,
         None => load::parse("parity", SMALL)?,

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, Exit};
+use super::Execute;
+use crate::terminal::{CliError, Exit};
 use dataset::phantom::{self, PhantomSource};
 use values::{Shape, Spacing};
 
-/// Arguments of `runner phantom`.
+/// PhantomArgs of `runner phantom`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct PhantomArgs {
     /// The folder to write, in the layout of the Medical Segmentation Decathlon.
     out_dir: PathBuf,
     /// How many subjects.
@@ -32,18 +33,20 @@ fn three<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_yaml::from_str(&format!("[{text}]")).map_err(|error| error.to_string())
 }
 
-/// Writes the subjects that are not there yet.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let defaults = PhantomSource::default();
-    let source = PhantomSource {
-        subjects: arguments.subjects,
-        shape: arguments.shape.unwrap_or(defaults.shape),
-        spacing_mm: arguments.spacing.unwrap_or(defaults.spacing_mm),
-        seed: arguments.seed,
-        ..defaults
-    };
-    let mut tell = |done, total| eprintln!("phantom {done}/{total}");
-    phantom::ensure(&source, &arguments.out_dir, &mut tell).map_err(|error| CliError::failure(&error))?;
-    say!("{}", arguments.out_dir.display());
-    Ok(Exit::Done)
+impl Execute for PhantomArgs {
+    /// Writes the subjects that are not there yet.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let defaults = PhantomSource::default();
+        let source = PhantomSource {
+            subjects: self.subjects,
+            shape: self.shape.unwrap_or(defaults.shape),
+            spacing_mm: self.spacing.unwrap_or(defaults.spacing_mm),
+            seed: self.seed,
+            ..defaults
+        };
+        let mut tell = |done, total| eprintln!("phantom {done}/{total}");
+        phantom::ensure(&source, &self.out_dir, &mut tell).map_err(|error| CliError::failure(&error))?;
+        outln!("{}", self.out_dir.display());
+        Ok(Exit::Done)
+    }
 }

@@ -7,8 +7,10 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::training::{STOP, run_error, stop_on_ctrl_c};
-use super::{CliError, Exit, volume_files};
+use super::Execute;
+use super::training::{STOP, stop_on_ctrl_c};
+use crate::terminal::{CliError, Exit, run_error};
+use crate::volume_files;
 use dataset::sources::stem;
 use dataset::subject::Subject;
 use engine::experiment::plan::ClassLabel;
@@ -23,9 +25,9 @@ use volume::{Grid, Volume};
 /// What follows the name of an image in that of its probabilities.
 const PROBABILITIES: &str = "_probabilities.nii.gz";
 
-/// Arguments of `runner predict`.
+/// PredictArgs of `runner predict`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct PredictArgs {
     /// The folder of a trained run; several are an ensemble, whose probabilities are averaged.
     #[arg(long = "run", value_name = "RUN_DIR", required = true)]
     runs: Vec<PathBuf>,
@@ -101,42 +103,44 @@ struct Report<'a> {
     seconds: f64,
 }
 
-/// Predicts every image; one that cannot be read or taken is told, and the next one follows.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let outputs = outputs(arguments)?;
-    let predictors = arguments.runs.iter().map(|run| arguments.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
-    check_ensemble(&predictors).map_err(predict_error)?;
-    volume_files::make_folder(&arguments.out)?;
-    stop_on_ctrl_c()?;
-    let mut failed = Vec::new();
-    for (number, (image, out)) in arguments.images.iter().zip(&outputs).enumerate() {
-        let bar = Windows::new(&format!("{} ({}/{})", stem(image), number + 1, outputs.len()), arguments.quiet);
-        let predicted = predict(arguments, &predictors, image, out, &bar);
-        drop(bar);
-        match predicted {
-            Ok(text) => say!("{}: {text}", out.display()),
-            Err(PredictFailure::Stopped) => {
-                say!("stopped; {number} of {} images are done", outputs.len());
-                return Ok(Exit::Stopped);
-            }
-            Err(PredictFailure::World(error)) => return Err(error),
-            Err(PredictFailure::Image(message)) => {
-                let path = image.display().to_string();
-                // Errors of reading begin with the file that they are about.
-                let message = if message.starts_with(&path) { message } else { format!("{path}: {message}") };
-                eprintln!("error: {message}");
-                failed.push(image.display().to_string());
+impl Execute for PredictArgs {
+    /// Predicts every image; one that cannot be read or taken is told, and the next one follows.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let outputs = outputs(self)?;
+        let predictors = self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
+        check_ensemble(&predictors).map_err(predict_error)?;
+        volume_files::make_folder(&self.out)?;
+        stop_on_ctrl_c()?;
+        let mut failed = Vec::new();
+        for (number, (image, out)) in self.images.iter().zip(&outputs).enumerate() {
+            let bar = Windows::new(&format!("{} ({}/{})", stem(image), number + 1, outputs.len()), self.quiet);
+            let predicted = predict(self, &predictors, image, out, &bar);
+            drop(bar);
+            match predicted {
+                Ok(text) => outln!("{}: {text}", out.display()),
+                Err(PredictFailure::Stopped) => {
+                    outln!("stopped; {number} of {} images are done", outputs.len());
+                    return Ok(Exit::Stopped);
+                }
+                Err(PredictFailure::World(error)) => return Err(error),
+                Err(PredictFailure::Image(message)) => {
+                    let path = image.display().to_string();
+                    // Errors of reading begin with the file that they are about.
+                    let message = if message.starts_with(&path) { message } else { format!("{path}: {message}") };
+                    eprintln!("error: {message}");
+                    failed.push(image.display().to_string());
+                }
             }
         }
+        if failed.is_empty() {
+            return Ok(Exit::Done);
+        }
+        Err(CliError::Failure(format!("{} of {} images failed: {}", failed.len(), outputs.len(), failed.join(", "))))
     }
-    if failed.is_empty() {
-        return Ok(Exit::Done);
-    }
-    Err(CliError::Failure(format!("{} of {} images failed: {}", failed.len(), outputs.len(), failed.join(", "))))
 }
 
 /// Where each image's label map goes; no two files to one place, and none over an image.
-fn outputs(arguments: &Arguments) -> Result<Vec<PathBuf>, CliError> {
+fn outputs(arguments: &PredictArgs) -> Result<Vec<PathBuf>, CliError> {
     let mut images = BTreeSet::new();
     for image in &arguments.images {
         let help = "see that its path is written right";
@@ -174,7 +178,7 @@ enum PredictFailure {
 
 /// Writes the label map of an image and what it holds; gives the latter as a line of text.
 fn predict(
-    arguments: &Arguments,
+    arguments: &PredictArgs,
     predictors: &[Predictor],
     image: &Path,
     out: &Path,
@@ -216,7 +220,7 @@ fn through(
 }
 
 fn write_report(
-    arguments: &Arguments,
+    arguments: &PredictArgs,
     image: &Path,
     grid: &Grid,
     labels: &[Finding],

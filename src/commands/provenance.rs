@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use super::CliError;
-use super::training::run_error;
+use crate::terminal::{CliError, run_error};
 use dataset::cache::hash_content;
 use engine::experiment::plan::Plan;
 use run_folder::event::{Event, Listener};

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::table::table;
-use super::training::run_error;
-use super::{CliError, Exit, output};
+use super::Execute;
+use crate::terminal::table::table;
+use crate::terminal::{CliError, Exit, output, run_error};
 use report::Report;
 use report::comparison::{ComparedEpoch, Group};
 use report::tables::{self, TextTable};
 use report::verdict::Verdict;
 
-/// Arguments of `runner report`.
+/// ReportArgs of `runner report`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct ReportArgs {
     /// The folder of runs, at any depth.
     runs: PathBuf,
     /// Where the report goes; by default `report` in the folder of runs.
@@ -42,15 +42,17 @@ pub(super) enum Detail {
     Verdict,
 }
 
-/// Writes the report and prints its table.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let out = arguments.out.clone().unwrap_or_else(|| arguments.runs.join("report"));
-    let epoch = match arguments.epoch {
-        Which::Best => ComparedEpoch::Best,
-        Which::Last => ComparedEpoch::Last,
-    };
-    write(&arguments.runs, &out, epoch, Detail::Full)?;
-    Ok(Exit::Done)
+impl Execute for ReportArgs {
+    /// Writes the report and prints its table.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let out = self.out.clone().unwrap_or_else(|| self.runs.join("report"));
+        let epoch = match self.epoch {
+            Which::Best => ComparedEpoch::Best,
+            Which::Last => ComparedEpoch::Last,
+        };
+        write(&self.runs, &out, epoch, Detail::Full)?;
+        Ok(Exit::Done)
+    }
 }
 
 /// Compares the runs below a folder, writes the report and prints what follows.
@@ -76,7 +78,7 @@ pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detai
         }
         print(group, verdict, detail);
     }
-    say!("report: {}", out.join("report.html").display());
+    outln!("report: {}", out.join("report.html").display());
     Ok(())
 }
 
@@ -87,11 +89,11 @@ fn title(runs: &Path) -> String {
 }
 
 fn print_ground(number: usize, group: &Group) {
-    say!("Group {}: {}", number + 1, group.title());
+    outln!("Group {}: {}", number + 1, group.title());
     if !group.differences.is_empty() {
-        say!("Set apart: {}", group.differences.join("; "));
+        outln!("Set apart: {}", group.differences.join("; "));
     }
-    say!("");
+    outln!("");
 }
 
 fn print(group: &Group, verdict: &Verdict, detail: Detail) {
@@ -101,19 +103,19 @@ fn print(group: &Group, verdict: &Verdict, detail: Detail) {
     if group.settings.len() > 1 || detail == Detail::Verdict {
         show(&tables::settings(group));
     }
-    say!("{}", verdict.headline);
+    outln!("{}", verdict.headline);
     for sentence in &verdict.sentences {
-        say!("- {sentence}");
+        outln!("- {sentence}");
     }
     for warning in &verdict.warnings {
-        say!("Note: {warning}");
+        outln!("Note: {warning}");
     }
-    say!("");
+    outln!("");
 }
 
 fn show(cells: &TextTable) {
     if !cells.rows.is_empty() {
         output::text(table(&cells.header, &cells.rows));
-        say!("");
+        outln!("");
     }
 }

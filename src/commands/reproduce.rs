@@ -9,8 +9,9 @@ use serde_json::Value as Json;
 
 use super::patches::prepare;
 use super::provenance::plan_tree;
-use super::training::{refuse_other_split, run_error, training_error};
-use super::{CacheFolder, CliError, Exit};
+use super::training::{refuse_other_split, training_error};
+use super::{CacheOptions, Execute};
+use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::cases::Cases;
@@ -20,9 +21,9 @@ use run_folder::folder::RunError;
 use run_folder::manifest::{Inputs, Manifest};
 use run_folder::table::Table;
 
-/// Arguments of `runner reproduce`.
+/// ReproduceArgs of `runner reproduce`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct ReproduceArgs {
     /// The folder of a run.
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
@@ -37,7 +38,7 @@ pub struct Arguments {
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     #[command(flatten)]
-    cache: CacheFolder,
+    cache: CacheOptions,
     /// Print nothing but results, warnings and errors.
     #[arg(long)]
     quiet: bool,
@@ -46,39 +47,41 @@ pub struct Arguments {
 /// Keys that change no number, or only the length of a run.
 const FREE: [&str; 5] = ["device", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs", "train.epochs"];
 
-/// Compares, and answers with the exit code.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let root = &arguments.run;
-    let manifest = Manifest::read(root).map_err(run_error)?;
-    let is_plan_the_same = tell_plan(root, &manifest)?;
-    // A run that was lengthened began with fewer epochs, which a schedule may depend on.
-    let epochs = manifest.plan["train"]["epochs"].as_u64();
-    let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
-    let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
-    let plan = arguments.cache.plan(&document, arguments.device)?;
-    refuse_other_split(root, &plan)?;
-    let cache = arguments.cache.open();
-    let cases = Arc::new(prepare(&plan, &cache, &arguments.cache.path(), arguments.quiet)?);
-    let is_data_the_same = tell_data(&manifest.inputs, &cases.inputs);
-    if !(is_plan_the_same && is_data_the_same) {
-        say!("no: the steps are not repeated, for they would not be the same");
-        return Ok(Exit::No);
+impl Execute for ReproduceArgs {
+    /// Compares, and answers with the exit code.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let root = &self.run;
+        let manifest = Manifest::read(root).map_err(run_error)?;
+        let is_plan_the_same = tell_plan(root, &manifest)?;
+        // A run that was lengthened began with fewer epochs, which a schedule may depend on.
+        let epochs = manifest.plan["train"]["epochs"].as_u64();
+        let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
+        let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
+        let plan = self.cache.plan(&document, self.device)?;
+        refuse_other_split(root, &plan)?;
+        let cache = self.cache.open();
+        let cases = Arc::new(prepare(&plan, &cache, &self.cache.path(), self.quiet)?);
+        let is_data_the_same = tell_data(&manifest.inputs, &cases.inputs);
+        if !(is_plan_the_same && is_data_the_same) {
+            outln!("no: the steps are not repeated, for they would not be the same");
+            return Ok(Exit::No);
+        }
+        tell_steps(self, &manifest, &plan, &cases)
     }
-    tell_steps(arguments, &manifest, &plan, &cases)
 }
 
 /// Whether plan.yaml is what the run was begun with.
 fn tell_plan(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
     if manifest.plan.is_null() {
-        say!("plan     the version that made the run kept no copy of it");
+        outln!("plan     the version that made the run kept no copy of it");
         return Ok(true);
     }
     let path = root.join("plan.yaml");
     let text = fs::read_to_string(&path).map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
     let difference = first_difference(&plan_tree(&text), &manifest.plan, "");
     match &difference {
-        Some(key) => say!("plan     {} differs from manifest.json in `{key}`", path.display()),
-        None => say!("plan     as it was"),
+        Some(key) => outln!("plan     {} differs from manifest.json in `{key}`", path.display()),
+        None => outln!("plan     as it was"),
     }
     Ok(difference.is_none())
 }
@@ -108,22 +111,27 @@ fn first_difference(one: &Json, other: &Json, path: &str) -> Option<String> {
 /// Whether the files are those that the run read.
 fn tell_data(before: &Inputs, now: &Inputs) -> bool {
     if before.subjects.is_empty() {
-        say!("data     the run has not recorded its files");
+        outln!("data     the run has not recorded its files");
         return true;
     }
     let changed = before.differences(now);
     for path in &changed {
-        say!("data     {} is not what it was", path.display());
+        outln!("data     {} is not what it was", path.display());
     }
     if changed.is_empty() {
         let files: usize = now.subjects.values().map(Vec::len).sum();
-        say!("data     {files} files of {} subjects, as they were", now.subjects.len());
+        outln!("data     {files} files of {} subjects, as they were", now.subjects.len());
     }
     changed.is_empty()
 }
 
 /// Repeats the first steps and compares them with those on record.
-fn tell_steps(arguments: &Arguments, manifest: &Manifest, plan: &Plan, cases: &Arc<Cases>) -> Result<Exit, CliError> {
+fn tell_steps(
+    arguments: &ReproduceArgs,
+    manifest: &Manifest,
+    plan: &Plan,
+    cases: &Arc<Cases>,
+) -> Result<Exit, CliError> {
     let path = arguments.run.join("steps.csv");
     let table = Table::read(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
     let count = arguments.steps.min(table.rows.len());
@@ -143,18 +151,18 @@ fn tell_steps(arguments: &Arguments, manifest: &Manifest, plan: &Plan, cases: &A
     repeated.map_err(|error| training_error(&error))?;
     let threads = rayon::current_num_threads();
     let then = format!("{} with {} threads", manifest.device, manifest.threads);
-    say!("steps    {count} repeated on {} with {threads} threads; the run was on {then}", plan.device);
+    outln!("steps    {count} repeated on {} with {threads} threads; the run was on {then}", plan.device);
     match difference {
         Some(text) => {
-            say!("no: {text}");
+            outln!("no: {text}");
             Ok(Exit::No)
         }
         None if farthest == 0.0 => {
-            say!("same bits");
+            outln!("same bits");
             Ok(Exit::Done)
         }
         None => {
-            say!("same within tolerance: the farthest is off by {farthest:.1e} of its value");
+            outln!("same within tolerance: the farthest is off by {farthest:.1e} of its value");
             Ok(Exit::Done)
         }
     }

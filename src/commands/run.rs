@@ -6,17 +6,18 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::provenance::{GitState, begin, resume_manifest};
-use super::training::{Training, newest, run_error, stop_on_ctrl_c};
-use super::{CliError, Common, Exit};
+use super::training::{Training, newest, stop_on_ctrl_c};
+use super::{Execute, ExperimentOptions};
+use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::checkpoint::State;
 use run_folder::folder::RunFolder;
 use run_folder::manifest::{Manifest, Status};
 
-/// Arguments of `runner run`.
+/// RunArgs of `runner run`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct RunArgs {
     /// The experiment file.
     #[arg(required_unless_present = "resume")]
     experiment: Option<PathBuf>,
@@ -27,19 +28,21 @@ pub struct Arguments {
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["experiment", "name"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    common: ExperimentOptions,
 }
 
-/// Trains, and prints where the results are.
-pub fn execute(arguments: Arguments) -> Result<Exit, CliError> {
-    stop_on_ctrl_c()?;
-    match &arguments.resume {
-        Some(root) => resume(root, &arguments.common),
-        None => start(&arguments),
+impl Execute for RunArgs {
+    /// Trains, and prints where the results are.
+    fn execute(&self) -> Result<Exit, CliError> {
+        stop_on_ctrl_c()?;
+        match &self.resume {
+            Some(root) => resume(root, &self.common),
+            None => start(&self),
+        }
     }
 }
 
-fn start(arguments: &Arguments) -> Result<Exit, CliError> {
+fn start(arguments: &RunArgs) -> Result<Exit, CliError> {
     let common = &arguments.common;
     let path = arguments.experiment.as_deref().expect("clap asks for an experiment");
     // A name on the command line is the key `name`, and keeps its rules.
@@ -58,7 +61,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn training<'a>(folder: &'a RunFolder, plan: &'a Plan, common: &Common) -> Training<'a> {
+fn training<'a>(folder: &'a RunFolder, plan: &'a Plan, common: &ExperimentOptions) -> Training<'a> {
     Training {
         folder,
         plan,
@@ -70,7 +73,7 @@ fn training<'a>(folder: &'a RunFolder, plan: &'a Plan, common: &Common) -> Train
     }
 }
 
-fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
+fn resume(root: &Path, common: &ExperimentOptions) -> Result<Exit, CliError> {
     let before = Manifest::read(root).map_err(run_error)?;
     let folder = RunFolder::open(root).map_err(run_error)?;
     refuse_other_changes(common)?;
@@ -85,7 +88,7 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
     let mut state = newest.state;
     let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
     if before.status == Status::Done && (complete || !lengthened) {
-        say!("{} is done; --set train.epochs=N with a larger N goes on", root.display());
+        outln!("{} is done; --set train.epochs=N with a larger N goes on", root.display());
         return Ok(Exit::Done);
     }
     if let Some(State { progress, .. }) = &mut state {
@@ -97,7 +100,7 @@ fn resume(root: &Path, common: &Common) -> Result<Exit, CliError> {
 }
 
 /// A run that goes on stays the same run: only its length and its pace may change.
-fn refuse_other_changes(common: &Common) -> Result<(), CliError> {
+fn refuse_other_changes(common: &ExperimentOptions) -> Result<(), CliError> {
     const MAY_CHANGE: [&str; 4] = ["train.epochs", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs"];
     match common.set.iter().find(|set| !MAY_CHANGE.contains(&set.key.as_str())) {
         None => Ok(()),

@@ -2,11 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{CliError, Exit, output};
+use super::Execute;
+use crate::terminal::{CliError, Exit, output};
 
-/// Arguments of `runner schema`.
+/// SchemaArgs of `runner schema`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct SchemaArgs {
     /// The document.
     #[arg(default_value = "experiment")]
     document: Document,
@@ -18,11 +19,13 @@ enum Document {
     Sweep,
 }
 
-/// Prints the schema.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    match arguments.document {
-        Document::Experiment => output::text(engine::experiment::schema::experiment()),
-        Document::Sweep => output::text(sweep::document::schema()),
+impl Execute for SchemaArgs {
+    /// Prints the schema.
+    fn execute(&self) -> Result<Exit, CliError> {
+        match self.document {
+            Document::Experiment => output::text(engine::experiment::schema::experiment()),
+            Document::Sweep => output::text(sweep::document::schema()),
+        }
+        Ok(Exit::Done)
     }
-    Ok(Exit::Done)
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::bar::Bar;
 use super::patches;
 use super::plots::Plots;
 use super::provenance::InputsRecorder;
-use super::{CliError, Exit};
+use crate::terminal::bar::Bar;
+use crate::terminal::{CliError, Exit, run_error};
 use dataset::cache::{Cache, CacheError};
 use dataset::patch::Patch;
 use dataset::phantom;
@@ -93,17 +93,17 @@ impl Training<'_> {
         Ok(match ended? {
             Outcome::Stopped => match verdict.get() {
                 Some(reason) => {
-                    say!("pruned: {reason}; go on all the same with: runner run --resume {root}");
+                    outln!("pruned: {reason}; go on all the same with: runner run --resume {root}");
                     Exit::Done
                 }
                 None => {
-                    say!("stopped; go on with: runner run --resume {root}");
+                    outln!("stopped; go on with: runner run --resume {root}");
                     Exit::Stopped
                 }
             },
             Outcome::Early => {
                 let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
-                say!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
+                outln!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
                 summarise(folder, manifest);
                 Exit::Done
             }
@@ -230,14 +230,14 @@ fn summarise(folder: &RunFolder, manifest: &Manifest) {
         let scores = table.names.iter().filter(|name| name.starts_with("val_") && *name != "val_loss");
         for name in scores {
             if let Some((epoch, score)) = table.points("epoch", name).last() {
-                say!("{:<28}{score:.4}  (epoch {epoch})", name.trim_start_matches("val_").replace('_', " "));
+                outln!("{:<28}{score:.4}  (epoch {epoch})", name.trim_start_matches("val_").replace('_', " "));
             }
         }
     }
     if let (Some(epoch), Some(value)) = (manifest.best_epoch, manifest.best_value) {
-        say!("{:<28}{value:.4}  (epoch {epoch})", "best");
+        outln!("{:<28}{value:.4}  (epoch {epoch})", "best");
     }
-    say!("{}", folder.root().display());
+    outln!("{}", folder.root().display());
 }
 
 /// Makes Ctrl-C, and the signals that ask a process to end, stop training after its step.
@@ -258,19 +258,6 @@ pub(super) fn stop_on_ctrl_c() -> Result<(), CliError> {
         }
     };
     ctrlc::set_handler(handler).map_err(|error| CliError::failure(&error))
-}
-
-/// A folder that is in use or not a run is the user's to mend; the rest is the world's.
-pub(super) fn run_error(error: RunError) -> CliError {
-    match error {
-        RunError::Locked { .. } | RunError::Invalid { .. } => {
-            CliError::Problem { message: error.to_string(), help: None }
-        }
-        RunError::Read { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            CliError::problem(error.to_string(), "name the folder of a run, such as runs/quickstart/20260101-120000")
-        }
-        RunError::Read { .. } | RunError::Write { .. } => CliError::failure(&error),
-    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::bar::Bar;
 use super::training::make_phantoms;
-use super::{CliError, Common, Exit, volume_files};
+use super::{Execute, ExperimentOptions};
+use crate::terminal::bar::Bar;
+use crate::terminal::{CliError, Exit};
+use crate::volume_files;
 use dataset::cache::FileHashes;
 use dataset::sources::stem;
 use dataset::subject::Subject;
@@ -21,13 +23,13 @@ use engine::training::{prepare, validate};
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
-use transforms::{Transform, TransformParams, sample_params, validate_params};
+use transforms::{Transform, TransformParams, validate_params, sample_params};
 use volume::Volume;
 use volume::memory::memory_limit_bytes;
 
-/// Arguments of `runner transform`.
+/// TransformArgs of `runner transform`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct TransformArgs {
     /// The experiment file; its data and split need not be there.
     experiment: PathBuf,
     /// The image, `.nii` or `.nii.gz`.
@@ -48,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.json")]
     draws: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    common: ExperimentOptions,
 }
 
 /// How far down the chain.
@@ -74,67 +76,69 @@ struct Applied {
     draws: Vec<TransformParams>,
 }
 
-/// Writes the volume after the chain, on the grid that comes out.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let document = load::load(&arguments.experiment, &arguments.common.set)?;
-    for warning in check::check_document(&document)? {
-        eprintln!("warning: {warning}");
-    }
-    let experiment = &document.experiment;
-    let name = stem(&arguments.image);
-    let subject = Subject { name: name.clone(), images: vec![arguments.image.clone()], label: arguments.label.clone() };
-    let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
-
-    check::check_volume(&document, &name, &head::incoming(&source), memory_limit_bytes())?;
-
-    let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
-    let given = arguments.draws.as_deref().map(given).transpose()?;
-    let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
-    if given.is_none() && head.chain.iter().any(Transform::needs_fit) {
-        head = learned(&document, &arguments.common)?;
-    }
-    let mut chain = head.chain.clone();
-    let fixed = chain.len();
-    if arguments.stage == Stage::Train {
-        chain.extend(experiment.augment.iter().cloned());
-    }
-    // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
-    let through =
-        |volume: Volume, steps: &[Transform], draws: &[TransformParams]| View::new(volume, steps, draws)?.volume();
-    let (volume, draws) = match given {
-        Some((path, applied)) => {
-            let draws = matching(&path, applied, &chain)?;
-            validate_params(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
-                let help = "undo what was edited, or make draws anew without --draws";
-                CliError::problem(format!("{}: {misfit}", path.display()), help)
-            })?;
-            let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;
-            (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
+impl Execute for TransformArgs {
+    /// Writes the volume after the chain, on the grid that comes out.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let document = load::load(&self.experiment, &self.common.set)?;
+        for warning in check::check_document(&document)? {
+            eprintln!("warning: {warning}");
         }
-        None => {
-            let mut draws = head.resolved(&source).map_err(failure)?;
-            let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
-            // The draws of the subject's first patch of that epoch.
-            let mut rng = Seed(experiment.seed).stream(Purpose::Augment, arguments.epoch, &name, 0);
-            let drawn = sample_params(&chain[fixed..], &mut rng, &head::incoming(&volume));
-            let drawn = lazy::resolve_from_volume(&chain[fixed..], &drawn, &volume).map_err(failure)?;
-            let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
-            draws.extend(drawn);
-            (volume, draws)
+        let experiment = &document.experiment;
+        let name = stem(&self.image);
+        let subject = Subject { name: name.clone(), images: vec![self.image.clone()], label: self.label.clone() };
+        let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
+
+        check::check_volume(&document, &name, &head::incoming(&source), memory_limit_bytes())?;
+
+        let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
+        let given = self.draws.as_deref().map(given).transpose()?;
+        let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
+        if given.is_none() && head.chain.iter().any(Transform::needs_fit) {
+            head = learned(&document, &self.common)?;
         }
-    };
-    let applied = Applied { subject: name, seed: experiment.seed, epoch: arguments.epoch, chain, draws };
-    volume_files::make_folder(&arguments.out)?;
-    volume_files::write(&arguments.out, "", &volume, volume_files::one_hot(&applied.chain), &applied)?;
-    let [x, y, z] = volume.grid.shape;
-    let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
-    say!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
-    say!("{}", arguments.out.display());
-    Ok(Exit::Done)
+        let mut chain = head.chain.clone();
+        let fixed = chain.len();
+        if self.stage == Stage::Train {
+            chain.extend(experiment.augment.iter().cloned());
+        }
+        // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
+        let through =
+            |volume: Volume, steps: &[Transform], draws: &[TransformParams]| View::new(volume, steps, draws)?.volume();
+        let (volume, draws) = match given {
+            Some((path, applied)) => {
+                let draws = matching(&path, applied, &chain)?;
+                validate_params(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
+                    let help = "undo what was edited, or make draws anew without --draws";
+                    CliError::problem(format!("{}: {misfit}", path.display()), help)
+                })?;
+                let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;
+                (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
+            }
+            None => {
+                let mut draws = head.resolved(&source).map_err(failure)?;
+                let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
+                // The draws of the subject's first patch of that epoch.
+                let mut rng = Seed(experiment.seed).stream(Purpose::Augment, self.epoch, &name, 0);
+                let drawn = sample_params(&chain[fixed..], &mut rng, &head::incoming(&volume));
+                let drawn = lazy::resolve_from_volume(&chain[fixed..], &drawn, &volume).map_err(failure)?;
+                let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
+                draws.extend(drawn);
+                (volume, draws)
+            }
+        };
+        let applied = Applied { subject: name, seed: experiment.seed, epoch: self.epoch, chain, draws };
+        volume_files::make_folder(&self.out)?;
+        volume_files::write(&self.out, "", &volume, volume_files::one_hot(&applied.chain), &applied)?;
+        let [x, y, z] = volume.grid.shape;
+        let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
+        outln!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
+        outln!("{}", self.out.display());
+        Ok(Exit::Done)
+    }
 }
 
 /// The preprocess chain with what it learns from the experiment's training subjects.
-fn learned(document: &Document, common: &Common) -> Result<Head, CliError> {
+fn learned(document: &Document, common: &ExperimentOptions) -> Result<Head, CliError> {
     let plan = common.plan(document)?;
     let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
     make_phantoms(&plan, &common.cache.path(), &mut bar)?;

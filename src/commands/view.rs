@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::volume_files::make_folder;
-use super::{CliError, Exit};
+use super::Execute;
+use crate::terminal::{CliError, Exit};
+use crate::volume_files::make_folder;
 use dataset::sources::stem;
 use report::viewer::{self, ContactSheetOptions, Plane, Scene, Window};
 use volume::nifti::{self, NiftiError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
-/// Arguments of `runner view`.
+/// ViewArgs of `runner view`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct ViewArgs {
     /// The image, `.nii` or `.nii.gz`; of several channels the first is shown.
     image: PathBuf,
     /// Its label map, filled at half opacity.
@@ -62,40 +63,42 @@ enum Format {
 /// Slices of a contact sheet.
 const TILES: usize = 12;
 
-/// Writes the picture.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let format = format(arguments)?;
-    let scene = scene(arguments)?;
-    let plane = match arguments.plane {
-        None | Some(PlaneName::Axial) => Plane::Axial,
-        Some(PlaneName::Coronal) => Plane::Coronal,
-        Some(PlaneName::Sagittal) => Plane::Sagittal,
-    };
-    let title = title(arguments, plane, &scene);
-    if let Some(folder) = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        make_folder(folder)?;
-    }
-    let left_out = match format {
-        Format::Gif => viewer::write_gif(&scene, plane, &title, &arguments.out),
-        Format::Png => {
-            let options = ContactSheetOptions { title, plane, most: TILES, differences: arguments.differences };
-            viewer::write_png(&scene, &options, &arguments.out).map(|()| None)
+impl Execute for ViewArgs {
+    /// Writes the picture.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let format = format(self)?;
+        let scene = scene(self)?;
+        let plane = match self.plane {
+            None | Some(PlaneName::Axial) => Plane::Axial,
+            Some(PlaneName::Coronal) => Plane::Coronal,
+            Some(PlaneName::Sagittal) => Plane::Sagittal,
+        };
+        let title = title(self, plane, &scene);
+        if let Some(folder) = self.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            make_folder(folder)?;
         }
-        Format::Html => viewer::write_html(&scene, &stem(&arguments.image), &arguments.out),
-    };
-    let left_out = left_out.map_err(|error| CliError::failure(&error))?;
-    if !arguments.quiet {
-        eprintln!("{}", window_words(arguments, &scene));
+        let left_out = match format {
+            Format::Gif => viewer::write_gif(&scene, plane, &title, &self.out),
+            Format::Png => {
+                let options = ContactSheetOptions { title, plane, most: TILES, differences: self.differences };
+                viewer::write_png(&scene, &options, &self.out).map(|()| None)
+            }
+            Format::Html => viewer::write_html(&scene, &stem(&self.image), &self.out),
+        };
+        let left_out = left_out.map_err(|error| CliError::failure(&error))?;
+        if !self.quiet {
+            eprintln!("{}", window_words(self, &scene));
+        }
+        if let Some(left_out) = left_out {
+            eprintln!("warning: {left_out}");
+        }
+        outln!("{}", self.out.display());
+        Ok(Exit::Done)
     }
-    if let Some(left_out) = left_out {
-        eprintln!("warning: {left_out}");
-    }
-    say!("{}", arguments.out.display());
-    Ok(Exit::Done)
 }
 
 /// The format by the file's ending, for which the options must make sense.
-fn format(arguments: &Arguments) -> Result<Format, CliError> {
+fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
     let ending = arguments.out.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let format = match ending.as_deref() {
         Some("gif") => Format::Gif,
@@ -121,7 +124,7 @@ fn format(arguments: &Arguments) -> Result<Format, CliError> {
 }
 
 /// Reads the files.
-fn scene(arguments: &Arguments) -> Result<Scene, CliError> {
+fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
     let (grid, image) = readable(&arguments.image, nifti::read_image)?;
     if image.channels > 1 {
         eprintln!("warning: {} has {} channels; the first is shown", arguments.image.display(), image.channels);
@@ -177,7 +180,7 @@ fn grid_words(grid: &Grid) -> String {
 }
 
 /// The window, and who chose it.
-fn window_words(arguments: &Arguments, scene: &Scene) -> String {
+fn window_words(arguments: &ViewArgs, scene: &Scene) -> String {
     let why = match arguments.window {
         Some(_) => return format!("window: {}", scene.window),
         None if scene.is_hounsfield => "HU, for the intensities look like Hounsfield units",
@@ -187,7 +190,7 @@ fn window_words(arguments: &Arguments, scene: &Scene) -> String {
 }
 
 /// What stands above the pictures.
-fn title(arguments: &Arguments, plane: Plane, scene: &Scene) -> String {
+fn title(arguments: &ViewArgs, plane: Plane, scene: &Scene) -> String {
     let unit = if scene.is_hounsfield { " HU" } else { "" };
     let mut words = vec![plane.name().to_owned(), format!("window {}{unit}", scene.window)];
     words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
+use super::EvaluateArgs;
 use super::record::{Evaluation, Outputs};
-use super::{Arguments, CliError, Exit};
 use crate::commands::training::{STOP, stop_on_ctrl_c};
-use crate::commands::volume_files::make_folder;
+use crate::terminal::{CliError, Exit};
+use crate::volume_files::make_folder;
 use dataset::sources::stem;
 use engine::experiment::metrics_file::MetricsFile;
 use metrics::{CaseScores, Metric, Pair, defaults, score_all};
@@ -17,8 +18,8 @@ use transforms::lazy::{self, IndexMapping};
 use volume::nifti;
 use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
-/// Scores the cases that both folders have.
-pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
+/// ScoreTable the cases that both folders have.
+pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let sheet = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
     let sheet = sheet.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
     let pairs = pairs(predictions, truths)?;
@@ -37,7 +38,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments)
     let mut failed = Vec::new();
     for (done, (name, files)) in pairs.iter().enumerate() {
         if STOP.load(Ordering::Relaxed) {
-            say!("stopped; {done} of {} cases were scored, and nothing is written", pairs.len());
+            outln!("stopped; {done} of {} cases were scored, and nothing is written", pairs.len());
             return Ok(Exit::Stopped);
         }
         match score(files, &evaluation.metrics, &evaluation.labels) {
@@ -52,7 +53,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &Arguments)
     results.print();
     if let Some(out) = &arguments.out {
         results.write(&beside(out))?;
-        say!("{}", out.display());
+        outln!("{}", out.display());
     }
     if failed.is_empty() {
         return Ok(Exit::Done);

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::predict::Weights;
-use super::{CacheFolder, CliError, Exit};
+use super::{CacheOptions, Execute};
+use crate::terminal::{CliError, Exit};
 
 mod folders;
 mod record;
 mod run;
 
-/// Arguments of `runner evaluate`.
+/// EvaluateArgs of `runner evaluate`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct EvaluateArgs {
     /// The folder of a trained run, which is scored on its own subjects.
     #[arg(value_name = "RUN_DIR", required_unless_present = "predictions", conflicts_with_all = ["predictions", "labels", "out"])]
     run: Option<PathBuf>,
@@ -38,7 +39,7 @@ pub struct Arguments {
     #[command(flatten)]
     weights: Weights,
     #[command(flatten)]
-    cache: CacheFolder,
+    cache: CacheOptions,
     /// Print nothing but results, warnings and errors.
     #[arg(long)]
     quiet: bool,
@@ -56,11 +57,13 @@ enum Part {
     Test,
 }
 
-/// Scores what the arguments name.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    match (&arguments.run, &arguments.predictions, &arguments.labels) {
-        (Some(run), _, _) => run::evaluate(run, arguments),
-        (None, Some(predictions), Some(labels)) => folders::evaluate(predictions, labels, arguments),
-        (None, _, _) => unreachable!("the parser asks for a run or for two folders"),
+impl Execute for EvaluateArgs {
+    /// ScoreTable what the arguments name.
+    fn execute(&self) -> Result<Exit, CliError> {
+        match (&self.run, &self.predictions, &self.labels) {
+            (Some(run), _, _) => run::evaluate(run, self),
+            (None, Some(predictions), Some(labels)) => folders::evaluate(predictions, labels, self),
+            (None, _, _) => unreachable!("the parser asks for a run or for two folders"),
+        }
     }
 }

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::CliError;
-use crate::commands::table::table;
-use crate::commands::training::run_error;
-use crate::commands::volume_files::make_folder;
+use crate::terminal::table::table;
+use crate::terminal::{CliError, run_error};
+use crate::volume_files::make_folder;
 use metrics::{CaseScores, Metric, summarize_all};
 use report::plots::BoxPlot;
 use report::statistics::{ScoreSummary, ScoreTable};
@@ -171,7 +170,7 @@ impl Results<'_> {
             row.resize(header.len(), String::new());
             row
         }));
-        say!("{}", table(&header, &rows));
+        outln!("{}", table(&header, &rows));
         let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.labels).len());
         let shown = if scores.columns.len() > MOST_COLUMNS { first } else { scores.columns.len() };
         let header: Vec<String> =
@@ -182,7 +181,7 @@ impl Results<'_> {
                 std::iter::once(name.clone()).chain(scores[..shown].iter().map(|s| short(*s))).collect()
             })
             .collect();
-        say!("{}", table(&header, &rows));
+        outln!("{}", table(&header, &rows));
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::folders::pair;
 use super::record::{Evaluation, Outputs, Results};
-use super::{Arguments, CliError, Exit, Part};
-use crate::commands::bar::Bar;
+use super::{EvaluateArgs, Part};
 use crate::commands::predict::{Windows, predict_error};
 use crate::commands::training::{STOP, make_phantoms, refuse_other_split, stop_on_ctrl_c};
-use crate::commands::volume_files::make_folder;
+use crate::terminal::bar::Bar;
+use crate::terminal::{CliError, Exit};
+use crate::volume_files::make_folder;
 use dataset::subject::Subject;
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load::{self, SetArgument};
@@ -25,7 +26,7 @@ use volume::nifti;
 const SLICES: usize = 8;
 
 /// Predicts and scores each subject of a part, and leaves all of it in the run's `predictions`.
-pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliError> {
+pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let predictor = arguments.weights.open(root)?;
     let plan = plan(root, arguments)?;
     let names = match arguments.split {
@@ -57,7 +58,7 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
             Ok(Some(scores)) => evaluation.cases.push((name.clone(), scores)),
             Ok(None) => eprintln!("warning: subject {name} has no label map, so it is predicted and not scored"),
             Err(PredictError::Stopped) => {
-                say!("stopped; {number} of {} subjects are predicted, and no scores are written", names.len());
+                outln!("stopped; {number} of {} subjects are predicted, and no scores are written", names.len());
                 return Ok(Exit::Stopped);
             }
             Err(error) => return Err(of_subject(name, error)),
@@ -67,12 +68,12 @@ pub(super) fn evaluate(root: &Path, arguments: &Arguments) -> Result<Exit, CliEr
     results.print();
     results.write(&outputs)?;
     draw_worst(&plan, &results, &folder, arguments.pictures)?;
-    say!("{}", folder.display());
+    outln!("{}", folder.display());
     Ok(Exit::Done)
 }
 
 /// The plan of a run, for data that is where it was.
-fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
+fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     // What training began with is not asked for again, nor the memory that it took.
     let unset = SetArgument { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
     let document = load::load(&root.join("plan.yaml"), &[unset])?;
@@ -83,7 +84,7 @@ fn plan(root: &Path, arguments: &Arguments) -> Result<Plan, CliError> {
 }
 
 /// What the run is scored with; there are no cases yet.
-fn begun(arguments: &Arguments, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
+fn begun(arguments: &EvaluateArgs, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
     let own: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
     let (metrics, labels) = match &arguments.metrics {
         Some(path) => {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::overview::Display;
-use super::{Arguments, Checked, keys, show, status, values};
-use crate::commands::training::{STOP, run_error, stop_on_ctrl_c};
-use crate::commands::{CliError, Exit, report};
+use super::{Checked, SweepArgs, keys, show, status, values};
+use crate::commands::report;
+use crate::commands::training::{STOP, stop_on_ctrl_c};
+use crate::terminal::{CliError, Exit, run_error};
 use ::report::comparison::ComparedEpoch;
 use sweep::folder::{SweepFolder, runs_in};
 use sweep::kubernetes::IndexedJob;
@@ -15,7 +16,7 @@ use sweep::run_state::{self, RunState, SweepRun};
 use sweep::slurm::{Array, SlurmError};
 
 /// Trains the runs in processes on this machine.
-pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+pub(super) fn local(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, CliError> {
     stop_on_ctrl_c()?;
     write(checked)?;
     let devices = arguments.devices(&checked.sweep);
@@ -37,7 +38,7 @@ pub(super) fn local(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     let is_open = |run: &SweepRun| !matches!(run.run_state, RunState::Done | RunState::Pruned);
     let has_failed = runs.iter().any(is_open);
     if STOP.load(Ordering::SeqCst) {
-        say!("stopped; the same command goes on");
+        outln!("stopped; the same command goes on");
         return Ok(Exit::Stopped);
     }
     write_report(checked, &runs)?;
@@ -53,7 +54,7 @@ fn write_report(checked: &Checked, runs: &[SweepRun]) -> Result<(), CliError> {
     let in_folder = runs_in(root).map_err(|error| CliError::failure(&error))?;
     let others = in_folder.iter().filter(|run| !checked.definition.ids.contains(run)).count();
     if others > 0 {
-        say!("\nthe report compares {others} other runs of {} too", root.display());
+        outln!("\nthe report compares {others} other runs of {} too", root.display());
     }
     report::write(root, &root.join("report"), ComparedEpoch::Best, report::Detail::Verdict)
 }
@@ -75,12 +76,12 @@ fn print_standings(checked: &Checked, runs: &[SweepRun]) {
     };
     let rows: Vec<_> = runs.iter().map(|run| status::row(run, changes(run))).collect();
     status::show_table(keys, &rows);
-    say!("{}", status::summary(runs));
+    outln!("{}", status::summary(runs));
     if runs.iter().any(|run| matches!(run.run_state, RunState::Failed(_))) {
-        say!("--retry-failed begins failed runs again; {} tells more", checked.folder.file("output").display());
+        outln!("--retry-failed begins failed runs again; {} tells more", checked.folder.file("output").display());
     }
     if runs.iter().any(|run| matches!(run.run_state, RunState::Interrupted { reason: Some(_) })) {
-        say!("the same command goes on with the runs that were left alone");
+        outln!("the same command goes on with the runs that were left alone");
     }
 }
 
@@ -91,7 +92,7 @@ fn write(checked: &Checked) -> Result<(), CliError> {
 }
 
 /// The command that trains one run, but for which one.
-fn worker(checked: &Checked, arguments: &Arguments, folder: &Path) -> Result<Vec<String>, CliError> {
+fn worker(checked: &Checked, arguments: &SweepArgs, folder: &Path) -> Result<Vec<String>, CliError> {
     let mut command = vec![program()?];
     command.extend(["sweep", "worker"].map(str::to_owned));
     command.push(folder.display().to_string());
@@ -100,7 +101,7 @@ fn worker(checked: &Checked, arguments: &Arguments, folder: &Path) -> Result<Vec
     Ok(command)
 }
 
-fn worker_options(arguments: &Arguments) -> Result<Vec<String>, CliError> {
+fn worker_options(arguments: &SweepArgs) -> Result<Vec<String>, CliError> {
     let mut options = vec!["--cache-dir".to_owned(), absolute(&arguments.common.cache.path())?.display().to_string()];
     options.extend(arguments.common.cache.limit_argument());
     if arguments.retry_failed {
@@ -119,7 +120,7 @@ fn absolute(path: &Path) -> Result<PathBuf, CliError> {
 }
 
 /// The sweep as a job array; a job knows no working folder but the one that it is given.
-fn array<'a>(checked: &'a Checked, arguments: &Arguments, folder: &'a SweepFolder) -> Result<Array<'a>, CliError> {
+fn array<'a>(checked: &'a Checked, arguments: &SweepArgs, folder: &'a SweepFolder) -> Result<Array<'a>, CliError> {
     let mut worker = worker(checked, arguments, folder.root())?;
     worker.extend(arguments.common.device.iter().flat_map(|device| ["--device".to_owned(), device.to_string()]));
     Ok(Array {
@@ -135,17 +136,17 @@ fn array<'a>(checked: &'a Checked, arguments: &Arguments, folder: &'a SweepFolde
 }
 
 /// Prints the job script of all runs.
-pub(super) fn slurm_script(checked: &Checked, arguments: &Arguments) -> Result<(), CliError> {
+pub(super) fn slurm_script(checked: &Checked, arguments: &SweepArgs) -> Result<(), CliError> {
     let folder = SweepFolder::new(absolute(checked.folder.root())?);
     let all: Vec<usize> = (0..checked.points.len()).collect();
     let array = array(checked, arguments, &folder)?;
     show(&format!("\n{}", array.script(&all)));
-    say!("\n# and after it, whatever became of its tasks:\n# {}", array.report.join(" "));
+    outln!("\n# and after it, whatever became of its tasks:\n# {}", array.report.join(" "));
     Ok(())
 }
 
 /// Hands the runs that are not done to Slurm.
-pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+pub(super) fn slurm(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, CliError> {
     write(checked)?;
     let folder = SweepFolder::new(absolute(checked.folder.root())?);
     let array = array(checked, arguments, &folder)?;
@@ -161,10 +162,10 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     let (queued, new): (Vec<usize>, Vec<usize>) = open.partition(|index| queued.contains(index));
     print_standings(checked, &runs);
     if !queued.is_empty() {
-        say!("{} of these are in Slurm's queue already", queued.len());
+        outln!("{} of these are in Slurm's queue already", queued.len());
     }
     if new.is_empty() {
-        say!("nothing to submit");
+        outln!("nothing to submit");
         // The job that writes the report may have been cancelled, or the runs done since.
         if queued.is_empty() {
             write_report(checked, &runs)?;
@@ -173,13 +174,13 @@ pub(super) fn slurm(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
         return Ok(if has_failed { Exit::No } else { Exit::Done });
     }
     let submission = array.submit(&new).map_err(|error| slurm_error(&error))?;
-    say!(
+    outln!(
         "submitted {} runs as job array {}, and job {} for the report",
         new.len(),
         submission.array,
         submission.report
     );
-    say!("they stand: runner sweep status {}", checked.folder.root().display());
+    outln!("they stand: runner sweep status {}", checked.folder.root().display());
     Ok(Exit::Done)
 }
 
@@ -200,8 +201,8 @@ fn slurm_error(error: &SlurmError) -> CliError {
 }
 
 /// Prints the manifest of an Indexed Job, or hands it to `kubectl`.
-pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool) -> Result<Exit, CliError> {
-    let mut options = match &arguments.common.cache.given() {
+pub(super) fn kubernetes(checked: &Checked, arguments: &SweepArgs, dry_run: bool) -> Result<Exit, CliError> {
+    let mut options = match &arguments.common.cache.explicit_path() {
         Some(cache) if cache.is_relative() || cache.starts_with(&checked.sweep.spec.kubernetes.mount.0) => {
             vec!["--cache-dir".to_owned(), cache.display().to_string()]
         }
@@ -244,7 +245,7 @@ pub(super) fn kubernetes(checked: &Checked, arguments: &Arguments, dry_run: bool
     let applied = std::process::Command::new("kubectl").args(["create", "--filename"]).arg(&path).status();
     match applied {
         Ok(status) if status.success() => {
-            say!("they stand: runner sweep status {}", checked.folder.root().display());
+            outln!("they stand: runner sweep status {}", checked.folder.root().display());
             Ok(Exit::Done)
         }
         Ok(status) => {

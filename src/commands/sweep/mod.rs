@@ -11,7 +11,8 @@ mod preview;
 mod status;
 mod worker;
 
-use super::{CliError, Common, Exit, output};
+use super::{Execute, ExperimentOptions};
+use crate::terminal::{CliError, Exit, output};
 use engine::experiment::check::Environment;
 use engine::training::validate;
 use nn::device::DeviceName;
@@ -20,10 +21,10 @@ use sweep::folder::{Definition, SweepFolder};
 use sweep::points::{self, Changes, Point, Points, short};
 use volume::memory::memory_limit_bytes;
 
-/// Arguments of `runner sweep`.
+/// SweepArgs of `runner sweep`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct Arguments {
+pub struct SweepArgs {
     #[command(subcommand)]
     action: Option<Action>,
     /// A sweep file, or an experiment file with --grid.
@@ -48,16 +49,16 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    common: Common,
+    common: ExperimentOptions,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Show where every run of a sweep stands.
-    Status(status::Arguments),
+    Status(status::StatusArgs),
     /// Train one run of a sweep; launchers start this.
     #[command(hide = true)]
-    Worker(worker::Arguments),
+    Worker(worker::WorkerArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,30 +79,32 @@ struct Checked {
     folder: SweepFolder,
 }
 
-/// Trains the runs of a sweep, or shows them.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    match &arguments.action {
-        Some(Action::Status(arguments)) => return status::execute(arguments),
-        Some(Action::Worker(arguments)) => return worker::execute(arguments),
-        None => {}
-    }
-    let path = arguments.file.as_deref().expect("clap asks for a file");
-    let checked = check(path, arguments)?;
-    match (arguments.launcher, arguments.dry_run) {
-        (Launcher::Kubernetes, dry_run) => launch::kubernetes(&checked, arguments, dry_run),
-        (Launcher::Local, true) => preview::print(&checked, arguments),
-        (Launcher::Slurm, true) => {
-            let exit = preview::print(&checked, arguments)?;
-            launch::slurm_script(&checked, arguments)?;
-            Ok(exit)
+impl Execute for SweepArgs {
+    /// Trains the runs of a sweep, or shows them.
+    fn execute(&self) -> Result<Exit, CliError> {
+        match &self.action {
+            Some(Action::Status(arguments)) => return arguments.execute(),
+            Some(Action::Worker(arguments)) => return arguments.execute(),
+            None => {}
         }
-        (Launcher::Local, false) => launch::local(&checked, arguments),
-        (Launcher::Slurm, false) => launch::slurm(&checked, arguments),
+        let path = self.file.as_deref().expect("clap asks for a file");
+        let checked = check(path, self)?;
+        match (self.launcher, self.dry_run) {
+            (Launcher::Kubernetes, dry_run) => launch::kubernetes(&checked, self, dry_run),
+            (Launcher::Local, true) => preview::print(&checked, self),
+            (Launcher::Slurm, true) => {
+                let exit = preview::print(&checked, self)?;
+                launch::slurm_script(&checked, self)?;
+                Ok(exit)
+            }
+            (Launcher::Local, false) => launch::local(&checked, self),
+            (Launcher::Slurm, false) => launch::slurm(&checked, self),
+        }
     }
 }
 
 /// Checks every run before the first one starts.
-fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
+fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
     let common = &arguments.common;
     let sweep = document::load(path, &arguments.grid, &common.set)?;
     let cache_dir = common.cache.path();
@@ -138,7 +141,7 @@ fn check(path: &Path, arguments: &Arguments) -> Result<Checked, CliError> {
     Ok(Checked { sweep, points, definition, folder })
 }
 
-impl Arguments {
+impl SweepArgs {
     /// The devices that are dealt out: those of the command line, or else of the sweep file.
     fn devices(&self, sweep: &Sweep) -> Vec<DeviceName> {
         match (self.devices.as_slice(), self.common.device) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{changed, keys, status};
-use crate::commands::bar::duration;
+use crate::terminal::bar::duration;
 use report::verdict::count;
 use sweep::claim::Progress;
 use sweep::local::Overview;
@@ -95,7 +95,7 @@ impl Display {
 
     fn line(&self, text: &str) {
         match &self.bars {
-            // RenderOptions on a terminal cannot fail a sweep.
+            // Drawing on a terminal cannot fail a sweep.
             Some(bars) => drop(bars.all.println(text)),
             None if !self.quiet => eprintln!("{text}"),
             None => {}

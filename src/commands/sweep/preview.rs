@@ -1,14 +1,14 @@
 //! `runner sweep --dry-run`: the runs, and what they will take.
 
-use super::{Arguments, Checked, keys, show, status, values};
-use crate::commands::bar::duration;
-use crate::commands::table::table;
-use crate::commands::{CliError, Exit};
+use super::{Checked, SweepArgs, keys, show, status, values};
+use crate::terminal::bar::duration;
+use crate::terminal::table::table;
+use crate::terminal::{CliError, Exit};
 use sweep::estimate::{History, Stopwatch, cache_bytes, run_bytes};
 use sweep::run_state::{self, RunState};
 
 /// Prints a line for each run: what differs, where it stands, and an estimate of time and disk.
-pub(super) fn print(checked: &Checked, arguments: &Arguments) -> Result<Exit, CliError> {
+pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, CliError> {
     let Checked { points, folder, sweep, definition } = checked;
     let standings = run_state::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
     let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
@@ -37,15 +37,15 @@ pub(super) fn print(checked: &Checked, arguments: &Arguments) -> Result<Exit, Cl
     show(&table(&header, &rows));
     let jobs = arguments.jobs(sweep).unwrap_or_else(|| arguments.devices(sweep).len().max(1));
     let cache = points.iter().map(|point| cache_bytes(&point.plan)).max().unwrap_or(0);
-    say!("{}", status::summary(&standings));
+    outln!("{}", status::summary(&standings));
     let share = match jobs {
         1 => String::new(),
         jobs => format!(", {} with {jobs} jobs", duration(seconds_left / jobs as f64)),
     };
-    say!("about {} of training left{share}; {} of disk", duration(seconds_left), megabytes(bytes_left));
-    say!("preprocessed volumes take up to {} in the cache, which runs share", megabytes(cache));
+    outln!("about {} of training left{share}; {} of disk", duration(seconds_left), megabytes(bytes_left));
+    outln!("preprocessed volumes take up to {} in the cache, which runs share", megabytes(cache));
     let basis = if timed { "one small timed step on this machine" } else { "runs that are done" };
-    say!("times are estimated from {basis}{}", if jobs > 1 { ", as if jobs did not slow each other" } else { "" });
+    outln!("times are estimated from {basis}{}", if jobs > 1 { ", as if jobs did not slow each other" } else { "" });
     Ok(Exit::Done)
 }
 

@@ -5,41 +5,43 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{keys, show, values};
-use crate::commands::bar::duration;
-use crate::commands::table::table;
-use crate::commands::training::run_error;
-use crate::commands::{CliError, Exit};
+use crate::commands::Execute;
+use crate::terminal::bar::duration;
+use crate::terminal::table::table;
+use crate::terminal::{CliError, Exit, run_error};
 use report::comparison::varying_keys;
 use run_folder::folder::RunError;
 use sweep::folder::SweepFolder;
 use sweep::points::PointRecord;
 use sweep::run_state::{self, RunState, SweepRun, counts};
 
-/// Arguments of `runner sweep status`.
+/// StatusArgs of `runner sweep status`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct StatusArgs {
     /// The folder of a sweep's runs, such as `runs/learning_rates`.
     folder: PathBuf,
 }
 
-/// Prints a line for each run; the answer is no when one has failed.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let folder = SweepFolder::open(&arguments.folder).map_err(|error| match error {
-        RunError::Read { ref path, .. } if !path.exists() => CliError::problem(
-            format!("{} is not the folder of a sweep", arguments.folder.display()),
-            "name the folder of a sweep's runs, such as runs/learning_rates",
-        ),
-        error => run_error(error),
-    })?;
-    let (points, num_sweeps) = run_state::all_runs(&folder).map_err(run_error)?;
-    let ids: Vec<String> = points.iter().map(|point| point.id.clone()).collect();
-    let standings = run_state::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
-    let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
-    let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
-    show_table(keys, &rows);
-    say!("{}", summary(&standings));
-    let has_failed = standings.iter().any(|run| matches!(run.run_state, RunState::Failed(_)));
-    Ok(if has_failed { Exit::No } else { Exit::Done })
+impl Execute for StatusArgs {
+    /// Prints a line for each run; the answer is no when one has failed.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let folder = SweepFolder::open(&self.folder).map_err(|error| match error {
+            RunError::Read { ref path, .. } if !path.exists() => CliError::problem(
+                format!("{} is not the folder of a sweep", self.folder.display()),
+                "name the folder of a sweep's runs, such as runs/learning_rates",
+            ),
+            error => run_error(error),
+        })?;
+        let (points, num_sweeps) = run_state::all_runs(&folder).map_err(run_error)?;
+        let ids: Vec<String> = points.iter().map(|point| point.id.clone()).collect();
+        let standings = run_state::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
+        let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
+        let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
+        show_table(keys, &rows);
+        outln!("{}", summary(&standings));
+        let has_failed = standings.iter().any(|run| matches!(run.run_state, RunState::Failed(_)));
+        Ok(if has_failed { Exit::No } else { Exit::Done })
+    }
 }
 
 /// The keys that a sweep varies, and the values of each run.

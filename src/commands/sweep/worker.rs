@@ -10,8 +10,9 @@ use clap::Args;
 
 use crate::commands::provenance::build;
 use crate::commands::provenance::{GitState, begin, command, resume_manifest};
-use crate::commands::training::{STOP, Training, newest, run_error, stop_on_ctrl_c};
-use crate::commands::{CacheFolder, CliError, Exit};
+use crate::commands::training::{STOP, Training, newest, stop_on_ctrl_c};
+use crate::commands::{CacheOptions, Execute};
+use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load;
 use engine::experiment::plan::Plan;
 use engine::training::checkpoint::State;
@@ -24,9 +25,9 @@ use sweep::folder::{Definition, SweepFolder};
 use sweep::points::PointRecord;
 use sweep::prune::Pruner;
 
-/// Arguments of `runner sweep worker`.
+/// WorkerArgs of `runner sweep worker`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct WorkerArgs {
     /// The folder of the sweep's runs.
     folder: PathBuf,
     /// The sweep by the id of its definition.
@@ -51,37 +52,39 @@ pub struct Arguments {
     #[arg(long)]
     device: Option<DeviceName>,
     #[command(flatten)]
-    cache: CacheFolder,
+    cache: CacheOptions,
 }
 
-/// Trains the run, unless it is done or another process holds it.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    stop_on_ctrl_c()?;
-    if arguments.supervised {
-        std::thread::spawn(stop_when_stdin_ends);
+impl Execute for WorkerArgs {
+    /// Trains the run, unless it is done or another process holds it.
+    fn execute(&self) -> Result<Exit, CliError> {
+        stop_on_ctrl_c()?;
+        if self.supervised {
+            std::thread::spawn(stop_when_stdin_ends);
+        }
+        let folder = SweepFolder::open(&self.folder).map_err(run_error)?;
+        let definition = folder.definition(&self.sweep).map_err(run_error)?;
+        let id = match (&self.id, self.index) {
+            (Some(id), _) => id.clone(),
+            (None, index) => definition.ids.get(index.unwrap_or(usize::MAX)).cloned().ok_or_else(|| {
+                CliError::problem("the sweep has no run of this index", format!("it has {} runs", definition.ids.len()))
+            })?,
+        };
+        let point = folder.point(&id).map_err(run_error)?;
+        let Some(claim) = claim(&folder, &id, self.wait)? else {
+            outln!("{id} is held by another process");
+            return Ok(Exit::Held);
+        };
+        let root = folder.run(&id);
+        if let Some(exit) = outcome(&root, &definition, self.retry_failed) {
+            return Ok(exit);
+        }
+        let run = match open(&root) {
+            Err(RunError::Locked { .. }) => return Ok(Exit::Held),
+            opened => opened.map_err(run_error)?,
+        };
+        train(self, &folder, &definition, &point, &run, &claim)
     }
-    let folder = SweepFolder::open(&arguments.folder).map_err(run_error)?;
-    let definition = folder.definition(&arguments.sweep).map_err(run_error)?;
-    let id = match (&arguments.id, arguments.index) {
-        (Some(id), _) => id.clone(),
-        (None, index) => definition.ids.get(index.unwrap_or(usize::MAX)).cloned().ok_or_else(|| {
-            CliError::problem("the sweep has no run of this index", format!("it has {} runs", definition.ids.len()))
-        })?,
-    };
-    let point = folder.point(&id).map_err(run_error)?;
-    let Some(claim) = claim(&folder, &id, arguments.wait)? else {
-        say!("{id} is held by another process");
-        return Ok(Exit::Held);
-    };
-    let root = folder.run(&id);
-    if let Some(exit) = outcome(&root, &definition, arguments.retry_failed) {
-        return Ok(exit);
-    }
-    let run = match open(&root) {
-        Err(RunError::Locked { .. }) => return Ok(Exit::Held),
-        opened => opened.map_err(run_error)?,
-    };
-    train(arguments, &folder, &definition, &point, &run, &claim)
 }
 
 /// Reads stdin to its end; it ends when the sweep lets go of it, or dies.
@@ -129,7 +132,7 @@ fn open(root: &Path) -> Result<RunFolder, RunError> {
 }
 
 fn train(
-    arguments: &Arguments,
+    arguments: &WorkerArgs,
     folder: &SweepFolder,
     definition: &Definition,
     point: &PointRecord,
@@ -176,7 +179,7 @@ fn train(
 }
 
 /// The plan that was checked when the sweep began, on this machine.
-fn plan(arguments: &Arguments, point: &PointRecord) -> Result<Plan, CliError> {
+fn plan(arguments: &WorkerArgs, point: &PointRecord) -> Result<Plan, CliError> {
     let document = load::parse("plan.yaml", &point.plan)?;
     let plan = arguments.cache.plan(&document, arguments.device)?;
     if plan.parts != point.parts {

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+mod contact_sheet;
+
 use clap::Args;
 use sha2::{Digest, Sha256};
 
-use super::contact_sheet::ContactSheet;
-use super::table::table;
 use super::training::{make_phantoms, training_error};
-use super::{CliError, Common, Exit, output, volume_files};
-use crate::commands::bar::Bar;
+use super::{Execute, ExperimentOptions};
+use crate::terminal::bar::Bar;
+use crate::terminal::table::table;
+use crate::terminal::{CliError, Exit, output};
+use crate::volume_files;
+use contact_sheet::ContactSheet;
 use dataset::cache::{Cache, hex};
 use dataset::patch::Patch;
 use engine::experiment::load;
@@ -25,9 +29,9 @@ use transforms::TransformParams;
 use transforms::lazy::{self, Profile};
 use volume::{Affine, Grid, Volume, Voxels};
 
-/// Arguments of `runner patches`.
+/// PatchesArgs of `runner patches`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct PatchesArgs {
     /// The experiment file.
     experiment: PathBuf,
     /// The epoch that the patches begin with, counted from 1.
@@ -49,74 +53,76 @@ pub struct Arguments {
     #[arg(long, value_name = "MS", requires = "bench")]
     step_ms: Option<u64>,
     #[command(flatten)]
-    common: Common,
+    common: ExperimentOptions,
 }
 
 /// Patches that are shown where nothing was said.
 const SHOWN: usize = 16;
 
-/// Makes the patches in the order in which training gets them.
-pub fn execute(arguments: &Arguments) -> Result<Exit, CliError> {
-    let document = load::load(&arguments.experiment, &arguments.common.set)?;
-    let plan = arguments.common.plan(&document)?;
-    let start = Instant::now();
-    let cache = arguments.common.cache.open();
-    let mut cases = prepare(&plan, &cache, &arguments.common.cache.path(), arguments.common.quiet)?;
-    if arguments.bench {
-        cases.enable_profiling();
-    }
-    let cases = Arc::new(cases);
-    let prepared = start.elapsed().as_secs_f64();
-    let Wanted { mut epoch, mut skip, count } = Wanted::of(arguments, &plan);
-    let mut files = arguments.out.as_deref().map(|out| Files::begin(out, &plan)).transpose()?;
-
-    let mut digest = Sha256::new();
-    let mut rows = Vec::new();
-    let mut waited = 0.0;
-    let mut made = 0;
-    let start = Instant::now();
-    while made < count {
-        let mut queue = training::patches(&plan, &cases, epoch, skip);
-        for patch in queue.by_ref().take(count - made) {
-            let patch = patch.map_err(|error| CliError::failure(&error))?;
-            if made == 0 && arguments.bench {
-                // At once, for whoever waits for it.
-                say!("subjects prepared   {prepared:.3} s");
-                say!("first patch         {:.4} s after that", start.elapsed().as_secs_f64());
-            }
-            if !arguments.bench {
-                add(&mut digest, &patch);
-                rows.push(row(made, epoch, &patch, &plan));
-            }
-            if let Some(files) = &mut files {
-                files.add(&patch)?;
-            }
-            made += 1;
-            if let Some(time) = arguments.step_ms
-                && made.is_multiple_of(training::patches_per_step(&plan))
-            {
-                std::thread::sleep(Duration::from_millis(time));
-            }
+impl Execute for PatchesArgs {
+    /// Makes the patches in the order in which training gets them.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let document = load::load(&self.experiment, &self.common.set)?;
+        let plan = self.common.plan(&document)?;
+        let start = Instant::now();
+        let cache = self.common.cache.open();
+        let mut cases = prepare(&plan, &cache, &self.common.cache.path(), self.common.quiet)?;
+        if self.bench {
+            cases.enable_profiling();
         }
-        waited += queue.wait_seconds();
-        (epoch, skip) = (epoch + 1, 0);
-    }
-    if let Some(files) = files {
-        files.finish()?;
-    }
-    if arguments.bench {
-        print_speed(made, start.elapsed().as_secs_f64(), waited, &plan);
-        print_times(&cases, made);
+        let cases = Arc::new(cases);
+        let prepared = start.elapsed().as_secs_f64();
+        let Wanted { mut epoch, mut skip, count } = Wanted::of(self, &plan);
+        let mut files = self.out.as_deref().map(|out| Files::begin(out, &plan)).transpose()?;
+
+        let mut digest = Sha256::new();
+        let mut rows = Vec::new();
+        let mut waited = 0.0;
+        let mut made = 0;
+        let start = Instant::now();
+        while made < count {
+            let mut queue = training::patches(&plan, &cases, epoch, skip);
+            for patch in queue.by_ref().take(count - made) {
+                let patch = patch.map_err(|error| CliError::failure(&error))?;
+                if made == 0 && self.bench {
+                    // At once, for whoever waits for it.
+                    outln!("subjects prepared   {prepared:.3} s");
+                    outln!("first patch         {:.4} s after that", start.elapsed().as_secs_f64());
+                }
+                if !self.bench {
+                    add(&mut digest, &patch);
+                    rows.push(row(made, epoch, &patch, &plan));
+                }
+                if let Some(files) = &mut files {
+                    files.add(&patch)?;
+                }
+                made += 1;
+                if let Some(time) = self.step_ms
+                    && made.is_multiple_of(training::patches_per_step(&plan))
+                {
+                    std::thread::sleep(Duration::from_millis(time));
+                }
+            }
+            waited += queue.wait_seconds();
+            (epoch, skip) = (epoch + 1, 0);
+        }
+        if let Some(files) = files {
+            files.finish()?;
+        }
+        if self.bench {
+            print_speed(made, start.elapsed().as_secs_f64(), waited, &plan);
+            print_times(&cases, made);
+            cache.finish().map_err(|error| CliError::failure(&error))?;
+            return Ok(Exit::Done);
+        }
         cache.finish().map_err(|error| CliError::failure(&error))?;
-        return Ok(Exit::Done);
+        output::text(table(&header(&plan), &rows));
+        outln!("SHA-256 of these {made} patches: {}", hex(&digest.finalize()));
+        if let Some(out) = &self.out {
+            outln!("{}", out.display());
+        }
+        Ok(Exit::Done)
     }
-    cache.finish().map_err(|error| CliError::failure(&error))?;
-    output::text(table(&header(&plan), &rows));
-    say!("SHA-256 of these {made} patches: {}", hex(&digest.finalize()));
-    if let Some(out) = &arguments.out {
-        say!("{}", out.display());
-    }
-    Ok(Exit::Done)
 }
 
 /// Which patches are wanted.
@@ -129,7 +135,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(arguments: &Arguments, plan: &Plan) -> Self {
+    fn of(arguments: &PatchesArgs, plan: &Plan) -> Self {
         let Some(step) = arguments.step else {
             let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
             let count = arguments.count.map_or(default, NonZeroUsize::get);
@@ -195,11 +201,11 @@ pub(super) fn prepare(plan: &Plan, cache: &Cache, cache_dir: &Path, quiet: bool)
 fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
     let queue = &plan.experiment.queue;
     let [x, y, z] = plan.patch;
-    say!("patches             {made} of {x} x {y} x {z} voxels, {} workers", queue.workers);
-    say!("patches per second  {:.1}", made as f64 / seconds);
-    say!("waiting             {:.1} % of {seconds:.2} s", 100.0 * waited / seconds);
+    outln!("patches             {made} of {x} x {y} x {z} voxels, {} workers", queue.workers);
+    outln!("patches per second  {:.1}", made as f64 / seconds);
+    outln!("waiting             {:.1} % of {seconds:.2} s", 100.0 * waited / seconds);
     if let Some(bytes) = run_folder::memory::peak_resident_bytes() {
-        say!("peak memory         {:.0} MB", bytes as f64 / 1e6);
+        outln!("peak memory         {:.0} MB", bytes as f64 / 1e6);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::CliError;
+use crate::terminal::CliError;
 use dataset::patch::Patch;
 use engine::experiment::plan::ClassLabel;
 use report::viewer::contact_sheet::{Sheet, Tile};

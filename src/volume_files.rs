@@ -5,20 +5,19 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::CliError;
-use super::training::run_error;
+use crate::terminal::{CliError, run_error};
 use run_folder::folder::write_atomically;
 use transforms::{OneHot, Transform};
 use volume::nifti;
 use volume::{Volume, Voxels};
 
 /// Makes the folder that the files go into.
-pub(super) fn make_folder(out: &Path) -> Result<(), CliError> {
+pub fn make_folder(out: &Path) -> Result<(), CliError> {
     fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))
 }
 
 /// The step that has label maps written with a channel for each class, where a chain holds one.
-pub(super) fn one_hot(chain: &[Transform]) -> Option<&OneHot> {
+pub fn one_hot(chain: &[Transform]) -> Option<&OneHot> {
     chain.iter().find_map(|step| match step {
         Transform::OneHot(step) => Some(step),
         step => one_hot(step.inner()),
@@ -26,7 +25,7 @@ pub(super) fn one_hot(chain: &[Transform]) -> Option<&OneHot> {
 }
 
 /// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`.
-pub(super) fn write(
+pub fn write(
     out: &Path,
     prefix: &str,
     volume: &Volume,

@@ -133,7 +133,7 @@ impl Drop for Bar {
 }
 
 /// A time that people read: `45 s`, `12 min`, `3 h 20 min`.
-pub(super) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "unknown time".to_owned();
     }

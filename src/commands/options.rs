@@ -1,0 +1,93 @@
+//! Options that several subcommands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use etcetera::BaseStrategy;
+
+use crate::terminal::CliError;
+use dataset::cache::Cache;
+use engine::experiment::check::Environment;
+use engine::experiment::load::{Document, SetArgument};
+use engine::experiment::plan::Plan;
+use nn::device::DeviceName;
+use values::Bytes;
+use volume::memory::memory_limit_bytes;
+
+/// Options of every subcommand that reads an experiment file.
+#[derive(Debug, Args)]
+pub struct ExperimentOptions {
+    /// Override one key of the experiment, such as `--set optimizer.adam.learning_rate=1e-3`; repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<SetArgument>,
+    /// Device that runs the network: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N.
+    #[arg(long, env = "RUNNER_DEVICE")]
+    pub device: Option<DeviceName>,
+    /// Folder that holds all runs.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs_dir: PathBuf,
+    #[command(flatten)]
+    pub cache: CacheOptions,
+    /// Print only results, warnings and errors.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl ExperimentOptions {
+    /// Checks an experiment and returns its plan on this machine.
+    pub fn plan(&self, document: &Document) -> Result<Plan, CliError> {
+        self.cache.plan(document, self.device)
+    }
+}
+
+/// Options of every subcommand that uses the cache of preprocessed volumes and phantoms.
+#[derive(Debug, Args)]
+pub struct CacheOptions {
+    /// Folder of preprocessed volumes and phantoms [default: `runner` in the user's cache folder].
+    #[arg(long, value_name = "DIR", env = "RUNNER_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Disk space for preprocessed volumes, such as 500MB or 2TB [default: 200GB]. Least recently used entries are
+    /// evicted first.
+    #[arg(long, value_name = "SIZE", env = "RUNNER_CACHE_LIMIT")]
+    cache_limit: Option<Bytes>,
+}
+
+/// Default of `--cache-limit`.
+const DEFAULT_LIMIT: Bytes = Bytes(200_000_000_000);
+
+impl CacheOptions {
+    /// Checks an experiment and returns its plan on a device of this machine.
+    pub fn plan(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
+        let environment = Environment { cache_dir: self.path(), memory_bytes: memory_limit_bytes() };
+        Ok(engine::experiment::check::check(document, &environment, device)?)
+    }
+
+    /// Opens the cache of preprocessed volumes.
+    pub fn open(&self) -> Cache {
+        Cache::new(&self.path()).with_limit(self.limit())
+    }
+
+    /// Returns the disk space that preprocessed volumes may take.
+    pub fn limit(&self) -> Bytes {
+        self.cache_limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// Returns `--cache-limit` as arguments for another process, empty if it was not set.
+    pub fn limit_argument(&self) -> Vec<String> {
+        self.cache_limit.iter().flat_map(|limit| ["--cache-limit".to_owned(), limit.0.to_string()]).collect()
+    }
+
+    /// Returns the folder if it was set.
+    pub fn explicit_path(&self) -> Option<PathBuf> {
+        self.cache_dir.clone()
+    }
+
+    /// Returns the folder: the one that was set, else the platform's cache folder for this user.
+    ///
+    /// That is `$XDG_CACHE_HOME/runner` or `~/.cache/runner` on Linux, `~/Library/Caches/runner` on macOS and
+    /// `%LOCALAPPDATA%\runner` on Windows. For a user without a home it is `.cache` in the working folder.
+    pub fn path(&self) -> PathBuf {
+        let of_user = || Some(etcetera::base_strategy::choose_native_strategy().ok()?.cache_dir().join("runner"));
+        self.cache_dir.clone().or_else(of_user).unwrap_or_else(|| PathBuf::from(".cache"))
+    }
+}

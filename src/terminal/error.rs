@@ -1,0 +1,135 @@
+//! How a subcommand ends: its exit code, and its error on stderr.
+
+use std::io::IsTerminal;
+
+use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
+use run_folder::folder::RunError;
+
+/// How a subcommand ended that could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Success.
+    Done,
+    /// The answer is no: a check found faults, a comparison differs, a sweep has failed runs.
+    No,
+    /// Interrupted by the user, after a checkpoint.
+    Stopped,
+    /// Another process holds the run; only a sweep's worker ends like this.
+    Held,
+}
+
+impl Exit {
+    /// Returns the exit code: 0 done, 1 no, 130 stopped.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::No => 1,
+            Self::Stopped => 130,
+            Self::Held => sweep::local::HELD,
+        }
+    }
+}
+
+/// Why a subcommand could not do its work.
+#[derive(Debug)]
+pub enum CliError {
+    /// Problems of an experiment file, each with file, line and column.
+    Problems(Problems),
+    /// Another problem that the user can fix.
+    Problem {
+        /// What is wrong.
+        message: String,
+        /// How to fix it.
+        help: Option<String>,
+    },
+    /// A failure of the environment: a disk, a device, a broken file.
+    Failure(String),
+    /// A bug of this program.
+    Bug(String),
+}
+
+impl CliError {
+    /// Makes a bug out of the payload of a panic.
+    pub fn bug(panic: &(dyn std::any::Any + Send)) -> Self {
+        Self::Bug(format!("internal error: {}", dataset::queue::panic_message(panic)))
+    }
+
+    /// Makes a failure out of an error and its causes.
+    pub fn failure(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors include their cause in their own text.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        Self::Failure(message)
+    }
+
+    /// Makes a problem with a message and how to fix it.
+    pub fn problem(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Problem { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// Returns what went wrong, without positions and help.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Problems(problems) => problems.to_string(),
+            Self::Problem { message, .. } | Self::Failure(message) | Self::Bug(message) => message.clone(),
+        }
+    }
+
+    /// Returns the exit code: 2 for a problem, 3 for a failure of the environment, 101 for a bug.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Problems(problems) if problems.0.iter().all(|problem| problem.is_failure) => 3,
+            Self::Problems(_) | Self::Problem { .. } => 2,
+            Self::Failure(_) => 3,
+            Self::Bug(_) => 101,
+        }
+    }
+
+    /// Prints the error to stderr, with colours if that is a terminal.
+    pub fn print(self) {
+        let is_terminal = std::io::stderr().is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let drawing = RenderOptions { width: columns.unwrap_or(100), colour: is_terminal && !no_colour, unicode: true };
+        eprint!("{}", render(&self.into_problems(), drawing));
+    }
+
+    fn into_problems(self) -> Problems {
+        match self {
+            Self::Problems(problems) => problems,
+            Self::Problem { message, help: Some(help) } => Problem::at(None, message).help(help).into(),
+            Self::Problem { message, help: None } | Self::Failure(message) => Problem::at(None, message).into(),
+            Self::Bug(message) => {
+                let help = "this is a bug; please report it together with the command and its output";
+                Problem::at(None, message).help(help).into()
+            }
+        }
+    }
+}
+
+impl From<Problems> for CliError {
+    fn from(problems: Problems) -> Self {
+        Self::Problems(problems)
+    }
+}
+
+/// Makes an error of a run folder into one of a subcommand: a folder in use, or one that is no run, is a problem that the
+/// user can fix.
+pub fn run_error(error: RunError) -> CliError {
+    match error {
+        RunError::Locked { .. } | RunError::Invalid { .. } => {
+            CliError::Problem { message: error.to_string(), help: None }
+        }
+        RunError::Read { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            CliError::problem(error.to_string(), "name the folder of a run, such as runs/quickstart/20260101-120000")
+        }
+        RunError::Read { .. } | RunError::Write { .. } => CliError::failure(&error),
+    }
+}
