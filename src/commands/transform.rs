@@ -23,7 +23,7 @@ use engine::training::{prepare, validate};
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
-use transforms::{Transform, TransformParams, validate_params, sample_params};
+use transforms::{Transform, TransformParams, sample_params, validate_params};
 use volume::Volume;
 use volume::memory::memory_limit_bytes;
 

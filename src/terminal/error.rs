@@ -25,7 +25,7 @@ impl Exit {
             Self::Done => 0,
             Self::No => 1,
             Self::Stopped => 130,
-            Self::Held => sweep::local::HELD,
+            Self::Held => sweep::claim::HELD_EXIT_CODE,
         }
     }
 }

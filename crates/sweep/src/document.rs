@@ -10,11 +10,10 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::draw::Draw;
+use super::distribution::Distribution;
 use super::factors;
-use super::kubernetes::Kubernetes;
+use super::launch::{KubernetesSpec, SlurmSpec};
 use super::prune::Prune;
-use super::slurm::Slurm;
 use engine::experiment::check::{NAME_HELP, is_folder_name};
 use engine::experiment::load::{self, Base, Change, SetArgument};
 use engine::experiment::problem::{Problem, Problems, SourceText};
@@ -54,10 +53,10 @@ pub struct SweepSpec {
     pub prune: Option<Prune>,
     /// What a job asks of Slurm.
     #[serde(default)]
-    pub slurm: Slurm,
+    pub slurm: SlurmSpec,
     /// What a pod asks of Kubernetes.
     #[serde(default)]
-    pub kubernetes: Kubernetes,
+    pub kubernetes: KubernetesSpec,
 }
 
 /// Combinations that are drawn by chance.
@@ -70,7 +69,7 @@ pub struct Random {
     #[serde(default = "default_seed")]
     pub seed: u64,
     /// Keys of the experiment and how their values are drawn.
-    pub keys: BTreeMap<String, Draw>,
+    pub keys: BTreeMap<String, Distribution>,
 }
 
 fn default_seed() -> u64 {

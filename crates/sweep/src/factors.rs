@@ -85,7 +85,7 @@ fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
     let count = random.count.get().min(MOST_COMBINATIONS + 1) as u64;
     let draw = |index: u64| {
         let draw = |(key, node): &(String, Node)| {
-            let value = random.keys[key].draw(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
+            let value = random.keys[key].sample(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
             let location = node.key_location();
             Change { key: key.clone(), value: node_of(&value, &location), key_location: location }
         };

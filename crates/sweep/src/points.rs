@@ -26,7 +26,7 @@ pub type Changes = Vec<(String, Json)>;
 #[derive(Clone, Debug)]
 pub struct Point {
     /// What lies on disk about it.
-    pub written: PointRecord,
+    pub record: PointRecord,
     /// What will be run.
     pub plan: Plan,
 }
@@ -84,21 +84,21 @@ pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName
         };
         warnings.extend(plan.warnings.iter().cloned());
         let id = id_of(&plan);
-        if points.iter().any(|point| point.written.id == id) {
+        if points.iter().any(|point| point.record.id == id) {
             twins += 1;
             continue;
         }
         let changes = changes.iter().map(|change| (change.key.clone(), json_of(change))).collect();
         // Where a run is trained is for its process to say, on the machine where that is.
         let as_written = Plan { device: plan.experiment.device, ..plan.clone() };
-        let written = PointRecord {
+        let record = PointRecord {
             id,
             changes,
             experiment: document.text,
             plan: as_written.to_yaml(),
             parts: plan.parts.clone(),
         };
-        points.push(Point { written, plan });
+        points.push(Point { record, plan });
     }
     if !problems.is_empty() {
         let told = problems.into_iter().map(|(problem, combinations)| tell(problem, &combinations, sweep, count));
@@ -238,7 +238,7 @@ train: { epochs: 2 }
     }
 
     fn ids(experiment: &str, grid: &str) -> Vec<String> {
-        points(experiment, &[grid]).unwrap().points.into_iter().map(|point| point.written.id).collect()
+        points(experiment, &[grid]).unwrap().points.into_iter().map(|point| point.record.id).collect()
     }
 
     #[test]

@@ -1,42 +1,42 @@
-//! Where every run of a sweep stands, read from files alone.
+//! The state of every run of a sweep, read from files only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::claim::{Holder, Progress, holders};
+use super::claim::{ClaimState, Progress, claims};
 use super::folder::SweepFolder;
 use super::points::PointRecord;
 use run_folder::folder::RunError;
 use run_folder::manifest::{Manifest, Status};
 use run_folder::table::Table;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState {
-    /// Nobody has begun it.
+    /// It has not been started.
     Waiting,
-    /// A living process is at it.
+    /// A live process trains it.
     Running {
-        /// The machine.
+        /// The host name.
         host: String,
-        /// How far it has come.
+        /// Its progress.
         progress: Progress,
     },
-    /// It has begun, and nobody is at it: it goes on from its checkpoint.
+    /// It was started and no process trains it; it can be resumed.
     Interrupted {
-        /// Why a sweep leaves it alone for now.
+        /// Why the sweep does not resume it for now.
         reason: Option<String>,
     },
-    /// All is done.
+    /// It has finished.
     Done,
-    /// It was ended because it fell behind.
+    /// It was stopped early because it fell behind.
     Pruned,
-    /// It ended with an error.
+    /// It ended with this error.
     Failed(String),
 }
 
 impl RunState {
-    /// A word for tables.
+    /// Returns the state in one word, for tables.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -49,32 +49,32 @@ impl RunState {
     }
 }
 
-/// A run of a sweep and where it stands.
+/// A run of a sweep and its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRun {
     /// The run's id.
     pub id: String,
-    /// Where it stands.
+    /// Its state.
     pub run_state: RunState,
-    /// Epochs that have ended.
+    /// The number of finished epochs.
     pub epochs: usize,
-    /// The newest mean Dice on whole validation volumes.
+    /// The latest mean Dice on whole validation volumes.
     pub dice: Option<f64>,
 }
 
-/// Where the given runs stand.
+/// Reads the state of the given runs.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the claims cannot be read.
 pub fn read(folder: &SweepFolder, ids: &[String]) -> io::Result<Vec<SweepRun>> {
-    let mut holders = holders(folder)?;
-    Ok(ids.iter().map(|id| standing_of(folder, id, holders.remove(id).unwrap_or(Holder::Nobody))).collect())
+    let mut claims = claims(folder)?;
+    Ok(ids.iter().map(|id| read_run(folder, id, claims.remove(id).unwrap_or(ClaimState::Free))).collect())
 }
 
-fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> SweepRun {
+fn read_run(folder: &SweepFolder, id: &str, claim: ClaimState) -> SweepRun {
     let root = folder.run(id);
-    let run_state = match (Manifest::read(&root), holder) {
-        (_, Holder::Alive(claimed)) => RunState::Running { host: claimed.host, progress: claimed.progress },
+    let run_state = match (Manifest::read(&root), claim) {
+        (_, ClaimState::Held(record)) => RunState::Running { host: record.host, progress: record.progress },
         (Err(RunError::Read { .. }), _) => match root.exists() {
             true => RunState::Interrupted { reason: None },
             false => RunState::Waiting,
@@ -83,7 +83,7 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> SweepRun {
         (Ok(manifest), _) => match manifest.status {
             Status::Done => RunState::Done,
             Status::Pruned => RunState::Pruned,
-            Status::Failed => RunState::Failed(manifest.error.unwrap_or_else(|| "it names no reason".to_owned())),
+            Status::Failed => RunState::Failed(manifest.error.unwrap_or_else(|| "no reason was recorded".to_owned())),
             Status::Running | Status::Stopped => RunState::Interrupted { reason: None },
         },
     };
@@ -97,20 +97,20 @@ fn standing_of(folder: &SweepFolder, id: &str, holder: Holder) -> SweepRun {
     }
 }
 
-/// The runs of all sweeps in a folder, each once, the oldest first; and how many sweeps there are.
+/// Reads the distinct runs of all sweeps in a folder, oldest sweep first, and the number of sweeps.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// If a file cannot be read.
 pub fn all_runs(folder: &SweepFolder) -> Result<(Vec<PointRecord>, usize), RunError> {
     let definitions = folder.definitions()?;
     let num_sweeps = definitions.len();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let ids = definitions.into_iter().flat_map(|definition| definition.ids);
     let points = ids.filter(|id| seen.insert(id.clone())).map(|id| folder.point(&id));
     Ok((points.collect::<Result<_, _>>()?, num_sweeps))
 }
 
-/// How many runs stand how.
+/// Counts the runs in each state, by [`RunState::word`].
 pub fn counts(runs: &[SweepRun]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for run in runs {
@@ -126,7 +126,7 @@ mod tests {
     use run_folder::manifest::Build;
 
     #[test]
-    fn a_run_stands_where_its_files_say() {
+    fn the_state_is_read_from_the_run_folder() {
         let runs = tempfile::tempdir().unwrap();
         let folder = SweepFolder::new(runs.path().join("name"));
         for (id, status) in [("done", Status::Done), ("stopped", Status::Stopped), ("killed", Status::Running)] {
@@ -138,9 +138,9 @@ mod tests {
         }
         std::fs::create_dir(folder.run("half-made")).unwrap();
         let ids = ["done", "stopped", "killed", "half-made", "absent"].map(str::to_owned);
-        let standings = read(&folder, &ids).unwrap();
-        let words: Vec<&str> = standings.iter().map(|run| run.run_state.word()).collect();
+        let runs_read = read(&folder, &ids).unwrap();
+        let words: Vec<&str> = runs_read.iter().map(|run| run.run_state.word()).collect();
         assert_eq!(words, ["done", "interrupted", "interrupted", "interrupted", "waiting"]);
-        assert_eq!((standings[0].epochs, standings[0].dice), (2, Some(0.5)));
+        assert_eq!((runs_read[0].epochs, runs_read[0].dice), (2, Some(0.5)));
     }
 }

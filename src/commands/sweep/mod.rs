@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 
 mod launch;
 mod overview;
@@ -18,6 +19,7 @@ use engine::training::validate;
 use nn::device::DeviceName;
 use sweep::document::{self, GridArgument, Sweep};
 use sweep::folder::{Definition, SweepFolder};
+use sweep::launch::{LAUNCHERS, Launcher};
 use sweep::points::{self, Changes, Point, Points, short};
 use volume::memory::memory_limit_bytes;
 
@@ -40,8 +42,8 @@ pub struct SweepArgs {
     #[arg(long, value_name = "D1,D2,...", value_delimiter = ',')]
     devices: Vec<DeviceName>,
     /// What starts the runs.
-    #[arg(long, default_value = "local")]
-    launcher: Launcher,
+    #[arg(long, default_value = LAUNCHERS[0].name(), value_parser = launcher())]
+    launcher: &'static dyn Launcher,
     /// Begin runs again that have failed.
     #[arg(long)]
     retry_failed: bool,
@@ -61,14 +63,13 @@ enum Action {
     Worker(worker::WorkerArgs),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Launcher {
-    /// Processes on this machine.
-    Local,
-    /// A job array of Slurm.
-    Slurm,
-    /// An Indexed Job of Kubernetes.
-    Kubernetes,
+/// Parses the name of a launcher.
+fn launcher() -> impl TypedValueParser<Value = &'static dyn Launcher> {
+    let values = LAUNCHERS.iter().map(|launcher| PossibleValue::new(launcher.name()).help(launcher.about()));
+    PossibleValuesParser::new(values).map(|name| {
+        let launcher = LAUNCHERS.iter().find(|launcher| launcher.name() == name);
+        *launcher.expect("clap accepts the names of launchers only")
+    })
 }
 
 /// A sweep that was checked, with where its runs lie.
@@ -89,16 +90,9 @@ impl Execute for SweepArgs {
         }
         let path = self.file.as_deref().expect("clap asks for a file");
         let checked = check(path, self)?;
-        match (self.launcher, self.dry_run) {
-            (Launcher::Kubernetes, dry_run) => launch::kubernetes(&checked, self, dry_run),
-            (Launcher::Local, true) => preview::print(&checked, self),
-            (Launcher::Slurm, true) => {
-                let exit = preview::print(&checked, self)?;
-                launch::slurm_script(&checked, self)?;
-                Ok(exit)
-            }
-            (Launcher::Local, false) => launch::local(&checked, self),
-            (Launcher::Slurm, false) => launch::slurm(&checked, self),
+        match self.dry_run {
+            true => launch::dry_run(&checked, self),
+            false => launch::launch(&checked, self),
         }
     }
 }
@@ -108,21 +102,18 @@ fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
     let common = &arguments.common;
     let sweep = document::load(path, &arguments.grid, &common.set)?;
     let cache_dir = common.cache.path();
-    let (environment, device) = match arguments.launcher {
-        Launcher::Local => {
-            for device in arguments.devices(&sweep) {
-                device.resolve().map_err(|error| {
-                    CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
-                })?;
-            }
-            let environment = Environment { cache_dir, memory_bytes: memory_limit_bytes() };
-            (environment, arguments.devices(&sweep).first().copied())
+    let (environment, device) = if arguments.launcher.is_local() {
+        for device in arguments.devices(&sweep) {
+            device.resolve().map_err(|error| {
+                CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
+            })?;
         }
-        // A job of a cluster finds its device and memory where it runs; here the experiment need only be sound.
-        Launcher::Slurm | Launcher::Kubernetes => {
-            let here = [DeviceName::Flex, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
-            (Environment { cache_dir, memory_bytes: None }, here)
-        }
+        let environment = Environment { cache_dir, memory_bytes: memory_limit_bytes() };
+        (environment, arguments.devices(&sweep).first().copied())
+    } else {
+        // Device and memory are checked where the job runs; here any available device will do.
+        let device = [DeviceName::Flex, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
+        (Environment { cache_dir, memory_bytes: None }, device)
     };
     let Points { points, warnings } = points::check(&sweep, &environment, device)?;
     for warning in &warnings {
@@ -132,10 +123,13 @@ fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
         let problem =
             points.iter().find_map(|point| prune.problem(&point.plan, &validate::columns(&point.plan).metrics));
         if let Some(problem) = problem {
-            return Err(CliError::problem(format!("`prune` cannot work: {problem}"), "mend `prune` in the sweep file"));
+            return Err(CliError::problem(
+                format!("`prune` cannot be used: {problem}"),
+                "fix `prune` in the sweep file",
+            ));
         }
     }
-    let ids = points.iter().map(|point| point.written.id.clone()).collect();
+    let ids = points.iter().map(|point| point.record.id.clone()).collect();
     let definition = Definition::new(ids, sweep.spec.prune.clone(), super::provenance::command());
     let folder = SweepFolder::new(common.runs_dir.join(&sweep.name));
     Ok(Checked { sweep, points, definition, folder })

@@ -10,7 +10,7 @@ use super::{changed, keys, status};
 use crate::terminal::bar::duration;
 use report::verdict::count;
 use sweep::claim::Progress;
-use sweep::local::Overview;
+use sweep::launch::Overview;
 use sweep::points::Point;
 use sweep::run_state::{RunState, SweepRun};
 
@@ -37,9 +37,9 @@ struct Bars {
 impl Display {
     /// A display of these runs.
     pub fn new(points: &[Point], quiet: bool) -> Self {
-        let keys = keys(points.iter().map(|point| &point.written.changes));
+        let keys = keys(points.iter().map(|point| &point.record.changes));
         let names = points.iter().map(|point| {
-            let written = &point.written;
+            let written = &point.record;
             (written.id.clone(), changed(&written.changes, &keys))
         });
         let bars = (!quiet && io::stderr().is_terminal()).then(|| {

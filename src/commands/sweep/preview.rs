@@ -13,7 +13,7 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
     let standings = run_state::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
     let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
     let mut stopwatch = Stopwatch::default();
-    let keys = keys(points.iter().map(|point| &point.written.changes));
+    let keys = keys(points.iter().map(|point| &point.record.changes));
     let (mut rows, mut seconds_left, mut bytes_left, mut timed) = (Vec::new(), 0.0, 0, false);
     for (point, run) in points.iter().zip(&standings) {
         let seconds = match history.seconds(&point.plan) {
@@ -28,9 +28,9 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
         let done = if run.run_state == RunState::Done { epochs } else { run.epochs };
         seconds_left += seconds * epochs.saturating_sub(done) as f64 / epochs as f64;
         bytes_left += if run.run_state == RunState::Waiting { bytes } else { 0 };
-        let start = [point.written.id.clone(), run.run_state.word().to_owned()].into_iter();
+        let start = [point.record.id.clone(), run.run_state.word().to_owned()].into_iter();
         let end = [epochs.to_string(), duration(seconds), megabytes(bytes)];
-        rows.push(start.chain(values(&point.written.changes, &keys)).chain(end).collect());
+        rows.push(start.chain(values(&point.record.changes, &keys)).chain(end).collect());
     }
     let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
     let header: Vec<String> = header.chain(["epochs", "time", "disk"].map(str::to_owned)).collect();

@@ -9,7 +9,7 @@ use random::Rng;
 /// How the values of a key are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Draw {
+pub enum Distribution {
     /// Any number from the first to the second, each equally likely; to four significant digits.
     Uniform([f64; 2]),
     /// Any number from the first to the second, each order of magnitude equally likely; to four significant digits.
@@ -20,7 +20,7 @@ pub enum Draw {
     Choice(Vec<Value>),
 }
 
-impl Draw {
+impl Distribution {
     /// What is wrong with the bounds, in a sentence.
     pub fn problem(&self) -> Option<String> {
         let order = |low: String, high: String| format!("expected the smaller bound first, got [{low}, {high}]");
@@ -39,7 +39,7 @@ impl Draw {
     }
 
     /// A value.
-    pub fn draw(&self, rng: &mut Rng) -> Value {
+    pub fn sample(&self, rng: &mut Rng) -> Value {
         match self {
             Self::Uniform([low, high]) => Value::from(rounded(low + (high - low) * rng.unit()).clamp(*low, *high)),
             Self::LogUniform([low, high]) => {
@@ -65,15 +65,15 @@ mod tests {
     use super::*;
     use random::{Purpose, Seed};
 
-    fn values(draw: &Draw) -> Vec<f64> {
+    fn values(distribution: &Distribution) -> Vec<f64> {
         (0..2000)
-            .map(|index| draw.draw(&mut Seed(7).stream(Purpose::Sweep, 0, "key", index)).as_f64().unwrap())
+            .map(|index| distribution.sample(&mut Seed(7).stream(Purpose::Sweep, 0, "key", index)).as_f64().unwrap())
             .collect()
     }
 
     #[test]
     fn half_of_a_log_uniform_lies_below_the_geometric_mean() {
-        let values = values(&Draw::LogUniform([1e-5, 1e-1]));
+        let values = values(&Distribution::LogUniform([1e-5, 1e-1]));
         let below = values.iter().filter(|value| **value < 1e-3).count();
         assert!((900..1100).contains(&below), "{below} of 2000");
         assert!(values.iter().all(|value| (1e-5..=1e-1).contains(value)));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_integer_reaches_both_bounds() {
-        let values = values(&Draw::Integer([-1, 2]));
+        let values = values(&Distribution::Integer([-1, 2]));
         for bound in [-1.0, 0.0, 1.0, 2.0] {
             assert!(values.contains(&bound), "{bound} was never drawn");
         }
@@ -90,23 +90,23 @@ mod tests {
 
     #[test]
     fn a_uniform_has_the_mean_of_its_bounds() {
-        let values = values(&Draw::Uniform([2.0, 4.0]));
+        let values = values(&Distribution::Uniform([2.0, 4.0]));
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         assert!((mean - 3.0).abs() < 0.05, "{mean}");
     }
 
     #[test]
     fn wrong_bounds_are_told() {
-        for draw in [
-            Draw::Uniform([2.0, 1.0]),
-            Draw::LogUniform([0.0, 1.0]),
-            Draw::Integer([3, 2]),
-            Draw::Choice(vec![]),
-            Draw::Uniform([0.0, f64::INFINITY]),
+        for distribution in [
+            Distribution::Uniform([2.0, 1.0]),
+            Distribution::LogUniform([0.0, 1.0]),
+            Distribution::Integer([3, 2]),
+            Distribution::Choice(vec![]),
+            Distribution::Uniform([0.0, f64::INFINITY]),
         ] {
-            assert!(draw.problem().is_some(), "{draw:?}");
+            assert!(distribution.problem().is_some(), "{distribution:?}");
         }
-        assert_eq!(Draw::Integer([i64::MIN, i64::MAX]).problem(), None);
-        Draw::Integer([i64::MIN, i64::MAX]).draw(&mut Seed(7).stream(Purpose::Sweep, 0, "key", 0));
+        assert_eq!(Distribution::Integer([i64::MIN, i64::MAX]).problem(), None);
+        Distribution::Integer([i64::MIN, i64::MAX]).sample(&mut Seed(7).stream(Purpose::Sweep, 0, "key", 0));
     }
 }
