@@ -63,7 +63,8 @@ pub fn yaml(bytes: &[u8]) -> Option<String> {
     }
     if let Ok(set) = text.parse::<SetArgument>() {
         let mut base = Node::parse(&SourceText::new("base.yaml", EXPERIMENT)).expect("the base is sound");
-        let _ = Change::of(&set).and_then(|change| change.apply(&mut base)).map_err(|problem| drawn(&problem.into()));
+        let _ =
+            Change::from_set(&set).and_then(|change| change.apply(&mut base)).map_err(|problem| drawn(&problem.into()));
     }
     let problems = match load::parse("experiment.yaml", text) {
         Err(problems) => problems,

@@ -35,25 +35,25 @@ fn what_is_no_experiment_is_told_with_its_place() {
     let long_aliases = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), vec!["*a"; 100_000].join(", "));
     let nested = |open: &str, close: &str| format!("a: {}{}", open.repeat(1000), close.repeat(1000));
     let blocks: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
-    let deep = "lists and maps stand too deep inside each other";
-    let large = "the file is too large, with its aliases written out";
+    let deep = "lists and maps are nested too deeply";
+    let large = "the file is too large once its aliases are expanded";
     let told = [
         ("", "the file is empty", (1, 1)),
         ("# nothing\n", "expected a map of keys at the top of the file", (2, 1)),
         ("---\n", "expected a map of keys at the top of the file", (1, 4)),
         ("- a\n", "expected a map of keys at the top of the file", (1, 1)),
         ("seed: 1\n---\nseed: 2\n", "expected one document, got several", (3, 1)),
-        ("seed: 1\nseed: 2\n", "key `seed` stands here twice", (2, 1)),
+        ("seed: 1\nseed: 2\n", "duplicate key `seed`", (2, 1)),
         ("seed: 1e999\n", "expected a finite number, got `1e999`", (1, 7)),
         ("seed: .nan\n", "expected a finite number, got `.nan`", (1, 7)),
         ("seed: -.inf\n", "expected a finite number, got `-.inf`", (1, 7)),
-        ("~: 3\n", "expected a word as key, got nothing", (1, 1)),
-        ("? [a]\n: 3\n", "expected a word as key, got a list or a map", (1, 3)),
-        ("name: !python/object a\n", "the tag `!python/object` means nothing here", (1, 22)),
-        ("name: !!binary aGVsbG8=\n", "the tag `tag:yaml.org,2002:binary` means nothing here", (1, 16)),
-        ("a: &a [*a]\n", "an alias stands inside of what it stands for", (1, 8)),
-        ("a: *b\n", "not readable as YAML: alias references unknown anchor", (1, 4)),
-        ("name: a\0b\n", "not readable as YAML: unexpected character: `\\u{0}'", (1, 8)),
+        ("~: 3\n", "expected text as the key, got nothing", (1, 1)),
+        ("? [a]\n: 3\n", "expected text as the key, got a list or a map", (1, 3)),
+        ("name: !python/object a\n", "unsupported tag `!python/object`", (1, 22)),
+        ("name: !!binary aGVsbG8=\n", "unsupported tag `tag:yaml.org,2002:binary`", (1, 16)),
+        ("a: &a [*a]\n", "an alias refers to a value that contains it", (1, 8)),
+        ("a: *b\n", "invalid YAML: alias references unknown anchor", (1, 4)),
+        ("name: a\0b\n", "invalid YAML: unexpected character: `\\u{0}'", (1, 8)),
         (&aliases(9), large, (6, 30)),
         (&long_aliases, large, (2, 537)),
         (&nested("[", "]"), deep, (1, 259)),
@@ -224,8 +224,8 @@ fn files_that_extend_one_another_for_ever_or_are_no_files_are_refused() {
         fs::write(&path, text).unwrap();
         load::load(&path, &[]).unwrap_err().0[0].message.clone()
     };
-    assert_eq!(message("extends: 0.yaml\n"), "more than 64 files extend one another");
-    assert_eq!(message("extends: a.yaml\n"), "`extends` goes round in a circle: a.yaml -> a.yaml");
+    assert_eq!(message("extends: 0.yaml\n"), "more than 64 files extend each other");
+    assert_eq!(message("extends: a.yaml\n"), "circular `extends`: a.yaml -> a.yaml");
     #[cfg(unix)]
     assert!(message("extends: /dev/zero\n").ends_with("is a pipe or a device, expected an experiment file"));
     assert!(message("extends: .\n").ends_with("is a folder, expected an experiment file"));
@@ -242,7 +242,7 @@ fn a_key_of_very_many_parts_is_refused() {
     let path = folder.path().join("a.yaml");
     fs::write(&path, EXPERIMENT).unwrap();
     let set: SetArgument = format!("{}=1", vec!["a"; 60_000].join(".")).parse().unwrap();
-    assert_eq!(load::load(&path, &[set]).unwrap_err().0[0].message, "a key of more than 64 parts");
+    assert_eq!(load::load(&path, &[set]).unwrap_err().0[0].message, "expected a key of at most 64 parts");
 }
 
 #[test]

@@ -263,7 +263,7 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
             ("experiment: base.yaml\ngrid: { optimizer: { adam: {} } }\n", &[], &[], "expected a list of values"),
             ("experiment: base.yaml\ngird: { seed: [1] }\n", &[], &[], "unknown key `gird`"),
             ("experiment: base.yaml\nrandom: { count: 2, keys: { seed: { integer: [3, 1] } } }\n", &[], &[], "smaller"),
-            ("experiment: no.yaml\ngrid: { seed: [1] }\n", &[], &[], "there is no file"),
+            ("experiment: no.yaml\ngrid: { seed: [1] }\n", &[], &[], "does not exist"),
             ("experiment: base.yaml\nname: ../up\ngrid: { seed: [1] }\n", &[], &[], "name"),
         ] {
             let problems = sweep_of(text, grids, sets).unwrap_err();

@@ -1,6 +1,7 @@
-//! Rules between values: what a type alone cannot see, told all at once, each with its location.
+//! Validation: rules between values, which a type alone cannot express. All problems are reported together.
 //!
-//! [`document`] needs the document alone; [`index_dataset`] lists the data, [`summary`] reads headers too, and [`check()`] makes the plan.
+//! [`check_document`] needs the experiment only, [`index_dataset`] also lists the dataset, [`summarize_dataset`] also reads
+//! the headers of its files, and [`check()`] makes the plan.
 
 use std::path::PathBuf;
 
@@ -26,21 +27,21 @@ pub use sizes::check_volume;
 
 use nn::device::DeviceName;
 
-/// What the machine gives to a run, read by the caller.
+/// The environment of a run, determined by the caller.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// The folder of preprocessed volumes and phantoms.
+    /// The cache folder, with preprocessed volumes and phantoms.
     pub cache_dir: PathBuf,
-    /// Bytes of the machine's memory, where that is known.
+    /// The machine's memory in bytes, if known.
     pub memory_bytes: Option<u64>,
 }
 
-/// Makes a plan of a document: first the rules that need no data, then those that need headers.
+/// Makes a plan: checks first the rules that need no data, then those that need the headers of the dataset.
 ///
-/// `device` replaces the one that the document names.
+/// `device` replaces the device of the experiment.
 ///
 /// # Errors
-/// Every rule that is broken, each with its location.
+/// All problems that were found.
 pub fn check(source: &Document, environment: &Environment, device: Option<DeviceName>) -> Result<Plan, Problems> {
     let mut warnings = check_document(source)?;
     let mut summary = summarize_dataset(source, &environment.cache_dir)?;
@@ -48,7 +49,7 @@ pub fn check(source: &Document, environment: &Environment, device: Option<Device
     assemble::assemble(source, summary, warnings, environment, device)
 }
 
-/// Collects what is found in one document.
+/// Collects the problems and warnings of one experiment.
 pub(crate) struct Diagnostics<'a> {
     document: &'a Document,
     problems: Vec<Problem>,
@@ -60,31 +61,31 @@ impl<'a> Diagnostics<'a> {
         Self { document, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    /// A file of the source that cannot be read.
+    /// Adds a file of the dataset that cannot be read.
     fn unreadable(&mut self, message: String) {
         let location = self.document.location("data.source");
-        self.problems.push(Problem::at(Some(location), message).help("mend or remove the file").failure().in_data());
+        self.problems.push(Problem::at(Some(location), message).help("fix or remove the file").failure().in_dataset());
     }
 
-    /// Files of the source that do not fit each other, and a way out.
-    fn unfit(&mut self, message: String, help: &str) {
+    /// Adds files of the dataset that do not match each other.
+    fn mismatch(&mut self, message: String, help: &str) {
         let location = self.document.location("data.source");
-        self.problems.push(Problem::at(Some(location), message).help(help).in_data());
+        self.problems.push(Problem::at(Some(location), message).help(help).in_dataset());
     }
 
-    /// A problem at the value of a dotted path, with a way out.
+    /// Adds a problem at the value of a dotted path.
     fn problem(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let location = self.document.location(path);
         self.problems.push(Problem::at(Some(location), message).help(help));
     }
 
-    /// A problem at the key of a dotted path, with a way out.
+    /// Adds a problem at the key of a dotted path.
     fn key_problem(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let location = self.document.key_location(path);
         self.problems.push(Problem::at(Some(location), message).help(help));
     }
 
-    /// Broken rules below a dotted path.
+    /// Adds violations below a dotted path.
     fn violations(&mut self, path: &str, violations: Vec<scores::Violation>) {
         for violation in violations {
             let path = format!("{path}.{}", violation.path);
@@ -105,10 +106,10 @@ impl<'a> Diagnostics<'a> {
     }
 }
 
-/// Checks all rules that need no data; gives warnings in plain sentences.
+/// Checks all rules that need no data, and returns warnings.
 ///
 /// # Errors
-/// Every rule that is broken, each with its location.
+/// All problems that were found.
 pub fn check_document(document: &Document) -> Result<Vec<String>, Problems> {
     let mut diagnostics = Diagnostics::new(document);
     names::check(&mut diagnostics);

@@ -1,7 +1,7 @@
-//! The document: what a person writes in an experiment file.
+//! The experiment file.
 //!
-//! Parsing checks every value by its type and touches nothing else. The doc comments here are the
-//! manual: they become the schema that an editor shows.
+//! Parsing checks every value by its type and reads no other file. The doc comments of keys are the user's manual: they
+//! are the descriptions of the JSON Schema, which editors show.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -25,185 +25,185 @@ use transforms::{ToCanonical, Transform};
 use values::Positive;
 use volume::Label;
 
-/// An experiment: everything that decides what a run computes.
+/// Experiment: everything that determines the results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// Another experiment file, relative to this one, from which this one differs: maps merge, lists replace, `null` removes a key.
+    /// Base experiment, a path relative to this file, for example `liver_baseline.yaml`. This file then only states differences: maps are merged, lists are replaced and `null` removes a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extends: Option<String>,
-    /// The folder of its runs below `runs/`; `null` takes the file's name.
+    /// Name of the experiment; its runs are written to `runs/NAME/`. Letters, digits, `_` and `-`. `null` (default) uses the file's name.
     #[serde(default)]
     pub name: Option<String>,
-    /// The root of all chance: the same seed gives the same run.
+    /// Random seed (default 42). The same seed, machine and device give the same run.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Where the network runs: `auto`, `flex`, `libtorch:cpu`, `libtorch:cuda:0`, `cuda:0`, `rocm:0` or `wgpu:0`.
+    /// Device that the network runs on: `auto` (default: the best one available), `flex` (CPU, pure Rust), `libtorch:cpu`, `libtorch:cuda:0`, `cuda:0`, `rocm:0` or `wgpu:0`.
     #[serde(default)]
     pub device: DeviceName,
-    /// Subjects, labels and their split.
+    /// Dataset: subjects, labels and the split into training, validation and test set.
     pub data: Data,
-    /// Transforms that are computed once per subject and cached; random steps only with ranges of width zero.
+    /// Preprocessing: transforms that are applied once per subject, to whole volumes, and cached (default none). They must not be random.
     #[serde(default)]
     pub preprocess: Vec<Transform>,
-    /// Random transforms of training patches.
+    /// Data augmentation: random transforms of training patches (default none).
     #[serde(default)]
     pub augment: Vec<Transform>,
-    /// How training patches are chosen.
+    /// Patch sampler: where training patches are cut from a volume.
     pub sampler: Sampler,
-    /// How patches are made ahead of training.
+    /// Patch queue: loads volumes and prepares patches in the background.
     #[serde(default)]
     pub queue: QueueSpec,
-    /// The network.
+    /// Network architecture.
     pub model: Model,
-    /// What training makes small.
+    /// Loss function.
     pub loss: Loss,
-    /// How weights follow gradients.
+    /// Optimizer.
     pub optimizer: OptimizerSpec,
-    /// How the learning rate changes over the run.
+    /// Learning rate schedule (default `constant`).
     #[serde(default)]
     pub schedule: Schedule,
-    /// The length of training.
+    /// Training loop: epochs, batch size, gradient options.
     pub train: Train,
-    /// When and how the network is validated.
+    /// Validation during training: how often, on patches and on whole volumes.
     #[serde(default)]
     pub validate: Validate,
-    /// How whole volumes go through the network.
+    /// Sliding-window inference on whole volumes.
     #[serde(default)]
     pub inference: Inference,
-    /// What happens to predicted label maps before they are scored.
+    /// Post-processing of predicted label maps, applied in order before evaluation (default none).
     #[serde(default)]
     pub postprocess: Vec<Postprocess>,
-    /// What whole volumes are scored with.
+    /// Metrics of whole volumes (default `[{ dice: {} }]`).
     #[serde(default = "default_metrics")]
     pub metrics: Vec<Metric>,
-    /// Which weights are kept, and when training ends early.
+    /// Checkpoints and early stopping.
     #[serde(default)]
     pub checkpoint: Checkpoint,
 }
 
 impl Experiment {
-    /// The document with every default written; loading it gives the same experiment.
+    /// Returns the experiment as YAML with every default written; parsing it gives the same experiment.
     pub fn to_yaml(&self) -> String {
         let tree = serde_yaml::with::singleton_map_recursive::serialize(self, serde_yaml::value::Serializer)
-            .expect("an experiment holds maps, lists, numbers and text only");
+            .expect("an experiment has maps, lists, numbers and text only");
         serde_yaml::to_string(&tree).expect("a tree of plain values can be written")
     }
 }
 
-/// Subjects, labels and their split.
+/// Dataset: subjects, labels and the split into training, validation and test set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Where subjects come from.
+    /// Source of the subjects, such as a Medical Segmentation Decathlon folder.
     pub source: Source,
-    /// The name of each label; `null` takes those of `dataset.json`, or `label_1`, `label_2`, …
+    /// Label names by label value, for example `{ 1: liver, 2: tumour }`; 0 is the background and is not listed. `null` (default) uses the names of `dataset.json`, or else `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
-    /// What is asked of the volumes' orientation.
+    /// Orientation of the volumes (default `require_RAS`).
     #[serde(default)]
     pub orientation: Orientation,
-    /// Which subjects train, validate and test.
+    /// Split into training, validation and test subjects (default `{ fold: { index: 0, count: 5 } }`).
     #[serde(default = "default_split")]
     pub split: Split,
 }
 
 impl Experiment {
-    /// The window's shape in voxels at inference.
+    /// Returns the shape of the sliding window `[x, y, z]` in voxels.
     pub fn window(&self) -> [usize; 3] {
         self.inference.window.map_or(self.sampler.patch(), |window| window.0)
     }
 
-    /// The transforms that are computed once per subject: the preprocess chain, after turning axes where that is asked.
+    /// Returns the transforms that are applied once per subject: `preprocess`, after reorienting to RAS if requested.
     pub fn preprocess_chain(&self) -> Vec<Transform> {
         let reorient = self.data.orientation == Orientation::Reorient;
-        let turn = reorient.then_some(Transform::ToCanonical(ToCanonical {}));
-        turn.into_iter().chain(self.preprocess.iter().cloned()).collect()
+        let to_canonical = reorient.then_some(Transform::ToCanonical(ToCanonical {}));
+        to_canonical.into_iter().chain(self.preprocess.iter().cloned()).collect()
     }
 }
 
-/// What is asked of the volumes' orientation.
+/// Orientation of the volumes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Orientation {
-    /// Every volume must be in RAS orientation already; another one is a problem.
+    /// Every volume must have RAS orientation; any other is an error.
     #[default]
     #[serde(rename = "require_RAS")]
     RequireRas,
-    /// Volumes are turned to RAS when they are read, and predictions are turned back.
+    /// Volumes are reoriented to RAS when they are read, by permuting and flipping axes without interpolation; predictions are written in the orientation of the file.
     #[serde(rename = "reorient")]
     Reorient,
 }
 
-/// The length of training.
+/// Training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// How often training goes through all training subjects.
+    /// Number of epochs, passes over all training subjects, for example 100.
     pub epochs: NonZeroUsize,
-    /// Patches in a batch.
+    /// Batch size in patches (default 2).
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,
-    /// Batches whose gradients are averaged for one step.
+    /// Gradient accumulation: number of batches whose gradients are averaged before each optimizer step (default 1).
     #[serde(default = "default_accumulate")]
     pub accumulate_batches: NonZeroUsize,
-    /// The largest norm of all gradients together; longer ones are shortened to it. `null` sets no limit.
+    /// Gradient clipping: maximum L2 norm of the gradients of all parameters together, for example 12; larger gradients are scaled down to it. `null` (default) disables it.
     #[serde(default)]
     pub clip_gradient_norm: Option<Positive>,
-    /// Whether only the outputs of the network's blocks are kept for the way back and the rest is computed again: less memory, more time. The bits are the same, but for last digits of residual networks with `strided_conv`.
+    /// Gradient checkpointing: recompute activations in the backward pass to save memory, at the cost of time (default false). Results are bit-identical, except for rounding in residual networks with `strided_conv`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint_activations: bool,
-    /// What convolutions are computed with in training: `float32`, `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which computes so by itself unless NVIDIA_TF32_OVERRIDE=0 is in the environment).
+    /// Precision of convolutions in training: `float32` (default), `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which uses tf32 for `float32` too unless the environment variable `NVIDIA_TF32_OVERRIDE` is 0).
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: FloatFormat,
-    /// A file of weights to start from instead of random ones: `best.safetensors` of another run, or a state dict of the same network that PyTorch saved, as `.safetensors` or `.pt`; relative to the working folder.
+    /// Initial weights instead of random ones, a path relative to the working folder: `best.safetensors` of another run, or a PyTorch state dict of the same network as `.safetensors` or `.pt`. `null` (default) initializes at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
 }
 
-/// When and how the network is validated.
+/// Validation during training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Validate {
-    /// Epochs from one validation to the next.
+    /// Interval in epochs between validations on patches (default 1).
     #[serde(default = "every_epoch")]
     pub every_epochs: NonZeroUsize,
-    /// Whether the loss is computed on sampled validation patches, the same ones each time.
+    /// Whether to compute the loss on sampled validation patches, the same ones each time (default true).
     #[serde(default = "yes")]
     pub patches: bool,
-    /// The scores of whole volumes; always computed after the last epoch.
+    /// Metrics on whole validation volumes; always computed after the last epoch.
     #[serde(default)]
     pub volumes: Volumes,
 }
 
-/// When whole volumes are scored.
+/// Evaluation of whole validation volumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Volumes {
-    /// Epochs from one scoring to the next.
+    /// Interval in epochs between evaluations of whole volumes (default 10).
     #[serde(default = "default_volume_epochs")]
     pub every_epochs: NonZeroUsize,
 }
 
-/// Which weights are kept, and when training ends early.
+/// Checkpoints and early stopping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// How many of the best weights are kept.
+    /// Number of best checkpoints to keep, by `monitor` (default 1).
     #[serde(default = "one")]
     pub keep_best: usize,
-    /// How many of the newest checkpoints are kept, at least 1.
+    /// Number of latest checkpoints to keep, at least 1 (default 1).
     #[serde(default = "default_keep_last")]
     pub keep_last: NonZeroUsize,
-    /// The column of `metrics.csv` that says which epoch is best; of a loss, a distance or an error the smallest, of other scores the largest.
+    /// Column of `metrics.csv` that determines the best epoch (default `val_dice_mean`). Lower is better for losses, distances and errors, higher for other metrics.
     #[serde(default = "default_monitor")]
     pub monitor: String,
-    /// Optimiser steps from one checkpoint to the next within an epoch; `null` counts none. There is one after each epoch in any case.
+    /// Interval in optimizer steps between checkpoints within an epoch, for example 500; `null` (default) disables it. A checkpoint is written after every epoch in any case.
     #[serde(default)]
     pub every_steps: Option<NonZeroUsize>,
-    /// Seconds after which the next step ends with a checkpoint, so that a crash costs little more than these; `null` counts none.
+    /// Interval in seconds between checkpoints within an epoch (default 600); limits the work that a crash can lose. `null` disables it.
     #[serde(default = "default_every_secs")]
     pub every_secs: Option<Positive>,
-    /// Training ends after this many epochs without a better value of `monitor`; `null` never ends early.
+    /// Early stopping: end training after this many epochs without an improvement of `monitor`, for example 50. `null` (default) disables it.
     #[serde(default)]
     pub patience_epochs: Option<NonZeroUsize>,
 }

@@ -1,4 +1,4 @@
-//! From files and arguments to a document.
+//! Reads an experiment from files and arguments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,31 +12,31 @@ use super::problem::{Problem, Problems, SourceSpan, SourceText};
 use super::tree::{MAX_TEXT_LENGTH, Node, Value};
 use super::typed::read;
 
-/// The most files that extend one another; a longer chain is made by a machine.
-const MOST_FILES: usize = 64;
+/// The maximum number of files in a chain of `extends`.
+const MAX_FILES: usize = 64;
 
-/// A parsed experiment that knows where each of its values was written.
+/// A parsed experiment with the source location of each value.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The file it was read from.
+    /// The path of the file.
     pub path: PathBuf,
-    /// That file, byte for byte.
+    /// The text of the file.
     pub text: String,
-    /// What was written, with every default filled in.
+    /// The experiment, with defaults for keys that are not written.
     pub experiment: Experiment,
-    /// The merged document as it was written, without defaults.
+    /// The merged YAML tree, without defaults.
     pub tree: serde_yaml::Value,
-    /// The merged document with places.
+    /// The merged YAML tree with source locations.
     pub root: Node,
 }
 
 impl Document {
-    /// Where the value of a dotted path was written; where it was not, the nearest map around it.
+    /// Returns the source location of the value at a dotted path; if it is not written, of the innermost map around it.
     pub fn location(&self, path: &str) -> SourceSpan {
         self.deepest(path).location()
     }
 
-    /// Where the key of a dotted path was written; where it was not, the nearest map around it.
+    /// Returns the source location of the key at a dotted path; if it is not written, of the innermost map around it.
     pub fn key_location(&self, path: &str) -> SourceSpan {
         self.deepest(path).key_location()
     }
@@ -53,15 +53,15 @@ impl Document {
     }
 }
 
-/// Reads an experiment file, what it extends, and lays the `--set` arguments over it.
+/// Reads an experiment file and the files that it extends, and applies the `--set` arguments.
 ///
 /// # Errors
-/// Every problem of the text that can be found without looking at data, each with its location.
+/// Every problem that can be found without the dataset.
 pub fn load(path: &Path, sets: &[SetArgument]) -> Result<Document, Problems> {
     Base::read(path, None, sets)?.document(&[])
 }
 
-/// An experiment file before its values are read by their types: many documents can be made of it.
+/// An experiment file before its values are parsed, from which many experiments can be made.
 #[derive(Clone, Debug)]
 pub struct Base {
     path: PathBuf,
@@ -70,18 +70,18 @@ pub struct Base {
 }
 
 impl Base {
-    /// Reads an experiment file, what it extends, and lays the `--set` arguments over it; `asked` is where
-    /// the file's name was written.
+    /// Reads an experiment file and the files that it extends, and applies the `--set` arguments. `referenced_at` is
+    /// where the file's name is written.
     ///
     /// # Errors
-    /// When a file cannot be read as YAML or a `--set` cannot be laid over it.
-    pub fn read(path: &Path, asked: Option<SourceSpan>, sets: &[SetArgument]) -> Result<Self, Problems> {
-        let mut root = with_base(path, asked, &mut Vec::new())?;
+    /// If a file is not YAML or a `--set` cannot be applied.
+    pub fn read(path: &Path, referenced_at: Option<SourceSpan>, sets: &[SetArgument]) -> Result<Self, Problems> {
+        let mut root = with_base(path, referenced_at, &mut Vec::new())?;
         if let Some(node) = root.child("experiment") {
             let problem = Problem::at(Some(node.key_location()), "this is a sweep file, not an experiment");
             return Err(problem.help("`runner sweep FILE` trains its runs").into());
         }
-        let apply = |set| Change::of(set)?.apply(&mut root);
+        let apply = |set| Change::from_set(set)?.apply(&mut root);
         let problems: Vec<Problem> = sets.iter().map(apply).filter_map(Result::err).collect();
         if !problems.is_empty() {
             return Err(Problems(problems));
@@ -89,7 +89,7 @@ impl Base {
         Ok(Self { path: path.to_owned(), text: read_text(path, None)?, root })
     }
 
-    /// The name that the file gives its runs.
+    /// Returns the value of `name`.
     pub fn name(&self) -> Option<String> {
         match &self.root.child("name")?.value {
             Value::Text(name) => Some(name.clone()),
@@ -97,10 +97,10 @@ impl Base {
         }
     }
 
-    /// The experiment with some changes.
+    /// Returns the experiment with some changes applied.
     ///
     /// # Errors
-    /// Every problem that can be found without looking at data, each with its location.
+    /// Every problem that can be found without the dataset.
     pub fn document(&self, changes: &[Change]) -> Result<Document, Problems> {
         let mut root = self.root.clone();
         let problems: Vec<Problem> = changes.iter().filter_map(|change| change.apply(&mut root).err()).collect();
@@ -113,28 +113,28 @@ impl Base {
     }
 }
 
-/// Reads an experiment from a text, as from a file of that name; it extends nothing.
+/// Parses an experiment from a text as if read from a file of that name. `extends` is not supported.
 ///
 /// # Errors
-/// Every problem of the text, each with its location.
+/// Every problem of the text.
 pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
     let root = Node::parse(&SourceText::new(name, text))?;
     let experiment = experiment_of(&root)?;
     Document { path: name.into(), text: text.to_owned(), experiment, tree: root.to_yaml(), root }.with_references()
 }
 
-/// One file with everything it extends; `asked` is where its name was written.
-fn with_base(path: &Path, asked: Option<SourceSpan>, chain: &mut Vec<PathBuf>) -> Result<Node, Problem> {
-    let text = read_text(path, asked.clone())?;
+/// Reads a file and the files that it extends; `referenced_at` is where its name is written.
+fn with_base(path: &Path, referenced_at: Option<SourceSpan>, chain: &mut Vec<PathBuf>) -> Result<Node, Problem> {
+    let text = read_text(path, referenced_at.clone())?;
     let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if chain.contains(&identity) {
         let names: Vec<String> = chain.iter().chain([&identity]).map(|file| file_name(file)).collect();
-        return Err(Problem::at(asked, format!("`extends` goes round in a circle: {}", names.join(" -> ")))
-            .help("remove one `extends` of the circle"));
+        return Err(Problem::at(referenced_at, format!("circular `extends`: {}", names.join(" -> ")))
+            .help("remove one of these `extends`"));
     }
-    if chain.len() == MOST_FILES {
-        let message = format!("more than {MOST_FILES} files extend one another");
-        return Err(Problem::at(asked, message).help("let a file extend the one that says most of it"));
+    if chain.len() == MAX_FILES {
+        let message = format!("more than {MAX_FILES} files extend each other");
+        return Err(Problem::at(referenced_at, message).help("extend fewer files"));
     }
     chain.push(identity);
     let mut node = Node::parse(&SourceText::new(path.display().to_string(), text))?;
@@ -156,41 +156,41 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The text of a file of the user's; `asked` is where its name was written.
+/// Reads a text file of the user; `referenced_at` is where its name is written.
 ///
 /// # Errors
-/// When there is no such file, it is far too long, or it is not text.
-pub fn read_text(path: &Path, asked: Option<SourceSpan>) -> Result<String, Problem> {
+/// If the file does not exist, is too long or is not UTF-8.
+pub fn read_text(path: &Path, referenced_at: Option<SourceSpan>) -> Result<String, Problem> {
     let name = path.display();
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Problem::at(asked.clone(), format!("there is no file {name}")),
-        _ => Problem::at(asked.clone(), format!("{name} cannot be read: {error}")),
+        std::io::ErrorKind::NotFound => Problem::at(referenced_at.clone(), format!("{name} does not exist")),
+        _ => Problem::at(referenced_at.clone(), format!("cannot read {name}: {error}")),
     };
     let metadata = fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
-        // A device or a pipe may give bytes without end, or none for ever.
-        let found = if metadata.is_dir() { "a folder" } else { "a pipe or a device" };
-        return Err(Problem::at(asked, format!("{name} is {found}, expected an experiment file")));
+        // A device or a pipe may be endless, or block forever.
+        let kind = if metadata.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(Problem::at(referenced_at, format!("{name} is {kind}, expected an experiment file")));
     }
     if metadata.len() > MAX_TEXT_LENGTH as u64 {
         let message = format!("{name} has {} bytes, expected a file of at most 1 MiB", metadata.len());
-        return Err(Problem::at(asked, message).help("is it an experiment file?"));
+        return Err(Problem::at(referenced_at, message).help("is it an experiment file?"));
     }
     let bytes = fs::read(path).map_err(failed)?;
-    String::from_utf8(bytes).map_err(|_| Problem::at(asked, format!("{name} is not UTF-8 text")))
+    String::from_utf8(bytes).map_err(|_| Problem::at(referenced_at, format!("{name} is not UTF-8 text")))
 }
 
-/// The typed document; on a error each section is read by itself, so that all of them are told.
+/// Parses the experiment. On an error, parses each section separately, in order to report all errors.
 fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
     if !matches!(root.value, Value::Map(_)) {
         return Err(Problem::at(Some(root.location()), "expected a map of keys at the top of the file").into());
     }
     read::<Experiment>(root).map_err(|first| {
         let mut problems = section_problems(root);
-        let is_told = |location: &SourceSpan| {
+        let is_reported = |location: &SourceSpan| {
             problems.iter().any(|problem| problem.location.as_ref().is_some_and(|p| p.span == location.span))
         };
-        if !first.location.as_ref().is_some_and(is_told) || problems.is_empty() {
+        if !first.location.as_ref().is_some_and(is_reported) || problems.is_empty() {
             problems.push(first);
         }
         problems.sort_by_key(|problem| {
@@ -200,14 +200,14 @@ fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
     })
 }
 
-/// Reads the value of a field of [`Experiment`] by that field's type.
+/// Parses the value of a key as the type of the field of [`Experiment`] of that name.
 macro_rules! sections {
     ($($field:ident)*) => {
         #[cfg(test)]
         const SECTIONS: &[&str] = &[$(stringify!($field)),*];
 
         fn section_problem(name: &str, node: &Node) -> Option<Problem> {
-            /// Lets the compiler find the type of a field.
+            /// Infers the type of a field.
             fn read_like<'de, T: Deserialize<'de>>(_: fn(&Experiment) -> &T, node: &'de Node) -> Option<Problem> {
                 read::<T>(node).err()
             }
@@ -229,7 +229,7 @@ fn section_problems(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (key, node) in entries {
         match &node.value {
-            // Each step of a chain is read by itself.
+            // Parse each step of a chain separately.
             Value::List(items) if ["preprocess", "augment"].contains(&key.as_str()) => {
                 problems.extend(items.iter().filter_map(|item| read::<transforms::Transform>(item).err()));
             }
@@ -272,30 +272,30 @@ train: { epochs: 2 }
     #[test]
     fn the_choices_are_those_of_the_schema() {
         let schema = serde_json::to_value(schemars::schema_for!(Experiment)).unwrap();
-        let mut found = Vec::new();
+        let mut in_schema = Vec::new();
         for (prefix, holder) in [("", &schema), ("data.", &schema["$defs"]["Data"])] {
             for (key, property) in holder["properties"].as_object().unwrap() {
                 let Some(name) = property["$ref"].as_str().and_then(|name| name.rsplit('/').next()) else { continue };
                 let choices = schema["$defs"][name]["oneOf"].as_array();
                 if choices.is_some_and(|choices| choices.iter().all(|choice| choice["type"] == "object")) {
-                    found.push(format!("{prefix}{key}"));
+                    in_schema.push(format!("{prefix}{key}"));
                 }
             }
         }
-        found.sort();
+        in_schema.sort();
         let mut written = CHOICES.map(str::to_owned).to_vec();
         written.sort();
-        assert_eq!(found, written);
+        assert_eq!(in_schema, written);
     }
 
     #[test]
-    fn mistakes_in_two_sections_are_told_together() {
+    fn errors_in_two_sections_are_reported_together() {
         let text = SOUND.replace("dice: {}", "dise: {}").replace("epochs: 2", "epochs: two");
         assert_eq!(parse("a.yaml", &text).unwrap_err().0.len(), 2);
     }
 
     #[test]
-    fn a_circle_of_files_is_refused_by_name() {
+    fn circular_extends_is_an_error_that_names_the_files() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.yaml"), "extends: b.yaml\n").unwrap();
         fs::write(folder.path().join("b.yaml"), "extends: a.yaml\n").unwrap();
@@ -304,7 +304,7 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn a_problem_in_the_base_points_at_the_base() {
+    fn a_problem_in_the_base_file_has_a_location_there() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("base.yaml"), SOUND.replace("epochs: 2", "epochs: two")).unwrap();
         fs::write(folder.path().join("a.yaml"), "extends: base.yaml\nseed: 7\n").unwrap();

@@ -1,4 +1,4 @@
-//! Laying one document over another: `extends` and `--set`.
+//! Merging documents: `extends` and `--set`.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::problem::{Problem, SourceSpan, SourceText};
 use super::tree::{Node, Value};
 
-/// The maps that name one choice: another choice replaces such a map whole.
+/// The maps with one key that selects a component: another key replaces the whole map.
 pub const CHOICES: [&str; 7] = ["data.source", "data.split", "sampler", "model", "loss", "optimizer", "schedule"];
 
-/// No key of an experiment has more parts than the document reader takes levels.
-const MOST_PARTS: usize = 64;
+/// The maximum number of parts of a key, which is the maximum depth of a document.
+const MAX_PARTS: usize = 64;
 
 /// One `--set KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +34,9 @@ impl FromStr for SetArgument {
     }
 }
 
-/// Lays `over` over `base`: maps merge, other values replace, `null` removes a key.
+/// Merges `over` into `base`: maps are merged, other values are replaced and `null` removes a key.
 ///
-/// `path` is where both stand in the document, with dots.
+/// `path` is the dotted path of both in the document.
 pub fn merge(base: &mut Node, over: Node, path: &str) {
     let (Value::Map(entries), Value::Map(changes)) = (&mut base.value, &over.value) else {
         *base = over;
@@ -63,39 +63,38 @@ pub fn merge(base: &mut Node, over: Node, path: &str) {
     }
 }
 
-/// A value for one key of a document, and where both were written.
+/// A value for one key of a document, with source locations.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// A dotted path; list items by their index.
     pub key: String,
-    /// Where the path was written.
+    /// The source location of the path.
     pub key_location: SourceSpan,
     /// The value.
     pub value: Node,
 }
 
 impl Change {
-    /// The change that a `--set` asks for.
+    /// Parses a `--set` argument.
     ///
     /// # Errors
-    /// When the value is not YAML.
-    pub fn of(set: &SetArgument) -> Result<Self, Problem> {
+    /// If the value is not YAML.
+    pub fn from_set(set: &SetArgument) -> Result<Self, Problem> {
         let source = SourceText::new("--set", format!("{}={}", set.key, set.value));
         let value = value_of(set, &source)?;
         Ok(Self { key: set.key.clone(), key_location: SourceSpan { source, span: 0..set.key.len() }, value })
     }
 
-    /// Lays the value over the document.
+    /// Applies the change to a document.
     ///
     /// # Errors
-    /// When a list has no such item, or the path goes through a plain value.
+    /// If a list has no such item, or the path goes through a scalar.
     pub fn apply(&self, document: &mut Node) -> Result<(), Problem> {
         let SourceSpan { source, span } = &self.key_location;
         let is_quoted = source.text[span.clone()].starts_with(['"', '\'']);
         let first = span.start + usize::from(is_quoted);
-        if self.key.split('.').count() > MOST_PARTS {
-            let problem =
-                Problem::at(Some(self.key_location.clone()), format!("a key of more than {MOST_PARTS} parts"));
+        if self.key.split('.').count() > MAX_PARTS {
+            let problem = Problem::at(Some(self.key_location.clone()), format!("a key of more than {MAX_PARTS} parts"));
             return Err(problem.help("write the dotted path of a key of the experiment"));
         }
         let parts: Vec<(usize, &str)> = self
@@ -104,18 +103,18 @@ impl Change {
             .scan(first, |start, part| Some((std::mem::replace(start, *start + part.len() + 1), part)))
             .collect();
         let key_span = parts.last().map(|(start, part)| *start..start + part.len());
-        lay(document, &parts, Node { key_span, ..self.value.clone() }, "", source)
+        set_value(document, &parts, Node { key_span, ..self.value.clone() }, "", source)
     }
 }
 
-/// The value of a `--set`, with places inside the argument.
+/// Parses the value of a `--set`, with source locations in the argument.
 fn value_of(set: &SetArgument, source: &Arc<SourceText>) -> Result<Node, Problem> {
     let shift = set.key.len() + 1;
     let whole = SourceSpan { source: source.clone(), span: shift..source.text.len() };
     if set.value.trim().is_empty() {
         return Ok(Node { value: Value::Null, source: source.clone(), key_span: None, value_span: whole.span });
     }
-    // Spaces stand where the key stands, so the parser's offsets are those of the argument.
+    // Spaces replace the key, so the parser's offsets are those of the argument.
     let blank = SourceText::new("--set", format!("{}{}", " ".repeat(shift), set.value));
     let mut node = Node::parse(&blank).map_err(|mut problem| {
         problem.location =
@@ -126,7 +125,7 @@ fn value_of(set: &SetArgument, source: &Arc<SourceText>) -> Result<Node, Problem
     Ok(node)
 }
 
-fn lay(
+fn set_value(
     node: &mut Node,
     parts: &[(usize, &str)],
     value: Node,
@@ -142,7 +141,7 @@ fn lay(
         Value::List(items) => {
             let count = items.len();
             match part.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
-                Some(item) => lay(item, rest, value, &join(path, part), source),
+                Some(item) => set_value(item, rest, value, &join(path, part), source),
                 None => Err(Problem::at(
                     location,
                     format!("expected the index of one of {count} items of `{path}`, got `{part}`"),
@@ -152,18 +151,18 @@ fn lay(
         }
         Value::Map(entries) if !rest.is_empty() && entries.iter().any(|(name, _)| name == part) => {
             let child = entries.iter_mut().find(|(name, _)| name == part).map(|(_, child)| child);
-            child.map_or(Ok(()), |child| lay(child, rest, value, &join(path, part), source))
+            child.map_or(Ok(()), |child| set_value(child, rest, value, &join(path, part), source))
         }
         Value::Map(_) | Value::Null => {
             let change = nest(parts, value, source);
             merge(node, change, path);
             Ok(())
         }
-        _ => Err(Problem::at(location, format!("`{path}` is a plain value and has no key `{part}`"))),
+        _ => Err(Problem::at(location, format!("`{path}` is a scalar and has no key `{part}`"))),
     }
 }
 
-/// The value, wrapped in one map for each part of the path.
+/// Wraps a value in one map per part of the path.
 fn nest(parts: &[(usize, &str)], value: Node, source: &Arc<SourceText>) -> Node {
     parts.iter().enumerate().rev().fold(value, |inner, (index, (start, part))| {
         let key_span = (index > 0).then(|| parts[index - 1].0..parts[index - 1].0 + parts[index - 1].1.len());
@@ -186,7 +185,7 @@ mod tests {
 
     fn with_sets(text: &str, sets: &[&str]) -> Result<Node, Problem> {
         let mut node = parse(text);
-        sets.iter().try_for_each(|set| Change::of(&set.parse().unwrap())?.apply(&mut node))?;
+        sets.iter().try_for_each(|set| Change::from_set(&set.parse().unwrap())?.apply(&mut node))?;
         Ok(node)
     }
 
@@ -205,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn another_choice_replaces_the_map_whole() {
+    fn another_component_replaces_the_whole_map() {
         let node = with_sets("loss:\n  binary_cross_entropy: {}\n", &["loss.dice={}"]).unwrap();
         assert_eq!(node, parse("loss: { dice: {} }"));
     }
 
     #[test]
-    fn the_same_choice_merges() {
+    fn the_same_component_is_merged() {
         let node =
             with_sets("optimizer: { adam: { learning_rate: 1, epsilon: 2 } }", &["optimizer.adam.learning_rate=1e-3"])
                 .unwrap();
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_makes_missing_maps() {
+    fn a_set_creates_missing_maps() {
         assert_eq!(with_sets("a: 1", &["train.epochs=3"]).unwrap(), parse("a: 1\ntrain: { epochs: 3 }"));
     }
 
@@ -230,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn an_index_out_of_range_points_at_the_index() {
+    fn an_index_out_of_range_is_located_at_the_index() {
         let problem = with_sets("augment: [{ noise: {} }]", &["augment.3.noise={}"]).unwrap_err();
         let location = problem.location.unwrap();
         assert_eq!(&location.source.text[location.span], "3");
     }
 
     #[test]
-    fn a_set_value_keeps_its_place_in_the_argument() {
+    fn the_location_of_a_set_value_is_in_the_argument() {
         let node = with_sets("a: 1", &["train.epochs=many"]).unwrap();
         let location = node.child("train").unwrap().child("epochs").unwrap().location();
         assert_eq!((&location.source.name[..], &location.source.text[location.span]), ("--set", "many"));

@@ -1,4 +1,4 @@
-//! What label maps are scored with where there is no experiment: a file of metrics.
+//! A file of metrics, for evaluation without an experiment.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::typed::read;
 use metrics::Metric;
 use volume::Label;
 
-/// What label maps are scored with.
+/// Metrics and label names for the evaluation of label maps.
 ///
 /// ```yaml
 /// labels: { 1: liver, 2: tumour }
@@ -25,28 +25,29 @@ use volume::Label;
 pub struct MetricsFile {
     /// The metrics, as in an experiment.
     pub metrics: Vec<Metric>,
-    /// Names of labels; without them every label that the maps hold is scored as `label_1`, `label_2`, ….
+    /// Label names by label value; `null` (default) evaluates every label in the maps as `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
 }
 
 impl MetricsFile {
-    /// Reads a file; a bare list is one of metrics. `known` are the labels of what is scored, where the file names none.
+    /// Reads a file; a list at the top level is the list of metrics. `known` are the labels of the evaluated maps, used
+    /// if the file has none.
     ///
     /// # Errors
-    /// Every problem of the text that is found, with its location.
+    /// Every problem of the text.
     pub fn load(path: &Path, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
         let text = read_text(path, None)?;
         Self::parse(&path.display().to_string(), &text, known)
     }
 
-    /// Reads a sheet from a text, as from a file of that name.
+    /// Parses a text as if read from a file of that name; see [`load`](Self::load).
     ///
     /// # Errors
-    /// Every error in it, each with its location.
+    /// Every problem of the text.
     pub fn parse(name: &str, text: &str, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
         let node = Node::parse(&SourceText::new(name, text))?;
-        let mut sheet = match node.value {
+        let mut file = match node.value {
             Value::List(_) => Self { metrics: read(&node)?, labels: None },
             _ => read::<Self>(&node)?,
         };
@@ -55,25 +56,25 @@ impl MetricsFile {
             _ => (node.child("labels").unwrap_or(&node), node.child("metrics").unwrap_or(&node)),
         };
         let mut problems = Vec::new();
-        if sheet.metrics.is_empty() {
+        if file.metrics.is_empty() {
             let problem = Problem::at(Some(metrics.location()), "expected at least one metric");
             problems.push(problem.help("for example `metrics: [ { dice: {} } ]`"));
         }
         problems
-            .extend(scores::repeated_metrics(&sheet.metrics).into_iter().map(|violation| problem(violation, metrics)));
-        if let Some(own) = &mut sheet.labels {
+            .extend(scores::repeated_metrics(&file.metrics).into_iter().map(|violation| problem(violation, metrics)));
+        if let Some(own) = &mut file.labels {
             problems.extend(scores::label_names(own).into_iter().map(|violation| problem(violation, labels)));
             own.values_mut().for_each(|name| *name = column_name(name));
         }
-        if let Some(declared) = sheet.labels.as_ref().or(known) {
-            let violations = scores::labels_of_metrics(&sheet.metrics, declared, "labels");
+        if let Some(declared) = file.labels.as_ref().or(known) {
+            let violations = scores::labels_of_metrics(&file.metrics, declared, "labels");
             problems.extend(violations.into_iter().map(|violation| problem(violation, metrics)));
         }
-        if problems.is_empty() { Ok(sheet) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(file) } else { Err(Problems(problems)) }
     }
 }
 
-/// A broken rule at the location where it was written, below `node`.
+/// Converts a violation below `node` into a problem.
 fn problem(violation: Violation, node: &Node) -> Problem {
     let node = violation.path.split('.').fold(node, |node, key| node.child(key).unwrap_or(node));
     let location = if violation.at_key { node.key_location() } else { node.location() };
@@ -85,27 +86,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_list_is_one_of_metrics() {
-        let sheet = MetricsFile::parse("m.yaml", "- dice: { empty: one }\n", None).unwrap();
-        assert_eq!((sheet.metrics.len(), sheet.labels), (1, None));
+    fn a_list_at_the_top_level_is_the_list_of_metrics() {
+        let file = MetricsFile::parse("m.yaml", "- dice: { empty: one }\n", None).unwrap();
+        assert_eq!((file.metrics.len(), file.labels), (1, None));
     }
 
     #[test]
-    fn names_of_labels_may_stand_beside_the_metrics() {
-        let sheet = MetricsFile::parse("m.yaml", "labels: { 1: WholeVolume Liver }\nmetrics: [ { dice: {} } ]\n", None)
+    fn label_names_may_be_given_with_the_metrics() {
+        let file = MetricsFile::parse("m.yaml", "labels: { 1: WholeVolume Liver }\nmetrics: [ { dice: {} } ]\n", None)
             .unwrap();
-        assert_eq!(sheet.labels.unwrap()[&1], "whole_liver");
+        assert_eq!(file.labels.unwrap()[&1], "whole_liver");
     }
 
     #[test]
-    fn a_bare_list_is_held_to_the_labels_of_what_is_scored() {
+    fn metrics_may_name_only_labels_of_the_evaluated_maps() {
         let known = BTreeMap::from([(1, "liver".to_owned())]);
         let problems = MetricsFile::parse("m.yaml", "- lits: {}\n", Some(&known)).unwrap_err();
         assert!(problems.to_string().contains("label 2 is not declared"), "{problems}");
     }
 
     #[test]
-    fn mistakes_are_told_with_their_place() {
+    fn errors_have_a_location() {
         for (text, line, message) in [
             ("metrics:\n- dice: {}\n- dise: {}\n", 3, "dise"),
             ("metrics:\n- dice: {}\n- dice: {}\n", 3, "twice"),

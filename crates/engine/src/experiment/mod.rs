@@ -1,4 +1,7 @@
-//! From text to plan: [`experiment`] is what was written, [`load`] reads it, [`check`] makes it a plan.
+//! From YAML to a plan.
+//!
+//! [`load`](mod@load) reads an [`experiment`](mod@experiment) file, [`check`](mod@check) validates it together with the
+//! headers of its data, and only `check` makes a [`plan`](mod@plan). A [`problem`] has the source location that caused it.
 
 pub mod check;
 pub mod experiment;

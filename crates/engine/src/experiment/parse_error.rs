@@ -1,11 +1,11 @@
-//! What reading a type can find wrong, in words.
+//! Errors of deserialization, in the user's terms.
 
 use serde::de;
 
 use super::problem::{Problem, SourceSpan, nearest};
 use super::tree::Node;
 
-/// A error; its location is set by the innermost value that was being read.
+/// An error of deserialization; its location is that of the innermost value that was being read.
 #[derive(Debug)]
 pub(super) struct ParseError(pub(super) Problem);
 
@@ -22,14 +22,14 @@ impl ParseError {
         Self(Problem::at(None, message))
     }
 
-    pub(super) fn at_if_unset(mut self, location: impl FnOnce() -> SourceSpan) -> Self {
+    pub(super) fn or_at(mut self, location: impl FnOnce() -> SourceSpan) -> Self {
         self.0.location.get_or_insert_with(location);
         self
     }
 }
 
 pub(super) fn at<T>(node: &Node, result: Result<T, ParseError>) -> Result<T, ParseError> {
-    result.map_err(|error| error.at_if_unset(|| node.location()))
+    result.map_err(|error| error.or_at(|| node.location()))
 }
 
 impl de::Error for ParseError {
@@ -37,7 +37,11 @@ impl de::Error for ParseError {
         Self::new(message.to_string())
     }
     fn invalid_type(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
-        let error = Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)));
+        let error = Self::new(format!(
+            "expected {}, got {}",
+            expected_in_words(&expected.to_string()),
+            unexpected_in_words(&found)
+        ));
         match (found, expected.to_string().contains("string")) {
             (
                 de::Unexpected::Unsigned(_)
@@ -50,10 +54,10 @@ impl de::Error for ParseError {
         }
     }
     fn invalid_value(found: de::Unexpected, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("expected {}, got {}", plain(&expected.to_string()), found_plain(&found)))
+        Self::new(format!("expected {}, got {}", expected_in_words(&expected.to_string()), unexpected_in_words(&found)))
     }
     fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("expected {}, got {length} items", plain(&expected.to_string())))
+        Self::new(format!("expected {}, got {length} items", expected_in_words(&expected.to_string())))
     }
     fn unknown_field(field: &str, allowed: &'static [&'static str]) -> Self {
         Self(Problem::at(None, format!("unknown key `{field}`")).help(names_help(field, allowed, "keys")))
@@ -65,7 +69,7 @@ impl de::Error for ParseError {
         Self(Problem::at(None, format!("missing key `{field}`")).help(format!("add `{field}: ...`")))
     }
     fn duplicate_field(field: &'static str) -> Self {
-        Self::new(format!("key `{field}` stands here twice"))
+        Self::new(format!("duplicate key `{field}`"))
     }
 }
 
@@ -80,8 +84,8 @@ fn names_help(written: &str, allowed: &[&str], kind: &str) -> String {
     }
 }
 
-/// What is expected, in a user's words rather than Rust's.
-fn plain(expected: &str) -> String {
+/// Returns what was expected, in the user's terms rather than Rust's.
+fn expected_in_words(expected: &str) -> String {
     match expected {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number of at least 0".to_owned(),
         "i64" | "i32" => "a whole number".to_owned(),
@@ -97,7 +101,7 @@ fn plain(expected: &str) -> String {
     }
 }
 
-fn found_plain(found: &de::Unexpected) -> String {
+fn unexpected_in_words(found: &de::Unexpected) -> String {
     match found {
         de::Unexpected::Bool(value) => format!("`{value}`"),
         de::Unexpected::Unsigned(value) => format!("`{value}`"),

@@ -1,4 +1,4 @@
-//! What a person can mend: a message, the location that caused it, and a way out.
+//! Errors that the user can fix: a message, its source location and a suggestion.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-/// A text that problems point into: a file, or one `--set` argument.
+/// A source text: a file, or one `--set` argument.
 #[derive(Debug)]
 pub struct SourceText {
-    /// The file as the user named it, or `--set`.
+    /// The path as the user wrote it, or `--set`.
     pub name: String,
-    /// Its whole text.
+    /// The text.
     pub text: String,
     named: NamedSource<String>,
 }
 
 impl SourceText {
-    /// A source by its name and text.
+    /// Creates a source text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         let (name, text) = (name.into(), text.into());
         let named = NamedSource::new(&name, text.clone());
@@ -25,65 +25,65 @@ impl SourceText {
     }
 }
 
-/// A stretch of a source, in bytes.
+/// A byte range of a source text.
 #[derive(Clone, Debug)]
 pub struct SourceSpan {
-    /// The text that holds it.
+    /// The source text.
     pub source: Arc<SourceText>,
-    /// Bytes of that text.
+    /// The range in bytes.
     pub span: Range<usize>,
 }
 
 impl SourceSpan {
-    /// The line and the column where it starts, both counted from 1.
+    /// Returns the line and the column of its start, counted from 1.
     pub fn line_and_column(&self) -> (usize, usize) {
         let before = &self.source.text[..self.span.start.min(self.source.text.len())];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// Whether its line and those around it are short enough to be drawn.
+    /// Returns whether its line and the lines around it are short enough to be printed.
     fn is_short(&self) -> bool {
         let text = self.source.text.as_bytes();
         let start = self.span.start.min(text.len());
         let before = text[..start].rsplit(|byte| *byte == b'\n').take(2);
         let after = text[start..].split(|byte| *byte == b'\n').take(2);
-        before.chain(after).all(|line| line.len() <= LONGEST_LINE)
+        before.chain(after).all(|line| line.len() <= MAX_LINE_LENGTH)
     }
 }
 
-/// One thing that is wrong.
+/// One error, and how to fix it.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// What was expected and what was found.
+    /// What is wrong: what was expected and what was found.
     pub message: String,
-    /// A way out.
+    /// How to fix it.
     pub help: Option<String>,
-    /// Where it was written; a file that cannot be read has none.
+    /// The source location; `None` for a file that cannot be read.
     pub location: Option<SourceSpan>,
-    /// Whether the world failed, as with an unreadable image, rather than the document.
+    /// Whether the environment failed, such as a damaged image, rather than the experiment file being wrong.
     pub is_failure: bool,
-    /// Whether it is about a file of the dataset that `check --data` looks into, and tells more of.
+    /// Whether it is about the dataset's files, which `check --data` examines in detail.
     pub is_dataset_problem: bool,
 }
 
 impl Problem {
-    /// A problem with a location.
+    /// Creates a problem at a source location.
     pub fn at(location: Option<SourceSpan>, message: impl Into<String>) -> Self {
         Self { message: message.into(), help: None, location, is_failure: false, is_dataset_problem: false }
     }
 
-    /// The same problem as a failure of the world.
+    /// Marks the problem as a failure of the environment.
     pub fn failure(self) -> Self {
         Self { is_failure: true, ..self }
     }
 
-    /// The same problem as one of the dataset's files.
-    pub fn in_data(self) -> Self {
+    /// Marks the problem as one of the dataset's files.
+    pub fn in_dataset(self) -> Self {
         Self { is_dataset_problem: true, ..self }
     }
 
-    /// The same problem with a way out.
+    /// Adds how to fix it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -109,14 +109,14 @@ impl Diagnostic for Problem {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let SourceSpan { source, span } = self.location.as_ref()?;
-        // Of a text of many lines the first is marked.
+        // Of a text of several lines, mark the first.
         let marked = source.text.get(span.clone()).map_or(0, |text| text.lines().next().map_or(0, str::len));
         let span = span.start..span.start + marked;
         Some(Box::new(std::iter::once(LabeledSpan::at(span, "here"))))
     }
 }
 
-/// Everything found wrong at once; never empty.
+/// All errors that were found together; never empty.
 #[derive(Clone, Debug)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -143,50 +143,52 @@ impl Diagnostic for Problems {
     }
 }
 
-/// How problems are drawn.
+/// How problems are rendered.
 #[derive(Clone, Copy, Debug)]
 pub struct RenderOptions {
-    /// Columns of the terminal.
+    /// Width of the terminal in columns.
     pub width: usize,
-    /// Whether colours are used.
+    /// Whether to use colours.
     pub colour: bool,
-    /// Whether lines are drawn with Unicode characters.
+    /// Whether to use Unicode characters for lines.
     pub unicode: bool,
 }
 
-/// The problems as a person reads them: file, line, column, the text with a mark below it, and a way out.
-pub fn render(problems: &Problems, drawing: RenderOptions) -> String {
-    let mut theme = match (drawing.unicode, drawing.colour) {
+/// Renders problems for a terminal: file, line, column, the marked source text and how to fix it.
+pub fn render(problems: &Problems, options: RenderOptions) -> String {
+    let mut theme = match (options.unicode, options.colour) {
         (true, true) => GraphicalTheme::unicode(),
         (true, false) => GraphicalTheme::unicode_nocolor(),
         (false, _) => GraphicalTheme::ascii(),
     };
-    if !drawing.colour {
+    if !options.colour {
         theme.styles = miette::ThemeStyles::none();
     }
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(drawing.width).with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(options.width).with_links(false);
     let mut text = String::new();
-    let most = problems.0.len().min(MOST_DRAWN);
-    for problem in problems.0[..most].iter().map(drawable) {
+    let count = problems.0.len().min(MAX_RENDERED);
+    for problem in problems.0[..count].iter().map(renderable) {
         handler.render_report(&mut text, &problem).expect("writing to a string cannot fail");
     }
-    if most < problems.0.len() {
-        text.push_str(&format!("  and {} more problems\n", problems.0.len() - most));
+    if count < problems.0.len() {
+        text.push_str(&format!("  and {} more problems\n", problems.0.len() - count));
     }
     text
 }
 
-/// More problems than this at once are one problem of a kind; the rest is counted.
-const MOST_DRAWN: usize = 50;
-/// Bytes of a message beyond which it is cut.
-const LONGEST_MESSAGE: usize = 2000;
-/// Bytes of a line beyond which it is not drawn: no terminal shows it, and the handler cannot.
-const LONGEST_LINE: usize = 2000;
+/// The maximum number of problems that are rendered; the others are only counted.
+const MAX_RENDERED: usize = 50;
+/// The maximum length of a message in bytes; longer ones are truncated.
+const MAX_MESSAGE_LENGTH: usize = 2000;
+/// The maximum length in bytes of a source line that is printed; miette cannot render longer ones.
+const MAX_LINE_LENGTH: usize = 2000;
 
-/// The problem, with a message of some lines; where the lines at its location are too long, the location in words.
-fn drawable(problem: &Problem) -> Problem {
+/// Truncates a long message; if the source lines are too long to print, states the location in the message instead.
+fn renderable(problem: &Problem) -> Problem {
     let mut problem = problem.clone();
-    if let Some(end) = problem.message.char_indices().map(|(at, _)| at).find(|at| *at > LONGEST_MESSAGE) {
+    if let Some(end) =
+        problem.message.char_indices().map(|(offset, _)| offset).find(|offset| *offset > MAX_MESSAGE_LENGTH)
+    {
         problem.message.truncate(end);
         problem.message.push_str(" ...");
     }
@@ -197,12 +199,12 @@ fn drawable(problem: &Problem) -> Problem {
     problem
 }
 
-/// The allowed name nearest to a misspelt one, where one is near.
+/// Returns the allowed name that is most similar to a misspelt one, if any is similar.
 pub fn nearest<'a>(written: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     allowed
         .into_iter()
         .map(|name| (strsim::jaro_winkler(written, name), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
@@ -212,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_name_finds_its_neighbour() {
+    fn the_most_similar_name_is_suggested() {
         assert_eq!(nearest("learning_rat", ["betas", "learning_rate"]), Some("learning_rate"));
         assert_eq!(nearest("zebra", ["betas", "learning_rate"]), None);
     }

@@ -1,4 +1,4 @@
-//! Grids of reference images, read from their files so that the document holds them.
+//! Replaces paths of reference images by the grids of the images.
 
 use super::load::Document;
 use super::problem::{Problem, Problems};
@@ -6,10 +6,10 @@ use transforms::{Reference, Transform};
 use volume::nifti;
 
 impl Document {
-    /// The document with the grids of the files that its steps name.
+    /// Reads the grids of the reference images that transforms name.
     ///
     /// # Errors
-    /// When a file cannot be read, each with its location.
+    /// Every file that cannot be read.
     pub(super) fn with_references(mut self) -> Result<Self, Problems> {
         let (mut preprocess, mut augment) = (self.experiment.preprocess.clone(), self.experiment.augment.clone());
         let mut problems = Vec::new();

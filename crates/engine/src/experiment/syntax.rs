@@ -1,4 +1,4 @@
-//! What the YAML parser finds wrong, in a user's words.
+//! YAML syntax errors, in the user's terms.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use serde_saphyr::{Error, Location};
 
 use super::problem::{Problem, SourceSpan, SourceText};
 
-/// Tags that YAML itself knows; another one would ask for something that nobody does here.
+/// The tags of YAML's core schema; others are not supported.
 const TAGS: [&str; 7] = ["str", "int", "float", "bool", "null", "seq", "map"];
 
-/// The bytes of a location that the parser reports.
+/// Returns the byte range of a location that the parser reports.
 pub(super) fn span_of(location: &Location, text: &str) -> Range<usize> {
     let span = location.span();
     let (Some(start), Some(length)) = (span.byte_offset(), span.byte_len()) else {
-        // The scanner's own errors know a line and a column only.
+        // Errors of the scanner have a line and a column only.
         let line_start: usize =
             text.split_inclusive('\n').take(location.line().saturating_sub(1) as usize).map(str::len).sum();
         let before = text[line_start..].chars().take(location.column().saturating_sub(1) as usize);
@@ -28,7 +28,7 @@ pub(super) fn span_of(location: &Location, text: &str) -> Range<usize> {
     start..start + written.len()
 }
 
-/// The parser's error as a problem.
+/// Converts an error of the parser into a problem.
 pub(super) fn problem(error: &Error, source: &Arc<SourceText>) -> Problem {
     let error = error.without_snippet();
     let location = error.location().map(|location| {
@@ -40,29 +40,29 @@ pub(super) fn problem(error: &Error, source: &Arc<SourceText>) -> Problem {
         let (line, _) = location.line_and_column();
         source.text.lines().nth(line - 1).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
     });
-    let (message, help) = told(error);
-    let help = if on_tab { Some("YAML is indented by spaces; replace the tab") } else { help };
+    let (message, help) = describe(error);
+    let help = if on_tab { Some("YAML is indented with spaces; replace the tab") } else { help };
     Problem { help: help.map(str::to_owned), ..Problem::at(location, message) }
 }
 
-/// What is wrong, and the way out.
-fn told(error: &Error) -> (String, Option<&'static str>) {
+/// Returns what is wrong and how to fix it.
+fn describe(error: &Error) -> (String, Option<&'static str>) {
     match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            (format!("key `{key}` stands here twice"), Some("keep one of them"))
+            (format!("duplicate key `{key}`"), Some("keep one of them"))
         }
-        Error::DuplicateMappingKey { .. } => ("a key stands here twice".to_owned(), Some("keep one of them")),
+        Error::DuplicateMappingKey { .. } => ("duplicate key".to_owned(), Some("keep one of them")),
         Error::MultipleDocuments { .. } => (
             "expected one document, got several".to_owned(),
-            Some("a line `---` begins another document; write each into a file of its own"),
+            Some("a line `---` starts another document; write each document into a file of its own"),
         ),
         Error::NonFiniteFloat { value, .. } => (format!("expected a finite number, got `{value}`"), None),
-        Error::NullIntoString { .. } => ("expected a word as key, got nothing".to_owned(), None),
+        Error::NullIntoString { .. } => ("expected text as the key, got nothing".to_owned(), None),
         Error::Unexpected { expected: "string scalar", .. } => {
-            ("expected a word as key, got a list or a map".to_owned(), None)
+            ("expected text as the key, got a list or a map".to_owned(), None)
         }
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            ("an alias stands inside of what it stands for".to_owned(), Some("write the value out"))
+            ("an alias refers to a value that contains it".to_owned(), Some("write the value out"))
         }
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
         Error::Budget { .. }
@@ -70,30 +70,30 @@ fn told(error: &Error) -> (String, Option<&'static str>) {
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. } => {
-            ("the file is too large, with its aliases written out".to_owned(), Some("write fewer aliases or values"))
+            ("the file is too large once its aliases are expanded".to_owned(), Some("use fewer aliases or values"))
         }
-        Error::AliasError { error, .. } => told(error),
+        Error::AliasError { error, .. } => describe(error),
         error => {
             let text = error.to_string();
             if text.contains("recursion limit") {
                 return too_deep();
             }
             let text = text.split(" at line ").next().unwrap_or(&text).trim_end_matches('.');
-            (format!("not readable as YAML: {text}"), None)
+            (format!("invalid YAML: {text}"), None)
         }
     }
 }
 
 fn too_deep() -> (String, Option<&'static str>) {
-    ("lists and maps stand too deep inside each other".to_owned(), Some("no experiment nests deeper than 64 levels"))
+    ("lists and maps are nested too deeply".to_owned(), Some("use at most 64 levels"))
 }
 
-/// The problem of a tag that means something to other programs only.
+/// Returns the problem of a tag outside of YAML's core schema.
 pub(super) fn unknown_tag(tag: &str, location: SourceSpan) -> Option<Problem> {
     let own = tag.strip_prefix("tag:yaml.org,2002:").or_else(|| tag.strip_prefix("!!"));
     if own.is_some_and(|own| TAGS.contains(&own)) {
         return None;
     }
-    let problem = Problem::at(Some(location), format!("the tag `{tag}` means nothing here"));
-    Some(problem.help("remove it; values have their types by themselves"))
+    let problem = Problem::at(Some(location), format!("unsupported tag `{tag}`"));
+    Some(problem.help("remove it; the type of a value is inferred"))
 }

@@ -1,7 +1,7 @@
-//! A YAML text as a tree in which every value knows where it was written.
+//! A YAML tree with source locations.
 //!
-//! `extends` and `--set` move values between trees; since places travel with the values, a problem in
-//! the merged document still points at the text that wrote it.
+//! `extends` and `--set` merge trees. Each value keeps its location, so a problem in the merged document points at the
+//! file and line that wrote the value.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,26 +13,26 @@ use serde_saphyr::{Spanned, Tagged};
 use super::problem::{Problem, SourceSpan, SourceText};
 use super::syntax::{self, span_of};
 
-/// The largest file that is read; a longer one is no experiment.
+/// The maximum length of a file in bytes.
 pub(super) const MAX_TEXT_LENGTH: usize = 1 << 20;
 
-/// A value and where it was written.
+/// A value with its source location.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The value.
     pub value: Value,
-    /// The text that holds it.
+    /// The source text.
     pub source: Arc<SourceText>,
-    /// Bytes of its key.
+    /// The byte range of its key.
     pub key_span: Option<Range<usize>>,
-    /// Bytes of the value; of a map or list the location where it starts.
+    /// The byte range of the value; for a map or list, where it starts.
     pub value_span: Range<usize>,
 }
 
-/// What YAML can say; numbers and words are told apart as YAML 1.2 does.
+/// A YAML value; scalars are resolved as in YAML 1.2.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// `null`, `~` or nothing.
+    /// `null`, `~` or empty.
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -57,10 +57,10 @@ impl PartialEq for Node {
 }
 
 impl Node {
-    /// Reads a text that holds one YAML document.
+    /// Parses a text with one YAML document.
     ///
     /// # Errors
-    /// When the text is not YAML, repeats a key, or grows beyond bounds through aliases.
+    /// If the text is not YAML, has a duplicate key, or is too large once its aliases are expanded.
     pub fn parse(source: &Arc<SourceText>) -> Result<Self, Problem> {
         let whole = Some(SourceSpan { source: source.clone(), span: 0..0 });
         if source.text.len() > MAX_TEXT_LENGTH {
@@ -69,7 +69,7 @@ impl Node {
         }
         if source.text.trim().is_empty() {
             return Err(Problem::at(whole, "the file is empty")
-                .help("state at least data, sampler, model, loss, optimizer and train, or `extends: other.yaml`"));
+                .help("give at least data, sampler, model, loss, optimizer and train, or `extends: other.yaml`"));
         }
         let mut options = serde_saphyr::Options::default();
         options.strict_booleans = true;
@@ -80,7 +80,7 @@ impl Node {
         }
     }
 
-    /// What a mark should stand under: a scalar itself, the key of a map or list.
+    /// Returns the location to mark: that of a scalar itself, or of the key of a map or list.
     pub fn location(&self) -> SourceSpan {
         let span = match &self.value {
             Value::Map(_) | Value::List(_) | Value::Null => self.key_span.clone().or_else(|| self.first_span()),
@@ -89,7 +89,7 @@ impl Node {
         SourceSpan { source: self.source.clone(), span: span.unwrap_or_else(|| self.value_span.clone()) }
     }
 
-    /// What a mark for the key should stand under.
+    /// Returns the location of the key.
     pub fn key_location(&self) -> SourceSpan {
         match &self.key_span {
             Some(span) => SourceSpan { source: self.source.clone(), span: span.clone() },
@@ -97,7 +97,7 @@ impl Node {
         }
     }
 
-    /// The child of that key, or of that index in a list.
+    /// Returns the child of a map by its key, or of a list by its index.
     pub fn child(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    /// Says that the tree was written in another text, at the same bytes.
+    /// Sets the source text of the whole tree; byte ranges stay the same.
     pub fn move_to(&mut self, source: &Arc<SourceText>) {
         self.source = source.clone();
         match &mut self.value {
@@ -116,7 +116,7 @@ impl Node {
         }
     }
 
-    /// The same values as a plain tree, without places.
+    /// Returns the tree without source locations.
     pub fn to_yaml(&self) -> serde_yaml::Value {
         match &self.value {
             Value::Null => serde_yaml::Value::Null,
@@ -132,7 +132,7 @@ impl Node {
         }
     }
 
-    /// In a map or list without a key of its own: its first key.
+    /// Returns the byte range of a map's first key.
     fn first_span(&self) -> Option<Range<usize>> {
         match &self.value {
             Value::Map(entries) => entries
@@ -168,12 +168,12 @@ impl Node {
     }
 }
 
-/// A key that is a whole number is one in the plain tree too, as in `labels: { 1: liver }`.
+/// Converts a key; a whole number stays a number, as in `labels: { 1: liver }`.
 fn key_to_yaml(key: &str) -> serde_yaml::Value {
     key.parse::<u64>().map_or_else(|_| key.into(), Into::into)
 }
 
-/// One value as the parser hands it over, with its location and its tag.
+/// A value from the parser, with its location and tag.
 type Written = Spanned<Tagged<Raw>>;
 
 enum Raw {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_read_as_yaml_1_2_says() {
+    fn scalars_are_resolved_as_in_yaml_1_2() {
         let node = parse("a: no\nb: 1e-4\nc: '7'\nd: 7\ne: -2\nf: true\ng:\n");
         let value = |key: &str| node.child(key).unwrap().value.clone();
         assert_eq!(value("a"), Value::Text("no".into()));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_the_written_text() {
+    fn a_location_is_that_of_the_written_text() {
         let node = parse("optimizer:\n  adam: { learning_rate: 1e-4 } # fast\nlabels: { 1: liver }\n");
         let rate = node.child("optimizer").unwrap().child("adam").unwrap().child("learning_rate").unwrap();
         assert_eq!(&rate.source.text[rate.location().span], "1e-4");
@@ -263,12 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_key_is_refused() {
+    fn a_duplicate_key_is_an_error() {
         assert!(Node::parse(&SourceText::new("a.yaml", "seed: 1\nseed: 2\n")).is_err());
     }
 
     #[test]
-    fn a_bomb_of_aliases_is_refused() {
+    fn a_billion_laughs_attack_is_an_error() {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let previous = vec![format!("*a{}", level - 1); 10].join(", ");

@@ -1,4 +1,4 @@
-//! From a tree to a type, with the location of the first error.
+//! Deserializes a YAML tree into a type, with the source location of the first error.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
@@ -7,10 +7,10 @@ use super::parse_error::{ParseError, at};
 use super::problem::Problem;
 use super::tree::{Node, Value};
 
-/// Reads a value of a tree as a type.
+/// Deserializes a YAML tree.
 ///
 /// # Errors
-/// The first error, at the token that made it.
+/// The first error, with its source location.
 pub fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
     at(node, T::deserialize(Typed(node))).map_err(|error| error.0)
 }
@@ -72,9 +72,9 @@ impl<'de> Deserializer<'de> for Typed<'de> {
     ) -> Result<V::Value, ParseError> {
         let node = self.0;
         let result = match &node.value {
-            Value::Text(name) => visitor.visit_enum(Choice { name, node, content: None }),
+            Value::Text(name) => visitor.visit_enum(Variant { name, node, content: None }),
             Value::Map(entries) => match entries.as_slice() {
-                [(name, content)] => visitor.visit_enum(Choice { name, node: content, content: Some(content) }),
+                [(name, content)] => visitor.visit_enum(Variant { name, node: content, content: Some(content) }),
                 [] => Err(ParseError(
                     Problem::at(None, "expected one choice, got none")
                         .help(format!("choose one of {}", names.join(", "))),
@@ -83,7 +83,7 @@ impl<'de> Deserializer<'de> for Typed<'de> {
                     let message = format!("expected one choice, got {}: `{}` and `{}`", entries.len(), first.0, last.0);
                     Err(ParseError(
                         Problem::at(Some(last.1.key_location()), message)
-                            .help("keep one of them; in a list each step has its own `-`"),
+                            .help("keep one of them; in a list, each step needs its own `-`"),
                     ))
                 }
             },
@@ -133,25 +133,25 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ParseError> {
         let Some((key, node)) = self.rest.next() else { return Ok(None) };
         self.pending = Some(node);
-        seed.deserialize(Key(key)).map(Some).map_err(|error| error.at_if_unset(|| node.key_location()))
+        seed.deserialize(Key(key)).map(Some).map_err(|error| error.or_at(|| node.key_location()))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ParseError> {
-        let node = self.pending.take().expect("serde asks for a value after its key");
+        let node = self.pending.take().expect("serde reads a value after its key");
         at(node, seed.deserialize(Typed(node)))
     }
 }
 
-/// A key: a word, or a number where the type asks for one.
+/// A map's key: text, or a number if the type requires one.
 struct Key<'de>(&'de str);
 
-/// Reads a key as a whole number.
+/// Parses a key as a whole number.
 macro_rules! whole_number_keys {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
             match self.0.parse::<u64>() {
                 Ok(number) => visitor.visit_u64(number),
-                Err(_) => Err(ParseError::new(format!("expected a whole number as key, got `{}`", self.0))),
+                Err(_) => Err(ParseError::new(format!("expected a whole number as the key, got `{}`", self.0))),
             }
         })*
     };
@@ -172,33 +172,35 @@ impl<'de> Deserializer<'de> for Key<'de> {
     }
 }
 
-/// One choice of a closed list: its name and, where it was written as a map, its content.
-struct Choice<'de> {
+/// A variant of an enum: its name and, if it was written as a map, its content.
+struct Variant<'de> {
     name: &'de str,
     node: &'de Node,
     content: Option<&'de Node>,
 }
 
-impl<'de> EnumAccess<'de> for Choice<'de> {
+impl<'de> EnumAccess<'de> for Variant<'de> {
     type Error = ParseError;
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ParseError> {
         let name: StrDeserializer<ParseError> = StrDeserializer::new(self.name);
         let location = || if self.content.is_some() { self.node.key_location() } else { self.node.location() };
-        let variant = seed.deserialize(name).map_err(|error| error.at_if_unset(location))?;
+        let variant = seed.deserialize(name).map_err(|error| error.or_at(location))?;
         Ok((variant, self))
     }
 }
 
-impl<'de> VariantAccess<'de> for Choice<'de> {
+impl<'de> VariantAccess<'de> for Variant<'de> {
     type Error = ParseError;
 
     fn unit_variant(self) -> Result<(), ParseError> {
         match self.content {
             None => Ok(()),
-            Some(node) => Err(ParseError::new(format!("expected the word `{}` alone, got a map", self.name))
-                .at_if_unset(|| node.key_location())),
+            Some(node) => {
+                Err(ParseError::new(format!("expected the word `{}` without further keys, got a map", self.name))
+                    .or_at(|| node.key_location()))
+            }
         }
     }
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ParseError> {

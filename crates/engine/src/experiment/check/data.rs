@@ -128,7 +128,7 @@ fn read_grids(diagnostics: &mut Diagnostics, subjects: &[Subject]) -> (BTreeMap<
                 "expected {expected} channels as in subject {first}, got {channels} in subject {}",
                 subject.name
             );
-            diagnostics.unfit(message, "all subjects need the same channels");
+            diagnostics.mismatch(message, "all subjects need the same channels");
         }
         shared.get_or_insert((channels, &subject.name));
         let labels = subject.label.iter().map(|path| read_header(path).map(|header| header.grid));
@@ -141,7 +141,7 @@ fn read_grids(diagnostics: &mut Diagnostics, subjects: &[Subject]) -> (BTreeMap<
                         "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
                         subject.name, grid.shape, other.shape
                     );
-                    diagnostics.unfit(message, "resample one onto the other, or mend its header");
+                    diagnostics.mismatch(message, "resample one onto the other, or mend its header");
                 }
                 Ok(_) => {}
             }
