@@ -8,6 +8,7 @@
 /// to it. So adding a component takes its file and one line here.
 ///
 /// ```
+/// # mod shapes {
 /// pub trait Shape {
 ///     fn corners(&self) -> usize;
 /// }
@@ -35,11 +36,14 @@
 ///         square::Square,
 ///     }
 /// }
-///
-/// let shape: AnyShape = serde_json::from_str(r#"{"square": {"side_mm": 2.0}}"#).unwrap();
+/// # }
+/// # fn main() {
+/// # use shapes::AnyShape;
+/// let shape: AnyShape = serde_yaml::from_str("!square {side_mm: 2}").unwrap();
 /// assert_eq!(AnyShape::NAMES, ["square"]);
 /// assert_eq!(shape.name(), "square");
 /// assert_eq!(shape.component().corners(), 4);
+/// # }
 /// ```
 #[macro_export]
 macro_rules! registry {

@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn label_names_may_be_given_with_the_metrics() {
-        let file = MetricsFile::parse("m.yaml", "labels: { 1: WholeVolume Liver }\nmetrics: [ { dice: {} } ]\n", None)
-            .unwrap();
+        let file =
+            MetricsFile::parse("m.yaml", "labels: { 1: Whole Liver }\nmetrics: [ { dice: {} } ]\n", None).unwrap();
         assert_eq!(file.labels.unwrap()[&1], "whole_liver");
     }
 
