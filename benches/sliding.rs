@@ -11,9 +11,9 @@ use std::time::Instant;
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load;
 use engine::inference::activation::Activation;
-use engine::inference::predict::{Sight, Target, label_map};
+use engine::inference::sliding_window::{LabelMapOutput, SlidingWindow, predict_label_map};
 use engine::training::TrainError;
-use engine::training::parity::kept::wave;
+use engine::training::parity::reference::wave;
 use engine::training::step::Trainer;
 use nn::weights;
 use run_folder::memory::peak_resident_bytes;
@@ -40,14 +40,15 @@ fn main() {
     let grid = Grid { shape, affine: Affine::scale_and_shift([1.0; 3], [0.0; 3]) };
     let inference = &plan.experiment.inference;
     let activation = Activation::Softmax;
-    let sight = Sight { window: plan.window, classes: plan.num_classes(), inference, activation };
-    let target = Target { grid: &grid, labels: &[1, 2], steps: &[] };
+    let sliding_window = SlidingWindow { window: plan.window, classes: plan.num_classes(), inference, activation };
+    let output = LabelMapOutput { grid: &grid, labels: &[1, 2], postprocess: &[] };
     let mut seconds = Vec::new();
     let mut labels = Vec::new();
     for _ in 0..repeats.parse().expect("REPEATS is a number") {
         let start = Instant::now();
         let forward = |windows, count| trainer.logits(windows, [count, 1], plan.window);
-        let map: Result<_, TrainError> = label_map(&image, &IndexMapping::identity(shape), &sight, &target, forward);
+        let map: Result<_, TrainError> =
+            predict_label_map(&image, &IndexMapping::identity(shape), &sliding_window, &output, forward);
         labels = map.expect("the device computes").to_vec();
         seconds.push(start.elapsed().as_secs_f64());
     }

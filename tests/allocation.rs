@@ -9,7 +9,7 @@ use dataset::cache::Cache;
 use dataset::queue::Request;
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load::parse;
-use engine::training::cases::{Cases, Part};
+use engine::training::dataset::{PatchUse, PreprocessedDataset};
 
 /// Counts what is asked for.
 struct Counting;
@@ -55,10 +55,10 @@ fn a_patch_needs_no_fresh_array() {
     let (source, phantoms) = listing.phantom.unwrap();
     dataset::phantom::ensure(&source, &phantoms, &mut |_, _| {}).unwrap();
     let cache = Cache::new(folder.path());
-    let cases = Cases::prepare(&plan, &cache, &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
+    let dataset = PreprocessedDataset::prepare(&plan, &cache, &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
     let patch = |index| {
         let request = Request { subject: 0, index, index_in_batch: 0 };
-        cases.patch(Part::Train { epoch: 1 }, &plan.parts.train[0], request).unwrap()
+        dataset.patch(PatchUse::Training { epoch: 1 }, &plan.parts.train[0], request).unwrap()
     };
     // A few patches are on their way at any time.
     let first: Vec<_> = (0..4).map(patch).collect();

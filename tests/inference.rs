@@ -6,8 +6,8 @@ use std::convert::Infallible;
 
 use engine::inference::activation::Activation;
 use engine::inference::blend::Planes;
-use engine::inference::predict::{Sight, planes};
-use engine::inference::window::{Blend, Inference};
+use engine::inference::options::{Blend, Inference};
+use engine::inference::sliding_window::{SlidingWindow, predict_planes};
 use serde::Deserialize;
 use values::UnitFraction;
 use volume::Voxels;
@@ -34,30 +34,31 @@ fn image(shape: [usize; 3]) -> Voxels<f32> {
     Voxels::new(1, shape, (0..count).map(|i| (0.37 * (i as f64 + 1.0)).sin() as f32).collect())
 }
 
-/// Two classes that depend on where in the window a voxel lies, as the script's `network`.
+/// Two classes that depend on the position in the window, as the script's `network`.
 fn network(windows: Vec<f32>) -> Vec<f32> {
     let [size_x, size_y, size_z] = WINDOW;
-    let place = |voxel: usize| {
+    let position = |voxel: usize| {
         let [x, y, z] = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z].map(|i| i as f32);
         x * 0.05 + y * 0.03 - z * 0.02
     };
-    let of_window = |window: &[f32]| {
-        let first = window.iter().enumerate().map(|(voxel, value)| value + place(voxel));
-        let second = window.iter().enumerate().map(|(voxel, value)| value * 0.5 - place(voxel));
+    let logits = |window: &[f32]| {
+        let first = window.iter().enumerate().map(|(voxel, value)| value + position(voxel));
+        let second = window.iter().enumerate().map(|(voxel, value)| value * 0.5 - position(voxel));
         first.chain(second).collect::<Vec<f32>>()
     };
-    windows.chunks(size_x * size_y * size_z).flat_map(of_window).collect()
+    windows.chunks(size_x * size_y * size_z).flat_map(logits).collect()
 }
 
 #[test]
-fn overlapping_windows_come_to_the_references_numbers() {
+fn overlapping_windows_are_blended_as_in_the_references() {
     let text = std::fs::read_to_string("tests/parity/inference/windows.json").unwrap();
     let cases = serde_json::from_str::<File>(&text).unwrap().data;
     assert!(cases.len() >= 20);
     for case in cases {
         let inference =
             Inference { overlap: UnitFraction::new(case.overlap).unwrap(), blend: case.blend, ..Inference::default() };
-        let sight = Sight { window: WINDOW, classes: 2, inference: &inference, activation: Activation::None };
+        let sliding_window =
+            SlidingWindow { window: WINDOW, classes: 2, inference: &inference, activation: Activation::None };
         let plane = case.shape[1] * case.shape[2];
         let mut values = vec![0.0; case.values.len()];
         let take = |planes: &Planes| {
@@ -66,7 +67,8 @@ fn overlapping_windows_come_to_the_references_numbers() {
                 values[(class * case.shape[0] + x) * plane..][..plane].copy_from_slice(chunk);
             }
         };
-        planes(&image(case.shape), &sight, |windows, _| Ok::<_, Infallible>(network(windows)), take).unwrap();
+        predict_planes(&image(case.shape), &sliding_window, |windows, _| Ok::<_, Infallible>(network(windows)), take)
+            .unwrap();
         let worst = values.iter().zip(&case.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{} {:?} {:?}: {worst}", case.reference, case.shape, case.blend);
     }

@@ -10,9 +10,9 @@ use dataset::{phantom, sources};
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load::parse;
 use engine::experiment::plan::Plan;
-use engine::training::cases::{Cases, Part};
+use engine::training::dataset::{PatchUse, PreprocessedDataset};
 use engine::training::step::Trainer;
-use engine::training::{self, Outcome, Session, validate};
+use engine::training::{Outcome, TrainingContext, train, validate};
 use run_folder::event::Listener;
 use run_folder::folder::RunFolder;
 use run_folder::manifest::Inputs;
@@ -57,11 +57,13 @@ fn plan(cache: &Path, text: &str) -> Plan {
 
 /// What makes the first patch of a training subject, by its index.
 fn patches_of(cache_dir: &Path, plan: &Plan) -> impl Fn(usize) -> Patch + use<> {
-    let cases = Cases::prepare(plan, &Cache::new(cache_dir), &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
+    let dataset = PreprocessedDataset::prepare(plan, &Cache::new(cache_dir), &AtomicBool::new(false), &mut |_| {})
+        .unwrap()
+        .unwrap();
     let subjects = plan.parts.train.clone();
     move |index| {
         let request = Request { subject: index, index, index_in_batch: index };
-        cases.patch(Part::Train { epoch: 1 }, &subjects[index], request).unwrap()
+        dataset.patch(PatchUse::Training { epoch: 1 }, &subjects[index], request).unwrap()
     }
 }
 
@@ -75,8 +77,8 @@ fn a_tiny_network_finds_livers() {
     let cache = Cache::new(&folder.path().join("cache"));
     let stop = AtomicBool::new(false);
     let inputs = Inputs::default();
-    let mut session = Session { folder: &run, cache: &cache, listeners, inputs, stop: &stop };
-    assert_eq!(training::run(&plan, None, &mut session).unwrap(), Outcome::Done);
+    let mut context = TrainingContext { folder: &run, cache: &cache, listeners, inputs, stop: &stop };
+    assert_eq!(train(&plan, None, &mut context).unwrap(), Outcome::Done);
 
     let metrics = Table::read(&run.file("metrics.csv")).unwrap();
     let losses = metrics.points("epoch", "val_loss");
@@ -121,7 +123,7 @@ fn activations_that_are_computed_again_give_the_same_gradients() {
         let batches = [vec![patch(0), patch(1)], vec![patch(2)]];
         let [kept, computed] = plans.map(|plan| {
             let mut trainer = Trainer::new(&plan).unwrap();
-            let gradients = trainer.gradients_of(&batches[0]).unwrap();
+            let gradients = trainer.gradients(&batches[0]).unwrap();
             let outcomes = [0, 1].map(|step| trainer.step(&batches, 1e-2, step).unwrap());
             (gradients, outcomes, trainer.weights())
         });
@@ -154,7 +156,7 @@ fn bfloat16_gives_nearly_the_gradients_of_float32() {
     let plans = [text, lower].map(|text| plan(&cache_dir, &text));
     let patch = patches_of(&cache_dir, &plans[0]);
     let batch = [patch(0), patch(1)];
-    let [float32, bfloat16] = plans.map(|plan| Trainer::new(&plan).unwrap().gradients_of(&batch).unwrap());
+    let [float32, bfloat16] = plans.map(|plan| Trainer::new(&plan).unwrap().gradients(&batch).unwrap());
     let length = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
     let all = || float32.iter().zip(&bfloat16).flat_map(|(one, other)| one.data.iter().zip(&other.data));
     let off = length(&mut all().map(|(one, other)| one - other)) / length(&mut all().map(|(one, _)| *one));

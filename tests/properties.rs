@@ -3,7 +3,8 @@
 use dataset::queue::delivery_order;
 use engine::inference::activation::Activation;
 use engine::inference::blend::{Blender, Planes};
-use engine::inference::window::{Blend, Tiling};
+use engine::inference::options::Blend;
+use engine::inference::tiling::Tiling;
 use proptest::prelude::*;
 use random::Seed;
 use transforms::lazy::{self, View};
@@ -42,7 +43,7 @@ proptest! {
         let mut blender = Blender::new(tiling.clone(), blend, 1, Activation::None);
         let mut values = Vec::new();
         let plane = shape[1] * shape[2];
-        let mut take = |planes: &Planes| values.extend_from_slice(&planes.values[planes.known * plane..]);
+        let mut take = |planes: &Planes| values.extend_from_slice(&planes.values[planes.num_repeated * plane..]);
         for &start in &tiling.starts {
             blender.add(start, &vec![1.0; window.iter().product()], &mut take);
         }

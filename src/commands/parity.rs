@@ -13,8 +13,8 @@ use crate::terminal::{CliError, Exit, output};
 use dataset::patch::Patch;
 use engine::experiment::load::{self, Document, SetArgument};
 use engine::experiment::plan::Plan;
-use engine::training::parity::kept;
-use engine::training::parity::{self, Difference, Trace};
+use engine::training::parity::reference;
+use engine::training::parity::{self, DeviceResult, Difference};
 use engine::training::{self, TrainError};
 use nn::device::DeviceName;
 
@@ -75,12 +75,12 @@ impl Execute for ParityArgs {
 fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
     let name = device.to_string();
     let device = device.open().map_err(|error| CliError::failure(&error))?;
-    let (version, networks) = kept::networks();
+    let (version, networks) = reference::networks();
     let mut rows = Vec::new();
     let mut is_same = true;
     for (number, network) in networks.iter().enumerate() {
         let differences = network.compare(&device);
-        is_same &= differences.iter().all(Difference::is_small);
+        is_same &= differences.iter().all(Difference::is_within_tolerance);
         rows.extend(differences.iter().map(|difference| row(&format!("network {}", number + 1), difference)));
     }
     output::text(table(&header(), &rows));
@@ -91,18 +91,18 @@ fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
 /// Compares devices with the first of them.
 fn against_the_first(arguments: &ParityArgs, devices: &[DeviceName]) -> Result<bool, CliError> {
     let (mut plan, patches) = batch(arguments)?;
-    let mut first: Option<(DeviceName, Trace)> = None;
+    let mut first: Option<(DeviceName, DeviceResult)> = None;
     let mut rows = Vec::new();
     let mut is_same = true;
     for device in devices {
         plan.device = *device;
-        let trace = parity::trace(&plan, &patches).map_err(|error| training_error(&error))?;
+        let trace = parity::compute(&plan, &patches).map_err(|error| training_error(&error))?;
         outln!("{:<18} {:.3} s a step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
         match &first {
             None => first = Some((*device, trace)),
             Some((_, reference)) => {
                 let differences = parity::compare(&plan.experiment.model, reference, &trace);
-                is_same &= differences.iter().all(Difference::is_small);
+                is_same &= differences.iter().all(Difference::is_within_tolerance);
                 rows.extend(differences.iter().map(|difference| row(&device.to_string(), difference)));
             }
         }
@@ -139,12 +139,12 @@ fn header() -> Vec<String> {
 }
 
 fn row(of: &str, difference: &Difference) -> Vec<String> {
-    let verdict = if difference.is_small() { "same" } else { "differs" };
+    let verdict = if difference.is_within_tolerance() { "same" } else { "differs" };
     let number = |value: f64| format!("{value:.1e}");
     vec![
         of.to_owned(),
         difference.quantity.clone(),
-        number(difference.share),
+        number(difference.relative),
         number(difference.tolerance),
         verdict.to_owned(),
     ]

@@ -14,9 +14,9 @@ use crate::volume_files;
 use dataset::sources::stem;
 use dataset::subject::Subject;
 use engine::experiment::plan::ClassLabel;
-use engine::inference::findings::{Finding, findings};
-use engine::training::predictor::{self, Checkpoint, PredictError, Predictor, check_ensemble};
-use engine::training::prepare;
+use engine::inference::volumetry::{LabelVolume, label_volumes};
+use engine::prediction::{self, PredictError, Predictor, check_ensemble};
+use engine::preprocessing::load;
 use nn::device::DeviceName;
 use run_folder::folder::write_atomically;
 use volume::nifti;
@@ -85,8 +85,8 @@ impl Weights {
     /// Reads a run folder.
     pub(super) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
         let checkpoint = match self.checkpoint {
-            Which::Best => Checkpoint::Best,
-            Which::Last => Checkpoint::Last,
+            Which::Best => prediction::Weights::Best,
+            Which::Last => prediction::Weights::Last,
         };
         Predictor::open(root, checkpoint, self.device).map_err(predict_error)
     }
@@ -99,7 +99,7 @@ struct Report<'a> {
     runs: &'a [PathBuf],
     shape: [usize; 3],
     spacing_mm: [f64; 3],
-    labels: &'a [Finding],
+    labels: &'a [LabelVolume],
     seconds: f64,
 }
 
@@ -186,7 +186,7 @@ fn predict(
 ) -> Result<String, PredictFailure> {
     let start = Instant::now();
     let subject = Subject { name: stem(image), images: vec![image.to_owned()], label: None };
-    let volume = prepare::load(&subject).map_err(|error| PredictFailure::Image(error.to_string()))?;
+    let volume = load(&subject).map_err(|error| PredictFailure::Image(error.to_string()))?;
     let grid = volume.grid;
     let prediction = through(predictors, volume, arguments.probabilities, bar)?;
     let failure = |error: &dyn std::error::Error| PredictFailure::World(CliError::failure(error));
@@ -196,7 +196,7 @@ fn predict(
         nifti::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
     }
     let labels = ClassLabel::pairs(&predictors[0].labels);
-    let found = findings(&prediction.label, &grid, &labels);
+    let found = label_volumes(&prediction.label, &grid, &labels);
     write_report(arguments, image, &grid, &found, start.elapsed().as_secs_f64())?;
     let texts: Vec<String> = found.iter().map(text).collect();
     Ok(texts.join(", "))
@@ -208,9 +208,9 @@ fn through(
     volume: Volume,
     keep: bool,
     bar: &Windows,
-) -> Result<predictor::Prediction, PredictFailure> {
+) -> Result<prediction::Prediction, PredictFailure> {
     let mut tell = |done, total| bar.show(done, total);
-    predictor::predict(predictors, volume, keep, &STOP, &mut tell).map_err(|error| match error {
+    prediction::predict(predictors, volume, keep, &STOP, &mut tell).map_err(|error| match error {
         PredictError::Stopped => PredictFailure::Stopped,
         PredictError::Channels { .. } | PredictError::NotFinite { .. } | PredictError::Preprocess(_) => {
             PredictFailure::Image(error.to_string())
@@ -223,7 +223,7 @@ fn write_report(
     arguments: &PredictArgs,
     image: &Path,
     grid: &Grid,
-    labels: &[Finding],
+    labels: &[LabelVolume],
     seconds: f64,
 ) -> Result<(), PredictFailure> {
     let (shape, spacing_mm) = (grid.shape, grid.spacing());
@@ -234,7 +234,7 @@ fn write_report(
 }
 
 /// A label's volume and its parts, as in `tumour 12.3 ml in 2 parts`.
-fn text(found: &Finding) -> String {
+fn text(found: &LabelVolume) -> String {
     match found.components.len() {
         0 => format!("no {}", found.name),
         1 => format!("{} {:.1} ml", found.name, found.volume_ml),

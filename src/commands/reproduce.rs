@@ -14,8 +14,8 @@ use super::{CacheOptions, Execute};
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
-use engine::training::cases::Cases;
-use engine::training::replay::{self, Replayed};
+use engine::training::dataset::PreprocessedDataset;
+use engine::training::replay::{self, ReplayedStep};
 use nn::device::DeviceName;
 use run_folder::folder::RunError;
 use run_folder::manifest::{Inputs, Manifest};
@@ -130,7 +130,7 @@ fn tell_steps(
     arguments: &ReproduceArgs,
     manifest: &Manifest,
     plan: &Plan,
-    cases: &Arc<Cases>,
+    cases: &Arc<PreprocessedDataset>,
 ) -> Result<Exit, CliError> {
     let path = arguments.run.join("steps.csv");
     let table = Table::read(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
@@ -169,7 +169,7 @@ fn tell_steps(
 }
 
 /// How far a step is off, as a share of the recorded value, and in words.
-fn compare(table: &Table, step: &Replayed) -> (f64, String) {
+fn compare(table: &Table, step: &ReplayedStep) -> (f64, String) {
     let compare = |(column, now): (&str, f64)| match table.value(step.step - 1, column) {
         Some(before) if before.to_bits() == now.to_bits() => (0.0, String::new()),
         Some(before) => {
@@ -206,7 +206,7 @@ mod tests {
             names: vec!["train_loss".into(), "grad_norm".into()],
             rows: vec![vec![Some(0.1 + 0.2), Some(2.0)]],
         };
-        let step = |train_loss, grad_norm| Replayed { step: 1, train_loss, grad_norm };
+        let step = |train_loss, grad_norm| ReplayedStep { step: 1, train_loss, grad_norm };
         assert_eq!(compare(&table, &step(0.1 + 0.2, 2.0)).0, 0.0);
         let (share, text) = compare(&table, &step(0.3, 2.0));
         assert!(
@@ -214,6 +214,6 @@ mod tests {
             "{text}"
         );
         assert_eq!(compare(&table, &step(0.1 + 0.2, 3.0)).0, 0.5);
-        assert_eq!(compare(&table, &Replayed { step: 2, train_loss: 1.0, grad_norm: 1.0 }).0, f64::INFINITY);
+        assert_eq!(compare(&table, &ReplayedStep { step: 2, train_loss: 1.0, grad_norm: 1.0 }).0, f64::INFINITY);
     }
 }

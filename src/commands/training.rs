@@ -17,8 +17,9 @@ use dataset::phantom;
 use dataset::queue::QueueError;
 use dataset::sources;
 use engine::experiment::plan::Plan;
-use engine::training::checkpoint::{self, Newest, State};
-use engine::training::{self, Outcome, Session, TrainError, validate};
+use engine::preprocessing::PreprocessError;
+use engine::training::checkpoint::{self, LatestCheckpoint, State};
+use engine::training::{Outcome, TrainError, TrainingContext, train, validate};
 use nn::device::DeviceName;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::{RunError, RunFolder};
@@ -65,7 +66,7 @@ impl Training<'_> {
             manifest.inputs = inputs.clone();
         }
         match &ended {
-            Ok(Outcome::Done | Outcome::Early) => manifest.end(Status::Done, None),
+            Ok(Outcome::Done | Outcome::EarlyStopped) => manifest.end(Status::Done, None),
             Ok(Outcome::Stopped) if verdict.get().is_some() => {
                 manifest.end(Status::Pruned, None);
                 manifest.pruned = verdict.get().cloned();
@@ -73,7 +74,7 @@ impl Training<'_> {
             Ok(Outcome::Stopped) => manifest.end(Status::Stopped, None),
             Err(error) => manifest.end(Status::Failed, Some(error.message())),
         }
-        if let Ok(Newest { state: Some(state), .. }) = checkpoint::newest(folder) {
+        if let Ok(LatestCheckpoint { state: Some(state), .. }) = checkpoint::latest(folder) {
             let best = state.progress.best.first();
             manifest.best_epoch = best.map(|best| best.epoch);
             manifest.best_value = best.map(|best| best.value);
@@ -101,7 +102,7 @@ impl Training<'_> {
                     Exit::Stopped
                 }
             },
-            Outcome::Early => {
+            Outcome::EarlyStopped => {
                 let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
                 outln!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
                 summarise(folder, manifest);
@@ -130,8 +131,8 @@ impl Training<'_> {
             epochs: state.progress.epoch - 1,
             steps: state.progress.step,
         });
-        let train = &plan.experiment.train;
-        let mut bar = Bar::new(columns.clone(), train.epochs.get(), plan.steps_per_epoch, quiet);
+        let spec = &plan.experiment.train;
+        let mut bar = Bar::new(columns.clone(), spec.epochs.get(), plan.steps_per_epoch, quiet);
         for warning in &plan.warnings {
             bar.record(&Event::Warning(warning.clone())).map_err(failure)?;
         }
@@ -149,8 +150,8 @@ impl Training<'_> {
             Box::new(bar),
         ];
         listeners.extend(self.listeners);
-        let mut session = Session { folder, cache: &cache, listeners, inputs: before.inputs, stop: &STOP };
-        training::run(plan, state, &mut session).map_err(|error| {
+        let mut context = TrainingContext { folder, cache: &cache, listeners, inputs: before.inputs, stop: &STOP };
+        train(plan, state, &mut context).map_err(|error| {
             if let TrainError::NotFinite { step, patches, .. } = &error {
                 return not_finite(folder, plan, &error, *step, patches);
             }
@@ -160,10 +161,10 @@ impl Training<'_> {
 }
 
 /// The newest state of a run that can be read; those that cannot are put aside.
-pub(super) fn newest(folder: &RunFolder) -> Result<Newest, CliError> {
+pub(super) fn newest(folder: &RunFolder) -> Result<LatestCheckpoint, CliError> {
     let find = || {
-        let newest = checkpoint::newest(folder)?;
-        newest.set_aside().map(|()| newest)
+        let newest = checkpoint::latest(folder)?;
+        newest.rename_damaged().map(|()| newest)
     };
     find().map_err(|error| CliError::failure(&error))
 }
@@ -183,10 +184,11 @@ fn not_finite(folder: &RunFolder, plan: &Plan, error: &TrainError, step: usize, 
 /// What the experiment, its label maps or an option has to change for is the user's to mend; the rest is the world's.
 pub(super) fn training_error(error: &TrainError) -> CliError {
     match error {
-        TrainError::Input(error) => CliError::Problem { message: error.to_string(), help: None },
+        TrainError::Batch(error) => CliError::Problem { message: error.to_string(), help: None },
         TrainError::InputsChanged(_) => CliError::Problem { message: error.to_string(), help: None },
         TrainError::Queue(QueueError::Panic { .. }) => CliError::Bug(error.to_string()),
-        TrainError::Cache(error @ CacheError::Limit { .. }) => CliError::problem(
+        TrainError::Preprocess(PreprocessError::Cache(error @ CacheError::Limit { .. }))
+        | TrainError::Cache(error @ CacheError::Limit { .. }) => CliError::problem(
             error.to_string(),
             "raise --cache-limit or RUNNER_CACHE_LIMIT, or make the volumes smaller in `preprocess`",
         ),

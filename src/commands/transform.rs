@@ -1,6 +1,5 @@
 //! `runner transform`: one image through an experiment's transforms, with what chance decided.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -18,8 +17,9 @@ use dataset::sources::stem;
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document};
-use engine::training::head::{self, Head};
-use engine::training::{prepare, validate};
+use engine::preprocessing::fitted::incoming;
+use engine::preprocessing::{FittedPreprocessing, load as load_subject};
+use engine::training::validate;
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
@@ -86,17 +86,17 @@ impl Execute for TransformArgs {
         let experiment = &document.experiment;
         let name = stem(&self.image);
         let subject = Subject { name: name.clone(), images: vec![self.image.clone()], label: self.label.clone() };
-        let source = prepare::load(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
+        let source = load_subject(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 
-        check::check_volume(&document, &name, &head::incoming(&source), memory_limit_bytes())?;
+        check::check_volume(&document, &name, &incoming(&source), memory_limit_bytes())?;
 
         let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
         let given = self.draws.as_deref().map(given).transpose()?;
-        let mut head = Head { chain: experiment.preprocess_chain(), learned: BTreeMap::new() };
-        if given.is_none() && head.chain.iter().any(Transform::needs_fit) {
-            head = learned(&document, &self.common)?;
+        let mut preprocessing = FittedPreprocessing::unfitted(experiment.preprocess_chain());
+        if given.is_none() && preprocessing.chain.iter().any(Transform::needs_fit) {
+            preprocessing = fitted(&document, &self.common)?;
         }
-        let mut chain = head.chain.clone();
+        let mut chain = preprocessing.chain.clone();
         let fixed = chain.len();
         if self.stage == Stage::Train {
             chain.extend(experiment.augment.iter().cloned());
@@ -107,7 +107,7 @@ impl Execute for TransformArgs {
         let (volume, draws) = match given {
             Some((path, applied)) => {
                 let draws = matching(&path, applied, &chain)?;
-                validate_params(&chain, &draws, &head::incoming(&source)).map_err(|misfit| {
+                validate_params(&chain, &draws, &incoming(&source)).map_err(|misfit| {
                     let help = "undo what was edited, or make draws anew without --draws";
                     CliError::problem(format!("{}: {misfit}", path.display()), help)
                 })?;
@@ -115,11 +115,11 @@ impl Execute for TransformArgs {
                 (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
             }
             None => {
-                let mut draws = head.resolved(&source).map_err(failure)?;
+                let mut draws = preprocessing.params(&source).map_err(failure)?;
                 let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
                 // The draws of the subject's first patch of that epoch.
                 let mut rng = Seed(experiment.seed).stream(Purpose::Augment, self.epoch, &name, 0);
-                let drawn = sample_params(&chain[fixed..], &mut rng, &head::incoming(&volume));
+                let drawn = sample_params(&chain[fixed..], &mut rng, &incoming(&volume));
                 let drawn = lazy::resolve_from_volume(&chain[fixed..], &drawn, &volume).map_err(failure)?;
                 let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
                 draws.extend(drawn);
@@ -138,7 +138,7 @@ impl Execute for TransformArgs {
 }
 
 /// The preprocess chain with what it learns from the experiment's training subjects.
-fn learned(document: &Document, common: &ExperimentOptions) -> Result<Head, CliError> {
+fn fitted(document: &Document, common: &ExperimentOptions) -> Result<FittedPreprocessing, CliError> {
     let plan = common.plan(document)?;
     let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
     make_phantoms(&plan, &common.cache.path(), &mut bar)?;
@@ -148,8 +148,8 @@ fn learned(document: &Document, common: &ExperimentOptions) -> Result<Head, CliE
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     };
-    let learned = Head::learn(&plan, &cache, &hashes, &stop, &mut tell);
-    Ok(learned.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop"))
+    let fitted = FittedPreprocessing::fit(&plan, &cache, &hashes, &stop, &mut tell);
+    Ok(fitted.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop"))
 }
 
 /// What a file of draws holds.

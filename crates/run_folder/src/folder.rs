@@ -162,11 +162,6 @@ impl RunFolder {
         self.root.join("tensorboard")
     }
 
-    /// The newest weights.
-    pub fn last_weights(&self) -> PathBuf {
-        self.checkpoint("last.safetensors")
-    }
-
     /// Weights and state of the checkpoint that was the newest `age` checkpoints ago; 0 is the newest.
     pub fn aged_checkpoint(&self, age: usize) -> [PathBuf; 2] {
         match age {
@@ -193,7 +188,7 @@ impl RunFolder {
     }
 
     /// Weights and state of a checkpoint that is being written.
-    pub fn coming_checkpoint(&self) -> [PathBuf; 2] {
+    pub fn partial_checkpoint(&self) -> [PathBuf; 2] {
         self.checkpoint_named("coming")
     }
 

@@ -155,7 +155,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
     trainer.step(&[vec![patch.clone()]], 0.0, 1)?;
     let step = start.elapsed().as_secs_f64() / voxels as f64;
     let start = Instant::now();
-    trainer.loss_of(&[patch])?;
+    trainer.loss(&[patch])?;
     let forward = start.elapsed().as_secs_f64() / voxels as f64;
 
     let spec = &plan.experiment;

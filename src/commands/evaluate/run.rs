@@ -16,8 +16,8 @@ use engine::experiment::check::{Environment, check};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
-use engine::training::predictor::{PredictError, Predictor, predict};
-use engine::training::prepare;
+use engine::prediction::{PredictError, Predictor, predict};
+use engine::preprocessing::load as load_subject;
 use metrics::{CaseScores, score_all};
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
 use volume::nifti;
@@ -104,8 +104,8 @@ fn score(
     evaluation: &Evaluation,
     bar: &Windows,
 ) -> Result<Option<Vec<CaseScores>>, PredictError> {
-    let volume = prepare::load(subject).map_err(PredictError::Image)?;
-    let truth = predictor.truth(&volume)?;
+    let volume = load_subject(subject).map_err(PredictError::Image)?;
+    let truth = predictor.ground_truth(&volume)?;
     let grid = volume.grid;
     let mut tell = |done, total| bar.show(done, total);
     let prediction = predict(std::slice::from_ref(predictor), volume, false, &STOP, &mut tell)?.label;
@@ -132,7 +132,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Res
     for (place, name) in results.worst_first().into_iter().take(most).enumerate() {
         let path: PathBuf = worst.join(format!("{}_{name}.png", place + 1));
         let failure = |error: &dyn std::error::Error| CliError::failure(error);
-        let volume = prepare::load(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
+        let volume = load_subject(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
         let (_, prediction) =
             nifti::read_label(&folder.join(format!("{name}.nii.gz"))).map_err(|error| failure(&error))?;
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));

@@ -22,8 +22,8 @@ use dataset::cache::{Cache, hex};
 use dataset::patch::Patch;
 use engine::experiment::load;
 use engine::experiment::plan::Plan;
-use engine::training::cases::Cases;
-use engine::training::{self, validate};
+use engine::training::dataset::PreprocessedDataset;
+use engine::training::{self, TrainError, validate};
 use run_folder::event::Listener;
 use transforms::TransformParams;
 use transforms::lazy::{self, Profile};
@@ -184,17 +184,22 @@ impl<'a> Files<'a> {
 }
 
 /// The preprocessed volumes of a plan, which makes its phantoms first.
-pub(super) fn prepare(plan: &Plan, cache: &Cache, cache_dir: &Path, quiet: bool) -> Result<Cases, CliError> {
+pub(super) fn prepare(
+    plan: &Plan,
+    cache: &Cache,
+    cache_dir: &Path,
+    quiet: bool,
+) -> Result<PreprocessedDataset, CliError> {
     let mut bar = Bar::new(validate::columns(plan), 1, 1, quiet);
     for warning in &plan.warnings {
         eprintln!("warning: {warning}");
     }
     make_phantoms(plan, cache_dir, &mut bar)?;
-    let cases = Cases::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
+    let cases = PreprocessedDataset::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });
-    Ok(cases.map_err(|error| training_error(&error))?.expect("nobody asks it to stop"))
+    Ok(cases.map_err(|error| training_error(&TrainError::Preprocess(error)))?.expect("nobody asks it to stop"))
 }
 
 /// How fast patches came.
@@ -210,8 +215,8 @@ fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
 }
 
 /// What a patch takes of a worker's time, step by step.
-fn print_times(cases: &Cases, made: usize) {
-    let rows = cases.times().map(Profile::table).unwrap_or_default();
+fn print_times(cases: &PreprocessedDataset, made: usize) {
+    let rows = cases.profile().map(Profile::table).unwrap_or_default();
     let all: f64 = rows.iter().map(|(_, time)| time.as_secs_f64()).sum();
     let row = |name: &str, seconds: f64| {
         let share = format!("{:.1}", 100.0 * seconds / all);

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::inference::options::Inference;
 use crate::inference::postprocess::Postprocess;
-use crate::inference::window::Inference;
 use dataset::queue::QueueSpec;
 use dataset::samplers::Sampler;
 use dataset::sources::Source;

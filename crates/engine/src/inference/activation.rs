@@ -1,18 +1,18 @@
-//! From logits to probabilities.
+//! Activation functions: from logits to probabilities.
 
-/// How logits become probabilities.
+/// The activation function that makes probabilities of logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// They stay what they are.
+    /// No activation: values stay as they are.
     None,
-    /// Each class on its own, for a loss that trains sigmoids.
+    /// Each class by itself, for losses on sigmoids.
     Sigmoid,
-    /// All classes together.
+    /// Across classes.
     Softmax,
 }
 
 impl Activation {
-    /// Turns logits `[class, voxel]` into probabilities, in place.
+    /// Replaces logits `[class, voxel]` by probabilities, in place.
     pub fn apply(self, values: &mut [f32], classes: usize) {
         match self {
             Self::None => {}
@@ -25,16 +25,16 @@ impl Activation {
 fn softmax(values: &mut [f32], classes: usize) {
     let voxels = values.len() / classes;
     for voxel in 0..voxels {
-        let of_class = |class: usize| class * voxels + voxel;
-        let largest = (0..classes).map(|class| values[of_class(class)]).fold(f32::MIN, f32::max);
+        let index = |class: usize| class * voxels + voxel;
+        let largest = (0..classes).map(|class| values[index(class)]).fold(f32::MIN, f32::max);
         let mut sum = 0.0;
         for class in 0..classes {
-            let value = (values[of_class(class)] - largest).exp();
-            values[of_class(class)] = value;
+            let value = (values[index(class)] - largest).exp();
+            values[index(class)] = value;
             sum += value;
         }
         for class in 0..classes {
-            values[of_class(class)] /= sum;
+            values[index(class)] /= sum;
         }
     }
 }

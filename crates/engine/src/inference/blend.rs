@@ -1,18 +1,19 @@
-//! Blending what the network says about overlapping windows, a slab at a time.
+//! Blending predictions of overlapping windows, a slab at a time.
 //!
-//! Windows come in the order of their first planes along x, so a plane is finished as soon as a window begins behind it.
-//! Only planes that windows still reach are held, so the memory is that of a slab as thick as a window.
+//! Windows are added in the order of their first planes along x, so a plane is finished as soon as a window starts after
+//! it. Only planes that later windows may still cover are stored, so the memory is that of a slab as thick as a window.
 
 use rayon::prelude::*;
 
 use super::activation::Activation;
-use super::window::{Blend, Tiling};
+use super::options::Blend;
+use super::tiling::Tiling;
 use volume::offset;
 
-/// How much each voxel of a window counts, `[x, y, z]`.
+/// Returns the importance map of a window: the weight of each voxel, `[x, y, z]`.
 ///
 /// The Gaussian is MONAI's `compute_importance_map`: centre `(size - 1) / 2`, standard deviation
-/// `size / 8`, nowhere below 0.001. The Hann window is TorchIO's: `sin²(π (i + 1) / (size + 1))` along each axis.
+/// `size / 8`, at least 0.001. The Hann window is TorchIO's: `sin²(π (i + 1) / (size + 1))` along each axis.
 pub fn importance(window: [usize; 3], blend: Blend) -> Vec<f32> {
     let along = |size: usize, weight: &dyn Fn(f64) -> f64| (0..size).map(|i| weight(i as f64) as f32).collect();
     let (axes, smallest): ([Vec<f32>; 3], f32) = match blend {
@@ -39,29 +40,29 @@ pub fn importance(window: [usize; 3], blend: Blend) -> Vec<f32> {
     map
 }
 
-/// Planes of a volume for which everything has been said.
+/// Consecutive finished planes of a volume.
 #[derive(Clone, Copy, Debug)]
 pub struct Planes<'a> {
     /// The first of them, as an index along x.
     pub first: usize,
-    /// How many of them, at the start, were there the last time too.
-    pub known: usize,
-    /// Classes, background first.
+    /// The number of planes at the start that were handed on before.
+    pub num_repeated: usize,
+    /// The number of classes; the background is the first.
     pub classes: usize,
-    /// Voxels of the whole volume along x, y and z.
+    /// The shape of the whole volume.
     pub shape: [usize; 3],
     /// One value for each voxel and class, `[x, class, y, z]`.
     pub values: &'a [f32],
 }
 
 impl Planes<'_> {
-    /// The index behind the last plane.
+    /// Returns the index after the last plane.
     pub fn end(&self) -> usize {
         self.first + self.values.len() / (self.classes * self.shape[1] * self.shape[2])
     }
 }
 
-/// Sums what the network says about overlapping windows, weighed by their importance.
+/// The weighted mean of the predictions of overlapping windows.
 #[derive(Clone, Debug)]
 pub struct Blender {
     tiling: Tiling,
@@ -69,36 +70,37 @@ pub struct Blender {
     activation: Activation,
     importance: Vec<f32>,
     classes: usize,
-    /// The first plane that is held.
+    /// The first plane that is stored.
     first: usize,
-    /// Finished planes at the start: none or one, which is kept since voxels between it and the next may be asked for.
-    known: usize,
-    /// `[x, class, y, z]`: of finished planes what they came to, of the others sums.
+    /// The number of finished planes at the start: none, or one that is needed to interpolate between it and the next.
+    num_repeated: usize,
+    /// `[x, class, y, z]`: results of finished planes, weighted sums of the others.
     sum: Vec<f32>,
     /// `[x, y, z]`
     weight: Vec<f32>,
 }
 
 impl Blender {
-    /// An empty sum for values of `classes` classes; `activation` turns the means of finished planes into what is handed on.
+    /// A blender before the first window; `activation` is applied to the means of finished planes.
     pub fn new(tiling: Tiling, blend: Blend, classes: usize, activation: Activation) -> Self {
-        // With one window there is nothing to weigh, and what the network said stays as it was bit for bit.
+        // A single window needs no weights, and its prediction stays the same bit for bit.
         let blend = if tiling.starts.len() == 1 { Blend::Crop } else { blend };
         let importance = importance(tiling.window, blend);
         let (sum, weight) = (Vec::new(), Vec::new());
-        Self { importance, blend, activation, classes, first: 0, known: 0, sum, weight, tiling }
+        Self { importance, blend, activation, classes, first: 0, num_repeated: 0, sum, weight, tiling }
     }
 
-    /// Adds the values `[class, x, y, z]` of the window at `start`, after handing on the planes that no window reaches any more.
+    /// Adds the values `[class, x, y, z]` of the window at `start`, after passing the planes to `take` that no later window
+    /// covers.
     ///
     /// # Panics
-    /// When windows do not come in the order of their first planes.
+    /// When windows are not added in the order of their first planes.
     pub fn add(&mut self, start: [usize; 3], values: &[f32], take: impl FnMut(&Planes)) {
         let [padding, depth] = [self.tiling.padding[0], self.tiling.shape[0]];
-        self.hand_on(start[0].saturating_sub(padding), take);
+        self.emit_before(start[0].saturating_sub(padding), take);
         let end = (start[0] + self.tiling.window[0]).saturating_sub(padding).min(depth);
-        assert!(end >= self.first + self.known, "windows come in the order of their first planes");
-        self.hold(end);
+        assert!(end >= self.first + self.num_repeated, "windows are added in the order of their first planes");
+        self.reserve(end);
         let part = match self.blend {
             Blend::Crop => self.tiling.cropped(start),
             Blend::Constant | Blend::Gaussian | Blend::Hann => self.tiling.whole(start),
@@ -129,39 +131,39 @@ impl Blender {
         });
     }
 
-    /// Hands on what is left, after the last window.
+    /// Passes the remaining planes to `take`, after the last window.
     pub fn finish(mut self, take: impl FnMut(&Planes)) {
-        self.hand_on(self.tiling.shape[0], take);
+        self.emit_before(self.tiling.shape[0], take);
     }
 
-    /// Makes room for the planes before `end`.
-    fn hold(&mut self, end: usize) {
+    /// Allocates the planes before `end`.
+    fn reserve(&mut self, end: usize) {
         let voxels = (end - self.first) * self.tiling.shape[1] * self.tiling.shape[2];
         self.weight.resize(voxels.max(self.weight.len()), 0.0);
         self.sum.resize((voxels * self.classes).max(self.sum.len()), 0.0);
     }
 
-    /// Finishes the planes before `end`, hands them on and keeps the last of them.
-    fn hand_on(&mut self, end: usize, mut take: impl FnMut(&Planes)) {
-        if end <= self.first + self.known {
+    /// Finishes the planes before `end`, passes them to `take` and keeps the last of them.
+    fn emit_before(&mut self, end: usize, mut take: impl FnMut(&Planes)) {
+        if end <= self.first + self.num_repeated {
             return;
         }
         let plane = self.tiling.shape[1] * self.tiling.shape[2];
-        let (known, finished) = (self.known, end - self.first);
+        let (num_repeated, finished) = (self.num_repeated, end - self.first);
         let (classes, activation) = (self.classes, self.activation);
-        let sums = &mut self.sum[known * classes * plane..finished * classes * plane];
-        let weights = &self.weight[known * plane..finished * plane];
+        let sums = &mut self.sum[num_repeated * classes * plane..finished * classes * plane];
+        let weights = &self.weight[num_repeated * plane..finished * plane];
         sums.par_chunks_mut(classes * plane).zip(weights.par_chunks(plane)).for_each(|(sums, weights)| {
-            for of_class in sums.chunks_exact_mut(plane) {
-                of_class.iter_mut().zip(weights).for_each(|(sum, weight)| *sum /= weight);
+            for sums in sums.chunks_exact_mut(plane) {
+                sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum /= weight);
             }
             activation.apply(sums, classes);
         });
         let values = &self.sum[..finished * classes * plane];
-        take(&Planes { first: self.first, known, classes, shape: self.tiling.shape, values });
+        take(&Planes { first: self.first, num_repeated, classes, shape: self.tiling.shape, values });
         self.sum.drain(..(finished - 1) * classes * plane);
         self.weight.drain(..(finished - 1) * plane);
-        (self.first, self.known) = (end - 1, 1);
+        (self.first, self.num_repeated) = (end - 1, 1);
     }
 }
 
@@ -177,8 +179,12 @@ mod tests {
         let mut values = vec![0.0; 2 * window.iter().product::<usize>()];
         let mut whole = Vec::new();
         let mut take = |planes: &Planes| {
-            assert_eq!(planes.first + planes.known, whole.len() / (2 * shape[1] * shape[2]), "no plane is left out");
-            whole.extend_from_slice(&planes.values[planes.known * 2 * shape[1] * shape[2]..]);
+            assert_eq!(
+                planes.first + planes.num_repeated,
+                whole.len() / (2 * shape[1] * shape[2]),
+                "no plane is skipped"
+            );
+            whole.extend_from_slice(&planes.values[planes.num_repeated * 2 * shape[1] * shape[2]..]);
         };
         for &start in &tiling.starts {
             tiling.cut(&image, 2, start, &mut values);
@@ -187,12 +193,12 @@ mod tests {
         blender.finish(&mut take);
         // From [x, class, y, z] to [class, x, y, z].
         let plane = shape[1] * shape[2];
-        let of_class = |class: usize| whole.chunks(plane).skip(class).step_by(2).flatten().copied().collect::<Vec<_>>();
-        (image, [of_class(0), of_class(1)].concat())
+        let of_one = |class: usize| whole.chunks(plane).skip(class).step_by(2).flatten().copied().collect::<Vec<_>>();
+        (image, [of_one(0), of_one(1)].concat())
     }
 
     #[test]
-    fn a_network_that_changes_nothing_returns_the_volume() {
+    fn the_identity_network_returns_the_volume() {
         for blend in [Blend::Constant, Blend::Gaussian, Blend::Crop, Blend::Hann] {
             for shape in [[13, 9, 20], [5, 30, 6], [31, 4, 4]] {
                 let (image, blended) = identity(shape, [8, 9, 7], 0.5, blend);

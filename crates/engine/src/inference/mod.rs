@@ -1,12 +1,16 @@
-//! Whole volumes through a network that sees one window at a time.
+//! Sliding-window inference: whole volumes through a network that takes one window at a time.
 //!
-//! `window` cuts, `predict` sends windows through a network, `blend` puts together what it says and hands on planes as
-//! they are finished, `restore` carries them to the grid of the image file, `postprocess` mends the label map.
+//! [`options`] is the section of an experiment. [`tiling`] cuts a volume into windows, [`forward`] computes their logits,
+//! [`blend`] averages them where they overlap and hands on planes as they are finished, [`activation`] makes them
+//! probabilities, [`inverse_resample`] resamples these to the grid of the image file, [`postprocess`] makes the label map.
+//! [`sliding_window`] puts the steps together, and [`volumetry`] measures what is in a label map.
 
 pub mod activation;
 pub mod blend;
-pub mod findings;
+pub mod forward;
+pub mod inverse_resample;
+pub mod options;
 pub mod postprocess;
-pub mod predict;
-pub mod restore;
-pub mod window;
+pub mod sliding_window;
+pub mod tiling;
+pub mod volumetry;

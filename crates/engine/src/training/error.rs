@@ -1,9 +1,11 @@
-//! Why training could not go on.
+//! Why training failed.
 
 use std::path::PathBuf;
 
+use super::batch::BatchError;
 use super::checkpoint::CheckpointError;
-use super::input::{ComputeError, InputError};
+use crate::inference::forward::ComputeError;
+use crate::preprocessing::PreprocessError;
 use dataset::cache::CacheError;
 use dataset::patch::Patch;
 use dataset::queue::QueueError;
@@ -11,77 +13,64 @@ use nn::device::DeviceError;
 use nn::weights::WeightsError;
 use run_folder::folder::RunError;
 
-/// Why training could not go on.
+/// Why training failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A subject's files cannot be used.
-    #[error("subject {subject} cannot be prepared")]
-    Subject {
-        /// The subject's name.
-        subject: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// The subjects cannot be preprocessed.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
     /// The run folder cannot be written.
     #[error(transparent)]
     Folder(#[from] RunError),
-    /// The training subjects do not teach a step of the chain what it needs.
-    #[error("{step} cannot learn from the training subjects: {reason}")]
-    Learn {
-        /// The step.
-        step: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// A patch cannot be cut.
+    /// A patch cannot be sampled.
     #[error("patch {index} of subject {subject} cannot be made")]
     Patch {
         /// The subject's name.
         subject: String,
-        /// Which of its patches.
+        /// The index of the patch among those of the subject.
         index: usize,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Files are not what they were when the run began.
-    #[error("{} have changed since the run began, such as {}; bring the data back as it was, or start a new run", files(.0), .0[0].display())]
+    /// Input files have changed since the run started.
+    #[error("{} have changed since the run started, such as {}; restore the data, or start a new run", files(.0), .0[0].display())]
     InputsChanged(Vec<PathBuf>),
-    /// The cache cannot be used.
+    /// The cache cannot be read or written.
     #[error(transparent)]
-    Cache(CacheError),
-    /// The queue ended.
+    Cache(#[from] CacheError),
+    /// A worker of the patch queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A patch does not fit the network.
+    /// A patch cannot be trained on.
     #[error(transparent)]
-    Input(#[from] InputError),
-    /// Weights do not fit the network.
+    Batch(#[from] BatchError),
+    /// Weights do not match the network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The device cannot be used.
+    /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The device failed in the middle of its work.
+    /// The device failed while it computed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
-    /// It was told to stop in the middle of a volume.
+    /// The stop flag was set during the prediction of a volume.
     #[error("stopped")]
     Stopped,
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A listener could not write what happened.
+    /// A listener could not write its record.
     #[error("the run's records cannot be written")]
     Record(#[from] std::io::Error),
-    /// Training left the finite numbers.
+    /// The loss or the gradient is infinite or NaN.
     #[error(
-        "{what} is not finite in step {step}, epoch {epoch}; {}; its patches: {}",
-        way_out(patches),
+        "{quantity} is not finite in step {step}, epoch {epoch}; {}; its patches: {}",
+        advice(patches),
         describe(patches)
     )]
     NotFinite {
         /// The loss or the gradient.
-        what: &'static str,
+        quantity: &'static str,
         /// The epoch, counted from 1.
         epoch: usize,
         /// Steps since the start of the run, counted from 1.
@@ -95,28 +84,28 @@ fn files(paths: &[PathBuf]) -> String {
     if let [_] = paths { "1 input file".to_owned() } else { format!("{} input files", paths.len()) }
 }
 
-/// Characters of the draws of a patch in a message; an elastic field has thousands.
-const LONGEST_DRAWS: usize = 400;
+/// Maximum length of the sampled parameters of a patch in a message, in characters; an elastic field has thousands.
+const MAX_PARAMS: usize = 400;
 
-/// Subjects, patch indices and draws, and which patches hold values that are no finite numbers.
+/// Subject, index and sampled parameters of each patch, and the number of values that are not finite.
 fn describe(patches: &[Patch]) -> String {
     let describe = |patch: &Patch| {
         let voxels = match num_not_finite(patch) {
             0 => String::new(),
             voxels => format!(" ({voxels} of its values are not finite)"),
         };
-        let mut draws = patch.draws.to_string();
-        if draws.chars().count() > LONGEST_DRAWS {
-            draws = draws.chars().take(LONGEST_DRAWS).chain(['…']).collect();
+        let mut params = patch.draws.to_string();
+        if params.chars().count() > MAX_PARAMS {
+            params = params.chars().take(MAX_PARAMS).chain(['…']).collect();
         }
-        format!("{} #{} at {:?}{voxels} {draws}", patch.subject, patch.index, patch.start)
+        format!("{} #{} at {:?}{voxels} {params}", patch.subject, patch.index, patch.start)
     };
     patches.iter().map(describe).collect::<Vec<_>>().join("; ")
 }
 
-fn way_out(patches: &[Patch]) -> &'static str {
+fn advice(patches: &[Patch]) -> &'static str {
     if patches.iter().any(|patch| num_not_finite(patch) > 0) {
-        "mend the image, or the step of the chain that makes such values; `runner check --data` looks at all images"
+        "fix the image, or the transform that computes such values; `runner check --data` checks all images"
     } else {
         "lower the learning rate, or set train.clip_gradient_norm"
     }

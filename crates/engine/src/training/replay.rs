@@ -1,17 +1,17 @@
-//! The first steps of a run once more, without a run folder.
+//! Repeating the first steps of a run, without a run folder.
 
 use std::sync::Arc;
 
 use super::TrainError;
-use super::cases::Cases;
 use super::checkpoint::Progress;
-use super::feed::Feed;
+use super::dataset::PreprocessedDataset;
+use super::prefetch::PrefetchedSteps;
 use super::step::Trainer;
 use crate::experiment::plan::Plan;
 
-/// What a step gave.
+/// The result of a repeated step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Replayed {
+pub struct ReplayedStep {
     /// Steps since the start of the run, counted from 1.
     pub step: usize,
     /// The loss of the batch.
@@ -20,25 +20,25 @@ pub struct Replayed {
     pub grad_norm: f64,
 }
 
-/// Takes the first steps of a run from its start; `note` looks at each and says whether to go on.
+/// Repeats the first steps of a run; `compare` gets the result of each and returns whether to continue.
 ///
 /// # Errors
-/// When a patch cannot be made, the device fails, or the loss leaves the finite numbers.
+/// When a patch cannot be made, the device fails, or the loss or the gradient is not finite.
 pub fn first_steps(
     plan: &Plan,
-    cases: &Arc<Cases>,
+    dataset: &Arc<PreprocessedDataset>,
     count: usize,
-    mut note: impl FnMut(Replayed) -> bool,
+    mut compare: impl FnMut(ReplayedStep) -> bool,
 ) -> Result<(), TrainError> {
     let mut trainer = Trainer::new(plan)?;
-    trainer.start(plan)?;
+    trainer.load_initial_weights(plan)?;
     let mut progress = Progress::start();
     while progress.step < count {
-        let mut feed = Feed::start(plan, cases, &progress);
+        let mut steps = PrefetchedSteps::start(plan, dataset, &progress);
         while progress.steps_in_epoch < plan.steps_per_epoch && progress.step < count {
-            let (outcome, _) = feed.take_step(&mut trainer, &mut progress)?;
-            let replayed = Replayed { step: progress.step, train_loss: outcome.loss, grad_norm: outcome.grad_norm };
-            if !note(replayed) {
+            let (result, _) = steps.take_step(&mut trainer, &mut progress)?;
+            let replayed = ReplayedStep { step: progress.step, train_loss: result.loss, grad_norm: result.grad_norm };
+            if !compare(replayed) {
                 return Ok(());
             }
         }

@@ -18,7 +18,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         }
     }
     for (index, step) in experiment.postprocess.iter().enumerate().skip(1) {
-        if step.chooses() {
+        if step.component().decision_rule(&[]).is_some() {
             let name = step.name();
             let message = format!("{name} chooses labels from probabilities, so it can only be the first step");
             diagnostics.problem(
@@ -37,7 +37,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
 pub(super) fn check_labels(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     let declared = scores::declared(labels);
     for (index, step) in diagnostics.document.experiment.postprocess.iter().enumerate() {
-        for value in step.labels().into_iter().filter(|value| !labels.contains_key(value)) {
+        for value in step.component().labels().into_iter().filter(|value| !labels.contains_key(value)) {
             let message = format!("{} names label {value}, which is not declared", step.name());
             diagnostics.problem(&format!("postprocess.{index}"), message, format!("data.labels declares {declared}"));
         }

@@ -1,9 +1,12 @@
-//! The most probable class.
+//! Decision rule: the most probable class.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Gives each voxel its most probable class, background included; of equally probable ones the first. Needs not be written.
+use super::{DecisionRule, PostprocessStep};
+use volume::Label;
+
+/// Argmax: each voxel gets its most probable class, background included; of equally probable classes the first. This is the default, so it need not be written.
 ///
 /// ```yaml
 /// - argmax: {}
@@ -12,8 +15,14 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Argmax {}
 
-/// The first of the largest scores.
-pub(super) fn largest(scores: &[f32]) -> usize {
+impl PostprocessStep for Argmax {
+    fn decision_rule(&self, labels: &[Label]) -> Option<DecisionRule> {
+        Some(DecisionRule::argmax(labels))
+    }
+}
+
+/// Returns the index of the largest score, the first of equal ones.
+pub(super) fn argmax(scores: &[f32]) -> usize {
     let mut best = 0;
     for (class, &score) in scores.iter().enumerate() {
         if score > scores[best] {
@@ -29,7 +38,7 @@ mod tests {
 
     #[test]
     fn of_equal_scores_the_first_wins() {
-        assert_eq!(largest(&[0.2, 0.4, 0.4]), 1);
-        assert_eq!(largest(&[0.5, 0.5, 0.0]), 0);
+        assert_eq!(argmax(&[0.2, 0.4, 0.4]), 1);
+        assert_eq!(argmax(&[0.5, 0.5, 0.0]), 0);
     }
 }

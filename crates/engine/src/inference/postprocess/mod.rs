@@ -1,11 +1,12 @@
-//! What makes a label map of probabilities and mends it before it is scored or written: the closed list of steps.
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+//! Post-processing: from probabilities to the final label map.
+//!
+//! A list of steps starts with the decision rule ([`Argmax`] unless another is named); the others change the label map.
+//! To add a step: its file, with [`PostprocessStep`] implemented, and its line in the registry below.
 
 use volume::{Grid, Label};
 
 mod argmax;
+mod decision;
 mod fill_holes;
 mod keep_largest;
 mod remove_small;
@@ -13,103 +14,51 @@ mod threshold;
 mod tumour_inside_liver;
 
 pub use argmax::Argmax;
+pub use decision::DecisionRule;
 pub use fill_holes::FillHoles;
-pub use keep_largest::KeepLargest;
+pub use keep_largest::KeepLargestComponent;
 pub use remove_small::RemoveSmall;
 pub use threshold::Threshold;
 pub use tumour_inside_liver::TumourInsideLiver;
 
-/// One step from probabilities to the final label map.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Postprocess {
-    /// Takes the most probable class; what happens where the list does not begin with another choice.
-    Argmax(Argmax),
-    /// Takes classes that are probable enough.
-    Threshold(Threshold),
-    /// Keeps the largest connected component of each label.
-    KeepLargest(KeepLargest),
-    /// Fills background that a label encloses.
-    FillHoles(FillHoles),
-    /// Removes components that are too small.
-    RemoveSmall(RemoveSmall),
-    /// Removes tumour that touches no liver.
-    TumourInsideLiver(TumourInsideLiver),
+/// What every step of the post-processing answers for itself.
+pub trait PostprocessStep {
+    /// Returns the decision rule that the step is, for classes with these labels, or `None` if it changes a label map. A
+    /// decision rule can only be the first step.
+    fn decision_rule(&self, _labels: &[Label]) -> Option<DecisionRule> {
+        None
+    }
+
+    /// Returns the labels that the step names, which the experiment must declare.
+    fn labels(&self) -> Vec<Label> {
+        Vec::new()
+    }
+
+    /// Changes a label map `[x, y, z]` in place.
+    fn apply(&self, _map: &mut [Label], _grid: &Grid) {}
 }
 
-impl Postprocess {
-    /// The name under which an experiment file knows the step.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Argmax(_) => "argmax",
-            Self::Threshold(_) => "threshold",
-            Self::KeepLargest(_) => "keep_largest",
-            Self::FillHoles(_) => "fill_holes",
-            Self::RemoveSmall(_) => "remove_small",
-            Self::TumourInsideLiver(_) => "tumour_inside_liver",
-        }
-    }
-
-    /// Whether the step chooses labels from probabilities, so that it can only be the first.
-    pub fn chooses(&self) -> bool {
-        matches!(self, Self::Argmax(_) | Self::Threshold(_))
-    }
-
-    /// The labels that the step names.
-    pub fn labels(&self) -> Vec<Label> {
-        match self {
-            Self::Argmax(_) => Vec::new(),
-            Self::Threshold(step) => step.labels.iter().flat_map(|labels| labels.keys().copied()).collect(),
-            Self::KeepLargest(KeepLargest { labels })
-            | Self::FillHoles(FillHoles { labels })
-            | Self::RemoveSmall(RemoveSmall { labels, .. }) => labels.clone().unwrap_or_default(),
-            Self::TumourInsideLiver(step) => vec![step.liver, step.tumour],
-        }
-    }
-
-    /// Changes a label map `[x, y, z]` in place; a step that chooses labels has done its work before.
-    pub fn apply(&self, map: &mut [Label], grid: &Grid) {
-        match self {
-            Self::Argmax(_) | Self::Threshold(_) => {}
-            Self::KeepLargest(step) => step.apply(map, grid.shape),
-            Self::FillHoles(step) => step.apply(map, grid.shape),
-            Self::RemoveSmall(step) => step.apply(map, grid),
-            Self::TumourInsideLiver(step) => step.apply(map, grid.shape),
-        }
+values::registry! {
+    /// A step from probabilities to the final label map.
+    pub enum Postprocess: PostprocessStep {
+        /// The most probable class. The default decision rule.
+        argmax::Argmax,
+        /// Labels whose probability reaches a threshold.
+        threshold::Threshold,
+        /// Keeps the largest connected component of each label.
+        #[serde(rename = "keep_largest")]
+        keep_largest::KeepLargestComponent,
+        /// Fills holes: background that a label encloses.
+        fill_holes::FillHoles,
+        /// Removes small connected components.
+        remove_small::RemoveSmall,
+        /// Removes tumour that touches no liver.
+        tumour_inside_liver::TumourInsideLiver,
     }
 }
 
-/// How a label is chosen from the probabilities of a voxel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
-    /// The value of each class above background.
-    labels: Vec<Label>,
-    /// The least probability of each of them; without these the most probable class wins.
-    thresholds: Option<Vec<f32>>,
-}
-
-impl Choice {
-    /// The choice that a list of steps begins with; `labels[k]` is the value of class `k + 1`.
-    pub fn new(steps: &[Postprocess], labels: &[Label]) -> Self {
-        let thresholds = match steps.first() {
-            Some(Postprocess::Threshold(step)) => Some(labels.iter().map(|label| step.of(*label)).collect()),
-            _ => None,
-        };
-        Self { labels: labels.to_vec(), thresholds }
-    }
-
-    /// The label of a voxel, from the probability of each class, background first.
-    pub fn label(&self, scores: &[f32]) -> Label {
-        let class = match &self.thresholds {
-            None => argmax::largest(scores),
-            Some(thresholds) => threshold::chosen(&scores[1..], thresholds),
-        };
-        if class == 0 { 0 } else { self.labels[class - 1] }
-    }
-}
-
-/// The labels that a step applies to: those that it names, or all that a map has.
-fn labels_of(named: Option<&[Label]>, map: &[Label]) -> Vec<Label> {
+/// The labels that a step applies to: those that it names, or all in the map.
+fn selected_labels(named: Option<&[Label]>, map: &[Label]) -> Vec<Label> {
     match named {
         Some(labels) => labels.to_vec(),
         None => {

@@ -1,14 +1,14 @@
-//! No specks.
+//! Removes small connected components.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::labels_of;
+use super::{PostprocessStep, selected_labels};
 use values::Positive;
 use volume::connected_components::connected_components;
 use volume::{Grid, Label};
 
-/// Turns components that are smaller than a volume into background; voxels touch by their faces.
+/// Removes connected components (face neighbours) below a volume: they become background.
 ///
 /// ```yaml
 /// - remove_small: { volume_mm3: 50, labels: [2] }
@@ -16,23 +16,26 @@ use volume::{Grid, Label};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveSmall {
-    /// The least volume of a component, in mm³.
+    /// Smallest volume of a component that stays, in mm³, such as `50`.
     pub volume_mm3: Positive,
-    /// The labels to which it applies, each on its own; `null` is every label.
+    /// Labels to process, each by itself, such as `[2]`. By default (`null`) every label.
     #[serde(default)]
     pub labels: Option<Vec<Label>>,
 }
 
-impl RemoveSmall {
-    /// Changes a label map `[x, y, z]` in place.
-    pub fn apply(&self, map: &mut [Label], grid: &Grid) {
+impl PostprocessStep for RemoveSmall {
+    fn labels(&self) -> Vec<Label> {
+        self.labels.clone().unwrap_or_default()
+    }
+
+    fn apply(&self, map: &mut [Label], grid: &Grid) {
         let voxel_mm3 = grid.affine.determinant().abs();
-        for label in labels_of(self.labels.as_deref(), map) {
-            let found = connected_components(grid.shape, |voxel| map[voxel] == label);
-            for (voxel, id) in map.iter_mut().zip(&found.ids) {
-                // Volumes that are equal but for rounding are not smaller.
+        for label in selected_labels(self.labels.as_deref(), map) {
+            let parts = connected_components(grid.shape, |voxel| map[voxel] == label);
+            for (voxel, id) in map.iter_mut().zip(&parts.ids) {
+                // The tolerance keeps components of exactly this volume, whatever the rounding.
                 let is_small = |size: usize| size as f64 * voxel_mm3 < self.volume_mm3.get() * (1.0 - 1e-6);
-                if *id != 0 && is_small(found.sizes[*id as usize - 1]) {
+                if *id != 0 && is_small(parts.sizes[*id as usize - 1]) {
                     *voxel = 0;
                 }
             }
@@ -46,7 +49,7 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn a_volume_counts_millimetres_not_voxels() {
+    fn the_volume_is_in_cubic_millimetres() {
         let affine = Affine::scale_and_shift([1.0, 1.0, 5.0], [0.0; 3]);
         let grid = Grid { shape: [1, 1, 7], affine };
         let mut map = [1, 0, 1, 1, 0, 2, 2];

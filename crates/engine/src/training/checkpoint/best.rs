@@ -7,13 +7,14 @@ use nn::weights::{self, NamedTensor};
 use run_folder::folder::{RunFolder, write_atomically};
 use run_folder::table::is_better;
 
-/// Keeps the weights of an epoch among the best, and forgets those that fall out.
+/// Stores the weights of an epoch if it is among the `keep` best, and removes those that no longer are. Returns whether it
+/// is the best.
 ///
-/// The weights of each kept epoch lie in a file of their own, and `best.safetensors` holds those of
-/// the first; so doing it again after a crash gives the same files.
+/// With `keep` above 1 the weights of each of these epochs have a file of their own; `best.safetensors` has those of the
+/// best. Repeating the call after a crash writes the same files.
 ///
 /// # Errors
-/// When the disk refuses.
+/// When a file cannot be written or removed.
 pub fn keep_best(
     folder: &RunFolder,
     best: &mut Vec<BestEpoch>,
@@ -22,22 +23,22 @@ pub fn keep_best(
     keep: usize,
     weights: &[NamedTensor],
 ) -> Result<bool, CheckpointError> {
-    let place = best.iter().position(|kept| is_better(monitor, new.value, kept.value)).unwrap_or(best.len());
-    if place >= keep {
+    let rank = best.iter().position(|kept| is_better(monitor, new.value, kept.value)).unwrap_or(best.len());
+    if rank >= keep {
         return Ok(false);
     }
-    best.insert(place, new);
+    best.insert(rank, new);
     let bytes = weights::to_safetensors(weights);
     if keep > 1 {
         write_atomically(&folder.best_weights_of(new.epoch), &bytes)?;
     }
-    if place == 0 {
+    if rank == 0 {
         write_atomically(&folder.best_weights(), &bytes)?;
     }
-    for fallen in best.drain(keep.min(best.len())..) {
-        remove(&folder.best_weights_of(fallen.epoch))?;
+    for removed in best.drain(keep.min(best.len())..) {
+        remove(&folder.best_weights_of(removed.epoch))?;
     }
-    Ok(place == 0)
+    Ok(rank == 0)
 }
 
 fn remove(path: &Path) -> Result<(), CheckpointError> {

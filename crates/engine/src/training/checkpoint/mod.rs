@@ -1,10 +1,9 @@
-//! What a run needs to go on, and the weights that are kept.
+//! Checkpoints: the state that a run is resumed from, and the best weights.
 //!
-//! The whole state of a run is one file, `last.state.safetensors`: it appears complete or not at all,
-//! so no crash can leave weights of one step beside moments of another. The one before stays as
-//! `last-1.state.safetensors`, for the day on which the newest cannot be read. `last.safetensors` and
-//! `best.safetensors` hold weights alone, for people and for `predict`. All carry a checksum. Randomness
-//! needs no state: every draw is named by the step it belongs to.
+//! The whole state of a run is one file, `last.state.safetensors`, which is replaced atomically: no crash can leave weights
+//! of one step with moments of another. The one before is kept as `last-1.state.safetensors`, in case the latest cannot be
+//! read. `last.safetensors` and `best.safetensors` have weights alone, for people and for `predict`. All have a checksum.
+//! Random generators need no state: every stream is named by what it is for.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,32 +12,34 @@ use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
 mod best;
-mod exact;
 mod files;
+mod infinite_float;
+mod schedule;
 
 pub use best::keep_best;
-pub use files::{Newest, newest};
+pub use files::{LatestCheckpoint, latest};
+pub(super) use schedule::CheckpointSchedule;
 
 use nn::sealed;
 use nn::weights::{self, NamedTensor};
 use run_folder::folder::RunError;
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The epoch that is under way, counted from 1.
+    /// The current epoch, counted from 1.
     pub epoch: usize,
-    /// Its optimiser steps that are done.
+    /// The number of its optimizer steps that are done.
     pub steps_in_epoch: usize,
-    /// Optimiser steps since the start of the run.
+    /// Optimizer steps since the start of the run.
     pub step: usize,
-    /// The sum of the losses of this epoch's steps.
+    /// The sum of the losses of these steps.
     pub loss_sum: f64,
-    /// The learning rate of the newest step.
+    /// The learning rate of the latest step.
     pub learning_rate: f64,
-    /// The epochs whose weights are kept, best first.
+    /// The epochs whose weights are kept, the best first.
     pub best: Vec<BestEpoch>,
-    /// Whether training has ended early, for want of a better epoch.
+    /// Whether early stopping has ended training.
     #[serde(default)]
     pub ended_early: bool,
 }
@@ -48,13 +49,13 @@ pub struct Progress {
 pub struct BestEpoch {
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// What `checkpoint.monitor` was; a distance may be infinite.
-    #[serde(with = "exact")]
+    /// The value of `checkpoint.monitor`; a distance may be infinite.
+    #[serde(with = "infinite_float")]
     pub value: f64,
 }
 
 impl Progress {
-    /// A run that has not begun.
+    /// The progress of a run before its first step.
     pub fn start() -> Self {
         Self {
             epoch: 1,
@@ -68,33 +69,33 @@ impl Progress {
     }
 }
 
-/// Everything that a run needs to go on.
+/// The state that a run is resumed from.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// How far it has come.
+    /// The progress of the run.
     pub progress: Progress,
     /// Weights and buffers of the network.
     pub weights: Vec<NamedTensor>,
-    /// What the optimiser remembers.
+    /// The moments of the optimizer.
     pub moments: Vec<NamedTensor>,
 }
 
-/// A checkpoint that could not be written or read.
+/// A checkpoint that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The disk refused.
+    /// A file cannot be read or written.
     #[error(transparent)]
     Folder(#[from] RunError),
-    /// A file could not be removed.
+    /// A file cannot be removed.
     #[error("cannot remove {}", path.display())]
     Remove {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// No checkpoint of the run can be read.
-    #[error("no checkpoint of the run can be read: {}; remove them to start the run again from its first step", .0.join("; "))]
+    #[error("no checkpoint of the run can be read: {}; remove them to restart the run from its first step", .0.join("; "))]
     Damaged(Vec<String>),
 }
 
@@ -102,19 +103,19 @@ const WEIGHTS: &str = "weights.";
 const MOMENTS: &str = "optimizer.";
 
 impl State {
-    /// The bytes of its file; the same state has the same bytes.
+    /// Serializes the state; the same state has the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let tensors = views(WEIGHTS, &self.weights).chain(views(MOMENTS, &self.moments));
         sealed::seal(tensors, Some(serde_json::to_value(&self.progress).expect("progress is plain numbers")))
     }
 
-    /// The state in the bytes of a file.
+    /// Deserializes a state.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Describes what is wrong with the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let note = sealed::check(bytes).map_err(|error| error.to_string())?;
-        let progress = note.ok_or("it does not say how far the run has come")?;
+        let progress = note.ok_or("it has no progress")?;
         let progress = serde_json::from_value(progress).map_err(|error| error.to_string())?;
         let mut parts: BTreeMap<&str, Vec<NamedTensor>> = BTreeMap::new();
         for tensor in weights::read_tensors(bytes).map_err(|error| error.to_string())? {
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_comes_back_bit_for_bit() {
+    fn a_state_survives_a_round_trip_bit_for_bit() {
         let state = state();
         let back = State::from_bytes(&state.to_bytes()).unwrap();
         assert_eq!(back.progress, state.progress);
@@ -165,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_called_damaged() {
+    fn a_truncated_file_is_damaged() {
         let bytes = state().to_bytes();
         assert!(State::from_bytes(&bytes[..bytes.len() - 1]).is_err());
         assert!(State::from_bytes(b"").is_err());
     }
 
     #[test]
-    fn an_infinite_distance_comes_back() {
+    fn an_infinite_distance_survives_a_round_trip() {
         let mut state = state();
         state.progress.best =
             vec![BestEpoch { epoch: 2, value: f64::INFINITY }, BestEpoch { epoch: 1, value: 0.1 + 0.2 }];
@@ -180,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn of_damaged_states_the_newest_whole_one_is_taken_and_they_are_put_aside() {
+    fn damaged_states_are_renamed_and_the_latest_intact_one_is_read() {
         let runs = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
-        assert!(newest(&folder).unwrap().state.is_none());
+        assert!(latest(&folder).unwrap().state.is_none());
         for step in 1..=3 {
             let mut state = state();
             state.progress.step = step;
@@ -191,21 +192,21 @@ mod tests {
         }
         let [_, path] = folder.aged_checkpoint(0);
         std::fs::write(&path, b"torn").unwrap();
-        let found = newest(&folder).unwrap();
-        assert_eq!((found.state.as_ref().unwrap().progress.step, &found.damaged[0].0), (2, &path));
-        found.set_aside().unwrap();
-        // Between two names the newest is missing, and that is no damage.
-        let found = newest(&folder).unwrap();
-        assert_eq!((found.state.unwrap().progress.step, found.damaged.len()), (2, 0));
-        // Nor is a gap that those put aside have left.
+        let checkpoint = latest(&folder).unwrap();
+        assert_eq!((checkpoint.state.as_ref().unwrap().progress.step, &checkpoint.damaged[0].0), (2, &path));
+        checkpoint.rename_damaged().unwrap();
+        // Between two renames the latest state is missing, which is not damage.
+        let checkpoint = latest(&folder).unwrap();
+        assert_eq!((checkpoint.state.unwrap().progress.step, checkpoint.damaged.len()), (2, 0));
+        // Nor is the gap that renamed states leave.
         std::fs::rename(&folder.aged_checkpoint(1)[1], &folder.aged_checkpoint(3)[1]).unwrap();
-        assert_eq!(newest(&folder).unwrap().state.unwrap().progress.step, 2);
+        assert_eq!(latest(&folder).unwrap().state.unwrap().progress.step, 2);
         std::fs::write(&folder.aged_checkpoint(3)[1], b"torn").unwrap();
-        assert!(matches!(newest(&folder), Err(CheckpointError::Damaged(all)) if all.len() == 1));
+        assert!(matches!(latest(&folder), Err(CheckpointError::Damaged(all)) if all.len() == 1));
     }
 
     #[test]
-    fn as_many_checkpoints_remain_as_are_kept() {
+    fn keep_last_checkpoints_are_kept() {
         let runs = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
         for step in 1..=4 {
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_weights_of_as_many_epochs_remain_as_are_kept() {
+    fn the_weights_of_the_keep_best_epochs_are_kept() {
         let runs = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
         let mut best = Vec::new();

@@ -1,88 +1,8 @@
-//! How a volume larger than a patch is cut into windows.
+//! The windows that cover a volume.
 
-use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use values::{Shape, UnitFraction};
 use volume::offset;
-
-/// How a volume larger than a patch goes through the network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Inference {
-    /// The window's shape in voxels; `null` takes the sampler's patch.
-    #[serde(default)]
-    pub window: Option<Shape>,
-    /// How much of a window its neighbour covers again.
-    #[serde(default = "default_overlap")]
-    pub overlap: UnitFraction,
-    /// How overlapping windows are weighed.
-    #[serde(default)]
-    pub blend: Blend,
-    /// Axes along which each window is mirrored too; logits are averaged over all combinations (test-time augmentation), so each axis doubles the time.
-    #[serde(default)]
-    pub mirror: Vec<Axis>,
-    /// Windows that go through the network together. LibTorch uses its fast convolutions on the CPU only from 2 on.
-    #[serde(default = "default_batch_size")]
-    pub batch_size: NonZeroUsize,
-}
-
-/// How overlapping windows are weighed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Blend {
-    /// All voxels of a window alike.
-    Constant,
-    /// The middle of a window more than its border: MONAI's Gaussian, with a standard deviation of an eighth of the window.
-    #[default]
-    Gaussian,
-    /// Each window loses half of the overlap on the sides where it has a neighbour, and nothing is averaged (TorchIO's `crop`).
-    Crop,
-    /// The middle of a window more than its border, down to almost nothing: a product of Hann windows (TorchIO's `hann`).
-    Hann,
-}
-
-/// An axis of the preprocessed volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Axis {
-    /// Left and right.
-    X,
-    /// Back and front.
-    Y,
-    /// Feet and head.
-    Z,
-}
-
-impl Default for Inference {
-    fn default() -> Self {
-        Self {
-            window: None,
-            overlap: default_overlap(),
-            blend: Blend::default(),
-            mirror: Vec::new(),
-            batch_size: default_batch_size(),
-        }
-    }
-}
-
-fn default_overlap() -> UnitFraction {
-    UnitFraction::new(0.25).expect("0.25 is a share")
-}
-
-fn default_batch_size() -> NonZeroUsize {
-    NonZeroUsize::new(2).expect("2 is not 0")
-}
-
-impl Inference {
-    /// How many windows of this shape a volume takes through the network, mirrored ones included.
-    pub fn num_windows(&self, volume: [usize; 3], window: [usize; 3]) -> usize {
-        Tiling::new(volume, window, self.overlap.get()).starts.len() << self.mirror.len()
-    }
-}
 
 /// The windows that cover a volume.
 ///
@@ -96,24 +16,24 @@ pub struct Tiling {
     pub window: [usize; 3],
     /// Zeros before the first voxel of each axis.
     pub padding: [usize; 3],
-    /// Where each window starts, in voxels of the padded volume; x changes slowest.
+    /// The start of each window, in voxels of the padded volume; x changes slowest.
     pub starts: Vec<[usize; 3]>,
-    /// Voxels that a window shares with its neighbour, but for the last one of an axis, which may share more.
-    shared: [usize; 3],
+    /// Voxels by which neighbouring windows overlap; the last one of an axis may overlap more.
+    overlap_voxels: [usize; 3],
 }
 
-/// A run of voxels along z that lies in a window and in the volume.
+/// A run of voxels along z that is inside both a window and the volume.
 pub(super) struct Row {
     /// Its first voxel in the window.
     pub window: usize,
     /// Its first voxel in the volume, as an index along each axis.
     pub volume: [usize; 3],
-    /// How many voxels it has.
+    /// Its number of voxels.
     pub length: usize,
 }
 
 impl Tiling {
-    /// Covers a volume with windows that share at least `overlap` of their extent with their neighbours.
+    /// Covers a volume with windows of which neighbours overlap by at least the fraction `overlap`.
     ///
     /// The distance between windows is `floor(window * (1 - overlap))`, and at least one voxel; the
     /// last window of an axis is moved back to end with the volume, as in MONAI.
@@ -127,11 +47,11 @@ impl Tiling {
             }
         }
         let padding = std::array::from_fn(|axis| (padded[axis] - shape[axis]) / 2);
-        let shared = window.map(|size| size - interval(size, overlap));
-        Self { shape, window, padding, starts: all, shared }
+        let overlap_voxels = window.map(|size| size - interval(size, overlap));
+        Self { shape, window, padding, starts: all, overlap_voxels }
     }
 
-    /// Copies one window out of an image `[channel, x, y, z]`, with zeros where it sticks out.
+    /// Copies one window of an image `[channel, x, y, z]` into `out`, with zeros outside the volume.
     pub fn cut(&self, image: &[f32], channels: usize, start: [usize; 3], out: &mut [f32]) {
         out.fill(0.0);
         let voxels: usize = self.shape.iter().product();
@@ -150,17 +70,17 @@ impl Tiling {
         std::array::from_fn(|axis| start[axis]..start[axis] + self.window[axis])
     }
 
-    /// The voxels of a window without half of what it shares with each of its neighbours, along each axis of the padded volume.
+    /// The voxels of a window without half of the overlap with each neighbour, along each axis of the padded volume.
     pub(super) fn cropped(&self, start: [usize; 3]) -> [Range<usize>; 3] {
         std::array::from_fn(|axis| {
-            let (end, half) = (start[axis] + self.window[axis], self.shared[axis] / 2);
+            let (end, half) = (start[axis] + self.window[axis], self.overlap_voxels[axis] / 2);
             let is_last = end == self.shape[axis].max(self.window[axis]);
-            let first = if start[axis] == 0 { 0 } else { start[axis] + half };
-            first..if is_last { end } else { end - half }
+            let begin = if start[axis] == 0 { 0 } else { start[axis] + half };
+            begin..if is_last { end } else { end - half }
         })
     }
 
-    /// Calls `visit` for each row along z that a part of a window shares with the volume.
+    /// Calls `visit` for each row along z of a part of a window that is inside the volume.
     pub(super) fn for_each_row(&self, start: [usize; 3], part: [Range<usize>; 3], mut visit: impl FnMut(Row)) {
         let within = |axis: usize| {
             let first = part[axis].start.max(self.padding[axis]);
@@ -170,16 +90,16 @@ impl Tiling {
         let along_z = within(2);
         for x in within(0) {
             for y in within(1) {
-                let place = [x, y, along_z.start];
-                let in_window = std::array::from_fn(|axis| place[axis] - start[axis]);
-                let volume = std::array::from_fn(|axis| place[axis] - self.padding[axis]);
+                let first = [x, y, along_z.start];
+                let in_window = std::array::from_fn(|axis| first[axis] - start[axis]);
+                let volume = std::array::from_fn(|axis| first[axis] - self.padding[axis]);
                 visit(Row { window: offset(self.window, in_window), volume, length: along_z.len() });
             }
         }
     }
 }
 
-/// Voxels from one window to the next.
+/// The distance between neighbouring windows, in voxels.
 fn interval(window: usize, overlap: f64) -> usize {
     ((window as f64 * (1.0 - overlap)) as usize).max(1)
 }
@@ -195,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_lie_as_in_monai() {
+    fn windows_start_where_monais_do() {
         // monai.data.utils.dense_patch_slices((100,), (40,), (30,)).
         assert_eq!(starts(100, 40, 0.25), [0, 30, 60]);
         assert_eq!(starts(101, 40, 0.25), [0, 30, 60, 61]);

@@ -1,4 +1,4 @@
-//! Numbers in JSON that may be infinite: JSON itself has no word for them.
+//! Serializes floats that may be infinite or NaN, as text where JSON has no number for them.
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 

@@ -1,39 +1,39 @@
-//! Why a run cannot predict.
+//! Why an image cannot be predicted.
 
 use std::path::PathBuf;
 
 use crate::experiment::problem::Problems;
-use crate::training::input::ComputeError;
+use crate::inference::forward::ComputeError;
 use dataset::queue::MakeError;
 use nn::device::DeviceError;
 use nn::weights::WeightsError;
 use run_folder::folder::RunError;
 use transforms::lazy::PipelineError;
 
-/// A run that cannot predict, or an image that it cannot take.
+/// A run that cannot predict, or an image that cannot be predicted.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
-    /// The folder is not that of a run.
+    /// The folder is not a run folder.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Its plan cannot be read.
+    /// The run's plan cannot be read.
     #[error(transparent)]
     Plan(#[from] Problems),
-    /// It has no such weights.
-    #[error("{} is not there", path.display())]
+    /// The run has no such weights.
+    #[error("{} does not exist", path.display())]
     NoWeights {
         /// The file.
         path: PathBuf,
     },
-    /// Its weights cannot be used.
+    /// The run's weights cannot be used.
     #[error("{} cannot be used", path.display())]
     Weights {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: WeightsError,
     },
-    /// A file of the run is not what it should be.
+    /// A file of the run is invalid.
     #[error("{} cannot be used: {reason}", path.display())]
     Invalid {
         /// The file.
@@ -41,8 +41,8 @@ pub enum PredictError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The runs of an ensemble do not say the same things.
-    #[error("{} and {} have different {what}, so they are no ensemble", first.display(), other.display())]
+    /// The runs of an ensemble do not predict the same labels.
+    #[error("{} and {} have different {what}, so they cannot form an ensemble", first.display(), other.display())]
     Differ {
         /// A run.
         first: PathBuf,
@@ -57,18 +57,18 @@ pub enum PredictError {
     /// A file cannot be read or written.
     #[error("{0}")]
     Image(MakeError),
-    /// The image has another number of channels than those that the network was trained with.
-    #[error("it has {found} channels, and the network takes {expected}")]
+    /// The image has another number of channels than the training images.
+    #[error("expected {expected} channels as in training, got {actual}")]
     Channels {
-        /// Those of the network.
+        /// Channels of the network.
         expected: usize,
-        /// Those of the image.
-        found: usize,
+        /// Channels of the image.
+        actual: usize,
     },
-    /// Voxels are no numbers.
-    #[error("{count} of its voxels are not finite after preprocess; mend the file")]
+    /// Voxels are infinite or NaN.
+    #[error("{count} of its voxels are not finite after preprocess; fix the file")]
     NotFinite {
-        /// How many.
+        /// The number of such voxels.
         count: usize,
     },
     /// The preprocess chain cannot be applied to the image.
@@ -77,7 +77,7 @@ pub enum PredictError {
     /// The device failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
-    /// It was told to stop.
+    /// The stop flag was set.
     #[error("stopped")]
     Stopped,
 }

@@ -1,112 +1,116 @@
-//! A whole volume through a network that sees one window at a time.
+//! A whole volume through a network that takes one window at a time.
 
 use rayon::prelude::*;
 
 use super::activation::Activation;
 use super::blend::{Blender, Planes};
-use super::postprocess::{Choice, Postprocess};
-use super::restore::Restorer;
-use super::window::{Axis, Inference, Tiling};
+use super::inverse_resample::InverseResampler;
+use super::options::{Axis, Inference};
+use super::postprocess::{DecisionRule, Postprocess};
+use super::tiling::Tiling;
 use transforms::lazy::IndexMapping;
 use volume::{Grid, Label, Voxels, offset};
 
-/// How a network sees a volume.
+/// Sliding-window inference with a network.
 #[derive(Clone, Copy, Debug)]
-pub struct Sight<'a> {
-    /// Voxels of a window along x, y and z.
+pub struct SlidingWindow<'a> {
+    /// The window's shape in voxels.
     pub window: [usize; 3],
-    /// Classes that the network tells apart, background first.
+    /// The number of classes; the background is the first.
     pub classes: usize,
-    /// How windows lie and how they are blended.
+    /// The options of the experiment.
     pub inference: &'a Inference,
-    /// How blended logits become probabilities.
+    /// The activation function, applied to blended logits.
     pub activation: Activation,
 }
 
-/// What becomes of probabilities: a label map on the grid of the image file.
+/// The label map that is made of probabilities, on the grid of the image file.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct LabelMapOutput<'a> {
     /// The grid of the image file.
     pub grid: &'a Grid,
-    /// The value of each class above background: class `k + 1` is `labels[k]`.
+    /// The label of each class above background: class `k + 1` is `labels[k]`.
     pub labels: &'a [Label],
-    /// How labels are chosen, and how the map of them is mended.
-    pub steps: &'a [Postprocess],
+    /// The post-processing steps.
+    pub postprocess: &'a [Postprocess],
 }
 
-/// The label map of a preprocessed volume on the grid of the image file; what the preprocessing cut away is background.
+/// Predicts the label map of a preprocessed volume on the grid of the image file; voxels outside the preprocessed grid are
+/// background.
 ///
-/// `origin` says where the voxels of the preprocessed volume come from. No more probabilities are held than those of a
-/// slab as thick as a window.
+/// `mapping` maps the preprocessed grid to that of the file. Memory holds no more probabilities than those of a slab as
+/// thick as a window.
 ///
 /// # Errors
-/// Those of `forward`; see [`planes`].
-pub fn label_map<E>(
+/// Those of `forward`; see [`predict_planes`].
+pub fn predict_label_map<E>(
     image: &Voxels<f32>,
-    origin: &IndexMapping,
-    sight: &Sight,
-    target: &Target,
+    mapping: &IndexMapping,
+    sliding_window: &SlidingWindow,
+    output: &LabelMapOutput,
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<Voxels<Label>, E> {
-    let mut map = vec![0; target.grid.num_voxels()];
-    let restorer = Restorer::new(origin);
-    let choice = Choice::new(target.steps, target.labels);
-    planes(image, sight, forward, |planes| restorer.label(planes, &mut map, |scores| choice.label(scores)))?;
-    Ok(target.mend(map))
+    let mut map = vec![0; output.grid.num_voxels()];
+    let resampler = InverseResampler::new(mapping);
+    let rule = DecisionRule::new(output.postprocess, output.labels);
+    predict_planes(image, sliding_window, forward, |planes| {
+        resampler.write_labels(planes, &mut map, |probabilities| rule.label(probabilities));
+    })?;
+    Ok(output.postprocessed(map))
 }
 
-/// Adds a share of the probabilities of a preprocessed volume to `sums`, `[class, x, y, z]` on the grid of the image
-/// file; what the preprocessing cut away is background with certainty.
+/// Adds `factor` times the probabilities of a preprocessed volume to `sums`, `[class, x, y, z]` on the grid of the image
+/// file; outside the preprocessed grid the background has probability 1.
 ///
 /// # Errors
-/// Those of `forward`; see [`planes`].
+/// Those of `forward`; see [`predict_planes`].
 pub fn add_probabilities<E>(
     image: &Voxels<f32>,
-    origin: &IndexMapping,
-    sight: &Sight,
-    (share, sums): (f32, &mut [f32]),
+    mapping: &IndexMapping,
+    sliding_window: &SlidingWindow,
+    (factor, sums): (f32, &mut [f32]),
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<(), E> {
-    let restorer = Restorer::new(origin);
-    planes(image, sight, forward, |planes| restorer.add(planes, share, sums))?;
-    let voxels = sums.len() / sight.classes;
-    restorer.add_outside(image.shape, share, &mut sums[..voxels]);
+    let resampler = InverseResampler::new(mapping);
+    predict_planes(image, sliding_window, forward, |planes| resampler.add_probabilities(planes, factor, sums))?;
+    let voxels = sums.len() / sliding_window.classes;
+    resampler.add_background_outside(image.shape, factor, &mut sums[..voxels]);
     Ok(())
 }
 
-impl Target<'_> {
-    /// The label map of probabilities `[class, x, y, z]`.
+impl LabelMapOutput<'_> {
+    /// Makes the label map of probabilities `[class, x, y, z]`.
     pub fn label_map(&self, probabilities: &[f32]) -> Voxels<Label> {
         let voxels = self.grid.num_voxels();
-        let choice = Choice::new(self.steps, self.labels);
-        let of_voxel = |scores: &mut Vec<f32>, voxel: usize| {
+        let rule = DecisionRule::new(self.postprocess, self.labels);
+        let decide = |scores: &mut Vec<f32>, voxel: usize| {
             scores.clear();
             scores.extend(probabilities.iter().skip(voxel).step_by(voxels));
-            choice.label(scores)
+            rule.label(scores)
         };
-        self.mend((0..voxels).into_par_iter().map_init(Vec::new, of_voxel).collect())
+        self.postprocessed((0..voxels).into_par_iter().map_init(Vec::new, decide).collect())
     }
 
-    fn mend(&self, mut map: Vec<Label>) -> Voxels<Label> {
-        self.steps.iter().for_each(|step| step.apply(&mut map, self.grid));
+    fn postprocessed(&self, mut map: Vec<Label>) -> Voxels<Label> {
+        self.postprocess.iter().for_each(|step| step.component().apply(&mut map, self.grid));
         Voxels::new(1, self.grid.shape, map)
     }
 }
 
-/// Sends a volume through a network, window by window, and hands on the planes of probabilities as they are finished.
+/// Predicts a volume window by window, and passes planes of probabilities to `take` as they are finished.
 ///
-/// `forward` takes a batch of windows `[window, channel, x, y, z]` and their number, and gives logits
-/// `[window, class, x, y, z]`.
+/// `forward` computes the logits `[window, class, x, y, z]` of a batch of windows `[window, channel, x, y, z]`, whose number
+/// is its second argument.
 ///
 /// # Errors
 /// Those of `forward`.
-pub fn planes<E>(
+pub fn predict_planes<E>(
     image: &Voxels<f32>,
-    sight: &Sight,
+    sliding_window: &SlidingWindow,
     mut forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
     mut take: impl FnMut(&Planes),
 ) -> Result<(), E> {
-    let Sight { window, classes, inference, activation } = *sight;
+    let SlidingWindow { window, classes, inference, activation } = *sliding_window;
     let tiling = Tiling::new(image.shape, window, inference.overlap.get());
     let size: usize = window.iter().product();
     let mut blender = Blender::new(tiling.clone(), inference.blend, classes, activation);
@@ -124,7 +128,7 @@ pub fn planes<E>(
     Ok(())
 }
 
-/// The mean of what a network says about windows `[.., x, y, z]` and about their mirror images, turned back.
+/// The mean of the logits of windows `[.., x, y, z]` and of those of their mirror images, mirrored back.
 fn mirrored_mean<E>(
     batch: Vec<f32>,
     window: [usize; 3],
@@ -147,7 +151,7 @@ fn mirrored_mean<E>(
     Ok(sum)
 }
 
-/// Arrays `[.., x, y, z]` with some axes turned round.
+/// Mirrors arrays `[.., x, y, z]` along some axes.
 fn mirror(values: &[f32], shape: [usize; 3], mirrored: [bool; 3]) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
     let along = |axis: usize, index: usize| if mirrored[axis] { shape[axis] - 1 - index } else { index };
@@ -167,30 +171,32 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::inference::window::Blend;
+    use crate::inference::options::Blend;
 
     fn ramp(shape: [usize; 3]) -> Voxels<f32> {
         Voxels::new(1, shape, (0..shape.iter().product::<usize>()).map(|v| v as f32).collect())
     }
 
     fn through(inference: &Inference, window: [usize; 3], mut forward: impl FnMut(Vec<f32>) -> Vec<f32>) -> Vec<f32> {
-        let sight = Sight { window, classes: 1, inference, activation: Activation::None };
+        let sliding_window = SlidingWindow { window, classes: 1, inference, activation: Activation::None };
         let mut out = Vec::new();
-        let take = |planes: &Planes| out.extend_from_slice(&planes.values[planes.known * 20..]);
-        planes(&ramp([6, 4, 5]), &sight, |batch, _| Ok::<_, Infallible>(forward(batch)), take).unwrap();
+        let take = |planes: &Planes| out.extend_from_slice(&planes.values[planes.num_repeated * 20..]);
+        predict_planes(&ramp([6, 4, 5]), &sliding_window, |batch, _| Ok::<_, Infallible>(forward(batch)), take)
+            .unwrap();
         out
     }
 
     #[test]
-    fn the_network_sees_every_voxel_once_where_windows_do_not_overlap() {
+    fn the_network_gets_every_voxel_once_where_windows_do_not_overlap() {
         let inference = Inference { overlap: values::UnitFraction::new(0.0).unwrap(), ..Inference::default() };
-        let sight = Sight { window: [2, 2, 2], classes: 1, inference: &inference, activation: Activation::None };
+        let sliding_window =
+            SlidingWindow { window: [2, 2, 2], classes: 1, inference: &inference, activation: Activation::None };
         let mut seen = 0;
         let count = |batch, count| {
             seen += count;
             Ok::<_, Infallible>(batch)
         };
-        planes(&ramp([4, 4, 4]), &sight, count, |_| {}).unwrap();
+        predict_planes(&ramp([4, 4, 4]), &sliding_window, count, |_| {}).unwrap();
         assert_eq!((seen, inference.num_windows([4, 4, 4], [2, 2, 2])), (8, 8));
     }
 
@@ -198,27 +204,28 @@ mod tests {
     fn a_label_map_is_the_same_by_slabs_and_from_probabilities() {
         let (image, grid) = (ramp([9, 4, 5]), Grid { shape: [9, 4, 5], affine: volume::Affine::IDENTITY });
         let inference = Inference::default();
-        let sight = Sight { window: [4, 4, 4], classes: 3, inference: &inference, activation: Activation::Softmax };
+        let sliding_window =
+            SlidingWindow { window: [4, 4, 4], classes: 3, inference: &inference, activation: Activation::Softmax };
         let steps: Vec<Postprocess> =
             serde_yaml::from_str("[!threshold { labels: { 5: 0.2 } }, !keep_largest {}]").unwrap();
-        let target = Target { grid: &grid, labels: &[5, 7], steps: &steps };
+        let output = LabelMapOutput { grid: &grid, labels: &[5, 7], postprocess: &steps };
         let waves = |batch: Vec<f32>, count: usize| {
-            let of_window = |window: &[f32]| {
+            let logits = |window: &[f32]| {
                 let class = |class: usize| window.iter().map(move |v| (v * 0.05 + class as f32).sin() * 2.0);
                 (0..3).flat_map(class).collect::<Vec<f32>>()
             };
-            Ok::<_, Infallible>(batch.chunks(batch.len() / count).flat_map(of_window).collect())
+            Ok::<_, Infallible>(batch.chunks(batch.len() / count).flat_map(logits).collect())
         };
-        let origin = IndexMapping::identity([9, 4, 5]);
-        let map = label_map(&image, &origin, &sight, &target, waves).unwrap();
+        let mapping = IndexMapping::identity([9, 4, 5]);
+        let map = predict_label_map(&image, &mapping, &sliding_window, &output, waves).unwrap();
         let mut sums = vec![0.0; 3 * 180];
-        add_probabilities(&image, &origin, &sight, (1.0, &mut sums), waves).unwrap();
-        assert_eq!(map[..], target.label_map(&sums)[..]);
+        add_probabilities(&image, &mapping, &sliding_window, (1.0, &mut sums), waves).unwrap();
+        assert_eq!(map[..], output.label_map(&sums)[..]);
         assert!([0, 5, 7].iter().all(|label| map.contains(label)), "{:?}", &map[..]);
     }
 
     #[test]
-    fn mirrored_windows_are_turned_back() {
+    fn predictions_of_mirrored_windows_are_mirrored_back() {
         let mirror = vec![Axis::X, Axis::Z];
         let inference = Inference { mirror, blend: Blend::Crop, ..Inference::default() };
         let mut calls = 0;
@@ -230,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_looks_at_one_side_is_evened_out_by_mirroring() {
+    fn mirroring_averages_out_a_network_that_depends_on_the_position() {
         let inference = Inference { mirror: vec![Axis::Z], blend: Blend::Crop, ..Inference::default() };
-        // A network that says how far along z it is.
+        // A network that returns the index along z.
         let out = through(&inference, [6, 4, 5], |batch| (0..batch.len()).map(|i| (i % 5) as f32).collect());
         assert!(out.iter().all(|value| *value == 2.0), "{out:?}");
     }

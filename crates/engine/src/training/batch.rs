@@ -1,26 +1,25 @@
-//! Where a batch of patches becomes tensors.
+//! Batches: patches as tensors on a device.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use dataset::patch::Patch;
-use nn::{Network, Pass};
 use volume::Label;
 
-/// What a network is trained with in one go.
+/// A batch of patches on a device.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Intensities, `[batch, channel, x, y, z]`.
     pub image: Tensor<5>,
-    /// 1 for the true class and 0 for the others, `[batch, class, x, y, z]`.
+    /// One-hot classes, `[batch, class, x, y, z]`.
     pub target: Tensor<5>,
 }
 
-/// A patch that does not fit.
+/// A patch that cannot be trained on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InputError {
-    /// A label map holds a value that the experiment does not declare.
+pub enum BatchError {
+    /// A label map contains a label that the experiment does not declare.
     #[error(
-        "subject {subject} holds label {value}, which data.labels does not declare; declare it, or mend the label map"
+        "subject {subject} contains label {value}, which data.labels does not declare; declare it, or fix the label map"
     )]
     UndeclaredLabel {
         /// The subject's name.
@@ -30,38 +29,15 @@ pub enum InputError {
     },
 }
 
-/// A device that failed in the middle of its work.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the device failed: {0}")]
-pub struct ComputeError(pub String);
-
-/// The logits `[window, class, x, y, z]` of `count` windows `[window, channel, x, y, z]`, by way of the device of the network's weights.
-///
-/// # Errors
-/// When the device fails.
-pub fn logits(
-    network: &Network,
-    windows: Vec<f32>,
-    [count, channels]: [usize; 2],
-    [x, y, z]: [usize; 3],
-    device: &Device,
-) -> Result<Vec<f32>, ComputeError> {
-    let data = TensorData::new(windows, [count, channels, x, y, z]);
-    let input = Tensor::<5>::from_data(data, &device.clone().inner());
-    let logits = network.without_gradients().forward(&mut Pass::inference(), input);
-    let data = logits.try_into_data_as::<f32>().map_err(|error| ComputeError(error.to_string()))?;
-    data.try_to_vec().map_err(|error| ComputeError(error.to_string()))
-}
-
 impl Batch {
-    /// Moves patches of one shape to a device. `labels[k]` is the value of class `k + 1`; class 0 is the background.
+    /// Transfers patches of one shape to a device. `labels[k]` is the label of class `k + 1`; class 0 is the background.
     ///
     /// # Errors
-    /// When a patch holds a label that is not declared.
+    /// When a patch contains a label that is not declared.
     ///
     /// # Panics
     /// When there is no patch.
-    pub fn new(patches: &[Patch], labels: &[Label], device: &Device) -> Result<Self, InputError> {
+    pub fn new(patches: &[Patch], labels: &[Label], device: &Device) -> Result<Self, BatchError> {
         let first = patches.first().expect("a batch has at least one patch");
         let ([x, y, z], channels, classes) = (first.shape, first.channels, labels.len() + 1);
         let voxels = x * y * z;
@@ -71,7 +47,7 @@ impl Batch {
             image.extend_from_slice(&patch.image);
             for (voxel, &value) in patch.label.iter().enumerate() {
                 let class = class_of(value, labels)
-                    .ok_or_else(|| InputError::UndeclaredLabel { subject: patch.subject.clone(), value })?;
+                    .ok_or_else(|| BatchError::UndeclaredLabel { subject: patch.subject.clone(), value })?;
                 target[class * voxels + voxel] = 1.0;
             }
         }
@@ -114,6 +90,6 @@ mod tests {
     #[test]
     fn an_undeclared_label_names_its_subject() {
         let error = Batch::new(&[patch(vec![0, 9])], &[3, 7], &Device::flex()).unwrap_err();
-        assert_eq!(error, InputError::UndeclaredLabel { subject: "case".into(), value: 9 });
+        assert_eq!(error, BatchError::UndeclaredLabel { subject: "case".into(), value: 9 });
     }
 }

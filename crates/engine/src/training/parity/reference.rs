@@ -1,6 +1,6 @@
-//! Networks whose numbers PyTorch has computed once; weights and inputs are waves that both sides compute.
+//! Reference values that PyTorch computed for small networks; weights and inputs are sine waves that both sides compute.
 //!
-//! `tests/parity/pytorch_numbers.py` made the numbers.
+//! `tests/parity/pytorch_numbers.py` made the values.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use nn::weights::NamedTensor;
 use nn::{FloatFormat, Model, Network, Pass, UnetSpec};
 use random::{Purpose, Seed};
 
-/// PyTorch's numbers.
+/// PyTorch's values.
 const NUMBERS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/parity/pytorch/networks.json"));
 
-/// How far logits may be off.
+/// Tolerance of logits.
 const LOGITS: f64 = 1e-4;
-/// How far losses and gradients may be off.
+/// Tolerance of losses and gradients.
 const GRADIENTS: f64 = 1e-5;
-/// How far weights may be off after a step of Adam.
+/// Tolerance of weights after a step of Adam.
 const WEIGHTS: f64 = 1e-6;
 const LEARNING_RATE: f64 = 1e-3;
 
@@ -32,10 +32,10 @@ struct File {
     data: Vec<ReferenceNetwork>,
 }
 
-/// A network and what PyTorch made of it.
+/// A network and what PyTorch computed with it.
 #[derive(Debug, Deserialize)]
 pub struct ReferenceNetwork {
-    /// How it is written.
+    /// Its `unet` section.
     pub spec: UnetSpec,
     channels: usize,
     classes: usize,
@@ -48,34 +48,35 @@ pub struct ReferenceNetwork {
     inference: Summary,
 }
 
-/// Some of many values, and sums over all.
+/// Samples of a tensor's values, and sums over all of them.
 #[derive(Debug, Deserialize)]
 struct Summary {
     sum: f64,
     squares: f64,
-    places: Vec<usize>,
+    #[serde(rename = "places")]
+    indices: Vec<usize>,
     values: Vec<f64>,
 }
 
 impl Summary {
-    /// How far values are off: samples each, sums as a share of what so many values differ together.
-    fn distance(&self, values: &[f32]) -> f64 {
-        let samples = self.places.iter().zip(&self.values).map(|(place, expected)| {
-            values.get(*place).map_or(f64::INFINITY, |found| (f64::from(*found) - expected).abs())
+    /// The largest difference from a tensor's values, over the samples and the sums; those of sums are scaled to that of a
+    /// single value.
+    fn max_difference(&self, values: &[f32]) -> f64 {
+        let samples = self.indices.iter().zip(&self.values).map(|(index, expected)| {
+            values.get(*index).map_or(f64::INFINITY, |actual| (f64::from(*actual) - expected).abs())
         });
         let count = values.len() as f64;
         let slack = count.sqrt() * 4.0 + 1.0;
         let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
         let squares: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
-        let slack_of_squares = slack * (self.squares / count).sqrt().max(1.0) * 2.0;
-        let sums = [(sum - self.sum).abs() / slack, (squares - self.squares).abs() / slack_of_squares];
-        // Not a number is as far off as can be.
-        let far = |distance: f64| if distance.is_nan() { f64::INFINITY } else { distance };
-        samples.chain(sums).map(far).fold(0.0, f64::max)
+        let squares_slack = slack * (self.squares / count).sqrt().max(1.0) * 2.0;
+        let sums = [(sum - self.sum).abs() / slack, (squares - self.squares).abs() / squares_slack];
+        let nan_as_infinite = |difference: f64| if difference.is_nan() { f64::INFINITY } else { difference };
+        samples.chain(sums).map(nan_as_infinite).fold(0.0, f64::max)
     }
 }
 
-/// The networks, and the version of PyTorch that computed them.
+/// Returns the version of PyTorch and the networks.
 pub fn networks() -> (String, Vec<ReferenceNetwork>) {
     let file: File = serde_json::from_str(NUMBERS).expect("the numbers were written by the script");
     (file.torch, file.data)
@@ -98,7 +99,7 @@ pub fn one_hot([batch, x, y, z]: [usize; 4], classes: usize) -> Vec<f32> {
 }
 
 impl ReferenceNetwork {
-    /// How far a device is off PyTorch's numbers.
+    /// Compares the results of a device with PyTorch's values.
     ///
     /// # Panics
     /// When the device fails.
@@ -117,17 +118,17 @@ impl ReferenceNetwork {
 
         let mut pass = Pass::training(Seed(0).stream(Purpose::Dropout, 0, "", 0), FloatFormat::Float32);
         let logits = network.forward(&mut pass, image.clone().autodiff());
-        let mut found = vec![
+        let mut differences = vec![
             difference(
                 "parameters",
                 model.num_parameters(self.channels, self.classes).abs_diff(self.num_parameters) as f64,
                 0.0,
             ),
-            difference("logits", self.logits.distance(&host(logits.clone())), LOGITS),
+            difference("logits", self.logits.max_difference(&host(logits.clone())), LOGITS),
         ];
         let loss = Loss::BinaryCrossEntropy(BinaryCrossEntropy { class_weights: None });
         let loss = loss.forward(logits, target.autodiff());
-        found.push(difference("loss", (f64::from(host(loss.clone())[0]) - self.loss).abs(), GRADIENTS));
+        differences.push(difference("loss", (f64::from(host(loss.clone())[0]) - self.loss).abs(), GRADIENTS));
 
         let mut gradients = loss.backward();
         let names: Vec<String> = network.parameters.trained_names().map(str::to_owned).collect();
@@ -135,17 +136,18 @@ impl ReferenceNetwork {
         let zeros = |value: &Tensor<1>| value.clone().inner().zeros_like();
         let gradients: Vec<Tensor<1>> =
             values.iter().map(|value| value.grad_remove(&mut gradients).unwrap_or_else(|| zeros(value))).collect();
-        let farthest = |kept: &BTreeMap<String, Summary>, of: &[Tensor<1>], counts: &dyn Fn(&str) -> bool| {
-            let places = names.iter().zip(of).filter(|(name, _)| counts(name));
-            let distances = places.map(|(name, value)| (kept[name].distance(&host(value.clone())), name.as_str()));
-            distances.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, ""))
+        let worst = |expected: &BTreeMap<String, Summary>, actual: &[Tensor<1>], counts: &dyn Fn(&str) -> bool| {
+            let parameters = names.iter().zip(actual).filter(|(name, _)| counts(name));
+            let differences =
+                parameters.map(|(name, value)| (expected[name].max_difference(&host(value.clone())), name.as_str()));
+            differences.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, ""))
         };
-        let (far, name) = farthest(&self.gradients, &gradients, &|_| true);
-        found.push(difference(&format!("gradients, worst {name}"), far, GRADIENTS));
+        let (largest, name) = worst(&self.gradients, &gradients, &|_| true);
+        differences.push(difference(&format!("gradients, worst {name}"), largest, GRADIENTS));
 
         pass.finish(&mut network.parameters);
         let logits = network.without_gradients().forward(&mut Pass::inference(), image);
-        found.push(difference("logits at inference", self.inference.distance(&host(logits)), LOGITS));
+        differences.push(difference("logits at inference", self.inference.max_difference(&host(logits)), LOGITS));
 
         let spec: OptimizerSpec =
             serde_json::from_value(serde_json::json!({ "adam": { "learning_rate": LEARNING_RATE } }))
@@ -153,32 +155,33 @@ impl ReferenceNetwork {
         let mut optimizer = Optimizer::new(&spec, &values);
         let values = values.into_iter().map(|value| value.inner()).collect();
         let values = optimizer.step(values, gradients, LEARNING_RATE, 0);
-        let (far, name) = farthest(&self.after_adam, &values, &|name| self.has_gradient(name));
-        found.push(difference(&format!("weights after a step of Adam, worst {name}"), far, WEIGHTS));
-        found
+        let (largest, name) = worst(&self.after_adam, &values, &|name| self.has_gradient(name));
+        differences.push(difference(&format!("weights after a step of Adam, worst {name}"), largest, WEIGHTS));
+        differences
     }
 
-    /// A bias before a normalisation has no effect; of its gradient, which is rounding, Adam makes a step of any sign.
+    /// Returns whether a parameter has a gradient. A bias before a normalization has none but rounding error, which Adam
+    /// turns into a step of either sign.
     fn has_gradient(&self, name: &str) -> bool {
         self.gradients.get(name).is_some_and(|gradient| gradient.squares.sqrt() >= 1e-6)
     }
 }
 
-fn difference(quantity: &str, share: f64, tolerance: f64) -> Difference {
-    Difference { quantity: quantity.to_owned(), share, tolerance }
+fn difference(quantity: &str, relative: f64, tolerance: f64) -> Difference {
+    Difference { quantity: quantity.to_owned(), relative, tolerance }
 }
 
-/// Gives each trained parameter the script's wave.
+/// Sets each trained parameter to the script's wave.
 fn fill(network: &mut Network, device: &Device) {
     let mut tensors = network.parameters.export();
     let mut names: Vec<String> = network.parameters.trained_names().map(str::to_owned).collect();
     names.sort();
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let tensor = tensors.iter_mut().find(|tensor| tensor.name == *name).expect("it was exported");
         let NamedTensor { shape, data, .. } = tensor;
         let fan_in = if shape.len() > 1 { data.len() / shape[0] } else { 8 };
         let offset = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
-        *data = wave(data.len(), 0.7 + 0.01 * place as f64, (fan_in as f64).powf(-0.5));
+        *data = wave(data.len(), 0.7 + 0.01 * index as f64, (fan_in as f64).powf(-0.5));
         data.iter_mut().for_each(|value| *value += offset);
     }
     network.parameters.import(&tensors, device).expect("names and shapes are its own");

@@ -1,0 +1,87 @@
+//! Prediction of one image, by one run or the mean of several.
+
+use std::sync::atomic::AtomicBool;
+
+use super::{PredictError, Predictor, Progress};
+use crate::experiment::plan::ClassLabel;
+use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
+use volume::{Label, Volume, Voxels};
+
+/// The prediction of an image, on the grid of its file.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// The label map.
+    pub label: Voxels<Label>,
+    /// The probability of each class, `[class, x, y, z]`, background first, if it was asked for.
+    pub probabilities: Option<Voxels<f32>>,
+}
+
+/// Checks whether the probabilities of runs can be averaged: they need the same labels and the same post-processing.
+///
+/// # Errors
+/// When two of them differ; both are named.
+pub fn check_ensemble(predictors: &[Predictor]) -> Result<(), PredictError> {
+    let Some((first, others)) = predictors.split_first() else { return Ok(()) };
+    for other in others {
+        let differs = |what| PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what };
+        if first.labels != other.labels {
+            return Err(differs("labels"));
+        }
+        if first.experiment.postprocess != other.experiment.postprocess {
+            return Err(differs("postprocess steps"));
+        }
+    }
+    Ok(())
+}
+
+/// Predicts an image with one run, or with the mean of the probabilities of several.
+///
+/// One run without `keep_probabilities` holds no more probabilities in memory than those of a slab as thick as a window.
+///
+/// # Errors
+/// When the image does not fit the runs, the device fails, or `stop` is set.
+///
+/// # Panics
+/// When there is no run.
+pub fn predict(
+    predictors: &[Predictor],
+    source: Volume,
+    keep_probabilities: bool,
+    stop: &AtomicBool,
+    progress: Progress,
+) -> Result<Prediction, PredictError> {
+    let (grid, first) = (source.grid, &predictors[0]);
+    let labels = ClassLabel::values(&first.labels);
+    let output = LabelMapOutput { grid: &grid, labels: &labels, postprocess: &first.experiment.postprocess };
+    if let ([only], false) = (predictors, keep_probabilities) {
+        let (image, mapping) = only.preprocess(source)?;
+        let total = only.num_windows(image.shape);
+        let forward = only.forward(stop, (0, total), progress);
+        let label = predict_label_map(&image, &mapping, &only.sliding_window(), &output, forward)?;
+        return Ok(Prediction { label, probabilities: None });
+    }
+    let mean = mean_probabilities(predictors, source, stop, progress)?;
+    let label = output.label_map(&mean);
+    let probabilities = keep_probabilities.then(|| Voxels::new(labels.len() + 1, grid.shape, mean));
+    Ok(Prediction { label, probabilities })
+}
+
+/// The mean over runs of the probability of each class, `[class, x, y, z]` on the grid of the file.
+fn mean_probabilities(
+    predictors: &[Predictor],
+    source: Volume,
+    stop: &AtomicBool,
+    progress: Progress,
+) -> Result<Vec<f32>, PredictError> {
+    let voxels = source.grid.num_voxels();
+    let factor = 1.0 / predictors.len() as f32;
+    let mut sums = vec![0.0; (predictors[0].labels.len() + 1) * voxels];
+    for (index, predictor) in predictors.iter().enumerate() {
+        let (image, mapping) = predictor.preprocess(source.clone())?;
+        // Runs may have windows of different shapes; each is reported as an equal part of the whole.
+        let windows = predictor.num_windows(image.shape);
+        let forward = predictor.forward(stop, (index * windows, predictors.len() * windows), progress);
+        add_probabilities(&image, &mapping, &predictor.sliding_window(), (factor, &mut sums), forward)?;
+    }
+    Ok(sums)
+}

@@ -1,0 +1,148 @@
+//! A trained run, opened for prediction.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use rayon::prelude::*;
+
+use super::{PredictError, Progress, sliding_window};
+use crate::experiment::experiment::Experiment;
+use crate::experiment::load;
+use crate::experiment::plan::ClassLabel;
+use crate::inference::forward;
+use crate::inference::sliding_window::SlidingWindow;
+use crate::preprocessing::FittedPreprocessing;
+use nn::Network;
+use nn::device::DeviceName;
+use nn::weights::{self, WeightsError};
+use random::Seed;
+use run_folder::manifest::Manifest;
+use transforms::lazy::{self, IndexMapping, View};
+use volume::{Label, Volume, Voxels};
+
+/// Which weights of a run to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// Those of the best epoch by `checkpoint.monitor`.
+    #[default]
+    Best,
+    /// The latest.
+    Last,
+}
+
+/// A trained run, opened for prediction.
+#[derive(Debug)]
+pub struct Predictor {
+    /// The run folder.
+    pub root: PathBuf,
+    /// The experiment with all defaults filled in.
+    pub experiment: Experiment,
+    /// The labels above background; class `k + 1` of the network is `labels[k]`.
+    pub labels: Vec<ClassLabel>,
+    network: Network,
+    device: Device,
+    channels: usize,
+    preprocessing: FittedPreprocessing,
+}
+
+impl Predictor {
+    /// Opens a run folder; `device` replaces the one that the run was trained on.
+    ///
+    /// # Errors
+    /// When the folder is not a run folder, has no such weights, or the device cannot be opened.
+    pub fn open(root: &Path, weights: Weights, device: Option<DeviceName>) -> Result<Self, PredictError> {
+        Manifest::read(root)?;
+        let plan = root.join("plan.yaml");
+        let experiment = load::load(&plan, &[])?.experiment;
+        let labels = experiment.data.labels.iter().flatten();
+        let labels: Vec<ClassLabel> =
+            labels.map(|(value, name)| ClassLabel { value: *value, name: name.clone() }).collect();
+        if labels.is_empty() {
+            let reason = "it declares no labels, as runs of earlier versions; add `data.labels` to it".to_owned();
+            return Err(PredictError::Invalid { path: plan, reason });
+        }
+        let preprocessing = FittedPreprocessing::read(root, experiment.preprocess_chain())
+            .map_err(|reason| PredictError::Invalid { path: root.join("preprocess.json"), reason })?
+            .with_reorientation();
+        let path = root.join("checkpoints").join(match weights {
+            Weights::Best => "best.safetensors",
+            Weights::Last => "last.safetensors",
+        });
+        if !path.exists() {
+            return Err(PredictError::NoWeights { path });
+        }
+        let device = device.unwrap_or(experiment.device).resolve()?.open()?;
+        let (network, channels) = network(&experiment, labels.len() + 1, &path, &device)
+            .map_err(|source| PredictError::Weights { path, source })?;
+        Ok(Self { root: root.to_owned(), experiment, labels, network, device, channels, preprocessing })
+    }
+
+    /// Returns the true label map as in training, from that of a file: steps of the chain that change labels are applied.
+    ///
+    /// # Errors
+    /// When the preprocess chain cannot be applied.
+    pub fn ground_truth(&self, volume: &Volume) -> Result<Option<Voxels<Label>>, PredictError> {
+        let Some(label) = volume.label.clone() else { return Ok(None) };
+        let params = self.preprocessing.params(volume)?;
+        Ok(Some(lazy::relabel(&self.preprocessing.chain, &params, label)))
+    }
+
+    pub(super) fn sliding_window(&self) -> SlidingWindow<'_> {
+        sliding_window(&self.experiment, self.experiment.window(), self.labels.len() + 1)
+    }
+
+    pub(super) fn num_windows(&self, volume: [usize; 3]) -> usize {
+        self.experiment.inference.num_windows(volume, self.experiment.window())
+    }
+
+    /// Preprocesses an image; returns it with the mapping from its grid to that of the file.
+    pub(super) fn preprocess(&self, source: Volume) -> Result<(Voxels<f32>, IndexMapping), PredictError> {
+        if source.image.channels != self.channels {
+            return Err(PredictError::Channels { expected: self.channels, actual: source.image.channels });
+        }
+        let chain = &self.preprocessing.chain;
+        let params = self.preprocessing.params(&source)?;
+        let mapping = lazy::index_mapping(chain, &params, &source.grid);
+        let image = View::new(source, chain, &params)?.volume()?.image;
+        // A network spreads NaN over whole windows, which would look like background.
+        match image.par_iter().filter(|value| !value.is_finite()).count() {
+            0 => Ok((image, mapping)),
+            count => Err(PredictError::NotFinite { count }),
+        }
+    }
+
+    /// Returns the forward pass over windows, which fails when `stop` is set; `before` windows of `total` are done already.
+    pub(super) fn forward<'a>(
+        &'a self,
+        stop: &'a AtomicBool,
+        (before, total): (usize, usize),
+        progress: Progress<'a>,
+    ) -> impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, PredictError> + 'a {
+        let window = self.experiment.window();
+        let mut done = before;
+        move |windows, count| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(PredictError::Stopped);
+            }
+            let logits = forward::logits(&self.network, windows, [count, self.channels], window, &self.device)?;
+            done += count;
+            progress(done, total);
+            Ok(logits)
+        }
+    }
+}
+
+/// Builds the network with the weights of a file; returns it with its number of input channels.
+fn network(
+    experiment: &Experiment,
+    classes: usize,
+    path: &Path,
+    device: &Device,
+) -> Result<(Network, usize), WeightsError> {
+    let tensors = weights::read(path)?;
+    let channels = experiment.model.channels_of(&tensors)?;
+    let mut network = experiment.model.build(channels, classes, Seed(experiment.seed), device);
+    network.parameters.import(&tensors, device)?;
+    Ok((network, channels))
+}

@@ -1,0 +1,115 @@
+//! The preprocess chain with the statistics that it learned from the training subjects.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use run_folder::folder::{RunError, RunFolder, write_atomically};
+use transforms::lazy;
+use transforms::{Incoming, ToCanonical, Transform, TransformParams};
+use volume::Volume;
+
+/// The preprocess chain with the statistics that it learned from the training subjects.
+#[derive(Clone, Debug)]
+pub struct FittedPreprocessing {
+    /// The steps.
+    pub chain: Vec<Transform>,
+    /// The parameters of the steps that learn, by their index in the chain.
+    pub fitted: BTreeMap<usize, TransformParams>,
+}
+
+/// `preprocess.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct PreprocessFile {
+    chain: Vec<Transform>,
+    #[serde(rename = "learned")]
+    fitted: BTreeMap<usize, TransformParams>,
+}
+
+impl FittedPreprocessing {
+    /// A chain before its steps are fitted; complete if no step learns.
+    pub fn unfitted(chain: Vec<Transform>) -> Self {
+        Self { chain, fitted: BTreeMap::new() }
+    }
+
+    /// Writes `preprocess.json` into a run folder, so that new images are preprocessed as in training. A chain without
+    /// steps that learn needs no such file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &RunFolder) -> Result<(), RunError> {
+        if self.fitted.is_empty() {
+            return Ok(());
+        }
+        let file = PreprocessFile { chain: self.chain.clone(), fitted: self.fitted.clone() };
+        let text = serde_json::to_string_pretty(&file).expect("chains and parameters are plain data") + "\n";
+        write_atomically(&folder.file("preprocess.json"), text.as_bytes())
+    }
+
+    /// Reads the fitted chain of a run from its `preprocess.json`; `chain` is that of its plan.
+    ///
+    /// # Errors
+    /// Describes what is wrong with the file, or that it is missing although a step learns.
+    pub fn read(root: &Path, chain: Vec<Transform>) -> Result<Self, String> {
+        let mut preprocessing = Self::unfitted(chain);
+        let chain = &preprocessing.chain;
+        if chain.iter().any(Transform::needs_fit) {
+            let text = std::fs::read(root.join("preprocess.json")).map_err(|error| error.to_string())?;
+            let file: PreprocessFile = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+            if file.chain != *chain {
+                return Err("its steps are not those of plan.yaml".to_owned());
+            }
+            let has_all = (0..chain.len()).all(|index| match file.fitted.get(&index) {
+                Some(params) => chain[index].is_fitted(params),
+                None => !chain[index].needs_fit(),
+            });
+            if !has_all || file.fitted.keys().any(|index| *index >= chain.len()) {
+                return Err("`learned` does not match the steps of plan.yaml that learn".to_owned());
+            }
+            preprocessing.fitted = file.fitted;
+        }
+        Ok(preprocessing)
+    }
+
+    /// The same chain for volumes of any orientation: they are reoriented to RAS first, as training volumes were or had
+    /// to be.
+    pub fn with_reorientation(mut self) -> Self {
+        let reorient = Transform::ToCanonical(ToCanonical {});
+        if self.chain.first() != Some(&reorient) {
+            self.chain.insert(0, reorient);
+            self.fitted = self.fitted.into_iter().map(|(index, params)| (index + 1, params)).collect();
+        }
+        self
+    }
+
+    /// Returns the parameters of the chain on a volume, before those that depend on its voxels are resolved.
+    pub fn unresolved_params(&self, incoming: &Incoming) -> Vec<TransformParams> {
+        let mut params = lazy::fixed_params(&self.chain, incoming);
+        self.fitted.iter().for_each(|(index, fitted)| params[*index] = fitted.clone());
+        params
+    }
+
+    /// Returns the parameters of the chain on a volume.
+    ///
+    /// # Errors
+    /// When a step cannot be applied to the volume.
+    pub fn params(&self, volume: &Volume) -> Result<Vec<TransformParams>, lazy::PipelineError> {
+        lazy::resolve_from_volume(&self.chain, &self.unresolved_params(&incoming(volume)), volume)
+    }
+
+    /// Returns whether a parameter depends on a volume's voxels, such as the position of a crop.
+    pub fn resolves_from_volume(&self) -> bool {
+        resolves_from_volume(&self.chain)
+    }
+}
+
+/// Returns whether a parameter of a chain depends on a volume's voxels.
+pub(super) fn resolves_from_volume(chain: &[Transform]) -> bool {
+    chain.iter().any(|step| step.any(&Transform::resolves_from_volume))
+}
+
+/// The grid and channels of a volume, all that most steps need.
+pub fn incoming(volume: &Volume) -> Incoming {
+    Incoming { grid: volume.grid, channels: volume.image.channels }
+}

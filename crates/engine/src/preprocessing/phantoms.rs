@@ -1,0 +1,25 @@
+//! Synthetic datasets that an experiment names as its source.
+
+use std::path::Path;
+
+use dataset::queue::MakeError;
+use dataset::{phantom, sources};
+
+/// Writes the phantoms of an experiment below the cache folder, unless they exist; `report` gets the number of subjects
+/// that are written and of all.
+///
+/// # Errors
+/// When the phantoms cannot be listed or written.
+pub fn make_phantoms(
+    source: &sources::Source,
+    cache_dir: &Path,
+    report: &mut dyn FnMut(usize, usize),
+) -> Result<(), MakeError> {
+    if !matches!(source, sources::Source::Phantom(_)) {
+        return Ok(());
+    }
+    if let Some((source, folder)) = sources::list(source, cache_dir)?.phantom {
+        phantom::ensure(&source, &folder, report)?;
+    }
+    Ok(())
+}

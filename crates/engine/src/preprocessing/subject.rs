@@ -1,0 +1,206 @@
+//! One subject: from its files to the preprocessed volume, by way of the cache.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use super::fitted::{FittedPreprocessing, resolves_from_volume};
+use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, load, weight_map};
+use crate::experiment::plan::{Case, Plan};
+use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored, hex};
+use dataset::queue::MakeError;
+use dataset::samplers::{CumulativeRowSums, LabelRuns, WeightIndex, cumulative_row_sums};
+use run_folder::manifest::InputFile;
+use transforms::lazy::{self, BorderValueCache, View};
+use transforms::{Incoming, TransformParams};
+use volume::{Label, Volume, Voxels};
+
+/// A subject after the preprocess chain.
+#[derive(Debug)]
+pub struct PreprocessedSubject {
+    volume: Stored,
+    /// The parameters of the preprocess chain on it.
+    pub params: Vec<TransformParams>,
+    /// The sampling weights of its voxels, if the sampler needs them.
+    weights: Option<Stored>,
+    label_runs: OnceLock<Arc<LabelRuns>>,
+    cumulative_row_sums: OnceLock<CumulativeRowSums>,
+    pub(crate) border_values: BorderValueCache,
+}
+
+impl PreprocessedSubject {
+    fn new(volume: Stored, weights: Option<Stored>, params: Vec<TransformParams>) -> Self {
+        let (label_runs, cumulative_row_sums, border_values) =
+            (OnceLock::new(), OnceLock::new(), BorderValueCache::default());
+        Self { volume, weights, params, label_runs, cumulative_row_sums, border_values }
+    }
+
+    /// Returns its voxels.
+    pub fn volume(&self) -> Volume {
+        self.volume.volume()
+    }
+
+    /// Returns the sampling weights; they are summed on the first call.
+    pub(crate) fn weights(&self) -> Option<WeightIndex> {
+        let weights = self.weights.as_ref()?.volume().image;
+        let sums = self.cumulative_row_sums.get_or_init(|| cumulative_row_sums(&weights)).clone();
+        Some(WeightIndex::with_sums(weights, sums))
+    }
+
+    /// Returns the runs of each label's voxels; they are computed on the first call.
+    pub(crate) fn label_runs(&self, labels: &Voxels<Label>) -> &Arc<LabelRuns> {
+        self.label_runs.get_or_init(|| Arc::new(LabelRuns::new(labels)))
+    }
+}
+
+/// The cache keys of a subject.
+pub(crate) struct Keys {
+    volume: Key,
+    weights: Option<Key>,
+}
+
+impl Keys {
+    /// The keys of a subject, from the content of its files.
+    pub(crate) fn new(case: &Case, preprocessing: &FittedPreprocessing, files: &[InputFile]) -> Self {
+        let begin = || {
+            let chain = [key_text(&preprocessing.chain), key_text(&preprocessing.fitted)];
+            chain.iter().fold(KeyBuilder::new().add_text(CHAIN_VERSION), |key, text| key.add_text(text))
+        };
+        let (volume_files, weight_files) = files.split_at(files.len() - usize::from(case.weights.is_some()));
+        let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
+        let weight_key = |file: &InputFile| {
+            let mut key = begin().add_text("weights").add_text(&key_text(&case.grid)).add_file(&file.sha256);
+            if preprocessing.resolves_from_volume() {
+                // How the map is resampled depends on the image and its labels.
+                key = key.add_text(&hex(&volume));
+            }
+            key.build()
+        };
+        Self { volume, weights: weight_files.first().map(weight_key) }
+    }
+
+    /// Protects the subject's entries from eviction.
+    pub(crate) fn keep(&self, cache: &Cache) {
+        [Some(self.volume), self.weights].iter().flatten().for_each(|key| cache.keep(key));
+    }
+}
+
+/// Returns the bytes that a run needs in the cache; a copy of a file under another path counts separately.
+pub(crate) fn num_bytes(plan: &Plan) -> u64 {
+    let resolves_from_volume = resolves_from_volume(&plan.experiment.preprocess_chain());
+    // Subjects with the same files share an entry; a weight map's also depends on a grid or a volume.
+    let mut volumes: BTreeMap<Vec<&Path>, u64> = BTreeMap::new();
+    let mut weights: BTreeMap<(&Path, String, Vec<&Path>), u64> = BTreeMap::new();
+    for name in plan.parts.train.iter().chain(&plan.parts.val) {
+        let case = &plan.cases[name];
+        let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
+        let files: Vec<&Path> = input_files::volume_paths(case).collect();
+        if let Some(map) = &case.weights {
+            let volume_files = if resolves_from_volume { files.clone() } else { Vec::new() };
+            weights.insert((map, key_text(&case.grid), volume_files), bytes(1, false));
+        }
+        volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()));
+    }
+    volumes.values().chain(weights.values()).sum()
+}
+
+/// The result of preprocessing a subject.
+pub(crate) struct Preprocessed {
+    pub(crate) subject: PreprocessedSubject,
+    /// Its files, identified by their content.
+    pub(crate) files: Vec<InputFile>,
+    /// Warnings about damaged cache entries, which are computed again.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Preprocesses a subject, or reads it from the cache.
+///
+/// A volume whose files were not hashed before is probably not in the cache: it is read while they are hashed.
+///
+/// # Errors
+/// When a file cannot be read or used, or the cache cannot be written; the subject is named.
+pub(crate) fn preprocess(
+    case: &Case,
+    hashes: &FileHashes,
+    preprocessing: &FittedPreprocessing,
+    channels: usize,
+    cache: &Cache,
+) -> Result<Preprocessed, PreprocessError> {
+    let mut warnings = Vec::new();
+    let mut preprocess = || -> Result<_, MakeError> {
+        let (files, mut loaded) = match input_files::known(case, hashes) {
+            Some(files) => (files, None),
+            None => hash(case, hashes)?,
+        };
+        let keys = Keys::new(case, preprocessing, &files);
+        keys.keep(cache);
+        let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
+        let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
+            let source = loaded.take().map_or_else(|| load(&case.subject), Ok)?;
+            Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
+        })?;
+        drop(loaded);
+        let weights = keys.weights.as_ref().zip(case.weights.as_deref()).map(|(key, path)| {
+            get_or_compute(cache, key, &mut warnings, || {
+                let map = weight_map::load(path, &case.grid)?;
+                let image = weight_map::resample(&map, &lazy::index_mapping(&preprocessing.chain, &params, &case.grid));
+                Ok(Volume { grid: case.outgoing, image, label: None })
+            })
+        });
+        Ok((PreprocessedSubject::new(volume, weights.transpose()?, params), files))
+    };
+    let (subject, files) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
+    Ok(Preprocessed { subject, files, warnings })
+}
+
+/// Hashes a subject's files; if one is new, reads the volume meanwhile.
+fn hash(case: &Case, hashes: &FileHashes) -> Result<(Vec<InputFile>, Option<Volume>), MakeError> {
+    let is_new = input_files::volume_paths(case).any(|path| hashes.known(path).is_none());
+    let (files, volume) = std::thread::scope(|scope| {
+        // Not a job of the pool, which would start other subjects while it waits.
+        let files = scope.spawn(|| input_files::hash_subject(case, hashes));
+        let volume = is_new.then(|| load(&case.subject)).transpose();
+        (files.join().expect("hashing does not panic"), volume)
+    });
+    let volume = volume?;
+    Ok((files?, volume))
+}
+
+/// Returns the parameters of the preprocess chain on a subject; those that depend on its voxels are cached.
+fn params(
+    case: &Case,
+    keys: &Keys,
+    preprocessing: &FittedPreprocessing,
+    channels: usize,
+    cache: &Cache,
+    loaded: Option<&Volume>,
+) -> Result<Vec<TransformParams>, MakeError> {
+    if !preprocessing.resolves_from_volume() {
+        return Ok(preprocessing.unresolved_params(&Incoming { grid: case.grid, channels }));
+    }
+    let path = cache.statistics(&hex(&keys.volume));
+    // Unreadable parameters are computed again.
+    let cached = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(params) = cached {
+        return Ok(params);
+    }
+    let volume = loaded.map_or_else(|| load(&case.subject), |volume| Ok(volume.clone()))?;
+    let params = preprocessing.params(&volume)?;
+    cache.write_statistics(&path, &params)?;
+    Ok(params)
+}
+
+/// Reads the volume of a key from the cache, or computes and stores it.
+fn get_or_compute(
+    cache: &Cache,
+    key: &Key,
+    warnings: &mut Vec<String>,
+    compute: impl FnOnce() -> Result<Volume, MakeError>,
+) -> Result<Stored, MakeError> {
+    match cache.get(key)? {
+        Lookup::Found(volume) => return Ok(volume.into()),
+        Lookup::Absent => {}
+        Lookup::Damaged { path, reason } => warnings.push(format!("{} is computed again: {reason}", path.display())),
+    }
+    Ok(cache.put(key, compute()?)?)
+}

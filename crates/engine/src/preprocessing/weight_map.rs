@@ -1,0 +1,34 @@
+//! The sampling weights of a subject, for samplers that need a map of them.
+
+use std::path::Path;
+
+use dataset::queue::MakeError;
+use dataset::samplers::check_weights;
+use transforms::lazy::IndexMapping;
+use volume::nifti;
+use volume::{GRID_TOLERANCE_MM, Grid, Voxels, offset};
+
+/// Reads a weight map, which must be on the grid of its subject's image.
+pub(super) fn load(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
+    let (other, map) = nifti::read_image(path)?;
+    let wrong = |what: &str| format!("{}: {what}", path.display());
+    if map.channels != 1 || !other.matches(grid, GRID_TOLERANCE_MM) {
+        return Err(wrong("the weight map is not on the grid of its image; resample it").into());
+    }
+    check_weights(&map).map_err(|reason| wrong(&reason))?;
+    Ok(map)
+}
+
+/// Resamples a weight map as a chain resamples label maps: each voxel gets the weight of its nearest source voxel, or 0
+/// where it has none.
+pub(super) fn resample(map: &Voxels<f32>, mapping: &IndexMapping) -> Voxels<f32> {
+    let shape @ [_, size_y, size_z] = mapping.shape;
+    let mut values = vec![0.0; shape.iter().product()];
+    for (row, values) in values.chunks_exact_mut(size_z).enumerate() {
+        for (z, value) in values.iter_mut().enumerate() {
+            let source = mapping.source([row / size_y, row % size_y, z]);
+            *value = source.map_or(0.0, |source| map[offset(map.shape, source)]);
+        }
+    }
+    Voxels::new(1, shape, values)
+}

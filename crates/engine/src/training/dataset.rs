@@ -1,0 +1,217 @@
+//! The subjects of a run, preprocessed once and cached, and the patches that are sampled from them.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use super::TrainError;
+use crate::experiment::plan::{Case, Plan};
+use crate::preprocessing::fitted::{FittedPreprocessing, incoming};
+use crate::preprocessing::{HAS_LABELS, PreprocessError, PreprocessedSubject, input_files, subject};
+use dataset::cache::{Cache, FileHashes};
+use dataset::patch::Patch;
+use dataset::queue::{MakeError, Request};
+use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext};
+use random::{Purpose, Seed};
+use run_folder::event::Event;
+use run_folder::manifest::Inputs;
+use transforms::lazy::{self, IndexMapping, Profile, View};
+use transforms::{Transform, sample_params};
+use volume::nifti;
+use volume::{Label, Voxels};
+
+/// How often hashes are saved while subjects are preprocessed, so that a process that is killed has few to compute again.
+const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
+
+/// The preprocessed subjects of a run, training and validation.
+#[derive(Debug)]
+pub struct PreprocessedDataset {
+    seed: Seed,
+    sampler: Sampler,
+    augment: Vec<Transform>,
+    /// The preprocess chain with what it learned from the training subjects.
+    pub preprocessing: FittedPreprocessing,
+    profile: Option<Profile>,
+    samples_per_volume: usize,
+    batch_size: usize,
+    by_name: BTreeMap<String, PreprocessedSubject>,
+    /// The files that were read.
+    pub inputs: Inputs,
+    hashes: FileHashes,
+}
+
+/// What a patch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchUse {
+    /// Training: augmented, and different in each epoch.
+    Training {
+        /// The epoch, counted from 1.
+        epoch: usize,
+    },
+    /// Validation: not augmented, and the same each time.
+    Validation,
+}
+
+impl PreprocessedDataset {
+    /// Preprocesses the training and validation subjects, or reads them from the cache.
+    ///
+    /// Returns `None` when `stop` was set before the last one.
+    ///
+    /// # Errors
+    /// When a file cannot be read or the cache cannot be written; the subject is named. When the volumes do not
+    /// fit into the cache together.
+    pub fn prepare(
+        plan: &Plan,
+        cache: &Cache,
+        stop: &AtomicBool,
+        emit: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<Option<Self>, PreprocessError> {
+        let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
+        let total = names.len();
+        let cache = &cache.for_run(subject::num_bytes(plan))?;
+        let hashes = FileHashes::load(&cache.root);
+        let Some(preprocessing) = FittedPreprocessing::fit(plan, cache, &hashes, stop, emit)? else { return Ok(None) };
+        let initial_weights = input_files::hash_initial_weights(plan, &hashes)?;
+        for case in names.iter().map(|name| &plan.cases[*name]) {
+            if let Some(files) = input_files::known(case, &hashes) {
+                subject::Keys::new(case, &preprocessing, &files).keep(cache);
+            }
+        }
+        let progress = Mutex::new((0, Instant::now(), emit));
+        let subjects = names
+            .par_iter()
+            .take_any_while(|_| !stop.load(Ordering::Relaxed))
+            .map(|name| {
+                let subject = subject::preprocess(&plan.cases[*name], &hashes, &preprocessing, plan.channels, cache)?;
+                let mut progress = progress.lock().expect("reporting progress does not panic");
+                let (done, saved, emit) = &mut *progress;
+                *done += 1;
+                emit(Event::Preparing { task: "preprocessing", done: *done, total });
+                subject.warnings.iter().for_each(|warning| emit(Event::Warning(warning.clone())));
+                if saved.elapsed() > SAVE_HASHES_EVERY {
+                    hashes.save()?;
+                    *saved = Instant::now();
+                }
+                Ok(((*name).clone(), subject))
+            })
+            .collect::<Result<BTreeMap<_, _>, PreprocessError>>();
+        // Saved also after an error or a stop, so that the other subjects are not hashed again.
+        let saved = hashes.save();
+        let subjects = subjects?;
+        saved?;
+        let (mut by_name, mut files) = (BTreeMap::new(), BTreeMap::new());
+        for (name, subject) in subjects {
+            by_name.insert(name.clone(), subject.subject);
+            files.insert(name, subject.files);
+        }
+        Ok((by_name.len() == total).then(|| Self {
+            seed: Seed(plan.experiment.seed),
+            sampler: plan.experiment.sampler.clone(),
+            augment: plan.experiment.augment.clone(),
+            preprocessing,
+            profile: None,
+            samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
+            batch_size: plan.experiment.train.batch_size.get(),
+            by_name,
+            inputs: Inputs { subjects: files, initial_weights },
+            hashes,
+        }))
+    }
+
+    /// Returns a subject.
+    ///
+    /// # Panics
+    /// When the subject is in neither the training nor the validation part of the plan.
+    pub fn get(&self, name: &str) -> &PreprocessedSubject {
+        self.by_name.get(name).expect("every subject of a plan's parts is preprocessed")
+    }
+
+    /// Starts to measure the time that each step of making a patch takes.
+    pub fn enable_profiling(&mut self) {
+        self.profile = Some(Profile::default());
+    }
+
+    /// Returns the time that each step of making patches took, if profiling is enabled.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
+    /// Returns the ground truth of a subject on the grid of its image file, and the mapping from that grid to the
+    /// preprocessed one.
+    ///
+    /// Steps of the chain that change labels, such as `remap_labels`, change the ground truth as well.
+    ///
+    /// # Errors
+    /// When the label map cannot be read or has changed since the run started; the subject is named.
+    pub fn ground_truth(&self, case: &Case) -> Result<(Voxels<Label>, IndexMapping), TrainError> {
+        let name = &case.subject.name;
+        let path = case.subject.label.as_deref().expect(HAS_LABELS);
+        let read = || -> Result<_, MakeError> {
+            let now = self.hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if self.inputs.subjects[name].iter().all(|file| file.sha256 != now.sha256) {
+                return Err(format!("{} was replaced during the run; restore it", path.display()).into());
+            }
+            Ok(nifti::read_label(path)?)
+        };
+        let (_, label) = read().map_err(PreprocessError::of_subject(name))?;
+        let (chain, params) = (&self.preprocessing.chain, &self.get(name).params);
+        Ok((lazy::relabel(chain, params, label), lazy::index_mapping(chain, params, &case.grid)))
+    }
+
+    /// Samples a patch: a pure function of the seed, the use, the subject's name, and the patch's index and position in
+    /// its batch.
+    ///
+    /// # Errors
+    /// When a transform cannot be applied or no patch fits.
+    pub fn patch(&self, patch_use: PatchUse, name: &str, request: Request) -> Result<Patch, MakeError> {
+        let subject = self.get(name);
+        let volume = subject.volume();
+        let channels = volume.image.channels;
+        let (purpose, epoch, augment): (_, _, &[Transform]) = match patch_use {
+            PatchUse::Training { epoch } => (Purpose::Sample, epoch as u64, &self.augment),
+            PatchUse::Validation => (Purpose::Validate, 0, &[]),
+        };
+        let stream = |purpose| self.seed.stream(purpose, epoch, name, request.index as u64);
+        let profile = self.profile.as_ref();
+        let params = sample_params(augment, &mut stream(Purpose::Augment), &incoming(&volume));
+        let labels = volume.label.clone().expect(HAS_LABELS);
+        let runs = subject.label_runs(&labels);
+        let view = View::new(volume, augment, &params)?;
+        let view =
+            view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
+        let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
+        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
+        let patch_index = self.patch_index(patch_use, request);
+        let start = Profile::note(profile, "sampler", || {
+            self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
+        })?;
+        let shape = self.sampler.patch();
+        let window = view.window(start, shape)?;
+        Ok(Patch {
+            subject: name.to_owned(),
+            index: request.index,
+            start,
+            shape,
+            channels,
+            image: window.image.into_owned(),
+            label: window.label.expect(HAS_LABELS),
+            draws: serde_json::to_value(&params).expect("parameters are plain numbers"),
+        })
+    }
+
+    /// The number of a requested patch among all patches of its subject in the run.
+    fn patch_index(&self, patch_use: PatchUse, request: Request) -> PatchIndex {
+        let epochs_before = match patch_use {
+            PatchUse::Training { epoch } => epoch - 1,
+            PatchUse::Validation => 0,
+        };
+        PatchIndex {
+            number: (epochs_before * self.samples_per_volume + request.index) as u64,
+            index_in_batch: request.index_in_batch,
+            batch_size: self.batch_size,
+        }
+    }
+}
