@@ -103,16 +103,18 @@ pub(super) fn draw(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng
     }
     let count = context.labels.count(|label| wanted.includes(label));
     let (low, high) = context.labels.bounds(|label| wanted.includes(label))?;
-    let Some(reach) = context.mapping.candidate_boxes() else { return draw_anywhere(context, valid, wanted, rng) };
-    let within = valid.within(reach.of_box(low, high))?;
-    let pairs = count.saturating_mul(reach.shape.iter().map(|size| *size as u64).product());
+    let Some(candidates) = CandidateBoxes::new(context.mapping) else {
+        return draw_anywhere(context, valid, wanted, rng);
+    };
+    let within = valid.within(candidates.bounds(low, high))?;
+    let pairs = count.saturating_mul(candidates.shape.iter().map(|size| *size as u64).product());
     let found = if within.count() <= pairs {
         draw_by_rejection(context, &within, wanted, rng)
     } else {
         let source = |rng: &mut Rng| context.labels.nth(|label| wanted.includes(label), rng.below(count));
-        draw_from_source(context.mapping, &reach, valid, source, rng)
+        draw_from_source(context.mapping, &candidates, valid, source, rng)
     };
-    found.or_else(|| scan(context, &reached(context, &reach, &within, wanted)?, wanted, rng))
+    found.or_else(|| scan(context, &reached(context, &candidates, &within, wanted)?, wanted, rng))
 }
 
 /// Where nothing tells which valid voxels are near the wanted ones.
@@ -120,11 +122,11 @@ fn draw_anywhere(context: &SamplingContext, valid: &Valid, wanted: Wanted, rng: 
     draw_by_rejection(context, valid, wanted, rng).or_else(|| scan(context, valid, wanted, rng))
 }
 
-/// The valid voxels that may have the wanted label: around what its runs reach one by one, which is less than what the
+/// The valid voxels that may have the wanted label: around what its runs candidates one by one, which is less than what the
 /// box around all of them does. `None` where there are none.
-fn reached(context: &SamplingContext, reach: &CandidateBoxes, valid: &Valid, wanted: Wanted) -> Option<Valid> {
+fn reached(context: &SamplingContext, candidates: &CandidateBoxes, valid: &Valid, wanted: Wanted) -> Option<Valid> {
     let runs = context.labels.runs(|label| wanted.includes(label));
-    runs.filter_map(|(first, last)| valid.within(reach.of_box(first, last))).reduce(Valid::around)
+    runs.filter_map(|(first, last)| valid.within(candidates.bounds(first, last))).reduce(Valid::around)
 }
 
 /// The label of a voxel after the chain.
@@ -147,22 +149,22 @@ fn draw_by_rejection(context: &SamplingContext, valid: &Valid, wanted: Wanted, r
 /// a pair if and only if it leads to a valid voxel makes the chance of each valid voxel proportional to
 /// that of its source.
 ///
-/// `reach` is the mapping's. Gives `None` where drawing misses too often.
+/// `candidates` is the mapping's. Gives `None` where drawing misses too often.
 pub(super) fn draw_from_source(
     mapping: &IndexMapping,
-    reach: &CandidateBoxes,
+    candidates: &CandidateBoxes,
     valid: &Valid,
     source: impl Fn(&mut Rng) -> [usize; 3],
     rng: &mut Rng,
 ) -> Option<[usize; 3]> {
     for _ in 0..MOST_MISSES {
         let source = source(rng);
-        if !reach.is_straight() && valid.within(reach.of_box(source, source)).is_none() {
+        if !candidates.is_affine() && valid.within(candidates.bounds(source, source)).is_none() {
             // Going back through fields is slow; this one would lead nowhere.
             continue;
         }
-        let start = reach.start(source);
-        let candidate = std::array::from_fn(|axis| start[axis] + rng.below(reach.shape[axis] as u64) as i64);
+        let start = candidates.start(source);
+        let candidate = std::array::from_fn(|axis| start[axis] + rng.below(candidates.shape[axis] as u64) as i64);
         if let Some(voxel) = valid.contains(candidate)
             && mapping.source(voxel) == Some(source)
         {

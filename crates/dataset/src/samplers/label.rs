@@ -80,7 +80,7 @@ mod tests {
     use crate::samplers::centre::label_at;
     use crate::samplers::tests::{SHAPE, hold_distribution, labels};
     use random::{Purpose, Seed};
-    use transforms::lazy::IndexMapping;
+    use transforms::lazy::{CandidateBoxes, IndexMapping};
     use volume::{Affine, Voxels};
 
     fn mapping(map: Affine, shape: [usize; 3]) -> IndexMapping {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn gentle_fields_have_boxes_and_folding_ones_have_not() {
         let has_boxes = crate::samplers::tests::CHAINS
-            .map(|chain| crate::samplers::tests::mapping(chain).candidate_boxes().is_some());
+            .map(|chain| CandidateBoxes::new(&crate::samplers::tests::mapping(chain)).is_some());
         assert_eq!(has_boxes[6..], [true, true, false]);
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::centre::{self, Valid};
 use super::{SamplingContext, SamplingError, WeightIndex};
 use random::Rng;
-use transforms::lazy::IndexMapping;
+use transforms::lazy::{CandidateBoxes, IndexMapping};
 use values::Shape;
 
 /// Draws the patch's centre in proportion to a map of weights, as TorchIO's WeightedSampler.
@@ -46,8 +46,8 @@ fn draw_centre(mapping: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng
         return None;
     }
     let source = |rng: &mut Rng| weights.at_share(rng.unit());
-    let reach = mapping.candidate_boxes();
-    let drawn = reach.and_then(|reach| centre::draw_from_source(mapping, &reach, valid, source, rng));
+    let candidates = CandidateBoxes::new(mapping);
+    let drawn = candidates.and_then(|candidates| centre::draw_from_source(mapping, &candidates, valid, source, rng));
     drawn.or_else(|| scan(mapping, weights, valid, rng))
 }
 

@@ -185,7 +185,7 @@ impl PreprocessedDataset {
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
         let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
         let patch_index = self.patch_index(patch_use, request);
-        let start = Profile::note(profile, "sampler", || {
+        let start = Profile::time(profile, "sampler", || {
             self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
         })?;
         let shape = self.sampler.patch();

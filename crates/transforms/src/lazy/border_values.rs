@@ -1,4 +1,4 @@
-//! The intensities that voxels from outside a volume get.
+//! Border values: the intensities of voxels outside the incoming volume.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -7,11 +7,14 @@ use rayon::prelude::*;
 
 use crate::{Fill, WholeVolume, border_means, mean, median};
 
-/// The intensity that each channel gets from outside.
+/// The border value of each channel.
 pub(super) enum BorderValues<'a> {
+    /// That of the only channel.
     One([f32; 1]),
-    Known(&'a [f32]),
-    Many(Vec<f32>),
+    /// Those from a cache.
+    Cached(&'a [f32]),
+    /// Computed ones.
+    Owned(Vec<f32>),
 }
 
 impl Deref for BorderValues<'_> {
@@ -20,20 +23,20 @@ impl Deref for BorderValues<'_> {
     fn deref(&self) -> &[f32] {
         match self {
             BorderValues::One(value) => value,
-            BorderValues::Known(values) => values,
-            BorderValues::Many(values) => values,
+            BorderValues::Cached(values) => values,
+            BorderValues::Owned(values) => values,
         }
     }
 }
 
-/// The intensities of a volume's channels for each way of filling that looks at the volume, once they are known.
+/// The border values of one volume, for each [`Fill`] that depends on its content; computed on first use.
 #[derive(Debug, Default)]
 pub struct BorderValueCache([OnceLock<Vec<f32>>; 7]);
 
 impl BorderValueCache {
-    /// Where those for one way of filling are kept.
-    pub(super) fn of(&self, fill: Fill) -> Option<&OnceLock<Vec<f32>>> {
-        let place = match fill {
+    /// Returns the entry for a fill; `None` for a constant.
+    pub(super) fn entry(&self, fill: Fill) -> Option<&OnceLock<Vec<f32>>> {
+        let index = match fill {
             Fill::Value(_) => return None,
             Fill::Minimum => 0,
             Fill::MinimumOfAll => 1,
@@ -43,35 +46,35 @@ impl BorderValueCache {
             Fill::BorderMean => 5,
             Fill::BorderOtsu => 6,
         };
-        Some(&self.0[place])
+        Some(&self.0[index])
     }
 }
 
-/// What each channel of a whole volume gets from outside.
-pub(super) fn found(fill: Fill, whole: &WholeVolume) -> Vec<f32> {
-    let of_all = |value: f32| vec![value; whole.channels().count()];
+/// Computes the border value of each channel of a whole volume.
+pub(super) fn compute(fill: Fill, whole: &WholeVolume) -> Vec<f32> {
+    let for_all = |value: f32| vec![value; whole.channels().count()];
     match fill {
-        Fill::Value(value) => of_all(value),
-        Fill::Minimum => whole.channels().map(|values| best(values, f32::INFINITY, f32::min)).collect(),
-        Fill::MinimumOfAll => of_all(best(whole.image, f32::INFINITY, f32::min)),
-        Fill::MaximumOfAll => of_all(best(whole.image, f32::NEG_INFINITY, f32::max)),
-        Fill::MeanOfAll => of_all(mean(whole.image)),
-        Fill::MedianOfAll => of_all(median(whole.image)),
+        Fill::Value(value) => for_all(value),
+        Fill::Minimum => whole.channels().map(|values| extreme(values, f32::INFINITY, f32::min)).collect(),
+        Fill::MinimumOfAll => for_all(extreme(whole.image, f32::INFINITY, f32::min)),
+        Fill::MaximumOfAll => for_all(extreme(whole.image, f32::NEG_INFINITY, f32::max)),
+        Fill::MeanOfAll => for_all(mean(whole.image)),
+        Fill::MedianOfAll => for_all(median(whole.image)),
         Fill::BorderMean => border_means(whole, false),
         Fill::BorderOtsu => border_means(whole, true),
     }
 }
 
-/// The smallest or the largest value.
-fn best(values: &[f32], worst: f32, better: impl Fn(f32, f32) -> f32 + Copy + Sync) -> f32 {
-    /// Voxels that a thread looks at together.
-    const PIECE: usize = 1 << 18;
-    let one_by_one = |values: &[f32]| values.iter().copied().fold(worst, better);
-    // Sixteen side by side, which the compiler makes vector operations of.
-    let of_piece = |piece: &[f32]| {
-        let (sixteens, rest) = piece.as_chunks::<16>();
-        let lanes = sixteens.iter().fold([worst; 16], |best, next| std::array::from_fn(|i| better(best[i], next[i])));
-        better(one_by_one(&lanes), one_by_one(rest))
+/// Returns the smallest or the largest value.
+fn extreme(values: &[f32], initial: f32, better: impl Fn(f32, f32) -> f32 + Copy + Sync) -> f32 {
+    /// Values per parallel task.
+    const CHUNK: usize = 1 << 18;
+    let sequential = |values: &[f32]| values.iter().copied().fold(initial, better);
+    // Sixteen accumulators, which the compiler vectorizes.
+    let of_chunk = |chunk: &[f32]| {
+        let (sixteens, rest) = chunk.as_chunks::<16>();
+        let lanes = sixteens.iter().fold([initial; 16], |best, next| std::array::from_fn(|i| better(best[i], next[i])));
+        better(sequential(&lanes), sequential(rest))
     };
-    one_by_one(&values.par_chunks(PIECE).map(of_piece).collect::<Vec<_>>())
+    sequential(&values.par_chunks(CHUNK).map(of_chunk).collect::<Vec<_>>())
 }

@@ -1,130 +1,124 @@
-//! Where the label of each voxel comes from, without making the label map.
+//! Index mappings: where each outgoing voxel comes from, for a whole chain.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::lazy::fixed_point::{HALF, Line, bounds};
-use crate::lazy::warp::WarpPath;
-use crate::{ElasticDisplacement, Map};
+use super::fixed_point::{grid_bounds, nearest_index};
+use super::line::Line;
+use super::warp::{ElasticStep, Warp};
+use crate::Map;
 use volume::Affine;
 
-/// Where the voxels of a grid come from: spatial steps, composed into one map.
+/// Where the voxels of a grid come from: the spatial steps of a chain, composed into one map.
 ///
-/// An outgoing voxel takes the label of the source voxel nearest to its mapped centre, provided that
-/// it falls inside every grid that the steps went through; otherwise its label is 0.
+/// An outgoing voxel takes the label of the source voxel nearest to its mapped centre if the centre is inside every grid
+/// that the chain passed through; otherwise its label is 0.
 #[derive(Clone, Debug)]
 pub struct IndexMapping {
     /// Voxels of the outgoing grid along x, y and z.
     pub shape: [usize; 3],
     /// Voxels of the source along x, y and z.
     pub source_shape: [usize; 3],
-    /// From outgoing voxel indices, or the places after the last bend, to source voxel indices.
+    /// From outgoing voxel indices, or the points after the last displacement, to source voxel indices.
     pub map: Affine,
-    /// The grids in between: a map to their indices from where `map` begins, and their shape.
+    /// Grids that points pass on the way and must be inside of: a map to their indices from where `map` starts, and
+    /// their shape.
     pub intermediate_grids: Vec<(Affine, [usize; 3])>,
-    /// Displacements on the way, in the order in which an outgoing voxel meets them.
+    /// Elastic displacements before `map`, in the order in which they apply to an outgoing voxel.
     pub displacements: Vec<ElasticStep>,
-    /// The whole way, where something displacements on it.
-    pub(super) path: WarpPath,
-}
-
-/// A displacement on the way from an outgoing voxel to its source.
-#[derive(Clone, Debug)]
-pub struct ElasticStep {
-    /// From outgoing voxel indices, or the places after the bend before, to those of the displaced grid.
-    pub map: Affine,
-    /// The grids in between: a map to their indices from where `map` begins, and their shape.
-    pub intermediate_grids: Vec<(Affine, [usize; 3])>,
-    /// How places of the grid move.
-    pub field: Arc<ElasticDisplacement>,
+    /// The whole mapping, if there are displacements.
+    pub(super) warp: Warp,
 }
 
 impl IndexMapping {
-    /// The mapping of a chain that moves nothing.
+    /// Returns the mapping of a chain that moves nothing.
     pub fn identity(shape: [usize; 3]) -> Self {
-        let (map, path) = (Affine::IDENTITY, WarpPath::default());
-        Self { shape, source_shape: shape, map, intermediate_grids: Vec::new(), displacements: Vec::new(), path }
+        let (map, warp) = (Affine::IDENTITY, Warp::default());
+        let (intermediate_grids, displacements) = (Vec::new(), Vec::new());
+        Self { shape, source_shape: shape, map, intermediate_grids, displacements, warp }
     }
 
-    /// One affine map, from voxel indices of the outgoing grid to those of the source.
+    /// Returns the mapping of one affine map, from voxel indices of the outgoing grid to those of the source.
     pub fn affine(map: Affine, shape: [usize; 3], source_shape: [usize; 3]) -> Self {
         Self { shape, map, ..Self::identity(source_shape) }
     }
 
-    /// Puts a step behind the others: it makes a grid of this shape, whose voxels come from the outgoing ones so far.
-    pub fn extend(&mut self, step: &Map, shape: [usize; 3]) {
-        self.put_behind(step, shape);
+    /// Appends a step to the chain: its outgoing grid has this shape, its incoming grid is the outgoing one so far.
+    pub fn append(&mut self, step: &Map, shape: [usize; 3]) {
+        self.prepend_map(step, shape);
         if !self.displacements.is_empty() {
-            self.path = WarpPath::new(self);
+            let source = (self.map, self.source_shape);
+            self.warp = Warp::new(&self.displacements, self.intermediate_grids.iter().chain([&source]));
         }
     }
 
-    fn put_behind(&mut self, step: &Map, shape: [usize; 3]) {
+    /// Adds a step where the mapping starts, at the outgoing voxels.
+    fn prepend_map(&mut self, step: &Map, shape: [usize; 3]) {
         let incoming = self.shape;
         self.shape = shape;
         let affine = match step {
             Map::Lattice(lattice) => lattice.affine(),
             Map::Warp(map) => *map,
             Map::Elastic(field) => {
-                self.go_through(&Affine::IDENTITY, incoming);
-                let (map, between) = (Affine::IDENTITY, Vec::new());
-                return self
-                    .displacements
-                    .insert(0, ElasticStep { map, intermediate_grids: between, field: Arc::clone(field) });
+                self.pass_grid(&Affine::IDENTITY, incoming);
+                let (map, intermediate_grids) = (Affine::IDENTITY, Vec::new());
+                let step = ElasticStep { map, intermediate_grids, field: Arc::clone(field) };
+                return self.displacements.insert(0, step);
             }
         };
-        self.go_through(&affine, incoming);
-        let map = self.displacements.first_mut().map_or(&mut self.map, |bend| &mut bend.map);
+        self.pass_grid(&affine, incoming);
+        let map = self.displacements.first_mut().map_or(&mut self.map, |step| &mut step.map);
         *map = map.after(&affine);
     }
 
-    /// A map before the first one, into a grid that is one to stay inside of, unless it is the source itself.
-    fn go_through(&mut self, map: &Affine, grid: [usize; 3]) {
+    /// Composes the intermediate grids with a map into `grid`, which becomes one of them unless it is the source itself.
+    fn pass_grid(&mut self, map: &Affine, grid: [usize; 3]) {
         let is_source = self.displacements.is_empty() && self.map == Affine::IDENTITY && grid == self.source_shape;
-        let between =
-            self.displacements.first_mut().map_or(&mut self.intermediate_grids, |bend| &mut bend.intermediate_grids);
-        between.iter_mut().for_each(|(to_grid, _)| *to_grid = to_grid.after(map));
+        let first = self.displacements.first_mut();
+        let grids = first.map_or(&mut self.intermediate_grids, |step| &mut step.intermediate_grids);
+        grids.iter_mut().for_each(|(to_grid, _)| *to_grid = to_grid.after(map));
         if !is_source {
-            between.push((*map, grid));
+            grids.push((*map, grid));
         }
     }
 
-    /// The source voxel whose label an outgoing voxel takes, or `None` where it lies outside.
+    /// Returns the source voxel of an outgoing voxel, or `None` where it is outside.
     pub fn source(&self, voxel: [usize; 3]) -> Option<[usize; 3]> {
-        let place = if self.displacements.is_empty() {
-            let (inside, line) = self.inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1);
+        let point = if self.displacements.is_empty() {
+            let (inside, line) = self.row_inside(voxel[0], voxel[1], voxel[2]..voxel[2] + 1);
             (!inside.is_empty()).then(|| line.at(voxel[2]))
         } else {
-            self.path.source(voxel)
+            self.warp.source(voxel)
         };
-        Some(place?.map(|place| ((place + HALF) >> 32) as usize))
+        Some(point?.map(|coordinate| nearest_index(coordinate) as usize))
     }
 
-    /// Of a row of outgoing voxels along z those that lie inside, counted from the first of `along`, and the row's places in the source. Only
-    /// where nothing displacements.
+    /// Returns which voxels of a row along z are inside, counted from the first of `along`, and the row's source points.
+    /// Only for mappings without displacements.
     #[inline(always)]
-    pub(super) fn inside(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
+    pub(super) fn row_inside(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
         let mut inside = 0..along.len();
         let own = (&self.map, self.source_shape);
-        let mut line = Line::of([0; 3], [0; 3]);
+        let mut line = Line::from_parts([0; 3], [0; 3]);
         for (map, shape) in self.intermediate_grids.iter().map(|(map, shape)| (map, *shape)).chain([own]) {
             line = Line::new(map, x as f64, y as f64);
-            let (low, high) = (shape.map(|size| bounds(size).0), shape.map(|size| bounds(size).1));
-            let within = line.between(low, high, along.start, along.len());
+            let (low, high) = grid_bounds(shape);
+            let within = line.range_within(low, high, along.start, along.len());
             inside = inside.start.max(within.start)..inside.end.min(within.end);
         }
         (if inside.start < inside.end { inside } else { 0..0 }, line)
     }
 
-    /// The source voxels that a block of outgoing ones may touch: the first one and how many along each axis.
-    pub(super) fn touched(&self, start: [usize; 3], shape: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+    /// Returns the region of the source that interpolation of a block of outgoing voxels may read: its first voxel and
+    /// its shape.
+    pub(super) fn source_region(&self, start: [usize; 3], shape: [usize; 3]) -> ([usize; 3], [usize; 3]) {
         let mut low = start.map(|index| index as f64);
         let mut high: [f64; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] - 1) as f64);
-        for bend in &self.displacements {
-            (low, high) = bend.map.map_box(low, high);
-            for (axis, far) in bend.field.farthest().into_iter().enumerate() {
-                low[axis] -= far;
-                high[axis] += far;
+        for step in &self.displacements {
+            (low, high) = step.map.map_box(low, high);
+            for (axis, distance) in step.field.farthest().into_iter().enumerate() {
+                low[axis] -= distance;
+                high[axis] += distance;
             }
         }
         (low, high) = self.map.map_box(low, high);
@@ -136,118 +130,81 @@ impl IndexMapping {
         });
         (first, std::array::from_fn(|axis| end[axis] - first[axis]))
     }
+}
 
-    /// The constant size, along each axis, of a box that holds every outgoing voxel with a given source; `None` where the map cannot be undone.
-    ///
-    /// With the returned map from source to outgoing indices, [`CandidateBoxes::start`] places the box.
-    pub fn candidate_boxes(&self) -> Option<CandidateBoxes> {
-        let inverse = self.map.inverse()?;
-        let mut half = stretched(&inverse, [0.5; 3]);
-        let (mut straight, mut loose) = (inverse, half);
-        let mut displacements = Vec::with_capacity(self.displacements.len());
-        for bend in self.displacements.iter().rev() {
-            half = loosened(bend.field.slopes(), half)?;
-            let inverse = bend.map.inverse()?;
-            half = stretched(&inverse, half);
-            let farthest = bend.field.farthest();
-            loose = stretched(&inverse, std::array::from_fn(|axis| loose[axis] + farthest[axis]));
-            straight = inverse.after(&straight);
-            displacements.push((Arc::clone(&bend.field), inverse));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lazy::fixed_point::{HALF, fixed};
+    use crate::lazy::warp::SourceRow;
+    use crate::{ElasticDisplacement, Lattice};
+    use random::{Purpose, Seed};
+    use volume::Grid;
+
+    const SHAPE: [usize; 3] = [20, 24, 30];
+
+    /// Two displacements with affine maps between them and before the source.
+    fn elastic_mapping() -> IndexMapping {
+        let mut rng = Seed(1).stream(Purpose::Augment, 0, "", 0);
+        let mut field = |points: [usize; 3]| {
+            let count = points.iter().product();
+            let values: Vec<[f64; 3]> = (0..count).map(|_| std::array::from_fn(|_| 3.0 * (rng.unit() - 0.5))).collect();
+            let grid = Grid { shape: SHAPE, affine: Affine::IDENTITY };
+            Map::Elastic(Arc::new(ElasticDisplacement::new(points, &values, &grid)))
+        };
+        let affine = Affine([[0.9, 0.2, -0.1, 0.6], [-0.2, 1.1, 0.05, 1.3], [0.1, 0.03, 0.95, -0.4]]);
+        let mut mapping = IndexMapping::identity(SHAPE);
+        for map in
+            [Map::Warp(affine), field([7, 5, 6]), Map::Warp(affine), Map::Lattice(Lattice::IDENTITY), field([4, 9, 5])]
+        {
+            mapping.append(&map, SHAPE);
         }
-        // Fields are undone to a thousandth of a voxel, which steep ones stretch.
-        let room = if displacements.is_empty() { 1e-6 } else { 1e-2 };
-        let half = half.map(|half| half + room);
-        let loose = loose.map(|half| half + room);
-        Some(CandidateBoxes {
-            inverse,
-            displacements,
-            straight,
-            loose,
-            half,
-            shape: half.map(|half| (2.0 * half).floor() as usize + 1),
-        })
+        mapping
     }
-}
 
-/// Half the size of a box that holds the image of a box of half that size.
-fn stretched(map: &Affine, half: [f64; 3]) -> [f64; 3] {
-    map.linear().map(|row| row.iter().zip(half).map(|(value, half)| value.abs() * half).sum())
-}
-
-/// Half the size of a box of places that a field may take into a box: `h = half + slopes h`. `None` where the slopes
-/// are so steep that the field may fold.
-fn loosened(slopes: [[f64; 3]; 3], half: [f64; 3]) -> Option<[f64; 3]> {
-    let mut wide = half;
-    for _ in 0..MAX_ITERATIONS {
-        let next: [f64; 3] =
-            std::array::from_fn(|axis| half[axis] + (0..3).map(|along| slopes[axis][along] * wide[along]).sum::<f64>());
-        if (0..3).all(|axis| next[axis] - wide[axis] < 1e-6) {
-            return (next.iter().all(|half| *half < MAX_BOX_VOXELS)).then_some(next);
+    #[test]
+    fn a_row_has_the_bits_of_its_voxels_one_by_one() {
+        let mapping = elastic_mapping();
+        let mut num_inside = 0;
+        for length in [1, 7, 8, 13, 30] {
+            let (mut row, mut each) = (SourceRow::new(length), SourceRow::new(length));
+            for (x, y) in (0..SHAPE[0]).flat_map(|x| (0..SHAPE[1]).map(move |y| (x, y))) {
+                let z = SHAPE[2] - length;
+                row.compute(&mapping.warp, [x, y, z]);
+                each.compute_one_by_one(&mapping.warp, [x, y, z]);
+                for index in 0..length {
+                    let alone = mapping.warp.source([x, y, z + index]);
+                    assert_eq!((row.source(index), each.source(index)), (alone, alone), "{x} {y} {index}");
+                    num_inside += usize::from(alone.is_some());
+                }
+            }
         }
-        wide = next;
-    }
-    None
-}
-
-/// Steps after which a fixed point is given up.
-const MAX_ITERATIONS: usize = 200;
-
-/// A box with more voxels along an axis is not worth drawing from.
-const MAX_BOX_VOXELS: f64 = 8.0;
-
-/// The boxes of outgoing voxels that may come from one source voxel; all have the same shape.
-#[derive(Clone, Debug)]
-pub struct CandidateBoxes {
-    inverse: Affine,
-    /// The displacements from the source's side: a field, and the map back from its grid.
-    displacements: Vec<(Arc<ElasticDisplacement>, Affine)>,
-    /// From source to outgoing indices as if nothing bent, and half the size of a box that holds what displacements make of it.
-    straight: Affine,
-    loose: [f64; 3],
-    half: [f64; 3],
-    /// Voxels of each box along x, y and z.
-    pub shape: [usize; 3],
-}
-
-impl CandidateBoxes {
-    /// Whether nothing displacements on the way.
-    pub fn is_straight(&self) -> bool {
-        self.displacements.is_empty()
+        assert!(num_inside > 5000, "{num_inside}");
     }
 
-    /// The first outgoing index of the box of `source`; the box may stick out of the grid.
-    pub fn start(&self, source: [usize; 3]) -> [i64; 3] {
-        let mut centre = self.inverse.apply(source.map(|index| index as f64));
-        for (field, inverse) in &self.displacements {
-            centre = inverse.apply(before(field, centre));
+    #[test]
+    fn points_are_those_of_the_maps_in_double_precision() {
+        let mapping = elastic_mapping();
+        let mut compared = 0;
+        for x in 0..SHAPE[0] {
+            for z in 0..SHAPE[2] {
+                let voxel = [x, 11, z];
+                let mut point = voxel.map(|index| index as f64);
+                for step in &mapping.displacements {
+                    point = step.map.apply(point);
+                    let by = step.field.at(point);
+                    point = std::array::from_fn(|axis| point[axis] + by[axis]);
+                }
+                let expected = mapping.map.apply(point);
+                if let Some(source) = mapping.warp.source(voxel) {
+                    for axis in 0..3 {
+                        let off = (source[axis] - fixed(expected[axis])).abs();
+                        assert!(off < HALF / 100_000, "{voxel:?} {axis}: {off}");
+                    }
+                    compared += 1;
+                }
+            }
         }
-        std::array::from_fn(|axis| (centre[axis] - self.half[axis]).ceil() as i64)
+        assert!(compared > 200, "{compared}");
     }
-}
-
-impl CandidateBoxes {
-    /// The first and the last outgoing index that may come from a box of source voxels, from its first to its last; a
-    /// rough bound where something displacements on the way.
-    pub fn of_box(&self, low: [usize; 3], high: [usize; 3]) -> ([i64; 3], [i64; 3]) {
-        let (low, high) = self.straight.map_box(low.map(|index| index as f64), high.map(|index| index as f64));
-        (
-            std::array::from_fn(|axis| (low[axis] - self.loose[axis]).ceil() as i64),
-            std::array::from_fn(|axis| (high[axis] + self.loose[axis]).floor() as i64),
-        )
-    }
-}
-
-/// The place that a field moves to `place`.
-fn before(field: &ElasticDisplacement, place: [f64; 3]) -> [f64; 3] {
-    let mut from = place;
-    for _ in 0..MAX_ITERATIONS {
-        let moved = field.at(from);
-        let next: [f64; 3] = std::array::from_fn(|axis| place[axis] - moved[axis]);
-        let is_settled = (0..3).all(|axis| (next[axis] - from[axis]).abs() < 1e-3);
-        from = next;
-        if is_settled {
-            break;
-        }
-    }
-    from
 }

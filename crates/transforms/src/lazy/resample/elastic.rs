@@ -1,53 +1,54 @@
-//! Filling rows whose places are found one by one, since a field displacements them.
+//! Resampling under mappings with elastic displacements, row by row.
 
-use super::{LabelSource, ROWS_PER_TILE, Slice, Source, Wanted};
+use super::request::{ROWS_PER_TILE, Request, Slice};
+use super::source::{ImageSource, LabelSource};
 use crate::Interpolation;
 #[cfg(target_arch = "x86_64")]
 use crate::lazy::resample::avx2;
-use crate::lazy::warp::Row;
+use crate::lazy::warp::SourceRow;
 use volume::Label;
 
-/// BorderValues slices, of which the first one lies at `first_x`.
-pub(super) fn fill(wanted: &Wanted, first_x: usize, slices: &mut [Slice]) {
-    let [_, size_y, size_z] = wanted.shape;
-    let mut places = Row::new(size_z);
+/// Computes slices of a request, of which the first one is at `first_x`.
+pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
+    let [_, size_y, size_z] = request.shape;
+    let mut points = SourceRow::new(size_z);
     for first_y in (0..size_y).step_by(ROWS_PER_TILE) {
         for (x, (images, label)) in (first_x..).zip(slices.iter_mut()) {
             for y in first_y..size_y.min(first_y + ROWS_PER_TILE) {
-                places.follow(&wanted.mapping.path, wanted.voxel([x, y, 0]));
+                points.compute(&request.mapping.warp, request.voxel([x, y, 0]));
                 let row = y * size_z..(y + 1) * size_z;
-                for ((image, source), fill) in images.iter_mut().zip(wanted.sources).zip(wanted.border_values) {
-                    interpolate(source, wanted.interpolation, *fill, &places, &mut image[row.clone()]);
+                for ((image, source), border) in images.iter_mut().zip(request.sources).zip(request.border_values) {
+                    interpolate(source, request.interpolation, *border, &points, &mut image[row.clone()]);
                 }
-                if let (Some(label), Some(labels)) = (label.as_mut(), wanted.labels) {
-                    look_up(labels, wanted.mapping.source_shape, &places, &mut label[row]);
+                if let (Some(label), Some(labels)) = (label.as_mut(), request.labels) {
+                    look_up(labels, request.mapping.source_shape, &points, &mut label[row]);
                 }
             }
         }
     }
 }
 
-fn interpolate(source: &Source, interpolation: Interpolation, fill: f32, row: &Row, out: &mut [f32]) {
+fn interpolate(source: &ImageSource, interpolation: Interpolation, border: f32, row: &SourceRow, out: &mut [f32]) {
     let one_by_one = |first: usize, out: &mut [f32]| {
         for (index, value) in (first..).zip(out) {
-            *value = row.source(index).map_or(fill, |place| source.at(interpolation, place));
+            *value = row.source(index).map_or(border, |point| source.interpolate(interpolation, point));
         }
     };
     #[cfg(target_arch = "x86_64")]
     if interpolation == Interpolation::Linear {
-        return avx2::bent_row(source, row, out, one_by_one);
+        return avx2::interpolate_elastic_row(source, row, out, one_by_one);
     }
     one_by_one(0, out);
 }
 
-fn look_up(source: LabelSource, shape: [usize; 3], row: &Row, out: &mut [Label]) {
+fn look_up(source: LabelSource, shape: [usize; 3], row: &SourceRow, out: &mut [Label]) {
     let one_by_one = |first: usize, out: &mut [Label]| {
         for (index, label) in (first..).zip(out) {
-            *label = row.source(index).map_or(0, |place| source.nearest(shape, place));
+            *label = row.source(index).map_or(0, |point| source.nearest(shape, point));
         }
     };
     #[cfg(target_arch = "x86_64")]
-    avx2::bent_labels(source, shape, row, out, one_by_one);
+    avx2::look_up_elastic_row(source, shape, row, out, one_by_one);
     #[cfg(not(target_arch = "x86_64"))]
     one_by_one(0, out);
 }

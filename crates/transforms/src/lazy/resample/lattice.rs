@@ -1,33 +1,15 @@
-//! Moving whole voxels.
+//! Resampling under lattice maps: whole voxels are copied.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{MIN_PARALLEL_VOXELS, ROWS_PER_TILE};
+use super::request::{MIN_PARALLEL_VOXELS, ROWS_PER_TILE};
 use crate::Lattice;
 use crate::lazy::block::Block;
 use volume::buffer_pool;
 
-/// BorderValues each row along z of an outgoing array, in parallel where it is large. The result does not depend on that.
-fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
-    let [_, size_y, size_z] = shape;
-    if out.len() >= MIN_PARALLEL_VOXELS {
-        out.par_chunks_exact_mut(size_y * size_z).enumerate().for_each(|(x, slice)| {
-            slice.chunks_exact_mut(size_z).enumerate().for_each(|(y, row)| fill(x, y, row));
-        });
-        return;
-    }
-    for first in (0..size_y).step_by(ROWS_PER_TILE) {
-        let together = ROWS_PER_TILE.min(size_y - first);
-        for (x, slice) in out.chunks_exact_mut(size_y * size_z).enumerate() {
-            let rows = slice[first * size_z..].chunks_exact_mut(size_z).take(together);
-            rows.enumerate().for_each(|(y, row)| fill(x, first + y, row));
-        }
-    }
-}
-
-/// Moves whole voxels: `start` and `shape` say which outgoing voxels are wanted.
+/// Copies the voxels of a block of the outgoing volume.
 pub(in crate::lazy) fn lattice(
     incoming: &Block,
     map: &Lattice,
@@ -38,7 +20,8 @@ pub(in crate::lazy) fn lattice(
 ) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
     let mut out = buffer_pool::acquire(border_values.len() * voxels);
-    let [along_x, along_y, along_z] = std::array::from_fn(|axis| sources(map, axis, incoming_shape, start, shape));
+    let [along_x, along_y, along_z] =
+        std::array::from_fn(|axis| AxisSources::new(map, axis, incoming_shape, start, shape));
     let strides = [incoming.shape[1] * incoming.shape[2], incoming.shape[2], 1];
     let stride = strides[map.axes[2].source];
     for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
@@ -56,7 +39,7 @@ pub(in crate::lazy) fn lattice(
             let row = &mut row[along_z.inside.clone()];
             let Some(from_z) = along_z.at(along_z.inside.start) else { return };
             let first = local(0, from_x) + local(1, from_y) + local(2, from_z);
-            match (along_z.backwards, stride) {
+            match (along_z.flipped, stride) {
                 (false, 1) => row.copy_from_slice(&source[first..first + row.len()]),
                 (false, _) => {
                     row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
@@ -71,26 +54,44 @@ pub(in crate::lazy) fn lattice(
     out
 }
 
-/// Where the voxels along one outgoing axis come from.
-struct Sources {
-    /// Those with a source.
-    inside: Range<usize>,
-    /// The incoming index of the voxel 0, inside or not.
-    first: i64,
-    backwards: bool,
-}
-
-impl Sources {
-    fn at(&self, index: usize) -> Option<usize> {
-        let source = if self.backwards { self.first - index as i64 } else { self.first + index as i64 };
-        self.inside.contains(&index).then_some(source as usize)
+/// Calls `fill` with each row along z of an array, in parallel if it is large. The result does not depend on that.
+fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
+    let [_, size_y, size_z] = shape;
+    if out.len() >= MIN_PARALLEL_VOXELS {
+        out.par_chunks_exact_mut(size_y * size_z).enumerate().for_each(|(x, slice)| {
+            slice.chunks_exact_mut(size_z).enumerate().for_each(|(y, row)| fill(x, y, row));
+        });
+        return;
+    }
+    for first in (0..size_y).step_by(ROWS_PER_TILE) {
+        let count = ROWS_PER_TILE.min(size_y - first);
+        for (x, slice) in out.chunks_exact_mut(size_y * size_z).enumerate() {
+            let rows = slice[first * size_z..].chunks_exact_mut(size_z).take(count);
+            rows.enumerate().for_each(|(y, row)| fill(x, first + y, row));
+        }
     }
 }
 
-fn sources(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], shape: [usize; 3]) -> Sources {
-    let (along, size) = (map.axes[axis], incoming[map.axes[axis].source] as i64);
-    let first = if along.flipped { along.offset - start[axis] as i64 } else { along.offset + start[axis] as i64 };
-    let (low, high) = if along.flipped { (first - size + 1, first + 1) } else { (-first, size - first) };
-    let clip = |index: i64| index.clamp(0, shape[axis] as i64) as usize;
-    Sources { inside: clip(low)..clip(high).max(clip(low)), first, backwards: along.flipped }
+/// The incoming indices of the voxels along one outgoing axis.
+struct AxisSources {
+    /// The outgoing voxels with a source.
+    inside: Range<usize>,
+    /// The incoming index of voxel 0, inside or not.
+    first: i64,
+    flipped: bool,
+}
+
+impl AxisSources {
+    fn new(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], shape: [usize; 3]) -> Self {
+        let (along, size) = (map.axes[axis], incoming[map.axes[axis].source] as i64);
+        let first = if along.flipped { along.offset - start[axis] as i64 } else { along.offset + start[axis] as i64 };
+        let (low, high) = if along.flipped { (first - size + 1, first + 1) } else { (-first, size - first) };
+        let clip = |index: i64| index.clamp(0, shape[axis] as i64) as usize;
+        Self { inside: clip(low)..clip(high).max(clip(low)), first, flipped: along.flipped }
+    }
+
+    fn at(&self, index: usize) -> Option<usize> {
+        let source = if self.flipped { self.first - index as i64 } else { self.first + index as i64 };
+        self.inside.contains(&index).then_some(source as usize)
+    }
 }

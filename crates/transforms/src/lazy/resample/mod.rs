@@ -1,34 +1,35 @@
-//! Reading an incoming block at mapped places: whole voxels, or interpolated points.
+//! The resampler: reads an incoming block at mapped points.
+//!
+//! [`lattice`] copies whole voxels. [`warp`] interpolates intensities and [`labels`] looks up the nearest label; both
+//! work on rows along z, whose source points are on straight lines ([`affine`]) or not ([`elastic`]). On processors with
+//! AVX2 the inner loops compute eight voxels at a time ([`avx2`]); the results have the same bits everywhere.
 
 mod affine;
 #[cfg(target_arch = "x86_64")]
-pub(in crate::lazy) mod avx2;
+mod avx2;
 mod elastic;
 mod lattice;
+mod request;
+mod rows;
 mod source;
 
 use rayon::prelude::*;
 
+use super::block::Block;
+use super::index_mapping::IndexMapping;
 use crate::Interpolation;
-use crate::lazy::block::Block;
-use crate::lazy::index_mapping::IndexMapping;
-pub(in crate::lazy) use affine::{Places, Span};
-pub(in crate::lazy) use lattice::lattice;
-pub(in crate::lazy) use source::{LabelSource, Source};
+pub(super) use lattice::lattice;
+use request::{MIN_PARALLEL_VOXELS, Request, Slice};
+use source::ImageSource;
+pub(super) use source::LabelSource;
 use volume::Label;
 use volume::buffer_pool;
 
-/// Blocks of at least this many voxels are shared out among threads.
-const MIN_PARALLEL_VOXELS: usize = 1 << 21;
-
-/// Slices that a thread takes of such a block.
+/// Slices per parallel task.
 const SLICES_PER_TASK: usize = 8;
 
-/// Rows along y that are filled for every x before those behind them, so that what they share stays near the processor.
-const ROWS_PER_TILE: usize = 32;
-
-/// Interpolates at the places that `mapping` gives, and looks up the labels of the same block where `labels` are given,
-/// whose places must be the same. For cubic interpolation the block holds spline coefficients.
+/// Interpolates a block of outgoing voxels, and looks up their labels if there are `labels` with the same mapping. For
+/// cubic interpolation the incoming block holds spline coefficients.
 pub(super) fn warp(
     incoming: &Block,
     (mapping, interpolation): (&IndexMapping, Interpolation),
@@ -40,63 +41,42 @@ pub(super) fn warp(
     let voxels: usize = shape.iter().product();
     let mut image = buffer_pool::acquire(border_values.len() * voxels);
     let mut label = labels.map(|_| buffer_pool::acquire(voxels));
-    let sources: Vec<Source> =
-        (0..border_values.len()).map(|channel| Source::of(incoming, channel, mapping.source_shape)).collect();
-    let wanted = Wanted { mapping, interpolation, sources: &sources, border_values, labels, start, shape };
-    wanted.fill(&mut image, label.as_deref_mut().unwrap_or_default());
+    let sources: Vec<ImageSource> =
+        (0..border_values.len()).map(|channel| ImageSource::new(incoming, channel, mapping.source_shape)).collect();
+    let request = Request { mapping, interpolation, sources: &sources, border_values, labels, start, shape };
+    fill(&request, &mut image, label.as_deref_mut().unwrap_or_default());
     (image, label)
 }
 
-/// The labels of a block of outgoing voxels: what [`IndexMapping::source`] says of each.
+/// Looks up the labels of a block of outgoing voxels, `[x, y, z]`: of each the label at [`IndexMapping::source`].
 pub(super) fn labels(source: LabelSource, mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut label = buffer_pool::acquire(shape.iter().product());
     let (sources, border_values, interpolation) = (&[], &[], Interpolation::Linear);
-    Wanted { mapping, interpolation, sources, border_values, labels: Some(source), start, shape }
-        .fill(&mut [], &mut label);
+    let request = Request { mapping, interpolation, sources, border_values, labels: Some(source), start, shape };
+    fill(&request, &mut [], &mut label);
     label
 }
 
-/// A block of outgoing voxels, and what it is read from.
-struct Wanted<'a> {
-    mapping: &'a IndexMapping,
-    interpolation: Interpolation,
-    /// One for each channel, and what it gets from outside.
-    sources: &'a [Source<'a>],
-    border_values: &'a [f32],
-    labels: Option<LabelSource<'a>>,
-    start: [usize; 3],
-    shape: [usize; 3],
-}
-
-/// The voxels at one x: those of each channel, and their labels.
-type Slice<'a> = (Vec<&'a mut [f32]>, Option<&'a mut [Label]>);
-
-impl Wanted<'_> {
-    /// BorderValues every channel and the labels, in parallel where the block is large. The result does not depend on that.
-    fn fill(&self, image: &mut [f32], label: &mut [Label]) {
-        let (voxels, slice): (usize, usize) = (self.shape.iter().product(), self.shape[1] * self.shape[2]);
-        let mut slices: Vec<Slice> =
-            (0..self.shape[0]).map(|_| (Vec::with_capacity(self.border_values.len()), None)).collect();
-        for channel in image.chunks_exact_mut(voxels) {
-            slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
-        }
-        slices.iter_mut().zip(label.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
-        let fill = |first_x: usize, slices: &mut [Slice]| match self.mapping.displacements.is_empty() {
-            true => affine::fill(self, first_x, slices),
-            false => elastic::fill(self, first_x, slices),
-        };
-        if voxels >= MIN_PARALLEL_VOXELS {
-            slices
-                .par_chunks_mut(SLICES_PER_TASK)
-                .enumerate()
-                .for_each(|(share, slices)| fill(share * SLICES_PER_TASK, slices));
-        } else {
-            fill(0, &mut slices);
-        }
+/// Computes every channel and the labels, in parallel if the block is large. The result does not depend on that.
+fn fill(request: &Request, image: &mut [f32], label: &mut [Label]) {
+    let (voxels, slice): (usize, usize) = (request.shape.iter().product(), request.shape[1] * request.shape[2]);
+    let mut slices: Vec<Slice> =
+        (0..request.shape[0]).map(|_| (Vec::with_capacity(request.border_values.len()), None)).collect();
+    for channel in image.chunks_exact_mut(voxels) {
+        slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
-
-    /// The outgoing volume's voxel that is one of the block.
-    fn voxel(&self, [x, y, z]: [usize; 3]) -> [usize; 3] {
-        [self.start[0] + x, self.start[1] + y, self.start[2] + z]
+    slices.iter_mut().zip(label.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
+    let fill = |first_x: usize, slices: &mut [Slice]| match request.mapping.displacements.is_empty() {
+        true => affine::fill(request, first_x, slices),
+        false => elastic::fill(request, first_x, slices),
+    };
+    if voxels >= MIN_PARALLEL_VOXELS {
+        let tasks = slices.par_chunks_mut(SLICES_PER_TASK).enumerate();
+        tasks.for_each(|(task, slices)| fill(task * SLICES_PER_TASK, slices));
+    } else {
+        fill(0, &mut slices);
     }
 }
+
+#[cfg(test)]
+mod tests;

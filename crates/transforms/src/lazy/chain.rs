@@ -1,0 +1,83 @@
+//! What a chain does to grids and label maps, without any voxel of the image.
+
+use super::index_mapping::IndexMapping;
+use super::resample::{self, LabelSource};
+use crate::{Incoming, LabelTransform, Transform, TransformParams};
+use volume::{Grid, Label, Voxels};
+
+/// Returns the parameters of a chain without randomness.
+pub fn fixed_params(chain: &[Transform], incoming: &Incoming) -> Vec<TransformParams> {
+    use random::{Purpose, Seed};
+    // Every range of such a chain has width zero, so any stream gives the same parameters.
+    crate::sample_params(chain, &mut Seed(0).stream(Purpose::Augment, 0, "", 0), incoming)
+}
+
+/// Returns the grid after a chain; its shape does not depend on the sampled parameters.
+pub fn output_grid(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> Grid {
+    let mut grid = *incoming;
+    for (step, params) in chain.iter().zip(params) {
+        grid = step.outgoing(params, &grid);
+    }
+    grid
+}
+
+/// Returns where each voxel after a chain comes from.
+pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> IndexMapping {
+    let mut grid = *incoming;
+    let mut mapping = IndexMapping::identity(incoming.shape);
+    unroll(chain, params, &mut |step, params| {
+        let Some(placement) = step.map_grid(params, &grid) else { return };
+        mapping.append(&placement.map, placement.grid.shape);
+        grid = placement.grid;
+    });
+    mapping
+}
+
+/// Applies the label transforms of a chain, which change label values, to a label map on the grid before the chain.
+pub fn relabel(chain: &[Transform], params: &[TransformParams], mut labels: Voxels<Label>) -> Voxels<Label> {
+    unroll(chain, params, &mut |step, _| {
+        if let Some(label_transform) = step.label_transform() {
+            labels = relabelled(label_transform, &labels);
+        }
+    });
+    labels
+}
+
+/// Returns a label map after one label transform.
+pub(super) fn relabelled(step: &dyn LabelTransform, labels: &Voxels<Label>) -> Voxels<Label> {
+    let mut values = labels.to_vec();
+    step.relabel(&mut values, labels.shape);
+    Voxels::new(1, labels.shape, values)
+}
+
+/// Looks up the labels of a block of outgoing voxels, `[x, y, z]`, in the label map `source` on the mapping's source grid.
+pub fn resample_labels(source: &[Label], mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
+    resample::labels(LabelSource { labels: source, empty: None }, mapping, start, shape)
+}
+
+/// Calls `visit` with each step that is applied, and its parameters: lists of steps are replaced by their steps.
+///
+/// # Panics
+/// When the chain and the parameters differ in length.
+pub(super) fn unroll<'a>(
+    chain: &'a [Transform],
+    params: &'a [TransformParams],
+    visit: &mut dyn FnMut(&'a Transform, &'a TransformParams),
+) {
+    assert_eq!(chain.len(), params.len(), "each step has its parameters");
+    for (step, params) in chain.iter().zip(params) {
+        step.unroll(params, visit);
+    }
+}
+
+/// Returns the index of the first step because of which every patch needs the whole volume: it measures the volume after
+/// a random warp, or it mixes distant voxels.
+pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
+    let warps = |step: &Transform| matches!(step, Transform::Affine(_) | Transform::ElasticDeformation(_));
+    let mixes = |step: &Transform| matches!(step, Transform::Swap(_) | Transform::Motion(_) | Transform::Spike(_));
+    let first_warp = chain.iter().position(|step| step.any(&warps) && step.is_random()).unwrap_or(chain.len());
+    (0..chain.len()).find(|index| {
+        let measures = *index >= first_warp && chain[*index].any(&Transform::needs_statistics);
+        measures || chain[*index].any(&mixes)
+    })
+}

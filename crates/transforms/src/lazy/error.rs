@@ -1,0 +1,33 @@
+//! Why a chain cannot be evaluated.
+
+use crate::TransformError;
+
+/// A chain that cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineError {
+    /// A step cannot be applied to this volume.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// The output of a step does not fit into memory.
+    #[error(
+        "{name}: {shape:?} voxels of {channels} channels do not fit into the machine's memory; take fewer voxels or a coarser spacing"
+    )]
+    TooLarge {
+        /// Name of the step.
+        name: &'static str,
+        /// Requested voxels along x, y and z.
+        shape: [usize; 3],
+        /// Image channels.
+        channels: usize,
+    },
+    /// A window extends past the volume.
+    #[error("a window of {shape:?} voxels at {start:?} does not fit into a volume of {volume:?}")]
+    Outside {
+        /// First voxel of the window.
+        start: [usize; 3],
+        /// Voxels of the window along x, y and z.
+        shape: [usize; 3],
+        /// Voxels of the volume after the chain.
+        volume: [usize; 3],
+    },
+}

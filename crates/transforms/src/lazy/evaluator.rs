@@ -1,0 +1,315 @@
+//! Computes regions of the output of stages, recursively from the last stage to the source.
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+use super::block::{Block, widened};
+use super::border_values::{self, BorderValueCache, BorderValues};
+use super::empty_space::EmptySpace;
+use super::error::PipelineError;
+use super::index_mapping::IndexMapping;
+use super::profile::Profile;
+use super::resample::{self, LabelSource};
+use super::stage::{IntensityStage, Kind, Stage};
+use crate::{
+    Fill, Interpolation, Lattice, Map, VolumeStatistics, WholeVolume, Window, smooth_recursively, spline_coefficients,
+    spline_reach,
+};
+use volume::{Affine, Grid, Label, Volume, buffer_pool, memory};
+
+/// A volume with the stages that are applied to it.
+#[derive(Debug)]
+pub(super) struct Evaluator<'a> {
+    pub(super) source: Volume,
+    pub(super) stages: Vec<Stage<'a>>,
+    /// Whether a single stage moves voxels, so that its source points are those of the labels.
+    moves_once: bool,
+    /// Border values of the source.
+    pub(super) border_cache: Option<&'a BorderValueCache>,
+    /// Where the source's labels are known to be 0.
+    pub(super) empty: Option<&'a EmptySpace>,
+    pub(super) profile: Option<&'a Profile>,
+}
+
+/// The region that a stage is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Region {
+    pub(super) start: [usize; 3],
+    pub(super) shape: [usize; 3],
+    /// Whether the labels after the last stage are of use, if they are a by-product. They are returned for exactly this
+    /// region or not at all.
+    pub(super) with_labels: bool,
+}
+
+impl Region {
+    /// Returns a region without labels.
+    pub(super) fn image_only(start: [usize; 3], shape: [usize; 3]) -> Self {
+        Self { start, shape, with_labels: false }
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(source: Volume, stages: Vec<Stage<'a>>) -> Self {
+        let moves_once = stages.iter().filter(|stage| stage.moves_voxels()).count() == 1;
+        Self { source, stages, moves_once, border_cache: None, empty: None, profile: None }
+    }
+
+    fn channels(&self) -> usize {
+        self.source.image.channels
+    }
+
+    fn label_source(&self) -> Option<LabelSource<'_>> {
+        Some(LabelSource { labels: self.source.label.as_ref()?, empty: self.empty })
+    }
+
+    /// Looks up the labels of a region; `None` if the source has none.
+    pub(super) fn labels(&self, mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Option<Vec<Label>> {
+        let source = self.label_source()?;
+        Some(Profile::time(self.profile, "labels", || resample::labels(source, mapping, start, shape)))
+    }
+
+    /// Returns a block that contains at least the region, after the first `level` stages.
+    pub(super) fn block(&self, level: usize, region: Region) -> Result<Block<'_>, PipelineError> {
+        match level.checked_sub(1).map(|index| &self.stages[index]) {
+            None => Ok(Block::new([0; 3], self.source.image.shape, &self.source.image[..])),
+            Some(stage) => Profile::time(self.profile, stage.name, || self.apply(level, stage, region)),
+        }
+    }
+
+    fn apply<'s>(&'s self, level: usize, stage: &'s Stage<'a>, region: Region) -> Result<Block<'s>, PipelineError> {
+        require_memory(stage.name, self.channels(), region.shape)?;
+        match &stage.kind {
+            Kind::Lattice(lattice, fill) => self.lattice(level, lattice, *fill, region),
+            Kind::Warp(mapping, interpolation, fill) => self.warp(level, mapping, (*interpolation, *fill), region),
+            Kind::Smooth(deviations) => {
+                let shape = stage.grid.shape;
+                let whole = self.incoming(level, Region::image_only([0; 3], shape))?;
+                let mut image = whole.into_owned_crop(self.channels(), [0; 3], shape);
+                let mut window = Window::new(&mut image, self.channels(), stage.grid, ([0; 3], shape));
+                smooth_recursively(&mut window, *deviations);
+                Ok(Block::new([0; 3], shape, image))
+            }
+            Kind::Intensity(intensity) => self.intensity(level, &stage.grid, intensity, region),
+        }
+    }
+
+    fn lattice(
+        &self,
+        level: usize,
+        lattice: &Lattice,
+        fill: Fill,
+        Region { start, shape, .. }: Region,
+    ) -> Result<Block<'_>, PipelineError> {
+        let border_values = self.border_values(level, fill)?;
+        let incoming_shape = self.incoming_grid(level).shape;
+        let Some((from, size)) = lattice_source(lattice, incoming_shape, start, shape) else {
+            let voxels: usize = shape.iter().product();
+            let mut image = buffer_pool::acquire(self.channels() * voxels);
+            let channels = image.chunks_exact_mut(voxels).zip(border_values.iter());
+            channels.for_each(|(image, border)| image.fill(*border));
+            return Ok(Block::new(start, shape, image));
+        };
+        let incoming = self.incoming(level, Region::image_only(from, size))?;
+        let image = resample::lattice(&incoming, lattice, incoming_shape, &border_values, start, shape);
+        incoming.recycle();
+        Ok(Block::new(start, shape, image))
+    }
+
+    fn warp(
+        &self,
+        level: usize,
+        mapping: &IndexMapping,
+        (interpolation, fill): (Interpolation, Fill),
+        Region { start, shape, with_labels }: Region,
+    ) -> Result<Block<'_>, PipelineError> {
+        let border_values = self.border_values(level, fill)?;
+        let (from, size) = mapping.source_region(start, shape);
+        let incoming = match interpolation {
+            Interpolation::Cubic => self.spline_coefficients(level, from, size)?,
+            Interpolation::Nearest | Interpolation::Linear => self.incoming(level, Region::image_only(from, size))?,
+        };
+        let labels = if with_labels && self.moves_once { self.label_source() } else { None };
+        let (image, label) = resample::warp(&incoming, (mapping, interpolation), &border_values, labels, start, shape);
+        incoming.recycle();
+        Ok(Block { label, ..Block::new(start, shape, image) })
+    }
+
+    fn intensity<'s>(
+        &'s self,
+        level: usize,
+        grid: &Grid,
+        stage: &'s IntensityStage<'a>,
+        region: Region,
+    ) -> Result<Block<'s>, PipelineError> {
+        if let Some(whole) = stage.outgoing.get() {
+            return Ok(Block::new([0; 3], grid.shape, &whole[..]));
+        }
+        let halo = stage.step.halo(stage.params, grid);
+        let (from, size) = widened(region.start, region.shape, halo, grid.shape);
+        let with_labels = region.with_labels && (from, size) == (region.start, region.shape);
+        let region_with_halo = Region { start: from, shape: size, with_labels };
+        let (image, label) = self.mapped(level, grid, stage, region_with_halo)?;
+        if halo == [usize::MAX; 3] {
+            // Every window needs the whole volume, so it is kept.
+            let whole = stage.outgoing.get_or_init(|| Arc::new(image));
+            return Ok(Block { label, ..Block::new(from, size, &whole[..]) });
+        }
+        let image = Block::new(from, size, image).crop(self.channels(), region.start, region.shape);
+        Ok(Block { label, ..Block::new(region.start, region.shape, image) })
+    }
+
+    /// Applies an intensity step to a region, which includes its halo.
+    fn mapped(
+        &self,
+        level: usize,
+        grid: &Grid,
+        stage: &IntensityStage<'a>,
+        region: Region,
+    ) -> Result<(Vec<f32>, Option<Vec<Label>>), PipelineError> {
+        let (channels, Region { start, shape, .. }) = (self.channels(), region);
+        let statistics = self.statistics(level, grid, stage)?;
+        let moves = stage.step.copies(stage.params, grid);
+        let moved = if moves.is_empty() {
+            Vec::new()
+        } else {
+            let border_values = self.border_values(level, Fill::Minimum)?;
+            let incoming = self.incoming(level, Region::image_only(start, shape))?;
+            let resampled = |map: &Affine| {
+                let mut mapping = IndexMapping::identity(grid.shape);
+                mapping.append(&Map::Warp(*map), grid.shape);
+                resample::warp(&incoming, (&mapping, Interpolation::Linear), &border_values, None, start, shape).0
+            };
+            moves.iter().map(resampled).collect()
+        };
+        let mut incoming = self.incoming(level, region)?;
+        let output_label = incoming.label.take();
+        let mut image = incoming.into_owned_crop(channels, start, shape);
+        let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, start, shape));
+        let window = Window::new(&mut image, channels, *grid, (start, shape));
+        stage.step.apply(stage.params, statistics, &mut Window { label: label.as_deref(), moved, ..window });
+        label.into_iter().for_each(buffer_pool::release);
+        Ok((image, output_label))
+    }
+
+    /// Returns the spline coefficients of the volume before a stage, for interpolation at points inside a region.
+    fn spline_coefficients(
+        &self,
+        level: usize,
+        start: [usize; 3],
+        shape: [usize; 3],
+    ) -> Result<Block<'_>, PipelineError> {
+        let (channels, grid) = (self.channels(), *self.incoming_grid(level));
+        // A point depends on four coefficients along each axis.
+        let (start, shape) = widened(start, shape, [2; 3], grid.shape);
+        let (from, size) = widened(start, shape, [spline_reach(); 3], grid.shape);
+        let incoming = self.incoming(level, Region::image_only(from, size))?;
+        let mut image = incoming.into_owned_crop(channels, from, size);
+        spline_coefficients(&mut Window::new(&mut image, channels, grid, (from, size)));
+        Ok(Block::new(start, shape, Block::new(from, size, image).crop(channels, start, shape)))
+    }
+
+    /// Returns a block of the volume before a stage: all of it if it was computed already, else the region.
+    fn incoming(&self, level: usize, region: Region) -> Result<Block<'_>, PipelineError> {
+        match self.stages[level - 1].incoming.get() {
+            Some(whole) => Ok(Block::new([0; 3], self.incoming_grid(level).shape, &whole[..])),
+            None => self.block(level - 1, region),
+        }
+    }
+
+    fn incoming_grid(&self, level: usize) -> &Grid {
+        (level - 1).checked_sub(1).map_or(&self.source.grid, |index| &self.stages[index].grid)
+    }
+
+    /// Calls `read` with the whole volume before a stage, which is then kept.
+    fn with_whole_incoming<T>(&self, level: usize, read: impl FnOnce(&[f32]) -> T) -> Result<T, PipelineError> {
+        let shape = self.incoming_grid(level).shape;
+        let block = self.incoming(level, Region::image_only([0; 3], shape))?;
+        let result = read(&block.image);
+        if let Cow::Owned(image) = block.image {
+            // If another thread was faster, its values are the same.
+            let _ = self.stages[level - 1].incoming.set(Arc::new(image));
+        }
+        Ok(result)
+    }
+
+    /// Returns the statistics of the whole volume before a stage that its step needs.
+    fn statistics<'s>(
+        &'s self,
+        level: usize,
+        grid: &Grid,
+        stage: &'s IntensityStage<'a>,
+    ) -> Result<&'s VolumeStatistics, PipelineError> {
+        if !stage.step.needs_statistics() {
+            return Ok(&VolumeStatistics::Nothing);
+        }
+        if let Some(statistics) = stage.statistics.get() {
+            return Ok(statistics);
+        }
+        let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, [0; 3], grid.shape));
+        let measure = |image: &[f32]| {
+            stage.step.statistics(stage.params, &WholeVolume { grid: *grid, image, label: label.as_deref() })
+        };
+        let statistics = self.with_whole_incoming(level, measure)??;
+        Ok(stage.statistics.get_or_init(|| statistics))
+    }
+
+    /// Returns the border value of each channel for a stage.
+    fn border_values(&self, level: usize, fill: Fill) -> Result<BorderValues<'_>, PipelineError> {
+        let channels = self.channels();
+        if let Fill::Value(value) = fill {
+            return Ok(match channels {
+                1 => BorderValues::One([value]),
+                _ => BorderValues::Owned(vec![value; channels]),
+            });
+        }
+        let entry: Option<&OnceLock<_>> = self.border_cache.filter(|_| level == 1).and_then(|cache| cache.entry(fill));
+        if let Some(values) = entry.and_then(OnceLock::get) {
+            return Ok(BorderValues::Cached(values));
+        }
+        let grid = *self.incoming_grid(level);
+        let compute = |image: &[f32]| border_values::compute(fill, &WholeVolume { grid, image, label: None });
+        let values = self.with_whole_incoming(level, compute)?;
+        Ok(match entry {
+            Some(entry) => BorderValues::Cached(entry.get_or_init(|| values)),
+            None => BorderValues::Owned(values),
+        })
+    }
+}
+
+/// Checks that an array of the output fits into memory.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn require_memory(name: &'static str, channels: usize, shape: [usize; 3]) -> Result<(), PipelineError> {
+    if memory::fits_in_memory::<f32>(channels, shape) {
+        Ok(())
+    } else {
+        Err(PipelineError::TooLarge { name, shape, channels })
+    }
+}
+
+/// Returns the incoming region that a block of outgoing voxels comes from; `None` if all of it is outside.
+fn lattice_source(
+    lattice: &Lattice,
+    incoming: [usize; 3],
+    start: [usize; 3],
+    shape: [usize; 3],
+) -> Option<([usize; 3], [usize; 3])> {
+    let mut from = [0; 3];
+    let mut size = [0; 3];
+    for (outgoing, axis) in lattice.axes.iter().enumerate() {
+        let (first, last) = (start[outgoing] as i64, (start[outgoing] + shape[outgoing]) as i64 - 1);
+        let (first, last) = if axis.flipped {
+            (axis.offset - last, axis.offset - first)
+        } else {
+            (axis.offset + first, axis.offset + last)
+        };
+        let (first, last) = (first.max(0), last.min(incoming[axis.source] as i64 - 1));
+        if first > last {
+            return None;
+        }
+        from[axis.source] = first as usize;
+        size[axis.source] = (last - first) as usize + 1;
+    }
+    Some((from, size))
+}

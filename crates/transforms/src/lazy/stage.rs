@@ -1,0 +1,96 @@
+//! Stages: the steps of a chain as they are evaluated, with neighbouring warps composed.
+
+use std::sync::{Arc, OnceLock};
+
+use super::index_mapping::IndexMapping;
+use crate::{Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics};
+use volume::Grid;
+
+/// One stage of a chain: a step, or several warps composed into one interpolation.
+#[derive(Debug)]
+pub(super) struct Stage<'a> {
+    pub(super) kind: Kind<'a>,
+    /// Name of the step; of composed ones the last one's.
+    pub(super) name: &'static str,
+    /// The grid after the stage.
+    pub(super) grid: Grid,
+    /// The whole incoming volume, if it was computed.
+    pub(super) incoming: OnceLock<Arc<Vec<f32>>>,
+}
+
+/// The computation of a stage.
+#[derive(Debug)]
+pub(super) enum Kind<'a> {
+    /// Whole voxels move.
+    Lattice(Lattice, Fill),
+    /// Points move.
+    Warp(Box<IndexMapping>, Interpolation, Fill),
+    /// A Gaussian filter of the whole volume, with its standard deviations in voxels.
+    Smooth([f64; 3]),
+    /// Intensities change.
+    Intensity(Box<IntensityStage<'a>>),
+}
+
+/// A step that changes intensities.
+#[derive(Debug)]
+pub(super) struct IntensityStage<'a> {
+    pub(super) step: &'a Transform,
+    pub(super) params: &'a TransformParams,
+    /// The statistics of the incoming volume, once they are known.
+    pub(super) statistics: OnceLock<VolumeStatistics>,
+    /// Where the labels of the stage come from, if its step reads them.
+    pub(super) labels: Option<IndexMapping>,
+    /// The whole outgoing volume, if it was computed.
+    pub(super) outgoing: OnceLock<Arc<Vec<f32>>>,
+}
+
+impl Stage<'_> {
+    /// Returns whether the stage moves voxels.
+    pub(super) fn moves_voxels(&self) -> bool {
+        matches!(self.kind, Kind::Lattice(..) | Kind::Warp(..))
+    }
+
+    /// Returns whether a warp that follows can be composed with this stage: interpolation and border are the same.
+    fn composes_with(&self, next: &GridMapping) -> bool {
+        matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
+    }
+}
+
+/// Returns the stages of a list of steps, and the mapping of all of them. No step may change label values or extrapolate.
+pub(super) fn compile<'a>(
+    incoming: &Grid,
+    steps: &[(&'a Transform, &'a TransformParams)],
+) -> (Vec<Stage<'a>>, IndexMapping) {
+    let mut grid = *incoming;
+    let mut mapping = IndexMapping::identity(grid.shape);
+    let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
+    for (step, params) in steps {
+        let stage = |kind, grid| Stage { kind, name: step.name(), grid, incoming: OnceLock::new() };
+        let Some(placement) = step.map_grid(params, &grid) else {
+            let labels = step.needs_labels().then(|| mapping.clone());
+            let (statistics, outgoing) = (OnceLock::new(), OnceLock::new());
+            let intensity = IntensityStage { step, params, statistics, labels, outgoing };
+            stages.push(stage(Kind::Intensity(Box::new(intensity)), grid));
+            continue;
+        };
+        if placement.smoothing != [0.0; 3] {
+            stages.push(stage(Kind::Smooth(placement.smoothing), grid));
+        }
+        let kind = match placement.map {
+            Map::Lattice(lattice) => Kind::Lattice(lattice, placement.fill),
+            Map::Warp(_) | Map::Elastic(_) => {
+                let before = stages.pop_if(|stage| stage.composes_with(&placement));
+                let mut warp = match before.map(|stage| stage.kind) {
+                    Some(Kind::Warp(warp, ..)) => warp,
+                    _ => Box::new(IndexMapping::identity(grid.shape)),
+                };
+                warp.append(&placement.map, placement.grid.shape);
+                Kind::Warp(warp, placement.interpolation, placement.fill)
+            }
+        };
+        mapping.append(&placement.map, placement.grid.shape);
+        grid = placement.grid;
+        stages.push(stage(kind, grid));
+    }
+    (stages, mapping)
+}
