@@ -1,6 +1,6 @@
 //! Entries of the cache that a disk has garbled.
 
-use dataset::cache::{Cache, hex};
+use dataset::cache::Cache;
 use proptest::prelude::*;
 use volume::{Affine, Grid, Volume, Voxels};
 
@@ -20,7 +20,7 @@ fn valid() -> Vec<u8> {
     let cache = Cache::new(folder.path());
     cache.put(&KEY, volume).unwrap();
     cache.finish().unwrap();
-    std::fs::read(cache.root.join(hex(&KEY)).with_extension("volume")).unwrap()
+    std::fs::read(cache.root.join(hex::encode(&KEY)).with_extension("volume")).unwrap()
 }
 
 /// A valid entry with one part of its header replaced; its length stays.

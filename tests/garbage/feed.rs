@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use dataset::cache::{Cache, Lookup, hex};
+use dataset::cache::{Cache, Lookup};
 use dataset::sources::Source;
 use engine::experiment::check::{self, Environment};
 use engine::experiment::load::{self, Change, SetArgument};
@@ -116,7 +116,7 @@ pub const KEY: [u8; 32] = [7; 32];
 pub fn cache_entry(bytes: &[u8]) -> Option<String> {
     let cache = Cache::new(&folder().join(format!("{:?}-cache", std::thread::current().id())));
     std::fs::create_dir_all(&cache.root).expect("the system has room for small files");
-    std::fs::write(cache.root.join(hex(&KEY)).with_extension("volume"), bytes).expect("there is room");
+    std::fs::write(cache.root.join(hex::encode(&KEY)).with_extension("volume"), bytes).expect("there is room");
     match cache.get(&KEY).expect("the file is there") {
         Lookup::Damaged { reason, .. } => Some(reason),
         Lookup::Absent => panic!("the file is there"),

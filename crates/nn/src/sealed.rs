@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::weights::WeightsError;
-use dataset::cache::hex;
 
 /// The one metadata key: several would be written in random order.
 const KEY: &str = "runner";
@@ -73,7 +72,7 @@ fn checksum(bytes: &[u8], place: usize) -> String {
     hash.update(&bytes[..place]);
     hash.update(ZEROS);
     hash.update(&bytes[place + DIGITS..]);
-    hex(&hash.finalize())
+    hex::encode(&hash.finalize())
 }
 
 #[cfg(test)]

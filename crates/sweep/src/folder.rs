@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 
 use super::points::PointRecord;
 use super::prune::Prune;
-use dataset::cache::hex;
 use run_folder::folder::{RunError, write_atomically};
 
 /// The format of a sweep's files that this program writes, and the newest that it reads.
@@ -53,7 +52,7 @@ impl Definition {
     /// What two sweeps share when they ask for the same.
     pub fn id(&self) -> String {
         let text = serde_json::to_string(&(&self.ids, &self.prune)).expect("a definition is plain data");
-        hex(&Sha256::digest(text)[..6])
+        hex::encode(&Sha256::digest(text)[..6])
     }
 }
 

@@ -7,7 +7,6 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::document::Sweep;
-use dataset::cache::hex;
 use dataset::sources::Source;
 use dataset::split::{Parts, Split};
 use engine::experiment::check::{self, Environment};
@@ -195,7 +194,7 @@ pub fn id_of(plan: &Plan) -> String {
     if let Split::File(_) = experiment.data.split {
         tree["data"]["split"] = serde_json::to_value(&plan.parts).expect("names are plain text");
     }
-    hex(&Sha256::digest(canonical(&tree))[..ID_DIGITS / 2])
+    hex::encode(&Sha256::digest(canonical(&tree))[..ID_DIGITS / 2])
 }
 
 /// A tree as text, the keys of each map in sorted order.

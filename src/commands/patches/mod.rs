@@ -18,7 +18,7 @@ use crate::terminal::table::table;
 use crate::terminal::{CliError, Exit, output};
 use crate::volume_files;
 use contact_sheet::ContactSheet;
-use dataset::cache::{Cache, hex};
+use dataset::cache::Cache;
 use dataset::patch::Patch;
 use engine::experiment::load;
 use engine::experiment::plan::Plan;
@@ -117,7 +117,7 @@ impl Execute for PatchesArgs {
         }
         cache.finish().map_err(|error| CliError::failure(&error))?;
         output::text(table(&header(&plan), &rows));
-        outln!("SHA-256 of these {made} patches: {}", hex(&digest.finalize()));
+        outln!("SHA-256 of these {made} patches: {}", hex::encode(&digest.finalize()));
         if let Some(out) = &self.out {
             outln!("{}", out.display());
         }

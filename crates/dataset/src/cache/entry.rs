@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Key, hex};
+use super::Key;
 use simd::map_immutable_file;
 use volume::{Affine, Grid, Label, Volume, Voxels};
 
@@ -47,7 +47,7 @@ pub fn num_bytes(channels: usize, shape: [usize; 3], labelled: bool) -> u64 {
 
 pub(super) fn write(file: &mut File, key: &Key, volume: &Volume) -> io::Result<()> {
     let header = Header {
-        key: hex(key),
+        key: hex::encode(key),
         channels: volume.image.channels,
         shape: volume.grid.shape,
         affine: volume.grid.affine.0.map(|row| row.map(f64::to_bits)),
@@ -79,7 +79,7 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     let map = map_immutable_file(file).map_err(OpenError::Io)?;
     let (header, start) = header(&map).map_err(OpenError::Damaged)?;
     let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
-    if header.key != hex(key) {
+    if header.key != hex::encode(key) {
         return Err(OpenError::Damaged(format!("it holds the key {}", header.key)));
     }
     let affine = Affine(header.affine.map(|row| row.map(f64::from_bits)));

@@ -17,11 +17,6 @@ use volume::lock::lock;
 /// The hash of everything that decides a volume.
 pub type Key = [u8; 32];
 
-/// A hash, or the start of one, in hexadecimal digits.
-pub fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Collects what decides a volume. Each part enters with its length, so that parts cannot run together.
 #[derive(Clone, Debug, Default)]
 pub struct KeyBuilder(Sha256);
@@ -149,7 +144,7 @@ pub fn hash_content(path: &Path) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
+            0 => return Ok(hex::encode(&hash.finalize())),
             count => hash.update(&buffer[..count]),
         }
     }

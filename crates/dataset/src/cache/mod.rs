@@ -21,7 +21,7 @@ use tempfile::NamedTempFile;
 
 pub use entry::num_bytes;
 pub use error::CacheError;
-pub use key::{FileHashes, Hashed, Key, KeyBuilder, hash_content, hex};
+pub use key::{FileHashes, Hashed, Key, KeyBuilder, hash_content};
 pub use unfinished::Stored;
 use unfinished::Unfinished;
 use values::Bytes;
@@ -113,7 +113,7 @@ impl Cache {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(hex(key)).with_extension(ENDING)
+        self.root.join(hex::encode(key)).with_extension(ENDING)
     }
 
     /// The file of what was learnt from many volumes, or found out about one, under the hexadecimal digits of a key.

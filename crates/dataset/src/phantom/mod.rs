@@ -133,7 +133,7 @@ pub fn label_names() -> BTreeMap<volume::Label, String> {
 
 /// The subjects of a source, whose files lie below `cache_dir` and may not exist yet.
 pub(super) fn list(source: &PhantomSource, cache_dir: &Path) -> Listing {
-    let hash = super::cache::hex(&super::cache::KeyBuilder::new().add_text(&description(source)).build());
+    let hash = hex::encode(&super::cache::KeyBuilder::new().add_text(&description(source)).build());
     let folder = cache_dir.join("phantoms").join(&hash[..16]);
     let subjects = (0..source.subjects).map(|index| subject(&folder, index)).collect();
     Listing { subjects, label_names: Some(label_names()), phantom: Some((source.clone(), folder)) }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::experiment::{Data, Experiment};
-use dataset::cache::hex;
 use dataset::sources::Source;
 use dataset::split::Parts;
 use dataset::subject::Subject;
@@ -112,7 +111,7 @@ impl Plan {
                 hash.update(size.to_le_bytes());
             }
         }
-        hex(&hash.finalize())
+        hex::encode(&hash.finalize())
     }
 
     /// plan.yaml: the experiment with every default written; running it is the same run.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::fitted::{FittedPreprocessing, incoming};
 use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, load};
 use crate::experiment::plan::Plan;
-use dataset::cache::{Cache, FileHashes, KeyBuilder, hex};
+use dataset::cache::{Cache, FileHashes, KeyBuilder};
 use dataset::queue::MakeError;
 use run_folder::event::Event;
 use run_folder::manifest::InputFile;
@@ -75,7 +75,7 @@ impl FittedPreprocessing {
             let weights = usize::from(plan.cases[name].weights.is_some());
             key = files[..files.len() - weights].iter().fold(key, |key, file| key.add_file(&file.sha256));
         }
-        hex(&key.build())
+        hex::encode(&key.build())
     }
 
     fn fit_step(

@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use crate::runs::Run;
-use dataset::cache::hex;
 
 /// What makes numbers comparable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +143,7 @@ fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);
     }
-    hex(&hash.finalize()[..8])
+    hex::encode(&hash.finalize()[..8])
 }
 
 /// The plan without what does not change what is learnt, or is the same in a group by other names.
