@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::terminal::{CliError, run_error};
 use run_folder::folder::write_atomically;
-use transforms::{OneHot, Transform};
+use transforms::Transform;
 use volume::nifti;
 use volume::{Volume, Voxels};
 
@@ -16,20 +16,13 @@ pub fn make_folder(out: &Path) -> Result<(), CliError> {
     fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))
 }
 
-/// The step that has label maps written with a channel for each class, where a chain holds one.
-pub fn one_hot(chain: &[Transform]) -> Option<&OneHot> {
-    chain.iter().find_map(|step| match step {
-        Transform::OneHot(step) => Some(step),
-        step => one_hot(step.inner()),
-    })
-}
-
-/// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`.
+/// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`; `chains` may ask for
+/// one channel per class.
 pub fn write(
     out: &Path,
     prefix: &str,
     volume: &Volume,
-    one_hot: Option<&OneHot>,
+    chains: &[&[Transform]],
     draws: &impl Serialize,
 ) -> Result<(), CliError> {
     let path = |name: &str| out.join(format!("{prefix}{name}"));
@@ -37,10 +30,10 @@ pub fn write(
     nifti::write_image(&path("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
     if let Some(label) = &volume.label {
         let path = path("label.nii.gz");
-        let written = match one_hot {
+        let channels = chains.iter().copied().flatten().find_map(|step| step.label_channels(label));
+        let written = match channels {
             None => nifti::write_label(&path, &volume.grid, label),
-            Some(step) => {
-                let channels = step.channels(label);
+            Some(channels) => {
                 let count = channels.len() / label.len();
                 nifti::write_label(&path, &volume.grid, &Voxels::new(count, label.shape, channels))
             }

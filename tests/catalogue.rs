@@ -169,10 +169,10 @@ fn incoming(channels: usize) -> Incoming {
 fn drawn(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<TransformParams> {
     let mut draws = sample_params(chain, rng, &incoming(channels));
     for index in 0..chain.len() {
-        if chain[index].needs_fit() {
+        if chain[index].component().needs_fit() {
             let sample =
                 lazy::fitting_sample(&chain[index], &chain[..index], &draws[..index], volume(channels)).unwrap();
-            draws[index] = chain[index].fit(&[sample]).unwrap();
+            draws[index] = chain[index].component().fit(&[sample]).unwrap();
         }
     }
     lazy::resolve_from_volume(chain, &draws, &volume(channels)).unwrap()
@@ -329,7 +329,7 @@ fn shapes_do_not_depend_on_chance() {
 
 #[test]
 fn each_label_is_that_of_its_source() {
-    let steps: Vec<Transform> = transforms().into_iter().filter(|step| step.label_transform().is_none()).collect();
+    let steps: Vec<Transform> = transforms().into_iter().filter(|step| !step.component().relabels()).collect();
     let mut compared = 0;
     for index in 0..60 {
         let mut choice = rng(700 + index);

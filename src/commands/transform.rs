@@ -93,7 +93,7 @@ impl Execute for TransformArgs {
         let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
         let given = self.draws.as_deref().map(given).transpose()?;
         let mut preprocessing = FittedPreprocessing::unfitted(experiment.preprocess_chain());
-        if given.is_none() && preprocessing.chain.iter().any(Transform::needs_fit) {
+        if given.is_none() && preprocessing.chain.iter().any(|step| step.component().needs_fit()) {
             preprocessing = fitted(&document, &self.common)?;
         }
         let mut chain = preprocessing.chain.clone();
@@ -128,7 +128,7 @@ impl Execute for TransformArgs {
         };
         let applied = Applied { subject: name, seed: experiment.seed, epoch: self.epoch, chain, draws };
         volume_files::make_folder(&self.out)?;
-        volume_files::write(&self.out, "", &volume, volume_files::one_hot(&applied.chain), &applied)?;
+        volume_files::write(&self.out, "", &volume, &[&applied.chain], &applied)?;
         let [x, y, z] = volume.grid.shape;
         let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
         outln!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());

@@ -140,12 +140,12 @@ fn steps_that_do_not_fit_a_subject_are_refused_at_the_step() {
         (
             "crop: { start: [20, 40, 0], end: [20, 8, 0] }".to_owned(),
             "crop",
-            "subject phantom_000: 48 voxels along y would be cut off, and it has 48",
+            "subject phantom_000: 48 voxels along y would be cropped, and it has 48",
         ),
         (
             "maybe: { probability: 1, steps: [{ crop: { end: [0, 0, 40] } }] }".to_owned(),
             "crop",
-            "subject phantom_000: 40 voxels along z would be cut off, and it has 32",
+            "subject phantom_000: 40 voxels along z would be cropped, and it has 32",
         ),
         (
             format!("histogram_standardization: {{ landmarks: {} }}", landmarks(2)),

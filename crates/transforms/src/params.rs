@@ -1,89 +1,127 @@
-//! What chance decided, as it is recorded.
+//! Sampling the parameters of a chain, and validating those of a file.
 
-use serde::{Deserialize, Serialize};
+use crate::{Incoming, Transform, TransformParams};
+use random::Rng;
+use volume::Grid;
 
-use super::{
-    AffineParams, AnisotropyParams, BiasFieldParams, BlurParams, CropOrPadParams, ElasticParams, Foreground,
-    GhostingParams, Landmarks, MotionParams, NoiseParams, SpikeParams, SwapParams,
-};
-
-/// What one step drew. Together with the chain it says exactly what was computed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TransformParams {
-    /// The step has no chance.
-    Nothing,
-    /// An affine transform.
-    Affine(AffineParams),
-    /// Which axes are mirrored.
-    Flip([bool; 3]),
-    /// Noise.
-    Noise(NoiseParams),
-    /// The exponent of each channel.
-    Gamma(Vec<f32>),
-    /// A blur.
-    Blur(BlurParams),
-    /// A bias field.
-    BiasField(BiasFieldParams),
-    /// Where a crop begins, unless it is centred.
-    CropOrPad(CropOrPadParams),
-    /// The control points of an elastic deformation.
-    ElasticDeformation(ElasticParams),
-    /// Which axis loses resolution, and how much.
-    Anisotropy(AnisotropyParams),
-    /// Which blocks are swapped.
-    Swap(SwapParams),
-    /// Ghosts.
-    Ghosting(GhostingParams),
-    /// Spikes.
-    Spike(SpikeParams),
-    /// The patient's movements.
-    Motion(MotionParams),
-    /// The foreground's numbers, learnt from the training subjects.
-    ForegroundNormalize(Foreground),
-    /// The landmarks of histograms, learnt from the training subjects.
-    HistogramStandardization(Landmarks),
-    /// What the steps drew, or `None` where they are left out.
-    Maybe(Option<Vec<TransformParams>>),
-    /// Which step was taken, and what it drew.
-    OneOf(usize, Box<TransformParams>),
-}
-
-/// What a transform without chance draws.
+/// The parameters of a transform that samples none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoParams;
 
-/// Turns what a transform drew into a [`TransformParams`], and back.
-pub(super) trait Record: Sized {
-    fn record(self) -> TransformParams;
-    fn recall(drawn: &TransformParams) -> Option<&Self>;
+/// Samples the parameters of a chain, step by step. Shapes do not depend on them, so each step's incoming grid is known.
+pub fn sample_params(chain: &[Transform], rng: &mut Rng, incoming: &Incoming) -> Vec<TransformParams> {
+    let mut incoming = *incoming;
+    let sample = |step: &Transform| {
+        let params = step.component().sample_params(rng, &incoming);
+        incoming.grid = step.outgoing_grid(&params, &incoming.grid);
+        params
+    };
+    chain.iter().map(sample).collect()
 }
 
-impl Record for NoParams {
-    fn record(self) -> TransformParams {
-        TransformParams::Nothing
-    }
-    fn recall(drawn: &TransformParams) -> Option<&Self> {
-        matches!(drawn, TransformParams::Nothing).then_some(&NoParams)
-    }
+/// Recorded parameters that their step cannot have sampled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("draws.{path} of {step}: {reason}")]
+pub struct InvalidParams {
+    /// Their index in the list of parameters; with nested steps a dotted path.
+    pub path: String,
+    /// The name of the step.
+    pub step: &'static str,
+    /// Expected and found.
+    pub reason: String,
 }
 
-macro_rules! record {
-    ($($draw:ty => $variant:ident),*) => {$(
-        impl Record for $draw {
-            fn record(self) -> TransformParams {
-                TransformParams::$variant(self)
+/// Validates the parameters of a chain, which a person may have edited, and returns the grid after the chain.
+///
+/// # Errors
+/// Names the first step that cannot have sampled its parameters.
+pub fn validate_params(
+    chain: &[Transform],
+    params: &[TransformParams],
+    incoming: &Incoming,
+) -> Result<Grid, InvalidParams> {
+    validate_steps(chain, params, *incoming, "")
+}
+
+fn validate_steps(
+    chain: &[Transform],
+    params: &[TransformParams],
+    mut incoming: Incoming,
+    path: &str,
+) -> Result<Grid, InvalidParams> {
+    for (index, (step, params)) in chain.iter().zip(params).enumerate() {
+        let path = format!("{path}{index}");
+        let invalid = |reason| InvalidParams { path: path.clone(), step: step.name(), reason };
+        incoming.grid = match step.component().applied(params).map_err(invalid)? {
+            Some((steps, params)) => validate_steps(steps, params, incoming, &format!("{path}.{}.", step.name()))?,
+            None => {
+                step.component().validate_params(params, &incoming).map_err(invalid)?;
+                step.outgoing_grid(params, &incoming.grid)
             }
-            fn recall(drawn: &TransformParams) -> Option<&Self> {
-                match drawn {
-                    TransformParams::$variant(draw) => Some(draw),
-                    _ => None,
-                }
-            }
+        };
+    }
+    Ok(incoming.grid)
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::Affine;
+
+    fn incoming() -> Incoming {
+        Incoming { grid: Grid { shape: [16, 16, 8], affine: Affine::IDENTITY }, channels: 2 }
+    }
+
+    fn message(step: &str, drawn: &str) -> String {
+        let chain: Vec<Transform> = vec![serde_json::from_str(step).unwrap()];
+        let draws: Vec<TransformParams> = vec![serde_json::from_str(drawn).unwrap()];
+        validate_params(&chain, &draws, &incoming()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_edited_draw_is_told_by_its_place_and_number() {
+        let affine = r#"{"affine": {"scales": [0.9, 1.1]}}"#;
+        let elastic = r#"{"elastic_deformation": {"num_control_points": [5, 5, 5]}}"#;
+        let ghosting = r#"{"ghosting": {}}"#;
+        let swap = r#"{"swap": {"patch": [4, 4, 4]}}"#;
+        for (step, drawn, expected) in [
+            (
+                affine,
+                r#"{"affine": {"scales": [1, 0, 1], "degrees": [0, 0, 0], "translation_mm": [0, 0, 0]}}"#,
+                "draws.0 of affine: expected scales between 0.001 and 1000, got 0",
+            ),
+            (affine, r#""nothing""#, "draws.0 of affine: these are the parameters of another step"),
+            (
+                elastic,
+                r#"{"elastic_deformation": [[0, 0, 0]]}"#,
+                "draws.0 of elastic_deformation: expected 125 control points, got 1",
+            ),
+            (
+                ghosting,
+                r#"{"ghosting": {"num_ghosts": 4, "axis": 3, "intensity": 1, "restore": null}}"#,
+                "draws.0 of ghosting: expected the axis 0 (x), 1 (y) or 2 (z), got 3",
+            ),
+            (
+                swap,
+                r#"{"swap": [[[0, 0, 0], [12, 12, 5]]]}"#,
+                "draws.0 of swap: expected blocks that start at [12, 12, 4] or before, got [12, 12, 5]",
+            ),
+            (
+                r#"{"one_of": [{"flip": {"probabilities": [1, 0, 0]}}]}"#,
+                r#"{"one_of": [1, {"flip": [true, false, false]}]}"#,
+                "draws.0 of one_of: expected one of 1 steps, counted from 0, got 1",
+            ),
+            (
+                r#"{"maybe": {"probability": 1, "steps": [{"gamma": {"log_gamma": 1}}]}}"#,
+                r#"{"maybe": [{"gamma": [1]}]}"#,
+                "draws.0.maybe.0 of gamma: expected 2 exponents, got 1",
+            ),
+            (
+                r#"{"motion": {}}"#,
+                r#"{"motion": {"times": [1.5], "degrees": [[0, 0, 0]], "translation_mm": [[0, 0, 0]]}}"#,
+                "draws.0 of motion: expected times between 0 and 1, got 1.5",
+            ),
+        ] {
+            assert_eq!(message(step, drawn), expected);
         }
-    )*};
+    }
 }
-record!(AffineParams => Affine, [bool; 3] => Flip, NoiseParams => Noise, Vec<f32> => Gamma, BlurParams => Blur, BiasFieldParams => BiasField,
-    CropOrPadParams => CropOrPad, ElasticParams => ElasticDeformation, AnisotropyParams => Anisotropy, SwapParams => Swap,
-    GhostingParams => Ghosting, SpikeParams => Spike, MotionParams => Motion, Foreground => ForegroundNormalize,
-    Landmarks => HistogramStandardization);

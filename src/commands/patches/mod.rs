@@ -273,8 +273,7 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
         "chain": plan.experiment.augment, "draws": patch.draws,
     });
     let steps = &plan.experiment;
-    let one_hot = volume_files::one_hot(&steps.augment).or(volume_files::one_hot(&steps.preprocess));
-    volume_files::write(out, &format!("{number:04}_"), &volume, one_hot, &told)
+    volume_files::write(out, &format!("{number:04}_"), &volume, &[&steps.augment, &steps.preprocess], &told)
 }
 
 fn draws_of(patch: &Patch) -> Vec<TransformParams> {

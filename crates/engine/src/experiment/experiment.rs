@@ -117,7 +117,7 @@ impl Experiment {
     /// Returns the transforms that are applied once per subject: `preprocess`, after reorienting to RAS if requested.
     pub fn preprocess_chain(&self) -> Vec<Transform> {
         let reorient = self.data.orientation == Orientation::Reorient;
-        let to_canonical = reorient.then_some(Transform::ToCanonical(ToCanonical {}));
+        let to_canonical = reorient.then(|| ToCanonical {}.into());
         to_canonical.into_iter().chain(self.preprocess.iter().cloned()).collect()
     }
 }

@@ -27,35 +27,26 @@ impl Document {
 }
 
 fn resolve(step: &mut Transform, path: &str, document: &Document, problems: &mut Vec<Problem>) {
-    match step {
-        Transform::Resample(resample) => {
-            let Some(Reference::File(file)) = &resample.reference else { return };
-            match nifti::read_header(file) {
-                Ok(header) => resample.reference = Some(Reference::of(&header.grid)),
-                Err(error) => {
-                    let location = document.location(&format!("{path}.resample.reference.file"));
-                    problems.push(Problem::at(Some(location), error.to_string()).help("name a NIfTI image"));
-                }
+    if let Some(reference) = step.component_mut().reference_mut()
+        && let Reference::File(file) = &*reference
+    {
+        match nifti::read_header(file) {
+            Ok(header) => *reference = Reference::of(&header.grid),
+            Err(error) => {
+                let location = document.location(&format!("{path}.{}.reference.file", step.name()));
+                problems.push(Problem::at(Some(location), error.to_string()).help("name a NIfTI image"));
             }
         }
-        Transform::Maybe(maybe) => {
-            for (index, inner) in maybe.steps.iter_mut().enumerate() {
-                resolve(inner, &format!("{path}.maybe.steps.{index}"), document, problems);
-            }
-        }
-        Transform::OneOf(steps) => {
-            for (index, inner) in steps.iter_mut().enumerate() {
-                resolve(inner, &format!("{path}.one_of.{index}"), document, problems);
-            }
-        }
-        _ => {}
+    }
+    let key = step.component().nested().map_or("", |nested| nested.key);
+    for (index, inner) in step.component_mut().nested_mut().iter_mut().enumerate() {
+        resolve(inner, &format!("{path}.{key}.{index}"), document, problems);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::experiment::load::parse;
-    use transforms::{Reference, Transform};
     use volume::nifti::write_label;
     use volume::{Affine, Grid, Voxels};
 
@@ -74,8 +65,8 @@ mod tests {
         let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
         write_label(&path, &grid, &Voxels::new(1, grid.shape, vec![0; 24])).unwrap();
         let document = parse("a.yaml", &text(path.to_str().unwrap())).unwrap();
-        let Transform::Resample(step) = &document.experiment.preprocess[0] else { panic!("a resample") };
-        assert_eq!(step.reference.as_ref().and_then(Reference::grid), Some(grid));
+        let mut step = document.experiment.preprocess[0].clone();
+        assert_eq!(step.component_mut().reference_mut().and_then(|reference| reference.grid()), Some(grid));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use dataset::cache::{Cache, FileHashes, KeyBuilder};
 use dataset::queue::MakeError;
 use run_folder::event::Event;
 use run_folder::manifest::InputFile;
+use transforms::TransformParams;
 use transforms::lazy;
-use transforms::{Transform, TransformParams};
 
 impl FittedPreprocessing {
     /// Fits the steps of the preprocess chain that learn to the training subjects, or reads their statistics from the
@@ -34,7 +34,7 @@ impl FittedPreprocessing {
         emit: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Option<Self>, PreprocessError> {
         let mut preprocessing = Self::unfitted(plan.experiment.preprocess_chain());
-        if !preprocessing.chain.iter().any(Transform::needs_fit) {
+        if !preprocessing.chain.iter().any(|step| step.component().needs_fit()) {
             return Ok(Some(preprocessing));
         }
         let files = input_files::hash_training_subjects(plan, hashes, stop, emit);
@@ -48,11 +48,11 @@ impl FittedPreprocessing {
         };
         for index in 0..preprocessing.chain.len() {
             let step = &preprocessing.chain[index];
-            if !step.needs_fit() {
+            if !step.component().needs_fit() {
                 continue;
             }
             let path = cache.statistics(&preprocessing.statistics_key(plan, index, &files));
-            let params = match cached_params(&path).filter(|params| step.is_fitted(params)) {
+            let params = match cached_params(&path).filter(|params| step.component().is_fitted(params)) {
                 Some(params) => params,
                 None => {
                     let Some(params) = preprocessing.fit_step(plan, index, stop, &report)? else { return Ok(None) };
@@ -104,7 +104,7 @@ impl FittedPreprocessing {
             .map(|name| (!stop.load(Ordering::Relaxed)).then(|| sample(name)).transpose())
             .collect::<Result<_, _>>()?;
         let Some(samples) = samples.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let fitted = step.fit(&samples);
+        let fitted = step.component().fit(&samples);
         fitted.map(Some).map_err(|error| PreprocessError::Fit { step: step.name(), reason: error.reason })
     }
 }

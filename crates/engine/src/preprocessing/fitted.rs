@@ -54,15 +54,15 @@ impl FittedPreprocessing {
     pub fn read(root: &Path, chain: Vec<Transform>) -> Result<Self, String> {
         let mut preprocessing = Self::unfitted(chain);
         let chain = &preprocessing.chain;
-        if chain.iter().any(Transform::needs_fit) {
+        if chain.iter().any(|step| step.component().needs_fit()) {
             let text = std::fs::read(root.join("preprocess.json")).map_err(|error| error.to_string())?;
             let file: PreprocessFile = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
             if file.chain != *chain {
                 return Err("its steps are not those of plan.yaml".to_owned());
             }
             let has_all = (0..chain.len()).all(|index| match file.fitted.get(&index) {
-                Some(params) => chain[index].is_fitted(params),
-                None => !chain[index].needs_fit(),
+                Some(params) => chain[index].component().is_fitted(params),
+                None => !chain[index].component().needs_fit(),
             });
             if !has_all || file.fitted.keys().any(|index| *index >= chain.len()) {
                 return Err("`learned` does not match the steps of plan.yaml that learn".to_owned());
@@ -75,7 +75,7 @@ impl FittedPreprocessing {
     /// The same chain for volumes of any orientation: they are reoriented to RAS first, as training volumes were or had
     /// to be.
     pub fn with_reorientation(mut self) -> Self {
-        let reorient = Transform::ToCanonical(ToCanonical {});
+        let reorient = Transform::from(ToCanonical {});
         if self.chain.first() != Some(&reorient) {
             self.chain.insert(0, reorient);
             self.fitted = self.fitted.into_iter().map(|(index, params)| (index + 1, params)).collect();
@@ -106,7 +106,7 @@ impl FittedPreprocessing {
 
 /// Returns whether a parameter of a chain depends on a volume's voxels.
 pub(super) fn resolves_from_volume(chain: &[Transform]) -> bool {
-    chain.iter().any(|step| step.any(&Transform::resolves_from_volume))
+    chain.iter().any(|step| step.any(&|step| step.resolves_from_volume()))
 }
 
 /// The grid and channels of a volume, all that most steps need.

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{MAX_DISPLACEMENT, all_axes, random, require, valid_axis, validate_axes, within};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::Grid;
@@ -28,10 +29,6 @@ pub struct Anisotropy {
     pub downsampling: Range,
 }
 
-pub(crate) fn all_axes() -> Vec<usize> {
-    vec![0, 1, 2]
-}
-
 fn up_to_five() -> Range {
     Range { low: 1.5, high: 5.0 }
 }
@@ -45,7 +42,7 @@ pub struct AnisotropyParams {
     pub downsampling: f64,
 }
 
-impl IntensityTransform for Anisotropy {
+impl Component for Anisotropy {
     type Params = AnisotropyParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyParams {
@@ -53,6 +50,24 @@ impl IntensityTransform for Anisotropy {
         AnisotropyParams { axis, downsampling: rng.uniform(self.downsampling) }
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("axes", self.axes.len() > 1), ("downsampling", !self.downsampling.is_fixed())])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let low = self.downsampling.low;
+        let factor =
+            require(low >= 1.0, "downsampling", || format!("expected a downsampling of at least 1, got {low}"));
+        factor.into_iter().chain(validate_axes(&self.axes)).collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        valid_axis(params.axis)?;
+        within("downsampling", &[params.downsampling], [1.0, MAX_DISPLACEMENT])
+    }
+}
+
+impl IntensityTransform for Anisotropy {
     fn halo(&self, draw: &AnisotropyParams, _: &Grid) -> [usize; 3] {
         let reach = draw.downsampling.ceil() as usize + 1;
         std::array::from_fn(|axis| if axis == draw.axis { reach } else { 0 })
@@ -120,24 +135,6 @@ impl Coarse {
     }
 }
 
-impl Anisotropy {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        if self.downsampling.low < 1.0 {
-            return Some(format!("expected a downsampling of at least 1, got {}", self.downsampling.low));
-        }
-        wrong_axes(&self.axes)
-    }
-}
-
-/// What is wrong with a list of axes to choose from.
-pub(crate) fn wrong_axes(axes: &[usize]) -> Option<String> {
-    if axes.is_empty() {
-        return Some("expected at least one axis to choose from, got none".to_owned());
-    }
-    axes.iter().find(|axis| **axis > 2).map(|axis| format!("expected axes 0 (x), 1 (y) or 2 (z), got {axis}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,11 +142,7 @@ mod tests {
     fn coarsened(values: &[f32], downsampling: f64) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec: Anisotropy = serde_yaml::from_str("{}").unwrap();
-        spec.apply(
-            &AnisotropyParams { axis: 2, downsampling },
-            &VolumeStatistics::Nothing,
-            &mut Window::of(&mut values),
-        );
+        spec.apply(&AnisotropyParams { axis: 2, downsampling }, VolumeStatistics::none(), &mut Window::of(&mut values));
         values
     }
 
@@ -165,7 +158,7 @@ mod tests {
 
     #[test]
     fn axes_that_are_none_are_a_problem() {
-        let problem = |yaml: &str| serde_yaml::from_str::<Anisotropy>(yaml).unwrap().problem();
+        let problem = |yaml: &str| serde_yaml::from_str::<Anisotropy>(yaml).unwrap().validate().pop();
         assert!(problem("axes: []").is_some() && problem("axes: [3]").is_some());
         assert!(problem("downsampling: 0.5").is_some());
         assert_eq!(problem("axes: [0, 2]"), None);

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{random, require, same_count};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 
@@ -27,7 +28,7 @@ pub struct BiasField {
 }
 
 /// More terms than this order has describe no smooth field.
-const HIGHEST_ORDER: u8 = 8;
+const MAX_ORDER: u8 = 8;
 
 fn half() -> Range {
     Range { low: -0.5, high: 0.5 }
@@ -42,13 +43,28 @@ fn third() -> u8 {
 #[serde(transparent)]
 pub struct BiasFieldParams(pub Vec<f64>);
 
-impl IntensityTransform for BiasField {
+impl Component for BiasField {
     type Params = BiasFieldParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldParams {
         BiasFieldParams(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("coefficients", !self.coefficients.is_fixed())])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let message = || format!("expected an order up to {MAX_ORDER}, got {}", self.order);
+        require(self.order <= MAX_ORDER, "order", message).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        same_count("coefficients", params.0.len(), exponents(self.order).count())
+    }
+}
+
+impl IntensityTransform for BiasField {
     fn apply(&self, draw: &BiasFieldParams, _: &VolumeStatistics, window: &mut Window) {
         let volume = window.grid.shape;
         let place = |axis: usize, index: usize| {
@@ -77,18 +93,6 @@ fn exponents(order: u8) -> impl Iterator<Item = [u8; 3]> {
     (0..=order).flat_map(rest)
 }
 
-impl BiasField {
-    /// How many terms the polynomial has.
-    pub(crate) fn num_coefficients(&self) -> usize {
-        exponents(self.order).count()
-    }
-
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        (self.order > HIGHEST_ORDER).then(|| format!("expected an order up to {HIGHEST_ORDER}, got {}", self.order))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +103,7 @@ mod tests {
         let shape = [3; 3];
         let mut window = Window::whole(&mut values, Grid { shape, affine: Affine::IDENTITY });
         let spec = BiasField { coefficients: half(), order };
-        spec.apply(&BiasFieldParams(coefficients.to_vec()), &VolumeStatistics::Nothing, &mut window);
+        spec.apply(&BiasFieldParams(coefficients.to_vec()), VolumeStatistics::none(), &mut window);
         values
     }
 

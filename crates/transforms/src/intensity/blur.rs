@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::separable::{self, Mirror};
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{random, require, within};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::{AxisRanges, Range};
 use volume::Grid;
@@ -33,18 +34,39 @@ fn up_to_two() -> AxisRanges {
 pub struct BlurParams(pub [f64; 3]);
 
 /// A wider filter leaves one intensity.
-const MOST_MM: f64 = 1000.0;
+const MAX_MM: f64 = 1000.0;
 
 /// The filter ends after so many standard deviations.
 const TRUNCATE: f64 = 4.0;
 
-impl IntensityTransform for Blur {
+impl Component for Blur {
     type Params = BlurParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> BlurParams {
         BlurParams(self.std_mm.0.map(|range| rng.uniform(range)))
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("std_mm", !self.std_mm.is_fixed())])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let low = self.std_mm.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
+        let high = self.std_mm.0.iter().map(|range| range.high).fold(0.0, f64::max);
+        let too_wide = require(high <= MAX_MM, "std_mm", || {
+            format!("expected a standard deviation of at most {MAX_MM} mm, got {high}")
+        });
+        let negative =
+            require(low >= 0.0, "std_mm", || format!("expected a standard deviation of at least 0, got {low}"));
+        too_wide.into_iter().chain(negative).collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        within("the standard deviations", &params.0, [0.0, MAX_MM])
+    }
+}
+
+impl IntensityTransform for Blur {
     fn halo(&self, draw: &BlurParams, grid: &Grid) -> [usize; 3] {
         let spacing = grid.spacing();
         std::array::from_fn(|axis| radius(draw.0[axis] / spacing[axis]))
@@ -59,18 +81,6 @@ impl IntensityTransform for Blur {
                 separable::symmetric(window, axis, &weights(sigma), Mirror::Edge);
             }
         }
-    }
-}
-
-impl Blur {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let lowest = self.std_mm.0.iter().map(|range| range.low).fold(f64::INFINITY, f64::min);
-        let highest = self.std_mm.0.iter().map(|range| range.high).fold(0.0, f64::max);
-        if highest > MOST_MM {
-            return Some(format!("expected a standard deviation of at most {MOST_MM} mm, got {highest}"));
-        }
-        (lowest < 0.0).then(|| format!("expected a standard deviation of at least 0, got {lowest}"))
     }
 }
 
@@ -92,7 +102,7 @@ mod tests {
     fn blurred(values: &[f32], std_mm: f64) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec = Blur { std_mm: up_to_two() };
-        spec.apply(&BlurParams([0.0, 0.0, std_mm]), &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        spec.apply(&BlurParams([0.0, 0.0, std_mm]), VolumeStatistics::none(), &mut Window::of(&mut values));
         values
     }
 

@@ -1,6 +1,6 @@
 //! A limited range of intensities.
 
-use crate::{Incoming, IntensityTransform, NoParams, VolumeStatistics, Window};
+use crate::{Component, ITSELF, Incoming, IntensityTransform, KeyProblem, NoParams, VolumeStatistics, Window};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,27 +22,35 @@ pub struct Clamp {
     pub max: Option<f32>,
 }
 
-impl IntensityTransform for Clamp {
+impl Component for Clamp {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn validate(&self) -> Vec<KeyProblem> {
+        let problem = match (self.min, self.max) {
+            (None, None) => {
+                KeyProblem::new(ITSELF, "clamp has no limit, so it does nothing").help("give `min`, `max` or both")
+            }
+            (Some(min), Some(max)) if min >= max => {
+                KeyProblem::new("max", format!("expected max above min {min}, got {max}")).help("swap them")
+            }
+            (Some(_), _) | (_, Some(_)) => return Vec::new(),
+        };
+        vec![problem]
+    }
+}
+
+impl IntensityTransform for Clamp {
     fn apply(&self, _: &NoParams, _: &VolumeStatistics, window: &mut Window) {
         let (min, max) = (self.min.unwrap_or(f32::NEG_INFINITY), self.max.unwrap_or(f32::INFINITY));
         window.map(|v| v.max(min).min(max));
     }
-}
 
-impl Clamp {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        match (self.min, self.max) {
-            (None, None) => Some("clamp has neither `min` nor `max`; give at least one".to_owned()),
-            (Some(min), Some(max)) if min >= max => Some(format!("expected min < max, got min {min} and max {max}")),
-            _ => None,
-        }
+    fn limits_intensities(&self) -> bool {
+        true
     }
 }
 
@@ -55,7 +63,7 @@ mod tests {
         let mut values = [-1000.0, 0.0, 3000.0];
         Clamp { min: Some(-200.0), max: Some(250.0) }.apply(
             &NoParams,
-            &VolumeStatistics::Nothing,
+            VolumeStatistics::none(),
             &mut Window::of(&mut values),
         );
         assert_eq!(values, [-200.0, 0.0, 250.0]);
@@ -64,11 +72,7 @@ mod tests {
     #[test]
     fn an_open_end_has_no_limit() {
         let mut values = [-1000.0, 3000.0];
-        Clamp { min: None, max: Some(250.0) }.apply(
-            &NoParams,
-            &VolumeStatistics::Nothing,
-            &mut Window::of(&mut values),
-        );
+        Clamp { min: None, max: Some(250.0) }.apply(&NoParams, VolumeStatistics::none(), &mut Window::of(&mut values));
         assert_eq!(values, [-1000.0, 250.0]);
     }
 }

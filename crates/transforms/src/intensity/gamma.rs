@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{random, require, same_count};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use simd::math::signed_pow;
 use values::Range;
@@ -21,29 +22,42 @@ pub struct Gamma {
 }
 
 /// Larger ones make every intensity 0, 1 or infinite.
-const LARGEST_LOG_GAMMA: f64 = 10.0;
+const MAX_LOG_GAMMA: f64 = 10.0;
 
-impl Gamma {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
+/// The exponent of each channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GammaParams(pub Vec<f32>);
+
+impl Component for Gamma {
+    type Params = GammaParams;
+
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> GammaParams {
+        GammaParams((0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect())
+    }
+
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("log_gamma", !self.log_gamma.is_fixed())])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
         let Range { low, high } = self.log_gamma;
-        let is_large = low < -LARGEST_LOG_GAMMA || high > LARGEST_LOG_GAMMA;
-        is_large.then(|| {
-            format!("expected a log_gamma from -{LARGEST_LOG_GAMMA} to {LARGEST_LOG_GAMMA}, got [{low}, {high}]: it is the logarithm of the exponent")
-        })
+        let message = || {
+            format!(
+                "expected a log_gamma from -{MAX_LOG_GAMMA} to {MAX_LOG_GAMMA}, got [{low}, {high}]: it is the logarithm of the exponent"
+            )
+        };
+        require(low >= -MAX_LOG_GAMMA && high <= MAX_LOG_GAMMA, "log_gamma", message).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
+        same_count("exponents", params.0.len(), incoming.channels)
     }
 }
 
 impl IntensityTransform for Gamma {
-    /// The exponent of each channel.
-    type Params = Vec<f32>;
-
-    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> Vec<f32> {
-        (0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect()
-    }
-
-    fn apply(&self, exponents: &Vec<f32>, _: &VolumeStatistics, window: &mut Window) {
-        for (channel, exponent) in exponents.iter().enumerate() {
+    fn apply(&self, params: &GammaParams, _: &VolumeStatistics, window: &mut Window) {
+        for (channel, exponent) in params.0.iter().enumerate() {
             if *exponent != 1.0 {
                 signed_pow(window.channel_mut(channel), *exponent);
             }
@@ -58,7 +72,7 @@ mod tests {
     fn changed(exponent: f32) -> [f32; 3] {
         let mut values = [-4.0, 0.0, 9.0];
         let spec = Gamma { log_gamma: Range::fixed(0.0) };
-        spec.apply(&vec![exponent], &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        spec.apply(&GammaParams(vec![exponent]), VolumeStatistics::none(), &mut Window::of(&mut values));
         values
     }
 

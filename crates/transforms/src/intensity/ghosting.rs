@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum::{self, unshifted};
-use crate::intensity::anisotropy::{all_axes, wrong_axes};
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{all_axes, random, require, valid_axis, validate_axes, within};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::Grid;
@@ -34,7 +34,7 @@ pub struct Ghosting {
 }
 
 /// No axis has more planes.
-const MOST_GHOSTS: usize = 65_535;
+const MAX_GHOSTS: usize = 65_535;
 
 fn four_to_ten() -> [usize; 2] {
     [4, 10]
@@ -57,7 +57,7 @@ pub struct GhostingParams {
     pub restore: Option<f64>,
 }
 
-impl IntensityTransform for Ghosting {
+impl Component for Ghosting {
     type Params = GhostingParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> GhostingParams {
@@ -70,6 +70,39 @@ impl IntensityTransform for Ghosting {
         }
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[
+            ("axes", self.axes.len() > 1),
+            ("num_ghosts", self.num_ghosts[0] != self.num_ghosts[1]),
+            ("intensity", !self.intensity.is_fixed()),
+            ("restore", self.restore.is_some_and(|restore| !restore.is_fixed())),
+        ])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let [min, max] = self.num_ghosts;
+        let restore = self.restore.unwrap_or(Range::fixed(0.0));
+        let problems = [
+            require(min <= max, "num_ghosts", || format!("expected [min, max] with min <= max, got [{min}, {max}]")),
+            require(max <= MAX_GHOSTS, "num_ghosts", || format!("expected at most {MAX_GHOSTS} ghosts, got {max}")),
+            require(self.intensity.low >= 0.0, "intensity", || {
+                format!("expected an intensity of at least 0, got {}", self.intensity.low)
+            }),
+            require(restore.low >= 0.0 && restore.high <= 1.0, "restore", || {
+                format!("expected fractions between 0 and 1, got [{}, {}]", restore.low, restore.high)
+            }),
+            validate_axes(&self.axes),
+        ];
+        problems.into_iter().flatten().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        valid_axis(params.axis)?;
+        within("restore", params.restore.as_slice(), [0.0, 1.0])
+    }
+}
+
+impl IntensityTransform for Ghosting {
     /// Planes of k-space across an axis weigh all lines along it alike, so lines along it are all it needs.
     fn halo(&self, draw: &GhostingParams, _: &Grid) -> [usize; 3] {
         std::array::from_fn(|axis| if axis == draw.axis { usize::MAX } else { 0 })
@@ -109,29 +142,6 @@ fn kept(length: usize, restore: Option<f64>) -> std::ops::Range<usize> {
     }
 }
 
-impl Ghosting {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let [fewest, most] = self.num_ghosts;
-        if fewest > most {
-            return Some(format!("expected the fewest ghosts before the most, got [{fewest}, {most}]"));
-        }
-        if most > MOST_GHOSTS {
-            return Some(format!("expected at most {MOST_GHOSTS} ghosts, got {most}"));
-        }
-        if self.intensity.low < 0.0 {
-            return Some(format!("expected an intensity of at least 0, got {}", self.intensity.low));
-        }
-        if let Some(restore) = self.restore.filter(|restore| restore.low < 0.0 || restore.high > 1.0) {
-            return Some(format!(
-                "expected a share to restore between 0 and 1, got [{}, {}]",
-                restore.low, restore.high
-            ));
-        }
-        wrong_axes(&self.axes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +149,7 @@ mod tests {
     fn ghosted(values: &[f32], draw: GhostingParams) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec: Ghosting = serde_yaml::from_str("{}").unwrap();
-        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        spec.apply(&draw, VolumeStatistics::none(), &mut Window::of(&mut values));
         values
     }
 

@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::step::Registered;
+use crate::validation::same_count;
 use crate::whole_volume::statistics;
-use crate::whole_volume::whole::MEASURED_FOR_IT;
 use crate::{
-    FittedTransform, Incoming, IntensityTransform, Region, TransformError, VolumeStatistics, WholeVolume, Window,
+    Component, FittedTransform, ITSELF, Incoming, IntensityTransform, KeyProblem, Region, TransformError,
+    VolumeStatistics, WholeVolume, Window,
 };
 use random::Rng;
 
@@ -30,8 +32,6 @@ pub struct HistogramStandardization {
     pub landmarks: Option<Vec<[f64; PERCENTILES.len()]>>,
 }
 
-const NAME: &str = "histogram_standardization";
-
 /// Where landmarks lie.
 const PERCENTILES: [f64; 13] = [1.0, 10.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 70.0, 75.0, 80.0, 90.0, 99.0];
 
@@ -41,55 +41,86 @@ const USED: [usize; 11] = [0, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12];
 /// The first and the last landmark of every training subject are mapped here before the mean is taken.
 const STANDARD_RANGE: [f64; 2] = [0.0, 100.0];
 
-/// Landmarks that lie nearer together have no piece between them.
-const NARROWEST: f64 = 1e-5;
+/// HistogramStandardizationParams that lie nearer together have no piece between them.
+const MIN_WIDTH: f64 = 1e-5;
 
 /// The landmarks of each channel, or `None` before they are learnt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Landmarks(pub Option<Vec<[f64; PERCENTILES.len()]>>);
+pub struct HistogramStandardizationParams(pub Option<Vec<[f64; PERCENTILES.len()]>>);
 
-/// Why landmarks are not those of so many channels, where that is so.
-fn misses_channels(landmarks: &[[f64; PERCENTILES.len()]], channels: usize) -> Option<String> {
-    let given = landmarks.len();
-    (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
+/// A piecewise linear map of intensities.
+struct PiecewiseLinear {
+    /// The inner knots, in rising order.
+    knots: Vec<f64>,
+    /// Slope and offset of each piece.
+    pieces: Vec<[f64; 2]>,
+}
+
+impl Component for HistogramStandardization {
+    type Params = HistogramStandardizationParams;
+
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> HistogramStandardizationParams {
+        HistogramStandardizationParams(self.landmarks.clone())
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let falls = |landmarks: &[f64; 13]| landmarks.windows(2).any(|pair| pair[0] > pair[1]);
+        let falling = self.landmarks.iter().flatten().position(falls).map(|channel| {
+            KeyProblem::new(
+                "landmarks",
+                format!("expected landmarks in rising order; those of channel {channel} are not"),
+            )
+        });
+        falling.into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
+        same_count("channels", params.0.as_ref().map_or(0, Vec::len), incoming.channels)
+    }
+
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        let given = self.landmarks.as_ref().map(Vec::len);
+        match given.and_then(|given| missing_channels(given, incoming.channels)) {
+            None => Ok(()),
+            Some(message) => Err(KeyProblem::new(ITSELF, message)
+                .help("give one list of 13 numbers per channel, or leave out `landmarks` to fit them")),
+        }
+    }
+
+    fn region(&self) -> Option<&Region> {
+        self.mask.as_ref()
+    }
 }
 
 impl IntensityTransform for HistogramStandardization {
-    type Params = Landmarks;
-
-    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> Landmarks {
-        Landmarks(self.landmarks.clone())
-    }
-
     fn needs_statistics(&self) -> bool {
         true
     }
 
-    fn needs_labels(&self) -> bool {
-        self.mask.as_ref().is_some_and(Region::needs_labels)
-    }
-
-    fn statistics(&self, landmarks: &Landmarks, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(
+        &self,
+        landmarks: &HistogramStandardizationParams,
+        whole: &WholeVolume,
+    ) -> Result<VolumeStatistics, TransformError> {
         let landmarks = landmarks.0.as_ref().expect("landmarks are learnt before a volume is mapped");
         let found: Vec<Vec<f64>> = self.percentiles(whole)?;
-        if let Some(reason) = misses_channels(landmarks, found.len()) {
-            return Err(TransformError { name: NAME, reason });
+        if let Some(reason) = missing_channels(landmarks.len(), found.len()) {
+            return Err(TransformError { name: Self::NAME, reason });
         }
-        Ok(VolumeStatistics::Pieces(
-            landmarks.iter().zip(&found).map(|(wanted, found)| pieces(wanted, found)).collect(),
-        ))
+        let maps = landmarks.iter().zip(&found).map(|(wanted, found)| PiecewiseLinear::new(wanted, found));
+        Ok(VolumeStatistics::new(maps.collect::<Vec<_>>()))
     }
 
-    fn apply(&self, _: &Landmarks, measured: &VolumeStatistics, window: &mut Window) {
-        let VolumeStatistics::Pieces(channels) = measured else { unreachable!("{MEASURED_FOR_IT}") };
-        for (channel, (knots, lines)) in channels.iter().enumerate() {
-            window.map_channel(channel, |value| {
-                let value = f64::from(value);
-                let [slope, offset] = lines[knots.partition_point(|knot| *knot <= value)];
-                (slope * value + offset) as f32
-            });
+    fn apply(&self, _: &HistogramStandardizationParams, measured: &VolumeStatistics, window: &mut Window) {
+        let channels: &Vec<PiecewiseLinear> = measured.get();
+        for (channel, map) in channels.iter().enumerate() {
+            window.map_channel(channel, |value| map.apply(value));
         }
+    }
+
+    fn fitted(&self) -> Option<&dyn FittedTransform<Params = HistogramStandardizationParams>> {
+        Some(self)
     }
 }
 
@@ -98,51 +129,45 @@ impl FittedTransform for HistogramStandardization {
         self.landmarks.is_none()
     }
 
+    fn is_fitted(&self, params: &HistogramStandardizationParams) -> bool {
+        params.0.is_some()
+    }
+
     fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
         let found = self.percentiles(whole)?;
         if let Some(flat) = found.iter().find(|values| values[0] == values[PERCENTILES.len() - 1]) {
             let reason = format!("its percentiles 1 and 99 are both {}, so they cannot be mapped to a range", flat[0]);
-            return Err(TransformError { name: NAME, reason });
+            return Err(TransformError { name: Self::NAME, reason });
         }
         Ok(found.into_iter().map(|values| values.into_iter().map(|value| value as f32).collect()).collect())
     }
 
-    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<Landmarks, TransformError> {
+    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<HistogramStandardizationParams, TransformError> {
         let channels = samples.first().map_or(0, Vec::len);
-        Ok(Landmarks(Some((0..channels).map(|channel| mean_landmarks(samples, channel)).collect())))
+        Ok(HistogramStandardizationParams(Some(
+            (0..channels).map(|channel| mean_landmarks(samples, channel)).collect(),
+        )))
     }
 }
 
 impl HistogramStandardization {
-    /// Why given landmarks are not those of so many channels, where that is so.
-    pub fn misses_channels(&self, channels: usize) -> Option<String> {
-        misses_channels(self.landmarks.as_ref()?, channels)
-    }
-
     /// The percentiles of each channel.
     fn percentiles(&self, whole: &WholeVolume) -> Result<Vec<Vec<f64>>, TransformError> {
-        statistics::refuse_infinite(NAME, whole.image)?;
+        statistics::refuse_infinite(Self::NAME, whole.image)?;
         whole
             .channels()
             .map(|values| match &self.mask {
                 None => Ok(statistics::quantiles(values, &PERCENTILES)),
                 Some(mask) => {
-                    let values = mask.values(NAME, &WholeVolume { image: values, ..*whole })?;
+                    let values = mask.values(Self::NAME, &WholeVolume { image: values, ..*whole })?;
                     if values.is_empty() {
                         let reason = "its mask holds no voxel, so there are no percentiles".to_owned();
-                        return Err(TransformError { name: NAME, reason });
+                        return Err(TransformError { name: Self::NAME, reason });
                     }
                     Ok(statistics::quantiles(&values, &PERCENTILES))
                 }
             })
             .collect()
-    }
-
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let falls = |landmarks: &[f64; 13]| landmarks.windows(2).any(|pair| pair[0] > pair[1]);
-        let falling = self.landmarks.iter().flatten().position(falls);
-        falling.map(|channel| format!("expected landmarks in rising order, those of channel {channel} are not"))
     }
 }
 
@@ -160,14 +185,28 @@ fn mean_landmarks(samples: &[Vec<Vec<f32>>], channel: usize) -> [f64; PERCENTILE
     mean
 }
 
-/// The map that takes the percentiles of a volume to the landmarks: knots, and slope and offset of each piece.
-fn pieces(wanted: &[f64; 13], found: &[f64]) -> (Vec<f64>, Vec<[f64; 2]>) {
-    let lines = USED.windows(2).map(|pair| {
-        let width = found[pair[1]] - found[pair[0]];
-        let slope = if width < NARROWEST { 0.0 } else { (wanted[pair[1]] - wanted[pair[0]]) / width };
-        [slope, wanted[pair[0]] - slope * found[pair[0]]]
-    });
-    (USED[1..USED.len() - 1].iter().map(|index| found[*index]).collect(), lines.collect())
+impl PiecewiseLinear {
+    /// The map from the percentiles of a volume to the landmarks.
+    fn new(landmarks: &[f64; PERCENTILES.len()], percentiles: &[f64]) -> Self {
+        let pieces = USED.windows(2).map(|pair| {
+            let width = percentiles[pair[1]] - percentiles[pair[0]];
+            let slope = if width < MIN_WIDTH { 0.0 } else { (landmarks[pair[1]] - landmarks[pair[0]]) / width };
+            [slope, landmarks[pair[0]] - slope * percentiles[pair[0]]]
+        });
+        let knots = USED[1..USED.len() - 1].iter().map(|index| percentiles[*index]).collect();
+        Self { knots, pieces: pieces.collect() }
+    }
+
+    fn apply(&self, value: f32) -> f32 {
+        let value = f64::from(value);
+        let [slope, offset] = self.pieces[self.knots.partition_point(|knot| *knot <= value)];
+        (slope * value + offset) as f32
+    }
+}
+
+/// The problem of a number of lists of landmarks.
+fn missing_channels(given: usize, channels: usize) -> Option<String> {
+    (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
 }
 
 #[cfg(test)]
@@ -181,7 +220,7 @@ mod tests {
     #[test]
     fn percentiles_meet_the_landmarks() {
         let mut values: Vec<f32> = (0..=100).map(|i| (i * i) as f32).collect();
-        let landmarks = Landmarks(Some(vec![std::array::from_fn(|i| i as f64 * 10.0)]));
+        let landmarks = HistogramStandardizationParams(Some(vec![std::array::from_fn(|i| i as f64 * 10.0)]));
         let measured = spec().statistics(&landmarks, &WholeVolume::of(&values)).unwrap();
         spec().apply(&landmarks, &measured, &mut Window::of(&mut values));
         for (place, expected) in [(1, 0.0), (10, 10.0), (50, 60.0), (99, 120.0)] {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::intensity::rescale_intensity::unit_interval;
-use crate::{Incoming, IntensityTransform, NoParams, VolumeStatistics, Window};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, NoParams, VolumeStatistics, Window};
 use random::Rng;
 use values::{Positive, Range, single};
 
@@ -29,25 +29,29 @@ pub struct HuWindow {
     pub to: Range,
 }
 
-impl IntensityTransform for HuWindow {
+impl Component for HuWindow {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn validate(&self) -> Vec<KeyProblem> {
+        let to = KeyProblem::new("to", "expected a range above width zero").help("give [low, high] with low < high");
+        if self.to.is_fixed() { vec![to] } else { Vec::new() }
+    }
+}
+
+impl IntensityTransform for HuWindow {
     fn apply(&self, _: &NoParams, _: &VolumeStatistics, window: &mut Window) {
         let width = self.width.get() as f32;
         let low = self.level - width / 2.0;
         let (start, scale) = (self.to.low as f32, (self.to.high - self.to.low) as f32 / width);
         window.map(|v| (v - low).clamp(0.0, width) * scale + start);
     }
-}
 
-impl HuWindow {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        self.to.is_fixed().then(|| "`to` is a range of width zero; give two different intensities".to_owned())
+    fn limits_intensities(&self) -> bool {
+        true
     }
 }
 
@@ -59,7 +63,7 @@ mod tests {
     fn the_ends_of_the_window_go_to_the_ends_of_the_range_and_the_rest_is_cut() {
         let window: HuWindow = serde_yaml::from_str("{level: 50, width: 400, to: [-1, 1]}").unwrap();
         let mut values = [-1000.0, -150.0, 50.0, 150.0, 250.0, 3000.0];
-        window.apply(&NoParams, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        window.apply(&NoParams, VolumeStatistics::none(), &mut Window::of(&mut values));
         assert_eq!(values, [-1.0, -1.0, 0.0, 0.5, 1.0, 1.0]);
     }
 }

@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::step::Registered;
 use crate::whole_volume::statistics;
-use crate::{Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{
+    Component, Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window,
+};
 use random::Rng;
 use values::single;
 
@@ -23,34 +26,36 @@ pub struct Mask {
     pub outside: f32,
 }
 
-impl IntensityTransform for Mask {
+impl Component for Mask {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn region(&self) -> Option<&Region> {
+        Some(&self.keep)
+    }
+}
+
+impl IntensityTransform for Mask {
     fn needs_statistics(&self) -> bool {
         // Whether there are labels at all is found out where an error can be told.
         self.keep.needs_mean() || self.keep.needs_labels()
     }
 
-    fn needs_labels(&self) -> bool {
-        self.keep.needs_labels()
-    }
-
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
-        self.keep.of("mask", &whole.grid, whole.label, 0.0)?;
+        self.keep.of(Self::NAME, &whole.grid, whole.label, 0.0)?;
         Ok(if self.keep.needs_mean() {
-            VolumeStatistics::Mean(statistics::mean(whole.image))
+            VolumeStatistics::new(statistics::mean(whole.image))
         } else {
-            VolumeStatistics::Nothing
+            VolumeStatistics::default()
         })
     }
 
     fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
-        let mean = if let VolumeStatistics::Mean(mean) = measured { *mean } else { 0.0 };
-        let member = self.keep.of("mask", &window.grid, window.label, mean);
+        let mean = if self.keep.needs_mean() { *measured.get() } else { 0.0 };
+        let member = self.keep.of(Self::NAME, &window.grid, window.label, mean);
         let member = member.expect("labels were there when the volume was measured");
         let voxels: usize = window.shape.iter().product();
         let [_, size_y, size_z] = window.shape;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum::{self, unshifted};
 use crate::spatial::affine::rotation;
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{require, same_count, within};
+use crate::{Component, ITSELF, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
 use volume::{self, Grid};
@@ -54,7 +55,7 @@ pub struct MotionParams {
 /// How far a movement's time lies from an even one, at most, as a share of the time between two.
 const PERTURBATION: f64 = 0.3;
 
-impl IntensityTransform for Motion {
+impl Component for Motion {
     type Params = MotionParams;
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> MotionParams {
@@ -73,6 +74,24 @@ impl IntensityTransform for Motion {
         MotionParams { times, degrees, translation_mm }
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        vec![ITSELF]
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let count = self.num_transforms.get();
+        let message = || format!("expected at most {MAX_MOVEMENTS} movements, got {count}");
+        require(count <= MAX_MOVEMENTS, "num_transforms", message).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        same_count("degrees", params.degrees.len(), params.times.len())?;
+        same_count("translation_mm", params.translation_mm.len(), params.times.len())?;
+        within("times", &params.times, [0.0, 1.0])
+    }
+}
+
+impl IntensityTransform for Motion {
     fn halo(&self, _: &MotionParams, _: &Grid) -> [usize; 3] {
         [usize::MAX; 3]
     }
@@ -124,18 +143,14 @@ impl IntensityTransform for Motion {
             transform.restore(values);
         }
     }
-}
 
-impl Motion {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let count = self.num_transforms.get();
-        (count > MOST_MOVES).then(|| format!("expected at most {MOST_MOVES} movements, got {count}"))
+    fn needs_whole_volume(&self) -> bool {
+        true
     }
 }
 
 /// Each movement takes a copy of the volume.
-const MOST_MOVES: usize = 100;
+const MAX_MOVEMENTS: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -150,7 +165,7 @@ mod tests {
             MotionParams { times: vec![0.3, 0.7], degrees: vec![[0.0; 3]; 2], translation_mm: vec![[0.0; 3]; 2] };
         let moved = vec![values.to_vec(); 2];
         let mut window = Window { moved, ..Window::of(&mut values) };
-        spec.apply(&draw, &VolumeStatistics::Nothing, &mut window);
+        spec.apply(&draw, VolumeStatistics::none(), &mut window);
         assert!(values.iter().zip([1.0, 4.0, 2.0, 8.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?}");
     }
 

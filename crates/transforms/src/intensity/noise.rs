@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{random, require, within};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::{NoiseField, Rng};
 use values::Range;
 
@@ -37,13 +38,30 @@ pub struct NoiseParams {
     pub field: NoiseField,
 }
 
-impl IntensityTransform for Noise {
+impl Component for Noise {
     type Params = NoiseParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
         NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::sample(rng) }
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        let is_noisy = self.std != Range::fixed(0.0);
+        random(&[("std", is_noisy), ("mean", !is_noisy && !self.mean.is_fixed())])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let message = || format!("expected a standard deviation of at least 0, got {}", self.std.low);
+        require(self.std.low >= 0.0, "std", message).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        within("std", &[params.std], [0.0, f64::MAX])?;
+        within("mean", &[params.mean], [f64::MIN, f64::MAX])
+    }
+}
+
+impl IntensityTransform for Noise {
     fn apply(&self, draw: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {
         let (mean, std) = (draw.mean as f32, draw.std as f32);
         let mut normals = vec![0.0; window.shape[2]];
@@ -56,13 +74,6 @@ impl IntensityTransform for Noise {
     }
 }
 
-impl Noise {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        (self.std.low < 0.0).then(|| format!("expected a standard deviation of at least 0, got {}", self.std.low))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +81,7 @@ mod tests {
     fn noisy(draw: NoiseParams) -> Vec<f32> {
         let mut values = vec![0.0; 10_000];
         let spec = Noise { mean: Range::fixed(0.0), std: Range::fixed(1.0) };
-        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        spec.apply(&draw, VolumeStatistics::none(), &mut Window::of(&mut values));
         values
     }
 

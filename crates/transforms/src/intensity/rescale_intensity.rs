@@ -3,9 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::step::Registered;
 use crate::whole_volume::statistics;
-use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{
+    Component, Incoming, IntensityTransform, KeyProblem, NoParams, Region, TransformError, VolumeStatistics,
+    WholeVolume, Window,
+};
 use random::Rng;
 use values::{Percentile, Range};
 
@@ -39,29 +42,54 @@ fn all_values() -> [Percentile; 2] {
     [0.0, 100.0].map(|value| Percentile::new(value).expect("0 and 100 are percentiles"))
 }
 
-impl IntensityTransform for RescaleIntensity {
+/// The intensities at which a volume is clipped, and its smallest and largest intensity after that.
+#[derive(Clone, Copy)]
+struct Clipped {
+    low: f32,
+    high: f32,
+    ends: [f32; 2],
+}
+
+impl Component for RescaleIntensity {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn validate(&self) -> Vec<KeyProblem> {
+        let [low, high] = self.percentiles.map(Percentile::get);
+        let percentiles = (low >= high).then(|| {
+            let message = format!("expected percentiles [low, high] with low < high, got [{low}, {high}]");
+            KeyProblem::new("percentiles", message).help("swap them")
+        });
+        let from = self.from.is_some_and(|from| (from.high - from.low) as f32 == 0.0).then(|| {
+            KeyProblem::new("from", "expected a range above width zero").help("give [low, high] with low < high")
+        });
+        let to = self.to.is_fixed().then(|| {
+            KeyProblem::new("to", "expected a range above width zero").help("give [low, high] with low < high")
+        });
+        [percentiles, from, to].into_iter().flatten().collect()
+    }
+
+    fn region(&self) -> Option<&Region> {
+        self.mask.as_ref()
+    }
+}
+
+impl IntensityTransform for RescaleIntensity {
     fn needs_statistics(&self) -> bool {
         true
     }
 
-    fn needs_labels(&self) -> bool {
-        self.mask.as_ref().is_some_and(Region::needs_labels)
-    }
-
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
-        let failed = |reason| Err(TransformError { name: "rescale_intensity", reason });
-        statistics::refuse_infinite("rescale_intensity", whole.image)?;
+        let failed = |reason| Err(TransformError { name: Self::NAME, reason });
+        statistics::refuse_infinite(Self::NAME, whole.image)?;
         let percents = self.percentiles.map(Percentile::get);
         let [low, high] = match &self.mask {
             None => statistics::percentiles(whole.image, percents),
             Some(mask) => {
-                let values = mask.values("rescale_intensity", whole)?;
+                let values = mask.values(Self::NAME, whole)?;
                 if values.is_empty() {
                     return failed("its mask holds no voxel, so there are no percentiles".to_owned());
                 }
@@ -81,31 +109,19 @@ impl IntensityTransform for RescaleIntensity {
                 ),
             });
         }
-        Ok(VolumeStatistics::Cut { low, high, ends })
+        Ok(VolumeStatistics::new(Clipped { low, high, ends }))
     }
 
     fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
-        let VolumeStatistics::Cut { low, high, ends } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
+        let Clipped { low, high, ends } = *measured.get();
         let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
         let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
         window.map(|v| (v.max(low).min(high) - start) / width * to_width + to_start);
     }
-}
 
-impl RescaleIntensity {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let [low, high] = self.percentiles.map(Percentile::get);
-        if low >= high {
-            return Some(format!("expected rising percentiles, got [{low}, {high}]"));
-        }
-        if self.from.is_some_and(|from| (from.high - from.low) as f32 == 0.0) {
-            return Some(
-                "`from` is a range of width zero in single precision; give two different intensities".to_owned(),
-            );
-        }
-        self.to.is_fixed().then(|| "`to` is a range of width zero; give two different intensities".to_owned())
+    fn is_sensitive_to_outliers(&self) -> bool {
+        self.percentiles.map(Percentile::get) == [0.0, 100.0] && self.from.is_none()
     }
 }
 

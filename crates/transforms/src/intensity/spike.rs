@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum;
-use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, IntensityTransform, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::validation::{random, require, within};
+use crate::{
+    Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
+};
 use random::Rng;
 use values::Range;
 use volume::offset;
@@ -32,7 +34,7 @@ pub struct Spike {
 }
 
 /// More spikes leave nothing of the image.
-const MOST_SPIKES: usize = 10_000;
+const MAX_SPIKES: usize = 10_000;
 
 fn one() -> [usize; 2] {
     [1, 1]
@@ -51,7 +53,10 @@ pub struct SpikeParams {
     pub intensity: f64,
 }
 
-impl IntensityTransform for Spike {
+/// The height of each spike in the spectrum of each channel.
+struct Heights(Vec<Vec<f32>>);
+
+impl Component for Spike {
     type Params = SpikeParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> SpikeParams {
@@ -61,6 +66,26 @@ impl IntensityTransform for Spike {
         SpikeParams { positions: (0..count).map(|_| std::array::from_fn(|_| rng.unit())).collect(), intensity }
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("num_spikes", self.num_spikes != [0, 0])])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let [min, max] = self.num_spikes;
+        let problems = [
+            require(max <= MAX_SPIKES, "num_spikes", || format!("expected at most {MAX_SPIKES} spikes, got {max}")),
+            require(min <= max, "num_spikes", || format!("expected [min, max] with min <= max, got [{min}, {max}]")),
+        ];
+        problems.into_iter().flatten().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        // A fraction of 1 would be one index after the last.
+        within("positions", params.positions.as_flattened(), [0.0, 1.0f64.next_down()])
+    }
+}
+
+impl IntensityTransform for Spike {
     fn needs_statistics(&self) -> bool {
         true
     }
@@ -78,11 +103,11 @@ impl IntensityTransform for Spike {
             };
             draw.places(shape).map(&mut raise).collect()
         };
-        Ok(VolumeStatistics::Heights(whole.channels().map(of_channel).collect()))
+        Ok(VolumeStatistics::new(Heights(whole.channels().map(of_channel).collect())))
     }
 
     fn apply(&self, draw: &SpikeParams, measured: &VolumeStatistics, window: &mut Window) {
-        let VolumeStatistics::Heights(heights) = measured else { unreachable!("{MEASURED_FOR_IT}") };
+        let Heights(heights) = measured.get();
         let (volume, shape, start) = (window.grid.shape, window.shape, window.start);
         let voxels = window.grid.num_voxels() as f64;
         for (channel, heights) in heights.iter().enumerate() {
@@ -102,6 +127,10 @@ impl IntensityTransform for Spike {
             }
         }
     }
+
+    fn needs_whole_volume(&self) -> bool {
+        true
+    }
 }
 
 impl SpikeParams {
@@ -111,17 +140,6 @@ impl SpikeParams {
             std::array::from_fn(|axis| (position[axis] * volume[axis] as f64).floor() as usize)
         };
         self.positions.iter().map(place)
-    }
-}
-
-impl Spike {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let [fewest, most] = self.num_spikes;
-        if most > MOST_SPIKES {
-            return Some(format!("expected at most {MOST_SPIKES} spikes, got {most}"));
-        }
-        (fewest > most).then(|| format!("expected the fewest spikes before the most, got [{fewest}, {most}]"))
     }
 }
 

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Incoming, IntensityTransform, VolumeStatistics, Window};
+use crate::validation::{random, require};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Shape;
 use volume::{Grid, offset};
@@ -40,12 +41,12 @@ fn hundred() -> usize {
 pub struct SwapParams(pub Vec<[[usize; 3]; 2]>);
 
 /// More swaps leave nothing in its place.
-const MOST_ITERATIONS: usize = 1_000_000;
+const MAX_ITERATIONS: usize = 1_000_000;
 
 /// Pairs of places that are tried before a block is left where it is.
-const MOST_TRIES: usize = 1000;
+const MAX_TRIES: usize = 1000;
 
-impl IntensityTransform for Swap {
+impl Component for Swap {
     type Params = SwapParams;
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> SwapParams {
@@ -56,12 +57,34 @@ impl IntensityTransform for Swap {
         };
         let mut pair = || {
             let first = place();
-            let second = (0..MOST_TRIES).map(|_| place()).find(|second| *second != first);
+            let second = (0..MAX_TRIES).map(|_| place()).find(|second| *second != first);
             [first, second.unwrap_or(first)]
         };
         SwapParams((0..self.num_iterations).map(|_| pair()).collect())
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("num_iterations", self.num_iterations > 0)])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let count = self.num_iterations;
+        let message = || format!("expected at most {MAX_ITERATIONS} iterations, got {count}");
+        require(count <= MAX_ITERATIONS, "num_iterations", message).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
+        let shape = incoming.grid.shape;
+        let last: [usize; 3] = std::array::from_fn(|axis| shape[axis] - self.size(shape)[axis]);
+        let is_outside = |start: &&[usize; 3]| (0..3).any(|axis| start[axis] > last[axis]);
+        match params.0.as_flattened().iter().find(is_outside) {
+            None => Ok(()),
+            Some(start) => Err(format!("expected blocks that start at {last:?} or before, got {start:?}")),
+        }
+    }
+}
+
+impl IntensityTransform for Swap {
     fn halo(&self, _: &SwapParams, _: &Grid) -> [usize; 3] {
         [usize::MAX; 3]
     }
@@ -80,6 +103,10 @@ impl IntensityTransform for Swap {
             }
         }
     }
+
+    fn needs_whole_volume(&self) -> bool {
+        true
+    }
 }
 
 type Row = std::ops::Range<usize>;
@@ -96,12 +123,6 @@ fn for_rows(shape: [usize; 3], patch: [usize; 3], start: [usize; 3], visit: &mut
 }
 
 impl Swap {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let count = self.num_iterations;
-        (count > MOST_ITERATIONS).then(|| format!("expected at most {MOST_ITERATIONS} iterations, got {count}"))
-    }
-
     /// Voxels of a block of a volume.
     pub(crate) fn size(&self, volume: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| self.patch.0[axis].min(volume[axis]))
@@ -118,7 +139,7 @@ mod tests {
     fn two_blocks_change_places() {
         let mut values = [1.0, 2.0, 3.0, 4.0, 5.0];
         let spec: Swap = serde_yaml::from_str("patch: [1, 1, 2]").unwrap();
-        spec.apply(&SwapParams(vec![[[0, 0, 0], [0, 0, 3]]]), &VolumeStatistics::Nothing, &mut Window::of(&mut values));
+        spec.apply(&SwapParams(vec![[[0, 0, 0], [0, 0, 3]]]), VolumeStatistics::none(), &mut Window::of(&mut values));
         assert_eq!(values, [4.0, 5.0, 3.0, 1.0, 2.0]);
     }
 
@@ -130,7 +151,7 @@ mod tests {
         let draw = spec.sample_params(&mut rng, &Incoming { grid, channels: 1 });
         let before: Vec<f32> = (0..grid.num_voxels()).map(|i| i as f32).collect();
         let mut values = before.clone();
-        spec.apply(&draw, &VolumeStatistics::Nothing, &mut Window::whole(&mut values, grid));
+        spec.apply(&draw, VolumeStatistics::none(), &mut Window::whole(&mut values, grid));
         assert_ne!(values, before);
         let step = |spec: &Swap| spec.size(grid.shape);
         assert_eq!(step(&spec), [2, 6, 3]);

@@ -1,8 +1,10 @@
 //! Zero mean, unit variance.
 
+use crate::step::Registered;
 use crate::whole_volume::statistics;
-use crate::whole_volume::whole::MEASURED_FOR_IT;
-use crate::{Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{
+    Component, Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window,
+};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,29 +22,38 @@ pub struct ZNormalize {
     pub mask: Option<Region>,
 }
 
-impl IntensityTransform for ZNormalize {
+/// The mean and the standard deviation of a volume.
+#[derive(Clone, Copy)]
+struct Moments {
+    mean: f32,
+    deviation: f32,
+}
+
+impl Component for ZNormalize {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn region(&self) -> Option<&Region> {
+        self.mask.as_ref()
+    }
+}
+
+impl IntensityTransform for ZNormalize {
     fn needs_statistics(&self) -> bool {
         true
-    }
-
-    fn needs_labels(&self) -> bool {
-        self.mask.as_ref().is_some_and(Region::needs_labels)
     }
 
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let (mean, deviation) = match &self.mask {
             None => statistics::mean_and_deviation(whole.image),
             Some(mask) => {
-                let values = mask.values("z_normalize", whole)?;
+                let values = mask.values(Self::NAME, whole)?;
                 if values.is_empty() {
                     let reason = "its mask holds no voxel, so there is no mean".to_owned();
-                    return Err(TransformError { name: "z_normalize", reason });
+                    return Err(TransformError { name: Self::NAME, reason });
                 }
                 statistics::mean_and_deviation(&values)
             }
@@ -50,13 +61,13 @@ impl IntensityTransform for ZNormalize {
         if !(deviation.is_finite() && deviation > 0.0) {
             let reason =
                 format!("the standard deviation of the intensities is {deviation}, so they cannot be divided by it");
-            return Err(TransformError { name: "z_normalize", reason });
+            return Err(TransformError { name: Self::NAME, reason });
         }
-        Ok(VolumeStatistics::Moments { mean: mean as f32, deviation: deviation as f32 })
+        Ok(VolumeStatistics::new(Moments { mean: mean as f32, deviation: deviation as f32 }))
     }
 
     fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
-        let VolumeStatistics::Moments { mean, deviation } = *measured else { unreachable!("{MEASURED_FOR_IT}") };
+        let Moments { mean, deviation } = *measured.get();
         window.map(|v| (v - mean) / deviation);
     }
 }

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::LabelTransform;
+use crate::{Component, Incoming, LabelTransform, NoParams};
+use random::Rng;
 use volume::connected_components::connected_components;
 use volume::{Label, unravel_index};
 
@@ -22,8 +23,16 @@ pub struct KeepLargest {
     pub labels: Vec<Label>,
 }
 
+impl Component for KeepLargest {
+    type Params = NoParams;
+
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
+    }
+}
+
 impl LabelTransform for KeepLargest {
-    fn relabel(&self, labels: &mut [Label], shape: [usize; 3]) {
+    fn relabel(&self, _: &NoParams, labels: &mut [Label], shape: [usize; 3]) {
         let belongs = |label: Label| if self.labels.is_empty() { label > 0 } else { self.labels.contains(&label) };
         let found = connected_components(shape, |voxel| belongs(labels[voxel]));
         let Some(most) = found.sizes.iter().max() else { return };
@@ -52,7 +61,7 @@ mod tests {
     fn labels_that_touch_count_together() {
         let kept = |yaml: &str| {
             let mut labels = [1, 0, 1, 2, 0, 3, 3, 3];
-            serde_yaml::from_str::<KeepLargest>(yaml).unwrap().relabel(&mut labels, [1, 1, 8]);
+            serde_yaml::from_str::<KeepLargest>(yaml).unwrap().relabel(&NoParams, &mut labels, [1, 1, 8]);
             labels
         };
         assert_eq!(kept("labels: [1, 2]"), [0, 0, 1, 2, 0, 3, 3, 3]);
@@ -67,7 +76,7 @@ mod tests {
         let shape = [4, 4, 2];
         labels[offset(shape, [3, 0, 0])] = 1;
         labels[offset(shape, [0, 3, 0])] = 1;
-        KeepLargest { labels: Vec::new() }.relabel(&mut labels, shape);
+        KeepLargest { labels: Vec::new() }.relabel(&NoParams, &mut labels, shape);
         let kept: Vec<usize> = (0..labels.len()).filter(|voxel| labels[*voxel] > 0).collect();
         assert_eq!(kept, [offset(shape, [3, 0, 0])]);
     }

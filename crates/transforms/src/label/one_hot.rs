@@ -6,6 +6,10 @@ use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
+use crate::{Component, Incoming, LabelTransform, NoParams};
+use random::Rng;
+use volume::Label;
+
 /// Writes label maps with a channel for each class, 1 where the voxel has it and 0 elsewhere, as TorchIO's OneHot.
 ///
 /// This is how `runner transform` and `runner patches` write them. Training compares every class with its own channel
@@ -29,13 +33,27 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Non
     classes.map(checked).transpose()
 }
 
-impl OneHot {
-    /// The channels of a label map `[x, y, z]`, `[class, x, y, z]`; a label that is no class is in none of them.
-    pub fn channels(&self, labels: &[volume::Label]) -> Vec<volume::Label> {
-        let largest = labels.iter().copied().max().unwrap_or(0);
-        let classes = self.num_classes.map_or(u32::from(largest) + 1, |count| u32::from(count.get()));
-        let of_class = |class| labels.iter().map(move |label| u16::from(u32::from(*label) == class));
-        (0..classes).flat_map(of_class).collect()
+impl Component for OneHot {
+    type Params = NoParams;
+
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
+    }
+}
+
+impl LabelTransform for OneHot {
+    fn relabel(&self, _: &NoParams, _: &mut [Label], _: [usize; 3]) {}
+
+    fn relabels(&self) -> bool {
+        false
+    }
+
+    /// A label that is no class is in no channel.
+    fn channels(&self, labels: &[Label]) -> Option<Vec<Label>> {
+        let max = labels.iter().copied().max().unwrap_or(0);
+        let classes = self.num_classes.map_or(u32::from(max) + 1, |count| u32::from(count.get()));
+        let channel = |class| labels.iter().map(move |label| u16::from(u32::from(*label) == class));
+        Some((0..classes).flat_map(channel).collect())
     }
 }
 
@@ -45,8 +63,8 @@ mod tests {
 
     #[test]
     fn each_class_has_its_channel() {
-        assert_eq!(OneHot { num_classes: None }.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1, 0, 1, 0]);
+        assert_eq!(OneHot { num_classes: None }.channels(&[0, 2, 1]).unwrap(), [1, 0, 0, 0, 0, 1, 0, 1, 0]);
         let two = OneHot { num_classes: NonZeroU16::new(2) };
-        assert_eq!(two.channels(&[0, 2, 1]), [1, 0, 0, 0, 0, 1]);
+        assert_eq!(two.channels(&[0, 2, 1]).unwrap(), [1, 0, 0, 0, 0, 1]);
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::LabelTransform;
+use crate::{Component, Incoming, LabelTransform, NoParams};
+use random::Rng;
 use volume::Label;
 
 /// Gives labels other values, all at once; labels that are not named stay. A label that becomes 0 is removed.
@@ -22,8 +23,16 @@ pub struct RemapLabels {
     pub map: BTreeMap<Label, Label>,
 }
 
+impl Component for RemapLabels {
+    type Params = NoParams;
+
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
+    }
+}
+
 impl LabelTransform for RemapLabels {
-    fn relabel(&self, labels: &mut [Label], _: [usize; 3]) {
+    fn relabel(&self, _: &NoParams, labels: &mut [Label], _: [usize; 3]) {
         for label in labels {
             *label = self.map.get(label).copied().unwrap_or(*label);
         }
@@ -38,7 +47,7 @@ mod tests {
     fn labels_can_change_places() {
         let spec: RemapLabels = serde_yaml::from_str("map: {1: 2, 2: 1, 3: 1, 4: 7, 9: 0}").unwrap();
         let mut labels = [0, 1, 2, 3, 4, 5, 9];
-        spec.relabel(&mut labels, [1, 1, 7]);
+        spec.relabel(&NoParams, &mut labels, [1, 1, 7]);
         assert_eq!(labels, [0, 2, 1, 1, 7, 5, 0]);
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::LabelTransform;
+use crate::{Component, Incoming, LabelTransform, NoParams};
+use random::Rng;
 use volume::Label;
 
 /// Gives the labels of each volume the values 0, 1, 2, … in rising order, as TorchIO's SequentialLabels.
@@ -19,8 +20,16 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 pub struct SequentialLabels {}
 
+impl Component for SequentialLabels {
+    type Params = NoParams;
+
+    fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
+        NoParams
+    }
+}
+
 impl LabelTransform for SequentialLabels {
-    fn relabel(&self, labels: &mut [Label], _: [usize; 3]) {
+    fn relabel(&self, _: &NoParams, labels: &mut [Label], _: [usize; 3]) {
         let mut values: BTreeMap<Label, Label> = labels.iter().map(|label| (*label, 0)).collect();
         values.values_mut().zip(0..).for_each(|(value, place)| *value = place);
         labels.iter_mut().for_each(|label| *label = values[label]);
@@ -34,7 +43,7 @@ mod tests {
     #[test]
     fn gaps_are_closed_and_the_smallest_becomes_zero() {
         let relabelled = |mut labels: [Label; 4]| {
-            SequentialLabels {}.relabel(&mut labels, [1, 1, 4]);
+            SequentialLabels {}.relabel(&NoParams, &mut labels, [1, 1, 4]);
             labels
         };
         assert_eq!(relabelled([0, 10, 5, 0]), [0, 2, 1, 0]);

@@ -2,7 +2,7 @@
 
 use super::index_mapping::IndexMapping;
 use super::resample::{self, LabelSource};
-use crate::{Incoming, LabelTransform, Transform, TransformParams};
+use crate::{Incoming, Transform, TransformParams};
 use volume::{Grid, Label, Voxels};
 
 /// Returns the parameters of a chain without randomness.
@@ -16,7 +16,7 @@ pub fn fixed_params(chain: &[Transform], incoming: &Incoming) -> Vec<TransformPa
 pub fn output_grid(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> Grid {
     let mut grid = *incoming;
     for (step, params) in chain.iter().zip(params) {
-        grid = step.outgoing(params, &grid);
+        grid = step.outgoing_grid(params, &grid);
     }
     grid
 }
@@ -26,7 +26,7 @@ pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: 
     let mut grid = *incoming;
     let mut mapping = IndexMapping::identity(incoming.shape);
     unroll(chain, params, &mut |step, params| {
-        let Some(placement) = step.map_grid(params, &grid) else { return };
+        let Some(placement) = step.component().map_grid(params, &grid) else { return };
         mapping.append(&placement.map, placement.grid.shape);
         grid = placement.grid;
     });
@@ -35,18 +35,18 @@ pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: 
 
 /// Applies the label transforms of a chain, which change label values, to a label map on the grid before the chain.
 pub fn relabel(chain: &[Transform], params: &[TransformParams], mut labels: Voxels<Label>) -> Voxels<Label> {
-    unroll(chain, params, &mut |step, _| {
-        if let Some(label_transform) = step.label_transform() {
-            labels = relabelled(label_transform, &labels);
+    unroll(chain, params, &mut |step, params| {
+        if step.component().relabels() {
+            labels = relabelled(step, params, &labels);
         }
     });
     labels
 }
 
 /// Returns a label map after one label transform.
-pub(super) fn relabelled(step: &dyn LabelTransform, labels: &Voxels<Label>) -> Voxels<Label> {
+pub(super) fn relabelled(step: &Transform, params: &TransformParams, labels: &Voxels<Label>) -> Voxels<Label> {
     let mut values = labels.to_vec();
-    step.relabel(&mut values, labels.shape);
+    step.component().relabel(params, &mut values, labels.shape);
     Voxels::new(1, labels.shape, values)
 }
 
@@ -66,18 +66,17 @@ pub(super) fn unroll<'a>(
 ) {
     assert_eq!(chain.len(), params.len(), "each step has its parameters");
     for (step, params) in chain.iter().zip(params) {
-        step.unroll(params, visit);
+        step.visit_applied(params, visit);
     }
 }
 
 /// Returns the index of the first step because of which every patch needs the whole volume: it measures the volume after
 /// a random warp, or it mixes distant voxels.
 pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
-    let warps = |step: &Transform| matches!(step, Transform::Affine(_) | Transform::ElasticDeformation(_));
-    let mixes = |step: &Transform| matches!(step, Transform::Swap(_) | Transform::Motion(_) | Transform::Spike(_));
-    let first_warp = chain.iter().position(|step| step.any(&warps) && step.is_random()).unwrap_or(chain.len());
+    let is_random_warp = |step: &Transform| step.is_random() && step.any(&|step| step.is_random_warp());
+    let first_warp = chain.iter().position(is_random_warp).unwrap_or(chain.len());
     (0..chain.len()).find(|index| {
-        let measures = *index >= first_warp && chain[*index].any(&Transform::needs_statistics);
-        measures || chain[*index].any(&mixes)
+        let needs_statistics = *index >= first_warp && chain[*index].any(&|step| step.needs_statistics());
+        needs_statistics || chain[*index].any(&|step| step.needs_whole_volume())
     })
 }

@@ -144,7 +144,7 @@ impl<'a> Evaluator<'a> {
         if let Some(whole) = stage.outgoing.get() {
             return Ok(Block::new([0; 3], grid.shape, &whole[..]));
         }
-        let halo = stage.step.halo(stage.params, grid);
+        let halo = stage.step.component().halo(stage.params, grid);
         let (from, size) = widened(region.start, region.shape, halo, grid.shape);
         let with_labels = region.with_labels && (from, size) == (region.start, region.shape);
         let region_with_halo = Region { start: from, shape: size, with_labels };
@@ -168,7 +168,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<(Vec<f32>, Option<Vec<Label>>), PipelineError> {
         let (channels, Region { start, shape, .. }) = (self.channels(), region);
         let statistics = self.statistics(level, grid, stage)?;
-        let moves = stage.step.copies(stage.params, grid);
+        let moves = stage.step.component().copies(stage.params, grid);
         let moved = if moves.is_empty() {
             Vec::new()
         } else {
@@ -186,7 +186,11 @@ impl<'a> Evaluator<'a> {
         let mut image = incoming.into_owned_crop(channels, start, shape);
         let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, start, shape));
         let window = Window::new(&mut image, channels, *grid, (start, shape));
-        stage.step.apply(stage.params, statistics, &mut Window { label: label.as_deref(), moved, ..window });
+        stage.step.component().apply(
+            stage.params,
+            statistics,
+            &mut Window { label: label.as_deref(), moved, ..window },
+        );
         label.into_iter().for_each(buffer_pool::release);
         Ok((image, output_label))
     }
@@ -239,15 +243,18 @@ impl<'a> Evaluator<'a> {
         grid: &Grid,
         stage: &'s IntensityStage<'a>,
     ) -> Result<&'s VolumeStatistics, PipelineError> {
-        if !stage.step.needs_statistics() {
-            return Ok(&VolumeStatistics::Nothing);
+        if !stage.step.component().needs_statistics() {
+            return Ok(VolumeStatistics::none());
         }
         if let Some(statistics) = stage.statistics.get() {
             return Ok(statistics);
         }
         let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, [0; 3], grid.shape));
         let measure = |image: &[f32]| {
-            stage.step.statistics(stage.params, &WholeVolume { grid: *grid, image, label: label.as_deref() })
+            stage
+                .step
+                .component()
+                .statistics(stage.params, &WholeVolume { grid: *grid, image, label: label.as_deref() })
         };
         let statistics = self.with_whole_incoming(level, measure)??;
         Ok(stage.statistics.get_or_init(|| statistics))

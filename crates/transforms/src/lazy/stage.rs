@@ -66,8 +66,8 @@ pub(super) fn compile<'a>(
     let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
     for (step, params) in steps {
         let stage = |kind, grid| Stage { kind, name: step.name(), grid, incoming: OnceLock::new() };
-        let Some(placement) = step.map_grid(params, &grid) else {
-            let labels = step.needs_labels().then(|| mapping.clone());
+        let Some(placement) = step.component().map_grid(params, &grid) else {
+            let labels = step.component().needs_labels().then(|| mapping.clone());
             let (statistics, outgoing) = (OnceLock::new(), OnceLock::new());
             let intensity = IntensityStage { step, params, statistics, labels, outgoing };
             stages.push(stage(Kind::Intensity(Box::new(intensity)), grid));

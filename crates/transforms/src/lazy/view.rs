@@ -39,17 +39,19 @@ impl<'a> View<'a> {
         let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
         unroll(chain, params, &mut |step, params| steps.push((step, params)));
-        let needs_whole = |step: &Transform| step.label_transform().is_some() || step.extension().is_some();
+        let needs_whole = |step: &Transform| step.component().relabels() || step.component().extension().is_some();
         while let Some(index) = steps.iter().position(|(step, _)| needs_whole(step)) {
             let rest = steps.split_off(index + 1);
             let (step, params) = steps.pop().expect("the list has a step at the index");
             source = Self::through(source, &steps).volume()?;
-            if let (Some(label_transform), Some(label)) = (step.label_transform(), &mut source.label) {
-                *label = relabelled(label_transform, label);
+            let component = step.component();
+            if let (true, Some(label)) = (component.relabels(), &mut source.label) {
+                *label = relabelled(step, params, label);
             }
-            if let (Some(extension), Some(placement)) = (step.extension(), step.map_grid(params, &source.grid)) {
-                require_memory(step.name(), source.image.channels, placement.grid.shape)?;
-                source = extrapolate(&source, &placement, extension);
+            if let (Some(extension), Some(mapping)) = (component.extension(), component.map_grid(params, &source.grid))
+            {
+                require_memory(step.name(), source.image.channels, mapping.grid.shape)?;
+                source = extrapolate(&source, &mapping, extension);
             }
             (steps, is_replaced) = (rest, true);
         }

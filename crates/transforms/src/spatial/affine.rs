@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fill, GridMapping, Incoming, Interpolation, SpatialTransform};
+use crate::validation::{MAX_DISPLACEMENT, random, within};
+use crate::{Component, Fill, GridMapping, Incoming, Interpolation, KeyProblem, SpatialTransform};
 use random::Rng;
 use values::number_or_word::NumberOrWord;
 use values::written_as_number_or_word;
@@ -105,7 +106,7 @@ pub struct AffineParams {
     pub translation_mm: [f64; 3],
 }
 
-impl SpatialTransform for Affine {
+impl Component for Affine {
     type Params = AffineParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {
@@ -117,6 +118,36 @@ impl SpatialTransform for Affine {
         AffineParams { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[
+            ("scales", !self.scales.is_fixed()),
+            ("degrees", !self.degrees.is_fixed()),
+            ("translation_mm", !self.translation_mm.is_fixed()),
+        ])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let bounds = self.scales.0.iter().flat_map(|range| [range.low, range.high]);
+        let scale = bounds.into_iter().find(|scale| !SCALES.contains(scale)).map(|scale| {
+            KeyProblem::new("scales", format!("expected scales between 0.001 and 1000, got {scale}"))
+                .help("1 leaves the size, 0.9 makes it a tenth smaller")
+        });
+        let is_one_range = self.scales.0.iter().all(|range| *range == self.scales.0[0]);
+        let isotropic = (self.isotropic && !is_one_range).then(|| {
+            KeyProblem::new("scales", "expected one range for all axes, since `isotropic` is true")
+                .help("write scales: [low, high]")
+        });
+        scale.into_iter().chain(isotropic).collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        within("scales", &params.scales, [*SCALES.start(), *SCALES.end()])?;
+        within("degrees", &params.degrees, [-MAX_DISPLACEMENT, MAX_DISPLACEMENT])?;
+        within("translation_mm", &params.translation_mm, [-MAX_DISPLACEMENT, MAX_DISPLACEMENT])
+    }
+}
+
+impl SpatialTransform for Affine {
     /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image or the origin, R = Rz Rx Ry.
     ///
     /// A single slice keeps its depth and turns about z alone, as in TorchIO.
@@ -140,14 +171,13 @@ impl SpatialTransform for Affine {
         let map = to_voxels.after(&backward).after(&incoming.affine);
         GridMapping { fill: self.fill.0, ..GridMapping::warp(map, *incoming, self.interpolation) }
     }
-}
 
-impl Affine {
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let bounds = self.scales.0.iter().flat_map(|range| [range.low, range.high]);
-        let wrong = bounds.into_iter().find(|scale| !SCALES.contains(scale));
-        wrong.map(|scale| format!("expected scales between 0.001 and 1000, got {scale}"))
+    fn changes_shape(&self) -> bool {
+        false
+    }
+
+    fn is_random_warp(&self) -> bool {
+        true
     }
 }
 

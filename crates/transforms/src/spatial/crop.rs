@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GridMapping, Incoming, Lattice, LatticeAxis, NoParams, SpatialTransform};
+use crate::{Component, GridMapping, ITSELF, Incoming, KeyProblem, Lattice, LatticeAxis, NoParams, SpatialTransform};
 use random::Rng;
 use volume::Grid;
 
@@ -23,33 +23,31 @@ pub struct Crop {
     pub end: [u16; 3],
 }
 
-impl SpatialTransform for Crop {
+impl Component for Crop {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        let shape = incoming.grid.shape;
+        let cropped = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
+        let Some(axis) = (0..3).find(|axis| cropped(*axis) >= shape[*axis]) else { return Ok(()) };
+        let (cropped, name, size) = (cropped(axis), ["x", "y", "z"][axis], shape[axis]);
+        let message = format!("{cropped} voxels along {name} would be cropped, and it has {size}");
+        Err(KeyProblem::new(ITSELF, message)
+            .help("crop less, or leave the subject out; crop_or_pad makes one shape of all subjects"))
+    }
+}
+
+impl SpatialTransform for Crop {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let start: [usize; 3] = std::array::from_fn(|axis| usize::from(self.start[axis]).min(incoming.shape[axis] - 1));
         let left =
             |axis: usize| (incoming.shape[axis] - start[axis]).saturating_sub(usize::from(self.end[axis])).max(1);
         let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: start[axis] as i64 });
         GridMapping::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
-    }
-}
-
-impl Crop {
-    /// Why nothing is left of a volume of this shape, where that is so.
-    pub fn leaves_nothing(&self, shape: [usize; 3]) -> Option<String> {
-        let cut = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
-        let axis = (0..3).find(|axis| cut(*axis) >= shape[*axis])?;
-        Some(format!(
-            "{} voxels along {} would be cut off, and it has {}",
-            cut(axis),
-            ["x", "y", "z"][axis],
-            shape[axis]
-        ))
     }
 }
 
@@ -70,9 +68,12 @@ mod tests {
 
     #[test]
     fn nothing_is_left_where_all_is_cut() {
-        let left = |start, end| Crop { start, end }.leaves_nothing([7, 8, 9]);
-        assert_eq!(left([3, 0, 8], [3, 7, 0]), None);
-        assert_eq!(left([0, 5, 0], [0, 3, 0]).unwrap(), "8 voxels along y would be cut off, and it has 8");
+        let check = |start, end| {
+            let grid = Grid { shape: [7, 8, 9], affine: Affine::IDENTITY };
+            Crop { start, end }.check_incoming(&Incoming { grid, channels: 1 }).map_err(|problem| problem.message)
+        };
+        assert_eq!(check([3, 0, 8], [3, 7, 0]), Ok(()));
+        assert_eq!(check([0, 5, 0], [0, 3, 0]).unwrap_err(), "8 voxels along y would be cropped, and it has 8");
         // Who does not ask gets one voxel.
         assert_eq!(placed([9, 0, 0], [0, 9, 0]).grid.shape, [1, 1, 9]);
     }

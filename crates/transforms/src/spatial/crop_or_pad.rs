@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::step::Registered;
+use crate::validation::{MAX_DISPLACEMENT, random, within};
 use crate::{
-    Fill, GridMapping, Incoming, Lattice, LatticeAxis, Padding, Region, SpatialTransform, TransformError, WholeVolume,
+    Component, Extension, Fill, GridMapping, Incoming, KeyProblem, Lattice, LatticeAxis, Padding, Region,
+    SpatialTransform, TransformError, WholeVolume,
 };
 use random::Rng;
 use values::PartialShape;
@@ -49,7 +52,7 @@ pub enum Location {
 #[serde(transparent)]
 pub struct CropOrPadParams(pub Option<[i64; 3]>);
 
-impl SpatialTransform for CropOrPad {
+impl Component for CropOrPad {
     type Params = CropOrPadParams;
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadParams {
@@ -63,6 +66,27 @@ impl SpatialTransform for CropOrPad {
         })))
     }
 
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("location", self.location == Location::Random)])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let message = "a crop is either random or around a mask";
+        let problem = KeyProblem::new("mask", message).help("leave out `location` or `mask`");
+        if self.mask.is_some() && self.location == Location::Random { vec![problem] } else { Vec::new() }
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        let start = params.0.unwrap_or_default().map(|start| start as f64);
+        within("the start", &start, [-MAX_DISPLACEMENT, MAX_DISPLACEMENT])
+    }
+
+    fn region(&self) -> Option<&Region> {
+        self.mask.as_ref()
+    }
+}
+
+impl SpatialTransform for CropOrPad {
     fn map_grid(&self, draw: &CropOrPadParams, incoming: &Grid) -> GridMapping {
         let shape = self.shape.resolve(incoming.shape);
         let axes = std::array::from_fn(|axis| {
@@ -83,10 +107,14 @@ impl SpatialTransform for CropOrPad {
     ) -> Result<CropOrPadParams, TransformError> {
         let Some(mask) = &self.mask else { return Ok(*draw) };
         let shape = self.shape.resolve(whole.grid.shape);
-        let bounds = mask.bounds("crop_or_pad", whole)?;
+        let bounds = mask.bounds(Self::NAME, whole)?;
         Ok(CropOrPadParams(
             bounds.map(|(low, high)| std::array::from_fn(|axis| around(low[axis] + high[axis], shape[axis]))),
         ))
+    }
+
+    fn extension(&self) -> Option<Extension> {
+        self.fill.extension()
     }
 }
 
@@ -95,12 +123,6 @@ impl CropOrPad {
     pub(crate) fn centred(shape: PartialShape, fill: f32) -> Self {
         let fill = Padding::Fill(Fill::Value(fill));
         Self { shape, fill, location: Location::Center, mask: None }
-    }
-
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        (self.mask.is_some() && self.location == Location::Random)
-            .then(|| "a crop is either at random or around a mask; leave `location` or `mask` out".to_owned())
     }
 }
 

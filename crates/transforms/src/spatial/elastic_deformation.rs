@@ -6,7 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::mapping::elastic_displacement::control_axes;
-use crate::{ElasticDisplacement, Fill, GridMapping, Incoming, Interpolation, Lattice, Map, SpatialTransform};
+use crate::validation::{MAX_DISPLACEMENT, random, same_count, within};
+use crate::{
+    Component, ElasticDisplacement, Fill, GridMapping, Incoming, Interpolation, KeyProblem, Lattice, Map,
+    SpatialTransform,
+};
 use random::Rng;
 use values::{NonNegative, single_or_null};
 use volume::Grid;
@@ -39,8 +43,11 @@ pub struct ElasticDeformation {
     pub interpolation: Interpolation,
 }
 
+/// A cubic spline needs that many along an axis.
+const MIN_POINTS: usize = 4;
+
 /// A finer field is hardly smooth, and takes more than 50 MB where it bends a whole volume.
-const MOST_POINTS: usize = 64;
+const MAX_POINTS: usize = 64;
 
 fn seven_points() -> [usize; 3] {
     [7; 3]
@@ -58,12 +65,12 @@ fn two_borders() -> usize {
 /// left, to the back and to the head, z fastest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ElasticParams(pub Vec<[f64; 3]>);
+pub struct ElasticDeformationParams(pub Vec<[f64; 3]>);
 
-impl SpatialTransform for ElasticDeformation {
-    type Params = ElasticParams;
+impl Component for ElasticDeformation {
+    type Params = ElasticDeformationParams;
 
-    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> ElasticParams {
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> ElasticDeformationParams {
         let [count_x, count_y, count_z] = self.num_control_points;
         let mut values = Vec::with_capacity(count_x * count_y * count_z);
         for x in 0..count_x {
@@ -78,10 +85,50 @@ impl SpatialTransform for ElasticDeformation {
                 }
             }
         }
-        ElasticParams(values)
+        ElasticDeformationParams(values)
     }
 
-    fn map_grid(&self, draw: &ElasticParams, incoming: &Grid) -> GridMapping {
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("max_displacement_mm", self.max_displacement_mm.iter().any(|mm| mm.get() > 0.0))])
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        let points = |message: String| Some(KeyProblem::new("num_control_points", message));
+        let [min, max] = [self.num_control_points.into_iter().min(), self.num_control_points.into_iter().max()];
+        let problem = match (min.unwrap_or(0), max.unwrap_or(0)) {
+            (min @ ..MIN_POINTS, _) => {
+                points(format!("expected at least {MIN_POINTS} control points along each axis, got {min}"))
+            }
+            (_, max) if max > MAX_POINTS => {
+                points(format!("expected at most {MAX_POINTS} control points along each axis, got {max}"))
+            }
+            _ if self.locked_borders > 2 => {
+                let message = format!("expected 0, 1 or 2 locked borders, got {}", self.locked_borders);
+                Some(KeyProblem::new("locked_borders", message))
+            }
+            (MIN_POINTS, _) if self.locked_borders == 2 => points(
+                "2 locked borders of 4 control points leave none to move; lock 1 border or use more points".to_owned(),
+            ),
+            _ => None,
+        };
+        problem.into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
+        same_count("control points", params.0.len(), self.num_control_points.iter().product())?;
+        within("the displacements", params.0.as_flattened(), [-MAX_DISPLACEMENT, MAX_DISPLACEMENT])
+    }
+
+    fn warning(&self, incoming: &Grid) -> Option<&'static str> {
+        self.may_fold(incoming).then_some(
+            "the deformation may fold the volume, since control points may move farther than half their distance; \
+             use fewer of them or a smaller max_displacement_mm",
+        )
+    }
+}
+
+impl SpatialTransform for ElasticDeformation {
+    fn map_grid(&self, draw: &ElasticDeformationParams, incoming: &Grid) -> GridMapping {
         let mut values = draw.0.clone();
         if incoming.shape[2] == 1 {
             // A single slice stays in its plane.
@@ -95,6 +142,14 @@ impl SpatialTransform for ElasticDeformation {
         let interpolation = self.interpolation;
         GridMapping { fill, interpolation, ..GridMapping::new(*incoming, Map::Elastic(Arc::new(field))) }
     }
+
+    fn changes_shape(&self) -> bool {
+        false
+    }
+
+    fn is_random_warp(&self) -> bool {
+        true
+    }
 }
 
 impl ElasticDeformation {
@@ -105,23 +160,6 @@ impl ElasticDeformation {
             let axis = turns[world].source_axis;
             let between = ElasticDisplacement::spacing(self.num_control_points[world], incoming.shape[axis]);
             self.max_displacement_mm[world].get() > between * incoming.spacing()[axis] / 2.0
-        })
-    }
-
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        let fewest = self.num_control_points.into_iter().min().unwrap_or(0);
-        if fewest < 4 {
-            return Some(format!("expected at least 4 control points along each axis, got {fewest}"));
-        }
-        if let Some(count) = self.num_control_points.into_iter().find(|count| *count > MOST_POINTS) {
-            return Some(format!("expected at most {MOST_POINTS} control points along each axis, got {count}"));
-        }
-        if self.locked_borders > 2 {
-            return Some(format!("expected 0, 1 or 2 locked borders, got {}", self.locked_borders));
-        }
-        (fewest == 4 && self.locked_borders == 2).then(|| {
-            "2 locked borders of 4 control points leave none to move; lock 1 border or take more points".to_owned()
         })
     }
 }
@@ -138,7 +176,7 @@ mod tests {
 
     fn drawn(yaml: &str) -> Vec<[f64; 3]> {
         let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
-        assert_eq!(step.problem(), None);
+        assert_eq!(step.validate(), []);
         step.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming()).0
     }
 
@@ -171,7 +209,9 @@ mod tests {
 
     #[test]
     fn points_that_cannot_move_are_a_problem() {
-        let problem = |yaml: &str| serde_yaml::from_str::<ElasticDeformation>(yaml).unwrap().problem();
+        let problem = |yaml: &str| {
+            serde_yaml::from_str::<ElasticDeformation>(yaml).unwrap().validate().pop().map(|problem| problem.message)
+        };
         assert!(problem("num_control_points: [4, 7, 7]").unwrap().contains("leave none"));
         assert!(problem("num_control_points: [3, 7, 7]").unwrap().contains("at least 4"));
     }

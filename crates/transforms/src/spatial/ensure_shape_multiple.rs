@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CropOrPad, CropOrPadParams, GridMapping, Incoming, NoParams, SpatialTransform};
+use crate::{Component, CropOrPad, CropOrPadParams, GridMapping, Incoming, NoParams, SpatialTransform};
 use random::Rng;
 use values::{PartialShape, Shape, single};
 use volume::Grid;
@@ -37,13 +37,15 @@ pub enum Method {
     Crop,
 }
 
-impl SpatialTransform for EnsureShapeMultiple {
+impl Component for EnsureShapeMultiple {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
+}
 
+impl SpatialTransform for EnsureShapeMultiple {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let shape = std::array::from_fn(|axis| {
             let (size, multiple) = (incoming.shape[axis], self.multiple.0[axis]);

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GridMapping, Incoming, Lattice, LatticeAxis, SpatialTransform};
+use crate::validation::random;
+use crate::{Component, GridMapping, Incoming, Lattice, LatticeAxis, SpatialTransform};
 use random::Rng;
 use values::Probability;
 use volume::Grid;
@@ -20,15 +21,25 @@ pub struct Flip {
     pub probabilities: [Probability; 3],
 }
 
-impl SpatialTransform for Flip {
-    /// Which axes are mirrored.
-    type Params = [bool; 3];
+/// Whether x, y and z are flipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FlipParams(pub [bool; 3]);
 
-    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> [bool; 3] {
-        self.probabilities.map(|probability| rng.bernoulli(probability.get()))
+impl Component for Flip {
+    type Params = FlipParams;
+
+    fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> FlipParams {
+        FlipParams(self.probabilities.map(|probability| rng.bernoulli(probability.get())))
     }
 
-    fn map_grid(&self, flipped: &[bool; 3], incoming: &Grid) -> GridMapping {
+    fn random_keys(&self) -> Vec<&'static str> {
+        random(&[("probabilities", self.probabilities.iter().any(|p| p.get() > 0.0 && p.get() < 1.0))])
+    }
+}
+
+impl SpatialTransform for Flip {
+    fn map_grid(&self, FlipParams(flipped): &FlipParams, incoming: &Grid) -> GridMapping {
         let axes = std::array::from_fn(|axis| LatticeAxis {
             source: axis,
             flipped: flipped[axis],
@@ -36,6 +47,10 @@ impl SpatialTransform for Flip {
         });
         // The content is mirrored, not the frame: world coordinates stay.
         GridMapping { grid: *incoming, ..GridMapping::lattice(Lattice { axes }, incoming.shape, incoming) }
+    }
+
+    fn changes_shape(&self) -> bool {
+        false
     }
 }
 
@@ -49,6 +64,9 @@ mod tests {
     fn certain_and_impossible_flips_are_drawn_so() {
         let flip = Flip { probabilities: [1.0, 0.0, 1.0].map(|p| Probability::new(p).unwrap()) };
         let incoming = Incoming { grid: Grid { shape: [1; 3], affine: Affine::IDENTITY }, channels: 1 };
-        assert_eq!(flip.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming), [true, false, true]);
+        assert_eq!(
+            flip.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming),
+            FlipParams([true, false, true])
+        );
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GridMapping, Incoming, Lattice, LatticeAxis, NoParams, Padding, SpatialTransform};
+use crate::{Component, Extension, GridMapping, Incoming, Lattice, LatticeAxis, NoParams, Padding, SpatialTransform};
 use random::Rng;
 use volume::Grid;
 
@@ -28,13 +28,15 @@ pub struct Pad {
     pub fill: Padding,
 }
 
-impl SpatialTransform for Pad {
+impl Component for Pad {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
+}
 
+impl SpatialTransform for Pad {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let added = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
         let shape = std::array::from_fn(|axis| incoming.shape[axis] + added(axis));
@@ -44,6 +46,10 @@ impl SpatialTransform for Pad {
             offset: -i64::from(self.start[axis]),
         });
         GridMapping { fill: self.fill.fill(), ..GridMapping::lattice(Lattice { axes }, shape, incoming) }
+    }
+
+    fn extension(&self) -> Option<Extension> {
+        self.fill.extension()
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GridMapping, Incoming, Interpolation, NoParams, SpatialTransform};
+use crate::{Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, SpatialTransform};
 use random::Rng;
 use values::{Shape, Spacing};
 use volume::{Affine, Grid};
@@ -67,19 +67,52 @@ impl Reference {
         }
     }
 
+    /// The problem of a grid that is no grid.
+    fn problem(&self) -> Option<String> {
+        match self {
+            Reference::Grid { affine, .. } if affine.len() != 3 => {
+                Some(format!("expected three rows of an affine, got {}", affine.len()))
+            }
+            Reference::Grid { .. } if self.grid().is_some_and(|grid| grid.affine.inverse().is_none()) => {
+                Some("the affine of the reference is singular".to_owned())
+            }
+            Reference::Grid { .. } | Reference::File(_) => None,
+        }
+    }
+
     /// A grid as it is written.
     pub fn of(grid: &Grid) -> Self {
         Reference::Grid { shape: Shape(grid.shape), affine: grid.affine.0.to_vec() }
     }
 }
 
-impl SpatialTransform for Resample {
+impl Component for Resample {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
+    fn validate(&self) -> Vec<KeyProblem> {
+        let problem = match (&self.spacing_mm, &self.reference) {
+            (Some(_), Some(_)) => Some((ITSELF, "expected a spacing or a reference, got both".to_owned())),
+            (None, None) => Some((ITSELF, "resample has no target; give `spacing_mm` or `reference`".to_owned())),
+            (Some(spacing), None) => spacing
+                .0
+                .into_iter()
+                .find(|mm| !SPACINGS.contains(mm))
+                .map(|mm| ("spacing_mm", format!("expected a spacing between 0.001 and 10000 mm, got {mm}"))),
+            (None, Some(reference)) => reference.problem().map(|message| ("reference", message)),
+        };
+        problem.into_iter().map(|(key, message)| KeyProblem::new(key, message)).collect()
+    }
+
+    fn reference_mut(&mut self) -> Option<&mut Reference> {
+        self.reference.as_mut()
+    }
+}
+
+impl SpatialTransform for Resample {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let placement = match (&self.spacing_mm, self.reference.as_ref().and_then(Reference::grid)) {
             (Some(spacing), _) => self.at_spacing(spacing.0, incoming),
@@ -103,25 +136,6 @@ impl Resample {
         });
         let ratios = std::array::from_fn(|axis| spacing[axis] / old[axis]);
         centred(incoming, shape, ratios, self.interpolation)
-    }
-
-    /// What its parameters say against each other.
-    pub fn problem(&self) -> Option<String> {
-        match (&self.spacing_mm, &self.reference) {
-            (Some(_), Some(_)) => Some("resample has both a spacing and a reference; give one of them".to_owned()),
-            (Some(spacing), None) => {
-                let wrong = spacing.0.into_iter().find(|mm| !SPACINGS.contains(mm));
-                wrong.map(|mm| format!("expected a spacing between 0.001 and 10000 mm, got {mm}"))
-            }
-            (None, None) => Some("resample has no target; give `spacing_mm` or `reference`".to_owned()),
-            (None, Some(Reference::Grid { affine, .. })) if affine.len() != 3 => {
-                Some(format!("expected three rows of an affine, got {}", affine.len()))
-            }
-            (None, Some(reference)) if reference.grid().is_some_and(|grid| grid.affine.inverse().is_none()) => {
-                Some("the affine of the reference squashes space flat; no image lies on such a grid".to_owned())
-            }
-            _ => None,
-        }
     }
 }
 
@@ -164,7 +178,7 @@ mod tests {
 
     fn placed(yaml: &str) -> GridMapping {
         let step = parsed(yaml);
-        assert_eq!(step.problem(), None);
+        assert_eq!(step.validate(), []);
         step.map_grid(&NoParams, &grid())
     }
 
@@ -188,7 +202,7 @@ mod tests {
         let step = parsed("spacing_mm: [0.7, 1, 1]");
         assert_eq!(step.map_grid(&NoParams, &grid).grid.shape, [512, 6, 5]);
         assert_eq!(parsed("spacing_mm: [1.4, 1, 1]").map_grid(&NoParams, &grid).grid.shape, [256, 6, 5]);
-        assert!(parsed("spacing_mm: [1.0e-9, 1, 1]").problem().is_some());
+        assert!(parsed("spacing_mm: [1.0e-9, 1, 1]").validate().pop().is_some());
     }
 
     #[test]
@@ -206,7 +220,7 @@ mod tests {
 
     #[test]
     fn one_target_is_given_and_not_two_or_none() {
-        let problem = |yaml: &str| parsed(yaml).problem();
+        let problem = |yaml: &str| parsed(yaml).validate().pop().map(|problem| problem.message);
         assert!(problem("{}").unwrap().contains("no target"));
         assert!(problem("{spacing_mm: [1, 1, 1], reference: {file: a.nii}}").unwrap().contains("both"));
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GridMapping, Incoming, Interpolation, NoParams, SpatialTransform};
+use crate::{Component, GridMapping, Incoming, Interpolation, NoParams, SpatialTransform};
 use random::Rng;
 use values::PartialShape;
 use volume::Grid;
@@ -23,13 +23,15 @@ pub struct Resize {
     pub interpolation: Interpolation,
 }
 
-impl SpatialTransform for Resize {
+impl Component for Resize {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
+}
 
+impl SpatialTransform for Resize {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let shape = self.shape.resolve(incoming.shape);
         let ratios = std::array::from_fn(|axis| incoming.shape[axis] as f64 / shape[axis] as f64);

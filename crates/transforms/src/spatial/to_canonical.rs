@@ -1,6 +1,6 @@
 //! Axis order and direction.
 
-use crate::{Axes, GridMapping, Incoming, NoParams, SpatialTransform};
+use crate::{Axes, Component, GridMapping, Incoming, NoParams, SpatialTransform};
 use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,13 +15,15 @@ use volume::Grid;
 #[serde(deny_unknown_fields)]
 pub struct ToCanonical {}
 
-impl SpatialTransform for ToCanonical {
+impl Component for ToCanonical {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
+}
 
+impl SpatialTransform for ToCanonical {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         Axes::RAS.turned(incoming)
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{GridMapping, Incoming, Lattice, LatticeAxis, NoParams, SpatialTransform};
+use crate::{Component, GridMapping, Incoming, Lattice, LatticeAxis, NoParams, SpatialTransform};
 use random::Rng;
 use volume::Grid;
 use volume::orientation::axes_to_ras;
@@ -101,13 +101,15 @@ impl fmt::Display for Axes {
     }
 }
 
-impl SpatialTransform for ToOrientation {
+impl Component for ToOrientation {
     type Params = NoParams;
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
+}
 
+impl SpatialTransform for ToOrientation {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         self.axes.turned(incoming)
     }

@@ -1,5 +1,8 @@
 //! What a transform may see of a whole volume, and the numbers that it takes from it.
 
+use std::any::Any;
+use std::fmt;
+
 use volume::{Grid, Label};
 
 /// A whole volume that comes into a step.
@@ -26,34 +29,34 @@ impl<'a> WholeVolume<'a> {
     }
 }
 
-/// Numbers about a whole volume: what its transform needs of them.
-#[derive(Clone, Debug, PartialEq)]
-pub enum VolumeStatistics {
-    /// None.
-    Nothing,
-    /// The mean of all intensities.
-    Mean(f32),
-    /// The mean and the standard deviation of some.
-    Moments {
-        /// The mean.
-        mean: f32,
-        /// The standard deviation.
-        deviation: f32,
-    },
-    /// Where intensities are cut, and the smallest and largest after that.
-    Cut {
-        /// The lower cut.
-        low: f32,
-        /// The upper cut.
-        high: f32,
-        /// The smallest and the largest value after cutting.
-        ends: [f32; 2],
-    },
-    /// The height of each spike in each channel's spectrum.
-    Heights(Vec<Vec<f32>>),
-    /// A piecewise linear map of each channel: its inner knots, and slope and offset of each piece.
-    Pieces(Vec<(Vec<f64>, Vec<[f64; 2]>)>),
+/// Statistics of a whole volume, of the type that its transform needs.
+#[derive(Default)]
+pub struct VolumeStatistics(Option<Box<dyn Any + Send + Sync>>);
+
+impl VolumeStatistics {
+    /// Statistics of any type.
+    pub fn new(statistics: impl Any + Send + Sync) -> Self {
+        Self(Some(Box::new(statistics)))
+    }
+
+    /// The statistics of a transform that needs none.
+    pub fn none() -> &'static Self {
+        static NONE: VolumeStatistics = VolumeStatistics(None);
+        &NONE
+    }
+
+    /// Returns the statistics.
+    ///
+    /// # Panics
+    /// When they are of another type than the transform's `statistics` returns.
+    pub fn get<T: Any>(&self) -> &T {
+        let statistics = self.0.as_ref().and_then(|statistics| statistics.downcast_ref());
+        statistics.expect("a transform receives the statistics that it computed")
+    }
 }
 
-/// Why a transform meets the numbers that it asked for.
-pub(crate) const MEASURED_FOR_IT: &str = "a transform meets the numbers that it measured";
+impl fmt::Debug for VolumeStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("VolumeStatistics")
+    }
+}

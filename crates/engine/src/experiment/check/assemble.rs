@@ -13,7 +13,6 @@ use dataset::samplers::Sampler;
 use nn::device::DeviceName;
 use nn::weights::WeightsError;
 use nn::{FloatFormat, StepSize};
-use transforms::Transform;
 use transforms::lazy;
 use volume::Grid;
 
@@ -43,10 +42,9 @@ pub(super) fn assemble(
             .warning(format!("augment.{index} needs the whole volume, so every patch computes it: correct, but slow"));
     }
     for (index, step) in experiment.augment.iter().enumerate() {
-        let folds =
-            |grid: &Grid| step.any(&|step| matches!(step, Transform::ElasticDeformation(step) if step.may_fold(grid)));
-        if let Some((name, _)) = outgoing.iter().find(|(_, grid)| folds(grid)) {
-            diagnostics.warning(format!("augment.{index}: elastic_deformation may fold subject {name}, since control points may move farther than half the way to the next one; take fewer of them or a smaller max_displacement_mm"));
+        let warnings = outgoing.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
+        if let Some((subject, (name, warning))) = warnings.into_iter().next() {
+            diagnostics.warning(format!("augment.{index}: {name} on subject {subject}: {warning}"));
         }
     }
     let classes = summary.labels.len() + 1;

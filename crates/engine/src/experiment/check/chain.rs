@@ -2,7 +2,7 @@
 
 use super::Diagnostics;
 use crate::experiment::problem::Problem;
-use transforms::{Region, Transform};
+use transforms::{ITSELF, KeyProblem, Region, Step, Transform};
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
@@ -10,8 +10,8 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         let path = format!("preprocess.{index}");
         check_fixed(diagnostics, step, &path);
         check_step(diagnostics, step, &path);
-        check_learned(diagnostics, step.inner(), &path);
-        warn_of_truth(diagnostics, step, &path);
+        check_learned(diagnostics, step.nested_steps(), &path);
+        warn_of_label_leak(diagnostics, step, &path);
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let path = format!("augment.{index}");
@@ -19,48 +19,43 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         check_learned(diagnostics, std::slice::from_ref(step), &path);
         check_late(diagnostics, step, &path);
     }
-    let clamp = experiment.preprocess.iter().position(|step| matches!(step, Transform::Clamp(_)));
-    let rescale = experiment.preprocess.iter().position(|step| match step {
-        Transform::RescaleIntensity(rescale) => {
-            rescale.percentiles[0].get() == 0.0 && rescale.percentiles[1].get() == 100.0 && rescale.from.is_none()
-        }
-        _ => false,
-    });
-    if rescale.is_some_and(|rescale| clamp.is_none_or(|clamp| clamp > rescale)) {
-        diagnostics.warning("rescale_intensity maps the full range without a clamp before it: on CT one metal artefact rescales the whole volume; put `- clamp: { min: -200, max: 250 }` before it");
+    let position =
+        |condition: fn(&dyn Step) -> bool| experiment.preprocess.iter().position(|step| condition(step.component()));
+    let limited = position(|step| step.limits_intensities());
+    let sensitive = position(|step| step.is_sensitive_to_outliers());
+    if let Some(index) = sensitive.filter(|index| limited.is_none_or(|limited| limited > *index)) {
+        let name = experiment.preprocess[index].name();
+        diagnostics.warning(format!("{name} maps the full range without a clamp before it: on CT one metal artefact rescales the whole volume; put `- clamp: {{ min: -200, max: 250 }}` before it"));
     }
 }
 
-/// Steps of preprocess run once, so nothing in them may be left to chance.
+/// Steps of preprocess run once, so none of them may be random.
 fn check_fixed(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
-    let help = "move the step to `augment`, or give it ranges of width zero";
-    let random = |key: &str| format!("{path}.{key}");
-    let wide: Vec<String> = match step {
-        Transform::OneOf(steps) if steps.len() > 1 => vec![random("one_of")],
-        Transform::OneOf(steps) => {
-            for (index, inner) in steps.iter().enumerate() {
-                check_fixed(diagnostics, inner, &random(&format!("one_of.{index}")));
-            }
-            Vec::new()
+    let keys = step.component().random_keys();
+    if let Some(nested) = step.component().nested().filter(|nested| !nested.is_choice || keys.is_empty()) {
+        for (index, inner) in nested.steps.iter().enumerate() {
+            check_fixed(diagnostics, inner, &format!("{path}.{}.{index}", nested.key));
         }
-        Transform::Maybe(maybe) => {
-            for (index, inner) in maybe.steps.iter().enumerate() {
-                check_fixed(diagnostics, inner, &random(&format!("maybe.steps.{index}")));
-            }
-            let fixed = [0.0, 1.0].contains(&maybe.probability.get());
-            if fixed { Vec::new() } else { vec![random("maybe.probability")] }
-        }
-        step => step.random_keys().into_iter().map(random).collect(),
-    };
-    for path in wide {
-        diagnostics.problem(&path, "expected a step without chance in `preprocess`, got a random one", help);
     }
+    for key in keys {
+        diagnostics.problem(
+            &key_path(step, path, key),
+            "expected a step without randomness in `preprocess`, got a random one",
+            "move the step to `augment`, or give it ranges of width zero",
+        );
+    }
+}
+
+/// The path of a key of a step; the key [`ITSELF`] is the step.
+fn key_path(step: &Transform, path: &str, key: &str) -> String {
+    let step = format!("{path}.{}", step.name());
+    if key == ITSELF { step } else { format!("{step}.{key}") }
 }
 
 /// Steps whose numbers come from all training subjects stand in preprocess itself, where they are learnt once.
 fn check_learned(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str) {
     for step in steps {
-        if step.needs_fit() {
+        if step.component().needs_fit() {
             let message =
                 format!("{} learns from the training subjects, so it cannot be applied at random", step.name());
             diagnostics.problem(
@@ -69,123 +64,54 @@ fn check_learned(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str)
                 "put it into `preprocess`, outside of `maybe` and `one_of`, or give its numbers",
             );
         }
-        check_learned(diagnostics, step.inner(), path);
+        check_learned(diagnostics, step.nested_steps(), path);
     }
 }
 
-/// Steps that need the whole volume or label map leave nothing to chance, so they are computed once, before.
+/// Steps that need the whole volume or label map are computed once per subject, in preprocess.
 fn check_late(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
-    if step.label_transform().is_some() || step.resolves_from_volume() {
+    if step.component().relabels() || step.component().resolves_from_volume() {
         let message = format!(
-            "{} looks at the whole volume and is the same in every epoch, so it belongs to `preprocess`",
+            "{} needs the whole volume and is the same in every epoch, so it belongs in `preprocess`",
             step.name()
         );
         diagnostics.problem(path, message, "move it to `preprocess`");
     }
-    if step.extension().is_some() {
-        let message =
-            format!("{} goes on with the volume's own voxels here, which takes the whole volume", step.name());
-        diagnostics.problem(path, message, "move it to `preprocess`, or give `fill` an intensity");
+    if step.component().extension().is_some() {
+        let message = format!("{}: this `fill` pads from image content and needs the whole volume", step.name());
+        diagnostics.problem(path, message, "move it to `preprocess`, or set `fill` to a number");
     }
-    for inner in step.inner() {
+    for inner in step.nested_steps() {
         check_late(diagnostics, inner, path);
     }
 }
 
-/// A region that labels give makes the score of validation look better than that of new images, which have none.
-fn warn_of_truth(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
-    let region = match step {
-        Transform::CropOrPad(crop) => crop.mask.as_ref(),
-        Transform::Mask(mask) => Some(&mask.keep),
-        Transform::RescaleIntensity(rescale) => rescale.mask.as_ref(),
-        Transform::ZNormalize(normalize) => normalize.mask.as_ref(),
-        Transform::HistogramStandardization(histogram) => histogram.mask.as_ref(),
-        _ => None,
-    };
-    if region.is_some_and(Region::needs_labels) {
+/// A region given by labels makes validation scores optimistic, since new images have no labels.
+fn warn_of_label_leak(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
+    if step.component().region().is_some_and(Region::needs_labels) {
         diagnostics.warning(format!(
-            "{path}.{} looks at the true labels, in validation too: scores come out too good, and an image without labels cannot be predicted; give the region by intensity, such as `above: -500`",
+            "{path}.{} reads the true labels, in validation too: scores are optimistic, and images without labels cannot be predicted; give the region by intensity, such as `above: -500`",
             step.name()
         ));
     }
-    step.inner().iter().for_each(|inner| warn_of_truth(diagnostics, inner, path));
+    step.nested_steps().iter().for_each(|inner| warn_of_label_leak(diagnostics, inner, path));
 }
 
-/// Rules between the keys of one step.
+/// Rules on the keys of a step and those inside it.
 fn check_step(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
-    let before = diagnostics.problems.len();
-    check_keys(diagnostics, step, path);
-    if let Some(message) = step.problem().filter(|_| diagnostics.problems.len() == before) {
-        let location = diagnostics.document.location(path);
-        diagnostics.problems.push(Problem::at(Some(location), message));
+    for KeyProblem { key, message, help } in step.component().validate() {
+        let path = key_path(step, path, key);
+        let document = diagnostics.document;
+        let location = if key == ITSELF { document.key_location(&path) } else { document.location(&path) };
+        let problem = Problem::at(Some(location), message);
+        diagnostics.problems.push(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
     }
-}
-
-/// Rules whose mark falls on one key of a step.
-fn check_keys(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
-    match step {
-        Transform::Clamp(clamp) => match (clamp.min, clamp.max) {
-            (None, None) => diagnostics.key_problem(
-                &format!("{path}.clamp"),
-                "clamp has no limit, so it does nothing",
-                "give `min`, `max` or both",
-            ),
-            (Some(min), Some(max)) if min >= max => {
-                diagnostics.problem(
-                    &format!("{path}.clamp.max"),
-                    format!("expected max above min {min}, got {max}"),
-                    "swap them",
-                );
-            }
-            _ => {}
-        },
-        Transform::RescaleIntensity(rescale) => {
-            let [low, high] = rescale.percentiles.map(|percentile| percentile.get());
-            if low >= high {
-                let message = format!("expected percentiles [low, high] with low < high, got [{low}, {high}]");
-                diagnostics.problem(&format!("{path}.rescale_intensity.percentiles"), message, "swap them");
-            }
-            if rescale.from.is_some_and(|from| from.is_fixed()) {
-                diagnostics.problem(
-                    &format!("{path}.rescale_intensity.from"),
-                    "expected a range above width zero",
-                    "give [low, high] with low < high",
-                );
-            }
+    if let Some(nested) = step.component().nested() {
+        for (index, inner) in nested.steps.iter().enumerate() {
+            check_step(diagnostics, inner, &format!("{path}.{}.{index}", nested.key));
         }
-        Transform::Affine(affine) => {
-            if let Some(message) = affine.problem() {
-                diagnostics.problem(
-                    &format!("{path}.affine.scales"),
-                    message,
-                    "1 leaves the size, 0.9 makes it a tenth smaller",
-                );
-            }
-            if affine.isotropic && affine.scales.0.iter().any(|range| *range != affine.scales.0[0]) {
-                diagnostics.problem(
-                    &format!("{path}.affine.scales"),
-                    "expected one range for all axes, since `isotropic` is true",
-                    "write scales: [low, high]",
-                );
-            }
-        }
-        Transform::OneOf(steps) => {
-            if steps.is_empty() {
-                diagnostics.key_problem(
-                    &format!("{path}.one_of"),
-                    "expected at least one step, got none",
-                    "add steps or remove this one",
-                );
-            }
-            for (index, inner) in steps.iter().enumerate() {
-                check_step(diagnostics, inner, &format!("{path}.one_of.{index}"));
-            }
-        }
-        Transform::Maybe(maybe) => {
-            for (index, inner) in maybe.steps.iter().enumerate() {
-                check_step(diagnostics, inner, &format!("{path}.maybe.steps.{index}"));
-            }
-        }
-        _ => {}
     }
 }

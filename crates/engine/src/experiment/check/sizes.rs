@@ -11,7 +11,7 @@ use crate::experiment::problem::Problems;
 use dataset::sources::Source;
 use nn::Model;
 use transforms::lazy;
-use transforms::{Incoming, Transform};
+use transforms::{Incoming, KeyProblem, Transform};
 use values::Bytes;
 use volume::{Grid, Label};
 
@@ -133,8 +133,8 @@ struct Refusal {
 enum Reason {
     /// It makes a volume of this shape, which no memory holds.
     TooLarge([usize; 3]),
-    /// It does not fit the subject in another way.
-    Misfit { why: String, help: &'static str },
+    /// It cannot be applied to the subject for another reason.
+    Misfit(KeyProblem),
 }
 
 impl Refusal {
@@ -143,8 +143,8 @@ impl Refusal {
             Reason::TooLarge(shape) => {
                 diagnostics.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
             }
-            Reason::Misfit { why, help } => {
-                diagnostics.problem(&self.path, format!("subject {subject}: {why}"), *help);
+            Reason::Misfit(KeyProblem { message, help, .. }) => {
+                diagnostics.problem(&self.path, format!("subject {subject}: {message}"), help.unwrap_or_default());
             }
         }
     }
@@ -195,27 +195,25 @@ impl Memory {
     fn walk(&self, steps: &[Transform], path: &str, mut grid: Grid) -> Result<Grid, Refusal> {
         for (index, step) in steps.iter().enumerate() {
             let path = format!("{path}.{index}");
-            grid = match step {
-                Transform::Maybe(maybe) => self.walk(&maybe.steps, &format!("{path}.maybe.steps"), grid)?,
-                Transform::OneOf(steps) => {
-                    let mut after = grid;
-                    for (inner, step) in steps.iter().enumerate() {
-                        let path = format!("{path}.one_of.{inner}");
-                        after = self.step(step, &path, grid)?;
-                    }
-                    after
-                }
-                step => self.step(step, &path, grid)?,
-            };
+            grid = self.step(step, &path, grid)?;
         }
         Ok(grid)
     }
 
     fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, Refusal> {
-        if let Some((why, help)) = misfit(step, grid, self.channels) {
-            return Err(Refusal { path: format!("{path}.{}", step.name()), reason: Reason::Misfit { why, help } });
+        if let Some(nested) = step.component().nested() {
+            let mut after = grid;
+            for (index, inner) in nested.steps.iter().enumerate() {
+                let incoming = if nested.is_choice { grid } else { after };
+                after = self.step(inner, &format!("{path}.{}.{index}", nested.key), incoming)?;
+            }
+            return Ok(after);
         }
-        if !step.changes_shape() {
+        if let Err(problem) = step.component().check_incoming(&Incoming { grid, channels: self.channels }) {
+            let path = format!("{path}.{}", step.name());
+            return Err(Refusal { path, reason: Reason::Misfit(problem) });
+        }
+        if !step.component().changes_shape() {
             return Ok(grid);
         }
         let step = std::slice::from_ref(step);
@@ -226,21 +224,6 @@ impl Memory {
         }
         let path = format!("{path}.{}", step[0].name());
         Err(Refusal { path, reason: Reason::TooLarge(after.shape) })
-    }
-}
-
-/// Why a step cannot be applied to a volume, and what to do.
-fn misfit(step: &Transform, grid: Grid, channels: usize) -> Option<(String, &'static str)> {
-    match step {
-        Transform::Crop(crop) => {
-            let help = "cut less, or leave the subject out; crop_or_pad makes one shape of all subjects";
-            crop.leaves_nothing(grid.shape).map(|why| (why, help))
-        }
-        Transform::HistogramStandardization(step) => {
-            let help = "give one list of 13 numbers a channel, or leave `landmarks` out to learn them";
-            step.misses_channels(channels).map(|why| (why, help))
-        }
-        _ => None,
     }
 }
 
