@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use metrics::{Metric, Pair, score_all};
-use volume::nifti;
+use volume::io;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -16,8 +16,8 @@ fn main() {
         eprintln!("give PREDICTION TRUTH REPEATS METRIC...; benches/metrics/compare.py does");
         return;
     };
-    let (_, prediction) = nifti::read_label(Path::new(prediction)).unwrap();
-    let (grid, truth) = nifti::read_label(Path::new(truth)).unwrap();
+    let (_, prediction) = io::read_label(Path::new(prediction)).unwrap();
+    let (grid, truth) = io::read_label(Path::new(truth)).unwrap();
     let pair = Pair { prediction: &prediction, truth: &truth, shape: grid.shape, spacing: grid.spacing() };
     let repeats: usize = repeats.parse().unwrap();
     let all: Vec<Metric> =

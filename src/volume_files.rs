@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::terminal::{CliError, run_error};
 use run_folder::folder::write_atomically;
 use transforms::Transform;
-use volume::nifti;
+use volume::io;
 use volume::{Volume, Voxels};
 
 /// Makes the folder that the files go into.
@@ -25,21 +25,21 @@ pub fn write(
     chains: &[&[Transform]],
     draws: &impl Serialize,
 ) -> Result<(), CliError> {
-    let path = |name: &str| out.join(format!("{prefix}{name}"));
-    let failure = |error: nifti::NiftiError| CliError::failure(&error);
-    nifti::write_image(&path("image.nii.gz"), &volume.grid, &volume.image).map_err(failure)?;
+    let path = |name: &str| out.join(format!("{prefix}{name}{}", io::DEFAULT_ENDING));
+    let failure = |error: io::ImageError| CliError::failure(&error);
+    io::write_image(&path("image"), &volume.grid, &volume.image).map_err(failure)?;
     if let Some(label) = &volume.label {
-        let path = path("label.nii.gz");
+        let path = path("label");
         let channels = chains.iter().copied().flatten().find_map(|step| step.label_channels(label));
         let written = match channels {
-            None => nifti::write_label(&path, &volume.grid, label),
+            None => io::write_label(&path, &volume.grid, label),
             Some(channels) => {
                 let count = channels.len() / label.len();
-                nifti::write_label(&path, &volume.grid, &Voxels::new(count, label.shape, channels))
+                io::write_label(&path, &volume.grid, &Voxels::new(count, label.shape, channels))
             }
         };
         written.map_err(failure)?;
     }
     let text = serde_json::to_string_pretty(draws).expect("draws are plain numbers") + "\n";
-    write_atomically(&path("draws.json"), text.as_bytes()).map_err(run_error)
+    write_atomically(&out.join(format!("{prefix}draws.json")), text.as_bytes()).map_err(run_error)
 }

@@ -11,7 +11,6 @@ use super::Execute;
 use super::training::{STOP, stop_on_ctrl_c};
 use crate::terminal::{CliError, Exit, run_error};
 use crate::volume_files;
-use dataset::sources::stem;
 use dataset::subject::Subject;
 use engine::experiment::plan::ClassLabel;
 use engine::inference::volumetry::{LabelVolume, label_volumes};
@@ -19,11 +18,11 @@ use engine::prediction::{self, PredictError, Predictor, check_ensemble};
 use engine::preprocessing::load;
 use nn::device::DeviceName;
 use run_folder::folder::write_atomically;
-use volume::nifti;
+use volume::io;
 use volume::{Grid, Volume};
 
-/// What follows the name of an image in that of its probabilities.
-const PROBABILITIES: &str = "_probabilities.nii.gz";
+/// The suffix of the case name in the file name of its probabilities.
+const PROBABILITIES: &str = "_probabilities";
 
 /// PredictArgs of `runner predict`.
 #[derive(Debug, Args)]
@@ -113,7 +112,7 @@ impl Execute for PredictArgs {
         stop_on_ctrl_c()?;
         let mut failed = Vec::new();
         for (number, (image, out)) in self.images.iter().zip(&outputs).enumerate() {
-            let bar = Windows::new(&format!("{} ({}/{})", stem(image), number + 1, outputs.len()), self.quiet);
+            let bar = Windows::new(&format!("{} ({}/{})", io::case_name(image), number + 1, outputs.len()), self.quiet);
             let predicted = predict(self, &predictors, image, out, &bar);
             drop(bar);
             match predicted {
@@ -149,9 +148,9 @@ fn outputs(arguments: &PredictArgs) -> Result<Vec<PathBuf>, CliError> {
     }
     let mut written: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     for image in &arguments.images {
-        let endings = if arguments.probabilities { &[".nii.gz", PROBABILITIES][..] } else { &[".nii.gz"] };
-        for ending in endings {
-            let out = arguments.out.join(format!("{}{ending}", stem(image)));
+        let suffixes = if arguments.probabilities { &["", PROBABILITIES][..] } else { &[""] };
+        for suffix in suffixes {
+            let out = output(arguments, image, suffix);
             if out.canonicalize().is_ok_and(|out| images.contains(&out)) {
                 let message = format!("the prediction of {} would replace an image", image.display());
                 return Err(CliError::problem(message, "name another folder with --out"));
@@ -163,7 +162,12 @@ fn outputs(arguments: &PredictArgs) -> Result<Vec<PathBuf>, CliError> {
             }
         }
     }
-    Ok(arguments.images.iter().map(|image| arguments.out.join(format!("{}.nii.gz", stem(image)))).collect())
+    Ok(arguments.images.iter().map(|image| output(arguments, image, "")).collect())
+}
+
+/// The file for an image's label map, or with a suffix for its probabilities.
+fn output(arguments: &PredictArgs, image: &Path, suffix: &str) -> PathBuf {
+    arguments.out.join(format!("{}{suffix}{}", io::case_name(image), io::DEFAULT_ENDING))
 }
 
 /// Why an image was not predicted.
@@ -185,15 +189,15 @@ fn predict(
     bar: &Windows,
 ) -> Result<String, PredictFailure> {
     let start = Instant::now();
-    let subject = Subject { name: stem(image), images: vec![image.to_owned()], label: None };
+    let subject = Subject { name: io::case_name(image), images: vec![image.to_owned()], label: None };
     let volume = load(&subject).map_err(|error| PredictFailure::Image(error.to_string()))?;
     let grid = volume.grid;
     let prediction = through(predictors, volume, arguments.probabilities, bar)?;
     let failure = |error: &dyn std::error::Error| PredictFailure::World(CliError::failure(error));
-    nifti::write_label(out, &grid, &prediction.label).map_err(|error| failure(&error))?;
+    io::write_label(out, &grid, &prediction.label).map_err(|error| failure(&error))?;
     if let Some(probabilities) = &prediction.probabilities {
-        let path = arguments.out.join(format!("{}{PROBABILITIES}", stem(image)));
-        nifti::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
+        let path = output(arguments, image, PROBABILITIES);
+        io::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
     }
     let labels = ClassLabel::pairs(&predictors[0].labels);
     let found = label_volumes(&prediction.label, &grid, &labels);
@@ -229,7 +233,7 @@ fn write_report(
     let (shape, spacing_mm) = (grid.shape, grid.spacing());
     let report = Report { image, runs: &arguments.runs, shape, spacing_mm, labels, seconds };
     let text = serde_json::to_string_pretty(&report).expect("findings are plain data") + "\n";
-    let path = arguments.out.join(format!("{}.json", stem(image)));
+    let path = arguments.out.join(format!("{}.json", io::case_name(image)));
     write_atomically(&path, text.as_bytes()).map_err(|error| PredictFailure::World(run_error(error)))
 }
 

@@ -13,7 +13,6 @@ use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, Exit};
 use crate::volume_files;
 use dataset::cache::FileHashes;
-use dataset::sources::stem;
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document};
@@ -25,6 +24,7 @@ use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
 use transforms::{Transform, TransformParams, sample_params, validate_params};
 use volume::Volume;
+use volume::io;
 use volume::memory::memory_limit_bytes;
 
 /// TransformArgs of `runner transform`.
@@ -84,7 +84,7 @@ impl Execute for TransformArgs {
             eprintln!("warning: {warning}");
         }
         let experiment = &document.experiment;
-        let name = stem(&self.image);
+        let name = io::case_name(&self.image);
         let subject = Subject { name: name.clone(), images: vec![self.image.clone()], label: self.label.clone() };
         let source = load_subject(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
 

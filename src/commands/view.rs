@@ -8,9 +8,8 @@ use clap::{Args, ValueEnum};
 use super::Execute;
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
-use dataset::sources::stem;
 use report::viewer::{self, ContactSheetOptions, Plane, Scene, Window};
-use volume::nifti::{self, NiftiError};
+use volume::io::{self, ImageError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
 /// ViewArgs of `runner view`.
@@ -83,7 +82,7 @@ impl Execute for ViewArgs {
                 let options = ContactSheetOptions { title, plane, most: TILES, differences: self.differences };
                 viewer::write_png(&scene, &options, &self.out).map(|()| None)
             }
-            Format::Html => viewer::write_html(&scene, &stem(&self.image), &self.out),
+            Format::Html => viewer::write_html(&scene, &io::case_name(&self.image), &self.out),
         };
         let left_out = left_out.map_err(|error| CliError::failure(&error))?;
         if !self.quiet {
@@ -125,7 +124,7 @@ fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
 
 /// Reads the files.
 fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
-    let (grid, image) = readable(&arguments.image, nifti::read_image)?;
+    let (grid, image) = readable(&arguments.image, io::read_image)?;
     if image.channels > 1 {
         eprintln!("warning: {} has {} channels; the first is shown", arguments.image.display(), image.channels);
     }
@@ -143,16 +142,19 @@ fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
 }
 
 /// Reads a file that must be there.
-fn readable<T>(path: &Path, read: impl Fn(&Path) -> Result<T, NiftiError>) -> Result<T, CliError> {
+fn readable<T>(path: &Path, read: impl Fn(&Path) -> Result<T, ImageError>) -> Result<T, CliError> {
     if !path.exists() {
-        return Err(CliError::problem(format!("there is no file {}", path.display()), "name a .nii or .nii.gz file"));
+        return Err(CliError::problem(
+            format!("there is no file {}", path.display()),
+            format!("name a {} file", io::endings()),
+        ));
     }
     read(path).map_err(|error| CliError::failure(&error))
 }
 
 /// Reads a label map that must lie on the image's grid.
 fn label_map(path: &Path, what: &str, grid: &Grid, image: &Path) -> Result<Voxels<Label>, CliError> {
-    let (own, map) = readable(path, nifti::read_label)?;
+    let (own, map) = readable(path, io::read_label)?;
     if own.matches(grid, GRID_TOLERANCE_MM) {
         return Ok(map);
     }
@@ -195,7 +197,7 @@ fn title(arguments: &ViewArgs, plane: Plane, scene: &Scene) -> String {
     let mut words = vec![plane.name().to_owned(), format!("window {}{unit}", scene.window)];
     words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));
     words.extend(arguments.prediction.is_some().then(|| "prediction outlined".to_owned()));
-    format!("{}: {}", stem(&arguments.image), words.join(", "))
+    format!("{}: {}", io::case_name(&arguments.image), words.join(", "))
 }
 
 /// Parses `1=liver`.

@@ -14,7 +14,7 @@ use engine::experiment::tree::Node;
 use engine::training::checkpoint::State;
 use nn::{state_dict, weights};
 use sweep::document;
-use volume::nifti::{read_header, read_image, read_label};
+use volume::io::{read_header, read_image, read_label};
 
 /// An experiment that `--set` arguments and sweeps of garbage are laid over.
 pub const EXPERIMENT: &str = "\

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use volume::nifti::{read_header, read_image, read_label, write_image};
+use volume::io::{read_header, read_image, read_label, write_image};
 use volume::{Affine, Grid, Voxels};
 
 use super::allocator::largest_of;
@@ -87,12 +87,12 @@ fn every_field_that_lies_is_named() {
         (
             40,
             shorts(&[4, 32767, 32767, 32767, 32767]),
-            "truncated: the header promises 4611123094243246084 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
+            "truncated: the header declares 4611123094243246084 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
         ),
         (
             40,
             shorts(&[3, 32767, 32767, 32767]),
-            "truncated: the header promises 140724603846652 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
+            "truncated: the header declares 140724603846652 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
         ),
         (70, shorts(&[1]), "header field datatype: unknown code 1"),
         (70, shorts(&[-7]), "header field datatype: unknown code -7"),
@@ -101,19 +101,19 @@ fn every_field_that_lies_is_named() {
             shorts(&[32]),
             "header field datatype: expected an integer or real type of at most 64 bits, got Complex64",
         ),
-        (108, big(-352.0), "header field vox_offset: expected a place from 352 to 1073741824, got -352"),
-        (108, big(f32::NAN), "header field vox_offset: expected a place from 352 to 1073741824, got NaN"),
-        (108, big(100.0), "header field vox_offset: expected a place from 352 to 1073741824, got 100"),
+        (108, big(-352.0), "header field vox_offset: expected an offset from 352 to 1073741824, got -352"),
+        (108, big(f32::NAN), "header field vox_offset: expected an offset from 352 to 1073741824, got NaN"),
+        (108, big(100.0), "header field vox_offset: expected an offset from 352 to 1073741824, got 100"),
         (
             108,
             big(1e30),
-            "header field vox_offset: expected a place from 352 to 1073741824, got 1000000000000000000000000000000",
+            "header field vox_offset: expected an offset from 352 to 1073741824, got 1000000000000000000000000000000",
         ),
-        (108, big(1e6), "header field vox_offset: expected a place in a file of 592 bytes, got 1000000"),
+        (108, big(1e6), "header field vox_offset: expected an offset within the file of 592 bytes, got 1000000"),
         (
             108,
             big(400.0),
-            "truncated: the header promises 240 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
+            "truncated: the header declares 240 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
         ),
         (116, big(f32::NAN), "header field scl_inter: expected a finite number, got NaN"),
         (
@@ -235,7 +235,7 @@ fn a_header_that_promises_more_than_there_is_takes_no_memory() {
     let path = written(folder.path(), &compressed(&[lie.clone(), noise].concat(), 0));
     let (result, largest) = largest_of(|| read_image(&path));
     let error = result.unwrap_err().to_string();
-    assert!(error.contains("promises 1000000000 bytes of voxels, and the file ends before"), "{error}");
+    assert!(error.contains("declares 1000000000 bytes of voxels, and the file ends earlier"), "{error}");
     assert!(largest < 1 << 20, "{largest} bytes at once");
     // The same promise of a file that is 100 times too small for it.
     let path = written(folder.path(), &compressed(&lie, 0));
@@ -267,7 +267,7 @@ fn a_volume_that_no_memory_holds_is_refused_before_it_is_read() {
     }
     let (result, largest) = largest_of(|| read_label(&path));
     let error = result.unwrap_err().to_string();
-    assert!(error.contains("header field dim: the voxels take 16 TB to read, the machine has "), "{error}");
+    assert!(error.contains(": the voxels take 16 TB to read, the machine has "), "{error}");
     assert!(largest < 1 << 20, "{largest} bytes at once");
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use volume::nifti;
+use volume::io;
 use volume::{Affine, Grid, Label, Voxels};
 
 use super::place::{Place, stderr, stdout};
@@ -40,18 +40,18 @@ impl Files<'_> {
 
     /// Writes the image anew, changed.
     fn change_image(&self, change: impl FnOnce(&mut Grid, &mut Vec<f32>)) {
-        let (mut grid, voxels) = nifti::read_image(&self.image()).unwrap();
+        let (mut grid, voxels) = io::read_image(&self.image()).unwrap();
         let mut values = voxels.to_vec();
         change(&mut grid, &mut values);
-        nifti::write_image(&self.image(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+        io::write_image(&self.image(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     }
 
     /// Writes the label map anew, changed.
     fn change_label(&self, change: impl FnOnce(&mut Grid, &mut Vec<Label>)) {
-        let (mut grid, voxels) = nifti::read_label(&self.label()).unwrap();
+        let (mut grid, voxels) = io::read_label(&self.label()).unwrap();
         let mut values = voxels.to_vec();
         change(&mut grid, &mut values);
-        nifti::write_label(&self.label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+        io::write_label(&self.label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     }
 }
 
@@ -207,11 +207,11 @@ fn problems_that_the_data_cannot_mend_are_told_after_the_findings() {
 #[test]
 fn a_label_map_with_fractions_says_how_many() {
     let place = place();
-    let (grid, label) = nifti::read_label(&Files(&place, 2).label()).unwrap();
+    let (grid, label) = io::read_label(&Files(&place, 2).label()).unwrap();
     let mut values: Vec<f32> = label.iter().map(|label| f32::from(*label)).collect();
     values[7] = 0.5;
     values[9] = -1.0;
-    nifti::write_image(&Files(&place, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    io::write_image(&Files(&place, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     let text = stdout(&place.runner(&CHECK).code(1));
     assert_told(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are no whole number")]);
     assert!(text.contains("such as 0.5 at [0, 0, 7]"), "{text}");
@@ -245,13 +245,13 @@ fn a_map_of_weights_with_a_negative_weight_is_a_fault() {
     let place = place();
     fs::create_dir(place.path("weights")).unwrap();
     for index in 0..16 {
-        let (grid, _) = nifti::read_label(&Files(&place, index).label()).unwrap();
+        let (grid, _) = io::read_label(&Files(&place, index).label()).unwrap();
         let mut values = vec![1.0; grid.num_voxels()];
         if index == 3 {
             values[5] = -1.0;
         }
         let path = place.path(&format!("weights/phantom_{index:03}.nii.gz"));
-        nifti::write_image(&path, &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+        io::write_image(&path, &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     }
     let sampler = "sampler={weighted: {patch: [8, 8, 8], map: \"weights/{subject}.nii.gz\"}}";
     let text = stdout(&place.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use volume::nifti::write_label;
+use volume::io::write_label;
 use volume::{Affine, Grid, Voxels};
 
 use crate::place::{Place, first_line, stderr, stdout};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use volume::nifti::{read_image, read_label, write_image};
+use volume::io::{read_image, read_label, write_image};
 use volume::{Voxels, offset};
 
 use crate::place::{Place, stderr, stdout};

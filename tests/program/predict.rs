@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use volume::nifti::{read_image, read_label, write_image};
+use volume::io::{read_image, read_label, write_image};
 use volume::{Affine, Grid, Voxels, offset};
 
 use crate::place::{Place, stderr, stdout};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use assert_cmd::assert::Assert;
 use serde_json::{Value as Json, json};
-use volume::nifti::{read_image, read_label, write_image, write_label};
+use volume::io::{read_image, read_label, write_image, write_label};
 use volume::{Affine, Grid, Label, Voxels, offset};
 
 use crate::browser::Browser;

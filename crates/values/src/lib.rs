@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod bytes;
 mod file_name;
+mod format;
 pub mod number_or_word;
 mod range;
 mod registry;
@@ -19,6 +20,7 @@ mod shape;
 
 pub use bytes::Bytes;
 pub use file_name::is_file_name;
+pub use format::format_number;
 pub use range::{AxisRanges, Range};
 pub use shape::{Overlap, PartialShape, Shape, Spacing};
 

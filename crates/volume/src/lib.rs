@@ -3,9 +3,9 @@
 pub mod atomic_file;
 pub mod buffer_pool;
 pub mod connected_components;
+pub mod io;
 pub mod lock;
 pub mod memory;
-pub mod nifti;
 pub mod orientation;
 mod volume;
 

@@ -108,7 +108,12 @@ impl Affine {
     }
 }
 
-/// How far apart the corners of an image and its label map may lie, in mm, and still be on one grid.
+/// Formats a spacing in millimetres, such as `0.8 x 0.8 x 2.5 mm`.
+pub fn format_spacing(spacing: [f64; 3]) -> String {
+    format!("{} mm", spacing.map(values::format_number).join(" x "))
+}
+
+/// The largest distance in millimetres between corresponding corners of two grids that count as equal.
 pub const GRID_TOLERANCE_MM: f64 = 0.1;
 
 /// Where voxels lie: how many there are and how their indices map to world coordinates.

@@ -11,11 +11,10 @@ use super::record::{Evaluation, Outputs};
 use crate::commands::training::{STOP, stop_on_ctrl_c};
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
-use dataset::sources::stem;
 use engine::experiment::metrics_file::MetricsFile;
 use metrics::{CaseScores, Metric, Pair, defaults, score_all};
 use transforms::lazy::{self, IndexMapping};
-use volume::nifti;
+use volume::io;
 use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
 /// ScoreTable the cases that both folders have.
@@ -91,7 +90,7 @@ fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, C
     if pairs.is_empty() {
         return Err(CliError::problem(
             format!("no file of {} has the name of one of {}", predictions.display(), truths.display()),
-            "a prediction has the file name of its label map, `.nii` or `.nii.gz`",
+            format!("give a prediction the file name of its label map, with the ending {}", io::endings()),
         ));
     }
     for (names, what) in [(missing, "prediction"), (of_predictions.into_keys().collect(), "label map")] {
@@ -111,7 +110,7 @@ fn few(names: &[String]) -> String {
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-/// The NIfTI files of a folder, by stem.
+/// The image files of a folder, by case name.
 fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
     let entries = std::fs::read_dir(folder).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", folder.display()), "name a folder of label maps")
@@ -119,9 +118,9 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     for entry in entries {
         let path = entry.map_err(|error| CliError::failure(&error))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let is_map = (name.ends_with(".nii") || name.ends_with(".nii.gz")) && !name.starts_with('.');
-        if is_map && let Some(other) = found.insert(stem(&path), path.clone()) {
+        if io::is_image(&path)
+            && let Some(other) = found.insert(io::case_name(&path), path.clone())
+        {
             let message = format!("{} and {} are the same case", other.display(), path.display());
             return Err(CliError::problem(message, "keep one of them"));
         }
@@ -141,7 +140,7 @@ fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliE
         if STOP.load(Ordering::Relaxed) {
             return BTreeSet::new();
         }
-        let map = nifti::read_label(path).map(|(_, map)| map);
+        let map = io::read_label(path).map(|(_, map)| map);
         map.map_or_else(|_| BTreeSet::new(), |map| map.chunk_by(|a, b| a == b).map(|run| run[0]).collect())
     };
     let files: Vec<&PathBuf> = pairs.values().flat_map(|files| [&files.prediction, &files.truth]).collect();
@@ -158,7 +157,7 @@ fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliE
 }
 
 fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Result<Vec<CaseScores>, String> {
-    let (truth, prediction) = rayon::join(|| nifti::read_label(&files.truth), || nifti::read_label(&files.prediction));
+    let (truth, prediction) = rayon::join(|| io::read_label(&files.truth), || io::read_label(&files.prediction));
     let ((grid, truth), (other, prediction)) =
         (truth.map_err(|error| error.to_string())?, prediction.map_err(|error| error.to_string())?);
     let prediction = on_grid(&grid, &other, prediction, files)?;

@@ -20,7 +20,7 @@ use engine::prediction::{PredictError, Predictor, predict};
 use engine::preprocessing::load as load_subject;
 use metrics::{CaseScores, score_all};
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
-use volume::nifti;
+use volume::io;
 
 /// Slices of a picture of a case.
 const SLICES: usize = 8;
@@ -51,7 +51,7 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     for (number, name) in names.iter().enumerate() {
         let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
         let subject = &plan.cases[name].subject;
-        let out = folder.join(format!("{name}.nii.gz"));
+        let out = folder.join(format!("{name}{}", io::DEFAULT_ENDING));
         let scored = score(&predictor, subject, &out, &evaluation, &bar);
         drop(bar);
         match scored {
@@ -109,7 +109,7 @@ fn score(
     let grid = volume.grid;
     let mut tell = |done, total| bar.show(done, total);
     let prediction = predict(std::slice::from_ref(predictor), volume, false, &STOP, &mut tell)?.label;
-    nifti::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
+    io::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
     Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
 }
 
@@ -134,7 +134,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Res
         let failure = |error: &dyn std::error::Error| CliError::failure(error);
         let volume = load_subject(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
         let (_, prediction) =
-            nifti::read_label(&folder.join(format!("{name}.nii.gz"))).map_err(|error| failure(&error))?;
+            io::read_label(&folder.join(format!("{name}{}", io::DEFAULT_ENDING))).map_err(|error| failure(&error))?;
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
         scene.names = results.evaluation.labels.iter().cloned().collect();
         let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");

@@ -4,9 +4,9 @@
 //! only factors that no scanner explains are told.
 
 use super::Finding;
-use super::read::short;
 use super::spread::{median, unusual};
 use super::summary::{Intensities, Summary};
+use values::format_number;
 
 /// Where most images go below this value, intensities are Hounsfield units: air is -1000, fat -100.
 const BELOW_WATER_HU: f64 = -200.0;
@@ -55,8 +55,8 @@ fn hounsfield<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
     let offset = |(name, intensities): (&'a str, Intensities)| {
         let text = format!(
             "its smallest intensity is {}, where the median is {}: is it stored without its offset?",
-            short(intensities.lowest),
-            short(usual)
+            format_number(intensities.lowest),
+            format_number(usual)
         );
         (name, text)
     };
@@ -65,8 +65,8 @@ fn hounsfield<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
         let (name, intensities) = sound[place];
         let text = format!(
             "its mean intensity of {} is unusual; the median of the means is {}",
-            short(intensities.mean),
-            short(median(means.iter().copied()))
+            format_number(intensities.mean),
+            format_number(median(means.iter().copied()))
         );
         (name, text)
     };
@@ -81,8 +81,8 @@ fn positive<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
     let normalised = |(name, intensities): (&'a str, Intensities)| {
         let text = format!(
             "its intensities go from {} to {}, where those of most subjects are not negative: was it normalised or shifted?",
-            short(intensities.lowest),
-            short(intensities.highest)
+            format_number(intensities.lowest),
+            format_number(intensities.highest)
         );
         (name, text)
     };
@@ -92,7 +92,11 @@ fn positive<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
     let level = |place: usize| {
         let (name, high) = bright[place];
         let usual = median(bright.iter().map(|(_, high)| *high));
-        let text = format!("its bright voxels, at {}, are unusual; the median is {}", short(high), short(usual));
+        let text = format!(
+            "its bright voxels, at {}, are unusual; the median is {}",
+            format_number(high),
+            format_number(usual)
+        );
         (name, text)
     };
     let levels: Vec<_> = unusual(&logarithms, LEAST_FACTOR.ln()).into_iter().map(level).collect();

@@ -9,7 +9,6 @@ mod extent;
 mod finding;
 mod intensity;
 mod labels;
-mod placement;
 mod read;
 mod sameness;
 mod spacing;

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::summary::{Channel, Image, LabelMap, Summary};
-use super::{Dataset, Finding, placement};
+use super::{Dataset, Finding};
 use crate::phantom;
 use crate::samplers::{Sampler, check_weights};
 use crate::subject::Subject;
 use transforms::Incoming;
 use transforms::lazy;
-use volume::nifti::{self, NiftiError};
+use values::format_number;
+use volume::io::{self, ImageError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, unravel_index};
 
 /// Reads a subject, or makes it if it is a phantom.
@@ -41,7 +42,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
     let mut channels = Vec::new();
     let mut is_whole = true;
     for path in &subject.images {
-        match nifti::read_image(path) {
+        match io::read_image(path) {
             Ok((own, voxels)) => {
                 findings.extend(placed(name, "image", path, &own, grid.as_ref()));
                 grid.get_or_insert(own);
@@ -56,7 +57,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
         }
     }
     let label = subject.label.as_deref().and_then(|path| {
-        let (own, label) = match nifti::read_label(path) {
+        let (own, label) = match io::read_label(path) {
             Ok(read) => read,
             Err(error) => {
                 findings.push(Finding::fault(name, format!("label map {}", unreadable_label(path, error))));
@@ -110,7 +111,10 @@ fn placed(name: &str, what: &str, path: &Path, own: &Grid, image: Option<&Grid>)
     if let Some(image) = image.filter(|image| !own.matches(image, GRID_TOLERANCE_MM)) {
         let text = if own.shape == image.shape {
             let apart = own.max_corner_distance_mm(&image.affine);
-            format!("{file}: its corners lie up to {} mm from those of the image; mend its header", short(apart))
+            format!(
+                "{file}: its corners lie up to {} mm from those of the image; mend its header",
+                format_number(apart)
+            )
         } else {
             format!(
                 "{file}: {} voxels, but the image has {}; resample one onto the other",
@@ -121,9 +125,9 @@ fn placed(name: &str, what: &str, path: &Path, own: &Grid, image: Option<&Grid>)
         findings.push(Finding::fault(name, text));
     }
     // It was read a moment ago; if it has gone since, there is nothing to add.
-    if let Ok(header) = nifti::read_header(path) {
-        let doubts = placement::doubts(&header.grid, &header.placement);
-        findings.extend(doubts.into_iter().map(|doubt| Finding::note(name, format!("{file}: {doubt}"))));
+    if let Ok(header) = io::read_header(path) {
+        let notes = header.ambiguities.into_iter();
+        findings.extend(notes.map(|ambiguity| Finding::note(name, format!("{file}: {ambiguity}"))));
     }
     findings
 }
@@ -133,18 +137,10 @@ pub(super) fn by(sizes: [usize; 3]) -> String {
     sizes.map(|size| size.to_string()).join(" x ")
 }
 
-/// A length or an intensity with the digits that matter.
-pub(super) fn short(value: f64) -> String {
-    let digits =
-        if value == 0.0 || !value.is_finite() { 0 } else { (2 - value.abs().log10().floor() as i32).clamp(0, 6) };
-    let text = format!("{value:.*}", digits as usize);
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
 /// Why a label map cannot be read; where its values are no labels, how many of them are not.
-fn unreadable_label(path: &Path, error: NiftiError) -> String {
-    let NiftiError::Label { .. } = error else { return error.to_string() };
-    let Ok((_, voxels)) = nifti::read_image(path) else { return error.to_string() };
+fn unreadable_label(path: &Path, error: ImageError) -> String {
+    let ImageError::Label { .. } = error else { return error.to_string() };
+    let Ok((_, voxels)) = io::read_image(path) else { return error.to_string() };
     let is_label = |value: &f32| f32::from(*value as Label) == *value;
     let mut wrong = voxels.iter().enumerate().filter(|(_, value)| !is_label(value));
     // Values that only differ from labels in double precision look like labels here.
@@ -173,7 +169,7 @@ fn weights_fault(dataset: &Dataset, name: &String, image: Option<&Grid>) -> Opti
     if !(is_used && path.is_file()) {
         return None;
     }
-    let (grid, map) = match nifti::read_image(&path) {
+    let (grid, map) = match io::read_image(&path) {
         Ok(read) => read,
         Err(error) => return Some(error.to_string()),
     };

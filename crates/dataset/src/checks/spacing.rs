@@ -1,11 +1,10 @@
 //! Spacings that are unusual among those of the other subjects.
 
 use super::Finding;
-use super::placement::spacing_text;
 use super::spread::{median, unusual};
 use super::summary::Summary;
-use volume::Grid;
 use volume::orientation::axes_to_ras;
+use volume::{Grid, format_spacing};
 
 /// A spacing that differs by less than this factor from the median is never called unusual.
 const LEAST_FACTOR: f64 = 2.0;
@@ -24,7 +23,7 @@ pub(super) fn check(summaries: &[Summary]) -> Vec<Finding> {
         let all: Vec<_> = unit.into_iter().chain(others).collect();
         return far(&all);
     }
-    let usual = spacing_text(std::array::from_fn(|axis| median(others.iter().map(|(_, spacing)| spacing[axis]))));
+    let usual = format_spacing(std::array::from_fn(|axis| median(others.iter().map(|(_, spacing)| spacing[axis]))));
     let total = unit.len() + others.len();
     let lost = |(name, _): &(&str, _)| {
         let share = format!("{} of {total} subjects", unit.len());
@@ -48,9 +47,9 @@ fn far(grids: &[(&str, [f64; 3])]) -> Vec<Finding> {
         for place in unusual(&logarithms, LEAST_FACTOR.ln()) {
             let (name, spacing) = grids[place];
             let usual =
-                spacing_text(std::array::from_fn(|axis| median(grids.iter().map(|(_, spacing)| spacing[axis]))));
+                format_spacing(std::array::from_fn(|axis| median(grids.iter().map(|(_, spacing)| spacing[axis]))));
             let text =
-                format!("its spacing of {} is unusual from {letter}; the median is {usual}", spacing_text(spacing));
+                format!("its spacing of {} is unusual from {letter}; the median is {usual}", format_spacing(spacing));
             if !findings.iter().any(|finding: &Finding| finding.subject.as_deref() == Some(name)) {
                 findings.push(Finding::note(name, text));
             }

@@ -18,7 +18,7 @@ use crate::sources::Listing;
 pub use render::generate;
 use values::{NonNegative, Shape, Spacing};
 use volume::atomic_file;
-use volume::nifti::{self, NiftiError};
+use volume::io::{self, DEFAULT_ENDING, ImageError};
 use volume::{Affine, Grid};
 
 /// A dataset of synthetic abdomens in Hounsfield units, made by the runner itself.
@@ -98,7 +98,7 @@ pub enum PhantomError {
     },
     /// A volume cannot be written.
     #[error(transparent)]
-    Nifti(#[from] NiftiError),
+    Image(#[from] ImageError),
     /// The folder holds phantoms of another description.
     #[error("{folder}: expected an empty folder or phantoms of the same description, got phantoms of {found}; choose another folder", folder = folder.display())]
     Other {
@@ -141,7 +141,7 @@ pub(super) fn list(source: &PhantomSource, cache_dir: &Path) -> Listing {
 
 fn subject(folder: &Path, index: usize) -> Subject {
     let name = name(index);
-    let [image, label] = ["imagesTr", "labelsTr"].map(|part| folder.join(part).join(format!("{name}.nii.gz")));
+    let [image, label] = ["imagesTr", "labelsTr"].map(|part| folder.join(part).join(format!("{name}{DEFAULT_ENDING}")));
     Subject { name, images: vec![image], label: Some(label) }
 }
 
@@ -181,8 +181,8 @@ pub fn ensure(
         if !(subject.images[0].is_file() && label.is_file()) {
             let volume = generate(source, index);
             let labels = volume.label.as_ref().expect("a phantom has a label");
-            nifti::write_label(label, &volume.grid, labels)?;
-            nifti::write_hounsfield(&subject.images[0], &volume.grid, &volume.image)?;
+            io::write_label(label, &volume.grid, labels)?;
+            io::write_int16_image(&subject.images[0], &volume.grid, &volume.image)?;
         }
         progress(index + 1, source.subjects);
     }
@@ -190,8 +190,8 @@ pub fn ensure(
         label_names().into_iter().map(|(label, name)| (label.to_string(), name)).collect();
     let pair = |name: String| {
         serde_json::json!({
-            "image": format!("./imagesTr/{name}.nii.gz"),
-            "label": format!("./labelsTr/{name}.nii.gz"),
+            "image": format!("./imagesTr/{name}{DEFAULT_ENDING}"),
+            "label": format!("./labelsTr/{name}{DEFAULT_ENDING}"),
         })
     };
     let training: Vec<_> = names(source).into_iter().map(pair).collect();
@@ -233,9 +233,9 @@ mod tests {
         let source = crate::sources::Source::Msd(crate::sources::MsdSource { root: folder.path().into() });
         let listing = crate::sources::list(&source, Path::new("")).unwrap();
         assert_eq!(listing.label_names, Some(label_names()));
-        let header = nifti::read_header(&listing.subjects[1].images[0]).unwrap();
+        let header = io::read_header(&listing.subjects[1].images[0]).unwrap();
         assert_eq!((header.datatype, header.grid), ("int16", grid(&small())));
-        let (_, image) = nifti::read_image(&listing.subjects[1].images[0]).unwrap();
+        let (_, image) = io::read_image(&listing.subjects[1].images[0]).unwrap();
         assert_eq!(image[..], generate(&small(), 1).image[..]);
         let made = std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap();
         let mut done = Vec::new();

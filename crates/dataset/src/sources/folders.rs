@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, FoldersSource, Listing, stem, without_channel};
+use super::{DatasetError, FoldersSource, Listing, without_channel};
 use crate::subject::Subject;
+use volume::io::case_name;
 
 pub(super) fn list(source: &FoldersSource) -> Result<Listing, DatasetError> {
     let several = source.images.0.len() > 1;
@@ -44,8 +45,8 @@ fn find(pattern: &str, channel_suffix: bool) -> Result<BTreeMap<String, PathBuf>
         if hidden(&path) || path.is_dir() {
             continue;
         }
-        let stem = stem(&path);
-        let name = if channel_suffix { without_channel(&stem).to_owned() } else { stem };
+        let name = case_name(&path);
+        let name = if channel_suffix { without_channel(&name).to_owned() } else { name };
         if let Some(first) = files.insert(name.clone(), path.clone()) {
             return Err(DatasetError::Repeated { name, first, second: path });
         }

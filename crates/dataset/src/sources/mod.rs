@@ -215,19 +215,11 @@ pub fn list(source: &Source, cache_dir: &Path) -> Result<Listing, DatasetError> 
     Ok(listing)
 }
 
-/// The name of a file without its ending, which may be `.nii.gz`.
-pub fn stem(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_compressed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    let name = if is_compressed { &name[..name.len() - ".gz".len()] } else { &name[..] };
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
-}
-
-/// A stem without the channel suffix of nnU-Net, such as `_0001`.
-fn without_channel(stem: &str) -> &str {
-    match stem.rsplit_once('_') {
+/// Returns a case name without the channel suffix of nnU-Net, such as `_0001`.
+fn without_channel(case: &str) -> &str {
+    match case.rsplit_once('_') {
         Some((name, suffix)) if suffix.len() == 4 && suffix.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => stem,
+        _ => case,
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DatasetError, Listing, require_files, stem, without_channel};
+use super::{DatasetError, Listing, require_files, without_channel};
 use crate::subject::Subject;
 use volume::Label;
+use volume::io::{DEFAULT_ENDING, case_name};
 
 /// The keys of `dataset.json` that matter here; others are the dataset's own business.
 #[derive(Deserialize)]
@@ -47,10 +48,10 @@ pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
     let subjects: Vec<Subject> = match &json.training {
         Some(pairs) => pairs
             .iter()
-            .filter(|pair| !stem(Path::new(&pair.image)).starts_with("._"))
+            .filter(|pair| !case_name(Path::new(&pair.image)).starts_with("._"))
             .map(|pair| subject(root, pair, channels))
             .collect(),
-        None => from_folders(root, channels.unwrap_or(1), json.file_ending.as_deref().unwrap_or(".nii.gz"))?,
+        None => from_folders(root, channels.unwrap_or(1), json.file_ending.as_deref().unwrap_or(DEFAULT_ENDING))?,
     };
     if subjects.is_empty() {
         return Err(DatasetError::Empty { source_name: path });
@@ -62,7 +63,7 @@ pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
 /// A listed pair; where nnU-Net's channels are declared and the plain image is absent, its channel files.
 fn subject(root: &Path, pair: &Pair, channels: Option<usize>) -> Subject {
     let image = join(root, &pair.image);
-    let name = stem(&image);
+    let name = case_name(&image);
     let label = Some(join(root, &pair.label));
     let ending = image.file_name().map(|file| file.to_string_lossy()[name.len()..].to_owned()).unwrap_or_default();
     match channels {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{DatasetError, Listing, require_files, stem};
+use super::{DatasetError, Listing, require_files};
 use crate::subject::Subject;
+use volume::io::case_name;
 
 /// What a column holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(super) fn list(path: &Path) -> Result<Listing, DatasetError> {
             let file = cell(Column::Image(channel)).ok_or_else(|| wrong(line, format!("image {channel} is empty")))?;
             images.push(folder.join(file));
         }
-        let name = cell(Column::Subject).map_or_else(|| stem(&images[0]), str::to_owned);
+        let name = cell(Column::Subject).map_or_else(|| case_name(&images[0]), str::to_owned);
         subjects.push(Subject { name, images, label: cell(Column::Label).map(|file| folder.join(file)) });
     }
     if subjects.is_empty() {

@@ -3,7 +3,7 @@
 use super::load::Document;
 use super::problem::{Problem, Problems};
 use transforms::{Reference, Transform};
-use volume::nifti;
+use volume::io;
 
 impl Document {
     /// Reads the grids of the reference images that transforms name.
@@ -30,7 +30,7 @@ fn resolve(step: &mut Transform, path: &str, document: &Document, problems: &mut
     if let Some(reference) = step.component_mut().reference_mut()
         && let Reference::File(file) = &*reference
     {
-        match nifti::read_header(file) {
+        match io::read_header(file) {
             Ok(header) => *reference = Reference::of(&header.grid),
             Err(error) => {
                 let location = document.location(&format!("{path}.{}.reference.file", step.name()));
@@ -47,7 +47,7 @@ fn resolve(step: &mut Transform, path: &str, document: &Document, problems: &mut
 #[cfg(test)]
 mod tests {
     use crate::experiment::load::parse;
-    use volume::nifti::write_label;
+    use volume::io::write_label;
     use volume::{Affine, Grid, Voxels};
 
     fn text(file: &str) -> String {

@@ -2,7 +2,7 @@
 
 use dataset::queue::MakeError;
 use dataset::subject::Subject;
-use volume::nifti;
+use volume::io;
 use volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels};
 
 /// Reads a subject's files.
@@ -10,7 +10,7 @@ use volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels};
 /// # Errors
 /// When a file cannot be read, or images and label map are not on one grid.
 pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
-    let read_label = || subject.label.as_deref().map(nifti::read_label).transpose();
+    let read_label = || subject.label.as_deref().map(io::read_label).transpose();
     let (image, label) = rayon::join(|| load_image(subject), read_label);
     let ((grid, image), label) = (image?, label?);
     if label.as_ref().is_some_and(|(other, _)| !other.matches(&grid, GRID_TOLERANCE_MM)) {
@@ -21,7 +21,7 @@ pub fn load(subject: &Subject) -> Result<Volume, MakeError> {
 
 /// Reads the image files of a subject as the channels of one image.
 fn load_image(subject: &Subject) -> Result<(Grid, Voxels<f32>), MakeError> {
-    let mut files = subject.images.iter().map(|path| nifti::read_image(path));
+    let mut files = subject.images.iter().map(|path| io::read_image(path));
     let (grid, image) = files.next().ok_or("it has no image file")??;
     let mut values = None;
     for file in files {

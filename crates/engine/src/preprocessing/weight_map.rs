@@ -5,12 +5,12 @@ use std::path::Path;
 use dataset::queue::MakeError;
 use dataset::samplers::check_weights;
 use transforms::lazy::IndexMapping;
-use volume::nifti;
+use volume::io;
 use volume::{GRID_TOLERANCE_MM, Grid, Voxels, offset};
 
 /// Reads a weight map, which must be on the grid of its subject's image.
 pub(super) fn load(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
-    let (other, map) = nifti::read_image(path)?;
+    let (other, map) = io::read_image(path)?;
     let wrong = |what: &str| format!("{}: {what}", path.display());
     if map.channels != 1 || !other.matches(grid, GRID_TOLERANCE_MM) {
         return Err(wrong("the weight map is not on the grid of its image; resample it").into());

@@ -20,7 +20,7 @@ use run_folder::event::Event;
 use run_folder::manifest::Inputs;
 use transforms::lazy::{self, IndexMapping, Profile, View};
 use transforms::{Transform, sample_params};
-use volume::nifti;
+use volume::io;
 use volume::{Label, Voxels};
 
 /// How often hashes are saved while subjects are preprocessed, so that a process that is killed has few to compute again.
@@ -154,7 +154,7 @@ impl PreprocessedDataset {
             if self.inputs.subjects[name].iter().all(|file| file.sha256 != now.sha256) {
                 return Err(format!("{} was replaced during the run; restore it", path.display()).into());
             }
-            Ok(nifti::read_label(path)?)
+            Ok(io::read_label(path)?)
         };
         let (_, label) = read().map_err(PreprocessError::of_subject(name))?;
         let (chain, params) = (&self.preprocessing.chain, &self.get(name).params);

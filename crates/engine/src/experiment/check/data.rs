@@ -15,7 +15,7 @@ use dataset::sources::{self, Listing, Source};
 use dataset::split::{self, Parts};
 use dataset::subject::Subject;
 use random::Seed;
-use volume::nifti::read_header;
+use volume::io::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
 
 /// What headers say about the data of an experiment.

@@ -8,7 +8,7 @@ use super::data::some;
 use crate::experiment::problem::Problem;
 use dataset::samplers::{ForegroundOversampleSampler, GridSampler, Sampler};
 use dataset::split::Parts;
-use volume::nifti::read_header;
+use volume::io::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
@@ -95,7 +95,7 @@ mod tests {
     use crate::experiment::check::{check_document, summarize_dataset};
     use crate::experiment::load::{Document, parse};
     use dataset::phantom;
-    use volume::nifti::write_image;
+    use volume::io::write_image;
     use volume::{Affine, Grid, Voxels};
 
     fn experiment(sampler: &str) -> Document {

@@ -70,7 +70,7 @@ for_avx2! {
             let row = &mut row[span[0]..span[1]];
             while let Some(from) = cursor {
                 cursor = locate_groups::<true>(source.shape, &strides, from, row.len(), scratch);
-                let corners = corners.of(&scratch.positions);
+                let corners = corners.at(&scratch.positions);
                 for (group, positions) in scratch.positions.groups().iter().enumerate() {
                     prefetch(source.values, source.shape, positions, IMAGE_LANES);
                     let values = linear::<false>(corners, group, scratch.weights(group));

@@ -42,7 +42,7 @@ for_avx2! {
             let first = chunk * MAX_GROUPS;
             let (groups, rest) = out.as_chunks_mut::<GROUP>();
             let in_interior = locate_groups(scratch, source, row, first, groups.len());
-            let corners = corners.of(&scratch.positions);
+            let corners = corners.at(&scratch.positions);
             for (index, (out, positions)) in groups.iter_mut().zip(scratch.positions.groups()).enumerate() {
                 if in_interior >> index & 1 == 1 {
                     prefetch(source.values, source.shape, positions, IMAGE_LANES);
@@ -108,7 +108,7 @@ enum Method {
     /// They are all 0.
     Zero,
     /// All points are inside.
-    LookUp,
+    Gather,
     /// Some points are outside.
     OneByOne,
 }
@@ -132,14 +132,14 @@ for_avx2! {
                 let (inside, [x, y, z]) = row.group(first + index);
                 let points = [Coordinates::load(x, -HALF), Coordinates::load(y, -HALF), Coordinates::load(z, -HALF)];
                 *method = method_for(source, inside, points, [x[LANES / 2], y[LANES / 2], z[LANES / 2]]);
-                let is_looked_up = *method == Method::LookUp;
+                let is_looked_up = *method == Method::Gather;
                 all_positions.add(if is_looked_up { positions(shape, points) } else { _mm256_setzero_si256() });
             }
             let labels = Gather::new(source.labels, all_positions);
             for (index, (out, positions)) in groups.iter_mut().zip(all_positions.groups()).enumerate() {
                 match methods[index] {
                     Method::Zero => out.fill(0),
-                    Method::LookUp => {
+                    Method::Gather => {
                         prefetch(source.labels, shape, positions, LABEL_LANES);
                         *out = labels.group(index);
                     }
@@ -164,7 +164,7 @@ fn method_for(source: LabelSource, inside: u8, points: [Coordinates; 3], middle:
         {
             Method::Zero
         }
-        u8::MAX => Method::LookUp,
+        u8::MAX => Method::Gather,
         _ => Method::OneByOne,
     }
 }

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::*;
+use std::path::{Path, PathBuf};
+
+use crate::io::*;
 use crate::{Affine, Grid, Label, Voxels};
 
 #[derive(serde::Deserialize)]
@@ -67,7 +69,7 @@ fn what_is_written_reads_back_the_same() {
         let labels: Vec<Label> = (0..grid().num_voxels()).map(|i| (i * 7) as Label).collect();
         write_label(&path, &grid(), &Voxels::new(1, grid().shape, labels.clone())).unwrap();
         assert_eq!(read_label(&path).unwrap().1[..], labels);
-        write_hounsfield(&path, &grid(), &ramp(1)).unwrap();
+        write_int16_image(&path, &grid(), &ramp(1)).unwrap();
         assert_eq!(read_header(&path).unwrap().datatype, "int16");
         assert_eq!(read_image(&path).unwrap().1[..], ramp(1)[..]);
     }
@@ -99,7 +101,7 @@ fn negative_and_too_many_voxels_are_refused_before_memory_is_taken() {
     assert!(negative.contains("dim: expected at least 1 voxel along axis 1, got -3"), "{negative}");
     let huge: Vec<u8> = [32767i16; 3].into_iter().flat_map(i16::to_le_bytes).collect();
     let error = read_image(&patched(folder.path(), 42, &huge)).unwrap_err();
-    assert!(matches!(error, NiftiError::Truncated { .. }), "{error}");
+    assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn a_truncated_compressed_file_is_an_error() {
     let content = std::fs::read(&path).unwrap();
     std::fs::write(&path, &content[..content.len() / 2]).unwrap();
     let error = read_image(&path).unwrap_err();
-    assert!(matches!(error, NiftiError::Truncated { .. }), "{error}");
+    assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
 }
 
 #[test]
@@ -131,7 +133,7 @@ fn a_compressed_file_with_a_wrong_checksum_is_an_error() {
     let checksum = content.len() - 8;
     content[checksum] ^= 1;
     std::fs::write(&path, &content).unwrap();
-    assert!(matches!(read_image(&path).unwrap_err(), NiftiError::Damaged { .. }));
+    assert!(matches!(read_image(&path).unwrap_err(), ImageError::Damaged { .. }));
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn a_file_of_another_format_is_refused() {
     let path = folder.path().join("a.nii");
     std::fs::File::create(&path).unwrap().write_all(&[b'x'; 400]).unwrap();
     let error = read_header(&path).unwrap_err();
-    assert!(matches!(error, NiftiError::Format { .. }), "{error}");
+    assert!(matches!(error, ImageError::Format { .. }), "{error}");
 }
 
 fn real(dataset: &str, subject: &str) -> Option<(Grid, Voxels<f32>, BTreeMap<Label, usize>)> {

@@ -1,79 +1,67 @@
-//! NIfTI-1 files, `.nii` and `.nii.gz`: headers, voxels, and writing volumes back.
-//!
-//! Voxels come out in C order `[channel, x, y, z]`; the file has x fastest. `open` tells what a file is, `header`
-//! decides where voxels lie, `read` and `write` move them. A file is not trusted: what its header promises is compared
-//! with what the file can hold before memory is taken for it.
-
-mod header;
-mod number;
-mod open;
-mod read;
-mod turn;
-mod write;
+//! Why an image file cannot be read or written.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-pub use header::{Header, Placement, read_header};
-pub use read::{read_image, read_label};
 use values::Bytes;
-pub use write::{write_hounsfield, write_image, write_label};
 
-/// Why a NIfTI file cannot be read or written.
+/// Why an image file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum NiftiError {
+pub enum ImageError {
     /// The file cannot be opened, read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not a NIfTI-1 file.
-    #[error("{path}: expected a single NIfTI-1 file, got {found}; {mend}", path = path.display())]
+    /// The file is not of the expected format.
+    #[error("{path}: expected {expected}, got {found}; {fix}", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What stands there instead.
+        /// The expected format, such as `a single NIfTI-1 file`.
+        expected: &'static str,
+        /// What the file is instead.
         found: String,
-        /// The way out.
-        mend: &'static str,
+        /// What to do about it.
+        fix: &'static str,
     },
-    /// The compressed bytes are not what was written.
+    /// The compressed bytes are corrupt.
     #[error("{path}: damaged: {source}; copy the file again", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the decompressor says.
+        /// The decompressor's error.
         source: std::io::Error,
     },
-    /// A field of the header holds a value that cannot be used.
+    /// A field of the header has an unusable value.
     #[error("{path}: header field {field}: {reason}", path = path.display())]
     Field {
         /// The file.
         path: PathBuf,
-        /// The field's name in the NIfTI-1 standard.
+        /// The field's name in the format's standard.
         field: &'static str,
-        /// Expected and got.
+        /// What was expected and found.
         reason: String,
     },
     /// The file ends before its last voxel.
-    #[error("{path}: truncated: the header promises {expected} bytes of voxels, {reason}; copy the file again", path = path.display())]
+    #[error("{path}: truncated: the header declares {expected} bytes of voxels, {reason}; copy the file again", path = path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Bytes of voxels that the header promises.
+        /// Bytes of voxels that the header declares.
         expected: u64,
         /// What was found.
         reason: String,
     },
     /// The voxels do not fit into the machine's memory.
-    #[error("{path}: header field dim: the voxels take {needed} to read, {available}; crop or resample the file, or read it on a larger machine", path = path.display(), needed = Bytes(*needed))]
+    #[error("{path}: the voxels take {needed} to read, {available}; crop or resample the file, or read it on a larger machine", path = path.display(), needed = Bytes(*needed))]
     Memory {
         /// The file.
         path: PathBuf,
-        /// Bytes that they take while they are read.
+        /// Bytes needed while reading.
         needed: u64,
         /// What the machine has.
         available: String,
@@ -83,9 +71,9 @@ pub enum NiftiError {
     Label {
         /// The file.
         path: PathBuf,
-        /// Its index along x, y and z.
+        /// The voxel's index along x, y and z.
         voxel: [usize; 3],
-        /// Its value.
+        /// The voxel's value.
         value: f64,
     },
     /// A label map has several channels.
@@ -96,7 +84,7 @@ pub enum NiftiError {
         /// Channels in the file.
         channels: usize,
     },
-    /// A value does not fit the type it is to be written as.
+    /// A value does not fit into the type in which the file stores it.
     #[error("{path}: cannot write the value {value} as a whole 16-bit number", path = path.display())]
     Range {
         /// The file.
@@ -104,16 +92,25 @@ pub enum NiftiError {
         /// The value.
         value: f32,
     },
+    /// The format can be read but not written.
+    #[error("{path}: {format} files can be read but not written; use the ending {default}", path = path.display(), default = super::DEFAULT_ENDING)]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// The format's name.
+        format: &'static str,
+    },
 }
 
-impl NiftiError {
-    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+impl ImageError {
+    /// Returns a conversion of I/O errors of a file.
+    pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
 
-    /// While bytes of an open file are read: what the decompressor refuses is damage.
-    fn reading(path: &Path) -> impl Fn(std::io::Error) -> Self {
+    /// Returns a conversion of errors while the bytes of an open file are read: errors of the decompressor mean damage.
+    pub(super) fn reading(path: &Path) -> impl Fn(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
@@ -123,6 +120,3 @@ impl NiftiError {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

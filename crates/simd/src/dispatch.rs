@@ -1,0 +1,68 @@
+//! Functions compiled for processor features that are detected at run time.
+
+/// Returns whether this processor runs functions of [`for_avx2!`](crate::for_avx2).
+pub fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Returns whether this processor runs functions of [`for_avx512!`](crate::for_avx512).
+pub fn has_avx512() -> bool {
+    has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+}
+
+/// Defines a function whose body is compiled with the given target features, so that it can inline functions that are. It
+/// returns `None` without running the body on processors that lack them. Only for the two macros below: it trusts
+/// that `has` tests for all the features.
+#[macro_export]
+macro_rules! for_processor {
+    (@result) => { () };
+    (@result $result:ty) => { $result };
+    (
+        $features:literal, $has:path;
+        $(#[$documentation:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+    ) => {
+        $(#[$documentation])*
+        $visibility fn $name($($argument: $type),*) -> Option<$crate::for_processor!(@result $($result)?)> {
+            #[target_feature(enable = $features)]
+            fn vectorized($($argument: $type),*) $(-> $result)? $body
+
+            if !$has() {
+                return None;
+            }
+            #[expect(unsafe_code, reason = "a function with target features may only run on processors that have them")]
+            // SAFETY: the processor has the features, and the function has no other precondition because its body is safe.
+            Some(unsafe { vectorized($($argument),*) })
+        }
+    };
+}
+
+/// Defines a function compiled with AVX2 and FMA; it returns `None` on processors without them.
+///
+/// ```
+/// # #[cfg(target_arch = "x86_64")] {
+/// simd::for_avx2! {
+///     fn sum(values: &[f32]) -> f32 {
+///         values.iter().sum()
+///     }
+/// }
+///
+/// assert!(sum(&[1.0, 2.0]).is_none_or(|sum| sum == 3.0));
+/// # }
+/// ```
+#[macro_export]
+macro_rules! for_avx2 {
+    ($($function:tt)*) => {
+        $crate::for_processor! { "avx2,fma", $crate::has_avx2; $($function)* }
+    };
+}
+
+/// Defines a function compiled with AVX2, FMA and AVX-512; it returns `None` on processors without them.
+#[macro_export]
+macro_rules! for_avx512 {
+    ($($function:tt)*) => {
+        $crate::for_processor! {
+            "avx2,fma,avx512f,avx512dq", $crate::has_avx512; $($function)*
+        }
+    };
+}
