@@ -1,5 +1,6 @@
 //! What training sees: a block of voxels cut from a transformed volume.
 
+use transforms::TransformParams;
 use volume::Label;
 use volume::buffer_pool;
 
@@ -20,11 +21,16 @@ pub struct Patch {
     pub image: Vec<f32>,
     /// Labels, `[x, y, z]`.
     pub label: Vec<Label>,
-    /// What the random transforms drew, as JSON, so that the patch can be made again elsewhere.
-    pub draws: serde_json::Value,
+    /// The sampled parameters of each step of the augmentation chain.
+    pub params: Vec<TransformParams>,
 }
 
 impl Patch {
+    /// Returns the sampled parameters as JSON, as files and digests hold them.
+    pub fn params_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.params).expect("parameters are plain numbers")
+    }
+
     /// Bytes of the voxels of a patch.
     pub fn num_bytes(channels: usize, shape: [usize; 3]) -> u64 {
         let bytes = (channels * size_of::<f32>() + size_of::<Label>()) as u64;

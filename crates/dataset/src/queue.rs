@@ -321,7 +321,7 @@ mod tests {
             channels: 1,
             image: vec![0.0],
             label: vec![0],
-            draws: serde_json::Value::Null,
+            params: Vec::new(),
         }
     }
 

@@ -146,7 +146,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         channels: plan.channels,
         image: vec![0.0; plan.channels * voxels],
         label: vec![0; voxels],
-        draws: Json::Null,
+        params: Vec::new(),
     };
     let mut trainer = Trainer::new(plan)?;
     // The first step also compiles and allocates.

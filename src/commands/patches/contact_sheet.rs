@@ -92,7 +92,7 @@ mod tests {
             channels: 1,
             image,
             label,
-            draws: serde_json::Value::Null,
+            params: Vec::new(),
         }
     }
 

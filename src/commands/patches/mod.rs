@@ -25,7 +25,6 @@ use engine::experiment::plan::Plan;
 use engine::training::dataset::PreprocessedDataset;
 use engine::training::{self, TrainError, validate};
 use run_folder::event::Listener;
-use transforms::TransformParams;
 use transforms::lazy::{self, Profile};
 use volume::{Affine, Grid, Volume, Voxels};
 
@@ -234,7 +233,7 @@ fn add(digest: &mut Sha256, patch: &Patch) {
     patch.start.iter().for_each(|start| digest.update((*start as u64).to_le_bytes()));
     digest.update(bytemuck::cast_slice(&patch.image));
     digest.update(bytemuck::cast_slice(&patch.label));
-    digest.update(patch.draws.to_string());
+    digest.update(patch.params_json().to_string());
 }
 
 fn header(plan: &Plan) -> Vec<String> {
@@ -270,21 +269,17 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
     };
     let told = serde_json::json!({
         "subject": patch.subject, "patch": patch.index, "start": patch.start,
-        "chain": plan.experiment.augment, "draws": patch.draws,
+        "chain": plan.experiment.augment, "draws": patch.params,
     });
     let steps = &plan.experiment;
     volume_files::write(out, &format!("{number:04}_"), &volume, &[&steps.augment, &steps.preprocess], &told)
-}
-
-fn draws_of(patch: &Patch) -> Vec<TransformParams> {
-    serde_json::from_value(patch.draws.clone()).expect("draws come back as they were written")
 }
 
 /// Where a patch lies in the world after the chain.
 fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
     let case = &plan.cases[&patch.subject];
     let augment = &plan.experiment.augment;
-    let whole = lazy::output_grid(augment, &draws_of(patch), &case.outgoing);
+    let whole = lazy::output_grid(augment, &patch.params, &case.outgoing);
     let start = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
     Grid { shape: patch.shape, affine: whole.affine.after(&start) }
 }

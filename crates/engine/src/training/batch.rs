@@ -76,7 +76,7 @@ mod tests {
             channels: 1,
             image: vec![0.5; label.len()],
             label,
-            draws: serde_json::Value::Null,
+            params: Vec::new(),
         }
     }
 

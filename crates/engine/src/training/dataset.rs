@@ -198,7 +198,7 @@ impl PreprocessedDataset {
             channels,
             image: window.image.into_owned(),
             label: window.label.expect(HAS_LABELS),
-            draws: serde_json::to_value(&params).expect("parameters are plain numbers"),
+            params,
         })
     }
 

@@ -94,7 +94,7 @@ fn describe(patches: &[Patch]) -> String {
             0 => String::new(),
             voxels => format!(" ({voxels} of its values are not finite)"),
         };
-        let mut params = patch.draws.to_string();
+        let mut params = patch.params_json().to_string();
         if params.chars().count() > MAX_PARAMS {
             params = params.chars().take(MAX_PARAMS).chain(['…']).collect();
         }
