@@ -11,7 +11,7 @@ use engine::experiment::check::{Environment, check};
 use engine::experiment::load;
 use engine::training::parity::wavy_patch;
 use engine::training::step::Trainer;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use run_folder::memory;
 
 fn main() {
@@ -25,7 +25,7 @@ fn main() {
     let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
     let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
     let device: DeviceName = device.parse().expect("DEVICE is the name of a device");
-    if device == DeviceName::Flex {
+    if device == DeviceName::FLEX {
         memory::keep_freed();
     }
     let plan = check(&document, &environment, Some(device)).expect("the experiment can be planned");

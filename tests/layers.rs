@@ -58,7 +58,7 @@ fn only_the_simd_crate_allows_unsafe_code() {
 #[test]
 fn only_the_device_module_names_the_deprecated_backend() {
     let names_it = |text: &str| text.contains("burn_tch") || text.contains("LibTorchDevice");
-    assert_eq!(files_outside("crates/nn/src/device", names_it), [""; 0]);
+    assert_eq!(files_outside("crates/nn/src/devices", names_it), [""; 0]);
 }
 
 /// The dependencies of a crate, also those of its tests.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::training::parity::reference::{networks, one_hot as one_hot_values, wave};
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use nn::losses::Loss;
 use nn::optimizers::{Optimizer, OptimizerSpec};
 use nn::{Model, max_pool, nearest, trilinear};

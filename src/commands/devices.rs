@@ -2,7 +2,7 @@
 
 use super::Execute;
 use crate::terminal::{CliError, Exit};
-use nn::device;
+use nn::devices;
 
 /// Arguments of `runner devices`.
 #[derive(Debug, clap::Args)]
@@ -11,7 +11,7 @@ pub struct DevicesArgs {}
 impl Execute for DevicesArgs {
     /// Prints a line for each device, and how to get those that this binary lacks.
     fn execute(&self) -> Result<Exit, CliError> {
-        for device in device::available() {
+        for device in devices::available() {
             outln!("{:<18} {}", device.name.to_string(), device.description);
         }
         Ok(Exit::Done)

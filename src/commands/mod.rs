@@ -100,5 +100,5 @@ impl Cli {
 
 /// Returns the version and the backends that this binary was built with.
 fn long_version() -> String {
-    format!("{}\nfeatures: {}", env!("CARGO_PKG_VERSION"), nn::device::features().join(", "))
+    format!("{}\nfeatures: {}", env!("CARGO_PKG_VERSION"), nn::devices::features().join(", "))
 }

@@ -10,7 +10,7 @@ use dataset::cache::Cache;
 use engine::experiment::check::Environment;
 use engine::experiment::load::{Document, SetArgument};
 use engine::experiment::plan::Plan;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use values::Bytes;
 use volume::memory::memory_limit_bytes;
 

@@ -16,7 +16,7 @@ use engine::experiment::plan::Plan;
 use engine::training::parity::reference;
 use engine::training::parity::{self, DeviceResult, Difference};
 use engine::training::{self, TrainError};
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 
 /// ParityArgs of `runner parity`.
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use engine::experiment::plan::ClassLabel;
 use engine::inference::volumetry::{LabelVolume, label_volumes};
 use engine::prediction::{self, PredictError, Predictor, check_ensemble};
 use engine::preprocessing::load;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use run_folder::folder::write_atomically;
 use volume::io;
 use volume::{Grid, Volume};

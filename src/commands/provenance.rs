@@ -68,7 +68,7 @@ pub(super) fn resume_manifest(folder: &RunFolder, plan: &mut Plan, before: Manif
 
 /// What this program was built with.
 pub fn build() -> Build {
-    let features = nn::device::features().into_iter().map(str::to_owned).collect();
+    let features = nn::devices::features().into_iter().map(str::to_owned).collect();
     Build { features, burn: nn::BURN_VERSION.to_owned() }
 }
 

@@ -16,7 +16,7 @@ use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::dataset::PreprocessedDataset;
 use engine::training::replay::{self, ReplayedStep};
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use run_folder::folder::RunError;
 use run_folder::manifest::{Inputs, Manifest};
 use run_folder::table::Table;

@@ -20,7 +20,7 @@ use engine::experiment::plan::Plan;
 use engine::preprocessing::PreprocessError;
 use engine::training::checkpoint::{self, LatestCheckpoint, State};
 use engine::training::{Outcome, TrainError, TrainingContext, train, validate};
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::{RunError, RunFolder};
 use run_folder::log::Log;
@@ -121,7 +121,7 @@ impl Training<'_> {
         before: Manifest,
         inputs: &Arc<OnceLock<Inputs>>,
     ) -> Result<Outcome, CliError> {
-        if self.plan.device == DeviceName::Flex {
+        if self.plan.device == DeviceName::FLEX {
             memory::keep_freed();
         }
         let failure = |error: std::io::Error| CliError::failure(&error);

@@ -12,7 +12,7 @@ use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::problem::{Problems, RenderOptions, SourceText, render};
 use engine::experiment::tree::Node;
 use engine::training::checkpoint::State;
-use nn::{state_dict, weights};
+use nn::weights::{self, state_dict};
 use sweep::document;
 use volume::io::{read_header, read_image, read_label};
 

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use nn::state_dict;
-use nn::weights::{NamedTensor, to_safetensors};
+use nn::weights::{NamedTensor, state_dict, to_safetensors};
 use proptest::prelude::*;
 
 use super::allocator::largest_of;

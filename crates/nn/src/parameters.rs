@@ -1,23 +1,23 @@
-//! Weights by name: what a network declares, and the tensors that hold them.
+//! Named parameters: the declarations of a network, and the tensors that hold their values.
 //!
-//! A layer holds [`ParameterId`]s, not tensors, so one description of a network serves to count its
-//! parameters, to train it, and to run it without gradients. Every parameter is a flat tensor; a layer
-//! views it in its shape. Optimisers and checkpoints therefore meet one kind of tensor only.
+//! A layer holds [`ParameterId`]s, not tensors, so the same layers serve to count parameters, to train, and to run without
+//! gradients. Every parameter is stored as a flat tensor, which the layer views in its shape, so optimizers and checkpoints
+//! handle one kind of tensor only.
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::weights::{NamedTensor, WeightsError};
+use crate::weights::{NamedTensor, WeightsError};
 use random::{Purpose, Seed};
 
-/// Which of a network's parameters a layer means.
+/// The index of a parameter in its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterId(usize);
 
-/// The value of a parameter before training.
+/// The initial value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Start {
+pub enum Initializer {
     /// Uniform in `±bound`.
     Uniform {
         /// The largest magnitude.
@@ -29,16 +29,16 @@ pub enum Start {
     Ones,
 }
 
-/// A parameter that a network has.
+/// A declared parameter of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declaration {
-    /// Its name in weight files, such as `encoder.0.conv1.weight`.
+    /// Name in weight files, such as `encoder.0.conv1.weight`.
     pub name: String,
-    /// Its shape, in PyTorch's layout.
+    /// Shape, in PyTorch's layout.
     pub shape: Vec<usize>,
-    /// Its value before training.
-    pub start: Start,
-    /// Whether gradients change it; running statistics are kept without.
+    /// Initial value.
+    pub initializer: Initializer,
+    /// Whether it has a gradient; running statistics have none.
     pub trained: bool,
 }
 
@@ -48,19 +48,19 @@ impl Declaration {
     }
 }
 
-/// Every parameter of a network, in the order of its weight files.
+/// All parameters of a network, in the order of its weight files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Declarations(Vec<Declaration>);
 
 impl Declarations {
-    /// Adds a parameter that gradients change.
-    pub fn trained(&mut self, name: String, shape: &[usize], start: Start) -> ParameterId {
-        self.add(Declaration { name, shape: shape.to_vec(), start, trained: true })
+    /// Adds a trained parameter.
+    pub fn trained(&mut self, name: String, shape: &[usize], initializer: Initializer) -> ParameterId {
+        self.add(Declaration { name, shape: shape.to_vec(), initializer, trained: true })
     }
 
-    /// Adds a parameter that is kept but has no gradient.
-    pub fn buffer(&mut self, name: String, shape: &[usize], start: Start) -> ParameterId {
-        self.add(Declaration { name, shape: shape.to_vec(), start, trained: false })
+    /// Adds a parameter without gradient, PyTorch's buffer.
+    pub fn buffer(&mut self, name: String, shape: &[usize], initializer: Initializer) -> ParameterId {
+        self.add(Declaration { name, shape: shape.to_vec(), initializer, trained: false })
     }
 
     fn add(&mut self, declaration: Declaration) -> ParameterId {
@@ -68,46 +68,46 @@ impl Declarations {
         ParameterId(self.0.len() - 1)
     }
 
-    /// Whether tensors have the names and shapes of these parameters, in any order.
+    /// Checks that tensors have the names and shapes of these parameters, in any order.
     ///
     /// # Errors
-    /// Names parameters that are missing, unknown or of another shape.
+    /// Returns an error that names the parameters that are missing, unknown or of another shape.
     pub fn check(&self, tensors: &[NamedTensor]) -> Result<(), WeightsError> {
-        let of_parameter = |declaration: &Declaration| {
+        let mismatch = |declaration: &Declaration| {
             let Declaration { name, shape, .. } = declaration;
             match tensors.iter().find(|tensor| tensor.name == *name) {
                 None => Some(format!("`{name}` is missing")),
-                Some(found) if found.shape != *shape => {
-                    Some(format!("`{name}` has shape {:?}, expected {shape:?}", found.shape))
+                Some(tensor) if tensor.shape != *shape => {
+                    Some(format!("`{name}` has shape {:?}, expected {shape:?}", tensor.shape))
                 }
                 Some(_) => None,
             }
         };
-        let mut faults: Vec<String> = self.0.iter().filter_map(of_parameter).collect();
+        let mut faults: Vec<String> = self.0.iter().filter_map(mismatch).collect();
         let is_known = |name: &str| self.0.iter().any(|declaration| declaration.name == name);
         let unknown = tensors.iter().filter(|tensor| !is_known(&tensor.name));
         faults.extend(unknown.map(|tensor| format!("`{}` is not part of this network", tensor.name)));
         if faults.is_empty() {
             return Ok(());
         }
-        let more = faults.len().saturating_sub(MOST_FAULTS);
-        faults.truncate(MOST_FAULTS);
+        let more = faults.len().saturating_sub(MAX_FAULTS);
+        faults.truncate(MAX_FAULTS);
         if more > 0 {
             faults.push(format!("and {more} more"));
         }
         Err(WeightsError::Misfit(faults.join("; ")))
     }
 
-    /// How many numbers gradients change.
+    /// Returns the number of trained values.
     pub fn num_trained(&self) -> usize {
         self.0.iter().filter(|declaration| declaration.trained).map(Declaration::len).sum()
     }
 }
 
-/// More faults than this are counted, not told.
-const MOST_FAULTS: usize = 6;
+/// Further mismatches are counted, not listed.
+const MAX_FAULTS: usize = 6;
 
-/// The tensors of a network's parameters.
+/// The parameters of a network with their values.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     declarations: Arc<Declarations>,
@@ -115,36 +115,39 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Draws initial values on the host, each parameter from a stream of its own, so that every backend starts from the same bits.
-    pub fn draw(declarations: Declarations, seed: Seed, device: &Device) -> Self {
+    /// Initializes all parameters.
+    ///
+    /// Values are sampled on the host, each parameter from its own random stream, so that every backend starts from the
+    /// same bits.
+    pub fn initialize(declarations: Declarations, seed: Seed, device: &Device) -> Self {
         let values = declarations.0.iter().map(|declaration| tensor(initial(declaration, seed), declaration, device));
         Self { values: values.collect(), declarations: Arc::new(declarations) }
     }
 
-    /// A parameter in its shape.
+    /// Returns a parameter in its shape.
     pub fn get<const D: usize>(&self, id: ParameterId) -> Tensor<D> {
         let shape = &self.declarations.0[id.0].shape;
         let shape: [usize; D] = shape.as_slice().try_into().expect("a layer views a parameter in the rank it declared");
         self.values[id.0].clone().reshape(shape)
     }
 
-    /// Replaces a parameter that has no gradient, such as a running mean.
+    /// Replaces the value of a parameter without gradient, such as a running mean.
     pub fn set_buffer(&mut self, id: ParameterId, value: Tensor<1>) {
         self.values[id.0] = value.inner();
     }
 
-    /// The same parameters without gradients.
+    /// Returns the same parameters, detached from autodiff.
     pub fn without_gradients(&self) -> Self {
         let values = self.values.iter().map(|value| value.clone().inner()).collect();
         Self { declarations: Arc::clone(&self.declarations), values }
     }
 
-    /// The names of the parameters that gradients change, in order.
+    /// Returns the names of the trained parameters, in order.
     pub fn trained_names(&self) -> impl Iterator<Item = &str> {
         self.trained().map(|(declaration, _)| declaration.name.as_str())
     }
 
-    /// The flat tensors of the parameters that gradients change, in order.
+    /// Returns the flat tensors of the trained parameters, in order.
     pub fn trained_values(&self) -> impl Iterator<Item = &Tensor<1>> {
         self.trained().map(|(_, value)| value)
     }
@@ -153,7 +156,7 @@ impl Parameters {
         self.declarations.0.iter().zip(&self.values).filter(|(declaration, _)| declaration.trained)
     }
 
-    /// Replaces the parameters that gradients change, in order.
+    /// Replaces the values of the trained parameters, in order.
     pub fn set_trained(&mut self, new: Vec<Tensor<1>>) {
         let slots = self.declarations.0.iter().zip(&mut self.values).filter(|(declaration, _)| declaration.trained);
         for ((_, slot), value) in slots.zip(new) {
@@ -161,7 +164,7 @@ impl Parameters {
         }
     }
 
-    /// Copies every parameter to the host, in order.
+    /// Copies all parameters to the host, in order.
     pub fn export(&self) -> Vec<NamedTensor> {
         let named = self.declarations.0.iter().zip(&self.values).map(|(declaration, value)| NamedTensor {
             name: declaration.name.clone(),
@@ -171,15 +174,15 @@ impl Parameters {
         named.collect()
     }
 
-    /// Takes every parameter from `tensors`, which must have the same names and shapes, in any order.
+    /// Replaces all parameters by `tensors`, which must have the same names and shapes, in any order.
     ///
     /// # Errors
-    /// Names every parameter that is missing, unknown or of another shape.
+    /// Returns an error that names the parameters that are missing, unknown or of another shape.
     pub fn import(&mut self, tensors: &[NamedTensor], device: &Device) -> Result<(), WeightsError> {
         self.declarations.check(tensors)?;
         let value = |declaration: &Declaration| {
-            let found = tensors.iter().find(|tensor| tensor.name == declaration.name);
-            tensor(found.expect("every parameter was found").data.clone(), declaration, device)
+            let named = tensors.iter().find(|tensor| tensor.name == declaration.name);
+            tensor(named.expect("check has found every name").data.clone(), declaration, device)
         };
         let values = self.declarations.0.iter().map(value).collect();
         self.values = values;
@@ -188,10 +191,10 @@ impl Parameters {
 }
 
 fn initial(declaration: &Declaration, seed: Seed) -> Vec<f32> {
-    match declaration.start {
-        Start::Zeros => vec![0.0; declaration.len()],
-        Start::Ones => vec![1.0; declaration.len()],
-        Start::Uniform { bound } => {
+    match declaration.initializer {
+        Initializer::Zeros => vec![0.0; declaration.len()],
+        Initializer::Ones => vec![1.0; declaration.len()],
+        Initializer::Uniform { bound } => {
             let mut rng = seed.stream(Purpose::Weights, 0, &declaration.name, 0);
             (0..declaration.len()).map(|_| ((2.0 * rng.unit() - 1.0) * bound) as f32).collect()
         }

@@ -19,7 +19,7 @@ use engine::experiment::load::{self, Base, Change, SetArgument};
 use engine::experiment::problem::{Problem, Problems, SourceText};
 use engine::experiment::tree::Node;
 use engine::experiment::typed;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 
 /// One experiment with alternatives. `grid`, `list` and `random` multiply: each draw is run with each entry of
 /// the list and each combination of the grid.

@@ -13,7 +13,7 @@ use engine::experiment::check::{self, Environment};
 use engine::experiment::load::Change;
 use engine::experiment::plan::Plan;
 use engine::experiment::problem::{Problem, Problems};
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 
 /// Hexadecimal digits of an id.
 const ID_DIGITS: usize = 12;

@@ -16,7 +16,7 @@ use super::{Execute, ExperimentOptions};
 use crate::terminal::{CliError, Exit, output};
 use engine::experiment::check::Environment;
 use engine::training::validate;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use sweep::document::{self, GridArgument, Sweep};
 use sweep::folder::{Definition, SweepFolder};
 use sweep::launch::{LAUNCHERS, Launcher};
@@ -112,7 +112,7 @@ fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
         (environment, arguments.devices(&sweep).first().copied())
     } else {
         // Device and memory are checked where the job runs; here any available device will do.
-        let device = [DeviceName::Flex, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
+        let device = [DeviceName::FLEX, DeviceName::Auto].into_iter().find(|device| device.resolve().is_ok());
         (Environment { cache_dir, memory_bytes: None }, device)
     };
     let Points { points, warnings } = points::check(&sweep, &environment, device)?;

@@ -16,7 +16,7 @@ use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load;
 use engine::experiment::plan::Plan;
 use engine::training::checkpoint::State;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::{RunError, RunFolder};
 use run_folder::manifest::{Manifest, Status};

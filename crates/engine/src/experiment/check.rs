@@ -25,7 +25,7 @@ pub(super) use names::column_name;
 pub use names::{NAME_HELP, is_folder_name};
 pub use sizes::check_volume;
 
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 
 /// The environment of a run, determined by the caller.
 #[derive(Clone, Debug)]
@@ -93,6 +93,16 @@ impl<'a> Diagnostics<'a> {
                 self.key_problem(&path, violation.message, violation.help);
             } else {
                 self.problem(&path, violation.message, violation.help);
+            }
+        }
+    }
+
+    /// Adds what a network, loss or optimizer reports about its keys, which are below a dotted path.
+    fn component(&mut self, path: &str, diagnostics: Vec<nn::Diagnostic>) {
+        for diagnostic in diagnostics {
+            match diagnostic {
+                nn::Diagnostic::Problem { key, message, help } => self.problem(&format!("{path}.{key}"), message, help),
+                nn::Diagnostic::Warning(message) => self.warning(message),
             }
         }
     }

@@ -17,7 +17,7 @@ use dataset::samplers::Sampler;
 use dataset::sources::Source;
 use dataset::split::Split;
 use metrics::Metric;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use nn::losses::Loss;
 use nn::optimizers::{OptimizerSpec, Schedule};
 use nn::{FloatFormat, Model};

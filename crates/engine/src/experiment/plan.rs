@@ -11,7 +11,7 @@ use super::experiment::{Data, Experiment};
 use dataset::sources::Source;
 use dataset::split::Parts;
 use dataset::subject::Subject;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use volume::{Grid, Label};
 
 /// A checked experiment. Only [`check`](super::check::check) makes one, so nothing unchecked can reach a device.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::experiment::problem::Problems;
 use crate::inference::forward::ComputeError;
 use dataset::queue::MakeError;
-use nn::device::DeviceError;
+use nn::devices::DeviceError;
 use nn::weights::WeightsError;
 use run_folder::folder::RunError;
 use transforms::lazy::PipelineError;

@@ -13,16 +13,16 @@ pub use predictor::{Predictor, Weights};
 use crate::experiment::experiment::Experiment;
 use crate::inference::activation::Activation;
 use crate::inference::sliding_window::SlidingWindow;
-use nn::losses::Loss;
+use nn::losses::OutputActivation;
 
 /// A callback that gets the number of windows that are done and of all.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
 
 /// Returns the sliding-window inference of a network that was trained as an experiment declares.
 pub(crate) fn sliding_window(experiment: &Experiment, window: [usize; 3], classes: usize) -> SlidingWindow<'_> {
-    let activation = match &experiment.loss {
-        Loss::BinaryCrossEntropy(_) => Activation::Sigmoid,
-        Loss::CrossEntropy(_) | Loss::Dice(_) | Loss::DiceCrossEntropy(_) | Loss::Focal(_) => Activation::Softmax,
+    let activation = match experiment.loss.component().output_activation() {
+        OutputActivation::Sigmoid => Activation::Sigmoid,
+        OutputActivation::Softmax => Activation::Softmax,
     };
     SlidingWindow { window, classes, inference: &experiment.inference, activation }
 }

@@ -14,7 +14,7 @@ use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
 use crate::preprocessing::FittedPreprocessing;
 use nn::Network;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use nn::weights::{self, WeightsError};
 use random::Seed;
 use run_folder::manifest::Manifest;
@@ -141,7 +141,7 @@ fn network(
     device: &Device,
 ) -> Result<(Network, usize), WeightsError> {
     let tensors = weights::read(path)?;
-    let channels = experiment.model.channels_of(&tensors)?;
+    let channels = experiment.model.num_channels(&tensors)?;
     let mut network = experiment.model.build(channels, classes, Seed(experiment.seed), device);
     network.parameters.import(&tensors, device)?;
     Ok((network, channels))

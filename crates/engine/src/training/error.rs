@@ -9,7 +9,7 @@ use crate::preprocessing::PreprocessError;
 use dataset::cache::CacheError;
 use dataset::patch::Patch;
 use dataset::queue::QueueError;
-use nn::device::DeviceError;
+use nn::devices::DeviceError;
 use nn::weights::WeightsError;
 use run_folder::folder::RunError;
 

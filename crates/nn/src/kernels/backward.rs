@@ -151,13 +151,14 @@ pub(super) struct Normalized {
     /// Input, scale and shift.
     given: [FlexTensor; 3],
     groups: usize,
+    epsilon: f64,
     slope: f32,
     moments: Vec<Moments>,
 }
 
 impl Normalized {
-    pub(super) fn new(given: [FlexTensor; 3], groups: usize, slope: f32) -> (FlexTensor, Self) {
-        let mut made = Self { given: given.map(in_order), groups, slope, moments: Vec::new() };
+    pub(super) fn new(given: [FlexTensor; 3], groups: usize, epsilon: f64, slope: f32) -> (FlexTensor, Self) {
+        let mut made = Self { given: given.map(in_order), groups, epsilon, slope, moments: Vec::new() };
         let (output, moments) = made.normalization().forward(values(&made.given[0]));
         made.moments = moments;
         (tensor(output, dims::<5>(&made.given[0])), made)
@@ -167,7 +168,7 @@ impl Normalized {
         let [input, scale, shift] = &self.given;
         let voxels = dims::<5>(input)[2..].iter().product();
         let (scale, shift) = (values(scale), values(shift));
-        Normalization { groups: self.groups, voxels, scale, shift, slope: self.slope }
+        Normalization { groups: self.groups, voxels, scale, shift, epsilon: self.epsilon, slope: self.slope }
     }
 }
 

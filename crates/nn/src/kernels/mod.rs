@@ -20,13 +20,13 @@ mod tests;
 mod upsample;
 mod weight_gradient;
 
-use super::device;
+use crate::devices::flex;
 use backward::{Convolved, NormalizationGradient, Normalized, PoolGradient, UpsampleGradient, finish};
 use tensors::{dims, in_order, tensor, values};
 
 /// Whether the operations here are for the device of a tensor.
-pub fn serve(input: &Tensor<5>) -> bool {
-    device::is_flex(&input.device())
+pub fn support(input: &Tensor<5>) -> bool {
+    flex::is_flex(&input.device())
 }
 
 /// Convolution with kernels of 3x3x3 at every voxel, zeros around, of one or two inputs whose channels are joined;
@@ -53,9 +53,15 @@ pub fn convolve(inputs: Vec<Tensor<5>>, weight: Tensor<5>, bias: Tensor<1>, slop
 /// # Shapes
 /// - input, output: `[batch, channel, x, y, z]`
 /// - scale, shift: `[channel]`
-pub fn normalize(input: Tensor<5>, [scale, shift]: [Tensor<1>; 2], groups: usize, slope: f64) -> Tensor<5> {
+pub fn normalize(
+    input: Tensor<5>,
+    [scale, shift]: [Tensor<1>; 2],
+    groups: usize,
+    epsilon: f64,
+    slope: f64,
+) -> Tensor<5> {
     let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(Dispatch::normalize(input.into_dispatch(), scale, shift, groups, slope as f32))
+    Tensor::from_dispatch(Dispatch::normalize(input.into_dispatch(), scale, shift, groups, epsilon, slope as f32))
 }
 
 /// The largest of each 2x2x2 voxels; gradients go to the first of equal ones in order of x, y, z.
@@ -102,6 +108,7 @@ pub trait VolumeOps: Backend {
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         groups: usize,
+        epsilon: f64,
         slope: f32,
     ) -> FloatTensor<Self>;
 
@@ -127,8 +134,15 @@ impl VolumeOps for Flex {
         Convolved::new([first, second], weight, slope).forward(bias)
     }
 
-    fn normalize(input: FlexTensor, scale: FlexTensor, shift: FlexTensor, groups: usize, slope: f32) -> FlexTensor {
-        Normalized::new([input, scale, shift], groups, slope).0
+    fn normalize(
+        input: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        groups: usize,
+        epsilon: f64,
+        slope: f32,
+    ) -> FlexTensor {
+        Normalized::new([input, scale, shift], groups, epsilon, slope).0
     }
 
     fn max_pool(input: FlexTensor) -> FlexTensor {
@@ -171,11 +185,12 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         groups: usize,
+        epsilon: f64,
         slope: f32,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), scale.node(), shift.node()];
         let given = [input, scale, shift].map(|tensor| tensor.into_primitive());
-        let (output, normalized) = Normalized::new(given, groups, slope);
+        let (output, normalized) = Normalized::new(given, groups, epsilon, slope);
         finish::<C, _, 3>(NormalizationGradient, nodes, normalized, output)
     }
 

@@ -5,8 +5,6 @@ use std::ops::Range;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::norm::EPSILON;
-
 /// Sums in single precision are made over so many numbers.
 const PIECE: usize = 1 << 12;
 /// Sums that are made at once.
@@ -23,6 +21,8 @@ pub struct Normalization<'a> {
     pub scale: &'a [f32],
     /// Added to each channel.
     pub shift: &'a [f32],
+    /// Added to variances.
+    pub epsilon: f64,
     /// Numbers below 0 are then multiplied by it.
     pub slope: f32,
 }
@@ -73,7 +73,7 @@ impl Normalization<'_> {
         let mut output = vec![0.0; input.len()];
         let groups = output.par_chunks_exact_mut(self.group()).zip(input.par_chunks_exact(self.group())).enumerate();
         let moments = groups.map(|(index, (output, input))| {
-            let moments = moments(arch, input);
+            let moments = moments(arch, input, self.epsilon);
             let volumes = output.chunks_exact_mut(self.voxels).zip(input.chunks_exact(self.voxels));
             for (channel, (output, input)) in self.channels(index).zip(volumes) {
                 let affine = self.affine(moments, channel);
@@ -146,12 +146,12 @@ impl Normalization<'_> {
 }
 
 /// Mean and deviation of numbers.
-fn moments(arch: Arch, values: &[f32]) -> Moments {
+fn moments(arch: Arch, values: &[f32], epsilon: f64) -> Moments {
     let mean = sum(arch, values, |value| value) / values.len() as f64;
     let centre = mean as f32;
     let square = |value: f32| (value - centre) * (value - centre);
     let variance = sum(arch, values, square) / values.len() as f64;
-    Moments { mean: centre, factor: (1.0 / (variance + EPSILON).sqrt()) as f32 }
+    Moments { mean: centre, factor: (1.0 / (variance + epsilon).sqrt()) as f32 }
 }
 
 /// The sum of something of each number.

@@ -6,7 +6,9 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::ThreadPoolBuilder;
 
-use crate::{norm, pool, upsample};
+use crate::layers::max_pool::max_pool_by_planes;
+use crate::layers::normalization::{EPSILON, normalize_groups};
+use crate::layers::upsample::trilinear_by_matrices;
 
 /// Numbers between -1 and 1 that do not repeat.
 fn waves<const D: usize>(shape: [usize; D], pace: f64) -> Tensor<D> {
@@ -89,7 +91,7 @@ fn the_number_of_threads_changes_no_bit() {
         pool.install(|| {
             let [convolution, _] = convolutions(2, &[5, 4], 9, [19, 33, 30], 0.01);
             let (input, affine) = (waves([2, 6, 9, 11, 10], 0.29), [waves([6], 0.6), waves([6], 0.8)]);
-            let norm = || super::normalize(input.clone(), affine.clone(), 3, 0.01);
+            let norm = || super::normalize(input.clone(), affine.clone(), 3, EPSILON, 0.01);
             let upsampled = || super::trilinear(input.clone());
             [
                 convolution,
@@ -115,9 +117,9 @@ fn normalisations_are_those_of_burn() {
     ] {
         let (input, affine) = (waves(shape, 0.37), [waves([shape[1]], 0.6), waves([shape[1]], 0.8)]);
         let inputs = [input.clone()];
-        let ours = traced(&inputs, &affine, || super::normalize(input.clone(), affine.clone(), groups, slope));
+        let ours = traced(&inputs, &affine, || super::normalize(input.clone(), affine.clone(), groups, EPSILON, slope));
         let theirs = traced(&inputs, &affine, || {
-            let normal = norm::by_groups(input.clone(), affine.clone(), groups);
+            let normal = normalize_groups(input.clone(), affine.clone(), groups);
             if slope == 1.0 { normal } else { leaky_relu(normal, slope) }
         });
         assert_close(&ours, &theirs, &format!("{shape:?} in {groups} groups, slope {slope}"));
@@ -130,16 +132,16 @@ fn pooling_and_up_sampling_are_those_of_burn() {
         let input = waves(shape, 0.37);
         let inputs = [input.clone()];
         let ours = traced(&inputs, &[], || super::max_pool(input.clone()));
-        let theirs = traced(&inputs, &[], || pool::of_planes(input.clone()));
+        let theirs = traced(&inputs, &[], || max_pool_by_planes(input.clone()));
         assert!(ours == theirs, "pooling of {shape:?}");
         let ours = traced(&inputs, &[], || super::trilinear(input.clone()));
-        let theirs = traced(&inputs, &[], || upsample::by_products(input.clone()));
+        let theirs = traced(&inputs, &[], || trilinear_by_matrices(input.clone()));
         assert_close(&ours, &theirs, &format!("up-sampling of {shape:?}"));
     }
     let single = waves([1, 2, 1, 3, 1], 0.37);
     let inputs = [single.clone()];
     let ours = traced(&inputs, &[], || super::trilinear(single.clone()));
-    assert_close(&ours, &traced(&inputs, &[], || upsample::by_products(single.clone())), "an axis of one voxel");
+    assert_close(&ours, &traced(&inputs, &[], || trilinear_by_matrices(single.clone())), "an axis of one voxel");
 }
 
 #[test]

@@ -1,36 +1,38 @@
-//! Soft Dice plus cross-entropy.
+//! Dice loss plus cross-entropy.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{DiceLoss, LossFunction, class_weights, cross_entropy};
+use crate::Diagnostic;
 use values::{NonNegative, Positive};
 
-/// The sum of soft Dice and cross-entropy, nnU-Net's loss.
+/// Weighted sum of Dice loss and cross-entropy: nnU-Net's loss.
 ///
 /// ```yaml
 /// dice_cross_entropy: { dice_weight: 1, cross_entropy_weight: 1 }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DiceCrossEntropy {
-    /// The share of soft Dice in the sum.
+pub struct DiceCrossEntropyLoss {
+    /// Weight of the Dice loss in the sum. Default: 1.
     #[serde(default = "one")]
     pub dice_weight: NonNegative,
-    /// The share of cross-entropy in the sum.
+    /// Weight of cross-entropy in the sum. Default: 1.
     #[serde(default = "one")]
     pub cross_entropy_weight: NonNegative,
-    /// Keeps Dice defined where a class is absent.
+    /// Added to numerator and denominator of Dice, so that it is defined where a class is absent. Default: `1.0e-5`.
     #[serde(default = "super::dice::default_smooth")]
     pub smooth: Positive,
-    /// Whether the sums of Dice run over the whole batch rather than over each patch.
+    /// Batch Dice: if true, the sums of Dice extend over the whole batch instead of each patch. Default: false.
     #[serde(default)]
     pub batch: bool,
-    /// Whether the background counts as a class in Dice.
+    /// If true, the background counts as a class in the Dice loss. Default: false.
     #[serde(default)]
     pub background: bool,
-    /// A factor for each class in both terms, background first; `null` weighs all alike.
+    /// Weight of each class in both terms, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
 }
@@ -39,19 +41,33 @@ fn one() -> NonNegative {
     NonNegative::new(1.0).expect("1 is not negative")
 }
 
-impl super::Objective for DiceCrossEntropy {
-    /// Both terms share one softmax.
+impl LossFunction for DiceCrossEntropyLoss {
+    /// Computes both terms from one softmax.
     fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
         let log_probabilities = log_softmax(logits, 1);
-        let dice = super::Dice {
+        let dice = DiceLoss {
             smooth: self.smooth,
             batch: self.batch,
             background: self.background,
             class_weights: self.class_weights.clone(),
         };
-        let dice = dice.of_probabilities(log_probabilities.clone().exp(), target.clone());
+        let dice = dice.from_probabilities(log_probabilities.clone().exp(), target.clone());
         let cross_entropy =
-            super::cross_entropy::of_log_probabilities(log_probabilities, target, self.class_weights.as_deref());
+            cross_entropy::from_log_probabilities(log_probabilities, target, self.class_weights.as_deref());
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
+    }
+
+    fn class_weights(&self) -> Option<&[NonNegative]> {
+        self.class_weights.as_deref()
+    }
+
+    fn check(&self) -> Vec<Diagnostic> {
+        let weights = self.class_weights().filter(|_| !self.background);
+        let mut diagnostics: Vec<Diagnostic> = class_weights::check_without_background(weights).into_iter().collect();
+        if self.dice_weight.get() == 0.0 && self.cross_entropy_weight.get() == 0.0 {
+            let message = "both terms of the loss have weight 0";
+            diagnostics.push(Diagnostic::problem("dice_weight", message, "give one of them a weight above 0"));
+        }
+        diagnostics
     }
 }

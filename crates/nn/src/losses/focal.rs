@@ -5,20 +5,21 @@ use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{LossFunction, class_weights, reduction};
 use values::NonNegative;
 
-/// Cross-entropy of the softmax times `(1 - p)^gamma`, averaged over voxels (Lin et al. 2017).
+/// Focal loss (Lin et al. 2017): cross-entropy of the softmax times `(1 - p)^gamma`, averaged over voxels.
 ///
 /// ```yaml
 /// focal: { gamma: 2 }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Focal {
-    /// How strongly easy voxels are discounted; 0 is cross-entropy.
+pub struct FocalLoss {
+    /// Focusing parameter: how strongly easy voxels are down-weighted; 0 is cross-entropy. Default: 2.
     #[serde(default = "default_gamma")]
     pub gamma: NonNegative,
-    /// A factor for each class, background first; `null` weighs all alike.
+    /// Weight of each class, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
 }
@@ -27,25 +28,29 @@ fn default_gamma() -> NonNegative {
     NonNegative::new(2.0).expect("2 is not negative")
 }
 
-impl super::Objective for Focal {
-    /// The mean over voxels of `-w (1 - p)^gamma ln p`, p being the probability of the true class.
+impl LossFunction for FocalLoss {
+    /// Computes the mean over voxels of `-w (1 - p)^gamma ln p`, where p is the probability of the true class.
     fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
         let [batch, _, x, y, z] = target.dims();
         let log_probabilities = log_softmax(logits, 1);
-        // Rounding may lift a probability above 1, whose complement has no real power.
-        let doubt = log_probabilities.clone().exp().neg().add_scalar(1.0).clamp_min(0.0);
+        // Rounding may raise a probability above 1; a power of the negative complement would be not a number.
+        let complement = log_probabilities.clone().exp().neg().add_scalar(1.0).clamp_min(0.0);
         let factor = match self.gamma.get() {
-            0.0 => doubt.ones_like(),
-            gamma => doubt.powf_scalar(gamma),
+            0.0 => complement.ones_like(),
+            gamma => complement.powf_scalar(gamma),
         };
         let loss = factor.mul(log_probabilities).mul(target);
         let loss = match &self.class_weights {
             Some(weights) => {
-                let weights = super::weights_like(weights, &loss);
+                let weights = class_weights::tensor(weights, &loss);
                 loss.mul(weights)
             }
             None => loss,
         };
-        super::sum(loss).neg().div_scalar((batch * x * y * z) as f64)
+        reduction::sum(loss).neg().div_scalar((batch * x * y * z) as f64)
+    }
+
+    fn class_weights(&self) -> Option<&[NonNegative]> {
+        self.class_weights.as_deref()
     }
 }

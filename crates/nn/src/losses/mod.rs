@@ -1,92 +1,100 @@
-//! What training makes small: the trait, and the closed list of losses.
+//! Loss functions: the trait and the registry.
+//!
+//! To add a loss, write a file with its keys and a [`LossFunction`], and add a line to the registry. Sums over voxels and class
+//! weights that several losses share are in `reduction` and `class_weights`.
 
-use burn::tensor::{Tensor, TensorData};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use burn::tensor::Tensor;
+
+use crate::Diagnostic;
+use values::NonNegative;
 
 mod binary_cross_entropy;
+mod class_weights;
 mod cross_entropy;
 mod dice;
 mod dice_cross_entropy;
 mod focal;
+mod reduction;
 
-pub use binary_cross_entropy::BinaryCrossEntropy;
-pub use cross_entropy::CrossEntropy;
-pub use dice::Dice;
-pub use dice_cross_entropy::DiceCrossEntropy;
-pub use focal::Focal;
+pub use binary_cross_entropy::BinaryCrossEntropyLoss;
+pub use cross_entropy::CrossEntropyLoss;
+pub use dice::DiceLoss;
+pub use dice_cross_entropy::DiceCrossEntropyLoss;
+pub use focal::FocalLoss;
 
-use values::NonNegative;
-
-/// The loss.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Loss {
-    /// Binary cross-entropy of each class's sigmoid.
-    BinaryCrossEntropy(BinaryCrossEntropy),
-    /// Cross-entropy of the softmax.
-    CrossEntropy(CrossEntropy),
-    /// One minus the soft Dice of the softmax.
-    Dice(Dice),
-    /// Soft Dice plus cross-entropy.
-    DiceCrossEntropy(DiceCrossEntropy),
-    /// Cross-entropy that weighs hard voxels more.
-    Focal(Focal),
+values::registry! {
+    /// Loss function.
+    pub enum Loss: LossFunction {
+        /// Binary cross-entropy of each class's sigmoid.
+        #[serde(rename = "binary_cross_entropy")]
+        binary_cross_entropy::BinaryCrossEntropyLoss,
+        /// Cross-entropy of the softmax.
+        #[serde(rename = "cross_entropy")]
+        cross_entropy::CrossEntropyLoss,
+        /// Dice loss: one minus the soft Dice coefficient of the softmax.
+        #[serde(rename = "dice")]
+        dice::DiceLoss,
+        /// Dice loss plus cross-entropy: nnU-Net's loss.
+        #[serde(rename = "dice_cross_entropy")]
+        dice_cross_entropy::DiceCrossEntropyLoss,
+        /// Focal loss: cross-entropy with larger weights for hard voxels.
+        #[serde(rename = "focal")]
+        focal::FocalLoss,
+    }
 }
 
-/// A loss on logits.
-pub trait Objective {
-    /// The loss of a batch, one number.
+/// A loss function with its settings.
+pub trait LossFunction {
+    /// Computes the loss of a batch.
     ///
     /// # Shapes
     /// - logits: `[batch, class, x, y, z]`
     /// - target: 1 for the true class and 0 for the others, `[batch, class, x, y, z]`
     /// - output: `[1]`
     fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1>;
+
+    /// Returns the function that maps the logits of a network trained with this loss to probabilities.
+    fn output_activation(&self) -> OutputActivation {
+        OutputActivation::Softmax
+    }
+
+    /// Returns the weight of each class, background first; `None` if all classes have the same weight.
+    fn class_weights(&self) -> Option<&[NonNegative]> {
+        None
+    }
+
+    /// Validates the keys against one another, except for what [`Loss::check`] validates for every loss.
+    fn check(&self) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+}
+
+/// The function that maps logits to probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputActivation {
+    /// The sigmoid of each class by itself.
+    Sigmoid,
+    /// The softmax over all classes.
+    Softmax,
 }
 
 impl Loss {
-    /// The loss of a batch; see [`Objective::forward`].
+    /// Computes the loss of a batch; see [`LossFunction::forward`].
     pub fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        match self {
-            Loss::BinaryCrossEntropy(loss) => loss.forward(logits, target),
-            Loss::CrossEntropy(loss) => loss.forward(logits, target),
-            Loss::Dice(loss) => loss.forward(logits, target),
-            Loss::DiceCrossEntropy(loss) => loss.forward(logits, target),
-            Loss::Focal(loss) => loss.forward(logits, target),
-        }
+        self.component().forward(logits, target)
     }
 
-    /// The factor of each class, background first, where there are any.
-    pub fn class_weights(&self) -> Option<&[NonNegative]> {
-        match self {
-            Loss::BinaryCrossEntropy(loss) => loss.class_weights.as_deref(),
-            Loss::CrossEntropy(loss) => loss.class_weights.as_deref(),
-            Loss::Dice(loss) => loss.class_weights.as_deref(),
-            Loss::DiceCrossEntropy(loss) => loss.class_weights.as_deref(),
-            Loss::Focal(loss) => loss.class_weights.as_deref(),
-        }
+    /// Validates the keys against one another.
+    pub fn check(&self) -> Vec<Diagnostic> {
+        let loss = self.component();
+        let mut diagnostics: Vec<Diagnostic> =
+            loss.class_weights().and_then(class_weights::check_sum).into_iter().collect();
+        diagnostics.extend(loss.check());
+        diagnostics
     }
-}
 
-/// The sum of all values of `[batch, class, x, y, z]`.
-///
-/// Planes are summed first and their sums then: a backend that deals one long sum out to threads (flex does so from
-/// four million values on) adds in an order that their number decides, and the same run would give other bits.
-fn sum(values: Tensor<5>) -> Tensor<1> {
-    let [batch, classes, x, y, z] = values.dims();
-    values.reshape([batch * classes * x, y * z]).sum_dim(1).sum()
-}
-
-/// The mean of all values of `[batch, class, x, y, z]`, in the order of [`sum`].
-fn mean(values: Tensor<5>) -> Tensor<1> {
-    let count = values.dims().iter().product::<usize>();
-    sum(values).div_scalar(count as f64)
-}
-
-/// Class weights as a tensor `[1, class, 1, 1, 1]` on the device of `like`, outside autodiff.
-fn weights_like(weights: &[NonNegative], like: &Tensor<5>) -> Tensor<5> {
-    let values: Vec<f32> = weights.iter().map(|weight| weight.get() as f32).collect();
-    let shape = [1, values.len(), 1, 1, 1];
-    Tensor::from_data(TensorData::new(values, shape), &like.device().inner())
+    /// Validates the number of class weights against the number of classes, including the background.
+    pub fn check_num_classes(&self, num_classes: usize) -> Option<Diagnostic> {
+        class_weights::check_count(self.component().class_weights()?, num_classes)
+    }
 }

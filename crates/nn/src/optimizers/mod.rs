@@ -1,117 +1,139 @@
-//! Optimisers and learning-rate schedules, as written and as built.
+//! Optimizers: the trait, the registry, and an optimizer with its state.
 //!
-//! The written forms of the optimisers stand here; [`step`](mod@step) takes their steps, [`schedule`] changes their learning rate.
+//! [`OptimizerSpec`] is how an experiment writes an optimizer, [`Optimizer`] has its state. To add one, write a file with its
+//! keys and an [`UpdateRule`], and add a line to the registry. [`gradients`] measures and clips gradients; [`schedules`]
+//! change the learning rate.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use burn::tensor::Tensor;
 
+use crate::Diagnostic;
 use values::{NonNegative, Positive, UnitFraction};
 
-pub mod schedule;
-pub mod step;
+mod adam;
+mod adamw;
+pub mod gradients;
+pub mod schedules;
+mod sgd;
 
-pub use schedule::Schedule;
-pub use step::{Optimizer, clip, squares};
+pub use adam::Adam;
+pub use adamw::Adamw;
+pub use gradients::{clip, squares};
+pub use schedules::Schedule;
+pub use sgd::Sgd;
 
-/// How weights follow gradients; equal to PyTorch's optimiser of the same name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum OptimizerSpec {
-    /// Adam (Kingma and Ba 2015); weight decay is added to the gradient.
-    Adam(AdamSpec),
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-    Adamw(AdamwSpec),
-    /// Stochastic gradient descent with momentum.
-    Sgd(SgdSpec),
+values::registry! {
+    /// Optimizer: how gradients change the weights. Equal to PyTorch's optimizer of the same name.
+    pub enum OptimizerSpec: UpdateRule {
+        /// Adam (Kingma and Ba 2015); weight decay is added to the gradient.
+        adam::Adam,
+        /// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+        adamw::Adamw,
+        /// SGD: stochastic gradient descent with momentum.
+        sgd::Sgd,
+    }
 }
 
-/// Adam.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdamSpec {
-    /// The step size, before the schedule.
-    pub learning_rate: Positive,
-    /// Decay of the running means of the gradient and of its square.
-    #[serde(default = "default_betas")]
-    pub betas: [UnitFraction; 2],
-    /// Added to the denominator.
-    #[serde(default = "default_epsilon")]
-    pub epsilon: Positive,
-    /// A multiple of the weights that is added to their gradient.
-    #[serde(default = "default_no_decay")]
-    pub weight_decay: NonNegative,
-}
+/// An update rule with its settings.
+pub trait UpdateRule {
+    /// Returns the learning rate, before the schedule.
+    fn learning_rate(&self) -> Positive;
 
-/// AdamW.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdamwSpec {
-    /// The step size, before the schedule.
-    pub learning_rate: Positive,
-    /// Decay of the running means of the gradient and of its square.
-    #[serde(default = "default_betas")]
-    pub betas: [UnitFraction; 2],
-    /// Added to the denominator.
-    #[serde(default = "default_epsilon")]
-    pub epsilon: Positive,
-    /// The share of the weights, times the learning rate, that each step takes away.
-    #[serde(default = "default_decoupled_decay")]
-    pub weight_decay: NonNegative,
-}
+    /// Returns the names of the state tensors that the rule stores for each parameter, as checkpoints write them.
+    fn moments(&self) -> &'static [&'static str];
 
-/// Stochastic gradient descent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SgdSpec {
-    /// The step size, before the schedule.
-    pub learning_rate: Positive,
-    /// Decay of the running sum of gradients; 0 keeps none.
-    #[serde(default = "default_no_momentum")]
-    pub momentum: UnitFraction,
-    /// Whether the step looks ahead along the momentum; needs momentum above 0.
-    #[serde(default)]
-    pub nesterov: bool,
-    /// A multiple of the weights that is added to their gradient.
-    #[serde(default = "default_no_decay")]
-    pub weight_decay: NonNegative,
+    /// Returns a parameter after a step, and updates its state tensors, which start as zeros; `step` is counted from 0.
+    ///
+    /// # Shapes
+    /// - parameter, gradient, each of the moments, output: `[value]`
+    fn update(
+        &self,
+        parameter: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: &mut [Tensor<1>],
+        learning_rate: f64,
+        step: usize,
+    ) -> Tensor<1>;
+
+    /// Validates the keys against one another.
+    fn check(&self) -> Vec<Diagnostic> {
+        Vec::new()
+    }
 }
 
 impl OptimizerSpec {
-    /// The learning rate, before the schedule.
+    /// Returns the learning rate, before the schedule.
     pub fn learning_rate(&self) -> f64 {
-        match self {
-            OptimizerSpec::Adam(adam) => adam.learning_rate.get(),
-            OptimizerSpec::Adamw(adamw) => adamw.learning_rate.get(),
-            OptimizerSpec::Sgd(sgd) => sgd.learning_rate.get(),
-        }
+        self.component().learning_rate().get()
     }
 
-    /// The names of what the optimiser remembers of each parameter.
+    /// Returns the names of the state tensors of each parameter.
     pub fn moments(&self) -> &'static [&'static str] {
-        match self {
-            OptimizerSpec::Adam(_) | OptimizerSpec::Adamw(_) => &["first_moment", "second_moment"],
-            OptimizerSpec::Sgd(sgd) if sgd.momentum.get() > 0.0 => &["momentum"],
-            OptimizerSpec::Sgd(_) => &[],
-        }
+        self.component().moments()
+    }
+}
+
+/// An optimizer with its state. Parameters are flat tensors in a fixed order; their names play no role.
+#[derive(Clone, Debug)]
+pub struct Optimizer {
+    spec: OptimizerSpec,
+    /// The state tensors of each parameter, in the order of [`UpdateRule::moments`].
+    moments: Vec<Vec<Tensor<1>>>,
+}
+
+impl Optimizer {
+    /// Creates the optimizer of `parameters` with zeros as state.
+    pub fn new(spec: &OptimizerSpec, parameters: &[Tensor<1>]) -> Self {
+        let zeros = |parameter: &Tensor<1>| {
+            spec.moments().iter().map(|_| parameter.clone().inner().zeros_like()).collect::<Vec<_>>()
+        };
+        Self { spec: spec.clone(), moments: parameters.iter().map(zeros).collect() }
+    }
+
+    /// Returns the state: for each parameter one tensor for each name of [`UpdateRule::moments`].
+    pub fn moments(&self) -> &[Vec<Tensor<1>>] {
+        &self.moments
+    }
+
+    /// Replaces the state by that of a checkpoint.
+    pub fn restore(&mut self, moments: Vec<Vec<Tensor<1>>>) {
+        self.moments = moments;
+    }
+
+    /// Returns the parameters after a step; `step` is counted from 0 since the start of the run.
+    ///
+    /// Parameters and gradients are without autodiff.
+    pub fn step(
+        &mut self,
+        parameters: Vec<Tensor<1>>,
+        gradients: Vec<Tensor<1>>,
+        learning_rate: f64,
+        step: usize,
+    ) -> Vec<Tensor<1>> {
+        let rule = self.spec.component();
+        let updates = parameters.into_iter().zip(gradients).zip(&mut self.moments);
+        let update = |((parameter, gradient), moments): ((Tensor<1>, Tensor<1>), &mut Vec<Tensor<1>>)| {
+            rule.update(parameter, gradient, moments, learning_rate, step)
+        };
+        updates.map(update).collect()
+    }
+}
+
+/// Adds the gradient of an L2 penalty on the weights.
+fn add_weight_decay(gradient: Tensor<1>, parameter: &Tensor<1>, weight_decay: NonNegative) -> Tensor<1> {
+    match weight_decay.get() {
+        0.0 => gradient,
+        decay => gradient.add(parameter.clone().mul_scalar(decay)),
     }
 }
 
 fn default_betas() -> [UnitFraction; 2] {
-    [0.9, 0.999].map(|beta| UnitFraction::new(beta).expect("0.9 and 0.999 are shares"))
+    [0.9, 0.999].map(|beta| UnitFraction::new(beta).expect("0.9 and 0.999 are fractions"))
 }
 
 fn default_epsilon() -> Positive {
     Positive::new(1e-8).expect("1e-8 is above 0")
 }
 
-fn default_no_decay() -> NonNegative {
+fn no_weight_decay() -> NonNegative {
     NonNegative::new(0.0).expect("0 is not negative")
-}
-
-fn default_decoupled_decay() -> NonNegative {
-    NonNegative::new(0.01).expect("0.01 is not negative")
-}
-
-fn default_no_momentum() -> UnitFraction {
-    UnitFraction::new(0.0).expect("0 is a share")
 }

@@ -14,7 +14,7 @@ use super::document::Sweep;
 use super::folder::{Definition, SweepFolder};
 use super::points::Point;
 use super::run_state::SweepRun;
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use run_folder::folder::RunError;
 
 mod kubernetes;

@@ -10,9 +10,9 @@ use crate::experiment::plan::{Case, Plan};
 use crate::experiment::problem::Problems;
 use dataset::patch::Patch;
 use dataset::samplers::Sampler;
-use nn::device::DeviceName;
+use nn::StepSize;
+use nn::devices::DeviceName;
 use nn::weights::WeightsError;
-use nn::{FloatFormat, StepSize};
 use transforms::lazy;
 use volume::Grid;
 
@@ -48,7 +48,7 @@ pub(super) fn assemble(
         }
     }
     let classes = summary.labels.len() + 1;
-    let step_bytes = experiment.model.training_bytes(StepSize {
+    let step_bytes = experiment.model.training_bytes(&StepSize {
         channels: summary.channels,
         classes,
         batch: experiment.train.batch_size.get(),
@@ -59,7 +59,7 @@ pub(super) fn assemble(
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
     let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, patch));
     let memory_bytes = step_bytes.saturating_add(waiting_bytes);
-    let on_host = matches!(device, DeviceName::Flex | DeviceName::LibtorchCpu);
+    let on_host = device.is_host();
     if let Some(available) = environment.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
         let message = format!(
             "too little memory by estimate: training needs {:.1} GB, the machine has {:.1} GB",
@@ -69,11 +69,12 @@ pub(super) fn assemble(
         let help = "take a smaller batch, and accumulate_batches for as many patches in a step; smaller patches; fewer widths; or train.checkpoint_activations: true";
         diagnostics.problem("train.batch_size", message, help);
     }
-    if let Some(refusal) = experiment.train.precision.refusal(device) {
-        diagnostics.problem("train.precision", refusal, "take float32, or another device");
+    let precision = experiment.train.precision;
+    if let Some(message) = device.unsupported(precision) {
+        diagnostics.problem("train.precision", message, "use float32, or another device");
     }
-    if let (FloatFormat::Float32, DeviceName::LibtorchCuda(_)) = (experiment.train.precision, device) {
-        diagnostics.warning("libtorch computes convolutions on a GPU in tf32 unless NVIDIA_TF32_OVERRIDE=0 is in the environment; write train.precision: tf32 to mean it".to_owned());
+    if let Some(warning) = device.format_warning(precision) {
+        diagnostics.warning(warning);
     }
     if let Some(path) = &experiment.train.initial_weights
         && let Err(error) = experiment.model.read_weights(path, summary.channels, classes)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Diagnostics;
 use super::data::some;
 use crate::experiment::problem::Problem;
-use dataset::samplers::{ForegroundOversampleSampler, GridSampler, Sampler};
+use dataset::samplers::{ForegroundOversampleSampler, GridSampler, LabelSampler, Sampler};
 use dataset::split::Parts;
 use volume::io::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
@@ -15,7 +15,19 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     match &diagnostics.document.experiment.sampler {
         Sampler::Grid(grid) => check_overlap(diagnostics, grid),
         Sampler::ForegroundOversample(oversample) => check_share(diagnostics, oversample),
-        Sampler::Label(_) | Sampler::Uniform(_) | Sampler::Weighted(_) => {}
+        Sampler::Label(label) => check_probabilities(diagnostics, label),
+        Sampler::Uniform(_) | Sampler::Weighted(_) => {}
+    }
+}
+
+/// Checks that some label has a probability above 0.
+fn check_probabilities(diagnostics: &mut Diagnostics, label: &LabelSampler) {
+    if label.probabilities.as_ref().is_some_and(|map| map.values().all(|weight| weight.get() == 0.0)) {
+        diagnostics.problem(
+            "sampler.label.probabilities",
+            "expected a probability above 0, got none",
+            "give the labels weights, as in { 0: 0.2, 1: 0.8 }",
+        );
     }
 }
 

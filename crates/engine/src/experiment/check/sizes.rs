@@ -9,7 +9,6 @@ use super::{Diagnostics, Environment};
 use crate::experiment::load::Document;
 use crate::experiment::problem::Problems;
 use dataset::sources::Source;
-use nn::Model;
 use transforms::lazy;
 use transforms::{Incoming, KeyProblem, Transform};
 use values::Bytes;
@@ -38,9 +37,6 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     ]
     .map(|(path, count, most)| (path.to_owned(), count, most))
     .into();
-    let Model::Unet(unet) = &experiment.model;
-    let widths = unet.widths.iter().enumerate();
-    counts.extend(widths.map(|(index, width)| (format!("model.unet.widths.{index}"), width.get(), 65_536)));
     if let Source::Phantom(phantom) = &experiment.data.source {
         counts.push(("data.source.phantom.subjects".to_owned(), phantom.subjects, 100_000));
         counts.push(("data.source.phantom.tumours".to_owned(), phantom.tumours, 1000));

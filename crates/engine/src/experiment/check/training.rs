@@ -6,23 +6,14 @@ use super::Diagnostics;
 use super::names::column_name;
 use crate::experiment::problem::nearest;
 use dataset::split::Split;
-use nn::optimizers::{OptimizerSpec, Schedule};
 use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     check_split(diagnostics);
     check_monitor(diagnostics);
     let experiment = &diagnostics.document.experiment;
-    if let OptimizerSpec::Sgd(sgd) = &experiment.optimizer
-        && sgd.nesterov
-        && sgd.momentum.get() == 0.0
-    {
-        diagnostics.problem(
-            "optimizer.sgd.nesterov",
-            "nesterov looks ahead along the momentum, but momentum is 0",
-            "give momentum, for example 0.99",
-        );
-    }
+    let optimizer = &experiment.optimizer;
+    diagnostics.component(&format!("optimizer.{}", optimizer.name()), optimizer.component().check());
     if matches!(experiment.data.split, Split::First(_)) {
         diagnostics.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles");
     }
@@ -64,11 +55,8 @@ fn check_split(diagnostics: &mut Diagnostics) {
 
 /// Checks that a warm-up leaves some of the run; `num_steps` are the optimiser steps of the whole run.
 pub(super) fn check_warm_up(diagnostics: &mut Diagnostics, num_steps: usize) {
-    let (name, steps) = match &diagnostics.document.experiment.schedule {
-        Schedule::Constant(schedule) => ("constant", schedule.warmup_steps),
-        Schedule::Polynomial(schedule) => ("polynomial", schedule.warmup_steps),
-        Schedule::Cosine(schedule) => ("cosine", schedule.warmup_steps),
-    };
+    let schedule = &diagnostics.document.experiment.schedule;
+    let (name, steps) = (schedule.name(), schedule.warmup_steps());
     if steps > 0 && steps >= num_steps {
         let message = format!("expected a warm-up shorter than the run of {num_steps} steps, got {steps}");
         diagnostics.problem(

@@ -20,8 +20,7 @@ pub use best::keep_best;
 pub use files::{LatestCheckpoint, latest};
 pub(super) use schedule::CheckpointSchedule;
 
-use nn::sealed;
-use nn::weights::{self, NamedTensor};
+use nn::weights::{self, NamedTensor, checksum};
 use run_folder::folder::RunError;
 
 /// The progress of a run.
@@ -106,7 +105,7 @@ impl State {
     /// Serializes the state; the same state has the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let tensors = views(WEIGHTS, &self.weights).chain(views(MOMENTS, &self.moments));
-        sealed::seal(tensors, Some(serde_json::to_value(&self.progress).expect("progress is plain numbers")))
+        checksum::serialize(tensors, Some(serde_json::to_value(&self.progress).expect("progress is plain numbers")))
     }
 
     /// Deserializes a state.
@@ -114,7 +113,7 @@ impl State {
     /// # Errors
     /// Describes what is wrong with the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let note = sealed::check(bytes).map_err(|error| error.to_string())?;
+        let note = checksum::verify(bytes).map_err(|error| error.to_string())?;
         let progress = note.ok_or("it has no progress")?;
         let progress = serde_json::from_value(progress).map_err(|error| error.to_string())?;
         let mut parts: BTreeMap<&str, Vec<NamedTensor>> = BTreeMap::new();

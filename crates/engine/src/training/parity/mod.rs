@@ -110,7 +110,7 @@ pub fn compare(model: &Model, one: &DeviceResult, other: &DeviceResult) -> Vec<D
         one.gradients.iter().filter(is_same_layer).map(|gradient| norm(&gradient.data).powi(2)).sum::<f64>().sqrt()
     };
     let compare_gradient = |(one, other): (&NamedTensor, &NamedTensor)| {
-        let scale = if model.is_without_effect(&one.name) { largest } else { layer_norm(one) };
+        let scale = if model.component().is_without_effect(&one.name) { largest } else { layer_norm(one) };
         let scale = scale.max(NO_GRADIENT * largest);
         let difference: Vec<f32> = one.data.iter().zip(&other.data).map(|(one, other)| one - other).collect();
         (norm(&difference) / scale, one.name.clone())
@@ -126,7 +126,7 @@ pub fn compare(model: &Model, one: &DeviceResult, other: &DeviceResult) -> Vec<D
         differences.push(difference(format!("loss of step {}", step + 1), loss, LOSS * slack));
         differences.push(difference(format!("gradient norm of step {}", step + 1), norm, NORM * slack));
     }
-    let weights = weight_change_difference(one, other, |name| !model.is_without_effect(name));
+    let weights = weight_change_difference(one, other, |name| !model.component().is_without_effect(name));
     differences.push(difference(format!("weights after {STEPS} steps"), weights, WEIGHTS));
     differences
 }

@@ -8,10 +8,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 
 use super::Difference;
-use nn::losses::{BinaryCrossEntropy, Loss};
+use nn::losses::{BinaryCrossEntropyLoss, Loss};
 use nn::optimizers::{Optimizer, OptimizerSpec};
 use nn::weights::NamedTensor;
-use nn::{FloatFormat, Model, Network, Pass, UnetSpec};
+use nn::{FloatFormat, Model, Network, Pass, Unet};
 use random::{Purpose, Seed};
 
 /// PyTorch's values.
@@ -36,7 +36,7 @@ struct File {
 #[derive(Debug, Deserialize)]
 pub struct ReferenceNetwork {
     /// Its `unet` section.
-    pub spec: UnetSpec,
+    pub spec: Unet,
     channels: usize,
     classes: usize,
     shape: [usize; 3],
@@ -126,7 +126,7 @@ impl ReferenceNetwork {
             ),
             difference("logits", self.logits.max_difference(&host(logits.clone())), LOGITS),
         ];
-        let loss = Loss::BinaryCrossEntropy(BinaryCrossEntropy { class_weights: None });
+        let loss = Loss::from(BinaryCrossEntropyLoss { class_weights: None });
         let loss = loss.forward(logits, target.autodiff());
         differences.push(difference("loss", (f64::from(host(loss.clone())[0]) - self.loss).abs(), GRADIENTS));
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::{Console, DryRun, Launch, LaunchError, Launcher, Outcome, Overview};
 use crate::folder::{Definition, SweepFolder};
 use crate::run_state::{self, RunState, SweepRun};
-use nn::device::DeviceName;
+use nn::devices::DeviceName;
 use worker::Worker;
 
 mod worker;

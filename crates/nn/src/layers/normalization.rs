@@ -1,26 +1,45 @@
-//! Normalisation of activations.
+//! Normalization of activations.
 
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::blocks::{Pass, after};
-use super::parameters::{Declarations, ParameterId, Parameters, Start};
-use super::unet::{Activation, Norm};
+use super::activation::activate;
+use super::{Activation, Pass};
+#[cfg(feature = "flex")]
+use crate::kernels;
+use crate::parameters::{Declarations, Initializer, ParameterId, Parameters};
 
-/// Added to variances before their root, as PyTorch's default.
-pub(super) const EPSILON: f64 = 1e-5;
-/// The share of a batch in running statistics, as PyTorch's default.
+/// Added to variances before the square root, as PyTorch's default.
+pub(crate) const EPSILON: f64 = 1e-5;
+/// Weight of the current batch in running statistics, as PyTorch's default.
 const MOMENTUM: f64 = 0.1;
-/// Channels of a group in group normalisation, where the width allows.
+/// Channels per group in group normalization, where the width is a multiple.
 const GROUP_CHANNELS: usize = 8;
 
-/// A normalisation with a learnt scale and shift per channel.
+/// Normalization after each 3x3x3 convolution, before its activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// No normalization.
+    #[default]
+    None,
+    /// Instance normalization: each channel of each patch by itself.
+    Instance,
+    /// Batch normalization: each channel over the batch, with running statistics for inference.
+    Batch,
+    /// Group normalization: groups of 8 channels of each patch; smaller groups where the width is no multiple of 8.
+    Group,
+}
+
+/// A normalization with a trained scale and shift per channel.
 #[derive(Clone, Debug)]
 pub enum Normalization {
-    /// None.
+    /// No normalization.
     Absent,
     /// Over each group of channels of each patch.
     Grouped {
-        /// How many groups there are.
+        /// The number of groups.
         groups: usize,
         /// Scale and shift.
         affine: [ParameterId; 2],
@@ -35,21 +54,21 @@ pub enum Normalization {
 }
 
 impl Normalization {
-    /// The normalisation of `channels` channels.
+    /// Declares the normalization of `channels` channels.
     pub fn declare(all: &mut Declarations, norm: Norm, name: &str, channels: usize) -> Self {
         if norm == Norm::None {
             return Self::Absent;
         }
         let affine = [
-            all.trained(format!("{name}.weight"), &[channels], Start::Ones),
-            all.trained(format!("{name}.bias"), &[channels], Start::Zeros),
+            all.trained(format!("{name}.weight"), &[channels], Initializer::Ones),
+            all.trained(format!("{name}.bias"), &[channels], Initializer::Zeros),
         ];
         match norm {
             Norm::Batch => Self::Batch {
                 affine,
                 running: [
-                    all.buffer(format!("{name}.running_mean"), &[channels], Start::Zeros),
-                    all.buffer(format!("{name}.running_var"), &[channels], Start::Ones),
+                    all.buffer(format!("{name}.running_mean"), &[channels], Initializer::Zeros),
+                    all.buffer(format!("{name}.running_var"), &[channels], Initializer::Ones),
                 ],
             },
             Norm::Group => Self::Grouped { groups: num_groups(channels), affine },
@@ -57,7 +76,7 @@ impl Normalization {
         }
     }
 
-    /// What is normalised, and what follows it.
+    /// Normalizes the input, then applies the activation.
     ///
     /// # Shapes
     /// - input, output: `[batch, channel, x, y, z]`
@@ -66,24 +85,27 @@ impl Normalization {
         parameters: &Parameters,
         pass: &mut Pass,
         input: Tensor<5>,
-        then: Option<Activation>,
+        activation: Option<Activation>,
     ) -> Tensor<5> {
         #[cfg(feature = "flex")]
         if let Self::Grouped { groups, affine } = self
-            && super::kernels::serve(&input)
+            && kernels::support(&input)
         {
             let affine = affine.map(|id| parameters.get::<1>(id));
-            return super::kernels::normalize(input, affine, *groups, then.map_or(1.0, Activation::slope));
+            let slope = activation.map_or(1.0, Activation::negative_slope);
+            return kernels::normalize(input, affine, *groups, EPSILON, slope);
         }
-        after(self.normal(parameters, pass, input), then)
+        activate(self.normalize(parameters, pass, input), activation)
     }
 
-    fn normal(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+    fn normalize(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
         let shape @ [batch, channels, x, y, z] = input.dims();
         let voxels = x * y * z;
         match self {
             Self::Absent => input,
-            Self::Grouped { groups, affine } => by_groups(input, affine.map(|id| parameters.get::<1>(id)), *groups),
+            Self::Grouped { groups, affine } => {
+                normalize_groups(input, affine.map(|id| parameters.get::<1>(id)), *groups)
+            }
             Self::Batch { affine, running } => {
                 let flat = input.reshape([batch, channels, voxels]);
                 let [mean, variance] = if pass.training.is_some() {
@@ -108,8 +130,8 @@ impl Normalization {
     }
 }
 
-/// Normalises groups of channels, with a scale and a shift of each channel.
-pub(super) fn by_groups(input: Tensor<5>, affine: [Tensor<1>; 2], groups: usize) -> Tensor<5> {
+/// Normalizes groups of channels of each patch, with a scale and a shift per channel, in burn's operations.
+pub(crate) fn normalize_groups(input: Tensor<5>, affine: [Tensor<1>; 2], groups: usize) -> Tensor<5> {
     let shape @ [batch, channels, x, y, z] = input.dims();
     let per_group = channels / groups;
     let grouped = input.reshape([batch, groups, per_group * x * y * z]);
@@ -120,12 +142,12 @@ pub(super) fn by_groups(input: Tensor<5>, affine: [Tensor<1>; 2], groups: usize)
     centred.reshape([batch, channels, x * y * z]).mul(scale.div(deviation)).add(shift).reshape(shape)
 }
 
-/// A parameter of each channel as `[1, channel, 1]`.
+/// Returns a per-channel parameter as `[1, channel, 1]`.
 fn per_channel(parameters: &Parameters, id: ParameterId) -> Tensor<3> {
     parameters.get::<1>(id).unsqueeze_dims(&[0, 2])
 }
 
-/// Groups of 8 channels where the width is a multiple of 8; else as many channels a group as divide both.
+/// Returns the number of groups: 8 channels each where the width is a multiple of 8, else the largest divisor below.
 fn num_groups(channels: usize) -> usize {
     let size = (1..=GROUP_CHANNELS.min(channels)).rev().find(|size| channels.is_multiple_of(*size));
     channels / size.expect("1 divides every width")
@@ -136,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_have_eight_channels_where_the_width_allows() {
+    fn groups_have_eight_channels_where_the_width_is_a_multiple_of_eight() {
         assert_eq!((num_groups(32), num_groups(8), num_groups(12), num_groups(4), num_groups(7)), (4, 1, 2, 1, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! Weights from elsewhere: state dicts that PyTorch saved, as safetensors or as `.pt`.
+//! State dicts saved by PyTorch, as safetensors or as `.pt`.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -7,62 +7,63 @@ use half::{bf16, f16};
 use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
 
-use super::sealed;
-use super::weights::{self, NamedTensor, WeightsError};
+use super::safetensors_file::{file_size, read_bytes};
+use super::{NamedTensor, WeightsError, checksum};
 
-/// What PyTorch keeps beside the weights of batch normalisation and never needs to compute with.
+/// PyTorch's batch counter of batch normalization, which does not influence the output.
 const COUNTER: &str = "num_batches_tracked";
 
-/// Reads a state dict: safetensors by that ending, everything else as `torch.save` writes it.
+/// Reads a state dict: a safetensors file if the name ends in `.safetensors`, else a file written by `torch.save`.
 ///
-/// Numbers of 16 and 64 bits become 32-bit floats. Names may share a prefix, as `module.` or `state_dict.net.` do, and
-/// stand behind it in the result; what has no such prefix is something else, such as the state of an optimiser, and is
-/// left out. `first` is a name that the network surely has. The result is sorted by name.
+/// 16-bit and 64-bit floats are converted to 32 bits. A common prefix of the names, such as `module.` or
+/// `state_dict.net.`, is removed; tensors without it, such as the state of an optimizer, are ignored. The prefix is found
+/// by `known_name`, a name that every such network has. The result is sorted by name.
 ///
 /// # Errors
-/// When the file cannot be read, holds several such networks, or one of their tensors no floating-point numbers.
-pub fn read(path: &Path, first: &str) -> Result<Vec<NamedTensor>, WeightsError> {
+/// Returns an error if the file cannot be read, contains several such networks, or a tensor that is not of floating-point
+/// numbers.
+pub fn read(path: &Path, known_name: &str) -> Result<Vec<NamedTensor>, WeightsError> {
     let is_safetensors = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
-    let failed = |source| WeightsError::Read { path: path.to_owned(), source };
+    let read_error = |source| WeightsError::Read { path: path.to_owned(), source };
     if is_safetensors {
-        let bytes = weights::bytes(path)?;
-        sealed::check(&bytes)?;
+        let bytes = read_bytes(path)?;
+        checksum::verify(&bytes)?;
         let file = SafeTensors::deserialize(&bytes)?;
         let names = file.names();
-        select(names, first, |name| {
+        select(names, known_name, |name| {
             let view = file.tensor(name)?;
-            Ok((view.shape().to_vec(), Kind::of(name, &view.dtype())?.floats(view.data())))
+            Ok((view.shape().to_vec(), FloatType::new(name, &view.dtype())?.to_f32(view.data())))
         })
     } else {
-        let file_bytes = weights::check_file(path)?;
+        let file_bytes = file_size(path)?;
         let file = PytorchReader::new(path)?;
         let names = file.tensors().keys().map(String::as_str).collect();
-        select(names, first, |name| {
+        select(names, known_name, |name| {
             let tensor = file.get(name).expect("the name is one of the file's");
-            let kind = Kind::of(name, &tensor.dtype())?;
+            let float_type = FloatType::new(name, &tensor.dtype())?;
             let bytes = tensor.byte_len() as u64;
             if bytes > file_bytes {
                 return Err(WeightsError::Inflated { name: name.to_owned(), bytes });
             }
-            Ok((tensor.shape().to_vec(), kind.floats(&tensor.read().map_err(failed)?)))
+            Ok((tensor.shape().to_vec(), float_type.to_f32(&tensor.read().map_err(read_error)?)))
         })
     }
 }
 
-/// The tensors behind the prefix of the network, of which `load` gives shape and values.
+/// Loads the tensors of the network, without the common prefix of their names; `load` returns shape and values.
 fn select(
     mut names: Vec<&str>,
-    first: &str,
+    known_name: &str,
     load: impl Fn(&str) -> Result<(Vec<usize>, Vec<f32>), WeightsError>,
 ) -> Result<Vec<NamedTensor>, WeightsError> {
     names.sort_unstable();
-    let prefixes: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(first)).collect();
+    let prefixes: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(known_name)).collect();
     let prefix = match prefixes[..] {
         [] => "",
         [only] => only,
         _ => {
-            let found = prefixes.iter().map(|prefix| format!("`{prefix}{first}`")).collect::<Vec<_>>().join(", ");
-            return Err(WeightsError::Misfit(format!("the file holds several networks: {found}")));
+            let all = prefixes.iter().map(|prefix| format!("`{prefix}{known_name}`")).collect::<Vec<_>>().join(", ");
+            return Err(WeightsError::Misfit(format!("the file contains several networks: {all}")));
         }
     };
     let own = names.iter().filter_map(|name| Some((*name, name.strip_prefix(prefix)?)));
@@ -76,27 +77,27 @@ fn select(
 
 /// A floating-point type.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum FloatType {
     F64,
     F32,
     F16,
     BF16,
 }
 
-impl Kind {
-    /// The type that a tensor holds, which both formats call by the same names.
-    fn of(tensor: &str, dtype: &dyn Debug) -> Result<Self, WeightsError> {
+impl FloatType {
+    /// Returns the type of a tensor; both file formats use the same names.
+    fn new(tensor: &str, dtype: &dyn Debug) -> Result<Self, WeightsError> {
         match format!("{dtype:?}").as_str() {
             "F64" => Ok(Self::F64),
             "F32" => Ok(Self::F32),
             "F16" => Ok(Self::F16),
             "BF16" => Ok(Self::BF16),
-            found => Err(WeightsError::NotFloat { name: tensor.to_owned(), found: found.to_owned() }),
+            dtype => Err(WeightsError::NotFloat { name: tensor.to_owned(), dtype: dtype.to_owned() }),
         }
     }
 
-    /// Little-endian numbers as 32-bit floats.
-    fn floats(self, bytes: &[u8]) -> Vec<f32> {
+    /// Converts little-endian numbers to 32-bit floats.
+    fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F64 => bytes.as_chunks::<8>().0.iter().map(|word| f64::from_le_bytes(*word) as f32).collect(),
             Self::F32 => bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect(),
@@ -124,47 +125,47 @@ mod tests {
     }
 
     #[test]
-    fn a_common_prefix_is_taken_off_and_other_tensors_are_left_out() {
+    fn a_common_prefix_is_removed_and_other_tensors_are_ignored() {
         let (_folder, path) = saved(&["module.conv1.weight", "module.conv1.bias", "optimizer.step"]);
         assert_eq!(names(&path), ["conv1.bias", "conv1.weight"]);
     }
 
     #[test]
-    fn without_a_prefix_every_tensor_stays_but_counters() {
+    fn without_a_prefix_all_tensors_but_counters_are_loaded() {
         let (_folder, path) = saved(&["conv1.weight", "norm1.num_batches_tracked", "other"]);
         assert_eq!(names(&path), ["conv1.weight", "other"]);
     }
 
     #[test]
-    fn of_several_networks_none_is_taken() {
+    fn several_networks_in_a_file_are_an_error() {
         let (_folder, path) = saved(&["student.conv1.weight", "teacher.conv1.weight"]);
         let message = read(&path, "conv1.weight").unwrap_err().to_string();
         assert!(message.contains("`student.conv1.weight`, `teacher.conv1.weight`"), "{message}");
     }
 
     #[test]
-    fn every_floating_point_type_becomes_32_bits() {
-        assert_eq!(Kind::F16.floats(&f16::from_f32(0.5).to_le_bytes()), [0.5]);
-        assert_eq!(Kind::BF16.floats(&bf16::from_f32(-3.0).to_le_bytes()), [-3.0]);
-        assert_eq!(Kind::F64.floats(&0.25f64.to_le_bytes()), [0.25]);
+    fn every_floating_point_type_is_converted_to_32_bits() {
+        assert_eq!(FloatType::F16.to_f32(&f16::from_f32(0.5).to_le_bytes()), [0.5]);
+        assert_eq!(FloatType::BF16.to_f32(&bf16::from_f32(-3.0).to_le_bytes()), [-3.0]);
+        assert_eq!(FloatType::F64.to_f32(&0.25f64.to_le_bytes()), [0.25]);
     }
 
     #[test]
-    fn both_formats_name_their_types_alike() {
+    fn both_file_formats_use_the_same_type_names() {
         use pytorch_reader::DType;
         use safetensors::Dtype;
         for (one, other) in
             [(Dtype::F64, DType::F64), (Dtype::F32, DType::F32), (Dtype::F16, DType::F16), (Dtype::BF16, DType::BF16)]
         {
             assert_eq!(format!("{one:?}"), format!("{other:?}"));
-            assert!(Kind::of("weight", &one).is_ok());
+            assert!(FloatType::new("weight", &one).is_ok());
         }
-        assert!(Kind::of("step", &DType::I64).unwrap_err().to_string().contains("I64"));
+        assert!(FloatType::new("step", &DType::I64).unwrap_err().to_string().contains("I64"));
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let error = read(Path::new("absent.pt"), "conv1.weight").unwrap_err();
-        assert!(error.to_string().contains("absent.pt"), "{error}");
+    fn the_error_names_a_missing_file() {
+        let error = read(Path::new("missing.pt"), "conv1.weight").unwrap_err();
+        assert!(error.to_string().contains("missing.pt"), "{error}");
     }
 }

@@ -1,0 +1,30 @@
+//! Layers: each declares its parameters once and computes from them, with or without gradients.
+//!
+//! | file | layer |
+//! |---|---|
+//! | [`convolution`] | convolution, strided convolution, transposed convolution |
+//! | [`normalization`] | instance, group and batch normalization |
+//! | [`activation`] | ReLU and leaky ReLU |
+//! | [`dropout`] | channel dropout |
+//! | [`max_pool`](mod@max_pool), [`upsample`] | changes of resolution that burn lacks |
+//! | [`block`] | two convolutions with normalization, activation, shortcut and dropout |
+//!
+//! Layers know nothing of the networks that are built from them. On `flex` they call the kernels of this crate, elsewhere
+//! burn's operations.
+
+pub mod activation;
+pub mod block;
+pub mod convolution;
+pub mod dropout;
+pub mod max_pool;
+pub mod normalization;
+mod pass;
+pub mod upsample;
+
+pub use activation::Activation;
+pub use block::{Block, BlockStyle};
+pub use convolution::{Convolution, TransposedConvolution};
+pub use max_pool::max_pool;
+pub use normalization::{Norm, Normalization};
+pub use pass::Pass;
+pub use upsample::{nearest, trilinear};

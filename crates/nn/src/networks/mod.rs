@@ -1,0 +1,188 @@
+//! Networks: the trait, the registry, and a network with its weights.
+//!
+//! A network maps `[batch, channel, x, y, z]` to logits `[batch, class, x, y, z]`. [`Model`] is how an experiment writes one;
+//! [`Model::build`] makes a [`Network`] of it. To add an architecture, write one file with its keys, an [`Architecture`] and
+//! its [`Layers`], and add a line to the registry.
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::Diagnostic;
+use crate::layers::Pass;
+use crate::parameters::{Declarations, Parameters};
+use crate::weights::{NamedTensor, WeightsError, state_dict};
+use memory::{ActivationMemory, StepSize};
+use random::Seed;
+
+mod block_gradients;
+pub mod memory;
+pub mod unet;
+
+pub use unet::Unet;
+
+values::registry! {
+    /// The network.
+    pub enum Model: Architecture {
+        /// U-Net: a convolutional encoder and decoder, joined by skip connections.
+        unet::Unet,
+    }
+}
+
+/// A network architecture with its settings.
+pub trait Architecture {
+    /// Declares all parameters, in the order of weight files, and returns the layers that use them.
+    fn declare(&self, all: &mut Declarations, channels: usize, classes: usize) -> Arc<dyn Layers>;
+
+    /// Returns the name of the weights that are applied to the image, `[output, channel, x, y, z]`.
+    fn input_weight(&self) -> &'static str;
+
+    /// Returns which sizes of an input the network can process.
+    fn input_sizes(&self) -> InputSizes;
+
+    /// Validates the keys; problems end the validation of the network.
+    fn check(&self) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+
+    /// Validates the keys against the patch shape and the batch size of training.
+    fn check_training(&self, _patch: [usize; 3], _batch: usize) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+
+    /// Returns whether a parameter has no effect on the output, such as the bias of a convolution that is normalized.
+    fn is_without_effect(&self, _parameter: &str) -> bool {
+        false
+    }
+
+    /// Estimates the memory of a training step apart from weights and their optimizer state.
+    fn activation_memory(&self, step: &StepSize) -> ActivationMemory;
+}
+
+/// The layers of a network, which compute with given parameters.
+pub trait Layers: Debug + Send + Sync {
+    /// Computes logits; see [`Network::forward`].
+    fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5>;
+
+    /// Computes loss and gradients with gradient checkpointing; see [`Network::gradients_block_by_block`].
+    ///
+    /// By default all activations are stored.
+    fn gradients_block_by_block(
+        &self,
+        parameters: &Parameters,
+        pass: &mut Pass,
+        input: Tensor<5>,
+        loss: Box<dyn FnOnce(Tensor<5>) -> Tensor<1> + '_>,
+    ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
+        let loss = loss(self.forward(parameters, pass, input.autodiff()));
+        let mut gradients = loss.backward();
+        (loss.inner(), parameters.trained_values().map(|value| value.grad_remove(&mut gradients)).collect())
+    }
+}
+
+/// Which sizes of an input a network can process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputSizes {
+    /// Every axis must be a multiple of this number.
+    pub multiple_of: usize,
+    /// Why, as the end of a sentence: "the network has 4 levels".
+    pub reason: String,
+    /// What else than the size one can change: "give the network fewer widths".
+    pub remedy: &'static str,
+}
+
+impl Model {
+    /// Returns the number of trained values.
+    pub fn num_parameters(&self, channels: usize, classes: usize) -> usize {
+        self.declarations(channels, classes).0.num_trained()
+    }
+
+    /// Reads initial weights, which may have been saved by PyTorch.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or if names or shapes do not match those of the network.
+    pub fn read_weights(&self, path: &Path, channels: usize, classes: usize) -> Result<Vec<NamedTensor>, WeightsError> {
+        let (declarations, _) = self.declarations(channels, classes);
+        let tensors = state_dict::read(path, self.component().input_weight())?;
+        declarations.check(&tensors)?;
+        Ok(tensors)
+    }
+
+    /// Returns the number of image channels of a network with these weights.
+    ///
+    /// # Errors
+    /// Returns an error if the weights are not those of such a network.
+    pub fn num_channels(&self, weights: &[NamedTensor]) -> Result<usize, WeightsError> {
+        let name = self.component().input_weight();
+        let input = weights.iter().find(|tensor| tensor.name == name);
+        match input.map(|tensor| tensor.shape.as_slice()) {
+            Some([_, channels, ..]) => Ok(*channels),
+            _ => Err(WeightsError::Misfit(format!("`{name}` is missing"))),
+        }
+    }
+
+    /// Returns the number of which every axis of the input must be a multiple.
+    pub fn stride(&self) -> usize {
+        self.component().input_sizes().multiple_of
+    }
+
+    /// Estimates the peak memory of a training step in bytes.
+    pub fn training_bytes(&self, step: &StepSize) -> u64 {
+        let num_parameters = self.num_parameters(step.channels, step.classes);
+        memory::training_bytes(self.component().activation_memory(step), num_parameters, step)
+    }
+
+    /// Builds the network with its initial weights on a device; with gradients if the device has autodiff.
+    pub fn build(&self, channels: usize, classes: usize, seed: Seed, device: &Device) -> Network {
+        let (declarations, layers) = self.declarations(channels, classes);
+        Network { layers, parameters: Parameters::initialize(declarations, seed, device) }
+    }
+
+    fn declarations(&self, channels: usize, classes: usize) -> (Declarations, Arc<dyn Layers>) {
+        let mut declarations = Declarations::default();
+        let layers = self.component().declare(&mut declarations, channels, classes);
+        (declarations, layers)
+    }
+}
+
+/// A network with its weights.
+#[derive(Clone, Debug)]
+pub struct Network {
+    layers: Arc<dyn Layers>,
+    /// Weights and running statistics.
+    pub parameters: Parameters,
+}
+
+impl Network {
+    /// Computes the logits of a batch.
+    ///
+    /// # Shapes
+    /// - input: `[batch, channel, x, y, z]`
+    /// - output: `[batch, class, x, y, z]`
+    pub fn forward(&self, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
+        self.layers.forward(&self.parameters, pass, input)
+    }
+
+    /// Computes the loss of a batch and the gradient of each trained parameter with gradient checkpointing: the activations
+    /// of only one block at a time are stored, and are recomputed in the backward pass.
+    ///
+    /// The gradient of a parameter on which the loss does not depend is `None`.
+    ///
+    /// # Shapes
+    /// - input: `[batch, channel, x, y, z]`, without autodiff
+    pub fn gradients_block_by_block(
+        &self,
+        pass: &mut Pass,
+        input: Tensor<5>,
+        loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
+    ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
+        self.layers.gradients_block_by_block(&self.parameters, pass, input, Box::new(loss))
+    }
+
+    /// Returns the same network without gradients; both share the weights.
+    pub fn without_gradients(&self) -> Self {
+        Self { layers: Arc::clone(&self.layers), parameters: self.parameters.without_gradients() }
+    }
+}

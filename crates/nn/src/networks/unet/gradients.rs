@@ -1,0 +1,71 @@
+//! Gradient checkpointing of the U-Net.
+//!
+//! Only the inputs of blocks are stored. Results are bit for bit those of a plain backward pass: each block is recomputed
+//! from the same numbers, dropout samples the same mask, and the gradients of an output that two layers use are added in
+//! the same order. Where three layers use it (a skip connection, a strided convolution and its shortcut), the order of the
+//! sum and with it the last digits differ.
+
+use burn::tensor::Tensor;
+
+use super::layers::UnetLayers;
+use crate::layers::Pass;
+use crate::networks::block_gradients::{BlockGradients, StoredBlock};
+use crate::parameters::Parameters;
+
+/// Computes the loss of a batch and the gradient of each trained parameter.
+pub(super) fn gradients(
+    unet: &UnetLayers,
+    parameters: &Parameters,
+    pass: &mut Pass,
+    input: Tensor<5>,
+    loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
+) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
+    let (encoder, decoder, last) = forward(unet, parameters, pass, input);
+    let mut blocks = BlockGradients::new(parameters, pass.precision);
+    let (loss, mut gradient) = blocks.loss(last, |hidden| loss(unet.classify(parameters, pass, hidden)));
+
+    // Gradients of the encoder's outputs that arrive through skip connections, the full resolution first.
+    let mut skip_gradients = Vec::with_capacity(decoder.len());
+    for (level, block) in decoder.into_iter().enumerate().rev() {
+        let [below, skip] = blocks.backward(block, gradient, |pass, inputs| {
+            let inputs = <[Tensor<5>; 2]>::try_from(inputs).expect("a level of the decoder has two inputs");
+            unet.decode(level, parameters, pass, inputs)
+        });
+        skip_gradients.push(skip);
+        gradient = below;
+    }
+    for (level, block) in encoder.into_iter().enumerate().rev() {
+        let [above, _] = blocks.backward(block, gradient.clone(), |pass, mut inputs| {
+            unet.encode(level, parameters, pass, inputs.remove(0))
+        });
+        gradient = match skip_gradients.pop() {
+            Some(skip) => skip.add(above),
+            None => above,
+        };
+    }
+    (loss.inner(), blocks.finish())
+}
+
+/// Computes the forward pass without gradients; returns the blocks of encoder and decoder with their inputs, and the last
+/// activations.
+fn forward(
+    unet: &UnetLayers,
+    parameters: &Parameters,
+    pass: &mut Pass,
+    input: Tensor<5>,
+) -> (Vec<StoredBlock>, Vec<StoredBlock>, Tensor<5>) {
+    let parameters = &parameters.without_gradients();
+    let (mut encoder, mut decoder) = (Vec::new(), Vec::new());
+    let mut hidden = input;
+    for level in 0..unet.depth() {
+        encoder.push(StoredBlock { inputs: vec![hidden.clone()], rng: pass.training.clone() });
+        hidden = unet.encode(level, parameters, pass, hidden);
+    }
+    for level in 0..unet.depth() - 1 {
+        // The output of a level of the encoder is the input of the next one.
+        let skip = encoder[unet.depth() - 1 - level].inputs[0].clone();
+        decoder.push(StoredBlock { inputs: vec![hidden.clone(), skip.clone()], rng: pass.training.clone() });
+        hidden = unet.decode(level, parameters, pass, [hidden, skip]);
+    }
+    (encoder, decoder, hidden)
+}

@@ -1,0 +1,37 @@
+//! The norm of all gradients together, and clipping to it.
+
+use burn::tensor::Tensor;
+
+/// Values per sum. Backends split longer sums over threads, in an order that depends on the number of threads.
+const MAX_SUM: usize = 1 << 20;
+
+/// Returns sums of squares over all gradients; the square root of their total is the gradient norm.
+pub fn squares(gradients: &[Tensor<1>]) -> Tensor<1> {
+    let pieces = gradients.iter().flat_map(|gradient| gradient.clone().square().split(MAX_SUM, 0));
+    Tensor::cat(pieces.map(Tensor::sum).collect(), 0)
+}
+
+/// Scales gradients down so that their common norm is at most `max_norm`, as PyTorch's `clip_grad_norm_`; `squares` are
+/// the result of [`squares`]. It is computed on the device, without a transfer to the host.
+pub fn clip(gradients: Vec<Tensor<1>>, squares: &Tensor<1>, max_norm: f64) -> Vec<Tensor<1>> {
+    let norm = squares.clone().sum().sqrt();
+    let factor = norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
+    gradients.into_iter().map(|gradient| gradient.mul(factor.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_are_clipped_to_the_norm_and_shorter_ones_stay() {
+        let device = burn::tensor::Device::flex();
+        let gradients =
+            || vec![Tensor::<1>::from_floats([3.0], &device), Tensor::<1>::from_floats([0.0, 4.0], &device)];
+        let norm = |gradients: &[Tensor<1>]| squares(gradients).sum().sqrt().into_scalar::<f32>();
+        assert_eq!(norm(&gradients()), 5.0);
+        let squares = squares(&gradients());
+        assert!((norm(&clip(gradients(), &squares, 1.0)) - 1.0).abs() < 1e-5);
+        assert_eq!(norm(&clip(gradients(), &squares, 10.0)), 5.0);
+    }
+}
