@@ -15,7 +15,6 @@ use dataset::subject::Subject;
 use engine::experiment::plan::ClassLabel;
 use engine::inference::volumetry::{LabelVolume, label_volumes};
 use engine::prediction::{self, PredictError, Predictor, check_ensemble};
-use engine::preprocessing::load;
 use nn::devices::DeviceName;
 use run_folder::folder::write_atomically;
 use volume::io;
@@ -190,7 +189,7 @@ fn predict(
 ) -> Result<String, PredictFailure> {
     let start = Instant::now();
     let subject = Subject { name: io::case_name(image), images: vec![image.to_owned()], label: None };
-    let volume = load(&subject).map_err(|error| PredictFailure::Image(error.to_string()))?;
+    let volume = subject.load().map_err(|error| PredictFailure::Image(error.to_string()))?;
     let grid = volume.grid;
     let prediction = through(predictors, volume, arguments.probabilities, bar)?;
     let failure = |error: &dyn std::error::Error| PredictFailure::World(CliError::failure(error));

@@ -16,8 +16,8 @@ use dataset::cache::FileHashes;
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document};
+use engine::preprocessing::FittedPreprocessing;
 use engine::preprocessing::fitted::incoming;
-use engine::preprocessing::{FittedPreprocessing, load as load_subject};
 use engine::training::validate;
 use random::{Purpose, Seed};
 use run_folder::event::Listener;
@@ -86,7 +86,7 @@ impl Execute for TransformArgs {
         let experiment = &document.experiment;
         let name = io::case_name(&self.image);
         let subject = Subject { name: name.clone(), images: vec![self.image.clone()], label: self.label.clone() };
-        let source = load_subject(&subject).map_err(|error| CliError::Failure(error.to_string()))?;
+        let source = subject.load().map_err(|error| CliError::Failure(error.to_string()))?;
 
         check::check_volume(&document, &name, &incoming(&source), memory_limit_bytes())?;
 

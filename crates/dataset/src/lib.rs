@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod checks;
+pub mod load;
 pub mod patch;
 pub mod phantom;
 pub mod queue;

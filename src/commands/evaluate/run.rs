@@ -17,7 +17,6 @@ use engine::experiment::load::{self, SetArgument};
 use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
 use engine::prediction::{PredictError, Predictor, predict};
-use engine::preprocessing::load as load_subject;
 use metrics::{CaseScores, score_all};
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
 use volume::io;
@@ -104,7 +103,7 @@ fn score(
     evaluation: &Evaluation,
     bar: &Windows,
 ) -> Result<Option<Vec<CaseScores>>, PredictError> {
-    let volume = load_subject(subject).map_err(PredictError::Image)?;
+    let volume = subject.load().map_err(|error| PredictError::Image(error.into()))?;
     let truth = predictor.ground_truth(&volume)?;
     let grid = volume.grid;
     let mut tell = |done, total| bar.show(done, total);
@@ -132,7 +131,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Res
     for (place, name) in results.worst_first().into_iter().take(most).enumerate() {
         let path: PathBuf = worst.join(format!("{}_{name}.png", place + 1));
         let failure = |error: &dyn std::error::Error| CliError::failure(error);
-        let volume = load_subject(&plan.cases[name].subject).map_err(|error| CliError::Failure(error.to_string()))?;
+        let volume = plan.cases[name].subject.load().map_err(|error| CliError::Failure(error.to_string()))?;
         let (_, prediction) =
             io::read_label(&folder.join(format!("{name}{}", io::DEFAULT_ENDING))).map_err(|error| failure(&error))?;
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Finding;
-use super::read::by;
+use super::read::shape_text;
 use super::spread::{median, unusual};
 use super::summary::Summary;
 use volume::Grid;
@@ -47,8 +47,11 @@ fn shapes(summaries: &[Summary]) -> Vec<Finding> {
             let (name, shape) = shapes[place];
             let usual =
                 [0, 1, 2].map(|axis| median(shapes.iter().map(|(_, shape)| shape[axis] as f64)).round() as usize);
-            let text =
-                format!("its {} voxels (right, front, head) are unusual; the median is {}", by(shape), by(usual));
+            let text = format!(
+                "its {} voxels (right, front, head) are unusual; the median is {}",
+                shape_text(shape),
+                shape_text(usual)
+            );
             findings.entry(name).or_insert_with(|| Finding::note(name, text));
         }
     }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::summary::{Channel, Image, LabelMap, Summary};
 use super::{Dataset, Finding};
+use crate::load::{Role, check_grid};
 use crate::phantom;
 use crate::samplers::{Sampler, check_weights};
 use crate::subject::Subject;
 use transforms::Incoming;
 use transforms::lazy;
-use values::format_number;
 use volume::io::{self, ImageError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, unravel_index};
 
@@ -44,7 +44,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
     for path in &subject.images {
         match io::read_image(path) {
             Ok((own, voxels)) => {
-                findings.extend(placed(name, "image", path, &own, grid.as_ref()));
+                findings.extend(placed(name, Role::Image, path, &own, grid.as_ref()));
                 grid.get_or_insert(own);
                 let image = Image::of(&voxels);
                 findings.extend(image_faults(name, path, &image));
@@ -64,7 +64,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
                 return None;
             }
         };
-        findings.extend(placed(name, "label map", path, &own, grid.as_ref()));
+        findings.extend(placed(name, Role::LabelMap, path, &own, grid.as_ref()));
         let map = label_map(dataset, &own, channels.len().max(1), label);
         findings.extend(undeclared(dataset, name, path, &map));
         Some(map)
@@ -105,24 +105,11 @@ fn not_finite(channel: &Channel) -> String {
 }
 
 /// Whether a file lies where the subject's first image does, and says clearly where it lies.
-fn placed(name: &str, what: &str, path: &Path, own: &Grid, image: Option<&Grid>) -> Vec<Finding> {
-    let file = format!("{what} {}", path.display());
+fn placed(name: &str, role: Role, path: &Path, own: &Grid, image: Option<&Grid>) -> Vec<Finding> {
+    let file = format!("{role} {}", path.display());
     let mut findings = Vec::new();
-    if let Some(image) = image.filter(|image| !own.matches(image, GRID_TOLERANCE_MM)) {
-        let text = if own.shape == image.shape {
-            let apart = own.max_corner_distance_mm(&image.affine);
-            format!(
-                "{file}: its corners lie up to {} mm from those of the image; mend its header",
-                format_number(apart)
-            )
-        } else {
-            format!(
-                "{file}: {} voxels, but the image has {}; resample one onto the other",
-                by(own.shape),
-                by(image.shape)
-            )
-        };
-        findings.push(Finding::fault(name, text));
+    if let Some(Err(mismatch)) = image.map(|image| check_grid(role, path, own, image)) {
+        findings.push(Finding::fault(name, mismatch.to_string()));
     }
     // It was read a moment ago; if it has gone since, there is nothing to add.
     if let Ok(header) = io::read_header(path) {
@@ -132,8 +119,8 @@ fn placed(name: &str, what: &str, path: &Path, own: &Grid, image: Option<&Grid>)
     findings
 }
 
-/// Sizes along x, y and z, as people write them.
-pub(super) fn by(sizes: [usize; 3]) -> String {
+/// Formats sizes along x, y and z, such as `64 x 64 x 32`.
+pub(super) fn shape_text(sizes: [usize; 3]) -> String {
     sizes.map(|size| size.to_string()).join(" x ")
 }
 

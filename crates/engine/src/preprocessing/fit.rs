@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::fitted::{FittedPreprocessing, incoming};
-use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, load};
+use super::{CHAIN_VERSION, PreprocessError, input_files, key_text};
 use crate::experiment::plan::Plan;
 use dataset::cache::{Cache, FileHashes, KeyBuilder};
 use dataset::queue::MakeError;
@@ -90,7 +90,7 @@ impl FittedPreprocessing {
         let (step, before) = (&self.chain[index], &self.chain[..index]);
         let sample = |name: &String| {
             let sample = || -> Result<_, MakeError> {
-                let volume = load(&plan.cases[name].subject)?;
+                let volume = plan.cases[name].subject.load()?;
                 let params = self.unresolved_params(&incoming(&volume));
                 let params = lazy::resolve_from_volume(before, &params[..index], &volume)?;
                 Ok(lazy::fitting_sample(step, before, &params, volume)?)

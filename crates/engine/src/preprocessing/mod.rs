@@ -1,20 +1,18 @@
 //! Preprocessing: from a subject's files to the volume that the network is trained on or predicts from.
 //!
-//! [`load`] reads a subject's files, [`fitted`] is the preprocess chain with the statistics that it learned from the
+//! [`fitted`] is the preprocess chain with the statistics that it learned from the
 //! training subjects, `subject` applies it to one subject by way of the cache, and `input_files` hashes what was read.
 
 mod error;
 mod fit;
 pub mod fitted;
 pub mod input_files;
-pub mod load;
 mod phantoms;
 pub mod subject;
 mod weight_map;
 
 pub use error::PreprocessError;
 pub use fitted::FittedPreprocessing;
-pub use load::load;
 pub use phantoms::make_phantoms;
 pub use subject::PreprocessedSubject;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::fitted::{FittedPreprocessing, resolves_from_volume};
-use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, load, weight_map};
+use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, weight_map};
 use crate::experiment::plan::{Case, Plan};
 use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored};
 use dataset::queue::MakeError;
@@ -136,7 +136,7 @@ pub(crate) fn preprocess(
         keys.keep(cache);
         let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
         let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
-            let source = loaded.take().map_or_else(|| load(&case.subject), Ok)?;
+            let source = loaded.take().map_or_else(|| case.subject.load(), Ok)?;
             Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
         })?;
         drop(loaded);
@@ -159,7 +159,7 @@ fn hash(case: &Case, hashes: &FileHashes) -> Result<(Vec<InputFile>, Option<Volu
     let (files, volume) = std::thread::scope(|scope| {
         // Not a job of the pool, which would start other subjects while it waits.
         let files = scope.spawn(|| input_files::hash_subject(case, hashes));
-        let volume = is_new.then(|| load(&case.subject)).transpose();
+        let volume = is_new.then(|| case.subject.load()).transpose();
         (files.join().expect("hashing does not panic"), volume)
     });
     let volume = volume?;
@@ -184,7 +184,7 @@ fn params(
     if let Some(params) = cached {
         return Ok(params);
     }
-    let volume = loaded.map_or_else(|| load(&case.subject), |volume| Ok(volume.clone()))?;
+    let volume = loaded.map_or_else(|| case.subject.load(), |volume| Ok(volume.clone()))?;
     let params = preprocessing.params(&volume)?;
     cache.write_statistics(&path, &params)?;
     Ok(params)
