@@ -23,7 +23,7 @@ fn the_signed_rank_test_is_that_of_scipy() {
     for case in cases {
         let differences = floats(&case["differences"]);
         let test = wilcoxon_signed_rank(&differences).unwrap();
-        assert_close(test.p, case["p"].as_f64().unwrap(), &format!("{} of {}", case["how"], differences.len()));
+        assert_close(test.p_value, case["p"].as_f64().unwrap(), &format!("{} of {}", case["how"], differences.len()));
     }
 }
 
@@ -54,7 +54,7 @@ fn the_bootstrap_interval_is_that_of_scipy_but_for_its_draws() {
 fn the_bound_of_noise_uses_the_quantiles_of_student() {
     for case in numbers()["student"].as_array().unwrap() {
         let degrees = case["degrees"].as_u64().unwrap() as usize;
-        let bound = SeedVariation { deviation: 1.0, degrees }.half_width(1.0, 1);
+        let bound = SeedVariation { standard_deviation: 1.0, degrees_of_freedom: degrees }.half_width(1.0, 1);
         assert_close(bound, case["quantile"].as_f64().unwrap(), &format!("{degrees} degrees of freedom"));
     }
 }

@@ -29,7 +29,7 @@ impl Plots {
     fn draw(&mut self) -> io::Result<()> {
         self.pending = false;
         self.last = Some(Instant::now());
-        plots::draw(&self.root, &self.title).map_err(io::Error::other)
+        plots::draw_learning_curves(&self.root, &self.title).map_err(io::Error::other)
     }
 }
 

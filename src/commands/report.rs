@@ -74,7 +74,7 @@ pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detai
     report.write(out, &title(runs)).map_err(run_error)?;
     for (number, (group, verdict)) in report.groups.iter().enumerate() {
         if report.groups.len() > 1 {
-            print_ground(number, group);
+            print_group_title(number, group);
         }
         print(group, verdict, detail);
     }
@@ -88,10 +88,10 @@ fn title(runs: &Path) -> String {
     whole.file_name().map_or_else(|| "runs".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn print_ground(number: usize, group: &Group) {
+fn print_group_title(number: usize, group: &Group) {
     outln!("Group {}: {}", number + 1, group.title());
     if !group.differences.is_empty() {
-        outln!("Set apart: {}", group.differences.join("; "));
+        outln!("Not comparable with group 1: {}", group.differences.join("; "));
     }
     outln!("");
 }

@@ -79,7 +79,7 @@ impl Execute for ViewArgs {
         let left_out = match format {
             Format::Gif => viewer::write_gif(&scene, plane, &title, &self.out),
             Format::Png => {
-                let options = ContactSheetOptions { title, plane, most: TILES, differences: self.differences };
+                let options = ContactSheetOptions { title, plane, max_slices: TILES, differences: self.differences };
                 viewer::write_png(&scene, &options, &self.out).map(|()| None)
             }
             Format::Html => viewer::write_html(&scene, &io::case_name(&self.image), &self.out),

@@ -1,4 +1,4 @@
-//! `runner report`: runs of any age compared.
+//! `runner report`: comparison of runs of any age.
 
 use std::fs;
 use std::path::Path;
@@ -6,23 +6,23 @@ use std::path::Path;
 use crate::folders::Made;
 use crate::place::{Place, stderr, stdout};
 
-/// The rows of a CSV file as maps from column to cell.
+/// Reads the rows of a CSV file as maps from column to cell.
 fn rows(path: &Path) -> Vec<std::collections::BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_path(path).unwrap();
     reader.deserialize().map(|row| row.unwrap()).collect()
 }
 
 #[test]
-fn settings_are_compared_and_the_better_one_is_named() {
+fn settings_are_compared_and_the_better_one_is_reported() {
     let place = Place::new();
     for (name, learning_rate, seed, dice) in
         [("a", 1e-3, 1, 0.8), ("b", 1e-3, 2, 0.81), ("c", 1e-2, 1, 0.6), ("d", 1e-2, 2, 0.61)]
     {
         Made { name, learning_rate, seed, dice, ..Made::default() }.write(&place.path("runs"));
     }
-    let told = stdout(&place.runner(&["report", "runs"]).success());
-    assert!(told.contains("learning_rate 0.001 is better than the other setting, beyond chance"), "{told}");
-    assert!(told.contains("was chosen on the very cases that it is scored on"), "{told}");
+    let output = stdout(&place.runner(&["report", "runs"]).success());
+    assert!(output.contains("learning_rate 0.001 is significantly better than the other setting"), "{output}");
+    assert!(output.contains("was selected on the same cases that it is scored on"), "{output}");
 
     let summary = rows(&place.path("runs/report/summary.csv"));
     let names: Vec<&str> = summary.iter().map(|row| row["run"].as_str()).collect();
@@ -31,9 +31,9 @@ fn settings_are_compared_and_the_better_one_is_named() {
     // The mean over cases of the best epoch is that of metrics.csv.
     let metrics = rows(&place.path("runs/b/metrics.csv"));
     let best = metrics.iter().find(|row| row["epoch"] == summary[0]["best_epoch"]).unwrap();
-    let [own, recorded] =
+    let [reported, recorded] =
         [&summary[0]["dice_tumour"], &best["val_dice_tumour"]].map(|text| text.parse::<f64>().unwrap());
-    assert!((own - recorded).abs() < 1e-12, "{own} {recorded}");
+    assert!((reported - recorded).abs() < 1e-12, "{reported} {recorded}");
     assert_eq!(rows(&place.path("runs/report/cases.csv")).len(), 4 * 12);
     let comparisons = rows(&place.path("runs/report/comparisons.csv"));
     assert_eq!(comparisons.len(), 3);
@@ -41,15 +41,15 @@ fn settings_are_compared_and_the_better_one_is_named() {
     let markdown = fs::read_to_string(place.path("runs/report/report.md")).unwrap();
     assert!(markdown.contains("| setting | runs | cases |"), "{markdown}");
 
-    // A second report replaces the first; the folder that it lies in holds no run.
-    assert_eq!(stdout(&place.runner(&["report", "runs"]).success()), told);
+    // A second report replaces the first, whose folder is not a run.
+    assert_eq!(stdout(&place.runner(&["report", "runs"]).success()), output);
     let out = place.path("elsewhere");
     place.runner(&["report", "runs", "--out", out.to_str().unwrap(), "--epoch", "last"]).success();
     assert!(out.join("plots/effect_optimizer_adam_learning_rate.svg").exists());
 }
 
 #[test]
-fn runs_that_cannot_be_compared_are_set_apart_with_the_reason() {
+fn runs_that_are_not_comparable_are_in_other_groups_with_the_reason() {
     let place = Place::new();
     let runs = place.path("runs");
     for (name, seed) in [("a", 1), ("b", 2)] {
@@ -64,30 +64,30 @@ fn runs_that_cannot_be_compared_are_set_apart_with_the_reason() {
     other("convention", "plan.yaml", "empty: nan", "empty: one");
     other("split", "split.json", "liver_000", "liver_777");
     other("labels", "metrics.csv", "tumour", "vessel");
-    fs::create_dir_all(runs.join("torn")).unwrap();
-    fs::write(runs.join("torn/manifest.json"), "{\"format\": 1, \"sta").unwrap();
+    fs::create_dir_all(runs.join("incomplete")).unwrap();
+    fs::write(runs.join("incomplete/manifest.json"), "{\"format\": 1, \"sta").unwrap();
     let result = place.runner(&["report", "runs"]).success();
-    let told = stdout(&result);
+    let output = stdout(&result);
     for reason in ["another metric convention", "another split", "other labels"] {
-        assert!(told.contains(reason), "{reason} is missing in\n{told}");
+        assert!(output.contains(reason), "{reason} is missing in\n{output}");
     }
-    assert!(stderr(&result).contains("torn cannot be read"), "{}", stderr(&result));
+    assert!(stderr(&result).contains("incomplete cannot be read"), "{}", stderr(&result));
     let summary = rows(&place.path("runs/report/summary.csv"));
     let groups: std::collections::BTreeSet<&str> = summary.iter().map(|row| row["group"].as_str()).collect();
     assert_eq!((summary.len(), groups.len()), (5, 4));
 }
 
-/// `tests/runs` keeps run folders as earlier versions left them.
+/// `tests/runs` has run folders of earlier versions.
 #[test]
-fn runs_of_every_format_are_read() {
+fn run_folders_of_every_format_can_be_read() {
     let place = Place::new();
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs");
+    let runs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs");
     let out = place.path("report");
-    let arguments = ["report", kept.to_str().unwrap(), "--out", out.to_str().unwrap()];
-    let told = stdout(&place.runner(&arguments).success());
-    let formats = fs::read_dir(&kept).unwrap().count();
+    let arguments = ["report", runs.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let output = stdout(&place.runner(&arguments).success());
+    let num_formats = fs::read_dir(&runs).unwrap().count();
     let summary = rows(&out.join("summary.csv"));
-    assert_eq!(summary.len(), formats, "{told}");
+    assert_eq!(summary.len(), num_formats, "{output}");
     for row in summary {
         assert_eq!((row["status"].as_str(), row["in_mean"].as_str()), ("done", "true"));
         assert!(row["dice_mean"].parse::<f64>().is_ok() && row["dice_liver_low"].parse::<f64>().is_ok());
@@ -95,13 +95,13 @@ fn runs_of_every_format_are_read() {
 }
 
 #[test]
-fn a_folder_without_runs_and_the_folder_of_a_run_are_refused() {
+fn a_folder_without_runs_and_the_folder_of_a_run_are_rejected() {
     let place = Place::new();
-    let told = stderr(&place.runner(&["report", "absent"]).code(2));
-    assert!(told.contains("absent"), "{told}");
+    let message = stderr(&place.runner(&["report", "absent"]).code(2));
+    assert!(message.contains("absent"), "{message}");
     fs::create_dir(place.path("empty")).unwrap();
     assert!(stderr(&place.runner(&["report", "empty"]).code(2)).contains("holds no run"));
     Made::default().write(&place.path("runs"));
-    let told = stderr(&place.runner(&["report", "runs", "--out", "runs/run"]).code(2));
-    assert!(told.contains("would overwrite"), "{told}");
+    let message = stderr(&place.runner(&["report", "runs", "--out", "runs/run"]).code(2));
+    assert!(message.contains("would overwrite"), "{message}");
 }

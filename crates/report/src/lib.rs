@@ -9,11 +9,13 @@
 //! 4. [`report`] writes the result: [`tables`] as CSV, [`charts`] as SVG, [`page`] as HTML and [`markdown`].
 //!
 //! [`plots`] draws the PNG and SVG files of a single run or evaluation. [`viewer`] shows a volume with its label map and
-//! prediction as GIF, PNG or HTML page. [`appearance`] has what all of them share: colours, font and page head.
+//! prediction as GIF, PNG or HTML page. [`appearance`] has what all of them share: colours, font and page head; [`format`](mod@format) has
+//! texts for people.
 
 pub mod appearance;
 pub mod charts;
 pub mod comparison;
+pub mod format;
 pub mod markdown;
 pub mod page;
 pub mod plots;

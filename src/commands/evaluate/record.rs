@@ -117,8 +117,15 @@ impl Results<'_> {
         let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined"];
         let spread = |spread: &ScoreSummary| {
             let interval = [spread.interval.map(|i| i.low), spread.interval.map(|i| i.high)];
-            let numbers =
-                [spread.mean, spread.deviation, spread.median, interval[0], interval[1], spread.low, spread.high];
+            let numbers = [
+                spread.mean,
+                spread.standard_deviation,
+                spread.median,
+                interval[0],
+                interval[1],
+                spread.min,
+                spread.max,
+            ];
             let counts = [spread.cases.to_string(), spread.undefined.to_string()];
             std::iter::once(spread.name.clone()).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
         };
@@ -146,7 +153,7 @@ impl Results<'_> {
             let labels: Vec<_> = columns.iter().enumerate().map(label).collect();
             let is_fraction = labels.iter().flat_map(|(_, scores)| scores).all(|score| (0.0..=1.0).contains(score));
             let title = format!("{words} of {} cases", scores.cases.len());
-            let boxes = BoxPlot { title, vertical: words, labels, is_fraction };
+            let boxes = BoxPlot { title, y_name: words, labels, is_fraction };
             boxes.draw(folder, metric.name()).map_err(|error| CliError::failure(&error))?;
             first += columns.len();
         }
@@ -160,7 +167,7 @@ impl Results<'_> {
         let header = ["score", "mean", "sd", "median", "95 % interval", "cases", "undefined"].map(str::to_owned);
         let spread = |spread: &ScoreSummary| {
             let interval = spread.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
-            let numbers = [spread.mean, spread.deviation, spread.median].map(short);
+            let numbers = [spread.mean, spread.standard_deviation, spread.median].map(short);
             let counts = [interval, spread.cases.to_string(), spread.undefined.to_string()];
             std::iter::once(spread.name.clone()).chain(numbers).chain(counts).collect::<Vec<_>>()
         };

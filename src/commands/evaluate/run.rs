@@ -137,7 +137,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Res
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
         scene.names = results.evaluation.labels.iter().cloned().collect();
         let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
-        let options = ContactSheetOptions { title, plane: Plane::Axial, most: SLICES, differences: true };
+        let options = ContactSheetOptions { title, plane: Plane::Axial, max_slices: SLICES, differences: true };
         viewer::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use dataset::patch::Patch;
 use engine::experiment::plan::ClassLabel;
 use report::viewer::contact_sheet::{Sheet, Tile};
 use report::viewer::slice_selection::largest_slice;
-use report::viewer::{Plane, Scene, Window};
+use report::viewer::{LabelCounts, Plane, Scene, Window};
 use volume::{Affine, Grid, Label, Voxels};
 
 /// Patches that are shown; more would be too small to see.
@@ -38,10 +38,11 @@ impl ContactSheet {
     pub(super) fn add(&mut self, patch: &Patch, spacing: [f64; 3]) {
         if self.sheet.tiles.len() < MAX_TILES {
             let scene = self.scene(patch, spacing);
-            let slice = scene.slice(Plane::Axial, largest_slice(&scene.tally().slices(Plane::Axial).foreground));
-            let picture = slice.draw(slice.fitting(SIDE), scene.window);
+            let slice =
+                scene.slice(Plane::Axial, largest_slice(&LabelCounts::of(&scene).slices(Plane::Axial).foreground));
+            let bitmap = slice.render(slice.size_with_side(SIDE), scene.window);
             let caption = format!("{:04} {}", self.sheet.tiles.len(), patch.subject);
-            self.sheet.tiles.push(Tile { caption, picture, letters: None });
+            self.sheet.tiles.push(Tile { caption, bitmap, directions: None });
         }
     }
 
@@ -62,7 +63,7 @@ impl ContactSheet {
     /// # Errors
     /// When the disk refuses.
     pub(super) fn write(&self, path: &Path) -> Result<(), CliError> {
-        self.sheet.draw().write(path).map_err(|error| CliError::failure(&error))
+        self.sheet.render().write(path).map_err(|error| CliError::failure(&error))
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
     fn first_tile(labels: &[Label]) -> impl Fn(usize, usize) -> [u8; 3] {
         let mut sheet = sheet(labels);
         sheet.add(&patch([4, 4, 6]), [1.0; 3]);
-        let picture = sheet.sheet.tiles.remove(0).picture;
+        let picture = sheet.sheet.tiles.remove(0).bitmap;
         move |column, row| std::array::from_fn(|channel| picture.pixels[3 * (row * SIDE + column) + channel])
     }
 

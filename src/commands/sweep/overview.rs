@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{changed, keys, status};
 use crate::terminal::bar::duration;
-use report::verdict::count;
+use report::format::count;
 use sweep::claim::Progress;
 use sweep::launch::Overview;
 use sweep::points::Point;

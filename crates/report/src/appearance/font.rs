@@ -1,16 +1,15 @@
-//! The font of every picture and plot.
+//! The font of all plots and pictures.
 
 use std::sync::OnceLock;
 
 use plotters::style::{FontStyle, register_font};
 
-/// Makes the font of a crate the one for all text, so that pictures look the same everywhere.
+/// Registers the embedded font, so that text looks the same on every machine.
 pub(crate) fn use_own_font() {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
-        // The font is part of the program: either it can be read always, or the tests fail.
         if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
-            unreachable!("the font that comes with the program can be read");
+            unreachable!("the embedded font is valid");
         }
     });
 }

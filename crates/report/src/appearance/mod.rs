@@ -1,4 +1,4 @@
-//! Colours, font and page head, shared by charts, pictures and pages.
+//! Colours, font, page head and point jitter, shared by charts, plots and the viewer.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -7,10 +7,10 @@ pub mod palette;
 
 pub(crate) use font::use_own_font;
 
-/// The colours of every page, light and dark, as CSS variables.
-const COLOURS: &str = include_str!("colours.css");
+/// The colours of all pages as CSS variables, light and dark.
+const PAGE_COLOURS: &str = include_str!("colours.css");
 
-/// Returns the `head` element of a page: its title, the colours of every page, and the page's own style sheets.
+/// Returns the `head` element of a page with its title, the colours of all pages, and its own style sheets.
 pub(crate) fn page_head(title: &str, styles: &[&str]) -> Markup {
     html! {
         head {
@@ -18,7 +18,13 @@ pub(crate) fn page_head(title: &str, styles: &[&str]) -> Markup {
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="generator" content={ "runner " (env!("CARGO_PKG_VERSION")) };
             title { (title) }
-            style { (PreEscaped(COLOURS)) @for style in styles { (PreEscaped(*style)) } }
+            style { (PreEscaped(PAGE_COLOURS)) @for style in styles { (PreEscaped(*style)) } }
         }
     }
+}
+
+/// Returns the horizontal offset of a case's dot in a box plot, between -0.5 and 0.5, so that equal scores do not overlap.
+pub(crate) fn jitter(case: usize) -> f64 {
+    // Multiples of the golden ratio, modulo 1, fill an interval evenly, whatever their number.
+    (case as f64 * 0.618_034).fract() - 0.5
 }

@@ -1,26 +1,26 @@
-//! The mean Dice of each setting with its interval over cases, and that of each of its runs.
+//! The mean Dice of each setting with its confidence interval, and the mean Dice of its runs.
 
 use maud::html;
 
 use super::axis::{Axis, at, line, text};
-use super::{Chart, colour, cut};
+use super::{Chart, colour};
 use crate::comparison::Group;
-use crate::verdict::three;
+use crate::format::{three_decimals, truncate};
 
-/// The most settings that are shown.
-const SHOWN: usize = 20;
+/// The maximum number of settings in the chart.
+const MAX_SETTINGS: usize = 20;
 
-/// A line a setting.
+/// Returns the chart, with a line per setting; `None` without settings.
 pub(super) fn chart(group: &Group) -> Option<Chart> {
-    let shown = &group.settings[..group.settings.len().min(SHOWN)];
+    let shown = &group.settings[..group.settings.len().min(MAX_SETTINGS)];
     if shown.is_empty() {
         return None;
     }
     let size = (900.0, 58.0 + 30.0 * shown.len() as f64);
     let bottom = size.1 - 48.0;
-    let runs = |place: usize| {
-        let rows = shown[place].rows.iter();
-        rows.filter_map(|row| group.rows[*row].chosen.as_ref()?.mean.mean)
+    let runs = |setting: usize| {
+        let runs = shown[setting].runs.iter();
+        runs.filter_map(|run| group.runs[*run].mean_dice())
     };
     let bounds = shown.iter().flat_map(|setting| {
         let interval = setting.mean.interval;
@@ -28,30 +28,30 @@ pub(super) fn chart(group: &Group) -> Option<Chart> {
     });
     let values = bounds.chain((0..shown.len()).flat_map(runs));
     let x = Axis::around(values, (300.0, size.0 - 70.0), false);
-    let y = |place: usize| 24.0 + 30.0 * place as f64;
+    let y = |setting: usize| 24.0 + 30.0 * setting as f64;
     let body = html! {
         @for (value, label) in x.ticks(6) {
-            (line((x.place(value), 6.0), (x.place(value), bottom), "grid"))
-            (text(x.place(value), bottom + 18.0, "tick", "middle", &label))
+            (line((x.pixel(value), 6.0), (x.pixel(value), bottom), "grid"))
+            (text(x.pixel(value), bottom + 18.0, "tick", "middle", &label))
         }
-        (text((x.pixels.0 + x.pixels.1) / 2.0, bottom + 38.0, "name", "middle", "mean Dice, 95 % interval over cases, and each run"))
-        @for (place, setting) in shown.iter().enumerate() {
-            (text(288.0, y(place) + 4.0, "label", "end", &cut(&setting.short, 42)))
-            g class=(colour(Some(place))) {
+        (text((x.pixels.0 + x.pixels.1) / 2.0, bottom + 38.0, "name", "middle", "mean Dice with 95 % confidence interval over cases; dots: single runs"))
+        @for (index, setting) in shown.iter().enumerate() {
+            (text(288.0, y(index) + 4.0, "label", "end", &truncate(&setting.short_name, 42)))
+            g class=(colour(Some(index))) {
                 @if let Some(interval) = setting.mean.interval {
-                    (line((x.place(interval.low), y(place)), (x.place(interval.high), y(place)), "interval"))
+                    (line((x.pixel(interval.low), y(index)), (x.pixel(interval.high), y(index)), "interval"))
                 }
-                @for run in runs(place) {
-                    circle class="case" cx=(at(x.place(run))) cy=(at(y(place))) r="3" { title { (format!("{run:.4}")) } }
+                @for run in runs(index) {
+                    circle class="point" cx=(at(x.pixel(run))) cy=(at(y(index))) r="3" { title { (format!("{run:.4}")) } }
                 }
                 @if let Some(mean) = setting.mean.mean {
-                    rect class="mean" x=(at(x.place(mean) - 4.5)) y=(at(y(place) - 4.5)) width="9" height="9" {}
+                    rect class="mean" x=(at(x.pixel(mean) - 4.5)) y=(at(y(index) - 4.5)) width="9" height="9" {}
                 }
             }
-            (text(size.0 - 8.0, y(place) + 4.0, "tick", "end", &setting.mean.mean.map(three).unwrap_or_default()))
+            (text(size.0 - 8.0, y(index) + 4.0, "tick", "end", &setting.mean.mean.map(three_decimals).unwrap_or_default()))
         }
     };
-    let more = if group.settings.len() > SHOWN { format!(" (best {SHOWN})") } else { String::new() };
+    let more = if group.settings.len() > MAX_SETTINGS { format!(" (best {MAX_SETTINGS})") } else { String::new() };
     let title = format!("Mean Dice of each setting{more}");
-    Some(Chart { name: "settings".to_owned(), title, size, body, scales: None })
+    Some(Chart { name: "settings".to_owned(), title, size, body, axes: None })
 }

@@ -1,12 +1,12 @@
-//! Charts of a comparison as SVG, for the page and for files of their own.
+//! Charts of a comparison as SVG, for the report page and as files.
 //!
-//! A chart names classes and holds no colour: in the page its style follows light and dark, and a file of its
-//! own brings [`STYLE`].
+//! Charts name CSS classes instead of colours, so that the page can restyle them for dark mode and its script can
+//! highlight runs; an SVG file brings [`STYLE`]. Plotters ([`crate::plots`]) has neither classes nor scripts, and these
+//! charts have no PNG: hence the two ways to draw.
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::comparison::Group;
-use crate::comparison::plan_differences::VaryingKey;
+use crate::comparison::{Group, VaryingKey};
 
 mod axis;
 mod box_plots;
@@ -17,79 +17,80 @@ mod parallel_coordinates;
 
 use axis::{Axis, text};
 
-/// How many settings have a colour of their own; the rest are grey.
-pub const COLOURS: usize = 7;
+/// The number of settings with their own colour; all others are grey.
+pub const NUM_COLOURS: usize = 7;
 
-/// Colours and lines of a chart in a file of its own; the page has the same classes with colours of its own.
+/// The style sheet of SVG files; the page overrides its colours.
 pub const STYLE: &str = include_str!("charts.css");
 
 /// A chart.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// Its file's name without the ending.
+    /// The name of its file, without extension.
     pub name: String,
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// Width and height.
+    /// Width and height in pixels.
     pub size: (f64, f64),
-    /// What is inside the `svg` element.
+    /// The contents of the `svg` element.
     pub body: Markup,
-    /// What a script must know of it: the axes of curves.
-    pub scales: Option<String>,
+    /// The axes of learning curves, from which the script computes values: `LOW,HIGH,START,END` of x and of y.
+    pub axes: Option<String>,
 }
 
-/// The charts of a group, by what they show.
+/// The charts of a group.
 #[derive(Clone, Debug, Default)]
 pub struct Charts {
-    /// The mean Dice of each setting with its interval.
+    /// The mean Dice of each setting with its confidence interval.
     pub intervals: Vec<Chart>,
-    /// A quantity over the epochs, a curve a run.
-    pub curves: Vec<Chart>,
-    /// The Dice of the cases, a chart a label.
-    pub boxes: Vec<Chart>,
-    /// A line a run through the values of the keys to the mean Dice.
-    pub parallel: Vec<Chart>,
-    /// The mean Dice for each value of a key.
-    pub effects: Vec<Chart>,
+    /// A metric over the epochs, a curve per run.
+    pub learning_curves: Vec<Chart>,
+    /// Box plots of the Dice of cases, a chart per label.
+    pub box_plots: Vec<Chart>,
+    /// Parallel coordinates of the varying keys and the mean Dice.
+    pub parallel_coordinates: Vec<Chart>,
+    /// The mean Dice by the value of a key, a chart per key.
+    pub main_effects: Vec<Chart>,
 }
 
 impl Charts {
-    /// The charts that a group gives rise to.
+    /// Draws all charts of a group; charts without data are left out.
     pub fn of(group: &Group) -> Self {
-        let keys: Vec<&VaryingKey> = group.keys.iter().collect();
+        let keys: Vec<&VaryingKey> = group.varying_keys.iter().collect();
         Self {
             intervals: intervals::chart(group).into_iter().collect(),
-            curves: learning_curves::charts(group),
-            boxes: box_plots::charts(group),
-            parallel: parallel_coordinates::chart(group, &keys).into_iter().collect(),
-            effects: keys.iter().filter_map(|key| main_effects::chart(group, key)).collect(),
+            learning_curves: learning_curves::charts(group),
+            box_plots: box_plots::charts(group),
+            parallel_coordinates: parallel_coordinates::chart(group, &keys).into_iter().collect(),
+            main_effects: keys.iter().filter_map(|key| main_effects::chart(group, key)).collect(),
         }
     }
 
-    /// All of them.
+    /// Returns all charts.
     pub fn all(&self) -> impl Iterator<Item = &Chart> {
-        [&self.intervals, &self.curves, &self.boxes, &self.parallel, &self.effects].into_iter().flatten()
+        let Self { intervals, learning_curves, box_plots, parallel_coordinates, main_effects } = self;
+        [intervals, learning_curves, box_plots, parallel_coordinates, main_effects].into_iter().flatten()
     }
 }
 
 impl Chart {
-    /// The chart as part of a page.
+    /// Returns the chart as part of a page.
     pub fn inline(&self) -> Markup {
         let (width, height) = self.size;
         html! {
             svg.chart viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.title)
-                data-scales=[self.scales.as_deref()] { (self.body) }
+                data-axes=[self.axes.as_deref()] { (self.body) }
         }
     }
 
-    /// The chart as a file.
+    /// Returns the chart as an SVG file, with its title and style.
     pub fn file(&self) -> String {
         let (width, height) = self.size;
         let markup = html! {
             svg xmlns="http://www.w3.org/2000/svg" class="chart" width=(width) height=(height + 28.0)
                 viewBox={ "0 -28 " (width) " " (height + 28.0) } {
                 style { (PreEscaped(STYLE)) }
-                rect class="paper" x="0" y="-28" width=(width) height=(height + 28.0) {}
+                rect class="background" x="0" y="-28" width=(width) height=(height + 28.0) {}
                 (text(width / 2.0, -8.0, "heading", "middle", &self.title))
                 (self.body)
             }
@@ -98,28 +99,20 @@ impl Chart {
     }
 }
 
-/// The class that gives a setting its colour.
+/// Returns the CSS class with the colour of a setting.
 fn colour(setting: Option<usize>) -> String {
     match setting {
-        Some(place) if place < COLOURS => format!("c{place}"),
-        _ => "rest".to_owned(),
+        Some(setting) if setting < NUM_COLOURS => format!("colour-{setting}"),
+        _ => "other".to_owned(),
     }
 }
 
-/// A name as part of a file's name.
+/// Replaces the characters of a name that do not belong in a file name.
 fn file_name(text: &str) -> String {
     text.chars().map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
 }
 
-/// A text cut to a length that fits.
-pub fn cut(text: &str, longest: usize) -> String {
-    if text.chars().count() <= longest {
-        return text.to_owned();
-    }
-    text.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// An axis of scores: from the tenth below the smallest to the tenth above the largest.
+/// Returns an axis of Dice scores, rounded outwards to tenths.
 fn dice_axis(values: impl Iterator<Item = f64> + Clone, pixels: (f64, f64)) -> Axis {
     let (lowest, highest) = (values.clone().fold(1.0, f64::min), values.fold(0.0, f64::max));
     let (start, end) = (((lowest - 0.01) * 10.0).floor() / 10.0, ((highest + 0.01) * 10.0).ceil() / 10.0);

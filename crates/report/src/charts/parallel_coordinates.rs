@@ -1,84 +1,83 @@
-//! Parallel coordinates: a line a run through the values of the keys that differ, to the mean Dice.
+//! Parallel coordinates: a line per run through its values of the varying keys to its mean Dice.
 
 use maud::html;
 
 use super::axis::{Axis, line, path, text};
-use super::{Chart, colour, cut};
-use crate::comparison::Group;
-use crate::comparison::plan_differences::VaryingKey;
+use super::{Chart, colour};
+use crate::comparison::{ComparedRun, Group, VaryingKey};
+use crate::format::truncate;
 
-/// The most keys that have an axis.
-const SHOWN: usize = 10;
+/// The maximum number of keys with an axis.
+const MAX_KEYS: usize = 10;
 
-/// Where the values of a key stand on its axis, and what is written there.
-struct Scale {
-    places: Vec<Option<f64>>,
+/// The axis of a key: the coordinate of each run, and the ticks.
+struct KeyAxis {
+    runs: Vec<Option<f64>>,
     ticks: Vec<(f64, String)>,
 }
 
-/// The chart, where at least one key differs.
+/// Returns the chart; `None` if no key varies or fewer than two runs have scores.
 pub(super) fn chart(group: &Group, keys: &[&VaryingKey]) -> Option<Chart> {
-    let keys = &keys[..keys.len().min(SHOWN)];
-    let scored: Vec<Option<f64>> =
-        group.rows.iter().map(|row| row.chosen.as_ref().and_then(|chosen| chosen.mean.mean)).collect();
-    if keys.is_empty() || scored.iter().flatten().count() < 2 {
+    let keys = &keys[..keys.len().min(MAX_KEYS)];
+    let scores: Vec<Option<f64>> = group.runs.iter().map(ComparedRun::mean_dice).collect();
+    if keys.is_empty() || scores.iter().flatten().count() < 2 {
         return None;
     }
     let size = (900.0, 380.0);
     let pixels = (size.1 - 30.0, 46.0);
-    let dice = Axis::around(scored.iter().flatten().copied(), pixels, false);
-    let mut scales: Vec<Scale> = keys.iter().map(|key| scale(key, pixels)).collect();
-    scales.push(Scale {
-        places: scored.iter().map(|score| score.map(|score| dice.place(score))).collect(),
-        ticks: dice.ticks(6).into_iter().map(|(value, label)| (dice.place(value), label)).collect(),
+    let dice = Axis::around(scores.iter().flatten().copied(), pixels, false);
+    let mut axes: Vec<KeyAxis> = keys.iter().map(|key| key_axis(key, pixels)).collect();
+    axes.push(KeyAxis {
+        runs: scores.iter().map(|score| score.map(|score| dice.pixel(score))).collect(),
+        ticks: dice.ticks(6).into_iter().map(|(value, label)| (dice.pixel(value), label)).collect(),
     });
     let across = Axis::new((0.0, keys.len() as f64), (130.0, size.0 - 64.0));
     let names = keys.iter().map(|key| key.short()).chain(["mean Dice"]);
-    let route = |row: usize| -> Option<Vec<(f64, f64)>> {
-        scales.iter().enumerate().map(|(axis, scale)| Some((across.place(axis as f64), scale.places[row]?))).collect()
+    let line_of = |run: usize| -> Option<Vec<(f64, f64)>> {
+        axes.iter().enumerate().map(|(index, axis)| Some((across.pixel(index as f64), axis.runs[run]?))).collect()
     };
     let body = html! {
-        @for row in (0..group.rows.len()).rev() {
-            @if let Some(route) = route(row) {
-                path class={ "curve " (colour(group.rows[row].setting)) } data-row=(row) d=(path(&route)) {}
+        @for run in (0..group.runs.len()).rev() {
+            @if let Some(points) = line_of(run) {
+                path class={ "curve " (colour(group.runs[run].setting)) } data-run=(run) d=(path(&points)) {}
             }
         }
-        @for (axis, (scale, name)) in scales.iter().zip(names).enumerate() {
-            (line((across.place(axis as f64), pixels.0), (across.place(axis as f64), pixels.1), "axis"))
-            (text(across.place(axis as f64), 24.0, "name", "middle", &cut(name, 24)))
-            @for (place, label) in &scale.ticks {
-                // Labels of the last axis stand outside, where no line passes.
-                @if axis == keys.len() { (text(across.place(axis as f64) + 7.0, place + 4.0, "tick", "start", label)) }
-                @else { (text(across.place(axis as f64) - 7.0, place + 4.0, "tick halo", "end", &cut(label, 18))) }
+        @for (index, (axis, name)) in axes.iter().zip(names).enumerate() {
+            (line((across.pixel(index as f64), pixels.0), (across.pixel(index as f64), pixels.1), "axis"))
+            (text(across.pixel(index as f64), 24.0, "name", "middle", &truncate(name, 24)))
+            @for (y, label) in &axis.ticks {
+                // The labels of the last axis are outside, where no line passes.
+                @if index == keys.len() { (text(across.pixel(index as f64) + 7.0, y + 4.0, "tick", "start", label)) }
+                @else { (text(across.pixel(index as f64) - 7.0, y + 4.0, "tick halo", "end", &truncate(label, 18))) }
             }
         }
     };
-    let title = "Every run, from its values to its mean Dice".to_owned();
-    Some(Chart { name: "parallel".to_owned(), title, size, body, scales: None })
+    let title = "Values of each run, and its mean Dice".to_owned();
+    Some(Chart { name: "parallel".to_owned(), title, size, body, axes: None })
 }
 
-/// Few levels stand at even distances; many numbers on an axis of their own.
-fn scale(key: &VaryingKey, pixels: (f64, f64)) -> Scale {
+/// Returns an axis with evenly spaced values, or a numeric axis for more than six numbers.
+fn key_axis(key: &VaryingKey, pixels: (f64, f64)) -> KeyAxis {
     let levels = key.levels();
     if let Some(numbers) = key.numbers().filter(|_| levels.len() > 6) {
         let axis = Axis::around(numbers.iter().flatten().copied(), pixels, true);
-        return Scale {
-            places: numbers.iter().map(|number| number.map(|number| axis.place(number))).collect(),
-            ticks: axis.ticks(6).into_iter().map(|(value, label)| (axis.place(value), label)).collect(),
+        return KeyAxis {
+            runs: numbers.iter().map(|number| number.map(|number| axis.pixel(number))).collect(),
+            ticks: axis.ticks(6).into_iter().map(|(value, label)| (axis.pixel(value), label)).collect(),
         };
     }
-    let has_gap = key.values.iter().any(Option::is_none);
-    let mut words = levels;
-    if has_gap {
-        words.insert(0, "–".to_owned());
+    let is_missing_somewhere = key.values.iter().any(Option::is_none);
+    let mut labels = levels;
+    if is_missing_somewhere {
+        labels.insert(0, "–".to_owned());
     }
-    let axis = Axis::new((-0.5, words.len() as f64 - 0.5), pixels);
-    let place = |value: &Option<String>| {
-        let word = value.as_deref().unwrap_or("–");
-        words.iter().position(|other| other == word).map(|level| axis.place(level as f64))
+    let axis = Axis::new((-0.5, labels.len() as f64 - 0.5), pixels);
+    let pixel = |value: &Option<String>| {
+        let label = value.as_deref().unwrap_or("–");
+        labels.iter().position(|other| other == label).map(|level| axis.pixel(level as f64))
     };
-    Scale {
-        places: key.values.iter().map(place).collect(),
-        ticks: words.iter().enumerate().map(|(level, word)| (axis.place(level as f64), word.clone())).collect(),
+    KeyAxis {
+        runs: key.values.iter().map(pixel).collect(),
+        ticks: labels.iter().enumerate().map(|(level, label)| (axis.pixel(level as f64), label.clone())).collect(),
     }
 }

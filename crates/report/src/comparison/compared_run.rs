@@ -1,9 +1,9 @@
-//! A run of a group, and the scores of the epoch that is compared.
+//! A run of a group, and its scores at the compared epoch.
 
 use std::collections::BTreeMap;
 
 use super::ComparedEpoch;
-use super::estimate::{CaseScores, Estimate, Intervals, columns};
+use super::estimate::{BootstrapCache, CaseScores, Estimate, columns};
 use crate::runs::Run;
 use crate::statistics::mean;
 use run_folder::manifest::Status;
@@ -13,61 +13,67 @@ use run_folder::manifest::Status;
 pub struct ComparedRun {
     /// The run.
     pub run: Run,
-    /// Its setting, by place; a run that is in no mean has none.
+    /// The index of its setting; `None` if it is excluded.
     pub setting: Option<usize>,
-    /// Why it is in no mean.
-    pub left_out: Option<String>,
-    /// The fold that validates, where the split has folds.
+    /// Why it is excluded from all means.
+    pub exclusion: Option<String>,
+    /// The validation fold, if the split has folds.
     pub fold: Option<u64>,
-    /// The scores of the compared epoch.
-    pub chosen: Option<EpochScores>,
+    /// The scores at the compared epoch.
+    pub scores: Option<EpochScores>,
 }
 
-/// The scores of one epoch of a run.
+/// The scores of a run at one epoch.
 #[derive(Clone, Debug)]
 pub struct EpochScores {
-    /// The epoch, counted from 1.
+    /// The epoch, starting at 1.
     pub epoch: usize,
     /// The mean over cases of each label.
     pub labels: Vec<Estimate>,
     /// The mean over labels.
     pub mean: Estimate,
-    /// The mean over labels after the last scored epoch.
-    pub last: Option<f64>,
-    /// Epochs that the best one was chosen from.
-    pub choices: usize,
-    /// For each case the score of each label; empty for a run that recorded none.
+    /// The mean over labels at the last scored epoch.
+    pub last_mean: Option<f64>,
+    /// The number of scored epochs, from which the best is selected.
+    pub num_scored_epochs: usize,
+    /// The score of each label in each case; empty if the run has none, or not those of all validation cases.
     pub cases: CaseScores,
 }
 
 impl Run {
-    /// The experiment's name, or else the folder's.
-    pub fn title(&self) -> String {
-        self.plan["name"].as_str().unwrap_or(&self.name).to_owned()
+    /// Returns whether the run is finished. Without a manifest this is unknown, and the scores are used as they are.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.status, None | Some(Status::Done))
     }
 }
 
 impl ComparedRun {
-    pub(super) fn new(run: Run, labels: &[String], epoch: ComparedEpoch, intervals: &mut Intervals) -> Self {
+    pub(super) fn new(run: Run, labels: &[String], epoch: ComparedEpoch, cache: &mut BootstrapCache) -> Self {
         let fold = run.planned(&["data", "split", "fold", "index"]).as_u64();
-        let chosen = EpochScores::of(&run, labels, epoch, intervals);
-        let left_out = match (&chosen, run.status) {
-            (_, Some(Status::Running)) if run.is_dead => Some("interrupted".to_owned()),
-            (_, Some(status)) if status != Status::Done => Some(word(status).to_owned()),
+        let scores = EpochScores::of(&run, labels, epoch, cache);
+        let exclusion = match (&scores, run.status) {
+            (_, Some(Status::Running)) if run.is_interrupted => Some("interrupted".to_owned()),
+            (_, Some(status)) if status != Status::Done => Some(status_name(status).to_owned()),
             (None, _) => Some("no whole volumes were scored".to_owned()),
-            (Some(chosen), _) if chosen.cases.is_empty() => Some("the scores of its cases are missing".to_owned()),
+            (Some(scores), _) if scores.cases.is_empty() => Some("case scores are missing".to_owned()),
             _ => None,
         };
-        Self { run, setting: None, left_out, fold, chosen }
+        Self { run, setting: None, exclusion, fold, scores }
     }
 
+    /// Returns the mean Dice over labels, by which runs are sorted.
     pub(super) fn mean(&self) -> f64 {
-        self.chosen.as_ref().and_then(|chosen| chosen.mean.mean).unwrap_or(f64::NEG_INFINITY)
+        self.mean_dice().unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// Returns the mean Dice over labels at the compared epoch.
+    pub fn mean_dice(&self) -> Option<f64> {
+        self.scores.as_ref().and_then(|scores| scores.mean.mean)
     }
 }
 
-/// A status as a word.
-pub fn word(status: Status) -> &'static str {
+/// Returns the name of a status.
+pub fn status_name(status: Status) -> &'static str {
     match status {
         Status::Running => "running",
         Status::Done => "done",
@@ -78,38 +84,38 @@ pub fn word(status: Status) -> &'static str {
 }
 
 impl EpochScores {
-    fn of(run: &Run, labels: &[String], epoch: ComparedEpoch, intervals: &mut Intervals) -> Option<Self> {
+    fn of(run: &Run, labels: &[String], epoch: ComparedEpoch, cache: &mut BootstrapCache) -> Option<Self> {
         let scored = run.scored_epochs();
         let last = *scored.last()?;
         let epoch = match epoch {
             ComparedEpoch::Best => run.best_epoch().unwrap_or(last),
             ComparedEpoch::Last => last,
         };
-        let cases = cases(run, labels, epoch);
+        let cases = case_scores(run, labels, epoch);
         let columns = columns(&cases, labels.len());
         let recorded = |label: &String| run.metric(epoch, &format!("val_dice_{label}"));
-        let estimate = |(place, label): (usize, &String)| match cases.is_empty() {
+        let estimate = |(index, label): (usize, &String)| match cases.is_empty() {
             true => Estimate { mean: recorded(label), interval: None },
-            false => intervals.estimate(&columns[place..=place]),
+            false => cache.estimate(&columns[index..=index]),
         };
         let labels: Vec<Estimate> = labels.iter().enumerate().map(estimate).collect();
         let mean = match cases.is_empty() {
             true => Estimate { mean: mean(labels.iter().filter_map(|label| label.mean)), interval: None },
-            false => intervals.estimate(&columns),
+            false => cache.estimate(&columns),
         };
-        let last = run.metric(last, "val_dice_mean");
-        Some(Self { epoch, labels, mean, last, choices: scored.len(), cases })
+        let last_mean = run.metric(last, "val_dice_mean");
+        Some(Self { epoch, labels, mean, last_mean, num_scored_epochs: scored.len(), cases })
     }
 }
 
-/// The scores of an epoch, if all validation cases have theirs.
-fn cases(run: &Run, labels: &[String], epoch: usize) -> CaseScores {
+/// Returns the case scores of an epoch, or none if a validation case is missing.
+fn case_scores(run: &Run, labels: &[String], epoch: usize) -> CaseScores {
     let Some(scores) = run.cases.epochs.get(&epoch) else { return BTreeMap::new() };
-    let place = |label: &String| run.cases.columns.iter().position(|name| *name == format!("dice_{label}"));
-    let Some(places) = labels.iter().map(place).collect::<Option<Vec<usize>>>() else { return BTreeMap::new() };
+    let column = |label: &String| run.cases.columns.iter().position(|name| *name == format!("dice_{label}"));
+    let Some(columns) = labels.iter().map(column).collect::<Option<Vec<usize>>>() else { return BTreeMap::new() };
     if run.validation().iter().any(|subject| !scores.contains_key(subject)) {
         return BTreeMap::new();
     }
-    let pick = |row: &Vec<Option<f64>>| places.iter().map(|place| row[*place]).collect();
-    scores.iter().map(|(subject, row)| (subject.clone(), pick(row))).collect()
+    let select = |row: &Vec<Option<f64>>| columns.iter().map(|column| row[*column]).collect();
+    scores.iter().map(|(subject, row)| (subject.clone(), select(row))).collect()
 }

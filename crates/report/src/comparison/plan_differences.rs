@@ -1,25 +1,25 @@
-//! What differs between the plans of some runs.
+//! The keys in which the plans of runs differ.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
-/// A key whose value differs, and its value in each run; a run without the key has none.
+/// A key of the plan whose value varies between runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VaryingKey {
-    /// Its dotted path, as `--set` takes it.
+    /// Its dotted path, as in `--set`.
     pub path: String,
-    /// The values, in the order of the runs.
+    /// The value in each run; `None` if the run has no such key.
     pub values: Vec<Option<String>>,
 }
 
 impl VaryingKey {
-    /// The last part of the path.
+    /// Returns the last part of the path.
     pub fn short(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
-    /// The values as numbers, where all that are there are.
+    /// Returns the values as numbers, or `None` if any value is not a number.
     pub fn numbers(&self) -> Option<Vec<Option<f64>>> {
         let number = |value: &Option<String>| match value {
             Some(text) => text.parse().ok().filter(|value: &f64| value.is_finite()).map(Some),
@@ -28,7 +28,7 @@ impl VaryingKey {
         self.values.iter().map(number).collect()
     }
 
-    /// The different values: numbers by size, words by alphabet.
+    /// Returns the distinct values, sorted: numbers by value, texts alphabetically.
     pub fn levels(&self) -> Vec<String> {
         let mut levels: Vec<&String> = self.values.iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
         if self.numbers().is_some() {
@@ -39,9 +39,10 @@ impl VaryingKey {
     }
 }
 
-/// The keys that differ between some plans, by path.
+/// Returns the keys that vary between plans.
 ///
-/// Of a choice, such as a loss, the name differs, and below it what differs among those that chose the same.
+/// For a component such as the loss, which is a map with one key, its name varies; its parameters are compared only
+/// among the runs that have the same component.
 pub fn varying_keys(plans: &[&Json]) -> Vec<VaryingKey> {
     let mut keys = Vec::new();
     let nodes: Vec<Option<&Json>> = plans.iter().map(|plan| Some(*plan)).collect();
@@ -64,39 +65,39 @@ fn collect(path: &str, nodes: &[Option<&Json>], keys: &mut Vec<VaryingKey>) {
                 collect(&join(path, name), &children(nodes, name), keys);
             }
         }
-        (Some(maps), _) if maps.iter().all(|map| map.len() == 1) => choice(path, nodes, &maps, keys),
-        (_, Some(lists)) if lists.iter().all(|list| list.len() == lists[0].len() && holds_maps(list)) => {
+        (Some(maps), _) if maps.iter().all(|map| map.len() == 1) => compare_components(path, nodes, &maps, keys),
+        (_, Some(lists)) if lists.iter().all(|list| list.len() == lists[0].len() && contains_maps(list)) => {
             for index in 0..lists[0].len() {
                 let items: Vec<_> = nodes.iter().map(|node| node.and_then(|node| node.get(index))).collect();
                 collect(&join(path, &index.to_string()), &items, keys);
             }
         }
-        _ => keys.push(VaryingKey { path: path.to_owned(), values: told_apart(nodes) }),
+        _ => keys.push(VaryingKey { path: path.to_owned(), values: distinct_values(nodes) }),
     }
 }
 
-/// A map of one key names a choice.
-fn choice(path: &str, nodes: &[Option<&Json>], maps: &[&Map<String, Json>], keys: &mut Vec<VaryingKey>) {
-    let values = nodes.iter().map(|node| node.map(chosen)).collect();
+/// Compares components: maps with one key, the name of the component.
+fn compare_components(path: &str, nodes: &[Option<&Json>], maps: &[&Map<String, Json>], keys: &mut Vec<VaryingKey>) {
+    let values = nodes.iter().map(|node| node.map(component_name)).collect();
     keys.push(VaryingKey { path: path.to_owned(), values });
     let names: BTreeSet<&String> = maps.iter().flat_map(|map| map.keys()).collect();
     for name in names {
         let items = children(nodes, name);
-        let mut chosen = items.iter().flatten();
-        let first = chosen.next();
-        if !chosen.all(|item| Some(item) == first) {
-            among(&join(path, name), &items, keys);
+        let mut present = items.iter().flatten();
+        let first = present.next();
+        if !present.all(|item| Some(item) == first) {
+            collect_present(&join(path, name), &items, keys);
         }
     }
 }
 
-/// What differs among those runs that have a node at all.
-fn among(path: &str, items: &[Option<&Json>], keys: &mut Vec<VaryingKey>) {
+/// Collects the varying keys among the runs that have the node.
+fn collect_present(path: &str, items: &[Option<&Json>], keys: &mut Vec<VaryingKey>) {
     let present: Vec<usize> = (0..items.len()).filter(|index| items[*index].is_some()).collect();
     let own: Vec<Option<&Json>> = present.iter().map(|index| items[*index]).collect();
-    let mut found = Vec::new();
-    collect(path, &own, &mut found);
-    keys.extend(found.into_iter().map(|key| {
+    let mut own_keys = Vec::new();
+    collect(path, &own, &mut own_keys);
+    keys.extend(own_keys.into_iter().map(|key| {
         let mut values = vec![None; items.len()];
         for (index, value) in present.iter().zip(key.values) {
             values[*index] = value;
@@ -105,12 +106,12 @@ fn among(path: &str, items: &[Option<&Json>], keys: &mut Vec<VaryingKey>) {
     }));
 }
 
-/// Values in few words; two lists of the same steps with other numbers are told apart by the numbers.
-fn told_apart(nodes: &[Option<&Json>]) -> Vec<Option<String>> {
-    let values: Vec<Option<String>> = nodes.iter().map(|node| node.map(flow)).collect();
+/// Returns the values in short form, or in full if different values have the same short form.
+fn distinct_values(nodes: &[Option<&Json>]) -> Vec<Option<String>> {
+    let values: Vec<Option<String>> = nodes.iter().map(|node| node.map(short_form)).collect();
     let different: BTreeSet<String> = nodes.iter().flatten().map(|node| node.to_string()).collect();
     let shown: BTreeSet<&String> = values.iter().flatten().collect();
-    if shown.len() == different.len() { values } else { nodes.iter().map(|node| node.map(whole)).collect() }
+    if shown.len() == different.len() { values } else { nodes.iter().map(|node| node.map(full_form)).collect() }
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -125,25 +126,25 @@ fn same_keys(maps: &[&Map<String, Json>]) -> bool {
     maps.iter().all(|map| map.len() == maps[0].len() && map.keys().all(|name| maps[0].contains_key(name)))
 }
 
-fn holds_maps(list: &[Json]) -> bool {
+fn contains_maps(list: &[Json]) -> bool {
     list.iter().any(Json::is_object)
 }
 
-/// The name of a choice.
-fn chosen(node: &Json) -> String {
-    node.as_object().and_then(|map| map.keys().next()).cloned().unwrap_or_else(|| flow(node))
+/// Returns the name of a component.
+fn component_name(node: &Json) -> String {
+    node.as_object().and_then(|map| map.keys().next()).cloned().unwrap_or_else(|| short_form(node))
 }
 
-/// A value in few words: of a list of steps their names.
-fn flow(node: &Json) -> String {
+/// Formats a value in short form: a list of components by their names.
+fn short_form(node: &Json) -> String {
     match node {
-        Json::Array(items) if holds_maps(items) => items.iter().map(chosen).collect::<Vec<_>>().join(", "),
-        node => whole(node),
+        Json::Array(items) if contains_maps(items) => items.iter().map(component_name).collect::<Vec<_>>().join(", "),
+        node => full_form(node),
     }
 }
 
-/// A value as YAML writes it in a line.
-fn whole(node: &Json) -> String {
+/// Formats a value as YAML in flow style.
+fn full_form(node: &Json) -> String {
     match node {
         Json::Null => "null".to_owned(),
         Json::String(text) => text.clone(),
@@ -151,15 +152,15 @@ fn whole(node: &Json) -> String {
             number.as_f64().filter(|_| number.is_f64()).map_or_else(|| number.to_string(), number_text)
         }
         Json::Bool(on) => on.to_string(),
-        Json::Array(items) => format!("[{}]", items.iter().map(whole).collect::<Vec<_>>().join(", ")),
+        Json::Array(items) => format!("[{}]", items.iter().map(full_form).collect::<Vec<_>>().join(", ")),
         Json::Object(map) => {
-            let entries: Vec<String> = map.iter().map(|(name, node)| format!("{name}: {}", whole(node))).collect();
+            let entries: Vec<String> = map.iter().map(|(name, node)| format!("{name}: {}", full_form(node))).collect();
             format!("{{{}}}", entries.join(", "))
         }
     }
 }
 
-/// The shorter of the plain and the scientific form.
+/// Formats a number in plain notation, or in scientific notation if that is clearly shorter.
 fn number_text(number: f64) -> String {
     let (plain, scientific) = (format!("{number}"), format!("{number:e}"));
     if plain.len() <= scientific.len() + 2 { plain } else { scientific }
@@ -184,35 +185,35 @@ mod tests {
     }
 
     #[test]
-    fn equal_plans_differ_in_nothing() {
+    fn equal_plans_have_no_varying_key() {
         assert_eq!(keys(&["a: {b: [1, 2]}", "a: {b: [1, 2]}"]), []);
     }
 
     #[test]
     fn numbers_and_lists_of_numbers_are_values() {
-        let found = keys(&["lr: 0.001\nwidths: [8, 16]", "lr: 1.0e-8\nwidths: [8, 16, 32]"]);
-        assert_eq!(found, [key("lr", &["0.001", "1e-8"]), key("widths", &["[8, 16]", "[8, 16, 32]"])]);
+        let varying = keys(&["lr: 0.001\nwidths: [8, 16]", "lr: 1.0e-8\nwidths: [8, 16, 32]"]);
+        assert_eq!(varying, [key("lr", &["0.001", "1e-8"]), key("widths", &["[8, 16]", "[8, 16, 32]"])]);
     }
 
     #[test]
-    fn a_choice_is_named_and_its_numbers_stand_below_it() {
-        let found = keys(&["loss: {dice: {smooth: 1}}", "loss: {dice: {smooth: 2}}", "loss: {cross_entropy: {}}"]);
+    fn a_component_varies_by_its_name_and_then_by_its_parameters() {
+        let varying = keys(&["loss: {dice: {smooth: 1}}", "loss: {dice: {smooth: 2}}", "loss: {cross_entropy: {}}"]);
         let expected = [key("loss", &["dice", "dice", "cross_entropy"]), key("loss.dice.smooth", &["1", "2", ""])];
-        assert_eq!(found, expected);
+        assert_eq!(varying, expected);
     }
 
     #[test]
-    fn steps_of_another_chain_are_named_and_equal_names_told_apart() {
-        let found = keys(&["augment: []", "augment: [{noise: {std: 1}}, {flip: {}}]"]);
-        assert_eq!(found, [key("augment", &["[]", "noise, flip"])]);
-        let found = keys(&["augment: [{noise: {std: 1}}]", "augment: [{noise: {std: 2}}]"]);
-        assert_eq!(found, [key("augment.0.noise.std", &["1", "2"])]);
-        let found = keys(&["a: []", "a: [{noise: {std: 1}}]", "a: [{noise: {std: 2}}]"]);
-        assert_eq!(found, [key("a", &["[]", "[{noise: {std: 1}}]", "[{noise: {std: 2}}]"])]);
+    fn lists_of_components_vary_by_their_names_or_in_full_if_the_names_are_equal() {
+        let varying = keys(&["augment: []", "augment: [{noise: {std: 1}}, {flip: {}}]"]);
+        assert_eq!(varying, [key("augment", &["[]", "noise, flip"])]);
+        let varying = keys(&["augment: [{noise: {std: 1}}]", "augment: [{noise: {std: 2}}]"]);
+        assert_eq!(varying, [key("augment.0.noise.std", &["1", "2"])]);
+        let varying = keys(&["a: []", "a: [{noise: {std: 1}}]", "a: [{noise: {std: 2}}]"]);
+        assert_eq!(varying, [key("a", &["[]", "[{noise: {std: 1}}]", "[{noise: {std: 2}}]"])]);
     }
 
     #[test]
-    fn levels_of_numbers_stand_by_size() {
+    fn levels_of_numbers_are_sorted_by_value() {
         let key = VaryingKey { path: "a.lr".into(), values: ["10", "9", "1e-3", "9"].map(|v| Some(v.into())).to_vec() };
         assert_eq!((key.short(), key.levels()), ("lr", vec!["1e-3".to_owned(), "9".into(), "10".into()]));
     }

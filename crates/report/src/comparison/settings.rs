@@ -1,117 +1,114 @@
-//! Runs that differ in nothing but the seed and the fold.
+//! Settings: runs that differ only in seed and fold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Group;
 use super::compared_run::EpochScores;
-use super::estimate::{CaseScores, Estimate, Intervals, average, columns};
+use super::estimate::{BootstrapCache, CaseScores, Estimate, average, columns};
 use crate::statistics::{SeedVariation, mean};
 
-/// Runs that differ in nothing but the seed and the fold.
+/// Runs that differ only in seed and fold.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// What sets it apart from the others.
+    /// The values that distinguish it from the other settings.
     pub name: String,
-    /// What sentences and charts call it: the name, or a letter where some name of the group is long.
-    pub short: String,
-    /// Its runs, by place.
-    pub rows: Vec<usize>,
-    /// Runs of the setting that failed, were pruned or are not done, and that no other run with that seed stands in
-    /// for: its scores are of those that came through.
-    pub lost: usize,
-    /// How many seeds they have.
-    pub seeds: usize,
+    /// The name in sentences and charts: `name`, or a letter if a name of the group is long.
+    pub short_name: String,
+    /// The indices of its runs.
+    pub runs: Vec<usize>,
+    /// The number of failed, pruned or unfinished runs that no finished run with the same seed and cases replaces.
+    pub num_incomplete: usize,
+    /// The number of different seeds.
+    pub num_seeds: usize,
     /// The mean over cases of each label.
     pub labels: Vec<Estimate>,
     /// The mean over labels.
     pub mean: Estimate,
-    /// For each label the share of its scores, over cases and runs, that are 0: nothing of it was found, or it was
-    /// found where it is not. Undefined where there is no score.
-    pub zeros: Vec<Option<f64>>,
-    /// For each case the score of each label, averaged over runs.
+    /// For each label the fraction of its scores, over cases and runs, that are 0: no overlap with the reference. `None`
+    /// without scores.
+    pub zero_fractions: Vec<Option<f64>>,
+    /// The score of each label in each case, averaged over runs.
     pub cases: CaseScores,
     pub(super) blocks: BTreeMap<Vec<String>, Block>,
 }
 
-/// Runs of a setting that validate on the same cases.
+/// Runs of a setting with the same validation cases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
-    /// For each case the score of each label, averaged over the runs.
+    /// The score of each label in each case, averaged over the runs.
     pub(super) cases: CaseScores,
     /// The mean Dice of each run.
     pub(super) means: Vec<f64>,
 }
 
 impl Setting {
-    /// `lost` are runs of the setting that did not come through, by place.
-    pub(super) fn new(group: &Group, rows: Vec<usize>, lost: &[usize], intervals: &mut Intervals) -> Self {
+    /// `incomplete` has the indices of the runs of this setting that are excluded because they are not finished.
+    pub(super) fn new(group: &Group, runs: Vec<usize>, incomplete: &[usize], cache: &mut BootstrapCache) -> Self {
         let num_labels = group.labels.len();
-        let chosen = |row: &usize| group.rows[*row].chosen.as_ref();
-        let cases = average(rows.iter().filter_map(chosen).map(|chosen| &chosen.cases), num_labels);
+        let scores = |run: &usize| group.runs[*run].scores.as_ref();
+        let cases = average(runs.iter().filter_map(scores).map(|scores| &scores.cases), num_labels);
         let mut by_block: BTreeMap<Vec<String>, Vec<&EpochScores>> = BTreeMap::new();
-        for chosen in rows.iter().filter_map(chosen) {
-            by_block.entry(chosen.cases.keys().cloned().collect()).or_default().push(chosen);
+        for scores in runs.iter().filter_map(scores) {
+            by_block.entry(scores.cases.keys().cloned().collect()).or_default().push(scores);
         }
         let block = |runs: Vec<&EpochScores>| Block {
-            cases: average(runs.iter().map(|chosen| &chosen.cases), num_labels),
-            means: runs.iter().filter_map(|chosen| chosen.mean.mean).collect(),
+            cases: average(runs.iter().map(|scores| &scores.cases), num_labels),
+            means: runs.iter().filter_map(|scores| scores.mean.mean).collect(),
         };
         let columns = columns(&cases, num_labels);
-        let same = |a: usize, b: usize| {
-            let [a, b] = [a, b].map(|row| &group.rows[row].run);
+        let replaces = |a: usize, b: usize| {
+            let [a, b] = [a, b].map(|run| &group.runs[run].run);
             a.seed() == b.seed() && a.validation() == b.validation()
         };
-        let is_lost = |row: &&usize| !rows.iter().any(|other| same(**row, *other));
+        let is_unreplaced = |run: &&usize| !runs.iter().any(|other| replaces(**run, *other));
+        let zero_fraction = |label: usize| {
+            let cases = runs.iter().filter_map(scores).flat_map(|scores| scores.cases.values());
+            mean(cases.filter_map(|scores| scores[label]).map(|score| f64::from(u8::from(score == 0.0))))
+        };
         Self {
-            lost: lost.iter().filter(is_lost).count(),
-            name: group.describe(rows[0]),
-            short: String::new(),
-            seeds: rows.iter().map(|row| group.rows[*row].run.seed()).collect::<BTreeSet<_>>().len(),
-            labels: columns.chunks(1).map(|column| intervals.estimate(column)).collect(),
-            mean: intervals.estimate(&columns),
-            zeros: (0..num_labels)
-                .map(|label| {
-                    let runs = rows.iter().filter_map(chosen).flat_map(|chosen| chosen.cases.values());
-                    mean(runs.filter_map(|scores| scores[label]).map(|score| f64::from(u8::from(score == 0.0))))
-                })
-                .collect(),
+            num_incomplete: incomplete.iter().filter(is_unreplaced).count(),
+            name: group.describe(runs[0]),
+            short_name: String::new(),
+            num_seeds: runs.iter().map(|run| group.runs[*run].run.seed()).collect::<BTreeSet<_>>().len(),
+            labels: columns.chunks(1).map(|column| cache.estimate(column)).collect(),
+            mean: cache.estimate(&columns),
+            zero_fractions: (0..num_labels).map(zero_fraction).collect(),
             blocks: by_block.into_iter().map(|(subjects, runs)| (subjects, block(runs))).collect(),
             cases,
-            rows,
+            runs,
         }
     }
 
-    /// How much the seed alone changes the mean Dice of its runs, where several validate on the same cases.
-    pub fn noise(&self) -> Option<SeedVariation> {
-        SeedVariation::within(&self.blocks.values().map(|block| block.means.clone()).collect::<Vec<_>>())
+    /// Returns the variation of the mean Dice between its seeds; `None` unless several runs have the same cases.
+    pub fn seed_variation(&self) -> Option<SeedVariation> {
+        SeedVariation::pooled(&self.blocks.values().map(|block| block.means.clone()).collect::<Vec<_>>())
     }
 
-    /// Whether it goes by a letter.
+    /// Returns whether the short name is a letter.
     pub fn has_letter(&self) -> bool {
-        self.short != self.name
+        self.short_name != self.name
     }
 
-    /// The mean Dice of each of its runs, from the smallest.
+    /// Returns the mean Dice of each run, in ascending order.
     pub fn means(&self) -> Vec<f64> {
         let mut means: Vec<f64> = self.blocks.values().flat_map(|block| block.means.iter().copied()).collect();
         means.sort_by(f64::total_cmp);
         means
     }
 
-    /// The most runs that it has on the same cases.
-    pub fn largest_block(&self) -> usize {
+    /// Returns the largest number of runs with the same validation cases.
+    pub fn max_block_size(&self) -> usize {
         self.blocks.values().map(|block| block.means.len()).max().unwrap_or(0)
     }
 }
 
-/// How much the seed alone changes a run's mean Dice.
-///
-/// `split_by_seed` says that each seed has validation cases of its own.
-pub(super) fn noise(settings: &[Setting], split_by_seed: bool) -> Option<SeedVariation> {
+/// Estimates the variation of a run's mean Dice between seeds: pooled over settings, or where `splits_vary` (each seed
+/// has its own validation cases) the residual of settings and splits.
+pub(super) fn seed_variation(settings: &[Setting], splits_vary: bool) -> Option<SeedVariation> {
     let groups = settings.iter().flat_map(|setting| setting.blocks.values().map(|block| block.means.clone()));
-    let within = SeedVariation::within(&groups.collect::<Vec<_>>());
-    if within.is_some() || !split_by_seed {
-        return within;
+    let pooled = SeedVariation::pooled(&groups.collect::<Vec<_>>());
+    if pooled.is_some() || !splits_vary {
+        return pooled;
     }
     let mut blocks = settings.first()?.blocks.keys().collect::<Vec<_>>();
     blocks.retain(|subjects| settings.iter().all(|setting| setting.blocks.contains_key(*subjects)));
@@ -122,21 +119,21 @@ pub(super) fn noise(settings: &[Setting], split_by_seed: bool) -> Option<SeedVar
     SeedVariation::residual(&table?)
 }
 
-/// Of a group with longer names each setting goes by a letter.
-const MAX_NAME: usize = 40;
+/// If any name in a group has more characters, all settings of the group get letters.
+const MAX_NAME_LENGTH: usize = 40;
 
-/// Gives settings, the best first, the names that sentences and charts use.
-pub(super) fn name_briefly(settings: &mut [Setting]) {
-    let is_long = settings.iter().any(|setting| setting.name.chars().count() > MAX_NAME);
-    for (place, setting) in settings.iter_mut().enumerate() {
-        setting.short = if is_long { letter(place) } else { setting.name.clone() };
+/// Sets the short names of settings, which are sorted best first.
+pub(super) fn assign_short_names(settings: &mut [Setting]) {
+    let is_long = settings.iter().any(|setting| setting.name.chars().count() > MAX_NAME_LENGTH);
+    for (index, setting) in settings.iter_mut().enumerate() {
+        setting.short_name = if is_long { letter(index) } else { setting.name.clone() };
     }
 }
 
 /// A, B, …, Z, AA, AB, …
-fn letter(place: usize) -> String {
-    let last = char::from(b'A' + (place % 26) as u8);
-    match place / 26 {
+fn letter(index: usize) -> String {
+    let last = char::from(b'A' + (index % 26) as u8);
+    match index / 26 {
         0 => last.to_string(),
         rest => format!("{}{last}", letter(rest - 1)),
     }
@@ -147,7 +144,7 @@ mod tests {
     use super::letter;
 
     #[test]
-    fn letters_go_on_after_z() {
+    fn two_letters_follow_after_z() {
         assert_eq!([0, 25, 26, 52, 701, 702].map(letter), ["A", "Z", "AA", "BA", "ZZ", "AAA"]);
     }
 }

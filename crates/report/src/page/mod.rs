@@ -1,39 +1,41 @@
-//! `report.html`: one file that needs no network, with tables to sort and filter and curves to point at.
+//! `report.html`: one self-contained file with sortable, filterable tables and interactive charts.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::appearance::page_head;
 use crate::charts::{Chart, Charts, STYLE};
 use crate::comparison::{ComparedEpoch, ComparedRun, Group};
+use crate::format::{count, estimate_text};
 use crate::tables::{self, TextTable};
-use crate::verdict::{Verdict, count, with_interval};
+use crate::verdict::Verdict;
 
 const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Of more pairs than this the page shows those of the best setting; `comparisons.csv` has all.
-const PAIRS: usize = 15;
+/// If there are more pairs, the page shows only those with the best setting; `comparisons.csv` has all.
+const MAX_PAIRS: usize = 15;
 
-/// How the numbers came about.
-pub const METHODS: &str = "Runs are compared where labels, metric convention, data and split agree; others are set \
-    apart. Runs that differ in nothing but seed and fold are one setting. `at 0` is the share of a label's scores, over \
-    cases and runs, that are 0: all of it was missed, or it was found where it is not. The score of a case is its mean over the \
-    setting's runs, the Dice of a label the mean over cases with a defined score, the mean Dice the mean over labels. \
-    Intervals are 95 % percentile bootstrap intervals over cases (5000 draws). Settings are compared case by case on \
-    the sets of cases that both validated on, with Wilcoxon's signed-rank test (two-sided, zeros left out, exact up \
-    to 50 cases, then the normal approximation), and Holm's correction for all pairs of settings, for each score by \
-    itself. Seed-to-seed noise is the pooled standard deviation of the mean Dice between runs of a setting on the \
-    same cases; where each seed has cases of its own, what is left after settings and cases are taken out. A lead \
-    counts as beyond chance when its corrected p is below 0.05, it is larger than Student's 95 % bound of what \
-    seeds alone explain (with Bonferroni's correction for all pairs), none of the setting's runs is missing, and the ranks of the cases speak for it too. Bootstrap draws that miss all \
-    scores of a label are left out, and a label with one score has no interval.";
+/// The statistical methods.
+pub const METHODS: &str = "Runs are comparable if their labels, metric convention, data and split agree; all others are \
+    in groups of their own. Runs that differ only in seed and fold are one setting. The score of a case is its mean over \
+    the runs of the setting, the Dice of a label the mean over cases with a defined score, the mean Dice the mean over \
+    labels. `Dice … = 0` is the percentage of a label's scores, over cases and runs, that are 0: the label was missed \
+    completely, or predicted where there is none. Confidence intervals (CI) are 95 % percentile bootstrap intervals over \
+    cases with 5000 samples; samples without a defined score of some label are discarded, and a label with a single \
+    score has no interval. Settings are compared case by case, on the validation sets that both were scored on, with the \
+    two-sided Wilcoxon signed-rank test (zero differences dropped; exact up to 50 cases, then the normal approximation) \
+    and Holm's correction for all pairs of settings, separately for each score. The standard deviation between seeds is \
+    that of the mean Dice of the runs of a setting on the same cases, pooled over settings; if each seed has its own \
+    cases, it is the residual after the effects of settings and cases. A setting is significantly better than another \
+    if the Holm-adjusted p is below 0.05, the ranks of the cases favour it too, the difference exceeds the 95 % bound of \
+    what seeds alone explain (Student's t with Bonferroni's correction for all pairs), and none of its runs is missing.";
 
-/// A group, what follows from it, and its charts.
+/// A group with its conclusion and charts.
 type Section<'a> = (&'a Group, &'a Verdict, Charts);
 
-/// The whole page.
+/// Returns the text of `report.html`.
 pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) -> String {
-    let num_runs: usize = groups.iter().map(|(group, ..)| group.rows.len()).sum();
+    let num_runs: usize = groups.iter().map(|(group, ..)| group.runs.len()).sum();
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -41,19 +43,19 @@ pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) ->
             body {
                 header {
                     h1 { (title) }
-                    p.quiet { (count(num_runs, "run")) " in " (count(groups.len(), "group")) }
+                    p.secondary { (count(num_runs, "run")) " in " (count(groups.len(), "group")) }
                     button #theme type="button" { "Light / dark" }
                 }
-                @if groups.len() > 1 { (contents(groups)) }
-                @for (number, group) in groups.iter().enumerate() { (section(number, groups.len() > 1, group)) }
+                @if groups.len() > 1 { (table_of_contents(groups)) }
+                @for (index, group) in groups.iter().enumerate() { (section(index, groups.len() > 1, group)) }
                 @if !unreadable.is_empty() {
                     section {
-                        h2 { "Folders that cannot be read" }
+                        h2 { "Unreadable run folders" }
                         ul { @for (name, reason) in unreadable { li { code { (name) } ": " (reason) } } }
                     }
                 }
                 section { h2 { "Methods" } p.methods { (with_code(METHODS)) } }
-                div #tip hidden {}
+                div #tooltip hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -61,15 +63,15 @@ pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) ->
     markup.into_string()
 }
 
-fn contents(groups: &[Section]) -> Markup {
+fn table_of_contents(groups: &[Section]) -> Markup {
     html! {
         nav {
-            p { "These runs cannot all be compared with each other:" }
+            p { "Not all runs are comparable. Groups of comparable runs:" }
             ol {
-                @for (number, (group, ..)) in groups.iter().enumerate() {
+                @for (index, (group, ..)) in groups.iter().enumerate() {
                     li {
-                        a href={ "#group-" (number + 1) } { (group.title()) }
-                        " – " (count(group.rows.len(), "run"))
+                        a href={ "#group-" (index + 1) } { (group.title()) }
+                        " – " (count(group.runs.len(), "run"))
                         @if !group.differences.is_empty() { "; " (group.differences.join("; ")) }
                     }
                 }
@@ -78,12 +80,15 @@ fn contents(groups: &[Section]) -> Markup {
     }
 }
 
-fn section(number: usize, several: bool, (group, verdict, charts): &Section) -> Markup {
+fn section(index: usize, has_several_groups: bool, (group, verdict, charts): &Section) -> Markup {
+    let number = index + 1;
     html! {
-        section.group #{ "group-" (number + 1) } {
-            h2 { @if several { "Group " (number + 1) ": " } (group.title()) }
-            p.quiet { (group.comparability_text()) }
-            @if !group.differences.is_empty() { p.differences { "Set apart from the first group: " (group.differences.join("; ")) "." } }
+        section.group #{ "group-" (number) } {
+            h2 { @if has_several_groups { "Group " (number) ": " } (group.title()) }
+            p.secondary { (group.summary()) }
+            @if !group.differences.is_empty() {
+                p.warning { "Not comparable with group 1: " (group.differences.join("; ")) "." }
+            }
             div.verdict {
                 p.headline { (verdict.headline) }
                 @if !verdict.sentences.is_empty() { ul { @for sentence in &verdict.sentences { li { (sentence) } } } }
@@ -93,39 +98,45 @@ fn section(number: usize, several: bool, (group, verdict, charts): &Section) -> 
             @if !group.settings.is_empty() { h3 { "Settings" } (plain_table(&tables::settings(group))) }
             h3 { "Runs" }
             (runs(group))
-            @if !charts.curves.is_empty() { h3 { "Curves" } (tabs(number, &charts.curves)) }
-            @if !charts.boxes.is_empty() { h3 { "Cases" } div.side { (figures(&charts.boxes)) } }
-            @if !charts.parallel.is_empty() { h3 { "Keys together" } (figures(&charts.parallel)) }
-            @if !charts.effects.is_empty() {
-                h3 { "Keys one by one" }
-                p.quiet { "The mean over all runs with a value, whatever their other values; in an unbalanced set of runs these can mislead." }
-                div.side { (figures(&charts.effects)) }
+            @if !charts.learning_curves.is_empty() { h3 { "Learning curves" } (tabs(index, &charts.learning_curves)) }
+            @if !charts.box_plots.is_empty() { h3 { "Dice per case" } div.side-by-side { (figures(&charts.box_plots)) } }
+            @if !charts.parallel_coordinates.is_empty() {
+                h3 { "Parallel coordinates" }
+                (figures(&charts.parallel_coordinates))
             }
-            @if !group.comparisons.is_empty() { h3 { "Pairs of settings" } (pairs(group)) }
+            @if !charts.main_effects.is_empty() {
+                h3 { "Main effects" }
+                p.secondary {
+                    "Mean over all runs with the same value, whatever their other values. Misleading if the other \
+                     values are not balanced."
+                }
+                div.side-by-side { (figures(&charts.main_effects)) }
+            }
+            @if !group.comparisons.is_empty() { h3 { "Pairwise comparisons" } (pairs(group)) }
         }
     }
 }
 
-/// What stands between backticks is code.
+/// Formats the parts of a text between backticks as code.
 fn with_code(text: &str) -> Markup {
-    html! { @for (place, part) in text.split('`').enumerate() { @if place % 2 == 1 { code { (part) } } @else { (part) } } }
+    html! { @for (index, part) in text.split('`').enumerate() { @if index % 2 == 1 { code { (part) } } @else { (part) } } }
 }
 
 fn figures(charts: &[Chart]) -> Markup {
     html! { @for chart in charts { figure style={ "max-width:" (chart.size.0) "px" } { figcaption { (chart.title) } (chart.inline()) } } }
 }
 
-/// Charts of which one is shown; on paper all are.
-fn tabs(number: usize, charts: &[Chart]) -> Markup {
+/// Shows one chart at a time on the screen, and all of them in print.
+fn tabs(group: usize, charts: &[Chart]) -> Markup {
     html! {
         div.tabs {
-            div.choose role="tablist" {
-                @for (place, chart) in charts.iter().enumerate() {
-                    button type="button" role="tab" aria-selected=(place == 0) aria-controls={ "tab-" (number) "-" (place) } { (chart.title) }
+            div.tab-list role="tablist" {
+                @for (index, chart) in charts.iter().enumerate() {
+                    button type="button" role="tab" aria-selected=(index == 0) aria-controls={ "tab-" (group) "-" (index) } { (chart.title) }
                 }
             }
-            @for (place, chart) in charts.iter().enumerate() {
-                figure #{ "tab-" (number) "-" (place) } hidden[place > 0] style={ "max-width:" (chart.size.0) "px" } {
+            @for (index, chart) in charts.iter().enumerate() {
+                figure #{ "tab-" (group) "-" (index) } hidden[index > 0] style={ "max-width:" (chart.size.0) "px" } {
                     figcaption { (chart.title) }
                     (chart.inline())
                 }
@@ -134,21 +145,21 @@ fn tabs(number: usize, charts: &[Chart]) -> Markup {
     }
 }
 
-/// The table of runs; a script sorts and filters it, and what it hides is hidden in the charts.
+/// The table of runs. The script sorts and filters it, and hides filtered-out runs in the charts too.
 fn runs(group: &Group) -> Markup {
-    let cells = tables::runs(group);
+    let table = tables::runs(group);
     html! {
         p.controls {
             label { "Filter " input.filter type="search" placeholder="words, seed=1, dice mean >= 0.8" size="36"; }
-            span.shown.quiet { (cells.rows.len()) " of " (cells.rows.len()) " runs" }
+            span.shown.secondary { (table.rows.len()) " of " (table.rows.len()) " runs" }
         }
-        div.wide {
+        div.scroll {
             table.runs {
-                thead { tr { @for name in &cells.header { th scope="col" aria-sort="none" { button type="button" { (name) } } } } }
+                thead { tr { @for name in &table.header { th scope="col" aria-sort="none" { button type="button" { (name) } } } } }
                 tbody {
-                    @for (place, row) in cells.rows.iter().enumerate() {
-                        tr data-row=(place) title=(hint(group, &group.rows[place])) {
-                            @for (column, cell) in row.iter().enumerate() { td class=[number_class(&cells, column)] { (cell) } }
+                    @for (index, row) in table.rows.iter().enumerate() {
+                        tr data-run=(index) title=(tooltip(group, &group.runs[index])) {
+                            @for (column, cell) in row.iter().enumerate() { td class=[number_class(&table, column)] { (cell) } }
                         }
                     }
                 }
@@ -157,23 +168,23 @@ fn runs(group: &Group) -> Markup {
     }
 }
 
-/// What a row says when it is pointed at.
-fn hint(group: &Group, row: &ComparedRun) -> String {
-    let mut words = vec![row.run.title(), row.run.device.clone(), row.run.start.clone()];
-    words.extend(row.run.reason.clone());
-    words.extend(row.setting.map(|setting| group.settings[setting].name.clone()));
-    words.retain(|word| !word.is_empty());
-    words.join(" · ")
+/// The tooltip of a run in the table.
+fn tooltip(group: &Group, run: &ComparedRun) -> String {
+    let mut parts = vec![run.run.title(), run.run.device.clone(), run.run.start.clone()];
+    parts.extend(run.run.reason.clone());
+    parts.extend(run.setting.map(|setting| group.settings[setting].name.clone()));
+    parts.retain(|part| !part.is_empty());
+    parts.join(" · ")
 }
 
-fn plain_table(cells: &TextTable) -> Markup {
+fn plain_table(table: &TextTable) -> Markup {
     html! {
-        div.wide {
+        div.scroll {
             table {
-                thead { tr { @for name in &cells.header { th scope="col" { (name) } } } }
+                thead { tr { @for name in &table.header { th scope="col" { (name) } } } }
                 tbody {
-                    @for row in &cells.rows {
-                        tr { @for (column, cell) in row.iter().enumerate() { td class=[number_class(cells, column)] { (cell) } } }
+                    @for row in &table.rows {
+                        tr { @for (column, cell) in row.iter().enumerate() { td class=[number_class(table, column)] { (cell) } } }
                     }
                 }
             }
@@ -181,9 +192,9 @@ fn plain_table(cells: &TextTable) -> Markup {
     }
 }
 
-/// Columns of numbers stand to the right.
-fn number_class(cells: &TextTable, column: usize) -> Option<&'static str> {
-    let mut filled = cells.rows.iter().map(|row| &row[column]).filter(|cell| !cell.is_empty());
+/// Returns the class of right-aligned columns if all cells of a column are numbers.
+fn number_class(table: &TextTable, column: usize) -> Option<&'static str> {
+    let mut filled = table.rows.iter().map(|row| &row[column]).filter(|cell| !cell.is_empty());
     let is_number = |cell: &String| {
         let cell = cell.trim_start_matches("< ");
         cell.split(' ').next().is_some_and(|word| word.parse::<f64>().is_ok())
@@ -191,45 +202,46 @@ fn number_class(cells: &TextTable, column: usize) -> Option<&'static str> {
     filled.all(is_number).then_some("number")
 }
 
-/// How far the best is ahead of each other setting; of few settings every pair.
+/// The table of pairs: all if there are few, otherwise those with the best setting.
 fn pairs(group: &Group) -> Markup {
-    let all = group.comparisons.len() <= PAIRS;
-    let shown: Vec<_> = group.comparisons.iter().filter(|pair| all || pair.a == 0).collect();
-    let p = |p: Option<f64>| match p {
-        Some(p) if p < 0.0001 => "< 0.0001".to_owned(),
-        Some(p) => format!("{p:.4}"),
-        None => String::new(),
-    };
+    let show_all = group.comparisons.len() <= MAX_PAIRS;
+    let shown: Vec<_> = group.comparisons.iter().filter(|pair| show_all || pair.a == 0).collect();
     let rows = shown.iter().flat_map(|pair| {
         pair.scores(&group.labels).map(|(name, difference)| {
-            let [a, b] = [pair.a, pair.b].map(|place| group.settings[place].short.clone());
-            let test = difference.test.map(|test| test.p);
-            let score = name.to_owned();
+            let [a, b] = [pair.a, pair.b].map(|setting| group.settings[setting].short_name.clone());
             vec![
                 a,
                 b,
-                score,
-                difference.cases.to_string(),
+                name.to_owned(),
+                difference.num_cases.to_string(),
                 tables::estimate(&difference.estimate),
-                p(test),
-                p(difference.corrected),
+                p_value(difference.test.map(|test| test.p_value)),
+                p_value(difference.adjusted_p_value),
             ]
         })
     });
-    let header = ["setting", "other", "score", "cases", "ahead by", "Wilcoxon p", "after Holm"];
-    let cells = TextTable { header: header.map(str::to_owned).to_vec(), rows: rows.collect() };
+    let header = ["setting", "other", "Dice", "cases", "difference", "Wilcoxon p", "Holm-adjusted p"];
+    let table = TextTable { header: header.map(str::to_owned).to_vec(), rows: rows.collect() };
     html! {
-        (plain_table(&cells))
+        (plain_table(&table))
         @if shown.len() < group.comparisons.len() {
-            p.quiet { (shown.len()) " of " (group.comparisons.len()) " pairs; comparisons.csv has all." }
+            p.secondary { (shown.len()) " of " (group.comparisons.len()) " pairs; see comparisons.csv for all." }
         }
     }
 }
 
+fn p_value(p: Option<f64>) -> String {
+    match p {
+        Some(p) if p < 0.0001 => "< 0.0001".to_owned(),
+        Some(p) => format!("{p:.4}"),
+        None => String::new(),
+    }
+}
+
 impl Group {
-    /// The experiments' name, where they share one, or what the group is about.
+    /// Returns the names of the experiments, at most three.
     pub fn title(&self) -> String {
-        let mut titles: Vec<String> = self.rows.iter().map(|row| row.run.title()).collect();
+        let mut titles: Vec<String> = self.runs.iter().map(|run| run.run.title()).collect();
         titles.sort();
         titles.dedup();
         let more = titles.len().saturating_sub(3);
@@ -238,14 +250,14 @@ impl Group {
         if more > 0 { format!("{names} and {more} more") } else { names }
     }
 
-    /// What its runs have in common.
-    pub fn comparability_text(&self) -> String {
+    /// Describes what the runs have in common, and the best score.
+    fn summary(&self) -> String {
         let epoch = match self.epoch {
-            ComparedEpoch::Best => "the best epoch of each run",
-            ComparedEpoch::Last => "the last scored epoch of each run",
+            ComparedEpoch::Best => "best epoch of each run",
+            ComparedEpoch::Last => "last scored epoch of each run",
         };
         let labels = if self.labels.is_empty() { "no labels".to_owned() } else { self.labels.join(", ") };
-        let best = self.settings.first().map(|best| format!("; best mean Dice {}", with_interval(&best.mean)));
-        format!("Dice of {labels}; {}; {epoch}{}", self.comparability.split_words, best.unwrap_or_default())
+        let best = self.settings.first().map(|best| format!("; best mean Dice {}", estimate_text(&best.mean)));
+        format!("Dice of {labels}; {}; {epoch}{}", self.key.split_description, best.unwrap_or_default())
     }
 }

@@ -1,29 +1,29 @@
 "use strict";
 
-// Light or dark: the system's choice until the button is pressed.
+// Follows the system's colour scheme until the button is pressed.
 document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;
-  const chosen = root.style.colorScheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  root.style.colorScheme = chosen === "dark" ? "light" : "dark";
+  const scheme = root.style.colorScheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  root.style.colorScheme = scheme === "dark" ? "light" : "dark";
 });
 
 for (const group of document.querySelectorAll("section.group")) {
-  sortable(group);
-  filterable(group);
-  tabs(group);
-  for (const chart of group.querySelectorAll("svg.chart")) pointable(group, chart);
+  makeSortable(group);
+  makeFilterable(group);
+  connectTabs(group);
+  for (const chart of group.querySelectorAll("svg.chart")) addTooltips(group, chart);
 }
 
-// A click on a column's name sorts by it; empty cells stay at the end.
-function sortable(group) {
+// Clicking a column header sorts by that column; empty cells come last.
+function makeSortable(group) {
   const table = group.querySelector("table.runs");
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => head.addEventListener("click", () => {
+  const headers = [...table.tHead.rows[0].cells];
+  headers.forEach((header, column) => header.addEventListener("click", () => {
     const isNumber = table.querySelector(`td:nth-child(${column + 1})`)?.classList.contains("number");
     const first = isNumber ? "descending" : "ascending";
     const second = isNumber ? "ascending" : "descending";
-    const order = head.getAttribute("aria-sort") === first ? second : first;
-    heads.forEach((other) => other.setAttribute("aria-sort", other === head ? order : "none"));
+    const order = header.getAttribute("aria-sort") === first ? second : first;
+    headers.forEach((other) => other.setAttribute("aria-sort", other === header ? order : "none"));
     const sign = order === "ascending" ? 1 : -1;
     const rows = [...table.tBodies[0].rows].map((row) => [row.cells[column].textContent, row]);
     rows.sort(([a], [b]) => {
@@ -34,79 +34,80 @@ function sortable(group) {
   }));
 }
 
-// Every word must be in the row; `name = value`, `name != value` and `name >= number` ask one column.
-function filterable(group) {
+// Every word of the filter must occur in the row; `name = value`, `name != value` and `name >= number` test one column.
+function makeFilterable(group) {
   const input = group.querySelector(".filter");
   const table = group.querySelector("table.runs");
   const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.toLowerCase());
-  const compare = {
+  const comparisons = {
     "=": (cell, value) => cell === value || (cell !== "" && Number(cell) === Number(value)),
-    "!=": (cell, value) => !compare["="](cell, value),
+    "!=": (cell, value) => !comparisons["="](cell, value),
     "<": (cell, value) => cell !== "" && Number(cell) < Number(value),
     "<=": (cell, value) => cell !== "" && Number(cell) <= Number(value),
     ">": (cell, value) => cell !== "" && Number(cell) > Number(value),
     ">=": (cell, value) => cell !== "" && Number(cell) >= Number(value),
   };
-  // The column of a whole name, of the end of a dotted one, or of a part.
-  const column = (name) => {
-    const ends = [(other) => other === name, (other) => other.endsWith("." + name), (other) => other.includes(name)];
-    return ends.map((end) => names.findIndex(end)).find((place) => place >= 0) ?? -1;
+  // The column with this name, with a dotted name that ends with it, or with a name that contains it.
+  const findColumn = (name) => {
+    const matches = [(other) => other === name, (other) => other.endsWith("." + name), (other) => other.includes(name)];
+    return matches.map((match) => names.findIndex(match)).find((column) => column >= 0) ?? -1;
   };
-  // A name may be several words long: as many as make one.
-  const read = (text) => {
+  // A column name can have several words; words are prepended as long as the result is a column.
+  const parse = (text) => {
     const tests = [];
     const words = text.toLowerCase().replace(/\s*(!=|>=|<=|=|>|<)\s*/g, "$1").split(/\s+/).filter(Boolean);
     while (words.length > 0) {
       const word = words.pop();
-      const [, first, sign, value] = word.match(/^(.*?)(!=|>=|<=|=|>|<)(.*)$/) ?? [];
-      if (sign === undefined) {
+      const [, first, operator, value] = word.match(/^(.*?)(!=|>=|<=|=|>|<)(.*)$/) ?? [];
+      if (operator === undefined) {
         tests.push({ word });
         continue;
       }
-      let [name, place] = [first.replaceAll("_", " "), -1];
-      const known = () => {
-        place = column(name);
-        if (place < 0) place = column(name.replaceAll(" ", "_"));
+      let [name, column] = [first.replaceAll("_", " "), -1];
+      const lookUp = () => {
+        column = findColumn(name);
+        if (column < 0) column = findColumn(name.replaceAll(" ", "_"));
       };
-      known();
+      lookUp();
       while (words.length > 0 && names.includes(`${words.at(-1)} ${name}`)) {
         name = `${words.pop()} ${name}`;
-        known();
+        lookUp();
       }
-      tests.push({ name, place, sign, value });
+      tests.push({ name, column, operator, value });
     }
     return tests;
   };
-  const matches = (cells, test) => {
+  const passes = (cells, test) => {
     if (test.word !== undefined) return cells.some((cell) => cell.includes(test.word));
-    return test.place >= 0 && compare[test.sign](cells[test.place], test.value);
+    return test.column >= 0 && comparisons[test.operator](cells[test.column], test.value);
   };
   input.addEventListener("input", () => {
-    const tests = read(input.value);
-    const unknown = tests.find((test) => test.place < 0);
+    const tests = parse(input.value);
+    const unknown = tests.find((test) => test.column < 0);
     let shown = 0;
     for (const row of table.tBodies[0].rows) {
       const cells = [...row.cells].map((cell) => cell.textContent.toLowerCase());
-      const isShown = tests.every((test) => matches(cells, test));
+      const isShown = tests.every((test) => passes(cells, test));
       shown += isShown;
-      row.classList.toggle("gone", !isShown);
-      for (const mark of marks(group, row.dataset.row)) mark.classList.toggle("gone", !isShown);
+      row.classList.toggle("filtered-out", !isShown);
+      for (const mark of marks(group, row.dataset.run)) mark.classList.toggle("filtered-out", !isShown);
     }
-    const told = `${shown} of ${table.tBodies[0].rows.length} runs`;
-    group.querySelector(".shown").textContent = unknown ? `no column ${unknown.name}` : told;
+    const status = `${shown} of ${table.tBodies[0].rows.length} runs`;
+    group.querySelector(".shown").textContent = unknown ? `no column ${unknown.name}` : status;
   });
   for (const row of table.tBodies[0].rows) {
-    row.addEventListener("mouseenter", () => light(group, row.dataset.row));
-    row.addEventListener("mouseleave", () => light(group, null));
+    row.addEventListener("mouseenter", () => highlight(group, row.dataset.run));
+    row.addEventListener("mouseleave", () => highlight(group, null));
   }
 }
 
-function marks(group, row) {
-  return group.querySelectorAll(`svg [data-row="${row}"]`);
+// The curves and points of a run in the charts.
+function marks(group, run) {
+  return group.querySelectorAll(`svg [data-run="${run}"]`);
 }
 
-// One of several charts is shown.
-function tabs(group) {
+// Shows one of several charts.
+function connectTabs(group) {
   const buttons = [...group.querySelectorAll("[role=tab]")];
   for (const button of buttons) {
     button.addEventListener("click", () => {
@@ -118,67 +119,68 @@ function tabs(group) {
   }
 }
 
-// Lights up a run in the table and in all charts; null puts the light out.
-function light(group, row) {
-  for (const lit of group.querySelectorAll(".lit")) lit.classList.remove("lit");
-  for (const chart of group.querySelectorAll("svg.chart")) chart.classList.toggle("dim", row !== null);
-  if (row === null) return;
-  group.querySelector(`tr[data-row="${row}"]`).classList.add("lit");
-  for (const mark of marks(group, row)) mark.classList.add("lit");
+// Highlights a run in the table and in all charts; null removes the highlight.
+function highlight(group, run) {
+  for (const mark of group.querySelectorAll(".highlighted")) mark.classList.remove("highlighted");
+  for (const chart of group.querySelectorAll("svg.chart")) chart.classList.toggle("dimmed", run !== null);
+  if (run === null) return;
+  group.querySelector(`tr[data-run="${run}"]`).classList.add("highlighted");
+  for (const mark of marks(group, run)) mark.classList.add("highlighted");
 }
 
-// The curve nearest to the pointer is lit, and its nearest point is told.
-function pointable(group, chart) {
+// Highlights the curve nearest to the pointer, and shows its nearest point in a tooltip.
+function addTooltips(group, chart) {
   const curves = chart.querySelectorAll(".curve");
   if (curves.length === 0) return;
-  const tip = document.getElementById("tip");
-  const scales = chart.dataset.scales?.split(" ").map((scale) => scale.split(",").map(Number));
+  const tooltip = document.getElementById("tooltip");
+  const axes = chart.dataset.axes?.split(" ").map((axis) => axis.split(",").map(Number));
   let parsed = null;
   chart.addEventListener("mousemove", (event) => {
     parsed ??= [...curves].map((curve) => [curve, [...curve.getAttribute("d").matchAll(/[ML]([-\d.]+) ([-\d.]+)/g)].map((m) => [+m[1], +m[2]])]);
     const pointer = new DOMPoint(event.clientX, event.clientY).matrixTransform(chart.getScreenCTM().inverse());
-    let best = { distance: 30 };
+    let nearest = { distance: 30 };
     for (const [curve, points] of parsed) {
-      if (curve.classList.contains("gone")) continue;
-      for (let place = 0; place < points.length; place++) {
-        const [a, b] = [points[place], points[Math.min(place + 1, points.length - 1)]];
-        const distance = toSegment(pointer, a, b);
-        if (distance >= best.distance) continue;
-        const isNearer = Math.abs(pointer.x - b[0]) < Math.abs(pointer.x - a[0]);
-        best = { distance, curve, point: isNearer ? b : a };
+      if (curve.classList.contains("filtered-out")) continue;
+      for (let i = 0; i < points.length; i++) {
+        const [a, b] = [points[i], points[Math.min(i + 1, points.length - 1)]];
+        const distance = distanceToSegment(pointer, a, b);
+        if (distance >= nearest.distance) continue;
+        const isEndNearer = Math.abs(pointer.x - b[0]) < Math.abs(pointer.x - a[0]);
+        nearest = { distance, curve, point: isEndNearer ? b : a };
       }
     }
-    if (!best.curve) return leave();
-    light(group, best.curve.dataset.row);
-    tip.textContent = describe(group, best, scales);
-    tip.hidden = false;
-    tip.style.left = `${Math.min(event.pageX + 14, innerWidth - 430)}px`;
-    tip.style.top = `${event.pageY + 14}px`;
+    if (!nearest.curve) return leave();
+    highlight(group, nearest.curve.dataset.run);
+    tooltip.textContent = describe(group, nearest, axes);
+    tooltip.hidden = false;
+    tooltip.style.left = `${Math.min(event.pageX + 14, innerWidth - 430)}px`;
+    tooltip.style.top = `${event.pageY + 14}px`;
   });
   const leave = () => {
-    tip.hidden = true;
-    light(group, null);
+    tooltip.hidden = true;
+    highlight(group, null);
   };
   chart.addEventListener("mouseleave", leave);
 }
 
-function toSegment(pointer, [ax, ay], [bx, by]) {
-  const length = (bx - ax) ** 2 + (by - ay) ** 2;
-  const share = length === 0 ? 0 : Math.min(1, Math.max(0, ((pointer.x - ax) * (bx - ax) + (pointer.y - ay) * (by - ay)) / length));
-  return Math.hypot(pointer.x - ax - share * (bx - ax), pointer.y - ay - share * (by - ay));
+function distanceToSegment(pointer, [ax, ay], [bx, by]) {
+  const squaredLength = (bx - ax) ** 2 + (by - ay) ** 2;
+  const projection = ((pointer.x - ax) * (bx - ax) + (pointer.y - ay) * (by - ay)) / squaredLength;
+  const t = squaredLength === 0 ? 0 : Math.min(1, Math.max(0, projection));
+  return Math.hypot(pointer.x - ax - t * (bx - ax), pointer.y - ay - t * (by - ay));
 }
 
-// The run's name and values, and where the chart has scales the epoch and the value there.
-function describe(group, { curve, point }, scales) {
-  const row = group.querySelector(`tr[data-row="${curve.dataset.row}"]`);
-  const heads = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
-  const epochs = heads.indexOf("epochs");
-  const words = [...row.cells].slice(0, epochs).map((cell, place) => (place === 0 ? cell.textContent : `${heads[place]} ${cell.textContent}`));
-  if (scales) {
-    const value = (place, [low, high, from, to]) => low + ((place - from) / (to - from)) * (high - low);
-    words.push(`epoch ${Math.round(value(point[0], scales[0]))}: ${value(point[1], scales[1]).toFixed(4)}`);
+// The name and values of a run, with the epoch and value at the point if the chart has axes, or else the mean Dice.
+function describe(group, { curve, point }, axes) {
+  const row = group.querySelector(`tr[data-run="${curve.dataset.run}"]`);
+  const headers = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
+  const cells = [...row.cells].slice(0, headers.indexOf("epochs"));
+  const parts = cells.map((cell, column) => (column === 0 ? cell.textContent : `${headers[column]} ${cell.textContent}`));
+  if (axes) {
+    const value = (pixel, [low, high, start, end]) => low + ((pixel - start) / (end - start)) * (high - low);
+    parts.push(`epoch ${Math.round(value(point[0], axes[0]))}: ${value(point[1], axes[1]).toFixed(4)}`);
   } else {
-    words.push(`mean Dice ${row.cells[heads.indexOf("Dice mean")].textContent}`);
+    parts.push(`mean Dice ${row.cells[headers.indexOf("Dice mean")].textContent}`);
   }
-  return words.join(" · ");
+  return parts.join(" · ");
 }

@@ -1,105 +1,108 @@
-//! What to keep in mind before believing a comparison, in plain sentences.
+//! Caveats of a comparison in sentences.
 
 use std::collections::BTreeMap;
 
-use super::{TOLD, count, three};
+use super::MAX_ITEMS;
 use crate::comparison::{ComparedEpoch, Group, Setting};
+use crate::format::{count, three_decimals};
 use crate::statistics::mean;
 
-/// An interval of fewer cases is too narrow.
+/// With fewer cases, bootstrap intervals are too narrow.
 const FEW_CASES: usize = 10;
 
-/// All of them.
-pub fn of(group: &Group) -> Vec<String> {
+/// Returns all caveats of a group.
+pub(super) fn warnings(group: &Group) -> Vec<String> {
     let mut warnings = Vec::new();
-    warnings.extend(selection(group));
-    warnings.extend(left_out(group));
-    warnings.extend(lost(group));
-    warnings.extend(one_sided(group));
-    let cases = |setting: &Setting| setting.cases.len();
-    let (fewest, most) = (group.settings.iter().map(cases).min(), group.settings.iter().map(cases).max());
-    let (Some(fewest), Some(most)) = (fewest, most) else { return warnings };
-    if fewest < most {
+    warnings.extend(selected_epoch(group));
+    warnings.extend(excluded_runs(group));
+    warnings.extend(incomplete_settings(group));
+    warnings.extend(unpaired_cases(group));
+    let num_cases = |setting: &Setting| setting.cases.len();
+    let (min, max) = (group.settings.iter().map(num_cases).min(), group.settings.iter().map(num_cases).max());
+    let (Some(min), Some(max)) = (min, max) else { return warnings };
+    if min < max {
         warnings.push(format!(
-            "Settings were validated on {fewest} to {most} cases, so their means are not of the same cases; the differences are."
+            "Settings were validated on {min} to {max} cases: their means are over different cases, the differences over \
+             common cases."
         ));
     }
-    if (2..FEW_CASES).contains(&fewest) {
-        let fewest = count(fewest, "case");
-        warnings.push(format!("Bootstrap intervals of {fewest} are too narrow; the tests are the better guide."));
+    if (2..FEW_CASES).contains(&min) {
+        let cases = count(min, "case");
+        warnings.push(format!("Bootstrap intervals over {cases} are too narrow; rely on the Wilcoxon tests."));
     }
     warnings
 }
 
-/// Settings of which some runs did not come through: what is left is a choice, and flatters.
-fn lost(group: &Group) -> Option<String> {
-    let told = group.settings.iter().filter(|setting| setting.lost > 0).map(|setting| {
-        let all = setting.lost + setting.rows.len();
-        format!("{} ({} of {all})", setting.short, setting.lost)
+/// Warns of settings with failed, pruned or unfinished runs: the other runs may be better by selection.
+fn incomplete_settings(group: &Group) -> Option<String> {
+    let incomplete = group.settings.iter().filter(|setting| setting.num_incomplete > 0).map(|setting| {
+        let all = setting.num_incomplete + setting.runs.len();
+        format!("{} ({} of {all})", setting.short_name, setting.num_incomplete)
     });
-    let told: Vec<String> = told.collect();
-    let more = told.len().saturating_sub(TOLD);
-    let names = told.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
+    let incomplete: Vec<String> = incomplete.collect();
+    let more = incomplete.len().saturating_sub(MAX_ITEMS);
+    let names = incomplete.iter().take(MAX_ITEMS).cloned().collect::<Vec<_>>().join("; ");
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!told.is_empty()).then(|| {
-        format!("Runs failed, were pruned or are not done, so these settings are judged by those that came through: {names}{more}.")
-    })
-}
-
-/// Cases that the table of settings counts and no difference does.
-fn one_sided(group: &Group) -> Option<String> {
-    let against_best = || group.comparisons.iter().filter(|pair| pair.a == 0);
-    let most = |label: usize| against_best().map(|pair| pair.one_sided[label]).max().unwrap_or(0);
-    let labels = group.labels.iter().enumerate().map(|(place, label)| (most(place), label));
-    let told: Vec<String> = labels
-        .filter(|(cases, _)| *cases > 0)
-        .map(|(cases, label)| format!("{label} in up to {}", count(cases, "case")))
-        .collect();
-    (!told.is_empty()).then(|| {
+    (!incomplete.is_empty()).then(|| {
         format!(
-            "Some scores are defined in one of two settings only ({}): the class is not there, and one setting found \
-             some of it nevertheless. They are in that setting's mean and in no difference; `empty: one` in `metrics` \
-             defines them all.",
-            told.join(", ")
+            "Some runs failed, were pruned or are not finished, so the scores of their settings may be too high: \
+             {names}{more}."
         )
     })
 }
 
-/// The best epoch was chosen on the cases that it is scored on.
-fn selection(group: &Group) -> Option<String> {
+/// Warns of cases that count in the means of settings but in no difference.
+fn unpaired_cases(group: &Group) -> Option<String> {
+    let against_best = || group.comparisons.iter().filter(|pair| pair.a == 0);
+    let max = |label: usize| against_best().map(|pair| pair.unpaired_cases[label]).max().unwrap_or(0);
+    let labels = group.labels.iter().enumerate().map(|(index, label)| (max(index), label));
+    let unpaired: Vec<String> = labels
+        .filter(|(cases, _)| *cases > 0)
+        .map(|(cases, label)| format!("{label} in up to {}", count(cases, "case")))
+        .collect();
+    (!unpaired.is_empty()).then(|| {
+        format!(
+            "Some scores are defined in only one of two settings ({}): the reference has no such class, and one \
+             setting predicted some voxels of it. They count in that setting's mean but in no difference; \
+             `empty: one` in `metrics` defines the score for both.",
+            unpaired.join(", ")
+        )
+    })
+}
+
+/// Warns that the best epoch was selected on the cases that it is scored on.
+fn selected_epoch(group: &Group) -> Option<String> {
     if group.epoch == ComparedEpoch::Last {
         return None;
     }
-    let counted = group.rows.iter().filter(|row| row.setting.is_some() && row.run.monitor() != "train_loss");
-    let chosen = counted.filter_map(|row| row.chosen.as_ref()).filter(|chosen| chosen.choices > 1);
-    let gains: Vec<f64> = chosen.clone().filter_map(|chosen| Some(chosen.mean.mean? - chosen.last?)).collect();
+    let included = group.runs.iter().filter(|run| run.setting.is_some() && run.run.monitor() != "train_loss");
+    let selected = included.filter_map(|run| run.scores.as_ref()).filter(|scores| scores.num_scored_epochs > 1);
+    let gains: Vec<f64> = selected.clone().filter_map(|scores| Some(scores.mean.mean? - scores.last_mean?)).collect();
     let gain = mean(gains)?;
-    let (fewest, most) = (chosen.clone().map(|c| c.choices).min()?, chosen.map(|c| c.choices).max()?);
-    let among = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
+    let num_epochs = || selected.clone().map(|scores| scores.num_scored_epochs);
+    let (min, max) = (num_epochs().min()?, num_epochs().max()?);
+    let epochs = if min == max { max.to_string() } else { format!("{min} to {max}") };
     let side = if gain < 0.0 { "below" } else { "above" };
-    let uneven = if fewest == most { "" } else { ", and runs with more to choose from look better" };
+    let uneven = if min == max { "" } else { "; runs with more scored epochs gain more" };
     Some(format!(
-        "The best of {among} scored epochs was chosen on the very cases that it is scored on, so scores flatter \
-         (on average {} {side} the last epoch{uneven}). `--epoch last` compares the last epochs; a test split \
-         that took part in no choice is the honest number.",
-        three(gain.abs())
+        "The best of {epochs} scored epochs was selected on the same cases that it is scored on, so the scores are \
+         optimistic (on average {} {side} the last epoch{uneven}). `--epoch last` compares the last epochs; only a test \
+         split that was used for no selection gives an unbiased score.",
+        three_decimals(gain.abs())
     ))
 }
 
-fn left_out(group: &Group) -> Option<String> {
-    let reasons: Vec<&str> = group.rows.iter().filter_map(|row| row.left_out.as_deref()).collect();
+fn excluded_runs(group: &Group) -> Option<String> {
+    let reasons: Vec<&str> = group.runs.iter().filter_map(|run| run.exclusion.as_deref()).collect();
     if reasons.is_empty() {
         return None;
     }
     let mut counts = BTreeMap::new();
     for reason in &reasons {
-        let kind = if reason.starts_with("repeats") { "repeats of another run with the same seed" } else { reason };
+        let kind = if reason.starts_with("repeats") { "repeats another run with the same seed" } else { reason };
         *counts.entry(kind).or_insert(0usize) += 1;
     }
-    let words: Vec<String> = counts.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
-    Some(format!(
-        "{} in no mean: {}.",
-        if reasons.len() == 1 { "1 run is".to_owned() } else { format!("{} runs are", reasons.len()) },
-        words.join(", ")
-    ))
+    let counts: Vec<String> = counts.iter().map(|(kind, number)| format!("{kind} ({number})")).collect();
+    let runs = if reasons.len() == 1 { "1 run is".to_owned() } else { format!("{} runs are", reasons.len()) };
+    Some(format!("{runs} excluded from all means: {}.", counts.join(", ")))
 }

@@ -1,66 +1,22 @@
-//! What is shown: an image with its label maps, turned as a radiologist looks at it.
+//! What is shown: an image with its label maps, in radiological orientation.
 
 use std::collections::BTreeMap;
 
-use super::label_counts::LabelCounts;
-use super::picture::Slice;
+use super::plane::Plane;
+use super::slice::Slice;
 use super::window::{Window, look_like_hounsfield};
 use volume::orientation::{AxisOrientation, axes_to_ras};
 use volume::{Affine, Grid, Label, Voxels};
 
-/// How a volume is cut into slices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plane {
-    /// Across the body, from the feet to the head.
-    Axial,
-    /// From the back to the front.
-    Coronal,
-    /// From the left to the right.
-    Sagittal,
-}
-
-impl Plane {
-    /// All of them, in the order in which they are offered.
-    pub const ALL: [Self; 3] = [Self::Axial, Self::Coronal, Self::Sagittal];
-
-    /// The axes of right, front and head that run along columns, along rows and through the slices.
-    pub fn axes(self) -> [usize; 3] {
-        match self {
-            Self::Axial => [0, 1, 2],
-            Self::Coronal => [0, 2, 1],
-            Self::Sagittal => [1, 2, 0],
-        }
-    }
-
-    /// What lies to the left, to the right, above and below: by radiological convention the patient's
-    /// right or front is on the left.
-    pub fn letters(self) -> [char; 4] {
-        match self {
-            Self::Axial => ['R', 'L', 'A', 'P'],
-            Self::Coronal => ['R', 'L', 'S', 'I'],
-            Self::Sagittal => ['A', 'P', 'S', 'I'],
-        }
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Axial => "axial",
-            Self::Coronal => "coronal",
-            Self::Sagittal => "sagittal",
-        }
-    }
-}
-
-/// An image and, where they are known, its label map and a prediction of it.
+/// An image, optionally with its label map and a prediction.
 ///
-/// Voxels stay where they were read; they are looked at along the axes right, front and head that
-/// follow the grid's most closely, so nothing is interpolated and an oblique grid stays oblique.
+/// Voxels stay in storage order and are accessed along the nearest RAS axes (right, anterior, superior): nothing is
+/// interpolated, and an oblique grid stays oblique.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// The intensities that become black and white.
+    /// The intensity window.
     pub window: Window,
-    /// Names of labels; one without a name is told by its value.
+    /// The names of labels; a label without a name is shown by its value.
     pub names: BTreeMap<Label, String>,
     /// Whether the intensities look like Hounsfield units.
     pub is_hounsfield: bool,
@@ -68,14 +24,14 @@ pub struct Scene {
     pub(super) image: Voxels<f32>,
     pub(super) label: Option<Voxels<Label>>,
     pub(super) prediction: Option<Voxels<Label>>,
-    turns: [AxisOrientation; 3],
+    axes: [AxisOrientation; 3],
 }
 
 impl Scene {
-    /// The first channel of an image on a grid, and label maps on the same grid, in a window that suits the image.
+    /// Shows the first channel of an image, and label maps on the same grid, in an automatic window.
     ///
     /// # Panics
-    /// When the arrays differ in shape from the grid.
+    /// If the shape of an array differs from that of the grid.
     pub fn new(
         grid: &Grid,
         image: &Voxels<f32>,
@@ -83,7 +39,10 @@ impl Scene {
         prediction: Option<&Voxels<Label>>,
     ) -> Self {
         let maps = label.into_iter().chain(prediction).map(|map| map.shape);
-        assert!(maps.chain([image.shape]).all(|shape| shape == grid.shape), "image and label maps lie on one grid");
+        assert!(
+            maps.chain([image.shape]).all(|shape| shape == grid.shape),
+            "image and label maps have the shape of the grid"
+        );
         let values = image.channel(0);
         Self {
             window: Window::automatic(values),
@@ -93,112 +52,110 @@ impl Scene {
             image: image.clone(),
             label: label.cloned(),
             prediction: prediction.cloned(),
-            turns: axes_to_ras(&grid.affine),
+            axes: axes_to_ras(&grid.affine),
         }
     }
 
-    /// The grid with axes that run to the right, to the front and to the head.
+    /// Returns the grid with its axes permuted and flipped to RAS.
     pub fn grid(&self) -> Grid {
         let mut rows = [[0.0; 4]; 3];
-        for (axis, turn) in self.turns.iter().enumerate() {
-            let size = self.stored.shape[turn.source_axis] as f64;
-            rows[turn.source_axis][axis] = if turn.flipped { -1.0 } else { 1.0 };
-            rows[turn.source_axis][3] = if turn.flipped { size - 1.0 } else { 0.0 };
+        for (axis, source) in self.axes.iter().enumerate() {
+            let size = self.stored.shape[source.source_axis] as f64;
+            rows[source.source_axis][axis] = if source.flipped { -1.0 } else { 1.0 };
+            rows[source.source_axis][3] = if source.flipped { size - 1.0 } else { 0.0 };
         }
-        let shape = self.turns.map(|turn| self.stored.shape[turn.source_axis]);
+        let shape = self.axes.map(|source| self.stored.shape[source.source_axis]);
         Grid { shape, affine: self.stored.affine.after(&Affine(rows)) }
     }
 
-    /// For right, front and head: the axis of the file, and whether it runs backwards.
-    pub fn turns(&self) -> [AxisOrientation; 3] {
-        self.turns
+    /// Returns the stored axis of each RAS axis, and whether it is flipped.
+    pub fn axes(&self) -> [AxisOrientation; 3] {
+        self.axes
     }
 
-    /// How many slices a plane has.
+    /// Returns the number of slices in a plane.
     pub fn num_slices(&self, plane: Plane) -> usize {
         self.grid().shape[plane.axes()[2]]
     }
 
-    /// Where the middle of a slice lies in the world, in mm along the axis through the slices.
+    /// Returns the world coordinate in mm of the centre of a slice, along the axis through the slices.
     pub fn position_mm(&self, plane: Plane, index: usize) -> f64 {
         let [_, _, through] = plane.axes();
         let grid = self.grid();
-        let mut middle = grid.shape.map(|size| (size as f64 - 1.0) / 2.0);
-        middle[through] = index as f64;
-        grid.affine.apply(middle)[through]
+        let mut centre = grid.shape.map(|size| (size as f64 - 1.0) / 2.0);
+        centre[through] = index as f64;
+        grid.affine.apply(centre)[through]
     }
 
-    /// A slice as it is looked at, counted from the feet, the back or the left.
+    /// Returns a slice in radiological orientation. Slices are counted from inferior, posterior or left.
     ///
     /// # Panics
-    /// When the plane has no such slice.
+    /// If the index is not less than the number of slices.
     pub fn slice(&self, plane: Plane, index: usize) -> Slice {
         let [columns, rows, _] = plane.axes();
         let Grid { shape, affine } = self.grid();
         let spacing = affine.spacing();
-        let walk = self.walk(plane, index);
+        let voxels = self.slice_voxels(plane, index);
         Slice {
             size: [shape[columns], shape[rows]],
             spacing: [spacing[columns], spacing[rows]],
-            values: walk.take(self.image.channel(0)),
-            fill: self.label.as_ref().map(|label| walk.take(label)),
-            contour: self.prediction.as_ref().map(|prediction| walk.take(prediction)),
+            values: voxels.read(self.image.channel(0)),
+            fill: self.label.as_ref().map(|label| voxels.read(label)),
+            outline: self.prediction.as_ref().map(|prediction| voxels.read(prediction)),
         }
     }
 
-    /// How the label maps lie in the slices.
-    pub fn tally(&self) -> LabelCounts {
-        LabelCounts::new(self)
-    }
-
-    /// The name of a label.
+    /// Returns the name of a label.
     pub fn name(&self, label: Label) -> String {
         self.names.get(&label).map_or_else(|| format!("label {label}"), |name| name.replace('_', " "))
     }
 
-    /// The way through the stored voxels of a slice, from its upper left.
-    fn walk(&self, plane: Plane, index: usize) -> Walk {
+    /// Returns the storage layout of a slice.
+    fn slice_voxels(&self, plane: Plane, index: usize) -> StridedSlice {
         let shape = self.grid().shape;
         let [columns, rows, through] = plane.axes();
         assert!(index < shape[through], "{} slices are counted from 0 to {}", plane.name(), shape[through] - 1);
         let strides = self.strides();
-        // Right, front and head lie to the left and above, so both run backwards.
+        // Right, anterior and superior are at the left and at the top, so both image axes are reversed.
         let mut first = shape.map(|size| size as isize - 1);
         first[through] = index as isize;
         let start = self.start() + (0..3).map(|axis| first[axis] * strides[axis]).sum::<isize>();
-        Walk { start, size: [shape[columns], shape[rows]], step: [-strides[columns], -strides[rows]] }
+        StridedSlice { start, size: [shape[columns], shape[rows]], strides: [-strides[columns], -strides[rows]] }
     }
 
-    /// Where the voxel furthest to the left, back and feet is stored.
+    /// Returns the storage index of the leftmost, most posterior and most inferior voxel.
     pub(super) fn start(&self) -> isize {
         let strides = self.strides();
         let shape = self.grid().shape;
-        let backwards = (0..3).filter(|&axis| self.turns[axis].flipped);
-        backwards.map(|axis| -strides[axis] * (shape[axis] as isize - 1)).sum()
+        let flipped = (0..3).filter(|&axis| self.axes[axis].flipped);
+        flipped.map(|axis| -strides[axis] * (shape[axis] as isize - 1)).sum()
     }
 
-    /// How many stored voxels lie between neighbours along right, front and head.
+    /// Returns the storage strides along the RAS axes.
     pub(super) fn strides(&self) -> [isize; 3] {
         let [_, height, depth] = self.stored.shape.map(|size| size as isize);
         let stored = [height * depth, depth, 1];
-        self.turns.map(|turn| if turn.flipped { -stored[turn.source_axis] } else { stored[turn.source_axis] })
+        self.axes.map(|source| if source.flipped { -stored[source.source_axis] } else { stored[source.source_axis] })
     }
 }
 
-/// A way through the stored voxels of a slice.
-struct Walk {
+/// The storage layout of a slice.
+struct StridedSlice {
+    /// The storage index of the upper left voxel.
     start: isize,
+    /// Columns and rows.
     size: [usize; 2],
-    /// From a voxel to the next of its row, and of its column.
-    step: [isize; 2],
+    /// The strides between columns and between rows.
+    strides: [isize; 2],
 }
 
-impl Walk {
-    /// The voxels of the slice, row by row.
-    fn take<T: Copy>(&self, stored: &[T]) -> Vec<T> {
+impl StridedSlice {
+    /// Reads the voxels of the slice, row by row.
+    fn read<T: Copy>(&self, stored: &[T]) -> Vec<T> {
         let [columns, rows] = self.size.map(|size| size as isize);
-        let place = |row: isize, column: isize| (self.start + row * self.step[1] + column * self.step[0]) as usize;
-        (0..rows).flat_map(|row| (0..columns).map(move |column| stored[place(row, column)])).collect()
+        let index =
+            |row: isize, column: isize| (self.start + row * self.strides[1] + column * self.strides[0]) as usize;
+        (0..rows).flat_map(|row| (0..columns).map(move |column| stored[index(row, column)])).collect()
     }
 }
 
@@ -209,8 +166,8 @@ mod tests {
     /// A volume whose values are the world coordinates of its voxels: 1 x + 10 y + 100 z.
     fn scene(shape: [usize; 3], affine: Affine) -> Scene {
         let [_, height, depth] = shape;
-        let value = |place: usize| {
-            let index = [place / (height * depth), place / depth % height, place % depth];
+        let value = |voxel: usize| {
+            let index = [voxel / (height * depth), voxel / depth % height, voxel % depth];
             let [x, y, z] = affine.apply(index.map(|index| index as f64));
             (x + 10.0 * y + 100.0 * z) as f32
         };
@@ -219,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axial_slice_has_the_right_on_the_left_and_the_front_above() {
+    fn an_axial_slice_has_right_at_the_left_and_anterior_at_the_top() {
         let scene = scene([2, 3, 2], Affine::IDENTITY);
         let slice = scene.slice(Plane::Axial, 1);
         assert_eq!(slice.size, [2, 3]);
@@ -227,24 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn a_sagittal_slice_has_the_front_on_the_left_and_the_head_above() {
+    fn a_sagittal_slice_has_anterior_at_the_left_and_superior_at_the_top() {
         let slice = scene([2, 3, 2], Affine::IDENTITY).slice(Plane::Sagittal, 0);
         assert_eq!((slice.size, slice.values), ([3, 2], vec![120.0, 110.0, 100.0, 20.0, 10.0, 0.0]));
     }
 
     #[test]
-    fn however_a_volume_is_stored_it_looks_the_same() {
-        let straight = scene([2, 3, 4], Affine::IDENTITY);
+    fn slices_do_not_depend_on_the_storage_orientation() {
+        let ras = scene([2, 3, 4], Affine::IDENTITY);
         // The same voxels, stored as LPS.
-        let turned = scene([2, 3, 4], Affine([[-1.0, 0.0, 0.0, 1.0], [0.0, -1.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0]]));
-        // Voxel x runs to the feet, voxel y to the left, voxel z to the front.
-        let other = scene([4, 2, 3], Affine([[0.0, -1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 3.0]]));
-        assert_eq!(other.stored.affine.orientation(), "ILA");
-        for scene in [turned, other] {
-            assert_eq!(scene.grid(), straight.grid());
+        let lps = scene([2, 3, 4], Affine([[-1.0, 0.0, 0.0, 1.0], [0.0, -1.0, 0.0, 2.0], [0.0, 0.0, 1.0, 0.0]]));
+        // Stored as ILA: x to inferior, y to left, z to anterior.
+        let ila = scene([4, 2, 3], Affine([[0.0, -1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 3.0]]));
+        assert_eq!(ila.stored.affine.orientation(), "ILA");
+        for scene in [lps, ila] {
+            assert_eq!(scene.grid(), ras.grid());
             for plane in Plane::ALL {
-                for index in 0..straight.num_slices(plane) {
-                    assert_eq!(scene.slice(plane, index).values, straight.slice(plane, index).values, "{plane:?}");
+                for index in 0..ras.num_slices(plane) {
+                    assert_eq!(scene.slice(plane, index).values, ras.slice(plane, index).values, "{plane:?}");
                     assert_eq!(scene.position_mm(plane, index), index as f64);
                 }
             }
@@ -252,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oblique_volume_is_turned_to_the_nearest_axes_and_keeps_its_spacing() {
+    fn an_oblique_volume_is_shown_along_the_nearest_axes_with_its_own_spacing() {
         let affine = Affine([[-0.97, 0.1, 0.0, 0.0], [-0.1, -0.97, 0.0, 0.0], [0.0, 0.0, 3.0, -50.0]]);
         let scene = scene([4, 5, 6], affine);
         assert_eq!(scene.grid().affine.orientation(), "RAS");
@@ -261,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_without_a_name_is_told_by_its_value() {
+    fn a_label_without_a_name_is_shown_by_its_value() {
         let mut scene = scene([2, 2, 1], Affine::IDENTITY);
         scene.names.insert(1, "left_lung".to_owned());
         assert_eq!([1, 2].map(|label| scene.name(label)), ["left lung", "label 2"]);

@@ -1,37 +1,38 @@
-//! Which intensities are black and which are white.
+//! The intensity window.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where values are cut before they become grey, in percent.
+/// The percentiles that are black and white.
 const PERCENTILES: [f64; 2] = [0.5, 99.5];
-/// So many values stand for all of them where percentiles are looked for.
-const SAMPLE: usize = 1 << 20;
-/// What soft tissue is looked at with, in Hounsfield units.
+/// Percentiles are estimated from about this many values.
+const SAMPLE_SIZE: usize = 1 << 20;
+/// The window for soft tissue in Hounsfield units.
 const SOFT_TISSUE: Window = Window { low: -160.0, high: 240.0 };
 
-/// The intensities that become black and white.
+/// An intensity window: the range of intensities that is mapped to grey values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
-    /// What is black, as is all below.
+    /// This and lower intensities are black.
     pub low: f32,
-    /// What is white, as is all above.
+    /// This and higher intensities are white.
     pub high: f32,
 }
 
 impl Window {
-    /// The window that suits these values: soft tissue where they look like Hounsfield units, else percentiles.
+    /// Returns the window for soft tissue if the values look like Hounsfield units, otherwise a window by percentiles.
     pub fn automatic(values: &[f32]) -> Self {
         if look_like_hounsfield(values) { SOFT_TISSUE } else { Self::from_percentiles(values) }
     }
 
-    /// From the 0.5th to the 99.5th percentile of the values that are numbers.
+    /// Returns the window from the 0.5th to the 99.5th percentile of the finite values.
     pub fn from_percentiles(values: &[f32]) -> Self {
         let [low, high] = percentiles(values, PERCENTILES).unwrap_or([0.0, 1.0]);
         Self { low, high }
     }
 
-    /// The grey of a value, from 0, black, to 255, white. What is no number is black, and so is all of a window without width.
+    /// Returns the grey value of an intensity, from 0 (black) to 255 (white). NaN is black, and so is everything in an empty
+    /// window.
     pub fn grey(self, value: f32) -> f32 {
         let grey = (value - self.low) / (self.high - self.low);
         if grey.is_nan() || self.high <= self.low { 0.0 } else { 255.0 * grey.clamp(0.0, 1.0) }
@@ -48,7 +49,7 @@ impl FromStr for Window {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected LOW,HIGH such as -160,240 with the lower number first, got {text}");
+        let expected = || format!("expected LOW,HIGH with LOW < HIGH, such as -160,240, got {text}");
         let (low, high) = text.split_once(',').ok_or_else(expected)?;
         let number = |text: &str| text.trim().parse::<f32>().ok().filter(|value| value.is_finite());
         match (number(low), number(high)) {
@@ -58,28 +59,26 @@ impl FromStr for Window {
     }
 }
 
-/// Whether values can be Hounsfield units: some far below water, none below what scanners write, most between air and bone.
+/// Returns whether values look like Hounsfield units: the minimum is far below water but not below what scanners write,
+/// and the median between air and bone.
 pub fn look_like_hounsfield(values: &[f32]) -> bool {
-    let [lowest, middle, highest] = match percentiles(values, [0.0, 50.0, 100.0]) {
-        Some(found) => found,
-        None => return false,
-    };
-    (-8192.0..=-100.0).contains(&lowest) && (-1100.0..=400.0).contains(&middle) && (100.0..=32767.0).contains(&highest)
+    let Some([lowest, median, highest]) = percentiles(values, [0.0, 50.0, 100.0]) else { return false };
+    (-8192.0..=-100.0).contains(&lowest) && (-1100.0..=400.0).contains(&median) && (100.0..=32767.0).contains(&highest)
 }
 
-/// The values at some percentiles, of the values that are numbers; `None` where there are none.
+/// Estimates percentiles of the finite values; `None` if there are none.
 fn percentiles<const COUNT: usize>(values: &[f32], percents: [f64; COUNT]) -> Option<[f32; COUNT]> {
-    // An odd step walks through all residues of the sizes that volumes have.
-    let step = (values.len() / SAMPLE) | 1;
+    // Volume sizes are often even, and an odd step visits all their residues.
+    let step = (values.len() / SAMPLE_SIZE) | 1;
     let mut sample: Vec<f32> = values.iter().step_by(step).copied().filter(|value| value.is_finite()).collect();
     let last = sample.len().checked_sub(1)?;
     Some(percents.map(|percent| {
-        let place = (percent / 100.0 * last as f64).round() as usize;
-        *sample.select_nth_unstable_by(place, f32::total_cmp).1
+        let index = (percent / 100.0 * last as f64).round() as usize;
+        *sample.select_nth_unstable_by(index, f32::total_cmp).1
     }))
 }
 
-/// A number with no more digits than help.
+/// Formats a number with about four significant digits.
 pub(super) fn short(value: f32) -> String {
     if value == 0.0 || (1e-3..1e6).contains(&value.abs()) {
         let digits = (3.0 - f64::from(value.abs()).max(1e-9).log10().floor()).clamp(0.0, 6.0) as i32;
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_runs_from_black_to_white_and_stays_there() {
+    fn grey_values_increase_within_the_window_and_are_clamped_outside() {
         let window = Window { low: -100.0, high: 100.0 };
         assert_eq!(
             [-500.0, -100.0, 0.0, 100.0, 500.0].map(|value| window.grey(value)),
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_alone_and_no_numbers_at_all_are_black() {
+    fn a_constant_image_and_an_image_of_nan_are_black() {
         for values in [[7.0; 4], [f32::NAN; 4]] {
             let window = Window::automatic(&values);
             assert!(values.iter().all(|value| window.grey(*value) == 0.0));
@@ -113,17 +112,17 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_with_air_is_in_hounsfield_units_and_a_magnetic_resonance_image_is_not() {
-        let scan: Vec<f32> = (0..1000).map(|place| if place < 400 { -1000.0 } else { place as f32 - 400.0 }).collect();
-        assert_eq!(Window::automatic(&scan), SOFT_TISSUE);
-        let image: Vec<f32> = (0..=1000).map(|place| place as f32).collect();
-        assert_eq!(Window::automatic(&image), Window { low: 5.0, high: 995.0 });
-        let normalised: Vec<f32> = image.iter().map(|value| value / 500.0 - 1.0).collect();
-        assert!(!look_like_hounsfield(&normalised));
+    fn a_ct_with_air_has_hounsfield_units_and_an_mr_image_has_not() {
+        let ct: Vec<f32> = (0..1000).map(|i| if i < 400 { -1000.0 } else { i as f32 - 400.0 }).collect();
+        assert_eq!(Window::automatic(&ct), SOFT_TISSUE);
+        let mr: Vec<f32> = (0..=1000).map(|i| i as f32).collect();
+        assert_eq!(Window::automatic(&mr), Window { low: 5.0, high: 995.0 });
+        let normalized: Vec<f32> = mr.iter().map(|value| value / 500.0 - 1.0).collect();
+        assert!(!look_like_hounsfield(&normalized));
     }
 
     #[test]
-    fn a_window_is_written_as_two_numbers_the_lower_first() {
+    fn a_window_is_parsed_from_two_numbers_the_lower_first() {
         assert_eq!("-160, 240".parse(), Ok(SOFT_TISSUE));
         for text in ["240,-160", "1", "1,1", "a,b", "0,inf"] {
             assert!(text.parse::<Window>().unwrap_err().contains("LOW,HIGH"), "{text}");
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_with_the_digits_that_help() {
+    fn numbers_have_about_four_significant_digits() {
         assert_eq!(
             [0.0, -160.0, 0.12345, 1234.56, 1.7e6, 1e-7].map(short),
             ["0", "-160", "0.1235", "1235", "1.700e6", "1.000e-7"]

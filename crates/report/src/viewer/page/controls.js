@@ -1,70 +1,41 @@
 "use strict";
 
-// What a person moves, and what the page tells about it.
+// Mouse, keyboard and form controls.
 
 async function start() {
   try {
-    for (const name of ["image", "label", "prediction"]) maps[name] = await unpack(name);
+    for (const name of ["image", "label", "prediction"]) voxels[name] = await decode(name);
   } catch (error) {
-    element("status").textContent = `This browser cannot read the volume: ${error.message}`;
+    element("status").textContent = `This browser cannot decode the volume: ${error.message}`;
     return;
   }
   element("status").remove();
-  listen();
-  state.at = firstPoint();
-  choosePlane(0);
-  setWindow(...facts.window);
+  addListeners();
+  state.index = initialIndex();
+  selectPlane(0);
+  setWindow(...info.window);
   document.body.dataset.ready = "true";
 }
 
-// The fullest slice of each plane, or the middle.
-function firstPoint() {
-  const at = [];
-  for (const { axes, fullest } of facts.planes) at[axes[2]] = fullest;
-  return at;
+// The slice of each plane with the most labels, or the middle one.
+function initialIndex() {
+  const index = [];
+  for (const { axes, largest } of info.planes) index[axes[2]] = largest;
+  return index;
 }
 
-// Where the slice lies, and what is under the pointer or, without one, at the point.
-let pointed = null;
-function tell() {
-  const axis = through();
-  const middle = facts.shape.map((size) => (size - 1) / 2);
-  middle[axis] = state.at[axis];
-  const millimetres = world(middle)[axis].toFixed(1);
-  const where = `${state.at[axis] + 1} of ${facts.shape[axis]} · ${"xyz"[axis]} ${millimetres} mm`;
-  element("where").textContent = where;
-  element("index").setAttribute("aria-valuetext", where);
-  canvas.setAttribute("aria-label", `${plane().name} slice ${where}`);
-
-  const at = pointed ?? state.at;
-  const { axes, flipped, factors, shape } = facts.file;
-  const stored = [];
-  axes.forEach((source, i) => {
-    const index = Math.min(at[i] * factors[i] + ((factors[i] - 1) >> 1), shape[source] - 1);
-    stored[source] = flipped[i] ? shape[source] - 1 - index : index;
-  });
-  const number = maps.image[place(at)];
-  const value = facts.value.offset + facts.value.step * number;
-  const name = (map) => facts.labels[maps[map][place(at)]]?.name ?? "–";
-  element("voxel").textContent = stored.join(", ");
-  element("world").textContent = world(at).map((mm) => mm.toFixed(1)).join(", ");
-  element("value").textContent = number === 0 ? "not a number" : Number(value.toPrecision(5));
-  if (maps.label) element("its-label").textContent = name("label");
-  if (maps.prediction) element("its-prediction").textContent = name("prediction");
-}
-
-function choosePlane(number) {
+function selectPlane(number) {
   state.plane = number;
   document.querySelector(`#planes [value="${number}"]`).checked = true;
-  element("index").max = facts.shape[through()] - 1;
-  goTo(state.at[through()]);
+  element("slice-index").max = info.shape[sliceAxis()] - 1;
+  selectSlice(state.index[sliceAxis()]);
 }
 
-function goTo(index) {
-  const axis = through();
-  state.at[axis] = Math.max(0, Math.min(facts.shape[axis] - 1, index));
-  element("index").value = state.at[axis];
-  if (pointed) pointed[axis] = state.at[axis];
+function selectSlice(slice) {
+  const axis = sliceAxis();
+  state.index[axis] = Math.max(0, Math.min(info.shape[axis] - 1, slice));
+  element("slice-index").value = state.index[axis];
+  if (state.hovered) state.hovered[axis] = state.index[axis];
   draw();
 }
 
@@ -74,139 +45,139 @@ function setZoom(zoom) {
   draw();
 }
 
-function listen() {
+function addListeners() {
   element("zoom").addEventListener("input", (event) => setZoom(Number(event.target.value)));
-  element("index").addEventListener("input", (event) => goTo(Number(event.target.value)));
-  element("planes").addEventListener("change", (event) => choosePlane(Number(event.target.value)));
-  // After a click the arrow keys go through the slices; the keyboard stays among the planes.
+  element("slice-index").addEventListener("input", (event) => selectSlice(Number(event.target.value)));
+  element("planes").addEventListener("change", (event) => selectPlane(Number(event.target.value)));
+  // After a mouse click the arrow keys change the slice; after a key press they still change the plane.
   element("planes").addEventListener("click", (event) => event.detail > 0 && canvas.focus({ preventScroll: true }));
   for (const id of ["show-label", "show-prediction", "opacity", "smooth"]) element(id)?.addEventListener("input", draw);
-  element("go-largest")?.addEventListener("click", () => goTo(plane().fullest));
-  element("go-differing")?.addEventListener("click", () => goTo(plane().differing));
+  element("show-largest")?.addEventListener("click", () => selectSlice(plane().largest));
+  element("show-disagreement")?.addEventListener("click", () => selectSlice(plane().disagreement));
   element("labels")?.addEventListener("click", ({ target }) => {
-    if (target.dataset.go) goTo(plane().labels[target.dataset.go] ?? state.at[through()]);
+    if (target.dataset.show) selectSlice(plane().labels[target.dataset.show] ?? state.index[sliceAxis()]);
   });
   element("labels")?.addEventListener("change", ({ target }) => {
-    state.hidden[target.checked ? "delete" : "add"](Number(target.dataset.label));
+    state.hiddenLabels[target.checked ? "delete" : "add"](Number(target.dataset.label));
     draw();
   });
   element("theme").addEventListener("click", () => {
     const root = document.documentElement;
-    const chosen = root.style.colorScheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.style.colorScheme = chosen === "dark" ? "light" : "dark";
+    const scheme = root.style.colorScheme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    root.style.colorScheme = scheme === "dark" ? "light" : "dark";
   });
   addEventListener("resize", draw);
-  addEventListener("keydown", press);
-  listenToWindow();
-  listenToPointer();
+  addEventListener("keydown", handleKey);
+  addWindowListeners();
+  addPointerListeners();
 }
 
-function listenToWindow() {
-  const [low, high] = facts.range;
-  const span = Math.max(high - low, facts.window[1] - facts.window[0]) || 1;
-  const [least, most] = [Math.min(low, facts.window[0]), Math.max(high, facts.window[1])];
-  Object.assign(element("level"), { min: least, max: most });
+function addWindowListeners() {
+  const [low, high] = info.range;
+  const span = Math.max(high - low, info.window[1] - info.window[0]) || 1;
+  const [min, max] = [Math.min(low, info.window[0]), Math.max(high, info.window[1])];
+  Object.assign(element("level"), { min, max });
   Object.assign(element("width"), { min: span / 1000, max: span });
-  for (const end of ["", "-number"]) {
-    const read = () => {
-      const [level, width] = ["level", "width"].map((id) => Number(element(id + end).value));
+  for (const suffix of ["", "-number"]) {
+    const update = () => {
+      const [level, width] = ["level", "width"].map((id) => Number(element(id + suffix).value));
       if (width > 0) setWindow(level - width / 2, level + width / 2);
     };
-    for (const id of ["level", "width"]) element(id + end).addEventListener(end ? "change" : "input", read);
+    for (const id of ["level", "width"]) element(id + suffix).addEventListener(suffix ? "change" : "input", update);
   }
   element("presets").addEventListener("click", ({ target: { dataset } }) => {
     if (dataset.low) setWindow(Number(dataset.low), Number(dataset.high));
   });
 }
 
-// Pointing reads, a click sets the point, dragging sets the window, the wheel goes through the slices.
-function listenToPointer() {
-  const under = (event) => {
+// Hovering updates the readout, clicking selects a point, dragging changes the window, and the wheel changes the slice.
+function addPointerListeners() {
+  const voxelUnder = (event) => {
     const box = canvas.getBoundingClientRect();
     const inBox = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    const share = corner().map((start, i) => start + inBox[i] / state.zoom);
-    const [column, row] = size().map((count, i) => Math.max(0, Math.min(count - 1, Math.floor(share[i] * count))));
+    const fraction = visibleCorner().map((corner, i) => corner + inBox[i] / state.zoom);
+    const [column, row] = size().map((count, i) => Math.max(0, Math.min(count - 1, Math.floor(fraction[i] * count))));
     return voxelAt(column, row);
   };
-  let from = null;
+  let drag = null;
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
-    from = { x: event.clientX, y: event.clientY, window: state.window, hasMoved: false };
+    drag = { x: event.clientX, y: event.clientY, window: state.window, hasMoved: false };
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
-    pointed = under(event);
-    tell();
-    if (!from) return;
-    const [x, y] = [event.clientX - from.x, event.clientY - from.y];
-    if (Math.hypot(x, y) > 3) from.hasMoved = true;
-    if (!from.hasMoved) return;
-    const span = from.window[1] - from.window[0];
-    const level = (from.window[0] + from.window[1]) / 2 - (y / 300) * span;
-    const wide = Math.max(span * Math.exp(x / 200), span / 1000);
-    setWindow(level - wide / 2, level + wide / 2);
+    state.hovered = voxelUnder(event);
+    updateReadout();
+    if (!drag) return;
+    const [x, y] = [event.clientX - drag.x, event.clientY - drag.y];
+    if (Math.hypot(x, y) > 3) drag.hasMoved = true;
+    if (!drag.hasMoved) return;
+    const span = drag.window[1] - drag.window[0];
+    const level = (drag.window[0] + drag.window[1]) / 2 - (y / 300) * span;
+    const width = Math.max(span * Math.exp(x / 200), span / 1000);
+    setWindow(level - width / 2, level + width / 2);
   });
   canvas.addEventListener("pointerup", (event) => {
-    if (from && !from.hasMoved) {
-      state.at = under(event);
-      state.isMarked = true;
+    if (drag && !drag.hasMoved) {
+      state.index = voxelUnder(event);
+      state.hasCrosshair = true;
       draw();
     }
-    from = null;
+    drag = null;
   });
-  canvas.addEventListener("pointercancel", () => (from = null));
+  canvas.addEventListener("pointercancel", () => (drag = null));
   canvas.addEventListener("pointerleave", () => {
-    pointed = null;
-    tell();
+    state.hovered = null;
+    updateReadout();
   });
-  // A touch pad sends many small turns; they add up to slices.
-  let turned = 0;
+  // A touchpad sends many small wheel events, which are summed until they make a whole slice.
+  let scrolled = 0;
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     if (event.ctrlKey) return setZoom(state.zoom * (event.deltaY < 0 ? 1.2 : 1 / 1.2));
-    turned += event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / 50 : event.deltaY;
-    const steps = Math.trunc(turned);
-    turned -= steps;
-    if (steps !== 0) goTo(state.at[through()] - Math.sign(steps) * Math.min(Math.abs(steps), 3));
+    scrolled += event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / 50 : event.deltaY;
+    const steps = Math.trunc(scrolled);
+    scrolled -= steps;
+    if (steps !== 0) selectSlice(state.index[sliceAxis()] - Math.sign(steps) * Math.min(Math.abs(steps), 3));
   }, { passive: false });
 }
 
-function press(event) {
+function handleKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("[type=number]")) return;
-  // Sliders and choices have arrows of their own.
+  // Sliders and radio buttons handle arrow keys themselves.
   if (event.key.length > 1 && event.target.matches("[type=range], [type=radio]")) return;
-  const index = state.at[through()];
+  const slice = state.index[sliceAxis()];
   const toggle = (id) => () => element(id)?.click();
-  const keys = {
-    ArrowUp: () => goTo(index + 1),
-    ArrowRight: () => goTo(index + 1),
-    ArrowDown: () => goTo(index - 1),
-    ArrowLeft: () => goTo(index - 1),
-    PageUp: () => goTo(index + 10),
-    PageDown: () => goTo(index - 10),
-    Home: () => goTo(0),
-    End: () => goTo(Infinity),
-    1: () => choosePlane(0),
-    2: () => choosePlane(1),
-    3: () => choosePlane(2),
+  const actions = {
+    ArrowUp: () => selectSlice(slice + 1),
+    ArrowRight: () => selectSlice(slice + 1),
+    ArrowDown: () => selectSlice(slice - 1),
+    ArrowLeft: () => selectSlice(slice - 1),
+    PageUp: () => selectSlice(slice + 10),
+    PageDown: () => selectSlice(slice - 10),
+    Home: () => selectSlice(0),
+    End: () => selectSlice(Infinity),
+    1: () => selectPlane(0),
+    2: () => selectPlane(1),
+    3: () => selectPlane(2),
     "+": () => setZoom(state.zoom * 1.5),
     "-": () => setZoom(state.zoom / 1.5),
     l: toggle("show-label"),
     p: toggle("show-prediction"),
-    r: restart,
+    r: reset,
   };
-  const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action) return;
   event.preventDefault();
   action();
 }
 
-function restart() {
-  state.at = firstPoint();
-  state.isMarked = false;
+function reset() {
+  state.index = initialIndex();
+  state.hasCrosshair = false;
   setZoom(1);
-  setWindow(...facts.window);
-  goTo(state.at[through()]);
+  setWindow(...info.window);
+  selectSlice(state.index[sliceAxis()]);
 }
 
 start();

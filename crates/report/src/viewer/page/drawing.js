@@ -1,18 +1,18 @@
 "use strict";
 
-// The slice on its canvas.
+// Drawing of the slice on its canvas.
 
-// A pixel: red, green, blue and opacity from its lowest byte to its highest.
+// An RGBA pixel, with red in the lowest byte.
 const pixel = (red, green, blue, opacity) => ((opacity << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 
-// The pixel of every number; 0 stands for what is no number.
+// The pixel of every code; code 0 is NaN.
 const greys = new Uint32Array(65536);
 function setWindow(low, high) {
   state.window = [low, high];
-  const { offset, step } = facts.value;
+  const { offset, step } = info.quantization;
   for (let i = 0; i < greys.length; i++) {
-    const share = i === 0 ? 0 : (offset + step * i - low) / (high - low);
-    const grey = Math.round(255 * Math.max(0, Math.min(1, share)));
+    const fraction = i === 0 ? 0 : (offset + step * i - low) / (high - low);
+    const grey = Math.round(255 * Math.max(0, Math.min(1, fraction)));
     greys[i] = pixel(grey, grey, grey, 255);
   }
   const [level, span] = [(low + high) / 2, high - low];
@@ -23,82 +23,84 @@ function setWindow(low, high) {
   draw();
 }
 
-const isShown = (id) => element(id)?.checked ?? false;
-let isAsked = false;
+const isChecked = (id) => element(id)?.checked ?? false;
+let isScheduled = false;
+// Draws once before the next frame, however often it is called.
 function draw() {
-  if (isAsked) return;
-  isAsked = true;
+  if (isScheduled) return;
+  isScheduled = true;
   requestAnimationFrame(() => {
-    isAsked = false;
+    isScheduled = false;
     drawNow();
   });
 }
 
 function drawNow() {
   const [columns, rows] = size();
-  const [toRight, down] = plane().axes.map((axis) => facts.spacing[axis]);
-  const [wide, high] = [columns * toRight, rows * down];
+  const [columnSpacing, rowSpacing] = plane().axes.map((axis) => info.spacing[axis]);
+  const extent = [columns * columnSpacing, rows * rowSpacing];
   const stage = canvas.parentElement.getBoundingClientRect();
-  const room = [stage.width, Math.max(240, innerHeight * 0.74)];
-  const scale = Math.min(room[0] / wide, room[1] / high);
-  canvas.style.width = `${wide * scale}px`;
-  canvas.width = Math.max(1, Math.round(wide * scale * devicePixelRatio));
-  canvas.height = Math.max(1, Math.round(high * scale * devicePixelRatio));
+  const available = [stage.width, Math.max(240, innerHeight * 0.74)];
+  const scale = Math.min(available[0] / extent[0], available[1] / extent[1]);
+  canvas.style.width = `${extent[0] * scale}px`;
+  canvas.width = Math.max(1, Math.round(extent[0] * scale * devicePixelRatio));
+  canvas.height = Math.max(1, Math.round(extent[1] * scale * devicePixelRatio));
   const context = canvas.getContext("2d");
-  const [left, top] = corner();
+  const [left, top] = visibleCorner();
   context.setTransform(state.zoom, 0, 0, state.zoom, -left * state.zoom * canvas.width, -top * state.zoom * canvas.height);
 
-  paint(context, isShown("smooth"), maps.image, greys);
-  if (isShown("show-label")) paint(context, false, maps.label, fills());
-  if (isShown("show-prediction")) outline(context, slice(maps.prediction));
-  if (state.isMarked) mark(context);
+  drawVoxels(context, isChecked("smooth"), voxels.image, greys);
+  if (isChecked("show-label")) drawVoxels(context, false, voxels.label, labelPixels());
+  if (isChecked("show-prediction")) drawOutlines(context, readSlice(voxels.prediction));
+  if (state.hasCrosshair) drawCrosshair(context);
   context.resetTransform();
-  letters(context);
-  tell();
+  drawDirections(context);
+  updateReadout();
 }
 
-// The upper left of what is seen of the slice, in shares of it: the point is in the middle where it can be.
-function corner() {
-  const seen = 1 / state.zoom;
+// The upper left corner of the visible part of the slice, as fractions of its size. The selected point is in the centre
+// unless it is near the border.
+function visibleCorner() {
+  const visible = 1 / state.zoom;
   return plane().axes.slice(0, 2).map((axis) => {
-    const share = (facts.shape[axis] - state.at[axis] - 0.5) / facts.shape[axis];
-    return Math.max(0, Math.min(1 - seen, share - seen / 2));
+    const fraction = (info.shape[axis] - state.index[axis] - 0.5) / info.shape[axis];
+    return Math.max(0, Math.min(1 - visible, fraction - visible / 2));
   });
 }
 
-// Draws the voxels of the slice over the whole canvas, each as the pixel of its number.
-function paint(context, isSmooth, numbers, pixelOf) {
+// Draws the slice of an array over the whole canvas, each voxel as the pixel of its code.
+function drawVoxels(context, isSmooth, codes, pixelOf) {
   const [columns, rows] = size();
-  const voxels = new OffscreenCanvas(columns, rows);
+  const buffer = new OffscreenCanvas(columns, rows);
   const image = new ImageData(columns, rows);
   const pixels = new Uint32Array(image.data.buffer);
-  slice(numbers).forEach((number, i) => (pixels[i] = pixelOf[number]));
-  voxels.getContext("2d").putImageData(image, 0, 0);
+  readSlice(codes).forEach((code, i) => (pixels[i] = pixelOf[code]));
+  buffer.getContext("2d").putImageData(image, 0, 0);
   context.imageSmoothingEnabled = isSmooth;
   context.imageSmoothingQuality = "high";
-  context.drawImage(voxels, 0, 0, canvas.width, canvas.height);
+  context.drawImage(buffer, 0, 0, canvas.width, canvas.height);
 }
 
-const colours = new Map(Object.entries(facts.labels).map(([label, { colour }]) => [Number(label), colour]));
+const colours = new Map(Object.entries(info.labels).map(([label, { colour }]) => [Number(label), colour]));
 
 // The pixel of every label.
-function fills() {
+function labelPixels() {
   const pixels = new Uint32Array(65536);
   const opacity = Math.round(255 * element("opacity").value);
   for (const [label, colour] of colours) {
-    const parts = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-    if (!state.hidden.has(label)) pixels[label] = pixel(...parts, opacity);
+    const channels = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    if (!state.hiddenLabels.has(label)) pixels[label] = pixel(...channels, opacity);
   }
   return pixels;
 }
 
-// A line within each label along its borders, dark beside it so that it shows on every colour.
-function outline(context, labels) {
+// Draws a line along the border of each label, with dark edges that make it visible on every colour.
+function drawOutlines(context, labels) {
   const [columns, rows] = size();
-  const [wide, high] = [canvas.width / columns, canvas.height / rows];
+  const [voxelWidth, voxelHeight] = [canvas.width / columns, canvas.height / rows];
   const line = (1.5 * devicePixelRatio) / state.zoom;
   const paths = new Map();
-  const edge = (label, x0, y0, x1, y1) => {
+  const addEdge = (label, x0, y0, x1, y1) => {
     if (!paths.has(label)) paths.set(label, new Path2D());
     paths.get(label).moveTo(x0, y0);
     paths.get(label).lineTo(x1, y1);
@@ -107,53 +109,54 @@ function outline(context, labels) {
     for (let column = 0; column < columns; column++) {
       const i = row * columns + column;
       const label = labels[i];
-      if (label === 0 || state.hidden.has(label)) continue;
-      const [left, top] = [column * wide + line / 2, row * high + line / 2];
-      const [right, bottom] = [(column + 1) * wide - line / 2, (row + 1) * high - line / 2];
-      if (column > 0 && labels[i - 1] !== label) edge(label, left, top, left, bottom);
-      if (column + 1 < columns && labels[i + 1] !== label) edge(label, right, top, right, bottom);
-      if (row > 0 && labels[i - columns] !== label) edge(label, left, top, right, top);
-      if (row + 1 < rows && labels[i + columns] !== label) edge(label, left, bottom, right, bottom);
+      if (label === 0 || state.hiddenLabels.has(label)) continue;
+      const [left, top] = [column * voxelWidth + line / 2, row * voxelHeight + line / 2];
+      const [right, bottom] = [(column + 1) * voxelWidth - line / 2, (row + 1) * voxelHeight - line / 2];
+      if (column > 0 && labels[i - 1] !== label) addEdge(label, left, top, left, bottom);
+      if (column + 1 < columns && labels[i + 1] !== label) addEdge(label, right, top, right, bottom);
+      if (row > 0 && labels[i - columns] !== label) addEdge(label, left, top, right, top);
+      if (row + 1 < rows && labels[i + columns] !== label) addEdge(label, left, bottom, right, bottom);
     }
   }
   context.lineCap = "square";
-  for (const [style, width] of [["rgb(0 0 0 / 0.45)", 2.3 * line], [null, line]]) {
+  for (const [style, lineWidth] of [["rgb(0 0 0 / 0.45)", 2.3 * line], [null, line]]) {
     for (const [label, path] of paths) {
       context.strokeStyle = style ?? colours.get(label);
-      context.lineWidth = width;
+      context.lineWidth = lineWidth;
       context.stroke(path);
     }
   }
 }
 
-function letters(context) {
-  const [wide, high] = [canvas.width, canvas.height];
+// Draws the direction labels at the borders.
+function drawDirections(context) {
+  const { width, height } = canvas;
   const inset = 12 * devicePixelRatio;
-  const places = [[inset, high / 2], [wide - inset, high / 2], [wide / 2, inset], [wide / 2, high - inset]];
+  const positions = [[inset, height / 2], [width - inset, height / 2], [width / 2, inset], [width / 2, height - inset]];
   context.font = `600 ${14 * devicePixelRatio}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineWidth = 3 * devicePixelRatio;
   context.strokeStyle = "black";
   context.fillStyle = "white";
-  plane().letters.forEach((letter, i) => {
-    context.strokeText(letter, ...places[i]);
-    context.fillText(letter, ...places[i]);
+  plane().directions.forEach((direction, i) => {
+    context.strokeText(direction, ...positions[i]);
+    context.fillText(direction, ...positions[i]);
   });
 }
 
-// The point that the other planes go through.
-function mark(context) {
+// Draws a crosshair at the selected point.
+function drawCrosshair(context) {
   const [columns, rows] = size();
-  const [along, up] = plane().axes;
-  const x = ((facts.shape[along] - state.at[along] - 0.5) / columns) * canvas.width;
-  const y = ((facts.shape[up] - state.at[up] - 0.5) / rows) * canvas.height;
+  const [horizontal, vertical] = plane().axes;
+  const x = ((info.shape[horizontal] - state.index[horizontal] - 0.5) / columns) * canvas.width;
+  const y = ((info.shape[vertical] - state.index[vertical] - 0.5) / rows) * canvas.height;
   const dot = devicePixelRatio / state.zoom;
-  const [near, far] = [5 * dot, 14 * dot];
+  const [inner, outer] = [5 * dot, 14 * dot];
   const cross = new Path2D();
   for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-    cross.moveTo(x + near * dx, y + near * dy);
-    cross.lineTo(x + far * dx, y + far * dy);
+    cross.moveTo(x + inner * dx, y + inner * dy);
+    cross.lineTo(x + outer * dx, y + outer * dy);
   }
   for (const [style, line] of [["black", 4], ["white", 1.5]]) {
     context.strokeStyle = style;

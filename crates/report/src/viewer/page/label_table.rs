@@ -2,18 +2,17 @@
 
 use maud::{Markup, html};
 
-use super::css;
-use crate::viewer::label_counts::LabelCounts;
-use crate::viewer::scene::Scene;
+use crate::appearance::palette::css_colour;
+use crate::viewer::{LabelCounts, Scene};
 
-/// Voxels, millilitres and Dice of each label.
-pub(super) fn table(scene: &Scene, tally: &LabelCounts) -> Markup {
+/// Returns the table with the size and Dice of each label.
+pub(super) fn label_table(scene: &Scene, counts: &LabelCounts) -> Markup {
     let ml_per_voxel = scene.stored.affine.determinant().abs() / 1000.0;
     let sizes =
         |voxels: u64| html! { td.number { (voxels) } td.number { (millilitres(voxels as f64 * ml_per_voxel)) } };
     let (label, prediction) = (scene.label.is_some(), scene.prediction.is_some());
     html! {
-        section.wide {
+        section.scroll {
             table #labels {
                 thead {
                     tr {
@@ -21,23 +20,23 @@ pub(super) fn table(scene: &Scene, tally: &LabelCounts) -> Markup {
                         @if label { th.number scope="col" { "voxels" } th.number scope="col" { "ml" } }
                         @if prediction { th.number scope="col" { "predicted voxels" } th.number scope="col" { "predicted ml" } }
                         @if label && prediction { th.number scope="col" { "Dice" } }
-                        th scope="col" { "Largest in" }
+                        th scope="col" { "Largest slice" }
                     }
                 }
                 tbody {
-                    @for (value, counts) in &tally.labels {
+                    @for (value, overlap) in &counts.labels {
                         tr {
                             th scope="row" {
                                 label {
                                     input type="checkbox" checked data-label=(value);
-                                    span.swatch style={ "--label:" (css(*value)) } {}
+                                    span.swatch style={ "--label:" (css_colour(*value)) } {}
                                     (scene.name(*value))
                                 }
                             }
-                            @if label { (sizes(counts.label)) }
-                            @if prediction { (sizes(counts.prediction)) }
-                            @if label && prediction { td.number { (counts.dice().map_or(String::new(), |dice| format!("{dice:.3}"))) } }
-                            td { button type="button" data-go=(value) { "slice" } }
+                            @if label { (sizes(overlap.label)) }
+                            @if prediction { (sizes(overlap.prediction)) }
+                            @if label && prediction { td.number { (overlap.dice().map_or(String::new(), |dice| format!("{dice:.3}"))) } }
+                            td { button type="button" data-show=(value) { "show" } }
                         }
                     }
                 }
@@ -46,14 +45,14 @@ pub(super) fn table(scene: &Scene, tally: &LabelCounts) -> Markup {
     }
 }
 
-/// A volume with three digits or all before the point.
+/// Formats a volume with about three significant digits.
 fn millilitres(ml: f64) -> String {
-    let digits = if ml >= 100.0 {
+    let decimals = if ml >= 100.0 {
         0
     } else if ml >= 1.0 {
         1
     } else {
         3
     };
-    format!("{ml:.digits$}")
+    format!("{ml:.decimals$}")
 }

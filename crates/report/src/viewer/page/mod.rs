@@ -1,35 +1,41 @@
-//! One HTML page that holds the volume and a small viewer, and needs no network.
+//! A self-contained HTML page with the volume and a small viewer.
+//!
+//! The page has the quantized voxels as text ([`encode`]), of large volumes at a lower resolution ([`downsample`]), and
+//! the scripts that decode and draw them.
 
 use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plotters::prelude::RGBColor;
 use serde_json::{Value as Json, json};
 
+use super::error::{ViewError, write_file};
 use super::label_counts::LabelCounts;
-use super::scene::{Plane, Scene};
+use super::plane::Plane;
+use super::scene::Scene;
+use super::slice::OPACITY;
+use super::slice_selection::largest_slice;
 use super::window::short;
-use super::{ViewError, slice_selection, write_file};
 use crate::appearance::page_head;
-use crate::appearance::palette::colour;
+use crate::appearance::palette::css_colour;
 use volume::Label;
 
 mod downsample;
 mod encode;
 mod label_table;
 
-use downsample::reduced;
-use encode::{Codes, packed};
-use label_table::table;
+use downsample::downsampled;
+use encode::{Quantization, encode};
+use label_table::label_table;
 
 const STYLE: &str = include_str!("viewer.css");
-/// In the order in which they need one another.
-const SCRIPTS: [&str; 3] = [include_str!("volume.js"), include_str!("drawing.js"), include_str!("controls.js")];
+/// The scripts; each uses only those before it.
+const SCRIPTS: [&str; 4] =
+    [include_str!("volume.js"), include_str!("readout.js"), include_str!("drawing.js"), include_str!("controls.js")];
 
-/// A browser holds more voxels than this only slowly; larger volumes are shown at a lower resolution.
+/// The maximum number of voxels that browsers handle well; larger volumes are downsampled.
 const MAX_VOXELS: usize = 1 << 26;
 
-/// Named windows for Hounsfield units.
+/// Windows in Hounsfield units.
 const PRESETS: [(&str, f32, f32); 5] = [
     ("Soft tissue", -160.0, 240.0),
     ("Liver", -45.0, 105.0),
@@ -38,44 +44,55 @@ const PRESETS: [(&str, f32, f32); 5] = [
     ("Brain", 0.0, 80.0),
 ];
 
-/// Writes a page in which one moves through a scene; the file appears whole or not at all.
+/// Keyboard and mouse controls, and their effect.
+const SHORTCUTS: [(&str, &str); 7] = [
+    ("↑ ↓, wheel, Page Up, Page Down, Home, End", "change the slice"),
+    ("1 2 3", "axial, coronal, sagittal plane"),
+    ("drag on the slice", "change the window: width horizontally, level vertically"),
+    ("click on the slice", "set the point that the other planes show and that the zoom is centred on"),
+    ("+ -, Ctrl and wheel", "zoom"),
+    ("L, P", "show or hide label and prediction"),
+    ("R", "reset the view"),
+];
+
+/// Writes a page with an interactive viewer of a scene, atomically.
 ///
-/// Gives what was left out, if anything.
+/// Returns a warning if the page does not show the scene exactly.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the file cannot be written.
 pub fn write_html(scene: &Scene, title: &str, path: &Path) -> Result<Option<String>, ViewError> {
-    let tally = scene.tally();
-    let (shown, factors) = reduced(scene, MAX_VOXELS);
-    let shown_tally = if factors == [1; 3] { tally.clone() } else { shown.tally() };
-    let codes = Codes::of(&shown);
-    let mut left_out = Vec::new();
+    let counts = LabelCounts::of(scene);
+    let (shown, factors) = downsampled(scene, MAX_VOXELS);
+    let shown_counts = if factors == [1; 3] { counts.clone() } else { LabelCounts::of(&shown) };
+    let quantization = Quantization::of(&shown);
+    let mut warnings = Vec::new();
     if factors != [1; 3] {
         let [x, y, z] = factors;
-        left_out.push(format!("{x} x {y} x {z} voxels are shown as one, so that a browser can hold them"));
+        warnings.push(format!("downsampled by {x} x {y} x {z} voxels, because browsers cannot handle more"));
     }
-    if codes.is_cut {
-        let [low, high] = codes.range().map(short);
-        left_out.push(format!("intensities below {low} or above {high} are shown as {low} or {high}"));
+    if quantization.is_clipped {
+        let [low, high] = quantization.range().map(short);
+        warnings.push(format!("intensities below {low} or above {high} are clipped"));
     }
-    let page = Page { scene, shown: &shown, factors, codes, tally, shown_tally, title, left_out };
+    let page = Page { scene, shown: &shown, factors, quantization, counts, shown_counts, title, warnings };
     write_file(path, page.markup().into_string().as_bytes())?;
-    Ok((!page.left_out.is_empty()).then(|| page.left_out.join("; ")))
+    Ok((!page.warnings.is_empty()).then(|| page.warnings.join("; ")))
 }
 
-/// What the page is made of.
+/// The contents of the page.
 struct Page<'a> {
     scene: &'a Scene,
     /// The scene at the resolution of the page.
     shown: &'a Scene,
-    /// Voxels of the scene along right, front and head that are one of the page.
+    /// The downsampling factor of each RAS axis.
     factors: [usize; 3],
-    codes: Codes,
-    tally: LabelCounts,
-    /// That of the scene at the resolution of the page.
-    shown_tally: LabelCounts,
+    quantization: Quantization,
+    counts: LabelCounts,
+    /// The counts at the resolution of the page.
+    shown_counts: LabelCounts,
     title: &'a str,
-    left_out: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Page<'_> {
@@ -88,25 +105,25 @@ impl Page<'_> {
                 body {
                     header {
                         h1 { (self.title) }
-                        p.quiet { (self.geometry()) }
+                        p.secondary { (self.geometry()) }
                         button #theme type="button" { "Light / dark" }
                     }
-                    @for sentence in &self.left_out { p.warning { (sentence) "." } }
-                    noscript { p.warning { "This page needs JavaScript, which it brings along." } }
+                    @for warning in &self.warnings { p.warning { (capitalized(warning)) "." } }
+                    noscript { p.warning { "This page needs JavaScript. It loads nothing from the network." } }
                     main { (self.viewer()) (self.controls()) }
-                    @if !self.tally.labels.is_empty() { (table(self.scene, &self.tally)) }
-                    (keys())
-                    script #facts type="application/json" { (PreEscaped(self.facts().to_string().replace('<', "\\u003c"))) }
-                    (voxels("image", packed(self.shown, |place| self.codes.code(values[place]))))
-                    @if let Some(map) = &self.shown.label { (voxels("label", packed(self.shown, |place| map[place]))) }
-                    @if let Some(map) = &self.shown.prediction { (voxels("prediction", packed(self.shown, |place| map[place]))) }
+                    @if !self.counts.labels.is_empty() { (label_table(self.scene, &self.counts)) }
+                    (shortcuts())
+                    script #volume-info type="application/json" { (PreEscaped(self.info().to_string().replace('<', "\\u003c"))) }
+                    (voxels("image", encode(self.shown, |index| self.quantization.code(values[index]))))
+                    @if let Some(map) = &self.shown.label { (voxels("label", encode(self.shown, |index| map[index]))) }
+                    @if let Some(map) = &self.shown.prediction { (voxels("prediction", encode(self.shown, |index| map[index]))) }
                     @for script in SCRIPTS { script { (PreEscaped(script)) } }
                 }
             }
         }
     }
 
-    /// Shape, spacing and orientation of the file.
+    /// Describes shape, spacing and orientation of the file.
     fn geometry(&self) -> String {
         let grid = &self.scene.stored;
         let [x, y, z] = grid.shape;
@@ -122,27 +139,27 @@ impl Page<'_> {
     fn viewer(&self) -> Markup {
         html! {
             section.viewer {
-                div.stage { canvas #slice tabindex="0" role="img" aria-label="slice" {} p #status role="status" { "Reading the volume …" } }
-                label.slider { span #slice-name { "Slice" } input #index type="range" min="0" max="0" value="0"; output #where {} }
-                dl #readout aria-label="under the pointer" {
-                    @for (id, name) in [("voxel", "voxel"), ("world", "world (RAS, mm)"), ("value", "intensity")] { (fact(id, name)) }
-                    @if self.scene.label.is_some() { (fact("its-label", "label")) }
-                    @if self.scene.prediction.is_some() { (fact("its-prediction", "prediction")) }
+                div.stage { canvas #slice tabindex="0" role="img" aria-label="slice" {} p #status role="status" { "Loading the volume …" } }
+                label.slider { span { "Slice" } input #slice-index type="range" min="0" max="0" value="0"; output #position {} }
+                dl #readout aria-label="voxel under the pointer" {
+                    (readout("voxel", "voxel"))
+                    (readout("world", "world (RAS, mm)"))
+                    (readout("intensity", "intensity"))
+                    @if self.scene.label.is_some() { (readout("voxel-label", "label")) }
+                    @if self.scene.prediction.is_some() { (readout("voxel-prediction", "prediction")) }
                 }
             }
         }
     }
 
     fn controls(&self) -> Markup {
-        let has_label = self.scene.label.is_some();
-        let has_prediction = self.scene.prediction.is_some();
         let unit = if self.scene.is_hounsfield { " (HU)" } else { "" };
         html! {
             section.controls aria-label="controls" {
                 fieldset #planes {
                     legend { "Plane" }
-                    @for (place, plane) in Plane::ALL.iter().enumerate() {
-                        label { input type="radio" name="plane" value=(place) checked[place == 0]; (capital(plane.name())) }
+                    @for (index, plane) in Plane::ALL.iter().enumerate() {
+                        label { input type="radio" name="plane" value=(index) checked[index == 0]; (capitalized(plane.name())) }
                     }
                 }
                 fieldset {
@@ -153,121 +170,111 @@ impl Page<'_> {
                         @for (name, low, high) in self.presets() { button type="button" data-low=(low) data-high=(high) { (name) } }
                     }
                 }
-                @if has_label || has_prediction {
-                    fieldset {
-                        legend { "Overlays" }
-                        @if has_label {
-                            label { input #show-label type="checkbox" checked; "Label, filled" }
-                            label.slider { span { "Opacity" } input #opacity type="range" min="0" max="1" step="0.05" value=(super::picture::OPACITY); }
-                        }
-                        @if has_prediction { label { input #show-prediction type="checkbox" checked; "Prediction, outlined" } }
-                        div.buttons {
-                            button #go-largest type="button" { "Largest label" }
-                            @if has_label && has_prediction { button #go-differing type="button" disabled[!self.differs()] { "Largest disagreement" } }
-                        }
-                    }
-                }
+                @if self.scene.label.is_some() || self.scene.prediction.is_some() { (self.overlay_controls()) }
                 fieldset {
                     legend { "Display" }
                     label.slider { span { "Zoom" } input #zoom type="range" min="1" max="8" step="0.25" value="1"; }
-                    label { input #smooth type="checkbox" checked; "Smooth between voxels" }
+                    label { input #smooth type="checkbox" checked; "Interpolate between voxels" }
                 }
             }
         }
     }
 
-    /// Whether label map and prediction are not the same.
-    fn differs(&self) -> bool {
-        self.tally.slices(Plane::Axial).differing.iter().any(|voxels| *voxels > 0)
+    fn overlay_controls(&self) -> Markup {
+        let has_label = self.scene.label.is_some();
+        let has_prediction = self.scene.prediction.is_some();
+        html! {
+            fieldset {
+                legend { "Overlays" }
+                @if has_label {
+                    label { input #show-label type="checkbox" checked; "Label, filled" }
+                    label.slider { span { "Opacity" } input #opacity type="range" min="0" max="1" step="0.05" value=(OPACITY); }
+                }
+                @if has_prediction { label { input #show-prediction type="checkbox" checked; "Prediction, outlined" } }
+                div.buttons {
+                    button #show-largest type="button" { "Slice with most labels" }
+                    @if has_label && has_prediction {
+                        button #show-disagreement type="button" disabled[!self.has_disagreement()] { "Slice with most disagreement" }
+                    }
+                }
+            }
+        }
     }
 
-    /// Windows with a name: the one that the page opens with, then those of Hounsfield units or all values.
+    /// Returns whether label map and prediction differ anywhere.
+    fn has_disagreement(&self) -> bool {
+        self.counts.slices(Plane::Axial).differing.iter().any(|voxels| *voxels > 0)
+    }
+
+    /// Returns named windows: the initial one, then those in Hounsfield units or the full range.
     fn presets(&self) -> Vec<(&'static str, f32, f32)> {
         let window = self.scene.window;
         let mut presets = vec![("Default", window.low, window.high)];
         if self.scene.is_hounsfield {
             presets.extend(PRESETS);
         } else {
-            let [low, high] = self.codes.range();
+            let [low, high] = self.quantization.range();
             presets.push(("Full range", low, high));
         }
         presets
     }
 
-    /// What the script has to know.
-    fn facts(&self) -> Json {
+    /// Returns the geometry, intensities, labels and planes for the scripts.
+    fn info(&self) -> Json {
         let grid = self.shown.grid();
-        let tally = &self.shown_tally;
         let plane = |plane: &Plane| {
-            let slices = tally.slices(*plane);
-            let labels = slices
-                .labels
-                .iter()
-                .map(|(label, counts)| (label.to_string(), slice_selection::largest_slice(counts).into()));
+            let slices = self.shown_counts.slices(*plane);
+            let labels = slices.labels.iter().map(|(label, counts)| (label.to_string(), largest_slice(counts).into()));
             json!({
                 "name": plane.name(),
                 "axes": plane.axes(),
-                "letters": plane.letters().map(String::from),
-                "fullest": slice_selection::largest_slice(&slices.foreground),
-                "differing": slice_selection::largest_slice(&slices.differing),
+                "directions": plane.direction_labels().map(String::from),
+                "largest": largest_slice(&slices.foreground),
+                "disagreement": largest_slice(&slices.differing),
                 "labels": labels.collect::<serde_json::Map<String, Json>>(),
             })
         };
-        let label =
-            |label: &Label| (label.to_string(), json!({ "name": self.scene.name(*label), "colour": css(*label) }));
+        let label = |label: &Label| {
+            (label.to_string(), json!({ "name": self.scene.name(*label), "colour": css_colour(*label) }))
+        };
         json!({
             "shape": grid.shape,
             "spacing": grid.spacing(),
             "affine": grid.affine,
             "file": {
                 "shape": self.scene.stored.shape,
-                "axes": self.scene.turns().map(|turn| turn.source_axis),
-                "flipped": self.scene.turns().map(|turn| turn.flipped),
+                "axes": self.scene.axes().map(|source| source.source_axis),
+                "flipped": self.scene.axes().map(|source| source.flipped),
                 "factors": self.factors,
             },
-            "value": { "offset": self.codes.offset, "step": self.codes.step },
-            "range": self.codes.range(),
+            "quantization": { "offset": self.quantization.offset, "step": self.quantization.step },
+            "range": self.quantization.range(),
             "window": [self.scene.window.low, self.scene.window.high],
-            "labels": self.tally.labels.keys().map(label).collect::<serde_json::Map<String, Json>>(),
+            "labels": self.counts.labels.keys().map(label).collect::<serde_json::Map<String, Json>>(),
             "planes": Plane::ALL.iter().map(plane).collect::<Vec<_>>(),
         })
     }
 }
 
-/// The parts of an array of voxels.
-fn voxels(name: &str, parts: Vec<String>) -> Markup {
-    html! { @for part in parts { script data-voxels=(name) type="text/plain" { (PreEscaped(part)) } } }
+/// The chunks of a voxel array.
+fn voxels(name: &str, chunks: Vec<String>) -> Markup {
+    html! { @for chunk in chunks { script data-voxels=(name) type="text/plain" { (PreEscaped(chunk)) } } }
 }
 
-/// A row of what is under the pointer.
-fn fact(id: &str, name: &str) -> Markup {
+/// An entry of the readout.
+fn readout(id: &str, name: &str) -> Markup {
     html! { div { dt { (name) } dd id=(id) { "–" } } }
 }
 
-fn keys() -> Markup {
-    let keys = [
-        ("↑ ↓, wheel, Page Up, Page Down, Home, End", "other slices"),
-        ("1 2 3", "axial, coronal, sagittal"),
-        ("drag on the slice", "window: sideways its width, up and down its level"),
-        ("click on the slice", "the point that the other planes go through and the zoom keeps in the middle"),
-        ("+ -, Ctrl and wheel", "zoom"),
-        ("L, P", "label and prediction on and off"),
-        ("R", "back to the start"),
-    ];
+fn shortcuts() -> Markup {
     html! {
         details {
-            summary { "Keys and pointer" }
-            dl.keys { @for (key, what) in keys { div { dt { (key) } dd { (what) } } } }
+            summary { "Keyboard and mouse" }
+            dl.shortcuts { @for (input, effect) in SHORTCUTS { div { dt { (input) } dd { (effect) } } } }
         }
     }
 }
 
-fn capital(name: &str) -> String {
-    name[..1].to_uppercase() + &name[1..]
-}
-
-/// The colour of a label in a style sheet.
-fn css(label: Label) -> String {
-    let RGBColor(red, green, blue) = colour(label);
-    format!("#{red:02x}{green:02x}{blue:02x}")
+fn capitalized(text: &str) -> String {
+    text[..1].to_uppercase() + &text[1..]
 }

@@ -1,82 +1,87 @@
 "use strict";
 
-// The volume and what is shown of it.
+// The volume, the state of the view, and the geometry of slices.
 
-const facts = JSON.parse(document.getElementById("facts").textContent);
+const info = JSON.parse(document.getElementById("volume-info").textContent);
 const element = (id) => document.getElementById(id);
 const canvas = element("slice");
-const maps = {};
-const [width, height, depth] = facts.shape;
+// The codes of the voxels, by array: image, label, prediction.
+const voxels = {};
+const [width, height, depth] = info.shape;
 
-// What is shown. `at` counts voxels to the right, to the front and to the head.
+// The state of the view. Indices are along right, anterior and superior (RAS).
 const state = {
   plane: 0,
-  at: facts.shape.map((size) => size >> 1),
-  window: [...facts.window],
-  hidden: new Set(),
-  isMarked: false,
+  index: info.shape.map((size) => size >> 1),
+  // The voxel under the pointer, or null.
+  hovered: null,
+  window: [...info.window],
+  hiddenLabels: new Set(),
+  hasCrosshair: false,
   zoom: 1,
 };
-const plane = () => facts.planes[state.plane];
-const through = () => plane().axes[2];
+const plane = () => info.planes[state.plane];
+const sliceAxis = () => plane().axes[2];
 
-// All voxels of an array, which stands in parts; nothing where the page has none.
-async function unpack(name) {
-  const parts = document.querySelectorAll(`script[data-voxels=${name}]`);
-  if (parts.length === 0) return undefined;
-  const numbers = new Uint16Array(width * height * depth);
+// All codes of an array, which is stored in chunks; undefined if the page does not have it.
+async function decode(name) {
+  const chunks = document.querySelectorAll(`script[data-voxels=${name}]`);
+  if (chunks.length === 0) return undefined;
+  const codes = new Uint16Array(width * height * depth);
   let count = 0;
-  for (const part of parts) {
-    count += await unpackPart(part.textContent, numbers.subarray(count));
-    part.remove();
+  for (const chunk of chunks) {
+    count += await decodeChunk(chunk.textContent, codes.subarray(count));
+    chunk.remove();
   }
-  return numbers;
+  return codes;
 }
 
-// Base64, gzip, then differences of neighbours whose low bytes stand before their high bytes.
-async function unpackPart(base64, numbers) {
+// Decodes base64, gzip, and zigzag differences, whose low bytes come before their high bytes.
+async function decodeChunk(base64, codes) {
   const text = atob(base64);
-  const packed = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const compressed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) compressed[i] = text.charCodeAt(i);
+  const stream = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
   const count = bytes.length / 2;
-  for (let i = 0, number = 0; i < count; i++) {
+  for (let i = 0, code = 0; i < count; i++) {
     const zigzag = bytes[i] | (bytes[count + i] << 8);
-    number += (zigzag >>> 1) ^ -(zigzag & 1);
-    numbers[i] = number;
+    code += (zigzag >>> 1) ^ -(zigzag & 1);
+    codes[i] = code;
   }
   return count;
 }
 
-// Columns and rows run to the left, the back and the feet: the radiological convention.
+// The columns and rows of the slice.
 function size() {
-  const [columns, rows] = plane().axes.map((axis) => facts.shape[axis]);
+  const [columns, rows] = plane().axes.map((axis) => info.shape[axis]);
   return [columns, rows];
 }
 
+// The index of the voxel at a column and row. In radiological convention, columns run to the left (or posterior) and
+// rows to posterior (or inferior), so both are reversed.
 function voxelAt(column, row) {
-  const at = [...state.at];
-  const [along, up] = plane().axes;
-  at[along] = facts.shape[along] - 1 - column;
-  at[up] = facts.shape[up] - 1 - row;
-  return at;
+  const index = [...state.index];
+  const [horizontal, vertical] = plane().axes;
+  index[horizontal] = info.shape[horizontal] - 1 - column;
+  index[vertical] = info.shape[vertical] - 1 - row;
+  return index;
 }
 
-const place = ([x, y, z]) => x + width * (y + height * z);
+const offset = ([x, y, z]) => x + width * (y + height * z);
 
-// The numbers of the slice, row by row.
-function slice(numbers) {
+// The codes of the slice, row by row.
+function readSlice(codes) {
   const [columns, rows] = size();
-  const first = place(voxelAt(0, 0));
-  const toRight = columns > 1 ? place(voxelAt(1, 0)) - first : 0;
-  const down = rows > 1 ? place(voxelAt(0, 1)) - first : 0;
-  const taken = new Uint16Array(columns * rows);
+  const first = offset(voxelAt(0, 0));
+  const columnStride = columns > 1 ? offset(voxelAt(1, 0)) - first : 0;
+  const rowStride = rows > 1 ? offset(voxelAt(0, 1)) - first : 0;
+  const slice = new Uint16Array(columns * rows);
   for (let row = 0, i = 0; row < rows; row++) {
-    for (let column = 0, from = first + row * down; column < columns; column++, from += toRight) taken[i++] = numbers[from];
+    for (let column = 0, from = first + row * rowStride; column < columns; column++, from += columnStride) slice[i++] = codes[from];
   }
-  return taken;
+  return slice;
 }
 
-// Millimetres to the right, to the front and to the head.
-const world = (at) => facts.affine.map((row) => row[0] * at[0] + row[1] * at[1] + row[2] * at[2] + row[3]);
+// World coordinates in mm (RAS).
+const world = (index) => info.affine.map((row) => row[0] * index[0] + row[1] * index[1] + row[2] * index[2] + row[3]);

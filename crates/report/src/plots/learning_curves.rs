@@ -1,0 +1,193 @@
+//! Learning curves of a run: loss and Dice over the epochs.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::{Drawable, PlotError, write};
+use crate::appearance::palette::COLOURS;
+use run_folder::table::Table;
+
+/// Width and height in pixels.
+const SIZE: (u32, u32) = (1200, 750);
+
+/// Up to this many points of a curve are marked with dots.
+const MAX_MARKED_POINTS: usize = 60;
+
+/// A curve of a plot.
+struct Curve {
+    name: String,
+    points: Vec<(f64, f64)>,
+    colour: RGBColor,
+    width: u32,
+}
+
+/// A metric over the epochs.
+struct LearningCurves {
+    title: String,
+    metric: &'static str,
+    /// Returns the range of the y axis for the given values.
+    range: fn(&[f64]) -> (f64, f64),
+    curves: Vec<Curve>,
+}
+
+/// Draws `plots/loss` and `plots/dice` of the run at `root` from its `metrics.csv`, each as PNG and SVG.
+///
+/// # Errors
+/// If the table cannot be read or a plot cannot be written.
+pub fn draw_learning_curves(root: &Path, title: &str) -> Result<(), PlotError> {
+    let path = root.join("metrics.csv");
+    let table = Table::read(&path).map_err(|source| PlotError::Read { path: path.display().to_string(), source })?;
+    for (name, curves) in [("loss", loss(&table, title)), ("dice", dice(&table, title))] {
+        write(&curves, &root.join("plots"), name, SIZE)?;
+    }
+    Ok(())
+}
+
+fn loss(table: &Table, title: &str) -> LearningCurves {
+    let curve = |name: &str, column: &str, colour| Curve {
+        name: name.to_owned(),
+        points: table.points("epoch", column),
+        colour,
+        width: 3,
+    };
+    let curves = vec![curve("training", "train_loss", COLOURS[0]), curve("validation", "val_loss", COLOURS[1])];
+    LearningCurves { title: format!("{title}: loss"), metric: "loss", range: with_margin, curves }
+}
+
+fn dice(table: &Table, title: &str) -> LearningCurves {
+    let columns = table.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
+    let curves = columns.enumerate().map(|(index, label)| {
+        let is_mean = label == "mean";
+        Curve {
+            name: if is_mean { "mean of labels".to_owned() } else { label.replace('_', " ") },
+            points: table.points("epoch", &format!("val_dice_{label}")),
+            colour: if is_mean { BLACK } else { COLOURS[index % COLOURS.len()] },
+            width: if is_mean { 2 } else { 3 },
+        }
+    });
+    let title = format!("{title}: Dice of whole validation volumes");
+    LearningCurves { title, metric: "Dice", range: up_to_one, curves: curves.collect() }
+}
+
+impl Drawable for LearningCurves {
+    fn draw_on<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let points = || self.curves.iter().flat_map(|curve| curve.points.iter().copied());
+        let last_epoch = points().map(|(epoch, _)| epoch).fold(1.0, f64::max);
+        let (low, high) = (self.range)(&points().map(|(_, value)| value).collect::<Vec<_>>());
+        // The legend is right of the data, so that it covers none.
+        let (canvas, legend) = area.split_horizontally(SIZE.0 - 210);
+        let mut chart = ChartBuilder::on(&canvas)
+            .caption(&self.title, ("sans-serif", 26))
+            .margin(18)
+            .x_label_area_size(56)
+            .y_label_area_size(84)
+            .build_cartesian_2d(first_epoch(last_epoch)..last_epoch.max(2.0), low..high)?;
+        chart
+            .configure_mesh()
+            .x_desc("epoch")
+            .y_desc(self.metric)
+            .x_labels(10)
+            .y_labels(8)
+            .x_label_formatter(&|epoch| if epoch.fract() == 0.0 { format!("{epoch}") } else { String::new() })
+            .y_label_formatter(&|value| tick_label(*value, high - low))
+            .label_style(("sans-serif", 20))
+            .axis_desc_style(("sans-serif", 22))
+            .bold_line_style(RGBColor(215, 215, 215))
+            .light_line_style(WHITE)
+            .draw()?;
+        // The last curve is the mean of the others and is drawn below them.
+        for curve in self.curves.iter().rev() {
+            let style = curve.colour.stroke_width(curve.width);
+            chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+            if curve.points.len() <= MAX_MARKED_POINTS {
+                let marks = curve.points.iter().map(|point| Circle::new(*point, 4, curve.colour.filled()));
+                chart.draw_series(marks)?;
+            }
+        }
+        self.draw_legend(&legend)
+    }
+}
+
+impl LearningCurves {
+    fn draw_legend<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let shown = self.curves.iter().filter(|curve| !curve.points.is_empty());
+        for (row, curve) in shown.enumerate() {
+            let y = 80 + 34 * row as i32;
+            let style = curve.colour.stroke_width(curve.width + 1);
+            area.draw(&PathElement::new([(0, y), (32, y)], style))?;
+            area.draw(&Text::new(curve.name.clone(), (42, y - 10), ("sans-serif", 20)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the start of the x axis. A single epoch is drawn in the middle rather than on the y axis.
+fn first_epoch(last_epoch: f64) -> f64 {
+    if last_epoch <= 1.0 { 0.0 } else { 1.0 }
+}
+
+/// Returns the range of the values with a margin on both sides.
+fn with_margin(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if low > high {
+        return (0.0, 1.0);
+    }
+    let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
+    (if low >= 0.0 { (low - margin).max(0.0) } else { low - margin }, high + margin)
+}
+
+/// Returns the range from the tenth below the smallest score to 1, which makes late epochs distinguishable.
+fn up_to_one(values: &[f64]) -> (f64, f64) {
+    let lowest = values.iter().copied().fold(1.0, f64::min);
+    let start = if values.is_empty() { 0.0 } else { ((lowest - 0.02) * 10.0).floor() / 10.0 };
+    (start.clamp(0.0, 0.9), 1.0)
+}
+
+/// Formats a tick label with as many decimals as the range of the axis needs.
+fn tick_label(value: f64, range: f64) -> String {
+    let decimals = (1.0 - range.log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Draws the plots of a run with the given metrics; returns its folder and the Dice plot as SVG.
+    fn draw(metrics: &str) -> (tempfile::TempDir, String) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("plots")).unwrap();
+        std::fs::write(root.path().join("metrics.csv"), metrics).unwrap();
+        draw_learning_curves(root.path(), "quickstart").unwrap();
+        let svg = std::fs::read_to_string(root.path().join("plots/dice.svg")).unwrap();
+        (root, svg)
+    }
+
+    const HEADER: &str = "epoch,step,learning_rate,train_loss,val_loss,val_dice_liver,val_dice_tumour,val_dice_mean";
+
+    #[test]
+    fn every_label_has_a_curve_and_a_name() {
+        let (root, svg) = draw(&format!("{HEADER}\n1,9,0.1,1.5,1.2,,,\n2,18,0.1,1.0,0.9,0.8,0.3,0.55\n"));
+        for text in ["liver", "tumour", "mean of labels", "quickstart", "epoch"] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+        let png = std::fs::read(root.path().join("plots/loss.png")).unwrap();
+        assert_eq!(png[..4], *b"\x89PNG");
+    }
+
+    #[test]
+    fn a_single_epoch_and_undefined_scores_can_be_drawn() {
+        draw(&format!("{HEADER}\n1,9,0.1,1.5,,,,\n"));
+        draw(&format!("{HEADER}\n1,9,0.1,NaN,inf,0.5,,0.5\n"));
+        draw(&format!("{HEADER}\n"));
+    }
+}

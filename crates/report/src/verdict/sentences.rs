@@ -1,0 +1,143 @@
+//! The evidence in sentences.
+
+use std::fmt::Write as _;
+
+use super::significance::{
+    SIGNIFICANCE_LEVEL, is_significant_over_cases, is_significantly_lower, mean_agrees_with_ranks, seed_half_width,
+};
+use crate::comparison::{Comparison, Difference, Group, Setting};
+use crate::format::{count, estimate_text, interval_text, three_decimals};
+use crate::statistics::min_p_value;
+
+/// A setting with more than this fraction of the sum of squares dominates the seed variation.
+const DOMINANT_FRACTION: f64 = 0.8;
+
+/// `mean Dice 0.842 (95 % CI 0.801 to 0.871) over 6 cases; 2 seeds`.
+pub(super) fn score(setting: &Setting) -> String {
+    let has_more_runs = setting.runs.len() > setting.num_seeds;
+    let runs = if has_more_runs { format!(", {} runs", setting.runs.len()) } else { String::new() };
+    let (cases, seeds) = (count(setting.cases.len(), "case"), count(setting.num_seeds, "seed"));
+    format!("mean Dice {} over {cases}; {seeds}{runs}", estimate_text(&setting.mean))
+}
+
+/// Compares a setting with the best: the difference, whether cases or seeds explain it, and labels with the opposite
+/// order.
+pub(super) fn pair(group: &Group, pair: &Comparison) -> String {
+    let other = &group.settings[pair.b];
+    let difference = &pair.mean;
+    let Some(mean) = difference.estimate.mean else {
+        return format!("{}: has no defined score on the cases of the best.", other.short_name);
+    };
+    let interval = interval_text(difference.estimate.interval);
+    let size = if mean < 0.0 {
+        format!("{} higher than the best on the common cases", three_decimals(-mean))
+    } else {
+        format!("{} lower than the best", three_decimals(mean))
+    };
+    let mut text = format!("{}: {size}{interval}; {}", other.short_name, over_cases(group, difference));
+    text.push_str(&over_seeds(group, pair));
+    text.push('.');
+    let differences = pair.labels.iter().zip(&group.labels);
+    let better: Vec<&str> = differences.filter(|(d, _)| is_significantly_lower(d)).map(|(_, l)| l.as_str()).collect();
+    if !better.is_empty() {
+        let _ = write!(text, " It scores significantly higher for {} (over cases).", better.join(", "));
+    }
+    text
+}
+
+/// The result of the test over cases.
+fn over_cases(group: &Group, difference: &Difference) -> String {
+    let (Some(test), Some(adjusted)) = (difference.test, difference.adjusted_p_value) else {
+        return "no case differs".to_owned();
+    };
+    // Holm's correction counts the pairs with a test.
+    let num_pairs = group.comparisons.iter().filter(|pair| pair.mean.test.is_some()).count();
+    let p = match num_pairs {
+        1 => format!("Wilcoxon p {}", p_text(test.p_value)),
+        _ => format!("Wilcoxon p {}, Holm-adjusted {}", p_text(test.p_value), p_text(adjusted)),
+    };
+    let cases = count(difference.num_cases, "case");
+    if adjusted < SIGNIFICANCE_LEVEL && !mean_agrees_with_ranks(difference) {
+        return format!("a few cases dominate the mean, and most of the {cases} point the other way ({p})");
+    }
+    if adjusted < SIGNIFICANCE_LEVEL {
+        return format!("significant over {cases} ({p})");
+    }
+    let smallest = (min_p_value(test.num_nonzero) * num_pairs as f64).min(1.0);
+    if smallest >= SIGNIFICANCE_LEVEL {
+        let few = if test.num_nonzero == difference.num_cases {
+            format!("{cases} are")
+        } else {
+            format!("{} of {cases} differ,", test.num_nonzero)
+        };
+        return format!("{few} too few for significance ({p}; the smallest possible p is {})", p_text(smallest));
+    }
+    format!("not significant over {cases} ({p})")
+}
+
+fn p_text(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
+/// The comparison with the variation between seeds, as the continuation of [`over_cases`].
+fn over_seeds(group: &Group, pair: &Comparison) -> String {
+    let (Some(variation), Some(mean)) = (group.seed_variation, pair.mean.estimate.mean) else { return String::new() };
+    let half_width = seed_half_width(group, pair).unwrap_or(f64::INFINITY);
+    let [a, b] = pair.num_runs;
+    let conjunction = if is_significant_over_cases(&pair.mean) { "but" } else { "and" };
+    if mean == 0.0 {
+        String::new()
+    } else if half_width > 1.0 {
+        "; too few seeds to estimate their effect".to_owned()
+    } else if mean.abs() > half_width {
+        format!("; larger than the {half_width:.3} that seeds alone explain")
+    } else if mean.abs() <= variation.standard_deviation {
+        let deviation = variation.standard_deviation;
+        format!(", {conjunction} smaller than the standard deviation between seeds of {deviation:.3}")
+    } else {
+        let runs = format!("{a} and {}", count(b, "run"));
+        format!(", {conjunction} no larger than the {half_width:.3} that seeds alone explain with {runs}")
+    }
+}
+
+/// The variation between seeds, and how it was estimated.
+pub(super) fn seed_variation(group: &Group) -> String {
+    let Some(variation) = group.seed_variation else {
+        return "The variation between seeds is unknown: no setting was trained with a second seed on the same cases. \
+                Add `seed: [1, 2, 3]` to the sweep before trusting a small difference."
+            .to_owned();
+    };
+    let method = if group.key.split_depends_on_seed && is_residual(group) {
+        "residual after the effects of settings and validation cases, because each seed has its own split"
+    } else {
+        "between runs that differ only in the seed, pooled over settings"
+    };
+    let degrees = count(variation.degrees_of_freedom, "degree");
+    let deviation = variation.standard_deviation;
+    let mut text = format!(
+        "Standard deviation of a run's mean Dice between seeds: {deviation:.3} ({method}; {degrees} of freedom)."
+    );
+    if let Some(setting) = dominant_setting(group) {
+        let name = &setting.short_name;
+        let _ = write!(text, " Most of it comes from {name}, so it overestimates the variation of the other settings.");
+    }
+    text
+}
+
+/// Returns the setting that dominates the seed variation, if several settings contribute.
+fn dominant_setting(group: &Group) -> Option<&Setting> {
+    let variations = group.settings.iter().filter_map(|setting| Some((setting, setting.seed_variation()?)));
+    let sums_of_squares: Vec<(&Setting, f64)> = variations
+        .map(|(setting, variation)| {
+            (setting, variation.standard_deviation.powi(2) * variation.degrees_of_freedom as f64)
+        })
+        .collect();
+    let total: f64 = sums_of_squares.iter().map(|(_, squares)| squares).sum();
+    let (setting, largest) = sums_of_squares.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (sums_of_squares.len() > 1 && largest > DOMINANT_FRACTION * total).then_some(setting)
+}
+
+/// Returns whether no setting has two runs on the same cases, so that the variation is a residual.
+fn is_residual(group: &Group) -> bool {
+    group.settings.iter().all(|setting| setting.max_block_size() < 2)
+}
