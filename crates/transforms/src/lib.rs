@@ -19,9 +19,9 @@ mod mapping;
 mod params;
 mod registry;
 mod spatial;
+mod statistics;
 mod step;
 mod validation;
-mod whole_volume;
 mod window;
 
 pub mod lazy;
@@ -29,7 +29,7 @@ pub mod lazy;
 pub use composition::{Applied, Maybe, Nested};
 pub use filters::separable::{Mirror, smooth_recursively, spline_coefficients, spline_reach};
 pub use intensity::foreground_normalize::ForegroundStatistics;
-pub(crate) use mapping::elastic_displacement::EIGHTS;
+pub(crate) use mapping::elastic_displacement::VECTORS;
 pub use mapping::elastic_displacement::{ElasticDisplacement, weights as spline_weights};
 pub use mapping::grid_mapping::{Fill, GridMapping, Lattice, LatticeAxis, Map};
 pub use mapping::interpolation::Interpolation;
@@ -40,12 +40,12 @@ pub use spatial::crop_or_pad::Location;
 pub use spatial::ensure_shape_multiple::Method;
 pub use spatial::resample::Reference;
 pub use spatial::to_orientation::Axes;
+pub(crate) use statistics::border::border_means;
+pub(crate) use statistics::descriptive::{mean, median};
+pub use statistics::region::{Half, Region};
+pub use statistics::whole_volume::{VolumeStatistics, WholeVolume};
 pub use step::Step;
 pub use validation::{ITSELF, KeyProblem};
-pub(crate) use whole_volume::border::border_means;
-pub use whole_volume::region::{Half, Region};
-pub(crate) use whole_volume::statistics::{mean, median};
-pub use whole_volume::whole::{VolumeStatistics, WholeVolume};
 pub use window::Window;
 
 /// The volume that enters a step, before any voxel is computed.

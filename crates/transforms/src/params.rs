@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_draw_is_told_by_its_place_and_number() {
+    fn edited_parameters_are_reported_by_path_and_value() {
         let affine = r#"{"affine": {"scales": [0.9, 1.1]}}"#;
         let elastic = r#"{"elastic_deformation": {"num_control_points": [5, 5, 5]}}"#;
         let ghosting = r#"{"ghosting": {}}"#;

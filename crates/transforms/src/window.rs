@@ -2,38 +2,38 @@
 
 use volume::{self, Grid, Label};
 
-/// The intensities of a block of voxels, and where it lies in its volume.
+/// A block of voxels of a volume, with its position.
 #[derive(Debug)]
 pub struct Window<'a> {
     /// Number of channels.
     pub channels: usize,
-    /// Where the block starts in its volume, in voxels.
+    /// Index of its first voxel in the volume.
     pub start: [usize; 3],
-    /// Voxels of the block along x, y and z.
+    /// Number of voxels along x, y and z.
     pub shape: [usize; 3],
-    /// The grid of its volume.
+    /// The grid of the volume.
     pub grid: Grid,
     /// The intensities, `[channel, x, y, z]`.
     pub image: &'a mut [f32],
-    /// The labels, `[x, y, z]`, where the transform wants them and the volume has them.
+    /// The labels, `[x, y, z]`, if the transform needs them and the volume has them.
     pub label: Option<&'a [Label]>,
-    /// The same block of the volume moved in each of the transform's ways, `[channel, x, y, z]`.
+    /// The same block of each moved copy of the volume, `[channel, x, y, z]`.
     pub moved: Vec<Vec<f32>>,
 }
 
 impl<'a> Window<'a> {
-    /// A block of a volume.
+    /// Returns a block of a volume.
     pub fn new(image: &'a mut [f32], channels: usize, grid: Grid, (start, shape): ([usize; 3], [usize; 3])) -> Self {
         Self { channels, start, shape, grid, image, label: None, moved: Vec::new() }
     }
 
-    /// A volume of one row.
-    pub fn of(image: &'a mut [f32]) -> Self {
+    /// Returns a volume of one row and one channel.
+    pub fn single_row(image: &'a mut [f32]) -> Self {
         let shape = [1, 1, image.len()];
         Self::whole(image, Grid { shape, affine: volume::Affine::IDENTITY })
     }
 
-    /// A whole volume of one channel.
+    /// Returns a whole volume of one channel.
     pub fn whole(image: &'a mut [f32], grid: Grid) -> Self {
         Self::new(image, 1, grid, ([0; 3], grid.shape))
     }
@@ -48,13 +48,13 @@ impl<'a> Window<'a> {
         self.channel_mut(channel).iter_mut().for_each(|value| *value = function(*value));
     }
 
-    /// The values of one channel, `[x, y, z]`.
+    /// Returns the values of one channel, `[x, y, z]`.
     pub fn channel_mut(&mut self, channel: usize) -> &mut [f32] {
         let size = self.image.len() / self.channels;
         &mut self.image[channel * size..(channel + 1) * size]
     }
 
-    /// Visits each row along z, of every channel, with the place of its first value in the volume.
+    /// Calls `visit` with each row along z, of every channel, and the index `[x, y, z]` of its first voxel in the volume.
     pub fn for_each_row_at(&mut self, mut visit: impl FnMut([usize; 3], &mut [f32])) {
         let (start, [size_x, size_y, size_z]) = (self.start, self.shape);
         for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
@@ -63,7 +63,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Visits each row along z with the position of its first value in the whole volume `[channel, x, y, z]`.
+    /// Calls `visit` with each row along z and the offset of its first value in the whole volume `[channel, x, y, z]`.
     pub fn for_each_row(&mut self, mut visit: impl FnMut(u64, &mut [f32])) {
         let [size_x, size_y, size_z] = self.shape;
         for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
@@ -73,7 +73,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Visits each line of voxels along an axis, of every channel: the line is taken out, changed and put back.
+    /// Calls `visit` with each line of voxels along an axis, of every channel: lines are copied, changed and written back.
     pub fn for_each_line(&mut self, axis: usize, mut visit: impl FnMut(&mut [f32])) {
         let stride: usize = self.shape[axis + 1..].iter().product();
         let length = self.shape[axis];

@@ -1,4 +1,4 @@
-//! Filters along the axes of a window: separable filters, splines and Fourier spectra.
+//! Filters along the axes of a window: symmetric filters, splines, recursive Gaussians and Fourier spectra.
 
 pub(crate) mod separable;
 pub(crate) mod spectrum;

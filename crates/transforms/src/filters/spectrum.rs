@@ -1,9 +1,9 @@
-//! Discrete Fourier transforms of volumes.
+//! Discrete Fourier transforms.
 
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
-/// The transform of a line there and back.
+/// The Fourier transform of lines of one length, and its inverse.
 pub(crate) struct Line {
     forward: std::sync::Arc<dyn Fft<f32>>,
     backward: std::sync::Arc<dyn Fft<f32>>,
@@ -19,14 +19,14 @@ impl Line {
         Self { forward, backward, values: vec![Complex::default(); length], scratch: vec![Complex::default(); scratch] }
     }
 
-    /// The spectrum of a line; frequencies in the FFT's own order, 0 first.
+    /// Returns the spectrum of a line in FFT order, frequency 0 first.
     pub(crate) fn spectrum(&mut self, line: &[f32]) -> &mut [Complex<f32>] {
         self.values.iter_mut().zip(line).for_each(|(value, real)| *value = Complex::new(*real, 0.0));
         self.forward.process_with_scratch(&mut self.values, &mut self.scratch);
         &mut self.values
     }
 
-    /// The real part of the line that the spectrum last asked for belongs to, as it was changed since.
+    /// Writes the real part of the inverse transform of the last spectrum, which may have been changed.
     pub(crate) fn restore(&mut self, line: &mut [f32]) {
         self.backward.process_with_scratch(&mut self.values, &mut self.scratch);
         let scale = 1.0 / self.values.len() as f32;
@@ -34,12 +34,12 @@ impl Line {
     }
 }
 
-/// Where a place of the shifted spectrum, with frequency 0 in the middle, lies in the FFT's own order.
-pub(crate) fn unshifted(place: usize, length: usize) -> usize {
-    (place + length - length / 2) % length
+/// Returns the index in FFT order of an index of the shifted spectrum, which has frequency 0 in the centre.
+pub(crate) fn unshifted(index: usize, length: usize) -> usize {
+    (index + length - length / 2) % length
 }
 
-/// The spectrum of a volume `[x, y, z]`, in the FFT's own order.
+/// Returns the spectrum of a volume `[x, y, z]` in FFT order.
 pub(crate) fn of_volume(values: &[f32], shape: [usize; 3]) -> Vec<Complex<f32>> {
     let mut spectrum: Vec<Complex<f32>> = values.iter().map(|value| Complex::new(*value, 0.0)).collect();
     let mut planner = FftPlanner::new();
@@ -59,7 +59,7 @@ pub(crate) fn of_volume(values: &[f32], shape: [usize; 3]) -> Vec<Complex<f32>> 
     spectrum
 }
 
-/// The largest magnitude of a spectrum.
+/// Returns the largest magnitude of a spectrum.
 pub(crate) fn peak(spectrum: &[Complex<f32>]) -> f32 {
     spectrum.iter().map(|value| value.norm()).fold(0.0, f32::max)
 }
@@ -69,20 +69,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_comes_back_from_its_spectrum() {
+    fn the_inverse_restores_a_line() {
         let values = [1.0, -2.0, 3.5, 0.25, 7.0];
         let mut line = Line::new(5);
         let sum = line.spectrum(&values)[0];
         assert!((sum.re - 9.75).abs() < 1e-5 && sum.im == 0.0);
-        let mut back = [0.0; 5];
-        line.restore(&mut back);
-        assert!(back.iter().zip(values).all(|(a, b)| (a - b).abs() < 1e-5), "{back:?}");
+        let mut restored = [0.0; 5];
+        line.restore(&mut restored);
+        assert!(restored.iter().zip(values).all(|(a, b)| (a - b).abs() < 1e-5), "{restored:?}");
     }
 
     #[test]
-    fn the_middle_of_the_shifted_spectrum_is_frequency_zero() {
-        assert_eq!([0, 1, 2, 3, 4].map(|place| unshifted(place, 5)), [3, 4, 0, 1, 2]);
-        assert_eq!([0, 1, 2, 3].map(|place| unshifted(place, 4)), [2, 3, 0, 1]);
+    fn the_centre_of_the_shifted_spectrum_is_frequency_zero() {
+        assert_eq!([0, 1, 2, 3, 4].map(|index| unshifted(index, 5)), [3, 4, 0, 1, 2]);
+        assert_eq!([0, 1, 2, 3].map(|index| unshifted(index, 4)), [2, 3, 0, 1]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A smooth field of intensities, as coils make it in MR.
+//! Random bias field, as of MR coils.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,10 @@ use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistic
 use random::Rng;
 use values::Range;
 
-/// Multiplies the image by the exponential of a polynomial of the position, as TorchIO's RandomBiasField.
+/// Multiplies the image by a smooth random field, the exponential of a polynomial of the position, as TorchIO's
+/// RandomBiasField.
 ///
-/// Positions run from -1 to 1 along each axis of the volume; all channels share the field.
+/// Positions are from -1 to 1 along each axis of the volume; all channels have the same field.
 ///
 /// ```yaml
 /// - bias_field: { coefficients: [-0.5, 0.5], order: 3 }
@@ -18,16 +19,16 @@ use values::Range;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BiasField {
-    /// Each coefficient of the polynomial.
+    /// Range of the coefficients of the polynomial, default `[-0.5, 0.5]`.
     #[serde(default = "half")]
     pub coefficients: Range,
-    /// The highest sum of exponents, 0 to 8.
+    /// Order of the polynomial, from 0 to 8, default 3.
     #[serde(default = "third")]
     #[schemars(range(max = 8))]
     pub order: u8,
 }
 
-/// More terms than this order has describe no smooth field.
+/// Maximum order of the polynomial; higher orders are not smooth.
 const MAX_ORDER: u8 = 8;
 
 fn half() -> Range {
@@ -38,7 +39,7 @@ fn third() -> u8 {
     3
 }
 
-/// The coefficients that one field drew: of `x^i y^j z^k`, k fastest, with i + j + k up to the order.
+/// The sampled coefficients of `x^i y^j z^k` with i + j + k up to the order, k fastest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BiasFieldParams(pub Vec<f64>);
@@ -65,21 +66,21 @@ impl Component for BiasField {
 }
 
 impl IntensityTransform for BiasField {
-    fn apply(&self, draw: &BiasFieldParams, _: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, params: &BiasFieldParams, _: &VolumeStatistics, window: &mut Window) {
         let volume = window.grid.shape;
-        let place = |axis: usize, index: usize| {
+        let position = |axis: usize, index: usize| {
             let half = (volume[axis] as f64 - 1.0) / 2.0;
             if half > 0.0 { (index as f64 - half) / half } else { index as f64 - half }
         };
         let mut along_z = vec![0.0; usize::from(self.order) + 1];
         window.for_each_row_at(|[x, y, z], row| {
-            let (x, y) = (place(0, x), place(1, y));
+            let (x, y) = (position(0, x), position(1, y));
             along_z.fill(0.0);
-            for ([i, j, k], coefficient) in exponents(self.order).zip(&draw.0) {
+            for ([i, j, k], coefficient) in exponents(self.order).zip(&params.0) {
                 along_z[usize::from(k)] += coefficient * x.powi(i.into()) * y.powi(j.into());
             }
             for (step, value) in row.iter_mut().enumerate() {
-                let z = place(2, z + step);
+                let z = position(2, z + step);
                 let sum = along_z.iter().rev().fold(0.0, |sum, coefficient| sum * z + coefficient);
                 *value *= sum.exp() as f32;
             }
@@ -87,7 +88,7 @@ impl IntensityTransform for BiasField {
     }
 }
 
-/// The exponents of each term.
+/// Returns the exponents of each term.
 fn exponents(order: u8) -> impl Iterator<Item = [u8; 3]> {
     let rest = move |i: u8| (0..=order - i).flat_map(move |j| (0..=order - i - j).map(move |k| [i, j, k]));
     (0..=order).flat_map(rest)
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_term_multiplies_all_voxels_alike() {
+    fn a_constant_term_scales_all_voxels_equally() {
         assert!(field(0, &[2.0f64.ln()]).iter().all(|value| (value - 2.0).abs() < 1e-6));
     }
 

@@ -1,4 +1,4 @@
-//! A Gaussian filter.
+//! Random Gaussian blur.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,8 @@ use random::Rng;
 use values::{AxisRanges, Range};
 use volume::Grid;
 
-/// Blurs the image with a Gaussian, as TorchIO's RandomBlur: SciPy's filter, cut at four standard deviations, the
-/// volume mirrored at its borders.
+/// Blurs the image with a Gaussian filter, as TorchIO's RandomBlur and SciPy: truncated at four standard deviations,
+/// with the volume mirrored at its borders.
 ///
 /// ```yaml
 /// - blur: { std_mm: [0, 2] }
@@ -19,7 +19,7 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Blur {
-    /// The standard deviation along x, y and z in millimetres.
+    /// Range of the standard deviation along x, y and z in millimetres, default `[0, 2]`.
     #[serde(default = "up_to_two")]
     pub std_mm: AxisRanges,
 }
@@ -28,15 +28,15 @@ fn up_to_two() -> AxisRanges {
     AxisRanges::same(Range { low: 0.0, high: 2.0 })
 }
 
-/// The standard deviations that one blur drew, in millimetres.
+/// The sampled standard deviations along x, y and z in millimetres.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BlurParams(pub [f64; 3]);
 
-/// A wider filter leaves one intensity.
+/// Maximum standard deviation in millimetres.
 const MAX_MM: f64 = 1000.0;
 
-/// The filter ends after so many standard deviations.
+/// The radius of the filter in standard deviations.
 const TRUNCATE: f64 = 4.0;
 
 impl Component for Blur {
@@ -67,16 +67,16 @@ impl Component for Blur {
 }
 
 impl IntensityTransform for Blur {
-    fn halo(&self, draw: &BlurParams, grid: &Grid) -> [usize; 3] {
+    fn halo(&self, params: &BlurParams, grid: &Grid) -> [usize; 3] {
         let spacing = grid.spacing();
-        std::array::from_fn(|axis| radius(draw.0[axis] / spacing[axis]))
+        std::array::from_fn(|axis| radius(params.0[axis] / spacing[axis]))
     }
 
-    fn apply(&self, draw: &BlurParams, _: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, params: &BlurParams, _: &VolumeStatistics, window: &mut Window) {
         let spacing = window.grid.spacing();
-        for (axis, (std_mm, spacing)) in draw.0.into_iter().zip(spacing).enumerate() {
+        for (axis, (std_mm, spacing)) in params.0.into_iter().zip(spacing).enumerate() {
             let sigma = std_mm / spacing;
-            // SciPy leaves an axis alone that has no width.
+            // SciPy skips such axes.
             if sigma > 1e-15 {
                 separable::symmetric(window, axis, &weights(sigma), Mirror::Edge);
             }
@@ -88,7 +88,7 @@ fn radius(sigma: f64) -> usize {
     (TRUNCATE * sigma + 0.5) as usize
 }
 
-/// The weight of the middle, then those of the neighbours on either side.
+/// Returns the weight of the centre, then those of the neighbours on either side.
 fn weights(sigma: f64) -> Vec<f64> {
     let raw: Vec<f64> = (0..=radius(sigma)).map(|x| (-0.5 / (sigma * sigma) * (x * x) as f64).exp()).collect();
     let sum = raw[0] + 2.0 * raw[1..].iter().sum::<f64>();
@@ -102,17 +102,17 @@ mod tests {
     fn blurred(values: &[f32], std_mm: f64) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec = Blur { std_mm: up_to_two() };
-        spec.apply(&BlurParams([0.0, 0.0, std_mm]), VolumeStatistics::none(), &mut Window::of(&mut values));
+        spec.apply(&BlurParams([0.0, 0.0, std_mm]), VolumeStatistics::none(), &mut Window::single_row(&mut values));
         values
     }
 
     #[test]
-    fn no_width_changes_nothing() {
+    fn a_deviation_of_zero_changes_nothing() {
         assert_eq!(blurred(&[1.0, 5.0, 2.0], 0.0), [1.0, 5.0, 2.0]);
     }
 
     #[test]
-    fn a_row_is_blurred_as_scipy_blurs_it() {
+    fn a_row_is_blurred_as_in_scipy() {
         // scipy.ndimage.gaussian_filter(numpy.float32([0, 0, 8, 0, 1]), 0.8)
         let expected = [0.178_808_47, 1.826_926_5, 4.011_762_6, 2.076_706_6, 0.905_795_6];
         let found = blurred(&[0.0, 0.0, 8.0, 0.0, 1.0], 0.8);

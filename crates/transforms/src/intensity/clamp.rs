@@ -1,4 +1,4 @@
-//! A limited range of intensities.
+//! Clipping to a range.
 
 use crate::{Component, ITSELF, Incoming, IntensityTransform, KeyProblem, NoParams, VolumeStatistics, Window};
 use random::Rng;
@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use values::single_or_null;
 
-/// Sets intensities below `min` to `min` and above `max` to `max`; on CT, a window in Hounsfield units.
+/// Clips intensities to a range, as TorchIO's Clamp: values below `min` become `min`, above `max` become `max`. For CT the
+/// range is a window in Hounsfield units.
 ///
 /// ```yaml
 /// - clamp: { min: -200, max: 250 }
@@ -14,10 +15,10 @@ use values::single_or_null;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Clamp {
-    /// The smallest intensity that is kept; `null` sets no limit.
+    /// Lower limit, such as -200; `null` (default) sets none.
     #[serde(default, deserialize_with = "single_or_null")]
     pub min: Option<f32>,
-    /// The largest intensity that is kept; `null` sets no limit.
+    /// Upper limit, such as 250; `null` (default) sets none.
     #[serde(default, deserialize_with = "single_or_null")]
     pub max: Option<f32>,
 }
@@ -59,20 +60,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_outside_go_to_the_nearer_end() {
+    fn values_outside_become_the_nearer_limit() {
         let mut values = [-1000.0, 0.0, 3000.0];
         Clamp { min: Some(-200.0), max: Some(250.0) }.apply(
             &NoParams,
             VolumeStatistics::none(),
-            &mut Window::of(&mut values),
+            &mut Window::single_row(&mut values),
         );
         assert_eq!(values, [-200.0, 0.0, 250.0]);
     }
 
     #[test]
-    fn an_open_end_has_no_limit() {
+    fn a_limit_may_be_left_out() {
         let mut values = [-1000.0, 3000.0];
-        Clamp { min: None, max: Some(250.0) }.apply(&NoParams, VolumeStatistics::none(), &mut Window::of(&mut values));
+        Clamp { min: None, max: Some(250.0) }.apply(
+            &NoParams,
+            VolumeStatistics::none(),
+            &mut Window::single_row(&mut values),
+        );
         assert_eq!(values, [-1000.0, 250.0]);
     }
 }

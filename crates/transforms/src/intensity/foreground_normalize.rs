@@ -1,11 +1,11 @@
-//! Intensities of a dataset's foreground.
+//! Normalization by the foreground of a dataset, as in nnU-Net.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::statistics::descriptive;
 use crate::step::Registered;
 use crate::validation::{require, same_count};
-use crate::whole_volume::statistics;
 use crate::{
     Component, FittedTransform, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics,
     WholeVolume, Window,
@@ -13,11 +13,11 @@ use crate::{
 use random::Rng;
 use values::Percentile;
 
-/// Cuts intensities at percentiles of the dataset's foreground, subtracts its mean and divides by its standard
-/// deviation: nnU-Net's scheme for CT.
+/// Clips intensities at percentiles of the dataset's foreground, subtracts its mean and divides by its standard deviation:
+/// nnU-Net's normalization for CT.
 ///
-/// The numbers come from the training subjects alone; each counts the same, however many voxels above label 0 it has.
-/// They are learnt once and kept with the cache and the run.
+/// The foreground is the voxels with a label above 0. Its statistics are computed once, from the training subjects, each
+/// with the same weight, and stored in the cache and the run folder.
 ///
 /// ```yaml
 /// - foreground_normalize: { percentiles: [0.5, 99.5] }
@@ -25,43 +25,43 @@ use values::Percentile;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForegroundNormalize {
-    /// The percentiles of the foreground at which intensities are cut.
-    #[serde(default = "nnunets")]
+    /// Percentiles of the foreground, from 0 to 100, at which intensities are clipped; default `[0.5, 99.5]`.
+    #[serde(default = "nnunet_percentiles")]
     pub percentiles: [Percentile; 2],
-    /// The numbers of each channel; `null` learns them from the training subjects.
+    /// Statistics of each channel, `{ low, high, mean, std }`; `null` (default) computes them from the training subjects.
     #[serde(default)]
     pub statistics: Option<Vec<ForegroundStatistics>>,
 }
 
-fn nnunets() -> [Percentile; 2] {
+fn nnunet_percentiles() -> [Percentile; 2] {
     [0.5, 99.5].map(|value| Percentile::new(value).expect("0.5 and 99.5 are percentiles"))
 }
 
-/// Numbers about the foreground of one channel.
+/// Statistics of the foreground of one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForegroundStatistics {
-    /// Where intensities are cut from below.
+    /// Lower limit of clipping.
     pub low: f64,
-    /// Where intensities are cut from above.
+    /// Upper limit of clipping.
     pub high: f64,
-    /// The mean.
+    /// Mean.
     pub mean: f64,
-    /// The standard deviation.
+    /// Standard deviation.
     pub std: f64,
 }
 
-/// The numbers of each channel, or `None` before they are learnt.
+/// The statistics of each channel; `None` before fitting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ForegroundNormalizeParams(pub Option<Vec<ForegroundStatistics>>);
 
-/// Intensities that a subject contributes: its quantiles at so many even places. So every subject counts the same, as
-/// where nnU-Net draws the same number of voxels from each, and without the chance.
+/// Number of evenly spaced quantiles that represent a subject, so that all subjects have the same weight; nnU-Net samples
+/// the same number of voxels at random.
 const QUANTILES: usize = 20_000;
 
-/// nnU-Net divides by no less.
-const SMALLEST_DEVIATION: f64 = 1e-8;
+/// Minimum divisor, as in nnU-Net.
+const MIN_DEVIATION: f64 = 1e-8;
 
 impl Component for ForegroundNormalize {
     type Params = ForegroundNormalizeParams;
@@ -91,7 +91,7 @@ impl Component for ForegroundNormalize {
 
 impl IntensityTransform for ForegroundNormalize {
     fn needs_statistics(&self) -> bool {
-        // That there are numbers for each channel is found out where an error can be told.
+        // The number of channels is checked where an error can be returned.
         true
     }
 
@@ -100,7 +100,7 @@ impl IntensityTransform for ForegroundNormalize {
         foreground: &ForegroundNormalizeParams,
         whole: &WholeVolume,
     ) -> Result<VolumeStatistics, TransformError> {
-        let (given, channels) = (foreground.numbers().len(), whole.channels().count());
+        let (given, channels) = (foreground.channels().len(), whole.channels().count());
         let reason = format!("expected statistics for each of {channels} channels, got {given}");
         if given == channels {
             Ok(VolumeStatistics::default())
@@ -110,9 +110,9 @@ impl IntensityTransform for ForegroundNormalize {
     }
 
     fn apply(&self, foreground: &ForegroundNormalizeParams, _: &VolumeStatistics, window: &mut Window) {
-        for (channel, numbers) in foreground.numbers().iter().enumerate() {
+        for (channel, numbers) in foreground.channels().iter().enumerate() {
             let (low, high) = (numbers.low as f32, numbers.high as f32);
-            let (mean, deviation) = (numbers.mean as f32, numbers.std.max(SMALLEST_DEVIATION) as f32);
+            let (mean, deviation) = (numbers.mean as f32, numbers.std.max(MIN_DEVIATION) as f32);
             window.map_channel(channel, |value| (value.max(low).min(high) - mean) / deviation);
         }
     }
@@ -123,8 +123,8 @@ impl IntensityTransform for ForegroundNormalize {
 }
 
 impl ForegroundNormalizeParams {
-    fn numbers(&self) -> &[ForegroundStatistics] {
-        self.0.as_ref().expect("statistics are learnt before a volume is normalised")
+    fn channels(&self) -> &[ForegroundStatistics] {
+        self.0.as_ref().expect("the transform is fitted before a volume is normalized")
     }
 }
 
@@ -142,30 +142,30 @@ impl FittedTransform for ForegroundNormalize {
             name: Self::NAME,
             reason: "a subject without a label map has no foreground".to_owned(),
         })?;
-        let of_channel = |values: &[f32]| -> Vec<f32> {
-            let mut inside: Vec<f32> =
+        let quantiles = |values: &[f32]| -> Vec<f32> {
+            let mut foreground: Vec<f32> =
                 values.iter().zip(label).filter(|(_, label)| **label > 0).map(|(value, _)| *value).collect();
-            inside.sort_unstable_by(f32::total_cmp);
-            let count = inside.len();
-            // The middles of equal shares of the foreground.
-            let place = |index: usize| (2 * index + 1) * count / (2 * QUANTILES);
-            (0..if count == 0 { 0 } else { QUANTILES }).map(|index| inside[place(index)]).collect()
+            foreground.sort_unstable_by(f32::total_cmp);
+            let count = foreground.len();
+            // The middles of equal parts of the sorted foreground.
+            let position = |index: usize| (2 * index + 1) * count / (2 * QUANTILES);
+            (0..if count == 0 { 0 } else { QUANTILES }).map(|index| foreground[position(index)]).collect()
         };
-        Ok(whole.channels().map(of_channel).collect())
+        Ok(whole.channels().map(quantiles).collect())
     }
 
-    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<ForegroundNormalizeParams, TransformError> {
-        let channels = samples.first().map_or(0, Vec::len);
+    fn fit(&self, observations: &[Vec<Vec<f32>>]) -> Result<ForegroundNormalizeParams, TransformError> {
+        let channels = observations.first().map_or(0, Vec::len);
         let of_channel = |channel: usize| {
-            let values: Vec<f32> = samples.iter().flat_map(|sample| sample[channel].iter().copied()).collect();
+            let values: Vec<f32> = observations.iter().flat_map(|subject| subject[channel].iter().copied()).collect();
             if values.is_empty() {
                 let reason = "no training subject has a voxel above label 0".to_owned();
                 return Err(TransformError { name: Self::NAME, reason });
             }
-            let [low, high] = statistics::percentiles(&values, self.percentiles.map(Percentile::get)).map(f64::from);
+            let [low, high] = descriptive::percentiles(&values, self.percentiles.map(Percentile::get)).map(f64::from);
             let count = values.len() as f64;
-            let (mean, deviation) = statistics::mean_and_deviation(&values);
-            // nnU-Net divides by the count, not by one less.
+            let (mean, deviation) = descriptive::mean_and_deviation(&values);
+            // nnU-Net divides by n, not n - 1.
             Ok(ForegroundStatistics { low, high, mean, std: deviation * ((count - 1.0) / count).sqrt() })
         };
         Ok(ForegroundNormalizeParams(Some((0..channels).map(of_channel).collect::<Result<_, _>>()?)))
@@ -181,7 +181,7 @@ mod tests {
         serde_yaml::from_str("percentiles: [0, 100]").unwrap()
     }
 
-    fn learnt(subjects: &[(&[f32], &[u16])]) -> ForegroundStatistics {
+    fn fitted(subjects: &[(&[f32], &[u16])]) -> ForegroundStatistics {
         let sample = |(image, label): &(&[f32], &[u16])| {
             let grid = Grid { shape: [1, 1, image.len()], affine: Affine::IDENTITY };
             spec().observe(&WholeVolume { grid, image, label: Some(label) }).unwrap()
@@ -190,26 +190,26 @@ mod tests {
     }
 
     #[test]
-    fn the_background_does_not_count_and_subjects_count_alike() {
+    fn the_background_is_excluded_and_subjects_have_equal_weight() {
         let numbers =
-            learnt(&[(&[1.0, 50.0, 3.0, 1.0, 3.0], &[1, 0, 2, 1, 1]), (&[8.0, 90.0], &[1, 0]), (&[7.0], &[0])]);
+            fitted(&[(&[1.0, 50.0, 3.0, 1.0, 3.0], &[1, 0, 2, 1, 1]), (&[8.0, 90.0], &[1, 0]), (&[7.0], &[0])]);
         assert_eq!((numbers.low, numbers.high), (1.0, 8.0));
         assert!((numbers.mean - 5.0).abs() < 1e-9, "{numbers:?}");
-        // Of 1, 3 and twice 8, about 5.
+        // The deviation of 1, 3, 8 and 8 from their mean 5.
         assert!((numbers.std - ((16.0 + 4.0 + 9.0 + 9.0f64) / 4.0).sqrt()).abs() < 1e-6, "{numbers:?}");
     }
 
     #[test]
-    fn values_are_cut_centred_and_scaled() {
+    fn values_are_clipped_centred_and_scaled() {
         let mut values = [-5.0, 1.0, 4.0, 90.0];
         let numbers =
             ForegroundNormalizeParams(Some(vec![ForegroundStatistics { low: 0.0, high: 9.0, mean: 1.0, std: 2.0 }]));
-        spec().apply(&numbers, VolumeStatistics::none(), &mut Window::of(&mut values));
+        spec().apply(&numbers, VolumeStatistics::none(), &mut Window::single_row(&mut values));
         assert_eq!(values, [-0.5, 0.0, 1.5, 4.0]);
     }
 
     #[test]
-    fn no_foreground_at_all_is_an_error() {
+    fn an_empty_foreground_is_an_error() {
         assert!(spec().fit(&[vec![Vec::new()]]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Contrast change by a random power.
+//! Random gamma correction.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use random::Rng;
 use simd::math::signed_pow;
 use values::Range;
 
-/// Raises intensities to a random power, keeping their sign.
+/// Gamma correction: raises magnitudes of intensities to a random power and preserves signs, as TorchIO's RandomGamma.
 ///
 /// ```yaml
 /// - gamma: { log_gamma: [-0.3, 0.3] }
@@ -17,11 +17,11 @@ use values::Range;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gamma {
-    /// Natural logarithm of the exponent; 0 leaves the image as it is.
+    /// Range of the natural logarithm of the exponent, such as `[-0.3, 0.3]`; 0 leaves the image unchanged.
     pub log_gamma: Range,
 }
 
-/// Larger ones make every intensity 0, 1 or infinite.
+/// Exponents beyond make every intensity 0, 1 or infinite.
 const MAX_LOG_GAMMA: f64 = 10.0;
 
 /// The exponent of each channel.
@@ -72,7 +72,7 @@ mod tests {
     fn changed(exponent: f32) -> [f32; 3] {
         let mut values = [-4.0, 0.0, 9.0];
         let spec = Gamma { log_gamma: Range::fixed(0.0) };
-        spec.apply(&GammaParams(vec![exponent]), VolumeStatistics::none(), &mut Window::of(&mut values));
+        spec.apply(&GammaParams(vec![exponent]), VolumeStatistics::none(), &mut Window::single_row(&mut values));
         values
     }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_keeps_the_sign() {
+    fn a_root_preserves_the_sign() {
         let found = changed(0.5);
         assert!(found.iter().zip([-2.0, 0.0, 3.0]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{found:?}");
     }

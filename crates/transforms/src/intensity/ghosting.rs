@@ -18,22 +18,23 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ghosting {
-    /// The fewest and the most ghosts; 0 leaves the image as it is.
+    /// Minimum and maximum number of ghosts, default `[4, 10]`; 0 leaves the image unchanged.
     #[serde(default = "four_to_ten")]
     pub num_ghosts: [usize; 2],
-    /// The axes to choose from: 0 is x, 1 is y, 2 is z.
+    /// Axes to choose from: 0 is x, 1 is y, 2 is z; default `[0, 1, 2]`.
     #[serde(default = "all_axes")]
     #[schemars(inner(range(max = 2)))]
     pub axes: Vec<usize>,
-    /// How much the planes are weakened: 1 takes them out, 0 leaves them.
+    /// Range of the attenuation of every n-th plane of k-space, default `[0.5, 1]`: 1 removes the planes, 0 leaves them.
     #[serde(default = "half_to_one")]
     pub intensity: Range,
-    /// The share of k-space around its centre that is kept as it was; `null` keeps the central plane alone.
+    /// Range of the fraction of k-space around its centre that is restored, such as `[0.02, 0.1]`; `null` (default) restores
+    /// the central plane only.
     #[serde(default)]
     pub restore: Option<Range>,
 }
 
-/// No axis has more planes.
+/// Maximum number of ghosts, the largest size of an axis.
 const MAX_GHOSTS: usize = 65_535;
 
 fn four_to_ten() -> [usize; 2] {
@@ -44,16 +45,16 @@ fn half_to_one() -> Range {
     Range { low: 0.5, high: 1.0 }
 }
 
-/// What one ghosting drew.
+/// The sampled parameters of ghosting.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GhostingParams {
-    /// Every so many planes are weakened.
+    /// The number of ghosts n: every n-th plane is attenuated.
     pub num_ghosts: usize,
     /// The axis: 0 is x, 1 is y, 2 is z.
     pub axis: usize,
-    /// How much the planes are weakened.
+    /// The attenuation of the planes.
     pub intensity: f64,
-    /// The share of planes that is kept.
+    /// The fraction of planes that is restored.
     pub restore: Option<f64>,
 }
 
@@ -61,9 +62,9 @@ impl Component for Ghosting {
     type Params = GhostingParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> GhostingParams {
-        let [fewest, most] = self.num_ghosts;
+        let [min, max] = self.num_ghosts;
         GhostingParams {
-            num_ghosts: fewest + rng.below((most - fewest) as u64 + 1) as usize,
+            num_ghosts: min + rng.below((max - min) as u64 + 1) as usize,
             axis: self.axes[rng.below(self.axes.len() as u64) as usize],
             intensity: rng.uniform(self.intensity),
             restore: self.restore.map(|restore| rng.uniform(restore)),
@@ -103,40 +104,40 @@ impl Component for Ghosting {
 }
 
 impl IntensityTransform for Ghosting {
-    /// Planes of k-space across an axis weigh all lines along it alike, so lines along it are all it needs.
-    fn halo(&self, draw: &GhostingParams, _: &Grid) -> [usize; 3] {
-        std::array::from_fn(|axis| if axis == draw.axis { usize::MAX } else { 0 })
+    /// Attenuating planes of k-space across an axis filters each line along the axis by itself.
+    fn halo(&self, params: &GhostingParams, _: &Grid) -> [usize; 3] {
+        std::array::from_fn(|axis| if axis == params.axis { usize::MAX } else { 0 })
     }
 
-    fn apply(&self, draw: &GhostingParams, _: &VolumeStatistics, window: &mut Window) {
-        if draw.num_ghosts == 0 || draw.intensity == 0.0 {
+    fn apply(&self, params: &GhostingParams, _: &VolumeStatistics, window: &mut Window) {
+        if params.num_ghosts == 0 || params.intensity == 0.0 {
             return;
         }
-        let length = window.shape[draw.axis];
-        let kept = kept(length, draw.restore);
-        let weakened: Vec<usize> = (0..length)
-            .step_by(draw.num_ghosts)
-            .filter(|place| !kept.contains(place))
-            .map(|place| unshifted(place, length))
+        let length = window.shape[params.axis];
+        let restored = restored(length, params.restore);
+        let attenuated: Vec<usize> = (0..length)
+            .step_by(params.num_ghosts)
+            .filter(|plane| !restored.contains(plane))
+            .map(|plane| unshifted(plane, length))
             .collect();
         let mut transform = spectrum::Line::new(length);
-        let left = 1.0 - draw.intensity as f32;
-        window.for_each_line(draw.axis, |line| {
+        let gain = 1.0 - params.intensity as f32;
+        window.for_each_line(params.axis, |line| {
             let spectrum = transform.spectrum(line);
-            weakened.iter().for_each(|place| spectrum[*place] *= left);
+            attenuated.iter().for_each(|plane| spectrum[*plane] *= gain);
             transform.restore(line);
         });
     }
 }
 
-/// The planes of the shifted spectrum that stay as they are.
-fn kept(length: usize, restore: Option<f64>) -> std::ops::Range<usize> {
+/// Returns the planes of the shifted spectrum that are restored.
+fn restored(length: usize, restore: Option<f64>) -> std::ops::Range<usize> {
     let middle = length / 2;
     match restore {
         None => middle..middle + 1,
-        Some(share) => {
-            // Rounded to the even neighbour at halves, as numpy does.
-            let half = (share * length as f64).round_ties_even() as usize / 2;
+        Some(fraction) => {
+            // Halves are rounded to even, as in numpy.
+            let half = (fraction * length as f64).round_ties_even() as usize / 2;
             middle - half..middle + half
         }
     }
@@ -146,10 +147,10 @@ fn kept(length: usize, restore: Option<f64>) -> std::ops::Range<usize> {
 mod tests {
     use super::*;
 
-    fn ghosted(values: &[f32], draw: GhostingParams) -> Vec<f32> {
+    fn ghosted(values: &[f32], params: GhostingParams) -> Vec<f32> {
         let mut values = values.to_vec();
         let spec: Ghosting = serde_yaml::from_str("{}").unwrap();
-        spec.apply(&draw, VolumeStatistics::none(), &mut Window::of(&mut values));
+        spec.apply(&params, VolumeStatistics::none(), &mut Window::single_row(&mut values));
         values
     }
 

@@ -1,22 +1,22 @@
-//! Histograms of a dataset made alike.
+//! Histogram standardization.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::statistics::descriptive;
 use crate::step::Registered;
 use crate::validation::same_count;
-use crate::whole_volume::statistics;
 use crate::{
     Component, FittedTransform, ITSELF, Incoming, IntensityTransform, KeyProblem, Region, TransformError,
     VolumeStatistics, WholeVolume, Window,
 };
 use random::Rng;
 
-/// Maps intensities piecewise linearly so that percentiles of every volume meet landmarks, as TorchIO's
+/// Maps intensities piecewise linearly so that the percentiles of every volume become the same landmarks, as TorchIO's
 /// HistogramStandardization after Nyúl and Udupa.
 ///
-/// The landmarks are the mean percentiles of the training subjects, each first mapped to 0 … 100; they are learnt once
-/// and kept with the cache and the run.
+/// The landmarks are the mean percentiles of the training subjects, each first mapped to 0 … 100. They are computed once
+/// and stored in the cache and the run folder.
 ///
 /// ```yaml
 /// - histogram_standardization: { mask: { above_mean: {} } }
@@ -24,27 +24,29 @@ use random::Rng;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistogramStandardization {
-    /// The voxels whose percentiles are taken; `null` takes all. Every voxel is mapped.
+    /// Region in which percentiles are computed, such as `{ above_mean: {} }`; `null` (default) is the whole volume. All
+    /// voxels are mapped.
     #[serde(default)]
     pub mask: Option<Region>,
-    /// The 13 landmarks at percentiles 1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90 and 99 of each channel; `null` learns them from the training subjects.
+    /// Landmarks of each channel: 13 rising numbers, for percentiles 1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90 and 99.
+    /// `null` (default) computes them from the training subjects.
     #[serde(default)]
     pub landmarks: Option<Vec<[f64; PERCENTILES.len()]>>,
 }
 
-/// Where landmarks lie.
+/// The percentiles of the landmarks.
 const PERCENTILES: [f64; 13] = [1.0, 10.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 70.0, 75.0, 80.0, 90.0, 99.0];
 
-/// The landmarks between which TorchIO maps: without the quartiles but the median.
+/// The indices of the knots of the map: as in TorchIO, quartiles 1 and 3 are not used.
 const USED: [usize; 11] = [0, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12];
 
-/// The first and the last landmark of every training subject are mapped here before the mean is taken.
+/// The range to which the first and the last percentile of every training subject are mapped before averaging.
 const STANDARD_RANGE: [f64; 2] = [0.0, 100.0];
 
 /// HistogramStandardizationParams that lie nearer together have no piece between them.
 const MIN_WIDTH: f64 = 1e-5;
 
-/// The landmarks of each channel, or `None` before they are learnt.
+/// The landmarks of each channel; `None` before fitting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HistogramStandardizationParams(pub Option<Vec<[f64; PERCENTILES.len()]>>);
@@ -103,17 +105,17 @@ impl IntensityTransform for HistogramStandardization {
         landmarks: &HistogramStandardizationParams,
         whole: &WholeVolume,
     ) -> Result<VolumeStatistics, TransformError> {
-        let landmarks = landmarks.0.as_ref().expect("landmarks are learnt before a volume is mapped");
-        let found: Vec<Vec<f64>> = self.percentiles(whole)?;
-        if let Some(reason) = missing_channels(landmarks.len(), found.len()) {
+        let landmarks = landmarks.0.as_ref().expect("the transform is fitted before a volume is mapped");
+        let percentiles = self.percentiles(whole)?;
+        if let Some(reason) = missing_channels(landmarks.len(), percentiles.len()) {
             return Err(TransformError { name: Self::NAME, reason });
         }
-        let maps = landmarks.iter().zip(&found).map(|(wanted, found)| PiecewiseLinear::new(wanted, found));
+        let maps = landmarks.iter().zip(&percentiles).map(|(to, from)| PiecewiseLinear::new(to, from));
         Ok(VolumeStatistics::new(maps.collect::<Vec<_>>()))
     }
 
-    fn apply(&self, _: &HistogramStandardizationParams, measured: &VolumeStatistics, window: &mut Window) {
-        let channels: &Vec<PiecewiseLinear> = measured.get();
+    fn apply(&self, _: &HistogramStandardizationParams, statistics: &VolumeStatistics, window: &mut Window) {
+        let channels: &Vec<PiecewiseLinear> = statistics.get();
         for (channel, map) in channels.iter().enumerate() {
             window.map_channel(channel, |value| map.apply(value));
         }
@@ -134,52 +136,53 @@ impl FittedTransform for HistogramStandardization {
     }
 
     fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
-        let found = self.percentiles(whole)?;
-        if let Some(flat) = found.iter().find(|values| values[0] == values[PERCENTILES.len() - 1]) {
+        let percentiles = self.percentiles(whole)?;
+        if let Some(flat) = percentiles.iter().find(|values| values[0] == values[PERCENTILES.len() - 1]) {
             let reason = format!("its percentiles 1 and 99 are both {}, so they cannot be mapped to a range", flat[0]);
             return Err(TransformError { name: Self::NAME, reason });
         }
-        Ok(found.into_iter().map(|values| values.into_iter().map(|value| value as f32).collect()).collect())
+        Ok(percentiles.into_iter().map(|values| values.into_iter().map(|value| value as f32).collect()).collect())
     }
 
-    fn fit(&self, samples: &[Vec<Vec<f32>>]) -> Result<HistogramStandardizationParams, TransformError> {
-        let channels = samples.first().map_or(0, Vec::len);
+    fn fit(&self, observations: &[Vec<Vec<f32>>]) -> Result<HistogramStandardizationParams, TransformError> {
+        let channels = observations.first().map_or(0, Vec::len);
         Ok(HistogramStandardizationParams(Some(
-            (0..channels).map(|channel| mean_landmarks(samples, channel)).collect(),
+            (0..channels).map(|channel| mean_landmarks(observations, channel)).collect(),
         )))
     }
 }
 
 impl HistogramStandardization {
-    /// The percentiles of each channel.
+    /// Returns the percentiles of each channel.
     fn percentiles(&self, whole: &WholeVolume) -> Result<Vec<Vec<f64>>, TransformError> {
-        statistics::refuse_infinite(Self::NAME, whole.image)?;
+        descriptive::require_finite(Self::NAME, whole.image)?;
         whole
             .channels()
             .map(|values| match &self.mask {
-                None => Ok(statistics::quantiles(values, &PERCENTILES)),
+                None => Ok(descriptive::quantiles(values, &PERCENTILES)),
                 Some(mask) => {
                     let values = mask.values(Self::NAME, &WholeVolume { image: values, ..*whole })?;
                     if values.is_empty() {
-                        let reason = "its mask holds no voxel, so there are no percentiles".to_owned();
+                        let reason = "its mask is empty, so there are no percentiles".to_owned();
                         return Err(TransformError { name: Self::NAME, reason });
                     }
-                    Ok(statistics::quantiles(&values, &PERCENTILES))
+                    Ok(descriptive::quantiles(&values, &PERCENTILES))
                 }
             })
             .collect()
     }
 }
 
-fn mean_landmarks(samples: &[Vec<Vec<f32>>], channel: usize) -> [f64; PERCENTILES.len()] {
+/// Returns the mean percentiles of the training subjects on the standard range.
+fn mean_landmarks(observations: &[Vec<Vec<f32>>], channel: usize) -> [f64; PERCENTILES.len()] {
     let [low, high] = STANDARD_RANGE;
     let mut mean = [0.0; PERCENTILES.len()];
-    for sample in samples {
-        let values = &sample[channel];
+    for subject in observations {
+        let values = &subject[channel];
         let (first, last) = (f64::from(values[0]), f64::from(values[PERCENTILES.len() - 1]));
         let slope = (high - low) / (last - first);
         for (mean, value) in mean.iter_mut().zip(values) {
-            *mean += (low + slope * (f64::from(*value) - first)) / samples.len() as f64;
+            *mean += (low + slope * (f64::from(*value) - first)) / observations.len() as f64;
         }
     }
     mean
@@ -204,7 +207,7 @@ impl PiecewiseLinear {
     }
 }
 
-/// The problem of a number of lists of landmarks.
+/// Returns what is wrong with the number of lists of landmarks.
 fn missing_channels(given: usize, channels: usize) -> Option<String> {
     (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
 }
@@ -218,27 +221,27 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_meet_the_landmarks() {
+    fn percentiles_become_the_landmarks() {
         let mut values: Vec<f32> = (0..=100).map(|i| (i * i) as f32).collect();
         let landmarks = HistogramStandardizationParams(Some(vec![std::array::from_fn(|i| i as f64 * 10.0)]));
-        let measured = spec().statistics(&landmarks, &WholeVolume::of(&values)).unwrap();
-        spec().apply(&landmarks, &measured, &mut Window::of(&mut values));
-        for (place, expected) in [(1, 0.0), (10, 10.0), (50, 60.0), (99, 120.0)] {
-            assert!((values[place] - expected).abs() < 1e-3, "{place}: {}", values[place]);
+        let statistics = spec().statistics(&landmarks, &WholeVolume::single_row(&values)).unwrap();
+        spec().apply(&landmarks, &statistics, &mut Window::single_row(&mut values));
+        for (index, expected) in [(1, 0.0), (10, 10.0), (50, 60.0), (99, 120.0)] {
+            assert!((values[index] - expected).abs() < 1e-3, "{index}: {}", values[index]);
         }
     }
 
     #[test]
-    fn one_subject_learns_its_own_percentiles_on_the_standard_range() {
+    fn the_landmarks_of_one_subject_are_its_percentiles_on_the_standard_range() {
         let values: Vec<f32> = (0..=100).map(|i| i as f32).collect();
-        let sample = spec().observe(&WholeVolume::of(&values)).unwrap();
-        let landmarks = spec().fit(&[sample]).unwrap().0.unwrap();
+        let observation = spec().observe(&WholeVolume::single_row(&values)).unwrap();
+        let landmarks = spec().fit(&[observation]).unwrap().0.unwrap();
         assert!((landmarks[0][0], landmarks[0][12]) == (0.0, 100.0));
         assert!((landmarks[0][6] - 50.0).abs() < 1e-9);
     }
 
     #[test]
-    fn a_constant_volume_teaches_nothing() {
-        assert!(spec().observe(&WholeVolume::of(&[3.0; 9])).is_err());
+    fn a_constant_volume_cannot_be_observed() {
+        assert!(spec().observe(&WholeVolume::single_row(&[3.0; 9])).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! A CT window.
+//! CT windowing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use crate::{Component, Incoming, IntensityTransform, KeyProblem, NoParams, Volum
 use random::Rng;
 use values::{Positive, Range, single};
 
-/// Cuts Hounsfield units at the ends of a window and maps the window linearly to a range, as a viewer does.
+/// CT windowing: clips Hounsfield units to a window and maps the window linearly to a range, as image viewers do.
 ///
-/// The window reaches from `level - width / 2` to `level + width / 2`; nothing about the volume is measured, so
-/// metal cannot rescale it.
+/// The window is from `level - width / 2` to `level + width / 2`. It does not depend on the volume, so metal artefacts do
+/// not affect it.
 ///
 /// ```yaml
 /// - hu_window: { level: 50, width: 400, to: [-1, 1] }
@@ -19,12 +19,12 @@ use values::{Positive, Range, single};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HuWindow {
-    /// The middle of the window, in Hounsfield units.
+    /// Window level: the centre of the window in Hounsfield units, such as 50.
     #[serde(deserialize_with = "single")]
     pub level: f32,
-    /// How many Hounsfield units it spans.
+    /// Window width in Hounsfield units, such as 400.
     pub width: Positive,
-    /// Where the lower and the upper end go.
+    /// Target range: the ends of the window are mapped to its ends; default `[0, 1]`.
     #[serde(default = "unit_interval")]
     pub to: Range,
 }
@@ -60,10 +60,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_the_window_go_to_the_ends_of_the_range_and_the_rest_is_cut() {
+    fn the_window_is_mapped_to_the_range_and_the_rest_clipped() {
         let window: HuWindow = serde_yaml::from_str("{level: 50, width: 400, to: [-1, 1]}").unwrap();
         let mut values = [-1000.0, -150.0, 50.0, 150.0, 250.0, 3000.0];
-        window.apply(&NoParams, VolumeStatistics::none(), &mut Window::of(&mut values));
+        window.apply(&NoParams, VolumeStatistics::none(), &mut Window::single_row(&mut values));
         assert_eq!(values, [-1.0, -1.0, 0.0, 0.5, 1.0, 1.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! A patient who moves during the scan, as in MR.
+//! Random motion artefacts of MR.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,10 @@ use random::Rng;
 use values::Range;
 use volume::{self, Grid};
 
-/// Mixes moved copies of the image in k-space, as TorchIO's RandomMotion, after Shaw et al. 2019. Labels stay.
+/// Simulates a patient who moves during an MR scan, as TorchIO's RandomMotion after Shaw et al. 2019: moved copies of the
+/// image are mixed in k-space. Labels are unchanged.
 ///
-/// Copies are interpolated linearly; as in TorchIO, they turn about the origin of the world.
+/// Copies are interpolated linearly and, as in TorchIO, rotated about the origin of world coordinates.
 ///
 /// ```yaml
 /// - motion: { degrees: [-10, 10], translation_mm: [-10, 10], num_transforms: 2 }
@@ -21,13 +22,13 @@ use volume::{self, Grid};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Motion {
-    /// Angles of each movement about each axis.
+    /// Range of the rotation of each movement about each axis in degrees, default `[-10, 10]`.
     #[serde(default = "ten")]
     pub degrees: Range,
-    /// Shifts of each movement along each axis in millimetres.
+    /// Range of the translation of each movement along each axis in millimetres, default `[-10, 10]`.
     #[serde(default = "ten")]
     pub translation_mm: Range,
-    /// How often the patient moves.
+    /// Number of movements, from 1 to 100, default 2.
     #[serde(default = "two")]
     #[schemars(range(min = 1))]
     pub num_transforms: std::num::NonZeroUsize,
@@ -44,15 +45,15 @@ fn two() -> std::num::NonZeroUsize {
 /// The movements of a patient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MotionParams {
-    /// When each movement happens, as a share of the scan.
+    /// The time of each movement as a fraction of the scan.
     pub times: Vec<f64>,
-    /// Angles about x, y and z after each movement, in LPS as TorchIO's and ITK's.
+    /// Rotation angles about x, y and z after each movement in degrees, in LPS as in TorchIO and ITK.
     pub degrees: Vec<[f64; 3]>,
-    /// Shifts along x, y and z after each movement, in LPS.
+    /// Translation along x, y and z after each movement in millimetres, in LPS.
     pub translation_mm: Vec<[f64; 3]>,
 }
 
-/// How far a movement's time lies from an even one, at most, as a share of the time between two.
+/// Maximum deviation of the times of movements from even spacing, as a fraction of the spacing.
 const PERTURBATION: f64 = 0.3;
 
 impl Component for Motion {
@@ -63,10 +64,10 @@ impl Component for Motion {
         let is_flat = incoming.grid.shape[2] == 1;
         let step = 1.0 / (count + 1) as f64;
         let mut three = |range: Range, within: [bool; 3]| -> [f64; 3] {
-            let drawn: [f64; 3] = std::array::from_fn(|_| rng.uniform(range));
-            std::array::from_fn(|axis| if is_flat && !within[axis] { 0.0 } else { drawn[axis] })
+            let sampled: [f64; 3] = std::array::from_fn(|_| rng.uniform(range));
+            std::array::from_fn(|axis| if is_flat && !within[axis] { 0.0 } else { sampled[axis] })
         };
-        // A single slice turns about z and moves in its plane.
+        // A single slice is rotated about z and translated in its plane.
         let degrees = (0..count).map(|_| three(self.degrees, [false, false, true])).collect();
         let translation_mm = (0..count).map(|_| three(self.translation_mm, [true, true, false])).collect();
         let noise = Range { low: -step * PERTURBATION, high: step * PERTURBATION };
@@ -96,30 +97,30 @@ impl IntensityTransform for Motion {
         [usize::MAX; 3]
     }
 
-    fn copies(&self, draw: &MotionParams, grid: &Grid) -> Vec<volume::Affine> {
+    fn copies(&self, params: &MotionParams, grid: &Grid) -> Vec<volume::Affine> {
         let to_lps = volume::Affine::scale_and_shift([-1.0, -1.0, 1.0], [0.0; 3]);
-        let to_voxels = grid.affine.inverse().expect("the affine of a grid can be undone");
-        let of_movement = |(degrees, translation): (&[f64; 3], &[f64; 3])| {
+        let to_voxels = grid.affine.inverse().expect("the affine of a grid is invertible");
+        let map = |(degrees, translation): (&[f64; 3], &[f64; 3])| {
             let rigid = volume::Affine::from_parts(rotation(*degrees), *translation);
             to_voxels.after(&to_lps).after(&rigid).after(&to_lps).after(&grid.affine)
         };
-        draw.degrees.iter().zip(&draw.translation_mm).map(of_movement).collect()
+        params.degrees.iter().zip(&params.translation_mm).map(map).collect()
     }
 
-    fn apply(&self, draw: &MotionParams, _: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, params: &MotionParams, _: &VolumeStatistics, window: &mut Window) {
         let shape = window.shape;
         let length = shape[2];
-        // Which copy each plane of the shifted spectrum along z comes from; 0 is the image itself.
-        let mut order: Vec<usize> = (0..=draw.times.len()).collect();
+        // The copy that each plane of the shifted spectrum along z comes from; 0 is the image itself.
+        let mut order: Vec<usize> = (0..=params.times.len()).collect();
         // The image fills the centre of k-space.
-        let central = draw.times.iter().position(|time| *time > 0.5).unwrap_or(order.len() - 1);
+        let central = params.times.iter().position(|time| *time > 0.5).unwrap_or(order.len() - 1);
         order.swap(0, central);
-        let ends = draw.times.iter().map(|time| (length as f64 * time) as usize).chain([length]);
+        let ends = params.times.iter().map(|time| (length as f64 * time) as usize).chain([length]);
         let mut source = vec![0; length];
         let mut first = 0;
         for (copy, end) in order.into_iter().zip(ends) {
-            for place in first..end {
-                source[unshifted(place, length)] = copy;
+            for plane in first..end {
+                source[unshifted(plane, length)] = copy;
             }
             first = end;
         }
@@ -133,9 +134,9 @@ impl IntensityTransform for Motion {
                     copy => &moved[copy - 1][row * length..(row + 1) * length],
                 };
                 let spectrum = transform.spectrum(line);
-                for place in 0..length {
-                    if source[place] == copy {
-                        mixed[place] = spectrum[place];
+                for plane in 0..length {
+                    if source[plane] == copy {
+                        mixed[plane] = spectrum[plane];
                     }
                 }
             }
@@ -149,7 +150,7 @@ impl IntensityTransform for Motion {
     }
 }
 
-/// Each movement takes a copy of the volume.
+/// Maximum number of movements; each needs a copy of the volume.
 const MAX_MOVEMENTS: usize = 100;
 
 #[cfg(test)]
@@ -158,23 +159,24 @@ mod tests {
     use random::{Purpose, Seed};
 
     #[test]
-    fn copies_that_did_not_move_leave_the_image() {
+    fn copies_without_motion_leave_the_image_unchanged() {
         let mut values = [1.0, 4.0, 2.0, 8.0, 5.0];
         let spec: Motion = serde_yaml::from_str("{}").unwrap();
-        let draw =
+        let params =
             MotionParams { times: vec![0.3, 0.7], degrees: vec![[0.0; 3]; 2], translation_mm: vec![[0.0; 3]; 2] };
         let moved = vec![values.to_vec(); 2];
-        let mut window = Window { moved, ..Window::of(&mut values) };
-        spec.apply(&draw, VolumeStatistics::none(), &mut window);
+        let mut window = Window { moved, ..Window::single_row(&mut values) };
+        spec.apply(&params, VolumeStatistics::none(), &mut window);
         assert!(values.iter().zip([1.0, 4.0, 2.0, 8.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?}");
     }
 
     #[test]
-    fn movements_come_in_order() {
+    fn movements_are_in_order() {
         let spec: Motion = serde_yaml::from_str("num_transforms: 5").unwrap();
         let grid = Grid { shape: [4, 5, 1], affine: volume::Affine::IDENTITY };
-        let draw = spec.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &Incoming { grid, channels: 1 });
-        assert!(draw.times.is_sorted() && draw.times.len() == 5);
-        assert!(draw.degrees.iter().all(|[x, y, z]| *x == 0.0 && *y == 0.0 && *z != 0.0));
+        let params =
+            spec.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &Incoming { grid, channels: 1 });
+        assert!(params.times.is_sorted() && params.times.len() == 5);
+        assert!(params.degrees.iter().all(|[x, y, z]| *x == 0.0 && *y == 0.0 && *z != 0.0));
     }
 }

@@ -1,4 +1,4 @@
-//! Additive Gaussian noise.
+//! Random Gaussian noise.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistic
 use random::{NoiseField, Rng};
 use values::Range;
 
-/// Adds to each voxel a normal draw whose mean and standard deviation are drawn per patch.
+/// Adds Gaussian noise whose mean and standard deviation are sampled per patch, as TorchIO's RandomNoise.
 ///
 /// ```yaml
 /// - noise: { std: [0, 0.25] }
@@ -16,10 +16,10 @@ use values::Range;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Noise {
-    /// The mean, in units of intensity.
+    /// Range of the mean in units of intensity, default 0.
     #[serde(default = "zero")]
     pub mean: Range,
-    /// The standard deviation, in units of intensity.
+    /// Range of the standard deviation in units of intensity, such as `[0, 0.25]`.
     pub std: Range,
 }
 
@@ -27,7 +27,7 @@ fn zero() -> Range {
     Range::fixed(0.0)
 }
 
-/// What one noise transform drew.
+/// The sampled parameters of noise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseParams {
     /// The mean, in units of intensity.
@@ -62,11 +62,11 @@ impl Component for Noise {
 }
 
 impl IntensityTransform for Noise {
-    fn apply(&self, draw: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {
-        let (mean, std) = (draw.mean as f32, draw.std as f32);
+    fn apply(&self, params: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {
+        let (mean, std) = (params.mean as f32, params.std as f32);
         let mut normals = vec![0.0; window.shape[2]];
         window.for_each_row(|position, row| {
-            draw.field.normals(position, &mut normals[..row.len()]);
+            params.field.normals(position, &mut normals[..row.len()]);
             for (value, normal) in row.iter_mut().zip(&normals) {
                 *value += mean + std * normal;
             }
@@ -78,21 +78,21 @@ impl IntensityTransform for Noise {
 mod tests {
     use super::*;
 
-    fn noisy(draw: NoiseParams) -> Vec<f32> {
+    fn noisy(params: NoiseParams) -> Vec<f32> {
         let mut values = vec![0.0; 10_000];
         let spec = Noise { mean: Range::fixed(0.0), std: Range::fixed(1.0) };
-        spec.apply(&draw, VolumeStatistics::none(), &mut Window::of(&mut values));
+        spec.apply(&params, VolumeStatistics::none(), &mut Window::single_row(&mut values));
         values
     }
 
     #[test]
-    fn no_deviation_adds_the_mean() {
+    fn a_deviation_of_zero_adds_the_mean() {
         let values = noisy(NoiseParams { mean: 2.0, std: 0.0, field: NoiseField(1) });
         assert!(values.iter().all(|v| *v == 2.0));
     }
 
     #[test]
-    fn the_deviation_is_the_drawn_one() {
+    fn the_noise_has_the_sampled_deviation() {
         let values = noisy(NoiseParams { mean: 0.0, std: 3.0, field: NoiseField(1) });
         let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
         assert!((variance.sqrt() - 3.0).abs() < 0.1, "{variance}");

@@ -1,10 +1,10 @@
-//! A linear map of intensities.
+//! Linear rescaling of intensities.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::statistics::descriptive;
 use crate::step::Registered;
-use crate::whole_volume::statistics;
 use crate::{
     Component, Incoming, IntensityTransform, KeyProblem, NoParams, Region, TransformError, VolumeStatistics,
     WholeVolume, Window,
@@ -12,7 +12,8 @@ use crate::{
 use random::Rng;
 use values::{Percentile, Range};
 
-/// Maps each volume's intensities linearly to a range, after cutting them at percentiles of the whole volume.
+/// Maps each volume's intensities linearly to a range, after clipping them at percentiles of the whole volume, as TorchIO's
+/// RescaleIntensity.
 ///
 /// ```yaml
 /// - rescale_intensity: { to: [-1, 1], percentiles: [0.5, 99.5] }
@@ -20,16 +21,19 @@ use values::{Percentile, Range};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RescaleIntensity {
-    /// Where the smallest and the largest intensity go.
+    /// Target range: the smallest and the largest intensity are mapped to its ends; default `[0, 1]`.
     #[serde(default = "unit_interval")]
     pub to: Range,
-    /// The incoming intensities that become the ends of `to`; `null` takes the volume's smallest and largest. Values outside are not cut.
+    /// Source range: the intensities that are mapped to the ends of `to`, such as `[-1000, 1000]`; values outside are not
+    /// clipped. `null` (default) is the range of the volume after clipping.
     #[serde(default)]
     pub from: Option<Range>,
-    /// Percentiles of the whole volume at which intensities are cut before they are mapped.
+    /// Percentiles of the whole volume, from 0 to 100, at which intensities are clipped; default `[0, 100]`, example
+    /// `[0.5, 99.5]`.
     #[serde(default = "all_values")]
     pub percentiles: [Percentile; 2],
-    /// The voxels whose percentiles are taken; `null` takes all. Every voxel is cut and mapped.
+    /// Region in which percentiles are computed, such as `{ above: -500 }`; `null` (default) is the whole volume. All voxels
+    /// are clipped and mapped.
     #[serde(default)]
     pub mask: Option<Region>,
 }
@@ -84,19 +88,19 @@ impl IntensityTransform for RescaleIntensity {
 
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let failed = |reason| Err(TransformError { name: Self::NAME, reason });
-        statistics::refuse_infinite(Self::NAME, whole.image)?;
+        descriptive::require_finite(Self::NAME, whole.image)?;
         let percents = self.percentiles.map(Percentile::get);
         let [low, high] = match &self.mask {
-            None => statistics::percentiles(whole.image, percents),
+            None => descriptive::percentiles(whole.image, percents),
             Some(mask) => {
                 let values = mask.values(Self::NAME, whole)?;
                 if values.is_empty() {
-                    return failed("its mask holds no voxel, so there are no percentiles".to_owned());
+                    return failed("its mask is empty, so there are no percentiles".to_owned());
                 }
-                statistics::percentiles(&values, percents)
+                descriptive::percentiles(&values, percents)
             }
         };
-        let ends = statistics::extremes(whole.image).map(|end| end.clamp(low, high));
+        let ends = descriptive::extremes(whole.image).map(|end| end.clamp(low, high));
         if self.from.is_none() && ends[0] == ends[1] {
             let [low_percent, high_percent] = percents;
             return failed(match &self.mask {
@@ -104,7 +108,7 @@ impl IntensityTransform for RescaleIntensity {
                     format!("every intensity is {low}; a constant volume has no range to rescale")
                 }
                 _ => format!(
-                    "the percentiles {low_percent} and {high_percent} are both {}, which leaves no range to rescale; take percentiles farther apart, or another mask",
+                    "the percentiles {low_percent} and {high_percent} are both {}, which leaves no range to rescale; choose percentiles farther apart, or another mask",
                     ends[0]
                 ),
             });
@@ -112,8 +116,8 @@ impl IntensityTransform for RescaleIntensity {
         Ok(VolumeStatistics::new(Clipped { low, high, ends }))
     }
 
-    fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
-        let Clipped { low, high, ends } = *measured.get();
+    fn apply(&self, _: &NoParams, statistics: &VolumeStatistics, window: &mut Window) {
+        let Clipped { low, high, ends } = *statistics.get();
         let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
         let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
@@ -131,9 +135,9 @@ mod tests {
 
     fn rescaled(yaml: &str, values: &[f32]) -> Vec<f32> {
         let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-        let measured = transform.statistics(&NoParams, &WholeVolume::of(values)).unwrap();
+        let statistics = transform.statistics(&NoParams, &WholeVolume::single_row(values)).unwrap();
         let mut values = values.to_vec();
-        transform.apply(&NoParams, &measured, &mut Window::of(&mut values));
+        transform.apply(&NoParams, &statistics, &mut Window::single_row(&mut values));
         values
     }
 
@@ -149,17 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn voxels_that_are_not_numbers_are_told() {
+    fn voxels_that_are_not_finite_are_an_error() {
         let transform: RescaleIntensity = serde_yaml::from_str("percentiles: [0.5, 99.5]").unwrap();
-        let error = transform.statistics(&NoParams, &WholeVolume::of(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
+        let error =
+            transform.statistics(&NoParams, &WholeVolume::single_row(&[1.0, f32::NAN, 2.0])).unwrap_err().to_string();
         assert!(error.contains("1 voxels are not finite"), "{error}");
     }
 
     #[test]
-    fn what_leaves_no_range_is_refused_with_the_reason() {
+    fn an_empty_range_is_an_error() {
         let refused = |yaml: &str, values: &[f32]| {
             let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
-            transform.statistics(&NoParams, &WholeVolume::of(values)).unwrap_err().to_string()
+            transform.statistics(&NoParams, &WholeVolume::single_row(values)).unwrap_err().to_string()
         };
         assert!(refused("{}", &[3.0; 4]).contains("every intensity is 3"));
         let mut mostly_empty = [0.0; 100];

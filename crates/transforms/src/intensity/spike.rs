@@ -1,4 +1,4 @@
-//! Stripes from spikes in k-space, as in MR.
+//! Random spikes in k-space.
 
 use std::f64::consts::TAU;
 
@@ -14,10 +14,11 @@ use random::Rng;
 use values::Range;
 use volume::offset;
 
-/// Adds stripes, as TorchIO's RandomSpike: single points of k-space are raised by a multiple of its largest magnitude.
+/// Adds stripes, as TorchIO's RandomSpike: single points of k-space are increased by a multiple of its largest magnitude.
+/// Labels are unchanged.
 ///
-/// A point of k-space is a wave in the image, so windows are computed alone once the largest magnitude is known; that
-/// takes the whole volume.
+/// A point of k-space is a wave in the image, so windows are computed independently once the largest magnitude is known;
+/// that needs the whole volume.
 ///
 /// ```yaml
 /// - spike: { num_spikes: [1, 1], intensity: [1, 3] }
@@ -25,15 +26,15 @@ use volume::offset;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spike {
-    /// The fewest and the most spikes.
+    /// Minimum and maximum number of spikes, default `[1, 1]`.
     #[serde(default = "one")]
     pub num_spikes: [usize; 2],
-    /// The height of the spikes over the largest magnitude of the spectrum.
+    /// Range of the height of the spikes relative to the largest magnitude of k-space, default `[1, 3]`.
     #[serde(default = "one_to_three")]
     pub intensity: Range,
 }
 
-/// More spikes leave nothing of the image.
+/// Maximum number of spikes.
 const MAX_SPIKES: usize = 10_000;
 
 fn one() -> [usize; 2] {
@@ -44,12 +45,12 @@ fn one_to_three() -> Range {
     Range { low: 1.0, high: 3.0 }
 }
 
-/// What one set of spikes drew.
+/// The sampled spikes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SpikeParams {
-    /// Where in k-space each spike stands, as shares of its extent along x, y and z, frequency 0 in the middle.
+    /// The position of each spike as fractions of the shifted k-space along x, y and z, with frequency 0 in the centre.
     pub positions: Vec<[f64; 3]>,
-    /// Their height over the largest magnitude of the spectrum.
+    /// Their height relative to the largest magnitude of k-space.
     pub intensity: f64,
 }
 
@@ -60,8 +61,8 @@ impl Component for Spike {
     type Params = SpikeParams;
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> SpikeParams {
-        let [fewest, most] = self.num_spikes;
-        let count = fewest + rng.below((most - fewest) as u64 + 1) as usize;
+        let [min, max] = self.num_spikes;
+        let count = min + rng.below((max - min) as u64 + 1) as usize;
         let intensity = rng.uniform(self.intensity);
         SpikeParams { positions: (0..count).map(|_| std::array::from_fn(|_| rng.unit())).collect(), intensity }
     }
@@ -90,37 +91,37 @@ impl IntensityTransform for Spike {
         true
     }
 
-    fn statistics(&self, draw: &SpikeParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+    fn statistics(&self, params: &SpikeParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let shape = whole.grid.shape;
         let of_channel = |values| {
             let mut spectrum = spectrum::of_volume(values, shape);
-            // The largest magnitude is looked for again after each spike, which may be it then.
-            let mut raise = |place: [usize; 3]| {
-                let height = spectrum::peak(&spectrum) * draw.intensity as f32;
-                let index = std::array::from_fn(|axis| spectrum::unshifted(place[axis], shape[axis]));
-                spectrum[offset(shape, index)] += height;
+            // The largest magnitude is computed again after each spike, which may have raised it.
+            let mut raise = |index: [usize; 3]| {
+                let height = spectrum::peak(&spectrum) * params.intensity as f32;
+                let unshifted = std::array::from_fn(|axis| spectrum::unshifted(index[axis], shape[axis]));
+                spectrum[offset(shape, unshifted)] += height;
                 height
             };
-            draw.places(shape).map(&mut raise).collect()
+            params.indices(shape).map(&mut raise).collect()
         };
         Ok(VolumeStatistics::new(Heights(whole.channels().map(of_channel).collect())))
     }
 
-    fn apply(&self, draw: &SpikeParams, measured: &VolumeStatistics, window: &mut Window) {
-        let Heights(heights) = measured.get();
+    fn apply(&self, params: &SpikeParams, statistics: &VolumeStatistics, window: &mut Window) {
+        let Heights(heights) = statistics.get();
         let (volume, shape, start) = (window.grid.shape, window.shape, window.start);
         let voxels = window.grid.num_voxels() as f64;
         for (channel, heights) in heights.iter().enumerate() {
             let values = window.channel_mut(channel);
-            for (place, height) in draw.places(volume).zip(heights) {
-                // Turns per voxel along each axis.
-                let turns: [f64; 3] =
-                    std::array::from_fn(|axis| (place[axis] as f64 - (volume[axis] / 2) as f64) / volume[axis] as f64);
+            for (index, height) in params.indices(volume).zip(heights) {
+                // Cycles per voxel along each axis.
+                let frequency: [f64; 3] =
+                    std::array::from_fn(|axis| (index[axis] as f64 - (volume[axis] / 2) as f64) / volume[axis] as f64);
                 for (row, values) in values.chunks_exact_mut(shape[2]).enumerate() {
                     let (x, y) = (start[0] + row / shape[1], start[1] + row % shape[1]);
-                    let turned = turns[0] * x as f64 + turns[1] * y as f64;
+                    let phase = frequency[0] * x as f64 + frequency[1] * y as f64;
                     for (z, value) in values.iter_mut().enumerate() {
-                        let angle = TAU * (turned + turns[2] * (start[2] + z) as f64).fract();
+                        let angle = TAU * (phase + frequency[2] * (start[2] + z) as f64).fract();
                         *value += (f64::from(*height) / voxels * angle.cos()) as f32;
                     }
                 }
@@ -134,12 +135,12 @@ impl IntensityTransform for Spike {
 }
 
 impl SpikeParams {
-    /// Where the spikes stand in the shifted spectrum of a volume.
-    fn places(&self, volume: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
-        let place = move |position: &[f64; 3]| {
+    /// Returns the indices of the spikes in the shifted spectrum of a volume.
+    fn indices(&self, volume: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+        let index = move |position: &[f64; 3]| {
             std::array::from_fn(|axis| (position[axis] * volume[axis] as f64).floor() as usize)
         };
-        self.positions.iter().map(place)
+        self.positions.iter().map(index)
     }
 }
 
@@ -148,12 +149,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spike_in_the_middle_raises_every_voxel_alike() {
+    fn a_spike_at_frequency_zero_raises_all_voxels_equally() {
         let mut values = [1.0, 3.0, 2.0, 2.0];
         let spec: Spike = serde_yaml::from_str("{}").unwrap();
-        let draw = SpikeParams { positions: vec![[0.0, 0.0, 0.5]], intensity: 2.0 };
-        let measured = spec.statistics(&draw, &WholeVolume::of(&values)).unwrap();
-        spec.apply(&draw, &measured, &mut Window::of(&mut values));
+        let params = SpikeParams { positions: vec![[0.0, 0.0, 0.5]], intensity: 2.0 };
+        let statistics = spec.statistics(&params, &WholeVolume::single_row(&values)).unwrap();
+        spec.apply(&params, &statistics, &mut Window::single_row(&mut values));
         // The largest magnitude is the sum, 8; twice that over four voxels is 4 each.
         assert!(values.iter().zip([5.0, 7.0, 6.0, 6.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{values:?}");
     }
@@ -162,9 +163,9 @@ mod tests {
     fn no_spike_changes_nothing() {
         let mut values = [1.0, 3.0];
         let spec: Spike = serde_yaml::from_str("{num_spikes: [0, 0]}").unwrap();
-        let draw = SpikeParams { positions: Vec::new(), intensity: 2.0 };
-        let measured = spec.statistics(&draw, &WholeVolume::of(&values)).unwrap();
-        spec.apply(&draw, &measured, &mut Window::of(&mut values));
+        let params = SpikeParams { positions: Vec::new(), intensity: 2.0 };
+        let statistics = spec.statistics(&params, &WholeVolume::single_row(&values)).unwrap();
+        spec.apply(&params, &statistics, &mut Window::single_row(&mut values));
         assert_eq!(values, [1.0, 3.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Swapped blocks.
+//! Random swaps of blocks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,8 @@ use random::Rng;
 use values::Shape;
 use volume::{Grid, offset};
 
-/// Swaps pairs of random blocks of the image, as TorchIO's RandomSwap. Labels stay. A block longer than the volume is
-/// cut to it. Blocks of a swap that overlap are both taken from the image before it, where TorchIO 1.2.1 leaves open what
-/// comes out.
+/// Swaps pairs of random blocks of the image, as TorchIO's RandomSwap. Labels are unchanged. A block larger than the volume
+/// is cropped to it. Overlapping blocks are both read before either is written; the result in TorchIO 1.2.1 is undefined.
 ///
 /// ```yaml
 /// - swap: { patch: [15, 15, 15], num_iterations: 100 }
@@ -19,10 +18,10 @@ use volume::{Grid, offset};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Swap {
-    /// Voxels of a block along x, y and z.
+    /// Size of a block along x, y and z in voxels, default `[15, 15, 15]`.
     #[serde(default = "fifteen")]
     pub patch: Shape,
-    /// How many times two blocks are swapped.
+    /// Number of swaps, up to 1000000, default 100.
     #[serde(default = "hundred")]
     pub num_iterations: usize,
 }
@@ -35,15 +34,15 @@ fn hundred() -> usize {
     100
 }
 
-/// Where the two blocks of each swap start, in order.
+/// The first voxels of the two blocks of each swap, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SwapParams(pub Vec<[[usize; 3]; 2]>);
 
-/// More swaps leave nothing in its place.
+/// Maximum number of swaps.
 const MAX_ITERATIONS: usize = 1_000_000;
 
-/// Pairs of places that are tried before a block is left where it is.
+/// Maximum number of attempts to sample a second block other than the first.
 const MAX_TRIES: usize = 1000;
 
 impl Component for Swap {
@@ -51,13 +50,13 @@ impl Component for Swap {
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> SwapParams {
         let (volume, patch) = (incoming.grid.shape, self.size(incoming.grid.shape));
-        let mut place = || -> [usize; 3] {
-            // As in TorchIO the last possible place is never drawn, unless it is the only one.
+        let mut start = || -> [usize; 3] {
+            // As in TorchIO the last possible start is never sampled, unless it is the only one.
             std::array::from_fn(|axis| rng.below((volume[axis] - patch[axis]).max(1) as u64) as usize)
         };
         let mut pair = || {
-            let first = place();
-            let second = (0..MAX_TRIES).map(|_| place()).find(|second| *second != first);
+            let first = start();
+            let second = (0..MAX_TRIES).map(|_| start()).find(|second| *second != first);
             [first, second.unwrap_or(first)]
         };
         SwapParams((0..self.num_iterations).map(|_| pair()).collect())
@@ -89,13 +88,13 @@ impl IntensityTransform for Swap {
         [usize::MAX; 3]
     }
 
-    fn apply(&self, draw: &SwapParams, _: &VolumeStatistics, window: &mut Window) {
+    fn apply(&self, params: &SwapParams, _: &VolumeStatistics, window: &mut Window) {
         let (shape, patch) = (window.shape, self.size(window.shape));
         let mut first = vec![0.0; patch.iter().product()];
         let mut second = first.clone();
         for channel in 0..window.channels {
             let values = window.channel_mut(channel);
-            for [a, b] in &draw.0 {
+            for [a, b] in &params.0 {
                 for_rows(shape, patch, *a, &mut |from, to| first[to].copy_from_slice(&values[from]));
                 for_rows(shape, patch, *b, &mut |from, to| second[to].copy_from_slice(&values[from]));
                 for_rows(shape, patch, *b, &mut |to, from| values[to].copy_from_slice(&first[from]));
@@ -111,7 +110,7 @@ impl IntensityTransform for Swap {
 
 type Row = std::ops::Range<usize>;
 
-/// Visits each row of a block: where it lies in the volume, and where in the block.
+/// Calls `visit` with the range of each row of a block in the volume, and in the block.
 fn for_rows(shape: [usize; 3], patch: [usize; 3], start: [usize; 3], visit: &mut dyn FnMut(Row, Row)) {
     for x in 0..patch[0] {
         for y in 0..patch[1] {
@@ -123,7 +122,7 @@ fn for_rows(shape: [usize; 3], patch: [usize; 3], start: [usize; 3], visit: &mut
 }
 
 impl Swap {
-    /// Voxels of a block of a volume.
+    /// Returns the size of a block in a volume.
     pub(crate) fn size(&self, volume: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| self.patch.0[axis].min(volume[axis]))
     }
@@ -136,27 +135,35 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn two_blocks_change_places() {
+    fn two_blocks_are_swapped() {
         let mut values = [1.0, 2.0, 3.0, 4.0, 5.0];
         let spec: Swap = serde_yaml::from_str("patch: [1, 1, 2]").unwrap();
-        spec.apply(&SwapParams(vec![[[0, 0, 0], [0, 0, 3]]]), VolumeStatistics::none(), &mut Window::of(&mut values));
+        spec.apply(
+            &SwapParams(vec![[[0, 0, 0], [0, 0, 3]]]),
+            VolumeStatistics::none(),
+            &mut Window::single_row(&mut values),
+        );
         assert_eq!(values, [4.0, 5.0, 3.0, 1.0, 2.0]);
     }
 
     #[test]
-    fn blocks_lie_inside_and_every_intensity_stays() {
+    fn blocks_are_inside_the_volume() {
         let grid = Grid { shape: [5, 6, 7], affine: Affine::IDENTITY };
         let spec: Swap = serde_yaml::from_str("patch: [2, 9, 3]").unwrap();
         let mut rng = Seed(0).stream(Purpose::Augment, 0, "", 0);
-        let draw = spec.sample_params(&mut rng, &Incoming { grid, channels: 1 });
+        let params = spec.sample_params(&mut rng, &Incoming { grid, channels: 1 });
         let before: Vec<f32> = (0..grid.num_voxels()).map(|i| i as f32).collect();
         let mut values = before.clone();
-        spec.apply(&draw, VolumeStatistics::none(), &mut Window::whole(&mut values, grid));
+        spec.apply(&params, VolumeStatistics::none(), &mut Window::whole(&mut values, grid));
         assert_ne!(values, before);
         let step = |spec: &Swap| spec.size(grid.shape);
         assert_eq!(step(&spec), [2, 6, 3]);
         assert!(
-            draw.0.iter().flatten().all(|start| (0..3).all(|axis| start[axis] + step(&spec)[axis] <= grid.shape[axis]))
+            params
+                .0
+                .iter()
+                .flatten()
+                .all(|start| (0..3).all(|axis| start[axis] + step(&spec)[axis] <= grid.shape[axis]))
         );
     }
 }

@@ -1,7 +1,7 @@
-//! Zero mean, unit variance.
+//! Normalization to zero mean and unit variance.
 
+use crate::statistics::descriptive;
 use crate::step::Registered;
-use crate::whole_volume::statistics;
 use crate::{
     Component, Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window,
 };
@@ -9,7 +9,8 @@ use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Subtracts each volume's mean and divides by its standard deviation (with n - 1), over the voxels of a mask or all.
+/// Z-score normalization: subtracts each volume's mean and divides by its standard deviation (with n - 1), as TorchIO's
+/// ZNormalization.
 ///
 /// ```yaml
 /// - z_normalize: {}
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZNormalize {
-    /// The voxels whose mean and deviation are taken; `null` takes all.
+    /// Region in which mean and standard deviation are computed, such as `{ above_mean: {} }`; `null` (default) is the whole
+    /// volume. All voxels are normalized.
     #[serde(default)]
     pub mask: Option<Region>,
 }
@@ -48,14 +50,14 @@ impl IntensityTransform for ZNormalize {
 
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let (mean, deviation) = match &self.mask {
-            None => statistics::mean_and_deviation(whole.image),
+            None => descriptive::mean_and_deviation(whole.image),
             Some(mask) => {
                 let values = mask.values(Self::NAME, whole)?;
                 if values.is_empty() {
-                    let reason = "its mask holds no voxel, so there is no mean".to_owned();
+                    let reason = "its mask is empty, so there is no mean".to_owned();
                     return Err(TransformError { name: Self::NAME, reason });
                 }
-                statistics::mean_and_deviation(&values)
+                descriptive::mean_and_deviation(&values)
             }
         };
         if !(deviation.is_finite() && deviation > 0.0) {
@@ -66,8 +68,8 @@ impl IntensityTransform for ZNormalize {
         Ok(VolumeStatistics::new(Moments { mean: mean as f32, deviation: deviation as f32 }))
     }
 
-    fn apply(&self, _: &NoParams, measured: &VolumeStatistics, window: &mut Window) {
-        let Moments { mean, deviation } = *measured.get();
+    fn apply(&self, _: &NoParams, statistics: &VolumeStatistics, window: &mut Window) {
+        let Moments { mean, deviation } = *statistics.get();
         window.map(|v| (v - mean) / deviation);
     }
 }
@@ -79,20 +81,20 @@ mod tests {
     #[test]
     fn three_values_by_hand() {
         let mut values = [1.0, 2.0, 3.0];
-        let measured = ZNormalize { mask: None }.statistics(&NoParams, &WholeVolume::of(&values)).unwrap();
-        ZNormalize { mask: None }.apply(&NoParams, &measured, &mut Window::of(&mut values));
+        let statistics = ZNormalize { mask: None }.statistics(&NoParams, &WholeVolume::single_row(&values)).unwrap();
+        ZNormalize { mask: None }.apply(&NoParams, &statistics, &mut Window::single_row(&mut values));
         assert_eq!(values, [-1.0, 0.0, 1.0]);
     }
 
     #[test]
-    fn an_empty_mask_is_told() {
+    fn an_empty_mask_is_an_error() {
         let step = ZNormalize { mask: Some(Region::Above(9.0)) };
-        let error = step.statistics(&NoParams, &WholeVolume::of(&[1.0, 2.0])).unwrap_err().to_string();
-        assert!(error.contains("mask holds no voxel"), "{error}");
+        let error = step.statistics(&NoParams, &WholeVolume::single_row(&[1.0, 2.0])).unwrap_err().to_string();
+        assert!(error.contains("mask is empty"), "{error}");
     }
 
     #[test]
-    fn a_constant_volume_is_refused() {
-        assert!(ZNormalize { mask: None }.statistics(&NoParams, &WholeVolume::of(&[2.0; 5])).is_err());
+    fn a_constant_volume_is_an_error() {
+        assert!(ZNormalize { mask: None }.statistics(&NoParams, &WholeVolume::single_row(&[2.0; 5])).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The largest component of labels.
+//! The largest connected component.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,8 @@ use random::Rng;
 use volume::connected_components::connected_components;
 use volume::{Label, unravel_index};
 
-/// Keeps the largest connected component of some labels taken together and sets the rest of them to 0; voxels touch by
-/// their faces, as in TorchIO's KeepLargestComponent. Of equally large
-/// components the first stays, counted along x, then y, then z.
+/// Keeps the largest connected component of the union of some labels and sets the rest of them to 0, as TorchIO's
+/// KeepLargestComponent. Voxels are connected by faces. Of equally large components the first is kept, in the order x, y, z.
 ///
 /// ```yaml
 /// - keep_largest: { labels: [1, 2] }
@@ -18,7 +17,7 @@ use volume::{Label, unravel_index};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeepLargest {
-    /// The labels; an empty list means every label above 0.
+    /// The labels, such as `[1, 2]`; an empty list (default) means every label above 0.
     #[serde(default)]
     pub labels: Vec<Label>,
 }
@@ -34,17 +33,17 @@ impl Component for KeepLargest {
 impl LabelTransform for KeepLargest {
     fn relabel(&self, _: &NoParams, labels: &mut [Label], shape: [usize; 3]) {
         let belongs = |label: Label| if self.labels.is_empty() { label > 0 } else { self.labels.contains(&label) };
-        let found = connected_components(shape, |voxel| belongs(labels[voxel]));
-        let Some(most) = found.sizes.iter().max() else { return };
-        let is_largest = |id: u32| id != 0 && found.sizes[id as usize - 1] == *most;
-        // ITK goes along x first, then y, then z.
-        let of_largest = found.ids.iter().enumerate().filter(|(_, id)| is_largest(**id));
-        let first = of_largest.min_by_key(|(place, _)| {
-            let [x, y, z] = unravel_index(shape, *place);
+        let components = connected_components(shape, |voxel| belongs(labels[voxel]));
+        let Some(max) = components.sizes.iter().max() else { return };
+        let is_largest = |id: u32| id != 0 && components.sizes[id as usize - 1] == *max;
+        // ITK scans x first, then y, then z.
+        let largest = components.ids.iter().enumerate().filter(|(_, id)| is_largest(**id));
+        let first = largest.min_by_key(|(index, _)| {
+            let [x, y, z] = unravel_index(shape, *index);
             [z, y, x]
         });
         let largest = first.map(|(_, id)| *id);
-        for (label, id) in labels.iter_mut().zip(&found.ids) {
+        for (label, id) in labels.iter_mut().zip(&components.ids) {
             if *id != 0 && Some(*id) != largest {
                 *label = 0;
             }
@@ -58,7 +57,7 @@ mod tests {
     use volume::offset;
 
     #[test]
-    fn labels_that_touch_count_together() {
+    fn touching_labels_form_one_component() {
         let kept = |yaml: &str| {
             let mut labels = [1, 0, 1, 2, 0, 3, 3, 3];
             serde_yaml::from_str::<KeepLargest>(yaml).unwrap().relabel(&NoParams, &mut labels, [1, 1, 8]);
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equally_large_components_the_first_along_x_stays() {
+    fn of_equally_large_components_the_first_along_x_is_kept() {
         // Expected by TorchIO 1.2.1.
         let mut labels = [0; 4 * 4 * 2];
         let shape = [4, 4, 2];

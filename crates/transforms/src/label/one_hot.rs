@@ -1,4 +1,4 @@
-//! Label maps with a channel for each class.
+//! One-hot encoding of label maps.
 
 use std::num::NonZeroU16;
 
@@ -10,10 +10,11 @@ use crate::{Component, Incoming, LabelTransform, NoParams};
 use random::Rng;
 use volume::Label;
 
-/// Writes label maps with a channel for each class, 1 where the voxel has it and 0 elsewhere, as TorchIO's OneHot.
+/// One-hot encoding, as TorchIO's OneHot: label maps are written with one channel per class, 1 where a voxel has the class
+/// and 0 elsewhere.
 ///
-/// This is how `runner transform` and `runner patches` write them. Training compares every class with its own channel
-/// of the network with or without this step.
+/// This affects the files of `runner transform` and `runner patches`, not training: losses compare every class with its
+/// channel of the network in any case.
 ///
 /// ```yaml
 /// - one_hot: { num_classes: 3 }
@@ -21,7 +22,8 @@ use volume::Label;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OneHot {
-    /// How many classes, the background included; `null` takes one more than the largest label of the volume.
+    /// Number of classes including the background, such as 3; `null` (default) is one more than the largest label of the
+    /// volume.
     #[serde(default, deserialize_with = "at_least_one")]
     pub num_classes: Option<NonZeroU16>,
 }
@@ -48,7 +50,7 @@ impl LabelTransform for OneHot {
         false
     }
 
-    /// A label that is no class is in no channel.
+    /// A label beyond the number of classes is in no channel.
     fn channels(&self, labels: &[Label]) -> Option<Vec<Label>> {
         let max = labels.iter().copied().max().unwrap_or(0);
         let classes = self.num_classes.map_or(u32::from(max) + 1, |count| u32::from(count.get()));

@@ -1,4 +1,4 @@
-//! Other values for labels.
+//! Replacement of label values.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,10 @@ use crate::{Component, Incoming, LabelTransform, NoParams};
 use random::Rng;
 use volume::Label;
 
-/// Gives labels other values, all at once; labels that are not named stay. A label that becomes 0 is removed.
+/// Replaces label values, all at the same time, as TorchIO's RemapLabels; other labels are unchanged. Mapping a label to 0
+/// removes it.
 ///
-/// The truth that predictions are scored against changes likewise, so `data.labels` names the new values.
+/// Ground truth for scoring is mapped likewise, so `data.labels` must name the new values.
 ///
 /// ```yaml
 /// - remap_labels: { map: { 2: 1 } }
@@ -19,7 +20,7 @@ use volume::Label;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemapLabels {
-    /// The new value of each label.
+    /// New value by old value, such as `{ 2: 1 }`.
     pub map: BTreeMap<Label, Label>,
 }
 
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_can_change_places() {
+    fn labels_can_be_swapped() {
         let spec: RemapLabels = serde_yaml::from_str("map: {1: 2, 2: 1, 3: 1, 4: 7, 9: 0}").unwrap();
         let mut labels = [0, 1, 2, 3, 4, 5, 9];
         spec.relabel(&NoParams, &mut labels, [1, 1, 7]);

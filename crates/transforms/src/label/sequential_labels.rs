@@ -1,4 +1,4 @@
-//! Consecutive values for labels.
+//! Consecutive label values.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,10 @@ use crate::{Component, Incoming, LabelTransform, NoParams};
 use random::Rng;
 use volume::Label;
 
-/// Gives the labels of each volume the values 0, 1, 2, … in rising order, as TorchIO's SequentialLabels.
+/// Renumbers the labels of each volume 0, 1, 2, … in rising order, as TorchIO's SequentialLabels.
 ///
-/// Volumes with other sets of labels get other values; to give all volumes the same, use `remap_labels`.
+/// The new value of a label depends on the other labels of the volume; for the same values in all volumes use
+/// `remap_labels`.
 ///
 /// ```yaml
 /// - sequential_labels: {}
@@ -31,7 +32,7 @@ impl Component for SequentialLabels {
 impl LabelTransform for SequentialLabels {
     fn relabel(&self, _: &NoParams, labels: &mut [Label], _: [usize; 3]) {
         let mut values: BTreeMap<Label, Label> = labels.iter().map(|label| (*label, 0)).collect();
-        values.values_mut().zip(0..).for_each(|(value, place)| *value = place);
+        values.values_mut().zip(0..).for_each(|(value, index)| *value = index);
         labels.iter_mut().for_each(|label| *label = values[label]);
     }
 }
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_are_closed_and_the_smallest_becomes_zero() {
+    fn labels_become_consecutive_from_zero() {
         let relabelled = |mut labels: [Label; 4]| {
             SequentialLabels {}.relabel(&NoParams, &mut labels, [1, 1, 4]);
             labels

@@ -37,7 +37,7 @@ impl CandidateBoxes {
             half = half_size_before(step.field.slopes(), half)?;
             let inverse = step.map.inverse()?;
             half = half_size_under(&inverse, half);
-            let farthest = step.field.farthest();
+            let farthest = step.field.max_displacement();
             loose_half = half_size_under(&inverse, std::array::from_fn(|axis| loose_half[axis] + farthest[axis]));
             affine = inverse.after(&affine);
             displacements.push((Arc::clone(&step.field), inverse));

@@ -116,7 +116,7 @@ impl IndexMapping {
         let mut high: [f64; 3] = std::array::from_fn(|axis| (start[axis] + shape[axis] - 1) as f64);
         for step in &self.displacements {
             (low, high) = step.map.map_box(low, high);
-            for (axis, distance) in step.field.farthest().into_iter().enumerate() {
+            for (axis, distance) in step.field.max_displacement().into_iter().enumerate() {
                 low[axis] -= distance;
                 high[axis] += distance;
             }

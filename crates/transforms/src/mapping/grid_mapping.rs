@@ -1,49 +1,49 @@
-//! Where outgoing voxels come from.
+//! Mappings from outgoing to incoming voxels.
 
 use std::sync::Arc;
 
 use crate::{ElasticDisplacement, Interpolation};
 use volume::{self, Grid};
 
-/// Where the voxels of an outgoing grid come from.
+/// The source of the voxels of an outgoing grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GridMapping {
     /// The outgoing grid.
     pub grid: Grid,
-    /// From outgoing to incoming voxels.
+    /// The map from outgoing to incoming voxels.
     pub map: Map,
-    /// The intensity of voxels from outside; their label is 0.
+    /// The intensity of voxels from outside the incoming volume; their label is 0.
     pub fill: Fill,
-    /// How intensities between incoming voxels are found.
+    /// The interpolation between incoming voxels.
     pub interpolation: Interpolation,
-    /// Standard deviations, in incoming voxels, of a Gaussian that smooths the image before; 0 leaves an axis.
+    /// Standard deviations, in incoming voxels, of a Gaussian filter applied to the image first; 0 skips an axis.
     pub smoothing: [f64; 3],
 }
 
 /// A map from outgoing to incoming voxels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Map {
-    /// Whole voxels move: nothing is interpolated.
+    /// Whole voxels are moved: nothing is interpolated.
     Lattice(Lattice),
-    /// Points move: images are interpolated, labels take the nearest voxel.
+    /// An affine map of points: images are interpolated, labels take the nearest voxel.
     Warp(volume::Affine),
-    /// Each point moves by itself; the grid stays.
+    /// An elastic displacement of each point, on the same grid.
     Elastic(Arc<ElasticDisplacement>),
 }
 
-/// A map of whole voxels: axes change places, turn round and shift.
+/// A map of whole voxels: axes are permuted, flipped and shifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lattice {
-    /// For each outgoing axis, the incoming one.
+    /// The source of each outgoing axis.
     pub axes: [LatticeAxis; 3],
 }
 
-/// Where the index along one outgoing axis comes from: `offset + index`, or `offset - index` where it is flipped.
+/// The source of an outgoing axis: the incoming index is `offset + index`, or `offset - index` if flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatticeAxis {
     /// The incoming axis.
     pub source: usize,
-    /// Whether it runs backwards.
+    /// Whether it is flipped.
     pub flipped: bool,
     /// The incoming index of the outgoing index 0.
     pub offset: i64,
@@ -52,26 +52,26 @@ pub struct LatticeAxis {
 /// The intensity of voxels that come from outside the incoming volume.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
-    /// A fixed one.
+    /// A fixed value.
     Value(f32),
-    /// The smallest of the incoming volume, channel by channel.
+    /// The minimum of the incoming volume, channel by channel.
     Minimum,
-    /// The smallest of all channels of the incoming volume.
+    /// The minimum of all channels.
     MinimumOfAll,
-    /// The largest of all channels.
+    /// The maximum of all channels.
     MaximumOfAll,
     /// The mean of all channels.
     MeanOfAll,
     /// The median of all channels.
     MedianOfAll,
-    /// The mean of the incoming volume's six faces, channel by channel; an edge counts for both of its faces.
+    /// The mean of the six faces of the incoming volume, channel by channel; an edge belongs to both of its faces.
     BorderMean,
-    /// The mean of those values of the faces that lie below their Otsu threshold.
+    /// The mean of the values on the faces below their Otsu threshold, channel by channel.
     BorderOtsu,
 }
 
 impl Lattice {
-    /// Every voxel stays.
+    /// The identity.
     pub const IDENTITY: Self = Self {
         axes: [
             LatticeAxis { source: 0, flipped: false, offset: 0 },
@@ -80,7 +80,7 @@ impl Lattice {
         ],
     };
 
-    /// The same map on points.
+    /// Returns the same map of points.
     pub fn affine(&self) -> volume::Affine {
         let mut rows = [[0.0; 4]; 3];
         for (outgoing, axis) in self.axes.iter().enumerate() {
@@ -92,13 +92,13 @@ impl Lattice {
 }
 
 impl GridMapping {
-    /// Whole voxels that keep their world coordinates.
+    /// Returns a mapping of whole voxels that preserves world coordinates.
     pub(crate) fn lattice(lattice: Lattice, shape: [usize; 3], incoming: &Grid) -> Self {
         let affine = incoming.affine.after(&lattice.affine());
         Self::new(Grid { shape, affine }, Map::Lattice(lattice))
     }
 
-    /// Interpolated voxels of `grid`.
+    /// Returns a mapping by an affine map.
     pub(crate) fn warp(map: volume::Affine, grid: Grid, interpolation: Interpolation) -> Self {
         Self { interpolation, ..Self::new(grid, Map::Warp(map)) }
     }

@@ -1,17 +1,17 @@
-//! How values between voxels are found.
+//! Interpolation between voxels.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How intensities between voxels are found. Labels always take the nearest voxel.
+/// Interpolation of intensities. Labels always take the nearest voxel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
-    /// The value of the nearest voxel.
+    /// Nearest neighbour.
     Nearest,
-    /// Between the eight voxels around, linearly along each axis.
+    /// Trilinear.
     #[default]
     Linear,
-    /// A cubic B-spline through the voxels.
+    /// Cubic B-spline through the voxels.
     Cubic,
 }

@@ -1,30 +1,30 @@
-//! What lies beyond the ends of a volume.
+//! Padding modes.
 
 use crate::Fill;
 use values::number_or_word::NumberOrWord;
 use values::written_as_number_or_word;
 
-/// What added voxels hold.
+/// A padding mode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Padding {
-    /// One intensity; their label is 0.
+    /// One intensity, with label 0.
     Fill(Fill),
-    /// What the volume goes on with, labels too.
+    /// Content of the volume, labels too.
     Extension(Extension),
 }
 
-/// How a volume goes on beyond its ends, as numpy's `pad`.
+/// How a volume is extended beyond its ends from its own content, as by numpy's `pad`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extension {
-    /// The last voxel again and again.
+    /// The last voxel is repeated.
     Edge,
-    /// Mirrored at the centre of the last voxel.
+    /// Mirrored at the centre of the last voxel, which is not repeated.
     Reflect,
-    /// Mirrored behind the last voxel.
+    /// Mirrored at the edge of the last voxel, which is repeated.
     Symmetric,
-    /// Begun anew from the other end.
+    /// Periodic: continued from the other end.
     Wrap,
-    /// Intensities that go down to 0 in equal steps; labels are 0.
+    /// Intensities decrease linearly to 0; labels are 0.
     LinearRamp,
 }
 
@@ -35,7 +35,7 @@ impl Default for Padding {
 }
 
 impl Padding {
-    /// The intensity, where there is one for all added voxels.
+    /// Returns the intensity of added voxels, 0 for an extension.
     pub(crate) fn fill(self) -> Fill {
         match self {
             Self::Fill(fill) => fill,
@@ -43,7 +43,7 @@ impl Padding {
         }
     }
 
-    /// How the volume goes on, where it does.
+    /// Returns how the volume is extended from its own content.
     pub(crate) fn extension(self) -> Option<Extension> {
         match self {
             Self::Fill(_) => None,
@@ -82,32 +82,31 @@ impl NumberOrWord for Padding {
 written_as_number_or_word!(Padding);
 
 impl Extension {
-    /// Which voxel of an axis of `size` voxels stands at an index, which may lie beyond its ends.
+    /// Returns the source index in an axis of `size` voxels of an index that may be outside.
     pub fn source(self, index: i64, size: usize) -> usize {
         let size = size as i64;
-        // There and back again.
         let mirrored = |index: i64, period: i64| {
-            let place = index.rem_euclid(period.max(1));
-            place.min(period - place)
+            let index = index.rem_euclid(period.max(1));
+            index.min(period - index)
         };
         let source = match self {
             Self::Edge | Self::LinearRamp => index.clamp(0, size - 1),
             Self::Reflect => mirrored(index, 2 * (size - 1)),
             Self::Symmetric => match index.rem_euclid(2 * size) {
-                there if there < size => there,
-                back => 2 * size - 1 - back,
+                index if index < size => index,
+                index => 2 * size - 1 - index,
             },
             Self::Wrap => index.rem_euclid(size),
         };
         source as usize
     }
 
-    /// The factor of the intensity at an index of an axis of `size` voxels to which `before` and `behind` were added.
-    pub fn factor(self, index: i64, size: usize, [before, behind]: [i64; 2]) -> f32 {
+    /// Returns the factor of the intensity at an index, of an axis of `size` voxels with `before` and `after` padded voxels.
+    pub fn factor(self, index: i64, size: usize, [before, after]: [i64; 2]) -> f32 {
         let beyond = |distance: i64, added: i64| (added as f64 - distance as f64) / added as f64;
         match self {
             Self::LinearRamp if index < 0 => beyond(-index, before) as f32,
-            Self::LinearRamp if index >= size as i64 => beyond(index - size as i64 + 1, behind) as f32,
+            Self::LinearRamp if index >= size as i64 => beyond(index - size as i64 + 1, after) as f32,
             _ => 1.0,
         }
     }
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn volumes_go_on_as_numpys_pad() {
+    fn extensions_are_those_of_numpy_pad() {
         let of = |extension: Extension| -> Vec<usize> { (-5..8).map(|index| extension.source(index, 3)).collect() };
         // numpy.pad([0, 1, 2], 5, mode=...)
         assert_eq!(of(Extension::Edge), [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2]);
@@ -129,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_ends_at_nothing() {
+    fn a_ramp_ends_at_zero() {
         let factors: Vec<f32> = (-4..5).map(|index| Extension::LinearRamp.factor(index, 3, [4, 2])).collect();
         assert_eq!(factors, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 0.5, 0.0]);
     }
 
     #[test]
-    fn what_is_added_is_a_number_or_a_word() {
+    fn a_mode_is_a_number_or_a_word() {
         let read = |yaml: &str| serde_yaml::from_str::<Padding>(yaml);
         assert_eq!(read("-1000").unwrap(), Padding::Fill(Fill::Value(-1000.0)));
         assert_eq!(read("null").unwrap(), read("minimum").unwrap());

@@ -11,8 +11,8 @@ use values::written_as_number_or_word;
 use values::{AxisRanges, Range};
 use volume::{self, Grid};
 
-/// Scales, rotates and shifts the content about the centre of the image or the origin, in RAS millimetres, as TorchIO's
-/// RandomAffine.
+/// Random scaling, rotation and translation about the centre of the image or the origin, in RAS millimetres, as TorchIO's
+/// RandomAffine. Without keys the volume is unchanged.
 ///
 /// ```yaml
 /// - affine: { scales: [0.9, 1.1], degrees: [-10, 10] }
@@ -20,32 +20,31 @@ use volume::{self, Grid};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Affine {
-    /// Factors along x, y and z; above 1 enlarges.
+    /// Range of scale factors along x, y and z, default 1; above 1 enlarges. Example `[0.9, 1.1]`, or one range per axis.
     #[serde(default = "unchanged_scale")]
     pub scales: AxisRanges,
-    /// Angles about x, y and z, applied in the order y, x, z.
+    /// Range of rotation angles about x, y and z in degrees, default 0; applied in the order y, x, z. Example `[-10, 10]`.
     #[serde(default = "no_change")]
     pub degrees: AxisRanges,
-    /// Shifts along x, y and z in millimetres; like TorchIO's, they are multiplied by the scale.
+    /// Range of translations along x, y and z in millimetres, default 0. As in TorchIO, they are multiplied by the scale.
     #[serde(default = "no_change")]
     pub translation_mm: AxisRanges,
-    /// Whether one factor serves all three axes.
+    /// If true, all axes have the same scale factor; default false.
     #[serde(default)]
     pub isotropic: bool,
-    /// What scales and turns are about.
+    /// The centre of scaling and rotation: `image` (default) or `origin`.
     #[serde(default)]
     pub center: Center,
-    /// The intensity given to voxels from outside the image: a number; the image's `minimum` (also `null`); the `mean` of
-    /// its six faces; or `otsu`, the mean of those values of the faces that lie below their Otsu threshold. Labels outside
-    /// are 0.
+    /// Intensity of voxels from outside the image: a number; the image's `minimum` (default, also `null`); the `mean` of
+    /// its six faces; or `otsu`, the mean of the values on the faces below their Otsu threshold. Labels outside are 0.
     #[serde(default)]
     pub fill: Outside,
-    /// How intensities between voxels are found.
+    /// Interpolation of intensities: `nearest`, `linear` (default) or `cubic`.
     #[serde(default)]
     pub interpolation: Interpolation,
 }
 
-/// What an affine map leaves in its place.
+/// The fixed point of scaling and rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Center {
@@ -92,17 +91,17 @@ fn no_change() -> AxisRanges {
     AxisRanges::same(Range::fixed(0.0))
 }
 
-/// Factors beyond which nothing of an image is left, and the map cannot be undone with the numbers at hand.
+/// Valid scale factors: others leave nothing of an image, and their maps are not invertible in floating point.
 const SCALES: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
 
-/// What one affine transform drew.
+/// The sampled parameters of an affine transform.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AffineParams {
-    /// Factors along x, y and z.
+    /// Scale factors along x, y and z.
     pub scales: [f64; 3],
-    /// Angles about x, y and z.
+    /// Rotation angles about x, y and z in degrees.
     pub degrees: [f64; 3],
-    /// Shifts along x, y and z.
+    /// Translation along x, y and z in millimetres.
     pub translation_mm: [f64; 3],
 }
 
@@ -150,24 +149,24 @@ impl Component for Affine {
 impl SpatialTransform for Affine {
     /// `y = S (R (x - c) + t) + c` moves a point x of the content; c is the centre of the image or the origin, R = Rz Rx Ry.
     ///
-    /// A single slice keeps its depth and turns about z alone, as in TorchIO.
-    fn map_grid(&self, draw: &AffineParams, incoming: &Grid) -> GridMapping {
-        let mut draw = *draw;
+    /// A single slice is neither scaled along z nor rotated out of its plane, as in TorchIO.
+    fn map_grid(&self, params: &AffineParams, incoming: &Grid) -> GridMapping {
+        let mut params = *params;
         if incoming.shape[2] == 1 {
-            draw.scales[2] = 1.0;
-            draw.degrees = [0.0, 0.0, draw.degrees[2]];
+            params.scales[2] = 1.0;
+            params.degrees = [0.0, 0.0, params.degrees[2]];
         }
         let centre = match self.center {
             Center::Image => incoming.centre(),
             Center::Origin => [0.0; 3],
         };
         let to_centre = volume::Affine::scale_and_shift([1.0; 3], centre.map(|v| -v));
-        let back = volume::Affine::scale_and_shift([1.0; 3], centre);
-        let turn = volume::Affine::from_parts(rotation(draw.degrees), draw.translation_mm);
-        let scale = volume::Affine::scale_and_shift(draw.scales, [0.0; 3]);
-        let forward = back.after(&scale).after(&turn).after(&to_centre);
-        let backward = forward.inverse().expect("scales above 0 can be undone");
-        let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
+        let from_centre = volume::Affine::scale_and_shift([1.0; 3], centre);
+        let rigid = volume::Affine::from_parts(rotation(params.degrees), params.translation_mm);
+        let scale = volume::Affine::scale_and_shift(params.scales, [0.0; 3]);
+        let forward = from_centre.after(&scale).after(&rigid).after(&to_centre);
+        let backward = forward.inverse().expect("scales above 0 are invertible");
+        let to_voxels = incoming.affine.inverse().expect("the affine of a grid is invertible");
         let map = to_voxels.after(&backward).after(&incoming.affine);
         GridMapping { fill: self.fill.0, ..GridMapping::warp(map, *incoming, self.interpolation) }
     }
@@ -196,26 +195,26 @@ mod tests {
     use super::*;
     use crate::Map;
 
-    fn map(draw: AffineParams) -> volume::Affine {
+    fn map(params: AffineParams) -> volume::Affine {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 5], affine: volume::Affine::IDENTITY };
-        match spec.map_grid(&draw, &grid).map {
+        match spec.map_grid(&params, &grid).map {
             Map::Warp(map) => map,
             map => panic!("{map:?} is no affine map"),
         }
     }
 
-    const STILL: AffineParams = AffineParams { scales: [1.0; 3], degrees: [0.0; 3], translation_mm: [0.0; 3] };
+    const IDENTITY: AffineParams = AffineParams { scales: [1.0; 3], degrees: [0.0; 3], translation_mm: [0.0; 3] };
 
     #[test]
-    fn no_change_moves_nothing() {
-        assert_eq!(map(STILL).apply([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+    fn identity_parameters_move_nothing() {
+        assert_eq!(map(IDENTITY).apply([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
     }
 
     #[test]
     fn a_scale_above_one_enlarges() {
-        let map = map(AffineParams { scales: [2.0; 3], ..STILL });
-        // Two voxels from the centre one sees what was one voxel from it.
+        let map = map(AffineParams { scales: [2.0; 3], ..IDENTITY });
+        // Two voxels from the centre is the content that was one voxel from it.
         assert_eq!(map.apply([4.0, 2.0, 2.0]), [3.0, 2.0, 2.0]);
     }
 
@@ -223,22 +222,22 @@ mod tests {
     fn a_single_slice_stays_in_its_plane() {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 1], affine: volume::Affine::IDENTITY };
-        let draw = AffineParams { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..STILL };
-        let Map::Warp(map) = spec.map_grid(&draw, &grid).map else { panic!("an affine map") };
+        let params = AffineParams { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..IDENTITY };
+        let Map::Warp(map) = spec.map_grid(&params, &grid).map else { panic!("an affine map") };
         let source = map.apply([2.0, 4.0, 0.0]);
         assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12 && source[2] == 0.0, "{source:?}");
     }
 
     #[test]
-    fn a_quarter_turn_about_z_takes_x_to_y() {
-        let map = map(AffineParams { degrees: [0.0, 0.0, 90.0], ..STILL });
+    fn a_rotation_by_90_degrees_about_z_maps_x_to_y() {
+        let map = map(AffineParams { degrees: [0.0, 0.0, 90.0], ..IDENTITY });
         let source = map.apply([2.0, 4.0, 2.0]);
         assert!((source[0] - 4.0).abs() < 1e-12 && (source[1] - 2.0).abs() < 1e-12, "{source:?}");
     }
 
     #[test]
     fn the_translation_is_scaled() {
-        let map = map(AffineParams { scales: [2.0, 1.0, 1.0], translation_mm: [1.0, 0.0, 0.0], ..STILL });
+        let map = map(AffineParams { scales: [2.0, 1.0, 1.0], translation_mm: [1.0, 0.0, 0.0], ..IDENTITY });
         assert_eq!(map.apply([4.0, 2.0, 2.0]), [2.0, 2.0, 2.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Voxels cut from the ends of each axis.
+//! Cropping by a number of voxels.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::{Component, GridMapping, ITSELF, Incoming, KeyProblem, Lattice, Latti
 use random::Rng;
 use volume::Grid;
 
-/// Cuts voxels from both ends of each axis; world coordinates stay.
+/// Crops voxels from both ends of each axis, as TorchIO's Crop. World coordinates are preserved.
 ///
 /// ```yaml
 /// - crop: { start: [16, 16, 0], end: [16, 16, 8] }
@@ -15,10 +15,11 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Crop {
-    /// Voxels cut from the start of x, y and z. A volume of which nothing would be left is refused.
+    /// Number of voxels to crop from the start of x, y and z; default `[0, 0, 0]`. A volume of which nothing would remain
+    /// is an error.
     #[serde(default)]
     pub start: [u16; 3],
-    /// Voxels cut from the end of x, y and z.
+    /// Number of voxels to crop from the end of x, y and z; default `[0, 0, 0]`.
     #[serde(default)]
     pub end: [u16; 3],
 }
@@ -56,25 +57,25 @@ mod tests {
     use super::*;
     use volume::Affine;
 
-    fn placed(start: [u16; 3], end: [u16; 3]) -> GridMapping {
+    fn mapped(start: [u16; 3], end: [u16; 3]) -> GridMapping {
         Crop { start, end }.map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
     }
 
     #[test]
-    fn both_ends_are_cut_and_the_world_stays() {
-        let place = placed([1, 0, 2], [2, 3, 0]);
-        assert_eq!((place.grid.shape, place.grid.affine.origin()), ([4, 5, 7], [1.0, 0.0, 2.0]));
+    fn both_ends_are_cropped_and_world_coordinates_preserved() {
+        let mapping = mapped([1, 0, 2], [2, 3, 0]);
+        assert_eq!((mapping.grid.shape, mapping.grid.affine.origin()), ([4, 5, 7], [1.0, 0.0, 2.0]));
     }
 
     #[test]
-    fn nothing_is_left_where_all_is_cut() {
+    fn cropping_a_whole_axis_is_an_error() {
         let check = |start, end| {
             let grid = Grid { shape: [7, 8, 9], affine: Affine::IDENTITY };
             Crop { start, end }.check_incoming(&Incoming { grid, channels: 1 }).map_err(|problem| problem.message)
         };
         assert_eq!(check([3, 0, 8], [3, 7, 0]), Ok(()));
         assert_eq!(check([0, 5, 0], [0, 3, 0]).unwrap_err(), "8 voxels along y would be cropped, and it has 8");
-        // Who does not ask gets one voxel.
-        assert_eq!(placed([9, 0, 0], [0, 9, 0]).grid.shape, [1, 1, 9]);
+        // Unchecked, one voxel remains.
+        assert_eq!(mapped([9, 0, 0], [0, 9, 0]).grid.shape, [1, 1, 9]);
     }
 }

@@ -1,4 +1,4 @@
-//! A fixed shape.
+//! Cropping and padding to a shape.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,9 @@ use random::Rng;
 use values::PartialShape;
 use volume::Grid;
 
-/// Crops what is too long and pads what is too short, around the centre; world coordinates stay.
+/// Crops axes that are too long and pads axes that are too short, as TorchIO's CropOrPad. World coordinates are preserved.
 ///
-/// Of a difference of n voxels, `ceil(n / 2)` are cut or added at the start of the axis, as in TorchIO.
+/// Of a difference of n voxels, `ceil(n / 2)` are cropped or padded at the start of the axis, as in TorchIO.
 ///
 /// ```yaml
 /// - crop_or_pad: { shape: [256, 256, 100] }
@@ -23,31 +23,33 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CropOrPad {
-    /// Voxels along x, y and z; `null` keeps an axis.
+    /// Number of voxels along x, y and z; `null` keeps an axis, as in `[256, 256, null]`.
     pub shape: PartialShape,
-    /// What padded voxels hold: a number or a word, as for `pad`.
+    /// Padding mode, as for `pad`: a number (default 0) or a word such as `minimum` or `reflect`.
     #[serde(default)]
     pub fill: Padding,
-    /// Where an axis that is too long is cut; one that is too short is padded around the centre.
+    /// Position of the crop along axes that are too long: `center` (default) or `random`. Axes that are too short are
+    /// padded around the centre.
     #[serde(default)]
     pub location: Location,
-    /// Voxels whose bounding box is to be in the middle, instead of the volume's centre; where there are none, the centre it is.
+    /// Region whose bounding box is centred, instead of the volume; if it is empty, the volume is centred. Default
+    /// `null`; example `{ labels: [1, 2] }`.
     #[serde(default)]
     pub mask: Option<Region>,
 }
 
-/// Where a volume is cut.
+/// Position of a crop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Location {
-    /// In the middle.
+    /// The centre.
     #[default]
     Center,
-    /// Anywhere, each place equally likely.
+    /// Random, uniformly distributed.
     Random,
 }
 
-/// The incoming index of the outgoing index 0, along each axis; `None` is the centre.
+/// The incoming index of the first outgoing voxel along each axis; `None` for a centred crop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CropOrPadParams(pub Option<[i64; 3]>);
@@ -87,10 +89,10 @@ impl Component for CropOrPad {
 }
 
 impl SpatialTransform for CropOrPad {
-    fn map_grid(&self, draw: &CropOrPadParams, incoming: &Grid) -> GridMapping {
+    fn map_grid(&self, params: &CropOrPadParams, incoming: &Grid) -> GridMapping {
         let shape = self.shape.resolve(incoming.shape);
         let axes = std::array::from_fn(|axis| {
-            let offset = draw.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
+            let offset = params.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
             LatticeAxis { source: axis, flipped: false, offset }
         });
         GridMapping { fill: self.fill.fill(), ..GridMapping::lattice(Lattice { axes }, shape, incoming) }
@@ -102,10 +104,10 @@ impl SpatialTransform for CropOrPad {
 
     fn resolve_from_volume(
         &self,
-        draw: &CropOrPadParams,
+        params: &CropOrPadParams,
         whole: &WholeVolume,
     ) -> Result<CropOrPadParams, TransformError> {
-        let Some(mask) = &self.mask else { return Ok(*draw) };
+        let Some(mask) = &self.mask else { return Ok(*params) };
         let shape = self.shape.resolve(whole.grid.shape);
         let bounds = mask.bounds(Self::NAME, whole)?;
         Ok(CropOrPadParams(
@@ -119,21 +121,21 @@ impl SpatialTransform for CropOrPad {
 }
 
 impl CropOrPad {
-    /// Around the centre of the volume.
+    /// Returns a crop or pad around the centre of the volume.
     pub(crate) fn centred(shape: PartialShape, fill: f32) -> Self {
         let fill = Padding::Fill(Fill::Value(fill));
         Self { shape, fill, location: Location::Center, mask: None }
     }
 }
 
-/// Where a centred crop or pad begins.
+/// Returns the first incoming index of a centred crop or pad.
 fn centre(incoming: usize, outgoing: usize) -> i64 {
     let at_start = incoming.abs_diff(outgoing).div_ceil(2) as i64;
     if incoming > outgoing { at_start } else { -at_start }
 }
 
-/// Where `size` voxels around a box begin; `ends` is the sum of its first voxel and the one after its last. Where the
-/// middle cannot be hit, half a voxel before it is.
+/// Returns the first of `size` voxels centred on a box; `ends` is the sum of the box's first index and the one after its
+/// last. If the exact centre is between voxels, the crop is half a voxel before it.
 fn around(ends: usize, size: usize) -> i64 {
     // TorchIO moves the middle by half a voxel where the shape is even and it is not whole, or the other way round.
     let is_off = ends % 2 != size % 2;
@@ -153,9 +155,9 @@ mod tests {
 
     fn offset(incoming: usize, outgoing: usize) -> i64 {
         let step = CropOrPad::centred(PartialShape([Some(outgoing), None, None]), 0.0);
-        let place = step.map_grid(&CropOrPadParams(None), &grid(incoming));
-        let Map::Lattice(lattice) = &place.map else { panic!("a crop moves whole voxels") };
-        assert_eq!(place.grid.affine.origin()[0], lattice.axes[0].offset as f64);
+        let mapping = step.map_grid(&CropOrPadParams(None), &grid(incoming));
+        let Map::Lattice(lattice) = &mapping.map else { panic!("a crop moves whole voxels") };
+        assert_eq!(mapping.grid.affine.origin()[0], lattice.axes[0].offset as f64);
         lattice.axes[0].offset
     }
 

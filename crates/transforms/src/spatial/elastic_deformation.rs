@@ -1,4 +1,4 @@
-//! Random smooth deformation.
+//! Random elastic deformation.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use random::Rng;
 use values::{NonNegative, single_or_null};
 use volume::Grid;
 
-/// Moves every point by a smooth random field, as TorchIO's RandomElasticDeformation: random displacements on a coarse
-/// grid of control points, between them a cubic B-spline.
+/// Random elastic deformation, as TorchIO's RandomElasticDeformation: random displacements of a coarse grid of control
+/// points, interpolated by a cubic B-spline.
 ///
 /// ```yaml
 /// - elastic_deformation: { num_control_points: [7, 7, 7], max_displacement_mm: [7.5, 7.5, 7.5] }
@@ -24,29 +24,33 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticDeformation {
-    /// Control points along the world's x, y and z, at least 4; one ring of them lies outside the volume.
+    /// Number of control points along the world's x, y and z, from 4 to 64, default `[7, 7, 7]`; the outermost are outside
+    /// the volume.
     #[serde(default = "seven_points")]
     #[schemars(inner(range(min = 4)))]
     pub num_control_points: [usize; 3],
-    /// The largest displacement of a control point along x, y and z in millimetres. Above half the distance between control points the image may fold.
+    /// Maximum displacement of a control point along x, y and z in millimetres, default `[7.5, 7.5, 7.5]`. Above half the
+    /// distance between control points the deformation may fold the volume.
     #[serde(default = "seven_and_a_half_mm")]
     pub max_displacement_mm: [NonNegative; 3],
-    /// How many outer rings of control points stay in their places: 0, 1 or 2. With 2, the borders of the image do not move.
+    /// Number of outer layers of control points with displacement 0: 0, 1 or 2 (default). With 2, the borders of the image
+    /// do not move.
     #[serde(default = "two_borders")]
     #[schemars(range(max = 2))]
     pub locked_borders: usize,
-    /// The intensity given to voxels from outside the image; `null` takes the image's smallest. Labels outside are 0.
+    /// Intensity of voxels from outside the image, such as -1000; `null` (default) is the minimum of the image. Labels
+    /// outside are 0.
     #[serde(default, deserialize_with = "single_or_null")]
     pub fill: Option<f32>,
-    /// How intensities between voxels are found.
+    /// Interpolation of intensities: `nearest`, `linear` (default) or `cubic`.
     #[serde(default)]
     pub interpolation: Interpolation,
 }
 
-/// A cubic spline needs that many along an axis.
+/// Minimum number of control points of a cubic spline along an axis.
 const MIN_POINTS: usize = 4;
 
-/// A finer field is hardly smooth, and takes more than 50 MB where it bends a whole volume.
+/// Maximum number of control points along an axis: finer fields are hardly smooth and need more than 50 MB.
 const MAX_POINTS: usize = 64;
 
 fn seven_points() -> [usize; 3] {
@@ -61,8 +65,8 @@ fn two_borders() -> usize {
     2
 }
 
-/// The displacement of each control point in LPS millimetres, as TorchIO's and ITK's: points `[x, y, z]` run to the
-/// left, to the back and to the head, z fastest.
+/// The displacement of each control point in LPS millimetres, as in TorchIO and ITK: points `[x, y, z]` in LPS order, z
+/// fastest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ElasticDeformationParams(pub Vec<[f64; 3]>);
@@ -76,12 +80,12 @@ impl Component for ElasticDeformation {
         for x in 0..count_x {
             for y in 0..count_y {
                 for z in 0..count_z {
-                    let drawn = self.max_displacement_mm.map(|most| (2.0 * rng.unit() - 1.0) * most.get());
-                    let place = [x, y, z];
+                    let displacement = self.max_displacement_mm.map(|max| (2.0 * rng.unit() - 1.0) * max.get());
+                    let index = [x, y, z];
                     let is_locked = (0..3).any(|axis| {
-                        place[axis].min(self.num_control_points[axis] - 1 - place[axis]) < self.locked_borders
+                        index[axis].min(self.num_control_points[axis] - 1 - index[axis]) < self.locked_borders
                     });
-                    values.push(if is_locked { [0.0; 3] } else { drawn });
+                    values.push(if is_locked { [0.0; 3] } else { displacement });
                 }
             }
         }
@@ -128,10 +132,10 @@ impl Component for ElasticDeformation {
 }
 
 impl SpatialTransform for ElasticDeformation {
-    fn map_grid(&self, draw: &ElasticDeformationParams, incoming: &Grid) -> GridMapping {
-        let mut values = draw.0.clone();
+    fn map_grid(&self, params: &ElasticDeformationParams, incoming: &Grid) -> GridMapping {
+        let mut values = params.0.clone();
         if incoming.shape[2] == 1 {
-            // A single slice stays in its plane.
+            // A single slice is deformed within its plane.
             values.iter_mut().for_each(|value| value[2] = 0.0);
         }
         if values.iter().all(|value| *value == [0.0; 3]) {
@@ -153,11 +157,12 @@ impl SpatialTransform for ElasticDeformation {
 }
 
 impl ElasticDeformation {
-    /// Whether the image may fold: a control point may move farther than half the way to the next one.
-    pub fn may_fold(&self, incoming: &Grid) -> bool {
-        let turns = control_axes(incoming);
+    /// Returns whether the deformation may fold the volume: a control point may move farther than half the distance to the
+    /// next.
+    fn may_fold(&self, incoming: &Grid) -> bool {
+        let axes = control_axes(incoming);
         (0..3).any(|world| {
-            let axis = turns[world].source_axis;
+            let axis = axes[world].source_axis;
             let between = ElasticDisplacement::spacing(self.num_control_points[world], incoming.shape[axis]);
             self.max_displacement_mm[world].get() > between * incoming.spacing()[axis] / 2.0
         })
@@ -174,7 +179,7 @@ mod tests {
         Incoming { grid: Grid { shape: [9, 9, 9], affine: Affine::IDENTITY }, channels: 1 }
     }
 
-    fn drawn(yaml: &str) -> Vec<[f64; 3]> {
+    fn sampled(yaml: &str) -> Vec<[f64; 3]> {
         let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
         assert_eq!(step.validate(), []);
         step.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming()).0
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn locked_borders_do_not_move() {
-        let moving = |yaml: &str| drawn(yaml).iter().filter(|value| **value != [0.0; 3]).count();
+        let moving = |yaml: &str| sampled(yaml).iter().filter(|value| **value != [0.0; 3]).count();
         assert_eq!(moving("{}"), 27);
         assert_eq!(moving("locked_borders: 1"), 125);
         assert_eq!(moving("{num_control_points: [4, 5, 6], locked_borders: 0}"), 120);
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn no_control_point_moves_farther_than_allowed() {
-        let values = drawn("{max_displacement_mm: [1, 0, 3], locked_borders: 0}");
+        let values = sampled("{max_displacement_mm: [1, 0, 3], locked_borders: 0}");
         assert!(values.iter().all(|[x, y, z]| x.abs() <= 1.0 && *y == 0.0 && z.abs() <= 3.0));
         assert!(values.iter().any(|[x, _, z]| x.abs() > 0.9 && z.abs() > 2.0));
     }

@@ -1,4 +1,4 @@
-//! Shapes that a network's stride divides.
+//! Padding or cropping to multiples of a number of voxels.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use random::Rng;
 use values::{PartialShape, Shape, single};
 use volume::Grid;
 
-/// Pads, or crops, around the centre until each axis is a multiple of a number of voxels; world coordinates stay.
+/// Pads or crops around the centre so that each axis is a multiple of a number of voxels, as networks with strides require;
+/// TorchIO's EnsureShapeMultiple. World coordinates are preserved.
 ///
 /// ```yaml
 /// - ensure_shape_multiple: { multiple: [16, 16, 8] }
@@ -16,12 +17,12 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnsureShapeMultiple {
-    /// The number of voxels that divides x, y and z.
+    /// The numbers of voxels of which x, y and z become multiples, such as `[16, 16, 8]`.
     pub multiple: Shape,
-    /// Whether voxels are added or cut; an axis that is shorter than the multiple is cut to one voxel.
+    /// `pad` (default) or `crop`; cropping makes an axis shorter than its multiple one voxel long.
     #[serde(default)]
     pub method: Method,
-    /// The intensity of padded voxels; padded labels are 0.
+    /// The intensity of padded voxels, default 0; padded labels are 0.
     #[serde(default, deserialize_with = "single")]
     pub fill: f32,
 }
@@ -30,10 +31,10 @@ pub struct EnsureShapeMultiple {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Voxels are added.
+    /// Padding.
     #[default]
     Pad,
-    /// Voxels are cut.
+    /// Cropping.
     Crop,
 }
 
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_goes_up_and_cropping_goes_down() {
+    fn padding_rounds_up_and_cropping_rounds_down() {
         assert_eq!(shape("multiple: [8, 8, 8]"), [16, 16, 8]);
         assert_eq!(shape("{multiple: [8, 8, 8], method: crop}"), [8, 16, 1]);
     }

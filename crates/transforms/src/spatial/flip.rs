@@ -1,4 +1,4 @@
-//! Random mirroring.
+//! Random flips.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use random::Rng;
 use values::Probability;
 use volume::Grid;
 
-/// Mirrors the content along each axis by its own chance; world coordinates stay.
+/// Random flips along each axis, as TorchIO's RandomFlip. World coordinates are preserved: the content is flipped.
 ///
 /// ```yaml
 /// - flip: { probabilities: [0.5, 0, 0] }
@@ -17,7 +17,7 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Flip {
-    /// How often each of x, y and z is mirrored.
+    /// Probabilities of flips along x, y and z, each from 0 to 1, such as `[0.5, 0, 0]`.
     pub probabilities: [Probability; 3],
 }
 
@@ -45,7 +45,7 @@ impl SpatialTransform for Flip {
             flipped: flipped[axis],
             offset: if flipped[axis] { incoming.shape[axis] as i64 - 1 } else { 0 },
         });
-        // The content is mirrored, not the frame: world coordinates stay.
+        // The content is flipped, not the affine.
         GridMapping { grid: *incoming, ..GridMapping::lattice(Lattice { axes }, incoming.shape, incoming) }
     }
 
@@ -61,7 +61,7 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn certain_and_impossible_flips_are_drawn_so() {
+    fn probabilities_of_0_and_1_are_certain() {
         let flip = Flip { probabilities: [1.0, 0.0, 1.0].map(|p| Probability::new(p).unwrap()) };
         let incoming = Incoming { grid: Grid { shape: [1; 3], affine: Affine::IDENTITY }, channels: 1 };
         assert_eq!(

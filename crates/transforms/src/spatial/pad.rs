@@ -1,4 +1,4 @@
-//! Voxels added to the ends of each axis.
+//! Padding by a number of voxels.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::{Component, Extension, GridMapping, Incoming, Lattice, LatticeAxis, N
 use random::Rng;
 use volume::Grid;
 
-/// Adds voxels to both ends of each axis; world coordinates stay.
+/// Pads both ends of each axis, as TorchIO's Pad. World coordinates are preserved.
 ///
 /// ```yaml
 /// - pad: { start: [8, 8, 8], end: [8, 8, 8], fill: -1000 }
@@ -15,15 +15,15 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pad {
-    /// Voxels added at the start of x, y and z.
+    /// Number of voxels to add at the start of x, y and z; default `[0, 0, 0]`.
     #[serde(default)]
     pub start: [u16; 3],
-    /// Voxels added at the end of x, y and z.
+    /// Number of voxels to add at the end of x, y and z; default `[0, 0, 0]`.
     #[serde(default)]
     pub end: [u16; 3],
-    /// What added voxels hold: an intensity, or that of the volume, of all its channels, which is its `minimum` (also
-    /// `null`), `maximum`, `mean` or `median`, with label 0; or how the volume goes on, labels too: `edge`, `reflect`,
-    /// `symmetric`, `wrap` or `linear_ramp` (with label 0) as numpy's pad.
+    /// Padding mode: a number (default 0), or the `minimum` (also `null`), `maximum`, `mean` or `median` of the volume's
+    /// intensities, all with label 0; or a mode of numpy's pad, which also pads labels: `edge`, `reflect`, `symmetric`,
+    /// `wrap` or `linear_ramp` (with label 0). Such a mode needs the whole volume, so it belongs in `preprocess`.
     #[serde(default)]
     pub fill: Padding,
 }
@@ -60,10 +60,10 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn both_ends_grow_and_the_world_stays() {
+    fn both_ends_are_padded_and_world_coordinates_preserved() {
         let pad: Pad = serde_yaml::from_str("{start: [1, 0, 2], end: [2, 3, 0]}").unwrap();
-        let place = pad.map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
-        assert_eq!((place.grid.shape, place.grid.affine.origin()), ([10, 11, 11], [-1.0, 0.0, -2.0]));
-        assert_eq!(place.fill, Fill::Value(0.0));
+        let mapping = pad.map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY });
+        assert_eq!((mapping.grid.shape, mapping.grid.affine.origin()), ([10, 11, 11], [-1.0, 0.0, -2.0]));
+        assert_eq!(mapping.fill, Fill::Value(0.0));
     }
 }

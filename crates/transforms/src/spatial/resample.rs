@@ -1,4 +1,4 @@
-//! A new spacing, or the grid of a reference image.
+//! Resampling to a spacing or to the grid of a reference image.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,12 @@ use random::Rng;
 use values::{Shape, Spacing};
 use volume::{Affine, Grid};
 
-/// Interpolates on a grid with the given spacing and the same centre, or on the grid of a reference; labels take the
-/// nearest voxel.
+/// Resamples to a spacing, around the same centre, or to the grid of a reference image, as TorchIO's Resample. Labels take
+/// the nearest voxel.
 ///
-/// For a spacing the new shape is `floor(shape * old spacing / new spacing)`, as in TorchIO; an axis of one voxel is
-/// kept. A spacing that the file's header has rounded costs no voxel, where TorchIO may lose one. Voxels of a reference outside the image get intensity and label 0.
+/// With a spacing the new shape is `floor(shape * old spacing / new spacing)`, as in TorchIO; an axis of one voxel is
+/// unchanged. Rounding of the spacing in the file's header does not lose a voxel, as it may in TorchIO. Voxels of a
+/// reference grid outside the image get intensity 0 and label 0.
 ///
 /// ```yaml
 /// - resample: { spacing_mm: [1, 1, 2.5], antialias: true }
@@ -20,43 +21,44 @@ use volume::{Affine, Grid};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resample {
-    /// Millimetres per voxel along x, y and z.
+    /// Spacing along x, y and z in millimetres, such as `[1, 1, 2.5]`. Give this or `reference`.
     #[serde(default)]
     pub spacing_mm: Option<Spacing>,
-    /// The grid to interpolate on, instead of a spacing: that of an image file.
+    /// The grid to resample to, instead of a spacing: `{ file: PATH }` for that of an image file.
     #[serde(default)]
     pub reference: Option<Reference>,
-    /// Whether the image is smoothed along axes that lose resolution, by as much as the new voxels are larger.
+    /// If true, the image is smoothed with a Gaussian before downsampling, along the axes that lose resolution; default
+    /// false.
     #[serde(default)]
     pub antialias: bool,
-    /// How intensities between voxels are found.
+    /// Interpolation of intensities: `nearest`, `linear` (default) or `cubic`.
     #[serde(default)]
     pub interpolation: Interpolation,
 }
 
-/// A header holds a spacing in 32 bits and so rounded, which must not cost a voxel.
+/// Relative rounding error of spacings, which headers hold in single precision.
 const ROUNDING: f64 = 1e-6;
 
-/// Millimetres that a voxel may have.
+/// Valid spacings in millimetres.
 const SPACINGS: std::ops::RangeInclusive<f64> = 1e-3..=1e4;
 
-/// A grid to interpolate on.
+/// A grid to resample to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reference {
-    /// That of a NIfTI file; a plan holds the grid itself.
+    /// The grid of an image file; plan.yaml holds the grid itself.
     File(std::path::PathBuf),
-    /// This one.
+    /// The grid itself.
     Grid {
         /// Voxels along x, y and z.
         shape: Shape,
-        /// From voxel indices to RAS millimetres: three rows of a 4x4 matrix whose last row is `0 0 0 1`.
+        /// The affine from voxel indices to RAS millimetres: the first three rows of the 4x4 matrix.
         affine: Vec<[f64; 4]>,
     },
 }
 
 impl Reference {
-    /// The grid, once a file's is read.
+    /// Returns the grid; `None` while it is that of a file.
     pub fn grid(&self) -> Option<Grid> {
         match self {
             Reference::File(_) => None,
@@ -67,7 +69,7 @@ impl Reference {
         }
     }
 
-    /// The problem of a grid that is no grid.
+    /// Returns what is wrong with the grid.
     fn problem(&self) -> Option<String> {
         match self {
             Reference::Grid { affine, .. } if affine.len() != 3 => {
@@ -80,7 +82,7 @@ impl Reference {
         }
     }
 
-    /// A grid as it is written.
+    /// Returns a reference that holds a grid.
     pub fn of(grid: &Grid) -> Self {
         Reference::Grid { shape: Shape(grid.shape), affine: grid.affine.0.to_vec() }
     }
@@ -114,16 +116,16 @@ impl Component for Resample {
 
 impl SpatialTransform for Resample {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
-        let placement = match (&self.spacing_mm, self.reference.as_ref().and_then(Reference::grid)) {
+        let mapping = match (&self.spacing_mm, self.reference.as_ref().and_then(Reference::grid)) {
             (Some(spacing), _) => self.at_spacing(spacing.0, incoming),
             (None, Some(grid)) => {
-                let to_voxels = incoming.affine.inverse().expect("the affine of a grid can be undone");
+                let to_voxels = incoming.affine.inverse().expect("the affine of a grid is invertible");
                 GridMapping::warp(to_voxels.after(&grid.affine), grid, self.interpolation)
             }
-            (None, None) => unreachable!("a checked resample has a spacing or the grid of its reference"),
+            (None, None) => unreachable!("a validated resample has a spacing or the grid of its reference"),
         };
-        let smoothing = if self.antialias { smoothing(incoming, &placement.grid) } else { [0.0; 3] };
-        GridMapping { smoothing, ..placement }
+        let smoothing = if self.antialias { smoothing(incoming, &mapping.grid) } else { [0.0; 3] };
+        GridMapping { smoothing, ..mapping }
     }
 }
 
@@ -139,19 +141,19 @@ impl Resample {
     }
 }
 
-/// Standard deviations in incoming voxels, after Cardoso et al. 2015 as TorchIO has it: the image is blurred as if its
-/// voxels were as large as the new ones.
+/// Returns the standard deviations of the antialiasing filter in incoming voxels, after Cardoso et al. 2015 as in TorchIO:
+/// the image is blurred as if its voxels were as large as the new ones.
 fn smoothing(incoming: &Grid, outgoing: &Grid) -> [f64; 3] {
     let (old, new) = (incoming.spacing(), outgoing.spacing());
     let to_deviation = 2.0 * (2.0 * 2.0f64.ln()).sqrt();
     std::array::from_fn(|axis| {
         let factor = new[axis] / old[axis];
-        // A factor that rounding alone raised above 1 loses no resolution.
+        // Factors above 1 by rounding alone do not lose resolution.
         if factor > 1.0 + 1e-6 { (factor * factor - 1.0).sqrt() / to_deviation } else { 0.0 }
     })
 }
 
-/// A grid of another shape and spacing with the same centre; `ratios` are its spacing over the old one.
+/// Returns the mapping to a grid of another shape and spacing with the same centre; `ratios` are new over old spacings.
 pub(crate) fn centred(
     incoming: &Grid,
     shape: [usize; 3],
@@ -176,27 +178,27 @@ mod tests {
         serde_json::from_value(serde_yaml::from_str(yaml).unwrap()).unwrap()
     }
 
-    fn placed(yaml: &str) -> GridMapping {
+    fn mapped(yaml: &str) -> GridMapping {
         let step = parsed(yaml);
         assert_eq!(step.validate(), []);
         step.map_grid(&NoParams, &grid())
     }
 
     #[test]
-    fn the_centre_stays() {
-        let place = placed("spacing_mm: [3, 1, 1]");
-        assert_eq!(place.grid.shape, [3, 14, 1]);
-        let (new, old) = (place.grid.centre(), grid().centre());
+    fn the_centre_is_unchanged() {
+        let mapping = mapped("spacing_mm: [3, 1, 1]");
+        assert_eq!(mapping.grid.shape, [3, 14, 1]);
+        let (new, old) = (mapping.grid.centre(), grid().centre());
         assert!((0..3).all(|axis| (new[axis] - old[axis]).abs() < 1e-12), "{new:?} {old:?}");
     }
 
     #[test]
     fn the_same_spacing_changes_nothing() {
-        assert_eq!(placed("spacing_mm: [1, 2, 3]").grid, grid());
+        assert_eq!(mapped("spacing_mm: [1, 2, 3]").grid, grid());
     }
 
     #[test]
-    fn a_rounded_spacing_costs_no_voxel() {
+    fn rounding_of_the_spacing_loses_no_voxel() {
         let grid =
             Grid { shape: [512, 6, 5], affine: Affine::scale_and_shift([f64::from(0.7f32), 1.0, 1.0], [0.0; 3]) };
         let step = parsed("spacing_mm: [0.7, 1, 1]");
@@ -206,20 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_gives_its_grid() {
-        let place = placed("reference: {grid: {shape: [2, 3, 4], affine: [[1, 0, 0, 5], [0, 1, 0, 5], [0, 0, 1, 5]]}}");
-        assert_eq!(place.grid.shape, [2, 3, 4]);
-        assert_eq!(place.map, crate::Map::Warp(Affine::scale_and_shift([1.0, 0.5, 1.0 / 3.0], [0.0; 3])));
+    fn a_reference_determines_the_grid() {
+        let mapping =
+            mapped("reference: {grid: {shape: [2, 3, 4], affine: [[1, 0, 0, 5], [0, 1, 0, 5], [0, 0, 1, 5]]}}");
+        assert_eq!(mapping.grid.shape, [2, 3, 4]);
+        assert_eq!(mapping.map, crate::Map::Warp(Affine::scale_and_shift([1.0, 0.5, 1.0 / 3.0], [0.0; 3])));
     }
 
     #[test]
     fn only_axes_that_lose_resolution_are_smoothed() {
-        let [x, y, z] = placed("{spacing_mm: [2, 1, 3], antialias: true}").smoothing;
+        let [x, y, z] = mapped("{spacing_mm: [2, 1, 3], antialias: true}").smoothing;
         assert!((x - 3.0f64.sqrt() / 2.354_82).abs() < 1e-5 && y == 0.0 && z == 0.0, "{x} {y} {z}");
     }
 
     #[test]
-    fn one_target_is_given_and_not_two_or_none() {
+    fn both_targets_or_none_are_a_problem() {
         let problem = |yaml: &str| parsed(yaml).validate().pop().map(|problem| problem.message);
         assert!(problem("{}").unwrap().contains("no target"));
         assert!(problem("{spacing_mm: [1, 1, 1], reference: {file: a.nii}}").unwrap().contains("both"));

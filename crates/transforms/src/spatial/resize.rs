@@ -1,4 +1,4 @@
-//! A new number of voxels.
+//! Resampling to a shape.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use random::Rng;
 use values::PartialShape;
 use volume::Grid;
 
-/// Interpolates to a number of voxels, keeping the field of view: labels take the nearest voxel.
+/// Resamples to a shape, keeping the field of view, as TorchIO's Resize. Labels take the nearest voxel.
 ///
 /// ```yaml
 /// - resize: { shape: [256, 256, null] }
@@ -16,9 +16,9 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resize {
-    /// Voxels along x, y and z; `null` keeps an axis.
+    /// Number of voxels along x, y and z; `null` keeps an axis, as in `[256, 256, null]`.
     pub shape: PartialShape,
-    /// How intensities between voxels are found.
+    /// Interpolation of intensities: `nearest`, `linear` (default) or `cubic`.
     #[serde(default)]
     pub interpolation: Interpolation,
 }
@@ -45,12 +45,12 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn the_field_of_view_stays() {
+    fn the_field_of_view_is_unchanged() {
         let grid = Grid { shape: [10, 6, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
-        let place = Resize { shape: PartialShape([Some(5), None, Some(8)]), interpolation: Interpolation::Linear }
+        let mapping = Resize { shape: PartialShape([Some(5), None, Some(8)]), interpolation: Interpolation::Linear }
             .map_grid(&NoParams, &grid);
-        assert_eq!((place.grid.shape, place.grid.spacing()), ([5, 6, 8], [2.0, 2.0, 1.5]));
+        assert_eq!((mapping.grid.shape, mapping.grid.spacing()), ([5, 6, 8], [2.0, 2.0, 1.5]));
         // The first voxel starts where the old first voxel starts.
-        assert_eq!(place.grid.affine.origin(), [0.5, 0.0, -0.75]);
+        assert_eq!(mapping.grid.affine.origin(), [0.5, 0.0, -0.75]);
     }
 }

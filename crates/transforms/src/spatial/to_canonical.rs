@@ -1,4 +1,4 @@
-//! Axis order and direction.
+//! Reorientation to RAS.
 
 use crate::{Axes, Component, GridMapping, Incoming, NoParams, SpatialTransform};
 use random::Rng;
@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use volume::Grid;
 
-/// Permutes and flips axes until the volume is in RAS orientation, without interpolation; an oblique volume stays oblique.
+/// Permutes and flips axes so that the volume is in RAS orientation, without interpolation, as TorchIO's ToCanonical. An
+/// oblique volume stays oblique.
 ///
 /// ```yaml
 /// - to_canonical: {}
@@ -25,7 +26,7 @@ impl Component for ToCanonical {
 
 impl SpatialTransform for ToCanonical {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
-        Axes::RAS.turned(incoming)
+        Axes::RAS.reorient(incoming)
     }
 }
 
@@ -35,7 +36,7 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn a_volume_in_ras_stays() {
+    fn a_volume_in_ras_is_unchanged() {
         let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
         assert_eq!(ToCanonical {}.map_grid(&NoParams, &grid).grid, grid);
     }
@@ -43,9 +44,9 @@ mod tests {
     #[test]
     fn an_lps_volume_keeps_its_world_coordinates() {
         let affine = Affine::scale_and_shift([-1.0, -2.0, 3.0], [10.0, 20.0, 30.0]);
-        let place = ToCanonical {}.map_grid(&NoParams, &Grid { shape: [4, 5, 6], affine });
-        assert_eq!(place.grid.affine.orientation(), "RAS");
+        let mapping = ToCanonical {}.map_grid(&NoParams, &Grid { shape: [4, 5, 6], affine });
+        assert_eq!(mapping.grid.affine.orientation(), "RAS");
         // The first outgoing voxel is the last incoming one along x and y.
-        assert_eq!(place.grid.affine.origin(), affine.apply([3.0, 4.0, 0.0]));
+        assert_eq!(mapping.grid.affine.origin(), affine.apply([3.0, 4.0, 0.0]));
     }
 }

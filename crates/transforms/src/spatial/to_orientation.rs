@@ -1,4 +1,4 @@
-//! Any axis order and direction.
+//! Reorientation.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,8 @@ use random::Rng;
 use volume::Grid;
 use volume::orientation::axes_to_ras;
 
-/// Permutes and flips axes until they point where `axes` says, without interpolation; an oblique volume stays oblique.
+/// Permutes and flips axes so that the volume has a given orientation, without interpolation, as TorchIO's ToOrientation.
+/// An oblique volume stays oblique.
 ///
 /// ```yaml
 /// - to_orientation: { axes: LPS }
@@ -20,31 +21,36 @@ use volume::orientation::axes_to_ras;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToOrientation {
-    /// Where x, y and z point: one of R and L, one of A and P, one of S and I, in any order.
+    /// The orientation code: the anatomical directions of increasing x, y and z, such as `LPS`. One of R and L, one of A
+    /// and P, one of S and I, in any order.
     pub axes: Axes,
 }
 
-/// Where three axes point, such as `RAS`.
+/// An orientation code, such as `RAS`: the directions of increasing x, y and z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Axes {
-    /// For each axis the world axis that it follows, and whether it runs backwards.
+    /// For each axis the world axis that it follows, and whether it is flipped.
     follows: [(usize, bool); 3],
 }
 
 const NAMES: [[char; 2]; 3] = [['R', 'L'], ['A', 'P'], ['S', 'I']];
 
 impl Axes {
-    /// Right, front, head.
+    /// Right, anterior, superior.
     pub const RAS: Self = Self { follows: [(0, false), (1, false), (2, false)] };
 
-    /// The voxels of a grid with its axes permuted and flipped until they point like these.
-    pub(crate) fn turned(self, incoming: &Grid) -> GridMapping {
-        let turns = axes_to_ras(&incoming.affine);
-        let axes = self.follows.map(|(world, backwards)| {
-            let source = turns[world].source_axis;
-            let flipped = turns[world].flipped != backwards;
-            LatticeAxis { source, flipped, offset: if flipped { incoming.shape[source] as i64 - 1 } else { 0 } }
+    /// Returns the mapping that permutes and flips the axes of a grid to this orientation.
+    pub(crate) fn reorient(self, incoming: &Grid) -> GridMapping {
+        let orientations = axes_to_ras(&incoming.affine);
+        let axes = self.follows.map(|(world, flipped)| {
+            let source = orientations[world].source_axis;
+            let is_flipped = orientations[world].flipped != flipped;
+            LatticeAxis {
+                source,
+                flipped: is_flipped,
+                offset: if is_flipped { incoming.shape[source] as i64 - 1 } else { 0 },
+            }
         });
         let shape = axes.map(|axis| incoming.shape[axis.source]);
         GridMapping::lattice(Lattice { axes }, shape, incoming)
@@ -57,7 +63,7 @@ impl JsonSchema for Axes {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Where x, y and z point, such as RAS.",
+            "description": "Orientation code: the anatomical directions of increasing x, y and z, such as RAS.",
             "type": "string", "pattern": "^[RLAPSI]{3}$"
         })
     }
@@ -97,7 +103,7 @@ impl From<Axes> for String {
 
 impl fmt::Display for Axes {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.follows.iter().try_for_each(|(world, backwards)| write!(f, "{}", NAMES[*world][usize::from(*backwards)]))
+        self.follows.iter().try_for_each(|(world, flipped)| write!(f, "{}", NAMES[*world][usize::from(*flipped)]))
     }
 }
 
@@ -111,7 +117,7 @@ impl Component for ToOrientation {
 
 impl SpatialTransform for ToOrientation {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
-        self.axes.turned(incoming)
+        self.axes.reorient(incoming)
     }
 }
 
@@ -121,18 +127,18 @@ mod tests {
     use volume::Affine;
 
     #[test]
-    fn the_axes_point_where_they_should_from_anywhere() {
+    fn every_orientation_can_be_reached() {
         let affine = Affine([[0.0, -1.0, 0.0, 5.0], [0.0, 0.0, 2.0, 6.0], [3.0, 0.0, 0.0, 7.0]]);
         for axes in ["RAS", "LPS", "SAR", "IPL", "ASR"] {
             let step = ToOrientation { axes: axes.parse().unwrap() };
-            let place = step.map_grid(&NoParams, &Grid { shape: [4, 5, 6], affine });
-            assert_eq!(place.grid.affine.orientation(), axes);
+            let mapping = step.map_grid(&NoParams, &Grid { shape: [4, 5, 6], affine });
+            assert_eq!(mapping.grid.affine.orientation(), axes);
             assert_eq!(step.axes.to_string(), axes);
         }
     }
 
     #[test]
-    fn axes_that_are_no_orientation_are_refused() {
+    fn invalid_orientation_codes_are_rejected() {
         for text in ["RAP", "RA", "RASS", "ras", "RRS", ""] {
             assert!(text.parse::<Axes>().is_err(), "{text}");
         }

@@ -81,7 +81,7 @@ impl<'a> ImageSource<'a> {
             weights[axis] = spline_weights(f64::from(weight));
             let size = self.volume[axis] as i64;
             // The same boundary condition as for the coefficients.
-            let tap = |tap: usize| Mirror::Centre.place(index - 1 + tap as i64, size) - self.start[axis];
+            let tap = |tap: usize| Mirror::Centre.index(index - 1 + tap as i64, size) - self.start[axis];
             taps[axis] = std::array::from_fn(tap);
         }
         let along_z = |x: usize, y: usize| {

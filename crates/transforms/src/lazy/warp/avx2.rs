@@ -9,7 +9,7 @@ use super::{OffsetMap, Segment, SourceRow, Target};
 use crate::lazy::fixed_point::{MAX_COORDINATE, ONE, ROUNDING_SHIFT, bounds};
 use crate::lazy::lanes::{Coordinates, GROUP};
 use crate::lazy::line::Line;
-use crate::{EIGHTS, ElasticDisplacement};
+use crate::{ElasticDisplacement, VECTORS};
 use simd::{for_avx2, load_f32x8, store_f32x8, store_i64x8};
 
 /// The coordinates of eight voxels along an axis, in order.
@@ -57,8 +57,8 @@ for_avx2! {
         let mut next = [Ordered::new(base[0], step[0]), Ordered::new(base[1], step[1]), Ordered::new(base[2], step[2])];
         let length = GROUP as i64;
         let advance = [Ordered::splat(length * step[0]), Ordered::splat(length * step[1]), Ordered::splat(length * step[2])];
-        for group in (0..row.is_inside.len()).step_by(EIGHTS) {
-            let mut points = [next; EIGHTS];
+        for group in (0..row.is_inside.len()).step_by(VECTORS) {
+            let mut points = [next; VECTORS];
             for points in &mut points {
                 *points = next;
                 for axis in 0..3 {
@@ -68,7 +68,7 @@ for_avx2! {
             match &segment.target {
                 Target::Grid(shape) => clip_to_grid(*shape, segment.offset_map, points, group, row),
                 // Voxels outside need no displacement.
-                Target::Field(field) if row.is_inside[group..group + EIGHTS] != [0; EIGHTS] => {
+                Target::Field(field) if row.is_inside[group..group + VECTORS] != [0; VECTORS] => {
                     displace(field, segment.offset_map, points, group, row);
                 }
                 Target::Field(_) => {}
@@ -82,7 +82,7 @@ for_avx2! {
 fn clip_to_grid(
     shape: [usize; 3],
     offset_map: OffsetMap,
-    points: [[Ordered; 3]; EIGHTS],
+    points: [[Ordered; 3]; VECTORS],
     group: usize,
     row: &mut SourceRow,
 ) {
@@ -100,14 +100,14 @@ fn clip_to_grid(
 fn displace(
     field: &ElasticDisplacement,
     offset_map: OffsetMap,
-    knots: [[Ordered; 3]; EIGHTS],
+    knots: [[Ordered; 3]; VECTORS],
     group: usize,
     row: &mut SourceRow,
 ) {
     let density = field.density();
-    let mut before = [[_mm256_setzero_ps(); 3]; EIGHTS];
-    let (mut cells, mut weights) = ([[_mm256_setzero_si256(); 3]; EIGHTS], before);
-    for eight in 0..EIGHTS {
+    let mut before = [[_mm256_setzero_ps(); 3]; VECTORS];
+    let (mut cells, mut weights) = ([[_mm256_setzero_si256(); 3]; VECTORS], before);
+    for eight in 0..VECTORS {
         let offset = mapped(offset_map, offsets(row, group + eight));
         let mut in_knots = offset;
         for axis in 0..3 {
@@ -120,8 +120,8 @@ fn displace(
         }
         before[eight] = offset;
     }
-    let by = field.between_points_of_many(cells, weights);
-    for eight in 0..EIGHTS {
+    let by = field.displacements_of_group(cells, weights);
+    for eight in 0..VECTORS {
         for axis in 0..3 {
             let offset = _mm256_add_ps(before[eight][axis], by[eight][axis]);
             store_f32x8(offset, &mut row.offsets[axis][group + eight]);

@@ -137,7 +137,7 @@ fn source_of<'a>(segments: impl Iterator<Item = (&'a Segment, Line)>, z: usize) 
             Target::Field(field) => {
                 let density = field.density();
                 let knots = displaced(line.at(z), std::array::from_fn(|axis| density[axis] * mapped[axis]));
-                let by = field.between_points(knots.map(split));
+                let by = field.interpolate(knots.map(split));
                 offset = std::array::from_fn(|axis| mapped[axis] + by[axis]);
             }
         }

@@ -1,7 +1,7 @@
 //! The source points of a row of outgoing voxels under a warp.
 
 use super::{Warp, source_of};
-use crate::EIGHTS;
+use crate::VECTORS;
 use crate::lazy::lanes::GROUP;
 use crate::lazy::line::Line;
 #[cfg(target_arch = "x86_64")]
@@ -22,7 +22,7 @@ pub(in crate::lazy) struct SourceRow {
 impl SourceRow {
     /// Allocates rows of `length` voxels.
     pub(in crate::lazy) fn new(length: usize) -> Self {
-        let groups = length.div_ceil(GROUP).next_multiple_of(EIGHTS);
+        let groups = length.div_ceil(GROUP).next_multiple_of(VECTORS);
         Self {
             length,
             is_inside: vec![0; groups],

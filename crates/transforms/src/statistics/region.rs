@@ -1,25 +1,26 @@
-//! Which voxels count.
+//! Regions of a volume.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::whole_volume::statistics;
+use crate::statistics::descriptive;
 use crate::{TransformError, WholeVolume};
 use values::single;
 use volume::orientation::axes_to_ras;
 use volume::{Grid, Label};
 
-/// Some voxels of a volume: what TorchIO calls a masking method.
+/// A region of a volume, TorchIO's `masking_method`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Region {
-    /// Those with one of these labels; an empty list means every label above 0. Needs a label map, also to predict.
+    /// Voxels with one of these labels, such as `[1, 2]`; an empty list means every label above 0. Needs a label map, also
+    /// for prediction.
     Labels(Vec<Label>),
-    /// Those with an intensity above this one.
+    /// Voxels with an intensity above this value, such as -500.
     Above(#[serde(deserialize_with = "single")] f32),
-    /// Those with an intensity above the mean of the whole volume.
+    /// Voxels with an intensity above the mean of the whole volume.
     AboveMean {},
-    /// One half of the volume, by the world's directions.
+    /// One half of the volume along an anatomical direction, such as `left`.
     Half(Half),
 }
 
@@ -27,107 +28,107 @@ pub enum Region {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Half {
-    /// The patient's left.
+    /// The patient's left half.
     Left,
-    /// The patient's right.
+    /// The patient's right half.
     Right,
-    /// The back.
+    /// The posterior half.
     Posterior,
-    /// The front.
+    /// The anterior half.
     Anterior,
-    /// The feet's.
+    /// The inferior half, towards the feet.
     Inferior,
-    /// The head's.
+    /// The superior half, towards the head.
     Superior,
 }
 
 impl Region {
-    /// Whether labels decide.
+    /// Returns whether the region depends on labels.
     pub fn needs_labels(&self) -> bool {
         matches!(self, Region::Labels(_))
     }
 
-    /// Whether the mean of the volume decides.
+    /// Returns whether the region depends on the mean of the volume.
     pub fn needs_mean(&self) -> bool {
         matches!(self, Region::AboveMean {})
     }
 
-    /// Whether a voxel belongs to the region, by its place in the volume, intensity and label.
+    /// Returns the region in a volume; `mean` is the mean of the volume and `name` the transform.
     ///
     /// # Errors
-    /// When labels decide and there are none; `name` is the step that asks.
-    pub(crate) fn of<'a>(
+    /// When the region depends on labels and the volume has none.
+    pub(crate) fn resolve<'a>(
         &'a self,
         name: &'static str,
         grid: &Grid,
         label: Option<&'a [Label]>,
         mean: f32,
-    ) -> Result<Member<'a>, TransformError> {
+    ) -> Result<ResolvedRegion<'a>, TransformError> {
         Ok(match self {
-            Region::Labels(wanted) => {
+            Region::Labels(labels_inside) => {
                 let reason = "its region is given by labels, and the volume has no label map; give it by intensity instead, such as `above: -500`";
                 let label = label.ok_or(TransformError { name, reason: reason.to_owned() })?;
-                Member::Labelled(wanted, label)
+                ResolvedRegion::Labelled(labels_inside, label)
             }
-            Region::Above(limit) => Member::Above(*limit),
-            Region::AboveMean {} => Member::Above(mean),
+            Region::Above(limit) => ResolvedRegion::Above(*limit),
+            Region::AboveMean {} => ResolvedRegion::Above(mean),
             Region::Half(half) => {
                 let (world, upper) = half.side();
-                let turn = axes_to_ras(&grid.affine)[world];
-                let size = grid.shape[turn.source_axis];
-                // In RAS the lower half is the one of `size / 2` voxels; a flipped axis counts from the other end.
+                let axis = axes_to_ras(&grid.affine)[world];
+                let size = grid.shape[axis.source_axis];
+                // In RAS the lower half has `size / 2` voxels; a flipped axis is counted from the other end.
                 let lower = size / 2;
-                let places = match (upper, turn.flipped) {
+                let indices = match (upper, axis.flipped) {
                     (false, false) => 0..lower,
                     (true, false) => lower..size,
                     (false, true) => size - lower..size,
                     (true, true) => 0..size - lower,
                 };
-                Member::Between(turn.source_axis, places)
+                ResolvedRegion::Between(axis.source_axis, indices)
             }
         })
     }
 
-    /// The intensities of the region's voxels, of all channels.
+    /// Returns the intensities of the region's voxels, of all channels.
     ///
     /// # Errors
-    /// As [`Region::of`].
+    /// As [`Region::resolve`].
     pub(crate) fn values(&self, name: &'static str, whole: &WholeVolume) -> Result<Vec<f32>, TransformError> {
         let mut values = Vec::new();
         self.visit(name, whole, &mut |_, value| values.push(value))?;
         Ok(values)
     }
 
-    /// The smallest box that holds the region: its first voxel and the one after its last; `None` where it is empty.
+    /// Returns the bounding box of the region, `None` if it is empty.
     ///
     /// # Errors
-    /// As [`Region::of`].
+    /// As [`Region::resolve`].
     pub(crate) fn bounds(&self, name: &'static str, whole: &WholeVolume) -> Result<Option<Bounds>, TransformError> {
         let (mut low, mut high) = (whole.grid.shape, [0; 3]);
         self.visit(name, whole, &mut |voxel, _| {
-            for (axis, place) in voxel.into_iter().enumerate() {
-                low[axis] = low[axis].min(place);
-                high[axis] = high[axis].max(place + 1);
+            for (axis, index) in voxel.into_iter().enumerate() {
+                low[axis] = low[axis].min(index);
+                high[axis] = high[axis].max(index + 1);
             }
         })?;
         Ok((low[0] < high[0]).then_some((low, high)))
     }
 
-    /// Visits the region's voxels in each channel, with their intensities.
+    /// Calls `visit` with the region's voxels in each channel and their intensities.
     fn visit(
         &self,
         name: &'static str,
         whole: &WholeVolume,
         visit: &mut dyn FnMut([usize; 3], f32),
     ) -> Result<(), TransformError> {
-        let mean = if self.needs_mean() { statistics::mean(whole.image) } else { 0.0 };
-        let member = self.of(name, &whole.grid, whole.label, mean)?;
+        let mean = if self.needs_mean() { descriptive::mean(whole.image) } else { 0.0 };
+        let region = self.resolve(name, &whole.grid, whole.label, mean)?;
         let [_, size_y, size_z] = whole.grid.shape;
         for channel in whole.channels() {
             for (row, values) in channel.chunks_exact(size_z).enumerate() {
                 for (z, value) in values.iter().enumerate() {
                     let voxel = [row / size_y, row % size_y, z];
-                    if member.has(voxel, *value, row * size_z + z) {
+                    if region.contains(voxel, *value, row * size_z + z) {
                         visit(voxel, *value);
                     }
                 }
@@ -138,7 +139,7 @@ impl Region {
 }
 
 impl Half {
-    /// The world axis, and whether it is the half with the larger coordinates.
+    /// Returns the world axis, and whether the half is the one with the larger coordinates.
     fn side(self) -> (usize, bool) {
         match self {
             Half::Left => (0, false),
@@ -151,24 +152,25 @@ impl Half {
     }
 }
 
-/// The first voxel of a box and the one after its last.
+/// A box: its first voxel and the one after its last.
 pub(crate) type Bounds = ([usize; 3], [usize; 3]);
 
-/// Tells which voxels belong to a region.
-pub(crate) enum Member<'a> {
+/// A region in a volume.
+pub(crate) enum ResolvedRegion<'a> {
     Labelled(&'a [Label], &'a [Label]),
     Above(f32),
     Between(usize, std::ops::Range<usize>),
 }
 
-impl Member<'_> {
-    /// `place` is the voxel in its volume, `index` its position in the array of labels.
-    pub(crate) fn has(&self, place: [usize; 3], value: f32, index: usize) -> bool {
+impl ResolvedRegion<'_> {
+    /// Returns whether a voxel is in the region, from its index in the volume, its intensity, and its index in the label
+    /// array.
+    pub(crate) fn contains(&self, voxel: [usize; 3], value: f32, index: usize) -> bool {
         match self {
-            Member::Labelled([], labels) => labels[index] > 0,
-            Member::Labelled(wanted, labels) => wanted.contains(&labels[index]),
-            Member::Above(limit) => value > *limit,
-            Member::Between(axis, places) => places.contains(&place[*axis]),
+            ResolvedRegion::Labelled([], labels) => labels[index] > 0,
+            ResolvedRegion::Labelled(labels_inside, labels) => labels_inside.contains(&labels[index]),
+            ResolvedRegion::Above(limit) => value > *limit,
+            ResolvedRegion::Between(axis, indices) => indices.contains(&voxel[*axis]),
         }
     }
 }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_intensities_and_halves_choose_voxels() {
+    fn labels_intensities_and_halves_select_voxels() {
         assert_eq!(values("labels: []", Affine::IDENTITY), [1.0, 2.0, 3.0]);
         assert_eq!(values("labels: [1, 7]", Affine::IDENTITY), [1.0]);
         assert_eq!(values("above: 2", Affine::IDENTITY), [3.0, 9.0]);
@@ -196,16 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn halves_follow_the_world_and_not_the_array() {
+    fn halves_are_anatomical() {
         let mirrored = Affine::scale_and_shift([-1.0, 1.0, 1.0], [0.0; 3]);
         assert_eq!(values("half: left", mirrored), [3.0, 9.0]);
         assert_eq!(values("half: right", mirrored), [0.0, 1.0, 2.0]);
     }
 
     #[test]
-    fn labels_that_are_not_there_are_an_error() {
+    fn missing_labels_are_an_error() {
         let region = Region::Labels(vec![1]);
-        let error = region.values("mask", &WholeVolume::of(&[1.0])).unwrap_err();
+        let error = region.values("mask", &WholeVolume::single_row(&[1.0])).unwrap_err();
         assert!(error.to_string().contains("no label map"), "{error}");
     }
 }

@@ -1,17 +1,17 @@
-//! The displacements of sixteen places at once, for processors with AVX2 and FMA.
+//! Displacements of sixteen points together, for processors with AVX2 and FMA.
 //!
-//! The same operations in the same order as one by one, so every processor gives the same bits: sums are fused
-//! everywhere, on processors without FMA in software. Sixteen places share each coefficient that is read.
+//! The operations and their order are those for single points, so all processors compute the same bits: sums are fused
+//! everywhere, on processors without FMA in software. Each coefficient is read once for sixteen points.
 
 use std::arch::x86_64::*;
 
-use super::{EIGHTS, ElasticDisplacement, Surface, TAPS};
+use super::{ElasticDisplacement, Surface, TAPS, VECTORS};
 
-/// Eight numbers for each axis.
+/// Eight values for each axis.
 type Three = [__m256; 3];
 
-/// Around eight places: the column and its first surface as one number, the shares along x and y, and the weights of `N`
-/// surfaces along z.
+/// The surroundings of eight points: the column and its first surface as one integer, the positions in the cell along x and
+/// y, and the weights of `N` surfaces along z.
 #[derive(Clone, Copy)]
 struct Taps<const N: usize> {
     firsts: __m256i,
@@ -21,18 +21,18 @@ struct Taps<const N: usize> {
 }
 
 impl ElasticDisplacement {
-    /// As [`ElasticDisplacement::between_points`], of sixteen places.
+    /// As [`ElasticDisplacement::interpolate`] for sixteen points.
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) fn between_points_of_many(
+    pub(crate) fn displacements_of_group(
         &self,
-        cells: [[__m256i; 3]; EIGHTS],
-        shares: [Three; EIGHTS],
-    ) -> [Three; EIGHTS] {
-        let taps = [self.taps_of_eight(cells[0], shares[0]), self.taps_of_eight(cells[1], shares[1])];
-        // Along a row places mostly lie in one cell, or in two of which one follows the other along z.
+        cells: [[__m256i; 3]; VECTORS],
+        positions: [Three; VECTORS],
+    ) -> [Three; VECTORS] {
+        let taps = [self.taps_of_eight(cells[0], positions[0]), self.taps_of_eight(cells[1], positions[1])];
+        // The points of a row are mostly in one cell, or in two neighbours along z.
         let low = _mm256_cvtsi256_si32(taps[0].firsts).min(_mm256_extract_epi32::<7>(taps[1].firsts));
         let (here, there) = (_mm256_set1_epi32(low), _mm256_set1_epi32(low + 1));
-        let mut are_there = [_mm256_setzero_si256(); EIGHTS];
+        let mut are_there = [_mm256_setzero_si256(); VECTORS];
         let (mut one, mut two) = (-1, -1);
         for (are_there, taps) in are_there.iter_mut().zip(&taps) {
             let are_here = _mm256_cmpeq_epi32(taps.firsts, here);
@@ -42,37 +42,37 @@ impl ElasticDisplacement {
         }
         match (one, two) {
             (-1, _) => self.sums(low as usize, &taps),
-            (_, -1) => self.sums(low as usize, &[taps[0].moved(are_there[0]), taps[1].moved(are_there[1])]),
+            (_, -1) => self.sums(low as usize, &[taps[0].shifted(are_there[0]), taps[1].shifted(are_there[1])]),
             _ => [self.cell_by_cell(&taps[0]), self.cell_by_cell(&taps[1])],
         }
     }
 
-    /// The displacements of eight places anywhere: those in the cell of the first that is left at a time.
+    /// Returns the displacements of eight points in any cells, one cell at a time.
     #[target_feature(enable = "avx2,fma")]
     fn cell_by_cell(&self, taps: &Taps<TAPS>) -> Three {
         let mut out = [_mm256_setzero_ps(); 3];
-        let mut left = 0xff;
-        while left != 0 {
-            let lane = _mm256_set1_epi32(i32::trailing_zeros(left) as i32);
+        let mut remaining = 0xff;
+        while remaining != 0 {
+            let lane = _mm256_set1_epi32(i32::trailing_zeros(remaining) as i32);
             let first = _mm256_permutevar8x32_epi32(taps.firsts, lane);
             let are_here = _mm256_castsi256_ps(_mm256_cmpeq_epi32(taps.firsts, first));
-            let [found] = self.sums(_mm256_cvtsi256_si32(first) as usize, &[*taps]);
+            let [sums] = self.sums(_mm256_cvtsi256_si32(first) as usize, &[*taps]);
             for axis in 0..3 {
-                out[axis] = _mm256_blendv_ps(out[axis], found[axis], are_here);
+                out[axis] = _mm256_blendv_ps(out[axis], sums[axis], are_here);
             }
-            left &= !_mm256_movemask_ps(are_here);
+            remaining &= !_mm256_movemask_ps(are_here);
         }
         out
     }
 
-    /// The displacements of places with the same first surface.
+    /// Returns the displacements of points with the same first surface.
     #[target_feature(enable = "avx2,fma")]
     fn sums<const N: usize, const M: usize>(&self, first: usize, taps: &[Taps<N>; M]) -> [Three; M] {
         let mut out = [[_mm256_setzero_ps(); 3]; M];
         let column = self.column(first >> self.shift());
         let first = first & ((1 << self.shift()) - 1);
         for (axis, surfaces) in column.iter().enumerate() {
-            // One look at the bounds for all: one for each took a tenth longer.
+            // One bounds check for all: one for each took a tenth longer.
             let around: &[Surface; N] = surfaces[first..].first_chunk().expect("a cell has its control points");
             for (k, surface) in around.iter().enumerate() {
                 let mut plane = [_mm256_setzero_ps(); M];
@@ -97,21 +97,21 @@ impl ElasticDisplacement {
         out
     }
 
-    /// By so many digits the number of a column stands before that of a surface in it.
+    /// Returns the number of bits of the index of a surface in its column.
     fn shift(&self) -> u32 {
         usize::BITS - self.points[2].leading_zeros()
     }
 
-    /// The cells and shares of eight places, as [`ElasticDisplacement::cell`] along each axis.
+    /// Clamps the cells and positions of eight points to the field, as [`ElasticDisplacement::cell`] along each axis.
     #[target_feature(enable = "avx2,fma")]
-    fn taps_of_eight(&self, cells: [__m256i; 3], shares: Three) -> Taps<TAPS> {
-        let (mut firsts, mut inside) = ([_mm256_setzero_si256(); 3], shares);
+    fn taps_of_eight(&self, cells: [__m256i; 3], positions: Three) -> Taps<TAPS> {
+        let (mut firsts, mut inside) = ([_mm256_setzero_si256(); 3], positions);
         for axis in 0..3 {
             let (zero, last) = (_mm256_setzero_si256(), _mm256_set1_epi32(super::cells(self.points[axis]) as i32 - 1));
             let before = _mm256_castsi256_ps(_mm256_cmpgt_epi32(zero, cells[axis]));
-            let behind = _mm256_castsi256_ps(_mm256_cmpgt_epi32(cells[axis], last));
-            let share = _mm256_andnot_ps(before, shares[axis]);
-            inside[axis] = _mm256_blendv_ps(share, _mm256_set1_ps(1.0), behind);
+            let after = _mm256_castsi256_ps(_mm256_cmpgt_epi32(cells[axis], last));
+            let position = _mm256_andnot_ps(before, positions[axis]);
+            inside[axis] = _mm256_blendv_ps(position, _mm256_set1_ps(1.0), after);
             firsts[axis] = _mm256_min_epi32(_mm256_max_epi32(cells[axis], zero), last);
         }
         let columns = _mm256_mullo_epi32(firsts[0], _mm256_set1_epi32(super::cells(self.points[1]) as i32));
@@ -124,9 +124,9 @@ impl ElasticDisplacement {
 }
 
 impl Taps<TAPS> {
-    /// With weights of one more surface along z, the last 0; the first instead where places lie in the next cell.
+    /// Adds a surface along z: its weight is 0, or that of the first surface is 0 for points in the next cell.
     #[target_feature(enable = "avx2")]
-    fn moved(&self, are_there: __m256i) -> Taps<{ TAPS + 1 }> {
+    fn shifted(&self, are_there: __m256i) -> Taps<{ TAPS + 1 }> {
         let (are_there, nothing) = (_mm256_castsi256_ps(are_there), _mm256_setzero_ps());
         let mut z = [nothing; TAPS + 1];
         for (k, weight) in z.iter_mut().enumerate() {
@@ -138,13 +138,13 @@ impl Taps<TAPS> {
     }
 }
 
-/// As [`weights_single`](super::weights_single), of eight places.
+/// As [`weights_single`](super::weights_single) for eight points.
 #[target_feature(enable = "avx2,fma")]
-fn weights(share: __m256) -> [__m256; TAPS] {
+fn weights(position: __m256) -> [__m256; TAPS] {
     let (sixth, two_thirds, half) = (_mm256_set1_ps(1.0 / 6.0), _mm256_set1_ps(2.0 / 3.0), _mm256_set1_ps(0.5));
-    let rest = _mm256_sub_ps(_mm256_set1_ps(1.0), share);
-    let (square, rest_square) = (_mm256_mul_ps(share, share), _mm256_mul_ps(rest, rest));
-    let (cube, rest_cube) = (_mm256_mul_ps(square, share), _mm256_mul_ps(rest_square, rest));
+    let rest = _mm256_sub_ps(_mm256_set1_ps(1.0), position);
+    let (square, rest_square) = (_mm256_mul_ps(position, position), _mm256_mul_ps(rest, rest));
+    let (cube, rest_cube) = (_mm256_mul_ps(square, position), _mm256_mul_ps(rest_square, rest));
     [
         _mm256_mul_ps(rest_cube, sixth),
         _mm256_add_ps(_mm256_sub_ps(two_thirds, square), _mm256_mul_ps(cube, half)),

@@ -1,13 +1,13 @@
-//! Numbers about whole volumes, the same for any number of threads.
+//! Descriptive statistics, the same bits for any number of threads.
 
 use rayon::prelude::*;
 
 use crate::TransformError;
 
-/// Values that are summed in one go; pieces are then added in order.
-const PIECE: usize = 1 << 16;
+/// Number of values that are summed sequentially; the sums of chunks are added in order.
+const CHUNK: usize = 1 << 16;
 
-/// The mean and the standard deviation (with n - 1) of some values, in double precision.
+/// Returns the mean and the standard deviation (with n - 1) in double precision.
 pub(crate) fn mean_and_deviation(values: &[f32]) -> (f64, f64) {
     let mean = sum(values, f64::from) / values.len() as f64;
     let squares = sum(values, |v| (f64::from(v) - mean).powi(2));
@@ -15,27 +15,27 @@ pub(crate) fn mean_and_deviation(values: &[f32]) -> (f64, f64) {
 }
 
 fn sum(values: &[f32], of: impl Fn(f32) -> f64 + Sync) -> f64 {
-    let pieces: Vec<f64> = values.par_chunks(PIECE).map(|piece| piece.iter().map(|v| of(*v)).sum()).collect();
-    pieces.into_iter().sum()
+    let sums: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| chunk.iter().map(|v| of(*v)).sum()).collect();
+    sums.into_iter().sum()
 }
 
-/// Refuses a volume with voxels that have no place among the others.
-pub(crate) fn refuse_infinite(name: &'static str, values: &[f32]) -> Result<(), TransformError> {
+/// Checks that a volume has percentiles: that all values are finite.
+pub(crate) fn require_finite(name: &'static str, values: &[f32]) -> Result<(), TransformError> {
     match values.iter().filter(|value| !value.is_finite()).count() {
         0 => Ok(()),
         count => {
-            let reason = format!("{count} voxels are not finite, so there are no percentiles; mend the image");
+            let reason = format!("{count} voxels are not finite, so there are no percentiles; fix the image");
             Err(TransformError { name, reason })
         }
     }
 }
 
-/// The mean of some values.
+/// Returns the mean.
 pub(crate) fn mean(values: &[f32]) -> f32 {
     (sum(values, f64::from) / values.len() as f64) as f32
 }
 
-/// Two percentiles with linear interpolation between the nearest ranks, as numpy's default.
+/// Returns two percentiles with linear interpolation between the nearest ranks, numpy's default.
 pub(crate) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
     if percents == [0.0, 100.0] {
         return extremes(values);
@@ -44,40 +44,40 @@ pub(crate) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
     percents.map(|percent| percentile(&mut values, percent))
 }
 
-/// One percentile of values, which change places.
+/// Returns a percentile of values, which are reordered.
 fn percentile(values: &mut [f32], percent: f64) -> f32 {
     let rank = percent / 100.0 * (values.len() - 1) as f64;
-    let (low, share) = (rank.floor() as usize, rank.fract());
+    let (low, weight) = (rank.floor() as usize, rank.fract());
     let (_, &mut below, rest) = values.select_nth_unstable_by(low, f32::total_cmp);
     let above = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(below);
-    (f64::from(below) + (f64::from(above) - f64::from(below)) * share) as f32
+    (f64::from(below) + (f64::from(above) - f64::from(below)) * weight) as f32
 }
 
-/// Percentiles with linear interpolation between the nearest ranks, as numpy's default.
+/// Returns percentiles with linear interpolation between the nearest ranks, numpy's default.
 pub(crate) fn quantiles(values: &[f32], percents: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.par_sort_unstable_by(f32::total_cmp);
     let of = |percent: &f64| {
         let rank = percent / 100.0 * (sorted.len() - 1) as f64;
-        let (low, share) = (rank.floor() as usize, rank.fract());
+        let (low, weight) = (rank.floor() as usize, rank.fract());
         let (below, above) = (f64::from(sorted[low]), f64::from(sorted[(low + 1).min(sorted.len() - 1)]));
-        below + (above - below) * share
+        below + (above - below) * weight
     };
     percents.iter().map(of).collect()
 }
 
-/// The value in the middle, or the mean of the two there.
+/// Returns the median.
 pub(crate) fn median(values: &[f32]) -> f32 {
     percentile(&mut values.to_vec(), 50.0)
 }
 
-/// The smallest and the largest value.
+/// Returns the minimum and the maximum.
 pub(crate) fn extremes(values: &[f32]) -> [f32; 2] {
-    let of_piece = |piece: &[f32]| {
-        piece.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)])
+    let of_chunk = |chunk: &[f32]| {
+        chunk.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)])
     };
-    let pieces = values.par_chunks(PIECE).map(of_piece);
-    pieces.reduce(|| [f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].min(b[0]), a[1].max(b[1])])
+    let sums = values.par_chunks(CHUNK).map(of_chunk);
+    sums.reduce(|| [f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].min(b[0]), a[1].max(b[1])])
 }
 
 #[cfg(test)]
@@ -85,13 +85,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_numpys() {
+    fn percentiles_are_those_of_numpy() {
         // numpy.percentile([1, 2, 4, 8, 16], [10, 75]) is [1.4, 8].
         assert_eq!(percentiles(&[16.0, 1.0, 8.0, 2.0, 4.0], [10.0, 75.0]), [1.4, 8.0]);
     }
 
     #[test]
-    fn the_deviation_divides_by_one_less() {
+    fn the_deviation_divides_by_n_minus_1() {
         assert_eq!(mean_and_deviation(&[1.0, 3.0]), (2.0, 2.0f64.sqrt()));
     }
 }

@@ -1,29 +1,29 @@
-//! What a transform may see of a whole volume, and the numbers that it takes from it.
+//! The whole volume that enters a transform, and its statistics.
 
 use std::any::Any;
 use std::fmt;
 
 use volume::{Grid, Label};
 
-/// A whole volume that comes into a step.
+/// A whole volume that enters a step.
 #[derive(Clone, Copy, Debug)]
 pub struct WholeVolume<'a> {
-    /// Where its voxels lie.
+    /// Its grid.
     pub grid: Grid,
     /// The intensities, `[channel, x, y, z]`.
     pub image: &'a [f32],
-    /// The labels, `[x, y, z]`, where the step wants them and the volume has them.
+    /// The labels, `[x, y, z]`, if the step needs them and the volume has them.
     pub label: Option<&'a [Label]>,
 }
 
 impl<'a> WholeVolume<'a> {
-    /// A volume of one row.
-    pub fn of(image: &'a [f32]) -> Self {
+    /// Returns a volume of one row, for tests.
+    pub fn single_row(image: &'a [f32]) -> Self {
         let shape = [1, 1, image.len()];
         Self { grid: Grid { shape, affine: volume::Affine::IDENTITY }, image, label: None }
     }
 
-    /// The values of each channel, `[x, y, z]`.
+    /// Returns the intensities of each channel, `[x, y, z]`.
     pub fn channels(&self) -> impl Iterator<Item = &'a [f32]> {
         self.image.chunks_exact(self.grid.num_voxels())
     }
@@ -34,12 +34,12 @@ impl<'a> WholeVolume<'a> {
 pub struct VolumeStatistics(Option<Box<dyn Any + Send + Sync>>);
 
 impl VolumeStatistics {
-    /// Statistics of any type.
+    /// Returns statistics of any type.
     pub fn new(statistics: impl Any + Send + Sync) -> Self {
         Self(Some(Box::new(statistics)))
     }
 
-    /// The statistics of a transform that needs none.
+    /// Returns the statistics of a transform that needs none.
     pub fn none() -> &'static Self {
         static NONE: VolumeStatistics = VolumeStatistics(None);
         &NONE
