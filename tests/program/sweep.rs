@@ -300,7 +300,7 @@ jobs: 1
 
     for run in runs(&place, "runs/pruned").values().filter(|run| manifest(run)["status"] == "pruned") {
         let reason = manifest(run)["pruned"].as_str().unwrap().to_owned();
-        assert!(reason.contains("train_loss") && reason.contains("go on"), "{reason}");
+        assert!(reason.contains("train_loss") && reason.contains("continue"), "{reason}");
         // The decision can be made again from the files of the runs.
         let decisions: Json = serde_json::from_slice(&fs::read(run.join("prune.json")).unwrap()).unwrap();
         let last = decisions.as_array().unwrap().last().unwrap();

@@ -1,4 +1,4 @@
-//! Values of a random search.
+//! Distributions of a random search.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,22 +6,22 @@ use serde_json::Value;
 
 use random::Rng;
 
-/// How the values of a key are drawn.
+/// Distribution that values of a key are sampled from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Distribution {
-    /// Any number from the first to the second, each equally likely; to four significant digits.
+    /// Uniform distribution `[low, high]`, rounded to four significant digits, for example `uniform: [0, 0.3]`.
     Uniform([f64; 2]),
-    /// Any number from the first to the second, each order of magnitude equally likely; to four significant digits.
+    /// Log-uniform distribution `[low, high]` with bounds above 0, rounded to four significant digits, for example `log_uniform: [1.0e-4, 1.0e-2]`.
     LogUniform([f64; 2]),
-    /// A whole number from the first to the second, both among them.
+    /// Uniformly distributed whole number `[low, high]`, both included, for example `integer: [1, 8]`.
     Integer([i64; 2]),
-    /// One of these values, each equally likely.
+    /// One of these values, all equally likely, for example `choice: [relu, leaky_relu]`.
     Choice(Vec<Value>),
 }
 
 impl Distribution {
-    /// What is wrong with the bounds, in a sentence.
+    /// Returns what is wrong with the bounds, if anything.
     pub fn problem(&self) -> Option<String> {
         let order = |low: String, high: String| format!("expected the smaller bound first, got [{low}, {high}]");
         match self {
@@ -38,7 +38,7 @@ impl Distribution {
         }
     }
 
-    /// A value.
+    /// Samples a value.
     pub fn sample(&self, rng: &mut Rng) -> Value {
         match self {
             Self::Uniform([low, high]) => Value::from(rounded(low + (high - low) * rng.unit()).clamp(*low, *high)),
@@ -55,9 +55,9 @@ impl Distribution {
     }
 }
 
-/// A number to four significant digits: more only make tables unreadable.
+/// Rounds to four significant digits, which keeps tables readable.
 fn rounded(value: f64) -> f64 {
-    format!("{value:.3e}").parse().expect("a printed number can be read")
+    format!("{value:.3e}").parse().expect("a formatted number can be parsed")
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_log_uniform_lies_below_the_geometric_mean() {
+    fn half_of_a_log_uniform_sample_is_below_the_geometric_mean() {
         let values = values(&Distribution::LogUniform([1e-5, 1e-1]));
         let below = values.iter().filter(|value| **value < 1e-3).count();
         assert!((900..1100).contains(&below), "{below} of 2000");
@@ -83,20 +83,20 @@ mod tests {
     fn an_integer_reaches_both_bounds() {
         let values = values(&Distribution::Integer([-1, 2]));
         for bound in [-1.0, 0.0, 1.0, 2.0] {
-            assert!(values.contains(&bound), "{bound} was never drawn");
+            assert!(values.contains(&bound), "{bound} was never sampled");
         }
         assert!(values.iter().all(|value| (-1.0..=2.0).contains(value)));
     }
 
     #[test]
-    fn a_uniform_has_the_mean_of_its_bounds() {
+    fn the_mean_of_a_uniform_sample_is_the_mean_of_its_bounds() {
         let values = values(&Distribution::Uniform([2.0, 4.0]));
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         assert!((mean - 3.0).abs() < 0.05, "{mean}");
     }
 
     #[test]
-    fn wrong_bounds_are_told() {
+    fn wrong_bounds_are_an_error() {
         for distribution in [
             Distribution::Uniform([2.0, 1.0]),
             Distribution::LogUniform([0.0, 1.0]),

@@ -1,4 +1,4 @@
-//! What a person writes: a sweep file, or an experiment with `--grid` arguments.
+//! The sweep file, or an experiment file with `--grid` arguments.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -21,54 +21,52 @@ use engine::experiment::tree::Node;
 use engine::experiment::typed;
 use nn::devices::DeviceName;
 
-/// One experiment with alternatives. `grid`, `list` and `random` multiply: each draw is run with each entry of
-/// the list and each combination of the grid.
+/// Sweep: one experiment with alternatives. `grid`, `list` and `random` are combined: each random sample is run with each
+/// entry of `list` and each combination of `grid`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepSpec {
-    /// The experiment file that the alternatives are laid over, relative to this file.
+    /// Experiment file that is varied, a path relative to this file, for example `hippocampus.yaml`.
     pub experiment: String,
-    /// The folder of its runs below `runs/`; `null` takes this file's name.
+    /// Name of the sweep; its runs are written to `runs/NAME/`. `null` (default) uses this file's name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Keys of the experiment, such as `optimizer.adam.learning_rate`, `seed` or `data.split.fold.index`, and the
-    /// values of each; every combination is run.
+    /// Grid search: values by key of the experiment, for example `{ data.split.fold.index: [0, 1, 2, 3, 4] }`. Every combination is run.
     #[serde(default)]
     pub grid: BTreeMap<String, Vec<Json>>,
-    /// Combinations that are run as they stand here: each entry gives a value to some keys.
+    /// Explicit combinations: each entry sets some keys, for example `[{ loss: { dice: {} } }, { train.batch_size: 4 }]`.
     #[serde(default)]
     pub list: Vec<BTreeMap<String, Json>>,
-    /// Combinations that are drawn by chance.
+    /// Random search: combinations that are sampled from distributions; `null` (default) disables it.
     #[serde(default)]
     pub random: Option<Random>,
-    /// How many runs are trained at once; `null` takes one for each device.
+    /// Number of runs to train at a time, for example 2; `null` (default) trains one per device.
     #[serde(default)]
     pub jobs: Option<NonZeroUsize>,
-    /// The devices that are dealt out to the jobs on this machine; none leaves the choice to the experiment. On a
-    /// cluster a job has its own, so the experiment's `device` holds there.
+    /// Devices that local runs are distributed over, for example `[cuda:0, cuda:1]`. Empty (default) uses the experiment's `device`, as jobs on a cluster always do.
     #[serde(default)]
     pub devices: Vec<DeviceName>,
-    /// Ends runs early that fall behind the others; `null` trains each to its end.
+    /// Pruning: stop runs early that fall behind; `null` (default) disables it.
     #[serde(default)]
     pub prune: Option<Prune>,
-    /// What a job asks of Slurm.
+    /// Settings of the slurm launcher.
     #[serde(default)]
     pub slurm: SlurmSpec,
-    /// What a pod asks of Kubernetes.
+    /// Settings of the kubernetes launcher.
     #[serde(default)]
     pub kubernetes: KubernetesSpec,
 }
 
-/// Combinations that are drawn by chance.
+/// Random search: combinations that are sampled from distributions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
-    /// How many combinations are drawn; a larger number keeps the ones before.
+    /// Number of samples, for example 8. A larger number keeps the first ones.
     pub count: NonZeroUsize,
-    /// The root of the draws; it is not the seed of the runs.
+    /// Seed of the samples (default 42); not the seed of the runs.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Keys of the experiment and how their values are drawn.
+    /// Distribution by key of the experiment, for example `{ optimizer.adam.learning_rate: { log_uniform: [1.0e-4, 1.0e-2] } }`.
     pub keys: BTreeMap<String, Distribution>,
 }
 
@@ -93,45 +91,45 @@ impl FromStr for GridArgument {
     }
 }
 
-/// A sweep before its points are checked.
+/// A parsed sweep, whose runs are not checked yet.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// The folder of its runs below the runs folder.
+    /// The name of the folder of its runs.
     pub name: String,
-    /// What was written beside the alternatives.
+    /// The sweep file; its defaults if there is none.
     pub spec: SweepSpec,
-    /// The experiment without the alternatives.
+    /// The experiment that is varied.
     pub base: Base,
     /// The changes of each combination, the last key varying fastest.
     pub combinations: Vec<Vec<Change>>,
 }
 
-/// Reads a sweep file, or an experiment file that `--grid` arguments make a sweep.
+/// Reads a sweep file, or an experiment file with `--grid` arguments.
 ///
 /// # Errors
-/// Every problem that can be found without looking at data, each with its location.
+/// Every problem that can be found without the dataset.
 pub fn load(path: &Path, grids: &[GridArgument], sets: &[SetArgument]) -> Result<Sweep, Problems> {
     let text = load::read_text(path, None)?;
     let root = Node::parse(&SourceText::new(path.display().to_string(), text))?;
     let is_sweep = root.child("experiment").is_some();
     let mut factors = Vec::new();
     let (spec, base) = if is_sweep {
-        factors::refuse_nested_keys(&root)?;
+        factors::check_nested_keys(&root)?;
         let spec: SweepSpec = typed::read(&root)?;
-        let asked = root.child("experiment").map(Node::location);
+        let referenced_at = root.child("experiment").map(Node::location);
         let experiment = path.parent().unwrap_or(Path::new("")).join(&spec.experiment);
-        let base = Base::read(&experiment, asked, sets)?;
+        let base = Base::read(&experiment, referenced_at, sets)?;
         factors = factors::written(&root, &spec)?;
         (spec, base)
     } else {
         if ["grid", "list", "random"].iter().any(|key| root.child(key).is_some()) {
             let problem = Problem::at(Some(root.location()), "missing key `experiment`");
-            return Err(problem.help("a sweep file names the experiment that it varies: `experiment: FILE`").into());
+            return Err(problem.help("add the experiment to vary: `experiment: FILE`").into());
         }
         (SweepSpec::default(), Base::read(path, None, sets)?)
     };
     for grid in grids {
-        factors.push(factors::of_argument(grid)?);
+        factors.push(factors::from_argument(grid)?);
     }
     if factors.is_empty() {
         let problem = Problem::at(None, format!("{} has nothing to vary", path.display()));
@@ -146,13 +144,13 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[SetArgument]) -> Result
         _ => base.name().unwrap_or_else(stem),
     };
     if !is_folder_name(&name) {
-        let problem = Problem::at(root.child("name").map(Node::location), "expected a name that can be a folder's");
+        let problem = Problem::at(root.child("name").map(Node::location), "expected a valid folder name");
         return Err(problem.help(NAME_HELP).into());
     }
     Ok(Sweep { name, spec, base, combinations: factors::product(&factors) })
 }
 
-/// The JSON Schema of a sweep file, draft 2020-12, as text that ends with a newline.
+/// Returns the JSON Schema of a sweep file, draft 2020-12, as text that ends with a newline.
 pub fn schema() -> String {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<SweepSpec>();
     format!("{:#}\n", schema.to_value())
@@ -197,7 +195,7 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn every_combination_of_a_grid_is_there_and_the_last_key_varies_fastest() {
+    fn a_grid_gives_every_combination_and_the_last_key_varies_fastest() {
         let sweep =
             sweep_of("experiment: base.yaml\ngrid: { seed: [1, 2], train.epochs: [3, 4, 5] }\n", &[], &[]).unwrap();
         let first: Vec<_> = values(&sweep).into_iter().take(4).collect();
@@ -206,7 +204,7 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn lists_grids_draws_and_arguments_multiply() {
+    fn lists_grids_random_samples_and_arguments_are_combined() {
         let text = "\
 experiment: base.yaml
 name: search
@@ -221,7 +219,7 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
     }
 
     #[test]
-    fn more_draws_keep_the_ones_before() {
+    fn more_samples_keep_the_first_ones() {
         let text = |count| {
             format!(
                 "experiment: base.yaml\nrandom: {{ count: {count}, keys: {{ seed: {{ integer: [0, 1000000] }} }} }}\n"
@@ -233,7 +231,7 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
     }
 
     #[test]
-    fn a_problem_of_a_value_points_into_the_sweep_file() {
+    fn a_problem_of_a_value_is_located_in_the_sweep_file() {
         let text = "experiment: base.yaml\ngrid:\n  optimizer.adam.learning_rat: [1e-3, 1e-2]\n";
         let sweep = sweep_of(text, &[], &[]).unwrap();
         let problems = sweep.base.document(&sweep.combinations[0]).unwrap_err();
@@ -252,7 +250,7 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
     }
 
     #[test]
-    fn what_makes_no_sweep_is_refused() {
+    fn invalid_sweeps_are_errors() {
         for (text, grids, sets, message) in [
             ("experiment: base.yaml\n", &[][..], &[][..], "nothing to vary"),
             ("grid: { seed: [1] }\n", &[], &[], "missing key `experiment`"),

@@ -1,4 +1,4 @@
-//! What a run will take: disk from its plan, time from runs that were done before or from one timed step.
+//! Estimates of a run's disk space, from its plan, and time, from earlier runs or one timed step.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,41 +15,43 @@ use engine::training::TrainError;
 use engine::training::step::Trainer;
 use run_folder::table::Table;
 
-/// Bytes of a row of `steps.csv`, of a row of the other tables, and of plots and event files.
-const STEP_ROW: u64 = 55;
-const OTHER_ROW: u64 = 80;
-const PICTURES: u64 = 300_000;
+/// Bytes of a row of `steps.csv`.
+const STEP_ROW_BYTES: u64 = 55;
 
-/// Bytes of an event that TensorBoard reads.
-const EVENT: u64 = 60;
+/// Bytes of a row of the other tables.
+const OTHER_ROW_BYTES: u64 = 80;
 
-/// Bytes that a run's folder will take.
+/// Bytes of the plots.
+const PLOTS_BYTES: u64 = 300_000;
+
+/// Bytes of a TensorBoard event.
+const EVENT_BYTES: u64 = 60;
+
+/// Estimates the size of a run folder in bytes.
 pub fn run_bytes(plan: &Plan) -> u64 {
     let spec = &plan.experiment;
     let weights = 4 * plan.num_parameters as u64;
     let checkpoint = &spec.checkpoint;
-    // Weights alone for people; weights and two moments to go on from.
+    // The best checkpoints have weights only, the last ones also the optimizer's two moments.
     let best = (checkpoint.keep_best as u64 + u64::from(checkpoint.keep_best > 0)) * weights;
     let last = checkpoint.keep_last.get() as u64 * 4 * weights;
     let epochs = spec.train.epochs.get() as u64;
-    let scorings = (epochs / spec.validate.volumes.every_epochs.get() as u64).max(1);
-    let rows = 2 * epochs + scorings * plan.parts.val.len() as u64;
-    best + last + plan.num_steps() as u64 * (STEP_ROW + 2 * EVENT) + rows * OTHER_ROW + PICTURES
+    let evaluations = (epochs / spec.validate.volumes.every_epochs.get() as u64).max(1);
+    let rows = 2 * epochs + evaluations * plan.parts.val.len() as u64;
+    best + last + plan.num_steps() as u64 * (STEP_ROW_BYTES + 2 * EVENT_BYTES) + rows * OTHER_ROW_BYTES + PLOTS_BYTES
 }
 
-/// Bytes of the preprocessed volumes, which all runs of the same preprocess chain share.
+/// Returns the size of the preprocessed volumes in bytes; runs with the same preprocessing share them.
 pub fn cache_bytes(plan: &Plan) -> u64 {
-    let of_case = |case: &Case| {
+    let case_bytes = |case: &Case| {
         let weights = if case.weights.is_some() { num_bytes(1, case.outgoing.shape, false) } else { 0 };
         num_bytes(plan.channels, case.outgoing.shape, case.subject.label.is_some()) + weights
     };
-    plan.cases.values().map(of_case).sum()
+    plan.cases.values().map(case_bytes).sum()
 }
 
-/// Everything of a plan that decides how long an epoch takes.
-///
-/// Left out are keys that change numbers and not work.
-fn work(plan: &Plan) -> String {
+/// Returns a key of everything in a plan that affects the duration of an epoch.
+fn workload(plan: &Plan) -> String {
     let mut tree = serde_json::to_value(&plan.experiment).expect("an experiment is plain data");
     let Json::Object(entries) = &mut tree else { return String::new() };
     for key in ["name", "seed", "device", "loss", "optimizer", "schedule", "checkpoint", "extends"] {
@@ -64,14 +66,14 @@ fn work(plan: &Plan) -> String {
     format!("{} {tree}", plan.device)
 }
 
-/// How long epochs took in the runs below a folder, by the work they did.
+/// Durations of epochs of earlier runs, by workload.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     seconds: BTreeMap<String, (f64, usize)>,
 }
 
 impl History {
-    /// Reads the runs below a folder; what cannot be read teaches nothing.
+    /// Reads the runs below a folder; unreadable runs are skipped.
     pub fn read(runs: &Path, plan_of: impl Fn(&load::Document) -> Option<Plan>) -> Self {
         let mut history = Self::default();
         let entries = WalkDir::new(runs).max_depth(3).sort_by_file_name().into_iter().flatten();
@@ -81,7 +83,7 @@ impl History {
             let points = table.points("epoch", "seconds");
             let plan = load::load(&root.join("plan.yaml"), &[]).ok().and_then(|document| plan_of(&document));
             if let (Some(plan), false) = (plan, points.is_empty()) {
-                let (sum, count) = history.seconds.entry(work(&plan)).or_insert((0.0, 0));
+                let (sum, count) = history.seconds.entry(workload(&plan)).or_insert((0.0, 0));
                 *sum += points.iter().map(|(_, seconds)| seconds).sum::<f64>();
                 *count += points.len();
             }
@@ -89,26 +91,26 @@ impl History {
         history
     }
 
-    /// Seconds of a whole run, by earlier ones of the same work.
+    /// Estimates the duration of a run in seconds from earlier runs with the same workload.
     pub fn seconds(&self, plan: &Plan) -> Option<f64> {
-        let (sum, count) = self.seconds.get(&work(plan))?;
+        let (sum, count) = self.seconds.get(&workload(plan))?;
         Some(sum / *count as f64 * plan.experiment.train.epochs.get() as f64)
     }
 }
 
-/// Steps that were timed, by the work of their plan.
+/// Durations of epochs that were estimated from a timed step, by workload.
 #[derive(Clone, Debug, Default)]
 pub struct Stopwatch {
     seconds: BTreeMap<String, f64>,
 }
 
 impl Stopwatch {
-    /// Seconds of a whole run, by a step on a small patch that is timed here and scaled by its voxels.
+    /// Estimates the duration of a run in seconds from a timed step on a small patch.
     ///
     /// # Errors
-    /// When the device cannot be opened or fails.
+    /// If the device cannot be opened or fails.
     pub fn seconds(&mut self, plan: &Plan) -> Result<f64, TrainError> {
-        let key = work(plan);
+        let key = workload(plan);
         let epoch = match self.seconds.get(&key) {
             Some(seconds) => *seconds,
             None => {
@@ -121,13 +123,13 @@ impl Stopwatch {
     }
 }
 
-/// About so many voxels are timed.
+/// The approximate number of voxels of the timed patch.
 const TIMED_VOXELS: usize = 32 * 32 * 32;
 
 fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
     let stride = plan.experiment.model.stride();
     let mut shape = plan.patch;
-    // Halve the longest axis as long as the network can take it.
+    // Halve the longest axis while the network accepts it.
     while shape.iter().product::<usize>() > TIMED_VOXELS {
         let Some(axis) = (0..3)
             .filter(|axis| shape[*axis].is_multiple_of(2 * stride) && shape[*axis] >= 4 * stride)
@@ -149,7 +151,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         params: Vec::new(),
     };
     let mut trainer = Trainer::new(plan)?;
-    // The first step also compiles and allocates.
+    // The first step includes compilation and allocation.
     trainer.step(&[vec![patch.clone()]], 0.0, 0)?;
     let start = Instant::now();
     trainer.step(&[vec![patch.clone()]], 0.0, 1)?;
@@ -174,6 +176,6 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         .map(|case| spec.inference.num_windows(case.outgoing.shape, plan.window))
         .sum();
     let window_voxels = plan.window.iter().product::<usize>() as f64;
-    let scorings = (1.0 / spec.validate.volumes.every_epochs.get() as f64).max(1.0 / spec.train.epochs.get() as f64);
-    Ok(training + patches + windows as f64 * window_voxels * forward * scorings)
+    let evaluations = (1.0 / spec.validate.volumes.every_epochs.get() as f64).max(1.0 / spec.train.epochs.get() as f64);
+    Ok(training + patches + windows as f64 * window_voxels * forward * evaluations)
 }

@@ -1,4 +1,4 @@
-//! Alternatives, and every combination of them.
+//! Factors of a sweep, and all combinations of their levels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use engine::experiment::problem::{Problem, Problems, SourceSpan, SourceText};
 use engine::experiment::tree::{Node, Value};
 use random::{Purpose, Seed};
 
-/// More runs than this are a mistake rather than a sweep.
-const MOST_COMBINATIONS: usize = 10_000;
+/// The maximum number of runs of a sweep.
+const MAX_COMBINATIONS: usize = 10_000;
 
-/// Alternatives of which each combination takes one; an alternative gives values to some keys.
+/// The levels of a factor: each combination uses one level, which sets some keys.
 pub(super) type Factor = Vec<Vec<Change>>;
 
-/// The factors of a sweep file: each key of the grid, the list, and the draws.
+/// Returns the factors of a sweep file: each key of the grid, the list, and the random samples.
 pub(super) fn written(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Problems> {
     let mut factors = Vec::new();
     for (key, values) in entries(root.child("grid")) {
         let Value::List(items) = &values.value else { continue };
         if items.is_empty() {
             let problem = Problem::at(Some(values.key_location()), format!("`{key}` has no values"));
-            return Err(problem.help("name at least one, or remove the key").into());
+            return Err(problem.help("give at least one, or remove the key").into());
         }
         factors.push(items.iter().map(|item| vec![change(key, values, item)]).collect());
     }
@@ -35,26 +35,26 @@ pub(super) fn written(root: &Node, spec: &SweepSpec) -> Result<Vec<Factor>, Prob
         factors.push(items.iter().map(changes).collect());
     }
     if let Some(random) = &spec.random {
-        factors.push(draws_of(root, random)?);
+        factors.push(samples(root, random)?);
     }
     Ok(factors)
 }
 
-/// A map where the values of a key should be: somebody nests keys, or means a range.
-pub(super) fn refuse_nested_keys(root: &Node) -> Result<(), Problems> {
+/// Checks that the values of grid keys are not maps, which nested keys and ranges would be.
+pub(super) fn check_nested_keys(root: &Node) -> Result<(), Problems> {
     let nested = entries(root.child("grid")).iter().filter(|(_, values)| matches!(values.value, Value::Map(_)));
     let problem = |(key, values): &(String, Node)| {
         let problem =
             Problem::at(Some(values.key_location()), format!("expected a list of values for `{key}`, got a map"));
         problem.help(
-            "write keys as dotted paths: `optimizer.adam.learning_rate: [1e-3, 1e-2]`; ranges stand in `random: { keys: ... }`",
+            "write keys as dotted paths: `optimizer.adam.learning_rate: [1e-3, 1e-2]`; ranges belong in `random: { keys: ... }`",
         )
     };
     let problems: Vec<Problem> = nested.map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-/// The entries of a map in the order in which they were written.
+/// Returns the entries of a map in the order of the file.
 fn entries(node: Option<&Node>) -> &[(String, Node)] {
     match node.map(|node| &node.value) {
         Some(Value::Map(entries)) => entries,
@@ -66,8 +66,8 @@ fn change(key: &str, written: &Node, value: &Node) -> Change {
     Change { key: key.to_owned(), key_location: written.key_location(), value: value.clone() }
 }
 
-/// The draws of each combination; a key's draws depend on the seed, its name and the combination's index alone.
-fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
+/// Samples the random combinations. A key's samples depend on the seed, the key and the index only.
+fn samples(root: &Node, random: &Random) -> Result<Factor, Problems> {
     let written = entries(root.child("random").and_then(|random| random.child("keys")));
     if written.is_empty() {
         let location = root.child("random").map(Node::key_location);
@@ -75,26 +75,26 @@ fn draws_of(root: &Node, random: &Random) -> Result<Factor, Problems> {
             .help("add `keys: {KEY: {uniform: [LOW, HIGH]}}`")
             .into());
     }
-    let faults: Vec<Problem> = written
+    let problems: Vec<Problem> = written
         .iter()
         .filter_map(|(key, node)| Some(Problem::at(Some(node.key_location()), random.keys.get(key)?.problem()?)))
         .collect();
-    if !faults.is_empty() {
-        return Err(Problems(faults));
+    if !problems.is_empty() {
+        return Err(Problems(problems));
     }
-    let count = random.count.get().min(MOST_COMBINATIONS + 1) as u64;
-    let draw = |index: u64| {
-        let draw = |(key, node): &(String, Node)| {
+    let count = random.count.get().min(MAX_COMBINATIONS + 1) as u64;
+    let sample = |index: u64| {
+        let sample = |(key, node): &(String, Node)| {
             let value = random.keys[key].sample(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
             let location = node.key_location();
             Change { key: key.clone(), value: node_of(&value, &location), key_location: location }
         };
-        written.iter().map(draw).collect()
+        written.iter().map(sample).collect()
     };
-    Ok((0..count).map(draw).collect())
+    Ok((0..count).map(sample).collect())
 }
 
-/// A drawn value; a problem with it points at its key.
+/// Converts a sampled value; a problem with it is located at its key.
 fn node_of(value: &Json, location: &SourceSpan) -> Node {
     let value = match value {
         Json::Null => Value::Null,
@@ -118,16 +118,15 @@ fn node_of(value: &Json, location: &SourceSpan) -> Node {
     }
 }
 
-/// The values of a `--grid` argument: what stands between commas, as in a YAML list.
-pub(super) fn of_argument(grid: &GridArgument) -> Result<Factor, Problem> {
+/// Parses the values of a `--grid` argument, separated by commas as in a YAML list.
+pub(super) fn from_argument(grid: &GridArgument) -> Result<Factor, Problem> {
     let GridArgument { key, values } = grid;
     let source = SourceText::new("--grid", format!("{key}={values}"));
-    // The `[` of the list stands where the `=` stands, so the parser's offsets are those of the argument.
+    // The `[` of the list replaces the `=`, so the parser's offsets are those of the argument.
     let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
     let whole = SourceSpan { source: source.clone(), span: 0..source.text.len() };
-    let way_out = "write values as in a YAML list: --grid seed=1,2,3";
-    let node =
-        Node::parse(&list).map_err(|problem| Problem { location: Some(whole.clone()), ..problem }.help(way_out))?;
+    let help = "write values as in a YAML list: --grid seed=1,2,3";
+    let node = Node::parse(&list).map_err(|problem| Problem { location: Some(whole.clone()), ..problem }.help(help))?;
     let key_location = SourceSpan { source: source.clone(), span: 0..key.len() };
     match node.value {
         Value::List(items) if !items.is_empty() => Ok(items
@@ -137,20 +136,20 @@ pub(super) fn of_argument(grid: &GridArgument) -> Result<Factor, Problem> {
                 vec![Change { key: key.clone(), key_location: key_location.clone(), value }]
             })
             .collect()),
-        _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(way_out)),
+        _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(help)),
     }
 }
 
-/// A key may be given by one factor only, and not by `--set` as well.
+/// Checks that each key belongs to one factor only, and is not set by `--set` as well.
 pub(super) fn check(factors: &[Factor], sets: &[SetArgument]) -> Result<(), Problems> {
     let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
-    if count > MOST_COMBINATIONS {
-        let problem = Problem::at(None, format!("the sweep has {count} runs, expected at most {MOST_COMBINATIONS}"));
-        return Err(problem.help("take fewer values, or draw some: `random: {count: N, ...}`").into());
+    if count > MAX_COMBINATIONS {
+        let problem = Problem::at(None, format!("expected at most {MAX_COMBINATIONS} runs, got {count}"));
+        return Err(problem.help("use fewer values, or sample some: `random: {count: N, ...}`").into());
     }
     let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
     let mut problems: Vec<Problem> = fixed_keys(factors);
-    // The factor that gives each key.
+    // The factor of each key.
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, factor) in factors.iter().enumerate() {
         for change in factor.iter().flatten() {
@@ -167,7 +166,7 @@ pub(super) fn check(factors: &[Factor], sets: &[SetArgument]) -> Result<(), Prob
             let below = format!("{key}.");
             let below = seen.range(below.as_str()..).take_while(|(known, _)| known.starts_with(&below));
             if let Some((known, _)) = known.chain(below).find(|(_, other)| **other != index) {
-                let message = format!("`{key}` is given twice: `{known}` stands in another part of the sweep");
+                let message = format!("`{key}` is given twice: another part of the sweep has `{known}`");
                 problems.push(Problem::at(Some(change.key_location.clone()), message).help("keep one of them"));
             }
             seen.entry(key).or_insert(index);
@@ -176,26 +175,26 @@ pub(super) fn check(factors: &[Factor], sets: &[SetArgument]) -> Result<(), Prob
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
-/// Keys that decide no number of a run, so that runs would not differ.
+/// Returns a problem for each key that does not affect the results of a run.
 fn fixed_keys(factors: &[Factor]) -> Vec<Problem> {
     let why = |key: &str| match key {
-        "device" => Some("name devices with --devices or `devices`; they are dealt out to the runs"),
-        "queue.workers" => Some("the number of workers changes no number; set it with --set queue.workers=N"),
-        "name" => Some("the sweep has a name, its runs have ids"),
-        "extends" => Some("make a sweep of each file, or vary the keys in which they differ"),
+        "device" => Some("give devices with --devices or `devices`; runs are distributed over them"),
+        "queue.workers" => Some("the number of workers does not affect results; set it with --set queue.workers=N"),
+        "name" => Some("name the sweep; its runs are named by their ids"),
+        "extends" => Some("write a sweep for each file, or vary the keys in which they differ"),
         _ => None,
     };
     let mut seen = BTreeSet::new();
     let changes = factors.iter().flatten().flatten().filter(|change| seen.insert(change.key.as_str()));
     let problem = |change: &Change| {
         let why = why(&change.key)?;
-        let message = format!("`{}` cannot be varied: it makes no other run", change.key);
+        let message = format!("`{}` cannot be varied", change.key);
         Some(Problem::at(Some(change.key_location.clone()), message).help(why))
     };
     changes.filter_map(problem).collect()
 }
 
-/// Every combination of the factors, the last one varying fastest.
+/// Returns every combination of the factors; the last one varies fastest.
 pub(super) fn product(factors: &[Factor]) -> Vec<Vec<Change>> {
     factors.iter().fold(vec![Vec::new()], |combinations, factor| {
         let extended = |combination: &Vec<Change>| {

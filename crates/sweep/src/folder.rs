@@ -1,10 +1,11 @@
-//! What lies where in the folder of a sweep.
+//! The layout of a sweep's folder.
 //!
 //! ```text
-//! runs/<name>/<id>/                   a run, as everywhere
-//! runs/<name>/sweep/points/<id>.json  what a run is, before it begins
-//!                   definitions/      what each sweep asks for: ids, pruning, the command
-//!                   claims/           who trains which run, with its heartbeat
+//! runs/<name>/<id>/                   a run folder
+//! runs/<name>/sweep/points/<id>.json  the description of a run, before it starts
+//!                   definitions/      each sweep: its runs, pruning and command
+//!                   claims/           which process trains which run, with a heartbeat
+//!                   output/           the output of local runs
 //!                   slurm/            job scripts, submissions and output
 //! ```
 
@@ -19,7 +20,7 @@ use super::points::PointRecord;
 use super::prune::Prune;
 use run_folder::folder::{RunError, write_atomically};
 
-/// The format of a sweep's files that this program writes, and the newest that it reads.
+/// The format version of the files, and the newest one that can be read.
 const FORMAT: u32 = 1;
 
 /// The folder of a sweep's runs, `runs/<name>`.
@@ -28,44 +29,45 @@ pub struct SweepFolder {
     root: PathBuf,
 }
 
-/// What one sweep asks for.
+/// The definition of a sweep: which runs to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// The format version of the file.
     pub format: u32,
     /// The ids of the runs, in the order of the sweep.
     pub ids: Vec<String>,
-    /// How runs that fall behind are ended.
+    /// The pruning of runs that fall behind.
     pub prune: Option<Prune>,
-    /// When the sweep was first asked for, RFC 3339.
+    /// When the sweep was first started, RFC 3339.
     pub start: String,
-    /// The arguments of that command.
+    /// The arguments of the command.
     pub command: Vec<String>,
 }
 
 impl Definition {
-    /// The definition of a sweep that is asked for now.
+    /// Creates a definition that starts now.
     pub fn new(ids: Vec<String>, prune: Option<Prune>, command: Vec<String>) -> Self {
         Self { format: FORMAT, ids, prune, start: run_folder::manifest::now(), command }
     }
 
-    /// What two sweeps share when they ask for the same.
+    /// Returns an id that sweeps with the same runs and pruning share.
     pub fn id(&self) -> String {
-        let text = serde_json::to_string(&(&self.ids, &self.prune)).expect("a definition is plain data");
+        let text =
+            serde_json::to_string(&(&self.ids, &self.prune)).expect("a definition has text, numbers and lists only");
         hex::encode(&Sha256::digest(text)[..6])
     }
 }
 
 impl SweepFolder {
-    /// The folder of that name below the runs folder.
+    /// Describes a folder, which need not exist.
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// A folder that some sweep has written into.
+    /// Opens an existing sweep's folder.
     ///
     /// # Errors
-    /// When no sweep has.
+    /// If no sweep was started in the folder.
     pub fn open(root: &Path) -> Result<Self, RunError> {
         let folder = Self::new(root.to_owned());
         let path = folder.file("definitions");
@@ -75,26 +77,26 @@ impl SweepFolder {
         }
     }
 
-    /// The folder itself.
+    /// Returns the folder's path.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder of a run.
+    /// Returns the folder of a run.
     pub fn run(&self, id: &str) -> PathBuf {
         self.root.join(id)
     }
 
-    /// A file or folder of the sweep's own.
+    /// Returns the path of one of the sweep's own files or folders.
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join("sweep").join(name)
     }
 
-    /// Writes down what a sweep asks for. Where the same was asked for before, the definition stays as it is; what a
-    /// run is is written anew, for the data may lie elsewhere now.
+    /// Writes a definition and its runs. An existing definition is kept; the runs are overwritten, since the paths of the
+    /// dataset may have changed.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// If a file cannot be written.
     pub fn write<'a>(
         &self,
         definition: &Definition,
@@ -115,18 +117,18 @@ impl SweepFolder {
         self.file("points").join(format!("{id}.json"))
     }
 
-    /// What a run is.
+    /// Reads the description of a run.
     ///
     /// # Errors
-    /// When no sweep has asked for it, or its file cannot be read.
+    /// If the run belongs to no sweep, or its file cannot be read.
     pub fn point(&self, id: &str) -> Result<PointRecord, RunError> {
         read(&self.point_path(id))
     }
 
-    /// One sweep by its id.
+    /// Reads a definition by its id.
     ///
     /// # Errors
-    /// When there is no such sweep, or its file cannot be read.
+    /// If there is no such sweep, or its file cannot be read.
     pub fn definition(&self, id: &str) -> Result<Definition, RunError> {
         let path = self.file("definitions").join(format!("{id}.json"));
         let definition: Definition = read(&path)?;
@@ -137,10 +139,10 @@ impl SweepFolder {
         Ok(definition)
     }
 
-    /// Every sweep in this folder, the oldest first.
+    /// Reads all definitions, oldest first.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// If a file cannot be read.
     pub fn definitions(&self) -> Result<Vec<Definition>, RunError> {
         let path = self.file("definitions");
         let failed = |source| RunError::Read { path: path.clone(), source };
@@ -157,7 +159,9 @@ impl SweepFolder {
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
-    let text = serde_json::to_string_pretty(value).expect("what a sweep writes is plain data") + "\n";
+    let text = serde_json::to_string_pretty(value)
+        .expect("the files of a sweep have text, numbers, lists and maps only")
+        + "\n";
     write_atomically(path, text.as_bytes())
 }
 
@@ -166,16 +170,16 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
     serde_json::from_str(&text).map_err(|error| RunError::Invalid { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// The names of the run folders in a folder, of this sweep, of others and of none.
+/// Returns the names of all run folders in a folder, whether a sweep made them or not.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// If the folder cannot be read.
 pub fn runs_in(root: &Path) -> io::Result<Vec<String>> {
     let is_run = |name: &String| root.join(name).join("manifest.json").exists();
     Ok(names_in(root)?.into_iter().filter(is_run).collect())
 }
 
-/// The entries of a folder that may not be there.
+/// Returns the names of a folder's entries; none if it does not exist.
 pub(super) fn names_in(path: &Path) -> io::Result<Vec<String>> {
     match fs::read_dir(path) {
         Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
@@ -189,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_twice_stands_there_once() {
+    fn a_definition_that_is_written_twice_is_kept_once() {
         let runs = tempfile::tempdir().unwrap();
         let folder = SweepFolder::new(runs.path().join("name"));
         assert!(SweepFolder::open(folder.root()).is_err());

@@ -21,48 +21,48 @@ const ID_DIGITS: usize = 12;
 /// The keys that a sweep changes for a run, each with its value.
 pub type Changes = Vec<(String, Json)>;
 
-/// A run of a sweep, checked.
+/// A checked run of a sweep.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// What lies on disk about it.
+    /// Its description on disk.
     pub record: PointRecord,
-    /// What will be run.
+    /// Its plan.
     pub plan: Plan,
 }
 
-/// A run of a sweep as it lies on disk: everything that a process needs to begin it.
+/// The description of a run on disk: everything that a worker needs to start it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointRecord {
     /// The hash of the resolved experiment, the name of the run's folder.
     pub id: String,
-    /// What the sweep changed, in the order of its table.
+    /// The keys that the sweep sets, in the order of its table.
     pub changes: Changes,
-    /// The experiment file, byte for byte.
+    /// The text of the experiment file.
     pub experiment: String,
-    /// The resolved experiment.
+    /// The resolved experiment, YAML.
     pub plan: String,
-    /// The subjects of each part.
+    /// The subjects of each part of the split.
     pub parts: Parts,
 }
 
-/// The runs of a sweep, and what should be said about them.
+/// The checked runs of a sweep, with warnings.
 #[derive(Clone, Debug)]
 pub struct Points {
-    /// Each run once, in the order of the sweep.
+    /// The distinct runs, in the order of the sweep.
     pub points: Vec<Point>,
-    /// What could be wrong, in plain sentences.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
 /// Checks every combination of a sweep.
 ///
 /// # Errors
-/// Every problem of any combination, each once and with its location.
+/// Every problem of any combination, each reported once.
 pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName>) -> Result<Points, Problems> {
     let mut problems: Vec<(Problem, Vec<usize>)> = Vec::new();
     let mut points: Vec<Point> = Vec::new();
     let mut warnings: Vec<String> = Vec::new();
-    let mut twins = 0;
+    let mut duplicates = 0;
     let count = sweep.combinations.len();
     for (index, changes) in sweep.combinations.iter().enumerate() {
         let plan = sweep.base.document(changes).and_then(|document| {
@@ -71,8 +71,8 @@ pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName
         });
         let (document, plan) = match plan {
             Ok((document, plan)) => (document, Plan { name: sweep.name.clone(), ..plan }),
-            Err(found) => {
-                for problem in found.0 {
+            Err(new) => {
+                for problem in new.0 {
                     match problems.iter_mut().find(|(known, _)| is_same(known, &problem)) {
                         Some((_, combinations)) => combinations.push(index),
                         None => problems.push((problem, vec![index])),
@@ -84,45 +84,46 @@ pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName
         warnings.extend(plan.warnings.iter().cloned());
         let id = id_of(&plan);
         if points.iter().any(|point| point.record.id == id) {
-            twins += 1;
+            duplicates += 1;
             continue;
         }
         let changes = changes.iter().map(|change| (change.key.clone(), json_of(change))).collect();
-        // Where a run is trained is for its process to say, on the machine where that is.
-        let as_written = Plan { device: plan.experiment.device, ..plan.clone() };
+        // The worker chooses the device on the machine where it runs.
+        let with_written_device = Plan { device: plan.experiment.device, ..plan.clone() };
         let record = PointRecord {
             id,
             changes,
             experiment: document.text,
-            plan: as_written.to_yaml(),
+            plan: with_written_device.to_yaml(),
             parts: plan.parts.clone(),
         };
         points.push(Point { record, plan });
     }
     if !problems.is_empty() {
-        let told = problems.into_iter().map(|(problem, combinations)| tell(problem, &combinations, sweep, count));
-        return Err(Problems(told.collect()));
+        let problems = problems.into_iter();
+        let named = problems.map(|(problem, combinations)| name_combination(problem, &combinations, sweep, count));
+        return Err(Problems(named.collect()));
     }
     let mut seen = BTreeSet::new();
     warnings.retain(|warning| seen.insert(warning.clone()));
-    if twins > 0 {
-        warnings.push(format!("{twins} of {count} combinations give a run that another one gives; it is run once"));
+    if duplicates > 0 {
+        warnings.push(format!("{duplicates} of {count} combinations are duplicates; each run is trained once"));
     }
     if splits_by_seed(&points) {
         warnings.push(
-            "each seed makes its own split, so runs with other seeds are scored on other cases; `split: { file: ... }` \
-             or `split: { first: N }` keeps the cases"
+            "the split depends on the seed, so runs with different seeds are evaluated on different cases; use \
+             `split: { file: ... }` or `split: { first: N }` to keep the cases the same"
                 .to_owned(),
         );
     }
     Ok(Points { points, warnings })
 }
 
-/// Whether the sweep varies the seed, and the seed decides who validates.
+/// Returns whether the sweep varies the seed and the split depends on the seed.
 fn splits_by_seed(points: &[Point]) -> bool {
     let seeds: BTreeSet<u64> = points.iter().map(|point| point.plan.experiment.seed).collect();
-    let is_drawn = |point: &Point| matches!(point.plan.experiment.data.split, Split::Fold(_) | Split::Fraction(_));
-    seeds.len() > 1 && points.iter().any(is_drawn)
+    let is_shuffled = |point: &Point| matches!(point.plan.experiment.data.split, Split::Fold(_) | Split::Fraction(_));
+    seeds.len() > 1 && points.iter().any(is_shuffled)
 }
 
 fn is_same(a: &Problem, b: &Problem) -> bool {
@@ -132,8 +133,8 @@ fn is_same(a: &Problem, b: &Problem) -> bool {
     a.message == b.message && location(a) == location(b)
 }
 
-/// Says in which combination a problem arises, unless it arises in all.
-fn tell(problem: Problem, combinations: &[usize], sweep: &Sweep, count: usize) -> Problem {
+/// Adds to the message which combination has the problem, unless all have it.
+fn name_combination(problem: Problem, combinations: &[usize], sweep: &Sweep, count: usize) -> Problem {
     if combinations.len() == count || count == 1 {
         return problem;
     }
@@ -153,7 +154,7 @@ fn json_of(change: &Change) -> Json {
     serde_json::to_value(change.value.to_yaml()).unwrap_or(Json::Null)
 }
 
-/// A value as a table shows it.
+/// Formats a value for a table.
 pub fn short(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
@@ -167,22 +168,22 @@ pub fn short(value: &Json) -> String {
     }
 }
 
-/// The hash of a resolved experiment: what decides the numbers of a run and nothing else.
+/// Returns the hash of everything in a resolved experiment that affects the results of its run.
 ///
-/// Left out are the name, the device, the number of workers, the pace of checkpoints and where the data lies. In the location of its folder
-/// stands what the data is: the names and sizes of its files. In the location of a split's file stand its subjects.
+/// The name, the device, the number of workers and the intervals of checkpoints are left out. The paths of the dataset are
+/// replaced by the names and sizes of its files, and a split's file by its subjects.
 pub fn id_of(plan: &Plan) -> String {
     let mut experiment = plan.experiment.clone();
     experiment.name = None;
     experiment.extends = None;
     experiment.device = DeviceName::Auto;
     experiment.queue.workers = 0;
-    let mut tree = serde_json::to_value(&experiment).expect("an experiment is plain data");
-    // How often checkpoints are written changes no number.
+    let mut tree = serde_json::to_value(&experiment).expect("an experiment has maps, lists, numbers and text only");
+    // The intervals of checkpoints do not affect results.
     if let Some(checkpoint) = tree["checkpoint"].as_object_mut() {
         checkpoint.retain(|key, _| !["every_steps", "every_secs"].contains(&key.as_str()));
     }
-    // Labels that the experiment leaves to the dataset are part of what is learnt.
+    // Labels that come from the dataset are part of the task.
     let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
     tree["data"]["labels"] = labels.collect();
     match &experiment.data.source {
@@ -192,12 +193,12 @@ pub fn id_of(plan: &Plan) -> String {
         }
     }
     if let Split::File(_) = experiment.data.split {
-        tree["data"]["split"] = serde_json::to_value(&plan.parts).expect("names are plain text");
+        tree["data"]["split"] = serde_json::to_value(&plan.parts).expect("a split has lists of names only");
     }
     hex::encode(&Sha256::digest(canonical(&tree))[..ID_DIGITS / 2])
 }
 
-/// A tree as text, the keys of each map in sorted order.
+/// Serializes a JSON tree with the keys of each map sorted.
 fn canonical(tree: &Json) -> String {
     match tree {
         Json::Object(entries) => {
@@ -241,7 +242,7 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn what_decides_no_number_is_not_in_the_id() {
+    fn keys_that_do_not_affect_results_do_not_affect_the_id() {
         let expected = ids(EXPERIMENT, "seed=1,2");
         assert!(expected[0] != expected[1] && expected[0].len() == ID_DIGITS);
         let other_name = EXPERIMENT.replace("name: base", "name: other\nqueue: { workers: 0 }");
@@ -251,7 +252,7 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn the_data_is_known_by_what_it_is_and_not_by_where_it_lies() {
+    fn the_id_depends_on_the_files_of_the_dataset_and_not_on_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let source = serde_json::from_str(r#"{"subjects": 4, "shape": [32, 32, 32]}"#).unwrap();
         let ids: Vec<Vec<String>> = ["here", "there"]
@@ -269,14 +270,14 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn the_same_run_twice_is_run_once_and_told() {
+    fn a_duplicate_run_is_trained_once_with_a_warning() {
         let points = points(EXPERIMENT, &["optimizer.adam.learning_rate=1e-3,0.001"]).unwrap();
         assert_eq!(points.points.len(), 1);
-        assert!(points.warnings.iter().any(|warning| warning.contains("run once")), "{:?}", points.warnings);
+        assert!(points.warnings.iter().any(|warning| warning.contains("trained once")), "{:?}", points.warnings);
     }
 
     #[test]
-    fn a_problem_of_one_combination_names_it_and_one_of_all_is_told_once() {
+    fn a_problem_of_one_combination_names_it_and_one_of_all_is_reported_once() {
         let problems = points(EXPERIMENT, &["sampler.uniform.patch=[16,16,16],[64,16,16]", "seed=1,2"]).unwrap_err();
         assert_eq!(problems.0.len(), 1, "{problems:?}");
         assert!(problems.0[0].message.contains("sampler.uniform.patch=[64,16,16], seed=1 and 1 more"), "{problems}");

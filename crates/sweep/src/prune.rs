@@ -1,12 +1,12 @@
-//! Ending runs that fall behind: asynchronous successive halving.
+//! Pruning: stopping runs that fall behind, by asynchronous successive halving.
 //!
-//! At rungs, epochs `min_epochs`, `min_epochs · reduction`, `min_epochs · reduction²` …, a run is compared with every
-//! run of the sweep that has reached the rung so far, and goes on when it is among the best `1 / reduction` of them
-//! (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, as early stopping). Nobody waits for
-//! anybody: the first runs at a rung meet no rivals and go on.
+//! At each rung (epochs `min_epochs`, `min_epochs · reduction`, `min_epochs · reduction²` …) a run is compared with all
+//! runs of the sweep that have reached the rung so far, and continues if it is among the best `1 / reduction` of them
+//! (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020). Runs do not wait for each other: the
+//! first runs to reach a rung always continue.
 //!
-//! A decision is a function of the rows of the `metrics.csv` files up to the rung. It is written down with the values
-//! that it was made from, in `prune.json` of the run.
+//! A decision is a function of the rows of the `metrics.csv` files up to the rung. It is recorded with these values in the
+//! run's `prune.json`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,16 +25,16 @@ use run_folder::event::{Event, Listener};
 use run_folder::folder::write_atomically;
 use run_folder::table::{Table, is_better};
 
-/// Ends runs that fall behind, by asynchronous successive halving.
+/// Pruning: stop runs early that fall behind, by asynchronous successive halving (Li et al., MLSys 2020).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prune {
-    /// The column of `metrics.csv` by which runs are compared; of a loss, a distance or an error the smallest is best, of other scores the largest.
+    /// Column of `metrics.csv` that runs are compared by (default `val_dice_mean`). Lower is better for losses, distances and errors, higher for other metrics.
     #[serde(default = "default_metric")]
     pub metric: String,
-    /// The epoch after which runs are compared first.
+    /// Epoch of the first comparison, for example 10.
     pub min_epochs: NonZeroUsize,
-    /// Of so many runs that reach a rung, one goes on; each rung is so many times later than the one before. At least 2.
+    /// Reduction factor, at least 2 (default 3): at each comparison the best 1 / `reduction` of the runs continue, and the next comparison is `reduction` times as many epochs in.
     #[serde(default = "default_reduction")]
     pub reduction: NonZeroUsize,
 }
@@ -47,25 +47,25 @@ fn default_reduction() -> NonZeroUsize {
     NonZeroUsize::new(3).expect("3 is not 0")
 }
 
-/// What was decided at a rung, and from what.
+/// A decision at a rung, with the values that it depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The rung: the run was compared after this epoch.
     pub epoch: usize,
-    /// The column that was compared.
+    /// The compared column.
     pub metric: String,
-    /// The values of all runs that had reached the rung, by their ids; the run's own among them.
+    /// The values of all runs that had reached the rung, by id, including the run itself.
     pub values: BTreeMap<String, f64>,
-    /// How many of these values are better than the run's own, plus 1.
+    /// The run's rank: 1 plus the number of better values.
     pub rank: usize,
-    /// The last rank that goes on.
+    /// The lowest rank that continues.
     pub last_rank: usize,
-    /// Whether the run was ended.
+    /// Whether the run was stopped.
     pub pruned: bool,
 }
 
 impl Prune {
-    /// What keeps this from working on a run, in a sentence.
+    /// Returns why a run cannot be pruned with these settings, if so.
     pub fn problem(&self, plan: &Plan, columns: &[String]) -> Option<String> {
         let Self { metric, min_epochs, reduction } = self;
         let spec = &plan.experiment;
@@ -84,18 +84,18 @@ impl Prune {
             _ => spec.validate.volumes.every_epochs.get(),
         };
         (min_epochs.get() < every).then(|| {
-            format!("`{metric}` is computed every {every} epochs, so nothing can be compared after {min_epochs}")
+            format!("`{metric}` is computed every {every} epochs, so there is no value after epoch {min_epochs}")
         })
     }
 
-    /// The rungs of a run of so many epochs; at its last epoch there is nothing left to end.
+    /// Returns the rungs of a run with the given number of epochs, without the last epoch.
     fn rungs(&self, epochs: usize) -> impl Iterator<Item = usize> {
         let reduction = self.reduction.get().max(2);
         std::iter::successors(Some(self.min_epochs.get()), move |rung| rung.checked_mul(reduction))
             .take_while(move |rung| *rung < epochs)
     }
 
-    /// What becomes of a run at a rung; `None` where it has no value.
+    /// Decides about a run at a rung; `None` if it has no value.
     pub fn decide(&self, id: &str, epoch: usize, values: BTreeMap<String, f64>) -> Option<Decision> {
         let own = *values.get(id)?;
         let rank = 1 + values.values().filter(|other| is_better(&self.metric, **other, own)).count();
@@ -104,13 +104,13 @@ impl Prune {
         Some(Decision { epoch, metric: self.metric.clone(), values, rank, last_rank, pruned })
     }
 
-    /// The values of all runs that have reached a rung.
+    /// Returns the values of all runs that have reached a rung.
     fn values(&self, folder: &SweepFolder, ids: &[String], epoch: usize) -> BTreeMap<String, f64> {
         ids.iter().filter_map(|id| Some((id.clone(), value_at(&folder.run(id), &self.metric, epoch)?))).collect()
     }
 }
 
-/// The newest value of a column at or before an epoch that the run has finished.
+/// Returns the latest value of a column at or before an epoch, if the run has finished that epoch.
 fn value_at(run: &Path, metric: &str, epoch: usize) -> Option<f64> {
     let table = Table::read(&run.join("metrics.csv")).ok()?;
     let last = table.value(table.rows.len().checked_sub(1)?, "epoch")?;
@@ -120,21 +120,21 @@ fn value_at(run: &Path, metric: &str, epoch: usize) -> Option<f64> {
 }
 
 impl Decision {
-    /// The decision in a sentence.
+    /// Returns the decision in words.
     pub fn sentence(&self, id: &str) -> String {
         let Self { epoch, metric, values, rank, last_rank, .. } = self;
         let own = values.get(id).copied().unwrap_or(f64::NAN);
         format!(
-            "{metric} {own:.4} after epoch {epoch} is rank {rank} of {}, of which the first {last_rank} go on",
+            "{metric} {own:.4} after epoch {epoch} is rank {rank} of {}; the first {last_rank} continue",
             values.len()
         )
     }
 }
 
-/// The decisions about a run so far.
+/// Reads the decisions about a run so far.
 ///
 /// # Errors
-/// When they cannot be read.
+/// If they cannot be read.
 pub fn decisions(run: &Path) -> io::Result<Vec<Decision>> {
     match fs::read(run.join("prune.json")) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
@@ -143,21 +143,21 @@ pub fn decisions(run: &Path) -> io::Result<Vec<Decision>> {
     }
 }
 
-/// Decides at the rungs of one run, and stops its training where it falls behind.
+/// Decides at each rung of one run, and stops its training if it falls behind.
 pub struct Pruner {
     prune: Prune,
     folder: SweepFolder,
     ids: Vec<String>,
     id: String,
     epochs: usize,
-    /// The epoch that has ended and whose checkpoint is not yet there.
+    /// The epoch that has ended and whose checkpoint is not written yet.
     ended: Option<usize>,
     stop: &'static AtomicBool,
     verdict: Arc<OnceLock<String>>,
 }
 
 impl Pruner {
-    /// A pruner for the run `id` among `ids`, of so many epochs; training is stopped through `stop`.
+    /// Creates a pruner for the run `id` of the sweep's `ids`; setting `stop` stops training.
     pub fn new(
         prune: Prune,
         folder: SweepFolder,
@@ -169,15 +169,15 @@ impl Pruner {
         Self { prune, folder, ids, id, epochs, ended: None, stop, verdict: Arc::default() }
     }
 
-    /// Where the reason will stand when the run was ended.
+    /// Returns the cell that gets the reason if the run is stopped.
     pub fn verdict(&self) -> Arc<OnceLock<String>> {
         Arc::clone(&self.verdict)
     }
 
-    /// Decides at the newest rung that a run has passed, where that was not done; it may have died just before.
+    /// Makes the decision at the latest rung that the run has passed, if its process died before it could.
     ///
     /// # Errors
-    /// When decisions cannot be read or written.
+    /// If decisions cannot be read or written.
     pub fn catch_up(&self, completed: usize) -> io::Result<()> {
         match self.prune.rungs(self.epochs).take_while(|rung| *rung <= completed).last() {
             Some(rung) => self.decide(rung),
@@ -208,7 +208,7 @@ impl Pruner {
 }
 
 fn write(path: &Path, decisions: &[Decision]) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(decisions).expect("a decision is plain data") + "\n";
+    let text = serde_json::to_string_pretty(decisions).expect("a decision has text, numbers and booleans only") + "\n";
     write_atomically(path, text.as_bytes()).map_err(io::Error::other)
 }
 
@@ -216,7 +216,7 @@ impl Listener for Pruner {
     fn record(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Epoch(record) => self.ended = Some(record.epoch),
-            // The checkpoint of the epoch is there, so the run can be continued from it.
+            // The run can be resumed from this checkpoint.
             Event::Checkpoint { .. } => {
                 if let Some(epoch) = self.ended.take()
                     && self.prune.rungs(self.epochs).any(|rung| rung == epoch)
@@ -254,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn the_best_third_goes_on() {
+    fn the_best_third_continues() {
         assert_eq!(pruned("val_dice_mean", 3, &[0.1, 0.6, 0.3, 0.5, 0.2, 0.4]), [true, false, true, false, true, true]);
         assert_eq!(pruned("val_loss", 3, &[0.1, 0.6, 0.3]), [false, true, true]);
     }
 
     #[test]
-    fn the_first_at_a_rung_go_on_and_so_do_equals() {
+    fn the_first_runs_at_a_rung_continue_and_so_do_ties() {
         assert_eq!(pruned("val_dice_mean", 3, &[0.1, 0.6]), [false, false]);
         assert_eq!(pruned("val_dice_mean", 2, &[0.5, 0.5, 0.5]), [false, false, false]);
     }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_is_made_once_and_from_the_written_values() {
+    fn a_decision_is_made_once_and_can_be_repeated_from_its_values() {
         static STOP: AtomicBool = AtomicBool::new(false);
         let (_runs, folder) = sweep_with(&[("a", "1,0.1\n"), ("b", "1,0.2\n"), ("c", "1,0.3\n")]);
         let ids = ["a", "b", "c"].map(str::to_owned).to_vec();
@@ -296,7 +296,7 @@ mod tests {
         assert!(first.verdict().get().unwrap().contains("rank 3 of 3"));
         let written = decisions(&folder.run("a")).unwrap();
         assert_eq!((written.len(), written[0].epoch), (1, 1));
-        // Later rows of others change nothing.
+        // Later changes of other runs do not affect it.
         fs::write(folder.run("c").join("metrics.csv"), "epoch,val_dice_mean\n1,0.0\n").unwrap();
         fs::write(folder.run("b").join("metrics.csv"), "epoch,val_dice_mean\n1,0.0\n").unwrap();
         pruner("a").catch_up(1).unwrap();

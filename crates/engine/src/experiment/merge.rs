@@ -94,7 +94,8 @@ impl Change {
         let is_quoted = source.text[span.clone()].starts_with(['"', '\'']);
         let first = span.start + usize::from(is_quoted);
         if self.key.split('.').count() > MAX_PARTS {
-            let problem = Problem::at(Some(self.key_location.clone()), format!("a key of more than {MAX_PARTS} parts"));
+            let message = format!("expected a key of at most {MAX_PARTS} parts");
+            let problem = Problem::at(Some(self.key_location.clone()), message);
             return Err(problem.help("write the dotted path of a key of the experiment"));
         }
         let parts: Vec<(usize, &str)> = self

@@ -1,4 +1,4 @@
-//! What will be run: defaults filled, paths resolved, shapes agreed, files seen.
+//! The plan: a checked experiment with defaults, subjects and shapes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,66 +14,66 @@ use dataset::subject::Subject;
 use nn::devices::DeviceName;
 use volume::{Grid, Label};
 
-/// A checked experiment. Only [`check`](super::check::check) makes one, so nothing unchecked can reach a device.
+/// A checked experiment. Only [`check`](super::check::check) makes one, so only checked experiments are trained.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The document with every default filled in; running it is the same run.
+    /// The experiment with all defaults.
     pub experiment: Experiment,
-    /// The folder of its runs below the runs folder.
+    /// The name of the folder of its runs.
     pub name: String,
-    /// Where the network runs; never `auto`.
+    /// The device that the network runs on; never `auto`.
     pub device: DeviceName,
-    /// The labels above background, by rising value; class `k + 1` of the network is `labels[k]`.
+    /// The foreground labels in ascending order; class `k + 1` of the network is `labels[k]`.
     pub labels: Vec<ClassLabel>,
-    /// Every subject of any part, by name.
+    /// Every subject, by name.
     pub cases: BTreeMap<String, Case>,
-    /// Which subjects train, validate and test.
+    /// The split into training, validation and test subjects.
     pub parts: Parts,
-    /// Image channels.
+    /// The number of image channels.
     pub channels: usize,
-    /// The patch's shape in voxels.
+    /// The patch shape `[x, y, z]` in voxels.
     pub patch: [usize; 3],
-    /// The window's shape in voxels at inference.
+    /// The shape `[x, y, z]` of the sliding window in voxels.
     pub window: [usize; 3],
-    /// Patches of one epoch.
+    /// Patches per epoch.
     pub patches_per_epoch: usize,
-    /// Optimiser steps of one epoch.
+    /// Optimizer steps per epoch.
     pub steps_per_epoch: usize,
-    /// Weights that training changes.
+    /// The number of trainable parameters.
     pub num_parameters: usize,
-    /// An estimate of the memory that training takes, in bytes.
+    /// The estimated memory of training in bytes.
     pub memory_bytes: u64,
-    /// What could be wrong, in plain sentences.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
-/// A label and the name of its columns.
+/// A label and its column name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassLabel {
     /// Its value in label maps.
     pub value: Label,
-    /// Its name: lower case, spaces turned to `_`.
+    /// Its name in lower case, with `_` instead of spaces.
     pub name: String,
 }
 
 impl ClassLabel {
-    /// Values and names, as metrics take them.
+    /// Returns the values and names.
     pub fn pairs(labels: &[Self]) -> Vec<(Label, String)> {
         labels.iter().map(|label| (label.value, label.name.clone())).collect()
     }
 
-    /// Values alone, class by class.
+    /// Returns the values, in the order of classes.
     pub fn values(labels: &[Self]) -> Vec<Label> {
         labels.iter().map(|label| label.value).collect()
     }
 }
 
-/// A subject and what its headers say.
+/// A subject and its grids, read from headers.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// Its name and files.
     pub subject: Subject,
-    /// The map that patch centres are drawn from, where the sampler asks for one.
+    /// The weight map that patch centres are sampled from, if the sampler uses one.
     pub weights: Option<PathBuf>,
     /// The grid of its image file.
     pub grid: Grid,
@@ -82,22 +82,22 @@ pub struct Case {
 }
 
 impl Plan {
-    /// Classes of the network: the labels and the background.
+    /// Returns the number of classes of the network, including the background.
     pub fn num_classes(&self) -> usize {
         self.labels.len() + 1
     }
 
-    /// Optimiser steps of the whole run.
+    /// Returns the number of optimizer steps of the whole run.
     pub fn num_steps(&self) -> usize {
         self.steps_per_epoch * self.experiment.train.epochs.get()
     }
 
-    /// A hash over the names of all subjects and the names and sizes of their files; of phantoms, whose files may
-    /// not be there yet, over what makes them. Maps of patch centres count as files of their subjects.
+    /// Returns a hash of the names of all subjects and the names and sizes of their files, including weight maps; for
+    /// phantoms, whose files may not exist yet, a hash of their settings.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         let is_phantom = if let Source::Phantom(source) = &self.experiment.data.source {
-            hash.update(serde_json::to_string(source).expect("a source is plain data"));
+            hash.update(serde_json::to_string(source).expect("a source has maps, lists, numbers and text only"));
             true
         } else {
             false
@@ -114,16 +114,16 @@ impl Plan {
         hex::encode(&hash.finalize())
     }
 
-    /// plan.yaml: the experiment with every default written; running it is the same run.
+    /// Returns the text of plan.yaml: the experiment with all defaults, which gives the same run.
     pub fn to_yaml(&self) -> String {
         let experiment = self.experiment.clone();
-        // Labels that the data named are written too, so that the run can predict where that data is not.
+        // Labels that come from the dataset are written too, so that the run can predict without the dataset.
         let labels = ClassLabel::pairs(&self.labels).into_iter().collect();
         let data = Data { labels: Some(labels), ..experiment.data };
         Experiment { name: Some(self.name.clone()), device: self.device, data, ..experiment }.to_yaml()
     }
 
-    /// The smallest and the largest shape after the preprocess chain, along each axis.
+    /// Returns the smallest and the largest size along each axis after preprocessing.
     fn shape_range(&self) -> Option<([usize; 3], [usize; 3])> {
         let mut shapes = self.cases.values().map(|case| case.outgoing.shape);
         let first = shapes.next()?;
@@ -136,7 +136,7 @@ impl Plan {
     }
 }
 
-/// What `runner check` prints.
+/// The text that `runner check` prints.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");
@@ -157,9 +157,9 @@ impl fmt::Display for Plan {
         line("patch", shape_text(self.patch))?;
         line("window", shape_text(self.window))?;
         line("patches per epoch", self.patches_per_epoch.to_string())?;
-        line("steps", format!("{} per epoch, {} in all", self.steps_per_epoch, self.num_steps()))?;
+        line("steps", format!("{} per epoch, {} in total", self.steps_per_epoch, self.num_steps()))?;
         line("parameters", self.num_parameters.to_string())?;
-        line("memory", format!("{:.2} GB by estimate", self.memory_bytes as f64 / 1e9))?;
+        line("memory", format!("{:.2} GB (estimate)", self.memory_bytes as f64 / 1e9))?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
 }
@@ -193,24 +193,24 @@ device: flex
     }
 
     #[test]
-    fn the_written_plan_gives_the_same_plan() {
+    fn plan_yaml_gives_the_same_plan() {
         let plan = check(&document(TEXT), &here(None), None).unwrap();
-        let again = check(&document(&plan.to_yaml()), &here(None), None).unwrap();
-        assert_eq!(again.to_string(), plan.to_string());
-        assert_eq!(again.to_yaml(), plan.to_yaml());
+        let reparsed = check(&document(&plan.to_yaml()), &here(None), None).unwrap();
+        assert_eq!(reparsed.to_string(), plan.to_string());
+        assert_eq!(reparsed.to_yaml(), plan.to_yaml());
     }
 
     #[test]
-    fn the_plan_tells_shapes_and_steps() {
+    fn the_plan_prints_shapes_and_steps() {
         let plan = check(&document(TEXT), &here(None), None).unwrap();
         let text = plan.to_string();
         assert!(text.contains("volumes           64 x 64 x 40 voxels"), "{text}");
-        assert!(text.contains("20 per epoch, 40 in all"), "{text}");
+        assert!(text.contains("20 per epoch, 40 in total"), "{text}");
         assert!(plan.warnings.iter().any(|warning| warning.contains("only 9 slices along z")), "{text}");
     }
 
     #[test]
-    fn a_patch_larger_than_a_volume_is_refused() {
+    fn a_patch_larger_than_a_volume_is_a_problem() {
         let text = TEXT.replace("[32, 32, 32]", "[32, 32, 48]");
         let problems = check(&document(&text), &here(None), None).unwrap_err();
         let location = problems.0[0].location.clone().unwrap();

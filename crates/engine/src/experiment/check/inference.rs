@@ -1,4 +1,4 @@
-//! Rules on how whole volumes go through the network and what is made of the probabilities.
+//! Rules for inference and post-processing.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,13 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     let mirror = &experiment.inference.mirror;
     for (index, axis) in mirror.iter().enumerate() {
         if mirror[..index].contains(axis) {
-            diagnostics.problem(
-                &format!("inference.mirror.{index}"),
-                "this axis stands in the list twice",
-                "remove it",
-            );
+            diagnostics.problem(&format!("inference.mirror.{index}"), "duplicate axis", "remove it");
         }
     }
     for (index, step) in experiment.postprocess.iter().enumerate().skip(1) {
         if step.component().decision_rule(&[]).is_some() {
             let name = step.name();
-            let message = format!("{name} chooses labels from probabilities, so it can only be the first step");
+            let message = format!("{name} selects labels from probabilities, so it must be the first step");
             diagnostics.problem(
                 &format!("postprocess.{index}"),
                 message,
@@ -33,12 +29,12 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Labels that post-processing names must be declared.
+/// Checks that the labels of post-processing are declared.
 pub(super) fn check_labels(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     let declared = scores::declared(labels);
     for (index, step) in diagnostics.document.experiment.postprocess.iter().enumerate() {
         for value in step.component().labels().into_iter().filter(|value| !labels.contains_key(value)) {
-            let message = format!("{} names label {value}, which is not declared", step.name());
+            let message = format!("{} uses label {value}, which is not declared", step.name());
             diagnostics.problem(&format!("postprocess.{index}"), message, format!("data.labels declares {declared}"));
         }
     }

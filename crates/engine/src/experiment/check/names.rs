@@ -1,4 +1,4 @@
-//! Rules on labels and names.
+//! Rules for labels and names.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use super::{Diagnostics, scores};
 use dataset::samplers::Sampler;
 use volume::Label;
 
-/// The name of a label's columns: lower case, spaces turned to `_`.
+/// Returns the column name of a label: lower case, with `_` instead of spaces.
 pub(in crate::experiment) fn column_name(name: &str) -> String {
     name.trim().to_lowercase().replace(' ', "_")
 }
 
-/// Whether runs of this name have a folder of their own below the runs folder.
+/// Returns whether a name is a valid folder name.
 pub fn is_folder_name(name: &str) -> bool {
     values::is_file_name(name)
 }
 
-/// What a folder's name may hold.
+/// Which folder names are valid.
 pub const NAME_HELP: &str = "use letters, digits, `_` and `-`";
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
     if experiment.name.as_deref().is_some_and(|name| !is_folder_name(name)) {
-        diagnostics.problem("name", "expected a name that can be a folder's", NAME_HELP);
+        diagnostics.problem("name", "expected a valid folder name", NAME_HELP);
     }
     if let Some(labels) = &experiment.data.labels {
         check_label_names(diagnostics, labels);
@@ -36,13 +36,13 @@ fn check_label_names(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, Str
         diagnostics.problem(
             "data.labels",
             "expected at least one label, got none",
-            "name a label, as in `{ 1: liver }`, or remove the key",
+            "add a label, such as `{ 1: liver }`, or remove the key",
         );
     }
     diagnostics.violations("data.labels", scores::label_names(labels));
 }
 
-/// Labels that other sections name must be declared.
+/// Checks that the labels of other sections are declared.
 pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     let experiment = &diagnostics.document.experiment;
     let declared = scores::declared(labels);

@@ -1,4 +1,4 @@
-//! Rules on the patch sampler.
+//! Rules for the patch sampler.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Rules on the names of labels and on metrics, for an experiment and for a file of metrics alike.
+//! Rules for label names and metrics, of an experiment and of a file of metrics.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use super::names::column_name;
 use metrics::Metric;
 use volume::Label;
 
-/// A rule that is broken, below the list or map that it is about.
+/// A violated rule, relative to a list or map.
 pub(in crate::experiment) struct Violation {
     /// The dotted path of the value.
     pub path: String,
-    /// Whether the key is meant rather than the value.
+    /// Whether the key is wrong rather than the value.
     pub at_key: bool,
     /// What is wrong.
     pub message: String,
-    /// What to do about it.
+    /// How to fix it.
     pub help: String,
 }
 
-/// Names that would make columns that cannot be told apart.
+/// Checks that label names give distinct column names.
 pub(in crate::experiment) fn label_names(labels: &BTreeMap<Label, String>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut seen: BTreeMap<String, Label> = BTreeMap::new();
@@ -27,35 +27,35 @@ pub(in crate::experiment) fn label_names(labels: &BTreeMap<Label, String>) -> Ve
             violations.push(Violation { path: value.to_string(), at_key, message, help: help.to_owned() });
         };
         if *value == 0 {
-            let message = "label 0 is the background and is not declared".to_owned();
+            let message = "label 0 is the background and must not be declared".to_owned();
             violation(true, message, "remove this entry; the network always has a background class");
         }
         let column = column_name(name);
         if column.is_empty() || column == "mean" {
-            let help = "columns of metrics.csv are named after labels; choose another word";
+            let help = "columns of metrics.csv are named after labels; choose another name";
             violation(false, format!("`{name}` cannot be a label's name"), help);
         }
         if let Some(other) = seen.insert(column.clone(), *value) {
-            let help = "names are compared in lower case with `_` for spaces; rename one";
+            let help = "names are compared in lower case, with `_` for spaces; rename one";
             violation(false, format!("labels {other} and {value} are both named `{column}`"), help);
         }
     }
     violations
 }
 
-/// Metrics of one name, whose columns could not be told apart.
+/// Checks that no metric is listed twice.
 pub(in crate::experiment) fn repeated_metrics(metrics: &[Metric]) -> Vec<Violation> {
     let is_repeated = |index: &usize| metrics[..*index].iter().any(|other| other.name() == metrics[*index].name());
     let violation = |index: usize| Violation {
         path: index.to_string(),
         at_key: false,
-        message: "this metric stands in the list twice".to_owned(),
+        message: "duplicate metric".to_owned(),
         help: "remove one of them".to_owned(),
     };
     (0..metrics.len()).filter(is_repeated).map(violation).collect()
 }
 
-/// Labels and names of regions in metrics that do not go with the declared labels; `key` is where these are declared.
+/// Checks the labels and region names of metrics against the declared labels; `key` is where these are declared.
 pub(in crate::experiment) fn labels_of_metrics(
     metrics: &[Metric],
     labels: &BTreeMap<Label, String>,
@@ -69,17 +69,18 @@ pub(in crate::experiment) fn labels_of_metrics(
             let help = format!("{key} declares {}", declared(labels));
             violations.push(Violation { path: below(&keys), at_key: false, message, help });
         }
-        let taken = |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);
-        for region in metric.regions().keys().filter(taken) {
+        let is_taken =
+            |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);
+        for region in metric.regions().keys().filter(is_taken) {
             let message = format!("`{region}` cannot be a region's name");
-            let help = "columns are named after labels, regions and `mean`; choose another word".to_owned();
+            let help = "columns are named after labels, regions and `mean`; choose another name".to_owned();
             violations.push(Violation { path: below(&format!("regions.{region}")), at_key: true, message, help });
         }
     }
     violations
 }
 
-/// The declared labels as words.
+/// Lists the declared labels in words.
 pub(super) fn declared(labels: &BTreeMap<Label, String>) -> String {
     labels.iter().map(|(value, name)| format!("{value} ({name})")).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! Rules on the split, the optimiser, validation and checkpoints.
+//! Rules for the split, the optimizer, validation and checkpoints.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     let optimizer = &experiment.optimizer;
     diagnostics.component(&format!("optimizer.{}", optimizer.name()), optimizer.component().check());
     if matches!(experiment.data.split, Split::First(_)) {
-        diagnostics.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles");
+        diagnostics.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles the subjects");
     }
     let last = experiment.train.epochs.get();
     if experiment.validate.patches && experiment.validate.volumes.every_epochs.get() > last {
         diagnostics.warning(
-            "whole volumes are scored after the last epoch only; until then validation sees random patches alone",
+            "whole volumes are evaluated after the last epoch only; until then validation uses random patches",
         );
     }
 }
@@ -32,20 +32,20 @@ fn check_split(diagnostics: &mut Diagnostics) {
             diagnostics.problem(
                 "data.split.fold.count",
                 message,
-                "one fold validates and the others train; 5 is usual",
+                "one fold is for validation and the others for training; 5 is usual",
             );
         }
         Split::Fold(fold) if fold.index >= fold.count.get() => {
             let message = format!("expected a fold between 0 and {}, got {}", fold.count.get() - 1, fold.index);
-            diagnostics.problem("data.split.fold.index", message, "folds are counted from 0");
+            diagnostics.problem("data.split.fold.index", message, "folds are numbered from 0");
         }
         Split::Fraction(fraction) => {
             let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
             if sum > 1.0 + 1e-9 {
                 diagnostics.problem(
                     "data.split.fraction",
-                    format!("expected shares of at most 1 together, got {}", (sum * 1e9).round() / 1e9),
-                    "make one of them smaller",
+                    format!("expected fractions that sum to at most 1, got {}", (sum * 1e9).round() / 1e9),
+                    "reduce one of them",
                 );
             }
         }
@@ -53,7 +53,7 @@ fn check_split(diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Checks that a warm-up leaves some of the run; `num_steps` are the optimiser steps of the whole run.
+/// Checks that the warm-up is shorter than the run; `num_steps` is the number of optimizer steps of the run.
 pub(super) fn check_warm_up(diagnostics: &mut Diagnostics, num_steps: usize) {
     let schedule = &diagnostics.document.experiment.schedule;
     let (name, steps) = (schedule.name(), schedule.warmup_steps());
@@ -67,7 +67,7 @@ pub(super) fn check_warm_up(diagnostics: &mut Diagnostics, num_steps: usize) {
     }
 }
 
-/// The monitor must be a column of metrics.csv that somebody writes.
+/// Checks that the monitor is a column of metrics.csv.
 fn check_monitor(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
@@ -79,13 +79,13 @@ fn check_monitor(diagnostics: &mut Diagnostics) {
         );
         return;
     }
-    // Without declared labels the names come from the data.
+    // Without declared labels, the names come from the dataset.
     if let Some(labels) = &experiment.data.labels {
         check_columns(diagnostics, labels);
     }
 }
 
-/// The monitor must be one of the columns that these labels give.
+/// Checks that the monitor is a column of metrics.csv, given the labels.
 pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
@@ -99,7 +99,7 @@ pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Lab
         let near = nearest(monitor, columns.iter().map(String::as_str))
             .map(|near| format!("did you mean `{near}`? "))
             .unwrap_or_default();
-        let message = format!("`{monitor}` is no column of metrics.csv");
+        let message = format!("metrics.csv has no column `{monitor}`");
         diagnostics.problem("checkpoint.monitor", message, format!("{near}columns: {}", columns.join(", ")));
     }
 }
