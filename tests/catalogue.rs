@@ -108,7 +108,7 @@ fn every_component_documents_an_example_that_parses() {
     hold_examples::<dataset::samplers::Sampler>("crates/dataset/src/samplers", &samplers);
     hold_examples::<nn::losses::Loss>("crates/nn/src/losses", nn::losses::Loss::NAMES);
     let metrics = ["assd", "dice", "hd", "hd95", "jaccard", "lits", "nsd", "precision", "recall", "volume_difference"];
-    hold_examples::<metrics::Metric>("crates/metrics/src", &metrics);
+    hold_examples::<metrics::Metric>("crates/metrics/src/components", &metrics);
     hold_examples::<nn::Model>("crates/nn/src/networks", nn::Model::NAMES);
     hold_examples::<OptimizerSpec>("crates/nn/src/optimizers", OptimizerSpec::NAMES);
     hold_examples::<Schedule>("crates/nn/src/optimizers/schedules", Schedule::NAMES);

@@ -76,12 +76,9 @@ impl Evaluation {
         let cases = self.cases.iter().map(|(name, scores)| (name.clone(), row(scores))).collect();
         let mut scores = ScoreTable { columns, cases };
         let Some(first) = self.metrics.first() else { return scores };
-        let own: Vec<usize> = match first {
-            // The Dice of the liver and that of lesions.
-            Metric::Lits(_) => vec![0, 1],
-            _ => (0..self.labels.len()).collect(),
-        };
-        let order = scores.worst_first(&own, first.lower_is_better());
+        let ranking = first.ranking_columns(&self.labels);
+        let lower = ranking.first().is_some_and(|column| metrics::lower_is_better(&scores.columns[*column]));
+        let order = scores.worst_first(&ranking, lower);
         scores.cases = order.into_iter().map(|index| scores.cases[index].clone()).collect();
         scores
     }

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use self::bits::Bits;
-use super::Pair;
 use super::overlap::Extent;
+use crate::Pair;
 use volume::Label;
 
 mod bits;
@@ -22,7 +22,7 @@ pub(super) struct Masks {
 
 /// The distances between the voxels on two surfaces: those with a neighbour by a face outside the mask.
 #[derive(Debug, Default)]
-pub(super) struct EdgeDistances {
+pub(crate) struct EdgeDistances {
     /// From each voxel of the predicted surface to the true one.
     pub from_prediction: Vec<f64>,
     /// From each voxel of the true surface to the predicted one.
@@ -31,7 +31,7 @@ pub(super) struct EdgeDistances {
 
 /// The distances between the elements of two surfaces.
 #[derive(Debug, Default)]
-pub(super) struct SurfelDistances {
+pub(crate) struct SurfelDistances {
     /// From each element of the predicted surface to the true one.
     pub from_prediction: Vec<Surfel>,
     /// From each element of the true surface to the predicted one.
@@ -40,7 +40,7 @@ pub(super) struct SurfelDistances {
 
 /// A piece of a surface: what lies between the centres of eight voxels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Surfel {
+pub(crate) struct Surfel {
     /// mm to the nearest piece of the other surface; infinite where there is none.
     pub distance: f64,
     /// mm².

@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::overlap::Overlap;
-use super::{Empty, Regions};
+use crate::class_scorer::ClassScorer;
+use crate::comparison::{Comparison, Overlap};
+use crate::{EmptyScore, Regions};
+use volume::Label;
 
 /// `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file; background is in no mean.
 ///
@@ -17,22 +19,40 @@ use super::{Empty, Regions};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DiceMetric")]
 pub struct Dice {
     /// The score where a class is in neither the prediction nor the truth.
     #[serde(default)]
-    pub empty: Empty,
+    pub empty: EmptyScore,
     /// Whether a summary also has `dice_global_<label>`: the Dice of the voxels of all cases counted together.
     #[serde(default)]
     pub global: bool,
-    /// Named unions of labels, scored beside the labels.
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
     pub regions: Regions,
 }
 
 impl Dice {
-    /// The score of one class or region.
-    pub(super) fn score(&self, overlap: &Overlap) -> Option<f64> {
-        self.empty.share(2 * overlap.common, overlap.predicted + overlap.truth)
+    fn ratio(&self, overlap: &Overlap) -> Option<f64> {
+        self.empty.ratio(2 * overlap.common, overlap.predicted + overlap.truth)
+    }
+}
+
+impl ClassScorer for Dice {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+        self.ratio(&comparison.overlap(class))
+    }
+
+    fn is_global(&self) -> bool {
+        self.global
+    }
+
+    fn score_overlap(&self, overlap: &Overlap) -> Option<f64> {
+        self.ratio(overlap)
     }
 }
 
@@ -41,14 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_in_neither_is_undefined_unless_said_otherwise() {
-        let dice = |empty| Dice { empty, ..Dice::default() }.score(&Overlap::default());
-        assert_eq!((dice(Empty::Nan), dice(Empty::One), dice(Empty::Zero)), (None, Some(1.0), Some(0.0)));
+    fn a_class_in_neither_is_undefined_by_default() {
+        let dice = |empty| Dice { empty, ..Dice::default() }.ratio(&Overlap::default());
+        assert_eq!(
+            (dice(EmptyScore::Nan), dice(EmptyScore::One), dice(EmptyScore::Zero)),
+            (None, Some(1.0), Some(0.0))
+        );
     }
 
     #[test]
     fn a_class_that_was_only_predicted_scores_zero() {
         let overlap = Overlap { predicted: 3, truth: 0, common: 0 };
-        assert_eq!(Dice::default().score(&overlap), Some(0.0));
+        assert_eq!(Dice::default().ratio(&overlap), Some(0.0));
     }
 }

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Regions;
-use super::comparison::Comparison;
+use crate::Regions;
+use crate::class_scorer::ClassScorer;
+use crate::comparison::Comparison;
 use volume::Label;
 
 /// The mean distance in mm from the voxels of both surfaces of a class to the other surface.
@@ -14,11 +15,12 @@ use volume::Label;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AssdMetric")]
 pub struct Assd {
     /// Whose definition it follows; they differ where masks are empty.
     #[serde(default)]
     pub variant: AssdVariant,
-    /// Named unions of labels, scored beside the labels.
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
     pub regions: Regions,
 }
@@ -35,9 +37,16 @@ pub enum AssdVariant {
     Medpy,
 }
 
-impl Assd {
-    /// The score of one class or region.
-    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+impl ClassScorer for Assd {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn lower_is_better() -> bool {
+        true
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
         let edges = comparison.edges(class);
         let count = edges.from_prediction.len() + edges.from_truth.len();
         let mean = (count > 0).then(|| edges.both().sum::<f64>() / count as f64);
@@ -50,13 +59,13 @@ impl Assd {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Pair;
     use super::*;
+    use crate::Pair;
 
     /// Voxels in a row, 3 mm apart.
     fn score(variant: AssdVariant, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [3.0, 1.0, 1.0] };
-        Assd { variant, ..Assd::default() }.score(&mut Comparison::new(&pair), &[1])
+        Assd { variant, ..Assd::default() }.score_class(&mut Comparison::new(&pair), &[1])
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Regions;
-use super::comparison::Comparison;
-use super::surface::Surfel;
+use crate::Regions;
+use crate::class_scorer::ClassScorer;
+use crate::comparison::{Comparison, Surfel};
 use values::NonNegative;
 use volume::Label;
 
@@ -19,17 +19,21 @@ use volume::Label;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NsdMetric")]
 pub struct Nsd {
     /// How far apart surfaces may be, in mm, and still agree: what experts differ by among themselves.
     pub tolerance_mm: NonNegative,
-    /// Named unions of labels, scored beside the labels.
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
     pub regions: Regions,
 }
 
-impl Nsd {
-    /// The score of one class or region.
-    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+impl ClassScorer for Nsd {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
         let surfels = comparison.surfels(class);
         let both = || surfels.from_prediction.iter().chain(&surfels.from_truth);
         let is_close = |surfel: &&Surfel| surfel.distance <= self.tolerance_mm.get();
@@ -42,13 +46,13 @@ impl Nsd {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Pair;
     use super::*;
+    use crate::Pair;
 
     fn score(tolerance_mm: f64, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [2.0, 1.0, 1.0] };
         let metric = Nsd { tolerance_mm: NonNegative::new(tolerance_mm).unwrap(), regions: Regions::new() };
-        metric.score(&mut Comparison::new(&pair), &[1])
+        metric.score_class(&mut Comparison::new(&pair), &[1])
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How the voxels of classes lie in two label maps: how many, and in which box.
+//! Counts and bounding boxes of the labels of two label maps.
 
 use std::collections::BTreeMap;
 use std::iter::Sum;
@@ -6,71 +6,84 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Pair;
+use crate::Pair;
 use volume::Label;
 
-/// How the voxels of a class lie in a prediction and in the truth.
+/// Numbers of voxels of a class in a prediction and in the truth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Overlap {
+pub struct Overlap {
+    /// Predicted voxels.
     pub predicted: u64,
+    /// True voxels.
     pub truth: u64,
+    /// Voxels of the intersection.
     pub common: u64,
 }
 
 impl Overlap {
-    /// Voxels in either of the two.
+    /// Returns the number of voxels in either of the two.
     pub fn union(&self) -> u64 {
         self.predicted + self.truth - self.common
     }
+
+    /// Returns the numbers for [`CaseScores`](crate::CaseScores).
+    pub(crate) fn into_counts(self) -> [i64; 3] {
+        [self.predicted, self.truth, self.common].map(|count| count as i64)
+    }
+
+    /// Returns what [`Overlap::into_counts`] stored at the start of `counts`.
+    pub(crate) fn from_counts(counts: &[i64]) -> Self {
+        Self { predicted: counts[0] as u64, truth: counts[1] as u64, common: counts[2] as u64 }
+    }
 }
 
-/// A box of voxels.
+/// A box of voxels along x, y and z.
 pub(super) type Extent = [Range<usize>; 3];
 
-/// How often each pair of a predicted and a true label occurs, and where each label lies.
+/// The confusion matrix of two label maps, and the bounding box of each label in either.
 #[derive(Debug, Default)]
 pub(super) struct JointCounts {
     counts: BTreeMap<(Label, Label), u64>,
     extents: BTreeMap<Label, Extent>,
 }
 
-/// Voxels that are looked at together: mostly they share their pair of labels.
-const STRETCH: usize = 32;
+/// Voxels that are compared together; most chunks contain a single pair of labels.
+const CHUNK: usize = 32;
 
 impl JointCounts {
-    /// Reads both label maps once.
+    /// Counts both label maps in one pass.
     pub fn of(pair: &Pair) -> Self {
         let [size_x, size_y, size_z] = pair.shape;
         let slab = |x: usize| {
-            let mut found = Self::default();
+            let mut counts = Self::default();
             for y in 0..size_y {
                 let start = (x * size_y + y) * size_z;
                 let row = start..start + size_z;
-                found.add_row([x, y], &pair.prediction[row.clone()], &pair.truth[row]);
+                counts.add_row([x, y], &pair.prediction[row.clone()], &pair.truth[row]);
             }
-            found
+            counts
         };
         (0..size_x).into_par_iter().map(slab).reduce(Self::default, Self::merge)
     }
 
-    fn add_row(&mut self, place: [usize; 2], prediction: &[Label], truth: &[Label]) {
+    fn add_row(&mut self, xy: [usize; 2], prediction: &[Label], truth: &[Label]) {
         let mut run = Run { labels: (prediction[0], truth[0]), start: 0 };
-        let stretches = prediction.chunks(STRETCH).zip(truth.chunks(STRETCH)).enumerate();
-        for (index, (predicted, truth)) in stretches {
+        let chunks = prediction.chunks(CHUNK).zip(truth.chunks(CHUNK)).enumerate();
+        for (index, (predicted, truth)) in chunks {
             let (p, t) = run.labels;
-            // A fold without a branch, which becomes vector instructions.
+            // Without a branch, so that compilers vectorize it.
             if predicted.iter().zip(truth).fold(0, |differs, (a, b)| differs | (a ^ p) | (b ^ t)) == 0 {
                 continue;
             }
             for (step, labels) in predicted.iter().copied().zip(truth.iter().copied()).enumerate() {
                 if labels != run.labels {
-                    let z = index * STRETCH + step;
-                    self.add_run(place, &run, z);
+                    let z = index * CHUNK + step;
+                    self.add_run(xy, &run, z);
                     run = Run { labels, start: z };
                 }
             }
         }
-        self.add_run(place, &run, prediction.len());
+        self.add_run(xy, &run, prediction.len());
     }
 
     fn add_run(&mut self, [x, y]: [usize; 2], run: &Run, end: usize) {
@@ -91,7 +104,7 @@ impl JointCounts {
         self
     }
 
-    /// How the voxels with one of these labels lie.
+    /// Returns the number of predicted, true and common voxels with one of these labels.
     pub fn overlap(&self, class: &[Label]) -> Overlap {
         let mut overlap = Overlap::default();
         for ((predicted, truth), count) in &self.counts {
@@ -103,7 +116,7 @@ impl JointCounts {
         overlap
     }
 
-    /// The smallest box that holds every voxel with one of these labels, predicted or true; `None` where there is none.
+    /// Returns the smallest box with every voxel of these labels in either map; `None` if there is none.
     pub fn extent(&self, class: &[Label]) -> Option<Extent> {
         let mut extents = class.iter().filter_map(|label| self.extents.get(label));
         let mut extent = extents.next()?.clone();
@@ -112,7 +125,7 @@ impl JointCounts {
     }
 }
 
-/// Neighbours along z with the same labels.
+/// Consecutive voxels along z with the same pair of labels.
 struct Run {
     labels: (Label, Label),
     start: usize,
@@ -155,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_of_a_class_holds_it_in_both_maps() {
+    fn the_box_of_a_class_contains_it_in_both_maps() {
         assert_eq!(counts().extent(&[1]), Some([0..1, 0..1, 28..39]));
         assert_eq!(counts().extent(&[1, 7]), Some([0..1, 0..2, 28..40]));
         assert_eq!(counts().extent(&[2]), None);

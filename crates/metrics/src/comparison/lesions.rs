@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::iter::Sum;
 
-use super::super::comparison::Comparison;
+use super::Comparison;
 use volume::Label;
 use volume::connected_components::{ConnectedComponents, connected_components};
 
@@ -17,7 +17,7 @@ const MIN_OVERLAP: f64 = 0.5;
 
 /// How many lesions there are and how many of them are detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Detection {
+pub(crate) struct Detection {
     predicted: usize,
     truth: usize,
     /// May be below 0, since a merged lesion that is not detected counts several times.
@@ -45,6 +45,18 @@ impl Detection {
     }
 }
 
+impl Detection {
+    /// Returns the numbers for [`CaseScores`](crate::CaseScores).
+    pub(crate) fn into_counts(self) -> [i64; 3] {
+        [self.predicted as i64, self.truth as i64, self.detected]
+    }
+
+    /// Returns what [`Detection::into_counts`] stored at the start of `counts`.
+    pub(crate) fn from_counts(counts: &[i64]) -> Self {
+        Self { predicted: counts[0] as usize, truth: counts[1] as usize, detected: counts[2] }
+    }
+}
+
 impl Sum for Detection {
     fn sum<I: Iterator<Item = Self>>(cases: I) -> Self {
         cases.fold(Self::default(), |sum, case| Self {
@@ -56,8 +68,8 @@ impl Sum for Detection {
 }
 
 /// Finds the lesions of a label in both label maps and those that are detected.
-pub(super) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
-    let Some([x, y, z]) = comparison.counts().extent(&[lesion]) else { return Detection::default() };
+pub(crate) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
+    let Some([x, y, z]) = comparison.extent(&[lesion]) else { return Detection::default() };
     let pair = comparison.pair();
     let [_, size_y, size_z] = pair.shape;
     let shape = [x.len(), y.len(), z.len()];
@@ -159,8 +171,8 @@ impl Common {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Pair;
     use super::*;
+    use crate::Pair;
 
     /// Rows of `.` and `#`: the prediction and the truth.
     fn detection(prediction: &str, truth: &str) -> (usize, usize, i64) {

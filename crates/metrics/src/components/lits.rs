@@ -3,14 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::comparison::Comparison;
-use super::overlap::Overlap;
-use super::{CaseScores, Empty, Tally, mean};
+use super::Scorer;
+use crate::comparison::{Comparison, Detection, Overlap, detect};
+use crate::{CaseScores, EmptyScore, mean};
 use volume::Label;
-
-mod lesions;
-
-use lesions::Detection;
 
 /// The scores of the LiTS benchmark by the rules of its scorer (`lits-challenge-scoring`, `program/evaluate.py`): lesions
 /// found, Dice per case and over all cases, and the error of the tumour burden.
@@ -38,6 +34,7 @@ use lesions::Detection;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "LitsMetric")]
 pub struct Lits {
     /// The label of the liver without its lesions.
     #[serde(default = "default_liver")]
@@ -55,79 +52,93 @@ fn default_lesion() -> Label {
     2
 }
 
-/// The tumour burden of a prediction without a liver.
-const LARGE: f64 = 9001.0;
+/// The tumour burden of a prediction without liver.
+const MISSING_LIVER_BURDEN: f64 = 9001.0;
 
-/// What of a case goes into the scores of all.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct LitsTally {
-    liver: Overlap,
-    lesion: Overlap,
-    lesions: Detection,
-}
+const CASE_SCORES: [&str; 5] =
+    ["liver_dice", "lesion_dice", "lesion_precision", "lesion_recall", "tumour_burden_error"];
 
-impl Lits {
-    pub(super) const CASE_COLUMNS: [&str; 5] =
-        ["liver_dice", "lesion_dice", "lesion_precision", "lesion_recall", "tumour_burden_error"];
+const SUMMARY_SCORES: [&str; 7] = [
+    "liver_dice",
+    "lesion_dice",
+    "lesion_precision_global",
+    "lesion_recall_global",
+    "liver_dice_global",
+    "lesion_dice_global",
+    "tumour_burden_rmse",
+];
 
-    pub(super) const SUMMARY_COLUMNS: [&str; 7] = [
-        "liver_dice",
-        "lesion_dice",
-        "lesion_precision_global",
-        "lesion_recall_global",
-        "liver_dice_global",
-        "lesion_dice_global",
-        "tumour_burden_rmse",
-    ];
+impl Scorer for Lits {
+    fn used_labels(&self) -> Vec<(String, Label)> {
+        vec![("liver".to_owned(), self.liver), ("lesion".to_owned(), self.lesion)]
+    }
 
-    pub(super) fn score(&self, comparison: &Comparison) -> CaseScores {
+    fn lower_is_better(score: &str) -> bool {
+        score.starts_with("tumour_burden_")
+    }
+
+    fn case_scores(&self, _labels: &[(Label, String)]) -> Vec<String> {
+        CASE_SCORES.map(str::to_owned).to_vec()
+    }
+
+    fn summary_scores(&self, _labels: &[(Label, String)]) -> Vec<String> {
+        SUMMARY_SCORES.map(str::to_owned).to_vec()
+    }
+
+    /// The Dice of the liver and that of lesions.
+    fn ranking_scores(&self, _labels: &[(Label, String)]) -> Vec<usize> {
+        vec![0, 1]
+    }
+
+    fn score(&self, comparison: &mut Comparison, _labels: &[(Label, String)]) -> CaseScores {
         let whole = comparison.overlap(&[self.liver, self.lesion]);
         let lesion = comparison.overlap(&[self.lesion]);
         let predicts_liver = whole.predicted > lesion.predicted;
-        // Without a liver beside lesions its prediction counts as none at all.
+        // A prediction of lesions without liver counts as empty.
         let liver = if predicts_liver { whole } else { Overlap { truth: whole.truth, ..Overlap::default() } };
-        let lesions = lesions::detect(comparison, self.lesion);
+        let lesions = detect(comparison, self.lesion);
         let burden = |lesion: u64, liver: u64| lesion as f64 / liver as f64;
-        let predicted = if predicts_liver { burden(lesion.predicted, whole.predicted) } else { LARGE };
+        let predicted = if predicts_liver { burden(lesion.predicted, whole.predicted) } else { MISSING_LIVER_BURDEN };
         let error = (whole.truth > 0).then(|| burden(lesion.truth, whole.truth) - predicted);
-        let scores =
-            vec![dice(&liver, Empty::Zero), dice(&lesion, Empty::One), lesions.precision(), lesions.recall(), error];
-        CaseScores { scores, tally: Tally::Lits(LitsTally { liver, lesion, lesions }) }
+        let scores = vec![
+            dice(&liver, EmptyScore::Zero),
+            dice(&lesion, EmptyScore::One),
+            lesions.precision(),
+            lesions.recall(),
+            error,
+        ];
+        let counts = [liver.into_counts(), lesion.into_counts(), lesions.into_counts()].concat();
+        CaseScores { scores, counts }
     }
 
-    pub(super) fn summarize(&self, cases: &[CaseScores]) -> Vec<Option<f64>> {
-        let tallies = || {
-            cases.iter().filter_map(|case| match &case.tally {
-                Tally::Lits(tally) => Some(tally),
-                Tally::Nothing | Tally::Overlaps(_) => None,
-            })
-        };
-        let column = |place: usize| cases.iter().map(move |case| case.scores[place]);
-        let lesions: Detection = tallies().map(|tally| tally.lesions).sum();
+    fn summarize(&self, cases: &[CaseScores], _labels: &[(Label, String)]) -> Vec<Option<f64>> {
+        let column = |index: usize| cases.iter().map(move |case| case.scores[index]);
+        let overlap = |start: usize| cases.iter().map(|case| Overlap::from_counts(&case.counts[start..])).sum();
+        let lesions: Detection = cases.iter().map(|case| Detection::from_counts(&case.counts[6..])).sum();
         vec![
             mean(column(0)),
             mean(column(1)),
             lesions.precision().or(Some(0.0)),
             lesions.recall().or(Some(0.0)),
-            dice(&tallies().map(|tally| tally.liver).sum(), Empty::Nan),
-            dice(&tallies().map(|tally| tally.lesion).sum(), Empty::Nan),
+            dice(&overlap(0), EmptyScore::Nan),
+            dice(&overlap(3), EmptyScore::Nan),
             mean(column(4).map(|error| error.map(|error| error * error))).map(f64::sqrt),
         ]
     }
 }
 
-fn dice(overlap: &Overlap, empty: Empty) -> Option<f64> {
-    empty.share(2 * overlap.common, overlap.predicted + overlap.truth)
+fn dice(overlap: &Overlap, empty: EmptyScore) -> Option<f64> {
+    empty.ratio(2 * overlap.common, overlap.predicted + overlap.truth)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Pair;
     use super::*;
+    use crate::Pair;
 
     fn score(prediction: &[Label], truth: &[Label]) -> CaseScores {
         let pair = Pair { prediction, truth, shape: [1, 1, truth.len()], spacing: [1.0; 3] };
-        Lits { liver: 1, lesion: 2 }.score(&Comparison::new(&pair))
+        Lits { liver: 1, lesion: 2 }.score(&mut Comparison::new(&pair), &[])
     }
 
     #[test]
@@ -139,7 +150,7 @@ mod tests {
     #[test]
     fn a_prediction_of_lesions_alone_has_no_liver() {
         let scores = score(&[2, 2, 0, 0], &[1, 2, 0, 0]).scores;
-        assert_eq!((scores[0], scores[4]), (Some(0.0), Some(0.5 - LARGE)));
+        assert_eq!((scores[0], scores[4]), (Some(0.0), Some(0.5 - MISSING_LIVER_BURDEN)));
     }
 
     #[test]
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn a_summary_counts_all_lesions_and_voxels_together() {
         let cases = [score(&[1, 2, 2, 0], &[1, 2, 2, 0]), score(&[1, 1, 1, 1], &[1, 2, 1, 2])];
-        let summary = Lits { liver: 1, lesion: 2 }.summarize(&cases);
+        let summary = Lits { liver: 1, lesion: 2 }.summarize(&cases, &[]);
         let expected = [1.0, 0.5, 1.0, 1.0 / 3.0, 1.0, 2.0 / 3.0, 0.125f64.sqrt()];
         assert_eq!(summary, expected.map(Some));
     }

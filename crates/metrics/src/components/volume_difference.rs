@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Regions;
-use super::overlap::Overlap;
+use crate::Regions;
+use crate::class_scorer::ClassScorer;
+use crate::comparison::{Comparison, Overlap};
+use volume::Label;
 
 /// How much larger the predicted volume of a class is than the true one; negative where it is smaller. The best is nearest
 /// to 0.
@@ -14,11 +16,12 @@ use super::overlap::Overlap;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VolumeDifferenceMetric")]
 pub struct VolumeDifference {
     /// What the difference is told in.
     #[serde(default)]
     pub unit: VolumeUnit,
-    /// Named unions of labels, scored beside the labels.
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
     pub regions: Regions,
 }
@@ -35,13 +38,26 @@ pub enum VolumeUnit {
 }
 
 impl VolumeDifference {
-    /// The score of one class or region.
-    pub(super) fn score(&self, overlap: &Overlap, spacing: [f64; 3]) -> Option<f64> {
+    fn difference(&self, overlap: &Overlap, spacing: [f64; 3]) -> Option<f64> {
         let voxels = overlap.predicted as f64 - overlap.truth as f64;
         match self.unit {
             VolumeUnit::Relative => (overlap.truth > 0).then(|| voxels / overlap.truth as f64),
             VolumeUnit::Ml => Some(voxels * spacing.iter().product::<f64>() / 1000.0),
         }
+    }
+}
+
+impl ClassScorer for VolumeDifference {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn lower_is_better() -> bool {
+        true
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+        self.difference(&comparison.overlap(class), comparison.pair().spacing)
     }
 }
 
@@ -53,17 +69,17 @@ mod tests {
 
     #[test]
     fn a_smaller_prediction_has_a_negative_difference() {
-        assert_eq!(VolumeDifference::default().score(&OVERLAP, [1.0; 3]), Some(-0.25));
+        assert_eq!(VolumeDifference::default().difference(&OVERLAP, [1.0; 3]), Some(-0.25));
     }
 
     #[test]
     fn millilitres_are_cubes_of_ten_millimetres() {
         let metric = VolumeDifference { unit: VolumeUnit::Ml, ..VolumeDifference::default() };
-        assert_eq!(metric.score(&OVERLAP, [0.5, 2.0, 3.0]), Some(-3.0));
+        assert_eq!(metric.difference(&OVERLAP, [0.5, 2.0, 3.0]), Some(-3.0));
     }
 
     #[test]
-    fn there_is_no_share_of_an_empty_truth() {
-        assert_eq!(VolumeDifference::default().score(&Overlap { truth: 0, ..OVERLAP }, [1.0; 3]), None);
+    fn the_relative_difference_to_an_empty_truth_is_undefined() {
+        assert_eq!(VolumeDifference::default().difference(&Overlap { truth: 0, ..OVERLAP }, [1.0; 3]), None);
     }
 }

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Regions;
-use super::comparison::Comparison;
-use super::surface::Surfel;
+use crate::Regions;
+use crate::class_scorer::ClassScorer;
+use crate::comparison::{Comparison, Surfel};
 use volume::Label;
 
 /// The 95th percentile of the distances in mm between the surfaces of a class, which a few voxels astray do not decide.
@@ -15,11 +15,12 @@ use volume::Label;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Hd95Metric")]
 pub struct Hd95 {
     /// Whose definition it follows; on the same masks they often differ by a tenth.
     #[serde(default)]
     pub variant: Hd95Variant,
-    /// Named unions of labels, scored beside the labels.
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
     pub regions: Regions,
 }
@@ -41,9 +42,16 @@ pub enum Hd95Variant {
     Medpy,
 }
 
-impl Hd95 {
-    /// The score of one class or region.
-    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+impl ClassScorer for Hd95 {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn lower_is_better() -> bool {
+        true
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
         match self.variant {
             Hd95Variant::Monai => {
                 let edges = comparison.edges(class);

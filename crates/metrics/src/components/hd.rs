@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Regions;
-use super::comparison::Comparison;
-use super::surface::Surfel;
+use crate::Regions;
+use crate::class_scorer::ClassScorer;
+use crate::comparison::{Comparison, Surfel};
 use volume::Label;
 
 /// The largest distance in mm from a point of either surface of a class to the other: the Hausdorff distance.
@@ -15,11 +15,12 @@ use volume::Label;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HdMetric")]
 pub struct Hd {
     /// Whose definition it follows.
     #[serde(default)]
     pub variant: HdVariant,
-    /// Named unions of labels, scored beside the labels.
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
     pub regions: Regions,
 }
@@ -40,9 +41,16 @@ pub enum HdVariant {
     Medpy,
 }
 
-impl Hd {
-    /// The score of one class or region.
-    pub(super) fn score(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+impl ClassScorer for Hd {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn lower_is_better() -> bool {
+        true
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
         match self.variant {
             HdVariant::Monai => largest(comparison.edges(class).both()),
             HdVariant::Medpy => largest(comparison.edges(class).both()).filter(|distance| distance.is_finite()),
@@ -63,13 +71,13 @@ fn largest(distances: impl IntoIterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Pair;
     use super::*;
+    use crate::Pair;
 
     /// Voxels in a row, 2 mm apart.
     fn score(variant: HdVariant, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [2.0, 1.0, 1.0] };
-        Hd { variant, ..Hd::default() }.score(&mut Comparison::new(&pair), &[1])
+        Hd { variant, ..Hd::default() }.score_class(&mut Comparison::new(&pair), &[1])
     }
 
     #[test]

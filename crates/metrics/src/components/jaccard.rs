@@ -1,0 +1,62 @@
+//! Intersection over union.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::class_scorer::ClassScorer;
+use crate::comparison::{Comparison, Overlap};
+use crate::{EmptyScore, Regions};
+use volume::Label;
+
+/// `|P ∩ T| / |P ∪ T|` per class and case; also called intersection over union.
+///
+/// It is MONAI's `MeanIoU` and MedPy's `jc`, of which both give 1 where both masks are empty (`empty: one`; MONAI with
+/// `ignore_empty=False`). A class that is in one of them only scores 0; MONAI's default leaves out every case whose truth
+/// is empty.
+///
+/// ```yaml
+/// - jaccard: {}
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "JaccardMetric")]
+pub struct Jaccard {
+    /// The score where a class is in neither the prediction nor the truth.
+    #[serde(default)]
+    pub empty: EmptyScore,
+    /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
+    #[serde(default)]
+    pub regions: Regions,
+}
+
+impl Jaccard {
+    fn ratio(&self, overlap: &Overlap) -> Option<f64> {
+        self.empty.ratio(overlap.common, overlap.union())
+    }
+}
+
+impl ClassScorer for Jaccard {
+    fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+        self.ratio(&comparison.overlap(class))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_union_is_a_half() {
+        assert_eq!(Jaccard::default().ratio(&Overlap { predicted: 3, truth: 3, common: 2 }), Some(0.5));
+    }
+
+    #[test]
+    fn a_class_in_neither_is_undefined_by_default() {
+        let jaccard = |empty| Jaccard { empty, ..Jaccard::default() }.ratio(&Overlap::default());
+        assert_eq!((jaccard(EmptyScore::Nan), jaccard(EmptyScore::One)), (None, Some(1.0)));
+    }
+}

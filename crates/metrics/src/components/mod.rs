@@ -1,0 +1,117 @@
+//! The metrics: one file each, the trait that they implement and their registry.
+//!
+//! To add a metric: its file, with [`Scorer`] implemented (or `ClassScorer` where it scores each class by itself), and its
+//! `mod`, `pub use` and registry line below.
+
+use super::{CaseScores, Comparison, Regions};
+use volume::Label;
+
+mod assd;
+mod dice;
+mod hd;
+mod hd95;
+mod jaccard;
+mod lits;
+mod nsd;
+mod precision;
+mod recall;
+mod volume_difference;
+
+pub use assd::{Assd, AssdVariant};
+pub use dice::Dice;
+pub use hd::{Hd, HdVariant};
+pub use hd95::{Hd95, Hd95Variant};
+pub use jaccard::Jaccard;
+pub use lits::Lits;
+pub use nsd::Nsd;
+pub use precision::Precision;
+pub use recall::Recall;
+pub use volume_difference::{VolumeDifference, VolumeUnit};
+
+/// All that the program asks of a metric. Names of scores are those of columns without the metric's name: `liver` for
+/// `dice_liver`.
+pub trait Scorer {
+    /// Returns the named unions of labels that it scores in addition to the labels.
+    fn regions(&self) -> &Regions {
+        static NONE: Regions = Regions::new();
+        &NONE
+    }
+
+    /// Returns the labels that its keys name, each with the path of the key below the metric's name.
+    fn used_labels(&self) -> Vec<(String, Label)> {
+        let regions = self.regions().iter();
+        let labels = regions.flat_map(|(region, labels)| {
+            labels.iter().enumerate().map(move |(index, label)| (format!("regions.{region}.{index}"), *label))
+        });
+        labels.collect()
+    }
+
+    /// Returns whether the lowest value of a score is best, such as of a distance; of scores that may be negative, the
+    /// nearest to 0.
+    fn lower_is_better(_score: &str) -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
+    /// Returns the names of a case's scores.
+    fn case_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
+
+    /// Returns the names of the scores of many cases.
+    fn summary_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
+
+    /// Returns which of the case's scores rank cases from best to worst, by their mean.
+    fn ranking_scores(&self, labels: &[(Label, String)]) -> Vec<usize>;
+
+    /// Scores a pair of label maps, in the order of [`Scorer::case_scores`].
+    fn score(&self, comparison: &mut Comparison, labels: &[(Label, String)]) -> CaseScores;
+
+    /// Returns the scores of many cases, in the order of [`Scorer::summary_scores`].
+    fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>>;
+}
+
+/// Declares the registry, and the lookup of a column's metric.
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $module:ident::$variant:ident),+ $(,)?) => {
+        values::registry! {
+            /// A score of a predicted label map against the true one.
+            pub enum Metric: Scorer {
+                $($(#[$doc])* $module::$variant),+
+            }
+        }
+
+        /// Returns whether the lowest value of a column of scores is best, such as of `hd95_liver`; of scores that may be
+        /// negative, the nearest to 0.
+        pub fn lower_is_better(column: &str) -> bool {
+            const METRICS: &[(&str, fn(&str) -> bool)] =
+                &[$((concat!(stringify!($module), "_"), <$module::$variant as Scorer>::lower_is_better)),+];
+            let matching = METRICS.iter().filter_map(|(prefix, lower)| Some((column.strip_prefix(prefix)?, lower)));
+            // Of two metrics, such as `surface` and `surface_dice`, the longer name leaves the shorter rest.
+            matching.min_by_key(|(score, _)| score.len()).is_some_and(|(score, lower)| lower(score))
+        }
+    };
+}
+
+metrics! {
+    /// Dice coefficient: twice the intersection over the sum of both volumes.
+    dice::Dice,
+    /// Jaccard index: intersection over union.
+    jaccard::Jaccard,
+    /// Precision: the fraction of predicted voxels that are true.
+    precision::Precision,
+    /// Recall (sensitivity): the fraction of true voxels that are predicted.
+    recall::Recall,
+    /// Volume difference: the predicted minus the true volume.
+    volume_difference::VolumeDifference,
+    /// Hausdorff distance: the largest distance between surfaces, in mm.
+    hd::Hd,
+    /// The 95th percentile of the distances between surfaces, in mm.
+    hd95::Hd95,
+    /// Average symmetric surface distance, in mm.
+    assd::Assd,
+    /// Normalized surface Dice: the fraction of both surfaces that agree within a tolerance.
+    nsd::Nsd,
+    /// The scores of the LiTS benchmark.
+    lits::Lits,
+}
