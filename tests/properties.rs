@@ -1,4 +1,4 @@
-//! What holds for any shape, any window, any number.
+//! Properties that are true for any shape, window and number.
 
 use dataset::queue::delivery_order;
 use engine::inference::activation::Activation;
@@ -11,8 +11,8 @@ use transforms::lazy::{self, View};
 use transforms::{Incoming, Transform};
 use volume::{Affine, Grid, Volume, Voxels};
 
-fn shapes(most: usize) -> impl Strategy<Value = [usize; 3]> {
-    prop::array::uniform3(1..most)
+fn shapes(limit: usize) -> impl Strategy<Value = [usize; 3]> {
+    prop::array::uniform3(1..limit)
 }
 
 fn volume(shape: [usize; 3]) -> Volume {
@@ -27,8 +27,8 @@ fn volume(shape: [usize; 3]) -> Volume {
 fn through(volume: Volume, yaml: &str) -> Volume {
     let steps: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     let chain: Vec<Transform> = serde_json::from_value(steps).unwrap();
-    let draws = lazy::fixed_params(&chain, &Incoming { grid: volume.grid, channels: 1 });
-    View::new(volume, &chain, &draws).unwrap().volume().unwrap()
+    let params = lazy::fixed_params(&chain, &Incoming { grid: volume.grid, channels: 1 });
+    View::new(volume, &chain, &params).unwrap().volume().unwrap()
 }
 
 proptest! {
@@ -53,37 +53,37 @@ proptest! {
     }
 
     #[test]
-    fn a_volume_that_is_padded_and_cropped_again_is_the_same(shape in shapes(9), more in shapes(7)) {
+    fn cropping_undoes_padding(shape in shapes(9), more in shapes(7)) {
         let larger: [usize; 3] = std::array::from_fn(|axis| shape[axis] + more[axis]);
-        let back = through(
+        let result = through(
             volume(shape),
             &format!("[crop_or_pad: {{shape: {larger:?}}}, crop_or_pad: {{shape: {shape:?}}}]"),
         );
         let before = volume(shape);
-        prop_assert!(back.grid.matches(&before.grid, 1e-9));
-        prop_assert_eq!(&back.image[..], &before.image[..]);
-        prop_assert_eq!(&back.label.unwrap()[..], &before.label.unwrap()[..]);
+        prop_assert!(result.grid.matches(&before.grid, 1e-9));
+        prop_assert_eq!(&result.image[..], &before.image[..]);
+        prop_assert_eq!(&result.label.unwrap()[..], &before.label.unwrap()[..]);
     }
 
     #[test]
     fn resampling_to_the_same_spacing_changes_nothing(shape in shapes(9)) {
-        let back = through(volume(shape), "[resample: {spacing_mm: [1, 0.7, 2.5]}]");
-        prop_assert_eq!(back.grid.shape, shape);
-        for (a, b) in back.image.iter().zip(volume(shape).image.iter()) {
+        let result = through(volume(shape), "[resample: {spacing_mm: [1, 0.7, 2.5]}]");
+        prop_assert_eq!(result.grid.shape, shape);
+        for (a, b) in result.image.iter().zip(volume(shape).image.iter()) {
             prop_assert!((a - b).abs() < 1e-5);
         }
     }
 
     #[test]
-    fn every_patch_is_delivered_once_and_never_before_the_queue_could_hold_it(
+    fn every_patch_is_delivered_once_and_not_before_the_queue_has_room(
         seed in any::<u64>(), num_requests in 0..200usize, max_length in 1..50usize,
     ) {
         let order = delivery_order(Seed(seed), 1, num_requests, max_length);
         let mut sorted = order.clone();
         sorted.sort_unstable();
         prop_assert_eq!(sorted, (0..num_requests).collect::<Vec<_>>());
-        for (place, request) in order.into_iter().enumerate() {
-            prop_assert!(request < place + max_length);
+        for (position, request) in order.into_iter().enumerate() {
+            prop_assert!(request < position + max_length);
         }
     }
 }

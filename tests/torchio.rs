@@ -1,6 +1,6 @@
-//! The transforms give TorchIO's numbers: images within 1e-4 of their range, label maps voxel for voxel.
+//! The transforms compute what TorchIO computes: images within 1e-4 of their range, label maps voxel for voxel.
 //!
-//! `tests/parity/torchio_transforms.py` makes the numbers; the volumes are waves that both sides compute.
+//! `tests/parity/torchio_transforms.py` writes the expected values; the volumes are waves that both sides compute.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use volume::{Affine, Grid, Label, Volume, Voxels};
 struct File {
     volumes: BTreeMap<String, Source>,
     cases: Vec<Case>,
-    learnt: Vec<Learnt>,
+    #[serde(rename = "learnt")]
+    fitted: Vec<Fitted>,
 }
 
 #[derive(Deserialize)]
@@ -31,12 +32,12 @@ struct Case {
     affine: Affine,
     image: Vec<f32>,
     label: Vec<Label>,
-    /// What the step drew, where TorchIO was given the same.
+    /// The parameters that TorchIO was given, if the step is random.
     draws: Option<TransformParams>,
 }
 
 #[derive(Deserialize)]
-struct Learnt {
+struct Fitted {
     volume: String,
     /// TorchIO's landmarks of the volume.
     landmarks: Option<Vec<f64>>,
@@ -57,7 +58,7 @@ fn volume(source: &Source) -> Volume {
     }
 }
 
-/// Whether a voxel's source lies half-way between two voxels, where rounding errors choose.
+/// Returns whether a voxel's source is half-way between two voxels, where rounding errors select one.
 fn is_tie(origin: &lazy::IndexMapping, voxel: usize) -> bool {
     let [_, size_y, size_z] = origin.shape;
     let index = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z];
@@ -69,7 +70,7 @@ fn file() -> File {
     serde_json::from_str(&std::fs::read_to_string("tests/parity/torchio/transforms.json").unwrap()).unwrap()
 }
 
-/// The chain of a case: one step, or a list of them.
+/// Parses the chain of a case: one step, or a list of them.
 fn chain(yaml: &str) -> Vec<Transform> {
     let value: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     let steps = if value.is_array() { value } else { serde_json::json!([value]) };
@@ -77,63 +78,68 @@ fn chain(yaml: &str) -> Vec<Transform> {
 }
 
 #[test]
-fn every_transform_gives_torchios_numbers() {
+fn every_transform_computes_what_torchio_computes() {
     let file = file();
     let mut faults = Vec::new();
     for case in &file.cases {
         let chain = chain(&case.yaml);
         let source = volume(&file.volumes[&case.volume]);
         let incoming = Incoming { grid: source.grid, channels: source.image.channels };
-        let what = format!("{} on {}", case.yaml, case.volume);
-        let draws = match &case.draws {
-            Some(drawn) => vec![drawn.clone()],
+        let case_name = format!("{} on {}", case.yaml, case.volume);
+        let params = match &case.draws {
+            Some(params) => vec![params.clone()],
             None => lazy::resolve_from_volume(&chain, &lazy::fixed_params(&chain, &incoming), &source).unwrap(),
         };
-        let origin = lazy::index_mapping(&chain, &draws, &source.grid);
-        let result = View::new(source, &chain, &draws).unwrap().volume().unwrap();
-        assert_eq!(result.grid.shape, case.shape, "{what}");
-        for (found, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
-            assert!((found - expected).abs() < 1e-5, "{what}: {:?}, expected {:?}", result.grid.affine, case.affine);
+        let origin = lazy::index_mapping(&chain, &params, &source.grid);
+        let result = View::new(source, &chain, &params).unwrap().volume().unwrap();
+        assert_eq!(result.grid.shape, case.shape, "{case_name}");
+        for (value, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
+            assert!(
+                (value - expected).abs() < 1e-5,
+                "{case_name}: {:?}, expected {:?}",
+                result.grid.affine,
+                case.affine
+            );
         }
         let range =
             case.image.iter().fold(f32::MIN, |a, b| a.max(*b)) - case.image.iter().fold(f32::MAX, |a, b| a.min(*b));
-        assert_eq!(result.image.len(), case.image.len(), "{what}");
+        assert_eq!(result.image.len(), case.image.len(), "{case_name}");
         let worst = result.image.iter().zip(&case.image).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let label = result.label.unwrap();
         let label = chain[0].label_channels(&label).unwrap_or_else(|| label.to_vec());
-        assert!(case.label.is_empty() || label.len() == case.label.len(), "{what}");
+        assert!(case.label.is_empty() || label.len() == case.label.len(), "{case_name}");
         let differs = |i: &usize| label[*i] != case.label[*i] && !is_tie(&origin, *i);
         let wrong = (0..case.label.len()).filter(differs).count();
         if worst > 1e-4 * range || wrong > 0 {
-            faults.push(format!("{what}: image off by {} of its range, {wrong} labels wrong", worst / range));
+            faults.push(format!("{case_name}: image off by {} of its range, {wrong} labels wrong", worst / range));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
-fn what_is_learnt_from_a_volume_is_what_torchio_and_nnunet_learn() {
+fn fitted_statistics_are_those_of_torchio_and_nnunet() {
     let file = file();
-    for learnt in &file.learnt {
-        let name = if learnt.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
+    for case in &file.fitted {
+        let name = if case.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
         let step = &chain(&format!("{name}: {{}}"))[0];
-        let sample = lazy::fitting_sample(step, &[], &[], volume(&file.volumes[&learnt.volume])).unwrap();
+        let sample = lazy::fitting_sample(step, &[], &[], volume(&file.volumes[&case.volume])).unwrap();
         match step.component().fit(&[sample]).unwrap() {
-            TransformParams::HistogramStandardization(found) => {
-                let found = found.0.unwrap()[0];
-                let expected = learnt.landmarks.as_ref().unwrap();
-                let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
-                assert!(near, "{found:?}, expected {expected:?}");
+            TransformParams::HistogramStandardization(params) => {
+                let landmarks = params.0.unwrap()[0];
+                let expected = case.landmarks.as_ref().unwrap();
+                let near = landmarks.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4);
+                assert!(near, "{landmarks:?}, expected {expected:?}");
             }
-            TransformParams::ForegroundNormalize(found) => {
-                let expected = learnt.foreground.unwrap();
-                let near = found.0.unwrap().into_iter().any(|found| {
-                    let found = [found.low, found.high, found.mean, found.std];
-                    found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3 * expected[3])
+            TransformParams::ForegroundNormalize(params) => {
+                let expected = case.foreground.unwrap();
+                let near = params.0.unwrap().into_iter().any(|channel| {
+                    let statistics = [channel.low, channel.high, channel.mean, channel.std];
+                    statistics.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3 * expected[3])
                 });
-                assert!(near, "{expected:?} on {}", learnt.volume);
+                assert!(near, "{expected:?} on {}", case.volume);
             }
-            other => panic!("{other:?} is not learnt"),
+            other => panic!("{other:?} is not fitted"),
         }
     }
 }

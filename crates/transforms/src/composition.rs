@@ -129,7 +129,7 @@ impl Transform {
         self.component().nested().map_or(&[], |nested| nested.steps)
     }
 
-    /// Returns whether a condition holds for the step or one inside it.
+    /// Returns whether a condition is true for the step or one inside it.
     pub fn any(&self, condition: &dyn Fn(&dyn Step) -> bool) -> bool {
         condition(self.component()) || self.nested_steps().iter().any(|step| step.any(condition))
     }

@@ -71,10 +71,10 @@ mod tests {
         Incoming { grid: Grid { shape: [16, 16, 8], affine: Affine::IDENTITY }, channels: 2 }
     }
 
-    fn message(step: &str, drawn: &str) -> String {
+    fn message(step: &str, params: &str) -> String {
         let chain: Vec<Transform> = vec![serde_json::from_str(step).unwrap()];
-        let draws: Vec<TransformParams> = vec![serde_json::from_str(drawn).unwrap()];
-        validate_params(&chain, &draws, &incoming()).unwrap_err().to_string()
+        let params: Vec<TransformParams> = vec![serde_json::from_str(params).unwrap()];
+        validate_params(&chain, &params, &incoming()).unwrap_err().to_string()
     }
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
         let elastic = r#"{"elastic_deformation": {"num_control_points": [5, 5, 5]}}"#;
         let ghosting = r#"{"ghosting": {}}"#;
         let swap = r#"{"swap": {"patch": [4, 4, 4]}}"#;
-        for (step, drawn, expected) in [
+        for (step, params, expected) in [
             (
                 affine,
                 r#"{"affine": {"scales": [1, 0, 1], "degrees": [0, 0, 0], "translation_mm": [0, 0, 0]}}"#,
@@ -121,7 +121,7 @@ mod tests {
                 "draws.0 of motion: expected times between 0 and 1, got 1.5",
             ),
         ] {
-            assert_eq!(message(step, drawn), expected);
+            assert_eq!(message(step, params), expected);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{Component, NoParams};
 ///
 /// - KIND is the folder of the file: `spatial`, `intensity` or `label`; it selects the trait that the type implements;
 /// - MODULE is the file, and the transform's name in an experiment;
-/// - PARAMS are its sampled parameters, which `draws.json` holds under the same name.
+/// - PARAMS are its sampled parameters, which `draws.json` contains under the same name.
 macro_rules! transforms {
     ($($(#[$doc:meta])* $kind:ident $module:ident::$variant:ident $(=> $params:ident)?,)+) => {
         $(pub use crate::$kind::$module::{$variant $(, $params)?};)+

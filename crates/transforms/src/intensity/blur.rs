@@ -115,9 +115,9 @@ mod tests {
     fn a_row_is_blurred_as_in_scipy() {
         // scipy.ndimage.gaussian_filter(numpy.float32([0, 0, 8, 0, 1]), 0.8)
         let expected = [0.178_808_47, 1.826_926_5, 4.011_762_6, 2.076_706_6, 0.905_795_6];
-        let found = blurred(&[0.0, 0.0, 8.0, 0.0, 1.0], 0.8);
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        let result = blurred(&[0.0, 0.0, 8.0, 0.0, 1.0], 0.8);
+        for (result, expected) in result.iter().zip(expected) {
+            assert!((result - expected).abs() < 1e-5, "{result} {expected}");
         }
     }
 }

@@ -147,7 +147,7 @@ impl FittedTransform for ForegroundNormalize {
                 values.iter().zip(label).filter(|(_, label)| **label > 0).map(|(value, _)| *value).collect();
             foreground.sort_unstable_by(f32::total_cmp);
             let count = foreground.len();
-            // The middles of equal parts of the sorted foreground.
+            // The centres of equal parts of the sorted foreground.
             let position = |index: usize| (2 * index + 1) * count / (2 * QUANTILES);
             (0..if count == 0 { 0 } else { QUANTILES }).map(|index| foreground[position(index)]).collect()
         };

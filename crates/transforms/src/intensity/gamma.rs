@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_root_preserves_the_sign() {
-        let found = changed(0.5);
-        assert!(found.iter().zip([-2.0, 0.0, 3.0]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{found:?}");
+        let result = changed(0.5);
+        assert!(result.iter().zip([-2.0, 0.0, 3.0]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{result:?}");
     }
 }

@@ -132,13 +132,13 @@ impl IntensityTransform for Ghosting {
 
 /// Returns the planes of the shifted spectrum that are restored.
 fn restored(length: usize, restore: Option<f64>) -> std::ops::Range<usize> {
-    let middle = length / 2;
+    let centre = length / 2;
     match restore {
-        None => middle..middle + 1,
+        None => centre..centre + 1,
         Some(fraction) => {
             // Halves are rounded to even, as in numpy.
             let half = (fraction * length as f64).round_ties_even() as usize / 2;
-            middle - half..middle + half
+            centre - half..centre + half
         }
     }
 }
@@ -154,24 +154,24 @@ mod tests {
         values
     }
 
-    const DRAW: GhostingParams = GhostingParams { num_ghosts: 2, axis: 2, intensity: 1.0, restore: None };
+    const PARAMS: GhostingParams = GhostingParams { num_ghosts: 2, axis: 2, intensity: 1.0, restore: None };
 
     #[test]
-    fn no_intensity_changes_nothing() {
-        assert_eq!(ghosted(&[1.0, 5.0, 2.0], GhostingParams { intensity: 0.0, ..DRAW }), [1.0, 5.0, 2.0]);
+    fn an_intensity_of_zero_changes_nothing() {
+        assert_eq!(ghosted(&[1.0, 5.0, 2.0], GhostingParams { intensity: 0.0, ..PARAMS }), [1.0, 5.0, 2.0]);
     }
 
     #[test]
-    fn every_second_plane_taken_out_halves_the_image_and_its_shifted_copy() {
-        // numpy: planes 0 and 2 of the shifted spectrum of 4; the middle one, 2, is kept.
-        let found = ghosted(&[1.0, 0.0, 0.0, 0.0], DRAW);
+    fn removing_every_second_plane_adds_a_shifted_copy() {
+        // numpy: planes 0 and 2 of the shifted spectrum of 4; the central one, 2, is restored.
+        let result = ghosted(&[1.0, 0.0, 0.0, 0.0], PARAMS);
         let expected = [0.75, 0.25, -0.25, 0.25];
-        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        assert!(result.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{result:?}");
     }
 
     #[test]
     fn a_restored_spectrum_is_the_image() {
-        let found = ghosted(&[1.0, 4.0, 2.0, 8.0], GhostingParams { restore: Some(1.0), ..DRAW });
-        assert!(found.iter().zip([1.0, 4.0, 2.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        let result = ghosted(&[1.0, 4.0, 2.0, 8.0], GhostingParams { restore: Some(1.0), ..PARAMS });
+        assert!(result.iter().zip([1.0, 4.0, 2.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{result:?}");
     }
 }

@@ -43,7 +43,7 @@ const USED: [usize; 11] = [0, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12];
 /// The range to which the first and the last percentile of every training subject are mapped before averaging.
 const STANDARD_RANGE: [f64; 2] = [0.0, 100.0];
 
-/// HistogramStandardizationParams that lie nearer together have no piece between them.
+/// Minimum distance between percentiles; the slope between closer ones is 0.
 const MIN_WIDTH: f64 = 1e-5;
 
 /// The landmarks of each channel; `None` before fitting.

@@ -56,7 +56,7 @@ impl IntensityTransform for Mask {
     fn apply(&self, _: &NoParams, statistics: &VolumeStatistics, window: &mut Window) {
         let mean = if self.keep.needs_mean() { *statistics.get() } else { 0.0 };
         let mask = self.keep.resolve(Self::NAME, &window.grid, window.label, mean);
-        let mask = mask.expect("labels were there when the volume was statistics");
+        let mask = mask.expect("`statistics` requires labels");
         let voxels: usize = window.shape.iter().product();
         let [_, size_y, size_z] = window.shape;
         for (index, value) in window.image.iter_mut().enumerate() {

@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn an_empty_range_is_an_error() {
-        let refused = |yaml: &str, values: &[f32]| {
+        let error = |yaml: &str, values: &[f32]| {
             let transform: RescaleIntensity = serde_yaml::from_str(yaml).unwrap();
             transform.statistics(&NoParams, &WholeVolume::single_row(values)).unwrap_err().to_string()
         };
-        assert!(refused("{}", &[3.0; 4]).contains("every intensity is 3"));
+        assert!(error("{}", &[3.0; 4]).contains("every intensity is 3"));
         let mut mostly_empty = [0.0; 100];
         mostly_empty[99] = 7.0;
-        let refused = refused("percentiles: [1, 90]", &mostly_empty);
-        assert!(refused.contains("percentiles 1 and 90 are both 0"), "{refused}");
+        let error = error("percentiles: [1, 90]", &mostly_empty);
+        assert!(error.contains("percentiles 1 and 90 are both 0"), "{error}");
     }
 }

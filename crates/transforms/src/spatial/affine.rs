@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_slice_stays_in_its_plane() {
+    fn a_single_slice_is_transformed_within_its_plane() {
         let spec: Affine = serde_yaml::from_str("{}").unwrap();
         let grid = Grid { shape: [5, 5, 1], affine: volume::Affine::IDENTITY };
         let params = AffineParams { scales: [1.0, 1.0, 2.0], degrees: [30.0, -20.0, 90.0], ..IDENTITY };

@@ -137,7 +137,7 @@ fn centre(incoming: usize, outgoing: usize) -> i64 {
 /// Returns the first of `size` voxels centred on a box; `ends` is the sum of the box's first index and the one after its
 /// last. If the exact centre is between voxels, the crop is half a voxel before it.
 fn around(ends: usize, size: usize) -> i64 {
-    // TorchIO moves the middle by half a voxel where the shape is even and it is not whole, or the other way round.
+    // TorchIO moves the centre by half a voxel if only one of the box and the shape has an even size.
     let is_off = ends % 2 != size % 2;
     (ends as i64 - i64::from(is_off) - size as i64).div_euclid(2)
 }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_lies_in_the_middle_as_torchio_puts_it() {
+    fn a_mask_is_centred_as_in_torchio() {
         let start = |labels: [u16; 10], size: usize| {
             let step = CropOrPad {
                 mask: Some(Region::Labels(Vec::new())),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_a_random_crop_is_drawn() {
+    fn every_position_of_a_random_crop_is_sampled() {
         let step: CropOrPad = serde_yaml::from_str("{shape: [3, null, null], location: random}").unwrap();
         let mut rng = Seed(0).stream(Purpose::Augment, 0, "", 0);
         let incoming = Incoming { grid: grid(5), channels: 1 };

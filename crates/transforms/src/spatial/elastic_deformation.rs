@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn far_displacements_on_a_fine_grid_may_fold() {
+    fn large_displacements_on_a_fine_grid_may_fold() {
         let may_fold = |yaml: &str, shape: [usize; 3]| {
             let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
             step.may_fold(&Grid { shape, affine: Affine::IDENTITY })

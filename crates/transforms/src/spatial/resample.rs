@@ -46,7 +46,7 @@ const SPACINGS: std::ops::RangeInclusive<f64> = 1e-3..=1e4;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reference {
-    /// The grid of an image file; plan.yaml holds the grid itself.
+    /// The grid of an image file; plan.yaml contains the grid itself.
     File(std::path::PathBuf),
     /// The grid itself.
     Grid {
@@ -82,7 +82,7 @@ impl Reference {
         }
     }
 
-    /// Returns a reference that holds a grid.
+    /// Returns a reference to a given grid.
     pub fn of(grid: &Grid) -> Self {
         Reference::Grid { shape: Shape(grid.shape), affine: grid.affine.0.to_vec() }
     }
@@ -160,8 +160,8 @@ pub(crate) fn centred(
     ratios: [f64; 3],
     interpolation: Interpolation,
 ) -> GridMapping {
-    let middle = |size: usize| (size as f64 - 1.0) / 2.0;
-    let shift = std::array::from_fn(|axis| middle(incoming.shape[axis]) - middle(shape[axis]) * ratios[axis]);
+    let centre = |size: usize| (size as f64 - 1.0) / 2.0;
+    let shift = std::array::from_fn(|axis| centre(incoming.shape[axis]) - centre(shape[axis]) * ratios[axis]);
     let map = Affine::scale_and_shift(ratios, shift);
     GridMapping::warp(map, Grid { shape, affine: incoming.affine.after(&map) }, interpolation)
 }

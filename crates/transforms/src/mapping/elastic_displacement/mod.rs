@@ -329,8 +329,8 @@ mod tests {
                 let at = offset(field.points, std::array::from_fn(|axis| knots[axis] as usize + tap[axis]));
                 (0..3).for_each(|axis| sum[axis] += weight * values[at][axis]);
             }
-            let found = field.at(point);
-            assert!((0..3).all(|axis| (found[axis] - sum[axis]).abs() < 1e-6), "{found:?} {sum:?}");
+            let displacement = field.at(point);
+            assert!((0..3).all(|axis| (displacement[axis] - sum[axis]).abs() < 1e-6), "{displacement:?} {sum:?}");
         }
     }
 
