@@ -14,7 +14,6 @@ mod patches;
 mod phantom;
 mod plots;
 mod predict;
-mod provenance;
 mod report;
 mod reproduce;
 mod run;

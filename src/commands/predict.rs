@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Execute;
-use super::training::{STOP, stop_on_ctrl_c};
+use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit, run_error};
 use crate::volume_files;
 use dataset::subject::Subject;
@@ -108,7 +108,7 @@ impl Execute for PredictArgs {
         let predictors = self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
         check_ensemble(&predictors).map_err(predict_error)?;
         volume_files::make_folder(&self.out)?;
-        stop_on_ctrl_c()?;
+        stop_on_signals()?;
         let mut failed = Vec::new();
         for (number, (image, out)) in self.images.iter().zip(&outputs).enumerate() {
             let bar = Windows::new(&format!("{} ({}/{})", io::case_name(image), number + 1, outputs.len()), self.quiet);
@@ -213,7 +213,7 @@ fn through(
     bar: &Windows,
 ) -> Result<prediction::Prediction, PredictFailure> {
     let mut tell = |done, total| bar.show(done, total);
-    prediction::predict(predictors, volume, keep, &STOP, &mut tell).map_err(|error| match error {
+    prediction::predict(predictors, volume, keep, stop_flag(), &mut tell).map_err(|error| match error {
         PredictError::Stopped => PredictFailure::Stopped,
         PredictError::Channels { .. } | PredictError::NotFinite { .. } | PredictError::Preprocess(_) => {
             PredictFailure::Image(error.to_string())

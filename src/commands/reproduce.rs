@@ -8,12 +8,12 @@ use clap::Args;
 use serde_json::Value as Json;
 
 use super::patches::prepare;
-use super::provenance::plan_tree;
-use super::training::{refuse_other_split, training_error};
+use super::training::{resume_error, training_error};
 use super::{CacheOptions, Execute};
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
+use engine::run::manifest::{check_same_split, plan_as_json};
 use engine::training::dataset::PreprocessedDataset;
 use engine::training::replay::{self, ReplayedStep};
 use nn::devices::DeviceName;
@@ -58,7 +58,7 @@ impl Execute for ReproduceArgs {
         let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
         let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
         let plan = self.cache.plan(&document, self.device)?;
-        refuse_other_split(root, &plan)?;
+        check_same_split(root, &plan).map_err(resume_error)?;
         let cache = self.cache.open();
         let cases = Arc::new(prepare(&plan, &cache, &self.cache.path(), self.quiet)?);
         let is_data_the_same = tell_data(&manifest.inputs, &cases.inputs);
@@ -78,7 +78,7 @@ fn tell_plan(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
     }
     let path = root.join("plan.yaml");
     let text = fs::read_to_string(&path).map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
-    let difference = first_difference(&plan_tree(&text), &manifest.plan, "");
+    let difference = first_difference(&plan_as_json(&text), &manifest.plan, "");
     match &difference {
         Some(key) => outln!("plan     {} differs from manifest.json in `{key}`", path.display()),
         None => outln!("plan     as it was"),

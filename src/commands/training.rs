@@ -1,233 +1,118 @@
-//! Training in a run folder, as `run` and the workers of a sweep do it.
+//! Training in a run folder on this terminal, as `run` and the workers of a sweep do it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use super::patches;
 use super::plots::Plots;
-use super::provenance::InputsRecorder;
 use crate::terminal::bar::Bar;
+use crate::terminal::signals::stop_flag;
 use crate::terminal::{CliError, Exit, run_error};
 use dataset::cache::{Cache, CacheError};
 use dataset::patch::Patch;
-use dataset::phantom;
 use dataset::queue::QueueError;
-use dataset::sources;
 use engine::experiment::plan::Plan;
-use engine::preprocessing::PreprocessError;
-use engine::training::checkpoint::{self, LatestCheckpoint, State};
-use engine::training::{Outcome, TrainError, TrainingContext, train, validate};
-use nn::devices::DeviceName;
+use engine::preprocessing::{self, PreprocessError};
+use engine::run::manifest::ResumeError;
+use engine::run::{self, FailedRun, RunOutcome, RunSession, RunSessionError, error_chain};
+use engine::training::checkpoint::{LatestCheckpoint, State};
+use engine::training::{TrainError, validate};
 use run_folder::event::{Event, Listener};
-use run_folder::folder::{RunError, RunFolder};
-use run_folder::log::Log;
-use run_folder::manifest::{Inputs, Manifest, Status};
-use run_folder::memory;
-use run_folder::records::{Position, Records};
+use run_folder::folder::RunFolder;
+use run_folder::manifest::Manifest;
 use run_folder::table::Table;
-use run_folder::tensorboard::TensorBoard;
 
-/// Set by Ctrl-C: training stops after its step and leaves a checkpoint.
-pub(super) static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Signals that come so close together are one request to stop.
-const SAME_REQUEST: Duration = Duration::from_secs(1);
-
-/// What is trained, and where.
+/// A training run on this terminal.
 pub(super) struct Training<'a> {
-    /// The run folder, which this process holds.
+    /// The run folder, which this process has locked.
     pub folder: &'a RunFolder,
     /// What is trained.
     pub plan: &'a Plan,
-    /// Where phantoms lie.
+    /// The cache folder, for phantoms.
     pub cache_dir: PathBuf,
-    /// Where preprocessed volumes lie.
+    /// The cache of preprocessed volumes.
     pub cache: Cache,
-    /// Whether nothing but results is printed.
+    /// Whether only results, warnings and errors are printed.
     pub quiet: bool,
-    /// Who else is told what happens.
+    /// Further listeners.
     pub listeners: Vec<Box<dyn Listener + Send + 'a>>,
-    /// Where a sweep writes why it ends the run early.
-    pub verdict: Arc<OnceLock<String>>,
+    /// Why a sweep pruned the run.
+    pub pruned: Arc<OnceLock<String>>,
 }
 
 impl Training<'_> {
-    /// Trains from a state or from the start, writes into the manifest how it ended, and prints the results.
+    /// Trains from a state or from the start, and prints the results.
     pub fn run(self, state: Option<State>, manifest: &mut Manifest) -> Result<Exit, CliError> {
-        let (folder, plan, verdict) = (self.folder, self.plan, Arc::clone(&self.verdict));
-        let inputs = Arc::default();
-        let before = manifest.clone();
-        let train = AssertUnwindSafe(|| self.train(state, before, &inputs));
-        let ended = catch_unwind(train).unwrap_or_else(|panic| Err(CliError::bug(panic.as_ref())));
-        if let Some(inputs) = inputs.get() {
-            manifest.inputs = inputs.clone();
-        }
-        match &ended {
-            Ok(Outcome::Done | Outcome::EarlyStopped) => manifest.end(Status::Done, None),
-            Ok(Outcome::Stopped) if verdict.get().is_some() => {
-                manifest.end(Status::Pruned, None);
-                manifest.pruned = verdict.get().cloned();
-            }
-            Ok(Outcome::Stopped) => manifest.end(Status::Stopped, None),
-            Err(error) => manifest.end(Status::Failed, Some(error.message())),
-        }
-        if let Ok(LatestCheckpoint { state: Some(state), .. }) = checkpoint::latest(folder) {
-            let best = state.progress.best.first();
-            manifest.best_epoch = best.map(|best| best.epoch);
-            manifest.best_value = best.map(|best| best.value);
-        }
-        folder.release_reserve();
-        if let Err(error) = &ended {
-            // Where it cannot be written, the manifest and the terminal say so too.
-            let _ = Log::open(folder).and_then(|mut log| log.line(&format!("failed: {}", error.message())));
-        }
-        match (manifest.write(folder), &ended) {
-            (Err(error), Ok(_)) => return Err(run_error(error)),
-            // Why it failed is the news; that nobody could write it down is not.
-            (Err(error), Err(_)) => eprintln!("warning: {error}"),
-            (Ok(()), _) => {}
-        }
-        let root = folder.root().display();
-        Ok(match ended? {
-            Outcome::Stopped => match verdict.get() {
-                Some(reason) => {
-                    outln!("pruned: {reason}; go on all the same with: runner run --resume {root}");
-                    Exit::Done
-                }
-                None => {
-                    outln!("stopped; go on with: runner run --resume {root}");
-                    Exit::Stopped
-                }
-            },
-            Outcome::EarlyStopped => {
-                let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
-                outln!("ended early: no better {} in {patience} epochs", plan.experiment.checkpoint.monitor);
-                summarise(folder, manifest);
-                Exit::Done
-            }
-            Outcome::Done => {
-                summarise(folder, manifest);
-                Exit::Done
-            }
-        })
-    }
-
-    fn train(
-        self,
-        state: Option<State>,
-        before: Manifest,
-        inputs: &Arc<OnceLock<Inputs>>,
-    ) -> Result<Outcome, CliError> {
-        if self.plan.device == DeviceName::FLEX {
-            memory::keep_freed();
-        }
-        let failure = |error: std::io::Error| CliError::failure(&error);
-        let Self { folder, plan, cache_dir, cache, quiet, .. } = self;
-        let columns = validate::columns(plan);
-        let position = state.as_ref().map_or(Position::default(), |state| Position {
-            epochs: state.progress.epoch - 1,
-            steps: state.progress.step,
-        });
-        let spec = &plan.experiment.train;
-        let mut bar = Bar::new(columns.clone(), spec.epochs.get(), plan.steps_per_epoch, quiet);
-        for warning in &plan.warnings {
-            bar.record(&Event::Warning(warning.clone())).map_err(failure)?;
-        }
-        make_phantoms(plan, &cache_dir, &mut bar)?;
-        let mut log = Log::open(folder).map_err(failure)?;
-        for warning in &plan.warnings {
-            log.line(&format!("warning: {warning}")).map_err(failure)?;
-        }
-        let mut listeners: Vec<Box<dyn Listener + Send + '_>> = vec![
-            Box::new(Records::open(folder, &columns, position).map_err(failure)?),
-            Box::new(TensorBoard::open(folder, &columns).map_err(failure)?),
-            Box::new(log),
-            Box::new(Plots::new(folder, &plan.name)),
-            Box::new(InputsRecorder::new(folder, before.clone(), Arc::clone(inputs))),
-            Box::new(bar),
-        ];
+        let Self { folder, plan, cache_dir, cache, quiet, pruned, .. } = self;
+        let bar = Bar::new(validate::columns(plan), plan.experiment.train.epochs.get(), plan.steps_per_epoch, quiet);
+        let mut listeners: Vec<Box<dyn Listener + Send + '_>> =
+            vec![Box::new(Plots::new(folder, &plan.name)), Box::new(bar)];
         listeners.extend(self.listeners);
-        let mut context = TrainingContext { folder, cache: &cache, listeners, inputs: before.inputs, stop: &STOP };
-        train(plan, state, &mut context).map_err(|error| {
-            if let TrainError::NotFinite { step, patches, .. } = &error {
-                return not_finite(folder, plan, &error, *step, patches);
+        let save_patches =
+            |path: &Path, batch: &[Patch]| patches::keep(path, plan, batch).map_err(|error| error.message());
+        let session = RunSession {
+            folder,
+            plan,
+            cache_dir,
+            cache,
+            listeners,
+            stop: stop_flag(),
+            pruned,
+            save_patches: &save_patches,
+        };
+        let outcome = session.run(state, manifest).map_err(|FailedRun { error, manifest_error }| {
+            if let Some(error) = manifest_error {
+                eprintln!("warning: {error}");
             }
-            training_error(&error)
+            run_session_error(error)
+        })?;
+        let root = folder.root().display();
+        Ok(match outcome {
+            RunOutcome::Pruned(reason) => {
+                outln!("pruned: {reason}; to train it nevertheless: runner run --resume {root}");
+                Exit::Done
+            }
+            RunOutcome::Stopped => {
+                outln!("stopped; resume with: runner run --resume {root}");
+                Exit::Stopped
+            }
+            RunOutcome::EarlyStopped => {
+                let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
+                let monitor = &plan.experiment.checkpoint.monitor;
+                outln!("early stopping: {monitor} has not improved for {patience} epochs");
+                print_results(folder, manifest);
+                Exit::Done
+            }
+            RunOutcome::Done => {
+                print_results(folder, manifest);
+                Exit::Done
+            }
         })
     }
 }
 
-/// The newest state of a run that can be read; those that cannot are put aside.
-pub(super) fn newest(folder: &RunFolder) -> Result<LatestCheckpoint, CliError> {
-    let find = || {
-        let newest = checkpoint::latest(folder)?;
-        newest.rename_damaged().map(|()| newest)
-    };
-    find().map_err(|error| CliError::failure(&error))
+/// Reads the latest checkpoint of a run that can be read.
+pub(super) fn latest_checkpoint(folder: &RunFolder) -> Result<LatestCheckpoint, CliError> {
+    run::latest_checkpoint(folder).map_err(|error| CliError::failure(&error))
 }
 
-/// Keeps the patches of a step that left the finite numbers, and says where they lie.
-fn not_finite(folder: &RunFolder, plan: &Plan, error: &TrainError, step: usize, batch: &[Patch]) -> CliError {
-    let kept = folder.file(&format!("not_finite/step_{step}"));
-    let told = match patches::keep(&kept, plan, batch) {
-        Ok(()) => format!("they lie in {}", kept.display()),
-        Err(error) => format!("they could not be kept: {}", error.message()),
-    };
-    let plan = folder.plan();
-    let again = format!("`runner patches {} --step {step}` makes them again", plan.display());
-    CliError::Failure(format!("{error}; {told}, and {again}"))
+/// Returns the arguments of this process.
+pub(super) fn command() -> Vec<String> {
+    std::env::args().collect()
 }
 
-/// What the experiment, its label maps or an option has to change for is the user's to mend; the rest is the world's.
-pub(super) fn training_error(error: &TrainError) -> CliError {
-    match error {
-        TrainError::Batch(error) => CliError::Problem { message: error.to_string(), help: None },
-        TrainError::InputsChanged(_) => CliError::Problem { message: error.to_string(), help: None },
-        TrainError::Queue(QueueError::Panic { .. }) => CliError::Bug(error.to_string()),
-        TrainError::Preprocess(PreprocessError::Cache(error @ CacheError::Limit { .. }))
-        | TrainError::Cache(error @ CacheError::Limit { .. }) => CliError::problem(
-            error.to_string(),
-            "raise --cache-limit or RUNNER_CACHE_LIMIT, or make the volumes smaller in `preprocess`",
-        ),
-        error => CliError::failure(error),
-    }
-}
-
-/// The data may have changed since: the same subjects must stand in the same parts.
-pub(super) fn refuse_other_split(root: &Path, plan: &Plan) -> Result<(), CliError> {
-    let path = root.join("split.json");
-    let text = std::fs::read_to_string(&path);
-    let text = text.map_err(|source| run_error(RunError::Read { path: path.clone(), source }))?;
-    if serde_json::from_str(&text).is_ok_and(|parts: dataset::split::Parts| parts == plan.parts) {
-        return Ok(());
-    }
-    Err(CliError::problem(
-        format!("the subjects have changed since the run began: they differ from {}", path.display()),
-        "bring the data back as it was, or start a new run",
-    ))
-}
-
+/// Writes the phantoms of a plan, with progress on the terminal.
 pub(super) fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {
-    let source = &plan.experiment.data.source;
-    if !matches!(source, sources::Source::Phantom(_)) {
-        return Ok(());
-    }
-    let listing = sources::list(source, cache_dir).map_err(|error| CliError::failure(&error))?;
-    if let Some((source, folder)) = listing.phantom {
-        let mut tell = |done, total| {
-            // The bar draws on a terminal, which cannot fail a run.
-            let _ = bar.record(&Event::Preparing { task: "phantoms", done, total });
-        };
-        phantom::ensure(&source, &folder, &mut tell).map_err(|error| CliError::failure(&error))?;
-    }
-    Ok(())
+    let mut report = |done, total| {
+        // The bar writes to a terminal, which cannot fail a command.
+        let _ = bar.record(&Event::Preparing { task: "phantoms", done, total });
+    };
+    preprocessing::make_phantoms(&plan.experiment.data.source, cache_dir, &mut report)
+        .map_err(|error| CliError::failure(error.as_ref()))
 }
 
-/// Prints the scores of the last validation and where everything lies.
-fn summarise(folder: &RunFolder, manifest: &Manifest) {
+/// Prints the scores of the last validation, and the run folder.
+fn print_results(folder: &RunFolder, manifest: &Manifest) {
     if let Ok(table) = Table::read(&folder.file("metrics.csv")) {
         let scores = table.names.iter().filter(|name| name.starts_with("val_") && *name != "val_loss");
         for name in scores {
@@ -242,24 +127,43 @@ fn summarise(folder: &RunFolder, manifest: &Manifest) {
     outln!("{}", folder.root().display());
 }
 
-/// Makes Ctrl-C, and the signals that ask a process to end, stop training after its step.
-pub(super) fn stop_on_ctrl_c() -> Result<(), CliError> {
-    let mut first: Option<Instant> = None;
-    let handler = move || {
-        STOP.store(true, Ordering::SeqCst);
-        match first {
-            None => {
-                first = Some(Instant::now());
-                eprintln!("\nstopping after this step; once more stops at once");
-            }
-            // Schedulers signal a job in several ways at once; that is one request.
-            Some(first) if first.elapsed() < SAME_REQUEST => {}
-            // The second time nobody wants to wait; files appear whole or not at all, so nothing is torn. What libraries
-            // do at an exit is left out: it took LibTorch's data from under a step, which then crashed.
-            Some(_) => signal_hook::low_level::exit(130),
+/// Makes an error of a run into one of a subcommand.
+fn run_session_error(error: RunSessionError) -> CliError {
+    match error {
+        RunSessionError::Train(error) => training_error(&error),
+        RunSessionError::Manifest(error) => run_error(error),
+        RunSessionError::Panic(_) => CliError::Bug(error.to_string()),
+        RunSessionError::Phantoms(_) | RunSessionError::Records(_) | RunSessionError::NotFinite { .. } => {
+            CliError::failure(&error)
         }
-    };
-    ctrlc::set_handler(handler).map_err(|error| CliError::failure(&error))
+    }
+}
+
+/// Makes an error of training into one of a subcommand: what the experiment, its label maps or an option is to blame for
+/// is a problem that the user can fix; the rest is a failure of the environment.
+pub(super) fn training_error(error: &TrainError) -> CliError {
+    match error {
+        TrainError::Batch(_) | TrainError::InputsChanged(_) => {
+            CliError::Problem { message: error.to_string(), help: None }
+        }
+        TrainError::Queue(QueueError::Panic { .. }) => CliError::Bug(error.to_string()),
+        TrainError::Preprocess(PreprocessError::Cache(error @ CacheError::Limit { .. }))
+        | TrainError::Cache(error @ CacheError::Limit { .. }) => CliError::problem(
+            error.to_string(),
+            "raise --cache-limit or RUNNER_CACHE_LIMIT, or make the volumes smaller in `preprocess`",
+        ),
+        error => CliError::Failure(error_chain(error)),
+    }
+}
+
+/// Makes an error of a resumed or compared run into one of a subcommand.
+pub(super) fn resume_error(error: ResumeError) -> CliError {
+    match error {
+        ResumeError::Folder(error) => run_error(error),
+        ResumeError::SplitChanged { .. } => {
+            CliError::problem(error.to_string(), "restore the data, or start a new run")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -267,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_of_a_worker_is_a_bug_and_a_patch_that_cannot_be_made_a_failure_of_the_world() {
+    fn a_panic_of_a_worker_is_a_bug_and_a_patch_that_cannot_be_made_a_failure_of_the_environment() {
         let (subject, index) = ("liver_001".to_owned(), 3);
         let panic = QueueError::Panic { subject: subject.clone(), index, message: "overflow".to_owned() };
         let error = training_error(&TrainError::Queue(panic));
@@ -278,9 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_training_says_what_it_said() {
-        let panic = catch_unwind(|| panic!("shape {} does not fit", 7)).unwrap_err();
-        let error = CliError::bug(panic.as_ref());
+    fn a_panic_of_training_keeps_its_message() {
+        let error = run_session_error(RunSessionError::Panic("shape 7 does not fit".to_owned()));
         assert_eq!((error.code(), error.message().contains("shape 7 does not fit")), (101, true));
     }
 }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
+use engine::run::error_chain;
 use run_folder::folder::RunError;
 
 /// How a subcommand ended that could do its work.
@@ -49,24 +50,9 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// Makes a bug out of the payload of a panic.
-    pub fn bug(panic: &(dyn std::any::Any + Send)) -> Self {
-        Self::Bug(format!("internal error: {}", dataset::queue::panic_message(panic)))
-    }
-
     /// Makes a failure out of an error and its causes.
     pub fn failure(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some errors include their cause in their own text.
-            if !message.contains(&text) {
-                message = format!("{message}: {text}");
-            }
-            cause = error.source();
-        }
-        Self::Failure(message)
+        Self::Failure(error_chain(error))
     }
 
     /// Makes a problem with a message and how to fix it.

@@ -8,6 +8,7 @@ macro_rules! outln {
 pub mod bar;
 mod error;
 pub mod output;
+pub mod signals;
 pub mod table;
 
 pub use error::{CliError, Exit, run_error};

@@ -124,7 +124,7 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
     let requeued = cluster.call("scontrol", &["requeue", &task]);
     assert!(requeued.status.success(), "{requeued:?}");
     cluster.wait_until("the report", |_| place.path("runs/rates/report/report.html").exists());
-    assert!(printed(&place).contains("stopped; go on with"), "{}", printed(&place));
+    assert!(printed(&place).contains("stopped; resume with"), "{}", printed(&place));
     let status = stdout(&place.runner(&["sweep", "status", "runs/rates"]).success());
     assert!(status.contains("4 runs: 4 done"), "{status}");
 
@@ -151,7 +151,7 @@ fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
     assert!(cluster.call("scancel", &[&format!("{array}_2")]).status.success());
     let is_requeued = |cluster: &Cluster| {
         let tasks = cluster.queue().iter().filter(|task| task.ends_with("PENDING")).count();
-        printed(&place).contains("stopped; go on with") && tasks > 0
+        printed(&place).contains("stopped; resume with") && tasks > 0
     };
     let start = Instant::now();
     while !is_requeued(&cluster) {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::EvaluateArgs;
 use super::record::{Evaluation, Outputs};
-use crate::commands::training::{STOP, stop_on_ctrl_c};
+use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
 use engine::experiment::metrics_file::MetricsFile;
@@ -28,7 +28,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     {
         make_folder(folder)?;
     }
-    stop_on_ctrl_c()?;
+    stop_on_signals()?;
     let labels = match sheet.labels {
         Some(labels) => labels.into_iter().collect(),
         None => present(&pairs)?,
@@ -36,7 +36,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     let mut evaluation = Evaluation { metrics: sheet.metrics, labels, cases: Vec::new() };
     let mut failed = Vec::new();
     for (done, (name, files)) in pairs.iter().enumerate() {
-        if STOP.load(Ordering::Relaxed) {
+        if stop_flag().load(Ordering::Relaxed) {
             outln!("stopped; {done} of {} cases were scored, and nothing is written", pairs.len());
             return Ok(Exit::Stopped);
         }
@@ -137,7 +137,7 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
 /// The labels that any of the maps holds; a file that cannot be read is told later.
 fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
     let of_file = |path: &PathBuf| {
-        if STOP.load(Ordering::Relaxed) {
+        if stop_flag().load(Ordering::Relaxed) {
             return BTreeSet::new();
         }
         let map = io::read_label(path).map(|(_, map)| map);

@@ -7,8 +7,9 @@ use super::folders::pair;
 use super::record::{Evaluation, Outputs, Results};
 use super::{EvaluateArgs, Part};
 use crate::commands::predict::{Windows, predict_error};
-use crate::commands::training::{STOP, make_phantoms, refuse_other_split, stop_on_ctrl_c};
+use crate::commands::training::{make_phantoms, resume_error};
 use crate::terminal::bar::Bar;
+use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
 use dataset::subject::Subject;
@@ -17,6 +18,7 @@ use engine::experiment::load::{self, SetArgument};
 use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
 use engine::prediction::{PredictError, Predictor, predict};
+use engine::run::manifest::check_same_split;
 use metrics::{CaseScores, score_all};
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
 use volume::io;
@@ -43,7 +45,7 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     let mut bar = Bar::new(engine::training::validate::columns(&plan), 1, 1, arguments.quiet);
     make_phantoms(&plan, &arguments.cache.path(), &mut bar)?;
     drop(bar);
-    stop_on_ctrl_c()?;
+    stop_on_signals()?;
     let outputs =
         Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
     outputs.clear()?;
@@ -78,7 +80,7 @@ fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     let document = load::load(&root.join("plan.yaml"), &[unset])?;
     let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
     let plan = check(&document, &environment, arguments.weights.device())?;
-    refuse_other_split(root, &plan)?;
+    check_same_split(root, &plan).map_err(resume_error)?;
     Ok(plan)
 }
 
@@ -107,7 +109,7 @@ fn score(
     let truth = predictor.ground_truth(&volume)?;
     let grid = volume.grid;
     let mut tell = |done, total| bar.show(done, total);
-    let prediction = predict(std::slice::from_ref(predictor), volume, false, &STOP, &mut tell)?.label;
+    let prediction = predict(std::slice::from_ref(predictor), volume, false, stop_flag(), &mut tell)?.label;
     io::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
     Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
 }

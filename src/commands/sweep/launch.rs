@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::overview::Display;
 use super::{Checked, SweepArgs, keys, preview, show, status, values};
 use crate::commands::report;
-use crate::commands::training::{STOP, stop_on_ctrl_c};
+use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use ::report::comparison::ComparedEpoch;
 use sweep::folder::runs_in;
@@ -25,7 +25,7 @@ pub(super) fn dry_run(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, 
 /// Starts every run that is not finished, and writes the report if the runs end here.
 pub(super) fn launch(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, CliError> {
     if arguments.launcher.is_local() {
-        stop_on_ctrl_c()?;
+        stop_on_signals()?;
     }
     let mut terminal = Terminal { checked, display: None, quiet: arguments.common.quiet };
     let outcome = arguments.launcher.launch(&request(checked, arguments), &mut terminal).map_err(launch_error)?;
@@ -100,7 +100,7 @@ struct Terminal<'a> {
 
 impl Console for Terminal<'_> {
     fn stop(&self) -> &AtomicBool {
-        &STOP
+        stop_flag()
     }
 
     fn progress(&mut self, overview: &Overview) {

@@ -130,7 +130,7 @@ fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
         }
     }
     let ids = points.iter().map(|point| point.record.id.clone()).collect();
-    let definition = Definition::new(ids, sweep.spec.prune.clone(), super::provenance::command());
+    let definition = Definition::new(ids, sweep.spec.prune.clone(), super::training::command());
     let folder = SweepFolder::new(common.runs_dir.join(&sweep.name));
     Ok(Checked { sweep, points, definition, folder })
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::commands::provenance::build;
-use crate::commands::provenance::{GitState, begin, command, resume_manifest};
-use crate::commands::training::{STOP, Training, newest, stop_on_ctrl_c};
+use crate::commands::training::{Training, command, latest_checkpoint, resume_error};
 use crate::commands::{CacheOptions, Execute};
+use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load;
 use engine::experiment::plan::Plan;
+use engine::run::{GitState, manifest};
 use engine::training::checkpoint::State;
 use nn::devices::DeviceName;
 use run_folder::event::{Event, Listener};
@@ -58,7 +58,7 @@ pub struct WorkerArgs {
 impl Execute for WorkerArgs {
     /// Trains the run, unless it is done or another process holds it.
     fn execute(&self) -> Result<Exit, CliError> {
-        stop_on_ctrl_c()?;
+        stop_on_signals()?;
         if self.supervised {
             std::thread::spawn(stop_when_stdin_ends);
         }
@@ -91,7 +91,7 @@ impl Execute for WorkerArgs {
 fn stop_when_stdin_ends() {
     let mut bytes = [0; 64];
     while !matches!(io::stdin().read(&mut bytes), Ok(0) | Err(_)) {}
-    STOP.store(true, Ordering::SeqCst);
+    stop_flag().store(true, Ordering::SeqCst);
 }
 
 /// Ends at once: the run is another process's now, which a last checkpoint would disturb.
@@ -107,7 +107,7 @@ fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, Cl
         match Claim::take(folder, id, leave).map_err(|error| CliError::failure(&error))? {
             Some(claim) => return Ok(Some(claim)),
             // A machine that died is known to be dead only when it has been silent for a while.
-            None if wait && start.elapsed() < STALE + STALE / 2 && !STOP.load(Ordering::SeqCst) => {
+            None if wait && start.elapsed() < STALE + STALE / 2 && !stop_flag().load(Ordering::SeqCst) => {
                 std::thread::sleep(Duration::from_millis(500));
             }
             None => return Ok(None),
@@ -143,39 +143,42 @@ fn train(
     let plan = plan(arguments, point);
     let (mut plan, mut manifest) = match (plan, before) {
         (Ok(mut plan), Some(before)) => {
-            let manifest = resume_manifest(run, &mut plan, before)?;
+            let manifest = manifest::resume(run, &mut plan, before, command()).map_err(resume_error)?;
             (plan, manifest)
         }
         (Ok(plan), None) => {
-            let manifest = begin(run, &plan, &point.experiment, GitState::around(Path::new("here")))?;
+            let manifest =
+                manifest::create(run, &plan, &point.experiment, GitState::around(Path::new("here")), command())
+                    .map_err(run_error)?;
             (plan, manifest)
         }
         (Err(error), before) => {
             let device = arguments.device.unwrap_or_default().to_string();
-            let begun = || Manifest::begin(device, 0, command(), None, build());
+            let begun = || Manifest::begin(device, 0, command(), None, manifest::build());
             let mut manifest = before.unwrap_or_else(begun);
             manifest.end(Status::Failed, Some(error.message()));
             manifest.write(run).map_err(run_error)?;
             return Err(error);
         }
     };
-    let newest = newest(run)?;
-    plan.warnings.extend(newest.warnings());
-    let state = newest.state;
+    let latest = latest_checkpoint(run)?;
+    plan.warnings.extend(latest.warnings());
+    let state = latest.state;
     let mut listeners: Vec<Box<dyn Listener + Send>> =
         vec![Box::new(ReportProgress::new(&plan, claim, state.as_ref()))];
     let mut verdict = Arc::default();
     if let Some(prune) = &definition.prune {
         let epochs = plan.experiment.train.epochs.get();
         let id = point.id.clone();
-        let pruner = Pruner::new(prune.clone(), folder.clone(), definition.ids.clone(), id, epochs, &STOP);
+        let pruner = Pruner::new(prune.clone(), folder.clone(), definition.ids.clone(), id, epochs, stop_flag());
         let completed = state.as_ref().map_or(0, |state| state.progress.epoch - 1);
         pruner.catch_up(completed).map_err(|error| CliError::failure(&error))?;
         verdict = pruner.verdict();
         listeners.push(Box::new(pruner));
     }
     let (cache_dir, cache) = (arguments.cache.path(), arguments.cache.open());
-    Training { folder: run, plan: &plan, cache_dir, cache, quiet: false, listeners, verdict }.run(state, &mut manifest)
+    Training { folder: run, plan: &plan, cache_dir, cache, quiet: false, listeners, pruned: verdict }
+        .run(state, &mut manifest)
 }
 
 /// The plan that was checked when the sweep began, on this machine.

@@ -1,0 +1,132 @@
+//! Writing `manifest.json`, `plan.yaml` and the other files that describe a run.
+
+use std::path::{Path, PathBuf};
+
+use super::git::GitState;
+use crate::experiment::plan::Plan;
+use dataset::cache::hash_content;
+use dataset::split::Parts;
+use run_folder::folder::{RunError, RunFolder, write_atomically};
+use run_folder::manifest::{Build, Manifest};
+
+/// A run that cannot be resumed or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// The run folder cannot be read or written.
+    #[error(transparent)]
+    Folder(#[from] RunError),
+    /// The subjects have changed since the run started.
+    #[error("the subjects have changed since the run started: they differ from {}", split.display())]
+    SplitChanged {
+        /// The `split.json` of the run.
+        split: PathBuf,
+    },
+}
+
+/// Writes the files of a new run folder before any slow work starts; `experiment` is the text of the experiment file,
+/// `command` are the arguments of the program.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn create(
+    folder: &RunFolder,
+    plan: &Plan,
+    experiment: &str,
+    git: GitState,
+    command: Vec<String>,
+) -> Result<Manifest, RunError> {
+    let yaml = plan.to_yaml();
+    let manifest = Manifest { git_dirty: git.dirty, ..describe(plan, &yaml, git.commit, command) };
+    write_atomically(&folder.experiment(), experiment.as_bytes())?;
+    write_atomically(&folder.plan(), yaml.as_bytes())?;
+    folder.write_split(&plan.parts)?;
+    // Last, so that a folder with a manifest has all other files.
+    manifest.write(folder)?;
+    Ok(manifest)
+}
+
+/// Updates the files of a run folder for a resumed run, and adds to the plan's warnings what may change bits. The manifest
+/// keeps what it says about the start of the run.
+///
+/// # Errors
+/// When the subjects have changed, or a file cannot be written.
+pub fn resume(
+    folder: &RunFolder,
+    plan: &mut Plan,
+    before: Manifest,
+    command: Vec<String>,
+) -> Result<Manifest, ResumeError> {
+    check_same_split(folder.root(), plan)?;
+    let yaml = plan.to_yaml();
+    let now = describe(plan, &yaml, before.git_commit.clone(), command);
+    plan.warnings.extend(changes_since(&before, &now));
+    // The plan that the run was started with, which may have had fewer epochs.
+    let plan_at_start = if before.plan.is_null() { now.plan.clone() } else { before.plan };
+    let manifest = Manifest {
+        start: before.start,
+        git_dirty: before.git_dirty,
+        inputs: before.inputs,
+        plan: plan_at_start,
+        ..now
+    };
+    manifest.write(folder)?;
+    write_atomically(&folder.plan(), yaml.as_bytes())?;
+    Ok(manifest)
+}
+
+/// Checks that the subjects of a plan are in the same parts as those of a run.
+///
+/// # Errors
+/// When they are not, or `split.json` cannot be read.
+pub fn check_same_split(root: &Path, plan: &Plan) -> Result<(), ResumeError> {
+    let split = root.join("split.json");
+    let text = std::fs::read_to_string(&split).map_err(|source| RunError::Read { path: split.clone(), source })?;
+    if serde_json::from_str(&text).is_ok_and(|parts: Parts| parts == plan.parts) {
+        return Ok(());
+    }
+    Err(ResumeError::SplitChanged { split })
+}
+
+/// Returns the backends and the version of burn that this program was built with.
+pub fn build() -> Build {
+    let features = nn::devices::features().into_iter().map(str::to_owned).collect();
+    Build { features, burn: nn::BURN_VERSION.to_owned() }
+}
+
+/// Returns the content of a `plan.yaml` as the manifest stores it, or null if it is not valid.
+pub fn plan_as_json(yaml: &str) -> serde_json::Value {
+    serde_yaml::from_str(yaml).unwrap_or_default()
+}
+
+fn describe(plan: &Plan, yaml: &str, git_commit: Option<String>, command: Vec<String>) -> Manifest {
+    let manifest = Manifest::begin(plan.device.to_string(), plan.experiment.seed, command, git_commit, build());
+    Manifest {
+        data_fingerprint: Some(plan.fingerprint()),
+        program_sha256: std::env::current_exe().ok().and_then(|program| hash_content(&program).ok()),
+        workers: plan.experiment.queue.workers,
+        split: plan.parts.clone(),
+        plan: plan_as_json(yaml),
+        ..manifest
+    }
+}
+
+/// Returns a warning for each difference from the start of a run that may change bits.
+fn changes_since(before: &Manifest, now: &Manifest) -> Vec<String> {
+    let values = [
+        ("version of the program", &before.version, &now.version),
+        ("version of burn", &before.burn, &now.burn),
+        ("device", &before.device, &now.device),
+    ];
+    let mut changes: Vec<String> = values
+        .iter()
+        .filter(|(_, before, now)| before != now)
+        .map(|(name, before, now)| {
+            format!("the {name} is {now} and was {before} when the run started; bits may differ")
+        })
+        .collect();
+    let is_other_program = before.program_sha256.is_some() && before.program_sha256 != now.program_sha256;
+    if changes.is_empty() && is_other_program {
+        changes.push("the program is another build than when the run started; bits may differ".to_owned());
+    }
+    changes
+}

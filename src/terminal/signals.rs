@@ -1,0 +1,53 @@
+//! Ctrl-C and the signals that ask a process to end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::CliError;
+
+/// The signals that ask a process to end, which the program answers with a checkpoint.
+#[cfg(unix)]
+const STOP_SIGNALS: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
+#[cfg(not(unix))]
+const STOP_SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
+
+/// Signals within this time are one request to stop: schedulers signal a job in several ways at once.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+/// How often the program looks for a signal to report it.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+
+static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Returns the stop flag of the process.
+pub fn stop_flag() -> &'static AtomicBool {
+    &STOP
+}
+
+/// Makes Ctrl-C and other stop signals set the stop flag, so that the work ends after its current step; a second request
+/// ends the process immediately.
+pub fn stop_on_signals() -> Result<(), CliError> {
+    let is_second = Arc::new(AtomicBool::new(false));
+    // Not the stop flag, which others set too.
+    let is_signalled = Arc::new(AtomicBool::new(false));
+    for signal in STOP_SIGNALS {
+        // On a second request the process exits without the exit handlers of libraries: those of LibTorch free memory that
+        // a step still uses. Files are replaced atomically, so none is left half-written.
+        let registered = flag::register_conditional_shutdown(signal, 130, Arc::clone(&is_second))
+            .and_then(|_| flag::register(signal, Arc::clone(&STOP)))
+            .and_then(|_| flag::register(signal, Arc::clone(&is_signalled)));
+        registered.map_err(|error| CliError::failure(&error))?;
+    }
+    std::thread::spawn(move || {
+        while !is_signalled.load(Ordering::SeqCst) {
+            std::thread::sleep(POLL_EVERY);
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop immediately");
+        std::thread::sleep(SAME_REQUEST);
+        is_second.store(true, Ordering::SeqCst);
+    });
+    Ok(())
+}
