@@ -180,7 +180,7 @@ fn early_stopping_survives_a_kill_between_its_last_checkpoint_and_the_end() {
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("\"done\"", "\"running\"")).unwrap();
     let told = stdout(&place.runner(&["run", "--resume", run.to_str().unwrap()]).success());
-    assert!(told.contains("ended early"), "{told}");
+    assert!(told.contains("early stopping"), "{told}");
     assert!(exact_files(&run) == expected);
 }
 

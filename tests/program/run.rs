@@ -105,7 +105,7 @@ fn training_ends_early_without_a_better_epoch() {
     let still = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
     let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
     let arguments: Vec<&str> = ["run", "tiny.yaml"].iter().chain(&still).chain(&patience).copied().collect();
-    assert!(stdout(&place.runner(&arguments).success()).contains("ended early"));
+    assert!(stdout(&place.runner(&arguments).success()).contains("early stopping"));
     let run = place.only_run("runs");
     // The first epoch is the best; two more bring nothing better.
     assert_eq!(fs::read_to_string(run.join("metrics.csv")).unwrap().lines().count(), 1 + 3);
