@@ -5,8 +5,12 @@ use clap::{Args, Subcommand};
 use super::{CacheOptions, Execute};
 use crate::terminal::{CliError, Exit};
 
-/// CacheArgs of `runner cache`.
+/// List or clear the cache of preprocessed volumes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner cache
+  runner cache clear")]
 pub struct CacheArgs {
     #[command(subcommand)]
     action: Option<Action>,
@@ -16,9 +20,9 @@ pub struct CacheArgs {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum Action {
-    /// List the volumes, the default.
+    /// List the cached volumes (default).
     List,
-    /// Remove the volumes; runs make again what they need.
+    /// Remove all cached volumes; the next run recomputes those that it needs.
     Clear,
 }
 

@@ -19,12 +19,19 @@ use engine::experiment::problem::Problems;
 use random::Seed;
 use run_folder::event::{Columns, Event, Listener};
 
-/// CheckArgs of `runner check`.
+/// Validate an experiment and print its plan, without training.
+///
+/// Reads image headers only; with `--data`, also every voxel. Exits with 1 if the data has faults.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner check experiments/quickstart.yaml
+  runner check experiments/quickstart.yaml --data
+  runner check experiments/quickstart.yaml --set train.batch_size=4")]
 pub struct CheckArgs {
-    /// The experiment file.
+    /// Experiment file (YAML).
     experiment: PathBuf,
-    /// Read every voxel too, and tell what is wrong with the data or looks as if it were.
+    /// Read every voxel too and report faulty or suspicious data.
     #[arg(long)]
     data: bool,
     #[command(flatten)]

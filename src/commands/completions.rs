@@ -5,10 +5,14 @@ use clap::{Args, CommandFactory};
 use super::Execute;
 use crate::terminal::{CliError, Exit, output};
 
-/// CompletionsArgs of `runner completions`.
+/// Print a completion script for a shell.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner completions bash > ~/.local/share/bash-completion/completions/runner
+  runner completions zsh > ~/.zfunc/_runner")]
 pub struct CompletionsArgs {
-    /// The shell.
+    /// Shell.
     shell: clap_complete::Shell,
 }
 

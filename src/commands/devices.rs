@@ -4,8 +4,11 @@ use super::Execute;
 use crate::terminal::{CliError, Exit};
 use nn::devices;
 
-/// Arguments of `runner devices`.
+/// List the devices that this binary and this machine offer.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner devices")]
 pub struct DevicesArgs {}
 
 impl Execute for DevicesArgs {

@@ -18,21 +18,27 @@ use engine::training::parity::{self, DeviceResult, Difference};
 use engine::training::{self, TrainError};
 use nn::devices::DeviceName;
 
-/// ParityArgs of `runner parity`.
+/// Check that devices compute the same: run the same steps on each and compare.
+///
+/// A single device is compared with stored results of PyTorch. Exits with 1 if anything differs.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner parity --devices flex
+  runner parity --devices flex,libtorch:cpu
+  runner parity experiments/quickstart.yaml --devices flex,cuda:0")]
 pub struct ParityArgs {
-    /// The experiment whose network, loss, optimiser and first batch are used; without one, a small U-Net on waves.
+    /// Experiment that provides network, loss, optimizer and first batch [default: a small U-Net on synthetic waves].
     experiment: Option<PathBuf>,
-    /// The devices, such as `flex,libtorch:cpu`: each is compared with the first. One alone is compared with numbers of
-    /// PyTorch that are kept in the program.
+    /// Devices, such as `flex,libtorch:cpu`; each is compared with the first.
     #[arg(long, value_name = "D1,D2,...", value_delimiter = ',', required = true)]
     devices: Vec<DeviceName>,
-    /// Change one key of the experiment; may be repeated.
+    /// Override one key of the experiment; repeatable.
     #[arg(long, value_name = "KEY=VALUE", requires = "experiment")]
     set: Vec<SetArgument>,
     #[command(flatten)]
     cache: CacheOptions,
-    /// Print nothing but results, warnings and errors.
+    /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
 }

@@ -9,21 +9,25 @@ use crate::terminal::{CliError, Exit};
 use dataset::phantom::{self, PhantomSource};
 use values::{Shape, Spacing};
 
-/// PhantomArgs of `runner phantom`.
+/// Write a synthetic dataset: CT-like abdomens with liver and tumour labels.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner phantom data/phantoms
+  runner phantom data/phantoms --subjects 8 --shape 96,96,64 --spacing 3,3,4 --seed 1")]
 pub struct PhantomArgs {
-    /// The folder to write, in the layout of the Medical Segmentation Decathlon.
+    /// Output folder, written in the layout of the Medical Segmentation Decathlon.
     out_dir: PathBuf,
-    /// How many subjects.
+    /// Number of subjects.
     #[arg(long, default_value_t = 24)]
     subjects: usize,
-    /// Voxels along x, y and z.
+    /// Voxels along x, y and z [default: 64,64,48].
     #[arg(long, value_name = "X,Y,Z", value_parser = three::<Shape>)]
     shape: Option<Shape>,
-    /// Millimetres per voxel along x, y and z.
+    /// Voxel spacing along x, y and z in mm [default: 5,5,6].
     #[arg(long, value_name = "SX,SY,SZ", value_parser = three::<Spacing>)]
     spacing: Option<Spacing>,
-    /// The seed.
+    /// Random seed of the dataset.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

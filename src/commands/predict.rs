@@ -23,24 +23,30 @@ use volume::{Grid, Volume};
 /// The suffix of the case name in the file name of its probabilities.
 const PROBABILITIES: &str = "_probabilities";
 
-/// PredictArgs of `runner predict`.
+/// Predict label maps of new images with a trained run, or an ensemble of runs.
+///
+/// The experiment configures tiling and blending. Unreadable images are reported and skipped.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner predict --run runs/quickstart/20260101-120000 scan.nii.gz --out predictions
+  runner predict --run runs/liver/fold_0 --run runs/liver/fold_1 scans/*.nii.gz --out predictions --probabilities")]
 pub struct PredictArgs {
-    /// The folder of a trained run; several are an ensemble, whose probabilities are averaged.
+    /// Folder of a trained run; repeat it for an ensemble, whose probabilities are averaged.
     #[arg(long = "run", value_name = "RUN_DIR", required = true)]
     runs: Vec<PathBuf>,
-    /// The images, `.nii` or `.nii.gz`.
+    /// Images to predict, `.nii` or `.nii.gz`.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// The folder to write `NAME.nii.gz` and `NAME.json` into.
+    /// Output folder, which gets `NAME.nii.gz` and `NAME.json` for each image.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Write `NAME_probabilities.nii.gz` too, with a channel for each class, background first.
+    /// Also write `NAME_probabilities.nii.gz` with one channel per class, background first.
     #[arg(long)]
     probabilities: bool,
     #[command(flatten)]
     weights: Weights,
-    /// Print nothing but results, warnings and errors.
+    /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
 }
@@ -48,10 +54,10 @@ pub struct PredictArgs {
 /// Which weights of a run predict, and where.
 #[derive(Debug, Args)]
 pub(super) struct Weights {
-    /// Which weights of the run.
+    /// Weights of the run to use.
     #[arg(long, value_enum, default_value_t)]
     checkpoint: Which,
-    /// Where the network runs; by default where it was trained.
+    /// Device that runs the network [default: the device of the training].
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
 }
@@ -59,10 +65,10 @@ pub(super) struct Weights {
 /// Which weights of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// Those of the best epoch.
+    /// Weights of the best epoch.
     #[default]
     Best,
-    /// The newest.
+    /// Weights of the last epoch.
     Last,
 }
 
@@ -102,7 +108,7 @@ struct Report<'a> {
 }
 
 impl Execute for PredictArgs {
-    /// Predicts every image; one that cannot be read or taken is told, and the next one follows.
+    /// Predicts every image. Unreadable images are reported and skipped.
     fn execute(&self) -> Result<Exit, CliError> {
         let outputs = outputs(self)?;
         let predictors = self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
@@ -173,9 +179,9 @@ fn output(arguments: &PredictArgs, image: &Path, suffix: &str) -> PathBuf {
 enum PredictFailure {
     /// Ctrl-C.
     Stopped,
-    /// The image's own fault.
+    /// The image is unusable.
     Image(String),
-    /// Nothing that another image would not meet too.
+    /// A failure that every other image would have too.
     World(CliError),
 }
 
@@ -269,7 +275,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// A bar for an image.
+    /// Makes a bar for an image.
     pub(super) fn new(name: &str, quiet: bool) -> Self {
         let is_shown = !quiet && std::io::IsTerminal::is_terminal(&std::io::stderr());
         let bar = is_shown.then(|| {

@@ -12,15 +12,21 @@ use report::comparison::{ComparedEpoch, Group};
 use report::tables::{self, TextTable};
 use report::verdict::Verdict;
 
-/// ReportArgs of `runner report`.
+/// Compare runs: table, statistics, plots and an HTML page.
+///
+/// Runs with the same data and metrics are compared; repetitions with other seeds or folds are summarized together.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner report runs
+  runner report runs/learning_rates --out report --epoch last")]
 pub struct ReportArgs {
-    /// The folder of runs, at any depth.
+    /// Folder that contains run folders, at any depth.
     runs: PathBuf,
-    /// Where the report goes; by default `report` in the folder of runs.
+    /// Output folder [default: RUNS/report].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Which epoch of each run is compared: the best by its own monitor, or the last that was scored.
+    /// Epoch of each run to compare: the best one by the monitored metric, or the last one with metrics.
     #[arg(long, value_enum, default_value_t)]
     epoch: Which,
 }

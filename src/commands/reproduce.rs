@@ -21,25 +21,30 @@ use run_folder::folder::RunError;
 use run_folder::manifest::{Inputs, Manifest};
 use run_folder::table::Table;
 
-/// ReproduceArgs of `runner reproduce`.
+/// Repeat the first steps of a run and compare them with the recorded numbers.
+///
+/// First checks that the plan and the data files are unchanged. Exits with 1 if anything differs.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner reproduce runs/quickstart/20260101-120000
+  runner reproduce runs/quickstart/20260101-120000 --device flex --steps 3 --tolerance 1e-2")]
 pub struct ReproduceArgs {
-    /// The folder of a run.
+    /// Run folder.
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
-    /// How many steps are repeated, at most.
+    /// Maximum number of steps to repeat.
     #[arg(long, default_value = "10")]
     steps: usize,
-    /// How far a loss or a gradient norm may be off, as a share of its value, to count as the same.
+    /// Relative tolerance of loss and gradient norm.
     #[arg(long, default_value = "1e-3")]
     tolerance: f64,
-    /// Where the network runs: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N; by default where the
-    /// run was.
+    /// Device that runs the network [default: the device of the run]; `runner devices` lists those available.
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     #[command(flatten)]
     cache: CacheOptions,
-    /// Print nothing but results, warnings and errors.
+    /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
 }

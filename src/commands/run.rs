@@ -16,13 +16,21 @@ use engine::training::checkpoint::State;
 use run_folder::folder::RunFolder;
 use run_folder::manifest::{Manifest, Status};
 
-/// RunArgs of `runner run`.
+/// Train the network that an experiment file describes.
+///
+/// All results are written to a new run folder, RUNS_DIR/NAME/TIMESTAMP. Ctrl-C stops training after a checkpoint;
+/// `--resume` continues from it.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner run experiments/quickstart.yaml
+  runner run experiments/quickstart.yaml --set optimizer.adam.learning_rate=1e-3 --set train.epochs=5
+  runner run --resume runs/quickstart/20260101-120000")]
 pub struct RunArgs {
-    /// The experiment file.
+    /// Experiment file (YAML).
     #[arg(required_unless_present = "resume")]
     experiment: Option<PathBuf>,
-    /// The folder of this run below the runs folder, instead of the experiment's name.
+    /// Name of the run's folder below RUNS_DIR [default: `name` in the experiment].
     #[arg(long)]
     name: Option<String>,
     /// Resume a run from its latest checkpoint.

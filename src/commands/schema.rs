@@ -5,10 +5,14 @@ use clap::{Args, ValueEnum};
 use super::Execute;
 use crate::terminal::{CliError, Exit, output};
 
-/// SchemaArgs of `runner schema`.
+/// Print the JSON Schema of experiment or sweep files, for completion in editors.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner schema > experiment.schema.json
+  runner schema sweep > sweep.schema.json")]
 pub struct SchemaArgs {
-    /// The document.
+    /// Kind of file.
     #[arg(default_value = "experiment")]
     document: Document,
 }

@@ -27,26 +27,31 @@ use volume::Volume;
 use volume::io;
 use volume::memory::memory_limit_bytes;
 
-/// TransformArgs of `runner transform`.
+/// Apply an experiment's transforms to one image and write the result with the sampled parameters.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner transform experiments/quickstart.yaml scan.nii.gz --out transformed
+  runner transform experiments/quickstart.yaml scan.nii.gz --label seg.nii.gz --out transformed --epoch 2
+  runner transform experiments/quickstart.yaml scan.nii.gz --out again --draws transformed/draws.json")]
 pub struct TransformArgs {
-    /// The experiment file; its data and split need not be there.
+    /// Experiment file (YAML); its dataset need not exist.
     experiment: PathBuf,
-    /// The image, `.nii` or `.nii.gz`.
+    /// Image, `.nii` or `.nii.gz`.
     image: PathBuf,
-    /// Its label map.
+    /// Label map of the image.
     #[arg(long)]
     label: Option<PathBuf>,
-    /// The folder to write `image.nii.gz`, `label.nii.gz` and `draws.json` into.
+    /// Output folder, which gets `image.nii.gz`, `label.nii.gz` and `draws.json`.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How far down the chain: `preprocess` leaves out what is random.
+    /// Which transforms to apply: only `preprocess`, or also the random `augment`, as in training.
     #[arg(long, value_enum, default_value_t)]
     stage: Stage,
-    /// The epoch whose draws are made, counted from 1.
+    /// Epoch whose random parameters are sampled, counted from 1.
     #[arg(long, default_value_t = 1)]
     epoch: u64,
-    /// Take the draws of this `draws.json` instead of making them.
+    /// Reuse the sampled parameters of a `draws.json` that an earlier call wrote.
     #[arg(long, value_name = "FILE.json")]
     draws: Option<PathBuf>,
     #[command(flatten)]
@@ -56,9 +61,9 @@ pub struct TransformArgs {
 /// How far down the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Stage {
-    /// The preprocess chain alone.
+    /// Only the `preprocess` transforms.
     Preprocess,
-    /// The preprocess chain, then the augment chain.
+    /// The `preprocess` and the `augment` transforms.
     #[default]
     Train,
 }

@@ -12,33 +12,38 @@ use report::viewer::{self, ContactSheetOptions, Plane, Scene, Window};
 use volume::io::{self, ImageError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
-/// ViewArgs of `runner view`.
+/// Render an image with its label map and a prediction: animation, contact sheet or HTML page.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner view scan.nii.gz --label seg.nii.gz --out scan.png
+  runner view scan.nii.gz --label seg.nii.gz --prediction pred.nii.gz --out worst.png --differences
+  runner view scan.nii.gz --label seg.nii.gz --names 1=liver,2=tumour --out scan.html")]
 pub struct ViewArgs {
-    /// The image, `.nii` or `.nii.gz`; of several channels the first is shown.
+    /// Image, `.nii` or `.nii.gz`; of several channels the first is shown.
     image: PathBuf,
-    /// Its label map, filled at half opacity.
+    /// Label map, drawn filled at half opacity.
     #[arg(long)]
     label: Option<PathBuf>,
-    /// A prediction of it, outlined.
+    /// Predicted label map, drawn as contours.
     #[arg(long)]
     prediction: Option<PathBuf>,
-    /// The file to write: `.gif` all slices as an animation, `.png` a contact sheet, `.html` a page to move through.
+    /// Output file: `.gif` for an animation of all slices, `.png` for a contact sheet, `.html` for an interactive page.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The intensities that are black and white; by default -160,240 where they look like Hounsfield units, else the percentiles 0.5 and 99.5.
+    /// Intensity window, from black to white [default: -160,240 for Hounsfield units, else the percentiles 0.5 and 99.5].
     #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true)]
     window: Option<Window>,
-    /// The plane of a `.gif` or `.png`; a page shows all. By default axial.
+    /// Plane of a `.gif` or `.png` [default: axial]; a page shows all three.
     #[arg(long, value_enum)]
     plane: Option<PlaneName>,
-    /// What labels are called, such as `1=liver,2=tumour`.
+    /// Names of labels, such as `1=liver,2=tumour`.
     #[arg(long, value_name = "LABEL=NAME", value_delimiter = ',', value_parser = name)]
     names: Vec<(Label, String)>,
-    /// Show in a `.png` the slices in which label map and prediction differ most.
+    /// For a `.png`: show the slices where label map and prediction differ most.
     #[arg(long, requires = "label", requires = "prediction")]
     differences: bool,
-    /// Print nothing but results, warnings and errors.
+    /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
 }

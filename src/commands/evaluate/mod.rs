@@ -12,35 +12,41 @@ mod folders;
 mod record;
 mod run;
 
-/// EvaluateArgs of `runner evaluate`.
+/// Score a trained run on its own subjects, or one folder of label maps against another.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner evaluate runs/quickstart/20260101-120000
+  runner evaluate runs/quickstart/20260101-120000 --split test --checkpoint last
+  runner evaluate --predictions predictions --labels labelsTs --out scores.csv")]
 pub struct EvaluateArgs {
-    /// The folder of a trained run, which is scored on its own subjects.
+    /// Folder of a trained run, which is scored on its own subjects.
     #[arg(value_name = "RUN_DIR", required_unless_present = "predictions", conflicts_with_all = ["predictions", "labels", "out"])]
     run: Option<PathBuf>,
-    /// The part of the run's subjects.
+    /// Part of the run's split to score.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["predictions"])]
     split: Part,
-    /// A folder of predicted label maps, `.nii` or `.nii.gz`, made by any tool.
+    /// Folder of predicted label maps, written by any tool.
     #[arg(long, value_name = "DIR", requires = "labels")]
     predictions: Option<PathBuf>,
-    /// The folder of the true label maps, with the same file names.
+    /// Folder of reference label maps with the same file names.
     #[arg(long, value_name = "DIR", requires = "predictions")]
     labels: Option<PathBuf>,
-    /// What to score with: a YAML file that holds `metrics: [...]` and may hold `labels: {1: liver}`. By default what the run declares; for two folders dice, jaccard, precision, recall, hd95 and assd.
+    /// YAML file with `metrics: [...]` and optionally `labels: {1: liver}` [default: the metrics of the run; for two folders
+    /// dice, jaccard, precision, recall, hd95 and assd].
     #[arg(long, value_name = "FILE.yaml")]
     metrics: Option<PathBuf>,
-    /// The table of cases that two folders give; a summary and plots are put beside it. Without it scores are printed only.
+    /// Write the scores of two folders to this CSV file, with a summary and plots next to it [default: only print them].
     #[arg(long, value_name = "CSV", requires = "predictions")]
     out: Option<PathBuf>,
-    /// Of how many of the worst cases of a run a picture is made.
+    /// Number of worst cases of a run to render as pictures.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pictures: usize,
     #[command(flatten)]
     weights: Weights,
     #[command(flatten)]
     cache: CacheOptions,
-    /// Print nothing but results, warnings and errors.
+    /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
 }
@@ -48,12 +54,12 @@ pub struct EvaluateArgs {
 /// A part of a run's subjects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Those that validated it.
+    /// Validation subjects.
     #[default]
     Val,
-    /// Those that trained it.
+    /// Training subjects.
     Train,
-    /// Those that it has never seen.
+    /// Test subjects, which training never used.
     Test,
 }
 

@@ -28,27 +28,32 @@ use run_folder::event::Listener;
 use transforms::lazy::{self, Profile};
 use volume::{Affine, Grid, Volume, Voxels};
 
-/// PatchesArgs of `runner patches`.
+/// Show the patches that training would sample, or measure how fast they are made.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner patches experiments/quickstart.yaml --count 8 --out patches
+  runner patches experiments/quickstart.yaml --epoch 3
+  runner patches experiments/quickstart.yaml --bench --step-ms 200")]
 pub struct PatchesArgs {
-    /// The experiment file.
+    /// Experiment file (YAML).
     experiment: PathBuf,
-    /// The epoch that the patches begin with, counted from 1.
+    /// First epoch, counted from 1.
     #[arg(long, default_value = "1")]
     epoch: NonZeroUsize,
-    /// Show the patches of one optimiser step, counted from 1 as in steps.csv.
+    /// Show the patches of one optimizer step, counted from 1 as in steps.csv.
     #[arg(long, conflicts_with_all = ["epoch", "count", "bench"])]
     step: Option<NonZeroUsize>,
-    /// How many patches; it may run on into later epochs. By default 16, with --bench an epoch.
+    /// Number of patches, continuing into later epochs [default: 16; with --bench one epoch].
     #[arg(long)]
     count: Option<NonZeroUsize>,
-    /// Write each patch as NIfTI, with what chance decided as JSON, and a picture of the first 64.
+    /// Write each patch as NIfTI with its sampled parameters as JSON, and a contact sheet of the first 64.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print how fast they come instead of what they are.
+    /// Measure patches per second and the time of each transform instead of listing patches.
     #[arg(long)]
     bench: bool,
-    /// With --bench: take the patches as a device would whose steps take so many milliseconds.
+    /// With --bench: simulate a training step of MS milliseconds.
     #[arg(long, value_name = "MS", requires = "bench")]
     step_ms: Option<u64>,
     #[command(flatten)]

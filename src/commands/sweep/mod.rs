@@ -23,31 +23,38 @@ use sweep::launch::{LAUNCHERS, Launcher};
 use sweep::points::{self, Changes, Point, Points, short};
 use volume::memory::memory_limit_bytes;
 
-/// SweepArgs of `runner sweep`.
+/// Train many variants of one experiment: a grid, a list or random samples of its keys.
+///
+/// Rerun the same command to resume an interrupted sweep; finished runs are kept.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "\
+Examples:
+  runner sweep experiments/learning_rates.yaml --dry-run
+  runner sweep experiments/quickstart.yaml --grid optimizer.adam.learning_rate=1e-4,1e-3 --jobs 2
+  runner sweep status runs/learning_rates")]
 pub struct SweepArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// A sweep file, or an experiment file with --grid.
+    /// Sweep file, or an experiment file together with --grid (YAML).
     #[arg(required = true)]
     file: Option<PathBuf>,
-    /// Values of one key, such as `--grid optimizer.adam.learning_rate=1e-4,1e-3`; may be repeated.
+    /// Values of one key, such as `--grid optimizer.adam.learning_rate=1e-4,1e-3`; repeatable.
     #[arg(long, value_name = "KEY=V1,V2,...")]
     grid: Vec<GridArgument>,
-    /// How many runs are trained at once.
+    /// Number of runs to train at the same time.
     #[arg(long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
-    /// The devices that are dealt out to the jobs, such as `cuda:0,cuda:1`.
+    /// Devices to distribute the jobs over, such as `cuda:0,cuda:1`.
     #[arg(long, value_name = "D1,D2,...", value_delimiter = ',')]
     devices: Vec<DeviceName>,
-    /// What starts the runs.
+    /// Where to run the jobs.
     #[arg(long, default_value = LAUNCHERS[0].name(), value_parser = launcher())]
     launcher: &'static dyn Launcher,
-    /// Begin runs again that have failed.
+    /// Restart failed runs.
     #[arg(long)]
     retry_failed: bool,
-    /// Check and list the runs, with an estimate of time and disk, and start none.
+    /// Check and list the runs, estimate time and disk space, and start nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -56,7 +63,7 @@ pub struct SweepArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show where every run of a sweep stands.
+    /// Show the status of every run of a sweep.
     Status(status::StatusArgs),
     /// Train one run of a sweep; launchers start this.
     #[command(hide = true)]
