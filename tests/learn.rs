@@ -55,7 +55,7 @@ fn plan(cache: &Path, text: &str) -> Plan {
     plan
 }
 
-/// What makes the first patch of a training subject, by its index.
+/// Returns a function that makes the first patch of a training subject, by its index.
 fn patches_of(cache_dir: &Path, plan: &Plan) -> impl Fn(usize) -> Patch + use<> {
     let dataset = PreprocessedDataset::prepare(plan, &Cache::new(cache_dir), &AtomicBool::new(false), &mut |_| {})
         .unwrap()
@@ -68,7 +68,7 @@ fn patches_of(cache_dir: &Path, plan: &Plan) -> impl Fn(usize) -> Patch + use<> 
 }
 
 #[test]
-fn a_tiny_network_finds_livers() {
+fn a_tiny_network_learns_to_segment_livers() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan(&folder.path().join("cache"), EXPERIMENT);
     let run = RunFolder::create(&folder.path().join("runs"), "learn", "run").unwrap();
@@ -105,7 +105,7 @@ fn accumulated_batches_take_the_step_of_the_large_one() {
 }
 
 #[test]
-fn activations_that_are_computed_again_give_the_same_gradients() {
+fn recomputed_activations_give_the_same_gradients() {
     let folder = tempfile::tempdir().unwrap();
     let cache_dir = folder.path().join("cache");
     let written = "{ widths: [8, 16], norm: instance, activation: leaky_relu, upsample: nearest }";
@@ -121,30 +121,31 @@ fn activations_that_are_computed_again_give_the_same_gradients() {
         let plans = [text, again].map(|text| plan(&cache_dir, &text));
         let patch = patches_of(&cache_dir, &plans[0]);
         let batches = [vec![patch(0), patch(1)], vec![patch(2)]];
-        let [kept, computed] = plans.map(|plan| {
+        let [stored, recomputed] = plans.map(|plan| {
             let mut trainer = Trainer::new(&plan).unwrap();
             let gradients = trainer.gradients(&batches[0]).unwrap();
             let outcomes = [0, 1].map(|step| trainer.step(&batches, 1e-2, step).unwrap());
             (gradients, outcomes, trainer.weights())
         });
-        assert!(kept.0.iter().any(|gradient| gradient.data.iter().any(|value| *value != 0.0)));
+        assert!(stored.0.iter().any(|gradient| gradient.data.iter().any(|value| *value != 0.0)));
         if model.contains("strided_conv") {
-            // Three gradients meet there, and their sum has another order.
-            let largest = |values: &[f32]| values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-            let of_all = kept.0.iter().map(|gradient| largest(&gradient.data)).fold(0.0, f32::max);
-            for (kept, computed) in kept.0.iter().zip(&computed.0) {
-                // A bias before a normalisation has rounding for a gradient.
-                let size = largest(&kept.data).max(1e-2 * of_all);
-                let far = kept.data.iter().zip(&computed.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                assert!(far <= 1e-4 * size, "{} of {model}: {far} of {size}", kept.name);
+            // Three gradients are summed there, in another order.
+            let largest = |values: &[f32]| values.iter().fold(0.0f32, |max, value| max.max(value.abs()));
+            let largest_of_all = stored.0.iter().map(|gradient| largest(&gradient.data)).fold(0.0, f32::max);
+            for (stored, recomputed) in stored.0.iter().zip(&recomputed.0) {
+                // The gradient of a bias before a normalization is rounding error.
+                let size = largest(&stored.data).max(1e-2 * largest_of_all);
+                let difference =
+                    stored.data.iter().zip(&recomputed.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(difference <= 1e-4 * size, "{} of {model}: {difference} of {size}", stored.name);
             }
         } else {
-            assert_eq!(kept, computed, "{model}");
+            assert_eq!(stored, recomputed, "{model}");
         }
     }
 }
 
-/// Sixteen-bit convolutions are near 32-bit ones, and are not the same.
+/// Convolutions in bfloat16 are close to those in float32, but not the same.
 #[cfg(feature = "libtorch")]
 #[test]
 fn bfloat16_gives_nearly_the_gradients_of_float32() {

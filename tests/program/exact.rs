@@ -1,4 +1,4 @@
-//! A run ends in the same bytes however often it was killed, whatever the cache holds, and for any number of threads.
+//! A run ends with the same bytes however often it was killed, whatever is in the cache, and for any number of threads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::place::{Place, exact_files, signal, stderr, stdout};
 
-/// Long enough to be killed within, with everything in it that happens between two epochs.
+/// Long enough to be killed in between, with everything that happens between two epochs.
 const LONG: [&str; 4] =
     ["--set", "train.epochs=12", "--set", "checkpoint={keep_best: 2, keep_last: 2, monitor: val_loss}"];
 
-/// Moments at which a run is killed in every test run; `RUNNER_KILLS` asks for more.
+/// Number of kills in every test run; `RUNNER_KILLS` adds more.
 const KILLS: u64 = 20;
 
-/// The one run of a folder, where it has a manifest, so that it can go on.
-fn begun(place: &Place, runs_dir: &str) -> Option<PathBuf> {
+/// Returns the only run of a folder if it has a manifest, so that it can be resumed.
+fn started_run(place: &Place, runs_dir: &str) -> Option<PathBuf> {
     let runs = fs::read_dir(place.path(runs_dir).join("tiny")).ok()?;
     runs.flatten().map(|run| run.path()).find(|run| run.join("manifest.json").exists())
 }
 
-/// Starts the run of a folder, or goes on with it, kills it after some time, and says whether it had ended before.
+/// Starts or resumes the run of a folder, kills it after some time, and returns whether it had ended before.
 fn killed_after(place: &Place, runs_dir: &str, pace: &str, time: Duration) -> bool {
-    let run = begun(place, runs_dir);
+    let run = started_run(place, runs_dir);
     let mut arguments = vec!["run", "--quiet", "--set", pace];
     match &run {
         Some(run) => arguments.extend(["--resume", run.to_str().unwrap()]),
@@ -39,20 +39,20 @@ fn killed_after(place: &Place, runs_dir: &str, pace: &str, time: Duration) -> bo
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    // SIGKILL, of which the process learns nothing.
+    // SIGKILL, which the process cannot handle.
     process.kill().unwrap();
     process.wait().unwrap();
     false
 }
 
-fn kept(run: &Path) -> Vec<String> {
+fn checkpoint_files(run: &Path) -> Vec<String> {
     let files = fs::read_dir(run.join("checkpoints")).unwrap();
     let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-/// Kills runs at seeded random moments, once or several times each, and compares what they end with.
+/// Kills runs at seeded random moments, once or several times each, and compares their final files.
 fn kill_at(seeds: std::ops::Range<u64>) {
     let place = Place::new();
     let start = Instant::now();
@@ -61,19 +61,19 @@ fn kill_at(seeds: std::ops::Range<u64>) {
     let expected = exact_files(&whole);
     let mut kills = 0;
     for seed in seeds {
-        let mut chance = ChaCha8Rng::seed_from_u64(seed);
-        let mut share = || f64::from(chance.next_u32()) / f64::from(u32::MAX);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut uniform = || f64::from(rng.next_u32()) / f64::from(u32::MAX);
         let runs_dir = format!("killed-{seed}");
         let pace = ["checkpoint.every_steps=1", "checkpoint.every_steps=5", "checkpoint.every_steps=null"];
-        let pace = pace[(share() * 2.99) as usize];
-        if share() < 0.3 {
+        let pace = pace[(uniform() * 2.99) as usize];
+        if uniform() < 0.3 {
             fs::remove_dir_all(place.path("cache")).unwrap();
         }
-        // Killed until it has ended by itself, or half of the time once only.
-        let most = if share() < 0.5 { 1 } else { 3 };
+        // Killed until it ends by itself, or in half of the cases only once.
+        let max_kills = if uniform() < 0.5 { 1 } else { 3 };
         let mut ended = false;
-        for _ in 0..most {
-            ended = killed_after(&place, &runs_dir, pace, duration.mul_f64(share()));
+        for _ in 0..max_kills {
+            ended = killed_after(&place, &runs_dir, pace, duration.mul_f64(uniform()));
             if ended {
                 break;
             }
@@ -82,11 +82,11 @@ fn kill_at(seeds: std::ops::Range<u64>) {
         if !ended {
             assert!(killed_after(&place, &runs_dir, pace, Duration::from_secs(120)), "seed {seed} does not end");
         }
-        let run = begun(&place, &runs_dir).unwrap();
+        let run = started_run(&place, &runs_dir).unwrap();
         let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
         assert!(manifest.contains("\"status\": \"done\""), "seed {seed}: {manifest}");
         assert!(exact_files(&run) == expected, "seed {seed}, {pace}: {}", run.display());
-        assert_eq!(kept(&run), kept(&whole), "seed {seed}");
+        assert_eq!(checkpoint_files(&run), checkpoint_files(&whole), "seed {seed}");
         let unfinished = walkdir::WalkDir::new(&run).into_iter().flatten();
         assert_eq!(unfinished.filter(|file| file.file_name().to_string_lossy().contains("partial")).count(), 0);
         fs::remove_dir_all(place.path(&runs_dir)).unwrap();
@@ -95,13 +95,13 @@ fn kill_at(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn a_run_that_was_killed_ends_in_the_same_bytes() {
+fn a_run_that_was_killed_ends_with_the_same_bytes() {
     kill_at(0..KILLS);
 }
 
-/// By hand: `RUNNER_KILLS=500 cargo test --release --test program many_kills -- --ignored`.
+/// Run by hand: `RUNNER_KILLS=500 cargo test --release --test program many_kills -- --ignored`.
 #[test]
-#[ignore = "takes as long as it is told to"]
+#[ignore = "takes as long as RUNNER_KILLS asks for"]
 fn many_kills_change_no_byte() {
     let kills = std::env::var("RUNNER_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200);
     kill_at(KILLS..KILLS + kills);
@@ -120,10 +120,10 @@ fn threads_and_the_cache_change_no_byte() {
     }
 }
 
-/// LibTorch promises less: the same bits for the same number of threads.
+/// LibTorch guarantees less: the same bits for the same number of threads.
 #[cfg(feature = "libtorch")]
 #[test]
-fn libtorch_repeats_its_bits_where_its_threads_are_as_many() {
+fn libtorch_repeats_its_bits_with_the_same_number_of_threads() {
     let place = Place::new();
     for threads in ["1", "2"] {
         let runs = ["once", "again"].map(|name| {
@@ -154,7 +154,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
 }
 
 #[test]
-fn without_a_whole_checkpoint_nothing_is_started_again_by_itself() {
+fn without_an_intact_checkpoint_a_run_is_not_restarted_automatically() {
     let place = Place::new();
     let run = place.run("runs", &[]);
     for name in ["last.state.safetensors", "last-1.state.safetensors"] {
@@ -175,7 +175,7 @@ fn early_stopping_survives_a_kill_between_its_last_checkpoint_and_the_end() {
     let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
     let run = place.run("runs", &[&still[..], &patience].concat());
     let expected = exact_files(&run);
-    // As the process leaves it that is killed at that moment.
+    // The status that a process leaves that is killed at that moment.
     let manifest = run.join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("\"done\"", "\"running\"")).unwrap();
@@ -186,9 +186,9 @@ fn early_stopping_survives_a_kill_between_its_last_checkpoint_and_the_end() {
 
 #[cfg(unix)]
 #[test]
-fn a_second_ctrl_c_ends_at_once_and_tears_nothing() {
+fn a_second_ctrl_c_ends_immediately_and_leaves_no_incomplete_file() {
     let place = Place::new();
-    // A step that takes seconds, so that the first signal is not answered at once.
+    // A step that takes seconds, so that the first signal does not end the process immediately.
     let slow = [
         "data.source={phantom: {subjects: 4, shape: [64, 64, 64], spacing_mm: [5, 5, 5]}}",
         "sampler={uniform: {patch: [64, 64, 64]}}",
@@ -204,13 +204,13 @@ fn a_second_ctrl_c_ends_at_once_and_tears_nothing() {
     std::thread::sleep(Duration::from_millis(300));
     signal("INT", process.id());
     std::thread::sleep(Duration::from_millis(1200));
-    assert!(process.try_wait().unwrap().is_none(), "the step was to take longer");
+    assert!(process.try_wait().unwrap().is_none(), "the step should take longer");
     let second = Instant::now();
     signal("INT", process.id());
     assert_eq!(process.wait().unwrap().code(), Some(130));
     assert!(second.elapsed() < Duration::from_secs(1));
-    let run = begun(&place, "twice").unwrap();
-    // No step was done, so it starts again; that it does so is seen by its refusal of another change alone.
+    let run = started_run(&place, "twice").unwrap();
+    // No step was done, so the run can be resumed from the start: only the change of the seed is an error.
     let resume = ["run", "--resume", run.to_str().unwrap(), "--set", "seed=1"];
     assert!(stderr(&place.runner(&resume).code(2)).contains("cannot change `seed`"));
 }

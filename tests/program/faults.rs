@@ -1,5 +1,5 @@
-//! What goes wrong around a run: the disk, the folder, the data, another process. Each ends with its exit code, a
-//! message that names what and where, and everything up to the last checkpoint intact.
+//! Failures around a run: the disk, the folder, the data, another process. Each ends with its exit code and a message
+//! that says what and where, and everything up to the last checkpoint stays intact.
 
 #![cfg(unix)]
 
@@ -20,7 +20,7 @@ fn with_data() -> Place {
 }
 
 /// Starts a long run and waits until it has taken some steps.
-fn under_way(place: &Place, more: &[&str]) -> Child {
+fn start_training(place: &Place, more: &[&str]) -> Child {
     let child = Command::new(env!("CARGO_BIN_EXE_runner"))
         .current_dir(place.path("."))
         .env("RUNNER_CACHE_DIR", place.path("cache"))
@@ -33,7 +33,7 @@ fn under_way(place: &Place, more: &[&str]) -> Child {
     child
 }
 
-/// Waits for the end of a process, and gives its exit code and what it told.
+/// Waits for the end of a process, and returns its exit code and stderr.
 fn end(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().unwrap();
     (output.status.code(), one_line(&String::from_utf8(output.stderr).unwrap()))
@@ -50,20 +50,20 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn a_disk_that_fills_up_fails_the_run_and_with_room_it_goes_on_to_the_same_bytes() {
+fn a_full_disk_fails_the_run_and_with_space_it_resumes_to_the_same_bytes() {
     let place = Place::new();
     let expected = exact_files(&place.run("whole", &EPOCHS));
     let Some(disk) = Disk::mount(place.path("runs"), 2048) else { return };
-    let child = under_way(&place, &[]);
+    let child = start_training(&place, &[]);
     let filler = disk.folder.join("filler");
-    // `dd` ends with an error when the disk is full, which is what it is for here.
+    // `dd` writes until the disk is full.
     let of = format!("of={}", filler.display());
     Command::new("dd").args(["if=/dev/zero", &of, "bs=4k"]).output().unwrap();
     let (code, told) = end(child);
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("No space left") && told.contains("runs/tiny/"), "{told}");
     let run = place.only_run("runs");
-    // The bytes that a run keeps back are enough for its last words.
+    // The reserved bytes are enough to record the failure.
     let manifest = manifest(&run);
     assert_eq!(manifest["status"], "failed", "{told}");
     assert!(manifest["error"].as_str().unwrap().contains("No space left"), "{manifest}");
@@ -73,7 +73,7 @@ fn a_disk_that_fills_up_fails_the_run_and_with_room_it_goes_on_to_the_same_bytes
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named_and_stays_as_it_is() {
+fn a_read_only_folder_is_named_and_stays_unchanged() {
     let place = Place::new();
     let Some(disk) = Disk::mount(place.path("runs"), 2048) else { return };
     let run = place.run("runs", &[]);
@@ -87,11 +87,11 @@ fn a_folder_that_cannot_be_written_is_named_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_folder_that_is_removed_under_a_run_ends_it_and_does_not_come_back() {
+fn removing_the_folder_of_a_run_fails_it_and_the_folder_is_not_created_again() {
     let place = Place::new();
-    let child = under_way(&place, &[]);
+    let child = start_training(&place, &[]);
     let run = place.only_run("runs");
-    // A name that was made in the meantime is removed the next time.
+    // A file that was created meanwhile is removed in the next round.
     while run.exists() {
         let _ = fs::remove_dir_all(&run);
     }
@@ -102,21 +102,21 @@ fn a_folder_that_is_removed_under_a_run_ends_it_and_does_not_come_back() {
 }
 
 #[test]
-fn a_label_map_that_vanishes_or_is_replaced_fails_the_run_by_name_and_brought_back_it_goes_on() {
+fn a_removed_or_replaced_label_map_fails_the_run_by_name_and_restored_it_resumes() {
     let place = with_data();
     let whole = [&EPOCHS[..], &SOURCE].concat();
     let expected = exact_files(&place.run("whole", &whole));
     let label = place.path("data/labelsTr/phantom_003.nii.gz");
     let kept = fs::read(&label).unwrap();
     for replaced in [false, true] {
-        let child = under_way(&place, &SOURCE);
+        let child = start_training(&place, &SOURCE);
         match replaced {
             false => fs::remove_file(&label).unwrap(),
             true => fs::copy(place.path("data/labelsTr/phantom_000.nii.gz"), &label).map(|_| ()).unwrap(),
         }
         let (code, told) = end(child);
         assert_eq!(code, Some(3), "{told}");
-        let reason = if replaced { "was replaced while the run was going on" } else { "No such file" };
+        let reason = if replaced { "was replaced during the run" } else { "No such file" };
         assert!(told.contains("phantom_003.nii.gz") && told.contains(reason), "{told}");
         let run = place.only_run("runs");
         assert_eq!(manifest(&run)["status"], "failed");
@@ -128,11 +128,11 @@ fn a_label_map_that_vanishes_or_is_replaced_fails_the_run_by_name_and_brought_ba
 }
 
 #[test]
-fn a_second_process_is_refused_and_touches_nothing() {
+fn a_second_process_is_an_error_and_changes_nothing() {
     let place = Place::new();
-    let child = under_way(&place, &[]);
+    let child = start_training(&place, &[]);
     let run = place.only_run("runs");
-    // Held still, so that what changes is not the first one's doing.
+    // Suspended, so that the first process changes nothing.
     signal("STOP", child.id());
     let before = contents(&run);
     let refused = told(&place.runner(&["run", "--resume", run.to_str().unwrap()]).code(2));
@@ -143,7 +143,7 @@ fn a_second_process_is_refused_and_touches_nothing() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_its_batch_can_be_looked_at() {
+fn a_loss_that_is_not_finite_fails_the_run_and_its_batch_is_saved() {
     let place = Place::new();
     let plain = ["--set", "model.unet.norm=none", "--set", "optimizer={sgd: {learning_rate: 1e30}}"];
     let failed = place.runner(&[&["run", "tiny.yaml", "--quiet", "--runs-dir", "runs"][..], &plain].concat());
@@ -156,7 +156,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_its_batch_can_be_looked_at() {
     for text in ["is not finite", "phantom_00", "not_finite/step_", "lower the learning rate", "patches"] {
         assert!(told.contains(text), "{text} is missing in\n{told}");
     }
-    // What was recorded ends before that step.
+    // The records end before that step.
     assert_eq!(fs::read_to_string(run.join("steps.csv")).unwrap().lines().count(), step);
     let kept = run.join(format!("not_finite/step_{step}"));
     let plan = run.join("plan.yaml");
@@ -170,15 +170,15 @@ fn a_loss_that_is_no_number_stops_the_run_and_its_batch_can_be_looked_at() {
 }
 
 #[test]
-fn an_image_with_a_voxel_that_is_no_number_is_told_by_its_patch() {
+fn an_image_with_nan_voxels_is_reported_with_its_patch() {
     let place = Place::new();
     let broken = ["--set", "augment=[{ noise: { mean: [1e38, 1e38], std: [1e38, 1e38] } }]"];
     let told = told(&place.runner(&[&["run", "tiny.yaml", "--quiet"][..], &broken].concat()).code(3));
-    assert!(told.contains("of its values are not finite") && told.contains("mend the image"), "{told}");
+    assert!(told.contains("of its values are not finite") && told.contains("fix the image"), "{told}");
 }
 
 #[test]
-fn too_little_memory_is_told_before_anything_is_made() {
+fn too_little_memory_is_reported_before_any_file_is_written() {
     let place = Place::new();
     let told = told(&place.runner(&["run", "tiny.yaml", "--set", "train.batch_size=1000000"]).code(2));
     assert!(told.contains("too little memory by estimate") && told.contains("accumulate_batches"), "{told}");

@@ -3,7 +3,7 @@
 use crate::place::{Place, stdout, told};
 
 #[test]
-fn one_device_is_compared_with_pytorchs_numbers() {
+fn one_device_is_compared_with_pytorchs_values() {
     let place = Place::new();
     let text = stdout(&place.runner(&["parity", "--devices", "flex"]).success());
     for part in ["6 networks on flex beside PyTorch 2.", "weights after a step of Adam", "same within tolerance"] {
@@ -12,7 +12,7 @@ fn one_device_is_compared_with_pytorchs_numbers() {
 }
 
 #[test]
-fn a_device_is_itself_on_waves_and_on_the_patches_of_an_experiment() {
+fn a_device_is_equal_to_itself_on_waves_and_on_the_patches_of_an_experiment() {
     let place = Place::new();
     for experiment in [&[][..], &["tiny.yaml"]] {
         let text = stdout(&place.runner(&[&["parity", "--devices", "flex,flex"], experiment].concat()).success());
@@ -25,7 +25,7 @@ fn a_device_is_itself_on_waves_and_on_the_patches_of_an_experiment() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_told() {
+fn devices_that_cannot_be_compared_are_reported() {
     let place = Place::new();
     let refused = told(&place.runner(&["parity", "tiny.yaml", "--devices", "flex"]).code(2));
     assert!(refused.contains("name a second device"), "{refused}");

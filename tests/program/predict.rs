@@ -1,4 +1,4 @@
-//! `runner predict`: label maps of new images, whatever their orientation, and what goes wrong.
+//! `runner predict`: label maps of new images of any orientation, and its errors.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use volume::{Affine, Grid, Voxels, offset};
 
 use crate::place::{Place, stderr, stdout};
 
-/// A trained run and the image of a phantom.
+/// Trains a run; returns its folder and the image of a phantom.
 fn trained(place: &Place, more: &[&str]) -> (String, String) {
     let run = place.run("runs", more);
     let images = walkdir::WalkDir::new(place.path("cache/phantoms")).into_iter().flatten();
@@ -16,8 +16,8 @@ fn trained(place: &Place, more: &[&str]) -> (String, String) {
     (run.display().to_string(), image.unwrap().display().to_string())
 }
 
-/// The same voxels with axes permuted and mirrored, at the same places in the world.
-fn turned(grid: &Grid, image: &Voxels<f32>, axes: [usize; 3], mirrored: [bool; 3]) -> (Grid, Voxels<f32>) {
+/// The same voxels with axes permuted and flipped, at the same world coordinates.
+fn reoriented(grid: &Grid, image: &Voxels<f32>, axes: [usize; 3], mirrored: [bool; 3]) -> (Grid, Voxels<f32>) {
     let shape = axes.map(|axis| grid.shape[axis]);
     let mut rows = [[0.0; 4]; 3];
     for (new, old) in axes.into_iter().enumerate() {
@@ -37,7 +37,7 @@ fn turned(grid: &Grid, image: &Voxels<f32>, axes: [usize; 3], mirrored: [bool; 3
     (Grid { shape, affine: grid.affine.after(&to_old) }, Voxels::new(1, shape, values))
 }
 
-/// Predicts an image and gives the label map with its grid.
+/// Predicts an image and returns the label map with its grid.
 fn predicted(place: &Place, run: &str, image: &Path) -> (Grid, Vec<u16>) {
     place.runner(&["predict", "--run", run, image.to_str().unwrap(), "--out", "out"]).success();
     let name = image.file_name().unwrap().to_str().unwrap();
@@ -46,11 +46,11 @@ fn predicted(place: &Place, run: &str, image: &Path) -> (Grid, Vec<u16>) {
 }
 
 #[test]
-fn predictions_lie_on_their_images_in_any_orientation() {
+fn predictions_match_their_images_in_any_orientation() {
     let place = Place::new();
-    // Resampled, cropped and padded, so that all of it has to be undone.
+    // Resampled, cropped and padded, all of which has to be inverted.
     let chain = "preprocess=[{resample: {spacing_mm: [18, 18, 18]}}, {crop_or_pad: {shape: [16, 18, 14]}}, {clamp: {min: -200, max: 250}}, {rescale_intensity: {to: [-1, 1]}}]";
-    // So few steps find little, but with a low threshold something.
+    // After so few steps only a low threshold segments anything.
     let seen = "postprocess=[{threshold: {at_least: 0.2}}]";
     let (run, image) = trained(&place, &["--set", chain, "--set", seen]);
     let (grid, voxels) = read_image(Path::new(&image)).unwrap();
@@ -59,9 +59,9 @@ fn predictions_lie_on_their_images_in_any_orientation() {
     let tilt = Affine([[0.9, -0.2, 0.1, 3.0], [0.2, 0.95, 0.0, -4.0], [-0.1, 0.05, 0.97, 10.0]]);
     let oblique = Grid { shape: grid.shape, affine: tilt.after(&grid.affine) };
     for (name, (grid, image)) in [
-        ("lps.nii.gz", turned(&grid, &voxels, [0, 1, 2], [true, true, false])),
-        ("las.nii", turned(&grid, &voxels, [0, 1, 2], [true, false, false])),
-        ("pir.nii.gz", turned(&grid, &voxels, [1, 2, 0], [true, true, false])),
+        ("lps.nii.gz", reoriented(&grid, &voxels, [0, 1, 2], [true, true, false])),
+        ("las.nii", reoriented(&grid, &voxels, [0, 1, 2], [true, false, false])),
+        ("pir.nii.gz", reoriented(&grid, &voxels, [1, 2, 0], [true, true, false])),
         ("oblique.nii.gz", (oblique, voxels.clone())),
     ] {
         write_image(&place.path(name), &grid, &image).unwrap();
@@ -70,22 +70,22 @@ fn predictions_lie_on_their_images_in_any_orientation() {
         let (found, label) = read_label(&place.path("out").join(out)).unwrap();
         assert!(found.shape == grid.shape && found.matches(&read_image(&place.path(name)).unwrap().0, 0.0), "{name}");
         if name != "oblique.nii.gz" {
-            let back = turned_labels(&grid, &label, name);
+            let back = reoriented_labels(&grid, &label, name);
             let same = back.iter().zip(&expected).filter(|(a, b)| a == b).count();
             assert_eq!(same, expected.len(), "{name}: the same voxels have the same labels");
         }
     }
 }
 
-/// The labels of a turned grid in the order of the grid before, by the places of voxels in the world.
-fn turned_labels(grid: &Grid, label: &[u16], name: &str) -> Vec<u16> {
+/// The labels of a reoriented grid in the order of the original grid, by world coordinates.
+fn reoriented_labels(grid: &Grid, label: &[u16], name: &str) -> Vec<u16> {
     let values = Voxels::new(1, grid.shape, label.iter().map(|label| f32::from(*label)).collect());
     let (axes, mirrored) = match name {
         "lps.nii.gz" => ([0, 1, 2], [true, true, false]),
         "las.nii" => ([0, 1, 2], [true, false, false]),
         _ => ([2, 0, 1], [false, true, true]),
     };
-    turned(grid, &values, axes, mirrored).1.iter().map(|label| *label as u16).collect()
+    reoriented(grid, &values, axes, mirrored).1.iter().map(|label| *label as u16).collect()
 }
 
 #[test]
@@ -104,14 +104,14 @@ fn an_ensemble_averages_probabilities_that_sum_to_one() {
     assert!(worst < 1e-6, "{worst}");
     let sum = |voxel: usize| (0..3).map(|class| both.channel(class)[voxel]).sum::<f32>();
     assert!((0..4096).all(|voxel| (sum(voxel) - 1.0).abs() < 1e-5));
-    // One run gives the same labels by slabs and from probabilities.
+    // One run has the same labels slab by slab and from stored probabilities.
     place.runner(&["predict", "--run", &run, &image, "--out", "slabs"]).success();
     let label = |folder: &str| fs::read(place.path(folder).join("phantom_002.nii.gz")).unwrap();
     assert!(label("slabs") == label("one"));
 }
 
 #[test]
-fn a_report_tells_volumes_and_parts() {
+fn the_report_has_volumes_and_components() {
     let place = Place::new();
     let (run, image) = trained(&place, &[]);
     let told = place.runner(&["predict", "--run", &run, &image, "--out", "out"]).success();
@@ -132,7 +132,7 @@ fn a_report_tells_volumes_and_parts() {
 }
 
 #[test]
-fn a_broken_image_is_told_and_the_next_one_follows() {
+fn an_unreadable_image_is_reported_and_skipped() {
     let place = Place::new();
     let (run, image) = trained(&place, &["--set", "preprocess=[]"]);
     let whole = fs::read(&image).unwrap();
@@ -152,7 +152,7 @@ fn a_broken_image_is_told_and_the_next_one_follows() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_before_anything_is_predicted() {
+fn wrong_arguments_are_reported_before_anything_is_predicted() {
     let place = Place::new();
     let (run, image) = trained(&place, &[]);
     let folder = Path::new(&image).parent().unwrap().display().to_string();
@@ -173,7 +173,7 @@ fn what_cannot_work_is_refused_before_anything_is_predicted() {
 }
 
 #[test]
-fn learned_intensities_come_from_the_run_and_need_no_training_data() {
+fn learned_intensities_are_read_from_the_run_without_training_data() {
     let place = Place::new();
     let (run, image) = trained(&place, &["--set", "preprocess=[{foreground_normalize: {}}]"]);
     fs::copy(&image, place.path("new.nii.gz")).unwrap();
@@ -185,7 +185,7 @@ fn learned_intensities_come_from_the_run_and_need_no_training_data() {
 }
 
 #[test]
-fn weights_of_another_run_are_a_start_and_misfits_are_told() {
+fn weights_of_another_run_initialize_training_and_mismatches_are_reported() {
     let place = Place::new();
     let (run, _) = trained(&place, &[]);
     let weights = format!("train.initial_weights={run}/checkpoints/best.safetensors");
@@ -197,7 +197,7 @@ fn weights_of_another_run_are_a_start_and_misfits_are_told() {
     );
     let trained = |tensor: &&nn::weights::NamedTensor| !tensor.name.contains("running");
     assert!(old.iter().filter(trained).eq(new.iter().filter(trained)), "so small a step moves no weight");
-    // Once there is a checkpoint, what training began with is not asked for again.
+    // Once there is a checkpoint, the initial weights are not read again.
     fs::remove_file(Path::new(&run).join("checkpoints/best.safetensors")).unwrap();
     place.runner(&["run", "--resume", begun.to_str().unwrap(), "--set", "train.epochs=3"]).success();
     assert!(fs::read_to_string(begun.join("plan.yaml")).unwrap().contains("initial_weights"));

@@ -1,4 +1,4 @@
-//! `runner reproduce`: the same data, the same plan, the same numbers.
+//! `runner reproduce`: the same data, the same plan, the same results.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn a_run_is_reproduced_bit_for_bit_beyond_the_end_of_an_epoch() {
 }
 
 #[test]
-fn a_lengthened_run_is_reproduced_with_the_epochs_that_it_began_with() {
+fn a_lengthened_run_is_reproduced_with_its_original_number_of_epochs() {
     let place = Place::new();
     let run = place.run("runs", &["--set", "schedule={polynomial: {}}"]);
     let run = run.to_str().unwrap();
@@ -47,7 +47,7 @@ fn the_first_difference_is_named() {
 }
 
 #[test]
-fn changed_data_and_a_changed_plan_are_told_before_any_step() {
+fn changed_data_and_a_changed_plan_are_reported_before_any_step() {
     let place = Place::new();
     place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let run = place.run("runs", &["--set", "data.source={msd: {root: data}}"]);
@@ -59,11 +59,11 @@ fn changed_data_and_a_changed_plan_are_told_before_any_step() {
     fs::copy(&other, &label).unwrap();
     let told = stdout(&place.runner(&["reproduce", run_text]).code(1));
     assert!(told.contains("phantom_001.nii.gz is not what it was") && !told.contains("same bits"), "{told}");
-    // Nor does a run go on with it.
+    // Nor can the run be resumed.
     let lengthened = ["run", "--resume", run_text, "--set", "train.epochs=3"];
     let refused = stderr(&place.runner(&lengthened).code(2));
     assert!(
-        refused.contains("1 input file have changed") || refused.contains("changed since the run began"),
+        refused.contains("1 input file have changed") || refused.contains("changed since the run started"),
         "{refused}"
     );
     fs::write(&label, kept).unwrap();
@@ -77,7 +77,7 @@ fn changed_data_and_a_changed_plan_are_told_before_any_step() {
 }
 
 #[test]
-fn the_manifest_says_where_the_numbers_come_from() {
+fn the_manifest_has_the_provenance_of_a_run() {
     let place = Place::new();
     let run = place.run("runs", &[]);
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::place::{Place, TINY, exact_files, first_line, signal, stderr, stdout, wait_for_steps};
 
 #[test]
-fn a_run_leaves_every_file_of_its_folder() {
+fn a_run_writes_every_file_of_its_folder() {
     let place = Place::new();
     let run = place.run("runs", &[]);
     for file in [
@@ -50,7 +50,7 @@ fn the_same_experiment_gives_the_same_bytes_for_any_number_of_workers() {
 }
 
 #[test]
-fn the_plan_of_a_run_is_the_same_run() {
+fn the_plan_of_a_run_repeats_the_run() {
     let place = Place::new();
     let run = place.run("a", &[]);
     fs::copy(run.join("plan.yaml"), place.path("tiny.yaml")).unwrap();
@@ -59,7 +59,7 @@ fn the_plan_of_a_run_is_the_same_run() {
 
 #[cfg(unix)]
 #[test]
-fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
+fn a_stopped_run_resumes_to_the_same_bytes() {
     let place = Place::new();
     let epochs = ["--set", "train.epochs=40"];
     let expected = exact_files(&place.run("whole", &epochs));
@@ -67,7 +67,7 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
     let arguments = ["run", "tiny.yaml", "--quiet", "--runs-dir", "stopped"];
     let mut child = place.spawn(&[&arguments[..], &epochs].concat());
     wait_for_steps(&place.path("stopped"), 7);
-    // A scheduler may signal twice at once; that asks for one checkpoint, not for an end without one.
+    // A scheduler may send two signals together: one request for a checkpoint, not an immediate end.
     signal("TERM", child.id());
     signal("TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -100,20 +100,20 @@ fn a_name_on_the_command_line_names_the_folder() {
 }
 
 #[test]
-fn training_ends_early_without_a_better_epoch() {
+fn early_stopping_ends_training_without_a_better_epoch() {
     let place = Place::new();
     let still = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
     let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
     let arguments: Vec<&str> = ["run", "tiny.yaml"].iter().chain(&still).chain(&patience).copied().collect();
     assert!(stdout(&place.runner(&arguments).success()).contains("early stopping"));
     let run = place.only_run("runs");
-    // The first epoch is the best; two more bring nothing better.
+    // The first epoch is the best; two more do not improve on it.
     assert_eq!(fs::read_to_string(run.join("metrics.csv")).unwrap().lines().count(), 1 + 3);
     assert!(stdout(&place.runner(&["run", "--resume", run.to_str().unwrap()]).success()).contains("is done"));
 }
 
 #[test]
-fn check_prints_the_plan_and_makes_no_phantom() {
+fn check_prints_the_plan_and_writes_no_phantom() {
     let place = Place::new();
     let plan = stdout(&place.runner(&["check", "tiny.yaml"]).success());
     for text in ["2 train, 2 val", "1 liver, 2 tumour", "patches per epoch 4"] {
@@ -124,7 +124,7 @@ fn check_prints_the_plan_and_makes_no_phantom() {
 }
 
 #[test]
-fn a_misspelt_key_ends_with_code_2_and_a_caret() {
+fn a_misspelt_key_exits_with_code_2_and_a_caret() {
     let place = Place::new();
     fs::write(place.path("tiny.yaml"), TINY.replace("learning_rate", "learning_rat")).unwrap();
     for command in ["run", "check"] {
@@ -135,7 +135,7 @@ fn a_misspelt_key_ends_with_code_2_and_a_caret() {
 }
 
 #[test]
-fn wrong_arguments_end_with_code_2() {
+fn wrong_arguments_exit_with_code_2() {
     let place = Place::new();
     place.runner(&["run", "absent.yaml"]).code(2);
     place.runner(&["run"]).code(2);
@@ -164,7 +164,7 @@ fn phantoms_written_to_a_folder_are_a_dataset() {
 }
 
 #[test]
-fn a_label_that_is_not_declared_is_a_fault_of_the_data() {
+fn an_undeclared_label_is_a_fault_of_the_data() {
     let place = Place::new();
     place.runner(&["phantom", "data", "--subjects", "6", "--shape", "24,24,20", "--spacing", "13,13,14"]).success();
     let arguments =
@@ -174,13 +174,13 @@ fn a_label_that_is_not_declared_is_a_fault_of_the_data() {
 }
 
 #[test]
-fn a_broken_image_ends_with_code_3_and_names_the_subject() {
+fn a_damaged_image_exits_with_code_3_and_names_the_subject() {
     let place = Place::new();
     let source = ["--set", "data.source={msd: {root: data}}"];
     place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let image = place.path("data/imagesTr/phantom_001.nii.gz");
     let whole = fs::read(&image).unwrap();
-    // A file without a header is found by the check, one that lacks voxels when it is read.
+    // The check reads the header; missing voxels are noticed when the file is read.
     for length in [5, whole.len() / 2] {
         fs::write(&image, &whole[..length]).unwrap();
         let text = stderr(&place.runner(&["run", "tiny.yaml", source[0], source[1]]).code(3));
@@ -192,7 +192,7 @@ fn a_broken_image_ends_with_code_3_and_names_the_subject() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_stops_reading_is_no_bug() {
+fn a_closed_pipe_is_not_a_bug() {
     let place = Place::new();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
         .current_dir(place.path("."))
@@ -205,7 +205,7 @@ fn a_reader_that_stops_reading_is_no_bug() {
 }
 
 #[test]
-fn the_small_commands_answer() {
+fn the_small_subcommands_work() {
     let place = Place::new();
     assert!(stdout(&place.runner(&["schema"]).success()).contains("\"$schema\""));
     assert!(stdout(&place.runner(&["devices"]).success()).contains("flex"));

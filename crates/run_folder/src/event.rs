@@ -1,46 +1,46 @@
-//! What can happen in a run. The training loop emits events and does not know who listens.
+//! The events of a run. The training loop emits them and does not know who listens.
 
 use std::path::PathBuf;
 
 use super::manifest::Inputs;
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Slow work before the first step: how many of its pieces are done.
+    /// Progress of slow work before the first step.
     Preparing {
-        /// What is prepared, such as `cache`.
+        /// The name of the work, such as `preprocessing`.
         task: &'static str,
-        /// Pieces that are done.
+        /// The number of items that are done.
         done: usize,
-        /// All pieces.
+        /// The number of all items.
         total: usize,
     },
-    /// The files that the run reads are known by their content.
+    /// The input files were hashed.
     Inputs(Inputs),
-    /// An optimiser step was taken.
+    /// An optimizer step was taken.
     Step(StepRecord),
     /// A whole validation volume was scored.
     Case(CaseRecord),
     /// Whole validation volumes are being scored.
     Validating {
-        /// Volumes that are done.
+        /// The number of volumes that are done.
         done: usize,
-        /// All volumes.
+        /// The number of all volumes.
         total: usize,
     },
     /// An epoch ended.
     Epoch(EpochRecord),
-    /// A checkpoint was committed.
+    /// A checkpoint was written.
     Checkpoint {
         /// The weights file.
         path: PathBuf,
-        /// Whether it holds the best weights so far.
+        /// Whether it has the best weights so far.
         best: bool,
     },
-    /// Something that the user should know.
+    /// A warning for the user.
     Warning(String),
-    /// Nothing more follows: the run is done, or stopped at a checkpoint.
+    /// The last event: the run is done, or stopped at a checkpoint.
     Finished,
 }
 
@@ -55,11 +55,11 @@ pub struct StepRecord {
     pub train_loss: f64,
     /// The norm of all gradients together, before clipping.
     pub grad_norm: f64,
-    /// Patches in the step.
+    /// The number of patches in the step.
     pub patches: usize,
     /// Seconds since the previous step ended.
     pub seconds: f64,
-    /// Seconds of these that were spent waiting for patches.
+    /// Of these, the seconds spent waiting for patches.
     pub wait_seconds: f64,
 }
 
@@ -70,7 +70,7 @@ pub struct CaseRecord {
     pub epoch: usize,
     /// The subject's name.
     pub subject: String,
-    /// A score for each of the columns of [`Columns::cases`]; `None` where it is undefined.
+    /// A score for each of the columns of [`Columns::cases`]; `None` if it is undefined.
     pub scores: Vec<Option<f64>>,
 }
 
@@ -85,20 +85,20 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// The mean loss of the epoch's steps.
     pub train_loss: f64,
-    /// The mean loss of the validation patches, where it was computed.
+    /// The mean loss of the validation patches, if it was computed.
     pub val_loss: Option<f64>,
-    /// A score for each of the columns of [`Columns::metrics`]; `None` where it was not computed or is undefined.
+    /// A score for each of the columns of [`Columns::metrics`]; `None` if it was not computed or is undefined.
     pub scores: Vec<Option<f64>>,
-    /// What depends on the clock.
+    /// Times and memory.
     pub timing: Timing,
 }
 
-/// What depends on the clock; it stands in `timing.csv` alone.
+/// Times and memory of an epoch, which differ from run to run; they are in `timing.csv` alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
     /// Seconds of the whole epoch, validation included.
     pub seconds: f64,
-    /// Seconds of training that were spent waiting for patches.
+    /// Seconds of training spent waiting for patches.
     pub wait_seconds: f64,
     /// Seconds of training.
     pub train_seconds: f64,
@@ -119,18 +119,18 @@ pub struct Columns {
     pub cases: Vec<String>,
 }
 
-/// Somebody who is told what happens. A listener may fail the run, never change its numbers.
+/// A receiver of events. A listener may fail the run, but never change its results.
 pub trait Listener {
-    /// Takes note of an event.
+    /// Records an event.
     ///
     /// # Errors
-    /// When what was written could not be.
+    /// When the record cannot be written.
     fn record(&mut self, event: &Event) -> std::io::Result<()>;
 
-    /// Brings everything written so far onto the disk; called before a checkpoint commits.
+    /// Syncs everything written so far to disk; called before a checkpoint is written.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When it cannot be written.
     fn sync(&mut self) -> std::io::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What lies where in a run folder.
+//! The layout of a run folder, and its lock.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use dataset::split::Parts;
 use volume::atomic_file;
 
-/// Bytes that are kept for the last words of a run on a full disk.
+/// Bytes reserved to record why a run failed on a full disk.
 const RESERVE_BYTES: usize = 1 << 16;
 
-/// A run folder that cannot be used.
+/// An error of a run folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The disk refused.
+    /// A file or folder cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file cannot be read.
@@ -26,18 +26,18 @@ pub enum RunError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Another process is at work here.
+    /// Another process has locked the folder.
     #[error("{} is in use by another process{}; wait for it, or stop it with Ctrl-C", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
     Locked {
         /// The run folder.
         path: PathBuf,
-        /// Who holds it, where that is known.
+        /// The other process, if it is known.
         holder: Option<String>,
     },
-    /// A file of the folder is not what it should be.
+    /// A file of the folder is invalid.
     #[error("{} cannot be used: {reason}", path.display())]
     Invalid {
         /// The file.
@@ -47,26 +47,26 @@ pub enum RunError {
     },
 }
 
-/// A run folder that this process holds.
+/// A run folder that this process has locked.
 #[derive(Debug)]
 pub struct RunFolder {
     root: PathBuf,
-    /// Locked as long as this value lives; the system unlocks it when the process dies.
+    /// Locked during the lifetime of this value; the system unlocks it when the process ends.
     _lock: File,
 }
 
 impl RunFolder {
-    /// Makes `RUNS_DIR/NAME/ID` and takes hold of it; where the id is taken, `-2`, `-3`, … follow it.
+    /// Creates and locks `RUNS_DIR/NAME/ID`; if the id exists, `-2`, `-3`, … is appended.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the folder cannot be created.
     pub fn create(runs_dir: &Path, name: &str, id: &str) -> Result<Self, RunError> {
         let parent = runs_dir.join(name);
         fs::create_dir_all(&parent).map_err(|source| RunError::Write { path: parent.clone(), source })?;
         for attempt in 1.. {
             let root = parent.join(if attempt == 1 { id.to_owned() } else { format!("{id}-{attempt}") });
             match fs::create_dir(&root) {
-                Ok(()) => return Self::hold(root),
+                Ok(()) => return Self::lock(root),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(RunError::Write { path: root, source }),
             }
@@ -74,23 +74,23 @@ impl RunFolder {
         unreachable!("some number is free")
     }
 
-    /// Takes hold of a run folder that is there.
+    /// Locks an existing run folder.
     ///
     /// # Errors
-    /// When it is not there or another process holds it.
+    /// When it does not exist or another process has locked it.
     pub fn open(root: &Path) -> Result<Self, RunError> {
         let manifest = root.join("manifest.json");
         match fs::metadata(&manifest) {
-            Ok(_) => Self::hold(root.to_owned()),
+            Ok(_) => Self::lock(root.to_owned()),
             Err(source) => Err(RunError::Read { path: manifest, source }),
         }
     }
 
-    /// Takes hold of a folder that is there, and makes the folders in it.
+    /// Locks an existing folder, and creates the folders in it.
     ///
     /// # Errors
-    /// When the disk refuses or another process holds it.
-    pub fn hold(root: PathBuf) -> Result<Self, RunError> {
+    /// When it cannot be written or another process has locked it.
+    pub fn lock(root: PathBuf) -> Result<Self, RunError> {
         for folder in ["checkpoints", "plots", "tensorboard"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(|source| RunError::Write { path, source })?;
@@ -104,7 +104,7 @@ impl RunFolder {
                 let holder = fs::read_to_string(&path).ok().filter(|holder| !holder.is_empty());
                 return Err(RunError::Locked { path: root, holder });
             }
-            // Some disks know no locks. In a sweep its claims still see to it that one process is at work.
+            // Some file systems have no locks. In a sweep, claims still ensure that one process trains a run.
             Err(fs::TryLockError::Error(source)) if source.kind() == io::ErrorKind::Unsupported => {}
             Err(fs::TryLockError::Error(source)) => return Err(RunError::Write { path, source }),
         }
@@ -120,49 +120,50 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Whether a process holds a run folder; where that cannot be told, nobody is said to.
-    pub fn is_held(root: &Path) -> bool {
-        // Opened without making it, and locked with others, so that asking disturbs nobody who asks too.
+    /// Returns whether a process has locked a run folder; false if that cannot be determined.
+    pub fn is_locked(root: &Path) -> bool {
+        // A shared lock on an existing file, so that several processes can ask at the same time.
         let Ok(lock) = File::open(root.join(".lock")) else { return false };
         matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
     }
 
-    /// The folder itself.
+    /// Returns the path of the folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The experiment as given.
+    /// Returns the path of the experiment as given.
     pub fn experiment(&self) -> PathBuf {
         self.root.join("experiment.yaml")
     }
 
-    /// The experiment as used, all defaults written.
+    /// Returns the path of the resolved plan.
     pub fn plan(&self) -> PathBuf {
         self.root.join("plan.yaml")
     }
 
-    /// What the run says about itself.
+    /// Returns the path of the manifest.
     pub fn manifest(&self) -> PathBuf {
         self.root.join("manifest.json")
     }
 
-    /// A file directly in the folder, such as `metrics.csv`.
+    /// Returns the path of a file directly in the folder, such as `metrics.csv`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// A plot, such as `loss.png`.
+    /// Returns the path of a plot, such as `loss.png`.
     pub fn plot(&self, name: &str) -> PathBuf {
         self.root.join("plots").join(name)
     }
 
-    /// Event files for TensorBoard.
+    /// Returns the folder of event files for TensorBoard.
     pub fn tensorboard(&self) -> PathBuf {
         self.root.join("tensorboard")
     }
 
-    /// Weights and state of the checkpoint that was the newest `age` checkpoints ago; 0 is the newest.
+    /// Returns the paths of the weights and the state of the checkpoint that was the latest `age` checkpoints ago; 0 is the
+    /// latest.
     pub fn aged_checkpoint(&self, age: usize) -> [PathBuf; 2] {
         match age {
             0 => self.checkpoint_named("last"),
@@ -170,7 +171,7 @@ impl RunFolder {
         }
     }
 
-    /// The ages of the checkpoints whose state is there, the newest first.
+    /// Returns the ages of the checkpoints whose state exists, the latest first.
     ///
     /// # Errors
     /// When the folder of checkpoints cannot be read.
@@ -187,7 +188,7 @@ impl RunFolder {
         Ok(ages)
     }
 
-    /// Weights and state of a checkpoint that is being written.
+    /// Returns the paths of the weights and the state of a checkpoint that is being written.
     pub fn partial_checkpoint(&self) -> [PathBuf; 2] {
         self.checkpoint_named("coming")
     }
@@ -196,24 +197,24 @@ impl RunFolder {
         ["safetensors", "state.safetensors"].map(|ending| self.checkpoint(&format!("{name}.{ending}")))
     }
 
-    /// The best weights.
+    /// Returns the path of the best weights.
     pub fn best_weights(&self) -> PathBuf {
         self.checkpoint("best.safetensors")
     }
 
-    /// The weights of one of the best epochs.
+    /// Returns the path of the weights of one of the best epochs.
     pub fn best_weights_of(&self, epoch: usize) -> PathBuf {
         self.checkpoint(&format!("best-epoch-{epoch:04}.safetensors"))
     }
 
-    /// A file among the checkpoints.
+    /// Returns the path of a file among the checkpoints.
     pub fn checkpoint(&self, name: &str) -> PathBuf {
         self.root.join("checkpoints").join(name)
     }
 
-    /// Gives back the few bytes that were kept, so that a run on a full disk can still say why it failed.
+    /// Frees the reserved bytes, so that a run on a full disk can record why it failed.
     pub fn release_reserve(&self) {
-        // Where even this fails, the message on the terminal remains.
+        // If this fails too, the terminal still has the message.
         let _ = fs::remove_file(self.reserve());
     }
 
@@ -224,7 +225,7 @@ impl RunFolder {
     /// Writes the subjects of each part.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file cannot be written.
     pub fn write_split(&self, parts: &Parts) -> Result<(), RunError> {
         let text = serde_json::to_string_pretty(parts).expect("names are plain text") + "\n";
         write_atomically(&self.file("split.json"), text.as_bytes())
@@ -232,29 +233,29 @@ impl RunFolder {
 }
 
 impl Drop for RunFolder {
-    /// The few bytes are kept as long as somebody may need them.
+    /// Frees the reserved bytes.
     fn drop(&mut self) {
         self.release_reserve();
     }
 }
 
-/// Puts the path of a file before what the system says of it.
+/// Puts the path of a file before an error's message.
 pub fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Brings the names in the folder of a file onto the disk.
+/// Syncs the folder of a file, and so the file's name, to disk.
 ///
 /// # Errors
-/// When the disk refuses.
+/// When the system reports an error.
 pub fn sync_folder(path: &Path) -> Result<(), RunError> {
     atomic_file::sync_folder(path).map_err(|source| RunError::Write { path: path.to_owned(), source })
 }
 
-/// Writes a whole file that appears complete or not at all, even where the machine stops in between.
+/// Replaces a file atomically: after a crash it has either its old or its new content.
 ///
 /// # Errors
-/// When the disk refuses; what was there before stays.
+/// When it cannot be written; the old content stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let written = atomic_file::write(path, |file| file.write_all(bytes));
     written.map_err(|source| RunError::Write { path: path.to_owned(), source })
@@ -265,19 +266,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_process_left_unfinished_is_removed() {
+    fn temporary_files_of_a_killed_process_are_removed() {
         let runs = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
         let unfinished = [folder.file(".partial-a"), folder.checkpoint(".partial-b"), folder.plot(".partial-c")];
         unfinished.iter().for_each(|path| fs::write(path, b"torn").unwrap());
         let root = folder.root().to_owned();
         drop(folder);
-        RunFolder::hold(root).unwrap();
+        RunFolder::lock(root).unwrap();
         assert!(unfinished.iter().all(|path| !path.exists()));
     }
 
     #[test]
-    fn a_taken_id_gets_a_number() {
+    fn an_existing_id_gets_a_number() {
         let runs = tempfile::tempdir().unwrap();
         let first = RunFolder::create(runs.path(), "name", "id").unwrap();
         let second = RunFolder::create(runs.path(), "name", "id").unwrap();
@@ -285,27 +286,27 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_in_use_is_refused_and_names_its_holder() {
+    fn a_locked_folder_is_an_error_that_names_the_other_process() {
         let runs = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
         write_atomically(&folder.manifest(), b"{}").unwrap();
         let error = RunFolder::open(folder.root()).unwrap_err();
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         let root = folder.root().to_owned();
-        assert!(RunFolder::is_held(&root));
+        assert!(RunFolder::is_locked(&root));
         drop(folder);
-        assert!(!RunFolder::is_held(&root));
+        assert!(!RunFolder::is_locked(&root));
         RunFolder::open(&root).unwrap();
     }
 
     #[test]
-    fn a_folder_without_a_run_is_refused() {
+    fn a_folder_without_a_run_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(RunFolder::open(folder.path()), Err(RunError::Read { .. })));
     }
 
     #[test]
-    fn a_file_is_replaced_whole() {
+    fn a_file_is_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         write_atomically(&path, b"long old text").unwrap();

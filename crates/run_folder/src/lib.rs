@@ -1,7 +1,7 @@
-//! The run folder: what lies where, and what can be recorded.
+//! The run folder: its layout, and the records of a run.
 //!
-//! [`folder`] is the layout, [`manifest`] what a run says about itself and the [`machine`], [`event`] what can happen;
-//! [`records`], [`tensorboard`] and [`log`] write it down; [`table`] reads it again.
+//! [`folder`] is the layout, [`manifest`] describes a run and its [`machine`], [`event`] lists the events of a run;
+//! [`records`], [`tensorboard`] and [`log`] write them to files; [`table`] reads the CSV files.
 
 pub mod event;
 pub mod folder;

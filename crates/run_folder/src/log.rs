@@ -1,4 +1,4 @@
-//! `log.txt`: what happened when.
+//! `log.txt`: the events of a run with their times.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use super::event::{Event, Listener};
 use super::folder::{RunFolder, naming};
 use super::manifest::now;
 
-/// Appends a line to `log.txt` for each event of interest.
+/// Appends lines to `log.txt`: progress, epochs, checkpoints and warnings.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
@@ -16,7 +16,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Goes on at the end of the file.
+    /// Opens the file to append to it.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -26,10 +26,10 @@ impl Log {
         Ok(Self { path, file })
     }
 
-    /// Writes a line with the time.
+    /// Appends a line with the time.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file cannot be written.
     pub fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.file, "{} {text}", now()).map_err(naming(&self.path))
     }

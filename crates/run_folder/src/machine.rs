@@ -1,4 +1,6 @@
-//! What a run ran on.
+//! The machine of a run.
+//!
+//! Read from `/proc` rather than with sysinfo, which does not report NVIDIA's GPUs and their driver.
 
 use std::fs;
 
@@ -6,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use volume::memory::memory_limit_bytes;
 
-/// What a run ran on; only Linux tells all of it.
+/// The machine of a run; some of it is known on Linux only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The system and its kernel, such as `linux 6.1.0`.
+    /// The operating system and its kernel, such as `linux 6.1.0`.
     pub system: String,
     /// The processor's model.
     pub cpu: Option<String>,
-    /// Processors that this process may use.
+    /// The number of processors that this process may use.
     pub processors: usize,
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,
@@ -24,7 +26,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine.
+    /// Describes this machine.
     pub fn here() -> Self {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut gpus: Vec<String> = fs::read_dir("/proc/driver/nvidia/gpus")
@@ -42,7 +44,7 @@ impl Machine {
     }
 }
 
-/// The value of the first line `NAME: VALUE` of a file.
+/// Returns the value of the first line `NAME: VALUE` of a file.
 fn field(path: &std::path::Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let (_, value) = text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name)?;

@@ -1,4 +1,4 @@
-//! What a run says about itself.
+//! `manifest.json`: the description of a run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use dataset::split::Parts;
 /// The format of run folders that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// A process is at work, or died at it.
+    /// A process trains it, or was killed.
     Running,
-    /// All is done.
+    /// Training is complete.
     Done,
     /// It ended with an error.
     Failed,
-    /// It was told to stop and can go on.
+    /// It was stopped and can be resumed.
     Stopped,
     /// A sweep ended it early.
     Pruned,
@@ -33,37 +33,37 @@ pub enum Status {
 pub struct Manifest {
     /// The format version of the folder.
     pub format: u32,
-    /// How the run stands.
+    /// The status of the run.
     pub status: Status,
     /// The program's version.
     pub version: String,
-    /// The backends that it was built with.
+    /// The backends that the program was built with.
     pub features: Vec<String>,
     /// The version of burn.
     pub burn: String,
-    /// The git commit of the folder that the run was started in, where there is one.
+    /// The git commit of the experiment's folder, if there is one.
     pub git_commit: Option<String>,
-    /// Whether files that git knows there differed from that commit.
+    /// Whether tracked files differed from that commit.
     #[serde(default)]
     pub git_dirty: Option<bool>,
-    /// The SHA-256 of the program itself.
+    /// The SHA-256 of the program file.
     #[serde(default)]
     pub program_sha256: Option<String>,
     /// The arguments of the command.
     pub command: Vec<String>,
-    /// Where the network runs.
+    /// The device of the network.
     pub device: String,
-    /// Threads that compute.
+    /// The number of threads that compute.
     pub threads: usize,
-    /// Threads that make patches.
+    /// The number of workers that make patches.
     #[serde(default)]
     pub workers: usize,
-    /// What it ran on.
+    /// The machine.
     #[serde(default)]
     pub machine: Machine,
     /// The machine's name.
     pub host: String,
-    /// The process.
+    /// The process id.
     pub process: u32,
     /// The experiment's seed.
     pub seed: u64,
@@ -72,29 +72,28 @@ pub struct Manifest {
     /// The subjects of each part.
     #[serde(default)]
     pub split: Parts,
-    /// The experiment as used, all defaults written.
+    /// The resolved plan.
     #[serde(default)]
     pub plan: serde_json::Value,
-    /// The files that were read, subject by subject: images, then the label map, then a map of weights. Empty until
-    /// they are hashed.
+    /// The input files by subject: images, then the label map, then a weight map. Empty until they are hashed.
     #[serde(default)]
     pub inputs: Inputs,
-    /// When the run began, RFC 3339.
+    /// When the run started, RFC 3339.
     pub start: String,
     /// When it ended, RFC 3339.
     pub end: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Why a sweep ended it early.
+    /// Why a sweep pruned it.
     #[serde(default)]
     pub pruned: Option<String>,
     /// The best epoch, counted from 1.
     pub best_epoch: Option<usize>,
-    /// What the monitored column was then.
+    /// The value of the monitored column in that epoch.
     pub best_value: Option<f64>,
 }
 
-/// What a program was built with.
+/// How the program was built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Build {
     /// Cargo features.
@@ -103,29 +102,29 @@ pub struct Build {
     pub burn: String,
 }
 
-/// The files that a run reads.
+/// The input files of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inputs {
-    /// Of each subject.
+    /// The files of each subject.
     pub subjects: BTreeMap<String, Vec<InputFile>>,
-    /// The weights that training began with.
+    /// The weights that training started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<InputFile>,
 }
 
-/// A file and its content.
+/// A file, identified by its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputFile {
-    /// Where it lay.
+    /// Its path when it was read.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// The SHA-256 of its content.
     pub sha256: String,
 }
 
 impl Inputs {
-    /// In which subjects, and under which path, the content differs from that of others; the weights come last.
+    /// Returns the paths of the files whose content differs from that of others, by subject; the weights come last.
     pub fn differences(&self, others: &Self) -> Vec<PathBuf> {
         let of_subject = |(name, files): (&String, &Vec<InputFile>)| {
             let others = others.subjects.get(name).map_or(&[][..], Vec::as_slice);
@@ -135,7 +134,7 @@ impl Inputs {
             files.iter().enumerate().filter_map(differs).collect::<Vec<_>>()
         };
         let subjects = self.subjects.iter().flat_map(of_subject);
-        // Weights that training began with need not be there any more later.
+        // The file of the initial weights may be missing later.
         let weights = self
             .initial_weights
             .iter()
@@ -145,7 +144,7 @@ impl Inputs {
 }
 
 impl Manifest {
-    /// The manifest of a run that begins now.
+    /// Describes a run that starts now.
     pub fn begin(device: String, seed: u64, command: Vec<String>, git_commit: Option<String>, build: Build) -> Self {
         Self {
             format: FORMAT,
@@ -177,16 +176,16 @@ impl Manifest {
         }
     }
 
-    /// Writes it into its folder.
+    /// Writes the manifest into a run folder.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When it cannot be written.
     pub fn write(&self, folder: &RunFolder) -> Result<(), RunError> {
         let text = serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n";
         write_atomically(&folder.manifest(), text.as_bytes())
     }
 
-    /// Reads it from a run folder.
+    /// Reads the manifest of a run folder.
     ///
     /// # Errors
     /// When it cannot be read, or a newer program wrote it.
@@ -206,7 +205,7 @@ impl Manifest {
         serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))
     }
 
-    /// Marks the end of the run.
+    /// Sets status, error and time of the end of the run.
     pub fn end(&mut self, status: Status, error: Option<String>) {
         self.status = status;
         self.error = error;
@@ -214,12 +213,12 @@ impl Manifest {
     }
 }
 
-/// The time, RFC 3339 in UTC, to the second.
+/// Returns the time, RFC 3339 in UTC, to the second.
 pub fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The machine's name.
+/// Returns the machine's name.
 pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_comes_back_as_it_was_written() {
+    fn a_manifest_survives_a_round_trip() {
         let runs = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
         let mut manifest = Manifest::begin("flex".into(), 42, vec!["run".into()], None, Build::default());

@@ -1,14 +1,15 @@
-//! How much memory the process has taken, and that it keeps what it has for the next step.
+//! The peak memory of the process, and its allocator.
 
 use volume::memory::proc_kilobytes;
 
-/// The largest resident memory of the process so far, in bytes; `None` where the system does not tell (only Linux does).
+/// Returns the peak resident memory of the process in bytes; `None` except on Linux. From `/proc`, since sysinfo reports the
+/// current memory only.
 pub fn peak_resident_bytes() -> Option<u64> {
     proc_kilobytes("VmHWM:", "/proc/self/status").map(|kilobytes| kilobytes * 1024)
 }
 
-/// Has freed memory kept for what comes next, instead of given back to the system at each step: fresh pages took a fifth
-/// of a step. Only the C library of GNU is asked. Not for LibTorch, whose peak grew by up to two fifths with it.
+/// Makes the allocator keep freed memory for the next step instead of returning it to the system: page faults took a fifth
+/// of a step. glibc only. Not used with LibTorch, whose peak memory grew by up to two fifths.
 pub fn keep_freed() {
     simd::retain_freed_memory();
 }
@@ -17,7 +18,7 @@ pub fn keep_freed() {
 mod tests {
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_peak_grows_with_what_is_used() {
+    fn the_peak_grows_with_the_memory_in_use() {
         let before = super::peak_resident_bytes().unwrap();
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
         assert!(super::peak_resident_bytes().unwrap() >= before.max(block.len() as u64));

@@ -1,4 +1,4 @@
-//! `metrics.csv`, `steps.csv`, `cases.csv` and `timing.csv`, written as things happen.
+//! Writes `metrics.csv`, `steps.csv`, `cases.csv` and `timing.csv` while a run trains.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use csv::{ReaderBuilder, StringRecord, Writer};
 use super::event::{CaseRecord, Columns, EpochRecord, Event, Listener, StepRecord};
 use super::folder::{RunFolder, naming, write_atomically};
 
-/// The four tables of a run.
+/// The four CSV files of a run.
 #[derive(Debug)]
 pub struct Records {
     metrics: Table,
@@ -18,12 +18,12 @@ pub struct Records {
     timing: Table,
 }
 
-/// How far a run had come at its checkpoint: later rows are cut off before it goes on.
+/// The position of a run at its checkpoint; later rows are removed when it is resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Epochs that are complete.
+    /// The number of complete epochs.
     pub epochs: usize,
-    /// Optimiser steps that are done.
+    /// The number of optimizer steps.
     pub steps: usize,
 }
 
@@ -34,10 +34,10 @@ struct Table {
 }
 
 impl Records {
-    /// Opens the tables; rows after `position` are cut off, and so is a torn last line.
+    /// Opens the tables; rows after `position` and an incomplete last line are removed.
     ///
     /// # Errors
-    /// When the disk refuses, or a table has other columns than this run.
+    /// When a file cannot be read or written, or has other columns than this run.
     pub fn open(folder: &RunFolder, columns: &Columns, position: Position) -> io::Result<Self> {
         let metrics = ["epoch", "step", "learning_rate", "train_loss", "val_loss"];
         let metrics = metrics.iter().map(|name| (*name).to_owned()).chain(columns.metrics.iter().cloned());
@@ -70,7 +70,7 @@ fn number(row: &StringRecord, column: usize) -> Option<usize> {
 }
 
 impl Table {
-    /// `expected` are the rows that must be there: with fewer of them the table would not be the run's.
+    /// Opens a table and removes rows for which `keep` is false; `expected` is the number of rows that must remain.
     fn open(
         path: &Path,
         header: &[String],
@@ -82,14 +82,14 @@ impl Table {
         kept.write_record(header)?;
         match std::fs::read(path) {
             Ok(bytes) if !bytes.is_empty() => {
-                // A last line without its end was being written when the process died.
+                // An incomplete last line was being written when the process was killed.
                 let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
                 let mut reader = ReaderBuilder::new().flexible(true).from_reader(&bytes[..whole]);
-                let found = reader.headers()?;
-                if whole > 0 && found.iter().ne(header.iter().map(String::as_str)) {
-                    let found = found.iter().collect::<Vec<_>>().join(",");
+                let columns = reader.headers()?;
+                if whole > 0 && columns.iter().ne(header.iter().map(String::as_str)) {
+                    let columns = columns.iter().collect::<Vec<_>>().join(",");
                     let message = format!(
-                        "{} has the columns {found}, expected {}; the run was started with other metrics or labels",
+                        "{} has the columns {columns}, expected {}; the run was started with other metrics or labels",
                         path.display(),
                         header.join(",")
                     );
@@ -109,7 +109,7 @@ impl Table {
         }
         if let Some(expected) = expected.filter(|expected| *expected != rows) {
             let message = format!(
-                "{} has {rows} whole rows, and the checkpoint counts {expected}; bring the file back, or start a new run",
+                "{} has {rows} complete rows, but the checkpoint counts {expected}; restore the file, or start a new run",
                 path.display()
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
@@ -131,12 +131,12 @@ impl Table {
     }
 }
 
-/// Shortest text that reads back as the same number.
+/// Returns the shortest text that is parsed as the same number.
 fn float(value: f64) -> String {
     value.to_string()
 }
 
-/// An empty cell says: not computed, or undefined.
+/// Returns the text of a cell, which is empty for a value that was not computed or is undefined.
 fn cell(value: Option<f64>) -> String {
     value.map(float).unwrap_or_default()
 }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_read_back_as_they_were_and_missing_ones_are_empty() {
+    fn floats_survive_a_round_trip_and_missing_ones_are_empty() {
         let (_runs, folder) = folder();
         let mut records = Records::open(&folder, &columns(), Position::default()).unwrap();
         records.record(&step(1, 1)).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_after_the_checkpoint_and_torn_lines_are_cut_off() {
+    fn rows_after_the_checkpoint_and_incomplete_lines_are_removed() {
         let (_runs, folder) = folder();
         let mut records = Records::open(&folder, &columns(), Position::default()).unwrap();
         for number in 1usize..=4 {
@@ -256,17 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_has_lost_rows_is_refused() {
+    fn a_table_with_missing_rows_is_an_error() {
         let (_runs, folder) = folder();
         let mut records = Records::open(&folder, &columns(), Position::default()).unwrap();
         records.record(&step(1, 1)).unwrap();
         drop(records);
         let error = Records::open(&folder, &columns(), Position { epochs: 0, steps: 2 }).unwrap_err();
-        assert!(error.to_string().contains("steps.csv has 1 whole rows, and the checkpoint counts 2"), "{error}");
+        assert!(error.to_string().contains("steps.csv has 1 complete rows, but the checkpoint counts 2"), "{error}");
     }
 
     #[test]
-    fn other_columns_are_refused() {
+    fn other_columns_are_an_error() {
         let (_runs, folder) = folder();
         drop(Records::open(&folder, &columns(), Position::default()).unwrap());
         let error = Records::open(&folder, &Columns::default(), Position::default()).unwrap_err();

@@ -15,12 +15,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a CSV file with a header; a last line without its end is being written, and is left out.
+    /// Reads a CSV file with a header, without an incomplete last line, which is being written.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn read(path: &Path) -> Result<Self, csv::Error> {
-        let bytes = whole_lines(path)?;
+        let bytes = complete_lines(path)?;
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
         let names = reader.headers()?.iter().map(str::to_owned).collect();
         let mut rows = Vec::new();
@@ -30,18 +30,18 @@ impl Table {
         Ok(Self { names, rows })
     }
 
-    /// The place of a column.
+    /// Returns the index of a column.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| other == name)
     }
 
-    /// A finite number of a row.
+    /// Returns the value of a cell if it is a finite number.
     pub fn value(&self, row: usize, name: &str) -> Option<f64> {
         let column = self.column(name)?;
         self.rows.get(row)?.get(column).copied().flatten().filter(|value| value.is_finite())
     }
 
-    /// The points of a column against another, without missing and infinite values.
+    /// Returns the points of one column against another, without missing and infinite values.
     pub fn points(&self, x: &str, y: &str) -> Vec<(f64, f64)> {
         let (Some(x), Some(y)) = (self.column(x), self.column(y)) else { return Vec::new() };
         let cell = |row: &[Option<f64>], column: usize| row.get(column).copied().flatten().filter(|v| v.is_finite());
@@ -49,11 +49,11 @@ impl Table {
     }
 }
 
-/// The lines of a file that are written to their end.
+/// Reads the complete lines of a file.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn whole_lines(path: &Path) -> std::io::Result<Vec<u8>> {
+pub fn complete_lines(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = fs::read(path)?;
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     bytes.truncate(whole);
@@ -75,20 +75,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_losses_and_distances_the_smaller_is_better() {
+    fn smaller_losses_and_distances_are_better() {
         assert!(is_better("train_loss", 0.1, 0.2) && is_better("val_loss", 0.1, 0.2));
         assert!(is_better("val_hd95_liver", 3.0, 4.0) && is_better("val_hd_mean", 3.0, f64::INFINITY));
         assert!(is_better("val_dice_mean", 0.2, 0.1) && is_better("val_dice_loss", 0.2, 0.1));
     }
 
     #[test]
-    fn of_differences_the_one_nearer_to_zero_is_better() {
+    fn differences_nearer_to_zero_are_better() {
         assert!(is_better("val_volume_difference_liver", 0.1, -0.2));
         assert!(!is_better("val_volume_difference_liver", -0.2, 0.1));
     }
 
     #[test]
-    fn missing_and_infinite_values_are_no_points() {
+    fn missing_and_infinite_values_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         std::fs::write(&path, "epoch,val_loss\n1,0.5\n2,\n3,NaN\n4,0.25\n").unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_being_written_is_left_out() {
+    fn an_incomplete_last_line_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         std::fs::write(&path, "epoch,val_loss\n1,0.5\n2,0.2").unwrap();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_loss_the_smaller_is_better() {
+    fn equal_values_are_not_better() {
         assert!(is_better("val_loss", 0.1, 0.2));
         assert!(is_better("val_dice_mean", 0.2, 0.1));
         assert!(!is_better("val_dice_mean", 0.2, 0.2));

@@ -12,7 +12,7 @@ use super::event::{Columns, Event, Listener};
 use super::folder::{RunFolder, naming};
 use super::manifest::host;
 
-/// Writes an event file.
+/// Writes an event file for TensorBoard.
 #[derive(Debug)]
 pub struct TensorBoard {
     path: PathBuf,
@@ -21,10 +21,10 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Begins a new event file; TensorBoard joins those of one folder.
+    /// Creates an event file; TensorBoard joins those of one folder.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file cannot be written.
     pub fn open(folder: &RunFolder, columns: &Columns) -> io::Result<Self> {
         let name = format!("events.out.tfevents.{:.0}.{}.{}", seconds(), host(), std::process::id());
         let path = folder.tensorboard().join(name);

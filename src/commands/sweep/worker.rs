@@ -128,7 +128,7 @@ fn outcome(root: &Path, definition: &Definition, retry_failed: bool) -> Option<E
 /// Takes hold of the run's folder. A person may hold it with `runner run --resume`.
 fn open(root: &Path) -> Result<RunFolder, RunError> {
     std::fs::create_dir_all(root).map_err(|source| RunError::Write { path: root.to_owned(), source })?;
-    RunFolder::hold(root.to_owned())
+    RunFolder::lock(root.to_owned())
 }
 
 fn train(

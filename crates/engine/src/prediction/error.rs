@@ -58,7 +58,7 @@ pub enum PredictError {
     #[error("{0}")]
     Image(MakeError),
     /// The image has another number of channels than the training images.
-    #[error("expected {expected} channels as in training, got {actual}")]
+    #[error("it has {actual} channels, but the network was trained with {expected}")]
     Channels {
         /// Channels of the network.
         expected: usize,

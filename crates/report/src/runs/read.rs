@@ -11,7 +11,7 @@ use walkdir::WalkDir;
 use super::{Cases, Run};
 use run_folder::folder::RunFolder;
 use run_folder::manifest::{FORMAT, Status};
-use run_folder::table::{Table, whole_lines};
+use run_folder::table::{Table, complete_lines};
 
 /// The runs below a folder.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ fn read(path: &Path, name: String) -> Result<Run, String> {
     Ok(Run {
         name,
         status,
-        is_interrupted: status == Some(Status::Running) && !RunFolder::is_held(path),
+        is_interrupted: status == Some(Status::Running) && !RunFolder::is_locked(path),
         reason: manifest["error"].as_str().or(manifest["pruned"].as_str()).map(str::to_owned),
         start: text("start"),
         data_fingerprint: manifest["data_fingerprint"].as_str().map(str::to_owned),
@@ -118,7 +118,7 @@ fn read_plan(path: &Path) -> Result<Json, String> {
 
 /// Reads `cases.csv`; without the file there are no scores.
 fn read_cases(path: &Path) -> Result<Cases, csv::Error> {
-    let bytes = match whole_lines(path) {
+    let bytes = match complete_lines(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Cases::default()),
         Err(error) => return Err(error.into()),
