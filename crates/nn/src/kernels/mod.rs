@@ -1,7 +1,15 @@
-//! What `flex` computes in loops of our own, where burn's take several times as long.
+//! Kernels of the CPU backend `flex` for operations in which burn's own take several times as long.
 //!
-//! Each is an operation of burn's, with its gradients: where a network runs on another device, it is made of burn's
-//! operations instead. Results are those of the definitions up to rounding, and the same for any number of threads.
+//! Each extends burn's backend by an operation with autodiff ([`VolumeOps`]). On other devices the layers compute the same
+//! from burn's operations. Results are exact up to rounding and do not depend on the number of threads.
+//!
+//! | file | kernel |
+//! |---|---|
+//! | `convolution` | direct 3x3x3 convolution, forward and input gradient, on the padded layout of `slab` |
+//! | `weight_gradient` | gradients of the convolution's weight and bias |
+//! | `normalization` | instance and group normalization, fused with the activation |
+//! | `max_pool`, `trilinear` | 2x2x2 max pooling and trilinear up-sampling |
+//! | `autodiff` | states and backward passes, as burn's autodiff calls them |
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
@@ -9,31 +17,33 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-mod backward;
+mod autodiff;
 mod convolution;
-mod norm;
-mod pool;
+mod max_pool;
+mod normalization;
 mod slab;
 mod tensors;
 #[cfg(test)]
 mod tests;
-mod upsample;
+mod trilinear;
 mod weight_gradient;
 
 use crate::devices::flex;
-use backward::{Convolved, NormalizationGradient, Normalized, PoolGradient, UpsampleGradient, finish};
-use tensors::{dims, in_order, tensor, values};
+use autodiff::{
+    ConvolutionState, MaxPoolBackward, NormalizationBackward, NormalizationState, TrilinearBackward, track,
+};
+use tensors::{contiguous, dims, tensor, values};
 
-/// Whether the operations here are for the device of a tensor.
+/// Returns whether the kernels support the device of a tensor.
 pub fn support(input: &Tensor<5>) -> bool {
     flex::is_flex(&input.device())
 }
 
-/// Convolution with kernels of 3x3x3 at every voxel, zeros around, of one or two inputs whose channels are joined;
-/// numbers of the result below 0 are multiplied by `slope`.
+/// 3x3x3 convolution with zero padding of one or two inputs, concatenated along the channel axis, followed by a leaky ReLU
+/// with slope `slope` below 0 (1 for none).
 ///
 /// # Shapes
-/// - inputs: `[batch, channel, x, y, z]` of one grid
+/// - inputs: `[batch, channel, x, y, z]`, all with the same grid
 /// - weight: `[output, channels of all inputs, 3, 3, 3]`
 /// - bias: `[output]`
 /// - output: `[batch, output, x, y, z]`
@@ -43,12 +53,12 @@ pub fn convolve(inputs: Vec<Tensor<5>>, weight: Tensor<5>, bias: Tensor<1>, slop
     Tensor::from_dispatch(match (inputs.next(), inputs.next()) {
         (Some(first), Some(second)) => Dispatch::convolve_joined(first, second, weight, bias, slope),
         (Some(input), None) => Dispatch::convolve(input, weight, bias, slope),
-        (None, _) => unreachable!("a convolution has an input"),
+        (None, _) => unreachable!("a convolution has at least one input"),
     })
 }
 
-/// Normalisation of each of `groups` groups of channels of each patch, with a scale and a shift of each channel; numbers
-/// of the result below 0 are multiplied by `slope`.
+/// Group normalization with a scale and a shift per channel, followed by a leaky ReLU with slope `slope` below 0 (1 for
+/// none).
 ///
 /// # Shapes
 /// - input, output: `[batch, channel, x, y, z]`
@@ -64,7 +74,7 @@ pub fn normalize(
     Tensor::from_dispatch(Dispatch::normalize(input.into_dispatch(), scale, shift, groups, epsilon, slope as f32))
 }
 
-/// The largest of each 2x2x2 voxels; gradients go to the first of equal ones in order of x, y, z.
+/// Max pooling with a 2x2x2 window and stride 2; the gradient goes to the first of equal maxima in the order x, y, z.
 ///
 /// # Shapes
 /// - input: `[batch, channel, x, y, z]`, each axis even
@@ -73,7 +83,7 @@ pub fn max_pool(input: Tensor<5>) -> Tensor<5> {
     Tensor::from_dispatch(Dispatch::max_pool(input.into_dispatch()))
 }
 
-/// Trilinear interpolation to twice the size with aligned corners.
+/// Trilinear up-sampling to twice the size with aligned corners.
 ///
 /// # Shapes
 /// - input: `[batch, channel, x, y, z]`
@@ -82,7 +92,7 @@ pub fn trilinear(input: Tensor<5>) -> Tensor<5> {
     Tensor::from_dispatch(Dispatch::trilinear(input.into_dispatch()))
 }
 
-/// The operations, as burn asks for them.
+/// The operations as an extension of burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait VolumeOps: Backend {
     /// See [`convolve`](fn@convolve).
@@ -121,7 +131,7 @@ pub trait VolumeOps: Backend {
 
 impl VolumeOps for Flex {
     fn convolve(input: FlexTensor, weight: FlexTensor, bias: FlexTensor, slope: f32) -> FlexTensor {
-        Convolved::new([input], weight, slope).forward(bias)
+        ConvolutionState::new([input], weight, slope).forward(bias)
     }
 
     fn convolve_joined(
@@ -131,7 +141,7 @@ impl VolumeOps for Flex {
         bias: FlexTensor,
         slope: f32,
     ) -> FlexTensor {
-        Convolved::new([first, second], weight, slope).forward(bias)
+        ConvolutionState::new([first, second], weight, slope).forward(bias)
     }
 
     fn normalize(
@@ -142,17 +152,17 @@ impl VolumeOps for Flex {
         epsilon: f64,
         slope: f32,
     ) -> FlexTensor {
-        Normalized::new([input, scale, shift], groups, epsilon, slope).0
+        NormalizationState::forward([input, scale, shift], groups, epsilon, slope).0
     }
 
     fn max_pool(input: FlexTensor) -> FlexTensor {
-        let ([batch, channels, x, y, z], input) = (dims(&input), in_order(input));
-        tensor(pool::forward(values(&input), [y, z]), [batch, channels, x / 2, y / 2, z / 2])
+        let ([batch, channels, x, y, z], input) = (dims(&input), contiguous(input));
+        tensor(max_pool::forward(values(&input), [y, z]), [batch, channels, x / 2, y / 2, z / 2])
     }
 
     fn trilinear(input: FlexTensor) -> FlexTensor {
-        let ([batch, channels, x, y, z], input) = (dims(&input), in_order(input));
-        tensor(upsample::forward(values(&input), [x, y, z]), [batch, channels, 2 * x, 2 * y, 2 * z])
+        let ([batch, channels, x, y, z], input) = (dims(&input), contiguous(input));
+        tensor(trilinear::forward(values(&input), [x, y, z]), [batch, channels, 2 * x, 2 * y, 2 * z])
     }
 }
 
@@ -165,7 +175,7 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), weight.node(), bias.node()];
         let [input, weight, bias] = [input, weight, bias].map(|tensor| tensor.into_primitive());
-        Convolved::new([input], weight, slope).track::<C, 3>(bias, nodes)
+        ConvolutionState::new([input], weight, slope).track::<C, 3>(bias, nodes)
     }
 
     fn convolve_joined(
@@ -177,7 +187,7 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let nodes = [first.node(), second.node(), weight.node(), bias.node()];
         let [first, second, weight, bias] = [first, second, weight, bias].map(|tensor| tensor.into_primitive());
-        Convolved::new([first, second], weight, slope).track::<C, 4>(bias, nodes)
+        ConvolutionState::new([first, second], weight, slope).track::<C, 4>(bias, nodes)
     }
 
     fn normalize(
@@ -189,22 +199,22 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
         slope: f32,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), scale.node(), shift.node()];
-        let given = [input, scale, shift].map(|tensor| tensor.into_primitive());
-        let (output, normalized) = Normalized::new(given, groups, epsilon, slope);
-        finish::<C, _, 3>(NormalizationGradient, nodes, normalized, output)
+        let operands = [input, scale, shift].map(|tensor| tensor.into_primitive());
+        let (output, state) = NormalizationState::forward(operands, groups, epsilon, slope);
+        track::<C, _, 3>(NormalizationBackward, nodes, state, output)
     }
 
     fn max_pool(input: FloatTensor<Self>) -> FloatTensor<Self> {
         let node = [input.node()];
-        let input = in_order(input.into_primitive());
+        let input = contiguous(input.into_primitive());
         let output = Flex::max_pool(input.clone());
-        finish::<C, _, 1>(PoolGradient, node, input, output)
+        track::<C, _, 1>(MaxPoolBackward, node, input, output)
     }
 
     fn trilinear(input: FloatTensor<Self>) -> FloatTensor<Self> {
         let node = [input.node()];
         let input = input.into_primitive();
         let shape = dims(&input);
-        finish::<C, _, 1>(UpsampleGradient, node, shape, Flex::trilinear(input))
+        track::<C, _, 1>(TrilinearBackward, node, shape, Flex::trilinear(input))
     }
 }

@@ -1,30 +1,30 @@
-//! Tensors of `flex` as numbers in order, and back.
+//! Conversion between tensors of `flex` and contiguous slices.
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
-/// A tensor whose numbers lie in the order of its axes.
-pub fn in_order(tensor: FlexTensor) -> FlexTensor {
+/// Returns the tensor in contiguous layout.
+pub fn contiguous(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
 }
 
-/// The numbers of a tensor in order, without a copy where nobody else has them.
-pub fn owned(tensor: FlexTensor) -> Vec<f32> {
-    in_order(tensor).into_data().try_into_vec().expect("32-bit floats")
+/// Returns the values of a tensor in contiguous order, without a copy if the tensor is their only owner.
+pub fn into_values(tensor: FlexTensor) -> Vec<f32> {
+    contiguous(tensor).into_data().try_into_vec().expect("32-bit floats")
 }
 
-/// The numbers of a tensor in order.
+/// Returns the values of a contiguous tensor.
 pub fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("32-bit floats in order")
+    tensor.as_slice().expect("contiguous 32-bit floats")
 }
 
-/// The sizes of a tensor's axes.
+/// Returns the shape of a tensor.
 pub fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     tensor.shape().dims()
 }
 
-/// A tensor of numbers in the order of its axes.
+/// Creates a tensor from values in contiguous order.
 pub fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }

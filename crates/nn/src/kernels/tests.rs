@@ -1,4 +1,4 @@
-//! Each operation beside what burn's own make of the same numbers, with all gradients.
+//! Each kernel against burn's operations on the same values, with all gradients.
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::conv3d;
@@ -10,42 +10,42 @@ use crate::layers::max_pool::max_pool_by_planes;
 use crate::layers::normalization::{EPSILON, normalize_groups};
 use crate::layers::upsample::trilinear_by_matrices;
 
-/// Numbers between -1 and 1 that do not repeat.
-fn waves<const D: usize>(shape: [usize; D], pace: f64) -> Tensor<D> {
+/// Returns values between -1 and 1 that do not repeat.
+fn waves<const D: usize>(shape: [usize; D], frequency: f64) -> Tensor<D> {
     let values: Vec<f32> =
-        (0..shape.iter().product()).map(|i| (pace * (i as f64 + 0.5) * 12.9898).sin() as f32).collect();
+        (0..shape.iter().product()).map(|i| (frequency * (i as f64 + 0.5) * 12.9898).sin() as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
 }
 
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// What a function gives for tensors, and the gradients of a weighted sum of it by each.
-fn traced(inputs: &[Tensor<5>], affine: &[Tensor<1>], function: impl Fn() -> Tensor<5>) -> Vec<Vec<f32>> {
+/// Returns the output of a function of tensors, and the gradients of a weighted sum of the output.
+fn output_and_gradients(inputs: &[Tensor<5>], affine: &[Tensor<1>], function: impl Fn() -> Tensor<5>) -> Vec<Vec<f32>> {
     let output = function();
     let weights = waves(output.dims(), 0.713).detach();
     let gradients = output.clone().mul(weights).sum().backward();
-    let mut all = vec![numbers(output)];
-    all.extend(inputs.iter().map(|input| numbers(input.grad(&gradients).unwrap())));
-    all.extend(affine.iter().map(|values| numbers(values.grad(&gradients).unwrap())));
+    let mut all = vec![to_vec(output)];
+    all.extend(inputs.iter().map(|input| to_vec(input.grad(&gradients).unwrap())));
+    all.extend(affine.iter().map(|values| to_vec(values.grad(&gradients).unwrap())));
     all
 }
 
 #[track_caller]
-fn assert_close(ours: &[Vec<f32>], theirs: &[Vec<f32>], what: &str) {
-    assert_eq!(ours.len(), theirs.len());
-    for (number, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        assert_eq!(ours.len(), theirs.len(), "{what}, {number}");
-        let largest = theirs.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        for (place, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-            let off = (ours - theirs).abs() / largest;
-            assert!(off < 2e-5, "{what}: {number} at {place} is {ours}, by burn {theirs}");
+fn assert_close(ours: &[Vec<f32>], burns: &[Vec<f32>], case: &str) {
+    assert_eq!(ours.len(), burns.len());
+    for (tensor, (ours, burns)) in ours.iter().zip(burns).enumerate() {
+        assert_eq!(ours.len(), burns.len(), "{case}, tensor {tensor}");
+        let largest = burns.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        for (index, (ours, burns)) in ours.iter().zip(burns).enumerate() {
+            let error = (ours - burns).abs() / largest;
+            assert!(error < 2e-5, "{case}: tensor {tensor} at {index} is {ours}, by burn {burns}");
         }
     }
 }
 
-/// A convolution of maps of these channels, ours and burn's.
+/// Returns results of a convolution of maps with the given numbers of channels: ours and burn's.
 fn convolutions(
     batch: usize,
     channels: &[usize],
@@ -58,16 +58,16 @@ fn convolutions(
     let bias = [waves([outputs], 0.91)];
     let all: Vec<_> = inputs.iter().cloned().chain([weight.clone()]).collect();
     let ours = || super::convolve(inputs.clone(), weight.clone(), bias[0].clone(), slope);
-    let theirs = || {
+    let burns = || {
         let options = ConvOptions::new([1; 3], [1; 3], [1; 3], 1);
         let output = conv3d(Tensor::cat(inputs.clone(), 1), weight.clone(), Some(bias[0].clone()), options);
         if slope == 1.0 { output } else { leaky_relu(output, slope) }
     };
-    [traced(&all, &bias, ours), traced(&all, &bias, theirs)]
+    [output_and_gradients(&all, &bias, ours), output_and_gradients(&all, &bias, burns)]
 }
 
 #[test]
-fn convolutions_are_those_of_burn() {
+fn convolutions_equal_those_of_burn() {
     for (batch, channels, outputs, grid, slope) in [
         (1, &[1][..], 1, [1, 1, 1], 1.0),
         (2, &[1], 8, [5, 6, 7], 0.01),
@@ -76,16 +76,16 @@ fn convolutions_are_those_of_burn() {
         (2, &[35], 6, [3, 4, 5], 0.01),
         (1, &[4, 3], 7, [6, 5, 4], 0.01),
         (2, &[16, 8], 8, [8, 8, 8], 0.0),
-        // More than one slab, of which the last is smaller.
+        // Several slabs, of which the last is smaller.
         (1, &[2], 4, [37, 33, 31], 0.01),
     ] {
-        let [ours, theirs] = convolutions(batch, channels, outputs, grid, slope);
-        assert_close(&ours, &theirs, &format!("{batch} x {channels:?} to {outputs} on {grid:?}, slope {slope}"));
+        let [ours, burns] = convolutions(batch, channels, outputs, grid, slope);
+        assert_close(&ours, &burns, &format!("{batch} x {channels:?} to {outputs} on {grid:?}, slope {slope}"));
     }
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let with = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -95,8 +95,8 @@ fn the_number_of_threads_changes_no_bit() {
             let upsampled = || super::trilinear(input.clone());
             [
                 convolution,
-                traced(std::slice::from_ref(&input), &affine, norm),
-                traced(std::slice::from_ref(&input), &[], upsampled),
+                output_and_gradients(std::slice::from_ref(&input), &affine, norm),
+                output_and_gradients(std::slice::from_ref(&input), &[], upsampled),
             ]
             .concat()
         })
@@ -108,7 +108,7 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn normalisations_are_those_of_burn() {
+fn normalizations_equal_those_of_burn() {
     for (shape, groups, slope) in [
         ([1, 1, 1, 2, 3], 1, 1.0),
         ([2, 4, 5, 6, 7], 4, 0.01),
@@ -117,43 +117,49 @@ fn normalisations_are_those_of_burn() {
     ] {
         let (input, affine) = (waves(shape, 0.37), [waves([shape[1]], 0.6), waves([shape[1]], 0.8)]);
         let inputs = [input.clone()];
-        let ours = traced(&inputs, &affine, || super::normalize(input.clone(), affine.clone(), groups, EPSILON, slope));
-        let theirs = traced(&inputs, &affine, || {
+        let ours = output_and_gradients(&inputs, &affine, || {
+            super::normalize(input.clone(), affine.clone(), groups, EPSILON, slope)
+        });
+        let burns = output_and_gradients(&inputs, &affine, || {
             let normal = normalize_groups(input.clone(), affine.clone(), groups);
             if slope == 1.0 { normal } else { leaky_relu(normal, slope) }
         });
-        assert_close(&ours, &theirs, &format!("{shape:?} in {groups} groups, slope {slope}"));
+        assert_close(&ours, &burns, &format!("{shape:?} in {groups} groups, slope {slope}"));
     }
 }
 
 #[test]
-fn pooling_and_up_sampling_are_those_of_burn() {
+fn pooling_and_up_sampling_equal_those_of_burn() {
     for shape in [[1, 1, 2, 2, 2], [2, 3, 4, 6, 10], [1, 2, 16, 2, 34]] {
         let input = waves(shape, 0.37);
         let inputs = [input.clone()];
-        let ours = traced(&inputs, &[], || super::max_pool(input.clone()));
-        let theirs = traced(&inputs, &[], || max_pool_by_planes(input.clone()));
-        assert!(ours == theirs, "pooling of {shape:?}");
-        let ours = traced(&inputs, &[], || super::trilinear(input.clone()));
-        let theirs = traced(&inputs, &[], || trilinear_by_matrices(input.clone()));
-        assert_close(&ours, &theirs, &format!("up-sampling of {shape:?}"));
+        let ours = output_and_gradients(&inputs, &[], || super::max_pool(input.clone()));
+        let burns = output_and_gradients(&inputs, &[], || max_pool_by_planes(input.clone()));
+        assert!(ours == burns, "pooling of {shape:?}");
+        let ours = output_and_gradients(&inputs, &[], || super::trilinear(input.clone()));
+        let burns = output_and_gradients(&inputs, &[], || trilinear_by_matrices(input.clone()));
+        assert_close(&ours, &burns, &format!("up-sampling of {shape:?}"));
     }
     let single = waves([1, 2, 1, 3, 1], 0.37);
     let inputs = [single.clone()];
-    let ours = traced(&inputs, &[], || super::trilinear(single.clone()));
-    assert_close(&ours, &traced(&inputs, &[], || trilinear_by_matrices(single.clone())), "an axis of one voxel");
+    let ours = output_and_gradients(&inputs, &[], || super::trilinear(single.clone()));
+    assert_close(
+        &ours,
+        &output_and_gradients(&inputs, &[], || trilinear_by_matrices(single.clone())),
+        "an axis of one voxel",
+    );
 }
 
 #[test]
-fn the_first_of_equal_voxels_has_the_gradient_and_what_is_no_number_stays() {
+fn the_gradient_goes_to_the_first_of_equal_maxima_and_nan_is_the_maximum() {
     let device = Device::flex().autodiff();
     let values = TensorData::new(vec![1.0f32, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0], [1, 1, 2, 2, 2]);
     let input = Tensor::<5>::from_data(values, &device).require_grad();
-    let all = traced(std::slice::from_ref(&input), &[], || super::max_pool(input.clone()));
+    let all = output_and_gradients(std::slice::from_ref(&input), &[], || super::max_pool(input.clone()));
     assert_eq!(all[1].iter().position(|gradient| *gradient != 0.0), Some(0));
     assert_eq!(all[1].iter().filter(|gradient| **gradient != 0.0).count(), 1);
 
     let values = TensorData::new(vec![1.0f32, 2.0, f32::NAN, 3.0, 0.0, 5.0, 0.0, 0.0], [1, 1, 2, 2, 2]);
     let pooled = super::max_pool(Tensor::<5>::from_data(values, &device));
-    assert!(numbers(pooled)[0].is_nan());
+    assert!(to_vec(pooled)[0].is_nan());
 }

@@ -1,48 +1,50 @@
-//! The gradient of a convolution by its kernels and bias.
+//! The gradients of a convolution's weight and bias.
 //!
-//! For each pair of an output and an input channel, 27 sums of products over all voxels. Slabs follow one another, and
-//! sums over each are added in that order, so the number of threads changes no bit.
+//! For each pair of an output and an input channel there are 27 sums of products over all voxels. They are computed slab by
+//! slab and added in that order, so the result does not depend on the number of threads.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::convolution::SHIFTS;
-use super::slab::{Maps, Slab, volumes_of};
+use super::slab::{Maps, Slab, patch_volumes};
 
-/// Output channels that are summed at once.
+/// Output channels that are computed together.
 const BLOCK: usize = 4;
-/// Places of a slab, about; sums in single precision are made over so many.
-const SLAB_PLACES: usize = 1 << 15;
-/// Places that all shifts are summed over before the next, so that they stay in the first cache.
-const PASS_PLACES: usize = 1024;
+/// The approximate number of positions of a slab, over which sums are made in single precision.
+const SLAB_POSITIONS: usize = 1 << 15;
+/// Positions over which all shifts are summed before the next ones, so that they stay in the L1 cache.
+const PASS_POSITIONS: usize = 1024;
 
-/// The gradient by the kernels, `[output, input, 27]`, of maps side by side, from that by the output.
-pub fn by_kernels(batch: usize, grid: [usize; 3], inputs: &[Maps], gradient: Maps) -> Vec<f32> {
+/// Computes the gradient of the weight, `[output, input, 27]`, from concatenated input maps and the gradient of the output.
+pub fn weight(batch: usize, grid: [usize; 3], inputs: &[Maps], gradient: Maps) -> Vec<f32> {
     let voxels = grid.iter().product();
     let num_inputs: usize = inputs.iter().map(|maps| maps.channels).sum();
     let blocks = gradient.channels.div_ceil(BLOCK);
     let mut sums = vec![[[0.0f32; SHIFTS]; BLOCK]; blocks * num_inputs];
-    let (arch, slab_planes) = (Arch::new(), Slab::planes_of(grid, SLAB_PLACES));
-    let (mut bordered, mut bare) = (Vec::new(), Vec::new());
+    let (arch, slab_planes) = (Arch::new(), Slab::num_planes(grid, SLAB_POSITIONS));
+    let (mut padded, mut unpadded) = (Vec::new(), Vec::new());
     for patch in 0..batch {
-        let volumes: Vec<_> = volumes_of(inputs, patch, voxels).collect();
+        let volumes: Vec<_> = patch_volumes(inputs, patch, voxels).collect();
         for first in (0..grid[0]).step_by(slab_planes) {
             let slab = Slab::new(grid, slab_planes.min(grid[0] - first));
-            zeros(&mut bordered, num_inputs * slab.bordered());
-            zeros(&mut bare, blocks * BLOCK * slab.bare());
-            bordered
-                .par_chunks_exact_mut(slab.bordered())
+            fill_zeros(&mut padded, num_inputs * slab.padded_len());
+            fill_zeros(&mut unpadded, blocks * BLOCK * slab.unpadded_len());
+            padded
+                .par_chunks_exact_mut(slab.padded_len())
                 .zip(&volumes)
-                .for_each(|(out, volume)| slab.fill_bordered(volume, first, out));
-            bare.par_chunks_exact_mut(slab.bare()).take(gradient.channels).enumerate().for_each(|(channel, out)| {
-                slab.fill_bare(gradient.volume(patch, channel, voxels), first, out);
-            });
+                .for_each(|(out, volume)| slab.fill_padded(volume, first, out));
+            unpadded
+                .par_chunks_exact_mut(slab.unpadded_len())
+                .take(gradient.channels)
+                .enumerate()
+                .for_each(|(channel, out)| slab.fill_unpadded(gradient.volume(patch, channel, voxels), first, out));
             sums.par_iter_mut().enumerate().for_each(|(index, sums)| {
                 let (block, input) = (index / num_inputs, index % num_inputs);
-                arch.dispatch(Products {
+                arch.dispatch(SlabProducts {
                     slab,
-                    channel: &bordered[input * slab.bordered()..][..slab.bordered()],
-                    gradients: &bare[block * BLOCK * slab.bare()..][..BLOCK * slab.bare()],
+                    channel: &padded[input * slab.padded_len()..][..slab.padded_len()],
+                    gradients: &unpadded[block * BLOCK * slab.unpadded_len()..][..BLOCK * slab.unpadded_len()],
                     sums,
                 });
             });
@@ -52,16 +54,16 @@ pub fn by_kernels(batch: usize, grid: [usize; 3], inputs: &[Maps], gradient: Map
     pairs.flat_map(|(output, input)| sums[output / BLOCK * num_inputs + input][output % BLOCK]).collect()
 }
 
-/// The gradient by the bias: its sum over each channel.
-pub fn by_bias(batch: usize, voxels: usize, gradient: Maps) -> Vec<f32> {
-    let of_channel = |channel| {
+/// Computes the gradient of the bias: the sum over each output channel.
+pub fn bias(batch: usize, voxels: usize, gradient: Maps) -> Vec<f32> {
+    let channel_sum = |channel| {
         let volumes = (0..batch).map(|patch| gradient.volume(patch, channel, voxels));
-        volumes.flat_map(|volume| volume.chunks(PASS_PLACES)).map(|piece| f64::from(sum(piece))).sum::<f64>() as f32
+        volumes.flat_map(|volume| volume.chunks(PASS_POSITIONS)).map(|piece| f64::from(sum(piece))).sum::<f64>() as f32
     };
-    (0..gradient.channels).into_par_iter().map(of_channel).collect()
+    (0..gradient.channels).into_par_iter().map(channel_sum).collect()
 }
 
-/// The sum of a few numbers, eight at a time.
+/// Returns the sum of a few values, in eight partial sums.
 fn sum(values: &[f32]) -> f32 {
     let (eights, rest) = values.as_chunks::<8>();
     let mut sums = [0.0; 8];
@@ -71,35 +73,35 @@ fn sum(values: &[f32]) -> f32 {
     sums.iter().chain(rest).sum()
 }
 
-fn zeros(values: &mut Vec<f32>, length: usize) {
+fn fill_zeros(values: &mut Vec<f32>, length: usize) {
     values.clear();
     values.resize(length, 0.0);
 }
 
-/// Sums of products of one input channel with a block of gradients.
-struct Products<'a> {
+/// The sums of products of one input channel with a block of output gradients over a slab.
+struct SlabProducts<'a> {
     slab: Slab,
-    /// With border.
+    /// The padded input channel.
     channel: &'a [f32],
-    /// Of each output, without border.
+    /// The unpadded gradients of the block's outputs.
     gradients: &'a [f32],
     sums: &'a mut [[f32; SHIFTS]; BLOCK],
 }
 
-impl WithSimd for Products<'_> {
+impl WithSimd for SlabProducts<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { slab, channel, gradients, sums } = self;
-        // Three shifts along z of each of nine lines.
+        // The three shifts along z of each of the nine shifts along x and y.
         let mut lines = [[[simd.splat_f32s(0.0); 3]; BLOCK]; SHIFTS / 3];
-        for start in (0..slab.places()).step_by(PASS_PLACES) {
-            let steps = (slab.places() - start).min(PASS_PLACES).div_ceil(S::F32_LANES);
-            let gradient = |output| &S::as_simd_f32s(&gradients[output * slab.bare() + start..]).0[..steps];
+        for start in (0..slab.num_positions()).step_by(PASS_POSITIONS) {
+            let steps = (slab.num_positions() - start).min(PASS_POSITIONS).div_ceil(S::F32_LANES);
+            let gradient = |output| &S::as_simd_f32s(&gradients[output * slab.unpadded_len() + start..]).0[..steps];
             let gradients: [_; BLOCK] = std::array::from_fn(gradient);
-            for (number, line) in lines.iter_mut().enumerate() {
-                let from = start + slab.offset(number / 3, number % 3);
+            for (index, line) in lines.iter_mut().enumerate() {
+                let from = start + slab.offset(index / 3, index % 3);
                 let values: [_; 3] = std::array::from_fn(|shift| &S::as_simd_f32s(&channel[from + shift..]).0[..steps]);
                 // A copy, which the compiler keeps in registers.
                 let mut sums = *line;
@@ -113,9 +115,9 @@ impl WithSimd for Products<'_> {
                 *line = sums;
             }
         }
-        for (number, line) in lines.iter().enumerate() {
+        for (index, line) in lines.iter().enumerate() {
             for (sums, line) in sums.iter_mut().zip(line) {
-                for (sum, register) in sums[3 * number..].iter_mut().zip(line) {
+                for (sum, register) in sums[3 * index..].iter_mut().zip(line) {
                     *sum += simd.reduce_sum_f32s(*register);
                 }
             }

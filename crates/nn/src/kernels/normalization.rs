@@ -1,49 +1,49 @@
-//! Normalisation of groups of channels, with the activation after it, in as few passes over memory as there can be.
+//! Normalization of groups of channels, fused with the activation to save passes over memory.
 
 use std::ops::Range;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Sums in single precision are made over so many numbers.
+/// Values per sum in single precision; the sums are added in double precision.
 const PIECE: usize = 1 << 12;
-/// Sums that are made at once.
+/// Partial sums that are computed together.
 const LANES: usize = 16;
 
-/// What is done to each group of channels of each patch.
+/// A normalization of each group of channels of each patch.
 #[derive(Clone, Copy, Debug)]
-pub struct Normalization<'a> {
-    /// Groups of a patch.
+pub struct GroupNormalization<'a> {
+    /// Groups per patch.
     pub groups: usize,
-    /// Voxels of a channel.
+    /// Voxels per channel.
     pub voxels: usize,
-    /// Factor of each channel.
+    /// The scale of each channel.
     pub scale: &'a [f32],
-    /// Added to each channel.
+    /// The shift of each channel.
     pub shift: &'a [f32],
     /// Added to variances.
     pub epsilon: f64,
-    /// Numbers below 0 are then multiplied by it.
+    /// The slope of the activation below 0; 1 for no activation.
     pub slope: f32,
 }
 
-/// What a group is normalised by.
+/// The mean and standard deviation of a group.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
     mean: f32,
-    /// One over the deviation.
-    factor: f32,
+    /// The reciprocal of the standard deviation.
+    inverse_deviation: f32,
 }
 
-/// Gradients by what went in.
+/// The gradients of the inputs of a normalization.
 #[derive(Debug)]
-pub struct Gradients {
+pub struct NormalizationGradients {
     pub input: Vec<f32>,
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
 }
 
-/// One channel of one patch on the way: what it is shifted, multiplied and shifted by.
+/// The normalization of one channel of one patch as an affine map, followed by the activation.
 #[derive(Clone, Copy)]
 struct Affine {
     mean: f32,
@@ -53,21 +53,22 @@ struct Affine {
 }
 
 impl Affine {
-    /// The value before the activation.
+    /// Returns the normalized value, before the activation.
     #[inline(always)]
-    fn before(self, value: f32) -> f32 {
+    fn normalize(self, value: f32) -> f32 {
         (value - self.mean) * self.factor + self.shift
     }
 
-    /// What the activation leaves of something: of the value before it, or of its gradient.
+    /// Scales a value by the activation's slope at a normalized value: the normalized value itself in the forward pass, the
+    /// gradient in the backward pass.
     #[inline(always)]
-    fn after(self, before: f32, of: f32) -> f32 {
-        if before > 0.0 { of } else { of * self.slope }
+    fn activate(self, normalized: f32, value: f32) -> f32 {
+        if normalized > 0.0 { value } else { value * self.slope }
     }
 }
 
-impl Normalization<'_> {
-    /// Normalises maps `[batch, channel, voxel]`; the moments are those of each group of each patch.
+impl GroupNormalization<'_> {
+    /// Normalizes maps `[batch, channel, voxel]`; returns them with the moments of each group of each patch.
     pub fn forward(&self, input: &[f32]) -> (Vec<f32>, Vec<Moments>) {
         let arch = Arch::new();
         let mut output = vec![0.0; input.len()];
@@ -79,8 +80,8 @@ impl Normalization<'_> {
                 let affine = self.affine(moments, channel);
                 arch.dispatch(|| {
                     for (output, value) in output.iter_mut().zip(input) {
-                        let before = affine.before(*value);
-                        *output = affine.after(before, before);
+                        let normalized = affine.normalize(*value);
+                        *output = affine.activate(normalized, normalized);
                     }
                 });
             }
@@ -90,8 +91,8 @@ impl Normalization<'_> {
         (output, moments)
     }
 
-    /// Takes the gradient by the output to those by the input, the scale and the shift.
-    pub fn back(&self, input: &[f32], moments: &[Moments], mut gradient: Vec<f32>) -> Gradients {
+    /// Computes the gradients of input, scale and shift from the gradient of the output.
+    pub fn backward(&self, input: &[f32], moments: &[Moments], mut gradient: Vec<f32>) -> NormalizationGradients {
         let arch = Arch::new();
         let groups = gradient.par_chunks_exact_mut(self.group()).zip(input.par_chunks_exact(self.group()));
         let sums = groups.zip(moments).enumerate().map(|(index, ((gradient, input), moments))| {
@@ -101,61 +102,61 @@ impl Normalization<'_> {
                 sums(arch, self.affine(*moments, *channel), *moments, (input, gradient))
             });
             let sums: Vec<[f64; 2]> = sums.collect();
-            // Means over the group of the scaled gradient, and of its product with the normalised value.
+            // The means over the group of the scaled gradient and of its product with the normalized value.
             let mut means = [0.0; 2];
             for ((channel, _), sums) in volumes.iter().zip(&sums) {
-                let share = f64::from(self.scale[*channel]) / self.group() as f64;
-                means.iter_mut().zip(sums).for_each(|(mean, sum)| *mean += share * sum);
+                let weight = f64::from(self.scale[*channel]) / self.group() as f64;
+                means.iter_mut().zip(sums).for_each(|(mean, sum)| *mean += weight * sum);
             }
-            let (mean, slope) = (means[0] as f32, means[1] as f32 * moments.factor);
+            let (mean, slope) = (means[0] as f32, means[1] as f32 * moments.inverse_deviation);
             for (channel, (gradient, input)) in &mut volumes {
                 let (affine, scale) = (self.affine(*moments, *channel), self.scale[*channel]);
                 arch.dispatch(|| {
                     for (gradient, value) in gradient.iter_mut().zip(*input) {
-                        let scaled = affine.after(affine.before(*value), *gradient) * scale;
-                        *gradient = (scaled - mean - (value - affine.mean) * slope) * moments.factor;
+                        let scaled = affine.activate(affine.normalize(*value), *gradient) * scale;
+                        *gradient = (scaled - mean - (value - affine.mean) * slope) * moments.inverse_deviation;
                     }
                 });
             }
             sums
         });
-        // Each patch has its channels in order; sums go over the patches in theirs.
+        // All channels of a patch follow those of the previous patch; the sum runs over patches in order.
         let sums = sums.collect::<Vec<_>>().concat();
-        let of_channel = |channel: usize, which: usize| {
-            sums[channel..].iter().step_by(self.scale.len()).map(|sums| sums[which]).sum::<f64>() as f32
+        let channel_sum = |channel: usize, index: usize| {
+            sums[channel..].iter().step_by(self.scale.len()).map(|sums| sums[index]).sum::<f64>() as f32
         };
-        let all = |which| (0..self.scale.len()).map(|channel| of_channel(channel, which)).collect();
-        Gradients { shift: all(0), scale: all(1), input: gradient }
+        let channel_sums = |index| (0..self.scale.len()).map(|channel| channel_sum(channel, index)).collect();
+        NormalizationGradients { shift: channel_sums(0), scale: channel_sums(1), input: gradient }
     }
 
-    /// Numbers of a group.
+    /// Returns the number of values of a group.
     fn group(&self) -> usize {
         self.scale.len() / self.groups * self.voxels
     }
 
-    /// The channels of the `index`th group of all patches.
+    /// Returns the channels of a group; `index` counts the groups of all patches.
     fn channels(&self, index: usize) -> Range<usize> {
         let (group, size) = (index % self.groups, self.scale.len() / self.groups);
         group * size..(group + 1) * size
     }
 
     fn affine(&self, moments: Moments, channel: usize) -> Affine {
-        let factor = moments.factor * self.scale[channel];
+        let factor = moments.inverse_deviation * self.scale[channel];
         Affine { mean: moments.mean, factor, shift: self.shift[channel], slope: self.slope }
     }
 }
 
-/// Mean and deviation of numbers.
+/// Returns the mean and standard deviation of values.
 fn moments(arch: Arch, values: &[f32], epsilon: f64) -> Moments {
     let mean = sum(arch, values, |value| value) / values.len() as f64;
     let centre = mean as f32;
     let square = |value: f32| (value - centre) * (value - centre);
     let variance = sum(arch, values, square) / values.len() as f64;
-    Moments { mean: centre, factor: (1.0 / (variance + epsilon).sqrt()) as f32 }
+    Moments { mean: centre, inverse_deviation: (1.0 / (variance + epsilon).sqrt()) as f32 }
 }
 
-/// The sum of something of each number.
-fn sum(arch: Arch, values: &[f32], of: impl Fn(f32) -> f32 + Copy) -> f64 {
+/// Returns the sum of a function of each value.
+fn sum(arch: Arch, values: &[f32], function: impl Fn(f32) -> f32 + Copy) -> f64 {
     arch.dispatch(|| {
         let mut total = 0.0;
         for piece in values.chunks(PIECE) {
@@ -163,19 +164,19 @@ fn sum(arch: Arch, values: &[f32], of: impl Fn(f32) -> f32 + Copy) -> f64 {
             let mut sums = [0.0; LANES];
             for lane in lanes {
                 for (sum, value) in sums.iter_mut().zip(lane) {
-                    *sum += of(*value);
+                    *sum += function(*value);
                 }
             }
-            total += in_double(&sums);
+            total += sum_in_double(&sums);
             for value in rest {
-                total += f64::from(of(*value));
+                total += f64::from(function(*value));
             }
         }
         total
     })
 }
 
-/// The sums over a channel of the gradient before the activation, and of its product with the normalised value.
+/// Returns the sums over a channel of the gradient before the activation and of its product with the normalized value.
 fn sums(arch: Arch, affine: Affine, moments: Moments, (values, gradients): (&[f32], &[f32])) -> [f64; 2] {
     arch.dispatch(|| {
         let mut totals = [0.0; 2];
@@ -185,23 +186,23 @@ fn sums(arch: Arch, affine: Affine, moments: Moments, (values, gradients): (&[f3
             let mut sums = [[0.0; LANES]; 2];
             for (values, gradients) in lanes.iter().zip(gradient_lanes) {
                 for lane in 0..LANES {
-                    let gradient = affine.after(affine.before(values[lane]), gradients[lane]);
+                    let gradient = affine.activate(affine.normalize(values[lane]), gradients[lane]);
                     sums[0][lane] += gradient;
                     sums[1][lane] += gradient * (values[lane] - moments.mean);
                 }
             }
             for (value, gradient) in rest.iter().zip(gradient_rest) {
-                let gradient = affine.after(affine.before(*value), *gradient);
+                let gradient = affine.activate(affine.normalize(*value), *gradient);
                 totals[0] += f64::from(gradient);
                 totals[1] += f64::from(gradient * (value - moments.mean));
             }
-            totals[0] += in_double(&sums[0]);
-            totals[1] += in_double(&sums[1]);
+            totals[0] += sum_in_double(&sums[0]);
+            totals[1] += sum_in_double(&sums[1]);
         }
-        [totals[0], totals[1] * f64::from(moments.factor)]
+        [totals[0], totals[1] * f64::from(moments.inverse_deviation)]
     })
 }
 
-fn in_double(sums: &[f32; LANES]) -> f64 {
+fn sum_in_double(sums: &[f32; LANES]) -> f64 {
     sums.iter().copied().map(f64::from).sum()
 }
