@@ -1,6 +1,6 @@
-//! The samplers give TorchIO's places: grids in its order, centres with its probabilities.
+//! Parity with TorchIO's samplers: the same grid positions in the same order, the same probabilities of centres.
 //!
-//! `tests/parity/torchio_samplers.py` makes the numbers; the maps are waves that both sides compute.
+//! `tests/parity/torchio_samplers.py` computes the expected numbers; both sides compute the maps from waves.
 
 use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext, WeightIndex};
 use random::{Purpose, Seed};
@@ -11,24 +11,24 @@ use volume::{Label, Voxels};
 #[derive(Deserialize)]
 struct File {
     shape: [usize; 3],
-    grids: Vec<Places>,
+    grids: Vec<Grid>,
     centres: Vec<Centres>,
 }
 
 /// A grid and where its patches start.
 #[derive(Deserialize)]
-struct Places {
+struct Grid {
     shape: [usize; 3],
     patch: [usize; 3],
     overlap: [usize; 3],
     starts: Vec<[usize; 3]>,
 }
 
-/// A sampler and the chance of each voxel to be the centre of a patch.
+/// A sampler and the probability of each voxel to be the centre of a patch.
 #[derive(Deserialize)]
 struct Centres {
     yaml: String,
-    shares: Vec<f64>,
+    probabilities: Vec<f64>,
 }
 
 fn file() -> File {
@@ -51,7 +51,7 @@ fn patch_index(number: u64) -> PatchIndex {
 }
 
 #[test]
-fn a_grid_has_torchios_places_in_its_order_and_begins_again() {
+fn a_grid_has_torchios_positions_in_its_order_and_repeats_them() {
     for grid in file().grids {
         let sampler = sampler(&format!("grid: {{patch: {:?}, overlap: {:?}}}", grid.patch, grid.overlap));
         let mapping = IndexMapping::identity(grid.shape);
@@ -76,29 +76,33 @@ fn centres_have_torchios_probabilities() {
     let weights = WeightIndex::new(Voxels::new(1, file.shape, weights));
     let mapping = IndexMapping::identity(file.shape);
     let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
-    for Centres { yaml, shares } in file.centres {
+    for Centres { yaml, probabilities } in file.centres {
         let sampler = sampler(&yaml);
         let mut rng = Seed(1).stream(Purpose::Sample, 0, &yaml, 0);
-        let mut counts = vec![0u32; shares.len()];
-        let num_draws = 50_000;
-        for _ in 0..num_draws {
+        let mut counts = vec![0u32; probabilities.len()];
+        let num_samples = 50_000;
+        for _ in 0..num_samples {
             let start = sampler.sample_start(&context, &patch_index(0), &mut rng).unwrap();
             let centre: [usize; 3] = std::array::from_fn(|axis| start[axis] + sampler.patch()[axis] / 2);
             counts[(centre[0] * file.shape[1] + centre[1]) * file.shape[2] + centre[2]] += 1;
         }
-        let places = || counts.iter().zip(&shares);
+        let voxels = || counts.iter().zip(&probabilities);
         assert!(
-            places().all(|(count, share)| *share > 0.0 || *count == 0),
-            "{yaml}: a centre that TorchIO never draws"
+            voxels().all(|(count, probability)| *probability > 0.0 || *count == 0),
+            "{yaml}: a centre that TorchIO never samples"
         );
-        // Places of less than five draws in the mean do not follow the distribution of chi-square.
-        let likely = || places().filter(|(_, share)| **share * f64::from(num_draws) >= 5.0);
+        // Voxels with an expected count below five do not follow the chi-square distribution.
+        let likely = || voxels().filter(|(_, probability)| **probability * f64::from(num_samples) >= 5.0);
         let chi_square: f64 = likely()
-            .map(|(count, share)| {
-                (f64::from(*count) - share * f64::from(num_draws)).powi(2) / share / f64::from(num_draws)
+            .map(|(count, probability)| {
+                let expected = probability * f64::from(num_samples);
+                (f64::from(*count) - expected).powi(2) / expected
             })
             .sum();
-        let freedom = likely().count() as f64 - 1.0;
-        assert!(chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(), "{yaml}: chi-square {chi_square} of {freedom}");
+        let degrees_of_freedom = likely().count() as f64 - 1.0;
+        assert!(
+            chi_square < degrees_of_freedom + 5.0 * (2.0 * degrees_of_freedom).sqrt(),
+            "{yaml}: chi-square {chi_square} of {degrees_of_freedom}"
+        );
     }
 }

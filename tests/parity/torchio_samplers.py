@@ -1,8 +1,8 @@
-"""Makes the reference numbers of tests/samplers.rs with TorchIO 1.2.1.
+"""Computes the reference numbers of tests/samplers.rs with TorchIO 1.2.1.
 
 usage: python tests/parity/torchio_samplers.py tests/parity/torchio
 
-Maps are made by a formula that the Rust test repeats, so only results are stored.
+Maps are computed by a formula that the Rust test repeats, so only results are stored.
 """
 
 import json
@@ -29,8 +29,8 @@ PROBABILITIES = {"0": 0.2, "1": 0.3, "2": 0.5, "7": 3.0}
 
 
 def waves():
-    place = np.arange(np.prod(SHAPE), dtype=np.float64)
-    return np.sin(0.37 * place) * 50 + np.cos(0.05 * place) * 10
+    index = np.arange(np.prod(SHAPE), dtype=np.float64)
+    return np.sin(0.37 * index) * 50 + np.cos(0.05 * index) * 10
 
 
 def subject():
@@ -45,8 +45,8 @@ def subject():
     )
 
 
-def shares(sampler):
-    """The chance of each voxel to be the centre of a patch."""
+def probabilities(sampler):
+    """The probability of each voxel to be the centre of a patch."""
     whole = subject()
     volume = sampler.process_probability_map(sampler.get_probability_map(whole), whole)
     volume = np.asarray(volume, dtype=np.float64).reshape(-1)
@@ -62,12 +62,12 @@ def main(folder):
     centres = []
     for patch in PATCHES:
         weighted = tio.WeightedSampler(patch, "weights")
-        centres.append(dict(yaml=f"weighted: {{patch: {patch}, map: weights.nii}}", shares=shares(weighted)))
+        centres.append(dict(yaml=f"weighted: {{patch: {patch}, map: weights.nii}}", probabilities=probabilities(weighted)))
         label = tio.LabelSampler(patch, "label", {int(label): p for label, p in PROBABILITIES.items()})
         written = ", ".join(f"{label}: {p}" for label, p in PROBABILITIES.items())
         yaml = f"label: {{patch: {patch}, probabilities: {{{written}}}}}"
-        centres.append(dict(yaml=yaml, shares=shares(label)))
-        centres.append(dict(yaml=f"label: {{patch: {patch}}}", shares=shares(tio.LabelSampler(patch, "label"))))
+        centres.append(dict(yaml=yaml, probabilities=probabilities(label)))
+        centres.append(dict(yaml=f"label: {{patch: {patch}}}", probabilities=probabilities(tio.LabelSampler(patch, "label"))))
     text = json.dumps(dict(shape=SHAPE, grids=grids, centres=centres))
     (Path(folder) / "samplers.json").write_text(text + "\n")
 

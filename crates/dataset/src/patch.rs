@@ -1,17 +1,17 @@
-//! What training sees: a block of voxels cut from a transformed volume.
+//! Patches: blocks of voxels cut from a transformed volume.
 
 use transforms::TransformParams;
 use volume::Label;
 use volume::buffer_pool;
 
-/// A block of voxels of one subject.
+/// A block of voxels of one subject, as training sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
-    /// The subject it was cut from.
+    /// The subject that it is cut from.
     pub subject: String,
-    /// Which of the subject's patches of this epoch it is, counted from 0.
+    /// Index among the subject's patches of the epoch, from 0.
     pub index: usize,
-    /// Where it starts on the grid after the chain, in voxels.
+    /// First voxel on the grid after the chain.
     pub start: [usize; 3],
     /// Voxels along x, y and z.
     pub shape: [usize; 3],
@@ -26,12 +26,12 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Returns the sampled parameters as JSON, as files and digests hold them.
+    /// Returns the sampled parameters as JSON, as written to files and digests.
     pub fn params_json(&self) -> serde_json::Value {
         serde_json::to_value(&self.params).expect("parameters are plain numbers")
     }
 
-    /// Bytes of the voxels of a patch.
+    /// Returns the size of a patch's voxels in bytes.
     pub fn num_bytes(channels: usize, shape: [usize; 3]) -> u64 {
         let bytes = (channels * size_of::<f32>() + size_of::<Label>()) as u64;
         shape.iter().fold(bytes, |bytes, size| bytes.saturating_mul(*size as u64))
@@ -39,7 +39,7 @@ impl Patch {
 }
 
 impl Drop for Patch {
-    /// The arrays of a patch that is used up serve the next one.
+    /// Returns the arrays to the buffer pool.
     fn drop(&mut self) {
         buffer_pool::release(std::mem::take(&mut self.image));
         buffer_pool::release(std::mem::take(&mut self.label));

@@ -17,7 +17,7 @@
 //! are tensors `[batch, channel or class, x, y, z]` everywhere.
 
 pub mod devices;
-mod diagnostic;
+
 mod float_format;
 #[cfg(feature = "flex")]
 mod kernels;
@@ -28,11 +28,11 @@ pub mod optimizers;
 pub mod parameters;
 pub mod weights;
 
-pub use diagnostic::Diagnostic;
 pub use float_format::FloatFormat;
 pub use layers::{Pass, max_pool, nearest, trilinear};
 pub use networks::memory::StepSize;
 pub use networks::{Model, Network, Unet};
+pub use values::Diagnostic;
 
 /// The version of burn in Cargo.toml.
 pub const BURN_VERSION: &str = "0.22.1";

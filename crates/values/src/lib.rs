@@ -11,6 +11,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 mod bytes;
+mod diagnostic;
 mod file_name;
 mod format;
 pub mod number_or_word;
@@ -19,6 +20,7 @@ mod registry;
 mod shape;
 
 pub use bytes::Bytes;
+pub use diagnostic::Diagnostic;
 pub use file_name::is_file_name;
 pub use format::format_number;
 pub use range::{AxisRanges, Range};

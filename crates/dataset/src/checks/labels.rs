@@ -42,14 +42,9 @@ fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     maps.iter().filter_map(told).collect()
 }
 
-/// Whether the sampler can draw a patch from a map, as far as the labels decide.
+/// Returns whether the sampler can sample a patch from a map, as far as the labels decide.
 fn has_centres(sampler: &Sampler, map: &LabelMap) -> bool {
-    let Sampler::Label(sampler) = sampler else { return true };
-    let is_there = |label: &Label| *label == 0 || map.voxels.contains_key(label);
-    match &sampler.probabilities {
-        Some(weights) => weights.iter().any(|(label, weight)| weight.get() > 0.0 && is_there(label)),
-        None => !map.voxels.is_empty(),
-    }
+    sampler.component().has_centres(&|label| map.voxels.contains_key(&label), !map.voxels.is_empty())
 }
 
 /// Labels that no subject of a part has.

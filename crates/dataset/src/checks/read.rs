@@ -6,7 +6,7 @@ use super::summary::{Channel, Image, LabelMap, Summary};
 use super::{Dataset, Finding};
 use crate::load::{Role, check_grid};
 use crate::phantom;
-use crate::samplers::{Sampler, check_weights};
+use crate::samplers::check_weights;
 use crate::subject::Subject;
 use transforms::Incoming;
 use transforms::lazy;
@@ -150,9 +150,8 @@ fn label_map(dataset: &Dataset, grid: &Grid, channels: usize, stored: Voxels<Lab
 
 /// What is wrong with the map that a subject's patch centres are drawn from; that it is there, `check` sees from headers.
 fn weights_fault(dataset: &Dataset, name: &String, image: Option<&Grid>) -> Option<String> {
-    let Sampler::Weighted(sampler) = dataset.sampler else { return None };
+    let path = dataset.sampler.component().weight_map(name)?;
     let is_used = dataset.parts.train.contains(name) || dataset.parts.val.contains(name);
-    let path = sampler.path(name);
     if !(is_used && path.is_file()) {
         return None;
     }

@@ -52,7 +52,7 @@ fn remove_tumours(summary: &mut Summary) {
 
 /// Everything that the rules say.
 fn told(summaries: &[Summary]) -> Vec<String> {
-    told_for(summaries, &Sampler::Uniform(UniformSampler { patch: Shape([8; 3]) }))
+    told_for(summaries, &UniformSampler { patch: Shape([8; 3]) }.into())
 }
 
 /// The last three validate, the two before them are for tests.
@@ -237,7 +237,7 @@ fn an_empty_label_map_is_a_fault_only_where_a_patch_must_be_drawn_from_it() {
     assert_only(&told(&summaries), "note: s00: its label map is empty", "");
     let around = |probabilities: &[(Label, f64)]| {
         let weights = probabilities.iter().map(|(label, weight)| (*label, NonNegative::new(*weight).unwrap()));
-        Sampler::Label(LabelSampler { patch: Shape([8; 3]), probabilities: Some(weights.collect()) })
+        Sampler::from(LabelSampler { patch: Shape([8; 3]), probabilities: Some(weights.collect()) })
     };
     assert_only(
         &told_for(&summaries, &around(&[(1, 0.5), (2, 0.5)])),
@@ -251,7 +251,7 @@ fn an_empty_label_map_is_a_fault_only_where_a_patch_must_be_drawn_from_it() {
 fn a_subject_without_the_labels_that_patches_are_drawn_around_is_a_fault() {
     let mut summaries = healthy(20);
     voxels(&mut summaries[0]).remove(&2);
-    let only_tumours = Sampler::Label(LabelSampler {
+    let only_tumours = Sampler::from(LabelSampler {
         patch: Shape([8; 3]),
         probabilities: Some([(2, NonNegative::new(1.0).unwrap())].into()),
     });

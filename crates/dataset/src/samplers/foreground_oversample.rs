@@ -1,18 +1,22 @@
-//! Patches anywhere, and in each batch some that surely hold foreground.
+//! Patches at uniformly distributed positions, with a guaranteed fraction of foreground per batch.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::centre::{self, Valid, Wanted};
-use super::{PatchIndex, SamplingContext, uniform};
+use super::sampling::centres::{self, Target};
+use super::sampling::region::Region;
+use super::uniform::sample_anywhere;
+use super::{PatchIndex, PatchSampler, SamplingContext, SamplingError};
 use random::Rng;
-use values::{Probability, Shape};
+use values::{Diagnostic, Probability, Shape};
 use volume::Label;
 
-/// Forces a share of each batch to lie around foreground and lets the rest lie anywhere, as nnU-Net does.
+/// Guarantees that a fraction of each batch contains foreground; the other patches are uniformly distributed, as in
+/// nnU-Net.
 ///
-/// A forced patch lies around a voxel of a label above 0 that is drawn evenly among the subject's labels; at the
-/// border it is moved inside. Without any foreground it lies anywhere.
+/// A guaranteed patch is centred at a voxel of a label above 0, which is chosen with equal probabilities among the labels
+/// of the subject; at the border the patch is shifted into the volume. In a subject without foreground it is uniformly
+/// distributed.
 ///
 /// ```yaml
 /// foreground_oversample: { patch: [128, 128, 128], share: 0.33 }
@@ -20,57 +24,94 @@ use volume::Label;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForegroundOversampleSampler {
-    /// Voxels along x, y and z.
+    /// Shape of a patch: voxels along x, y and z, such as `[128, 128, 128]`.
     pub patch: Shape,
-    /// The share of forced patches: of a batch of B the last ones from place round(B * (1 - share)) on, counted from 0, so 1 of 2, 1 of 3 and 3 of 9 at 0.33.
+    /// Fraction of guaranteed patches, from 0 to 1; default 0.33. In a batch of B they are those with an index of at least round(B * (1 - share)): at 0.33 these are 1 of 2, 1 of 3 and 3 of 9.
     #[serde(default = "default_share")]
     pub share: Probability,
 }
 
 fn default_share() -> Probability {
-    Probability::new(0.33).expect("0.33 lies between 0 and 1")
+    Probability::new(0.33).expect("0.33 is between 0 and 1")
 }
 
-impl ForegroundOversampleSampler {
-    /// Draws where a patch starts.
-    pub(super) fn sample_start(
+impl PatchSampler for ForegroundOversampleSampler {
+    fn patch(&self) -> [usize; 3] {
+        self.patch.0
+    }
+
+    fn sample_start(
         &self,
         context: &SamplingContext,
         patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> [usize; 3] {
+    ) -> Result<[usize; 3], SamplingError> {
         let (patch, volume) = (self.patch.0, context.mapping.shape);
-        let centre = if self.is_forced(patch_index) { draw_foreground(context, rng) } else { None };
-        match centre {
+        let is_guaranteed = patch_index.index_in_batch >= self.num_unconstrained(patch_index.batch_size);
+        let centre = if is_guaranteed { sample_foreground(context, rng) } else { None };
+        Ok(match centre {
             Some(centre) => {
                 std::array::from_fn(|axis| centre[axis].saturating_sub(patch[axis] / 2).min(volume[axis] - patch[axis]))
             }
-            None => uniform::start(volume, patch, rng),
-        }
+            None => sample_anywhere(volume, patch, rng),
+        })
     }
 
-    fn is_forced(&self, patch_index: &PatchIndex) -> bool {
-        patch_index.index_in_batch >= self.num_unforced(patch_index.batch_size)
+    fn check(&self, batch_size: usize) -> Vec<Diagnostic> {
+        let share = self.share.get();
+        let warning = || {
+            Diagnostic::Warning(format!(
+                "with batches of {batch_size}, a share of {share} guarantees foreground in no patch, because nnU-Net's rule rounds down to 0; take a larger batch or share"
+            ))
+        };
+        let has_none = share > 0.0 && self.num_unconstrained(batch_size) >= batch_size;
+        has_none.then(warning).into_iter().collect()
     }
+}
 
-    /// Patches of a full batch that lie anywhere; rounded as Python does, halves to even.
-    pub fn num_unforced(&self, batch_size: usize) -> usize {
+impl ForegroundOversampleSampler {
+    /// Returns how many patches of a full batch are uniformly distributed; rounded as in Python, ties to even.
+    fn num_unconstrained(&self, batch_size: usize) -> usize {
         (batch_size as f64 * (1.0 - self.share.get())).round_ties_even() as usize
     }
 }
 
-/// Draws a label evenly among those above 0 that the volume has after the chain, then one of its voxels evenly.
-fn draw_foreground(context: &SamplingContext, rng: &mut Rng) -> Option<[usize; 3]> {
-    let whole = Valid::whole(context.mapping.shape);
+/// Samples one of the labels above 0 that the volume has after the chain, then one of its voxels, both uniformly.
+fn sample_foreground(context: &SamplingContext, rng: &mut Rng) -> Option<[usize; 3]> {
+    let whole = Region::whole(context.mapping.shape);
     let mut labels: Vec<Label> = context.labels.labels().collect();
     while !labels.is_empty() {
         let chosen = rng.below(labels.len() as u64) as usize;
-        let drawn = centre::draw(context, &whole, Wanted::Label(labels[chosen]), rng);
-        if drawn.is_some() {
-            return drawn;
+        let centre = centres::sample(context, &whole, Target::Label(labels[chosen]), rng);
+        if centre.is_some() {
+            return centre;
         }
-        // The chain has lost the label: to choose again is to draw evenly among the others.
+        // The chain has removed the label. Choosing again is choosing uniformly among the others.
         labels.remove(chosen);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampler(share: f64) -> ForegroundOversampleSampler {
+        serde_yaml::from_str(&format!("{{patch: [4, 3, 3], share: {share}}}")).unwrap()
+    }
+
+    #[test]
+    fn as_many_patches_of_a_batch_are_guaranteed_as_in_nnunet() {
+        let third = sampler(0.33);
+        let guaranteed = [1, 2, 3, 4, 9, 12].map(|batch_size| batch_size - third.num_unconstrained(batch_size));
+        assert_eq!(guaranteed, [0, 1, 1, 1, 3, 4]);
+        // Python rounds ties to even: round(2.5) is 2.
+        assert_eq!(sampler(0.5).num_unconstrained(5), 2);
+    }
+
+    #[test]
+    fn a_share_that_rounds_down_to_no_patch_is_warned_of() {
+        let warns = |share| matches!(&sampler(share).check(1)[..], [Diagnostic::Warning(_)]);
+        assert!(warns(0.33) && !warns(0.0) && !warns(0.6));
+    }
 }

@@ -1,17 +1,19 @@
-//! Patches around voxels of chosen labels.
+//! Patches centred at voxels of chosen labels.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::centre::{self, Valid, Wanted};
-use super::{SamplingContext, SamplingError};
+use super::sampling::centres::{self, Target};
+use super::sampling::region::Region;
+use super::{PatchIndex, PatchSampler, SamplingContext, SamplingError};
 use random::Rng;
-use values::{NonNegative, Shape};
+use values::{Diagnostic, NonNegative, Shape};
 use volume::Label;
 
-/// Chooses a label by its probability, then a voxel of that label as the patch's centre, as TorchIO's LabelSampler.
+/// Chooses a label with its probability, then a voxel with that label as the centre of the patch, as TorchIO's
+/// `LabelSampler`.
 ///
 /// ```yaml
 /// label: { patch: [96, 96, 96], probabilities: { 0: 0.2, 1: 0.3, 2: 0.5 } }
@@ -19,56 +21,92 @@ use volume::Label;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelSampler {
-    /// Voxels along x, y and z.
+    /// Shape of a patch: voxels along x, y and z, such as `[96, 96, 96]`.
     pub patch: Shape,
-    /// The weight of each label among patch centres; labels that a subject lacks are left out and the rest renormalised. `null`: every voxel above 0 is equally likely.
+    /// Probability of each label as the centre of a patch, such as `{ 0: 0.2, 1: 0.3, 2: 0.5 }`. The probabilities are normalized over the labels that the subject has. Default `null`: every voxel with a label above 0 is equally likely.
     #[serde(default)]
     pub probabilities: Option<BTreeMap<Label, NonNegative>>,
 }
 
-impl LabelSampler {
-    /// Draws where a patch starts: its centre is a voxel of the chosen label at least half a patch from the border.
+impl PatchSampler for LabelSampler {
+    fn patch(&self) -> [usize; 3] {
+        self.patch.0
+    }
+
+    /// The centre is a voxel at least half a patch from the border.
     ///
-    /// The distribution is that of drawing from the transformed label map: a label is chosen by its
-    /// weight among those that have a possible centre, then a centre uniformly among that label's.
-    pub(super) fn sample_start(&self, context: &SamplingContext, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
-        let valid = Valid::new(context.mapping.shape, self.patch.0);
+    /// The distribution is that of sampling from the transformed label map: a label is chosen with its probability among
+    /// those that have a possible centre, then one of its centres uniformly.
+    fn sample_start(
+        &self,
+        context: &SamplingContext,
+        _patch_index: &PatchIndex,
+        rng: &mut Rng,
+    ) -> Result<[usize; 3], SamplingError> {
+        let region = Region::of_centres(context.mapping.shape, self.patch.0);
         let mut weights = self.weights(context);
-        while let Some(label) = choose(&weights, rng) {
-            if let Some(centre) = centre::draw(context, &valid, label, rng) {
+        while let Some(target) = choose(&weights, rng) {
+            if let Some(centre) = centres::sample(context, &region, target, rng) {
                 return Ok(std::array::from_fn(|axis| centre[axis] - self.patch.0[axis] / 2));
             }
-            // To choose again among the others is to renormalise them.
-            weights.retain(|(other, _)| *other != label);
+            // Choosing again among the others is normalizing their probabilities.
+            weights.retain(|(other, _)| *other != target);
         }
         let labels = self.probabilities.iter().flat_map(|weights| weights.keys().copied()).collect();
         Err(SamplingError::NoCentre { labels, patch: self.patch.0 })
     }
 
-    /// The labels that can be chosen and their weights.
-    fn weights(&self, context: &SamplingContext) -> Vec<(Wanted, f64)> {
+    fn check(&self, _batch_size: usize) -> Vec<Diagnostic> {
+        let is_zero = |weights: &BTreeMap<_, NonNegative>| weights.values().all(|weight| weight.get() == 0.0);
+        let (message, help) =
+            ("expected a probability above 0, got none", "give the labels weights, as in { 0: 0.2, 1: 0.8 }");
+        let problem = || Diagnostic::problem("probabilities", message, help);
+        self.probabilities.as_ref().is_some_and(is_zero).then(problem).into_iter().collect()
+    }
+
+    fn chosen_labels(&self) -> Option<(&'static str, Vec<Label>)> {
+        Some(("probabilities", self.probabilities.as_ref()?.keys().copied().collect()))
+    }
+
+    fn centre_criterion(&self) -> Option<&'static str> {
+        Some("label probabilities")
+    }
+
+    fn has_centres(&self, has_label: &dyn Fn(Label) -> bool, has_foreground: bool) -> bool {
+        let is_possible = |label: Label| label == 0 || has_label(label);
+        match &self.probabilities {
+            Some(weights) => weights.iter().any(|(label, weight)| weight.get() > 0.0 && is_possible(*label)),
+            None => has_foreground,
+        }
+    }
+}
+
+impl LabelSampler {
+    /// Returns the labels that can be chosen and their weights.
+    fn weights(&self, context: &SamplingContext) -> Vec<(Target, f64)> {
         match &self.probabilities {
             Some(weights) => {
-                let weights = weights.iter().map(|(label, weight)| (Wanted::Label(*label), weight.get()));
+                let weights = weights.iter().map(|(label, weight)| (Target::Label(*label), weight.get()));
                 weights.filter(|(_, weight)| *weight > 0.0).collect()
             }
-            None if context.labels.num_foreground() > 0 => vec![(Wanted::Foreground, 1.0)],
+            None if context.labels.num_foreground() > 0 => vec![(Target::Foreground, 1.0)],
             None => Vec::new(),
         }
     }
 }
 
-fn choose(weights: &[(Wanted, f64)], rng: &mut Rng) -> Option<Wanted> {
+/// Samples a target in proportion to its weight.
+fn choose(weights: &[(Target, f64)], rng: &mut Rng) -> Option<Target> {
     let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
     let mut left = rng.unit() * total;
-    for (label, weight) in weights {
+    for (target, weight) in weights {
         left -= weight;
         if left < 0.0 {
-            return Some(*label);
+            return Some(*target);
         }
     }
-    // Rounding may leave a rest behind the last label.
-    weights.last().map(|(label, _)| *label)
+    // Rounding may leave a remainder after the last one.
+    weights.last().map(|(target, _)| *target)
 }
 
 #[cfg(test)]
@@ -77,8 +115,8 @@ mod tests {
 
     use super::*;
     use crate::samplers::LabelIndex;
-    use crate::samplers::centre::label_at;
-    use crate::samplers::tests::{SHAPE, hold_distribution, labels};
+    use crate::samplers::sampling::centres::label_at;
+    use crate::samplers::tests::{SHAPE, assert_distribution, labels, patch_index};
     use random::{Purpose, Seed};
     use transforms::lazy::{CandidateBoxes, IndexMapping};
     use volume::{Affine, Voxels};
@@ -91,35 +129,35 @@ mod tests {
         serde_yaml::from_str(&format!("{{patch: [4, 3, 3], probabilities: {probabilities}}}")).unwrap()
     }
 
-    /// Draws many centres and compares how often each voxel is one with the distribution on the whole label map.
+    /// Compares the frequencies of sampled centres with the distribution on the whole label map.
     fn compare_with_whole_map(mapping: &IndexMapping, probabilities: &str) {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
         let context = SamplingContext { mapping, labels: &index, weights: None };
         let sampler = sampler(probabilities);
-        let valid = Valid::new(mapping.shape, sampler.patch.0);
-        hold_distribution(&expected(&context, &valid, &sampler), |rng| {
-            let start = sampler.sample_start(&context, rng).unwrap();
+        let region = Region::of_centres(mapping.shape, sampler.patch.0);
+        assert_distribution(&expected(&context, &region, &sampler), |rng| {
+            let start = sampler.sample_start(&context, &patch_index(0), rng).unwrap();
             std::array::from_fn(|axis| start[axis] + sampler.patch.0[axis] / 2)
         });
     }
 
-    /// SEMANTICS of TorchIO: of each present label its share, evenly over its valid voxels.
-    fn expected(context: &SamplingContext, valid: &Valid, sampler: &LabelSampler) -> HashMap<[usize; 3], f64> {
-        let mut of_label: BTreeMap<Label, Vec<[usize; 3]>> = BTreeMap::new();
-        for voxel in valid.voxels() {
-            of_label.entry(label_at(context, voxel)).or_default().push(voxel);
+    /// The distribution of TorchIO: the probability of each present label, divided among its possible centres.
+    fn expected(context: &SamplingContext, region: &Region, sampler: &LabelSampler) -> HashMap<[usize; 3], f64> {
+        let mut by_label: BTreeMap<Label, Vec<[usize; 3]>> = BTreeMap::new();
+        for voxel in region.voxels() {
+            by_label.entry(label_at(context, voxel)).or_default().push(voxel);
         }
         let weight = |label: Label| match &sampler.probabilities {
             Some(weights) => weights.get(&label).map_or(0.0, |weight| weight.get()),
-            None if label > 0 => of_label[&label].len() as f64,
+            None if label > 0 => by_label[&label].len() as f64,
             None => 0.0,
         };
-        let total: f64 = of_label.keys().map(|label| weight(*label)).sum();
+        let total: f64 = by_label.keys().map(|label| weight(*label)).sum();
         let mut expected = HashMap::new();
-        for (label, voxels) in &of_label {
-            let share = weight(*label) / total / voxels.len() as f64;
-            if share > 0.0 {
-                expected.extend(voxels.iter().map(|voxel| (*voxel, share)));
+        for (label, voxels) in &by_label {
+            let probability = weight(*label) / total / voxels.len() as f64;
+            if probability > 0.0 {
+                expected.extend(voxels.iter().map(|voxel| (*voxel, probability)));
             }
         }
         expected
@@ -133,54 +171,60 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_label_leaves_its_share_to_the_others() {
+    fn the_probability_of_an_absent_label_is_divided_among_the_others() {
         compare_with_whole_map(&IndexMapping::identity(SHAPE), "{0: 1, 1: 2, 2: 1, 7: 4}");
     }
 
     #[test]
-    fn a_rotated_and_enlarged_map_is_followed() {
+    fn centres_follow_a_rotated_and_enlarged_label_map() {
         let map = Affine([[0.6, -0.25, 0.1, 2.0], [0.2, 0.7, 0.0, 0.3], [0.0, 0.1, 0.55, 0.4]]);
         compare_with_whole_map(&mapping(map, [14, 12, 12]), "{0: 0.2, 1: 0.3, 2: 0.5}");
     }
 
     #[test]
-    fn a_shrunk_map_loses_voxels_and_is_followed() {
+    fn centres_follow_a_shrunk_label_map_which_loses_voxels() {
         let map = Affine([[1.7, 0.0, 0.0, 0.2], [0.0, 1.3, 0.2, 0.0], [0.0, 0.0, 1.4, 0.1]]);
         compare_with_whole_map(&mapping(map, [7, 7, 6]), "{0: 1, 1: 1, 2: 1}");
     }
 
     #[test]
-    fn every_chain_is_followed() {
+    fn centres_follow_the_label_map_after_every_chain() {
         for chain in crate::samplers::tests::CHAINS {
             compare_with_whole_map(&crate::samplers::tests::mapping(chain), "{0: 0.2, 1: 0.3, 2: 0.5}");
         }
     }
 
     #[test]
-    fn gentle_fields_have_boxes_and_folding_ones_have_not() {
+    fn gentle_displacements_have_candidate_boxes_and_folding_ones_have_none() {
         let has_boxes = crate::samplers::tests::CHAINS
             .map(|chain| CandidateBoxes::new(&crate::samplers::tests::mapping(chain)).is_some());
         assert_eq!(has_boxes[6..], [true, true, false]);
     }
 
     #[test]
-    fn a_padded_map_counts_what_lies_outside_as_background() {
+    fn voxels_added_by_padding_are_background() {
         compare_with_whole_map(&mapping(Affine::scale_and_shift([1.0; 3], [-3.0; 3]), [18, 16, 15]), "{0: 1, 2: 1}");
     }
 
     #[test]
-    fn a_mirrored_map_is_followed() {
+    fn centres_follow_a_mirrored_label_map() {
         let map = Affine::scale_and_shift([-1.0, 1.0, 1.0], [11.0, 0.0, 0.0]);
         compare_with_whole_map(&mapping(map, SHAPE), "{1: 0.5, 2: 0.5}");
     }
 
     #[test]
-    fn a_volume_without_a_possible_centre_is_refused() {
+    fn a_volume_without_a_possible_centre_is_an_error() {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
         let mapping = IndexMapping::identity(SHAPE);
         let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
-        assert!(matches!(sampler("{1: 1}").sample_start(&context, &mut rng), Err(SamplingError::NoCentre { .. })));
-        assert!(matches!(sampler("null").sample_start(&context, &mut rng), Err(SamplingError::NoCentre { .. })));
+        assert!(matches!(
+            sampler("{1: 1}").sample_start(&context, &patch_index(0), &mut rng),
+            Err(SamplingError::NoCentre { .. })
+        ));
+        assert!(matches!(
+            sampler("null").sample_start(&context, &patch_index(0), &mut rng),
+            Err(SamplingError::NoCentre { .. })
+        ));
     }
 }

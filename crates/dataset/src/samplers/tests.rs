@@ -1,8 +1,9 @@
-//! How often each place is drawn, against the whole transformed map.
+//! Frequencies of sampled positions, compared with the distribution on the whole transformed map.
 
 use std::collections::HashMap;
 
-use super::centre::{Valid, label_at};
+use super::sampling::centres::label_at;
+use super::sampling::region::Region;
 use super::{LabelIndex, PatchIndex, Sampler, SamplingContext, SamplingError, WeightIndex};
 use random::{Purpose, Rng, Seed};
 use transforms::lazy::{self, IndexMapping};
@@ -11,7 +12,7 @@ use volume::{Affine, Grid, Label, Voxels};
 
 pub(super) const SHAPE: [usize; 3] = [12, 10, 9];
 
-/// Chains without chance that move voxels in every way.
+/// Chains without randomness that move voxels in every way.
 pub(super) const CHAINS: [&str; 9] = [
     "[]",
     "[{flip: {probabilities: [1, 0, 1]}}]",
@@ -19,7 +20,7 @@ pub(super) const CHAINS: [&str; 9] = [
     "[{affine: {scales: [0.6, 0.7, 0.65], degrees: [0, 5, 0]}}]",
     "[{affine: {scales: 0.55, degrees: 0}}, {crop_or_pad: {shape: [7, 6, 6]}}]",
     "[{crop_or_pad: {shape: [18, 16, 15]}}]",
-    // The stream of a fixed chain draws the fields: gentle ones have boxes to draw from, the last one folds.
+    // The fixed parameters' stream samples the fields: the first two have candidate boxes, the last one folds.
     "[{elastic_deformation: {num_control_points: [5, 5, 5], locked_borders: 0, max_displacement_mm: [0.5, 0.5, 0.5]}}]",
     "[{elastic_deformation: {num_control_points: [5, 6, 5], locked_borders: 1, max_displacement_mm: [0.6, 0.5, 0.4]}}, {affine: {scales: 1.2, degrees: [25, -10, 15]}}]",
     "[{affine: {scales: 1.1, degrees: 10}}, {elastic_deformation: {locked_borders: 0, max_displacement_mm: [3, 3, 3]}}]",
@@ -39,25 +40,28 @@ pub(super) fn labels() -> Vec<Label> {
     labels
 }
 
-/// Draws many places and compares how often each comes with its share.
-pub(super) fn hold_distribution(expected: &HashMap<[usize; 3], f64>, mut draw: impl FnMut(&mut Rng) -> [usize; 3]) {
+/// Compares the frequencies of many samples with their expected probabilities.
+pub(super) fn assert_distribution(expected: &HashMap<[usize; 3], f64>, mut sample: impl FnMut(&mut Rng) -> [usize; 3]) {
     let mut rng = Seed(1).stream(Purpose::Sample, 0, "", 0);
-    let num_draws = 60_000;
+    let num_samples = 60_000;
     let mut counts = HashMap::new();
-    for _ in 0..num_draws {
-        *counts.entry(draw(&mut rng)).or_insert(0u32) += 1;
+    for _ in 0..num_samples {
+        *counts.entry(sample(&mut rng)).or_insert(0u32) += 1;
     }
-    assert!(counts.keys().all(|place| expected.contains_key(place)), "a place that the whole map does not allow");
+    assert!(counts.keys().all(|start| expected.contains_key(start)), "a position that has no probability");
     let chi_square: f64 = expected
         .iter()
-        .map(|(place, share)| {
-            let expected = share * f64::from(num_draws);
-            (f64::from(counts.get(place).copied().unwrap_or(0)) - expected).powi(2) / expected
+        .map(|(start, probability)| {
+            let expected = probability * f64::from(num_samples);
+            (f64::from(counts.get(start).copied().unwrap_or(0)) - expected).powi(2) / expected
         })
         .sum();
-    // Five standard deviations above the mean of the distribution: one in a million by chance.
-    let freedom = expected.len() as f64 - 1.0;
-    assert!(chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(), "chi-square {chi_square} of {freedom}");
+    // Five standard deviations above the mean of the chi-square distribution: a probability of one in a million.
+    let degrees_of_freedom = expected.len() as f64 - 1.0;
+    assert!(
+        chi_square < degrees_of_freedom + 5.0 * (2.0 * degrees_of_freedom).sqrt(),
+        "chi-square {chi_square} of {degrees_of_freedom}"
+    );
 }
 
 pub(super) fn mapping(chain: &str) -> IndexMapping {
@@ -66,7 +70,7 @@ pub(super) fn mapping(chain: &str) -> IndexMapping {
     lazy::index_mapping(&chain, &lazy::fixed_params(&chain, &Incoming { grid, channels: 1 }), &grid)
 }
 
-fn patch_index(index_in_batch: usize) -> PatchIndex {
+pub(super) fn patch_index(index_in_batch: usize) -> PatchIndex {
     PatchIndex { number: 0, index_in_batch, batch_size: 2 }
 }
 
@@ -74,72 +78,72 @@ fn sampler(text: &str) -> Sampler {
     parsed(text)
 }
 
-/// A component as it stands in an experiment.
+/// Parses a component as in an experiment.
 fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> T {
     serde_json::from_value(serde_yaml::from_str(text).unwrap()).unwrap()
 }
 
-/// Adds a share to the place of the patch around a voxel, moved inside the volume.
+/// Adds a probability to the position of the patch centred at a voxel and shifted into the volume.
 fn add_around(
     expected: &mut HashMap<[usize; 3], f64>,
     voxel: [usize; 3],
     patch: [usize; 3],
     volume: [usize; 3],
-    share: f64,
+    probability: f64,
 ) {
-    let place = std::array::from_fn(|axis| {
+    let position = std::array::from_fn(|axis| {
         let start = voxel[axis] as i64 - (patch[axis] / 2) as i64;
         start.clamp(0, (volume[axis] - patch[axis]) as i64) as usize
     });
-    *expected.entry(place).or_insert(0.0) += share;
+    *expected.entry(position).or_insert(0.0) += probability;
 }
 
-/// Every label evenly, every voxel of a label evenly, wherever in the volume it lies.
-fn forced(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
+/// Equal probabilities of the labels above 0, divided equally among their voxels.
+fn guaranteed(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
     let volume = context.mapping.shape;
-    let mut of_label: HashMap<Label, Vec<[usize; 3]>> = HashMap::new();
-    for voxel in Valid::whole(volume).voxels() {
-        of_label.entry(label_at(context, voxel)).or_default().push(voxel);
+    let mut by_label: HashMap<Label, Vec<[usize; 3]>> = HashMap::new();
+    for voxel in Region::whole(volume).voxels() {
+        by_label.entry(label_at(context, voxel)).or_default().push(voxel);
     }
-    of_label.remove(&0);
+    by_label.remove(&0);
     let mut expected = HashMap::new();
-    for voxels in of_label.values() {
-        let share = 1.0 / of_label.len() as f64 / voxels.len() as f64;
-        voxels.iter().for_each(|voxel| add_around(&mut expected, *voxel, patch, volume, share));
+    for voxels in by_label.values() {
+        let probability = 1.0 / by_label.len() as f64 / voxels.len() as f64;
+        voxels.iter().for_each(|voxel| add_around(&mut expected, *voxel, patch, volume, probability));
     }
     expected
 }
 
-/// Every place alike.
-fn anywhere(patch: [usize; 3], volume: [usize; 3]) -> HashMap<[usize; 3], f64> {
-    let places = Valid { start: [0; 3], shape: std::array::from_fn(|axis| volume[axis] - patch[axis] + 1) };
-    let share = 1.0 / places.voxels().count() as f64;
-    places.voxels().map(|place| (place, share)).collect()
+/// Equal probabilities of all positions.
+fn uniform(patch: [usize; 3], volume: [usize; 3]) -> HashMap<[usize; 3], f64> {
+    let positions = Region { start: [0; 3], shape: std::array::from_fn(|axis| volume[axis] - patch[axis] + 1) };
+    let probability = 1.0 / positions.voxels().count() as f64;
+    positions.voxels().map(|start| (start, probability)).collect()
 }
 
 const OVERSAMPLE: &str = "foreground_oversample: {patch: [4, 3, 3], share: 0.33}";
 
 #[test]
-fn forced_patches_follow_the_labels_of_the_whole_map() {
+fn guaranteed_patches_follow_the_labels_of_the_whole_map() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let sampler = sampler(OVERSAMPLE);
     for chain in CHAINS {
         let mapping = mapping(chain);
         let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
-        let expected = forced(&context, sampler.patch());
+        let expected = guaranteed(&context, sampler.patch());
         assert!(expected.len() > 8, "{chain}");
-        hold_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(1), rng).unwrap());
+        assert_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(1), rng).unwrap());
     }
 }
 
 #[test]
-fn a_label_that_the_chain_has_lost_leaves_its_share_to_the_others() {
+fn the_probability_of_a_label_that_the_chain_removed_is_divided_among_the_others() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let mapping = mapping("[{crop: {start: [3, 2, 1], end: [5, 4, 4]}}]");
     let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
     let sampler = sampler(OVERSAMPLE);
-    assert!(Valid::whole(mapping.shape).voxels().all(|voxel| label_at(&context, voxel) == 1));
-    let expected = forced(&context, sampler.patch());
+    assert!(Region::whole(mapping.shape).voxels().all(|voxel| label_at(&context, voxel) == 1));
+    let expected = guaranteed(&context, sampler.patch());
     let mut rng = Seed(2).stream(Purpose::Sample, 0, "", 0);
     for _ in 0..50 {
         assert!(expected.contains_key(&sampler.sample_start(&context, &patch_index(1), &mut rng).unwrap()));
@@ -147,29 +151,18 @@ fn a_label_that_the_chain_has_lost_leaves_its_share_to_the_others() {
 }
 
 #[test]
-fn patches_that_are_not_forced_lie_anywhere_and_so_do_all_without_foreground() {
+fn other_patches_and_all_without_foreground_are_uniformly_distributed() {
     let sampler = sampler(OVERSAMPLE);
     let mapping = mapping(CHAINS[2]);
-    let expected = anywhere(sampler.patch(), mapping.shape);
+    let expected = uniform(sampler.patch(), mapping.shape);
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let empty = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
-    for (index, place) in [(&index, 0), (&empty, 0), (&empty, 1)] {
+    for (index, index_in_batch) in [(&index, 0), (&empty, 0), (&empty, 1)] {
         let context = SamplingContext { mapping: &mapping, labels: index, weights: None };
-        hold_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(place), rng).unwrap());
+        assert_distribution(&expected, |rng| {
+            sampler.sample_start(&context, &patch_index(index_in_batch), rng).unwrap()
+        });
     }
-}
-
-#[test]
-fn as_many_patches_of_a_batch_are_forced_as_by_nnunet() {
-    let Sampler::ForegroundOversample(sampler) = sampler(OVERSAMPLE) else { unreachable!("it is written above") };
-    let forced = [1, 2, 3, 4, 9, 12].map(|batch_size| batch_size - sampler.num_unforced(batch_size));
-    assert_eq!(forced, [0, 1, 1, 1, 3, 4]);
-    // Python rounds halves to even: round(2.5) is 2.
-    let Sampler::ForegroundOversample(half) = self::sampler("foreground_oversample: {patch: [4, 3, 3], share: 0.5}")
-    else {
-        unreachable!("it is written above")
-    };
-    assert_eq!(half.num_unforced(5), 2);
 }
 
 /// Weights of all sizes, a block of zeros among them, and the largest at the border.
@@ -181,14 +174,17 @@ fn weights() -> Vec<f32> {
     weights
 }
 
-/// The weight of each possible centre by its source, as a share of their sum.
-fn by_weight(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
+/// The weight of each possible centre's source, normalized.
+fn weighted(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
     let weights = context.weights.unwrap();
     let weight = |voxel| context.mapping.source(voxel).map_or(0.0, |source| weights.weight(source));
-    let valid = Valid::new(context.mapping.shape, patch);
-    let total: f64 = valid.voxels().map(weight).sum();
-    let positive = valid.voxels().map(|voxel| (voxel, weight(voxel) / total)).filter(|(_, share)| *share > 0.0);
-    positive.map(|(voxel, share)| (std::array::from_fn(|axis| voxel[axis] - patch[axis] / 2), share)).collect()
+    let region = Region::of_centres(context.mapping.shape, patch);
+    let total: f64 = region.voxels().map(weight).sum();
+    let positive =
+        region.voxels().map(|voxel| (voxel, weight(voxel) / total)).filter(|(_, probability)| *probability > 0.0);
+    positive
+        .map(|(voxel, probability)| (std::array::from_fn(|axis| voxel[axis] - patch[axis] / 2), probability))
+        .collect()
 }
 
 #[test]
@@ -200,16 +196,16 @@ fn weighted_centres_follow_the_whole_map_of_weights() {
         for chain in CHAINS {
             let mapping = mapping(chain);
             let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
-            let expected = by_weight(&context, sampler.patch());
-            hold_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(0), rng).unwrap());
+            let expected = weighted(&context, sampler.patch());
+            assert_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(0), rng).unwrap());
         }
     }
 }
 
 #[test]
-fn a_lone_weight_among_many_out_of_reach_is_found() {
+fn a_single_possible_weight_among_many_impossible_ones_is_sampled() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
-    // Nearly all weight lies at the corner, where no patch can have its centre.
+    // Nearly all weight is at the corner, where no patch can be centred.
     let mut map = vec![0.0; SHAPE.iter().product()];
     (map[0], map[(5 * SHAPE[1] + 4) * SHAPE[2] + 3]) = (1e9, 1.0);
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, map));
@@ -221,7 +217,7 @@ fn a_lone_weight_among_many_out_of_reach_is_found() {
 }
 
 #[test]
-fn a_map_without_weight_where_a_centre_can_be_is_refused() {
+fn a_map_without_weight_at_any_possible_centre_is_an_error() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let mut map = vec![0.0; SHAPE.iter().product()];
     map[0] = 1.0;
@@ -229,12 +225,12 @@ fn a_map_without_weight_where_a_centre_can_be_is_refused() {
     let mapping = mapping("[]");
     let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
     let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
-    let refused = sampler("weighted: {patch: [4, 3, 3], map: a.nii}").sample_start(&context, &patch_index(0), &mut rng);
-    assert_eq!(refused, Err(SamplingError::NoWeight { patch: [4, 3, 3] }));
+    let result = sampler("weighted: {patch: [4, 3, 3], map: a.nii}").sample_start(&context, &patch_index(0), &mut rng);
+    assert_eq!(result, Err(SamplingError::NoWeight { patch: [4, 3, 3] }));
 }
 
 #[test]
-fn a_patch_larger_than_the_volume_is_refused_by_every_sampler() {
+fn a_patch_larger_than_the_volume_is_an_error_of_every_sampler() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, self::weights()));
     let mapping = mapping("[]");
@@ -242,7 +238,16 @@ fn a_patch_larger_than_the_volume_is_refused_by_every_sampler() {
     let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
     for text in ["label: {P}", "uniform: {P}", "grid: {P}", "foreground_oversample: {P}", "weighted: {P, map: a.nii}"] {
         let sampler = sampler(&text.replace('P', "patch: [4, 3, 10]"));
-        let refused = sampler.sample_start(&context, &patch_index(0), &mut rng);
-        assert!(matches!(refused, Err(SamplingError::PatchTooLarge { .. })), "{text}");
+        let result = sampler.sample_start(&context, &patch_index(0), &mut rng);
+        assert!(matches!(result, Err(SamplingError::PatchTooLarge { .. })), "{text}");
+    }
+}
+
+#[test]
+fn every_sampler_is_written_under_its_name() {
+    for name in Sampler::NAMES {
+        let map = if *name == "weighted" { ", map: a.nii" } else { "" };
+        let written = serde_json::to_value(sampler(&format!("{name}: {{patch: [4, 3, 3]{map}}}"))).unwrap();
+        assert_eq!(written.as_object().unwrap().keys().collect::<Vec<_>>(), [name]);
     }
 }

@@ -1,12 +1,13 @@
-//! Patches anywhere.
+//! Patches at uniformly distributed positions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{PatchIndex, PatchSampler, SamplingContext, SamplingError};
 use random::Rng;
 use values::Shape;
 
-/// Every place where the patch fits into the volume is equally likely.
+/// Every position at which the patch fits into the volume is equally likely.
 ///
 /// ```yaml
 /// uniform: { patch: [64, 64, 64] }
@@ -14,12 +15,31 @@ use values::Shape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UniformSampler {
-    /// Voxels along x, y and z.
+    /// Shape of a patch: voxels along x, y and z, such as `[64, 64, 64]`.
     pub patch: Shape,
 }
 
-/// Draws where a patch starts.
-pub(super) fn start(volume: [usize; 3], patch: [usize; 3], rng: &mut Rng) -> [usize; 3] {
+impl PatchSampler for UniformSampler {
+    fn patch(&self) -> [usize; 3] {
+        self.patch.0
+    }
+
+    fn sample_start(
+        &self,
+        context: &SamplingContext,
+        _patch_index: &PatchIndex,
+        rng: &mut Rng,
+    ) -> Result<[usize; 3], SamplingError> {
+        Ok(sample_anywhere(context.mapping.shape, self.patch.0, rng))
+    }
+
+    fn centre_criterion(&self) -> Option<&'static str> {
+        Some("equal probabilities")
+    }
+}
+
+/// Samples where a patch starts, all positions being equally likely.
+pub(super) fn sample_anywhere(volume: [usize; 3], patch: [usize; 3], rng: &mut Rng) -> [usize; 3] {
     std::array::from_fn(|axis| rng.below((volume[axis] - patch[axis] + 1) as u64) as usize)
 }
 
@@ -29,11 +49,11 @@ mod tests {
     use random::{Purpose, Seed};
 
     #[test]
-    fn every_place_is_drawn_and_none_outside() {
+    fn every_position_is_sampled_and_none_outside() {
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
         let mut seen = [[false; 3]; 2];
         for _ in 0..200 {
-            let [x, y, z] = start([4, 3, 5], [2, 2, 5], &mut rng);
+            let [x, y, z] = sample_anywhere([4, 3, 5], [2, 2, 5], &mut rng);
             assert_eq!(z, 0);
             seen[y][x] = true;
         }

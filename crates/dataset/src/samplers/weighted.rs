@@ -1,17 +1,18 @@
-//! Patches around voxels drawn from a map of weights.
+//! Patches centred at voxels sampled from a weight map.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::centre::{self, Valid};
-use super::{SamplingContext, SamplingError, WeightIndex};
+use super::sampling::centres;
+use super::sampling::region::Region;
+use super::{PatchIndex, PatchSampler, SamplingContext, SamplingError, WeightIndex};
 use random::Rng;
 use transforms::lazy::{CandidateBoxes, IndexMapping};
 use values::Shape;
 
-/// Draws the patch's centre in proportion to a map of weights, as TorchIO's WeightedSampler.
+/// Samples the centre of the patch with probabilities proportional to a weight map, as TorchIO's `WeightedSampler`.
 ///
 /// ```yaml
 /// weighted: { patch: [96, 96, 96], map: "weights/{subject}.nii.gz" }
@@ -19,45 +20,58 @@ use values::Shape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedSampler {
-    /// Voxels along x, y and z.
+    /// Shape of a patch: voxels along x, y and z, such as `[96, 96, 96]`.
     pub patch: Shape,
-    /// The file of each subject's map, on the grid of its image; `{subject}` stands for the subject's name. Weights are at least 0; through the chain they take the way of the labels, and outside of the image they are 0.
+    /// File of each subject's weight map, such as `weights/{subject}.nii.gz`; `{subject}` stands for the subject's name. The map has the grid of the subject's image and values of at least 0. Transforms move it as they move labels, and weights outside the image are 0.
     pub map: String,
 }
 
-impl WeightedSampler {
-    /// The file of a subject's map.
-    pub fn path(&self, subject: &str) -> PathBuf {
-        self.map.replace("{subject}", subject).into()
+impl PatchSampler for WeightedSampler {
+    fn patch(&self) -> [usize; 3] {
+        self.patch.0
     }
 
-    /// Draws where a patch starts: its centre is a voxel at least half a patch from the border.
-    pub(super) fn sample_start(&self, context: &SamplingContext, rng: &mut Rng) -> Result<[usize; 3], SamplingError> {
-        let weights = context.weights.expect("a subject has weights where the sampler asks for them");
+    /// The centre is a voxel at least half a patch from the border.
+    fn sample_start(
+        &self,
+        context: &SamplingContext,
+        _patch_index: &PatchIndex,
+        rng: &mut Rng,
+    ) -> Result<[usize; 3], SamplingError> {
+        let weights = context.weights.expect("every subject of this sampler has a weight map");
         let patch = self.patch.0;
-        let valid = Valid::new(context.mapping.shape, patch);
-        let centre = draw_centre(context.mapping, weights, &valid, rng).ok_or(SamplingError::NoWeight { patch })?;
+        let region = Region::of_centres(context.mapping.shape, patch);
+        let centre = sample_centre(context.mapping, weights, &region, rng).ok_or(SamplingError::NoWeight { patch })?;
         Ok(std::array::from_fn(|axis| centre[axis] - patch[axis] / 2))
+    }
+
+    fn weight_map(&self, subject: &str) -> Option<PathBuf> {
+        Some(self.map.replace("{subject}", subject).into())
+    }
+
+    fn centre_criterion(&self) -> Option<&'static str> {
+        Some("weights")
     }
 }
 
-fn draw_centre(mapping: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
+fn sample_centre(mapping: &IndexMapping, weights: &WeightIndex, region: &Region, rng: &mut Rng) -> Option<[usize; 3]> {
     if weights.total() == 0.0 {
         return None;
     }
-    let source = |rng: &mut Rng| weights.at_share(rng.unit());
+    let sample_source = |rng: &mut Rng| weights.voxel_at_quantile(rng.unit());
     let candidates = CandidateBoxes::new(mapping);
-    let drawn = candidates.and_then(|candidates| centre::draw_from_source(mapping, &candidates, valid, source, rng));
-    drawn.or_else(|| scan(mapping, weights, valid, rng))
+    let centre =
+        candidates.and_then(|candidates| centres::sample_from_source(mapping, &candidates, region, sample_source, rng));
+    centre.or_else(|| scan(mapping, weights, region, rng))
 }
 
-/// Looks at every valid voxel: slow, exact, and only where drawing misses too often.
-fn scan(mapping: &IndexMapping, weights: &WeightIndex, valid: &Valid, rng: &mut Rng) -> Option<[usize; 3]> {
+/// Samples from the weights of every voxel of a region: slow, and only if rejection sampling rejects too often.
+fn scan(mapping: &IndexMapping, weights: &WeightIndex, region: &Region, rng: &mut Rng) -> Option<[usize; 3]> {
     let weight = |voxel| mapping.source(voxel).map_or(0.0, |source| weights.weight(source));
-    let total: f64 = valid.voxels().map(weight).sum();
+    let total: f64 = region.voxels().map(weight).sum();
     let mut left = rng.unit() * total;
     let mut last = None;
-    for voxel in valid.voxels().filter(|voxel| weight(*voxel) > 0.0) {
+    for voxel in region.voxels().filter(|voxel| weight(*voxel) > 0.0) {
         left -= weight(voxel);
         last = Some(voxel);
         if left < 0.0 {

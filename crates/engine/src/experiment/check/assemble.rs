@@ -1,7 +1,6 @@
 //! From a sound document and the headers of its data to the plan.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::data::DatasetSummary;
 use super::{Diagnostics, Environment, NAME_HELP, is_folder_name, sizes};
@@ -9,7 +8,6 @@ use crate::experiment::load::Document;
 use crate::experiment::plan::{Case, Plan};
 use crate::experiment::problem::Problems;
 use dataset::patch::Patch;
-use dataset::samplers::Sampler;
 use nn::StepSize;
 use nn::devices::DeviceName;
 use nn::weights::WeightsError;
@@ -96,7 +94,7 @@ pub(super) fn assemble(
         .iter()
         .filter_map(|subject| {
             let (grid, outgoing) = (*summary.grids.get(&subject.name)?, *outgoing.get(&subject.name)?);
-            let weights = weights_of(&experiment.sampler, &subject.name);
+            let weights = experiment.sampler.component().weight_map(&subject.name);
             Some((subject.name.clone(), Case { subject: subject.clone(), weights, grid, outgoing }))
         })
         .collect();
@@ -127,24 +125,11 @@ fn told(error: &WeightsError) -> String {
     }
 }
 
-/// The file of a subject's map of patch centres, where the sampler asks for one.
-fn weights_of(sampler: &Sampler, subject: &str) -> Option<PathBuf> {
-    match sampler {
-        Sampler::Weighted(sampler) => Some(sampler.path(subject)),
-        _ => None,
-    }
-}
-
 /// The patch must fit into every volume after the chain.
 fn check_patch(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
     let sampler = &diagnostics.document.experiment.sampler;
     let path = format!("sampler.{}.patch", sampler.name());
-    let has_centres = match sampler {
-        Sampler::Label(_) | Sampler::Uniform(_) => Some("label probabilities"),
-        Sampler::Weighted(_) => Some("weights"),
-        // These move patches at the border, or have no centres at all.
-        Sampler::Grid(_) | Sampler::ForegroundOversample(_) => None,
-    };
+    let criterion = sampler.component().centre_criterion();
     for axis in 0..3 {
         let Some((name, smallest)) =
             grids.iter().map(|(name, grid)| (name, grid.shape[axis])).min_by_key(|(_, size)| *size)
@@ -162,7 +147,7 @@ fn check_patch(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Grid>, p
                 message,
                 "take a smaller patch, or pad in preprocess with crop_or_pad",
             );
-        } else if let Some(what) = has_centres
+        } else if let Some(what) = criterion
             && smallest > patch[axis]
             && smallest - patch[axis] + 1 < FEW_CENTRES
         {

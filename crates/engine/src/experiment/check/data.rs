@@ -10,7 +10,6 @@ use crate::experiment::load::Document;
 use crate::experiment::plan::ClassLabel;
 use crate::experiment::problem::Problems;
 use dataset::phantom;
-use dataset::samplers::{LabelSampler, Sampler};
 use dataset::sources::{self, Listing, Source};
 use dataset::split::{self, Parts};
 use dataset::subject::Subject;
@@ -186,13 +185,13 @@ pub(super) fn some(names: &[String]) -> String {
 /// The labels as written, as the source names them, or `label_1`, `label_2`, ... after the sampler's.
 fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel> {
     let experiment = &diagnostics.document.experiment;
-    let labels = match (&experiment.data.labels, &listing.label_names, &experiment.sampler) {
-        (Some(written), _, _) => written.clone(),
-        (None, Some(named), _) => named.clone(),
-        (None, None, Sampler::Label(LabelSampler { probabilities: Some(weights), .. })) => {
-            weights.keys().map(|value| (*value, format!("label_{value}"))).collect()
+    let labels = match (&experiment.data.labels, &listing.label_names) {
+        (Some(written), _) => written.clone(),
+        (None, Some(named)) => named.clone(),
+        (None, None) => {
+            let chosen = experiment.sampler.component().chosen_labels();
+            chosen.into_iter().flat_map(|(_, labels)| labels).map(|value| (value, format!("label_{value}"))).collect()
         }
-        _ => BTreeMap::new(),
     };
     let labels: BTreeMap<_, _> = labels.into_iter().filter(|(value, _)| *value != 0).collect();
     if labels.is_empty() {

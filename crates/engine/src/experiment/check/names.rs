@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Diagnostics, scores};
-use dataset::samplers::Sampler;
 use volume::Label;
 
 /// Returns the column name of a label: lower case, with `_` instead of spaces.
@@ -46,16 +45,11 @@ fn check_label_names(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, Str
 pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
     let experiment = &diagnostics.document.experiment;
     let declared = scores::declared(labels);
-    if let Sampler::Label(sampler) = &experiment.sampler {
-        for value in sampler
-            .probabilities
-            .iter()
-            .flat_map(BTreeMap::keys)
-            .filter(|value| **value != 0 && !labels.contains_key(value))
-        {
-            let path = format!("sampler.label.probabilities.{value}");
+    let sampler = &experiment.sampler;
+    if let Some((key, chosen)) = sampler.component().chosen_labels() {
+        for value in chosen.into_iter().filter(|value| *value != 0 && !labels.contains_key(value)) {
             diagnostics.key_problem(
-                &path,
+                &format!("sampler.{}.{key}.{value}", sampler.name()),
                 format!("label {value} is not declared"),
                 format!("data.labels declares {declared}"),
             );

@@ -6,61 +6,24 @@ use std::path::PathBuf;
 use super::Diagnostics;
 use super::data::some;
 use crate::experiment::problem::Problem;
-use dataset::samplers::{ForegroundOversampleSampler, GridSampler, LabelSampler, Sampler};
 use dataset::split::Parts;
 use volume::io::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
 
+/// Checks the keys of the sampler.
 pub(super) fn check(diagnostics: &mut Diagnostics) {
-    match &diagnostics.document.experiment.sampler {
-        Sampler::Grid(grid) => check_overlap(diagnostics, grid),
-        Sampler::ForegroundOversample(oversample) => check_share(diagnostics, oversample),
-        Sampler::Label(label) => check_probabilities(diagnostics, label),
-        Sampler::Uniform(_) | Sampler::Weighted(_) => {}
-    }
+    let experiment = &diagnostics.document.experiment;
+    let found = experiment.sampler.component().check(experiment.train.batch_size.get());
+    diagnostics.component(&format!("sampler.{}", experiment.sampler.name()), found);
 }
 
-/// Checks that some label has a probability above 0.
-fn check_probabilities(diagnostics: &mut Diagnostics, label: &LabelSampler) {
-    if label.probabilities.as_ref().is_some_and(|map| map.values().all(|weight| weight.get() == 0.0)) {
-        diagnostics.problem(
-            "sampler.label.probabilities",
-            "expected a probability above 0, got none",
-            "give the labels weights, as in { 0: 0.2, 1: 0.8 }",
-        );
-    }
-}
-
-/// Neighbouring patches must not share all their voxels.
-fn check_overlap(diagnostics: &mut Diagnostics, grid: &GridSampler) {
-    for axis in (0..3).filter(|axis| grid.overlap.0[*axis] >= grid.patch.0[*axis]) {
-        let message = format!(
-            "expected an overlap below the patch's {} voxels, got {}",
-            grid.patch.0[axis], grid.overlap.0[axis]
-        );
-        let half = grid.patch.0[axis] / 4 * 2;
-        diagnostics.problem(&format!("sampler.grid.overlap.{axis}"), message, format!("half of the patch is {half}"));
-    }
-}
-
-/// Of small batches rounding may leave none that is forced.
-fn check_share(diagnostics: &mut Diagnostics, oversample: &ForegroundOversampleSampler) {
-    let batch_size = diagnostics.document.experiment.train.batch_size.get();
-    let share = oversample.share.get();
-    if share > 0.0 && oversample.num_unforced(batch_size) >= batch_size {
-        diagnostics.warning(format!(
-            "of a batch of {batch_size}, a share of {share} forces no patch to hold foreground, since nnU-Net's rule rounds it away; take a larger batch or share"
-        ));
-    }
-}
-
-/// The map of every subject that patches are cut from must be there and lie on the grid of its image.
+/// Checks that the weight map of every subject that patches are sampled from exists and has the grid of its image.
 pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &BTreeMap<String, Grid>) {
-    let Sampler::Weighted(sampler) = &diagnostics.document.experiment.sampler else { return };
-    let path = "sampler.weighted.map";
+    let sampler = &diagnostics.document.experiment.sampler;
+    let path = &format!("sampler.{}.map", sampler.name());
     let mut missing = Vec::new();
     for name in parts.train.iter().chain(&parts.val) {
-        let (map, Some(grid)) = (sampler.path(name), grids.get(name)) else { continue };
+        let (Some(map), Some(grid)) = (sampler.component().weight_map(name), grids.get(name)) else { continue };
         if !map.is_file() {
             missing.push(map);
             continue;
@@ -70,7 +33,7 @@ pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &B
             Err(error) => {
                 let location = diagnostics.document.location(path);
                 let problem = Problem::at(Some(location), format!("subject {name}: {error}"));
-                diagnostics.problems.push(problem.help("mend the file").failure());
+                diagnostics.problems.push(problem.help("fix the file").failure());
                 continue;
             }
         };
@@ -166,11 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_forces_nothing_in_a_small_batch_is_warned_of() {
+    fn a_share_that_rounds_down_to_no_patch_is_warned_of() {
         let oversample = |share| {
             check_document(&experiment(&format!("{{ foreground_oversample: {{ patch: [8, 8, 8], share: {share} }} }}")))
         };
-        let warns = |share| oversample(share).unwrap().iter().any(|warning| warning.contains("forces no patch"));
+        let warns = |share| {
+            oversample(share).unwrap().iter().any(|warning| warning.contains("guarantees foreground in no patch"))
+        };
         assert!(warns(0.33) && !warns(0.0) && !warns(0.6));
     }
 }

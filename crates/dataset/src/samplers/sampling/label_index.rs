@@ -1,4 +1,4 @@
-//! Where each label's voxels are, in little memory.
+//! Label indices: the voxels of each label, in little memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,20 +8,19 @@ use rayon::prelude::*;
 use transforms::lazy::EmptySpace;
 use volume::{Label, Voxels, offset, unravel_index};
 
-/// A label map and where each of its labels is. To clone it copies no voxels.
+/// A label map with an index of the voxels of each label. Clones share the voxels.
 #[derive(Clone, Debug)]
 pub struct LabelIndex {
     labels: Voxels<Label>,
     runs: Arc<LabelRuns>,
 }
 
-/// The voxels of a label map as runs along z, sorted by label; the map itself is not kept.
+/// The voxels of a label map as runs along z, by label (run-length encoding), without the map itself.
 ///
-/// A run is a row's stretch of one label. Most rows of a label map hold a few runs, so all of them are
-/// small, and the k-th voxel of a label is a binary search away.
+/// Most rows of a label map have few runs, so the index is small; the n-th voxel of a label takes a binary search.
 #[derive(Clone, Debug)]
 pub struct LabelRuns {
-    of_label: BTreeMap<Label, Runs>,
+    by_label: BTreeMap<Label, Runs>,
     empty: EmptySpace,
 }
 
@@ -30,17 +29,17 @@ pub struct LabelRuns {
 struct Runs {
     /// The position of each run's first voxel in the array.
     starts: Vec<usize>,
-    /// How many voxels of the label lie before each run.
+    /// Voxels of the label before each run.
     before: Vec<u64>,
-    /// How many voxels the label has.
+    /// Voxels of the label.
     count: u64,
-    /// The box around the label: its first voxel and its last.
+    /// The bounding box of the label: its first and last voxel.
     bounds: Option<([usize; 3], [usize; 3])>,
 }
 
 impl Runs {
-    /// Takes a run into the box.
-    fn widen(&mut self, start: [usize; 3], length: usize) {
+    /// Extends the bounding box by a run.
+    fn extend_bounds(&mut self, start: [usize; 3], length: usize) {
         let end = [start[0], start[1], start[2] + length - 1];
         let (low, high) = self.bounds.unwrap_or((start, end));
         self.bounds = Some((
@@ -51,66 +50,66 @@ impl Runs {
 }
 
 impl LabelRuns {
-    /// Looks at each voxel of a label map once.
+    /// Builds the index from one pass over a label map.
     pub fn new(labels: &Voxels<Label>) -> Self {
         let shape = labels.shape;
-        let runs_of = |(x, slice): (usize, &[Label])| -> Vec<(usize, usize, Label)> {
-            let mut found = Vec::new();
+        let slice_runs = |(x, slice): (usize, &[Label])| -> Vec<(usize, usize, Label)> {
+            let mut runs = Vec::new();
             for (y, row) in slice.chunks_exact(shape[2]).enumerate() {
-                // Most rows hold nothing, which many voxels at a time are asked.
+                // Most rows are background, which this test finds with vector instructions.
                 if row.iter().fold(0, |any, label| any | label) > 0 {
                     let mut first = (x * shape[1] + y) * shape[2];
                     for run in row.chunk_by(|a, b| a == b) {
                         if run[0] > 0 {
-                            found.push((first, run.len(), run[0]));
+                            runs.push((first, run.len(), run[0]));
                         }
                         first += run.len();
                     }
                 }
             }
-            found
+            runs
         };
         let slices = labels.par_chunks_exact(shape[1] * shape[2]).enumerate();
-        let all: Vec<Vec<(usize, usize, Label)>> = slices.map(runs_of).collect();
-        let mut of_label: BTreeMap<Label, Runs> = BTreeMap::new();
+        let all: Vec<Vec<(usize, usize, Label)>> = slices.map(slice_runs).collect();
+        let mut by_label: BTreeMap<Label, Runs> = BTreeMap::new();
         for (first, length, label) in all.iter().flatten().copied() {
-            let runs = of_label.entry(label).or_default();
+            let runs = by_label.entry(label).or_default();
             runs.starts.push(first);
             runs.before.push(runs.count);
             runs.count += length as u64;
-            runs.widen(unravel_index(shape, first), length);
+            runs.extend_bounds(unravel_index(shape, first), length);
         }
-        let filled = all.iter().flatten().map(|(first, length, _)| (unravel_index(shape, *first), *length));
-        let empty = EmptySpace::new(shape, filled);
-        Self { of_label, empty }
+        let foreground = all.iter().flatten().map(|(first, length, _)| (unravel_index(shape, *first), *length));
+        let empty = EmptySpace::new(shape, foreground);
+        Self { by_label, empty }
     }
 
-    /// Where the label map holds nothing but 0.
+    /// Returns where the label map is background only.
     pub fn empty_space(&self) -> &EmptySpace {
         &self.empty
     }
 
-    /// Those of each wanted label above 0.
-    fn of_wanted(&self, wanted: impl Fn(Label) -> bool) -> impl Iterator<Item = &Runs> {
-        self.of_label.iter().filter(move |(label, _)| wanted(**label)).map(|(_, runs)| runs)
+    /// Iterates over the runs of each selected label above 0.
+    fn selected(&self, is_selected: impl Fn(Label) -> bool) -> impl Iterator<Item = &Runs> {
+        self.by_label.iter().filter(move |(label, _)| is_selected(**label)).map(|(_, runs)| runs)
     }
 }
 
 impl LabelIndex {
-    /// Looks at each voxel of a label map once. The map itself is shared, not copied.
+    /// Indexes a label map in one pass. The map itself is shared, not copied.
     pub fn new(labels: Voxels<Label>) -> Self {
         let runs = Arc::new(LabelRuns::new(&labels));
         Self { labels, runs }
     }
 
-    /// A label map whose runs are known.
+    /// Returns an index with known runs.
     pub fn with_runs(labels: Voxels<Label>, runs: Arc<LabelRuns>) -> Self {
         Self { labels, runs }
     }
 
-    /// The box around the voxels with a wanted label above 0: its first voxel and its last.
-    pub fn bounds(&self, wanted: impl Fn(Label) -> bool) -> Option<([usize; 3], [usize; 3])> {
-        let boxes = self.runs.of_wanted(wanted).filter_map(|runs| runs.bounds);
+    /// Returns the bounding box of the voxels with a selected label above 0: its first and last voxel.
+    pub fn bounds(&self, is_selected: impl Fn(Label) -> bool) -> Option<([usize; 3], [usize; 3])> {
+        let boxes = self.runs.selected(is_selected).filter_map(|runs| runs.bounds);
         boxes.reduce(|(low, high), (other_low, other_high)| {
             (
                 std::array::from_fn(|axis| low[axis].min(other_low[axis])),
@@ -119,35 +118,35 @@ impl LabelIndex {
         })
     }
 
-    /// The label map, `[x, y, z]`.
+    /// Returns the label map, `[x, y, z]`.
     pub fn map(&self) -> &[Label] {
         &self.labels
     }
 
-    /// The label of a voxel.
+    /// Returns the label of a voxel.
     pub fn label(&self, voxel: [usize; 3]) -> Label {
         self.labels[offset(self.labels.shape, voxel)]
     }
 
-    /// The labels above 0 that some voxel has, by rising value.
+    /// Iterates over the labels above 0 that some voxel has, in ascending order.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
-        self.runs.of_label.keys().copied()
+        self.runs.by_label.keys().copied()
     }
 
-    /// How many voxels have a label above 0.
+    /// Returns the number of voxels with a label above 0.
     pub fn num_foreground(&self) -> u64 {
-        self.runs.of_label.values().map(|runs| runs.count).sum()
+        self.runs.by_label.values().map(|runs| runs.count).sum()
     }
 
-    /// How many voxels have a wanted label above 0.
-    pub fn count(&self, wanted: impl Fn(Label) -> bool) -> u64 {
-        self.runs.of_wanted(wanted).map(|runs| runs.count).sum()
+    /// Returns the number of voxels with a selected label above 0.
+    pub fn count(&self, is_selected: impl Fn(Label) -> bool) -> u64 {
+        self.runs.selected(is_selected).map(|runs| runs.count).sum()
     }
 
-    /// The first and the last voxel of each run of a wanted label above 0.
-    pub fn runs(&self, wanted: impl Fn(Label) -> bool) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
+    /// Iterates over the first and the last voxel of each run of a selected label above 0.
+    pub fn runs(&self, is_selected: impl Fn(Label) -> bool) -> impl Iterator<Item = ([usize; 3], [usize; 3])> {
         let shape = self.labels.shape;
-        self.runs.of_wanted(wanted).flat_map(move |runs| {
+        self.runs.selected(is_selected).flat_map(move |runs| {
             let counts = runs.before.iter().skip(1).chain(std::iter::once(&runs.count));
             let lengths = runs.before.iter().zip(counts).map(|(before, count)| (count - before) as usize);
             let voxels = runs.starts.iter().zip(lengths).map(|(first, length)| [*first, first + length - 1]);
@@ -155,12 +154,12 @@ impl LabelIndex {
         })
     }
 
-    /// The n-th voxel with a wanted label above 0, counted from 0 in a fixed order.
+    /// Returns the n-th voxel with a selected label above 0, counted from 0 in a fixed order.
     ///
     /// # Panics
-    /// When there are not so many.
-    pub fn nth(&self, wanted: impl Fn(Label) -> bool, mut n: u64) -> [usize; 3] {
-        for runs in self.runs.of_wanted(wanted) {
+    /// When there are at most n such voxels.
+    pub fn nth(&self, is_selected: impl Fn(Label) -> bool, mut n: u64) -> [usize; 3] {
+        for runs in self.runs.selected(is_selected) {
             if n < runs.count {
                 let run = runs.before.partition_point(|before| *before <= n) - 1;
                 let position = runs.starts[run] + (n - runs.before[run]) as usize;
@@ -168,7 +167,7 @@ impl LabelIndex {
             }
             n -= runs.count;
         }
-        panic!("the n-th voxel is asked for within the count");
+        panic!("n is below the number of selected voxels");
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_voxel_of_a_label_is_found_once() {
+    fn every_voxel_of_a_label_has_one_index() {
         let labels = [1, 1, 0, 2, 0, 1, 1, 1, 2, 2, 0, 0];
         let index = LabelIndex::new(Voxels::new(1, [1, 3, 4], labels.to_vec()));
         assert_eq!((index.count(|l| l == 1), index.count(|l| l == 2), index.num_foreground()), (5, 3, 8));
