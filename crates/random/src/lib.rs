@@ -1,8 +1,16 @@
-//! The tree of random streams; the only maker of generators.
+//! Named random streams: the only source of random numbers.
 //!
-//! Every draw comes from a ChaCha stream named by (seed, purpose, epoch, subject, index). A stream's
-//! key is the SHA-256 of its name, so neither the number of workers nor the order of loading changes
-//! a draw, and a run can go on from any step without saving a generator's state.
+//! Every sample comes from a ChaCha stream named by (seed, purpose, epoch, subject, index). A stream's key is the SHA-256 of
+//! its name, so that results depend neither on the number of workers nor on the order of loading, and a run resumes from any
+//! step without saving a generator's state.
+//!
+//! ```
+//! use random::{Purpose, Seed};
+//!
+//! let stream = || Seed(7).stream(Purpose::Augment, 2, "liver_3", 0);
+//! assert_eq!(stream().unit(), stream().unit());
+//! assert!(stream().below(3) < 3);
+//! ```
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
@@ -12,28 +20,28 @@ use sha2::{Digest, Sha256};
 use simd::math;
 use values::Range;
 
-/// What a stream is for. Two purposes never share a draw.
+/// The purpose of a stream. Streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Initial weights; the subject is the parameter's name.
+    /// Weight initialization; the subject is the parameter's name.
     Weights,
-    /// Which subject belongs to which part.
+    /// Splitting the subjects into training, validation and test.
     Split,
     /// Synthetic subjects.
     Phantom,
-    /// The order of subjects and patches in an epoch.
+    /// Shuffling the subjects and patches of an epoch.
     Order,
-    /// Draws of random transforms.
+    /// Parameters of random transforms.
     Augment,
-    /// Where patches lie.
+    /// Positions of patches.
     Sample,
     /// Dropout; the epoch is the step.
     Dropout,
-    /// Everything about patches on which the validation loss is computed.
+    /// Patches for the validation loss.
     Validate,
     /// Values of a random search; the subject is the key.
     Sweep,
-    /// Cases that are drawn again for an interval.
+    /// Bootstrap resampling of cases.
     Bootstrap,
 }
 
@@ -60,7 +68,7 @@ impl Purpose {
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// The stream named by a purpose, an epoch, a subject's name and an index; parts that do not apply are 0 or empty.
+    /// Returns the stream of a purpose, an epoch, a subject's name and an index; parts that do not apply are 0 or empty.
     pub fn stream(self, purpose: Purpose, epoch: u64, subject: &str, index: u64) -> Rng {
         let mut hash = Sha256::new();
         hash.update(b"runner stream 1");
@@ -80,33 +88,33 @@ impl Seed {
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// A number in `[0, 1)`, on a grid of 2⁻⁵³.
+    /// Returns a number in `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// A number drawn uniformly from `range`.
+    /// Samples uniformly from `range`.
     pub fn uniform(&mut self, range: Range) -> f64 {
         range.low + (range.high - range.low) * self.unit()
     }
 
-    /// True with the given probability.
+    /// Returns true with this probability.
     pub fn bernoulli(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
-    /// An integer in `0..count`, each equally likely.
+    /// Samples uniformly from `0..count`.
     ///
     /// # Panics
     /// When `count` is 0.
     pub fn below(&mut self, count: u64) -> u64 {
-        assert!(count > 0, "a draw below 0 has no value");
-        // Lemire's multiplication with rejection: exact, and almost never loops.
+        assert!(count > 0, "the range 0..0 is empty");
+        // Lemire's multiplication with rejection: unbiased, and rarely loops.
         loop {
             let wide = u128::from(self.bits()) * u128::from(count);
             if (wide as u64) >= count.wrapping_neg() % count {
@@ -115,13 +123,13 @@ impl Rng {
         }
     }
 
-    /// A draw from the standard normal distribution (Box and Muller, the cosine branch).
+    /// Samples the standard normal distribution (Box-Muller transform, cosine branch).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    /// Puts `items` into random order (Fisher and Yates).
+    /// Shuffles `items` (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last as u64 + 1) as usize);
@@ -129,34 +137,34 @@ impl Rng {
     }
 }
 
-/// White noise that is a function of the position alone, so that a window equals the same window of the whole.
+/// White noise as a function of the position: the noise of a window equals that window of the whole volume's noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NoiseField(pub u64);
 
 impl NoiseField {
-    /// Draws a field.
+    /// Samples a noise field.
     pub fn sample(rng: &mut Rng) -> Self {
         Self(rng.bits())
     }
 
-    /// Standard normal values for the positions `start..start + out.len()`.
+    /// Writes standard normal values for the positions `start..start + out.len()`.
     pub fn normals(self, start: u64, out: &mut [f32]) {
         let mut generator = ChaCha8Rng::seed_from_u64(self.0);
-        // Each position owns a 32-bit word of the stream; the two of an even position and the next make their values.
+        // Each position has a 32-bit word of the stream; an even position and the next are transformed as a pair.
         generator.set_word_pos(u128::from(start & !1));
         let (before, pairs) = out.split_at_mut((start as usize & 1).min(out.len()));
-        let whole = pairs.len() & !1;
-        let (pairs, after) = pairs.split_at_mut(whole);
-        before.iter_mut().for_each(|value| *value = pair_of(&mut generator)[1]);
+        let even = pairs.len() & !1;
+        let (pairs, after) = pairs.split_at_mut(even);
+        before.iter_mut().for_each(|value| *value = next_pair(&mut generator)[1]);
         generator.fill_bytes(bytemuck::cast_slice_mut(pairs));
         math::box_muller(pairs);
-        after.iter_mut().for_each(|value| *value = pair_of(&mut generator)[0]);
+        after.iter_mut().for_each(|value| *value = next_pair(&mut generator)[0]);
     }
 }
 
-/// The values of the next two positions.
-fn pair_of(generator: &mut ChaCha8Rng) -> [f32; 2] {
+/// Returns the values of the next two positions.
+fn next_pair(generator: &mut ChaCha8Rng) -> [f32; 2] {
     let mut pair = [0.0; 2];
     generator.fill_bytes(bytemuck::cast_slice_mut(&mut pair));
     math::box_muller(&mut pair);
@@ -168,9 +176,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_name_gives_the_same_stream() {
-        let draw = || Seed(1).stream(Purpose::Augment, 2, "liver_3", 4).bits();
-        assert_eq!(draw(), draw());
+    fn streams_of_the_same_name_are_equal() {
+        let bits = || Seed(1).stream(Purpose::Augment, 2, "liver_3", 4).bits();
+        assert_eq!(bits(), bits());
     }
 
     #[test]
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_below_three_are_even() {
+    fn samples_below_three_are_uniform() {
         let mut rng = Seed(0).stream(Purpose::Split, 0, "", 0);
         let mut counts = [0u32; 3];
         for _ in 0..30_000 {
@@ -200,9 +208,9 @@ mod tests {
     #[test]
     fn normals_have_mean_zero_and_variance_one() {
         let mut rng = Seed(0).stream(Purpose::Split, 0, "", 0);
-        let draws: Vec<f64> = (0..20_000).map(|_| rng.normal()).collect();
-        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
-        let variance = draws.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / draws.len() as f64;
+        let samples: Vec<f64> = (0..20_000).map(|_| rng.normal()).collect();
+        let mean = samples.iter().sum::<f64>() / samples.len() as f64;
+        let variance = samples.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / samples.len() as f64;
         assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "mean {mean}, variance {variance}");
     }
 
@@ -210,10 +218,11 @@ mod tests {
     fn noise_is_standard_normal_in_the_middle_and_in_the_tails() {
         let mut values = vec![0.0; 1_000_000];
         NoiseField(3).normals(0, &mut values);
-        let share = |limit: f32| values.iter().filter(|value| value.abs() > limit).count() as f64 / values.len() as f64;
+        let fraction =
+            |limit: f32| values.iter().filter(|value| value.abs() > limit).count() as f64 / values.len() as f64;
         for (limit, expected) in [(0.674_490, 0.5), (1.959_964, 0.05), (3.290_527, 0.001)] {
             let deviation = (expected * (1.0 - expected) / 1e6f64).sqrt();
-            assert!((share(limit) - expected).abs() < 5.0 * deviation, "{limit}: {}", share(limit));
+            assert!((fraction(limit) - expected).abs() < 5.0 * deviation, "{limit}: {}", fraction(limit));
         }
         let neighbours: f64 = values.windows(2).map(|pair| f64::from(pair[0] * pair[1])).sum::<f64>() / 1e6;
         assert!(neighbours.abs() < 5e-3, "{neighbours}");

@@ -1,11 +1,12 @@
 //! The peak memory of the process, and its allocator.
 
-use volume::memory::proc_kilobytes;
-
 /// Returns the peak resident memory of the process in bytes; `None` except on Linux. From `/proc`, since sysinfo reports the
 /// current memory only.
 pub fn peak_resident_bytes() -> Option<u64> {
-    proc_kilobytes("VmHWM:", "/proc/self/status").map(|kilobytes| kilobytes * 1024)
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Makes the allocator keep freed memory for the next step instead of returning it to the system: page faults took a fifth

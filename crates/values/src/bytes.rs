@@ -1,13 +1,20 @@
-//! Sizes on disk.
+//! Sizes in bytes. The crate bytesize accepts and prints other texts (`1k`, `200.0 GB`) than experiments and messages use.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A number of bytes, written with a unit: `500MB`, `1.5 TB`, `200GiB`.
+/// A positive number of bytes, written with a decimal or binary unit, such as `500MB`, `1.5 TB` or `200GiB`.
+///
+/// ```
+/// use values::Bytes;
+///
+/// assert_eq!("1.5 TB".parse(), Ok(Bytes(1_500_000_000_000)));
+/// assert_eq!(Bytes(1_260_000).to_string(), "1.3 MB");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
-/// Units by name, the longer names first where one ends with another.
+/// Units by name; a name that ends with another one precedes it.
 const UNITS: [(&str, f64); 9] = [
     ("KIB", 1024.0),
     ("MIB", 1_048_576.0),
@@ -51,20 +58,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_decimal_or_binary_and_case_does_not_matter() {
+    fn units_are_decimal_or_binary_and_case_insensitive() {
         let sizes = ["200GB", "500 mb", "1.5TB", "2GiB", "12", "7B"].map(|text| text.parse::<Bytes>().unwrap().0);
         assert_eq!(sizes, [200_000_000_000, 500_000_000, 1_500_000_000_000, 2_147_483_648, 12, 7]);
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn other_texts_are_rejected() {
         for text in ["", "GB", "-1GB", "0", "many", "1 XB", "nan GB", "infGB"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn sizes_are_shown_with_the_largest_unit_that_they_reach() {
+    fn sizes_are_printed_in_the_largest_unit_not_above_them() {
         assert_eq!(Bytes(200_000_000_000).to_string(), "200 GB");
         assert_eq!([Bytes(1_260_000).to_string(), Bytes(999).to_string()], ["1.3 MB", "999 bytes"]);
     }

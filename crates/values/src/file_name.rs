@@ -1,13 +1,18 @@
-//! Names that become files and folders.
+//! Names of files and folders.
 
-/// Bytes of the longest name; endings are added to it, and no file system takes more than 255.
-const LONGEST: usize = 200;
+/// The maximum length in bytes; file systems allow 255, and endings are added.
+const MAX_LENGTH: usize = 200;
 
-/// Whether a name that somebody wrote can be that of one file or folder, which then lies where it is put: it leads
-/// nowhere else, hides nothing and is no line of a terminal's commands.
+/// Returns whether a name from user input is safe as the name of a file or folder: it is not a path, not hidden, and without
+/// control characters.
+///
+/// ```
+/// assert!(values::is_file_name("liver_3"));
+/// assert!(!values::is_file_name("../liver_3"));
+/// ```
 pub fn is_file_name(name: &str) -> bool {
     let is_bad = |c: char| matches!(c, '/' | '\\') || c.is_control();
-    !name.is_empty() && name.len() <= LONGEST && !name.starts_with('.') && !name.contains(is_bad)
+    !name.is_empty() && name.len() <= MAX_LENGTH && !name.starts_with('.') && !name.contains(is_bad)
 }
 
 #[cfg(test)]
@@ -15,11 +20,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_leads_nowhere_else() {
+    fn paths_hidden_names_and_control_characters_are_rejected() {
         for name in ["liver", "Leber links", "fold_0-a.b", "läsion"] {
             assert!(is_file_name(name), "{name}");
         }
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(MAX_LENGTH + 1);
         for name in ["", ".", "..", ".hidden", "a/b", "../a", "/a", "a\\b", "C:\\a", "a\0", "a\nb", "\u{1b}[2J", &long]
         {
             assert!(!is_file_name(name), "{name:?}");

@@ -1,4 +1,4 @@
-//! Values that are a number, or one of some words.
+//! Values that are a number or a keyword.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,26 +7,26 @@ use schemars::{Schema, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::ser::Serializer;
 
-use super::as_single;
+use super::number::as_single;
 
-/// A value that is written as a number or as one of some words; `null` stands for the first of them.
+/// A value written as a number or as a keyword; `null` means the first keyword.
 pub trait NumberOrWord: Copy + PartialEq + 'static {
-    /// The words and what they stand for.
+    /// The values of the keywords.
     const MEANINGS: &'static [Self];
-    /// The words, in the same order.
+    /// The keywords, in the same order.
     const WORDS: &'static [&'static str];
 
-    /// What a number stands for.
+    /// Returns the value of a number.
     fn of_number(number: f32) -> Self;
 
-    /// The number that stands for it, unless a word does.
+    /// Returns the number that is written for the value; `None` for a keyword.
     fn number(&self) -> Option<f32>;
 }
 
-/// Reads such a value.
+/// Deserializes a value.
 ///
 /// # Errors
-/// When it is no number that single precision holds, no word and not `null`.
+/// When it is neither a number within single precision nor a keyword nor `null`.
 pub fn deserialize<'de, D: Deserializer<'de>, T: NumberOrWord>(deserializer: D) -> Result<T, D::Error> {
     struct Either<T>(PhantomData<T>);
     impl<T: NumberOrWord> Visitor<'_> for Either<T> {
@@ -44,8 +44,8 @@ pub fn deserialize<'de, D: Deserializer<'de>, T: NumberOrWord>(deserializer: D) 
             as_single(value).map(T::of_number)
         }
         fn visit_str<E: de::Error>(self, value: &str) -> Result<T, E> {
-            let place = T::WORDS.iter().position(|word| *word == value);
-            place.map(|place| T::MEANINGS[place]).ok_or_else(|| E::unknown_variant(value, T::WORDS))
+            let index = T::WORDS.iter().position(|word| *word == value);
+            index.map(|index| T::MEANINGS[index]).ok_or_else(|| E::unknown_variant(value, T::WORDS))
         }
         fn visit_unit<E: de::Error>(self) -> Result<T, E> {
             Ok(T::MEANINGS[0])
@@ -57,24 +57,24 @@ pub fn deserialize<'de, D: Deserializer<'de>, T: NumberOrWord>(deserializer: D) 
     deserializer.deserialize_any(Either(PhantomData))
 }
 
-/// Writes such a value as it may be read, the first word as `null`.
+/// Serializes a value, the first keyword as `null`.
 ///
 /// # Errors
-/// When the serializer refuses.
+/// When the serializer fails.
 pub fn serialize<S: Serializer, T: NumberOrWord>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     match (value.number(), T::MEANINGS.iter().position(|meaning| meaning == value)) {
         (Some(number), _) => serializer.serialize_f32(number),
-        (None, Some(place)) if place > 0 => serializer.serialize_str(T::WORDS[place]),
+        (None, Some(index)) if index > 0 => serializer.serialize_str(T::WORDS[index]),
         _ => serializer.serialize_unit(),
     }
 }
 
-/// The schema of such a value.
+/// Returns the schema of the values.
 pub fn schema<T: NumberOrWord>() -> Schema {
     json_schema!({ "oneOf": [{ "type": ["number", "null"] }, { "type": "string", "enum": T::WORDS }] })
 }
 
-/// Makes a type of [`NumberOrWord`]s one that is read and written so.
+/// Implements serialization and the schema for a type that implements [`NumberOrWord`].
 #[macro_export]
 macro_rules! written_as_number_or_word {
     ($name:ident) => {

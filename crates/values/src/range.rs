@@ -1,4 +1,4 @@
-//! Intervals that values are drawn from.
+//! Intervals for random sampling.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-/// A closed interval that a value is drawn from; written `[low, high]`, or as one number, which is a range of width zero.
+/// A closed interval to sample from, written as `[low, high]`, or as one number for a range of width zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     /// The smallest value.
@@ -18,7 +18,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// A range from `low` to `high`.
+    /// Returns the range from `low` to `high`.
     ///
     /// # Errors
     /// When a bound is not finite, too large for single precision, or `low > high`.
@@ -28,7 +28,7 @@ impl Range {
         }
         if !((low as f32).is_finite() && (high as f32).is_finite()) {
             return Err(format!(
-                "expected bounds that single precision holds, up to {:e}, got [{low:e}, {high:e}]",
+                "expected bounds that fit in single precision, up to {:e}, got [{low:e}, {high:e}]",
                 f32::MAX
             ));
         }
@@ -38,12 +38,12 @@ impl Range {
         Ok(Self { low, high })
     }
 
-    /// The range that holds one value only.
+    /// Returns the range that contains only this value.
     pub const fn fixed(value: f64) -> Self {
         Self { low: value, high: value }
     }
 
-    /// Whether every draw gives the same value.
+    /// Returns whether every sample has the same value.
     pub fn is_fixed(&self) -> bool {
         self.low == self.high
     }
@@ -105,12 +105,12 @@ impl JsonSchema for Range {
 pub struct AxisRanges(pub [Range; 3]);
 
 impl AxisRanges {
-    /// The same range on each axis.
+    /// Returns the same range for each axis.
     pub const fn same(range: Range) -> Self {
         Self([range; 3])
     }
 
-    /// Whether every draw gives the same values.
+    /// Returns whether every sample has the same values.
     pub fn is_fixed(&self) -> bool {
         self.0.iter().all(Range::is_fixed)
     }
@@ -124,7 +124,7 @@ impl Serialize for AxisRanges {
 
 impl<'de> Deserialize<'de> for AxisRanges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// One entry of the list: a bound when one range is written for all axes, else an axis's own range.
+        /// An entry of the list: a bound of one range for all axes, or the range of an axis.
         enum Entry {
             Bound(f64),
             Axis(Range),
@@ -208,5 +208,41 @@ impl JsonSchema for AxisRanges {
                 { "type": "array", "items": range, "minItems": 3, "maxItems": 3 }
             ]
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_number_is_a_range_of_width_zero() {
+        let range: Range = serde_yaml::from_str("0.5").unwrap();
+        assert_eq!(range, Range::fixed(0.5));
+        assert!(range.is_fixed());
+    }
+
+    #[test]
+    fn reversed_bounds_are_rejected() {
+        let error = serde_yaml::from_str::<Range>("[2, 1]").unwrap_err();
+        assert!(error.to_string().contains("low <= high"), "{error}");
+    }
+
+    #[test]
+    fn one_range_applies_to_all_axes() {
+        let ranges: AxisRanges = serde_yaml::from_str("[0.9, 1.1]").unwrap();
+        assert_eq!(ranges, AxisRanges::same(Range::new(0.9, 1.1).unwrap()));
+    }
+
+    #[test]
+    fn each_axis_may_have_its_own_range() {
+        let ranges: AxisRanges = serde_yaml::from_str("[[0, 1], 2, [3, 4]]").unwrap();
+        assert_eq!(ranges.0[1], Range::fixed(2.0));
+    }
+
+    #[test]
+    fn bounds_outside_single_precision_are_rejected() {
+        let error = serde_yaml::from_str::<Range>("[0, 1e300]").unwrap_err();
+        assert!(error.to_string().contains("single precision"), "{error}");
     }
 }

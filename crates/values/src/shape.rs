@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
-/// A number of voxels along x, y and z, each at least 1.
+/// Voxels along x, y and z, each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Shape(pub [usize; 3]);
@@ -37,7 +37,7 @@ impl JsonSchema for Shape {
 pub struct PartialShape(pub [Option<usize>; 3]);
 
 impl PartialShape {
-    /// The full shape, with kept axes taken from `incoming`.
+    /// Returns the full shape: `null` becomes the size of `incoming`.
     pub fn resolve(&self, incoming: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| self.0[axis].unwrap_or(incoming[axis]))
     }
@@ -63,7 +63,7 @@ impl JsonSchema for PartialShape {
     }
 }
 
-/// Voxels that neighbouring patches share along x, y and z: even numbers.
+/// The overlap of neighbouring patches along x, y and z in voxels: even numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Overlap(pub [usize; 3]);
@@ -71,7 +71,7 @@ pub struct Overlap(pub [usize; 3]);
 impl<'de> Deserialize<'de> for Overlap {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let overlap = <[usize; 3]>::deserialize(deserializer)?;
-        match overlap.iter().find(|size| *size % 2 == 1 || **size > LONGEST_AXIS) {
+        match overlap.iter().find(|size| *size % 2 == 1 || **size > MAX_AXIS) {
             Some(size) => Err(de::Error::custom(format!("expected an even number of voxels on each axis, got {size}"))),
             None => Ok(Self(overlap)),
         }
@@ -92,12 +92,12 @@ impl JsonSchema for Overlap {
     }
 }
 
-/// The longest axis a volume may have: NIfTI-1 stores 16-bit sizes, and no scanner comes near.
-const LONGEST_AXIS: usize = 65_535;
+/// The maximum length of an axis in voxels; NIfTI-1 stores sizes in 16 bits.
+const MAX_AXIS: usize = 65_535;
 
 fn check_shape(mut sizes: impl Iterator<Item = usize>) -> Result<(), String> {
-    match sizes.find(|size| !(1..=LONGEST_AXIS).contains(size)) {
-        Some(size) => Err(format!("expected between 1 and {LONGEST_AXIS} voxels on each axis, got {size}")),
+    match sizes.find(|size| !(1..=MAX_AXIS).contains(size)) {
+        Some(size) => Err(format!("expected between 1 and {MAX_AXIS} voxels on each axis, got {size}")),
         None => Ok(()),
     }
 }
@@ -126,5 +126,16 @@ impl JsonSchema for Spacing {
             "description": "Millimetres per voxel along x, y and z.",
             "type": "array", "items": { "type": "number", "exclusiveMinimum": 0 }, "minItems": 3, "maxItems": 3
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_axis_is_rejected() {
+        assert!(serde_yaml::from_str::<Shape>("[4, 0, 4]").is_err());
+        assert!(serde_yaml::from_str::<PartialShape>("[4, 0, null]").is_err());
     }
 }

@@ -1,54 +1,54 @@
-//! Arrays that are used again, so that making patches asks the system for no memory once it runs.
+//! A pool of arrays, so that sampling patches allocates no memory in the steady state.
 
 use std::sync::Mutex;
 
 use super::lock::lock;
 use super::volume::Label;
 
-/// Arrays that are kept at most.
+/// The capacity of the pool for each type.
 const MAX_ARRAYS: usize = 96;
-/// Longer arrays are whole volumes, which are made once and not again.
+/// Longer arrays, such as whole volumes, are not pooled.
 const MAX_LENGTH: usize = 1 << 24;
 
-/// A type whose arrays are kept for use again.
+/// An element type whose arrays are pooled.
 pub trait Pooled: Copy + Default + 'static {
     #[doc(hidden)]
-    fn shelf() -> &'static Mutex<Vec<Vec<Self>>>;
+    fn pool() -> &'static Mutex<Vec<Vec<Self>>>;
 }
 
 macro_rules! pooled {
     ($($type:ty),*) => {$(
         impl Pooled for $type {
-            fn shelf() -> &'static Mutex<Vec<Vec<Self>>> {
-                static SHELF: Mutex<Vec<Vec<$type>>> = Mutex::new(Vec::new());
-                &SHELF
+            fn pool() -> &'static Mutex<Vec<Vec<Self>>> {
+                static POOL: Mutex<Vec<Vec<$type>>> = Mutex::new(Vec::new());
+                &POOL
             }
         }
     )*};
 }
 pooled!(f32, Label);
 
-/// An array of so many values, whatever they are: the caller writes every one.
+/// Returns an array of this length with arbitrary values, from the pool if possible.
 pub fn acquire<T: Pooled>(length: usize) -> Vec<T> {
-    let mut shelf = lock(T::shelf());
-    let fitting = shelf.iter().enumerate().filter(|(_, array)| array.capacity() >= length);
+    let mut pool = lock(T::pool());
+    let fitting = pool.iter().enumerate().filter(|(_, array)| array.capacity() >= length);
     let best = fitting.min_by_key(|(_, array)| array.capacity()).map(|(index, _)| index);
-    let mut array = best.map_or_else(Vec::new, |index| shelf.swap_remove(index));
-    drop(shelf);
+    let mut array = best.map_or_else(Vec::new, |index| pool.swap_remove(index));
+    drop(pool);
     if array.capacity() < length {
         return vec![T::default(); length];
     }
-    // Only what lies beyond the old length is written.
+    // Writes only the elements beyond the old length.
     array.resize(length, T::default());
     array
 }
 
-/// Gives an array back.
+/// Returns an array to the pool.
 pub fn release<T: Pooled>(array: Vec<T>) {
     if (1..=MAX_LENGTH).contains(&array.capacity()) {
-        let mut shelf = lock(T::shelf());
-        if shelf.len() < MAX_ARRAYS {
-            shelf.push(array);
+        let mut pool = lock(T::pool());
+        if pool.len() < MAX_ARRAYS {
+            pool.push(array);
         }
     }
 }
@@ -58,12 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_array_comes_back() {
+    fn a_released_array_is_acquired_again() {
         let array = acquire::<Label>(12_345);
         assert_eq!(array.len(), 12_345);
-        let place = array.as_ptr();
+        let address = array.as_ptr();
         release(array);
         let again = acquire::<Label>(12_345);
-        assert_eq!((again.as_ptr(), again.len()), (place, 12_345));
+        assert_eq!((again.as_ptr(), again.len()), (address, 12_345));
     }
 }

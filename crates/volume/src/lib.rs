@@ -1,4 +1,7 @@
-//! Volumes on grids in space, and the image files that hold them.
+//! Volumes on grids in space, and image files.
+//!
+//! [`Volume`], [`Grid`] and [`Affine`] are the data that the program works on; [`io`] reads and writes them; `orientation` and
+//! `connected_components` are algorithms on them; the other modules are about memory and files.
 
 pub mod atomic_file;
 pub mod buffer_pool;

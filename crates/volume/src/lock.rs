@@ -1,8 +1,8 @@
-//! Locks whose content is valid in every state.
+//! Locking without poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks what is valid in every state, also after a panic elsewhere.
+/// Locks a mutex even if a thread panicked while holding it. For data that is valid after every single statement.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

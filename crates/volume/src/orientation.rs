@@ -1,69 +1,75 @@
-//! Which way the axes of a grid point, and how they turn to RAS.
+//! Anatomical orientation of grids, and reorientation to RAS.
 //!
-//! An axis of voxels takes the name of the world axis that it follows most closely, as nibabel's
-//! `io_orientation` decides it: on the nearest rotation of the affine, strongest axis first.
+//! A voxel axis is named after the closest world axis, as in nibabel's `io_orientation`: by the rotation nearest to the
+//! affine, the strongest axis first.
 
 use super::volume::Affine;
 
-/// Which voxel axis becomes an axis of the turned grid, and whether it runs backwards.
+/// The voxel axis that becomes an axis of the reoriented grid, and whether it is flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AxisOrientation {
-    /// The voxel axis, 0 to 2, that follows the world axis most closely.
+    /// The voxel axis, 0 to 2, closest to the world axis.
     pub source_axis: usize,
-    /// Whether that voxel axis runs towards the left, the back or the feet.
+    /// Whether that voxel axis points to the left, posterior or inferior.
     pub flipped: bool,
 }
 
-/// For each of the world axes right, front and head, the voxel axis that follows it.
+/// Returns the voxel axis closest to each of the world axes right, anterior and superior, as nibabel's `io_orientation`.
 ///
-/// Taking axis `turns[k].source_axis` as axis `k`, mirrored where `flipped` says so, turns a volume
-/// to RAS without interpolation; an oblique grid stays oblique. Equal to nibabel's `io_orientation`.
+/// Using voxel axis `axes[k].source_axis` as axis `k`, flipped if `flipped`, reorients a volume to RAS without
+/// interpolation; an oblique grid remains oblique.
 pub fn axes_to_ras(affine: &Affine) -> [AxisOrientation; 3] {
     let mut rotation = nearest_rotation(affine);
     let strength = |axis: usize| (0..3).map(|row| rotation[row][axis].powi(2)).fold(0.0, f64::max);
     let strengths: [f64; 3] = std::array::from_fn(strength);
     let mut voxel_axes = [0, 1, 2];
     voxel_axes.sort_by(|&a, &b| strengths[b].total_cmp(&strengths[a]));
-    let mut turns = [AxisOrientation { source_axis: 0, flipped: false }; 3];
+    let mut axes = [AxisOrientation { source_axis: 0, flipped: false }; 3];
     let mut free = [true; 3];
     for axis in voxel_axes {
-        let mut world = free.iter().position(|&free| free).expect("three voxel axes take three world axes");
+        let mut world =
+            free.iter().position(|&free| free).expect("each of three voxel axes uses one of three world axes");
         for row in world + 1..3 {
             if free[row] && rotation[row][axis].abs() > rotation[world][axis].abs() {
                 world = row;
             }
         }
-        turns[world] = AxisOrientation { source_axis: axis, flipped: rotation[world][axis] < 0.0 };
+        axes[world] = AxisOrientation { source_axis: axis, flipped: rotation[world][axis] < 0.0 };
         free[world] = false;
         rotation[world] = [0.0; 3];
     }
-    turns
+    axes
 }
 
 impl Affine {
-    /// Where the voxel axes x, y and z point, such as `RAS` or `LPS`; equal to nibabel's `aff2axcodes`.
+    /// Returns the directions of the voxel axes x, y and z, such as `RAS` or `LPS`, as nibabel's `aff2axcodes`.
+    ///
+    /// ```
+    /// let affine = volume::Affine::scale_and_shift([-1.0, -1.0, 2.5], [0.0; 3]);
+    /// assert_eq!(affine.orientation(), "LPS");
+    /// ```
     pub fn orientation(&self) -> String {
         const NAMES: [[char; 2]; 3] = [['R', 'L'], ['A', 'P'], ['S', 'I']];
         let mut code = [' '; 3];
-        for (turn, names) in axes_to_ras(self).iter().zip(NAMES) {
-            code[turn.source_axis] = names[usize::from(turn.flipped)];
+        for (axis, names) in axes_to_ras(self).iter().zip(NAMES) {
+            code[axis.source_axis] = names[usize::from(axis.flipped)];
         }
         code.iter().collect()
     }
 
-    /// Whether a voxel axis leaves its world axis by more than a thousandth of its length, about 0.06 degrees.
+    /// Returns whether a voxel axis deviates from its world axis by more than a thousandth of its length, about 0.06 degrees.
     pub fn is_oblique(&self) -> bool {
         let spacing = self.spacing();
-        axes_to_ras(self).iter().enumerate().any(|(world, turn)| {
+        axes_to_ras(self).iter().enumerate().any(|(world, axis)| {
             (0..3)
                 .filter(|&row| row != world)
-                .any(|row| self.0[row][turn.source_axis].abs() > 1e-3 * spacing[turn.source_axis])
+                .any(|row| self.0[row][axis.source_axis].abs() > 1e-3 * spacing[axis.source_axis])
         })
     }
 }
 
-/// The orthogonal matrix nearest to the directions of the columns: the polar factor, by Newton's iteration
-/// (Higham 1986, "Computing the polar decomposition"). A flat affine has none and keeps its directions.
+/// Returns the orthogonal matrix nearest to the normalized columns: the polar factor, by Newton's iteration (Higham 1986,
+/// "Computing the polar decomposition"); of a singular affine the normalized columns themselves.
 fn nearest_rotation(affine: &Affine) -> [[f64; 3]; 3] {
     let spacing = affine.spacing().map(|length| if length == 0.0 { 1.0 } else { length });
     let mut rotation: [[f64; 3]; 3] =
@@ -89,14 +95,14 @@ fn nearest_rotation(affine: &Affine) -> [[f64; 3]; 3] {
 mod tests {
     use super::*;
 
-    fn turn(source_axis: usize, flipped: bool) -> AxisOrientation {
+    fn axis(source_axis: usize, flipped: bool) -> AxisOrientation {
         AxisOrientation { source_axis, flipped }
     }
 
     #[test]
-    fn the_identity_is_ras_and_turns_nothing() {
+    fn the_identity_is_ras() {
         assert_eq!(Affine::IDENTITY.orientation(), "RAS");
-        assert_eq!(axes_to_ras(&Affine::IDENTITY), [turn(0, false), turn(1, false), turn(2, false)]);
+        assert_eq!(axes_to_ras(&Affine::IDENTITY), [axis(0, false), axis(1, false), axis(2, false)]);
         assert!(!Affine::IDENTITY.is_oblique());
     }
 
@@ -104,20 +110,20 @@ mod tests {
     fn negative_x_and_y_are_lps() {
         let affine = Affine::scale_and_shift([-0.977, -0.977, 3.27], [10.0, 20.0, 30.0]);
         assert_eq!(affine.orientation(), "LPS");
-        assert_eq!(axes_to_ras(&affine), [turn(0, true), turn(1, true), turn(2, false)]);
+        assert_eq!(axes_to_ras(&affine), [axis(0, true), axis(1, true), axis(2, false)]);
     }
 
     #[test]
     fn a_permuted_grid_names_the_voxel_axis_of_each_world_axis() {
-        // Voxel x runs to the head, voxel y to the left, voxel z to the front.
+        // Voxel x points superior, voxel y left, voxel z anterior.
         let affine = Affine([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [3.0, 0.0, 0.0, 0.0]]);
         assert_eq!(affine.orientation(), "SLA");
-        assert_eq!(axes_to_ras(&affine), [turn(1, true), turn(2, false), turn(0, false)]);
+        assert_eq!(axes_to_ras(&affine), [axis(1, true), axis(2, false), axis(0, false)]);
     }
 
     #[test]
-    fn shear_is_taken_out_before_axes_are_named() {
-        // Expected by nibabel 5.4: aff2axcodes gives ('A', 'R', 'S') and ('S', 'R', 'P').
+    fn shear_is_removed_before_axes_are_named() {
+        // Expected by nibabel 5.4: aff2axcodes returns ('A', 'R', 'S') and ('S', 'R', 'P').
         let first = Affine([[0.6, 1.0, 0.1, 0.0], [0.7, -0.2, 0.3, 0.0], [0.2, 0.1, 1.5, 0.0]]);
         let second = Affine([[0.5, 0.9, 0.7, 0.0], [0.6, 0.3, -0.8, 0.0], [0.9, -0.2, 0.1, 0.0]]);
         assert_eq!(first.orientation(), "ARS");
@@ -126,9 +132,9 @@ mod tests {
     }
 
     #[test]
-    fn each_world_axis_is_taken_once_even_where_columns_agree() {
+    fn each_world_axis_is_used_once_even_if_columns_are_parallel() {
         let affine = Affine([[1.0, 0.9, 0.0, 0.0], [0.1, 0.2, 0.0, 0.0], [0.0, 0.1, 1.0, 0.0]]);
-        let mut axes = axes_to_ras(&affine).map(|turn| turn.source_axis);
+        let mut axes = axes_to_ras(&affine).map(|axis| axis.source_axis);
         axes.sort_unstable();
         assert_eq!(axes, [0, 1, 2]);
     }

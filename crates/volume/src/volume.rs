@@ -1,7 +1,7 @@
-//! Plain arrays of voxels and the grids they lie on.
+//! Voxel arrays and their grids.
 //!
-//! Every array is in C order with axes `[channel, x, y, z]`: `z` runs fastest. World coordinates are
-//! RAS millimetres: x to the patient's right … left is negative, y to the front, z to the head.
+//! Arrays are in C order with axes `[channel, x, y, z]`: z is fastest. World coordinates are RAS millimetres: x increases
+//! towards the patient's right, y anterior, z superior.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 /// The value of one voxel of a label map.
 pub type Label = u16;
 
-/// An affine map of points, as three rows of a 4x4 matrix whose last row is `0 0 0 1`.
+/// An affine map of points: the first three rows of a 4x4 matrix whose last row is `0 0 0 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Affine(pub [[f64; 4]; 3]);
 
 impl Affine {
-    /// The map that leaves every point where it is.
+    /// The identity.
     pub const IDENTITY: Self = Self([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
 
-    /// A map that scales each axis and then shifts it.
+    /// Returns the map that scales each axis and then shifts it.
     pub fn scale_and_shift(scale: [f64; 3], shift: [f64; 3]) -> Self {
         let mut rows = [[0.0; 4]; 3];
         for axis in 0..3 {
@@ -32,22 +32,22 @@ impl Affine {
         Self(rows)
     }
 
-    /// A map from its linear part and the image of the origin.
+    /// Returns the map with this linear part and translation.
     pub fn from_parts(linear: [[f64; 3]; 3], origin: [f64; 3]) -> Self {
         Self(std::array::from_fn(|row| [linear[row][0], linear[row][1], linear[row][2], origin[row]]))
     }
 
-    /// The linear part, without the shift.
+    /// Returns the linear part, without the translation.
     pub fn linear(&self) -> [[f64; 3]; 3] {
         std::array::from_fn(|row| [self.0[row][0], self.0[row][1], self.0[row][2]])
     }
 
-    /// Where the origin goes.
+    /// Returns the image of the origin: the translation.
     pub fn origin(&self) -> [f64; 3] {
         std::array::from_fn(|row| self.0[row][3])
     }
 
-    /// Where `point` goes.
+    /// Returns the image of a point.
     pub fn apply(&self, point: [f64; 3]) -> [f64; 3] {
         std::array::from_fn(|row| {
             let [a, b, c, shift] = self.0[row];
@@ -55,7 +55,7 @@ impl Affine {
         })
     }
 
-    /// The map that applies `first` and then `self`.
+    /// Returns the composition that applies `first` and then `self`.
     pub fn after(&self, first: &Affine) -> Affine {
         let mut rows = [[0.0; 4]; 3];
         for (row, out) in rows.iter_mut().enumerate() {
@@ -67,13 +67,13 @@ impl Affine {
         Affine(rows)
     }
 
-    /// Determinant of the linear part; its magnitude is the volume of a voxel in mm³ when `self` is a grid's affine.
+    /// Returns the determinant of the linear part; for a grid's affine, its magnitude is the volume of a voxel in mm³.
     pub fn determinant(&self) -> f64 {
         let [a, b, c] = self.linear();
         a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
     }
 
-    /// The map that undoes `self`, or `None` where it squashes space flat.
+    /// Returns the inverse map, or `None` if the affine is singular.
     pub fn inverse(&self) -> Option<Affine> {
         let determinant = self.determinant();
         if !determinant.is_normal() {
@@ -89,7 +89,7 @@ impl Affine {
         Some(Affine::from_parts(linear, origin.map(|v| -v)))
     }
 
-    /// The box around the image of a box, from its lowest to its highest corner.
+    /// Returns the bounding box of the image of a box, each given by its lowest and highest corner.
     pub fn map_box(&self, low: [f64; 3], high: [f64; 3]) -> ([f64; 3], [f64; 3]) {
         let mut out = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
         for corner in 0..8 {
@@ -102,7 +102,7 @@ impl Affine {
         out
     }
 
-    /// Length of each column: millimetres per voxel along x, y and z of a grid's affine.
+    /// Returns the length of each column: for a grid's affine, the millimetres per voxel along x, y and z.
     pub fn spacing(&self) -> [f64; 3] {
         std::array::from_fn(|column| (0..3).map(|row| self.0[row][column].powi(2)).sum::<f64>().sqrt())
     }
@@ -116,45 +116,45 @@ pub fn format_spacing(spacing: [f64; 3]) -> String {
 /// The largest distance in millimetres between corresponding corners of two grids that count as equal.
 pub const GRID_TOLERANCE_MM: f64 = 0.1;
 
-/// Where voxels lie: how many there are and how their indices map to world coordinates.
+/// The shape of a volume, and the map from voxel indices to world coordinates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
     /// Voxels along x, y and z.
     pub shape: [usize; 3],
-    /// From voxel indices to RAS millimetres; integer indices are voxel centres.
+    /// Maps voxel indices to RAS millimetres; integer indices are voxel centres.
     pub affine: Affine,
 }
 
 impl Grid {
-    /// Number of voxels.
+    /// Returns the number of voxels.
     pub fn num_voxels(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Millimetres per voxel along x, y and z.
+    /// Returns the millimetres per voxel along x, y and z.
     pub fn spacing(&self) -> [f64; 3] {
         self.affine.spacing()
     }
 
-    /// World coordinates of the middle of the grid, in mm.
+    /// Returns the world coordinates of the grid's centre, in mm.
     pub fn centre(&self) -> [f64; 3] {
         self.affine.apply(self.shape.map(|size| (size as f64 - 1.0) / 2.0))
     }
 
-    /// Whether both grids have the same shape and voxels in the same places, to within `tolerance_mm` at every corner.
+    /// Returns whether both grids have the same shape, and corners that differ by at most `tolerance_mm` along each axis.
     pub fn matches(&self, other: &Grid, tolerance_mm: f64) -> bool {
         self.shape == other.shape
-            && self.corners(&other.affine).all(|apart| apart.iter().all(|apart| apart.abs() <= tolerance_mm))
+            && self.corner_offsets(&other.affine).all(|offset| offset.iter().all(|mm| mm.abs() <= tolerance_mm))
     }
 
-    /// How far the corners of the grid lie at most from where another affine puts them, in mm.
+    /// Returns the largest distance in mm between corresponding corners under this and another affine.
     pub fn max_corner_distance_mm(&self, other: &Affine) -> f64 {
-        let distance = |apart: [f64; 3]| apart.iter().map(|apart| apart * apart).sum::<f64>().sqrt();
-        self.corners(other).map(distance).fold(0.0, f64::max)
+        let length = |offset: [f64; 3]| offset.iter().map(|mm| mm * mm).sum::<f64>().sqrt();
+        self.corner_offsets(other).map(length).fold(0.0, f64::max)
     }
 
-    /// From where another affine puts each corner to where it is, in mm.
-    fn corners(&self, other: &Affine) -> impl Iterator<Item = [f64; 3]> {
+    /// Returns the offset of each corner from the same corner under another affine, in mm.
+    fn corner_offsets(&self, other: &Affine) -> impl Iterator<Item = [f64; 3]> {
         let (shape, affine, other) = (self.shape, self.affine, *other);
         (0..8).map(move |corner| {
             let end = |axis: usize| if corner >> axis & 1 == 1 { shape[axis] as f64 - 1.0 } else { 0.0 };
@@ -165,7 +165,7 @@ impl Grid {
     }
 }
 
-/// An array of voxels `[channel, x, y, z]`, owned or mapped from a file. To clone it copies none.
+/// An array of voxels `[channel, x, y, z]`, owned or memory-mapped. Clones share the voxels.
 #[derive(Clone, Debug)]
 pub struct Voxels<T: Pod> {
     /// Number of channels.
@@ -182,7 +182,7 @@ enum Storage<T> {
 }
 
 impl<T: Pod> Voxels<T> {
-    /// An array that owns its voxels.
+    /// Returns an array that owns its voxels.
     ///
     /// # Panics
     /// When the number of values is not `channels * x * y * z`.
@@ -195,10 +195,10 @@ impl<T: Pod> Voxels<T> {
         Self { channels, shape, storage: Storage::Owned(Arc::new(values)) }
     }
 
-    /// An array that reads its voxels from `bytes` of a mapped file.
+    /// Returns an array with the voxels in `bytes` of a mapped file.
     ///
     /// # Panics
-    /// When the bytes do not have the right length or alignment.
+    /// When the bytes have the wrong length or alignment.
     pub fn mapped(channels: usize, shape: [usize; 3], map: Arc<Mmap>, bytes: Range<usize>) -> Self {
         let values: &[T] = bytemuck::cast_slice(&map[bytes.clone()]);
         assert_eq!(
@@ -209,7 +209,7 @@ impl<T: Pod> Voxels<T> {
         Self { channels, shape, storage: Storage::Mapped { map, bytes } }
     }
 
-    /// The voxels of one channel, `[x, y, z]`.
+    /// Returns the voxels of one channel, `[x, y, z]`.
     pub fn channel(&self, channel: usize) -> &[T] {
         let size = self.shape.iter().product::<usize>();
         &self[channel * size..(channel + 1) * size]
@@ -227,20 +227,21 @@ impl<T: Pod> Deref for Voxels<T> {
     }
 }
 
-/// The position of voxel `[x, y, z]` in one channel of an array of this shape.
+/// Returns the flat index of voxel `[x, y, z]` in a channel of this shape, as NumPy's `ravel_multi_index`.
 pub fn offset(shape: [usize; 3], index: [usize; 3]) -> usize {
     (index[0] * shape[1] + index[1]) * shape[2] + index[2]
 }
 
-/// The voxel `[x, y, z]` at a position in one channel of an array of this shape; undoes [`offset`].
-pub fn unravel_index([_, size_y, size_z]: [usize; 3], position: usize) -> [usize; 3] {
-    [position / (size_y * size_z), position / size_z % size_y, position % size_z]
+/// Returns the voxel `[x, y, z]` at a flat index of a channel of this shape, as NumPy's `unravel_index`; the inverse of
+/// [`offset`].
+pub fn unravel_index([_, size_y, size_z]: [usize; 3], index: usize) -> [usize; 3] {
+    [index / (size_y * size_z), index / size_z % size_y, index % size_z]
 }
 
-/// An image, and where it is known its label map, on one grid.
+/// An image on a grid, with its label map if there is one.
 #[derive(Clone, Debug)]
 pub struct Volume {
-    /// Where the voxels lie.
+    /// Shape and position of both.
     pub grid: Grid,
     /// Intensities, `[channel, x, y, z]`.
     pub image: Voxels<f32>,
@@ -257,11 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn an_affine_after_its_inverse_moves_nothing() {
-        let there_and_back = oblique().after(&oblique().inverse().unwrap());
+    fn an_affine_composed_with_its_inverse_is_the_identity() {
+        let identity = oblique().after(&oblique().inverse().unwrap());
         for row in 0..3 {
             for column in 0..4 {
-                assert!((there_and_back.0[row][column] - Affine::IDENTITY.0[row][column]).abs() < 1e-12);
+                assert!((identity.0[row][column] - Affine::IDENTITY.0[row][column]).abs() < 1e-12);
             }
         }
     }
@@ -274,12 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_affine_has_no_inverse() {
+    fn a_singular_affine_has_no_inverse() {
         assert!(Affine::scale_and_shift([1.0, 0.0, 1.0], [0.0; 3]).inverse().is_none());
     }
 
     #[test]
-    fn grids_differ_when_voxels_lie_apart() {
+    fn grids_match_within_the_tolerance() {
         let grid = Grid { shape: [4, 5, 6], affine: oblique() };
         let mut moved = grid;
         moved.affine.0[0][3] += 0.5;
@@ -288,14 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn the_farthest_corner_tells_a_wrong_spacing_in_mm() {
+    fn a_wrong_spacing_moves_the_corners() {
         let grid = Grid { shape: [11, 5, 6], affine: Affine::IDENTITY };
         assert_eq!(grid.max_corner_distance_mm(&grid.affine), 0.0);
         assert_eq!(grid.max_corner_distance_mm(&Affine::scale_and_shift([1.5, 1.0, 1.0], [0.0; 3])), 5.0);
     }
 
     #[test]
-    fn z_runs_fastest() {
+    fn z_is_fastest() {
         assert_eq!(offset([2, 3, 4], [1, 2, 3]), 23);
         assert_eq!(offset([2, 3, 4], [0, 0, 1]), 1);
         assert_eq!(unravel_index([2, 3, 4], 23), [1, 2, 3]);

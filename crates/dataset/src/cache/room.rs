@@ -34,13 +34,7 @@ pub(super) fn lock(root: &Path) -> io::Result<File> {
 
 /// Makes an empty file of so many bytes for an entry; the caller holds the folder's lock.
 pub(super) fn begin(root: &Path, bytes: u64) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
-    #[cfg(unix)]
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(permissions);
-    let file = builder.tempfile_in(root)?;
+    let file = atomic_file::temporary_file_in(root, UNFINISHED)?;
     // On a disk without locks nobody takes an unlocked file for a dead process's.
     let _ = file.as_file().try_lock();
     refuse_too_much(file.as_file(), bytes)?;

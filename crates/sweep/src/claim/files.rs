@@ -13,11 +13,7 @@ use volume::atomic_file;
 
 /// Creates a temporary file with the permissions that the umask gives.
 pub(super) fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(atomic_file::TEMPORARY_PREFIX);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    atomic_file::temporary_file_in(folder, atomic_file::TEMPORARY_PREFIX)
 }
 
 /// Returns the path of a claim.
