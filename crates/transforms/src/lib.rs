@@ -12,6 +12,7 @@ use random::Rng;
 use volume::{Grid, Label};
 
 mod composition;
+mod erasure;
 mod filters;
 mod intensity;
 mod label;

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::composition::Maybe;
-use crate::step::{Kind, Registered, Step};
+use crate::erasure::{Kind, Registered};
+use crate::step::Step;
 use crate::{Component, NoParams};
 
 /// Declares the registry. A line is a description, `KIND MODULE::TYPE` and, where parameters are sampled, `=> PARAMS`:
@@ -48,10 +49,6 @@ macro_rules! transforms {
             /// The names of all transforms, as an experiment writes them; `maybe` and `one_of`, which hold other steps,
             /// are not among them.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($module)),+];
-
-            /// The source file of each transform, below `src` of this crate.
-            pub const FILES: &'static [&'static str] =
-                &[$(concat!(stringify!($kind), "/", stringify!($module), ".rs")),+];
 
             /// Returns the name of the step, as an experiment writes it.
             pub fn name(&self) -> &'static str {

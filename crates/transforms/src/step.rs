@@ -5,14 +5,14 @@ use volume::{Affine, Grid, Label};
 
 use crate::composition::{Applied, Nested};
 use crate::{
-    Component, Extension, FittedTransform, GridMapping, Incoming, IntensityTransform, KeyProblem, LabelTransform,
-    Reference, Region, SpatialTransform, TransformError, TransformParams, VolumeStatistics, WholeVolume, Window,
+    Extension, GridMapping, Incoming, KeyProblem, Reference, Region, TransformError, TransformParams, VolumeStatistics,
+    WholeVolume, Window,
 };
 
 /// A step of a chain, whichever transform it is. Methods about another kind of transform return the neutral answer: an
 /// intensity transform maps no grid, a label transform leaves intensities.
 ///
-/// [`Transform::component`](crate::Transform::component) returns it. Components implement [`Component`] and the trait of
+/// [`Transform::component`](crate::Transform::component) returns it. Components implement [`Component`](crate::Component) and the trait of
 /// their kind instead; the registry does the rest.
 ///
 /// # Panics
@@ -207,178 +207,5 @@ pub trait Step {
     }
 }
 
-/// A component as the trait of its kind.
-pub(crate) enum Kind<'a, P> {
-    Spatial(&'a dyn SpatialTransform<Params = P>),
-    Intensity(&'a dyn IntensityTransform<Params = P>),
-    Label(&'a dyn LabelTransform<Params = P>),
-}
-
-/// A component of the registry, which implements this.
-pub(crate) trait Registered: Component {
-    /// The name in an experiment.
-    const NAME: &'static str;
-
-    fn kind(&self) -> Kind<'_, Self::Params>;
-
-    fn wrap(params: Self::Params) -> TransformParams;
-
-    /// `None` where the parameters are of another step.
-    fn unwrap(params: &TransformParams) -> Option<&Self::Params>;
-
-    fn spatial(&self) -> Option<&dyn SpatialTransform<Params = Self::Params>> {
-        if let Kind::Spatial(step) = self.kind() { Some(step) } else { None }
-    }
-
-    fn intensity(&self) -> Option<&dyn IntensityTransform<Params = Self::Params>> {
-        if let Kind::Intensity(step) = self.kind() { Some(step) } else { None }
-    }
-
-    fn label(&self) -> Option<&dyn LabelTransform<Params = Self::Params>> {
-        if let Kind::Label(step) = self.kind() { Some(step) } else { None }
-    }
-
-    fn fitted(&self) -> Option<&dyn FittedTransform<Params = Self::Params>> {
-        self.intensity().and_then(|step| step.fitted())
-    }
-}
-
 /// Why recorded parameters are impossible, whatever their values.
 pub(crate) const OTHER_STEP: &str = "these are the parameters of another step";
-
-fn typed<T: Registered>(params: &TransformParams) -> &T::Params {
-    T::unwrap(params).expect("chains and their parameters travel together")
-}
-
-impl<T: Registered> Step for T {
-    fn validate(&self) -> Vec<KeyProblem> {
-        Component::validate(self)
-    }
-
-    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
-        Component::check_incoming(self, incoming)
-    }
-
-    fn warning(&self, incoming: &Grid) -> Option<&'static str> {
-        Component::warning(self, incoming)
-    }
-
-    fn random_keys(&self) -> Vec<&'static str> {
-        Component::random_keys(self)
-    }
-
-    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams {
-        T::wrap(Component::sample_params(self, rng, incoming))
-    }
-
-    fn validate_params(&self, params: &TransformParams, incoming: &Incoming) -> Result<(), String> {
-        let params = T::unwrap(params).ok_or_else(|| OTHER_STEP.to_owned())?;
-        Component::validate_params(self, params, incoming)
-    }
-
-    fn region(&self) -> Option<&Region> {
-        Component::region(self)
-    }
-
-    fn reference_mut(&mut self) -> Option<&mut Reference> {
-        Component::reference_mut(self)
-    }
-
-    fn map_grid(&self, params: &TransformParams, incoming: &Grid) -> Option<GridMapping> {
-        self.spatial().map(|step| step.map_grid(typed::<T>(params), incoming))
-    }
-
-    fn changes_shape(&self) -> bool {
-        self.spatial().is_some_and(|step| step.changes_shape())
-    }
-
-    fn is_random_warp(&self) -> bool {
-        self.spatial().is_some_and(|step| step.is_random_warp())
-    }
-
-    fn resolves_from_volume(&self) -> bool {
-        self.spatial().is_some_and(|step| step.resolves_from_volume())
-    }
-
-    fn resolve_from_volume(
-        &self,
-        params: &TransformParams,
-        whole: &WholeVolume,
-    ) -> Result<TransformParams, TransformError> {
-        let Some(step) = self.spatial() else { return Ok(params.clone()) };
-        step.resolve_from_volume(typed::<T>(params), whole).map(T::wrap)
-    }
-
-    fn extension(&self) -> Option<Extension> {
-        self.spatial().and_then(|step| step.extension())
-    }
-
-    fn needs_statistics(&self) -> bool {
-        self.intensity().is_some_and(|step| step.needs_statistics())
-    }
-
-    fn needs_labels(&self) -> bool {
-        self.intensity().is_some_and(|step| step.needs_labels())
-    }
-
-    fn needs_whole_volume(&self) -> bool {
-        self.intensity().is_some_and(|step| step.needs_whole_volume())
-    }
-
-    fn limits_intensities(&self) -> bool {
-        self.intensity().is_some_and(|step| step.limits_intensities())
-    }
-
-    fn is_sensitive_to_outliers(&self) -> bool {
-        self.intensity().is_some_and(|step| step.is_sensitive_to_outliers())
-    }
-
-    fn statistics(&self, params: &TransformParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
-        let Some(step) = self.intensity() else { return Ok(VolumeStatistics::default()) };
-        step.statistics(typed::<T>(params), whole)
-    }
-
-    fn halo(&self, params: &TransformParams, grid: &Grid) -> [usize; 3] {
-        self.intensity().map_or([0; 3], |step| step.halo(typed::<T>(params), grid))
-    }
-
-    fn copies(&self, params: &TransformParams, grid: &Grid) -> Vec<Affine> {
-        self.intensity().map_or_else(Vec::new, |step| step.copies(typed::<T>(params), grid))
-    }
-
-    fn apply(&self, params: &TransformParams, statistics: &VolumeStatistics, window: &mut Window) {
-        if let Some(step) = self.intensity() {
-            step.apply(typed::<T>(params), statistics, window);
-        }
-    }
-
-    fn needs_fit(&self) -> bool {
-        self.fitted().is_some_and(|step| step.needs_fit())
-    }
-
-    fn is_fitted(&self, params: &TransformParams) -> bool {
-        self.fitted().zip(T::unwrap(params)).is_some_and(|(step, params)| step.is_fitted(params))
-    }
-
-    fn observe(&self, whole: &WholeVolume) -> Result<Vec<Vec<f32>>, TransformError> {
-        self.fitted().map_or_else(|| Ok(Vec::new()), |step| step.observe(whole))
-    }
-
-    fn fit(&self, observations: &[Vec<Vec<f32>>]) -> Result<TransformParams, TransformError> {
-        self.fitted().map_or(Ok(TransformParams::Nothing), |step| step.fit(observations).map(T::wrap))
-    }
-
-    fn relabels(&self) -> bool {
-        self.label().is_some_and(|step| step.relabels())
-    }
-
-    fn relabel(&self, params: &TransformParams, labels: &mut [Label], shape: [usize; 3]) {
-        if let Some(step) = self.label() {
-            step.relabel(typed::<T>(params), labels, shape);
-        }
-    }
-
-    fn label_channels(&self, labels: &[Label]) -> Option<Vec<Label>> {
-        self.label().and_then(|step| step.channels(labels))
-    }
-}

@@ -32,9 +32,9 @@ pub(crate) fn require(condition: bool, key: &'static str, message: impl FnOnce()
     (!condition).then(|| KeyProblem::new(key, message()))
 }
 
-/// Returns the names of those keys that are random.
-pub(crate) fn random(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
-    keys.iter().filter(|(_, is_random)| *is_random).map(|(key, _)| *key).collect()
+/// Returns the keys whose condition is true.
+pub(crate) fn keys_where(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
+    keys.iter().filter(|(_, condition)| *condition).map(|(key, _)| *key).collect()
 }
 
 /// Recorded parameters move a voxel no farther, in voxels or millimetres.

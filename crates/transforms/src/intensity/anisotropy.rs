@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::{MAX_DISPLACEMENT, all_axes, random, require, valid_axis, validate_axes, within};
+use crate::validation::{MAX_DISPLACEMENT, all_axes, keys_where, require, valid_axis, validate_axes, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
@@ -51,7 +51,7 @@ impl Component for Anisotropy {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("axes", self.axes.len() > 1), ("downsampling", !self.downsampling.is_fixed())])
+        keys_where(&[("axes", self.axes.len() > 1), ("downsampling", !self.downsampling.is_fixed())])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::{random, require, same_count};
+use crate::validation::{keys_where, require, same_count};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
@@ -52,7 +52,7 @@ impl Component for BiasField {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("coefficients", !self.coefficients.is_fixed())])
+        keys_where(&[("coefficients", !self.coefficients.is_fixed())])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::separable::{self, Mirror};
-use crate::validation::{random, require, within};
+use crate::validation::{keys_where, require, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::{AxisRanges, Range};
@@ -47,7 +47,7 @@ impl Component for Blur {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("std_mm", !self.std_mm.is_fixed())])
+        keys_where(&[("std_mm", !self.std_mm.is_fixed())])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

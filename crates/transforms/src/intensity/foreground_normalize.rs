@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::erasure::Registered;
 use crate::statistics::descriptive;
-use crate::step::Registered;
 use crate::validation::{require, same_count};
 use crate::{
     Component, FittedTransform, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::{random, require, same_count};
+use crate::validation::{keys_where, require, same_count};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use simd::math::signed_pow;
@@ -37,7 +37,7 @@ impl Component for Gamma {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("log_gamma", !self.log_gamma.is_fixed())])
+        keys_where(&[("log_gamma", !self.log_gamma.is_fixed())])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

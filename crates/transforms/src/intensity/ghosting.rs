@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum::{self, unshifted};
-use crate::validation::{all_axes, random, require, valid_axis, validate_axes, within};
+use crate::validation::{all_axes, keys_where, require, valid_axis, validate_axes, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Range;
@@ -72,7 +72,7 @@ impl Component for Ghosting {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[
+        keys_where(&[
             ("axes", self.axes.len() > 1),
             ("num_ghosts", self.num_ghosts[0] != self.num_ghosts[1]),
             ("intensity", !self.intensity.is_fixed()),

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::erasure::Registered;
 use crate::statistics::descriptive;
-use crate::step::Registered;
 use crate::{
     Component, Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window,
 };

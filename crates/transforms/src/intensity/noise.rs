@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::{random, require, within};
+use crate::validation::{keys_where, require, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::{NoiseField, Rng};
 use values::Range;
@@ -47,7 +47,7 @@ impl Component for Noise {
 
     fn random_keys(&self) -> Vec<&'static str> {
         let is_noisy = self.std != Range::fixed(0.0);
-        random(&[("std", is_noisy), ("mean", !is_noisy && !self.mean.is_fixed())])
+        keys_where(&[("std", is_noisy), ("mean", !is_noisy && !self.mean.is_fixed())])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

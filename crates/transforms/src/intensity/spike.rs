@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::filters::spectrum;
-use crate::validation::{random, require, within};
+use crate::validation::{keys_where, require, within};
 use crate::{
     Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
 };
@@ -68,7 +68,7 @@ impl Component for Spike {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("num_spikes", self.num_spikes != [0, 0])])
+        keys_where(&[("num_spikes", self.num_spikes != [0, 0])])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::{random, require};
+use crate::validation::{keys_where, require};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::Shape;
@@ -63,7 +63,7 @@ impl Component for Swap {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("num_iterations", self.num_iterations > 0)])
+        keys_where(&[("num_iterations", self.num_iterations > 0)])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

@@ -1,7 +1,7 @@
 //! Normalization to zero mean and unit variance.
 
+use crate::erasure::Registered;
 use crate::statistics::descriptive;
-use crate::step::Registered;
 use crate::{
     Component, Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window,
 };

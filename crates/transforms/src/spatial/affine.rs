@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::{MAX_DISPLACEMENT, random, within};
+use crate::validation::{MAX_DISPLACEMENT, keys_where, within};
 use crate::{Component, Fill, GridMapping, Incoming, Interpolation, KeyProblem, SpatialTransform};
 use random::Rng;
 use values::number_or_word::NumberOrWord;
@@ -118,7 +118,7 @@ impl Component for Affine {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[
+        keys_where(&[
             ("scales", !self.scales.is_fixed()),
             ("degrees", !self.degrees.is_fixed()),
             ("translation_mm", !self.translation_mm.is_fixed()),

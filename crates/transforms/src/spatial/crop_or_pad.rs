@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::step::Registered;
-use crate::validation::{MAX_DISPLACEMENT, random, within};
+use crate::erasure::Registered;
+use crate::validation::{MAX_DISPLACEMENT, keys_where, within};
 use crate::{
     Component, Extension, Fill, GridMapping, Incoming, KeyProblem, Lattice, LatticeAxis, Padding, Region,
     SpatialTransform, TransformError, WholeVolume,
@@ -69,7 +69,7 @@ impl Component for CropOrPad {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("location", self.location == Location::Random)])
+        keys_where(&[("location", self.location == Location::Random)])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

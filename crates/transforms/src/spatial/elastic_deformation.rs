@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::mapping::elastic_displacement::control_axes;
-use crate::validation::{MAX_DISPLACEMENT, random, same_count, within};
+use crate::validation::{MAX_DISPLACEMENT, keys_where, same_count, within};
 use crate::{
     Component, ElasticDisplacement, Fill, GridMapping, Incoming, Interpolation, KeyProblem, Lattice, Map,
     SpatialTransform,
@@ -93,7 +93,7 @@ impl Component for ElasticDeformation {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("max_displacement_mm", self.max_displacement_mm.iter().any(|mm| mm.get() > 0.0))])
+        keys_where(&[("max_displacement_mm", self.max_displacement_mm.iter().any(|mm| mm.get() > 0.0))])
     }
 
     fn validate(&self) -> Vec<KeyProblem> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::validation::random;
+use crate::validation::keys_where;
 use crate::{Component, GridMapping, Incoming, Lattice, LatticeAxis, SpatialTransform};
 use random::Rng;
 use values::Probability;
@@ -34,7 +34,7 @@ impl Component for Flip {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random(&[("probabilities", self.probabilities.iter().any(|p| p.get() > 0.0 && p.get() < 1.0))])
+        keys_where(&[("probabilities", self.probabilities.iter().any(|p| p.get() > 0.0 && p.get() < 1.0))])
     }
 }
 
