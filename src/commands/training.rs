@@ -139,8 +139,8 @@ fn run_session_error(error: RunSessionError) -> CliError {
     }
 }
 
-/// Makes an error of training into one of a subcommand: what the experiment, its label maps or an option is to blame for
-/// is a problem that the user can fix; the rest is a failure of the environment.
+/// Makes an error of training into one of a subcommand: what the experiment, its label maps or an option is to blame
+/// for is a problem that the user can fix; the rest is a failure of the environment.
 pub(super) fn training_error(error: &TrainError) -> CliError {
     match error {
         TrainError::Batch(_) | TrainError::InputsChanged(_) => {

@@ -27,15 +27,15 @@ pub fn stop_flag() -> &'static AtomicBool {
     &STOP
 }
 
-/// Makes Ctrl-C and other stop signals set the stop flag, so that the work ends after its current step; a second request
-/// ends the process immediately.
+/// Makes Ctrl-C and other stop signals set the stop flag, so that the work ends after its current step; a second
+/// request ends the process immediately.
 pub fn stop_on_signals() -> Result<(), CliError> {
     let is_second = Arc::new(AtomicBool::new(false));
     // Not the stop flag, which others set too.
     let is_signalled = Arc::new(AtomicBool::new(false));
     for signal in STOP_SIGNALS {
-        // On a second request the process exits without the exit handlers of libraries: those of LibTorch free memory that
-        // a step still uses. Files are replaced atomically, so none is left half-written.
+        // On a second request the process exits without the exit handlers of libraries: those of LibTorch free memory
+        // that a step still uses. Files are replaced atomically, so none is left half-written.
         let registered = flag::register_conditional_shutdown(signal, 130, Arc::clone(&is_second))
             .and_then(|_| flag::register(signal, Arc::clone(&STOP)))
             .and_then(|_| flag::register(signal, Arc::clone(&is_signalled)));

@@ -162,8 +162,8 @@ impl RunFolder {
         self.root.join("tensorboard")
     }
 
-    /// Returns the paths of the weights and the state of the checkpoint that was the latest `age` checkpoints ago; 0 is the
-    /// latest.
+    /// Returns the paths of the weights and the state of the checkpoint that was the latest `age` checkpoints ago; 0 is
+    /// the latest.
     pub fn aged_checkpoint(&self, age: usize) -> [PathBuf; 2] {
         match age {
             0 => self.checkpoint_named("last"),

@@ -1,7 +1,7 @@
 //! The peak memory of the process, and its allocator.
 
-/// Returns the peak resident memory of the process in bytes; `None` except on Linux. From `/proc`, since sysinfo reports the
-/// current memory only.
+/// Returns the peak resident memory of the process in bytes; `None` except on Linux. From `/proc`, since sysinfo
+/// reports the current memory only.
 pub fn peak_resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -9,8 +9,8 @@ pub fn peak_resident_bytes() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Makes the allocator keep freed memory for the next step instead of returning it to the system: page faults took a fifth
-/// of a step. glibc only. Not used with LibTorch, whose peak memory grew by up to two fifths.
+/// Makes the allocator keep freed memory for the next step instead of returning it to the system: page faults took a
+/// fifth of a step. glibc only. Not used with LibTorch, whose peak memory grew by up to two fifths.
 pub fn keep_freed() {
     simd::retain_freed_memory();
 }

@@ -1,7 +1,8 @@
 //! Blending predictions of overlapping windows, a slab at a time.
 //!
-//! Windows are added in the order of their first planes along x, so a plane is finished as soon as a window starts after
-//! it. Only planes that later windows may still cover are stored, so the memory is that of a slab as thick as a window.
+//! Windows are added in the order of their first planes along x, so a plane is finished as soon as a window starts
+//! after it. Only planes that later windows may still cover are stored, so the memory is that of a slab as thick as a
+//! window.
 
 use rayon::prelude::*;
 
@@ -90,8 +91,8 @@ impl Blender {
         Self { importance, blend, activation, classes, first: 0, num_repeated: 0, sum, weight, tiling }
     }
 
-    /// Adds the values `[class, x, y, z]` of the window at `start`, after passing the planes to `take` that no later window
-    /// covers.
+    /// Adds the values `[class, x, y, z]` of the window at `start`, after passing the planes to `take` that no later
+    /// window covers.
     ///
     /// # Panics
     /// When windows are not added in the order of their first planes.

@@ -65,8 +65,8 @@ impl<'a> InverseResampler<'a> {
         self.to_preprocessed.apply(voxel.map(|index| index as f64))
     }
 
-    /// Calls `write` for each voxel of the file that the planes complete: with its slice along x, its index in the slice and
-    /// its probabilities.
+    /// Calls `write` for each voxel of the file that the planes complete: with its slice along x, its index in the
+    /// slice and its probabilities.
     fn for_each_voxel<S: Send>(&self, planes: &Planes, slices: &mut [S], write: impl Fn(&mut S, usize, &[f32]) + Sync) {
         let (done, end) = (planes.first + planes.num_repeated, planes.end());
         let [along_x, along_y, along_z] = self.source_box(planes);
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn voxels_that_a_crop_removed_are_not_computed() {
-        // The preprocessed grid holds the source's voxels 1..3 along x.
+        // The preprocessed grid has the voxels 1..3 of the source along x.
         let affine = Affine::scale_and_shift([1.0; 3], [1.0, 0.0, 0.0]);
         let mapping = IndexMapping::affine(affine, [2, 1, 1], [4, 1, 1]);
         assert_eq!(resampled(&mapping, 2, &certain([2, 1, 1], 2, |_| 1), 1), [9, 1, 1, 9]);

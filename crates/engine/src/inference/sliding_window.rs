@@ -35,8 +35,8 @@ pub struct LabelMapOutput<'a> {
     pub postprocess: &'a [Postprocess],
 }
 
-/// Predicts the label map of a preprocessed volume on the grid of the image file; voxels outside the preprocessed grid are
-/// background.
+/// Predicts the label map of a preprocessed volume on the grid of the image file; voxels outside the preprocessed grid
+/// are background.
 ///
 /// `mapping` maps the preprocessed grid to that of the file. Memory holds no more probabilities than those of a slab as
 /// thick as a window.
@@ -59,8 +59,8 @@ pub fn predict_label_map<E>(
     Ok(output.postprocessed(map))
 }
 
-/// Adds `factor` times the probabilities of a preprocessed volume to `sums`, `[class, x, y, z]` on the grid of the image
-/// file; outside the preprocessed grid the background has probability 1.
+/// Adds `factor` times the probabilities of a preprocessed volume to `sums`, `[class, x, y, z]` on the grid of the
+/// image file; outside the preprocessed grid the background has probability 1.
 ///
 /// # Errors
 /// Those of `forward`; see [`predict_planes`].
@@ -99,8 +99,8 @@ impl LabelMapOutput<'_> {
 
 /// Predicts a volume window by window, and passes planes of probabilities to `take` as they are finished.
 ///
-/// `forward` computes the logits `[window, class, x, y, z]` of a batch of windows `[window, channel, x, y, z]`, whose number
-/// is its second argument.
+/// `forward` computes the logits `[window, class, x, y, z]` of a batch of windows `[window, channel, x, y, z]`, whose
+/// number is its second argument.
 ///
 /// # Errors
 /// Those of `forward`.

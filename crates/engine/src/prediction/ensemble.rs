@@ -36,7 +36,8 @@ pub fn check_ensemble(predictors: &[Predictor]) -> Result<(), PredictError> {
 
 /// Predicts an image with one run, or with the mean of the probabilities of several.
 ///
-/// One run without `keep_probabilities` holds no more probabilities in memory than those of a slab as thick as a window.
+/// One run without `keep_probabilities` holds no more probabilities in memory than those of a slab as thick as a
+/// window.
 ///
 /// # Errors
 /// When the image does not fit the runs, the device fails, or `stop` is set.

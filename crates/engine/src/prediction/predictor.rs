@@ -78,7 +78,8 @@ impl Predictor {
         Ok(Self { root: root.to_owned(), experiment, labels, network, device, channels, preprocessing })
     }
 
-    /// Returns the true label map as in training, from that of a file: steps of the chain that change labels are applied.
+    /// Returns the true label map as in training, from that of a file: steps of the chain that change labels are
+    /// applied.
     ///
     /// # Errors
     /// When the preprocess chain cannot be applied.
@@ -112,7 +113,8 @@ impl Predictor {
         }
     }
 
-    /// Returns the forward pass over windows, which fails when `stop` is set; `before` windows of `total` are done already.
+    /// Returns the forward pass over windows, which fails when `stop` is set; `before` windows of `total` are done
+    /// already.
     pub(super) fn forward<'a>(
         &'a self,
         stop: &'a AtomicBool,

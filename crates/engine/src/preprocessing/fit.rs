@@ -21,8 +21,8 @@ impl FittedPreprocessing {
     /// Fits the steps of the preprocess chain that learn to the training subjects, or reads their statistics from the
     /// cache.
     ///
-    /// The files of the training subjects are hashed only if a step learns. Returns `None` when `stop` was set before the
-    /// end.
+    /// The files of the training subjects are hashed only if a step learns. Returns `None` when `stop` was set before
+    /// the end.
     ///
     /// # Errors
     /// When a file cannot be read, a step finds nothing to learn from, or the cache cannot be written.
@@ -65,8 +65,8 @@ impl FittedPreprocessing {
         Ok(Some(preprocessing))
     }
 
-    /// The hash of everything that a step's statistics depend on: the steps before it, the step itself, and the content of
-    /// the training subjects' files.
+    /// The hash of everything that a step's statistics depend on: the steps before it, the step itself, and the content
+    /// of the training subjects' files.
     fn statistics_key(&self, plan: &Plan, index: usize, files: &BTreeMap<String, Vec<InputFile>>) -> String {
         let mut key = KeyBuilder::new().add_text("statistics").add_text(CHAIN_VERSION);
         key = key.add_text(&key_text(&self.chain[..=index])).add_text(&key_text(&self.fitted));

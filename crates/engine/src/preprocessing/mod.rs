@@ -1,7 +1,7 @@
 //! Preprocessing: from a subject's files to the volume that the network is trained on or predicts from.
 //!
-//! [`fitted`] is the preprocess chain with the statistics that it learned from the
-//! training subjects, `subject` applies it to one subject by way of the cache, and `input_files` hashes what was read.
+//! [`fitted`] is the preprocess chain with the statistics that it learned from the training subjects, [`subject`]
+//! applies it to one subject by way of the cache, and [`input_files`] hashes the files.
 
 mod error;
 mod fit;
@@ -16,11 +16,11 @@ pub use fitted::FittedPreprocessing;
 pub use phantoms::make_phantoms;
 pub use subject::PreprocessedSubject;
 
-/// The version of the preprocessing code, part of every cache key: it changes when the same chain computes other voxels,
-/// so that older cache entries are not used.
+/// The version of the preprocessing code, part of every cache key: it changes when the same chain computes other
+/// voxels, so that older cache entries are not used.
 pub(crate) const CHAIN_VERSION: &str = "5";
 
-/// Why a label map exists: `check` refuses subjects without one in a part that trains or validates.
+/// Why subjects have a label map: `check` reports subjects without one in a part that trains or validates.
 pub(crate) const HAS_LABELS: &str = "subjects that train or validate have labels";
 
 /// Serializes a chain or its parameters as text for a cache key.

@@ -45,8 +45,8 @@ pub fn create(
     Ok(manifest)
 }
 
-/// Updates the files of a run folder for a resumed run, and adds to the plan's warnings what may change bits. The manifest
-/// keeps what it says about the start of the run.
+/// Updates the files of a run folder for a resumed run, and adds to the plan's warnings what may change bits. The
+/// manifest keeps what it says about the start of the run.
 ///
 /// # Errors
 /// When the subjects have changed, or a file cannot be written.

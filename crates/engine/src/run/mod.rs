@@ -1,7 +1,7 @@
 //! A training run in its folder: records, manifest, stop flag, and how it ended.
 //!
-//! [`manifest`] writes the folder's description of the run, [`RunSession`] trains: it makes phantoms, opens the records,
-//! calls the training loop with its listeners, catches panics, and writes into the manifest how the run ended.
+//! [`manifest`] writes the folder's description of the run, [`RunSession`] trains: it makes phantoms, opens the
+//! records, calls the training loop with its listeners, catches panics, and writes into the manifest how the run ended.
 
 mod error;
 mod git;

@@ -30,7 +30,8 @@ pub enum BatchError {
 }
 
 impl Batch {
-    /// Transfers patches of one shape to a device. `labels[k]` is the label of class `k + 1`; class 0 is the background.
+    /// Transfers patches of one shape to a device. `labels[k]` is the label of class `k + 1`; class 0 is the
+    /// background.
     ///
     /// # Errors
     /// When a patch contains a label that is not declared.

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::TrainError;
 use crate::experiment::plan::{Case, Plan};
 use crate::preprocessing::fitted::{FittedPreprocessing, incoming};
-use crate::preprocessing::{HAS_LABELS, PreprocessError, PreprocessedSubject, input_files, subject};
+use crate::preprocessing::subject::{self, Preprocessed};
+use crate::preprocessing::{HAS_LABELS, PreprocessError, PreprocessedSubject, input_files};
 use dataset::cache::{Cache, FileHashes};
 use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
@@ -23,7 +24,8 @@ use transforms::{Transform, sample_params};
 use volume::io;
 use volume::{Label, Voxels};
 
-/// How often hashes are saved while subjects are preprocessed, so that a process that is killed has few to compute again.
+/// How often hashes are saved while subjects are preprocessed, so that a process that is killed has few to compute
+/// again.
 const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
 
 /// The preprocessed subjects of a run, training and validation.
@@ -80,24 +82,7 @@ impl PreprocessedDataset {
                 subject::Keys::new(case, &preprocessing, &files).keep(cache);
             }
         }
-        let progress = Mutex::new((0, Instant::now(), emit));
-        let subjects = names
-            .par_iter()
-            .take_any_while(|_| !stop.load(Ordering::Relaxed))
-            .map(|name| {
-                let subject = subject::preprocess(&plan.cases[*name], &hashes, &preprocessing, plan.channels, cache)?;
-                let mut progress = progress.lock().expect("reporting progress does not panic");
-                let (done, saved, emit) = &mut *progress;
-                *done += 1;
-                emit(Event::Preparing { task: "preprocessing", done: *done, total });
-                subject.warnings.iter().for_each(|warning| emit(Event::Warning(warning.clone())));
-                if saved.elapsed() > SAVE_HASHES_EVERY {
-                    hashes.save()?;
-                    *saved = Instant::now();
-                }
-                Ok(((*name).clone(), subject))
-            })
-            .collect::<Result<BTreeMap<_, _>, PreprocessError>>();
+        let subjects = preprocess_subjects(plan, &names, &preprocessing, (cache, &hashes), stop, emit);
         // Saved also after an error or a stop, so that the other subjects are not hashed again.
         let saved = hashes.save();
         let subjects = subjects?;
@@ -214,4 +199,34 @@ impl PreprocessedDataset {
             batch_size: self.batch_size,
         }
     }
+}
+
+/// Preprocesses subjects in parallel, until the first error or until `stop` is set.
+fn preprocess_subjects(
+    plan: &Plan,
+    names: &[&String],
+    preprocessing: &FittedPreprocessing,
+    (cache, hashes): (&Cache, &FileHashes),
+    stop: &AtomicBool,
+    emit: &mut (dyn FnMut(Event) + Send),
+) -> Result<BTreeMap<String, Preprocessed>, PreprocessError> {
+    let total = names.len();
+    let progress = Mutex::new((0, Instant::now(), emit));
+    names
+        .par_iter()
+        .take_any_while(|_| !stop.load(Ordering::Relaxed))
+        .map(|name| {
+            let subject = subject::preprocess(&plan.cases[*name], hashes, preprocessing, plan.channels, cache)?;
+            let mut progress = progress.lock().expect("reporting progress does not panic");
+            let (done, saved, emit) = &mut *progress;
+            *done += 1;
+            emit(Event::Preparing { task: "preprocessing", done: *done, total });
+            subject.warnings.iter().for_each(|warning| emit(Event::Warning(warning.clone())));
+            if saved.elapsed() > SAVE_HASHES_EVERY {
+                hashes.save()?;
+                *saved = Instant::now();
+            }
+            Ok(((*name).clone(), subject))
+        })
+        .collect()
 }

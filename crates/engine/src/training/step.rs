@@ -146,7 +146,8 @@ impl Trainer {
         (loss, values().zip(gradients).map(scaled).collect())
     }
 
-    /// Waits for a step and updates weights and optimizer; if the loss or a gradient is not finite, both stay unchanged.
+    /// Waits for a step and updates weights and optimizer; if the loss or a gradient is not finite, both stay
+    /// unchanged.
     ///
     /// # Errors
     /// When the device fails.
@@ -199,8 +200,8 @@ impl Trainer {
         host_sum(self.loss.forward(logits, batch.target))
     }
 
-    /// Computes the logits `[window, class, x, y, z]` of windows `[window, channel, x, y, z]`; `counts` are the numbers of
-    /// windows and channels.
+    /// Computes the logits `[window, class, x, y, z]` of windows `[window, channel, x, y, z]`; `counts` are the numbers
+    /// of windows and channels.
     ///
     /// # Errors
     /// When the device fails.

@@ -23,8 +23,8 @@ pub fn columns(plan: &Plan) -> Columns {
     columns
 }
 
-/// Computes the mean loss over the validation patches, which are the same each time; returns `None` when `stop` was set or
-/// there are no patches.
+/// Computes the mean loss over the validation patches, which are the same each time; returns `None` when `stop` was set
+/// or there are no patches.
 ///
 /// # Errors
 /// When a patch cannot be made or the device fails.

@@ -13,8 +13,8 @@ pub struct DecisionRule {
 }
 
 impl DecisionRule {
-    /// Returns the rule that a list of steps starts with, by default the most probable class; `labels[k]` is the label of
-    /// class `k + 1`.
+    /// Returns the rule that a list of steps starts with, by default the most probable class; `labels[k]` is the label
+    /// of class `k + 1`.
     pub fn new(steps: &[Postprocess], labels: &[Label]) -> Self {
         let first = steps.first().and_then(|step| step.component().decision_rule(labels));
         first.unwrap_or_else(|| Self::argmax(labels))

@@ -21,10 +21,10 @@ pub use remove_small::RemoveSmall;
 pub use threshold::Threshold;
 pub use tumour_inside_liver::TumourInsideLiver;
 
-/// What every step of the post-processing answers for itself.
+/// A step of the post-processing.
 pub trait PostprocessStep {
-    /// Returns the decision rule that the step is, for classes with these labels, or `None` if it changes a label map. A
-    /// decision rule can only be the first step.
+    /// Returns the decision rule that the step is, for classes with these labels, or `None` if it changes a label map.
+    /// A decision rule can only be the first step.
     fn decision_rule(&self, _labels: &[Label]) -> Option<DecisionRule> {
         None
     }

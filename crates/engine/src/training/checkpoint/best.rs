@@ -7,11 +7,11 @@ use nn::weights::{self, NamedTensor};
 use run_folder::folder::{RunFolder, write_atomically};
 use run_folder::table::is_better;
 
-/// Stores the weights of an epoch if it is among the `keep` best, and removes those that no longer are. Returns whether it
-/// is the best.
+/// Stores the weights of an epoch if it is among the `keep` best, and removes those that no longer are. Returns whether
+/// it is the best.
 ///
-/// With `keep` above 1 the weights of each of these epochs have a file of their own; `best.safetensors` has those of the
-/// best. Repeating the call after a crash writes the same files.
+/// With `keep` above 1 the weights of each of these epochs have a file of their own; `best.safetensors` has those of
+/// the best. Repeating the call after a crash writes the same files.
 ///
 /// # Errors
 /// When a file cannot be written or removed.

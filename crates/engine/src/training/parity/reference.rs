@@ -1,4 +1,5 @@
-//! Reference values that PyTorch computed for small networks; weights and inputs are sine waves that both sides compute.
+//! Reference values that PyTorch computed for small networks; weights and inputs are sine waves that both sides
+//! compute.
 //!
 //! `tests/parity/pytorch_numbers.py` made the values.
 
@@ -59,8 +60,8 @@ struct Summary {
 }
 
 impl Summary {
-    /// The largest difference from a tensor's values, over the samples and the sums; those of sums are scaled to that of a
-    /// single value.
+    /// The largest difference from a tensor's values, over the samples and the sums; those of sums are scaled to that
+    /// of a single value.
     fn max_difference(&self, values: &[f32]) -> f64 {
         let samples = self.indices.iter().zip(&self.values).map(|(index, expected)| {
             values.get(*index).map_or(f64::INFINITY, |actual| (f64::from(*actual) - expected).abs())
@@ -160,8 +161,8 @@ impl ReferenceNetwork {
         differences
     }
 
-    /// Returns whether a parameter has a gradient. A bias before a normalization has none but rounding error, which Adam
-    /// turns into a step of either sign.
+    /// Returns whether a parameter has a gradient. A bias before a normalization has none but rounding error, which
+    /// Adam turns into a step of either sign.
     fn has_gradient(&self, name: &str) -> bool {
         self.gradients.get(name).is_some_and(|gradient| gradient.squares.sqrt() >= 1e-6)
     }
