@@ -52,8 +52,8 @@ fn a_patch_needs_no_fresh_array() {
     let here = Environment { cache_dir: folder.path().to_owned(), memory_bytes: None };
     let plan = check(&parse("a.yaml", TEXT).unwrap(), &here, None).unwrap();
     let listing = dataset::sources::list(&plan.experiment.data.source, folder.path()).unwrap();
-    let (source, phantoms) = listing.phantom.unwrap();
-    dataset::phantom::ensure(&source, &phantoms, &mut |_, _| {}).unwrap();
+    let generator = plan.experiment.data.source.component().generator().unwrap();
+    generator.write(&listing.generated_in.unwrap(), &mut |_, _| {}).unwrap();
     let cache = Cache::new(folder.path());
     let dataset = PreprocessedDataset::prepare(&plan, &cache, &AtomicBool::new(false), &mut |_| {}).unwrap().unwrap();
     let patch = |index| {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use dataset::cache::Cache;
 use dataset::patch::Patch;
 use dataset::queue::Request;
-use dataset::{phantom, sources};
+use dataset::sources;
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load::parse;
 use engine::experiment::plan::Plan;
@@ -50,8 +50,8 @@ fn plan(cache: &Path, text: &str) -> Plan {
     let environment = Environment { cache_dir: cache.to_owned(), memory_bytes: None };
     let plan = check(&document, &environment, None).unwrap();
     let listing = sources::list(&plan.experiment.data.source, cache).unwrap();
-    let (source, folder) = listing.phantom.unwrap();
-    phantom::ensure(&source, &folder, &mut |_, _| {}).unwrap();
+    let generator = plan.experiment.data.source.component().generator().unwrap();
+    generator.write(&listing.generated_in.unwrap(), &mut |_, _| {}).unwrap();
     plan
 }
 

@@ -9,7 +9,6 @@ use super::{Execute, ExperimentOptions};
 use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, Exit, output};
 use dataset::checks::{self, Dataset, Report, Severity};
-use dataset::sources::Source;
 use dataset::split::{self, Fold, Split};
 use engine::experiment::check::{self, DatasetIndex};
 use engine::experiment::experiment::Experiment;
@@ -82,10 +81,7 @@ fn examine(document: &Document, outline: &DatasetIndex, quiet: bool) -> Report {
     let chain = experiment.preprocess_chain();
     let dataset = Dataset {
         subjects: &outline.listing.subjects,
-        phantom: match &experiment.data.source {
-            Source::Phantom(source) => Some(source),
-            Source::Msd(_) | Source::Folders(_) | Source::Table(_) => None,
-        },
+        generator: experiment.data.source.component().generator(),
         parts: &outline.parts,
         other_folds: other_folds(experiment, outline),
         labels: &labels,

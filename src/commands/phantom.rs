@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::Execute;
 use crate::terminal::{CliError, Exit};
-use dataset::phantom::{self, PhantomSource};
+use dataset::phantom::PhantomSource;
+use dataset::sources::Generator;
 use values::{Shape, Spacing};
 
 /// Write a synthetic dataset: CT-like abdomens with liver and tumour labels.
@@ -38,7 +39,7 @@ fn three<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 impl Execute for PhantomArgs {
-    /// Writes the subjects that are not there yet.
+    /// Writes the subjects that do not exist yet.
     fn execute(&self) -> Result<Exit, CliError> {
         let defaults = PhantomSource::default();
         let source = PhantomSource {
@@ -48,8 +49,8 @@ impl Execute for PhantomArgs {
             seed: self.seed,
             ..defaults
         };
-        let mut tell = |done, total| eprintln!("phantom {done}/{total}");
-        phantom::ensure(&source, &self.out_dir, &mut tell).map_err(|error| CliError::failure(&error))?;
+        let mut progress = |done, total| eprintln!("phantom {done}/{total}");
+        source.write(&self.out_dir, &mut progress).map_err(|error| CliError::failure(&error))?;
         outln!("{}", self.out_dir.display());
         Ok(Exit::Done)
     }

@@ -7,7 +7,6 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::document::Sweep;
-use dataset::sources::Source;
 use dataset::split::{Parts, Split};
 use engine::experiment::check::{self, Environment};
 use engine::experiment::load::Change;
@@ -186,11 +185,8 @@ pub fn id_of(plan: &Plan) -> String {
     // Labels that come from the dataset are part of the task.
     let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
     tree["data"]["labels"] = labels.collect();
-    match &experiment.data.source {
-        Source::Phantom(_) => {}
-        Source::Msd(_) | Source::Folders(_) | Source::Table(_) => {
-            tree["data"]["source"] = Json::from(plan.fingerprint());
-        }
+    if experiment.data.source.component().generator().is_none() {
+        tree["data"]["source"] = Json::from(plan.fingerprint());
     }
     if let Split::File(_) = experiment.data.split {
         tree["data"]["split"] = serde_json::to_value(&plan.parts).expect("a split has lists of names only");
@@ -254,11 +250,13 @@ train: { epochs: 2 }
     #[test]
     fn the_id_depends_on_the_files_of_the_dataset_and_not_on_its_path() {
         let folder = tempfile::tempdir().unwrap();
-        let source = serde_json::from_str(r#"{"subjects": 4, "shape": [32, 32, 32]}"#).unwrap();
+        use dataset::sources::Generator;
+        let source: dataset::phantom::PhantomSource =
+            serde_json::from_str(r#"{"subjects": 4, "shape": [32, 32, 32]}"#).unwrap();
         let ids: Vec<Vec<String>> = ["here", "there"]
             .map(|name| {
                 let root = folder.path().join(name);
-                dataset::phantom::ensure(&source, &root, &mut |_, _| {}).unwrap();
+                source.write(&root, &mut |_, _| {}).unwrap();
                 let text = EXPERIMENT.replace(
                     "{ phantom: { subjects: 4, shape: [32, 32, 32] } }",
                     &format!("{{ msd: {{ root: {} }} }}", root.display()),

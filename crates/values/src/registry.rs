@@ -5,7 +5,8 @@
 ///
 /// The enum is what an experiment holds: a map with one key, the name of the module, and the component's own keys below
 /// it. Whatever differs between components is a method of the trait, in the component's file; `component()` gives access
-/// to it. So adding a component takes its file and one line here.
+/// to it. So adding a component takes its file and one line here. A line `Square(square::SquareShape)` declares a component
+/// whose struct has another name than its variant.
 ///
 /// ```
 /// # mod shapes {
@@ -53,11 +54,25 @@ macro_rules! registry {
             $($(#[$doc:meta])* $module:ident::$variant:ident),+ $(,)?
         }
     ) => {
+        $crate::registry!(@declare [$(#[$meta])*] $name [$component] $([$(#[$doc])*] $variant $module $variant)+);
+    };
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident: $component:path {
+            $($(#[$doc:meta])* $variant:ident($module:ident::$type:ident)),+ $(,)?
+        }
+    ) => {
+        $crate::registry!(@declare [$(#[$meta])*] $name [$component] $([$(#[$doc])*] $variant $module $type)+);
+    };
+    (
+        @declare [$(#[$meta:meta])*] $name:ident [$component:path]
+        $([$(#[$doc:meta])*] $variant:ident $module:ident $type:ident)+
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema)]
         #[serde(rename_all = "snake_case", deny_unknown_fields)]
         pub enum $name {
-            $($(#[$doc])* $variant($module::$variant)),+
+            $($(#[$doc])* $variant($module::$type)),+
         }
 
         impl $name {
@@ -80,8 +95,8 @@ macro_rules! registry {
         }
 
         $(
-            impl From<$module::$variant> for $name {
-                fn from(component: $module::$variant) -> Self {
+            impl From<$module::$type> for $name {
+                fn from(component: $module::$type) -> Self {
                     Self::$variant(component)
                 }
             }

@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use finding::{Finding, Report, Severity};
 use summary::Summary;
 
-use crate::phantom::PhantomSource;
 use crate::samplers::Sampler;
+use crate::sources::Generator;
 use crate::split::Parts;
 use crate::subject::Subject;
 use transforms::Transform;
@@ -37,8 +37,8 @@ const HANDFUL: usize = 4;
 pub struct Dataset<'a> {
     /// Every subject, in sorted order.
     pub subjects: &'a [Subject],
-    /// What makes the subjects, where they are phantoms: those are made rather than read.
-    pub phantom: Option<&'a PhantomSource>,
+    /// The generator of synthetic subjects, which are generated rather than read.
+    pub generator: Option<&'a dyn Generator>,
     /// Which subjects train, validate and test.
     pub parts: &'a Parts,
     /// The subjects that would validate in the other folds, by the fold's index.

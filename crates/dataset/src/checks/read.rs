@@ -5,8 +5,8 @@ use std::path::Path;
 use super::summary::{Channel, Image, LabelMap, Summary};
 use super::{Dataset, Finding};
 use crate::load::{Role, check_grid};
-use crate::phantom;
 use crate::samplers::check_weights;
+use crate::sources::Generator;
 use crate::subject::Subject;
 use transforms::Incoming;
 use transforms::lazy;
@@ -15,8 +15,8 @@ use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, unravel_index};
 
 /// Reads a subject, or makes it if it is a phantom.
 pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
-    let mut summary = match dataset.phantom {
-        Some(source) => made(dataset, source, &subject.name),
+    let mut summary = match dataset.generator {
+        Some(generator) => made(dataset, generator, &subject.name),
         None => from_files(dataset, subject),
     };
     summary.name = subject.name.clone();
@@ -27,9 +27,8 @@ pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
 }
 
 /// Phantoms are not on disk before a run starts; what they will hold is known all the same.
-fn made(dataset: &Dataset, source: &phantom::PhantomSource, name: &str) -> Summary {
-    let index = phantom::names(source).iter().position(|other| other == name);
-    let volume = phantom::generate(source, index.expect("a phantom's name is made from its index"));
+fn made(dataset: &Dataset, generator: &dyn Generator, name: &str) -> Summary {
+    let volume = generator.generate(name);
     let label = volume.label.map(|label| label_map(dataset, &volume.grid, volume.image.channels, label));
     Summary { grid: Some(volume.grid), image: Some(Image::of(&volume.image)), label, ..Summary::default() }
 }

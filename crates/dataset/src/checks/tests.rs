@@ -64,7 +64,7 @@ fn told_for(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
     let other_folds = BTreeMap::from([(3, names[..2].to_vec())]);
     let dataset = Dataset {
         subjects: &[],
-        phantom: None,
+        generator: None,
         parts: &parts,
         other_folds,
         labels: &labels,

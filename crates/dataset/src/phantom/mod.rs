@@ -1,7 +1,7 @@
 //! Synthetic CT-like abdomens with a liver and tumours.
 //!
-//! `anatomy` says what tissue lies where, `render` turns that into voxels; here stand the
-//! dataset's description and its files.
+//! `anatomy` defines the tissue at each point, `render` samples it as voxels; this file has the settings of the dataset
+//! and writes its files.
 
 mod anatomy;
 mod render;
@@ -14,14 +14,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::subject::Subject;
-use crate::sources::Listing;
+use crate::sources::{DataSource, DatasetError, Generator, Listing};
 pub use render::generate;
 use values::{NonNegative, Shape, Spacing};
 use volume::atomic_file;
 use volume::io::{self, DEFAULT_ENDING, ImageError};
-use volume::{Affine, Grid};
+use volume::{Affine, Grid, Volume};
 
-/// A dataset of synthetic abdomens in Hounsfield units, made by the runner itself.
+/// A synthetic dataset: CT-like abdomens in Hounsfield units with liver (1) and tumours (2), generated below the cache
+/// folder.
 ///
 /// ```yaml
 /// phantom: { subjects: 24, shape: [64, 64, 48], spacing_mm: [3, 3, 4] }
@@ -29,22 +30,23 @@ use volume::{Affine, Grid};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PhantomSource {
-    /// How many subjects there are.
+    /// Number of subjects. Default 24.
     #[serde(default = "default_subjects")]
     pub subjects: usize,
-    /// Voxels along x, y and z.
+    /// Voxels along x, y and z. Default `[64, 64, 48]`.
     #[serde(default = "default_shape")]
     pub shape: Shape,
-    /// Millimetres per voxel along x, y and z.
+    /// Voxel spacing along x, y and z in mm. Default `[5, 5, 6]`.
     #[serde(default = "default_spacing")]
     pub spacing_mm: Spacing,
-    /// The largest number of tumours in a liver; each subject has between 0 and this many.
+    /// Maximum number of tumours per liver; each subject has between 0 and this many. Default 3.
     #[serde(default = "default_tumours")]
     pub tumours: usize,
-    /// Standard deviation of the noise, in Hounsfield units.
+    /// Standard deviation of the noise in Hounsfield units. Default 15.
     #[serde(default = "default_noise")]
     pub noise_hu: NonNegative,
-    /// The seed of the dataset; apart from the experiment's, so that seeds can be compared on the same data.
+    /// Random seed of the dataset, independent of the experiment's `seed`, so that seeds are compared on the same data.
+    /// Default 0.
     #[serde(default)]
     pub seed: u64,
 }
@@ -82,61 +84,89 @@ fn default_noise() -> NonNegative {
     NonNegative::new(15.0).expect("15 is not negative")
 }
 
-/// Changes whenever the same description gives other voxels.
+/// The version of the generator; it changes whenever the same settings yield other voxels.
 const GENERATION: u32 = 1;
 
-/// Why phantoms cannot be made.
+/// Why generated subjects cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub enum PhantomError {
+pub enum GenerateError {
     /// A file or folder cannot be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A volume cannot be written.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The folder holds phantoms of another description.
-    #[error("{folder}: expected an empty folder or phantoms of the same description, got phantoms of {found}; choose another folder", folder = folder.display())]
+    /// The folder contains subjects of other settings.
+    #[error("{folder}: expected an empty folder or phantoms of the same settings, got phantoms of {found}; choose another folder", folder = folder.display())]
     Other {
         /// The folder.
         folder: PathBuf,
-        /// The description that stands there.
+        /// The settings of those in the folder.
         found: String,
     },
 }
 
-/// The grid that all subjects share: RAS, with the world's origin in the middle.
-pub fn grid(source: &PhantomSource) -> Grid {
-    let (shape, spacing) = (source.shape.0, source.spacing_mm.0);
-    let shift = std::array::from_fn(|axis| -0.5 * (shape[axis] as f64 - 1.0) * spacing[axis]);
-    Grid { shape, affine: Affine::scale_and_shift(spacing, shift) }
-}
-
-/// The name of a subject, by its index.
+/// Returns the name of a subject by its index.
 pub fn name(index: usize) -> String {
     format!("phantom_{index:03}")
 }
 
-/// The names of all subjects, by index.
+/// Returns the names of all subjects by index.
 pub fn names(source: &PhantomSource) -> Vec<String> {
     (0..source.subjects).map(name).collect()
 }
 
-/// The name of each label.
+/// Returns the name of each label.
 pub fn label_names() -> BTreeMap<volume::Label, String> {
     [(0, "background"), (1, "liver"), (2, "tumour")].map(|(label, name)| (label, name.to_owned())).into()
 }
 
-/// The subjects of a source, whose files lie below `cache_dir` and may not exist yet.
-pub(super) fn list(source: &PhantomSource, cache_dir: &Path) -> Listing {
-    let hash = hex::encode(&super::cache::KeyBuilder::new().add_text(&description(source)).build());
-    let folder = cache_dir.join("phantoms").join(&hash[..16]);
-    let subjects = (0..source.subjects).map(|index| subject(&folder, index)).collect();
-    Listing { subjects, label_names: Some(label_names()), phantom: Some((source.clone(), folder)) }
+impl DataSource for PhantomSource {
+    fn list(&self, cache_dir: &Path) -> Result<Listing, DatasetError> {
+        let hash = hex::encode(super::cache::KeyBuilder::new().add_text(&description(self)).build());
+        let folder = cache_dir.join("phantoms").join(&hash[..16]);
+        let subjects = (0..self.subjects).map(|index| subject(&folder, index)).collect();
+        Ok(Listing { subjects, label_names: Some(label_names()), generated_in: Some(folder) })
+    }
+
+    fn generator(&self) -> Option<&dyn Generator> {
+        Some(self)
+    }
+}
+
+impl Generator for PhantomSource {
+    fn settings(&self) -> String {
+        serde_json::to_string(self).expect("a source has maps, lists, numbers and text only")
+    }
+
+    fn limits(&self) -> Vec<(&'static str, usize, usize)> {
+        vec![("subjects", self.subjects, 100_000), ("tumours", self.tumours, 1000)]
+    }
+
+    /// All subjects have RAS orientation and the origin in the middle.
+    fn grid(&self) -> Grid {
+        let (shape, spacing) = (self.shape.0, self.spacing_mm.0);
+        let shift = std::array::from_fn(|axis| -0.5 * (shape[axis] as f64 - 1.0) * spacing[axis]);
+        Grid { shape, affine: Affine::scale_and_shift(spacing, shift) }
+    }
+
+    fn num_channels(&self) -> usize {
+        1
+    }
+
+    fn generate(&self, name: &str) -> Volume {
+        let index = names(self).iter().position(|other| other == name);
+        generate(self, index.expect("a phantom's name is made from its index"))
+    }
+
+    fn write(&self, folder: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GenerateError> {
+        write(self, folder, progress)
+    }
 }
 
 fn subject(folder: &Path, index: usize) -> Subject {
@@ -145,7 +175,7 @@ fn subject(folder: &Path, index: usize) -> Subject {
     Subject { name, images: vec![image], label: Some(label) }
 }
 
-/// What decides a subject's voxels; the number of subjects does not.
+/// Returns the settings that determine a subject's voxels; the number of subjects does not.
 fn description(source: &PhantomSource) -> String {
     serde_json::json!({
         "generation": GENERATION,
@@ -158,21 +188,13 @@ fn description(source: &PhantomSource) -> String {
     .to_string()
 }
 
-/// Makes the files that are missing: a folder in the layout of the Medical Segmentation Decathlon.
+/// Writes the files that are missing in the layout of the Medical Segmentation Decathlon: images as int16, labels as uint8.
 ///
-/// Images are int16, labels uint8. `progress` is told how many subjects are done, and of how many.
-/// Several processes may fill one folder: they write the same bytes, each file whole.
-///
-/// # Errors
-/// When the folder holds other phantoms or cannot be written.
-pub fn ensure(
-    source: &PhantomSource,
-    folder: &Path,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<(), PhantomError> {
+/// Several processes may write one folder: they write the same bytes, and each file atomically.
+fn write(source: &PhantomSource, folder: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GenerateError> {
     for part in ["imagesTr", "labelsTr"] {
         let part = folder.join(part);
-        std::fs::create_dir_all(&part).map_err(|source| PhantomError::Io { path: part, source })?;
+        std::fs::create_dir_all(&part).map_err(|source| GenerateError::Io { path: part, source })?;
     }
     claim(source, folder)?;
     for index in 0..source.subjects {
@@ -202,20 +224,20 @@ pub fn ensure(
     put(&folder.join("dataset.json"), &format!("{json:#}\n"))
 }
 
-/// Notes the description in the folder, or compares it with the one that stands there.
-fn claim(source: &PhantomSource, folder: &Path) -> Result<(), PhantomError> {
+/// Writes the settings into the folder, or compares them with those of an earlier call.
+fn claim(source: &PhantomSource, folder: &Path) -> Result<(), GenerateError> {
     let (path, wanted) = (folder.join("phantom.json"), description(source));
     match std::fs::read_to_string(&path) {
         Ok(found) if found.trim_end() == wanted => Ok(()),
-        Ok(found) => Err(PhantomError::Other { folder: folder.to_owned(), found: found.trim_end().to_owned() }),
+        Ok(found) => Err(GenerateError::Other { folder: folder.to_owned(), found: found.trim_end().to_owned() }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => put(&path, &format!("{wanted}\n")),
-        Err(source) => Err(PhantomError::Io { path, source }),
+        Err(source) => Err(GenerateError::Io { path, source }),
     }
 }
 
-fn put(path: &Path, text: &str) -> Result<(), PhantomError> {
+fn put(path: &Path, text: &str) -> Result<(), GenerateError> {
     atomic_file::write(path, |file| std::io::Write::write_all(file, text.as_bytes()))
-        .map_err(|source| PhantomError::Io { path: path.to_owned(), source })
+        .map_err(|source| GenerateError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -229,17 +251,17 @@ mod tests {
     #[test]
     fn files_are_made_once_and_list_as_a_decathlon_folder() {
         let folder = tempfile::tempdir().unwrap();
-        ensure(&small(), folder.path(), &mut |_, _| {}).unwrap();
+        small().write(folder.path(), &mut |_, _| {}).unwrap();
         let source = crate::sources::Source::Msd(crate::sources::MsdSource { root: folder.path().into() });
         let listing = crate::sources::list(&source, Path::new("")).unwrap();
         assert_eq!(listing.label_names, Some(label_names()));
         let header = io::read_header(&listing.subjects[1].images[0]).unwrap();
-        assert_eq!((header.datatype, header.grid), ("int16", grid(&small())));
+        assert_eq!((header.datatype, header.grid), ("int16", small().grid()));
         let (_, image) = io::read_image(&listing.subjects[1].images[0]).unwrap();
         assert_eq!(image[..], generate(&small(), 1).image[..]);
         let made = std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap();
         let mut done = Vec::new();
-        ensure(&small(), folder.path(), &mut |count, total| done.push((count, total))).unwrap();
+        small().write(folder.path(), &mut |count, total| done.push((count, total))).unwrap();
         assert_eq!(std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap(), made);
         assert_eq!(done, [(1, 2), (2, 2)]);
     }
@@ -247,8 +269,8 @@ mod tests {
     #[test]
     fn a_folder_of_other_phantoms_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        ensure(&small(), folder.path(), &mut |_, _| {}).unwrap();
+        small().write(folder.path(), &mut |_, _| {}).unwrap();
         let other = PhantomSource { seed: 1, ..small() };
-        assert!(matches!(ensure(&other, folder.path(), &mut |_, _| {}), Err(PhantomError::Other { .. })));
+        assert!(matches!(other.write(folder.path(), &mut |_, _| {}), Err(GenerateError::Other { .. })));
     }
 }

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::anatomy::{Anatomy, HALF_VIEW};
-use super::{PhantomSource, grid, name};
+use super::{PhantomSource, name};
+use crate::sources::Generator;
 use random::{NoiseField, Purpose, Seed};
 use volume::{Label, Volume, Voxels};
 
@@ -19,7 +20,7 @@ const HIGHEST: f32 = 3071.0;
 ///
 /// Every subject has its own stream, so it depends neither on the others nor on the number of threads.
 pub fn generate(source: &PhantomSource, index: usize) -> Volume {
-    let grid = grid(source);
+    let grid = source.grid();
     let [_, height, depth] = grid.shape;
     let plane = height * depth;
     let stream = |part| Seed(source.seed).stream(Purpose::Phantom, 0, &name(index), part);
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn livers_have_a_liver_s_size_and_some_subjects_have_no_tumour() {
         let all: Vec<_> = (0..12).map(|index| counts(&generate(&source(), index))).collect();
-        let total = grid(&source()).num_voxels() as f64;
+        let total = source().grid().num_voxels() as f64;
         for [_, liver, tumour] in &all {
             let share = (liver + tumour) as f64 / total;
             assert!((0.02..0.09).contains(&share), "{share}");

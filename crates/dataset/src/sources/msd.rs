@@ -3,15 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DatasetError, Listing, require_files, without_channel};
+use super::{DataSource, DatasetError, Listing, require_files, without_channel};
 use crate::subject::Subject;
 use volume::Label;
 use volume::io::{DEFAULT_ENDING, case_name};
 
-/// The keys of `dataset.json` that matter here; others are the dataset's own business.
+/// A folder in the layout of the Medical Segmentation Decathlon or of nnU-Net: `dataset.json`, `imagesTr`, `labelsTr`.
+///
+/// ```yaml
+/// msd: { root: data/Task03_Liver }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MsdSource {
+    /// Folder that contains `dataset.json`, such as `data/Task03_Liver`; relative to the working folder.
+    pub root: PathBuf,
+}
+
+/// The keys of `dataset.json` that are used; others are ignored.
 #[derive(Deserialize)]
 struct DatasetJson {
     /// Decathlon: pairs of files relative to the folder.
@@ -30,34 +43,37 @@ struct Pair {
     label: String,
 }
 
-pub(super) fn list(root: &Path) -> Result<Listing, DatasetError> {
-    let path = root.join("dataset.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
-    let json: DatasetJson = serde_json::from_str(&text)
-        .map_err(|error| DatasetError::Json { path: path.clone(), reason: error.to_string() })?;
-    let label_names = json
-        .labels
-        .as_ref()
-        .map(|labels| label_names(labels).map_err(|reason| DatasetError::Json { path: path.clone(), reason }))
-        .transpose()?;
-    let channels = json.channel_names.as_ref().map(BTreeMap::len);
-    if channels == Some(0) {
-        let reason = "channel_names: expected at least one channel, got none".to_owned();
-        return Err(DatasetError::Json { path, reason });
+impl DataSource for MsdSource {
+    fn list(&self, _cache_dir: &Path) -> Result<Listing, DatasetError> {
+        let root = &self.root;
+        let path = root.join("dataset.json");
+        let text = std::fs::read_to_string(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
+        let json: DatasetJson = serde_json::from_str(&text)
+            .map_err(|error| DatasetError::Json { path: path.clone(), reason: error.to_string() })?;
+        let label_names = json
+            .labels
+            .as_ref()
+            .map(|labels| label_names(labels).map_err(|reason| DatasetError::Json { path: path.clone(), reason }))
+            .transpose()?;
+        let channels = json.channel_names.as_ref().map(BTreeMap::len);
+        if channels == Some(0) {
+            let reason = "channel_names: expected at least one channel, got none".to_owned();
+            return Err(DatasetError::Json { path, reason });
+        }
+        let subjects: Vec<Subject> = match &json.training {
+            Some(pairs) => pairs
+                .iter()
+                .filter(|pair| !case_name(Path::new(&pair.image)).starts_with("._"))
+                .map(|pair| subject(root, pair, channels))
+                .collect(),
+            None => from_folders(root, channels.unwrap_or(1), json.file_ending.as_deref().unwrap_or(DEFAULT_ENDING))?,
+        };
+        if subjects.is_empty() {
+            return Err(DatasetError::Empty { source_name: path });
+        }
+        require_files(&path, &subjects)?;
+        Ok(Listing { subjects, label_names, generated_in: None })
     }
-    let subjects: Vec<Subject> = match &json.training {
-        Some(pairs) => pairs
-            .iter()
-            .filter(|pair| !case_name(Path::new(&pair.image)).starts_with("._"))
-            .map(|pair| subject(root, pair, channels))
-            .collect(),
-        None => from_folders(root, channels.unwrap_or(1), json.file_ending.as_deref().unwrap_or(DEFAULT_ENDING))?,
-    };
-    if subjects.is_empty() {
-        return Err(DatasetError::Empty { source_name: path });
-    }
-    require_files(&path, &subjects)?;
-    Ok(Listing { subjects, label_names, phantom: None })
 }
 
 /// A listed pair; where nnU-Net's channels are declared and the plain image is absent, its channel files.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::phantom::PhantomSource;
 
 fn touch(root: &Path, files: &[&str]) {
     for file in files {
@@ -50,7 +51,7 @@ fn missing_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = msd(folder.path(), r#"{"training": [{"image": "./imagesTr/a.nii.gz", "label": "l.nii.gz"}]}"#);
     let message = error.unwrap_err().to_string();
-    assert!(message.contains("2 of the files") && message.contains("a.nii.gz"), "{message}");
+    assert!(message.contains("2 of the listed files") && message.contains("a.nii.gz"), "{message}");
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn phantoms_are_listed_before_they_exist() {
     let source: PhantomSource = serde_json::from_str(r#"{"subjects": 3}"#).unwrap();
     let listing = list(&Source::Phantom(source), Path::new("nowhere")).unwrap();
     assert_eq!(names(&listing), ["phantom_000", "phantom_001", "phantom_002"]);
-    assert!(listing.phantom.is_some() && !listing.subjects[0].images[0].exists());
+    assert!(listing.generated_in.is_some() && !listing.subjects[0].images[0].exists());
 }
 
 #[test]

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::experiment::{Data, Experiment};
-use dataset::sources::Source;
 use dataset::split::Parts;
 use dataset::subject::Subject;
 use nn::devices::DeviceName;
@@ -96,15 +95,12 @@ impl Plan {
     /// phantoms, whose files may not exist yet, a hash of their settings.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        let is_phantom = if let Source::Phantom(source) = &self.experiment.data.source {
-            hash.update(serde_json::to_string(source).expect("a source has maps, lists, numbers and text only"));
-            true
-        } else {
-            false
-        };
-        for (name, case) in self.cases.iter().filter(|(_, case)| !is_phantom || case.weights.is_some()) {
+        let generator = self.experiment.data.source.component().generator();
+        generator.iter().for_each(|generator| hash.update(generator.settings()));
+        let is_generated = generator.is_some();
+        for (name, case) in self.cases.iter().filter(|(_, case)| !is_generated || case.weights.is_some()) {
             hash.update(name);
-            let files = case.subject.images.iter().chain(&case.subject.label).filter(|_| !is_phantom);
+            let files = case.subject.images.iter().chain(&case.subject.label).filter(|_| !is_generated);
             for path in files.chain(&case.weights) {
                 let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
                 hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());

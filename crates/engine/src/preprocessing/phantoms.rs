@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dataset::queue::MakeError;
-use dataset::{phantom, sources};
+use dataset::sources;
 
 /// Writes the phantoms of an experiment below the cache folder, unless they exist; `report` gets the number of subjects
 /// that are written and of all.
@@ -15,11 +15,9 @@ pub fn make_phantoms(
     cache_dir: &Path,
     report: &mut dyn FnMut(usize, usize),
 ) -> Result<(), MakeError> {
-    if !matches!(source, sources::Source::Phantom(_)) {
-        return Ok(());
-    }
-    if let Some((source, folder)) = sources::list(source, cache_dir)?.phantom {
-        phantom::ensure(&source, &folder, report)?;
+    let Some(generator) = source.component().generator() else { return Ok(()) };
+    if let Some(folder) = sources::list(source, cache_dir)?.generated_in {
+        generator.write(&folder, report)?;
     }
     Ok(())
 }

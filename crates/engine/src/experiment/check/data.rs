@@ -9,8 +9,7 @@ use crate::experiment::experiment::Orientation;
 use crate::experiment::load::Document;
 use crate::experiment::plan::ClassLabel;
 use crate::experiment::problem::Problems;
-use dataset::phantom;
-use dataset::sources::{self, Listing, Source};
+use dataset::sources::{self, Listing};
 use dataset::split::{self, Parts};
 use dataset::subject::Subject;
 use random::Seed;
@@ -70,12 +69,13 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     let mut diagnostics = Diagnostics::new(document);
     let experiment = &document.experiment;
     let (listing, parts) = list(&mut diagnostics, cache_dir)?;
-    let (grids, channels) = match &experiment.data.source {
-        Source::Phantom(source) => {
-            let grid = phantom::grid(source);
-            (listing.subjects.iter().map(|subject| (subject.name.clone(), grid)).collect(), 1)
+    let (grids, channels) = match experiment.data.source.component().generator() {
+        Some(generator) => {
+            let grid = generator.grid();
+            let grids = listing.subjects.iter().map(|subject| (subject.name.clone(), grid)).collect();
+            (grids, generator.num_channels())
         }
-        _ => read_grids(&mut diagnostics, &listing.subjects),
+        None => read_grids(&mut diagnostics, &listing.subjects),
     };
     check_grids(&mut diagnostics, &grids);
     sampler::check_maps(&mut diagnostics, &parts, &grids);

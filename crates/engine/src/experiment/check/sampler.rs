@@ -69,7 +69,6 @@ fn shown(paths: &[PathBuf]) -> Vec<String> {
 mod tests {
     use crate::experiment::check::{check_document, summarize_dataset};
     use crate::experiment::load::{Document, parse};
-    use dataset::phantom;
     use volume::io::write_image;
     use volume::{Affine, Grid, Voxels};
 
@@ -102,8 +101,7 @@ mod tests {
         assert!(messages[0].starts_with("3 of the maps do not exist") && messages[0].contains("phantom_002.nii"));
 
         let experiment = experiment("{ uniform: { patch: [8, 8, 8] } }").experiment;
-        let dataset::sources::Source::Phantom(source) = &experiment.data.source else { unreachable!() };
-        let grid = phantom::grid(source);
+        let grid = experiment.data.source.component().generator().unwrap().grid();
         let path = |index: usize| folder.path().join(format!("phantom_00{index}.nii"));
         let write = |index, grid: Grid, channels| {
             let map = Voxels::new(channels, grid.shape, vec![1.0; channels * grid.num_voxels()]);

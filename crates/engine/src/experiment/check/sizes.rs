@@ -8,7 +8,6 @@ use super::data::DatasetSummary;
 use super::{Diagnostics, Environment};
 use crate::experiment::load::Document;
 use crate::experiment::problem::Problems;
-use dataset::sources::Source;
 use transforms::lazy;
 use transforms::{Incoming, KeyProblem, Transform};
 use values::Bytes;
@@ -37,10 +36,10 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     ]
     .map(|(path, count, most)| (path.to_owned(), count, most))
     .into();
-    if let Source::Phantom(phantom) = &experiment.data.source {
-        counts.push(("data.source.phantom.subjects".to_owned(), phantom.subjects, 100_000));
-        counts.push(("data.source.phantom.tumours".to_owned(), phantom.tumours, 1000));
-    }
+    let source = &experiment.data.source;
+    let limits = source.component().generator().map(|generator| generator.limits()).unwrap_or_default();
+    let path = |key| format!("data.source.{}.{key}", source.name());
+    counts.extend(limits.into_iter().map(|(key, count, most)| (path(key), count, most)));
     for (path, count, most) in counts.into_iter().filter(|(_, count, most)| count > most) {
         diagnostics.problem(&path, format!("expected at most {most}, got {count}"), "take a smaller number");
     }
@@ -59,11 +58,12 @@ pub(super) fn volumes<'a>(
     let mut outgoing = BTreeMap::new();
     for (name, grid) in &summary.grids {
         if !memory.holds(grid.shape) {
-            let location = match &experiment.data.source {
-                Source::Phantom(_) => "data.source.phantom.shape",
-                _ => "data.source",
+            let source = &experiment.data.source;
+            let location = match source.component().generator() {
+                Some(_) => format!("data.source.{}.shape", source.name()),
+                None => "data.source".to_owned(),
             };
-            diagnostics.problem(location, memory.too_large(name, grid.shape), "take smaller volumes");
+            diagnostics.problem(&location, memory.too_large(name, grid.shape), "take smaller volumes");
             break;
         }
         match memory.chains(diagnostics.document, *grid) {
