@@ -1,6 +1,6 @@
-//! Making patches asks the system for no memory of a patch's size once it runs.
+//! In the steady state, sampling patches makes no allocation of a patch's size.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe to write; this one hands everything on to the system's")]
+#![expect(unsafe_code, reason = "an allocator is unsafe to write; this one forwards to the system's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,13 +11,13 @@ use engine::experiment::check::{Environment, check};
 use engine::experiment::load::parse;
 use engine::training::dataset::{PatchUse, PreprocessedDataset};
 
-/// Counts what is asked for.
+/// Records allocations.
 struct Counting;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is done by the system's allocator.
+// SAFETY: forwards to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
@@ -47,7 +47,7 @@ device: flex
 ";
 
 #[test]
-fn a_patch_needs_no_fresh_array() {
+fn a_patch_allocates_no_array() {
     let folder = tempfile::tempdir().unwrap();
     let here = Environment { cache_dir: folder.path().to_owned(), memory_bytes: None };
     let plan = check(&parse("a.yaml", TEXT).unwrap(), &here, None).unwrap();
@@ -60,7 +60,7 @@ fn a_patch_needs_no_fresh_array() {
         let request = Request { subject: 0, index, index_in_batch: 0 };
         dataset.patch(PatchUse::Training { epoch: 1 }, &plan.parts.train[0], request).unwrap()
     };
-    // A few patches are on their way at any time.
+    // The queue holds a few patches at a time.
     let first: Vec<_> = (0..4).map(patch).collect();
     drop(first);
     LARGEST.store(0, Ordering::Relaxed);

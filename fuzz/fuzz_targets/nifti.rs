@@ -1,4 +1,4 @@
-//! NIfTI files: header and voxels.
+//! NIfTI files: headers and voxels.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! What a thread asks the system for.
+//! An allocator that records the largest allocation of each thread.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe to write; this one hands everything on to the system's")]
+#![expect(unsafe_code, reason = "an allocator is unsafe to write; this one forwards to the system's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,11 +12,11 @@ thread_local! {
 }
 
 fn note(size: usize) {
-    // A thread that ends has no such cell any more.
+    // The cell is gone while a thread exits.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
 }
 
-// SAFETY: everything is done by the system's allocator.
+// SAFETY: forwards to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());

@@ -4,7 +4,7 @@ use dataset::cache::Cache;
 use proptest::prelude::*;
 use volume::{Affine, Grid, Volume, Voxels};
 
-use super::assert_told;
+use super::assert_messages;
 use super::feed::{self, KEY};
 use super::mutate::{changed, changes};
 
@@ -34,9 +34,9 @@ fn with(old: &str, new: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_wrong_with_an_entry_is_told() {
+fn a_damaged_entry_is_an_error_with_a_reason() {
     assert_eq!(feed::cache_entry(&valid()), None);
-    let told = [
+    let messages = [
         (vec![], "the file is empty"),
         (b"something else\n".to_vec(), "it does not start as an entry of this version"),
         (valid()[..500].to_vec(), "its header has no end"),
@@ -55,7 +55,7 @@ fn what_is_wrong_with_an_entry_is_told() {
         (with("0707", "0807"), "it holds the key 0807080708070807080708070807080708070807080708070807080708070807"),
     ]
     .map(|(bytes, expected)| (feed::cache_entry(&bytes).unwrap_or_default(), expected.to_owned()));
-    assert_told(told);
+    assert_messages(messages);
 }
 
 proptest! {

@@ -80,7 +80,7 @@ fn a_subject_is_never_named_after_another_place() {
 }
 
 #[test]
-fn a_dataset_without_channels_is_told() {
+fn a_dataset_without_channels_is_an_error() {
     let folder = folder();
     let json = r#"{"labels": {"background": 0, "liver": 1}, "channel_names": {}}"#;
     let error = of_dataset(folder.path(), json.as_bytes()).unwrap_err();

@@ -1,5 +1,4 @@
-//! Bytes into everything that reads files: what the fuzzer feeds, and the tests too. Whatever the bytes are, each
-//! function returns; what it may not do is panic.
+//! Entry points for the fuzzer and the tests: each feeds bytes to a reader, which must return without a panic.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -36,13 +35,13 @@ checkpoint: { keep_best: 1, keep_last: 1 }
 /// A folder for files of garbage, removed by the system.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    FOLDER.get_or_init(|| tempfile::tempdir().expect("the system has room for small files")).path()
+    FOLDER.get_or_init(|| tempfile::tempdir().expect("small files can be written")).path()
 }
 
 /// A file of that name and thread in the folder, with these bytes.
 fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
     let path = folder().join(format!("{:?}-{name}", std::thread::current().id()));
-    std::fs::write(&path, bytes).expect("the system has room for small files");
+    std::fs::write(&path, bytes).expect("small files can be written");
     path
 }
 
@@ -50,7 +49,7 @@ fn drawn(problems: &Problems) -> String {
     render(problems, RenderOptions { width: 100, colour: false, unicode: true })
 }
 
-/// An experiment, a sweep file, a file of metrics, a `--set` argument. Gives what an experiment of this text ends with.
+/// An experiment, a sweep file, a file of metrics, a `--set` argument. Returns the error of the experiment.
 pub fn yaml(bytes: &[u8]) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return load::load(&file("a.yaml", bytes), &[]).err().map(|problems| drawn(&problems));
@@ -78,13 +77,13 @@ pub fn yaml(bytes: &[u8]) -> Option<String> {
     Some(drawn(&problems))
 }
 
-/// A NIfTI file; where the first byte says so, the rest is compressed first. Gives what reading it as an image ends with.
+/// A NIfTI file; if the first byte is `z`, the rest is compressed first. Returns the error of reading it as an image.
 pub fn nifti(bytes: &[u8]) -> Option<String> {
     let path = match bytes.split_first() {
         Some((b'z', content)) => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            std::io::Write::write_all(&mut encoder, content).expect("memory takes bytes");
-            file("a.nii.gz", &encoder.finish().expect("memory takes bytes"))
+            std::io::Write::write_all(&mut encoder, content).expect("writing to memory succeeds");
+            file("a.nii.gz", &encoder.finish().expect("writing to memory succeeds"))
         }
         _ => file("a.nii", bytes),
     };
@@ -92,14 +91,14 @@ pub fn nifti(bytes: &[u8]) -> Option<String> {
     let label = read_label(&path);
     let image = read_image(&path);
     if header.is_err() {
-        assert!(image.is_err() && label.is_err(), "a file that has no header has no voxels");
+        assert!(image.is_err() && label.is_err(), "a file with an invalid header has no voxels");
     }
     let error = image.err()?.to_string();
     assert!(error.contains(&path.display().to_string()), "an error names its file: {error}");
     Some(error)
 }
 
-/// Weights as safetensors, the state of a run, a state dict of PyTorch's. Gives what reading the weights ends with.
+/// Weights as safetensors, the state of a run, a state dict of PyTorch's. Returns the error of reading the weights.
 pub fn checkpoint(bytes: &[u8]) -> Option<String> {
     let _ = State::from_bytes(bytes);
     for name in ["a.pt", "a.safetensors"] {
@@ -112,10 +111,10 @@ pub fn checkpoint(bytes: &[u8]) -> Option<String> {
 /// The key of the entry that garbage is taken for.
 pub const KEY: [u8; 32] = [7; 32];
 
-/// An entry of the cache. Gives what is wrong with it.
+/// An entry of the cache. Returns what is wrong with it.
 pub fn cache_entry(bytes: &[u8]) -> Option<String> {
     let cache = Cache::new(&folder().join(format!("{:?}-cache", std::thread::current().id())));
-    std::fs::create_dir_all(&cache.root).expect("the system has room for small files");
+    std::fs::create_dir_all(&cache.root).expect("small files can be written");
     std::fs::write(cache.root.join(hex::encode(&KEY)).with_extension("volume"), bytes).expect("there is room");
     match cache.get(&KEY).expect("the file is there") {
         Lookup::Damaged { reason, .. } => Some(reason),

@@ -1,5 +1,5 @@
-//! Bad input: files that are cut, mixed up or lie, and names that lead elsewhere. Whatever is read, nothing panics,
-//! no more memory is asked for than the file is worth, and the error names the file and what is wrong with it.
+//! Invalid input: truncated, corrupt or inconsistent files, and unsafe names. Nothing panics, no more memory is allocated than
+//! the file justifies, and the error names the file and what is wrong with it.
 
 mod allocator;
 mod cache;
@@ -13,9 +13,9 @@ mod runs;
 mod weights;
 mod yaml;
 
-/// Compares what was told with what is to be, and names all that differ.
-fn assert_told(told: impl IntoIterator<Item = (String, String)>) {
-    let wrong: Vec<String> = told
+/// Compares pairs of a message and the expected one; reports all that differ.
+fn assert_messages(messages: impl IntoIterator<Item = (String, String)>) {
+    let wrong: Vec<String> = messages
         .into_iter()
         .filter(|(found, expected)| found != expected)
         .map(|(found, expected)| format!("found    {found}\nexpected {expected}"))

@@ -1,4 +1,4 @@
-//! NIfTI files that are no such files, or lie.
+//! Invalid and inconsistent NIfTI files.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use volume::{Affine, Grid, Voxels};
 
 use super::allocator::largest_of;
 use super::mutate::{changed, changes};
-use super::{assert_told, feed};
+use super::{assert_messages, feed};
 
 const HEADER: usize = 348;
 
@@ -50,12 +50,12 @@ fn written(folder: &Path, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// What reading a file of these bytes ends with, without its name.
+/// Returns the error of reading a file of these bytes, without its path.
 fn message(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path(), bytes);
     let error = read_image(&path).unwrap_err().to_string();
-    error.strip_prefix(&format!("{}: ", path.display())).expect("an error begins with its file").to_owned()
+    error.strip_prefix(&format!("{}: ", path.display())).expect("an error starts with its file").to_owned()
 }
 
 fn shorts(numbers: &[i16]) -> Vec<u8> {
@@ -63,13 +63,13 @@ fn shorts(numbers: &[i16]) -> Vec<u8> {
 }
 
 #[test]
-fn every_field_that_lies_is_named() {
+fn an_invalid_field_is_named() {
     let reals = |values: [f32; 4]| values.map(f32::to_le_bytes).as_flattened().to_vec();
     let big = |value: f32| value.to_le_bytes().to_vec();
     let rows = |spacing: f32| {
         [reals([spacing, 0.0, 0.0, 0.0]), reals([0.0, 1.0, 0.0, 0.0]), reals([0.0, 0.0, 1.0, 0.0])].concat()
     };
-    let told = [
+    let messages = [
         (40, shorts(&[0]), "header field dim: expected 1 to 7 axes, got 0"),
         (40, shorts(&[20]), "header field dim: expected 1 to 7 axes, got 20"),
         (40, shorts(&[-1]), "header field dim: expected 1 to 7 axes, got -1"),
@@ -133,11 +133,11 @@ fn every_field_that_lies_is_named() {
         ),
     ]
     .map(|(at, bytes, expected)| (message(&patched(&[(at, &bytes)])), expected.to_owned()));
-    assert_told(told);
+    assert_messages(messages);
 }
 
 #[test]
-fn negative_and_missing_spacings_without_a_form_are_told() {
+fn a_negative_pixdim_is_read_as_positive_and_a_missing_one_is_an_error() {
     let no_forms: &[(usize, &[u8])] = &[(252, &[0; 4])];
     let with = |spacing: f32| patched(&[no_forms, &[(80, &spacing.to_le_bytes())]].concat());
     let folder = tempfile::tempdir().unwrap();
@@ -148,7 +148,7 @@ fn negative_and_missing_spacings_without_a_form_are_told() {
 }
 
 #[test]
-fn a_slope_that_is_no_number_is_left_out_as_nibabel_does() {
+fn a_slope_that_is_not_finite_is_ignored_as_in_nibabel() {
     let folder = tempfile::tempdir().unwrap();
     for slope in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0] {
         let path = written(folder.path(), &patched(&[(112, &slope.to_le_bytes())]));
@@ -157,7 +157,7 @@ fn a_slope_that_is_no_number_is_left_out_as_nibabel_does() {
 }
 
 #[test]
-fn files_of_other_formats_are_told_apart() {
+fn files_of_other_formats_are_recognized() {
     let header = |size: i32, magic: &[u8]| {
         let mut bytes = vec![0; 600];
         bytes[..4].copy_from_slice(&size.to_le_bytes());
@@ -166,7 +166,7 @@ fn files_of_other_formats_are_told_apart() {
     };
     let dicom = [vec![0; 128], b"DICM".to_vec(), vec![0; 400]].concat();
     let convert = "convert it to a single NIfTI-1 file, .nii or .nii.gz";
-    let told = [
+    let messages = [
         (vec![], "an empty file", "copy the file again"),
         (compressed(&[], 0), "an empty file", "copy the file again"),
         (valid()[..100].to_vec(), "a file that ends within its header, after 100 bytes", "copy the file again"),
@@ -189,15 +189,15 @@ fn files_of_other_formats_are_told_apart() {
             convert,
         ),
     ]
-    .map(|(bytes, found, mend)| (message(&bytes), format!("expected a single NIfTI-1 file, got {found}; {mend}")));
-    assert_told(told);
+    .map(|(bytes, found, fix)| (message(&bytes), format!("expected a single NIfTI-1 file, got {found}; {fix}")));
+    assert_messages(messages);
     let folder = tempfile::tempdir().unwrap();
     let error = read_header(folder.path()).unwrap_err().to_string();
     assert!(error.ends_with("expected a single NIfTI-1 file, got a folder; name a file"), "{error}");
 }
 
 #[test]
-fn a_compressed_file_that_is_cut_anywhere_is_told() {
+fn a_truncated_compressed_file_is_an_error() {
     let whole = compressed(&valid(), 0);
     let folder = tempfile::tempdir().unwrap();
     assert!(read_image(&written(folder.path(), &whole)).is_ok());
@@ -226,71 +226,71 @@ fn a_flipped_bit_in_a_compressed_file_is_an_error_or_changes_no_voxel() {
 }
 
 #[test]
-fn a_header_that_promises_more_than_there_is_takes_no_memory() {
+fn a_header_that_declares_more_than_the_file_has_allocates_no_memory() {
     let folder = tempfile::tempdir().unwrap();
     // 1000 x 1000 x 250 numbers of 4 bytes: a compressed file of a megabyte could hold them, this one does not.
-    let lie = patched(&[(40, &shorts(&[3, 1000, 1000, 250]))]);
+    let inconsistent = patched(&[(40, &shorts(&[3, 1000, 1000, 250]))]);
     let mut noise: Vec<u8> = (0..250_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     noise.truncate(1_000_000);
-    let path = written(folder.path(), &compressed(&[lie.clone(), noise].concat(), 0));
+    let path = written(folder.path(), &compressed(&[inconsistent.clone(), noise].concat(), 0));
     let (result, largest) = largest_of(|| read_image(&path));
     let error = result.unwrap_err().to_string();
     assert!(error.contains("declares 1000000000 bytes of voxels, and the file ends earlier"), "{error}");
-    assert!(largest < 1 << 20, "{largest} bytes at once");
-    // The same promise of a file that is 100 times too small for it.
-    let path = written(folder.path(), &compressed(&lie, 0));
+    assert!(largest < 1 << 20, "{largest} bytes in one allocation");
+    // The same header in a file that is 100 times too small for it.
+    let path = written(folder.path(), &compressed(&inconsistent, 0));
     let (result, largest) = largest_of(|| read_image(&path));
     assert!(result.unwrap_err().to_string().contains("cannot hold them"));
-    assert!(largest < 1 << 20, "{largest} bytes at once");
+    assert!(largest < 1 << 20, "{largest} bytes in one allocation");
 }
 
 #[test]
-fn a_bomb_behind_an_honest_header_is_not_unpacked() {
+fn data_after_the_voxels_is_not_decompressed() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path(), &compressed(&valid(), 64 << 20));
     let (result, largest) = largest_of(|| read_image(&path));
     assert_eq!(result.unwrap().1.len(), 60);
-    assert!(largest < 1 << 20, "{largest} bytes at once");
+    assert!(largest < 1 << 20, "{largest} bytes in one allocation");
 }
 
 #[test]
-fn a_volume_that_no_memory_holds_is_refused_before_it_is_read() {
+fn a_volume_larger_than_memory_is_rejected_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
-    // A sparse file of eight terabytes that honestly holds what it promises.
+    // A sparse file of eight terabytes, as long as its header declares.
     let mut bytes = patched(&[(40, &shorts(&[3, 20000, 20000, 20000])), (70, &shorts(&[2, 8]))]);
     bytes.truncate(352);
     fs::write(&path, bytes).unwrap();
     let file = fs::File::options().write(true).open(&path).unwrap();
     if file.set_len(352 + 8_000_000_000_000).is_err() {
-        return eprintln!("skipped: this disk makes no sparse files of eight terabytes");
+        return eprintln!("skipped: this disk supports no sparse files of eight terabytes");
     }
     let (result, largest) = largest_of(|| read_label(&path));
     let error = result.unwrap_err().to_string();
     assert!(error.contains(": the voxels take 16 TB to read, the machine has "), "{error}");
-    assert!(largest < 1 << 20, "{largest} bytes at once");
+    assert!(largest < 1 << 20, "{largest} bytes in one allocation");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_header_with_changes_panics_nowhere(changes in changes(), compress in any::<bool>()) {
+    fn a_corrupted_header_causes_no_panic(changes in changes(), compress in any::<bool>()) {
         let mut bytes = changed(&valid(), HEADER, &changes);
         if compress {
             bytes.insert(0, b'z');
         }
         let (_, largest) = largest_of(|| feed::nifti(&bytes));
-        prop_assert!(largest < 128 << 20, "{} bytes at once", largest);
+        prop_assert!(largest < 128 << 20, "{} bytes in one allocation", largest);
     }
 
     #[test]
-    fn a_compressed_file_with_changes_panics_nowhere(changes in changes()) {
+    fn a_corrupted_compressed_file_causes_no_panic(changes in changes()) {
         feed::nifti(&changed(&compressed(&valid(), 0), usize::MAX, &changes));
     }
 
     #[test]
-    fn random_bytes_panic_nowhere(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn random_bytes_cause_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         prop_assert!(feed::nifti(&bytes).is_some());
     }
 }

@@ -93,7 +93,10 @@ fn draws_that_somebody_edited_are_a_problem_and_no_panic() {
     fs::write(path("edited.json"), json.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
     let output = command.current_dir(folder.path()).args(arguments).args(["--draws", "edited.json"]).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("edited.json: draws.0 of affine: expected scales between 0.001 and 1000, got 0"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("edited.json: draws.0 of affine: expected scales between 0.001 and 1000, got 0"),
+        "{message}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Run folders that are garbled: a report leaves out what it cannot read, and says so.
+//! Corrupt run folders: a report skips what it cannot read, with a warning.
 
 use std::fs;
 use std::path::Path;

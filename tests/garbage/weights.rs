@@ -1,4 +1,4 @@
-//! Weights and checkpoints that are no such files, or lie.
+//! Invalid and inconsistent weights and checkpoints.
 
 use std::fs;
 
@@ -48,11 +48,11 @@ fn safetensors_that_lie_are_refused() {
 }
 
 #[test]
-fn a_state_dict_is_read_and_one_that_is_said_to_be_huge_is_refused() {
+fn a_state_dict_is_read_and_one_that_declares_a_huge_size_is_rejected() {
     let read = |path: &str| state_dict::read(path.as_ref(), "encoder.0.conv1.weight");
     let tensors = read(STATE_DICT).unwrap();
     assert_eq!((tensors[0].shape.as_slice(), &tensors[0].data[..2]), (&[2, 1, 3][..], &[0.0, 1.0][..]));
-    // A tensor of many values that all lie at one place of its storage.
+    // A tensor of many values that all have one position in its storage.
     let (result, largest) = largest_of(|| read("fuzz/corpus/checkpoint/inflated.pt"));
     let message = result.unwrap_err().to_string();
     assert_eq!(

@@ -8,7 +8,7 @@ use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::assert_told;
+use super::assert_messages;
 use super::feed::{self, EXPERIMENT};
 use super::mutate::{changed, changes};
 
@@ -26,7 +26,7 @@ fn marked(problem: &Problem) -> (usize, usize, String) {
 }
 
 #[test]
-fn what_is_no_experiment_is_told_with_its_place() {
+fn a_malformed_document_is_an_error_with_its_position() {
     let aliases = |levels: usize| {
         let level =
             |level: usize| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", "));
@@ -37,7 +37,7 @@ fn what_is_no_experiment_is_told_with_its_place() {
     let blocks: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     let deep = "lists and maps are nested too deeply";
     let large = "the file is too large once its aliases are expanded";
-    let told = [
+    let messages = [
         ("", "the file is empty", (1, 1)),
         ("# nothing\n", "expected a map of keys at the top of the file", (2, 1)),
         ("---\n", "expected a map of keys at the top of the file", (1, 4)),
@@ -65,14 +65,14 @@ fn what_is_no_experiment_is_told_with_its_place() {
         let problem = problems(text).0.remove(0);
         let (at_line, at_column, _) = marked(&problem);
         let start: String = text.chars().take(40).collect();
-        let told = format!("{at_line}:{at_column} {} ({start})", problem.message);
-        (told, format!("{line}:{column} {expected} ({start})"))
+        let message = format!("{at_line}:{at_column} {} ({start})", problem.message);
+        (message, format!("{line}:{column} {expected} ({start})"))
     });
-    assert_told(told);
+    assert_messages(messages);
 }
 
 #[test]
-fn numbers_that_do_not_fit_are_told_at_the_number() {
+fn a_number_out_of_range_is_an_error_at_the_number() {
     for (written, number, expected) in [
         ("epochs: 2", "1180591620717411303424", "expected a whole number of at least 1, got `1180591620717411300000`"),
         ("epochs: 2", "-0", "expected a whole number of at least 1, got `0`"),
@@ -201,7 +201,7 @@ fn patches_and_sources_that_no_memory_holds_are_refused_at_the_value() {
 }
 
 #[test]
-fn a_line_that_no_terminal_shows_is_told_in_words() {
+fn a_very_long_line_is_abbreviated_in_the_message() {
     let drawing = RenderOptions { width: 100, colour: false, unicode: true };
     for text in [format!("{}a: 1", "\t".repeat(100_000)), ":".repeat(100_000), format!("{}: 1\n", "a".repeat(900_000))]
     {

@@ -17,7 +17,7 @@ fn control_group_bytes(system: &mut System) -> Option<u64> {
     let process = sysinfo::get_current_pid().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[process]), false, ProcessRefreshKind::nothing());
     let own = system.process(process).and_then(Process::cgroup_limits);
-    // A container may see its own group as the root, under another name than /proc tells.
+    // A container may see its own group as the root, under another name than in /proc.
     own.or_else(|| system.cgroup_limits()).map(|limits| limits.total_memory)
 }
 

@@ -1,9 +1,8 @@
-//! Which lesions are detected.
+//! Lesion detection by the rules of LiTS.
 //!
-//! Predicted and true lesions are numbered in the order of their first voxels. What overlaps is merged in three steps:
-//! true lesions that share the predicted lesion which overlaps each of them most; each predicted lesion is matched to the
-//! true one that it overlaps most; predicted lesions that are matched to the same true one. A merged lesion goes by the
-//! number of its first.
+//! Predicted and true lesions are numbered in the order of their first voxels, and matched in three steps: true lesions with
+//! the same best-overlapping predicted lesion are merged; each predicted lesion is matched to the true one that it overlaps
+//! most; predicted lesions matched to the same true lesion are merged. A merged lesion keeps the number of its first.
 
 use std::collections::BTreeMap;
 use std::iter::Sum;
@@ -13,33 +12,33 @@ use volume::Label;
 use volume::connected_components::{ConnectedComponents, connected_components};
 
 /// The intersection over union above which a lesion is detected.
-const MIN_OVERLAP: f64 = 0.5;
+const DETECTION_THRESHOLD: f64 = 0.5;
 
-/// How many lesions there are and how many of them are detected.
+/// Numbers of lesions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detection {
     predicted: usize,
     truth: usize,
-    /// May be below 0, since a merged lesion that is not detected counts several times.
+    /// May be negative: an undetected merged lesion is subtracted several times.
     detected: i64,
 }
 
-/// True lesions that are merged, and how many they were when they were last merged.
+/// Merged true lesions, and their number at the last merge.
 struct Merged {
     ids: Vec<u32>,
     count: i64,
 }
 
-/// Voxels that predicted and true lesions have in common.
+/// The number of common voxels for each pair of a predicted and a true lesion.
 struct Common(BTreeMap<(u32, u32), u64>);
 
 impl Detection {
-    /// The share of predicted lesions that detect one.
+    /// Returns the fraction of predicted lesions that detect a true one.
     pub fn precision(&self) -> Option<f64> {
         (self.predicted > 0).then(|| self.detected as f64 / self.predicted as f64)
     }
 
-    /// The share of true lesions that are detected.
+    /// Returns the fraction of true lesions that are detected.
     pub fn recall(&self) -> Option<f64> {
         (self.truth > 0).then(|| self.detected as f64 / self.truth as f64)
     }
@@ -67,7 +66,7 @@ impl Sum for Detection {
     }
 }
 
-/// Finds the lesions of a label in both label maps and those that are detected.
+/// Finds the lesions of a label in both label maps and counts the detected ones.
 pub(crate) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
     let Some([x, y, z]) = comparison.extent(&[lesion]) else { return Detection::default() };
     let pair = comparison.pair();
@@ -88,26 +87,26 @@ fn num_detected(predicted: &ConnectedComponents, truth: &ConnectedComponents) ->
     let merged = merge_true(&common, &overlapping, truth.sizes.len());
     let mut matched = match_predicted(&common, &overlapping, &merged);
     let mut detected = matched.iter().filter(|ids| !ids.is_empty()).count() as i64;
-    let mut pairs: Vec<usize> = (0..merged.len()).filter(|place| !matched[*place].is_empty()).collect();
-    pairs.sort_by_key(|place| matched[*place][0]);
-    for place in pairs {
-        let (own, pair) = (matched[place].clone(), &merged[place]);
-        // The scorer looks for the voxels of the predicted lesion among those it has renamed after true lesions.
+    let mut pairs: Vec<usize> = (0..merged.len()).filter(|index| !matched[*index].is_empty()).collect();
+    pairs.sort_by_key(|index| matched[*index][0]);
+    for index in pairs {
+        let (own, pair) = (matched[index].clone(), &merged[index]);
+        // The evaluation program looks up the predicted lesion among those that it has renumbered after true lesions.
         let namesake = merged.iter().position(|other| other.ids[0] == own[0]);
         let united = namesake.map_or(&[][..], |namesake| &matched[namesake]);
-        let sizes = |found: &ConnectedComponents, ids: &[u32]| {
-            ids.iter().map(|id| found.sizes[*id as usize - 1] as u64).sum::<u64>()
+        let sizes = |lesions: &ConnectedComponents, ids: &[u32]| {
+            ids.iter().map(|id| lesions.sizes[*id as usize - 1] as u64).sum::<u64>()
         };
         let union = sizes(predicted, united) + sizes(truth, &pair.ids) - common.between(united, &pair.ids);
-        if common.between(&own, &pair.ids) as f64 / union as f64 <= MIN_OVERLAP {
-            matched[place].clear();
+        if common.between(&own, &pair.ids) as f64 / union as f64 <= DETECTION_THRESHOLD {
+            matched[index].clear();
             detected -= pair.count;
         }
     }
     detected
 }
 
-/// Merges the true lesions that share the predicted lesion which overlaps each of them most.
+/// Merges true lesions with the same best-overlapping predicted lesion.
 fn merge_true(common: &Common, overlapping: &[u32], num_true: usize) -> Vec<Merged> {
     let ids = 1..=u32::try_from(num_true).expect("components are counted in 32 bits");
     let mut merged: Vec<Merged> = ids.map(|id| Merged { ids: vec![id], count: 1 }).collect();
@@ -115,12 +114,12 @@ fn merge_true(common: &Common, overlapping: &[u32], num_true: usize) -> Vec<Merg
         let most = |ids: &[u32]| first_largest(overlapping.iter().map(|other| common.between(&[*other], ids)));
         let is_shared = |lesion: &Merged| {
             common.between(&[*own], &lesion.ids) > 0
-                && most(&lesion.ids).is_some_and(|place| overlapping[place] == *own)
+                && most(&lesion.ids).is_some_and(|index| overlapping[index] == *own)
         };
-        let shared: Vec<usize> = (0..merged.len()).filter(|place| is_shared(&merged[*place])).collect();
+        let shared: Vec<usize> = (0..merged.len()).filter(|index| is_shared(&merged[*index])).collect();
         let Some((first, rest)) = shared.split_first() else { continue };
-        for place in rest.iter().rev() {
-            let mut other = merged.remove(*place);
+        for index in rest.iter().rev() {
+            let mut other = merged.remove(*index);
             merged[*first].ids.append(&mut other.ids);
         }
         merged[*first].count = shared.len() as i64;
@@ -128,20 +127,20 @@ fn merge_true(common: &Common, overlapping: &[u32], num_true: usize) -> Vec<Merg
     merged
 }
 
-/// For each true lesion the predicted ones that overlap it more than any other.
+/// Returns for each true lesion the predicted ones that overlap it most.
 fn match_predicted(common: &Common, overlapping: &[u32], merged: &[Merged]) -> Vec<Vec<u32>> {
     let mut matched = vec![Vec::new(); merged.len()];
     for own in overlapping {
         let most = first_largest(merged.iter().map(|lesion| common.between(&[*own], &lesion.ids)));
-        matched[most.expect("what overlaps a lesion overlaps one of them")].push(*own);
+        matched[most.expect("merging keeps every true lesion")].push(*own);
     }
     matched
 }
 
-/// The place of the largest number, of equal ones the first.
+/// Returns the index of the largest number, the first of equal ones.
 fn first_largest(numbers: impl Iterator<Item = u64>) -> Option<usize> {
     let better = |best: (usize, u64), new: (usize, u64)| if new.1 > best.1 { new } else { best };
-    numbers.enumerate().reduce(better).map(|(place, _)| place)
+    numbers.enumerate().reduce(better).map(|(index, _)| index)
 }
 
 impl Common {
@@ -155,14 +154,14 @@ impl Common {
         Self(common)
     }
 
-    /// The predicted lesions that overlap a true one, in order.
+    /// Returns the predicted lesions that overlap a true one, in order.
     fn predicted(&self) -> Vec<u32> {
         let mut ids: Vec<u32> = self.0.keys().map(|(predicted, _)| *predicted).collect();
         ids.dedup();
         ids
     }
 
-    /// Voxels that some predicted and some true lesions have in common.
+    /// Returns the number of common voxels of predicted and true lesions.
     fn between(&self, predicted: &[u32], truth: &[u32]) -> u64 {
         let pairs = predicted.iter().flat_map(|p| truth.iter().map(move |t| (*p, *t)));
         pairs.filter_map(|pair| self.0.get(&pair)).sum()
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
     use crate::Pair;
 
-    /// Rows of `.` and `#`: the prediction and the truth.
+    /// Detects lesions in rows of `.` and `#`.
     fn detection(prediction: &str, truth: &str) -> (usize, usize, i64) {
         let labels = |row: &str| row.chars().map(|voxel| Label::from(voxel == '#')).collect::<Vec<_>>();
         let (prediction, truth) = (labels(prediction), labels(truth));
@@ -195,17 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn lesions_that_run_together_are_detected_once() {
+    fn lesions_predicted_as_one_are_detected_once() {
         assert_eq!(detection("#######", "###.###"), (1, 2, 1));
     }
 
     #[test]
-    fn lesions_merged_in_vain_take_off_a_detection_each() {
+    fn undetected_merged_lesions_subtract_a_detection_each() {
         assert_eq!(detection("##########", "#...#...#."), (1, 3, -2));
     }
 
     #[test]
-    fn nothing_is_detected_where_nothing_overlaps() {
+    fn lesions_without_overlap_are_not_detected() {
         assert_eq!(detection("##...", "...##"), (1, 1, 0));
         assert_eq!(detection(".....", "....."), (0, 0, 0));
     }

@@ -8,7 +8,8 @@ use crate::class_scorer::ClassScorer;
 use crate::comparison::Comparison;
 use volume::Label;
 
-/// The mean distance in mm from the voxels of both surfaces of a class to the other surface.
+/// Average symmetric surface distance: the mean distance in mm from the surface voxels of both masks of a class to the other
+/// surface.
 ///
 /// ```yaml
 /// - assd: { variant: monai }
@@ -17,7 +18,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "AssdMetric")]
 pub struct Assd {
-    /// Whose definition it follows; they differ where masks are empty.
+    /// The implementation to reproduce: `monai` or `medpy`; they differ for empty masks. Default: `monai`.
     #[serde(default)]
     pub variant: AssdVariant,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
@@ -25,15 +26,15 @@ pub struct Assd {
     pub regions: Regions,
 }
 
-/// Whose average distance it is.
+/// The implementation of the average distance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssdVariant {
-    /// MONAI 1.6.1, `compute_average_surface_distance(symmetric=True)`: infinite where one of the masks is empty,
-    /// undefined where both are.
+    /// MONAI 1.6.1, `compute_average_surface_distance(symmetric=True)`: infinite if one of the masks is
+    /// empty, undefined if both are.
     #[default]
     Monai,
-    /// MedPy 0.5.2, `assd`: undefined where one of the masks is empty or both are, for there MedPy gives an error.
+    /// MedPy 0.5.2, `assd`: undefined if a mask is empty, where MedPy raises an error.
     Medpy,
 }
 
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_differ_where_a_mask_is_empty() {
+    fn variants_differ_for_empty_masks() {
         let variants = [AssdVariant::Monai, AssdVariant::Medpy];
         assert_eq!(variants.map(|variant| score(variant, [0; 6], [1; 6])), [Some(f64::INFINITY), None]);
         assert_eq!(variants.map(|variant| score(variant, [0; 6], [0; 6])), [None, None]);

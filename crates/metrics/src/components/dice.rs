@@ -1,4 +1,4 @@
-//! Dice overlap.
+//! Dice coefficient.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,12 @@ use crate::comparison::{Comparison, Overlap};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
-/// `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file; background is in no mean.
+/// Dice coefficient `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file. Means exclude the
+/// background.
 ///
-/// A class that is in one of the two only scores 0. Where it is in neither, nnU-Net leaves the case out (`empty: nan`),
-/// LiTS, and MONAI with `ignore_empty=False`, give 1 (`empty: one`), and MedPy 0 (`empty: zero`; with NumPy 2.4 not a
-/// number). MONAI's default leaves out every case whose truth is empty.
+/// A class that is only predicted, or only true, scores 0. If it is in neither map, nnU-Net excludes the case (`empty: nan`),
+/// LiTS and MONAI with `ignore_empty=False` score 1 (`empty: one`), and MedPy 0 (`empty: zero`; NaN with NumPy 2.4). MONAI's
+/// default excludes every case whose truth is empty.
 ///
 /// ```yaml
 /// - dice: { empty: nan }
@@ -21,10 +22,10 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DiceMetric")]
 pub struct Dice {
-    /// The score where a class is in neither the prediction nor the truth.
+    /// The score of a class that is in neither the prediction nor the truth: `nan`, `one` or `zero`. Default: `nan`.
     #[serde(default)]
     pub empty: EmptyScore,
-    /// Whether a summary also has `dice_global_<label>`: the Dice of the voxels of all cases counted together.
+    /// If true, a summary also has `dice_global_<label>`: the Dice of the voxels of all cases together. Default: false.
     #[serde(default)]
     pub global: bool,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.

@@ -8,7 +8,8 @@ use crate::class_scorer::ClassScorer;
 use crate::comparison::{Comparison, Surfel};
 use volume::Label;
 
-/// The largest distance in mm from a point of either surface of a class to the other: the Hausdorff distance.
+/// Hausdorff distance: the largest distance in mm from a point on the surface of the prediction or the truth to the other
+/// surface.
 ///
 /// ```yaml
 /// - hd: { variant: monai }
@@ -17,7 +18,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "HdMetric")]
 pub struct Hd {
-    /// Whose definition it follows.
+    /// The implementation to reproduce: `monai`, `deepmind` or `medpy`. Default: `monai`.
     #[serde(default)]
     pub variant: HdVariant,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
@@ -25,19 +26,18 @@ pub struct Hd {
     pub regions: Regions,
 }
 
-/// Whose Hausdorff distance it is.
+/// The implementation of the Hausdorff distance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HdVariant {
-    /// MONAI 1.6.1, `compute_hausdorff_distance`: between voxels with a neighbour by a face outside the mask. Infinite
-    /// where one of the masks is empty, undefined where both are.
+    /// MONAI 1.6.1, `compute_hausdorff_distance`: between voxels with a face neighbour outside the mask. Infinite if one of
+    /// the masks is empty, undefined if both are.
     #[default]
     Monai,
-    /// DeepMind's surface-distance 0.1, `compute_robust_hausdorff`: between the corners of voxels. Infinite where one of
-    /// the masks is empty or both are.
+    /// DeepMind's surface-distance 0.1, `compute_robust_hausdorff`: between the corners of voxels. Infinite if a mask is
+    /// empty.
     Deepmind,
-    /// MedPy 0.5.2, `hd`: between the same voxels as MONAI's. Undefined where one of the masks is empty or both are, for
-    /// there MedPy gives an error.
+    /// MedPy 0.5.2, `hd`: between the same voxels as MONAI's. Undefined if a mask is empty, where MedPy raises an error.
     Medpy,
 }
 
@@ -64,7 +64,7 @@ impl ClassScorer for Hd {
     }
 }
 
-/// The largest of some distances.
+/// Returns the largest distance.
 fn largest(distances: impl IntoIterator<Item = f64>) -> Option<f64> {
     distances.into_iter().reduce(f64::max)
 }
@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn the_farthest_voxel_counts() {
+    fn the_farthest_voxel_determines_the_distance() {
         let score = |variant| score(variant, [1, 1, 0, 0, 0, 1], [1, 1, 0, 0, 0, 0]);
-        // The last voxel lies between corners 5 and 6, the truth between 0 and 2.
+        // The last voxel is between corners 5 and 6, the truth between 0 and 2.
         assert_eq!([HdVariant::Monai, HdVariant::Medpy, HdVariant::Deepmind].map(score), [Some(8.0); 3]);
     }
 
     #[test]
-    fn variants_differ_where_masks_are_empty() {
+    fn variants_differ_for_empty_masks() {
         let variants = [HdVariant::Monai, HdVariant::Medpy, HdVariant::Deepmind];
         let infinite = Some(f64::INFINITY);
         assert_eq!(variants.map(|variant| score(variant, [0; 6], [1; 6])), [infinite, None, infinite]);

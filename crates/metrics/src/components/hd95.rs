@@ -1,4 +1,4 @@
-//! Hausdorff distance without the farthest twentieth.
+//! 95th percentile of the Hausdorff distance.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use crate::class_scorer::ClassScorer;
 use crate::comparison::{Comparison, Surfel};
 use volume::Label;
 
-/// The 95th percentile of the distances in mm between the surfaces of a class, which a few voxels astray do not decide.
+/// 95th percentile of the Hausdorff distance: the 95th percentile of the distances in mm between the surfaces of a class,
+/// which is robust to a few outlying voxels.
 ///
 /// ```yaml
 /// - hd95: { variant: monai }
@@ -17,7 +18,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Hd95Metric")]
 pub struct Hd95 {
-    /// Whose definition it follows; on the same masks they often differ by a tenth.
+    /// The implementation to reproduce: `monai`, `deepmind` or `medpy`; they often differ by 10 %. Default: `monai`.
     #[serde(default)]
     pub variant: Hd95Variant,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
@@ -25,20 +26,19 @@ pub struct Hd95 {
     pub regions: Regions,
 }
 
-/// Whose 95th percentile it is.
+/// The implementation of the 95th percentile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Hd95Variant {
     /// MONAI 1.6.1, `compute_hausdorff_distance(percentile=95)`: the larger of two percentiles, one for each direction,
-    /// of distances between voxels. Undefined where one of the masks is empty or both are.
+    /// of distances between voxels. Undefined if a mask is empty.
     #[default]
     Monai,
     /// DeepMind's surface-distance 0.1, `compute_robust_hausdorff(95)`: the larger of two percentiles of distances
-    /// between the corners of voxels, each weighted by the area of its piece of surface. Infinite where one of the masks
-    /// is empty or both are.
+    /// between the corners of voxels, each weighted by the area of its surface element. Infinite if a mask is empty.
     Deepmind,
-    /// MedPy 0.5.2, `hd95`: one percentile of the distances of both directions. Undefined where one of the masks is empty
-    /// or both are, for there MedPy gives an error.
+    /// MedPy 0.5.2, `hd95`: one percentile of the distances of both directions. Undefined if a mask is empty, where MedPy
+    /// raises an error.
     Medpy,
 }
 
@@ -72,17 +72,17 @@ impl ClassScorer for Hd95 {
     }
 }
 
-/// The percentile as NumPy has it: linear between the two nearest.
+/// Returns the percentile as NumPy does: linear interpolation between the two nearest.
 fn percentile(mut distances: Vec<f64>) -> f64 {
     let rank = 0.95 * (distances.len() - 1) as f64;
     let (low, high) = around(&mut distances, rank as usize, f64::total_cmp);
     let weight = rank.fract();
-    // From the nearer end, as NumPy rounds.
+    // Interpolates from the nearer end, as NumPy does.
     if weight < 0.5 { low + (high - low) * weight } else { high - (high - low) * (1.0 - weight) }
 }
 
-/// The percentile as PyTorch has it, whose single precision also holds the rank: among many distances that moves it.
-/// `None` where there is none or they are infinite.
+/// Returns the percentile as PyTorch does, with the rank in single precision too, which matters for many distances. `None`
+/// if there are no distances or the percentile is infinite.
 fn single_percentile(distances: &[f64]) -> Option<f64> {
     let mut distances: Vec<f32> = distances.iter().map(|distance| *distance as f32).collect();
     let last = distances.len().checked_sub(1)?;
@@ -94,14 +94,14 @@ fn single_percentile(distances: &[f64]) -> Option<f64> {
     between.is_finite().then(|| f64::from(between))
 }
 
-/// The number of this rank and the next; of the last rank twice the last.
+/// Returns the number of this rank and of the next; for the last rank twice the last.
 fn around<T: Copy>(numbers: &mut [T], rank: usize, order: impl Fn(&T, &T) -> std::cmp::Ordering) -> (T, T) {
     let (_, low, above) = numbers.select_nth_unstable_by(rank, &order);
     let low = *low;
     (low, above.iter().copied().min_by(&order).unwrap_or(low))
 }
 
-/// The first distance up to which 95 % of the area lie; infinite where there is none.
+/// Returns the smallest distance that at least 95 % of the area do not exceed; infinite without surface.
 fn weighted_percentile(surfels: &[Surfel]) -> f64 {
     let mut surfels = surfels.to_vec();
     surfels.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.area.total_cmp(&b.area)));
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_lies_between_two_distances() {
+    fn a_percentile_is_interpolated() {
         let distances: Vec<f64> = (0..11).rev().map(f64::from).collect();
         assert_eq!(percentile(distances.clone()), 9.5);
         assert_eq!(single_percentile(&distances), Some(9.5));
@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn infinite_distances_and_none_at_all_have_no_percentile_in_monai() {
+    fn infinite_or_no_distances_have_no_percentile_in_monai() {
         assert_eq!((single_percentile(&[f64::INFINITY; 3]), single_percentile(&[])), (None, None));
     }
 
     #[test]
-    fn area_decides_how_much_a_piece_counts() {
+    fn surface_elements_are_weighted_by_area() {
         let surfel = |distance, area| Surfel { distance, area };
         assert_eq!(weighted_percentile(&[surfel(7.0, 4.0), surfel(1.0, 96.0)]), 1.0);
         assert_eq!(weighted_percentile(&[surfel(7.0, 6.0), surfel(1.0, 94.0)]), 7.0);

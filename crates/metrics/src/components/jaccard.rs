@@ -1,4 +1,4 @@
-//! Intersection over union.
+//! Jaccard index.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,11 @@ use crate::comparison::{Comparison, Overlap};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
-/// `|P ∩ T| / |P ∪ T|` per class and case; also called intersection over union.
+/// Jaccard index (intersection over union) `|P ∩ T| / |P ∪ T|` per class and case.
 ///
-/// It is MONAI's `MeanIoU` and MedPy's `jc`, of which both give 1 where both masks are empty (`empty: one`; MONAI with
-/// `ignore_empty=False`). A class that is in one of them only scores 0; MONAI's default leaves out every case whose truth
-/// is empty.
+/// Equal to MONAI's `MeanIoU` and MedPy's `jc`; both score 1 if both masks are empty (`empty: one`; MONAI with
+/// `ignore_empty=False`). A class in only one of the masks scores 0. MONAI's default excludes every case whose truth is
+/// empty.
 ///
 /// ```yaml
 /// - jaccard: {}
@@ -21,7 +21,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JaccardMetric")]
 pub struct Jaccard {
-    /// The score where a class is in neither the prediction nor the truth.
+    /// The score of a class that is in neither the prediction nor the truth: `nan`, `one` or `zero`. Default: `nan`.
     #[serde(default)]
     pub empty: EmptyScore,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.

@@ -1,4 +1,4 @@
-//! The scores of the Liver Tumour Segmentation benchmark.
+//! Scores of the Liver Tumour Segmentation benchmark (LiTS).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,26 +8,25 @@ use crate::comparison::{Comparison, Detection, Overlap, detect};
 use crate::{CaseScores, EmptyScore, mean};
 use volume::Label;
 
-/// The scores of the LiTS benchmark by the rules of its scorer (`lits-challenge-scoring`, `program/evaluate.py`): lesions
-/// found, Dice per case and over all cases, and the error of the tumour burden.
+/// Scores of the LiTS benchmark, by the rules of its evaluation program (`lits-challenge-scoring`, `program/evaluate.py`):
+/// lesion detection, Dice per case and over all cases, and the error of the tumour burden.
 ///
-/// The liver is the union of the two labels. A lesion is a set of lesion voxels that touch by their faces. True lesions
-/// that one predicted lesion overlaps are merged, and predicted lesions that overlap one true lesion; a merged pair is
+/// The liver is the union of both labels. Lesions are connected components with 6-connectivity. True lesions that the same
+/// predicted lesion overlaps are merged, and so are predicted lesions that overlap the same true lesion; a merged pair is
 /// detected if its intersection over union is above 0.5.
 ///
-/// A row of a case has `lits_liver_dice` (0 where no liver voxel is predicted beside lesions), `lits_lesion_dice` (1 where
-/// neither has lesions), `lits_lesion_precision` and `lits_lesion_recall` (undefined where no lesion is predicted, or
-/// true), and `lits_tumour_burden_error`: the true share of lesion voxels in the liver less the predicted one, which counts as
-/// 9001 where no liver voxel is predicted; undefined where the true liver is empty, for there the scorer gives an error.
+/// The scores of a case are `lits_liver_dice` (0 if only lesions are predicted), `lits_lesion_dice` (1 if neither map has
+/// lesions), `lits_lesion_precision` and `lits_lesion_recall` (undefined without predicted or true lesions), and
+/// `lits_tumour_burden_error`: the true minus the predicted fraction of lesion voxels in the liver. Without predicted liver
+/// voxels the predicted fraction is 9001; without true ones the error is undefined, where the program raises an error.
 ///
-/// A summary has the mean of either Dice over cases; `lits_lesion_precision_global` and `lits_lesion_recall_global` of all lesions
-/// together, 0 where there is none; `lits_liver_dice_global` and `lits_lesion_dice_global` of all voxels together,
-/// undefined where there is none; and `lits_tumour_burden_rmse`, the root of the mean squared error.
+/// A summary has the mean of both Dice scores over cases; `lits_lesion_precision_global` and `lits_lesion_recall_global` of
+/// the lesions of all cases, 0 if there are none; `lits_liver_dice_global` and `lits_lesion_dice_global` of the voxels of all
+/// cases, undefined if there are none; and `lits_tumour_burden_rmse`, the root mean squared error.
 ///
-/// The scorer's peculiarities are kept: an undetected pair takes off as many detections as true lesions were merged in it,
-/// so that a score may be below 0, and the union of a pair takes in the predictions matched to the true lesion that has
-/// the predicted lesion's number. It stores numbers of true lesions in one byte; here cases with more than 255 are scored
-/// as the rules say.
+/// Peculiarities of the program are reproduced: an undetected pair subtracts as many detections as true lesions were merged
+/// in it, so that scores may be negative, and the union of a pair includes the predictions matched to the true lesion with
+/// the predicted lesion's number. Its overflow for more than 255 true lesions is not reproduced.
 ///
 /// ```yaml
 /// - lits: { liver: 1, lesion: 2 }
@@ -36,10 +35,10 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "LitsMetric")]
 pub struct Lits {
-    /// The label of the liver without its lesions.
+    /// The label of the liver without lesions. Default: 1.
     #[serde(default = "default_liver")]
     pub liver: Label,
-    /// The label of lesions.
+    /// The label of lesions. Default: 2.
     #[serde(default = "default_lesion")]
     pub lesion: Label,
 }
@@ -142,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn lesions_belong_to_the_liver() {
+    fn lesions_are_part_of_the_liver() {
         let scores = score(&[1, 2, 1, 0], &[1, 1, 2, 0]).scores;
         assert_eq!(scores, [Some(1.0), Some(0.0), Some(0.0), Some(0.0), Some(0.0)]);
     }
 
     #[test]
-    fn a_prediction_of_lesions_alone_has_no_liver() {
+    fn a_prediction_with_only_lesions_has_no_liver() {
         let scores = score(&[2, 2, 0, 0], &[1, 2, 0, 0]).scores;
         assert_eq!((scores[0], scores[4]), (Some(0.0), Some(0.5 - MISSING_LIVER_BURDEN)));
     }
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_counts_all_lesions_and_voxels_together() {
+    fn a_summary_pools_lesions_and_voxels_of_all_cases() {
         let cases = [score(&[1, 2, 2, 0], &[1, 2, 2, 0]), score(&[1, 1, 1, 1], &[1, 2, 1, 2])];
         let summary = Lits { liver: 1, lesion: 2 }.summarize(&cases, &[]);
         let expected = [1.0, 0.5, 1.0, 1.0 / 3.0, 1.0, 2.0 / 3.0, 0.125f64.sqrt()];

@@ -1,4 +1,4 @@
-//! Normalised surface Dice.
+//! Normalized surface Dice.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use crate::comparison::{Comparison, Surfel};
 use values::NonNegative;
 use volume::Label;
 
-/// The share of both surfaces of a class that lies within a tolerance of the other: normalised surface Dice.
+/// Normalized surface Dice: the fraction of both surfaces of a class that is within a tolerance of the other surface.
 ///
-/// It is `compute_surface_dice_at_tolerance` of DeepMind's surface-distance 0.1, which weights pieces of surface by their
-/// area, and also MONAI's with `use_subvoxels=True`. It is 0 where one of the masks is empty and undefined where both are.
+/// Equal to `compute_surface_dice_at_tolerance` of DeepMind's surface-distance 0.1, which weights surface elements by area,
+/// and to MONAI's with `use_subvoxels=True`. 0 if one of the masks is empty, undefined if both are.
 ///
 /// ```yaml
 /// - nsd: { tolerance_mm: 2.0 }
@@ -21,7 +21,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NsdMetric")]
 pub struct Nsd {
-    /// How far apart surfaces may be, in mm, and still agree: what experts differ by among themselves.
+    /// The tolerance in mm, such as the distance between annotations of two experts: `2.0`. Required.
     pub tolerance_mm: NonNegative,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]
@@ -38,7 +38,7 @@ impl ClassScorer for Nsd {
         let both = || surfels.from_prediction.iter().chain(&surfels.from_truth);
         let is_close = |surfel: &&Surfel| surfel.distance <= self.tolerance_mm.get();
         let whole: f64 = both().map(|surfel| surfel.area).sum();
-        // A sum of nothing is minus zero.
+        // An empty sum is -0.
         let close: f64 = both().filter(is_close).map(|surfel| surfel.area).sum::<f64>() + 0.0;
         (whole > 0.0).then_some(close / whole)
     }
@@ -56,14 +56,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tolerance_forgives_what_lies_within_it() {
+    fn distances_up_to_the_tolerance_count_as_agreement() {
         let score = |tolerance| score(tolerance, [1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]);
-        // Two of the four faces across lie at the same place, the others 2 mm off.
+        // Two of the four faces across coincide, the others are 2 mm apart.
         assert_eq!([1.9, 2.0].map(score), [0.5, 1.0].map(Some));
     }
 
     #[test]
-    fn it_is_zero_where_a_mask_is_empty_and_undefined_where_both_are() {
+    fn one_empty_mask_scores_zero_and_two_are_undefined() {
         assert_eq!((score(2.0, [0; 6], [1; 6]), score(2.0, [0; 6], [0; 6])), (Some(0.0), None));
     }
 }

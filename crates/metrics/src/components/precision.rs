@@ -1,4 +1,4 @@
-//! The share of predicted voxels that are true.
+//! Precision.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use crate::comparison::{Comparison, Overlap};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
-/// `|P ∩ T| / |P|` per class and case: the share of predicted voxels that are true.
+/// Precision `|P ∩ T| / |P|` per class and case: the fraction of predicted voxels that are true.
 ///
-/// It is MedPy's `precision` and MONAI's confusion matrix metric of that name; where nothing is predicted, MONAI gives not
-/// a number (`empty: nan`) and MedPy 0 (`empty: zero`; with NumPy 2.4 not a number).
+/// Equal to MedPy's `precision` and MONAI's confusion matrix metric of that name. For an empty prediction, MONAI returns NaN
+/// (`empty: nan`) and MedPy 0 (`empty: zero`; NaN with NumPy 2.4).
 ///
 /// ```yaml
 /// - precision: {}
@@ -20,7 +20,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "PrecisionMetric")]
 pub struct Precision {
-    /// The score where a class is not in the prediction.
+    /// The score of a class that is not in the prediction: `nan`, `one` or `zero`. Default: `nan`.
     #[serde(default)]
     pub empty: EmptyScore,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
@@ -49,12 +49,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn missed_voxels_cost_nothing() {
+    fn false_negatives_do_not_matter() {
         assert_eq!(Precision::default().ratio(&Overlap { predicted: 2, truth: 9, common: 1 }), Some(0.5));
     }
 
     #[test]
-    fn it_is_undefined_where_nothing_is_predicted_by_default() {
+    fn an_empty_prediction_is_undefined_by_default() {
         let overlap = Overlap { predicted: 0, truth: 4, common: 0 };
         let precision = |empty| Precision { empty, ..Precision::default() }.ratio(&overlap);
         assert_eq!((precision(EmptyScore::Nan), precision(EmptyScore::Zero)), (None, Some(0.0)));

@@ -1,4 +1,4 @@
-//! The share of true voxels that are predicted.
+//! Recall.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use crate::comparison::{Comparison, Overlap};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
-/// `|P ∩ T| / |T|` per class and case: the share of true voxels that are predicted; also called sensitivity.
+/// Recall (sensitivity) `|P ∩ T| / |T|` per class and case: the fraction of true voxels that are predicted.
 ///
-/// It is MedPy's `recall` and MONAI's confusion matrix metric of that name; where the truth is empty, MONAI gives not a
-/// number (`empty: nan`) and MedPy 0 (`empty: zero`; with NumPy 2.4 not a number).
+/// Equal to MedPy's `recall` and MONAI's confusion matrix metric of that name. For an empty truth, MONAI returns NaN
+/// (`empty: nan`) and MedPy 0 (`empty: zero`; NaN with NumPy 2.4).
 ///
 /// ```yaml
 /// - recall: {}
@@ -20,7 +20,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RecallMetric")]
 pub struct Recall {
-    /// The score where a class is not in the truth.
+    /// The score of a class that is not in the truth: `nan`, `one` or `zero`. Default: `nan`.
     #[serde(default)]
     pub empty: EmptyScore,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
@@ -49,12 +49,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn needless_voxels_cost_nothing() {
+    fn false_positives_do_not_matter() {
         assert_eq!(Recall::default().ratio(&Overlap { predicted: 9, truth: 2, common: 1 }), Some(0.5));
     }
 
     #[test]
-    fn it_is_undefined_where_the_truth_is_empty_by_default() {
+    fn an_empty_truth_is_undefined_by_default() {
         let overlap = Overlap { predicted: 4, truth: 0, common: 0 };
         let recall = |empty| Recall { empty, ..Recall::default() }.ratio(&overlap);
         assert_eq!((recall(EmptyScore::Nan), recall(EmptyScore::Zero)), (None, Some(0.0)));

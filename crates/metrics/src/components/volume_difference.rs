@@ -1,4 +1,4 @@
-//! How much larger a prediction is than the truth.
+//! Difference of volumes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,7 @@ use crate::class_scorer::ClassScorer;
 use crate::comparison::{Comparison, Overlap};
 use volume::Label;
 
-/// How much larger the predicted volume of a class is than the true one; negative where it is smaller. The best is nearest
-/// to 0.
+/// The predicted minus the true volume of a class. The best value is the one nearest to 0.
 ///
 /// ```yaml
 /// - volume_difference: { unit: relative }
@@ -18,7 +17,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "VolumeDifferenceMetric")]
 pub struct VolumeDifference {
-    /// What the difference is told in.
+    /// The unit of the difference: `relative` to the true volume, or `ml`. Default: `relative`.
     #[serde(default)]
     pub unit: VolumeUnit,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
@@ -26,11 +25,11 @@ pub struct VolumeDifference {
     pub regions: Regions,
 }
 
-/// What a difference of volumes is told in.
+/// The unit of a difference of volumes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VolumeUnit {
-    /// `(|P| - |T|) / |T|`, which is MedPy's `ravd`; undefined where the truth is empty, for there MedPy gives an error.
+    /// `(|P| - |T|) / |T|`, MedPy's `ravd`; undefined if the truth is empty, where MedPy raises an error.
     #[default]
     Relative,
     /// Millilitres.
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn millilitres_are_cubes_of_ten_millimetres() {
+    fn a_millilitre_is_1000_cubic_millimetres() {
         let metric = VolumeDifference { unit: VolumeUnit::Ml, ..VolumeDifference::default() };
         assert_eq!(metric.difference(&OVERLAP, [0.5, 2.0, 3.0]), Some(-3.0));
     }

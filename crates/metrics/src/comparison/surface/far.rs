@@ -1,24 +1,24 @@
-//! The points of a set in blocks of blocks, for distances to points far away.
+//! Nearest-neighbour search over long distances, in a hierarchy of bounding boxes.
 
 use super::bits::Bits;
 
-/// Points along each side of a block.
+/// The side of a block in points.
 const BLOCK: usize = 8;
 
-/// Points along each side of a group of blocks; a multiple of those of a block.
+/// The side of a group of blocks in points; a multiple of [`BLOCK`].
 const GROUP: usize = 64;
 
-/// Points of a set, block by block and group by group.
+/// The points of a set, sorted into blocks and groups of blocks.
 pub struct Blocks {
     points: Vec<[usize; 3]>,
-    /// Each with the range of its points.
+    /// The bounding box of each block, with the range of its points.
     blocks: Vec<Bounds>,
-    /// Each with the range of its blocks.
+    /// The bounding box of each group, with the range of its blocks.
     groups: Vec<Bounds>,
     spacing: [f64; 3],
 }
 
-/// The smallest box in mm that holds what lies in a range of a list.
+/// The bounding box in mm of a range of a list.
 struct Bounds {
     first: usize,
     end: usize,
@@ -48,32 +48,32 @@ impl Blocks {
         let [size_x, size_y, _] = set.shape;
         for x in start[0]..(start[0] + BLOCK).min(size_x) {
             for y in start[1]..(start[1] + BLOCK).min(size_y) {
-                let places = set.places_in_eight(x, y, start[2]);
-                self.points.extend(places.map(|z| [x, y, z]));
+                let indices = set.z_indices_in_byte(x, y, start[2]);
+                self.points.extend(indices.map(|z| [x, y, z]));
             }
         }
         let points = &self.points[first..];
-        let place = |point: &[usize; 3]| std::array::from_fn(|axis| point[axis] as f64 * self.spacing[axis]);
-        let places: Vec<Bounds> = points.iter().map(|point| Bounds::of_place(place(point))).collect();
-        if let Some(bounds) = Bounds::around(&places, 0) {
+        let position = |point: &[usize; 3]| std::array::from_fn(|axis| point[axis] as f64 * self.spacing[axis]);
+        let positions: Vec<Bounds> = points.iter().map(|point| Bounds::of_point(position(point))).collect();
+        if let Some(bounds) = Bounds::around(&positions, 0) {
             self.blocks.push(Bounds { first, end: self.points.len(), ..bounds });
         }
     }
 
-    /// The squared distance in mm² from a point to the nearest of the set, if it is below `best`, or `best`.
+    /// Returns the squared distance in mm² from a point to the nearest of the set, or `best` if that is smaller.
     ///
-    /// `last` is the index of the nearest of a point close by, and becomes that of this point: it bounds the distance.
+    /// `last` is the index of the nearest neighbour of a previous point, which bounds the distance; it is updated.
     pub fn nearest(&self, point: [usize; 3], mut best: f64, last: &mut Option<usize>) -> f64 {
         if let Some(index) = *last {
             best = best.min(self.squared(point, self.points[index]));
         }
-        let place: [f64; 3] = std::array::from_fn(|axis| point[axis] as f64 * self.spacing[axis]);
+        let position: [f64; 3] = std::array::from_fn(|axis| point[axis] as f64 * self.spacing[axis]);
         for group in &self.groups {
-            if group.is_beyond(place, best) {
+            if group.is_beyond(position, best) {
                 continue;
             }
             for block in &self.blocks[group.first..group.end] {
-                if block.is_beyond(place, best) {
+                if block.is_beyond(position, best) {
                     continue;
                 }
                 for index in block.first..block.end {
@@ -87,7 +87,7 @@ impl Blocks {
         best
     }
 
-    /// From differences of indices, so that equal ways have equal lengths.
+    /// Computed from differences of indices, so that equal offsets have equal lengths.
     fn squared(&self, a: [usize; 3], b: [usize; 3]) -> f64 {
         let side = |axis: usize| a[axis].abs_diff(b[axis]) as f64 * self.spacing[axis];
         side(0) * side(0) + side(1) * side(1) + side(2) * side(2)
@@ -95,11 +95,11 @@ impl Blocks {
 }
 
 impl Bounds {
-    fn of_place(place: [f64; 3]) -> Self {
-        Self { first: 0, end: 0, low: place, high: place }
+    fn of_point(position: [f64; 3]) -> Self {
+        Self { first: 0, end: 0, low: position, high: position }
     }
 
-    /// What holds all of a list from `first` on; `None` where that is nothing.
+    /// Returns the bounding box of a list from `first` on; `None` if that is empty.
     fn around(list: &[Bounds], first: usize) -> Option<Self> {
         let (low, high) = list[first..].iter().map(|bounds| (bounds.low, bounds.high)).reduce(|a, b| {
             let low = std::array::from_fn(|axis| a.0[axis].min(b.0[axis]));
@@ -108,15 +108,16 @@ impl Bounds {
         Some(Self { first, end: list.len(), low, high })
     }
 
-    /// Whether everything in the box is farther from a place than a squared distance.
-    fn is_beyond(&self, place: [f64; 3], squared: f64) -> bool {
-        let outside = |axis: usize| (self.low[axis] - place[axis]).max(place[axis] - self.high[axis]).max(0.0).powi(2);
-        // Rounding must leave no box out.
+    /// Returns whether the whole box is farther from a position than a squared distance.
+    fn is_beyond(&self, position: [f64; 3], squared: f64) -> bool {
+        let outside =
+            |axis: usize| (self.low[axis] - position[axis]).max(position[axis] - self.high[axis]).max(0.0).powi(2);
+        // Tolerates rounding, so that no box is skipped wrongly.
         (outside(0) + outside(1) + outside(2)) * (1.0 - 1e-9) > squared
     }
 }
 
-/// The first points of the boxes with this side that a box falls into.
+/// Returns the first points of the boxes of this side that tile a box.
 fn boxes(start: [usize; 3], end: [usize; 3], side: usize) -> impl Iterator<Item = [usize; 3]> {
     let along = move |axis: usize| (start[axis]..end[axis]).step_by(side);
     along(0).flat_map(move |x| along(1).flat_map(move |y| along(2).map(move |z| [x, y, z])))

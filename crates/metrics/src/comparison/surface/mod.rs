@@ -1,4 +1,6 @@
-//! Distances between the surfaces of two masks, exact and in mm.
+//! Exact distances in mm between the surfaces of two masks.
+//!
+//! `bits` stores masks and finds their surfaces, `nearest` and `far` search nearest neighbours, `surfels` computes areas.
 
 use rayon::prelude::*;
 
@@ -12,7 +14,7 @@ mod far;
 mod nearest;
 mod surfels;
 
-/// A predicted and a true mask in the smallest box that holds both.
+/// A predicted and a true mask in their common bounding box.
 #[derive(Debug)]
 pub(super) struct Masks {
     prediction: Bits,
@@ -20,7 +22,7 @@ pub(super) struct Masks {
     spacing: [f64; 3],
 }
 
-/// The distances between the voxels on two surfaces: those with a neighbour by a face outside the mask.
+/// Distances between surface voxels: those with a face neighbour outside the mask.
 #[derive(Debug, Default)]
 pub(crate) struct EdgeDistances {
     /// From each voxel of the predicted surface to the true one.
@@ -29,7 +31,7 @@ pub(crate) struct EdgeDistances {
     pub from_truth: Vec<f64>,
 }
 
-/// The distances between the elements of two surfaces.
+/// Distances between surface elements.
 #[derive(Debug, Default)]
 pub(crate) struct SurfelDistances {
     /// From each element of the predicted surface to the true one.
@@ -38,24 +40,24 @@ pub(crate) struct SurfelDistances {
     pub from_truth: Vec<Surfel>,
 }
 
-/// A piece of a surface: what lies between the centres of eight voxels.
+/// A surface element: the part of a surface between the centres of eight voxels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Surfel {
-    /// mm to the nearest piece of the other surface; infinite where there is none.
+    /// The distance in mm to the nearest element of the other surface; infinite without one.
     pub distance: f64,
-    /// mm².
+    /// The area in mm².
     pub area: f64,
 }
 
 impl EdgeDistances {
-    /// The distances from either surface.
+    /// Returns the distances of both directions.
     pub fn both(&self) -> impl Iterator<Item = f64> + '_ {
         self.from_prediction.iter().chain(&self.from_truth).copied()
     }
 }
 
 impl Masks {
-    /// The voxels of a class in a box that holds them all.
+    /// Returns the masks of a class within a box that contains all its voxels.
     pub fn new(pair: &Pair, extent: &Extent, class: &[Label]) -> Self {
         Self {
             prediction: Bits::of_class(pair.prediction, pair.shape, extent, class),
@@ -64,7 +66,7 @@ impl Masks {
         }
     }
 
-    /// The distances between voxels, those of the predicted surface first.
+    /// Returns the distances between surface voxels.
     pub fn edge_distances(&self) -> EdgeDistances {
         let (prediction, truth) = (self.prediction.edges(), self.truth.edges());
         EdgeDistances {
@@ -73,7 +75,7 @@ impl Masks {
         }
     }
 
-    /// The distances between surface elements.
+    /// Returns the distances between surface elements.
     pub fn surfel_distances(&self) -> SurfelDistances {
         let (prediction, truth) = (self.prediction.corners(), self.truth.corners());
         let areas = surfels::areas(self.spacing);

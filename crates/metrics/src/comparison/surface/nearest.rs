@@ -1,46 +1,48 @@
-//! Exact distances from the points of one set to the nearest of another.
+//! Exact distances from the points of one set to the nearest points of another.
 //!
-//! Surfaces that are compared mostly lie close together. So rows of the other set are looked at from the nearest
-//! outwards, and the search ends at the first row that is farther away than the best point. Points that few rows do not
-//! settle go on in blocks of points ([`super::far`]).
+//! Compared surfaces are mostly close together. Rows of the other set are searched from the nearest outwards, up to the first
+//! row that is farther away than the nearest point so far. Points without a result after a number of rows are searched in
+//! bounding boxes ([`super::far`]).
 
 use rayon::prelude::*;
 
 use super::bits::{Bits, gap};
 use super::far::Blocks;
 
-/// Rows that are looked at around a point before its search goes on in blocks.
+/// Rows around a point that are searched before bounding boxes.
 const NEAR_ROWS: usize = 200;
 
-/// A row beside the one of a point.
-struct Beside {
+/// A row relative to that of a point.
+struct RowOffset {
     x: isize,
     y: isize,
-    /// mm² to it.
+    /// The squared distance to it in mm².
     squared: f64,
 }
 
-/// A point whose search is not over, and the best distance so far.
-struct Open {
-    /// Its place among the distances of its slab.
+/// A point whose search is unfinished.
+struct Unfinished {
+    /// Its index among the distances of its slab.
     index: usize,
     point: [usize; 3],
+    /// The smallest squared distance so far.
     squared: f64,
 }
 
-/// The distance in mm of each of `points`, in order, to the nearest of `others` in the same box; infinite where there is none.
+/// Returns the distance in mm of each of `points`, in order, to the nearest of `others` in the same box; infinite if there is
+/// none.
 pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
     if others.is_empty() {
         return vec![f64::INFINITY; points.points().count()];
     }
-    let beside = rows_beside(points.shape, spacing);
-    let slabs: Vec<(Vec<f64>, Vec<Open>)> =
-        (0..points.shape[0]).into_par_iter().map(|x| near(points, others, spacing, &beside, x)).collect();
-    let blocks = slabs.iter().any(|(_, open)| !open.is_empty()).then(|| Blocks::new(others, spacing));
-    let resolved = slabs.into_par_iter().flat_map_iter(|(mut squared, open)| {
+    let rows = nearest_rows(points.shape, spacing);
+    let slabs: Vec<(Vec<f64>, Vec<Unfinished>)> =
+        (0..points.shape[0]).into_par_iter().map(|x| near(points, others, spacing, &rows, x)).collect();
+    let blocks = slabs.iter().any(|(_, unfinished)| !unfinished.is_empty()).then(|| Blocks::new(others, spacing));
+    let resolved = slabs.into_par_iter().flat_map_iter(|(mut squared, unfinished)| {
         let mut last = None;
-        for Open { index, point, squared: best } in open {
-            let blocks = blocks.as_ref().expect("they are made where a search is not over");
+        for Unfinished { index, point, squared: best } in unfinished {
+            let blocks = blocks.as_ref().expect("blocks are built if a search is unfinished");
             squared[index] = blocks.nearest(point, best, &mut last);
         }
         squared.into_iter().map(f64::sqrt)
@@ -48,25 +50,25 @@ pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
     resolved.collect()
 }
 
-/// The squared distances of the points of a slab as far as near rows tell, and the points for which they do not.
-fn near(points: &Bits, others: &Bits, spacing: [f64; 3], beside: &[Beside], x: usize) -> (Vec<f64>, Vec<Open>) {
-    let mut found = Vec::new();
-    let mut open = Vec::new();
+/// Searches near rows for the points of a slab; returns squared distances and unfinished points.
+fn near(points: &Bits, others: &Bits, spacing: [f64; 3], rows: &[RowOffset], x: usize) -> (Vec<f64>, Vec<Unfinished>) {
+    let mut distances = Vec::new();
+    let mut unfinished = Vec::new();
     for point in points.slab(x) {
-        let (squared, is_settled) = near_point(others, spacing[2], beside, point);
-        if !is_settled {
-            open.push(Open { index: found.len(), point, squared });
+        let (squared, is_final) = near_point(others, spacing[2], rows, point);
+        if !is_final {
+            unfinished.push(Unfinished { index: distances.len(), point, squared });
         }
-        found.push(squared);
+        distances.push(squared);
     }
-    (found, open)
+    (distances, unfinished)
 }
 
-/// The best squared distance in the near rows, and whether no other row can be better.
+/// Returns the smallest squared distance in the near rows, and whether no other row can be nearer.
 #[inline]
-fn near_point(others: &Bits, spacing_z: f64, beside: &[Beside], [x, y, z]: [usize; 3]) -> (f64, bool) {
+fn near_point(others: &Bits, spacing_z: f64, rows: &[RowOffset], [x, y, z]: [usize; 3]) -> (f64, bool) {
     let mut best = f64::INFINITY;
-    for row in beside {
+    for row in rows {
         if row.squared >= best {
             return (best, true);
         }
@@ -82,9 +84,9 @@ fn near_point(others: &Bits, spacing_z: f64, beside: &[Beside], [x, y, z]: [usiz
     (best, false)
 }
 
-/// The nearest rows around a row, from the nearest; all of the box if it has few.
-fn rows_beside(shape: [usize; 3], spacing: [f64; 3]) -> Vec<Beside> {
-    // A disc of twice the area that is wanted, for its rim is ragged.
+/// Returns the nearest rows around a row in order of distance, at most [`NEAR_ROWS`].
+fn nearest_rows(shape: [usize; 3], spacing: [f64; 3]) -> Vec<RowOffset> {
+    // A disc of twice the required area, because its rim is ragged.
     let radius = (2.0 * NEAR_ROWS as f64 * spacing[0] * spacing[1] / std::f64::consts::PI).sqrt();
     let reach = [0, 1].map(|axis| ((radius / spacing[axis]) as isize).min(shape[axis] as isize - 1));
     let mut rows = Vec::new();
@@ -93,7 +95,7 @@ fn rows_beside(shape: [usize; 3], spacing: [f64; 3]) -> Vec<Beside> {
             let (side, other) = (x as f64 * spacing[0], y as f64 * spacing[1]);
             let squared = side * side + other * other;
             if squared <= radius * radius {
-                rows.push(Beside { x, y, squared });
+                rows.push(RowOffset { x, y, squared });
             }
         }
     }
@@ -110,7 +112,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [30, 25, 150];
 
-    /// Voxels of a box, each taken with a chance of one in `rarity`.
+    /// Random voxels of a box, each with a probability of one in `rarity`.
     fn speckles(index: u64, start: [usize; 3], end: [usize; 3], rarity: u64) -> Bits {
         let mut rng = Seed(5).stream(Purpose::Sample, 0, "speckles", index);
         let mut labels = vec![0; SHAPE.iter().product()];
@@ -138,23 +140,23 @@ mod tests {
     }
 
     #[test]
-    fn distances_among_speckles_are_the_smallest_of_all() {
+    fn distances_between_speckles_are_those_of_a_brute_force_search() {
         hold(&speckles(0, [0; 3], SHAPE, 400), &speckles(1, [0; 3], SHAPE, 50));
         hold(&speckles(2, [0; 3], SHAPE, 400), &speckles(3, [0; 3], SHAPE, 5000));
     }
 
     #[test]
-    fn distances_to_what_lies_far_away_are_the_smallest_of_all() {
+    fn distances_to_far_points_are_those_of_a_brute_force_search() {
         let (near, far) = (speckles(4, [0; 3], [4, 5, 20], 5), speckles(5, [26, 20, 100], SHAPE, 20));
         hold(&near, &far);
         hold(&far, &near);
     }
 
     #[test]
-    fn distances_to_nothing_are_infinite() {
-        let nothing = speckles(6, [0; 3], [0; 3], 1);
-        let found = distances(&speckles(7, [0; 3], [2, 2, 9], 1), &nothing, [1.0; 3]);
+    fn distances_to_an_empty_set_are_infinite() {
+        let empty = speckles(6, [0; 3], [0; 3], 1);
+        let found = distances(&speckles(7, [0; 3], [2, 2, 9], 1), &empty, [1.0; 3]);
         assert_eq!(found, [f64::INFINITY; 36]);
-        assert!(distances(&nothing, &nothing, [1.0; 3]).is_empty());
+        assert!(distances(&empty, &empty, [1.0; 3]).is_empty());
     }
 }

@@ -1,34 +1,34 @@
-//! The area of the surface around the corner of voxels, by marching cubes.
+//! Areas of surface elements by marching cubes.
 //!
-//! A cube has the centres of eight voxels as its corners. Where an edge of the cube joins a voxel of the mask and
-//! another, the surface crosses it half-way. On each face of the cube the crossings are joined in pairs, which makes
-//! loops; on a face with four crossings the corners of the rarer kind are cut off one by one. A loop is filled by
-//! triangles that fan out from one of its crossings, from that which gives the largest area if voxels are cubes. With
-//! this choice the areas are those of `surface-distance` for all 256 neighbourhoods.
+//! The corners of a cube are the centres of eight voxels. The surface crosses an edge half-way if one of its ends is in the
+//! mask and the other is not. On each face of the cube the crossings are connected in pairs, which forms loops; on a face with
+//! four crossings the corners of the rarer kind are cut off one by one. A loop is filled by a fan of triangles from the
+//! crossing for which the area is largest if voxels are cubes. With this choice the areas are those of `surface-distance`
+//! for all 256 neighbourhoods.
 
 use std::collections::BTreeMap;
 
-/// A point of the cube, in half its edges.
+/// A point of the cube, in units of half an edge.
 type Point = [i8; 3];
 
-/// A vector, in units of half a cube's edge (places) or of a quarter of its face (areas).
+/// A vector in units of an edge, or a normal in units of a face.
 type Vector = [f64; 3];
 
-/// The area around a corner in mm² for each code of [`super::bits::Bits::around_corner`].
+/// Returns the area around a corner in mm² for each code of [`super::bits::Bits::around_corner`].
 pub fn areas(spacing: [f64; 3]) -> [f64; 256] {
     let [x, y, z] = spacing;
     std::array::from_fn(|code| {
-        let code = u8::try_from(code).expect("the array has 256 places");
+        let code = u8::try_from(code).expect("the array has 256 elements");
         normals(code).iter().map(|normal| length([normal[0] * y * z, normal[1] * x * z, normal[2] * x * y])).sum()
     })
 }
 
-/// The triangles of a neighbourhood, each as a normal as long as its area is large for cubes with edges of 1.
+/// Returns the triangles of a neighbourhood for cubes with edges of 1, each as a normal with the length of its area.
 fn normals(code: u8) -> Vec<Vector> {
     loops(code).iter().flat_map(|points| largest_fan(points)).collect()
 }
 
-/// The fan of a loop with the largest area for cubes.
+/// Returns the triangle fan of a loop with the largest area for cubes.
 fn largest_fan(points: &[Point]) -> Vec<Vector> {
     let area = |normals: &[Vector]| normals.iter().map(|normal| length(*normal)).sum::<f64>();
     let fans = (0..points.len()).map(|apex| {
@@ -39,23 +39,23 @@ fn largest_fan(points: &[Point]) -> Vec<Vector> {
     fans.reduce(larger).expect("a loop has at least three points")
 }
 
-/// The loops in which the surface crosses the faces of the cube.
+/// Returns the loops in which the surface crosses the faces of the cube.
 fn loops(code: u8) -> Vec<Vec<Point>> {
     let is_inside = |corner: Point| code >> (4 * corner[0] + 2 * corner[1] + corner[2]) & 1 == 1;
     let rarer = code.count_ones() <= 4;
-    let mut joined: BTreeMap<Point, Vec<Point>> = BTreeMap::new();
+    let mut connected: BTreeMap<Point, Vec<Point>> = BTreeMap::new();
     for face in faces() {
         for (from, to) in crossings(face, &is_inside, rarer) {
-            joined.entry(from).or_default().push(to);
-            joined.entry(to).or_default().push(from);
+            connected.entry(from).or_default().push(to);
+            connected.entry(to).or_default().push(from);
         }
     }
     let mut loops = Vec::new();
-    while let Some(first) = joined.keys().next().copied() {
+    while let Some(first) = connected.keys().next().copied() {
         let mut points = vec![first];
-        let mut next = joined.remove(&first).expect("it was just found")[0];
-        while let Some(ends) = joined.remove(&next) {
-            let last = *points.last().expect("it holds the first");
+        let mut next = connected.remove(&first).expect("the key was just found")[0];
+        while let Some(ends) = connected.remove(&next) {
+            let last = *points.last().expect("a loop starts with a point");
             points.push(next);
             next = if ends[0] == last { ends[1] } else { ends[0] };
         }
@@ -64,20 +64,20 @@ fn loops(code: u8) -> Vec<Vec<Point>> {
     loops
 }
 
-/// The pairs of crossings that are joined on a face.
+/// Returns the pairs of crossings that are connected on a face.
 fn crossings(face: [Point; 4], is_inside: &impl Fn(Point) -> bool, rarer: bool) -> Vec<(Point, Point)> {
     let inside = face.map(is_inside);
     let middle = |edge: usize| std::array::from_fn(|axis| face[edge % 4][axis] + face[(edge + 1) % 4][axis]);
     let crossed: Vec<usize> = (0..4).filter(|edge| inside[*edge] != inside[(edge + 1) % 4]).collect();
     match crossed[..] {
         [from, to] => vec![(middle(from), middle(to))],
-        // Corner `i` lies between edges `i - 1` and `i`.
+        // Corner `i` is between edges `i - 1` and `i`.
         [_, _, _, _] => (0..4).filter(|i| inside[*i] == rarer).map(|i| (middle(i + 3), middle(i))).collect(),
         _ => Vec::new(),
     }
 }
 
-/// The six faces of the cube, each with its corners in turn.
+/// Returns the six faces of the cube, each with its corners in cyclic order.
 fn faces() -> impl Iterator<Item = [Point; 4]> {
     (0..3).flat_map(|axis| [0, 1].map(|side| (axis, side))).map(|(axis, side)| {
         [[0, 0], [1, 0], [1, 1], [0, 1]].map(|[u, v]| {
@@ -89,7 +89,7 @@ fn faces() -> impl Iterator<Item = [Point; 4]> {
     })
 }
 
-/// Half the cross product of two sides of a triangle: its normal, as long as its area is large.
+/// Returns half the cross product of two sides of a triangle: its normal with the length of its area.
 fn half_cross(a: Point, b: Point, c: Point) -> Vector {
     let side = |to: Point| -> Vector { std::array::from_fn(|axis| f64::from(to[axis] - a[axis]) / 2.0) };
     let (u, v) = (side(b), side(c));
@@ -125,7 +125,7 @@ mod tests {
         assert!((0..256).all(|code| (areas[code] - areas[255 - code]).abs() < 1e-12));
     }
 
-    /// `tests/parity/metrics.py` makes the numbers with surface-distance, which counts bits the other way round.
+    /// `tests/parity/metrics.py` makes the numbers with surface-distance, which numbers bits in reverse.
     #[test]
     fn every_neighbourhood_has_the_area_of_surface_distance() {
         #[derive(serde::Deserialize)]
