@@ -1,4 +1,4 @@
-//! A headless Chromium, spoken to by its DevTools protocol.
+//! A headless Chromium, controlled by its DevTools protocol.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde_json::{Value as Json, json};
 use tungstenite::{Message, WebSocket};
 
-/// A page in a browser, which ends with this value.
+/// A page in a browser, which is terminated on drop.
 pub struct Browser {
     process: Child,
     socket: WebSocket<TcpStream>,
@@ -19,11 +19,11 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one with a window of 1280 x 900, where Chromium is installed.
+    /// Starts a browser with a window of 1280 x 900 pixels; `None` if Chromium is not installed.
     pub fn start() -> Option<Self> {
         let names = ["chromium", "chromium-browser", "google-chrome"];
-        let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
-        let Some(program) = names.iter().find(is_there) else {
+        let is_installed = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
+        let Some(program) = names.iter().find(is_installed) else {
             eprintln!("skipped: needs Chromium");
             return None;
         };
@@ -31,7 +31,7 @@ impl Browser {
         let process = Command::new(program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
             .args(["--remote-debugging-port=0", "--window-size=1280,900", "--hide-scrollbars"])
-            // Nothing may come from a network.
+            // Without any network access.
             .arg("--host-resolver-rules=MAP * ~NOTFOUND")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
@@ -74,15 +74,15 @@ impl Browser {
         self.socket.send(Message::text(message.to_string())).unwrap();
         loop {
             let Message::Text(text) = self.socket.read().unwrap() else { continue };
-            let mut answer: Json = serde_json::from_str(&text).unwrap();
-            if answer["id"] == self.calls {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].take();
+            let mut response: Json = serde_json::from_str(&text).unwrap();
+            if response["id"] == self.calls {
+                assert!(response["error"].is_null(), "{method}: {}", response["error"]);
+                return response["result"].take();
             }
         }
     }
 
-    /// Opens a file and waits until it is drawn.
+    /// Opens a file and waits until it is rendered.
     pub fn open(&mut self, file: &Path) {
         let url = format!("file://{}", file.canonicalize().unwrap().display());
         self.call("Page.navigate", json!({ "url": url }));
@@ -92,15 +92,15 @@ impl Browser {
         assert_eq!(self.evaluate(drawn), json!(true));
     }
 
-    /// The value of an expression, or of the promise that it gives.
+    /// Evaluates an expression, or the promise that it returns.
     pub fn evaluate(&mut self, expression: &str) -> Json {
         let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut answer = self.call("Runtime.evaluate", parameters);
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
-        answer["result"]["value"].take()
+        let mut response = self.call("Runtime.evaluate", parameters);
+        assert!(response["exceptionDetails"].is_null(), "{expression}: {}", response["exceptionDetails"]);
+        response["result"]["value"].take()
     }
 
-    /// Moves the pointer, and presses where it should.
+    /// Moves the pointer, and optionally clicks.
     pub fn point(&mut self, (x, y): (f64, f64), press: bool) {
         let kinds: &[&str] = if press { &["mouseMoved", "mousePressed", "mouseReleased"] } else { &["mouseMoved"] };
         for kind in kinds {
@@ -110,34 +110,34 @@ impl Browser {
         }
     }
 
-    /// Clicks the middle of the first element that a selector names, after scrolling it into view.
+    /// Clicks the centre of the first element that matches a selector, after scrolling it into view.
     pub fn click(&mut self, selector: &str) {
-        let middle = self.middle_of(selector);
-        self.point(middle, true);
+        let centre = self.centre_of(selector);
+        self.point(centre, true);
     }
 
-    /// Where the middle of an element is, after scrolling it into view.
-    pub fn middle_of(&mut self, selector: &str) -> (f64, f64) {
-        let found = self.evaluate(&format!(
+    /// Returns the centre of an element, after scrolling it into view.
+    pub fn centre_of(&mut self, selector: &str) -> (f64, f64) {
+        let centre = self.evaluate(&format!(
             "(() => {{ const e = document.querySelector({}); e.scrollIntoView({{ block: 'center' }}); \
              const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()",
             Json::from(selector)
         ));
-        (found[0].as_f64().unwrap(), found[1].as_f64().unwrap())
+        (centre[0].as_f64().unwrap(), centre[1].as_f64().unwrap())
     }
 
-    /// Saves a picture of the whole page.
+    /// Saves a screenshot of the whole page.
     pub fn screenshot(&mut self, path: &Path) {
-        let picture =
+        let screenshot =
             self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true, "fromSurface": true }));
-        let bytes = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(screenshot["data"].as_str().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // A browser that has ended already is what is wanted.
+        // The browser may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

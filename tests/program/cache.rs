@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::place::{Disk, Place, stdout, told};
+use crate::test_dir::{Disk, TestDir, stderr_line, stdout};
 
 /// Bytes of an entry of a volume of 16 x 16 x 16 voxels with labels.
 const ENTRY: u64 = 1024 + 16 * 16 * 16 * 6;
 
 const SOURCE: [&str; 2] = ["--set", "data.source={msd: {root: data}}"];
 
-fn place() -> Place {
-    let place = Place::new();
-    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
-    place
+fn dir() -> TestDir {
+    let dir = TestDir::new();
+    dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    dir
 }
 
 /// The arguments that show patches of the experiment with another window of intensities: another chain, other entries.
@@ -34,47 +34,47 @@ fn files(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 
 #[test]
 fn a_run_makes_room_by_removing_what_it_does_not_need() {
-    let place = place();
+    let dir = dir();
     let limit = (5 * ENTRY).to_string();
-    let of = |window| stdout(&place.runner(&arguments(window, &["--cache-limit", &limit])).success());
+    let of = |window| stdout(&dir.runner(&arguments(window, &["--cache-limit", &limit])).success());
     let first = of(FIRST);
-    let (entries, _) = files(&place.path("cache"));
+    let (entries, _) = files(&dir.path("cache"));
     assert_eq!(entries.len(), 4);
     assert_ne!(of(SECOND), first);
-    let (after, leftovers) = files(&place.path("cache"));
+    let (after, leftovers) = files(&dir.path("cache"));
     assert_eq!((after.len(), leftovers.len()), (5, 0));
     assert_eq!(after.iter().filter(|entry| entries.contains(entry)).count(), 1);
     // What left is made anew.
     assert_eq!(of(FIRST), first);
-    assert!(stdout(&place.runner(&["cache", "--cache-limit", "1GB"]).success()).contains("5 volumes"));
+    assert!(stdout(&dir.runner(&["cache", "--cache-limit", "1GB"]).success()).contains("5 volumes"));
 }
 
 #[test]
 fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
-    let place = place();
+    let dir = dir();
     let limit = (4 * ENTRY - 1).to_string();
     for command in ["patches", "run"] {
         let more = [&["--cache-limit", &limit][..], &SOURCE].concat();
-        let told = told(&place.runner(&[&[command, "tiny.yaml"][..], &more].concat()).code(2));
+        let message = stderr_line(&dir.runner(&[&[command, "tiny.yaml"][..], &more].concat()).code(2));
         for text in [&format!("{} bytes", 4 * ENTRY), &format!("{limit} bytes"), "--cache-limit"] {
-            assert!(told.contains(text), "{text} is missing in\n{told}");
+            assert!(message.contains(text), "{text} is missing in\n{message}");
         }
     }
-    assert!(!place.path("cache").exists());
-    let mut command = place.command(&arguments(FIRST, &[]));
+    assert!(!dir.path("cache").exists());
+    let mut command = dir.command(&arguments(FIRST, &[]));
     command.env("RUNNER_CACHE_LIMIT", "1KB").assert().code(2);
-    place.runner(&arguments(FIRST, &["--cache-limit", "lots"])).code(2);
+    dir.runner(&arguments(FIRST, &["--cache-limit", "lots"])).code(2);
 }
 
 #[test]
 fn a_map_of_weights_that_subjects_share_counts_once() {
-    let place = place();
+    let dir = dir();
     let needed = 4 * ENTRY + 1024 + 16 * 16 * 16 * 4;
     let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/phantom_000.nii.gz' } }";
-    let with = |limit: u64| place.runner(&arguments(FIRST, &["--set", sampler, "--cache-limit", &limit.to_string()]));
-    assert!(told(&with(needed - 1).code(2)).contains(&format!("{needed} bytes")));
+    let with = |limit: u64| dir.runner(&arguments(FIRST, &["--set", sampler, "--cache-limit", &limit.to_string()]));
+    assert!(stderr_line(&with(needed - 1).code(2)).contains(&format!("{needed} bytes")));
     with(needed).success();
-    assert_eq!(files(&place.path("cache")).0.len(), 5);
+    assert_eq!(files(&dir.path("cache")).0.len(), 5);
 }
 
 #[cfg(unix)]
@@ -82,34 +82,34 @@ fn a_map_of_weights_that_subjects_share_counts_once() {
 fn files_that_were_never_seen_at_their_place_are_known_by_their_content() {
     use std::os::unix::fs::MetadataExt;
 
-    let place = place();
-    let of = || stdout(&place.runner(&arguments(FIRST, &[])).success());
+    let dir = dir();
+    let of = || stdout(&dir.runner(&arguments(FIRST, &[])).success());
     let first = of();
     let inodes = || {
-        let entries = files(&place.path("cache")).0.into_iter();
+        let entries = files(&dir.path("cache")).0.into_iter();
         entries.map(|entry| (fs::metadata(&entry).unwrap().ino(), entry)).collect::<std::collections::BTreeSet<_>>()
     };
     let entries = inodes();
-    fs::remove_file(place.path("cache/volumes/hashes.json")).unwrap();
+    fs::remove_file(dir.path("cache/volumes/hashes.json")).unwrap();
     assert_eq!((of(), inodes()), (first, entries));
 }
 
 #[test]
 fn what_was_hashed_before_a_subject_is_refused_is_remembered() {
-    let place = place();
-    let damaged = place.path("data/imagesTr/phantom_003.nii.gz");
+    let dir = dir();
+    let damaged = dir.path("data/imagesTr/phantom_003.nii.gz");
     let bytes = fs::read(&damaged).unwrap();
     fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
-    let told = told(&place.runner(&arguments(FIRST, &[])).code(3));
-    assert!(told.contains("phantom_003") && told.contains("truncated"), "{told}");
-    let table = fs::read_to_string(place.path("cache/volumes/hashes.json")).unwrap();
+    let message = stderr_line(&dir.runner(&arguments(FIRST, &[])).code(3));
+    assert!(message.contains("phantom_003") && message.contains("truncated"), "{message}");
+    let table = fs::read_to_string(dir.path("cache/volumes/hashes.json")).unwrap();
     assert!(table.contains("phantom_003"), "{table}");
 }
 
 #[test]
 fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
-    let place = place();
-    let alone = [FIRST, SECOND].map(|window| stdout(&place.runner(&arguments(window, &[])).success()));
+    let dir = dir();
+    let alone = [FIRST, SECOND].map(|window| stdout(&dir.runner(&arguments(window, &[])).success()));
     // With room for all, and with so little that each process removes what the other has just made.
     for limit in [8 * ENTRY, 4 * ENTRY] {
         let limit = limit.to_string();
@@ -117,7 +117,7 @@ fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
             let cache = format!("cache-{limit}-{round}");
             let started = [FIRST, SECOND, FIRST, SECOND].map(|window| {
                 Command::new(env!("CARGO_BIN_EXE_runner"))
-                    .current_dir(place.path(""))
+                    .current_dir(dir.path(""))
                     .args(arguments(window, &["--cache-dir", &cache, "--cache-limit", &limit]))
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped())
@@ -129,7 +129,7 @@ fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 assert_eq!(&String::from_utf8(output.stdout).unwrap(), expected);
             }
-            let (entries, leftovers) = files(&place.path(&cache));
+            let (entries, leftovers) = files(&dir.path(&cache));
             assert!(leftovers.is_empty(), "{leftovers:?}");
             assert!(entries.len() as u64 * ENTRY <= limit.parse().unwrap(), "{entries:?}");
         }
@@ -138,32 +138,31 @@ fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
 
 #[test]
 fn what_a_killed_process_left_unfinished_is_removed() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let big = "data.source={ phantom: { subjects: 4, shape: [128, 128, 96], spacing_mm: [4, 4, 4] } }";
     let arguments = ["patches", "tiny.yaml", "--count", "1", "--set", big];
-    place.runner(&arguments).success();
-    place.runner(&["cache", "clear"]).success();
-    let has_unfinished =
-        || files(&place.path("cache")).1.iter().any(|path| path.to_string_lossy().contains("/.entry-"));
+    dir.runner(&arguments).success();
+    dir.runner(&["cache", "clear"]).success();
+    let has_unfinished = || files(&dir.path("cache")).1.iter().any(|path| path.to_string_lossy().contains("/.entry-"));
     // A file is written in a few milliseconds, so the signal may come too late.
     let was_killed = (0..50).any(|_| {
-        let mut process = place.spawn(&arguments);
+        let mut process = dir.spawn(&arguments);
         while !has_unfinished() && process.try_wait().unwrap().is_none() {}
         process.kill().unwrap();
         process.wait().unwrap();
-        place.runner(&["cache", "clear"]).success();
+        dir.runner(&["cache", "clear"]).success();
         has_unfinished()
     });
     assert!(was_killed, "no process was met while it wrote");
-    place.runner(&arguments).success();
-    assert_eq!(files(&place.path("cache")).1.len(), 0);
+    dir.runner(&arguments).success();
+    assert_eq!(files(&dir.path("cache")).1.len(), 0);
 }
 
 #[test]
 fn a_full_disk_is_told_with_bytes_and_folder_and_nothing_torn_stays() {
-    let place = place();
-    let Some(disk) = Disk::mount(place.path("cache"), 64) else { return };
-    let told = told(&place.runner(&arguments(FIRST, &[])).code(3));
+    let dir = dir();
+    let Some(disk) = Disk::mount(dir.path("cache"), 64) else { return };
+    let message = stderr_line(&dir.runner(&arguments(FIRST, &[])).code(3));
     let texts = [
         &format!("cannot write {ENTRY} bytes"),
         "cache/volumes",
@@ -172,11 +171,11 @@ fn a_full_disk_is_told_with_bytes_and_folder_and_nothing_torn_stays() {
         "subject phantom_00",
     ];
     for text in texts {
-        assert!(told.contains(text), "{text} is missing in\n{told}");
+        assert!(message.contains(text), "{text} is missing in\n{message}");
     }
     let (entries, leftovers) = files(&disk.folder);
     assert!(leftovers.is_empty(), "{leftovers:?}");
     assert!(entries.iter().all(|entry| fs::metadata(entry).unwrap().len() == ENTRY), "{entries:?}");
     // With a bound that fits the disk the same run says so beforehand.
-    place.runner(&arguments(FIRST, &["--cache-limit", "60KB"])).code(2);
+    dir.runner(&arguments(FIRST, &["--cache-limit", "60KB"])).code(2);
 }

@@ -10,24 +10,24 @@ use flate2::write::GzEncoder;
 use volume::io;
 use volume::{Affine, Grid, Label, Voxels};
 
-use super::place::{Place, stderr, stdout};
+use super::test_dir::{TestDir, stderr, stdout};
 
 /// Subjects train, then validate: `phantom_000` to `phantom_011` and `phantom_012` to `phantom_015`.
 const TRAIN: &str = "data.split.first=12";
 const SOURCE: &str = "data.source={msd: {root: data}}";
 const CHECK: [&str; 7] = ["check", "tiny.yaml", "--data", "--set", SOURCE, "--set", TRAIN];
 
-/// A place with sixteen phantoms as files.
-fn place() -> Place {
-    let place = Place::new();
+/// A dir with sixteen phantoms as files.
+fn dir() -> TestDir {
+    let dir = TestDir::new();
     let shape = ["--shape", "24,24,20", "--spacing", "13,13,14"];
     let arguments = ["phantom", "data", "--subjects", "16"];
-    place.runner(&[&arguments[..], &shape].concat()).success();
-    place
+    dir.runner(&[&arguments[..], &shape].concat()).success();
+    dir
 }
 
 /// The files of a subject.
-struct Files<'a>(&'a Place, usize);
+struct Files<'a>(&'a TestDir, usize);
 
 impl Files<'_> {
     fn image(&self) -> PathBuf {
@@ -80,24 +80,24 @@ fn findings(text: &str) -> Vec<&str> {
 /// Asserts that each finding is there once, by its start and a part of it, and that there are no others.
 #[track_caller]
 fn assert_told(text: &str, expected: &[(&str, &str)]) {
-    let told = findings(text);
+    let message = findings(text);
     for (start, part) in expected {
-        let count = told.iter().filter(|line| line.starts_with(start) && line.contains(part)).count();
+        let count = message.iter().filter(|line| line.starts_with(start) && line.contains(part)).count();
         assert_eq!(count, 1, "{start} ... {part}\n{text}");
     }
-    assert_eq!(told.len(), expected.len(), "{text}");
+    assert_eq!(message.len(), expected.len(), "{text}");
 }
 
 #[test]
 fn phantoms_are_healthy_as_files_and_unmade() {
-    let place = place();
-    let text = stdout(&place.runner(&CHECK).success());
+    let dir = dir();
+    let text = stdout(&dir.runner(&CHECK).success());
     assert!(text.ends_with("data              16 subjects read, 0 faults, 0 notes\n"), "{text}");
     let unmade = ["check", "experiment.yaml", "--data"];
-    place.write("experiment.yaml", include_str!("../../experiments/quickstart.yaml"));
-    let text = stdout(&place.runner(&unmade).success());
+    dir.write("experiment.yaml", include_str!("../../experiments/quickstart.yaml"));
+    let text = stdout(&dir.runner(&unmade).success());
     assert!(text.ends_with("data              24 subjects read, 0 faults, 0 notes\n"), "{text}");
-    assert!(!place.path("cache").exists(), "phantoms are not made to be looked at");
+    assert!(!dir.path("cache").exists(), "phantoms are not made to be looked at");
 }
 
 #[test]
@@ -108,19 +108,19 @@ fn real_data_is_healthy() {
             eprintln!("skipped: no {}", root.display());
             continue;
         }
-        let place = Place::new();
+        let dir = TestDir::new();
         let source = format!("data.source={{msd: {{root: {}}}}}", fs::canonicalize(root).unwrap().display());
         let set = ["--set", &source, "--set", "data.split={fold: {index: 0, count: 4}}"];
         let turned = ["--set", "data.orientation=reorient"];
-        let text = stdout(&place.runner(&[&["check", "tiny.yaml", "--data"][..], &set, &turned].concat()).success());
+        let text = stdout(&dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set, &turned].concat()).success());
         assert!(text.ends_with(&format!("{subjects} subjects read, 0 faults, 0 notes\n")), "{text}");
     }
 }
 
 #[test]
 fn every_sickness_is_told_once() {
-    let place = place();
-    let files = |index| Files(&place, index);
+    let dir = dir();
+    let files = |index| Files(&dir, index);
     truncate(&files(0).image());
     files(1).change_image(|_, values| {
         values[3 * 480 + 2 * 20 + 1] = f32::NAN;
@@ -140,7 +140,7 @@ fn every_sickness_is_told_once() {
     }
     files(7).change_label(|_, values| values.fill(0));
     files(8).change_image(|_, values| values.fill(40.0));
-    let text = stdout(&place.runner(&CHECK).code(1));
+    let text = stdout(&dir.runner(&CHECK).code(1));
     assert_told(
         &text,
         &[
@@ -164,25 +164,25 @@ fn every_sickness_is_told_once() {
     );
     assert!(text.ends_with("data              16 subjects read, 6 faults, 4 notes\n"), "{text}");
     // Neither the number of threads nor the disk decides the order.
-    let alone = place.command(&CHECK).env("RAYON_NUM_THREADS", "1").assert().code(1);
+    let alone = dir.command(&CHECK).env("RAYON_NUM_THREADS", "1").assert().code(1);
     assert_eq!(stdout(&alone), text);
 }
 
 #[test]
 fn files_that_make_a_plan_impossible_do_not_hide_the_others() {
-    let place = place();
-    fs::write(Files(&place, 0).image(), b"no image").unwrap();
-    fs::write(Files(&place, 1).label(), b"no label map").unwrap();
-    truncate(&Files(&place, 2).label());
-    Files(&place, 3).change_label(|grid, values| {
+    let dir = dir();
+    fs::write(Files(&dir, 0).image(), b"no image").unwrap();
+    fs::write(Files(&dir, 1).label(), b"no label map").unwrap();
+    truncate(&Files(&dir, 2).label());
+    Files(&dir, 3).change_label(|grid, values| {
         grid.shape[2] -= 1;
         values.truncate(grid.num_voxels());
     });
-    let refused = place.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(2);
+    let refused = dir.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(2);
     assert!(stderr(&refused).contains("phantom_000"));
-    let told = place.runner(&CHECK).code(1);
+    let result = dir.runner(&CHECK).code(1);
     assert_told(
-        &stdout(&told),
+        &stdout(&result),
         &[
             ("fault: phantom_000: image data/imagesTr/phantom_000.nii.gz: ", ""),
             ("fault: phantom_001: label map data/labelsTr/phantom_001.nii.gz: ", ""),
@@ -190,47 +190,47 @@ fn files_that_make_a_plan_impossible_do_not_hide_the_others() {
             ("fault: phantom_003: label map ", "24 x 24 x 19 voxels, but the image has 24 x 24 x 20"),
         ],
     );
-    assert_eq!(stderr(&told), "");
+    assert_eq!(stderr(&result), "");
 }
 
 #[test]
 fn problems_that_the_data_cannot_mend_are_told_after_the_findings() {
-    let place = place();
-    truncate(&Files(&place, 2).label());
-    Files(&place, 3).change_image(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
-    Files(&place, 3).change_label(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
-    let told = place.runner(&CHECK).code(2);
-    assert_told(&stdout(&told), &[("fault: phantom_002: label map ", "truncated")]);
-    assert!(stderr(&told).contains("phantom_003 (LAS)"), "{}", stderr(&told));
+    let dir = dir();
+    truncate(&Files(&dir, 2).label());
+    Files(&dir, 3).change_image(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
+    Files(&dir, 3).change_label(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
+    let result = dir.runner(&CHECK).code(2);
+    assert_told(&stdout(&result), &[("fault: phantom_002: label map ", "truncated")]);
+    assert!(stderr(&result).contains("phantom_003 (LAS)"), "{}", stderr(&result));
 }
 
 #[test]
 fn a_label_map_with_fractions_says_how_many() {
-    let place = place();
-    let (grid, label) = io::read_label(&Files(&place, 2).label()).unwrap();
+    let dir = dir();
+    let (grid, label) = io::read_label(&Files(&dir, 2).label()).unwrap();
     let mut values: Vec<f32> = label.iter().map(|label| f32::from(*label)).collect();
     values[7] = 0.5;
     values[9] = -1.0;
-    io::write_image(&Files(&place, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
-    let text = stdout(&place.runner(&CHECK).code(1));
+    io::write_image(&Files(&dir, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    let text = stdout(&dir.runner(&CHECK).code(1));
     assert_told(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are no whole number")]);
     assert!(text.contains("such as 0.5 at [0, 0, 7]"), "{text}");
 }
 
 #[test]
 fn a_header_that_contradicts_itself_is_a_note() {
-    let place = place();
+    let dir = dir();
     // pixdim[1] is a little-endian float at byte 80; the qform's code stands at 252, the sform's at 254.
-    let mut image = unpacked(&Files(&place, 1).image());
+    let mut image = unpacked(&Files(&dir, 1).image());
     image[80..84].copy_from_slice(&(-13.0f32).to_le_bytes());
-    pack(&Files(&place, 1).image(), &image, 6);
-    let mut image = unpacked(&Files(&place, 2).image());
+    pack(&Files(&dir, 1).image(), &image, 6);
+    let mut image = unpacked(&Files(&dir, 2).image());
     image[252..254].copy_from_slice(&1i16.to_le_bytes());
     image[254..256].copy_from_slice(&1i16.to_le_bytes());
     // The qform's shift along x.
     image[268..272].copy_from_slice(&500.0f32.to_le_bytes());
-    pack(&Files(&place, 2).image(), &image, 6);
-    let text = stdout(&place.runner(&CHECK).success());
+    pack(&Files(&dir, 2).image(), &image, 6);
+    let text = stdout(&dir.runner(&CHECK).success());
     assert_told(
         &text,
         &[
@@ -242,18 +242,18 @@ fn a_header_that_contradicts_itself_is_a_note() {
 
 #[test]
 fn a_map_of_weights_with_a_negative_weight_is_a_fault() {
-    let place = place();
-    fs::create_dir(place.path("weights")).unwrap();
+    let dir = dir();
+    fs::create_dir(dir.path("weights")).unwrap();
     for index in 0..16 {
-        let (grid, _) = io::read_label(&Files(&place, index).label()).unwrap();
+        let (grid, _) = io::read_label(&Files(&dir, index).label()).unwrap();
         let mut values = vec![1.0; grid.num_voxels()];
         if index == 3 {
             values[5] = -1.0;
         }
-        let path = place.path(&format!("weights/phantom_{index:03}.nii.gz"));
+        let path = dir.path(&format!("weights/phantom_{index:03}.nii.gz"));
         io::write_image(&path, &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     }
     let sampler = "sampler={weighted: {patch: [8, 8, 8], map: \"weights/{subject}.nii.gz\"}}";
-    let text = stdout(&place.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));
+    let text = stdout(&dir.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));
     assert_told(&text, &[("fault: phantom_003: map of weights ", "voxel [0, 0, 5] has the weight -1")]);
 }

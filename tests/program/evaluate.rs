@@ -7,7 +7,7 @@ use std::path::Path;
 use volume::io::write_label;
 use volume::{Affine, Grid, Voxels};
 
-use crate::place::{Place, first_line, stderr, stdout};
+use crate::test_dir::{TestDir, first_line, stderr, stdout};
 
 /// The rows of a table by their first cell, without the header.
 fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
@@ -18,18 +18,18 @@ fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 /// A label map on a grid of 1 x 1 x 2 mm.
-fn write(place: &Place, path: &str, shape: [usize; 3], labels: &[u16]) {
+fn write(dir: &TestDir, path: &str, shape: [usize; 3], labels: &[u16]) {
     let grid = Grid { shape, affine: Affine::scale_and_shift([1.0, 1.0, 2.0], [0.0; 3]) };
-    fs::create_dir_all(place.path(path).parent().unwrap()).unwrap();
-    write_label(&place.path(path), &grid, &Voxels::new(1, shape, labels.to_vec())).unwrap();
+    fs::create_dir_all(dir.path(path).parent().unwrap()).unwrap();
+    write_label(&dir.path(path), &grid, &Voxels::new(1, shape, labels.to_vec())).unwrap();
 }
 
 #[test]
 fn the_newest_weights_score_what_the_last_validation_scored() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let chain = "preprocess=[{resample: {spacing_mm: [18, 18, 18]}}, {clamp: {min: -200, max: 250}}, {rescale_intensity: {to: [-1, 1]}}]";
-    let run = place.run("runs", &["--set", chain, "--set", "postprocess=[{keep_largest: {}}]"]);
-    let told = place.runner(&["evaluate", run.to_str().unwrap(), "--checkpoint", "last"]).success();
+    let run = dir.run("runs", &["--set", chain, "--set", "postprocess=[{keep_largest: {}}]"]);
+    let result = dir.runner(&["evaluate", run.to_str().unwrap(), "--checkpoint", "last"]).success();
     let folder = run.join("predictions/val_last");
     let cases = rows(&folder.join("cases.csv"));
     let validated = fs::read_to_string(run.join("cases.csv")).unwrap();
@@ -50,31 +50,31 @@ fn the_newest_weights_score_what_the_last_validation_scored() {
         assert!(folder.join(file).exists(), "{file}");
     }
     assert_eq!(fs::read_dir(folder.join("worst")).unwrap().count(), 2);
-    assert!(stdout(&told).contains("worst first"), "{}", stdout(&told));
+    assert!(stdout(&result).contains("worst first"), "{}", stdout(&result));
 }
 
 #[test]
 fn a_part_without_subjects_is_a_problem() {
-    let place = Place::new();
-    let run = place.run("runs", &[]);
-    let message = stderr(&place.runner(&["evaluate", run.to_str().unwrap(), "--split", "test"]).code(2));
+    let dir = TestDir::new();
+    let run = dir.run("runs", &[]);
+    let message = stderr(&dir.runner(&["evaluate", run.to_str().unwrap(), "--split", "test"]).code(2));
     assert!(message.contains("no test subjects"), "{message}");
-    place.runner(&["evaluate", run.to_str().unwrap(), "--split", "train", "--pictures", "0"]).success();
+    dir.runner(&["evaluate", run.to_str().unwrap(), "--split", "train", "--pictures", "0"]).success();
     assert!(run.join("predictions/train/cases.csv").exists() && !run.join("predictions/train/worst").exists());
 }
 
 #[test]
 fn two_folders_are_scored_by_their_names() {
-    let place = Place::new();
-    write(&place, "truth/a.nii.gz", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 2, 0]);
-    write(&place, "pred/a.nii", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 0, 0]);
-    write(&place, "truth/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
-    write(&place, "pred/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
-    write(&place, "truth/c.nii.gz", [1, 1, 3], &[1, 0, 0]);
+    let dir = TestDir::new();
+    write(&dir, "truth/a.nii.gz", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 2, 0]);
+    write(&dir, "pred/a.nii", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 0, 0]);
+    write(&dir, "truth/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
+    write(&dir, "pred/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
+    write(&dir, "truth/c.nii.gz", [1, 1, 3], &[1, 0, 0]);
     let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "scores.csv"];
-    let told = place.runner(&scored).success();
-    assert!(stderr(&told).contains("1 case has no prediction, left out: c"), "{}", stderr(&told));
-    let header = first_line(&place.path("scores.csv"));
+    let result = dir.runner(&scored).success();
+    assert!(stderr(&result).contains("1 case has no prediction, left out: c"), "{}", stderr(&result));
+    let header = first_line(&dir.path("scores.csv"));
     for column in [
         "subject",
         "dice_label_1",
@@ -87,60 +87,60 @@ fn two_folders_are_scored_by_their_names() {
     ] {
         assert!(header.split(',').any(|name| name == column), "{column}: {header}");
     }
-    let cases = rows(&place.path("scores.csv"));
+    let cases = rows(&dir.path("scores.csv"));
     let dice: Vec<f64> = cases["a"][..2].iter().map(|cell| cell.parse().unwrap()).collect();
     assert!((dice[0] - 1.0).abs() < 1e-12 && (dice[1] - 2.0 / 3.0).abs() < 1e-12, "{dice:?}");
     assert_eq!((cases["b"][0].as_str(), cases["b"][1].as_str()), ("1", ""));
-    assert!(place.path("scores_summary.csv").exists() && place.path("scores_plots/dice.png").exists());
+    assert!(dir.path("scores_summary.csv").exists() && dir.path("scores_plots/dice.png").exists());
 }
 
 #[test]
 fn a_file_of_metrics_says_what_is_scored() {
-    let place = Place::new();
-    write(&place, "truth/a.nii.gz", [1, 1, 4], &[1, 1, 2, 0]);
-    write(&place, "pred/a.nii.gz", [1, 1, 4], &[1, 2, 2, 0]);
-    place.write(
+    let dir = TestDir::new();
+    write(&dir, "truth/a.nii.gz", [1, 1, 4], &[1, 1, 2, 0]);
+    write(&dir, "pred/a.nii.gz", [1, 1, 4], &[1, 2, 2, 0]);
+    dir.write(
         "metrics.yaml",
         "labels: { 1: liver, 2: tumour }\nmetrics:\n- dice: { global: true, regions: { whole: [1, 2] } }\n",
     );
     let scored =
         ["evaluate", "--predictions", "pred", "--labels", "truth", "--metrics", "metrics.yaml", "--out", "s.csv"];
-    place.runner(&scored).success();
-    assert_eq!(first_line(&place.path("s.csv")), "subject,dice_liver,dice_tumour,dice_whole");
-    assert!(rows(&place.path("s_summary.csv")).contains_key("dice_global_whole"));
-    place.write("metrics.yaml", "metrics:\n- dise: {}\n");
-    let message = stderr(&place.runner(&scored).code(2));
+    dir.runner(&scored).success();
+    assert_eq!(first_line(&dir.path("s.csv")), "subject,dice_liver,dice_tumour,dice_whole");
+    assert!(rows(&dir.path("s_summary.csv")).contains_key("dice_global_whole"));
+    dir.write("metrics.yaml", "metrics:\n- dise: {}\n");
+    let message = stderr(&dir.runner(&scored).code(2));
     assert!(message.contains("metrics.yaml:2") && message.contains("dice"), "{message}");
 }
 
 #[test]
 fn cases_that_cannot_be_compared_are_told_and_the_others_scored() {
-    let place = Place::new();
-    write(&place, "truth/a.nii.gz", [1, 1, 4], &[1, 1, 0, 0]);
-    write(&place, "pred/a.nii.gz", [1, 1, 3], &[1, 1, 0]);
-    write(&place, "truth/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
-    write(&place, "pred/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
-    let failed = place.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "s.csv"]).code(3);
+    let dir = TestDir::new();
+    write(&dir, "truth/a.nii.gz", [1, 1, 4], &[1, 1, 0, 0]);
+    write(&dir, "pred/a.nii.gz", [1, 1, 3], &[1, 1, 0]);
+    write(&dir, "truth/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
+    write(&dir, "pred/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
+    let failed = dir.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "s.csv"]).code(3);
     assert!(stderr(&failed).contains("a: its prediction has [1, 1, 3] voxels"), "{}", stderr(&failed));
-    assert_eq!(rows(&place.path("s.csv")).into_keys().collect::<Vec<_>>(), ["b"]);
-    fs::create_dir(place.path("empty")).unwrap();
-    let none = place.runner(&["evaluate", "--predictions", "empty", "--labels", "truth"]).code(2);
+    assert_eq!(rows(&dir.path("s.csv")).into_keys().collect::<Vec<_>>(), ["b"]);
+    fs::create_dir(dir.path("empty")).unwrap();
+    let none = dir.runner(&["evaluate", "--predictions", "empty", "--labels", "truth"]).code(2);
     assert!(stderr(&none).contains("no file of empty"), "{}", stderr(&none));
 }
 
 #[test]
 fn the_same_voxels_in_another_order_are_the_same() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let labels = [0, 1, 1, 0, 0, 2, 2, 0];
-    write(&place, "truth/a.nii.gz", [1, 2, 4], &labels);
+    write(&dir, "truth/a.nii.gz", [1, 2, 4], &labels);
     // Mirrored along y and z, with y and z exchanged: the same places in the world.
     let turned = Affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, -2.0, 0.0, 6.0]]);
     let grid = Grid { shape: [1, 4, 2], affine: turned };
     let values = (0..8).map(|voxel| labels[(1 - voxel % 2) * 4 + 3 - voxel / 2]).collect();
-    fs::create_dir_all(place.path("pred")).unwrap();
-    write_label(&place.path("pred/a.nii.gz"), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
-    let told =
-        place.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "new/s.csv"]).success();
-    assert!(!stderr(&told).contains("warning"), "{}", stderr(&told));
-    assert_eq!(rows(&place.path("new/s.csv"))["a"][..2], ["1", "1"]);
+    fs::create_dir_all(dir.path("pred")).unwrap();
+    write_label(&dir.path("pred/a.nii.gz"), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
+    let result =
+        dir.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "new/s.csv"]).success();
+    assert!(!stderr(&result).contains("warning"), "{}", stderr(&result));
+    assert_eq!(rows(&dir.path("new/s.csv"))["a"][..2], ["1", "1"]);
 }

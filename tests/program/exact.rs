@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::place::{Place, exact_files, signal, stderr, stdout};
+use crate::test_dir::{TestDir, exact_files, signal, stderr, stdout};
 
 /// Long enough to be killed in between, with everything that happens between two epochs.
 const LONG: [&str; 4] =
@@ -17,13 +17,13 @@ const LONG: [&str; 4] =
 const KILLS: u64 = 20;
 
 /// Returns the only run of a folder if it has a manifest, so that it can be resumed.
-fn started_run(place: &Place, runs_dir: &str) -> Option<PathBuf> {
+fn started_run(place: &TestDir, runs_dir: &str) -> Option<PathBuf> {
     let runs = fs::read_dir(place.path(runs_dir).join("tiny")).ok()?;
     runs.flatten().map(|run| run.path()).find(|run| run.join("manifest.json").exists())
 }
 
 /// Starts or resumes the run of a folder, kills it after some time, and returns whether it had ended before.
-fn killed_after(place: &Place, runs_dir: &str, pace: &str, time: Duration) -> bool {
+fn killed_after(place: &TestDir, runs_dir: &str, pace: &str, time: Duration) -> bool {
     let run = started_run(place, runs_dir);
     let mut arguments = vec!["run", "--quiet", "--set", pace];
     match &run {
@@ -54,7 +54,7 @@ fn checkpoint_files(run: &Path) -> Vec<String> {
 
 /// Kills runs at seeded random moments, once or several times each, and compares their final files.
 fn kill_at(seeds: std::ops::Range<u64>) {
-    let place = Place::new();
+    let place = TestDir::new();
     let start = Instant::now();
     let whole = place.run("whole", &LONG);
     let duration = start.elapsed();
@@ -109,7 +109,7 @@ fn many_kills_change_no_byte() {
 
 #[test]
 fn threads_and_the_cache_change_no_byte() {
-    let place = Place::new();
+    let place = TestDir::new();
     let cold = exact_files(&place.run("cold", &["--device", "flex"]));
     assert!(exact_files(&place.run("warm", &["--device", "flex"])) == cold, "with a warm cache");
     for threads in ["1", "2", "5"] {
@@ -124,7 +124,7 @@ fn threads_and_the_cache_change_no_byte() {
 #[cfg(feature = "libtorch")]
 #[test]
 fn libtorch_repeats_its_bits_with_the_same_number_of_threads() {
-    let place = Place::new();
+    let place = TestDir::new();
     for threads in ["1", "2"] {
         let runs = ["once", "again"].map(|name| {
             let runs_dir = format!("{name}-{threads}");
@@ -138,7 +138,7 @@ fn libtorch_repeats_its_bits_with_the_same_number_of_threads() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
-    let place = Place::new();
+    let place = TestDir::new();
     let expected = exact_files(&place.run("whole", &LONG));
     let run = place.run("cut", &[&LONG[..], &["--set", "train.epochs=3"]].concat());
     let newest = run.join("checkpoints/last.state.safetensors");
@@ -155,7 +155,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
 
 #[test]
 fn without_an_intact_checkpoint_a_run_is_not_restarted_automatically() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &[]);
     for name in ["last.state.safetensors", "last-1.state.safetensors"] {
         fs::write(run.join("checkpoints").join(name), b"torn").unwrap();
@@ -170,7 +170,7 @@ fn without_an_intact_checkpoint_a_run_is_not_restarted_automatically() {
 #[cfg(unix)]
 #[test]
 fn early_stopping_survives_a_kill_between_its_last_checkpoint_and_the_end() {
-    let place = Place::new();
+    let place = TestDir::new();
     let still = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
     let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
     let run = place.run("runs", &[&still[..], &patience].concat());
@@ -187,7 +187,7 @@ fn early_stopping_survives_a_kill_between_its_last_checkpoint_and_the_end() {
 #[cfg(unix)]
 #[test]
 fn a_second_ctrl_c_ends_immediately_and_leaves_no_incomplete_file() {
-    let place = Place::new();
+    let place = TestDir::new();
     // A step that takes seconds, so that the first signal does not end the process immediately.
     let slow = [
         "data.source={phantom: {subjects: 4, shape: [64, 64, 64], spacing_mm: [5, 5, 5]}}",
@@ -200,7 +200,7 @@ fn a_second_ctrl_c_ends_immediately_and_leaves_no_incomplete_file() {
     let slow = slow.iter().flat_map(|set| ["--set", *set]);
     let arguments: Vec<&str> = ["run", "tiny.yaml", "--quiet", "--runs-dir", "twice"].into_iter().chain(slow).collect();
     let mut process = place.spawn(&arguments);
-    crate::place::wait_for_steps(&place.path("twice"), 0);
+    crate::test_dir::wait_for_steps(&place.path("twice"), 0);
     std::thread::sleep(Duration::from_millis(300));
     signal("INT", process.id());
     std::thread::sleep(Duration::from_millis(1200));

@@ -8,19 +8,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::place::{Disk, Place, exact_files, one_line, signal, stdout, told, wait_for_steps};
+use crate::test_dir::{Disk, TestDir, exact_files, one_line, signal, stderr_line, stdout, wait_for_steps};
 
 const EPOCHS: [&str; 4] = ["--set", "train.epochs=30", "--set", "checkpoint.every_steps=1"];
 const SOURCE: [&str; 2] = ["--set", "data.source={msd: {root: data}}"];
 
-fn with_data() -> Place {
-    let place = Place::new();
+fn with_data() -> TestDir {
+    let place = TestDir::new();
     place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     place
 }
 
 /// Starts a long run and waits until it has taken some steps.
-fn start_training(place: &Place, more: &[&str]) -> Child {
+fn start_training(place: &TestDir, more: &[&str]) -> Child {
     let child = Command::new(env!("CARGO_BIN_EXE_runner"))
         .current_dir(place.path("."))
         .env("RUNNER_CACHE_DIR", place.path("cache"))
@@ -51,7 +51,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn a_full_disk_fails_the_run_and_with_space_it_resumes_to_the_same_bytes() {
-    let place = Place::new();
+    let place = TestDir::new();
     let expected = exact_files(&place.run("whole", &EPOCHS));
     let Some(disk) = Disk::mount(place.path("runs"), 2048) else { return };
     let child = start_training(&place, &[]);
@@ -74,21 +74,21 @@ fn a_full_disk_fails_the_run_and_with_space_it_resumes_to_the_same_bytes() {
 
 #[test]
 fn a_read_only_folder_is_named_and_stays_unchanged() {
-    let place = Place::new();
+    let place = TestDir::new();
     let Some(disk) = Disk::mount(place.path("runs"), 2048) else { return };
     let run = place.run("runs", &[]);
     let before = contents(&run);
     disk.forbid_writing();
-    let told_start = told(&place.runner(&["run", "tiny.yaml"]).code(3));
+    let told_start = stderr_line(&place.runner(&["run", "tiny.yaml"]).code(3));
     assert!(told_start.contains("runs/tiny") && told_start.contains("Read-only"), "{told_start}");
     let resume = ["run", "--resume", run.to_str().unwrap(), "--set", "train.epochs=3"];
-    assert!(told(&place.runner(&resume).code(3)).contains("Read-only"));
+    assert!(stderr_line(&place.runner(&resume).code(3)).contains("Read-only"));
     assert!(contents(&run) == before);
 }
 
 #[test]
 fn removing_the_folder_of_a_run_fails_it_and_the_folder_is_not_created_again() {
-    let place = Place::new();
+    let place = TestDir::new();
     let child = start_training(&place, &[]);
     let run = place.only_run("runs");
     // A file that was created meanwhile is removed in the next round.
@@ -129,13 +129,13 @@ fn a_removed_or_replaced_label_map_fails_the_run_by_name_and_restored_it_resumes
 
 #[test]
 fn a_second_process_is_an_error_and_changes_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     let child = start_training(&place, &[]);
     let run = place.only_run("runs");
     // Suspended, so that the first process changes nothing.
     signal("STOP", child.id());
     let before = contents(&run);
-    let refused = told(&place.runner(&["run", "--resume", run.to_str().unwrap()]).code(2));
+    let refused = stderr_line(&place.runner(&["run", "--resume", run.to_str().unwrap()]).code(2));
     assert!(refused.contains("in use by another process") && refused.contains(&child.id().to_string()), "{refused}");
     assert!(contents(&run) == before);
     signal("CONT", child.id());
@@ -144,10 +144,10 @@ fn a_second_process_is_an_error_and_changes_nothing() {
 
 #[test]
 fn a_loss_that_is_not_finite_fails_the_run_and_its_batch_is_saved() {
-    let place = Place::new();
+    let place = TestDir::new();
     let plain = ["--set", "model.unet.norm=none", "--set", "optimizer={sgd: {learning_rate: 1e30}}"];
     let failed = place.runner(&[&["run", "tiny.yaml", "--quiet", "--runs-dir", "runs"][..], &plain].concat());
-    let told = told(&failed.code(3));
+    let told = stderr_line(&failed.code(3));
     let run = place.only_run("runs");
     let manifest = manifest(&run);
     assert_eq!(manifest["status"], "failed");
@@ -171,16 +171,16 @@ fn a_loss_that_is_not_finite_fails_the_run_and_its_batch_is_saved() {
 
 #[test]
 fn an_image_with_nan_voxels_is_reported_with_its_patch() {
-    let place = Place::new();
+    let place = TestDir::new();
     let broken = ["--set", "augment=[{ noise: { mean: [1e38, 1e38], std: [1e38, 1e38] } }]"];
-    let told = told(&place.runner(&[&["run", "tiny.yaml", "--quiet"][..], &broken].concat()).code(3));
+    let told = stderr_line(&place.runner(&[&["run", "tiny.yaml", "--quiet"][..], &broken].concat()).code(3));
     assert!(told.contains("of its values are not finite") && told.contains("fix the image"), "{told}");
 }
 
 #[test]
 fn too_little_memory_is_reported_before_any_file_is_written() {
-    let place = Place::new();
-    let told = told(&place.runner(&["run", "tiny.yaml", "--set", "train.batch_size=1000000"]).code(2));
+    let place = TestDir::new();
+    let told = stderr_line(&place.runner(&["run", "tiny.yaml", "--set", "train.batch_size=1000000"]).code(2));
     assert!(told.contains("too little memory by estimate") && told.contains("accumulate_batches"), "{told}");
     assert!(!place.path("runs").exists());
 }

@@ -1,4 +1,4 @@
-//! Run folders as training leaves them, made by formula in no time.
+//! Synthetic run folders, computed by formula instead of training.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 
 use run_folder::manifest::{Build, Manifest, Status};
 
-/// A run of which whole volumes were scored.
-pub struct Made<'a> {
-    /// Its folder below the runs folder.
+/// A finished run with scored volumes.
+pub struct RunFixture<'a> {
+    /// The name of its folder.
     pub name: &'a str,
     pub learning_rate: f64,
     pub seed: u64,
     pub epochs: usize,
-    /// Epochs between two scorings.
+    /// Whole volumes are scored every this many epochs.
     pub every: usize,
     pub cases: usize,
-    /// The mean Dice that it tends to.
+    /// The mean Dice that it converges to.
     pub dice: f64,
 }
 
-impl Default for Made<'_> {
+impl Default for RunFixture<'_> {
     fn default() -> Self {
         Self { name: "run", learning_rate: 1e-3, seed: 1, epochs: 10, every: 2, cases: 12, dice: 0.8 }
     }
 }
 
-/// A number between -1 and 1 that depends on all of these.
+/// Returns a pseudorandom number between -1 and 1 from a hash of the parts.
 fn noise(parts: &[u64]) -> f64 {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     for part in parts {
@@ -36,7 +36,7 @@ fn noise(parts: &[u64]) -> f64 {
     (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
 }
 
-impl Made<'_> {
+impl RunFixture<'_> {
     /// Writes the folder.
     pub fn write(&self, runs: &Path) -> PathBuf {
         let folder = runs.join(self.name);
@@ -63,16 +63,16 @@ impl Made<'_> {
             "epoch,step,learning_rate,train_loss,val_loss,val_dice_liver,val_dice_tumour,val_dice_mean\n".to_owned();
         let mut scores = "epoch,subject,dice_liver,dice_tumour\n".to_owned();
         let mut timing = "epoch,seconds,peak_memory_bytes\n".to_owned();
-        let place = learning_rate.to_bits();
+        let rate = learning_rate.to_bits();
         for epoch in 1..=*epochs {
-            let learnt =
-                1.0 - (-3.0 * epoch as f64 / *epochs as f64).exp() + 0.01 * noise(&[place, *seed, epoch as u64]);
-            let loss = 1.2 - learnt * dice;
+            let progress =
+                1.0 - (-3.0 * epoch as f64 / *epochs as f64).exp() + 0.01 * noise(&[rate, *seed, epoch as u64]);
+            let loss = 1.2 - progress * dice;
             let (mut liver, mut tumour) = (0.0, 0.0);
             if epoch % every == 0 || epoch == *epochs {
                 for (case, name) in names.iter().enumerate() {
-                    let own = 0.04 * noise(&[case as u64]) + 0.01 * noise(&[place, *seed, case as u64]);
-                    let [a, b] = [0.1, -0.15].map(|lead| ((dice + lead + own) * learnt).clamp(0.0, 1.0));
+                    let offset = 0.04 * noise(&[case as u64]) + 0.01 * noise(&[rate, *seed, case as u64]);
+                    let [a, b] = [0.1, -0.15].map(|lead| ((dice + lead + offset) * progress).clamp(0.0, 1.0));
                     (liver, tumour) = (liver + a / *cases as f64, tumour + b / *cases as f64);
                     writeln!(scores, "{epoch},{name},{a},{b}").unwrap();
                 }
@@ -91,14 +91,15 @@ impl Made<'_> {
     }
 }
 
-/// So many runs: learning rates, each with four seeds.
+/// Writes `count` runs: several learning rates, each with four seeds.
 pub fn make_many(runs: &Path, count: usize, epochs: usize) {
-    for place in 0..count {
-        let learning_rate = 1e-4 * 1.2f64.powi((place / 4) as i32);
+    for index in 0..count {
+        let learning_rate = 1e-4 * 1.2f64.powi((index / 4) as i32);
         let learning_rate: f64 = format!("{learning_rate:.2e}").parse().unwrap();
-        let dice = 0.85 - 0.004 * ((place / 4) as f64 - 20.0).abs() + 0.01 * noise(&[place as u64]);
-        let name = format!("run_{place:03}");
-        let made = Made { name: &name, learning_rate, seed: (place % 4) as u64, epochs, every: 10, cases: 26, dice };
-        made.write(runs);
+        let dice = 0.85 - 0.004 * ((index / 4) as f64 - 20.0).abs() + 0.01 * noise(&[index as u64]);
+        let name = format!("run_{index:03}");
+        let run =
+            RunFixture { name: &name, learning_rate, seed: (index % 4) as u64, epochs, every: 10, cases: 26, dice };
+        run.write(runs);
     }
 }

@@ -1,4 +1,4 @@
-//! Whole commands in a temporary folder, as a person types them.
+//! Whole commands in a temporary folder, as a user types them.
 
 mod browser;
 mod cache;
@@ -10,11 +10,11 @@ mod folders;
 mod page;
 mod parity;
 mod patches;
-mod place;
 mod predict;
 mod report;
 mod reproduce;
 mod run;
 mod slurm;
 mod sweep;
+mod test_dir;
 mod view;

@@ -5,15 +5,15 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::browser::Browser;
-use crate::folders::{Made, make_many};
-use crate::place::Place;
+use crate::folders::{RunFixture, make_many};
+use crate::test_dir::TestDir;
 
 /// A report of 40 runs in 10 settings, and one run that is not comparable with them.
-fn page(place: &Place) -> std::path::PathBuf {
-    make_many(&place.path("runs"), 40, 30);
-    Made { name: "other", cases: 5, ..Made::default() }.write(&place.path("runs"));
-    place.runner(&["report", "runs"]).success();
-    place.path("runs/report/report.html")
+fn page(dir: &TestDir) -> std::path::PathBuf {
+    make_many(&dir.path("runs"), 40, 30);
+    RunFixture { name: "other", cases: 5, ..RunFixture::default() }.write(&dir.path("runs"));
+    dir.runner(&["report", "runs"]).success();
+    dir.path("runs/report/report.html")
 }
 
 /// Returns the cells of a column in the visible rows, from the top.
@@ -33,8 +33,8 @@ fn headers(browser: &mut Browser) -> Vec<String> {
 #[test]
 fn the_report_page_sorts_filters_highlights_and_prints() {
     let Some(mut browser) = Browser::start() else { return };
-    let place = Place::new();
-    let page = page(&place);
+    let dir = TestDir::new();
+    let page = page(&dir);
     browser.open(&page);
 
     // Nothing is loaded from the network.
@@ -76,7 +76,7 @@ fn the_report_page_sorts_filters_highlights_and_prints() {
     browser.evaluate("(() => { const f = document.querySelector('#group-1 .filter'); f.value = ''; f.dispatchEvent(new Event('input')); })()");
 
     // Point at a curve: the tooltip shows its run and value, and its row is highlighted.
-    let (x, y) = browser.middle_of("#group-1 .tabs figure:not([hidden]) svg");
+    let (x, y) = browser.centre_of("#group-1 .tabs figure:not([hidden]) svg");
     let end = browser.evaluate(
         "(() => { const c = document.querySelector('#group-1 .tabs figure:not([hidden]) .curve[data-run=\"0\"]'); \
          const p = c.getPointAtLength(c.getTotalLength()).matrixTransform(c.getScreenCTM()); return [p.x, p.y]; })()",

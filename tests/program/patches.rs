@@ -7,22 +7,22 @@ use serde_json::Value as Json;
 use volume::io::{read_image, read_label, write_image};
 use volume::{Voxels, offset};
 
-use crate::place::{Place, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stdout};
 
 const SOURCE: [&str; 2] = ["--set", "data.source={msd: {root: data}}"];
 
-fn place() -> Place {
-    let place = Place::new();
-    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
-    place
+fn dir() -> TestDir {
+    let dir = TestDir::new();
+    dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    dir
 }
 
 #[test]
 fn the_same_patches_come_for_any_number_of_workers_and_any_cache() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let patches = |workers: &str| {
         let workers = format!("queue.workers={workers}");
-        stdout(&place.runner(&["patches", "tiny.yaml", "--count", "7", "--set", &workers]).success())
+        stdout(&dir.runner(&["patches", "tiny.yaml", "--count", "7", "--set", &workers]).success())
     };
     let cold = patches("0");
     for workers in ["0", "1", "4", "16"] {
@@ -35,16 +35,16 @@ fn the_same_patches_come_for_any_number_of_workers_and_any_cache() {
 }
 
 /// The digest of so many patches of an experiment.
-fn digest(place: &Place, workers: usize, more: &[&str]) -> String {
+fn digest(dir: &TestDir, workers: usize, more: &[&str]) -> String {
     let workers = format!("queue.workers={workers}");
     let arguments = [&["patches", "tiny.yaml", "--set", &workers][..], &SOURCE, more].concat();
-    let told = stdout(&place.runner(&arguments).success());
-    told.lines().find(|line| line.starts_with("SHA-256")).unwrap().to_owned()
+    let output = stdout(&dir.runner(&arguments).success());
+    output.lines().find(|line| line.starts_with("SHA-256")).unwrap().to_owned()
 }
 
 #[test]
 fn every_sampler_gives_the_same_patches_for_any_number_of_workers() {
-    let place = place();
+    let dir = dir();
     let samplers = [
         "label: { patch: [8, 8, 8], probabilities: { 0: 0.2, 1: 0.8 } }",
         "uniform: { patch: [8, 8, 8] }",
@@ -57,9 +57,9 @@ fn every_sampler_gives_the_same_patches_for_any_number_of_workers() {
     for sampler in samplers {
         let set = format!("sampler={{ {sampler} }}");
         let more = ["--set", &set, "--set", "queue.samples_per_volume=5", "--count", "25"];
-        let alone = digest(&place, 0, &more);
+        let alone = digest(&dir, 0, &more);
         for workers in [1, 4, 16] {
-            assert_eq!(digest(&place, workers, &more), alone, "{sampler}, {workers} workers");
+            assert_eq!(digest(&dir, workers, &more), alone, "{sampler}, {workers} workers");
         }
         digests.push(alone);
     }
@@ -70,36 +70,36 @@ fn every_sampler_gives_the_same_patches_for_any_number_of_workers() {
 
 #[test]
 fn a_thousand_patches_of_the_label_sampler_are_the_same_for_any_number_of_workers() {
-    let place = place();
+    let dir = dir();
     let more = ["--set", "queue={ max_length: 40, samples_per_volume: 50 }", "--count", "1000"];
-    let alone = digest(&place, 0, &more);
+    let alone = digest(&dir, 0, &more);
     for workers in [1, 4, 16] {
-        assert_eq!(digest(&place, workers, &more), alone, "{workers} workers");
+        assert_eq!(digest(&dir, workers, &more), alone, "{workers} workers");
     }
 }
 
 #[test]
 fn a_grid_is_walked_through_over_the_epochs() {
-    let place = place();
+    let dir = dir();
     let sampler = ["--set", "sampler={ grid: { patch: [8, 8, 8] } }", "--set", "data.split={ first: 1 }"];
     let queue = ["--set", "queue={ samples_per_volume: 4, max_length: 1 }", "--count", "17"];
     let arguments = [&["patches", "tiny.yaml"][..], &SOURCE, &sampler, &queue].concat();
-    let told = stdout(&place.runner(&arguments).success());
-    let starts: Vec<&str> = told.lines().filter_map(|line| line.split('[').nth(1)?.split(']').next()).collect();
+    let output = stdout(&dir.runner(&arguments).success());
+    let starts: Vec<&str> = output.lines().filter_map(|line| line.split('[').nth(1)?.split(']').next()).collect();
     let expected = ["0, 0, 0", "0, 0, 8", "0, 8, 0", "0, 8, 8", "8, 0, 0", "8, 0, 8", "8, 8, 0", "8, 8, 8"];
     assert_eq!(starts, [&expected[..], &expected, &expected[..1]].concat());
 }
 
 #[test]
 fn the_last_patches_of_each_batch_hold_foreground() {
-    let place = place();
+    let dir = dir();
     let sampler = "sampler={ foreground_oversample: { patch: [2, 2, 2], share: 0.5 } }";
     let sets = ["--set", sampler, "--set", "train.batch_size=4", "--set", "queue.samples_per_volume=8"];
     let flat = ["--set", "model.unet.widths=[2]", "--set", "augment=[]", "--count", "16", "--out", "patches"];
-    place.runner(&[&["patches", "tiny.yaml"][..], &SOURCE, &sets, &flat].concat()).success();
+    dir.runner(&[&["patches", "tiny.yaml"][..], &SOURCE, &sets, &flat].concat()).success();
     let mut unforced = 0;
     for number in 0..16 {
-        let (_, label) = read_label(&place.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
+        let (_, label) = read_label(&dir.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
         let has_foreground = label.iter().any(|label| *label > 0);
         match number % 4 {
             0 | 1 => unforced += usize::from(has_foreground),
@@ -111,43 +111,43 @@ fn the_last_patches_of_each_batch_hold_foreground() {
 
 #[test]
 fn weights_take_the_way_of_the_labels() {
-    let place = place();
+    let dir = dir();
     // Weighted by the label map itself, every patch has its centre in foreground, whatever the chain does.
     let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/{subject}.nii.gz' } }";
     let chain = "preprocess=[{ resample: { spacing_mm: [24, 16, 15] } }, { crop_or_pad: { shape: [12, 20, 14] } }]";
     let more = ["--set", sampler, "--set", chain, "--set", "queue.samples_per_volume=8", "--count", "32"];
-    place.runner(&[&["patches", "tiny.yaml", "--out", "patches"][..], &SOURCE, &more].concat()).success();
+    dir.runner(&[&["patches", "tiny.yaml", "--out", "patches"][..], &SOURCE, &more].concat()).success();
     for number in 0..32 {
-        let (_, label) = read_label(&place.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
+        let (_, label) = read_label(&dir.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
         assert!(label[offset([4, 4, 4], [2, 2, 2])] > 0, "patch {number}");
     }
 }
 
 #[test]
 fn weights_that_cannot_be_used_are_told_with_subject_and_file() {
-    let place = place();
+    let dir = dir();
     let set = "sampler={ weighted: { patch: [8, 8, 8], map: 'weights/{subject}.nii' } }";
-    let patches = || place.runner(&[&["patches", "tiny.yaml", "--count", "4", "--set", set][..], &SOURCE].concat());
-    let told = stderr(&patches().code(2));
-    assert!(told.contains("weights/phantom_000.nii") && told.contains("{subject}"), "{told}");
+    let patches = || dir.runner(&[&["patches", "tiny.yaml", "--count", "4", "--set", set][..], &SOURCE].concat());
+    let message = stderr(&patches().code(2));
+    assert!(message.contains("weights/phantom_000.nii") && message.contains("{subject}"), "{message}");
 
-    fs::create_dir(place.path("weights")).unwrap();
-    let (grid, _) = read_image(&place.path("data/imagesTr/phantom_000.nii.gz")).unwrap();
+    fs::create_dir(dir.path("weights")).unwrap();
+    let (grid, _) = read_image(&dir.path("data/imagesTr/phantom_000.nii.gz")).unwrap();
     let write = |value: f32| {
         for index in 0..4 {
             let mut map = vec![0.0; grid.num_voxels()];
             map[grid.num_voxels() / 2 + 8 * 16 + 8] = value;
-            let path = place.path(&format!("weights/phantom_{index:03}.nii"));
+            let path = dir.path(&format!("weights/phantom_{index:03}.nii"));
             write_image(&path, &grid, &Voxels::new(1, grid.shape, map)).unwrap();
         }
     };
     for (value, expected) in [(-1.0, "has the weight -1"), (f32::NAN, "has the weight NaN"), (0.0, "every weight is 0")]
     {
         write(value);
-        let told = stderr(&patches().code(3)).replace('│', " ");
-        let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains(expected) && words.contains("subject phantom_00"), "{told}");
-        assert!(words.contains("weights/phantom_00"), "{told}");
+        let message = stderr(&patches().code(3)).replace('│', " ");
+        let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(expected) && words.contains("subject phantom_00"), "{message}");
+        assert!(words.contains("weights/phantom_00"), "{message}");
     }
     write(2.0);
     patches().success();
@@ -155,27 +155,27 @@ fn weights_that_cannot_be_used_are_told_with_subject_and_file() {
 
 #[test]
 fn a_written_patch_is_the_window_of_the_transformed_volume() {
-    let place = place();
+    let dir = dir();
     let arguments = [&["patches", "tiny.yaml", "--count", "4", "--out", "patches"][..], &SOURCE].concat();
-    place.runner(&arguments).success();
+    dir.runner(&arguments).success();
     let mut seen = 0;
     for number in 0..4 {
-        let told: Json = json(&place.path(&format!("patches/{number:04}_draws.json")));
-        if told["patch"] != 0 {
+        let record: Json = json(&dir.path(&format!("patches/{number:04}_draws.json")));
+        if record["patch"] != 0 {
             continue;
         }
         seen += 1;
-        let subject = told["subject"].as_str().unwrap();
+        let subject = record["subject"].as_str().unwrap();
         let [image, label] = ["images", "labels"].map(|kind| format!("data/{kind}Tr/{subject}.nii.gz"));
-        place.runner(&["transform", "tiny.yaml", &image, "--label", &label, "--out", "whole"]).success();
-        let draws = json(&place.path("whole/draws.json"));
-        assert!(draws["draws"].as_array().unwrap().ends_with(told["draws"].as_array().unwrap()));
+        dir.runner(&["transform", "tiny.yaml", &image, "--label", &label, "--out", "whole"]).success();
+        let draws = json(&dir.path("whole/draws.json"));
+        assert!(draws["draws"].as_array().unwrap().ends_with(record["draws"].as_array().unwrap()));
 
-        let (grid, whole) = read_image(&place.path("whole/image.nii.gz")).unwrap();
-        let (patch_grid, patch) = read_image(&place.path(&format!("patches/{number:04}_image.nii.gz"))).unwrap();
-        let (_, whole_label) = read_label(&place.path("whole/label.nii.gz")).unwrap();
-        let (_, label) = read_label(&place.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
-        let start: Vec<usize> = serde_json::from_value(told["start"].clone()).unwrap();
+        let (grid, whole) = read_image(&dir.path("whole/image.nii.gz")).unwrap();
+        let (patch_grid, patch) = read_image(&dir.path(&format!("patches/{number:04}_image.nii.gz"))).unwrap();
+        let (_, whole_label) = read_label(&dir.path("whole/label.nii.gz")).unwrap();
+        let (_, label) = read_label(&dir.path(&format!("patches/{number:04}_label.nii.gz"))).unwrap();
+        let start: Vec<usize> = serde_json::from_value(record["start"].clone()).unwrap();
         for voxel in 0..8 * 8 * 8 {
             let index = [voxel / 64, voxel / 8 % 8, voxel % 8];
             let there = offset(grid.shape, std::array::from_fn(|axis| start[axis] + index[axis]));
@@ -192,47 +192,47 @@ fn a_written_patch_is_the_window_of_the_transformed_volume() {
 
 #[test]
 fn a_contact_sheet_shows_the_written_patches() {
-    let place = place();
+    let dir = dir();
     // Five square tiles of 180 pixels in three columns and two rows, with captions and a legend.
     let arguments = [&["patches", "tiny.yaml", "--count", "5", "--out", "patches"][..], &SOURCE].concat();
-    place.runner(&arguments).success();
-    let png = fs::read(place.path("patches/contact_sheet.png")).unwrap();
+    dir.runner(&arguments).success();
+    let png = fs::read(dir.path("patches/contact_sheet.png")).unwrap();
     assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
     let [width, height] = [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()));
     assert_eq!((width, height), (12 + 3 * (180 + 12), 12 + 2 * (180 + 24 + 12) + 32 + 12));
-    let names = fs::read_dir(place.path("patches")).unwrap().map(|file| file.unwrap().file_name());
+    let names = fs::read_dir(dir.path("patches")).unwrap().map(|file| file.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("writing")));
 }
 
 #[test]
 fn draws_can_be_given_back_and_belong_to_their_steps() {
-    let place = place();
+    let dir = dir();
     // What is transformed needs no data and no split.
-    place.write("tiny.yaml", &crate::place::TINY.replace("phantom: {", "msd: { root: absent } #"));
+    dir.write("tiny.yaml", &crate::test_dir::TINY.replace("phantom: {", "msd: { root: absent } #"));
     let image = "data/imagesTr/phantom_000.nii.gz";
-    place.runner(&["transform", "tiny.yaml", image, "--out", "first", "--epoch", "3"]).success();
-    place.runner(&["transform", "tiny.yaml", image, "--out", "second", "--draws", "first/draws.json"]).success();
-    place.runner(&["transform", "tiny.yaml", image, "--out", "other"]).success();
-    let bytes = |name: &str| fs::read(place.path(name).join("image.nii.gz")).unwrap();
+    dir.runner(&["transform", "tiny.yaml", image, "--out", "first", "--epoch", "3"]).success();
+    dir.runner(&["transform", "tiny.yaml", image, "--out", "second", "--draws", "first/draws.json"]).success();
+    dir.runner(&["transform", "tiny.yaml", image, "--out", "other"]).success();
+    let bytes = |name: &str| fs::read(dir.path(name).join("image.nii.gz")).unwrap();
     assert!(bytes("first") == bytes("second") && bytes("first") != bytes("other"));
-    assert!(!place.path("first/label.nii.gz").exists());
+    assert!(!dir.path("first/label.nii.gz").exists());
 
-    place.runner(&["transform", "tiny.yaml", image, "--out", "head", "--stage", "preprocess"]).success();
-    assert_eq!(json(&place.path("head/draws.json"))["chain"].as_array().unwrap().len(), 2);
+    dir.runner(&["transform", "tiny.yaml", image, "--out", "head", "--stage", "preprocess"]).success();
+    assert_eq!(json(&dir.path("head/draws.json"))["chain"].as_array().unwrap().len(), 2);
     let stage = ["transform", "tiny.yaml", image, "--out", "x", "--draws", "first/draws.json", "--stage", "preprocess"];
-    assert!(stderr(&place.runner(&stage).code(2)).contains("were made for other steps"));
-    place.runner(&["transform", "tiny.yaml", "absent.nii.gz", "--out", "x"]).code(3);
-    place.runner(&["transform", "tiny.yaml", image, "--out", "x", "--draws", "absent.json"]).code(2);
+    assert!(stderr(&dir.runner(&stage).code(2)).contains("were made for other steps"));
+    dir.runner(&["transform", "tiny.yaml", "absent.nii.gz", "--out", "x"]).code(3);
+    dir.runner(&["transform", "tiny.yaml", image, "--out", "x", "--draws", "absent.json"]).code(2);
 }
 
 #[test]
 fn a_bench_prints_how_fast_patches_come() {
-    let place = Place::new();
-    let told = stdout(&place.runner(&["patches", "tiny.yaml", "--bench", "--count", "20"]).success());
+    let dir = TestDir::new();
+    let output = stdout(&dir.runner(&["patches", "tiny.yaml", "--bench", "--count", "20"]).success());
     for text in ["20 of 8 x 8 x 8 voxels", "patches per second", "waiting", "first patch"] {
-        assert!(told.contains(text), "{text} is missing in\n{told}");
+        assert!(output.contains(text), "{text} is missing in\n{output}");
     }
-    place.runner(&["patches", "tiny.yaml", "--count", "0"]).code(2);
+    dir.runner(&["patches", "tiny.yaml", "--count", "0"]).code(2);
 }
 
 fn json(path: &Path) -> Json {
@@ -252,45 +252,45 @@ const EVERY_KIND: [&str; 4] = [
 
 #[test]
 fn patches_through_every_kind_of_step_are_the_same_for_any_number_of_workers() {
-    let place = place();
+    let dir = dir();
     let more = [&EVERY_KIND[..], &["--set", "data.labels={1: liver}", "--count", "20"]].concat();
-    let alone = digest(&place, 0, &more);
+    let alone = digest(&dir, 0, &more);
     // The second call finds what was learnt and settled beside the cache.
     for workers in [1, 4, 16] {
-        assert_eq!(digest(&place, workers, &more), alone, "{workers} workers");
+        assert_eq!(digest(&dir, workers, &more), alone, "{workers} workers");
     }
 }
 
 #[test]
 fn what_was_learnt_stays_with_the_run_and_truth_is_relabelled() {
-    let place = place();
+    let dir = dir();
     let set = ["--set", "data.labels={1: liver}"];
     let check = [&["check", "tiny.yaml", "--data"][..], &SOURCE, &EVERY_KIND, &set].concat();
-    let told = stdout(&place.runner(&check).success());
-    assert!(told.contains("0 faults"), "{told}");
+    let output = stdout(&dir.runner(&check).success());
+    assert!(output.contains("0 faults"), "{output}");
     let run = [&["run", "tiny.yaml", "--name", "learnt"][..], &SOURCE, &EVERY_KIND, &set].concat();
-    place.runner(&run).success();
-    let folder = fs::read_dir(place.path("runs/learnt")).unwrap().next().unwrap().unwrap().path();
-    let told: Json = serde_json::from_str(&fs::read_to_string(folder.join("preprocess.json")).unwrap()).unwrap();
+    dir.runner(&run).success();
+    let folder = fs::read_dir(dir.path("runs/learnt")).unwrap().next().unwrap().unwrap().path();
+    let record: Json = serde_json::from_str(&fs::read_to_string(folder.join("preprocess.json")).unwrap()).unwrap();
     let kinds: Vec<&String> =
-        told["learned"].as_object().unwrap().values().flat_map(|v| v.as_object().unwrap().keys()).collect();
+        record["learned"].as_object().unwrap().values().flat_map(|v| v.as_object().unwrap().keys()).collect();
     assert_eq!(kinds, ["foreground_normalize", "histogram_standardization"]);
     assert!(fs::read_to_string(folder.join("cases.csv")).unwrap().starts_with("epoch,subject,dice_liver"));
 }
 
 #[test]
 fn given_draws_make_a_volume_again_without_the_training_subjects() {
-    let place = place();
+    let dir = dir();
     let image = "data/imagesTr/phantom_000.nii.gz";
     let label = ["--label", "data/labelsTr/phantom_000.nii.gz"];
     let set = ["--set", "data.labels={1: liver}"];
     let first = [&["transform", "tiny.yaml", image, "--out", "first"][..], &label, &SOURCE, &EVERY_KIND, &set].concat();
-    place.runner(&first).success();
+    dir.runner(&first).success();
     let draws = ["--draws", "first/draws.json", "--set", "data.source={msd: {root: nowhere}}"];
     let again = [&["transform", "tiny.yaml", image, "--out", "again"][..], &label, &EVERY_KIND, &set, &draws].concat();
-    place.runner(&again).success();
+    dir.runner(&again).success();
     for name in ["image.nii.gz", "label.nii.gz"] {
-        let read = |folder: &str| fs::read(place.path(&format!("{folder}/{name}"))).unwrap();
+        let read = |folder: &str| fs::read(dir.path(&format!("{folder}/{name}"))).unwrap();
         assert_eq!(read("first"), read("again"), "{name}");
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use volume::io::{read_image, read_label, write_image};
 use volume::{Affine, Grid, Voxels, offset};
 
-use crate::place::{Place, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stdout};
 
 /// Trains a run; returns its folder and the image of a phantom.
-fn trained(place: &Place, more: &[&str]) -> (String, String) {
+fn trained(place: &TestDir, more: &[&str]) -> (String, String) {
     let run = place.run("runs", more);
     let images = walkdir::WalkDir::new(place.path("cache/phantoms")).into_iter().flatten();
     let image = images.map(|entry| entry.into_path()).find(|path| path.ends_with("imagesTr/phantom_002.nii.gz"));
@@ -38,7 +38,7 @@ fn reoriented(grid: &Grid, image: &Voxels<f32>, axes: [usize; 3], mirrored: [boo
 }
 
 /// Predicts an image and returns the label map with its grid.
-fn predicted(place: &Place, run: &str, image: &Path) -> (Grid, Vec<u16>) {
+fn predicted(place: &TestDir, run: &str, image: &Path) -> (Grid, Vec<u16>) {
     place.runner(&["predict", "--run", run, image.to_str().unwrap(), "--out", "out"]).success();
     let name = image.file_name().unwrap().to_str().unwrap();
     let (grid, label) = read_label(&place.path("out").join(name)).unwrap();
@@ -47,7 +47,7 @@ fn predicted(place: &Place, run: &str, image: &Path) -> (Grid, Vec<u16>) {
 
 #[test]
 fn predictions_match_their_images_in_any_orientation() {
-    let place = Place::new();
+    let place = TestDir::new();
     // Resampled, cropped and padded, all of which has to be inverted.
     let chain = "preprocess=[{resample: {spacing_mm: [18, 18, 18]}}, {crop_or_pad: {shape: [16, 18, 14]}}, {clamp: {min: -200, max: 250}}, {rescale_intensity: {to: [-1, 1]}}]";
     // After so few steps only a low threshold segments anything.
@@ -90,7 +90,7 @@ fn reoriented_labels(grid: &Grid, label: &[u16], name: &str) -> Vec<u16> {
 
 #[test]
 fn an_ensemble_averages_probabilities_that_sum_to_one() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (run, image) = trained(&place, &[]);
     let other = place.run("others", &["--set", "seed=7", "--set", "inference.mirror=[x]"]).display().to_string();
     place.runner(&["predict", "--run", &run, &image, "--out", "one", "--probabilities"]).success();
@@ -112,7 +112,7 @@ fn an_ensemble_averages_probabilities_that_sum_to_one() {
 
 #[test]
 fn the_report_has_volumes_and_components() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (run, image) = trained(&place, &[]);
     let told = place.runner(&["predict", "--run", &run, &image, "--out", "out"]).success();
     let report: serde_json::Value =
@@ -133,7 +133,7 @@ fn the_report_has_volumes_and_components() {
 
 #[test]
 fn an_unreadable_image_is_reported_and_skipped() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (run, image) = trained(&place, &["--set", "preprocess=[]"]);
     let whole = fs::read(&image).unwrap();
     fs::write(place.path("torn.nii.gz"), &whole[..whole.len() / 2]).unwrap();
@@ -153,7 +153,7 @@ fn an_unreadable_image_is_reported_and_skipped() {
 
 #[test]
 fn wrong_arguments_are_reported_before_anything_is_predicted() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (run, image) = trained(&place, &[]);
     let folder = Path::new(&image).parent().unwrap().display().to_string();
     for (arguments, told) in [
@@ -174,7 +174,7 @@ fn wrong_arguments_are_reported_before_anything_is_predicted() {
 
 #[test]
 fn learned_intensities_are_read_from_the_run_without_training_data() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (run, image) = trained(&place, &["--set", "preprocess=[{foreground_normalize: {}}]"]);
     fs::copy(&image, place.path("new.nii.gz")).unwrap();
     fs::remove_dir_all(place.path("cache")).unwrap();
@@ -186,7 +186,7 @@ fn learned_intensities_are_read_from_the_run_without_training_data() {
 
 #[test]
 fn weights_of_another_run_initialize_training_and_mismatches_are_reported() {
-    let place = Place::new();
+    let place = TestDir::new();
     let (run, _) = trained(&place, &[]);
     let weights = format!("train.initial_weights={run}/checkpoints/best.safetensors");
     let begun = place.run("more", &["--set", &weights, "--set", "optimizer.adam.learning_rate=1e-30"]);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::folders::Made;
-use crate::place::{Place, stderr, stdout};
+use crate::folders::RunFixture;
+use crate::test_dir::{TestDir, stderr, stdout};
 
 /// Reads the rows of a CSV file as maps from column to cell.
 fn rows(path: &Path) -> Vec<std::collections::BTreeMap<String, String>> {
@@ -14,49 +14,49 @@ fn rows(path: &Path) -> Vec<std::collections::BTreeMap<String, String>> {
 
 #[test]
 fn settings_are_compared_and_the_better_one_is_reported() {
-    let place = Place::new();
+    let dir = TestDir::new();
     for (name, learning_rate, seed, dice) in
         [("a", 1e-3, 1, 0.8), ("b", 1e-3, 2, 0.81), ("c", 1e-2, 1, 0.6), ("d", 1e-2, 2, 0.61)]
     {
-        Made { name, learning_rate, seed, dice, ..Made::default() }.write(&place.path("runs"));
+        RunFixture { name, learning_rate, seed, dice, ..RunFixture::default() }.write(&dir.path("runs"));
     }
-    let output = stdout(&place.runner(&["report", "runs"]).success());
+    let output = stdout(&dir.runner(&["report", "runs"]).success());
     assert!(output.contains("learning_rate 0.001 is significantly better than the other setting"), "{output}");
     assert!(output.contains("was selected on the same cases that it is scored on"), "{output}");
 
-    let summary = rows(&place.path("runs/report/summary.csv"));
+    let summary = rows(&dir.path("runs/report/summary.csv"));
     let names: Vec<&str> = summary.iter().map(|row| row["run"].as_str()).collect();
     assert_eq!(names, ["b", "a", "d", "c"]);
     assert_eq!(summary[0]["optimizer.adam.learning_rate"], "0.001");
     // The mean over cases of the best epoch is that of metrics.csv.
-    let metrics = rows(&place.path("runs/b/metrics.csv"));
+    let metrics = rows(&dir.path("runs/b/metrics.csv"));
     let best = metrics.iter().find(|row| row["epoch"] == summary[0]["best_epoch"]).unwrap();
     let [reported, recorded] =
         [&summary[0]["dice_tumour"], &best["val_dice_tumour"]].map(|text| text.parse::<f64>().unwrap());
     assert!((reported - recorded).abs() < 1e-12, "{reported} {recorded}");
-    assert_eq!(rows(&place.path("runs/report/cases.csv")).len(), 4 * 12);
-    let comparisons = rows(&place.path("runs/report/comparisons.csv"));
+    assert_eq!(rows(&dir.path("runs/report/cases.csv")).len(), 4 * 12);
+    let comparisons = rows(&dir.path("runs/report/comparisons.csv"));
     assert_eq!(comparisons.len(), 3);
     assert!(comparisons.iter().all(|row| row["holm_p"].parse::<f64>().unwrap() < 0.01));
-    let markdown = fs::read_to_string(place.path("runs/report/report.md")).unwrap();
+    let markdown = fs::read_to_string(dir.path("runs/report/report.md")).unwrap();
     assert!(markdown.contains("| setting | runs | cases |"), "{markdown}");
 
     // A second report replaces the first, whose folder is not a run.
-    assert_eq!(stdout(&place.runner(&["report", "runs"]).success()), output);
-    let out = place.path("elsewhere");
-    place.runner(&["report", "runs", "--out", out.to_str().unwrap(), "--epoch", "last"]).success();
+    assert_eq!(stdout(&dir.runner(&["report", "runs"]).success()), output);
+    let out = dir.path("elsewhere");
+    dir.runner(&["report", "runs", "--out", out.to_str().unwrap(), "--epoch", "last"]).success();
     assert!(out.join("plots/effect_optimizer_adam_learning_rate.svg").exists());
 }
 
 #[test]
 fn runs_that_are_not_comparable_are_in_other_groups_with_the_reason() {
-    let place = Place::new();
-    let runs = place.path("runs");
+    let dir = TestDir::new();
+    let runs = dir.path("runs");
     for (name, seed) in [("a", 1), ("b", 2)] {
-        Made { name, seed, ..Made::default() }.write(&runs);
+        RunFixture { name, seed, ..RunFixture::default() }.write(&runs);
     }
     let other = |name: &'static str, file: &str, from: &str, to: &str| {
-        let folder = Made { name, ..Made::default() }.write(&runs);
+        let folder = RunFixture { name, ..RunFixture::default() }.write(&runs);
         let text = fs::read_to_string(folder.join(file)).unwrap();
         assert!(text.contains(from));
         fs::write(folder.join(file), text.replace(from, to)).unwrap();
@@ -66,13 +66,13 @@ fn runs_that_are_not_comparable_are_in_other_groups_with_the_reason() {
     other("labels", "metrics.csv", "tumour", "vessel");
     fs::create_dir_all(runs.join("incomplete")).unwrap();
     fs::write(runs.join("incomplete/manifest.json"), "{\"format\": 1, \"sta").unwrap();
-    let result = place.runner(&["report", "runs"]).success();
+    let result = dir.runner(&["report", "runs"]).success();
     let output = stdout(&result);
     for reason in ["another metric convention", "another split", "other labels"] {
         assert!(output.contains(reason), "{reason} is missing in\n{output}");
     }
     assert!(stderr(&result).contains("incomplete cannot be read"), "{}", stderr(&result));
-    let summary = rows(&place.path("runs/report/summary.csv"));
+    let summary = rows(&dir.path("runs/report/summary.csv"));
     let groups: std::collections::BTreeSet<&str> = summary.iter().map(|row| row["group"].as_str()).collect();
     assert_eq!((summary.len(), groups.len()), (5, 4));
 }
@@ -80,11 +80,11 @@ fn runs_that_are_not_comparable_are_in_other_groups_with_the_reason() {
 /// `tests/runs` has run folders of earlier versions.
 #[test]
 fn run_folders_of_every_format_can_be_read() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let runs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs");
-    let out = place.path("report");
+    let out = dir.path("report");
     let arguments = ["report", runs.to_str().unwrap(), "--out", out.to_str().unwrap()];
-    let output = stdout(&place.runner(&arguments).success());
+    let output = stdout(&dir.runner(&arguments).success());
     let num_formats = fs::read_dir(&runs).unwrap().count();
     let summary = rows(&out.join("summary.csv"));
     assert_eq!(summary.len(), num_formats, "{output}");
@@ -96,12 +96,12 @@ fn run_folders_of_every_format_can_be_read() {
 
 #[test]
 fn a_folder_without_runs_and_the_folder_of_a_run_are_rejected() {
-    let place = Place::new();
-    let message = stderr(&place.runner(&["report", "absent"]).code(2));
+    let dir = TestDir::new();
+    let message = stderr(&dir.runner(&["report", "absent"]).code(2));
     assert!(message.contains("absent"), "{message}");
-    fs::create_dir(place.path("empty")).unwrap();
-    assert!(stderr(&place.runner(&["report", "empty"]).code(2)).contains("holds no run"));
-    Made::default().write(&place.path("runs"));
-    let message = stderr(&place.runner(&["report", "runs", "--out", "runs/run"]).code(2));
+    fs::create_dir(dir.path("empty")).unwrap();
+    assert!(stderr(&dir.runner(&["report", "empty"]).code(2)).contains("holds no run"));
+    RunFixture::default().write(&dir.path("runs"));
+    let message = stderr(&dir.runner(&["report", "runs", "--out", "runs/run"]).code(2));
     assert!(message.contains("would overwrite"), "{message}");
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::place::{Place, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stdout};
 
 #[test]
 fn a_run_is_reproduced_bit_for_bit_beyond_the_end_of_an_epoch() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &[]);
     let files = |run: &std::path::Path| walkdir::WalkDir::new(run).into_iter().flatten().count();
     let before = files(&run);
@@ -19,7 +19,7 @@ fn a_run_is_reproduced_bit_for_bit_beyond_the_end_of_an_epoch() {
 
 #[test]
 fn a_lengthened_run_is_reproduced_with_its_original_number_of_epochs() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &["--set", "schedule={polynomial: {}}"]);
     let run = run.to_str().unwrap();
     place.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
@@ -28,7 +28,7 @@ fn a_lengthened_run_is_reproduced_with_its_original_number_of_epochs() {
 
 #[test]
 fn the_first_difference_is_named() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &[]);
     let steps = run.join("steps.csv");
     let text = fs::read_to_string(&steps).unwrap();
@@ -48,7 +48,7 @@ fn the_first_difference_is_named() {
 
 #[test]
 fn changed_data_and_a_changed_plan_are_reported_before_any_step() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let run = place.run("runs", &["--set", "data.source={msd: {root: data}}"]);
     let run_text = run.to_str().unwrap();
@@ -78,7 +78,7 @@ fn changed_data_and_a_changed_plan_are_reported_before_any_step() {
 
 #[test]
 fn the_manifest_has_the_provenance_of_a_run() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &[]);
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap();
     let files = manifest["inputs"]["subjects"]["phantom_000"].as_array().unwrap();

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::place::{Place, TINY, exact_files, first_line, signal, stderr, stdout, wait_for_steps};
+use crate::test_dir::{TINY, TestDir, exact_files, first_line, signal, stderr, stdout, wait_for_steps};
 
 #[test]
 fn a_run_writes_every_file_of_its_folder() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &[]);
     for file in [
         "experiment.yaml",
@@ -39,7 +39,7 @@ fn a_run_writes_every_file_of_its_folder() {
 
 #[test]
 fn the_same_experiment_gives_the_same_bytes_for_any_number_of_workers() {
-    let place = Place::new();
+    let place = TestDir::new();
     let expected = exact_files(&place.run("a", &[]));
     for workers in ["0", "1", "5"] {
         let run = place.run(&format!("workers-{workers}"), &["--set", &format!("queue.workers={workers}")]);
@@ -51,7 +51,7 @@ fn the_same_experiment_gives_the_same_bytes_for_any_number_of_workers() {
 
 #[test]
 fn the_plan_of_a_run_repeats_the_run() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("a", &[]);
     fs::copy(run.join("plan.yaml"), place.path("tiny.yaml")).unwrap();
     assert!(exact_files(&place.run("b", &[])) == exact_files(&run));
@@ -60,7 +60,7 @@ fn the_plan_of_a_run_repeats_the_run() {
 #[cfg(unix)]
 #[test]
 fn a_stopped_run_resumes_to_the_same_bytes() {
-    let place = Place::new();
+    let place = TestDir::new();
     let epochs = ["--set", "train.epochs=40"];
     let expected = exact_files(&place.run("whole", &epochs));
 
@@ -81,7 +81,7 @@ fn a_stopped_run_resumes_to_the_same_bytes() {
 
 #[test]
 fn a_done_run_says_so_and_can_be_lengthened() {
-    let place = Place::new();
+    let place = TestDir::new();
     let run = place.run("runs", &[]);
     let run = run.to_str().unwrap();
     assert!(stdout(&place.runner(&["run", "--resume", run]).success()).contains("is done"));
@@ -94,14 +94,14 @@ fn a_done_run_says_so_and_can_be_lengthened() {
 
 #[test]
 fn a_name_on_the_command_line_names_the_folder() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.runner(&["run", "tiny.yaml", "--name", "other", "--set", "train.epochs=1"]).success();
     assert_eq!(fs::read_dir(place.path("runs/other")).unwrap().count(), 1);
 }
 
 #[test]
 fn early_stopping_ends_training_without_a_better_epoch() {
-    let place = Place::new();
+    let place = TestDir::new();
     let still = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
     let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
     let arguments: Vec<&str> = ["run", "tiny.yaml"].iter().chain(&still).chain(&patience).copied().collect();
@@ -114,7 +114,7 @@ fn early_stopping_ends_training_without_a_better_epoch() {
 
 #[test]
 fn check_prints_the_plan_and_writes_no_phantom() {
-    let place = Place::new();
+    let place = TestDir::new();
     let plan = stdout(&place.runner(&["check", "tiny.yaml"]).success());
     for text in ["2 train, 2 val", "1 liver, 2 tumour", "patches per epoch 4"] {
         assert!(plan.contains(text), "{text} is missing in\n{plan}");
@@ -125,7 +125,7 @@ fn check_prints_the_plan_and_writes_no_phantom() {
 
 #[test]
 fn a_misspelt_key_exits_with_code_2_and_a_caret() {
-    let place = Place::new();
+    let place = TestDir::new();
     fs::write(place.path("tiny.yaml"), TINY.replace("learning_rate", "learning_rat")).unwrap();
     for command in ["run", "check"] {
         let text = stderr(&place.runner(&[command, "tiny.yaml"]).code(2));
@@ -136,7 +136,7 @@ fn a_misspelt_key_exits_with_code_2_and_a_caret() {
 
 #[test]
 fn wrong_arguments_exit_with_code_2() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.runner(&["run", "absent.yaml"]).code(2);
     place.runner(&["run"]).code(2);
     place.runner(&["run", "tiny.yaml", "--name", "../elsewhere"]).code(2);
@@ -148,14 +148,14 @@ fn wrong_arguments_exit_with_code_2() {
 #[cfg(not(feature = "wgpu"))]
 #[test]
 fn a_device_that_was_not_built_in_names_its_feature() {
-    let place = Place::new();
+    let place = TestDir::new();
     let text = stderr(&place.runner(&["run", "tiny.yaml", "--device", "wgpu:0"]).code(2));
     assert!(text.contains("--features wgpu"), "{text}");
 }
 
 #[test]
 fn phantoms_written_to_a_folder_are_a_dataset() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.runner(&["phantom", "data", "--subjects", "3", "--shape", "16,18,12", "--spacing", "20,18,20"]).success();
     let source = "data.source={msd: {root: data}}";
     let checked = place.runner(&["check", "tiny.yaml", "--set", source, "--data"]);
@@ -165,7 +165,7 @@ fn phantoms_written_to_a_folder_are_a_dataset() {
 
 #[test]
 fn an_undeclared_label_is_a_fault_of_the_data() {
-    let place = Place::new();
+    let place = TestDir::new();
     place.runner(&["phantom", "data", "--subjects", "6", "--shape", "24,24,20", "--spacing", "13,13,14"]).success();
     let arguments =
         ["check", "tiny.yaml", "--data", "--set", "data.source={msd: {root: data}}", "--set", "data.labels={1: liver}"];
@@ -175,7 +175,7 @@ fn an_undeclared_label_is_a_fault_of_the_data() {
 
 #[test]
 fn a_damaged_image_exits_with_code_3_and_names_the_subject() {
-    let place = Place::new();
+    let place = TestDir::new();
     let source = ["--set", "data.source={msd: {root: data}}"];
     place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let image = place.path("data/imagesTr/phantom_001.nii.gz");
@@ -193,7 +193,7 @@ fn a_damaged_image_exits_with_code_3_and_names_the_subject() {
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_not_a_bug() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
         .current_dir(place.path("."))
         .arg("schema")
@@ -206,7 +206,7 @@ fn a_closed_pipe_is_not_a_bug() {
 
 #[test]
 fn the_small_subcommands_work() {
-    let place = Place::new();
+    let place = TestDir::new();
     assert!(stdout(&place.runner(&["schema"]).success()).contains("\"$schema\""));
     assert!(stdout(&place.runner(&["devices"]).success()).contains("flex"));
     assert!(stdout(&place.runner(&["completions", "bash"]).success()).contains("runner"));

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, stderr, stdout};
 use crate::sweep::{RATES, all_exact_files, statuses};
+use crate::test_dir::{TestDir, stderr, stdout};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/slurm.sh");
 
@@ -74,9 +74,9 @@ impl Drop for Cluster {
     }
 }
 
-fn sweep(place: &Place, cluster: &Cluster, epochs: &str) -> assert_cmd::assert::Assert {
+fn sweep(dir: &TestDir, cluster: &Cluster, epochs: &str) -> assert_cmd::assert::Assert {
     let set = format!("train.epochs={epochs}");
-    let mut command = place.command(&["sweep", "rates.yaml", "--launcher", "slurm", "--set", &set]);
+    let mut command = dir.command(&["sweep", "rates.yaml", "--launcher", "slurm", "--set", &set]);
     command.env("SLURM_CONF", cluster.conf()).assert()
 }
 
@@ -86,14 +86,14 @@ fn running_task(cluster: &Cluster) -> Option<String> {
     running.split(' ').next().map(str::to_owned)
 }
 
-fn num_checkpoints(place: &Place) -> usize {
-    let files = walkdir::WalkDir::new(place.path("runs")).into_iter().flatten();
+fn num_checkpoints(dir: &TestDir) -> usize {
+    let files = walkdir::WalkDir::new(dir.path("runs")).into_iter().flatten();
     files.into_iter().filter(|entry| entry.file_name() == "last.state.safetensors").count()
 }
 
 /// What the tasks printed.
-fn printed(place: &Place) -> String {
-    let files = fs::read_dir(place.path("runs/rates/sweep/slurm")).unwrap().map(|entry| entry.unwrap().path());
+fn printed(dir: &TestDir) -> String {
+    let files = fs::read_dir(dir.path("runs/rates/sweep/slurm")).unwrap().map(|entry| entry.unwrap().path());
     let texts = files.filter(|path| path.extension().is_some_and(|end| end == "txt"));
     texts.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
@@ -101,68 +101,68 @@ fn printed(place: &Place) -> String {
 #[test]
 fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
     let Some(cluster) = Cluster::start() else { return };
-    let place = Place::new();
+    let dir = TestDir::new();
     let slurm = "slurm: { partition: main, cpus: 1, time: \"1:00:00\", extra: [\"--comment=a test\"] }\n";
-    place.write("rates.yaml", &format!("{RATES}{slurm}"));
-    let told = stdout(&sweep(&place, &cluster, EPOCHS).success());
-    assert!(told.contains("submitted 4 runs as job array"), "{told}");
+    dir.write("rates.yaml", &format!("{RATES}{slurm}"));
+    let output = stdout(&sweep(&dir, &cluster, EPOCHS).success());
+    assert!(output.contains("submitted 4 runs as job array"), "{output}");
     assert!(cluster.queue().len() >= 4, "{:?}", cluster.queue());
     // The device is for the node to choose.
-    for point in fs::read_dir(place.path("runs/rates/sweep/points")).unwrap() {
+    for point in fs::read_dir(dir.path("runs/rates/sweep/points")).unwrap() {
         let point = fs::read_to_string(point.unwrap().path()).unwrap();
         assert!(point.contains("device: auto"), "{point}");
     }
-    let again = stdout(&sweep(&place, &cluster, EPOCHS).success());
+    let again = stdout(&sweep(&dir, &cluster, EPOCHS).success());
     assert!(
         again.contains("4 of these are in Slurm's queue already") && again.contains("nothing to submit"),
         "{again}"
     );
 
     // Making room for another job is a requeue: the run writes its checkpoint and comes back.
-    cluster.wait_until("two checkpoints", |_| num_checkpoints(&place) >= 2);
+    cluster.wait_until("two checkpoints", |_| num_checkpoints(&dir) >= 2);
     let task = running_task(&cluster).expect("a task runs");
     let requeued = cluster.call("scontrol", &["requeue", &task]);
     assert!(requeued.status.success(), "{requeued:?}");
-    cluster.wait_until("the report", |_| place.path("runs/rates/report/report.html").exists());
-    assert!(printed(&place).contains("stopped; resume with"), "{}", printed(&place));
-    let status = stdout(&place.runner(&["sweep", "status", "runs/rates"]).success());
+    cluster.wait_until("the report", |_| dir.path("runs/rates/report/report.html").exists());
+    assert!(printed(&dir).contains("stopped; resume with"), "{}", printed(&dir));
+    let status = stdout(&dir.runner(&["sweep", "status", "runs/rates"]).success());
     assert!(status.contains("4 runs: 4 done"), "{status}");
 
     let epochs = format!("train.epochs={EPOCHS}");
     let local = ["sweep", "rates.yaml", "--quiet", "--runs-dir", "local", "--set", &epochs];
-    place.runner(&local).success();
-    assert!(all_exact_files(&place, "runs/rates") == all_exact_files(&place, "local/rates"));
-    assert!(stdout(&sweep(&place, &cluster, EPOCHS).success()).contains("nothing to submit"));
+    dir.runner(&local).success();
+    assert!(all_exact_files(&dir, "runs/rates") == all_exact_files(&dir, "local/rates"));
+    assert!(stdout(&sweep(&dir, &cluster, EPOCHS).success()).contains("nothing to submit"));
 
-    place.write("rates.yaml", &format!("{RATES}slurm: {{ partition: absent }}\n"));
-    assert!(stderr(&sweep(&place, &cluster, "7").code(2)).contains("sbatch refused"));
+    dir.write("rates.yaml", &format!("{RATES}slurm: {{ partition: absent }}\n"));
+    assert!(stderr(&sweep(&dir, &cluster, "7").code(2)).contains("sbatch refused"));
 }
 
 #[test]
 fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
     let Some(cluster) = Cluster::start() else { return };
-    let place = Place::new();
+    let dir = TestDir::new();
     // Slurm counts in minutes, and gives the signal up to a minute early.
-    place.write("rates.yaml", &format!("{RATES}slurm: {{ time: \"00:01:00\", grace_secs: 40 }}\n"));
-    sweep(&place, &cluster, "100000").success();
+    dir.write("rates.yaml", &format!("{RATES}slurm: {{ time: \"00:01:00\", grace_secs: 40 }}\n"));
+    sweep(&dir, &cluster, "100000").success();
     cluster.wait_until("two tasks", |cluster| cluster.queue().iter().filter(|t| t.ends_with("RUNNING")).count() == 2);
     // A task that was cancelled stays so when others go back into the queue.
     let array = running_task(&cluster).unwrap().split('_').next().unwrap().to_owned();
     assert!(cluster.call("scancel", &[&format!("{array}_2")]).status.success());
     let is_requeued = |cluster: &Cluster| {
         let tasks = cluster.queue().iter().filter(|task| task.ends_with("PENDING")).count();
-        printed(&place).contains("stopped; resume with") && tasks > 0
+        printed(&dir).contains("stopped; resume with") && tasks > 0
     };
     let start = Instant::now();
     while !is_requeued(&cluster) {
-        assert!(start.elapsed() < Duration::from_secs(120), "{:?}\n{}", cluster.queue(), printed(&place));
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?}\n{}", cluster.queue(), printed(&dir));
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(!cluster.queue().iter().any(|task| task.split(' ').nth(1) == Some("2")), "{:?}", cluster.queue());
-    assert!(statuses(&place, "runs/rates").contains(&"stopped".to_owned()));
-    assert!(num_checkpoints(&place) > 0);
+    assert!(statuses(&dir, "runs/rates").contains(&"stopped".to_owned()));
+    assert!(num_checkpoints(&dir) > 0);
     // It goes on from there.
     cluster.wait_until("the run goes on", |cluster| {
-        running_task(cluster).is_some() && statuses(&place, "runs/rates").contains(&"running".to_owned())
+        running_task(cluster).is_some() && statuses(&dir, "runs/rates").contains(&"running".to_owned())
     });
 }

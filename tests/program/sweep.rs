@@ -9,7 +9,7 @@ use std::time::Duration;
 use random::{Purpose, Rng, Seed};
 use serde_json::Value as Json;
 
-use crate::place::{Place, exact_files, signal, stderr, stdout, wait_for_steps};
+use crate::test_dir::{TestDir, exact_files, signal, stderr, stdout, wait_for_steps};
 
 pub const RATES: &str = "\
 experiment: tiny.yaml
@@ -19,114 +19,114 @@ grid:
 jobs: 2
 ";
 
-fn place() -> Place {
-    let place = Place::new();
-    place.write("rates.yaml", RATES);
-    place
+fn dir() -> TestDir {
+    let dir = TestDir::new();
+    dir.write("rates.yaml", RATES);
+    dir
 }
 
 /// The run folders of a sweep, by id.
-fn runs(place: &Place, root: &str) -> BTreeMap<String, PathBuf> {
-    let entries = fs::read_dir(place.path(root)).unwrap().map(|entry| entry.unwrap().path());
+fn runs(dir: &TestDir, root: &str) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(dir.path(root)).unwrap().map(|entry| entry.unwrap().path());
     let is_run = |path: &PathBuf| path.join("manifest.json").exists();
     entries.filter(is_run).map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path)).collect()
 }
 
-pub fn all_exact_files(place: &Place, root: &str) -> BTreeMap<String, Vec<Vec<u8>>> {
-    runs(place, root).into_iter().map(|(id, path)| (id, exact_files(&path))).collect()
+pub fn all_exact_files(dir: &TestDir, root: &str) -> BTreeMap<String, Vec<Vec<u8>>> {
+    runs(dir, root).into_iter().map(|(id, path)| (id, exact_files(&path))).collect()
 }
 
 fn manifest(run: &Path) -> Json {
     serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap()
 }
 
-pub fn statuses(place: &Place, root: &str) -> Vec<String> {
+pub fn statuses(dir: &TestDir, root: &str) -> Vec<String> {
     let mut statuses: Vec<String> =
-        runs(place, root).values().map(|run| manifest(run)["status"].as_str().unwrap().to_owned()).collect();
+        runs(dir, root).values().map(|run| manifest(run)["status"].as_str().unwrap().to_owned()).collect();
     statuses.sort();
     statuses
 }
 
-fn logs(place: &Place, root: &str) -> Vec<String> {
-    runs(place, root).values().map(|run| fs::read_to_string(run.join("log.txt")).unwrap()).collect()
+fn logs(dir: &TestDir, root: &str) -> Vec<String> {
+    runs(dir, root).values().map(|run| fs::read_to_string(run.join("log.txt")).unwrap()).collect()
 }
 
 /// The rows of a report's `summary.csv` without what the clock decides.
-fn summary(place: &Place, root: &str) -> Vec<Vec<String>> {
-    let mut reader = csv::Reader::from_path(place.path(root).join("report/summary.csv")).unwrap();
+fn summary(dir: &TestDir, root: &str) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_path(dir.path(root).join("report/summary.csv")).unwrap();
     let header = reader.headers().unwrap().clone();
     let is_kept = |name: &str| !["seconds", "peak_memory_bytes"].contains(&name);
-    let kept: Vec<usize> = (0..header.len()).filter(|place| is_kept(&header[*place])).collect();
+    let kept: Vec<usize> = (0..header.len()).filter(|dir| is_kept(&header[*dir])).collect();
     reader.records().map(|row| row.unwrap()).map(|row| kept.iter().map(|at| row[*at].to_owned()).collect()).collect()
 }
 
 #[test]
 fn a_sweep_trains_each_run_once_and_compares_them() {
-    let place = place();
-    let told = stdout(&place.runner(&["sweep", "rates.yaml"]).success());
-    assert!(told.contains("4 runs: 4 done"), "{told}");
-    assert!(told.contains("learning_rate 0.01"), "{told}");
-    assert_eq!(runs(&place, "runs/rates").len(), 4);
+    let dir = dir();
+    let output = stdout(&dir.runner(&["sweep", "rates.yaml"]).success());
+    assert!(output.contains("4 runs: 4 done"), "{output}");
+    assert!(output.contains("learning_rate 0.01"), "{output}");
+    assert_eq!(runs(&dir, "runs/rates").len(), 4);
     for file in ["summary.csv", "cases.csv", "comparisons.csv", "report.md", "report.html", "plots/settings.svg"] {
-        assert!(fs::metadata(place.path("runs/rates/report").join(file)).unwrap().len() > 0, "{file} is empty");
+        assert!(fs::metadata(dir.path("runs/rates/report").join(file)).unwrap().len() > 0, "{file} is empty");
     }
     // The same run by itself gives the same bytes.
-    let alone = place.run("alone", &["--set", "optimizer.adam.learning_rate=1e-2", "--set", "seed=2"]);
-    assert!(all_exact_files(&place, "runs/rates").values().any(|files| *files == exact_files(&alone)));
+    let alone = dir.run("alone", &["--set", "optimizer.adam.learning_rate=1e-2", "--set", "seed=2"]);
+    assert!(all_exact_files(&dir, "runs/rates").values().any(|files| *files == exact_files(&alone)));
 
-    let before = (all_exact_files(&place, "runs/rates"), logs(&place, "runs/rates"));
-    let again = stdout(&place.runner(&["sweep", "rates.yaml"]).success());
+    let before = (all_exact_files(&dir, "runs/rates"), logs(&dir, "runs/rates"));
+    let again = stdout(&dir.runner(&["sweep", "rates.yaml"]).success());
     assert!(again.contains("4 runs: 4 done"), "{again}");
-    assert!(before == (all_exact_files(&place, "runs/rates"), logs(&place, "runs/rates")));
-    let status = stdout(&place.runner(&["sweep", "status", "runs/rates"]).success());
+    assert!(before == (all_exact_files(&dir, "runs/rates"), logs(&dir, "runs/rates")));
+    let status = stdout(&dir.runner(&["sweep", "status", "runs/rates"]).success());
     assert!(status.contains("optimizer.adam.learning_rate") && status.contains("4 runs: 4 done"), "{status}");
 }
 
 #[test]
 fn a_larger_sweep_in_the_same_folder_trains_only_what_is_new() {
-    let place = place();
+    let dir = dir();
     let sweep = |rates: &str| {
         let arguments = ["sweep", "tiny.yaml", "--quiet", "--grid", rates, "--grid", "seed=1,2"];
-        place.runner(&arguments).success();
+        dir.runner(&arguments).success();
     };
     sweep("optimizer.adam.learning_rate=1e-3");
-    let before = all_exact_files(&place, "runs/tiny");
-    let logs_before = logs(&place, "runs/tiny");
+    let before = all_exact_files(&dir, "runs/tiny");
+    let logs_before = logs(&dir, "runs/tiny");
     sweep("optimizer.adam.learning_rate=1e-3,0.01");
-    let after = all_exact_files(&place, "runs/tiny");
+    let after = all_exact_files(&dir, "runs/tiny");
     assert_eq!((before.len(), after.len()), (2, 4));
     assert!(before.iter().all(|(id, files)| after[id] == *files));
-    let logs_after = logs(&place, "runs/tiny");
+    let logs_after = logs(&dir, "runs/tiny");
     assert!(logs_before.iter().all(|log| logs_after.contains(log)));
     // `status` shows the runs of both.
-    assert!(stdout(&place.runner(&["sweep", "status", "runs/tiny"]).success()).contains("4 runs: 4 done"));
+    assert!(stdout(&dir.runner(&["sweep", "status", "runs/tiny"]).success()).contains("4 runs: 4 done"));
 }
 
 #[test]
 fn a_dry_run_shows_the_runs_and_starts_none() {
-    let place = place();
-    let told = stdout(&place.runner(&["sweep", "rates.yaml", "--dry-run"]).success());
+    let dir = dir();
+    let output = stdout(&dir.runner(&["sweep", "rates.yaml", "--dry-run"]).success());
     for text in ["optimizer.adam.learning_rate", "4 runs: 4 waiting", "of training left", "of disk"] {
-        assert!(told.contains(text), "{text} is missing in\n{told}");
+        assert!(output.contains(text), "{text} is missing in\n{output}");
     }
-    let told = stdout(&place.runner(&["sweep", "rates.yaml", "--dry-run", "--launcher", "slurm"]).success());
-    assert!(told.contains("#SBATCH --array=0,1,2,3%2"), "{told}");
-    assert!(!place.path("runs").exists());
+    let output = stdout(&dir.runner(&["sweep", "rates.yaml", "--dry-run", "--launcher", "slurm"]).success());
+    assert!(output.contains("#SBATCH --array=0,1,2,3%2"), "{output}");
+    assert!(!dir.path("runs").exists());
 }
 
 #[test]
 fn every_run_is_checked_before_the_first_one_starts() {
-    let place = place();
+    let dir = dir();
     let wrong = RATES.replace("1.0e-2]", "fast]");
-    place.write("rates.yaml", &wrong);
-    let told = stderr(&place.runner(&["sweep", "rates.yaml"]).code(2));
-    assert!(told.contains("rates.yaml:3:42") && told.contains("fast"), "{told}");
-    let told = stderr(&place.runner(&["sweep", "tiny.yaml", "--grid", "optimizer.adam.learning_rat=1"]).code(2));
-    assert!(told.contains("did you mean `learning_rate`"), "{told}");
-    let told = stderr(&place.runner(&["sweep", "tiny.yaml", "--grid", "sampler.label.patch=[8,8,8],[9,9,9]"]).code(2));
-    assert!(told.contains("[9,9,9]"), "{told}");
-    assert!(!place.path("runs").exists());
-    place.runner(&["sweep", "status", "runs"]).code(2);
+    dir.write("rates.yaml", &wrong);
+    let message = stderr(&dir.runner(&["sweep", "rates.yaml"]).code(2));
+    assert!(message.contains("rates.yaml:3:42") && message.contains("fast"), "{message}");
+    let message = stderr(&dir.runner(&["sweep", "tiny.yaml", "--grid", "optimizer.adam.learning_rat=1"]).code(2));
+    assert!(message.contains("did you mean `learning_rate`"), "{message}");
+    let message = stderr(&dir.runner(&["sweep", "tiny.yaml", "--grid", "sampler.label.patch=[8,8,8],[9,9,9]"]).code(2));
+    assert!(message.contains("[9,9,9]"), "{message}");
+    assert!(!dir.path("runs").exists());
+    dir.runner(&["sweep", "status", "runs"]).code(2);
 }
 
 /// A tenth of a second or so, by chance.
@@ -135,8 +135,8 @@ fn pause(rng: &mut Rng, most_ms: u64) {
 }
 
 /// The processes that train runs of a sweep.
-fn workers(place: &Place, root: &str) -> Vec<u32> {
-    let claims = fs::read_dir(place.path(root).join("sweep/claims"));
+fn workers(dir: &TestDir, root: &str) -> Vec<u32> {
+    let claims = fs::read_dir(dir.path(root).join("sweep/claims"));
     let texts = claims.into_iter().flatten().filter_map(|entry| fs::read(entry.ok()?.path()).ok());
     let claims = texts.filter_map(|text| serde_json::from_slice::<Json>(&text).ok());
     let held = claims.filter(|claim| claim["released"] == false);
@@ -144,8 +144,8 @@ fn workers(place: &Place, root: &str) -> Vec<u32> {
 }
 
 /// Those of them that are alive.
-fn at_work(place: &Place, root: &str) -> Vec<u32> {
-    workers(place, root).into_iter().filter(|process| is_alive(*process)).collect()
+fn at_work(dir: &TestDir, root: &str) -> Vec<u32> {
+    workers(dir, root).into_iter().filter(|process| is_alive(*process)).collect()
 }
 
 fn is_alive(process: u32) -> bool {
@@ -162,27 +162,27 @@ fn kill(child: &mut Child) {
 /// `RUNNER_KILLS=100 cargo test --release --test program killed` kills that often.
 #[test]
 fn a_sweep_that_is_killed_at_random_moments_ends_as_if_it_were_not() {
-    let place = place();
+    let dir = dir();
     let kills = std::env::var("RUNNER_KILLS").map_or(10, |count| count.parse().unwrap());
     // About as long as all kills together take.
     let epochs = format!("train.epochs={}", 8 * kills);
     let arguments = |root| ["sweep", "rates.yaml", "--quiet", "--runs-dir", root, "--set", &epochs];
-    place.runner(&arguments("whole")).success();
+    dir.runner(&arguments("whole")).success();
 
     let mut rng = Seed(3).stream(Purpose::Sweep, 0, "kills", 0);
     let mut met_at_work = 0;
     for _ in 0..kills {
         // Workers may outlive their sweep up to their next checkpoint.
-        let before = at_work(&place, "killed/rates");
-        let mut sweep = place.spawn(&arguments("killed"));
+        let before = at_work(&dir, "killed/rates");
+        let mut sweep = dir.spawn(&arguments("killed"));
         // Some are killed while they start, which takes LibTorch seconds, most at work.
         let waits = rng.below(5) > 0;
-        let has_begun = || at_work(&place, "killed/rates").iter().any(|process| !before.contains(process));
+        let has_begun = || at_work(&dir, "killed/rates").iter().any(|process| !before.contains(process));
         while waits && !has_begun() && sweep.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(10));
         }
         pause(&mut rng, 700);
-        let alive = at_work(&place, "killed/rates");
+        let alive = at_work(&dir, "killed/rates");
         met_at_work += usize::from(!alive.is_empty());
         match rng.below(3) {
             // The sweep alone: its workers notice and stop after a checkpoint.
@@ -201,70 +201,70 @@ fn a_sweep_that_is_killed_at_random_moments_ends_as_if_it_were_not() {
         }
     }
     assert!(3 * met_at_work > kills, "only {met_at_work} of {kills} kills met a run at work");
-    let told = stdout(&place.runner(&arguments("killed")).success());
-    assert!(told.contains("4 runs: 4 done"), "{told}");
-    assert!(all_exact_files(&place, "killed/rates") == all_exact_files(&place, "whole/rates"));
-    assert_eq!(summary(&place, "killed/rates"), summary(&place, "whole/rates"));
+    let output = stdout(&dir.runner(&arguments("killed")).success());
+    assert!(output.contains("4 runs: 4 done"), "{output}");
+    assert!(all_exact_files(&dir, "killed/rates") == all_exact_files(&dir, "whole/rates"));
+    assert_eq!(summary(&dir, "killed/rates"), summary(&dir, "whole/rates"));
 }
 
 #[test]
 fn two_sweeps_at_once_share_the_runs() {
-    let place = place();
+    let dir = dir();
     let arguments = ["sweep", "rates.yaml", "--quiet", "--set", "train.epochs=4"];
-    let mut sweeps = [place.spawn(&arguments), place.spawn(&arguments)];
+    let mut sweeps = [dir.spawn(&arguments), dir.spawn(&arguments)];
     for sweep in &mut sweeps {
         assert_eq!(sweep.wait().unwrap().code(), Some(0));
     }
-    assert_eq!(statuses(&place, "runs/rates"), ["done"; 4]);
-    for log in logs(&place, "runs/rates") {
+    assert_eq!(statuses(&dir, "runs/rates"), ["done"; 4]);
+    for log in logs(&dir, "runs/rates") {
         assert_eq!(log.matches(" epoch 1: ").count(), 1, "{log}");
         assert_eq!(log.matches(" ended").count(), 1, "{log}");
     }
-    assert!(place.path("runs/rates/report/report.html").exists());
+    assert!(dir.path("runs/rates/report/report.html").exists());
 }
 
 #[test]
 fn ctrl_c_stops_all_runs_after_their_checkpoints() {
-    let place = place();
+    let dir = dir();
     let epochs = ["--set", "train.epochs=40"];
     let arguments = |root| [&["sweep", "rates.yaml", "--quiet", "--runs-dir", root][..], &epochs].concat();
-    let mut sweep = place.spawn(&arguments("stopped"));
-    wait_for_steps(&place.path("stopped"), 7);
+    let mut sweep = dir.spawn(&arguments("stopped"));
+    wait_for_steps(&dir.path("stopped"), 7);
     signal("INT", sweep.id());
     assert_eq!(sweep.wait().unwrap().code(), Some(130));
-    let statuses = statuses(&place, "stopped/rates");
+    let statuses = statuses(&dir, "stopped/rates");
     assert!(statuses.contains(&"stopped".to_owned()) && !statuses.contains(&"running".to_owned()), "{statuses:?}");
-    assert!(workers(&place, "stopped/rates").is_empty());
-    for run in runs(&place, "stopped/rates").values().filter(|run| manifest(run)["status"] == "stopped") {
+    assert!(workers(&dir, "stopped/rates").is_empty());
+    for run in runs(&dir, "stopped/rates").values().filter(|run| manifest(run)["status"] == "stopped") {
         let begun = run.join("steps.csv").exists();
         assert!(!begun || run.join("checkpoints/last.state.safetensors").exists(), "{}", run.display());
     }
-    place.runner(&arguments("stopped")).success();
-    place.runner(&arguments("whole")).success();
-    assert!(all_exact_files(&place, "stopped/rates") == all_exact_files(&place, "whole/rates"));
+    dir.runner(&arguments("stopped")).success();
+    dir.runner(&arguments("whole")).success();
+    assert!(all_exact_files(&dir, "stopped/rates") == all_exact_files(&dir, "whole/rates"));
 }
 
 #[test]
 fn a_failed_run_is_begun_again_on_request_only() {
-    let place = place();
+    let dir = dir();
     let broken = "optimizer.adam.learning_rate=1e-3,1e30";
     let arguments = ["sweep", "tiny.yaml", "--grid", broken, "--jobs", "1"];
-    let told = stdout(&place.runner(&arguments).code(1));
-    assert!(told.contains("1 done, 1 failed") && told.contains("not finite"), "{told}");
-    assert_eq!(statuses(&place, "runs/tiny"), ["done", "failed"]);
-    let before = logs(&place, "runs/tiny");
-    place.runner(&arguments).code(1);
-    assert_eq!(logs(&place, "runs/tiny"), before);
-    assert!(stdout(&place.runner(&["sweep", "status", "runs/tiny"]).code(1)).contains("1 failed"));
-    place.runner(&[&arguments[..], &["--retry-failed"]].concat()).code(1);
-    assert_ne!(logs(&place, "runs/tiny"), before);
+    let output = stdout(&dir.runner(&arguments).code(1));
+    assert!(output.contains("1 done, 1 failed") && output.contains("not finite"), "{output}");
+    assert_eq!(statuses(&dir, "runs/tiny"), ["done", "failed"]);
+    let before = logs(&dir, "runs/tiny");
+    dir.runner(&arguments).code(1);
+    assert_eq!(logs(&dir, "runs/tiny"), before);
+    assert!(stdout(&dir.runner(&["sweep", "status", "runs/tiny"]).code(1)).contains("1 failed"));
+    dir.runner(&[&arguments[..], &["--retry-failed"]].concat()).code(1);
+    assert_ne!(logs(&dir, "runs/tiny"), before);
 }
 
 #[test]
 fn a_run_that_failed_for_its_data_is_done_once_the_data_is_mended() {
-    let place = place();
-    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
-    let image = place.path("data/imagesTr/phantom_002.nii.gz");
+    let dir = dir();
+    dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    let image = dir.path("data/imagesTr/phantom_002.nii.gz");
     let whole = fs::read(&image).unwrap();
     let mut broken = whole.clone();
     let middle = broken.len() / 2;
@@ -272,33 +272,33 @@ fn a_run_that_failed_for_its_data_is_done_once_the_data_is_mended() {
     fs::write(&image, broken).unwrap();
     let sweep = ["sweep", "tiny.yaml", "--quiet", "--grid", "seed=1,2", "--set"];
     let arguments = [&sweep[..], &["data.source={msd: {root: data}}"]].concat();
-    let told = stdout(&place.runner(&arguments).code(1));
-    assert!(told.contains("2 failed") && told.contains("phantom_002"), "{told}");
+    let output = stdout(&dir.runner(&arguments).code(1));
+    assert!(output.contains("2 failed") && output.contains("phantom_002"), "{output}");
     fs::write(&image, whole).unwrap();
-    place.runner(&arguments).code(1);
+    dir.runner(&arguments).code(1);
     // They are the same runs wherever the data lies.
-    fs::rename(place.path("data"), place.path("moved")).unwrap();
+    fs::rename(dir.path("data"), dir.path("moved")).unwrap();
     let arguments = [&sweep[..], &["data.source={msd: {root: moved}}", "--retry-failed"]].concat();
-    let told = stdout(&place.runner(&arguments).success());
-    assert!(told.contains("2 runs: 2 done"), "{told}");
+    let output = stdout(&dir.runner(&arguments).success());
+    assert!(output.contains("2 runs: 2 done"), "{output}");
 }
 
 #[test]
 fn runs_that_fall_behind_are_pruned_and_can_be_continued() {
-    let place = place();
+    let dir = dir();
     let sweep = "\
 experiment: tiny.yaml
 grid: { optimizer.adam.learning_rate: [3.0e-2, 3.0e-3, 3.0e-4, 3.0e-5] }
 jobs: 1
 ";
-    place.write("pruned.yaml", &format!("{sweep}prune: {{ metric: train_loss, min_epochs: 2, reduction: 2 }}\n"));
+    dir.write("pruned.yaml", &format!("{sweep}prune: {{ metric: train_loss, min_epochs: 2, reduction: 2 }}\n"));
     let epochs = ["--set", "train.epochs=6"];
     let pruned = [&["sweep", "pruned.yaml", "--quiet"][..], &epochs].concat();
-    let told = stdout(&place.runner(&pruned).success());
-    assert!(told.contains("1 done, 3 pruned"), "{told}");
-    let before = logs(&place, "runs/pruned");
+    let output = stdout(&dir.runner(&pruned).success());
+    assert!(output.contains("1 done, 3 pruned"), "{output}");
+    let before = logs(&dir, "runs/pruned");
 
-    for run in runs(&place, "runs/pruned").values().filter(|run| manifest(run)["status"] == "pruned") {
+    for run in runs(&dir, "runs/pruned").values().filter(|run| manifest(run)["status"] == "pruned") {
         let reason = manifest(run)["pruned"].as_str().unwrap().to_owned();
         assert!(reason.contains("train_loss") && reason.contains("continue"), "{reason}");
         // The decision can be made again from the files of the runs.
@@ -306,50 +306,50 @@ jobs: 1
         let last = decisions.as_array().unwrap().last().unwrap();
         assert_eq!(last["pruned"], true);
         for (id, value) in last["values"].as_object().unwrap() {
-            let mut table = csv::Reader::from_path(runs(&place, "runs/pruned")[id].join("metrics.csv")).unwrap();
+            let mut table = csv::Reader::from_path(runs(&dir, "runs/pruned")[id].join("metrics.csv")).unwrap();
             let epoch = last["epoch"].to_string();
             let row = table.records().map(|row| row.unwrap()).find(|row| row[0] == epoch).unwrap();
             assert_eq!(row[3].parse::<f64>().unwrap(), value.as_f64().unwrap());
         }
     }
     // Asked for again, the pruned stay pruned.
-    place.runner(&pruned).success();
-    assert_eq!(logs(&place, "runs/pruned"), before);
-    let report = stdout(&place.runner(&["report", "runs/pruned"]).success());
-    assert!(report.contains("3 runs are in no mean: 3 pruned"), "{report}");
+    dir.runner(&pruned).success();
+    assert_eq!(logs(&dir, "runs/pruned"), before);
+    let report = stdout(&dir.runner(&["report", "runs/pruned"]).success());
+    assert!(report.contains("3 runs are excluded from all means: pruned (3)"), "{report}");
 
     // One is continued by hand, the others by the same sweep without pruning: as if they had never stopped.
-    let one = runs(&place, "runs/pruned").into_values().find(|run| manifest(run)["status"] == "pruned").unwrap();
-    place.runner(&["run", "--resume", one.to_str().unwrap(), "--quiet"]).success();
-    assert_eq!(statuses(&place, "runs/pruned"), ["done", "done", "pruned", "pruned"]);
-    place.write("pruned.yaml", sweep);
-    place.runner(&pruned).success();
+    let one = runs(&dir, "runs/pruned").into_values().find(|run| manifest(run)["status"] == "pruned").unwrap();
+    dir.runner(&["run", "--resume", one.to_str().unwrap(), "--quiet"]).success();
+    assert_eq!(statuses(&dir, "runs/pruned"), ["done", "done", "pruned", "pruned"]);
+    dir.write("pruned.yaml", sweep);
+    dir.runner(&pruned).success();
     let whole = [&["sweep", "pruned.yaml", "--quiet", "--runs-dir", "whole"][..], &epochs].concat();
-    place.runner(&whole).success();
-    assert!(all_exact_files(&place, "runs/pruned") == all_exact_files(&place, "whole/pruned"));
+    dir.runner(&whole).success();
+    assert!(all_exact_files(&dir, "runs/pruned") == all_exact_files(&dir, "whole/pruned"));
 }
 
 #[test]
 fn pruning_by_what_is_not_computed_is_refused() {
-    let place = place();
-    for (prune, told) in [
+    let dir = dir();
+    for (prune, message) in [
         ("{ metric: val_dice_live, min_epochs: 1 }", "no column `val_dice_live`"),
         ("{ min_epochs: 1, reduction: 1 }", "at least 2"),
     ] {
-        place.write("rates.yaml", &format!("{RATES}prune: {prune}\n"));
-        let text = stderr(&place.runner(&["sweep", "rates.yaml"]).code(2));
-        assert!(text.contains(told), "{text}");
+        dir.write("rates.yaml", &format!("{RATES}prune: {prune}\n"));
+        let text = stderr(&dir.runner(&["sweep", "rates.yaml"]).code(2));
+        assert!(text.contains(message), "{text}");
     }
 }
 
 #[test]
 fn a_manifest_for_kubernetes_is_printed() {
-    let place = place();
-    place.write("rates.yaml", &format!("{RATES}kubernetes: {{ image: \"site/runner:1\", claim: data }}\n"));
-    let told = stdout(&place.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).success());
-    assert!(told.contains("kind: Job") && told.contains("completions: 4"), "{told}");
-    assert!(!place.path("runs").exists());
-    place.write("rates.yaml", RATES);
-    let told = stderr(&place.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).code(2));
-    assert!(told.contains("names no image"), "{told}");
+    let dir = dir();
+    dir.write("rates.yaml", &format!("{RATES}kubernetes: {{ image: \"site/runner:1\", claim: data }}\n"));
+    let output = stdout(&dir.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).success());
+    assert!(output.contains("kind: Job") && output.contains("completions: 4"), "{output}");
+    assert!(!dir.path("runs").exists());
+    dir.write("rates.yaml", RATES);
+    let message = stderr(&dir.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).code(2));
+    assert!(message.contains("names no image"), "{message}");
 }

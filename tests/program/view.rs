@@ -9,27 +9,27 @@ use volume::io::{read_image, read_label, write_image, write_label};
 use volume::{Affine, Grid, Label, Voxels, offset};
 
 use crate::browser::Browser;
-use crate::place::{Place, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stdout};
 
 const IMAGE: &str = "data/imagesTr/phantom_000.nii.gz";
 const LABEL: &str = "data/labelsTr/phantom_000.nii.gz";
 
 /// Writes a phantom with thick slices, and a prediction that is shifted to the left by two voxels.
-fn phantom_with_prediction() -> Place {
-    let place = Place::new();
+fn phantom_with_prediction() -> TestDir {
+    let dir = TestDir::new();
     let shape = ["--shape", "48,40,20", "--spacing", "7,7,14"];
-    place.runner(&[&["phantom", "data", "--subjects", "1"][..], &shape].concat()).success();
-    let (grid, label) = read_label(&place.path(LABEL)).unwrap();
+    dir.runner(&[&["phantom", "data", "--subjects", "1"][..], &shape].concat()).success();
+    let (grid, label) = read_label(&dir.path(LABEL)).unwrap();
     let mut shifted = vec![0; label.len()];
     let step = offset(grid.shape, [2, 0, 0]);
     shifted[..label.len() - step].copy_from_slice(&label[step..]);
-    write_label(&place.path("prediction.nii.gz"), &grid, &Voxels::new(1, grid.shape, shifted)).unwrap();
-    place
+    write_label(&dir.path("prediction.nii.gz"), &grid, &Voxels::new(1, grid.shape, shifted)).unwrap();
+    dir
 }
 
-fn view(place: &Place, out: &str, more: &[&str]) -> Assert {
+fn view(dir: &TestDir, out: &str, more: &[&str]) -> Assert {
     let maps = ["view", IMAGE, "--label", LABEL, "--prediction", "prediction.nii.gz", "--out", out];
-    place.runner(&[&maps[..], &["--names", "1=liver,2=tumour"], more].concat())
+    dir.runner(&[&maps[..], &["--names", "1=liver,2=tumour"], more].concat())
 }
 
 /// Reads the width and height of a PNG.
@@ -42,11 +42,11 @@ fn png_size(path: &Path) -> (u32, u32) {
 
 #[test]
 fn an_animation_has_a_frame_per_slice_of_its_plane() {
-    let place = phantom_with_prediction();
+    let dir = phantom_with_prediction();
     for (more, slices) in [(&[][..], 20), (&["--plane", "coronal"], 40), (&["--plane", "sagittal"], 48)] {
-        let output = stdout(&view(&place, "a.gif", more).success());
+        let output = stdout(&view(&dir, "a.gif", more).success());
         assert_eq!(output, "a.gif\n");
-        let mut frames = gif::DecodeOptions::new().read_info(fs::File::open(place.path("a.gif")).unwrap()).unwrap();
+        let mut frames = gif::DecodeOptions::new().read_info(fs::File::open(dir.path("a.gif")).unwrap()).unwrap();
         let mut previous = Vec::new();
         let mut count = 0;
         while let Some(frame) = frames.read_next_frame().unwrap() {
@@ -61,8 +61,8 @@ fn an_animation_has_a_frame_per_slice_of_its_plane() {
 
 #[test]
 fn a_contact_sheet_does_not_depend_on_the_storage_orientation() {
-    let place = phantom_with_prediction();
-    view(&place, "a.png", &[]).success();
+    let dir = phantom_with_prediction();
+    view(&dir, "a.png", &[]).success();
     // The same volume stored as LPS.
     let flip = |grid: Grid| {
         let [x, y, _] = grid.shape.map(|size| size as f64 - 1.0);
@@ -73,27 +73,27 @@ fn a_contact_sheet_does_not_depend_on_the_storage_orientation() {
         let [x, y, z] = [index / (height * depth), index / depth % height, index % depth];
         offset([width, height, depth], [width - 1 - x, height - 1 - y, z])
     };
-    let (grid, image) = read_image(&place.path(IMAGE)).unwrap();
+    let (grid, image) = read_image(&dir.path(IMAGE)).unwrap();
     let values = (0..image.len()).map(|index| image[source(grid.shape, index)]).collect();
-    write_image(&place.path(IMAGE), &flip(grid), &Voxels::new(1, grid.shape, values)).unwrap();
+    write_image(&dir.path(IMAGE), &flip(grid), &Voxels::new(1, grid.shape, values)).unwrap();
     for name in [LABEL, "prediction.nii.gz"] {
-        let (grid, map) = read_label(&place.path(name)).unwrap();
+        let (grid, map) = read_label(&dir.path(name)).unwrap();
         let values: Vec<Label> = (0..map.len()).map(|index| map[source(grid.shape, index)]).collect();
-        write_label(&place.path(name), &flip(grid), &Voxels::new(1, grid.shape, values)).unwrap();
+        write_label(&dir.path(name), &flip(grid), &Voxels::new(1, grid.shape, values)).unwrap();
     }
-    view(&place, "b.png", &[]).success();
-    assert!(fs::read(place.path("a.png")).unwrap() == fs::read(place.path("b.png")).unwrap());
+    view(&dir, "b.png", &[]).success();
+    assert!(fs::read(dir.path("a.png")).unwrap() == fs::read(dir.path("b.png")).unwrap());
 }
 
 #[test]
 fn contact_sheets_differ_by_plane_window_and_differences() {
-    let place = phantom_with_prediction();
+    let dir = phantom_with_prediction();
     let mut sheets = Vec::new();
     for more in [&[][..], &["--differences"], &["--plane", "coronal"], &["--window", "-1000,0"]] {
-        view(&place, "a.png", more).success();
-        let (width, height) = png_size(&place.path("a.png"));
+        view(&dir, "a.png", more).success();
+        let (width, height) = png_size(&dir.path("a.png"));
         assert!(width > 600 && height > 300, "{width} x {height}");
-        sheets.push(fs::read(place.path("a.png")).unwrap());
+        sheets.push(fs::read(dir.path("a.png")).unwrap());
     }
     let different: std::collections::BTreeSet<_> = sheets.iter().collect();
     assert_eq!(different.len(), sheets.len());
@@ -101,32 +101,32 @@ fn contact_sheets_differ_by_plane_window_and_differences() {
 
 #[test]
 fn the_window_is_reported_with_its_origin() {
-    let place = phantom_with_prediction();
-    let message = |more: &[&str]| stderr(&view(&place, "a.png", more).success());
+    let dir = phantom_with_prediction();
+    let message = |more: &[&str]| stderr(&view(&dir, "a.png", more).success());
     assert!(message(&[]).contains("-160 to 240 HU, for the intensities look like Hounsfield units"));
     assert!(message(&["--window", "-100,50"]).contains("window: -100 to 50\n"));
     assert_eq!(message(&["--quiet"]), "");
     let grid = Grid { shape: [4, 4, 4], affine: Affine::IDENTITY };
     let image = Voxels::new(1, grid.shape, (0..64).map(|value| value as f32).collect());
-    write_image(&place.path("mr.nii"), &grid, &image).unwrap();
-    let message = stderr(&place.runner(&["view", "mr.nii", "--out", "a.png"]).success());
+    write_image(&dir.path("mr.nii"), &grid, &image).unwrap();
+    let message = stderr(&dir.runner(&["view", "mr.nii", "--out", "a.png"]).success());
     assert!(message.contains("0 to 63 by the percentiles 0.5 and 99.5"), "{message}");
 }
 
 #[test]
 fn unusual_images_can_be_shown() {
-    let place = Place::new();
+    let dir = TestDir::new();
     let write = |channels: usize, shape: [usize; 3], value: fn(usize) -> f32| {
         let values = (0..channels * shape.iter().product::<usize>()).map(value).collect();
         let grid = Grid { shape, affine: Affine([[0.0, 0.0, 2.0, 0.0], [1.0, 0.1, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]) };
-        write_image(&place.path("image.nii"), &grid, &Voxels::new(channels, shape, values)).unwrap();
+        write_image(&dir.path("image.nii"), &grid, &Voxels::new(channels, shape, values)).unwrap();
     };
     let show = |what: &str| {
         let mut message = String::new();
         for out in ["a.gif", "a.png", "a.html"] {
-            message = stderr(&place.runner(&["view", "image.nii", "--out", out]).success());
-            assert!(place.path(out).exists(), "{what}: {out}");
-            fs::remove_file(place.path(out)).unwrap();
+            message = stderr(&dir.runner(&["view", "image.nii", "--out", out]).success());
+            assert!(dir.path(out).exists(), "{what}: {out}");
+            fs::remove_file(dir.path(out)).unwrap();
         }
         message
     };
@@ -146,9 +146,9 @@ fn unusual_images_can_be_shown() {
 
 #[test]
 fn invalid_arguments_are_reported_with_a_fix() {
-    let place = phantom_with_prediction();
+    let dir = phantom_with_prediction();
     let message = |arguments: &[&str], code: i32| {
-        let message = stderr(&place.runner(&[&["view", IMAGE][..], arguments].concat()).code(code));
+        let message = stderr(&dir.runner(&[&["view", IMAGE][..], arguments].concat()).code(code));
         message.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
     };
     for out in ["a.jpg", "a", "a.nii.gz"] {
@@ -163,14 +163,14 @@ fn invalid_arguments_are_reported_with_a_fix() {
     assert!(message(&["--out", &below_a_file], 3).contains("cannot make"));
 
     let grid = Grid { shape: [4, 5, 6], affine: Affine::scale_and_shift([-1.0, 1.0, 2.5], [0.0; 3]) };
-    write_label(&place.path("other.nii"), &grid, &Voxels::new(1, grid.shape, vec![0; 120])).unwrap();
+    write_label(&dir.path("other.nii"), &grid, &Voxels::new(1, grid.shape, vec![0; 120])).unwrap();
     let words = message(&["--out", "a.png", "--label", "other.nii"], 2);
     for text in ["4 x 5 x 6 voxels of 1.00 x 1.00 x 2.50 mm, LAS", "48 x 40 x 20 voxels", "RAS", "resample"] {
         assert!(words.contains(text), "{text} is missing in\n{words}");
     }
-    place.write("broken.nii", "no NIfTI");
+    dir.write("broken.nii", "no NIfTI");
     assert!(message(&["--out", "a.png", "--label", "broken.nii"], 3).contains("broken.nii"));
-    assert!(!place.path("a.png").exists());
+    assert!(!dir.path("a.png").exists());
 }
 
 /// Waits until the page is drawn.
@@ -221,20 +221,20 @@ fn set(browser: &mut Browser, id: &str, value: &str) {
 }
 
 /// Opens a page of the phantom in a browser.
-fn open(place: &Place) -> Option<Browser> {
+fn open(dir: &TestDir) -> Option<Browser> {
     let mut browser = Browser::start()?;
-    view(place, "a.html", &[]).success();
-    browser.open(&place.path("a.html"));
+    view(dir, "a.html", &[]).success();
+    browser.open(&dir.path("a.html"));
     wait_until_drawn(&mut browser);
     Some(browser)
 }
 
 #[test]
 fn every_control_of_the_page_changes_the_picture() {
-    let place = phantom_with_prediction();
-    let Some(mut browser) = open(&place) else { return };
+    let dir = phantom_with_prediction();
+    let Some(mut browser) = open(&dir) else { return };
     // Nothing is loaded, not even from the same folder.
-    let page = fs::read_to_string(place.path("a.html")).unwrap();
+    let page = fs::read_to_string(dir.path("a.html")).unwrap();
     for tag in ["<link", "src=", "@import", "url(", "fetch("] {
         assert!(!page.contains(tag), "{tag}");
     }
@@ -254,7 +254,7 @@ fn every_control_of_the_page_changes_the_picture() {
     press(&mut browser, "ArrowUp");
     changed(&mut browser, "an arrow key");
     assert!(text(&mut browser, "position").starts_with("8 of 20"));
-    let (x, y) = browser.middle_of("#slice");
+    let (x, y) = browser.centre_of("#slice");
     let wheel = json!({ "type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": -100 });
     browser.call("Input.dispatchMouseEvent", wheel);
     changed(&mut browser, "the wheel");
@@ -280,10 +280,10 @@ fn every_control_of_the_page_changes_the_picture() {
 
 #[test]
 fn the_page_shows_voxels_at_their_position() {
-    let place = phantom_with_prediction();
-    let Some(mut browser) = open(&place) else { return };
-    let (grid, image) = read_image(&place.path(IMAGE)).unwrap();
-    let (_, label) = read_label(&place.path(LABEL)).unwrap();
+    let dir = phantom_with_prediction();
+    let Some(mut browser) = open(&dir) else { return };
+    let (grid, image) = read_image(&dir.path(IMAGE)).unwrap();
+    let (_, label) = read_label(&dir.path(LABEL)).unwrap();
     // Pixels are square: 48 x 40 voxels of 7 mm, 20 slices of 14 mm.
     for (plane, expected) in [(1, 336.0 / 280.0), (2, 336.0 / 280.0), (3, 1.0)] {
         press(&mut browser, &plane.to_string());
@@ -291,7 +291,7 @@ fn the_page_shows_voxels_at_their_position() {
     }
     press(&mut browser, "1");
     // The readout shows the voxel of the file; the patient's right is at the left, and anterior at the top.
-    let (x, y) = browser.middle_of("#slice");
+    let (x, y) = browser.centre_of("#slice");
     let mut worlds = Vec::new();
     for (dx, dy) in [(-40.0, -30.0), (40.0, 30.0)] {
         browser.point((x + dx, y + dy), false);
@@ -320,7 +320,7 @@ fn the_page_shows_voxels_at_their_position() {
     assert_eq!(cells[1], json!(format!("{:.0}", liver as f64 * 7.0 * 7.0 * 14.0 / 1000.0)));
     press(&mut browser, "1");
     browser.click("#labels [data-show='1']");
-    let (_, prediction) = read_label(&place.path("prediction.nii.gz")).unwrap();
+    let (_, prediction) = read_label(&dir.path("prediction.nii.gz")).unwrap();
     let has_liver = |voxel: usize| label[voxel] == 1 || prediction[voxel] == 1;
     let in_slice = |z: usize| (0..48 * 40).filter(|row| has_liver(row * 20 + z)).count();
     let largest = (0..20).max_by_key(|z| (in_slice(*z), std::cmp::Reverse(*z))).unwrap();
@@ -330,8 +330,8 @@ fn the_page_shows_voxels_at_their_position() {
 
 #[test]
 fn the_page_fits_narrow_windows_and_is_light_and_dark() {
-    let place = phantom_with_prediction();
-    let Some(mut browser) = open(&place) else { return };
+    let dir = phantom_with_prediction();
+    let Some(mut browser) = open(&dir) else { return };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let background = "getComputedStyle(document.body).backgroundColor";
     let before = browser.evaluate(background);

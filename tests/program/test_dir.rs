@@ -1,4 +1,4 @@
-//! A temporary folder with a tiny experiment, and commands in it as a person types them.
+//! A temporary folder with a tiny experiment, and commands in it as a user types them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,16 +34,16 @@ validate: { volumes: { every_epochs: 1 } }
 ";
 
 /// A folder with the tiny experiment, its cache and its runs.
-pub struct Place {
+pub struct TestDir {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestDir {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Self { folder };
-        place.write("tiny.yaml", TINY);
-        place
+        let dir = Self { folder };
+        dir.write("tiny.yaml", TINY);
+        dir
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -56,7 +56,7 @@ impl Place {
         command
     }
 
-    /// Starts a command and does not wait for it.
+    /// Starts a command without waiting for it.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
             .current_dir(self.folder.path())
@@ -76,7 +76,7 @@ impl Place {
         self.command(arguments).assert()
     }
 
-    /// Runs the tiny experiment and gives the run folder.
+    /// Runs the tiny experiment and returns the run folder.
     pub fn run(&self, runs_dir: &str, more: &[&str]) -> PathBuf {
         let arguments: Vec<&str> = ["run", "tiny.yaml", "--runs-dir", runs_dir].iter().chain(more).copied().collect();
         self.runner(&arguments).success();
@@ -86,31 +86,31 @@ impl Place {
     pub fn only_run(&self, runs_dir: &str) -> PathBuf {
         let mut runs = fs::read_dir(self.path(runs_dir).join("tiny")).unwrap();
         let run = runs.next().unwrap().unwrap().path();
-        assert!(runs.next().is_none(), "one run was expected in {runs_dir}");
+        assert!(runs.next().is_none(), "expected a single run in {runs_dir}");
         run
     }
 }
 
-/// A file system in memory, as long as it lives.
+/// A file system in memory, unmounted on drop.
 pub struct Disk {
     pub folder: PathBuf,
 }
 
 impl Disk {
-    /// One of so many kB; `None` where this process may not mount.
+    /// Mounts a file system of the given size; `None` without the permission to mount.
     pub fn mount(folder: PathBuf, kilobytes: u64) -> Option<Self> {
         fs::create_dir_all(&folder).unwrap();
         let size = format!("size={kilobytes}k");
         let mut command = std::process::Command::new("mount");
-        let mounted = command.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
-        let mounted = mounted.is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!("skipped: this process may not mount a file system");
+        let output = command.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
+        let is_mounted = output.is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            eprintln!("skipped: no permission to mount a file system");
         }
-        mounted.then_some(Self { folder })
+        is_mounted.then_some(Self { folder })
     }
 
-    /// From now on nothing can be written to it.
+    /// Makes the file system read-only.
     pub fn forbid_writing(&self) {
         let status = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&self.folder).status();
         assert!(status.unwrap().success());
@@ -120,7 +120,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let unmounted = std::process::Command::new("umount").arg(&self.folder).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.folder.display());
+        assert!(unmounted.is_ok_and(|status| status.success()), "cannot unmount {}", self.folder.display());
     }
 }
 
@@ -132,8 +132,8 @@ pub fn stderr(assert: &Assert) -> String {
     String::from_utf8(assert.get_output().stderr.clone()).unwrap()
 }
 
-/// What a command told on stderr, as one line: messages are broken where the terminal ends.
-pub fn told(assert: &Assert) -> String {
+/// Returns the stderr of a command as one line, because messages are wrapped at the width of the terminal.
+pub fn stderr_line(assert: &Assert) -> String {
     one_line(&stderr(assert))
 }
 
@@ -145,14 +145,14 @@ pub fn first_line(path: &Path) -> String {
     fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()
 }
 
-/// What must not depend on the clock or the number of workers.
+/// Reads the files that must not depend on the clock or the number of workers.
 pub fn exact_files(run: &Path) -> Vec<Vec<u8>> {
     let files =
         ["metrics.csv", "steps.csv", "cases.csv", "checkpoints/best.safetensors", "checkpoints/last.safetensors"];
     files.iter().map(|file| fs::read(run.join(file)).unwrap()).collect()
 }
 
-/// Waits until some run below a folder has recorded so many steps.
+/// Waits until a run below a folder has recorded the given number of steps.
 pub fn wait_for_steps(runs: &Path, steps: usize) {
     let start = Instant::now();
     loop {
@@ -162,14 +162,14 @@ pub fn wait_for_steps(runs: &Path, steps: usize) {
         if lines > steps {
             return;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "the run takes no steps");
+        assert!(start.elapsed() < Duration::from_secs(60), "the run makes no progress");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 pub fn signal(name: &str, process: u32) {
     let kill = std::process::Command::new("kill").args([&format!("-{name}"), &process.to_string()]).output().unwrap();
-    // A process that has just ended is no less dead.
-    let told = String::from_utf8_lossy(&kill.stderr);
-    assert!(kill.status.success() || told.contains("No such process"), "{told}");
+    // The process may have ended on its own.
+    let message = String::from_utf8_lossy(&kill.stderr);
+    assert!(kill.status.success() || message.contains("No such process"), "{message}");
 }
