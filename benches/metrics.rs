@@ -1,8 +1,8 @@
-//! How long metrics of one pair of label maps take; `benches/metrics/compare.py` sets the times beside those of peers.
+//! Benchmark of metrics on one pair of label maps; `benches/metrics/compare.py` compares it with other programs.
 //!
-//! `cargo bench --bench metrics -- PREDICTION TRUTH REPEATS METRIC...` reads two NIfTI files of label maps and prints, as
-//! JSON, what each metric (such as `{ hd95: { variant: monai } }`) gives for labels 1 and 2, and the seconds it takes each
-//! time. The files are read before. The last row is all metrics together.
+//! `cargo bench --bench metrics -- PREDICTION TRUTH REPEATS METRIC...` reads two label maps and prints as JSON the scores of
+//! each metric (such as `{ hd95: { variant: monai } }`) for labels 1 and 2, and the seconds of each repetition without
+//! reading the files. The last row is all metrics together.
 
 use std::path::Path;
 use std::time::Instant;

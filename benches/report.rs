@@ -1,6 +1,7 @@
-//! How long 200 runs of 100 epochs take: `runner sweep status`, `runner report`, and opening its page.
+//! Benchmark of `runner sweep status`, `runner report` and opening its page, for 200 runs of 100 epochs:
+//! `cargo bench --bench report`.
 //!
-//! `cargo bench --bench report`. The page is opened where Chromium is installed.
+//! The page is opened if Chromium is installed.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,29 +25,29 @@ fn main() {
     folders::make_many(&runs, RUNS, EPOCHS);
     make_sweep(&runs);
     println!("{RUNS} runs x {EPOCHS} epochs");
-    tell("runner sweep status", || command(&["sweep", "status"], &runs));
-    tell("runner report", || command(&["report"], &runs));
+    measure("runner sweep status", || command(&["sweep", "status"], &runs));
+    measure("runner report", || command(&["report"], &runs));
     let page = runs.join("report/report.html");
     println!("report.html: {:.2} MB", std::fs::metadata(&page).unwrap().len() as f64 / 1e6);
     if let Some(mut browser) = browser::Browser::start() {
-        tell("opening report.html in Chromium", || browser.open(&page));
+        measure("opening report.html in Chromium", || browser.open(&page));
         let filter = "(() => { const f = document.querySelector('.filter'); f.value = 'seed=1'; \
             f.dispatchEvent(new Event('input')); return document.body.offsetHeight; })()";
-        tell("filtering its table", || drop(browser.evaluate(filter)));
+        measure("filtering its table", || drop(browser.evaluate(filter)));
     }
 }
 
-/// Prints the smallest and the median of five times.
-fn tell(what: &str, mut act: impl FnMut()) {
+/// Prints the median and the minimum duration of five repetitions.
+fn measure(name: &str, mut run: impl FnMut()) {
     let mut times: Vec<Duration> = (0..5)
         .map(|_| {
             let start = Instant::now();
-            act();
+            run();
             start.elapsed()
         })
         .collect();
     times.sort();
-    println!("{what}: {:.3} s (median of five; best {:.3} s)", times[2].as_secs_f64(), times[0].as_secs_f64());
+    println!("{name}: {:.3} s (median of five; best {:.3} s)", times[2].as_secs_f64(), times[0].as_secs_f64());
 }
 
 fn command(arguments: &[&str], runs: &Path) {
@@ -55,12 +56,12 @@ fn command(arguments: &[&str], runs: &Path) {
     assert!(status.success());
 }
 
-/// What a sweep writes about its runs.
+/// Writes the folder of a sweep over the runs.
 fn make_sweep(runs: &Path) {
-    let ids: Vec<String> = (0..RUNS).map(|place| format!("run_{place:03}")).collect();
-    let point = |(place, id): (usize, &String)| PointRecord {
+    let ids: Vec<String> = (0..RUNS).map(|index| format!("run_{index:03}")).collect();
+    let point = |(index, id): (usize, &String)| PointRecord {
         id: id.clone(),
-        changes: vec![("seed".to_owned(), place.into())],
+        changes: vec![("seed".to_owned(), index.into())],
         experiment: "name: made\n".repeat(40),
         plan: "name: made\n".repeat(120),
         parts: Default::default(),

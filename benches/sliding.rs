@@ -1,9 +1,9 @@
-//! Times a volume of waves through a network, window by window:
+//! Benchmark of sliding-window inference on a volume of sine waves:
 //! `cargo bench --bench sliding -- FILE DEVICE X,Y,Z REPEATS WEIGHTS LABELS`.
 //!
-//! Writes the network's weights to WEIGHTS as safetensors and the label map to LABELS as raw 16-bit numbers, so that
-//! `compare.py` in `benches/monai` can put the same network to MONAI, and prints JSON: the seconds of each repeat and
-//! the largest resident memory in bytes.
+//! Writes the network's weights to WEIGHTS as safetensors and the label map to LABELS as raw 16-bit integers, so that
+//! `benches/monai/compare.py` can run the same network in MONAI, and prints JSON: the seconds of each repetition and the
+//! peak resident memory in bytes.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,7 +1,8 @@
-//! Times optimiser steps of an experiment on a batch of waves: `cargo bench --bench step -- FILE DEVICE STEPS`.
+//! Benchmark of the training step of an experiment on a batch of sine waves:
+//! `cargo bench --bench step -- FILE DEVICE STEPS`.
 //!
-//! Prints JSON: the seconds of each step after the first, and the largest resident memory in bytes. `compare.py` in
-//! `benches/pytorch` runs it beside PyTorch.
+//! Prints JSON: the seconds of each step after the first, the peak resident memory and its estimate in bytes.
+//! `benches/pytorch/compare.py` compares it with PyTorch.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,6 +1,6 @@
-//! The network, the losses and the optimisers give PyTorch's numbers.
+//! Networks, layers, losses and optimizers agree with PyTorch.
 //!
-//! `tests/parity/pytorch_numbers.py` makes the numbers; weights and inputs are waves that both sides compute.
+//! `tests/parity/pytorch_numbers.py` computes PyTorch's values; weights and inputs are sine waves that both sides compute.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn host<const D: usize>(value: Tensor<D>) -> Vec<f32> {
 }
 
 #[test]
-fn networks_give_pytorchs_logits_gradients_and_adam_step() {
+fn networks_have_pytorchs_logits_gradients_and_adam_step() {
     let (_, networks) = networks();
     assert_eq!(networks.len(), 6);
     for network in networks {
@@ -68,27 +68,27 @@ struct LayerCase {
 type Layer = fn(Tensor<5>) -> Tensor<5>;
 
 #[test]
-fn pooling_and_upsampling_give_pytorchs_output_and_gradient() {
+fn pooling_and_upsampling_have_pytorchs_output_and_gradient() {
     let cases = reference::<BTreeMap<String, LayerCase>>("layers");
     let functions: [(&str, Layer); 3] = [("max_pool", max_pool), ("trilinear", trilinear), ("nearest", nearest)];
     for (name, function) in functions {
         let case = &cases[name];
         let count = case.shape.iter().product();
-        // Rounded to thirds, so that many windows hold equal values; halves round to even, as in PyTorch.
+        // Rounded to thirds, so that many windows contain equal values; halves are rounded to even, as in PyTorch.
         let image = wave(count, 0.37, 1.0).into_iter().map(|v| (v * 3.0).round_ties_even() / 3.0).collect();
         let image = tensor(image, case.shape).autodiff().require_grad();
         let output = function(image.clone());
-        close(name, &host(output.clone()), &case.output, 1e-5);
+        assert_close(name, &host(output.clone()), &case.output, 1e-5);
         let factor = tensor(wave(case.output.len(), 0.11, 1.0), output.dims()).autodiff();
         let gradients = output.mul(factor).sum().backward();
-        close(&format!("gradient of {name}"), &host(image.grad(&gradients).unwrap()), &case.gradient, 1e-5);
+        assert_close(&format!("gradient of {name}"), &host(image.grad(&gradients).unwrap()), &case.gradient, 1e-5);
     }
 }
 
-fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert!((found - expected).abs() <= tolerance, "{what}[{i}]: expected {expected}, got {found}");
+fn assert_close(name: &str, values: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(values.len(), expected.len(), "{name}");
+    for (i, (value, expected)) in values.iter().zip(expected).enumerate() {
+        assert!((value - expected).abs() <= tolerance, "{name}[{i}]: expected {expected}, got {value}");
     }
 }
 
@@ -106,24 +106,29 @@ struct LossCase {
     gradient: Vec<f32>,
 }
 
-/// `name: {…}` as a value of an enum.
-fn tagged<T: DeserializeOwned>(yaml: &str) -> T {
+/// Parses a component such as `adam: { learning_rate: 0.1 }`.
+fn component<T: DeserializeOwned>(yaml: &str) -> T {
     let value: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     serde_json::from_value(value).unwrap()
 }
 
 #[test]
-fn losses_give_pytorchs_value_and_gradient() {
+fn losses_have_pytorchs_value_and_gradient() {
     let LossCases { shape, classes, cases } = reference("losses");
     let [batch, x, y, z] = shape;
     for case in cases {
-        let loss: Loss = tagged(&case.yaml);
+        let loss: Loss = component(&case.yaml);
         let logits = tensor(wave(batch * classes * x * y * z, 0.37, 5.0), [batch, classes, x, y, z]);
         let logits = logits.autodiff().require_grad();
         let value = loss.forward(logits.clone(), one_hot(shape, classes).autodiff());
-        close(&case.yaml, &host(value.clone()), &[case.loss], 1e-5);
+        assert_close(&case.yaml, &host(value.clone()), &[case.loss], 1e-5);
         let gradients = value.backward();
-        close(&format!("gradient of {}", case.yaml), &host(logits.grad(&gradients).unwrap()), &case.gradient, 1e-6);
+        assert_close(
+            &format!("gradient of {}", case.yaml),
+            &host(logits.grad(&gradients).unwrap()),
+            &case.gradient,
+            1e-6,
+        );
     }
 }
 
@@ -134,15 +139,15 @@ struct OptimizerCase {
 }
 
 #[test]
-fn optimizers_give_pytorchs_values_over_ten_steps() {
+fn optimizers_have_pytorchs_values_over_ten_steps() {
     for case in reference::<Vec<OptimizerCase>>("optimizers") {
-        let spec: OptimizerSpec = tagged(&case.yaml);
+        let spec: OptimizerSpec = component(&case.yaml);
         let mut values = vec![tensor(wave(6, 0.9, 1.0), [6])];
         let mut optimizer = Optimizer::new(&spec, &values);
         for (step, expected) in case.steps.iter().enumerate() {
             let gradient = values[0].clone().add(tensor(wave(6, 0.3 + 0.1 * step as f64, 1.0), [6]));
             values = optimizer.step(values, vec![gradient], spec.learning_rate(), step);
-            close(&format!("step {step} of {}", case.yaml), &host(values[0].clone()), expected, 1e-6);
+            assert_close(&format!("step {step} of {}", case.yaml), &host(values[0].clone()), expected, 1e-6);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Named parameters: the declarations of a network, and the tensors that hold their values.
 //!
-//! A layer holds [`ParameterId`]s, not tensors, so the same layers serve to count parameters, to train, and to run without
+//! A layer stores [`ParameterId`]s, not tensors, so the same layers serve to count parameters, to train, and to run without
 //! gradients. Every parameter is stored as a flat tensor, which the layer views in its shape, so optimizers and checkpoints
 //! handle one kind of tensor only.
 
@@ -209,5 +209,5 @@ fn tensor(values: Vec<f32>, declaration: &Declaration, device: &Device) -> Tenso
 
 /// Copies a flat tensor to the host.
 pub fn to_host(value: &Tensor<1>) -> Vec<f32> {
-    value.clone().inner().into_data_as::<f32>().try_to_vec().expect("a tensor read as f32 holds f32")
+    value.clone().inner().into_data_as::<f32>().try_to_vec().expect("a tensor converted to f32 contains f32")
 }

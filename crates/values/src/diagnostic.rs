@@ -1,6 +1,6 @@
 //! What validation of a component's keys reports.
 
-/// A problem or warning about the keys of a component, found by comparing them with one another.
+/// A problem or warning about the keys of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Diagnostic {
     /// The experiment cannot run.

@@ -9,7 +9,7 @@
 //! | [`max_pool`](mod@max_pool), [`upsample`] | changes of resolution that burn lacks |
 //! | [`block`] | two convolutions with normalization, activation, shortcut and dropout |
 //!
-//! Layers know nothing of the networks that are built from them. On `flex` they call the kernels of this crate, elsewhere
+//! Layers do not depend on the networks that are built from them. On `flex` they call the kernels of this crate, elsewhere
 //! burn's operations.
 
 pub mod activation;

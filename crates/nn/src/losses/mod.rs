@@ -1,7 +1,7 @@
 //! Loss functions: the trait and the registry.
 //!
-//! To add a loss, write a file with its keys and a [`LossFunction`], and add a line to the registry. Sums over voxels and class
-//! weights that several losses share are in `reduction` and `class_weights`.
+//! To add a loss, write a file with its keys and a [`LossFunction`], and add a line to the registry. Sums over voxels are in
+//! `reduction`, the key that most losses have in `class_weights`.
 
 use burn::tensor::Tensor;
 

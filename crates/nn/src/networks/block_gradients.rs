@@ -7,7 +7,7 @@ use crate::layers::Pass;
 use crate::parameters::Parameters;
 use random::Rng;
 
-/// A block as the forward pass met it: its inputs, and the random stream of its dropout.
+/// What the forward pass stores of a block: its inputs, and the random stream of its dropout.
 pub(super) struct StoredBlock {
     pub inputs: Vec<Tensor<5>>,
     pub rng: Option<Rng>,

@@ -77,9 +77,9 @@ fn no_dropout() -> UnitFraction {
     UnitFraction::new(0.0).expect("0 is a fraction")
 }
 
-/// More levels than this halve the axes of any volume to nothing.
+/// The maximum number of levels; more would halve the axes of any volume to nothing.
 const MAX_LEVELS: usize = 16;
-/// The most channels of a level.
+/// The maximum number of channels of a level.
 const MAX_WIDTH: usize = 65_536;
 
 impl Unet {
@@ -119,7 +119,7 @@ impl Architecture for Unet {
         let too_wide = self.widths.iter().enumerate().filter(|(_, width)| width.get() > MAX_WIDTH);
         let problem = |(level, width): (usize, &NonZeroUsize)| {
             let message = format!("expected at most {MAX_WIDTH}, got {width}");
-            Diagnostic::problem(format!("widths.{level}"), message, "take a smaller number")
+            Diagnostic::problem(format!("widths.{level}"), message, "use a smaller number")
         };
         too_wide.map(problem).collect()
     }
@@ -133,7 +133,7 @@ impl Architecture for Unet {
             )],
             Norm::Instance if has_one_deep_voxel => {
                 let message = "the deepest level has one voxel, and instance normalization of one voxel is always 0";
-                vec![Diagnostic::problem("norm", message, "take a larger patch, fewer widths, or another norm")]
+                vec![Diagnostic::problem("norm", message, "use a larger patch, fewer widths, or another norm")]
             }
             Norm::Batch if batch == 1 => vec![Diagnostic::Warning(
                 "batch normalization with a batch of 1 has noisy statistics; `norm: instance` does not depend on the batch"
