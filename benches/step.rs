@@ -26,7 +26,7 @@ fn main() {
     let document = load::load(Path::new(file), &[]).expect("FILE is an experiment");
     let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
     let device: DeviceName = device.parse().expect("DEVICE is the name of a device");
-    if device == DeviceName::FLEX {
+    if device.retains_freed_memory() {
         memory::keep_freed();
     }
     let plan = check(&document, &environment, Some(device)).expect("the experiment can be planned");

@@ -14,7 +14,6 @@ use crate::training::{Outcome, TrainError, TrainingContext, train, validate};
 use dataset::cache::Cache;
 use dataset::patch::Patch;
 use dataset::queue::panic_message;
-use nn::devices::DeviceName;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::RunFolder;
 use run_folder::log::Log;
@@ -93,7 +92,7 @@ impl RunSession<'_> {
         before: Manifest,
         inputs: &Arc<OnceLock<Inputs>>,
     ) -> Result<Outcome, RunSessionError> {
-        if self.plan.device == DeviceName::FLEX {
+        if self.plan.device.retains_freed_memory() {
             memory::keep_freed();
         }
         let Self { folder, plan, cache, stop, save_patches, .. } = self;

@@ -47,6 +47,10 @@ impl Backend for Flex {
         true
     }
 
+    fn retains_freed_memory(&self) -> bool {
+        true
+    }
+
     fn allocation(&self) -> Allocation {
         Allocation::Kernels
     }

@@ -92,6 +92,12 @@ pub trait Backend {
         None
     }
 
+    /// Returns whether the process should retain freed memory instead of returning it to the operating system, which speeds up
+    /// backends that allocate every tensor separately.
+    fn retains_freed_memory(&self) -> bool {
+        false
+    }
+
     /// Returns how activations are allocated, for the memory estimate.
     fn allocation(&self) -> Allocation {
         Allocation::Burn

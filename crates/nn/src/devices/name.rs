@@ -60,6 +60,11 @@ impl DeviceName {
         self.backend().is_some_and(Backend::is_host)
     }
 
+    /// Returns whether the process should retain freed memory while it trains on the device.
+    pub fn retains_freed_memory(self) -> bool {
+        self.backend().is_some_and(Backend::retains_freed_memory)
+    }
+
     /// Returns how the device allocates activations.
     pub fn allocation(self) -> Allocation {
         self.backend().map_or(Allocation::Burn, Backend::allocation)
