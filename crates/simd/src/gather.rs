@@ -18,6 +18,12 @@ pub struct GatherIndices {
     count: usize,
 }
 
+impl Default for GatherIndices {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl GatherIndices {
     /// Returns an empty list.
     pub const fn new() -> Self {
@@ -40,6 +46,9 @@ impl GatherIndices {
     ///
     /// # Panics
     /// When the list is full.
+    ///
+    /// # Safety
+    /// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn add(&mut self, indices: __m256i) {
@@ -118,6 +127,9 @@ impl CheckedCorners<'_, '_> {
     ///
     /// # Panics
     /// When there is no such group.
+    ///
+    /// # Safety
+    /// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn group(&self, index: usize) -> [[Pair; 2]; 2] {

@@ -6,6 +6,9 @@ use std::arch::x86_64::*;
 pub const LANES: usize = 8;
 
 /// Loads eight `f32`.
+///
+/// # Safety
+/// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn load_f32x8(values: &[f32; LANES]) -> __m256 {
@@ -14,6 +17,9 @@ pub fn load_f32x8(values: &[f32; LANES]) -> __m256 {
 }
 
 /// Loads eight `i64` into two registers.
+///
+/// # Safety
+/// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn load_i64x8(values: &[i64; LANES]) -> [__m256i; 2] {
@@ -22,6 +28,9 @@ pub fn load_i64x8(values: &[i64; LANES]) -> [__m256i; 2] {
 }
 
 /// Stores eight `f32`.
+///
+/// # Safety
+/// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn store_f32x8(register: __m256, out: &mut [f32; LANES]) {
@@ -30,6 +39,9 @@ pub fn store_f32x8(register: __m256, out: &mut [f32; LANES]) {
 }
 
 /// Stores eight `i64` from two registers.
+///
+/// # Safety
+/// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn store_i64x8([low, high]: [__m256i; 2], out: &mut [i64; LANES]) {
@@ -39,6 +51,9 @@ pub fn store_i64x8([low, high]: [__m256i; 2], out: &mut [i64; LANES]) {
 }
 
 /// Stores four `i64`.
+///
+/// # Safety
+/// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn store_i64x4(register: __m256i, out: &mut [i64; 4]) {

@@ -4,7 +4,7 @@
 //! [handles](ImageFormat::handles) it. Voxels are returned in C order `[channel, x, y, z]` on a [`Grid`] in RAS millimetres,
 //! whatever the file's own order and world.
 //!
-//! [`raw`] reads and writes voxel data that formats have in common: numbers of any type with x fastest, perhaps compressed.
+//! `raw` reads and writes voxel data that formats have in common: numbers of any type with x fastest, perhaps compressed.
 //! Files are not trusted: the size that a header declares is compared with what the file can hold before memory is
 //! allocated.
 //!
