@@ -62,7 +62,7 @@ fn the_liver_baseline_is_the_recipe() {
     assert_eq!((plan.patch, plan.num_parameters), ([96; 3], 5_836_099));
     assert_eq!((plan.patches_per_epoch, plan.steps_per_epoch), (525, 263));
     let warned = |text: &str| plan.warnings.iter().any(|warning| warning.contains(text));
-    for weakness in ["clamp", "normalisation", "order of names", "5 slices along z"] {
+    for weakness in ["clamp", "normalization", "order of names", "5 slices along z"] {
         assert!(warned(weakness), "{weakness} is not pointed out: {:?}", plan.warnings);
     }
 }

@@ -1,4 +1,4 @@
-//! From a sound document and the headers of its data to the plan.
+//! Makes the plan of a valid experiment and its dataset.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use nn::weights::WeightsError;
 use transforms::lazy;
 use volume::Grid;
 
-/// With fewer places than this along an axis, a label sampler cannot follow its probabilities.
-const FEW_CENTRES: usize = 16;
+/// With fewer possible patch centres than this along an axis, a sampler deviates from its probabilities.
+const MIN_CENTRES: usize = 16;
 
-/// Fits the patch, the network and the device to the data.
+/// Checks the patch, the network and the device against the dataset, and makes the plan.
 pub(super) fn assemble(
     document: &Document,
     summary: DatasetSummary,
@@ -36,8 +36,9 @@ pub(super) fn assemble(
     let outgoing = sizes::volumes(&mut diagnostics, &summary, environment);
     check_patch(&mut diagnostics, &outgoing, patch);
     if let Some(index) = lazy::forces_whole_volume(&experiment.augment) {
-        diagnostics
-            .warning(format!("augment.{index} needs the whole volume, so every patch computes it: correct, but slow"));
+        diagnostics.warning(format!(
+            "augment.{index} needs the whole volume, so it is computed for every patch, which is slow"
+        ));
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let warnings = outgoing.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
@@ -60,11 +61,11 @@ pub(super) fn assemble(
     let on_host = device.is_host();
     if let Some(available) = environment.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
         let message = format!(
-            "too little memory by estimate: training needs {:.1} GB, the machine has {:.1} GB",
+            "too little memory: training needs about {:.1} GB, the machine has {:.1} GB",
             memory_bytes as f64 / 1e9,
             available as f64 / 1e9
         );
-        let help = "take a smaller batch, and accumulate_batches for as many patches in a step; smaller patches; fewer widths; or train.checkpoint_activations: true";
+        let help = "use a smaller batch (accumulate_batches keeps the number of patches per step), smaller patches, fewer widths, or train.checkpoint_activations: true";
         diagnostics.problem("train.batch_size", message, help);
     }
     let precision = experiment.train.precision;
@@ -77,16 +78,16 @@ pub(super) fn assemble(
     if let Some(path) = &experiment.train.initial_weights
         && let Err(error) = experiment.model.read_weights(path, summary.channels, classes)
     {
-        let message = format!("{}: {}", path.display(), told(&error));
-        let help = "name weights of the same network: the same widths, norm, channels and number of labels";
+        let message = format!("{}: {}", path.display(), describe(&error));
+        let help = "use weights of the same network: the same widths, norm, channels and number of labels";
         diagnostics.problem("train.initial_weights", message, help);
     }
     let name = experiment.name.clone().unwrap_or_else(|| {
         document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
     });
     if experiment.name.is_none() && !is_folder_name(&name) {
-        let message = format!("runs would be named `{name}` after the file, which cannot be a folder's name");
-        diagnostics.problem("name", message, format!("write `name:`; {NAME_HELP}"));
+        let message = format!("the name of the file, `{name}`, is not a valid folder name");
+        diagnostics.problem("name", message, format!("set `name`; {NAME_HELP}"));
     }
     let cases = summary
         .listing
@@ -117,15 +118,15 @@ pub(super) fn assemble(
     })
 }
 
-/// An error with what caused it.
-fn told(error: &WeightsError) -> String {
+/// Returns the message of an error; if a file cannot be read, that of its cause.
+fn describe(error: &WeightsError) -> String {
     match std::error::Error::source(error) {
         Some(source) if matches!(error, WeightsError::Read { .. }) => source.to_string(),
         _ => error.to_string(),
     }
 }
 
-/// The patch must fit into every volume after the chain.
+/// Checks that every preprocessed volume contains a whole patch.
 fn check_patch(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
     let sampler = &diagnostics.document.experiment.sampler;
     let path = format!("sampler.{}.patch", sampler.name());
@@ -139,20 +140,20 @@ fn check_patch(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Grid>, p
         let letter = ["x", "y", "z"][axis];
         if patch[axis] > smallest {
             let message = format!(
-                "expected a patch of at most {smallest} voxels along {letter}, got {}: subject {name} has no more after preprocess",
+                "expected a patch of at most {smallest} voxels along {letter}, the size of subject {name} after preprocessing, got {}",
                 patch[axis]
             );
             diagnostics.problem(
                 &format!("{path}.{axis}"),
                 message,
-                "take a smaller patch, or pad in preprocess with crop_or_pad",
+                "use a smaller patch, or pad in `preprocess` with crop_or_pad",
             );
         } else if let Some(what) = criterion
             && smallest > patch[axis]
-            && smallest - patch[axis] + 1 < FEW_CENTRES
+            && smallest - patch[axis] + 1 < MIN_CENTRES
         {
             let centres = smallest - patch[axis] + 1;
-            diagnostics.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so {what} act on those alone"));
+            diagnostics.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so {what} apply to those only"));
         }
     }
 }

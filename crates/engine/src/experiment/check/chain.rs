@@ -1,4 +1,4 @@
-//! Rules on the chains of transforms.
+//! Rules for the chains of transforms.
 
 use super::Diagnostics;
 use crate::experiment::problem::Problem;
@@ -10,14 +10,14 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         let path = format!("preprocess.{index}");
         check_fixed(diagnostics, step, &path);
         check_step(diagnostics, step, &path);
-        check_learned(diagnostics, step.nested_steps(), &path);
+        check_fitted(diagnostics, step.nested_steps(), &path);
         warn_of_label_leak(diagnostics, step, &path);
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let path = format!("augment.{index}");
         check_step(diagnostics, step, &path);
-        check_learned(diagnostics, std::slice::from_ref(step), &path);
-        check_late(diagnostics, step, &path);
+        check_fitted(diagnostics, std::slice::from_ref(step), &path);
+        check_patchwise(diagnostics, step, &path);
     }
     let position =
         |condition: fn(&dyn Step) -> bool| experiment.preprocess.iter().position(|step| condition(step.component()));
@@ -25,11 +25,11 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     let sensitive = position(|step| step.is_sensitive_to_outliers());
     if let Some(index) = sensitive.filter(|index| limited.is_none_or(|limited| limited > *index)) {
         let name = experiment.preprocess[index].name();
-        diagnostics.warning(format!("{name} maps the full range without a clamp before it: on CT one metal artefact rescales the whole volume; put `- clamp: {{ min: -200, max: 250 }}` before it"));
+        diagnostics.warning(format!("{name} maps the full range without a clamp before it: a metal artefact in CT rescales the whole volume; put `- clamp: {{ min: -200, max: 250 }}` before it"));
     }
 }
 
-/// Steps of preprocess run once, so none of them may be random.
+/// Checks that a preprocessing transform is not random, since it is applied once.
 fn check_fixed(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     let keys = step.component().random_keys();
     if let Some(nested) = step.component().nested().filter(|nested| !nested.is_choice || keys.is_empty()) {
@@ -40,36 +40,35 @@ fn check_fixed(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     for key in keys {
         diagnostics.problem(
             &key_path(step, path, key),
-            "expected a step without randomness in `preprocess`, got a random one",
-            "move the step to `augment`, or give it ranges of width zero",
+            "expected a deterministic transform in `preprocess`, got a random one",
+            "move it to `augment`, or use ranges of width 0",
         );
     }
 }
 
-/// The path of a key of a step; the key [`ITSELF`] is the step.
+/// Returns the path of a transform's key; [`ITSELF`] is the transform.
 fn key_path(step: &Transform, path: &str, key: &str) -> String {
     let step = format!("{path}.{}", step.name());
     if key == ITSELF { step } else { format!("{step}.{key}") }
 }
 
-/// Steps whose numbers come from all training subjects stand in preprocess itself, where they are learnt once.
-fn check_learned(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str) {
+/// Checks that a transform that is fitted to the training subjects is not nested and not in `augment`.
+fn check_fitted(diagnostics: &mut Diagnostics, steps: &[Transform], path: &str) {
     for step in steps {
         if step.component().needs_fit() {
-            let message =
-                format!("{} learns from the training subjects, so it cannot be applied at random", step.name());
+            let message = format!("{} is fitted to the training subjects, so it cannot be random", step.name());
             diagnostics.problem(
                 path,
                 message,
-                "put it into `preprocess`, outside of `maybe` and `one_of`, or give its numbers",
+                "put it into `preprocess`, outside of `maybe` and `one_of`, or set its parameters",
             );
         }
-        check_learned(diagnostics, step.nested_steps(), path);
+        check_fitted(diagnostics, step.nested_steps(), path);
     }
 }
 
-/// Steps that need the whole volume or label map are computed once per subject, in preprocess.
-fn check_late(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
+/// Checks that an augmentation does not need the whole volume or label map.
+fn check_patchwise(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     if step.component().relabels() || step.component().resolves_from_volume() {
         let message = format!(
             "{} needs the whole volume and is the same in every epoch, so it belongs in `preprocess`",
@@ -82,11 +81,11 @@ fn check_late(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
         diagnostics.problem(path, message, "move it to `preprocess`, or set `fill` to a number");
     }
     for inner in step.nested_steps() {
-        check_late(diagnostics, inner, path);
+        check_patchwise(diagnostics, inner, path);
     }
 }
 
-/// A region given by labels makes validation scores optimistic, since new images have no labels.
+/// Warns about a region given by labels, since validation scores are optimistic: new images have no labels.
 fn warn_of_label_leak(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     if step.component().region().is_some_and(Region::needs_labels) {
         diagnostics.warning(format!(
@@ -97,7 +96,7 @@ fn warn_of_label_leak(diagnostics: &mut Diagnostics, step: &Transform, path: &st
     step.nested_steps().iter().for_each(|inner| warn_of_label_leak(diagnostics, inner, path));
 }
 
-/// Rules on the keys of a step and those inside it.
+/// Checks the keys of a transform and of those nested in it.
 fn check_step(diagnostics: &mut Diagnostics, step: &Transform, path: &str) {
     for KeyProblem { key, message, help } in step.component().validate() {
         let path = key_path(step, path, key);

@@ -1,4 +1,4 @@
-//! Rules between the document and the headers of its data.
+//! Rules between the experiment and the headers of its dataset.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,42 +16,42 @@ use random::Seed;
 use volume::io::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
 
-/// What headers say about the data of an experiment.
+/// A summary of the dataset, read from headers.
 #[derive(Clone, Debug)]
 pub struct DatasetSummary {
     /// The subjects of the source.
     pub listing: Listing,
-    /// Which of them train, validate and test.
+    /// The split into training, validation and test subjects.
     pub parts: Parts,
     /// The grid of each subject's image file.
     pub grids: BTreeMap<String, Grid>,
-    /// The labels above background, by rising value.
+    /// The foreground labels in ascending order.
     pub labels: Vec<ClassLabel>,
-    /// Image channels.
+    /// The number of image channels.
     pub channels: usize,
-    /// Patches of one epoch.
+    /// Patches per epoch.
     pub patches_per_epoch: usize,
-    /// Optimiser steps of one epoch.
+    /// Optimizer steps per epoch.
     pub steps_per_epoch: usize,
-    /// What could be wrong, in plain sentences.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
-/// What can be said of the data before any of its files is opened.
+/// The subjects, split and labels of the dataset, known before any image is opened.
 #[derive(Clone, Debug)]
 pub struct DatasetIndex {
     /// The subjects of the source.
     pub listing: Listing,
-    /// Which of them train, validate and test.
+    /// The split into training, validation and test subjects.
     pub parts: Parts,
-    /// The labels above background, by rising value.
+    /// The foreground labels in ascending order.
     pub labels: Vec<ClassLabel>,
 }
 
-/// Checks all rules that need no file of a subject, so that broken files can be looked at one by one.
+/// Checks all rules that need no images, so that damaged images can then be examined one by one.
 ///
 /// # Errors
-/// Every rule that is broken, each with its location in the document.
+/// All problems that were found.
 pub fn index_dataset(document: &Document, cache_dir: &Path) -> Result<DatasetIndex, Problems> {
     super::check_document(document)?;
     let mut diagnostics = Diagnostics::new(document);
@@ -61,10 +61,10 @@ pub fn index_dataset(document: &Document, cache_dir: &Path) -> Result<DatasetInd
     Ok(DatasetIndex { listing, parts, labels })
 }
 
-/// Reads the headers of the data and checks the document against them; phantoms need not exist yet.
+/// Reads the headers of the dataset and checks the experiment against them; phantoms need not exist yet.
 ///
 /// # Errors
-/// Every rule that is broken, each with its location in the document.
+/// All problems that were found.
 pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<DatasetSummary, Problems> {
     let mut diagnostics = Diagnostics::new(document);
     let experiment = &document.experiment;
@@ -89,7 +89,7 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     Ok(DatasetSummary { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
 }
 
-/// The subjects of the source and their parts.
+/// Lists the subjects and splits them.
 fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Parts), Problems> {
     let experiment = &diagnostics.document.experiment;
     let listing = match sources::list(&experiment.data.source, cache_dir) {
@@ -101,13 +101,13 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
     };
     let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
     let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
-        diagnostics.problem("data.split", error.to_string(), "see `data.split` in the schema for its forms");
+        diagnostics.problem("data.split", error.to_string(), "see `data.split` in the schema");
         Parts::default()
     });
     Ok((listing, parts))
 }
 
-/// The grid of each image file and the number of channels that all subjects share.
+/// Reads the grid of each image and the number of channels, which must be the same for all subjects.
 fn read_grids(diagnostics: &mut Diagnostics, subjects: &[Subject]) -> (BTreeMap<String, Grid>, usize) {
     let mut grids = BTreeMap::new();
     let mut shared: Option<(usize, &str)> = None;
@@ -137,10 +137,10 @@ fn read_grids(diagnostics: &mut Diagnostics, subjects: &[Subject]) -> (BTreeMap<
                 Err(error) => diagnostics.unreadable(format!("subject {}: {error}", subject.name)),
                 Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
                     let message = format!(
-                        "subject {}: image of {:?} voxels and label map or channel of {:?} do not lie on one grid",
+                        "subject {}: image of {:?} voxels and label map or channel of {:?} have different grids",
                         subject.name, grid.shape, other.shape
                     );
-                    diagnostics.mismatch(message, "resample one onto the other, or mend its header");
+                    diagnostics.mismatch(message, "resample one onto the other, or fix its header");
                 }
                 Ok(_) => {}
             }
@@ -157,32 +157,35 @@ fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
         .map(|(name, grid)| format!("{name} ({})", grid.affine.orientation()))
         .collect();
     if diagnostics.document.experiment.data.orientation == Orientation::RequireRas && !other.is_empty() {
-        let message =
-            format!("expected every volume in RAS orientation, got {} that are not: {}", other.len(), some(&other));
+        let message = format!(
+            "expected every volume in RAS orientation, got {} that are not: {}",
+            other.len(),
+            first_names(&other)
+        );
         diagnostics.problem(
             "data.orientation",
             message,
-            "write `data.orientation: reorient` to turn them when they are read",
+            "set `data.orientation: reorient` to reorient them when they are read",
         );
     }
     let oblique: Vec<String> =
         grids.iter().filter(|(_, grid)| grid.affine.is_oblique()).map(|(name, _)| name.clone()).collect();
     if !oblique.is_empty() {
         diagnostics.warning(format!(
-            "{} volumes are oblique and stay so, since turning axes never interpolates: {}",
+            "{} volumes are oblique and stay oblique, since reorienting does not interpolate: {}",
             oblique.len(),
-            some(&oblique)
+            first_names(&oblique)
         ));
     }
 }
 
-/// The first names of a list.
-pub(super) fn some(names: &[String]) -> String {
+/// Returns the first names of a list.
+pub(super) fn first_names(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown}, ...") } else { shown }
 }
 
-/// The labels as written, as the source names them, or `label_1`, `label_2`, ... after the sampler's.
+/// Returns the labels of the experiment, or else of the dataset, or else `label_1`, `label_2`, ... for the sampler's labels.
 fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel> {
     let experiment = &diagnostics.document.experiment;
     let labels = match (&experiment.data.labels, &listing.label_names) {
@@ -197,8 +200,8 @@ fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel
     if labels.is_empty() {
         diagnostics.problem(
             "data",
-            "neither the document nor its source says which labels there are",
-            "declare them, as in `data.labels: { 1: liver }`",
+            "neither the experiment nor the dataset declares labels",
+            "declare them, for example `data.labels: { 1: liver }`",
         );
     } else if experiment.data.labels.is_none() {
         names::check_uses(diagnostics, &labels);
@@ -226,7 +229,7 @@ train: { epochs: 2 }
 ";
 
     #[test]
-    fn phantoms_are_surveyed_without_being_made() {
+    fn phantoms_are_summarized_without_being_created() {
         let folder = tempfile::tempdir().unwrap();
         let summary = summarize_dataset(&parse("a.yaml", SOUND).unwrap(), folder.path()).unwrap();
         assert_eq!((summary.parts.train.len(), summary.parts.val.len()), (8, 2));
@@ -235,7 +238,7 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn volumes_that_are_not_ras_are_named() {
+    fn volumes_in_another_orientation_are_named() {
         let root = Path::new("../shared/data/STS_CT");
         if !root.exists() {
             eprintln!("skipped: no {}", root.display());
@@ -244,19 +247,19 @@ train: { epochs: 2 }
         let text = SOUND.replace("phantom: { subjects: 10 }", &format!("msd: {{ root: {} }}", root.display()));
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("LPS"), "{problems}");
-        let turned = text.replace("data: {", "data: { orientation: reorient,");
-        summarize_dataset(&parse("a.yaml", &turned).unwrap(), Path::new("cache")).unwrap();
+        let reoriented = text.replace("data: {", "data: { orientation: reorient,");
+        summarize_dataset(&parse("a.yaml", &reoriented).unwrap(), Path::new("cache")).unwrap();
     }
 
     #[test]
-    fn class_weights_are_counted_against_the_labels_of_the_source() {
+    fn the_number_of_class_weights_must_match_the_labels_of_the_dataset() {
         let text = SOUND.replace("dice: {}", "dice: { class_weights: [1, 1] }");
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("expected 3 class weights, got 2"), "{problems}");
     }
 
     #[test]
-    fn a_warm_up_longer_than_the_run_is_refused() {
+    fn a_warm_up_longer_than_the_run_is_a_problem() {
         let text = format!("{SOUND}schedule: {{ cosine: {{ warmup_steps: 40 }} }}\n");
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         let location = problems.0[0].location.clone().unwrap();

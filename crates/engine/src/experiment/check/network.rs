@@ -1,4 +1,4 @@
-//! Rules between the network, the patch, the window and the loss.
+//! Rules for the network, the loss, and the shapes of patch and window.
 
 use super::Diagnostics;
 use nn::Diagnostic;

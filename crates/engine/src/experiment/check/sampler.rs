@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Diagnostics;
-use super::data::some;
+use super::data::first_names;
 use crate::experiment::problem::Problem;
 use dataset::split::Parts;
 use volume::io::read_header;
@@ -38,13 +38,16 @@ pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &B
             }
         };
         if header.channels != 1 {
-            let message =
-                format!("subject {name}: expected a map of 1 channel, got {} in {}", header.channels, map.display());
-            diagnostics.problem(path, message, "write one weight for each voxel");
+            let message = format!(
+                "subject {name}: expected a weight map with 1 channel, got {} in {}",
+                header.channels,
+                map.display()
+            );
+            diagnostics.problem(path, message, "use one weight per voxel");
         }
         if !header.grid.matches(grid, GRID_TOLERANCE_MM) {
             let message = format!(
-                "subject {name}: the map {} of {:?} voxels does not lie on the grid of its image of {:?}",
+                "subject {name}: the weight map {} ({:?} voxels) and the image ({:?} voxels) have different grids",
                 map.display(),
                 header.grid.shape,
                 grid.shape
@@ -55,13 +58,13 @@ pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &B
     if !missing.is_empty() {
         diagnostics.problem(
             path,
-            format!("{} of the maps do not exist: {}", missing.len(), some(&shown(&missing))),
-            "`{subject}` stands for a subject's name; paths are relative to the working folder",
+            format!("{} of the weight maps do not exist: {}", missing.len(), first_names(&displayed(&missing))),
+            "`{subject}` is replaced by a subject's name; paths are relative to the working folder",
         );
     }
 }
 
-fn shown(paths: &[PathBuf]) -> Vec<String> {
+fn displayed(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(|path| path.display().to_string()).collect()
 }
 
@@ -81,7 +84,7 @@ mod tests {
         parse("a.yaml", &text).unwrap()
     }
 
-    /// What is wrong with the maps of a folder, by message, and whether all are failures of the world.
+    /// Returns the messages about the weight maps of a folder, and whether all are failures of the environment.
     fn problems(folder: &std::path::Path) -> (Vec<String>, bool) {
         let map = folder.join("{subject}.nii").display().to_string();
         let document = experiment(&format!("{{ weighted: {{ patch: [8, 8, 8], map: '{map}' }} }}"));
@@ -95,10 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn maps_that_are_missing_torn_or_elsewhere_are_named_with_their_subjects() {
+    fn missing_damaged_and_misplaced_weight_maps_are_named_with_their_subjects() {
         let folder = tempfile::tempdir().unwrap();
         let (messages, _) = problems(folder.path());
-        assert!(messages[0].starts_with("3 of the maps do not exist") && messages[0].contains("phantom_002.nii"));
+        assert!(
+            messages[0].starts_with("3 of the weight maps do not exist") && messages[0].contains("phantom_002.nii")
+        );
 
         let experiment = experiment("{ uniform: { patch: [8, 8, 8] } }").experiment;
         let grid = experiment.data.source.component().generator().unwrap().grid();
@@ -113,15 +118,12 @@ mod tests {
         write(0, Grid { affine: Affine::IDENTITY, ..grid }, 1);
         write(1, grid, 2);
         let (messages, is_failure) = problems(folder.path());
-        assert!(
-            messages[0].contains("phantom_000") && messages[0].contains("does not lie on the grid"),
-            "{messages:?}"
-        );
+        assert!(messages[0].contains("phantom_000") && messages[0].contains("have different grids"), "{messages:?}");
         assert!(messages[1].contains("phantom_001") && messages[1].contains("1 channel, got 2"), "{messages:?}");
         assert!(!is_failure);
 
         (0..2).for_each(|index| write(index, grid, 1));
-        std::fs::write(path(2), b"torn").unwrap();
+        std::fs::write(path(2), b"damaged").unwrap();
         let (messages, is_failure) = problems(folder.path());
         assert!(messages[0].contains("subject phantom_002") && messages.len() == 1 && is_failure, "{messages:?}");
     }

@@ -1,6 +1,6 @@
-//! Rules on sizes: what no memory holds, and numbers that can only be slips of the keyboard.
+//! Rules for sizes: volumes and patches that exceed the memory, and counts that can only be typing errors.
 //!
-//! Whatever is allowed here can be multiplied without overflow, and asking the system for it does not end the program.
+//! Sizes that pass these rules can be multiplied without overflow, and allocating them does not abort the program.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use transforms::{Incoming, KeyProblem, Transform};
 use values::Bytes;
 use volume::{Grid, Label};
 
-/// Bytes that stand for a memory that is not known; no machine has more.
-const LARGEST_MEMORY: u64 = 1 << 46;
-/// Bytes that the order of an epoch's patches takes for each of them.
-const BYTES_OF_A_REQUEST: u64 = 32;
+/// The assumed memory in bytes if it is unknown; more than any machine has.
+const MAX_MEMORY: u64 = 1 << 46;
+/// Bytes per patch of the shuffled list of an epoch's patches.
+const REQUEST_BYTES: u64 = 32;
 
-const FEWER_VOXELS: &str = "take fewer voxels, or a coarser spacing";
+const FEWER_VOXELS: &str = "use fewer voxels or a coarser spacing";
 
-/// The numbers of a document that have a largest sensible value.
+/// Checks counts against a maximum.
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
     let (queue, train, keep) = (&experiment.queue, &experiment.train, &experiment.checkpoint);
@@ -34,25 +34,25 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         ("checkpoint.keep_best", keep.keep_best, 1000),
         ("checkpoint.keep_last", keep.keep_last.get(), 1000),
     ]
-    .map(|(path, count, most)| (path.to_owned(), count, most))
+    .map(|(path, count, max)| (path.to_owned(), count, max))
     .into();
     let source = &experiment.data.source;
     let limits = source.component().generator().map(|generator| generator.limits()).unwrap_or_default();
     let path = |key| format!("data.source.{}.{key}", source.name());
-    counts.extend(limits.into_iter().map(|(key, count, most)| (path(key), count, most)));
-    for (path, count, most) in counts.into_iter().filter(|(_, count, most)| count > most) {
-        diagnostics.problem(&path, format!("expected at most {most}, got {count}"), "take a smaller number");
+    counts.extend(limits.into_iter().map(|(key, count, max)| (path(key), count, max)));
+    for (path, count, max) in counts.into_iter().filter(|(_, count, max)| count > max) {
+        diagnostics.problem(&path, format!("expected at most {max}, got {count}"), "use a smaller number");
     }
 }
 
-/// The grid of each subject after preprocess, and whether every volume on the way has voxels and fits into memory, and so do the
-/// patches that the document asks for.
+/// Returns the grid of each preprocessed volume, and checks that every intermediate volume is not empty and fits into
+/// memory, as do the patches.
 pub(super) fn volumes<'a>(
     diagnostics: &mut Diagnostics,
     summary: &'a DatasetSummary,
     environment: &Environment,
 ) -> BTreeMap<&'a String, Grid> {
-    let memory = Memory { bytes: environment.memory_bytes.unwrap_or(LARGEST_MEMORY), channels: summary.channels };
+    let memory = Memory { bytes: environment.memory_bytes.unwrap_or(MAX_MEMORY), channels: summary.channels };
     check_patches(diagnostics, summary, &memory);
     let experiment = &diagnostics.document.experiment;
     let mut outgoing = BTreeMap::new();
@@ -63,13 +63,13 @@ pub(super) fn volumes<'a>(
                 Some(_) => format!("data.source.{}.shape", source.name()),
                 None => "data.source".to_owned(),
             };
-            diagnostics.problem(&location, memory.too_large(name, grid.shape), "take smaller volumes");
+            diagnostics.problem(&location, memory.too_large(name, grid.shape), "use smaller volumes");
             break;
         }
         match memory.chains(diagnostics.document, *grid) {
             Ok(grid) => drop(outgoing.insert(name, grid)),
-            Err(refusal) => {
-                refusal.tell(diagnostics, &memory, name);
+            Err(rejection) => {
+                rejection.report(diagnostics, &memory, name);
                 break;
             }
         }
@@ -77,64 +77,64 @@ pub(super) fn volumes<'a>(
     outgoing
 }
 
-/// Whether a volume and what the document's chains make of it fit into memory, whichever subject it is.
+/// Checks that a volume and all intermediate volumes of the chains are not empty and fit into memory.
 ///
 /// # Errors
-/// Names the step that makes it too large or cuts all of it off, at its location.
+/// The first transform for which this fails.
 pub fn check_volume(
     document: &Document,
     name: &str,
     incoming: &Incoming,
     memory_bytes: Option<u64>,
 ) -> Result<(), Problems> {
-    let memory = Memory { bytes: memory_bytes.unwrap_or(LARGEST_MEMORY), channels: incoming.channels };
+    let memory = Memory { bytes: memory_bytes.unwrap_or(MAX_MEMORY), channels: incoming.channels };
     let mut diagnostics = Diagnostics::new(document);
-    if let Err(refusal) = memory.chains(document, incoming.grid) {
-        refusal.tell(&mut diagnostics, &memory, name);
+    if let Err(rejection) = memory.chains(document, incoming.grid) {
+        rejection.report(&mut diagnostics, &memory, name);
     }
     diagnostics.finish().map(drop)
 }
 
-/// Patches, windows and the order of an epoch must fit into memory.
+/// Checks that patches, windows and the list of an epoch's patches fit into memory.
 fn check_patches(diagnostics: &mut Diagnostics, summary: &DatasetSummary, memory: &Memory) {
     let experiment = &diagnostics.document.experiment;
     let patch = experiment.sampler.patch();
     let batch = experiment.train.batch_size.get();
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch);
     let sampler = format!("sampler.{}.patch", experiment.sampler.name());
-    let asked = [
-        (sampler.as_str(), "one patch takes", memory.of(patch, 1)),
-        ("train.batch_size", "the patches of a batch take", memory.of(patch, batch)),
-        ("queue.max_length", "the patches of a full queue take", memory.of(patch, waiting)),
-        ("inference.window", "one window takes", memory.of(experiment.window(), 1)),
+    let sizes = [
+        (sampler.as_str(), "one patch takes", memory.required(patch, 1)),
+        ("train.batch_size", "the patches of a batch take", memory.required(patch, batch)),
+        ("queue.max_length", "the patches of a full queue take", memory.required(patch, waiting)),
+        ("inference.window", "one window takes", memory.required(experiment.window(), 1)),
         (
             "queue.samples_per_volume",
-            "the order of an epoch's patches takes",
-            (summary.patches_per_epoch as u64).checked_mul(BYTES_OF_A_REQUEST),
+            "the list of an epoch's patches takes",
+            (summary.patches_per_epoch as u64).checked_mul(REQUEST_BYTES),
         ),
     ];
-    // What one patch takes is in all that follows, so the first is told alone.
-    if let Some((path, what, bytes)) = asked.into_iter().find(|(_, _, bytes)| !memory.has(*bytes)) {
-        let message = format!("{what} {}, {}", told(bytes), memory.told());
-        diagnostics.problem(path, message, "take a smaller number");
+    // Each size includes those before it, so report the first only.
+    if let Some((path, what, bytes)) = sizes.into_iter().find(|(_, _, bytes)| !memory.suffices(*bytes)) {
+        let message = format!("{what} {}, {}", in_words(bytes), memory.in_words());
+        diagnostics.problem(path, message, "use a smaller number");
     }
 }
 
-/// A step that a subject cannot go through.
-struct Refusal {
+/// A transform that cannot be applied to a subject.
+struct Rejection {
     path: String,
     reason: Reason,
 }
 
 enum Reason {
-    /// It makes a volume of this shape, which no memory holds.
+    /// It makes a volume of this shape, which exceeds the memory.
     TooLarge([usize; 3]),
     /// It cannot be applied to the subject for another reason.
     Misfit(KeyProblem),
 }
 
-impl Refusal {
-    fn tell(&self, diagnostics: &mut Diagnostics, memory: &Memory, subject: &str) {
+impl Rejection {
+    fn report(&self, diagnostics: &mut Diagnostics, memory: &Memory, subject: &str) {
         match &self.reason {
             Reason::TooLarge(shape) => {
                 diagnostics.problem(&self.path, memory.too_large(subject, *shape), FEWER_VOXELS);
@@ -146,49 +146,49 @@ impl Refusal {
     }
 }
 
-/// How much may be asked for.
+/// The available memory.
 struct Memory {
     bytes: u64,
     channels: usize,
 }
 
 impl Memory {
-    /// Bytes of so many volumes of a shape with their labels; `None` is more than can be counted.
-    fn of(&self, shape: [usize; 3], count: usize) -> Option<u64> {
+    /// Returns the bytes of `count` volumes with their label maps; `None` on overflow.
+    fn required(&self, shape: [usize; 3], count: usize) -> Option<u64> {
         let voxel = self.channels.checked_mul(size_of::<f32>())?.checked_add(size_of::<Label>())?;
         let factors = shape.into_iter().chain([count, voxel]);
         factors.into_iter().try_fold(1u64, |product, factor| product.checked_mul(factor as u64))
     }
 
-    fn has(&self, bytes: Option<u64>) -> bool {
+    fn suffices(&self, bytes: Option<u64>) -> bool {
         bytes.is_some_and(|bytes| bytes <= self.bytes)
     }
 
     fn holds(&self, shape: [usize; 3]) -> bool {
-        self.has(self.of(shape, 1))
+        self.suffices(self.required(shape, 1))
     }
 
-    fn told(&self) -> String {
+    fn in_words(&self) -> String {
         format!("and the machine has {}", Bytes(self.bytes))
     }
 
     fn too_large(&self, subject: &str, [x, y, z]: [usize; 3]) -> String {
-        let bytes = told(self.of([x, y, z], 1));
-        format!("subject {subject} would have {x} x {y} x {z} voxels, which take {bytes}, {}", self.told())
+        let bytes = in_words(self.required([x, y, z], 1));
+        format!("subject {subject} would have {x} x {y} x {z} voxels, which take {bytes}, {}", self.in_words())
     }
 
-    /// The grid after the preprocess chain, if no step of it or of the augment chain refuses the volume.
-    fn chains(&self, document: &Document, grid: Grid) -> Result<Grid, Refusal> {
+    /// Returns the grid after preprocessing, if all transforms of both chains can be applied.
+    fn chains(&self, document: &Document, grid: Grid) -> Result<Grid, Rejection> {
         let experiment = &document.experiment;
         let chain = experiment.preprocess_chain();
-        let turn = chain.len() - experiment.preprocess.len();
-        let turned = self.walk(&chain[..turn], "preprocess", grid)?;
-        let outgoing = self.walk(&experiment.preprocess, "preprocess", turned)?;
+        let num_reorienting = chain.len() - experiment.preprocess.len();
+        let reoriented = self.walk(&chain[..num_reorienting], "preprocess", grid)?;
+        let outgoing = self.walk(&experiment.preprocess, "preprocess", reoriented)?;
         self.walk(&experiment.augment, "augment", outgoing).map(|_| outgoing)
     }
 
-    /// The grid after steps, none of which refuses the volume.
-    fn walk(&self, steps: &[Transform], path: &str, mut grid: Grid) -> Result<Grid, Refusal> {
+    /// Returns the grid after some transforms, if all can be applied.
+    fn walk(&self, steps: &[Transform], path: &str, mut grid: Grid) -> Result<Grid, Rejection> {
         for (index, step) in steps.iter().enumerate() {
             let path = format!("{path}.{index}");
             grid = self.step(step, &path, grid)?;
@@ -196,7 +196,7 @@ impl Memory {
         Ok(grid)
     }
 
-    fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, Refusal> {
+    fn step(&self, step: &Transform, path: &str, grid: Grid) -> Result<Grid, Rejection> {
         if let Some(nested) = step.component().nested() {
             let mut after = grid;
             for (index, inner) in nested.steps.iter().enumerate() {
@@ -207,7 +207,7 @@ impl Memory {
         }
         if let Err(problem) = step.component().check_incoming(&Incoming { grid, channels: self.channels }) {
             let path = format!("{path}.{}", step.name());
-            return Err(Refusal { path, reason: Reason::Misfit(problem) });
+            return Err(Rejection { path, reason: Reason::Misfit(problem) });
         }
         if !step.component().changes_shape() {
             return Ok(grid);
@@ -219,10 +219,10 @@ impl Memory {
             return Ok(after);
         }
         let path = format!("{path}.{}", step[0].name());
-        Err(Refusal { path, reason: Reason::TooLarge(after.shape) })
+        Err(Rejection { path, reason: Reason::TooLarge(after.shape) })
     }
 }
 
-fn told(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "more bytes than can be counted".to_owned(), |bytes| Bytes(bytes).to_string())
+fn in_words(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "more than 16 EiB".to_owned(), |bytes| Bytes(bytes).to_string())
 }
