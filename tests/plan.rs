@@ -1,4 +1,4 @@
-//! Committed experiments give a plan from headers alone.
+//! The committed experiments have a valid plan, made from headers only.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,13 +16,13 @@ fn plan_of(path: &str, sets: &[&str]) -> Plan {
 }
 
 #[test]
-fn the_quickstart_gives_a_plan() {
+fn the_quickstart_has_a_plan() {
     let plan = plan_of("experiments/quickstart.yaml", &[]);
     assert!(plan.num_parameters > 0 && plan.steps_per_epoch > 0 && !plan.parts.val.is_empty());
 }
 
 #[test]
-fn real_data_gives_a_plan() {
+fn real_data_has_a_plan() {
     let root = "../shared/data/Task04_Hippocampus";
     if !Path::new(root).exists() {
         return eprintln!("skipped: no {root}");
@@ -34,7 +34,7 @@ fn real_data_gives_a_plan() {
 }
 
 #[test]
-fn every_committed_experiment_plans_with_phantoms_in_place_of_its_data() {
+fn every_committed_experiment_has_a_plan_with_phantoms_instead_of_its_data() {
     let paths = std::fs::read_dir("experiments").unwrap().map(|entry| entry.unwrap().path());
     let is_sweep = |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap().contains("\nexperiment:");
     let (sweeps, experiments): (Vec<_>, Vec<_>) = paths.partition(is_sweep);
@@ -54,7 +54,7 @@ fn every_committed_experiment_plans_with_phantoms_in_place_of_its_data() {
 }
 
 #[test]
-fn the_liver_baseline_is_the_recipe() {
+fn the_liver_baseline_matches_the_recipe() {
     let source = "data.source={phantom: {subjects: 131, shape: [512, 512, 120], spacing_mm: [0.8, 0.8, 2.5]}}";
     let plan = plan_of("experiments/liver_baseline.yaml", &[source]);
     assert_eq!((plan.parts.train.len(), plan.parts.val.len(), plan.parts.test.len()), (105, 26, 0));
@@ -63,6 +63,6 @@ fn the_liver_baseline_is_the_recipe() {
     assert_eq!((plan.patches_per_epoch, plan.steps_per_epoch), (525, 263));
     let warned = |text: &str| plan.warnings.iter().any(|warning| warning.contains(text));
     for weakness in ["clamp", "normalization", "order of names", "5 slices along z"] {
-        assert!(warned(weakness), "{weakness} is not pointed out: {:?}", plan.warnings);
+        assert!(warned(weakness), "{weakness} has no warning: {:?}", plan.warnings);
     }
 }

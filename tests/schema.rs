@@ -1,4 +1,4 @@
-//! The committed schema is that of the code, and it says what the parser says.
+//! The committed schemas are up to date and agree with the parser.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn as_json(text: &str) -> Value {
 }
 
 #[test]
-fn the_committed_schemas_are_fresh() {
+fn the_committed_schemas_are_up_to_date() {
     for (path, fresh) in
         [("schemas/experiment.schema.json", schema::experiment()), ("schemas/sweep.schema.json", document::schema())]
     {
@@ -29,12 +29,12 @@ fn the_committed_schemas_are_fresh() {
             fs::write(path, &fresh).unwrap();
         }
         let committed = fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == fresh, "{path} is stale; run UPDATE=1 cargo test --release --test schema");
+        assert!(committed == fresh, "{path} is out of date; run UPDATE=1 cargo test --release --test schema");
     }
 }
 
 #[test]
-fn every_experiment_and_sweep_keeps_its_schema_and_loads() {
+fn every_experiment_and_sweep_is_valid_and_loads() {
     let [experiment, sweep] = [schema::experiment(), document::schema()].map(|schema| validator_of(&schema));
     let files = fs::read_dir("experiments").unwrap().map(|file| file.unwrap().path());
     let mut sweeps = 0;
@@ -76,7 +76,7 @@ fn a_file_that_extends_another_may_lack_sections() {
 }
 
 #[test]
-fn the_schema_refuses_wrong_names_types_and_bounds() {
+fn the_schema_rejects_wrong_names_types_and_bounds() {
     let validator = validator();
     for name in [
         "misspelt_key",
@@ -96,10 +96,10 @@ fn the_schema_refuses_wrong_names_types_and_bounds() {
 }
 
 #[test]
-fn the_schema_of_a_sweep_refuses_wrong_names_types_and_bounds() {
+fn the_schema_of_a_sweep_rejects_wrong_names_types_and_bounds() {
     let validator = validator_of(&document::schema());
-    let sound = "experiment: a.yaml\ngrid: { seed: [1, 2] }\n";
-    assert!(validator.is_valid(&as_json(sound)));
+    let valid = "experiment: a.yaml\ngrid: { seed: [1, 2] }\n";
+    assert!(validator.is_valid(&as_json(valid)));
     for wrong in [
         "gird: { seed: [1] }",
         "jobs: 0",
@@ -110,6 +110,6 @@ fn the_schema_of_a_sweep_refuses_wrong_names_types_and_bounds() {
         "slurm: { gpu: 1 }",
         "kubernetes: { gpus: 0 }",
     ] {
-        assert!(!validator.is_valid(&as_json(&format!("{sound}{wrong}\n"))), "{wrong} is accepted");
+        assert!(!validator.is_valid(&as_json(&format!("{valid}{wrong}\n"))), "{wrong} is accepted");
     }
 }
