@@ -113,7 +113,7 @@ impl Execute for TransformArgs {
             Some((path, applied)) => {
                 let draws = matching(&path, applied, &chain)?;
                 validate_params(&chain, &draws, &incoming(&source)).map_err(|misfit| {
-                    let help = "undo what was edited, or make draws anew without --draws";
+                    let help = "undo the edits, or sample new parameters without --draws";
                     CliError::problem(format!("{}: {misfit}", path.display()), help)
                 })?;
                 let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;

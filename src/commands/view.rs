@@ -165,7 +165,7 @@ fn label_map(path: &Path, what: &str, grid: &Grid, image: &Path) -> Result<Voxel
     }
     Err(CliError::problem(
         format!(
-            "the {what} {} lies on another grid ({}) than the image {} ({})",
+            "the {what} {} has another grid ({}) than the image {} ({})",
             path.display(),
             grid_words(&own),
             image.display(),

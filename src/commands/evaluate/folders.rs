@@ -187,7 +187,7 @@ fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) 
         return Err(format!("{reason}; resample one to the other's grid"));
     }
     eprintln!(
-        "warning: {} and {} lie in different places (their affines differ); voxels are compared by their index",
+        "warning: {} and {} have different affines; voxels are compared by their index",
         files.prediction.display(),
         files.truth.display()
     );

@@ -78,7 +78,7 @@ impl Display {
         let dice = run.dice.map(|dice| format!(", Dice {dice:.4}")).unwrap_or_default();
         let text = match &run.run_state {
             RunState::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
-            RunState::Running { .. } if before == "interrupted" => format!("{} ({name}) goes on", run.id),
+            RunState::Running { .. } if before == "interrupted" => format!("{} ({name}) resumes", run.id),
             RunState::Running { .. } => format!("{} ({name}) begins", run.id),
             RunState::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
             RunState::Done | RunState::Pruned => {
@@ -87,7 +87,7 @@ impl Display {
             RunState::Interrupted { reason: None } => {
                 format!("{} ({name}) was interrupted after {}", run.id, count(run.epochs, "epoch"))
             }
-            RunState::Interrupted { reason: Some(reason) } => format!("{} ({name}) is left alone: {reason}", run.id),
+            RunState::Interrupted { reason: Some(reason) } => format!("{} ({name}) is not restarted: {reason}", run.id),
             RunState::Waiting => return,
         };
         self.line(&text);

@@ -32,7 +32,7 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
         let end = [epochs.to_string(), duration(seconds), megabytes(bytes)];
         rows.push(start.chain(values(&point.record.changes, &keys)).chain(end).collect());
     }
-    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
+    let header = ["run", "status"].map(str::to_owned).into_iter().chain(keys);
     let header: Vec<String> = header.chain(["epochs", "time", "disk"].map(str::to_owned)).collect();
     show(&table(&header, &rows));
     let jobs = arguments.jobs(sweep).unwrap_or_else(|| arguments.devices(sweep).len().max(1));

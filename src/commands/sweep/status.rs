@@ -66,7 +66,7 @@ fn differences(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
 
 /// Prints the rows of some runs, under the keys in which they differ.
 pub(super) fn show_table(keys: Vec<String>, rows: &[Vec<String>]) {
-    let header = ["run", "stands"].map(str::to_owned).into_iter().chain(keys);
+    let header = ["run", "status"].map(str::to_owned).into_iter().chain(keys);
     let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
     show(&table(&header, rows));
 }

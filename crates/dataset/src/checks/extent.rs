@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Finding;
 use super::read::shape_text;
 use super::spread::{median, unusual};
 use super::summary::Summary;
+use super::{Dataset, Finding};
 use volume::Grid;
 use volume::orientation::axes_to_ras;
 
@@ -13,7 +13,7 @@ use volume::orientation::axes_to_ras;
 const LEAST_FACTOR: f64 = 3.0;
 
 /// Subjects with other channels than most, and volumes of unusual shape.
-pub(super) fn check(summaries: &[Summary]) -> Vec<Finding> {
+pub(super) fn check(summaries: &[Summary], _: &Dataset) -> Vec<Finding> {
     channels(summaries).into_iter().chain(shapes(summaries)).collect()
 }
 

@@ -3,9 +3,9 @@
 //! Hounsfield units mean the same in every subject, so there levels are compared. What a magnet measures has no unit:
 //! only factors that no scanner explains are told.
 
-use super::Finding;
 use super::spread::{median, unusual};
 use super::summary::{Intensities, Summary};
+use super::{Dataset, Finding};
 use values::format_number;
 
 /// Where most images go below this value, intensities are Hounsfield units: air is -1000, fat -100.
@@ -20,7 +20,7 @@ const LEAST_FACTOR: f64 = 20.0;
 const LEAST_NEGATIVE_SHARE: f64 = 0.05;
 
 /// Compares each channel with the same channel of the others.
-pub(super) fn check(summaries: &[Summary]) -> Vec<Finding> {
+pub(super) fn check(summaries: &[Summary], _: &Dataset) -> Vec<Finding> {
     let channels = summaries.iter().filter_map(|summary| summary.image.as_ref()).map(|image| image.channels.len());
     let most = channels.max().unwrap_or(0);
     (0..most).flat_map(|channel| check_channel(summaries, channel, most > 1)).collect()

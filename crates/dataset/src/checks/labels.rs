@@ -30,10 +30,10 @@ fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     let told = |(name, map): (&&str, &&LabelMap)| {
         let centreless = sampled.contains(name) && !has_centres(dataset.sampler, map);
         let text = match (map.is_empty, centreless) {
-            (true, true) => "its label map is empty, so sampler.label finds no patch in it; leave the subject out",
+            (true, true) => "its label map is empty, so sampler.label cannot sample a patch; leave the subject out",
             (true, false) => "its label map is empty",
             (false, true) => {
-                "its label map has none of the labels that sampler.label draws patches around; leave the subject out, or give background a probability"
+                "its label map has none of the labels that sampler.label centres patches on; leave the subject out, or give background a probability"
             }
             (false, false) => return None,
         };
@@ -67,7 +67,7 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
         };
         let parts = dataset.parts;
         if lacks(&parts.train) {
-            add(Severity::Fault, "no training subject has a voxel of it, so it cannot be learnt".to_owned());
+            add(Severity::Fault, "no training subject has a voxel of it, so it cannot be learned".to_owned());
         }
         for (part, what) in [(&parts.val, "validation"), (&parts.test, "test")] {
             if lacks(part) {

@@ -1,9 +1,9 @@
-//! The dataset doctor: what is wrong with the voxels of a dataset, and what looks as if it were.
+//! Dataset checks: faults and suspicious values in the files of a dataset.
 //!
-//! `read` makes a small summary of each subject, a handful of subjects at a time, and finds what one subject alone
-//! shows: files that cannot be read, voxels that are no numbers, label maps elsewhere than their images. All other rules
-//! are functions over the summaries, since they compare subjects: `sameness` (leaks), `spacing`, `extent`, `intensity`
-//! and `labels`. What is unusual is told by medians (`spread`), which a few sick subjects do not move.
+//! `read` summarizes each subject, a few subjects at a time, and reports faults of single files: unreadable files, voxels
+//! that are not finite, label maps on another grid than their images. The [`CHECKS`] compare subjects by their summaries:
+//! duplicates and leaks (`sameness`), `spacing`, `extent`, `intensity` and `labels`. Outliers are found by medians
+//! (`spread`), which a few faulty subjects do not move.
 
 mod extent;
 mod finding;
@@ -29,10 +29,16 @@ use crate::subject::Subject;
 use transforms::Transform;
 use volume::Label;
 
-/// Subjects whose voxels are held at one time, so that memory does not grow with the processors.
-const HANDFUL: usize = 4;
+/// A rule over all subjects of a dataset.
+type Check = fn(&[Summary], &Dataset) -> Vec<Finding>;
 
-/// A dataset, and what training will ask of it.
+/// The rules that compare subjects, one file each. To add one, write its file and add it here.
+const CHECKS: &[Check] = &[extent::check, spacing::check, intensity::check, labels::check, sameness::check];
+
+/// Maximum number of subjects in memory at a time, so that memory does not grow with the number of cores.
+const MAX_SUBJECTS_IN_MEMORY: usize = 4;
+
+/// A dataset and how an experiment uses it.
 #[derive(Debug)]
 pub struct Dataset<'a> {
     /// Every subject, in sorted order.
@@ -45,41 +51,37 @@ pub struct Dataset<'a> {
     pub other_folds: BTreeMap<usize, Vec<String>>,
     /// The declared labels above background, with their names.
     pub labels: &'a [(Label, String)],
-    /// The preprocess chain: the labels that count are those that it makes of the files'.
+    /// The preprocess chain: labels are checked after it has mapped them.
     pub chain: &'a [Transform],
-    /// How patches are drawn.
+    /// How patches are sampled.
     pub sampler: &'a Sampler,
-    /// Whether patches are drawn from validation subjects too.
+    /// If true, patches are sampled from validation subjects too.
     pub samples_val: bool,
 }
 
-/// Reads every subject and tells what is found, in an order that does not depend on the number of threads.
+/// Reads every subject and returns all findings, in an order that does not depend on the number of threads.
 ///
-/// `tell` hears how many subjects are read, and of how many.
-pub fn examine(dataset: &Dataset, tell: &mut (dyn FnMut(usize, usize) + Send)) -> Report {
-    let mut summaries = summaries(dataset, tell);
+/// `progress` gets the number of subjects that are read and of all.
+pub fn examine(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Report {
+    let mut summaries = summaries(dataset, progress);
     let mut findings: Vec<Finding> =
         summaries.iter_mut().flat_map(|summary| std::mem::take(&mut summary.findings)).collect();
-    findings.extend(extent::check(&summaries));
-    findings.extend(spacing::check(&summaries));
-    findings.extend(intensity::check(&summaries));
-    findings.extend(labels::check(&summaries, dataset));
-    findings.extend(sameness::check(&summaries, dataset.parts));
+    findings.extend(CHECKS.iter().flat_map(|check| check(&summaries, dataset)));
     Report::new(summaries.len(), findings)
 }
 
-/// The summary of every subject, in order.
-fn summaries(dataset: &Dataset, tell: &mut (dyn FnMut(usize, usize) + Send)) -> Vec<Summary> {
+/// Returns the summary of every subject, sorted by name.
+fn summaries(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Vec<Summary> {
     let total = dataset.subjects.len();
     let next = AtomicUsize::new(0);
-    let done = Mutex::new((Vec::with_capacity(total), tell));
-    // Threads of their own rather than rayon's: one that waits there begins another subject, without bound.
+    let done = Mutex::new((Vec::with_capacity(total), progress));
+    // Not rayon's threads: a waiting one would start another subject, and memory would grow without bound.
     std::thread::scope(|scope| {
-        for _ in 0..HANDFUL.min(rayon::current_num_threads()).min(total) {
+        for _ in 0..MAX_SUBJECTS_IN_MEMORY.min(rayon::current_num_threads()).min(total) {
             scope.spawn(|| {
                 while let Some(subject) = dataset.subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let summary = read::read(dataset, subject);
-                    let mut done = done.lock().expect("telling of progress does not panic");
+                    let mut done = done.lock().expect("reporting progress does not panic");
                     done.0.push(summary);
                     let count = done.0.len();
                     (done.1)(count, total);
@@ -87,7 +89,7 @@ fn summaries(dataset: &Dataset, tell: &mut (dyn FnMut(usize, usize) + Send)) -> 
             });
         }
     });
-    let (mut summaries, _) = done.into_inner().expect("telling of progress does not panic");
+    let (mut summaries, _) = done.into_inner().expect("reporting progress does not panic");
     summaries.sort_by(|a, b| a.name.cmp(&b.name));
     summaries
 }

@@ -1,4 +1,4 @@
-//! One subject's files: read, looked at, and let go.
+//! Reading one subject: a summary of its voxels, and faults of its files.
 
 use std::path::Path;
 
@@ -79,11 +79,11 @@ fn image_faults(name: &str, path: &Path, image: &Image) -> Vec<Finding> {
         let place = if several { format!(", channel {index}") } else { String::new() };
         let file = format!("image {}{place}", path.display());
         if let Some(first) = channel.first_not_finite {
-            let text = format!("{file}: {}, the first at {first:?}; mend the image", not_finite(channel));
+            let text = format!("{file}: {}, the first at {first:?}; fix the image", not_finite(channel));
             findings.push(Finding::fault(name, text));
         }
         if let Some(intensities) = channel.intensities.filter(|intensities| intensities.are_constant()) {
-            let text = format!("{file}: every voxel is {}; there is nothing to see in it", intensities.lowest);
+            let text = format!("{file}: every voxel is {}; the image has no contrast", intensities.lowest);
             // A channel may be missing where the others are there.
             findings.push(if several { Finding::note(name, text) } else { Finding::fault(name, text) });
         }

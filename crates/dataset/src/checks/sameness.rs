@@ -1,22 +1,22 @@
-//! The same voxels twice: across parts that is a leak, and validation scores then say too much.
+//! Duplicates: subjects with the same voxels. Across parts of the split that is a leak, and scores are too high.
 //!
-//! Voxels are compared as they are read, so a copy that was compressed anew, stored as another type or given another
-//! header is found too, and one whose axes were turned.
+//! Voxels are compared after reading, so a copy with other compression, data type or header is found too, and so is one
+//! with flipped or permuted axes.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
 use super::summary::{Image, Summary};
-use super::{Finding, Severity};
+use super::{Dataset, Finding, Severity};
 use crate::split::Parts;
 
 /// Images that are the same, and label maps that are the same though their images are not.
-pub(super) fn check(summaries: &[Summary], parts: &Parts) -> Vec<Finding> {
-    let part_of = part_names(parts);
+pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
+    let part_of = part_names(dataset.parts);
     let mut findings: Vec<Finding> = summaries.iter().filter_map(repeated_channel).collect();
     let with_image = summaries.iter().filter_map(|summary| {
-        let image = summary.image.as_ref().filter(|image| is_telling(image))?;
+        let image = summary.image.as_ref().filter(|image| has_contrast(image))?;
         Some((unordered(image, summary), summary))
     });
     let same_images = groups(with_image);
@@ -26,8 +26,9 @@ pub(super) fn check(summaries: &[Summary], parts: &Parts) -> Vec<Finding> {
         Some((label.content, summary))
     });
     for group in groups(with_label) {
-        let is_told = |other: &Vec<&Summary>| group.iter().all(|one| other.iter().any(|other| one.name == other.name));
-        if !same_images.iter().any(is_told) {
+        let is_reported =
+            |other: &Vec<&Summary>| group.iter().all(|one| other.iter().any(|other| one.name == other.name));
+        if !same_images.iter().any(is_reported) {
             let text = format!("{} have the same label map, but different images", listed(&group, &part_of));
             findings.push(Finding::shared(Severity::Note, text));
         }
@@ -41,8 +42,8 @@ fn part_names(parts: &Parts) -> BTreeMap<&str, &'static str> {
     named.into_iter().flat_map(|(part, what)| part.iter().map(move |name| (name.as_str(), what))).collect()
 }
 
-/// Whether an image shows something: two constant images are no copies of each other.
-fn is_telling(image: &Image) -> bool {
+/// Returns whether an image has contrast: two constant images are no copies of each other.
+fn has_contrast(image: &Image) -> bool {
     image.channels.iter().any(|channel| channel.intensities.is_some_and(|intensities| !intensities.are_constant()))
 }
 
@@ -71,8 +72,8 @@ fn same_image(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> Fin
     };
     let label = |summary: &Summary| summary.label.as_ref().map(|label| label.content);
     let in_order = group.iter().all(|summary| ordered(summary) == ordered(group[0]));
-    let how = if in_order { "the same image" } else { "the same image, turned or mirrored" };
-    // Of a turned copy the label map is another one too.
+    let how = if in_order { "the same image" } else { "the same image, flipped or with permuted axes" };
+    // The label map of a flipped copy differs too.
     let labels_differ = in_order && group.iter().any(|summary| label(summary) != label(group[0]));
     let labels = if labels_differ { ", with different label maps" } else { "" };
     let mut parts: Vec<_> = group.iter().filter_map(|summary| part_of.get(summary.name.as_str())).collect();
@@ -99,10 +100,11 @@ fn listed(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> String 
 /// Two channels of a subject with the same voxels.
 fn repeated_channel(summary: &Summary) -> Option<Finding> {
     let channels = &summary.image.as_ref()?.channels;
-    let is_telling = |index: usize| channels[index].intensities.is_some_and(|intensities| !intensities.are_constant());
+    let has_contrast =
+        |index: usize| channels[index].intensities.is_some_and(|intensities| !intensities.are_constant());
     let pairs = (0..channels.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
     let (a, b) = pairs
-        .filter(|(a, _)| is_telling(*a))
+        .filter(|(a, _)| has_contrast(*a))
         .find(|(a, b)| channels[*a].content.ordered == channels[*b].content.ordered)?;
     Some(Finding::note(&summary.name, format!("its channels {a} and {b} have the same voxels")))
 }

@@ -1,8 +1,8 @@
 //! Spacings that are unusual among those of the other subjects.
 
-use super::Finding;
 use super::spread::{median, unusual};
 use super::summary::Summary;
+use super::{Dataset, Finding};
 use volume::orientation::axes_to_ras;
 use volume::{Grid, format_spacing};
 
@@ -12,7 +12,7 @@ const LEAST_FACTOR: f64 = 2.0;
 const UNIT_TOLERANCE: f64 = 1e-4;
 
 /// Spacings of 1 x 1 x 1 mm among others, and those far from the median along an axis.
-pub(super) fn check(summaries: &[Summary]) -> Vec<Finding> {
+pub(super) fn check(summaries: &[Summary], _: &Dataset) -> Vec<Finding> {
     let grids: Vec<(&str, [f64; 3])> = summaries
         .iter()
         .filter_map(|summary| Some((summary.name.as_str(), along_world(summary.grid.as_ref()?))))

@@ -76,7 +76,7 @@ impl Intensities {
 pub(super) struct Content {
     /// A hash of shape and values in order.
     pub ordered: [u8; 32],
-    /// A hash of the values in any order: the same for a volume that is turned or mirrored.
+    /// A hash of the values in any order: the same for a volume with flipped or permuted axes.
     pub unordered: u128,
 }
 

@@ -72,14 +72,8 @@ fn told_for(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
         sampler,
         samples_val: true,
     };
-    let findings = [
-        extent::check(summaries),
-        spacing::check(summaries),
-        intensity::check(summaries),
-        labels::check(summaries, &dataset),
-        sameness::check(summaries, &parts),
-    ];
-    Report::new(summaries.len(), findings.concat()).findings.iter().map(ToString::to_string).collect()
+    let findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(summaries, &dataset)).collect();
+    Report::new(summaries.len(), findings).findings.iter().map(ToString::to_string).collect()
 }
 
 /// Asserts that the rules say this one thing and nothing else.
@@ -139,7 +133,18 @@ fn two_channels_with_the_same_voxels_are_told() {
     let mut summaries = healthy(1);
     let image = summaries[0].image.as_mut().unwrap();
     image.channels.push(image.channels[0].clone());
-    let findings = sameness::check(&summaries, &Parts::default());
+    let sampler = UniformSampler { patch: Shape([8; 3]) }.into();
+    let dataset = Dataset {
+        subjects: &[],
+        generator: None,
+        parts: &Parts::default(),
+        other_folds: BTreeMap::new(),
+        labels: &[],
+        chain: &[],
+        sampler: &sampler,
+        samples_val: false,
+    };
+    let findings = sameness::check(&summaries, &dataset);
     assert_eq!(findings[0].to_string(), "note: s00: its channels 0 and 1 have the same voxels");
 }
 
@@ -292,7 +297,11 @@ fn a_mirrored_copy_is_a_leak_too() {
     let mut summaries = healthy(20);
     copy(&mut summaries, 2, 16);
     summaries[16].image.as_mut().unwrap().channels[0].content.ordered = [77; 32];
-    assert_only(&told(&summaries), "fault: s02 (train) and s16 (test) have the same image, turned or mirrored", "leak");
+    assert_only(
+        &told(&summaries),
+        "fault: s02 (train) and s16 (test) have the same image, flipped or with permuted axes",
+        "leak",
+    );
 }
 
 #[test]
