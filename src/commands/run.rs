@@ -46,7 +46,7 @@ impl Execute for RunArgs {
         stop_on_signals()?;
         match &self.resume {
             Some(root) => resume(root, &self.common),
-            None => start(&self),
+            None => start(self),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Training<'_> {
             if let Some(error) = manifest_error {
                 eprintln!("warning: {error}");
             }
-            run_session_error(error)
+            run_session_error(*error)
         })?;
         let root = folder.root().display();
         Ok(match outcome {

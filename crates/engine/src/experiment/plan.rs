@@ -107,7 +107,7 @@ impl Plan {
                 hash.update(size.to_le_bytes());
             }
         }
-        hex::encode(&hash.finalize())
+        hex::encode(hash.finalize())
     }
 
     /// Returns the text of plan.yaml: the experiment with all defaults, which gives the same run.

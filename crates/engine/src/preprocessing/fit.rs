@@ -75,7 +75,7 @@ impl FittedPreprocessing {
             let weights = usize::from(plan.cases[name].weights.is_some());
             key = files[..files.len() - weights].iter().fold(key, |key, file| key.add_file(&file.sha256));
         }
-        hex::encode(&key.build())
+        hex::encode(key.build())
     }
 
     fn fit_step(

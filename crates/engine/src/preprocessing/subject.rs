@@ -72,7 +72,7 @@ impl Keys {
             let mut key = begin().add_text("weights").add_text(&key_text(&case.grid)).add_file(&file.sha256);
             if preprocessing.resolves_from_volume() {
                 // How the map is resampled depends on the image and its labels.
-                key = key.add_text(&hex::encode(&volume));
+                key = key.add_text(&hex::encode(volume));
             }
             key.build()
         };
@@ -178,7 +178,7 @@ fn params(
     if !preprocessing.resolves_from_volume() {
         return Ok(preprocessing.unresolved_params(&Incoming { grid: case.grid, channels }));
     }
-    let path = cache.statistics(&hex::encode(&keys.volume));
+    let path = cache.statistics(&hex::encode(keys.volume));
     // Unreadable parameters are computed again.
     let cached = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(params) = cached {

@@ -43,14 +43,14 @@ pub enum RunSessionError {
 #[derive(Debug)]
 pub struct FailedRun {
     /// Why it failed.
-    pub error: RunSessionError,
+    pub error: Box<RunSessionError>,
     /// Why the manifest does not say so, if it could not be written.
     pub manifest_error: Option<RunError>,
 }
 
 impl From<RunSessionError> for FailedRun {
     fn from(error: RunSessionError) -> Self {
-        Self { error, manifest_error: None }
+        Self { error: Box::new(error), manifest_error: None }
     }
 }
 

@@ -82,7 +82,9 @@ impl RunSession<'_> {
         match (manifest.write(folder), ended) {
             (Ok(()), ended) => Ok(ended?),
             (Err(error), Ok(_)) => Err(RunSessionError::Manifest(error).into()),
-            (Err(manifest_error), Err(error)) => Err(FailedRun { error, manifest_error: Some(manifest_error) }),
+            (Err(manifest_error), Err(error)) => {
+                Err(FailedRun { error: Box::new(error), manifest_error: Some(manifest_error) })
+            }
         }
     }
 
