@@ -1,4 +1,4 @@
-//! The statistics of a report are those of SciPy and statsmodels; `tests/parity/statistics.py` made the numbers.
+//! Parity of the report's statistics with SciPy and statsmodels; `tests/parity/statistics.py` computed the numbers.
 
 use report::statistics::{Bootstrap, SeedVariation, holm_adjust, mean, wilcoxon_signed_rank};
 use serde_json::Value as Json;
@@ -16,7 +16,7 @@ fn assert_close(got: f64, want: f64, what: &str) {
 }
 
 #[test]
-fn the_signed_rank_test_is_that_of_scipy() {
+fn the_signed_rank_test_equals_scipy() {
     let numbers = numbers();
     let cases = numbers["wilcoxon"].as_array().unwrap();
     assert!(cases.len() >= 18);
@@ -28,7 +28,7 @@ fn the_signed_rank_test_is_that_of_scipy() {
 }
 
 #[test]
-fn the_correction_is_that_of_statsmodels() {
+fn holm_adjusted_p_values_equal_statsmodels() {
     for case in numbers()["holm"].as_array().unwrap() {
         for (got, want) in holm_adjust(&floats(&case["p"])).into_iter().zip(floats(&case["holm"])) {
             assert_close(got, want, "Holm");
@@ -37,12 +37,12 @@ fn the_correction_is_that_of_statsmodels() {
 }
 
 #[test]
-fn the_bootstrap_interval_is_that_of_scipy_but_for_its_draws() {
+fn bootstrap_intervals_equal_scipy_up_to_sampling_error() {
     for case in numbers()["bootstrap"].as_array().unwrap() {
         let scores = floats(&case["scores"]);
         let [low, high] = ["low", "high"].map(|bound| case[bound].as_f64().unwrap());
         let interval = Bootstrap::new(scores.len()).interval(&[scores.iter().copied().map(Some).collect()]).unwrap();
-        // With 5000 draws a bound has a standard error of about one hundredth of the interval's width.
+        // With 5000 samples a bound has a standard error of about one hundredth of the interval's width.
         let allowed = 0.05 * (high - low);
         assert!((interval.low - low).abs() < allowed, "{} cases: {interval:?} is not {low} to {high}", scores.len());
         assert!((interval.high - high).abs() < allowed, "{} cases: {interval:?} is not {low} to {high}", scores.len());
@@ -51,7 +51,7 @@ fn the_bootstrap_interval_is_that_of_scipy_but_for_its_draws() {
 }
 
 #[test]
-fn the_bound_of_noise_uses_the_quantiles_of_student() {
+fn the_seed_interval_uses_quantiles_of_students_t() {
     for case in numbers()["student"].as_array().unwrap() {
         let degrees = case["degrees"].as_u64().unwrap() as usize;
         let bound = SeedVariation { standard_deviation: 1.0, degrees_of_freedom: degrees }.half_width(1.0, 1);

@@ -33,7 +33,7 @@ fn files(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 }
 
 #[test]
-fn a_run_makes_room_by_removing_what_it_does_not_need() {
+fn least_recently_used_entries_are_evicted() {
     let dir = dir();
     let limit = (5 * ENTRY).to_string();
     let of = |window| stdout(&dir.runner(&arguments(window, &["--cache-limit", &limit])).success());
@@ -50,7 +50,7 @@ fn a_run_makes_room_by_removing_what_it_does_not_need() {
 }
 
 #[test]
-fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
+fn a_run_that_does_not_fit_is_rejected_before_anything_is_written() {
     let dir = dir();
     let limit = (4 * ENTRY - 1).to_string();
     for command in ["patches", "run"] {
@@ -67,7 +67,7 @@ fn a_run_that_does_not_fit_is_told_what_it_needs_before_anything_is_made() {
 }
 
 #[test]
-fn a_map_of_weights_that_subjects_share_counts_once() {
+fn a_weight_map_that_subjects_share_counts_once() {
     let dir = dir();
     let needed = 4 * ENTRY + 1024 + 16 * 16 * 16 * 4;
     let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/phantom_000.nii.gz' } }";
@@ -79,7 +79,7 @@ fn a_map_of_weights_that_subjects_share_counts_once() {
 
 #[cfg(unix)]
 #[test]
-fn files_that_were_never_seen_at_their_place_are_known_by_their_content() {
+fn moved_files_are_recognized_by_their_content() {
     use std::os::unix::fs::MetadataExt;
 
     let dir = dir();
@@ -95,7 +95,7 @@ fn files_that_were_never_seen_at_their_place_are_known_by_their_content() {
 }
 
 #[test]
-fn what_was_hashed_before_a_subject_is_refused_is_remembered() {
+fn hashes_are_remembered_although_a_subject_is_rejected() {
     let dir = dir();
     let damaged = dir.path("data/imagesTr/phantom_003.nii.gz");
     let bytes = fs::read(&damaged).unwrap();
@@ -107,7 +107,7 @@ fn what_was_hashed_before_a_subject_is_refused_is_remembered() {
 }
 
 #[test]
-fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
+fn processes_that_fill_one_cache_together_see_the_same_patches() {
     let dir = dir();
     let alone = [FIRST, SECOND].map(|window| stdout(&dir.runner(&arguments(window, &[])).success()));
     // With room for all, and with so little that each process removes what the other has just made.
@@ -137,7 +137,7 @@ fn processes_that_fill_one_cache_at_once_see_the_same_patches() {
 }
 
 #[test]
-fn what_a_killed_process_left_unfinished_is_removed() {
+fn unfinished_files_of_a_killed_process_are_removed() {
     let dir = TestDir::new();
     let big = "data.source={ phantom: { subjects: 4, shape: [128, 128, 96], spacing_mm: [4, 4, 4] } }";
     let arguments = ["patches", "tiny.yaml", "--count", "1", "--set", big];
@@ -159,7 +159,7 @@ fn what_a_killed_process_left_unfinished_is_removed() {
 }
 
 #[test]
-fn a_full_disk_is_told_with_bytes_and_folder_and_nothing_torn_stays() {
+fn a_full_disk_is_reported_with_bytes_and_folder_and_leaves_no_partial_file() {
     let dir = dir();
     let Some(disk) = Disk::mount(dir.path("cache"), 64) else { return };
     let message = stderr_line(&dir.runner(&arguments(FIRST, &[])).code(3));

@@ -1,4 +1,4 @@
-//! `runner check --data` on datasets with each sickness planted, and on healthy ones.
+//! `runner check --data` on datasets with each kind of fault, and on valid ones.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -38,7 +38,7 @@ impl Files<'_> {
         self.0.path(&format!("data/labelsTr/phantom_{:03}.nii.gz", self.1))
     }
 
-    /// Writes the image anew, changed.
+    /// Changes the image.
     fn change_image(&self, change: impl FnOnce(&mut Grid, &mut Vec<f32>)) {
         let (mut grid, voxels) = io::read_image(&self.image()).unwrap();
         let mut values = voxels.to_vec();
@@ -46,7 +46,7 @@ impl Files<'_> {
         io::write_image(&self.image(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     }
 
-    /// Writes the label map anew, changed.
+    /// Changes the label map.
     fn change_label(&self, change: impl FnOnce(&mut Grid, &mut Vec<Label>)) {
         let (mut grid, voxels) = io::read_label(&self.label()).unwrap();
         let mut values = voxels.to_vec();
@@ -72,14 +72,14 @@ fn truncate(path: &Path) {
     fs::write(path, &whole[..whole.len() / 2]).unwrap();
 }
 
-/// The findings that a command prints.
+/// Returns the findings in the output of a command.
 fn findings(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.starts_with("fault: ") || line.starts_with("note: ")).collect()
 }
 
-/// Asserts that each finding is there once, by its start and a part of it, and that there are no others.
+/// Asserts that there is exactly one finding for each start and part, and no other.
 #[track_caller]
-fn assert_told(text: &str, expected: &[(&str, &str)]) {
+fn assert_findings(text: &str, expected: &[(&str, &str)]) {
     let message = findings(text);
     for (start, part) in expected {
         let count = message.iter().filter(|line| line.starts_with(start) && line.contains(part)).count();
@@ -89,7 +89,7 @@ fn assert_told(text: &str, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn phantoms_are_healthy_as_files_and_unmade() {
+fn phantoms_have_no_faults_as_files_or_unwritten() {
     let dir = dir();
     let text = stdout(&dir.runner(&CHECK).success());
     assert!(text.ends_with("data              16 subjects read, 0 faults, 0 notes\n"), "{text}");
@@ -97,11 +97,11 @@ fn phantoms_are_healthy_as_files_and_unmade() {
     dir.write("experiment.yaml", include_str!("../../experiments/quickstart.yaml"));
     let text = stdout(&dir.runner(&unmade).success());
     assert!(text.ends_with("data              24 subjects read, 0 faults, 0 notes\n"), "{text}");
-    assert!(!dir.path("cache").exists(), "phantoms are not made to be looked at");
+    assert!(!dir.path("cache").exists(), "checking phantoms does not write them");
 }
 
 #[test]
-fn real_data_is_healthy() {
+fn real_data_has_no_faults() {
     for (name, subjects) in [("Task04_Hippocampus", 200), ("STS_CT", 12)] {
         let root = Path::new("../shared/data").join(name);
         if !root.exists() {
@@ -118,7 +118,7 @@ fn real_data_is_healthy() {
 }
 
 #[test]
-fn every_sickness_is_told_once() {
+fn every_fault_is_reported_once() {
     let dir = dir();
     let files = |index| Files(&dir, index);
     truncate(&files(0).image());
@@ -141,7 +141,7 @@ fn every_sickness_is_told_once() {
     files(7).change_label(|_, values| values.fill(0));
     files(8).change_image(|_, values| values.fill(40.0));
     let text = stdout(&dir.runner(&CHECK).code(1));
-    assert_told(
+    assert_findings(
         &text,
         &[
             ("fault: phantom_000: image data/imagesTr/phantom_000.nii.gz: ", "truncated"),
@@ -181,7 +181,7 @@ fn files_that_make_a_plan_impossible_do_not_hide_the_others() {
     let refused = dir.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(2);
     assert!(stderr(&refused).contains("phantom_000"));
     let result = dir.runner(&CHECK).code(1);
-    assert_told(
+    assert_findings(
         &stdout(&result),
         &[
             ("fault: phantom_000: image data/imagesTr/phantom_000.nii.gz: ", ""),
@@ -194,18 +194,18 @@ fn files_that_make_a_plan_impossible_do_not_hide_the_others() {
 }
 
 #[test]
-fn problems_that_the_data_cannot_mend_are_told_after_the_findings() {
+fn problems_of_the_experiment_are_reported_after_the_findings() {
     let dir = dir();
     truncate(&Files(&dir, 2).label());
     Files(&dir, 3).change_image(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
     Files(&dir, 3).change_label(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
     let result = dir.runner(&CHECK).code(2);
-    assert_told(&stdout(&result), &[("fault: phantom_002: label map ", "truncated")]);
+    assert_findings(&stdout(&result), &[("fault: phantom_002: label map ", "truncated")]);
     assert!(stderr(&result).contains("phantom_003 (LAS)"), "{}", stderr(&result));
 }
 
 #[test]
-fn a_label_map_with_fractions_says_how_many() {
+fn non_integer_labels_are_counted() {
     let dir = dir();
     let (grid, label) = io::read_label(&Files(&dir, 2).label()).unwrap();
     let mut values: Vec<f32> = label.iter().map(|label| f32::from(*label)).collect();
@@ -213,7 +213,7 @@ fn a_label_map_with_fractions_says_how_many() {
     values[9] = -1.0;
     io::write_image(&Files(&dir, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     let text = stdout(&dir.runner(&CHECK).code(1));
-    assert_told(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are no whole number")]);
+    assert_findings(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are no whole number")]);
     assert!(text.contains("such as 0.5 at [0, 0, 7]"), "{text}");
 }
 
@@ -231,7 +231,7 @@ fn a_header_that_contradicts_itself_is_a_note() {
     image[268..272].copy_from_slice(&500.0f32.to_le_bytes());
     pack(&Files(&dir, 2).image(), &image, 6);
     let text = stdout(&dir.runner(&CHECK).success());
-    assert_told(
+    assert_findings(
         &text,
         &[
             ("note: phantom_001: image ", "its pixdim is [-13.0, 13.0, 14.0]"),
@@ -255,5 +255,5 @@ fn a_map_of_weights_with_a_negative_weight_is_a_fault() {
     }
     let sampler = "sampler={weighted: {patch: [8, 8, 8], map: \"weights/{subject}.nii.gz\"}}";
     let text = stdout(&dir.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));
-    assert_told(&text, &[("fault: phantom_003: map of weights ", "voxel [0, 0, 5] has the weight -1")]);
+    assert_findings(&text, &[("fault: phantom_003: map of weights ", "voxel [0, 0, 5] has the weight -1")]);
 }

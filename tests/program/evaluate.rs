@@ -1,4 +1,4 @@
-//! `runner evaluate`: a run scores what training scored, and any two folders can be scored.
+//! `runner evaluate`: scores of a run equal those of training, and any two folders can be scored.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use volume::{Affine, Grid, Voxels};
 
 use crate::test_dir::{TestDir, first_line, stderr, stdout};
 
-/// The rows of a table by their first cell, without the header.
+/// Reads the rows of a table by their first cell, without the header.
 fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let row =
@@ -17,7 +17,7 @@ fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
     reader.records().map(|record| row(record.unwrap())).collect()
 }
 
-/// A label map on a grid of 1 x 1 x 2 mm.
+/// Writes a label map with a spacing of 1 x 1 x 2 mm.
 fn write(dir: &TestDir, path: &str, shape: [usize; 3], labels: &[u16]) {
     let grid = Grid { shape, affine: Affine::scale_and_shift([1.0, 1.0, 2.0], [0.0; 3]) };
     fs::create_dir_all(dir.path(path).parent().unwrap()).unwrap();
@@ -25,7 +25,7 @@ fn write(dir: &TestDir, path: &str, shape: [usize; 3], labels: &[u16]) {
 }
 
 #[test]
-fn the_newest_weights_score_what_the_last_validation_scored() {
+fn the_last_checkpoint_has_the_scores_of_the_last_validation() {
     let dir = TestDir::new();
     let chain = "preprocess=[{resample: {spacing_mm: [18, 18, 18]}}, {clamp: {min: -200, max: 250}}, {rescale_intensity: {to: [-1, 1]}}]";
     let run = dir.run("runs", &["--set", chain, "--set", "postprocess=[{keep_largest: {}}]"]);
@@ -54,7 +54,7 @@ fn the_newest_weights_score_what_the_last_validation_scored() {
 }
 
 #[test]
-fn a_part_without_subjects_is_a_problem() {
+fn a_part_without_subjects_is_rejected() {
     let dir = TestDir::new();
     let run = dir.run("runs", &[]);
     let message = stderr(&dir.runner(&["evaluate", run.to_str().unwrap(), "--split", "test"]).code(2));
@@ -64,7 +64,7 @@ fn a_part_without_subjects_is_a_problem() {
 }
 
 #[test]
-fn two_folders_are_scored_by_their_names() {
+fn files_of_two_folders_are_matched_by_name() {
     let dir = TestDir::new();
     write(&dir, "truth/a.nii.gz", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 2, 0]);
     write(&dir, "pred/a.nii", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 0, 0]);
@@ -95,7 +95,7 @@ fn two_folders_are_scored_by_their_names() {
 }
 
 #[test]
-fn a_file_of_metrics_says_what_is_scored() {
+fn a_metrics_file_selects_the_metrics() {
     let dir = TestDir::new();
     write(&dir, "truth/a.nii.gz", [1, 1, 4], &[1, 1, 2, 0]);
     write(&dir, "pred/a.nii.gz", [1, 1, 4], &[1, 2, 2, 0]);
@@ -114,7 +114,7 @@ fn a_file_of_metrics_says_what_is_scored() {
 }
 
 #[test]
-fn cases_that_cannot_be_compared_are_told_and_the_others_scored() {
+fn cases_that_cannot_be_scored_are_reported_and_skipped() {
     let dir = TestDir::new();
     write(&dir, "truth/a.nii.gz", [1, 1, 4], &[1, 1, 0, 0]);
     write(&dir, "pred/a.nii.gz", [1, 1, 3], &[1, 1, 0]);
@@ -129,13 +129,13 @@ fn cases_that_cannot_be_compared_are_told_and_the_others_scored() {
 }
 
 #[test]
-fn the_same_voxels_in_another_order_are_the_same() {
+fn scores_do_not_depend_on_the_storage_orientation() {
     let dir = TestDir::new();
     let labels = [0, 1, 1, 0, 0, 2, 2, 0];
     write(&dir, "truth/a.nii.gz", [1, 2, 4], &labels);
-    // Mirrored along y and z, with y and z exchanged: the same places in the world.
-    let turned = Affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, -2.0, 0.0, 6.0]]);
-    let grid = Grid { shape: [1, 4, 2], affine: turned };
+    // y and z are swapped and flipped: the same world coordinates.
+    let swapped = Affine([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, -2.0, 0.0, 6.0]]);
+    let grid = Grid { shape: [1, 4, 2], affine: swapped };
     let values = (0..8).map(|voxel| labels[(1 - voxel % 2) * 4 + 3 - voxel / 2]).collect();
     fs::create_dir_all(dir.path("pred")).unwrap();
     write_label(&dir.path("pred/a.nii.gz"), &grid, &Voxels::new(1, grid.shape, values)).unwrap();

@@ -18,7 +18,7 @@ fn dir() -> TestDir {
 }
 
 #[test]
-fn the_same_patches_come_for_any_number_of_workers_and_any_cache() {
+fn patches_do_not_depend_on_the_number_of_workers_or_the_cache() {
     let dir = TestDir::new();
     let patches = |workers: &str| {
         let workers = format!("queue.workers={workers}");
@@ -43,7 +43,7 @@ fn digest(dir: &TestDir, workers: usize, more: &[&str]) -> String {
 }
 
 #[test]
-fn every_sampler_gives_the_same_patches_for_any_number_of_workers() {
+fn patches_of_every_sampler_do_not_depend_on_the_number_of_workers() {
     let dir = dir();
     let samplers = [
         "label: { patch: [8, 8, 8], probabilities: { 0: 0.2, 1: 0.8 } }",
@@ -69,7 +69,7 @@ fn every_sampler_gives_the_same_patches_for_any_number_of_workers() {
 }
 
 #[test]
-fn a_thousand_patches_of_the_label_sampler_are_the_same_for_any_number_of_workers() {
+fn a_thousand_patches_of_the_label_sampler_do_not_depend_on_the_number_of_workers() {
     let dir = dir();
     let more = ["--set", "queue={ max_length: 40, samples_per_volume: 50 }", "--count", "1000"];
     let alone = digest(&dir, 0, &more);
@@ -79,7 +79,7 @@ fn a_thousand_patches_of_the_label_sampler_are_the_same_for_any_number_of_worker
 }
 
 #[test]
-fn a_grid_is_walked_through_over_the_epochs() {
+fn the_grid_sampler_continues_over_the_epochs() {
     let dir = dir();
     let sampler = ["--set", "sampler={ grid: { patch: [8, 8, 8] } }", "--set", "data.split={ first: 1 }"];
     let queue = ["--set", "queue={ samples_per_volume: 4, max_length: 1 }", "--count", "17"];
@@ -91,7 +91,7 @@ fn a_grid_is_walked_through_over_the_epochs() {
 }
 
 #[test]
-fn the_last_patches_of_each_batch_hold_foreground() {
+fn the_last_patches_of_each_batch_have_foreground() {
     let dir = dir();
     let sampler = "sampler={ foreground_oversample: { patch: [2, 2, 2], share: 0.5 } }";
     let sets = ["--set", sampler, "--set", "train.batch_size=4", "--set", "queue.samples_per_volume=8"];
@@ -110,7 +110,7 @@ fn the_last_patches_of_each_batch_hold_foreground() {
 }
 
 #[test]
-fn weights_take_the_way_of_the_labels() {
+fn sampling_weights_are_transformed_like_labels() {
     let dir = dir();
     // Weighted by the label map itself, every patch has its centre in foreground, whatever the chain does.
     let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/{subject}.nii.gz' } }";
@@ -124,7 +124,7 @@ fn weights_take_the_way_of_the_labels() {
 }
 
 #[test]
-fn weights_that_cannot_be_used_are_told_with_subject_and_file() {
+fn invalid_weights_are_reported_with_subject_and_file() {
     let dir = dir();
     let set = "sampler={ weighted: { patch: [8, 8, 8], map: 'weights/{subject}.nii' } }";
     let patches = || dir.runner(&[&["patches", "tiny.yaml", "--count", "4", "--set", set][..], &SOURCE].concat());
@@ -154,7 +154,7 @@ fn weights_that_cannot_be_used_are_told_with_subject_and_file() {
 }
 
 #[test]
-fn a_written_patch_is_the_window_of_the_transformed_volume() {
+fn a_written_patch_equals_the_same_window_of_the_transformed_volume() {
     let dir = dir();
     let arguments = [&["patches", "tiny.yaml", "--count", "4", "--out", "patches"][..], &SOURCE].concat();
     dir.runner(&arguments).success();
@@ -181,7 +181,7 @@ fn a_written_patch_is_the_window_of_the_transformed_volume() {
             let there = offset(grid.shape, std::array::from_fn(|axis| start[axis] + index[axis]));
             assert_eq!((patch[voxel], label[voxel]), (whole[there], whole_label[there]), "{subject} {index:?}");
         }
-        // It lies where it was cut from.
+        // Its affine has the position of the patch.
         let corner = grid.affine.apply(std::array::from_fn(|axis| start[axis] as f64));
         for (a, b) in patch_grid.affine.origin().into_iter().zip(corner) {
             assert!((a - b).abs() < 1e-3, "{a} {b}");
@@ -205,7 +205,7 @@ fn a_contact_sheet_shows_the_written_patches() {
 }
 
 #[test]
-fn draws_can_be_given_back_and_belong_to_their_steps() {
+fn sampled_parameters_can_be_replayed_for_the_same_steps_only() {
     let dir = dir();
     // What is transformed needs no data and no split.
     dir.write("tiny.yaml", &crate::test_dir::TINY.replace("phantom: {", "msd: { root: absent } #"));
@@ -226,7 +226,7 @@ fn draws_can_be_given_back_and_belong_to_their_steps() {
 }
 
 #[test]
-fn a_bench_prints_how_fast_patches_come() {
+fn a_benchmark_prints_patches_per_second() {
     let dir = TestDir::new();
     let output = stdout(&dir.runner(&["patches", "tiny.yaml", "--bench", "--count", "20"]).success());
     for text in ["20 of 8 x 8 x 8 voxels", "patches per second", "waiting", "first patch"] {
@@ -251,7 +251,7 @@ const EVERY_KIND: [&str; 4] = [
 ];
 
 #[test]
-fn patches_through_every_kind_of_step_are_the_same_for_any_number_of_workers() {
+fn patches_through_every_kind_of_step_do_not_depend_on_the_number_of_workers() {
     let dir = dir();
     let more = [&EVERY_KIND[..], &["--set", "data.labels={1: liver}", "--count", "20"]].concat();
     let alone = digest(&dir, 0, &more);
@@ -262,7 +262,7 @@ fn patches_through_every_kind_of_step_are_the_same_for_any_number_of_workers() {
 }
 
 #[test]
-fn what_was_learnt_stays_with_the_run_and_truth_is_relabelled() {
+fn fitted_preprocessing_is_saved_in_the_run_and_references_are_relabelled() {
     let dir = dir();
     let set = ["--set", "data.labels={1: liver}"];
     let check = [&["check", "tiny.yaml", "--data"][..], &SOURCE, &EVERY_KIND, &set].concat();
@@ -279,7 +279,7 @@ fn what_was_learnt_stays_with_the_run_and_truth_is_relabelled() {
 }
 
 #[test]
-fn given_draws_make_a_volume_again_without_the_training_subjects() {
+fn replayed_parameters_reproduce_a_volume_without_the_training_subjects() {
     let dir = dir();
     let image = "data/imagesTr/phantom_000.nii.gz";
     let label = ["--label", "data/labelsTr/phantom_000.nii.gz"];

@@ -99,7 +99,7 @@ fn printed(dir: &TestDir) -> String {
 }
 
 #[test]
-fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
+fn a_sweep_is_a_job_array_whose_preempted_runs_resume() {
     let Some(cluster) = Cluster::start() else { return };
     let dir = TestDir::new();
     let slurm = "slurm: { partition: main, cpus: 1, time: \"1:00:00\", extra: [\"--comment=a test\"] }\n";
@@ -139,7 +139,7 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_go_on() {
 }
 
 #[test]
-fn a_run_that_meets_its_time_limit_writes_a_checkpoint_and_queues_again() {
+fn a_run_that_reaches_its_time_limit_writes_a_checkpoint_and_is_requeued() {
     let Some(cluster) = Cluster::start() else { return };
     let dir = TestDir::new();
     // Slurm counts in minutes, and gives the signal up to a minute early.

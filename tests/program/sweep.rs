@@ -161,7 +161,7 @@ fn kill(child: &mut Child) {
 
 /// `RUNNER_KILLS=100 cargo test --release --test program killed` kills that often.
 #[test]
-fn a_sweep_that_is_killed_at_random_moments_ends_as_if_it_were_not() {
+fn a_sweep_that_is_killed_at_random_moments_gives_the_same_results() {
     let dir = dir();
     let kills = std::env::var("RUNNER_KILLS").map_or(10, |count| count.parse().unwrap());
     // About as long as all kills together take.
@@ -208,7 +208,7 @@ fn a_sweep_that_is_killed_at_random_moments_ends_as_if_it_were_not() {
 }
 
 #[test]
-fn two_sweeps_at_once_share_the_runs() {
+fn two_simultaneous_sweeps_share_the_runs() {
     let dir = dir();
     let arguments = ["sweep", "rates.yaml", "--quiet", "--set", "train.epochs=4"];
     let mut sweeps = [dir.spawn(&arguments), dir.spawn(&arguments)];
@@ -245,7 +245,7 @@ fn ctrl_c_stops_all_runs_after_their_checkpoints() {
 }
 
 #[test]
-fn a_failed_run_is_begun_again_on_request_only() {
+fn failed_runs_are_retried_only_on_request() {
     let dir = dir();
     let broken = "optimizer.adam.learning_rate=1e-3,1e30";
     let arguments = ["sweep", "tiny.yaml", "--grid", broken, "--jobs", "1"];
@@ -261,7 +261,7 @@ fn a_failed_run_is_begun_again_on_request_only() {
 }
 
 #[test]
-fn a_run_that_failed_for_its_data_is_done_once_the_data_is_mended() {
+fn a_run_that_failed_on_broken_data_succeeds_once_the_data_is_fixed() {
     let dir = dir();
     dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let image = dir.path("data/imagesTr/phantom_002.nii.gz");
@@ -284,7 +284,7 @@ fn a_run_that_failed_for_its_data_is_done_once_the_data_is_mended() {
 }
 
 #[test]
-fn runs_that_fall_behind_are_pruned_and_can_be_continued() {
+fn poor_runs_are_pruned_and_can_be_resumed() {
     let dir = dir();
     let sweep = "\
 experiment: tiny.yaml
@@ -330,7 +330,7 @@ jobs: 1
 }
 
 #[test]
-fn pruning_by_what_is_not_computed_is_refused() {
+fn pruning_by_an_unknown_metric_is_rejected() {
     let dir = dir();
     for (prune, message) in [
         ("{ metric: val_dice_live, min_epochs: 1 }", "no column `val_dice_live`"),

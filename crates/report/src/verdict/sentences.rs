@@ -95,8 +95,7 @@ fn over_seeds(group: &Group, pair: &Comparison) -> String {
         let deviation = variation.standard_deviation;
         format!(", {conjunction} smaller than the standard deviation between seeds of {deviation:.3}")
     } else {
-        let runs = format!("{a} and {}", count(b, "run"));
-        format!(", {conjunction} no larger than the {half_width:.3} that seeds alone explain with {runs}")
+        format!(", {conjunction} no larger than the {half_width:.3} that seeds alone explain with {a} and {b} runs")
     }
 }
 
