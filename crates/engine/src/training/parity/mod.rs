@@ -1,6 +1,6 @@
 //! Parity of devices: whether two devices compute the same logits, loss, gradients and optimizer steps for one batch.
 //!
-//! [`compare()`] compares two devices with each other, [`reference`] compares one with values that PyTorch computed.
+//! [`compare()`] compares two devices with each other, [`mod@reference`] compares one with values that PyTorch computed.
 
 mod compare;
 pub mod reference;
