@@ -1,4 +1,4 @@
-//! Which part each subject belongs to: training, validation or test.
+//! Splits: subjects for training, validation and test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -10,40 +10,41 @@ use serde::{Deserialize, Serialize};
 use random::{Purpose, Seed};
 use values::NonNegative;
 
-/// How subjects are split into parts.
+/// How the subjects are split into training, validation and test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Split {
-    /// The first subjects in sorted order train, the rest validate.
+    /// The first N subjects in sorted order for training, the rest for validation, such as `first: 105`.
     First(NonZeroUsize),
-    /// Shares of the subjects, shuffled by the seed.
+    /// Fractions of the subjects, shuffled by the experiment's `seed`.
     Fraction(Fraction),
-    /// One of several equal parts validates, the rest trains; shuffled by the seed.
+    /// One fold of a cross-validation: fold `index` of `count` for validation, the rest for training; shuffled by the
+    /// experiment's `seed`.
     Fold(Fold),
-    /// A JSON file: `{"train": [names], "val": [...], "test": [...]}`.
+    /// A JSON file of subject names: `{"train": [names], "val": [...], "test": [...]}`.
     File(PathBuf),
 }
 
-/// Shares of the subjects; they must not exceed 1 together.
+/// Fractions of the subjects, such as `{ train: 0.7, val: 0.2, test: 0.1 }`; their sum is at most 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fraction {
-    /// The share that trains.
+    /// Fraction for training.
     pub train: NonNegative,
-    /// The share that validates.
+    /// Fraction for validation.
     pub val: NonNegative,
-    /// The share that is kept for tests.
+    /// Fraction for testing, which training never uses. Default 0.
     #[serde(default = "none")]
     pub test: NonNegative,
 }
 
-/// One of `count` equal parts.
+/// One fold of a cross-validation, such as `{ index: 0, count: 5 }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
-    /// Which part validates, counted from 0.
+    /// Fold used for validation, counted from 0.
     pub index: usize,
-    /// How many parts there are, at least 2.
+    /// Number of folds, at least 2.
     pub count: NonZeroUsize,
 }
 
@@ -55,11 +56,11 @@ fn none() -> NonNegative {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parts {
-    /// They train.
+    /// Training subjects.
     pub train: Vec<String>,
-    /// They validate.
+    /// Validation subjects.
     pub val: Vec<String>,
-    /// They are kept for tests.
+    /// Test subjects.
     #[serde(default)]
     pub test: Vec<String>,
 }
@@ -81,7 +82,7 @@ pub enum SplitError {
         /// All subjects.
         subjects: usize,
     },
-    /// Shares exceed the whole.
+    /// The fractions sum to more than 1.
     #[error("expected shares of at most 1 together, got {sum}; lower train, val or test")]
     Shares {
         /// Their sum.
@@ -90,15 +91,15 @@ pub enum SplitError {
     /// The fold does not exist.
     #[error("expected a fold index from 0 to {largest}, got {index}", largest = count - 1)]
     FoldIndex {
-        /// What was asked for.
+        /// The requested value.
         index: usize,
-        /// How many folds there are.
+        /// The number of folds.
         count: usize,
     },
     /// There are too few or too many folds for the subjects.
     #[error("expected from 2 to {subjects} folds (one per subject), got {count}")]
     FoldCount {
-        /// What was asked for.
+        /// The requested value.
         count: usize,
         /// All subjects.
         subjects: usize,
@@ -108,7 +109,7 @@ pub enum SplitError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is no JSON of the expected form.
@@ -172,7 +173,7 @@ fn shuffled(seed: Seed, mut sorted: Vec<String>) -> Vec<String> {
     sorted
 }
 
-/// Cuts at the rounded running sums, so that shares of 1 together lose nobody.
+/// Cuts at the rounded cumulative sums, so that fractions that sum to 1 use every subject.
 fn by_fraction(fraction: &Fraction, mut names: Vec<String>) -> Result<Parts, SplitError> {
     let [train, val, test] = [fraction.train, fraction.val, fraction.test].map(NonNegative::get);
     let sum = train + val + test;

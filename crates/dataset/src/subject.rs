@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// One case: an image of one or several channels and, where it is known, a label map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// The unique file stem; streams of chance and rows of CSV files name a subject by it.
+    /// Unique name, from its file names; random streams and rows of CSV files refer to it.
     pub name: String,
     /// One file with all channels, or one file per channel, in order.
     pub images: Vec<PathBuf>,

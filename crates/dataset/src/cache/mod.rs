@@ -1,8 +1,7 @@
-//! Preprocessed volumes on disk, found by the hash of what made them and read where they lie.
+//! Cache of preprocessed volumes on disk, addressed by a hash of everything that determines them, and memory-mapped.
 //!
 //! An entry is written under a temporary name and renamed, so two processes may fill the same key.
-//! Nothing changes an entry afterwards; one that is not needed may leave to make room, and who has it
-//! mapped keeps it. `key` makes keys, `entry` is the format of a file, `room` keeps the folder small,
+//! Entries are immutable. An entry that no run needs may be evicted; processes that have it mapped keep it. `key` makes keys, `entry` is the format of a file, `room` keeps the folder small,
 //! `unfinished` has entries written while their volumes are used.
 
 mod entry;
@@ -36,14 +35,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often to look meanwhile.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What the cache knows of a key.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// The volume, mapped from its file.
     Found(Volume),
     /// There is no such entry.
     Absent,
-    /// There was one, but it is truncated or garbled; it is to be made anew.
+    /// There is one, but it is truncated or corrupt; it has to be computed again.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -70,7 +69,7 @@ pub struct Cache {
     pub root: PathBuf,
     /// Bytes that all entries may take together.
     limit: u64,
-    /// The files of the entries that must not leave.
+    /// The files of the entries that must not be evicted.
     kept: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Entries on their way to the disk.
     unfinished: Arc<Unfinished>,
@@ -84,7 +83,7 @@ impl Cache {
 
     /// The same cache, in which all entries together take at most so many bytes.
     ///
-    /// Before an entry is written, others leave that are not kept, the longest unused first. What processes
+    /// Before an entry is written, least recently used entries that are not kept are evicted. What processes
     /// are writing counts, so the bound also holds for several that fill one folder. The disk gets the bytes
     /// of an entry back when nobody maps it any more.
     #[must_use]
