@@ -40,7 +40,7 @@ pub(super) fn default_smooth() -> Positive {
 
 impl LossFunction for DiceLoss {
     fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        self.from_probabilities(softmax(logits, 1), target)
+        self.on_probabilities(softmax(logits, 1), target)
     }
 
     fn class_weights(&self) -> Option<&[NonNegative]> {
@@ -54,8 +54,8 @@ impl LossFunction for DiceLoss {
 }
 
 impl DiceLoss {
-    /// Computes the loss from probabilities `[batch, class, x, y, z]`.
-    pub(super) fn from_probabilities(&self, probabilities: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+    /// Computes the loss on probabilities `[batch, class, x, y, z]`.
+    pub(super) fn on_probabilities(&self, probabilities: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
         let [batch, classes, x, y, z] = target.dims();
         let per_class = |values: Tensor<5>| {
             let sums = values.reshape([batch, classes, x * y * z]).sum_dim(2).reshape([batch, classes]);

@@ -51,7 +51,7 @@ impl LossFunction for DiceCrossEntropyLoss {
             background: self.background,
             class_weights: self.class_weights.clone(),
         };
-        let dice = dice.from_probabilities(log_probabilities.clone().exp(), target.clone());
+        let dice = dice.on_probabilities(log_probabilities.clone().exp(), target.clone());
         let cross_entropy =
             cross_entropy::from_log_probabilities(log_probabilities, target, self.class_weights.as_deref());
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
