@@ -11,10 +11,10 @@ use crate::terminal::{CliError, Exit, output};
 use dataset::checks::{self, Dataset, Report, Severity};
 use dataset::split::{self, Fold, Split};
 use engine::experiment::check::{self, DatasetIndex};
-use engine::experiment::experiment::Experiment;
 use engine::experiment::load::Document;
 use engine::experiment::plan::ClassLabel;
 use engine::experiment::problem::Problems;
+use engine::experiment::spec::Experiment;
 use random::Seed;
 use run_folder::event::{Columns, Event, Listener};
 

@@ -50,7 +50,7 @@ impl Definition {
         Self { format: FORMAT, ids, prune, start: run_folder::manifest::now(), command }
     }
 
-    /// Returns an id that sweeps with the same runs and pruning share.
+    /// Returns an id, the same for sweeps with the same runs and pruning.
     pub fn id(&self) -> String {
         let text =
             serde_json::to_string(&(&self.ids, &self.prune)).expect("a definition has text, numbers and lists only");

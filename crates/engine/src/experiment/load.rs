@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::experiment::Experiment;
 use super::merge::merge;
 pub use super::merge::{Change, SetArgument};
 use super::problem::{Problem, Problems, SourceSpan, SourceText};
+use super::spec::Experiment;
 use super::tree::{MAX_TEXT_LENGTH, Node, Value};
 use super::typed::read;
 

@@ -1,10 +1,9 @@
 //! From YAML to a plan.
 //!
-//! [`load`](mod@load) reads an [`experiment`](mod@experiment) file, [`check`](mod@check) validates it together with the
+//! [`load`](mod@load) parses an experiment file into its [`spec`], [`check`](mod@check) validates it together with the
 //! headers of its data, and only `check` makes a [`plan`](mod@plan). A [`problem`] has the source location that caused it.
 
 pub mod check;
-pub mod experiment;
 pub mod load;
 pub mod merge;
 pub mod metrics_file;
@@ -13,6 +12,7 @@ pub mod plan;
 pub mod problem;
 mod reference;
 pub mod schema;
+pub mod spec;
 mod syntax;
 pub mod tree;
 pub mod typed;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::experiment::{Data, Experiment};
+use super::spec::{Data, Experiment};
 use dataset::split::Parts;
 use dataset::subject::Subject;
 use nn::devices::DeviceName;

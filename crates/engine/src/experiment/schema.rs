@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::experiment::Experiment;
+use super::spec::Experiment;
 
 /// Returns the JSON Schema of an experiment file, draft 2020-12, as text that ends with a newline.
 ///

@@ -10,7 +10,7 @@ pub use ensemble::{Prediction, check_ensemble, predict};
 pub use error::PredictError;
 pub use predictor::{Predictor, Weights};
 
-use crate::experiment::experiment::Experiment;
+use crate::experiment::spec::Experiment;
 use crate::inference::activation::Activation;
 use crate::inference::sliding_window::SlidingWindow;
 use nn::losses::OutputActivation;

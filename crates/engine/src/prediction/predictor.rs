@@ -7,9 +7,9 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 
 use super::{PredictError, Progress, sliding_window};
-use crate::experiment::experiment::Experiment;
 use crate::experiment::load;
 use crate::experiment::plan::ClassLabel;
+use crate::experiment::spec::Experiment;
 use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
 use crate::preprocessing::FittedPreprocessing;

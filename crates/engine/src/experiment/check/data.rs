@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::names::column_name;
 use super::{Diagnostics, inference, names, network, sampler, training};
-use crate::experiment::experiment::Orientation;
 use crate::experiment::load::Document;
 use crate::experiment::plan::ClassLabel;
 use crate::experiment::problem::Problems;
+use crate::experiment::spec::Orientation;
 use dataset::sources::{self, Listing};
 use dataset::split::{self, Parts};
 use dataset::subject::Subject;

@@ -13,8 +13,8 @@ use volume::{GRID_TOLERANCE_MM, Grid};
 /// Checks the keys of the sampler.
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
-    let found = experiment.sampler.component().check(experiment.train.batch_size.get());
-    diagnostics.component(&format!("sampler.{}", experiment.sampler.name()), found);
+    let reported = experiment.sampler.component().check(experiment.train.batch_size.get());
+    diagnostics.component(&format!("sampler.{}", experiment.sampler.name()), reported);
 }
 
 /// Checks that the weight map of every subject that patches are sampled from exists and has the grid of its image.

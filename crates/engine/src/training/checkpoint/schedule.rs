@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::experiment::experiment::Checkpoint;
+use crate::experiment::spec::Checkpoint;
 
 /// When checkpoints are written within an epoch.
 pub(in crate::training) struct CheckpointSchedule {
