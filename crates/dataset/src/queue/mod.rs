@@ -1,6 +1,6 @@
 //! The patch queue: worker threads that make the patches of an epoch ahead of training, in shuffled order.
 //!
-//! The order of delivery ([`order`]) is a pure function of the seed and the epoch, computed before the first patch is
+//! The order of delivery is a pure function of the seed and the epoch, computed before the first patch is
 //! made. So neither the number of workers nor their speed changes a result.
 
 mod order;
