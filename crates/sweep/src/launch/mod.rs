@@ -1,6 +1,6 @@
 //! Launchers: local processes, a Slurm job array, a Kubernetes job.
 //!
-//! A launcher starts workers, processes that each train one run ([`Launch::worker`]). The state of a run is read from
+//! A launcher starts workers, processes that each train one run (`runner sweep worker`). The state of a run is read from
 //! files, whichever launcher started it, so one sweep may be continued with another launcher.
 //!
 //! To add a launcher: one file with an implementation of [`Launcher`], its `mod` line and one line in [`LAUNCHERS`];
