@@ -74,7 +74,7 @@ impl Axis {
     }
 
     /// Returns the range and pixels as text, from which a script can compute values.
-    pub(super) fn to_text(&self) -> String {
+    pub(super) fn to_text(self) -> String {
         format!("{},{},{},{}", self.range.0, self.range.1, self.pixels.0, self.pixels.1)
     }
 }
