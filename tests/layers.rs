@@ -21,6 +21,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sweep", &["random", "volume", "dataset", "nn", "run_folder", "engine"]),
 ];
 
+/// The crate that every other may depend on, since it has no code: it unifies the features of shared dependencies.
+const FEATURES: &str = "workspace-hack";
+
 /// The crates that may link burn; everything else works on plain arrays.
 const ON_TENSORS: &[&str] = &["nn", "engine", "sweep"];
 
@@ -30,6 +33,7 @@ fn every_crate_depends_on_lower_layers_alone() {
     let mut crates: Vec<String> =
         fs::read_dir("crates").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     crates.sort();
+    crates.retain(|name| name != FEATURES);
     for name in &crates {
         let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| layer == name) else {
             faults.push(format!("{name} has no layer"));

@@ -1,0 +1,3 @@
+//! Nothing to build: cargo unifies the features of build dependencies only where there is a build script.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Unifies the features of shared dependencies; see `Cargo.toml`.
