@@ -63,7 +63,7 @@ fn changed_data_and_a_changed_plan_are_reported_before_any_step() {
     let lengthened = ["run", "--resume", run_text, "--set", "train.epochs=3"];
     let refused = stderr(&place.runner(&lengthened).code(2));
     assert!(
-        refused.contains("1 input file have changed") || refused.contains("changed since the run started"),
+        refused.contains("1 input file has changed") || refused.contains("changed since the run started"),
         "{refused}"
     );
     fs::write(&label, kept).unwrap();

@@ -135,7 +135,7 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_resume() {
     assert!(stdout(&sweep(&dir, &cluster, EPOCHS).success()).contains("nothing to submit"));
 
     dir.write("rates.yaml", &format!("{RATES}slurm: {{ partition: absent }}\n"));
-    assert!(stderr(&sweep(&dir, &cluster, "7").code(2)).contains("sbatch refused"));
+    assert!(stderr(&sweep(&dir, &cluster, "7").code(2)).contains("sbatch rejected the job"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From an experiment to a plan, to a training run, to predictions.
 //!
-//! [`experiment`] parses and checks an experiment file and makes a plan of it. [`preprocessing`] makes volumes of a
-//! subject's files. [`training`] is the training loop; [`run`] puts it into a run folder with its records and manifest.
+//! [`experiment`] parses and checks an experiment file and resolves it to a plan. [`preprocessing`] turns a subject's
+//! files into a volume. [`training`] is the training loop; [`run`] runs it in a run folder with records and a manifest.
 //! [`inference`] is the sliding window; [`prediction`] applies it to new images with the weights of trained runs.
 
 pub mod experiment;

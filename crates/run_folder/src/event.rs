@@ -93,7 +93,7 @@ pub struct EpochRecord {
     pub timing: Timing,
 }
 
-/// Times and memory of an epoch, which differ from run to run; they are in `timing.csv` alone.
+/// Times and memory of an epoch. They differ from run to run, so only `timing.csv` has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
     /// Seconds of the whole epoch, validation included.

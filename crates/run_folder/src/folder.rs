@@ -239,7 +239,7 @@ impl Drop for RunFolder {
     }
 }
 
-/// Puts the path of a file before an error's message.
+/// Prefixes an error's message with the path of a file.
 pub fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

@@ -60,8 +60,8 @@ pub fn complete_lines(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a value of a column of `metrics.csv` beats another: of a loss, a distance or an error the smaller (of a
-/// difference, which may be negative, that nearer to 0), of any other score the larger.
+/// Returns whether a value of a column of `metrics.csv` is better than another: lower for losses, distances and errors,
+/// nearer to 0 for differences (which may be negative), higher for all other scores.
 pub fn is_better(column: &str, new: f64, old: f64) -> bool {
     match column.strip_prefix("val_") {
         Some(score) if lower_is_better(score) => new.abs() < old.abs(),

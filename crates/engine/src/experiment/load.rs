@@ -244,7 +244,7 @@ mod tests {
     use super::*;
     use crate::experiment::merge::CHOICES;
 
-    const SOUND: &str = "\
+    const VALID: &str = "\
 data: { source: { phantom: {} } }
 sampler: { uniform: { patch: [32, 32, 32] } }
 model: { unet: { widths: [8, 16] } }
@@ -255,7 +255,7 @@ train: { epochs: 2 }
 
     #[test]
     fn a_short_document_gets_its_defaults() {
-        let document = parse("a.yaml", SOUND).unwrap();
+        let document = parse("a.yaml", VALID).unwrap();
         assert_eq!(document.experiment.seed, 42);
     }
 
@@ -290,7 +290,7 @@ train: { epochs: 2 }
 
     #[test]
     fn errors_in_two_sections_are_reported_together() {
-        let text = SOUND.replace("dice: {}", "dise: {}").replace("epochs: 2", "epochs: two");
+        let text = VALID.replace("dice: {}", "dise: {}").replace("epochs: 2", "epochs: two");
         assert_eq!(parse("a.yaml", &text).unwrap_err().0.len(), 2);
     }
 
@@ -306,7 +306,7 @@ train: { epochs: 2 }
     #[test]
     fn a_problem_in_the_base_file_has_a_location_there() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("base.yaml"), SOUND.replace("epochs: 2", "epochs: two")).unwrap();
+        fs::write(folder.path().join("base.yaml"), VALID.replace("epochs: 2", "epochs: two")).unwrap();
         fs::write(folder.path().join("a.yaml"), "extends: base.yaml\nseed: 7\n").unwrap();
         let problems = load(&folder.path().join("a.yaml"), &[]).unwrap_err();
         let location = problems.0[0].location.clone().unwrap();
@@ -316,7 +316,7 @@ train: { epochs: 2 }
 
     #[test]
     fn the_plain_tree_parses_to_the_same_experiment() {
-        let document = parse("a.yaml", SOUND).unwrap();
+        let document = parse("a.yaml", VALID).unwrap();
         let again = parse("tree.yaml", &serde_yaml::to_string(&document.tree).unwrap()).unwrap();
         assert_eq!(again.experiment, document.experiment);
     }
@@ -324,7 +324,7 @@ train: { epochs: 2 }
     #[test]
     fn the_written_experiment_loads_to_the_same_experiment() {
         let text = format!(
-            "{SOUND}augment: [{{ maybe: {{ probability: 0.5, steps: [{{ gamma: {{ log_gamma: 0.1 }} }}] }} }}]\n"
+            "{VALID}augment: [{{ maybe: {{ probability: 0.5, steps: [{{ gamma: {{ log_gamma: 0.1 }} }}] }} }}]\n"
         );
         let experiment = parse("a.yaml", &text).unwrap().experiment;
         assert_eq!(parse("plan.yaml", &experiment.to_yaml()).unwrap().experiment, experiment);

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_holds_the_grid_of_the_file() {
+    fn the_document_has_the_grid_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.nii.gz");
         let grid = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0; 3]) };
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_marked() {
+    fn a_missing_file_is_marked() {
         let problems = parse("a.yaml", &text("nowhere.nii.gz")).unwrap_err();
         let location = problems.0[0].location.clone().unwrap();
         assert_eq!(&location.source.text[location.span], "nowhere.nii.gz");

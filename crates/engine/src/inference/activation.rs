@@ -1,13 +1,13 @@
 //! Activation functions: from logits to probabilities.
 
-/// The activation function that makes probabilities of logits.
+/// An activation function that converts logits to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// No activation: values stay as they are.
+    /// The identity, which leaves values unchanged.
     None,
-    /// Each class by itself, for losses on sigmoids.
+    /// The sigmoid of each class, for losses that use sigmoids.
     Sigmoid,
-    /// Across classes.
+    /// The softmax over classes.
     Softmax,
 }
 

@@ -46,7 +46,7 @@ pub fn importance(window: [usize; 3], blend: Blend) -> Vec<f32> {
 pub struct Planes<'a> {
     /// The first of them, as an index along x.
     pub first: usize,
-    /// The number of planes at the start that were handed on before.
+    /// The number of planes at the start that were passed on before.
     pub num_repeated: usize,
     /// The number of classes; the background is the first.
     pub classes: usize,
@@ -82,7 +82,7 @@ pub struct Blender {
 }
 
 impl Blender {
-    /// A blender before the first window; `activation` is applied to the means of finished planes.
+    /// Creates a blender; `activation` is applied to the means of finished planes.
     pub fn new(tiling: Tiling, blend: Blend, classes: usize, activation: Activation) -> Self {
         // A single window needs no weights, and its prediction stays the same bit for bit.
         let blend = if tiling.starts.len() == 1 { Blend::Crop } else { blend };

@@ -17,7 +17,7 @@ pub struct InverseResampler<'a> {
 }
 
 impl<'a> InverseResampler<'a> {
-    /// Resamples from the grid after a preprocess chain to the one before it.
+    /// Creates a resampler from the grid after a preprocess chain to the one before it.
     ///
     /// # Panics
     /// When the mapping is singular or displaces voxels at random, which no preprocess chain does.
@@ -60,7 +60,7 @@ impl<'a> InverseResampler<'a> {
         });
     }
 
-    /// The position of a voxel of the file on the preprocessed grid.
+    /// Returns the position of a voxel of the file on the preprocessed grid.
     fn preprocessed(&self, voxel: [usize; 3]) -> [f64; 3] {
         self.to_preprocessed.apply(voxel.map(|index| index as f64))
     }
@@ -85,7 +85,7 @@ impl<'a> InverseResampler<'a> {
         });
     }
 
-    /// A box around all voxels of the file that the planes complete.
+    /// Returns a box around all voxels of the file that the planes complete.
     fn source_box(&self, planes: &Planes) -> [std::ops::Range<usize>; 3] {
         let [_, size_y, size_z] = planes.shape;
         let done = (planes.first + planes.num_repeated) as f64;
@@ -109,7 +109,7 @@ struct Corners {
 }
 
 impl Corners {
-    /// The corners around a point, clamped to the grid; `None` more than half a voxel outside.
+    /// Returns the corners around a point, clamped to the grid; `None` more than half a voxel outside.
     fn around(point: [f64; 3], shape: [usize; 3]) -> Option<Self> {
         let mut corners = Corners { low: [0; 3], high: [0; 3], weight: [0.0; 3] };
         for axis in 0..3 {

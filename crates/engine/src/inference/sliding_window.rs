@@ -24,7 +24,7 @@ pub struct SlidingWindow<'a> {
     pub activation: Activation,
 }
 
-/// The label map that is made of probabilities, on the grid of the image file.
+/// How probabilities are converted to a label map on the grid of the image file.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelMapOutput<'a> {
     /// The grid of the image file.
@@ -79,7 +79,7 @@ pub fn add_probabilities<E>(
 }
 
 impl LabelMapOutput<'_> {
-    /// Makes the label map of probabilities `[class, x, y, z]`.
+    /// Converts probabilities `[class, x, y, z]` to a label map.
     pub fn label_map(&self, probabilities: &[f32]) -> Voxels<Label> {
         let voxels = self.grid.num_voxels();
         let rule = DecisionRule::new(self.postprocess, self.labels);
@@ -128,7 +128,7 @@ pub fn predict_planes<E>(
     Ok(())
 }
 
-/// The mean of the logits of windows `[.., x, y, z]` and of those of their mirror images, mirrored back.
+/// Returns the mean of the logits of windows `[.., x, y, z]` and of those of their mirror images, mirrored back.
 fn mirrored_mean<E>(
     batch: Vec<f32>,
     window: [usize; 3],

@@ -6,8 +6,8 @@ use volume::offset;
 
 /// The windows that cover a volume.
 ///
-/// A volume that is shorter than the window on an axis is padded with zeros there, as much before as
-/// after it (MONAI's `sliding_window_inference`).
+/// A volume that is shorter than the window on an axis is padded with zeros there, equally on both
+/// sides (MONAI's `sliding_window_inference`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tiling {
     /// Voxels of the volume.
@@ -65,12 +65,13 @@ impl Tiling {
         });
     }
 
-    /// All voxels of a window, along each axis of the padded volume.
+    /// Returns the voxels of a window, along each axis of the padded volume.
     pub(super) fn whole(&self, start: [usize; 3]) -> [Range<usize>; 3] {
         std::array::from_fn(|axis| start[axis]..start[axis] + self.window[axis])
     }
 
-    /// The voxels of a window without half of the overlap with each neighbour, along each axis of the padded volume.
+    /// Returns the voxels of a window without half of the overlap with each neighbour, along each axis of the padded
+    /// volume.
     pub(super) fn cropped(&self, start: [usize; 3]) -> [Range<usize>; 3] {
         std::array::from_fn(|axis| {
             let (end, half) = (start[axis] + self.window[axis], self.overlap_voxels[axis] / 2);
@@ -99,7 +100,7 @@ impl Tiling {
     }
 }
 
-/// The distance between neighbouring windows, in voxels.
+/// Returns the distance between neighbouring windows, in voxels.
 fn interval(window: usize, overlap: f64) -> usize {
     ((window as f64 * (1.0 - overlap)) as usize).max(1)
 }

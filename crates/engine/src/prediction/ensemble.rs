@@ -67,7 +67,7 @@ pub fn predict(
     Ok(Prediction { label, probabilities })
 }
 
-/// The mean over runs of the probability of each class, `[class, x, y, z]` on the grid of the file.
+/// Returns the mean over runs of the probability of each class, `[class, x, y, z]` on the grid of the file.
 fn mean_probabilities(
     predictors: &[Predictor],
     source: Volume,

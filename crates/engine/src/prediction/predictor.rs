@@ -59,7 +59,8 @@ impl Predictor {
         let labels: Vec<ClassLabel> =
             labels.map(|(value, name)| ClassLabel { value: *value, name: name.clone() }).collect();
         if labels.is_empty() {
-            let reason = "it declares no labels, as runs of earlier versions; add `data.labels` to it".to_owned();
+            let reason =
+                "it declares no labels, because an earlier version wrote it; add `data.labels` to it".to_owned();
             return Err(PredictError::Invalid { path: plan, reason });
         }
         let preprocessing = FittedPreprocessing::read(root, experiment.preprocess_chain())

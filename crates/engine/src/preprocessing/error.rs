@@ -18,7 +18,7 @@ pub enum PreprocessError {
     #[error("the initial weights cannot be read")]
     InitialWeights(#[source] MakeError),
     /// A step cannot be fitted to the training subjects.
-    #[error("{step} cannot learn from the training subjects: {reason}")]
+    #[error("{step} cannot be fitted to the training subjects: {reason}")]
     Fit {
         /// The step's name.
         step: &'static str,

@@ -18,14 +18,13 @@ use transforms::TransformParams;
 use transforms::lazy;
 
 impl FittedPreprocessing {
-    /// Fits the steps of the preprocess chain that learn to the training subjects, or reads their statistics from the
-    /// cache.
+    /// Computes the statistics of the steps that are fitted to the training subjects, or reads them from the cache.
     ///
-    /// The files of the training subjects are hashed only if a step learns. Returns `None` when `stop` was set before
-    /// the end.
+    /// The files of the training subjects are hashed only if there is such a step. Returns `None` when `stop` was set
+    /// before the end.
     ///
     /// # Errors
-    /// When a file cannot be read, a step finds nothing to learn from, or the cache cannot be written.
+    /// When a file cannot be read, a step cannot be fitted, or the cache cannot be written.
     pub fn fit(
         plan: &Plan,
         cache: &Cache,
@@ -44,7 +43,7 @@ impl FittedPreprocessing {
         let emit = Mutex::new(emit);
         let report = |done, total| {
             let mut emit = emit.lock().expect("reporting progress does not panic");
-            emit(Event::Preparing { task: "learning intensities", done, total });
+            emit(Event::Preparing { task: "fitting preprocessing", done, total });
         };
         for index in 0..preprocessing.chain.len() {
             let step = &preprocessing.chain[index];
@@ -65,8 +64,8 @@ impl FittedPreprocessing {
         Ok(Some(preprocessing))
     }
 
-    /// The hash of everything that a step's statistics depend on: the steps before it, the step itself, and the content
-    /// of the training subjects' files.
+    /// Returns the hash of everything that a step's statistics depend on: the steps before it, the step itself, and the
+    /// content of the training subjects' files.
     fn statistics_key(&self, plan: &Plan, index: usize, files: &BTreeMap<String, Vec<InputFile>>) -> String {
         let mut key = KeyBuilder::new().add_text("statistics").add_text(CHAIN_VERSION);
         key = key.add_text(&key_text(&self.chain[..=index])).add_text(&key_text(&self.fitted));

@@ -1,4 +1,4 @@
-//! The preprocess chain with the statistics that it learned from the training subjects.
+//! The preprocess chain with the statistics of the training subjects that its steps were fitted to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,12 +10,12 @@ use transforms::lazy;
 use transforms::{Incoming, ToCanonical, Transform, TransformParams};
 use volume::Volume;
 
-/// The preprocess chain with the statistics that it learned from the training subjects.
+/// The preprocess chain, fitted to the training subjects.
 #[derive(Clone, Debug)]
 pub struct FittedPreprocessing {
     /// The steps.
     pub chain: Vec<Transform>,
-    /// The parameters of the steps that learn, by their index in the chain.
+    /// The parameters of the fitted steps, by their index in the chain.
     pub fitted: BTreeMap<usize, TransformParams>,
 }
 
@@ -28,13 +28,13 @@ struct PreprocessFile {
 }
 
 impl FittedPreprocessing {
-    /// A chain before its steps are fitted; complete if no step learns.
+    /// Creates a chain whose steps are not fitted yet; it can be used as it is if no step needs a fit.
     pub fn unfitted(chain: Vec<Transform>) -> Self {
         Self { chain, fitted: BTreeMap::new() }
     }
 
     /// Writes `preprocess.json` into a run folder, so that new images are preprocessed as in training. A chain without
-    /// steps that learn needs no such file.
+    /// fitted steps needs no such file.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -50,7 +50,7 @@ impl FittedPreprocessing {
     /// Reads the fitted chain of a run from its `preprocess.json`; `chain` is that of its plan.
     ///
     /// # Errors
-    /// Describes what is wrong with the file, or that it is missing although a step learns.
+    /// Describes what is wrong with the file, or that it is missing although a step needs a fit.
     pub fn read(root: &Path, chain: Vec<Transform>) -> Result<Self, String> {
         let mut preprocessing = Self::unfitted(chain);
         let chain = &preprocessing.chain;
@@ -65,15 +65,15 @@ impl FittedPreprocessing {
                 None => !chain[index].component().needs_fit(),
             });
             if !has_all || file.fitted.keys().any(|index| *index >= chain.len()) {
-                return Err("`learned` does not match the steps of plan.yaml that learn".to_owned());
+                return Err("`learned` does not match the fitted steps of plan.yaml".to_owned());
             }
             preprocessing.fitted = file.fitted;
         }
         Ok(preprocessing)
     }
 
-    /// The same chain for volumes of any orientation: they are reoriented to RAS first, as training volumes were or had
-    /// to be.
+    /// Returns the same chain for volumes of any orientation: they are reoriented to RAS first, as training volumes were or
+    /// had to be.
     pub fn with_reorientation(mut self) -> Self {
         let reorient = Transform::from(ToCanonical {});
         if self.chain.first() != Some(&reorient) {

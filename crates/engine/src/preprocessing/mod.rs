@@ -1,7 +1,7 @@
 //! Preprocessing: from a subject's files to the volume that the network is trained on or predicts from.
 //!
-//! [`fitted`] is the preprocess chain with the statistics that it learned from the training subjects, [`subject`]
-//! applies it to one subject by way of the cache, and [`input_files`] hashes the files.
+//! [`fitted`] is the preprocess chain with statistics of the training subjects, [`subject`] applies it to one subject
+//! through the cache, and [`input_files`] hashes the files.
 
 mod error;
 mod fit;
@@ -20,8 +20,8 @@ pub use subject::PreprocessedSubject;
 /// voxels, so that older cache entries are not used.
 pub(crate) const CHAIN_VERSION: &str = "5";
 
-/// Why subjects have a label map: `check` reports subjects without one in a part that trains or validates.
-pub(crate) const HAS_LABELS: &str = "subjects that train or validate have labels";
+/// Why a label map can be expected: `check` reports training and validation subjects without one.
+pub(crate) const HAS_LABELS: &str = "training and validation subjects have labels";
 
 /// Serializes a chain or its parameters as text for a cache key.
 fn key_text(value: &(impl serde::Serialize + ?Sized)) -> String {

@@ -1,4 +1,4 @@
-//! One subject: from its files to the preprocessed volume, by way of the cache.
+//! One subject: from its files to the preprocessed volume, through the cache.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +60,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The keys of a subject, from the content of its files.
+    /// Returns the keys of a subject, from the content of its files.
     pub(crate) fn new(case: &Case, preprocessing: &FittedPreprocessing, files: &[InputFile]) -> Self {
         let begin = || {
             let chain = [key_text(&preprocessing.chain), key_text(&preprocessing.fitted)];
@@ -157,7 +157,7 @@ pub(crate) fn preprocess(
 fn hash(case: &Case, hashes: &FileHashes) -> Result<(Vec<InputFile>, Option<Volume>), MakeError> {
     let is_new = input_files::volume_paths(case).any(|path| hashes.known(path).is_none());
     let (files, volume) = std::thread::scope(|scope| {
-        // Not a job of the pool, which would start other subjects while it waits.
+        // In a thread of its own: a job of the pool would start other subjects while it waits.
         let files = scope.spawn(|| input_files::hash_subject(case, hashes));
         let volume = is_new.then(|| case.subject.load()).transpose();
         (files.join().expect("hashing does not panic"), volume)

@@ -45,8 +45,8 @@ pub fn create(
     Ok(manifest)
 }
 
-/// Updates the files of a run folder for a resumed run, and adds to the plan's warnings what may change bits. The
-/// manifest keeps what it says about the start of the run.
+/// Updates the files of a run folder for a resumed run, and warns in the plan of changes that may alter bits. What
+/// the manifest records about the start of the run stays.
 ///
 /// # Errors
 /// When the subjects have changed, or a file cannot be written.
@@ -110,7 +110,7 @@ fn describe(plan: &Plan, yaml: &str, git_commit: Option<String>, command: Vec<St
     }
 }
 
-/// Returns a warning for each difference from the start of a run that may change bits.
+/// Returns a warning for each difference from the start of a run that may alter bits.
 fn changes_since(before: &Manifest, now: &Manifest) -> Vec<String> {
     let values = [
         ("version of the program", &before.version, &now.version),
@@ -121,12 +121,14 @@ fn changes_since(before: &Manifest, now: &Manifest) -> Vec<String> {
         .iter()
         .filter(|(_, before, now)| before != now)
         .map(|(name, before, now)| {
-            format!("the {name} is {now} and was {before} when the run started; bits may differ")
+            format!("the {name} is {now} and was {before} when the run started; results may not be bit-identical")
         })
         .collect();
     let is_other_program = before.program_sha256.is_some() && before.program_sha256 != now.program_sha256;
     if changes.is_empty() && is_other_program {
-        changes.push("the program is another build than when the run started; bits may differ".to_owned());
+        changes.push(
+            "the program is another build than when the run started; results may not be bit-identical".to_owned(),
+        );
     }
     changes
 }

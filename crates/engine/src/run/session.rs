@@ -109,7 +109,7 @@ impl RunSession<'_> {
             epochs: state.progress.epoch - 1,
             steps: state.progress.step,
         });
-        // The records come first: other listeners read them.
+        // The records are listeners too, and the first ones: other listeners read the files.
         let mut all: Vec<Box<dyn Listener + Send + '_>> = vec![
             Box::new(Records::open(folder, &columns, position)?),
             Box::new(TensorBoard::open(folder, &columns)?),
@@ -159,7 +159,7 @@ fn prepare_phantoms(
     Ok(emitted?)
 }
 
-/// Puts into the manifest how a run ended; writes an error into the log as well.
+/// Records in the manifest how a run ended; writes an error to the log as well.
 fn record_end(folder: &RunFolder, manifest: &mut Manifest, ended: &Result<RunOutcome, RunSessionError>) {
     match ended {
         Ok(RunOutcome::Done | RunOutcome::EarlyStopped) => manifest.end(Status::Done, None),

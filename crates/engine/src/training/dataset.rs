@@ -24,8 +24,7 @@ use transforms::{Transform, sample_params};
 use volume::io;
 use volume::{Label, Voxels};
 
-/// How often hashes are saved while subjects are preprocessed, so that a process that is killed has few to compute
-/// again.
+/// The interval at which hashes are saved while subjects are preprocessed, so that few are lost if the process is killed.
 const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
 
 /// The preprocessed subjects of a run, training and validation.
@@ -34,7 +33,7 @@ pub struct PreprocessedDataset {
     seed: Seed,
     sampler: Sampler,
     augment: Vec<Transform>,
-    /// The preprocess chain with what it learned from the training subjects.
+    /// The preprocess chain, fitted to the training subjects.
     pub preprocessing: FittedPreprocessing,
     profile: Option<Profile>,
     samples_per_volume: usize,
@@ -187,7 +186,7 @@ impl PreprocessedDataset {
         })
     }
 
-    /// The number of a requested patch among all patches of its subject in the run.
+    /// Returns the index of a requested patch among all patches of its subject in the run.
     fn patch_index(&self, patch_use: PatchUse, request: Request) -> PatchIndex {
         let epochs_before = match patch_use {
             PatchUse::Training { epoch } => epoch - 1,

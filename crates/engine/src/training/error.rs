@@ -33,7 +33,11 @@ pub enum TrainError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Input files have changed since the run started.
-    #[error("{} have changed since the run started, such as {}; restore the data, or start a new run", files(.0), .0[0].display())]
+    #[error(
+        "{} changed since the run started, such as {}; restore the data, or start a new run",
+        files(.0),
+        .0[0].display()
+    )]
     InputsChanged(Vec<PathBuf>),
     /// The cache cannot be read or written.
     #[error(transparent)]
@@ -81,7 +85,7 @@ pub enum TrainError {
 }
 
 fn files(paths: &[PathBuf]) -> String {
-    if let [_] = paths { "1 input file".to_owned() } else { format!("{} input files", paths.len()) }
+    if let [_] = paths { "1 input file has".to_owned() } else { format!("{} input files have", paths.len()) }
 }
 
 /// Maximum length of the sampled parameters of a patch in a message, in characters; an elastic field has thousands.

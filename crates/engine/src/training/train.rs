@@ -197,7 +197,7 @@ fn state_of(progress: &Progress, trainer: &Trainer) -> State {
     State { progress: progress.clone(), weights: trainer.weights(), moments: trainer.moments() }
 }
 
-/// The value of the monitored column in this epoch.
+/// Returns the value of the monitored column in this epoch.
 fn monitored(record: &EpochRecord, columns: &Columns, monitor: &str) -> Option<f64> {
     match monitor {
         "train_loss" => Some(record.train_loss),

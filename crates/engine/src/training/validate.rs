@@ -94,7 +94,7 @@ pub fn volumes(
     Ok(Some(summarize_all(&plan.experiment.metrics, &scores, &ClassLabel::pairs(&plan.labels))))
 }
 
-/// The scores of one volume, metric by metric.
+/// Computes the scores of one volume, metric by metric.
 fn score(
     plan: &Plan,
     dataset: &PreprocessedDataset,

@@ -28,7 +28,7 @@ pub struct ClaimRecord {
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The current task outside of training steps, such as `cache 3/20`.
+    /// The current task outside of training steps, such as `preprocessing 3/20`.
     pub task: Option<String>,
     /// The current epoch, counted from 1.
     pub epoch: usize,

@@ -240,7 +240,7 @@ exit "$code"
             // Slurm forgets jobs some time after they end, and then reports an error.
             let error = String::from_utf8_lossy(&output.stderr);
             if !output.status.success() && !error.contains("Invalid job id") {
-                return Err(LaunchError::Failure(format!("squeue refused: {}", error.trim())));
+                return Err(LaunchError::Failure(format!("squeue failed: {}", error.trim())));
             }
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             queued.extend(text.lines().filter_map(|line| line.trim().parse::<usize>().ok()));
@@ -298,7 +298,7 @@ fn sbatch(arguments: &[&str]) -> Result<String, LaunchError> {
         return Ok(number);
     }
     let error = String::from_utf8_lossy(&output.stderr);
-    let message = format!("sbatch refused: {}", error.trim());
+    let message = format!("sbatch rejected the job: {}", error.trim());
     // A cluster that does not respond is not a mistake in the sweep file.
     if error.contains("nable to") || error.contains("DNS") {
         return Err(LaunchError::Failure(message));

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
     use crate::experiment::load::parse;
 
-    const SOUND: &str = "\
+    const VALID: &str = "\
 data: { source: { phantom: { subjects: 10 } } }
 sampler: { uniform: { patch: [32, 32, 32] } }
 model: { unet: { widths: [8, 16] } }
@@ -231,7 +231,7 @@ train: { epochs: 2 }
     #[test]
     fn phantoms_are_summarized_without_being_created() {
         let folder = tempfile::tempdir().unwrap();
-        let summary = summarize_dataset(&parse("a.yaml", SOUND).unwrap(), folder.path()).unwrap();
+        let summary = summarize_dataset(&parse("a.yaml", VALID).unwrap(), folder.path()).unwrap();
         assert_eq!((summary.parts.train.len(), summary.parts.val.len()), (8, 2));
         assert_eq!((summary.patches_per_epoch, summary.steps_per_epoch), (40, 20));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -244,7 +244,7 @@ train: { epochs: 2 }
             eprintln!("skipped: no {}", root.display());
             return;
         }
-        let text = SOUND.replace("phantom: { subjects: 10 }", &format!("msd: {{ root: {} }}", root.display()));
+        let text = VALID.replace("phantom: { subjects: 10 }", &format!("msd: {{ root: {} }}", root.display()));
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("LPS"), "{problems}");
         let reoriented = text.replace("data: {", "data: { orientation: reorient,");
@@ -253,14 +253,14 @@ train: { epochs: 2 }
 
     #[test]
     fn the_number_of_class_weights_must_match_the_labels_of_the_dataset() {
-        let text = SOUND.replace("dice: {}", "dice: { class_weights: [1, 1] }");
+        let text = VALID.replace("dice: {}", "dice: { class_weights: [1, 1] }");
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("expected 3 class weights, got 2"), "{problems}");
     }
 
     #[test]
     fn a_warm_up_longer_than_the_run_is_a_problem() {
-        let text = format!("{SOUND}schedule: {{ cosine: {{ warmup_steps: 40 }} }}\n");
+        let text = format!("{VALID}schedule: {{ cosine: {{ warmup_steps: 40 }} }}\n");
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         let location = problems.0[0].location.clone().unwrap();
         assert_eq!(&location.source.text[location.span], "40");

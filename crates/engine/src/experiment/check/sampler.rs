@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_rounds_down_to_no_patch_is_warned_of() {
+    fn a_fraction_that_rounds_down_to_no_patch_causes_a_warning() {
         let oversample = |share| {
             check_document(&experiment(&format!("{{ foreground_oversample: {{ patch: [8, 8, 8], share: {share} }} }}")))
         };

@@ -57,7 +57,7 @@ pub(super) fn volumes<'a>(
     let experiment = &diagnostics.document.experiment;
     let mut outgoing = BTreeMap::new();
     for (name, grid) in &summary.grids {
-        if !memory.holds(grid.shape) {
+        if !memory.fits(grid.shape) {
             let source = &experiment.data.source;
             let location = match source.component().generator() {
                 Some(_) => format!("data.source.{}.shape", source.name()),
@@ -164,7 +164,7 @@ impl Memory {
         bytes.is_some_and(|bytes| bytes <= self.bytes)
     }
 
-    fn holds(&self, shape: [usize; 3]) -> bool {
+    fn fits(&self, shape: [usize; 3]) -> bool {
         self.suffices(self.required(shape, 1))
     }
 
@@ -215,7 +215,7 @@ impl Memory {
         let step = std::slice::from_ref(step);
         let incoming = Incoming { grid, channels: self.channels };
         let after = lazy::output_grid(step, &lazy::fixed_params(step, &incoming), &grid);
-        if self.holds(after.shape) {
+        if self.fits(after.shape) {
             return Ok(after);
         }
         let path = format!("{path}.{}", step[0].name());

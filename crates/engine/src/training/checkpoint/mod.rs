@@ -2,8 +2,8 @@
 //!
 //! The whole state of a run is one file, `last.state.safetensors`, which is replaced atomically: no crash can leave
 //! weights of one step with moments of another. The one before is kept as `last-1.state.safetensors`, in case the
-//! latest cannot be read. `last.safetensors` and `best.safetensors` have weights alone, for people and for `predict`.
-//! All have a checksum. Random generators need no state: every stream is named by what it is for.
+//! latest cannot be read. `last.safetensors` and `best.safetensors` have only weights, for `predict` and other programs.
+//! All have a checksum. Random generators need no state: every stream is named by its purpose.
 
 mod best;
 mod files;

@@ -41,7 +41,7 @@ pub struct BestEpoch {
 }
 
 impl Progress {
-    /// The progress of a run before its first step.
+    /// Returns the progress of a run before its first step.
     pub fn start() -> Self {
         Self {
             epoch: 1,

@@ -130,7 +130,7 @@ pub fn compare(model: &Model, one: &DeviceResult, other: &DeviceResult) -> Vec<D
     differences
 }
 
-/// The difference of the final weights, relative to their change since the start.
+/// Returns the difference of the final weights, relative to their change since the start.
 fn weight_change_difference(one: &DeviceResult, other: &DeviceResult, counts: impl Fn(&str) -> bool) -> f64 {
     let (mut difference, mut change) = (0.0, 0.0);
     let parameters = one.start.iter().zip(&one.end).zip(&other.end).filter(|((start, _), _)| counts(&start.name));
@@ -152,18 +152,18 @@ fn relative(one: f64, other: f64) -> f64 {
     (one - other).abs() / one.abs().max(f64::MIN_POSITIVE)
 }
 
-/// The largest difference, relative to the largest value.
+/// Returns the largest difference, relative to the largest value.
 fn relative_maximum(one: &[f32], other: &[f32]) -> f64 {
     max_difference(one, other) / max_abs(one).max(f64::MIN_POSITIVE)
 }
 
-/// The largest difference; infinite if a value is NaN.
+/// Returns the largest difference; infinite if a value is NaN.
 fn max_difference(one: &[f32], other: &[f32]) -> f64 {
     let differences = one.iter().zip(other).map(|(one, other)| f64::from((one - other).abs()));
     differences.fold(0.0, |max, value| if value.is_nan() { f64::INFINITY } else { max.max(value) })
 }
 
-/// The Euclidean norm; infinite if a value is NaN.
+/// Returns the Euclidean norm; infinite if a value is NaN.
 fn norm(values: &[f32]) -> f64 {
     let norm = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
     if norm.is_nan() { f64::INFINITY } else { norm }

@@ -60,8 +60,8 @@ struct Summary {
 }
 
 impl Summary {
-    /// The largest difference from a tensor's values, over the samples and the sums; those of sums are scaled to that
-    /// of a single value.
+    /// Returns the largest difference from a tensor's values, over the samples and the sums; those of sums are scaled to
+    /// that of a single value.
     fn max_difference(&self, values: &[f32]) -> f64 {
         let samples = self.indices.iter().zip(&self.values).map(|(index, expected)| {
             values.get(*index).map_or(f64::INFINITY, |actual| (f64::from(*actual) - expected).abs())
