@@ -1,4 +1,4 @@
-"""What the comparisons with PyTorch and MONAI share: running both sides, and keeping what was measured."""
+"""Functions shared by the comparisons with PyTorch and MONAI: run both programs and write the results."""
 
 import json
 import os
@@ -15,12 +15,12 @@ def output(command, **more):
 
 
 def built_bench(features, name):
-    """The path of a bench; cargo builds it where it has changed."""
+    """Builds a bench and returns the path of its executable."""
     command = ["cargo", "bench", "--no-run", "--bench", name, "--message-format", "json"]
     lines = output(command + (["--features", features] if features else [])).splitlines()
     messages = [json.loads(line) for line in lines]
-    made = [m["executable"] for m in messages if m.get("target", {}).get("name") == name and m.get("executable")]
-    return made[-1]
+    executables = [m["executable"] for m in messages if m.get("target", {}).get("name") == name and m.get("executable")]
+    return executables[-1]
 
 
 def last_json(text):
@@ -35,7 +35,7 @@ def processor():
 
 
 def keep(path, **results):
-    """Writes results with what they were measured on."""
+    """Writes results with the date, commit and hardware."""
     facts = dict(date=str(date.today()), commit=output(["git", "rev-parse", "HEAD"]).strip(), cpu=processor(),
                  cores=os.cpu_count())
     path.parent.mkdir(parents=True, exist_ok=True)

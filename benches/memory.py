@@ -1,4 +1,4 @@
-"""Compares the memory that `runner check` estimates with what a step takes at its peak, for many networks.
+"""Compares the memory estimate of `runner check` with the peak memory of a training step, for many networks.
 
 usage, from the root of the repository:
     cargo bench --no-run --bench step
@@ -32,11 +32,11 @@ def main():
         file = Path(folder) / "experiment.yaml"
         for norm, widths, (patch, batch) in itertools.product(["none", "instance"], WIDTHS, PATCHES_AND_BATCHES):
             file.write_text(EXPERIMENT.format(norm=norm, widths=widths, patch=patch, batch=batch))
-            told = subprocess.run([bench, str(file), device, "1"], check=True, capture_output=True, text=True).stdout
-            measured = json.loads(told)
+            printed = subprocess.run([bench, str(file), device, "1"], check=True, capture_output=True, text=True).stdout
+            measured = json.loads(printed)
             ratios.append(measured["estimate_bytes"] / measured["peak_bytes"])
             print(f"{norm:<9} {str(widths):<14} {batch} of {patch}^3: {measured['peak_bytes'] / 1e6:7.0f} MB, "
-                  f"estimate {ratios[-1]:.3f} of it", flush=True)
+                  f"estimate / measured {ratios[-1]:.3f}", flush=True)
     print(f"{min(ratios):.3f} to {max(ratios):.3f}")
 
 

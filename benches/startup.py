@@ -1,12 +1,12 @@
-"""How long `runner check` takes, and how long `runner run` takes for all but its steps.
+"""Measures the duration of `runner check`, and of `runner run` without its training epoch.
 
 python3 benches/startup.py RUNNER [--data FOLDER_OF_TASK04] [--repeats N]
 
-The second is the time of a whole run of one epoch, from start to exit, less the seconds that its timing.csv says were
-spent in the epoch: reading, planning, preparing, opening the device, and writing the last checkpoint and the plots. So
-the first step begins sooner than that. It is taken with an empty cache and with a warm one.
+The second is the time of a whole run of one epoch, from start to exit, minus the seconds of the epoch in timing.csv. It
+includes reading, planning, preprocessing, opening the device, and writing the last checkpoint and the plots, so the time
+to the first step is shorter. It is measured with an empty and with a warm cache.
 
-The liver's data is a dataset of as many scans as Task03_Liver has: links to one phantom of 512x512x150 voxels.
+The liver dataset has as many scans as Task03_Liver: links to one phantom of 512x512x150 voxels.
 """
 
 import argparse
@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def seconds(command):
-    begun = time.monotonic()
+    start = time.monotonic()
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    return time.monotonic() - begun
+    return time.monotonic() - start
 
 
-def besides_the_epoch(runner, words, cache):
+def seconds_without_epoch(runner, words, cache):
     with tempfile.TemporaryDirectory() as runs:
         whole = seconds([runner, "run", *words, "--set", "train.epochs=1", "--runs-dir", runs, "--cache-dir", cache])
         (timing,) = Path(runs).glob("*/*/timing.csv")
@@ -35,7 +35,7 @@ def besides_the_epoch(runner, words, cache):
 
 
 def livers(runner, folder):
-    """131 scans; `check` reads their headers."""
+    """Writes a dataset of 131 scans, whose headers `check` reads."""
     command = [runner, "phantom", str(folder), "--subjects", "1", "--shape", "512,512,150", "--spacing", "0.8,0.8,2"]
     subprocess.run(command, check=True, capture_output=True)
     dataset = json.loads((folder / "dataset.json").read_text())
@@ -69,9 +69,9 @@ def main():
         experiments.append(["experiments/hippocampus.yaml", "--set", f"data.source.msd.root={options.data}"])
     for words in experiments:
         with tempfile.TemporaryDirectory() as cache:
-            cold = besides_the_epoch(options.runner, words, cache)
-            warm = [besides_the_epoch(options.runner, words, cache) for _ in range(options.repeats)]
-        print(f"run {words[0]}, all but its epoch: {cold:.2f} s with an empty cache, "
+            cold = seconds_without_epoch(options.runner, words, cache)
+            warm = [seconds_without_epoch(options.runner, words, cache) for _ in range(options.repeats)]
+        print(f"run {words[0]}, without its epoch: {cold:.2f} s with an empty cache, "
               f"{statistics.median(warm):.2f} s with a warm one")
 
 

@@ -1,4 +1,4 @@
-"""A pair of label maps as large as a CT: a liver with lesions, and a prediction of it."""
+"""Generates a pair of label maps of the size of a CT: a liver with lesions, and a prediction of it."""
 
 import nibabel
 import numpy as np
@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 SHAPE = (512, 512, 150)
 SPACING = (0.77, 0.77, 1.0)
-# Centre in voxels and radius in mm of lesions: true, and predicted where that differs (None is missed).
+# Centre in voxels and radius in mm of each lesion: in the truth (None: false positive) and in the prediction (None: missed).
 LESIONS = [
     ((180, 230, 60), 18, ((181, 232, 61), 17)),
     ((230, 200, 90), 9, ((229, 200, 90), 10)),
@@ -20,15 +20,15 @@ LESIONS = [
 
 
 def waves(seed, size):
-    """Smooth noise with a standard deviation of 1."""
+    """Returns smooth noise with a standard deviation of 1."""
     coarse = gaussian_filter(np.random.default_rng(seed).standard_normal([max(4, side // 8) for side in SHAPE]), size / 8)
     fine = zoom(coarse, [side / small for side, small in zip(SHAPE, coarse.shape)], order=1)
     return (fine / fine.std()).astype(np.float32)
 
 
 def ball(centre, radius):
-    place = np.ogrid[tuple(slice(0, side) for side in SHAPE)]
-    squared = sum(((axis - middle) * step) ** 2 for axis, middle, step in zip(place, centre, SPACING))
+    position = np.ogrid[tuple(slice(0, side) for side in SHAPE)]
+    squared = sum(((axis - middle) * step) ** 2 for axis, middle, step in zip(position, centre, SPACING))
     return squared <= radius**2
 
 
@@ -40,15 +40,15 @@ def label_map(depth, balls):
 
 
 def make(folder):
-    """Writes prediction.nii.gz and truth.nii.gz, which are the same in every place."""
+    """Writes prediction.nii.gz and truth.nii.gz, which are the same on every machine."""
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "prediction.nii.gz", folder / "truth.nii.gz"
     if all(file.exists() for file in files):
         return files
-    place = np.ogrid[tuple(slice(0, side) for side in SHAPE)]
-    sides = zip(place, (200, 240, 75), (105, 75, 60), SPACING)
+    position = np.ogrid[tuple(slice(0, side) for side in SHAPE)]
+    sides = zip(position, (200, 240, 75), (105, 75, 60), SPACING)
     distance = np.sqrt(sum(((axis - middle) * step / radius) ** 2 for axis, middle, radius, step in sides))
-    # In mm below the surface, roughly.
+    # Approximate depth below the surface in mm.
     depth = (75 * (1 - distance) + 6 * waves(1, 24)).astype(np.float32)
     truth = label_map(depth, [lesion[:2] for lesion in LESIONS if lesion[0]])
     prediction = label_map(depth + 2 * waves(2, 16), [lesion[2] for lesion in LESIONS if lesion[2]])

@@ -1,8 +1,8 @@
-"""Times the peers' metrics of a pair of label maps; run by the Python of their virtual environment.
+"""Times the metrics of MONAI, surface-distance and MedPy on a pair of label maps, in their virtual environment.
 
 usage: python peers.py PREDICTION TRUTH REPEATS NAME
 
-Masks, one-hot for MONAI and one by one for the others, are made before the clock starts. Prints JSON.
+The masks (one-hot for MONAI, one per label for the others) are made before the clock starts. Prints JSON.
 """
 
 import importlib.metadata
@@ -17,7 +17,7 @@ import numpy as np
 import scipy.ndimage
 import torch
 
-# What surface-distance still expects of NumPy and SciPy.
+# surface-distance uses these names, which NumPy and SciPy have removed.
 np.Inf, np.NaN = np.inf, np.nan
 scipy.ndimage.filters = scipy.ndimage.morphology = scipy.ndimage
 warnings.filterwarnings("ignore")
@@ -37,13 +37,13 @@ def read(path):
 
 
 def by_class(function, prediction, truth, spacing):
-    """A metric of one mask, for each label."""
+    """Returns a function that computes a metric of one mask for each label."""
     masks = [(prediction == label, truth == label) for label in LABELS]
     return lambda: [float(function(*pair, spacing)) for pair in masks]
 
 
 def one_hot(function, prediction, truth, spacing):
-    """A metric of MONAI, for all labels at once."""
+    """Returns a function that computes a MONAI metric for all labels together."""
     pair = [torch.from_numpy(np.stack([labels == label for label in (0, *LABELS)])[None]) for labels in (prediction, truth)]
     pair = [masks.float() for masks in pair]
     return lambda: function(*pair, spacing=spacing).flatten().tolist()

@@ -1,9 +1,9 @@
-"""Times sliding-window inference of runner and of MONAI in turn, on the same weights, windows and volume.
+"""Times sliding-window inference of runner and of MONAI alternately, on the same weights, windows and volume.
 
 usage, from the root of the repository:
     python3 benches/monai/compare.py --python torch/bin/python [--devices flex,libtorch:cpu] [--features libtorch]
 
-`--python` is one that has torch, monai, safetensors and pyyaml. Prints ratios and writes them as JSON into
+`--python` is a Python with torch, monai, safetensors and pyyaml. Prints ratios and writes them as JSON into
 benches/results/.
 """
 
@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--python", required=True)
     parser.add_argument("--devices", default="flex")
     parser.add_argument("--features", default="")
-    parser.add_argument("--bench", help="an executable of the sliding bench that was built before")
+    parser.add_argument("--bench", help="a built executable of the sliding bench")
     parser.add_argument("--shape", default="160,160,128")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=ROOT / "benches" / "results" / "monai_cpu.json")
@@ -35,13 +35,13 @@ def main():
     measured = {side: [] for side in [*devices, "monai"]}
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/weights.safetensors", f"{folder}/labels.raw"]
-        # In turn, so that what else the machine does falls on all of them.
+        # Alternately, so that other load on the machine affects all of them.
         for _ in range(arguments.rounds):
             for device in devices:
                 measured[device].append(last_json(output([bench, file, device, arguments.shape, "2", *files])))
             theirs = [arguments.python, str(HERE / "theirs.py"), file, "cpu", arguments.shape, "2", *files]
             measured["monai"].append(last_json(output(theirs)))
-    # The second repeat of each process: the first allocates.
+    # The second repeat of each process, because the first allocates memory.
     seconds = {side: median(result["seconds"][1] for result in results) for side, results in measured.items()}
     peaks = {side: max(result["peak_bytes"] for result in results) for side, results in measured.items()}
     for side in measured:

@@ -2,7 +2,7 @@
 
 usage: python theirs.py FILE DEVICE X,Y,Z REPEATS WEIGHTS LABELS
 
-Prints JSON: the seconds of each repeat, the largest resident memory, and the share of voxels whose label is that in
+Prints JSON: the seconds of each repeat, the peak resident memory, and the fraction of voxels whose label is the same as in
 LABELS.
 """
 
@@ -39,11 +39,11 @@ def main():
                 image, inference["window"], inference["batch_size"], network, overlap=inference["overlap"],
                 mode="gaussian", sigma_scale=0.125,
             )
-            found = logits.softmax(1).argmax(1)[0].cpu().numpy()
+            predicted = logits.softmax(1).argmax(1)[0].cpu().numpy()
             seconds.append(time.perf_counter() - start)
     expected = np.fromfile(labels, dtype="<u2").reshape(shape)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    same = float((expected == found).mean())
+    same = float((expected == predicted).mean())
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "same_labels": same, "torch": torch.__version__}))
 
 

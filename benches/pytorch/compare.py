@@ -1,10 +1,10 @@
-"""Times optimiser steps of runner and of PyTorch in turn: forward, backward and Adam on the same networks.
+"""Times training steps of runner and of PyTorch alternately: forward, backward and Adam on the same networks.
 
 usage, from the root of the repository:
     python3 benches/pytorch/compare.py --python torch/bin/python [--devices flex,libtorch:cpu] [--features libtorch]
     python3 benches/pytorch/compare.py --python torch/bin/python --devices libtorch:cuda:0 --features libtorch --gpu
 
-`--python` is one that has torch and pyyaml. Prints a table of ratios and writes them, with the hardware, as JSON into
+`--python` is a Python with torch and pyyaml. Prints a table of ratios and writes them, with the hardware, as JSON into
 benches/results/.
 """
 
@@ -21,7 +21,7 @@ from measure import built_bench, keep, last_json, output  # noqa: E402
 
 CPU_FILES = ["hippocampus", "narrow", "recipe_64"]
 GPU_FILES = ["recipe_96", "recipe_128"]
-# What is aimed at, as a share of PyTorch's time.
+# Targets for narrow and wide networks, as a fraction of PyTorch's time.
 AIMS = {"libtorch:cpu": (0.6, 0.8), "flex": (2.0, 1.5)}
 
 
@@ -30,10 +30,10 @@ def main():
     parser.add_argument("--python", required=True)
     parser.add_argument("--devices", default="flex")
     parser.add_argument("--features", default="")
-    parser.add_argument("--bench", help="an executable of the step bench that was built before")
+    parser.add_argument("--bench", help="a built executable of the step bench")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3, help="steps of a round")
+    parser.add_argument("--steps", type=int, default=3, help="steps per round")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bench = arguments.bench or built_bench(arguments.features, "step")
@@ -49,7 +49,7 @@ def main():
             sides["pytorch compiled bfloat16"] = theirs + ["--compile", "--bfloat16"]
         sides |= {device: [bench, file, device, steps] for device in devices}
         seconds, peaks = {side: [] for side in sides}, {side: 0 for side in sides}
-        # In turn, so that what else the machine does falls on all of them.
+        # Alternately, so that other load on the machine affects all of them.
         for _ in range(arguments.rounds):
             for side, command in sides.items():
                 measured = last_json(output(command))
@@ -62,8 +62,8 @@ def main():
             aim = AIMS.get(side, (None, None))[wide] if not arguments.gpu else None
             rows.append(dict(network=name, side=side, seconds=median(seconds[side]), fastest=min(seconds[side]),
                              slowest=max(seconds[side]), ratio=ratio, aim=aim, peak_bytes=peaks[side]))
-            told = f"{name:<12} {side:<26} {median(seconds[side]):8.3f} s  {ratio:5.2f} of PyTorch's"
-            print(told + (f", aim {aim}" if aim else "") + f", {peaks[side] / 1e9:.2f} GB", flush=True)
+            line = f"{name:<12} {side:<26} {median(seconds[side]):8.3f} s  {ratio:5.2f} of PyTorch's"
+            print(line + (f", target {aim}" if aim else "") + f", {peaks[side] / 1e9:.2f} GB", flush=True)
     versions = json.loads(output([arguments.python, "-c", "import json, torch; print(json.dumps({'torch': torch.__version__, 'gpu': torch.cuda.get_device_name() if torch.cuda.is_available() else None}))"]))
     path = arguments.json or ROOT / "benches" / "results" / f"pytorch_{'gpu' if arguments.gpu else 'cpu'}.json"
     keep(path, **versions, rounds=arguments.rounds, steps=arguments.steps, rows=rows)

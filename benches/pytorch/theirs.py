@@ -1,8 +1,9 @@
-"""Times optimiser steps of an experiment's network in PyTorch, as benches/step.rs does in runner.
+"""Times training steps of an experiment's network in PyTorch, as benches/step.rs does in runner.
 
 usage: python theirs.py FILE DEVICE STEPS [--compile] [--bfloat16]
 
-The network, loss and optimiser are those of FILE; prints JSON: seconds of each step after the first ones, and memory.
+The network and the loss are those of FILE; the optimizer is Adam. Prints JSON: the seconds of each step after the warm-up,
+and the peak memory.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from torch.nn.functional import one_hot
 from unet import Unet
 
 
-def loss_of(name):
+def build_loss(name):
     if name == "binary_cross_entropy":
         return lambda logits, target: nn.functional.binary_cross_entropy_with_logits(logits, target)
 
@@ -51,7 +52,7 @@ def main():
     network = network.to(memory_format=layout)
     image = torch.randn(batch, 1, *patch, device=device).contiguous(memory_format=layout)
     target = one_hot(torch.randint(3, (batch, *patch), device=device), 3).permute(0, 4, 1, 2, 3).float().contiguous()
-    loss_function = loss_of(next(iter(spec["loss"])))
+    loss_function = build_loss(next(iter(spec["loss"])))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     model = torch.compile(network) if arguments.compile else network
 

@@ -1,4 +1,4 @@
-"""The network of an experiment in PyTorch, with the names of its weights."""
+"""The network of an experiment in PyTorch, with the same parameter names."""
 
 import torch
 from torch import nn
@@ -6,10 +6,10 @@ from torch.nn.functional import interpolate, leaky_relu, max_pool3d, relu
 
 
 class Block(nn.Module):
-    def __init__(self, given, made, spec):
+    def __init__(self, input, output, spec):
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv3d(given, made, 3, padding=1), nn.Conv3d(made, made, 3, padding=1)
-        norm = (lambda: nn.InstanceNorm3d(made, affine=True)) if spec.get("norm") == "instance" else nn.Identity
+        self.conv1, self.conv2 = nn.Conv3d(input, output, 3, padding=1), nn.Conv3d(output, output, 3, padding=1)
+        norm = (lambda: nn.InstanceNorm3d(output, affine=True)) if spec.get("norm") == "instance" else nn.Identity
         self.norm1, self.norm2 = norm(), norm()
         self.activation = (lambda x: leaky_relu(x, 0.01)) if spec.get("activation") == "leaky_relu" else relu
 

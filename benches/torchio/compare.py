@@ -1,4 +1,4 @@
-"""Measures runner and TorchIO side by side: patches per second, first patch, memory.
+"""Compares runner and TorchIO: patches per second, time to the first patch, memory.
 
 usage, from the root of the repository: python3 benches/torchio/compare.py [--quick] [--json PATH]
 """
@@ -24,18 +24,18 @@ from stream_rows import QUEUE_LENGTH, Chain, Measured, StreamRows
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BATCH_SIZE = 2
-# Patches of the first, short measurement, which says how many a long one needs.
+# Number of patches of the first, short measurement, which determines how many a long one needs.
 PILOT = QUEUE_LENGTH
 
 CHAINS = [
     Chain("Recipe: crop_or_pad, rescale_intensity, affine", "recipe.yaml", "recipe", 6),
-    Chain("Recipe, where TorchIO reads volumes preprocessed before", "recipe.yaml", "prepared", 6, False),
+    Chain("Recipe; TorchIO reads volumes preprocessed before", "recipe.yaml", "prepared", 6, False),
     Chain("Recipe and elastic_deformation, gamma, noise", "elastic.yaml", "elastic", 3),
 ]
 
 
 class Bench:
-    """Both sides on the same files."""
+    """Measures both programs on the same files."""
 
     def __init__(self, arguments):
         self.repeats = 1 if arguments.quick else arguments.repeats
@@ -44,7 +44,7 @@ class Bench:
         self.seconds = arguments.seconds
         self.patience = arguments.patience
         self.tries = 1 if arguments.quick else arguments.tries
-        # The share of all cores that other processes used, by what was measured meanwhile.
+        # The fraction of all cores that other processes used during each measurement.
         self.others = {}
         self.work = arguments.work.resolve()
         self.work.mkdir(parents=True, exist_ok=True)
@@ -58,43 +58,43 @@ class Bench:
         shutil.rmtree(self.cache, ignore_errors=True)
 
     def prepared_subjects(self):
-        """The table of volumes that TorchIO has preprocessed and written; kept between calls."""
+        """Returns the table of volumes that TorchIO has preprocessed and written; they are kept between calls."""
         folder = self.work / "prepared"
         if not (folder / "subjects.csv").exists():
             theirs.run(self.python, "prepare", subjects=self.subjects, out=folder)
         return folder / "subjects.csv"
 
     def undisturbed(self, name, subjects, measure):
-        """What `measure` returns on these files: of a few tries, the one during which others used the least."""
+        """Calls `measure` a few times and returns the result of the call during which others used the fewest cores."""
         tries = []
         for _ in range(self.tries):
             preparing.warm_page_cache(subjects)
             noise.wait_for_quiet(self.patience)
             with noise.Others() as others:
                 result = measure()
-            progress(f"{name}: others used {others.share:.0%} of the cores")
-            tries.append((others.share, result))
-            if others.share < noise.DISTURBING:
+            progress(f"{name}: other processes used {others.load:.0%} of the cores")
+            tries.append((others.load, result))
+            if others.load < noise.DISTURBING:
                 break
-        share, result = min(tries, key=itemgetter(0))
-        self.others[name] = round(share, 3)
+        load, result = min(tries, key=itemgetter(0))
+        self.others[name] = round(load, 3)
         return result
 
     def stream(self, chain):
-        """Rows about a long stream of patches."""
+        """Returns the rows of a long stream of patches."""
         fills = 2 if self.quick else chain.fills
         subjects = self.prepared_subjects() if chain.torchio == "prepared" else self.subjects
         experiment = HERE / chain.experiment
-        refusal = self.ours.refusal(experiment, self.subjects, self.cache)
-        rows = StreamRows(chain, fills, refusal)
-        for turn in range(1, self.repeats + 1):
+        check_error = self.ours.check_error(experiment, self.subjects, self.cache)
+        rows = StreamRows(chain, fills, check_error)
+        for repeat in range(1, self.repeats + 1):
             seconds, _, peak = self.undisturbed(
-                f"{chain.torchio}, TorchIO, {turn}", subjects, lambda: self.their_stream(subjects, chain, fills)
+                f"{chain.torchio}, TorchIO, {repeat}", subjects, lambda: self.their_stream(subjects, chain, fills)
             )
             rows.add_theirs(seconds, peak)
-            if refusal is None:
+            if check_error is None:
                 measured = self.undisturbed(
-                    f"{chain.torchio}, runner, {turn}", self.subjects, lambda: self.our_stream(experiment, fills)
+                    f"{chain.torchio}, runner, {repeat}", self.subjects, lambda: self.our_stream(experiment, fills)
                 )
                 rows.add_ours(measured)
         return rows.all()
@@ -118,7 +118,7 @@ class Bench:
         return Measured(cold_batch, warm_batch, cold.all, warm.rate, cold.peak, warm.peak)
 
     def first_patch(self):
-        """Rows about the first patch of one large volume."""
+        """Returns the rows of the first patch of one large volume."""
         group = "First label-sampled patch of one volume of 512 x 512 x 200"
         texts = {"imported": "TorchIO without its imports", "started": "TorchIO with its imports"}
         rows = {
@@ -126,21 +126,21 @@ class Bench:
             for state in ("empty", "warm")
             for since, text in texts.items()
         }
-        for turn in range(1, self.repeats + 1):
-            their_seconds = self.undisturbed(f"first patch, TorchIO, {turn}", self.large, self.their_first_patch)
-            our_seconds = self.undisturbed(f"first patch, runner, {turn}", self.large, self.our_first_patch)
+        for repeat in range(1, self.repeats + 1):
+            their_seconds = self.undisturbed(f"first patch, TorchIO, {repeat}", self.large, self.their_first_patch)
+            our_seconds = self.undisturbed(f"first patch, runner, {repeat}", self.large, self.our_first_patch)
             for (state, since), row in rows.items():
                 row.runner.append(our_seconds[state])
                 row.torchio.append(their_seconds[since])
         return list(rows.values())
 
     def their_first_patch(self):
-        """Seconds since the process was started and since it had imported TorchIO."""
+        """Returns the seconds since the start of the process and since the end of its imports."""
         seconds, _, _ = theirs.run(self.python, "first", subjects=self.large)
         return {"started": seconds["first_patch"], "imported": seconds["first_patch"] - seconds["imported"]}
 
     def our_first_patch(self):
-        """Seconds since the process was started, with an empty cache and with a warm one."""
+        """Returns the seconds since the start of the process, with an empty and with a warm cache."""
         self.empty_cache()
         return {
             state: self.ours.patches(HERE / "first_patch.yaml", self.large, self.cache, 1).first
@@ -165,9 +165,9 @@ def parse_arguments():
     parser.add_argument("--repeats", type=int, default=3, help="how often each thing is measured")
     parser.add_argument("--seconds", type=float, default=6, help="how long the runner streams patches")
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for other processes, each time")
-    parser.add_argument("--tries", type=int, default=3, help="how often a disturbed measurement is made, at most")
+    parser.add_argument("--tries", type=int, default=3, help="maximum number of attempts at a disturbed measurement")
     parser.add_argument("--quick", action="store_true", help="once, and shorter")
-    parser.add_argument("--json", type=Path, help="also write every number here")
+    parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     return parser.parse_args()
 
 
@@ -177,14 +177,14 @@ def write_json(path, about, bench, rows):
 
 
 def about_everything(bench):
-    """Where and with what it is measured."""
+    """Describes the machine, the programs and the settings."""
     measured = {"workers": bench.workers, "repeats": bench.repeats}
     versions = theirs.run(bench.python, "versions")[1]["versions"]
     return {"machine": {**machine.description(ROOT, bench.runner), **measured}, "versions": versions}
 
 
-def print_noise(shares):
-    used = f"used {median(shares):.1%} of the cores meanwhile (median), at most {max(shares):.1%}"
+def print_noise(loads):
+    used = f"used {median(loads):.1%} of the cores during measurements (median), at most {max(loads):.1%}"
     print(f"\nother processes      {used}")
 
 

@@ -1,4 +1,4 @@
-"""What was measured where."""
+"""Describes the machine and the versions that were measured."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ def memory_gib():
 
 
 def git_commit(root):
-    """The commit of the working tree, marked where files differ from it."""
+    """Returns the commit of the working tree, and whether tracked files have changes."""
     def git(*words):
         return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True).stdout.strip()
 

@@ -1,16 +1,16 @@
-"""The peak memory of a process and its children, read from /proc while they run."""
+"""Measures the peak memory of a process and its children, from /proc, while they run."""
 
 import threading
 import time
 from pathlib import Path
 
-# Walking the pages of a large process takes milliseconds: `Watch` waits longer where it does.
+# Summing the pages of a large process takes milliseconds, so `Watch` may use longer intervals.
 INTERVAL_SECONDS = 0.05
 FIELDS = ("Rss", "Pss", "Pss_File")
 
 
 def tree(pid):
-    """The process and all that it started."""
+    """Returns the ids of a process and of all its descendants."""
     pids = [pid]
     for listing in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in listing.read_text().split():
@@ -18,15 +18,15 @@ def tree(pid):
     return pids
 
 
-def of_process(pid):
-    """Bytes of one process: resident, its share of them, and the part of that share that lies in mapped files."""
+def process_memory(pid):
+    """Returns the bytes of one process: RSS, PSS, and the PSS of mapped files."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     return {field: values.get(field, 0) for field in FIELDS}
 
 
-def of_tree(pid):
-    """Bytes of a process and its children together; what has just ended counts nothing."""
+def tree_memory(pid):
+    """Returns the bytes of a process and its descendants together, without processes that have just ended."""
     total = dict.fromkeys(FIELDS, 0)
     try:
         pids = tree(pid)
@@ -34,7 +34,7 @@ def of_tree(pid):
         return total
     for member in pids:
         try:
-            for field, value in of_process(member).items():
+            for field, value in process_memory(member).items():
                 total[field] += value
         except OSError:
             continue
@@ -42,7 +42,7 @@ def of_tree(pid):
 
 
 class Watch:
-    """While it is open, `peak` follows the largest `rss`, `pss` and `pss_without_files` in bytes."""
+    """A context manager that samples memory; `peak` has the largest `rss`, `pss` and `pss_without_files` in bytes."""
 
     def __init__(self, pid):
         self.peak = {"rss": 0, "pss": 0, "pss_without_files": 0}
@@ -61,11 +61,11 @@ class Watch:
     def _follow(self):
         while not self._over.is_set():
             start = time.monotonic()
-            self._note(of_tree(self._pid))
-            # At most a fiftieth of one core goes into looking.
+            self._update_peak(tree_memory(self._pid))
+            # Sampling uses at most a fiftieth of one core.
             self._over.wait(max(INTERVAL_SECONDS, 50 * (time.monotonic() - start)))
 
-    def _note(self, now):
+    def _update_peak(self, now):
         values = {"rss": now["Rss"], "pss": now["Pss"], "pss_without_files": now["Pss"] - now["Pss_File"]}
         for name, value in values.items():
             self.peak[name] = max(self.peak[name], value)

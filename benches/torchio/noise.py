@@ -1,35 +1,35 @@
-"""How busy other processes keep the machine, which no measurement likes."""
+"""Measures the load of other processes, which disturbs measurements."""
 
 import os
 import resource
 import time
 from pathlib import Path
 
-# Below this share of all cores, the machine counts as quiet.
+# The machine is quiet if other processes use less than this fraction of all cores.
 QUIET = 0.05
-# From this share on, a measurement is made again.
+# A measurement is repeated if other processes use this fraction of all cores or more.
 DISTURBING = 0.1
-LOOK_SECONDS = 2
+INTERVAL_SECONDS = 2
 
 
 def busy_seconds():
-    """Seconds that all cores together have spent on anything since the machine started, or had taken from them."""
+    """Returns the busy time of all cores since the machine started, including time stolen by the hypervisor."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     idle, waiting = ticks[3], ticks[4]
     return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
 def own_seconds():
-    """Seconds of this process and of those that it started and that have ended."""
+    """Returns the CPU time of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 class Others:
-    """The share of all cores that others use while it is open."""
+    """A context manager that measures `load`, the fraction of all cores that other processes use."""
 
     def __enter__(self):
-        self.share = 0.0
+        self.load = 0.0
         self._start = time.monotonic(), busy_seconds(), own_seconds()
         return self
 
@@ -37,14 +37,14 @@ class Others:
         elapsed, busy, own = (
             now - then for now, then in zip((time.monotonic(), busy_seconds(), own_seconds()), self._start)
         )
-        self.share = max(0.0, busy - own) / (elapsed * os.cpu_count())
+        self.load = max(0.0, busy - own) / (elapsed * os.cpu_count())
 
 
 def wait_for_quiet(seconds):
-    """Waits until others leave the machine alone, but not longer than this."""
+    """Waits until other processes are quiet, at most the given seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with Others() as others:
-            time.sleep(LOOK_SECONDS)
-        if others.share < QUIET:
+            time.sleep(INTERVAL_SECONDS)
+        if others.load < QUIET:
             return

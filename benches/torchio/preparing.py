@@ -1,4 +1,4 @@
-"""What must be there before anything is measured: TorchIO, the runner, phantoms, their tables."""
+"""Sets up what the measurements need: TorchIO, `runner`, phantoms and their tables."""
 
 import csv
 import os
@@ -13,10 +13,10 @@ SPACING = "0.8,0.8,2.0"
 
 
 def torchio_python(folder):
-    """The Python of a virtual environment that has torch and TorchIO 1.2.1; what is missing is installed."""
+    """Installs torch and TorchIO in a virtual environment, if they are missing, and returns its Python."""
     python = folder / "bin" / "python"
     if not python.exists():
-        print(f"making a virtual environment in {folder}", file=sys.stderr)
+        print(f"creating a virtual environment in {folder}", file=sys.stderr)
         venv.create(folder, with_pip=True)
     missing = []
     if installed_version(python, "torch") is None:
@@ -30,27 +30,27 @@ def torchio_python(folder):
 
 
 def installed_version(python, package):
-    """The version of a package in another Python; None where it is not installed."""
+    """Returns the version of a package in another Python, or None if it is not installed."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def built_runner(root):
-    """The release binary, built from the working tree."""
+    """Builds the release binary from the working tree and returns its path."""
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=root, check=True)
     return Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release" / "runner"
 
 
 def phantoms(runner, folder, subjects, shape):
-    """Folders of image and label files; those that are there already are kept."""
+    """Writes phantoms and returns their image and label files; existing files are kept."""
     words = [runner, "phantom", folder, "--subjects", str(subjects), "--shape", shape, "--spacing", SPACING]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return [(image, folder / "labelsTr" / image.name) for image in sorted((folder / "imagesTr").glob("*.nii.gz"))]
 
 
 def table(path, files, validation):
-    """Writes a table of subjects; the last one is for the validation part, which an experiment must have."""
+    """Writes a table of subjects; the last one is the validation subject, which an experiment requires."""
     rows = [[f"phantom_{number:03}", image, label] for number, (image, label) in enumerate(files)]
     rows.append(["validation", *validation])
     with open(path, "w", newline="") as file:
@@ -59,7 +59,7 @@ def table(path, files, validation):
 
 
 def tables(runner, work):
-    """The table of many subjects and the one of a single, larger subject."""
+    """Returns the table of eight subjects and the table of a single, larger subject."""
     tiny = phantoms(runner, work / "tiny", 1, "96,96,96")[0]
     many = phantoms(runner, work / "phantoms", NUM_SUBJECTS, "512,512,150")
     large = phantoms(runner, work / "large", 1, "512,512,200")
@@ -67,7 +67,7 @@ def tables(runner, work):
 
 
 def warm_page_cache(subjects):
-    """Reads every file of a table, so that the disk plays no part."""
+    """Reads every file of a table, so that later reads do not depend on the disk."""
     with open(subjects, newline="") as file:
         for row in csv.DictReader(file):
             for column in ("image", "label"):

@@ -8,7 +8,7 @@ HIGHER, LOWER = "higher", "lower"
 
 @dataclass
 class Row:
-    """One quantity, measured several times on both sides, in turns."""
+    """One quantity, measured several times in both programs, alternately."""
 
     group: str
     name: str
@@ -19,7 +19,7 @@ class Row:
     note: str = ""
 
     def ratios(self):
-        """How many times better the runner is, for each pair of measurements."""
+        """Returns by which factor runner is better, for each pair of measurements."""
         pairs = zip(self.runner, self.torchio)
         return [ours / theirs if self.better == HIGHER else theirs / ours for ours, theirs in pairs]
 
@@ -32,14 +32,14 @@ class Row:
 
 
 def number(value):
-    """Three digits."""
+    """Formats a number with three significant digits, or all digits before the decimal point."""
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}"
 
 
 def spread(values):
-    """The median and, where it was repeated, the range."""
+    """Formats the median and, if there are several values, the range."""
     if not values:
         return ""
     if len(values) == 1:
@@ -48,7 +48,7 @@ def spread(values):
 
 
 def markdown(rows):
-    """A heading and a table for each group, with the notes of its rows."""
+    """Formats a heading and a table for each group, with the notes of its rows."""
     sections = []
     for group in dict.fromkeys(row.group for row in rows):
         members = [row for row in rows if row.group == group]
@@ -58,8 +58,8 @@ def markdown(rows):
 
 
 def table(rows):
-    """A table that also reads well as it stands."""
-    head = ["what [unit]", "runner", "TorchIO", "times better"]
+    """Formats a Markdown table with aligned columns."""
+    head = ["quantity [unit]", "runner", "TorchIO", "times better"]
     lines = [head, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])

@@ -1,4 +1,4 @@
-"""The rows about a long stream of patches."""
+"""The table rows of a long stream of patches."""
 
 from dataclasses import dataclass
 
@@ -9,29 +9,29 @@ QUEUE_LENGTH = 40
 
 @dataclass
 class Chain:
-    """Transforms as both sides know them."""
+    """A chain of transforms: the experiment file of runner and the name of the chain in TorchIO."""
 
     title: str
     experiment: str
     torchio: str
-    # How often TorchIO's queue is filled; the first time does not count as steady.
+    # How often TorchIO's queue is filled; the first filling is excluded from the steady rate.
     fills: int
-    # Whether TorchIO, too, begins with the original files.
+    # Whether TorchIO also starts from the original files.
     from_scratch: bool = True
 
 
 @dataclass
 class Measured:
-    """What one turn of the runner took."""
+    """The measurements of runner in one repeat."""
 
-    # Seconds until the first batch.
+    # Seconds to the first batch.
     cold_batch: float
     warm_batch: float
-    # Seconds from an empty cache to as many patches as TorchIO makes.
+    # Seconds with an empty cache for as many patches as TorchIO makes.
     seconds_from_start: float
     # Patches per second with a warm cache.
     rate: float
-    # Bytes, by kind.
+    # Peak memory in bytes, by kind.
     cold_peak: dict
     warm_peak: dict
 
@@ -39,11 +39,11 @@ class Measured:
 class StreamRows:
     """The rows of one chain."""
 
-    def __init__(self, chain, fills, refusal):
+    def __init__(self, chain, fills, check_error):
         self.chain = chain
         self.patches = fills * QUEUE_LENGTH
         self.last_fill = f"fill_{fills}"
-        self.note = f"`runner check` refuses {chain.experiment}: {refusal}" if refusal else ""
+        self.note = f"`runner check` rejects {chain.experiment}: {check_error}" if check_error else ""
         self.rate = self._row("patches per second, steady", "1/s", HIGHER)
         self.rate_from_start = self._row(f"patches per second, first {self.patches}, cache empty", "1/s", HIGHER)
         self.cold = self._row("first batch, runner's cache empty", "s", LOWER)
@@ -79,7 +79,7 @@ class StreamRows:
         add_megabytes(self.warm_memory, "runner", measured.warm_peak)
 
     def all(self):
-        """Those that compare like with like."""
+        """Returns the rows in which both programs start from comparable files."""
         warm = [self.rate, self.warm, *self.warm_memory.values()]
         cold = [self.rate_from_start, self.cold, *self.cold_memory.values()]
         return warm + cold if self.chain.from_scratch else warm

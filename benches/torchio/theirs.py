@@ -1,4 +1,4 @@
-"""Runs torchio_side.py and reads off when what happened."""
+"""Runs torchio_side.py and measures the times of its events and its memory."""
 
 import json
 import subprocess
@@ -11,11 +11,11 @@ SIDE = Path(__file__).with_name("torchio_side.py")
 
 
 class TorchioError(Exception):
-    """TorchIO's process has failed."""
+    """The process of TorchIO failed."""
 
 
 def run(python, command, **options):
-    """Seconds from the start of the process to each of its events, their details, and the peak memory."""
+    """Returns the seconds from the start of the process to each event, the details of the events, and the peak memory."""
     words = [str(python), str(SIDE), command]
     for name, value in options.items():
         words += [f"--{name}", str(value)]

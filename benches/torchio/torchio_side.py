@@ -1,17 +1,17 @@
-"""What TorchIO does, in a process of its own; compare.py starts it.
+"""Runs TorchIO in a separate process, which compare.py starts.
 
-Each thing that happens is a line of JSON with the time of a clock that all processes share.
+Each event is printed as a line of JSON with the time of a clock that all processes share.
 """
 
 import json
 import time
 
 
-def tell(event, **details):
+def emit(event, **details):
     print(json.dumps({"event": event, "time": time.monotonic(), **details}), flush=True)
 
 
-tell("started")
+emit("started")
 
 import argparse  # noqa: E402
 import csv  # noqa: E402
@@ -24,8 +24,8 @@ import torch  # noqa: E402
 import torchio as tio  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-tell("imported")
-# Not one of the warnings is about what is measured.
+emit("imported")
+# None of the warnings concerns the measurements.
 warnings.filterwarnings("ignore")
 
 PATCH = (96, 96, 96)
@@ -74,14 +74,14 @@ def label_sampler():
 
 
 def batches_of_patches(subjects, chain, workers, fills):
-    # The subjects are listed once more than is asked for: workers are busy until the last batch, as in a long epoch.
+    # One more repetition of the subjects than needed keeps the workers busy until the last batch, as in a long epoch.
     dataset = tio.SubjectsDataset(subjects * (fills + 1), transform=tio.Compose(CHAINS[chain]()))
     queue = tio.Queue(dataset, QUEUE_LENGTH, SAMPLES_PER_VOLUME, label_sampler(), num_workers=workers)
     return iter(DataLoader(queue, batch_size=BATCH_SIZE, num_workers=0))
 
 
 def stream(arguments):
-    """Draws batches until the queue has been emptied so many times."""
+    """Samples batches until the queue has been emptied `fills` times."""
     subjects = read_subjects(arguments.subjects)
     batches = batches_of_patches(subjects, arguments.chain, arguments.workers, arguments.fills)
     batches_per_fill = QUEUE_LENGTH // BATCH_SIZE
@@ -89,21 +89,21 @@ def stream(arguments):
         batch = next(batches)
         assert batch["image"]["data"].shape == (BATCH_SIZE, 1, *PATCH)
         if number == 1:
-            tell("first_batch")
+            emit("first_batch")
         if number % batches_per_fill == 0:
-            tell(f"fill_{number // batches_per_fill}")
+            emit(f"fill_{number // batches_per_fill}")
 
 
 def first(arguments):
-    """Draws one patch from the first subject."""
+    """Samples one patch from the first subject."""
     subject = read_subjects(arguments.subjects)[0]
     patch = next(label_sampler()(subject, num_patches=1))
     assert patch["image"]["data"].shape == (1, *PATCH)
-    tell("first_patch")
+    emit("first_patch")
 
 
 def prepare(arguments):
-    """Writes preprocessed volumes, uncompressed, and the table of them."""
+    """Writes preprocessed volumes, uncompressed, and their table."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for subject in read_subjects(arguments.subjects):
@@ -119,8 +119,8 @@ def prepare(arguments):
 
 def versions(_arguments):
     packages = ["torch", "torchio", "SimpleITK", "numpy", "nibabel"]
-    found = {package: importlib.metadata.version(package) for package in packages}
-    tell("versions", versions={"python": platform.python_version(), **found, "torch threads": torch.get_num_threads()})
+    installed = {package: importlib.metadata.version(package) for package in packages}
+    emit("versions", versions={"python": platform.python_version(), **installed, "torch threads": torch.get_num_threads()})
 
 
 def parse_arguments():

@@ -1,4 +1,4 @@
-//! Entries of the cache.
+//! Cache entries.
 
 #![no_main]
 

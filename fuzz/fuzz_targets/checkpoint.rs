@@ -1,4 +1,4 @@
-//! Weights, the state of a run, state dicts of PyTorch's.
+//! Weights, training states and PyTorch state dicts.
 
 #![no_main]
 
