@@ -351,5 +351,5 @@ fn a_manifest_for_kubernetes_is_printed() {
     assert!(!dir.path("runs").exists());
     dir.write("rates.yaml", RATES);
     let message = stderr(&dir.runner(&["sweep", "rates.yaml", "--launcher", "kubernetes", "--dry-run"]).code(2));
-    assert!(message.contains("names no image"), "{message}");
+    assert!(message.contains("needs a container image"), "{message}");
 }

@@ -83,7 +83,7 @@ pub enum SplitError {
         subjects: usize,
     },
     /// The fractions sum to more than 1.
-    #[error("expected shares of at most 1 together, got {sum}; lower train, val or test")]
+    #[error("expected fractions that sum to at most 1, got {sum}; lower train, val or test")]
     Shares {
         /// Their sum.
         sum: f64,

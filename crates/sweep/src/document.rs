@@ -31,10 +31,10 @@ pub struct SweepSpec {
     /// Name of the sweep; its runs are written to `runs/NAME/`. `null` (default) uses this file's name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Grid search: values by key of the experiment, for example `{ data.split.fold.index: [0, 1, 2, 3, 4] }`. Every combination is run.
+    /// Grid search: values by key of the experiment, for example `{ data.split.fold.index: [0, 1, 2, 3, 4] }`. Every combination is run. Default: none.
     #[serde(default)]
     pub grid: BTreeMap<String, Vec<Json>>,
-    /// Explicit combinations: each entry sets some keys, for example `[{ loss: { dice: {} } }, { train.batch_size: 4 }]`.
+    /// Explicit combinations: each entry sets some keys, for example `[{ loss: { dice: {} } }, { train.batch_size: 4 }]`. Default: none.
     #[serde(default)]
     pub list: Vec<BTreeMap<String, Json>>,
     /// Random search: combinations that are sampled from distributions; `null` (default) disables it.
@@ -49,10 +49,10 @@ pub struct SweepSpec {
     /// Pruning: stop runs early that fall behind; `null` (default) disables it.
     #[serde(default)]
     pub prune: Option<Prune>,
-    /// Settings of the slurm launcher.
+    /// Settings for `--launcher slurm`.
     #[serde(default)]
     pub slurm: SlurmSpec,
-    /// Settings of the kubernetes launcher.
+    /// Settings for `--launcher kubernetes`.
     #[serde(default)]
     pub kubernetes: KubernetesSpec,
 }

@@ -170,7 +170,7 @@ pub struct Validate {
     /// Whether to compute the loss on sampled validation patches, the same ones each time (default true).
     #[serde(default = "yes")]
     pub patches: bool,
-    /// Metrics on whole validation volumes; always computed after the last epoch.
+    /// Metrics on whole validation volumes (default every 10 epochs); always computed after the last epoch.
     #[serde(default)]
     pub volumes: Volumes,
 }

@@ -29,22 +29,23 @@ pub struct Unet {
     /// Channels of each level, from the full resolution down; each further level halves every axis. Example:
     /// `[32, 64, 128, 256]`.
     pub widths: Vec<NonZeroUsize>,
-    /// Normalization after each 3x3x3 convolution, before the activation.
+    /// Normalization after each 3x3x3 convolution, before the activation. Default: `none`; nnU-Net uses `instance`.
     #[serde(default)]
     pub norm: Norm,
-    /// Activation function after each 3x3x3 convolution.
+    /// Activation function after each 3x3x3 convolution. Default: `relu`.
     #[serde(default)]
     pub activation: Activation,
-    /// Down-sampling between levels of the encoder.
+    /// Down-sampling between levels of the encoder. Default: `max_pool`.
     #[serde(default)]
     pub downsample: Downsample,
-    /// Up-sampling between levels of the decoder.
+    /// Up-sampling between levels of the decoder. Default: `trilinear`.
     #[serde(default)]
     pub upsample: Upsample,
     /// Channel dropout after each level's convolutions in training: the probability that a channel is zeroed. Default: 0.
     #[serde(default = "no_dropout")]
     pub dropout: UnitFraction,
-    /// Residual blocks: each level adds its input to its output, through a 1x1x1 convolution where the widths differ.
+    /// Residual blocks: if true, each level adds its input to its output, through a 1x1x1 convolution where the widths
+    /// differ. Default: false.
     #[serde(default)]
     pub residual: bool,
 }

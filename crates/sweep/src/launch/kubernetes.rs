@@ -26,16 +26,16 @@ pub struct KubernetesSpec {
     /// Mount path of the claim in the container (default `/work`).
     #[serde(default = "default_mount")]
     pub mount: Mount,
-    /// Namespace of the job, for example `radiology`; `null` uses the namespace of the current context.
+    /// Namespace of the job, for example `radiology`; `null` (default) uses the namespace of the current context.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// GPUs per run (the limit `nvidia.com/gpu`), for example 1.
+    /// GPUs per run (the limit `nvidia.com/gpu`), for example 1; `null` (default) sets no limit.
     #[serde(default)]
     pub gpus: Option<NonZeroUsize>,
-    /// CPU cores per run, for example 8.
+    /// CPU cores per run, for example 8; `null` (default) sets no limit.
     #[serde(default)]
     pub cpus: Option<NonZeroUsize>,
-    /// Memory per run in Kubernetes' notation, for example `32Gi`.
+    /// Memory per run in Kubernetes' notation, for example `32Gi`; `null` (default) sets no limit.
     #[serde(default)]
     pub memory: Option<String>,
 }
@@ -113,7 +113,7 @@ fn manifest_of(launch: &Launch) -> Result<String, LaunchError> {
     let job = IndexedJob { name: &launch.sweep.name, runs: launch.points.len(), jobs: launch.jobs, settings, worker };
     job.manifest().ok_or_else(|| {
         LaunchError::problem(
-            "the sweep file names no image or no claim for Kubernetes",
+            "the kubernetes launcher needs a container image and a persistent volume claim",
             "add `kubernetes: { image: IMAGE, claim: PERSISTENT_VOLUME_CLAIM }`",
         )
     })

@@ -16,7 +16,7 @@ use crate::folder::{SweepFolder, names_in};
 use crate::run_state::{self, RunState, SweepRun};
 use run_folder::folder::write_atomically;
 
-/// Slurm options of each job. A key that is left out sets no option, so the cluster's default applies.
+/// Slurm options of each job. All but `grace_secs` are unset by default, so the cluster's defaults apply.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Slurm")]

@@ -101,7 +101,7 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
     };
     let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
     let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
-        diagnostics.problem("data.split", error.to_string(), "see `data.split` in the schema");
+        diagnostics.problem("data.split", error.to_string(), "`runner schema` describes `data.split`");
         Parts::default()
     });
     Ok((listing, parts))

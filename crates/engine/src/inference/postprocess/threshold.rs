@@ -20,7 +20,7 @@ pub struct Threshold {
     /// Lowest probability of a label, between 0 and 1. Default: 0.5.
     #[serde(default = "one_half")]
     pub at_least: Probability,
-    /// Thresholds of single labels, such as `{ 2: 0.3 }`, instead of `at_least`.
+    /// Thresholds of single labels instead of `at_least`, such as `{ 2: 0.3 }`. Default: none.
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, Probability>>,
 }
