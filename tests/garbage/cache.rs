@@ -38,21 +38,21 @@ fn a_damaged_entry_is_an_error_with_a_reason() {
     assert_eq!(feed::cache_entry(&valid()), None);
     let messages = [
         (vec![], "the file is empty"),
-        (b"something else\n".to_vec(), "it does not start as an entry of this version"),
+        (b"something else\n".to_vec(), "it is not an entry of this version"),
         (valid()[..500].to_vec(), "its header has no end"),
         (valid()[..1392].to_vec(), "expected 1400 bytes, got 1392"),
-        (with("[3,4,5]", "[3,4,0]"), "1 channels of shape [3, 4, 0] hold no voxel"),
-        (with("\"channels\":1", "\"channels\":0"), "0 channels of shape [3, 4, 5] hold no voxel"),
+        (with("[3,4,5]", "[3,4,0]"), "1 channels of shape [3, 4, 0] contain no voxels"),
+        (with("\"channels\":1", "\"channels\":0"), "0 channels of shape [3, 4, 5] contain no voxels"),
         (
             with("[3,4,5]", "[4294967296,4294967296,4294967296]"),
-            "its 1400 bytes cannot hold shape [4294967296, 4294967296, 4294967296]",
+            "its 1400 bytes are too few for shape [4294967296, 4294967296, 4294967296]",
         ),
         (with("[3,4,5]", "[5,4,5]"), "expected 1672 bytes, got 1400"),
         (
             with("4607182418800017408", "9221120237041090560"),
-            "its affine [[NaN, 0.0, 0.0, 4.0], [0.0, 2.0, 0.0, 5.0], [0.0, 0.0, 3.0, 6.0]] cannot be undone",
+            "its affine [[NaN, 0.0, 0.0, 4.0], [0.0, 2.0, 0.0, 5.0], [0.0, 0.0, 3.0, 6.0]] is not invertible",
         ),
-        (with("0707", "0807"), "it holds the key 0807080708070807080708070807080708070807080708070807080708070807"),
+        (with("0707", "0807"), "it has the key 0807080708070807080708070807080708070807080708070807080708070807"),
     ]
     .map(|(bytes, expected)| (feed::cache_entry(&bytes).unwrap_or_default(), expected.to_owned()));
     assert_messages(messages);

@@ -213,7 +213,7 @@ fn non_integer_labels_are_counted() {
     values[9] = -1.0;
     io::write_image(&Files(&dir, 2).label(), &grid, &Voxels::new(1, grid.shape, values)).unwrap();
     let text = stdout(&dir.runner(&CHECK).code(1));
-    assert_findings(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are no whole number")]);
+    assert_findings(&text, &[("fault: phantom_002: label map ", "2 of 11520 voxels are not whole numbers")]);
     assert!(text.contains("such as 0.5 at [0, 0, 7]"), "{text}");
 }
 
@@ -255,5 +255,5 @@ fn a_map_of_weights_with_a_negative_weight_is_a_fault() {
     }
     let sampler = "sampler={weighted: {patch: [8, 8, 8], map: \"weights/{subject}.nii.gz\"}}";
     let text = stdout(&dir.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));
-    assert_findings(&text, &[("fault: phantom_003: map of weights ", "voxel [0, 0, 5] has the weight -1")]);
+    assert_findings(&text, &[("fault: phantom_003: weight map ", "voxel [0, 0, 5] has the weight -1")]);
 }

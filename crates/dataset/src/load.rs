@@ -16,7 +16,7 @@ pub enum LoadError {
     /// Its files have different grids.
     #[error(transparent)]
     Grid(#[from] GridMismatch),
-    /// It has no image.
+    /// The subject has no image.
     #[error("it has no image file")]
     NoImage,
 }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use volume::Affine;
 
-    /// Writes an image whose voxels are all `value` on a grid that begins at `x_mm`.
+    /// Writes an image whose voxels are all `value` on a grid whose origin is at `x_mm` along x.
     fn image(path: &Path, shape: [usize; 3], x_mm: f64, value: f32) {
         let grid = Grid { shape, affine: Affine::scale_and_shift([1.0; 3], [x_mm, 0.0, 0.0]) };
         let voxels = Voxels::new(1, shape, vec![value; grid.num_voxels()]);
@@ -161,8 +161,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let subject = subject(folder.path());
         image(&subject.images[1], [4, 4, 4], 10.0, 2.0);
-        let moved = subject.load().unwrap_err().to_string();
-        assert!(moved.contains("t2.nii.gz: its corners are up to 10 mm from those of the image"), "{moved}");
+        let message = subject.load().unwrap_err().to_string();
+        assert!(message.contains("t2.nii.gz: its corners are up to 10 mm from those of the image"), "{message}");
         let label = Some(folder.path().join("label.nii.gz"));
         image(label.as_deref().unwrap(), [4, 4, 5], 0.0, 0.0);
         let subject = Subject { images: vec![subject.images[0].clone()], label, ..subject };

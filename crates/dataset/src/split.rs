@@ -75,16 +75,16 @@ pub enum SplitError {
     Empty {
         /// The empty part.
         part: &'static str,
-        /// Subjects that train.
+        /// Training subjects.
         train: usize,
-        /// Subjects that validate.
+        /// Validation subjects.
         val: usize,
-        /// All subjects.
+        /// Number of subjects.
         subjects: usize,
     },
     /// The fractions sum to more than 1.
     #[error("expected fractions that sum to at most 1, got {sum}; lower train, val or test")]
-    Shares {
+    FractionSum {
         /// Their sum.
         sum: f64,
     },
@@ -101,7 +101,7 @@ pub enum SplitError {
     FoldCount {
         /// The requested value.
         count: usize,
-        /// All subjects.
+        /// Number of subjects.
         subjects: usize,
     },
     /// The file cannot be read.
@@ -112,7 +112,7 @@ pub enum SplitError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is no JSON of the expected form.
+    /// The file is not JSON of the expected form.
     #[error("{path}: {source}; expected {{\"train\": [names], \"val\": [names], \"test\": [names]}}", path = path.display())]
     Json {
         /// The file.
@@ -140,7 +140,7 @@ pub enum SplitError {
 
 /// Splits subjects into parts; each part is in sorted order.
 ///
-/// The order of `names` does not matter. The same seed gives the same parts.
+/// The order of `names` does not matter. The same seed returns the same parts.
 ///
 /// # Errors
 /// When the numbers do not fit the subjects, a part that is needed is empty, or the file is wrong.
@@ -152,9 +152,9 @@ pub fn parts(split: &Split, seed: Seed, names: &[String]) -> Result<Parts, Split
             let val = sorted.split_off(count.get().min(sorted.len()));
             Parts { train: sorted, val, test: Vec::new() }
         }
-        Split::Fraction(fraction) => by_fraction(fraction, shuffled(seed, sorted))?,
-        Split::Fold(fold) => by_fold(fold, shuffled(seed, sorted))?,
-        Split::File(path) => from_file(path, &sorted)?,
+        Split::Fraction(fraction) => split_by_fractions(fraction, shuffled(seed, sorted))?,
+        Split::Fold(fold) => split_into_folds(fold, shuffled(seed, sorted))?,
+        Split::File(path) => read_file(path, &sorted)?,
     };
     for part in [&mut parts.train, &mut parts.val, &mut parts.test] {
         part.sort();
@@ -174,21 +174,21 @@ fn shuffled(seed: Seed, mut sorted: Vec<String>) -> Vec<String> {
 }
 
 /// Cuts at the rounded cumulative sums, so that fractions that sum to 1 use every subject.
-fn by_fraction(fraction: &Fraction, mut names: Vec<String>) -> Result<Parts, SplitError> {
+fn split_by_fractions(fraction: &Fraction, mut names: Vec<String>) -> Result<Parts, SplitError> {
     let [train, val, test] = [fraction.train, fraction.val, fraction.test].map(NonNegative::get);
     let sum = train + val + test;
     if sum > 1.0 + 1e-9 {
-        return Err(SplitError::Shares { sum });
+        return Err(SplitError::FractionSum { sum });
     }
     let total = names.len();
-    let cut = |share: f64| ((share * total as f64 + 1e-9).round() as usize).min(total);
+    let cut = |fraction: f64| ((fraction * total as f64 + 1e-9).round() as usize).min(total);
     names.truncate(cut(sum));
     let test = names.split_off(cut(train + val).min(names.len()));
     let val = names.split_off(cut(train).min(names.len()));
     Ok(Parts { train: names, val, test })
 }
 
-fn by_fold(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError> {
+fn split_into_folds(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError> {
     let (index, count) = (fold.index, fold.count.get());
     if count < 2 || count > names.len() {
         return Err(SplitError::FoldCount { count, subjects: names.len() });
@@ -203,7 +203,7 @@ fn by_fold(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError> {
     Ok(parts)
 }
 
-fn from_file(path: &Path, names: &[String]) -> Result<Parts, SplitError> {
+fn read_file(path: &Path, names: &[String]) -> Result<Parts, SplitError> {
     let text = std::fs::read_to_string(path).map_err(|source| SplitError::Io { path: path.to_owned(), source })?;
     let parts: Parts =
         serde_json::from_str(&text).map_err(|source| SplitError::Json { path: path.to_owned(), source })?;
@@ -238,12 +238,12 @@ mod tests {
         (0..count).map(|i| format!("case_{i:02}")).collect()
     }
 
-    fn share(value: f64) -> NonNegative {
+    fn non_negative(value: f64) -> NonNegative {
         NonNegative::new(value).unwrap()
     }
 
     fn fraction(train: f64, val: f64, test: f64) -> Split {
-        Split::Fraction(Fraction { train: share(train), val: share(val), test: share(test) })
+        Split::Fraction(Fraction { train: non_negative(train), val: non_negative(val), test: non_negative(test) })
     }
 
     fn fold(index: usize, count: usize) -> Split {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_sum_to_one_lose_nobody() {
+    fn fractions_that_sum_to_1_use_every_subject() {
         for count in 10..60 {
             for (train, val, test) in [(0.7, 0.2, 0.1), (0.8, 0.2, 0.0), (1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0)] {
                 let parts = parts(&fraction(train, val, test), Seed(0), &names(count)).unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_alone_decides_who_is_where() {
+    fn the_parts_depend_on_the_seed_and_not_on_the_order_of_names() {
         let mut reversed = names(20);
         reversed.reverse();
         let split = fraction(0.5, 0.5, 0.0);
@@ -299,9 +299,9 @@ mod tests {
     }
 
     #[test]
-    fn shares_above_one_and_empty_parts_are_errors() {
+    fn fractions_above_1_and_empty_parts_are_errors() {
         let error = |split| parts(&split, Seed(0), &names(4)).unwrap_err();
-        assert!(matches!(error(fraction(0.8, 0.3, 0.0)), SplitError::Shares { .. }));
+        assert!(matches!(error(fraction(0.8, 0.3, 0.0)), SplitError::FractionSum { .. }));
         assert!(matches!(error(fraction(1.0, 0.0, 0.0)), SplitError::Empty { part: "val", .. }));
         assert!(matches!(error(Split::First(NonZeroUsize::new(4).unwrap())), SplitError::Empty { part: "val", .. }));
         assert!(matches!(error(fold(5, 3)), SplitError::FoldIndex { .. }));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_unknown_or_repeated_names_is_refused_by_name() {
+    fn unknown_and_repeated_names_of_a_file_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("split.json");
         let split = |text: &str| {

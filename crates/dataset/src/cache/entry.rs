@@ -1,4 +1,4 @@
-//! One file of the cache: a JSON header on the first line, then image and label at multiples of 64 bytes.
+//! The file format of a cache entry: a JSON header on the first line, then image and label at multiples of 64 bytes.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ use volume::{Affine, Grid, Label, Volume, Voxels};
 
 /// The first bytes of every entry; the number changes with the format.
 const MAGIC: &str = "runner volume 2 ";
-/// Arrays start at multiples of this, the length of a cache line.
+/// Alignment of the arrays in bytes: the length of a cache line.
 const ALIGNMENT: usize = 64;
-/// No header of an older version is longer.
-const LONGEST_HEADER: usize = 4096;
-/// Bytes of a header as it is written: spaces fill its line, so that an entry's size is known beforehand.
+/// Maximum length of a header, also of older versions.
+const MAX_HEADER_BYTES: usize = 4096;
+/// Length of a header as written: padded with spaces, so that the size of an entry is known beforehand.
 const HEADER_BYTES: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +26,7 @@ struct Header {
     key: String,
     channels: usize,
     shape: [usize; 3],
-    /// The bits of the affine's numbers, which decimals might round.
+    /// The elements of the affine as bit patterns, because decimal text might round them.
     affine: [[u64; 4]; 3],
     labelled: bool,
     little_endian: bool,
@@ -37,7 +37,7 @@ pub(super) enum OpenError {
     Damaged(String),
 }
 
-/// Bytes of the entry of a volume with so many channels.
+/// Returns the size of the entry of a volume in bytes.
 pub fn num_bytes(channels: usize, shape: [usize; 3], labelled: bool) -> u64 {
     let voxels: usize = shape.iter().product();
     let image = HEADER_BYTES + channels * voxels * size_of::<f32>();
@@ -71,7 +71,7 @@ pub(super) fn open(path: &Path, key: &Key) -> Result<Volume, OpenError> {
     read(&File::open(path).map_err(OpenError::Io)?, key)
 }
 
-/// Maps the volume of an open file; it stays whatever becomes of the file's name.
+/// Maps the volume of an open file. The mapping stays valid when the file is renamed or removed.
 pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     if file.metadata().map_err(OpenError::Io)?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
@@ -80,11 +80,11 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     let (header, start) = header(&map).map_err(OpenError::Damaged)?;
     let (image, label) = layout(&header, start, map.len()).map_err(OpenError::Damaged)?;
     if header.key != hex::encode(key) {
-        return Err(OpenError::Damaged(format!("it holds the key {}", header.key)));
+        return Err(OpenError::Damaged(format!("it has the key {}", header.key)));
     }
     let affine = Affine(header.affine.map(|row| row.map(f64::from_bits)));
     if affine.0.as_flattened().iter().any(|value| !value.is_finite()) || affine.inverse().is_none() {
-        return Err(OpenError::Damaged(format!("its affine {:?} cannot be undone", affine.0)));
+        return Err(OpenError::Damaged(format!("its affine {:?} is not invertible", affine.0)));
     }
     let map = Arc::new(map);
     Ok(Volume {
@@ -94,27 +94,27 @@ pub(super) fn read(file: &File, key: &Key) -> Result<Volume, OpenError> {
     })
 }
 
-/// The header and the number of bytes of its line.
+/// Parses the header, and returns it with the length of its line in bytes.
 fn header(bytes: &[u8]) -> Result<(Header, usize), String> {
-    let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
-    let rest = head.strip_prefix(MAGIC.as_bytes()).ok_or("it does not start as an entry of this version")?;
-    let length = rest.iter().position(|&byte| byte == b'\n').ok_or("its header has no end")?;
+    let start = &bytes[..bytes.len().min(MAX_HEADER_BYTES)];
+    let rest = start.strip_prefix(MAGIC.as_bytes()).ok_or("it is not an entry of this version")?;
+    let length = rest.iter().position(|&byte| byte == b'\n').ok_or("its header is not terminated")?;
     let header: Header = serde_json::from_slice(&rest[..length]).map_err(|error| format!("its header: {error}"))?;
     if header.little_endian != cfg!(target_endian = "little") {
-        return Err("its numbers are of another byte order".to_owned());
+        return Err("its numbers have another byte order".to_owned());
     }
     Ok((header, MAGIC.len() + length + 1))
 }
 
-/// Where image and label lie; the file must end with them.
+/// Returns the byte ranges of image and label; the last one must end where the file ends.
 fn layout(header: &Header, start: usize, len: usize) -> Result<(Range<usize>, Option<Range<usize>>), String> {
     if header.channels == 0 || header.shape.contains(&0) {
-        return Err(format!("{} channels of shape {:?} hold no voxel", header.channels, header.shape));
+        return Err(format!("{} channels of shape {:?} contain no voxels", header.channels, header.shape));
     }
     let voxels = header.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let image_bytes = voxels.and_then(|n| n.checked_mul(header.channels)).and_then(|n| n.checked_mul(size_of::<f32>()));
     let (Some(voxels), Some(image_bytes)) = (voxels, image_bytes.filter(|&bytes| bytes <= len)) else {
-        return Err(format!("its {len} bytes cannot hold shape {:?}", header.shape));
+        return Err(format!("its {len} bytes are too few for shape {:?}", header.shape));
     };
     let first = start.next_multiple_of(ALIGNMENT);
     let image = first..first + image_bytes;

@@ -1,10 +1,10 @@
-//! Why the cache fails.
+//! Errors of the cache.
 
 use std::path::PathBuf;
 
 use values::Bytes;
 
-/// Why the cache fails.
+/// An error of the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// A file or folder cannot be read or written.
@@ -12,7 +12,7 @@ pub enum CacheError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// An entry cannot be written.
@@ -22,17 +22,17 @@ pub enum CacheError {
         folder: PathBuf,
         /// Bytes of the entry.
         bytes: u64,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The entries of one run take more than all entries may.
+    /// The entries of one run exceed the limit of the cache.
     #[error("the preprocessed volumes of this run take {needed} bytes ({size}), more than the {allowed} bytes ({limit}) that the cache in {folder} may hold", size = Bytes(*needed), limit = Bytes(*allowed), folder = folder.display())]
     Limit {
         /// The cache's folder.
         folder: PathBuf,
-        /// Bytes of the entries.
+        /// Bytes that the entries take.
         needed: u64,
-        /// Bytes that all entries may take.
+        /// Bytes that all entries together may take.
         allowed: u64,
     },
     /// An entry that was just written cannot be read.

@@ -1,4 +1,4 @@
-//! Keys: the hash of everything that decides a volume.
+//! Cache keys: hashes of everything that determines a volume.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,15 +14,15 @@ use super::CacheError;
 use volume::atomic_file;
 use volume::lock::lock;
 
-/// The hash of everything that decides a volume.
+/// The hash of everything that determines a volume.
 pub type Key = [u8; 32];
 
-/// Collects what decides a volume. Each part enters with its length, so that parts cannot run together.
+/// Builds a key from parts. Each part is hashed with its length, so that `ab`, `c` and `a`, `bc` give different keys.
 #[derive(Clone, Debug, Default)]
 pub struct KeyBuilder(Sha256);
 
 impl KeyBuilder {
-    /// A key of nothing yet.
+    /// Returns a builder without parts.
     pub fn new() -> Self {
         Self::default()
     }
@@ -35,26 +35,26 @@ impl KeyBuilder {
         self
     }
 
-    /// Adds the content of a file by its hash, wherever it lies.
+    /// Adds the content of a file by its hash, independent of its path.
     #[must_use]
     pub fn add_file(self, sha256: &str) -> Self {
         self.add_text("file").add_text(sha256)
     }
 
-    /// The key.
+    /// Returns the key.
     pub fn build(self) -> Key {
         self.0.finalize().into()
     }
 }
 
-/// Hashes of files, remembered by path, size and time of change, so that a dataset is hashed once.
+/// Hashes of files, stored by path, size and modification time, so that an unchanged dataset is hashed only once.
 #[derive(Debug)]
 pub struct FileHashes {
     table: PathBuf,
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
-/// A file's content.
+/// Size and hash of a file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashed {
     /// Its size.
@@ -67,34 +67,34 @@ pub struct Hashed {
 struct Known {
     #[serde(flatten)]
     hashed: Hashed,
-    /// Nanoseconds since 1970.
+    /// Modification time in nanoseconds since 1970.
     changed: u64,
 }
 
-/// What tells a file from others before it is read.
+/// Identifies a version of a file without reading it.
 struct Identity {
-    /// Its one path.
+    /// Its canonical path.
     path: PathBuf,
     bytes: u64,
-    /// When it was last changed, in nanoseconds since 1970.
+    /// Modification time in nanoseconds since 1970.
     changed: u64,
 }
 
 impl FileHashes {
-    /// The table of the cache in `root`; one that is missing or garbled is empty, for it only saves time.
+    /// Loads the table of the cache in `root`. A missing or corrupt table is treated as empty: it only saves time.
     pub fn load(root: &Path) -> Self {
         let table = root.join("hashes.json");
         let known = std::fs::read(&table).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { table, known: Mutex::new(known) }
     }
 
-    /// A file by its content; may be called from several threads.
+    /// Returns size and hash of a file; may be called from several threads.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn hash(&self, path: &Path) -> io::Result<Hashed> {
         let file = identify(path)?;
-        if let Some(known) = self.remembered(&file) {
+        if let Some(known) = self.stored(&file) {
             return Ok(known);
         }
         let hashed = Hashed { bytes: file.bytes, sha256: hash_content(&file.path)? };
@@ -102,12 +102,12 @@ impl FileHashes {
         Ok(hashed)
     }
 
-    /// The same where the file was hashed before and has not changed since.
+    /// Returns size and hash of a file if it was hashed before and has not changed since.
     pub fn known(&self, path: &Path) -> Option<Hashed> {
-        self.remembered(&identify(path).ok()?)
+        self.stored(&identify(path).ok()?)
     }
 
-    fn remembered(&self, file: &Identity) -> Option<Hashed> {
+    fn stored(&self, file: &Identity) -> Option<Hashed> {
         let table = lock(&self.known);
         let known = table.get(&file.path)?;
         ((known.hashed.bytes, known.changed) == (file.bytes, file.changed)).then(|| known.hashed.clone())
@@ -116,7 +116,7 @@ impl FileHashes {
     /// Writes the table for the next run.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file cannot be written.
     pub fn save(&self) -> Result<(), CacheError> {
         let io = |source| CacheError::Io { path: self.table.clone(), source };
         let text = serde_json::to_vec(&*lock(&self.known)).map_err(|error| io(error.into()))?;
@@ -134,7 +134,7 @@ fn identify(path: &Path) -> io::Result<Identity> {
     Ok(Identity { path, bytes: metadata.len(), changed })
 }
 
-/// The SHA-256 of a file's content, in hexadecimal digits.
+/// Returns the SHA-256 of a file's content in hexadecimal digits.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -155,13 +155,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn the_boundaries_of_parts_change_the_key() {
         let key = |parts: [&str; 2]| KeyBuilder::new().add_text(parts[0]).add_text(parts[1]).build();
         assert_ne!(key(["ab", "c"]), key(["a", "bc"]));
     }
 
     #[test]
-    fn a_file_counts_by_its_content_and_not_by_its_path() {
+    fn a_key_depends_on_the_content_of_a_file_and_not_on_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
         for (path, content) in [(&a, "same"), (&b, "same"), (&c, "other")] {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_hashed_again_and_an_unchanged_one_is_remembered() {
+    fn a_changed_file_is_hashed_again_and_an_unchanged_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, "abc").unwrap();
@@ -186,11 +186,11 @@ mod tests {
         hashes.save().unwrap();
         let again = FileHashes::load(folder.path());
         assert_eq!(*lock(&again.known), *lock(&hashes.known));
-        // The remembered hash is taken: it shows through a table that lies.
-        lock(&again.known).values_mut().for_each(|known| known.hashed.sha256 = "remembered".to_owned());
-        assert_eq!(again.hash(&path).unwrap().sha256, "remembered");
+        // An edited table shows that the stored hash is used.
+        lock(&again.known).values_mut().for_each(|known| known.hashed.sha256 = "stored".to_owned());
+        assert_eq!(again.hash(&path).unwrap().sha256, "stored");
         std::fs::write(&path, "abcd").unwrap();
         assert_eq!(again.known(&path), None);
-        assert_ne!(again.hash(&path).unwrap().sha256, "remembered");
+        assert_ne!(again.hash(&path).unwrap().sha256, "stored");
     }
 }

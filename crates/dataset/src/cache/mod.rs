@@ -1,8 +1,9 @@
 //! Cache of preprocessed volumes on disk, addressed by a hash of everything that determines them, and memory-mapped.
 //!
 //! An entry is written under a temporary name and renamed, so two processes may fill the same key.
-//! Entries are immutable. An entry that no run needs may be evicted; processes that have it mapped keep it. `key` makes keys, `entry` is the format of a file, `room` keeps the folder small,
-//! `unfinished` has entries written while their volumes are used.
+//! Entries are immutable. An entry that no run needs may be evicted; processes that have mapped it can still read it.
+//! `key` builds keys, `entry` defines the file format, `room` manages the folder, and `unfinished` writes entries in the
+//! background while their volumes are used.
 
 mod entry;
 mod error;
@@ -28,12 +29,12 @@ use volume::Volume;
 use volume::atomic_file;
 use volume::lock::lock;
 
-/// The ending of an entry's file.
+/// The extension of an entry's file.
 const ENDING: &str = "volume";
-/// How long to wait for what other processes are writing; one that was halted may never finish.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How often to look meanwhile.
-const POLL: Duration = Duration::from_millis(10);
+/// Maximum time to wait for entries that other processes are writing; a suspended process may never finish.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Interval between checks while waiting.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The result of a lookup.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub enum Lookup {
     Found(Volume),
     /// There is no such entry.
     Absent,
-    /// There is one, but it is truncated or corrupt; it has to be computed again.
+    /// The entry is truncated or corrupt; it has to be computed again.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -67,44 +68,44 @@ pub struct Entry {
 pub struct Cache {
     /// The folder that holds them.
     pub root: PathBuf,
-    /// Bytes that all entries may take together.
+    /// Maximum size of all entries together in bytes.
     limit: u64,
     /// The files of the entries that must not be evicted.
-    kept: Arc<Mutex<BTreeSet<PathBuf>>>,
-    /// Entries on their way to the disk.
+    pinned: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Entries that are being written.
     unfinished: Arc<Unfinished>,
 }
 
 impl Cache {
-    /// A cache without bound in the given folder, which need not exist yet.
+    /// Returns a cache of unlimited size in the given folder, which need not exist yet.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.join("volumes"), limit: u64::MAX, kept: Arc::default(), unfinished: Arc::default() }
+        Self { root: root.join("volumes"), limit: u64::MAX, pinned: Arc::default(), unfinished: Arc::default() }
     }
 
-    /// The same cache, in which all entries together take at most so many bytes.
+    /// Limits the size of all entries together.
     ///
-    /// Before an entry is written, least recently used entries that are not kept are evicted. What processes
-    /// are writing counts, so the bound also holds for several that fill one folder. The disk gets the bytes
-    /// of an entry back when nobody maps it any more.
+    /// Before an entry is written, least recently used entries that are not pinned are evicted. Entries that other
+    /// processes are writing count, so the limit also holds if several processes fill the same folder. The disk space of
+    /// an evicted entry is freed when no process maps it any more.
     #[must_use]
     pub fn with_limit(self, limit: Bytes) -> Self {
         Self { limit: limit.0, ..self }
     }
 
-    /// The same cache for a run whose entries take so many bytes: none that it [keeps](Cache::keep) leaves to make room.
+    /// Returns the cache for a run whose entries take `needed` bytes; entries that it [pins](Cache::pin) are not evicted.
     ///
     /// # Errors
-    /// When they do not fit together.
+    /// When they exceed the limit.
     pub fn for_run(&self, needed: u64) -> Result<Self, CacheError> {
         if needed > self.limit {
             return Err(self.too_small(needed));
         }
-        Ok(Self { kept: Arc::default(), ..self.clone() })
+        Ok(Self { pinned: Arc::default(), ..self.clone() })
     }
 
-    /// Says that the run needs the entry of a key, whether it is there yet or not.
-    pub fn keep(&self, key: &Key) {
-        lock(&self.kept).insert(self.path(key));
+    /// Protects the entry of a key from eviction, whether or not it exists yet.
+    pub fn pin(&self, key: &Key) {
+        lock(&self.pinned).insert(self.path(key));
     }
 
     fn too_small(&self, needed: u64) -> CacheError {
@@ -115,33 +116,33 @@ impl Cache {
         self.root.join(hex::encode(key)).with_extension(ENDING)
     }
 
-    /// The file of what was learnt from many volumes, or found out about one, under the hexadecimal digits of a key.
+    /// Returns the file of statistics of one or several volumes, by the hexadecimal digits of their key.
     pub fn statistics(&self, key: &str) -> PathBuf {
         self.root.with_file_name("statistics").join(key).with_extension("json")
     }
 
-    /// Writes what was learnt.
+    /// Writes statistics as JSON.
     ///
     /// # Errors
-    /// When the disk is full or refuses.
-    pub fn write_statistics(&self, path: &Path, learnt: &impl serde::Serialize) -> Result<(), CacheError> {
+    /// When the file cannot be written.
+    pub fn write_statistics(&self, path: &Path, statistics: &impl serde::Serialize) -> Result<(), CacheError> {
         let io = |source| CacheError::Io { path: path.to_owned(), source };
-        let text = serde_json::to_vec(learnt).map_err(|error| io(error.into()))?;
+        let text = serde_json::to_vec(statistics).map_err(|error| io(error.into()))?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
         atomic_file::write(path, |file| std::io::Write::write_all(file, &text)).map_err(io)
     }
 
-    /// Looks for the volume of a key, and notes its use.
+    /// Looks up the volume of a key and updates its time of last use.
     ///
     /// # Errors
-    /// When a file that is there cannot be opened.
+    /// When an existing file cannot be opened.
     pub fn get(&self, key: &Key) -> Result<Lookup, CacheError> {
         let path = self.path(key);
         match entry::open(&path, key) {
             Ok(volume) => {
-                // A read-only cache still serves; its times of use then stay as they are.
+                // A read-only cache can be read too; its times of last use then stay unchanged.
                 if let Ok(file) = std::fs::File::options().write(true).open(&path) {
                     let _ = file.set_modified(SystemTime::now());
                 }
@@ -153,14 +154,13 @@ impl Cache {
         }
     }
 
-    /// Writes the volume of a key behind the back of the caller, who uses it meanwhile; [`Cache::finish`] tells that it is
-    /// on the disk.
+    /// Writes the volume of a key in the background; [`Cache::finish`] waits until it is on disk.
     ///
-    /// Waits where many volumes are in memory whose entries are not written.
+    /// Blocks while too many volumes are in memory whose entries are not written yet.
     ///
     /// # Errors
-    /// When the disk has no room for it; the message names the folder and the bytes. When the entry alone is larger
-    /// than the cache may be. When an earlier entry could not be written. Nothing is left behind.
+    /// When the disk has no room for the entry; the message names the folder and the bytes. When the entry alone exceeds
+    /// the limit. When an earlier entry could not be written. No partial file remains.
     pub fn put(&self, key: &Key, volume: Volume) -> Result<Stored, CacheError> {
         let bytes = num_bytes(volume.image.channels, volume.grid.shape, volume.label.is_some());
         let folder = self.root.clone();
@@ -173,35 +173,35 @@ impl Cache {
         let (folder, key, written) = (self.root.clone(), *key, stored.clone());
         self.unfinished.add(move || {
             entry::write(file.as_file_mut(), &key, &written.volume()).map_err(&failed)?;
-            // Mapped before it has its name: under that name another process may remove it at once.
+            // Mapped before it is renamed: afterwards another process may evict it at any time.
             let mapped = entry::read(file.as_file(), &key).map_err(|error| match error {
                 entry::OpenError::Io(source) => CacheError::Io { path: path.clone(), source },
                 entry::OpenError::Damaged(reason) => CacheError::Damaged { path: path.clone(), reason },
             })?;
             written.replace(mapped);
             drop(permit);
-            room::give_name(&folder, file, &path).map_err(failed)
+            room::publish(&folder, file, &path).map_err(failed)
         })?;
         Ok(stored)
     }
 
-    /// Whether every entry that was put could be written so far.
+    /// Checks for errors of entries that are written in the background, without waiting.
     ///
     /// # Errors
-    /// When the disk has refused one.
+    /// When an entry could not be written.
     pub fn check_written(&self) -> Result<(), CacheError> {
         self.unfinished.check_written()
     }
 
-    /// Waits until every entry that was put is on the disk under its name.
+    /// Waits until every entry is on disk under its final name.
     ///
     /// # Errors
-    /// When the disk refuses one.
+    /// When an entry cannot be written.
     pub fn finish(&self) -> Result<(), CacheError> {
         self.unfinished.wait_until_left(0)
     }
 
-    /// Makes room for an entry of so many bytes, and its file.
+    /// Makes room for an entry of `bytes` bytes and creates its temporary file.
     fn begin(&self, path: &Path, bytes: u64) -> Result<NamedTempFile, CacheError> {
         let failed = |source| CacheError::Write { folder: self.root.clone(), bytes, source };
         if bytes > self.limit {
@@ -210,35 +210,35 @@ impl Cache {
         let start = Instant::now();
         loop {
             let lock = room::lock(&self.root).map_err(failed)?;
-            // What others are writing can leave as soon as it is finished; nobody waits who is writing.
-            if self.make_room(path, bytes)? || start.elapsed() > LONGEST_WAIT {
+            // Entries that others are writing can be evicted once they are finished. No writer waits here, so none deadlocks.
+            if self.make_room(path, bytes)? || start.elapsed() > MAX_WAIT {
                 return room::begin(&self.root, bytes).map_err(failed);
             }
             drop(lock);
-            std::thread::sleep(POLL);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Removes entries that are not kept until there is room for so many bytes, and says whether there is.
+    /// Evicts entries that are not pinned until `bytes` bytes fit, and returns whether they do.
     fn make_room(&self, path: &Path, bytes: u64) -> Result<bool, CacheError> {
         let io = |source| CacheError::Io { path: self.root.clone(), source };
-        let in_the_making = room::clean(&self.root).map_err(io)?;
+        let being_written = room::clean(&self.root).map_err(io)?;
         let mut entries = self.list()?;
-        // The new entry takes the place of a damaged one.
+        // The new entry replaces a damaged one.
         entries.retain(|entry| entry.path != path);
-        let mut wanted = entries.iter().map(|entry| entry.bytes).sum::<u64>() + in_the_making + bytes;
-        let kept = lock(&self.kept);
-        for entry in entries.iter().filter(|entry| !kept.contains(&entry.path)) {
-            if wanted <= self.limit {
+        let mut total = entries.iter().map(|entry| entry.bytes).sum::<u64>() + being_written + bytes;
+        let pinned = lock(&self.pinned);
+        for entry in entries.iter().filter(|entry| !pinned.contains(&entry.path)) {
+            if total <= self.limit {
                 break;
             }
             remove(&entry.path)?;
-            wanted -= entry.bytes;
+            total -= entry.bytes;
         }
-        Ok(wanted <= self.limit)
+        Ok(total <= self.limit)
     }
 
-    /// All entries, the longest unused first.
+    /// Returns all entries, least recently used first.
     ///
     /// # Errors
     /// When the folder cannot be read; one that does not exist is empty.
@@ -254,7 +254,7 @@ impl Cache {
             let path = file.map_err(|error| io(&self.root, error))?.path();
             if path.extension().is_some_and(|ending| ending == ENDING) {
                 let metadata = match std::fs::metadata(&path) {
-                    // Another process has made room meanwhile.
+                    // Another process has evicted it meanwhile.
                     Err(error) if error.kind() == NotFound => continue,
                     metadata => metadata.map_err(|error| io(&path, error))?,
                 };
@@ -266,9 +266,9 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Removes all entries and returns how many bytes that frees.
+    /// Removes all entries and returns the number of bytes freed.
     ///
-    /// A run that reads them goes on: the system keeps a mapped file until it is let go.
+    /// Runs that use them are not disturbed: the operating system keeps a mapped file until it is unmapped.
     ///
     /// # Errors
     /// When a file cannot be removed.
@@ -282,7 +282,7 @@ impl Cache {
     }
 }
 
-/// Removes an entry; another process may have done so before.
+/// Removes an entry, unless another process has already done so.
 fn remove(path: &Path) -> Result<(), CacheError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != NotFound => Err(CacheError::Io { path: path.to_owned(), source: error }),
@@ -312,22 +312,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_is_found_bit_for_bit_and_other_keys_are_absent() {
+    fn a_volume_is_read_back_bit_for_bit_and_other_keys_are_absent() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        for (text, wanted) in [("a", volume(1, true)), ("b", volume(2, false))] {
-            let stored = cache.put(&key(text), wanted.clone()).unwrap();
-            assert!(same(&stored.volume(), &wanted));
+        for (text, expected) in [("a", volume(1, true)), ("b", volume(2, false))] {
+            let stored = cache.put(&key(text), expected.clone()).unwrap();
+            assert!(same(&stored.volume(), &expected));
             cache.finish().unwrap();
-            assert!(same(&stored.volume(), &wanted));
-            let Lookup::Found(found) = cache.get(&key(text)).unwrap() else { panic!("{text} is not found") };
-            assert!(same(&found, &wanted));
+            assert!(same(&stored.volume(), &expected));
+            let Lookup::Found(volume) = cache.get(&key(text)).unwrap() else { panic!("{text} is absent") };
+            assert!(same(&volume, &expected));
         }
         assert!(matches!(cache.get(&key("c")).unwrap(), Lookup::Absent));
     }
 
     #[test]
-    fn a_volume_leaves_the_memory_when_its_entry_is_written() {
+    fn a_volume_is_freed_when_its_entry_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         let shape = [2, 2, 2];
@@ -341,20 +341,20 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_fails_behind_the_callers_back_is_told_once_and_leaves_nothing() {
+    fn a_failed_background_write_is_reported_once_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         let wanted = volume(1, true);
         std::fs::create_dir_all(cache.path(&key("a")).join("in the way")).unwrap();
         let stored = cache.put(&key("a"), wanted.clone()).unwrap();
-        let told = loop {
+        let message = loop {
             match cache.check_written() {
-                Ok(()) => std::thread::sleep(POLL),
+                Ok(()) => std::thread::sleep(POLL_INTERVAL),
                 Err(error) => break error.to_string(),
             }
         };
         assert!(cache.finish().is_ok());
-        assert!(told.starts_with("cannot write") && told.contains(&BYTES.to_string()), "{told}");
+        assert!(message.starts_with("cannot write") && message.contains(&BYTES.to_string()), "{message}");
         assert!(same(&stored.volume(), &wanted));
         assert_eq!(leftovers(&cache), [""; 0]);
         cache.put(&key("b"), wanted).unwrap();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_and_garbled_entries_are_noticed_and_made_anew() {
+    fn truncated_and_corrupt_entries_are_detected_and_can_be_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         cache.put(&key("a"), volume(1, true)).unwrap();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_under_the_name_of_another_key_is_not_taken_for_it() {
+    fn an_entry_under_the_name_of_another_key_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         cache.put(&key("a"), volume(1, true)).unwrap();
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_frees_what_listing_counts() {
+    fn clearing_frees_the_bytes_that_listing_counts() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         assert_eq!(cache.list().unwrap(), []);
@@ -408,7 +408,7 @@ mod tests {
     /// Bytes of an entry of `volume(1, true)`.
     const BYTES: u64 = 1024 + 420 + 28 + 210;
 
-    /// A cache for so many entries, and those of the names that it has.
+    /// Returns a cache with room for `entries` entries, filled with entries of these names, the oldest first.
     fn limited(folder: &Path, entries: u64, names: &[&str]) -> Cache {
         let cache = Cache::new(folder).with_limit(Bytes(entries * BYTES));
         for (age, name) in names.iter().rev().enumerate() {
@@ -424,7 +424,7 @@ mod tests {
         cache.path(&key(name)).exists()
     }
 
-    /// All that lies in the folder of the entries but these and the lock.
+    /// Returns the names of all files in the folder except entries and the lock.
     fn leftovers(cache: &Cache) -> Vec<String> {
         let names =
             std::fs::read_dir(&cache.root).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_the_bytes_that_are_told_beforehand() {
+    fn the_size_of_an_entry_is_known_beforehand() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
         for (channels, labelled) in [(1, true), (1, false), (3, true)] {
@@ -446,24 +446,24 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_unused_entries_leave_for_a_new_one() {
+    fn least_recently_used_entries_are_evicted_first() {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 3, &["old", "older used again", "new"]);
         assert!(matches!(cache.get(&key("old")).unwrap(), Lookup::Found(_)));
         cache.put(&key("a"), volume(1, true)).unwrap();
         cache.finish().unwrap();
-        let left = ["old", "older used again", "new", "a"].map(|name| has(&cache, name));
-        assert_eq!(left, [true, false, true, true]);
+        let remaining = ["old", "older used again", "new", "a"].map(|name| has(&cache, name));
+        assert_eq!(remaining, [true, false, true, true]);
         assert_eq!(cache.list().unwrap().len(), 3);
     }
 
     #[test]
-    fn entries_of_the_run_never_leave_and_a_mapped_one_that_left_stays_readable() {
+    fn pinned_entries_are_not_evicted_and_an_evicted_one_stays_readable_while_it_is_mapped() {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 2, &["mine", "other"]);
         let Lookup::Found(other) = cache.get(&key("other")).unwrap() else { panic!("it was put") };
         let run = cache.for_run(2 * BYTES).unwrap();
-        ["mine", "new"].iter().for_each(|name| run.keep(&key(name)));
+        ["mine", "new"].iter().for_each(|name| run.pin(&key(name)));
         run.put(&key("new"), volume(1, true)).unwrap();
         run.finish().unwrap();
         assert_eq!(["mine", "other", "new"].map(|name| has(&cache, name)), [true, false, true]);
@@ -472,18 +472,18 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_cannot_fit_is_refused_with_what_it_needs_and_what_it_may_have() {
+    fn a_run_that_exceeds_the_limit_is_an_error_with_both_sizes() {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 1, &["a"]);
-        let refused = cache.for_run(2 * BYTES).unwrap_err().to_string();
-        assert!(refused.contains(&format!("{} bytes", 2 * BYTES)), "{refused}");
-        assert!(refused.contains(&format!("{BYTES} bytes")), "{refused}");
+        let message = cache.for_run(2 * BYTES).unwrap_err().to_string();
+        assert!(message.contains(&format!("{} bytes", 2 * BYTES)), "{message}");
+        assert!(message.contains(&format!("{BYTES} bytes")), "{message}");
         assert!(matches!(cache.put(&key("b"), volume(3, true)), Err(CacheError::Limit { .. })));
         assert!(has(&cache, "a"));
     }
 
     #[test]
-    fn what_another_process_is_writing_counts_and_what_a_dead_one_left_is_removed() {
+    fn entries_being_written_count_and_those_of_dead_processes_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 3, &["a", "b"]);
         let alive = room::begin(&cache.root, BYTES).unwrap();
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_tables_are_removed_when_they_are_old() {
+    fn old_temporary_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = limited(folder.path(), 3, &["a"]);
         for (name, age) in [(".partial-new", 1), (".partial-old", 7200)] {
@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_fill_and_evict_at_once_keep_the_bound_and_read_what_they_wrote() {
+    fn threads_that_write_and_evict_concurrently_stay_within_the_limit_and_read_what_they_wrote() {
         let folder = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4 {
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named_with_the_bytes_that_were_needed() {
+    fn a_folder_that_cannot_be_created_is_reported_with_the_bytes_needed() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("volumes"), b"a file").unwrap();
         let wanted = volume(1, true);

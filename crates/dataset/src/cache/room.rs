@@ -1,8 +1,7 @@
-//! Room for an entry: what leaves for it, and the unfinished files of processes that died.
+//! The folder of entries: its lock, temporary files, and removal of files that dead processes left behind.
 //!
-//! Whoever makes room, and whoever gives an entry its name, holds the folder's lock, so that two processes do not count on
-//! the same bytes, and none counts an entry twice. An unfinished entry is locked as long as its process lives, and has its
-//! whole length from the start.
+//! Entries are evicted and renamed under the folder's lock, so that two processes do not claim the same bytes and no entry
+//! is counted twice. A temporary entry is locked while its process lives, and has its full length from the start.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,17 +12,18 @@ use tempfile::NamedTempFile;
 
 use volume::atomic_file;
 
-/// How the name of an unfinished entry begins.
+/// Prefix of the name of an unfinished entry.
 const UNFINISHED: &str = ".entry-";
-/// How the names of other unfinished files begin; those are small and written in no time.
+/// Prefix of the names of other temporary files, which are small and written quickly.
 const OTHER: &str = atomic_file::TEMPORARY_PREFIX;
-/// An unfinished file that is not locked is left alone for this long.
+/// Age at which such a file is considered abandoned.
 const STALE: Duration = Duration::from_secs(3600);
 
-/// Waits for the folder's lock, which ends when the value is dropped or the process dies.
+/// Waits for the folder's lock, which is released when the value is dropped or the process dies. A file system without
+/// support for locks has none.
 ///
 /// # Errors
-/// When the lock's file cannot be made. Some disks know no locks; then there is none.
+/// When the lock's file cannot be created.
 pub(super) fn lock(root: &Path) -> io::Result<File> {
     let lock = File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?;
     match lock.lock() {
@@ -32,22 +32,22 @@ pub(super) fn lock(root: &Path) -> io::Result<File> {
     }
 }
 
-/// Makes an empty file of so many bytes for an entry; the caller holds the folder's lock.
+/// Creates a temporary file of `bytes` bytes for an entry; the caller holds the folder's lock.
 pub(super) fn begin(root: &Path, bytes: u64) -> io::Result<NamedTempFile> {
     let file = atomic_file::temporary_file_in(root, UNFINISHED)?;
-    // On a disk without locks nobody takes an unlocked file for a dead process's.
+    // On a file system without locks, no process takes an unlocked file for that of a dead process.
     let _ = file.as_file().try_lock();
-    refuse_too_much(file.as_file(), bytes)?;
+    check_free_space(file.as_file(), bytes)?;
     file.as_file().set_len(bytes)?;
     Ok(file)
 }
 
-/// Tells a full disk before anybody relies on what is written behind his back. To reserve the bytes would be surer, but
-/// an entry took two times as long to come to the disk then.
-fn refuse_too_much(file: &File, bytes: u64) -> io::Result<()> {
+/// Reports a full disk before the entry is written in the background. Reserving the bytes would be safer, but doubled the
+/// time to write an entry.
+fn check_free_space(file: &File, bytes: u64) -> io::Result<()> {
     #[cfg(unix)]
     {
-        // Some disks do not tell their size.
+        // Some file systems do not report their size.
         let disk = rustix::fs::fstatvfs(file).ok().filter(|disk| disk.f_blocks > 0);
         if disk.is_some_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < bytes) {
             return Err(rustix::io::Errno::NOSPC.into());
@@ -56,22 +56,22 @@ fn refuse_too_much(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives an entry that is written its name, once it is on the disk.
-pub(super) fn give_name(root: &Path, file: NamedTempFile, path: &Path) -> io::Result<()> {
+/// Renames a finished entry to its final name, once it is on disk.
+pub(super) fn publish(root: &Path, file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
-    // Who makes room meanwhile counts it once, under either name.
+    // Under the lock, other processes count it once, under either name.
     let lock = lock(root)?;
     file.persist(path).map_err(|error| error.error)?;
     drop(lock);
-    // The new name is on the disk only when its folder is.
+    // The new name is on disk only once the folder is.
     #[cfg(unix)]
     File::open(root)?.sync_all()?;
     Ok(())
 }
 
-/// Removes what dead processes left unfinished, and counts the bytes of what living ones are writing.
+/// Removes temporary files of dead processes, and returns the bytes of entries that living processes are writing.
 ///
-/// The caller holds the folder's lock, so no file is between being made and being locked.
+/// The caller holds the folder's lock, so every temporary entry of a living process is locked.
 pub(super) fn clean(root: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for file in fs::read_dir(root)? {
@@ -83,7 +83,7 @@ pub(super) fn clean(root: &Path) -> io::Result<u64> {
             (false, false) => continue,
         };
         if is_dead {
-            // Its process may have finished it just now.
+            // Its process may just have finished it.
             let _ = fs::remove_file(&path);
         } else if begins(UNFINISHED) {
             bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());

@@ -1,4 +1,4 @@
-//! Entries on their way to the disk, and the volumes that are used meanwhile.
+//! Entries that are written in the background while their volumes are used.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -7,18 +7,18 @@ use super::CacheError;
 use volume::Volume;
 use volume::lock::lock;
 
-/// A volume that a cache keeps: in memory until its entry is written, mapped from that from then on.
+/// A volume of a cache: in memory until its entry is written, mapped from the entry afterwards.
 #[derive(Clone, Debug)]
 pub struct Stored(Arc<RwLock<Volume>>);
 
 impl Stored {
-    /// The volume, without its voxels being copied. Who keeps it for long may keep it in memory.
+    /// Returns the volume without copying its voxels. They stay in memory as long as the returned volume does.
     pub fn volume(&self) -> Volume {
-        // A volume is replaced whole or not at all.
+        // A volume is replaced completely or not at all.
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the same volume from elsewhere.
+    /// Replaces the volume by an equal one.
     pub(super) fn replace(&self, volume: Volume) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = volume;
     }
@@ -30,38 +30,38 @@ impl From<Volume> for Stored {
     }
 }
 
-/// Threads that write entries and see to it that they are on the disk before they get their names.
+/// Threads that write entries, and rename them once they are on disk.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     threads: Mutex<Vec<JoinHandle<Result<(), CacheError>>>>,
     unwritten: Arc<Unwritten>,
 }
 
-/// Entries that may be on their way to the disk at once.
-const MOST_UNFINISHED: usize = 4;
+/// Maximum number of entries that are written at a time.
+const MAX_UNFINISHED: usize = 4;
 
 impl Unfinished {
-    /// Waits until it may keep a volume in memory until that is written: half as many may as volumes are made at once.
+    /// Waits until another unwritten volume may be in memory: at most one for every two threads that compute volumes.
     pub(super) fn wait_for_permit(&self) -> Permit {
-        let most = (rayon::current_num_threads() / 2).max(1);
+        let max = (rayon::current_num_threads() / 2).max(1);
         let unwritten = lock(&self.unwritten.count);
-        let waited = self.unwritten.fewer.wait_while(unwritten, |count| *count >= most);
+        let waited = self.unwritten.fewer.wait_while(unwritten, |count| *count >= max);
         *waited.unwrap_or_else(PoisonError::into_inner) += 1;
         Permit(self.unwritten.clone())
     }
 
-    /// Has a thread of its own finish an entry; what fails is told by the next call of a method.
+    /// Finishes an entry in a new thread; a later call of a method returns its error.
     pub(super) fn add(
         &self,
         finish: impl FnOnce() -> Result<(), CacheError> + Send + 'static,
     ) -> Result<(), CacheError> {
-        self.wait_until_left(MOST_UNFINISHED - 1)?;
+        self.wait_until_left(MAX_UNFINISHED - 1)?;
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(finish);
-        lock(&self.threads).push(thread.expect("the system lets a process start threads"));
+        lock(&self.threads).push(thread.expect("the system allows the process to start threads"));
         Ok(())
     }
 
-    /// Whether all went well so far.
+    /// Joins one of the threads that have finished, and returns its result.
     pub(super) fn check_written(&self) -> Result<(), CacheError> {
         let mut threads = lock(&self.threads);
         match threads.iter().position(JoinHandle::is_finished) {
@@ -70,6 +70,7 @@ impl Unfinished {
         }
     }
 
+    /// Waits until at most `count` entries are being written.
     pub(super) fn wait_until_left(&self, count: usize) -> Result<(), CacheError> {
         loop {
             let thread = {
@@ -86,7 +87,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Who wants to know whether it went well asks before; an entry that did not get its name is made anew.
+        // Callers that need the errors call `finish` before; an entry that was not renamed is computed again.
         while self.wait_until_left(0).is_err() {}
     }
 }
@@ -95,14 +96,14 @@ fn join(thread: JoinHandle<Result<(), CacheError>>) -> Result<(), CacheError> {
     thread.join().expect("finishing an entry does not panic")
 }
 
-/// Volumes that are kept in memory until they are written.
+/// The number of volumes that are in memory until they are written.
 #[derive(Debug, Default)]
 struct Unwritten {
     count: Mutex<usize>,
     fewer: Condvar,
 }
 
-/// The right to keep one more, until it is dropped.
+/// Permission for one more such volume, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<Unwritten>);
 

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::outliers::{median, outliers};
 use super::read::shape_text;
-use super::spread::{median, unusual};
 use super::summary::Summary;
 use super::{Dataset, Finding};
 use volume::Grid;
 use volume::orientation::axes_to_ras;
 
-/// A size that differs by less than this factor from the median is never called unusual.
-const LEAST_FACTOR: f64 = 3.0;
+/// Minimum factor between a size and the median for the size to be unusual.
+const MIN_FACTOR: f64 = 3.0;
 
-/// Subjects with other channels than most, and volumes of unusual shape.
+/// Reports subjects with another number of channels than most, and volumes of unusual shape.
 pub(super) fn check(summaries: &[Summary], _: &Dataset) -> Vec<Finding> {
     channels(summaries).into_iter().chain(shapes(summaries)).collect()
 }
 
-/// One network takes one number of channels.
+/// Reports subjects with another number of channels than most: a network takes a fixed number.
 fn channels(summaries: &[Summary]) -> Vec<Finding> {
     let counts: Vec<(&str, usize)> = summaries
         .iter()
@@ -27,28 +27,28 @@ fn channels(summaries: &[Summary]) -> Vec<Finding> {
     counts.iter().for_each(|(_, count)| *subjects.entry(*count).or_default() += 1);
     let Some((usual, _)) = subjects.iter().max_by_key(|(_, subjects)| **subjects) else { return Vec::new() };
     let other = counts.iter().filter(|(_, count)| count != usual);
-    let told = |(name, count): &(&str, usize)| {
-        let text = format!("its image has {count} channels, those of most subjects {usual}; all need the same");
+    let finding = |(name, count): &(&str, usize)| {
+        let text = format!("its image has {count} channels, but most subjects have {usual}; all need the same number");
         Finding::fault(name, text)
     };
-    other.map(told).collect()
+    other.map(finding).collect()
 }
 
-/// Volumes far from the median shape along an axis, one finding each.
+/// Reports volumes whose size along an axis is far from the median, one finding each.
 fn shapes(summaries: &[Summary]) -> Vec<Finding> {
     let shapes: Vec<(&str, [usize; 3])> = summaries
         .iter()
-        .filter_map(|summary| Some((summary.name.as_str(), along_world(summary.grid.as_ref()?))))
+        .filter_map(|summary| Some((summary.name.as_str(), anatomical_shape(summary.grid.as_ref()?))))
         .collect();
     let mut findings: BTreeMap<&str, Finding> = BTreeMap::new();
     for axis in 0..3 {
         let logarithms: Vec<f64> = shapes.iter().map(|(_, shape)| (shape[axis] as f64).ln()).collect();
-        for place in unusual(&logarithms, LEAST_FACTOR.ln()) {
-            let (name, shape) = shapes[place];
+        for index in outliers(&logarithms, MIN_FACTOR.ln()) {
+            let (name, shape) = shapes[index];
             let usual =
                 [0, 1, 2].map(|axis| median(shapes.iter().map(|(_, shape)| shape[axis] as f64)).round() as usize);
             let text = format!(
-                "its {} voxels (right, front, head) are unusual; the median is {}",
+                "its {} voxels (left to right, back to front, feet to head) are unusual; the median is {}",
                 shape_text(shape),
                 shape_text(usual)
             );
@@ -58,7 +58,7 @@ fn shapes(summaries: &[Summary]) -> Vec<Finding> {
     findings.into_values().collect()
 }
 
-/// Voxels from left to right, back to front and feet to head, whichever way the file has its axes.
-fn along_world(grid: &Grid) -> [usize; 3] {
-    axes_to_ras(&grid.affine).map(|turn| grid.shape[turn.source_axis])
+/// Returns the number of voxels from left to right, back to front and feet to head, whatever the axes of the file.
+fn anatomical_shape(grid: &Grid) -> [usize; 3] {
+    axes_to_ras(&grid.affine).map(|axis| grid.shape[axis.source_axis])
 }

@@ -1,4 +1,4 @@
-//! What the doctor tells: one line for each finding, in a fixed order.
+//! Findings and their report: one line for each finding, in a fixed order.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use std::fmt;
 pub enum Severity {
     /// Training would fail, or its result would be wrong.
     Fault,
-    /// It looks wrong; somebody should look at it.
+    /// It looks suspicious and should be inspected.
     Note,
 }
 
-/// One thing that was found.
+/// A fault, or something suspicious.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// The subject that it is about; none where it is about several.
+    /// The subject concerned; none if several are.
     pub subject: Option<String>,
-    /// What was found and, where we know one, a way out.
+    /// What is wrong and, if known, how to fix it.
     pub text: String,
 }
 
 impl Finding {
-    /// A fault of one subject.
+    /// Returns a fault of one subject.
     pub(super) fn fault(subject: &str, text: impl Into<String>) -> Self {
         Self { severity: Severity::Fault, subject: Some(subject.to_owned()), text: text.into() }
     }
 
-    /// Something suspicious about one subject.
+    /// Returns a note about one subject.
     pub(super) fn note(subject: &str, text: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::fault(subject, text) }
     }
 
-    /// A finding about several subjects.
+    /// Returns a finding about several subjects.
     pub(super) fn shared(severity: Severity, text: impl Into<String>) -> Self {
         Self { severity, subject: None, text: text.into() }
     }
@@ -52,37 +52,37 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All that was found.
+/// All findings of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Subjects that were looked at.
+    /// Number of subjects that were read.
     pub num_subjects: usize,
-    /// Subject by subject, faults first; then what is about several subjects.
+    /// Findings by subject, faults first; then those about several subjects.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// Puts findings in order.
+    /// Sorts the findings.
     pub(super) fn new(num_subjects: usize, mut findings: Vec<Finding>) -> Self {
-        let place = |finding: &Finding| (finding.subject.is_none(), finding.subject.clone(), finding.severity);
-        findings.sort_by_cached_key(place);
+        let key = |finding: &Finding| (finding.subject.is_none(), finding.subject.clone(), finding.severity);
+        findings.sort_by_cached_key(key);
         Self { num_subjects, findings }
     }
 
-    /// How many findings there are of a kind.
+    /// Returns the number of findings of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 }
 
-/// A line for each finding, and a last one that counts them.
+/// Writes a line for each finding, and a last one with their numbers.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
-        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         let subjects = counted(self.num_subjects, "subject");
-        let [faults, notes] =
-            [(Severity::Fault, "fault"), (Severity::Note, "note")].map(|(kind, what)| counted(self.count(kind), what));
+        let [faults, notes] = [(Severity::Fault, "fault"), (Severity::Note, "note")]
+            .map(|(severity, noun)| counted(self.count(severity), noun));
         writeln!(f, "{:<18}{subjects} read, {faults}, {notes}", "data")
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_come_in_order_and_faults_before_notes() {
+    fn findings_are_sorted_by_subject_and_faults_come_before_notes() {
         let findings = vec![
             Finding::shared(Severity::Note, "c"),
             Finding::note("b", "thick"),

@@ -1,17 +1,17 @@
-//! Label maps: empty ones, classes that nobody has, and volumes that are unusual.
+//! Label maps: empty maps, labels that no subject has, and unusual volumes.
 
 use std::collections::BTreeMap;
 
-use super::spread::{median, unusual};
+use super::outliers::{median, outliers};
 use super::summary::{LabelMap, Summary};
 use super::{Dataset, Finding, Severity};
 use crate::samplers::Sampler;
 use volume::Label;
 
-/// Volumes of a label within this factor of the median are never called unusual.
-const LEAST_FACTOR: f64 = 10.0;
+/// Minimum factor between the volume of a label and the median for the volume to be unusual.
+const MIN_FACTOR: f64 = 10.0;
 
-/// Looks at the labels as the preprocess chain leaves them.
+/// Checks the labels as they are after the preprocess chain.
 pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
     let maps: BTreeMap<&str, &LabelMap> =
         summaries.iter().filter_map(|summary| Some((summary.name.as_str(), summary.label.as_ref()?))).collect();
@@ -23,13 +23,13 @@ pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
     findings
 }
 
-/// Label maps without a voxel, or without one that a patch can be drawn around.
+/// Reports label maps without foreground, or without a voxel on which a patch can be centred.
 fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     let val = dataset.parts.val.iter().filter(|_| dataset.samples_val);
     let sampled: Vec<&str> = dataset.parts.train.iter().chain(val).map(String::as_str).collect();
-    let told = |(name, map): (&&str, &&LabelMap)| {
-        let centreless = sampled.contains(name) && !has_centres(dataset.sampler, map);
-        let text = match (map.is_empty, centreless) {
+    let finding = |(name, map): (&&str, &&LabelMap)| {
+        let lacks_centres = sampled.contains(name) && !has_centres(dataset.sampler, map);
+        let text = match (map.is_empty, lacks_centres) {
             (true, true) => "its label map is empty, so sampler.label cannot sample a patch; leave the subject out",
             (true, false) => "its label map is empty",
             (false, true) => {
@@ -37,9 +37,9 @@ fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
             }
             (false, false) => return None,
         };
-        Some(if centreless { Finding::fault(name, text) } else { Finding::note(name, text) })
+        Some(if lacks_centres { Finding::fault(name, text) } else { Finding::note(name, text) })
     };
-    maps.iter().filter_map(told).collect()
+    maps.iter().filter_map(finding).collect()
 }
 
 /// Returns whether the sampler can sample a patch from a map, as far as the labels decide.
@@ -47,7 +47,7 @@ fn has_centres(sampler: &Sampler, map: &LabelMap) -> bool {
     sampler.component().has_centres(&|label| map.voxels.contains_key(&label), !map.voxels.is_empty())
 }
 
-/// Labels that no subject of a part has.
+/// Reports labels that no subject of a part has.
 fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (label, name) in dataset.labels {
@@ -57,7 +57,7 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
             findings.push(Finding::shared(Severity::Fault, text));
             continue;
         }
-        // A part whose label maps cannot be read, or that has none, says nothing.
+        // Nothing is known about a part without readable label maps.
         let lacks = |part: &[String]| {
             let mut part = part.iter().filter_map(|name| maps.get(name.as_str())).peekable();
             part.peek().is_some() && !part.any(|map| has(map))
@@ -69,9 +69,9 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
         if lacks(&parts.train) {
             add(Severity::Fault, "no training subject has a voxel of it, so it cannot be learned".to_owned());
         }
-        for (part, what) in [(&parts.val, "validation"), (&parts.test, "test")] {
+        for (part, role) in [(&parts.val, "validation"), (&parts.test, "test")] {
             if lacks(part) {
-                add(Severity::Note, format!("no {what} subject has a voxel of it, so its scores are undefined there"));
+                add(Severity::Note, format!("no {role} subject has a voxel of it, so its scores are undefined there"));
             }
         }
         for (fold, part) in &dataset.other_folds {
@@ -83,28 +83,28 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     findings
 }
 
-/// Subjects that have orders of magnitude more or less of a label than the others that have it, in millilitres and in
-/// voxels: what only one of the two shows is due to the spacing, which is told by itself.
+/// Reports subjects that have orders of magnitude more or less of a label than the others that have it, both in
+/// millilitres and in voxels: a difference in only one of them is due to the spacing, which is reported by itself.
 fn volumes(maps: &BTreeMap<&str, &LabelMap>, label: Label, label_name: &str) -> Vec<Finding> {
-    let having: Vec<(&str, u64, f64)> = maps
+    let present: Vec<(&str, u64, f64)> = maps
         .iter()
         .filter_map(|(name, map)| {
             let voxels = *map.voxels.get(&label)?;
             Some((*name, voxels, voxels as f64 * map.voxel_mm3 / 1000.0))
         })
         .collect();
-    let logarithms: Vec<f64> = having.iter().map(|(.., millilitres)| millilitres.ln()).collect();
-    let usual = median(having.iter().map(|(.., millilitres)| *millilitres));
-    let told = |place: usize| {
-        let (name, voxels, millilitres) = having[place];
+    let logarithms: Vec<f64> = present.iter().map(|(.., millilitres)| millilitres.ln()).collect();
+    let usual = median(present.iter().map(|(.., millilitres)| *millilitres));
+    let finding = |index: usize| {
+        let (name, voxels, millilitres) = present[index];
         let plural = if voxels == 1 { "" } else { "s" };
         let text = format!(
             "it has {voxels} voxel{plural} of label {label} {label_name}, {millilitres:.3} ml; the median of those that have it is {usual:.3} ml"
         );
         Finding::note(name, text)
     };
-    let counts: Vec<f64> = having.iter().map(|(_, voxels, _)| (*voxels as f64).ln()).collect();
-    let in_voxels = unusual(&counts, LEAST_FACTOR.ln());
-    let in_both = unusual(&logarithms, LEAST_FACTOR.ln()).into_iter().filter(|place| in_voxels.contains(place));
-    in_both.map(told).collect()
+    let counts: Vec<f64> = present.iter().map(|(_, voxels, _)| (*voxels as f64).ln()).collect();
+    let in_voxels = outliers(&counts, MIN_FACTOR.ln());
+    let in_both = outliers(&logarithms, MIN_FACTOR.ln()).into_iter().filter(|index| in_voxels.contains(index));
+    in_both.map(finding).collect()
 }

@@ -2,17 +2,17 @@
 //!
 //! `read` summarizes each subject, a few subjects at a time, and reports faults of single files: unreadable files, voxels
 //! that are not finite, label maps on another grid than their images. The [`CHECKS`] compare subjects by their summaries:
-//! duplicates and leaks (`sameness`), `spacing`, `extent`, `intensity` and `labels`. Outliers are found by medians
-//! (`spread`), which a few faulty subjects do not move.
+//! `duplicates` and leaks, `spacing`, `extent`, `intensity` and `labels`. The statistics in `outliers` are robust: a few
+//! faulty subjects do not change them.
 
+mod duplicates;
 mod extent;
 mod finding;
 mod intensity;
 mod labels;
+mod outliers;
 mod read;
-mod sameness;
 mod spacing;
-mod spread;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ use volume::Label;
 type Check = fn(&[Summary], &Dataset) -> Vec<Finding>;
 
 /// The rules that compare subjects, one file each. To add one, write its file and add it here.
-const CHECKS: &[Check] = &[extent::check, spacing::check, intensity::check, labels::check, sameness::check];
+const CHECKS: &[Check] = &[extent::check, spacing::check, intensity::check, labels::check, duplicates::check];
 
 /// Maximum number of subjects in memory at a time, so that memory does not grow with the number of cores.
 const MAX_SUBJECTS_IN_MEMORY: usize = 4;
@@ -61,7 +61,7 @@ pub struct Dataset<'a> {
 
 /// Reads every subject and returns all findings, in an order that does not depend on the number of threads.
 ///
-/// `progress` gets the number of subjects that are read and of all.
+/// `progress` receives the number of subjects that have been read and the total.
 pub fn examine(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Report {
     let mut summaries = summaries(dataset, progress);
     let mut findings: Vec<Finding> =

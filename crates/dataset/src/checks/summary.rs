@@ -1,4 +1,4 @@
-//! What is kept of a subject once its voxels are gone.
+//! Summaries of subjects, which remain after their voxels are freed.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use statrs::statistics::{Data, OrderStatistics};
 use super::Finding;
 use volume::{Grid, Label, Voxels, unravel_index};
 
-/// Values that are looked at in one go; pieces are then put together in order.
-const PIECE: usize = 1 << 16;
-/// About so many voxels of a channel, evenly spread, stand for all in its percentiles.
+/// Values per chunk; chunks are summarized in parallel and combined in order.
+const CHUNK: usize = 1 << 16;
+/// Approximate number of evenly spaced voxels from which percentiles are estimated.
 const SAMPLE: usize = 1 << 20;
 
 /// A subject, in a few hundred bytes.
@@ -19,35 +19,35 @@ const SAMPLE: usize = 1 << 20;
 pub(super) struct Summary {
     /// Its name.
     pub name: String,
-    /// What its files alone show.
+    /// Findings from its files alone.
     pub findings: Vec<Finding>,
-    /// The grid of its image, where that can be read.
+    /// The grid of its image, if readable.
     pub grid: Option<Grid>,
-    /// Its image, where all files of it can be read.
+    /// Its image, if all of its files are readable.
     pub image: Option<Image>,
-    /// Its label map, where it has one that can be read.
+    /// Its label map, if it has one that is readable.
     pub label: Option<LabelMap>,
 }
 
 /// An image without its voxels.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
-    /// Channel by channel.
+    /// The channels in order.
     pub channels: Vec<Channel>,
 }
 
 /// One channel without its voxels.
 #[derive(Clone, Debug)]
 pub(super) struct Channel {
-    /// Its intensities; none where no voxel is finite.
+    /// Its intensities; `None` if no voxel is finite.
     pub intensities: Option<Intensities>,
-    /// Voxels that are no numbers.
+    /// Voxels that are not a number.
     pub num_nan: usize,
     /// Voxels that are infinite.
     pub num_infinite: usize,
     /// The first voxel that is not finite.
     pub first_not_finite: Option<[usize; 3]>,
-    /// What its voxels are.
+    /// Hashes of its voxels.
     pub content: Content,
 }
 
@@ -65,13 +65,13 @@ pub(super) struct Intensities {
 }
 
 impl Intensities {
-    /// Whether all are the same.
+    /// Returns whether all are equal.
     pub fn are_constant(&self) -> bool {
         self.lowest == self.highest
     }
 }
 
-/// What tells voxels apart without keeping them.
+/// Hashes that identify the voxels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Content {
     /// A hash of shape and values in order.
@@ -83,18 +83,18 @@ pub(super) struct Content {
 /// A label map without its voxels.
 #[derive(Clone, Debug)]
 pub(super) struct LabelMap {
-    /// Voxels of each label above 0, as the preprocess chain leaves them.
+    /// Number of voxels of each label above 0 after the preprocess chain.
     pub voxels: BTreeMap<Label, u64>,
     /// The volume of a voxel, in mm³.
     pub voxel_mm3: f64,
-    /// Whether every voxel of the file is 0.
+    /// If true, every voxel of the file is 0.
     pub is_empty: bool,
     /// A hash of shape and values.
     pub content: [u8; 32],
 }
 
 impl Image {
-    /// Channel by channel, `[channel, x, y, z]`.
+    /// Summarizes an image `[channel, x, y, z]`.
     pub fn of(voxels: &Voxels<f32>) -> Self {
         let channels = (0..voxels.channels).map(|channel| Channel::of(voxels.channel(channel), voxels.shape));
         Self { channels: channels.collect() }
@@ -103,36 +103,36 @@ impl Image {
 
 impl Channel {
     fn of(values: &[f32], shape: [usize; 3]) -> Self {
-        let pieces: Vec<Piece> = values.par_chunks(PIECE).map(Piece::of).collect();
-        let sum = |of: fn(&Piece) -> usize| pieces.iter().map(of).sum::<usize>();
-        let (num_nan, num_infinite) = (sum(|piece| piece.num_nan), sum(|piece| piece.num_infinite));
+        let chunks: Vec<Chunk> = values.par_chunks(CHUNK).map(Chunk::of).collect();
+        let sum = |of: fn(&Chunk) -> usize| chunks.iter().map(of).sum::<usize>();
+        let (num_nan, num_infinite) = (sum(|chunk| chunk.num_nan), sum(|chunk| chunk.num_infinite));
         let num_finite = values.len() - num_nan - num_infinite;
-        let first = pieces.iter().zip(0..).find_map(|(piece, index)| Some(index * PIECE + piece.first_not_finite?));
+        let first = chunks.iter().zip(0..).find_map(|(chunk, index)| Some(index * CHUNK + chunk.first_not_finite?));
         let mut ordered = Sha256::new();
         shape.iter().for_each(|size| ordered.update((*size as u64).to_le_bytes()));
-        pieces.iter().for_each(|piece| ordered.update(piece.ordered));
+        chunks.iter().for_each(|chunk| ordered.update(chunk.ordered));
         let intensities = (num_finite > 0).then(|| Intensities {
-            lowest: f64::from(pieces.iter().fold(f32::INFINITY, |low, piece| low.min(piece.lowest))),
-            highest: f64::from(pieces.iter().fold(f32::NEG_INFINITY, |high, piece| high.max(piece.highest))),
+            lowest: f64::from(chunks.iter().fold(f32::INFINITY, |low, chunk| low.min(chunk.lowest))),
+            highest: f64::from(chunks.iter().fold(f32::NEG_INFINITY, |high, chunk| high.max(chunk.highest))),
             high: high(values),
-            mean: pieces.iter().map(|piece| piece.sum).sum::<f64>() / num_finite as f64,
+            mean: chunks.iter().map(|chunk| chunk.sum).sum::<f64>() / num_finite as f64,
         });
         Self {
             intensities,
             num_nan,
             num_infinite,
-            first_not_finite: first.map(|place| unravel_index(shape, place)),
+            first_not_finite: first.map(|index| unravel_index(shape, index)),
             content: Content {
                 ordered: ordered.finalize().into(),
-                unordered: pieces.iter().fold(0, |sum, piece| sum.wrapping_add(piece.unordered)),
+                unordered: chunks.iter().fold(0, |sum, chunk| sum.wrapping_add(chunk.unordered)),
             },
         }
     }
 }
 
-/// The 99.5th percentile of the finite values, by voxels that are spread evenly.
+/// Returns the 99.5th percentile of the finite values, estimated from evenly spaced voxels.
 fn high(values: &[f32]) -> f64 {
-    // An odd step meets every place of a row in time.
+    // An odd step visits every position along a row.
     let step = (values.len() / SAMPLE) | 1;
     let mut sample: Vec<f64> =
         values.iter().step_by(step).filter(|value| value.is_finite()).map(|value| f64::from(*value)).collect();
@@ -142,8 +142,8 @@ fn high(values: &[f32]) -> f64 {
     Data::new(sample).quantile(0.995)
 }
 
-/// What a stretch of values adds to the summary of its channel.
-struct Piece {
+/// Summary of a chunk of a channel.
+struct Chunk {
     num_nan: usize,
     num_infinite: usize,
     first_not_finite: Option<usize>,
@@ -154,9 +154,9 @@ struct Piece {
     unordered: u128,
 }
 
-impl Piece {
+impl Chunk {
     fn of(values: &[f32]) -> Self {
-        // A negative zero is a zero.
+        // Negative zeros count as zeros.
         let values: Vec<f32> = values.iter().map(|value| value + 0.0).collect();
         let finite = || values.iter().copied().filter(|value| value.is_finite());
         Self {
@@ -167,13 +167,13 @@ impl Piece {
             highest: finite().fold(f32::NEG_INFINITY, f32::max),
             sum: finite().map(f64::from).sum(),
             ordered: Sha256::digest(bytemuck::cast_slice::<f32, u8>(&values)).into(),
-            unordered: values.iter().fold(0, |sum, value| sum.wrapping_add(scattered(value.to_bits()))),
+            unordered: values.iter().fold(0, |sum, value| sum.wrapping_add(hash_bits(value.to_bits()))),
         }
     }
 }
 
-/// 128 bits that depend on all of a value's: the finaliser of splitmix64 (Steele, Lea and Flood 2014), of two seeds.
-fn scattered(bits: u32) -> u128 {
+/// Hashes the bits of a value into 128 bits: the finalizer of splitmix64 (Steele, Lea and Flood 2014) with two seeds.
+fn hash_bits(bits: u32) -> u128 {
     let mix = |seed: u64| {
         let mut z = u64::from(bits).wrapping_add(seed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -184,14 +184,14 @@ fn scattered(bits: u32) -> u128 {
 }
 
 impl LabelMap {
-    /// Of the map in the file, and what the preprocess chain makes of it; both `[1, x, y, z]`.
-    pub fn of(grid: &Grid, stored: &Voxels<Label>, seen: &Voxels<Label>) -> Self {
+    /// Summarizes the map in the file and the map after the preprocess chain, both `[1, x, y, z]`.
+    pub fn of(grid: &Grid, stored: &Voxels<Label>, preprocessed: &Voxels<Label>) -> Self {
         let mut content = Sha256::new();
         stored.shape.iter().for_each(|size| content.update((*size as u64).to_le_bytes()));
         content.update(bytemuck::cast_slice::<Label, u8>(stored));
         let mut voxels = BTreeMap::new();
-        // Labels lie in runs, and looking one up for each voxel takes longer than reading it.
-        for run in seen.chunk_by(|a, b| a == b).filter(|run| run[0] > 0) {
+        // One lookup per run of equal labels is faster than one per voxel.
+        for run in preprocessed.chunk_by(|a, b| a == b).filter(|run| run[0] > 0) {
             *voxels.entry(run[0]).or_insert(0) += run.len() as u64;
         }
         Self {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn voxels_that_are_not_finite_are_counted_and_the_first_is_placed() {
+    fn voxels_that_are_not_finite_are_counted_and_the_first_is_located() {
         let mut values = vec![1.0; 3 * 200 * 200];
         values[2 * 40_000 + 5 * 200 + 7] = f32::NAN;
         values[2 * 40_000 + 5 * 200 + 9] = f32::NEG_INFINITY;
@@ -225,28 +225,28 @@ mod tests {
     #[test]
     fn a_mirrored_volume_has_the_same_voxels_in_another_order() {
         let values: Vec<f32> = (0..24u8).map(f32::from).collect();
-        let there = channel([2, 3, 4], values.clone()).content;
-        let back = channel([2, 3, 4], values.into_iter().rev().collect()).content;
-        assert_eq!(there.unordered, back.unordered);
-        assert_ne!(there.ordered, back.ordered);
+        let original = channel([2, 3, 4], values.clone()).content;
+        let mirrored = channel([2, 3, 4], values.into_iter().rev().collect()).content;
+        assert_eq!(original.unordered, mirrored.unordered);
+        assert_ne!(original.ordered, mirrored.ordered);
     }
 
     #[test]
-    fn other_values_have_other_content_and_a_negative_zero_is_a_zero() {
+    fn different_values_have_different_hashes_and_a_negative_zero_equals_zero() {
         let content = |values: &[f32]| channel([2, 1, 2], values.to_vec()).content;
         assert_eq!(content(&[0.0, 1.0, 2.0, 3.0]), content(&[-0.0, 1.0, 2.0, 3.0]));
         assert_ne!(content(&[0.0, 1.0, 2.0, 3.0]).unordered, content(&[1.0, 1.0, 2.0, 2.0]).unordered);
     }
 
     #[test]
-    fn the_high_percentile_of_a_large_volume_comes_from_a_sample() {
+    fn the_percentile_of_a_large_volume_is_estimated_from_a_sample() {
         let values: Vec<f32> = (0..3_000_000u32).map(|k| (k % 1000) as f32).collect();
         let high = channel([100, 100, 300], values).intensities.unwrap().high;
         assert!((high - 994.5).abs() < 1.0, "{high}");
     }
 
     #[test]
-    fn labels_are_counted_after_the_chain_and_the_file_tells_emptiness() {
+    fn labels_are_counted_after_the_chain_and_emptiness_refers_to_the_file() {
         let grid = Grid { shape: [1, 1, 4], affine: volume::Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
         let map = |values: [Label; 4]| Voxels::new(1, [1, 1, 4], values.to_vec());
         let summary = LabelMap::of(&grid, &map([0, 2, 2, 0]), &map([0, 1, 1, 0]));

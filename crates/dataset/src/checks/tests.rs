@@ -1,4 +1,4 @@
-//! The rules that compare subjects, on summaries made by formula.
+//! The checks that compare subjects, on synthetic summaries.
 
 use super::summary::{Channel, Content, Image, Intensities};
 use super::*;
@@ -6,7 +6,7 @@ use crate::samplers::{LabelSampler, UniformSampler};
 use values::{NonNegative, Shape};
 use volume::{Affine, Grid};
 
-/// So many subjects as a healthy CT dataset has them: `s00` and up.
+/// Returns subjects of a CT dataset without faults, named `s00` and up.
 fn healthy(count: usize) -> Vec<Summary> {
     (0..count).map(subject).collect()
 }
@@ -50,13 +50,13 @@ fn remove_tumours(summary: &mut Summary) {
     voxels(summary).remove(&2);
 }
 
-/// Everything that the rules say.
-fn told(summaries: &[Summary]) -> Vec<String> {
-    told_for(summaries, &UniformSampler { patch: Shape([8; 3]) }.into())
+/// Returns the findings of all checks.
+fn findings(summaries: &[Summary]) -> Vec<String> {
+    findings_with(summaries, &UniformSampler { patch: Shape([8; 3]) }.into())
 }
 
-/// The last three validate, the two before them are for tests.
-fn told_for(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
+/// Returns the findings with a sampler; the last three subjects are for validation, the two before them for testing.
+fn findings_with(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
     let names: Vec<String> = summaries.iter().map(|summary| summary.name.clone()).collect();
     let [test, val] = [names.len() - 5, names.len() - 3];
     let parts = Parts { train: names[..test].to_vec(), test: names[test..val].to_vec(), val: names[val..].to_vec() };
@@ -76,60 +76,60 @@ fn told_for(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
     Report::new(summaries.len(), findings).findings.iter().map(ToString::to_string).collect()
 }
 
-/// Asserts that the rules say this one thing and nothing else.
+/// Asserts that there is exactly one finding with this text.
 #[track_caller]
-fn assert_only(told: &[String], start: &str, part: &str) {
-    assert!(told.len() == 1 && told[0].starts_with(start) && told[0].contains(part), "{told:#?}");
+fn assert_only(findings: &[String], start: &str, part: &str) {
+    assert!(findings.len() == 1 && findings[0].starts_with(start) && findings[0].contains(part), "{findings:#?}");
 }
 
 #[test]
-fn a_healthy_dataset_shows_nothing() {
-    assert_eq!(told(&healthy(20)), [""; 0]);
-    assert_eq!(told(&healthy(6)), [""; 0]);
+fn a_dataset_without_faults_has_no_findings() {
+    assert_eq!(findings(&healthy(20)), [""; 0]);
+    assert_eq!(findings(&healthy(6)), [""; 0]);
 }
 
 #[test]
-fn a_spacing_of_one_among_others_is_told_once() {
+fn a_spacing_of_1_mm_among_others_is_reported_once() {
     let mut summaries = healthy(20);
     summaries[3].grid.as_mut().unwrap().affine = Affine::IDENTITY;
-    assert_only(&told(&summaries), "note: s03: its spacing is 1 x 1 x 1 mm, as in 1 of 20 subjects", "was it lost");
+    assert_only(&findings(&summaries), "note: s03: its spacing is 1 x 1 x 1 mm, as in 1 of 20 subjects", "was it lost");
 }
 
 #[test]
-fn a_dataset_whose_spacing_is_one_is_as_it_should_be() {
+fn a_spacing_of_1_mm_in_most_subjects_is_not_reported() {
     let mut summaries = healthy(20);
     for summary in &mut summaries[..19] {
         summary.grid.as_mut().unwrap().affine = Affine::IDENTITY;
     }
-    assert!(!told(&summaries).iter().any(|told| told.contains("1 x 1 x 1 mm, as in")));
+    assert!(!findings(&summaries).iter().any(|finding| finding.contains("1 x 1 x 1 mm, as in")));
 }
 
 #[test]
-fn slices_much_thicker_than_the_others_are_told_whichever_axis_they_lie_along() {
+fn unusually_thick_slices_are_reported_along_any_axis() {
     let mut summaries = healthy(20);
-    // Voxel x runs to the head.
-    let turned = Affine([[0.0, 0.8, 0.0, 0.0], [0.0, 0.0, 0.8, 0.0], [8.0, 0.0, 0.0, 0.0]]);
-    summaries[7].grid = Some(Grid { shape: [100, 512, 512], affine: turned });
-    assert_only(&told(&summaries), "note: s07: its spacing of 0.8 x 0.8 x 8 mm", "feet to head");
+    // The first voxel axis points to the head.
+    let permuted = Affine([[0.0, 0.8, 0.0, 0.0], [0.0, 0.0, 0.8, 0.0], [8.0, 0.0, 0.0, 0.0]]);
+    summaries[7].grid = Some(Grid { shape: [100, 512, 512], affine: permuted });
+    assert_only(&findings(&summaries), "note: s07: its spacing of 0.8 x 0.8 x 8 mm", "feet to head");
 }
 
 #[test]
-fn a_volume_of_few_slices_is_told() {
+fn a_volume_of_few_slices_is_reported() {
     let mut summaries = healthy(20);
     summaries[7].grid.as_mut().unwrap().shape[2] = 3;
-    assert_only(&told(&summaries), "note: s07: its 512 x 512 x 3 voxels", "the median is 512 x 512 x ");
+    assert_only(&findings(&summaries), "note: s07: its 512 x 512 x 3 voxels", "the median is 512 x 512 x ");
 }
 
 #[test]
-fn a_subject_with_other_channels_is_a_fault() {
+fn another_number_of_channels_is_a_fault() {
     let mut summaries = healthy(6);
     let second = channel(Intensities { lowest: -1000.0, high: 1.0, highest: 2.0, mean: 0.0 }, 99);
     summaries[1].image.as_mut().unwrap().channels.push(second);
-    assert_only(&told(&summaries), "fault: s01: its image has 2 channels", "most subjects 1");
+    assert_only(&findings(&summaries), "fault: s01: its image has 2 channels", "most subjects have 1");
 }
 
 #[test]
-fn two_channels_with_the_same_voxels_are_told() {
+fn two_channels_with_the_same_voxels_are_reported() {
     let mut summaries = healthy(1);
     let image = summaries[0].image.as_mut().unwrap();
     image.channels.push(image.channels[0].clone());
@@ -144,27 +144,27 @@ fn two_channels_with_the_same_voxels_are_told() {
         sampler: &sampler,
         samples_val: false,
     };
-    let findings = sameness::check(&summaries, &dataset);
+    let findings = duplicates::check(&summaries, &dataset);
     assert_eq!(findings[0].to_string(), "note: s00: its channels 0 and 1 have the same voxels");
 }
 
 #[test]
-fn a_ct_without_its_offset_is_told_once() {
+fn a_ct_without_its_offset_is_reported_once() {
     let mut summaries = healthy(20);
     let shifted = intensities(&mut summaries[4]);
     (shifted.lowest, shifted.mean, shifted.highest) = (0.0, 624.0, 2524.0);
-    assert_only(&told(&summaries), "note: s04: its smallest intensity is 0, where the median is -1024", "offset");
+    assert_only(&findings(&summaries), "note: s04: its smallest intensity is 0, where the median is -1024", "offset");
 }
 
 #[test]
-fn a_ct_at_another_level_is_told() {
+fn a_ct_with_an_unusual_mean_is_reported() {
     let mut summaries = healthy(20);
     intensities(&mut summaries[4]).mean = 2000.0;
-    assert_only(&told(&summaries), "note: s04: its mean intensity of 2000", "");
+    assert_only(&findings(&summaries), "note: s04: its mean intensity of 2000", "");
 }
 
-/// The same subjects as of a magnet, each in units of its own.
-fn magnetic(count: usize) -> Vec<Summary> {
+/// Returns subjects of an MRI dataset without faults, each with its own intensity scale.
+fn mri(count: usize) -> Vec<Summary> {
     let mut summaries = healthy(count);
     for (index, summary) in summaries.iter_mut().enumerate() {
         let high = 300.0 * (1.0 + (index % 5) as f64);
@@ -174,86 +174,86 @@ fn magnetic(count: usize) -> Vec<Summary> {
 }
 
 #[test]
-fn magnets_have_units_of_their_own() {
-    assert_eq!(told(&magnetic(20)), [""; 0]);
+fn different_scales_of_mri_are_not_reported() {
+    assert_eq!(findings(&mri(20)), [""; 0]);
 }
 
 #[test]
-fn a_normalised_image_among_others_is_told() {
-    let mut summaries = magnetic(20);
+fn a_normalized_image_among_others_is_reported() {
+    let mut summaries = mri(20);
     *intensities(&mut summaries[2]) = Intensities { lowest: -2.0, high: 4.0, highest: 5.0, mean: 0.0 };
-    assert_only(&told(&summaries), "note: s02: its intensities go from -2 to 5", "normalised");
+    assert_only(&findings(&summaries), "note: s02: its intensities range from -2 to 5", "normalized");
 }
 
 #[test]
-fn an_image_brighter_by_orders_of_magnitude_is_told() {
-    let mut summaries = magnetic(20);
+fn an_image_brighter_by_orders_of_magnitude_is_reported() {
+    let mut summaries = mri(20);
     *intensities(&mut summaries[2]) = Intensities { lowest: 0.0, high: 5e6, highest: 6e6, mean: 1e6 };
-    assert_only(&told(&summaries), "note: s02: its bright voxels, at 5000000", "the median is");
+    assert_only(&findings(&summaries), "note: s02: its 99.5th percentile of 5000000", "the median is");
 }
 
 #[test]
-fn a_liver_of_three_voxels_is_told() {
+fn a_liver_of_three_voxels_is_reported() {
     let mut summaries = healthy(20);
     voxels(&mut summaries[6]).insert(1, 3);
-    assert_only(&told(&summaries), "note: s06: it has 3 voxels of label 1 liver", "ml");
+    assert_only(&findings(&summaries), "note: s06: it has 3 voxels of label 1 liver", "ml");
 }
 
 #[test]
-fn a_volume_that_only_a_lost_spacing_makes_unusual_is_told_as_a_spacing() {
+fn a_lost_spacing_is_not_also_reported_as_an_unusual_volume() {
     let mut summaries = healthy(20);
     summaries[5].grid.as_mut().unwrap().affine = Affine::IDENTITY;
     summaries[5].label.as_mut().unwrap().voxel_mm3 = 1e-3;
-    assert_only(&told(&summaries), "note: s05: its spacing is 1 x 1 x 1 mm", "");
+    assert_only(&findings(&summaries), "note: s05: its spacing is 1 x 1 x 1 mm", "");
 }
 
 #[test]
-fn a_class_that_validation_lacks_is_a_note_and_one_that_training_lacks_a_fault() {
+fn a_label_missing_in_validation_is_a_note_and_one_missing_in_training_a_fault() {
     let mut summaries = healthy(20);
     summaries[17..].iter_mut().for_each(remove_tumours);
-    assert_only(&told(&summaries), "note: label 2 tumour: no validation subject has a voxel of it", "undefined");
+    assert_only(&findings(&summaries), "note: label 2 tumour: no validation subject has a voxel of it", "undefined");
     let mut summaries = healthy(20);
     summaries[..15].iter_mut().for_each(remove_tumours);
-    let told = told(&summaries);
-    assert!(told[0].starts_with("fault: label 2 tumour: no training subject"), "{told:#?}");
-    assert!(told[1].starts_with("note: label 2 tumour: no validation subject of fold 3"), "{told:#?}");
-    assert_eq!(told.len(), 2);
+    let findings = findings(&summaries);
+    assert!(findings[0].starts_with("fault: label 2 tumour: no training subject"), "{findings:#?}");
+    assert!(findings[1].starts_with("note: label 2 tumour: no validation subject of fold 3"), "{findings:#?}");
+    assert_eq!(findings.len(), 2);
 }
 
 #[test]
-fn a_class_that_nobody_has_is_told_once() {
+fn a_label_that_no_subject_has_is_reported_once() {
     let mut summaries = healthy(20);
     summaries.iter_mut().for_each(remove_tumours);
-    assert_only(&told(&summaries), "fault: label 2 tumour: no subject has a voxel of it", "");
+    assert_only(&findings(&summaries), "fault: label 2 tumour: no subject has a voxel of it", "");
 }
 
 #[test]
-fn label_maps_that_cannot_be_read_are_not_called_empty() {
+fn unreadable_label_maps_are_not_reported_as_empty() {
     let mut summaries = healthy(20);
     summaries[17..].iter_mut().for_each(|summary| summary.label = None);
-    assert_eq!(told(&summaries), [""; 0]);
+    assert_eq!(findings(&summaries), [""; 0]);
 }
 
 #[test]
-fn an_empty_label_map_is_a_fault_only_where_a_patch_must_be_drawn_from_it() {
+fn an_empty_label_map_is_a_fault_only_if_patches_are_centred_on_labels() {
     let mut summaries = healthy(20);
     voxels(&mut summaries[0]).clear();
     summaries[0].label.as_mut().unwrap().is_empty = true;
-    assert_only(&told(&summaries), "note: s00: its label map is empty", "");
+    assert_only(&findings(&summaries), "note: s00: its label map is empty", "");
     let around = |probabilities: &[(Label, f64)]| {
         let weights = probabilities.iter().map(|(label, weight)| (*label, NonNegative::new(*weight).unwrap()));
         Sampler::from(LabelSampler { patch: Shape([8; 3]), probabilities: Some(weights.collect()) })
     };
     assert_only(
-        &told_for(&summaries, &around(&[(1, 0.5), (2, 0.5)])),
+        &findings_with(&summaries, &around(&[(1, 0.5), (2, 0.5)])),
         "fault: s00: its label map is empty",
-        "no patch",
+        "cannot sample a patch",
     );
-    assert_only(&told_for(&summaries, &around(&[(0, 0.5), (1, 0.5)])), "note: s00: its label map is empty", "");
+    assert_only(&findings_with(&summaries, &around(&[(0, 0.5), (1, 0.5)])), "note: s00: its label map is empty", "");
 }
 
 #[test]
-fn a_subject_without_the_labels_that_patches_are_drawn_around_is_a_fault() {
+fn a_subject_without_the_labels_that_patches_are_centred_on_is_a_fault() {
     let mut summaries = healthy(20);
     voxels(&mut summaries[0]).remove(&2);
     let only_tumours = Sampler::from(LabelSampler {
@@ -261,13 +261,13 @@ fn a_subject_without_the_labels_that_patches_are_drawn_around_is_a_fault() {
         probabilities: Some([(2, NonNegative::new(1.0).unwrap())].into()),
     });
     assert_only(
-        &told_for(&summaries, &only_tumours),
+        &findings_with(&summaries, &only_tumours),
         "fault: s00: its label map has none of the labels",
         "sampler.label",
     );
 }
 
-/// Gives one subject the voxels of another.
+/// Copies the image of one subject to another.
 fn copy(summaries: &mut [Summary], from: usize, to: usize) {
     summaries[to].image = summaries[from].image.clone();
     summaries[to].grid = summaries[from].grid;
@@ -278,15 +278,15 @@ fn the_same_image_in_two_parts_is_a_leak() {
     let mut summaries = healthy(20);
     copy(&mut summaries, 2, 18);
     summaries[18].label = summaries[2].label.clone();
-    assert_only(&told(&summaries), "fault: s02 (train) and s18 (val) have the same image: a leak", "keep one");
+    assert_only(&findings(&summaries), "fault: s02 (train) and s18 (val) have the same image: a leak", "keep one");
 }
 
 #[test]
-fn the_same_image_with_another_label_map_is_told_as_such() {
+fn the_same_image_with_different_label_maps_is_reported_as_such() {
     let mut summaries = healthy(20);
     copy(&mut summaries, 2, 3);
     assert_only(
-        &told(&summaries),
+        &findings(&summaries),
         "note: s02 (train) and s03 (train) have the same image, with different label maps",
         "",
     );
@@ -298,15 +298,15 @@ fn a_mirrored_copy_is_a_leak_too() {
     copy(&mut summaries, 2, 16);
     summaries[16].image.as_mut().unwrap().channels[0].content.ordered = [77; 32];
     assert_only(
-        &told(&summaries),
+        &findings(&summaries),
         "fault: s02 (train) and s16 (test) have the same image, flipped or with permuted axes",
         "leak",
     );
 }
 
 #[test]
-fn the_same_label_map_of_two_images_is_told() {
+fn the_same_label_map_of_two_images_is_reported() {
     let mut summaries = healthy(20);
     summaries[9].label = summaries[8].label.clone();
-    assert_only(&told(&summaries), "note: s08 (train) and s09 (train) have the same label map", "different images");
+    assert_only(&findings(&summaries), "note: s08 (train) and s09 (train) have the same label map", "different images");
 }

@@ -1,10 +1,10 @@
-//! What tissue lies where in one synthetic abdomen.
+//! The tissue at each point of a synthetic abdomen.
 //!
 //! Coordinates are RAS millimetres of a nominal field of view of 320 x 320 x 288 mm around the
-//! origin; [`render`](super::render) stretches it over the grid. Intensities are those of a CT in
+//! origin; [`render`](super::render) scales it to the grid. Intensities are those of a CT in
 //! the portal venous phase, in Hounsfield units.
 
-use super::shapes::{Ellipsoid, Vessel, Waves, between, normalised, range, unit};
+use super::shapes::{Ellipsoid, Vessel, Waves, between, normalized, range, unit};
 use random::Rng;
 use volume::Label;
 
@@ -41,8 +41,8 @@ pub(super) struct Anatomy {
 }
 
 impl Anatomy {
-    /// Draws an abdomen with 0 to `most_tumours` tumours.
-    pub(super) fn draw(rng: &mut Rng, most_tumours: usize) -> Self {
+    /// Samples an abdomen with 0 to `max_tumours` tumours.
+    pub(super) fn sample(rng: &mut Rng, max_tumours: usize) -> Self {
         let scale = between(rng, 0.92, 1.08);
         let liver = between(rng, 92.0, 122.0);
         let mut anatomy = Self {
@@ -51,9 +51,9 @@ impl Anatomy {
             dome: between(rng, 78.0, 96.0),
             right_lobe: organ(rng, scale, [60.0, 2.0, 26.0], [56.0, 68.0, 72.0]),
             left_lobe: organ(rng, scale, [2.0, 34.0, 44.0], [66.0, 36.0, 34.0]),
-            liver_waves: Waves::draw(rng, 4, 5.0, range(70.0, 160.0)),
-            tumour_waves: Waves::draw(rng, 3, 2.5, range(20.0, 45.0)),
-            bowel_waves: Waves::draw(rng, 3, 14.0, range(40.0, 90.0)),
+            liver_waves: Waves::sample(rng, 4, 5.0, range(70.0, 160.0)),
+            tumour_waves: Waves::sample(rng, 3, 2.5, range(20.0, 45.0)),
+            bowel_waves: Waves::sample(rng, 3, 14.0, range(40.0, 90.0)),
             liver,
             vessel: liver + between(rng, 45.0, 70.0),
             spleen: organ(rng, scale, [-88.0, -28.0, 42.0], [27.0, 42.0, 44.0]),
@@ -66,11 +66,11 @@ impl Anatomy {
             tumours: Vec::new(),
         };
         anatomy.vessels = tree(rng, &anatomy);
-        anatomy.tumours = (0..rng.below(most_tumours as u64 + 1)).filter_map(|_| anatomy.tumour(rng)).collect();
+        anatomy.tumours = (0..rng.below(max_tumours as u64 + 1)).filter_map(|_| anatomy.tumour(rng)).collect();
         anatomy
     }
 
-    /// Intensity and label at a point.
+    /// Returns intensity and label at a point.
     pub(super) fn tissue(&self, point: [f32; 3]) -> (f32, Label) {
         let body = self.body_level(point, 0.0);
         if body > 1.0 {
@@ -95,14 +95,14 @@ impl Anatomy {
         (self.abdomen(point), 0)
     }
 
-    /// Below 1 inside the body's outline, drawn in by `inset_mm`.
+    /// Returns a level below 1 inside the outline of the body, shrunk by `inset_mm`.
     fn body_level(&self, point: [f32; 3], inset_mm: f32) -> f32 {
         let [x, y] = [0, 1].map(|axis| (point[axis] / (self.body[axis] - inset_mm)).abs());
         // Between an ellipse and a rectangle.
         x.powf(2.4) + y.powf(2.4)
     }
 
-    /// Height of the diaphragm, in mm: two domes, the right one higher.
+    /// Returns the height of the diaphragm in mm: two domes, the right one higher.
     fn diaphragm(&self, point: [f32; 3]) -> f32 {
         let side = if point[0] > 0.0 { self.dome } else { self.dome - 10.0 };
         let across = (point[0].abs() - 55.0) / 75.0;
@@ -137,12 +137,12 @@ impl Anatomy {
         if arch < 12.0 { Some(if arch < 8.0 { 25.0 } else { 420.0 }) } else { None }
     }
 
-    /// Below 1 inside: the smooth union of both lobes, after the displacement.
+    /// Returns a level below 1 inside the liver: the smooth union of both lobes, after the displacement.
     fn liver_level(&self, point: [f32; 3]) -> f32 {
         let moved = self.liver_waves.move_point(point);
         let (right, left) = (self.right_lobe.level(moved), self.left_lobe.level(moved));
-        let share = (0.5 + 0.5 * (left - right) / 0.25).clamp(0.0, 1.0);
-        left + (right - left) * share - 0.25 * share * (1.0 - share)
+        let weight = (0.5 + 0.5 * (left - right) / 0.25).clamp(0.0, 1.0);
+        left + (right - left) * weight - 0.25 * weight * (1.0 - weight)
     }
 
     fn liver_tissue(&self, point: [f32; 3]) -> (f32, Label) {
@@ -150,15 +150,15 @@ impl Anatomy {
         for tumour in &self.tumours {
             let level = tumour.shape.level(moved);
             if level < 1.0 {
-                // Darker towards the middle, as necrosis makes it.
+                // Necrosis: darker towards the centre.
                 return (tumour.intensity - 12.0 * (1.0 - level), 2);
             }
         }
-        let vessel = self.vessels.iter().any(|vessel| vessel.holds(point));
+        let vessel = self.vessels.iter().any(|vessel| vessel.contains(point));
         (if vessel { self.vessel } else { self.liver }, 1)
     }
 
-    /// What is not labelled: the distractors.
+    /// Returns the intensity of unlabelled tissue, which serves as distractors.
     fn abdomen(&self, point: [f32; 3]) -> f32 {
         if self.spleen.level(point) < 1.0 {
             return self.liver + 14.0;
@@ -184,7 +184,7 @@ impl Anatomy {
         if bowel > 0.3 && point[1] > -40.0 { 35.0 } else { FAT }
     }
 
-    /// A tumour whose middle lies in the liver, away from its surface; `None` where no place was found.
+    /// Samples a tumour with its centre in the liver, away from the surface; `None` if no position is accepted.
     fn tumour(&self, rng: &mut Rng) -> Option<Tumour> {
         let radius = between(rng, 11f64.ln(), 30f64.ln()).exp();
         let intensity = self.liver - between(rng, 38.0, 65.0);
@@ -200,13 +200,13 @@ impl Anatomy {
     }
 }
 
-/// Bands of bone in the wall of the chest that run down to the front.
+/// Returns whether a point of the chest wall is in a rib: bands of bone that slope down to the front.
 fn rib(point: [f32; 3], wall: f32) -> bool {
     let height = point[2] + 0.35 * point[1];
     point[2] > -50.0 && wall > 0.82 && wall < 0.97 && (height / 30.0).rem_euclid(1.0) < 0.4
 }
 
-/// Vessels that branch from the hilum into the right and the left lobe.
+/// Samples vessels that branch from the hilum into both lobes.
 fn tree(rng: &mut Rng, anatomy: &Anatomy) -> Vec<Vessel> {
     let hilum: [f32; 3] = std::array::from_fn(|axis| {
         0.6 * anatomy.right_lobe.centre[axis] + 0.4 * anatomy.left_lobe.centre[axis] + between(rng, -5.0, 5.0)
@@ -221,14 +221,14 @@ fn tree(rng: &mut Rng, anatomy: &Anatomy) -> Vec<Vessel> {
             from = to;
             radius *= 0.75;
             length *= 0.85;
-            let turn = unit(rng);
-            direction = normalised(std::array::from_fn(|axis| direction[axis] + 0.7 * turn[axis]));
+            let change = unit(rng);
+            direction = normalized(std::array::from_fn(|axis| direction[axis] + 0.7 * change[axis]));
         }
     }
     vessels
 }
 
-/// An organ near its usual place and of about its usual size.
+/// Samples an organ near its usual position, of about its usual size.
 fn organ(rng: &mut Rng, scale: f32, centre: [f32; 3], radii: [f32; 3]) -> Ellipsoid {
     let centre = centre.map(|v| scale * v + between(rng, -6.0, 6.0));
     Ellipsoid { centre, radii: radii.map(|v| scale * v * between(rng, 0.92, 1.08)) }

@@ -161,7 +161,7 @@ impl Generator for PhantomSource {
 
     fn generate(&self, name: &str) -> Volume {
         let index = names(self).iter().position(|other| other == name);
-        generate(self, index.expect("a phantom's name is made from its index"))
+        generate(self, index.expect("the name of a phantom is derived from its index"))
     }
 
     fn write(&self, folder: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GenerateError> {
@@ -226,11 +226,11 @@ fn write(source: &PhantomSource, folder: &Path, progress: &mut dyn FnMut(usize, 
 
 /// Writes the settings into the folder, or compares them with those of an earlier call.
 fn claim(source: &PhantomSource, folder: &Path) -> Result<(), GenerateError> {
-    let (path, wanted) = (folder.join("phantom.json"), description(source));
+    let (path, expected) = (folder.join("phantom.json"), description(source));
     match std::fs::read_to_string(&path) {
-        Ok(found) if found.trim_end() == wanted => Ok(()),
+        Ok(found) if found.trim_end() == expected => Ok(()),
         Ok(found) => Err(GenerateError::Other { folder: folder.to_owned(), found: found.trim_end().to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => put(&path, &format!("{wanted}\n")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => put(&path, &format!("{expected}\n")),
         Err(source) => Err(GenerateError::Io { path, source }),
     }
 }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_made_once_and_list_as_a_decathlon_folder() {
+    fn files_are_written_once_in_the_layout_of_the_decathlon() {
         let folder = tempfile::tempdir().unwrap();
         small().write(folder.path(), &mut |_, _| {}).unwrap();
         let source = crate::sources::Source::Msd(crate::sources::MsdSource { root: folder.path().into() });
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_other_phantoms_is_refused() {
+    fn a_folder_with_phantoms_of_other_settings_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         small().write(folder.path(), &mut |_, _| {}).unwrap();
         let other = PhantomSource { seed: 1, ..small() };

@@ -1,4 +1,4 @@
-//! Anatomy to voxels, with the blur and the noise of a scanner.
+//! Renders an anatomy as voxels, with the blur and the noise of a scanner.
 
 use rayon::prelude::*;
 
@@ -8,25 +8,25 @@ use crate::sources::Generator;
 use random::{NoiseField, Purpose, Seed};
 use volume::{Label, Volume, Voxels};
 
-/// Weights of the blur along x and y; it makes partial volumes, and ties neighbouring noise together.
+/// Weights of the blur along x and y, which simulates partial volumes and correlates the noise of neighbours.
 const BLUR: [f32; 3] = [0.25, 0.5, 0.25];
-/// What the blur leaves of the standard deviation of white noise: the sum of squares of its weights.
-const NOISE_LEFT: f32 = 0.375;
-/// The values that a CT scanner stores.
-const LOWEST: f32 = -1024.0;
-const HIGHEST: f32 = 3071.0;
+/// Factor by which the blur reduces the standard deviation of white noise: the sum of squares of its weights.
+const BLUR_NOISE_FACTOR: f32 = 0.375;
+/// Range of the values that a CT scanner stores.
+const MIN_HU: f32 = -1024.0;
+const MAX_HU: f32 = 3071.0;
 
-/// Makes one subject: whole Hounsfield units, label 1 the liver and 2 its tumours.
+/// Generates one subject in integer Hounsfield units; label 1 is the liver, 2 its tumours.
 ///
-/// Every subject has its own stream, so it depends neither on the others nor on the number of threads.
+/// Every subject has its own random stream, so it depends neither on other subjects nor on the number of threads.
 pub fn generate(source: &PhantomSource, index: usize) -> Volume {
     let grid = source.grid();
     let [_, height, depth] = grid.shape;
     let plane = height * depth;
     let stream = |part| Seed(source.seed).stream(Purpose::Phantom, 0, &name(index), part);
-    let anatomy = Anatomy::draw(&mut stream(0), source.tumours);
+    let anatomy = Anatomy::sample(&mut stream(0), source.tumours);
     let noise = NoiseField::sample(&mut stream(1));
-    let deviation = source.noise_hu.get() as f32 / NOISE_LEFT;
+    let deviation = source.noise_hu.get() as f32 / BLUR_NOISE_FACTOR;
     let mut sharp = vec![0f32; grid.num_voxels()];
     let mut label: Vec<Label> = vec![0; grid.num_voxels()];
     sharp.par_chunks_mut(plane).zip(label.par_chunks_mut(plane)).enumerate().for_each(|(x, (sharp, label))| {
@@ -44,12 +44,12 @@ pub fn generate(source: &PhantomSource, index: usize) -> Volume {
     Volume { grid, image: Voxels::new(1, grid.shape, image), label: Some(Voxels::new(1, grid.shape, label)) }
 }
 
-/// Where a voxel lies in the nominal field of view.
+/// Returns the position of a voxel in the nominal field of view.
 fn nominal(shape: [usize; 3], voxel: [usize; 3]) -> [f32; 3] {
     std::array::from_fn(|axis| ((voxel[axis] as f32 + 0.5) / shape[axis] as f32 * 2.0 - 1.0) * HALF_VIEW[axis])
 }
 
-/// Blurs along x and y, repeating the border, and rounds.
+/// Blurs along x and y, replicating the border, and rounds.
 fn blurred(sharp: &[f32], shape: [usize; 3]) -> Vec<f32> {
     let [width, height, depth] = shape;
     let plane = height * depth;
@@ -68,7 +68,7 @@ fn blurred(sharp: &[f32], shape: [usize; 3]) -> Vec<f32> {
             }
         }
         for value in out {
-            *value = value.round().clamp(LOWEST, HIGHEST);
+            *value = value.round().clamp(MIN_HU, MAX_HU);
         }
     });
     image
@@ -99,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn livers_have_a_liver_s_size_and_some_subjects_have_no_tumour() {
+    fn livers_have_a_realistic_size_and_some_subjects_have_no_tumour() {
         let all: Vec<_> = (0..12).map(|index| counts(&generate(&source(), index))).collect();
         let total = source().grid().num_voxels() as f64;
         for [_, liver, tumour] in &all {
-            let share = (liver + tumour) as f64 / total;
-            assert!((0.02..0.09).contains(&share), "{share}");
+            let fraction = (liver + tumour) as f64 / total;
+            assert!((0.02..0.09).contains(&fraction), "{fraction}");
             assert!(tumour < liver);
         }
         let with = all.iter().filter(|counts| counts[2] > 0).count();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_liver_lies_on_the_right_and_in_the_upper_half() {
+    fn the_liver_is_on_the_right_and_in_the_upper_half() {
         let volume = generate(&source(), 1);
         let [width, height, depth] = volume.grid.shape;
         let (mut sum, mut count) = ([0.0; 3], 0.0);
@@ -132,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn intensities_are_whole_and_tumours_are_darker_than_the_liver() {
+    fn intensities_are_integers_and_tumours_are_darker_than_the_liver() {
         let quiet = PhantomSource { noise_hu: values::NonNegative::new(0.0).unwrap(), ..source() };
         let volume = (0..20).map(|index| generate(&quiet, index)).find(|volume| counts(volume)[2] > 30).unwrap();
-        assert!(volume.image.iter().all(|value| value.fract() == 0.0 && (LOWEST..=HIGHEST).contains(value)));
+        assert!(volume.image.iter().all(|value| value.fract() == 0.0 && (MIN_HU..=MAX_HU).contains(value)));
         let mean = |class| {
             let label = volume.label.as_ref().unwrap();
             let values: Vec<f32> =

@@ -1,9 +1,9 @@
-//! The shapes that an abdomen is made of, and draws of their sizes.
+//! The shapes that an abdomen is composed of, and sampling of their sizes.
 
 use random::Rng;
 use values::Range;
 
-/// An ellipsoid with axes along the world's.
+/// An axis-aligned ellipsoid.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ellipsoid {
     pub(super) centre: [f32; 3],
@@ -11,7 +11,7 @@ pub(super) struct Ellipsoid {
 }
 
 impl Ellipsoid {
-    /// Below 1 inside, 1 on the surface.
+    /// Returns a level below 1 inside and 1 on the surface.
     pub(super) fn level(&self, point: [f32; 3]) -> f32 {
         (0..3).map(|axis| ((point[axis] - self.centre[axis]) / self.radii[axis]).powi(2)).sum::<f32>().sqrt()
     }
@@ -29,7 +29,7 @@ pub(super) struct Wave {
 }
 
 impl Waves {
-    pub(super) fn draw(rng: &mut Rng, count: usize, amplitude_mm: f64, wavelength_mm: Range) -> Self {
+    pub(super) fn sample(rng: &mut Rng, count: usize, amplitude_mm: f64, wavelength_mm: Range) -> Self {
         let wave = |_| {
             let frequency = std::f64::consts::TAU / rng.uniform(wavelength_mm);
             let direction = unit(rng).map(|v| (v * amplitude_mm) as f32);
@@ -52,7 +52,7 @@ impl Waves {
     }
 }
 
-/// A piece of a vessel: a cylinder with round ends.
+/// A segment of a vessel: a cylinder with round ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vessel {
     pub(super) from: [f32; 3],
@@ -61,12 +61,12 @@ pub(super) struct Vessel {
 }
 
 impl Vessel {
-    pub(super) fn holds(&self, point: [f32; 3]) -> bool {
+    pub(super) fn contains(&self, point: [f32; 3]) -> bool {
         let along: [f32; 3] = std::array::from_fn(|axis| self.to[axis] - self.from[axis]);
         let relative: [f32; 3] = std::array::from_fn(|axis| point[axis] - self.from[axis]);
         let length: f32 = along.iter().map(|v| v * v).sum();
-        let share = (along.iter().zip(relative).map(|(a, b)| a * b).sum::<f32>() / length).clamp(0.0, 1.0);
-        let distance: f32 = (0..3).map(|axis| (relative[axis] - share * along[axis]).powi(2)).sum();
+        let fraction = (along.iter().zip(relative).map(|(a, b)| a * b).sum::<f32>() / length).clamp(0.0, 1.0);
+        let distance: f32 = (0..3).map(|axis| (relative[axis] - fraction * along[axis]).powi(2)).sum();
         distance < self.radius * self.radius
     }
 }
@@ -79,12 +79,12 @@ pub(super) fn range(low: f64, high: f64) -> Range {
     Range { low, high }
 }
 
-/// A direction, each equally likely.
+/// Samples a unit vector uniformly.
 pub(super) fn unit(rng: &mut Rng) -> [f64; 3] {
-    normalised([(); 3].map(|()| rng.normal()))
+    normalized([(); 3].map(|()| rng.normal()))
 }
 
-pub(super) fn normalised(vector: [f64; 3]) -> [f64; 3] {
+pub(super) fn normalized(vector: [f64; 3]) -> [f64; 3] {
     let length = vector.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-9);
     vector.map(|v| v / length)
 }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_rounds_down_to_no_patch_is_warned_of() {
+    fn a_share_that_rounds_down_to_no_patch_is_a_warning() {
         let warns = |share| matches!(&sampler(share).check(1)[..], [Diagnostic::Warning(_)]);
         assert!(warns(0.33) && !warns(0.0) && !warns(0.6));
     }

@@ -60,13 +60,14 @@ pub trait PatchSampler {
         None
     }
 
-    /// Returns what decides where a patch is centred, for a sampler that never centres it less than half a patch from the
-    /// border.
+    /// Returns the criterion by which patches are centred, for a sampler that never centres one less than half a patch
+    /// from the border.
     fn centre_criterion(&self) -> Option<&'static str> {
         None
     }
 
-    /// Returns whether a label map has voxels to sample a patch around: `has_label` says which labels above 0 it has.
+    /// Returns whether a label map has voxels on which a patch can be centred; `has_label` returns whether it has a label
+    /// above 0.
     fn has_centres(&self, _has_label: &dyn Fn(Label) -> bool, _has_foreground: bool) -> bool {
         true
     }

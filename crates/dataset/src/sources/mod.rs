@@ -53,10 +53,11 @@ pub trait Generator: fmt::Debug + Sync {
     /// Generates the subject of a name that [`DataSource::list`] returned.
     fn generate(&self, name: &str) -> Volume;
 
-    /// Writes the files that are missing; `progress` gets the number of subjects that are written and of all.
+    /// Writes the files that are missing; `progress` receives the number of subjects that have been
+    /// written and the total.
     ///
     /// # Errors
-    /// When the folder cannot be written, or holds subjects of other settings.
+    /// When the folder cannot be written, or contains subjects of other settings.
     fn write(&self, folder: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GenerateError>;
 }
 

@@ -1,4 +1,4 @@
-//! The layout of the Medical Segmentation Decathlon, and that of nnU-Net version 2, which grew from it.
+//! The layout of the Medical Segmentation Decathlon, and that of nnU-Net version 2, which is based on it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ struct DatasetJson {
     labels: Option<BTreeMap<String, Value>>,
     /// nnU-Net: `{"0": "CT"}`; images then carry `_0000`.
     channel_names: Option<BTreeMap<String, Value>>,
-    /// nnU-Net: such as `.nii.gz`.
+    /// nnU-Net: extension of the files, such as `.nii.gz`.
     file_ending: Option<String>,
 }
 
@@ -76,7 +76,8 @@ impl DataSource for MsdSource {
     }
 }
 
-/// A listed pair; where nnU-Net's channels are declared and the plain image is absent, its channel files.
+/// Returns the subject of a listed pair. If channels are declared as in nnU-Net and the listed image does not exist, its
+/// images are the channel files.
 fn subject(root: &Path, pair: &Pair, channels: Option<usize>) -> Subject {
     let image = join(root, &pair.image);
     let name = case_name(&image);
@@ -96,7 +97,7 @@ fn join(root: &Path, relative: &str) -> PathBuf {
     root.join(relative.trim_start_matches("./"))
 }
 
-/// nnU-Net lists no files: every first channel in `imagesTr` is a subject.
+/// Lists the subjects of nnU-Net, whose `dataset.json` lists no files: every first channel in `imagesTr` is a subject.
 fn from_folders(root: &Path, channels: usize, ending: &str) -> Result<Vec<Subject>, DatasetError> {
     let folder = root.join("imagesTr");
     let io = |source| DatasetError::Io { path: folder.clone(), source };

@@ -37,7 +37,7 @@ fn a_decathlon_folder_lists_its_pairs_sorted_and_without_hidden_files() {
 }
 
 #[test]
-fn an_nnunet_folder_groups_channels_and_reads_labels_the_other_way_round() {
+fn an_nnunet_folder_groups_channels_and_maps_label_names_to_numbers() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"]);
     let json = r#"{"labels": {"background": 0, "tumour": 2}, "channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".nii.gz"}"#;
@@ -47,7 +47,7 @@ fn an_nnunet_folder_groups_channels_and_reads_labels_the_other_way_round() {
 }
 
 #[test]
-fn missing_files_are_named() {
+fn missing_files_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let error = msd(folder.path(), r#"{"training": [{"image": "./imagesTr/a.nii.gz", "label": "l.nii.gz"}]}"#);
     let message = error.unwrap_err().to_string();
@@ -70,7 +70,7 @@ fn patterns_pair_images_and_labels_by_file_name() {
 }
 
 #[test]
-fn two_files_of_one_name_are_both_named() {
+fn two_files_with_the_same_name_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["1/a.nii.gz", "2/a.nii.gz", "label/a.nii.gz"]);
     let at = |pattern: &str| folder.path().join(pattern).to_string_lossy().into_owned();
@@ -80,7 +80,7 @@ fn two_files_of_one_name_are_both_named() {
 }
 
 #[test]
-fn a_table_gives_names_channels_and_optional_labels() {
+fn a_table_lists_names_channels_and_optional_labels() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["a.nii.gz", "b.nii.gz", "l.nii.gz"]);
     let file = folder.path().join("cases.csv");
@@ -109,9 +109,9 @@ fn phantoms_are_listed_before_they_exist() {
 
 #[test]
 fn the_hippocampus_dataset_lists_its_200_subjects() {
-    let root = Path::new("../shared/data/Task04_Hippocampus");
+    let root = Path::new("../../../shared/data/Task04_Hippocampus");
     if !root.is_dir() {
-        eprintln!("skipped: Task04_Hippocampus is not here");
+        eprintln!("skipped: Task04_Hippocampus is missing");
         return;
     }
     let listing = list(&Source::Msd(MsdSource { root: root.to_owned() }), Path::new("")).unwrap();

@@ -80,8 +80,8 @@ impl Keys {
     }
 
     /// Protects the subject's entries from eviction.
-    pub(crate) fn keep(&self, cache: &Cache) {
-        [Some(self.volume), self.weights].iter().flatten().for_each(|key| cache.keep(key));
+    pub(crate) fn pin(&self, cache: &Cache) {
+        [Some(self.volume), self.weights].iter().flatten().for_each(|key| cache.pin(key));
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn preprocess(
             None => hash(case, hashes)?,
         };
         let keys = Keys::new(case, preprocessing, &files);
-        keys.keep(cache);
+        keys.pin(cache);
         let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
         let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
             let source = loaded.take().map_or_else(|| case.subject.load(), Ok)?;

@@ -78,7 +78,7 @@ impl PreprocessedDataset {
         let initial_weights = input_files::hash_initial_weights(plan, &hashes)?;
         for case in names.iter().map(|name| &plan.cases[*name]) {
             if let Some(files) = input_files::known(case, &hashes) {
-                subject::Keys::new(case, &preprocessing, &files).keep(cache);
+                subject::Keys::new(case, &preprocessing, &files).pin(cache);
             }
         }
         let subjects = preprocess_subjects(plan, &names, &preprocessing, (cache, &hashes), stop, emit);

@@ -57,7 +57,7 @@ pub(in crate::samplers) fn sample(
     voxel.or_else(|| scan(context, &tight_bounds(context, &candidates, &near, target)?, target, rng))
 }
 
-/// Samples where it is not known which voxels of the region are near the target's.
+/// Samples from the whole region, for mappings without candidate boxes and for the background.
 fn sample_anywhere(context: &SamplingContext, region: &Region, target: Target, rng: &mut Rng) -> Option<[usize; 3]> {
     sample_by_rejection(context, region, target, rng).or_else(|| scan(context, region, target, rng))
 }

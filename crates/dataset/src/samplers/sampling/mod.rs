@@ -1,4 +1,4 @@
-//! What samplers sample from: regions of voxels, label maps and weight maps that are indexed once per subject, and
+//! The data that samplers sample from: regions of voxels, label maps and weight maps that are indexed once per subject, and
 //! rejection sampling of centres through an index mapping.
 
 pub(super) mod centres;

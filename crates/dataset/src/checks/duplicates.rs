@@ -1,7 +1,7 @@
 //! Duplicates: subjects with the same voxels. Across parts of the split that is a leak, and scores are too high.
 //!
-//! Voxels are compared after reading, so a copy with other compression, data type or header is found too, and so is one
-//! with flipped or permuted axes.
+//! Voxels are compared after reading, so copies with another compression, data type or header are detected too, and so are
+//! copies with flipped or permuted axes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::summary::{Image, Summary};
 use super::{Dataset, Finding, Severity};
 use crate::split::Parts;
 
-/// Images that are the same, and label maps that are the same though their images are not.
+/// Reports identical images, and identical label maps of different images.
 pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
     let part_of = part_names(dataset.parts);
     let mut findings: Vec<Finding> = summaries.iter().filter_map(repeated_channel).collect();
@@ -36,18 +36,18 @@ pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
     findings
 }
 
-/// The part of each subject, as it is called in a split.
+/// Returns the name of each subject's part in the split.
 fn part_names(parts: &Parts) -> BTreeMap<&str, &'static str> {
     let named = [(&parts.train, "train"), (&parts.val, "val"), (&parts.test, "test")];
-    named.into_iter().flat_map(|(part, what)| part.iter().map(move |name| (name.as_str(), what))).collect()
+    named.into_iter().flat_map(|(part, title)| part.iter().map(move |name| (name.as_str(), title))).collect()
 }
 
-/// Returns whether an image has contrast: two constant images are no copies of each other.
+/// Returns whether an image has contrast: constant images are not copies of each other.
 fn has_contrast(image: &Image) -> bool {
     image.channels.iter().any(|channel| channel.intensities.is_some_and(|intensities| !intensities.are_constant()))
 }
 
-/// A hash of the voxels of all channels in any order, and of the shape in any order of axes.
+/// Returns a hash of all voxels and of the shape that does not depend on the order of voxels and axes.
 fn unordered(image: &Image, summary: &Summary) -> [u8; 32] {
     let mut shape = summary.grid.map_or([0; 3], |grid| grid.shape);
     shape.sort_unstable();
@@ -57,7 +57,7 @@ fn unordered(image: &Image, summary: &Summary) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Subjects with the same key, where there are several; in the order of their first.
+/// Returns the groups of several subjects with the same key, sorted by the first name of each.
 fn groups<'a>(keyed: impl Iterator<Item = ([u8; 32], &'a Summary)>) -> Vec<Vec<&'a Summary>> {
     let mut by_key: BTreeMap<[u8; 32], Vec<&Summary>> = BTreeMap::new();
     keyed.for_each(|(key, summary)| by_key.entry(key).or_default().push(summary));
@@ -86,7 +86,7 @@ fn same_image(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> Fin
     Finding::shared(Severity::Note, format!("{names} have {how}{labels}"))
 }
 
-/// `a (train), b (val)` and so on.
+/// Formats a group, as in `a (train), b (val) and c (in no part)`.
 fn listed(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> String {
     let named = |summary: &&Summary| match part_of.get(summary.name.as_str()) {
         Some(part) => format!("{} ({part})", summary.name),
@@ -97,7 +97,7 @@ fn listed(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> String 
     format!("{} and {last}", rest.join(", "))
 }
 
-/// Two channels of a subject with the same voxels.
+/// Reports two channels of a subject with the same voxels.
 fn repeated_channel(summary: &Summary) -> Option<Finding> {
     let channels = &summary.image.as_ref()?.channels;
     let has_contrast =
