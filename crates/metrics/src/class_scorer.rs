@@ -1,16 +1,16 @@
-//! Metrics that score each class by itself.
+//! Metrics that score each class separately.
 
-use super::comparison::{Comparison, Overlap};
+use super::comparison::{Comparison, OverlapCounts};
 use super::{CaseScores, Regions, Scorer, mean};
 use volume::Label;
 
-/// A metric that scores the labels and regions of a case one by one. Its summary has the mean over cases of each, and the
-/// mean of these over labels.
+/// A metric that scores the labels and regions of a case separately. Its summary contains the mean over cases of each, and
+/// the mean of these over labels.
 pub trait ClassScorer {
-    /// Returns the named unions of labels that it scores in addition to the labels.
+    /// Returns the named unions of labels that the metric scores in addition to the labels.
     fn regions(&self) -> &Regions;
 
-    /// Returns whether the lowest score is best, such as of a distance; of scores that may be negative, the nearest to 0.
+    /// Returns whether lower scores are better, as for distances. If scores may be negative, those nearer to 0 are better.
     fn lower_is_better() -> bool
     where
         Self: Sized,
@@ -18,16 +18,16 @@ pub trait ClassScorer {
         false
     }
 
-    /// Scores the voxels with one of some labels; `None` where the score is undefined.
+    /// Scores the voxels whose label is one of `class`; `None` if the score is undefined.
     fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64>;
 
-    /// Returns whether a summary also has the score of the voxels of all cases together.
+    /// Returns whether a summary also contains the score of the voxels of all cases together.
     fn is_global(&self) -> bool {
         false
     }
 
     /// Scores counts of voxels, for metrics that [are global](Self::is_global).
-    fn score_overlap(&self, _overlap: &Overlap) -> Option<f64> {
+    fn score_overlap(&self, _overlap: &OverlapCounts) -> Option<f64> {
         None
     }
 }
@@ -64,7 +64,7 @@ impl<T: ClassScorer> Scorer for T {
         let classes = classes(ClassScorer::regions(self), labels);
         let scores = classes.iter().map(|class| self.score_class(comparison, class)).collect();
         let overlaps = classes.iter().filter(|_| self.is_global()).map(|class| comparison.overlap(class));
-        CaseScores { scores, counts: overlaps.flat_map(Overlap::into_counts).collect() }
+        CaseScores { scores, counts: overlaps.flat_map(OverlapCounts::into_counts).collect() }
     }
 
     fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>> {
@@ -73,7 +73,8 @@ impl<T: ClassScorer> Scorer for T {
         let mut summary: Vec<Option<f64>> = (0..num_classes).map(class_mean).collect();
         summary.push(mean(summary[..labels.len()].iter().copied()));
         if self.is_global() {
-            let overlap = |class: usize| cases.iter().map(|case| Overlap::from_counts(&case.counts[3 * class..])).sum();
+            let overlap =
+                |class: usize| cases.iter().map(|case| OverlapCounts::from_counts(&case.counts[3 * class..])).sum();
             summary.extend((0..num_classes).map(|class| self.score_overlap(&overlap(class))));
         }
         summary

@@ -1,7 +1,7 @@
 //! Segmentation metrics of whole volumes.
 //!
 //! `components/` holds one file per metric, the trait [`Scorer`] and the registry [`Metric`]. Most metrics score each class
-//! by itself and implement `ClassScorer`, which provides columns and summaries. `comparison/` computes what several metrics
+//! separately and implement `ClassScorer`, which provides columns and summaries. `comparison/` computes what several metrics
 //! have in common, once per pair of label maps: counts of voxels, distances between surfaces, matched lesions.
 //!
 //! ```
@@ -24,7 +24,7 @@ mod comparison;
 mod components;
 mod empty_score;
 
-pub use comparison::{Comparison, Overlap};
+pub use comparison::{Comparison, OverlapCounts};
 pub use components::{
     Assd, AssdVariant, Dice, Hd, Hd95, Hd95Variant, HdVariant, Jaccard, Lits, Metric, Nsd, Precision,
 };
@@ -52,17 +52,17 @@ pub struct Pair<'a> {
 pub struct CaseScores {
     /// A score for each of [`Metric::case_columns`]; `None` where it is undefined.
     pub scores: Vec<Option<f64>>,
-    /// Counts of voxels or objects that a summary adds up over cases, in an order of the metric's own.
+    /// Counts of voxels or objects that a summary adds up over cases, in an order that the metric defines.
     pub(crate) counts: Vec<i64>,
 }
 
 impl Metric {
-    /// Returns the named unions of labels that it scores in addition to the labels.
+    /// Returns the named unions of labels that the metric scores in addition to the labels.
     pub fn regions(&self) -> &Regions {
         self.component().regions()
     }
 
-    /// Returns the labels that its keys name, each with the path of the key below the metric's name.
+    /// Returns the labels that the metric's keys name, each with the path of the key below the metric's name.
     pub fn used_labels(&self) -> Vec<(String, Label)> {
         self.component().used_labels()
     }
@@ -78,7 +78,7 @@ impl Metric {
         self.columns(self.component().summary_scores(labels))
     }
 
-    /// Returns which of [`Metric::case_columns`] rank cases from best to worst, by their mean.
+    /// Returns the indices of the [`Metric::case_columns`] whose mean ranks cases from best to worst.
     pub fn ranking_columns(&self, labels: &[(Label, String)]) -> Vec<usize> {
         self.component().ranking_scores(labels)
     }
@@ -101,7 +101,7 @@ impl Metric {
     }
 }
 
-/// Scores a pair by each metric; what several metrics have in common is computed once.
+/// Scores a pair by each metric; shared intermediate results are computed once.
 ///
 /// # Panics
 /// When the label maps do not have the pair's shape.
@@ -120,7 +120,7 @@ pub fn summarize_all(metrics: &[Metric], cases: &[Vec<CaseScores>], labels: &[(L
     metrics.iter().enumerate().flat_map(summary).collect()
 }
 
-/// Returns the metrics that label maps are scored with by default.
+/// Returns the default metrics of label maps.
 pub fn defaults() -> Vec<Metric> {
     vec![
         Dice::default().into(),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn undefined_scores_are_in_no_mean() {
+    fn means_exclude_undefined_scores() {
         assert_eq!(mean([Some(0.5), None, Some(1.0)]), Some(0.75));
         assert_eq!(mean([None, None]), None);
     }

@@ -4,7 +4,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`devices`] | where a network runs; one file per backend |
+//! | [`devices`] | devices on which networks run; one file per backend |
 //! | `kernels` | operations of `flex`, the pure-Rust CPU backend, that are faster than burn's |
 //! | [`weights`] | weights as files: safetensors, PyTorch state dicts, checksums |
 //! | [`parameters`] | named parameters of a network, their declaration and initial values |
@@ -13,8 +13,8 @@
 //! | [`losses`] | loss functions; one file per loss |
 //! | [`optimizers`] | update rules and learning-rate schedules; one file each |
 //!
-//! Devices, networks, losses, optimizers and schedules are registries: a component is one file and one line. Images and logits
-//! are tensors `[batch, channel or class, x, y, z]` everywhere.
+//! Devices, networks, losses, optimizers and schedules are registries: a component is one file and one line. Images and
+//! logits are tensors `[batch, channel or class, x, y, z]` everywhere.
 
 pub mod devices;
 

@@ -1,4 +1,4 @@
-//! Named parameters: the declarations of a network, and the tensors that hold their values.
+//! Named parameters: the declarations of a network, and the tensors with their values.
 //!
 //! A layer stores [`ParameterId`]s, not tensors, so the same layers serve to count parameters, to train, and to run without
 //! gradients. Every parameter is stored as a flat tensor, which the layer views in its shape, so optimizers and checkpoints
@@ -104,7 +104,7 @@ impl Declarations {
     }
 }
 
-/// Further mismatches are counted, not listed.
+/// The maximum number of listed mismatches; further ones are only counted.
 const MAX_FAULTS: usize = 6;
 
 /// The parameters of a network with their values.
@@ -182,7 +182,7 @@ impl Parameters {
         self.declarations.check(tensors)?;
         let value = |declaration: &Declaration| {
             let named = tensors.iter().find(|tensor| tensor.name == declaration.name);
-            tensor(named.expect("check has found every name").data.clone(), declaration, device)
+            tensor(named.expect("`check` verified that every name exists").data.clone(), declaration, device)
         };
         let values = self.declarations.0.iter().map(value).collect();
         self.values = values;

@@ -1,4 +1,4 @@
-//! A setting of the C library's allocator.
+//! Settings of the C library's allocator.
 
 /// Makes glibc's allocator retain freed memory instead of returning it to the system. Does nothing with other C libraries.
 pub fn retain_freed_memory() {

@@ -10,9 +10,9 @@ pub fn has_avx512() -> bool {
     has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
 }
 
-/// Defines a function whose body is compiled with the given target features, so that it can inline functions that are. It
-/// returns `None` without running the body on processors that lack them. Only for the two macros below: it trusts
-/// that `has` tests for all the features.
+/// Defines a function whose body is compiled with the given target features, so that functions with the same features can be
+/// inlined into it. On processors without the features it returns `None` and does not run the body. Only for the two macros
+/// below: it relies on `has` to test for all the features.
 #[macro_export]
 macro_rules! for_processor {
     (@result) => { () };

@@ -95,7 +95,8 @@ pub struct CornerGather<'a> {
 pub type Pair = (__m256, __m256);
 
 impl<'a> CornerGather<'a> {
-    /// Returns `None` for a block of fewer than 2 x 2 x 2 voxels, or with more than 32-bit indices can address.
+    /// Returns the gather of a block whose sizes along y and z are given; `None` for a block of fewer than 2 x 2 x 2 voxels,
+    /// or with more than 32-bit indices can address.
     pub fn new(values: &'a [f32], [size_y, size_z]: [usize; 2]) -> Option<Self> {
         let strides = [size_z, size_y.checked_mul(size_z)?];
         let reach = strides[0].checked_add(strides[1])?.checked_add(1)?;
@@ -103,7 +104,7 @@ impl<'a> CornerGather<'a> {
         Some(Self { values, strides, last })
     }
 
-    /// Checks the indices, each of the lowest of eight voxels.
+    /// Checks indices, each that of the first of eight voxels.
     ///
     /// # Panics
     /// When one of the eight voxels of an index is outside the block.
@@ -197,7 +198,7 @@ fn panic_out_of_bounds() -> ! {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn pairs(values: *const f32, &[a, b, c, d, e, f, g, h]: &[i32; LANES]) -> Pair {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's obligation.
     let (first, last) = unsafe {
         (_mm256_set_m128(two(values, e, f), two(values, a, b)), _mm256_set_m128(two(values, g, h), two(values, c, d)))
     };
@@ -211,7 +212,7 @@ unsafe fn pairs(values: *const f32, &[a, b, c, d, e, f, g, h]: &[i32; LANES]) ->
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn two(values: *const f32, a: i32, b: i32) -> __m128 {
-    // SAFETY: the caller's; two values of four bytes are loaded as one of eight.
+    // SAFETY: the caller's obligation; two values of four bytes are loaded as one of eight.
     let [a, b] = unsafe {
         [
             values.offset(a as isize).cast::<f64>().read_unaligned(),
@@ -236,7 +237,7 @@ mod tests {
         }
     }
 
-    /// A group of zeros, and one of these indices.
+    /// Returns a group of zeros, and a group of the given indices.
     fn indices(at: &[i32; LANES]) -> GatherIndices {
         let mut indices = GatherIndices::new();
         add(&mut indices, &[0; LANES]).unwrap();
@@ -258,7 +259,7 @@ mod tests {
         }
     }
 
-    /// The same with bounds checks.
+    /// Reads the same voxels with bounds checks.
     fn read_safely(values: &[f32], [size_y, size_z]: [usize; 2], at: [i32; LANES]) -> CornerValues {
         let voxel = |at: i32, [x, y, z]: [usize; 3]| values[at as usize + (x * size_y + y) * size_z + z];
         std::array::from_fn(|x| std::array::from_fn(|y| std::array::from_fn(|z| at.map(|at| voxel(at, [x, y, z])))))

@@ -1,8 +1,8 @@
-//! The only crate with `unsafe` code: functions compiled for AVX2 and AVX-512, vector loads and stores, gathers, prefetching,
-//! memory-mapped files and a setting of the C library's allocator.
+//! The only crate with `unsafe` code: functions compiled for AVX2 and AVX-512, vector loads and stores, gathers,
+//! prefetching, memory-mapped files and allocator settings.
 //!
-//! Everything is safe to call: bounds are checked once per eight lanes or per list of indices, and processor features at run
-//! time. Only [`map_immutable_file`] has a precondition that it cannot check: nobody may modify the file.
+//! All functions are safe to call: bounds are checked once per list of indices, and processor features at run time. Only
+//! [`map_immutable_file`] has a precondition that it cannot check: the file must not be modified while it is mapped.
 
 #![expect(unsafe_code, reason = "each block states why it is sound; tests/layers.rs allows it in no other crate")]
 

@@ -45,7 +45,7 @@ macro_rules! dispatched {
 
 dispatched! {
     /// Computes `sign(x) * |x|^exponent` in place, for an exponent above 0. Relative errors are at most 2e-6 for results
-    /// between 1e-6 and 1e6, and slightly larger beyond. Subnormal numbers count as 0.
+    /// between 1e-6 and 1e6, and slightly larger beyond. Subnormal numbers are treated as 0.
     signed_pow(values, exponent: f32) {
         for value in values {
             let size = value.abs();
@@ -161,10 +161,10 @@ mod tests {
             let numbers: Vec<f32> = (-999..999).map(|i| i as f32 * 0.731).chain([1e-2, 3e4]).collect();
             let mut powers = numbers.clone();
             signed_pow(&mut powers, exponent);
-            for (number, found) in numbers.iter().zip(powers) {
+            for (number, actual) in numbers.iter().zip(powers) {
                 let expected = f64::from(number.abs()).powf(f64::from(exponent)) * f64::from(number.signum());
-                let off = (f64::from(found) - expected).abs();
-                assert!(off <= 2e-6 * expected.abs(), "{number}^{exponent}: {found}, expected {expected}");
+                let off = (f64::from(actual) - expected).abs();
+                assert!(off <= 2e-6 * expected.abs(), "{number}^{exponent}: {actual}, expected {expected}");
             }
         }
     }
@@ -183,12 +183,15 @@ mod tests {
         let words: Vec<u32> = (0..4000u32).map(|i| i.wrapping_mul(0x9e37_79b9) ^ i << 7).collect();
         let mut values: Vec<f32> = words.iter().map(|word| f32::from_bits(word.to_le())).collect();
         box_muller(&mut values);
-        for (word, found) in words.chunks_exact(2).zip(values.chunks_exact(2)) {
-            let [radius, turn] = [word[0], word[1]].map(|word| f64::from(unit(word)));
+        for (word, actual) in words.chunks_exact(2).zip(values.chunks_exact(2)) {
+            let [radius, angle] = [word[0], word[1]].map(|word| f64::from(unit(word)));
             let radius = (-2.0 * (1.0 - radius).ln()).sqrt();
-            let (sine, cosine) = (std::f64::consts::TAU * turn).sin_cos();
-            let off = |found: f32, expected: f64| (f64::from(found) - expected).abs();
-            assert!(off(found[0], radius * cosine) < 2e-6 && off(found[1], radius * sine) < 2e-6, "{word:?} {found:?}");
+            let (sine, cosine) = (std::f64::consts::TAU * angle).sin_cos();
+            let off = |actual: f32, expected: f64| (f64::from(actual) - expected).abs();
+            assert!(
+                off(actual[0], radius * cosine) < 2e-6 && off(actual[1], radius * sine) < 2e-6,
+                "{word:?} {actual:?}"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! Steps that hold other steps: `maybe` and `one_of`.
+//! Steps that contain other steps: `maybe` and `one_of`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct Maybe {
 /// The steps inside a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Nested<'a> {
-    /// The key of their list, below the step.
+    /// The key of their list, with the step's name.
     pub key: &'static str,
     /// The steps.
     pub steps: &'a [Transform],
@@ -33,8 +33,8 @@ pub struct Nested<'a> {
 /// Steps with their parameters.
 pub type Applied<'a> = (&'a [Transform], &'a [TransformParams]);
 
-/// Why parameters of chains that were sampled or validated always match.
-const PARAMS_MATCH: &str = "chains and their parameters travel together";
+/// Why parameters always match their steps where these are applied.
+const PARAMS_MATCH: &str = "the parameters were sampled for this chain or validated against it";
 
 impl Step for Maybe {
     fn random_keys(&self) -> Vec<&'static str> {
@@ -43,7 +43,7 @@ impl Step for Maybe {
     }
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams {
-        // Parameters are sampled also for skipped steps, so that one step does not shift the stream of the next.
+        // Parameters are sampled for skipped steps too, so that skipping does not shift the stream of the next step.
         let is_applied = rng.bernoulli(self.probability.get());
         let params = sample_params(&self.steps, rng, incoming);
         TransformParams::Maybe(is_applied.then_some(params))
@@ -149,8 +149,8 @@ impl Transform {
         own.or_else(|| self.nested_steps().iter().find_map(|step| step.find_warning(incoming)))
     }
 
-    /// Returns the label channels `[class, x, y, z]` in which the step, or one inside it, has label maps `[x, y, z]`
-    /// written to files.
+    /// Returns the channels `[class, x, y, z]` as which a label map `[x, y, z]` is written to files, if the step or one
+    /// inside it defines them.
     pub fn label_channels(&self, labels: &[Label]) -> Option<Vec<Label>> {
         let nested = || self.nested_steps().iter().find_map(|step| step.label_channels(labels));
         self.component().label_channels(labels).or_else(nested)
@@ -159,7 +159,7 @@ impl Transform {
     /// Visits the steps that are applied under sampled parameters, in order: the step itself, or those inside it.
     ///
     /// # Panics
-    /// When the parameters are of another step.
+    /// When the parameters belong to another step.
     pub fn visit_applied<'a>(
         &'a self,
         params: &'a TransformParams,
@@ -179,7 +179,7 @@ impl Transform {
     /// Those of `map`.
     ///
     /// # Panics
-    /// When the parameters are of another step.
+    /// When the parameters belong to another step.
     pub fn try_map_params<E>(
         &self,
         params: &TransformParams,
@@ -196,7 +196,7 @@ impl Transform {
     /// Returns the grid after the step and the steps inside it.
     ///
     /// # Panics
-    /// When the parameters are of another step.
+    /// When the parameters belong to another step.
     pub fn outgoing_grid(&self, params: &TransformParams, incoming: &Grid) -> Grid {
         let mut grid = *incoming;
         self.visit_applied(params, &mut |step, params| {

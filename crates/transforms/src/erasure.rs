@@ -9,14 +9,14 @@ use crate::{
     Reference, Region, SpatialTransform, TransformError, TransformParams, VolumeStatistics, WholeVolume, Window,
 };
 
-/// A component as the trait of its kind.
+/// A component, as an object of the trait of its kind.
 pub(crate) enum Kind<'a, P> {
     Spatial(&'a dyn SpatialTransform<Params = P>),
     Intensity(&'a dyn IntensityTransform<Params = P>),
     Label(&'a dyn LabelTransform<Params = P>),
 }
 
-/// A component of the registry, which implements this.
+/// A component of the registry, which implements this trait for it.
 pub(crate) trait Registered: Component {
     /// The name in an experiment.
     const NAME: &'static str;
@@ -25,7 +25,7 @@ pub(crate) trait Registered: Component {
 
     fn wrap(params: Self::Params) -> TransformParams;
 
-    /// `None` where the parameters are of another step.
+    /// Returns `None` if the parameters belong to another step.
     fn unwrap(params: &TransformParams) -> Option<&Self::Params>;
 
     fn spatial(&self) -> Option<&dyn SpatialTransform<Params = Self::Params>> {
@@ -46,7 +46,7 @@ pub(crate) trait Registered: Component {
 }
 
 fn typed<T: Registered>(params: &TransformParams) -> &T::Params {
-    T::unwrap(params).expect("chains and their parameters travel together")
+    T::unwrap(params).expect("the parameters were sampled for this step or validated against it")
 }
 
 impl<T: Registered> Step for T {

@@ -4,9 +4,9 @@
 //! and it implements [`Component`] and the trait of its kind. `registry.rs` lists it in one line; the enum [`Transform`],
 //! its [`TransformParams`] and [`Step`] follow.
 //!
-//! First parameters are sampled ([`sample_params`]): that is all the randomness. Applying them is a pure function: a
+//! All randomness is in sampling the parameters ([`sample_params`]). Applying them is a pure function: a
 //! [`SpatialTransform`] maps grids, an [`IntensityTransform`] maps the values of a window, a [`LabelTransform`] maps
-//! labels. None of them loops over a volume: [`lazy`] does, for the window that is asked for.
+//! labels. None of them loops over a volume: [`lazy`] does, for the requested window.
 
 use random::Rng;
 use volume::{Grid, Label};
@@ -58,7 +58,7 @@ pub struct Incoming {
     pub channels: usize,
 }
 
-/// A transform, with what the program asks of transforms of every kind.
+/// A transform of any kind: its parameters, keys and checks.
 pub trait Component {
     /// The sampled parameters; [`NoParams`] if there are none.
     type Params: Clone;
@@ -71,23 +71,23 @@ pub trait Component {
         Vec::new()
     }
 
-    /// Returns the problems of the keys: values that are valid one by one, but not for this transform.
+    /// Returns the problems of the keys: values that are valid for their types, but not for this transform.
     fn validate(&self) -> Vec<KeyProblem> {
         Vec::new()
     }
 
-    /// Returns whether recorded parameters, which a person may have edited, are possible for a volume.
+    /// Checks that recorded parameters, which a user may have edited, are possible for a volume.
     ///
     /// # Errors
-    /// What was expected and found.
+    /// The expected and the actual value, if they are not.
     fn validate_params(&self, _params: &Self::Params, _incoming: &Incoming) -> Result<(), String> {
         Ok(())
     }
 
-    /// Returns whether the transform can be applied to a volume.
+    /// Checks that the transform can be applied to a volume.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// When it cannot.
     fn check_incoming(&self, _incoming: &Incoming) -> Result<(), KeyProblem> {
         Ok(())
     }
@@ -108,7 +108,7 @@ pub trait Component {
     }
 }
 
-/// A transform of the grid: each outgoing voxel comes from a point of the incoming volume.
+/// A transform of the grid: it maps each outgoing voxel to a point of the incoming volume.
 pub trait SpatialTransform: Component {
     /// Returns the outgoing grid and the source of its voxels; a pure function. The shape does not depend on sampled
     /// parameters.
@@ -132,12 +132,12 @@ pub trait SpatialTransform: Component {
     /// Returns the parameters, completed from the content of the incoming volume.
     ///
     /// # Errors
-    /// When the volume lacks what determines them.
+    /// When the volume does not determine them.
     fn resolve_from_volume(&self, params: &Self::Params, _whole: &WholeVolume) -> Result<Self::Params, TransformError> {
         Ok(params.clone())
     }
 
-    /// Returns how padded voxels repeat the volume's content, where they do; that needs the whole volume.
+    /// Returns the extension mode by which padded voxels repeat the volume's content, if any; it needs the whole volume.
     fn extension(&self) -> Option<Extension> {
         None
     }
@@ -145,8 +145,8 @@ pub trait SpatialTransform: Component {
 
 /// A transform of intensities: it maps the values of a window.
 pub trait IntensityTransform: Component {
-    /// Maps the values of a window; a pure function. Closer than the halo to an end that is not the volume's they may be
-    /// anything.
+    /// Maps the values of a window; a pure function. Values closer than the halo to an end of the window that is not an end
+    /// of the volume are unspecified.
     fn apply(&self, params: &Self::Params, statistics: &VolumeStatistics, window: &mut Window);
 
     /// Returns whether the transform needs statistics of the whole incoming volume.
@@ -167,7 +167,7 @@ pub trait IntensityTransform: Component {
         self.region().is_some_and(Region::needs_labels)
     }
 
-    /// Returns how many voxels around a window determine its values; `usize::MAX` is the whole axis.
+    /// Returns the number of voxels around a window that determine its values; `usize::MAX` is the whole axis.
     fn halo(&self, _params: &Self::Params, _grid: &Grid) -> [usize; 3] {
         [0; 3]
     }
@@ -193,7 +193,7 @@ pub trait IntensityTransform: Component {
         false
     }
 
-    /// Returns the transform as one that is fitted to the training subjects.
+    /// Returns the transform as a [`FittedTransform`], if it is one.
     fn fitted(&self) -> Option<&dyn FittedTransform<Params = Self::Params>> {
         None
     }
@@ -201,10 +201,10 @@ pub trait IntensityTransform: Component {
 
 /// A transform of intensities that is fitted to all training subjects together.
 pub trait FittedTransform: Component {
-    /// Returns whether the experiment leaves the statistics to be fitted.
+    /// Returns whether the statistics must be fitted, because the experiment does not give them.
     fn needs_fit(&self) -> bool;
 
-    /// Returns whether parameters hold fitted statistics.
+    /// Returns whether parameters contain the statistics.
     fn is_fitted(&self, params: &Self::Params) -> bool;
 
     /// Returns the observations that one training subject contributes, channel by channel.
@@ -225,12 +225,13 @@ pub trait LabelTransform: Component {
     /// Changes the labels of a whole volume `[x, y, z]`.
     fn relabel(&self, params: &Self::Params, labels: &mut [Label], shape: [usize; 3]);
 
-    /// Returns whether the transform changes label maps at all; if false, only how they are written to files.
+    /// Returns whether the transform changes label maps; if false, it changes only how they are written to files.
     fn relabels(&self) -> bool {
         true
     }
 
-    /// Returns the channels `[class, x, y, z]` in which a label map `[x, y, z]` is to be written to files.
+    /// Returns the channels `[class, x, y, z]` as which a label map `[x, y, z]` is written to files; `None` for the label
+    /// map itself.
     fn channels(&self, _labels: &[Label]) -> Option<Vec<Label>> {
         None
     }

@@ -1,4 +1,4 @@
-//! Sampling the parameters of a chain, and validating those of a file.
+//! Sampling the parameters of a chain, and validating parameters from a file.
 
 use crate::{Incoming, Transform, TransformParams};
 use random::Rng;
@@ -27,14 +27,14 @@ pub struct InvalidParams {
     pub path: String,
     /// The name of the step.
     pub step: &'static str,
-    /// Expected and found.
+    /// The expected and the actual value.
     pub reason: String,
 }
 
-/// Validates the parameters of a chain, which a person may have edited, and returns the grid after the chain.
+/// Validates the parameters of a chain, which a user may have edited, and returns the grid after the chain.
 ///
 /// # Errors
-/// Names the first step that cannot have sampled its parameters.
+/// When a step cannot have sampled its parameters; the error names the first such step.
 pub fn validate_params(
     chain: &[Transform],
     params: &[TransformParams],
@@ -62,6 +62,7 @@ fn validate_steps(
     }
     Ok(incoming.grid)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
-//! The registry: every transform once, from which the enum of an experiment's steps, its parameters and all dispatch
-//! follow.
+//! The registry: it lists every transform once and generates the enum of an experiment's steps, their parameters and all
+//! dispatch.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ macro_rules! transforms {
             OneOf(Vec<Transform>),
         }
 
-        /// The sampled parameters of one step. Together with the chain they determine what is computed.
+        /// The sampled parameters of one step. Together with the chain they determine the result.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum TransformParams {
@@ -46,7 +46,7 @@ macro_rules! transforms {
         }
 
         impl Transform {
-            /// The names of all transforms, as an experiment writes them; `maybe` and `one_of`, which hold other steps,
+            /// The names of all transforms, as an experiment writes them; `maybe` and `one_of`, which contain other steps,
             /// are not among them.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($module)),+];
 
@@ -59,7 +59,7 @@ macro_rules! transforms {
                 }
             }
 
-            /// Returns the step with its parameters as [`TransformParams`].
+            /// Returns the step as a trait object.
             pub fn component(&self) -> &dyn Step {
                 match self {
                     $(Self::$variant(component) => component,)+
@@ -68,7 +68,7 @@ macro_rules! transforms {
                 }
             }
 
-            /// Returns the step, to be changed.
+            /// Returns the step as a mutable trait object.
             pub fn component_mut(&mut self) -> &mut dyn Step {
                 match self {
                     $(Self::$variant(component) => component,)+

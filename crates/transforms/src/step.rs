@@ -1,4 +1,4 @@
-//! Steps: what the program can ask of any transform, with the type of its parameters erased.
+//! Steps: the trait through which the program uses any transform, without the type of its parameters.
 
 use random::Rng;
 use volume::{Affine, Grid, Label};
@@ -9,14 +9,14 @@ use crate::{
     WholeVolume, Window,
 };
 
-/// A step of a chain, whichever transform it is. Methods about another kind of transform return the neutral answer: an
-/// intensity transform maps no grid, a label transform leaves intensities.
+/// A step of a chain: any transform. Methods that do not apply to its kind return a neutral value: an intensity transform
+/// maps no grid, a label transform leaves intensities unchanged.
 ///
-/// [`Transform::component`](crate::Transform::component) returns it. Components implement [`Component`](crate::Component) and the trait of
-/// their kind instead; the registry does the rest.
+/// [`Transform::component`](crate::Transform::component) returns it. Components implement [`Component`](crate::Component)
+/// and the trait of their kind instead; the registry does the rest.
 ///
 /// # Panics
-/// Methods that receive parameters panic when those are of another step; [`validate_params`](Step::validate_params)
+/// Methods that receive parameters panic when those belong to another step; [`validate_params`](Step::validate_params)
 /// reports it instead.
 pub trait Step {
     /// Returns the problems of the keys.
@@ -24,10 +24,10 @@ pub trait Step {
         Vec::new()
     }
 
-    /// Returns whether the step can be applied to a volume.
+    /// Checks that the step can be applied to a volume.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// When it cannot.
     fn check_incoming(&self, _incoming: &Incoming) -> Result<(), KeyProblem> {
         Ok(())
     }
@@ -45,10 +45,10 @@ pub trait Step {
     /// Samples the parameters.
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams;
 
-    /// Returns whether recorded parameters are possible for the step.
+    /// Checks that recorded parameters are possible for the step.
     ///
     /// # Errors
-    /// What was expected and found.
+    /// The expected and the actual value, if they are not.
     fn validate_params(&self, params: &TransformParams, incoming: &Incoming) -> Result<(), String>;
 
     /// Returns the region of the volume that the step computes with.
@@ -84,7 +84,7 @@ pub trait Step {
     /// Returns the parameters, completed from the content of the incoming volume.
     ///
     /// # Errors
-    /// When the volume lacks what determines them.
+    /// When the volume does not determine them.
     fn resolve_from_volume(
         &self,
         params: &TransformParams,
@@ -93,7 +93,7 @@ pub trait Step {
         Ok(params.clone())
     }
 
-    /// Returns how padded voxels repeat the volume's content, where they do; that needs the whole volume.
+    /// Returns the extension mode by which padded voxels repeat the volume's content, if any; it needs the whole volume.
     fn extension(&self) -> Option<Extension> {
         None
     }
@@ -131,7 +131,7 @@ pub trait Step {
         Ok(VolumeStatistics::default())
     }
 
-    /// Returns how many voxels around a window determine its intensities; `usize::MAX` is the whole axis.
+    /// Returns the number of voxels around a window that determine its intensities; `usize::MAX` is the whole axis.
     fn halo(&self, _params: &TransformParams, _grid: &Grid) -> [usize; 3] {
         [0; 3]
     }
@@ -144,12 +144,12 @@ pub trait Step {
     /// Maps the intensities of a window.
     fn apply(&self, _params: &TransformParams, _statistics: &VolumeStatistics, _window: &mut Window) {}
 
-    /// Returns whether the step is to be fitted to the training subjects.
+    /// Returns whether the step must be fitted to the training subjects.
     fn needs_fit(&self) -> bool {
         false
     }
 
-    /// Returns whether parameters hold what the step is fitted to; for how many channels is known only with a volume.
+    /// Returns whether parameters contain fitted statistics; their number of channels is checked against the volume later.
     fn is_fitted(&self, _params: &TransformParams) -> bool {
         false
     }
@@ -178,7 +178,8 @@ pub trait Step {
     /// Changes the labels of a whole volume `[x, y, z]`.
     fn relabel(&self, _params: &TransformParams, _labels: &mut [Label], _shape: [usize; 3]) {}
 
-    /// Returns the label channels `[class, x, y, z]` in which a label map `[x, y, z]` is to be written to files.
+    /// Returns the channels `[class, x, y, z]` as which a label map `[x, y, z]` is written to files; `None` for the label
+    /// map itself.
     fn label_channels(&self, _labels: &[Label]) -> Option<Vec<Label>> {
         None
     }
@@ -188,12 +189,12 @@ pub trait Step {
         None
     }
 
-    /// Returns the nested steps, to be changed.
+    /// Returns the nested steps as a mutable slice.
     fn nested_mut(&mut self) -> &mut [crate::Transform] {
         &mut []
     }
 
-    /// Returns the nested steps that are applied under these parameters, with theirs; `None` without nested steps.
+    /// Returns the nested steps that are applied under these parameters, with their own; `None` without nested steps.
     ///
     /// # Errors
     /// When the parameters are not possible for the step.
@@ -201,11 +202,11 @@ pub trait Step {
         Ok(None)
     }
 
-    /// Returns the parameters with others for the nested steps that are applied.
+    /// Returns the parameters with those of the applied nested steps replaced by `nested`.
     fn with_nested_params(&self, params: &TransformParams, _nested: Vec<TransformParams>) -> TransformParams {
         params.clone()
     }
 }
 
-/// Why recorded parameters are impossible, whatever their values.
+/// The error message for the parameters of another step.
 pub(crate) const OTHER_STEP: &str = "these are the parameters of another step";

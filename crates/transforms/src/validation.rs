@@ -1,17 +1,17 @@
-//! Rules on keys and on recorded parameters that several transforms share.
+//! Rules for keys and recorded parameters that several transforms have in common.
 
-/// A value of an experiment that a transform cannot be applied with.
+/// An invalid key of a transform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyProblem {
     /// The key below the transform's name; [`ITSELF`] is the transform.
     pub key: &'static str,
-    /// Expected and found.
+    /// The expected and the actual value.
     pub message: String,
-    /// What to do about it.
+    /// How to fix it.
     pub help: Option<&'static str>,
 }
 
-/// The key of a problem with the transform as a whole, and of randomness that no key turns off.
+/// The key of a problem with the transform as a whole, and of randomness that no key disables.
 pub const ITSELF: &str = "";
 
 impl KeyProblem {
@@ -20,7 +20,7 @@ impl KeyProblem {
         Self { key, message: message.into(), help: None }
     }
 
-    /// Adds what to do about it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn help(self, help: &'static str) -> Self {
         Self { help: Some(help), ..self }
@@ -37,7 +37,7 @@ pub(crate) fn keys_where(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
     keys.iter().filter(|(_, condition)| *condition).map(|(key, _)| *key).collect()
 }
 
-/// Recorded parameters move a voxel no farther, in voxels or millimetres.
+/// Maximum displacement by recorded parameters, in voxels or millimetres.
 pub(crate) const MAX_DISPLACEMENT: f64 = 1e6;
 
 /// Checks that recorded values are within limits, both included.
@@ -59,7 +59,7 @@ pub(crate) fn valid_axis(axis: usize) -> Result<(), String> {
     if axis < 3 { Ok(()) } else { Err(format!("expected the axis 0 (x), 1 (y) or 2 (z), got {axis}")) }
 }
 
-/// The axes x, y and z, a default.
+/// Returns the axes x, y and z, the default of keys.
 pub(crate) fn all_axes() -> Vec<usize> {
     vec![0, 1, 2]
 }

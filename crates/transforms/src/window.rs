@@ -7,7 +7,7 @@ use volume::{self, Grid, Label};
 pub struct Window<'a> {
     /// Number of channels.
     pub channels: usize,
-    /// Index of its first voxel in the volume.
+    /// Index of the first voxel in the volume.
     pub start: [usize; 3],
     /// Number of voxels along x, y and z.
     pub shape: [usize; 3],

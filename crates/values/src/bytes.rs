@@ -1,4 +1,4 @@
-//! Sizes in bytes. The crate bytesize accepts and prints other texts (`1k`, `200.0 GB`) than experiments and messages use.
+//! Sizes in bytes. The bytesize crate is not used because it accepts and prints another format (`1k`, `200.0 GB`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
-/// Units by name; a name that ends with another one precedes it.
+/// Units by name; a name precedes those that are its suffixes.
 const UNITS: [(&str, f64); 9] = [
     ("KIB", 1024.0),
     ("MIB", 1_048_576.0),

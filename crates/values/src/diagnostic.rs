@@ -1,4 +1,4 @@
-//! What validation of a component's keys reports.
+//! Problems and warnings from the validation of a component's keys.
 
 /// A problem or warning about the keys of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]

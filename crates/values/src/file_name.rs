@@ -1,6 +1,6 @@
 //! Names of files and folders.
 
-/// The maximum length in bytes; file systems allow 255, and endings are added.
+/// The maximum length in bytes; file systems allow 255, and extensions are added.
 const MAX_LENGTH: usize = 200;
 
 /// Returns whether a name from user input is safe as the name of a file or folder: it is not a path, not hidden, and without

@@ -18,7 +18,7 @@ macro_rules! bounded_number {
             /// Returns the validated number.
             ///
             /// # Errors
-            /// What was expected and found, if the value is not allowed.
+            /// The expected and the actual value, if the value is not allowed.
             pub fn new(value: f64) -> Result<Self, String> {
                 let accepts: fn(f64) -> bool = $accepts;
                 if accepts(value) { Ok(Self(value)) } else { Err(format!(concat!("expected ", $expected, ", got {}"), value)) }

@@ -17,7 +17,7 @@ pub trait NumberOrWord: Copy + PartialEq + 'static {
     const WORDS: &'static [&'static str];
 
     /// Returns the value of a number.
-    fn of_number(number: f32) -> Self;
+    fn from_number(number: f32) -> Self;
 
     /// Returns the number that is written for the value; `None` for a keyword.
     fn number(&self) -> Option<f32>;
@@ -41,7 +41,7 @@ pub fn deserialize<'de, D: Deserializer<'de>, T: NumberOrWord>(deserializer: D) 
             self.visit_f64(value as f64)
         }
         fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
-            as_single(value).map(T::of_number)
+            as_single(value).map(T::from_number)
         }
         fn visit_str<E: de::Error>(self, value: &str) -> Result<T, E> {
             let index = T::WORDS.iter().position(|word| *word == value);

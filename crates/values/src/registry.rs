@@ -1,12 +1,12 @@
-//! The registry of a kind of component: a closed list, from which everything else follows.
+//! The macro that declares the registry of one kind of component.
 
 /// Declares the registry of one kind of component: an enum with a variant for each component, which is one struct in the
 /// module of the same name.
 ///
-/// The enum is what an experiment holds: a map with one key, the name of the module, and the component's own keys below
-/// it. Whatever differs between components is a method of the trait, in the component's file; `component()` gives access
-/// to it. So adding a component takes its file and one line here. A line `Square(square::SquareShape)` declares a component
-/// whose struct has another name than its variant.
+/// The enum is what an experiment holds: a map with one key, the name of the module, and the component's own keys below it.
+/// Whatever differs between components is a method of the trait, implemented in the component's file; `component()` returns
+/// the trait object. Adding a component takes its file and one line here. A line `Square(square::SquareShape)` declares a
+/// component whose struct has another name than its variant.
 ///
 /// ```
 /// # mod shapes {

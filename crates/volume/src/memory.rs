@@ -12,7 +12,7 @@ pub fn memory_limit_bytes() -> Option<u64> {
     machine.into_iter().chain(control_group_bytes(&mut system)).chain(address_space_bytes()).min()
 }
 
-/// Returns the memory that the control group of this process and those around it allow (Linux).
+/// Returns the memory limit of this process's control group and its parents (Linux).
 fn control_group_bytes(system: &mut System) -> Option<u64> {
     let process = sysinfo::get_current_pid().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[process]), false, ProcessRefreshKind::nothing());
@@ -31,7 +31,7 @@ fn address_space(limits: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Arrays up to this size are allocated without asking for the machine's memory.
+/// Arrays up to this size are allocated without querying the memory limit.
 const MAX_UNCHECKED_BYTES: usize = 1 << 30;
 
 /// Returns whether the machine's memory is large enough for an array of this many channels and voxels alone.

@@ -57,7 +57,8 @@ impl Affine {
         code.iter().collect()
     }
 
-    /// Returns whether a voxel axis deviates from its world axis by more than a thousandth of its length, about 0.06 degrees.
+    /// Returns whether a voxel axis deviates from its world axis by more than a thousandth of its length, about 0.06
+    /// degrees.
     pub fn is_oblique(&self) -> bool {
         let spacing = self.spacing();
         axes_to_ras(self).iter().enumerate().any(|(world, axis)| {
@@ -69,7 +70,7 @@ impl Affine {
 }
 
 /// Returns the orthogonal matrix nearest to the normalized columns: the polar factor, by Newton's iteration (Higham 1986,
-/// "Computing the polar decomposition"); of a singular affine the normalized columns themselves.
+/// "Computing the polar decomposition"); for a singular affine, the normalized columns themselves.
 fn nearest_rotation(affine: &Affine) -> [[f64; 3]; 3] {
     let spacing = affine.spacing().map(|length| if length == 0.0 { 1.0 } else { length });
     let mut rotation: [[f64; 3]; 3] =

@@ -31,7 +31,7 @@ fn resolve(step: &mut Transform, path: &str, document: &Document, problems: &mut
         && let Reference::File(file) = &*reference
     {
         match io::read_header(file) {
-            Ok(header) => *reference = Reference::of(&header.grid),
+            Ok(header) => *reference = Reference::from_grid(&header.grid),
             Err(error) => {
                 let location = document.location(&format!("{path}.{}.reference.file", step.name()));
                 problems.push(Problem::at(Some(location), error.to_string()).help("name a NIfTI image"));

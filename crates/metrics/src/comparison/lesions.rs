@@ -2,7 +2,7 @@
 //!
 //! Predicted and true lesions are numbered in the order of their first voxels, and matched in three steps: true lesions with
 //! the same best-overlapping predicted lesion are merged; each predicted lesion is matched to the true one that it overlaps
-//! most; predicted lesions matched to the same true lesion are merged. A merged lesion keeps the number of its first.
+//! most; predicted lesions matched to the same true lesion are merged. A merged lesion has the number of its first part.
 
 use std::collections::BTreeMap;
 use std::iter::Sum;
@@ -14,7 +14,7 @@ use volume::connected_components::{ConnectedComponents, connected_components};
 /// The intersection over union above which a lesion is detected.
 const DETECTION_THRESHOLD: f64 = 0.5;
 
-/// Numbers of lesions.
+/// The numbers of predicted, true and detected lesions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detection {
     predicted: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Detection {
     detected: i64,
 }
 
-/// Merged true lesions, and their number at the last merge.
+/// True lesions merged into one, and how many the last merge joined.
 struct Merged {
     ids: Vec<u32>,
     count: i64,
@@ -50,7 +50,7 @@ impl Detection {
         [self.predicted as i64, self.truth as i64, self.detected]
     }
 
-    /// Returns what [`Detection::into_counts`] stored at the start of `counts`.
+    /// Returns the numbers that [`Detection::into_counts`] stored at the start of `counts`.
     pub(crate) fn from_counts(counts: &[i64]) -> Self {
         Self { predicted: counts[0] as usize, truth: counts[1] as usize, detected: counts[2] }
     }
@@ -82,7 +82,7 @@ pub(crate) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
 }
 
 fn num_detected(predicted: &ConnectedComponents, truth: &ConnectedComponents) -> i64 {
-    let common = Common::of(predicted, truth);
+    let common = Common::new(predicted, truth);
     let overlapping = common.predicted();
     let merged = merge_true(&common, &overlapping, truth.sizes.len());
     let mut matched = match_predicted(&common, &overlapping, &merged);
@@ -127,7 +127,7 @@ fn merge_true(common: &Common, overlapping: &[u32], num_true: usize) -> Vec<Merg
     merged
 }
 
-/// Returns for each true lesion the predicted ones that overlap it most.
+/// Returns for each true lesion the predicted lesions matched to it: those that overlap no other one more.
 fn match_predicted(common: &Common, overlapping: &[u32], merged: &[Merged]) -> Vec<Vec<u32>> {
     let mut matched = vec![Vec::new(); merged.len()];
     for own in overlapping {
@@ -144,7 +144,7 @@ fn first_largest(numbers: impl Iterator<Item = u64>) -> Option<usize> {
 }
 
 impl Common {
-    fn of(predicted: &ConnectedComponents, truth: &ConnectedComponents) -> Self {
+    fn new(predicted: &ConnectedComponents, truth: &ConnectedComponents) -> Self {
         let mut common = BTreeMap::new();
         for pair in predicted.ids.iter().copied().zip(truth.ids.iter().copied()) {
             if pair.0 != 0 && pair.1 != 0 {

@@ -14,7 +14,7 @@ mod overlap;
 mod surface;
 
 pub(crate) use lesions::{Detection, detect};
-pub use overlap::Overlap;
+pub use overlap::OverlapCounts;
 pub(crate) use surface::Surfel;
 
 use overlap::{Extent, JointCounts};
@@ -37,7 +37,7 @@ impl<'a> Comparison<'a> {
         let num_voxels = pair.shape.iter().product::<usize>();
         assert_eq!(pair.prediction.len(), num_voxels, "a prediction has the voxels of its grid");
         assert_eq!(pair.truth.len(), num_voxels, "a truth has the voxels of its grid");
-        Self { pair: *pair, counts: JointCounts::of(pair), edges: HashMap::new(), surfels: HashMap::new() }
+        Self { pair: *pair, counts: JointCounts::new(pair), edges: HashMap::new(), surfels: HashMap::new() }
     }
 
     /// Returns the label maps.
@@ -46,7 +46,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Returns the number of predicted, true and common voxels with one of these labels.
-    pub fn overlap(&self, class: &[Label]) -> Overlap {
+    pub fn overlap(&self, class: &[Label]) -> OverlapCounts {
         self.counts.overlap(class)
     }
 

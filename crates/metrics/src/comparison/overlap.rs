@@ -11,7 +11,7 @@ use volume::Label;
 
 /// Numbers of voxels of a class in a prediction and in the truth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overlap {
+pub struct OverlapCounts {
     /// Predicted voxels.
     pub predicted: u64,
     /// True voxels.
@@ -20,8 +20,8 @@ pub struct Overlap {
     pub common: u64,
 }
 
-impl Overlap {
-    /// Returns the number of voxels in either of the two.
+impl OverlapCounts {
+    /// Returns the number of voxels of the union.
     pub fn union(&self) -> u64 {
         self.predicted + self.truth - self.common
     }
@@ -31,7 +31,7 @@ impl Overlap {
         [self.predicted, self.truth, self.common].map(|count| count as i64)
     }
 
-    /// Returns what [`Overlap::into_counts`] stored at the start of `counts`.
+    /// Returns the numbers that [`OverlapCounts::into_counts`] stored at the start of `counts`.
     pub(crate) fn from_counts(counts: &[i64]) -> Self {
         Self { predicted: counts[0] as u64, truth: counts[1] as u64, common: counts[2] as u64 }
     }
@@ -52,7 +52,7 @@ const CHUNK: usize = 32;
 
 impl JointCounts {
     /// Counts both label maps in one pass.
-    pub fn of(pair: &Pair) -> Self {
+    pub fn new(pair: &Pair) -> Self {
         let [size_x, size_y, size_z] = pair.shape;
         let slab = |x: usize| {
             let mut counts = Self::default();
@@ -105,8 +105,8 @@ impl JointCounts {
     }
 
     /// Returns the number of predicted, true and common voxels with one of these labels.
-    pub fn overlap(&self, class: &[Label]) -> Overlap {
-        let mut overlap = Overlap::default();
+    pub fn overlap(&self, class: &[Label]) -> OverlapCounts {
+        let mut overlap = OverlapCounts::default();
         for ((predicted, truth), count) in &self.counts {
             let (predicted, truth) = (class.contains(predicted), class.contains(truth));
             overlap.predicted += u64::from(predicted) * count;
@@ -137,7 +137,7 @@ fn widen(extent: &mut Extent, other: &Extent) {
     }
 }
 
-impl Sum for Overlap {
+impl Sum for OverlapCounts {
     fn sum<I: Iterator<Item = Self>>(overlaps: I) -> Self {
         overlaps.fold(Self::default(), |sum, other| Self {
             predicted: sum.predicted + other.predicted,
@@ -158,13 +158,13 @@ mod tests {
         prediction[28..37].fill(1);
         truth[30..39].fill(1);
         truth[79] = 7;
-        JointCounts::of(&Pair { prediction: &prediction, truth: &truth, shape: [1, 2, 40], spacing: [1.0; 3] })
+        JointCounts::new(&Pair { prediction: &prediction, truth: &truth, shape: [1, 2, 40], spacing: [1.0; 3] })
     }
 
     #[test]
     fn voxels_of_a_class_are_counted() {
-        assert_eq!(counts().overlap(&[1]), Overlap { predicted: 9, truth: 9, common: 7 });
-        assert_eq!(counts().overlap(&[1, 7]), Overlap { predicted: 9, truth: 10, common: 7 });
+        assert_eq!(counts().overlap(&[1]), OverlapCounts { predicted: 9, truth: 9, common: 7 });
+        assert_eq!(counts().overlap(&[1, 7]), OverlapCounts { predicted: 9, truth: 10, common: 7 });
     }
 
     #[test]

@@ -4,16 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Overlap};
+use crate::comparison::{Comparison, OverlapCounts};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
 /// Dice coefficient `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file. Means exclude the
 /// background.
 ///
-/// A class that is only predicted, or only true, scores 0. If it is in neither map, nnU-Net excludes the case (`empty: nan`),
-/// LiTS and MONAI with `ignore_empty=False` score 1 (`empty: one`), and MedPy 0 (`empty: zero`; NaN with NumPy 2.4). MONAI's
-/// default excludes every case whose truth is empty.
+/// A class that is only predicted, or only true, scores 0. If it is in neither map, nnU-Net excludes the case (`empty:
+/// nan`), LiTS and MONAI with `ignore_empty=False` score 1 (`empty: one`), and MedPy 0 (`empty: zero`; NaN with NumPy 2.4).
+/// MONAI's default excludes every case whose truth is empty.
 ///
 /// ```yaml
 /// - dice: { empty: nan }
@@ -34,7 +34,7 @@ pub struct Dice {
 }
 
 impl Dice {
-    fn ratio(&self, overlap: &Overlap) -> Option<f64> {
+    fn ratio(&self, overlap: &OverlapCounts) -> Option<f64> {
         self.empty.ratio(2 * overlap.common, overlap.predicted + overlap.truth)
     }
 }
@@ -52,7 +52,7 @@ impl ClassScorer for Dice {
         self.global
     }
 
-    fn score_overlap(&self, overlap: &Overlap) -> Option<f64> {
+    fn score_overlap(&self, overlap: &OverlapCounts) -> Option<f64> {
         self.ratio(overlap)
     }
 }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_class_in_neither_is_undefined_by_default() {
-        let dice = |empty| Dice { empty, ..Dice::default() }.ratio(&Overlap::default());
+        let dice = |empty| Dice { empty, ..Dice::default() }.ratio(&OverlapCounts::default());
         assert_eq!(
             (dice(EmptyScore::Nan), dice(EmptyScore::One), dice(EmptyScore::Zero)),
             (None, Some(1.0), Some(0.0))
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_class_that_was_only_predicted_scores_zero() {
-        let overlap = Overlap { predicted: 3, truth: 0, common: 0 };
+        let overlap = OverlapCounts { predicted: 3, truth: 0, common: 0 };
         assert_eq!(Dice::default().ratio(&overlap), Some(0.0));
     }
 }

@@ -72,7 +72,7 @@ impl ClassScorer for Hd95 {
     }
 }
 
-/// Returns the percentile as NumPy does: linear interpolation between the two nearest.
+/// Returns the percentile as NumPy does: linear interpolation between the two nearest ranks.
 fn percentile(mut distances: Vec<f64>) -> f64 {
     let rank = 0.95 * (distances.len() - 1) as f64;
     let (low, high) = around(&mut distances, rank as usize, f64::total_cmp);
@@ -94,7 +94,7 @@ fn single_percentile(distances: &[f64]) -> Option<f64> {
     between.is_finite().then(|| f64::from(between))
 }
 
-/// Returns the number of this rank and of the next; for the last rank twice the last.
+/// Returns the numbers of this rank and of the next one; for the last rank, the same number twice.
 fn around<T: Copy>(numbers: &mut [T], rank: usize, order: impl Fn(&T, &T) -> std::cmp::Ordering) -> (T, T) {
     let (_, low, above) = numbers.select_nth_unstable_by(rank, &order);
     let low = *low;

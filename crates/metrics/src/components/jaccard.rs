@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Overlap};
+use crate::comparison::{Comparison, OverlapCounts};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
@@ -30,7 +30,7 @@ pub struct Jaccard {
 }
 
 impl Jaccard {
-    fn ratio(&self, overlap: &Overlap) -> Option<f64> {
+    fn ratio(&self, overlap: &OverlapCounts) -> Option<f64> {
         self.empty.ratio(overlap.common, overlap.union())
     }
 }
@@ -51,12 +51,12 @@ mod tests {
 
     #[test]
     fn half_of_the_union_is_a_half() {
-        assert_eq!(Jaccard::default().ratio(&Overlap { predicted: 3, truth: 3, common: 2 }), Some(0.5));
+        assert_eq!(Jaccard::default().ratio(&OverlapCounts { predicted: 3, truth: 3, common: 2 }), Some(0.5));
     }
 
     #[test]
     fn a_class_in_neither_is_undefined_by_default() {
-        let jaccard = |empty| Jaccard { empty, ..Jaccard::default() }.ratio(&Overlap::default());
+        let jaccard = |empty| Jaccard { empty, ..Jaccard::default() }.ratio(&OverlapCounts::default());
         assert_eq!((jaccard(EmptyScore::Nan), jaccard(EmptyScore::One)), (None, Some(1.0)));
     }
 }

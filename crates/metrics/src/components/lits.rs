@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scorer;
-use crate::comparison::{Comparison, Detection, Overlap, detect};
+use crate::comparison::{Comparison, Detection, OverlapCounts, detect};
 use crate::{CaseScores, EmptyScore, mean};
 use volume::Label;
 
@@ -21,8 +21,8 @@ use volume::Label;
 /// voxels the predicted fraction is 9001; without true ones the error is undefined, where the program raises an error.
 ///
 /// A summary has the mean of both Dice scores over cases; `lits_lesion_precision_global` and `lits_lesion_recall_global` of
-/// the lesions of all cases, 0 if there are none; `lits_liver_dice_global` and `lits_lesion_dice_global` of the voxels of all
-/// cases, undefined if there are none; and `lits_tumour_burden_rmse`, the root mean squared error.
+/// the lesions of all cases, 0 if there are none; `lits_liver_dice_global` and `lits_lesion_dice_global` of the voxels of
+/// all cases, undefined if there are none; and `lits_tumour_burden_rmse`, the root mean squared error.
 ///
 /// Peculiarities of the program are reproduced: an undetected pair subtracts as many detections as true lesions were merged
 /// in it, so that scores may be negative, and the union of a pair includes the predictions matched to the true lesion with
@@ -94,7 +94,8 @@ impl Scorer for Lits {
         let lesion = comparison.overlap(&[self.lesion]);
         let predicts_liver = whole.predicted > lesion.predicted;
         // A prediction of lesions without liver counts as empty.
-        let liver = if predicts_liver { whole } else { Overlap { truth: whole.truth, ..Overlap::default() } };
+        let liver =
+            if predicts_liver { whole } else { OverlapCounts { truth: whole.truth, ..OverlapCounts::default() } };
         let lesions = detect(comparison, self.lesion);
         let burden = |lesion: u64, liver: u64| lesion as f64 / liver as f64;
         let predicted = if predicts_liver { burden(lesion.predicted, whole.predicted) } else { MISSING_LIVER_BURDEN };
@@ -112,7 +113,7 @@ impl Scorer for Lits {
 
     fn summarize(&self, cases: &[CaseScores], _labels: &[(Label, String)]) -> Vec<Option<f64>> {
         let column = |index: usize| cases.iter().map(move |case| case.scores[index]);
-        let overlap = |start: usize| cases.iter().map(|case| Overlap::from_counts(&case.counts[start..])).sum();
+        let overlap = |start: usize| cases.iter().map(|case| OverlapCounts::from_counts(&case.counts[start..])).sum();
         let lesions: Detection = cases.iter().map(|case| Detection::from_counts(&case.counts[6..])).sum();
         vec![
             mean(column(0)),
@@ -126,7 +127,7 @@ impl Scorer for Lits {
     }
 }
 
-fn dice(overlap: &Overlap, empty: EmptyScore) -> Option<f64> {
+fn dice(overlap: &OverlapCounts, empty: EmptyScore) -> Option<f64> {
     empty.ratio(2 * overlap.common, overlap.predicted + overlap.truth)
 }
 

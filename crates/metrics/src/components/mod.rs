@@ -1,7 +1,7 @@
 //! The metrics: one file each, the trait that they implement and their registry.
 //!
-//! To add a metric: its file, with [`Scorer`] implemented (or `ClassScorer` where it scores each class by itself), and its
-//! `mod`, `pub use` and registry line below.
+//! To add a metric: its file, with [`Scorer`] implemented (or `ClassScorer` if it scores each class separately), and its
+//! `mod` and registry lines below.
 
 use super::{CaseScores, Comparison, Regions};
 use volume::Label;
@@ -28,16 +28,15 @@ pub use precision::Precision;
 pub use recall::Recall;
 pub use volume_difference::{VolumeDifference, VolumeUnit};
 
-/// All that the program asks of a metric. Names of scores are those of columns without the metric's name: `liver` for
-/// `dice_liver`.
+/// A metric. A score's name is that of its column without the metric's name: `liver` for `dice_liver`.
 pub trait Scorer {
-    /// Returns the named unions of labels that it scores in addition to the labels.
+    /// Returns the named unions of labels that the metric scores in addition to the labels.
     fn regions(&self) -> &Regions {
         static NONE: Regions = Regions::new();
         &NONE
     }
 
-    /// Returns the labels that its keys name, each with the path of the key below the metric's name.
+    /// Returns the labels that the metric's keys name, each with the path of the key below the metric's name.
     fn used_labels(&self) -> Vec<(String, Label)> {
         let regions = self.regions().iter();
         let labels = regions.flat_map(|(region, labels)| {
@@ -46,8 +45,8 @@ pub trait Scorer {
         labels.collect()
     }
 
-    /// Returns whether the lowest value of a score is best, such as of a distance; of scores that may be negative, the
-    /// nearest to 0.
+    /// Returns whether lower values of a score are better, as for distances. If values may be negative, those nearer to 0
+    /// are better.
     fn lower_is_better(_score: &str) -> bool
     where
         Self: Sized,
@@ -58,10 +57,10 @@ pub trait Scorer {
     /// Returns the names of a case's scores.
     fn case_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
 
-    /// Returns the names of the scores of many cases.
+    /// Returns the names of the scores of a summary of many cases.
     fn summary_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
 
-    /// Returns which of the case's scores rank cases from best to worst, by their mean.
+    /// Returns the indices of the case scores whose mean ranks cases from best to worst.
     fn ranking_scores(&self, labels: &[(Label, String)]) -> Vec<usize>;
 
     /// Scores a pair of label maps, in the order of [`Scorer::case_scores`].
@@ -81,13 +80,13 @@ macro_rules! metrics {
             }
         }
 
-        /// Returns whether the lowest value of a column of scores is best, such as of `hd95_liver`; of scores that may be
-        /// negative, the nearest to 0.
+        /// Returns whether lower values of a column are better, such as of `hd95_liver`. If values may be negative, those
+        /// nearer to 0 are better.
         pub fn lower_is_better(column: &str) -> bool {
             const METRICS: &[(&str, fn(&str) -> bool)] =
                 &[$((concat!(stringify!($module), "_"), <$module::$variant as Scorer>::lower_is_better)),+];
             let matching = METRICS.iter().filter_map(|(prefix, lower)| Some((column.strip_prefix(prefix)?, lower)));
-            // Of two metrics, such as `surface` and `surface_dice`, the longer name leaves the shorter rest.
+            // If several metrics match, such as `surface` and `surface_dice`, the longest name does.
             matching.min_by_key(|(score, _)| score.len()).is_some_and(|(score, lower)| lower(score))
         }
     };

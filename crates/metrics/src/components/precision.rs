@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Overlap};
+use crate::comparison::{Comparison, OverlapCounts};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
@@ -29,7 +29,7 @@ pub struct Precision {
 }
 
 impl Precision {
-    fn ratio(&self, overlap: &Overlap) -> Option<f64> {
+    fn ratio(&self, overlap: &OverlapCounts) -> Option<f64> {
         self.empty.ratio(overlap.common, overlap.predicted)
     }
 }
@@ -50,12 +50,12 @@ mod tests {
 
     #[test]
     fn false_negatives_do_not_matter() {
-        assert_eq!(Precision::default().ratio(&Overlap { predicted: 2, truth: 9, common: 1 }), Some(0.5));
+        assert_eq!(Precision::default().ratio(&OverlapCounts { predicted: 2, truth: 9, common: 1 }), Some(0.5));
     }
 
     #[test]
     fn an_empty_prediction_is_undefined_by_default() {
-        let overlap = Overlap { predicted: 0, truth: 4, common: 0 };
+        let overlap = OverlapCounts { predicted: 0, truth: 4, common: 0 };
         let precision = |empty| Precision { empty, ..Precision::default() }.ratio(&overlap);
         assert_eq!((precision(EmptyScore::Nan), precision(EmptyScore::Zero)), (None, Some(0.0)));
     }

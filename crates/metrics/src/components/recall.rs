@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Overlap};
+use crate::comparison::{Comparison, OverlapCounts};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
@@ -29,7 +29,7 @@ pub struct Recall {
 }
 
 impl Recall {
-    fn ratio(&self, overlap: &Overlap) -> Option<f64> {
+    fn ratio(&self, overlap: &OverlapCounts) -> Option<f64> {
         self.empty.ratio(overlap.common, overlap.truth)
     }
 }
@@ -50,12 +50,12 @@ mod tests {
 
     #[test]
     fn false_positives_do_not_matter() {
-        assert_eq!(Recall::default().ratio(&Overlap { predicted: 9, truth: 2, common: 1 }), Some(0.5));
+        assert_eq!(Recall::default().ratio(&OverlapCounts { predicted: 9, truth: 2, common: 1 }), Some(0.5));
     }
 
     #[test]
     fn an_empty_truth_is_undefined_by_default() {
-        let overlap = Overlap { predicted: 4, truth: 0, common: 0 };
+        let overlap = OverlapCounts { predicted: 4, truth: 0, common: 0 };
         let recall = |empty| Recall { empty, ..Recall::default() }.ratio(&overlap);
         assert_eq!((recall(EmptyScore::Nan), recall(EmptyScore::Zero)), (None, Some(0.0)));
     }

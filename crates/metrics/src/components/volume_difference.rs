@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Regions;
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Overlap};
+use crate::comparison::{Comparison, OverlapCounts};
 use volume::Label;
 
 /// The predicted minus the true volume of a class. The best value is the one nearest to 0.
@@ -37,7 +37,7 @@ pub enum VolumeUnit {
 }
 
 impl VolumeDifference {
-    fn difference(&self, overlap: &Overlap, spacing: [f64; 3]) -> Option<f64> {
+    fn difference(&self, overlap: &OverlapCounts, spacing: [f64; 3]) -> Option<f64> {
         let voxels = overlap.predicted as f64 - overlap.truth as f64;
         match self.unit {
             VolumeUnit::Relative => (overlap.truth > 0).then(|| voxels / overlap.truth as f64),
@@ -64,7 +64,7 @@ impl ClassScorer for VolumeDifference {
 mod tests {
     use super::*;
 
-    const OVERLAP: Overlap = Overlap { predicted: 3000, truth: 4000, common: 10 };
+    const OVERLAP: OverlapCounts = OverlapCounts { predicted: 3000, truth: 4000, common: 10 };
 
     #[test]
     fn a_smaller_prediction_has_a_negative_difference() {
@@ -79,6 +79,6 @@ mod tests {
 
     #[test]
     fn the_relative_difference_to_an_empty_truth_is_undefined() {
-        assert_eq!(VolumeDifference::default().difference(&Overlap { truth: 0, ..OVERLAP }, [1.0; 3]), None);
+        assert_eq!(VolumeDifference::default().difference(&OverlapCounts { truth: 0, ..OVERLAP }, [1.0; 3]), None);
     }
 }

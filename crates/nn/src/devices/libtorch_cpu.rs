@@ -35,7 +35,7 @@ impl Backend for LibtorchCpu {
     }
 
     #[cfg(feature = "libtorch")]
-    #[expect(deprecated, reason = "burn 0.22 is the last version with burn-tch, the simplest way to a GPU")]
+    #[expect(deprecated, reason = "burn 0.22 is the last version with burn-tch, the simplest GPU backend to install")]
     fn open(&self, _: usize) -> Option<Device> {
         Some(Device::new(burn_tch::LibTorchDevice::Cpu))
     }

@@ -27,7 +27,7 @@ impl Backend for LibtorchCuda {
     }
 
     #[cfg(feature = "libtorch")]
-    #[expect(deprecated, reason = "burn 0.22 is the last version with burn-tch, the simplest way to a GPU")]
+    #[expect(deprecated, reason = "burn 0.22 is the last version with burn-tch, the simplest GPU backend to install")]
     fn count(&self) -> usize {
         let cpu = Device::new(burn_tch::LibTorchDevice::Cpu);
         let devices = Device::enumerate(burn::tensor::DeviceType::LibTorch).into_vec();
@@ -44,7 +44,7 @@ impl Backend for LibtorchCuda {
     }
 
     #[cfg(feature = "libtorch")]
-    #[expect(deprecated, reason = "burn 0.22 is the last version with burn-tch, the simplest way to a GPU")]
+    #[expect(deprecated, reason = "burn 0.22 is the last version with burn-tch, the simplest GPU backend to install")]
     fn open(&self, index: usize) -> Option<Device> {
         Some(Device::new(burn_tch::LibTorchDevice::Cuda(index)))
     }

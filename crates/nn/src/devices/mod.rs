@@ -1,4 +1,4 @@
-//! Devices: where a network runs. Only this folder names burn's backends.
+//! Devices on which networks run. Only this folder names burn's backends.
 //!
 //! A [`Backend`] is one kind of device, such as all CUDA GPUs; a [`DeviceName`] is one device of a kind. To add a backend,
 //! write a file with its [`Backend`], and add a line to the registry below.
@@ -46,7 +46,7 @@ backends! {
     wgpu::Wgpu,
 }
 
-/// One kind of device: what the program asks of a backend.
+/// A backend: one kind of device.
 pub trait Backend {
     /// Returns the name of the kind, such as `libtorch:cuda`.
     fn name(&self) -> &'static str;
@@ -92,8 +92,8 @@ pub trait Backend {
         None
     }
 
-    /// Returns whether the process should retain freed memory instead of returning it to the operating system, which speeds up
-    /// backends that allocate every tensor separately.
+    /// Returns whether the process should retain freed memory instead of returning it to the operating system, which speeds
+    /// up backends that allocate every tensor separately.
     fn retains_freed_memory(&self) -> bool {
         false
     }
@@ -115,12 +115,12 @@ pub enum Allocation {
     Libtorch,
 }
 
-/// A device of this machine, or a kind of which it has none.
+/// A device of this machine, or a kind of device that it lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// Its name.
+    /// The device's name.
     pub name: DeviceName,
-    /// What it is, or why it cannot be used.
+    /// A description, or the reason why it cannot be used.
     pub description: String,
     /// Whether it can be used.
     pub usable: bool,
@@ -137,7 +137,7 @@ pub fn features() -> Vec<&'static str> {
     features
 }
 
-/// Returns every device of this machine, and for each kind without devices the reason.
+/// Returns every device of this machine, and an entry with the reason for each kind without usable devices.
 pub fn available() -> Vec<DeviceInfo> {
     let devices =
         DeviceKind::ALL.iter().flat_map(|kind| (0..kind.backend().count().max(1)).map(|index| (*kind, index)));

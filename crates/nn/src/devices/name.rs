@@ -26,7 +26,7 @@ impl DeviceName {
     /// The CPU, in pure Rust.
     pub const FLEX: Self = Self::Device(DeviceKind::Flex, 0);
 
-    /// Returns the device that `auto` stands for; any other name is returned as it is.
+    /// Resolves `auto` to a device; any other name is returned unchanged.
     ///
     /// # Errors
     /// Returns an error if this binary was built without the device's backend, or if this machine has no such device.
@@ -50,7 +50,7 @@ impl DeviceName {
     /// Returns an error if this binary was built without the device's backend, or if this machine has no such device.
     pub fn open(self) -> Result<burn::tensor::Device, DeviceError> {
         let name = self.resolve()?;
-        let Self::Device(kind, index) = name else { unreachable!("a resolved name is that of a device") };
+        let Self::Device(kind, index) = name else { unreachable!("a resolved name is not `auto`") };
         let not_built = DeviceError::NotBuilt { name, feature: kind.backend().feature() };
         kind.backend().open(index).ok_or(not_built)
     }
@@ -70,7 +70,7 @@ impl DeviceName {
         self.backend().map_or(Allocation::Burn, Backend::allocation)
     }
 
-    /// Returns why the device cannot compute convolutions in a number format, if it cannot.
+    /// Returns the reason why the device cannot compute convolutions in a number format; `None` if it can.
     pub fn unsupported(self, format: FloatFormat) -> Option<String> {
         if self.backend()?.supports(format) {
             return None;
@@ -135,7 +135,7 @@ fn patterns(index: &str) -> Vec<String> {
     std::iter::once("auto".to_owned()).chain(DeviceKind::ALL.iter().map(pattern)).collect()
 }
 
-/// Joins names to `a, b or c`.
+/// Formats names and joins them as `a, b or c`.
 fn list(names: &[String], format: impl Fn(&str) -> String) -> String {
     let names: Vec<String> = names.iter().map(|name| format(name)).collect();
     let (last, rest) = names.split_last().expect("auto is always a name");
@@ -180,7 +180,7 @@ impl JsonSchema for DeviceName {
 /// A device that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The binary was built without its backend.
+    /// The binary was built without the device's backend.
     #[error("this binary was built without {name}; build it with `cargo build --release --features {feature}`")]
     NotBuilt {
         /// The device.
@@ -193,7 +193,7 @@ pub enum DeviceError {
     Missing {
         /// The device.
         name: DeviceName,
-        /// What the machine has instead.
+        /// The devices that the machine has.
         reason: String,
     },
 }

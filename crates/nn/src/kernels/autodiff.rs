@@ -1,4 +1,4 @@
-//! The operations with autodiff: the state that each stores for its backward pass, and the backward pass itself.
+//! The operations with autodiff: the state that each stores for its backward pass, and that backward pass.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;

@@ -1,7 +1,7 @@
 //! Direct 3x3x3 convolution of volumes, without a column matrix (im2col).
 //!
 //! Four output channels by three registers of positions are accumulated together, over input channels and the 27 shifts of
-//! the kernel, so that the processor is busy with fused multiply-adds. Each sum has a fixed order, so the result does not
+//! the kernel, so that fused multiply-adds keep the processor busy. Each sum has a fixed order, so the result does not
 //! depend on the number of threads.
 
 use std::ops::Range;
@@ -84,7 +84,7 @@ pub struct DirectConvolution<'a> {
 /// The part of the output that one thread computes.
 struct Task<'a> {
     patch: usize,
-    /// The first plane, and how many there are.
+    /// The index of the first plane.
     first: usize,
     num_planes: usize,
     /// Blocks of output channels.

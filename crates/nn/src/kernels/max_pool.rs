@@ -34,7 +34,7 @@ pub fn backward(input: &[f32], [y, z]: [usize; 2], gradient: &[f32]) -> Vec<f32>
     input_gradient
 }
 
-/// Returns where the four rows that are pooled into a `row` start in a pair of planes.
+/// Returns the offsets, in a pair of planes, of the four rows that are pooled into `row`.
 fn row_starts([y, z]: [usize; 2], row: usize) -> [usize; 4] {
     [0, z, y * z, (y + 1) * z].map(|start| start + 2 * row * z)
 }

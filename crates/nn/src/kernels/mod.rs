@@ -1,4 +1,4 @@
-//! Kernels of the CPU backend `flex` for operations in which burn's own take several times as long.
+//! Kernels of the CPU backend `flex` for operations in which burn's own kernels are several times slower.
 //!
 //! Each extends burn's backend by an operation with autodiff ([`VolumeOps`]). On other devices the layers compute the same
 //! from burn's operations. Results are exact up to rounding and do not depend on the number of threads.

@@ -24,11 +24,11 @@ pub fn patch_volumes<'a>(maps: &'a [Maps<'a>], patch: usize, voxels: usize) -> i
     maps.iter().flat_map(move |maps| (0..maps.channels).map(move |channel| maps.volume(patch, channel, voxels)))
 }
 
-/// The layout of consecutive planes with zero padding: one zero follows each row and one row of zeros each plane, which is
-/// the end of one and the start of the next.
+/// Consecutive planes with zero padding: a zero follows each row, and a row of zeros each plane; it pads the end of one and
+/// the start of the next.
 ///
-/// A *position* is the index of a voxel in a channel without padding around the planes; with a shift of the kernel as offset
-/// it is the index of the neighbour in a padded channel.
+/// A *position* is the index of a voxel in a channel without padding before the first plane; adding the offset of a kernel
+/// shift yields the index of that neighbour in a padded channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Slab {
     /// The number of rows of a plane, and their length.

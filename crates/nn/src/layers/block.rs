@@ -9,7 +9,7 @@ use crate::parameters::{Declarations, Parameters};
 
 /// Two 3x3x3 convolutions, each followed by its normalization and the activation.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub struct ConvolutionBlock {
     convolutions: [Convolution; 2],
     norms: [Normalization; 2],
     shortcut: Option<Shortcut>,
@@ -37,7 +37,7 @@ pub struct BlockStyle {
     pub residual: bool,
 }
 
-impl Block {
+impl ConvolutionBlock {
     /// Declares a block from `input` to `output` channels; the stride is that of its first convolution.
     pub fn declare(
         all: &mut Declarations,

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::Pass;
 
 /// Channel dropout, as PyTorch's `Dropout3d`: in training each channel is zeroed with the given probability, and the
-/// others are scaled so that the expected value stays.
+/// others are scaled so that the expected value is unchanged.
 ///
 /// The mask is sampled on the host, so that every backend drops the same channels.
 ///

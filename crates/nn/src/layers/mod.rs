@@ -22,7 +22,7 @@ mod pass;
 pub mod upsample;
 
 pub use activation::Activation;
-pub use block::{Block, BlockStyle};
+pub use block::{BlockStyle, ConvolutionBlock};
 pub use convolution::{Convolution, TransposedConvolution};
 pub use max_pool::max_pool;
 pub use normalization::{Norm, Normalization};

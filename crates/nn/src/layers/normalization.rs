@@ -24,7 +24,7 @@ pub enum Norm {
     /// No normalization.
     #[default]
     None,
-    /// Instance normalization: each channel of each patch by itself.
+    /// Instance normalization: each channel of each patch separately.
     Instance,
     /// Batch normalization: each channel over the batch, with running statistics for inference.
     Batch,

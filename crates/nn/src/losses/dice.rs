@@ -33,7 +33,7 @@ pub struct DiceLoss {
     pub class_weights: Option<Vec<NonNegative>>,
 }
 
-/// nnU-Net's value.
+/// Returns nnU-Net's value.
 pub(super) fn default_smooth() -> Positive {
     Positive::new(1e-5).expect("1e-5 is above 0")
 }

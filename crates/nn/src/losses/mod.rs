@@ -1,7 +1,7 @@
 //! Loss functions: the trait and the registry.
 //!
-//! To add a loss, write a file with its keys and a [`LossFunction`], and add a line to the registry. Sums over voxels are in
-//! `reduction`, the key that most losses have in `class_weights`.
+//! To add a loss, write a file with its keys and a [`LossFunction`], and add a line to the registry. `reduction` has sums
+//! over voxels, `class_weights` the key of that name, which most losses have.
 
 use burn::tensor::Tensor;
 
@@ -63,7 +63,7 @@ pub trait LossFunction {
         None
     }
 
-    /// Validates the keys against one another, except for what [`Loss::check`] validates for every loss.
+    /// Validates the keys against one another, beyond the rules that [`Loss::check`] applies to every loss.
     fn check(&self) -> Vec<Diagnostic> {
         Vec::new()
     }
@@ -72,7 +72,7 @@ pub trait LossFunction {
 /// The function that maps logits to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputActivation {
-    /// The sigmoid of each class by itself.
+    /// The sigmoid of each class separately.
     Sigmoid,
     /// The softmax over all classes.
     Softmax,

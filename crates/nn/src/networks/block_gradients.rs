@@ -7,7 +7,7 @@ use crate::layers::Pass;
 use crate::parameters::Parameters;
 use random::Rng;
 
-/// What the forward pass stores of a block: its inputs, and the random stream of its dropout.
+/// The state of a block that the forward pass stores: its inputs, and the random stream of its dropout.
 pub(super) struct StoredBlock {
     pub inputs: Vec<Tensor<5>>,
     pub rng: Option<Rng>,
@@ -38,8 +38,8 @@ impl<'a> BlockGradients<'a> {
         (loss, gradient_of(&activations, &gradients))
     }
 
-    /// Recomputes a block and propagates the gradient of its output; returns the gradients of its one or two inputs (of
-    /// a single input twice).
+    /// Recomputes a block and propagates the gradient of its output; returns the gradients of its two inputs, or that of a
+    /// single input twice.
     pub fn backward(
         &mut self,
         block: StoredBlock,
@@ -47,7 +47,7 @@ impl<'a> BlockGradients<'a> {
         forward: impl FnOnce(&mut Pass, Vec<Tensor<5>>) -> Tensor<5>,
     ) -> [Tensor<5>; 2] {
         let inputs: Vec<Tensor<5>> = block.inputs.into_iter().map(|input| input.autodiff().require_grad()).collect();
-        // Updates of running statistics are dropped: the forward pass has made them.
+        // Updates of running statistics are discarded: the forward pass has applied them.
         let mut pass = Pass { training: block.rng, precision: self.precision, updates: Vec::new() };
         let output = forward(&mut pass, inputs.clone());
         // The gradient of this sum of products by the output is the given gradient.

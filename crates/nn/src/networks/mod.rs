@@ -1,8 +1,8 @@
 //! Networks: the trait, the registry, and a network with its weights.
 //!
-//! A network maps `[batch, channel, x, y, z]` to logits `[batch, class, x, y, z]`. [`Model`] is how an experiment writes one;
-//! [`Model::build`] makes a [`Network`] of it. To add an architecture, write one file with its keys, an [`Architecture`] and
-//! its [`Layers`], and add a line to the registry.
+//! A network maps `[batch, channel, x, y, z]` to logits `[batch, class, x, y, z]`. [`Model`] is its specification in an
+//! experiment; [`Model::build`] builds a [`Network`] from it. To add an architecture, write one file with its keys, an
+//! [`Architecture`] and its [`Layers`], and add a line to the registry.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -39,7 +39,7 @@ pub trait Architecture {
     /// Returns the name of the weights that are applied to the image, `[output, channel, x, y, z]`.
     fn input_weight(&self) -> &'static str;
 
-    /// Returns which sizes of an input the network can process.
+    /// Returns the input sizes that the network can process.
     fn input_sizes(&self) -> InputSizes;
 
     /// Validates the keys; problems end the validation of the network.
@@ -82,14 +82,14 @@ pub trait Layers: Debug + Send + Sync {
     }
 }
 
-/// Which sizes of an input a network can process.
+/// The input sizes that a network can process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputSizes {
     /// Every axis must be a multiple of this number.
     pub multiple_of: usize,
-    /// Why, as the end of a sentence: "the network has 4 levels".
+    /// The reason, as the end of a sentence: "the network has 4 levels".
     pub reason: String,
-    /// What else than the size one can change: "give the network fewer widths".
+    /// What to change instead of the size: "give the network fewer widths".
     pub remedy: &'static str,
 }
 

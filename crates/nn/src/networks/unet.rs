@@ -84,7 +84,7 @@ const MAX_LEVELS: usize = 16;
 const MAX_WIDTH: usize = 65_536;
 
 impl Unet {
-    /// Returns how many voxels of the input one voxel of the deepest level covers along each axis.
+    /// Returns the number of input voxels that one voxel of the deepest level covers along each axis.
     fn stride(&self) -> usize {
         1 << self.widths.len().saturating_sub(1)
     }

@@ -1,4 +1,4 @@
-//! The norm of all gradients together, and clipping to it.
+//! The global norm of gradients, and clipping by it.
 
 use burn::tensor::Tensor;
 
@@ -11,8 +11,8 @@ pub fn squares(gradients: &[Tensor<1>]) -> Tensor<1> {
     Tensor::cat(pieces.map(Tensor::sum).collect(), 0)
 }
 
-/// Scales gradients down so that their common norm is at most `max_norm`, as PyTorch's `clip_grad_norm_`; `squares` are
-/// the result of [`squares`]. It is computed on the device, without a transfer to the host.
+/// Scales gradients down so that their global norm is at most `max_norm`, as PyTorch's `clip_grad_norm_`; `squares` is
+/// the result of [`squares`]. The factor is computed on the device, without a transfer to the host.
 pub fn clip(gradients: Vec<Tensor<1>>, squares: &Tensor<1>, max_norm: f64) -> Vec<Tensor<1>> {
     let norm = squares.clone().sum().sqrt();
     let factor = norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0);
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gradients_are_clipped_to_the_norm_and_shorter_ones_stay() {
+    fn gradients_above_the_norm_are_clipped_and_others_unchanged() {
         let device = burn::tensor::Device::flex();
         let gradients =
             || vec![Tensor::<1>::from_floats([3.0], &device), Tensor::<1>::from_floats([0.0, 4.0], &device)];

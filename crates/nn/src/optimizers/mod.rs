@@ -1,8 +1,8 @@
 //! Optimizers: the trait, the registry, and an optimizer with its state.
 //!
-//! [`OptimizerSpec`] is how an experiment writes an optimizer, [`Optimizer`] has its state. To add one, write a file with its
-//! keys and an [`UpdateRule`], and add a line to the registry. [`gradients`] measures and clips gradients; [`schedules`]
-//! change the learning rate.
+//! [`OptimizerSpec`] is the specification of an optimizer in an experiment, [`Optimizer`] adds its state. To add one, write
+//! a file with its keys and an [`UpdateRule`], and add a line to the registry. [`gradients`] measures and clips gradients;
+//! [`schedules`] change the learning rate.
 
 use burn::tensor::Tensor;
 
@@ -72,7 +72,7 @@ impl OptimizerSpec {
     }
 }
 
-/// An optimizer with its state. Parameters are flat tensors in a fixed order; their names play no role.
+/// An optimizer with its state. Parameters are flat tensors in a fixed order; their names do not matter.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     spec: OptimizerSpec,
@@ -99,7 +99,7 @@ impl Optimizer {
         self.moments = moments;
     }
 
-    /// Returns the parameters after a step; `step` is counted from 0 since the start of the run.
+    /// Returns the parameters after a step; `step` counts from 0 at the start of the run.
     ///
     /// Parameters and gradients are without autodiff.
     pub fn step(

@@ -1,6 +1,6 @@
 //! Safetensors files that carry a checksum of themselves.
 //!
-//! The checksum is the SHA-256 of the file with zeros instead of the checksum, so it covers every byte.
+//! The checksum is the SHA-256 of the file with zeros in its own position, so it covers every byte.
 
 use std::collections::HashMap;
 
@@ -27,8 +27,8 @@ struct Metadata {
     note: Option<serde_json::Value>,
 }
 
-/// Serializes tensors and an optional note as a safetensors file with a checksum; the same tensors and note give the same
-/// bytes.
+/// Serializes tensors and an optional note as a safetensors file with a checksum; the same tensors and note yield
+/// the same bytes.
 pub fn serialize<'a, N: AsRef<str> + Ord + std::fmt::Display>(
     tensors: impl IntoIterator<Item = (N, TensorView<'a>)>,
     note: Option<serde_json::Value>,

@@ -1,6 +1,7 @@
 //! Weights as files, with PyTorch's names and layout.
 //!
-//! The program writes safetensors files that carry a [`checksum`] of themselves; [`state_dict`] also reads what PyTorch saved.
+//! The program writes safetensors files that carry a [`checksum`] of themselves; [`state_dict`] also reads files that
+//! PyTorch saved.
 
 use std::path::PathBuf;
 
@@ -35,7 +36,7 @@ impl NamedTensor {
         Err(WeightsError::Length { name: self.name, shape: self.shape, values: self.data.len() })
     }
 
-    /// Returns the tensor as safetensors serializes it.
+    /// Returns a view of the tensor for serialization.
     pub fn view(&self) -> TensorView<'_> {
         let bytes = bytemuck::cast_slice(&self.data);
         TensorView::new(Dtype::F32, self.shape.clone(), bytes).expect("a tensor's shape matches its data")
@@ -45,7 +46,7 @@ impl NamedTensor {
 /// Weights that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// They are those of another network.
+    /// The weights are those of another network.
     #[error("the weights do not fit the network: {0}")]
     Misfit(String),
     /// The bytes are not a safetensors file.

@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use super::{NamedTensor, WeightsError, checksum};
 use volume::memory::memory_limit_bytes;
 
-/// Serializes tensors as a safetensors file with a checksum; the same tensors give the same bytes.
+/// Serializes tensors as a safetensors file with a checksum; the same tensors yield the same bytes.
 pub fn to_safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.view()));
     checksum::serialize(views, None)
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_safetensors_file_are_an_error() {
+    fn bytes_that_are_not_a_safetensors_file_are_an_error() {
         assert!(matches!(from_safetensors(b"not weights"), Err(WeightsError::Format(_))));
     }
 }

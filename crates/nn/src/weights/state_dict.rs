@@ -16,8 +16,8 @@ const COUNTER: &str = "num_batches_tracked";
 /// Reads a state dict: a safetensors file if the name ends in `.safetensors`, else a file written by `torch.save`.
 ///
 /// 16-bit and 64-bit floats are converted to 32 bits. A common prefix of the names, such as `module.` or
-/// `state_dict.net.`, is removed; tensors without it, such as the state of an optimizer, are ignored. The prefix is found
-/// by `known_name`, a name that every such network has. The result is sorted by name.
+/// `state_dict.net.`, is removed; tensors without it, such as the state of an optimizer, are ignored. The prefix is
+/// determined from `known_name`, a name that every such network has. The result is sorted by name.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, contains several such networks, or a tensor that is not of floating-point

@@ -12,7 +12,7 @@ pub enum Mirror {
 }
 
 impl Mirror {
-    /// Returns the index in an axis of `size` voxels of an index that may be outside.
+    /// Maps an index that may be outside an axis of `size` voxels to the index of its mirror image inside.
     pub fn index(self, index: i64, size: i64) -> usize {
         let (period, last) = match self {
             Mirror::Edge => (2 * size, 2 * size - 1),
@@ -23,7 +23,7 @@ impl Mirror {
     }
 }
 
-/// Applies a symmetric filter along one axis; `weights` are that of the centre, then those of the neighbours on either side.
+/// Applies a symmetric filter along one axis; `weights` starts with the centre, followed by the neighbours on either side.
 /// Voxels closer to an end of the window than the radius are valid only at the border of the volume; a halo provides the
 /// others.
 pub(crate) fn symmetric(window: &mut Window, axis: usize, weights: &[f64], mirror: Mirror) {
@@ -64,8 +64,8 @@ pub fn spline_reach() -> usize {
 
 /// Replaces values by the coefficients of the cubic B-spline through them.
 ///
-/// The exact filter is infinite; its weights decrease by the factor `2 - √3` per voxel. It is truncated, so that windows have
-/// the same coefficients as the whole volume.
+/// The exact filter is infinite; its weights decrease by the factor `2 - √3` per voxel. It is truncated, so that windows
+/// have the same coefficients as the whole volume.
 pub fn spline_coefficients(window: &mut Window) {
     let pole = 3.0f64.sqrt() - 2.0;
     let weights: Vec<f64> = (0..=SPLINE_REACH as i32).map(|step| 3.0f64.sqrt() * pole.powi(step)).collect();
@@ -176,8 +176,8 @@ mod tests {
         let at = |index: i64| coefficients[Mirror::Centre.index(index, 20)];
         for (index, value) in values.iter().enumerate() {
             let index = index as i64;
-            let value_there = (at(index - 1) + 4.0 * at(index) + at(index + 1)) / 6.0;
-            assert!((value_there - value).abs() < 1e-5, "{index}: {value_there} {value}");
+            let interpolated = (at(index - 1) + 4.0 * at(index) + at(index + 1)) / 6.0;
+            assert!((interpolated - value).abs() < 1e-5, "{index}: {interpolated} {value}");
         }
     }
 

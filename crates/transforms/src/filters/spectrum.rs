@@ -40,7 +40,7 @@ pub(crate) fn unshifted(index: usize, length: usize) -> usize {
 }
 
 /// Returns the spectrum of a volume `[x, y, z]` in FFT order.
-pub(crate) fn of_volume(values: &[f32], shape: [usize; 3]) -> Vec<Complex<f32>> {
+pub(crate) fn fft_3d(values: &[f32], shape: [usize; 3]) -> Vec<Complex<f32>> {
     let mut spectrum: Vec<Complex<f32>> = values.iter().map(|value| Complex::new(*value, 0.0)).collect();
     let mut planner = FftPlanner::new();
     for axis in 0..3 {
@@ -87,6 +87,6 @@ mod tests {
 
     #[test]
     fn the_peak_of_a_constant_volume_is_its_sum() {
-        assert!((peak(&of_volume(&[2.0; 24], [2, 3, 4])) - 48.0).abs() < 1e-4);
+        assert!((peak(&fft_3d(&[2.0; 24], [2, 3, 4])) - 48.0).abs() < 1e-4);
     }
 }

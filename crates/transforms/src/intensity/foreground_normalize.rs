@@ -91,7 +91,7 @@ impl Component for ForegroundNormalize {
 
 impl IntensityTransform for ForegroundNormalize {
     fn needs_statistics(&self) -> bool {
-        // The number of channels is checked where an error can be returned.
+        // `statistics` checks the number of channels, since `apply` cannot return an error.
         true
     }
 
@@ -156,7 +156,7 @@ impl FittedTransform for ForegroundNormalize {
 
     fn fit(&self, observations: &[Vec<Vec<f32>>]) -> Result<ForegroundNormalizeParams, TransformError> {
         let channels = observations.first().map_or(0, Vec::len);
-        let of_channel = |channel: usize| {
+        let fit_channel = |channel: usize| {
             let values: Vec<f32> = observations.iter().flat_map(|subject| subject[channel].iter().copied()).collect();
             if values.is_empty() {
                 let reason = "no training subject has a voxel above label 0".to_owned();
@@ -168,7 +168,7 @@ impl FittedTransform for ForegroundNormalize {
             // nnU-Net divides by n, not n - 1.
             Ok(ForegroundStatistics { low, high, mean, std: deviation * ((count - 1.0) / count).sqrt() })
         };
-        Ok(ForegroundNormalizeParams(Some((0..channels).map(of_channel).collect::<Result<_, _>>()?)))
+        Ok(ForegroundNormalizeParams(Some((0..channels).map(fit_channel).collect::<Result<_, _>>()?)))
     }
 }
 

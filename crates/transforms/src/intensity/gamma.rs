@@ -21,7 +21,7 @@ pub struct Gamma {
     pub log_gamma: Range,
 }
 
-/// Exponents beyond make every intensity 0, 1 or infinite.
+/// Larger exponents make every intensity 0, 1 or infinite.
 const MAX_LOG_GAMMA: f64 = 10.0;
 
 /// The exponent of each channel.

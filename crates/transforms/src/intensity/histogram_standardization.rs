@@ -189,7 +189,7 @@ fn mean_landmarks(observations: &[Vec<Vec<f32>>], channel: usize) -> [f64; PERCE
 }
 
 impl PiecewiseLinear {
-    /// The map from the percentiles of a volume to the landmarks.
+    /// Returns the map from the percentiles of a volume to the landmarks.
     fn new(landmarks: &[f64; PERCENTILES.len()], percentiles: &[f64]) -> Self {
         let pieces = USED.windows(2).map(|pair| {
             let width = percentiles[pair[1]] - percentiles[pair[0]];
@@ -207,7 +207,7 @@ impl PiecewiseLinear {
     }
 }
 
-/// Returns what is wrong with the number of lists of landmarks.
+/// Returns an error message if the number of lists of landmarks is not the number of channels.
 fn missing_channels(given: usize, channels: usize) -> Option<String> {
     (given != channels).then(|| format!("expected landmarks for each of {channels} channels, got {given}"))
 }

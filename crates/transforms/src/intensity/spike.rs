@@ -93,8 +93,8 @@ impl IntensityTransform for Spike {
 
     fn statistics(&self, params: &SpikeParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let shape = whole.grid.shape;
-        let of_channel = |values| {
-            let mut spectrum = spectrum::of_volume(values, shape);
+        let channel_heights = |values| {
+            let mut spectrum = spectrum::fft_3d(values, shape);
             // The largest magnitude is computed again after each spike, which may have raised it.
             let mut raise = |index: [usize; 3]| {
                 let height = spectrum::peak(&spectrum) * params.intensity as f32;
@@ -104,7 +104,7 @@ impl IntensityTransform for Spike {
             };
             params.indices(shape).map(&mut raise).collect()
         };
-        Ok(VolumeStatistics::new(Heights(whole.channels().map(of_channel).collect())))
+        Ok(VolumeStatistics::new(Heights(whole.channels().map(channel_heights).collect())))
     }
 
     fn apply(&self, params: &SpikeParams, statistics: &VolumeStatistics, window: &mut Window) {

@@ -14,7 +14,7 @@ pub struct Block<'a> {
     pub shape: [usize; 3],
     /// Intensities, `[channel, x, y, z]`.
     pub image: Cow<'a, [f32]>,
-    /// Labels, `[x, y, z]`; `None` where the source has none or they were not requested.
+    /// Labels, `[x, y, z]`; `None` if the source has none or they were not requested.
     pub label: Option<Vec<Label>>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Block<'a> {
         Cow::Owned(out)
     }
 
-    /// Returns the intensities of a region of the block as an array of its own.
+    /// Returns the intensities of a region of the block as an owned array.
     pub(super) fn into_owned_crop(self, channels: usize, start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
         match self.crop(channels, start, shape) {
             Cow::Owned(image) => image,

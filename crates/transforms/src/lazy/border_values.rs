@@ -9,11 +9,11 @@ use crate::{Fill, WholeVolume, border_means, mean, median};
 
 /// The border value of each channel.
 pub(super) enum BorderValues<'a> {
-    /// That of the only channel.
+    /// The value of the only channel.
     One([f32; 1]),
-    /// Those from a cache.
+    /// Values from a cache.
     Cached(&'a [f32]),
-    /// Computed ones.
+    /// Computed values.
     Owned(Vec<f32>),
 }
 
@@ -71,10 +71,10 @@ fn extreme(values: &[f32], initial: f32, better: impl Fn(f32, f32) -> f32 + Copy
     const CHUNK: usize = 1 << 18;
     let sequential = |values: &[f32]| values.iter().copied().fold(initial, better);
     // Sixteen accumulators, which the compiler vectorizes.
-    let of_chunk = |chunk: &[f32]| {
+    let chunk_extreme = |chunk: &[f32]| {
         let (sixteens, rest) = chunk.as_chunks::<16>();
         let lanes = sixteens.iter().fold([initial; 16], |best, next| std::array::from_fn(|i| better(best[i], next[i])));
         better(sequential(&lanes), sequential(rest))
     };
-    sequential(&values.par_chunks(CHUNK).map(of_chunk).collect::<Vec<_>>())
+    sequential(&values.par_chunks(CHUNK).map(chunk_extreme).collect::<Vec<_>>())
 }

@@ -10,7 +10,7 @@ use volume::Affine;
 #[derive(Clone, Debug)]
 pub struct CandidateBoxes {
     inverse: Affine,
-    /// The displacements from the source's side: a field, and the inverse map from its grid.
+    /// The displacements in the order from source to output: each field, with the inverse of the map to its grid.
     displacements: Vec<(Arc<ElasticDisplacement>, Affine)>,
     /// From source to outgoing indices without displacements, and half the size of a box that allows for them.
     affine: Affine,
@@ -20,7 +20,7 @@ pub struct CandidateBoxes {
     pub shape: [usize; 3],
 }
 
-/// Iterations after which a fixed point counts as divergent.
+/// Iterations after which a fixed-point iteration counts as divergent.
 const MAX_ITERATIONS: usize = 200;
 
 /// Boxes with more voxels along an axis are not worth sampling from.
@@ -99,8 +99,8 @@ fn half_size_before(slopes: [[f64; 3]; 3], half: [f64; 3]) -> Option<[f64; 3]> {
 fn invert(field: &ElasticDisplacement, target: [f64; 3]) -> [f64; 3] {
     let mut point = target;
     for _ in 0..MAX_ITERATIONS {
-        let by = field.at(point);
-        let next: [f64; 3] = std::array::from_fn(|axis| target[axis] - by[axis]);
+        let displacement = field.at(point);
+        let next: [f64; 3] = std::array::from_fn(|axis| target[axis] - displacement[axis]);
         let has_converged = (0..3).all(|axis| (next[axis] - point[axis]).abs() < 1e-3);
         point = next;
         if has_converged {

@@ -1,4 +1,4 @@
-//! What a chain does to grids and label maps, without any voxel of the image.
+//! The effect of a chain on grids and label maps; image voxels are not needed.
 
 use super::index_mapping::IndexMapping;
 use super::resample::{self, LabelSource};
@@ -8,7 +8,7 @@ use volume::{Grid, Label, Voxels};
 /// Returns the parameters of a chain without randomness.
 pub fn fixed_params(chain: &[Transform], incoming: &Incoming) -> Vec<TransformParams> {
     use random::{Purpose, Seed};
-    // Every range of such a chain has width zero, so any stream gives the same parameters.
+    // Every range of such a chain has width zero, so any stream yields the same parameters.
     crate::sample_params(chain, &mut Seed(0).stream(Purpose::Augment, 0, "", 0), incoming)
 }
 
@@ -21,14 +21,14 @@ pub fn output_grid(chain: &[Transform], params: &[TransformParams], incoming: &G
     grid
 }
 
-/// Returns where each voxel after a chain comes from.
+/// Returns the mapping from voxels after a chain to their source voxels.
 pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> IndexMapping {
     let mut grid = *incoming;
     let mut mapping = IndexMapping::identity(incoming.shape);
     unroll(chain, params, &mut |step, params| {
-        let Some(placement) = step.component().map_grid(params, &grid) else { return };
-        mapping.append(&placement.map, placement.grid.shape);
-        grid = placement.grid;
+        let Some(grid_mapping) = step.component().map_grid(params, &grid) else { return };
+        mapping.append(&grid_mapping.map, grid_mapping.grid.shape);
+        grid = grid_mapping.grid;
     });
     mapping
 }
@@ -70,8 +70,8 @@ pub(super) fn unroll<'a>(
     }
 }
 
-/// Returns the index of the first step because of which every patch needs the whole volume: it measures the volume after
-/// a random warp, or it mixes distant voxels.
+/// Returns the index of the first step that makes every patch need the whole volume: it needs statistics of the volume
+/// after a random warp, or it mixes distant voxels.
 pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
     let is_random_warp = |step: &Transform| step.is_random() && step.any(&|step| step.is_random_warp());
     let first_warp = chain.iter().position(is_random_warp).unwrap_or(chain.len());

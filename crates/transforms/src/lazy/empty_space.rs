@@ -2,7 +2,7 @@
 
 use super::fixed_point::nearest_index;
 
-/// A coarse occupancy grid: which cells of a label map are far from every label above 0.
+/// A coarse occupancy grid: marks the cells of a label map that are far from every label above 0.
 #[derive(Clone, Debug)]
 pub struct EmptySpace {
     /// Cells along x, y and z.

@@ -1,4 +1,4 @@
-//! Why a chain cannot be evaluated.
+//! Errors of evaluating a chain.
 
 use crate::TransformError;
 

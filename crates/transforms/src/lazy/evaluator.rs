@@ -22,7 +22,7 @@ use volume::{Affine, Grid, Label, Volume, buffer_pool, memory};
 pub(super) struct Evaluator<'a> {
     pub(super) source: Volume,
     pub(super) stages: Vec<Stage<'a>>,
-    /// Whether a single stage moves voxels, so that its source points are those of the labels.
+    /// Whether exactly one stage moves voxels, so that labels have the same source points as the image of that stage.
     moves_once: bool,
     /// Border values of the source.
     pub(super) border_cache: Option<&'a BorderValueCache>,
@@ -31,13 +31,12 @@ pub(super) struct Evaluator<'a> {
     pub(super) profile: Option<&'a Profile>,
 }
 
-/// The region that a stage is asked for.
+/// A region requested from a stage.
 #[derive(Clone, Copy)]
 pub(super) struct Region {
     pub(super) start: [usize; 3],
     pub(super) shape: [usize; 3],
-    /// Whether the labels after the last stage are of use, if they are a by-product. They are returned for exactly this
-    /// region or not at all.
+    /// If true, the labels after the last stage may be returned as a by-product, for exactly this region.
     pub(super) with_labels: bool,
 }
 
@@ -150,7 +149,7 @@ impl<'a> Evaluator<'a> {
         let region_with_halo = Region { start: from, shape: size, with_labels };
         let (image, label) = self.mapped(level, grid, stage, region_with_halo)?;
         if halo == [usize::MAX; 3] {
-            // Every window needs the whole volume, so it is kept.
+            // Every window needs the whole volume, so it is cached.
             let whole = stage.outgoing.get_or_init(|| Arc::new(image));
             return Ok(Block { label, ..Block::new(from, size, &whole[..]) });
         }
@@ -224,13 +223,13 @@ impl<'a> Evaluator<'a> {
         (level - 1).checked_sub(1).map_or(&self.source.grid, |index| &self.stages[index].grid)
     }
 
-    /// Calls `read` with the whole volume before a stage, which is then kept.
+    /// Calls `read` with the whole volume before a stage, which is then cached.
     fn with_whole_incoming<T>(&self, level: usize, read: impl FnOnce(&[f32]) -> T) -> Result<T, PipelineError> {
         let shape = self.incoming_grid(level).shape;
         let block = self.incoming(level, Region::image_only([0; 3], shape))?;
         let result = read(&block.image);
         if let Cow::Owned(image) = block.image {
-            // If another thread was faster, its values are the same.
+            // Another thread may have set the same values already.
             let _ = self.stages[level - 1].incoming.set(Arc::new(image));
         }
         Ok(result)
@@ -283,7 +282,7 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Checks that an array of the output fits into memory.
+/// Checks that an output array fits into memory.
 ///
 /// # Errors
 /// When it does not.

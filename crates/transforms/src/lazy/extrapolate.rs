@@ -8,10 +8,10 @@ use volume::{Volume, Voxels, offset};
 /// Returns the whole volume on the outgoing grid, with added voxels extrapolated from the volume.
 ///
 /// # Panics
-/// When the placement interpolates.
-pub(super) fn extrapolate(volume: &Volume, placement: &GridMapping, extension: Extension) -> Volume {
-    let Map::Lattice(lattice) = &placement.map else { unreachable!("padding moves whole voxels") };
-    let (from, to) = (volume.grid.shape, placement.grid.shape);
+/// When the mapping is not one of whole voxels.
+pub(super) fn extrapolate(volume: &Volume, mapping: &GridMapping, extension: Extension) -> Volume {
+    let Map::Lattice(lattice) = &mapping.map else { unreachable!("padding moves whole voxels") };
+    let (from, to) = (volume.grid.shape, mapping.grid.shape);
     // For each outgoing index along each axis: the source index and the factor of its intensity.
     let [along_x, along_y, along_z]: [Vec<(usize, f32)>; 3] = std::array::from_fn(|axis| {
         let (first, size) = (lattice.axes[axis].offset, from[axis]);
@@ -36,5 +36,5 @@ pub(super) fn extrapolate(volume: &Volume, placement: &GridMapping, extension: E
         let labels = along_x.par_iter().flat_map_iter(|x| slice(*x).map(label_at));
         Voxels::new(1, to, labels.collect())
     });
-    Volume { grid: placement.grid, image: Voxels::new(channels, to, image.collect()), label }
+    Volume { grid: mapping.grid, image: Voxels::new(channels, to, image.collect()), label }
 }

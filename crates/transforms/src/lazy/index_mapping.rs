@@ -1,4 +1,4 @@
-//! Index mappings: where each outgoing voxel comes from, for a whole chain.
+//! Index mappings: from outgoing voxels to source voxels, for a whole chain.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::warp::{ElasticStep, Warp};
 use crate::Map;
 use volume::Affine;
 
-/// Where the voxels of a grid come from: the spatial steps of a chain, composed into one map.
+/// The source voxels of a grid: the spatial steps of a chain, composed into one map.
 ///
 /// An outgoing voxel takes the label of the source voxel nearest to its mapped centre if the centre is inside every grid
 /// that the chain passed through; otherwise its label is 0.
@@ -21,8 +21,8 @@ pub struct IndexMapping {
     pub source_shape: [usize; 3],
     /// From outgoing voxel indices, or the points after the last displacement, to source voxel indices.
     pub map: Affine,
-    /// Grids that points pass on the way and must be inside of: a map to their indices from where `map` starts, and
-    /// their shape.
+    /// Intermediate grids, each of which must contain the mapped point: the map to its indices, from the same points as
+    /// `map`, and its shape.
     pub intermediate_grids: Vec<(Affine, [usize; 3])>,
     /// Elastic displacements before `map`, in the order in which they apply to an outgoing voxel.
     pub displacements: Vec<ElasticStep>,
@@ -52,7 +52,7 @@ impl IndexMapping {
         }
     }
 
-    /// Adds a step where the mapping starts, at the outgoing voxels.
+    /// Adds a step at the outgoing end of the mapping.
     fn prepend_map(&mut self, step: &Map, shape: [usize; 3]) {
         let incoming = self.shape;
         self.shape = shape;
@@ -192,8 +192,8 @@ mod tests {
                 let mut point = voxel.map(|index| index as f64);
                 for step in &mapping.displacements {
                     point = step.map.apply(point);
-                    let by = step.field.at(point);
-                    point = std::array::from_fn(|axis| point[axis] + by[axis]);
+                    let displacement = step.field.at(point);
+                    point = std::array::from_fn(|axis| point[axis] + displacement[axis]);
                 }
                 let expected = mapping.map.apply(point);
                 if let Some(source) = mapping.warp.source(voxel) {

@@ -32,7 +32,7 @@ mod avx2 {
             Self::from_ordered(_mm256_sub_epi64(low, start), _mm256_sub_epi64(high, start))
         }
 
-        /// Returns those of the first and the last four voxels.
+        /// Returns the coordinates of the first four and the last four voxels in this layout.
         #[inline]
         #[target_feature(enable = "avx2")]
         pub(in crate::lazy) fn from_ordered(low: __m256i, high: __m256i) -> Self {
@@ -44,8 +44,8 @@ mod avx2 {
         /// Returns the coordinates shifted by a distance.
         #[inline]
         #[target_feature(enable = "avx2")]
-        pub(in crate::lazy) fn shifted(self, by: __m256i) -> Self {
-            Self { first: _mm256_add_epi64(self.first, by), last: _mm256_add_epi64(self.last, by) }
+        pub(in crate::lazy) fn shifted(self, distance: __m256i) -> Self {
+            Self { first: _mm256_add_epi64(self.first, distance), last: _mm256_add_epi64(self.last, distance) }
         }
 
         /// Returns the voxel indices below the coordinates.

@@ -43,8 +43,8 @@ impl Line {
         std::array::from_fn(|axis| self.base[axis].wrapping_add(self.step[axis].wrapping_mul(z as i64)))
     }
 
-    /// Returns which of the `length` voxels from `start` on have points between `low` and `high`, both included, along
-    /// every axis; counted from `start`.
+    /// Returns the range of those of `length` voxels from `start` on whose points are between `low` and `high`, both
+    /// included, along every axis; counted from `start`.
     #[inline(always)]
     pub(super) fn range_within(&self, low: [i64; 3], high: [i64; 3], start: usize, length: usize) -> Range<usize> {
         let is_within = |point: [i64; 3]| (0..3).all(|axis| low[axis] <= point[axis] && point[axis] <= high[axis]);

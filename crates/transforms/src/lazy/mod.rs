@@ -1,18 +1,18 @@
 //! Lazy evaluation: windows of a volume after a chain of transforms, computed on demand.
 //!
 //! A chain is data. A [`View`] of a volume through a chain computes nothing until a window of its output is requested;
-//! then each stage asks the one before it for the region that it reads. Neighbouring warps are composed into one
+//! then each stage requests the region that it reads from the stage before it. Neighbouring warps are composed into one
 //! interpolation. Labels are looked up once for the whole chain, through its [`IndexMapping`].
 //!
 //! The modules in the order of their dependencies; each uses only those before it:
 //!
-//! 1. `fixed_point`, `lanes`, `line`: source coordinates of voxels, which are the same bits for every window
+//! 1. `fixed_point`, `lanes`, `line`: source coordinates of voxels, with the same bits for every window
 //! 2. `block`, `border_values`, `empty_space`, `error`, `extrapolate`, `profile`
 //! 3. `warp`: source points of rows under elastic displacements
-//! 4. `index_mapping`, `candidate_boxes`: where the voxels after a chain come from, and the inverse
+//! 4. `index_mapping`, `candidate_boxes`: the map from voxels after a chain to source voxels, and its inverse
 //! 5. `resample`: the interpolation kernels, scalar and AVX2
 //! 6. `chain`: grids and label maps after a chain
-//! 7. `stage`, `evaluator`, `view`: the steps of a chain, their recursive evaluation, and its public face
+//! 7. `stage`, `evaluator`, `view`: the steps of a chain, their recursive evaluation, and its public interface
 //! 8. `resolve`: parameters that depend on the volume after the steps before
 
 mod block;

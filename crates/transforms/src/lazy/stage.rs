@@ -10,7 +10,7 @@ use volume::Grid;
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
     pub(super) kind: Kind<'a>,
-    /// Name of the step; of composed ones the last one's.
+    /// Name of the step, or of the last of several composed steps.
     pub(super) name: &'static str,
     /// The grid after the stage.
     pub(super) grid: Grid,
@@ -21,13 +21,13 @@ pub(super) struct Stage<'a> {
 /// The computation of a stage.
 #[derive(Debug)]
 pub(super) enum Kind<'a> {
-    /// Whole voxels move.
+    /// Moves whole voxels.
     Lattice(Lattice, Fill),
-    /// Points move.
+    /// Moves points.
     Warp(Box<IndexMapping>, Interpolation, Fill),
     /// A Gaussian filter of the whole volume, with its standard deviations in voxels.
     Smooth([f64; 3]),
-    /// Intensities change.
+    /// Changes intensities.
     Intensity(Box<IntensityStage<'a>>),
 }
 
@@ -36,9 +36,9 @@ pub(super) enum Kind<'a> {
 pub(super) struct IntensityStage<'a> {
     pub(super) step: &'a Transform,
     pub(super) params: &'a TransformParams,
-    /// The statistics of the incoming volume, once they are known.
+    /// The statistics of the incoming volume, if they were computed.
     pub(super) statistics: OnceLock<VolumeStatistics>,
-    /// Where the labels of the stage come from, if its step reads them.
+    /// The mapping to the source labels, if the step reads labels.
     pub(super) labels: Option<IndexMapping>,
     /// The whole outgoing volume, if it was computed.
     pub(super) outgoing: OnceLock<Arc<Vec<f32>>>,
@@ -66,30 +66,30 @@ pub(super) fn compile<'a>(
     let mut stages: Vec<Stage> = Vec::with_capacity(steps.len());
     for (step, params) in steps {
         let stage = |kind, grid| Stage { kind, name: step.name(), grid, incoming: OnceLock::new() };
-        let Some(placement) = step.component().map_grid(params, &grid) else {
+        let Some(grid_mapping) = step.component().map_grid(params, &grid) else {
             let labels = step.component().needs_labels().then(|| mapping.clone());
             let (statistics, outgoing) = (OnceLock::new(), OnceLock::new());
             let intensity = IntensityStage { step, params, statistics, labels, outgoing };
             stages.push(stage(Kind::Intensity(Box::new(intensity)), grid));
             continue;
         };
-        if placement.smoothing != [0.0; 3] {
-            stages.push(stage(Kind::Smooth(placement.smoothing), grid));
+        if grid_mapping.smoothing != [0.0; 3] {
+            stages.push(stage(Kind::Smooth(grid_mapping.smoothing), grid));
         }
-        let kind = match placement.map {
-            Map::Lattice(lattice) => Kind::Lattice(lattice, placement.fill),
+        let kind = match grid_mapping.map {
+            Map::Lattice(lattice) => Kind::Lattice(lattice, grid_mapping.fill),
             Map::Warp(_) | Map::Elastic(_) => {
-                let before = stages.pop_if(|stage| stage.composes_with(&placement));
+                let before = stages.pop_if(|stage| stage.composes_with(&grid_mapping));
                 let mut warp = match before.map(|stage| stage.kind) {
                     Some(Kind::Warp(warp, ..)) => warp,
                     _ => Box::new(IndexMapping::identity(grid.shape)),
                 };
-                warp.append(&placement.map, placement.grid.shape);
-                Kind::Warp(warp, placement.interpolation, placement.fill)
+                warp.append(&grid_mapping.map, grid_mapping.grid.shape);
+                Kind::Warp(warp, grid_mapping.interpolation, grid_mapping.fill)
             }
         };
-        mapping.append(&placement.map, placement.grid.shape);
-        grid = placement.grid;
+        mapping.append(&grid_mapping.map, grid_mapping.grid.shape);
+        grid = grid_mapping.grid;
         stages.push(stage(kind, grid));
     }
     (stages, mapping)

@@ -1,4 +1,4 @@
-//! Views: a volume seen through a chain, of which windows are computed on demand.
+//! Views: a volume after a chain, whose windows are computed on demand.
 
 use super::block::Block;
 use super::border_values::BorderValueCache;
@@ -13,7 +13,7 @@ use super::stage::compile;
 use crate::{Transform, TransformParams, WholeVolume};
 use volume::{Grid, Volume, Voxels};
 
-/// A volume seen through a chain with its parameters.
+/// A volume after a chain with its parameters, computed on demand.
 #[derive(Debug)]
 pub struct View<'a> {
     evaluator: Evaluator<'a>,
@@ -58,14 +58,14 @@ impl<'a> View<'a> {
         Ok(Self { is_replaced, ..Self::through(source, &steps) })
     }
 
-    /// Returns a view through steps none of which changes label values or extrapolates.
+    /// Returns a view through steps of which none changes label values or extrapolates.
     fn through(source: Volume, steps: &[(&'a Transform, &'a TransformParams)]) -> Self {
         let (stages, mapping) = compile(&source.grid, steps);
         let grid = stages.last().map_or(source.grid, |stage| stage.grid);
         Self { evaluator: Evaluator::new(source, stages), grid, mapping, is_replaced: false }
     }
 
-    /// Shares the border values of the given volume with other views of it.
+    /// Takes the border values of the given volume from a cache that its views share.
     pub fn with_border_values(mut self, cache: &'a BorderValueCache) -> Self {
         self.evaluator.border_cache = (!self.is_replaced).then_some(cache);
         self
@@ -88,7 +88,7 @@ impl<'a> View<'a> {
         &self.grid
     }
 
-    /// Returns where each voxel after the chain comes from.
+    /// Returns the mapping from voxels after the chain to source voxels.
     pub fn index_mapping(&self) -> &IndexMapping {
         &self.mapping
     }

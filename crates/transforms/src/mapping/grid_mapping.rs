@@ -12,7 +12,7 @@ pub struct GridMapping {
     pub grid: Grid,
     /// The map from outgoing to incoming voxels.
     pub map: Map,
-    /// The intensity of voxels from outside the incoming volume; their label is 0.
+    /// The intensity of voxels whose source is outside the incoming volume; their label is 0.
     pub fill: Fill,
     /// The interpolation between incoming voxels.
     pub interpolation: Interpolation,
@@ -49,7 +49,7 @@ pub struct LatticeAxis {
     pub offset: i64,
 }
 
-/// The intensity of voxels that come from outside the incoming volume.
+/// The intensity of voxels whose source is outside the incoming volume.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
     /// A fixed value.
@@ -80,7 +80,7 @@ impl Lattice {
         ],
     };
 
-    /// Returns the same map of points.
+    /// Returns the map as an affine map of points.
     pub fn affine(&self) -> volume::Affine {
         let mut rows = [[0.0; 4]; 3];
         for (outgoing, axis) in self.axes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Mappings between grids: where each outgoing voxel comes from, and its intensity where that is outside the volume.
+//! Mappings between grids: the source of each outgoing voxel, and its intensity if the source is outside the volume.
 
 pub(crate) mod elastic_displacement;
 pub(crate) mod grid_mapping;

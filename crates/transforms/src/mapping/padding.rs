@@ -43,7 +43,7 @@ impl Padding {
         }
     }
 
-    /// Returns how the volume is extended from its own content.
+    /// Returns the mode that extends the volume from its own content; `None` for one intensity.
     pub(crate) fn extension(self) -> Option<Extension> {
         match self {
             Self::Fill(_) => None,
@@ -67,7 +67,7 @@ impl NumberOrWord for Padding {
     const WORDS: &'static [&'static str] =
         &["minimum", "maximum", "mean", "median", "edge", "reflect", "symmetric", "wrap", "linear_ramp"];
 
-    fn of_number(number: f32) -> Self {
+    fn from_number(number: f32) -> Self {
         Self::Fill(Fill::Value(number))
     }
 
@@ -82,7 +82,7 @@ impl NumberOrWord for Padding {
 written_as_number_or_word!(Padding);
 
 impl Extension {
-    /// Returns the source index in an axis of `size` voxels of an index that may be outside.
+    /// Returns the source index of an index that may be outside an axis of `size` voxels.
     pub fn source(self, index: i64, size: usize) -> usize {
         let size = size as i64;
         let mirrored = |index: i64, period: i64| {
@@ -118,12 +118,13 @@ mod tests {
 
     #[test]
     fn extensions_are_those_of_numpy_pad() {
-        let of = |extension: Extension| -> Vec<usize> { (-5..8).map(|index| extension.source(index, 3)).collect() };
+        let sources =
+            |extension: Extension| -> Vec<usize> { (-5..8).map(|index| extension.source(index, 3)).collect() };
         // numpy.pad([0, 1, 2], 5, mode=...)
-        assert_eq!(of(Extension::Edge), [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2]);
-        assert_eq!(of(Extension::Reflect), [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]);
-        assert_eq!(of(Extension::Symmetric), [1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1]);
-        assert_eq!(of(Extension::Wrap), [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]);
+        assert_eq!(sources(Extension::Edge), [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2]);
+        assert_eq!(sources(Extension::Reflect), [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]);
+        assert_eq!(sources(Extension::Symmetric), [1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1]);
+        assert_eq!(sources(Extension::Wrap), [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]);
         assert_eq!((-3..4).map(|index| Extension::Reflect.source(index, 1)).collect::<Vec<_>>(), [0; 7]);
     }
 

@@ -69,7 +69,7 @@ impl NumberOrWord for Outside {
     const MEANINGS: &'static [Self] = &[Self(Fill::Minimum), Self(Fill::BorderMean), Self(Fill::BorderOtsu)];
     const WORDS: &'static [&'static str] = &["minimum", "mean", "otsu"];
 
-    fn of_number(number: f32) -> Self {
+    fn from_number(number: f32) -> Self {
         Self(Fill::Value(number))
     }
 
@@ -180,7 +180,7 @@ impl SpatialTransform for Affine {
     }
 }
 
-/// Rz Rx Ry, right-handed, for angles about x, y and z in degrees.
+/// Returns Rz Rx Ry, right-handed, for angles about x, y and z in degrees.
 pub(crate) fn rotation(degrees: [f64; 3]) -> [[f64; 3]; 3] {
     let [(sx, cx), (sy, cy), (sz, cz)] = degrees.map(|angle| angle.to_radians().sin_cos());
     let about_x = [[1.0, 0.0, 0.0], [0.0, cx, -sx], [0.0, sx, cx]];
@@ -200,7 +200,7 @@ mod tests {
         let grid = Grid { shape: [5, 5, 5], affine: volume::Affine::IDENTITY };
         match spec.map_grid(&params, &grid).map {
             Map::Warp(map) => map,
-            map => panic!("{map:?} is no affine map"),
+            map => panic!("{map:?} is not an affine map"),
         }
     }
 

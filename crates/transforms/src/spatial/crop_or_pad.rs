@@ -134,8 +134,8 @@ fn centre(incoming: usize, outgoing: usize) -> i64 {
     if incoming > outgoing { at_start } else { -at_start }
 }
 
-/// Returns the first of `size` voxels centred on a box; `ends` is the sum of the box's first index and the one after its
-/// last. If the exact centre is between voxels, the crop is half a voxel before it.
+/// Returns the index of the first of `size` voxels centred on a box; `ends` is the sum of the box's first index and the
+/// index after its last. If the exact centre is between voxels, the crop is half a voxel before it.
 fn around(ends: usize, size: usize) -> i64 {
     // TorchIO moves the centre by half a voxel if only one of the box and the shape has an even size.
     let is_off = ends % 2 != size % 2;
@@ -162,12 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn of_three_voxels_two_are_cut_at_the_start() {
+    fn two_of_three_surplus_voxels_are_cropped_at_the_start() {
         assert_eq!(offset(7, 4), 2);
     }
 
     #[test]
-    fn of_three_voxels_two_are_added_at_the_start() {
+    fn two_of_three_missing_voxels_are_padded_at_the_start() {
         assert_eq!(offset(4, 7), -2);
     }
 

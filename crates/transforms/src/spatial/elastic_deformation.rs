@@ -206,7 +206,7 @@ mod tests {
             let step: ElasticDeformation = serde_yaml::from_str(yaml).unwrap();
             step.may_fold(&Grid { shape, affine: Affine::IDENTITY })
         };
-        // 100 voxels and a quarter in four parts are 25 mm each.
+        // Control points are (99 + 1.25) / 4, about 25 mm, apart.
         assert!(!may_fold("max_displacement_mm: [12, 12, 12]", [100; 3]));
         assert!(may_fold("max_displacement_mm: [0, 13, 0]", [100; 3]));
         assert!(may_fold("{}", [100, 100, 40]));

@@ -36,7 +36,7 @@ pub struct Resample {
     pub interpolation: Interpolation,
 }
 
-/// Relative rounding error of spacings, which headers hold in single precision.
+/// Relative rounding error of spacings, which headers store in single precision.
 const ROUNDING: f64 = 1e-6;
 
 /// Valid spacings in millimetres.
@@ -58,7 +58,7 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Returns the grid; `None` while it is that of a file.
+    /// Returns the grid; `None` if the file has not been read.
     pub fn grid(&self) -> Option<Grid> {
         match self {
             Reference::File(_) => None,
@@ -69,7 +69,7 @@ impl Reference {
         }
     }
 
-    /// Returns what is wrong with the grid.
+    /// Returns an error message if the grid is invalid.
     fn problem(&self) -> Option<String> {
         match self {
             Reference::Grid { affine, .. } if affine.len() != 3 => {
@@ -83,7 +83,7 @@ impl Reference {
     }
 
     /// Returns a reference to a given grid.
-    pub fn of(grid: &Grid) -> Self {
+    pub fn from_grid(grid: &Grid) -> Self {
         Reference::Grid { shape: Shape(grid.shape), affine: grid.affine.0.to_vec() }
     }
 }

@@ -30,7 +30,7 @@ pub struct ToOrientation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Axes {
-    /// For each axis the world axis that it follows, and whether it is flipped.
+    /// For each axis the world axis along it, and whether it is flipped.
     follows: [(usize, bool); 3],
 }
 

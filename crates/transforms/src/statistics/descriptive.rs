@@ -1,4 +1,4 @@
-//! Descriptive statistics, the same bits for any number of threads.
+//! Descriptive statistics, with the same bits for any number of threads.
 
 use rayon::prelude::*;
 
@@ -14,12 +14,12 @@ pub(crate) fn mean_and_deviation(values: &[f32]) -> (f64, f64) {
     (mean, (squares / (values.len() as f64 - 1.0)).sqrt())
 }
 
-fn sum(values: &[f32], of: impl Fn(f32) -> f64 + Sync) -> f64 {
-    let sums: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| chunk.iter().map(|v| of(*v)).sum()).collect();
+fn sum(values: &[f32], function: impl Fn(f32) -> f64 + Sync) -> f64 {
+    let sums: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| chunk.iter().map(|v| function(*v)).sum()).collect();
     sums.into_iter().sum()
 }
 
-/// Checks that a volume has percentiles: that all values are finite.
+/// Checks that all values are finite, without which there are no percentiles.
 pub(crate) fn require_finite(name: &'static str, values: &[f32]) -> Result<(), TransformError> {
     match values.iter().filter(|value| !value.is_finite()).count() {
         0 => Ok(()),
@@ -44,7 +44,7 @@ pub(crate) fn percentiles(values: &[f32], percents: [f64; 2]) -> [f32; 2] {
     percents.map(|percent| percentile(&mut values, percent))
 }
 
-/// Returns a percentile of values, which are reordered.
+/// Returns a percentile; reorders the values.
 fn percentile(values: &mut [f32], percent: f64) -> f32 {
     let rank = percent / 100.0 * (values.len() - 1) as f64;
     let (low, weight) = (rank.floor() as usize, rank.fract());
@@ -57,13 +57,13 @@ fn percentile(values: &mut [f32], percent: f64) -> f32 {
 pub(crate) fn quantiles(values: &[f32], percents: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.par_sort_unstable_by(f32::total_cmp);
-    let of = |percent: &f64| {
+    let quantile = |percent: &f64| {
         let rank = percent / 100.0 * (sorted.len() - 1) as f64;
         let (low, weight) = (rank.floor() as usize, rank.fract());
         let (below, above) = (f64::from(sorted[low]), f64::from(sorted[(low + 1).min(sorted.len() - 1)]));
         below + (above - below) * weight
     };
-    percents.iter().map(of).collect()
+    percents.iter().map(quantile).collect()
 }
 
 /// Returns the median.
@@ -73,11 +73,11 @@ pub(crate) fn median(values: &[f32]) -> f32 {
 
 /// Returns the minimum and the maximum.
 pub(crate) fn extremes(values: &[f32]) -> [f32; 2] {
-    let of_chunk = |chunk: &[f32]| {
+    let chunk_extremes = |chunk: &[f32]| {
         chunk.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)])
     };
-    let sums = values.par_chunks(CHUNK).map(of_chunk);
-    sums.reduce(|| [f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].min(b[0]), a[1].max(b[1])])
+    let extremes = values.par_chunks(CHUNK).map(chunk_extremes);
+    extremes.reduce(|| [f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].min(b[0]), a[1].max(b[1])])
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Region {
         matches!(self, Region::AboveMean {})
     }
 
-    /// Returns the region in a volume; `mean` is the mean of the volume and `name` the transform.
+    /// Resolves the region for a volume; `mean` is the mean of the volume, and `name` the transform for error messages.
     ///
     /// # Errors
     /// When the region depends on labels and the volume has none.
@@ -155,7 +155,7 @@ impl Half {
 /// A box: its first voxel and the one after its last.
 pub(crate) type Bounds = ([usize; 3], [usize; 3]);
 
-/// A region in a volume.
+/// A region resolved for a volume.
 pub(crate) enum ResolvedRegion<'a> {
     Labelled(&'a [Label], &'a [Label]),
     Above(f32),
@@ -163,7 +163,7 @@ pub(crate) enum ResolvedRegion<'a> {
 }
 
 impl ResolvedRegion<'_> {
-    /// Returns whether a voxel is in the region, from its index in the volume, its intensity, and its index in the label
+    /// Returns whether a voxel is in the region, given its index in the volume, its intensity, and its index in the label
     /// array.
     pub(crate) fn contains(&self, voxel: [usize; 3], value: f32, index: usize) -> bool {
         match self {

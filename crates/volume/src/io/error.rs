@@ -1,11 +1,11 @@
-//! Why an image file cannot be read or written.
+//! Errors of reading and writing image files.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use values::Bytes;
 
-/// Why an image file cannot be read or written.
+/// An image file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The file cannot be opened, read or written.
@@ -23,9 +23,9 @@ pub enum ImageError {
         path: PathBuf,
         /// The expected format, such as `a single NIfTI-1 file`.
         expected: &'static str,
-        /// What the file is instead.
+        /// The actual format.
         found: String,
-        /// What to do about it.
+        /// How to fix it.
         fix: &'static str,
     },
     /// The compressed bytes are corrupt.
@@ -43,7 +43,7 @@ pub enum ImageError {
         path: PathBuf,
         /// The field's name in the format's standard.
         field: &'static str,
-        /// What was expected and found.
+        /// The expected and the actual value.
         reason: String,
     },
     /// The file ends before its last voxel.
@@ -53,7 +53,7 @@ pub enum ImageError {
         path: PathBuf,
         /// Bytes of voxels that the header declares.
         expected: u64,
-        /// What was found.
+        /// How the file falls short.
         reason: String,
     },
     /// The voxels do not fit into the machine's memory.
@@ -63,7 +63,7 @@ pub enum ImageError {
         path: PathBuf,
         /// Bytes needed while reading.
         needed: u64,
-        /// What the machine has.
+        /// The available memory, as a sentence fragment.
         available: String,
     },
     /// A voxel of a label map is not a label.
@@ -103,13 +103,13 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// Returns a conversion of I/O errors of a file.
+    /// Returns a function that converts I/O errors of a file.
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
 
-    /// Returns a conversion of errors while the bytes of an open file are read: errors of the decompressor mean damage.
+    /// Returns a function that converts errors of reading an open file: errors of the decompressor mean that it is damaged.
     pub(super) fn reading(path: &Path) -> impl Fn(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {

@@ -2,7 +2,7 @@
 //!
 //! One file or folder per format, each an [`ImageFormat`] with one line in [`FORMATS`]. A path is read by the format that
 //! [handles](ImageFormat::handles) it. Voxels are returned in C order `[channel, x, y, z]` on a [`Grid`] in RAS millimetres,
-//! whatever the file's own order and world.
+//! whatever the file's memory layout and coordinate system.
 //!
 //! `raw` reads and writes voxel data that formats have in common: numbers of any type with x fastest, perhaps compressed.
 //! Files are not trusted: the size that a header declares is compared with what the file can hold before memory is
@@ -97,7 +97,7 @@ pub struct ImageHeader {
     pub channels: usize,
     /// The type in which the file stores voxels, by NumPy's name, such as `int16`.
     pub datatype: &'static str,
-    /// Slope and intercept that turn stored numbers into values; `None` where they are values already.
+    /// Slope and intercept that convert stored numbers to values; `None` if they need no conversion.
     pub scaling: Option<(f64, f64)>,
     /// Contradictions in the header about the position of the voxels, as sentence fragments: other programs may read the
     /// file differently.
@@ -189,7 +189,7 @@ fn format_of(path: &Path) -> &'static dyn ImageFormat {
     *FORMATS.iter().find(|format| format.handles(path)).unwrap_or(&FORMATS[0])
 }
 
-/// Returns whether a path is one of an image file by its name; hidden files are not.
+/// Returns whether a path is that of an image file, by its name; hidden files are excluded.
 pub fn is_image(path: &Path) -> bool {
     let is_hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     !is_hidden && FORMATS.iter().any(|format| format.handles(path))
@@ -205,8 +205,8 @@ pub fn endings() -> String {
     }
 }
 
-/// Returns the case name of an image file: its file name without the ending of its format. Of a file of no known format the
-/// last extension is removed, and `.gz` before it.
+/// Returns the case name of an image file: its file name without the ending of its format. For other files the last
+/// extension is removed, and `.gz` before it.
 pub fn case_name(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let endings = FORMATS.iter().flat_map(|format| format.endings());
@@ -218,7 +218,7 @@ pub fn case_name(path: &Path) -> String {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
 }
 
-/// Returns whether a file name ends with `ending`, which is ASCII, whatever its case.
+/// Returns whether a file name ends with `ending`, which is ASCII, ignoring case.
 fn has_ending(path: &Path, ending: &str) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     name.len().checked_sub(ending.len()).is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))

@@ -29,7 +29,7 @@ impl Bits {
     }
 
     /// Returns the voxels of a box of a label map with one of these labels.
-    pub fn of_class(labels: &[Label], shape: [usize; 3], extent: &Extent, class: &[Label]) -> Self {
+    pub fn from_class(labels: &[Label], shape: [usize; 3], extent: &Extent, class: &[Label]) -> Self {
         let box_shape = [extent[0].len(), extent[1].len(), extent[2].len()];
         Self::new(box_shape, |x, y, row| {
             let start = ((extent[0].start + x) * shape[1] + extent[1].start + y) * shape[2];
@@ -210,7 +210,7 @@ mod tests {
 
     fn row_of(points: &[usize], length: usize) -> Bits {
         let labels: Vec<Label> = (0..length).map(|z| Label::from(points.contains(&z))).collect();
-        Bits::of_class(&labels, [1, 1, length], &[0..1, 0..1, 0..length], &[1])
+        Bits::from_class(&labels, [1, 1, length], &[0..1, 0..1, 0..length], &[1])
     }
 
     #[test]
@@ -230,14 +230,14 @@ mod tests {
     #[test]
     fn a_full_box_has_edges_on_its_faces_only() {
         let labels = vec![1; 3 * 3 * 70];
-        let edges = Bits::of_class(&labels, [3, 3, 70], &[0..3, 0..3, 0..70], &[1]).edges();
+        let edges = Bits::from_class(&labels, [3, 3, 70], &[0..3, 0..3, 0..70], &[1]).edges();
         assert_eq!(edges.z_indices(1, 1).collect::<Vec<_>>(), [0, 69]);
         assert_eq!(edges.z_indices(0, 1).count(), 70);
     }
 
     #[test]
     fn a_voxel_has_eight_corners() {
-        let bits = Bits::of_class(&[1], [1, 1, 1], &[0..1, 0..1, 0..1], &[1]);
+        let bits = Bits::from_class(&[1], [1, 1, 1], &[0..1, 0..1, 0..1], &[1]);
         let corners = bits.corners();
         assert_eq!(corners.shape, [2, 2, 2]);
         assert_eq!(corners.z_indices(1, 1).collect::<Vec<_>>(), [0, 1]);

@@ -54,7 +54,7 @@ impl Blocks {
         }
         let points = &self.points[first..];
         let position = |point: &[usize; 3]| std::array::from_fn(|axis| point[axis] as f64 * self.spacing[axis]);
-        let positions: Vec<Bounds> = points.iter().map(|point| Bounds::of_point(position(point))).collect();
+        let positions: Vec<Bounds> = points.iter().map(|point| Bounds::from_point(position(point))).collect();
         if let Some(bounds) = Bounds::around(&positions, 0) {
             self.blocks.push(Bounds { first, end: self.points.len(), ..bounds });
         }
@@ -87,7 +87,7 @@ impl Blocks {
         best
     }
 
-    /// Computed from differences of indices, so that equal offsets have equal lengths.
+    /// Returns the squared distance in mm², from differences of indices, so that equal offsets have equal lengths.
     fn squared(&self, a: [usize; 3], b: [usize; 3]) -> f64 {
         let side = |axis: usize| a[axis].abs_diff(b[axis]) as f64 * self.spacing[axis];
         side(0) * side(0) + side(1) * side(1) + side(2) * side(2)
@@ -95,7 +95,7 @@ impl Blocks {
 }
 
 impl Bounds {
-    fn of_point(position: [f64; 3]) -> Self {
+    fn from_point(position: [f64; 3]) -> Self {
         Self { first: 0, end: 0, low: position, high: position }
     }
 
@@ -112,7 +112,7 @@ impl Bounds {
     fn is_beyond(&self, position: [f64; 3], squared: f64) -> bool {
         let outside =
             |axis: usize| (self.low[axis] - position[axis]).max(position[axis] - self.high[axis]).max(0.0).powi(2);
-        // Tolerates rounding, so that no box is skipped wrongly.
+        // The tolerance covers rounding, so that no box is skipped by mistake.
         (outside(0) + outside(1) + outside(2)) * (1.0 - 1e-9) > squared
     }
 }

@@ -60,8 +60,8 @@ impl Masks {
     /// Returns the masks of a class within a box that contains all its voxels.
     pub fn new(pair: &Pair, extent: &Extent, class: &[Label]) -> Self {
         Self {
-            prediction: Bits::of_class(pair.prediction, pair.shape, extent, class),
-            truth: Bits::of_class(pair.truth, pair.shape, extent, class),
+            prediction: Bits::from_class(pair.prediction, pair.shape, extent, class),
+            truth: Bits::from_class(pair.truth, pair.shape, extent, class),
             spacing: pair.spacing,
         }
     }

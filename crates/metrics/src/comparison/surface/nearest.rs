@@ -1,8 +1,8 @@
 //! Exact distances from the points of one set to the nearest points of another.
 //!
-//! Compared surfaces are mostly close together. Rows of the other set are searched from the nearest outwards, up to the first
-//! row that is farther away than the nearest point so far. Points without a result after a number of rows are searched in
-//! bounding boxes ([`super::far`]).
+//! Compared surfaces are mostly close together. Rows of the other set are searched from the nearest outwards, up to the
+//! first row that is farther away than the nearest point so far. Points without a result after a number of rows are
+//! searched in bounding boxes ([`super::far`]).
 
 use rayon::prelude::*;
 
@@ -29,8 +29,8 @@ struct Unfinished {
     squared: f64,
 }
 
-/// Returns the distance in mm of each of `points`, in order, to the nearest of `others` in the same box; infinite if there is
-/// none.
+/// Returns the distance in mm of each of `points`, in order, to the nearest of `others` in the same box; infinite if there
+/// is none.
 pub fn distances(points: &Bits, others: &Bits, spacing: [f64; 3]) -> Vec<f64> {
     if others.is_empty() {
         return vec![f64::INFINITY; points.points().count()];
@@ -123,40 +123,40 @@ mod tests {
                 }
             }
         }
-        Bits::of_class(&labels, SHAPE, &SHAPE.map(|size| 0..size), &[1])
+        Bits::from_class(&labels, SHAPE, &SHAPE.map(|size| 0..size), &[1])
     }
 
-    fn hold(points: &Bits, others: &Bits) {
+    fn assert_equal_to_brute_force(points: &Bits, others: &Bits) {
         let spacing = [0.7, 1.3, 0.9];
-        let found = distances(points, others, spacing);
-        assert!(found.len() > 20);
-        for (point, found) in points.points().zip(found) {
+        let actual = distances(points, others, spacing);
+        assert!(actual.len() > 20);
+        for (point, actual) in points.points().zip(actual) {
             let squared = others.points().map(|other| {
                 let side = |axis: usize| (point[axis].abs_diff(other[axis]) as f64 * spacing[axis]).powi(2);
                 side(0) + side(1) + side(2)
             });
-            assert_eq!(found, squared.fold(f64::INFINITY, f64::min).sqrt(), "{point:?}");
+            assert_eq!(actual, squared.fold(f64::INFINITY, f64::min).sqrt(), "{point:?}");
         }
     }
 
     #[test]
     fn distances_between_speckles_are_those_of_a_brute_force_search() {
-        hold(&speckles(0, [0; 3], SHAPE, 400), &speckles(1, [0; 3], SHAPE, 50));
-        hold(&speckles(2, [0; 3], SHAPE, 400), &speckles(3, [0; 3], SHAPE, 5000));
+        assert_equal_to_brute_force(&speckles(0, [0; 3], SHAPE, 400), &speckles(1, [0; 3], SHAPE, 50));
+        assert_equal_to_brute_force(&speckles(2, [0; 3], SHAPE, 400), &speckles(3, [0; 3], SHAPE, 5000));
     }
 
     #[test]
     fn distances_to_far_points_are_those_of_a_brute_force_search() {
         let (near, far) = (speckles(4, [0; 3], [4, 5, 20], 5), speckles(5, [26, 20, 100], SHAPE, 20));
-        hold(&near, &far);
-        hold(&far, &near);
+        assert_equal_to_brute_force(&near, &far);
+        assert_equal_to_brute_force(&far, &near);
     }
 
     #[test]
     fn distances_to_an_empty_set_are_infinite() {
         let empty = speckles(6, [0; 3], [0; 3], 1);
-        let found = distances(&speckles(7, [0; 3], [2, 2, 9], 1), &empty, [1.0; 3]);
-        assert_eq!(found, [f64::INFINITY; 36]);
+        let actual = distances(&speckles(7, [0; 3], [2, 2, 9], 1), &empty, [1.0; 3]);
+        assert_eq!(actual, [f64::INFINITY; 36]);
         assert!(distances(&empty, &empty, [1.0; 3]).is_empty());
     }
 }

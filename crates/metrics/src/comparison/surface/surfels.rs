@@ -1,10 +1,10 @@
 //! Areas of surface elements by marching cubes.
 //!
 //! The corners of a cube are the centres of eight voxels. The surface crosses an edge half-way if one of its ends is in the
-//! mask and the other is not. On each face of the cube the crossings are connected in pairs, which forms loops; on a face with
-//! four crossings the corners of the rarer kind are cut off one by one. A loop is filled by a fan of triangles from the
-//! crossing for which the area is largest if voxels are cubes. With this choice the areas are those of `surface-distance`
-//! for all 256 neighbourhoods.
+//! mask and the other is not. On each face of the cube the crossings are connected in pairs, which forms loops; on a face
+//! with four crossings the corners of the rarer kind are cut off one by one. A loop is filled by a fan of triangles from
+//! the crossing for which the area is largest if voxels are cubes. With this choice the areas are those of
+//! `surface-distance` for all 256 neighbourhoods.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ fn loops(code: u8) -> Vec<Vec<Point>> {
     let mut loops = Vec::new();
     while let Some(first) = connected.keys().next().copied() {
         let mut points = vec![first];
-        let mut next = connected.remove(&first).expect("the key was just found")[0];
+        let mut next = connected.remove(&first).expect("the key was just read")[0];
         while let Some(ends) = connected.remove(&next) {
             let last = *points.last().expect("a loop starts with a point");
             points.push(next);

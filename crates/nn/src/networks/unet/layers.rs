@@ -3,14 +3,14 @@
 use burn::tensor::Tensor;
 
 use super::{Downsample, Unet, Upsample, gradients};
-use crate::layers::{Block, BlockStyle, Convolution, Pass, TransposedConvolution, max_pool, upsample};
+use crate::layers::{BlockStyle, Convolution, ConvolutionBlock, Pass, TransposedConvolution, max_pool, upsample};
 use crate::networks::Layers;
 use crate::parameters::{Declarations, Parameters};
 
 /// The layers of a U-Net; their weights are in [`Parameters`].
 #[derive(Clone, Debug)]
 pub(super) struct UnetLayers {
-    encoder: Vec<Block>,
+    encoder: Vec<ConvolutionBlock>,
     decoder: Vec<DecoderLevel>,
     head: Convolution,
     downsample: Downsample,
@@ -20,7 +20,7 @@ pub(super) struct UnetLayers {
 #[derive(Clone, Debug)]
 struct DecoderLevel {
     up: Up,
-    block: Block,
+    block: ConvolutionBlock,
 }
 
 /// The up-sampling of a level, with its layer.
@@ -45,7 +45,7 @@ impl UnetLayers {
         let mut input = channels;
         for (level, &width) in widths.iter().enumerate() {
             let stride = if level > 0 && unet.downsample == Downsample::StridedConv { 2 } else { 1 };
-            encoder.push(Block::declare(all, style, &format!("encoder.{level}"), [input, width], stride));
+            encoder.push(ConvolutionBlock::declare(all, style, &format!("encoder.{level}"), [input, width], stride));
             input = width;
         }
         let mut decoder = Vec::new();
@@ -59,7 +59,7 @@ impl UnetLayers {
                     (Up::TransposedConvolution(up), width)
                 }
             };
-            let block = Block::declare(all, style, &name, [from_below + width, width], 1);
+            let block = ConvolutionBlock::declare(all, style, &name, [from_below + width, width], 1);
             decoder.push(DecoderLevel { up, block });
             input = width;
         }

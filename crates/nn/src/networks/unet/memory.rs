@@ -9,7 +9,7 @@ use crate::devices::Allocation;
 use crate::layers::Norm;
 use crate::networks::memory::{ActivationMemory, BYTES, StepSize};
 
-/// The fraction that remains where burn recomputes activations.
+/// The fraction of activation memory that remains if activations are recomputed.
 const RECOMPUTED: f64 = 0.86;
 
 /// Estimates the memory of a training step apart from weights and their optimizer state.

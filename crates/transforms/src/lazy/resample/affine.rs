@@ -1,7 +1,7 @@
 //! Resampling under affine mappings, whose rows have equidistant source points.
 //!
-//! Neighbouring rows along y form a tile and are computed together: what they have in common is computed once, and rows
-//! completely inside are recognized together.
+//! Neighbouring rows along y form a tile and are computed together: shared terms are computed once, and rows that are
+//! completely inside are detected together.
 
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::rows::{Rows, Span, intersection};
@@ -47,13 +47,13 @@ struct Tile {
     count: usize,
     /// The voxels of each row whose source points are inside every grid.
     inside: [Span; ROWS_PER_TILE],
-    /// Those of them whose neighbours are all in the block.
+    /// Of these, the voxels whose interpolation neighbours are all in the block.
     interior: [Span; ROWS_PER_TILE],
-    /// Whether those are all voxels of all rows.
+    /// Whether these are all voxels of all rows.
     is_all_interior: bool,
 }
 
-/// What is the same for all rows of a block.
+/// The state that all rows of a block have in common.
 struct Resampler<'a> {
     request: &'a Request<'a>,
     /// The line of the row at x = y = 0; the others have the same steps.
@@ -64,7 +64,7 @@ struct Resampler<'a> {
     vectorizes_image: bool,
     /// Whether labels are looked up in groups of eight.
     vectorizes_labels: bool,
-    /// Whether the sources of a patch are within the margin around its middle.
+    /// Whether all source points of a patch are within the margin around that of its middle.
     can_skip_empty: bool,
 }
 

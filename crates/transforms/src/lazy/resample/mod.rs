@@ -29,7 +29,7 @@ use volume::buffer_pool;
 const SLICES_PER_TASK: usize = 8;
 
 /// Interpolates a block of outgoing voxels, and looks up their labels if there are `labels` with the same mapping. For
-/// cubic interpolation the incoming block holds spline coefficients.
+/// cubic interpolation the incoming block contains spline coefficients.
 pub(super) fn warp(
     incoming: &Block,
     (mapping, interpolation): (&IndexMapping, Interpolation),
@@ -48,7 +48,8 @@ pub(super) fn warp(
     (image, label)
 }
 
-/// Looks up the labels of a block of outgoing voxels, `[x, y, z]`: of each the label at [`IndexMapping::source`].
+/// Looks up the labels of a block of outgoing voxels, `[x, y, z]`: for each voxel the label at its
+/// [`IndexMapping::source`].
 pub(super) fn labels(source: LabelSource, mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut label = buffer_pool::acquire(shape.iter().product());
     let (sources, border_values, interpolation) = (&[], &[], Interpolation::Linear);

@@ -1,4 +1,4 @@
-//! What the resampler computes: a block of outgoing voxels.
+//! Requests to the resampler: blocks of outgoing voxels.
 
 use super::source::{ImageSource, LabelSource};
 use crate::Interpolation;

@@ -22,7 +22,7 @@ impl Rows<'_> {
         std::array::from_fn(|axis| base[axis].wrapping_add(self.step[axis].wrapping_mul(z as i64)))
     }
 
-    /// Completes rows whose `done` spans were computed in groups, if there are groups and the span has at least one:
+    /// Completes rows whose `done` spans were computed in groups, if `has_groups` and the span has at least one group:
     /// fills voxels that are not `inside` with a value, and computes the others one by one.
     pub(super) fn complete<T: Copy>(
         &self,

@@ -21,7 +21,7 @@ impl<'a> ImageSource<'a> {
         Self { values: block.channel(channel), start: block.start, shape: block.shape, volume }
     }
 
-    /// Returns the interpolated value at a point inside the volume. For cubic interpolation the block holds spline
+    /// Returns the interpolated value at a point inside the volume. For cubic interpolation the block contains spline
     /// coefficients.
     pub(in crate::lazy) fn interpolate(&self, interpolation: Interpolation, point: [i64; 3]) -> f32 {
         match interpolation {

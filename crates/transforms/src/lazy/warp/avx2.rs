@@ -120,10 +120,10 @@ fn displace(
         }
         before[eight] = offset;
     }
-    let by = field.displacements_of_group(cells, weights);
+    let displacements = field.displacements_of_group(cells, weights);
     for eight in 0..VECTORS {
         for axis in 0..3 {
-            let offset = _mm256_add_ps(before[eight][axis], by[eight][axis]);
+            let offset = _mm256_add_ps(before[eight][axis], displacements[eight][axis]);
             store_f32x8(offset, &mut row.offsets[axis][group + eight]);
         }
     }

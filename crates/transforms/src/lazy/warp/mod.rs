@@ -1,6 +1,6 @@
-//! Warps with elastic displacements: where each outgoing voxel comes from in the source.
+//! Warps with elastic displacements: the source point of each outgoing voxel.
 //!
-//! A source point is kept as two parts: the point without any displacement, in fixed point, and an offset in single
+//! A source point is represented by two parts: the point without any displacement, in fixed point, and an offset in single
 //! precision, the sum of the displacements so far under the maps that follow them. Both parts have the same bits
 //! whether a voxel is computed alone, in a row, or as one of eight.
 
@@ -21,8 +21,8 @@ use volume::Affine;
 pub struct ElasticStep {
     /// From outgoing voxel indices, or the points after the previous displacement, to those of the displaced grid.
     pub map: Affine,
-    /// Grids that points pass on the way and must be inside of: a map to their indices from where `map` starts, and
-    /// their shape.
+    /// Intermediate grids, each of which must contain the mapped point: the map to its indices, from the same points as
+    /// `map`, and its shape.
     pub intermediate_grids: Vec<(Affine, [usize; 3])>,
     /// The displacement of the points of the grid.
     pub field: Arc<ElasticDisplacement>,
@@ -53,7 +53,7 @@ enum OffsetMap {
     Matrix([[f32; 3]; 3]),
 }
 
-/// Where a segment ends.
+/// The end of a segment.
 #[derive(Clone, Debug)]
 enum Target {
     /// A grid of this shape that the point must be inside of; the next segment starts where this one did.
@@ -117,12 +117,12 @@ impl Warp {
 
     /// Returns the source point of an outgoing voxel, or `None` where it is outside.
     pub(super) fn source(&self, [x, y, z]: [usize; 3]) -> Option<[i64; 3]> {
-        source_of(self.0.iter().map(|segment| (segment, Line::new(&segment.map, x as f64, y as f64))), z)
+        source_point(self.0.iter().map(|segment| (segment, Line::new(&segment.map, x as f64, y as f64))), z)
     }
 }
 
 /// Returns the source point of a voxel of a row, through segments with the row's lines.
-fn source_of<'a>(segments: impl Iterator<Item = (&'a Segment, Line)>, z: usize) -> Option<[i64; 3]> {
+fn source_point<'a>(segments: impl Iterator<Item = (&'a Segment, Line)>, z: usize) -> Option<[i64; 3]> {
     let mut offset = [0.0f32; 3];
     let mut point = [0; 3];
     for (segment, line) in segments {
@@ -137,8 +137,8 @@ fn source_of<'a>(segments: impl Iterator<Item = (&'a Segment, Line)>, z: usize) 
             Target::Field(field) => {
                 let density = field.density();
                 let knots = displaced(line.at(z), std::array::from_fn(|axis| density[axis] * mapped[axis]));
-                let by = field.interpolate(knots.map(split));
-                offset = std::array::from_fn(|axis| mapped[axis] + by[axis]);
+                let displacement = field.interpolate(knots.map(split));
+                offset = std::array::from_fn(|axis| mapped[axis] + displacement[axis]);
             }
         }
     }

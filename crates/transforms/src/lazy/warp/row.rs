@@ -1,6 +1,6 @@
 //! The source points of a row of outgoing voxels under a warp.
 
-use super::{Warp, source_of};
+use super::{Warp, source_point};
 use crate::VECTORS;
 use crate::lazy::lanes::GROUP;
 use crate::lazy::line::Line;
@@ -13,7 +13,7 @@ pub(in crate::lazy) struct SourceRow {
     /// For each group a bit per voxel, the first one lowest: whether its point is inside. The number of groups is a
     /// multiple of those computed together, so the last ones may extend past the row.
     pub(super) is_inside: Vec<u8>,
-    /// The displacement of each voxel's point.
+    /// The offset of each voxel's point by displacements.
     pub(super) offsets: [Vec<[f32; GROUP]>; 3],
     /// Each voxel's source point; unspecified outside.
     pub(super) sources: [Vec<[i64; GROUP]>; 3],
@@ -53,7 +53,7 @@ impl SourceRow {
         let lines: Vec<Line> = warp.0.iter().map(|segment| Line::new(&segment.map, x as f64, y as f64)).collect();
         self.is_inside.fill(0);
         for index in 0..self.length {
-            if let Some(point) = source_of(warp.0.iter().zip(lines.iter().copied()), z + index) {
+            if let Some(point) = source_point(warp.0.iter().zip(lines.iter().copied()), z + index) {
                 self.is_inside[index / GROUP] |= 1 << (index % GROUP);
                 (0..3).for_each(|axis| self.sources[axis][index / GROUP][index % GROUP] = point[axis]);
             }

@@ -31,18 +31,18 @@ impl ElasticDisplacement {
         let taps = [self.taps_of_eight(cells[0], positions[0]), self.taps_of_eight(cells[1], positions[1])];
         // The points of a row are mostly in one cell, or in two neighbours along z.
         let low = _mm256_cvtsi256_si32(taps[0].firsts).min(_mm256_extract_epi32::<7>(taps[1].firsts));
-        let (here, there) = (_mm256_set1_epi32(low), _mm256_set1_epi32(low + 1));
-        let mut are_there = [_mm256_setzero_si256(); VECTORS];
+        let (first_cell, next_cell) = (_mm256_set1_epi32(low), _mm256_set1_epi32(low + 1));
+        let mut in_next = [_mm256_setzero_si256(); VECTORS];
         let (mut one, mut two) = (-1, -1);
-        for (are_there, taps) in are_there.iter_mut().zip(&taps) {
-            let are_here = _mm256_cmpeq_epi32(taps.firsts, here);
-            *are_there = _mm256_cmpeq_epi32(taps.firsts, there);
-            one &= _mm256_movemask_epi8(are_here);
-            two &= _mm256_movemask_epi8(_mm256_or_si256(are_here, *are_there));
+        for (in_next, taps) in in_next.iter_mut().zip(&taps) {
+            let in_first = _mm256_cmpeq_epi32(taps.firsts, first_cell);
+            *in_next = _mm256_cmpeq_epi32(taps.firsts, next_cell);
+            one &= _mm256_movemask_epi8(in_first);
+            two &= _mm256_movemask_epi8(_mm256_or_si256(in_first, *in_next));
         }
         match (one, two) {
             (-1, _) => self.sums(low as usize, &taps),
-            (_, -1) => self.sums(low as usize, &[taps[0].shifted(are_there[0]), taps[1].shifted(are_there[1])]),
+            (_, -1) => self.sums(low as usize, &[taps[0].shifted(in_next[0]), taps[1].shifted(in_next[1])]),
             _ => [self.cell_by_cell(&taps[0]), self.cell_by_cell(&taps[1])],
         }
     }
@@ -55,12 +55,12 @@ impl ElasticDisplacement {
         while remaining != 0 {
             let lane = _mm256_set1_epi32(i32::trailing_zeros(remaining) as i32);
             let first = _mm256_permutevar8x32_epi32(taps.firsts, lane);
-            let are_here = _mm256_castsi256_ps(_mm256_cmpeq_epi32(taps.firsts, first));
+            let in_first = _mm256_castsi256_ps(_mm256_cmpeq_epi32(taps.firsts, first));
             let [sums] = self.sums(_mm256_cvtsi256_si32(first) as usize, &[*taps]);
             for axis in 0..3 {
-                out[axis] = _mm256_blendv_ps(out[axis], sums[axis], are_here);
+                out[axis] = _mm256_blendv_ps(out[axis], sums[axis], in_first);
             }
-            remaining &= !_mm256_movemask_ps(are_here);
+            remaining &= !_mm256_movemask_ps(in_first);
         }
         out
     }
@@ -126,13 +126,13 @@ impl ElasticDisplacement {
 impl Taps<TAPS> {
     /// Adds a surface along z: its weight is 0, or that of the first surface is 0 for points in the next cell.
     #[target_feature(enable = "avx2")]
-    fn shifted(&self, are_there: __m256i) -> Taps<{ TAPS + 1 }> {
-        let (are_there, nothing) = (_mm256_castsi256_ps(are_there), _mm256_setzero_ps());
+    fn shifted(&self, in_next: __m256i) -> Taps<{ TAPS + 1 }> {
+        let (in_next, nothing) = (_mm256_castsi256_ps(in_next), _mm256_setzero_ps());
         let mut z = [nothing; TAPS + 1];
         for (k, weight) in z.iter_mut().enumerate() {
-            let here = if k < TAPS { self.z[k] } else { nothing };
-            let there = if k > 0 { self.z[k - 1] } else { nothing };
-            *weight = _mm256_blendv_ps(here, there, are_there);
+            let first_cell = if k < TAPS { self.z[k] } else { nothing };
+            let next_cell = if k > 0 { self.z[k - 1] } else { nothing };
+            *weight = _mm256_blendv_ps(first_cell, next_cell, in_next);
         }
         Taps { firsts: self.firsts, x: self.x, y: self.y, z }
     }

@@ -13,7 +13,7 @@ use volume::{Affine, Grid, offset};
 /// A displacement field over a grid, as ITK's BSplineTransform of order 3.
 ///
 /// The control points span the grid and an eighth of a voxel around it; the outermost ones are outside. Points beyond the
-/// field have the displacement of its end; no voxel of a grid comes from there. All lengths are in voxels of the grid.
+/// field have the displacement at its end; no voxel of the grid is among them. All lengths are in voxels of the grid.
 #[derive(Debug)]
 pub struct ElasticDisplacement {
     /// Control points along x, y and z.
@@ -32,7 +32,7 @@ pub struct ElasticDisplacement {
 
 impl PartialEq for ElasticDisplacement {
     fn eq(&self, other: &Self) -> bool {
-        // The rest is derived from these.
+        // The other fields are derived from these.
         (self.points, self.density, &self.values) == (other.points, other.density, &other.values)
     }
 }
@@ -59,8 +59,8 @@ const POWERS: [[f64; TAPS]; TAPS] = [
 pub(crate) const VECTORS: usize = 2;
 
 impl ElasticDisplacement {
-    /// Creates a field from displacements in LPS millimetres, as in TorchIO and ITK: control points `[x, y, z]` in LPS order,
-    /// each along an axis of the grid, z fastest.
+    /// Creates a field from displacements in LPS millimetres, as in TorchIO and ITK: control points `[x, y, z]` in LPS
+    /// order, each along an axis of the grid, z fastest.
     ///
     /// # Panics
     /// When there are fewer than 4 points along an axis, or another number of values.
@@ -77,7 +77,7 @@ impl ElasticDisplacement {
             })
             .collect();
         let spacing: [f64; 3] = std::array::from_fn(|axis| Self::spacing(points[axis], grid.shape[axis]));
-        let max = |of: &dyn Fn(&[f64; 3]) -> f64| values.iter().map(of).fold(0.0, f64::max);
+        let max = |value: &dyn Fn(&[f64; 3]) -> f64| values.iter().map(value).fold(0.0, f64::max);
         let max_displacement = std::array::from_fn(|axis| max(&|value| value[axis].abs()));
         let slopes = slopes(points, &values, spacing);
         let density = spacing.map(|voxels| 1.0 / voxels);
@@ -218,7 +218,8 @@ fn to_grid_axes(world_points: [usize; 3], values: &[[f64; 3]], grid: &Grid) -> (
 
 /// Returns for each LPS axis the grid's axis of the control points along it, and whether it is flipped, as ITK's
 /// BSplineTransformInitializer: from the corner of the grid nearest to the lowest corner of its bounding box, for one
-/// direction after the other the edge that is most parallel. For strongly rotated grids this is not the nearest axis of each.
+/// direction after the other the edge that is most parallel. For strongly rotated grids this is not the nearest axis of
+/// each.
 pub(crate) fn control_axes(grid: &Grid) -> [AxisOrientation; 3] {
     let to_lps = Affine::scale_and_shift([-1.0, -1.0, 1.0], [0.0; 3]).after(&grid.affine);
     let (low, high) = ([-MARGIN; 3], grid.shape.map(|size| size as f64 - 1.0 + MARGIN));
@@ -237,7 +238,7 @@ pub(crate) fn control_axes(grid: &Grid) -> [AxisOrientation; 3] {
             let along = to_lps.0[world][axis] / spacing[axis];
             if is_upper(begin, axis) { -along } else { along }
         };
-        // Of equally parallel ones the first.
+        // Among equally parallel axes, the first one.
         let best = (1..unused.len())
             .fold(0, |best, other| if cosine(unused[other]) > cosine(unused[best]) { other } else { best });
         let source_axis = unused.remove(best);

@@ -4,12 +4,12 @@ use nifti::NiftiHeader;
 
 use crate::Affine;
 
-/// Allowed spacings in millimetres: beyond them sizes can no longer be counted in voxels.
+/// Allowed spacings in millimetres: outside this range sizes in voxels overflow.
 const SPACINGS: std::ops::RangeInclusive<f64> = 1e-4..=1e5;
 /// Rounding of stored quaternions that nibabel allows.
 const QUATERNION_TOLERANCE: f64 = 3.0 * f32::EPSILON as f64;
 
-/// The up to three statements of a header about the position of its voxels, which should agree.
+/// The voxel geometry as the header states it, in up to three ways, which should agree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Geometry {
     /// The sform and its code, if present.
@@ -21,7 +21,7 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    pub(super) fn of(raw: &NiftiHeader) -> Self {
+    pub(super) fn from_header(raw: &NiftiHeader) -> Self {
         Self {
             sform: (raw.sform_code != 0).then(|| (raw.sform_code, sform(raw))),
             qform: (raw.qform_code != 0).then(|| Some((raw.qform_code, quaternion_affine(raw).ok()?))).flatten(),

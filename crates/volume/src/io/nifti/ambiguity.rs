@@ -1,17 +1,17 @@
-//! Contradictions between sform, qform and pixdim: other programs may use another one than we do.
+//! Contradictions between sform, qform and pixdim, which other programs may resolve differently.
 
 use super::affine::Geometry;
 use crate::{Affine, Grid, format_spacing};
 use values::format_number;
 
-/// NIfTI-1 codes from this one on denote a template space; an image may have coordinates in it and in scanner space.
+/// NIfTI-1 codes from this one on denote a template space; a header may hold one affine to it and one to scanner space.
 const FIRST_TEMPLATE_CODE: i16 = 3;
 /// Relative difference of spacings that counts as agreement.
 const SPACING_TOLERANCE: f64 = 0.01;
 /// Difference of corners that counts as agreement, as a fraction of a voxel.
 const CORNER_TOLERANCE: f64 = 0.5;
 
-/// Returns what is ambiguous in a header; `grid` is the one in use.
+/// Returns the ambiguities of a header; `grid` is the grid as read.
 pub(super) fn ambiguities(grid: &Grid, geometry: &Geometry) -> Vec<String> {
     let pixdim = geometry.pixdim;
     if pixdim.iter().any(|size| *size <= 0.0) {
@@ -71,22 +71,25 @@ mod tests {
 
     #[test]
     fn a_negative_pixdim_is_reported() {
-        let found = ambiguities(&grid(), &Geometry { pixdim: [-0.8, 0.8, 2.5], ..consistent() });
-        assert!(found.len() == 1 && found[0].contains("[-0.8, 0.8, 2.5]"), "{found:?}");
+        let reported = ambiguities(&grid(), &Geometry { pixdim: [-0.8, 0.8, 2.5], ..consistent() });
+        assert!(reported.len() == 1 && reported[0].contains("[-0.8, 0.8, 2.5]"), "{reported:?}");
     }
 
     #[test]
     fn different_sform_and_qform_are_reported_unless_one_is_in_template_space() {
         let moved = Affine::scale_and_shift([0.8, 0.8, 2.5], [5.0, 6.0, 17.0]);
-        let found = ambiguities(&grid(), &Geometry { qform: Some((1, moved)), ..consistent() });
-        assert!(found.len() == 1 && found[0].contains("10 mm apart"), "{found:?}");
+        let reported = ambiguities(&grid(), &Geometry { qform: Some((1, moved)), ..consistent() });
+        assert!(reported.len() == 1 && reported[0].contains("10 mm apart"), "{reported:?}");
         let in_template = Geometry { sform: Some((4, grid().affine)), qform: Some((1, moved)), ..consistent() };
         assert_eq!(ambiguities(&grid(), &in_template), [""; 0]);
     }
 
     #[test]
     fn a_pixdim_that_differs_from_the_affine_is_reported() {
-        let found = ambiguities(&grid(), &Geometry { qform: None, pixdim: [1.0; 3], ..consistent() });
-        assert!(found.len() == 1 && found[0].contains("0.8 x 0.8 x 2.5 mm, but pixdim 1 x 1 x 1 mm"), "{found:?}");
+        let reported = ambiguities(&grid(), &Geometry { qform: None, pixdim: [1.0; 3], ..consistent() });
+        assert!(
+            reported.len() == 1 && reported[0].contains("0.8 x 0.8 x 2.5 mm, but pixdim 1 x 1 x 1 mm"),
+            "{reported:?}"
+        );
     }
 }

@@ -72,7 +72,7 @@ fn wrong_format(path: &Path, found: String, fix: &'static str) -> ImageError {
     ImageError::Format { path: path.to_owned(), expected: EXPECTED, found, fix }
 }
 
-/// Returns which other format the bytes belong to; `None` for a single NIfTI-1 file.
+/// Returns the name of the bytes' format if it is not a single NIfTI-1 file.
 fn other_format(header: &[u8; HEADER_BYTES]) -> Option<&'static str> {
     let has_size = |size: i32| header.starts_with(&size.to_le_bytes()) || header.starts_with(&size.to_be_bytes());
     match &header[344..] {
@@ -86,7 +86,7 @@ fn other_format(header: &[u8; HEADER_BYTES]) -> Option<&'static str> {
     }
 }
 
-/// Returns `dim[0]`, where the header's size determines the byte order; without it, the crate guesses the order from `dim`.
+/// Returns `dim[0]` if the header's size determines the byte order; otherwise the nifti crate guesses the order from `dim`.
 fn num_axes(header: &[u8; HEADER_BYTES]) -> Option<i16> {
     let dim = [header[40], header[41]];
     if header.starts_with(&(HEADER_BYTES as i32).to_le_bytes()) {
@@ -120,12 +120,12 @@ fn parse(path: &Path, raw: &NiftiHeader) -> Result<Header, ImageError> {
     let big_endian = raw.endianness == Endianness::Big;
     Ok(Header {
         grid: Grid { shape, affine },
-        geometry: Geometry::of(raw),
+        geometry: Geometry::from_header(raw),
         layout: RawLayout { channels, shape, data_type, big_endian, scaling, offset, num_bytes },
     })
 }
 
-/// Returns slope and intercept; `None` where they change nothing or, as nibabel has it, the slope is 0 or not finite.
+/// Returns slope and intercept; `None` if they change nothing or, as in nibabel, the slope is 0 or not finite.
 fn scaling(raw: &NiftiHeader) -> Result<Option<(f64, f64)>, String> {
     let (slope, intercept) = (f64::from(raw.scl_slope), f64::from(raw.scl_inter));
     let is_scaled = slope.is_finite() && slope != 0.0;
@@ -143,7 +143,7 @@ fn shape(raw: &NiftiHeader) -> Result<([usize; 3], usize), String> {
     }
     let mut sizes = [1usize; 7];
     for (axis, size) in sizes.iter_mut().enumerate().take(num_axes) {
-        // The crate reads the signed field as unsigned.
+        // The nifti crate reads the signed field as unsigned.
         let signed = raw.dim[axis + 1] as i16;
         if signed < 1 {
             return Err(format!("expected at least 1 voxel along axis {}, got {signed}", axis + 1));

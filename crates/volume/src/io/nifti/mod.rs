@@ -13,7 +13,7 @@ use std::path::Path;
 use super::{ImageError, ImageFormat, ImageHeader, VoxelsToWrite, raw};
 use crate::{Grid, Label, Voxels};
 
-/// What a NIfTI file is called in error messages.
+/// The expected format, for error messages.
 const EXPECTED: &str = "a single NIfTI-1 file";
 
 /// The format NIfTI-1 in a single file, uncompressed or compressed with gzip.

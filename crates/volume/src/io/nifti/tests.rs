@@ -58,7 +58,7 @@ fn every_type_byte_order_scaling_and_form_reads_as_nibabel_reads_it() {
 }
 
 #[test]
-fn what_is_written_reads_back_the_same() {
+fn images_and_labels_survive_a_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a.nii", "a.nii.gz"] {
         let path = folder.path().join(name);
@@ -76,15 +76,15 @@ fn what_is_written_reads_back_the_same() {
 }
 
 #[test]
-fn the_written_qform_says_the_same_as_the_sform() {
+fn the_written_qform_equals_the_sform() {
     let folder = tempfile::tempdir().unwrap();
-    // The code of the sform becomes 0, so that the qform is read.
+    // With an sform code of 0 the qform is read.
     let path = patched(folder.path(), 254, &0i16.to_le_bytes());
     assert!(read_header(&path).unwrap().grid.matches(&grid(), 1e-4));
 }
 
 #[test]
-fn a_label_that_is_no_whole_number_is_named_with_its_voxel() {
+fn a_fractional_label_is_reported_with_its_voxel() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
     let mut values = vec![1.0f32; grid().num_voxels()];
@@ -95,7 +95,7 @@ fn a_label_that_is_no_whole_number_is_named_with_its_voxel() {
 }
 
 #[test]
-fn negative_and_too_many_voxels_are_refused_before_memory_is_taken() {
+fn negative_and_excessive_sizes_are_rejected_before_memory_is_allocated() {
     let folder = tempfile::tempdir().unwrap();
     let negative = read_image(&patched(folder.path(), 42, &(-3i16).to_le_bytes())).unwrap_err().to_string();
     assert!(negative.contains("dim: expected at least 1 voxel along axis 1, got -3"), "{negative}");
@@ -105,7 +105,7 @@ fn negative_and_too_many_voxels_are_refused_before_memory_is_taken() {
 }
 
 #[test]
-fn a_flat_or_non_finite_affine_is_refused_by_the_name_of_its_field() {
+fn a_singular_or_non_finite_affine_is_rejected_with_the_name_of_its_field() {
     let folder = tempfile::tempdir().unwrap();
     for bytes in [[0u8; 16], [0xff; 16]] {
         let message = read_header(&patched(folder.path(), 280, &bytes)).unwrap_err().to_string();
@@ -137,7 +137,7 @@ fn a_compressed_file_with_a_wrong_checksum_is_an_error() {
 }
 
 #[test]
-fn a_file_of_another_format_is_refused() {
+fn a_file_of_another_format_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
     std::fs::File::create(&path).unwrap().write_all(&[b'x'; 400]).unwrap();
@@ -148,7 +148,7 @@ fn a_file_of_another_format_is_refused() {
 fn real(dataset: &str, subject: &str) -> Option<(Grid, Voxels<f32>, BTreeMap<Label, usize>)> {
     let root = Path::new("../shared/data").join(dataset);
     if !root.is_dir() {
-        eprintln!("skipped: {dataset} is not here");
+        eprintln!("skipped: {dataset} is missing");
         return None;
     }
     let (grid, image) = read_image(&root.join(format!("imagesTr/{subject}.nii.gz"))).unwrap();

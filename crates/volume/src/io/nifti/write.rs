@@ -103,7 +103,7 @@ fn rigid(affine: &Affine) -> Option<(f64, [f64; 3])> {
         2 => [m[0][2] - m[2][0], m[1][0] + m[0][1], squares[2], m[2][1] + m[1][2]],
         _ => [m[1][0] - m[0][1], m[0][2] + m[2][0], m[2][1] + m[1][2], squares[3]],
     };
-    // The real component is not stored; readers take it as positive.
+    // The real component is not stored; readers assume that it is positive.
     let scale = if parts[0] < 0.0 { -0.5 } else { 0.5 } / squares[largest].sqrt();
     Some((sign, [parts[1] * scale, parts[2] * scale, parts[3] * scale]))
 }

@@ -45,7 +45,7 @@ impl DataType {
         }
     }
 
-    /// Returns the bytes of a number.
+    /// Returns the size of a number in bytes.
     pub(super) fn size(self) -> usize {
         match self {
             Self::Uint8 | Self::Int8 => 1,
@@ -56,7 +56,7 @@ impl DataType {
     }
 }
 
-/// Where and how a file stores its voxels.
+/// The position and the format of the voxels in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RawLayout {
     /// Number of channels; x is fastest, then y, z and the channel.
@@ -65,7 +65,7 @@ pub(super) struct RawLayout {
     pub(super) shape: [usize; 3],
     pub(super) data_type: DataType,
     pub(super) big_endian: bool,
-    /// Slope and intercept that turn stored numbers into values; `None` where they are values already.
+    /// Slope and intercept that convert stored numbers to values; `None` if they need no conversion.
     pub(super) scaling: Option<(f64, f64)>,
     /// Bytes before the first voxel, uncompressed.
     pub(super) offset: u64,
@@ -74,7 +74,7 @@ pub(super) struct RawLayout {
 }
 
 impl RawLayout {
-    /// Returns the bytes of all voxels; `None` where 64 bits cannot count them.
+    /// Returns the size of all voxels in bytes; `None` if it exceeds 64 bits.
     pub(super) fn num_bytes(channels: usize, shape: [usize; 3], data_type: DataType) -> Option<u64> {
         let factors = shape.into_iter().chain([channels, data_type.size()]);
         factors.into_iter().try_fold(1u64, |product, factor| product.checked_mul(factor as u64))

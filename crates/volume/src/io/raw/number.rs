@@ -9,7 +9,7 @@ pub(in crate::io) trait Number: Copy {
     /// Returns the number as a real number.
     fn to_f64(self) -> f64;
 
-    /// Returns the number as a label, and whether it is one. Without a branch, so that compilers vectorize the conversion.
+    /// Returns the number as a label, and whether it is a valid one. Without a branch, so that compilers vectorize it.
     fn to_label(self) -> (Label, bool);
 }
 
@@ -38,9 +38,9 @@ fn is_equal(number: impl Into<f64>, label: Label) -> bool {
     number.into() == f64::from(label)
 }
 
-/// A type as which voxels are read.
+/// A type into which voxels are read.
 pub(in crate::io) trait Voxel: Pod + Send + Sync {
-    /// Converts a stored number; returns false beside a meaningless value where it cannot be converted.
+    /// Converts a stored number; returns an arbitrary value and false if it cannot be converted.
     fn from_number(number: impl Number) -> (Self, bool);
 }
 

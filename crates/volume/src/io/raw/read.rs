@@ -14,9 +14,9 @@ use values::Bytes;
 
 /// Bytes after the last voxel that are read to verify the checksum of a compressed file.
 const MAX_TRAILING_BYTES: u64 = 1 << 16;
-/// Up to this many declared bytes of voxels a compressed file is read without measuring its content first.
+/// Compressed files that declare at most this many bytes of voxels are read without measuring their content first.
 const MAX_TRUSTED_BYTES: u64 = 1 << 24;
-/// The same in bytes for each byte on disk; only label maps compress better.
+/// So are files that declare at most this many bytes per byte on disk; only label maps compress better.
 const MAX_TRUSTED_RATIO: u64 = 64;
 
 /// Checks that a file is long enough for the voxels that its header declares.
@@ -31,7 +31,7 @@ pub(in crate::io) fn check_size(path: &Path, layout: &RawLayout, stream: &ByteSt
     Ok(())
 }
 
-/// Reads all voxels from a stream that is anywhere before the first of them.
+/// Reads all voxels from a stream positioned at the first of them or before.
 ///
 /// # Errors
 /// When the file ends before its last voxel, the voxels do not fit into memory, or a value cannot be converted to `T`.
@@ -69,7 +69,7 @@ pub(in crate::io) fn read<T: Voxel>(
     }
 }
 
-/// Reads all voxels with one conversion. `number` returns the stored number of a value that cannot be converted.
+/// Reads all voxels with one conversion; `number` decodes a stored number that cannot be converted, for the error message.
 fn read_numbers<T: Voxel, const BYTES: usize>(
     path: &Path,
     layout: &RawLayout,
@@ -126,9 +126,9 @@ fn allocate<T: Voxel>(
     let num_values = layout.channels * layout.shape.iter().product::<usize>();
     let [slab_bytes, num_buffers] = slabs.buffers();
     let needed = num_values as u64 * size_of::<T>() as u64 + slab_bytes as u64 * num_buffers as u64;
-    let refuse = |available| ImageError::Memory { path: path.to_owned(), needed, available };
+    let out_of_memory = |available| ImageError::Memory { path: path.to_owned(), needed, available };
     if let Some(limit) = memory_limit_bytes().filter(|limit| needed > *limit) {
-        return Err(refuse(format!("the machine has {}", Bytes(limit))));
+        return Err(out_of_memory(format!("the machine has {}", Bytes(limit))));
     }
     let is_suspicious =
         layout.num_bytes > MAX_TRUSTED_BYTES && layout.num_bytes / MAX_TRUSTED_RATIO > stream.file_bytes;
@@ -136,7 +136,7 @@ fn allocate<T: Voxel>(
         return Err(truncated(path, layout));
     }
     let buffers = (0..num_buffers).map(|_| try_zeros(slab_bytes)).collect::<Option<_>>();
-    try_zeros(num_values).zip(buffers).ok_or_else(|| refuse("more than the system can allocate".to_owned()))
+    try_zeros(num_values).zip(buffers).ok_or_else(|| out_of_memory("more than the system can allocate".to_owned()))
 }
 
 /// Returns whether a file really has this many bytes, by decompressing and dropping them.

@@ -48,7 +48,7 @@ impl ByteStream {
         if self.is_compressed { self.file_bytes.saturating_mul(MAX_DEFLATE_RATIO) } else { self.file_bytes }
     }
 
-    /// Skips bytes; returns how many there were, fewer at the end of the file.
+    /// Skips bytes; returns the number of skipped bytes, which is smaller at the end of the file.
     pub(super) fn skip(&mut self, count: u64) -> std::io::Result<u64> {
         std::io::copy(&mut self.by_ref().take(count), &mut std::io::sink())
     }

@@ -2,7 +2,7 @@
 //!
 //! The file is read in slabs of consecutive z slices. Idle threads transpose slabs that have been read; while no buffer is
 //! free, the reading thread transposes as well. Threads write to disjoint columns, so at most as many run as there are
-//! columns; decompression takes longer than any one of them.
+//! columns; decompression takes longer than transposing any one of them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -106,7 +106,7 @@ struct Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Fails at the end, when no buffer is needed any more.
+        // Fails only at the end, when no buffer is needed any more.
         let _ = self.free.send(std::mem::take(&mut self.bytes));
     }
 }

@@ -1,4 +1,4 @@
-//! Writing voxel data with x fastest, to files that appear complete or not at all.
+//! Writing voxel data with x fastest, atomically.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;

@@ -106,7 +106,7 @@ for_avx2! {
     }
 }
 
-/// Returns the voxels of a group of a span, of the groups from the voxel `done` on; the last group may overlap the one
+/// Returns the voxels of a group of a span, counting groups from the voxel `done` on; the last group may overlap the one
 /// before.
 #[inline(always)]
 fn group_mut<T>(row: &mut [T], done: usize, group: usize) -> &mut [T; LANES] {

@@ -4,8 +4,8 @@
 //! their order are those of the scalar code, without fused multiply-adds, so every processor computes the same bits.
 //!
 //! The array positions of several groups are computed before the first voxel is read
-//! ([`GatherIndices`](simd::GatherIndices)); then voxels are loaded one by one, because gather instructions are slower on many
-//! processors. The [`simd`] crate checks the bounds of eight positions at once.
+//! ([`GatherIndices`](simd::GatherIndices)); then voxels are loaded one by one, because gather instructions are slower on
+//! many processors. The [`simd`] crate checks the bounds of all these positions together.
 //!
 //! Functions compiled with AVX2 take no closures, which would be compiled without it and not be inlined.
 

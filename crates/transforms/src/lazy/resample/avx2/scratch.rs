@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use crate::lazy::lanes::Coordinates;
 use simd::{GatherIndices, LANES, MAX_GROUPS, load_f32x8, store_f32x8};
 
-/// GatherIndices and weights of groups, computed before the first of their voxels is read.
+/// The array positions and interpolation weights of groups, computed before the first of their voxels is read.
 pub(super) struct Scratch {
     pub(super) positions: GatherIndices,
     /// For each group the interpolation weights along x, y and z.
@@ -14,7 +14,7 @@ pub(super) struct Scratch {
 }
 
 thread_local! {
-    // Kept between rows, since initializing it would write two kilobytes for each.
+    // Reused between rows, since initializing it for each would write two kilobytes.
     static SCRATCH: RefCell<Scratch> = const {
         RefCell::new(Scratch { positions: GatherIndices::new(), weights: [[[0.0; LANES]; 3]; MAX_GROUPS] })
     };

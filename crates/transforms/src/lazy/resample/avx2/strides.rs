@@ -39,7 +39,7 @@ impl AxisStride {
 pub(super) struct Strides([AxisStride; 3]);
 
 impl Strides {
-    /// Returns those of rows with a `step` per voxel, whose points are all shifted by `shift`.
+    /// Returns the strides of rows with a `step` per voxel, whose points are all shifted by `shift`.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn new(step: [i64; 3], shift: [i64; 3]) -> Self {
