@@ -11,9 +11,9 @@ use volume::Label;
 /// Dice coefficient `2 |P ∩ T| / (|P| + |T|)` per class and case, on the grid of the image file. Means exclude the
 /// background.
 ///
-/// A class that is only predicted, or only true, scores 0. If it is in neither map, nnU-Net excludes the case (`empty:
-/// nan`), LiTS and MONAI with `ignore_empty=False` score 1 (`empty: one`), and MedPy 0 (`empty: zero`; NaN with NumPy 2.4).
-/// MONAI's default excludes every case whose truth is empty.
+/// A class that is only predicted, or only true, scores 0. If it is in neither map, nnU-Net excludes the case (`empty: nan`),
+/// LiTS and MONAI with `ignore_empty=False` score 1 (`empty: one`), and MedPy 0 (`empty: zero`; NaN with NumPy 2.4). MONAI's
+/// default excludes every case whose truth is empty.
 ///
 /// ```yaml
 /// - dice: { empty: nan }

@@ -21,8 +21,8 @@ use volume::Label;
 /// voxels the predicted fraction is 9001; without true ones the error is undefined, where the program raises an error.
 ///
 /// A summary has the mean of both Dice scores over cases; `lits_lesion_precision_global` and `lits_lesion_recall_global` of
-/// the lesions of all cases, 0 if there are none; `lits_liver_dice_global` and `lits_lesion_dice_global` of the voxels of
-/// all cases, undefined if there are none; and `lits_tumour_burden_rmse`, the root mean squared error.
+/// the lesions of all cases, 0 if there are none; `lits_liver_dice_global` and `lits_lesion_dice_global` of the voxels of all
+/// cases, undefined if there are none; and `lits_tumour_burden_rmse`, the root mean squared error.
 ///
 /// Peculiarities of the program are reproduced: an undetected pair subtracts as many detections as true lesions were merged
 /// in it, so that scores may be negative, and the union of a pair includes the predictions matched to the true lesion with
