@@ -1,4 +1,4 @@
-//! A volume as files that other programs read, with what chance decided beside it.
+//! Writes a volume as NIfTI files, with its sampled parameters as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -11,13 +11,13 @@ use transforms::Transform;
 use volume::io;
 use volume::{Volume, Voxels};
 
-/// Makes the folder that the files go into.
+/// Creates the output folder.
 pub fn make_folder(out: &Path) -> Result<(), CliError> {
-    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot make {}: {error}", out.display())))
+    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot create {}: {error}", out.display())))
 }
 
-/// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` where there are labels, and `PREFIXdraws.json`; `chains` may ask for
-/// one channel per class.
+/// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` if there are labels, and `PREFIXdraws.json`. If a step of `chains`
+/// is `one_hot`, the label map has one channel per class.
 pub fn write(
     out: &Path,
     prefix: &str,
@@ -40,6 +40,6 @@ pub fn write(
         };
         written.map_err(failure)?;
     }
-    let text = serde_json::to_string_pretty(draws).expect("draws are plain numbers") + "\n";
+    let text = serde_json::to_string_pretty(draws).expect("sampled parameters are plain data") + "\n";
     write_atomically(&out.join(format!("{prefix}draws.json")), text.as_bytes()).map_err(run_error)
 }

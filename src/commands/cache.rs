@@ -1,4 +1,4 @@
-//! `runner cache`: what preprocessed volumes take on disk.
+//! `runner cache`: lists or clears the cache of preprocessed volumes.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,4 @@
-//! `runner check`: the plan of an experiment, without training; with `--data` the doctor's findings too.
+//! `runner check`: the plan of an experiment, without training; with `--data` also checks of the dataset.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,52 +38,52 @@ pub struct CheckArgs {
 }
 
 impl Execute for CheckArgs {
-    /// Prints the plan; with `--data` also what is wrong with the voxels.
+    /// Prints the plan; with `--data` also the findings about the dataset.
     fn execute(&self) -> Result<Exit, CliError> {
         let document = engine::experiment::load::load(&self.experiment, &self.common.set)?;
-        let refused = match self.common.plan(&document) {
+        let plan_problems = match self.common.plan(&document) {
             Ok(plan) => {
                 output::text(&plan);
                 None
             }
-            // Files that make a plan impossible do not keep the others from being looked at.
+            // With `--data`, all files are examined even if some prevent a plan.
             Err(CliError::Problems(problems)) if self.data => Some(problems),
             Err(error) => return Err(error),
         };
         if !self.data {
             return Ok(Exit::Done);
         }
-        let outline = match check::index_dataset(&document, &self.common.cache.path()) {
-            Ok(outline) => outline,
-            Err(problems) => return Err(refused.unwrap_or(problems).into()),
+        let index = match check::index_dataset(&document, &self.common.cache.path()) {
+            Ok(index) => index,
+            Err(problems) => return Err(plan_problems.unwrap_or(problems).into()),
         };
-        let report = examine(&document, &outline, self.common.quiet);
+        let report = examine(&document, &index, self.common.quiet);
         output::text(&report);
-        verdict(&report, refused)
+        verdict(&report, plan_problems)
     }
 }
 
-/// How the command ends: what stood in the way of a plan is told, except what the report tells already.
-fn verdict(report: &Report, refused: Option<Problems>) -> Result<Exit, CliError> {
+/// Returns the exit status, or the problems that prevented a plan, without those that the report already lists.
+fn verdict(report: &Report, plan_problems: Option<Problems>) -> Result<Exit, CliError> {
     let has_faults = report.count(Severity::Fault) > 0;
-    let Some(Problems(problems)) = refused else {
+    let Some(Problems(problems)) = plan_problems else {
         return Ok(if has_faults { Exit::No } else { Exit::Done });
     };
-    let (told, left): (Vec<_>, Vec<_>) =
+    let (listed, other): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.is_dataset_problem && has_faults);
-    if left.is_empty() && !told.is_empty() { Ok(Exit::No) } else { Err(Problems(left).into()) }
+    if other.is_empty() && !listed.is_empty() { Ok(Exit::No) } else { Err(Problems(other).into()) }
 }
 
-/// Has every subject looked at, with a bar or lines on stderr.
-fn examine(document: &Document, outline: &DatasetIndex, quiet: bool) -> Report {
+/// Examines every subject, with progress on stderr.
+fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> Report {
     let experiment = &document.experiment;
-    let labels = ClassLabel::pairs(&outline.labels);
+    let labels = ClassLabel::pairs(&index.labels);
     let chain = experiment.preprocess_chain();
     let dataset = Dataset {
-        subjects: &outline.listing.subjects,
+        subjects: &index.listing.subjects,
         generator: experiment.data.source.component().generator(),
-        parts: &outline.parts,
-        other_folds: other_folds(experiment, outline),
+        parts: &index.parts,
+        other_folds: other_folds(experiment, index),
         labels: &labels,
         chain: &chain,
         sampler: &experiment.sampler,
@@ -96,13 +96,12 @@ fn examine(document: &Document, outline: &DatasetIndex, quiet: bool) -> Report {
     })
 }
 
-/// The subjects that validate in the other folds, where the split is into folds.
-fn other_folds(experiment: &Experiment, outline: &DatasetIndex) -> BTreeMap<usize, Vec<String>> {
+/// Returns the validation subjects of the other folds, if the split has folds.
+fn other_folds(experiment: &Experiment, index: &DatasetIndex) -> BTreeMap<usize, Vec<String>> {
     let Split::Fold(Fold { index: own, count }) = &experiment.data.split else { return BTreeMap::new() };
-    let names: Vec<String> = outline.listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    let names: Vec<String> = index.listing.subjects.iter().map(|subject| subject.name.clone()).collect();
     let fold = |index| {
         let parts = split::parts(&Split::Fold(Fold { index, count: *count }), Seed(experiment.seed), &names);
-        // Where one fold can be made, all can: they differ by one subject at most.
         Some((index, parts.ok()?.val))
     };
     (0..count.get()).filter(|index| index != own).filter_map(fold).collect()

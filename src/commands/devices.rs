@@ -1,4 +1,4 @@
-//! `runner devices`: what this binary and this machine offer.
+//! `runner devices`: the devices of this binary and this machine.
 
 use super::Execute;
 use crate::terminal::{CliError, Exit};

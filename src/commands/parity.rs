@@ -1,4 +1,4 @@
-//! `runner parity`: whether devices compute the same.
+//! `runner parity`: compares the results of devices.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub struct ParityArgs {
     quiet: bool,
 }
 
-/// What is compared where nobody names an experiment.
-const SMALL: &str = "
+/// The experiment that is compared by default.
+const DEFAULT_EXPERIMENT: &str = "
 name: parity
 data: { source: { phantom: { subjects: 4, shape: [48, 48, 48], spacing_mm: [7, 7, 7] } }, split: { first: 2 } }
 sampler: { uniform: { patch: [32, 32, 32] } }
@@ -55,29 +55,29 @@ train: { epochs: 1, batch_size: 2 }
 ";
 
 impl Execute for ParityArgs {
-    /// Compares, and answers with the exit code.
+    /// Compares the devices; the exit code says whether they agree.
     fn execute(&self) -> Result<Exit, CliError> {
         for device in &self.devices {
-            device
-                .resolve()
-                .map_err(|error| CliError::problem(error.to_string(), "`runner devices` lists what is here"))?;
+            device.resolve().map_err(|error| {
+                CliError::problem(error.to_string(), "`runner devices` lists what this binary and machine offer")
+            })?;
         }
         let is_same = match (self.devices.as_slice(), &self.experiment) {
             ([device], None) => against_pytorch(*device)?,
             ([_], Some(_)) => {
                 return Err(CliError::problem(
-                    "one device has nothing to be compared with on an experiment",
-                    "name a second device, such as flex; without an experiment one device is compared with kept numbers",
+                    "an experiment needs at least two devices to compare",
+                    "add a device, such as flex; without an experiment, one device is compared with recorded PyTorch numbers",
                 ));
             }
             (devices, _) => against_the_first(self, devices)?,
         };
-        outln!("{}", if is_same { "same within tolerance" } else { "no: they differ" });
+        outln!("{}", if is_same { "same within tolerance" } else { "no: some differences exceed their tolerance" });
         Ok(if is_same { Exit::Done } else { Exit::No })
     }
 }
 
-/// Compares one device with the kept numbers.
+/// Compares one device with PyTorch's recorded numbers.
 fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
     let name = device.to_string();
     let device = device.open().map_err(|error| CliError::failure(&error))?;
@@ -90,7 +90,7 @@ fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
         rows.extend(differences.iter().map(|difference| row(&format!("network {}", number + 1), difference)));
     }
     output::text(table(&header(), &rows));
-    outln!("{} networks on {name} beside PyTorch {version}; differences are of values, not shares", networks.len());
+    outln!("{} networks on {name} compared with PyTorch {version}; differences are absolute", networks.len());
     Ok(is_same)
 }
 
@@ -103,7 +103,7 @@ fn against_the_first(arguments: &ParityArgs, devices: &[DeviceName]) -> Result<b
     for device in devices {
         plan.device = *device;
         let trace = parity::compute(&plan, &patches).map_err(|error| training_error(&error))?;
-        outln!("{:<18} {:.3} s a step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
+        outln!("{:<18} {:.3} s per step, the fastest of {}", device.to_string(), trace.seconds, parity::STEPS);
         match &first {
             None => first = Some((*device, trace)),
             Some((_, reference)) => {
@@ -116,26 +116,26 @@ fn against_the_first(arguments: &ParityArgs, devices: &[DeviceName]) -> Result<b
     output::text(table(&header(), &rows));
     if let Some((first, _)) = first {
         let [x, y, z] = plan.patch;
-        outln!("{} patches of {x} x {y} x {z} voxels; differences from {first}, as shares", patches.len());
+        outln!("{} patches of {x} x {y} x {z} voxels; differences are relative to {first}", patches.len());
     }
     Ok(is_same)
 }
 
-/// The plan, and the batch that is compared: the first one of the experiment's training, or waves.
+/// Returns the plan, and the batch to compare: the first training batch of the experiment, or sine waves.
 fn batch(arguments: &ParityArgs) -> Result<(Plan, Vec<Patch>), CliError> {
     let document: Document = match &arguments.experiment {
         Some(path) => load::load(path, &arguments.set)?,
-        None => load::parse("parity", SMALL)?,
+        None => load::parse("parity", DEFAULT_EXPERIMENT)?,
     };
-    // Any device of this binary will do for the plan; each is opened in turn.
+    // The plan may have any device of this binary; each is opened in turn.
     let plan = arguments.cache.plan(&document, Some(arguments.devices[0]))?;
     if arguments.experiment.is_none() {
         let patches =
             (0..plan.experiment.train.batch_size.get()).map(|index| parity::wavy_patch(&plan, index)).collect();
         return Ok((plan, patches));
     }
-    let cases = Arc::new(prepare(&plan, &arguments.cache.open(), &arguments.cache.path(), arguments.quiet)?);
-    let patches = training::patches(&plan, &cases, 1, 0).take(plan.experiment.train.batch_size.get());
+    let dataset = Arc::new(prepare(&plan, &arguments.cache.open(), &arguments.cache.path(), arguments.quiet)?);
+    let patches = training::patches(&plan, &dataset, 1, 0).take(plan.experiment.train.batch_size.get());
     let patches = patches.collect::<Result<_, _>>().map_err(|error| training_error(&TrainError::Queue(error)))?;
     Ok((plan, patches))
 }

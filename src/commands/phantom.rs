@@ -1,4 +1,4 @@
-//! `runner phantom`: a dataset of synthetic abdomens.
+//! `runner phantom`: writes a dataset of synthetic abdomens.
 
 use std::path::PathBuf;
 

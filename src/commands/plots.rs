@@ -8,8 +8,8 @@ use report::plots;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::RunFolder;
 
-/// Plots are drawn at most this often; drawing takes a fraction of a second.
-const DRAW_EVERY: Duration = Duration::from_secs(10);
+/// The minimum interval between two drawings, each of which takes a fraction of a second.
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Draws the plots after epochs, and once more at the end.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Plots {
 }
 
 impl Plots {
-    /// The plots of a run.
+    /// Creates a listener for the plots of a run.
     pub fn new(folder: &RunFolder, title: &str) -> Self {
         Self { root: folder.root().to_owned(), title: title.to_owned(), last: None, pending: false }
     }
@@ -36,7 +36,7 @@ impl Plots {
 impl Listener for Plots {
     fn record(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Epoch(_) if self.last.is_none_or(|last| last.elapsed() >= DRAW_EVERY) => self.draw(),
+            Event::Epoch(_) if self.last.is_none_or(|last| last.elapsed() >= MIN_INTERVAL) => self.draw(),
             Event::Epoch(_) => {
                 self.pending = true;
                 Ok(())

@@ -1,4 +1,4 @@
-//! `runner predict`: label maps of new images, by one trained run or the mean of several.
+//! `runner predict`: predicts label maps of new images with one trained run or an ensemble.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub struct PredictArgs {
     quiet: bool,
 }
 
-/// Which weights of a run predict, and where.
+/// The weights and the device to predict with.
 #[derive(Debug, Args)]
 pub(super) struct Weights {
     /// Weights of the run to use.
@@ -73,12 +73,12 @@ enum Which {
 }
 
 impl Weights {
-    /// The device that was named.
+    /// Returns the device that was given.
     pub(super) fn device(&self) -> Option<DeviceName> {
         self.device
     }
 
-    /// The name of a folder for what these weights make of a part of a run's subjects.
+    /// Returns the name of the folder for the predictions of a part of a run's subjects.
     pub(super) fn folder(&self, part: &str) -> String {
         match self.checkpoint {
             Which::Best => part.to_owned(),
@@ -86,7 +86,7 @@ impl Weights {
         }
     }
 
-    /// Reads a run folder.
+    /// Opens a run folder.
     pub(super) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
         let checkpoint = match self.checkpoint {
             Which::Best => prediction::Weights::Best,
@@ -96,7 +96,7 @@ impl Weights {
     }
 }
 
-/// `NAME.json`: what was found, and by what.
+/// `NAME.json`: the volumes of the labels, and the runs that predicted them.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     image: &'a Path,
@@ -126,10 +126,10 @@ impl Execute for PredictArgs {
                     outln!("stopped; {number} of {} images are done", outputs.len());
                     return Ok(Exit::Stopped);
                 }
-                Err(PredictFailure::World(error)) => return Err(error),
+                Err(PredictFailure::Environment(error)) => return Err(error),
                 Err(PredictFailure::Image(message)) => {
                     let path = image.display().to_string();
-                    // Errors of reading begin with the file that they are about.
+                    // Errors of reading already name the file.
                     let message = if message.starts_with(&path) { message } else { format!("{path}: {message}") };
                     eprintln!("error: {message}");
                     failed.push(image.display().to_string());
@@ -143,13 +143,13 @@ impl Execute for PredictArgs {
     }
 }
 
-/// Where each image's label map goes; no two files to one place, and none over an image.
+/// Returns the output file of each image; checks that all are different and that none would replace an image.
 fn outputs(arguments: &PredictArgs) -> Result<Vec<PathBuf>, CliError> {
     let mut images = BTreeSet::new();
     for image in &arguments.images {
-        let help = "see that its path is written right";
-        let whole = image.canonicalize();
-        images.insert(whole.map_err(|error| CliError::problem(format!("{}: {error}", image.display()), help))?);
+        let help = "check the path";
+        let canonical = image.canonicalize();
+        images.insert(canonical.map_err(|error| CliError::problem(format!("{}: {error}", image.display()), help))?);
     }
     let mut written: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     for image in &arguments.images {
@@ -163,29 +163,29 @@ fn outputs(arguments: &PredictArgs) -> Result<Vec<PathBuf>, CliError> {
             if let Some(other) = written.insert(out.clone(), image) {
                 let (a, b, out) = (other.display(), image.display(), out.display());
                 let message = format!("{a} and {b} would both write {out}");
-                return Err(CliError::problem(message, "predict them with two commands into two folders"));
+                return Err(CliError::problem(message, "predict them separately, with different --out folders"));
             }
         }
     }
     Ok(arguments.images.iter().map(|image| output(arguments, image, "")).collect())
 }
 
-/// The file for an image's label map, or with a suffix for its probabilities.
+/// Returns the file for an image's label map, or with a suffix for its probabilities.
 fn output(arguments: &PredictArgs, image: &Path, suffix: &str) -> PathBuf {
     arguments.out.join(format!("{}{suffix}{}", io::case_name(image), io::DEFAULT_ENDING))
 }
 
 /// Why an image was not predicted.
 enum PredictFailure {
-    /// Ctrl-C.
+    /// The user stopped it.
     Stopped,
     /// The image is unusable.
     Image(String),
-    /// A failure that every other image would have too.
-    World(CliError),
+    /// A failure that would affect all images.
+    Environment(CliError),
 }
 
-/// Writes the label map of an image and what it holds; gives the latter as a line of text.
+/// Writes the label map of an image and the volumes of its labels; returns the volumes as a line of text.
 fn predict(
     arguments: &PredictArgs,
     predictors: &[Predictor],
@@ -197,34 +197,34 @@ fn predict(
     let subject = Subject { name: io::case_name(image), images: vec![image.to_owned()], label: None };
     let volume = subject.load().map_err(|error| PredictFailure::Image(error.to_string()))?;
     let grid = volume.grid;
-    let prediction = through(predictors, volume, arguments.probabilities, bar)?;
-    let failure = |error: &dyn std::error::Error| PredictFailure::World(CliError::failure(error));
+    let prediction = predict_volume(predictors, volume, arguments.probabilities, bar)?;
+    let failure = |error: &dyn std::error::Error| PredictFailure::Environment(CliError::failure(error));
     io::write_label(out, &grid, &prediction.label).map_err(|error| failure(&error))?;
     if let Some(probabilities) = &prediction.probabilities {
         let path = output(arguments, image, PROBABILITIES);
         io::write_image(&path, &grid, probabilities).map_err(|error| failure(&error))?;
     }
     let labels = ClassLabel::pairs(&predictors[0].labels);
-    let found = label_volumes(&prediction.label, &grid, &labels);
-    write_report(arguments, image, &grid, &found, start.elapsed().as_secs_f64())?;
-    let texts: Vec<String> = found.iter().map(text).collect();
+    let volumes = label_volumes(&prediction.label, &grid, &labels);
+    write_report(arguments, image, &grid, &volumes, start.elapsed().as_secs_f64())?;
+    let texts: Vec<String> = volumes.iter().map(text).collect();
     Ok(texts.join(", "))
 }
 
-/// Predicts a volume; what is wrong with the image is told apart from what is wrong with the world.
-fn through(
+/// Predicts a volume; distinguishes errors of the image from those of the environment.
+fn predict_volume(
     predictors: &[Predictor],
     volume: Volume,
-    keep: bool,
+    keep_probabilities: bool,
     bar: &Windows,
 ) -> Result<prediction::Prediction, PredictFailure> {
-    let mut tell = |done, total| bar.show(done, total);
-    prediction::predict(predictors, volume, keep, stop_flag(), &mut tell).map_err(|error| match error {
+    let mut report = |done, total| bar.show(done, total);
+    prediction::predict(predictors, volume, keep_probabilities, stop_flag(), &mut report).map_err(|error| match error {
         PredictError::Stopped => PredictFailure::Stopped,
         PredictError::Channels { .. } | PredictError::NotFinite { .. } | PredictError::Preprocess(_) => {
             PredictFailure::Image(error.to_string())
         }
-        error => PredictFailure::World(predict_error(error)),
+        error => PredictFailure::Environment(predict_error(error)),
     })
 }
 
@@ -237,45 +237,47 @@ fn write_report(
 ) -> Result<(), PredictFailure> {
     let (shape, spacing_mm) = (grid.shape, grid.spacing());
     let report = Report { image, runs: &arguments.runs, shape, spacing_mm, labels, seconds };
-    let text = serde_json::to_string_pretty(&report).expect("findings are plain data") + "\n";
+    let text = serde_json::to_string_pretty(&report).expect("a report is plain data") + "\n";
     let path = arguments.out.join(format!("{}.json", io::case_name(image)));
-    write_atomically(&path, text.as_bytes()).map_err(|error| PredictFailure::World(run_error(error)))
+    write_atomically(&path, text.as_bytes()).map_err(|error| PredictFailure::Environment(run_error(error)))
 }
 
-/// A label's volume and its parts, as in `tumour 12.3 ml in 2 parts`.
-fn text(found: &LabelVolume) -> String {
-    match found.components.len() {
-        0 => format!("no {}", found.name),
-        1 => format!("{} {:.1} ml", found.name, found.volume_ml),
-        parts => format!("{} {:.1} ml in {parts} parts", found.name, found.volume_ml),
+/// Describes a label's volume and its connected components, as in `tumour 12.3 ml in 2 components`.
+fn text(label: &LabelVolume) -> String {
+    match label.components.len() {
+        0 => format!("no {}", label.name),
+        1 => format!("{} {:.1} ml", label.name, label.volume_ml),
+        count => format!("{} {:.1} ml in {count} components", label.name, label.volume_ml),
     }
 }
 
-/// What a run lacks is the user's to mend; the rest is the world's.
+/// Converts an error of prediction: what is wrong with a run is a problem that the user can fix; the rest is a failure
+/// of the environment.
 pub(super) fn predict_error(error: PredictError) -> CliError {
     match error {
         PredictError::Run(error) => run_error(error),
         PredictError::Plan(problems) => CliError::Problems(problems),
         PredictError::NoWeights { .. } => CliError::problem(
             error.to_string(),
-            "train the run further, or take the newest weights with --checkpoint last",
+            "train the run further, or use the latest weights with --checkpoint last",
         ),
-        PredictError::Differ { .. } => CliError::problem(error.to_string(), "predict with each of them by itself"),
-        PredictError::Device(_) => {
-            CliError::problem(error.to_string(), "--device takes another; `runner devices` lists what there is")
-        }
+        PredictError::Differ { .. } => CliError::problem(error.to_string(), "predict with each run separately"),
+        PredictError::Device(_) => CliError::problem(
+            error.to_string(),
+            "choose another with --device; `runner devices` lists what this binary and machine offer",
+        ),
         PredictError::Invalid { .. } => CliError::Problem { message: error.to_string(), help: None },
         error => CliError::failure(&error),
     }
 }
 
-/// How many windows of an image are done: a bar on the terminal, and nothing without one.
+/// A progress bar over the windows of an image; shown only on a terminal.
 pub(super) struct Windows {
     bar: Option<indicatif::ProgressBar>,
 }
 
 impl Windows {
-    /// Makes a bar for an image.
+    /// Creates a bar for an image.
     pub(super) fn new(name: &str, quiet: bool) -> Self {
         let is_shown = !quiet && std::io::IsTerminal::is_terminal(&std::io::stderr());
         let bar = is_shown.then(|| {
@@ -286,7 +288,7 @@ impl Windows {
         Self { bar }
     }
 
-    /// Shows how many are done.
+    /// Shows how many windows are done.
     pub(super) fn show(&self, done: usize, total: usize) {
         if let Some(bar) = &self.bar {
             bar.set_length(total as u64);

@@ -42,9 +42,9 @@ enum Which {
 /// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
-    /// The table of runs, and what follows from it.
+    /// The tables of runs and settings, and the conclusions.
     Full,
-    /// What follows from the runs alone.
+    /// The table of settings and the conclusions.
     Verdict,
 }
 
@@ -61,21 +61,21 @@ impl Execute for ReportArgs {
     }
 }
 
-/// Compares the runs below a folder, writes the report and prints what follows.
+/// Compares the runs below a folder, writes the report and prints its conclusions.
 pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detail) -> Result<(), CliError> {
     if ["manifest.json", "metrics.csv"].iter().any(|name| out.join(name).exists()) {
         let message = format!("{} is the folder of a run; a report would overwrite its files", out.display());
         return Err(CliError::problem(message, "name another folder with --out"));
     }
     let report = Report::read(runs, epoch).map_err(|error| {
-        CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that holds runs")
+        CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that contains runs")
     })?;
     for (name, reason) in &report.unreadable {
         eprintln!("warning: {} cannot be read: {reason}", runs.join(name).display());
     }
     if report.groups.is_empty() {
-        let message = format!("{} holds no run", runs.display());
-        return Err(CliError::problem(message, "name a folder that holds runs, such as `runs`"));
+        let message = format!("{} contains no runs", runs.display());
+        return Err(CliError::problem(message, "name a folder that contains runs, such as `runs`"));
     }
     report.write(out, &title(runs)).map_err(run_error)?;
     for (number, (group, verdict)) in report.groups.iter().enumerate() {
@@ -88,10 +88,10 @@ pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detai
     Ok(())
 }
 
-/// The name of a folder, also of `.`.
+/// Returns the name of a folder, which may be given as `.`.
 fn title(runs: &Path) -> String {
-    let whole = runs.canonicalize().unwrap_or_else(|_| runs.to_owned());
-    whole.file_name().map_or_else(|| "runs".to_owned(), |name| name.to_string_lossy().into_owned())
+    let canonical = runs.canonicalize().unwrap_or_else(|_| runs.to_owned());
+    canonical.file_name().map_or_else(|| "runs".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn print_group_title(number: usize, group: &Group) {

@@ -1,4 +1,4 @@
-//! `runner reproduce`: whether a run's data and plan are as they were, and its first steps give the same numbers.
+//! `runner reproduce`: checks that a run's data and plan are unchanged and that its first steps give the same numbers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,36 +49,37 @@ pub struct ReproduceArgs {
     quiet: bool,
 }
 
-/// Keys that change no number, or only the length of a run.
-const FREE: [&str; 5] = ["device", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs", "train.epochs"];
+/// Keys that do not change the numbers of a step.
+const IRRELEVANT_KEYS: [&str; 5] =
+    ["device", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs", "train.epochs"];
 
 impl Execute for ReproduceArgs {
-    /// Compares, and answers with the exit code.
+    /// Compares plan, data and steps; the exit code says whether they agree.
     fn execute(&self) -> Result<Exit, CliError> {
         let root = &self.run;
         let manifest = Manifest::read(root).map_err(run_error)?;
-        let is_plan_the_same = tell_plan(root, &manifest)?;
-        // A run that was lengthened began with fewer epochs, which a schedule may depend on.
+        let same_plan = is_plan_unchanged(root, &manifest)?;
+        // A run that was lengthened started with fewer epochs, which its learning rates depend on.
         let epochs = manifest.plan["train"]["epochs"].as_u64();
         let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
         let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
         let plan = self.cache.plan(&document, self.device)?;
         check_same_split(root, &plan).map_err(resume_error)?;
         let cache = self.cache.open();
-        let cases = Arc::new(prepare(&plan, &cache, &self.cache.path(), self.quiet)?);
-        let is_data_the_same = tell_data(&manifest.inputs, &cases.inputs);
-        if !(is_plan_the_same && is_data_the_same) {
-            outln!("no: the steps are not repeated, for they would not be the same");
+        let dataset = Arc::new(prepare(&plan, &cache, &self.cache.path(), self.quiet)?);
+        let same_data = is_data_unchanged(&manifest.inputs, &dataset.inputs);
+        if !(same_plan && same_data) {
+            outln!("no: the steps were not repeated, since plan or data differ");
             return Ok(Exit::No);
         }
-        tell_steps(self, &manifest, &plan, &cases)
+        compare_steps(self, &manifest, &plan, &dataset)
     }
 }
 
-/// Whether plan.yaml is what the run was begun with.
-fn tell_plan(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
+/// Prints and returns whether plan.yaml is the plan that the run was started with.
+fn is_plan_unchanged(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
     if manifest.plan.is_null() {
-        outln!("plan     the version that made the run kept no copy of it");
+        outln!("plan     not recorded by the version that made the run");
         return Ok(true);
     }
     let path = root.join("plan.yaml");
@@ -86,14 +87,14 @@ fn tell_plan(root: &Path, manifest: &Manifest) -> Result<bool, CliError> {
     let difference = first_difference(&plan_as_json(&text), &manifest.plan, "");
     match &difference {
         Some(key) => outln!("plan     {} differs from manifest.json in `{key}`", path.display()),
-        None => outln!("plan     as it was"),
+        None => outln!("plan     unchanged"),
     }
     Ok(difference.is_none())
 }
 
-/// The path of the first key that two trees do not share with the same value.
+/// Returns the path of the first key whose value differs between two trees.
 fn first_difference(one: &Json, other: &Json, path: &str) -> Option<String> {
-    if FREE.contains(&path) {
+    if IRRELEVANT_KEYS.contains(&path) {
         return None;
     }
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -113,75 +114,78 @@ fn first_difference(one: &Json, other: &Json, path: &str) -> Option<String> {
     }
 }
 
-/// Whether the files are those that the run read.
-fn tell_data(before: &Inputs, now: &Inputs) -> bool {
+/// Prints and returns whether the input files are unchanged.
+fn is_data_unchanged(before: &Inputs, now: &Inputs) -> bool {
     if before.subjects.is_empty() {
-        outln!("data     the run has not recorded its files");
+        outln!("data     not recorded by the run");
         return true;
     }
     let changed = before.differences(now);
     for path in &changed {
-        outln!("data     {} is not what it was", path.display());
+        outln!("data     {} has changed", path.display());
     }
     if changed.is_empty() {
         let files: usize = now.subjects.values().map(Vec::len).sum();
-        outln!("data     {files} files of {} subjects, as they were", now.subjects.len());
+        outln!("data     {files} files of {} subjects, unchanged", now.subjects.len());
     }
     changed.is_empty()
 }
 
-/// Repeats the first steps and compares them with those on record.
-fn tell_steps(
+/// Repeats the first steps and compares them with the recorded ones.
+fn compare_steps(
     arguments: &ReproduceArgs,
     manifest: &Manifest,
     plan: &Plan,
-    cases: &Arc<PreprocessedDataset>,
+    dataset: &Arc<PreprocessedDataset>,
 ) -> Result<Exit, CliError> {
     let path = arguments.run.join("steps.csv");
     let table = Table::read(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
     let count = arguments.steps.min(table.rows.len());
     if count == 0 {
-        return Err(CliError::problem(format!("{} holds no steps to compare with", path.display()), "train first"));
+        return Err(CliError::problem(
+            format!("{} has no steps to compare with", path.display()),
+            "train the run first",
+        ));
     }
-    let mut farthest: f64 = 0.0;
-    let mut difference = None;
-    let repeated = replay::first_steps(plan, cases, count, |step| {
-        let (share, text) = compare(&table, &step);
-        farthest = farthest.max(share);
-        if share > arguments.tolerance {
-            difference = Some(text);
+    let mut max_difference: f64 = 0.0;
+    let mut failure = None;
+    let repeated = replay::first_steps(plan, dataset, count, |step| {
+        let (relative, text) = compare(&table, &step);
+        max_difference = max_difference.max(relative);
+        if relative > arguments.tolerance {
+            failure = Some(text);
         }
-        difference.is_none()
+        failure.is_none()
     });
     repeated.map_err(|error| training_error(&error))?;
     let threads = rayon::current_num_threads();
     let then = format!("{} with {} threads", manifest.device, manifest.threads);
     outln!("steps    {count} repeated on {} with {threads} threads; the run was on {then}", plan.device);
-    match difference {
+    match failure {
         Some(text) => {
             outln!("no: {text}");
             Ok(Exit::No)
         }
-        None if farthest == 0.0 => {
+        None if max_difference == 0.0 => {
             outln!("same bits");
             Ok(Exit::Done)
         }
         None => {
-            outln!("same within tolerance: the farthest is off by {farthest:.1e} of its value");
+            outln!("same within tolerance: the largest relative difference is {max_difference:.1e}");
             Ok(Exit::Done)
         }
     }
 }
 
-/// How far a step is off, as a share of the recorded value, and in words.
+/// Returns the relative difference of a step from the recorded one, and its description.
 fn compare(table: &Table, step: &ReplayedStep) -> (f64, String) {
     let compare = |(column, now): (&str, f64)| match table.value(step.step - 1, column) {
         Some(before) if before.to_bits() == now.to_bits() => (0.0, String::new()),
         Some(before) => {
-            let share = ((now - before) / before.abs().max(f64::MIN_POSITIVE)).abs();
-            (share, format!("step {}: {column} is {now} and was {before}", step.step))
+            let relative = ((now - before) / before.abs().max(f64::MIN_POSITIVE)).abs();
+            (relative, format!("step {}: {column} is {now} and was {before}", step.step))
         }
-        None => (f64::INFINITY, format!("step {}: {column} is not on record", step.step)),
+        None => (f64::INFINITY, format!("step {}: {column} was not recorded", step.step)),
     };
     let [loss, norm] = [("train_loss", step.train_loss), ("grad_norm", step.grad_norm)].map(compare);
     if norm.0 > loss.0 { norm } else { loss }
@@ -194,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_difference_of_two_plans_is_named_and_free_keys_are_passed_over() {
+    fn the_first_difference_of_two_plans_is_named_and_irrelevant_keys_are_ignored() {
         let plan = json!({ "device": "flex", "loss": { "dice": { "smooth": 1e-5 } }, "augment": [1, 2] });
         let mut other = plan.clone();
         other["device"] = json!("auto");
@@ -213,9 +217,9 @@ mod tests {
         };
         let step = |train_loss, grad_norm| ReplayedStep { step: 1, train_loss, grad_norm };
         assert_eq!(compare(&table, &step(0.1 + 0.2, 2.0)).0, 0.0);
-        let (share, text) = compare(&table, &step(0.3, 2.0));
+        let (relative, text) = compare(&table, &step(0.3, 2.0));
         assert!(
-            share > 0.0 && share < 1e-15 && text.contains("train_loss is 0.3 and was 0.30000000000000004"),
+            relative > 0.0 && relative < 1e-15 && text.contains("train_loss is 0.3 and was 0.30000000000000004"),
             "{text}"
         );
         assert_eq!(compare(&table, &step(0.1 + 0.2, 3.0)).0, 0.5);

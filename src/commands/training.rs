@@ -1,4 +1,4 @@
-//! Training in a run folder on this terminal, as `run` and the workers of a sweep do it.
+//! Training in a run folder with progress on the terminal; shared by `run` and the workers of a sweep.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -22,11 +22,11 @@ use run_folder::folder::RunFolder;
 use run_folder::manifest::Manifest;
 use run_folder::table::Table;
 
-/// A training run on this terminal.
+/// A training run with progress on the terminal.
 pub(super) struct Training<'a> {
     /// The run folder, which this process has locked.
     pub folder: &'a RunFolder,
-    /// What is trained.
+    /// The plan to train.
     pub plan: &'a Plan,
     /// The cache folder, for phantoms.
     pub cache_dir: PathBuf,
@@ -49,7 +49,7 @@ impl Training<'_> {
             vec![Box::new(Plots::new(folder, &plan.name)), Box::new(bar)];
         listeners.extend(self.listeners);
         let save_patches =
-            |path: &Path, batch: &[Patch]| patches::keep(path, plan, batch).map_err(|error| error.message());
+            |path: &Path, batch: &[Patch]| patches::save(path, plan, batch).map_err(|error| error.message());
         let session = RunSession {
             folder,
             plan,
@@ -127,7 +127,7 @@ fn print_results(folder: &RunFolder, manifest: &Manifest) {
     outln!("{}", folder.root().display());
 }
 
-/// Makes an error of a run into one of a subcommand.
+/// Converts an error of a run.
 fn run_session_error(error: RunSessionError) -> CliError {
     match error {
         RunSessionError::Train(error) => training_error(&error),
@@ -139,8 +139,8 @@ fn run_session_error(error: RunSessionError) -> CliError {
     }
 }
 
-/// Makes an error of training into one of a subcommand: what the experiment, its label maps or an option is to blame
-/// for is a problem that the user can fix; the rest is a failure of the environment.
+/// Converts an error of training: errors of the experiment, its label maps or an option are problems that the user can
+/// fix; the rest are failures of the environment.
 pub(super) fn training_error(error: &TrainError) -> CliError {
     match error {
         TrainError::Batch(_) | TrainError::InputsChanged(_) => {
@@ -156,7 +156,7 @@ pub(super) fn training_error(error: &TrainError) -> CliError {
     }
 }
 
-/// Makes an error of a resumed or compared run into one of a subcommand.
+/// Converts an error of a resumed or compared run.
 pub(super) fn resume_error(error: ResumeError) -> CliError {
     match error {
         ResumeError::Folder(error) => run_error(error),

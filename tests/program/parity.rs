@@ -6,7 +6,8 @@ use crate::test_dir::{TestDir, stderr_line, stdout};
 fn one_device_is_compared_with_pytorchs_values() {
     let place = TestDir::new();
     let text = stdout(&place.runner(&["parity", "--devices", "flex"]).success());
-    for part in ["6 networks on flex beside PyTorch 2.", "weights after a step of Adam", "same within tolerance"] {
+    for part in ["6 networks on flex compared with PyTorch 2.", "weights after a step of Adam", "same within tolerance"]
+    {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }

@@ -100,7 +100,7 @@ fn a_folder_without_runs_and_the_folder_of_a_run_are_rejected() {
     let message = stderr(&dir.runner(&["report", "absent"]).code(2));
     assert!(message.contains("absent"), "{message}");
     fs::create_dir(dir.path("empty")).unwrap();
-    assert!(stderr(&dir.runner(&["report", "empty"]).code(2)).contains("holds no run"));
+    assert!(stderr(&dir.runner(&["report", "empty"]).code(2)).contains("contains no runs"));
     RunFixture::default().write(&dir.path("runs"));
     let message = stderr(&dir.runner(&["report", "runs", "--out", "runs/run"]).code(2));
     assert!(message.contains("would overwrite"), "{message}");

@@ -1,4 +1,4 @@
-//! One picture of many patches: a slice of each, with its labels over it.
+//! A contact sheet of patches: a slice of each, with its labels as overlay.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use report::viewer::slice_selection::largest_slice;
 use report::viewer::{LabelCounts, Plane, Scene, Window};
 use volume::{Affine, Grid, Label, Voxels};
 
-/// Patches that are shown; more would be too small to see.
+/// The maximum number of patches; more would be too small to see.
 pub(super) const MAX_TILES: usize = 64;
 
 /// The longer side of a slice in pixels.
@@ -25,7 +25,7 @@ pub(super) struct ContactSheet {
 }
 
 impl ContactSheet {
-    /// A sheet without tiles, for patches with these labels.
+    /// Creates an empty sheet for patches with these labels.
     pub(super) fn new(labels: &[ClassLabel]) -> Self {
         let legend = labels.iter().map(|label| (label.value, label.name.replace('_', " "))).collect();
         Self {
@@ -34,7 +34,7 @@ impl ContactSheet {
         }
     }
 
-    /// Adds the next patch, whose voxels are so many millimetres apart; those behind the last tile are left out.
+    /// Adds a patch with the given voxel spacing in mm, unless the sheet is full.
     pub(super) fn add(&mut self, patch: &Patch, spacing: [f64; 3]) {
         if self.sheet.tiles.len() < MAX_TILES {
             let scene = self.scene(patch, spacing);
@@ -46,22 +46,22 @@ impl ContactSheet {
         }
     }
 
-    /// The patch as training gets it: a mirrored one is not turned back.
+    /// Returns the scene of a patch as the network gets it, including flips.
     fn scene(&self, patch: &Patch, spacing: [f64; 3]) -> Scene {
         let grid = Grid { shape: patch.shape, affine: Affine::scale_and_shift(spacing, [0.0; 3]) };
         let image = Voxels::new(patch.channels, patch.shape, patch.image.clone());
         let shown = |label: &Label| if self.labels.contains(label) { *label } else { 0 };
         let label = Voxels::new(1, patch.shape, patch.label.iter().map(shown).collect());
-        // Filled and outlined at once, for there is no prediction that an outline could stand for.
+        // The labels are filled and outlined, since there is no prediction to outline.
         let mut scene = Scene::new(&grid, &image, Some(&label), Some(&label));
         scene.window = Window::from_percentiles(image.channel(0));
         scene
     }
 
-    /// Writes the sheet as PNG; it appears whole or not at all.
+    /// Writes the sheet as PNG, atomically.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file cannot be written.
     pub(super) fn write(&self, path: &Path) -> Result<(), CliError> {
         self.sheet.render().write(path).map_err(|error| CliError::failure(&error))
     }
@@ -112,22 +112,22 @@ mod tests {
     #[test]
     fn the_slice_with_the_most_foreground_is_shown_and_the_patients_right_is_on_the_left() {
         let at = first_tile(&[1]);
-        // The ramp rises to the patient's right, so the top row begins white and ends black.
+        // The ramp rises to the patient's right, so the top row starts white and ends black.
         assert_eq!((at(0, 0), at(SIDE - 1, 0)), ([255; 3], [0; 3]));
-        // The label lies at low x and low y, so to the right and below; half of its colour lies over black.
+        // The label is at low x and low y, so at the lower right, with half opacity over black.
         assert_eq!(at(SIDE - 1, SIDE - 1), [115, 80, 0]);
-        // Its outline is not seen through.
+        // Its outline is opaque.
         assert_eq!(at(SIDE / 2, SIDE - 1), [230, 159, 0]);
     }
 
     #[test]
-    fn labels_that_training_does_not_know_are_not_shown() {
+    fn undeclared_labels_are_not_shown() {
         let at = first_tile(&[2]);
         assert_eq!(at(SIDE - 1, SIDE - 1), [0; 3]);
     }
 
     #[test]
-    fn no_more_tiles_than_fit_are_shown() {
+    fn a_full_sheet_ignores_further_patches() {
         let mut sheet = sheet(&[1]);
         for _ in 0..MAX_TILES + 3 {
             sheet.add(&patch([4, 4, 6]), [1.0; 3]);

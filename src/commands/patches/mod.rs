@@ -1,4 +1,4 @@
-//! `runner patches`: what training would see, and how fast it comes.
+//! `runner patches`: lists the training patches, or measures how fast they are made.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,8 @@ pub struct PatchesArgs {
     common: ExperimentOptions,
 }
 
-/// Patches that are shown where nothing was said.
-const SHOWN: usize = 16;
+/// The default number of patches.
+const DEFAULT_COUNT: usize = 16;
 
 impl Execute for PatchesArgs {
     /// Makes the patches in the order in which training gets them.
@@ -70,14 +70,14 @@ impl Execute for PatchesArgs {
         let plan = self.common.plan(&document)?;
         let start = Instant::now();
         let cache = self.common.cache.open();
-        let mut cases = prepare(&plan, &cache, &self.common.cache.path(), self.common.quiet)?;
+        let mut dataset = prepare(&plan, &cache, &self.common.cache.path(), self.common.quiet)?;
         if self.bench {
-            cases.enable_profiling();
+            dataset.enable_profiling();
         }
-        let cases = Arc::new(cases);
+        let dataset = Arc::new(dataset);
         let prepared = start.elapsed().as_secs_f64();
-        let Wanted { mut epoch, mut skip, count } = Wanted::of(self, &plan);
-        let mut files = self.out.as_deref().map(|out| Files::begin(out, &plan)).transpose()?;
+        let Selection { mut epoch, mut skip, count } = Selection::of(self, &plan);
+        let mut files = self.out.as_deref().map(|out| PatchFiles::create(out, &plan)).transpose()?;
 
         let mut digest = Sha256::new();
         let mut rows = Vec::new();
@@ -85,16 +85,16 @@ impl Execute for PatchesArgs {
         let mut made = 0;
         let start = Instant::now();
         while made < count {
-            let mut queue = training::patches(&plan, &cases, epoch, skip);
+            let mut queue = training::patches(&plan, &dataset, epoch, skip);
             for patch in queue.by_ref().take(count - made) {
                 let patch = patch.map_err(|error| CliError::failure(&error))?;
                 if made == 0 && self.bench {
-                    // At once, for whoever waits for it.
+                    // Printed immediately, since a bench may wait for these lines.
                     outln!("subjects prepared   {prepared:.3} s");
                     outln!("first patch         {:.4} s after that", start.elapsed().as_secs_f64());
                 }
                 if !self.bench {
-                    add(&mut digest, &patch);
+                    add_to_digest(&mut digest, &patch);
                     rows.push(row(made, epoch, &patch, &plan));
                 }
                 if let Some(files) = &mut files {
@@ -115,7 +115,7 @@ impl Execute for PatchesArgs {
         }
         if self.bench {
             print_speed(made, start.elapsed().as_secs_f64(), waited, &plan);
-            print_times(&cases, made);
+            print_times(&dataset, made);
             cache.finish().map_err(|error| CliError::failure(&error))?;
             return Ok(Exit::Done);
         }
@@ -129,19 +129,19 @@ impl Execute for PatchesArgs {
     }
 }
 
-/// Which patches are wanted.
-struct Wanted {
-    /// The epoch that they begin with, counted from 1.
+/// The requested patches.
+struct Selection {
+    /// The first epoch, counted from 1.
     epoch: usize,
-    /// Patches of that epoch that come before.
+    /// The number of patches to skip in that epoch.
     skip: usize,
     count: usize,
 }
 
-impl Wanted {
+impl Selection {
     fn of(arguments: &PatchesArgs, plan: &Plan) -> Self {
         let Some(step) = arguments.step else {
-            let default = if arguments.bench { plan.patches_per_epoch } else { SHOWN };
+            let default = if arguments.bench { plan.patches_per_epoch } else { DEFAULT_COUNT };
             let count = arguments.count.map_or(default, NonZeroUsize::get);
             return Self { epoch: arguments.epoch.get(), skip: 0, count };
         };
@@ -153,23 +153,23 @@ impl Wanted {
     }
 }
 
-/// Writes patches of an epoch as `--out` does, with their picture.
-pub(super) fn keep(out: &Path, plan: &Plan, patches: &[Patch]) -> Result<(), CliError> {
-    let mut files = Files::begin(out, plan)?;
+/// Writes patches and their contact sheet, as `--out` does.
+pub(super) fn save(out: &Path, plan: &Plan, patches: &[Patch]) -> Result<(), CliError> {
+    let mut files = PatchFiles::create(out, plan)?;
     patches.iter().try_for_each(|patch| files.add(patch))?;
     files.finish()
 }
 
-/// A folder that patches are written to, and their picture.
-struct Files<'a> {
+/// A folder of patches with their contact sheet.
+struct PatchFiles<'a> {
     out: &'a Path,
     plan: &'a Plan,
     sheet: ContactSheet,
     written: usize,
 }
 
-impl<'a> Files<'a> {
-    fn begin(out: &'a Path, plan: &'a Plan) -> Result<Self, CliError> {
+impl<'a> PatchFiles<'a> {
+    fn create(out: &'a Path, plan: &'a Plan) -> Result<Self, CliError> {
         volume_files::make_folder(out)?;
         Ok(Self { out, plan, sheet: ContactSheet::new(&plan.labels), written: 0 })
     }
@@ -187,7 +187,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// The preprocessed volumes of a plan, which makes its phantoms first.
+/// Preprocesses the subjects of a plan, after generating its phantoms.
 pub(super) fn prepare(
     plan: &Plan,
     cache: &Cache,
@@ -199,14 +199,14 @@ pub(super) fn prepare(
         eprintln!("warning: {warning}");
     }
     make_phantoms(plan, cache_dir, &mut bar)?;
-    let cases = PreprocessedDataset::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
+    let dataset = PreprocessedDataset::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
         // The bar draws on a terminal, which cannot fail a command.
         let _ = bar.record(&event);
     });
-    Ok(cases.map_err(|error| training_error(&TrainError::Preprocess(error)))?.expect("nobody asks it to stop"))
+    Ok(dataset.map_err(|error| training_error(&TrainError::Preprocess(error)))?.expect("the stop flag is never set"))
 }
 
-/// How fast patches came.
+/// Prints the throughput.
 fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
     let queue = &plan.experiment.queue;
     let [x, y, z] = plan.patch;
@@ -218,21 +218,21 @@ fn print_speed(made: usize, seconds: f64, waited: f64, plan: &Plan) {
     }
 }
 
-/// What a patch takes of a worker's time, step by step.
-fn print_times(cases: &PreprocessedDataset, made: usize) {
-    let rows = cases.profile().map(Profile::table).unwrap_or_default();
+/// Prints the time that each step of making a patch takes.
+fn print_times(dataset: &PreprocessedDataset, made: usize) {
+    let rows = dataset.profile().map(Profile::table).unwrap_or_default();
     let all: f64 = rows.iter().map(|(_, time)| time.as_secs_f64()).sum();
     let row = |name: &str, seconds: f64| {
-        let share = format!("{:.1}", 100.0 * seconds / all);
-        vec![name.to_owned(), format!("{:.3}", 1e3 * seconds / made as f64), share]
+        let percent = format!("{:.1}", 100.0 * seconds / all);
+        vec![name.to_owned(), format!("{:.3}", 1e3 * seconds / made as f64), percent]
     };
     let mut cells: Vec<_> = rows.iter().map(|(name, time)| row(name, time.as_secs_f64())).collect();
     cells.push(row("all", all));
     output::text(table(&["step", "ms per patch", "%"].map(str::to_owned), &cells));
 }
 
-/// Everything of a patch that training could notice.
-fn add(digest: &mut Sha256, patch: &Patch) {
+/// Adds everything in a patch that affects training to a digest.
+fn add_to_digest(digest: &mut Sha256, patch: &Patch) {
     digest.update(&patch.subject);
     digest.update((patch.index as u64).to_le_bytes());
     patch.start.iter().for_each(|start| digest.update((*start as u64).to_le_bytes()));
@@ -249,7 +249,7 @@ fn header(plan: &Plan) -> Vec<String> {
 fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
     let extreme = |pick: fn(f32, f32) -> f32| patch.image.iter().copied().reduce(pick).unwrap_or(f32::NAN);
     let mean = patch.image.iter().map(|value| f64::from(*value)).sum::<f64>() / patch.image.len() as f64;
-    let share = |value| {
+    let percent = |value| {
         let voxels = patch.label.iter().filter(|label| **label == value).count();
         format!("{:.2}", 100.0 * voxels as f64 / patch.label.len() as f64)
     };
@@ -263,7 +263,7 @@ fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
         format!("{mean:.3}"),
         format!("{:.3}", extreme(f32::max)),
     ];
-    first.into_iter().chain(plan.labels.iter().map(|label| share(label.value))).collect()
+    first.into_iter().chain(plan.labels.iter().map(|label| percent(label.value))).collect()
 }
 
 fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> Result<(), CliError> {
@@ -272,15 +272,21 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
         image: Voxels::new(patch.channels, patch.shape, patch.image.clone()),
         label: Some(Voxels::new(1, patch.shape, patch.label.clone())),
     };
-    let told = serde_json::json!({
+    let description = serde_json::json!({
         "subject": patch.subject, "patch": patch.index, "start": patch.start,
         "chain": plan.experiment.augment, "draws": patch.params,
     });
-    let steps = &plan.experiment;
-    volume_files::write(out, &format!("{number:04}_"), &volume, &[&steps.augment, &steps.preprocess], &told)
+    let experiment = &plan.experiment;
+    volume_files::write(
+        out,
+        &format!("{number:04}_"),
+        &volume,
+        &[&experiment.augment, &experiment.preprocess],
+        &description,
+    )
 }
 
-/// Where a patch lies in the world after the chain.
+/// Returns the grid of a patch.
 fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
     let case = &plan.cases[&patch.subject];
     let augment = &plan.experiment.augment;
