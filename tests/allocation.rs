@@ -1,4 +1,4 @@
-//! In the steady state, sampling patches makes no allocation of a patch's size.
+//! In the steady state, sampling a patch allocates no array of its size.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe to write; this one forwards to the system's")]
 
@@ -22,11 +22,11 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -69,5 +69,5 @@ fn a_patch_allocates_no_array() {
     (4..4 + count).for_each(|index| drop(patch(index)));
     let (largest, bytes) = (LARGEST.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed) / count);
     // The arrays of one patch take 196 608 bytes.
-    assert!(largest <= 4096 && bytes < 16_384, "the largest of {largest} bytes, {bytes} bytes a patch");
+    assert!(largest <= 4096 && bytes < 16_384, "largest allocation {largest} bytes, {bytes} bytes per patch");
 }

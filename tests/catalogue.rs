@@ -81,7 +81,7 @@ fn transforms() -> Vec<Transform> {
     let variants = [
         serde_json::json!({ "maybe": { "probability": 0.5, "steps": [{ "flip": { "probabilities": [0.5, 0.5, 0.5] } }] } }),
         serde_json::json!({ "one_of": [{ "gamma": { "log_gamma": [-0.3, 0.3] } }, { "noise": { "std": [0, 2] } }] }),
-        // The documented examples are for whole CTs; these also change small volumes.
+        // The documented examples are for CT volumes; these also change small volumes.
         serde_json::json!({ "crop": { "start": [1, 0, 2], "end": [2, 1, 0] } }),
         serde_json::json!({ "resize": { "shape": [7, null, 12] } }),
         serde_json::json!({ "crop_or_pad": { "shape": [12, 6, 9], "fill": -1 } }),
@@ -104,7 +104,7 @@ fn transforms() -> Vec<Transform> {
             [0, 8, 20, 25, 30, 40, 50, 60, 70, 75, 85, 95, 100], [0, 8, 20, 25, 30, 40, 50, 60, 70, 75, 85, 95, 100]] } }),
     ];
     let steps = examples.chain(variants).map(|value| serde_json::from_value(value).unwrap());
-    // The documented 256 x 256 x 100 is correct, but slow here.
+    // The documented shape 256 x 256 x 100 is too slow for these tests.
     let is_large = |step: &Transform| {
         step.name() == "crop_or_pad" && serde_json::to_value(step).unwrap()["crop_or_pad"]["shape"][0] == 256
     };
@@ -232,7 +232,7 @@ fn random_steps_sample_different_parameters_from_different_streams() {
 }
 
 #[test]
-fn examples_have_no_problems() {
+fn examples_are_valid() {
     for step in transforms() {
         assert_eq!(step.component().validate(), [], "{step:?}");
     }
@@ -250,7 +250,7 @@ fn recorded_parameters_are_named_by_their_step() {
 #[test]
 fn every_key_of_a_transform_is_documented_and_random_keys_exist() {
     let schema: serde_json::Value = serde_json::from_str(&engine::experiment::schema::experiment()).unwrap();
-    let mut forgotten = Vec::new();
+    let mut problems = Vec::new();
     for step in transforms() {
         let name = step.name();
         let steps = schema["$defs"]["Transform"]["oneOf"].as_array().unwrap();
@@ -258,12 +258,12 @@ fn every_key_of_a_transform_is_documented_and_random_keys_exist() {
         let reference = choice["properties"][name]["$ref"].as_str().unwrap_or_default();
         let keys = &schema.pointer(reference.trim_start_matches('#')).unwrap()["properties"];
         let undocumented = keys.as_object().into_iter().flatten().filter(|(_, key)| key.get("description").is_none());
-        forgotten.extend(undocumented.map(|(key, _)| format!("{name}.{key} has no doc comment")));
+        problems.extend(undocumented.map(|(key, _)| format!("{name}.{key} has no doc comment")));
         let random = step.component().random_keys().into_iter();
         let unknown = random.filter(|key| *key != ITSELF && keys.get(key).is_none());
-        forgotten.extend(unknown.map(|key| format!("{name} has no key `{key}`, which it reports as random")));
+        problems.extend(unknown.map(|key| format!("{name} has no key `{key}`, which it reports as random")));
     }
-    assert!(forgotten.is_empty(), "{forgotten:#?}");
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn shapes_do_not_depend_on_sampled_parameters() {
 }
 
 #[test]
-fn each_label_is_that_of_its_source_voxel() {
+fn each_output_label_is_copied_from_its_source_voxel() {
     let steps: Vec<Transform> = transforms().into_iter().filter(|step| !step.component().relabels()).collect();
     let mut compared = 0;
     for index in 0..60 {
@@ -346,12 +346,12 @@ fn each_label_is_that_of_its_source_voxel() {
         let chain: Vec<Transform> = (0..3).map(|_| steps[choice.below(steps.len() as u64) as usize].clone()).collect();
         let params = sampled(&chain, 2, &mut rng(index));
         let source = volume(2).label.unwrap();
-        let origin = lazy::index_mapping(&chain, &params, &volume(2).grid);
+        let mapping = lazy::index_mapping(&chain, &params, &volume(2).grid);
         let labels = View::new(volume(2), &chain, &params).unwrap().volume().unwrap().label.unwrap();
         let shape = labels.shape;
         for (index, label) in labels.iter().enumerate() {
             let voxel = [index / (shape[1] * shape[2]), index / shape[2] % shape[1], index % shape[2]];
-            let expected = origin.source(voxel).map_or(0, |from| source[offset(source.shape, from)]);
+            let expected = mapping.source(voxel).map_or(0, |from| source[offset(source.shape, from)]);
             assert_eq!(*label, expected, "{chain:?} at {voxel:?}");
             compared += usize::from(*label > 0);
         }

@@ -1,6 +1,6 @@
-//! Windows are blended as MONAI and TorchIO blend them.
+//! Windows are blended as in MONAI and TorchIO.
 //!
-//! `tests/parity/inference.py` makes the numbers; images and the network are formulas that both sides compute.
+//! `tests/parity/inference.py` writes the expected values; images and the network are formulas that the test repeats.
 
 use std::convert::Infallible;
 
@@ -28,13 +28,13 @@ struct Case {
     values: Vec<f32>,
 }
 
-/// `sin(0.37 (i + 1))`, as the script's `image`.
+/// Returns `sin(0.37 (i + 1))` at each voxel, as the function `image` in the script.
 fn image(shape: [usize; 3]) -> Voxels<f32> {
     let count: usize = shape.iter().product();
     Voxels::new(1, shape, (0..count).map(|i| (0.37 * (i as f64 + 1.0)).sin() as f32).collect())
 }
 
-/// Two classes that depend on the position in the window, as the script's `network`.
+/// Returns logits of two classes that depend on the position in the window, as the function `network` in the script.
 fn network(windows: Vec<f32>) -> Vec<f32> {
     let [size_x, size_y, size_z] = WINDOW;
     let position = |voxel: usize| {

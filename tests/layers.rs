@@ -1,6 +1,6 @@
-//! What the compiler cannot hold of the layers: which crates a crate may know, and who may have unsafe code.
+//! Rules of the layers that the compiler cannot check: which crates a crate may depend on, and where unsafe code is allowed.
 //!
-//! Cargo refuses cycles; it does not refuse a new arrow. ARCHITECTURE.md shows the same table.
+//! Cargo rejects cyclic dependencies, but not a new dependency on a higher layer. ARCHITECTURE.md has the same table.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The crate that every other may depend on, since it has no code: it unifies the features of shared dependencies.
 const FEATURES: &str = "workspace-hack";
 
-/// The crates that may link burn; everything else works on plain arrays.
-const ON_TENSORS: &[&str] = &["nn", "engine", "sweep"];
+/// The crates that may depend on burn; all others use plain arrays.
+const MAY_USE_BURN: &[&str] = &["nn", "engine", "sweep"];
 
 #[test]
-fn every_crate_depends_on_lower_layers_alone() {
+fn every_crate_depends_on_lower_layers_only() {
     let mut faults = Vec::new();
     let mut crates: Vec<String> =
         fs::read_dir("crates").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -36,7 +36,7 @@ fn every_crate_depends_on_lower_layers_alone() {
     crates.retain(|name| name != FEATURES);
     for name in &crates {
         let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| layer == name) else {
-            faults.push(format!("{name} has no layer"));
+            faults.push(format!("{name} is not in the table of layers"));
             continue;
         };
         let dependencies = dependencies(name);
@@ -45,7 +45,7 @@ fn every_crate_depends_on_lower_layers_alone() {
                 faults.push(format!("{name} must not depend on {other}"));
             }
         }
-        if !ON_TENSORS.contains(&name.as_str()) && dependencies.iter().any(|other| other.starts_with("burn")) {
+        if !MAY_USE_BURN.contains(&name.as_str()) && dependencies.iter().any(|other| other.starts_with("burn")) {
             faults.push(format!("{name} must not depend on burn"));
         }
     }
@@ -54,9 +54,9 @@ fn every_crate_depends_on_lower_layers_alone() {
 
 #[test]
 fn only_the_simd_crate_allows_unsafe_code() {
-    // `for_avx2!` and `for_avx512!` expand to a checked unsafe call; no other code may lift the lint.
-    let lifts_the_lint = |text: &str| text.contains("unsafe_code") || text.contains("unsafe {");
-    assert_eq!(files_outside("crates/simd", lifts_the_lint), [""; 0]);
+    // `for_avx2!` and `for_avx512!` expand to a checked unsafe call; no other code may silence the lint.
+    let silences_the_lint = |text: &str| text.contains("unsafe_code") || text.contains("unsafe {");
+    assert_eq!(files_outside("crates/simd", silences_the_lint), [""; 0]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn only_the_device_module_names_the_deprecated_backend() {
     assert_eq!(files_outside("crates/nn/src/devices", names_it), [""; 0]);
 }
 
-/// The dependencies of a crate, also those of its tests.
+/// Returns the dependencies of a crate, including those of its tests.
 fn dependencies(name: &str) -> Vec<String> {
     let manifest = fs::read_to_string(format!("crates/{name}/Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
@@ -73,7 +73,7 @@ fn dependencies(name: &str) -> Vec<String> {
     sections.flat_map(|section| section.as_table().unwrap().keys().cloned()).collect()
 }
 
-/// The source files outside a path that match.
+/// Returns the source files outside a path whose text matches.
 fn files_outside(path: &str, matches: impl Fn(&str) -> bool) -> Vec<String> {
     let files = rust_files(Path::new("src")).into_iter().chain(rust_files(Path::new("crates")));
     let outside = files.filter(|file| !file.to_str().unwrap().starts_with(path));

@@ -82,23 +82,23 @@ fn a_tiny_network_learns_to_segment_livers() {
 
     let metrics = Table::read(&run.file("metrics.csv")).unwrap();
     let losses = metrics.points("epoch", "val_loss");
-    assert!(losses.last().unwrap().1 < 0.7 * losses[0].1, "the validation loss falls: {losses:?}");
+    assert!(losses.last().unwrap().1 < 0.7 * losses[0].1, "the validation loss does not decrease: {losses:?}");
     let (_, dice) = metrics.points("epoch", "val_dice_liver").pop().unwrap();
-    assert!(dice > 0.75, "Dice of livers on two volumes that were not trained on: {dice}");
+    assert!(dice > 0.75, "Dice of livers in two validation volumes: {dice}");
 }
 
 #[test]
-fn accumulated_batches_take_the_step_of_the_large_one() {
+fn accumulated_batches_take_the_same_step_as_one_large_batch() {
     let folder = tempfile::tempdir().unwrap();
     let cache_dir = folder.path().join("cache");
-    // Soft Dice with sums over the batch is no mean over patches, and batch norm would differ too.
+    // Cross-entropy is a mean over patches, unlike a soft Dice with sums over the batch. Batch norm would differ too.
     let text = EXPERIMENT.replace("dice_cross_entropy: {}", "cross_entropy: {}");
     let plan = plan(&cache_dir, &text);
     let patches: Vec<_> = (0..3).map(patches_of(&cache_dir, &plan)).collect();
     let mut large = Trainer::new(&plan).unwrap();
     let mut small = Trainer::new(&plan).unwrap();
     let whole = large.step(std::slice::from_ref(&patches), 1e-2, 0).unwrap();
-    // Two batches of different sizes: each patch counts the same.
+    // The batches differ in size, but all patches have the same weight.
     let parts = small.step(&[patches[..2].to_vec(), patches[2..].to_vec()], 1e-2, 0).unwrap();
     assert!((whole.loss - parts.loss).abs() < 1e-6, "{whole:?} {parts:?}");
     assert!((whole.grad_norm - parts.grad_norm).abs() < 1e-5 * whole.grad_norm, "{whole:?} {parts:?}");
@@ -129,7 +129,7 @@ fn recomputed_activations_give_the_same_gradients() {
         });
         assert!(stored.0.iter().any(|gradient| gradient.data.iter().any(|value| *value != 0.0)));
         if model.contains("strided_conv") {
-            // Three gradients are summed there, in another order.
+            // Three gradients are summed in a different order.
             let largest = |values: &[f32]| values.iter().fold(0.0f32, |max, value| max.max(value.abs()));
             let largest_of_all = stored.0.iter().map(|gradient| largest(&gradient.data)).fold(0.0, f32::max);
             for (stored, recomputed) in stored.0.iter().zip(&recomputed.0) {
@@ -145,7 +145,7 @@ fn recomputed_activations_give_the_same_gradients() {
     }
 }
 
-/// Convolutions in bfloat16 are close to those in float32, but not the same.
+/// Gradients in bfloat16 are close to those in float32, but not equal.
 #[cfg(feature = "libtorch")]
 #[test]
 fn bfloat16_gives_nearly_the_gradients_of_float32() {
@@ -160,6 +160,6 @@ fn bfloat16_gives_nearly_the_gradients_of_float32() {
     let [float32, bfloat16] = plans.map(|plan| Trainer::new(&plan).unwrap().gradients(&batch).unwrap());
     let length = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
     let all = || float32.iter().zip(&bfloat16).flat_map(|(one, other)| one.data.iter().zip(&other.data));
-    let off = length(&mut all().map(|(one, other)| one - other)) / length(&mut all().map(|(one, _)| *one));
-    assert!(off > 1e-5 && off < 0.05, "{off}");
+    let error = length(&mut all().map(|(one, other)| one - other)) / length(&mut all().map(|(one, _)| *one));
+    assert!(error > 1e-5 && error < 0.05, "{error}");
 }

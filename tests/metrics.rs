@@ -1,12 +1,13 @@
-//! The metrics give the numbers of MONAI, MedPy, surface-distance and the LiTS scorer, within a relative 1e-6.
+//! The metrics equal those of MONAI, MedPy, surface-distance and the LiTS scorer within a relative difference of 1e-6.
 //!
-//! `tests/parity/metrics.py` makes the numbers: pairs of masks with four spacings, and sets of livers with lesions.
+//! `tests/parity/metrics.py` writes the expected values, for pairs of masks with four spacings and sets of livers with
+//! lesions.
 
 use metrics::{Metric, Pair, score_all};
 use serde::Deserialize;
 use volume::Label;
 
-/// A number of a reference; `None` where it gave none, or an error.
+/// A score of a reference implementation; `None` if it is undefined or an error.
 type Score = Option<Number>;
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -22,7 +23,7 @@ enum Infinite {
     Inf,
 }
 
-/// Two masks, run by run, and the scores of the references under their names.
+/// Two run-length encoded masks, and the scores of the reference implementations by name.
 #[derive(Deserialize)]
 struct Comparison {
     name: String,
@@ -56,7 +57,7 @@ fn read<T: for<'de> Deserialize<'de>>(name: &str) -> T {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The metric of a name such as `hd95 medpy`.
+/// Returns the metric of a name such as `hd95 medpy`.
 fn metric(name: &str) -> Metric {
     let (metric, convention) = name.split_once(' ').unwrap();
     let key = match metric {
@@ -68,18 +69,18 @@ fn metric(name: &str) -> Metric {
     serde_yaml::from_str(&format!("!{metric} {{ {key}: {convention} }}")).unwrap()
 }
 
-fn hold(found: Option<f64>, expected: Score, what: &str) {
-    match (found, expected) {
-        (Some(found), Some(Number::Finite(expected))) => {
-            assert!((found - expected).abs() <= 1e-6 * expected.abs(), "{what}: {found} instead of {expected}");
+fn assert_score(actual: Option<f64>, expected: Score, what: &str) {
+    match (actual, expected) {
+        (Some(actual), Some(Number::Finite(expected))) => {
+            assert!((actual - expected).abs() <= 1e-6 * expected.abs(), "{what}: {actual} instead of {expected}");
         }
         (Some(f64::INFINITY), Some(Number::Infinite(Infinite::Inf))) | (None, None) => {}
-        _ => panic!("{what}: {found:?} instead of {expected:?}"),
+        _ => panic!("{what}: {actual:?} instead of {expected:?}"),
     }
 }
 
 #[test]
-fn scores_of_masks_are_those_of_the_references() {
+fn scores_of_masks_equal_those_of_the_reference_implementations() {
     let comparisons: Vec<Comparison> = read("pairs.json");
     assert!(comparisons.len() > 100);
     let one = [(1, "mask".to_owned())];
@@ -89,19 +90,19 @@ fn scores_of_masks_are_those_of_the_references() {
         let metrics: Vec<Metric> = scores.iter().map(|(name, _)| metric(name)).collect();
         let together = score_all(&metrics, &pair, &one);
         for ((metric, together), (column, expected)) in metrics.iter().zip(together).zip(scores) {
-            hold(together.scores[0], expected, &format!("{column} of {name} at {spacing:?}"));
-            assert_eq!(metric.score(&pair, &one), together, "alone as in company: {column} of {name}");
+            assert_score(together.scores[0], expected, &format!("{column} of {name} at {spacing:?}"));
+            assert_eq!(metric.score(&pair, &one), together, "{column} of {name}, alone and with other metrics");
         }
     }
 }
 
 #[test]
-fn a_region_scores_as_one_mask_does() {
+fn a_region_of_two_labels_is_scored_as_one_mask() {
     let comparisons: Vec<Comparison> = read("pairs.json");
     for Comparison { name, shape, spacing, prediction, truth, scores } in comparisons {
         // Every other voxel of a mask becomes label 2.
         let split = |runs: &[(Label, usize)]| -> Vec<Label> {
-            labels(runs).into_iter().enumerate().map(|(place, label)| label * (1 + place as Label % 2)).collect()
+            labels(runs).into_iter().enumerate().map(|(index, label)| label * (1 + index as Label % 2)).collect()
         };
         let (prediction, truth) = (split(&prediction), split(&truth));
         let pair = Pair { prediction: &prediction, truth: &truth, shape, spacing };
@@ -110,13 +111,13 @@ fn a_region_scores_as_one_mask_does() {
             let parameters = written.as_object_mut().unwrap().values_mut().next().unwrap();
             parameters["regions"] = serde_json::json!({ "both": [1, 2] });
             let metric: Metric = serde_json::from_value(written).unwrap();
-            hold(metric.score(&pair, &[]).scores[0], expected, &format!("{column} of {name} at {spacing:?}"));
+            assert_score(metric.score(&pair, &[]).scores[0], expected, &format!("{column} of {name} at {spacing:?}"));
         }
     }
 }
 
 #[test]
-fn livers_score_as_in_the_lits_benchmark() {
+fn livers_and_lesions_are_scored_as_in_the_lits_benchmark() {
     let metric: Metric = serde_yaml::from_str("!lits {}").unwrap();
     let names = [(1, "liver".to_owned()), (2, "tumour".to_owned())];
     let sets: Vec<LitsSet> = read("lits.json");
@@ -130,8 +131,8 @@ fn livers_score_as_in_the_lits_benchmark() {
         let summary = metric.summarize(&cases.iter().map(score).collect::<Vec<_>>(), &names);
         let columns = metric.summary_columns(&names);
         assert_eq!(columns.len(), scores.len());
-        for (column, found) in columns.iter().zip(summary) {
-            hold(found, scores[column], &format!("{column} of {name}"));
+        for (column, actual) in columns.iter().zip(summary) {
+            assert_score(actual, scores[column], &format!("{column} of {name}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The committed experiments have a valid plan, made from headers only.
+//! The committed experiments have valid plans, which are made from image headers only.
 
 use std::path::Path;
 use std::time::Instant;
@@ -63,6 +63,6 @@ fn the_liver_baseline_matches_the_recipe() {
     assert_eq!((plan.patches_per_epoch, plan.steps_per_epoch), (525, 263));
     let warned = |text: &str| plan.warnings.iter().any(|warning| warning.contains(text));
     for weakness in ["clamp", "normalization", "order of names", "5 slices along z"] {
-        assert!(warned(weakness), "{weakness} has no warning: {:?}", plan.warnings);
+        assert!(warned(weakness), "no warning about {weakness}: {:?}", plan.warnings);
     }
 }

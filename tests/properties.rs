@@ -1,4 +1,4 @@
-//! Properties that are true for any shape, window and number.
+//! Properties that hold for any shape, window and number.
 
 use dataset::queue::delivery_order;
 use engine::inference::activation::Activation;
@@ -24,7 +24,8 @@ fn volume(shape: [usize; 3]) -> Volume {
     }
 }
 
-fn through(volume: Volume, yaml: &str) -> Volume {
+/// Applies a chain of transforms.
+fn transformed(volume: Volume, yaml: &str) -> Volume {
     let steps: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     let chain: Vec<Transform> = serde_json::from_value(steps).unwrap();
     let params = lazy::fixed_params(&chain, &Incoming { grid: volume.grid, channels: 1 });
@@ -55,7 +56,7 @@ proptest! {
     #[test]
     fn cropping_undoes_padding(shape in shapes(9), more in shapes(7)) {
         let larger: [usize; 3] = std::array::from_fn(|axis| shape[axis] + more[axis]);
-        let result = through(
+        let result = transformed(
             volume(shape),
             &format!("[crop_or_pad: {{shape: {larger:?}}}, crop_or_pad: {{shape: {shape:?}}}]"),
         );
@@ -67,7 +68,7 @@ proptest! {
 
     #[test]
     fn resampling_to_the_same_spacing_changes_nothing(shape in shapes(9)) {
-        let result = through(volume(shape), "[resample: {spacing_mm: [1, 0.7, 2.5]}]");
+        let result = transformed(volume(shape), "[resample: {spacing_mm: [1, 0.7, 2.5]}]");
         prop_assert_eq!(result.grid.shape, shape);
         for (a, b) in result.image.iter().zip(volume(shape).image.iter()) {
             prop_assert!((a - b).abs() < 1e-5);

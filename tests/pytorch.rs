@@ -1,6 +1,6 @@
 //! Networks, layers, losses and optimizers agree with PyTorch.
 //!
-//! `tests/parity/pytorch_numbers.py` computes PyTorch's values; weights and inputs are sine waves that both sides compute.
+//! `tests/parity/pytorch_numbers.py` writes the expected values; weights and inputs are sine waves, which the test repeats.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Parity with TorchIO's samplers: the same grid positions in the same order, the same probabilities of centres.
 //!
-//! `tests/parity/torchio_samplers.py` computes the expected numbers; both sides compute the maps from waves.
+//! `tests/parity/torchio_samplers.py` writes the expected values; the maps are formulas that the test repeats.
 
 use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext, WeightIndex};
 use random::{Purpose, Seed};
@@ -15,7 +15,7 @@ struct File {
     centres: Vec<Centres>,
 }
 
-/// A grid and where its patches start.
+/// A grid and the start voxels of its patches.
 #[derive(Deserialize)]
 struct Grid {
     shape: [usize; 3],
@@ -39,7 +39,7 @@ fn sampler(text: &str) -> Sampler {
     serde_json::from_value(serde_yaml::from_str(text).unwrap()).unwrap()
 }
 
-/// The script's `waves`.
+/// Returns the values of the function `waves` in the script.
 fn waves(shape: [usize; 3]) -> Vec<f64> {
     (0..shape.iter().product())
         .map(|i: usize| (0.37 * i as f64).sin() * 50.0 + (0.05 * i as f64).cos() * 10.0)

@@ -55,7 +55,7 @@ fn every_experiment_and_sweep_is_valid_and_loads() {
 }
 
 #[test]
-fn the_guide_from_torchio_names_every_step_and_no_other() {
+fn the_torchio_guide_names_every_transform_and_no_other() {
     let schema: Value = serde_json::from_str(&schema::experiment()).unwrap();
     let steps = schema["$defs"]["Transform"]["oneOf"].as_array().unwrap();
     let steps: BTreeSet<&str> =

@@ -1,4 +1,4 @@
-//! Parity of the report's statistics with SciPy and statsmodels; `tests/parity/statistics.py` computed the numbers.
+//! Parity of the report's statistics with SciPy and statsmodels; `tests/parity/statistics.py` writes the expected values.
 
 use report::statistics::{Bootstrap, SeedVariation, holm_adjust, mean, wilcoxon_signed_rank};
 use serde_json::Value as Json;
@@ -11,8 +11,8 @@ fn floats(value: &Json) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
 
-fn assert_close(got: f64, want: f64, what: &str) {
-    assert!((got - want).abs() <= 1e-9 * want.abs(), "{what}: got {got}, expected {want}");
+fn assert_close(actual: f64, expected: f64, what: &str) {
+    assert!((actual - expected).abs() <= 1e-9 * expected.abs(), "{what}: got {actual}, expected {expected}");
 }
 
 #[test]
@@ -30,8 +30,8 @@ fn the_signed_rank_test_equals_scipy() {
 #[test]
 fn holm_adjusted_p_values_equal_statsmodels() {
     for case in numbers()["holm"].as_array().unwrap() {
-        for (got, want) in holm_adjust(&floats(&case["p"])).into_iter().zip(floats(&case["holm"])) {
-            assert_close(got, want, "Holm");
+        for (actual, expected) in holm_adjust(&floats(&case["p"])).into_iter().zip(floats(&case["holm"])) {
+            assert_close(actual, expected, "Holm");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The transforms compute what TorchIO computes: images within 1e-4 of their range, label maps voxel for voxel.
 //!
-//! `tests/parity/torchio_transforms.py` writes the expected values; the volumes are waves that both sides compute.
+//! `tests/parity/torchio_transforms.py` writes the expected values; the volumes are formulas that the test repeats.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,6 @@ use volume::{Affine, Grid, Label, Volume, Voxels};
 struct File {
     volumes: BTreeMap<String, Source>,
     cases: Vec<Case>,
-    #[serde(rename = "learnt")]
     fitted: Vec<Fitted>,
 }
 
@@ -45,7 +44,7 @@ struct Fitted {
     foreground: Option<[f64; 4]>,
 }
 
-/// The script's `subject`.
+/// Returns the volume of the function `subject` in the script.
 fn volume(source: &Source) -> Volume {
     let count = source.channels * source.shape.iter().product::<usize>();
     let value = |i: usize| ((0.05 * i as f64).sin() * 50.0 + (0.31 * i as f64).cos() * 10.0) as f32;
@@ -59,10 +58,10 @@ fn volume(source: &Source) -> Volume {
 }
 
 /// Returns whether a voxel's source is half-way between two voxels, where rounding errors select one.
-fn is_tie(origin: &lazy::IndexMapping, voxel: usize) -> bool {
-    let [_, size_y, size_z] = origin.shape;
+fn is_tie(mapping: &lazy::IndexMapping, voxel: usize) -> bool {
+    let [_, size_y, size_z] = mapping.shape;
     let index = [voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z];
-    let point = origin.map.apply(index.map(|i| i as f64));
+    let point = mapping.map.apply(index.map(|i| i as f64));
     point.iter().any(|v| ((v - v.floor()) - 0.5).abs() < 1e-6)
 }
 
@@ -90,7 +89,7 @@ fn every_transform_computes_what_torchio_computes() {
             Some(params) => vec![params.clone()],
             None => lazy::resolve_from_volume(&chain, &lazy::fixed_params(&chain, &incoming), &source).unwrap(),
         };
-        let origin = lazy::index_mapping(&chain, &params, &source.grid);
+        let mapping = lazy::index_mapping(&chain, &params, &source.grid);
         let result = View::new(source, &chain, &params).unwrap().volume().unwrap();
         assert_eq!(result.grid.shape, case.shape, "{case_name}");
         for (value, expected) in result.grid.affine.0.iter().flatten().zip(case.affine.0.iter().flatten()) {
@@ -108,7 +107,7 @@ fn every_transform_computes_what_torchio_computes() {
         let label = result.label.unwrap();
         let label = chain[0].label_channels(&label).unwrap_or_else(|| label.to_vec());
         assert!(case.label.is_empty() || label.len() == case.label.len(), "{case_name}");
-        let differs = |i: &usize| label[*i] != case.label[*i] && !is_tie(&origin, *i);
+        let differs = |i: &usize| label[*i] != case.label[*i] && !is_tie(&mapping, *i);
         let wrong = (0..case.label.len()).filter(differs).count();
         if worst > 1e-4 * range || wrong > 0 {
             faults.push(format!("{case_name}: image off by {} of its range, {wrong} labels wrong", worst / range));

@@ -11,30 +11,30 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-fn note(size: usize) {
-    // The cell is gone while a thread exits.
+fn record(size: usize) {
+    // Thread-local values cannot be accessed while the thread exits.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
 }
 
 // SAFETY: forwards to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        // SAFETY: the caller's.
+        record(layout.size());
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        // SAFETY: the caller's.
+        record(layout.size());
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
-        // SAFETY: the caller's.
+        record(size);
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.realloc(pointer, layout, size) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What a function gives, and the largest number of bytes that this thread asked for at once meanwhile.
+/// Calls a function; returns its result and the size in bytes of the largest allocation that it made on this thread.
 pub fn largest_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
     LARGEST.set(0);
     let result = run();
@@ -50,7 +50,7 @@ pub fn largest_of<T>(run: impl FnOnce() -> T) -> (T, usize) {
 }
 
 #[test]
-fn the_largest_array_is_noted() {
+fn the_largest_allocation_is_recorded() {
     let (array, largest) = largest_of(|| vec![0u64; 1 << 17]);
     assert!((1 << 20..1 << 21).contains(&largest), "{largest} for {} numbers", array.len());
 }

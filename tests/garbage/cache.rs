@@ -1,4 +1,4 @@
-//! Entries of the cache that a disk has garbled.
+//! Corrupt cache entries.
 
 use dataset::cache::Cache;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use super::assert_messages;
 use super::feed::{self, KEY};
 use super::mutate::{changed, changes};
 
-/// The file of a valid entry.
+/// Returns the file of a valid entry.
 fn valid() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let shape = [3, 4, 5];
@@ -23,7 +23,7 @@ fn valid() -> Vec<u8> {
     std::fs::read(cache.root.join(hex::encode(&KEY)).with_extension("volume")).unwrap()
 }
 
-/// A valid entry with one part of its header replaced; its length stays.
+/// Returns a valid entry with a part of its header replaced; the length of the file is the same.
 fn with(old: &str, new: &str) -> Vec<u8> {
     let bytes = valid();
     let text = String::from_utf8(bytes[..1024].to_vec()).unwrap();
@@ -62,12 +62,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_entry_with_changes_panics_nowhere(changes in changes()) {
+    fn an_entry_with_changes_causes_no_panic(changes in changes()) {
         feed::cache_entry(&changed(&valid(), 400, &changes));
     }
 
     #[test]
-    fn random_bytes_are_no_entry(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_are_not_an_entry(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(feed::cache_entry(&bytes).is_some());
     }
 }

@@ -1,11 +1,11 @@
-//! What the fuzzer has found worth keeping goes through the same functions here.
+//! Feeds the committed corpus of the fuzzer to the same functions.
 
 use std::fs;
 use std::path::Path;
 
 use super::feed;
 
-/// Feeds every kept file of a target; gives how many there are.
+/// Feeds every committed file of a target, and returns the number of files.
 fn feed_all(target: &str, feed: fn(&[u8]) -> Option<String>) -> usize {
     let files = fs::read_dir(Path::new("fuzz/corpus").join(target)).unwrap();
     files
@@ -18,7 +18,7 @@ fn feed_all(target: &str, feed: fn(&[u8]) -> Option<String>) -> usize {
 }
 
 #[test]
-fn every_kept_file_is_read_without_a_panic() {
+fn every_file_of_the_corpus_is_read_without_a_panic() {
     for (target, feed) in [
         ("yaml", feed::yaml as fn(&[u8]) -> Option<String>),
         ("nifti", feed::nifti),

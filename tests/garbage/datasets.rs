@@ -1,4 +1,4 @@
-//! Lists of subjects and splits that are garbled.
+//! Corrupt lists of subjects and splits.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const DATASET: &str = r#"{"labels": {"0": "background", "1": "liver"}, "channel_
 const TABLE: &str = "subject,image,image_2,label\na,a.nii,b.nii,c.nii\nb,b.nii,a.nii,c.nii\n";
 const SPLIT: &str = r#"{"train": ["a", "b"], "val": ["c"], "test": []}"#;
 
-/// A folder with the files that the lists name.
+/// Returns a folder with the files that the lists name.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["imagesTr", "labelsTr"] {
@@ -28,12 +28,12 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn of_dataset(folder: &Path, json: &[u8]) -> Result<Vec<String>, String> {
+fn list_dataset(folder: &Path, json: &[u8]) -> Result<Vec<String>, String> {
     fs::write(folder.join("dataset.json"), json).unwrap();
     names(&Source::Msd(MsdSource { root: folder.to_owned() }))
 }
 
-fn of_table(folder: &Path, csv: &[u8]) -> Result<Vec<String>, String> {
+fn list_table(folder: &Path, csv: &[u8]) -> Result<Vec<String>, String> {
     let file = folder.join("table.csv");
     fs::write(&file, csv).unwrap();
     names(&Source::Table(TableSource { file }))
@@ -44,7 +44,7 @@ fn names(source: &Source) -> Result<Vec<String>, String> {
     Ok(listing.subjects.into_iter().map(|subject| subject.name).collect())
 }
 
-fn of_split(folder: &Path, json: &[u8]) -> Result<usize, String> {
+fn read_split(folder: &Path, json: &[u8]) -> Result<usize, String> {
     let file = folder.join("split.json");
     fs::write(&file, json).unwrap();
     let names = ["a", "b", "c"].map(str::to_owned);
@@ -52,29 +52,29 @@ fn of_split(folder: &Path, json: &[u8]) -> Result<usize, String> {
 }
 
 #[test]
-fn sound_lists_are_read() {
+fn valid_lists_are_read() {
     let folder = folder();
-    assert_eq!(of_dataset(folder.path(), DATASET.as_bytes()).unwrap(), ["a"]);
-    assert_eq!(of_table(folder.path(), TABLE.as_bytes()).unwrap(), ["a", "b"]);
-    assert_eq!(of_split(folder.path(), SPLIT.as_bytes()).unwrap(), 2);
+    assert_eq!(list_dataset(folder.path(), DATASET.as_bytes()).unwrap(), ["a"]);
+    assert_eq!(list_table(folder.path(), TABLE.as_bytes()).unwrap(), ["a", "b"]);
+    assert_eq!(read_split(folder.path(), SPLIT.as_bytes()).unwrap(), 2);
 }
 
 #[test]
-fn a_subject_is_never_named_after_another_place() {
+fn a_subject_name_that_is_a_path_is_rejected() {
     let folder = folder();
     for name in ["../a", "/a", "..", "a/b", "a\\b", ".a", "a\u{7}b", &"x".repeat(300)] {
         let table = format!("subject,image,label\n\"{name}\",a.nii,c.nii\n");
-        let error = of_table(folder.path(), table.as_bytes()).unwrap_err();
+        let error = list_table(folder.path(), table.as_bytes()).unwrap_err();
         assert!(error.contains("a name must not be empty"), "{name}: {error}");
         let split = serde_json::json!({ "train": ["a", "b"], "val": [name] }).to_string();
-        let error = of_split(folder.path(), split.as_bytes()).unwrap_err();
+        let error = read_split(folder.path(), split.as_bytes()).unwrap_err();
         assert!(error.contains("no such subjects"), "{name}: {error}");
     }
-    // The name is that of the file, wherever the path leads.
+    // The name is that of the file, without the folders of its path.
     let json = DATASET.replace("./imagesTr/a", "./imagesTr/../imagesTr/a");
-    assert_eq!(of_dataset(folder.path(), json.as_bytes()).unwrap(), ["a"]);
+    assert_eq!(list_dataset(folder.path(), json.as_bytes()).unwrap(), ["a"]);
     for image in ["", "..", "imagesTr/.."] {
-        let error = of_dataset(folder.path(), DATASET.replace("./imagesTr/a.nii.gz", image).as_bytes()).unwrap_err();
+        let error = list_dataset(folder.path(), DATASET.replace("./imagesTr/a.nii.gz", image).as_bytes()).unwrap_err();
         assert!(error.contains("do not exist"), "{error}");
     }
 }
@@ -83,7 +83,7 @@ fn a_subject_is_never_named_after_another_place() {
 fn a_dataset_without_channels_is_an_error() {
     let folder = folder();
     let json = r#"{"labels": {"background": 0, "liver": 1}, "channel_names": {}}"#;
-    let error = of_dataset(folder.path(), json.as_bytes()).unwrap_err();
+    let error = list_dataset(folder.path(), json.as_bytes()).unwrap_err();
     assert!(error.ends_with("dataset.json: channel_names: expected at least one channel, got none"), "{error}");
 }
 
@@ -91,10 +91,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lists_with_changes_panic_nowhere(changes in changes()) {
+    fn lists_with_changes_cause_no_panic(changes in changes()) {
         let folder = folder();
-        let _ = of_dataset(folder.path(), &changed(DATASET.as_bytes(), usize::MAX, &changes));
-        let _ = of_table(folder.path(), &changed(TABLE.as_bytes(), usize::MAX, &changes));
-        let _ = of_split(folder.path(), &changed(SPLIT.as_bytes(), usize::MAX, &changes));
+        let _ = list_dataset(folder.path(), &changed(DATASET.as_bytes(), usize::MAX, &changes));
+        let _ = list_table(folder.path(), &changed(TABLE.as_bytes(), usize::MAX, &changes));
+        let _ = read_split(folder.path(), &changed(SPLIT.as_bytes(), usize::MAX, &changes));
     }
 }

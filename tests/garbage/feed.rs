@@ -15,7 +15,7 @@ use nn::weights::{self, state_dict};
 use sweep::document;
 use volume::io::{read_header, read_image, read_label};
 
-/// An experiment that `--set` arguments and sweeps of garbage are laid over.
+/// An experiment to which invalid `--set` arguments and sweeps are applied.
 pub const EXPERIMENT: &str = "\
 data: { source: { phantom: { subjects: 6, shape: [48, 48, 32] } } }
 preprocess: [{ clamp: { min: -200, max: 250 } }, { resize: { shape: [48, 48, null] } }]
@@ -32,52 +32,54 @@ metrics: [{ dice: {} }, { hd95: {} }]
 checkpoint: { keep_best: 1, keep_last: 1 }
 ";
 
-/// A folder for files of garbage, removed by the system.
+/// Returns a folder for invalid files. It is not removed when the process ends.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     FOLDER.get_or_init(|| tempfile::tempdir().expect("small files can be written")).path()
 }
 
-/// A file of that name and thread in the folder, with these bytes.
+/// Writes a file into the folder, with a name that is unique to the thread, and returns its path.
 fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
     let path = folder().join(format!("{:?}-{name}", std::thread::current().id()));
     std::fs::write(&path, bytes).expect("small files can be written");
     path
 }
 
-fn drawn(problems: &Problems) -> String {
+fn rendered(problems: &Problems) -> String {
     render(problems, RenderOptions { width: 100, colour: false, unicode: true })
 }
 
-/// An experiment, a sweep file, a file of metrics, a `--set` argument. Returns the error of the experiment.
+/// Parses the bytes as an experiment, a sweep, a metrics file and a `--set` argument. Returns the error of the experiment.
 pub fn yaml(bytes: &[u8]) -> Option<String> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return load::load(&file("a.yaml", bytes), &[]).err().map(|problems| drawn(&problems));
+        return load::load(&file("a.yaml", bytes), &[]).err().map(|problems| rendered(&problems));
     };
     let sheet = MetricsFile::parse("sheet.yaml", text, None);
-    let _ = sheet.map_err(|problems| drawn(&problems));
+    let _ = sheet.map_err(|problems| rendered(&problems));
     file("base.yaml", EXPERIMENT.as_bytes());
-    if let Ok(sweep) = document::load(&file("sweep.yaml", bytes), &[], &[]).map_err(|problems| drawn(&problems)) {
-        let _ = sweep.combinations.first().map(|changes| sweep.base.document(changes).map_err(|p| drawn(&p)));
+    if let Ok(sweep) = document::load(&file("sweep.yaml", bytes), &[], &[]).map_err(|problems| rendered(&problems)) {
+        let _ = sweep.combinations.first().map(|changes| sweep.base.document(changes).map_err(|p| rendered(&p)));
     }
     if let Ok(set) = text.parse::<SetArgument>() {
-        let mut base = Node::parse(&SourceText::new("base.yaml", EXPERIMENT)).expect("the base is sound");
-        let _ =
-            Change::from_set(&set).and_then(|change| change.apply(&mut base)).map_err(|problem| drawn(&problem.into()));
+        let mut base = Node::parse(&SourceText::new("base.yaml", EXPERIMENT)).expect("the base is valid");
+        let _ = Change::from_set(&set)
+            .and_then(|change| change.apply(&mut base))
+            .map_err(|problem| rendered(&problem.into()));
     }
     let problems = match load::parse("experiment.yaml", text) {
         Err(problems) => problems,
-        // Other sources look at the disk, which is not the text's.
+        // Other sources read files, which do not depend on the text.
         Ok(document) if !matches!(document.experiment.data.source, Source::Phantom(_)) => return None,
         Ok(document) => {
             let here = Environment { cache_dir: folder().to_owned(), memory_bytes: Some(1 << 34) };
             check::check(&document, &here, None).err()?
         }
     };
-    Some(drawn(&problems))
+    Some(rendered(&problems))
 }
 
-/// A NIfTI file; if the first byte is `z`, the rest is compressed first. Returns the error of reading it as an image.
+/// Reads the bytes as a NIfTI file; if the first byte is `z`, the rest is compressed first. Returns the error of reading an
+/// image.
 pub fn nifti(bytes: &[u8]) -> Option<String> {
     let path = match bytes.split_first() {
         Some((b'z', content)) => {
@@ -98,7 +100,7 @@ pub fn nifti(bytes: &[u8]) -> Option<String> {
     Some(error)
 }
 
-/// Weights as safetensors, the state of a run, a state dict of PyTorch's. Returns the error of reading the weights.
+/// Reads the bytes as weights (safetensors), a training state and a PyTorch state dict. Returns the error of the weights.
 pub fn checkpoint(bytes: &[u8]) -> Option<String> {
     let _ = State::from_bytes(bytes);
     for name in ["a.pt", "a.safetensors"] {
@@ -108,17 +110,18 @@ pub fn checkpoint(bytes: &[u8]) -> Option<String> {
     weights::from_safetensors(bytes).err().map(|error| error.to_string())
 }
 
-/// The key of the entry that garbage is taken for.
+/// The key of the cache entry whose file is invalid.
 pub const KEY: [u8; 32] = [7; 32];
 
-/// An entry of the cache. Returns what is wrong with it.
+/// Reads the bytes as a cache entry. Returns the reason if it is damaged.
 pub fn cache_entry(bytes: &[u8]) -> Option<String> {
     let cache = Cache::new(&folder().join(format!("{:?}-cache", std::thread::current().id())));
     std::fs::create_dir_all(&cache.root).expect("small files can be written");
-    std::fs::write(cache.root.join(hex::encode(&KEY)).with_extension("volume"), bytes).expect("there is room");
-    match cache.get(&KEY).expect("the file is there") {
+    std::fs::write(cache.root.join(hex::encode(&KEY)).with_extension("volume"), bytes)
+        .expect("small files can be written");
+    match cache.get(&KEY).expect("the file can be read") {
         Lookup::Damaged { reason, .. } => Some(reason),
-        Lookup::Absent => panic!("the file is there"),
+        Lookup::Absent => panic!("the file exists"),
         Lookup::Found(volume) => {
             let sum: f64 = volume.image.iter().map(|value| f64::from(*value)).sum();
             let labels = volume.label.map_or(0, |label| label.iter().map(|label| usize::from(*label)).sum::<usize>());

@@ -17,8 +17,8 @@ mod yaml;
 fn assert_messages(messages: impl IntoIterator<Item = (String, String)>) {
     let wrong: Vec<String> = messages
         .into_iter()
-        .filter(|(found, expected)| found != expected)
-        .map(|(found, expected)| format!("found    {found}\nexpected {expected}"))
+        .filter(|(actual, expected)| actual != expected)
+        .map(|(actual, expected)| format!("actual   {actual}\nexpected {expected}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,22 +1,22 @@
-//! Changes of valid files, as disks, networks and people make them.
+//! Random changes to valid files, as hardware faults, failed transfers and manual edits cause them.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// A change of a file.
+/// A change to a file.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Other bytes at a place.
+    /// Replaces the bytes at a position.
     Replace(Index, Vec<u8>),
-    /// More bytes at a place.
+    /// Inserts bytes at a position.
     Insert(Index, Vec<u8>),
-    /// Bytes are missing between two places.
+    /// Removes the bytes between two positions.
     Remove(Index, Index),
-    /// The end is missing.
-    Cut(Index),
+    /// Removes everything after a position.
+    Truncate(Index),
 }
 
-/// Numbers that are seldom right: the ends of whole numbers in both byte orders, and reals that are none.
+/// Numbers that are rarely valid: the smallest and largest integers in both byte orders, NaN and infinity.
 const NUMBERS: [&[u8]; 12] = [
     &[0],
     &[0xff],
@@ -32,7 +32,7 @@ const NUMBERS: [&[u8]; 12] = [
     &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
 ];
 
-/// One change to a few of them.
+/// Generates one to three changes.
 pub fn changes() -> impl Strategy<Value = Vec<Change>> {
     let bytes = || {
         prop_oneof![
@@ -40,37 +40,37 @@ pub fn changes() -> impl Strategy<Value = Vec<Change>> {
             prop::collection::vec(any::<u8>(), 1..6),
         ]
     };
-    let place = any::<Index>;
+    let position = any::<Index>;
     let change = prop_oneof![
-        6 => (place(), bytes()).prop_map(|(place, bytes)| Change::Replace(place, bytes)),
-        1 => (place(), bytes()).prop_map(|(place, bytes)| Change::Insert(place, bytes)),
-        1 => (place(), place()).prop_map(|(from, to)| Change::Remove(from, to)),
-        1 => place().prop_map(Change::Cut),
+        6 => (position(), bytes()).prop_map(|(position, bytes)| Change::Replace(position, bytes)),
+        1 => (position(), bytes()).prop_map(|(position, bytes)| Change::Insert(position, bytes)),
+        1 => (position(), position()).prop_map(|(from, to)| Change::Remove(from, to)),
+        1 => position().prop_map(Change::Truncate),
     ];
     prop::collection::vec(change, 1..4)
 }
 
-/// The file after its changes, all within its first `reach` bytes.
+/// Applies the changes to a file, at positions within its first `reach` bytes.
 pub fn changed(file: &[u8], reach: usize, changes: &[Change]) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for change in changes {
-        let place = |index: &Index| index.index(bytes.len().min(reach) + 1);
+        let position = |index: &Index| index.index(bytes.len().min(reach) + 1);
         match change {
             Change::Replace(at, new) => {
-                let start = place(at);
+                let start = position(at);
                 let end = (start + new.len()).min(bytes.len());
                 bytes[start..end].copy_from_slice(&new[..end - start]);
             }
             Change::Insert(at, new) => {
-                let at = place(at);
+                let at = position(at);
                 drop(bytes.splice(at..at, new.iter().copied()));
             }
             Change::Remove(from, to) => {
-                let (from, to) = (place(from), place(to));
+                let (from, to) = (position(from), position(to));
                 drop(bytes.drain(from.min(to)..from.max(to)));
             }
-            Change::Cut(at) => {
-                let at = place(at);
+            Change::Truncate(at) => {
+                let at = position(at);
                 bytes.truncate(at);
             }
         }

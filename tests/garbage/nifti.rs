@@ -16,7 +16,7 @@ use super::{assert_messages, feed};
 
 const HEADER: usize = 348;
 
-/// A valid file of float32.
+/// Returns a valid file of float32 voxels.
 fn valid() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.nii");
@@ -64,10 +64,10 @@ fn shorts(numbers: &[i16]) -> Vec<u8> {
 
 #[test]
 fn an_invalid_field_is_named() {
-    let reals = |values: [f32; 4]| values.map(f32::to_le_bytes).as_flattened().to_vec();
-    let big = |value: f32| value.to_le_bytes().to_vec();
+    let floats = |values: [f32; 4]| values.map(f32::to_le_bytes).as_flattened().to_vec();
+    let float = |value: f32| value.to_le_bytes().to_vec();
     let rows = |spacing: f32| {
-        [reals([spacing, 0.0, 0.0, 0.0]), reals([0.0, 1.0, 0.0, 0.0]), reals([0.0, 0.0, 1.0, 0.0])].concat()
+        [floats([spacing, 0.0, 0.0, 0.0]), floats([0.0, 1.0, 0.0, 0.0]), floats([0.0, 0.0, 1.0, 0.0])].concat()
     };
     let messages = [
         (40, shorts(&[0]), "header field dim: expected 1 to 7 axes, got 0"),
@@ -101,29 +101,29 @@ fn an_invalid_field_is_named() {
             shorts(&[32]),
             "header field datatype: expected an integer or real type of at most 64 bits, got Complex64",
         ),
-        (108, big(-352.0), "header field vox_offset: expected an offset from 352 to 1073741824, got -352"),
-        (108, big(f32::NAN), "header field vox_offset: expected an offset from 352 to 1073741824, got NaN"),
-        (108, big(100.0), "header field vox_offset: expected an offset from 352 to 1073741824, got 100"),
+        (108, float(-352.0), "header field vox_offset: expected an offset from 352 to 1073741824, got -352"),
+        (108, float(f32::NAN), "header field vox_offset: expected an offset from 352 to 1073741824, got NaN"),
+        (108, float(100.0), "header field vox_offset: expected an offset from 352 to 1073741824, got 100"),
         (
             108,
-            big(1e30),
+            float(1e30),
             "header field vox_offset: expected an offset from 352 to 1073741824, got 1000000000000000000000000000000",
         ),
-        (108, big(1e6), "header field vox_offset: expected an offset within the file of 592 bytes, got 1000000"),
+        (108, float(1e6), "header field vox_offset: expected an offset within the file of 592 bytes, got 1000000"),
         (
             108,
-            big(400.0),
+            float(400.0),
             "truncated: the header declares 240 bytes of voxels, a file of 592 bytes cannot hold them; copy the file again",
         ),
-        (116, big(f32::NAN), "header field scl_inter: expected a finite number, got NaN"),
+        (116, float(f32::NAN), "header field scl_inter: expected a finite number, got NaN"),
         (
             280,
-            reals([f32::NAN, 0.0, 0.0, 0.0]),
+            floats([f32::NAN, 0.0, 0.0, 0.0]),
             "header field srow_x, srow_y, srow_z: expected finite numbers, got the affine [[NaN, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 5.0], [0.0, 0.0, 3.0, 6.0]]",
         ),
         (
             280,
-            reals([0.0; 4]),
+            floats([0.0; 4]),
             "header field srow_x, srow_y, srow_z: expected an affine that can be inverted, got [[0.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 5.0], [0.0, 0.0, 3.0, 6.0]]",
         ),
         (
@@ -189,7 +189,7 @@ fn files_of_other_formats_are_recognized() {
             convert,
         ),
     ]
-    .map(|(bytes, found, fix)| (message(&bytes), format!("expected a single NIfTI-1 file, got {found}; {fix}")));
+    .map(|(bytes, kind, fix)| (message(&bytes), format!("expected a single NIfTI-1 file, got {kind}; {fix}")));
     assert_messages(messages);
     let folder = tempfile::tempdir().unwrap();
     let error = read_header(folder.path()).unwrap_err().to_string();
@@ -237,7 +237,7 @@ fn a_header_that_declares_more_than_the_file_has_allocates_no_memory() {
     let error = result.unwrap_err().to_string();
     assert!(error.contains("declares 1000000000 bytes of voxels, and the file ends earlier"), "{error}");
     assert!(largest < 1 << 20, "{largest} bytes in one allocation");
-    // The same header in a file that is 100 times too small for it.
+    // The same header in a file that is far too small for it.
     let path = written(folder.path(), &compressed(&inconsistent, 0));
     let (result, largest) = largest_of(|| read_image(&path));
     assert!(result.unwrap_err().to_string().contains("cannot hold them"));

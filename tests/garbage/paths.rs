@@ -1,4 +1,4 @@
-//! Text of an experiment that becomes a path: whatever is written there, a run stays in its run and cache folders.
+//! Names in an experiment that become paths: a run writes only to its run folder and the cache, whatever the names are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,8 +24,8 @@ train: { epochs: 1 }
 metrics: [{ dice: { regions: { '../../../whole': [1, 2] } } }]
 ";
 
-/// Every file and folder below a folder, by its path.
-fn below(root: &Path) -> BTreeSet<String> {
+/// Returns the relative paths of all files and folders in a folder.
+fn paths_in(root: &Path) -> BTreeSet<String> {
     let entries = walkdir::WalkDir::new(root).min_depth(1).into_iter().map(Result::unwrap);
     entries.map(|entry| entry.path().strip_prefix(root).unwrap().display().to_string()).collect()
 }
@@ -36,29 +36,30 @@ fn runner(folder: &Path, arguments: &[&str]) {
 }
 
 #[test]
-fn labels_and_regions_named_after_other_places_stay_in_the_run() {
-    // Deep, so that `../../..` would still be seen.
+fn labels_and_regions_whose_names_are_paths_write_only_to_the_run_folder() {
+    // Deep enough to detect a file that is written to `../../..`.
     let root = tempfile::tempdir().unwrap();
-    let place = root.path().join("one/two/three/four");
-    fs::create_dir_all(&place).unwrap();
-    fs::write(place.join("tiny.yaml"), TINY).unwrap();
-    runner(&place, &["run", "tiny.yaml", "--quiet"]);
-    let id = fs::read_dir(place.join("runs/tiny")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let folder = root.path().join("one/two/three/four");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("tiny.yaml"), TINY).unwrap();
+    runner(&folder, &["run", "tiny.yaml", "--quiet"]);
+    let id =
+        fs::read_dir(folder.join("runs/tiny")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
     let run = format!("runs/tiny/{id}");
-    runner(&place, &["evaluate", &run, "--checkpoint", "last", "--quiet"]);
-    runner(&place, &["report", "runs", "--out", "report"]);
-    let outside = below(root.path()).into_iter().filter(|path| {
+    runner(&folder, &["evaluate", &run, "--checkpoint", "last", "--quiet"]);
+    runner(&folder, &["report", "runs", "--out", "report"]);
+    let outside = paths_in(root.path()).into_iter().filter(|path| {
         let inside = ["runs", "cache", "report"].map(|folder| format!("one/two/three/four/{folder}"));
         !inside.iter().any(|inside| path.starts_with(inside.as_str()))
             && !"one/two/three/four/tiny.yaml".starts_with(path.as_str())
     });
     assert_eq!(outside.collect::<Vec<_>>(), Vec::<String>::new());
-    assert_eq!(fs::read_dir(place.join("runs")).unwrap().count(), 1, "beside the run nothing was written");
-    assert_eq!(fs::read_dir(place.join("runs/tiny")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 1, "only the run is written");
+    assert_eq!(fs::read_dir(folder.join("runs/tiny")).unwrap().count(), 1);
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_is_refused() {
+fn a_name_that_is_a_path_is_rejected() {
     for name in ["../up", "/etc", "a/b", "a\\\\b", "..", ".hidden", "", "a\\nb", &"x".repeat(300)] {
         let text = format!("{EXPERIMENT}name: \"{name}\"\n");
         let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
@@ -68,7 +69,7 @@ fn a_name_that_leads_elsewhere_is_refused() {
 }
 
 #[test]
-fn a_file_whose_stem_is_the_folder_above_makes_no_run() {
+fn a_file_whose_stem_cannot_be_the_name_of_a_folder_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["...yaml", ".yaml"] {
         let path = folder.path().join(file);
@@ -80,7 +81,7 @@ fn a_file_whose_stem_is_the_folder_above_makes_no_run() {
 }
 
 #[test]
-fn draws_that_somebody_edited_are_a_problem_and_no_panic() {
+fn invalid_sampled_parameters_are_a_problem_and_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("a.yaml"), TINY.replace("loss:", "augment: [{ affine: { scales: [0.9, 1.1] } }]\nloss:")).unwrap();

@@ -15,7 +15,7 @@ const RUN: &str = "tests/runs/format_1";
 const FILES: [&str; 7] =
     ["manifest.json", "plan.yaml", "split.json", "metrics.csv", "cases.csv", "timing.csv", "steps.csv"];
 
-/// Two copies of the kept run, of which one has another content in a file.
+/// Returns a folder with two copies of the committed run; a file of the second one has other content.
 fn runs(file: &str, content: &[u8]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for name in ["a", "b"] {
@@ -37,7 +37,7 @@ fn report(root: &Path) -> Report {
 }
 
 #[test]
-fn a_garbled_file_takes_its_own_run_away_and_no_other() {
+fn a_corrupt_file_excludes_only_its_own_run() {
     for (file, content, expected) in [
         ("manifest.json", "{", "manifest.json: EOF while parsing"),
         ("plan.yaml", "- a list\n", "plan.yaml: expected keys with values"),
@@ -58,13 +58,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_run_with_changes_panics_nowhere(file in select(FILES.to_vec()), changes in changes()) {
+    fn a_run_with_changes_causes_no_panic(file in select(FILES.to_vec()), changes in changes()) {
         let content = fs::read(Path::new(RUN).join(file)).unwrap();
         report(runs(file, &changed(&content, usize::MAX, &changes)).path());
     }
 
     #[test]
-    fn a_run_of_extreme_numbers_panics_nowhere(
+    fn a_run_of_extreme_numbers_causes_no_panic(
         file in select(vec!["metrics.csv", "cases.csv", "timing.csv"]),
         cell in any::<proptest::sample::Index>(),
         number in select(vec!["1e308", "-1e308", "NaN", "inf", "1e-320", "18446744073709551616", "-1", "0.5", ""]),

@@ -16,34 +16,34 @@ fn safetensors() -> Vec<u8> {
     to_safetensors(&["encoder.0.conv1.weight", "head.bias"].map(tensor))
 }
 
-/// A header of safetensors as text, with a few bytes behind it.
-fn of_header(json: &str, behind: usize) -> Vec<u8> {
-    [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; behind]].concat()
+/// Returns a safetensors file with the given header, followed by `num_bytes` zeros.
+fn with_header(json: &str, num_bytes: usize) -> Vec<u8> {
+    [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; num_bytes]].concat()
 }
 
 #[test]
-fn safetensors_that_lie_are_refused() {
+fn inconsistent_safetensors_are_rejected() {
     assert_eq!(feed::checkpoint(&safetensors()), None);
     for (bytes, expected) in [
         (vec![], "not a safetensors file: header too small"),
         (vec![0xff; 16], "not a safetensors file: header too large"),
         (
-            of_header(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8),
+            with_header(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}"#, 8),
             "not a safetensors file: overflow computing buffer size from shape and/or element type",
         ),
         (
-            of_header(r#"{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,4000000000]}}"#, 8),
+            with_header(r#"{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,4000000000]}}"#, 8),
             "not a safetensors file: incomplete metadata, file not fully covered",
         ),
         (
-            of_header(r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, 8),
+            with_header(r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, 8),
             "tensor `a` holds I64, expected F32",
         ),
     ] {
         let (message, largest) = largest_of(|| feed::checkpoint(&bytes));
         let message = message.unwrap();
         assert!(message.starts_with(expected), "{message}");
-        assert!(largest < 1 << 20, "{largest} bytes at once");
+        assert!(largest < 1 << 20, "{largest} bytes in one allocation");
     }
 }
 
@@ -52,18 +52,18 @@ fn a_state_dict_is_read_and_one_that_declares_a_huge_size_is_rejected() {
     let read = |path: &str| state_dict::read(path.as_ref(), "encoder.0.conv1.weight");
     let tensors = read(STATE_DICT).unwrap();
     assert_eq!((tensors[0].shape.as_slice(), &tensors[0].data[..2]), (&[2, 1, 3][..], &[0.0, 1.0][..]));
-    // A tensor of many values that all have one position in its storage.
+    // A tensor of many values with stride 0.
     let (result, largest) = largest_of(|| read("fuzz/corpus/checkpoint/inflated.pt"));
     let message = result.unwrap_err().to_string();
     assert_eq!(
         message,
         "tensor `encoder.0.conv1.weight` takes 1.1 GB, more than its whole file; save the state dict again with torch.save"
     );
-    assert!(largest < 1 << 20, "{largest} bytes at once");
+    assert!(largest < 1 << 20, "{largest} bytes in one allocation");
 }
 
 #[test]
-fn a_folder_and_a_device_are_no_weights() {
+fn a_folder_and_a_device_are_rejected_as_weights() {
     for path in ["src", "/dev/zero"] {
         let error = state_dict::read(path.as_ref(), "a").unwrap_err();
         assert!(error.to_string().contains(path), "{error}");
@@ -74,15 +74,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn safetensors_with_changes_panic_nowhere(changes in changes()) {
+    fn safetensors_with_changes_cause_no_panic(changes in changes()) {
         let (_, largest) = largest_of(|| feed::checkpoint(&changed(&safetensors(), usize::MAX, &changes)));
-        prop_assert!(largest < 1 << 20, "{} bytes at once", largest);
+        prop_assert!(largest < 1 << 20, "{} bytes in one allocation", largest);
     }
 
     #[test]
-    fn a_state_dict_with_changes_panics_nowhere(changes in changes()) {
+    fn a_state_dict_with_changes_causes_no_panic(changes in changes()) {
         let bytes = fs::read(STATE_DICT).unwrap();
         let (_, largest) = largest_of(|| feed::checkpoint(&changed(&bytes, usize::MAX, &changes)));
-        prop_assert!(largest < 16 << 20, "{} bytes at once", largest);
+        prop_assert!(largest < 16 << 20, "{} bytes in one allocation", largest);
     }
 }

@@ -1,4 +1,4 @@
-//! Experiments that are no YAML, no experiment, or one that no machine can run.
+//! Experiments that are not valid YAML, not an experiment, or too large for any machine.
 
 use std::fs;
 
@@ -12,15 +12,15 @@ use super::assert_messages;
 use super::feed::{self, EXPERIMENT};
 use super::mutate::{changed, changes};
 
-/// The problems of an experiment on a machine of 16 GB.
+/// Returns the problems of an experiment on a machine with 16 GB of memory.
 fn problems(text: &str) -> Problems {
     let here = Environment { cache_dir: "no-cache".into(), memory_bytes: Some(16_000_000_000) };
     load::parse("a.yaml", text).and_then(|document| check::check(&document, &here, None)).unwrap_err()
 }
 
-/// Line, column and text that a problem marks.
+/// Returns the line, column and text that a problem marks.
 fn marked(problem: &Problem) -> (usize, usize, String) {
-    let location = problem.location.as_ref().expect("it has a place");
+    let location = problem.location.as_ref().expect("the problem has a location");
     let (line, column) = location.line_and_column();
     (line, column, location.source.text[location.span.clone()].to_owned())
 }
@@ -91,7 +91,7 @@ fn a_number_out_of_range_is_an_error_at_the_number() {
 }
 
 #[test]
-fn volumes_that_no_memory_holds_are_refused_at_the_step() {
+fn volumes_larger_than_memory_are_rejected_at_the_step() {
     let resized = "resize: { shape: [48, 48, null] }";
     let memory = "and the machine has 16 GB";
     for (step, mark, size) in [
@@ -134,7 +134,7 @@ fn volumes_that_no_memory_holds_are_refused_at_the_step() {
 }
 
 #[test]
-fn steps_that_do_not_fit_a_subject_are_refused_at_the_step() {
+fn steps_that_do_not_fit_a_subject_are_rejected_at_the_step() {
     let landmarks = |channels: usize| format!("[{}]", vec![format!("{:?}", [0; 13]); channels].join(", "));
     for (step, mark, expected) in [
         (
@@ -159,14 +159,14 @@ fn steps_that_do_not_fit_a_subject_are_refused_at_the_step() {
         ),
     ] {
         let problems = problems(&EXPERIMENT.replace("resize: { shape: [48, 48, null] }", &step));
-        let found = problems.0.iter().find(|problem| problem.message == expected);
+        let problem = problems.0.iter().find(|problem| problem.message == expected);
         let messages: Vec<_> = problems.0.iter().map(|problem| &problem.message).collect();
-        assert_eq!(marked(found.unwrap_or_else(|| panic!("{messages:?}"))).2, mark);
+        assert_eq!(marked(problem.unwrap_or_else(|| panic!("{messages:?}"))).2, mark);
     }
 }
 
 #[test]
-fn patches_and_sources_that_no_memory_holds_are_refused_at_the_value() {
+fn patches_and_sources_larger_than_memory_are_rejected_at_the_value() {
     for (written, new, mark, expected) in [
         (
             "patch: [32, 32, 32]",
@@ -194,26 +194,26 @@ fn patches_and_sources_that_no_memory_holds_are_refused_at_the_value() {
         ),
     ] {
         let problems = problems(&EXPERIMENT.replace(written, new));
-        let found = problems.0.iter().find(|problem| problem.message == expected);
+        let problem = problems.0.iter().find(|problem| problem.message == expected);
         let messages: Vec<_> = problems.0.iter().map(|problem| &problem.message).collect();
-        assert_eq!(marked(found.unwrap_or_else(|| panic!("{messages:?}"))).2, mark);
+        assert_eq!(marked(problem.unwrap_or_else(|| panic!("{messages:?}"))).2, mark);
     }
 }
 
 #[test]
 fn a_very_long_line_is_abbreviated_in_the_message() {
-    let drawing = RenderOptions { width: 100, colour: false, unicode: true };
+    let options = RenderOptions { width: 100, colour: false, unicode: true };
     for text in [format!("{}a: 1", "\t".repeat(100_000)), ":".repeat(100_000), format!("{}: 1\n", "a".repeat(900_000))]
     {
-        let drawn = render(&problems(&text), drawing);
-        assert!(drawn.contains("a.yaml:1:") && drawn.len() < 4000, "{}", &drawn[..drawn.len().min(500)]);
+        let message = render(&problems(&text), options);
+        assert!(message.contains("a.yaml:1:") && message.len() < 4000, "{}", &message[..message.len().min(500)]);
     }
     let many: String = (0..90_000).map(|key| format!("k{key}: 1\n")).collect();
-    assert!(render(&problems(&many), drawing).len() < 40_000);
+    assert!(render(&problems(&many), options).len() < 40_000);
 }
 
 #[test]
-fn files_that_extend_one_another_for_ever_or_are_no_files_are_refused() {
+fn circular_or_too_long_extends_and_paths_that_are_not_files_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..200 {
         let path = folder.path().join(format!("{number}.yaml"));
@@ -237,7 +237,7 @@ fn files_that_extend_one_another_for_ever_or_are_no_files_are_refused() {
 }
 
 #[test]
-fn a_key_of_very_many_parts_is_refused() {
+fn a_key_with_too_many_parts_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.yaml");
     fs::write(&path, EXPERIMENT).unwrap();
@@ -246,7 +246,7 @@ fn a_key_of_very_many_parts_is_refused() {
 }
 
 #[test]
-fn every_bad_file_ends_with_the_exit_code_of_a_problem() {
+fn every_invalid_file_exits_with_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let resized = EXPERIMENT.replace("shape: [48, 48, null]", "shape: [60000, 60000, 60000]");
     for text in [&b""[..], b"\0", b"\xff\xfe", b"a: [", b"a: &a [*a]", &b":".repeat(100_000), resized.as_bytes()] {
@@ -256,7 +256,7 @@ fn every_bad_file_ends_with_the_exit_code_of_a_problem() {
     }
 }
 
-/// Pieces that mean something to YAML or to an experiment.
+/// Text with a meaning in YAML or in an experiment.
 const PIECES: [&str; 24] = [
     "&a ",
     "*a",
@@ -288,30 +288,30 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_experiment_with_changes_panics_nowhere(changes in changes()) {
+    fn an_experiment_with_changes_causes_no_panic(changes in changes()) {
         feed::yaml(&changed(EXPERIMENT.as_bytes(), usize::MAX, &changes));
     }
 
     #[test]
-    fn an_experiment_with_pieces_in_wrong_places_panics_nowhere(
+    fn an_experiment_with_inserted_syntax_causes_no_panic(
         pieces in prop::collection::vec((any::<proptest::sample::Index>(), select(PIECES.to_vec())), 1..6),
     ) {
         let mut text = EXPERIMENT.to_owned();
-        for (place, piece) in pieces {
-            text.insert_str(place.index(text.len()), piece);
+        for (index, piece) in pieces {
+            text.insert_str(index.index(text.len()), piece);
         }
         feed::yaml(text.as_bytes());
     }
 
     #[test]
-    fn a_number_of_any_size_panics_nowhere(
-        place in any::<proptest::sample::Index>(),
+    fn a_number_of_any_size_causes_no_panic(
+        index in any::<proptest::sample::Index>(),
         number in select(vec!["0", "-1", "1", "18446744073709551615", "1e308", "-1e308", "1e-320", "4294967296", "65535", "0.5"]),
     ) {
         let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit() || c == '-') && word != "-";
         let parts: Vec<&str> = EXPERIMENT.split_inclusive([' ', ',', ']', '[', '}']).collect();
         let numbers: Vec<usize> = (0..parts.len()).filter(|part| is_number(parts[*part])).collect();
-        let at = numbers[place.index(numbers.len())];
+        let at = numbers[index.index(numbers.len())];
         let mut parts = parts;
         let end = parts[at].chars().last().filter(|end| " ,][}".contains(*end)).map(String::from).unwrap_or_default();
         let new = format!("{number}{end}");
@@ -320,7 +320,7 @@ proptest! {
     }
 
     #[test]
-    fn random_text_panics_nowhere(text in "\\PC{0,200}") {
+    fn random_text_causes_no_panic(text in "\\PC{0,200}") {
         feed::yaml(text.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-"""Numbers of MONAI's sliding_window_inference and TorchIO's GridAggregator, kept in tests/parity/inference/.
+"""Writes the expected values of tests/inference.rs with MONAI's sliding_window_inference and TorchIO's GridAggregator.
 
     python tests/parity/inference.py tests/parity/inference
 
@@ -19,16 +19,16 @@ WINDOW = (8, 12, 16)
 
 
 def image(shape):
-    """sin(0.37 (i + 1)), the last axis fastest."""
+    """Returns sin(0.37 (i + 1)) at each voxel; the last axis varies fastest."""
     count = shape[0] * shape[1] * shape[2]
     return torch.sin(0.37 * torch.arange(1, count + 1, dtype=torch.float64)).float().reshape(1, 1, *shape)
 
 
 def network(windows):
-    """Two classes that depend on where in the window a voxel lies, so that blending shows."""
+    """Returns logits of two classes that depend on the position in the window, so that blending changes the result."""
     x, y, z = (torch.arange(size, dtype=torch.float32) for size in windows.shape[2:])
-    place = x[:, None, None] * 0.05 + y[None, :, None] * 0.03 - z[None, None, :] * 0.02
-    return torch.cat([windows + place, windows * 0.5 - place], dim=1)
+    index = x[:, None, None] * 0.05 + y[None, :, None] * 0.03 - z[None, None, :] * 0.02
+    return torch.cat([windows + index, windows * 0.5 - index], dim=1)
 
 
 def monai_case(shape, overlap, mode):
@@ -57,7 +57,7 @@ def main(folder):
         for shape in SHAPES
         for overlap, mode in [(0.25, "constant"), (0.5, "gaussian"), (0.8, "gaussian")]
     ]
-    # TorchIO takes no volume smaller than the window.
+    # TorchIO does not accept volumes smaller than the window.
     half = tuple(size // 2 for size in WINDOW)
     large = [(19, 14, 23), (8, 30, 16), (30, 12, 17)]
     cases += [torchio_case(shape, half, mode) for shape in large for mode in ["constant", "crop", "hann"]]

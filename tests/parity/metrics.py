@@ -1,11 +1,11 @@
-"""Makes the reference numbers of tests/metrics.rs with MONAI 1.6.1, MedPy 0.5.2, surface-distance 0.1 and the LiTS scorer.
+"""Writes the expected values of tests/metrics.rs with MONAI 1.6.1, MedPy 0.5.2, surface-distance 0.1 and the LiTS scorer.
 
 usage: python tests/parity/metrics.py tests/parity/metrics SCORER
 
-SCORER is a checkout of PatrickChrist/lits-challenge-scoring; its `program/evaluate.py` and `helpers/calc_metric.py` are
-run, patched where newer versions of NumPy, SciPy and nibabel refuse them. The kept numbers come from a transcript of the
-rules of detection, burden and counting, since the checkout itself could not be had. The areas of surface elements are stored for all 256
-neighbourhoods. Label maps are stored run by run, z fastest.
+SCORER is a checkout of PatrickChrist/lits-challenge-scoring. Its `program/evaluate.py` and `helpers/calc_metric.py` are
+patched to run with current versions of NumPy, SciPy and nibabel. The committed numbers come from a reimplementation of
+its rules for detection, burden and counting, because the checkout was not available. The areas of surface elements are
+stored for all 256 neighbourhoods. Label maps are run-length encoded; z varies fastest.
 """
 
 import itertools
@@ -22,7 +22,7 @@ import numpy as np
 import scipy.ndimage
 import torch
 
-# What surface-distance and the LiTS scorer still expect.
+# surface-distance and the LiTS scorer use these names, which NumPy, SciPy and nibabel have removed.
 np.Inf, np.NaN, np.bool = np.inf, np.nan, bool
 scipy.ndimage.filters = scipy.ndimage.morphology = scipy.ndimage
 sys.modules["scipy.ndimage.measurements"] = scipy.ndimage
@@ -50,14 +50,14 @@ def box(shape, *ranges):
     return mask
 
 
-def blob(rng, shape, smoothness, share):
-    """Random shapes that cover about this share of the volume."""
+def blob(rng, shape, smoothness, fraction):
+    """Returns random shapes that cover about the given fraction of the volume."""
     values = scipy.ndimage.gaussian_filter(rng.standard_normal(shape), smoothness)
-    return values > np.quantile(values, 1 - share)
+    return values > np.quantile(values, 1 - fraction)
 
 
 def pairs():
-    """Named pairs of masks: prediction, truth."""
+    """Yields named pairs of masks: prediction, truth."""
     rng = np.random.default_rng(7)
     shape = (9, 8, 11)
     one, two = box(shape, (2, 3), (3, 4), (4, 5)), box(shape, (6, 7), (3, 4), (9, 10))
@@ -82,16 +82,16 @@ def pairs():
     yield "far apart", box(far, (0, 3), (0, 4), (0, 5)), box(far, (36, 40), (40, 45), (80, 90))
     yield "one voxel astray", box(far, (0, 10), (0, 12), (0, 14)) | box(far, (39, 40), (44, 45), (89, 90)), box(far, (0, 11), (0, 12), (0, 13))
     yield "speckles", rng.random(shape) < 0.3, rng.random(shape) < 0.3
-    for index, (smoothness, share) in enumerate(itertools.product((0.7, 1.5), (0.02, 0.2, 0.6))):
+    for index, (smoothness, fraction) in enumerate(itertools.product((0.7, 1.5), (0.02, 0.2, 0.6))):
         size = (14, 17, 20)
-        yield f"blobs {index}", blob(rng, size, smoothness, share), blob(rng, size, smoothness, share)
+        yield f"blobs {index}", blob(rng, size, smoothness, fraction), blob(rng, size, smoothness, fraction)
     size = (36, 40, 44)
     truth = blob(rng, size, 4, 0.2)
     yield "a good prediction", truth ^ (blob(rng, size, 1, 0.05) & scipy.ndimage.binary_dilation(truth)), truth
 
 
 def attempt(function, *arguments, **options):
-    """A number; None where the reference gives none or an error."""
+    """Returns the score, or None if it is undefined or an error."""
     try:
         value = float(function(*arguments, **options))
     except (RuntimeError, ZeroDivisionError):
@@ -119,16 +119,16 @@ def monai_scores(prediction, truth, spacing):
 
 
 def medpy_scores(prediction, truth, spacing):
-    def share(function):
-        """MedPy gives 0 for a share of nothing where NumPy's counts are plain numbers, as they were up to NumPy 2.3."""
+    def zero_if_undefined(function):
+        """MedPy returns 0 for 0 / 0 if NumPy's counts are plain numbers, as they were up to NumPy 2.3."""
         value = attempt(function, prediction, truth)
         return 0.0 if value is None else value
 
     return {
-        "dice zero": share(medpy.dc),
+        "dice zero": zero_if_undefined(medpy.dc),
         "jaccard one": attempt(medpy.jc, prediction, truth),
-        "precision zero": share(medpy.precision),
-        "recall zero": share(medpy.recall),
+        "precision zero": zero_if_undefined(medpy.precision),
+        "recall zero": zero_if_undefined(medpy.recall),
         "volume_difference relative": attempt(medpy.ravd, prediction, truth),
         "hd medpy": attempt(medpy.hd, prediction, truth, voxelspacing=spacing),
         "hd95 medpy": attempt(medpy.hd95, prediction, truth, voxelspacing=spacing),
@@ -149,7 +149,7 @@ def deepmind_scores(prediction, truth, spacing):
 
 
 def runs(labels):
-    """Values and how often each follows itself."""
+    """Returns the run-length encoding: pairs of a value and its count."""
     flat = labels.ravel()
     starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
     counts = np.diff(np.r_[starts, flat.size])
@@ -172,7 +172,7 @@ def comparisons():
 
 
 def livers():
-    """Sets of cases of label maps with liver 1 and lesions 2: prediction, truth."""
+    """Yields named sets of cases, each a prediction and a truth with liver 1 and lesions 2."""
     rng = np.random.default_rng(11)
     shape = (12, 13, 14)
     liver = box(shape, (1, 11), (1, 12), (1, 13))
@@ -180,11 +180,11 @@ def livers():
     def labels(lesions, liver=liver):
         return liver.astype(np.int16) + (lesions & liver)
 
-    def random_lesions(share, smoothness=0.8):
-        return labels(blob(rng, shape, smoothness, share))
+    def random_lesions(fraction, smoothness=0.8):
+        return labels(blob(rng, shape, smoothness, fraction))
 
     def rows(text):
-        """A volume of one row: `.` liver, `#` lesion, and space for the background."""
+        """Returns a volume of one row: `.` is liver, `#` lesion, and a space background."""
         return np.array([" .#".index(letter) for letter in text], np.int16).reshape(1, 1, -1)
 
     yield "perfect", [(random_lesions(0.1),) * 2]
@@ -220,9 +220,9 @@ def lits_scores(scorer, cases):
         sys.argv = ["evaluate.py", str(folder), str(folder / "out")]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = runpy.run_path(str(scorer / "program" / "evaluate.py"))
+            evaluated = runpy.run_path(str(scorer / "program" / "evaluate.py"))
     names = ["lesion_segmentation_metrics", "liver_segmentation_metrics", "lesion_detection_metrics"]
-    lesion, liver, detection = (found[name] for name in names)
+    lesion, liver, detection = (evaluated[name] for name in names)
     scores = {
         "lits_liver_dice": liver["dice_per_case"],
         "lits_lesion_dice": lesion["dice_per_case"],
@@ -230,13 +230,13 @@ def lits_scores(scorer, cases):
         "lits_lesion_recall_global": detection["recall"],
         "lits_liver_dice_global": liver["dice_global"],
         "lits_lesion_dice_global": lesion["dice_global"],
-        "lits_tumour_burden_rmse": found["tumor_burden_rmse"],
+        "lits_tumour_burden_rmse": evaluated["tumor_burden_rmse"],
     }
     return {name: attempt(float, value) for name, value in scores.items()}
 
 
 def patched(scorer, folder):
-    """A copy of the scorer that indexes as newer versions of NumPy ask for, and gives NaN for 0 / 0."""
+    """Copies the scorer and patches it to index as current NumPy requires, and to return NaN for 0 / 0."""
     copy = Path(shutil.copytree(scorer / "program", folder / "program"))
     helper = copy / "helpers" / "calc_metric.py"
     text = helper.read_text()

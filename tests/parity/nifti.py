@@ -1,4 +1,4 @@
-"""Writes tiny NIfTI files and what nibabel reads from them, for the tests of the runner's reader.
+"""Writes tiny NIfTI files and what nibabel reads from them, for the tests of the NIfTI reader.
 
 Usage: python nifti.py OUT_DIR        (needs nibabel and numpy; fills OUT_DIR/nifti)
 """

@@ -1,8 +1,8 @@
-"""Makes the reference numbers of tests/pytorch.rs with PyTorch.
+"""Writes the expected values of tests/pytorch.rs with PyTorch.
 
 usage: python tests/parity/pytorch_numbers.py tests/parity/pytorch
 
-Weights and inputs are made by formulas that the Rust test repeats, so only results are stored.
+Weights and inputs are formulas that the Rust test repeats, so only results are stored.
 """
 
 import json
@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 
 
 def wave(shape, step, scale=1.0):
-    """Numbers that any language can make: sin(step * i) * scale, in double precision."""
+    """Returns sin(step * i) * scale for i = 1, 2, ..., computed in double precision."""
     count = 1
     for size in shape:
         count *= size
@@ -27,7 +27,7 @@ def wave(shape, step, scale=1.0):
 
 
 def one_hot(shape, classes):
-    """The class of voxel i is (i * 7 + i // 5) % classes."""
+    """Returns one-hot targets; the class of voxel i is (i * 7 + i // 5) % classes."""
     count = shape[0] * shape[1] * shape[2] * shape[3]
     index = torch.arange(count)
     target = ((index * 7 + index // 5) % classes).reshape(shape)
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class Level(Block):
-    """A decoder level; it owns its up-sampling."""
+    """A decoder level with its own upsampling."""
 
 
 class Unet(nn.Module):
@@ -104,20 +104,20 @@ class Unet(nn.Module):
 
 
 def fill(net):
-    """Each tensor, by name in sorted order, becomes a wave whose step depends on its place."""
+    """Fills each parameter with a wave; its step depends on the index of the parameter in the order of names."""
     with torch.no_grad():
-        for place, (name, value) in enumerate(sorted(net.named_parameters())):
+        for index, (name, value) in enumerate(sorted(net.named_parameters())):
             fan_in = max(value[0].numel(), 1) if value.dim() > 1 else 8
             offset = 1.0 if "norm" in name and name.endswith("weight") else 0.0
-            value.copy_(wave(value.shape, 0.7 + 0.01 * place, fan_in ** -0.5) + offset)
+            value.copy_(wave(value.shape, 0.7 + 0.01 * index, fan_in ** -0.5) + offset)
 
 
 def summary(value):
-    """Enough of a tensor to tell it from another: its sum, the sum of squares, and up to 12 values spread over it."""
+    """Summarizes a tensor: its sum, its sum of squares, and up to 12 of its values."""
     flat = value.detach().double().flatten()
-    places = sorted({int(i) for i in torch.linspace(0, len(flat) - 1, min(12, len(flat))).tolist()})
-    return {"sum": flat.sum().item(), "squares": (flat * flat).sum().item(), "places": places,
-            "values": [flat[i].item() for i in places]}
+    indices = sorted({int(i) for i in torch.linspace(0, len(flat) - 1, min(12, len(flat))).tolist()})
+    return {"sum": flat.sum().item(), "squares": (flat * flat).sum().item(), "indices": indices,
+            "values": [flat[i].item() for i in indices]}
 
 
 def networks():
@@ -154,9 +154,9 @@ def networks():
 
 
 def layers():
-    """Pooling with ties, and up-sampling: output and gradient of sum(output * wave)."""
-    found = {}
-    # Rounded to thirds, so that many windows hold equal values.
+    """Returns the output, and the gradient of sum(output * wave), of pooling with ties and of upsampling."""
+    results = {}
+    # Rounded to thirds, so that many windows contain equal values.
     for name, shape, function in [
         ("max_pool", [2, 3, 4, 6, 8], lambda x: F.max_pool3d(x, 2)),
         ("trilinear", [2, 3, 3, 4, 5], lambda x: F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=True)),
@@ -165,12 +165,12 @@ def layers():
         image = (torch.round(wave(shape, 0.37) * 3) / 3).requires_grad_()
         output = function(image)
         (output * wave(output.shape, 0.11)).sum().backward()
-        found[name] = {"shape": shape, "output": output.detach().flatten().tolist(), "gradient": image.grad.flatten().tolist()}
-    return found
+        results[name] = {"shape": shape, "output": output.detach().flatten().tolist(), "gradient": image.grad.flatten().tolist()}
+    return results
 
 
 def soft_dice(logits, target, smooth, batch, background, weights):
-    """nnU-Net's SoftDiceLoss + 1, with a weighted mean over classes."""
+    """Computes nnU-Net's SoftDiceLoss + 1, with a weighted mean over classes."""
     probabilities = torch.softmax(logits, 1)
     axes = [0, 2, 3, 4] if batch else [2, 3, 4]
     common = (probabilities * target).sum(axes)
@@ -206,17 +206,17 @@ def losses():
         "focal: {}": lambda x, t: focal(x, t, 2.0),
         "focal: {gamma: 0}": lambda x, t: F.cross_entropy(x, indices(t)),
     }
-    found = []
+    results = []
     for text, function in cases.items():
         logits = wave([shape[0], classes, *shape[1:]], 0.37, 5.0).requires_grad_()
         loss = function(logits, one_hot(shape, classes))
         loss.backward()
-        found.append({"yaml": text, "loss": loss.item(), "gradient": logits.grad.flatten().tolist()})
-    return {"shape": shape, "classes": classes, "cases": found}
+        results.append({"yaml": text, "loss": loss.item(), "gradient": logits.grad.flatten().tolist()})
+    return {"shape": shape, "classes": classes, "cases": results}
 
 
 def optimizers():
-    """Ten steps on the gradient g = p + wave: the values after each."""
+    """Returns the parameter values after each of ten steps with the gradient g = p + wave."""
     cases = {
         "adam: {learning_rate: 0.1}": lambda p: torch.optim.Adam(p, lr=0.1),
         "adam: {learning_rate: 0.1, betas: [0.8, 0.95], epsilon: 1.0e-3, weight_decay: 0.1}":
@@ -228,7 +228,7 @@ def optimizers():
         "sgd: {learning_rate: 0.1, momentum: 0.9, nesterov: true}":
             lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     }
-    found = []
+    results = []
     for text, make in cases.items():
         value = wave([6], 0.9).requires_grad_()
         optimizer = make([value])
@@ -237,8 +237,8 @@ def optimizers():
             value.grad = value.detach() + wave([6], 0.3 + 0.1 * step)
             optimizer.step()
             steps.append(value.detach().tolist())
-        found.append({"yaml": text, "steps": steps})
-    return found
+        results.append({"yaml": text, "steps": steps})
+    return results
 
 
 if __name__ == "__main__":

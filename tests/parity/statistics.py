@@ -1,4 +1,4 @@
-"""Numbers of SciPy and statsmodels for `tests/statistics.rs`.
+"""Writes the expected values of `tests/statistics.rs` with SciPy and statsmodels.
 
 pip install scipy==1.17.1 statsmodels==0.15.0
 python tests/parity/statistics.py
@@ -17,13 +17,13 @@ rng = np.random.default_rng(20261125)
 
 
 def signed_rank(values, axis=-1):
-    """The sum of the ranks of positive differences; equal sizes share their rank."""
+    """Returns the sum of the ranks of positive differences; ties have the mean of their ranks."""
     ranks = stats.rankdata(np.abs(values), axis=axis)
     return np.sum(ranks * (values > 0), axis=axis)
 
 
 def wilcoxon(differences):
-    """SciPy's own exact p where there are no ties, all sign changes where there are, its approximation above 50."""
+    """Returns SciPy's p-value: exact without ties, by permutation with ties, and asymptotic above 50 differences."""
     used = differences[differences != 0]
     has_ties = len(np.unique(np.abs(used))) < len(used)
     if len(used) > 50:

@@ -1,8 +1,8 @@
-"""Computes the reference numbers of tests/samplers.rs with TorchIO 1.2.1.
+"""Writes the expected values of tests/samplers.rs with TorchIO 1.2.1.
 
 usage: python tests/parity/torchio_samplers.py tests/parity/torchio
 
-Maps are computed by a formula that the Rust test repeats, so only results are stored.
+Maps are formulas that the Rust test repeats, so only results are stored.
 """
 
 import json
@@ -46,7 +46,7 @@ def subject():
 
 
 def probabilities(sampler):
-    """The probability of each voxel to be the centre of a patch."""
+    """Returns the probability of each voxel to be the centre of a patch."""
     whole = subject()
     volume = sampler.process_probability_map(sampler.get_probability_map(whole), whole)
     volume = np.asarray(volume, dtype=np.float64).reshape(-1)

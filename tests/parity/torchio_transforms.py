@@ -1,8 +1,8 @@
-"""Makes the reference numbers of tests/torchio.rs with TorchIO 1.2.1.
+"""Writes the expected values of tests/torchio.rs with TorchIO 1.2.1.
 
 usage: python tests/parity/torchio_transforms.py tests/parity/torchio
 
-Volumes are made by a formula that the Rust test repeats, so only results are stored.
+Volumes are formulas that the Rust test repeats, so only results are stored.
 """
 
 import json
@@ -25,8 +25,8 @@ VOLUMES = {
 }
 
 
-def turned(degrees, spacing, origin):
-    """An affine that turns about x, then y, then z."""
+def rotated(degrees, spacing, origin):
+    """Returns an affine with rotations about x, then y, then z."""
     affine = np.diag([*spacing, 1.0])
     for axis, angle in enumerate(np.radians(degrees)):
         rotation = np.eye(4)
@@ -38,10 +38,10 @@ def turned(degrees, spacing, origin):
     return affine.tolist()
 
 
-# Turned so far that ITK counts control points along other axes than the nearest ones.
-VOLUMES["turned"] = dict(shape=[9, 8, 6], affine=turned((25, -15, 40), (0.7, 1.3, 2.9), (3, -7, 11)))
-VOLUMES["turned_back"] = dict(shape=[6, 7, 9], affine=turned((-50, 35, 170), (1.4, 1.1, 0.9), (-20, 5, 2)))
-VOLUMES["turned_cube"] = dict(shape=[8, 8, 8], affine=turned((30, 0, 30), (1, 1, 1), (0, 0, 0)))
+# Rotated so far that ITK orders control points along other axes than the nearest ones.
+VOLUMES["rotated"] = dict(shape=[9, 8, 6], affine=rotated((25, -15, 40), (0.7, 1.3, 2.9), (3, -7, 11)))
+VOLUMES["rotated_back"] = dict(shape=[6, 7, 9], affine=rotated((-50, 35, 170), (1.4, 1.1, 0.9), (-20, 5, 2)))
+VOLUMES["rotated_cube"] = dict(shape=[8, 8, 8], affine=rotated((30, 0, 30), (1, 1, 1), (0, 0, 0)))
 
 CASES = [
     ("lps", "to_canonical: {}", tio.ToCanonical()),
@@ -84,7 +84,7 @@ CASES = [
 ]
 
 
-# Regions.
+# Masks.
 CASES += [
     ("anisotropic", "rescale_intensity: {to: [0, 1], percentiles: [5, 95], mask: {labels: []}}", tio.RescaleIntensity((0, 1), percentiles=(5, 95), masking_method="label")),
     ("oblique", "rescale_intensity: {to: [-1, 1], mask: {above_mean: {}}}", tio.RescaleIntensity((-1, 1), masking_method=tio.ZNormalization.mean)),
@@ -141,7 +141,7 @@ for volume in ("anisotropic", "oblique", "permuted"):
 
 
 def landmarks(volume):
-    """TorchIO learns landmarks from files."""
+    """Returns TorchIO's landmarks of a volume, which TorchIO reads from a file."""
     import tempfile
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.nii"
@@ -149,7 +149,7 @@ def landmarks(volume):
         return tio.HistogramStandardization.train([path], progress=False)
 
 
-# Artefacts whose draws are given. Displacements and movements are in LPS, as TorchIO has them.
+# Artefacts with given parameters. Displacements and movements are in LPS, as in TorchIO.
 RANDOM = np.random.default_rng(7)
 
 
@@ -171,7 +171,7 @@ for volume, points, displacement, yaml, name in [
                   {"elastic_deformation": field.reshape(-1, 3).tolist()}))
 
 TURNED = np.random.default_rng(8)
-for volume in ("turned", "turned_back", "turned_cube"):
+for volume in ("rotated", "rotated_back", "rotated_cube"):
     field = (TURNED.uniform(-1, 1, [5, 6, 4, 3]) * 0.8).round(3)
     CASES.append((volume, "elastic_deformation: {num_control_points: [5, 6, 4]}", tio.ElasticDeformation(field, (0.8,) * 3),
                   {"elastic_deformation": field.reshape(-1, 3).tolist()}))
@@ -229,12 +229,12 @@ CASES.append(("oblique", "affine: {scales: 1.1, degrees: [[12, 12], [-7, -7], [2
                          default_pad_value="minimum", image_interpolation="bspline")))
 
 
-# What lies beyond the ends; labels go on as intensities.
+# Padding modes; these pad labels in the same way as intensities.
 EXTENSIONS = ("edge", "reflect", "symmetric", "wrap")
 for mode in ("maximum", "mean", "median", "edge", "reflect", "symmetric", "wrap", "linear_ramp"):
     CASES.append(("two_channels", "pad: {start: [2, 0, 3], end: [1, 6, 0], fill: %s}" % mode, tio.Pad((2, 1, 0, 6, 3, 0), padding_mode=mode)))
 CASES += [
-    # More than once there and back.
+    # Padded by more than one reflection.
     ("permuted", "pad: {start: [11, 0, 1], end: [0, 13, 0], fill: reflect}", tio.Pad((11, 0, 0, 13, 1, 0), padding_mode="reflect")),
     ("permuted", "pad: {start: [11, 0, 1], end: [0, 13, 0], fill: symmetric}", tio.Pad((11, 0, 0, 13, 1, 0), padding_mode="symmetric")),
     ("flat", "pad: {start: [0, 2, 3], end: [1, 0, 2], fill: reflect}", tio.Pad((0, 1, 2, 0, 3, 2), padding_mode="reflect")),
@@ -246,24 +246,24 @@ CASES += [
      tio.Compose([tio.Flip(0), tio.Pad((3, 0, 1, 0, 0, 0), padding_mode="reflect"), tio.Crop((1, 0, 0, 0, 2, 0))])),
 ]
 
-# Affine maps about the origin, and what comes from outside.
-def turn(scales, degrees, translation):
+# Affine transforms with each border value, and about the origin.
+def affine_case(scales, degrees, translation):
     keys = dict(scales=scales, degrees=degrees, translation_mm=translation)
     yaml = ", ".join(f"{key}: {[[value, value] for value in values]}" for key, values in keys.items())
     return dict(scales=scales, degrees=degrees, translation=translation), yaml
 
 
-for volume in ("anisotropic", "oblique", "two_channels", "turned"):
-    numbers, yaml = turn((1.2, 0.8, 0.9), (12, -7, 21), (3, -2, 1))
+for volume in ("anisotropic", "oblique", "two_channels", "rotated"):
+    numbers, yaml = affine_case((1.2, 0.8, 0.9), (12, -7, 21), (3, -2, 1))
     for fill, value in (("mean", "mean"), ("otsu", "otsu"), ("-7.5", -7.5)):
         CASES.append((volume, "affine: {%s, fill: %s}" % (yaml, fill), tio.Affine(**numbers, default_pad_value=value)))
-    # Little, since the origin lies outside of some.
-    numbers, yaml = turn((1.05, 0.95, 0.98), (3, -2, 4), (1, 2, -1))
+    # A small transform, because the origin is outside some volumes.
+    numbers, yaml = affine_case((1.05, 0.95, 0.98), (3, -2, 4), (1, 2, -1))
     CASES.append((volume, "affine: {%s, center: origin}" % yaml, tio.Affine(**numbers, center="origin")))
 
 
 def subject(volume):
-    """Intensities are waves of the voxel's place in [channel, x, y, z]; labels are their thresholds."""
+    """Returns a subject; intensities are waves of the voxel's index in [channel, x, y, z], labels their thresholds."""
     shape, channels = volume["shape"], volume.get("channels", 1)
     index = np.arange(channels * np.prod(shape), dtype=np.float64)
     image = (np.sin(0.05 * index) * 50 + np.cos(0.31 * index) * 10).astype(np.float32).reshape([channels, *shape])
@@ -273,9 +273,9 @@ def subject(volume):
                        label=tio.LabelMap(tensor=torch.from_numpy(label), affine=affine))
 
 
-def normalised_as_nnunet(values, labels):
+def nnunet_normalize(values, labels):
     """nnU-Net 2's CTNormalization with the fingerprint of one subject."""
-    # Drawn often enough with replacement, each voxel comes equally often.
+    # nnU-Net samples voxels with replacement; here each voxel has the same number of samples.
     inside = np.repeat(values[labels > 0], 1000)
     low, high = np.percentile(inside, [0.5, 99.5])
     return (np.clip(values, low, high) - inside.mean()) / max(inside.std(), 1e-8), (low, high, inside.mean(), inside.std())
@@ -283,32 +283,32 @@ def normalised_as_nnunet(values, labels):
 
 if __name__ == "__main__":
     for name in ("anisotropic", "oblique"):
-        learnt = landmarks(name)
-        CASES.append((name, "histogram_standardization: {}", tio.HistogramStandardization({"image": learnt}),
-                      {"histogram_standardization": [learnt.tolist()]}))
+        fitted = landmarks(name)
+        CASES.append((name, "histogram_standardization: {}", tio.HistogramStandardization({"image": fitted}),
+                      {"histogram_standardization": [fitted.tolist()]}))
     mask = "histogram_standardization: {mask: {above_mean: {}}}"
-    CASES.append(("lps", mask, tio.HistogramStandardization({"image": learnt}, masking_method=tio.ZNormalization.mean),
-                  {"histogram_standardization": [learnt.tolist()]}))
-    found = []
+    CASES.append(("lps", mask, tio.HistogramStandardization({"image": fitted}, masking_method=tio.ZNormalization.mean),
+                  {"histogram_standardization": [fitted.tolist()]}))
+    cases = []
     for name, yaml, transform, *draws in CASES:
         result = transform(subject(VOLUMES[name]))
-        found.append(dict(
+        cases.append(dict(
             volume=name, yaml=yaml, shape=list(result.spatial_shape), affine=result.image.affine[:3].tolist(),
             image=[round(float(v), 5) for v in result.image.data.flatten()],
             # TorchIO pads label maps with the image's value; here they are padded with 0.
             label=[] if "pad" in yaml and "fill" in yaml and not any(mode in yaml for mode in EXTENSIONS) else [int(v) for v in result.label.data.flatten()]))
         if draws:
-            found[-1]["draws"] = draws[0]
-    learnt = []
+            cases[-1]["draws"] = draws[0]
+    fitted = []
     for name in ("anisotropic", "oblique", "lps"):
-        learnt.append(dict(volume=name, landmarks=landmarks(name).tolist()))
+        fitted.append(dict(volume=name, landmarks=landmarks(name).tolist()))
     for name in ("anisotropic", "two_channels"):
         source = subject(VOLUMES[name])
         for channel in source.image.data.numpy():
-            _, numbers = normalised_as_nnunet(channel.astype(np.float64), source.label.data.numpy()[0])
-            learnt.append(dict(volume=name, foreground=[float(number) for number in numbers]))
+            _, numbers = nnunet_normalize(channel.astype(np.float64), source.label.data.numpy()[0])
+            fitted.append(dict(volume=name, foreground=[float(number) for number in numbers]))
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     volumes = {name: {"channels": 1, **volume, "affine": volume["affine"][:3]} for name, volume in VOLUMES.items()}
-    value = {"torchio": tio.__version__, "volumes": volumes, "cases": found, "learnt": learnt}
+    value = {"torchio": tio.__version__, "volumes": volumes, "cases": cases, "fitted": fitted}
     (folder / "transforms.json").write_text(json.dumps(value, separators=(",", ":")) + "\n")

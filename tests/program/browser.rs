@@ -86,10 +86,10 @@ impl Browser {
     pub fn open(&mut self, file: &Path) {
         let url = format!("file://{}", file.canonicalize().unwrap().display());
         self.call("Page.navigate", json!({ "url": url }));
-        let drawn = "new Promise(done => { const ask = () => document.readyState === 'complete' \
+        let is_rendered = "new Promise(done => { const ask = () => document.readyState === 'complete' \
             && location.protocol === 'file:' ? requestAnimationFrame(() => requestAnimationFrame(() => done(true))) \
             : setTimeout(ask, 2); ask(); })";
-        assert_eq!(self.evaluate(drawn), json!(true));
+        assert_eq!(self.evaluate(is_rendered), json!(true));
     }
 
     /// Evaluates an expression, or the promise that it returns.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::test_dir::{Disk, TestDir, stderr_line, stdout};
 
-/// Bytes of an entry of a volume of 16 x 16 x 16 voxels with labels.
+/// Size in bytes of the entry of a volume with 16 x 16 x 16 voxels and labels.
 const ENTRY: u64 = 1024 + 16 * 16 * 16 * 6;
 
 const SOURCE: [&str; 2] = ["--set", "data.source={msd: {root: data}}"];
@@ -17,7 +17,7 @@ fn dir() -> TestDir {
     dir
 }
 
-/// The arguments that show patches of the experiment with another window of intensities: another chain, other entries.
+/// Returns the arguments for patches of the experiment with another intensity window, which has other cache entries.
 fn arguments<'a>(window: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["patches", "tiny.yaml", "--count", "8", "--set", window][..], &SOURCE, more].concat()
 }
@@ -25,7 +25,7 @@ fn arguments<'a>(window: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 const FIRST: &str = "preprocess.0.clamp.max=250";
 const SECOND: &str = "preprocess.0.clamp.max=100";
 
-/// The files of a cache's entries, and whatever else lies there but the lock and the table of hashes.
+/// Returns the entries of a cache, and all other files except the lock and the table of hashes.
 fn files(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let all = fs::read_dir(cache.join("volumes")).unwrap().map(|file| file.unwrap().path());
     let others = all.filter(|path| !path.ends_with(".lock") && !path.ends_with("hashes.json"));
@@ -36,16 +36,16 @@ fn files(cache: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 fn least_recently_used_entries_are_evicted() {
     let dir = dir();
     let limit = (5 * ENTRY).to_string();
-    let of = |window| stdout(&dir.runner(&arguments(window, &["--cache-limit", &limit])).success());
-    let first = of(FIRST);
+    let patches = |window| stdout(&dir.runner(&arguments(window, &["--cache-limit", &limit])).success());
+    let first = patches(FIRST);
     let (entries, _) = files(&dir.path("cache"));
     assert_eq!(entries.len(), 4);
-    assert_ne!(of(SECOND), first);
+    assert_ne!(patches(SECOND), first);
     let (after, leftovers) = files(&dir.path("cache"));
     assert_eq!((after.len(), leftovers.len()), (5, 0));
     assert_eq!(after.iter().filter(|entry| entries.contains(entry)).count(), 1);
-    // What left is made anew.
-    assert_eq!(of(FIRST), first);
+    // Evicted entries are computed again.
+    assert_eq!(patches(FIRST), first);
     assert!(stdout(&dir.runner(&["cache", "--cache-limit", "1GB"]).success()).contains("5 volumes"));
 }
 
@@ -67,7 +67,7 @@ fn a_run_that_does_not_fit_is_rejected_before_anything_is_written() {
 }
 
 #[test]
-fn a_weight_map_that_subjects_share_counts_once() {
+fn a_weight_map_shared_by_subjects_is_counted_once() {
     let dir = dir();
     let needed = 4 * ENTRY + 1024 + 16 * 16 * 16 * 4;
     let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/phantom_000.nii.gz' } }";
@@ -83,19 +83,19 @@ fn moved_files_are_recognized_by_their_content() {
     use std::os::unix::fs::MetadataExt;
 
     let dir = dir();
-    let of = || stdout(&dir.runner(&arguments(FIRST, &[])).success());
-    let first = of();
+    let patches = || stdout(&dir.runner(&arguments(FIRST, &[])).success());
+    let first = patches();
     let inodes = || {
         let entries = files(&dir.path("cache")).0.into_iter();
         entries.map(|entry| (fs::metadata(&entry).unwrap().ino(), entry)).collect::<std::collections::BTreeSet<_>>()
     };
     let entries = inodes();
     fs::remove_file(dir.path("cache/volumes/hashes.json")).unwrap();
-    assert_eq!((of(), inodes()), (first, entries));
+    assert_eq!((patches(), inodes()), (first, entries));
 }
 
 #[test]
-fn hashes_are_remembered_although_a_subject_is_rejected() {
+fn hashes_are_stored_even_if_a_subject_cannot_be_read() {
     let dir = dir();
     let damaged = dir.path("data/imagesTr/phantom_003.nii.gz");
     let bytes = fs::read(&damaged).unwrap();
@@ -107,10 +107,10 @@ fn hashes_are_remembered_although_a_subject_is_rejected() {
 }
 
 #[test]
-fn processes_that_fill_one_cache_together_see_the_same_patches() {
+fn processes_that_fill_one_cache_together_make_the_same_patches() {
     let dir = dir();
     let alone = [FIRST, SECOND].map(|window| stdout(&dir.runner(&arguments(window, &[])).success()));
-    // With room for all, and with so little that each process removes what the other has just made.
+    // With space for all entries, and with so little that each process evicts the entries of the other.
     for limit in [8 * ENTRY, 4 * ENTRY] {
         let limit = limit.to_string();
         for round in 0..5 {
@@ -153,7 +153,7 @@ fn unfinished_files_of_a_killed_process_are_removed() {
         dir.runner(&["cache", "clear"]).success();
         has_unfinished()
     });
-    assert!(was_killed, "no process was met while it wrote");
+    assert!(was_killed, "no process was killed while it was writing");
     dir.runner(&arguments).success();
     assert_eq!(files(&dir.path("cache")).1.len(), 0);
 }
@@ -176,6 +176,6 @@ fn a_full_disk_is_reported_with_bytes_and_folder_and_leaves_no_partial_file() {
     let (entries, leftovers) = files(&disk.folder);
     assert!(leftovers.is_empty(), "{leftovers:?}");
     assert!(entries.iter().all(|entry| fs::metadata(entry).unwrap().len() == ENTRY), "{entries:?}");
-    // With a bound that fits the disk the same run says so beforehand.
+    // With a limit below the size of the disk, the same run is rejected before it writes.
     dir.runner(&arguments(FIRST, &["--cache-limit", "60KB"])).code(2);
 }

@@ -1,4 +1,4 @@
-//! `runner check --data` on datasets with each kind of fault, and on valid ones.
+//! `runner check --data` on valid datasets and on datasets with each kind of fault.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -12,12 +12,12 @@ use volume::{Affine, Grid, Label, Voxels};
 
 use super::test_dir::{TestDir, stderr, stdout};
 
-/// Subjects train, then validate: `phantom_000` to `phantom_011` and `phantom_012` to `phantom_015`.
+/// Training subjects are `phantom_000` to `phantom_011`, validation subjects `phantom_012` to `phantom_015`.
 const TRAIN: &str = "data.split.first=12";
 const SOURCE: &str = "data.source={msd: {root: data}}";
 const CHECK: [&str; 7] = ["check", "tiny.yaml", "--data", "--set", SOURCE, "--set", TRAIN];
 
-/// A dir with sixteen phantoms as files.
+/// Returns a folder with the files of sixteen phantoms.
 fn dir() -> TestDir {
     let dir = TestDir::new();
     let shape = ["--shape", "24,24,20", "--spacing", "13,13,14"];
@@ -72,20 +72,20 @@ fn truncate(path: &Path) {
     fs::write(path, &whole[..whole.len() / 2]).unwrap();
 }
 
-/// Returns the findings in the output of a command.
+/// Returns the faults and notes in the output of a command.
 fn findings(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.starts_with("fault: ") || line.starts_with("note: ")).collect()
 }
 
-/// Asserts that there is exactly one finding for each start and part, and no other.
+/// Asserts that for each pair of a start and a part exactly one finding has both, and that there are no other findings.
 #[track_caller]
 fn assert_findings(text: &str, expected: &[(&str, &str)]) {
-    let message = findings(text);
+    let findings = findings(text);
     for (start, part) in expected {
-        let count = message.iter().filter(|line| line.starts_with(start) && line.contains(part)).count();
+        let count = findings.iter().filter(|line| line.starts_with(start) && line.contains(part)).count();
         assert_eq!(count, 1, "{start} ... {part}\n{text}");
     }
-    assert_eq!(message.len(), expected.len(), "{text}");
+    assert_eq!(findings.len(), expected.len(), "{text}");
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn phantoms_have_no_faults_as_files_or_unwritten() {
     let dir = dir();
     let text = stdout(&dir.runner(&CHECK).success());
     assert!(text.ends_with("data              16 subjects read, 0 faults, 0 notes\n"), "{text}");
-    let unmade = ["check", "experiment.yaml", "--data"];
+    let unwritten = ["check", "experiment.yaml", "--data"];
     dir.write("experiment.yaml", include_str!("../../experiments/quickstart.yaml"));
-    let text = stdout(&dir.runner(&unmade).success());
+    let text = stdout(&dir.runner(&unwritten).success());
     assert!(text.ends_with("data              24 subjects read, 0 faults, 0 notes\n"), "{text}");
     assert!(!dir.path("cache").exists(), "checking phantoms does not write them");
 }
@@ -111,8 +111,8 @@ fn real_data_has_no_faults() {
         let dir = TestDir::new();
         let source = format!("data.source={{msd: {{root: {}}}}}", fs::canonicalize(root).unwrap().display());
         let set = ["--set", &source, "--set", "data.split={fold: {index: 0, count: 4}}"];
-        let turned = ["--set", "data.orientation=reorient"];
-        let text = stdout(&dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set, &turned].concat()).success());
+        let reorient = ["--set", "data.orientation=reorient"];
+        let text = stdout(&dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set, &reorient].concat()).success());
         assert!(text.ends_with(&format!("{subjects} subjects read, 0 faults, 0 notes\n")), "{text}");
     }
 }
@@ -128,7 +128,7 @@ fn every_fault_is_reported_once() {
     });
     files(2).change_label(|grid, _| grid.affine.0[2][3] += 12.5);
     files(3).change_label(|_, values| values[..3].copy_from_slice(&[7, 7, 9]));
-    // The same voxels, packed harder, under another header and beside another label map.
+    // The same voxels, with another compression level, another header and another label map.
     let mut copy = unpacked(&files(4).image());
     copy[148..158].copy_from_slice(b"other text");
     pack(&files(12).image(), &copy, 1);
@@ -163,9 +163,9 @@ fn every_fault_is_reported_once() {
         ],
     );
     assert!(text.ends_with("data              16 subjects read, 6 faults, 4 notes\n"), "{text}");
-    // Neither the number of threads nor the disk decides the order.
-    let alone = dir.command(&CHECK).env("RAYON_NUM_THREADS", "1").assert().code(1);
-    assert_eq!(stdout(&alone), text);
+    // The order does not depend on the number of threads.
+    let single_threaded = dir.command(&CHECK).env("RAYON_NUM_THREADS", "1").assert().code(1);
+    assert_eq!(stdout(&single_threaded), text);
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn files_that_make_a_plan_impossible_do_not_hide_the_others() {
         grid.shape[2] -= 1;
         values.truncate(grid.num_voxels());
     });
-    let refused = dir.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(2);
-    assert!(stderr(&refused).contains("phantom_000"));
+    let rejected = dir.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(2);
+    assert!(stderr(&rejected).contains("phantom_000"));
     let result = dir.runner(&CHECK).code(1);
     assert_findings(
         &stdout(&result),
@@ -220,14 +220,14 @@ fn non_integer_labels_are_counted() {
 #[test]
 fn a_header_that_contradicts_itself_is_a_note() {
     let dir = dir();
-    // pixdim[1] is a little-endian float at byte 80; the qform's code stands at 252, the sform's at 254.
+    // pixdim[1] is a little-endian float at byte 80; the code of the qform is at byte 252, that of the sform at 254.
     let mut image = unpacked(&Files(&dir, 1).image());
     image[80..84].copy_from_slice(&(-13.0f32).to_le_bytes());
     pack(&Files(&dir, 1).image(), &image, 6);
     let mut image = unpacked(&Files(&dir, 2).image());
     image[252..254].copy_from_slice(&1i16.to_le_bytes());
     image[254..256].copy_from_slice(&1i16.to_le_bytes());
-    // The qform's shift along x.
+    // The translation of the qform along x.
     image[268..272].copy_from_slice(&500.0f32.to_le_bytes());
     pack(&Files(&dir, 2).image(), &image, 6);
     let text = stdout(&dir.runner(&CHECK).success());
@@ -241,7 +241,7 @@ fn a_header_that_contradicts_itself_is_a_note() {
 }
 
 #[test]
-fn a_map_of_weights_with_a_negative_weight_is_a_fault() {
+fn a_weight_map_with_a_negative_weight_is_a_fault() {
     let dir = dir();
     fs::create_dir(dir.path("weights")).unwrap();
     for index in 0..16 {

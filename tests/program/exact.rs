@@ -1,4 +1,5 @@
-//! A run ends with the same bytes however often it was killed, whatever is in the cache, and for any number of threads.
+//! A run ends with the same bytes however often it is killed, whether the cache is cold or warm, and for any number of
+//! threads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::test_dir::{TestDir, exact_files, signal, stderr, stdout};
 
-/// Long enough to be killed in between, with everything that happens between two epochs.
+/// A run that is long enough to be killed during and between epochs.
 const LONG: [&str; 4] =
     ["--set", "train.epochs=12", "--set", "checkpoint={keep_best: 2, keep_last: 2, monitor: val_loss}"];
 
@@ -17,20 +18,20 @@ const LONG: [&str; 4] =
 const KILLS: u64 = 20;
 
 /// Returns the only run of a folder if it has a manifest, so that it can be resumed.
-fn started_run(place: &TestDir, runs_dir: &str) -> Option<PathBuf> {
-    let runs = fs::read_dir(place.path(runs_dir).join("tiny")).ok()?;
+fn started_run(dir: &TestDir, runs_dir: &str) -> Option<PathBuf> {
+    let runs = fs::read_dir(dir.path(runs_dir).join("tiny")).ok()?;
     runs.flatten().map(|run| run.path()).find(|run| run.join("manifest.json").exists())
 }
 
 /// Starts or resumes the run of a folder, kills it after some time, and returns whether it had ended before.
-fn killed_after(place: &TestDir, runs_dir: &str, pace: &str, time: Duration) -> bool {
-    let run = started_run(place, runs_dir);
-    let mut arguments = vec!["run", "--quiet", "--set", pace];
+fn killed_after(dir: &TestDir, runs_dir: &str, interval: &str, time: Duration) -> bool {
+    let run = started_run(dir, runs_dir);
+    let mut arguments = vec!["run", "--quiet", "--set", interval];
     match &run {
         Some(run) => arguments.extend(["--resume", run.to_str().unwrap()]),
         None => arguments.extend([&["tiny.yaml", "--runs-dir", runs_dir][..], &LONG].concat()),
     }
-    let mut process = place.spawn(&arguments);
+    let mut process = dir.spawn(&arguments);
     let start = Instant::now();
     while start.elapsed() < time {
         if let Some(status) = process.try_wait().unwrap() {
@@ -54,9 +55,9 @@ fn checkpoint_files(run: &Path) -> Vec<String> {
 
 /// Kills runs at seeded random moments, once or several times each, and compares their final files.
 fn kill_at(seeds: std::ops::Range<u64>) {
-    let place = TestDir::new();
+    let dir = TestDir::new();
     let start = Instant::now();
-    let whole = place.run("whole", &LONG);
+    let whole = dir.run("whole", &LONG);
     let duration = start.elapsed();
     let expected = exact_files(&whole);
     let mut kills = 0;
@@ -64,34 +65,34 @@ fn kill_at(seeds: std::ops::Range<u64>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut uniform = || f64::from(rng.next_u32()) / f64::from(u32::MAX);
         let runs_dir = format!("killed-{seed}");
-        let pace = ["checkpoint.every_steps=1", "checkpoint.every_steps=5", "checkpoint.every_steps=null"];
-        let pace = pace[(uniform() * 2.99) as usize];
+        let intervals = ["checkpoint.every_steps=1", "checkpoint.every_steps=5", "checkpoint.every_steps=null"];
+        let interval = intervals[(uniform() * 2.99) as usize];
         if uniform() < 0.3 {
-            fs::remove_dir_all(place.path("cache")).unwrap();
+            fs::remove_dir_all(dir.path("cache")).unwrap();
         }
-        // Killed until it ends by itself, or in half of the cases only once.
+        // Half of the runs are killed once, the others up to three times.
         let max_kills = if uniform() < 0.5 { 1 } else { 3 };
         let mut ended = false;
         for _ in 0..max_kills {
-            ended = killed_after(&place, &runs_dir, pace, duration.mul_f64(uniform()));
+            ended = killed_after(&dir, &runs_dir, interval, duration.mul_f64(uniform()));
             if ended {
                 break;
             }
             kills += 1;
         }
         if !ended {
-            assert!(killed_after(&place, &runs_dir, pace, Duration::from_secs(120)), "seed {seed} does not end");
+            assert!(killed_after(&dir, &runs_dir, interval, Duration::from_secs(120)), "seed {seed} does not end");
         }
-        let run = started_run(&place, &runs_dir).unwrap();
+        let run = started_run(&dir, &runs_dir).unwrap();
         let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
         assert!(manifest.contains("\"status\": \"done\""), "seed {seed}: {manifest}");
-        assert!(exact_files(&run) == expected, "seed {seed}, {pace}: {}", run.display());
+        assert!(exact_files(&run) == expected, "seed {seed}, {interval}: {}", run.display());
         assert_eq!(checkpoint_files(&run), checkpoint_files(&whole), "seed {seed}");
         let unfinished = walkdir::WalkDir::new(&run).into_iter().flatten();
         assert_eq!(unfinished.filter(|file| file.file_name().to_string_lossy().contains("partial")).count(), 0);
-        fs::remove_dir_all(place.path(&runs_dir)).unwrap();
+        fs::remove_dir_all(dir.path(&runs_dir)).unwrap();
     }
-    assert!(kills > 0, "no run was killed in time");
+    assert!(kills > 0, "every run ended before it was killed");
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_run_that_was_killed_ends_with_the_same_bytes() {
 
 /// Run by hand: `RUNNER_KILLS=500 cargo test --release --test program many_kills -- --ignored`.
 #[test]
-#[ignore = "takes as long as RUNNER_KILLS asks for"]
+#[ignore = "takes a time proportional to RUNNER_KILLS"]
 fn many_kills_change_no_byte() {
     let kills = std::env::var("RUNNER_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200);
     kill_at(KILLS..KILLS + kills);
@@ -109,86 +110,86 @@ fn many_kills_change_no_byte() {
 
 #[test]
 fn threads_and_the_cache_change_no_byte() {
-    let place = TestDir::new();
-    let cold = exact_files(&place.run("cold", &["--device", "flex"]));
-    assert!(exact_files(&place.run("warm", &["--device", "flex"])) == cold, "with a warm cache");
+    let dir = TestDir::new();
+    let cold = exact_files(&dir.run("cold", &["--device", "flex"]));
+    assert!(exact_files(&dir.run("warm", &["--device", "flex"])) == cold, "with a warm cache");
     for threads in ["1", "2", "5"] {
         let runs_dir = format!("threads-{threads}");
-        let mut command = place.command(&["run", "tiny.yaml", "--device", "flex", "--runs-dir", &runs_dir]);
+        let mut command = dir.command(&["run", "tiny.yaml", "--device", "flex", "--runs-dir", &runs_dir]);
         command.env("RAYON_NUM_THREADS", threads).assert().success();
-        assert!(exact_files(&place.only_run(&runs_dir)) == cold, "{threads} threads");
+        assert!(exact_files(&dir.only_run(&runs_dir)) == cold, "{threads} threads");
     }
 }
 
-/// LibTorch guarantees less: the same bits for the same number of threads.
+/// With LibTorch the bits are the same only for the same number of threads.
 #[cfg(feature = "libtorch")]
 #[test]
 fn libtorch_repeats_its_bits_with_the_same_number_of_threads() {
-    let place = TestDir::new();
+    let dir = TestDir::new();
     for threads in ["1", "2"] {
         let runs = ["once", "again"].map(|name| {
             let runs_dir = format!("{name}-{threads}");
-            let mut command = place.command(&["run", "tiny.yaml", "--device", "libtorch:cpu", "--runs-dir", &runs_dir]);
+            let mut command = dir.command(&["run", "tiny.yaml", "--device", "libtorch:cpu", "--runs-dir", &runs_dir]);
             command.env("OMP_NUM_THREADS", threads).env("MKL_NUM_THREADS", threads).assert().success();
-            exact_files(&place.only_run(&runs_dir))
+            exact_files(&dir.only_run(&runs_dir))
         });
         assert!(runs[0] == runs[1], "{threads} threads");
     }
 }
 
 #[test]
-fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
-    let place = TestDir::new();
-    let expected = exact_files(&place.run("whole", &LONG));
-    let run = place.run("cut", &[&LONG[..], &["--set", "train.epochs=3"]].concat());
+fn a_damaged_checkpoint_is_reported_and_the_previous_one_is_used() {
+    let dir = TestDir::new();
+    let expected = exact_files(&dir.run("whole", &LONG));
+    let run = dir.run("short", &[&LONG[..], &["--set", "train.epochs=3"]].concat());
     let newest = run.join("checkpoints/last.state.safetensors");
     let mut bytes = fs::read(&newest).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&newest, bytes).unwrap();
     let resume = ["run", "--resume", run.to_str().unwrap(), "--set", "train.epochs=12"];
-    let told = stderr(&place.runner(&resume).success());
-    assert!(told.contains("last.state.safetensors cannot be read") && told.contains("checksum"), "{told}");
+    let message = stderr(&dir.runner(&resume).success());
+    assert!(message.contains("last.state.safetensors cannot be read") && message.contains("checksum"), "{message}");
     assert!(exact_files(&run) == expected);
     assert!(run.join("checkpoints/last.state.safetensors.damaged").exists());
 }
 
 #[test]
 fn without_an_intact_checkpoint_a_run_is_not_restarted_automatically() {
-    let place = TestDir::new();
-    let run = place.run("runs", &[]);
+    let dir = TestDir::new();
+    let run = dir.run("runs", &[]);
     for name in ["last.state.safetensors", "last-1.state.safetensors"] {
-        fs::write(run.join("checkpoints").join(name), b"torn").unwrap();
+        fs::write(run.join("checkpoints").join(name), b"damaged").unwrap();
     }
     let before = fs::read(run.join("steps.csv")).unwrap();
     let resume = ["run", "--resume", run.to_str().unwrap(), "--set", "train.epochs=3"];
-    let told = stderr(&place.runner(&resume).code(3));
-    assert!(told.contains("no checkpoint of the run can be read") && told.contains("remove them"), "{told}");
+    let message = stderr(&dir.runner(&resume).code(3));
+    assert!(message.contains("no checkpoint of the run can be read") && message.contains("remove them"), "{message}");
     assert_eq!(fs::read(run.join("steps.csv")).unwrap(), before);
 }
 
 #[cfg(unix)]
 #[test]
 fn early_stopping_survives_a_kill_between_its_last_checkpoint_and_the_end() {
-    let place = TestDir::new();
-    let still = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
+    let dir = TestDir::new();
+    let no_progress = ["--set", "optimizer.adam.learning_rate=1e-30", "--set", "train.epochs=6"];
     let patience = ["--set", "checkpoint={monitor: val_loss, patience_epochs: 2}"];
-    let run = place.run("runs", &[&still[..], &patience].concat());
+    let run = dir.run("runs", &[&no_progress[..], &patience].concat());
     let expected = exact_files(&run);
-    // The status that a process leaves that is killed at that moment.
+    // The status that is left if the process is killed at that moment.
     let manifest = run.join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("\"done\"", "\"running\"")).unwrap();
-    let told = stdout(&place.runner(&["run", "--resume", run.to_str().unwrap()]).success());
-    assert!(told.contains("early stopping"), "{told}");
+    let message = stdout(&dir.runner(&["run", "--resume", run.to_str().unwrap()]).success());
+    assert!(message.contains("early stopping"), "{message}");
     assert!(exact_files(&run) == expected);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_second_ctrl_c_ends_immediately_and_leaves_no_incomplete_file() {
-    let place = TestDir::new();
-    // A step that takes seconds, so that the first signal does not end the process immediately.
+    let dir = TestDir::new();
+    // A step takes seconds, so that the process is still running when the second signal arrives.
     let slow = [
         "data.source={phantom: {subjects: 4, shape: [64, 64, 64], spacing_mm: [5, 5, 5]}}",
         "sampler={uniform: {patch: [64, 64, 64]}}",
@@ -199,18 +200,18 @@ fn a_second_ctrl_c_ends_immediately_and_leaves_no_incomplete_file() {
     ];
     let slow = slow.iter().flat_map(|set| ["--set", *set]);
     let arguments: Vec<&str> = ["run", "tiny.yaml", "--quiet", "--runs-dir", "twice"].into_iter().chain(slow).collect();
-    let mut process = place.spawn(&arguments);
-    crate::test_dir::wait_for_steps(&place.path("twice"), 0);
+    let mut process = dir.spawn(&arguments);
+    crate::test_dir::wait_for_steps(&dir.path("twice"), 0);
     std::thread::sleep(Duration::from_millis(300));
     signal("INT", process.id());
     std::thread::sleep(Duration::from_millis(1200));
-    assert!(process.try_wait().unwrap().is_none(), "the step should take longer");
+    assert!(process.try_wait().unwrap().is_none(), "the step is too short for this test");
     let second = Instant::now();
     signal("INT", process.id());
     assert_eq!(process.wait().unwrap().code(), Some(130));
     assert!(second.elapsed() < Duration::from_secs(1));
-    let run = started_run(&place, "twice").unwrap();
+    let run = started_run(&dir, "twice").unwrap();
     // No step was done, so the run can be resumed from the start: only the change of the seed is an error.
     let resume = ["run", "--resume", run.to_str().unwrap(), "--set", "seed=1"];
-    assert!(stderr(&place.runner(&resume).code(2)).contains("cannot change `seed`"));
+    assert!(stderr(&dir.runner(&resume).code(2)).contains("cannot change `seed`"));
 }

@@ -1,4 +1,4 @@
-//! Synthetic run folders, computed by formula instead of training.
+//! Synthetic run folders, computed from formulas instead of by training.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ pub struct RunFixture<'a> {
     pub learning_rate: f64,
     pub seed: u64,
     pub epochs: usize,
-    /// Whole volumes are scored every this many epochs.
+    /// The interval in epochs at which whole volumes are scored.
     pub every: usize,
     pub cases: usize,
     /// The mean Dice that it converges to.

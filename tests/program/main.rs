@@ -1,4 +1,4 @@
-//! Whole commands in a temporary folder, as a user types them.
+//! Commands of the program, run in a temporary folder.
 
 mod browser;
 mod cache;

@@ -1,4 +1,4 @@
-//! `runner patches` and `runner transform`: what training sees, made again.
+//! `runner patches` and `runner transform`: the patches of training, reproduced.
 
 use std::fs;
 use std::path::Path;
@@ -28,13 +28,13 @@ fn patches_do_not_depend_on_the_number_of_workers_or_the_cache() {
     for workers in ["0", "1", "4", "16"] {
         assert_eq!(patches(workers), cold, "{workers} workers");
     }
-    // An epoch has four patches, so seven run on into the second.
+    // An epoch has four patches, so the last three of seven are in the second epoch.
     let epochs: Vec<&str> = cold.lines().filter_map(|line| line.split_whitespace().nth(1)).skip(1).take(7).collect();
     assert_eq!(epochs, ["1", "1", "1", "1", "2", "2", "2"], "{cold}");
     assert!(cold.contains("SHA-256 of these 7 patches: "));
 }
 
-/// The digest of so many patches of an experiment.
+/// Returns the digest of the patches of an experiment.
 fn digest(dir: &TestDir, workers: usize, more: &[&str]) -> String {
     let workers = format!("queue.workers={workers}");
     let arguments = [&["patches", "tiny.yaml", "--set", &workers][..], &SOURCE, more].concat();
@@ -50,7 +50,7 @@ fn patches_of_every_sampler_do_not_depend_on_the_number_of_workers() {
         "uniform: { patch: [8, 8, 8] }",
         "grid: { patch: [8, 8, 8], overlap: [2, 0, 4] }",
         "foreground_oversample: { patch: [8, 8, 8], share: 0.33 }",
-        // A label map is a map of weights too.
+        // A label map can be a weight map.
         "weighted: { patch: [8, 8, 8], map: 'data/labelsTr/{subject}.nii.gz' }",
     ];
     let mut digests = Vec::new();
@@ -65,7 +65,7 @@ fn patches_of_every_sampler_do_not_depend_on_the_number_of_workers() {
     }
     digests.sort();
     digests.dedup();
-    assert_eq!(digests.len(), samplers.len(), "two samplers give the same patches");
+    assert_eq!(digests.len(), samplers.len(), "two samplers make the same patches");
 }
 
 #[test]
@@ -106,13 +106,13 @@ fn the_last_patches_of_each_batch_have_foreground() {
             _ => assert!(has_foreground, "patch {number}"),
         }
     }
-    assert!(unforced < 8, "patches that are not forced lie anywhere");
+    assert!(unforced < 8, "every patch has foreground, although only half are forced to");
 }
 
 #[test]
 fn sampling_weights_are_transformed_like_labels() {
     let dir = dir();
-    // Weighted by the label map itself, every patch has its centre in foreground, whatever the chain does.
+    // With the label map as weights, the centre of every patch is foreground for any chain.
     let sampler = "sampler={ weighted: { patch: [4, 4, 4], map: 'data/labelsTr/{subject}.nii.gz' } }";
     let chain = "preprocess=[{ resample: { spacing_mm: [24, 16, 15] } }, { crop_or_pad: { shape: [12, 20, 14] } }]";
     let more = ["--set", sampler, "--set", chain, "--set", "queue.samples_per_volume=8", "--count", "32"];
@@ -158,13 +158,13 @@ fn a_written_patch_equals_the_same_window_of_the_transformed_volume() {
     let dir = dir();
     let arguments = [&["patches", "tiny.yaml", "--count", "4", "--out", "patches"][..], &SOURCE].concat();
     dir.runner(&arguments).success();
-    let mut seen = 0;
+    let mut compared = 0;
     for number in 0..4 {
         let record: Json = json(&dir.path(&format!("patches/{number:04}_draws.json")));
         if record["patch"] != 0 {
             continue;
         }
-        seen += 1;
+        compared += 1;
         let subject = record["subject"].as_str().unwrap();
         let [image, label] = ["images", "labels"].map(|kind| format!("data/{kind}Tr/{subject}.nii.gz"));
         dir.runner(&["transform", "tiny.yaml", &image, "--label", &label, "--out", "whole"]).success();
@@ -181,13 +181,13 @@ fn a_written_patch_equals_the_same_window_of_the_transformed_volume() {
             let there = offset(grid.shape, std::array::from_fn(|axis| start[axis] + index[axis]));
             assert_eq!((patch[voxel], label[voxel]), (whole[there], whole_label[there]), "{subject} {index:?}");
         }
-        // Its affine has the position of the patch.
+        // The affine of the patch has its position in the volume.
         let corner = grid.affine.apply(std::array::from_fn(|axis| start[axis] as f64));
         for (a, b) in patch_grid.affine.origin().into_iter().zip(corner) {
             assert!((a - b).abs() < 1e-3, "{a} {b}");
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(compared, 2);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_contact_sheet_shows_the_written_patches() {
 #[test]
 fn sampled_parameters_can_be_replayed_for_the_same_steps_only() {
     let dir = dir();
-    // What is transformed needs no data and no split.
+    // The dataset and the split of the experiment are not needed.
     dir.write("tiny.yaml", &crate::test_dir::TINY.replace("phantom: {", "msd: { root: absent } #"));
     let image = "data/imagesTr/phantom_000.nii.gz";
     dir.runner(&["transform", "tiny.yaml", image, "--out", "first", "--epoch", "3"]).success();
@@ -217,8 +217,8 @@ fn sampled_parameters_can_be_replayed_for_the_same_steps_only() {
     assert!(bytes("first") == bytes("second") && bytes("first") != bytes("other"));
     assert!(!dir.path("first/label.nii.gz").exists());
 
-    dir.runner(&["transform", "tiny.yaml", image, "--out", "head", "--stage", "preprocess"]).success();
-    assert_eq!(json(&dir.path("head/draws.json"))["chain"].as_array().unwrap().len(), 2);
+    dir.runner(&["transform", "tiny.yaml", image, "--out", "preprocessed", "--stage", "preprocess"]).success();
+    assert_eq!(json(&dir.path("preprocessed/draws.json"))["chain"].as_array().unwrap().len(), 2);
     let stage = ["transform", "tiny.yaml", image, "--out", "x", "--draws", "first/draws.json", "--stage", "preprocess"];
     assert!(stderr(&dir.runner(&stage).code(2)).contains("were made for other steps"));
     dir.runner(&["transform", "tiny.yaml", "absent.nii.gz", "--out", "x"]).code(3);
@@ -239,7 +239,8 @@ fn json(path: &Path) -> Json {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A chain with a step of every kind that looks beyond one voxel, learns, settles or changes labels.
+/// A chain with every kind of step: those that need neighbouring voxels, are fitted to the training set, are resolved from
+/// the volume, or change labels.
 const EVERY_KIND: [&str; 4] = [
     "--set",
     "preprocess=[{resample: {spacing_mm: [22, 20, 18], antialias: true, interpolation: cubic}}, \
@@ -255,7 +256,7 @@ fn patches_through_every_kind_of_step_do_not_depend_on_the_number_of_workers() {
     let dir = dir();
     let more = [&EVERY_KIND[..], &["--set", "data.labels={1: liver}", "--count", "20"]].concat();
     let alone = digest(&dir, 0, &more);
-    // The second call finds what was learnt and settled beside the cache.
+    // The second call reads the fitted and resolved parameters from the cache.
     for workers in [1, 4, 16] {
         assert_eq!(digest(&dir, workers, &more), alone, "{workers} workers");
     }
@@ -268,9 +269,9 @@ fn fitted_preprocessing_is_saved_in_the_run_and_references_are_relabelled() {
     let check = [&["check", "tiny.yaml", "--data"][..], &SOURCE, &EVERY_KIND, &set].concat();
     let output = stdout(&dir.runner(&check).success());
     assert!(output.contains("0 faults"), "{output}");
-    let run = [&["run", "tiny.yaml", "--name", "learnt"][..], &SOURCE, &EVERY_KIND, &set].concat();
+    let run = [&["run", "tiny.yaml", "--name", "fitted"][..], &SOURCE, &EVERY_KIND, &set].concat();
     dir.runner(&run).success();
-    let folder = fs::read_dir(dir.path("runs/learnt")).unwrap().next().unwrap().unwrap().path();
+    let folder = fs::read_dir(dir.path("runs/fitted")).unwrap().next().unwrap().unwrap().path();
     let record: Json = serde_json::from_str(&fs::read_to_string(folder.join("preprocess.json")).unwrap()).unwrap();
     let kinds: Vec<&String> =
         record["learned"].as_object().unwrap().values().flat_map(|v| v.as_object().unwrap().keys()).collect();

@@ -1,4 +1,4 @@
-//! `runner report`: comparison of runs of any age.
+//! `runner report`: comparison of runs, including run folders of earlier versions.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ fn settings_are_compared_and_the_better_one_is_reported() {
 }
 
 #[test]
-fn runs_that_are_not_comparable_are_in_other_groups_with_the_reason() {
+fn runs_that_are_not_comparable_are_in_separate_groups_with_the_reason() {
     let dir = TestDir::new();
     let runs = dir.path("runs");
     for (name, seed) in [("a", 1), ("b", 2)] {

@@ -1,4 +1,4 @@
-//! `runner reproduce`: the same data, the same plan, the same results.
+//! `runner reproduce`: a run has the same data, the same plan and the same results.
 
 use std::fs;
 
@@ -6,30 +6,30 @@ use crate::test_dir::{TestDir, stderr, stdout};
 
 #[test]
 fn a_run_is_reproduced_bit_for_bit_beyond_the_end_of_an_epoch() {
-    let place = TestDir::new();
-    let run = place.run("runs", &[]);
+    let dir = TestDir::new();
+    let run = dir.run("runs", &[]);
     let files = |run: &std::path::Path| walkdir::WalkDir::new(run).into_iter().flatten().count();
     let before = files(&run);
-    let told = stdout(&place.runner(&["reproduce", run.to_str().unwrap()]).success());
+    let output = stdout(&dir.runner(&["reproduce", run.to_str().unwrap()]).success());
     for text in ["8 files of 4 subjects, unchanged", "plan     unchanged", "4 repeated on ", "same bits"] {
-        assert!(told.contains(text), "{text} is missing in\n{told}");
+        assert!(output.contains(text), "{text} is missing in\n{output}");
     }
     assert_eq!(files(&run), before);
 }
 
 #[test]
-fn a_lengthened_run_is_reproduced_with_its_original_number_of_epochs() {
-    let place = TestDir::new();
-    let run = place.run("runs", &["--set", "schedule={polynomial: {}}"]);
+fn an_extended_run_is_reproduced_with_its_original_number_of_epochs() {
+    let dir = TestDir::new();
+    let run = dir.run("runs", &["--set", "schedule={polynomial: {}}"]);
     let run = run.to_str().unwrap();
-    place.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
-    assert!(stdout(&place.runner(&["reproduce", run, "--steps", "4"]).success()).contains("same bits"));
+    dir.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
+    assert!(stdout(&dir.runner(&["reproduce", run, "--steps", "4"]).success()).contains("same bits"));
 }
 
 #[test]
 fn the_first_difference_is_named() {
-    let place = TestDir::new();
-    let run = place.run("runs", &[]);
+    let dir = TestDir::new();
+    let run = dir.run("runs", &[]);
     let steps = run.join("steps.csv");
     let text = fs::read_to_string(&steps).unwrap();
     let row = text.lines().nth(3).unwrap();
@@ -38,54 +38,54 @@ fn the_first_difference_is_named() {
     let mut change = |loss: f64, tolerance: &str| {
         cells[2] = loss.to_string();
         fs::write(&steps, text.replace(row, &cells.join(","))).unwrap();
-        place.runner(&["reproduce", run, "--tolerance", tolerance])
+        dir.runner(&["reproduce", run, "--tolerance", tolerance])
     };
     let loss: f64 = row.split(',').nth(2).unwrap().parse().unwrap();
     assert!(stdout(&change(loss * (1.0 + 1e-5), "1e-4").success()).contains("same within tolerance"));
-    let told = stdout(&change(loss * (1.0 + 1e-5), "1e-6").code(1));
-    assert!(told.contains("no: step 3: train_loss is "), "{told}");
+    let output = stdout(&change(loss * (1.0 + 1e-5), "1e-6").code(1));
+    assert!(output.contains("no: step 3: train_loss is "), "{output}");
 }
 
 #[test]
 fn changed_data_and_a_changed_plan_are_reported_before_any_step() {
-    let place = TestDir::new();
-    place.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
-    let run = place.run("runs", &["--set", "data.source={msd: {root: data}}"]);
+    let dir = TestDir::new();
+    dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    let run = dir.run("runs", &["--set", "data.source={msd: {root: data}}"]);
     let run_text = run.to_str().unwrap();
-    assert!(stdout(&place.runner(&["reproduce", run_text]).success()).contains("same bits"));
+    assert!(stdout(&dir.runner(&["reproduce", run_text]).success()).contains("same bits"));
 
-    let [label, other] = ["phantom_001", "phantom_002"].map(|name| place.path(&format!("data/labelsTr/{name}.nii.gz")));
-    let kept = fs::read(&label).unwrap();
+    let [label, other] = ["phantom_001", "phantom_002"].map(|name| dir.path(&format!("data/labelsTr/{name}.nii.gz")));
+    let original = fs::read(&label).unwrap();
     fs::copy(&other, &label).unwrap();
-    let told = stdout(&place.runner(&["reproduce", run_text]).code(1));
-    assert!(told.contains("phantom_001.nii.gz has changed") && !told.contains("same bits"), "{told}");
-    // Nor can the run be resumed.
-    let lengthened = ["run", "--resume", run_text, "--set", "train.epochs=3"];
-    let refused = stderr(&place.runner(&lengthened).code(2));
+    let output = stdout(&dir.runner(&["reproduce", run_text]).code(1));
+    assert!(output.contains("phantom_001.nii.gz has changed") && !output.contains("same bits"), "{output}");
+    // The run cannot be resumed either.
+    let extended = ["run", "--resume", run_text, "--set", "train.epochs=3"];
+    let rejected = stderr(&dir.runner(&extended).code(2));
     assert!(
-        refused.contains("1 input file has changed") || refused.contains("changed since the run started"),
-        "{refused}"
+        rejected.contains("1 input file has changed") || rejected.contains("changed since the run started"),
+        "{rejected}"
     );
-    fs::write(&label, kept).unwrap();
-    place.runner(&lengthened).success();
+    fs::write(&label, original).unwrap();
+    dir.runner(&extended).success();
 
     let plan = run.join("plan.yaml");
     let text = fs::read_to_string(&plan).unwrap();
     fs::write(&plan, text.replace("dropout: 0.1", "dropout: 0.2")).unwrap();
-    let told = stdout(&place.runner(&["reproduce", run_text]).code(1));
-    assert!(told.contains("differs from manifest.json in `model.unet.dropout`"), "{told}");
+    let output = stdout(&dir.runner(&["reproduce", run_text]).code(1));
+    assert!(output.contains("differs from manifest.json in `model.unet.dropout`"), "{output}");
 }
 
 #[test]
 fn the_manifest_has_the_provenance_of_a_run() {
-    let place = TestDir::new();
-    let run = place.run("runs", &[]);
+    let dir = TestDir::new();
+    let run = dir.run("runs", &[]);
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(run.join("manifest.json")).unwrap()).unwrap();
     let files = manifest["inputs"]["subjects"]["phantom_000"].as_array().unwrap();
     assert_eq!(files.len(), 2);
     for file in files {
         let path = file["path"].as_str().unwrap();
-        let bytes = fs::read(place.path(path)).unwrap();
+        let bytes = fs::read(dir.path(path)).unwrap();
         assert_eq!(file["bytes"], bytes.len());
         use sha2::Digest;
         let hash: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,4 +1,4 @@
-//! The Slurm launcher, on a real Slurm of one node that the test starts; skipped where none is installed.
+//! The Slurm launcher, on a real Slurm cluster of one node that the test starts; skipped if Slurm is not installed.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,20 +11,20 @@ use crate::test_dir::{TestDir, stderr, stdout};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/slurm.sh");
 
-/// Long enough to be interrupted, short enough to wait for.
+/// Enough epochs to interrupt a run, and few enough to wait for its end.
 const EPOCHS: &str = "300";
 
-/// A Slurm of one node; it stops when this value goes.
+/// A Slurm cluster of one node, stopped on drop.
 struct Cluster {
     folder: tempfile::TempDir,
 }
 
 impl Cluster {
-    /// Starts one, where Slurm and munge are installed and the test may start them.
+    /// Starts a cluster; `None` if Slurm or munge is not installed, or without root.
     fn start() -> Option<Self> {
         let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
-        let is_there = |program: &str| Path::new("/usr/sbin").join(program).exists();
-        if !is_root || !["munged", "slurmctld", "slurmd"].into_iter().all(is_there) {
+        let is_installed = |program: &str| Path::new("/usr/sbin").join(program).exists();
+        if !is_root || !["munged", "slurmctld", "slurmd"].into_iter().all(is_installed) {
             eprintln!("skipped: needs root, and Debian's slurm-wlm and munge");
             return None;
         }
@@ -45,16 +45,16 @@ impl Cluster {
         Command::new(program).args(arguments).env("SLURM_CONF", self.conf()).output().unwrap()
     }
 
-    /// The tasks of all jobs: `ID INDEX STATE`.
+    /// Returns the tasks of all jobs: `ID INDEX STATE`.
     fn queue(&self) -> Vec<String> {
         let output = self.call("squeue", &["--noheader", "--array", "--format=%i %K %T"]);
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// Waits for something to become true, and hastens tasks that Slurm put off because they were requeued.
-    fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    /// Waits until a condition is true. Requeued tasks, which Slurm delays, are started immediately.
+    fn wait_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let start = Instant::now();
-        while !is_so(self) {
+        while !condition(self) {
             for task in self.queue().iter().filter(|task| task.ends_with("PENDING")) {
                 let id = task.split(' ').next().unwrap();
                 self.call("scontrol", &["update", &format!("jobid={id}"), "StartTime=now"]);
@@ -68,7 +68,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.call("scancel", &["--user=root"]);
-        // Nothing is left to do about a Slurm that does not stop.
+        // A failure to stop cannot be handled here.
         let _ = Command::new(SCRIPT).arg("stop").arg(self.folder.path()).status();
         std::thread::sleep(Duration::from_millis(500));
     }
@@ -80,7 +80,7 @@ fn sweep(dir: &TestDir, cluster: &Cluster, epochs: &str) -> assert_cmd::assert::
     command.env("SLURM_CONF", cluster.conf()).assert()
 }
 
-/// The first task of an array that runs: `JOB_INDEX`.
+/// Returns the first running task of an array: `JOB_INDEX`.
 fn running_task(cluster: &Cluster) -> Option<String> {
     let running = cluster.queue().into_iter().find(|task| task.ends_with("RUNNING"))?;
     running.split(' ').next().map(str::to_owned)
@@ -91,8 +91,8 @@ fn num_checkpoints(dir: &TestDir) -> usize {
     files.into_iter().filter(|entry| entry.file_name() == "last.state.safetensors").count()
 }
 
-/// What the tasks printed.
-fn printed(dir: &TestDir) -> String {
+/// Returns the output of all tasks.
+fn task_output(dir: &TestDir) -> String {
     let files = fs::read_dir(dir.path("runs/rates/sweep/slurm")).unwrap().map(|entry| entry.unwrap().path());
     let texts = files.filter(|path| path.extension().is_some_and(|end| end == "txt"));
     texts.map(|path| fs::read_to_string(path).unwrap()).collect()
@@ -107,7 +107,7 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_resume() {
     let output = stdout(&sweep(&dir, &cluster, EPOCHS).success());
     assert!(output.contains("submitted 4 runs as job array"), "{output}");
     assert!(cluster.queue().len() >= 4, "{:?}", cluster.queue());
-    // The device is for the node to choose.
+    // The device is selected on the node.
     for point in fs::read_dir(dir.path("runs/rates/sweep/points")).unwrap() {
         let point = fs::read_to_string(point.unwrap().path()).unwrap();
         assert!(point.contains("device: auto"), "{point}");
@@ -118,13 +118,13 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_resume() {
         "{again}"
     );
 
-    // Making room for another job is a requeue: the run writes its checkpoint and comes back.
+    // A preempted task is requeued: the run writes a checkpoint and resumes.
     cluster.wait_until("two checkpoints", |_| num_checkpoints(&dir) >= 2);
-    let task = running_task(&cluster).expect("a task runs");
+    let task = running_task(&cluster).expect("a task is running");
     let requeued = cluster.call("scontrol", &["requeue", &task]);
     assert!(requeued.status.success(), "{requeued:?}");
     cluster.wait_until("the report", |_| dir.path("runs/rates/report/report.html").exists());
-    assert!(printed(&dir).contains("stopped; resume with"), "{}", printed(&dir));
+    assert!(task_output(&dir).contains("stopped; resume with"), "{}", task_output(&dir));
     let status = stdout(&dir.runner(&["sweep", "status", "runs/rates"]).success());
     assert!(status.contains("4 runs: 4 done"), "{status}");
 
@@ -142,27 +142,27 @@ fn a_sweep_is_a_job_array_whose_preempted_runs_resume() {
 fn a_run_that_reaches_its_time_limit_writes_a_checkpoint_and_is_requeued() {
     let Some(cluster) = Cluster::start() else { return };
     let dir = TestDir::new();
-    // Slurm counts in minutes, and gives the signal up to a minute early.
+    // Slurm measures time limits in minutes, and sends the signal up to a minute early.
     dir.write("rates.yaml", &format!("{RATES}slurm: {{ time: \"00:01:00\", grace_secs: 40 }}\n"));
     sweep(&dir, &cluster, "100000").success();
     cluster.wait_until("two tasks", |cluster| cluster.queue().iter().filter(|t| t.ends_with("RUNNING")).count() == 2);
-    // A task that was cancelled stays so when others go back into the queue.
+    // A cancelled task stays cancelled when others are requeued.
     let array = running_task(&cluster).unwrap().split('_').next().unwrap().to_owned();
     assert!(cluster.call("scancel", &[&format!("{array}_2")]).status.success());
     let is_requeued = |cluster: &Cluster| {
         let tasks = cluster.queue().iter().filter(|task| task.ends_with("PENDING")).count();
-        printed(&dir).contains("stopped; resume with") && tasks > 0
+        task_output(&dir).contains("stopped; resume with") && tasks > 0
     };
     let start = Instant::now();
     while !is_requeued(&cluster) {
-        assert!(start.elapsed() < Duration::from_secs(120), "{:?}\n{}", cluster.queue(), printed(&dir));
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?}\n{}", cluster.queue(), task_output(&dir));
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(!cluster.queue().iter().any(|task| task.split(' ').nth(1) == Some("2")), "{:?}", cluster.queue());
     assert!(statuses(&dir, "runs/rates").contains(&"stopped".to_owned()));
     assert!(num_checkpoints(&dir) > 0);
-    // It goes on from there.
-    cluster.wait_until("the run goes on", |cluster| {
+    // The run resumes from its checkpoint.
+    cluster.wait_until("the run resumes", |cluster| {
         running_task(cluster).is_some() && statuses(&dir, "runs/rates").contains(&"running".to_owned())
     });
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Slurm of one node, without root's files: `slurm.sh start DIR CONTROLLER_PORT NODE_PORT`, `slurm.sh stop DIR`.
-# Its programs then answer to SLURM_CONF=DIR/slurm.conf. Needs Debian's slurm-wlm and munge, and root.
+# A Slurm cluster of one node, with all its files in DIR: `slurm.sh start DIR CONTROLLER_PORT NODE_PORT`,
+# `slurm.sh stop DIR`. Set SLURM_CONF=DIR/slurm.conf to use it. Needs root, and Debian's slurm-wlm and munge.
 set -euo pipefail
 action=$1
 dir=$2
@@ -40,7 +40,7 @@ SchedulerParameters=sched_interval=2,bf_interval=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-    # --force: the temporary folder may be written by others.
+    # --force: munged otherwise rejects a temporary folder that others can write to.
     munged --force --key-file="$dir/munge.key" --socket="$dir/munge.socket" --pid-file="$dir/munged.pid" \
         --log-file="$dir/munged.log" --seed-file="$dir/munged.seed" --num-threads=2
     slurmctld -f "$dir/slurm.conf" -c

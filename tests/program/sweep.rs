@@ -1,4 +1,4 @@
-//! `runner sweep`: many runs, killed and begun again, alone and with others.
+//! `runner sweep`: many runs, killed and resumed, in one process and in several.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ fn dir() -> TestDir {
     dir
 }
 
-/// The run folders of a sweep, by id.
+/// Returns the run folders of a sweep, by id.
 fn runs(dir: &TestDir, root: &str) -> BTreeMap<String, PathBuf> {
     let entries = fs::read_dir(dir.path(root)).unwrap().map(|entry| entry.unwrap().path());
     let is_run = |path: &PathBuf| path.join("manifest.json").exists();
@@ -51,12 +51,12 @@ fn logs(dir: &TestDir, root: &str) -> Vec<String> {
     runs(dir, root).values().map(|run| fs::read_to_string(run.join("log.txt")).unwrap()).collect()
 }
 
-/// The rows of a report's `summary.csv` without what the clock decides.
+/// Returns the rows of a report's `summary.csv` without the columns that differ between repetitions.
 fn summary(dir: &TestDir, root: &str) -> Vec<Vec<String>> {
     let mut reader = csv::Reader::from_path(dir.path(root).join("report/summary.csv")).unwrap();
     let header = reader.headers().unwrap().clone();
     let is_kept = |name: &str| !["seconds", "peak_memory_bytes"].contains(&name);
-    let kept: Vec<usize> = (0..header.len()).filter(|dir| is_kept(&header[*dir])).collect();
+    let kept: Vec<usize> = (0..header.len()).filter(|column| is_kept(&header[*column])).collect();
     reader.records().map(|row| row.unwrap()).map(|row| kept.iter().map(|at| row[*at].to_owned()).collect()).collect()
 }
 
@@ -70,7 +70,7 @@ fn a_sweep_trains_each_run_once_and_compares_them() {
     for file in ["summary.csv", "cases.csv", "comparisons.csv", "report.md", "report.html", "plots/settings.svg"] {
         assert!(fs::metadata(dir.path("runs/rates/report").join(file)).unwrap().len() > 0, "{file} is empty");
     }
-    // The same run by itself gives the same bytes.
+    // The same run outside the sweep has the same bytes.
     let alone = dir.run("alone", &["--set", "optimizer.adam.learning_rate=1e-2", "--set", "seed=2"]);
     assert!(all_exact_files(&dir, "runs/rates").values().any(|files| *files == exact_files(&alone)));
 
@@ -83,7 +83,7 @@ fn a_sweep_trains_each_run_once_and_compares_them() {
 }
 
 #[test]
-fn a_larger_sweep_in_the_same_folder_trains_only_what_is_new() {
+fn a_larger_sweep_in_the_same_folder_trains_only_the_new_runs() {
     let dir = dir();
     let sweep = |rates: &str| {
         let arguments = ["sweep", "tiny.yaml", "--quiet", "--grid", rates, "--grid", "seed=1,2"];
@@ -129,12 +129,12 @@ fn every_run_is_checked_before_the_first_one_starts() {
     dir.runner(&["sweep", "status", "runs"]).code(2);
 }
 
-/// A tenth of a second or so, by chance.
-fn pause(rng: &mut Rng, most_ms: u64) {
-    std::thread::sleep(Duration::from_millis(rng.below(most_ms)));
+/// Sleeps for a random time.
+fn pause(rng: &mut Rng, max_ms: u64) {
+    std::thread::sleep(Duration::from_millis(rng.below(max_ms)));
 }
 
-/// The processes that train runs of a sweep.
+/// Returns the ids of the processes that have claimed runs of a sweep.
 fn workers(dir: &TestDir, root: &str) -> Vec<u32> {
     let claims = fs::read_dir(dir.path(root).join("sweep/claims"));
     let texts = claims.into_iter().flatten().filter_map(|entry| fs::read(entry.ok()?.path()).ok());
@@ -143,8 +143,8 @@ fn workers(dir: &TestDir, root: &str) -> Vec<u32> {
     held.filter_map(|claim| claim["process"].as_u64()).map(|process| process as u32).collect()
 }
 
-/// Those of them that are alive.
-fn at_work(dir: &TestDir, root: &str) -> Vec<u32> {
+/// Returns those of them that are alive.
+fn live_workers(dir: &TestDir, root: &str) -> Vec<u32> {
     workers(dir, root).into_iter().filter(|process| is_alive(*process)).collect()
 }
 
@@ -153,54 +153,54 @@ fn is_alive(process: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// Kills at once, as a machine that loses power does.
+/// Kills a process immediately, as a power failure would.
 fn kill(child: &mut Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
-/// `RUNNER_KILLS=100 cargo test --release --test program killed` kills that often.
+/// `RUNNER_KILLS=100 cargo test --release --test program killed` sets the number of kills.
 #[test]
-fn a_sweep_that_is_killed_at_random_moments_gives_the_same_results() {
+fn a_sweep_that_is_killed_at_random_moments_has_the_same_results() {
     let dir = dir();
     let kills = std::env::var("RUNNER_KILLS").map_or(10, |count| count.parse().unwrap());
-    // About as long as all kills together take.
+    // The sweep takes about as long as all kills together.
     let epochs = format!("train.epochs={}", 8 * kills);
     let arguments = |root| ["sweep", "rates.yaml", "--quiet", "--runs-dir", root, "--set", &epochs];
     dir.runner(&arguments("whole")).success();
 
     let mut rng = Seed(3).stream(Purpose::Sweep, 0, "kills", 0);
-    let mut met_at_work = 0;
+    let mut kills_while_training = 0;
     for _ in 0..kills {
-        // Workers may outlive their sweep up to their next checkpoint.
-        let before = at_work(&dir, "killed/rates");
+        // Workers may run on after their sweep is killed, up to their next checkpoint.
+        let before = live_workers(&dir, "killed/rates");
         let mut sweep = dir.spawn(&arguments("killed"));
-        // Some are killed while they start, which takes LibTorch seconds, most at work.
+        // Some sweeps are killed while they start, which takes seconds with LibTorch, most while they train.
         let waits = rng.below(5) > 0;
-        let has_begun = || at_work(&dir, "killed/rates").iter().any(|process| !before.contains(process));
-        while waits && !has_begun() && sweep.try_wait().unwrap().is_none() {
+        let has_started = || live_workers(&dir, "killed/rates").iter().any(|process| !before.contains(process));
+        while waits && !has_started() && sweep.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(10));
         }
         pause(&mut rng, 700);
-        let alive = at_work(&dir, "killed/rates");
-        met_at_work += usize::from(!alive.is_empty());
+        let alive = live_workers(&dir, "killed/rates");
+        kills_while_training += usize::from(!alive.is_empty());
         match rng.below(3) {
-            // The sweep alone: its workers notice and stop after a checkpoint.
+            // Only the sweep: its workers detect this and stop after a checkpoint.
             0 => kill(&mut sweep),
-            // A worker alone: the sweep begins it again.
+            // Only a worker, which the sweep starts again, and then the sweep.
             1 => {
                 alive.into_iter().take(1).for_each(|process| signal("KILL", process));
                 pause(&mut rng, 400);
                 kill(&mut sweep);
             }
-            // All at once, as when the power goes.
+            // All processes together, as in a power failure.
             _ => {
                 kill(&mut sweep);
                 alive.into_iter().for_each(|process| signal("KILL", process));
             }
         }
     }
-    assert!(3 * met_at_work > kills, "only {met_at_work} of {kills} kills met a run at work");
+    assert!(3 * kills_while_training > kills, "only {kills_while_training} of {kills} kills happened during training");
     let output = stdout(&dir.runner(&arguments("killed")).success());
     assert!(output.contains("4 runs: 4 done"), "{output}");
     assert!(all_exact_files(&dir, "killed/rates") == all_exact_files(&dir, "whole/rates"));
@@ -236,8 +236,8 @@ fn ctrl_c_stops_all_runs_after_their_checkpoints() {
     assert!(statuses.contains(&"stopped".to_owned()) && !statuses.contains(&"running".to_owned()), "{statuses:?}");
     assert!(workers(&dir, "stopped/rates").is_empty());
     for run in runs(&dir, "stopped/rates").values().filter(|run| manifest(run)["status"] == "stopped") {
-        let begun = run.join("steps.csv").exists();
-        assert!(!begun || run.join("checkpoints/last.state.safetensors").exists(), "{}", run.display());
+        let has_started = run.join("steps.csv").exists();
+        assert!(!has_started || run.join("checkpoints/last.state.safetensors").exists(), "{}", run.display());
     }
     dir.runner(&arguments("stopped")).success();
     dir.runner(&arguments("whole")).success();
@@ -276,7 +276,7 @@ fn a_run_that_failed_on_broken_data_succeeds_once_the_data_is_fixed() {
     assert!(output.contains("2 failed") && output.contains("phantom_002"), "{output}");
     fs::write(&image, whole).unwrap();
     dir.runner(&arguments).code(1);
-    // They are the same runs wherever the data lies.
+    // The ids of the runs do not depend on the path of the data.
     fs::rename(dir.path("data"), dir.path("moved")).unwrap();
     let arguments = [&sweep[..], &["data.source={msd: {root: moved}}", "--retry-failed"]].concat();
     let output = stdout(&dir.runner(&arguments).success());
@@ -301,7 +301,7 @@ jobs: 1
     for run in runs(&dir, "runs/pruned").values().filter(|run| manifest(run)["status"] == "pruned") {
         let reason = manifest(run)["pruned"].as_str().unwrap().to_owned();
         assert!(reason.contains("train_loss") && reason.contains("continue"), "{reason}");
-        // The decision can be made again from the files of the runs.
+        // The recorded values are those in the files of the runs.
         let decisions: Json = serde_json::from_slice(&fs::read(run.join("prune.json")).unwrap()).unwrap();
         let last = decisions.as_array().unwrap().last().unwrap();
         assert_eq!(last["pruned"], true);
@@ -312,13 +312,13 @@ jobs: 1
             assert_eq!(row[3].parse::<f64>().unwrap(), value.as_f64().unwrap());
         }
     }
-    // Asked for again, the pruned stay pruned.
+    // When the sweep is started again, pruned runs stay pruned.
     dir.runner(&pruned).success();
     assert_eq!(logs(&dir, "runs/pruned"), before);
     let report = stdout(&dir.runner(&["report", "runs/pruned"]).success());
     assert!(report.contains("3 runs are excluded from all means: pruned (3)"), "{report}");
 
-    // One is continued by hand, the others by the same sweep without pruning: as if they had never stopped.
+    // One run is resumed on its own, the others by the sweep without pruning; all end as if they had never stopped.
     let one = runs(&dir, "runs/pruned").into_values().find(|run| manifest(run)["status"] == "pruned").unwrap();
     dir.runner(&["run", "--resume", one.to_str().unwrap(), "--quiet"]).success();
     assert_eq!(statuses(&dir, "runs/pruned"), ["done", "done", "pruned", "pruned"]);

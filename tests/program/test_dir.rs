@@ -1,4 +1,4 @@
-//! A temporary folder with a tiny experiment, and commands in it as a user types them.
+//! A temporary folder with a tiny experiment, in which commands are run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ pub fn first_line(path: &Path) -> String {
     fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()
 }
 
-/// Reads the files that must not depend on the clock or the number of workers.
+/// Reads the files that must have the same bytes in every repetition of a run.
 pub fn exact_files(run: &Path) -> Vec<Vec<u8>> {
     let files =
         ["metrics.csv", "steps.csv", "cases.csv", "checkpoints/best.safetensors", "checkpoints/last.safetensors"];

@@ -173,22 +173,22 @@ fn invalid_arguments_are_reported_with_a_fix() {
     assert!(!dir.path("a.png").exists());
 }
 
-/// Waits until the page is drawn.
-fn wait_until_drawn(browser: &mut Browser) {
-    let drawn = "new Promise(done => { const ask = () => document.body.dataset.ready ? \
+/// Waits until the page is rendered.
+fn wait_until_rendered(browser: &mut Browser) {
+    let is_rendered = "new Promise(done => { const ask = () => document.body.dataset.ready ? \
         requestAnimationFrame(() => requestAnimationFrame(() => done(true))) : setTimeout(ask, 5); ask(); })";
-    assert_eq!(browser.evaluate(drawn), json!(true));
+    assert_eq!(browser.evaluate(is_rendered), json!(true));
 }
 
 /// Returns the contents of the canvas.
 fn canvas(browser: &mut Browser) -> String {
-    wait_until_drawn(browser);
+    wait_until_rendered(browser);
     browser.evaluate("document.getElementById('slice').toDataURL()").as_str().unwrap().to_owned()
 }
 
 /// Returns width / height of the canvas.
 fn aspect_ratio(browser: &mut Browser) -> f64 {
-    wait_until_drawn(browser);
+    wait_until_rendered(browser);
     browser
         .evaluate("document.getElementById('slice').width / document.getElementById('slice').height")
         .as_f64()
@@ -196,7 +196,7 @@ fn aspect_ratio(browser: &mut Browser) -> f64 {
 }
 
 fn text(browser: &mut Browser, id: &str) -> String {
-    wait_until_drawn(browser);
+    wait_until_rendered(browser);
     browser.evaluate(&format!("document.getElementById('{id}').textContent")).as_str().unwrap().to_owned()
 }
 
@@ -225,7 +225,7 @@ fn open(dir: &TestDir) -> Option<Browser> {
     let mut browser = Browser::start()?;
     view(dir, "a.html", &[]).success();
     browser.open(&dir.path("a.html"));
-    wait_until_drawn(&mut browser);
+    wait_until_rendered(&mut browser);
     Some(browser)
 }
 
@@ -342,7 +342,7 @@ fn the_page_fits_narrow_windows_and_is_light_and_dark() {
     browser.screenshot(&folder.join("view_dark.png"));
     let narrow = json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true });
     browser.call("Emulation.setDeviceMetricsOverride", narrow);
-    wait_until_drawn(&mut browser);
+    wait_until_rendered(&mut browser);
     assert_eq!(browser.evaluate("document.documentElement.scrollWidth <= 390"), json!(true));
     let canvas = browser.evaluate("document.getElementById('slice').getBoundingClientRect().width");
     assert!(canvas.as_f64().unwrap() > 300.0);

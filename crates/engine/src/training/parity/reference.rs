@@ -54,7 +54,6 @@ pub struct ReferenceNetwork {
 struct Summary {
     sum: f64,
     squares: f64,
-    #[serde(rename = "places")]
     indices: Vec<usize>,
     values: Vec<f64>,
 }
