@@ -1,4 +1,4 @@
-//! `runner completions`: a completion script for a shell.
+//! `runner completions`: prints a completion script for a shell.
 
 use clap::{Args, CommandFactory};
 

@@ -1,4 +1,4 @@
-//! `runner run`: trains what an experiment file declares, or resumes a run.
+//! `runner run`: trains the network of an experiment file, or resumes a run.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct RunArgs {
 }
 
 impl Execute for RunArgs {
-    /// Trains, and prints where the results are.
+    /// Trains and prints the run folder.
     fn execute(&self) -> Result<Exit, CliError> {
         stop_on_signals()?;
         match &self.resume {
@@ -53,7 +53,7 @@ impl Execute for RunArgs {
 
 fn start(arguments: &RunArgs) -> Result<Exit, CliError> {
     let common = &arguments.common;
-    let path = arguments.experiment.as_deref().expect("clap asks for an experiment");
+    let path = arguments.experiment.as_deref().expect("clap requires an experiment");
     // The name is checked like the key `name` of an experiment.
     let name = arguments.name.as_deref().map(|name| SetArgument { key: "name".to_owned(), value: quoted(name) });
     let sets: Vec<SetArgument> = common.set.iter().cloned().chain(name).collect();

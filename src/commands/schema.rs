@@ -1,4 +1,4 @@
-//! `runner schema`: the JSON Schema of a document.
+//! `runner schema`: prints the JSON Schema of experiment or sweep files.
 
 use clap::{Args, ValueEnum};
 

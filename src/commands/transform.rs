@@ -1,4 +1,4 @@
-//! `runner transform`: one image through an experiment's transforms, with what chance decided.
+//! `runner transform`: applies an experiment's transforms to one image.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub struct TransformArgs {
     common: ExperimentOptions,
 }
 
-/// How far down the chain.
+/// The part of the chain that is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Stage {
     /// Only the `preprocess` transforms.
@@ -68,21 +68,21 @@ enum Stage {
     Train,
 }
 
-/// `draws.json`: the steps that were applied, and what chance decided in each.
+/// `draws.json`: the transforms that were applied and their sampled parameters.
 #[derive(Debug, Serialize, Deserialize)]
 struct Applied {
-    /// The subject that the draws are named by.
+    /// The subject name that the random stream depends on.
     subject: String,
     seed: u64,
     epoch: u64,
-    /// The steps, preprocess and augment together.
+    /// The transforms of `preprocess` and `augment` together.
     chain: Vec<Transform>,
-    /// What each of them drew.
+    /// The sampled parameters of each.
     draws: Vec<TransformParams>,
 }
 
 impl Execute for TransformArgs {
-    /// Writes the volume after the chain, on the grid that comes out.
+    /// Writes the volume after the chain, on its own grid.
     fn execute(&self) -> Result<Exit, CliError> {
         let document = load::load(&self.experiment, &self.common.set)?;
         for warning in check::check_document(&document)? {
@@ -96,42 +96,43 @@ impl Execute for TransformArgs {
         check::check_volume(&document, &name, &incoming(&source), memory_limit_bytes())?;
 
         let failure = |error: PipelineError| CliError::Failure(format!("{name}: {error}"));
-        let given = self.draws.as_deref().map(given).transpose()?;
+        let read = self.draws.as_deref().map(read_params).transpose()?;
         let mut preprocessing = FittedPreprocessing::unfitted(experiment.preprocess_chain());
-        if given.is_none() && preprocessing.chain.iter().any(|step| step.component().needs_fit()) {
+        if read.is_none() && preprocessing.chain.iter().any(|step| step.component().needs_fit()) {
             preprocessing = fitted(&document, &self.common)?;
         }
         let mut chain = preprocessing.chain.clone();
-        let fixed = chain.len();
+        let num_fixed = chain.len();
         if self.stage == Stage::Train {
             chain.extend(experiment.augment.iter().cloned());
         }
-        // In two parts as in training, which keeps what comes out of the first: no warp is composed across them.
-        let through =
-            |volume: Volume, steps: &[Transform], draws: &[TransformParams]| View::new(volume, steps, draws)?.volume();
-        let (volume, draws) = match given {
+        // In two parts as in training, which caches the result of the first: no warp is composed across them.
+        let apply = |volume: Volume, steps: &[Transform], params: &[TransformParams]| {
+            View::new(volume, steps, params)?.volume()
+        };
+        let (volume, params) = match read {
             Some((path, applied)) => {
-                let draws = matching(&path, applied, &chain)?;
-                validate_params(&chain, &draws, &incoming(&source)).map_err(|misfit| {
+                let params = matching(&path, applied, &chain)?;
+                validate_params(&chain, &params, &incoming(&source)).map_err(|error| {
                     let help = "undo the edits, or sample new parameters without --draws";
-                    CliError::problem(format!("{}: {misfit}", path.display()), help)
+                    CliError::problem(format!("{}: {error}", path.display()), help)
                 })?;
-                let volume = through(source, &chain[..fixed], &draws[..fixed]).map_err(failure)?;
-                (through(volume, &chain[fixed..], &draws[fixed..]).map_err(failure)?, draws)
+                let volume = apply(source, &chain[..num_fixed], &params[..num_fixed]).map_err(failure)?;
+                (apply(volume, &chain[num_fixed..], &params[num_fixed..]).map_err(failure)?, params)
             }
             None => {
-                let mut draws = preprocessing.params(&source).map_err(failure)?;
-                let volume = through(source, &chain[..fixed], &draws).map_err(failure)?;
-                // The draws of the subject's first patch of that epoch.
+                let mut params = preprocessing.params(&source).map_err(failure)?;
+                let volume = apply(source, &chain[..num_fixed], &params).map_err(failure)?;
+                // The sampled parameters of the subject's first patch of that epoch.
                 let mut rng = Seed(experiment.seed).stream(Purpose::Augment, self.epoch, &name, 0);
-                let drawn = sample_params(&chain[fixed..], &mut rng, &incoming(&volume));
-                let drawn = lazy::resolve_from_volume(&chain[fixed..], &drawn, &volume).map_err(failure)?;
-                let volume = through(volume, &chain[fixed..], &drawn).map_err(failure)?;
-                draws.extend(drawn);
-                (volume, draws)
+                let sampled = sample_params(&chain[num_fixed..], &mut rng, &incoming(&volume));
+                let sampled = lazy::resolve_from_volume(&chain[num_fixed..], &sampled, &volume).map_err(failure)?;
+                let volume = apply(volume, &chain[num_fixed..], &sampled).map_err(failure)?;
+                params.extend(sampled);
+                (volume, params)
             }
         };
-        let applied = Applied { subject: name, seed: experiment.seed, epoch: self.epoch, chain, draws };
+        let applied = Applied { subject: name, seed: experiment.seed, epoch: self.epoch, chain, draws: params };
         volume_files::make_folder(&self.out)?;
         volume_files::write(&self.out, "", &volume, &[&applied.chain], &applied)?;
         let [x, y, z] = volume.grid.shape;
@@ -142,42 +143,42 @@ impl Execute for TransformArgs {
     }
 }
 
-/// The preprocess chain with what it learns from the experiment's training subjects.
+/// Returns the preprocess chain, fitted to the training subjects of the experiment.
 fn fitted(document: &Document, common: &ExperimentOptions) -> Result<FittedPreprocessing, CliError> {
     let plan = common.plan(document)?;
     let mut bar = Bar::new(validate::columns(&plan), 1, 1, common.quiet);
     make_phantoms(&plan, &common.cache.path(), &mut bar)?;
     let cache = common.cache.open();
     let (hashes, stop) = (FileHashes::load(&cache.root), AtomicBool::new(false));
-    let mut tell = |event| {
-        // The bar draws on a terminal, which cannot fail a command.
+    let mut emit = |event| {
+        // An error of the terminal must not fail the command.
         let _ = bar.record(&event);
     };
-    let fitted = FittedPreprocessing::fit(&plan, &cache, &hashes, &stop, &mut tell);
-    Ok(fitted.map_err(|error| CliError::failure(&error))?.expect("nobody asks it to stop"))
+    let fitted = FittedPreprocessing::fit(&plan, &cache, &hashes, &stop, &mut emit);
+    Ok(fitted.map_err(|error| CliError::failure(&error))?.expect("the stop flag is never set"))
 }
 
-/// What a file of draws holds.
-fn given(path: &Path) -> Result<(PathBuf, Applied), CliError> {
+/// Reads a file of sampled parameters.
+fn read_params(path: &Path) -> Result<(PathBuf, Applied), CliError> {
     let text = fs::read_to_string(path).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", path.display()), "name the draws.json of an earlier call")
     })?;
     let applied = serde_json::from_str(&text).map_err(|error| {
         CliError::problem(
-            format!("{} holds no draws: {error}", path.display()),
+            format!("{} is not a file of sampled parameters: {error}", path.display()),
             "name the draws.json of an earlier call",
         )
     })?;
     Ok((path.to_owned(), applied))
 }
 
-/// The draws of a file, which must be those of the same steps.
+/// Returns the sampled parameters of a file, which must belong to the same transforms.
 fn matching(path: &Path, applied: Applied, chain: &[Transform]) -> Result<Vec<TransformParams>, CliError> {
     if applied.chain == chain && applied.draws.len() == chain.len() {
         return Ok(applied.draws);
     }
     Err(CliError::problem(
-        format!("the draws of {} were made for other steps", path.display()),
-        "use the experiment, the stage and the --set that they were made with",
+        format!("the parameters in {} were sampled for other transforms", path.display()),
+        "use the experiment, the stage and the --set that they were sampled with",
     ))
 }

@@ -1,4 +1,4 @@
-//! `runner view`: an image with its label map and a prediction, as animation, contact sheet or page.
+//! `runner view`: renders an image with its label map and a prediction as animation, contact sheet or page.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub struct ViewArgs {
     quiet: bool,
 }
 
-/// A plane as it is written.
+/// The name of a plane.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PlaneName {
     Axial,
@@ -56,7 +56,7 @@ enum PlaneName {
     Sagittal,
 }
 
-/// What the file's ending asks for.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Gif,
@@ -64,11 +64,11 @@ enum Format {
     Html,
 }
 
-/// Slices of a contact sheet.
-const TILES: usize = 12;
+/// Maximum number of slices of a contact sheet.
+const MAX_SLICES: usize = 12;
 
 impl Execute for ViewArgs {
-    /// Writes the picture.
+    /// Writes the output file.
     fn execute(&self) -> Result<Exit, CliError> {
         let format = format(self)?;
         let scene = scene(self)?;
@@ -84,14 +84,15 @@ impl Execute for ViewArgs {
         let left_out = match format {
             Format::Gif => viewer::write_gif(&scene, plane, &title, &self.out),
             Format::Png => {
-                let options = ContactSheetOptions { title, plane, max_slices: TILES, differences: self.differences };
+                let options =
+                    ContactSheetOptions { title, plane, max_slices: MAX_SLICES, differences: self.differences };
                 viewer::write_png(&scene, &options, &self.out).map(|()| None)
             }
             Format::Html => viewer::write_html(&scene, &io::case_name(&self.image), &self.out),
         };
         let left_out = left_out.map_err(|error| CliError::failure(&error))?;
         if !self.quiet {
-            eprintln!("{}", window_words(self, &scene));
+            eprintln!("{}", describe_window(self, &scene));
         }
         if let Some(left_out) = left_out {
             eprintln!("warning: {left_out}");
@@ -101,7 +102,7 @@ impl Execute for ViewArgs {
     }
 }
 
-/// The format by the file's ending, for which the options must make sense.
+/// Returns the format by the extension of the output, and checks that the options apply to it.
 fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
     let ending = arguments.out.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let format = match ending.as_deref() {
@@ -110,7 +111,7 @@ fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
         Some("html" | "htm") => Format::Html,
         _ => {
             return Err(CliError::problem(
-                format!("cannot tell from its ending what to write into {}", arguments.out.display()),
+                format!("the extension of {} is no known format", arguments.out.display()),
                 "end --out with .gif for an animation, .png for a contact sheet, or .html for a page",
             ));
         }
@@ -129,12 +130,12 @@ fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
 
 /// Reads the files.
 fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
-    let (grid, image) = readable(&arguments.image, io::read_image)?;
+    let (grid, image) = read_existing(&arguments.image, io::read_image)?;
     if image.channels > 1 {
         eprintln!("warning: {} has {} channels; the first is shown", arguments.image.display(), image.channels);
     }
-    let map = |path: &Option<PathBuf>, what: &str| {
-        path.as_deref().map(|path| label_map(path, what, &grid, &arguments.image)).transpose()
+    let map = |path: &Option<PathBuf>, role: &str| {
+        path.as_deref().map(|path| label_map(path, role, &grid, &arguments.image)).transpose()
     };
     let label = map(&arguments.label, "label map")?;
     let prediction = map(&arguments.prediction, "prediction")?;
@@ -146,57 +147,57 @@ fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
     Ok(scene)
 }
 
-/// Reads a file that must be there.
-fn readable<T>(path: &Path, read: impl Fn(&Path) -> Result<T, ImageError>) -> Result<T, CliError> {
+/// Reads a file that must exist.
+fn read_existing<T>(path: &Path, read: impl Fn(&Path) -> Result<T, ImageError>) -> Result<T, CliError> {
     if !path.exists() {
         return Err(CliError::problem(
-            format!("there is no file {}", path.display()),
+            format!("{} does not exist", path.display()),
             format!("name a {} file", io::endings()),
         ));
     }
     read(path).map_err(|error| CliError::failure(&error))
 }
 
-/// Reads a label map that must lie on the image's grid.
-fn label_map(path: &Path, what: &str, grid: &Grid, image: &Path) -> Result<Voxels<Label>, CliError> {
-    let (own, map) = readable(path, io::read_label)?;
+/// Reads a label map that must have the image's grid.
+fn label_map(path: &Path, role: &str, grid: &Grid, image: &Path) -> Result<Voxels<Label>, CliError> {
+    let (own, map) = read_existing(path, io::read_label)?;
     if own.matches(grid, GRID_TOLERANCE_MM) {
         return Ok(map);
     }
     Err(CliError::problem(
         format!(
-            "the {what} {} has another grid ({}) than the image {} ({})",
+            "the {role} {} has another grid ({}) than the image {} ({})",
             path.display(),
-            grid_words(&own),
+            describe_grid(&own),
             image.display(),
-            grid_words(grid)
+            describe_grid(grid)
         ),
         format!(
-            "name the image that the {what} was drawn on, or resample the {what} to the image's grid, nearest neighbour"
+            "name the image that the {role} was drawn on, or resample the {role} to the image's grid, nearest neighbour"
         ),
     ))
 }
 
-/// Shape, spacing, orientation and place of a grid.
-fn grid_words(grid: &Grid) -> String {
+/// Describes shape, spacing, orientation and origin of a grid.
+fn describe_grid(grid: &Grid) -> String {
     let [x, y, z] = grid.shape;
     let [spacing, origin] =
         [grid.spacing(), grid.affine.origin()].map(|numbers| numbers.map(|number| format!("{number:.2}")));
     let orientation = grid.affine.orientation();
-    format!("{x} x {y} x {z} voxels of {} mm, {orientation}, first at {} mm", spacing.join(" x "), origin.join(", "))
+    format!("{x} x {y} x {z} voxels of {} mm, {orientation}, origin at {} mm", spacing.join(" x "), origin.join(", "))
 }
 
-/// The window, and who chose it.
-fn window_words(arguments: &ViewArgs, scene: &Scene) -> String {
+/// Describes the window and how it was chosen.
+fn describe_window(arguments: &ViewArgs, scene: &Scene) -> String {
     let why = match arguments.window {
         Some(_) => return format!("window: {}", scene.window),
-        None if scene.is_hounsfield => "HU, for the intensities look like Hounsfield units",
+        None if scene.is_hounsfield => "HU, because the intensities look like Hounsfield units",
         None => "by the percentiles 0.5 and 99.5",
     };
     format!("window: {} {why}; --window LOW,HIGH sets another", scene.window)
 }
 
-/// What stands above the pictures.
+/// Returns the title above the pictures.
 fn title(arguments: &ViewArgs, plane: Plane, scene: &Scene) -> String {
     let unit = if scene.is_hounsfield { " HU" } else { "" };
     let mut words = vec![plane.name().to_owned(), format!("window {}{unit}", scene.window)];

@@ -1,4 +1,4 @@
-//! Progress on the terminal: a bar where there is one, plain lines where there is none.
+//! Progress of a run: a bar on a terminal, lines of text elsewhere.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use run_folder::event::{Columns, EpochRecord, Event, Listener, StepRecord};
 
-/// Seconds between two lines without a terminal.
+/// Interval between lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-/// Of more scores than this, the line of an epoch tells the means over labels alone.
-const MOST_SCORES: usize = 8;
+/// With more scores than this, the line of an epoch shows only the means over labels.
+const MAX_SCORES: usize = 8;
 
-/// Shows how a run goes, on stderr.
+/// Shows the progress of a run on stderr.
 #[derive(Debug)]
 pub struct Bar {
     bar: Option<ProgressBar>,
@@ -22,14 +22,14 @@ pub struct Bar {
     num_steps: usize,
     num_epochs: usize,
     steps_per_epoch: usize,
-    /// Patches, seconds and waiting seconds of the last steps, decaying.
+    /// Patches, seconds and waiting seconds of the last steps, with exponential decay.
     recent: [f64; 3],
     dice: Option<f64>,
     last_line: Instant,
 }
 
 impl Bar {
-    /// A bar for a run of so many epochs.
+    /// Returns a bar for a run of `num_epochs` epochs.
     pub fn new(columns: Columns, num_epochs: usize, steps_per_epoch: usize, quiet: bool) -> Self {
         let num_steps = num_epochs * steps_per_epoch;
         let bar = (!quiet && io::stderr().is_terminal()).then(|| {
@@ -50,7 +50,7 @@ impl Bar {
         }
     }
 
-    /// Something that is under way: the bar's message, or a line now and then.
+    /// Shows the current task: as the message of the bar, or now and then as a line.
     fn status(&mut self, text: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
@@ -94,9 +94,9 @@ impl Bar {
         if let Some(loss) = record.val_loss {
             text += &format!(", validation {loss:.4}");
         }
-        let are_many = self.columns.metrics.len() > MOST_SCORES;
+        let is_abridged = self.columns.metrics.len() > MAX_SCORES;
         for (name, score) in self.columns.metrics.iter().zip(&record.scores) {
-            if let Some(score) = score.filter(|_| !are_many || name.ends_with("_mean")) {
+            if let Some(score) = score.filter(|_| !is_abridged || name.ends_with("_mean")) {
                 text += &format!(", {} {score:.4}", name.trim_start_matches("val_").replace('_', " "));
                 if name == "val_dice_mean" {
                     self.dice = Some(score);
@@ -132,7 +132,7 @@ impl Drop for Bar {
     }
 }
 
-/// A time that people read: `45 s`, `12 min`, `3 h 20 min`.
+/// Formats a duration, such as `45 s`, `12 min` or `3 h 20 min`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "unknown time".to_owned();

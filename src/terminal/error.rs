@@ -1,4 +1,4 @@
-//! How a subcommand ends: its exit code, and its error on stderr.
+//! Exit codes of subcommands, and their errors on stderr.
 
 use std::io::IsTerminal;
 
@@ -6,21 +6,21 @@ use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
 use engine::run::error_chain;
 use run_folder::folder::RunError;
 
-/// How a subcommand ended that could do its work.
+/// The outcome of a subcommand without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Success.
     Done,
-    /// The answer is no: a check found faults, a comparison differs, a sweep has failed runs.
+    /// A negative result: a check found faults, a comparison differs, a sweep has failed runs.
     No,
     /// Interrupted by the user, after a checkpoint.
     Stopped,
-    /// Another process holds the run; only a sweep's worker ends like this.
+    /// Another process has locked the run; only workers of a sweep end like this.
     Held,
 }
 
 impl Exit {
-    /// Returns the exit code: 0 done, 1 no, 130 stopped.
+    /// Returns the exit code: 0 done, 1 negative result, 130 stopped.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -50,7 +50,7 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// Makes a failure out of an error and its causes.
+    /// Converts an error and its causes into a failure.
     pub fn failure(error: &dyn std::error::Error) -> Self {
         Self::Failure(error_chain(error))
     }
@@ -106,8 +106,7 @@ impl From<Problems> for CliError {
     }
 }
 
-/// Makes an error of a run folder into one of a subcommand: a folder in use, or one that is no run, is a problem that the
-/// user can fix.
+/// Converts an error of a run folder: a folder in use, or one that is no run, is a problem that the user can fix.
 pub fn run_error(error: RunError) -> CliError {
     match error {
         RunError::Locked { .. } | RunError::Invalid { .. } => {

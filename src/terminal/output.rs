@@ -4,15 +4,15 @@ use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether results could not be written to stdout.
+/// If true, results could not be written to stdout.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Whether results were lost, as on a full disk behind a redirection.
+/// Returns whether results were lost, as when stdout is redirected to a full disk.
 pub fn is_lost() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Writes to stdout. Where nobody reads on, as behind `head`, the program ends quietly.
+/// Writes to stdout. When the reader closes the pipe, as `head` does, the program exits silently.
 pub fn text(text: impl Display) {
     write(format_args!("{text}"));
 }
@@ -26,7 +26,7 @@ fn write(arguments: Arguments) {
     let mut stdout = io::stdout().lock();
     match stdout.write_fmt(arguments).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        // A full disk behind a redirection loses the text, not the run; how the program ends tells.
+        // If stdout is redirected to a full disk, the run continues; the exit code reports the loss.
         Err(error) => {
             LOST.store(true, Ordering::Relaxed);
             eprintln!("cannot write to stdout: {error}");

@@ -9,7 +9,7 @@ use signal_hook::flag;
 
 use super::CliError;
 
-/// The signals that ask a process to end, which the program answers with a checkpoint.
+/// The signals that ask a process to end; the program writes a checkpoint first.
 #[cfg(unix)]
 const STOP_SIGNALS: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
@@ -17,7 +17,7 @@ const STOP_SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
 /// Signals within this time are one request to stop: schedulers signal a job in several ways at once.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
-/// How often the program looks for a signal to report it.
+/// Interval at which the program checks for a signal to report.
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
@@ -31,7 +31,7 @@ pub fn stop_flag() -> &'static AtomicBool {
 /// request ends the process immediately.
 pub fn stop_on_signals() -> Result<(), CliError> {
     let is_second = Arc::new(AtomicBool::new(false));
-    // Not the stop flag, which others set too.
+    // Not the stop flag, which can also be set without a signal.
     let is_signalled = Arc::new(AtomicBool::new(false));
     for signal in STOP_SIGNALS {
         // On a second request the process exits without the exit handlers of libraries: those of LibTorch free memory

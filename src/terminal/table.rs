@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-/// A table without lines: columns of numbers stand to the right, and nothing is cut.
+/// Formats a table without lines; columns of numbers are right-aligned, and no cell is truncated.
 pub fn table(header: &[String], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_to_the_right() {
+    fn numbers_are_right_aligned() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bc".to_owned(), "20".to_owned()]];
         let text = table(&["run".to_owned(), "epochs".to_owned()], &rows);
         assert_eq!(text, "run  epochs\na         1\nbc       20\n");

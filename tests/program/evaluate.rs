@@ -73,7 +73,7 @@ fn files_of_two_folders_are_matched_by_name() {
     write(&dir, "truth/c.nii.gz", [1, 1, 3], &[1, 0, 0]);
     let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "scores.csv"];
     let result = dir.runner(&scored).success();
-    assert!(stderr(&result).contains("1 case has no prediction, left out: c"), "{}", stderr(&result));
+    assert!(stderr(&result).contains("1 case has no prediction, skipped: c"), "{}", stderr(&result));
     let header = first_line(&dir.path("scores.csv"));
     for column in [
         "subject",
@@ -125,7 +125,7 @@ fn cases_that_cannot_be_scored_are_reported_and_skipped() {
     assert_eq!(rows(&dir.path("s.csv")).into_keys().collect::<Vec<_>>(), ["b"]);
     fs::create_dir(dir.path("empty")).unwrap();
     let none = dir.runner(&["evaluate", "--predictions", "empty", "--labels", "truth"]).code(2);
-    assert!(stderr(&none).contains("no file of empty"), "{}", stderr(&none));
+    assert!(stderr(&none).contains("no file name in empty"), "{}", stderr(&none));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn contact_sheets_differ_by_plane_window_and_differences() {
 fn the_window_is_reported_with_its_origin() {
     let dir = phantom_with_prediction();
     let message = |more: &[&str]| stderr(&view(&dir, "a.png", more).success());
-    assert!(message(&[]).contains("-160 to 240 HU, for the intensities look like Hounsfield units"));
+    assert!(message(&[]).contains("-160 to 240 HU, because the intensities look like Hounsfield units"));
     assert!(message(&["--window", "-100,50"]).contains("window: -100 to 50\n"));
     assert_eq!(message(&["--quiet"]), "");
     let grid = Grid { shape: [4, 4, 4], affine: Affine::IDENTITY };
@@ -154,7 +154,7 @@ fn invalid_arguments_are_reported_with_a_fix() {
     for out in ["a.jpg", "a", "a.nii.gz"] {
         assert!(message(&["--out", out], 2).contains(".gif for an animation, .png for a contact sheet, or .html"));
     }
-    assert!(message(&["--out", "a.png", "--label", "absent.nii.gz"], 2).contains("there is no file absent.nii.gz"));
+    assert!(message(&["--out", "a.png", "--label", "absent.nii.gz"], 2).contains("absent.nii.gz does not exist"));
     assert!(message(&["--out", "a.png", "--window", "240,-160"], 2).contains("LOW,HIGH"));
     assert!(message(&["--out", "a.png", "--names", "liver"], 2).contains("LABEL=NAME"));
     assert!(message(&["--out", "a.html", "--plane", "axial"], 2).contains("a page shows all planes"));

@@ -1,4 +1,4 @@
-//! Two folders of label maps against each other.
+//! Scoring one folder of label maps against another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,23 +17,23 @@ use transforms::lazy::{self, IndexMapping};
 use volume::io;
 use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
-/// ScoreTable the cases that both folders have.
+/// Scores the cases that both folders contain.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
-    let sheet = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
-    let sheet = sheet.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
+    let file = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
+    let file = file.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
     let pairs = pairs(predictions, truths)?;
-    // Found out before an hour of scoring rather than after it.
+    // Reports a folder that cannot be created before scoring rather than afterwards.
     if let Some(folder) =
         arguments.out.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
     {
         make_folder(folder)?;
     }
     stop_on_signals()?;
-    let labels = match sheet.labels {
+    let labels = match file.labels {
         Some(labels) => labels.into_iter().collect(),
         None => present(&pairs)?,
     };
-    let mut evaluation = Evaluation { metrics: sheet.metrics, labels, cases: Vec::new() };
+    let mut evaluation = Evaluation { metrics: file.metrics, labels, cases: Vec::new() };
     let mut failed = Vec::new();
     for (done, (name, files)) in pairs.iter().enumerate() {
         if stop_flag().load(Ordering::Relaxed) {
@@ -51,7 +51,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     let results = evaluation.results();
     results.print();
     if let Some(out) = &arguments.out {
-        results.write(&beside(out))?;
+        results.write(&outputs_next_to(out))?;
         outln!("{}", out.display());
     }
     if failed.is_empty() {
@@ -65,22 +65,22 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     )))
 }
 
-/// Files with more labels than this hold something else, such as an image or instances.
-const MOST_LABELS: usize = 256;
+/// Maximum number of labels; files with more are something else, such as images or instance maps.
+const MAX_LABELS: usize = 256;
 
-/// A prediction and its truth.
+/// A prediction and its reference label map.
 struct Files {
     prediction: PathBuf,
     truth: PathBuf,
 }
 
-/// The cases that both folders have, by name; what only one has is told.
+/// Returns the cases that both folders contain, by name, and warns about those that only one contains.
 fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, CliError> {
-    let (mut of_predictions, of_truths) = (label_maps(predictions)?, label_maps(truths)?);
+    let (mut prediction_files, truth_files) = (label_maps(predictions)?, label_maps(truths)?);
     let mut pairs = BTreeMap::new();
     let mut missing = Vec::new();
-    for (name, truth) in of_truths {
-        match of_predictions.remove(&name) {
+    for (name, truth) in truth_files {
+        match prediction_files.remove(&name) {
             Some(prediction) => {
                 pairs.insert(name, Files { prediction, truth });
             }
@@ -89,54 +89,55 @@ fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, C
     }
     if pairs.is_empty() {
         return Err(CliError::problem(
-            format!("no file of {} has the name of one of {}", predictions.display(), truths.display()),
+            format!("no file name in {} matches one in {}", predictions.display(), truths.display()),
             format!("give a prediction the file name of its label map, with the ending {}", io::endings()),
         ));
     }
-    for (names, what) in [(missing, "prediction"), (of_predictions.into_keys().collect(), "label map")] {
+    for (names, kind) in [(missing, "prediction"), (prediction_files.into_keys().collect(), "label map")] {
         if !names.is_empty() {
             let cases = if names.len() == 1 { "1 case has".to_owned() } else { format!("{} cases have", names.len()) };
-            eprintln!("warning: {cases} no {what}, left out: {}", few(&names));
+            eprintln!("warning: {cases} no {kind}, skipped: {}", few(&names));
         }
     }
     Ok(pairs)
 }
 
-/// The first of some names.
+/// Formats the first of some names.
 fn few(names: &[String]) -> String {
-    const MOST: usize = 5;
-    let more = names.len().saturating_sub(MOST);
+    const MAX_SHOWN: usize = 5;
+    let more = names.len().saturating_sub(MAX_SHOWN);
     let shown = names[..names.len() - more].join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-/// The image files of a folder, by case name.
+/// Returns the image files of a folder, by case name.
 fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
     let entries = std::fs::read_dir(folder).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", folder.display()), "name a folder of label maps")
     })?;
-    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for entry in entries {
         let path = entry.map_err(|error| CliError::failure(&error))?.path();
         if io::is_image(&path)
-            && let Some(other) = found.insert(io::case_name(&path), path.clone())
+            && let Some(other) = files.insert(io::case_name(&path), path.clone())
         {
             let message = format!("{} and {} are the same case", other.display(), path.display());
             return Err(CliError::problem(message, "keep one of them"));
         }
     }
-    // What predict writes beside a label map is none itself.
-    let is_beside = |name: &String| name.strip_suffix("_probabilities").is_some_and(|case| found.contains_key(case));
-    let beside: Vec<String> = found.keys().filter(|name| is_beside(name)).cloned().collect();
-    beside.iter().for_each(|name| {
-        found.remove(name);
+    // Probabilities that `runner predict` writes next to a label map are no label map.
+    let is_probabilities =
+        |name: &String| name.strip_suffix("_probabilities").is_some_and(|case| files.contains_key(case));
+    let probabilities: Vec<String> = files.keys().filter(|name| is_probabilities(name)).cloned().collect();
+    probabilities.iter().for_each(|name| {
+        files.remove(name);
     });
-    Ok(found)
+    Ok(files)
 }
 
-/// The labels that any of the maps holds; a file that cannot be read is told later.
+/// Returns the labels that occur in any of the maps; scoring reports files that cannot be read.
 fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
-    let of_file = |path: &PathBuf| {
+    let labels_in = |path: &PathBuf| {
         if stop_flag().load(Ordering::Relaxed) {
             return BTreeSet::new();
         }
@@ -144,13 +145,13 @@ fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliE
         map.map_or_else(|_| BTreeSet::new(), |map| map.chunk_by(|a, b| a == b).map(|run| run[0]).collect())
     };
     let files: Vec<&PathBuf> = pairs.values().flat_map(|files| [&files.prediction, &files.truth]).collect();
-    let all = files.into_par_iter().map(of_file).reduce(BTreeSet::new, |a, b| a.union(&b).copied().collect());
+    let all = files.into_par_iter().map(labels_in).reduce(BTreeSet::new, |a, b| a.union(&b).copied().collect());
     let labels: Vec<_> =
         all.into_iter().filter(|label| *label != 0).map(|label| (label, format!("label_{label}"))).collect();
-    if labels.len() > MOST_LABELS {
+    if labels.len() > MAX_LABELS {
         return Err(CliError::problem(
-            format!("the files hold {} different labels; are they label maps of classes?", labels.len()),
-            "name the labels that are scored in a file for --metrics, as `labels: { 1: liver }`",
+            format!("the files contain {} different labels; are they label maps of classes?", labels.len()),
+            "list the labels to score in a file for --metrics, such as `labels: { 1: liver }`",
         ));
     }
     Ok(labels)
@@ -164,21 +165,21 @@ fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Resul
     Ok(score_all(metrics, &pair(&grid, &truth, &prediction), labels))
 }
 
-/// A pair of label maps on the grid of the true one.
+/// Returns a pair of label maps on the grid of the reference.
 pub(super) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, prediction: &'a Voxels<Label>) -> Pair<'a> {
     Pair { prediction, truth, shape: grid.shape, spacing: grid.spacing() }
 }
 
-/// A prediction on the grid of the true label map.
+/// Returns a prediction on the grid of the reference label map.
 ///
-/// The same voxels in another order, as of a file that was turned, are put in order. Otherwise maps of different shapes
-/// cannot be compared; of one shape but in different places they are, voxel by voxel, and it is told.
+/// The same voxels with permuted or flipped axes are reordered. Otherwise, maps of different shapes cannot be compared;
+/// maps of the same shape with different affines are compared by voxel index, with a warning.
 fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) -> Result<Voxels<Label>, String> {
     if grid.matches(other, GRID_TOLERANCE_MM) {
         return Ok(prediction);
     }
-    if let Some(origin) = order(grid, other) {
-        let values = lazy::resample_labels(&prediction, &origin, [0; 3], grid.shape);
+    if let Some(mapping) = axis_permutation(grid, other) {
+        let values = lazy::resample_labels(&prediction, &mapping, [0; 3], grid.shape);
         return Ok(Voxels::new(1, grid.shape, values));
     }
     if grid.shape != other.shape {
@@ -194,20 +195,20 @@ fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) 
     Ok(prediction)
 }
 
-/// Where the voxels of `grid` are in `other`, where both have the same voxels with axes permuted or mirrored.
-fn order(grid: &Grid, other: &Grid) -> Option<IndexMapping> {
+/// Returns the mapping from `grid` to `other` if they have the same voxels with permuted or flipped axes.
+fn axis_permutation(grid: &Grid, other: &Grid) -> Option<IndexMapping> {
     let to_other = other.affine.inverse()?.after(&grid.affine);
     let map = Affine(to_other.0.map(|row| row.map(f64::round)));
-    let turned = Grid { shape: grid.shape, affine: other.affine.after(&map) };
+    let reordered = Grid { shape: grid.shape, affine: other.affine.after(&map) };
     let (low, high) = map.map_box([0.0; 3], grid.shape.map(|size| size as f64 - 1.0));
-    let is_whole = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
+    let covers_all = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
     let is_permutation = map.determinant().abs() == 1.0 && grid.num_voxels() == other.num_voxels();
-    (is_whole && is_permutation && turned.matches(grid, GRID_TOLERANCE_MM))
+    (covers_all && is_permutation && reordered.matches(grid, GRID_TOLERANCE_MM))
         .then(|| IndexMapping::affine(map, grid.shape, other.shape))
 }
 
-/// Where the summary and the plots of a table lie.
-fn beside(out: &Path) -> Outputs {
+/// Returns the paths of the summary and the plots next to a table of cases.
+fn outputs_next_to(out: &Path) -> Outputs {
     let name = out.file_stem().unwrap_or_default().to_string_lossy();
     let (summary, plots) = (format!("{name}_summary.csv"), format!("{name}_plots"));
     Outputs { cases: out.to_owned(), summary: out.with_file_name(summary), plots: out.with_file_name(plots) }

@@ -1,4 +1,4 @@
-//! `runner evaluate`: the scores of a trained run, or of any two folders of label maps.
+//! `runner evaluate`: scores a trained run, or one folder of label maps against another.
 
 use std::path::PathBuf;
 
@@ -64,12 +64,12 @@ enum Part {
 }
 
 impl Execute for EvaluateArgs {
-    /// ScoreTable what the arguments name.
+    /// Scores a run or two folders.
     fn execute(&self) -> Result<Exit, CliError> {
         match (&self.run, &self.predictions, &self.labels) {
             (Some(run), _, _) => run::evaluate(run, self),
             (None, Some(predictions), Some(labels)) => folders::evaluate(predictions, labels, self),
-            (None, _, _) => unreachable!("the parser asks for a run or for two folders"),
+            (None, _, _) => unreachable!("clap requires a run or two folders"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an evaluation leaves behind: a table of cases, a summary and plots; and what it prints.
+//! Results of an evaluation: a table of cases, a summary and plots, and their output on the terminal.
 
 use std::path::{Path, PathBuf};
 
@@ -11,45 +11,45 @@ use report::statistics::{ScoreSummary, ScoreTable};
 use run_folder::folder::write_atomically;
 use volume::Label;
 
-/// The most cases that are printed.
-const PRINTED: usize = 10;
-/// With more scores than this, cases are printed with those of the first metric alone.
-const MOST_COLUMNS: usize = 8;
+/// Maximum number of cases that are printed.
+const MAX_PRINTED: usize = 10;
+/// With more scores than this, cases are printed with those of the first metric only.
+const MAX_COLUMNS: usize = 8;
 
 /// The scores of some cases.
 pub(super) struct Evaluation {
-    /// What was scored with.
+    /// The metrics.
     pub metrics: Vec<Metric>,
     /// The labels and their names.
     pub labels: Vec<(Label, String)>,
-    /// The cases, and their scores by each metric.
+    /// The cases and their scores for each metric.
     pub cases: Vec<(String, Vec<CaseScores>)>,
 }
 
-/// Where an evaluation goes.
+/// Output paths of an evaluation.
 pub(super) struct Outputs {
-    /// A row for each case.
+    /// The table with a row for each case.
     pub cases: PathBuf,
-    /// A row for each score.
+    /// The table with a row for each score.
     pub summary: PathBuf,
     /// The folder of plots.
     pub plots: PathBuf,
 }
 
-/// What follows from the scores.
+/// Statistics of an evaluation.
 pub(super) struct Results<'a> {
-    /// The scores by case and metric.
+    /// The evaluation.
     pub evaluation: &'a Evaluation,
     /// The scores, worst case first.
     scores: ScoreTable,
-    /// How each of them is spread.
-    spreads: Vec<ScoreSummary>,
-    /// The scores of all cases together that are no mean of a column, such as the mean over labels.
-    together: Vec<(String, Option<f64>)>,
+    /// Summary statistics of each column.
+    summaries: Vec<ScoreSummary>,
+    /// Scores of all cases together that are not the mean of a column, such as the mean over labels.
+    overall: Vec<(String, Option<f64>)>,
 }
 
 impl Outputs {
-    /// Removes the tables of an earlier evaluation, which would not belong to what is there from now on.
+    /// Removes the tables of an earlier evaluation, which would not match the new predictions.
     pub fn clear(&self) -> Result<(), CliError> {
         for path in [&self.cases, &self.summary] {
             match std::fs::remove_file(path) {
@@ -62,14 +62,14 @@ impl Outputs {
 }
 
 impl Evaluation {
-    /// What follows from the scores of all cases.
+    /// Computes the statistics over all cases.
     pub fn results(&self) -> Results<'_> {
         let scores = self.scores();
-        let together = self.together(&scores.columns);
-        Results { evaluation: self, spreads: scores.summaries(), scores, together }
+        let overall = self.overall(&scores.columns);
+        Results { evaluation: self, summaries: scores.summaries(), scores, overall }
     }
 
-    /// The scores as a table, worst case first by the mean over labels of the first metric.
+    /// Returns the scores as a table, worst case first by the mean over labels of the first metric.
     fn scores(&self) -> ScoreTable {
         let columns = self.metrics.iter().flat_map(|metric| metric.case_columns(&self.labels)).collect();
         let row = |scores: &[CaseScores]| scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
@@ -83,8 +83,8 @@ impl Evaluation {
         scores
     }
 
-    /// The scores of all cases together that are no mean of a column, such as the mean over labels.
-    fn together(&self, columns: &[String]) -> Vec<(String, Option<f64>)> {
+    /// Returns the scores of all cases together that are not the mean of a column, such as the mean over labels.
+    fn overall(&self, columns: &[String]) -> Vec<(String, Option<f64>)> {
         let cases: Vec<Vec<CaseScores>> = self.cases.iter().map(|(_, scores)| scores.clone()).collect();
         let names = self.metrics.iter().flat_map(|metric| metric.summary_columns(&self.labels));
         let values = summarize_all(&self.metrics, &cases, &self.labels);
@@ -93,7 +93,7 @@ impl Evaluation {
 }
 
 impl Results<'_> {
-    /// The names of the cases, worst first.
+    /// Returns the names of the cases, worst first.
     pub fn worst_first(&self) -> Vec<&str> {
         self.scores.cases.iter().map(|(name, _)| name.as_str()).collect()
     }
@@ -112,26 +112,26 @@ impl Results<'_> {
 
     fn write_summary(&self, path: &Path) -> Result<(), CliError> {
         let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined"];
-        let spread = |spread: &ScoreSummary| {
-            let interval = [spread.interval.map(|i| i.low), spread.interval.map(|i| i.high)];
+        let row = |summary: &ScoreSummary| {
+            let interval = [summary.interval.map(|i| i.low), summary.interval.map(|i| i.high)];
             let numbers = [
-                spread.mean,
-                spread.standard_deviation,
-                spread.median,
+                summary.mean,
+                summary.standard_deviation,
+                summary.median,
                 interval[0],
                 interval[1],
-                spread.min,
-                spread.max,
+                summary.min,
+                summary.max,
             ];
-            let counts = [spread.cases.to_string(), spread.undefined.to_string()];
-            std::iter::once(spread.name.clone()).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
+            let counts = [summary.cases.to_string(), summary.undefined.to_string()];
+            std::iter::once(summary.name.clone()).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
         };
-        let together = self.together.iter().map(|(name, value)| {
+        let overall = self.overall.iter().map(|(name, value)| {
             let mut row = vec![name.clone(), cell(*value)];
             row.resize(header.len(), String::new());
             row
         });
-        let rows = self.spreads.iter().map(spread).chain(together);
+        let rows = self.summaries.iter().map(row).chain(overall);
         write_csv(path, header.map(str::to_owned).to_vec(), rows)
     }
 
@@ -141,16 +141,16 @@ impl Results<'_> {
         let mut first = 0;
         for metric in &self.evaluation.metrics {
             let columns = metric.case_columns(labels);
-            let words = metric.name().replace('_', " ");
-            let finite = |place: usize| scores.column(first + place).into_iter().flatten().filter(|s| s.is_finite());
-            let label = |(place, column): (usize, &String)| {
+            let y_name = metric.name().replace('_', " ");
+            let finite = |index: usize| scores.column(first + index).into_iter().flatten().filter(|s| s.is_finite());
+            let label = |(index, column): (usize, &String)| {
                 let label = column.strip_prefix(&format!("{}_", metric.name())).unwrap_or(column);
-                (label.replace('_', " "), finite(place).collect::<Vec<f64>>())
+                (label.replace('_', " "), finite(index).collect::<Vec<f64>>())
             };
             let labels: Vec<_> = columns.iter().enumerate().map(label).collect();
             let is_fraction = labels.iter().flat_map(|(_, scores)| scores).all(|score| (0.0..=1.0).contains(score));
-            let title = format!("{words} of {} cases", scores.cases.len());
-            let boxes = BoxPlot { title, y_name: words, labels, is_fraction };
+            let title = format!("{y_name} of {} cases", scores.cases.len());
+            let boxes = BoxPlot { title, y_name, labels, is_fraction };
             boxes.draw(folder, metric.name()).map_err(|error| CliError::failure(&error))?;
             first += columns.len();
         }
@@ -162,24 +162,24 @@ impl Results<'_> {
         let (scores, evaluation) = (&self.scores, self.evaluation);
         let short = |value: Option<f64>| value.map(|value| format!("{value:.4}")).unwrap_or_default();
         let header = ["score", "mean", "sd", "median", "95 % interval", "cases", "undefined"].map(str::to_owned);
-        let spread = |spread: &ScoreSummary| {
-            let interval = spread.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
-            let numbers = [spread.mean, spread.standard_deviation, spread.median].map(short);
-            let counts = [interval, spread.cases.to_string(), spread.undefined.to_string()];
-            std::iter::once(spread.name.clone()).chain(numbers).chain(counts).collect::<Vec<_>>()
+        let row = |summary: &ScoreSummary| {
+            let interval = summary.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
+            let numbers = [summary.mean, summary.standard_deviation, summary.median].map(short);
+            let counts = [interval, summary.cases.to_string(), summary.undefined.to_string()];
+            std::iter::once(summary.name.clone()).chain(numbers).chain(counts).collect::<Vec<_>>()
         };
-        let mut rows: Vec<Vec<String>> = self.spreads.iter().map(spread).collect();
-        rows.extend(self.together.iter().map(|(name, value)| {
+        let mut rows: Vec<Vec<String>> = self.summaries.iter().map(row).collect();
+        rows.extend(self.overall.iter().map(|(name, value)| {
             let mut row = vec![name.clone(), short(*value)];
             row.resize(header.len(), String::new());
             row
         }));
         outln!("{}", table(&header, &rows));
         let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.labels).len());
-        let shown = if scores.columns.len() > MOST_COLUMNS { first } else { scores.columns.len() };
+        let shown = if scores.columns.len() > MAX_COLUMNS { first } else { scores.columns.len() };
         let header: Vec<String> =
             std::iter::once("worst first".to_owned()).chain(scores.columns[..shown].iter().cloned()).collect();
-        let worst = scores.cases.iter().take(PRINTED);
+        let worst = scores.cases.iter().take(MAX_PRINTED);
         let rows: Vec<Vec<String>> = worst
             .map(|(name, scores)| {
                 std::iter::once(name.clone()).chain(scores[..shown].iter().map(|s| short(*s))).collect()
@@ -191,12 +191,15 @@ impl Results<'_> {
 
 fn write_csv(path: &Path, header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    std::iter::once(header).chain(rows).try_for_each(|row| writer.write_record(row)).expect("memory takes every row");
-    let bytes = writer.into_inner().expect("memory takes every row");
+    std::iter::once(header)
+        .chain(rows)
+        .try_for_each(|row| writer.write_record(row))
+        .expect("writing to memory does not fail");
+    let bytes = writer.into_inner().expect("writing to memory does not fail");
     write_atomically(path, &bytes).map_err(run_error)
 }
 
-/// Shortest text that reads back as the same number; empty where a score is undefined.
+/// Formats a score as the shortest text that parses to the same number; empty if it is undefined.
 fn cell(value: Option<f64>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }

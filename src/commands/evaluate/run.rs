@@ -1,4 +1,4 @@
-//! A trained run on its own subjects.
+//! Scoring a trained run on its own subjects.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use metrics::{CaseScores, score_all};
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
 use volume::io;
 
-/// Slices of a picture of a case.
-const SLICES: usize = 8;
+/// Maximum number of slices in the picture of a case.
+const MAX_SLICES: usize = 8;
 
-/// Predicts and scores each subject of a part, and leaves all of it in the run's `predictions`.
+/// Predicts and scores each subject of a part, and writes the results into the run's `predictions`.
 pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let predictor = arguments.weights.open(root)?;
     let plan = plan(root, arguments)?;
@@ -39,7 +39,7 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     if names.is_empty() {
         return Err(CliError::problem(format!("the split has no {part} subjects"), "name another part with --split"));
     }
-    let mut evaluation = begun(arguments, &plan, &predictor)?;
+    let mut evaluation = empty_evaluation(arguments, &plan, &predictor)?;
     let folder = root.join("predictions").join(arguments.weights.folder(&part));
     make_folder(&folder)?;
     let mut bar = Bar::new(engine::training::validate::columns(&plan), 1, 1, arguments.quiet);
@@ -62,7 +62,7 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
                 outln!("stopped; {number} of {} subjects are predicted, and no scores are written", names.len());
                 return Ok(Exit::Stopped);
             }
-            Err(error) => return Err(of_subject(name, error)),
+            Err(error) => return Err(subject_error(name, error)),
         }
     }
     let results = evaluation.results();
@@ -73,9 +73,9 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     Ok(Exit::Done)
 }
 
-/// The plan of a run, for data that is where it was.
+/// Returns the plan of a run, whose data must still be at its paths.
 fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
-    // What training began with is not asked for again, nor the memory that it took.
+    // Neither initial weights nor the memory for training are needed.
     let unset = SetArgument { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
     let document = load::load(&root.join("plan.yaml"), &[unset])?;
     let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
@@ -84,20 +84,20 @@ fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     Ok(plan)
 }
 
-/// What the run is scored with; there are no cases yet.
-fn begun(arguments: &EvaluateArgs, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
+/// Returns an evaluation without cases, with the metrics and labels to score.
+fn empty_evaluation(arguments: &EvaluateArgs, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
     let own: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
     let (metrics, labels) = match &arguments.metrics {
         Some(path) => {
-            let sheet = MetricsFile::load(path, Some(&own))?;
-            (sheet.metrics, sheet.labels.unwrap_or(own))
+            let file = MetricsFile::load(path, Some(&own))?;
+            (file.metrics, file.labels.unwrap_or(own))
         }
         None => (plan.experiment.metrics.clone(), own),
     };
     Ok(Evaluation { metrics, labels: labels.into_iter().collect(), cases: Vec::new() })
 }
 
-/// Predicts a subject, writes the label map, and scores it where the truth is known.
+/// Predicts a subject, writes the label map, and scores it if the subject has a reference label map.
 fn score(
     predictor: &Predictor,
     subject: &Subject,
@@ -108,30 +108,31 @@ fn score(
     let volume = subject.load().map_err(|error| PredictError::Image(error.into()))?;
     let truth = predictor.ground_truth(&volume)?;
     let grid = volume.grid;
-    let mut tell = |done, total| bar.show(done, total);
-    let prediction = predict(std::slice::from_ref(predictor), volume, false, stop_flag(), &mut tell)?.label;
+    let mut progress = |done, total| bar.show(done, total);
+    let prediction = predict(std::slice::from_ref(predictor), volume, false, stop_flag(), &mut progress)?.label;
     io::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
     Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
 }
 
-fn of_subject(name: &str, error: PredictError) -> CliError {
+/// Converts an error of prediction and adds the subject.
+fn subject_error(name: &str, error: PredictError) -> CliError {
     match predict_error(error) {
         CliError::Failure(message) => CliError::Failure(format!("subject {name}: {message}")),
         error => error,
     }
 }
 
-/// Draws the worst cases where label map and prediction differ most.
-fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Result<(), CliError> {
+/// Renders the slices of the worst cases in which label map and prediction differ most.
+fn draw_worst(plan: &Plan, results: &Results, folder: &Path, max_count: usize) -> Result<(), CliError> {
     let worst = folder.join("worst");
-    // Pictures of an earlier evaluation, of other cases, do not stay among the new ones.
+    // Pictures of an earlier evaluation would not match the new ones.
     match std::fs::remove_dir_all(&worst) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::failure(&error)),
-        _ if most == 0 => return Ok(()),
+        _ if max_count == 0 => return Ok(()),
         _ => make_folder(&worst)?,
     }
-    for (place, name) in results.worst_first().into_iter().take(most).enumerate() {
-        let path: PathBuf = worst.join(format!("{}_{name}.png", place + 1));
+    for (index, name) in results.worst_first().into_iter().take(max_count).enumerate() {
+        let path: PathBuf = worst.join(format!("{}_{name}.png", index + 1));
         let failure = |error: &dyn std::error::Error| CliError::failure(error);
         let volume = plan.cases[name].subject.load().map_err(|error| CliError::Failure(error.to_string()))?;
         let (_, prediction) =
@@ -139,7 +140,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, most: usize) -> Res
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
         scene.names = results.evaluation.labels.iter().cloned().collect();
         let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
-        let options = ContactSheetOptions { title, plane: Plane::Axial, max_slices: SLICES, differences: true };
+        let options = ContactSheetOptions { title, plane: Plane::Axial, max_slices: MAX_SLICES, differences: true };
         viewer::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
     }
     Ok(())

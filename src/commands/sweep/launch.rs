@@ -12,7 +12,7 @@ use sweep::folder::runs_in;
 use sweep::launch::{CacheOptions, Console, Launch, LaunchError, Outcome, Overview};
 use sweep::run_state::{RunState, SweepRun};
 
-/// Prints what a launch would do.
+/// Prints what a launch would do, without starting anything.
 pub(super) fn dry_run(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, CliError> {
     let dry_run = arguments.launcher.dry_run(&request(checked, arguments)).map_err(launch_error)?;
     if dry_run.has_estimates {
@@ -36,8 +36,8 @@ pub(super) fn launch(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, C
         }
         Outcome::Finished(runs) => {
             write_report(checked, &runs)?;
-            let has_ended_well = |run: &SweepRun| matches!(run.run_state, RunState::Done | RunState::Pruned);
-            Ok(if runs.iter().all(has_ended_well) { Exit::Done } else { Exit::No })
+            let is_successful = |run: &SweepRun| matches!(run.run_state, RunState::Done | RunState::Pruned);
+            Ok(if runs.iter().all(is_successful) { Exit::Done } else { Exit::No })
         }
         Outcome::Submitted => {
             outln!("show progress: runner sweep status {}", checked.folder.root().display());

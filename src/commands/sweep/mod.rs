@@ -1,4 +1,4 @@
-//! `runner sweep`: one file, many runs.
+//! `runner sweep`: trains many variants of one experiment.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ fn launcher() -> impl TypedValueParser<Value = &'static dyn Launcher> {
     })
 }
 
-/// A sweep that was checked, with where its runs lie.
+/// A sweep that was checked, and its folder.
 struct Checked {
     sweep: Sweep,
     points: Vec<Point>,
@@ -88,14 +88,14 @@ struct Checked {
 }
 
 impl Execute for SweepArgs {
-    /// Trains the runs of a sweep, or shows them.
+    /// Trains the runs of a sweep, or shows their status.
     fn execute(&self) -> Result<Exit, CliError> {
         match &self.action {
             Some(Action::Status(arguments)) => return arguments.execute(),
             Some(Action::Worker(arguments)) => return arguments.execute(),
             None => {}
         }
-        let path = self.file.as_deref().expect("clap asks for a file");
+        let path = self.file.as_deref().expect("clap requires a file");
         let checked = check(path, self)?;
         match self.dry_run {
             true => launch::dry_run(&checked, self),
@@ -143,7 +143,7 @@ fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
 }
 
 impl SweepArgs {
-    /// The devices that are dealt out: those of the command line, or else of the sweep file.
+    /// Returns the devices to distribute: those of the command line, else those of the sweep file.
     fn devices(&self, sweep: &Sweep) -> Vec<DeviceName> {
         match (self.devices.as_slice(), self.common.device) {
             ([], Some(device)) => vec![device],
@@ -152,13 +152,13 @@ impl SweepArgs {
         }
     }
 
-    /// How many runs are trained at once, where that was said.
+    /// Returns the number of runs to train at the same time, if it was set.
     fn jobs(&self, sweep: &Sweep) -> Option<usize> {
         self.jobs.or(sweep.spec.jobs).map(|jobs| jobs.get())
     }
 }
 
-/// The keys that a table of runs shows: those whose values differ, in the order in which they first come.
+/// Returns the keys that a table of runs shows: those whose values differ, in order of first occurrence.
 fn keys<'a>(changes: impl IntoIterator<Item = &'a Changes>) -> Vec<String> {
     let runs: Vec<&Changes> = changes.into_iter().collect();
     let value = |run: &'a [(String, serde_json::Value)], key: &str| {
@@ -170,13 +170,13 @@ fn keys<'a>(changes: impl IntoIterator<Item = &'a Changes>) -> Vec<String> {
     keys.filter(|key| seen.insert((*key).clone()) && differs(key)).cloned().collect()
 }
 
-/// The values of a run under these keys.
+/// Returns the values of a run for these keys.
 fn values(changes: &[(String, serde_json::Value)], keys: &[String]) -> Vec<String> {
     let value = |key: &String| changes.iter().find(|(name, _)| name == key).map(|(_, value)| short(value));
     keys.iter().map(|key| value(key).unwrap_or_default()).collect()
 }
 
-/// What a run changes, in a line, under the keys that differ.
+/// Formats the changes of a run in a line, for the keys that differ.
 fn changed(changes: &[(String, serde_json::Value)], keys: &[String]) -> String {
     let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
     let is_ambiguous = |key: &str| keys.iter().filter(|other| last(other) == last(key)).count() > 1;

@@ -1,4 +1,4 @@
-//! How a sweep goes, on the terminal: a bar over all runs and a line for each one under way.
+//! Progress of a sweep on the terminal: a bar over all runs and a line for each one that is training.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -14,15 +14,15 @@ use sweep::launch::Overview;
 use sweep::points::Point;
 use sweep::run_state::{RunState, SweepRun};
 
-/// Seconds between two lines without a terminal.
+/// Interval between lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// Shows a sweep on stderr.
+/// Shows the progress of a sweep on stderr.
 pub(super) struct Display {
-    /// What each run changes.
+    /// The changes of each run.
     names: BTreeMap<String, String>,
-    /// What was told of each run.
-    told: BTreeMap<String, &'static str>,
+    /// The last reported state of each run.
+    reported: BTreeMap<String, &'static str>,
     bars: Option<Bars>,
     quiet: bool,
     last_line: Instant,
@@ -35,12 +35,12 @@ struct Bars {
 }
 
 impl Display {
-    /// A display of these runs.
+    /// Returns a display of these runs.
     pub fn new(points: &[Point], quiet: bool) -> Self {
         let keys = keys(points.iter().map(|point| &point.record.changes));
         let names = points.iter().map(|point| {
-            let written = &point.record;
-            (written.id.clone(), changed(&written.changes, &keys))
+            let record = &point.record;
+            (record.id.clone(), changed(&record.changes, &keys))
         });
         let bars = (!quiet && io::stderr().is_terminal()).then(|| {
             let all = MultiProgress::new();
@@ -48,13 +48,13 @@ impl Display {
             let overview = all.add(ProgressBar::new(points.len() as u64).with_style(style));
             Bars { all, overview, jobs: BTreeMap::new() }
         });
-        Self { names: names.collect(), told: BTreeMap::new(), bars, quiet, last_line: Instant::now() }
+        Self { names: names.collect(), reported: BTreeMap::new(), bars, quiet, last_line: Instant::now() }
     }
 
-    /// Shows where the sweep stands.
+    /// Shows the state of the sweep.
     pub fn show(&mut self, overview: &Overview) {
         for run in overview.runs {
-            self.tell_change(run, overview.own.contains(&run.id.as_str()));
+            self.report_change(run, overview.own.contains(&run.id.as_str()));
         }
         match &mut self.bars {
             Some(bars) => bars.show(overview, &self.names),
@@ -68,10 +68,10 @@ impl Display {
         }
     }
 
-    /// Says once that a run has begun or ended.
-    fn tell_change(&mut self, run: &SweepRun, is_own: bool) {
+    /// Reports once that a run has started or ended.
+    fn report_change(&mut self, run: &SweepRun, is_own: bool) {
         let word = run.run_state.word();
-        let Some(before) = self.told.insert(run.id.clone(), word).filter(|before| *before != word) else {
+        let Some(before) = self.reported.insert(run.id.clone(), word).filter(|before| *before != word) else {
             return;
         };
         let name = self.names.get(&run.id).cloned().unwrap_or_default();
@@ -79,7 +79,7 @@ impl Display {
         let text = match &run.run_state {
             RunState::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
             RunState::Running { .. } if before == "interrupted" => format!("{} ({name}) resumes", run.id),
-            RunState::Running { .. } => format!("{} ({name}) begins", run.id),
+            RunState::Running { .. } => format!("{} ({name}) starts", run.id),
             RunState::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
             RunState::Done | RunState::Pruned => {
                 format!("{} ({name}) is {word} after {}{dice}", run.id, count(run.epochs, "epoch"))
@@ -95,7 +95,7 @@ impl Display {
 
     fn line(&self, text: &str) {
         match &self.bars {
-            // Drawing on a terminal cannot fail a sweep.
+            // An error of the terminal must not fail the sweep.
             Some(bars) => drop(bars.all.println(text)),
             None if !self.quiet => eprintln!("{text}"),
             None => {}
@@ -105,16 +105,16 @@ impl Display {
 
 impl Bars {
     fn show(&mut self, overview: &Overview, names: &BTreeMap<String, String>) {
-        let is_over =
+        let has_ended =
             |run: &&SweepRun| matches!(run.run_state, RunState::Done | RunState::Pruned | RunState::Failed(_));
-        self.overview.set_position(overview.runs.iter().filter(is_over).count() as u64);
+        self.overview.set_position(overview.runs.iter().filter(has_ended).count() as u64);
         self.overview.set_message(status::summary(overview.runs));
         self.jobs.retain(|id, bar| {
-            let stays = overview.own.contains(&id.as_str());
-            if !stays {
+            let is_running = overview.own.contains(&id.as_str());
+            if !is_running {
                 bar.finish_and_clear();
             }
-            stays
+            is_running
         });
         for run in overview.runs.iter().filter(|run| overview.own.contains(&run.id.as_str())) {
             let bar = self.jobs.entry(run.id.clone()).or_insert_with(|| {
@@ -138,7 +138,7 @@ impl Drop for Bars {
     }
 }
 
-/// How far a run is, in a line.
+/// Formats the progress of a run in a line.
 fn line(run: &SweepRun) -> String {
     let RunState::Running { progress, .. } = &run.run_state else { return run.run_state.word().to_owned() };
     let Progress { task, epoch, epochs, loss, .. } = progress;

@@ -1,4 +1,4 @@
-//! `runner sweep --dry-run`: the runs, and what they will take.
+//! `runner sweep --dry-run`: the runs with estimates of time and disk space.
 
 use super::{Checked, SweepArgs, keys, show, status, values};
 use crate::terminal::bar::duration;
@@ -7,15 +7,15 @@ use crate::terminal::{CliError, Exit};
 use sweep::estimate::{History, Stopwatch, cache_bytes, run_bytes};
 use sweep::run_state::{self, RunState};
 
-/// Prints a line for each run: what differs, where it stands, and an estimate of time and disk.
+/// Prints a line for each run: its status, what differs, and an estimate of time and disk space.
 pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, CliError> {
     let Checked { points, folder, sweep, definition } = checked;
-    let standings = run_state::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
+    let runs = run_state::read(folder, &definition.ids).map_err(|error| CliError::failure(&error))?;
     let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
     let mut stopwatch = Stopwatch::default();
     let keys = keys(points.iter().map(|point| &point.record.changes));
     let (mut rows, mut seconds_left, mut bytes_left, mut timed) = (Vec::new(), 0.0, 0, false);
-    for (point, run) in points.iter().zip(&standings) {
+    for (point, run) in points.iter().zip(&runs) {
         let seconds = match history.seconds(&point.plan) {
             Some(seconds) => seconds,
             None => {
@@ -37,15 +37,18 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
     show(&table(&header, &rows));
     let jobs = arguments.jobs(sweep).unwrap_or_else(|| arguments.devices(sweep).len().max(1));
     let cache = points.iter().map(|point| cache_bytes(&point.plan)).max().unwrap_or(0);
-    outln!("{}", status::summary(&standings));
-    let share = match jobs {
+    outln!("{}", status::summary(&runs));
+    let with_jobs = match jobs {
         1 => String::new(),
         jobs => format!(", {} with {jobs} jobs", duration(seconds_left / jobs as f64)),
     };
-    outln!("about {} of training left{share}; {} of disk", duration(seconds_left), megabytes(bytes_left));
+    outln!("about {} of training left{with_jobs}; {} of disk", duration(seconds_left), megabytes(bytes_left));
     outln!("preprocessed volumes take up to {} in the cache, which runs share", megabytes(cache));
-    let basis = if timed { "one small timed step on this machine" } else { "runs that are done" };
-    outln!("times are estimated from {basis}{}", if jobs > 1 { ", as if jobs did not slow each other" } else { "" });
+    let basis = if timed { "one small timed step on this machine" } else { "finished runs" };
+    outln!(
+        "times are estimated from {basis}{}",
+        if jobs > 1 { ", assuming that jobs do not slow each other down" } else { "" }
+    );
     Ok(Exit::Done)
 }
 

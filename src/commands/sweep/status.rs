@@ -1,4 +1,4 @@
-//! `runner sweep status`: where every run of a sweep stands.
+//! `runner sweep status`: shows the status of every run of a sweep.
 
 use std::path::PathBuf;
 
@@ -15,15 +15,15 @@ use sweep::folder::SweepFolder;
 use sweep::points::PointRecord;
 use sweep::run_state::{self, RunState, SweepRun, counts};
 
-/// StatusArgs of `runner sweep status`.
+/// Arguments of `runner sweep status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// The folder of a sweep's runs, such as `runs/learning_rates`.
+    /// Folder of a sweep's runs, such as `runs/learning_rates`.
     folder: PathBuf,
 }
 
 impl Execute for StatusArgs {
-    /// Prints a line for each run; the answer is no when one has failed.
+    /// Prints a line for each run; the exit code is 1 if one has failed.
     fn execute(&self) -> Result<Exit, CliError> {
         let folder = SweepFolder::open(&self.folder).map_err(|error| match error {
             RunError::Read { ref path, .. } if !path.exists() => CliError::problem(
@@ -34,24 +34,24 @@ impl Execute for StatusArgs {
         })?;
         let (points, num_sweeps) = run_state::all_runs(&folder).map_err(run_error)?;
         let ids: Vec<String> = points.iter().map(|point| point.id.clone()).collect();
-        let standings = run_state::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
+        let runs = run_state::read(&folder, &ids).map_err(|error| CliError::failure(&error))?;
         let (keys, values) = if num_sweeps > 1 { differences(&points) } else { changes(&points) };
-        let rows: Vec<_> = standings.iter().zip(values).map(|(run, values)| row(run, values)).collect();
+        let rows: Vec<_> = runs.iter().zip(values).map(|(run, values)| row(run, values)).collect();
         show_table(keys, &rows);
-        outln!("{}", summary(&standings));
-        let has_failed = standings.iter().any(|run| matches!(run.run_state, RunState::Failed(_)));
+        outln!("{}", summary(&runs));
+        let has_failed = runs.iter().any(|run| matches!(run.run_state, RunState::Failed(_)));
         Ok(if has_failed { Exit::No } else { Exit::Done })
     }
 }
 
-/// The keys that a sweep varies, and the values of each run.
+/// Returns the keys that a sweep varies, and their values for each run.
 fn changes(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
     let keys = keys(points.iter().map(|point| &point.changes));
     let values = points.iter().map(|point| values(&point.changes, &keys)).collect();
     (keys, values)
 }
 
-/// Of several sweeps all keys in which their runs differ, also those that none of them varies.
+/// Returns all keys in which the runs of several sweeps differ, also those that no single sweep varies, and their values.
 fn differences(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
     let plan = |point: &PointRecord| {
         let tree = serde_yaml::from_str::<serde_yaml::Value>(&point.plan).unwrap_or_default();
@@ -71,9 +71,9 @@ pub(super) fn show_table(keys: Vec<String>, rows: &[Vec<String>]) {
     show(&table(&header, rows));
 }
 
-/// A run as a row: its id, where it stands, what it changes, how far it is and how good.
+/// Returns a run as a row: id, status, values of the varied keys, epochs, last Dice and details.
 pub(super) fn row(run: &SweepRun, values: Vec<String>) -> Vec<String> {
-    let told = match &run.run_state {
+    let details = match &run.run_state {
         RunState::Running { host, progress } => {
             let steps = || match progress.steps {
                 0 => "starting".to_owned(),
@@ -88,10 +88,10 @@ pub(super) fn row(run: &SweepRun, values: Vec<String>) -> Vec<String> {
     };
     let dice = run.dice.map(|dice| format!("{dice:.4}")).unwrap_or_default();
     let start = [run.id.clone(), run.run_state.word().to_owned()].into_iter().chain(values);
-    start.chain([run.epochs.to_string(), dice, told]).collect()
+    start.chain([run.epochs.to_string(), dice, details]).collect()
 }
 
-/// `6 runs: 4 done, 1 failed, 1 running`.
+/// Formats the number of runs in each state, as in `6 runs: 4 done, 1 failed, 1 running`.
 pub(super) fn summary(runs: &[SweepRun]) -> String {
     let counts: Vec<String> = counts(runs).iter().map(|(word, count)| format!("{count} {word}")).collect();
     let noun = if runs.len() == 1 { "run" } else { "runs" };

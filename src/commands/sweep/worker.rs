@@ -1,4 +1,4 @@
-//! `runner sweep worker`: trains one run of a sweep. Launchers start this; people do not.
+//! `runner sweep worker`: trains one run of a sweep. Launchers start this, not users.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -25,30 +25,30 @@ use sweep::folder::{Definition, SweepFolder};
 use sweep::points::PointRecord;
 use sweep::prune::Pruner;
 
-/// WorkerArgs of `runner sweep worker`.
+/// Arguments of `runner sweep worker`.
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
-    /// The folder of the sweep's runs.
+    /// Folder of the sweep's runs.
     folder: PathBuf,
-    /// The sweep by the id of its definition.
+    /// Id of the sweep's definition.
     #[arg(long)]
     sweep: String,
-    /// The run by its id.
+    /// Id of the run.
     #[arg(long, required_unless_present = "index")]
     id: Option<String>,
-    /// The run by its place in the sweep, counted from 0.
+    /// Index of the run in the sweep, counted from 0.
     #[arg(long, env = "JOB_COMPLETION_INDEX")]
     index: Option<usize>,
-    /// Begin the run again if it has failed.
+    /// Restart the run if it has failed.
     #[arg(long)]
     retry_failed: bool,
-    /// Wait for a run that another process holds until it must be alive.
+    /// Wait for a run that another process has claimed, until that process is known to be alive.
     #[arg(long)]
     wait: bool,
-    /// Stop, after a checkpoint, when stdin ends: the sweep that started this is gone.
+    /// Stop after a checkpoint when stdin is closed, because the sweep that started this worker has ended.
     #[arg(long)]
     supervised: bool,
-    /// Where the network runs.
+    /// Device that runs the network.
     #[arg(long)]
     device: Option<DeviceName>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct WorkerArgs {
 }
 
 impl Execute for WorkerArgs {
-    /// Trains the run, unless it is done or another process holds it.
+    /// Trains the run, unless it is done or claimed by another process.
     fn execute(&self) -> Result<Exit, CliError> {
         stop_on_signals()?;
         if self.supervised {
@@ -72,7 +72,7 @@ impl Execute for WorkerArgs {
         };
         let point = folder.point(&id).map_err(run_error)?;
         let Some(claim) = claim(&folder, &id, self.wait)? else {
-            outln!("{id} is held by another process");
+            outln!("{id} is claimed by another process");
             return Ok(Exit::Held);
         };
         let root = folder.run(&id);
@@ -87,17 +87,17 @@ impl Execute for WorkerArgs {
     }
 }
 
-/// Reads stdin to its end; it ends when the sweep lets go of it, or dies.
+/// Reads stdin to its end, which comes when the sweep closes it or dies.
 fn stop_when_stdin_ends() {
     let mut bytes = [0; 64];
     while !matches!(io::stdin().read(&mut bytes), Ok(0) | Err(_)) {}
     stop_flag().store(true, Ordering::SeqCst);
 }
 
-/// Ends at once: the run is another process's now, which a last checkpoint would disturb.
+/// Exits immediately: another process has taken over the run, and a last checkpoint would disturb it.
 fn leave() {
-    eprintln!("another process has taken the run over");
-    // Not what libraries do at an exit, which may take their data from under a step.
+    eprintln!("another process has taken over the run");
+    // Without the exit handlers of libraries, which may free memory that a step still uses.
     signal_hook::low_level::exit(i32::from(Exit::Held.code()));
 }
 
@@ -106,7 +106,7 @@ fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, Cl
     loop {
         match Claim::take(folder, id, leave).map_err(|error| CliError::failure(&error))? {
             Some(claim) => return Ok(Some(claim)),
-            // A machine that died is known to be dead only when it has been silent for a while.
+            // A machine counts as dead only after it has sent no heartbeat for a while.
             None if wait && start.elapsed() < STALE + STALE / 2 && !stop_flag().load(Ordering::SeqCst) => {
                 std::thread::sleep(Duration::from_millis(500));
             }
@@ -115,7 +115,7 @@ fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, Cl
     }
 }
 
-/// What has become of a run, where nothing is left to do.
+/// Returns the outcome of a run that needs no further training.
 fn outcome(root: &Path, definition: &Definition, retry_failed: bool) -> Option<Exit> {
     match Manifest::read(root).ok()?.status {
         Status::Done => Some(Exit::Done),
@@ -125,7 +125,7 @@ fn outcome(root: &Path, definition: &Definition, retry_failed: bool) -> Option<E
     }
 }
 
-/// Takes hold of the run's folder. A person may hold it with `runner run --resume`.
+/// Locks the run folder, which may be in use by `runner run --resume`.
 fn open(root: &Path) -> Result<RunFolder, RunError> {
     std::fs::create_dir_all(root).map_err(|source| RunError::Write { path: root.to_owned(), source })?;
     RunFolder::lock(root.to_owned())
@@ -154,8 +154,8 @@ fn train(
         }
         (Err(error), before) => {
             let device = arguments.device.unwrap_or_default().to_string();
-            let begun = || Manifest::begin(device, 0, command(), None, manifest::build());
-            let mut manifest = before.unwrap_or_else(begun);
+            let new = || Manifest::begin(device, 0, command(), None, manifest::build());
+            let mut manifest = before.unwrap_or_else(new);
             manifest.end(Status::Failed, Some(error.message()));
             manifest.write(run).map_err(run_error)?;
             return Err(error);
@@ -181,20 +181,20 @@ fn train(
         .run(state, &mut manifest)
 }
 
-/// The plan that was checked when the sweep began, on this machine.
+/// Returns the plan that was checked when the sweep started, on this machine.
 fn plan(arguments: &WorkerArgs, point: &PointRecord) -> Result<Plan, CliError> {
     let document = load::parse("plan.yaml", &point.plan)?;
     let plan = arguments.cache.plan(&document, arguments.device)?;
     if plan.parts != point.parts {
         return Err(CliError::problem(
             "the subjects have changed since the sweep was checked",
-            "bring the data back as it was, or start the sweep again: changed data gives other runs",
+            "restore the data, or start the sweep again to train new runs with the changed data",
         ));
     }
     Ok(plan)
 }
 
-/// Tells with each heartbeat how far the run has come.
+/// Reports the progress of the run with each heartbeat.
 struct ReportProgress {
     reporter: ProgressReporter,
 }
