@@ -3,7 +3,7 @@
 /// Declares the registry of one kind of component: an enum with a variant for each component, which is one struct in the
 /// module of the same name.
 ///
-/// The enum is what an experiment holds: a map with one key, the name of the module, and the component's own keys below it.
+/// In an experiment, a component is a map with one key, the name of the module, and the component's own keys below it.
 /// Whatever differs between components is a method of the trait, implemented in the component's file; `component()` returns
 /// the trait object. Adding a component takes its file and one line here. A line `Square(square::SquareShape)` declares a
 /// component whose struct has another name than its variant.

@@ -26,20 +26,15 @@ values::registry! {
     /// Loss function.
     pub enum Loss: LossFunction {
         /// Binary cross-entropy of each class's sigmoid.
-        #[serde(rename = "binary_cross_entropy")]
-        binary_cross_entropy::BinaryCrossEntropyLoss,
+        BinaryCrossEntropy(binary_cross_entropy::BinaryCrossEntropyLoss),
         /// Cross-entropy of the softmax.
-        #[serde(rename = "cross_entropy")]
-        cross_entropy::CrossEntropyLoss,
+        CrossEntropy(cross_entropy::CrossEntropyLoss),
         /// Dice loss: one minus the soft Dice coefficient of the softmax.
-        #[serde(rename = "dice")]
-        dice::DiceLoss,
+        Dice(dice::DiceLoss),
         /// Dice loss plus cross-entropy: nnU-Net's loss.
-        #[serde(rename = "dice_cross_entropy")]
-        dice_cross_entropy::DiceCrossEntropyLoss,
+        DiceCrossEntropy(dice_cross_entropy::DiceCrossEntropyLoss),
         /// Focal loss: cross-entropy with larger weights for hard voxels.
-        #[serde(rename = "focal")]
-        focal::FocalLoss,
+        Focal(focal::FocalLoss),
     }
 }
 
