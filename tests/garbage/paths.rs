@@ -64,7 +64,7 @@ fn a_name_that_is_a_path_is_rejected() {
         let text = format!("{EXPERIMENT}name: \"{name}\"\n");
         let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
         let problems = parse("a.yaml", &text).and_then(|document| check(&document, &here, None)).unwrap_err();
-        assert_eq!(problems.0[0].message, "expected a name that can be a folder's", "{name}");
+        assert_eq!(problems.0[0].message, "expected a valid folder name", "{name}");
     }
 }
 
@@ -76,7 +76,7 @@ fn a_file_whose_stem_cannot_be_the_name_of_a_folder_is_rejected() {
         fs::write(&path, EXPERIMENT).unwrap();
         let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
         let problems = check(&load(&path, &[]).unwrap(), &here, None).unwrap_err();
-        assert!(problems.0[0].message.ends_with("which cannot be a folder's name"), "{problems}");
+        assert!(problems.0[0].message.ends_with("is not a valid folder name"), "{problems}");
     }
 }
 

@@ -37,7 +37,7 @@ fn inconsistent_safetensors_are_rejected() {
         ),
         (
             with_header(r#"{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#, 8),
-            "tensor `a` holds I64, expected F32",
+            "tensor `a` has the type I64, expected F32",
         ),
     ] {
         let (message, largest) = largest_of(|| feed::checkpoint(&bytes));
@@ -57,7 +57,7 @@ fn a_state_dict_is_read_and_one_that_declares_a_huge_size_is_rejected() {
     let message = result.unwrap_err().to_string();
     assert_eq!(
         message,
-        "tensor `encoder.0.conv1.weight` takes 1.1 GB, more than its whole file; save the state dict again with torch.save"
+        "tensor `encoder.0.conv1.weight` takes 1.1 GB, more than the whole file; save the state dict again with torch.save"
     );
     assert!(largest < 1 << 20, "{largest} bytes in one allocation");
 }

@@ -109,7 +109,7 @@ mod tests {
     fn errors_have_a_location() {
         for (text, line, message) in [
             ("metrics:\n- dice: {}\n- dise: {}\n", 3, "dise"),
-            ("metrics:\n- dice: {}\n- dice: {}\n", 3, "twice"),
+            ("metrics:\n- dice: {}\n- dice: {}\n", 3, "duplicate metric"),
             ("labels: { 1: a }\nmetrics:\n- dice:\n    regions: { b: [1, 7] }\n", 4, "label 7"),
             ("metrics: []\n", 1, "at least one"),
             ("labels:\n  0: air\nmetrics:\n- dice: {}\n", 2, "background"),
