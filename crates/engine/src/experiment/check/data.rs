@@ -239,7 +239,7 @@ train: { epochs: 2 }
 
     #[test]
     fn volumes_in_another_orientation_are_named() {
-        let root = Path::new("../shared/data/STS_CT");
+        let root = Path::new("../../../shared/data/STS_CT");
         if !root.exists() {
             eprintln!("skipped: no {}", root.display());
             return;

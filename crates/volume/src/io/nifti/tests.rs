@@ -146,7 +146,7 @@ fn a_file_of_another_format_is_rejected() {
 }
 
 fn real(dataset: &str, subject: &str) -> Option<(Grid, Voxels<f32>, BTreeMap<Label, usize>)> {
-    let root = Path::new("../shared/data").join(dataset);
+    let root = Path::new("../../../shared/data").join(dataset);
     if !root.is_dir() {
         eprintln!("skipped: {dataset} is missing");
         return None;
