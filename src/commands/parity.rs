@@ -67,7 +67,7 @@ impl Execute for ParityArgs {
             ([_], Some(_)) => {
                 return Err(CliError::problem(
                     "an experiment needs at least two devices to compare",
-                    "add a device, such as flex; without an experiment, one device is compared with recorded PyTorch numbers",
+                    "name a second device, such as flex; without an experiment, one device is compared with PyTorch numbers",
                 ));
             }
             (devices, _) => against_the_first(self, devices)?,
