@@ -1,6 +1,6 @@
 //! Metrics that score each class separately.
 
-use super::comparison::{Comparison, OverlapCounts};
+use super::comparison::{LabelComparison, OverlapCounts};
 use super::{CaseScores, Regions, Scorer, mean};
 use volume::Label;
 
@@ -19,7 +19,7 @@ pub trait ClassScorer {
     }
 
     /// Scores the voxels whose label is one of `class`; `None` if the score is undefined.
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64>;
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64>;
 
     /// Returns whether a summary also contains the score of the voxels of all cases together.
     fn is_global(&self) -> bool {
@@ -60,7 +60,7 @@ impl<T: ClassScorer> Scorer for T {
         (0..labels.len()).collect()
     }
 
-    fn score(&self, comparison: &mut Comparison, labels: &[(Label, String)]) -> CaseScores {
+    fn score(&self, comparison: &mut LabelComparison, labels: &[(Label, String)]) -> CaseScores {
         let classes = classes(ClassScorer::regions(self), labels);
         let scores = classes.iter().map(|class| self.score_class(comparison, class)).collect();
         let overlaps = classes.iter().filter(|_| self.is_global()).map(|class| comparison.overlap(class));

@@ -24,7 +24,7 @@ mod comparison;
 mod components;
 mod empty_score;
 
-pub use comparison::{Comparison, OverlapCounts};
+pub use comparison::{LabelComparison, OverlapCounts};
 pub use components::{
     Assd, AssdVariant, Dice, Hd, Hd95, Hd95Variant, HdVariant, Jaccard, Lits, Metric, Nsd, Precision,
 };
@@ -92,7 +92,7 @@ impl Metric {
     /// # Panics
     /// When the label maps do not have the pair's shape.
     pub fn score(&self, pair: &Pair, labels: &[(Label, String)]) -> CaseScores {
-        self.component().score(&mut Comparison::new(pair), labels)
+        self.component().score(&mut LabelComparison::new(pair), labels)
     }
 
     /// Returns the scores of many cases, in the order of [`Metric::summary_columns`]; `None` where a score is undefined.
@@ -106,7 +106,7 @@ impl Metric {
 /// # Panics
 /// When the label maps do not have the pair's shape.
 pub fn score_all(metrics: &[Metric], pair: &Pair, labels: &[(Label, String)]) -> Vec<CaseScores> {
-    let mut comparison = Comparison::new(pair);
+    let mut comparison = LabelComparison::new(pair);
     metrics.iter().map(|metric| metric.component().score(&mut comparison, labels)).collect()
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::iter::Sum;
 
-use super::Comparison;
+use super::LabelComparison;
 use volume::Label;
 use volume::connected_components::{ConnectedComponents, connected_components};
 
@@ -67,7 +67,7 @@ impl Sum for Detection {
 }
 
 /// Finds the lesions of a label in both label maps and counts the detected ones.
-pub(crate) fn detect(comparison: &Comparison, lesion: Label) -> Detection {
+pub(crate) fn detect(comparison: &LabelComparison, lesion: Label) -> Detection {
     let Some([x, y, z]) = comparison.extent(&[lesion]) else { return Detection::default() };
     let pair = comparison.pair();
     let [_, size_y, size_z] = pair.shape;
@@ -178,7 +178,7 @@ mod tests {
         let labels = |row: &str| row.chars().map(|voxel| Label::from(voxel == '#')).collect::<Vec<_>>();
         let (prediction, truth) = (labels(prediction), labels(truth));
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [1, 1, truth.len()], spacing: [1.0; 3] };
-        let Detection { predicted, truth, detected } = detect(&Comparison::new(&pair), 1);
+        let Detection { predicted, truth, detected } = detect(&LabelComparison::new(&pair), 1);
         (predicted, truth, detected)
     }
 

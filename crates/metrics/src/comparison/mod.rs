@@ -21,14 +21,14 @@ use overlap::{Extent, JointCounts};
 use surface::{EdgeDistances, Masks, SurfelDistances};
 
 /// A pair of label maps with cached properties.
-pub struct Comparison<'a> {
+pub struct LabelComparison<'a> {
     pair: Pair<'a>,
     counts: JointCounts,
     edges: HashMap<Vec<Label>, Arc<EdgeDistances>>,
     surfels: HashMap<Vec<Label>, Arc<SurfelDistances>>,
 }
 
-impl<'a> Comparison<'a> {
+impl<'a> LabelComparison<'a> {
     /// Counts the labels of a pair.
     ///
     /// # Panics

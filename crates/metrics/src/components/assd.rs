@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Regions;
 use crate::class_scorer::ClassScorer;
-use crate::comparison::Comparison;
+use crate::comparison::LabelComparison;
 use volume::Label;
 
 /// Average symmetric surface distance: the mean distance in mm from the surface voxels of both masks of a class to the other
@@ -47,7 +47,7 @@ impl ClassScorer for Assd {
         true
     }
 
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         let edges = comparison.edges(class);
         let count = edges.from_prediction.len() + edges.from_truth.len();
         let mean = (count > 0).then(|| edges.both().sum::<f64>() / count as f64);
@@ -66,7 +66,7 @@ mod tests {
     /// Voxels in a row, 3 mm apart.
     fn score(variant: AssdVariant, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [3.0, 1.0, 1.0] };
-        Assd { variant, ..Assd::default() }.score_class(&mut Comparison::new(&pair), &[1])
+        Assd { variant, ..Assd::default() }.score_class(&mut LabelComparison::new(&pair), &[1])
     }
 
     #[test]

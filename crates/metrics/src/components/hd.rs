@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Regions;
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Surfel};
+use crate::comparison::{LabelComparison, Surfel};
 use volume::Label;
 
 /// Hausdorff distance: the largest distance in mm from a point on the surface of the prediction or the truth to the other
@@ -50,7 +50,7 @@ impl ClassScorer for Hd {
         true
     }
 
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         match self.variant {
             HdVariant::Monai => largest(comparison.edges(class).both()),
             HdVariant::Medpy => largest(comparison.edges(class).both()).filter(|distance| distance.is_finite()),
@@ -77,7 +77,7 @@ mod tests {
     /// Voxels in a row, 2 mm apart.
     fn score(variant: HdVariant, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [2.0, 1.0, 1.0] };
-        Hd { variant, ..Hd::default() }.score_class(&mut Comparison::new(&pair), &[1])
+        Hd { variant, ..Hd::default() }.score_class(&mut LabelComparison::new(&pair), &[1])
     }
 
     #[test]

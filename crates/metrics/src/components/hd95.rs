@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Regions;
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Surfel};
+use crate::comparison::{LabelComparison, Surfel};
 use volume::Label;
 
 /// 95th percentile of the Hausdorff distance: the 95th percentile of the distances in mm between the surfaces of a class,
@@ -51,7 +51,7 @@ impl ClassScorer for Hd95 {
         true
     }
 
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         match self.variant {
             Hd95Variant::Monai => {
                 let edges = comparison.edges(class);

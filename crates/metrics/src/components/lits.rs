@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scorer;
-use crate::comparison::{Comparison, Detection, OverlapCounts, detect};
+use crate::comparison::{Detection, LabelComparison, OverlapCounts, detect};
 use crate::{CaseScores, EmptyScore, mean};
 use volume::Label;
 
@@ -89,7 +89,7 @@ impl Scorer for Lits {
         vec![0, 1]
     }
 
-    fn score(&self, comparison: &mut Comparison, _labels: &[(Label, String)]) -> CaseScores {
+    fn score(&self, comparison: &mut LabelComparison, _labels: &[(Label, String)]) -> CaseScores {
         let whole = comparison.overlap(&[self.liver, self.lesion]);
         let lesion = comparison.overlap(&[self.lesion]);
         let predicts_liver = whole.predicted > lesion.predicted;
@@ -138,7 +138,7 @@ mod tests {
 
     fn score(prediction: &[Label], truth: &[Label]) -> CaseScores {
         let pair = Pair { prediction, truth, shape: [1, 1, truth.len()], spacing: [1.0; 3] };
-        Lits { liver: 1, lesion: 2 }.score(&mut Comparison::new(&pair), &[])
+        Lits { liver: 1, lesion: 2 }.score(&mut LabelComparison::new(&pair), &[])
     }
 
     #[test]

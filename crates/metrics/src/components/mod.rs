@@ -3,7 +3,7 @@
 //! To add a metric: its file, with [`Scorer`] implemented (or `ClassScorer` if it scores each class separately), and its
 //! `mod` and registry lines below.
 
-use super::{CaseScores, Comparison, Regions};
+use super::{CaseScores, LabelComparison, Regions};
 use volume::Label;
 
 mod assd;
@@ -64,7 +64,7 @@ pub trait Scorer {
     fn ranking_scores(&self, labels: &[(Label, String)]) -> Vec<usize>;
 
     /// Scores a pair of label maps, in the order of [`Scorer::case_scores`].
-    fn score(&self, comparison: &mut Comparison, labels: &[(Label, String)]) -> CaseScores;
+    fn score(&self, comparison: &mut LabelComparison, labels: &[(Label, String)]) -> CaseScores;
 
     /// Returns the scores of many cases, in the order of [`Scorer::summary_scores`].
     fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>>;

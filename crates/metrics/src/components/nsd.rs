@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Regions;
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, Surfel};
+use crate::comparison::{LabelComparison, Surfel};
 use values::NonNegative;
 use volume::Label;
 
@@ -33,7 +33,7 @@ impl ClassScorer for Nsd {
         &self.regions
     }
 
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         let surfels = comparison.surfels(class);
         let both = || surfels.from_prediction.iter().chain(&surfels.from_truth);
         let is_close = |surfel: &&Surfel| surfel.distance <= self.tolerance_mm.get();
@@ -52,7 +52,7 @@ mod tests {
     fn score(tolerance_mm: f64, prediction: [Label; 6], truth: [Label; 6]) -> Option<f64> {
         let pair = Pair { prediction: &prediction, truth: &truth, shape: [6, 1, 1], spacing: [2.0, 1.0, 1.0] };
         let metric = Nsd { tolerance_mm: NonNegative::new(tolerance_mm).unwrap(), regions: Regions::new() };
-        metric.score_class(&mut Comparison::new(&pair), &[1])
+        metric.score_class(&mut LabelComparison::new(&pair), &[1])
     }
 
     #[test]

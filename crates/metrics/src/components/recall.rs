@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, OverlapCounts};
+use crate::comparison::{LabelComparison, OverlapCounts};
 use crate::{EmptyScore, Regions};
 use volume::Label;
 
@@ -39,7 +39,7 @@ impl ClassScorer for Recall {
         &self.regions
     }
 
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         self.ratio(&comparison.overlap(class))
     }
 }

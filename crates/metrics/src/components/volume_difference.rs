@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Regions;
 use crate::class_scorer::ClassScorer;
-use crate::comparison::{Comparison, OverlapCounts};
+use crate::comparison::{LabelComparison, OverlapCounts};
 use volume::Label;
 
 /// The predicted minus the true volume of a class. The best value is the one nearest to 0.
@@ -55,7 +55,7 @@ impl ClassScorer for VolumeDifference {
         true
     }
 
-    fn score_class(&self, comparison: &mut Comparison, class: &[Label]) -> Option<f64> {
+    fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         self.difference(&comparison.overlap(class), comparison.pair().spacing)
     }
 }
