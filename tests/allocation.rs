@@ -49,8 +49,8 @@ device: flex
 #[test]
 fn a_patch_allocates_no_array() {
     let folder = tempfile::tempdir().unwrap();
-    let here = Environment { cache_dir: folder.path().to_owned(), memory_bytes: None };
-    let plan = check(&parse("a.yaml", TEXT).unwrap(), &here, None).unwrap();
+    let environment = Environment { cache_dir: folder.path().to_owned(), memory_bytes: None };
+    let plan = check(&parse("a.yaml", TEXT).unwrap(), &environment, None).unwrap();
     let listing = dataset::sources::list(&plan.experiment.data.source, folder.path()).unwrap();
     let generator = plan.experiment.data.source.component().generator().unwrap();
     generator.write(&listing.generated_in.unwrap(), &mut |_, _| {}).unwrap();

@@ -294,14 +294,15 @@ fn check_windows(chain: &[Transform], index: u64) {
         for x in 0..size[0] {
             for y in 0..size[1] {
                 for z in 0..size[2] {
-                    let here = offset(size, [x, y, z]);
-                    let there = offset(shape, [start[0] + x, start[1] + y, start[2] + z]);
+                    let in_window = offset(size, [x, y, z]);
+                    let in_volume = offset(shape, [start[0] + x, start[1] + y, start[2] + z]);
                     let count = size.iter().product::<usize>();
                     for channel in 0..2 {
-                        let (a, b) = (window.image[channel * count + here], whole.image.channel(channel)[there]);
+                        let (a, b) =
+                            (window.image[channel * count + in_window], whole.image.channel(channel)[in_volume]);
                         assert_eq!(a.to_bits(), b.to_bits(), "{chain:?} at {start:?} + {:?}", [x, y, z]);
                     }
-                    assert_eq!(label[here], whole.label.as_ref().unwrap()[there], "{chain:?}");
+                    assert_eq!(label[in_window], whole.label.as_ref().unwrap()[in_volume], "{chain:?}");
                 }
             }
         }

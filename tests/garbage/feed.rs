@@ -71,8 +71,8 @@ pub fn yaml(bytes: &[u8]) -> Option<String> {
         // Other sources read files, which do not depend on the text.
         Ok(document) if !matches!(document.experiment.data.source, Source::Phantom(_)) => return None,
         Ok(document) => {
-            let here = Environment { cache_dir: folder().to_owned(), memory_bytes: Some(1 << 34) };
-            check::check(&document, &here, None).err()?
+            let environment = Environment { cache_dir: folder().to_owned(), memory_bytes: Some(1 << 34) };
+            check::check(&document, &environment, None).err()?
         }
     };
     Some(rendered(&problems))

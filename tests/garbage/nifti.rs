@@ -198,11 +198,11 @@ fn files_of_other_formats_are_recognized() {
 
 #[test]
 fn a_truncated_compressed_file_is_an_error() {
-    let whole = compressed(&valid(), 0);
+    let file = compressed(&valid(), 0);
     let folder = tempfile::tempdir().unwrap();
-    assert!(read_image(&written(folder.path(), &whole)).is_ok());
-    for end in 0..whole.len() {
-        let path = written(folder.path(), &whole[..end]);
+    assert!(read_image(&written(folder.path(), &file)).is_ok());
+    for end in 0..file.len() {
+        let path = written(folder.path(), &file[..end]);
         let error = read_image(&path).unwrap_err().to_string();
         assert!(
             error.ends_with("copy the file again") || error.contains("got a file of another kind"),
@@ -214,10 +214,10 @@ fn a_truncated_compressed_file_is_an_error() {
 #[test]
 fn a_flipped_bit_in_a_compressed_file_is_an_error_or_changes_no_voxel() {
     let (content, folder) = (valid(), tempfile::tempdir().unwrap());
-    let whole = compressed(&content, 0);
-    let voxels = read_image(&written(folder.path(), &whole)).unwrap().1.to_vec();
-    for bit in (0..whole.len() * 8).step_by(3) {
-        let mut flipped = whole.clone();
+    let file = compressed(&content, 0);
+    let voxels = read_image(&written(folder.path(), &file)).unwrap().1.to_vec();
+    for bit in (0..file.len() * 8).step_by(3) {
+        let mut flipped = file.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         if let Ok((_, image)) = read_image(&written(folder.path(), &flipped)) {
             assert_eq!(image[..], voxels[..], "bit {bit} of the gzip header is not in the checksum");

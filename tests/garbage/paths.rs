@@ -62,8 +62,8 @@ fn labels_and_regions_whose_names_are_paths_write_only_to_the_run_folder() {
 fn a_name_that_is_a_path_is_rejected() {
     for name in ["../up", "/etc", "a/b", "a\\\\b", "..", ".hidden", "", "a\\nb", &"x".repeat(300)] {
         let text = format!("{EXPERIMENT}name: \"{name}\"\n");
-        let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
-        let problems = parse("a.yaml", &text).and_then(|document| check(&document, &here, None)).unwrap_err();
+        let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
+        let problems = parse("a.yaml", &text).and_then(|document| check(&document, &environment, None)).unwrap_err();
         assert_eq!(problems.0[0].message, "expected a valid folder name", "{name}");
     }
 }
@@ -74,8 +74,8 @@ fn a_file_whose_stem_cannot_be_the_name_of_a_folder_is_rejected() {
     for file in ["...yaml", ".yaml"] {
         let path = folder.path().join(file);
         fs::write(&path, EXPERIMENT).unwrap();
-        let here = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
-        let problems = check(&load(&path, &[]).unwrap(), &here, None).unwrap_err();
+        let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: None };
+        let problems = check(&load(&path, &[]).unwrap(), &environment, None).unwrap_err();
         assert!(problems.0[0].message.ends_with("is not a valid folder name"), "{problems}");
     }
 }

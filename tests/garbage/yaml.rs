@@ -14,8 +14,8 @@ use super::mutate::{changed, changes};
 
 /// Returns the problems of an experiment on a machine with 16 GB of memory.
 fn problems(text: &str) -> Problems {
-    let here = Environment { cache_dir: "no-cache".into(), memory_bytes: Some(16_000_000_000) };
-    load::parse("a.yaml", text).and_then(|document| check::check(&document, &here, None)).unwrap_err()
+    let environment = Environment { cache_dir: "no-cache".into(), memory_bytes: Some(16_000_000_000) };
+    load::parse("a.yaml", text).and_then(|document| check::check(&document, &environment, None)).unwrap_err()
 }
 
 /// Returns the line, column and text that a problem marks.

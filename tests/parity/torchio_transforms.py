@@ -180,11 +180,11 @@ for volume, axis, factor in [("anisotropic", 0, 2.0), ("anisotropic", 1, 1.7), (
     CASES.append((volume, "anisotropy: {}", tio.RandomAnisotropy(axes=axis, downsampling=(factor, factor)),
                   {"anisotropy": {"axis": axis, "downsampling": factor}}))
 
-for volume, patch, places in [
+for volume, patch, locations in [
     ("anisotropic", (3, 2, 4), [[(0, 0, 0), (7, 5, 2)], [(1, 1, 1), (5, 3, 0)], [(4, 4, 1), (1, 0, 0)]]),
     ("two_channels", (2, 3, 2), [[(4, 2, 5), (0, 1, 0)], [(3, 0, 4), (1, 1, 1)]]),
 ]:
-    CASES.append((volume, f"swap: {{patch: {list(patch)}}}", tio.Swap(patch, places), {"swap": places}))
+    CASES.append((volume, f"swap: {{patch: {list(patch)}}}", tio.Swap(patch, locations), {"swap": locations}))
 
 for volume, ghosts, axis, intensity, restore in [
     ("anisotropic", 2, 0, 0.8, None), ("oblique", 3, 1, 1.0, 0.3), ("lps", 4, 2, 0.6, None), ("two_channels", 2, 2, 0.9, 0.5),

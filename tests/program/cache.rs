@@ -109,7 +109,7 @@ fn hashes_are_stored_even_if_a_subject_cannot_be_read() {
 #[test]
 fn processes_that_fill_one_cache_together_make_the_same_patches() {
     let dir = dir();
-    let alone = [FIRST, SECOND].map(|window| stdout(&dir.runner(&arguments(window, &[])).success()));
+    let [first, second] = [FIRST, SECOND].map(|window| stdout(&dir.runner(&arguments(window, &[])).success()));
     // With space for all entries, and with so little that each process evicts the entries of the other.
     for limit in [8 * ENTRY, 4 * ENTRY] {
         let limit = limit.to_string();
@@ -124,7 +124,7 @@ fn processes_that_fill_one_cache_together_make_the_same_patches() {
                     .spawn()
                     .unwrap()
             });
-            for (process, expected) in started.into_iter().zip([&alone[0], &alone[1], &alone[0], &alone[1]]) {
+            for (process, expected) in started.into_iter().zip([&first, &second, &first, &second]) {
                 let output = process.wait_with_output().unwrap();
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 assert_eq!(&String::from_utf8(output.stdout).unwrap(), expected);

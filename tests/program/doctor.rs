@@ -68,8 +68,8 @@ fn pack(path: &Path, bytes: &[u8], level: u32) {
 }
 
 fn truncate(path: &Path) {
-    let whole = fs::read(path).unwrap();
-    fs::write(path, &whole[..whole.len() / 2]).unwrap();
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
 /// Returns the faults and notes in the output of a command.

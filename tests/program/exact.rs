@@ -57,9 +57,9 @@ fn checkpoint_files(run: &Path) -> Vec<String> {
 fn kill_at(seeds: std::ops::Range<u64>) {
     let dir = TestDir::new();
     let start = Instant::now();
-    let whole = dir.run("whole", &LONG);
+    let uninterrupted = dir.run("uninterrupted", &LONG);
     let duration = start.elapsed();
-    let expected = exact_files(&whole);
+    let expected = exact_files(&uninterrupted);
     let mut kills = 0;
     for seed in seeds {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -87,7 +87,7 @@ fn kill_at(seeds: std::ops::Range<u64>) {
         let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
         assert!(manifest.contains("\"status\": \"done\""), "seed {seed}: {manifest}");
         assert!(exact_files(&run) == expected, "seed {seed}, {interval}: {}", run.display());
-        assert_eq!(checkpoint_files(&run), checkpoint_files(&whole), "seed {seed}");
+        assert_eq!(checkpoint_files(&run), checkpoint_files(&uninterrupted), "seed {seed}");
         let unfinished = walkdir::WalkDir::new(&run).into_iter().flatten();
         assert_eq!(unfinished.filter(|file| file.file_name().to_string_lossy().contains("partial")).count(), 0);
         fs::remove_dir_all(dir.path(&runs_dir)).unwrap();
@@ -140,7 +140,7 @@ fn libtorch_repeats_its_bits_with_the_same_number_of_threads() {
 #[test]
 fn a_damaged_checkpoint_is_reported_and_the_previous_one_is_used() {
     let dir = TestDir::new();
-    let expected = exact_files(&dir.run("whole", &LONG));
+    let expected = exact_files(&dir.run("uninterrupted", &LONG));
     let run = dir.run("short", &[&LONG[..], &["--set", "train.epochs=3"]].concat());
     let newest = run.join("checkpoints/last.state.safetensors");
     let mut bytes = fs::read(&newest).unwrap();

@@ -52,7 +52,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn a_run_that_failed_on_a_full_disk_resumes_to_the_same_bytes() {
     let dir = TestDir::new();
-    let expected = exact_files(&dir.run("whole", &EPOCHS));
+    let expected = exact_files(&dir.run("uninterrupted", &EPOCHS));
     let Some(disk) = Disk::mount(dir.path("runs"), 2048) else { return };
     let child = start_training(&dir, &[]);
     let filler = disk.folder.join("filler");
@@ -104,8 +104,8 @@ fn a_run_whose_folder_is_removed_fails_and_does_not_create_it_again() {
 #[test]
 fn a_removed_or_replaced_label_map_fails_the_run_which_resumes_once_it_is_restored() {
     let dir = with_data();
-    let whole = [&EPOCHS[..], &SOURCE].concat();
-    let expected = exact_files(&dir.run("whole", &whole));
+    let arguments = [&EPOCHS[..], &SOURCE].concat();
+    let expected = exact_files(&dir.run("uninterrupted", &arguments));
     let label = dir.path("data/labelsTr/phantom_003.nii.gz");
     let original = fs::read(&label).unwrap();
     for replaced in [false, true] {

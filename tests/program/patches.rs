@@ -57,11 +57,11 @@ fn patches_of_every_sampler_do_not_depend_on_the_number_of_workers() {
     for sampler in samplers {
         let set = format!("sampler={{ {sampler} }}");
         let more = ["--set", &set, "--set", "queue.samples_per_volume=5", "--count", "25"];
-        let alone = digest(&dir, 0, &more);
+        let expected = digest(&dir, 0, &more);
         for workers in [1, 4, 16] {
-            assert_eq!(digest(&dir, workers, &more), alone, "{sampler}, {workers} workers");
+            assert_eq!(digest(&dir, workers, &more), expected, "{sampler}, {workers} workers");
         }
-        digests.push(alone);
+        digests.push(expected);
     }
     digests.sort();
     digests.dedup();
@@ -72,9 +72,9 @@ fn patches_of_every_sampler_do_not_depend_on_the_number_of_workers() {
 fn a_thousand_patches_of_the_label_sampler_do_not_depend_on_the_number_of_workers() {
     let dir = dir();
     let more = ["--set", "queue={ max_length: 40, samples_per_volume: 50 }", "--count", "1000"];
-    let alone = digest(&dir, 0, &more);
+    let expected = digest(&dir, 0, &more);
     for workers in [1, 4, 16] {
-        assert_eq!(digest(&dir, workers, &more), alone, "{workers} workers");
+        assert_eq!(digest(&dir, workers, &more), expected, "{workers} workers");
     }
 }
 
@@ -178,8 +178,8 @@ fn a_written_patch_equals_the_same_window_of_the_transformed_volume() {
         let start: Vec<usize> = serde_json::from_value(record["start"].clone()).unwrap();
         for voxel in 0..8 * 8 * 8 {
             let index = [voxel / 64, voxel / 8 % 8, voxel % 8];
-            let there = offset(grid.shape, std::array::from_fn(|axis| start[axis] + index[axis]));
-            assert_eq!((patch[voxel], label[voxel]), (whole[there], whole_label[there]), "{subject} {index:?}");
+            let in_volume = offset(grid.shape, std::array::from_fn(|axis| start[axis] + index[axis]));
+            assert_eq!((patch[voxel], label[voxel]), (whole[in_volume], whole_label[in_volume]), "{subject} {index:?}");
         }
         // The affine of the patch has its position in the volume.
         let corner = grid.affine.apply(std::array::from_fn(|axis| start[axis] as f64));
@@ -255,10 +255,10 @@ const EVERY_KIND: [&str; 4] = [
 fn patches_through_every_kind_of_step_do_not_depend_on_the_number_of_workers() {
     let dir = dir();
     let more = [&EVERY_KIND[..], &["--set", "data.labels={1: liver}", "--count", "20"]].concat();
-    let alone = digest(&dir, 0, &more);
+    let expected = digest(&dir, 0, &more);
     // The second call reads the fitted and resolved parameters from the cache.
     for workers in [1, 4, 16] {
-        assert_eq!(digest(&dir, workers, &more), alone, "{workers} workers");
+        assert_eq!(digest(&dir, workers, &more), expected, "{workers} workers");
     }
 }
 

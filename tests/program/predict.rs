@@ -135,20 +135,20 @@ fn the_report_has_volumes_and_components() {
 fn an_unreadable_image_is_reported_and_skipped() {
     let dir = TestDir::new();
     let (run, image) = trained(&dir, &["--set", "preprocess=[]"]);
-    let whole = fs::read(&image).unwrap();
-    fs::write(dir.path("torn.nii.gz"), &whole[..whole.len() / 2]).unwrap();
+    let bytes = fs::read(&image).unwrap();
+    fs::write(dir.path("truncated.nii.gz"), &bytes[..bytes.len() / 2]).unwrap();
     let grid = Grid { shape: [8, 8, 8], affine: Affine::IDENTITY };
     write_image(&dir.path("channels.nii"), &grid, &Voxels::new(2, [8; 3], vec![0.0; 1024])).unwrap();
     write_image(&dir.path("nan.nii"), &grid, &Voxels::new(1, [8; 3], vec![f32::NAN; 512])).unwrap();
     let failed = dir
-        .runner(&["predict", "--run", &run, "torn.nii.gz", "nan.nii", "channels.nii", &image, "--out", "out"])
+        .runner(&["predict", "--run", &run, "truncated.nii.gz", "nan.nii", "channels.nii", &image, "--out", "out"])
         .code(3);
     let message = stderr(&failed);
-    for part in ["torn.nii.gz", "512 of its voxels are not finite", "2 channels", "3 of 4 images failed"] {
+    for part in ["truncated.nii.gz", "512 of its voxels are not finite", "2 channels", "3 of 4 images failed"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(dir.path("out/phantom_002.nii.gz").exists());
-    assert!(!dir.path("out/torn.nii.gz").exists());
+    assert!(!dir.path("out/truncated.nii.gz").exists());
 }
 
 #[test]

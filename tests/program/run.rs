@@ -62,7 +62,7 @@ fn the_plan_of_a_run_repeats_the_run() {
 fn a_stopped_run_resumes_to_the_same_bytes() {
     let dir = TestDir::new();
     let epochs = ["--set", "train.epochs=40"];
-    let expected = exact_files(&dir.run("whole", &epochs));
+    let expected = exact_files(&dir.run("uninterrupted", &epochs));
 
     let arguments = ["run", "tiny.yaml", "--quiet", "--runs-dir", "stopped"];
     let mut child = dir.spawn(&[&arguments[..], &epochs].concat());
@@ -179,10 +179,10 @@ fn a_damaged_image_exits_with_code_3_and_names_the_subject() {
     let source = ["--set", "data.source={msd: {root: data}}"];
     dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let image = dir.path("data/imagesTr/phantom_001.nii.gz");
-    let whole = fs::read(&image).unwrap();
+    let bytes = fs::read(&image).unwrap();
     // The check reads only the header; missing voxels are detected when the file is read.
-    for length in [5, whole.len() / 2] {
-        fs::write(&image, &whole[..length]).unwrap();
+    for length in [5, bytes.len() / 2] {
+        fs::write(&image, &bytes[..length]).unwrap();
         let text = stderr(&dir.runner(&["run", "tiny.yaml", source[0], source[1]]).code(3));
         assert!(text.contains("phantom_001"), "{text}");
     }

@@ -71,8 +71,8 @@ fn a_sweep_trains_each_run_once_and_compares_them() {
         assert!(fs::metadata(dir.path("runs/rates/report").join(file)).unwrap().len() > 0, "{file} is empty");
     }
     // The same run outside the sweep has the same bytes.
-    let alone = dir.run("alone", &["--set", "optimizer.adam.learning_rate=1e-2", "--set", "seed=2"]);
-    assert!(all_exact_files(&dir, "runs/rates").values().any(|files| *files == exact_files(&alone)));
+    let single = dir.run("single", &["--set", "optimizer.adam.learning_rate=1e-2", "--set", "seed=2"]);
+    assert!(all_exact_files(&dir, "runs/rates").values().any(|files| *files == exact_files(&single)));
 
     let before = (all_exact_files(&dir, "runs/rates"), logs(&dir, "runs/rates"));
     let again = stdout(&dir.runner(&["sweep", "rates.yaml"]).success());
@@ -167,7 +167,7 @@ fn a_sweep_that_is_killed_at_random_moments_has_the_same_results() {
     // The sweep takes about as long as all kills together.
     let epochs = format!("train.epochs={}", 8 * kills);
     let arguments = |root| ["sweep", "rates.yaml", "--quiet", "--runs-dir", root, "--set", &epochs];
-    dir.runner(&arguments("whole")).success();
+    dir.runner(&arguments("uninterrupted")).success();
 
     let mut rng = Seed(3).stream(Purpose::Sweep, 0, "kills", 0);
     let mut kills_while_training = 0;
@@ -203,8 +203,8 @@ fn a_sweep_that_is_killed_at_random_moments_has_the_same_results() {
     assert!(3 * kills_while_training > kills, "only {kills_while_training} of {kills} kills happened during training");
     let output = stdout(&dir.runner(&arguments("killed")).success());
     assert!(output.contains("4 runs: 4 done"), "{output}");
-    assert!(all_exact_files(&dir, "killed/rates") == all_exact_files(&dir, "whole/rates"));
-    assert_eq!(summary(&dir, "killed/rates"), summary(&dir, "whole/rates"));
+    assert!(all_exact_files(&dir, "killed/rates") == all_exact_files(&dir, "uninterrupted/rates"));
+    assert_eq!(summary(&dir, "killed/rates"), summary(&dir, "uninterrupted/rates"));
 }
 
 #[test]
@@ -240,8 +240,8 @@ fn ctrl_c_stops_all_runs_after_their_checkpoints() {
         assert!(!has_started || run.join("checkpoints/last.state.safetensors").exists(), "{}", run.display());
     }
     dir.runner(&arguments("stopped")).success();
-    dir.runner(&arguments("whole")).success();
-    assert!(all_exact_files(&dir, "stopped/rates") == all_exact_files(&dir, "whole/rates"));
+    dir.runner(&arguments("uninterrupted")).success();
+    assert!(all_exact_files(&dir, "stopped/rates") == all_exact_files(&dir, "uninterrupted/rates"));
 }
 
 #[test]
@@ -265,8 +265,8 @@ fn a_run_that_failed_on_broken_data_succeeds_once_the_data_is_fixed() {
     let dir = dir();
     dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
     let image = dir.path("data/imagesTr/phantom_002.nii.gz");
-    let whole = fs::read(&image).unwrap();
-    let mut broken = whole.clone();
+    let original = fs::read(&image).unwrap();
+    let mut broken = original.clone();
     let middle = broken.len() / 2;
     broken[middle..].fill(0);
     fs::write(&image, broken).unwrap();
@@ -274,7 +274,7 @@ fn a_run_that_failed_on_broken_data_succeeds_once_the_data_is_fixed() {
     let arguments = [&sweep[..], &["data.source={msd: {root: data}}"]].concat();
     let output = stdout(&dir.runner(&arguments).code(1));
     assert!(output.contains("2 failed") && output.contains("phantom_002"), "{output}");
-    fs::write(&image, whole).unwrap();
+    fs::write(&image, original).unwrap();
     dir.runner(&arguments).code(1);
     // The ids of the runs do not depend on the path of the data.
     fs::rename(dir.path("data"), dir.path("moved")).unwrap();
@@ -324,9 +324,9 @@ jobs: 1
     assert_eq!(statuses(&dir, "runs/pruned"), ["done", "done", "pruned", "pruned"]);
     dir.write("pruned.yaml", sweep);
     dir.runner(&pruned).success();
-    let whole = [&["sweep", "pruned.yaml", "--quiet", "--runs-dir", "whole"][..], &epochs].concat();
-    dir.runner(&whole).success();
-    assert!(all_exact_files(&dir, "runs/pruned") == all_exact_files(&dir, "whole/pruned"));
+    let uninterrupted = [&["sweep", "pruned.yaml", "--quiet", "--runs-dir", "uninterrupted"][..], &epochs].concat();
+    dir.runner(&uninterrupted).success();
+    assert!(all_exact_files(&dir, "runs/pruned") == all_exact_files(&dir, "uninterrupted/pruned"));
 }
 
 #[test]

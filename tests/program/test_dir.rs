@@ -152,7 +152,7 @@ pub fn exact_files(run: &Path) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(run.join(file)).unwrap()).collect()
 }
 
-/// Waits until a run below a folder has recorded the given number of steps.
+/// Waits until a run in a folder has recorded the given number of steps.
 pub fn wait_for_steps(runs: &Path, steps: usize) {
     let start = Instant::now();
     loop {
