@@ -163,7 +163,7 @@ def parse_arguments():
     parser.add_argument("--venv", type=Path, help="a virtual environment; by default one in the work folder")
     parser.add_argument("--workers", type=int, default=2, help="workers on both sides")
     parser.add_argument("--repeats", type=int, default=3, help="how often each thing is measured")
-    parser.add_argument("--seconds", type=float, default=6, help="how long the runner streams patches")
+    parser.add_argument("--seconds", type=float, default=6, help="seconds for which runner streams patches")
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for other processes, each time")
     parser.add_argument("--tries", type=int, default=3, help="maximum number of attempts at a disturbed measurement")
     parser.add_argument("--quick", action="store_true", help="once, and shorter")
