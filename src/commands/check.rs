@@ -91,7 +91,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> Report {
     };
     let mut bar = Bar::new(Columns::default(), 1, 1, quiet);
     checks::examine(&dataset, &mut |done, total| {
-        // The bar draws on a terminal, which cannot fail a command.
+        // An error of the terminal must not fail the command.
         let _ = bar.record(&Event::Preparing { task: "reading subjects", done, total });
     })
 }

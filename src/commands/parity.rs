@@ -55,7 +55,7 @@ train: { epochs: 1, batch_size: 2 }
 ";
 
 impl Execute for ParityArgs {
-    /// Compares the devices; the exit code says whether they agree.
+    /// Compares the devices; the exit code is 1 if they differ.
     fn execute(&self) -> Result<Exit, CliError> {
         for device in &self.devices {
             device.resolve().map_err(|error| {

@@ -54,7 +54,7 @@ const IRRELEVANT_KEYS: [&str; 5] =
     ["device", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs", "train.epochs"];
 
 impl Execute for ReproduceArgs {
-    /// Compares plan, data and steps; the exit code says whether they agree.
+    /// Compares plan, data and steps; the exit code is 1 if anything differs.
     fn execute(&self) -> Result<Exit, CliError> {
         let root = &self.run;
         let manifest = Manifest::read(root).map_err(run_error)?;
@@ -159,8 +159,8 @@ fn compare_steps(
     });
     repeated.map_err(|error| training_error(&error))?;
     let threads = rayon::current_num_threads();
-    let then = format!("{} with {} threads", manifest.device, manifest.threads);
-    outln!("steps    {count} repeated on {} with {threads} threads; the run was on {then}", plan.device);
+    let recorded = format!("{} with {} threads", manifest.device, manifest.threads);
+    outln!("steps    {count} repeated on {} with {threads} threads; the run was on {recorded}", plan.device);
     match failure {
         Some(text) => {
             outln!("no: {text}");

@@ -104,7 +104,7 @@ pub(super) fn command() -> Vec<String> {
 /// Writes the phantoms of a plan, with progress on the terminal.
 pub(super) fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Result<(), CliError> {
     let mut report = |done, total| {
-        // The bar writes to a terminal, which cannot fail a command.
+        // An error of the terminal must not fail the command.
         let _ = bar.record(&Event::Preparing { task: "phantoms", done, total });
     };
     preprocessing::make_phantoms(&plan.experiment.data.source, cache_dir, &mut report)

@@ -121,7 +121,7 @@ fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
     }
     if format != Format::Png && arguments.differences {
         return Err(CliError::problem(
-            "--differences chooses the slices of a contact sheet",
+            "--differences applies only to a contact sheet",
             "write a .png, or leave --differences out",
         ));
     }

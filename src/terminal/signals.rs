@@ -15,7 +15,7 @@ const STOP_SIGNALS: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 const STOP_SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
-/// Signals within this time are one request to stop: schedulers signal a job in several ways at once.
+/// Signals within this time are one request to stop: schedulers may send a job several signals.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 /// Interval at which the program checks for a signal to report.
 const POLL_EVERY: Duration = Duration::from_millis(20);

@@ -20,7 +20,7 @@ fn valid() -> Vec<u8> {
     let cache = Cache::new(folder.path());
     cache.put(&KEY, volume).unwrap();
     cache.finish().unwrap();
-    std::fs::read(cache.root.join(hex::encode(&KEY)).with_extension("volume")).unwrap()
+    std::fs::read(cache.root.join(hex::encode(KEY)).with_extension("volume")).unwrap()
 }
 
 /// Returns a valid entry with a part of its header replaced; the length of the file is the same.

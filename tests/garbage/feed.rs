@@ -117,7 +117,7 @@ pub const KEY: [u8; 32] = [7; 32];
 pub fn cache_entry(bytes: &[u8]) -> Option<String> {
     let cache = Cache::new(&folder().join(format!("{:?}-cache", std::thread::current().id())));
     std::fs::create_dir_all(&cache.root).expect("small files can be written");
-    std::fs::write(cache.root.join(hex::encode(&KEY)).with_extension("volume"), bytes)
+    std::fs::write(cache.root.join(hex::encode(KEY)).with_extension("volume"), bytes)
         .expect("small files can be written");
     match cache.get(&KEY).expect("the file can be read") {
         Lookup::Damaged { reason, .. } => Some(reason),

@@ -159,7 +159,7 @@ fn every_fault_is_reported_once() {
             ("note: phantom_007: its label map is empty", ""),
             ("fault: phantom_008: image data/imagesTr/phantom_008.nii.gz: every voxel is 40", ""),
             ("fault: phantom_004 (train) and phantom_012 (val) have the same image, with different label maps", "leak"),
-            ("note: label 2 tumour: no validation subject has a voxel of it", "undefined"),
+            ("note: label 2 tumour: it does not occur in any validation subject", "undefined"),
         ],
     );
     assert!(text.ends_with("data              16 subjects read, 6 faults, 4 notes\n"), "{text}");

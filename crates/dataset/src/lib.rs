@@ -1,4 +1,4 @@
-//! Where subjects come from: sources, splits, cache, samplers, patch queue and dataset checks.
+//! Datasets: sources, splits, cache, samplers, patch queue and dataset checks.
 
 pub mod cache;
 pub mod checks;

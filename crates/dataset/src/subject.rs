@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// One case: an image of one or several channels and, where it is known, a label map.
+/// One case: an image of one or several channels and, if known, a label map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// Unique name, from its file names; random streams and rows of CSV files refer to it.

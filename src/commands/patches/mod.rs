@@ -121,7 +121,7 @@ impl Execute for PatchesArgs {
         }
         cache.finish().map_err(|error| CliError::failure(&error))?;
         output::text(table(&header(&plan), &rows));
-        outln!("SHA-256 of these {made} patches: {}", hex::encode(&digest.finalize()));
+        outln!("SHA-256 of these {made} patches: {}", hex::encode(digest.finalize()));
         if let Some(out) = &self.out {
             outln!("{}", out.display());
         }
@@ -200,7 +200,7 @@ pub(super) fn prepare(
     }
     make_phantoms(plan, cache_dir, &mut bar)?;
     let dataset = PreprocessedDataset::prepare(plan, cache, &AtomicBool::new(false), &mut |event| {
-        // The bar draws on a terminal, which cannot fail a command.
+        // An error of the terminal must not fail the command.
         let _ = bar.record(&event);
     });
     Ok(dataset.map_err(|error| training_error(&TrainError::Preprocess(error)))?.expect("the stop flag is never set"))

@@ -66,7 +66,7 @@ pub struct Entry {
 /// A folder of preprocessed volumes.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    /// The folder that holds them.
+    /// The folder of the entries.
     pub root: PathBuf,
     /// Maximum size of all entries together in bytes.
     limit: u64,
@@ -344,9 +344,9 @@ mod tests {
     fn a_failed_background_write_is_reported_once_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        let wanted = volume(1, true);
+        let expected = volume(1, true);
         std::fs::create_dir_all(cache.path(&key("a")).join("in the way")).unwrap();
-        let stored = cache.put(&key("a"), wanted.clone()).unwrap();
+        let stored = cache.put(&key("a"), expected.clone()).unwrap();
         let message = loop {
             match cache.check_written() {
                 Ok(()) => std::thread::sleep(POLL_INTERVAL),
@@ -355,9 +355,9 @@ mod tests {
         };
         assert!(cache.finish().is_ok());
         assert!(message.starts_with("cannot write") && message.contains(&BYTES.to_string()), "{message}");
-        assert!(same(&stored.volume(), &wanted));
+        assert!(same(&stored.volume(), &expected));
         assert_eq!(leftovers(&cache), [""; 0]);
-        cache.put(&key("b"), wanted).unwrap();
+        cache.put(&key("b"), expected).unwrap();
         cache.finish().unwrap();
         assert!(matches!(cache.get(&key("b")).unwrap(), Lookup::Found(_)));
     }
@@ -538,10 +538,10 @@ mod tests {
     fn a_folder_that_cannot_be_created_is_reported_with_the_bytes_needed() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("volumes"), b"a file").unwrap();
-        let wanted = volume(1, true);
-        let message = Cache::new(folder.path()).put(&key("a"), wanted.clone()).unwrap_err().to_string();
+        let expected = volume(1, true);
+        let message = Cache::new(folder.path()).put(&key("a"), expected.clone()).unwrap_err().to_string();
         assert!(
-            message.contains("volumes") && message.contains(&num_bytes(1, wanted.grid.shape, true).to_string()),
+            message.contains("volumes") && message.contains(&num_bytes(1, expected.grid.shape, true).to_string()),
             "{message}"
         );
     }

@@ -1,4 +1,4 @@
-//! Entries that are written in the background while their volumes are used.
+//! Writing entries in the background while their volumes are used.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -87,7 +87,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Callers that need the errors call `finish` before; an entry that was not renamed is computed again.
+        // Callers that need the errors call `finish` first; an entry that was not renamed is computed again.
         while self.wait_until_left(0).is_err() {}
     }
 }
@@ -96,7 +96,7 @@ fn join(thread: JoinHandle<Result<(), CacheError>>) -> Result<(), CacheError> {
     thread.join().expect("finishing an entry does not panic")
 }
 
-/// The number of volumes that are in memory until they are written.
+/// Counts the volumes in memory whose entries are not written yet.
 #[derive(Debug, Default)]
 struct Unwritten {
     count: Mutex<usize>,

@@ -54,7 +54,7 @@ fn hounsfield<'a>(all: &[(&'a str, Intensities)]) -> Vec<(&'a str, String)> {
     let (shifted, others): (Vec<_>, Vec<_>) = all.iter().partition(|(_, intensities)| intensities.lowest >= 0.0);
     let offset = |(name, intensities): (&'a str, Intensities)| {
         let text = format!(
-            "its smallest intensity is {}, where the median is {}: is it stored without its offset?",
+            "its smallest intensity is {}, but the median is {}: is it stored without its offset?",
             format_number(intensities.lowest),
             format_number(usual)
         );

@@ -53,7 +53,7 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     for (label, name) in dataset.labels {
         let has = |map: &LabelMap| map.voxels.contains_key(label);
         if !maps.is_empty() && !maps.values().any(|map| has(map)) {
-            let text = format!("label {label} {name}: no subject has a voxel of it");
+            let text = format!("label {label} {name}: it does not occur in any subject");
             findings.push(Finding::shared(Severity::Fault, text));
             continue;
         }
@@ -67,16 +67,19 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
         };
         let parts = dataset.parts;
         if lacks(&parts.train) {
-            add(Severity::Fault, "no training subject has a voxel of it, so it cannot be learned".to_owned());
+            add(Severity::Fault, "it does not occur in any training subject and cannot be learned".to_owned());
         }
         for (part, role) in [(&parts.val, "validation"), (&parts.test, "test")] {
             if lacks(part) {
-                add(Severity::Note, format!("no {role} subject has a voxel of it, so its scores are undefined there"));
+                add(
+                    Severity::Note,
+                    format!("it does not occur in any {role} subject, so its scores are undefined there"),
+                );
             }
         }
         for (fold, part) in &dataset.other_folds {
             if lacks(part) {
-                add(Severity::Note, format!("no validation subject of fold {fold} has a voxel of it"));
+                add(Severity::Note, format!("it does not occur in any validation subject of fold {fold}"));
             }
         }
     }

@@ -153,7 +153,7 @@ fn a_ct_without_its_offset_is_reported_once() {
     let mut summaries = healthy(20);
     let shifted = intensities(&mut summaries[4]);
     (shifted.lowest, shifted.mean, shifted.highest) = (0.0, 624.0, 2524.0);
-    assert_only(&findings(&summaries), "note: s04: its smallest intensity is 0, where the median is -1024", "offset");
+    assert_only(&findings(&summaries), "note: s04: its smallest intensity is 0, but the median is -1024", "offset");
 }
 
 #[test]
@@ -211,12 +211,22 @@ fn a_lost_spacing_is_not_also_reported_as_an_unusual_volume() {
 fn a_label_missing_in_validation_is_a_note_and_one_missing_in_training_a_fault() {
     let mut summaries = healthy(20);
     summaries[17..].iter_mut().for_each(remove_tumours);
-    assert_only(&findings(&summaries), "note: label 2 tumour: no validation subject has a voxel of it", "undefined");
+    assert_only(
+        &findings(&summaries),
+        "note: label 2 tumour: it does not occur in any validation subject",
+        "undefined",
+    );
     let mut summaries = healthy(20);
     summaries[..15].iter_mut().for_each(remove_tumours);
     let findings = findings(&summaries);
-    assert!(findings[0].starts_with("fault: label 2 tumour: no training subject"), "{findings:#?}");
-    assert!(findings[1].starts_with("note: label 2 tumour: no validation subject of fold 3"), "{findings:#?}");
+    assert!(
+        findings[0].starts_with("fault: label 2 tumour: it does not occur in any training subject"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings[1].starts_with("note: label 2 tumour: it does not occur in any validation subject of fold 3"),
+        "{findings:#?}"
+    );
     assert_eq!(findings.len(), 2);
 }
 
@@ -224,7 +234,7 @@ fn a_label_missing_in_validation_is_a_note_and_one_missing_in_training_a_fault()
 fn a_label_that_no_subject_has_is_reported_once() {
     let mut summaries = healthy(20);
     summaries.iter_mut().for_each(remove_tumours);
-    assert_only(&findings(&summaries), "fault: label 2 tumour: no subject has a voxel of it", "");
+    assert_only(&findings(&summaries), "fault: label 2 tumour: it does not occur in any subject", "");
 }
 
 #[test]

@@ -259,10 +259,10 @@ mod tests {
         assert_eq!((header.datatype, header.grid), ("int16", small().grid()));
         let (_, image) = io::read_image(&listing.subjects[1].images[0]).unwrap();
         assert_eq!(image[..], generate(&small(), 1).image[..]);
-        let made = std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap();
+        let created = std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap();
         let mut done = Vec::new();
         small().write(folder.path(), &mut |count, total| done.push((count, total))).unwrap();
-        assert_eq!(std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap(), made);
+        assert_eq!(std::fs::metadata(&listing.subjects[0].images[0]).unwrap().modified().unwrap(), created);
         assert_eq!(done, [(1, 2), (2, 2)]);
     }
 

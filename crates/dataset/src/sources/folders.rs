@@ -79,10 +79,10 @@ impl DataSource for FoldersSource {
         let names: BTreeMap<&String, &PathBuf> = channels.iter().rev().flatten().collect();
         let mut subjects = Vec::with_capacity(first.len());
         for (name, file) in names {
-            let missing = |what: &str, pattern: &str| DatasetError::Incomplete {
+            let missing = |kind: &str, pattern: &str| DatasetError::Incomplete {
                 subject: name.clone(),
                 file: file.clone(),
-                reason: format!("no {what} of this name matches {pattern}"),
+                reason: format!("no {kind} of this name matches {pattern}"),
             };
             let mut images = Vec::new();
             for (channel, pattern) in channels.iter().zip(&self.images.0) {

@@ -44,8 +44,8 @@ impl DataSource for TableSource {
         for row in reader.records() {
             let row = row.map_err(|error| wrong(error.position().map_or(0, csv::Position::line), error.to_string()))?;
             let line = row.position().map_or(0, csv::Position::line);
-            let cell = |wanted: Column| {
-                let index = columns.iter().position(|&column| column == wanted)?;
+            let cell = |kind: Column| {
+                let index = columns.iter().position(|&column| column == kind)?;
                 row.get(index).filter(|text| !text.is_empty())
             };
             let mut images = Vec::new();
