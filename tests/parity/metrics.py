@@ -199,12 +199,12 @@ def livers():
     yield "no lesion at all", [(labels(nothing(shape)), labels(nothing(shape)))]
     yield "no liver predicted", [(np.zeros(shape, np.int16), random_lesions(0.1)), (random_lesions(0.1), random_lesions(0.1))]
     yield "lesions without a liver", [(2 * (random_lesions(0.1) == 2).astype(np.int16), random_lesions(0.1))]
-    yield "half is too little", [(rows(" ..##.."), rows(" ..#..."))]
+    yield "an overlap of half", [(rows(" ..##.."), rows(" ..#..."))]
     yield "split", [(rows(".###.###."), rows(".#######."))]
     yield "merged", [(rows(".#######."), rows(".###.###."))]
-    yield "merged in vain", [(rows("##########"), rows("#...#...#."))]
+    yield "merged below the threshold", [(rows("##########"), rows("#...#...#."))]
     yield "a chain", [(rows(".####.####.###.."), rows(".#.####.#####.#."))]
-    yield "numbers that meet", [(rows("#..####..####.."), rows("...##.##.####.#"))]
+    yield "partly overlapping lesions", [(rows("#..####..####.."), rows("...##.##.####.#"))]
     for index in range(40):
         prediction, truth = rng.choice([0, 1, 2], (2, 1, 2, 40), p=[0.1, 0.3, 0.6]).astype(np.int16)
         yield f"random rows {index}", [(prediction, truth)]
