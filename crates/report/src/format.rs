@@ -3,13 +3,13 @@
 use crate::comparison::Estimate;
 use crate::statistics::ConfidenceInterval;
 
-/// `0.842 (95 % CI 0.801 to 0.871)`.
+/// Formats an estimate as in `0.842 (95 % CI 0.801 to 0.871)`.
 pub fn estimate_text(estimate: &Estimate) -> String {
     let mean = estimate.mean.map_or_else(|| "undefined".to_owned(), three_decimals);
     mean + &interval_text(estimate.interval)
 }
 
-/// ` (95 % CI 0.801 to 0.871)`, or nothing without an interval.
+/// Formats an interval as in ` (95 % CI 0.801 to 0.871)`; empty without an interval.
 pub(crate) fn interval_text(interval: Option<ConfidenceInterval>) -> String {
     let text =
         |ConfidenceInterval { low, high }| format!(" (95 % CI {} to {})", three_decimals(low), three_decimals(high));
@@ -22,7 +22,7 @@ pub fn three_decimals(score: f64) -> String {
     if text == "-0.000" { "0.000".to_owned() } else { text }
 }
 
-/// `1 case`, `2 cases`.
+/// Formats a count with its noun, as in `1 case` or `2 cases`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -79,14 +79,14 @@ fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Field 1 of an `Event`: the wall time.
+/// Encodes field 1 of an `Event`, the wall time.
 fn time_field() -> Vec<u8> {
     let mut event = vec![0x09];
     event.extend(seconds().to_le_bytes());
     event
 }
 
-/// An `Event` with a step (field 2) and a summary (field 5) of one value: its tag (field 1) and number (field 2).
+/// Encodes an `Event` with a step (field 2) and a summary (field 5) of one value: its tag (field 1) and number (field 2).
 fn scalar_event(mut event: Vec<u8>, tag: &str, step: usize, value: f64) -> Vec<u8> {
     let mut number = Vec::new();
     bytes_field(&mut number, 1, tag.as_bytes());

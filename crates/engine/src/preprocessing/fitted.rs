@@ -109,7 +109,7 @@ pub(super) fn resolves_from_volume(chain: &[Transform]) -> bool {
     chain.iter().any(|step| step.any(&|step| step.resolves_from_volume()))
 }
 
-/// The grid and channels of a volume, all that most steps need.
+/// Returns the grid and the number of channels of a volume, which are all that most steps need.
 pub fn incoming(volume: &Volume) -> Incoming {
     Incoming { grid: volume.grid, channels: volume.image.channels }
 }

@@ -65,12 +65,12 @@ pub(crate) fn hash_initial_weights(plan: &Plan, hashes: &FileHashes) -> Result<O
     hashed.map_err(PreprocessError::InitialWeights)
 }
 
-/// A subject's files: those of its volume, then a weight map.
+/// Returns a subject's files: those of its volume, then a weight map.
 fn paths(case: &Case) -> impl Iterator<Item = &Path> {
     volume_paths(case).chain(case.weights.as_deref())
 }
 
-/// The files of a subject's volume: images, then the label map.
+/// Returns the files of a subject's volume: images, then the label map.
 pub(super) fn volume_paths(case: &Case) -> impl Iterator<Item = &Path> {
     case.subject.images.iter().chain(&case.subject.label).map(std::path::PathBuf::as_path)
 }

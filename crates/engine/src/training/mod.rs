@@ -1,6 +1,6 @@
 //! Training: the loop, and what it is made of.
 //!
-//! [`train()`] is the loop. It has no hooks: what varies is data in the plan. It emits events and does not know who
+//! [`train()`] is the loop. It has no hooks: all that varies is data in the plan. It emits events and does not know who
 //! listens. [`dataset`] preprocesses the subjects and samples patches, [`step`] is the network with its loss and
 //! optimizer, `prefetch` transfers batches ahead of their step, [`validate`] computes the validation loss and the
 //! metrics, and [`checkpoint`] stores the state. [`replay`] and [`parity`] repeat steps to compare machines and

@@ -45,7 +45,7 @@ fn chart(group: &Group, column: &str, title: String) -> Option<Chart> {
     Some(Chart { name: format!("curves_{}", file_name(column)), title, size: SIZE, body, axes })
 }
 
-/// The legend: the settings with a colour, and one entry for all others.
+/// Draws the legend: the settings with a colour, and one entry for all others.
 fn legend(group: &Group) -> Markup {
     let shown = group.settings.len().min(NUM_COLOURS);
     let has_others = group.runs.iter().any(|run| {

@@ -130,7 +130,7 @@ pub(super) fn assign_short_names(settings: &mut [Setting]) {
     }
 }
 
-/// A, B, …, Z, AA, AB, …
+/// Returns the letters of an index: A, B, …, Z, AA, AB, …
 fn letter(index: usize) -> String {
     let last = char::from(b'A' + (index % 26) as u8);
     match index / 26 {

@@ -145,7 +145,7 @@ fn tabs(group: usize, charts: &[Chart]) -> Markup {
     }
 }
 
-/// The table of runs. The script sorts and filters it, and hides filtered-out runs in the charts too.
+/// Returns the table of runs. The script sorts and filters it, and hides filtered-out runs in the charts too.
 fn runs(group: &Group) -> Markup {
     let table = tables::runs(group);
     html! {
@@ -168,7 +168,7 @@ fn runs(group: &Group) -> Markup {
     }
 }
 
-/// The tooltip of a run in the table.
+/// Returns the tooltip of a run in the table.
 fn tooltip(group: &Group, run: &ComparedRun) -> String {
     let mut parts = vec![run.run.title(), run.run.device.clone(), run.run.start.clone()];
     parts.extend(run.run.reason.clone());
@@ -202,7 +202,7 @@ fn number_class(table: &TextTable, column: usize) -> Option<&'static str> {
     filled.all(is_number).then_some("number")
 }
 
-/// The table of pairs: all if there are few, otherwise those with the best setting.
+/// Returns the table of pairs: all if there are few, otherwise those with the best setting.
 fn pairs(group: &Group) -> Markup {
     let show_all = group.comparisons.len() <= MAX_PAIRS;
     let shown: Vec<_> = group.comparisons.iter().filter(|pair| show_all || pair.a == 0).collect();

@@ -126,7 +126,7 @@ fn means_of_runs(means: &[f64]) -> String {
     }
 }
 
-/// `0.842 [0.801, 0.871]`.
+/// Formats an estimate as in `0.842 [0.801, 0.871]`.
 pub fn estimate(estimate: &Estimate) -> String {
     match (estimate.mean, estimate.interval) {
         (Some(mean), Some(interval)) => {

@@ -12,7 +12,7 @@ use crate::statistics::min_p_value;
 /// A setting with more than this fraction of the sum of squares dominates the seed variation.
 const DOMINANT_FRACTION: f64 = 0.8;
 
-/// `mean Dice 0.842 (95 % CI 0.801 to 0.871) over 6 cases; 2 seeds`.
+/// Describes a score as in `mean Dice 0.842 (95 % CI 0.801 to 0.871) over 6 cases; 2 seeds`.
 pub(super) fn score(setting: &Setting) -> String {
     let has_more_runs = setting.runs.len() > setting.num_seeds;
     let runs = if has_more_runs { format!(", {} runs", setting.runs.len()) } else { String::new() };
@@ -45,7 +45,7 @@ pub(super) fn pair(group: &Group, pair: &Comparison) -> String {
     text
 }
 
-/// The result of the test over cases.
+/// Describes the result of the test over cases.
 fn over_cases(group: &Group, difference: &Difference) -> String {
     let (Some(test), Some(adjusted)) = (difference.test, difference.adjusted_p_value) else {
         return "no case differs".to_owned();
@@ -79,7 +79,7 @@ fn p_text(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
-/// The comparison with the variation between seeds, as the continuation of [`over_cases`].
+/// Describes the comparison with the variation between seeds, as the continuation of [`over_cases`].
 fn over_seeds(group: &Group, pair: &Comparison) -> String {
     let (Some(variation), Some(mean)) = (group.seed_variation, pair.mean.estimate.mean) else { return String::new() };
     let half_width = seed_half_width(group, pair).unwrap_or(f64::INFINITY);
@@ -99,7 +99,7 @@ fn over_seeds(group: &Group, pair: &Comparison) -> String {
     }
 }
 
-/// The variation between seeds, and how it was estimated.
+/// Describes the variation between seeds and how it was estimated.
 pub(super) fn seed_variation(group: &Group) -> String {
     let Some(variation) = group.seed_variation else {
         return "The variation between seeds is unknown: no setting was trained with a second seed on the same cases. \

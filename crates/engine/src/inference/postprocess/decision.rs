@@ -20,12 +20,12 @@ impl DecisionRule {
         first.unwrap_or_else(|| Self::argmax(labels))
     }
 
-    /// The most probable class.
+    /// Returns the rule that takes the most probable class.
     pub(super) fn argmax(labels: &[Label]) -> Self {
         Self { labels: labels.to_vec(), thresholds: None }
     }
 
-    /// The class above background that exceeds its threshold by the largest factor.
+    /// Returns the rule that takes the class above background that exceeds its threshold by the largest factor.
     pub(super) fn thresholds(labels: &[Label], thresholds: Vec<f32>) -> Self {
         Self { labels: labels.to_vec(), thresholds: Some(thresholds) }
     }

@@ -57,7 +57,7 @@ values::registry! {
     }
 }
 
-/// The labels that a step applies to: those that it names, or all in the map.
+/// Returns the labels that a step applies to: those that it names, or all in the map.
 fn selected_labels(named: Option<&[Label]>, map: &[Label]) -> Vec<Label> {
     match named {
         Some(labels) => labels.to_vec(),

@@ -256,12 +256,12 @@ impl Page<'_> {
     }
 }
 
-/// The chunks of a voxel array.
+/// Returns the chunks of a voxel array.
 fn voxels(name: &str, chunks: Vec<String>) -> Markup {
     html! { @for chunk in chunks { script data-voxels=(name) type="text/plain" { (PreEscaped(chunk)) } } }
 }
 
-/// An entry of the readout.
+/// Returns an entry of the readout.
 fn readout(id: &str, name: &str) -> Markup {
     html! { div { dt { (name) } dd id=(id) { "–" } } }
 }
