@@ -39,7 +39,7 @@ fn a_damaged_entry_is_an_error_with_a_reason() {
     let messages = [
         (vec![], "the file is empty"),
         (b"something else\n".to_vec(), "it is not an entry of this version"),
-        (valid()[..500].to_vec(), "its header has no end"),
+        (valid()[..500].to_vec(), "its header is not terminated"),
         (valid()[..1392].to_vec(), "expected 1400 bytes, got 1392"),
         (with("[3,4,5]", "[3,4,0]"), "1 channels of shape [3, 4, 0] contain no voxels"),
         (with("\"channels\":1", "\"channels\":0"), "0 channels of shape [3, 4, 5] contain no voxels"),
