@@ -158,7 +158,7 @@ fn wrong_arguments_are_reported_before_anything_is_predicted() {
     let folder = Path::new(&image).parent().unwrap().display().to_string();
     for (arguments, expected) in [
         (vec!["--run", "absent", &image, "--out", "out"], "cannot read"),
-        (vec!["--run", &run, &image, &image, "--out", "out"], "into two folders"),
+        (vec!["--run", &run, &image, &image, "--out", "out"], "different --out folders"),
         (vec!["--run", &run, &image, "absent.nii.gz", "--out", "out"], "absent.nii.gz"),
         (vec!["--run", &run, &image, "--out", &folder], "another folder with --out"),
     ] {
