@@ -34,7 +34,10 @@ fn resolve(step: &mut Transform, path: &str, document: &Document, problems: &mut
             Ok(header) => *reference = Reference::from_grid(&header.grid),
             Err(error) => {
                 let location = document.location(&format!("{path}.{}.reference.file", step.name()));
-                problems.push(Problem::at(Some(location), error.to_string()).help("name a NIfTI image"));
+                problems.push(
+                    Problem::at(Some(location), error.to_string())
+                        .help("name an image; the path is relative to the working folder"),
+                );
             }
         }
     }

@@ -79,7 +79,10 @@ pub(super) fn assemble(
         && let Err(error) = experiment.model.read_weights(path, summary.channels, classes)
     {
         let message = format!("{}: {}", path.display(), describe(&error));
-        let help = "use weights of the same network: the same widths, norm, channels and number of labels";
+        let help = match error {
+            WeightsError::Read { .. } => "the path is relative to the working folder",
+            _ => "use weights of the same network: the same widths, norm, channels and number of labels",
+        };
         diagnostics.problem("train.initial_weights", message, help);
     }
     let name = experiment.name.clone().unwrap_or_else(|| {
