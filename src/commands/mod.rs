@@ -1,4 +1,4 @@
-//! The subcommands: one file each, registered in [`subcommands!`].
+//! The subcommands: one file each, registered in `subcommands!`.
 //!
 //! A subcommand is a struct of arguments that implements [`Execute`]. Its doc comment and its `after_help` are what
 //! `runner help NAME` prints. To add one, write its file, and add a `mod` line and a line to the registry below.

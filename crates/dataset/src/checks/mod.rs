@@ -1,7 +1,7 @@
 //! Dataset checks: faults and suspicious values in the files of a dataset.
 //!
 //! `read` summarizes each subject, a few subjects at a time, and reports faults of single files: unreadable files, voxels
-//! that are not finite, label maps on another grid than their images. The [`CHECKS`] compare subjects by their summaries:
+//! that are not finite, label maps on another grid than their images. The `CHECKS` compare subjects by their summaries:
 //! `duplicates` and leaks, `spacing`, `extent`, `intensity` and `labels`. The statistics in `outliers` are robust: a few
 //! faulty subjects do not change them.
 
