@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load;
-use engine::inference::activation::Activation;
+use engine::inference::activation::FinalActivation;
 use engine::inference::sliding_window::{LabelMapOutput, SlidingWindow, predict_label_map};
 use engine::training::TrainError;
 use engine::training::parity::reference::wave;
@@ -39,7 +39,7 @@ fn main() {
     let image = Voxels::new(1, shape, wave(shape.iter().product(), 0.37, 1.0));
     let grid = Grid { shape, affine: Affine::scale_and_shift([1.0; 3], [0.0; 3]) };
     let inference = &plan.experiment.inference;
-    let activation = Activation::Softmax;
+    let activation = FinalActivation::Softmax;
     let sliding_window = SlidingWindow { window: plan.window, classes: plan.num_classes(), inference, activation };
     let output = LabelMapOutput { grid: &grid, labels: &[1, 2], postprocess: &[] };
     let mut seconds = Vec::new();

@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 
-use engine::inference::activation::Activation;
+use engine::inference::activation::FinalActivation;
 use engine::inference::blend::Planes;
 use engine::inference::options::{Blend, Inference};
 use engine::inference::sliding_window::{SlidingWindow, predict_planes};
@@ -58,7 +58,7 @@ fn overlapping_windows_are_blended_as_in_the_references() {
         let inference =
             Inference { overlap: UnitFraction::new(case.overlap).unwrap(), blend: case.blend, ..Inference::default() };
         let sliding_window =
-            SlidingWindow { window: WINDOW, classes: 2, inference: &inference, activation: Activation::None };
+            SlidingWindow { window: WINDOW, classes: 2, inference: &inference, activation: FinalActivation::None };
         let plane = case.shape[1] * case.shape[2];
         let mut values = vec![0.0; case.values.len()];
         let take = |planes: &Planes| {

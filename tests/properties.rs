@@ -1,7 +1,7 @@
 //! Properties that hold for any shape, window and number.
 
 use dataset::queue::delivery_order;
-use engine::inference::activation::Activation;
+use engine::inference::activation::FinalActivation;
 use engine::inference::blend::{Blender, Planes};
 use engine::inference::options::Blend;
 use engine::inference::tiling::Tiling;
@@ -41,7 +41,7 @@ proptest! {
     ) {
         let blend = [Blend::Constant, Blend::Gaussian, Blend::Crop, Blend::Hann][blend];
         let tiling = Tiling::new(shape, window, overlap);
-        let mut blender = Blender::new(tiling.clone(), blend, 1, Activation::None);
+        let mut blender = Blender::new(tiling.clone(), blend, 1, FinalActivation::None);
         let mut values = Vec::new();
         let plane = shape[1] * shape[2];
         let mut take = |planes: &Planes| values.extend_from_slice(&planes.values[planes.num_repeated * plane..]);

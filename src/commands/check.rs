@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Execute, ExperimentOptions};
 use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, Exit, output};
-use dataset::checks::{self, Dataset, Report, Severity};
+use dataset::checks::{self, CheckReport, Dataset, Severity};
 use dataset::split::{self, Fold, Split};
 use engine::experiment::check::{self, DatasetIndex};
 use engine::experiment::load::Document;
@@ -64,7 +64,7 @@ impl Execute for CheckArgs {
 }
 
 /// Returns the exit status, or the problems that prevented a plan, without those that the report already lists.
-fn verdict(report: &Report, plan_problems: Option<Problems>) -> Result<Exit, CliError> {
+fn verdict(report: &CheckReport, plan_problems: Option<Problems>) -> Result<Exit, CliError> {
     let has_faults = report.count(Severity::Fault) > 0;
     let Some(Problems(problems)) = plan_problems else {
         return Ok(if has_faults { Exit::No } else { Exit::Done });
@@ -75,7 +75,7 @@ fn verdict(report: &Report, plan_problems: Option<Problems>) -> Result<Exit, Cli
 }
 
 /// Examines every subject, with progress on stderr.
-fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> Report {
+fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckReport {
     let experiment = &document.experiment;
     let labels = ClassLabel::pairs(&index.labels);
     let chain = experiment.preprocess_chain();

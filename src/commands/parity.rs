@@ -14,7 +14,7 @@ use dataset::patch::Patch;
 use engine::experiment::load::{self, Document, SetArgument};
 use engine::experiment::plan::Plan;
 use engine::training::parity::reference;
-use engine::training::parity::{self, DeviceResult, Difference};
+use engine::training::parity::{self, Deviation, DeviceResult};
 use engine::training::{self, TrainError};
 use nn::devices::DeviceName;
 
@@ -86,7 +86,7 @@ fn against_pytorch(device: DeviceName) -> Result<bool, CliError> {
     let mut is_same = true;
     for (number, network) in networks.iter().enumerate() {
         let differences = network.compare(&device);
-        is_same &= differences.iter().all(Difference::is_within_tolerance);
+        is_same &= differences.iter().all(Deviation::is_within_tolerance);
         rows.extend(differences.iter().map(|difference| row(&format!("network {}", number + 1), difference)));
     }
     output::text(table(&header(), &rows));
@@ -108,7 +108,7 @@ fn against_the_first(arguments: &ParityArgs, devices: &[DeviceName]) -> Result<b
             None => first = Some((*device, trace)),
             Some((_, reference)) => {
                 let differences = parity::compare(&plan.experiment.model, reference, &trace);
-                is_same &= differences.iter().all(Difference::is_within_tolerance);
+                is_same &= differences.iter().all(Deviation::is_within_tolerance);
                 rows.extend(differences.iter().map(|difference| row(&device.to_string(), difference)));
             }
         }
@@ -144,7 +144,7 @@ fn header() -> Vec<String> {
     ["", "quantity", "difference", "tolerance", ""].map(str::to_owned).to_vec()
 }
 
-fn row(of: &str, difference: &Difference) -> Vec<String> {
+fn row(of: &str, difference: &Deviation) -> Vec<String> {
     let verdict = if difference.is_within_tolerance() { "same" } else { "differs" };
     let number = |value: f64| format!("{value:.1e}");
     vec![

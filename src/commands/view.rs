@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Execute;
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
-use report::viewer::{self, ContactSheetOptions, Plane, Scene, Window};
+use report::viewer::{self, ContactSheetOptions, IntensityWindow, Plane, Scene};
 use volume::io::{self, ImageError};
 use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
 
@@ -33,7 +33,7 @@ pub struct ViewArgs {
     out: PathBuf,
     /// Intensity window, from black to white [default: -160,240 for Hounsfield units, else the percentiles 0.5 and 99.5].
     #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true)]
-    window: Option<Window>,
+    window: Option<IntensityWindow>,
     /// Plane of a `.gif` or `.png` [default: axial]; a page shows all three.
     #[arg(long, value_enum)]
     plane: Option<PlaneName>,

@@ -92,7 +92,7 @@ pub struct CornerGather<'a> {
 }
 
 /// Values at eight indices, and at the next indices along z.
-pub type Pair = (__m256, __m256);
+pub type NeighbourPair = (__m256, __m256);
 
 impl<'a> CornerGather<'a> {
     /// Returns the gather of a block whose sizes along y and z are given; `None` for a block of fewer than 2 x 2 x 2 voxels,
@@ -133,7 +133,7 @@ impl CheckedCorners<'_, '_> {
     /// The processor has AVX2, as it has in functions of [`for_avx2!`](crate::for_avx2), which call this without `unsafe`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn group(&self, index: usize) -> [[Pair; 2]; 2] {
+    pub fn group(&self, index: usize) -> [[NeighbourPair; 2]; 2] {
         let (indices, [next_y, next_x]) = (&self.groups[index], self.corners.strides);
         let near = self.corners.values.as_ptr();
         // SAFETY: no index is larger than `last`, and last + next_y + next_x + 1 is the index of the last value;
@@ -197,7 +197,7 @@ fn panic_out_of_bounds() -> ! {
 /// Each index and the next one are within the array.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn pairs(values: *const f32, &[a, b, c, d, e, f, g, h]: &[i32; LANES]) -> Pair {
+unsafe fn pairs(values: *const f32, &[a, b, c, d, e, f, g, h]: &[i32; LANES]) -> NeighbourPair {
     // SAFETY: the caller's obligation.
     let (first, last) = unsafe {
         (_mm256_set_m128(two(values, e, f), two(values, a, b)), _mm256_set_m128(two(values, g, h), two(values, c, d)))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::claim::{ClaimState, Progress, claims};
+use super::claim::{ClaimState, RunProgress, claims};
 use super::folder::SweepFolder;
 use super::points::PointRecord;
 use run_folder::folder::RunError;
@@ -20,7 +20,7 @@ pub enum RunState {
         /// The host name.
         host: String,
         /// Its progress.
-        progress: Progress,
+        progress: RunProgress,
     },
     /// It was started and no process trains it; it can be resumed.
     Interrupted {

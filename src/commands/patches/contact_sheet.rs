@@ -8,7 +8,7 @@ use dataset::patch::Patch;
 use engine::experiment::plan::ClassLabel;
 use report::viewer::contact_sheet::{Sheet, Tile};
 use report::viewer::slice_selection::largest_slice;
-use report::viewer::{LabelCounts, Plane, Scene, Window};
+use report::viewer::{IntensityWindow, LabelCounts, Plane, Scene};
 use volume::{Affine, Grid, Label, Voxels};
 
 /// The maximum number of patches; more would be too small to see.
@@ -54,7 +54,7 @@ impl ContactSheet {
         let label = Voxels::new(1, patch.shape, patch.label.iter().map(shown).collect());
         // The labels are filled and outlined, since there is no prediction to outline.
         let mut scene = Scene::new(&grid, &image, Some(&label), Some(&label));
-        scene.window = Window::from_percentiles(image.channel(0));
+        scene.window = IntensityWindow::from_percentiles(image.channel(0));
         scene
     }
 

@@ -9,7 +9,7 @@ use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use ::report::comparison::ComparedEpoch;
 use sweep::folder::runs_in;
-use sweep::launch::{CacheOptions, Console, Launch, LaunchError, Outcome, Overview};
+use sweep::launch::{CacheArguments, Console, Launch, LaunchError, LaunchOutcome, Overview};
 use sweep::run_state::{RunState, SweepRun};
 
 /// Prints what a launch would do, without starting anything.
@@ -30,20 +30,20 @@ pub(super) fn launch(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, C
     let mut terminal = Terminal { checked, display: None, quiet: arguments.common.quiet };
     let outcome = arguments.launcher.launch(&request(checked, arguments), &mut terminal).map_err(launch_error)?;
     match outcome {
-        Outcome::Stopped => {
+        LaunchOutcome::Stopped => {
             outln!("stopped; rerun the same command to resume");
             Ok(Exit::Stopped)
         }
-        Outcome::Finished(runs) => {
+        LaunchOutcome::Finished(runs) => {
             write_report(checked, &runs)?;
             let is_successful = |run: &SweepRun| matches!(run.run_state, RunState::Done | RunState::Pruned);
             Ok(if runs.iter().all(is_successful) { Exit::Done } else { Exit::No })
         }
-        Outcome::Submitted => {
+        LaunchOutcome::Submitted => {
             outln!("show progress: runner sweep status {}", checked.folder.root().display());
             Ok(Exit::Done)
         }
-        Outcome::NothingToSubmit { runs, queued } => {
+        LaunchOutcome::NothingToSubmit { runs, queued } => {
             outln!("nothing to submit");
             // The job that writes the report may have been cancelled, or runs may have finished since.
             if queued == 0 {
@@ -66,7 +66,7 @@ fn request<'a>(checked: &'a Checked, arguments: &SweepArgs) -> Launch<'a> {
         devices: arguments.devices(&checked.sweep),
         device: arguments.common.device,
         retry_failed: arguments.retry_failed,
-        cache: CacheOptions { folder: cache.path(), given: cache.explicit_path(), arguments: cache.limit_argument() },
+        cache: CacheArguments { folder: cache.path(), given: cache.explicit_path(), arguments: cache.limit_argument() },
     }
 }
 

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::{changed, keys, status};
 use crate::terminal::bar::duration;
 use report::format::count;
-use sweep::claim::Progress;
+use sweep::claim::RunProgress;
 use sweep::launch::Overview;
 use sweep::points::Point;
 use sweep::run_state::{RunState, SweepRun};
@@ -141,7 +141,7 @@ impl Drop for Bars {
 /// Formats the progress of a run in a line.
 fn line(run: &SweepRun) -> String {
     let RunState::Running { progress, .. } = &run.run_state else { return run.run_state.word().to_owned() };
-    let Progress { task, epoch, epochs, loss, .. } = progress;
+    let RunProgress { task, epoch, epochs, loss, .. } = progress;
     let mut parts = vec![match task {
         Some(task) => task.clone(),
         None if *epoch == 0 => "starting".to_owned(),

@@ -54,14 +54,14 @@ impl fmt::Display for Finding {
 
 /// All findings of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct CheckReport {
     /// Number of subjects that were read.
     pub num_subjects: usize,
     /// Findings by subject, faults first; then those about several subjects.
     pub findings: Vec<Finding>,
 }
 
-impl Report {
+impl CheckReport {
     /// Sorts the findings.
     pub(super) fn new(num_subjects: usize, mut findings: Vec<Finding>) -> Self {
         let key = |finding: &Finding| (finding.subject.is_none(), finding.subject.clone(), finding.severity);
@@ -76,7 +76,7 @@ impl Report {
 }
 
 /// Writes a line for each finding, and a last one with their numbers.
-impl fmt::Display for Report {
+impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.findings.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
         let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
@@ -99,7 +99,7 @@ mod tests {
             Finding::fault("b", "torn"),
             Finding::note("a", "dark"),
         ];
-        let text = Report::new(2, findings).to_string();
+        let text = CheckReport::new(2, findings).to_string();
         assert_eq!(
             text,
             "note: a: dark\nfault: b: torn\nnote: b: thick\nnote: c\ndata              2 subjects read, 1 fault, 3 notes\n"

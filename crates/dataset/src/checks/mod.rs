@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use finding::{Finding, Report, Severity};
+pub use finding::{CheckReport, Finding, Severity};
 use summary::Summary;
 
 use crate::samplers::Sampler;
@@ -62,12 +62,12 @@ pub struct Dataset<'a> {
 /// Reads every subject and returns all findings, in an order that does not depend on the number of threads.
 ///
 /// `progress` receives the number of subjects that have been read and the total.
-pub fn examine(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Report {
+pub fn examine(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send)) -> CheckReport {
     let mut summaries = summaries(dataset, progress);
     let mut findings: Vec<Finding> =
         summaries.iter_mut().flat_map(|summary| std::mem::take(&mut summary.findings)).collect();
     findings.extend(CHECKS.iter().flat_map(|check| check(&summaries, dataset)));
-    Report::new(summaries.len(), findings)
+    CheckReport::new(summaries.len(), findings)
 }
 
 /// Returns the summary of every subject, sorted by name.

@@ -73,7 +73,7 @@ fn findings_with(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
         samples_val: true,
     };
     let findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(summaries, &dataset)).collect();
-    Report::new(summaries.len(), findings).findings.iter().map(ToString::to_string).collect()
+    CheckReport::new(summaries.len(), findings).findings.iter().map(ToString::to_string).collect()
 }
 
 /// Asserts that there is exactly one finding with this text.

@@ -2,7 +2,7 @@
 
 /// An activation function that converts logits to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
+pub enum FinalActivation {
     /// The identity, which leaves values unchanged.
     None,
     /// The sigmoid of each class, for losses that use sigmoids.
@@ -11,7 +11,7 @@ pub enum Activation {
     Softmax,
 }
 
-impl Activation {
+impl FinalActivation {
     /// Replaces logits `[class, voxel]` by probabilities, in place.
     pub fn apply(self, values: &mut [f32], classes: usize) {
         match self {
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn a_softmax_sums_to_one() {
         let mut values = vec![1.0, -50.0, 2.0, 800.0, 3.0, 0.5];
-        Activation::Softmax.apply(&mut values, 3);
+        FinalActivation::Softmax.apply(&mut values, 3);
         for voxel in 0..2 {
             let sum: f32 = (0..3).map(|class| values[class * 2 + voxel]).sum();
             assert!((sum - 1.0).abs() < 1e-6, "{sum}");
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_sigmoid_of_zero_is_one_half() {
         let mut values = vec![0.0, 100.0];
-        Activation::Sigmoid.apply(&mut values, 2);
+        FinalActivation::Sigmoid.apply(&mut values, 2);
         assert_eq!(values, [0.5, 1.0]);
     }
 }

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::activation::Activation;
+use super::activation::FinalActivation;
 use super::options::Blend;
 use super::tiling::Tiling;
 use volume::offset;
@@ -68,7 +68,7 @@ impl Planes<'_> {
 pub struct Blender {
     tiling: Tiling,
     blend: Blend,
-    activation: Activation,
+    activation: FinalActivation,
     importance: Vec<f32>,
     classes: usize,
     /// The first plane that is stored.
@@ -83,7 +83,7 @@ pub struct Blender {
 
 impl Blender {
     /// Creates a blender; `activation` is applied to the means of finished planes.
-    pub fn new(tiling: Tiling, blend: Blend, classes: usize, activation: Activation) -> Self {
+    pub fn new(tiling: Tiling, blend: Blend, classes: usize, activation: FinalActivation) -> Self {
         // A single window needs no weights, and its prediction stays the same bit for bit.
         let blend = if tiling.starts.len() == 1 { Blend::Crop } else { blend };
         let importance = importance(tiling.window, blend);
@@ -176,7 +176,7 @@ mod tests {
         let voxels: usize = shape.iter().product();
         let image: Vec<f32> = (0..2 * voxels).map(|i| (i as f32 * 0.37).sin()).collect();
         let tiling = Tiling::new(shape, window, overlap);
-        let mut blender = Blender::new(tiling.clone(), blend, 2, Activation::None);
+        let mut blender = Blender::new(tiling.clone(), blend, 2, FinalActivation::None);
         let mut values = vec![0.0; 2 * window.iter().product::<usize>()];
         let mut whole = Vec::new();
         let mut take = |planes: &Planes| {

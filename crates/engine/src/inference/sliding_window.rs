@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::activation::Activation;
+use super::activation::FinalActivation;
 use super::blend::{Blender, Planes};
 use super::inverse_resample::InverseResampler;
 use super::options::{Axis, Inference};
@@ -21,7 +21,7 @@ pub struct SlidingWindow<'a> {
     /// The options of the experiment.
     pub inference: &'a Inference,
     /// The activation function, applied to blended logits.
-    pub activation: Activation,
+    pub activation: FinalActivation,
 }
 
 /// How probabilities are converted to a label map on the grid of the image file.
@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn through(inference: &Inference, window: [usize; 3], mut forward: impl FnMut(Vec<f32>) -> Vec<f32>) -> Vec<f32> {
-        let sliding_window = SlidingWindow { window, classes: 1, inference, activation: Activation::None };
+        let sliding_window = SlidingWindow { window, classes: 1, inference, activation: FinalActivation::None };
         let mut out = Vec::new();
         let take = |planes: &Planes| out.extend_from_slice(&planes.values[planes.num_repeated * 20..]);
         predict_planes(&ramp([6, 4, 5]), &sliding_window, |batch, _| Ok::<_, Infallible>(forward(batch)), take)
@@ -190,7 +190,7 @@ mod tests {
     fn the_network_gets_every_voxel_once_where_windows_do_not_overlap() {
         let inference = Inference { overlap: values::UnitFraction::new(0.0).unwrap(), ..Inference::default() };
         let sliding_window =
-            SlidingWindow { window: [2, 2, 2], classes: 1, inference: &inference, activation: Activation::None };
+            SlidingWindow { window: [2, 2, 2], classes: 1, inference: &inference, activation: FinalActivation::None };
         let mut seen = 0;
         let count = |batch, count| {
             seen += count;
@@ -204,8 +204,12 @@ mod tests {
     fn a_label_map_is_the_same_by_slabs_and_from_probabilities() {
         let (image, grid) = (ramp([9, 4, 5]), Grid { shape: [9, 4, 5], affine: volume::Affine::IDENTITY });
         let inference = Inference::default();
-        let sliding_window =
-            SlidingWindow { window: [4, 4, 4], classes: 3, inference: &inference, activation: Activation::Softmax };
+        let sliding_window = SlidingWindow {
+            window: [4, 4, 4],
+            classes: 3,
+            inference: &inference,
+            activation: FinalActivation::Softmax,
+        };
         let steps: Vec<Postprocess> =
             serde_yaml::from_str("[!threshold { labels: { 5: 0.2 } }, !keep_largest {}]").unwrap();
         let output = LabelMapOutput { grid: &grid, labels: &[5, 7], postprocess: &steps };

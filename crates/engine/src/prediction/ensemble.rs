@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::{PredictError, Predictor, Progress};
+use super::{PredictError, Predictor, ReportProgress};
 use crate::experiment::plan::ClassLabel;
 use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
 use volume::{Label, Volume, Voxels};
@@ -49,7 +49,7 @@ pub fn predict(
     source: Volume,
     keep_probabilities: bool,
     stop: &AtomicBool,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> Result<Prediction, PredictError> {
     let (grid, first) = (source.grid, &predictors[0]);
     let labels = ClassLabel::values(&first.labels);
@@ -72,7 +72,7 @@ fn mean_probabilities(
     predictors: &[Predictor],
     source: Volume,
     stop: &AtomicBool,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> Result<Vec<f32>, PredictError> {
     let voxels = source.grid.num_voxels();
     let factor = 1.0 / predictors.len() as f32;

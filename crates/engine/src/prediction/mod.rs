@@ -11,18 +11,18 @@ pub use error::PredictError;
 pub use predictor::{Predictor, Weights};
 
 use crate::experiment::spec::Experiment;
-use crate::inference::activation::Activation;
+use crate::inference::activation::FinalActivation;
 use crate::inference::sliding_window::SlidingWindow;
 use nn::losses::OutputActivation;
 
 /// A callback that gets the number of windows that are done and of all.
-pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
+pub type ReportProgress<'a> = &'a mut dyn FnMut(usize, usize);
 
 /// Returns the sliding-window inference of a network that was trained as an experiment declares.
 pub(crate) fn sliding_window(experiment: &Experiment, window: [usize; 3], classes: usize) -> SlidingWindow<'_> {
     let activation = match experiment.loss.component().output_activation() {
-        OutputActivation::Sigmoid => Activation::Sigmoid,
-        OutputActivation::Softmax => Activation::Softmax,
+        OutputActivation::Sigmoid => FinalActivation::Sigmoid,
+        OutputActivation::Softmax => FinalActivation::Softmax,
     };
     SlidingWindow { window, classes, inference: &experiment.inference, activation }
 }

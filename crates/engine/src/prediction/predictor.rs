@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 use rayon::prelude::*;
 
-use super::{PredictError, Progress, sliding_window};
+use super::{PredictError, ReportProgress, sliding_window};
 use crate::experiment::load;
 use crate::experiment::plan::ClassLabel;
 use crate::experiment::spec::Experiment;
@@ -120,7 +120,7 @@ impl Predictor {
         &'a self,
         stop: &'a AtomicBool,
         (before, total): (usize, usize),
-        progress: Progress<'a>,
+        progress: ReportProgress<'a>,
     ) -> impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, PredictError> + 'a {
         let window = self.experiment.window();
         let mut done = before;

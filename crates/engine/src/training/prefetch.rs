@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TrainError;
-use super::checkpoint::Progress;
+use super::checkpoint::TrainingProgress;
 use super::dataset::PreprocessedDataset;
 use super::patches::{patches, patches_per_step};
 use super::step::{DeviceBatches, StepResult, Trainer};
@@ -28,7 +28,7 @@ struct Step {
 
 impl<'a> PrefetchedSteps<'a> {
     /// Starts the workers that make the patches of the remaining steps.
-    pub(super) fn start(plan: &'a Plan, dataset: &Arc<PreprocessedDataset>, progress: &Progress) -> Self {
+    pub(super) fn start(plan: &'a Plan, dataset: &Arc<PreprocessedDataset>, progress: &TrainingProgress) -> Self {
         let queue = patches(plan, dataset, progress.epoch, progress.steps_in_epoch * patches_per_step(plan));
         Self { plan, queue, remaining: plan.steps_per_epoch - progress.steps_in_epoch, prefetched: None }
     }
@@ -46,7 +46,7 @@ impl<'a> PrefetchedSteps<'a> {
     pub(super) fn take_step(
         &mut self,
         trainer: &mut Trainer,
-        progress: &mut Progress,
+        progress: &mut TrainingProgress,
     ) -> Result<(StepResult, usize), TrainError> {
         let step = match self.prefetched.take() {
             Some(step) => step,

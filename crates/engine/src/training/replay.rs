@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TrainError;
-use super::checkpoint::Progress;
+use super::checkpoint::TrainingProgress;
 use super::dataset::PreprocessedDataset;
 use super::prefetch::PrefetchedSteps;
 use super::step::Trainer;
@@ -32,7 +32,7 @@ pub fn first_steps(
 ) -> Result<(), TrainError> {
     let mut trainer = Trainer::new(plan)?;
     trainer.load_initial_weights(plan)?;
-    let mut progress = Progress::start();
+    let mut progress = TrainingProgress::start();
     while progress.step < count {
         let mut steps = PrefetchedSteps::start(plan, dataset, &progress);
         while progress.steps_in_epoch < plan.steps_per_epoch && progress.step < count {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::checkpoint::{BestEpoch, CheckpointSchedule, Progress, State, keep_best};
+use super::checkpoint::{BestEpoch, CheckpointSchedule, State, TrainingProgress, keep_best};
 use super::dataset::PreprocessedDataset;
 use super::prefetch::PrefetchedSteps;
 use super::step::Trainer;
@@ -47,7 +47,7 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
         }
         None => {
             trainer.load_initial_weights(plan)?;
-            Progress::start()
+            TrainingProgress::start()
         }
     };
 
@@ -131,7 +131,7 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
             is_best = keep_best(context.folder, &mut progress.best, new, monitor, keep, &weights)?;
         }
         let ended_early = monitored.is_some() && is_patience_exhausted(plan, &progress, epoch);
-        progress = Progress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ended_early, ..progress };
+        progress = TrainingProgress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ended_early, ..progress };
         context.commit(&state_of(&progress, &trainer), plan, is_best)?;
         schedule.restart();
     }
@@ -193,7 +193,7 @@ fn validate_epoch(
     Ok((!context.is_stop_requested()).then_some(validation))
 }
 
-fn state_of(progress: &Progress, trainer: &Trainer) -> State {
+fn state_of(progress: &TrainingProgress, trainer: &Trainer) -> State {
     State { progress: progress.clone(), weights: trainer.weights(), moments: trainer.moments() }
 }
 
@@ -209,7 +209,7 @@ fn monitored(record: &EpochRecord, columns: &Columns, monitor: &str) -> Option<f
     }
 }
 
-fn is_patience_exhausted(plan: &Plan, progress: &Progress, epoch: usize) -> bool {
+fn is_patience_exhausted(plan: &Plan, progress: &TrainingProgress, epoch: usize) -> bool {
     let patience = plan.experiment.checkpoint.patience_epochs;
     let best = progress.best.first().map_or(0, |best| best.epoch);
     patience.is_some_and(|patience| epoch - best >= patience.get())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ComparedEpoch;
-use super::estimate::{BootstrapCache, CaseScores, Estimate, columns};
+use super::estimate::{BootstrapCache, Estimate, ScoresByColumn, columns};
 use crate::runs::Run;
 use crate::statistics::mean;
 use run_folder::manifest::Status;
@@ -37,7 +37,7 @@ pub struct EpochScores {
     /// The number of scored epochs, from which the best is selected.
     pub num_scored_epochs: usize,
     /// The score of each label in each case; empty if the run has none, or not those of all validation cases.
-    pub cases: CaseScores,
+    pub cases: ScoresByColumn,
 }
 
 impl Run {
@@ -109,7 +109,7 @@ impl EpochScores {
 }
 
 /// Returns the case scores of an epoch, or none if a validation case is missing.
-fn case_scores(run: &Run, labels: &[String], epoch: usize) -> CaseScores {
+fn case_scores(run: &Run, labels: &[String], epoch: usize) -> ScoresByColumn {
     let Some(scores) = run.cases.epochs.get(&epoch) else { return BTreeMap::new() };
     let column = |label: &String| run.cases.columns.iter().position(|name| *name == format!("dice_{label}"));
     let Some(columns) = labels.iter().map(column).collect::<Option<Vec<usize>>>() else { return BTreeMap::new() };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::statistics::{Bootstrap, ConfidenceInterval, mean};
 
 /// The score of each label in each case, by subject.
-pub type CaseScores = BTreeMap<String, Vec<Option<f64>>>;
+pub type ScoresByColumn = BTreeMap<String, Vec<Option<f64>>>;
 
 /// A mean over cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,12 +36,12 @@ impl BootstrapCache {
 }
 
 /// Returns the scores of each label, in the order of the cases.
-pub(super) fn columns(cases: &CaseScores, num_labels: usize) -> Vec<Vec<Option<f64>>> {
+pub(super) fn columns(cases: &ScoresByColumn, num_labels: usize) -> Vec<Vec<Option<f64>>> {
     (0..num_labels).map(|label| cases.values().map(|scores| scores[label]).collect()).collect()
 }
 
 /// Averages the score of each case and label over the runs that have it.
-pub(super) fn average<'a>(runs: impl Iterator<Item = &'a CaseScores>, num_labels: usize) -> CaseScores {
+pub(super) fn average<'a>(runs: impl Iterator<Item = &'a ScoresByColumn>, num_labels: usize) -> ScoresByColumn {
     let mut by_case: BTreeMap<&String, Vec<&Vec<Option<f64>>>> = BTreeMap::new();
     for (subject, scores) in runs.flatten() {
         by_case.entry(subject).or_default().push(scores);

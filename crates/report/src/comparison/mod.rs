@@ -21,7 +21,7 @@ pub(crate) mod test_runs;
 
 pub use comparability::ComparabilityKey;
 pub use compared_run::{ComparedRun, EpochScores, status_name};
-pub use estimate::{CaseScores, Estimate};
+pub use estimate::{Estimate, ScoresByColumn};
 pub use group::Group;
 pub use pairs::{Comparison, Difference};
 pub use plan_differences::{VaryingKey, varying_keys};

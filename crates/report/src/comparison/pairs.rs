@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::estimate::{BootstrapCache, CaseScores, Estimate, average, columns};
+use super::estimate::{BootstrapCache, Estimate, ScoresByColumn, average, columns};
 use super::settings::Setting;
 use crate::statistics::{SignedRankTest, holm_adjust, mean, wilcoxon_signed_rank};
 
@@ -65,7 +65,7 @@ fn adjust_p_values(comparisons: &mut [Comparison], select: impl Fn(&mut Comparis
 impl Comparison {
     fn new(settings: &[Setting], a: usize, b: usize, num_labels: usize, cache: &mut BootstrapCache) -> Option<Self> {
         let (first, second) = (&settings[a], &settings[b]);
-        let mut differences: Vec<CaseScores> = Vec::new();
+        let mut differences: Vec<ScoresByColumn> = Vec::new();
         let (mut num_runs, mut unpaired_cases, mut seed_variance) = ([0; 2], vec![0; num_labels], 0.0);
         for (subjects, block) in &first.blocks {
             let Some(other) = second.blocks.get(subjects) else { continue };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Group;
 use super::compared_run::EpochScores;
-use super::estimate::{BootstrapCache, CaseScores, Estimate, average, columns};
+use super::estimate::{BootstrapCache, Estimate, ScoresByColumn, average, columns};
 use crate::statistics::{SeedVariation, mean};
 
 /// Runs that differ only in seed and fold.
@@ -28,7 +28,7 @@ pub struct Setting {
     /// without scores.
     pub zero_fractions: Vec<Option<f64>>,
     /// The score of each label in each case, averaged over runs.
-    pub cases: CaseScores,
+    pub cases: ScoresByColumn,
     pub(super) blocks: BTreeMap<Vec<String>, Block>,
 }
 
@@ -36,7 +36,7 @@ pub struct Setting {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
     /// The score of each label in each case, averaged over the runs.
-    pub(super) cases: CaseScores,
+    pub(super) cases: ScoresByColumn,
     /// The mean Dice of each run.
     pub(super) means: Vec<f64>,
 }

@@ -8,7 +8,7 @@ use volume::Label;
 
 /// The number of voxels of a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overlap {
+pub struct LabelOverlap {
     /// In the label map.
     pub label: u64,
     /// In the prediction.
@@ -17,7 +17,7 @@ pub struct Overlap {
     pub both: u64,
 }
 
-impl Overlap {
+impl LabelOverlap {
     /// Returns the Dice coefficient; `None` without voxels.
     pub fn dice(self) -> Option<f64> {
         let sum = self.label + self.prediction;
@@ -40,7 +40,7 @@ pub struct SliceCounts {
 #[derive(Clone, Debug)]
 pub struct LabelCounts {
     /// The total counts of all labels in either map, without the background.
-    pub labels: BTreeMap<Label, Overlap>,
+    pub labels: BTreeMap<Label, LabelOverlap>,
     planes: [SliceCounts; 3],
 }
 
@@ -118,8 +118,8 @@ mod tests {
         let label = Voxels::new(1, shape, vec![1, 1, 0, 1, 0, 0]);
         let prediction = Voxels::new(1, shape, vec![1, 0, 0, 2, 0, 2]);
         let counts = LabelCounts::of(&Scene::new(&grid, &image, Some(&label), Some(&prediction)));
-        assert_eq!(counts.labels[&1], Overlap { label: 3, prediction: 1, both: 1 });
-        assert_eq!(counts.labels[&2], Overlap { label: 0, prediction: 2, both: 0 });
+        assert_eq!(counts.labels[&1], LabelOverlap { label: 3, prediction: 1, both: 1 });
+        assert_eq!(counts.labels[&2], LabelOverlap { label: 0, prediction: 2, both: 0 });
         assert_eq!(counts.labels[&1].dice(), Some(0.5));
         let axial = counts.slices(Plane::Axial);
         assert_eq!((&axial.foreground[..], &axial.differing[..]), (&[1, 1, 2][..], &[1, 1, 1][..]));

@@ -28,4 +28,4 @@ pub use self::page::write_html;
 pub use self::plane::Plane;
 pub use self::png::{ContactSheetOptions, write_png};
 pub use self::scene::Scene;
-pub use self::window::Window;
+pub use self::window::IntensityWindow;

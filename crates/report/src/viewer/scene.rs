@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::plane::Plane;
 use super::slice::Slice;
-use super::window::{Window, look_like_hounsfield};
+use super::window::{IntensityWindow, look_like_hounsfield};
 use volume::orientation::{AxisOrientation, axes_to_ras};
 use volume::{Affine, Grid, Label, Voxels};
 
@@ -15,7 +15,7 @@ use volume::{Affine, Grid, Label, Voxels};
 #[derive(Clone, Debug)]
 pub struct Scene {
     /// The intensity window.
-    pub window: Window,
+    pub window: IntensityWindow,
     /// The names of labels; a label without a name is shown by its value.
     pub names: BTreeMap<Label, String>,
     /// Whether the intensities look like Hounsfield units.
@@ -45,7 +45,7 @@ impl Scene {
         );
         let values = image.channel(0);
         Self {
-            window: Window::automatic(values),
+            window: IntensityWindow::automatic(values),
             names: BTreeMap::new(),
             is_hounsfield: look_like_hounsfield(values),
             stored: *grid,

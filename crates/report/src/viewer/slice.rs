@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use plotters::prelude::RGBColor;
 
 use super::bitmap::Bitmap;
-use super::window::Window;
+use super::window::IntensityWindow;
 use crate::appearance::palette::colour;
 use volume::Label;
 
@@ -46,7 +46,7 @@ impl Slice {
     }
 
     /// Renders the slice with the given columns and rows.
-    pub fn render(&self, size: [usize; 2], window: Window) -> Bitmap {
+    pub fn render(&self, size: [usize; 2], window: IntensityWindow) -> Bitmap {
         let greys = self.greys(size, window);
         let fill = self.fill.as_ref().map(|labels| self.nearest(labels, size));
         let outline = self.outline.as_ref().map(|labels| outline(&self.nearest(labels, size), size));
@@ -72,7 +72,7 @@ impl Slice {
     }
 
     /// Resamples the grey values: linear interpolation to enlarge, area averaging to reduce.
-    fn greys(&self, size: [usize; 2], window: Window) -> Vec<f32> {
+    fn greys(&self, size: [usize; 2], window: IntensityWindow) -> Vec<f32> {
         let [columns, rows] = [0, 1].map(|axis| resampling_weights(self.size[axis], size[axis]));
         // Windowing first makes NaN black, so that it does not spread to neighbours.
         let voxels: Vec<f32> = self.values.iter().map(|value| window.grey(*value)).collect();
@@ -139,7 +139,7 @@ fn neighbours(pixel: usize, [columns, rows]: [usize; 2]) -> impl Iterator<Item =
 mod tests {
     use super::*;
 
-    const WINDOW: Window = Window { low: 0.0, high: 255.0 };
+    const WINDOW: IntensityWindow = IntensityWindow { low: 0.0, high: 255.0 };
 
     fn slice(size: [usize; 2], values: &[f32]) -> Slice {
         Slice { size, spacing: [1.0, 1.0], values: values.to_vec(), fill: None, outline: None }

@@ -8,18 +8,18 @@ const PERCENTILES: [f64; 2] = [0.5, 99.5];
 /// Percentiles are estimated from about this many values.
 const SAMPLE_SIZE: usize = 1 << 20;
 /// The window for soft tissue in Hounsfield units.
-const SOFT_TISSUE: Window = Window { low: -160.0, high: 240.0 };
+const SOFT_TISSUE: IntensityWindow = IntensityWindow { low: -160.0, high: 240.0 };
 
 /// An intensity window: the range of intensities that is mapped to grey values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Window {
+pub struct IntensityWindow {
     /// This and lower intensities are black.
     pub low: f32,
     /// This and higher intensities are white.
     pub high: f32,
 }
 
-impl Window {
+impl IntensityWindow {
     /// Returns the window for soft tissue if the values look like Hounsfield units, otherwise a window by percentiles.
     pub fn automatic(values: &[f32]) -> Self {
         if look_like_hounsfield(values) { SOFT_TISSUE } else { Self::from_percentiles(values) }
@@ -39,13 +39,13 @@ impl Window {
     }
 }
 
-impl fmt::Display for Window {
+impl fmt::Display for IntensityWindow {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         write!(formatter, "{} to {}", short(self.low), short(self.high))
     }
 }
 
-impl FromStr for Window {
+impl FromStr for IntensityWindow {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn grey_values_increase_within_the_window_and_are_clamped_outside() {
-        let window = Window { low: -100.0, high: 100.0 };
+        let window = IntensityWindow { low: -100.0, high: 100.0 };
         assert_eq!(
             [-500.0, -100.0, 0.0, 100.0, 500.0].map(|value| window.grey(value)),
             [0.0, 0.0, 127.5, 255.0, 255.0]
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_constant_image_and_an_image_of_nan_are_black() {
         for values in [[7.0; 4], [f32::NAN; 4]] {
-            let window = Window::automatic(&values);
+            let window = IntensityWindow::automatic(&values);
             assert!(values.iter().all(|value| window.grey(*value) == 0.0));
         }
     }
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn a_ct_with_air_has_hounsfield_units_and_an_mr_image_has_not() {
         let ct: Vec<f32> = (0..1000).map(|i| if i < 400 { -1000.0 } else { i as f32 - 400.0 }).collect();
-        assert_eq!(Window::automatic(&ct), SOFT_TISSUE);
+        assert_eq!(IntensityWindow::automatic(&ct), SOFT_TISSUE);
         let mr: Vec<f32> = (0..=1000).map(|i| i as f32).collect();
-        assert_eq!(Window::automatic(&mr), Window { low: 5.0, high: 995.0 });
+        assert_eq!(IntensityWindow::automatic(&mr), IntensityWindow { low: 5.0, high: 995.0 });
         let normalized: Vec<f32> = mr.iter().map(|value| value / 500.0 - 1.0).collect();
         assert!(!look_like_hounsfield(&normalized));
     }
@@ -125,7 +125,7 @@ mod tests {
     fn a_window_is_parsed_from_two_numbers_the_lower_first() {
         assert_eq!("-160, 240".parse(), Ok(SOFT_TISSUE));
         for text in ["240,-160", "1", "1,1", "a,b", "0,inf"] {
-            assert!(text.parse::<Window>().unwrap_err().contains("LOW,HIGH"), "{text}");
+            assert!(text.parse::<IntensityWindow>().unwrap_err().contains("LOW,HIGH"), "{text}");
         }
     }
 

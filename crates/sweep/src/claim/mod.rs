@@ -24,7 +24,7 @@ mod process;
 mod record;
 
 pub use files::claims;
-pub use record::{ClaimRecord, Progress};
+pub use record::{ClaimRecord, RunProgress};
 
 /// The exit code of a worker whose run another process holds (`EX_TEMPFAIL`).
 pub const HELD_EXIT_CODE: u8 = 75;
@@ -117,7 +117,7 @@ impl Claim {
 
 impl ProgressReporter {
     /// Changes the progress that the next heartbeat publishes.
-    pub fn update(&self, change: impl FnOnce(&mut Progress)) {
+    pub fn update(&self, change: impl FnOnce(&mut RunProgress)) {
         change(&mut lock(&self.shared.record).progress);
     }
 }

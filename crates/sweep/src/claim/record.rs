@@ -22,12 +22,12 @@ pub struct ClaimRecord {
     /// Whether the holder has released the run.
     pub released: bool,
     /// The progress of the run.
-    pub progress: Progress,
+    pub progress: RunProgress,
 }
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct RunProgress {
     /// The current task outside of training steps, such as `preprocessing 3/20`.
     pub task: Option<String>,
     /// The current epoch, counted from 1.
@@ -44,7 +44,7 @@ pub struct Progress {
     pub epoch_seconds: Option<f64>,
 }
 
-impl Progress {
+impl RunProgress {
     /// Estimates the seconds until the run ends from the duration of its latest epoch.
     pub fn seconds_left(&self) -> Option<f64> {
         let done = if self.steps == 0 { 0.0 } else { self.step as f64 / self.steps as f64 };
@@ -62,7 +62,7 @@ impl ClaimRecord {
             process,
             process_start: process_start(process).unwrap_or(0),
             released: false,
-            progress: Progress::default(),
+            progress: RunProgress::default(),
         }
     }
 

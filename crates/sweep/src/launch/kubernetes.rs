@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::{CacheOptions, Console, DryRun, Launch, LaunchError, Launcher, Outcome};
+use super::{CacheArguments, Console, DryRun, Launch, LaunchError, LaunchOutcome, Launcher};
 use crate::claim::HELD_EXIT_CODE;
 use run_folder::folder::write_atomically;
 
@@ -81,13 +81,13 @@ impl Launcher for Kubernetes {
         Ok(DryRun { has_estimates: false, text: manifest_of(launch)? })
     }
 
-    fn launch(&self, launch: &Launch, _: &mut dyn Console) -> Result<Outcome, LaunchError> {
+    fn launch(&self, launch: &Launch, _: &mut dyn Console) -> Result<LaunchOutcome, LaunchError> {
         let manifest = manifest_of(launch)?;
         launch.write()?;
         let path = launch.folder.file("kubernetes.yaml");
         write_atomically(&path, manifest.as_bytes())?;
         match Command::new("kubectl").args(["create", "--filename"]).arg(&path).status() {
-            Ok(status) if status.success() => Ok(Outcome::Submitted),
+            Ok(status) if status.success() => Ok(LaunchOutcome::Submitted),
             Ok(status) => {
                 Err(LaunchError::Failure(format!("kubectl create --filename {} ended with {status}", path.display())))
             }
@@ -121,7 +121,7 @@ fn manifest_of(launch: &Launch) -> Result<String, LaunchError> {
 
 /// Returns the cache folder of pods: the given one if it is on the claim, else `cache`, since other folders of a
 /// container are lost with it.
-fn cache_dir(cache: &CacheOptions, mount: &str) -> PathBuf {
+fn cache_dir(cache: &CacheArguments, mount: &str) -> PathBuf {
     match &cache.given {
         Some(folder) if folder.is_relative() || folder.starts_with(mount) => folder.clone(),
         _ => PathBuf::from("cache"),

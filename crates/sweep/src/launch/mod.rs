@@ -50,7 +50,7 @@ pub trait Launcher: fmt::Debug + Sync {
     ///
     /// # Errors
     /// If settings are missing, a file cannot be written or the jobs cannot be started.
-    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<Outcome, LaunchError>;
+    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<LaunchOutcome, LaunchError>;
 }
 
 /// What `--dry-run` prints.
@@ -64,7 +64,7 @@ pub struct DryRun {
 
 /// How a launch ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum LaunchOutcome {
     /// All runs ended.
     Finished(Vec<SweepRun>),
     /// The user stopped the sweep; its runs wrote a checkpoint.
@@ -158,12 +158,12 @@ pub struct Launch<'a> {
     /// Whether to start failed runs again.
     pub retry_failed: bool,
     /// The cache folder and how it was given.
-    pub cache: CacheOptions,
+    pub cache: CacheArguments,
 }
 
 /// Cache options that a worker is given.
 #[derive(Clone, Debug)]
-pub struct CacheOptions {
+pub struct CacheArguments {
     /// The cache folder on this machine.
     pub folder: PathBuf,
     /// The cache folder as the user wrote it, if at all.

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Console, DryRun, Launch, LaunchError, Launcher, Outcome};
+use super::{Console, DryRun, Launch, LaunchError, LaunchOutcome, Launcher};
 use crate::folder::{SweepFolder, names_in};
 use crate::run_state::{self, RunState, SweepRun};
 use run_folder::folder::write_atomically;
@@ -83,7 +83,7 @@ impl Launcher for Slurm {
         Ok(DryRun { has_estimates: true, text })
     }
 
-    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<Outcome, LaunchError> {
+    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<LaunchOutcome, LaunchError> {
         launch.write()?;
         let array = Array::new(launch)?;
         let runs = run_state::read(&array.folder, &launch.definition.ids)?;
@@ -101,14 +101,14 @@ impl Launcher for Slurm {
             console.line(&format!("{} of these are in Slurm's queue already", queued.len()));
         }
         if new.is_empty() {
-            return Ok(Outcome::NothingToSubmit { runs, queued: queued.len() });
+            return Ok(LaunchOutcome::NothingToSubmit { runs, queued: queued.len() });
         }
         let (count, submission) = (new.len(), array.submit(&new)?);
         console.line(&format!(
             "submitted {count} runs as job array {}, and job {} for the report",
             submission.array, submission.report
         ));
-        Ok(Outcome::Submitted)
+        Ok(LaunchOutcome::Submitted)
     }
 }
 

@@ -14,4 +14,4 @@ mod state;
 pub use best::keep_best;
 pub use files::{LatestCheckpoint, latest};
 pub(super) use schedule::CheckpointSchedule;
-pub use state::{BestEpoch, CheckpointError, Progress, State};
+pub use state::{BestEpoch, CheckpointError, State, TrainingProgress};

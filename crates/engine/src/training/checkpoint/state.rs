@@ -12,7 +12,7 @@ use run_folder::folder::RunError;
 
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// The current epoch, counted from 1.
     pub epoch: usize,
     /// The number of its optimizer steps that are done.
@@ -40,7 +40,7 @@ pub struct BestEpoch {
     pub value: f64,
 }
 
-impl Progress {
+impl TrainingProgress {
     /// Returns the progress of a run before its first step.
     pub fn start() -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Progress {
 #[derive(Clone, Debug)]
 pub struct State {
     /// The progress of the run.
-    pub progress: Progress,
+    pub progress: TrainingProgress,
     /// Weights and buffers of the network.
     pub weights: Vec<NamedTensor>,
     /// The moments of the optimizer.
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn state() -> State {
-        let mut progress = Progress::start();
+        let mut progress = TrainingProgress::start();
         progress.loss_sum = 0.1 + 0.2;
         progress.best.push(BestEpoch { epoch: 3, value: 0.25 });
         State { progress, weights: vec![tensor("head.weight", 1.5)], moments: vec![tensor("head.weight.first", 0.5)] }

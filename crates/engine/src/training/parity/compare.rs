@@ -46,7 +46,7 @@ pub struct DeviceResult {
 
 /// The relative difference of one quantity.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub struct Deviation {
     /// The name of the quantity.
     pub quantity: String,
     /// The difference, relative to the quantity's size.
@@ -55,7 +55,7 @@ pub struct Difference {
     pub tolerance: f64,
 }
 
-impl Difference {
+impl Deviation {
     /// Returns whether the difference is within the tolerance.
     pub fn is_within_tolerance(&self) -> bool {
         // NaN is never within the tolerance.
@@ -97,8 +97,8 @@ pub fn wavy_patch(plan: &Plan, index: usize) -> Patch {
 
 /// Compares the results of two devices, quantity by quantity. The gradient of a parameter that has no effect in the
 /// model is rounding error, and only has to be small compared with the others.
-pub fn compare(model: &Model, one: &DeviceResult, other: &DeviceResult) -> Vec<Difference> {
-    let difference = |quantity: String, relative, tolerance| Difference { quantity, relative, tolerance };
+pub fn compare(model: &Model, one: &DeviceResult, other: &DeviceResult) -> Vec<Deviation> {
+    let difference = |quantity: String, relative, tolerance| Deviation { quantity, relative, tolerance };
     let mut differences = vec![
         difference("logits".to_owned(), relative_maximum(&one.logits, &other.logits), LOGITS),
         difference("loss".to_owned(), relative(one.loss, other.loss), LOSS),

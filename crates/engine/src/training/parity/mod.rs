@@ -5,4 +5,4 @@
 mod compare;
 pub mod reference;
 
-pub use compare::{DeviceResult, Difference, STEPS, compare, compute, wavy_patch};
+pub use compare::{Deviation, DeviceResult, STEPS, compare, compute, wavy_patch};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 
-use super::Difference;
+use super::Deviation;
 use nn::losses::{BinaryCrossEntropyLoss, Loss};
 use nn::optimizers::{Optimizer, OptimizerSpec};
 use nn::weights::NamedTensor;
@@ -103,7 +103,7 @@ impl ReferenceNetwork {
     ///
     /// # Panics
     /// When the device fails.
-    pub fn compare(&self, device: &Device) -> Vec<Difference> {
+    pub fn compare(&self, device: &Device) -> Vec<Deviation> {
         let device = device.clone().autodiff();
         let model = Model::Unet(self.spec.clone());
         let mut network = model.build(self.channels, self.classes, Seed(0), &device);
@@ -167,8 +167,8 @@ impl ReferenceNetwork {
     }
 }
 
-fn difference(quantity: &str, relative: f64, tolerance: f64) -> Difference {
-    Difference { quantity: quantity.to_owned(), relative, tolerance }
+fn difference(quantity: &str, relative: f64, tolerance: f64) -> Deviation {
+    Deviation { quantity: quantity.to_owned(), relative, tolerance }
 }
 
 /// Sets each trained parameter to the script's wave.

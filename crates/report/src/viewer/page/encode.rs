@@ -117,7 +117,7 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::viewer::Window;
+    use crate::viewer::IntensityWindow;
     use volume::{Affine, Grid, Voxels};
 
     fn scene(values: &[f32]) -> Scene {
@@ -169,7 +169,7 @@ mod tests {
         let mut values: Vec<f32> = (0..1000).map(|value| value as f32 / 1000.0).collect();
         values[500] = 1e9;
         let mut scene = scene(&values);
-        scene.window = Window { low: 0.0, high: 1.0 };
+        scene.window = IntensityWindow { low: 0.0, high: 1.0 };
         let quantization = Quantization::of(&scene);
         assert!(quantization.is_clipped && 1.0 / quantization.step > 2000.0, "{quantization:?}");
         assert_eq!(quantization.code(1e9), 65535);

@@ -163,7 +163,7 @@ impl Page<'_> {
                     }
                 }
                 fieldset {
-                    legend { "Window" (unit) }
+                    legend { "IntensityWindow" (unit) }
                     label.slider { span { "Level" } input #level type="range" step="any"; input #level-number type="number" step="any" aria-label="level"; }
                     label.slider { span { "Width" } input #width type="range" step="any"; input #width-number type="number" step="any" aria-label="width"; }
                     div.buttons #presets {

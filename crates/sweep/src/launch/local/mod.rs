@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Console, DryRun, Launch, LaunchError, Launcher, Outcome, Overview};
+use super::{Console, DryRun, Launch, LaunchError, LaunchOutcome, Launcher, Overview};
 use crate::folder::{Definition, SweepFolder};
 use crate::run_state::{self, RunState, SweepRun};
 use nn::devices::DeviceName;
@@ -44,7 +44,7 @@ impl Launcher for Local {
         Ok(DryRun { has_estimates: true, text: String::new() })
     }
 
-    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<Outcome, LaunchError> {
+    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<LaunchOutcome, LaunchError> {
         launch.write()?;
         let jobs = launch.jobs.unwrap_or(launch.devices.len().max(1));
         let cache_dir = std::path::absolute(&launch.cache.folder)?;
@@ -59,7 +59,7 @@ impl Launcher for Local {
         };
         let runs = supervisor.run(console)?;
         console.runs(&runs);
-        Ok(if console.stop().load(Ordering::SeqCst) { Outcome::Stopped } else { Outcome::Finished(runs) })
+        Ok(if console.stop().load(Ordering::SeqCst) { LaunchOutcome::Stopped } else { LaunchOutcome::Finished(runs) })
     }
 }
 
