@@ -111,7 +111,7 @@ fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
         Some("html" | "htm") => Format::Html,
         _ => {
             return Err(CliError::problem(
-                format!("the extension of {} is no known format", arguments.out.display()),
+                format!("the extension of {} is not a known format", arguments.out.display()),
                 "end --out with .gif for an animation, .png for a contact sheet, or .html for a page",
             ));
         }
@@ -173,7 +173,7 @@ fn label_map(path: &Path, role: &str, grid: &Grid, image: &Path) -> Result<Voxel
             describe_grid(grid)
         ),
         format!(
-            "name the image that the {role} was drawn on, or resample the {role} to the image's grid, nearest neighbour"
+            "name the image that the {role} belongs to, or resample the {role} to the image's grid, nearest neighbour"
         ),
     ))
 }

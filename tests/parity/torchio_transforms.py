@@ -170,9 +170,9 @@ for volume, points, displacement, yaml, name in [
                   tio.ElasticDeformation(field, (displacement,) * 3, image_interpolation=name),
                   {"elastic_deformation": field.reshape(-1, 3).tolist()}))
 
-TURNED = np.random.default_rng(8)
+rotated_rng = np.random.default_rng(8)
 for volume in ("rotated", "rotated_back", "rotated_cube"):
-    field = (TURNED.uniform(-1, 1, [5, 6, 4, 3]) * 0.8).round(3)
+    field = (rotated_rng.uniform(-1, 1, [5, 6, 4, 3]) * 0.8).round(3)
     CASES.append((volume, "elastic_deformation: {num_control_points: [5, 6, 4]}", tio.ElasticDeformation(field, (0.8,) * 3),
                   {"elastic_deformation": field.reshape(-1, 3).tolist()}))
 

@@ -129,7 +129,7 @@ pub enum SplitError {
         names: Vec<String>,
     },
     /// The file names subjects more than once.
-    #[error("{path}: expected each subject in one part once, got {names}", path = path.display(), names = names.join(", "))]
+    #[error("{path}: expected each subject at most once, got {names}", path = path.display(), names = names.join(", "))]
     Repeated {
         /// The file.
         path: PathBuf,
@@ -143,7 +143,7 @@ pub enum SplitError {
 /// The order of `names` does not matter. The same seed returns the same parts.
 ///
 /// # Errors
-/// When the numbers do not fit the subjects, a part that is needed is empty, or the file is wrong.
+/// When the numbers do not fit the subjects, training or validation would be empty, or the file is invalid.
 pub fn parts(split: &Split, seed: Seed, names: &[String]) -> Result<Parts, SplitError> {
     let mut sorted = names.to_vec();
     sorted.sort();
@@ -173,7 +173,7 @@ fn shuffled(seed: Seed, mut sorted: Vec<String>) -> Vec<String> {
     sorted
 }
 
-/// Cuts at the rounded cumulative sums, so that fractions that sum to 1 use every subject.
+/// Cuts at the rounded cumulative fractions, so that fractions that sum to 1 use every subject.
 fn split_by_fractions(fraction: &Fraction, mut names: Vec<String>) -> Result<Parts, SplitError> {
     let [train, val, test] = [fraction.train, fraction.val, fraction.test].map(NonNegative::get);
     let sum = train + val + test;

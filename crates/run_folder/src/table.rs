@@ -15,7 +15,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a CSV file with a header, without an incomplete last line, which is being written.
+    /// Reads a CSV file with a header; an incomplete last line, which may still be being written, is ignored.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -49,7 +49,7 @@ impl Table {
     }
 }
 
-/// Reads the complete lines of a file.
+/// Reads a file up to its last line break.
 ///
 /// # Errors
 /// When it cannot be read.

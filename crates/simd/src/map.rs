@@ -5,8 +5,8 @@ use std::io;
 
 use memmap2::Mmap;
 
-/// Maps a file into memory without reading it; the map outlives the file's name. Only for the runner's own, completely
-/// written files, which may be renamed or removed but are never modified.
+/// Maps a file into memory without reading it. The map stays valid when the file is renamed or removed. Only for the
+/// runner's own, completely written files, which are never modified.
 ///
 /// # Errors
 /// When the system cannot map the file.

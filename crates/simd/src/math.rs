@@ -1,7 +1,8 @@
 //! Elementary functions of slices, with bit-identical results on every processor.
 //!
-//! Loops without branches, which compilers vectorize. Each is also compiled for AVX2 and AVX-512 and selected at run time;
-//! no multiplication and addition are fused. Polynomials: S. Moshier, Cephes, single precision.
+//! The loops have no branches, so that the compiler vectorizes them. Each is also compiled for AVX2 and AVX-512, and
+//! the version is selected at run time; multiplications and additions are never fused. The polynomials are those of
+//! S. Moshier's Cephes, single precision.
 
 use std::f32::consts::{LOG2_E, SQRT_2, TAU};
 

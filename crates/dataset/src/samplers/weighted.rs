@@ -65,7 +65,7 @@ fn sample_centre(mapping: &IndexMapping, weights: &WeightIndex, region: &Region,
     centre.or_else(|| scan(mapping, weights, region, rng))
 }
 
-/// Samples from the weights of every voxel of a region: slow, and only if rejection sampling rejects too often.
+/// Samples from the weights of all voxels of a region: slow, and only used if rejection sampling rejects too often.
 fn scan(mapping: &IndexMapping, weights: &WeightIndex, region: &Region, rng: &mut Rng) -> Option<[usize; 3]> {
     let weight = |voxel| mapping.source(voxel).map_or(0.0, |source| weights.weight(source));
     let total: f64 = region.voxels().map(weight).sum();

@@ -110,7 +110,7 @@ impl Plan {
         hex::encode(hash.finalize())
     }
 
-    /// Returns the text of plan.yaml: the experiment with all defaults, which gives the same run.
+    /// Returns the text of plan.yaml: the experiment with all defaults, which yields the same run.
     pub fn to_yaml(&self) -> String {
         let experiment = self.experiment.clone();
         // Labels that come from the dataset are written too, so that the run can predict without the dataset.

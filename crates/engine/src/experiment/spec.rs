@@ -83,7 +83,7 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Returns the experiment as YAML with every default written; parsing it gives the same experiment.
+    /// Returns the experiment as YAML with every default written; parsing it returns the same experiment.
     pub fn to_yaml(&self) -> String {
         let tree = serde_yaml::with::singleton_map_recursive::serialize(self, serde_yaml::value::Serializer)
             .expect("an experiment has maps, lists, numbers and text only");

@@ -22,8 +22,8 @@ pub enum RunSessionError {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The loss or the gradient was not finite, and the patches of the step were saved or not.
-    #[error("{error}; {saved}, and `runner patches {plan} --step {step}` makes them again")]
+    /// The loss or the gradient was not finite. The patches of the step are saved for inspection if possible.
+    #[error("{error}; {saved}, and `runner patches {plan} --step {step}` recreates them")]
     NotFinite {
         /// The error of the training loop.
         error: TrainError,
@@ -44,7 +44,7 @@ pub enum RunSessionError {
 pub struct FailedRun {
     /// Why it failed.
     pub error: Box<RunSessionError>,
-    /// Why the manifest does not say so, if it could not be written.
+    /// Why the failure could not be recorded in the manifest, if so.
     pub manifest_error: Option<RunError>,
 }
 

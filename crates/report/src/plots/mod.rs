@@ -1,6 +1,6 @@
 //! Plots of a single run or evaluation, each as PNG and SVG.
 //!
-//! Drawn with plotters, which has a PNG backend; [`crate::charts`] says why the report page has its own charts.
+//! Drawn with plotters, which has a PNG backend; [`crate::charts`] explains why the report page has its own charts.
 
 use std::path::Path;
 

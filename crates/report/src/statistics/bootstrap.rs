@@ -25,7 +25,7 @@ pub struct ConfidenceInterval {
 }
 
 impl Bootstrap {
-    /// Resamples the given number of cases. The same number always gives the same samples.
+    /// Resamples the given number of cases. The same number always yields the same samples.
     pub fn new(num_cases: usize) -> Self {
         let mut rng: Rng = Seed(0).stream(Purpose::Bootstrap, 0, "", num_cases as u64);
         let samples = (0..NUM_RESAMPLES * num_cases).map(|_| rng.below(num_cases as u64) as u32).collect();

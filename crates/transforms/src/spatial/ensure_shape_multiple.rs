@@ -17,9 +17,9 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnsureShapeMultiple {
-    /// The numbers of voxels of which x, y and z become multiples, such as `[16, 16, 8]`.
+    /// The shape becomes a multiple of these numbers of voxels along x, y and z, such as `[16, 16, 8]`.
     pub multiple: Shape,
-    /// `pad` (default) or `crop`; cropping makes an axis shorter than its multiple one voxel long.
+    /// `pad` (default) or `crop`; cropping leaves one voxel of an axis that is shorter than its multiple.
     #[serde(default)]
     pub method: Method,
     /// The intensity of padded voxels, default 0; padded labels are 0.

@@ -1,7 +1,7 @@
 //! A self-contained HTML page with the volume and a small viewer.
 //!
-//! The page has the quantized voxels as text ([`encode`]), of large volumes at a lower resolution ([`downsample`]), and
-//! the scripts that decode and draw them.
+//! The page contains the quantized voxels as text ([`encode`]), downsampled if the volume is large ([`downsample`]),
+//! and the scripts that decode and draw them.
 
 use std::path::Path;
 
@@ -163,7 +163,7 @@ impl Page<'_> {
                     }
                 }
                 fieldset {
-                    legend { "IntensityWindow" (unit) }
+                    legend { "Window" (unit) }
                     label.slider { span { "Level" } input #level type="range" step="any"; input #level-number type="number" step="any" aria-label="level"; }
                     label.slider { span { "Width" } input #width type="range" step="any"; input #width-number type="number" step="any" aria-label="width"; }
                     div.buttons #presets {

@@ -16,7 +16,7 @@ use values::Bytes;
 const MAX_TRAILING_BYTES: u64 = 1 << 16;
 /// Compressed files that declare at most this many bytes of voxels are read without measuring their content first.
 const MAX_TRUSTED_BYTES: u64 = 1 << 24;
-/// So are files that declare at most this many bytes per byte on disk; only label maps compress better.
+/// The same applies to files that declare at most this many bytes per byte on disk; only label maps compress better.
 const MAX_TRUSTED_RATIO: u64 = 64;
 
 /// Checks that a file is long enough for the voxels that its header declares.
