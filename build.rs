@@ -1,4 +1,4 @@
-//! Lets the program find LibTorch where it was found when it was built, without `LD_LIBRARY_PATH`.
+//! Makes the program search for LibTorch where it was at build time, so that `LD_LIBRARY_PATH` is not needed.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

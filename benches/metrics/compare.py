@@ -89,7 +89,7 @@ def measured(name, metrics, python, bench, files, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default_work = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runner-bench"
-    parser.add_argument("--work", type=Path, default=default_work, help="the folder of the two files, which are kept")
+    parser.add_argument("--work", type=Path, default=default_work, help="folder for the two files; they are kept")
     parser.add_argument("--venv", type=Path, help="a virtual environment; by default one in the work folder")
     parser.add_argument("--repeats", type=int, default=11, help="number of measurements of runner")
     parser.add_argument("--peer-repeats", type=int, default=3, help="number of measurements of each other library")

@@ -159,7 +159,7 @@ def default_work():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runner", type=Path, help="the release binary; without it, cargo builds one")
-    parser.add_argument("--work", type=Path, default=default_work(), help="the folder of phantoms and caches, which are kept")
+    parser.add_argument("--work", type=Path, default=default_work(), help="folder for phantoms and caches; they are kept")
     parser.add_argument("--venv", type=Path, help="a virtual environment; by default one in the work folder")
     parser.add_argument("--workers", type=int, default=2, help="number of workers in both programs")
     parser.add_argument("--repeats", type=int, default=3, help="number of repeats of each measurement")

@@ -59,7 +59,7 @@ impl Execute for ReproduceArgs {
         let root = &self.run;
         let manifest = Manifest::read(root).map_err(run_error)?;
         let same_plan = is_plan_unchanged(root, &manifest)?;
-        // A run that was lengthened started with fewer epochs, which its learning rates depend on.
+        // A run that was lengthened started with fewer epochs, and its learning rates depend on their number.
         let epochs = manifest.plan["train"]["epochs"].as_u64();
         let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
         let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;

@@ -50,7 +50,7 @@ impl Bar {
         }
     }
 
-    /// Shows the current task: as the message of the bar, or now and then as a line.
+    /// Shows the current task: in the bar, or, without a terminal, as a line at intervals.
     fn status(&mut self, text: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),

@@ -65,7 +65,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     )))
 }
 
-/// Maximum number of labels; files with more are something else, such as images or instance maps.
+/// Maximum number of labels; files with more are not label maps of classes, but images or instance maps.
 const MAX_LABELS: usize = 256;
 
 /// A prediction and its reference label map.

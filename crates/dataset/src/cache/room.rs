@@ -19,8 +19,8 @@ const OTHER: &str = atomic_file::TEMPORARY_PREFIX;
 /// Age at which such a file is considered abandoned.
 const STALE: Duration = Duration::from_secs(3600);
 
-/// Waits for the folder's lock, which is released when the value is dropped or the process dies. A file system without
-/// support for locks has none.
+/// Waits for the folder's lock, which is released when the value is dropped or the process dies. On a file system that
+/// does not support locks, returns at once without one.
 ///
 /// # Errors
 /// When the lock's file cannot be created.

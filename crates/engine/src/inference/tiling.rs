@@ -33,7 +33,7 @@ pub(super) struct Row {
 }
 
 impl Tiling {
-    /// Covers a volume with windows of which neighbours overlap by at least the fraction `overlap`.
+    /// Covers a volume with windows; neighbouring windows overlap by at least the fraction `overlap`.
     ///
     /// The distance between windows is `floor(window * (1 - overlap))`, and at least one voxel; the
     /// last window of an axis is moved back to end with the volume, as in MONAI.

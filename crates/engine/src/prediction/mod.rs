@@ -15,7 +15,7 @@ use crate::inference::activation::FinalActivation;
 use crate::inference::sliding_window::SlidingWindow;
 use nn::losses::OutputActivation;
 
-/// A callback that gets the number of windows that are done and of all.
+/// A callback that receives the number of finished windows and the total.
 pub type ReportProgress<'a> = &'a mut dyn FnMut(usize, usize);
 
 /// Returns the sliding-window inference of a network that was trained as an experiment declares.

@@ -5,8 +5,8 @@ use std::path::Path;
 use dataset::queue::MakeError;
 use dataset::sources;
 
-/// Writes the phantoms of an experiment below the cache folder, unless they exist; `report` gets the number of subjects
-/// that are written and of all.
+/// Writes the phantoms of an experiment below the cache folder, unless they exist; `report` receives the number of
+/// subjects that have been written and the total.
 ///
 /// # Errors
 /// When the phantoms cannot be listed or written.

@@ -15,7 +15,7 @@ pub struct GitState {
 }
 
 impl GitState {
-    /// Asks git for the working tree around a file.
+    /// Queries git for the state of the working tree that contains a file.
     pub fn around(file: &Path) -> Self {
         let folder = parent_folder(file);
         let git = |arguments: &[&str]| {

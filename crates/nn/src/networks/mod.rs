@@ -123,7 +123,7 @@ impl Model {
         }
     }
 
-    /// Returns the number of which every axis of the input must be a multiple.
+    /// Returns the number that every axis of the input must be a multiple of.
     pub fn stride(&self) -> usize {
         self.component().input_sizes().multiple_of
     }

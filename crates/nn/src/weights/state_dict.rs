@@ -20,8 +20,8 @@ const COUNTER: &str = "num_batches_tracked";
 /// determined from `known_name`, a name that every such network has. The result is sorted by name.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read, contains several such networks, or a tensor that is not of floating-point
-/// numbers.
+/// Returns an error if the file cannot be read or contains several such networks, or if a tensor does not contain
+/// floating-point numbers.
 pub fn read(path: &Path, known_name: &str) -> Result<Vec<NamedTensor>, WeightsError> {
     let is_safetensors = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors"));
     let read_error = |source| WeightsError::Read { path: path.to_owned(), source };

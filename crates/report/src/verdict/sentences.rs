@@ -26,7 +26,7 @@ pub(super) fn pair(group: &Group, pair: &Comparison) -> String {
     let other = &group.settings[pair.b];
     let difference = &pair.mean;
     let Some(mean) = difference.estimate.mean else {
-        return format!("{}: has no defined score on the cases of the best.", other.short_name);
+        return format!("{}: no defined score on the cases of the best.", other.short_name);
     };
     let interval = interval_text(difference.estimate.interval);
     let size = if mean < 0.0 {

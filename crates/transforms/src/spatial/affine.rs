@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_scale_above_one_enlarges() {
         let map = map(AffineParams { scales: [2.0; 3], ..IDENTITY });
-        // Two voxels from the centre is the content that was one voxel from it.
+        // The content that was one voxel from the centre is two voxels from it.
         assert_eq!(map.apply([4.0, 2.0, 2.0]), [3.0, 2.0, 2.0]);
     }
 

@@ -231,7 +231,7 @@ mod tests {
             let differences = compare(&model(), &with_bias(0.01), &with_bias(bias));
             differences.into_iter().filter(|difference| !difference.is_within_tolerance()).count()
         };
-        // Half of itself, and 0.2 or 0.9 % of the layer.
+        // The gradient of the bias differs by half or twice its size: by 0.2 or 0.9 % of the norm of the layer.
         assert_eq!((num_outside(0.015), num_outside(0.03)), (0, 1));
     }
 

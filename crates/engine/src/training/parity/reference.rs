@@ -1,7 +1,7 @@
 //! Reference values that PyTorch computed for small networks; weights and inputs are sine waves that both sides
 //! compute.
 //!
-//! `tests/parity/pytorch_numbers.py` made the values.
+//! `tests/parity/pytorch_numbers.py` generated the values.
 
 use std::collections::BTreeMap;
 

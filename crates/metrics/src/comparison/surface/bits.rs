@@ -58,7 +58,7 @@ impl Bits {
         words.flat_map(|(index, word)| ones(*word).map(move |bit| index * WORD + bit))
     }
 
-    /// Returns the z indices of a row within eight points from a multiple of eight on.
+    /// Returns the z indices of those of a row's points that are among the eight from `start` on, a multiple of eight.
     pub fn z_indices_in_byte(&self, x: usize, y: usize, start: usize) -> impl Iterator<Item = usize> + '_ {
         let byte = self.row(x, y)[start / WORD] >> (start % WORD) & 0xff;
         ones(byte).map(move |bit| start + bit)

@@ -125,7 +125,7 @@ mod tests {
         assert!((0..256).all(|code| (areas[code] - areas[255 - code]).abs() < 1e-12));
     }
 
-    /// `tests/parity/metrics.py` makes the numbers with surface-distance, which numbers bits in reverse.
+    /// `tests/parity/metrics.py` computes the expected areas with surface-distance, which orders bits in reverse.
     #[test]
     fn every_neighbourhood_has_the_area_of_surface_distance() {
         #[derive(serde::Deserialize)]
