@@ -30,7 +30,7 @@ Examples:
 pub struct CheckArgs {
     /// Experiment file (YAML).
     experiment: PathBuf,
-    /// Read every voxel too and report faulty or suspicious data.
+    /// Also read every voxel and report faulty or suspicious data.
     #[arg(long)]
     data: bool,
     #[command(flatten)]

@@ -23,7 +23,7 @@ pub struct ExperimentOptions {
     /// Device that runs the network: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N.
     #[arg(long, env = "RUNNER_DEVICE")]
     pub device: Option<DeviceName>,
-    /// Folder that holds all runs.
+    /// Folder of all runs.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub runs_dir: PathBuf,
     #[command(flatten)]

@@ -18,7 +18,7 @@ use engine::training::parity::{self, Deviation, DeviceResult};
 use engine::training::{self, TrainError};
 use nn::devices::DeviceName;
 
-/// Check that devices compute the same: run the same steps on each and compare.
+/// Check that devices compute the same results: run the same steps on each and compare.
 ///
 /// A single device is compared with stored results of PyTorch. Exits with 1 if anything differs.
 #[derive(Debug, Args)]

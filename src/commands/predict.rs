@@ -29,8 +29,8 @@ const PROBABILITIES: &str = "_probabilities";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runner predict --run runs/quickstart/20260101-120000 scan.nii.gz --out predictions
-  runner predict --run runs/liver/fold_0 --run runs/liver/fold_1 scans/*.nii.gz --out predictions --probabilities")]
+  runner predict --run runs/quickstart/20260101-120000 scan.nii.gz --out predictions --probabilities
+  runner predict --run runs/liver/fold_0 --run runs/liver/fold_1 scans/*.nii.gz --out predictions")]
 pub struct PredictArgs {
     /// Folder of a trained run; repeat it for an ensemble, whose probabilities are averaged.
     #[arg(long = "run", value_name = "RUN_DIR", required = true)]
@@ -38,7 +38,7 @@ pub struct PredictArgs {
     /// Images to predict, `.nii` or `.nii.gz`.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Output folder, which gets `NAME.nii.gz` and `NAME.json` for each image.
+    /// Output folder for `NAME.nii.gz` and `NAME.json` of each image.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Also write `NAME_probabilities.nii.gz` with one channel per class, background first.

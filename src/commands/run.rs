@@ -24,7 +24,7 @@ use run_folder::manifest::{Manifest, Status};
 #[command(after_help = "\
 Examples:
   runner run experiments/quickstart.yaml
-  runner run experiments/quickstart.yaml --set optimizer.adam.learning_rate=1e-3 --set train.epochs=5
+  runner run experiments/quickstart.yaml --set train.epochs=5 --set seed=7
   runner run --resume runs/quickstart/20260101-120000")]
 pub struct RunArgs {
     /// Experiment file (YAML).

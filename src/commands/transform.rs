@@ -31,9 +31,9 @@ use volume::memory::memory_limit_bytes;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runner transform experiments/quickstart.yaml scan.nii.gz --out transformed
-  runner transform experiments/quickstart.yaml scan.nii.gz --label seg.nii.gz --out transformed --epoch 2
-  runner transform experiments/quickstart.yaml scan.nii.gz --out again --draws transformed/draws.json")]
+  runner transform experiments/quickstart.yaml scan.nii.gz --out dir
+  runner transform experiments/quickstart.yaml scan.nii.gz --label seg.nii.gz --out dir --epoch 2
+  runner transform experiments/quickstart.yaml scan.nii.gz --out again --draws dir/draws.json")]
 pub struct TransformArgs {
     /// Experiment file (YAML); its dataset need not exist.
     experiment: PathBuf,
@@ -42,13 +42,13 @@ pub struct TransformArgs {
     /// Label map of the image.
     #[arg(long)]
     label: Option<PathBuf>,
-    /// Output folder, which gets `image.nii.gz`, `label.nii.gz` and `draws.json`.
+    /// Output folder for `image.nii.gz`, `label.nii.gz` and `draws.json`.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Which transforms to apply: only `preprocess`, or also the random `augment`, as in training.
     #[arg(long, value_enum, default_value_t)]
     stage: Stage,
-    /// Epoch whose random parameters are sampled, counted from 1.
+    /// Epoch for which random parameters are sampled, counted from 1.
     #[arg(long, default_value_t = 1)]
     epoch: u64,
     /// Reuse the sampled parameters of a `draws.json` that an earlier call wrote.

@@ -70,7 +70,7 @@ pub struct Parts {
 pub enum SplitError {
     /// Training or validation would have no subject.
     #[error(
-        "the {part} part is empty: the split gives {train} to train and {val} to val of {subjects} subjects; change its numbers or add subjects"
+        "the {part} part is empty: of {subjects} subjects, the split assigns {train} to train and {val} to val; change its numbers or add subjects"
     )]
     Empty {
         /// The empty part.

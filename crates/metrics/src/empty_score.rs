@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EmptyScore {
-    /// Not a number; left out of means (nnU-Net).
+    /// Not a number; excluded from means (nnU-Net).
     #[default]
     Nan,
     /// 1 (LiTS).

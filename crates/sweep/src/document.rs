@@ -61,7 +61,7 @@ pub struct SweepSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Random {
-    /// Number of samples, for example 8. A larger number keeps the first ones.
+    /// Number of samples, for example 8. A larger number adds samples to the same first ones.
     pub count: NonZeroUsize,
     /// Seed of the samples (default 42); not the seed of the runs.
     #[serde(default = "default_seed")]

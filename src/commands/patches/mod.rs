@@ -28,7 +28,7 @@ use run_folder::event::Listener;
 use transforms::lazy::{self, Profile};
 use volume::{Affine, Grid, Volume, Voxels};
 
-/// Show the patches that training would sample, or measure how fast they are made.
+/// Show the patches that training would sample, or measure how fast they are prepared.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -81,7 +81,8 @@ fn same_image(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> Fin
     parts.dedup();
     let names = listed(group, part_of);
     if parts.len() > 1 {
-        return Finding::shared(Severity::Fault, format!("{names} have {how}{labels}: a leak between parts; keep one"));
+        let text = format!("{names} have {how}{labels}: a leak between parts of the split; keep one");
+        return Finding::shared(Severity::Fault, text);
     }
     Finding::shared(Severity::Note, format!("{names} have {how}{labels}"))
 }

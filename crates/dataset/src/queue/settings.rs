@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How patches are made ahead of training.
+/// How patches are prepared ahead of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueSpec {
@@ -15,7 +15,7 @@ pub struct QueueSpec {
     /// Patches per subject and epoch; default 5.
     #[serde(default = "default_samples_per_volume")]
     pub samples_per_volume: NonZeroUsize,
-    /// Worker threads that make patches; 0 makes them in the training thread. Default 2. Does not change results.
+    /// Worker threads that prepare patches; 0 prepares them in the training thread. Default 2. Does not change results.
     #[serde(default = "default_workers")]
     pub workers: usize,
 }

@@ -26,7 +26,7 @@ use volume::Label;
 pub struct ForegroundOversampleSampler {
     /// Shape of a patch: voxels along x, y and z, such as `[128, 128, 128]`.
     pub patch: Shape,
-    /// Fraction of guaranteed patches, from 0 to 1; default 0.33. In a batch of B they are those with an index of at least round(B * (1 - share)): at 0.33 these are 1 of 2, 1 of 3 and 3 of 9.
+    /// Fraction of guaranteed patches, from 0 to 1; default 0.33. In a batch of B they are those with an index of at least round(B * (1 - share)); with 0.33, these are 1 of 2, 1 of 3 or 3 of 9 patches.
     #[serde(default = "default_share")]
     pub share: Probability,
 }

@@ -12,7 +12,7 @@ use random::Rng;
 use values::{Diagnostic, NonNegative, Shape};
 use volume::Label;
 
-/// Chooses a label with its probability, then a voxel with that label as the centre of the patch, as TorchIO's
+/// Chooses a label by the given probabilities, then a voxel with that label as the centre of the patch, as TorchIO's
 /// `LabelSampler`.
 ///
 /// ```yaml

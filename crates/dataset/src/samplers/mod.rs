@@ -76,7 +76,7 @@ pub trait PatchSampler {
 values::registry! {
     /// How training patches are chosen.
     pub enum Sampler: PatchSampler {
-        /// Chooses a label with its probability, then a voxel with that label as the centre of the patch.
+        /// Chooses a label by the given probabilities, then a voxel with that label as the centre of the patch.
         #[serde(rename = "label")]
         label::LabelSampler,
         /// Every position at which the patch fits into the volume is equally likely.

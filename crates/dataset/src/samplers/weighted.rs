@@ -22,7 +22,7 @@ use values::Shape;
 pub struct WeightedSampler {
     /// Shape of a patch: voxels along x, y and z, such as `[96, 96, 96]`.
     pub patch: Shape,
-    /// File of each subject's weight map, such as `weights/{subject}.nii.gz`; `{subject}` stands for the subject's name. The map has the grid of the subject's image and values of at least 0. Transforms move it as they move labels, and weights outside the image are 0.
+    /// File of each subject's weight map, such as `weights/{subject}.nii.gz`; `{subject}` is replaced by the subject's name. The map has the grid of the subject's image and values of at least 0. Spatial transforms are applied to it as to labels, and weights outside the image are 0.
     pub map: String,
 }
 

@@ -145,7 +145,7 @@ fn set_value(
                 Some(item) => set_value(item, rest, value, &join(path, part), source),
                 None => Err(Problem::at(
                     location,
-                    format!("expected the index of one of {count} items of `{path}`, got `{part}`"),
+                    format!("expected an index into the list `{path}` of length {count}, got `{part}`"),
                 )
                 .help("items are counted from 0; to add one, set the whole list")),
             }

@@ -21,7 +21,7 @@ use volume::Label;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NsdMetric")]
 pub struct Nsd {
-    /// The tolerance in mm, such as the distance between annotations of two experts: `2.0`. Required.
+    /// The tolerance in mm, such as the typical distance between the annotations of two experts: `2.0`. Required.
     pub tolerance_mm: NonNegative,
     /// Named unions of labels to score in addition to the labels, such as `{ whole_liver: [1, 2] }`. Default: none.
     #[serde(default)]

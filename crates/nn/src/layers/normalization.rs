@@ -28,7 +28,7 @@ pub enum Norm {
     Instance,
     /// Batch normalization: each channel over the batch, with running statistics for inference.
     Batch,
-    /// Group normalization: groups of 8 channels of each patch; smaller groups where the width is no multiple of 8.
+    /// Group normalization: groups of 8 channels of each patch; smaller groups where the width is not a multiple of 8.
     Group,
 }
 

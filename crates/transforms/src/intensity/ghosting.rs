@@ -10,7 +10,7 @@ use random::Rng;
 use values::Range;
 use volume::Grid;
 
-/// Adds ghosts along an axis, as TorchIO's RandomGhosting: planes of k-space are weakened at regular distances.
+/// Adds ghosts along an axis, as TorchIO's RandomGhosting: planes of k-space are weakened at regular intervals.
 ///
 /// ```yaml
 /// - ghosting: { num_ghosts: [4, 10], axes: [0, 1, 2], intensity: [0.5, 1] }

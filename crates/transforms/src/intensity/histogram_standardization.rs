@@ -28,8 +28,8 @@ pub struct HistogramStandardization {
     /// voxels are mapped.
     #[serde(default)]
     pub mask: Option<Region>,
-    /// Landmarks of each channel: 13 rising numbers, for percentiles 1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90 and 99.
-    /// `null` (default) computes them from the training subjects.
+    /// Landmarks of each channel: 13 increasing numbers, for percentiles 1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90 and
+    /// 99. `null` (default) computes them from the training subjects.
     #[serde(default)]
     pub landmarks: Option<Vec<[f64; PERCENTILES.len()]>>,
 }

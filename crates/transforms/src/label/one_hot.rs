@@ -14,7 +14,7 @@ use volume::Label;
 /// and 0 elsewhere.
 ///
 /// This affects the files of `runner transform` and `runner patches`, not training: losses compare every class with its
-/// channel of the network in any case.
+/// output channel of the network in any case.
 ///
 /// ```yaml
 /// - one_hot: { num_classes: 3 }

@@ -9,7 +9,7 @@ use crate::{Component, Incoming, LabelTransform, NoParams};
 use random::Rng;
 use volume::Label;
 
-/// Renumbers the labels of each volume 0, 1, 2, … in rising order, as TorchIO's SequentialLabels.
+/// Renumbers the labels of each volume 0, 1, 2, … in ascending order, as TorchIO's SequentialLabels.
 ///
 /// The new value of a label depends on the other labels of the volume; for the same values in all volumes use
 /// `remap_labels`.

@@ -24,8 +24,8 @@ use volume::Grid;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticDeformation {
-    /// Number of control points along the world's x, y and z, from 4 to 64, default `[7, 7, 7]`; the outermost are outside
-    /// the volume.
+    /// Number of control points along x, y and z of world coordinates, from 4 to 64, default `[7, 7, 7]`; the outermost
+    /// are outside the volume.
     #[serde(default = "seven_points")]
     #[schemars(inner(range(min = 4)))]
     pub num_control_points: [usize; 3],

@@ -27,7 +27,7 @@ pub struct EnsureShapeMultiple {
     pub fill: f32,
 }
 
-/// How a shape becomes a multiple.
+/// How a shape is made a multiple.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {

@@ -7,7 +7,7 @@ use super::{PostprocessStep, selected_labels};
 use volume::connected_components::connected_components;
 use volume::{Grid, Label};
 
-/// Fills holes: background that a label encloses gets that label (SciPy's `binary_fill_holes`, face neighbours). Other labels inside it stay.
+/// Fills holes: background that a label encloses gets that label (SciPy's `binary_fill_holes`, face neighbours). Other labels inside are unchanged.
 ///
 /// ```yaml
 /// - fill_holes: { labels: [1] }

@@ -16,7 +16,7 @@ use volume::{Grid, Label};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveSmall {
-    /// Smallest volume of a component that stays, in mm³, such as `50`.
+    /// Minimum volume of a component to keep, in mm³, such as `50`.
     pub volume_mm3: Positive,
     /// Labels to process, each by itself, such as `[2]`. By default (`null`) every label.
     #[serde(default)]
