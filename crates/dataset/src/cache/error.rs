@@ -16,7 +16,7 @@ pub enum CacheError {
         source: std::io::Error,
     },
     /// An entry cannot be written.
-    #[error("cannot write {bytes} bytes to the cache in {folder}: {source}; free that much, run `runner cache clear` or choose another folder with --cache-dir", folder = folder.display())]
+    #[error("cannot write {bytes} bytes to the cache in {folder}: {source}; free that much space, run `runner cache clear` or choose another folder with --cache-dir", folder = folder.display())]
     Write {
         /// The cache's folder.
         folder: PathBuf,

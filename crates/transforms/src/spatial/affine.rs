@@ -129,7 +129,7 @@ impl Component for Affine {
         let bounds = self.scales.0.iter().flat_map(|range| [range.low, range.high]);
         let scale = bounds.into_iter().find(|scale| !SCALES.contains(scale)).map(|scale| {
             KeyProblem::new("scales", format!("expected scales between 0.001 and 1000, got {scale}"))
-                .help("1 leaves the size, 0.9 makes it a tenth smaller")
+                .help("1 keeps the size, 0.9 makes it a tenth smaller")
         });
         let is_one_range = self.scales.0.iter().all(|range| *range == self.scales.0[0]);
         let isotropic = (self.isotropic && !is_one_range).then(|| {

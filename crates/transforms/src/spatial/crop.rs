@@ -38,7 +38,7 @@ impl Component for Crop {
         let (cropped, name, size) = (cropped(axis), ["x", "y", "z"][axis], shape[axis]);
         let message = format!("{cropped} voxels along {name} would be cropped, and it has {size}");
         Err(KeyProblem::new(ITSELF, message)
-            .help("crop less, or leave the subject out; crop_or_pad makes one shape of all subjects"))
+            .help("crop less, or exclude the subject; crop_or_pad gives all subjects the same shape"))
     }
 }
 
