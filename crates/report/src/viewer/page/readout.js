@@ -22,7 +22,7 @@ function updateReadout() {
   if (voxels.prediction) element("voxel-prediction").textContent = labelName("prediction");
 }
 
-// The index of a voxel in the file, of a downsampled volume that of the central voxel.
+// The index of a voxel in the file; in a downsampled volume, that of the voxel in the middle of its block.
 function fileIndex(index) {
   const { axes, flipped, factors, shape } = info.file;
   const stored = [];
