@@ -1,7 +1,8 @@
 //! Makes the program search for LibTorch where it was at build time, so that `LD_LIBRARY_PATH` is not needed.
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // Cargo reruns a changed script anyway; without this line it would do so after any change in the package.
+    println!("cargo::rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     if std::env::var_os("CARGO_FEATURE_LIBTORCH").is_none() {
         return;
     }

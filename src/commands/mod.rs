@@ -74,9 +74,17 @@ subcommands! {
     Completions(completions::CompletionsArgs),
 }
 
+/// The examples below `runner --help`.
+const EXAMPLES: &str = "\
+Examples:
+  runner check experiments/quickstart.yaml        validate an experiment, without training
+  runner run experiments/quickstart.yaml          train it
+  runner report runs                              compare all runs
+  runner help run                                 options and examples of a command";
+
 /// A declarative experiment runner for 3D medical image segmentation.
 #[derive(Debug, Parser)]
-#[command(name = "runner", version, long_version = long_version(), propagate_version = true)]
+#[command(name = "runner", version, long_version = long_version(), propagate_version = true, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -66,7 +66,7 @@ impl Training<'_> {
             }
             run_session_error(*error)
         })?;
-        let root = folder.root().display();
+        let root = quoted(folder.root());
         Ok(match outcome {
             RunOutcome::Pruned(reason) => {
                 outln!("pruned: {reason}; to train it nevertheless: runner run --resume {root}");
@@ -96,9 +96,16 @@ pub(super) fn latest_checkpoint(folder: &RunFolder) -> Result<LatestCheckpoint, 
     run::latest_checkpoint(folder).map_err(|error| CliError::failure(&error))
 }
 
-/// Returns the arguments of this process.
+/// Returns a path as a shell takes it, for commands to copy.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // Only a NUL byte cannot be quoted, and no path has one.
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Into::into)
+}
+
+/// Returns the arguments of this process, as text.
 pub(super) fn command() -> Vec<String> {
-    std::env::args().collect()
+    std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 /// Writes the phantoms of a plan, with progress on the terminal.

@@ -160,7 +160,7 @@ pub(super) fn recipe(run: &Run, key: &ComparabilityKey) -> Json {
     for name in ["source", "labels", "split"] {
         remove(&mut plan, &["data", name]);
     }
-    for name in ["keep_best", "keep_last"] {
+    for name in ["keep_best", "keep_last", "every_steps", "every_secs"] {
         remove(&mut plan, &["checkpoint", name]);
     }
     remove(&mut plan, &["queue", "workers"]);

@@ -77,6 +77,16 @@ mod tests {
     }
 
     #[test]
+    fn the_intervals_of_checkpoints_make_no_other_setting() {
+        let runs = vec![
+            run("a", "{lr: 1, seed: 1, checkpoint: {every_steps: 50}}", &[0.1, 0.3]),
+            run("b", "{lr: 1, seed: 2, checkpoint: {every_secs: 60, keep_last: 3}}", &[0.5, 0.7]),
+        ];
+        let groups = compare(runs, ComparedEpoch::Best);
+        assert_eq!((groups.len(), groups[0].settings.len()), (1, 1));
+    }
+
+    #[test]
     fn runs_that_are_not_comparable_are_in_other_groups_with_the_reason() {
         let split = "data: {split: {first: 5}}";
         let mut other_labels = run("c", split, &[0.5, 0.5]);
