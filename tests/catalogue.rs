@@ -5,7 +5,10 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::PathBuf;
 
-use dataset::samplers::LabelRuns;
+use dataset::samplers::{LabelRuns, Sampler};
+use engine::inference::postprocess::Postprocess;
+use metrics::Metric;
+use nn::losses::Loss;
 use nn::optimizers::{OptimizerSpec, Schedule};
 use random::{Purpose, Rng, Seed};
 use serde::Serialize;
@@ -58,18 +61,13 @@ fn check_examples<T: DeserializeOwned + Serialize + PartialEq + Debug>(folders: 
 #[test]
 fn every_component_documents_an_example_that_parses() {
     check_examples::<Transform>(&TRANSFORM_FOLDERS, Transform::NAMES);
-    let samplers = ["foreground_oversample", "grid", "label", "uniform", "weighted"];
-    check_examples::<dataset::samplers::Sampler>(&["crates/dataset/src/samplers"], &samplers);
-    check_examples::<nn::losses::Loss>(&["crates/nn/src/losses"], nn::losses::Loss::NAMES);
-    let metrics = ["assd", "dice", "hd", "hd95", "jaccard", "lits", "nsd", "precision", "recall", "volume_difference"];
-    check_examples::<metrics::Metric>(&["crates/metrics/src/components"], &metrics);
+    check_examples::<Sampler>(&["crates/dataset/src/samplers"], Sampler::NAMES);
+    check_examples::<Loss>(&["crates/nn/src/losses"], Loss::NAMES);
+    check_examples::<Metric>(&["crates/metrics/src/components"], Metric::NAMES);
     check_examples::<nn::Model>(&["crates/nn/src/networks"], nn::Model::NAMES);
     check_examples::<OptimizerSpec>(&["crates/nn/src/optimizers"], OptimizerSpec::NAMES);
     check_examples::<Schedule>(&["crates/nn/src/optimizers/schedules"], Schedule::NAMES);
-    check_examples::<engine::inference::postprocess::Postprocess>(
-        &["crates/engine/src/inference/postprocess"],
-        &["argmax", "fill_holes", "keep_largest", "remove_small", "threshold", "tumour_inside_liver"],
-    );
+    check_examples::<Postprocess>(&["crates/engine/src/inference/postprocess"], Postprocess::NAMES);
 }
 
 const TRANSFORM_FOLDERS: [&str; 3] =
