@@ -1,6 +1,7 @@
 //! Datasets: sources, splits, cache, samplers, patch queue and dataset checks.
 
 pub mod cache;
+pub mod channels;
 pub mod checks;
 pub mod load;
 pub mod patch;
