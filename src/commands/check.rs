@@ -80,7 +80,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckRepor
     let labels = ClassLabel::pairs(&index.labels);
     let chain = experiment.preprocess_chain();
     let dataset = Dataset {
-        subjects: &index.listing.subjects,
+        listing: &index.listing,
         generator: experiment.data.source.component().generator(),
         parts: &index.parts,
         other_folds: other_folds(experiment, index),

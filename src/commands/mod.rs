@@ -26,7 +26,7 @@ mod view;
 use clap::Parser;
 
 use crate::terminal::{CliError, Exit, output};
-use options::{CacheOptions, ExperimentOptions};
+use options::{CacheOptions, ExperimentOptions, MovedDataOptions, check_moved_data, is_place, with_moved_data_help};
 
 /// A subcommand with its arguments.
 trait Execute {

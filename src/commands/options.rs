@@ -10,7 +10,10 @@ use dataset::cache::Cache;
 use engine::experiment::check::Environment;
 use engine::experiment::load::{Document, SetArgument};
 use engine::experiment::plan::Plan;
+use engine::experiment::problem::Problems;
+use engine::run::{MovedDataError, check_same_content};
 use nn::devices::DeviceName;
+use run_folder::manifest::Manifest;
 use values::Bytes;
 use volume::memory::memory_limit_bytes;
 
@@ -37,6 +40,69 @@ impl ExperimentOptions {
     /// Checks an experiment and returns its plan on this machine.
     pub fn plan(&self, document: &Document) -> Result<Plan, CliError> {
         self.cache.plan(document, self.device)
+    }
+}
+
+/// Option of subcommands that read the data of a run again.
+#[derive(Debug, Args)]
+pub struct MovedDataOptions {
+    /// New place of the run's data if it was moved or renamed, such as `--set data.source.msd.root=/data/Task03_Liver`;
+    /// repeatable. The files must have the same content as before.
+    #[arg(long, value_name = "KEY=VALUE", requires = "run")]
+    pub set: Vec<SetArgument>,
+}
+
+/// The keys whose values are places of the data of a run; keys below them count as well.
+const PLACES: [&str; 3] = ["data.source", "data.split.file", "sampler.weighted.map"];
+
+/// Returns whether a `--set` states where the data of a run is.
+pub fn is_place(set: &SetArgument) -> bool {
+    let is_below = |key: &str| set.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    PLACES.iter().any(|key| is_below(key))
+}
+
+/// Checks that the files of some subjects of a run have the content that it recorded, if `--set` says that they moved.
+pub fn check_moved_data<'a>(
+    set: &[SetArgument],
+    plan: &Plan,
+    manifest: &Manifest,
+    names: impl IntoIterator<Item = &'a String>,
+    cache: &CacheOptions,
+) -> Result<(), CliError> {
+    if !set.iter().any(is_place) {
+        return Ok(());
+    }
+    check_same_content(plan, &manifest.inputs, names, &cache.open().root).map_err(|error| match error {
+        MovedDataError::Read(error) => CliError::failure(&error),
+        MovedDataError::Differs(_) => CliError::problem(error.to_string(), "name the same data with `--set`"),
+    })
+}
+
+/// Adds to problems with the files of a run's data how to say that they moved.
+pub fn with_moved_data_help(error: CliError, document: &Document) -> CliError {
+    let CliError::Problems(Problems(mut problems)) = error else { return error };
+    let source = &document.experiment.data.source;
+    let tree = serde_json::to_value(source).unwrap_or_default();
+    let keys = tree[source.name()].as_object().into_iter().flat_map(|keys| keys.keys());
+    let sets: Vec<String> = keys.map(|key| format!("`--set data.source.{}.{key}=…`", source.name())).collect();
+    let moved = format!("if the data moved, name its new place with {}", sets.join(" and "));
+    for problem in problems.iter_mut().filter(|problem| problem.is_dataset_problem) {
+        let help = problem.help.take().map(|help| format!("{help}; {moved}"));
+        problem.help = Some(help.unwrap_or_else(|| moved.clone()));
+    }
+    Problems(problems).into()
+}
+
+impl MovedDataOptions {
+    /// Checks that only places are set.
+    pub fn check(&self) -> Result<(), CliError> {
+        match self.set.iter().find(|set| !is_place(set)) {
+            None => Ok(()),
+            Some(set) => Err(CliError::problem(
+                format!("the run's `{}` cannot be changed here", set.key),
+                format!("only the place of its data can be: {}", PLACES.join(", ")),
+            )),
+        }
     }
 }
 

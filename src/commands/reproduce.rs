@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::patches::prepare;
 use super::training::{resume_error, training_error};
-use super::{CacheOptions, Execute};
+use super::{CacheOptions, Execute, MovedDataOptions, with_moved_data_help};
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
@@ -43,27 +43,39 @@ pub struct ReproduceArgs {
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
     #[command(flatten)]
+    moved: MovedDataOptions,
+    #[command(flatten)]
     cache: CacheOptions,
     /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
 }
 
-/// Keys that do not change the numbers of a step.
-const IRRELEVANT_KEYS: [&str; 5] =
-    ["device", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs", "train.epochs"];
+/// Keys that do not change the numbers of a step. The data is compared by the content of its files, not by their place.
+const IRRELEVANT_KEYS: [&str; 8] = [
+    "device",
+    "queue.workers",
+    "checkpoint.every_steps",
+    "checkpoint.every_secs",
+    "train.epochs",
+    "data.source",
+    "data.split.file",
+    "sampler.weighted.map",
+];
 
 impl Execute for ReproduceArgs {
     /// Compares plan, data and steps; the exit code is 1 if anything differs.
     fn execute(&self) -> Result<Exit, CliError> {
         let root = &self.run;
+        self.moved.check()?;
         let manifest = Manifest::read(root).map_err(run_error)?;
         let same_plan = is_plan_unchanged(root, &manifest)?;
         // A run that was lengthened started with fewer epochs, and its learning rates depend on their number.
         let epochs = manifest.plan["train"]["epochs"].as_u64();
         let epochs = epochs.map(|epochs| SetArgument { key: "train.epochs".to_owned(), value: epochs.to_string() });
-        let document = load::load(&root.join("plan.yaml"), &epochs.into_iter().collect::<Vec<_>>())?;
-        let plan = self.cache.plan(&document, self.device)?;
+        let sets: Vec<SetArgument> = epochs.into_iter().chain(self.moved.set.iter().cloned()).collect();
+        let document = load::load(&root.join("plan.yaml"), &sets)?;
+        let plan = self.cache.plan(&document, self.device).map_err(|error| with_moved_data_help(error, &document))?;
         check_same_split(root, &plan).map_err(resume_error)?;
         let cache = self.cache.open();
         let dataset = Arc::new(prepare(&plan, &cache, &self.cache.path(), self.quiet)?);

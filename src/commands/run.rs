@@ -6,11 +6,12 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::training::{Training, command, latest_checkpoint, resume_error};
-use super::{Execute, ExperimentOptions};
+use super::{Execute, ExperimentOptions, check_moved_data, is_place, with_moved_data_help};
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
+use engine::run::manifest::check_same_split;
 use engine::run::{GitState, manifest};
 use engine::training::checkpoint::State;
 use run_folder::folder::RunFolder;
@@ -91,7 +92,9 @@ fn resume(root: &Path, common: &ExperimentOptions) -> Result<Exit, CliError> {
     let latest = latest_checkpoint(&folder)?;
     // Once there is a checkpoint, the file of the initial weights may be missing.
     let initial_weights = document.experiment.train.initial_weights.take_if(|_| latest.state.is_some());
-    let mut plan = common.plan(&document)?;
+    let mut plan = common.plan(&document).map_err(|error| with_moved_data_help(error, &document))?;
+    check_same_split(folder.root(), &plan).map_err(resume_error)?;
+    check_moved_data(&common.set, &plan, &before, plan.parts.train.iter().chain(&plan.parts.val), &common.cache)?;
     plan.experiment.train.initial_weights = initial_weights.or(plan.experiment.train.initial_weights);
     let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
     plan.warnings.extend(latest.warnings());
@@ -109,14 +112,17 @@ fn resume(root: &Path, common: &ExperimentOptions) -> Result<Exit, CliError> {
     training(&folder, &plan, common).run(state, &mut manifest)
 }
 
-/// Checks that only the length of a resumed run and the interval of its checkpoints change.
+/// Checks that only the length of a resumed run, the interval of its checkpoints and the place of its data change.
 fn check_changes(common: &ExperimentOptions) -> Result<(), CliError> {
     const MAY_CHANGE: [&str; 4] = ["train.epochs", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs"];
-    match common.set.iter().find(|set| !MAY_CHANGE.contains(&set.key.as_str())) {
+    match common.set.iter().find(|set| !(MAY_CHANGE.contains(&set.key.as_str()) || is_place(set))) {
         None => Ok(()),
         Some(set) => Err(CliError::problem(
             format!("a resumed run cannot change `{}`", set.key),
-            format!("only {} can be set with --resume; start a new run for the rest", MAY_CHANGE.join(", ")),
+            format!(
+                "only {} and the place of the data, `data.source`, can be set with --resume; start a new run for the rest",
+                MAY_CHANGE.join(", ")
+            ),
         )),
     }
 }

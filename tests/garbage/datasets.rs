@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use dataset::sources::{MsdSource, Source, TableSource, list};
-use dataset::split::{Split, parts};
+use dataset::split::{Split, SplitFile, parts};
 use proptest::prelude::*;
 use random::Seed;
 
@@ -41,6 +41,9 @@ fn list_table(folder: &Path, csv: &[u8]) -> Result<Vec<String>, String> {
 
 fn names(source: &Source) -> Result<Vec<String>, String> {
     let listing = list(source, Path::new("cache")).map_err(|error| error.to_string())?;
+    if let Some(incomplete) = listing.incomplete.first() {
+        return Err(incomplete.reason.clone());
+    }
     Ok(listing.subjects.into_iter().map(|subject| subject.name).collect())
 }
 
@@ -48,7 +51,9 @@ fn read_split(folder: &Path, json: &[u8]) -> Result<usize, String> {
     let file = folder.join("split.json");
     fs::write(&file, json).unwrap();
     let names = ["a", "b", "c"].map(str::to_owned);
-    parts(&Split::File(file), Seed(1), &names).map(|parts| parts.train.len()).map_err(|error| error.to_string())
+    parts(&Split::File(SplitFile { path: file, index: None }), Seed(1), &names)
+        .map(|parts| parts.train.len())
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn a_subject_name_that_is_a_path_is_rejected() {
     assert_eq!(list_dataset(folder.path(), json.as_bytes()).unwrap(), ["a"]);
     for image in ["", "..", "imagesTr/.."] {
         let error = list_dataset(folder.path(), DATASET.replace("./imagesTr/a.nii.gz", image).as_bytes()).unwrap_err();
-        assert!(error.contains("do not exist"), "{error}");
+        assert!(error.contains("does not exist") || error.contains("a name must not be empty"), "{error}");
     }
 }
 

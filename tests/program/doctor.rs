@@ -257,3 +257,27 @@ fn a_weight_map_with_a_negative_weight_is_a_fault() {
     let text = stdout(&dir.runner(&[&CHECK[..], &["--set", sampler]].concat()).code(1));
     assert_findings(&text, &[("fault: phantom_003: weight map ", "voxel [0, 0, 5] has the weight -1")]);
 }
+
+#[test]
+fn many_findings_of_one_kind_are_shortened() {
+    let dir = dir();
+    for index in 0..16 {
+        Files(&dir, index).change_label(|_, values| values[0] = 7);
+    }
+    let text = stdout(&dir.runner(&CHECK).code(1));
+    assert_findings(&text, &[("fault: 16 label maps with labels that data.labels does not declare", "")]);
+    assert!(
+        text.contains("\n  phantom_002: label map data/labelsTr/phantom_002.nii.gz: label values 7 (1 voxel)"),
+        "{text}"
+    );
+    assert!(text.contains("\n  and 13 more: phantom_003, phantom_004, "), "{text}");
+}
+
+#[test]
+fn problems_of_many_files_are_one_problem() {
+    let dir = dir();
+    (0..16).for_each(|index| fs::write(Files(&dir, index).image(), b"no image").unwrap());
+    let text = stderr(&dir.runner(&["check", "tiny.yaml", "--set", SOURCE, "--set", TRAIN]).code(3));
+    assert!(text.contains("16 files cannot be read:") && text.contains("and 11 more"), "{text}");
+    assert_eq!(text.matches("help:").count(), 1, "{text}");
+}

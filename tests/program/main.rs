@@ -2,6 +2,7 @@
 
 mod browser;
 mod cache;
+mod data;
 mod doctor;
 mod evaluate;
 mod exact;

@@ -132,6 +132,10 @@ impl<T: Registered> Step for T {
         self.intensity().is_some_and(|step| step.is_sensitive_to_outliers())
     }
 
+    fn normalizes(&self) -> bool {
+        self.intensity().is_some_and(|step| step.normalizes())
+    }
+
     fn statistics(&self, params: &TransformParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let Some(step) = self.intensity() else { return Ok(VolumeStatistics::default()) };
         step.statistics(typed::<T>(params), whole)

@@ -193,6 +193,11 @@ pub trait IntensityTransform: Component {
         false
     }
 
+    /// Returns whether the transform brings the intensities of all images to a common scale.
+    fn normalizes(&self) -> bool {
+        false
+    }
+
     /// Returns the transform as a [`FittedTransform`], if it is one.
     fn fitted(&self) -> Option<&dyn FittedTransform<Params = Self::Params>> {
         None

@@ -123,6 +123,11 @@ pub trait Step {
         false
     }
 
+    /// Returns whether the step brings the intensities of all images to a common scale.
+    fn normalizes(&self) -> bool {
+        false
+    }
+
     /// Computes the statistics of the whole incoming volume.
     ///
     /// # Errors

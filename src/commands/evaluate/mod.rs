@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::predict::Weights;
-use super::{CacheOptions, Execute};
+use super::{CacheOptions, Execute, MovedDataOptions};
 use crate::terminal::{CliError, Exit};
 
 mod folders;
@@ -44,6 +44,8 @@ pub struct EvaluateArgs {
     pictures: usize,
     #[command(flatten)]
     weights: Weights,
+    #[command(flatten)]
+    moved: MovedDataOptions,
     #[command(flatten)]
     cache: CacheOptions,
     /// Print only results, warnings and errors.

@@ -8,9 +8,10 @@ use super::record::{Evaluation, Outputs, Results};
 use super::{EvaluateArgs, Part};
 use crate::commands::predict::{Windows, predict_error};
 use crate::commands::training::{make_phantoms, resume_error};
+use crate::commands::{check_moved_data, with_moved_data_help};
 use crate::terminal::bar::Bar;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
-use crate::terminal::{CliError, Exit};
+use crate::terminal::{CliError, Exit, run_error};
 use crate::volume_files::make_folder;
 use dataset::subject::Subject;
 use engine::experiment::check::{Environment, check};
@@ -21,6 +22,7 @@ use engine::prediction::{PredictError, Predictor, predict};
 use engine::run::manifest::check_same_split;
 use metrics::{CaseScores, score_all};
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
+use run_folder::manifest::Manifest;
 use volume::io;
 
 /// Maximum number of slices in the picture of a case.
@@ -39,6 +41,8 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     if names.is_empty() {
         return Err(CliError::problem(format!("the split has no {part} subjects"), "name another part with --split"));
     }
+    let manifest = Manifest::read(root).map_err(run_error)?;
+    check_moved_data(&arguments.moved.set, &plan, &manifest, names, &arguments.cache)?;
     let mut evaluation = empty_evaluation(arguments, &plan, &predictor)?;
     let folder = root.join("predictions").join(arguments.weights.folder(&part));
     make_folder(&folder)?;
@@ -73,13 +77,16 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     Ok(Exit::Done)
 }
 
-/// Returns the plan of a run, whose data must still be at its paths.
+/// Returns the plan of a run, whose data must still be at its paths, or where `--set` says.
 fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     // Neither initial weights nor the memory for training are needed.
     let unset = SetArgument { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
-    let document = load::load(&root.join("plan.yaml"), &[unset])?;
+    arguments.moved.check()?;
+    let sets: Vec<SetArgument> = arguments.moved.set.iter().cloned().chain([unset]).collect();
+    let document = load::load(&root.join("plan.yaml"), &sets)?;
     let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
-    let plan = check(&document, &environment, arguments.weights.device())?;
+    let plan = check(&document, &environment, arguments.weights.device())
+        .map_err(|problems| with_moved_data_help(problems.into(), &document))?;
     check_same_split(root, &plan).map_err(resume_error)?;
     Ok(plan)
 }

@@ -11,6 +11,8 @@ use super::summary::{Image, Summary};
 use super::{Dataset, Finding, Severity};
 use crate::split::Parts;
 
+const SAME_IMAGE: &str = "groups of subjects with the same image";
+
 /// Reports identical images, and identical label maps of different images.
 pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
     let part_of = part_names(dataset.parts);
@@ -30,7 +32,7 @@ pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
             |other: &Vec<&Summary>| group.iter().all(|one| other.iter().any(|other| one.name == other.name));
         if !same_images.iter().any(is_reported) {
             let text = format!("{} have the same label map, but different images", listed(&group, &part_of));
-            findings.push(Finding::shared(Severity::Note, text));
+            findings.push(Finding::shared(Severity::Note, "groups of subjects with the same label map", text));
         }
     }
     findings
@@ -82,9 +84,9 @@ fn same_image(group: &[&Summary], part_of: &BTreeMap<&str, &'static str>) -> Fin
     let names = listed(group, part_of);
     if parts.len() > 1 {
         let text = format!("{names} have {how}{labels}: a leak between parts of the split; keep one");
-        return Finding::shared(Severity::Fault, text);
+        return Finding::shared(Severity::Fault, SAME_IMAGE, text);
     }
-    Finding::shared(Severity::Note, format!("{names} have {how}{labels}"))
+    Finding::shared(Severity::Note, SAME_IMAGE, format!("{names} have {how}{labels}"))
 }
 
 /// Formats a group, as in `a (train), b (val) and c (in no part)`.
@@ -107,5 +109,6 @@ fn repeated_channel(summary: &Summary) -> Option<Finding> {
     let (a, b) = pairs
         .filter(|(a, _)| has_contrast(*a))
         .find(|(a, b)| channels[*a].content.ordered == channels[*b].content.ordered)?;
-    Some(Finding::note(&summary.name, format!("its channels {a} and {b} have the same voxels")))
+    let text = format!("its channels {a} and {b} have the same voxels");
+    Some(Finding::note("images with two equal channels", &summary.name, text))
 }

@@ -29,7 +29,7 @@ fn channels(summaries: &[Summary]) -> Vec<Finding> {
     let other = counts.iter().filter(|(_, count)| count != usual);
     let finding = |(name, count): &(&str, usize)| {
         let text = format!("its image has {count} channels, but most subjects have {usual}; all need the same number");
-        Finding::fault(name, text)
+        Finding::fault("images with another number of channels", name, text)
     };
     other.map(finding).collect()
 }
@@ -52,7 +52,7 @@ fn shapes(summaries: &[Summary]) -> Vec<Finding> {
                 shape_text(shape),
                 shape_text(usual)
             );
-            findings.entry(name).or_insert_with(|| Finding::note(name, text));
+            findings.entry(name).or_insert_with(|| Finding::note("images of unusual shape", name, text));
         }
     }
     findings.into_values().collect()

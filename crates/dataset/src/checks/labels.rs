@@ -11,6 +11,8 @@ use volume::Label;
 /// Minimum factor between the volume of a label and the median for the volume to be unusual.
 const MIN_FACTOR: f64 = 10.0;
 
+const ABSENT: &str = "labels that do not occur in a part of the subjects";
+
 /// Checks the labels as they are after the preprocess chain.
 pub(super) fn check(summaries: &[Summary], dataset: &Dataset) -> Vec<Finding> {
     let maps: BTreeMap<&str, &LabelMap> =
@@ -37,7 +39,11 @@ fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
             }
             (false, false) => return None,
         };
-        Some(if lacks_centres { Finding::fault(name, text) } else { Finding::note(name, text) })
+        Some(if lacks_centres {
+            Finding::fault("label maps without a voxel to centre a patch on", name, text)
+        } else {
+            Finding::note("empty label maps", name, text)
+        })
     };
     maps.iter().filter_map(finding).collect()
 }
@@ -54,7 +60,7 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
         let has = |map: &LabelMap| map.voxels.contains_key(label);
         if !maps.is_empty() && !maps.values().any(|map| has(map)) {
             let text = format!("label {label} {name}: it does not occur in any subject");
-            findings.push(Finding::shared(Severity::Fault, text));
+            findings.push(Finding::shared(Severity::Fault, ABSENT, text));
             continue;
         }
         // Nothing is known about a part without readable label maps.
@@ -63,7 +69,7 @@ fn absent(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
             part.peek().is_some() && !part.any(|map| has(map))
         };
         let mut add = |severity, text: String| {
-            findings.push(Finding::shared(severity, format!("label {label} {name}: {text}")));
+            findings.push(Finding::shared(severity, ABSENT, format!("label {label} {name}: {text}")));
         };
         let parts = dataset.parts;
         if lacks(&parts.train) {
@@ -104,7 +110,7 @@ fn volumes(maps: &BTreeMap<&str, &LabelMap>, label: Label, label_name: &str) -> 
         let text = format!(
             "it has {voxels} voxel{plural} of label {label} {label_name}, {millilitres:.3} ml; the median of those that have it is {usual:.3} ml"
         );
-        Finding::note(name, text)
+        Finding::note("label volumes that are unusual", name, text)
     };
     let counts: Vec<f64> = present.iter().map(|(_, voxels, _)| (*voxels as f64).ln()).collect();
     let in_voxels = outliers(&counts, MIN_FACTOR.ln());

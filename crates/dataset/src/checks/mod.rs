@@ -1,12 +1,13 @@
 //! Dataset checks: faults and suspicious values in the files of a dataset.
 //!
 //! `read` summarizes each subject, a few subjects at a time, and reports faults of single files: unreadable files, voxels
-//! that are not finite, label maps on another grid than their images. The `CHECKS` compare subjects by their summaries:
-//! `duplicates` and leaks, `spacing`, `extent`, `intensity` and `labels`. The statistics in `outliers` are robust: a few
+//! that are not finite, label maps on another grid than their images. The `CHECKS` report missing `files`, and compare subjects
+//! by their summaries: `duplicates` and leaks, `spacing`, `extent`, `intensity` and `labels`. The statistics in `outliers` are robust: a few
 //! faulty subjects do not change them.
 
 mod duplicates;
 mod extent;
+mod files;
 mod finding;
 mod intensity;
 mod labels;
@@ -23,9 +24,8 @@ pub use finding::{CheckReport, Finding, Severity};
 use summary::Summary;
 
 use crate::samplers::Sampler;
-use crate::sources::Generator;
+use crate::sources::{Generator, Listing};
 use crate::split::Parts;
-use crate::subject::Subject;
 use transforms::Transform;
 use volume::Label;
 
@@ -33,7 +33,8 @@ use volume::Label;
 type Check = fn(&[Summary], &Dataset) -> Vec<Finding>;
 
 /// The rules that compare subjects, one file each. To add one, write its file and add it here.
-const CHECKS: &[Check] = &[extent::check, spacing::check, intensity::check, labels::check, duplicates::check];
+const CHECKS: &[Check] =
+    &[files::check, extent::check, spacing::check, intensity::check, labels::check, duplicates::check];
 
 /// Maximum number of subjects in memory at a time, so that memory does not grow with the number of cores.
 const MAX_SUBJECTS_IN_MEMORY: usize = 4;
@@ -41,8 +42,8 @@ const MAX_SUBJECTS_IN_MEMORY: usize = 4;
 /// A dataset and how an experiment uses it.
 #[derive(Debug)]
 pub struct Dataset<'a> {
-    /// Every subject, in sorted order.
-    pub subjects: &'a [Subject],
+    /// Every subject, in sorted order, and the files that are missing or unused.
+    pub listing: &'a Listing,
     /// The generator of synthetic subjects, which are generated rather than read.
     pub generator: Option<&'a dyn Generator>,
     /// Which subjects train, validate and test.
@@ -72,14 +73,14 @@ pub fn examine(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send
 
 /// Returns the summary of every subject, sorted by name.
 fn summaries(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Vec<Summary> {
-    let total = dataset.subjects.len();
+    let total = dataset.listing.subjects.len();
     let next = AtomicUsize::new(0);
     let done = Mutex::new((Vec::with_capacity(total), progress));
     // Not rayon's threads: a waiting one would start another subject, and memory would grow without bound.
     std::thread::scope(|scope| {
         for _ in 0..MAX_SUBJECTS_IN_MEMORY.min(rayon::current_num_threads()).min(total) {
             scope.spawn(|| {
-                while let Some(subject) = dataset.subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(subject) = dataset.listing.subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let summary = read::read(dataset, subject);
                     let mut done = done.lock().expect("reporting progress does not panic");
                     done.0.push(summary);

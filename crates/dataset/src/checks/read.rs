@@ -21,7 +21,8 @@ pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
     };
     summary.name = subject.name.clone();
     if let Some(fault) = weights_fault(dataset, &subject.name, summary.grid.as_ref()) {
-        summary.findings.push(Finding::fault(&subject.name, format!("weight map {fault}")));
+        let text = format!("weight map {fault}");
+        summary.findings.push(Finding::fault("unusable weight maps", &subject.name, text));
     }
     summary
 }
@@ -39,8 +40,9 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
     let mut findings = Vec::new();
     let mut grid = None;
     let mut channels = Vec::new();
-    let mut is_whole = true;
-    for path in &subject.images {
+    // Missing files are reported by `files::check`.
+    let mut is_whole = !dataset.listing.lacks(name, Role::Image);
+    for path in subject.images.iter().filter(|path| path.exists()) {
         match io::read_image(path) {
             Ok((own, voxels)) => {
                 findings.extend(grid_findings(name, Role::Image, path, &own, grid.as_ref()));
@@ -51,7 +53,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
             }
             Err(error) => {
                 is_whole = false;
-                findings.push(Finding::fault(name, format!("image {error}")));
+                findings.push(Finding::fault("image files that cannot be read", name, format!("image {error}")));
             }
         }
     }
@@ -59,7 +61,8 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
         let (own, label) = match io::read_label(path) {
             Ok(read) => read,
             Err(error) => {
-                findings.push(Finding::fault(name, format!("label map {}", unreadable_label(path, error))));
+                let text = format!("label map {}", unreadable_label(path, error));
+                findings.push(Finding::fault("label maps that cannot be read", name, text));
                 return None;
             }
         };
@@ -80,12 +83,13 @@ fn image_faults(name: &str, path: &Path, image: &Image) -> Vec<Finding> {
         let file = format!("image {}{suffix}", path.display());
         if let Some(first) = channel.first_not_finite {
             let text = format!("{file}: {}, the first at {first:?}; fix the image", not_finite(channel));
-            findings.push(Finding::fault(name, text));
+            findings.push(Finding::fault("images with voxels that are not finite", name, text));
         }
         if let Some(intensities) = channel.intensities.filter(|intensities| intensities.are_constant()) {
             let text = format!("{file}: every voxel is {}; the image has no contrast", intensities.lowest);
             // One channel of several may be empty because it was not acquired.
-            findings.push(if several { Finding::note(name, text) } else { Finding::fault(name, text) });
+            let kind = "images without contrast";
+            findings.push(if several { Finding::note(kind, name, text) } else { Finding::fault(kind, name, text) });
         }
     }
     findings
@@ -109,12 +113,13 @@ fn grid_findings(name: &str, role: Role, path: &Path, own: &Grid, image: Option<
     let file = format!("{role} {}", path.display());
     let mut findings = Vec::new();
     if let Some(Err(mismatch)) = image.map(|image| check_grid(role, path, own, image)) {
-        findings.push(Finding::fault(name, mismatch.to_string()));
+        findings.push(Finding::fault("files on another grid than their image", name, mismatch.to_string()));
     }
     // If the file has been removed since it was read, there is nothing to add.
     if let Ok(header) = io::read_header(path) {
         let notes = header.ambiguities.into_iter();
-        findings.extend(notes.map(|ambiguity| Finding::note(name, format!("{file}: {ambiguity}"))));
+        let note = |ambiguity| Finding::note("ambiguous headers", name, format!("{file}: {ambiguity}"));
+        findings.extend(notes.map(note));
     }
     findings
 }
@@ -179,6 +184,6 @@ fn undeclared(dataset: &Dataset, name: &str, path: &Path, map: &LabelMap) -> Opt
     let values = wrong[..wrong.len().min(MAX_SHOWN)].join(", ");
     (!wrong.is_empty()).then(|| {
         let text = format!("label map {}: label values {values}{more} are not declared in data.labels", path.display());
-        Finding::fault(name, text)
+        Finding::fault("label maps with labels that data.labels does not declare", name, text)
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn check(summaries: &[Summary], _: &Dataset) -> Vec<Finding> {
         let text = format!(
             "its spacing is 1 x 1 x 1 mm, as in {count}; the median of the others is {usual}: was it lost when the file was written?"
         );
-        Finding::note(name, text)
+        Finding::note("images with a spacing of 1 x 1 x 1 mm", name, text)
     };
     unit.iter().map(lost).chain(outlying(&others)).collect()
 }
@@ -53,7 +53,7 @@ fn outlying(grids: &[(&str, [f64; 3])]) -> Vec<Finding> {
                 format_spacing(spacing)
             );
             if !findings.iter().any(|finding: &Finding| finding.subject.as_deref() == Some(name)) {
-                findings.push(Finding::note(name, text));
+                findings.push(Finding::note("images of unusual spacing", name, text));
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use super::summary::{Channel, Content, Image, Intensities};
 use super::*;
+use crate::load::Role;
 use crate::samplers::{LabelSampler, UniformSampler};
+use crate::sources::Incomplete;
 use values::{NonNegative, Shape};
 use volume::{Affine, Grid};
 
@@ -63,7 +65,7 @@ fn findings_with(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
     let labels = [(1, "liver".to_owned()), (2, "tumour".to_owned())];
     let other_folds = BTreeMap::from([(3, names[..2].to_vec())]);
     let dataset = Dataset {
-        subjects: &[],
+        listing: &Listing::default(),
         generator: None,
         parts: &parts,
         other_folds,
@@ -80,6 +82,69 @@ fn findings_with(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
 #[track_caller]
 fn assert_only(findings: &[String], start: &str, part: &str) {
     assert!(findings.len() == 1 && findings[0].starts_with(start) && findings[0].contains(part), "{findings:#?}");
+}
+
+#[test]
+fn missing_files_are_faults_where_training_needs_them_and_unused_label_maps_are_noted() {
+    let incomplete = |subject: &str, role| Incomplete { subject: subject.to_owned(), role, reason: "why".to_owned() };
+    let listing = Listing {
+        incomplete: vec![
+            incomplete("s00", Role::Image),
+            incomplete("s00", Role::LabelMap),
+            incomplete("s01", Role::LabelMap),
+            incomplete("s02", Role::LabelMap),
+        ],
+        unused_labels: vec!["labelsTr/z.nii.gz".into()],
+        ..Listing::default()
+    };
+    let parts = Parts { train: vec!["s00".to_owned()], val: vec!["s01".to_owned()], test: vec!["s02".to_owned()] };
+    let sampler = UniformSampler { patch: Shape([8; 3]) }.into();
+    let dataset = Dataset {
+        listing: &listing,
+        generator: None,
+        parts: &parts,
+        other_folds: BTreeMap::new(),
+        labels: &[],
+        chain: &[],
+        sampler: &sampler,
+        samples_val: true,
+    };
+    let findings: Vec<String> = files::check(&[], &dataset).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        findings,
+        [
+            "fault: s00: an image is missing: why",
+            "fault: s00: it trains or validates, but has no label map: why",
+            "fault: s01: it trains or validates, but has no label map: why",
+            "note: s02: it has no label map, so it is predicted, but not scored: why",
+            "note: label map labelsTr/z.nii.gz belongs to no image of the dataset",
+        ]
+    );
+}
+
+#[test]
+fn images_of_very_different_scales_are_noted_unless_they_are_normalized() {
+    let mut summaries = mri(6);
+    for (index, summary) in summaries.iter_mut().enumerate() {
+        let high = 100.0 * 6f64.powi(index as i32);
+        *intensities(summary) = Intensities { lowest: 0.0, high, highest: 1.1 * high, mean: 0.3 * high };
+    }
+    let note = "note: the 99.5th percentiles of the images range from 100 to 777600";
+    assert_only(&findings(&summaries), note, "z_normalize");
+    let listing = Listing::default();
+    let sampler = UniformSampler { patch: Shape([8; 3]) }.into();
+    let chain = [serde_json::from_str(r#"{"z_normalize": {}}"#).unwrap()];
+    let dataset = Dataset {
+        listing: &listing,
+        generator: None,
+        parts: &Parts::default(),
+        other_folds: BTreeMap::new(),
+        labels: &[],
+        chain: &chain,
+        sampler: &sampler,
+        samples_val: false,
+    };
+    assert_eq!(intensity::check(&summaries, &dataset), []);
 }
 
 #[test]
@@ -135,7 +200,7 @@ fn two_channels_with_the_same_voxels_are_reported() {
     image.channels.push(image.channels[0].clone());
     let sampler = UniformSampler { patch: Shape([8; 3]) }.into();
     let dataset = Dataset {
-        subjects: &[],
+        listing: &Listing::default(),
         generator: None,
         parts: &Parts::default(),
         other_folds: BTreeMap::new(),

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::subject::Subject;
-use crate::sources::{DataSource, DatasetError, Generator, Listing};
+use crate::sources::{DataSource, DatasetError, DeclaredLabels, Generator, Listing};
 pub use render::generate;
 use values::{NonNegative, Shape, Spacing};
 use volume::atomic_file;
@@ -131,7 +131,8 @@ impl DataSource for PhantomSource {
         let hash = hex::encode(super::cache::KeyBuilder::new().add_text(&description(self)).build());
         let folder = cache_dir.join("phantoms").join(&hash[..16]);
         let subjects = (0..self.subjects).map(|index| subject(&folder, index)).collect();
-        Ok(Listing { subjects, label_names: Some(label_names()), generated_in: Some(folder) })
+        let labels = DeclaredLabels { names: Some(label_names()), ..DeclaredLabels::default() };
+        Ok(Listing { subjects, labels, generated_in: Some(folder), ..Listing::default() })
     }
 
     fn generator(&self) -> Option<&dyn Generator> {
@@ -254,7 +255,7 @@ mod tests {
         small().write(folder.path(), &mut |_, _| {}).unwrap();
         let source = crate::sources::Source::Msd(crate::sources::MsdSource { root: folder.path().into() });
         let listing = crate::sources::list(&source, Path::new("")).unwrap();
-        assert_eq!(listing.label_names, Some(label_names()));
+        assert_eq!(listing.labels.names, Some(label_names()));
         let header = io::read_header(&listing.subjects[1].images[0]).unwrap();
         assert_eq!((header.datatype, header.grid), ("int16", small().grid()));
         let (_, image) = io::read_image(&listing.subjects[1].images[0]).unwrap();

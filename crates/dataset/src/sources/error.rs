@@ -1,6 +1,6 @@
 //! Why the subjects of a source cannot be listed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why subjects cannot be listed.
 #[derive(Debug, thiserror::Error)]
@@ -21,14 +21,6 @@ pub enum DatasetError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// Listed files do not exist.
-    #[error("{listed_in}: {count} of the listed files do not exist, such as {examples}", listed_in = listed_in.display(), count = missing.len(), examples = examples(missing))]
-    Missing {
-        /// The file that lists them.
-        listed_in: PathBuf,
-        /// The files.
-        missing: Vec<PathBuf>,
-    },
     /// A pattern is malformed or matches no file.
     #[error("pattern {pattern}: {reason}")]
     Pattern {
@@ -36,16 +28,16 @@ pub enum DatasetError {
         pattern: String,
         /// Why.
         reason: String,
+        /// How to fix it.
+        help: String,
     },
-    /// A subject lacks a channel or its label.
-    #[error("subject {subject} ({file}): {reason}", file = file.display())]
-    Incomplete {
-        /// Its name.
-        subject: String,
-        /// Its first image.
-        file: PathBuf,
-        /// What is missing.
-        reason: String,
+    /// No image and label map belong together by their names.
+    #[error("no image and label map have the same name: images are named like {images}, label maps like {label}", images = listed(images), label = label.display())]
+    Unpaired {
+        /// An image of each channel.
+        images: Vec<PathBuf>,
+        /// A label map.
+        label: PathBuf,
     },
     /// The table is malformed.
     #[error("{path}: line {line}: {reason}", path = path.display())]
@@ -58,7 +50,7 @@ pub enum DatasetError {
         reason: String,
     },
     /// Two subjects have the same name.
-    #[error("two subjects have the name {name}: {first} and {second}; rename one of the files", first = first.display(), second = second.display())]
+    #[error("two subjects have the name {name}: {first} and {second}", first = first.display(), second = second.display())]
     Repeated {
         /// The name.
         name: String,
@@ -76,13 +68,51 @@ pub enum DatasetError {
         file: PathBuf,
     },
     /// There are no subjects.
-    #[error("{source_name}: it contains no subjects", source_name = source_name.display())]
+    #[error("{source_name}: {reason}", source_name = source_name.display())]
     Empty {
         /// The folder or file.
         source_name: PathBuf,
+        /// What was looked for.
+        reason: String,
     },
 }
 
-fn examples(missing: &[PathBuf]) -> String {
-    missing.iter().take(3).map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+impl DatasetError {
+    /// Returns how to fix it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "paths are relative to the working folder".to_owned()
+            }
+            Self::Io { .. } => "check the path and its permissions".to_owned(),
+            Self::Json { path, .. } => format!("correct {}", path.display()),
+            Self::Pattern { help, .. } => help.clone(),
+            Self::Unpaired { .. } => "give the image and the label map of a subject the same file name, or the same text \
+                in place of the patterns' `*`; `source: { table: { file: cases.csv } }` takes files of any names, listed \
+                in the columns subject, image and label"
+                .to_owned(),
+            Self::Table { .. } => {
+                "a table has the columns subject, image (image_2, image_3, … for further channels) and label; paths are \
+                 relative to the table"
+                    .to_owned()
+            }
+            Self::Repeated { .. } => "rename one of the files, or remove it; a `table` with a column `subject` gives \
+                subjects names of their own"
+                .to_owned(),
+            Self::Name { .. } => "rename the file, or name the subject in a `table`".to_owned(),
+            Self::Empty { .. } => "check the path and the names of the files".to_owned(),
+        }
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ")
+}
+
+/// Describes a file that does not exist; a link is named with its target.
+pub(super) fn missing(path: &Path) -> String {
+    match std::fs::read_link(path) {
+        Ok(target) => format!("{} is a link to {}, which does not exist", path.display(), target.display()),
+        Err(_) => format!("{} does not exist", path.display()),
+    }
 }

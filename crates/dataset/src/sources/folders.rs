@@ -1,16 +1,23 @@
 //! Image and label files that match glob patterns.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSource, DatasetError, Listing, without_channel};
+use super::glob_pattern::find;
+use super::pairing::{Matches, Pairing, pair};
+use super::{DataSource, DatasetError, Incomplete, Listing};
+use crate::load::Role;
 use crate::subject::Subject;
-use volume::io::case_name;
 
-/// Image and label files that match glob patterns; image and label of a subject have the same file name without ending.
+/// Image and label files that match glob patterns.
+///
+/// Image and label of a subject have the same file name without ending, also without nnU-Net's channel numbers
+/// (`case_0000.nii.gz` and `case.nii.gz`), or the same text in place of the patterns' `*`, as in
+/// `lits/volume-*.nii` and `lits/segmentation-*.nii` or in `kits/*/imaging.nii.gz` and `kits/*/segmentation.nii.gz`.
+/// For files of other names, use `table`. Write `[[]` for a bracket in a path.
 ///
 /// ```yaml
 /// folders: { images: "data/images/*.nii.gz", labels: "data/labels/*.nii.gz" }
@@ -66,53 +73,35 @@ impl JsonSchema for Patterns {
 
 impl DataSource for FoldersSource {
     fn list(&self, _cache_dir: &Path) -> Result<Listing, DatasetError> {
-        let several = self.images.0.len() > 1;
-        let mut channels = Vec::new();
-        for pattern in &self.images.0 {
-            channels.push(find(pattern, several)?);
-        }
-        let labels = find(&self.labels, false)?;
-        let Some(first) = channels.first() else {
+        if self.images.0.is_empty() {
             let reason = "expected at least one pattern of image files, got none".to_owned();
-            return Err(DatasetError::Pattern { pattern: "[]".to_owned(), reason });
-        };
-        let names: BTreeMap<&String, &PathBuf> = channels.iter().rev().flatten().collect();
-        let mut subjects = Vec::with_capacity(first.len());
-        for (name, file) in names {
-            let missing = |kind: &str, pattern: &str| DatasetError::Incomplete {
-                subject: name.clone(),
-                file: file.clone(),
-                reason: format!("no {kind} of this name matches {pattern}"),
+            let help = "add a pattern, such as `images: data/images/*.nii.gz`".to_owned();
+            return Err(DatasetError::Pattern { pattern: "[]".to_owned(), reason, help });
+        }
+        let matches = |pattern| Ok(Matches { pattern, files: find(pattern)? });
+        let images = self.images.0.iter().map(|pattern| matches(pattern)).collect::<Result<Vec<_>, _>>()?;
+        let Pairing { images, mut labels } = pair(&images, &matches(&self.labels)?)?;
+        let names: BTreeSet<&String> = images.iter().flat_map(BTreeMap::keys).collect();
+        let mut listing = Listing::default();
+        for name in names {
+            let missing = |role: Role, pattern: &str| {
+                let reason = format!("no {role} of this name matches {pattern}");
+                Incomplete { subject: name.clone(), role, reason }
             };
-            let mut images = Vec::new();
-            for (channel, pattern) in channels.iter().zip(&self.images.0) {
-                images.push(channel.get(name).ok_or_else(|| missing("image", pattern))?.clone());
+            let mut files = Vec::new();
+            for (channel, pattern) in images.iter().zip(&self.images.0) {
+                match channel.get(name) {
+                    Some(own) => files.extend_from_slice(own),
+                    None => listing.incomplete.push(missing(Role::Image, pattern)),
+                }
             }
-            let label = labels.get(name).ok_or_else(|| missing("label", &self.labels))?.clone();
-            subjects.push(Subject { name: name.clone(), images, label: Some(label) });
+            let label = labels.remove(name);
+            if label.is_none() {
+                listing.incomplete.push(missing(Role::LabelMap, &self.labels));
+            }
+            listing.subjects.push(Subject { name: name.clone(), images: files, label });
         }
-        Ok(Listing { subjects, label_names: None, generated_in: None })
+        listing.unused_labels = labels.into_values().collect();
+        Ok(listing)
     }
-}
-
-/// Returns the files that match a pattern, by name; hidden files are ignored.
-fn find(pattern: &str, channel_suffix: bool) -> Result<BTreeMap<String, PathBuf>, DatasetError> {
-    let wrong = |reason: String| DatasetError::Pattern { pattern: pattern.to_owned(), reason };
-    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for path in glob::glob(pattern).map_err(|error| wrong(error.to_string()))? {
-        let path = path.map_err(|error| wrong(error.to_string()))?;
-        if hidden(&path) || path.is_dir() {
-            continue;
-        }
-        let name = case_name(&path);
-        let name = if channel_suffix { without_channel(&name).to_owned() } else { name };
-        if let Some(first) = files.insert(name.clone(), path.clone()) {
-            return Err(DatasetError::Repeated { name, first, second: path });
-        }
-    }
-    if files.is_empty() { Err(wrong("no file matches".to_owned())) } else { Ok(files) }
-}
-
-fn hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }

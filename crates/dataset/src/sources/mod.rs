@@ -3,24 +3,30 @@
 //! Each source is a struct in its own file that implements [`DataSource`]. To add one, write its file, and add a `mod`
 //! line and a line to the registry [`Source`].
 
+mod dataset_json;
 mod error;
 mod folders;
+mod glob_pattern;
 mod msd;
+mod nnunet;
+mod pairing;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::load::Role;
 use super::phantom;
 use super::subject::Subject;
 pub use error::DatasetError;
 pub use folders::{FoldersSource, Patterns};
 pub use msd::MsdSource;
+pub use nnunet::NnunetSource;
 pub use phantom::GenerateError;
 pub use table::TableSource;
 use values::is_file_name;
-use volume::{Grid, Label, Volume};
+use volume::{Grid, Label, Volume, io};
 
 /// A kind of data source.
 pub trait DataSource {
@@ -64,8 +70,10 @@ pub trait Generator: fmt::Debug + Sync {
 values::registry! {
     /// The source of the dataset.
     pub enum Source: DataSource {
-        /// A folder in the layout of the Medical Segmentation Decathlon or of nnU-Net.
+        /// A folder in the layout of the Medical Segmentation Decathlon.
         Msd(msd::MsdSource),
+        /// A folder of nnU-Net's raw data.
+        Nnunet(nnunet::NnunetSource),
         /// Image and label files that match glob patterns.
         Folders(folders::FoldersSource),
         /// A CSV table that lists the files of each subject.
@@ -76,53 +84,112 @@ values::registry! {
 }
 
 /// The subjects of a source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
     /// Every subject, sorted by name.
     pub subjects: Vec<Subject>,
-    /// The name of each label if the source declares them; 0 is the background.
-    pub label_names: Option<BTreeMap<Label, String>>,
+    /// The subjects that lack a file, sorted by name: an image of a channel, or the label map.
+    pub incomplete: Vec<Incomplete>,
+    /// Label maps that belong to no image.
+    pub unused_labels: Vec<PathBuf>,
+    /// The labels that the source declares.
+    pub labels: DeclaredLabels,
     /// The folder that [`Generator::write`] is to write, for a source that generates its subjects.
     pub generated_in: Option<PathBuf>,
+    /// Contradictions that prevent nothing, as sentences.
+    pub notes: Vec<String>,
+}
+
+impl Listing {
+    /// Returns whether a subject lacks a file of this role.
+    pub fn lacks(&self, subject: &str, role: Role) -> bool {
+        self.incomplete.iter().any(|one| one.role == role && one.subject == subject)
+    }
+}
+
+/// A subject that lacks a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Its name.
+    pub subject: String,
+    /// The role of the file.
+    pub role: Role,
+    /// Why it is missing, such as `line 3 of cases.csv has no label`.
+    pub reason: String,
+}
+
+/// The labels that a source declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeclaredLabels {
+    /// The name of each label, without `ignore`; 0 is the background. `None` if the source declares no labels.
+    pub names: Option<BTreeMap<Label, String>>,
+    /// The label of voxels that nobody annotated, if the source declares one.
+    pub ignore: Option<Label>,
+    /// Why an experiment cannot use the labels as they are declared, and has to declare its own.
+    pub unusable: Option<UnusableLabels>,
+}
+
+/// Labels that an experiment cannot use as they are declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableLabels {
+    /// What is wrong.
+    pub reason: String,
+    /// How to fix it.
+    pub help: String,
 }
 
 /// Lists the subjects of a source, sorted by name, without reading a voxel. Generated files are below `cache_dir` and may
-/// not exist yet.
+/// not exist yet. Other files that do not exist are reported in [`Listing::incomplete`].
 ///
 /// # Errors
-/// When files are missing, names repeat, or a table or `dataset.json` is malformed.
+/// When names repeat, or a table or `dataset.json` is malformed.
 pub fn list(source: &Source, cache_dir: &Path) -> Result<Listing, DatasetError> {
     let mut listing = source.component().list(cache_dir)?;
     listing.subjects.sort_by(|a, b| a.name.cmp(&b.name));
     for subject in &listing.subjects {
         // Predictions are written under this name.
         if !is_file_name(&subject.name) {
-            return Err(DatasetError::Name { name: subject.name.clone(), file: subject.images[0].clone() });
+            return Err(DatasetError::Name { name: subject.name.clone(), file: first_image(subject) });
         }
     }
     if let Some(pair) = listing.subjects.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        let [first, second] = [0, 1].map(|i| pair[i].images[0].clone());
+        let [first, second] = [0, 1].map(|index| first_image(&pair[index]));
         return Err(DatasetError::Repeated { name: pair[0].name.clone(), first, second });
     }
+    if source.component().generator().is_none() {
+        find_missing_files(&mut listing);
+    }
+    listing.incomplete.sort_by(|a, b| a.subject.cmp(&b.subject));
     Ok(listing)
 }
 
-/// Returns a case name without the channel suffix of nnU-Net, such as `_0001`.
-fn without_channel(case: &str) -> &str {
-    match case.rsplit_once('_') {
-        Some((name, suffix)) if suffix.len() == 4 && suffix.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => case,
+fn first_image(subject: &Subject) -> PathBuf {
+    subject.images.first().cloned().unwrap_or_default()
+}
+
+/// Adds the files that do not exist to those that are incomplete; a subject whose label map does not exist has none.
+fn find_missing_files(listing: &mut Listing) {
+    // A format may read folders.
+    let exists = |path: &PathBuf| path.is_file() || (path.is_dir() && io::is_image(path));
+    for Subject { name, images, label } in &mut listing.subjects {
+        let mut add = |role, path: &Path| {
+            listing.incomplete.push(Incomplete { subject: name.clone(), role, reason: error::missing(path) });
+        };
+        images.iter().filter(|path| !exists(path)).for_each(|path| add(Role::Image, path));
+        if let Some(path) = label.take_if(|path| !exists(path)) {
+            add(Role::LabelMap, &path);
+        }
     }
 }
 
-/// Checks that all files of some subjects exist.
-///
-/// # Errors
-/// When some are missing; `listed_in` is the file that lists them.
-fn require_files(listed_in: &Path, subjects: &[Subject]) -> Result<(), DatasetError> {
-    let files = subjects.iter().flat_map(|subject| subject.images.iter().chain(&subject.label));
-    let missing: Vec<PathBuf> = files.filter(|path| !path.is_file()).cloned().collect();
-    if missing.is_empty() { Ok(()) } else { Err(DatasetError::Missing { listed_in: listed_in.to_owned(), missing }) }
+/// Returns the image files of a folder that are no subject's label map.
+fn unused_labels(folder: &Path, subjects: &[Subject]) -> Vec<PathBuf> {
+    let used: BTreeSet<_> = subjects.iter().filter_map(|subject| subject.label.as_ref()?.file_name()).collect();
+    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut unused: Vec<PathBuf> =
+        files.filter(|path| io::is_image(path) && path.file_name().is_some_and(|name| !used.contains(name))).collect();
+    unused.sort();
+    unused
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Splits: subjects for training, validation and test.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod document;
+mod file;
+
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,8 +13,7 @@ use random::{Purpose, Seed};
 use values::NonNegative;
 
 /// How the subjects are split into training, validation and test.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Split {
     /// The first N subjects in sorted order for training, the rest for validation, such as `first: 105`.
     First(NonZeroUsize),
@@ -21,8 +22,17 @@ pub enum Split {
     /// One fold of a cross-validation: fold `index` of `count` for validation, the rest for training; shuffled by the
     /// experiment's `seed`.
     Fold(Fold),
-    /// A JSON file of subject names: `{"train": [names], "val": [...], "test": [...]}`.
-    File(PathBuf),
+    /// A JSON file of subject names.
+    File(SplitFile),
+}
+
+/// A JSON file of subject names: `{"train": [names], "val": [...], "test": [...]}`, or a list of such splits, one per fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Fold of the file, counted from 0, if the file is a list.
+    pub index: Option<usize>,
 }
 
 /// Fractions of the subjects, such as `{ train: 0.7, val: 0.2, test: 0.1 }`; their sum is at most 1.
@@ -120,13 +130,39 @@ pub enum SplitError {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// The file is a list of folds, and none is chosen.
+    #[error("{path}: it has {count} folds, expected the index of one", path = path.display())]
+    NoIndex {
+        /// The file.
+        path: PathBuf,
+        /// The number of folds.
+        count: usize,
+    },
+    /// The file has no such fold.
+    #[error("{path}: {reason}", path = path.display(), reason = index_reason(*index, *count))]
+    FileIndex {
+        /// The file.
+        path: PathBuf,
+        /// The requested value.
+        index: usize,
+        /// The number of folds.
+        count: usize,
+    },
+    /// A fold is chosen, but the file is no list.
+    #[error("{path}: it has one split, not a list of folds", path = path.display())]
+    OneSplit {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file names subjects that the dataset does not have.
-    #[error("{path}: no such subjects: {names}", path = path.display(), names = names.join(", "))]
+    #[error("{path}: no such subjects: {names}; subjects of the dataset are {known}, …", path = path.display(), names = first_names(names), known = known.join(", "))]
     Unknown {
         /// The file.
         path: PathBuf,
         /// The names.
         names: Vec<String>,
+        /// The first names of the dataset.
+        known: Vec<String>,
     },
     /// The file names subjects more than once.
     #[error("{path}: expected each subject at most once, got {names}", path = path.display(), names = names.join(", "))]
@@ -136,6 +172,45 @@ pub enum SplitError {
         /// Each name with the parts that list it.
         names: Vec<String>,
     },
+}
+
+impl SplitError {
+    /// Returns how to fix it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Empty { .. } => "the parts train and val need at least one subject each".to_owned(),
+            Self::FractionSum { .. } => "write fractions such as `{ train: 0.7, val: 0.2, test: 0.1 }`".to_owned(),
+            Self::FoldIndex { .. } | Self::FileIndex { .. } => "folds are counted from 0".to_owned(),
+            Self::FoldCount { .. } => "change `count`, or add subjects".to_owned(),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "the path is relative to the working folder".to_owned()
+            }
+            Self::Io { .. } => "check the path and its permissions".to_owned(),
+            Self::Json { .. } => {
+                "nnU-Net's splits_final.json, a list of such splits, can be used too, with `index`".to_owned()
+            }
+            Self::NoIndex { path, .. } => {
+                format!("choose a fold, counted from 0: `split: {{ file: {}, index: 0 }}`", path.display())
+            }
+            Self::OneSplit { .. } => "remove `index`".to_owned(),
+            Self::Unknown { .. } | Self::Repeated { .. } => "correct the names in the file".to_owned(),
+        }
+    }
+}
+
+fn index_reason(index: usize, count: usize) -> String {
+    match count.checked_sub(1) {
+        None => "it has no folds".to_owned(),
+        Some(largest) => format!("expected a fold index from 0 to {largest}, got {index}"),
+    }
+}
+
+/// Returns the first of some names, with the number of the others.
+fn first_names(names: &[String]) -> String {
+    const MAX_SHOWN: usize = 10;
+    let more = names.len().saturating_sub(MAX_SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// Splits subjects into parts; each part is in sorted order.
@@ -154,7 +229,7 @@ pub fn parts(split: &Split, seed: Seed, names: &[String]) -> Result<Parts, Split
         }
         Split::Fraction(fraction) => split_by_fractions(fraction, shuffled(seed, sorted))?,
         Split::Fold(fold) => split_into_folds(fold, shuffled(seed, sorted))?,
-        Split::File(path) => read_file(path, &sorted)?,
+        Split::File(file) => file::read(file, &sorted)?,
     };
     for part in [&mut parts.train, &mut parts.val, &mut parts.test] {
         part.sort();
@@ -199,33 +274,6 @@ fn split_into_folds(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError
     let mut parts = Parts::default();
     for (position, name) in names.into_iter().enumerate() {
         if position % count == index { parts.val.push(name) } else { parts.train.push(name) }
-    }
-    Ok(parts)
-}
-
-fn read_file(path: &Path, names: &[String]) -> Result<Parts, SplitError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SplitError::Io { path: path.to_owned(), source })?;
-    let parts: Parts =
-        serde_json::from_str(&text).map_err(|source| SplitError::Json { path: path.to_owned(), source })?;
-    let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let mut listed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (part, names) in [("train", &parts.train), ("val", &parts.val), ("test", &parts.test)] {
-        for name in names {
-            listed.entry(name).or_default().push(part);
-        }
-    }
-    let unknown: Vec<String> =
-        listed.keys().filter(|name| !known.contains(*name)).map(|&name| name.to_owned()).collect();
-    if !unknown.is_empty() {
-        return Err(SplitError::Unknown { path: path.to_owned(), names: unknown });
-    }
-    let repeated: Vec<String> = listed
-        .iter()
-        .filter(|(_, parts)| parts.len() > 1)
-        .map(|(name, parts)| format!("{name} in {}", parts.join(" and ")))
-        .collect();
-    if !repeated.is_empty() {
-        return Err(SplitError::Repeated { path: path.to_owned(), names: repeated });
     }
     Ok(parts)
 }
@@ -307,21 +355,5 @@ mod tests {
         assert!(matches!(error(fold(5, 3)), SplitError::FoldIndex { .. }));
         assert!(matches!(error(fold(0, 5)), SplitError::FoldCount { .. }));
         assert!(matches!(error(fold(0, 1)), SplitError::FoldCount { .. }));
-    }
-
-    #[test]
-    fn unknown_and_repeated_names_of_a_file_are_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("split.json");
-        let split = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            parts(&Split::File(path.clone()), Seed(0), &names(4))
-        };
-        let parts = split(r#"{"train": ["case_02", "case_00"], "val": ["case_01"]}"#).unwrap();
-        assert_eq!(parts.train, ["case_00", "case_02"]);
-        let unknown = split(r#"{"train": ["case_9"], "val": ["case_01"]}"#).unwrap_err().to_string();
-        assert!(unknown.ends_with("no such subjects: case_9"), "{unknown}");
-        let repeated = split(r#"{"train": ["case_00", "case_01"], "val": ["case_01"]}"#).unwrap_err().to_string();
-        assert!(repeated.contains("case_01 in train and val"), "{repeated}");
     }
 }

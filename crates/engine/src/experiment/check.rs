@@ -61,16 +61,21 @@ impl<'a> Diagnostics<'a> {
         Self { document, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Adds a file of the dataset that cannot be read.
-    fn unreadable(&mut self, message: String) {
-        let location = self.document.location("data.source");
-        self.problems.push(Problem::at(Some(location), message).help("fix or remove the file").failure().in_dataset());
+    /// Adds files of the dataset that cannot be read, as one problem.
+    fn unreadable(&mut self, messages: Vec<String>) {
+        if let Some(message) = grouped("files cannot be read", &messages) {
+            let location = self.document.location("data.source");
+            self.problems
+                .push(Problem::at(Some(location), message).help("fix or remove the file").failure().in_dataset());
+        }
     }
 
-    /// Adds files of the dataset that do not match each other.
-    fn mismatch(&mut self, message: String, help: &str) {
-        let location = self.document.location("data.source");
-        self.problems.push(Problem::at(Some(location), message).help(help).in_dataset());
+    /// Adds what is wrong with files of the dataset, as one problem; `several` is the heading of several messages.
+    fn files(&mut self, several: &str, messages: Vec<String>, help: &str) {
+        if let Some(message) = grouped(several, &messages) {
+            let location = self.document.location("data.source");
+            self.problems.push(Problem::at(Some(location), message).help(help).in_dataset());
+        }
     }
 
     /// Adds a problem at the value of a dotted path.
@@ -114,6 +119,18 @@ impl<'a> Diagnostics<'a> {
     fn finish(self) -> Result<Vec<String>, Problems> {
         if self.problems.is_empty() { Ok(self.warnings) } else { Err(Problems(self.problems)) }
     }
+}
+
+/// Returns messages of one kind under a heading: the first few, and the number of the others. `None` if there are none.
+fn grouped(heading: &str, messages: &[String]) -> Option<String> {
+    const MAX_SHOWN: usize = 5;
+    if messages.len() < 2 {
+        return messages.first().cloned();
+    }
+    let shown = messages.iter().take(MAX_SHOWN).cloned();
+    let more = messages.len().saturating_sub(MAX_SHOWN);
+    let rest = (more > 0).then(|| format!("and {more} more; `runner check --data` lists all"));
+    Some([format!("{} {heading}:", messages.len())].into_iter().chain(shown).chain(rest).collect::<Vec<_>>().join("\n"))
 }
 
 /// Checks all rules that need no data, and returns warnings.

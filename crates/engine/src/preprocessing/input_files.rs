@@ -45,7 +45,7 @@ pub(super) fn hash_training_subjects(
 ///
 /// # Errors
 /// When one cannot be read.
-pub(super) fn hash_subject(case: &Case, hashes: &FileHashes) -> Result<Vec<InputFile>, MakeError> {
+pub(crate) fn hash_subject(case: &Case, hashes: &FileHashes) -> Result<Vec<InputFile>, MakeError> {
     paths(case).map(|path| hash_file(path, hashes)).collect()
 }
 

@@ -6,9 +6,11 @@
 mod error;
 mod git;
 pub mod manifest;
+mod moved_data;
 mod recorder;
 mod session;
 
 pub use error::{FailedRun, RunSessionError, error_chain};
 pub use git::GitState;
+pub use moved_data::{MovedDataError, check_same_content};
 pub use session::{RunOutcome, RunSession, SavePatches, latest_checkpoint};

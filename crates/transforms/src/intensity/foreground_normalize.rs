@@ -90,6 +90,10 @@ impl Component for ForegroundNormalize {
 }
 
 impl IntensityTransform for ForegroundNormalize {
+    fn normalizes(&self) -> bool {
+        true
+    }
+
     fn needs_statistics(&self) -> bool {
         // `statistics` checks the number of channels, since `apply` cannot return an error.
         true

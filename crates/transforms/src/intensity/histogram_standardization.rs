@@ -96,6 +96,10 @@ impl Component for HistogramStandardization {
 }
 
 impl IntensityTransform for HistogramStandardization {
+    fn normalizes(&self) -> bool {
+        true
+    }
+
     fn needs_statistics(&self) -> bool {
         true
     }

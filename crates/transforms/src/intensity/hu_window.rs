@@ -43,6 +43,10 @@ impl Component for HuWindow {
 }
 
 impl IntensityTransform for HuWindow {
+    fn normalizes(&self) -> bool {
+        true
+    }
+
     fn apply(&self, _: &NoParams, _: &VolumeStatistics, window: &mut Window) {
         let width = self.width.get() as f32;
         let low = self.level - width / 2.0;

@@ -82,6 +82,10 @@ impl Component for RescaleIntensity {
 }
 
 impl IntensityTransform for RescaleIntensity {
+    fn normalizes(&self) -> bool {
+        true
+    }
+
     fn needs_statistics(&self) -> bool {
         true
     }

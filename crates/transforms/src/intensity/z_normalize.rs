@@ -44,6 +44,10 @@ impl Component for ZNormalize {
 }
 
 impl IntensityTransform for ZNormalize {
+    fn normalizes(&self) -> bool {
+        true
+    }
+
     fn needs_statistics(&self) -> bool {
         true
     }

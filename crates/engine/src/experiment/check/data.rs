@@ -7,11 +7,11 @@ use super::names::column_name;
 use super::{Diagnostics, inference, names, network, sampler, training};
 use crate::experiment::load::Document;
 use crate::experiment::plan::ClassLabel;
-use crate::experiment::problem::Problems;
+use crate::experiment::problem::{Problem, Problems};
 use crate::experiment::spec::Orientation;
-use dataset::sources::{self, Listing};
+use dataset::load::Role;
+use dataset::sources::{self, DeclaredLabels, Incomplete, Listing};
 use dataset::split::{self, Parts};
-use dataset::subject::Subject;
 use random::Seed;
 use volume::io::read_header;
 use volume::{GRID_TOLERANCE_MM, Grid};
@@ -75,8 +75,9 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
             let grids = listing.subjects.iter().map(|subject| (subject.name.clone(), grid)).collect();
             (grids, generator.num_channels())
         }
-        None => read_grids(&mut diagnostics, &listing.subjects),
+        None => read_grids(&mut diagnostics, &listing),
     };
+    check_complete(&mut diagnostics, &listing, &parts);
     check_grids(&mut diagnostics, &grids);
     sampler::check_maps(&mut diagnostics, &parts, &grids);
     let samples = experiment.queue.samples_per_volume.get();
@@ -95,58 +96,96 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
     let listing = match sources::list(&experiment.data.source, cache_dir) {
         Ok(listing) => listing,
         Err(error) => {
-            diagnostics.problem("data.source", error.to_string(), "paths are relative to the working folder");
+            let location = diagnostics.document.location("data.source");
+            let problem = Problem::at(Some(location), error.to_string()).help(error.help()).in_dataset();
+            diagnostics.problems.push(problem);
             return Err(Problems(std::mem::take(&mut diagnostics.problems)));
         }
     };
     let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
     let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
-        diagnostics.problem("data.split", error.to_string(), "`runner schema` describes `data.split`");
+        diagnostics.problem("data.split", error.to_string(), error.help());
         Parts::default()
     });
+    listing.notes.iter().for_each(|note| diagnostics.warning(note.clone()));
     Ok((listing, parts))
 }
 
+/// Checks that no image is missing, and no label map of a subject that trains or validates.
+fn check_complete(diagnostics: &mut Diagnostics, listing: &Listing, parts: &Parts) {
+    let is_needed = |name: &String| parts.train.contains(name) || parts.val.contains(name);
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
+    for Incomplete { subject, role, reason } in &listing.incomplete {
+        match role {
+            Role::Image => images.push(format!("subject {subject} lacks an image: {reason}")),
+            Role::LabelMap if is_needed(subject) => {
+                labels.push(format!("subject {subject} has no label map: {reason}"))
+            }
+            Role::LabelMap => {}
+        }
+    }
+    diagnostics.files(
+        "image files are missing",
+        images,
+        "paths are relative to the working folder; for links of git-annex or DataLad, fetch the files first",
+    );
+    diagnostics.files(
+        "training and validation subjects have no label map",
+        labels,
+        "add the label maps, or leave the subjects out of training and validation with `data.split: { file: … }`",
+    );
+}
+
 /// Reads the grid of each image and the number of channels, which must be the same for all subjects.
-fn read_grids(diagnostics: &mut Diagnostics, subjects: &[Subject]) -> (BTreeMap<String, Grid>, usize) {
+fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<String, Grid>, usize) {
     let mut grids = BTreeMap::new();
     let mut shared: Option<(usize, &str)> = None;
-    for subject in subjects {
+    let (mut unreadable, mut channel_counts, mut mismatches) = (Vec::new(), Vec::new(), Vec::new());
+    for subject in listing.subjects.iter().filter(|subject| !listing.lacks(&subject.name, Role::Image)) {
         let headers: Result<Vec<_>, _> = subject.images.iter().map(|path| read_header(path)).collect();
         let headers = match headers {
             Ok(headers) => headers,
             Err(error) => {
-                diagnostics.unreadable(format!("subject {}: {error}", subject.name));
+                unreadable.push(format!("subject {}: {error}", subject.name));
                 continue;
             }
         };
-        let grid = headers[0].grid;
+        let Some(grid) = headers.first().map(|header| header.grid) else { continue };
         let channels: usize = headers.iter().map(|header| header.channels).sum();
         if let Some((expected, first)) = shared.filter(|(expected, _)| *expected != channels) {
-            let message = format!(
+            channel_counts.push(format!(
                 "expected {expected} channels as in subject {first}, got {channels} in subject {}",
                 subject.name
-            );
-            diagnostics.mismatch(message, "all subjects need the same channels");
+            ));
         }
         shared.get_or_insert((channels, &subject.name));
         let labels = subject.label.iter().map(|path| read_header(path).map(|header| header.grid));
         let others = headers.iter().map(|header| Ok(header.grid)).chain(labels);
         for other in others {
             match other {
-                Err(error) => diagnostics.unreadable(format!("subject {}: {error}", subject.name)),
+                Err(error) => unreadable.push(format!("subject {}: {error}", subject.name)),
                 Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
-                    let message = format!(
+                    mismatches.push(format!(
                         "subject {}: image of {:?} voxels and label map or channel of {:?} have different grids",
                         subject.name, grid.shape, other.shape
-                    );
-                    diagnostics.mismatch(message, "resample one onto the other, or fix its header");
+                    ));
                 }
                 Ok(_) => {}
             }
         }
         grids.insert(subject.name.clone(), grid);
     }
+    diagnostics.unreadable(unreadable);
+    diagnostics.files(
+        "subjects have another number of channels",
+        channel_counts,
+        "all subjects need the same channels",
+    );
+    diagnostics.files(
+        "files have other grids than their images",
+        mismatches,
+        "resample one onto the other, or fix its header",
+    );
     (grids, shared.map_or(1, |(channels, _)| channels))
 }
 
@@ -188,7 +227,13 @@ pub(super) fn first_names(names: &[String]) -> String {
 /// Returns the labels of the experiment, or else of the dataset, or else `label_1`, `label_2`, ... for the sampler's labels.
 fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel> {
     let experiment = &diagnostics.document.experiment;
-    let labels = match (&experiment.data.labels, &listing.label_names) {
+    let declared = &listing.labels;
+    if let Some(unusable) = declared.unusable.as_ref().filter(|_| experiment.data.labels.is_none()) {
+        diagnostics.problem("data.source", unusable.reason.clone(), unusable.help.clone());
+        return Vec::new();
+    }
+    check_ignored(diagnostics, declared);
+    let labels = match (&experiment.data.labels, &declared.names) {
         (Some(written), _) => written.clone(),
         (None, Some(named)) => named.clone(),
         (None, None) => {
@@ -212,6 +257,21 @@ fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel
         }
     }
     labels.into_iter().map(|(value, name)| ClassLabel { value, name: column_name(&name) }).collect()
+}
+
+/// Checks that the label of voxels that nobody annotated is not trained by accident.
+fn check_ignored(diagnostics: &mut Diagnostics, declared: &DeclaredLabels) {
+    let experiment = &diagnostics.document.experiment;
+    let (Some(ignore), Some(labels)) = (declared.ignore, &experiment.data.labels) else { return };
+    if let Some(name) = labels.get(&ignore) {
+        diagnostics.warning(format!(
+            "label {ignore} is `ignore` in dataset.json: voxels that nobody annotated; it is trained as the class {name}"
+        ));
+    } else if let Some(unusable) = &declared.unusable
+        && !experiment.preprocess.iter().any(|step| step.component().relabels())
+    {
+        diagnostics.problem("data.labels", unusable.reason.clone(), unusable.help.clone());
+    }
 }
 
 #[cfg(test)]

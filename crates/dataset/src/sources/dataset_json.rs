@@ -1,0 +1,252 @@
+//! `dataset.json`, as the Medical Segmentation Decathlon, nnU-Net and MONAI write it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{DatasetError, DeclaredLabels, Listing, UnusableLabels, unused_labels};
+use volume::Label;
+use volume::io::DEFAULT_ENDING;
+
+/// The keys of `dataset.json` that are used; others are ignored.
+#[derive(Debug, Deserialize)]
+pub(super) struct DatasetJson {
+    /// Decathlon and MONAI: pairs of files relative to the folder.
+    pub training: Option<Vec<Pair>>,
+    /// nnU-Net: the files of each case, relative to the folder.
+    pub dataset: Option<BTreeMap<String, CaseFiles>>,
+    /// `{"0": "background"}` in the Decathlon, `{"background": 0}` in nnU-Net.
+    labels: Option<BTreeMap<String, Value>>,
+    /// nnU-Net: `{"0": "CT"}`; the name of an image file ends with the number of its channel.
+    channel_names: Option<BTreeMap<String, Value>>,
+    /// The same in the Decathlon and in version 1 of nnU-Net.
+    modality: Option<BTreeMap<String, Value>>,
+    /// nnU-Net: ending of the files, such as `.nii.gz`.
+    file_ending: Option<String>,
+    #[serde(rename = "numTraining")]
+    num_training: Option<Value>,
+}
+
+/// The files of a training subject.
+#[derive(Debug, Deserialize)]
+pub(super) struct Pair {
+    pub image: ImageFiles,
+    pub label: Option<String>,
+}
+
+/// The files of a case of nnU-Net.
+#[derive(Debug, Deserialize)]
+pub(super) struct CaseFiles {
+    pub images: Vec<String>,
+    pub label: Option<String>,
+}
+
+/// One image file, or one per channel.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "image: expected a path or a list of paths")]
+pub(super) enum ImageFiles {
+    One(String),
+    PerChannel(Vec<String>),
+}
+
+impl DatasetJson {
+    /// Reads the file of a dataset's folder.
+    ///
+    /// # Errors
+    /// When it cannot be read or is malformed.
+    pub fn read(root: &Path) -> Result<Self, DatasetError> {
+        let path = path(root);
+        let text = std::fs::read_to_string(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
+        let wrong = |reason: String| DatasetError::Json { path: path.clone(), reason };
+        // Windows editors write a byte-order mark.
+        let json: Self =
+            serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;
+        for (key, channels) in [("channel_names", &json.channel_names), ("modality", &json.modality)] {
+            if channels.as_ref().is_some_and(BTreeMap::is_empty) {
+                return Err(wrong(format!("{key}: expected at least one channel, got none")));
+            }
+        }
+        Ok(json)
+    }
+
+    /// Returns the number of declared channels.
+    pub fn num_channels(&self) -> Option<usize> {
+        self.channel_names.as_ref().or(self.modality.as_ref()).map(BTreeMap::len)
+    }
+
+    /// Returns the ending of the files.
+    pub fn file_ending(&self) -> &str {
+        self.file_ending.as_deref().unwrap_or(DEFAULT_ENDING)
+    }
+
+    /// Adds what the file declares about subjects that are listed already.
+    pub fn describe(&self, root: &Path, listing: Listing) -> Listing {
+        let notes = self.num_training_note(root, listing.subjects.len()).into_iter().collect();
+        let unused_labels = unused_labels(&root.join("labelsTr"), &listing.subjects);
+        Listing { labels: self.labels(root), unused_labels, notes, ..listing }
+    }
+
+    fn num_training_note(&self, root: &Path, num_subjects: usize) -> Option<String> {
+        let declared = self.num_training.as_ref().filter(|declared| declared.as_u64() != Some(num_subjects as u64))?;
+        let found =
+            if num_subjects == 1 { "1 subject was".to_owned() } else { format!("{num_subjects} subjects were") };
+        Some(format!("{}: numTraining is {declared}, but {found} found", path(root).display()))
+    }
+
+    fn labels(&self, root: &Path) -> DeclaredLabels {
+        let Some(labels) = &self.labels else { return DeclaredLabels::default() };
+        let path = path(root);
+        let wrong = |reason| DeclaredLabels {
+            unusable: Some(UnusableLabels {
+                reason: format!("{}: {reason}", path.display()),
+                help: "write the labels as `{\"background\": 0, \"liver\": 1}`, or declare them in `data.labels`"
+                    .to_owned(),
+            }),
+            ..DeclaredLabels::default()
+        };
+        let (mut names, mut regions) = (BTreeMap::new(), Vec::new());
+        for (key, value) in labels {
+            let (label, name) = match parse_label(key, value) {
+                Ok(LabelOrRegion::Label(label, name)) => (label, name),
+                Ok(LabelOrRegion::Region(members)) => {
+                    regions.push((key, members));
+                    continue;
+                }
+                Err(reason) => return wrong(reason),
+            };
+            if let Some(other) = names.insert(label, name.clone()) {
+                return wrong(format!("labels: {label} is both {other} and {name}"));
+            }
+        }
+        let ignore = names.iter().find(|(_, name)| name.as_str() == "ignore").map(|(label, _)| *label);
+        if let Some(ignore) = ignore {
+            names.remove(&ignore);
+        }
+        let unusable = unusable(&path, &regions, ignore);
+        DeclaredLabels { names: regions.is_empty().then_some(names), ignore, unusable }
+    }
+}
+
+/// Returns the path of the file in a dataset's folder.
+pub(super) fn path(root: &Path) -> PathBuf {
+    root.join("dataset.json")
+}
+
+/// Returns the path of a listed file. Windows programs write backslashes.
+pub(super) fn join(root: &Path, relative: &str) -> PathBuf {
+    let path = root.join(relative.trim_start_matches("./"));
+    if !relative.contains('\\') || path.exists() {
+        return path;
+    }
+    root.join(relative.replace('\\', "/").trim_start_matches("./"))
+}
+
+/// An entry of `labels`.
+enum LabelOrRegion {
+    Label(Label, String),
+    /// nnU-Net's union of labels.
+    Region(Vec<Label>),
+}
+
+fn parse_label(key: &str, value: &Value) -> Result<LabelOrRegion, String> {
+    let number = |value: &Value| match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let label = |number: f64| {
+        let label = number as Label;
+        (f64::from(label) == number)
+            .then_some(label)
+            .ok_or_else(|| format!("labels: {key}: expected 0 to 65535, got {number}"))
+    };
+    if let (Ok(number), Value::String(name)) = (key.trim().parse(), value) {
+        return Ok(LabelOrRegion::Label(label(number)?, name.clone()));
+    }
+    if let Some(number) = number(value) {
+        return Ok(LabelOrRegion::Label(label(number)?, key.to_owned()));
+    }
+    let members = value.as_array().and_then(|members| members.iter().map(number).collect::<Option<Vec<_>>>());
+    match members {
+        Some(members) if !members.is_empty() => {
+            Ok(LabelOrRegion::Region(members.into_iter().map(label).collect::<Result<_, _>>()?))
+        }
+        _ => Err(format!("labels: expected a number and a name, got {key:?}: {value}")),
+    }
+}
+
+/// Returns why regions or a label to ignore cannot be trained.
+fn unusable(path: &Path, regions: &[(&String, Vec<Label>)], ignore: Option<Label>) -> Option<UnusableLabels> {
+    let path = path.display();
+    if !regions.is_empty() {
+        let listed: Vec<String> = regions.iter().map(|(name, members)| format!("{name} {members:?}")).collect();
+        let members: BTreeSet<Label> = regions.iter().flat_map(|(_, members)| members).copied().collect();
+        let classes: Vec<String> = members.iter().map(|label| format!("{label}: label_{label}")).collect();
+        return Some(UnusableLabels {
+            reason: format!(
+                "{path} declares regions, which overlap: {}; networks are trained on labels only",
+                listed.join(", ")
+            ),
+            help: format!(
+                "declare the labels, such as `data.labels: {{ {} }}`; the metrics' key `regions` scores unions of them",
+                classes.join(", ")
+            ),
+        });
+    }
+    ignore.map(|ignore| UnusableLabels {
+        reason: format!(
+            "{path} declares label {ignore} as `ignore`: voxels that nobody annotated, which the loss would have to leave out; losses cannot"
+        ),
+        help: format!(
+            "leave those subjects out, or declare the other labels in `data.labels` and map {ignore} to one of them in `preprocess`, such as `remap_labels: {{ map: {{ {ignore}: 0 }} }}` for background"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(labels: &str) -> DeclaredLabels {
+        let json: DatasetJson = serde_json::from_str(&format!("{{\"labels\": {labels}}}")).unwrap();
+        json.labels(Path::new("T"))
+    }
+
+    fn reason(declared: DeclaredLabels) -> String {
+        declared.unusable.unwrap().reason
+    }
+
+    #[test]
+    fn labels_are_read_in_either_order_and_with_numbers_as_text() {
+        let expected = Some(BTreeMap::from([(0, "background".to_owned()), (1, "a".to_owned())]));
+        for text in [
+            r#"{"0": "background", "1": "a"}"#,
+            r#"{"background": 0, "a": 1}"#,
+            r#"{"background": "0", "a": "1"}"#,
+            r#"{"0": "background", "1.0": "a"}"#,
+        ] {
+            assert_eq!(labels(text), DeclaredLabels { names: expected.clone(), ..DeclaredLabels::default() }, "{text}");
+        }
+        assert!(reason(labels(r#"{"a": 1, "b": 1}"#)).contains("1 is both a and b"));
+        assert!(reason(labels(r#"{"a": 70000}"#)).contains("a: expected 0 to 65535, got 70000"));
+        assert!(reason(labels(r#"{"a": {}}"#)).contains(r#"got "a": {}"#));
+    }
+
+    #[test]
+    fn a_label_to_ignore_is_no_class() {
+        let declared = labels(r#"{"background": 0, "a": 1, "ignore": 2}"#);
+        assert_eq!((declared.names.as_ref().unwrap().len(), declared.ignore), (2, Some(2)));
+        assert!(declared.unusable.unwrap().help.contains("remap_labels: { map: { 2: 0 } }"));
+    }
+
+    #[test]
+    fn regions_are_named_with_their_labels() {
+        let declared = labels(r#"{"background": 0, "whole": [1, 2], "core": [2]}"#);
+        assert_eq!(declared.names, None);
+        let unusable = declared.unusable.unwrap();
+        assert!(unusable.reason.contains("core [2], whole [1, 2]"), "{}", unusable.reason);
+        assert!(unusable.help.contains("{ 1: label_1, 2: label_2 }"), "{}", unusable.help);
+    }
+}

@@ -1,0 +1,172 @@
+//! Datasets as people have them: subjects without a label map, other layouts, and data that moved.
+
+use std::fs;
+
+use crate::test_dir::{TestDir, stderr, stdout};
+
+/// Returns a folder with the files of four phantoms, of 16 x 16 x 16 voxels as the tiny experiment expects.
+fn dir() -> TestDir {
+    let dir = TestDir::new();
+    dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    dir
+}
+
+const TABLE: &str = "data.source={table: {file: cases.csv}}";
+const SPLIT: &str = "data.split={file: split.json}";
+
+/// Writes a table of the phantoms in which some have no label, and a split with one subject per part but two for training.
+fn write_table(dir: &TestDir, without_label: &[usize]) {
+    let row = |index: usize| {
+        let label = format!("data/labelsTr/phantom_{index:03}.nii.gz");
+        let label = if without_label.contains(&index) { "" } else { &label };
+        format!("s{index},data/imagesTr/phantom_{index:03}.nii.gz,{label}\n")
+    };
+    let rows: String = (0..4).map(row).collect();
+    dir.write("cases.csv", &format!("subject,image,label\n{rows}"));
+    dir.write("split.json", r#"{"train": ["s0", "s1"], "val": ["s2"], "test": ["s3"]}"#);
+}
+
+#[test]
+fn a_training_or_validation_subject_without_a_label_map_is_a_problem_before_anything_runs() {
+    let dir = dir();
+    let samplers = ["uniform: {patch: [8, 8, 8]}", "foreground_oversample: {patch: [8, 8, 8]}"];
+    for (subject, line) in [(1, 3), (2, 4)] {
+        write_table(&dir, &[subject]);
+        for sampler in samplers.map(|sampler| format!("sampler={{{sampler}}}")) {
+            let set = ["--set", TABLE, "--set", SPLIT, "--set", &sampler];
+            let out = dir.path("out");
+            let commands: [&[&str]; 4] = [
+                &["check", "tiny.yaml"],
+                &["run", "tiny.yaml"],
+                &["patches", "tiny.yaml", "--out", out.to_str().unwrap()],
+                &["sweep", "tiny.yaml", "--grid", "seed=1,2"],
+            ];
+            for command in commands {
+                let text = stderr(&dir.runner(&[command, &set].concat()).code(2));
+                let expected = format!("subject s{subject} has no label map: cases.csv: line {line}");
+                assert!(text.contains(&expected), "{command:?}\n{text}");
+            }
+        }
+    }
+    assert!(!dir.path("runs").exists() && !dir.path("out").exists(), "nothing was started");
+}
+
+#[test]
+fn a_test_subject_without_a_label_map_is_predicted_and_not_scored() {
+    let dir = dir();
+    write_table(&dir, &[3]);
+    let run = dir.run("runs", &["--set", TABLE, "--set", SPLIT]);
+    let result = dir.runner(&["evaluate", run.to_str().unwrap(), "--split", "test"]).success();
+    assert!(stderr(&result).contains("s3 has no label map"), "{}", stderr(&result));
+    assert!(run.join("predictions/test/s3.nii.gz").exists());
+    let text = stdout(&dir.runner(&["check", "tiny.yaml", "--data", "--set", TABLE, "--set", SPLIT]).success());
+    assert!(text.contains("note: s3: it has no label map"), "{text}");
+}
+
+#[test]
+fn a_missing_label_map_does_not_hide_other_findings() {
+    let dir = dir();
+    fs::remove_file(dir.path("data/labelsTr/phantom_001.nii.gz")).unwrap();
+    fs::remove_file(dir.path("data/imagesTr/phantom_002.nii.gz")).unwrap();
+    fs::write(dir.path("data/imagesTr/phantom_003.nii.gz"), b"no image").unwrap();
+    fs::copy(dir.path("data/labelsTr/phantom_000.nii.gz"), dir.path("data/labelsTr/other.nii.gz")).unwrap();
+    let set = ["--set", "data.source={msd: {root: data}}"];
+    let result = dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set].concat()).code(1);
+    let text = stdout(&result);
+    for start in [
+        "fault: phantom_001: it trains or validates, but has no label map: data/labelsTr/phantom_001.nii.gz does not exist",
+        "fault: phantom_002: an image is missing: data/imagesTr/phantom_002.nii.gz does not exist",
+        "fault: phantom_003: image data/imagesTr/phantom_003.nii.gz: ",
+        "note: label map data/labelsTr/other.nii.gz belongs to no image of the dataset",
+    ] {
+        assert_eq!(text.lines().filter(|line| line.starts_with(start)).count(), 1, "{start}\n{text}");
+    }
+    assert_eq!(stderr(&result), "");
+}
+
+#[test]
+fn regions_and_a_label_to_ignore_are_trained_only_with_labels_of_the_experiment() {
+    let dir = dir();
+    let set = ["--set", "data.source={nnunet: {root: data}}"];
+    let images = dir.path("data/imagesTr");
+    for index in 0..4 {
+        let name = format!("phantom_{index:03}");
+        fs::rename(images.join(format!("{name}.nii.gz")), images.join(format!("{name}_0000.nii.gz"))).unwrap();
+    }
+    let declare = |labels: &str| {
+        dir.write("data/dataset.json", &format!(r#"{{"channel_names": {{"0": "CT"}}, "labels": {labels}}}"#))
+    };
+    let check = |more: &[&str]| dir.runner(&[&["check", "tiny.yaml"][..], &set, more].concat());
+
+    declare(r#"{"background": 0, "whole": [1, 2], "core": [2]}"#);
+    let text = stderr(&check(&[]).code(2));
+    assert!(text.contains("declares regions") && text.contains("core [2], whole [1, 2]"), "{text}");
+    check(&["--set", "data.labels={1: a, 2: b}"]).success();
+
+    declare(r#"{"background": 0, "liver": 1, "ignore": 2}"#);
+    for own_labels in [&[][..], &["--set", "data.labels={1: liver}"]] {
+        let text = stderr(&check(own_labels).code(2));
+        assert!(text.contains("label 2 as `ignore`") && text.contains("remap_labels"), "{text}");
+    }
+    let text = stdout(&check(&["--set", "data.labels={1: liver, 2: other}"]).success());
+    assert!(text.contains("warning: label 2 is `ignore` in dataset.json"), "{text}");
+    check(&["--set", "data.labels={1: liver}", "--set", "preprocess=[{remap_labels: {map: {2: 0}}}]"]).success();
+}
+
+#[test]
+fn a_fold_of_a_split_file_is_chosen_by_its_index_and_swept() {
+    let dir = dir();
+    let fold = |val: usize| {
+        let train: Vec<String> =
+            (0..4).filter(|index| *index != val).map(|index| format!("\"phantom_{index:03}\"")).collect();
+        format!(r#"{{"train": [{}], "val": ["phantom_{val:03}"]}}"#, train.join(", "))
+    };
+    dir.write("splits_final.json", &format!("[{}, {}]", fold(0), fold(3)));
+    let set = |split: &'static str| ["check", "tiny.yaml", "--set", split];
+    let text = stderr(&dir.runner(&set("data.split={file: splits_final.json}")).code(2));
+    assert!(text.contains("it has 2 folds") && text.contains("splits_final.json, index: 0"), "{text}");
+    let text = stdout(&dir.runner(&set("data.split={file: splits_final.json, index: 1}")).success());
+    assert!(text.contains("3 train, 1 val"), "{text}");
+}
+
+#[test]
+fn a_run_continues_with_data_that_moved_and_is_scored_and_reproduced_from_there() {
+    let dir = dir();
+    let run = dir.run("runs", &["--set", "data.source={msd: {root: data}}"]);
+    let run = run.to_str().unwrap();
+    fs::rename(dir.path("data"), dir.path("moved")).unwrap();
+    let moved = ["--set", "data.source.msd.root=moved"];
+    let commands: [&[&str]; 3] =
+        [&["evaluate", run], &["reproduce", run], &["run", "--resume", run, "--set", "train.epochs=3"]];
+    for command in commands {
+        let text = stderr(&dir.runner(command).code(2));
+        assert!(
+            text.contains("if the data moved, name its new place with `--set data.source.msd.root=…`"),
+            "{command:?}\n{text}"
+        );
+    }
+    // Another content is refused by all of them, and nothing is recorded.
+    let [label, other] = ["phantom_001", "phantom_002"].map(|name| dir.path(&format!("moved/labelsTr/{name}.nii.gz")));
+    let original = fs::read(&label).unwrap();
+    fs::copy(&other, &label).unwrap();
+    let plan = fs::read(dir.path(run).join("plan.yaml")).unwrap();
+    let train = ["evaluate", run, "--split", "train"];
+    for command in [&train[..], commands[2]] {
+        let text = stderr(&dir.runner(&[command, &moved].concat()).code(2));
+        assert!(
+            text.contains("1 file differs in content") && text.contains("phantom_001.nii.gz"),
+            "{command:?}\n{text}"
+        );
+    }
+    assert!(stdout(&dir.runner(&[commands[1], &moved].concat()).code(1)).contains("phantom_001.nii.gz has changed"));
+    assert_eq!(fs::read(dir.path(run).join("plan.yaml")).unwrap(), plan);
+    fs::write(&label, original).unwrap();
+    for command in commands {
+        dir.runner(&[command, &moved].concat()).success();
+    }
+    // The resumed run has recorded the new place.
+    dir.runner(commands[0]).success();
+    assert!(stdout(&dir.runner(commands[1]).success()).contains("same bits"));
+    let rejected = stderr(&dir.runner(&["evaluate", run, "--set", "seed=3"]).code(2));
+    assert!(rejected.contains("`seed` cannot be changed here"), "{rejected}");
+}
