@@ -1,7 +1,7 @@
 //! Metrics that score each class separately.
 
 use super::comparison::{LabelComparison, OverlapCounts};
-use super::{CaseScores, Regions, Scorer, mean};
+use super::{Better, CaseScores, Regions, Scorer, Unit, mean};
 use volume::Label;
 
 /// A metric that scores the labels and regions of a case separately. Its summary contains the mean over cases of each, and
@@ -10,12 +10,22 @@ pub trait ClassScorer {
     /// Returns the named unions of labels that the metric scores in addition to the labels.
     fn regions(&self) -> &Regions;
 
-    /// Returns whether lower scores are better, as for distances. If scores may be negative, those nearer to 0 are better.
-    fn lower_is_better() -> bool
+    /// Returns the metric's name in texts and on axes, such as `Dice`, `HD95` or `volume difference`.
+    fn title() -> &'static str
+    where
+        Self: Sized;
+
+    /// Returns which scores are better.
+    fn better() -> Better
     where
         Self: Sized,
     {
-        false
+        Better::Higher
+    }
+
+    /// Returns the unit of the scores.
+    fn unit(&self) -> Unit {
+        Unit::Ratio
     }
 
     /// Scores the voxels whose label is one of `class`; `None` if the score is undefined.
@@ -42,8 +52,21 @@ impl<T: ClassScorer> Scorer for T {
         ClassScorer::regions(self)
     }
 
-    fn lower_is_better(_score: &str) -> bool {
-        T::lower_is_better()
+    fn title() -> &'static str {
+        T::title()
+    }
+
+    fn better(_score: &str) -> Better {
+        T::better()
+    }
+
+    fn unit(&self, _score: &str) -> Unit {
+        ClassScorer::unit(self)
+    }
+
+    fn is_ranked(&self, score: &str) -> bool {
+        let is_global = self.is_global() && score.starts_with("global_");
+        score != "mean" && !is_global && !ClassScorer::regions(self).contains_key(score)
     }
 
     fn case_scores(&self, labels: &[(Label, String)]) -> Vec<String> {

@@ -23,6 +23,7 @@ mod class_scorer;
 mod comparison;
 mod components;
 mod empty_score;
+mod score_column;
 
 pub use comparison::{LabelComparison, OverlapCounts};
 pub use components::{
@@ -30,6 +31,7 @@ pub use components::{
 };
 pub use components::{Recall, Scorer, VolumeDifference, VolumeUnit, lower_is_better};
 pub use empty_score::EmptyScore;
+pub use score_column::{Better, ScoreColumn, Unit, with_unit};
 
 /// Named unions of labels that a metric scores in addition to the labels.
 pub type Regions = BTreeMap<String, Vec<Label>>;

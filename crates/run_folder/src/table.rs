@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use metrics::lower_is_better;
+use metrics::{Better, ScoreColumn};
 
 /// A table of numbers with named columns; empty and unreadable cells are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,14 +60,18 @@ pub fn complete_lines(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns which values of a column of `metrics.csv` are better: as its metric says, and lower ones of losses.
+pub fn better(column: &str) -> Better {
+    match column.strip_prefix("val_") {
+        None | Some("loss") => Better::Lower,
+        Some(score) => ScoreColumn::of(score, &[]).map_or(Better::Higher, |score| score.better),
+    }
+}
+
 /// Returns whether a value of a column of `metrics.csv` is better than another: lower for losses, distances and errors,
 /// nearer to 0 for differences (which may be negative), higher for all other scores.
 pub fn is_better(column: &str, new: f64, old: f64) -> bool {
-    match column.strip_prefix("val_") {
-        Some(score) if lower_is_better(score) => new.abs() < old.abs(),
-        None | Some("loss") => new < old,
-        Some(_) => new > old,
-    }
+    better(column).is_better(new, old)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Regions;
 use crate::class_scorer::ClassScorer;
 use crate::comparison::LabelComparison;
+use crate::{Better, Regions, Unit};
 use volume::Label;
 
 /// Average symmetric surface distance: the mean distance in mm from the surface voxels of both masks of a class to the other
@@ -43,8 +43,16 @@ impl ClassScorer for Assd {
         &self.regions
     }
 
-    fn lower_is_better() -> bool {
-        true
+    fn title() -> &'static str {
+        "ASSD"
+    }
+
+    fn better() -> Better {
+        Better::Lower
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::Millimetres
     }
 
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {

@@ -44,6 +44,10 @@ impl ClassScorer for Dice {
         &self.regions
     }
 
+    fn title() -> &'static str {
+        "Dice"
+    }
+
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         self.ratio(&comparison.overlap(class))
     }

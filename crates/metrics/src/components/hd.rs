@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Regions;
 use crate::class_scorer::ClassScorer;
 use crate::comparison::{LabelComparison, Surfel};
+use crate::{Better, Regions, Unit};
 use volume::Label;
 
 /// Hausdorff distance: the largest distance in mm from a point on the surface of the prediction or the truth to the other
@@ -46,8 +46,16 @@ impl ClassScorer for Hd {
         &self.regions
     }
 
-    fn lower_is_better() -> bool {
-        true
+    fn title() -> &'static str {
+        "Hausdorff distance"
+    }
+
+    fn better() -> Better {
+        Better::Lower
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::Millimetres
     }
 
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Regions;
 use crate::class_scorer::ClassScorer;
 use crate::comparison::{LabelComparison, Surfel};
+use crate::{Better, Regions, Unit};
 use volume::Label;
 
 /// 95th percentile of the Hausdorff distance: the 95th percentile of the distances in mm between the surfaces of a class,
@@ -47,8 +47,16 @@ impl ClassScorer for Hd95 {
         &self.regions
     }
 
-    fn lower_is_better() -> bool {
-        true
+    fn title() -> &'static str {
+        "HD95"
+    }
+
+    fn better() -> Better {
+        Better::Lower
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::Millimetres
     }
 
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {

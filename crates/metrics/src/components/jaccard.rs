@@ -40,6 +40,10 @@ impl ClassScorer for Jaccard {
         &self.regions
     }
 
+    fn title() -> &'static str {
+        "Jaccard index"
+    }
+
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         self.ratio(&comparison.overlap(class))
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scorer;
 use crate::comparison::{Detection, LabelComparison, OverlapCounts, detect};
-use crate::{CaseScores, EmptyScore, mean};
+use crate::{Better, CaseScores, EmptyScore, mean};
 use volume::Label;
 
 /// Scores of the LiTS benchmark, by the rules of its evaluation program (`lits-challenge-scoring`, `program/evaluate.py`):
@@ -72,8 +72,20 @@ impl Scorer for Lits {
         vec![("liver".to_owned(), self.liver), ("lesion".to_owned(), self.lesion)]
     }
 
-    fn lower_is_better(score: &str) -> bool {
-        score.starts_with("tumour_burden_")
+    fn title() -> &'static str {
+        "LiTS"
+    }
+
+    fn better(score: &str) -> Better {
+        match score {
+            "tumour_burden_error" => Better::NearerToZero,
+            "tumour_burden_rmse" => Better::Lower,
+            _ => Better::Higher,
+        }
+    }
+
+    fn is_ranked(&self, score: &str) -> bool {
+        CASE_SCORES[..2].contains(&score)
     }
 
     fn case_scores(&self, _labels: &[(Label, String)]) -> Vec<String> {

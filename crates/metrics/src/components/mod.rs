@@ -3,7 +3,7 @@
 //! To add a metric: its file, with [`Scorer`] implemented (or `ClassScorer` if it scores each class separately), and its
 //! `mod` and registry lines below.
 
-use super::{CaseScores, LabelComparison, Regions};
+use super::{Better, CaseScores, LabelComparison, Regions, Unit};
 use volume::Label;
 
 mod assd;
@@ -45,14 +45,26 @@ pub trait Scorer {
         labels.collect()
     }
 
-    /// Returns whether lower values of a score are better, as for distances. If values may be negative, those nearer to 0
-    /// are better.
-    fn lower_is_better(_score: &str) -> bool
+    /// Returns the metric's name in texts and on axes, such as `Dice`, `HD95` or `volume difference`.
+    fn title() -> &'static str
+    where
+        Self: Sized;
+
+    /// Returns which values of a score are better.
+    fn better(_score: &str) -> Better
     where
         Self: Sized,
     {
-        false
+        Better::Higher
     }
+
+    /// Returns the unit of a score.
+    fn unit(&self, _score: &str) -> Unit {
+        Unit::Ratio
+    }
+
+    /// Returns whether a score is one of those whose mean ranks cases and runs.
+    fn is_ranked(&self, score: &str) -> bool;
 
     /// Returns the names of a case's scores.
     fn case_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
@@ -70,7 +82,17 @@ pub trait Scorer {
     fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>>;
 }
 
-/// Declares the registry, and the lookup of a column's metric.
+/// What the registry knows about a metric without its keys.
+pub(crate) struct MetricEntry {
+    /// The metric's name.
+    pub name: &'static str,
+    /// Returns [`Scorer::title`].
+    pub title: fn() -> &'static str,
+    /// Returns [`Scorer::better`].
+    pub better: fn(&str) -> Better,
+}
+
+/// Declares the registry, and the entries by which columns are looked up.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $module:ident::$variant:ident),+ $(,)?) => {
         values::registry! {
@@ -80,16 +102,25 @@ macro_rules! metrics {
             }
         }
 
-        /// Returns whether lower values of a column are better, such as of `hd95_liver`. If values may be negative, those
-        /// nearer to 0 are better.
-        pub fn lower_is_better(column: &str) -> bool {
-            const METRICS: &[(&str, fn(&str) -> bool)] =
-                &[$((concat!(stringify!($module), "_"), <$module::$variant as Scorer>::lower_is_better)),+];
-            let matching = METRICS.iter().filter_map(|(prefix, lower)| Some((column.strip_prefix(prefix)?, lower)));
-            // If several metrics match, such as `surface` and `surface_dice`, the longest name does.
-            matching.min_by_key(|(score, _)| score.len()).is_some_and(|(score, lower)| lower(score))
-        }
+        const ENTRIES: &[MetricEntry] = &[$(MetricEntry {
+            name: stringify!($module),
+            title: <$module::$variant as Scorer>::title,
+            better: <$module::$variant as Scorer>::better,
+        }),+];
     };
+}
+
+/// Returns the metric of a column such as `hd95_liver`, and the name of the score within it.
+pub(crate) fn metric_of_column(column: &str) -> Option<(&'static MetricEntry, &str)> {
+    let score = |entry: &MetricEntry| column.strip_prefix(entry.name)?.strip_prefix('_');
+    // If several metrics match, such as `surface` and `surface_dice`, the longest name does.
+    ENTRIES.iter().filter_map(|entry| Some((entry, score(entry)?))).min_by_key(|(_, score)| score.len())
+}
+
+/// Returns whether lower values of a column are better, such as of `hd95_liver`. If values may be negative, those nearer to 0
+/// are better.
+pub fn lower_is_better(column: &str) -> bool {
+    metric_of_column(column).is_some_and(|(entry, score)| (entry.better)(score) != Better::Higher)
 }
 
 metrics! {

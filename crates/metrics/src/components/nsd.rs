@@ -33,6 +33,10 @@ impl ClassScorer for Nsd {
         &self.regions
     }
 
+    fn title() -> &'static str {
+        "NSD"
+    }
+
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         let surfels = comparison.surfels(class);
         let both = || surfels.from_prediction.iter().chain(&surfels.from_truth);

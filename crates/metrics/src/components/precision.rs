@@ -39,6 +39,10 @@ impl ClassScorer for Precision {
         &self.regions
     }
 
+    fn title() -> &'static str {
+        "precision"
+    }
+
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         self.ratio(&comparison.overlap(class))
     }

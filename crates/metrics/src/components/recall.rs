@@ -39,6 +39,10 @@ impl ClassScorer for Recall {
         &self.regions
     }
 
+    fn title() -> &'static str {
+        "recall"
+    }
+
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
         self.ratio(&comparison.overlap(class))
     }

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Regions;
 use crate::class_scorer::ClassScorer;
 use crate::comparison::{LabelComparison, OverlapCounts};
+use crate::{Better, Regions, Unit};
 use volume::Label;
 
 /// The predicted minus the true volume of a class. The best value is the one nearest to 0.
@@ -51,8 +51,19 @@ impl ClassScorer for VolumeDifference {
         &self.regions
     }
 
-    fn lower_is_better() -> bool {
-        true
+    fn title() -> &'static str {
+        "volume difference"
+    }
+
+    fn better() -> Better {
+        Better::NearerToZero
+    }
+
+    fn unit(&self) -> Unit {
+        match self.unit {
+            VolumeUnit::Relative => Unit::Ratio,
+            VolumeUnit::Ml => Unit::Millilitres,
+        }
     }
 
     fn score_class(&self, comparison: &mut LabelComparison, class: &[Label]) -> Option<f64> {
