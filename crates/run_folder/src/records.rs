@@ -25,6 +25,8 @@ pub struct Position {
     pub epochs: usize,
     /// The number of optimizer steps.
     pub steps: usize,
+    /// The number of optimizer steps in the complete epochs.
+    pub steps_of_epochs: usize,
 }
 
 #[derive(Debug)]
@@ -250,7 +252,7 @@ mod tests {
         let path = folder.file("steps.csv");
         let torn = std::fs::read_to_string(&path).unwrap() + "3,5,0.1";
         std::fs::write(&path, torn).unwrap();
-        drop(Records::open(&folder, &columns(), Position { epochs: 1, steps: 3 }).unwrap());
+        drop(Records::open(&folder, &columns(), Position { epochs: 1, steps: 3, steps_of_epochs: 2 }).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
         assert_eq!(std::fs::read_to_string(folder.file("metrics.csv")).unwrap().lines().count(), 2);
     }
@@ -261,7 +263,8 @@ mod tests {
         let mut records = Records::open(&folder, &columns(), Position::default()).unwrap();
         records.record(&step(1, 1)).unwrap();
         drop(records);
-        let error = Records::open(&folder, &columns(), Position { epochs: 0, steps: 2 }).unwrap_err();
+        let error =
+            Records::open(&folder, &columns(), Position { epochs: 0, steps: 2, steps_of_epochs: 0 }).unwrap_err();
         assert!(error.to_string().contains("steps.csv has 1 complete rows, but the checkpoint counts 2"), "{error}");
     }
 

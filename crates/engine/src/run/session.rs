@@ -108,11 +108,12 @@ impl RunSession<'_> {
         let position = state.as_ref().map_or(Position::default(), |state| Position {
             epochs: state.progress.epoch - 1,
             steps: state.progress.step,
+            steps_of_epochs: state.progress.step - state.progress.steps_in_epoch,
         });
         // The records are listeners too, and the first ones: other listeners read the files.
         let mut all: Vec<Box<dyn Listener + Send + '_>> = vec![
             Box::new(Records::open(folder, &columns, position)?),
-            Box::new(TensorBoard::open(folder, &columns)?),
+            Box::new(TensorBoard::open(folder, &columns, position)?),
             Box::new(InputsRecorder::new(folder, before.clone(), Arc::clone(inputs))),
         ];
         all.extend(listeners);
