@@ -36,7 +36,7 @@ pub fn run_bytes(plan: &Plan) -> u64 {
     let best = (checkpoint.keep_best as u64 + u64::from(checkpoint.keep_best > 0)) * weights;
     let last = checkpoint.keep_last.get() as u64 * 4 * weights;
     let epochs = spec.train.epochs.get() as u64;
-    let evaluations = (epochs / spec.validate.volumes.every_epochs.get() as u64).max(1);
+    let evaluations = (epochs / spec.volume_interval() as u64).max(1);
     let rows = 2 * epochs + evaluations * plan.parts.val.len() as u64;
     best + last + plan.num_steps() as u64 * (STEP_ROW_BYTES + 2 * EVENT_BYTES) + rows * OTHER_ROW_BYTES + PLOTS_BYTES
 }
@@ -176,6 +176,6 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         .map(|case| spec.inference.num_windows(case.outgoing.shape, plan.window))
         .sum();
     let window_voxels = plan.window.iter().product::<usize>() as f64;
-    let evaluations = (1.0 / spec.validate.volumes.every_epochs.get() as f64).max(1.0 / spec.train.epochs.get() as f64);
+    let evaluations = (1.0 / spec.volume_interval() as f64).max(1.0 / spec.train.epochs.get() as f64);
     Ok(training + patches + windows as f64 * window_voxels * forward * evaluations)
 }

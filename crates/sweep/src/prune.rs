@@ -81,7 +81,7 @@ impl Prune {
         let every = match metric.as_str() {
             "train_loss" => 1,
             "val_loss" => spec.validate.every_epochs.get(),
-            _ => spec.validate.volumes.every_epochs.get(),
+            _ => spec.volume_interval(),
         };
         (min_epochs.get() < every).then(|| {
             format!("`{metric}` is computed every {every} epochs, so there is no value after epoch {min_epochs}")

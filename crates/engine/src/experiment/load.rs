@@ -185,7 +185,7 @@ fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
     if !matches!(root.value, Value::Map(_)) {
         return Err(Problem::at(Some(root.location()), "expected a map of keys at the top of the file").into());
     }
-    read::<Experiment>(root).map_err(|first| {
+    read::<Experiment>(root).map(Experiment::with_volume_interval).map_err(|first| {
         let mut problems = section_problems(root);
         let is_reported = |location: &SourceSpan| {
             problems.iter().any(|problem| problem.location.as_ref().is_some_and(|p| p.span == location.span))

@@ -154,6 +154,14 @@ impl fmt::Display for Plan {
         line("window", shape_text(self.window))?;
         line("patches per epoch", self.patches_per_epoch.to_string())?;
         line("steps", format!("{} per epoch, {} in total", self.steps_per_epoch, self.num_steps()))?;
+        let interval = match self.experiment.volume_interval() {
+            1 => "every epoch".to_owned(),
+            interval if interval < self.experiment.train.epochs.get() => {
+                format!("every {interval} epochs, and after the last")
+            }
+            _ => "after the last epoch".to_owned(),
+        };
+        line("volumes scored", interval)?;
         line("parameters", self.num_parameters.to_string())?;
         line("memory", format!("{:.2} GB (estimate)", self.memory_bytes as f64 / 1e9))?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
@@ -194,6 +202,21 @@ device: flex
         let reparsed = check(&document(&plan.to_yaml()), &here(None), None).unwrap();
         assert_eq!(reparsed.to_string(), plan.to_string());
         assert_eq!(reparsed.to_yaml(), plan.to_yaml());
+    }
+
+    #[test]
+    fn short_runs_score_whole_volumes_several_times_unless_the_interval_is_written() {
+        let interval = |text: &str| document(text).experiment.validate.volumes.every_epochs.map(|every| every.get());
+        for (epochs, expected) in [(1, 1), (5, 1), (10, 2), (24, 4), (50, 10), (400, 10)] {
+            let text = TEXT.replace("epochs: 2", &format!("epochs: {epochs}"));
+            assert_eq!(interval(&text), Some(expected), "{epochs} epochs");
+        }
+        let written =
+            format!("{}validate: {{ volumes: {{ every_epochs: 7 }} }}\n", TEXT.replace("epochs: 2", "epochs: 9"));
+        assert_eq!(interval(&written), Some(7));
+        let plan = check(&document(&TEXT.replace("epochs: 2", "epochs: 10")), &here(None), None).unwrap();
+        assert!(plan.to_yaml().contains("volumes:\n    every_epochs: 2\n"), "{}", plan.to_yaml());
+        assert!(plan.to_string().contains("volumes scored    every 2 epochs, and after the last"), "{plan}");
     }
 
     #[test]

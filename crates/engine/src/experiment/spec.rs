@@ -114,6 +114,19 @@ impl Experiment {
         self.inference.window.map_or(self.sampler.patch(), |window| window.0)
     }
 
+    /// Returns the interval in epochs between evaluations of whole volumes.
+    pub fn volume_interval(&self) -> usize {
+        let default = || (self.train.epochs.get() / 5).clamp(1, MAX_DEFAULT_VOLUME_INTERVAL);
+        self.validate.volumes.every_epochs.map_or_else(default, NonZeroUsize::get)
+    }
+
+    /// Writes out the default interval between evaluations of whole volumes, which depends on the number of epochs.
+    #[must_use]
+    pub fn with_volume_interval(mut self) -> Self {
+        self.validate.volumes.every_epochs = NonZeroUsize::new(self.volume_interval());
+        self
+    }
+
     /// Returns the transforms that are applied once per subject: `preprocess`, after reorienting to RAS if requested.
     pub fn preprocess_chain(&self) -> Vec<Transform> {
         let reorient = self.data.orientation == Orientation::Reorient;
@@ -133,6 +146,9 @@ pub enum Orientation {
     #[serde(rename = "reorient")]
     Reorient,
 }
+
+/// The maximum default interval in epochs between evaluations of whole volumes.
+const MAX_DEFAULT_VOLUME_INTERVAL: usize = 10;
 
 /// Training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -170,18 +186,18 @@ pub struct Validate {
     /// Whether to compute the loss on sampled validation patches, the same ones each time (default true).
     #[serde(default = "yes")]
     pub patches: bool,
-    /// Metrics on whole validation volumes (default every 10 epochs); always computed after the last epoch.
+    /// Metrics on whole validation volumes; always computed after the last epoch.
     #[serde(default)]
     pub volumes: Volumes,
 }
 
 /// Evaluation of whole validation volumes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Volumes {
-    /// Interval in epochs between evaluations of whole volumes (default 10).
-    #[serde(default = "default_volume_epochs")]
-    pub every_epochs: NonZeroUsize,
+    /// Interval in epochs between evaluations of whole volumes, for example 5. `null` (default) is a fifth of `train.epochs`, at least 1 and at most 10, so that short runs are scored a few times too; the plan has the number.
+    #[serde(default)]
+    pub every_epochs: Option<NonZeroUsize>,
 }
 
 /// Checkpoints and early stopping.
@@ -211,12 +227,6 @@ pub struct Checkpoint {
 impl Default for Validate {
     fn default() -> Self {
         Self { every_epochs: every_epoch(), patches: yes(), volumes: Volumes::default() }
-    }
-}
-
-impl Default for Volumes {
-    fn default() -> Self {
-        Self { every_epochs: default_volume_epochs() }
     }
 }
 
@@ -259,10 +269,6 @@ fn every_epoch() -> NonZeroUsize {
 
 fn yes() -> bool {
     true
-}
-
-fn default_volume_epochs() -> NonZeroUsize {
-    NonZeroUsize::new(10).expect("10 is not 0")
 }
 
 fn one() -> usize {

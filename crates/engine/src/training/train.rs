@@ -183,7 +183,7 @@ fn validate_epoch(
     if spec.patches && (is_last || epoch.is_multiple_of(spec.every_epochs.get())) {
         validation.val_loss = validate::patch_loss(plan, dataset, trainer, context.stop)?;
     }
-    if is_last || epoch.is_multiple_of(spec.volumes.every_epochs.get()) {
+    if is_last || epoch.is_multiple_of(plan.experiment.volume_interval()) {
         let stop = context.stop;
         match validate::volumes(plan, dataset, trainer, epoch, stop, &mut |event| context.emit(&event))? {
             Some(scores) => validation.scores = scores,

@@ -18,7 +18,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         diagnostics.warning("the split follows the order of names, which may follow scanners or hospitals; `split: { fold: { index: 0, count: 5 } }` shuffles the subjects");
     }
     let last = experiment.train.epochs.get();
-    if experiment.validate.patches && experiment.validate.volumes.every_epochs.get() > last {
+    if experiment.validate.patches && experiment.volume_interval() > last {
         diagnostics.warning(
             "whole volumes are evaluated after the last epoch only; until then validation uses random patches",
         );
@@ -93,7 +93,12 @@ pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Lab
     columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
     let labels: Vec<(Label, String)> = labels.iter().map(|(value, name)| (*value, column_name(name))).collect();
     for metric in &experiment.metrics {
-        columns.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
+        for name in metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")) {
+            // A metric that is listed twice is another problem.
+            if !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
     }
     if !columns.iter().any(|column| column == monitor) {
         let near = nearest(monitor, columns.iter().map(String::as_str))
