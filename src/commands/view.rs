@@ -40,7 +40,8 @@ pub struct ViewArgs {
     /// Names of labels, such as `1=liver,2=tumour`.
     #[arg(long, value_name = "LABEL=NAME", value_delimiter = ',', value_parser = name)]
     names: Vec<(Label, String)>,
-    /// For a `.png`: show the slices where label map and prediction differ most.
+    /// For a `.png`: show the slices where label map and prediction differ most, with false negatives and false positives in
+    /// two colours.
     #[arg(long, requires = "label", requires = "prediction")]
     differences: bool,
     /// Print only results, warnings and errors.
@@ -201,8 +202,12 @@ fn describe_window(arguments: &ViewArgs, scene: &Scene) -> String {
 fn title(arguments: &ViewArgs, plane: Plane, scene: &Scene) -> String {
     let unit = if scene.is_hounsfield { " HU" } else { "" };
     let mut words = vec![plane.name().to_owned(), format!("window {}{unit}", scene.window)];
-    words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));
-    words.extend(arguments.prediction.is_some().then(|| "prediction outlined".to_owned()));
+    if arguments.differences {
+        words.push("where label and prediction differ most".to_owned());
+    } else {
+        words.extend(arguments.label.is_some().then(|| "label filled".to_owned()));
+        words.extend(arguments.prediction.is_some().then(|| "prediction outlined".to_owned()));
+    }
     format!("{}: {}", io::case_name(&arguments.image), words.join(", "))
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::terminal::CliError;
 use dataset::patch::Patch;
 use engine::experiment::plan::ClassLabel;
-use report::viewer::contact_sheet::{Sheet, Tile};
+use report::appearance::palette::colour;
+use report::viewer::contact_sheet::{LegendEntry, Sheet, Tile};
 use report::viewer::slice_selection::largest_slice;
 use report::viewer::{IntensityWindow, LabelCounts, Plane, Scene};
 use volume::{Affine, Grid, Label, Voxels};
@@ -27,7 +28,12 @@ pub(super) struct ContactSheet {
 impl ContactSheet {
     /// Creates an empty sheet for patches with these labels.
     pub(super) fn new(labels: &[ClassLabel]) -> Self {
-        let legend = labels.iter().map(|label| (label.value, label.name.replace('_', " "))).collect();
+        let entry = |label: &ClassLabel| LegendEntry {
+            fill: Some(colour(label.value)),
+            outline: Some(colour(label.value)),
+            name: label.name.replace('_', " "),
+        };
+        let legend = labels.iter().map(entry).collect();
         Self {
             labels: labels.iter().map(|label| label.value).collect(),
             sheet: Sheet { legend, min_tile_width: SIDE, ..Sheet::default() },
@@ -54,6 +60,7 @@ impl ContactSheet {
         let label = Voxels::new(1, patch.shape, patch.label.iter().map(shown).collect());
         // The labels are filled and outlined, since there is no prediction to outline.
         let mut scene = Scene::new(&grid, &image, Some(&label), Some(&label));
+        scene.outline_colour = colour;
         scene.window = IntensityWindow::from_percentiles(image.channel(0));
         scene
     }

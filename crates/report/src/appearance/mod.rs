@@ -4,8 +4,10 @@ use maud::{Markup, PreEscaped, html};
 
 mod font;
 pub mod palette;
+mod text;
 
 pub(crate) use font::use_own_font;
+pub(crate) use text::Canvas;
 
 /// The colours of all pages as CSS variables, light and dark.
 const PAGE_COLOURS: &str = include_str!("colours.css");

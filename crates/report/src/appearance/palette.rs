@@ -30,9 +30,18 @@ pub fn colour(label: Label) -> RGBColor {
     BRIGHT.get(index).copied().unwrap_or_else(distant_hue)
 }
 
-/// Returns the colour of a label in CSS notation.
-pub(crate) fn css_colour(label: Label) -> String {
+/// The fraction of white in the colour of a predicted label.
+const PREDICTION_WHITE: f64 = 0.6;
+
+/// Returns the colour of a predicted label: a light tint of the label's colour, which is visible on that colour.
+pub fn prediction_colour(label: Label) -> RGBColor {
     let RGBColor(red, green, blue) = colour(label);
+    let tint = |channel: u8| (255.0 * PREDICTION_WHITE + f64::from(channel) * (1.0 - PREDICTION_WHITE)).round() as u8;
+    RGBColor(tint(red), tint(green), tint(blue))
+}
+
+/// Returns a colour in CSS notation.
+pub(crate) fn css_colour(RGBColor(red, green, blue): RGBColor) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
@@ -41,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forty_labels_have_distinct_colours() {
+    fn forty_labels_and_their_predictions_have_distinct_colours() {
         let colours: std::collections::BTreeSet<_> =
-            (1..=40).map(colour).map(|RGBColor(red, green, blue)| [red, green, blue]).collect();
-        assert_eq!(colours.len(), 40);
+            (1..=40).flat_map(|label| [colour(label), prediction_colour(label)]).map(css_colour).collect();
+        assert_eq!(colours.len(), 80);
     }
 }

@@ -7,10 +7,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::bitmap::Bitmap;
 use super::slice::OPACITY;
-use crate::appearance::palette::colour;
-use crate::appearance::use_own_font;
+use crate::appearance::{Canvas, use_own_font};
 use crate::format::truncate;
-use volume::Label;
 
 /// Pixels between and around tiles.
 const GAP: usize = 12;
@@ -25,6 +23,28 @@ const LEGEND_CHAR_WIDTH: usize = 10;
 const TITLE_CHAR_WIDTH: usize = 9;
 const CAPTION_CHAR_WIDTH: usize = 7;
 
+/// The font size of direction labels.
+const DIRECTION_SIZE: i32 = 17;
+/// The offsets at which a direction label is drawn in black below itself.
+const HALO: [(i32, i32); 16] = [
+    (-2, -1),
+    (-2, 0),
+    (-2, 1),
+    (-1, -2),
+    (-1, -1),
+    (-1, 1),
+    (-1, 2),
+    (0, -2),
+    (0, 2),
+    (1, -2),
+    (1, -1),
+    (1, 1),
+    (1, 2),
+    (2, -1),
+    (2, 0),
+    (2, 1),
+];
+
 const BACKGROUND: RGBColor = RGBColor(24, 24, 27);
 const TEXT_COLOUR: RGBColor = RGBColor(228, 228, 231);
 const CAPTION_COLOUR: RGBColor = RGBColor(190, 190, 198);
@@ -36,12 +56,23 @@ type DrawResult<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::Erro
 pub struct Sheet {
     /// The title above the tiles; long titles are wrapped between words.
     pub title: String,
-    /// The legend below the tiles: labels with their names. Label 0 has no colour and is followed by a remark.
-    pub legend: Vec<(Label, String)>,
+    /// The legend below the tiles.
+    pub legend: Vec<LegendEntry>,
     /// The minimum width of a tile in pixels.
     pub min_tile_width: usize,
     /// The tiles, row by row.
     pub tiles: Vec<Tile>,
+}
+
+/// An entry of the legend: a swatch with a name. Without colours it is a remark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegendEntry {
+    /// The colour of the filled swatch, drawn with the opacity of labels.
+    pub fill: Option<RGBColor>,
+    /// The colour of the outline of the swatch.
+    pub outline: Option<RGBColor>,
+    /// The name.
+    pub name: String,
 }
 
 /// An image of a contact sheet.
@@ -68,7 +99,7 @@ impl Sheet {
         use_own_font();
         let size = self.size();
         let mut pixels = vec![0; 3 * size[0] * size[1]];
-        let area = BitMapBackend::with_buffer(&mut pixels, size.map(|side| side as u32).into()).into_drawing_area();
+        let area = Canvas::new(&mut pixels, size.map(|side| side as u32).into()).into_drawing_area();
         self.draw_on(&area).expect("drawing to memory cannot fail, and the font is embedded");
         drop(area);
         Bitmap { size, pixels }
@@ -120,8 +151,8 @@ impl Sheet {
     fn legend_positions(&self) -> Vec<[usize; 2]> {
         let right = self.width() - GAP;
         let (mut left, mut row) = (GAP, 0);
-        let position = |(_, name): &(Label, String)| {
-            let width = 26 + LEGEND_CHAR_WIDTH * name.chars().count();
+        let position = |entry: &LegendEntry| {
+            let width = 26 + LEGEND_CHAR_WIDTH * entry.name.chars().count();
             if left + width > right && left > GAP {
                 (left, row) = (GAP, row + 1);
             }
@@ -150,15 +181,17 @@ impl Sheet {
             let top = self.tiles_top() + index / columns * (height + CAPTION_HEIGHT + GAP);
             tile.draw_on(area, [left, top], [width, height])?;
         }
-        for ((label, name), [left, row]) in self.legend.iter().zip(self.legend_positions()) {
+        for (entry, [left, row]) in self.legend.iter().zip(self.legend_positions()) {
             let (left, middle) = (left as i32, (self.tiles_bottom() + row * LEGEND_HEIGHT + LEGEND_HEIGHT / 2) as i32);
             let swatch = [(left, middle - 8), (left + 16, middle + 8)];
-            if *label > 0 {
-                area.draw(&Rectangle::new(swatch, colour(*label).mix(f64::from(OPACITY)).filled()))?;
-                area.draw(&Rectangle::new(swatch, colour(*label).stroke_width(2)))?;
+            if let Some(colour) = entry.fill {
+                area.draw(&Rectangle::new(swatch, colour.mix(f64::from(OPACITY)).filled()))?;
+            }
+            if let Some(colour) = entry.outline {
+                area.draw(&Rectangle::new(swatch, colour.stroke_width(2)))?;
             }
             let style = ("sans-serif", 18).into_font().color(&TEXT_COLOUR).pos(at_left);
-            area.draw(&Text::new(name.clone(), (left + 26, middle + 2), style))?;
+            area.draw(&Text::new(entry.name.clone(), (left + 26, middle + 2), style))?;
         }
         area.present()
     }
@@ -186,11 +219,13 @@ impl Tile {
         let [centre, middle] = [0, 1].map(|axis| corner[axis] + size[axis] as i32 / 2);
         let positions = [(corner[0] + 9, middle), (right - 9, middle), (centre, corner[1] + 10), (centre, bottom - 10)];
         for (direction, (x, y)) in directions.into_iter().zip(positions) {
-            // The shadow makes the letter readable on white.
-            for (colour, shift) in [(BLACK, 1), (TEXT_COLOUR, 0)] {
-                let style = ("sans-serif", 15).into_font().color(&colour).pos(centred);
-                area.draw(&Text::new(direction.to_string(), (x + shift, y + shift), style))?;
+            // The halo makes the letter readable on bright bone.
+            for (dx, dy) in HALO {
+                let style = ("sans-serif", DIRECTION_SIZE).into_font().color(&BLACK).pos(centred);
+                area.draw(&Text::new(direction.to_string(), (x + dx, y + dy), style))?;
             }
+            let style = ("sans-serif", DIRECTION_SIZE).into_font().color(&WHITE).pos(centred);
+            area.draw(&Text::new(direction.to_string(), (x, y), style))?;
         }
         Ok(())
     }
@@ -206,6 +241,23 @@ mod tests {
         Sheet { min_tile_width: 180, tiles: vec![tile; tiles], ..Sheet::default() }
     }
 
+    fn entry(name: String) -> LegendEntry {
+        LegendEntry { fill: Some(WHITE), outline: None, name }
+    }
+
+    #[test]
+    fn direction_labels_are_dark_and_bright_on_white_and_on_black() {
+        for grey in [0, 255] {
+            let mut sheet = sheet(1);
+            sheet.tiles[0].bitmap.pixels.fill(grey);
+            let picture = sheet.render();
+            // The letter at the left, in the middle of the height of the tile.
+            let row = |y: usize| &picture.pixels[3 * (y * picture.size[0] + GAP)..][..3 * 20];
+            let letter: Vec<u8> = (GAP + 30..GAP + 60).flat_map(row).copied().collect();
+            assert!(letter.iter().any(|value| *value < 40) && letter.iter().any(|value| *value > 215), "on {grey}");
+        }
+    }
+
     #[test]
     fn tiles_form_about_a_square_of_at_most_eight_columns() {
         assert_eq!(
@@ -219,7 +271,7 @@ mod tests {
         let mut sheet = sheet(5);
         assert_eq!(sheet.size(), [GAP + 3 * (180 + GAP), GAP + 2 * (90 + CAPTION_HEIGHT + GAP) + GAP]);
         let before = sheet.size()[1];
-        sheet.legend = vec![(1, "liver".to_owned())];
+        sheet.legend = vec![entry("liver".to_owned())];
         assert_eq!(sheet.size()[1], before + LEGEND_HEIGHT);
         sheet.title = "a title".to_owned();
         assert_eq!(sheet.size()[1], before + LEGEND_HEIGHT + TITLE_HEIGHT);
@@ -241,7 +293,7 @@ mod tests {
     #[test]
     fn a_long_legend_is_wrapped() {
         let mut sheet = sheet(1);
-        sheet.legend = (1..=40).map(|label| (label, format!("organ number {label}"))).collect();
+        sheet.legend = (1..=40).map(|label| entry(format!("organ number {label}"))).collect();
         let positions = sheet.legend_positions();
         assert!(positions.iter().all(|[left, _]| left + 26 + 10 * "organ number 1".len() <= sheet.size()[0]));
         assert!(positions.is_sorted_by_key(|[left, row]| (*row, *left)) && positions[39][1] > 10);

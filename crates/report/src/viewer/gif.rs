@@ -15,7 +15,7 @@ use super::label_counts::LabelCounts;
 use super::plane::Plane;
 use super::scene::Scene;
 use super::slice::OPACITY;
-use crate::appearance::palette::colour;
+use crate::appearance::palette::{colour, prediction_colour};
 use volume::Label;
 
 /// The longer side of a slice in pixels.
@@ -43,7 +43,9 @@ pub fn write_gif(scene: &Scene, plane: Plane, title: &str, path: &Path) -> Resul
     let num_slices = scene.num_slices(plane);
     let step = num_slices.div_ceil(MAX_FRAMES);
     let shown: Vec<usize> = (step / 2..num_slices).step_by(step).collect();
-    let legend = legend(scene, &LabelCounts::of(scene));
+    let counts = LabelCounts::of(scene);
+    let legend = legend(scene, &counts);
+    let named: Vec<Label> = counts.labels.keys().copied().take(legend.len()).collect();
     let delay = (DURATION / shown.len()).clamp(FRAME_DURATION[0], FRAME_DURATION[1]);
     let frame = |index: &usize| {
         let slice = scene.slice(plane, *index);
@@ -53,8 +55,7 @@ pub fn write_gif(scene: &Scene, plane: Plane, title: &str, path: &Path) -> Resul
         let sheet = Sheet { title: title.to_owned(), legend: legend.clone(), min_tile_width: SIDE, tiles: vec![tile] };
         let Bitmap { size: [width, height], pixels } = sheet.render();
         // One slice has fewer labels than the volume, so each frame has its own palette.
-        let named = legend.iter().map(|(label, _)| *label).filter(|label| *label > 0);
-        let palette = Palette::new(&slice.labels().into_iter().chain(named).collect());
+        let palette = Palette::new(&slice.labels().into_iter().chain(named.iter().copied()).collect());
         let indices = palette.indices(&pixels);
         let mut frame =
             Frame::from_palette_pixels(width as u16, height as u16, indices, palette.colours.concat(), None);
@@ -79,7 +80,7 @@ fn animation(frames: &[Frame]) -> Vec<u8> {
     write().expect("writing to memory cannot fail, and palettes have at most 256 colours")
 }
 
-/// The colours of a frame: greys, and for each label its opaque colour and its shades over greys.
+/// The colours of a frame: greys, and for each label its colours when filled, outlined, and over greys.
 struct Palette {
     colours: Vec<[u8; 3]>,
     /// The index of the nearest grey of each level.
@@ -89,9 +90,9 @@ struct Palette {
 impl Palette {
     fn new(labels: &BTreeSet<Label>) -> Self {
         // The palette has no room for more labels; others get the nearest colour.
-        let labels: Vec<Label> = labels.iter().copied().take((PALETTE_SIZE - MIN_GREYS) / 2).collect();
-        let shades = ((PALETTE_SIZE - MIN_GREYS) / labels.len().max(1)).saturating_sub(1).min(MAX_SHADES);
-        let num_greys = PALETTE_SIZE - labels.len() * (shades + 1);
+        let labels: Vec<Label> = labels.iter().copied().take((PALETTE_SIZE - MIN_GREYS) / 3).collect();
+        let shades = ((PALETTE_SIZE - MIN_GREYS) / labels.len().max(1)).saturating_sub(2).min(MAX_SHADES);
+        let num_greys = PALETTE_SIZE - labels.len() * (shades + 2);
         // A single level is in the middle.
         let level =
             |index: usize, count: usize| if count == 1 { 128.0 } else { 255.0 * index as f32 / (count - 1) as f32 };
@@ -102,7 +103,8 @@ impl Palette {
             let over =
                 |grey: f32| [red, green, blue].map(|c| (f32::from(c) * OPACITY + grey * (1.0 - OPACITY)).round() as u8);
             colours.extend((0..shades).map(|index| over(level(index, shades))));
-            colours.push([red, green, blue]);
+            let RGBColor(tint_red, tint_green, tint_blue) = prediction_colour(label);
+            colours.extend([[red, green, blue], [tint_red, tint_green, tint_blue]]);
         }
         let nearest = |grey: usize| (grey as f32 / 255.0 * (num_greys - 1) as f32).round() as u8;
         Self { colours, greys: std::array::from_fn(nearest) }

@@ -1,7 +1,7 @@
 //! The volume viewer: slices with a label map and the outline of a prediction, as GIF, PNG or HTML page.
 //!
 //! 1. [`scene`] holds the image and its label maps in radiological orientation; [`window`] maps intensities to grey.
-//! 2. [`slice`](mod@slice) renders a slice of the scene as a [`bitmap`].
+//! 2. [`slice`](mod@slice) renders a slice of the scene as a [`bitmap`]; `differences` marks false negatives and positives.
 //! 3. [`label_counts`] and [`slice_selection`] decide which slices to show.
 //! 4. [`contact_sheet`] arranges slices with captions and a legend.
 //! 5. `gif`, `png` and `page` write the files.
@@ -9,6 +9,7 @@
 pub mod bitmap;
 mod captions;
 pub mod contact_sheet;
+mod differences;
 mod error;
 mod gif;
 pub mod label_counts;

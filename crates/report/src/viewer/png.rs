@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::captions::{caption, legend};
 use super::contact_sheet::{Sheet, Tile};
+use super::differences;
 use super::error::ViewError;
 use super::label_counts::LabelCounts;
 use super::plane::Plane;
@@ -19,8 +20,8 @@ pub struct ContactSheetOptions {
     pub plane: Plane,
     /// The maximum number of slices.
     pub max_slices: usize,
-    /// If true, shows the slices in which label map and prediction differ most, otherwise slices evenly spread over the
-    /// labels.
+    /// If true, shows the slices in which label map and prediction differ most, with false negatives and false positives
+    /// in their own colours, otherwise slices evenly spread over the labels.
     pub differences: bool,
 }
 
@@ -47,19 +48,23 @@ fn sheet(scene: &Scene, options: &ContactSheetOptions) -> Sheet {
     let selected = differing
         .filter(|selected| !selected.is_empty())
         .unwrap_or_else(|| slice_selection::evenly_spaced(&slices.foreground, options.max_slices));
-    let has_both = scene.label.is_some() && scene.prediction.is_some();
+    let marks_differences = options.differences && scene.label.is_some() && scene.prediction.is_some();
     let tiles = selected.into_iter().map(|index| {
         let slice = scene.slice(plane, index);
         let mut caption = caption(scene, plane, index);
-        if has_both && options.differences {
-            caption = format!("{caption} · {} differ", slices.differing[index]);
+        if marks_differences {
+            caption = format!("{caption} · {} voxels differ", slices.differing[index]);
         }
-        let bitmap = slice.render(slice.size_with_side(SIDE), scene.window);
+        let size = slice.size_with_side(SIDE);
+        let bitmap = match marks_differences {
+            true => differences::render(&slice, size, scene.window),
+            false => slice.render(size, scene.window),
+        };
         Tile { caption, bitmap, directions: Some(plane.direction_labels()) }
     });
     Sheet {
         title: options.title.clone(),
-        legend: legend(scene, &counts),
+        legend: if marks_differences { differences::legend(scene) } else { legend(scene, &counts) },
         min_tile_width: MIN_TILE_WIDTH,
         tiles: tiles.collect(),
     }

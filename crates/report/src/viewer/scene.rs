@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use plotters::prelude::RGBColor;
+
 use super::plane::Plane;
 use super::slice::Slice;
 use super::window::{IntensityWindow, look_like_hounsfield};
+use crate::appearance::palette::prediction_colour;
 use volume::orientation::{AxisOrientation, axes_to_ras};
 use volume::{Affine, Grid, Label, Voxels};
 
@@ -20,6 +23,8 @@ pub struct Scene {
     pub names: BTreeMap<Label, String>,
     /// Whether the intensities look like Hounsfield units.
     pub is_hounsfield: bool,
+    /// Returns the colour of the outline of a label of the prediction.
+    pub outline_colour: fn(Label) -> RGBColor,
     pub(super) stored: Grid,
     pub(super) image: Voxels<f32>,
     pub(super) label: Option<Voxels<Label>>,
@@ -48,6 +53,7 @@ impl Scene {
             window: IntensityWindow::automatic(values),
             names: BTreeMap::new(),
             is_hounsfield: look_like_hounsfield(values),
+            outline_colour: prediction_colour,
             stored: *grid,
             image: image.clone(),
             label: label.cloned(),
@@ -102,6 +108,7 @@ impl Scene {
             values: voxels.read(self.image.channel(0)),
             fill: self.label.as_ref().map(|label| voxels.read(label)),
             outline: self.prediction.as_ref().map(|prediction| voxels.read(prediction)),
+            outline_colour: self.outline_colour,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Slice {
     pub fill: Option<Vec<Label>>,
     /// The label map to draw as outlines.
     pub outline: Option<Vec<Label>>,
+    /// Returns the colour of the outline of a label.
+    pub outline_colour: fn(Label) -> RGBColor,
 }
 
 impl Slice {
@@ -57,13 +59,13 @@ impl Slice {
         let mut pixels = Vec::with_capacity(3 * greys.len());
         for (pixel, grey) in greys.into_iter().enumerate() {
             let (outlined, filled) = (label_at(&outline, pixel), label_at(&fill, pixel));
-            let (label, opacity) = match (outlined, filled) {
-                (0, 0) => (0, 0.0),
-                (0, filled) => (filled, OPACITY),
-                (outlined, _) => (outlined, 1.0),
+            let (overlay, opacity) = match (outlined, filled) {
+                (0, 0) => (RGBColor(0, 0, 0), 0.0),
+                (0, filled) => (colour(filled), OPACITY),
+                (outlined, _) => ((self.outline_colour)(outlined), 1.0),
             };
             let brightness = if outlined == 0 && is_next_to_outline(pixel) { HALO_BRIGHTNESS } else { 1.0 };
-            let RGBColor(red, green, blue) = colour(label);
+            let RGBColor(red, green, blue) = overlay;
             let blend =
                 |colour: u8| (brightness * (f32::from(colour) * opacity + grey * (1.0 - opacity))).round() as u8;
             pixels.extend([red, green, blue].map(blend));
@@ -72,7 +74,7 @@ impl Slice {
     }
 
     /// Resamples the grey values: linear interpolation to enlarge, area averaging to reduce.
-    fn greys(&self, size: [usize; 2], window: IntensityWindow) -> Vec<f32> {
+    pub(super) fn greys(&self, size: [usize; 2], window: IntensityWindow) -> Vec<f32> {
         let [columns, rows] = [0, 1].map(|axis| resampling_weights(self.size[axis], size[axis]));
         // Windowing first makes NaN black, so that it does not spread to neighbours.
         let voxels: Vec<f32> = self.values.iter().map(|value| window.grey(*value)).collect();
@@ -93,7 +95,7 @@ impl Slice {
     }
 
     /// Returns the label at the centre of each pixel.
-    fn nearest(&self, labels: &[Label], size: [usize; 2]) -> Vec<Label> {
+    pub(super) fn nearest(&self, labels: &[Label], size: [usize; 2]) -> Vec<Label> {
         let [columns, rows] = [0, 1].map(|axis| {
             let voxel = move |pixel: usize| ((2 * pixel + 1) * self.size[axis]) / (2 * size[axis]);
             (0..size[axis]).map(voxel).collect::<Vec<_>>()
@@ -138,11 +140,19 @@ fn neighbours(pixel: usize, [columns, rows]: [usize; 2]) -> impl Iterator<Item =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::appearance::palette::prediction_colour;
 
     const WINDOW: IntensityWindow = IntensityWindow { low: 0.0, high: 255.0 };
 
     fn slice(size: [usize; 2], values: &[f32]) -> Slice {
-        Slice { size, spacing: [1.0, 1.0], values: values.to_vec(), fill: None, outline: None }
+        Slice {
+            size,
+            spacing: [1.0, 1.0],
+            values: values.to_vec(),
+            fill: None,
+            outline: None,
+            outline_colour: prediction_colour,
+        }
     }
 
     fn at(picture: &Bitmap, column: usize, row: usize) -> [u8; 3] {
@@ -190,7 +200,7 @@ mod tests {
         (1..5).for_each(|row| labels[row * 6 + 1..row * 6 + 5].fill(2));
         let slice = Slice { outline: Some(labels), ..slice([6, 6], &[100.0; 36]) };
         let picture = slice.render([6, 6], WINDOW);
-        let RGBColor(red, green, blue) = colour(2);
+        let RGBColor(red, green, blue) = prediction_colour(2);
         assert_eq!((at(&picture, 1, 1), at(&picture, 4, 3)), ([red, green, blue], [red, green, blue]));
         // Pixels next to the outline are darker.
         assert_eq!((at(&picture, 0, 0), at(&picture, 0, 1), at(&picture, 2, 2)), ([100; 3], [50; 3], [50; 3]));

@@ -82,6 +82,7 @@ function drawVoxels(context, isSmooth, codes, pixelOf) {
 }
 
 const colours = new Map(Object.entries(info.labels).map(([label, { colour }]) => [Number(label), colour]));
+const outlines = new Map(Object.entries(info.labels).map(([label, { outline }]) => [Number(label), outline]));
 
 // The pixel of every label.
 function labelPixels() {
@@ -121,7 +122,7 @@ function drawOutlines(context, labels) {
   context.lineCap = "square";
   for (const [style, lineWidth] of [["rgb(0 0 0 / 0.45)", 2.3 * line], [null, line]]) {
     for (const [label, path] of paths) {
-      context.strokeStyle = style ?? colours.get(label);
+      context.strokeStyle = style ?? outlines.get(label);
       context.lineWidth = lineWidth;
       context.stroke(path);
     }

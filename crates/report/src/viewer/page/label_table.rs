@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::appearance::palette::css_colour;
+use crate::appearance::palette::{colour, css_colour, prediction_colour};
 use crate::viewer::{LabelCounts, Scene};
+use volume::Label;
 
 /// Returns the table with the size and Dice of each label.
 pub(super) fn label_table(scene: &Scene, counts: &LabelCounts) -> Markup {
@@ -29,7 +30,7 @@ pub(super) fn label_table(scene: &Scene, counts: &LabelCounts) -> Markup {
                             th scope="row" {
                                 label {
                                     input type="checkbox" checked data-label=(value);
-                                    span.swatch style={ "--label:" (css_colour(*value)) } {}
+                                    (swatch(scene, *value))
                                     (scene.name(*value))
                                 }
                             }
@@ -43,6 +44,13 @@ pub(super) fn label_table(scene: &Scene, counts: &LabelCounts) -> Markup {
             }
         }
     }
+}
+
+/// Returns a swatch that looks like the label in the picture: filled if in the label map, outlined if in the prediction.
+fn swatch(scene: &Scene, label: Label) -> Markup {
+    let fill = if scene.label.is_some() { css_colour(colour(label)) } else { "transparent".to_owned() };
+    let outline = if scene.prediction.is_some() { prediction_colour(label) } else { colour(label) };
+    html! { span.swatch style={ "--label:" (fill) ";--outline:" (css_colour(outline)) } {} }
 }
 
 /// Formats a volume with about three significant digits.

@@ -16,7 +16,7 @@ use super::slice::OPACITY;
 use super::slice_selection::largest_slice;
 use super::window::short;
 use crate::appearance::page_head;
-use crate::appearance::palette::css_colour;
+use crate::appearance::palette::{colour, css_colour, prediction_colour};
 use volume::Label;
 
 mod downsample;
@@ -235,7 +235,8 @@ impl Page<'_> {
             })
         };
         let label = |label: &Label| {
-            (label.to_string(), json!({ "name": self.scene.name(*label), "colour": css_colour(*label) }))
+            let [filled, outlined] = [colour(*label), prediction_colour(*label)].map(css_colour);
+            (label.to_string(), json!({ "name": self.scene.name(*label), "colour": filled, "outline": outlined }))
         };
         json!({
             "shape": grid.shape,
