@@ -3,6 +3,7 @@
 mod browser;
 mod cache;
 mod data;
+mod compare;
 mod doctor;
 mod evaluate;
 mod exact;

@@ -1,0 +1,280 @@
+//! `runner compare`: folders of predicted label maps, by any tools, compared with each other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::Execute;
+use super::evaluate::folders::{Files, few, label_maps, pair, present, score};
+use super::report::{Detail, check_metric, finish};
+use crate::terminal::signals::{stop_flag, stop_on_signals};
+use crate::terminal::{CliError, Exit};
+use dataset::split::Parts;
+use engine::experiment::metrics_file::MetricsFile;
+use metrics::{CaseScores, Metric, defaults, score_all, summarize_all};
+use report::Report;
+use report::comparison::{Compared, Subject};
+use report::format::count;
+use report::runs::{Cases, Run};
+use run_folder::table::Table;
+use volume::io;
+use volume::{Label, Voxels};
+
+/// Compare folders of predicted label maps, by any tools: statistics over cases, plots and an HTML page.
+///
+/// Each folder is scored against the same label maps, as by `runner evaluate`, and the folders are compared case by case, as
+/// settings are by `runner report`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner compare nnunet ours --labels labelsTs
+  runner compare a b c --labels labelsTs --metric hd95 --out comparison")]
+pub struct CompareArgs {
+    /// Folders of predictions with the file names of their label maps.
+    #[arg(value_name = "DIR", num_args = 2.., required = true)]
+    predictions: Vec<PathBuf>,
+    /// Folder of reference label maps.
+    #[arg(long, value_name = "DIR")]
+    labels: PathBuf,
+    /// Output folder.
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    out: PathBuf,
+    /// Metric to compare, such as hd95 [default: all].
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+    /// YAML file with `metrics: [...]` and optionally `labels: {1: liver}` [default: dice, jaccard, precision, recall, hd95
+    /// and assd].
+    #[arg(long, value_name = "FILE.yaml")]
+    metrics: Option<PathBuf>,
+    /// What to do if a folder has no prediction of a label map.
+    #[arg(long, value_enum, default_value_t)]
+    missing: Missing,
+    /// Print only results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What to do with a label map that has no prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Missing {
+    /// Report them and compare nothing: a mean over the other cases would be misleading.
+    #[default]
+    Refuse,
+    /// Score them as if nothing had been predicted.
+    ScoreAsEmpty,
+}
+
+/// A folder of predictions.
+struct Folder {
+    name: String,
+    /// The files of each case with a prediction.
+    pairs: BTreeMap<String, Files>,
+    /// The label maps of the cases without a prediction.
+    missing: BTreeMap<String, PathBuf>,
+}
+
+impl Execute for CompareArgs {
+    /// Scores the folders, writes the report and prints its conclusions.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let file = self.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
+        let file = file.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
+        let folders = self.folders()?;
+        let notes = missing_cases(&folders, self.missing)?;
+        stop_on_signals()?;
+        let labels: Vec<(Label, String)> = match file.labels {
+            Some(labels) => labels.into_iter().collect(),
+            None => labels_of(&folders)?,
+        };
+        let mut runs = Vec::new();
+        for folder in &folders {
+            let Some(cases) = self.score(folder, &file.metrics, &labels)? else {
+                outln!("stopped; nothing is written");
+                return Ok(Exit::Stopped);
+            };
+            runs.push(run(&folder.name, &file.metrics, &labels, &cases));
+        }
+        let report = self.report(&runs, &file.metrics, &notes)?;
+        let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
+        finish(&report, &self.out, &names.join(" and "), Detail::Verdict)?;
+        Ok(Exit::Done)
+    }
+}
+
+impl CompareArgs {
+    /// Matches the files of each folder with the label maps.
+    fn folders(&self) -> Result<Vec<Folder>, CliError> {
+        let names = distinct_names(&self.predictions);
+        let truths = label_maps(&self.labels)?;
+        self.predictions.iter().zip(names).map(|(path, name)| folder(path, name, &self.labels, &truths)).collect()
+    }
+
+    /// Scores the cases of a folder; returns `None` if the stop flag was set.
+    fn score(
+        &self,
+        folder: &Folder,
+        metrics: &[Metric],
+        labels: &[(Label, String)],
+    ) -> Result<Option<BTreeMap<String, Vec<CaseScores>>>, CliError> {
+        let mut cases = BTreeMap::new();
+        for (name, files) in &folder.pairs {
+            if stop_flag().load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            // A case that one folder lacks would make the means incomparable.
+            let scores = score(files, metrics, labels)
+                .map_err(|message| CliError::Failure(format!("{}, case {name}: {message}", folder.name)))?;
+            cases.insert(name.clone(), scores);
+        }
+        for (name, truth) in &folder.missing {
+            let scores = score_as_empty(truth, metrics, labels)
+                .map_err(|message| CliError::Failure(format!("{}, case {name}: {message}", folder.name)))?;
+            cases.insert(name.clone(), scores);
+        }
+        if !self.quiet {
+            eprintln!("{}: {} cases scored", folder.name, cases.len());
+        }
+        Ok(Some(cases))
+    }
+
+    /// Compares the folders by the requested metric, or by each.
+    fn report(&self, runs: &[Run], metrics: &[Metric], notes: &[String]) -> Result<Report, CliError> {
+        let requested: Vec<String> = match &self.metric {
+            Some(metric) => vec![metric.clone()],
+            None => metrics.iter().map(|metric| metric.name().to_owned()).collect(),
+        };
+        let mut report = Report { groups: Vec::new(), unreadable: Vec::new() };
+        for metric in requested {
+            let compared =
+                Compared { metric: Some(metric.clone()), subject: Subject::Predictions, ..Compared::default() };
+            let of_metric = Report::of(runs.to_vec(), compared);
+            check_metric(&metric, &of_metric)?;
+            report.groups.extend(of_metric.groups);
+        }
+        for (_, verdict) in &mut report.groups {
+            verdict.warnings.splice(0..0, notes.iter().cloned());
+        }
+        Ok(report)
+    }
+}
+
+/// Matches the files of a folder with the label maps, and warns about files without one.
+fn folder(path: &Path, name: String, labels: &Path, truths: &BTreeMap<String, PathBuf>) -> Result<Folder, CliError> {
+    let mut predictions = label_maps(path)?;
+    let mut folder = Folder { name, pairs: BTreeMap::new(), missing: BTreeMap::new() };
+    for (case, truth) in truths {
+        match predictions.remove(case) {
+            Some(prediction) => {
+                folder.pairs.insert(case.clone(), Files { prediction, truth: truth.clone() });
+            }
+            None => drop(folder.missing.insert(case.clone(), truth.clone())),
+        }
+    }
+    if folder.pairs.is_empty() {
+        return Err(CliError::problem(
+            format!("no file name in {} matches one in {}", path.display(), labels.display()),
+            format!("give a prediction the file name of its label map, with the ending {}", io::endings()),
+        ));
+    }
+    if !predictions.is_empty() {
+        let names: Vec<String> = predictions.into_keys().collect();
+        eprintln!("warning: {} in {} without a label map: {}", count(names.len(), "file"), path.display(), few(&names));
+    }
+    Ok(folder)
+}
+
+/// Scores a label map as if nothing had been predicted.
+fn score_as_empty(truth: &Path, metrics: &[Metric], labels: &[(Label, String)]) -> Result<Vec<CaseScores>, String> {
+    let (grid, truth) = io::read_label(truth).map_err(|error| error.to_string())?;
+    let empty = Voxels::new(1, grid.shape, vec![0; truth.len()]);
+    Ok(score_all(metrics, &pair(&grid, &truth, &empty), labels))
+}
+
+/// Returns the names of folders: their last parts if these are distinct, or else the paths as given.
+fn distinct_names(folders: &[PathBuf]) -> Vec<String> {
+    let last = |path: &PathBuf| {
+        let canonical = path.canonicalize().unwrap_or_else(|_| path.clone());
+        canonical.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    };
+    let is_distinct = |names: &[String]| (1..names.len()).all(|index| !names[..index].contains(&names[index]));
+    let names: Vec<String> = folders.iter().map(last).collect();
+    let paths: Vec<String> = folders.iter().map(|path| path.display().to_string()).collect();
+    if is_distinct(&names) {
+        return names;
+    }
+    if is_distinct(&paths) {
+        return paths;
+    }
+    // The same folder twice is compared with itself.
+    paths.iter().enumerate().map(|(index, path)| format!("{path} ({})", index + 1)).collect()
+}
+
+/// Returns a note for each folder that lacks cases, which are scored as empty.
+///
+/// # Errors
+/// When cases are missing and that is to be refused.
+fn missing_cases(folders: &[Folder], missing: Missing) -> Result<Vec<String>, CliError> {
+    let mut notes = Vec::new();
+    for Folder { name, pairs, missing } in folders {
+        let absent: Vec<String> = missing.keys().cloned().collect();
+        let (number, total) = (absent.len(), absent.len() + pairs.len());
+        if number > 0 {
+            notes.push(format!("{name} has no prediction of {number} of {total} cases: {}", few(&absent)));
+        }
+    }
+    if notes.is_empty() || missing == Missing::ScoreAsEmpty {
+        return Ok(notes.into_iter().map(|note| format!("{note}. They are scored as empty.")).collect());
+    }
+    Err(CliError::problem(
+        notes.join("; "),
+        "predict them, give --labels a folder with the common cases only, or pass --missing score-as-empty to score them as if nothing had been predicted",
+    ))
+}
+
+/// Returns the labels that occur in any of the maps.
+fn labels_of(folders: &[Folder]) -> Result<Vec<(Label, String)>, CliError> {
+    let mut labels: BTreeMap<Label, String> = BTreeMap::new();
+    for folder in folders {
+        labels.extend(present(&folder.pairs)?);
+    }
+    Ok(labels.into_iter().collect())
+}
+
+/// Returns the scores of a folder in the form of a run with one epoch, which the report compares.
+fn run(name: &str, metrics: &[Metric], labels: &[(Label, String)], cases: &BTreeMap<String, Vec<CaseScores>>) -> Run {
+    let summary = summarize_all(metrics, &cases.values().cloned().collect::<Vec<_>>(), labels);
+    let summary_columns = metrics.iter().flat_map(|metric| metric.summary_columns(labels));
+    let names = ["epoch".to_owned()].into_iter().chain(summary_columns.map(|column| format!("val_{column}")));
+    let row = [Some(1.0)].into_iter().chain(summary);
+    let finite = |score: &Option<f64>| score.filter(|score| score.is_finite());
+    let scores = |(case, scores): (&String, &Vec<CaseScores>)| {
+        (case.clone(), scores.iter().flat_map(|metric| metric.scores.iter().map(finite)).collect::<Vec<_>>())
+    };
+    Run {
+        name: name.to_owned(),
+        plan: json!({ "predictions": name, "metrics": metrics }),
+        declared: metrics.to_vec(),
+        parts: Some(Parts { train: vec![], val: cases.keys().cloned().collect(), test: vec![] }),
+        metrics: Table { names: names.collect(), rows: vec![row.collect()] },
+        cases: Cases {
+            columns: metrics.iter().flat_map(|metric| metric.case_columns(labels)).collect(),
+            epochs: [(1, cases.iter().map(scores).collect())].into(),
+        },
+        ..Run::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_named_by_their_last_part_if_that_is_distinct() {
+        let names = |paths: &[&str]| distinct_names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(names(&["x/nnunet", "y/ours/"]), ["nnunet", "ours"]);
+        assert_eq!(names(&["x/pred", "y/pred"]), ["x/pred", "y/pred"]);
+        assert_eq!(names(&["pred", "pred"]), ["pred (1)", "pred (2)"]);
+    }
+}
