@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nn", &["values", "random", "volume"]),
     ("run_folder", &["simd", "volume", "dataset", "metrics"]),
     ("engine", &["values", "random", "volume", "transforms", "metrics", "dataset", "nn", "run_folder"]),
-    ("report", &["random", "volume", "dataset", "run_folder"]),
+    ("report", &["random", "volume", "metrics", "dataset", "run_folder"]),
     ("sweep", &["random", "volume", "dataset", "nn", "run_folder", "engine"]),
 ];
 

@@ -5,6 +5,7 @@
 
 mod cache;
 mod check;
+mod compare;
 mod completions;
 mod devices;
 mod evaluate;
@@ -59,6 +60,7 @@ subcommands! {
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
     Report(report::ReportArgs),
+    Compare(compare::CompareArgs),
     Reproduce(reproduce::ReproduceArgs),
     Check(check::CheckArgs),
     Parity(parity::ParityArgs),

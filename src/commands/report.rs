@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 use super::Execute;
 use crate::terminal::table::table;
 use crate::terminal::{CliError, Exit, output, run_error};
+use engine::experiment::problem::nearest;
 use report::Report;
-use report::comparison::{ComparedEpoch, Group};
+use report::comparison::{Compared, ComparedEpoch, Group, Subject};
 use report::tables::{self, TextTable};
 use report::verdict::Verdict;
 
@@ -19,6 +20,7 @@ use report::verdict::Verdict;
 #[command(after_help = "\
 Examples:
   runner report runs
+  runner report runs --metric hd95
   runner report runs/learning_rates --out report --epoch last")]
 pub struct ReportArgs {
     /// Folder that contains run folders, at any depth.
@@ -29,6 +31,9 @@ pub struct ReportArgs {
     /// Epoch of each run to compare: the best one by the monitored metric, or the last one with metrics.
     #[arg(long, value_enum, default_value_t)]
     epoch: Which,
+    /// Metric to compare, such as hd95, which the runs declare [default: dice, or else that of the monitor].
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
 }
 
 /// Which epoch of a run is compared.
@@ -56,18 +61,20 @@ impl Execute for ReportArgs {
             Which::Best => ComparedEpoch::Best,
             Which::Last => ComparedEpoch::Last,
         };
-        write(&self.runs, &out, epoch, Detail::Full)?;
+        let compared = Compared { epoch, metric: self.metric.clone(), ..Compared::default() };
+        write(&self.runs, &out, compared, Detail::Full)?;
         Ok(Exit::Done)
     }
 }
 
 /// Compares the runs below a folder, writes the report and prints its conclusions.
-pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detail) -> Result<(), CliError> {
+pub(super) fn write(runs: &Path, out: &Path, compared: Compared, detail: Detail) -> Result<(), CliError> {
     if ["manifest.json", "metrics.csv"].iter().any(|name| out.join(name).exists()) {
         let message = format!("{} is the folder of a run; a report would overwrite its files", out.display());
         return Err(CliError::problem(message, "name another folder with --out"));
     }
-    let report = Report::read(runs, epoch).map_err(|error| {
+    let metric = compared.metric.clone();
+    let report = Report::read(runs, compared).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that contains runs")
     })?;
     for (name, reason) in &report.unreadable {
@@ -77,7 +84,27 @@ pub(super) fn write(runs: &Path, out: &Path, epoch: ComparedEpoch, detail: Detai
         let message = format!("{} contains no runs", runs.display());
         return Err(CliError::problem(message, "name a folder that contains runs, such as `runs`"));
     }
-    report.write(out, &title(runs)).map_err(run_error)?;
+    if let Some(metric) = metric {
+        check_metric(&metric, &report)?;
+    }
+    finish(&report, out, &title(runs), detail)
+}
+
+/// Checks that a run has scores of the requested metric.
+pub(super) fn check_metric(metric: &str, report: &Report) -> Result<(), CliError> {
+    let names = report.metric_names();
+    if names.iter().any(|name| name == metric) {
+        return Ok(());
+    }
+    let near = nearest(metric, names.iter().map(String::as_str));
+    let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    let help = format!("{near}the runs have scores of {}", names.join(", "));
+    Err(CliError::problem(format!("no run has scores of the metric {metric}"), help))
+}
+
+/// Writes a report and prints its conclusions.
+pub(super) fn finish(report: &Report, out: &Path, title: &str, detail: Detail) -> Result<(), CliError> {
+    report.write(out, title).map_err(run_error)?;
     for (number, (group, verdict)) in report.groups.iter().enumerate() {
         if report.groups.len() > 1 {
             print_group_title(number, group);
@@ -95,7 +122,10 @@ fn title(runs: &Path) -> String {
 }
 
 fn print_group_title(number: usize, group: &Group) {
-    outln!("Group {}: {}", number + 1, group.title());
+    match group.subject {
+        Subject::Runs => outln!("Group {}: {}", number + 1, group.title()),
+        Subject::Predictions => outln!("{}", group.title()),
+    }
     if !group.differences.is_empty() {
         outln!("Not comparable with group 1: {}", group.differences.join("; "));
     }

@@ -17,6 +17,8 @@ use engine::run::manifest::ResumeError;
 use engine::run::{self, FailedRun, RunOutcome, RunSession, RunSessionError, error_chain};
 use engine::training::checkpoint::{LatestCheckpoint, State};
 use engine::training::{TrainError, validate};
+use metrics::Metric;
+use report::format;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::RunFolder;
 use run_folder::manifest::Manifest;
@@ -46,7 +48,7 @@ impl Training<'_> {
         let Self { folder, plan, cache_dir, cache, quiet, pruned, .. } = self;
         let bar = Bar::new(validate::columns(plan), plan.experiment.train.epochs.get(), plan.steps_per_epoch, quiet);
         let mut listeners: Vec<Box<dyn Listener + Send + '_>> =
-            vec![Box::new(Plots::new(folder, &plan.name)), Box::new(bar)];
+            vec![Box::new(Plots::new(folder, &plan.name, &plan.experiment.metrics)), Box::new(bar)];
         listeners.extend(self.listeners);
         let save_patches =
             |path: &Path, batch: &[Patch]| patches::save(path, plan, batch).map_err(|error| error.message());
@@ -80,11 +82,11 @@ impl Training<'_> {
                 let patience = plan.experiment.checkpoint.patience_epochs.map_or(0, |epochs| epochs.get());
                 let monitor = &plan.experiment.checkpoint.monitor;
                 outln!("early stopping: {monitor} has not improved for {patience} epochs");
-                print_results(folder, manifest);
+                print_results(folder, plan, manifest);
                 Exit::Done
             }
             RunOutcome::Done => {
-                print_results(folder, manifest);
+                print_results(folder, plan, manifest);
                 Exit::Done
             }
         })
@@ -119,19 +121,27 @@ pub(super) fn make_phantoms(plan: &Plan, cache_dir: &Path, bar: &mut Bar) -> Res
 }
 
 /// Prints the scores of the last validation, and the run folder.
-fn print_results(folder: &RunFolder, manifest: &Manifest) {
+fn print_results(folder: &RunFolder, plan: &Plan, manifest: &Manifest) {
+    let declared = &plan.experiment.metrics;
     if let Ok(table) = Table::read(&folder.file("metrics.csv")) {
         let scores = table.names.iter().filter(|name| name.starts_with("val_") && *name != "val_loss");
         for name in scores {
             if let Some((epoch, score)) = table.points("epoch", name).last() {
-                outln!("{:<28}{score:.4}  (epoch {epoch})", name.trim_start_matches("val_").replace('_', " "));
+                outln!("{}  (epoch {epoch})", result_line("", name, *score, declared));
             }
         }
     }
     if let (Some(epoch), Some(value)) = (manifest.best_epoch, manifest.best_value) {
-        outln!("{:<28}{value:.4}  (epoch {epoch})", "best");
+        let line = result_line("best ", &plan.experiment.checkpoint.monitor, value, declared);
+        outln!("{line}  (epoch {epoch}: checkpoints/best.safetensors)");
     }
     outln!("{}", folder.root().display());
+}
+
+/// Returns a line with the name and value of a column of `metrics.csv`.
+fn result_line(prefix: &str, column: &str, value: f64, declared: &[Metric]) -> String {
+    let name = format!("{prefix}{}", column.trim_start_matches("val_").replace('_', " "));
+    format!("{name:<28}{}", format::column_value(column, value, declared))
 }
 
 /// Converts an error of a run.

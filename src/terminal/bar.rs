@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use report::format;
 use run_folder::event::{Columns, EpochRecord, Event, Listener, StepRecord};
 
 /// Interval between lines without a terminal.
@@ -97,7 +98,8 @@ impl Bar {
         let is_abridged = self.columns.metrics.len() > MAX_SCORES;
         for (name, score) in self.columns.metrics.iter().zip(&record.scores) {
             if let Some(score) = score.filter(|_| !is_abridged || name.ends_with("_mean")) {
-                text += &format!(", {} {score:.4}", name.trim_start_matches("val_").replace('_', " "));
+                let value = format::column_value(name, score, &[]);
+                text += &format!(", {} {value}", name.trim_start_matches("val_").replace('_', " "));
                 if name == "val_dice_mean" {
                     self.dice = Some(score);
                 }

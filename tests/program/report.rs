@@ -105,3 +105,45 @@ fn a_folder_without_runs_and_the_folder_of_a_run_are_rejected() {
     let message = stderr(&dir.runner(&["report", "runs", "--out", "runs/run"]).code(2));
     assert!(message.contains("would overwrite"), "{message}");
 }
+
+/// Adds HD95 to a run: 20 mm times what its Dice of the liver lacks to 1.
+fn add_hd95(folder: &Path) {
+    let add = |file: &str, columns: &str, dice: &str, count: usize| {
+        let path = folder.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let (header, rows) = text.split_once('\n').unwrap();
+        let column = header.split(',').position(|name| name == dice).unwrap();
+        let row = |row: &str| {
+            let dice = row.split(',').nth(column).unwrap().parse::<f64>();
+            let hd95 = dice.map_or(String::new(), |dice| (20.0 * (1.0 - dice)).to_string());
+            format!("{row}{}\n", format!(",{hd95}").repeat(count))
+        };
+        fs::write(&path, format!("{header}{columns}\n{}", rows.lines().map(row).collect::<String>())).unwrap();
+    };
+    add("metrics.csv", ",val_hd95_liver,val_hd95_mean", "val_dice_liver", 2);
+    add("cases.csv", ",hd95_liver", "dice_liver", 1);
+    let plan = fs::read_to_string(folder.join("plan.yaml")).unwrap();
+    fs::write(folder.join("plan.yaml"), plan.replace("empty: nan } }]", "empty: nan } }, { hd95: {} }]")).unwrap();
+}
+
+#[test]
+fn runs_are_compared_by_any_metric_that_they_declare() {
+    let dir = TestDir::new();
+    for (name, learning_rate, seed, dice) in
+        [("a", 1e-3, 1, 0.8), ("b", 1e-3, 2, 0.81), ("c", 1e-2, 1, 0.6), ("d", 1e-2, 2, 0.61)]
+    {
+        add_hd95(&RunFixture { name, learning_rate, seed, dice, ..RunFixture::default() }.write(&dir.path("runs")));
+    }
+    let output = stdout(&dir.runner(&["report", "runs", "--metric", "hd95"]).success());
+    // The lowest distance is the best.
+    assert!(output.contains("learning_rate 0.001 is significantly better than the other setting"), "{output}");
+    assert!(output.contains("HD95 liver (mm)") && output.contains("mm higher than the best"), "{output}");
+    let summary = rows(&dir.path("runs/report/summary.csv"));
+    assert_eq!(summary.iter().map(|row| row["run"].as_str()).collect::<Vec<_>>(), ["b", "a", "d", "c"]);
+    assert!(summary[0]["hd95_mean"].parse::<f64>().unwrap() < summary[3]["hd95_mean"].parse::<f64>().unwrap());
+    let comparisons = rows(&dir.path("runs/report/comparisons.csv"));
+    assert!(comparisons.iter().all(|row| row["metric"] == "hd95" && row["difference"].starts_with('-')));
+    assert!(dir.path("runs/report/plots/curves_val_hd95_mean.svg").exists());
+    let message = stderr(&dir.runner(&["report", "runs", "--metric", "assd"]).code(2));
+    assert!(message.contains("no run has scores of the metric assd") && message.contains("dice, hd95"), "{message}");
+}

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::comparison::Group;
-use crate::page::METHODS;
+use crate::comparison::{Group, Subject};
+use crate::page::methods;
 use crate::tables::{self, TextTable};
 use crate::verdict::Verdict;
 
 /// Returns the text of `report.md`.
 pub fn text(groups: &[(Group, Verdict)], unreadable: &[(String, String)]) -> String {
-    let mut text = "# Comparison of runs\n".to_owned();
+    let is_of_runs = groups.iter().all(|(group, _)| group.subject == Subject::Runs);
+    let mut text = format!("# Comparison of {}\n", if is_of_runs { "runs" } else { "predictions" });
     for (index, (group, verdict)) in groups.iter().enumerate() {
         let number = (groups.len() > 1).then_some(index + 1);
         section(&mut text, number, group, verdict);
@@ -20,11 +21,13 @@ pub fn text(groups: &[(Group, Verdict)], unreadable: &[(String, String)]) -> Str
             let _ = writeln!(text, "- `{name}`: {reason}");
         }
     }
-    let _ = writeln!(text, "\n## Methods\n\n{METHODS}");
+    let groups: Vec<&Group> = groups.iter().map(|(group, _)| group).collect();
+    let _ = writeln!(text, "\n## Methods\n\n{}", methods(&groups));
     text
 }
 
 fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Verdict) {
+    let number = number.filter(|_| group.subject == Subject::Runs);
     let number = number.map(|number| format!("Group {number}: ")).unwrap_or_default();
     let _ = writeln!(text, "\n## {number}{}\n", plain(&group.title()));
     if !group.differences.is_empty() {
@@ -38,11 +41,14 @@ fn section(text: &mut String, number: Option<usize>, group: &Group, verdict: &Ve
         let _ = writeln!(text, "- Note: {}", plain(warning));
     }
     if !group.settings.is_empty() {
-        text.push_str("\nSettings, with means over cases and 95 % bootstrap confidence intervals:\n\n");
+        let noun = group.setting_noun();
+        let _ = writeln!(text, "\nEvery {noun}, with means over cases and 95 % bootstrap confidence intervals:\n");
         table(text, &tables::settings(group));
     }
-    text.push_str("\nAll runs:\n\n");
-    table(text, &tables::runs(group));
+    if group.subject == Subject::Runs {
+        text.push_str("\nAll runs:\n\n");
+        table(text, &tables::runs(group));
+    }
 }
 
 fn table(text: &mut String, table: &TextTable) {

@@ -7,7 +7,8 @@ use std::path::Path;
 use run_folder::folder::{RunError, write_atomically};
 
 use crate::charts::Charts;
-use crate::comparison::{ComparedEpoch, Group, compare};
+use crate::comparison::{Compared, Group, Subject, compare};
+use crate::runs::Run;
 use crate::verdict::Verdict;
 use crate::{markdown, page, runs, tables};
 
@@ -25,13 +26,29 @@ impl Report {
     ///
     /// # Errors
     /// If the folder cannot be read. An unreadable run is listed in [`Report::unreadable`] instead.
-    pub fn read(root: &Path, epoch: ComparedEpoch) -> io::Result<Self> {
+    pub fn read(root: &Path, compared: impl Into<Compared>) -> io::Result<Self> {
         let found = runs::find(root)?;
-        let groups = compare(found.runs, epoch).into_iter().map(|group| {
+        Ok(Self { unreadable: found.unreadable, ..Self::of(found.runs, compared) })
+    }
+
+    /// Compares runs.
+    pub fn of(runs: Vec<Run>, compared: impl Into<Compared>) -> Self {
+        let groups = compare(runs, compared).into_iter().map(|group| {
             let verdict = Verdict::of(&group);
             (group, verdict)
         });
-        Ok(Self { groups: groups.collect(), unreadable: found.unreadable })
+        Self { groups: groups.collect(), unreadable: Vec::new() }
+    }
+
+    /// Returns the names of the metrics that any run declares or has scores of.
+    pub fn metric_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for run in self.groups.iter().flat_map(|(group, _)| &group.runs) {
+            names.extend(run.run.metric_names());
+        }
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Writes `summary.csv`, `cases.csv`, `comparisons.csv`, `report.md`, `report.html` and `plots/*.svg`.
@@ -43,7 +60,10 @@ impl Report {
         create_plots_folder(folder, &plots).map_err(|source| RunError::Write { path: plots.clone(), source })?;
         let groups: Vec<&Group> = self.groups.iter().map(|(group, _)| group).collect();
         tables::write_summary(&folder.join("summary.csv"), &groups)?;
-        tables::write_cases(&folder.join("cases.csv"), &groups)?;
+        // Each metric of predictions has a group of the same cases.
+        let has_same_cases = groups.first().is_some_and(|group| group.subject == Subject::Predictions);
+        let distinct = if has_same_cases { &groups[..1] } else { &groups[..] };
+        tables::write_cases(&folder.join("cases.csv"), distinct)?;
         tables::write_comparisons(&folder.join("comparisons.csv"), &groups)?;
         write_atomically(&folder.join("report.md"), markdown::text(&self.groups, &self.unreadable).as_bytes())?;
         let mut sections = Vec::new();

@@ -69,9 +69,9 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
 const MAX_LABELS: usize = 256;
 
 /// A prediction and its reference label map.
-struct Files {
-    prediction: PathBuf,
-    truth: PathBuf,
+pub(in crate::commands) struct Files {
+    pub prediction: PathBuf,
+    pub truth: PathBuf,
 }
 
 /// Returns the cases that both folders contain, by name, and warns about those that only one contains.
@@ -103,7 +103,7 @@ fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, C
 }
 
 /// Formats the first of some names.
-fn few(names: &[String]) -> String {
+pub(in crate::commands) fn few(names: &[String]) -> String {
     const MAX_SHOWN: usize = 5;
     let more = names.len().saturating_sub(MAX_SHOWN);
     let shown = names[..names.len() - more].join(", ");
@@ -111,7 +111,7 @@ fn few(names: &[String]) -> String {
 }
 
 /// Returns the image files of a folder, by case name.
-fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
+pub(in crate::commands) fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
     let entries = std::fs::read_dir(folder).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", folder.display()), "name a folder of label maps")
     })?;
@@ -136,7 +136,7 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
 }
 
 /// Returns the labels that occur in any of the maps; scoring reports files that cannot be read.
-fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
+pub(in crate::commands) fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
     let labels_in = |path: &PathBuf| {
         if stop_flag().load(Ordering::Relaxed) {
             return BTreeSet::new();
@@ -157,7 +157,12 @@ fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliE
     Ok(labels)
 }
 
-fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Result<Vec<CaseScores>, String> {
+/// Scores a prediction against its label map.
+pub(in crate::commands) fn score(
+    files: &Files,
+    metrics: &[Metric],
+    labels: &[(Label, String)],
+) -> Result<Vec<CaseScores>, String> {
     let (truth, prediction) = rayon::join(|| io::read_label(&files.truth), || io::read_label(&files.prediction));
     let ((grid, truth), (other, prediction)) =
         (truth.map_err(|error| error.to_string())?, prediction.map_err(|error| error.to_string())?);
@@ -166,7 +171,7 @@ fn score(files: &Files, metrics: &[Metric], labels: &[(Label, String)]) -> Resul
 }
 
 /// Returns a pair of label maps on the grid of the reference.
-pub(super) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, prediction: &'a Voxels<Label>) -> Pair<'a> {
+pub(in crate::commands) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, prediction: &'a Voxels<Label>) -> Pair<'a> {
     Pair { prediction, truth, shape: grid.shape, spacing: grid.spacing() }
 }
 

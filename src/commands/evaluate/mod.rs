@@ -8,7 +8,7 @@ use super::predict::Weights;
 use super::{CacheOptions, Execute, MovedDataOptions};
 use crate::terminal::{CliError, Exit};
 
-mod folders;
+pub(super) mod folders;
 mod record;
 mod run;
 

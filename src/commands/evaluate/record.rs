@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::terminal::table::table;
 use crate::terminal::{CliError, run_error};
 use crate::volume_files::make_folder;
-use metrics::{CaseScores, Metric, summarize_all};
+use metrics::{CaseScores, Metric, ScoreColumn, summarize_all, with_unit};
+use report::format::{count, decimals};
 use report::plots::BoxPlot;
 use report::statistics::{ScoreSummary, ScoreTable};
 use run_folder::folder::write_atomically;
@@ -141,7 +142,11 @@ impl Results<'_> {
         let mut first = 0;
         for metric in &self.evaluation.metrics {
             let columns = metric.case_columns(labels);
-            let y_name = metric.name().replace('_', " ");
+            let described = columns.first().and_then(|column| ScoreColumn::of(column, &self.evaluation.metrics));
+            let (title, y_name) = match &described {
+                Some(column) => (column.title, column.axis_name()),
+                None => (metric.name(), metric.name().to_owned()),
+            };
             let finite = |index: usize| scores.column(first + index).into_iter().flatten().filter(|s| s.is_finite());
             let label = |(index, column): (usize, &String)| {
                 let label = column.strip_prefix(&format!("{}_", metric.name())).unwrap_or(column);
@@ -149,7 +154,7 @@ impl Results<'_> {
             };
             let labels: Vec<_> = columns.iter().enumerate().map(label).collect();
             let is_fraction = labels.iter().flat_map(|(_, scores)| scores).all(|score| (0.0..=1.0).contains(score));
-            let title = format!("{y_name} of {} cases", scores.cases.len());
+            let title = format!("{title} of {}", count(scores.cases.len(), "case"));
             let boxes = BoxPlot { title, y_name, labels, is_fraction };
             boxes.draw(folder, metric.name()).map_err(|error| CliError::failure(&error))?;
             first += columns.len();
@@ -160,17 +165,24 @@ impl Results<'_> {
     /// Prints the summary, and the worst cases first.
     pub fn print(&self) {
         let (scores, evaluation) = (&self.scores, self.evaluation);
-        let short = |value: Option<f64>| value.map(|value| format!("{value:.4}")).unwrap_or_default();
+        let column =
+            |name: &str| ScoreColumn::of(name, &evaluation.metrics).map(|column| column.unit).unwrap_or_default();
+        let short = |name: &str, value: Option<f64>| {
+            value.map(|value| decimals(value, column(name).decimals())).unwrap_or_default()
+        };
+        let named = |name: &String| with_unit(name, column(name));
         let header = ["score", "mean", "sd", "median", "95 % interval", "cases", "undefined"].map(str::to_owned);
         let row = |summary: &ScoreSummary| {
-            let interval = summary.interval.map(|i| format!("{:.4} to {:.4}", i.low, i.high)).unwrap_or_default();
+            let short = |value| short(&summary.name, value);
+            let interval = summary.interval.map(|i| format!("{} to {}", short(Some(i.low)), short(Some(i.high))));
+            let interval = interval.unwrap_or_default();
             let numbers = [summary.mean, summary.standard_deviation, summary.median].map(short);
             let counts = [interval, summary.cases.to_string(), summary.undefined.to_string()];
-            std::iter::once(summary.name.clone()).chain(numbers).chain(counts).collect::<Vec<_>>()
+            std::iter::once(named(&summary.name)).chain(numbers).chain(counts).collect::<Vec<_>>()
         };
         let mut rows: Vec<Vec<String>> = self.summaries.iter().map(row).collect();
         rows.extend(self.overall.iter().map(|(name, value)| {
-            let mut row = vec![name.clone(), short(*value)];
+            let mut row = vec![named(name), short(name, *value)];
             row.resize(header.len(), String::new());
             row
         }));
@@ -178,11 +190,13 @@ impl Results<'_> {
         let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.labels).len());
         let shown = if scores.columns.len() > MAX_COLUMNS { first } else { scores.columns.len() };
         let header: Vec<String> =
-            std::iter::once("worst first".to_owned()).chain(scores.columns[..shown].iter().cloned()).collect();
+            std::iter::once("worst first".to_owned()).chain(scores.columns[..shown].iter().map(named)).collect();
         let worst = scores.cases.iter().take(MAX_PRINTED);
+        let shown_columns = &scores.columns[..shown];
         let rows: Vec<Vec<String>> = worst
             .map(|(name, scores)| {
-                std::iter::once(name.clone()).chain(scores[..shown].iter().map(|s| short(*s))).collect()
+                let cells = shown_columns.iter().zip(scores).map(|(column, score)| short(column, *score));
+                std::iter::once(name.clone()).chain(cells).collect()
             })
             .collect();
         outln!("{}", table(&header, &rows));

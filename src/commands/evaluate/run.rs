@@ -146,7 +146,7 @@ fn draw_worst(plan: &Plan, results: &Results, folder: &Path, max_count: usize) -
             io::read_label(&folder.join(format!("{name}{}", io::DEFAULT_ENDING))).map_err(|error| failure(&error))?;
         let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
         scene.names = results.evaluation.labels.iter().cloned().collect();
-        let title = format!("{name}: where the prediction (contour) differs most from the truth (filled)");
+        let title = format!("{name}: where prediction and label differ most");
         let options = ContactSheetOptions { title, plane: Plane::Axial, max_slices: MAX_SLICES, differences: true };
         viewer::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
     }

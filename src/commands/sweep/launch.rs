@@ -7,7 +7,7 @@ use super::{Checked, SweepArgs, keys, preview, show, status, values};
 use crate::commands::report;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
-use ::report::comparison::ComparedEpoch;
+use ::report::comparison::Compared;
 use sweep::folder::runs_in;
 use sweep::launch::{CacheArguments, Console, Launch, LaunchError, LaunchOutcome, Overview};
 use sweep::run_state::{RunState, SweepRun};
@@ -88,7 +88,7 @@ fn write_report(checked: &Checked, runs: &[SweepRun]) -> Result<(), CliError> {
     if others > 0 {
         outln!("\nthe report includes {others} other runs in {}", root.display());
     }
-    report::write(root, &root.join("report"), ComparedEpoch::Best, report::Detail::Verdict)
+    report::write(root, &root.join("report"), Compared::default(), report::Detail::Verdict)
 }
 
 /// Shows a launch on this terminal.

@@ -75,7 +75,7 @@ impl Display {
             return;
         };
         let name = self.names.get(&run.id).cloned().unwrap_or_default();
-        let dice = run.dice.map(|dice| format!(", Dice {dice:.4}")).unwrap_or_default();
+        let dice = run.dice.map(|dice| format!(", Dice {dice:.3}")).unwrap_or_default();
         let text = match &run.run_state {
             RunState::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
             RunState::Running { .. } if before == "interrupted" => format!("{} ({name}) resumes", run.id),

@@ -86,7 +86,7 @@ pub(super) fn row(run: &SweepRun, values: Vec<String>) -> Vec<String> {
         RunState::Failed(reason) | RunState::Interrupted { reason: Some(reason) } => reason.clone(),
         RunState::Waiting | RunState::Interrupted { reason: None } | RunState::Done | RunState::Pruned => String::new(),
     };
-    let dice = run.dice.map(|dice| format!("{dice:.4}")).unwrap_or_default();
+    let dice = run.dice.map(|dice| format!("{dice:.3}")).unwrap_or_default();
     let start = [run.id.clone(), run.run_state.word().to_owned()].into_iter().chain(values);
     start.chain([run.epochs.to_string(), dice, details]).collect()
 }

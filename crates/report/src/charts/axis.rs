@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::format::{decimals, number};
+
 /// A linear or logarithmic axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Axis {
@@ -61,7 +63,7 @@ impl Axis {
         let step = step.unwrap_or(10.0 * power);
         let digits = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
-        (first..=last).map(|count| count as f64 * step).map(|value| (value, format!("{value:.digits$}"))).collect()
+        (first..=last).map(|count| count as f64 * step).map(|value| (value, decimals(value, digits))).collect()
     }
 
     fn logarithmic_ticks(&self) -> Vec<(f64, String)> {
@@ -69,7 +71,8 @@ impl Axis {
         let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
         let factors: &[f64] = if high / low > 1e3 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let values = decades.flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)));
-        let label = |value: f64| if (1e-3..1e4).contains(&value) { plain(value) } else { format!("{value:.0e}") };
+        // Products such as 2 x 1e-5 are not exactly the nearest numbers to their decimal notation.
+        let label = |value: f64| number(format!("{value:.0e}").parse().unwrap_or(value));
         values.filter(|value| (low..=high).contains(value)).map(|value| (value, label(value))).collect()
     }
 
@@ -77,12 +80,6 @@ impl Axis {
     pub(super) fn to_text(self) -> String {
         format!("{},{},{},{}", self.range.0, self.range.1, self.pixels.0, self.pixels.1)
     }
-}
-
-/// Formats a number with up to six decimals, without trailing zeros.
-fn plain(value: f64) -> String {
-    let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Draws both axes with their names, and grid lines at the ticks of the y axis.
@@ -147,13 +144,14 @@ mod tests {
         assert_eq!(labels(Axis::new((0.0, 1.0), (0.0, 1.0)), 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(labels(Axis::new((1.0, 24.0), (0.0, 1.0)), 5), ["5", "10", "15", "20"]);
         assert_eq!(labels(Axis::new((0.812, 0.829), (0.0, 1.0)), 4), ["0.815", "0.820", "0.825"]);
+        assert_eq!(labels(Axis::new((-0.2, 0.4), (0.0, 1.0)), 3), ["-0.2", "0.0", "0.2", "0.4"]);
     }
 
     #[test]
     fn values_that_span_more_than_a_factor_of_twenty_have_a_logarithmic_axis() {
         let axis = Axis::around([1e-4, 1e-2], (0.0, 100.0), true);
         assert!(axis.is_logarithmic);
-        assert_eq!(labels(axis, 5), ["1e-4", "2e-4", "5e-4", "0.001", "0.002", "0.005", "0.01"]);
+        assert_eq!(labels(axis, 5), ["0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005", "0.01"]);
         assert!((axis.pixel(1e-3) - 50.0).abs() < 1e-9);
         assert!(!Axis::around([0.5, 0.9], (0.0, 1.0), true).is_logarithmic);
     }

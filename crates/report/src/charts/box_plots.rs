@@ -1,9 +1,9 @@
-//! Box plots of the Dice of cases, a box per setting.
+//! Box plots of the scores of cases, a box per setting.
 
 use maud::{Markup, html};
 
 use super::axis::{Axis, at, frame, line, text};
-use super::{Chart, colour, dice_axis, file_name};
+use super::{Chart, colour, file_name, score_axis};
 use crate::appearance::jitter;
 use crate::comparison::{Group, Setting};
 use crate::format::truncate;
@@ -27,22 +27,31 @@ fn chart(group: &Group, label: usize) -> Option<Chart> {
     let width = (7.0 * longest as f64 + 10.0).clamp(60.0, 150.0);
     let size = (64.0 + 24.0 + width * shown.len().max(4) as f64, 360.0);
     let x = Axis::new((-0.5, shown.len() as f64 - 0.5), (64.0, size.0 - 12.0));
-    let y = dice_axis(scores.iter().flatten().map(|(_, score)| *score), (size.1 - 56.0, 12.0));
+    let y = score_axis(&group.metric, scores.iter().flatten().map(|(_, score)| *score), (size.1 - 56.0, 12.0));
     let longest = ((x.pixels.1 - x.pixels.0) / shown.len() as f64 / 6.6) as usize;
     let body = html! {
-        (frame(&x, &y, &[], "setting", "Dice"))
+        (frame(&x, &y, &[], group.setting_noun(), &group.metric.axis_name()))
         @for (index, scores) in scores.iter().enumerate() {
-            (one_box(x.pixel(index as f64), &y, scores, &colour(Some(index))))
+            (one_box(group, x.pixel(index as f64), &y, scores, &colour(Some(index))))
             (text(x.pixel(index as f64), size.1 - 36.0, "tick", "middle", &truncate(&shown[index].short_name, longest)))
         }
     };
     let label_text = group.labels[label].replace('_', " ");
     let more = group.settings.len() - shown.len();
     let title = format!(
-        "{label_text}: Dice of each case, mean over runs{}",
+        "{label_text}: {} of each case{}{}",
+        group.metric.title,
+        if group.runs.len() > group.settings.len() { ", mean over runs" } else { "" },
         if more > 0 { format!(" (best {MAX_SETTINGS} settings)") } else { String::new() }
     );
-    Some(Chart { name: format!("boxes_{}", file_name(&group.labels[label])), title, size, body, axes: None })
+    Some(Chart {
+        name: format!("boxes_{}", file_name(&group.labels[label])),
+        title,
+        size,
+        body,
+        axes: None,
+        decimals: group.metric.unit.decimals(),
+    })
 }
 
 /// Returns the subjects and scores of the cases with a defined score of the label.
@@ -51,7 +60,7 @@ fn scores(setting: &Setting, label: usize) -> Vec<(&str, f64)> {
 }
 
 /// Draws a Tukey box plot with all cases as points.
-fn one_box(x: f64, y: &Axis, scores: &[(&str, f64)], class: &str) -> Markup {
+fn one_box(group: &Group, x: f64, y: &Axis, scores: &[(&str, f64)], class: &str) -> Markup {
     let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
     let Some(statistics) = BoxPlotStatistics::of(&values) else { return html! {} };
     let BoxPlotStatistics { lower_whisker, first_quartile, median, third_quartile, upper_whisker } = statistics;
@@ -63,7 +72,7 @@ fn one_box(x: f64, y: &Axis, scores: &[(&str, f64)], class: &str) -> Markup {
             rect class="box" x=(at(x - half_width)) y=(at(y.pixel(third_quartile))) width=(at(2.0 * half_width)) height=(at(y.pixel(first_quartile) - y.pixel(third_quartile))) {}
             (line((x - half_width, y.pixel(median)), (x + half_width, y.pixel(median)), "centre-line"))
             @for (index, (subject, score)) in scores.iter().enumerate() {
-                circle class="point" cx=(at(x + 24.0 * jitter(index))) cy=(at(y.pixel(*score))) r="2.6" { title { (subject) ": " (format!("{score:.4}")) } }
+                circle class="point" cx=(at(x + 24.0 * jitter(index))) cy=(at(y.pixel(*score))) r="2.6" { title { (subject) ": " (group.metric.quantity(*score)) } }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The main effect of a key: the mean Dice of all runs with the same value, whatever their other values.
+//! The main effect of a key: the mean score of all runs with the same value, whatever their other values.
 
 use std::collections::BTreeMap;
 
@@ -45,12 +45,12 @@ pub(super) fn chart(group: &Group, key: &VaryingKey) -> Option<Chart> {
         .collect();
     let longest = (330.0 / levels.len() as f64 / 6.6) as usize;
     let body = html! {
-        (frame(&x, &y, &ticks, &truncate(&key.path, 44), "mean Dice"))
+        (frame(&x, &y, &ticks, &truncate(&key.path, 44), &group.metric.mean_axis_name()))
         path class="trend" d=(path(&means)) {}
         @for level in &levels {
             @for Point { x, run, score } in &level.runs {
                 circle class={ "point " (colour(group.runs[*run].setting)) } data-run=(run) cx=(at(*x)) cy=(at(y.pixel(*score))) r="3.2" {
-                    title { (group.runs[*run].run.name) ": " (format!("{score:.4}")) }
+                    title { (group.runs[*run].run.name) ": " (group.metric.quantity(*score)) }
                 }
             }
             (text(level.x, size.1 - 38.0, "tick", "middle", &truncate(&level.label, longest.max(5))))
@@ -58,20 +58,27 @@ pub(super) fn chart(group: &Group, key: &VaryingKey) -> Option<Chart> {
         @for ((x, y), level) in means.iter().zip(&levels) {
             (line((x - 14.0, *y), (x + 14.0, *y), "centre-line"))
             @if let Some(mean) = mean(level.runs.iter().map(|point| point.score)) {
-                (text(*x + 17.0, y - 5.0, "tick halo", "start", &format!("{mean:.3}")))
+                (text(*x + 17.0, y - 5.0, "tick halo", "start", &group.metric.number(mean)))
             }
         }
     };
     let bins = if ticks.is_empty() { "" } else { ", in four bins of equal size" };
     let title = format!("Main effect of {}{bins}", key.path);
-    Some(Chart { name: format!("effect_{}", file_name(&key.path)), title, size, body, axes: None })
+    Some(Chart {
+        name: format!("effect_{}", file_name(&key.path)),
+        title,
+        size,
+        body,
+        axes: None,
+        decimals: group.metric.unit.decimals(),
+    })
 }
 
 /// Returns the levels of a key, the x axis, and its ticks if it is numeric.
 fn levels(group: &Group, key: &VaryingKey, pixels: (f64, f64)) -> (Vec<Level>, Axis, Vec<(f64, String)>) {
     let scored: Vec<(usize, f64)> = (0..group.runs.len())
         .filter(|run| group.runs[*run].setting.is_some())
-        .filter_map(|run| Some((run, group.runs[run].mean_dice()?)))
+        .filter_map(|run| Some((run, group.runs[run].mean()?)))
         .collect();
     let names = key.levels();
     if let Some(numbers) = key.numbers().filter(|_| names.len() > MAX_LEVELS) {

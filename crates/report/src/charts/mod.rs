@@ -6,7 +6,8 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::comparison::{Group, VaryingKey};
+use crate::comparison::{Group, Subject, VaryingKey};
+use crate::runs::ComparedMetric;
 
 mod axis;
 mod box_plots;
@@ -36,27 +37,31 @@ pub struct Chart {
     pub body: Markup,
     /// The axes of learning curves, from which the script computes values: `LOW,HIGH,START,END` of x and of y.
     pub axes: Option<String>,
+    /// The number of decimals with which the script shows values.
+    pub decimals: usize,
 }
 
 /// The charts of a group.
 #[derive(Clone, Debug, Default)]
 pub struct Charts {
-    /// The mean Dice of each setting with its confidence interval.
+    /// The mean score of each setting with its confidence interval.
     pub intervals: Vec<Chart>,
     /// A metric over the epochs, a curve per run.
     pub learning_curves: Vec<Chart>,
-    /// Box plots of the Dice of cases, a chart per label.
+    /// Box plots of the scores of cases, a chart per label.
     pub box_plots: Vec<Chart>,
-    /// Parallel coordinates of the varying keys and the mean Dice.
+    /// Parallel coordinates of the varying keys and the mean score.
     pub parallel_coordinates: Vec<Chart>,
-    /// The mean Dice by the value of a key, a chart per key.
+    /// The mean score by the value of a key, a chart per key.
     pub main_effects: Vec<Chart>,
 }
 
 impl Charts {
     /// Draws all charts of a group; charts without data are left out.
     pub fn of(group: &Group) -> Self {
-        let keys: Vec<&VaryingKey> = group.varying_keys.iter().collect();
+        // The names of folders are no values of a factor.
+        let is_of_runs = group.subject == Subject::Runs;
+        let keys: Vec<&VaryingKey> = group.varying_keys.iter().filter(|_| is_of_runs).collect();
         Self {
             intervals: intervals::chart(group).into_iter().collect(),
             learning_curves: learning_curves::charts(group),
@@ -79,7 +84,7 @@ impl Chart {
         let (width, height) = self.size;
         html! {
             svg.chart viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.title)
-                data-axes=[self.axes.as_deref()] { (self.body) }
+                data-axes=[self.axes.as_deref()] data-decimals=(self.decimals) { (self.body) }
         }
     }
 
@@ -112,8 +117,12 @@ fn file_name(text: &str) -> String {
     text.chars().map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
 }
 
-/// Returns an axis of Dice scores, rounded outwards to tenths.
-fn dice_axis(values: impl Iterator<Item = f64> + Clone, pixels: (f64, f64)) -> Axis {
+/// Returns an axis of scores: of scores between 0 and 1 whose best is 1, rounded outwards to tenths.
+fn score_axis(metric: &ComparedMetric, values: impl Iterator<Item = f64> + Clone, pixels: (f64, f64)) -> Axis {
+    let is_fraction = metric.is_higher_better() && values.clone().all(|value| (0.0..=1.0).contains(&value));
+    if !is_fraction {
+        return Axis::around(values, pixels, false);
+    }
     let (lowest, highest) = (values.clone().fold(1.0, f64::min), values.fold(0.0, f64::max));
     let (start, end) = (((lowest - 0.01) * 10.0).floor() / 10.0, ((highest + 0.01) * 10.0).ceil() / 10.0);
     Axis::new((start.clamp(0.0, 0.9), end.clamp(0.1, 1.0)), pixels)

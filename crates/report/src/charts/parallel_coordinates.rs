@@ -1,4 +1,4 @@
-//! Parallel coordinates: a line per run through its values of the varying keys to its mean Dice.
+//! Parallel coordinates: a line per run through its values of the varying keys to its mean score.
 
 use maud::html;
 
@@ -19,20 +19,21 @@ struct KeyAxis {
 /// Returns the chart; `None` if no key varies or fewer than two runs have scores.
 pub(super) fn chart(group: &Group, keys: &[&VaryingKey]) -> Option<Chart> {
     let keys = &keys[..keys.len().min(MAX_KEYS)];
-    let scores: Vec<Option<f64>> = group.runs.iter().map(ComparedRun::mean_dice).collect();
+    let scores: Vec<Option<f64>> = group.runs.iter().map(ComparedRun::mean).collect();
     if keys.is_empty() || scores.iter().flatten().count() < 2 {
         return None;
     }
     let size = (900.0, 380.0);
     let pixels = (size.1 - 30.0, 46.0);
-    let dice = Axis::around(scores.iter().flatten().copied(), pixels, false);
+    let score_axis = Axis::around(scores.iter().flatten().copied(), pixels, false);
     let mut axes: Vec<KeyAxis> = keys.iter().map(|key| key_axis(key, pixels)).collect();
     axes.push(KeyAxis {
-        runs: scores.iter().map(|score| score.map(|score| dice.pixel(score))).collect(),
-        ticks: dice.ticks(6).into_iter().map(|(value, label)| (dice.pixel(value), label)).collect(),
+        runs: scores.iter().map(|score| score.map(|score| score_axis.pixel(score))).collect(),
+        ticks: score_axis.ticks(6).into_iter().map(|(value, label)| (score_axis.pixel(value), label)).collect(),
     });
     let across = Axis::new((0.0, keys.len() as f64), (130.0, size.0 - 64.0));
-    let names = keys.iter().map(|key| key.short()).chain(["mean Dice"]);
+    let mean_name = group.metric.mean_axis_name();
+    let names = keys.iter().map(|key| key.short()).chain([mean_name.as_str()]);
     let line_of = |run: usize| -> Option<Vec<(f64, f64)>> {
         axes.iter().enumerate().map(|(index, axis)| Some((across.pixel(index as f64), axis.runs[run]?))).collect()
     };
@@ -52,8 +53,8 @@ pub(super) fn chart(group: &Group, keys: &[&VaryingKey]) -> Option<Chart> {
             }
         }
     };
-    let title = "Values of each run, and its mean Dice".to_owned();
-    Some(Chart { name: "parallel".to_owned(), title, size, body, axes: None })
+    let title = format!("Values of each run, and its mean {}", group.metric.title);
+    Some(Chart { name: "parallel".to_owned(), title, size, body, axes: None, decimals: group.metric.unit.decimals() })
 }
 
 /// Returns an axis with evenly spaced values, or a numeric axis for more than six numbers.

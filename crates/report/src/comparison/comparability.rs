@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use crate::runs::Run;
+use super::plan_differences::full_form;
+use crate::format::count;
+use crate::runs::{ComparedMetric, Run};
 
 /// What two runs must have in common for their scores to be comparable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ComparabilityKey {
+    pub(super) metric: ComparedMetric,
     pub(super) labels: Vec<String>,
-    /// The Dice of a class that is empty in both prediction and reference: `nan`, `one` or `zero`.
-    empty_convention: String,
+    /// The keys of the metric that affect its scores, such as `empty: nan` of Dice.
+    convention: String,
     /// A fingerprint of the data.
     data: String,
     /// A fingerprint of the split.
@@ -25,18 +28,22 @@ pub struct ComparabilityKey {
     pub has_folds: bool,
 }
 
-/// Groups runs by their comparability key.
-pub(super) fn group_by_key(runs: Vec<Run>) -> Vec<(ComparabilityKey, Vec<Run>)> {
+/// Groups runs by their comparability key, for the requested metric or the default one.
+pub(super) fn group_by_key(runs: Vec<Run>, metric: Option<&str>) -> Vec<(ComparabilityKey, Vec<Run>)> {
     let mut by_key: BTreeMap<ComparabilityKey, Vec<Run>> = BTreeMap::new();
     for run in runs {
-        by_key.entry(ComparabilityKey::of(&run)).or_default().push(run);
+        by_key.entry(ComparabilityKey::of(&run, metric)).or_default().push(run);
     }
     let mut groups = join_folds(by_key.into_iter().collect());
     // The labels of a run without scores are unknown; it joins a scored group that matches otherwise.
     let (unscored, mut scored): (Vec<_>, Vec<_>) = groups.drain(..).partition(|(key, _)| key.labels.is_empty());
     for (key, runs) in unscored {
-        let matches =
-            |other: &ComparabilityKey| ComparabilityKey { labels: key.labels.clone(), ..other.clone() } == key;
+        let matches = |other: &ComparabilityKey| {
+            let is_unknown = key.convention == UNKNOWN_CONVENTION;
+            let convention = if is_unknown { &key.convention } else { &other.convention }.clone();
+            let (metric, labels) = (key.metric.clone(), key.labels.clone());
+            ComparabilityKey { metric, labels, convention, ..other.clone() } == key
+        };
         match scored.iter_mut().find(|(other, _)| matches(other)) {
             Some((_, members)) => members.extend(runs),
             None => scored.push((key, runs)),
@@ -70,14 +77,16 @@ fn join_folds(groups: Vec<(ComparabilityKey, Vec<Run>)>) -> Vec<(ComparabilityKe
 }
 
 impl ComparabilityKey {
-    pub(super) fn of(run: &Run) -> Self {
+    pub(super) fn of(run: &Run, metric: Option<&str>) -> Self {
+        let metric = run.compared_metric(metric);
         let parts = run.parts.as_ref();
         let all: BTreeSet<&String> =
             parts.iter().flat_map(|parts| [&parts.train, &parts.val, &parts.test]).flatten().collect();
         let (split, split_description, split_depends_on_seed) = split(run);
         Self {
-            labels: run.labels(),
-            empty_convention: empty_convention(run),
+            labels: run.labels(&metric.name),
+            convention: convention(run, &metric.name),
+            metric,
             data: match run.planned(&["data", "source", "phantom"]) {
                 Json::Object(phantom) => format!("phantoms {}", Json::from(phantom.clone())),
                 _ => run.data_fingerprint.clone().unwrap_or_else(|| digest(all)),
@@ -92,13 +101,16 @@ impl ComparabilityKey {
     /// Describes the differences to another key, one per item.
     pub(super) fn differences(&self, other: &Self) -> Vec<String> {
         let mut differences = Vec::new();
+        if self.metric.name != other.metric.name {
+            differences.push(format!("another metric: {} instead of {}", self.metric.title, other.metric.title));
+        }
         if self.labels != other.labels {
             let list = |labels: &[String]| if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
             differences.push(format!("other labels: {} instead of {}", list(&self.labels), list(&other.labels)));
         }
-        if self.empty_convention != other.empty_convention {
-            let (own, others) = (&self.empty_convention, &other.empty_convention);
-            differences.push(format!("another metric convention: Dice of an empty class is {own} instead of {others}"));
+        if self.metric.name == other.metric.name && self.convention != other.convention {
+            let (title, own, others) = (&self.metric.title, &self.convention, &other.convention);
+            differences.push(format!("another metric convention: {title} {own} instead of {others}"));
         }
         if self.data != other.data {
             differences.push("other data".to_owned());
@@ -117,12 +129,22 @@ impl ComparabilityKey {
     }
 }
 
-/// Returns the Dice of a class that is empty in both prediction and reference; the default if the plan has none.
-fn empty_convention(run: &Run) -> String {
-    let metrics = run.plan["metrics"].as_array().into_iter().flatten();
-    let planned = metrics.filter_map(|metric| metric["dice"]["empty"].as_str()).next();
-    planned.unwrap_or(if run.plan.is_null() { "unknown" } else { "nan" }).to_owned()
+/// The convention of a metric that the run does not declare.
+const UNKNOWN_CONVENTION: &str = "{ unknown }";
+
+/// Returns the keys of a metric that affect its scores, with their defaults.
+fn convention(run: &Run, metric: &str) -> String {
+    let declared = run.declared.iter().find(|declared| declared.name() == metric).filter(|_| !run.plan.is_null());
+    let Some(tree) = declared.and_then(|metric| serde_json::to_value(metric).ok()) else {
+        return UNKNOWN_CONVENTION.to_owned();
+    };
+    let keys = tree[metric].as_object().into_iter().flatten().filter(|(key, _)| !NEUTRAL_KEYS.contains(&key.as_str()));
+    let keys: Vec<String> = keys.map(|(key, value)| format!("{key}: {}", full_form(value))).collect();
+    if keys.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", keys.join(", ")) }
 }
+
+/// Keys of a metric that add scores, and do not change those of labels.
+const NEUTRAL_KEYS: [&str; 2] = ["regions", "global"];
 
 /// Returns the split of a run as a fingerprint and in words, and whether it depends on the seed.
 fn split(run: &Run) -> (String, String, bool) {
@@ -138,7 +160,11 @@ fn split(run: &Run) -> (String, String, bool) {
     }
     let subjects = run.validation();
     let fingerprint = digest(&subjects);
-    (fingerprint, format!("the same {} validation cases", subjects.len()), false)
+    let description = match subjects.len() {
+        0 => "no validation cases".to_owned(),
+        cases => format!("the same {}", count(cases, "validation case")),
+    };
+    (fingerprint, description, false)
 }
 
 fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
@@ -154,7 +180,7 @@ fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 /// are one setting.
 pub(super) fn recipe(run: &Run, key: &ComparabilityKey) -> Json {
     let mut plan = run.plan.clone();
-    for name in ["name", "seed", "device", "extends"] {
+    for name in ["name", "seed", "device", "extends", "metrics"] {
         remove(&mut plan, &[name]);
     }
     for name in ["source", "labels", "split"] {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ComparedEpoch;
 use super::estimate::{BootstrapCache, Estimate, ScoresByColumn, columns};
-use crate::runs::Run;
+use super::{ComparabilityKey, ComparedEpoch};
+use crate::runs::{ComparedMetric, Run};
 use crate::statistics::mean;
 use run_folder::manifest::Status;
 
@@ -48,26 +48,26 @@ impl Run {
 }
 
 impl ComparedRun {
-    pub(super) fn new(run: Run, labels: &[String], epoch: ComparedEpoch, cache: &mut BootstrapCache) -> Self {
+    pub(super) fn new(run: Run, key: &ComparabilityKey, epoch: ComparedEpoch, cache: &mut BootstrapCache) -> Self {
         let fold = run.planned(&["data", "split", "fold", "index"]).as_u64();
-        let scores = EpochScores::of(&run, labels, epoch, cache);
+        let scores = EpochScores::of(&run, &key.metric, &key.labels, epoch, cache);
+        let title = &key.metric.title;
         let exclusion = match (&scores, run.status) {
             (_, Some(Status::Running)) if run.is_interrupted => Some("interrupted".to_owned()),
             (_, Some(status)) if status != Status::Done => Some(status_name(status).to_owned()),
-            (None, _) => Some("no whole volumes were scored".to_owned()),
+            (None, _) if run.metric_names().contains(&key.metric.name) => {
+                Some("no whole volumes were scored".to_owned())
+            }
+            (None, _) => Some(format!("{title} was not scored")),
             (Some(scores), _) if scores.cases.is_empty() => Some("case scores are missing".to_owned()),
+            (Some(scores), _) if scores.mean.mean.is_none() => Some(format!("{title} is undefined in every case")),
             _ => None,
         };
         Self { run, setting: None, exclusion, fold, scores }
     }
 
-    /// Returns the mean Dice over labels, by which runs are sorted.
-    pub(super) fn mean(&self) -> f64 {
-        self.mean_dice().unwrap_or(f64::NEG_INFINITY)
-    }
-
-    /// Returns the mean Dice over labels at the compared epoch.
-    pub fn mean_dice(&self) -> Option<f64> {
+    /// Returns the mean over labels at the compared epoch.
+    pub fn mean(&self) -> Option<f64> {
         self.scores.as_ref().and_then(|scores| scores.mean.mean)
     }
 }
@@ -84,38 +84,61 @@ pub fn status_name(status: Status) -> &'static str {
 }
 
 impl EpochScores {
-    fn of(run: &Run, labels: &[String], epoch: ComparedEpoch, cache: &mut BootstrapCache) -> Option<Self> {
-        let scored = run.scored_epochs();
+    fn of(
+        run: &Run,
+        metric: &ComparedMetric,
+        labels: &[String],
+        epoch: ComparedEpoch,
+        cache: &mut BootstrapCache,
+    ) -> Option<Self> {
+        let scored = run.scored_epochs(&metric.name);
         let last = *scored.last()?;
         let epoch = match epoch {
-            ComparedEpoch::Best => run.best_epoch().unwrap_or(last),
+            ComparedEpoch::Best => run.best_epoch(&metric.name).unwrap_or(last),
             ComparedEpoch::Last => last,
         };
-        let cases = case_scores(run, labels, epoch);
+        let cases = case_scores(run, metric, labels, epoch);
         let columns = columns(&cases, labels.len());
-        let recorded = |label: &String| run.metric(epoch, &format!("val_dice_{label}"));
         let estimate = |(index, label): (usize, &String)| match cases.is_empty() {
-            true => Estimate { mean: recorded(label), interval: None },
+            true => Estimate { mean: recorded(run, metric, epoch, label), interval: None },
             false => cache.estimate(&columns[index..=index]),
         };
-        let labels: Vec<Estimate> = labels.iter().enumerate().map(estimate).collect();
+        let label_estimates: Vec<Estimate> = labels.iter().enumerate().map(estimate).collect();
         let mean = match cases.is_empty() {
-            true => Estimate { mean: mean(labels.iter().filter_map(|label| label.mean)), interval: None },
+            true => Estimate { mean: mean(label_estimates.iter().filter_map(|label| label.mean)), interval: None },
             false => cache.estimate(&columns),
         };
-        let last_mean = run.metric(last, "val_dice_mean");
-        Some(Self { epoch, labels, mean, last_mean, num_scored_epochs: scored.len(), cases })
+        let last_mean = mean_at(run, metric, labels, last);
+        Some(Self { epoch, labels: label_estimates, mean, last_mean, num_scored_epochs: scored.len(), cases })
     }
 }
 
+/// Returns the mean over labels at an epoch.
+fn mean_at(run: &Run, metric: &ComparedMetric, labels: &[String], epoch: usize) -> Option<f64> {
+    let cases = case_scores(run, metric, labels, epoch);
+    let columns = columns(&cases, labels.len());
+    let label_mean = |(index, label): (usize, &String)| match cases.is_empty() {
+        true => recorded(run, metric, epoch, label),
+        false => mean(columns[index].iter().copied().flatten()),
+    };
+    mean(labels.iter().enumerate().filter_map(label_mean))
+}
+
+/// Returns the mean over cases of a label, from `metrics.csv`.
+fn recorded(run: &Run, metric: &ComparedMetric, epoch: usize, label: &str) -> Option<f64> {
+    run.metric(epoch, &format!("val_{}", metric.column(label))).map(|score| metric.compared(score))
+}
+
 /// Returns the case scores of an epoch, or none if a validation case is missing.
-fn case_scores(run: &Run, labels: &[String], epoch: usize) -> ScoresByColumn {
+fn case_scores(run: &Run, metric: &ComparedMetric, labels: &[String], epoch: usize) -> ScoresByColumn {
     let Some(scores) = run.cases.epochs.get(&epoch) else { return BTreeMap::new() };
-    let column = |label: &String| run.cases.columns.iter().position(|name| *name == format!("dice_{label}"));
+    let column = |label: &String| run.cases.columns.iter().position(|name| *name == metric.column(label));
     let Some(columns) = labels.iter().map(column).collect::<Option<Vec<usize>>>() else { return BTreeMap::new() };
     if run.validation().iter().any(|subject| !scores.contains_key(subject)) {
         return BTreeMap::new();
     }
-    let select = |row: &Vec<Option<f64>>| columns.iter().map(|column| row[*column]).collect();
+    let select = |row: &Vec<Option<f64>>| {
+        columns.iter().map(|column| row[*column].map(|score| metric.compared(score))).collect()
+    };
     scores.iter().map(|(subject, row)| (subject.clone(), select(row))).collect()
 }

@@ -8,8 +8,11 @@ use super::comparability::recipe;
 use super::estimate::BootstrapCache;
 use super::pairs::compare_pairs;
 use super::settings::{assign_short_names, seed_variation};
-use super::{ComparabilityKey, ComparedEpoch, ComparedRun, Comparison, Setting, VaryingKey, varying_keys};
-use crate::runs::Run;
+use super::{
+    ComparabilityKey, Compared, ComparedEpoch, ComparedRun, Comparison, Difference, Estimate, Setting, Subject,
+};
+use super::{VaryingKey, varying_keys};
+use crate::runs::{ComparedMetric, Run};
 use crate::statistics::SeedVariation;
 
 /// Runs whose scores are comparable.
@@ -19,7 +22,9 @@ pub struct Group {
     pub key: ComparabilityKey,
     /// Why they are not comparable with the first group; empty for the first group.
     pub differences: Vec<String>,
-    /// The labels whose Dice is in the mean.
+    /// The metric that is compared.
+    pub metric: ComparedMetric,
+    /// The labels whose scores are in the mean.
     pub labels: Vec<String>,
     /// The runs, best first.
     pub runs: Vec<ComparedRun>,
@@ -29,22 +34,25 @@ pub struct Group {
     pub settings: Vec<Setting>,
     /// All pairs of settings that share validation cases.
     pub comparisons: Vec<Comparison>,
-    /// The variation of a run's mean Dice between seeds; `None` if it cannot be estimated.
+    /// The variation of a run's mean score between seeds; `None` if it cannot be estimated.
     pub seed_variation: Option<SeedVariation>,
     /// Which epoch of each run is compared.
     pub epoch: ComparedEpoch,
+    /// What was scored.
+    pub subject: Subject,
 }
 
 impl Group {
-    pub(super) fn new(differences: Vec<String>, key: ComparabilityKey, runs: Vec<Run>, epoch: ComparedEpoch) -> Self {
-        let labels = key.labels.clone();
+    pub(super) fn new(differences: Vec<String>, key: ComparabilityKey, runs: Vec<Run>, compared: &Compared) -> Self {
+        let (metric, labels) = (key.metric.clone(), key.labels.clone());
         let mut cache = BootstrapCache::default();
         let mut runs: Vec<ComparedRun> =
-            runs.into_iter().map(|run| ComparedRun::new(run, &labels, epoch, &mut cache)).collect();
+            runs.into_iter().map(|run| ComparedRun::new(run, &key, compared.epoch, &mut cache)).collect();
         if key.has_folds {
             number_folds(&mut runs);
         }
-        runs.sort_by(|a, b| b.mean().total_cmp(&a.mean()).then_with(|| a.run.name.cmp(&b.run.name)));
+        let rank = |run: &ComparedRun| metric.rank(run.mean());
+        runs.sort_by(|a, b| rank(b).total_cmp(&rank(a)).then_with(|| a.run.name.cmp(&b.run.name)));
         let is_incomplete: Vec<bool> = runs.iter().map(|run| run.exclusion.is_some()).collect();
         let recipes: Vec<Json> = runs.iter().map(|run| recipe(&run.run, &key)).collect();
         let varying_keys = varying_keys(&recipes.iter().collect::<Vec<_>>());
@@ -52,13 +60,15 @@ impl Group {
         let mut group = Self {
             key,
             differences,
+            metric,
             labels,
             runs,
             varying_keys,
             settings: vec![],
             comparisons: vec![],
             seed_variation: None,
-            epoch,
+            epoch: compared.epoch,
+            subject: compared.subject,
         };
         group.settings = group.make_settings(&recipes, &is_incomplete, &mut cache);
         for (index, setting) in group.settings.iter().enumerate() {
@@ -66,7 +76,7 @@ impl Group {
                 group.runs[*run].setting = Some(index);
             }
         }
-        group.comparisons = compare_pairs(&group.settings, group.labels.len(), &mut cache);
+        group.comparisons = compare_pairs(&group.settings, &group.metric, group.labels.len(), &mut cache);
         let splits_vary = group.key.split_depends_on_seed && group.num_scored_seeds() > 1;
         group.seed_variation = seed_variation(&group.settings, splits_vary);
         group
@@ -88,13 +98,34 @@ impl Group {
         self.runs.iter().map(|run| run.fold).collect::<BTreeSet<_>>().len() > 1
     }
 
+    /// Returns what a setting is called: a folder, if predictions are compared.
+    pub fn setting_noun(&self) -> &'static str {
+        match self.subject {
+            Subject::Runs => "setting",
+            Subject::Predictions => "folder",
+        }
+    }
+
+    /// Returns the difference `a - b` of a pair, whatever direction is better.
+    pub fn difference(&self, advantage: &Difference) -> Estimate {
+        let Estimate { mean, interval } = advantage.estimate;
+        Estimate {
+            mean: mean.map(|mean| self.metric.advantage(mean)),
+            interval: interval.map(|interval| self.metric.advantage_interval(interval)),
+        }
+    }
+
     /// Returns the values of a run under the varying keys; a missing key is an empty text.
     pub fn values(&self, run: usize) -> impl Iterator<Item = &str> {
         self.varying_keys.iter().map(move |key| key.values[run].as_deref().unwrap_or(""))
     }
 
-    /// Describes a run by its values under the varying keys, or by its experiment's name if no key varies.
+    /// Describes a run by its values under the varying keys, or by its experiment's name if no key varies; predictions by
+    /// the name of their folder.
     pub fn describe(&self, run: usize) -> String {
+        if self.subject == Subject::Predictions {
+            return self.runs[run].run.name.clone();
+        }
         let is_ambiguous =
             |key: &VaryingKey| self.varying_keys.iter().filter(|other| other.short() == key.short()).count() > 1;
         let values = self.varying_keys.iter().filter_map(|key| {
@@ -123,8 +154,8 @@ impl Group {
         };
         let mut settings: Vec<Setting> = complete.into_iter().map(setting).collect();
         settings.sort_by(|a, b| {
-            let mean = |setting: &Setting| setting.mean.mean.unwrap_or(f64::NEG_INFINITY);
-            mean(b).total_cmp(&mean(a)).then_with(|| a.name.cmp(&b.name))
+            let rank = |setting: &Setting| self.metric.rank(setting.mean.mean);
+            rank(b).total_cmp(&rank(a)).then_with(|| a.name.cmp(&b.name))
         });
         assign_short_names(&mut settings);
         settings

@@ -37,14 +37,44 @@ pub enum ComparedEpoch {
     Last,
 }
 
+/// What was scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// Training runs, whose scores vary between seeds.
+    #[default]
+    Runs,
+    /// Folders of predictions by any tools, of which nothing else is known.
+    Predictions,
+}
+
+/// What of each run is compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Which epoch.
+    pub epoch: ComparedEpoch,
+    /// The name of the metric; by default Dice, or else that of a run's monitor.
+    pub metric: Option<String>,
+    /// What the scores are of.
+    pub subject: Subject,
+}
+
+impl From<ComparedEpoch> for Compared {
+    fn from(epoch: ComparedEpoch) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+}
+
 /// Sorts runs into groups of comparable runs, the largest group first, and compares the settings of each group.
-pub fn compare(runs: Vec<Run>, epoch: ComparedEpoch) -> Vec<Group> {
-    let mut groups = comparability::group_by_key(runs);
-    let num_scored = |runs: &[Run]| runs.iter().filter(|run| run.is_done() && !run.scored_epochs().is_empty()).count();
-    groups.sort_by_key(|(_, runs)| Reverse((num_scored(runs), runs.len())));
+pub fn compare(runs: Vec<Run>, compared: impl Into<Compared>) -> Vec<Group> {
+    let compared = compared.into();
+    let mut groups = comparability::group_by_key(runs, compared.metric.as_deref());
+    let num_scored = |key: &ComparabilityKey, runs: &[Run]| {
+        runs.iter().filter(|run| run.is_done() && !run.scored_epochs(&key.metric.name).is_empty()).count()
+    };
+    groups.sort_by_key(|(key, runs)| Reverse((num_scored(key, runs), runs.len())));
     let first = groups.first().map(|(key, _)| key.clone());
     let differences = |key: &ComparabilityKey| first.as_ref().map(|first| key.differences(first)).unwrap_or_default();
-    groups.into_iter().map(|(key, runs)| Group::new(differences(&key), key, runs, epoch)).collect()
+    groups.into_iter().map(|(key, runs)| Group::new(differences(&key), key, runs, &compared)).collect()
 }
 
 #[cfg(test)]
@@ -109,7 +139,7 @@ mod tests {
             group.differences.join("; ")
         };
         assert_eq!(reason("c"), "other labels: spleen instead of liver");
-        assert_eq!(reason("d"), "another metric convention: Dice of an empty class is one instead of nan");
+        assert_eq!(reason("d"), "another metric convention: Dice { empty: one } instead of { empty: nan }");
         assert_eq!(reason("e"), "other data");
         assert!(reason("f").starts_with("another split: the same 3 validation cases"), "{}", reason("f"));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::estimate::{BootstrapCache, Estimate, ScoresByColumn, average, columns};
 use super::settings::Setting;
+use crate::runs::ComparedMetric;
 use crate::statistics::{SignedRankTest, holm_adjust, mean, wilcoxon_signed_rank};
 
 /// Two settings compared on the cases that both were scored on.
@@ -13,9 +14,9 @@ pub struct Comparison {
     pub a: usize,
     /// The index of the other setting.
     pub b: usize,
-    /// The difference of each label, `a - b`.
+    /// The advantage of `a` for each label: how much better it scores.
     pub labels: Vec<Difference>,
-    /// The difference of the mean over labels.
+    /// The advantage in the mean over labels.
     pub mean: Difference,
     /// The number of runs of each setting on the common cases.
     pub num_runs: [usize; 2],
@@ -27,7 +28,7 @@ pub struct Comparison {
     pub unpaired_cases: Vec<usize>,
 }
 
-/// The mean difference between the paired scores of two settings.
+/// The mean difference between the paired scores of two settings; it is positive if the first one is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// The mean over cases.
@@ -41,9 +42,14 @@ pub struct Difference {
 }
 
 /// Compares all pairs of settings that share validation cases.
-pub(super) fn compare_pairs(settings: &[Setting], num_labels: usize, cache: &mut BootstrapCache) -> Vec<Comparison> {
+pub(super) fn compare_pairs(
+    settings: &[Setting],
+    metric: &ComparedMetric,
+    num_labels: usize,
+    cache: &mut BootstrapCache,
+) -> Vec<Comparison> {
     let pairs = (0..settings.len()).flat_map(|a| (a + 1..settings.len()).map(move |b| (a, b)));
-    let compared = pairs.filter_map(|(a, b)| Comparison::new(settings, a, b, num_labels, cache));
+    let compared = pairs.filter_map(|(a, b)| Comparison::new(settings, [a, b], metric, num_labels, cache));
     let mut comparisons: Vec<Comparison> = compared.collect();
     for label in 0..num_labels {
         adjust_p_values(&mut comparisons, |comparison| &mut comparison.labels[label]);
@@ -63,7 +69,13 @@ fn adjust_p_values(comparisons: &mut [Comparison], select: impl Fn(&mut Comparis
 }
 
 impl Comparison {
-    fn new(settings: &[Setting], a: usize, b: usize, num_labels: usize, cache: &mut BootstrapCache) -> Option<Self> {
+    fn new(
+        settings: &[Setting],
+        [a, b]: [usize; 2],
+        metric: &ComparedMetric,
+        num_labels: usize,
+        cache: &mut BootstrapCache,
+    ) -> Option<Self> {
         let (first, second) = (&settings[a], &settings[b]);
         let mut differences: Vec<ScoresByColumn> = Vec::new();
         let (mut num_runs, mut unpaired_cases, mut seed_variance) = ([0; 2], vec![0; num_labels], 0.0);
@@ -80,7 +92,7 @@ impl Comparison {
             }
             let subtract = |(subject, scores): (&String, &Vec<Option<f64>>)| {
                 let pairs = scores.iter().zip(&other.cases[subject]);
-                (subject.clone(), pairs.map(|(a, b)| Some((*a)? - (*b)?)).collect())
+                (subject.clone(), pairs.map(|(a, b)| Some(metric.advantage((*a)? - (*b)?))).collect())
             };
             differences.push(block.cases.iter().map(subtract).collect());
         }

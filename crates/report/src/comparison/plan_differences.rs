@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use crate::format::number;
+
 /// A key of the plan whose value varies between runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VaryingKey {
@@ -144,13 +146,11 @@ fn short_form(node: &Json) -> String {
 }
 
 /// Formats a value as YAML in flow style.
-fn full_form(node: &Json) -> String {
+pub(super) fn full_form(node: &Json) -> String {
     match node {
         Json::Null => "null".to_owned(),
         Json::String(text) => text.clone(),
-        Json::Number(number) => {
-            number.as_f64().filter(|_| number.is_f64()).map_or_else(|| number.to_string(), number_text)
-        }
+        Json::Number(value) => value.as_f64().filter(|_| value.is_f64()).map_or_else(|| value.to_string(), number),
         Json::Bool(on) => on.to_string(),
         Json::Array(items) => format!("[{}]", items.iter().map(full_form).collect::<Vec<_>>().join(", ")),
         Json::Object(map) => {
@@ -158,12 +158,6 @@ fn full_form(node: &Json) -> String {
             format!("{{{}}}", entries.join(", "))
         }
     }
-}
-
-/// Formats a number in plain notation, or in scientific notation if that is clearly shorter.
-fn number_text(number: f64) -> String {
-    let (plain, scientific) = (format!("{number}"), format!("{number:e}"));
-    if plain.len() <= scientific.len() + 2 { plain } else { scientific }
 }
 
 #[cfg(test)]

@@ -24,9 +24,9 @@ pub struct Setting {
     pub labels: Vec<Estimate>,
     /// The mean over labels.
     pub mean: Estimate,
-    /// For each label the fraction of its scores, over cases and runs, that are 0: no overlap with the reference. `None`
-    /// without scores.
-    pub zero_fractions: Vec<Option<f64>>,
+    /// For each label the fraction of its scores, over cases and runs, that are missed: 0 where higher scores are better, and
+    /// undefined for distances, which need the label in both maps. `None` without cases.
+    pub missed_fractions: Vec<Option<f64>>,
     /// The score of each label in each case, averaged over runs.
     pub cases: ScoresByColumn,
     pub(super) blocks: BTreeMap<Vec<String>, Block>,
@@ -37,7 +37,7 @@ pub struct Setting {
 pub(super) struct Block {
     /// The score of each label in each case, averaged over the runs.
     pub(super) cases: ScoresByColumn,
-    /// The mean Dice of each run.
+    /// The mean score of each run.
     pub(super) means: Vec<f64>,
 }
 
@@ -61,9 +61,14 @@ impl Setting {
             a.seed() == b.seed() && a.validation() == b.validation()
         };
         let is_unreplaced = |run: &&usize| !runs.iter().any(|other| replaces(**run, *other));
-        let zero_fraction = |label: usize| {
+        let is_higher_better = group.metric.is_higher_better();
+        let is_missed = |score: Option<f64>| match score {
+            Some(score) => is_higher_better.then_some(score == 0.0).or(Some(false)),
+            None => (!is_higher_better).then_some(true),
+        };
+        let missed_fraction = |label: usize| {
             let cases = runs.iter().filter_map(scores).flat_map(|scores| scores.cases.values());
-            mean(cases.filter_map(|scores| scores[label]).map(|score| f64::from(u8::from(score == 0.0))))
+            mean(cases.filter_map(|scores| is_missed(scores[label])).map(|is_missed| f64::from(u8::from(is_missed))))
         };
         Self {
             num_incomplete: incomplete.iter().filter(is_unreplaced).count(),
@@ -72,14 +77,14 @@ impl Setting {
             num_seeds: runs.iter().map(|run| group.runs[*run].run.seed()).collect::<BTreeSet<_>>().len(),
             labels: columns.chunks(1).map(|column| cache.estimate(column)).collect(),
             mean: cache.estimate(&columns),
-            zero_fractions: (0..num_labels).map(zero_fraction).collect(),
+            missed_fractions: (0..num_labels).map(missed_fraction).collect(),
             blocks: by_block.into_iter().map(|(subjects, runs)| (subjects, block(runs))).collect(),
             cases,
             runs,
         }
     }
 
-    /// Returns the variation of the mean Dice between its seeds; `None` unless several runs have the same cases.
+    /// Returns the variation of the mean score between its seeds; `None` unless several runs have the same cases.
     pub fn seed_variation(&self) -> Option<SeedVariation> {
         SeedVariation::pooled(&self.blocks.values().map(|block| block.means.clone()).collect::<Vec<_>>())
     }
@@ -89,7 +94,7 @@ impl Setting {
         self.short_name != self.name
     }
 
-    /// Returns the mean Dice of each run, in ascending order.
+    /// Returns the mean score of each run, in ascending order.
     pub fn means(&self) -> Vec<f64> {
         let mut means: Vec<f64> = self.blocks.values().flat_map(|block| block.means.iter().copied()).collect();
         means.sort_by(f64::total_cmp);
@@ -102,7 +107,7 @@ impl Setting {
     }
 }
 
-/// Estimates the variation of a run's mean Dice between seeds: pooled over settings, or where `splits_vary` (each seed
+/// Estimates the variation of a run's mean score between seeds: pooled over settings, or where `splits_vary` (each seed
 /// has its own validation cases) the residual of settings and splits.
 pub(super) fn seed_variation(settings: &[Setting], splits_vary: bool) -> Option<SeedVariation> {
     let groups = settings.iter().flat_map(|setting| setting.blocks.values().map(|block| block.means.clone()));

@@ -2,10 +2,16 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+mod methods;
+
+pub use methods::methods;
+
+use metrics::with_unit;
+
 use crate::appearance::page_head;
 use crate::charts::{Chart, Charts, STYLE};
-use crate::comparison::{ComparedEpoch, ComparedRun, Group};
-use crate::format::{count, estimate_text};
+use crate::comparison::{ComparedEpoch, ComparedRun, Group, Subject};
+use crate::format::{count, estimate_text, p_value};
 use crate::tables::{self, TextTable};
 use crate::verdict::Verdict;
 
@@ -15,27 +21,12 @@ const SCRIPT: &str = include_str!("page.js");
 /// If there are more pairs, the page shows only those with the best setting; `comparisons.csv` has all.
 const MAX_PAIRS: usize = 15;
 
-/// The statistical methods.
-pub const METHODS: &str = "Runs are comparable if their labels, metric convention, data and split agree; all others are \
-    in groups of their own. Runs that differ only in seed and fold are one setting. The score of a case is its mean over \
-    the runs of the setting, the Dice of a label the mean over cases with a defined score, the mean Dice the mean over \
-    labels. `Dice … = 0` is the percentage of a label's scores, over cases and runs, that are 0: the label was missed \
-    completely, or predicted where there is none. Confidence intervals (CI) are 95 % percentile bootstrap intervals over \
-    cases with 5000 samples; samples without a defined score of some label are discarded, and a label with a single \
-    score has no interval. Settings are compared case by case, on the validation sets that both were scored on, with the \
-    two-sided Wilcoxon signed-rank test (zero differences dropped; exact up to 50 cases, then the normal approximation) \
-    and Holm's correction for all pairs of settings, separately for each score. The standard deviation between seeds is \
-    that of the mean Dice of the runs of a setting on the same cases, pooled over settings; if each seed has its own \
-    cases, it is the residual after the effects of settings and cases. A setting is significantly better than another \
-    if the Holm-adjusted p is below 0.05, the ranks of the cases favour it too, the difference exceeds the 95 % bound of \
-    what seeds alone explain (Student's t with Bonferroni's correction for all pairs), and none of its runs is missing.";
-
 /// A group with its conclusion and charts.
 type Section<'a> = (&'a Group, &'a Verdict, Charts);
 
 /// Returns the text of `report.html`.
 pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) -> String {
-    let num_runs: usize = groups.iter().map(|(group, ..)| group.runs.len()).sum();
+    let methods = methods(&groups.iter().map(|(group, ..)| *group).collect::<Vec<_>>());
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -43,7 +34,7 @@ pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) ->
             body {
                 header {
                     h1 { (title) }
-                    p.secondary { (count(num_runs, "run")) " in " (count(groups.len(), "group")) }
+                    p.secondary { (contents(groups)) }
                     button #theme type="button" { "Light / dark" }
                 }
                 @if groups.len() > 1 { (table_of_contents(groups)) }
@@ -54,7 +45,7 @@ pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) ->
                         ul { @for (name, reason) in unreadable { li { code { (name) } ": " (reason) } } }
                     }
                 }
-                section { h2 { "Methods" } p.methods { (with_code(METHODS)) } }
+                section { h2 { "Methods" } p.methods { (with_code(&methods)) } }
                 div #tooltip hidden {}
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -63,15 +54,27 @@ pub fn text(title: &str, groups: &[Section], unreadable: &[(String, String)]) ->
     markup.into_string()
 }
 
+/// Describes what is compared, as in `4 runs in 1 group`.
+fn contents(groups: &[Section]) -> String {
+    let number: usize = groups.iter().map(|(group, ..)| group.runs.len()).sum();
+    match groups.first() {
+        Some((group, ..)) if group.subject == Subject::Predictions => {
+            format!("{} of predictions, scored on the same cases", count(group.runs.len(), "folder"))
+        }
+        _ => format!("{} in {}", count(number, "run"), count(groups.len(), "group")),
+    }
+}
+
 fn table_of_contents(groups: &[Section]) -> Markup {
+    let is_of_runs = groups.iter().any(|(group, ..)| group.subject == Subject::Runs);
     html! {
         nav {
-            p { "Not all runs are comparable. Groups of comparable runs:" }
+            @if is_of_runs { p { "Not all runs are comparable. Groups of comparable runs:" } }
             ol {
-                @for (index, (group, ..)) in groups.iter().enumerate() {
+                @for (index, (group, verdict, _)) in groups.iter().enumerate() {
                     li {
                         a href={ "#group-" (index + 1) } { (group.title()) }
-                        " – " (count(group.runs.len(), "run"))
+                        @if is_of_runs { " – " (count(group.runs.len(), "run")) } @else { ": " (verdict.headline) }
                         @if !group.differences.is_empty() { "; " (group.differences.join("; ")) }
                     }
                 }
@@ -83,8 +86,8 @@ fn table_of_contents(groups: &[Section]) -> Markup {
 fn section(index: usize, has_several_groups: bool, (group, verdict, charts): &Section) -> Markup {
     let number = index + 1;
     html! {
-        section.group #{ "group-" (number) } {
-            h2 { @if has_several_groups { "Group " (number) ": " } (group.title()) }
+        section.group #{ "group-" (number) } data-mean=(group.metric.header("mean")) {
+            h2 { @if has_several_groups && group.subject == Subject::Runs { "Group " (number) ": " } (group.title()) }
             p.secondary { (group.summary()) }
             @if !group.differences.is_empty() {
                 p.warning { "Not comparable with group 1: " (group.differences.join("; ")) "." }
@@ -95,11 +98,10 @@ fn section(index: usize, has_several_groups: bool, (group, verdict, charts): &Se
                 @for warning in &verdict.warnings { p.warning { (with_code(warning)) } }
             }
             (figures(&charts.intervals))
-            @if !group.settings.is_empty() { h3 { "Settings" } (plain_table(&tables::settings(group))) }
-            h3 { "Runs" }
-            (runs(group))
+            @if !group.settings.is_empty() { h3 { (settings_heading(group)) } (plain_table(&tables::settings(group))) }
+            @if group.subject == Subject::Runs { h3 { "Runs" } (runs(group)) }
             @if !charts.learning_curves.is_empty() { h3 { "Learning curves" } (tabs(index, &charts.learning_curves)) }
-            @if !charts.box_plots.is_empty() { h3 { "Dice per case" } div.side-by-side { (figures(&charts.box_plots)) } }
+            @if !charts.box_plots.is_empty() { h3 { (group.metric.title) " per case" } div.side-by-side { (figures(&charts.box_plots)) } }
             @if !charts.parallel_coordinates.is_empty() {
                 h3 { "Parallel coordinates" }
                 (figures(&charts.parallel_coordinates))
@@ -114,6 +116,13 @@ fn section(index: usize, has_several_groups: bool, (group, verdict, charts): &Se
             }
             @if !group.comparisons.is_empty() { h3 { "Pairwise comparisons" } (pairs(group)) }
         }
+    }
+}
+
+fn settings_heading(group: &Group) -> &'static str {
+    match group.subject {
+        Subject::Runs => "Settings",
+        Subject::Predictions => "Folders",
     }
 }
 
@@ -150,7 +159,7 @@ fn runs(group: &Group) -> Markup {
     let table = tables::runs(group);
     html! {
         p.controls {
-            label { "Filter " input.filter type="search" placeholder="words, seed=1, dice mean >= 0.8" size="36"; }
+            label { "Filter " input.filter type="search" placeholder={ "words, seed=1, " (group.metric.title.to_lowercase()) " mean >= 0.8" } size="36"; }
             span.shown.secondary { (table.rows.len()) " of " (table.rows.len()) " runs" }
         }
         div.scroll {
@@ -214,33 +223,30 @@ fn pairs(group: &Group) -> Markup {
                 b,
                 name.to_owned(),
                 difference.num_cases.to_string(),
-                tables::estimate(&difference.estimate),
-                p_value(difference.test.map(|test| test.p_value)),
-                p_value(difference.adjusted_p_value),
+                tables::estimate(&group.metric, &group.difference(difference)),
+                difference.test.map(|test| p_value(test.p_value)).unwrap_or_default(),
+                difference.adjusted_p_value.map(p_value).unwrap_or_default(),
             ]
         })
     });
-    let header = ["setting", "other", "Dice", "cases", "difference", "Wilcoxon p", "Holm-adjusted p"];
+    let (score, difference) = (group.metric.title.as_str(), with_unit("difference", group.metric.unit));
+    let header = [group.setting_noun(), "other", score, "cases", difference.as_str(), "Wilcoxon p", "Holm-adjusted p"];
     let table = TextTable { header: header.map(str::to_owned).to_vec(), rows: rows.collect() };
     html! {
         (plain_table(&table))
         @if shown.len() < group.comparisons.len() {
             p.secondary { (shown.len()) " of " (group.comparisons.len()) " pairs; see comparisons.csv for all." }
         }
-    }
-}
-
-fn p_value(p: Option<f64>) -> String {
-    match p {
-        Some(p) if p < 0.0001 => "< 0.0001".to_owned(),
-        Some(p) => format!("{p:.4}"),
-        None => String::new(),
+        p.secondary { "The difference is that of the first " (group.setting_noun()) " minus the other." }
     }
 }
 
 impl Group {
-    /// Returns the names of the experiments, at most three.
+    /// Returns the names of the experiments, at most three; of predictions the metric.
     pub fn title(&self) -> String {
+        if self.subject == Subject::Predictions {
+            return self.metric.axis_name();
+        }
         let mut titles: Vec<String> = self.runs.iter().map(|run| run.run.title()).collect();
         titles.sort();
         titles.dedup();
@@ -257,7 +263,13 @@ impl Group {
             ComparedEpoch::Last => "last scored epoch of each run",
         };
         let labels = if self.labels.is_empty() { "no labels".to_owned() } else { self.labels.join(", ") };
-        let best = self.settings.first().map(|best| format!("; best mean Dice {}", estimate_text(&best.mean)));
-        format!("Dice of {labels}; {}; {epoch}{}", self.key.split_description, best.unwrap_or_default())
+        let title = &self.metric.title;
+        let best = self.settings.first();
+        let best = best.map(|best| format!("; best mean {title} {}", estimate_text(&self.metric, &best.mean)));
+        let epoch = match self.subject {
+            Subject::Runs => format!("; {}; {epoch}", self.key.split_description),
+            Subject::Predictions => String::new(),
+        };
+        format!("{title} of {labels}{epoch}{}", best.unwrap_or_default())
     }
 }

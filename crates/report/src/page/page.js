@@ -17,6 +17,7 @@ for (const group of document.querySelectorAll("section.group")) {
 // Clicking a column header sorts by that column; empty cells come last.
 function makeSortable(group) {
   const table = group.querySelector("table.runs");
+  if (!table) return;
   const headers = [...table.tHead.rows[0].cells];
   headers.forEach((header, column) => header.addEventListener("click", () => {
     const isNumber = table.querySelector(`td:nth-child(${column + 1})`)?.classList.contains("number");
@@ -38,6 +39,7 @@ function makeSortable(group) {
 function makeFilterable(group) {
   const input = group.querySelector(".filter");
   const table = group.querySelector("table.runs");
+  if (!table) return;
   const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.toLowerCase());
   const comparisons = {
     "=": (cell, value) => cell === value || (cell !== "" && Number(cell) === Number(value)),
@@ -52,6 +54,8 @@ function makeFilterable(group) {
     const matches = [(other) => other === name, (other) => other.endsWith("." + name), (other) => other.includes(name)];
     return matches.map((match) => names.findIndex(match)).find((column) => column >= 0) ?? -1;
   };
+  // The unit of a column may be left out.
+  const isColumn = (name) => names.some((other) => other === name || other.startsWith(`${name} (`));
   // A column name can have several words; words are prepended as long as the result is a column.
   const parse = (text) => {
     const tests = [];
@@ -69,7 +73,7 @@ function makeFilterable(group) {
         if (column < 0) column = findColumn(name.replaceAll(" ", "_"));
       };
       lookUp();
-      while (words.length > 0 && names.includes(`${words.at(-1)} ${name}`)) {
+      while (words.length > 0 && isColumn(`${words.at(-1)} ${name}`)) {
         name = `${words.pop()} ${name}`;
         lookUp();
       }
@@ -151,7 +155,7 @@ function addTooltips(group, chart) {
     }
     if (!nearest.curve) return leave();
     highlight(group, nearest.curve.dataset.run);
-    tooltip.textContent = describe(group, nearest, axes);
+    tooltip.textContent = describe(group, nearest, axes, Number(chart.dataset.decimals));
     tooltip.hidden = false;
     tooltip.style.left = `${Math.min(event.pageX + 14, innerWidth - 430)}px`;
     tooltip.style.top = `${event.pageY + 14}px`;
@@ -170,17 +174,17 @@ function distanceToSegment(pointer, [ax, ay], [bx, by]) {
   return Math.hypot(pointer.x - ax - t * (bx - ax), pointer.y - ay - t * (by - ay));
 }
 
-// The name and values of a run, with the epoch and value at the point if the chart has axes, or else the mean Dice.
-function describe(group, { curve, point }, axes) {
+// The name and values of a run, with the epoch and value at the point if the chart has axes, or else the mean score.
+function describe(group, { curve, point }, axes, decimals) {
   const row = group.querySelector(`tr[data-run="${curve.dataset.run}"]`);
   const headers = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
   const cells = [...row.cells].slice(0, headers.indexOf("epochs"));
   const parts = cells.map((cell, column) => (column === 0 ? cell.textContent : `${headers[column]} ${cell.textContent}`));
   if (axes) {
     const value = (pixel, [low, high, start, end]) => low + ((pixel - start) / (end - start)) * (high - low);
-    parts.push(`epoch ${Math.round(value(point[0], axes[0]))}: ${value(point[1], axes[1]).toFixed(4)}`);
+    parts.push(`epoch ${Math.round(value(point[0], axes[0]))}: ${value(point[1], axes[1]).toFixed(decimals)}`);
   } else {
-    parts.push(`mean Dice ${row.cells[headers.indexOf("Dice mean")].textContent}`);
+    parts.push(`${group.dataset.mean} ${row.cells[headers.indexOf(group.dataset.mean)].textContent}`);
   }
   return parts.join(" · ");
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::learning_curves::tick_label;
 use super::{Drawable, PlotError, write};
 use crate::appearance::jitter;
 use crate::appearance::palette::COLOURS;
@@ -24,7 +25,11 @@ pub struct BoxPlot {
 }
 
 /// Width of a box with its margins in pixels.
-const BOX_WIDTH: u32 = 170;
+const SLOT_WIDTH: u32 = 170;
+/// The minimum width of the plot in pixels, which its title needs.
+const MIN_WIDTH: u32 = 560;
+/// Half the width of a box in pixels.
+const HALF_BOX: f64 = 38.0;
 /// Width of the y axis and the outer margins in pixels.
 const MARGIN: u32 = 150;
 /// Height of the plot in pixels.
@@ -36,7 +41,11 @@ impl BoxPlot {
     /// # Errors
     /// If a plot cannot be written.
     pub fn draw(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
-        write(self, folder, name, (MARGIN + BOX_WIDTH * self.labels.len().max(3) as u32, HEIGHT))
+        write(self, folder, name, (self.width(), HEIGHT))
+    }
+
+    fn width(&self) -> u32 {
+        (MARGIN + SLOT_WIDTH * self.labels.len() as u32).max(MIN_WIDTH)
     }
 
     /// Returns the range of the y axis.
@@ -64,19 +73,23 @@ impl Drawable for BoxPlot {
             let label = (x.fract() == 0.0).then(|| self.labels.get(*x as usize)).flatten();
             label.map_or(String::new(), |(name, scores)| format!("{name} (n = {})", scores.len()))
         };
+        let num_slots = self.labels.len().max(1);
+        // Boxes are equally wide, however many there are.
+        let half_width = HALF_BOX * num_slots as f64 / f64::from(self.width() - MARGIN);
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, ("sans-serif", 24))
             .margin(16)
             .x_label_area_size(44)
             .y_label_area_size(84)
-            .build_cartesian_2d(-0.5..self.labels.len().max(3) as f64 - 0.5, low..high)?;
+            .build_cartesian_2d(-0.5..num_slots as f64 - 0.5, low..high)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
-            .x_labels(2 * self.labels.len().max(3) + 1)
+            .x_labels(2 * num_slots + 1)
             .x_label_formatter(&name)
             .y_desc(&self.y_name)
             .y_labels(8)
+            .y_label_formatter(&|value| tick_label(*value, high - low))
             .label_style(("sans-serif", 18))
             .axis_desc_style(("sans-serif", 20))
             .bold_line_style(RGBColor(215, 215, 215))
@@ -85,7 +98,7 @@ impl Drawable for BoxPlot {
         for (index, (_, scores)) in self.labels.iter().enumerate() {
             let Some(statistics) = BoxPlotStatistics::of(scores) else { continue };
             let (centre, colour) = (index as f64, COLOURS[index % COLOURS.len()]);
-            let (left, right) = (centre - 0.22, centre + 0.22);
+            let (left, right) = (centre - half_width, centre + half_width);
             let corners = [(left, statistics.first_quartile), (right, statistics.third_quartile)];
             chart.draw_series([Rectangle::new(corners, colour.mix(0.18).filled())])?;
             chart.draw_series([Rectangle::new(corners, colour.stroke_width(2))])?;
@@ -95,8 +108,9 @@ impl Drawable for BoxPlot {
                 line((centre, statistics.third_quartile), (centre, statistics.upper_whisker), 2),
                 line((left, statistics.median), (right, statistics.median), 4),
             ])?;
-            let dot =
-                |(case, score): (usize, &f64)| Circle::new((centre + 0.36 * jitter(case), *score), 3, colour.filled());
+            let dot = |(case, score): (usize, &f64)| {
+                Circle::new((centre + 1.6 * half_width * jitter(case), *score), 3, colour.filled())
+            };
             chart.draw_series(scores.iter().enumerate().map(dot))?;
         }
         Ok(())
@@ -116,5 +130,19 @@ mod tests {
         let svg = std::fs::read_to_string(folder.path().join("dice.svg")).unwrap();
         assert!(svg.contains("liver (n = 3)") && svg.contains("tumour (n = 0)"), "{svg}");
         assert!(folder.path().join("dice.png").metadata().unwrap().len() > 1000);
+    }
+
+    #[test]
+    fn there_is_a_slot_for_each_label_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let labels = vec![("liver".to_owned(), vec![-0.2, 0.1, 0.4])];
+        let name = "volume difference (ml)".to_owned();
+        BoxPlot { title: "a".into(), y_name: name, labels, is_fraction: false }.draw(folder.path(), "one").unwrap();
+        let svg = std::fs::read_to_string(folder.path().join("one.svg")).unwrap();
+        assert!(svg.contains("volume difference (ml)") && !svg.contains("-0.0"), "{svg}");
+        // The only box is in the middle of the plot.
+        let at = svg.find("liver (n = 3)").unwrap();
+        let x: f64 = svg[..at].rsplit("x=\"").next().unwrap().split('"').next().unwrap().parse().unwrap();
+        assert!((x - 322.0).abs() < 12.0, "{x}");
     }
 }

@@ -1,4 +1,4 @@
-//! Learning curves of a run: loss and Dice over the epochs.
+//! Learning curves of a run: the loss and each metric over the epochs.
 
 use std::path::Path;
 
@@ -7,6 +7,8 @@ use plotters::prelude::*;
 
 use super::{Drawable, PlotError, write};
 use crate::appearance::palette::COLOURS;
+use crate::format::decimals;
+use metrics::{Better, Metric, ScoreColumn};
 use run_folder::table::Table;
 
 /// Width and height in pixels.
@@ -26,23 +28,23 @@ struct Curve {
 /// A metric over the epochs.
 struct LearningCurves {
     title: String,
-    metric: &'static str,
+    /// The name of the y axis.
+    y_name: String,
     /// Returns the range of the y axis for the given values.
     range: fn(&[f64]) -> (f64, f64),
     curves: Vec<Curve>,
 }
 
-/// Draws `plots/loss` and `plots/dice` of the run at `root` from its `metrics.csv`, each as PNG and SVG.
+/// Draws `plots/loss` and `plots/METRIC` for each metric of the run at `root` from its `metrics.csv`, each as PNG and SVG.
 ///
 /// # Errors
 /// If the table cannot be read or a plot cannot be written.
-pub fn draw_learning_curves(root: &Path, title: &str) -> Result<(), PlotError> {
+pub fn draw_learning_curves(root: &Path, title: &str, metrics: &[Metric]) -> Result<(), PlotError> {
     let path = root.join("metrics.csv");
     let table = Table::read(&path).map_err(|source| PlotError::Read { path: path.display().to_string(), source })?;
-    for (name, curves) in [("loss", loss(&table, title)), ("dice", dice(&table, title))] {
-        write(&curves, &root.join("plots"), name, SIZE)?;
-    }
-    Ok(())
+    let plots = root.join("plots");
+    write(&loss(&table, title), &plots, "loss", SIZE)?;
+    metrics.iter().try_for_each(|metric| write(&scores(&table, title, metric), &plots, metric.name(), SIZE))
 }
 
 fn loss(table: &Table, title: &str) -> LearningCurves {
@@ -53,22 +55,33 @@ fn loss(table: &Table, title: &str) -> LearningCurves {
         width: 3,
     };
     let curves = vec![curve("training", "train_loss", COLOURS[0]), curve("validation", "val_loss", COLOURS[1])];
-    LearningCurves { title: format!("{title}: loss"), metric: "loss", range: with_margin, curves }
+    LearningCurves { title: format!("{title}: loss"), y_name: "loss".to_owned(), range: with_margin, curves }
 }
 
-fn dice(table: &Table, title: &str) -> LearningCurves {
-    let columns = table.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
-    let curves = columns.enumerate().map(|(index, label)| {
-        let is_mean = label == "mean";
+fn scores(table: &Table, title: &str, metric: &Metric) -> LearningCurves {
+    let declared = std::slice::from_ref(metric);
+    let columns = table.names.iter().filter(|name| name.starts_with("val_"));
+    let columns = columns.filter_map(|name| Some((name, ScoreColumn::of(name, declared)?)));
+    let columns: Vec<_> = columns.filter(|(_, column)| column.metric == metric.name()).collect();
+    let curve = |(index, (name, column)): (usize, &(&String, ScoreColumn))| {
+        let is_mean = column.score == "mean";
         Curve {
-            name: if is_mean { "mean of labels".to_owned() } else { label.replace('_', " ") },
-            points: table.points("epoch", &format!("val_dice_{label}")),
+            name: if is_mean { "mean of labels".to_owned() } else { column.score.replace('_', " ") },
+            points: table.points("epoch", name),
             colour: if is_mean { BLACK } else { COLOURS[index % COLOURS.len()] },
             width: if is_mean { 2 } else { 3 },
         }
-    });
-    let title = format!("{title}: Dice of whole validation volumes");
-    LearningCurves { title, metric: "Dice", range: up_to_one, curves: curves.collect() }
+    };
+    let curves: Vec<Curve> = columns.iter().enumerate().map(curve).collect();
+    let (name, y_name) = match columns.first() {
+        Some((_, column)) => (column.title, column.axis_name()),
+        None => (metric.name(), metric.name().to_owned()),
+    };
+    let values = curves.iter().flat_map(|curve| &curve.points).map(|(_, value)| *value);
+    let is_fraction = columns.iter().all(|(_, column)| column.better == Better::Higher)
+        && values.clone().all(|value| (0.0..=1.0).contains(&value));
+    let range = if is_fraction { up_to_one } else { with_margin };
+    LearningCurves { title: format!("{title}: {name} of whole validation volumes"), y_name, range, curves }
 }
 
 impl Drawable for LearningCurves {
@@ -90,7 +103,7 @@ impl Drawable for LearningCurves {
         chart
             .configure_mesh()
             .x_desc("epoch")
-            .y_desc(self.metric)
+            .y_desc(&self.y_name)
             .x_labels(10)
             .y_labels(8)
             .x_label_formatter(&|epoch| if epoch.fract() == 0.0 { format!("{epoch}") } else { String::new() })
@@ -100,7 +113,7 @@ impl Drawable for LearningCurves {
             .bold_line_style(RGBColor(215, 215, 215))
             .light_line_style(WHITE)
             .draw()?;
-        // The last curve is the mean of the others and is drawn below them.
+        // The mean of the other curves is drawn below them.
         for curve in self.curves.iter().rev() {
             let style = curve.colour.stroke_width(curve.width);
             chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
@@ -153,9 +166,8 @@ fn up_to_one(values: &[f64]) -> (f64, f64) {
 }
 
 /// Formats a tick label with as many decimals as the range of the axis needs.
-fn tick_label(value: f64, range: f64) -> String {
-    let decimals = (1.0 - range.log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{value:.decimals$}")
+pub(super) fn tick_label(value: f64, range: f64) -> String {
+    decimals(value, (1.0 - range.log10().floor()).clamp(0.0, 6.0) as usize)
 }
 
 #[cfg(test)]
@@ -167,7 +179,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("plots")).unwrap();
         std::fs::write(root.path().join("metrics.csv"), metrics).unwrap();
-        draw_learning_curves(root.path(), "quickstart").unwrap();
+        let metrics = ["!dice {}", "!hd95 {}"].map(|metric| serde_yaml::from_str(metric).unwrap());
+        draw_learning_curves(root.path(), "quickstart", &metrics).unwrap();
         let svg = std::fs::read_to_string(root.path().join("plots/dice.svg")).unwrap();
         (root, svg)
     }
@@ -182,6 +195,16 @@ mod tests {
         }
         let png = std::fs::read(root.path().join("plots/loss.png")).unwrap();
         assert_eq!(png[..4], *b"\x89PNG");
+    }
+
+    #[test]
+    fn every_metric_has_a_plot_with_its_unit_and_no_negative_zero() {
+        let header = "epoch,step,learning_rate,train_loss,val_loss,val_dice_liver,val_hd95_liver,val_hd95_mean";
+        let (root, _) = draw(&format!("{header}\n1,9,0.1,1.5,1.2,0.5,7.5,7.5\n2,18,0.1,-1.0,0.9,0.8,3.5,3.5\n"));
+        let svg = |name: &str| std::fs::read_to_string(root.path().join(format!("plots/{name}.svg"))).unwrap();
+        assert!(svg("hd95").contains("HD95 (mm)") && svg("hd95").contains("HD95 of whole validation volumes"));
+        assert!(!svg("loss").contains("-0.0"), "{}", svg("loss"));
+        assert_eq!([tick_label(-1e-17, 2.5), tick_label(-0.5, 2.5)], ["0.0", "-0.5"]);
     }
 
     #[test]

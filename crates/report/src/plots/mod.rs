@@ -7,7 +7,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::appearance::use_own_font;
+use crate::appearance::{Canvas, use_own_font};
 use crate::viewer::Bitmap;
 use run_folder::folder::write_atomically;
 
@@ -56,7 +56,7 @@ fn write(plot: &impl Drawable, folder: &Path, name: &str, size: (u32, u32)) -> R
         PlotError::Draw { path, reason }
     };
     let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
-    draw(plot, &BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area()).map_err(|e| error("png", e))?;
+    draw(plot, &Canvas::new(&mut pixels, size).into_drawing_area()).map_err(|e| error("png", e))?;
     let bitmap = Bitmap { size: [size.0 as usize, size.1 as usize], pixels };
     bitmap.write(&path("png")).map_err(|e| error("png", e.to_string()))?;
     let mut text = String::new();

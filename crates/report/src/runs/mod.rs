@@ -2,16 +2,21 @@
 //!
 //! [`find`] searches a folder for runs and reads them. A missing or broken file costs only the information it had.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
 use dataset::split::Parts;
+use metrics::{Metric, ScoreColumn};
 use run_folder::manifest::Status;
 use run_folder::table::{Table, is_better};
 
+mod metric;
 mod read;
 
+pub use metric::ComparedMetric;
+#[cfg(test)]
+pub(crate) use read::declared_metrics;
 pub use read::{FoundRuns, find};
 
 /// The column of `metrics.csv` that decides the best epoch, unless the plan names another.
@@ -38,6 +43,8 @@ pub struct Run {
     pub git_commit: String,
     /// `plan.yaml`, or `experiment.yaml` if there is no plan.
     pub plan: Json,
+    /// The metrics of the plan.
+    pub declared: Vec<Metric>,
     /// The subjects of each part of the split.
     pub parts: Option<Parts>,
     /// `metrics.csv`.
@@ -85,37 +92,6 @@ impl Run {
         self.planned(&["checkpoint", "monitor"]).as_str().unwrap_or(DEFAULT_MONITOR)
     }
 
-    /// Returns the labels whose Dice is in the mean; regions are not.
-    pub fn labels(&self) -> Vec<String> {
-        let (regions, global) = (self.regions(), self.global_names());
-        let scored = self.cases.columns.iter().filter_map(|name| name.strip_prefix("dice_"));
-        let recorded = self.metrics.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
-        let mut labels: Vec<String> = Vec::new();
-        let is_label = |label: &&str| *label != "mean" && !regions.contains(*label) && !global.contains(*label);
-        for label in scored.chain(recorded).filter(is_label) {
-            if !labels.iter().any(|known| known == label) {
-                labels.push(label.to_owned());
-            }
-        }
-        labels
-    }
-
-    /// Returns the names of global Dice scores (over the voxels of all cases) without their prefix `dice_`.
-    fn global_names(&self) -> BTreeSet<String> {
-        let mut metrics = self.plan["metrics"].as_array().into_iter().flatten();
-        if !metrics.any(|metric| metric["dice"]["global"] == true) {
-            return BTreeSet::new();
-        }
-        let classes = self.metrics.names.iter().filter_map(|name| name.strip_prefix("val_dice_"));
-        classes.map(|class| format!("global_{class}")).collect()
-    }
-
-    fn regions(&self) -> BTreeSet<String> {
-        let metrics = self.plan["metrics"].as_array().into_iter().flatten();
-        let regions = metrics.filter_map(|metric| metric["dice"]["regions"].as_object());
-        regions.flat_map(|regions| regions.keys().cloned()).collect()
-    }
-
     /// Returns the validation subjects in sorted order.
     pub fn validation(&self) -> Vec<String> {
         if let Some(parts) = &self.parts {
@@ -133,18 +109,28 @@ impl Run {
         last.and_then(|row| self.metrics.value(row, "epoch")).map_or(0, |epoch| epoch as usize)
     }
 
-    /// Returns the epochs after which whole volumes were scored.
-    pub fn scored_epochs(&self) -> Vec<usize> {
+    /// Returns the epochs after which whole volumes were scored by a metric.
+    pub fn scored_epochs(&self, metric: &str) -> Vec<usize> {
+        let is_of_metric =
+            |name: &&String| ScoreColumn::of(name, &self.declared).is_some_and(|column| column.metric == metric);
+        let columns: Vec<&String> = self.metrics.names.iter().filter(is_of_metric).collect();
+        let has_cases = self.cases.columns.iter().any(|name| is_of_metric(&name));
+        let is_scored = |row: usize, epoch: usize| {
+            // Where the metric is undefined in every case, the row has no score.
+            (has_cases && self.cases.epochs.contains_key(&epoch))
+                || columns.iter().any(|name| self.metrics.value(row, name).is_some())
+        };
+        let epoch = |row: usize| self.metrics.value(row, "epoch").map(|epoch| epoch as usize);
         let rows = 0..self.metrics.rows.len();
-        let is_scored = |row: &usize| self.metrics.value(*row, DEFAULT_MONITOR).is_some();
-        rows.filter(is_scored).filter_map(|row| Some(self.metrics.value(row, "epoch")? as usize)).collect()
+        rows.filter_map(|row| epoch(row).filter(|epoch| is_scored(row, *epoch))).collect()
     }
 
-    /// Returns the best scored epoch by the run's own monitor. As in training, the first of several equal ones wins.
-    pub fn best_epoch(&self) -> Option<usize> {
+    /// Returns the best epoch scored by a metric, by the run's own monitor. As in training, the first of several equal ones
+    /// wins.
+    pub fn best_epoch(&self, metric: &str) -> Option<usize> {
         let monitor = self.monitor();
         let mut best: Option<(usize, f64)> = None;
-        for epoch in self.scored_epochs() {
+        for epoch in self.scored_epochs(metric) {
             let Some(value) = self.metric(epoch, monitor) else { continue };
             if best.is_none_or(|(_, old)| is_better(monitor, value, old)) {
                 best = Some((epoch, value));
@@ -185,9 +171,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("metrics.csv", METRICS)]);
         let run = read(root.path());
-        assert_eq!((run.epochs(), run.scored_epochs(), run.best_epoch()), (4, vec![1, 3, 4], Some(1)));
+        assert_eq!((run.epochs(), run.scored_epochs("dice"), run.best_epoch("dice")), (4, vec![1, 3, 4], Some(1)));
         write(root.path(), &[("plan.yaml", "checkpoint: {monitor: val_loss}\n")]);
-        assert_eq!(read(root.path()).best_epoch(), Some(4));
+        assert_eq!(read(root.path()).best_epoch("dice"), Some(4));
     }
 
     #[test]
@@ -202,7 +188,7 @@ mod tests {
             ],
         );
         let run = read(root.path());
-        assert_eq!(run.labels(), ["liver"]);
+        assert_eq!(run.labels("dice"), ["liver"]);
         assert_eq!(run.cases.epochs[&1]["a"], [Some(0.5), None]);
         assert_eq!(run.cases.epochs.len(), 1);
         assert_eq!(run.validation(), ["a", "b"]);
@@ -214,6 +200,20 @@ mod tests {
         let metrics = "epoch,val_dice_liver,val_dice_mean,val_dice_global_liver\n1,0.5,0.5,0.6\n";
         let plan = "metrics: [{hd: {}}, {dice: {global: true}}]\n";
         write(root.path(), &[("metrics.csv", metrics), ("plan.yaml", plan)]);
-        assert_eq!(read(root.path()).labels(), ["liver"]);
+        assert_eq!(read(root.path()).labels("dice"), ["liver"]);
+    }
+
+    #[test]
+    fn runs_are_compared_by_dice_or_else_by_the_metric_of_their_monitor() {
+        let root = tempfile::tempdir().unwrap();
+        let metrics = "epoch,val_hd95_liver,val_hd95_mean,val_assd_liver,val_assd_mean\n1,3.5,3.5,1,1\n";
+        let plan = "metrics: [{assd: {}}, {hd95: {}}]\ncheckpoint: {monitor: val_hd95_mean}\n";
+        write(root.path(), &[("metrics.csv", metrics), ("plan.yaml", plan)]);
+        let run = read(root.path());
+        assert_eq!(run.metric_names(), ["assd", "hd95"]);
+        assert_eq!(run.compared_metric(None).header("mean"), "HD95 mean (mm)");
+        assert_eq!(run.compared_metric(Some("assd")).name, "assd");
+        assert_eq!((run.labels("hd95"), run.scored_epochs("hd95")), (vec!["liver".to_owned()], vec![1]));
+        assert!(run.labels("dice").is_empty() && run.scored_epochs("dice").is_empty());
     }
 }

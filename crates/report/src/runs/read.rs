@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use walkdir::WalkDir;
 
 use super::{Cases, Run};
+use metrics::Metric;
 use run_folder::folder::RunFolder;
 use run_folder::manifest::{FORMAT, Status};
 use run_folder::table::{Table, complete_lines};
@@ -68,6 +69,7 @@ fn read(path: &Path, name: String) -> Result<Run, String> {
     let timing = Table::read(&path.join("timing.csv")).unwrap_or_default();
     let column = |name| timing.points("epoch", name).into_iter().map(|(_, value)| value);
     let status = serde_json::from_value(manifest["status"].clone()).ok();
+    let plan = read_plan(path)?;
     Ok(Run {
         name,
         status,
@@ -77,7 +79,8 @@ fn read(path: &Path, name: String) -> Result<Run, String> {
         data_fingerprint: manifest["data_fingerprint"].as_str().map(str::to_owned),
         device: text("device"),
         git_commit: text("git_commit"),
-        plan: read_plan(path)?,
+        declared: declared_metrics(&plan),
+        plan,
         parts: fs::read(path.join("split.json")).ok().and_then(|text| serde_json::from_slice(&text).ok()),
         metrics,
         cases: read_cases(&path.join("cases.csv")).map_err(|error| format!("cases.csv: {error}"))?,
@@ -102,6 +105,14 @@ fn read_manifest(path: &Path) -> Result<Json, String> {
             Err(format!("manifest.json: format {format} is newer than {FORMAT}; update runner"))
         }
         _ => Ok(manifest),
+    }
+}
+
+/// Returns the metrics of a plan; by default Dice. A metric of a newer version is left out.
+pub(crate) fn declared_metrics(plan: &Json) -> Vec<Metric> {
+    match plan["metrics"].as_array() {
+        Some(metrics) => metrics.iter().filter_map(|metric| serde_json::from_value(metric.clone()).ok()).collect(),
+        None => vec![metrics::Dice::default().into()],
     }
 }
 

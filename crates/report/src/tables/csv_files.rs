@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::integer;
-use crate::comparison::{EpochScores, Group, status_name};
+use crate::comparison::{EpochScores, Estimate, Group, status_name};
 use run_folder::folder::{RunError, write_atomically};
 
 /// Writes `summary.csv`: a row per run.
@@ -12,9 +12,9 @@ use run_folder::folder::{RunError, write_atomically};
 /// # Errors
 /// If the file cannot be written.
 pub fn write_summary(path: &Path, groups: &[&Group]) -> Result<(), RunError> {
-    let labels = distinct(groups.iter().flat_map(|group| &group.labels));
+    let columns = ScoreColumns::of(groups);
     let keys = distinct(groups.iter().flat_map(|group| &group.varying_keys).map(|key| &key.path));
-    let mut table = Csv::new(&summary_header(&labels, &keys));
+    let mut table = Csv::new(&summary_header(&columns, &keys));
     for (number, group) in groups.iter().enumerate() {
         for (index, run) in group.runs.iter().enumerate() {
             let setting = run.setting.map(|setting| group.settings[setting].name.clone());
@@ -27,7 +27,7 @@ pub fn write_summary(path: &Path, groups: &[&Group]) -> Result<(), RunError> {
             let value = |path: &String| group.varying_keys.iter().find(|key| key.path == *path)?.values[index].clone();
             cells.extend(keys.iter().map(|path| value(path).unwrap_or_default()));
             cells.extend([integer(run.run.seed()), integer(run.fold), run.run.epochs().to_string()]);
-            cells.extend(score_cells(group, run.scores.as_ref(), &labels));
+            cells.extend(columns.cells(group, run.scores.as_ref()));
             cells.extend([float(run.run.seconds), float(run.run.peak_memory_bytes)]);
             cells.extend([run.run.device.clone(), run.run.git_commit.clone()]);
             table.push(&cells);
@@ -36,31 +36,60 @@ pub fn write_summary(path: &Path, groups: &[&Group]) -> Result<(), RunError> {
     table.write(path)
 }
 
-fn summary_header(labels: &[String], keys: &[String]) -> Vec<String> {
+fn summary_header(columns: &ScoreColumns, keys: &[String]) -> Vec<String> {
     let mut header: Vec<String> =
         ["run", "group", "setting", "status", "reason", "in_mean"].map(str::to_owned).to_vec();
     header.extend(keys.iter().cloned());
     header.extend(["seed", "fold", "epochs", "best_epoch", "scored_epochs"].map(str::to_owned));
-    for label in labels.iter().map(String::as_str).chain(["mean"]) {
-        header.extend(["", "_low", "_high"].map(|suffix| format!("dice_{label}{suffix}")));
+    for (metric, label) in &columns.scores {
+        header.extend(["", "_low", "_high"].map(|suffix| format!("{metric}_{label}{suffix}")));
     }
-    let last = ["last_dice_mean", "cases", "seconds", "peak_memory_bytes", "device", "git_commit"];
-    header.extend(last.map(str::to_owned));
+    header.extend(columns.metrics.iter().map(|metric| format!("last_{metric}_mean")));
+    header.extend(["cases", "seconds", "peak_memory_bytes", "device", "git_commit"].map(str::to_owned));
     header
 }
 
-/// Returns epochs, means and intervals of a run, under the labels of all groups.
-fn score_cells(group: &Group, scores: Option<&EpochScores>, labels: &[String]) -> Vec<String> {
-    let Some(scores) = scores else { return vec![String::new(); 2 + 3 * (labels.len() + 1) + 2] };
-    let mut cells = vec![scores.epoch.to_string(), scores.num_scored_epochs.to_string()];
-    let index = |label: &String| group.labels.iter().position(|own| own == label);
-    let estimates = labels.iter().map(|label| index(label).map(|index| scores.labels[index]).unwrap_or_default());
-    for estimate in estimates.chain([scores.mean]) {
-        let interval = estimate.interval;
-        cells.extend([float(estimate.mean), float(interval.map(|i| i.low)), float(interval.map(|i| i.high))]);
+/// The columns of scores that the groups have.
+struct ScoreColumns {
+    /// The compared metrics.
+    metrics: Vec<String>,
+    /// The metric and label of each score; the label `mean` follows the labels of its metric.
+    scores: Vec<(String, String)>,
+}
+
+impl ScoreColumns {
+    fn of(groups: &[&Group]) -> Self {
+        let metrics = distinct(groups.iter().map(|group| &group.metric.name));
+        let labels = |metric: &String| {
+            let of_metric = groups.iter().filter(|group| group.metric.name == *metric);
+            let labels = distinct(of_metric.flat_map(|group| &group.labels));
+            labels.into_iter().chain(["mean".to_owned()]).map(|label| (metric.clone(), label)).collect::<Vec<_>>()
+        };
+        let scores = metrics.iter().flat_map(labels).collect();
+        Self { metrics, scores }
     }
-    cells.extend([float(scores.last_mean), scores.cases.len().to_string()]);
-    cells
+
+    /// Returns epochs, means and intervals of a run, and its number of cases.
+    fn cells(&self, group: &Group, scores: Option<&EpochScores>) -> Vec<String> {
+        let Some(scores) = scores else {
+            return vec![String::new(); 2 + 3 * self.scores.len() + self.metrics.len() + 1];
+        };
+        let mut cells = vec![scores.epoch.to_string(), scores.num_scored_epochs.to_string()];
+        for (metric, label) in &self.scores {
+            let index = group.labels.iter().position(|own| own == label);
+            let estimate = match (*metric == group.metric.name, index) {
+                (true, Some(index)) => scores.labels[index],
+                (true, None) if label == "mean" => scores.mean,
+                _ => Estimate::default(),
+            };
+            let interval = estimate.interval;
+            cells.extend([float(estimate.mean), float(interval.map(|i| i.low)), float(interval.map(|i| i.high))]);
+        }
+        let last_mean = |metric: &String| scores.last_mean.filter(|_| *metric == group.metric.name);
+        cells.extend(self.metrics.iter().map(|metric| float(last_mean(metric))));
+        cells.push(scores.cases.len().to_string());
+        cells
+    }
 }
 
 /// Writes `cases.csv`: a row per case and run, at the compared epoch.
@@ -106,24 +135,26 @@ pub fn write_comparisons(path: &Path, groups: &[&Group]) -> Result<(), RunError>
         "wilcoxon_p",
         "holm_p",
         "seed_noise_half_width",
+        "metric",
     ];
     let mut table = Csv::new(&header.map(str::to_owned));
     for (number, group) in groups.iter().enumerate() {
         for pair in &group.comparisons {
             for (name, difference) in pair.scores(&group.labels) {
                 let [a, b] = [pair.a, pair.b].map(|setting| &group.settings[setting]);
-                let interval = difference.estimate.interval;
+                let Estimate { mean, interval } = group.difference(difference);
                 let variation = group.seed_variation.filter(|_| name == "mean");
                 let half_width = variation.map(|v| v.half_width(pair.seed_variance_factor, group.comparisons.len()));
                 let mut cells = vec![(number + 1).to_string(), a.name.clone(), b.name.clone(), name.to_owned()];
                 cells.push(difference.num_cases.to_string());
                 cells.extend([
-                    float(difference.estimate.mean),
+                    float(mean),
                     float(interval.map(|interval| interval.low)),
                     float(interval.map(|interval| interval.high)),
                     float(difference.test.map(|test| test.p_value)),
                     float(difference.adjusted_p_value),
                     float(half_width),
+                    group.metric.name.clone(),
                 ]);
                 table.push(&cells);
             }

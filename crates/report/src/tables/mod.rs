@@ -1,7 +1,8 @@
 //! The tables of a comparison: texts for the terminal, the page and Markdown, and CSV files.
 
-use crate::comparison::{ComparedEpoch, ComparedRun, Estimate, Group, Setting};
-use crate::format::{three_decimals, truncate};
+use crate::comparison::{ComparedEpoch, ComparedRun, Estimate, Group, Setting, Subject};
+use crate::format::truncate;
+use crate::runs::ComparedMetric;
 
 mod csv_files;
 
@@ -31,11 +32,16 @@ pub fn runs(group: &Group) -> TextTable {
     header.extend(optional.fold.then(|| "fold".to_owned()));
     let epoch = if group.epoch == ComparedEpoch::Best { "best epoch" } else { "last epoch" };
     header.extend(["epochs", epoch].map(str::to_owned));
-    header.extend(group.labels.iter().map(|label| format!("Dice {label}")));
-    header.push("Dice mean".to_owned());
-    header.extend((group.epoch == ComparedEpoch::Best).then(|| "last Dice mean".to_owned()));
+    header.extend(group.labels.iter().map(|label| group.metric.header(label)));
+    header.push(group.metric.header("mean"));
+    header.extend((group.epoch == ComparedEpoch::Best).then(|| last_mean_header(group)));
     let rows = (0..group.runs.len()).map(|run| run_row(group, run, &optional)).collect();
     TextTable { header, rows }
+}
+
+/// Returns the header of the mean at the last scored epoch.
+fn last_mean_header(group: &Group) -> String {
+    format!("{}, last epoch", group.metric.header("mean"))
 }
 
 /// Columns that a table has only if they distinguish runs.
@@ -67,8 +73,9 @@ fn run_row(group: &Group, index: usize, optional: &OptionalColumns) -> Vec<Strin
     cells.push(run.run.epochs().to_string());
     let scores = run.scores.as_ref();
     cells.push(scores.map(|scores| scores.epoch.to_string()).unwrap_or_default());
+    let score = |score: Option<f64>| score.map(|score| group.metric.number(score)).unwrap_or_default();
     cells.extend((0..group.labels.len()).map(|label| score(scores.and_then(|scores| scores.labels[label].mean))));
-    cells.push(score(run.mean_dice()));
+    cells.push(score(run.mean()));
     cells.extend((group.epoch == ComparedEpoch::Best).then(|| score(scores.and_then(|scores| scores.last_mean))));
     cells
 }
@@ -86,32 +93,48 @@ fn integer(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-fn score(score: Option<f64>) -> String {
-    score.map(|score| format!("{score:.4}")).unwrap_or_default()
-}
-
 /// Returns the settings of a group with their means and confidence intervals, best first.
 pub fn settings(group: &Group) -> TextTable {
     let has_letters = group.settings.iter().any(Setting::has_letter);
     let mut header: Vec<String> = has_letters.then(String::new).into_iter().collect();
-    header.extend(["setting", "runs", "cases"].map(str::to_owned));
-    header.extend(group.labels.iter().map(|label| format!("Dice {label}")));
-    header.extend(["Dice mean", "Dice mean per run"].map(str::to_owned));
-    // A mean hides a missed lesion, so labels with zeros have a column.
-    let has_zeros = |label: &usize| {
-        group.settings.iter().any(|setting| setting.zero_fractions[*label].is_some_and(|fraction| fraction > 0.0))
-    };
-    let labels_with_zeros: Vec<usize> = (0..group.labels.len()).filter(has_zeros).collect();
-    header.extend(labels_with_zeros.iter().map(|label| format!("Dice {} = 0", group.labels[*label])));
+    let has_runs = has_several_runs(group);
+    header.push(group.setting_noun().to_owned());
+    header.extend((group.subject == Subject::Runs).then(|| "runs".to_owned()));
+    header.push("cases".to_owned());
+    header.extend(group.labels.iter().map(|label| group.metric.header(label)));
+    header.push(group.metric.header("mean"));
+    header.extend(has_runs.then(|| group.metric.header("mean per run")));
+    let labels_with_misses = labels_with_misses(group);
+    header.extend(labels_with_misses.iter().map(|label| missed_header(group, &group.labels[*label])));
     let rows = group.settings.iter().map(|setting| {
         let mut cells: Vec<String> = has_letters.then(|| setting.short_name.clone()).into_iter().collect();
-        cells.extend([setting.name.clone(), setting.runs.len().to_string(), setting.cases.len().to_string()]);
-        cells.extend(setting.labels.iter().chain([&setting.mean]).map(estimate));
-        cells.push(means_of_runs(&setting.means()));
-        cells.extend(labels_with_zeros.iter().map(|label| percent(setting.zero_fractions[*label])));
+        cells.push(setting.name.clone());
+        cells.extend((group.subject == Subject::Runs).then(|| setting.runs.len().to_string()));
+        cells.push(setting.cases.len().to_string());
+        cells.extend(setting.labels.iter().chain([&setting.mean]).map(|mean| estimate(&group.metric, mean)));
+        cells.extend(has_runs.then(|| means_of_runs(&group.metric, &setting.means())));
+        cells.extend(labels_with_misses.iter().map(|label| percent(setting.missed_fractions[*label])));
         cells
     });
     TextTable { header, rows: rows.collect() }
+}
+
+/// Returns whether a setting has several runs, so that the mean of a setting is not that of its run.
+pub(crate) fn has_several_runs(group: &Group) -> bool {
+    group.settings.iter().any(|setting| setting.runs.len() > 1)
+}
+
+/// Returns the labels that some setting missed in some case. A mean hides a missed lesion, so these have a column.
+pub(crate) fn labels_with_misses(group: &Group) -> Vec<usize> {
+    let is_missed = |fraction: Option<f64>| fraction.is_some_and(|fraction| fraction > 0.0);
+    let has_misses = |label: &usize| group.settings.iter().any(|setting| is_missed(setting.missed_fractions[*label]));
+    (0..group.labels.len()).filter(has_misses).collect()
+}
+
+/// Returns the header of the column with the fraction of missed cases: `Dice tumour = 0`, or `HD95 tumour undefined`.
+pub(crate) fn missed_header(group: &Group, label: &str) -> String {
+    let what = if group.metric.is_higher_better() { "= 0" } else { "undefined" };
+    format!("{} {label} {what}", group.metric.title)
 }
 
 fn percent(fraction: Option<f64>) -> String {
@@ -119,20 +142,21 @@ fn percent(fraction: Option<f64>) -> String {
 }
 
 /// Lists up to three means, and gives the range of more.
-fn means_of_runs(means: &[f64]) -> String {
+fn means_of_runs(metric: &ComparedMetric, means: &[f64]) -> String {
     match means {
-        [first, .., last] if means.len() > 3 => format!("{} to {}", three_decimals(*first), three_decimals(*last)),
-        few => few.iter().copied().map(three_decimals).collect::<Vec<_>>().join(", "),
+        [first, .., last] if means.len() > 3 => format!("{} to {}", metric.number(*first), metric.number(*last)),
+        few => few.iter().map(|mean| metric.number(*mean)).collect::<Vec<_>>().join(", "),
     }
 }
 
 /// Formats an estimate as in `0.842 [0.801, 0.871]`.
-pub fn estimate(estimate: &Estimate) -> String {
+pub fn estimate(metric: &ComparedMetric, estimate: &Estimate) -> String {
     match (estimate.mean, estimate.interval) {
         (Some(mean), Some(interval)) => {
-            format!("{} [{}, {}]", three_decimals(mean), three_decimals(interval.low), three_decimals(interval.high))
+            let [mean, low, high] = [mean, interval.low, interval.high].map(|value| metric.number(value));
+            format!("{mean} [{low}, {high}]")
         }
-        (Some(mean), None) => three_decimals(mean),
+        (Some(mean), None) => metric.number(mean),
         (None, _) => String::new(),
     }
 }

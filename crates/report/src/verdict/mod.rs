@@ -32,11 +32,11 @@ impl Verdict {
     pub fn of(group: &Group) -> Self {
         let mut verdict = Self { warnings: warnings::warnings(group), ..Self::default() };
         let Some(best) = group.settings.first() else {
-            verdict.headline = "No finished run has scored volumes; there is nothing to compare.".to_owned();
+            verdict.headline = nothing_to_compare(group);
             return verdict;
         };
         if group.settings.len() == 1 {
-            verdict.headline = format!("One setting: {}.", sentences::score(best));
+            verdict.headline = format!("One {}: {}.", group.setting_noun(), sentences::score(group, best));
             return verdict;
         }
         let against_best: Vec<&Comparison> = group.comparisons.iter().filter(|pair| pair.a == 0).collect();
@@ -44,14 +44,25 @@ impl Verdict {
         if best.has_letter() {
             verdict.sentences.push(format!("{} is {}.", best.short_name, truncate(&best.name, MAX_NAME_LENGTH)));
         }
-        verdict.sentences.push(format!("{}: {}.", best.short_name, sentences::score(best)));
+        verdict.sentences.push(format!("{}: {}.", best.short_name, sentences::score(group, best)));
         verdict.sentences.extend(against_best.iter().take(MAX_ITEMS).map(|pair| sentences::pair(group, pair)));
         if against_best.len() > MAX_ITEMS {
-            let more = count(against_best.len() - MAX_ITEMS, "more setting");
+            let more = count(against_best.len() - MAX_ITEMS, &format!("more {}", group.setting_noun()));
             verdict.sentences.push(format!("{more}: see comparisons.csv for all pairs."));
         }
         verdict.sentences.push(sentences::seed_variation(group));
         verdict
+    }
+}
+
+/// Says why there is nothing to compare.
+fn nothing_to_compare(group: &Group) -> String {
+    let mut reasons: Vec<&str> = group.runs.iter().filter_map(|run| run.exclusion.as_deref()).collect();
+    reasons.dedup();
+    match reasons.as_slice() {
+        [reason] if group.runs.len() > 1 => format!("There is nothing to compare. All runs: {reason}."),
+        [reason] => format!("There is nothing to compare: {reason}."),
+        _ => "No finished run has scored volumes; there is nothing to compare.".to_owned(),
     }
 }
 
@@ -87,7 +98,10 @@ mod tests {
         assert_eq!(verdict.headline, "lr 1 is significantly better than the other setting.");
         assert!(verdict.sentences[1].starts_with("lr 2: 0.100 lower than the best"), "{verdict:?}");
         assert!(
-            verdict.sentences[1].contains("significant over 10 cases (Wilcoxon p 0.002); larger than the"),
+            verdict.sentences[1].contains(
+                "significant over 10 cases (Wilcoxon p 0.002). With 2 seeds per setting, a gap of up to 0.003 could come from \
+                 the seed alone (95 % t bound), and this one is larger."
+            ),
             "{verdict:?}"
         );
         assert_eq!(verdict.warnings, [""; 0]);
@@ -98,7 +112,7 @@ mod tests {
         let verdict = verdict(runs(10, 0.01, 0.05));
         assert_eq!(verdict.headline, "lr 1 leads, but its lead over the other setting is not significant.");
         assert!(
-            verdict.sentences[1].contains("smaller than the standard deviation between seeds of 0.035"),
+            verdict.sentences[1].contains("could come from the seed alone (95 % t bound), so this one could too"),
             "{verdict:?}"
         );
     }
@@ -207,13 +221,14 @@ mod tests {
         let mut runs = runs(10, 0.1, 0.001);
         for run in &mut runs {
             let row = run.metrics.rows[0].clone();
-            run.metrics.rows.push(vec![Some(2.0), row[1], row[2].map(|mean| mean - 0.02)]);
+            let lower = |column: usize| row[column].map(|mean| mean - 0.02);
+            run.metrics.rows.push(vec![Some(2.0), lower(1), lower(2)]);
         }
         let verdict = verdict(runs);
         assert!(
             verdict.warnings[0].contains("The best of 2 scored epochs was selected on the same cases"),
             "{verdict:?}"
         );
-        assert!(verdict.warnings[0].contains("on average 0.020 above the last epoch"), "{verdict:?}");
+        assert!(verdict.warnings[0].contains("on average 0.020 better than the last epoch"), "{verdict:?}");
     }
 }

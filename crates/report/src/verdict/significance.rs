@@ -2,13 +2,13 @@
 //!
 //! Cases and seeds are two sources of variation: the Wilcoxon test covers the cases, Student's t interval the seeds.
 
-use crate::comparison::{Comparison, Difference, Group};
+use crate::comparison::{Comparison, Difference, Group, Subject};
 
 /// The significance level of the tests.
 pub const SIGNIFICANCE_LEVEL: f64 = 0.05;
 
 /// Returns whether the first setting of a pair is significantly better: over cases, beyond the variation between
-/// seeds, and with all its runs complete.
+/// seeds (unless predictions are compared, whose seeds are unknown), and with all its runs complete.
 pub fn is_significantly_better(group: &Group, pair: &Comparison) -> bool {
     let is_ahead = pair.mean.estimate.mean.is_some_and(|mean| mean > 0.0);
     let is_complete = group.settings[pair.a].num_incomplete == 0;
@@ -16,7 +16,7 @@ pub fn is_significantly_better(group: &Group, pair: &Comparison) -> bool {
         && is_complete
         && mean_agrees_with_ranks(&pair.mean)
         && is_significant_over_cases(&pair.mean)
-        && exceeds_seed_variation(group, pair) == Some(true)
+        && (group.subject == Subject::Predictions || exceeds_seed_variation(group, pair) == Some(true))
 }
 
 /// Returns whether the test over cases is significant after Holm's correction.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::MAX_ITEMS;
-use crate::comparison::{ComparedEpoch, Group, Setting};
-use crate::format::{count, three_decimals};
+use crate::comparison::{ComparedEpoch, Group, Setting, Subject};
+use crate::format::count;
 use crate::statistics::mean;
 
 /// With fewer cases, bootstrap intervals are too narrow.
@@ -22,8 +22,9 @@ pub(super) fn warnings(group: &Group) -> Vec<String> {
     let (Some(min), Some(max)) = (min, max) else { return warnings };
     if min < max {
         warnings.push(format!(
-            "Settings were validated on {min} to {max} cases: their means are over different cases, the differences over \
-             common cases."
+            "{noun}s were scored on {min} to {max} cases: their means are over different cases, the differences over common \
+             cases.",
+            noun = capitalized(group.setting_noun())
         ));
     }
     if (2..FEW_CASES).contains(&min) {
@@ -31,6 +32,10 @@ pub(super) fn warnings(group: &Group) -> Vec<String> {
         warnings.push(format!("Bootstrap intervals over {cases} are too narrow; rely on the Wilcoxon tests."));
     }
     warnings
+}
+
+fn capitalized(text: &str) -> String {
+    text[..1].to_uppercase() + &text[1..]
 }
 
 /// Warns of settings with failed, pruned or unfinished runs: the other runs may be better by selection.
@@ -61,10 +66,17 @@ fn unpaired_cases(group: &Group) -> Option<String> {
         .map(|(cases, label)| format!("{label} in up to {}", count(cases, "case")))
         .collect();
     (!unpaired.is_empty()).then(|| {
+        let noun = group.setting_noun();
+        let (reason, fix) = match group.metric.name.as_str() {
+            "dice" | "jaccard" => (
+                format!("the reference has no such class, and one {noun} predicted some voxels of it"),
+                "; `empty: one` in `metrics` defines the score for both",
+            ),
+            _ => ("the class is missing in the reference or in one of the predictions".to_owned(), ""),
+        };
         format!(
-            "Some scores are defined in only one of two settings ({}): the reference has no such class, and one \
-             setting predicted some voxels of it. They count in that setting's mean but in no difference; \
-             `empty: one` in `metrics` defines the score for both.",
+            "Some scores are defined in only one of two {noun}s ({}): {reason}. They count in that {noun}'s mean but in \
+             no difference{fix}.",
             unpaired.join(", ")
         )
     })
@@ -72,23 +84,30 @@ fn unpaired_cases(group: &Group) -> Option<String> {
 
 /// Warns that the best epoch was selected on the cases that it is scored on.
 fn selected_epoch(group: &Group) -> Option<String> {
-    if group.epoch == ComparedEpoch::Last {
+    if group.epoch == ComparedEpoch::Last || group.subject == Subject::Predictions {
         return None;
     }
     let included = group.runs.iter().filter(|run| run.setting.is_some() && run.run.monitor() != "train_loss");
     let selected = included.filter_map(|run| run.scores.as_ref()).filter(|scores| scores.num_scored_epochs > 1);
-    let gains: Vec<f64> = selected.clone().filter_map(|scores| Some(scores.mean.mean? - scores.last_mean?)).collect();
+    let gains: Vec<f64> = selected
+        .clone()
+        .filter_map(|scores| Some(group.metric.advantage(scores.mean.mean? - scores.last_mean?)))
+        .collect();
     let gain = mean(gains)?;
     let num_epochs = || selected.clone().map(|scores| scores.num_scored_epochs);
     let (min, max) = (num_epochs().min()?, num_epochs().max()?);
     let epochs = if min == max { max.to_string() } else { format!("{min} to {max}") };
-    let side = if gain < 0.0 { "below" } else { "above" };
+    let size = group.metric.quantity(gain.abs());
+    let gain = match (size == group.metric.quantity(0.0), gain < 0.0) {
+        (true, _) => "as good as".to_owned(),
+        (false, true) => format!("{size} worse than"),
+        (false, false) => format!("{size} better than"),
+    };
     let uneven = if min == max { "" } else { "; runs with more scored epochs gain more" };
     Some(format!(
         "The best of {epochs} scored epochs was selected on the same cases that it is scored on, so the scores are \
-         optimistic (on average {} {side} the last epoch{uneven}). `--epoch last` compares the last epochs; only a test \
-         split that was used for no selection gives an unbiased score.",
-        three_decimals(gain.abs())
+         optimistic (on average {gain} the last epoch{uneven}). `--epoch last` compares the last epochs; only a test \
+         split that was used for no selection gives an unbiased score."
     ))
 }
 
