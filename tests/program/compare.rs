@@ -34,7 +34,7 @@ const COMPARE: [&str; 7] = ["compare", "tools/poor", "tools/good", "--labels", "
 fn the_better_folder_is_reported_by_every_metric() {
     let dir = folders();
     let output = stdout(&dir.runner(&COMPARE).success());
-    for title in ["Dice", "HD95 (mm)", "ASSD (mm)", "precision"] {
+    for title in ["Dice", "HD95 (mm)", "ASSD (mm)", "Precision"] {
         assert!(output.lines().any(|line| line == title), "{title} is missing in\n{output}");
     }
     assert!(output.contains("good is significantly better than the other folder."), "{output}");

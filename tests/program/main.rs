@@ -2,8 +2,8 @@
 
 mod browser;
 mod cache;
-mod data;
 mod compare;
+mod data;
 mod doctor;
 mod evaluate;
 mod exact;

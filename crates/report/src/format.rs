@@ -41,6 +41,12 @@ pub fn column_value(column: &str, value: f64, declared: &[Metric]) -> String {
     format!("{number} {}", column.unit.symbol()).trim_end().to_owned()
 }
 
+/// Returns a text with its first letter in upper case.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Formats a p-value as in `0.031` or `< 0.001`.
 pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }

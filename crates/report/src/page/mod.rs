@@ -11,7 +11,7 @@ use metrics::with_unit;
 use crate::appearance::page_head;
 use crate::charts::{Chart, Charts, STYLE};
 use crate::comparison::{ComparedEpoch, ComparedRun, Group, Subject};
-use crate::format::{count, estimate_text, p_value};
+use crate::format::{capitalized, count, estimate_text, p_value};
 use crate::tables::{self, TextTable};
 use crate::verdict::Verdict;
 
@@ -101,7 +101,7 @@ fn section(index: usize, has_several_groups: bool, (group, verdict, charts): &Se
             @if !group.settings.is_empty() { h3 { (settings_heading(group)) } (plain_table(&tables::settings(group))) }
             @if group.subject == Subject::Runs { h3 { "Runs" } (runs(group)) }
             @if !charts.learning_curves.is_empty() { h3 { "Learning curves" } (tabs(index, &charts.learning_curves)) }
-            @if !charts.box_plots.is_empty() { h3 { (group.metric.title) " per case" } div.side-by-side { (figures(&charts.box_plots)) } }
+            @if !charts.box_plots.is_empty() { h3 { (capitalized(&group.metric.title)) " per case" } div.side-by-side { (figures(&charts.box_plots)) } }
             @if !charts.parallel_coordinates.is_empty() {
                 h3 { "Parallel coordinates" }
                 (figures(&charts.parallel_coordinates))
@@ -245,7 +245,7 @@ impl Group {
     /// Returns the names of the experiments, at most three; of predictions the metric.
     pub fn title(&self) -> String {
         if self.subject == Subject::Predictions {
-            return self.metric.axis_name();
+            return capitalized(&self.metric.axis_name());
         }
         let mut titles: Vec<String> = self.runs.iter().map(|run| run.run.title()).collect();
         titles.sort();

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::learning_curves::tick_label;
+use super::learning_curves::{tick_label, with_margin};
 use super::{Drawable, PlotError, write};
 use crate::appearance::jitter;
 use crate::appearance::palette::COLOURS;
@@ -54,11 +54,8 @@ impl BoxPlot {
         let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
         match (self.is_fraction, low <= high) {
             (true, true) => (((low - 0.02) * 10.0).floor().max(0.0) / 10.0, 1.0),
-            (false, true) => {
-                let margin = ((high - low) * 0.06).max(1e-6);
-                (if low >= 0.0 { (low - margin).max(0.0) } else { low - margin }, high + margin)
-            }
-            (_, false) => (0.0, 1.0),
+            (false, _) => with_margin(&all().collect::<Vec<_>>()),
+            (true, false) => (0.0, 1.0),
         }
     }
 }

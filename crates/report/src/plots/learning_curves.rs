@@ -148,13 +148,14 @@ fn first_epoch(last_epoch: f64) -> f64 {
 }
 
 /// Returns the range of the values with a margin on both sides.
-fn with_margin(values: &[f64]) -> (f64, f64) {
+pub(super) fn with_margin(values: &[f64]) -> (f64, f64) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if low > high {
         return (0.0, 1.0);
     }
-    let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
+    // Equal values are in the middle of a range in which they can be read.
+    let margin = if high > low { ((high - low) * 0.06).max(high.abs() * 1e-3) } else { 0.05 * high.abs().max(0.1) };
     (if low >= 0.0 { (low - margin).max(0.0) } else { low - margin }, high + margin)
 }
 
@@ -205,6 +206,13 @@ mod tests {
         assert!(svg("hd95").contains("HD95 (mm)") && svg("hd95").contains("HD95 of whole validation volumes"));
         assert!(!svg("loss").contains("-0.0"), "{}", svg("loss"));
         assert_eq!([tick_label(-1e-17, 2.5), tick_label(-0.5, 2.5)], ["0.0", "-0.5"]);
+    }
+
+    #[test]
+    fn equal_values_have_a_range_with_readable_ticks() {
+        assert_eq!(with_margin(&[8.0, 8.0]), (7.6, 8.4));
+        assert_eq!(with_margin(&[0.0]), (0.0, 0.005));
+        assert_eq!(with_margin(&[]), (0.0, 1.0));
     }
 
     #[test]

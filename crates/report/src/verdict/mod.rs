@@ -202,6 +202,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_over_fewer_labels_is_reported() {
+        let with_tumour = |mut run: Run, score: Option<f64>| {
+            run.cases.columns.push("dice_tumour".to_owned());
+            run.cases.epochs.get_mut(&1).unwrap().values_mut().for_each(|scores| scores.push(score));
+            run.metrics.names.push("val_dice_tumour".to_owned());
+            run.metrics.rows[0].push(score);
+            run
+        };
+        let both = |score| {
+            vec![with_tumour(run("a", "lr: 1", &[0.5]), Some(0.4)), with_tumour(run("b", "lr: 2", &[0.5]), score)]
+        };
+        let expected = "Dice is undefined in every case for tumour of lr 2";
+        assert!(verdict(both(None)).warnings.iter().any(|warning| warning.starts_with(expected)));
+        assert!(!verdict(both(Some(0.3))).warnings.iter().any(|warning| warning.starts_with(expected)));
+    }
+
+    #[test]
     fn too_few_cases_for_significance_are_reported() {
         let verdict = verdict(runs(4, 0.1, 0.001));
         assert!(verdict.sentences[1].contains("4 cases are too few for significance"), "{verdict:?}");

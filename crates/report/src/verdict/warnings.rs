@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::MAX_ITEMS;
 use crate::comparison::{ComparedEpoch, Group, Setting, Subject};
-use crate::format::count;
+use crate::format::{capitalized, count};
 use crate::statistics::mean;
 
 /// With fewer cases, bootstrap intervals are too narrow.
@@ -16,6 +16,7 @@ pub(super) fn warnings(group: &Group) -> Vec<String> {
     warnings.extend(selected_epoch(group));
     warnings.extend(excluded_runs(group));
     warnings.extend(incomplete_settings(group));
+    warnings.extend(undefined_labels(group));
     warnings.extend(unpaired_cases(group));
     let num_cases = |setting: &Setting| setting.cases.len();
     let (min, max) = (group.settings.iter().map(num_cases).min(), group.settings.iter().map(num_cases).max());
@@ -34,8 +35,26 @@ pub(super) fn warnings(group: &Group) -> Vec<String> {
     warnings
 }
 
-fn capitalized(text: &str) -> String {
-    text[..1].to_uppercase() + &text[1..]
+/// Warns of settings whose mean is over fewer labels than that of others.
+fn undefined_labels(group: &Group) -> Option<String> {
+    let undefined = group.labels.iter().enumerate().flat_map(|(index, label)| {
+        let is_defined = |setting: &Setting| setting.labels[index].mean.is_some();
+        let differs = group.settings.iter().any(is_defined);
+        let without = group.settings.iter().filter(move |setting| differs && !is_defined(setting));
+        without.map(move |setting| format!("{label} of {}", setting.short_name))
+    });
+    let undefined: Vec<String> = undefined.collect();
+    let more = undefined.len().saturating_sub(MAX_ITEMS);
+    let names = undefined.iter().take(MAX_ITEMS).cloned().collect::<Vec<_>>().join("; ");
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let (title, noun) = (&group.metric.title, group.setting_noun());
+    (!undefined.is_empty()).then(|| {
+        format!(
+            "{} is undefined in every case for {names}{more}: the mean of such a {noun} is over the other labels only, so \
+             it is not comparable.",
+            capitalized(title)
+        )
+    })
 }
 
 /// Warns of settings with failed, pruned or unfinished runs: the other runs may be better by selection.

@@ -17,6 +17,7 @@ use super::slice_selection::largest_slice;
 use super::window::short;
 use crate::appearance::page_head;
 use crate::appearance::palette::{colour, css_colour, prediction_colour};
+use crate::format::capitalized;
 use volume::Label;
 
 mod downsample;
@@ -274,8 +275,4 @@ fn shortcuts() -> Markup {
             dl.shortcuts { @for (input, effect) in SHORTCUTS { div { dt { (input) } dd { (effect) } } } }
         }
     }
-}
-
-fn capitalized(text: &str) -> String {
-    text[..1].to_uppercase() + &text[1..]
 }
