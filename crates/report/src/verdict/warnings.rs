@@ -38,7 +38,7 @@ pub(super) fn warnings(group: &Group) -> Vec<String> {
 /// Warns of settings whose mean is over fewer labels than that of others.
 fn undefined_labels(group: &Group) -> Option<String> {
     let undefined = group.labels.iter().enumerate().flat_map(|(index, label)| {
-        let is_defined = |setting: &Setting| setting.labels[index].mean.is_some();
+        let is_defined = move |setting: &Setting| setting.labels[index].mean.is_some();
         let differs = group.settings.iter().any(is_defined);
         let without = group.settings.iter().filter(move |setting| differs && !is_defined(setting));
         without.map(move |setting| format!("{label} of {}", setting.short_name))
