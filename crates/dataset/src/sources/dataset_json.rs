@@ -197,7 +197,7 @@ fn unusable(path: &Path, regions: &[(&String, Vec<Label>)], ignore: Option<Label
     }
     ignore.map(|ignore| UnusableLabels {
         reason: format!(
-            "{path} declares label {ignore} as `ignore`: voxels that nobody annotated, which the loss would have to leave out; losses cannot"
+            "{path} declares label {ignore} as `ignore`: voxels that nobody annotated; leaving them out of the loss is not supported"
         ),
         help: format!(
             "leave those subjects out, or declare the other labels in `data.labels` and map {ignore} to one of them in `preprocess`, such as `remap_labels: {{ map: {{ {ignore}: 0 }} }}` for background"

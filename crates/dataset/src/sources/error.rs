@@ -81,7 +81,7 @@ impl DatasetError {
     /// Returns how to fix it.
     pub fn help(&self) -> String {
         match self {
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound && path.is_relative() => {
                 "paths are relative to the working folder".to_owned()
             }
             Self::Io { .. } => "check the path and its permissions".to_owned(),

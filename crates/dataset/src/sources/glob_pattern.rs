@@ -12,7 +12,11 @@ pub(super) fn find(pattern: &str) -> Result<Vec<PathBuf>, DatasetError> {
     let wrong = |reason: String| DatasetError::Pattern {
         pattern: pattern.to_owned(),
         reason,
-        help: escape_help(pattern).unwrap_or_else(|| "patterns are relative to the working folder".to_owned()),
+        help: escape_help(pattern).unwrap_or_else(|| {
+            let is_absolute = Path::new(pattern).is_absolute();
+            let text = if is_absolute { "check the pattern" } else { "patterns are relative to the working folder" };
+            text.to_owned()
+        }),
     };
     let mut files = Vec::new();
     for path in glob::glob(pattern).map_err(|error| wrong(error.to_string()))? {

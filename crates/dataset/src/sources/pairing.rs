@@ -4,7 +4,7 @@
 //! name without its ending; that without nnU-Net's channel number; the text in place of the patterns' wildcards, which is
 //! the only common part where images are called `volume-7` and label maps `segmentation-7`, or where every case is a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::DatasetError;
@@ -46,7 +46,9 @@ pub(super) fn pair(images: &[Matches], labels: &Matches) -> Result<Pairing, Data
     let mut repeated = None;
     for naming in NAMINGS {
         match naming.pair(images, labels) {
-            Ok(Some(pairing)) if pairing.has_match() => return Ok(pairing.with_short_names()),
+            Ok(Some(pairing)) if pairing.has_match() => {
+                return Ok(if naming == Naming::WildcardText { pairing.renamed() } else { pairing });
+            }
             Ok(_) => {}
             Err(error) => {
                 repeated.get_or_insert(error);
@@ -132,20 +134,25 @@ impl Pairing {
         self.labels.keys().any(|name| self.images.iter().all(|channel| channel.contains_key(name)))
     }
 
-    /// Shortens names that are paths to their last part if that is unique; otherwise joins the parts.
-    fn with_short_names(self) -> Self {
-        let names: Vec<&String> = self.images.iter().flat_map(BTreeMap::keys).chain(self.labels.keys()).collect();
-        let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
-        let mut by_last: BTreeMap<String, &String> = BTreeMap::new();
-        let is_unique = names.iter().all(|name| *by_last.entry(last(name)).or_insert(name) == *name);
-        let short = |name: String| if is_unique { last(&name) } else { name.replace('/', "_") };
-        let images = self
-            .images
-            .into_iter()
-            .map(|channel| channel.into_iter().map(|(name, files)| (short(name), files)).collect());
+    /// Replaces the text of wildcards by names: the file name of the image where there is one pattern of images, else the
+    /// last part of the text, else all parts; the first of these by which all subjects differ.
+    fn renamed(self) -> Self {
+        let keys: BTreeSet<&String> = self.images.iter().flat_map(BTreeMap::keys).chain(self.labels.keys()).collect();
+        let joined = |key: &str| key.replace('/', "_");
+        let last = |key: &str| key.rsplit('/').next().unwrap_or(key).to_owned();
+        let image = |key: &str| self.images[0].get(key).map_or_else(|| joined(key), |files| case_name(&files[0]));
+        let namings: [&dyn Fn(&str) -> String; 3] = [&image, &last, &joined];
+        let namings = &namings[usize::from(self.images.len() > 1)..];
+        let distinct = namings.iter().find_map(|name| {
+            let names: BTreeMap<String, String> = keys.iter().map(|key| ((*key).clone(), name(key))).collect();
+            (names.values().collect::<BTreeSet<_>>().len() == keys.len()).then_some(names)
+        });
+        let Some(names) = distinct else { return self };
+        let name = |key: &String| names.get(key).unwrap_or(key).clone();
+        let rename = |channel: &ByName| channel.iter().map(|(key, files)| (name(key), files.clone())).collect();
         Self {
-            images: images.collect(),
-            labels: self.labels.into_iter().map(|(name, file)| (short(name), file)).collect(),
+            images: self.images.iter().map(rename).collect(),
+            labels: self.labels.iter().map(|(key, file)| (name(key), file.clone())).collect(),
         }
     }
 }
@@ -200,7 +207,7 @@ mod tests {
     fn files_of_other_names_meet_by_the_text_of_the_wildcards() {
         let lits = ("lits/volume-*.nii", &["lits/volume-0.nii", "lits/volume-1.nii"][..]);
         let labels = ("lits/segmentation-*.nii", &["lits/segmentation-0.nii", "lits/segmentation-1.nii"][..]);
-        assert_eq!(paired(&[lits], labels).unwrap()[1], "1: lits/volume-1.nii lits/segmentation-1.nii");
+        assert_eq!(paired(&[lits], labels).unwrap()[1], "volume-1: lits/volume-1.nii lits/segmentation-1.nii");
         let kits = ("k/*/imaging.nii.gz", &["k/case_00000/imaging.nii.gz", "k/case_00001/imaging.nii.gz"][..]);
         let labels =
             ("k/*/segmentation.nii.gz", &["k/case_00000/segmentation.nii.gz", "k/case_00001/segmentation.nii.gz"][..]);

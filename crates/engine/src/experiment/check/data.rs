@@ -124,11 +124,12 @@ fn check_complete(diagnostics: &mut Diagnostics, listing: &Listing, parts: &Part
             Role::LabelMap => {}
         }
     }
-    diagnostics.files(
-        "image files are missing",
-        images,
-        "paths are relative to the working folder; for links of git-annex or DataLad, fetch the files first",
-    );
+    let has_links = images.iter().any(|message| message.contains("is a link to"));
+    let help = match has_links {
+        true => "fetch the files behind the links, for example with `git annex get` or `datalad get`",
+        false => "restore the files, or leave them out of the list of subjects",
+    };
+    diagnostics.files("image files are missing", images, help);
     diagnostics.files(
         "training and validation subjects have no label map",
         labels,
