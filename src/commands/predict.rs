@@ -221,9 +221,7 @@ fn predict_volume(
     let mut report = |done, total| bar.show(done, total);
     prediction::predict(predictors, volume, keep_probabilities, stop_flag(), &mut report).map_err(|error| match error {
         PredictError::Stopped => PredictFailure::Stopped,
-        PredictError::Channels { .. } | PredictError::NotFinite { .. } | PredictError::Preprocess(_) => {
-            PredictFailure::Image(error.to_string())
-        }
+        PredictError::Channels { .. } | PredictError::Preprocess(_) => PredictFailure::Image(error.to_string()),
         error => PredictFailure::Environment(predict_error(error)),
     })
 }

@@ -16,6 +16,7 @@ use dataset::cache::FileHashes;
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document};
+use engine::experiment::median_spacing;
 use engine::preprocessing::FittedPreprocessing;
 use engine::preprocessing::fitted::incoming;
 use engine::training::validate;
@@ -84,9 +85,12 @@ struct Applied {
 impl Execute for TransformArgs {
     /// Writes the volume after the chain, on its own grid.
     fn execute(&self) -> Result<Exit, CliError> {
-        let document = load::load(&self.experiment, &self.common.set)?;
+        let mut document = load::load(&self.experiment, &self.common.set)?;
         for warning in check::check_document(&document)? {
             eprintln!("warning: {warning}");
+        }
+        if median_spacing::is_pending(&document.experiment) {
+            document.experiment = self.common.plan(&document)?.experiment;
         }
         let experiment = &document.experiment;
         let name = io::case_name(&self.image);
@@ -101,6 +105,7 @@ impl Execute for TransformArgs {
         if read.is_none() && preprocessing.chain.iter().any(|step| step.component().needs_fit()) {
             preprocessing = fitted(&document, &self.common)?;
         }
+        lazy::require_finite(&source, &preprocessing.chain).map_err(failure)?;
         let mut chain = preprocessing.chain.clone();
         let num_fixed = chain.len();
         if self.stage == Stage::Train {

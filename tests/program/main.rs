@@ -8,6 +8,7 @@ mod doctor;
 mod evaluate;
 mod exact;
 mod faults;
+mod finite;
 mod folders;
 mod page;
 mod parity;

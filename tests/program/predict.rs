@@ -144,7 +144,12 @@ fn an_unreadable_image_is_reported_and_skipped() {
         .runner(&["predict", "--run", &run, "truncated.nii.gz", "nan.nii", "channels.nii", &image, "--out", "out"])
         .code(3);
     let message = stderr(&failed);
-    for part in ["truncated.nii.gz", "512 of its voxels are not finite", "2 channels", "3 of 4 images failed"] {
+    for part in [
+        "truncated.nii.gz",
+        "512 of 512 voxels are not finite; the first is voxel [0, 0, 0], NaN",
+        "2 channels",
+        "3 of 4 images failed",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     assert!(dir.path("out/phantom_002.nii.gz").exists());

@@ -144,7 +144,7 @@ impl Transform {
     }
 
     /// Returns the first warning about the step, or one inside it, on volumes of this grid, with that step's name.
-    pub fn find_warning(&self, incoming: &Grid) -> Option<(&'static str, &'static str)> {
+    pub fn find_warning(&self, incoming: &Grid) -> Option<(&'static str, String)> {
         let own = self.component().warning(incoming).map(|warning| (self.name(), warning));
         own.or_else(|| self.nested_steps().iter().find_map(|step| step.find_warning(incoming)))
     }

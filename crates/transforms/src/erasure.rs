@@ -1,6 +1,7 @@
 //! Erases the type of a component's parameters: every registered component is a [`Step`].
 
 use random::Rng;
+use values::Spacing;
 use volume::{Affine, Grid, Label};
 
 use crate::step::{OTHER_STEP, Step};
@@ -58,12 +59,16 @@ impl<T: Registered> Step for T {
         Component::check_incoming(self, incoming)
     }
 
-    fn warning(&self, incoming: &Grid) -> Option<&'static str> {
+    fn warning(&self, incoming: &Grid) -> Option<String> {
         Component::warning(self, incoming)
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
         Component::random_keys(self)
+    }
+
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        Component::symmetric_ranges(self)
     }
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> TransformParams {
@@ -81,6 +86,10 @@ impl<T: Registered> Step for T {
 
     fn reference_mut(&mut self) -> Option<&mut Reference> {
         Component::reference_mut(self)
+    }
+
+    fn median_spacing_mut(&mut self) -> Option<&mut Option<Spacing>> {
+        Component::median_spacing_mut(self)
     }
 
     fn map_grid(&self, params: &TransformParams, incoming: &Grid) -> Option<GridMapping> {
@@ -122,6 +131,10 @@ impl<T: Registered> Step for T {
 
     fn needs_whole_volume(&self) -> bool {
         self.intensity().is_some_and(|step| step.needs_whole_volume())
+    }
+
+    fn accepts_not_finite(&self) -> bool {
+        self.intensity().is_some_and(|step| step.accepts_not_finite())
     }
 
     fn limits_intensities(&self) -> bool {

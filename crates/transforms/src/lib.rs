@@ -9,6 +9,7 @@
 //! labels. None of them loops over a volume: [`lazy`] does, for the requested window.
 
 use random::Rng;
+use values::Spacing;
 use volume::{Grid, Label};
 
 mod composition;
@@ -30,14 +31,16 @@ pub mod lazy;
 pub use composition::{Applied, Maybe, Nested};
 pub use filters::separable::{Mirror, smooth_recursively, spline_coefficients, spline_reach};
 pub use intensity::foreground_normalize::ForegroundStatistics;
+pub use intensity::replace_non_finite::Replacement;
 pub(crate) use mapping::elastic_displacement::VECTORS;
 pub use mapping::elastic_displacement::{ElasticDisplacement, weights as spline_weights};
 pub use mapping::grid_mapping::{Fill, GridMapping, Lattice, LatticeAxis, Map};
 pub use mapping::interpolation::Interpolation;
 pub use mapping::padding::{Extension, Padding};
+pub use mapping::target_spacing::TargetSpacing;
 pub use params::{InvalidParams, NoParams, sample_params, validate_params};
 pub use registry::*;
-pub use spatial::crop_or_pad::Location;
+pub use spatial::crop_or_pad::{Location, Only};
 pub use spatial::ensure_shape_multiple::Method;
 pub use spatial::resample::Reference;
 pub use spatial::to_orientation::Axes;
@@ -71,6 +74,12 @@ pub trait Component {
         Vec::new()
     }
 
+    /// Returns the keys of which TorchIO reads a single number as a range, each with the centre of that range: `degrees=10`
+    /// as -10 to 10 around 0. Here a single number is a constant, which in `augment` is probably not meant.
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[]
+    }
+
     /// Returns the problems of the keys: values that are valid for their types, but not for this transform.
     fn validate(&self) -> Vec<KeyProblem> {
         Vec::new()
@@ -93,7 +102,7 @@ pub trait Component {
     }
 
     /// Returns a warning about the transform on volumes of this grid.
-    fn warning(&self, _incoming: &Grid) -> Option<&'static str> {
+    fn warning(&self, _incoming: &Grid) -> Option<String> {
         None
     }
 
@@ -104,6 +113,12 @@ pub trait Component {
 
     /// Returns the key `reference`, whose file must be read before the transform can be applied.
     fn reference_mut(&mut self) -> Option<&mut Reference> {
+        None
+    }
+
+    /// Returns the median spacing of the training subjects, which must be computed before the transform can be applied, if
+    /// the transform uses it.
+    fn median_spacing_mut(&mut self) -> Option<&mut Option<Spacing>> {
         None
     }
 }
@@ -143,7 +158,7 @@ pub trait SpatialTransform: Component {
     }
 }
 
-/// A transform of intensities: it maps the values of a window.
+/// A transform of intensities: it maps the values of a window. Incoming values are finite; outgoing ones are checked.
 pub trait IntensityTransform: Component {
     /// Maps the values of a window; a pure function. Values closer than the halo to an end of the window that is not an end
     /// of the volume are unspecified.
@@ -181,6 +196,11 @@ pub trait IntensityTransform: Component {
     /// its halo must be the whole volume.
     fn copies(&self, _params: &Self::Params, _grid: &Grid) -> Vec<volume::Affine> {
         Vec::new()
+    }
+
+    /// Returns whether incoming values may be NaN or infinite; everywhere else, such values are an error.
+    fn accepts_not_finite(&self) -> bool {
+        false
     }
 
     /// Returns whether the transform limits intensities, so that outliers do not affect the next steps.

@@ -136,6 +136,8 @@ transforms! {
     spatial crop_or_pad::CropOrPad => CropOrPadParams,
     /// Pads or crops so that each axis is a multiple of a number of voxels.
     spatial ensure_shape_multiple::EnsureShapeMultiple,
+    /// Replaces NaN and infinite intensities.
+    intensity replace_non_finite::ReplaceNonFinite,
     /// Clips Hounsfield units to a window and maps it linearly to a range.
     intensity hu_window::HuWindow,
     /// Clips intensities to a range.

@@ -1,6 +1,7 @@
 //! Steps: the trait through which the program uses any transform, without the type of its parameters.
 
 use random::Rng;
+use values::Spacing;
 use volume::{Affine, Grid, Label};
 
 use crate::composition::{Applied, Nested};
@@ -33,13 +34,18 @@ pub trait Step {
     }
 
     /// Returns a warning about the step on volumes of this grid.
-    fn warning(&self, _incoming: &Grid) -> Option<&'static str> {
+    fn warning(&self, _incoming: &Grid) -> Option<String> {
         None
     }
 
     /// Returns the keys whose values make the step random; of a step with nested steps, its own keys only.
     fn random_keys(&self) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    /// Returns the keys of which TorchIO reads a single number as a range, each with the centre of that range.
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[]
     }
 
     /// Samples the parameters.
@@ -58,6 +64,11 @@ pub trait Step {
 
     /// Returns the key `reference`, whose file must be read before the step can be applied.
     fn reference_mut(&mut self) -> Option<&mut Reference> {
+        None
+    }
+
+    /// Returns the median spacing of the training subjects, if the step uses it.
+    fn median_spacing_mut(&mut self) -> Option<&mut Option<Spacing>> {
         None
     }
 
@@ -110,6 +121,11 @@ pub trait Step {
 
     /// Returns whether every window needs the whole incoming volume.
     fn needs_whole_volume(&self) -> bool {
+        false
+    }
+
+    /// Returns whether incoming values may be NaN or infinite.
+    fn accepts_not_finite(&self) -> bool {
         false
     }
 

@@ -25,6 +25,14 @@ pub enum CacheError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The system does not allow the process to start another thread.
+    #[error("cannot start a thread that writes to the cache in {folder}: {source}; raise the limit of threads and processes (`ulimit -u`)", folder = folder.display())]
+    Thread {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// The entries of one run exceed the limit of the cache.
     #[error("the preprocessed volumes of this run take {needed} bytes ({size}), more than the {allowed} bytes ({limit}) that the cache in {folder} may hold", size = Bytes(*needed), limit = Bytes(*allowed), folder = folder.display())]
     Limit {

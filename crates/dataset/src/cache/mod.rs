@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 pub use entry::num_bytes;
 pub use error::CacheError;
@@ -80,6 +80,17 @@ impl Cache {
     /// Returns a cache of unlimited size in the given folder, which need not exist yet.
     pub fn new(root: &Path) -> Self {
         Self { root: root.join("volumes"), limit: u64::MAX, pinned: Arc::default(), unfinished: Arc::default() }
+    }
+
+    /// Returns an empty cache of unlimited size inside a folder, which is deleted when the returned guard is dropped.
+    ///
+    /// # Errors
+    /// When its folder cannot be created.
+    pub fn temporary(parent: &Path) -> Result<(Self, TempDir), CacheError> {
+        let io = |source| CacheError::Io { path: parent.to_owned(), source };
+        std::fs::create_dir_all(parent).map_err(io)?;
+        let folder = tempfile::Builder::new().prefix("temporary_").tempdir_in(parent).map_err(io)?;
+        Ok((Self::new(folder.path()), folder))
     }
 
     /// Limits the size of all entries together.
@@ -171,7 +182,7 @@ impl Cache {
         let mut file = self.begin(&path, bytes)?;
         let stored = Stored::from(volume);
         let (folder, key, written) = (self.root.clone(), *key, stored.clone());
-        self.unfinished.add(move || {
+        self.unfinished.add(&self.root, move || {
             entry::write(file.as_file_mut(), &key, &written.volume()).map_err(&failed)?;
             // Mapped before it is renamed: afterwards another process may evict it at any time.
             let mapped = entry::read(file.as_file(), &key).map_err(|error| match error {

@@ -1,5 +1,6 @@
 //! Writing entries in the background while their volumes are used.
 
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -50,14 +51,16 @@ impl Unfinished {
         Permit(self.unwritten.clone())
     }
 
-    /// Finishes an entry in a new thread; a later call of a method returns its error.
+    /// Finishes an entry of the cache in `folder` in a new thread; a later call of a method returns its error.
     pub(super) fn add(
         &self,
+        folder: &Path,
         finish: impl FnOnce() -> Result<(), CacheError> + Send + 'static,
     ) -> Result<(), CacheError> {
         self.wait_until_left(MAX_UNFINISHED - 1)?;
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(finish);
-        lock(&self.threads).push(thread.expect("the system allows the process to start threads"));
+        let thread = thread.map_err(|source| CacheError::Thread { folder: folder.to_owned(), source })?;
+        lock(&self.threads).push(thread);
         Ok(())
     }
 

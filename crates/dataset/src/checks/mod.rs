@@ -76,18 +76,21 @@ fn summaries(dataset: &Dataset, progress: &mut (dyn FnMut(usize, usize) + Send))
     let total = dataset.listing.subjects.len();
     let next = AtomicUsize::new(0);
     let done = Mutex::new((Vec::with_capacity(total), progress));
+    let work = || {
+        while let Some(subject) = dataset.listing.subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let summary = read::read(dataset, subject);
+            let mut done = done.lock().expect("reporting progress does not panic");
+            done.0.push(summary);
+            let count = done.0.len();
+            (done.1)(count, total);
+        }
+    };
     // Not rayon's threads: a waiting one would start another subject, and memory would grow without bound.
     std::thread::scope(|scope| {
-        for _ in 0..MAX_SUBJECTS_IN_MEMORY.min(rayon::current_num_threads()).min(total) {
-            scope.spawn(|| {
-                while let Some(subject) = dataset.listing.subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let summary = read::read(dataset, subject);
-                    let mut done = done.lock().expect("reporting progress does not panic");
-                    done.0.push(summary);
-                    let count = done.0.len();
-                    (done.1)(count, total);
-                }
-            });
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+        let workers = MAX_SUBJECTS_IN_MEMORY.min(rayon::current_num_threads()).min(total);
+        if (0..workers).map_while(spawn).count() == 0 {
+            work();
         }
     });
     let (mut summaries, _) = done.into_inner().expect("reporting progress does not panic");

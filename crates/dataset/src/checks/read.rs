@@ -48,7 +48,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
                 findings.extend(grid_findings(name, Role::Image, path, &own, grid.as_ref()));
                 grid.get_or_insert(own);
                 let image = Image::of(&voxels);
-                findings.extend(image_faults(name, path, &image));
+                findings.extend(image_findings(dataset, name, path, &image));
                 channels.extend(image.channels);
             }
             Err(error) => {
@@ -74,16 +74,22 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
     Summary { findings, grid, image: is_whole.then_some(Image { channels }), label, ..Summary::default() }
 }
 
-/// Reports faults in the voxels of one image file.
-fn image_faults(name: &str, path: &Path, image: &Image) -> Vec<Finding> {
+/// Reports suspicious voxels of one image file.
+fn image_findings(dataset: &Dataset, name: &str, path: &Path, image: &Image) -> Vec<Finding> {
     let mut findings = Vec::new();
     let several = image.channels.len() > 1;
     for (index, channel) in image.channels.iter().enumerate() {
         let suffix = if several { format!(", channel {index}") } else { String::new() };
         let file = format!("image {}{suffix}", path.display());
         if let Some(first) = channel.first_not_finite {
-            let text = format!("{file}: {}, the first at {first:?}; fix the image", not_finite(channel));
-            findings.push(Finding::fault("images with voxels that are not finite", name, text));
+            let kind = "images with voxels that are not finite";
+            let text = format!("{file}: {}, the first at {first:?}", not_finite(channel));
+            findings.push(if lazy::replaces_not_finite(dataset.chain) {
+                Finding::note(kind, name, format!("{text}; `preprocess` replaces them"))
+            } else {
+                let help = "fix the image, or begin `preprocess` with `- replace_non_finite: { with: 0 }`";
+                Finding::fault(kind, name, format!("{text}; {help}"))
+            });
         }
         if let Some(intensities) = channel.intensities.filter(|intensities| intensities.are_constant()) {
             let text = format!("{file}: every voxel is {}; the image has no contrast", intensities.lowest);

@@ -75,7 +75,8 @@ struct State {
 }
 
 impl Queue {
-    /// Starts the workers of an epoch, which call `make`.
+    /// Starts the workers of an epoch, which call `make`: fewer if the system does not allow the process more threads, and
+    /// without any, patches are made when they are taken.
     pub fn start(
         spec: &QueueSpec,
         order: PatchOrder,
@@ -93,9 +94,9 @@ impl Queue {
         let spawn = |index: usize| {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("patches-{index}"));
-            thread.spawn(move || shared.work()).expect("the system allows the process to start threads")
+            thread.spawn(move || shared.work()).ok()
         };
-        let workers = (0..spec.workers).map(spawn).collect();
+        let workers = (0..spec.workers).map_while(spawn).collect();
         Self { shared, workers, next, waited: Duration::ZERO }
     }
 

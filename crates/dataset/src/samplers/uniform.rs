@@ -32,10 +32,6 @@ impl PatchSampler for UniformSampler {
     ) -> Result<[usize; 3], SamplingError> {
         Ok(sample_anywhere(context.mapping.shape, self.patch.0, rng))
     }
-
-    fn centre_criterion(&self) -> Option<&'static str> {
-        Some("equal probabilities")
-    }
 }
 
 /// Samples where a patch starts, all positions being equally likely.

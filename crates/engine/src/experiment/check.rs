@@ -3,9 +3,12 @@
 //! [`check_document`] needs the experiment only, [`index_dataset`] also lists the dataset, [`summarize_dataset`] also reads
 //! the headers of its files, and [`check()`] makes the plan.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::load::Document;
+use super::median_spacing;
 use super::plan::Plan;
 use super::problem::{Problem, Problems};
 
@@ -15,6 +18,7 @@ pub mod data;
 mod inference;
 mod names;
 mod network;
+mod patch;
 mod sampler;
 pub(in crate::experiment) mod scores;
 mod sizes;
@@ -43,10 +47,27 @@ pub struct Environment {
 /// # Errors
 /// All problems that were found.
 pub fn check(source: &Document, environment: &Environment, device: Option<DeviceName>) -> Result<Plan, Problems> {
-    let mut warnings = check_document(source)?;
-    let mut summary = summarize_dataset(source, &environment.cache_dir)?;
+    // The patch is checked together with the volumes; if these are unknown, by itself.
+    let without_volumes = |problems: Problems| {
+        let mut diagnostics = Diagnostics { problems: problems.0, ..Diagnostics::new(source) };
+        patch::check(&mut diagnostics, &BTreeMap::new());
+        Problems(diagnostics.problems)
+    };
+    let mut warnings = check_rules(source).finish().map_err(without_volumes)?;
+    let mut summary = summarize_dataset(source, &environment.cache_dir).map_err(without_volumes)?;
     warnings.append(&mut summary.warnings);
-    assemble::assemble(source, summary, warnings, environment, device)
+    let source = with_median_spacings(source, &summary);
+    assemble::assemble(&source, summary, warnings, environment, device)
+}
+
+/// Returns the experiment with the median spacings of its training subjects.
+fn with_median_spacings<'a>(source: &'a Document, summary: &DatasetSummary) -> Cow<'a, Document> {
+    let mut source = Cow::Borrowed(source);
+    if median_spacing::is_pending(&source.experiment) {
+        let grids = summary.parts.train.iter().filter_map(|name| summary.grids.get(name)).copied().collect();
+        median_spacing::resolve(&mut source.to_mut().experiment, summary.channels, grids);
+    }
+    source
 }
 
 /// Collects the problems and warnings of one experiment.
@@ -138,6 +159,13 @@ fn grouped(heading: &str, messages: &[String]) -> Option<String> {
 /// # Errors
 /// All problems that were found.
 pub fn check_document(document: &Document) -> Result<Vec<String>, Problems> {
+    let mut diagnostics = check_rules(document);
+    patch::check(&mut diagnostics, &BTreeMap::new());
+    diagnostics.finish()
+}
+
+/// Checks all rules that need no data, except for the patch.
+fn check_rules(document: &Document) -> Diagnostics<'_> {
     let mut diagnostics = Diagnostics::new(document);
     names::check(&mut diagnostics);
     chain::check(&mut diagnostics);
@@ -146,5 +174,5 @@ pub fn check_document(document: &Document) -> Result<Vec<String>, Problems> {
     training::check(&mut diagnostics);
     sampler::check(&mut diagnostics);
     sizes::check(&mut diagnostics);
-    diagnostics.finish()
+    diagnostics
 }

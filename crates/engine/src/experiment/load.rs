@@ -41,6 +41,11 @@ impl Document {
         self.deepest(path).key_location()
     }
 
+    /// Returns the value at a dotted path, if it is written.
+    pub fn node(&self, path: &str) -> Option<&Node> {
+        path.split('.').try_fold(&self.root, |node, part| node.child(part))
+    }
+
     fn deepest(&self, path: &str) -> &Node {
         let mut node = &self.root;
         for part in path.split('.') {

@@ -5,10 +5,12 @@
 
 pub mod check;
 pub mod load;
+pub mod median_spacing;
 pub mod merge;
 pub mod metrics_file;
 mod parse_error;
 pub mod plan;
+mod plan_text;
 pub mod problem;
 mod reference;
 pub mod schema;

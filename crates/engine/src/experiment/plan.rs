@@ -1,7 +1,6 @@
 //! The plan: a checked experiment with defaults, subjects and shapes.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -118,58 +117,6 @@ impl Plan {
         let data = Data { labels: Some(labels), ..experiment.data };
         Experiment { name: Some(self.name.clone()), device: self.device, data, ..experiment }.to_yaml()
     }
-
-    /// Returns the smallest and the largest size along each axis after preprocessing.
-    fn shape_range(&self) -> Option<([usize; 3], [usize; 3])> {
-        let mut shapes = self.cases.values().map(|case| case.outgoing.shape);
-        let first = shapes.next()?;
-        Some(shapes.fold((first, first), |(low, high), shape| {
-            let along = |pick: fn(usize, usize) -> usize, bound: [usize; 3]| {
-                std::array::from_fn(|axis| pick(bound[axis], shape[axis]))
-            };
-            (along(usize::min, low), along(usize::max, high))
-        }))
-    }
-}
-
-/// The text that `runner check` prints.
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut line = |name: &str, value: String| writeln!(f, "{name:<18}{value}");
-        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
-        line("name", self.name.clone())?;
-        line("device", self.device.to_string())?;
-        line(
-            "subjects",
-            format!("{} train, {} val, {} test", self.parts.train.len(), self.parts.val.len(), self.parts.test.len()),
-        )?;
-        line("channels", self.channels.to_string())?;
-        line("labels", labels.join(", "))?;
-        if let Some((low, high)) = self.shape_range() {
-            let range =
-                if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
-            line("volumes", format!("{range} voxels after preprocess"))?;
-        }
-        line("patch", shape_text(self.patch))?;
-        line("window", shape_text(self.window))?;
-        line("patches per epoch", self.patches_per_epoch.to_string())?;
-        line("steps", format!("{} per epoch, {} in total", self.steps_per_epoch, self.num_steps()))?;
-        let interval = match self.experiment.volume_interval() {
-            1 => "every epoch".to_owned(),
-            interval if interval < self.experiment.train.epochs.get() => {
-                format!("every {interval} epochs, and after the last")
-            }
-            _ => "after the last epoch".to_owned(),
-        };
-        line("volumes scored", interval)?;
-        line("parameters", self.num_parameters.to_string())?;
-        line("memory", format!("{:.2} GB (estimate)", self.memory_bytes as f64 / 1e9))?;
-        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
-    }
-}
-
-fn shape_text(shape: [usize; 3]) -> String {
-    shape.map(|size| size.to_string()).join(" x ")
 }
 
 #[cfg(test)]
@@ -225,7 +172,34 @@ device: flex
         let text = plan.to_string();
         assert!(text.contains("volumes           64 x 64 x 40 voxels"), "{text}");
         assert!(text.contains("20 per epoch, 40 in total"), "{text}");
-        assert!(plan.warnings.iter().any(|warning| warning.contains("only 9 slices along z")), "{text}");
+        for line in
+            ["loss              dice", "optimizer         adam: learning_rate 0.0001", "schedule          constant"]
+        {
+            assert!(text.contains(line), "{text}");
+        }
+        for line in ["metrics           dice", "postprocess       argmax", "batch             2 patches"] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn few_possible_patch_centres_cause_a_warning_where_centres_are_chosen() {
+        let warns = |sampler: &str| {
+            let text = TEXT.replace("{ uniform: { patch: [32, 32, 32] } }", sampler);
+            let plan = check(&document(&text), &here(None), None).unwrap();
+            plan.warnings.iter().any(|warning| warning.contains("only 9 slices along z"))
+        };
+        assert!(warns("{ label: { patch: [32, 32, 32], probabilities: { 0: 1 } } }"));
+        assert!(!warns("{ uniform: { patch: [32, 32, 32] } }"));
+    }
+
+    #[test]
+    fn plan_yaml_states_the_median_spacing_of_the_training_subjects() {
+        let text = TEXT.replace("preprocess: [", "preprocess: [{ resample: { spacing_mm: median } }, ");
+        let plan = check(&document(&text), &here(None), None).unwrap();
+        assert!(plan.to_yaml().contains("median:"), "{}", plan.to_yaml());
+        let reparsed = check(&document(&plan.to_yaml()), &here(None), None).unwrap();
+        assert_eq!(reparsed.to_yaml(), plan.to_yaml());
     }
 
     #[test]

@@ -65,12 +65,6 @@ pub enum PredictError {
         /// Channels of the image.
         actual: usize,
     },
-    /// Voxels are infinite or NaN.
-    #[error("{count} of its voxels are not finite after preprocess; fix the file")]
-    NotFinite {
-        /// The number of such voxels.
-        count: usize,
-    },
     /// The preprocess chain cannot be applied to the image.
     #[error("it cannot be preprocessed as in training: {0}")]
     Preprocess(#[from] PipelineError),

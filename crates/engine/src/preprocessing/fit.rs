@@ -89,7 +89,7 @@ impl FittedPreprocessing {
         let (step, before) = (&self.chain[index], &self.chain[..index]);
         let sample = |name: &String| {
             let sample = || -> Result<_, MakeError> {
-                let volume = plan.cases[name].subject.load()?;
+                let volume = self.load(&plan.cases[name].subject)?;
                 let params = self.unresolved_params(&incoming(&volume));
                 let params = lazy::resolve_from_volume(before, &params[..index], &volume)?;
                 Ok(lazy::fitting_sample(step, before, &params, volume)?)

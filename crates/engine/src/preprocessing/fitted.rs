@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use dataset::queue::MakeError;
+use dataset::subject::Subject;
 use run_folder::folder::{RunError, RunFolder, write_atomically};
 use transforms::lazy;
 use transforms::{Incoming, ToCanonical, Transform, TransformParams};
@@ -90,12 +92,23 @@ impl FittedPreprocessing {
         params
     }
 
-    /// Returns the parameters of the chain on a volume.
+    /// Returns the parameters of the chain on the volume of a file.
     ///
     /// # Errors
-    /// When a step cannot be applied to the volume.
+    /// When an intensity is NaN or infinite and the chain does not replace it, or a step cannot be applied to the volume.
     pub fn params(&self, volume: &Volume) -> Result<Vec<TransformParams>, lazy::PipelineError> {
+        lazy::require_finite(volume, &self.chain)?;
         lazy::resolve_from_volume(&self.chain, &self.unresolved_params(&incoming(volume)), volume)
+    }
+
+    /// Reads the files of a subject, whose intensities the chain must be able to use.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or an intensity is NaN or infinite and the chain does not replace it.
+    pub(super) fn load(&self, subject: &Subject) -> Result<Volume, MakeError> {
+        let volume = subject.load()?;
+        lazy::require_finite(&volume, &self.chain)?;
+        Ok(volume)
     }
 
     /// Returns whether a parameter depends on a volume's voxels, such as the position of a crop.

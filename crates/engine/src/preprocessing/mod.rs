@@ -18,7 +18,7 @@ pub use subject::PreprocessedSubject;
 
 /// The version of the preprocessing code, part of every cache key: it changes when the same chain computes other
 /// voxels, so that older cache entries are not used.
-pub(crate) const CHAIN_VERSION: &str = "5";
+pub(crate) const CHAIN_VERSION: &str = "6";
 
 /// Why a label map can be expected: `check` reports training and validation subjects without one.
 pub(crate) const HAS_LABELS: &str = "training and validation subjects have labels";

@@ -130,13 +130,13 @@ pub(crate) fn preprocess(
     let mut preprocess = || -> Result<_, MakeError> {
         let (files, mut loaded) = match input_files::known(case, hashes) {
             Some(files) => (files, None),
-            None => hash(case, hashes)?,
+            None => hash(case, hashes, preprocessing)?,
         };
         let keys = Keys::new(case, preprocessing, &files);
         keys.pin(cache);
         let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
         let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
-            let source = loaded.take().map_or_else(|| case.subject.load(), Ok)?;
+            let source = loaded.take().map_or_else(|| preprocessing.load(&case.subject), Ok)?;
             Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
         })?;
         drop(loaded);
@@ -154,13 +154,19 @@ pub(crate) fn preprocess(
 }
 
 /// Hashes a subject's files; if one is new, reads the volume meanwhile.
-fn hash(case: &Case, hashes: &FileHashes) -> Result<(Vec<InputFile>, Option<Volume>), MakeError> {
+fn hash(
+    case: &Case,
+    hashes: &FileHashes,
+    preprocessing: &FittedPreprocessing,
+) -> Result<(Vec<InputFile>, Option<Volume>), MakeError> {
     let is_new = input_files::volume_paths(case).any(|path| hashes.known(path).is_none());
     let (files, volume) = std::thread::scope(|scope| {
         // In a thread of its own: a job of the pool would start other subjects while it waits.
-        let files = scope.spawn(|| input_files::hash_subject(case, hashes));
-        let volume = is_new.then(|| case.subject.load()).transpose();
-        (files.join().expect("hashing does not panic"), volume)
+        let hash = || input_files::hash_subject(case, hashes);
+        let files = std::thread::Builder::new().spawn_scoped(scope, hash);
+        let volume = is_new.then(|| preprocessing.load(&case.subject)).transpose();
+        // If the system does not allow another thread, one after the other.
+        (files.map_or_else(|_| hash(), |files| files.join().expect("hashing does not panic")), volume)
     });
     let volume = volume?;
     Ok((files?, volume))
@@ -184,7 +190,7 @@ fn params(
     if let Some(params) = cached {
         return Ok(params);
     }
-    let volume = loaded.map_or_else(|| case.subject.load(), |volume| Ok(volume.clone()))?;
+    let volume = loaded.map_or_else(|| preprocessing.load(&case.subject), |volume| Ok(volume.clone()))?;
     let params = preprocessing.params(&volume)?;
     cache.write_statistics(&path, &params)?;
     Ok(params)

@@ -68,8 +68,7 @@ pub enum TrainError {
     Record(#[from] std::io::Error),
     /// The loss or the gradient is infinite or NaN.
     #[error(
-        "{quantity} is not finite in step {step}, epoch {epoch}; {}; its patches: {}",
-        advice(patches),
+        "{quantity} is not finite in step {step}, epoch {epoch}; lower the learning rate, or set train.clip_gradient_norm; its patches: {}",
         describe(patches)
     )]
     NotFinite {
@@ -91,30 +90,14 @@ fn files(paths: &[PathBuf]) -> String {
 /// Maximum length of the sampled parameters of a patch in a message, in characters; an elastic field has thousands.
 const MAX_PARAMS: usize = 400;
 
-/// Subject, index and sampled parameters of each patch, and the number of values that are not finite.
+/// Subject, index and sampled parameters of each patch.
 fn describe(patches: &[Patch]) -> String {
     let describe = |patch: &Patch| {
-        let voxels = match num_not_finite(patch) {
-            0 => String::new(),
-            voxels => format!(" ({voxels} of its values are not finite)"),
-        };
         let mut params = patch.params_json().to_string();
         if params.chars().count() > MAX_PARAMS {
             params = params.chars().take(MAX_PARAMS).chain(['…']).collect();
         }
-        format!("{} #{} at {:?}{voxels} {params}", patch.subject, patch.index, patch.start)
+        format!("{} #{} at {:?} {params}", patch.subject, patch.index, patch.start)
     };
     patches.iter().map(describe).collect::<Vec<_>>().join("; ")
-}
-
-fn advice(patches: &[Patch]) -> &'static str {
-    if patches.iter().any(|patch| num_not_finite(patch) > 0) {
-        "fix the image, or the transform that computes such values; `runner check --data` checks all images"
-    } else {
-        "lower the learning rate, or set train.clip_gradient_norm"
-    }
-}
-
-fn num_not_finite(patch: &Patch) -> usize {
-    patch.image.iter().filter(|value| !value.is_finite()).count()
 }

@@ -11,6 +11,7 @@ pub mod checkpoint;
 mod context;
 pub mod dataset;
 mod error;
+pub mod estimate;
 pub mod parity;
 mod patches;
 mod prefetch;

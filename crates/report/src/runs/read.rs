@@ -120,11 +120,29 @@ fn read_plan(path: &Path) -> Result<Json, String> {
     for file in ["plan.yaml", "experiment.yaml"] {
         if let Ok(text) = fs::read_to_string(path.join(file)) {
             let tree: serde_yaml::Value = serde_yaml::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-            let plan = serde_json::to_value(tree).map_err(|error| format!("{file}: {error}"))?;
+            let mut plan = serde_json::to_value(tree).map_err(|error| format!("{file}: {error}"))?;
+            remove_computed_values(&mut plan);
             return if plan.is_object() { Ok(plan) } else { Err(format!("{file}: expected keys with values")) };
         }
     }
     Ok(Json::Null)
+}
+
+/// Replaces values that were computed from the training subjects by the words that asked for them, as in the experiment:
+/// they differ from fold to fold, though the recipe is the same.
+fn remove_computed_values(node: &mut Json) {
+    match node {
+        Json::Object(map) => {
+            for (name, node) in map {
+                if name == "spacing_mm" && node.get("median").is_some() {
+                    *node = "median".into();
+                }
+                remove_computed_values(node);
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(remove_computed_values),
+        _ => {}
+    }
 }
 
 /// Reads `cases.csv`; without the file there are no scores.
@@ -175,5 +193,20 @@ mod tests {
         assert!(found.unreadable[1].1.contains("newer than 1"));
         assert_eq!(find(&root.path().join("a/one")).unwrap().runs[0].name, "one");
         assert!(find(&root.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn the_median_spacing_of_a_fold_is_not_part_of_the_recipe() {
+        let root = tempfile::tempdir().unwrap();
+        let read = |spacing: &str| {
+            let text =
+                format!("preprocess: [{{ maybe: {{ steps: [{{ resample: {{ spacing_mm: {spacing} }} }}] }} }}]\n");
+            fs::write(root.path().join("plan.yaml"), text).unwrap();
+            read_plan(root.path()).unwrap()
+        };
+        let of_fold = read("{ median: [0.7, 0.7, 1] }");
+        assert_eq!(of_fold, read("{ median: [0.8, 0.8, 1] }"));
+        assert_eq!(of_fold, read("median"));
+        assert_ne!(of_fold, read("[0.8, 0.8, 1]"));
     }
 }

@@ -51,6 +51,10 @@ impl Component for BiasField {
         BiasFieldParams(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
     }
 
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("coefficients", 0.0)]
+    }
+
     fn random_keys(&self) -> Vec<&'static str> {
         keys_where(&[("coefficients", !self.coefficients.is_fixed())])
     }

@@ -7,7 +7,7 @@ use crate::filters::separable::{self, Mirror};
 use crate::validation::{keys_where, require, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
-use values::{AxisRanges, Range};
+use values::{AxisRanges, Range, format_number};
 use volume::Grid;
 
 /// Blurs the image with a Gaussian filter, as TorchIO's RandomBlur and SciPy: truncated at four standard deviations,
@@ -35,6 +35,12 @@ pub struct BlurParams(pub [f64; 3]);
 
 /// Maximum standard deviation in millimetres.
 const MAX_MM: f64 = 1000.0;
+
+/// Maximum standard deviation in voxels: a wider filter takes minutes for one volume, and turns it into its mean.
+const MAX_VOXELS: f64 = 1000.0;
+
+/// Minimum standard deviation in voxels that causes a warning.
+const MANY_VOXELS: f64 = 50.0;
 
 /// The radius of the filter in standard deviations.
 const TRUNCATE: f64 = 4.0;
@@ -64,6 +70,22 @@ impl Component for Blur {
     fn validate_params(&self, params: &Self::Params, _: &Incoming) -> Result<(), String> {
         within("the standard deviations", &params.0, [0.0, MAX_MM])
     }
+
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        let (axis, voxels) = self.widest(&incoming.grid);
+        if voxels <= MAX_VOXELS {
+            return Ok(());
+        }
+        let message = format!("{}, expected at most {MAX_VOXELS}", self.in_voxels(&incoming.grid, axis));
+        Err(KeyProblem::new("std_mm", message)
+            .help("use a smaller standard deviation, or fix the spacing in the header: is it in millimetres?"))
+    }
+
+    fn warning(&self, incoming: &Grid) -> Option<String> {
+        let (axis, voxels) = self.widest(incoming);
+        let slow = || format!("{}, which is slow and blurs nearly everything away", self.in_voxels(incoming, axis));
+        (voxels > MANY_VOXELS).then(slow)
+    }
 }
 
 impl IntensityTransform for Blur {
@@ -81,6 +103,24 @@ impl IntensityTransform for Blur {
                 separable::symmetric(window, axis, &weights(sigma), Mirror::Edge);
             }
         }
+    }
+}
+
+impl Blur {
+    /// Returns the axis along which the filter is widest, and its largest standard deviation in voxels.
+    fn widest(&self, grid: &Grid) -> (usize, f64) {
+        let spacing = grid.spacing();
+        let along = |axis: usize| (axis, self.std_mm.0[axis].high / spacing[axis]);
+        let [x, y, z] = [0, 1, 2].map(along);
+        [y, z].into_iter().fold(x, |widest, other| if other.1 > widest.1 { other } else { widest })
+    }
+
+    /// Describes the width of the filter along an axis.
+    fn in_voxels(&self, grid: &Grid, axis: usize) -> String {
+        let (deviation, spacing) = (self.std_mm.0[axis].high, grid.spacing()[axis]);
+        let [deviation_mm, spacing_mm, voxels] = [deviation, spacing, deviation / spacing].map(format_number);
+        let letter = ["x", "y", "z"][axis];
+        format!("a standard deviation of {deviation_mm} mm is {voxels} voxels of {spacing_mm} mm along {letter}")
     }
 }
 
@@ -109,6 +149,24 @@ mod tests {
     #[test]
     fn a_deviation_of_zero_changes_nothing() {
         assert_eq!(blurred(&[1.0, 5.0, 2.0], 0.0), [1.0, 5.0, 2.0]);
+    }
+
+    #[test]
+    fn a_filter_of_many_voxels_causes_a_warning_and_of_thousands_a_problem() {
+        let checked = |std_mm: f64, spacing: [f64; 3]| {
+            let spec = Blur { std_mm: AxisRanges::same(Range::fixed(std_mm)) };
+            let grid = Grid { shape: [24; 3], affine: volume::Affine::scale_and_shift(spacing, [0.0; 3]) };
+            let problem = spec.check_incoming(&Incoming { grid, channels: 1 }).err().map(|problem| problem.message);
+            (problem, spec.warning(&grid))
+        };
+        assert_eq!(checked(2.0, [1.0, 1.0, 0.04]), (None, None));
+        let (problem, warning) = checked(2.0, [1.0, 0.02, 1.0]);
+        assert_eq!(problem, None);
+        assert!(warning.unwrap().starts_with("a standard deviation of 2 mm is 100 voxels of 0.02 mm along y"));
+        // A header in metres that is read as millimetres.
+        let (problem, _) = checked(2.0, [4e-4; 3]);
+        let expected = "a standard deviation of 2 mm is 5000 voxels of 0.0004 mm along x, expected at most 1000";
+        assert_eq!(problem.unwrap(), expected);
     }
 
     #[test]

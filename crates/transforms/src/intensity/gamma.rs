@@ -36,6 +36,10 @@ impl Component for Gamma {
         GammaParams((0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect())
     }
 
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("log_gamma", 0.0)]
+    }
+
     fn random_keys(&self) -> Vec<&'static str> {
         keys_where(&[("log_gamma", !self.log_gamma.is_fixed())])
     }

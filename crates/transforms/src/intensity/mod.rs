@@ -12,6 +12,7 @@ pub(crate) mod hu_window;
 pub(crate) mod mask;
 pub(crate) mod motion;
 pub(crate) mod noise;
+pub(crate) mod replace_non_finite;
 pub(crate) mod rescale_intensity;
 pub(crate) mod spike;
 pub(crate) mod swap;

@@ -75,6 +75,10 @@ impl Component for Motion {
         MotionParams { times, degrees, translation_mm }
     }
 
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("degrees", 0.0), ("translation_mm", 0.0)]
+    }
+
     fn random_keys(&self) -> Vec<&'static str> {
         vec![ITSELF]
     }

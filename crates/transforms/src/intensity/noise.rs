@@ -45,6 +45,10 @@ impl Component for Noise {
         NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::sample(rng) }
     }
 
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("mean", 0.0)]
+    }
+
     fn random_keys(&self) -> Vec<&'static str> {
         let is_noisy = self.std != Range::fixed(0.0);
         keys_where(&[("std", is_noisy), ("mean", !is_noisy && !self.mean.is_fixed())])

@@ -70,13 +70,53 @@ pub(super) fn unroll<'a>(
     }
 }
 
-/// Returns the index of the first step that makes every patch need the whole volume: it needs statistics of the volume
-/// after a random warp, or it mixes distant voxels.
-pub fn forces_whole_volume(chain: &[Transform]) -> Option<usize> {
-    let is_random_warp = |step: &Transform| step.is_random() && step.any(&|step| step.is_random_warp());
-    let first_warp = chain.iter().position(is_random_warp).unwrap_or(chain.len());
-    (0..chain.len()).find(|index| {
-        let needs_statistics = *index >= first_warp && chain[*index].any(&|step| step.needs_statistics());
-        needs_statistics || chain[*index].any(&|step| step.needs_whole_volume())
-    })
+/// Why every patch needs the whole volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WholeVolumeUse {
+    /// A step mixes distant voxels.
+    Mixing,
+    /// A step needs statistics of the volume, which differ from patch to patch, since a step before is random.
+    Statistics,
+    /// A step needs statistics of the volume, which are the same for every patch of a subject.
+    SameStatistics,
+}
+
+/// Returns the index of each step for which the whole volume is computed for every patch, with the reason.
+pub fn forces_whole_volume(chain: &[Transform]) -> Vec<(usize, WholeVolumeUse)> {
+    let first_random = chain.iter().position(Transform::is_random).unwrap_or(chain.len());
+    let reason = |(index, step): (usize, &Transform)| {
+        let reason = if step.any(&|step| step.needs_whole_volume()) {
+            WholeVolumeUse::Mixing
+        } else if !step.any(&|step| step.needs_statistics()) {
+            return None;
+        } else if index < first_random {
+            WholeVolumeUse::SameStatistics
+        } else {
+            WholeVolumeUse::Statistics
+        };
+        Some((index, reason))
+    };
+    chain.iter().enumerate().filter_map(reason).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_volumes_are_computed_for_statistics_and_for_steps_that_mix_distant_voxels() {
+        let uses = |chain: &str| forces_whole_volume(&serde_json::from_str::<Vec<Transform>>(chain).unwrap());
+        let (z, flip, gamma) = (
+            r#"{"z_normalize": {}}"#,
+            r#"{"flip": {"probabilities": [1, 0.5, 0]}}"#,
+            r#"{"gamma": {"log_gamma": [0, 1]}}"#,
+        );
+        assert_eq!(uses(&format!("[{flip}, {gamma}]")), []);
+        assert_eq!(uses(&format!("[{z}, {gamma}]")), [(0, WholeVolumeUse::SameStatistics)]);
+        assert_eq!(uses(&format!("[{gamma}, {z}]")), [(1, WholeVolumeUse::Statistics)]);
+        assert_eq!(
+            uses(&format!(r#"[{{"motion": {{}}}}, {{"maybe": {{"probability": 0.5, "steps": [{z}]}}}}]"#)),
+            [(0, WholeVolumeUse::Mixing), (1, WholeVolumeUse::Statistics)]
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Errors of evaluating a chain.
 
+use super::finite::NotFinite;
 use crate::TransformError;
 
 /// A chain that cannot be evaluated.
@@ -19,6 +20,20 @@ pub enum PipelineError {
         shape: [usize; 3],
         /// Image channels.
         channels: usize,
+    },
+    /// The image has voxels that are NaN or infinite.
+    #[error("{voxels}; fix the image, or begin `preprocess` with `- replace_non_finite: {{ with: 0 }}`")]
+    NotFiniteImage {
+        /// The voxels.
+        voxels: NotFinite,
+    },
+    /// A step computes values that are NaN or infinite from finite ones.
+    #[error("{name} computes values that are not finite: {voxels}; its keys are too extreme for these intensities")]
+    NotFinite {
+        /// Name of the step.
+        name: &'static str,
+        /// The voxels, after the step.
+        voxels: NotFinite,
     },
     /// A window extends past the volume.
     #[error("a window of {shape:?} voxels at {start:?} does not fit into a volume of {volume:?}")]

@@ -7,6 +7,7 @@ use super::block::{Block, widened};
 use super::border_values::{self, BorderValueCache, BorderValues};
 use super::empty_space::EmptySpace;
 use super::error::PipelineError;
+use super::finite;
 use super::index_mapping::IndexMapping;
 use super::profile::Profile;
 use super::resample::{self, LabelSource};
@@ -79,13 +80,18 @@ impl<'a> Evaluator<'a> {
         require_memory(stage.name, self.channels(), region.shape)?;
         match &stage.kind {
             Kind::Lattice(lattice, fill) => self.lattice(level, lattice, *fill, region),
-            Kind::Warp(mapping, interpolation, fill) => self.warp(level, mapping, (*interpolation, *fill), region),
+            Kind::Warp(mapping, interpolation, fill) => {
+                let block = self.warp(level, mapping, (*interpolation, *fill), region)?;
+                require_finite(stage.name, &block.image, block.start, block.shape)?;
+                Ok(block)
+            }
             Kind::Smooth(deviations) => {
                 let shape = stage.grid.shape;
                 let whole = self.incoming(level, Region::image_only([0; 3], shape))?;
                 let mut image = whole.into_owned_crop(self.channels(), [0; 3], shape);
                 let mut window = Window::new(&mut image, self.channels(), stage.grid, ([0; 3], shape));
                 smooth_recursively(&mut window, *deviations);
+                require_finite(stage.name, &image, [0; 3], shape)?;
                 Ok(Block::new([0; 3], shape, image))
             }
             Kind::Intensity(intensity) => self.intensity(level, &stage.grid, intensity, region),
@@ -149,11 +155,14 @@ impl<'a> Evaluator<'a> {
         let region_with_halo = Region { start: from, shape: size, with_labels };
         let (image, label) = self.mapped(level, grid, stage, region_with_halo)?;
         if halo == [usize::MAX; 3] {
+            require_finite(stage.step.name(), &image, from, size)?;
             // Every window needs the whole volume, so it is cached.
             let whole = stage.outgoing.get_or_init(|| Arc::new(image));
             return Ok(Block { label, ..Block::new(from, size, &whole[..]) });
         }
         let image = Block::new(from, size, image).crop(self.channels(), region.start, region.shape);
+        // Not before cropping: the values of the halo may be anything.
+        require_finite(stage.step.name(), &image, region.start, region.shape)?;
         Ok(Block { label, ..Block::new(region.start, region.shape, image) })
     }
 
@@ -292,6 +301,16 @@ pub(super) fn require_memory(name: &'static str, channels: usize, shape: [usize;
     } else {
         Err(PipelineError::TooLarge { name, shape, channels })
     }
+}
+
+/// Checks that a step computed finite values for a block.
+fn require_finite(
+    name: &'static str,
+    image: &[f32],
+    start: [usize; 3],
+    shape: [usize; 3],
+) -> Result<(), PipelineError> {
+    finite::find(image, start, shape).map_or(Ok(()), |voxels| Err(PipelineError::NotFinite { name, voxels }))
 }
 
 /// Returns the incoming region that a block of outgoing voxels comes from; `None` if all of it is outside.

@@ -7,7 +7,7 @@
 //! The modules in the order of their dependencies; each uses only those before it:
 //!
 //! 1. `fixed_point`, `lanes`, `line`: source coordinates of voxels, with the same bits for every window
-//! 2. `block`, `border_values`, `empty_space`, `error`, `extrapolate`, `profile`
+//! 2. `block`, `border_values`, `empty_space`, `error`, `extrapolate`, `finite`, `profile`
 //! 3. `warp`: source points of rows under elastic displacements
 //! 4. `index_mapping`, `candidate_boxes`: the map from voxels after a chain to source voxels, and its inverse
 //! 5. `resample`: the interpolation kernels, scalar and AVX2
@@ -23,6 +23,7 @@ mod empty_space;
 mod error;
 mod evaluator;
 mod extrapolate;
+mod finite;
 mod fixed_point;
 mod index_mapping;
 mod lanes;
@@ -37,9 +38,12 @@ mod warp;
 pub use block::Block;
 pub use border_values::BorderValueCache;
 pub use candidate_boxes::CandidateBoxes;
-pub use chain::{fixed_params, forces_whole_volume, index_mapping, output_grid, relabel, resample_labels};
+pub use chain::{
+    WholeVolumeUse, fixed_params, forces_whole_volume, index_mapping, output_grid, relabel, resample_labels,
+};
 pub use empty_space::EmptySpace;
 pub use error::PipelineError;
+pub use finite::{NotFinite, replaces_not_finite, require_finite};
 pub use index_mapping::IndexMapping;
 pub use profile::Profile;
 pub use resolve::{fitting_sample, resolve_from_volume};

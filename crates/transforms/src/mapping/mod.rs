@@ -4,3 +4,4 @@ pub(crate) mod elastic_displacement;
 pub(crate) mod grid_mapping;
 pub(crate) mod interpolation;
 pub(crate) mod padding;
+pub(crate) mod target_spacing;

@@ -117,6 +117,10 @@ impl Component for Affine {
         AffineParams { scales, degrees, translation_mm: self.translation_mm.0.map(|range| rng.uniform(range)) }
     }
 
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("scales", 1.0), ("degrees", 0.0), ("translation_mm", 0.0)]
+    }
+
     fn random_keys(&self) -> Vec<&'static str> {
         keys_where(&[
             ("scales", !self.scales.is_fixed()),

@@ -25,6 +25,10 @@ use volume::Grid;
 pub struct CropOrPad {
     /// Number of voxels along x, y and z; `null` keeps an axis, as in `[256, 256, null]`.
     pub shape: PartialShape,
+    /// Set to `crop` to crop axes that are too long and leave shorter ones as they are, or to `pad` to pad axes that are too
+    /// short and leave longer ones; default `null` does both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
     /// Padding mode, as for `pad`: a number (default 0) or a word such as `minimum` or `reflect`.
     #[serde(default)]
     pub fill: Padding,
@@ -36,6 +40,16 @@ pub struct CropOrPad {
     /// `null`; example `{ labels: [1, 2] }`.
     #[serde(default)]
     pub mask: Option<Region>,
+}
+
+/// What is done to axes of another size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Only {
+    /// Longer axes are cropped.
+    Crop,
+    /// Shorter axes are padded.
+    Pad,
 }
 
 /// Position of a crop.
@@ -61,7 +75,7 @@ impl Component for CropOrPad {
         if self.location == Location::Center {
             return CropOrPadParams(None);
         }
-        let shape = self.shape.resolve(incoming.grid.shape);
+        let shape = self.outgoing_shape(incoming.grid.shape);
         CropOrPadParams(Some(std::array::from_fn(|axis| match incoming.grid.shape[axis].checked_sub(shape[axis]) {
             Some(spare) => rng.below(spare as u64 + 1) as i64,
             None => centre(incoming.grid.shape[axis], shape[axis]),
@@ -90,7 +104,7 @@ impl Component for CropOrPad {
 
 impl SpatialTransform for CropOrPad {
     fn map_grid(&self, params: &CropOrPadParams, incoming: &Grid) -> GridMapping {
-        let shape = self.shape.resolve(incoming.shape);
+        let shape = self.outgoing_shape(incoming.shape);
         let axes = std::array::from_fn(|axis| {
             let offset = params.0.map_or_else(|| centre(incoming.shape[axis], shape[axis]), |start| start[axis]);
             LatticeAxis { source: axis, flipped: false, offset }
@@ -108,11 +122,15 @@ impl SpatialTransform for CropOrPad {
         whole: &WholeVolume,
     ) -> Result<CropOrPadParams, TransformError> {
         let Some(mask) = &self.mask else { return Ok(*params) };
-        let shape = self.shape.resolve(whole.grid.shape);
+        let (incoming, shape) = (whole.grid.shape, self.outgoing_shape(whole.grid.shape));
         let bounds = mask.bounds(Self::NAME, whole)?;
-        Ok(CropOrPadParams(
-            bounds.map(|(low, high)| std::array::from_fn(|axis| around(low[axis] + high[axis], shape[axis]))),
-        ))
+        let start = |ends: usize, axis: usize| {
+            let start = around(ends, shape[axis]);
+            // Neither pads an axis that it crops, nor crops one that it pads.
+            let last = incoming[axis] as i64 - shape[axis] as i64;
+            if self.only.is_some() { start.clamp(last.min(0), last.max(0)) } else { start }
+        };
+        Ok(CropOrPadParams(bounds.map(|(low, high)| std::array::from_fn(|axis| start(low[axis] + high[axis], axis)))))
     }
 
     fn extension(&self) -> Option<Extension> {
@@ -124,12 +142,22 @@ impl CropOrPad {
     /// Returns a crop or pad around the centre of the volume.
     pub(crate) fn centred(shape: PartialShape, fill: f32) -> Self {
         let fill = Padding::Fill(Fill::Value(fill));
-        Self { shape, fill, location: Location::Center, mask: None }
+        Self { shape, only: None, fill, location: Location::Center, mask: None }
+    }
+
+    /// Returns the shape after the step.
+    fn outgoing_shape(&self, incoming: [usize; 3]) -> [usize; 3] {
+        let shape = self.shape.resolve(incoming);
+        match self.only {
+            None => shape,
+            Some(Only::Crop) => std::array::from_fn(|axis| shape[axis].min(incoming[axis])),
+            Some(Only::Pad) => std::array::from_fn(|axis| shape[axis].max(incoming[axis])),
+        }
     }
 }
 
 /// Returns the first incoming index of a centred crop or pad.
-fn centre(incoming: usize, outgoing: usize) -> i64 {
+pub(crate) fn centre(incoming: usize, outgoing: usize) -> i64 {
     let at_start = incoming.abs_diff(outgoing).div_ceil(2) as i64;
     if incoming > outgoing { at_start } else { -at_start }
 }
@@ -191,6 +219,35 @@ mod tests {
         assert_eq!([3, 4, 5, 6].map(|size| start(mask, size)), [2, 2, 1, 1].map(Some));
         let mask = [0, 1, 1, 1, 0, 0, 0, 0, 0, 0];
         assert_eq!([4, 6, 7].map(|size| start(mask, size)), [0, -1, -1].map(Some));
+    }
+
+    #[test]
+    fn only_one_of_both_is_done() {
+        let shape = |yaml: &str| {
+            let step: CropOrPad = serde_yaml::from_str(yaml).unwrap();
+            let grid = Grid { shape: [4, 7, 5], affine: Affine::IDENTITY };
+            let mapping = step.map_grid(&CropOrPadParams(None), &grid);
+            (mapping.grid.shape, mapping.grid.affine.origin())
+        };
+        assert_eq!(shape("{shape: [6, 6, 6], only: pad}"), ([6, 7, 6], [-1.0, 0.0, -1.0]));
+        assert_eq!(shape("{shape: [6, 6, null], only: crop}"), ([4, 6, 5], [0.0, 1.0, 0.0]));
+        assert_eq!(shape("{shape: [6, 6, null]}"), ([6, 6, 5], [-1.0, 1.0, 0.0]));
+    }
+
+    #[test]
+    fn around_a_mask_only_one_of_both_is_done_too() {
+        let start = |only: &str, size: usize| {
+            let yaml = format!("{{shape: [{size}, null, null], only: {only}, mask: {{labels: []}}}}");
+            let step: CropOrPad = serde_json::from_value(serde_yaml::from_str(&yaml).unwrap()).unwrap();
+            let mut labels = [0; 10];
+            labels[9] = 1;
+            let whole = WholeVolume { grid: grid(10), image: &[0.0; 10], label: Some(&labels) };
+            step.resolve_from_volume(&CropOrPadParams(None), &whole).unwrap().0.unwrap()[0]
+        };
+        // Centred on voxel 9, four voxels would start at 7 and end outside.
+        assert_eq!([start("null", 4), start("crop", 4)], [7, 6]);
+        assert_eq!([start("crop", 12), start("pad", 4)], [0, 0]);
+        assert_eq!([start("null", 12), start("pad", 12)], [3, 0]);
     }
 
     #[test]

@@ -123,11 +123,10 @@ impl Component for ElasticDeformation {
         within("the displacements", params.0.as_flattened(), [-MAX_DISPLACEMENT, MAX_DISPLACEMENT])
     }
 
-    fn warning(&self, incoming: &Grid) -> Option<&'static str> {
-        self.may_fold(incoming).then_some(
-            "the deformation may fold the volume, since control points may move farther than half their distance; \
-             use fewer of them or a smaller max_displacement_mm",
-        )
+    fn warning(&self, incoming: &Grid) -> Option<String> {
+        let warning = "the deformation may fold the volume, since control points may move farther than half their distance; \
+                       use fewer of them or a smaller max_displacement_mm";
+        self.may_fold(incoming).then(|| warning.to_owned())
     }
 }
 

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, SpatialTransform};
+use crate::{
+    Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, SpatialTransform, TargetSpacing,
+};
 use random::Rng;
-use values::{Shape, Spacing};
+use values::{Shape, Spacing, format_number};
 use volume::{Affine, Grid};
 
 /// Resamples to a spacing, around the same centre, or to the grid of a reference image, as TorchIO's Resample. Labels take
@@ -15,15 +17,19 @@ use volume::{Affine, Grid};
 /// unchanged. Rounding of the spacing in the file's header does not lose a voxel, as it may in TorchIO. Voxels of a
 /// reference grid outside the image get intensity 0 and label 0.
 ///
+/// `spacing_mm: median` is the median spacing of the training subjects along each axis, as it is when it enters this step.
+/// It is read from the headers of their images; plan.yaml states it as `{ median: [x, y, z] }`, so that other images are
+/// resampled to the same spacing.
+///
 /// ```yaml
 /// - resample: { spacing_mm: [1, 1, 2.5], antialias: true }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resample {
-    /// Spacing along x, y and z in millimetres, such as `[1, 1, 2.5]`. Give this or `reference`.
+    /// Spacing along x, y and z in millimetres, such as `[1, 1, 2.5]`, or `median`. Give this or `reference`.
     #[serde(default)]
-    pub spacing_mm: Option<Spacing>,
+    pub spacing_mm: Option<TargetSpacing>,
     /// The grid to resample to, instead of a spacing: `{ file: PATH }` for that of an image file.
     #[serde(default)]
     pub reference: Option<Reference>,
@@ -41,6 +47,9 @@ const ROUNDING: f64 = 1e-6;
 
 /// Valid spacings in millimetres.
 const SPACINGS: std::ops::RangeInclusive<f64> = 1e-3..=1e4;
+
+/// An axis of fewer voxels may become a single one.
+const MIN_VOXELS: usize = 8;
 
 /// A grid to resample to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,7 +109,8 @@ impl Component for Resample {
             (Some(_), Some(_)) => Some((ITSELF, "expected a spacing or a reference, got both".to_owned())),
             (None, None) => Some((ITSELF, "resample has no target; give `spacing_mm` or `reference`".to_owned())),
             (Some(spacing), None) => spacing
-                .0
+                .get()
+                .map_or([1.0; 3], |spacing| spacing.0)
                 .into_iter()
                 .find(|mm| !SPACINGS.contains(mm))
                 .map(|mm| ("spacing_mm", format!("expected a spacing between 0.001 and 10000 mm, got {mm}"))),
@@ -109,15 +119,39 @@ impl Component for Resample {
         problem.into_iter().map(|(key, message)| KeyProblem::new(key, message)).collect()
     }
 
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        let Some(spacing) = self.spacing_mm.and_then(TargetSpacing::get) else { return Ok(()) };
+        let (shape, old) = (incoming.grid.shape, incoming.grid.spacing());
+        let length = |axis: usize| shape[axis] as f64 * old[axis];
+        let Some(axis) = (0..3).find(|axis| shape[*axis] >= MIN_VOXELS && length(*axis) < spacing.0[*axis]) else {
+            return Ok(());
+        };
+        let [length, size] = [length(axis), spacing.0[axis]].map(format_number);
+        let message =
+            format!("the volume is {length} mm long along {}, less than one voxel of {size} mm", ["x", "y", "z"][axis]);
+        Err(KeyProblem::new("spacing_mm", message)
+            .help("use a smaller spacing, or fix the spacing in the header: is it in millimetres?"))
+    }
+
     fn reference_mut(&mut self) -> Option<&mut Reference> {
         self.reference.as_mut()
+    }
+
+    fn median_spacing_mut(&mut self) -> Option<&mut Option<Spacing>> {
+        match &mut self.spacing_mm {
+            Some(TargetSpacing::Median(median)) => Some(median),
+            Some(TargetSpacing::Given(_)) | None => None,
+        }
     }
 }
 
 impl SpatialTransform for Resample {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
         let mapping = match (&self.spacing_mm, self.reference.as_ref().and_then(Reference::grid)) {
-            (Some(spacing), _) => self.at_spacing(spacing.0, incoming),
+            // `check --data` asks for the effect on label values before there is a plan with the median.
+            (Some(spacing), _) => {
+                self.at_spacing(spacing.get().map_or_else(|| incoming.spacing(), |spacing| spacing.0), incoming)
+            }
             (None, Some(grid)) => {
                 let to_voxels = incoming.affine.inverse().expect("the affine of a grid is invertible");
                 GridMapping::warp(to_voxels.after(&grid.affine), grid, self.interpolation)
@@ -205,6 +239,29 @@ mod tests {
         assert_eq!(step.map_grid(&NoParams, &grid).grid.shape, [512, 6, 5]);
         assert_eq!(parsed("spacing_mm: [1.4, 1, 1]").map_grid(&NoParams, &grid).grid.shape, [256, 6, 5]);
         assert!(parsed("spacing_mm: [1.0e-9, 1, 1]").validate().pop().is_some());
+    }
+
+    #[test]
+    fn a_computed_median_is_a_spacing() {
+        let mapping = mapped("spacing_mm: { median: [3, 1, 1] }");
+        assert_eq!(mapping, mapped("spacing_mm: [3, 1, 1]"));
+        let mut step = parsed("spacing_mm: median");
+        assert_eq!(step.median_spacing_mut(), Some(&mut None));
+        assert_eq!(step.map_grid(&NoParams, &grid()).grid, grid());
+    }
+
+    #[test]
+    fn a_volume_smaller_than_a_voxel_is_a_problem() {
+        let problem = |shape: [usize; 3], mm: f64| {
+            let grid = Grid { shape, affine: Affine::scale_and_shift([mm; 3], [0.0; 3]) };
+            let step = parsed("spacing_mm: [1, 1, 2.5]");
+            step.check_incoming(&Incoming { grid, channels: 1 }).err().map(|problem| problem.message)
+        };
+        let expected = "the volume is 0.0096 mm long along x, less than one voxel of 1 mm";
+        assert_eq!(problem([24, 24, 16], 4e-4).as_deref(), Some(expected));
+        assert_eq!(problem([24, 24, 16], 0.4), None);
+        // A thick slice or two may become one.
+        assert_eq!(problem([240, 240, 2], 1.0), None);
     }
 
     #[test]

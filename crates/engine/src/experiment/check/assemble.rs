@@ -1,9 +1,7 @@
 //! Makes the plan of a valid experiment and its dataset.
 
-use std::collections::BTreeMap;
-
 use super::data::DatasetSummary;
-use super::{Diagnostics, Environment, NAME_HELP, is_folder_name, sizes};
+use super::{Diagnostics, Environment, NAME_HELP, is_folder_name, patch, sizes};
 use crate::experiment::load::Document;
 use crate::experiment::plan::{Case, Plan};
 use crate::experiment::problem::Problems;
@@ -11,11 +9,7 @@ use dataset::patch::Patch;
 use nn::StepSize;
 use nn::devices::DeviceName;
 use nn::weights::WeightsError;
-use transforms::lazy;
-use volume::Grid;
-
-/// With fewer possible patch centres than this along an axis, a sampler deviates from its probabilities.
-const MIN_CENTRES: usize = 16;
+use transforms::lazy::{self, WholeVolumeUse};
 
 /// Checks the patch, the network and the device against the dataset, and makes the plan.
 pub(super) fn assemble(
@@ -32,13 +26,21 @@ pub(super) fn assemble(
         diagnostics.problem("device", error.to_string(), "`runner devices` lists what this binary and machine offer");
         experiment.device
     });
-    let patch = experiment.sampler.patch();
     let outgoing = sizes::volumes(&mut diagnostics, &summary, environment);
-    check_patch(&mut diagnostics, &outgoing, patch);
-    if let Some(index) = lazy::forces_whole_volume(&experiment.augment) {
-        diagnostics.warning(format!(
-            "augment.{index} needs the whole volume, so it is computed for every patch, which is slow"
-        ));
+    patch::check(&mut diagnostics, &outgoing);
+    for (index, reason) in lazy::forces_whole_volume(&experiment.augment) {
+        let name = experiment.augment[index].name();
+        diagnostics.warning(match reason {
+            WholeVolumeUse::Mixing => {
+                format!("augment.{index}: {name} needs the whole volume, so it is computed for every patch, which is slow")
+            }
+            WholeVolumeUse::Statistics => format!(
+                "augment.{index}: {name} needs statistics of the whole volume, so the steps before it are computed on the whole volume for every patch, which is slow; the statistics are those of the augmented volume, not of the patch"
+            ),
+            WholeVolumeUse::SameStatistics => format!(
+                "augment.{index}: {name} needs statistics of the whole volume, not of the patch; they are computed again for every patch, although no random step comes before: move it to `preprocess`, where they are computed once"
+            ),
+        });
     }
     for (index, step) in experiment.augment.iter().enumerate() {
         let warnings = outgoing.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
@@ -51,12 +53,12 @@ pub(super) fn assemble(
         channels: summary.channels,
         classes,
         batch: experiment.train.batch_size.get(),
-        patch,
+        patch: experiment.sampler.patch(),
         recomputes: experiment.train.checkpoint_activations,
         device,
     });
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
-    let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, patch));
+    let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, experiment.sampler.patch()));
     let memory_bytes = step_bytes.saturating_add(waiting_bytes);
     let on_host = device.is_host();
     if let Some(available) = environment.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
@@ -112,7 +114,7 @@ pub(super) fn assemble(
         cases,
         parts: summary.parts,
         channels: summary.channels,
-        patch,
+        patch: experiment.sampler.patch(),
         window: experiment.window(),
         patches_per_epoch: summary.patches_per_epoch,
         steps_per_epoch: summary.steps_per_epoch,
@@ -126,37 +128,5 @@ fn describe(error: &WeightsError) -> String {
     match std::error::Error::source(error) {
         Some(source) if matches!(error, WeightsError::Read { .. }) => source.to_string(),
         _ => error.to_string(),
-    }
-}
-
-/// Checks that every preprocessed volume contains a whole patch.
-fn check_patch(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Grid>, patch: [usize; 3]) {
-    let sampler = &diagnostics.document.experiment.sampler;
-    let path = format!("sampler.{}.patch", sampler.name());
-    let criterion = sampler.component().centre_criterion();
-    for axis in 0..3 {
-        let Some((name, smallest)) =
-            grids.iter().map(|(name, grid)| (name, grid.shape[axis])).min_by_key(|(_, size)| *size)
-        else {
-            return;
-        };
-        let letter = ["x", "y", "z"][axis];
-        if patch[axis] > smallest {
-            let message = format!(
-                "expected a patch of at most {smallest} voxels along {letter}, the size of subject {name} after preprocessing, got {}",
-                patch[axis]
-            );
-            diagnostics.problem(
-                &format!("{path}.{axis}"),
-                message,
-                "use a smaller patch, or pad in `preprocess` with crop_or_pad",
-            );
-        } else if let Some(what) = criterion
-            && smallest > patch[axis]
-            && smallest - patch[axis] + 1 < MIN_CENTRES
-        {
-            let centres = smallest - patch[axis] + 1;
-            diagnostics.warning(format!("only {centres} slices along {letter} can be patch centres in subject {name}, so {what} apply to those only"));
-        }
     }
 }

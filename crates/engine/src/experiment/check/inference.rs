@@ -24,6 +24,12 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
             );
         }
     }
+    for (index, step) in experiment.postprocess.iter().enumerate() {
+        if let Some(value) = step.component().repeated_label() {
+            let message = format!("{} names label {value} twice", step.name());
+            diagnostics.problem(&format!("postprocess.{index}"), message, "name different labels");
+        }
+    }
     if let Some(labels) = &experiment.data.labels {
         check_labels(diagnostics, labels);
     }

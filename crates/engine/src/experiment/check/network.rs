@@ -1,6 +1,7 @@
-//! Rules for the network, the loss, and the shapes of patch and window.
+//! Rules for the network, the loss, and the shape of the window.
 
 use super::Diagnostics;
+use super::patch::nearest_multiple;
 use nn::Diagnostic;
 use nn::networks::InputSizes;
 
@@ -14,23 +15,20 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         diagnostics.component(&format!("model.{name}"), keys);
         return;
     }
-    let sizes = model.input_sizes();
-    let sampler = format!("sampler.{}.patch", experiment.sampler.name());
-    check_shape(diagnostics, &sampler, "patch", experiment.sampler.patch(), &sizes);
     if let Some(window) = experiment.inference.window {
-        check_shape(diagnostics, "inference.window", "window", window.0, &sizes);
+        check_window(diagnostics, window.0, &model.input_sizes());
     }
     let training = model.check_training(experiment.sampler.patch(), experiment.train.batch_size.get());
     diagnostics.component(&format!("model.{name}"), training);
 }
 
-/// Checks that the network can process a shape.
-fn check_shape(diagnostics: &mut Diagnostics, path: &str, name: &str, shape: [usize; 3], sizes: &InputSizes) {
+/// Checks that the network can process the window.
+fn check_window(diagnostics: &mut Diagnostics, window: [usize; 3], sizes: &InputSizes) {
     let InputSizes { multiple_of, reason, remedy } = sizes;
-    for (axis, size) in shape.into_iter().enumerate().filter(|(_, size)| size % multiple_of != 0) {
-        let near = ((size + multiple_of / 2) / multiple_of).max(1) * multiple_of;
-        let message = format!("expected {name} sizes divisible by {multiple_of}, since {reason}, got {size}");
-        diagnostics.problem(&format!("{path}.{axis}"), message, format!("use {near}, or {remedy}"));
+    for (axis, size) in window.into_iter().enumerate().filter(|(_, size)| size % multiple_of != 0) {
+        let near = nearest_multiple(size, *multiple_of);
+        let message = format!("expected window sizes divisible by {multiple_of}, since {reason}, got {size}");
+        diagnostics.problem(&format!("inference.window.{axis}"), message, format!("use {near}, or {remedy}"));
     }
 }
 

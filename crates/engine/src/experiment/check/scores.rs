@@ -55,19 +55,28 @@ pub(in crate::experiment) fn repeated_metrics(metrics: &[Metric]) -> Vec<Violati
     (0..metrics.len()).filter(is_repeated).map(violation).collect()
 }
 
-/// Checks the labels and region names of metrics against the declared labels; `key` is where these are declared.
+/// Checks the labels and region names of metrics against the declared labels; `declared_in` is where these are declared.
 pub(in crate::experiment) fn labels_of_metrics(
     metrics: &[Metric],
     labels: &BTreeMap<Label, String>,
-    key: &str,
+    declared_in: &str,
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (index, metric) in metrics.iter().enumerate() {
         let below = |keys: &str| format!("{index}.{}.{keys}", metric.name());
         for (keys, value) in metric.used_labels().into_iter().filter(|(_, value)| !labels.contains_key(value)) {
             let message = format!("label {value} is not declared");
-            let help = format!("{key} declares {}", declared(labels));
+            let help = format!("{declared_in} declares {}", declared(labels));
             violations.push(Violation { path: below(&keys), at_key: false, message, help });
+        }
+        let named: Vec<(String, Label)> =
+            metric.used_labels().into_iter().filter(|(key, _)| !key.starts_with("regions.")).collect();
+        for (position, (key, value)) in named.iter().enumerate() {
+            if let Some((other, _)) = named[..position].iter().find(|(_, other)| other == value) {
+                let message = format!("`{other}` and `{key}` are both label {value}");
+                let help = format!("name two different labels; {declared_in} declares {}", declared(labels));
+                violations.push(Violation { path: below(key), at_key: false, message, help });
+            }
         }
         let is_taken =
             |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);

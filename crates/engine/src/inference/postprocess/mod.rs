@@ -34,6 +34,12 @@ pub trait PostprocessStep {
         Vec::new()
     }
 
+    /// Returns a label that the step names more than once.
+    fn repeated_label(&self) -> Option<Label> {
+        let labels = self.labels();
+        (1..labels.len()).find(|index| labels[..*index].contains(&labels[*index])).map(|index| labels[index])
+    }
+
     /// Changes a label map `[x, y, z]` in place.
     fn apply(&self, _map: &mut [Label], _grid: &Grid) {}
 }

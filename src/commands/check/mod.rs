@@ -1,4 +1,7 @@
-//! `runner check`: the plan of an experiment, without training; with `--data` also checks of the dataset.
+//! `runner check`: the plan of an experiment, without training; with `--time` also its duration, and with `--data` checks of
+//! the dataset.
+
+mod duration;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,12 +23,14 @@ use run_folder::event::{Columns, Event, Listener};
 
 /// Validate an experiment and print its plan, without training.
 ///
-/// Reads image headers only; with `--data`, also every voxel. Exits with 1 if the data has faults.
+/// Reads image headers only; with `--data`, also every voxel, and with `--time` a few subjects. Exits with 1 if the data has
+/// faults.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   runner check experiments/quickstart.yaml
   runner check experiments/quickstart.yaml --data
+  runner check experiments/quickstart.yaml --time
   runner check experiments/quickstart.yaml --set train.batch_size=4")]
 pub struct CheckArgs {
     /// Experiment file (YAML).
@@ -33,6 +38,9 @@ pub struct CheckArgs {
     /// Also read every voxel and report faulty or suspicious data.
     #[arg(long)]
     data: bool,
+    /// Also preprocess a few subjects and take a few training steps, to estimate the time of the whole run.
+    #[arg(long)]
+    time: bool,
     #[command(flatten)]
     common: ExperimentOptions,
 }
@@ -44,6 +52,9 @@ impl Execute for CheckArgs {
         let plan_problems = match self.common.plan(&document) {
             Ok(plan) => {
                 output::text(&plan);
+                if self.time && duration::print(&plan, &self.common)? == Exit::Stopped {
+                    return Ok(Exit::Stopped);
+                }
                 None
             }
             // With `--data`, all files are examined even if some prevent a plan.

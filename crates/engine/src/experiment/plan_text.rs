@@ -1,0 +1,257 @@
+//! The text that `runner check` prints: what will be trained, on what, and how it will be judged.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_yaml::{Mapping, Value as Yaml};
+
+use super::plan::Plan;
+use super::spec::Experiment;
+
+/// Maximum length of the description of a component in characters; landmarks and reference grids are long.
+const MAX_LENGTH: usize = 160;
+
+impl Plan {
+    /// Returns the smallest and the largest size along each axis after preprocessing.
+    fn shape_range(&self) -> Option<([usize; 3], [usize; 3])> {
+        let mut shapes = self.cases.values().map(|case| case.outgoing.shape);
+        let first = shapes.next()?;
+        Some(shapes.fold((first, first), |(low, high), shape| {
+            let along = |pick: fn(usize, usize) -> usize, bound: [usize; 3]| {
+                std::array::from_fn(|axis| pick(bound[axis], shape[axis]))
+            };
+            (along(usize::min, low), along(usize::max, high))
+        }))
+    }
+
+    /// Returns the names and values of all lines.
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = self.data_lines();
+        lines.extend(self.patch_lines());
+        lines.extend(self.training_lines());
+        lines.extend(self.evaluation_lines());
+        lines.push(("memory", format!("{:.2} GB (estimate)", self.memory_bytes as f64 / 1e9)));
+        lines
+    }
+
+    fn data_lines(&self) -> Vec<(&'static str, String)> {
+        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
+        let (train, val, test) = (self.parts.train.len(), self.parts.val.len(), self.parts.test.len());
+        let volumes = self.shape_range().map(|(low, high)| {
+            let range =
+                if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
+            ("volumes", format!("{range} voxels after preprocess"))
+        });
+        let lines = [
+            ("name", self.name.clone()),
+            ("device", self.device.to_string()),
+            ("subjects", format!("{train} train, {val} val, {test} test")),
+            ("channels", self.channels.to_string()),
+            ("labels", labels.join(", ")),
+            ("preprocess", components(&self.experiment.preprocess, "none")),
+        ];
+        lines.into_iter().chain(volumes).collect()
+    }
+
+    fn patch_lines(&self) -> Vec<(&'static str, String)> {
+        let Experiment { augment, sampler, train, .. } = &self.experiment;
+        let patches = if train.batch_size.get() == 1 { "patch" } else { "patches" };
+        let accumulated = match train.accumulate_batches.get() {
+            1 => String::new(),
+            count => format!(", {count} batches accumulated in each step"),
+        };
+        let batch = format!("{} {patches}{accumulated}", train.batch_size);
+        vec![
+            ("augment", components(augment, "none")),
+            ("sampler", component(&tree(sampler))),
+            ("patch", shape_text(self.patch)),
+            ("patches per epoch", self.patches_per_epoch.to_string()),
+            ("batch", batch),
+            ("steps", format!("{} per epoch, {} in total", self.steps_per_epoch, self.num_steps())),
+        ]
+    }
+
+    fn training_lines(&self) -> Vec<(&'static str, String)> {
+        let Experiment { model, loss, optimizer, schedule, train, .. } = &self.experiment;
+        let clip = train.clip_gradient_norm.map(|norm| ("gradient clipping", format!("to a norm of {}", norm.get())));
+        let initial = train.initial_weights.as_ref().map(|path| ("initial weights", path.display().to_string()));
+        let lines = [
+            ("model", component(&tree(model))),
+            ("parameters", self.num_parameters.to_string()),
+            ("loss", component(&tree(loss))),
+            ("optimizer", component(&tree(optimizer))),
+            ("schedule", component(&tree(schedule))),
+        ];
+        lines.into_iter().chain(clip).chain(initial).collect()
+    }
+
+    fn evaluation_lines(&self) -> Vec<(&'static str, String)> {
+        let Experiment { validate, inference, postprocess, metrics, checkpoint, .. } = &self.experiment;
+        let patches = validate.patches.then(|| format!("loss on patches {}", every(validate.every_epochs.get())));
+        let volumes = match validate.volumes.every_epochs.get() {
+            1 => "metrics on whole volumes after every epoch".to_owned(),
+            count => format!("metrics on whole volumes every {count} epochs and after the last"),
+        };
+        let mirror = match inference.mirror.len() {
+            0 => String::new(),
+            _ => format!(", mirrored along {}", value(&tree(&inference.mirror))),
+        };
+        let window = format!(
+            "{}, overlap {}, blend {}{mirror}",
+            shape_text(self.window),
+            inference.overlap.get(),
+            value(&tree(&inference.blend))
+        );
+        let patience =
+            checkpoint.patience_epochs.map(|epochs| format!("stops after {epochs} epochs without a better one"));
+        let kept = match checkpoint.keep_best {
+            0 => None,
+            1 => Some(format!("best epoch by {}", checkpoint.monitor)),
+            count => Some(format!("best {count} epochs by {}", checkpoint.monitor)),
+        };
+        let last = match checkpoint.keep_last.get() {
+            1 => "last epoch".to_owned(),
+            count => format!("last {count} checkpoints"),
+        };
+        vec![
+            ("validation", patches.into_iter().chain([volumes]).collect::<Vec<_>>().join("; ")),
+            ("window", window),
+            ("postprocess", components(postprocess, "argmax")),
+            ("metrics", components(metrics, "none")),
+            ("checkpoints", kept.into_iter().chain([last]).chain(patience).collect::<Vec<_>>().join("; ")),
+        ]
+    }
+}
+
+/// The text that `runner check` prints. A value of several lines is indented.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (name, value) in self.lines() {
+            for (index, value) in value.lines().enumerate() {
+                writeln!(f, "{:<18}{value}", if index == 0 { name } else { "" })?;
+            }
+        }
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
+fn shape_text(shape: [usize; 3]) -> String {
+    shape.map(|size| size.to_string()).join(" x ")
+}
+
+fn every(epochs: usize) -> String {
+    if epochs == 1 { "after every epoch".to_owned() } else { format!("every {epochs} epochs") }
+}
+
+/// Returns a part of the experiment as a tree of plain values, with keys in the order of their declaration.
+fn tree(value: &impl Serialize) -> Yaml {
+    serde_yaml::with::singleton_map_recursive::serialize(value, serde_yaml::value::Serializer)
+        .expect("the parts of an experiment are plain data")
+}
+
+/// Describes a list of components, one in each line.
+fn components(list: &[impl Serialize], if_empty: &str) -> String {
+    let lines: Vec<String> = list.iter().map(|item| component(&tree(item))).collect();
+    if lines.is_empty() { if_empty.to_owned() } else { lines.join("\n") }
+}
+
+/// Describes a component, a map from its name to its keys, such as `adam: learning_rate 0.001, epsilon 1e-8`; keys without
+/// a value are left out.
+fn component(node: &Yaml) -> String {
+    let text = match node.as_mapping().and_then(|map| map.iter().next()) {
+        Some((name, keys)) => match keys {
+            Yaml::Mapping(keys) => match entries(keys, " ") {
+                entries if entries.is_empty() => value(name),
+                entries => format!("{}: {entries}", value(name)),
+            },
+            keys => format!("{}: {}", value(name), value(keys)),
+        },
+        None => value(node),
+    };
+    if text.chars().count() <= MAX_LENGTH {
+        return text;
+    }
+    text.chars().take(MAX_LENGTH).chain(['…']).collect()
+}
+
+/// Describes the entries that have a value.
+fn entries(map: &Mapping, separator: &str) -> String {
+    let is_set = |node: &&Yaml| match node {
+        Yaml::Null | Yaml::Bool(false) => false,
+        Yaml::Sequence(items) => !items.is_empty(),
+        Yaml::Mapping(map) => !map.is_empty(),
+        _ => true,
+    };
+    let set = map.iter().filter(|(_, node)| is_set(node));
+    let entry = |(name, node): (&Yaml, &Yaml)| match node {
+        Yaml::Bool(true) => value(name),
+        node => format!("{}{separator}{}", value(name), value(node)),
+    };
+    set.map(entry).collect::<Vec<_>>().join(", ")
+}
+
+fn value(node: &Yaml) -> String {
+    match node {
+        Yaml::Null => "null".to_owned(),
+        Yaml::Bool(value) => value.to_string(),
+        Yaml::Number(number) if number.is_f64() => number.as_f64().map(number_text).unwrap_or_default(),
+        Yaml::Number(number) => number.to_string(),
+        Yaml::String(text) => text.clone(),
+        // One range for all axes is written once.
+        Yaml::Sequence(items)
+            if items.len() == 3 && items[0].is_sequence() && items.iter().all(|item| *item == items[0]) =>
+        {
+            value(&items[0])
+        }
+        Yaml::Sequence(items) if items.iter().any(Yaml::is_mapping) => {
+            format!("[{}]", items.iter().map(component).collect::<Vec<_>>().join("; "))
+        }
+        Yaml::Sequence(items) => format!("[{}]", items.iter().map(value).collect::<Vec<_>>().join(", ")),
+        Yaml::Mapping(map) => format!("{{{}}}", entries(map, ": ")),
+        Yaml::Tagged(tagged) => value(&tagged.value),
+    }
+}
+
+/// Formats a number in plain notation, or in scientific notation if that is clearly shorter.
+fn number_text(number: f64) -> String {
+    let (plain, scientific) = (format!("{number}"), format!("{number:e}"));
+    if plain.len() <= scientific.len() + 2 { plain } else { scientific }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(yaml: &str) -> String {
+        component(&serde_yaml::from_str(yaml).unwrap())
+    }
+
+    #[test]
+    fn components_are_described_by_the_keys_that_have_a_value() {
+        for (yaml, expected) in [
+            ("constant: {}", "constant"),
+            (
+                "adam: { learning_rate: 1.0e-4, epsilon: 1.0e-8, amsgrad: false }",
+                "adam: learning_rate 0.0001, epsilon 1e-8",
+            ),
+            (
+                "dice: { regions: { whole: [1, 2] }, empty: nan, global: true }",
+                "dice: regions {whole: [1, 2]}, empty nan, global",
+            ),
+            ("affine: { degrees: [[-10, 10], [-10, 10], [-10, 10]], fill: null }", "affine: degrees [-10, 10]"),
+            (
+                "maybe: { probability: 0.5, steps: [{ flip: { probabilities: [1, 0, 0] } }, { gamma: { log_gamma: [0, 1] } }] }",
+                "maybe: probability 0.5, steps [flip: probabilities [1, 0, 0]; gamma: log_gamma [0, 1]]",
+            ),
+            ("one_of: [{ z_normalize: {} }]", "one_of: [z_normalize]"),
+        ] {
+            assert_eq!(described(yaml), expected);
+        }
+    }
+
+    #[test]
+    fn long_descriptions_are_cut() {
+        let text = described(&format!("resample: {{ numbers: {:?} }}", vec![1; 100]));
+        assert_eq!((text.chars().count(), text.chars().last()), (MAX_LENGTH + 1, Some('…')));
+    }
+}
