@@ -84,6 +84,12 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     let patches_per_epoch = parts.train.len() * samples;
     let per_step = experiment.train.batch_size.get() * experiment.train.accumulate_batches.get();
     let steps_per_epoch = patches_per_epoch.div_ceil(per_step);
+    if patches_per_epoch > 0 && patches_per_epoch < per_step {
+        diagnostics.warning(format!(
+            "a step takes {per_step} patches, but an epoch has only {patches_per_epoch} ({} subjects with {samples} each), so every step has {patches_per_epoch}; raise queue.samples_per_volume or use smaller batches",
+            parts.train.len()
+        ));
+    }
     training::check_warm_up(&mut diagnostics, steps_per_epoch * experiment.train.epochs.get());
     let labels = labels_of(&mut diagnostics, &listing);
     let warnings = diagnostics.finish()?;
@@ -317,6 +323,17 @@ train: { epochs: 2 }
         let text = VALID.replace("dice: {}", "dice: { class_weights: [1, 1] }");
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("expected 3 class weights, got 2"), "{problems}");
+    }
+
+    #[test]
+    fn a_step_of_more_patches_than_an_epoch_has_causes_a_warning() {
+        let warnings = |batch: usize| {
+            let text = VALID.replace("epochs: 2", &format!("epochs: 2, batch_size: {batch}"));
+            summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap().warnings
+        };
+        assert_eq!(warnings(40), [""; 0]);
+        let warning = &warnings(41)[0];
+        assert!(warning.starts_with("a step takes 41 patches, but an epoch has only 40 (8 subjects with 5 each)"), "{warning}");
     }
 
     #[test]
