@@ -34,7 +34,7 @@ fn a_voxel_that_is_not_finite_is_an_error_with_subject_and_position() {
     ];
     for (value, name) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
         let dir = dir_with_nan(value);
-        let expected = format!("voxel [3, 2, 1] is {name}; fix the image, or begin `preprocess` with");
+        let expected = format!("voxel [3, 2, 1] is {name}; fix the image, or train with");
         for chain in chains {
             for command in ["run", "patches"] {
                 let message =

@@ -176,15 +176,18 @@ fn component(node: &Yaml) -> String {
 
 /// Describes the entries that have a value.
 fn entries(map: &Mapping, separator: &str) -> String {
+    // An intensity without a value is the minimum.
+    let is_minimum = |name: &Yaml, node: &Yaml| node.is_null() && matches!(name.as_str(), Some("fill" | "with"));
     let is_set = |node: &&Yaml| match node {
         Yaml::Null | Yaml::Bool(false) => false,
         Yaml::Sequence(items) => !items.is_empty(),
         Yaml::Mapping(map) => !map.is_empty(),
         _ => true,
     };
-    let set = map.iter().filter(|(_, node)| is_set(node));
+    let set = map.iter().filter(|(name, node)| is_set(node) || is_minimum(name, node));
     let entry = |(name, node): (&Yaml, &Yaml)| match node {
         Yaml::Bool(true) => value(name),
+        Yaml::Null => format!("{}{separator}minimum", value(name)),
         node => format!("{}{separator}{}", value(name), value(node)),
     };
     set.map(entry).collect::<Vec<_>>().join(", ")
@@ -238,7 +241,10 @@ mod tests {
                 "dice: { regions: { whole: [1, 2] }, empty: nan, global: true }",
                 "dice: regions {whole: [1, 2]}, empty nan, global",
             ),
-            ("affine: { degrees: [[-10, 10], [-10, 10], [-10, 10]], fill: null }", "affine: degrees [-10, 10]"),
+            (
+                "affine: { degrees: [[-10, 10], [-10, 10], [-10, 10]], fill: null }",
+                "affine: degrees [-10, 10], fill minimum",
+            ),
             (
                 "maybe: { probability: 0.5, steps: [{ flip: { probabilities: [1, 0, 0] } }, { gamma: { log_gamma: [0, 1] } }] }",
                 "maybe: probability 0.5, steps [flip: probabilities [1, 0, 0]; gamma: log_gamma [0, 1]]",

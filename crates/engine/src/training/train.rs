@@ -139,7 +139,9 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
         return Ok(Outcome::EarlyStopped);
     }
     if progress.best.is_empty() && spec.checkpoint.keep_best > 0 {
-        let message = format!("{monitor} was undefined in every epoch, so there are no best weights");
+        let message = format!(
+            "{monitor} was undefined in every epoch, so there are no best weights; use the latest with `--checkpoint last`, or set checkpoint.monitor, for example to val_loss"
+        );
         context.emit(&Event::Warning(message))?;
     }
     Ok(Outcome::Done)

@@ -65,8 +65,13 @@ impl IntensityTransform for ZNormalize {
             }
         };
         if !(deviation.is_finite() && deviation > 0.0) {
-            let reason =
-                format!("the standard deviation of the intensities is {deviation}, so they cannot be divided by it");
+            let reason = match deviation {
+                0.0 => format!("every intensity is {mean}; a constant volume has no standard deviation to divide by"),
+                // Of one value, or too large.
+                _ => {
+                    format!("the standard deviation of the intensities is {deviation}, so they cannot be divided by it")
+                }
+            };
             return Err(TransformError { name: Self::NAME, reason });
         }
         Ok(VolumeStatistics::new(Moments { mean: mean as f32, deviation: deviation as f32 }))

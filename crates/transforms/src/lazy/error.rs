@@ -22,7 +22,7 @@ pub enum PipelineError {
         channels: usize,
     },
     /// The image has voxels that are NaN or infinite.
-    #[error("{voxels}; fix the image, or begin `preprocess` with `- replace_non_finite: {{ with: 0 }}`")]
+    #[error("{voxels}; fix the image, or train with `- replace_non_finite: {{ with: 0 }}` first in `preprocess`")]
     NotFiniteImage {
         /// The voxels.
         voxels: NotFinite,

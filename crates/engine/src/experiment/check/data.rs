@@ -333,7 +333,10 @@ train: { epochs: 2 }
         };
         assert_eq!(warnings(40), [""; 0]);
         let warning = &warnings(41)[0];
-        assert!(warning.starts_with("a step takes 41 patches, but an epoch has only 40 (8 subjects with 5 each)"), "{warning}");
+        assert!(
+            warning.starts_with("a step takes 41 patches, but an epoch has only 40 (8 subjects with 5 each)"),
+            "{warning}"
+        );
     }
 
     #[test]

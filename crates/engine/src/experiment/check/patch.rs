@@ -74,12 +74,13 @@ impl Rule<'_> {
         let is_small = |grid: &&Grid| grid.shape[self.axis] < near;
         let (count, all) = (self.grids.values().filter(is_small).count(), self.grids.len());
         let padding = self.padding();
+        let letter = self.letter();
         let help = match smallest / multiple_of * multiple_of {
             0 => format!(
                 "no multiple of {multiple_of} fits into the {smallest} voxels of subject {subject}; end `preprocess` with `{padding}` and use {near}, or {remedy}"
             ),
             largest => format!(
-                "use {largest}; or, since {count} of {all} subjects are shorter than {near}, end `preprocess` with `{padding}` and use {near}"
+                "use {largest}; or, since {count} of {all} subjects are shorter than {near} voxels along {letter}, end `preprocess` with `{padding}` and use {near}"
             ),
         };
         Some((message, help))
@@ -130,7 +131,10 @@ mod tests {
         // 32 would not fit into 31 voxels, and 30 or 31 are no multiples of 16.
         let of_30 = &problems(30, 31, "[4, 8, 16, 32, 64]")[0];
         assert!(of_30.0.contains("divisible by 16"), "{of_30:?}");
-        assert!(of_30.1.starts_with("use 16; or, since 4 of 4 subjects are shorter than 32,"), "{of_30:?}");
+        assert!(
+            of_30.1.starts_with("use 16; or, since 4 of 4 subjects are shorter than 32 voxels along z,"),
+            "{of_30:?}"
+        );
         let of_32 = &problems(32, 31, "[4, 8, 16, 32, 64]")[0];
         assert!(of_32.0.contains("at most 31 voxels along z"), "{of_32:?}");
         assert_eq!(of_30.1, of_32.1);
