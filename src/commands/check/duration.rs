@@ -55,7 +55,7 @@ fn text(plan: &Plan, estimate: &TimeEstimate) -> String {
         lines.push(format!("validation on patches {}, {every}", duration(estimate.patch_validation)));
     }
     if estimate.volume_validation > 0.0 {
-        let every = every(validate.volumes.every_epochs.get());
+        let every = every(plan.experiment.volume_interval());
         let without = if estimate.includes_metrics { "" } else { " and without the time of the metrics" };
         lines.push(format!("validation on whole volumes {}, {every}{without}", duration(estimate.volume_validation)));
     }

@@ -87,10 +87,13 @@ impl Plan {
 
     fn evaluation_lines(&self) -> Vec<(&'static str, String)> {
         let Experiment { validate, inference, postprocess, metrics, checkpoint, .. } = &self.experiment;
-        let patches = validate.patches.then(|| format!("loss on patches {}", every(validate.every_epochs.get())));
-        let volumes = match validate.volumes.every_epochs.get() {
-            1 => "metrics on whole volumes after every epoch".to_owned(),
-            count => format!("metrics on whole volumes every {count} epochs and after the last"),
+        let patches = validate.patches.then(|| ("validation loss", on_patches(validate.every_epochs.get())));
+        let interval = match self.experiment.volume_interval() {
+            1 => "every epoch".to_owned(),
+            interval if interval < self.experiment.train.epochs.get() => {
+                format!("every {interval} epochs, and after the last")
+            }
+            _ => "after the last epoch".to_owned(),
         };
         let mirror = match inference.mirror.len() {
             0 => String::new(),
@@ -113,13 +116,14 @@ impl Plan {
             1 => "last epoch".to_owned(),
             count => format!("last {count} checkpoints"),
         };
-        vec![
-            ("validation", patches.into_iter().chain([volumes]).collect::<Vec<_>>().join("; ")),
+        let lines = [
+            ("volumes scored", interval),
+            ("metrics", components(metrics, "none")),
             ("window", window),
             ("postprocess", components(postprocess, "argmax")),
-            ("metrics", components(metrics, "none")),
             ("checkpoints", kept.into_iter().chain([last]).chain(patience).collect::<Vec<_>>().join("; ")),
-        ]
+        ];
+        patches.into_iter().chain(lines).collect()
     }
 }
 
@@ -139,8 +143,8 @@ fn shape_text(shape: [usize; 3]) -> String {
     shape.map(|size| size.to_string()).join(" x ")
 }
 
-fn every(epochs: usize) -> String {
-    if epochs == 1 { "after every epoch".to_owned() } else { format!("every {epochs} epochs") }
+fn on_patches(epochs: usize) -> String {
+    if epochs == 1 { "on patches, every epoch".to_owned() } else { format!("on patches, every {epochs} epochs") }
 }
 
 /// Returns a part of the experiment as a tree of plain values, with keys in the order of their declaration.

@@ -89,7 +89,7 @@ pub fn estimate(
     let total = preprocessing
         + epoch * epochs as f64
         + patch_validation * count(epochs, validate.every_epochs.get()) as f64
-        + volume_validation * count(epochs, validate.volumes.every_epochs.get()) as f64;
+        + volume_validation * count(epochs, plan.experiment.volume_interval()) as f64;
     Ok(Some(TimeEstimate {
         preprocessing,
         patch,
