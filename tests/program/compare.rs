@@ -42,7 +42,8 @@ fn the_better_folder_is_reported_by_every_metric() {
     assert!(output.contains("poor: ") && output.contains("mm higher than the best"), "{output}");
     assert!(!output.contains("seed:") && !output.contains("setting"), "{output}");
     let mut summary = csv::Reader::from_path(dir.path("out/summary.csv")).unwrap();
-    let at = |name: &str| summary.headers().unwrap().iter().position(|header| header == name).unwrap();
+    let headers = summary.headers().unwrap().clone();
+    let at = |name: &str| headers.iter().position(|header| header == name).unwrap();
     let (run, dice, hd95) = (at("run"), at("dice_mean"), at("hd95_mean"));
     let rows: Vec<csv::StringRecord> = summary.records().map(Result::unwrap).collect();
     assert_eq!((&rows[0][run], &rows[0][dice], rows.len()), ("good", "1", 2 * 6));
