@@ -88,11 +88,12 @@ impl JsonSchema for Split {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Choices::json_schema(generator);
-        let index = generator.subschema_for::<Option<usize>>();
+        let mut index = generator.subschema_for::<Option<usize>>().to_value();
+        index["description"] = FOLD_INDEX.into();
         let choices = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut);
-        if let Some(properties) = choices.and_then(|choices| choices.last_mut()?.get_mut("properties")) {
-            properties["index"] = index.to_value();
-            properties["index"]["description"] = FOLD_INDEX.into();
+        if let Some(file) = choices.and_then(|choices| choices.last_mut()) {
+            // Not among `properties`, so that the name of a choice is its only property.
+            file["patternProperties"] = serde_json::json!({ "^index$": index });
         }
         schema
     }
