@@ -128,6 +128,9 @@ fn a_fold_of_a_split_file_is_chosen_by_its_index_and_swept() {
     assert!(text.contains("it has 2 folds") && text.contains("splits_final.json, index: 0"), "{text}");
     let text = stdout(&dir.runner(&set("data.split={file: splits_final.json, index: 1}")).success());
     assert!(text.contains("3 train, 1 val"), "{text}");
+    let grid = ["--grid", "data.split.index=0,1", "--dry-run"];
+    let split = ["--set", "data.split={file: splits_final.json, index: 0}"];
+    dir.runner(&[&["sweep", "tiny.yaml"][..], &grid, &split].concat()).success();
 }
 
 #[test]
