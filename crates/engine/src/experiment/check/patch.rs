@@ -113,7 +113,7 @@ mod tests {
     /// Returns the problems of a patch of this size along z in volumes of this depth, and their advice.
     fn problems(size: usize, depth: usize, levels: &str) -> Vec<(String, String)> {
         let text = format!(
-            "data: {{ source: {{ phantom: {{ subjects: 4, shape: [32, 32, {depth}] }} }} }}\n\
+            "data: {{ source: {{ phantom: {{ subjects: 4, shape: [32, 32, {depth}] }} }}, split: {{ first: 3 }} }}\n\
              sampler: {{ uniform: {{ patch: [32, 32, {size}] }} }}\nmodel: {{ unet: {{ widths: {levels} }} }}\n\
              loss: {{ dice: {{}} }}\noptimizer: {{ adam: {{ learning_rate: 1e-4 }} }}\ntrain: {{ epochs: 1 }}\n"
         );
