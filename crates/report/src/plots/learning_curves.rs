@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn equal_values_have_a_range_with_readable_ticks() {
         assert_eq!(with_margin(&[8.0, 8.0]), (7.6, 8.4));
-        assert_eq!(with_margin(&[0.0]), (0.0, 0.005));
+        let (low, high) = with_margin(&[0.0]);
+        assert!(low == 0.0 && (0.004..0.006).contains(&high), "{low} to {high}");
         assert_eq!(with_margin(&[]), (0.0, 1.0));
     }
 
