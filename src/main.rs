@@ -7,10 +7,8 @@ mod volume_files;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let ended = commands::Cli::parse().execute();
+    let ended = commands::Cli::from_arguments().execute();
     let code = ended.as_ref().map_or_else(terminal::CliError::code, |exit| exit.code());
     if let Err(error) = ended {
         error.print();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use engine::experiment::manual::Manual;
 use engine::experiment::{load, schema};
 use serde_json::Value;
 use sweep::document;
@@ -21,10 +22,12 @@ fn as_json(text: &str) -> Value {
 }
 
 #[test]
-fn the_committed_schemas_are_up_to_date() {
-    for (path, fresh) in
-        [("schemas/experiment.schema.json", schema::experiment()), ("schemas/sweep.schema.json", document::schema())]
-    {
+fn the_committed_schemas_and_the_reference_are_up_to_date() {
+    for (path, fresh) in [
+        ("schemas/experiment.schema.json", schema::experiment()),
+        ("schemas/sweep.schema.json", document::schema()),
+        ("docs/experiment.md", Manual::experiment().to_markdown()),
+    ] {
         if std::env::var_os("UPDATE").is_some() {
             fs::write(path, &fresh).unwrap();
         }
@@ -67,6 +70,40 @@ fn the_torchio_guide_names_every_transform_and_no_other() {
     let rows = guide.lines().filter(|line| line.starts_with("| `"));
     let in_table: Vec<&str> = rows.flat_map(|row| in_code(row.split('|').nth(2).unwrap())).collect();
     assert!(in_table.len() > 25 && in_table.iter().all(|step| steps.contains(step)), "{in_table:?}");
+}
+
+#[test]
+fn every_name_of_torchio_leads_to_the_transform_of_the_guide() {
+    let guide = fs::read_to_string("docs/torchio.md").unwrap();
+    let in_code = |text| str::split(text, '`').skip(1).step_by(2);
+    let rows = guide.lines().filter(|line| line.starts_with("| `") && !line.contains("`p=…`"));
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').collect();
+        let ours: Vec<&str> = in_code(cells[2]).collect();
+        for name in in_code(cells[1]) {
+            let alias = transforms::name_of_alias(name);
+            assert!(alias.is_some_and(|alias| ours.contains(&alias)), "{name} is {alias:?}, the guide has {ours:?}");
+        }
+    }
+}
+
+#[test]
+fn short_forms_are_valid() {
+    let validator = validator();
+    let with = |sampler: &str, more: &str| {
+        let text = format!(
+            "data: {{ source: {{ phantom: {{}} }} }}\nsampler: {sampler}\nmodel: {{ unet: {{ widths: [4] }} }}\n\
+             loss: {{ dice: {{}} }}\noptimizer: {{ adam: {{ learning_rate: 1.0e-4 }} }}\ntrain: {{ epochs: 1 }}\n{more}"
+        );
+        validator.is_valid(&as_json(&text))
+    };
+    assert!(with("{ label: { patch: 16, probabilities: { background: 0.5, liver: 0.5 } } }", ""));
+    assert!(with("{ label: { patch: [16, 16, 16], probabilities: { 0: 0.5, 1: 0.5 } } }", ""));
+    assert!(with("{ uniform: { patch: 16 } }", "postprocess: [{ keep_largest: { labels: [liver, 2] } }]\n"));
+    assert!(with("{ uniform: { patch: 16 } }", "augment: [{ elastic_deformation: { max_displacement_mm: 4 } }]\n"));
+    assert!(with("{ uniform: { patch: 16 } }", "augment: [{ affine: { scales: [[0.9, 1.1], 1, [1, 2]] } }]\n"));
+    assert!(!with("{ uniform: { patch: [16, 16] } }", ""));
+    assert!(!with("{ uniform: { patch: large } }", ""));
 }
 
 #[test]

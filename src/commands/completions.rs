@@ -1,6 +1,6 @@
 //! `runner completions`: prints a completion script for a shell.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 
 use super::Execute;
 use crate::terminal::{CliError, Exit, output};
@@ -20,7 +20,7 @@ impl Execute for CompletionsArgs {
     /// Prints the script.
     fn execute(&self) -> Result<Exit, CliError> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "runner", &mut script);
+        clap_complete::generate(self.shell, &mut super::arguments::command(), "runner", &mut script);
         output::text(String::from_utf8_lossy(&script));
         Ok(Exit::Done)
     }

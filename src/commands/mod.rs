@@ -3,12 +3,14 @@
 //! A subcommand is a struct of arguments that implements [`Execute`]. Its doc comment and its `after_help` are what
 //! `runner help NAME` prints. To add one, write its file, and add a `mod` line and a line to the registry below.
 
+mod arguments;
 mod cache;
 mod check;
 mod compare;
 mod completions;
 mod devices;
 mod evaluate;
+mod explain;
 mod options;
 mod parity;
 mod patches;
@@ -27,7 +29,7 @@ mod view;
 use clap::Parser;
 
 use crate::terminal::{CliError, Exit, output};
-use options::{CacheOptions, ExperimentOptions, MovedDataOptions, check_moved_data, is_place, with_moved_data_help};
+use options::{CacheOptions, ExperimentOptions, MovedDataOptions, check_moved_data, with_moved_data_help};
 
 /// A subcommand with its arguments.
 trait Execute {
@@ -72,6 +74,7 @@ subcommands! {
     Phantom(phantom::PhantomArgs),
     Devices(devices::DevicesArgs),
     Schema(schema::SchemaArgs),
+    Explain(explain::ExplainArgs),
     Cache(cache::CacheArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -93,6 +96,11 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// Parses the arguments of this process; ends the process if they are wrong or ask for help.
+    pub fn from_arguments() -> Self {
+        arguments::parse(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the subcommand.
     ///
     /// # Errors

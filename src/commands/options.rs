@@ -14,13 +14,15 @@ use engine::experiment::problem::Problems;
 use engine::run::{MovedDataError, check_same_content};
 use nn::devices::DeviceName;
 use run_folder::manifest::Manifest;
+use run_folder::plan_keys::is_place;
 use values::Bytes;
 use volume::memory::memory_limit_bytes;
 
 /// Options of every subcommand that reads an experiment file.
 #[derive(Debug, Args)]
 pub struct ExperimentOptions {
-    /// Override one key of the experiment, such as `--set optimizer.adam.learning_rate=1e-3`; repeatable.
+    /// Override one key of the experiment, such as `--set train.epochs=3`; repeatable. In a dotted path, `*` is
+    /// whichever component is chosen: `--set 'optimizer.*.learning_rate=1e-3'`.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<SetArgument>,
     /// Device that runs the network: auto, flex, libtorch:cpu, libtorch:cuda:N, cuda:N, rocm:N or wgpu:N.
@@ -52,15 +54,6 @@ pub struct MovedDataOptions {
     pub set: Vec<SetArgument>,
 }
 
-/// The keys whose values are places of the data of a run; keys below them count as well.
-const PLACES: [&str; 3] = ["data.source", "data.split.file", "sampler.weighted.map"];
-
-/// Returns whether a `--set` states where the data of a run is.
-pub fn is_place(set: &SetArgument) -> bool {
-    let is_below = |key: &str| set.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    PLACES.iter().any(|key| is_below(key))
-}
-
 /// Checks that the files of some subjects of a run have the content that it recorded, if `--set` says that they moved.
 pub fn check_moved_data<'a>(
     set: &[SetArgument],
@@ -69,7 +62,7 @@ pub fn check_moved_data<'a>(
     names: impl IntoIterator<Item = &'a String>,
     cache: &CacheOptions,
 ) -> Result<(), CliError> {
-    if !set.iter().any(is_place) {
+    if !set.iter().any(|set| is_place(&set.key)) {
         return Ok(());
     }
     check_same_content(plan, &manifest.inputs, names, &cache.open().root).map_err(|error| match error {
@@ -96,7 +89,7 @@ pub fn with_moved_data_help(error: CliError, document: &Document) -> CliError {
 impl MovedDataOptions {
     /// Checks that only places are set.
     pub fn check(&self) -> Result<(), CliError> {
-        match self.set.iter().find(|set| !is_place(set)) {
+        match self.set.iter().find(|set| !is_place(&set.key)) {
             None => Ok(()),
             Some(set) => Err(CliError::problem(
                 format!("the run's `{}` cannot be changed here", set.key),

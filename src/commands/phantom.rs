@@ -22,10 +22,10 @@ pub struct PhantomArgs {
     /// Number of subjects.
     #[arg(long, default_value_t = 24)]
     subjects: usize,
-    /// Voxels along x, y and z [default: 64,64,48].
+    /// Voxels along x, y and z, or one number for all [default: 64,64,48].
     #[arg(long, value_name = "X,Y,Z", value_parser = three::<Shape>)]
     shape: Option<Shape>,
-    /// Voxel spacing along x, y and z in mm [default: 5,5,6].
+    /// Voxel spacing along x, y and z in mm, or one number for all [default: 5,5,6].
     #[arg(long, value_name = "SX,SY,SZ", value_parser = three::<Spacing>)]
     spacing: Option<Spacing>,
     /// Random seed of the dataset.
@@ -33,8 +33,9 @@ pub struct PhantomArgs {
     seed: u64,
 }
 
-/// Parses `a,b,c` by the rules of an experiment file.
+/// Parses `a,b,c`, or one number for all axes, by the rules of an experiment file.
 fn three<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    let text = if text.contains(',') { text.to_owned() } else { [text; 3].join(",") };
     serde_yaml::from_str(&format!("[{text}]")).map_err(|error| error.to_string())
 }
 

@@ -19,6 +19,7 @@ use engine::training::replay::{self, ReplayedStep};
 use nn::devices::DeviceName;
 use run_folder::folder::RunError;
 use run_folder::manifest::{Inputs, Manifest};
+use run_folder::plan_keys::{has_no_effect, is_place};
 use run_folder::table::Table;
 
 /// Repeat the first steps of a run and compare them with the recorded numbers.
@@ -50,18 +51,6 @@ pub struct ReproduceArgs {
     #[arg(long)]
     quiet: bool,
 }
-
-/// Keys that do not change the numbers of a step. The data is compared by the content of its files, not by their place.
-const IRRELEVANT_KEYS: [&str; 8] = [
-    "device",
-    "queue.workers",
-    "checkpoint.every_steps",
-    "checkpoint.every_secs",
-    "train.epochs",
-    "data.source",
-    "data.split.file",
-    "sampler.weighted.map",
-];
 
 impl Execute for ReproduceArgs {
     /// Compares plan, data and steps; the exit code is 1 if anything differs.
@@ -104,9 +93,10 @@ fn is_plan_unchanged(root: &Path, manifest: &Manifest) -> Result<bool, CliError>
     Ok(difference.is_none())
 }
 
-/// Returns the path of the first key whose value differs between two trees.
+/// Returns the path of the first key whose value differs between two trees, and may change the numbers of a step.
 fn first_difference(one: &Json, other: &Json, path: &str) -> Option<String> {
-    if IRRELEVANT_KEYS.contains(&path) {
+    // The data is compared by the content of its files.
+    if has_no_effect(path) || is_place(path) || path == "train.epochs" {
         return None;
     }
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };

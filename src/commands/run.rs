@@ -6,16 +6,17 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::training::{Training, command, latest_checkpoint, resume_error};
-use super::{Execute, ExperimentOptions, check_moved_data, is_place, with_moved_data_help};
+use super::{Execute, ExperimentOptions, check_moved_data, with_moved_data_help};
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
-use engine::experiment::load::{self, SetArgument};
+use engine::experiment::load::{self, Base, Change};
 use engine::experiment::plan::Plan;
 use engine::run::manifest::check_same_split;
 use engine::run::{GitState, manifest};
 use engine::training::checkpoint::State;
 use run_folder::folder::RunFolder;
 use run_folder::manifest::{Manifest, Status};
+use run_folder::plan_keys::{WITHOUT_EFFECT, has_no_effect, is_place};
 
 /// Train the network that an experiment file describes.
 ///
@@ -56,20 +57,15 @@ fn start(arguments: &RunArgs) -> Result<Exit, CliError> {
     let common = &arguments.common;
     let path = arguments.experiment.as_deref().expect("clap requires an experiment");
     // The name is checked like the key `name` of an experiment.
-    let name = arguments.name.as_deref().map(|name| SetArgument { key: "name".to_owned(), value: quoted(name) });
-    let sets: Vec<SetArgument> = common.set.iter().cloned().chain(name).collect();
-    let document = load::load(path, &sets)?;
+    let name = arguments.name.as_deref().map(|name| Change::from_option("--name", "name", name));
+    let base = Base::read(path, None, &common.set)?;
+    let document = base.document(&name.into_iter().collect::<Vec<_>>())?;
     let plan = common.plan(&document)?;
     let id = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let folder = RunFolder::create(&common.runs_dir, &plan.name, &id).map_err(run_error)?;
     let mut manifest =
         manifest::create(&folder, &plan, &document.text, GitState::around(path), command()).map_err(run_error)?;
     training(&folder, &plan, common).run(None, &mut manifest)
-}
-
-/// Quotes text as a YAML value.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 fn training<'a>(folder: &'a RunFolder, plan: &'a Plan, common: &ExperimentOptions) -> Training<'a> {
@@ -112,17 +108,22 @@ fn resume(root: &Path, common: &ExperimentOptions) -> Result<Exit, CliError> {
     training(&folder, &plan, common).run(state, &mut manifest)
 }
 
-/// Checks that only the length of a resumed run, the interval of its checkpoints and the place of its data change.
+/// Checks that only the length of a resumed run changes, the place of its data, and keys that do not affect results.
 fn check_changes(common: &ExperimentOptions) -> Result<(), CliError> {
-    const MAY_CHANGE: [&str; 4] = ["train.epochs", "queue.workers", "checkpoint.every_steps", "checkpoint.every_secs"];
-    match common.set.iter().find(|set| !(MAY_CHANGE.contains(&set.key.as_str()) || is_place(set))) {
+    // The folder of a run keeps its name, and its plan extends no other file.
+    let may_change = |key: &str| key == "train.epochs" || has_no_effect(key) && !["name", "extends"].contains(&key);
+    match common.set.iter().find(|set| !(may_change(&set.key) || is_place(&set.key))) {
         None => Ok(()),
-        Some(set) => Err(CliError::problem(
-            format!("a resumed run cannot change `{}`", set.key),
-            format!(
-                "only {} and the place of the data, `data.source`, can be set with --resume; start a new run for the rest",
-                MAY_CHANGE.join(", ")
-            ),
-        )),
+        Some(set) => {
+            let keys = WITHOUT_EFFECT.into_iter().filter(|key| may_change(key));
+            let keys: Vec<&str> = ["train.epochs"].into_iter().chain(keys).collect();
+            Err(CliError::problem(
+                format!("a resumed run cannot change `{}`", set.key),
+                format!(
+                    "only {} and the place of the data, `data.source`, can be set with --resume; start a new run for the rest",
+                    keys.join(", ")
+                ),
+            ))
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Commands of the program, run in a temporary folder.
 
+mod arguments;
 mod browser;
 mod cache;
 mod compare;

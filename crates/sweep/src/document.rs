@@ -110,7 +110,7 @@ pub struct Sweep {
 /// Every problem that can be found without the dataset.
 pub fn load(path: &Path, grids: &[GridArgument], sets: &[SetArgument]) -> Result<Sweep, Problems> {
     let text = load::read_text(path, None)?;
-    let root = Node::parse(&SourceText::new(path.display().to_string(), text))?;
+    let root = Node::parse(&SourceText::change(path.display().to_string(), text))?;
     let is_sweep = root.child("experiment").is_some();
     let mut factors = Vec::new();
     let (spec, base) = if is_sweep {
@@ -135,7 +135,7 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[SetArgument]) -> Result
         let problem = Problem::at(None, format!("{} has nothing to vary", path.display()));
         return Err(problem.help("add --grid KEY=V1,V2, or `grid`, `list` or `random` to a sweep file").into());
     }
-    factors::check(&factors, sets)?;
+    factors::check(&factors, sets, &base)?;
     let stem = || path.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let is_set = sets.iter().any(|set| set.key == "name");
     let name = match &spec.name {
@@ -242,6 +242,26 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
     }
 
     #[test]
+    fn a_path_through_another_component_is_a_problem_at_the_key_with_the_ways_out() {
+        let sweep =
+            sweep_of("experiment: base.yaml\ngrid:\n  optimizer.sgd.learning_rate: [1e-3]\n", &[], &[]).unwrap();
+        let problems = sweep.base.document(&sweep.combinations[0]).unwrap_err();
+        let help = problems.0[0].help.clone().unwrap();
+        assert!(problems.to_string().contains("`optimizer` is `adam`, not `sgd`"), "{problems}");
+        assert!(help.contains("`{sgd: {learning_rate: 1e-3}}` as a value of `optimizer`"), "{help}");
+        assert_eq!(marked(&problems), "sgd");
+        let sweep = sweep_of("experiment: base.yaml\n", &["optimizer.*.learning_rate=1e-3,1e-2"], &[]).unwrap();
+        let rates = |index: usize| {
+            let document = sweep.base.document(&sweep.combinations[index]).unwrap();
+            serde_json::to_value(&document.experiment.optimizer).unwrap()["adam"]["learning_rate"].clone()
+        };
+        assert_eq!([rates(0), rates(1)], [1e-3, 1e-2]);
+        let sweep = sweep_of("experiment: base.yaml\n", &["optimizer.sgd.learning_rate=1e-3"], &[]).unwrap();
+        let problems = sweep.base.document(&sweep.combinations[0]).unwrap_err();
+        assert_eq!(problems.0[0].location.clone().unwrap().source.text, "--grid optimizer.sgd.learning_rate=1e-3");
+    }
+
+    #[test]
     fn an_experiment_with_a_grid_argument_is_a_sweep() {
         let folder = written("");
         let grid = ["seed=1,2".parse().unwrap()];
@@ -257,6 +277,12 @@ random: { count: 5, keys: { optimizer.adam.learning_rate: { log_uniform: [1e-4, 
             ("experiment: base.yaml\ngrid: { seed: [] }\n", &[], &[], "no values"),
             ("experiment: base.yaml\ngrid: { seed: [1] }\n", &["seed=2"], &[], "given twice"),
             ("experiment: base.yaml\ngrid: { seed: [1] }\n", &[], &["seed=2"], "--set fixes"),
+            (
+                "experiment: base.yaml\ngrid: { optimizer.*.learning_rate: [1] }\n",
+                &["optimizer.adam.learning_rate=2"],
+                &[],
+                "given twice",
+            ),
             ("experiment: base.yaml\ngrid: { device: [flex, auto] }\n", &[], &[], "cannot be varied"),
             ("experiment: base.yaml\ngrid: { optimizer: { adam: {} } }\n", &[], &[], "expected a list of values"),
             ("experiment: base.yaml\ngird: { seed: [1] }\n", &[], &[], "unknown key `gird`"),

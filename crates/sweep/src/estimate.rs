@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::Value as Json;
 use walkdir::WalkDir;
 
 use dataset::cache::num_bytes;
@@ -13,6 +12,7 @@ use engine::experiment::load;
 use engine::experiment::plan::{Case, Plan};
 use engine::training::TrainError;
 use engine::training::step::Trainer;
+use run_folder::plan_keys::{WITHOUT_EFFECT, remove};
 use run_folder::table::Table;
 
 /// Bytes of a row of `steps.csv`.
@@ -53,15 +53,11 @@ pub fn cache_bytes(plan: &Plan) -> u64 {
 /// Returns a key of everything in a plan that affects the duration of an epoch.
 fn workload(plan: &Plan) -> String {
     let mut tree = serde_json::to_value(&plan.experiment).expect("an experiment is plain data");
-    let Json::Object(entries) = &mut tree else { return String::new() };
-    for key in ["name", "seed", "device", "loss", "optimizer", "schedule", "checkpoint", "extends"] {
-        entries.remove(key);
-    }
-    if let Some(train) = entries.get_mut("train").and_then(Json::as_object_mut) {
-        train.remove("epochs");
-    }
-    if let Some(fold) = entries.get_mut("data").and_then(|data| data.pointer_mut("/split/fold/index")) {
-        *fold = Json::Null;
+    // The number of workers does not affect results, but how long an epoch takes.
+    let without_effect = WITHOUT_EFFECT.into_iter().filter(|key| *key != "queue.workers");
+    let own = ["seed", "loss", "optimizer", "schedule", "checkpoint", "train.epochs", "data.split.fold.index"];
+    for key in without_effect.chain(own) {
+        remove(&mut tree, key);
     }
     format!("{} {tree}", plan.device)
 }

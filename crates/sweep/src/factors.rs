@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value as Json;
-
 use super::document::{GridArgument, Random, SweepSpec};
-use engine::experiment::load::{Change, SetArgument};
-use engine::experiment::problem::{Problem, Problems, SourceSpan, SourceText};
+use engine::experiment::load::{Base, Change, SetArgument};
+use engine::experiment::problem::{Problem, Problems};
 use engine::experiment::tree::{Node, Value};
 use random::{Purpose, Seed};
+use run_folder::plan_keys::has_no_effect;
 
 /// The maximum number of runs of a sweep.
 const MAX_COMBINATIONS: usize = 10_000;
@@ -87,61 +86,21 @@ fn samples(root: &Node, random: &Random) -> Result<Factor, Problems> {
         let sample = |(key, node): &(String, Node)| {
             let value = random.keys[key].sample(&mut Seed(random.seed).stream(Purpose::Sweep, 0, key, index));
             let location = node.key_location();
-            Change { key: key.clone(), value: node_of(&value, &location), key_location: location }
+            Change { key: key.clone(), value: Node::from_json(&value, &location), key_location: location }
         };
         written.iter().map(sample).collect()
     };
     Ok((0..count).map(sample).collect())
 }
 
-/// Converts a sampled value; a problem with it is located at its key.
-fn node_of(value: &Json, location: &SourceSpan) -> Node {
-    let value = match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(value), _) => Value::Unsigned(value),
-            (None, Some(value)) => Value::Signed(value),
-            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => Value::List(items.iter().map(|item| node_of(item, location)).collect()),
-        Json::Object(entries) => {
-            Value::Map(entries.iter().map(|(key, item)| (key.clone(), node_of(item, location))).collect())
-        }
-    };
-    Node {
-        value,
-        source: location.source.clone(),
-        key_span: Some(location.span.clone()),
-        value_span: location.span.clone(),
-    }
-}
-
-/// Parses the values of a `--grid` argument, separated by commas as in a YAML list.
+/// Returns the factor of a `--grid` argument.
 pub(super) fn from_argument(grid: &GridArgument) -> Result<Factor, Problem> {
-    let GridArgument { key, values } = grid;
-    let source = SourceText::new("--grid", format!("{key}={values}"));
-    // The `[` of the list replaces the `=`, so the parser's offsets are those of the argument.
-    let list = SourceText::new("--grid", format!("{}[{values}]", " ".repeat(key.len())));
-    let whole = SourceSpan { source: source.clone(), span: 0..source.text.len() };
-    let help = "write values as in a YAML list: --grid seed=1,2,3";
-    let node = Node::parse(&list).map_err(|problem| Problem { location: Some(whole.clone()), ..problem }.help(help))?;
-    let key_location = SourceSpan { source: source.clone(), span: 0..key.len() };
-    match node.value {
-        Value::List(items) if !items.is_empty() => Ok(items
-            .into_iter()
-            .map(|mut value| {
-                value.move_to(&source);
-                vec![Change { key: key.clone(), key_location: key_location.clone(), value }]
-            })
-            .collect()),
-        _ => Err(Problem::at(Some(whole), format!("`{key}` has no values")).help(help)),
-    }
+    Ok(Change::from_grid(&grid.key, &grid.values)?.into_iter().map(|change| vec![change]).collect())
 }
 
-/// Checks that each key belongs to one factor only, and is not set by `--set` as well.
-pub(super) fn check(factors: &[Factor], sets: &[SetArgument]) -> Result<(), Problems> {
+/// Checks that each key belongs to one factor only, and is not set by `--set` as well; a `*` in a key is the component
+/// that the experiment chooses.
+pub(super) fn check(factors: &[Factor], sets: &[SetArgument], base: &Base) -> Result<(), Problems> {
     let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
     if count > MAX_COMBINATIONS {
         let problem = Problem::at(None, format!("expected at most {MAX_COMBINATIONS} runs, got {count}"));
@@ -150,26 +109,26 @@ pub(super) fn check(factors: &[Factor], sets: &[SetArgument]) -> Result<(), Prob
     let covers = |a: &str, b: &str| a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('.'));
     let mut problems: Vec<Problem> = fixed_keys(factors);
     // The factor of each key.
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (index, factor) in factors.iter().enumerate() {
         for change in factor.iter().flatten() {
-            let key = change.key.as_str();
+            let key = &base.resolve_choices(&change.key);
             if seen.get(key) == Some(&index) {
                 continue;
             }
-            if let Some(set) = sets.iter().find(|set| covers(key, &set.key)) {
+            if let Some(set) = sets.iter().find(|set| covers(key, &base.resolve_choices(&set.key))) {
                 let message = format!("the sweep varies `{key}`, and --set fixes `{}`", set.key);
                 problems.push(Problem::at(Some(change.key_location.clone()), message).help("keep one of them"));
             }
-            let above = key.match_indices('.').map(|(end, _)| &key[..end]).chain([key]);
+            let above = key.match_indices('.').map(|(end, _)| &key[..end]).chain([key.as_str()]);
             let known = above.filter_map(|above| seen.get_key_value(above));
             let below = format!("{key}.");
-            let below = seen.range(below.as_str()..).take_while(|(known, _)| known.starts_with(&below));
+            let below = seen.range(below.clone()..).take_while(|(known, _)| known.starts_with(&below));
             if let Some((known, _)) = known.chain(below).find(|(_, other)| **other != index) {
                 let message = format!("`{key}` is given twice: another part of the sweep has `{known}`");
                 problems.push(Problem::at(Some(change.key_location.clone()), message).help("keep one of them"));
             }
-            seen.entry(key).or_insert(index);
+            seen.entry(key.clone()).or_insert(index);
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
@@ -182,6 +141,7 @@ fn fixed_keys(factors: &[Factor]) -> Vec<Problem> {
         "queue.workers" => Some("the number of workers does not affect results; set it with --set queue.workers=N"),
         "name" => Some("name the sweep; its runs are named by their ids"),
         "extends" => Some("write a sweep for each file, or vary the keys in which they differ"),
+        key if has_no_effect(key) => Some("it does not affect results; set it in the experiment"),
         _ => None,
     };
     let mut seen = BTreeSet::new();

@@ -13,6 +13,7 @@ use engine::experiment::load::Change;
 use engine::experiment::plan::Plan;
 use engine::experiment::problem::{Problem, Problems};
 use nn::devices::DeviceName;
+use run_folder::plan_keys::{WITHOUT_EFFECT, remove};
 
 /// Hexadecimal digits of an id.
 const ID_DIGITS: usize = 12;
@@ -172,16 +173,13 @@ pub fn short(value: &Json) -> String {
 /// The name, the device, the number of workers and the intervals of checkpoints are left out. The paths of the dataset are
 /// replaced by the names and sizes of its files, and a split's file by its subjects.
 pub fn id_of(plan: &Plan) -> String {
-    let mut experiment = plan.experiment.clone();
-    experiment.name = None;
-    experiment.extends = None;
-    experiment.device = DeviceName::Auto;
-    experiment.queue.workers = 0;
-    let mut tree = serde_json::to_value(&experiment).expect("an experiment has maps, lists, numbers and text only");
-    // The intervals of checkpoints do not affect results.
-    if let Some(checkpoint) = tree["checkpoint"].as_object_mut() {
-        checkpoint.retain(|key, _| !["every_steps", "every_secs"].contains(&key.as_str()));
-    }
+    let experiment = &plan.experiment;
+    let mut tree = serde_json::to_value(experiment).expect("an experiment has maps, lists, numbers and text only");
+    WITHOUT_EFFECT.iter().for_each(|key| remove(&mut tree, key));
+    // The ids of earlier sweeps have these values in place of what was written.
+    tree["name"] = Json::Null;
+    tree["device"] = json!(DeviceName::Auto);
+    tree["queue"]["workers"] = json!(0);
     // Labels that come from the dataset are part of the task.
     let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
     tree["data"]["labels"] = labels.collect();

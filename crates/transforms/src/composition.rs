@@ -10,6 +10,10 @@ use values::Probability;
 use volume::{Grid, Label};
 
 /// Applies a list of steps with a given probability: all of them or none.
+///
+/// ```yaml
+/// - maybe: { probability: 0.5, steps: [{ blur: { std_mm: [0, 2] } }, { noise: { std: [0, 0.1] } }] }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Maybe {

@@ -69,6 +69,14 @@ pub trait Component {
     /// Samples the parameters.
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> Self::Params;
 
+    /// Returns the names of the transform in TorchIO, MONAI and nnU-Net, which an unknown name is compared with.
+    fn aliases() -> &'static [&'static str]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
+
     /// Returns the keys whose values make the transform random.
     fn random_keys(&self) -> Vec<&'static str> {
         Vec::new()

@@ -45,6 +45,22 @@ macro_rules! transforms {
             OneOf(usize, Box<TransformParams>),
         }
 
+        /// Returns the name of the transform that another library calls `alias`, such as `flip` for TorchIO's `RandomFlip`.
+        /// Case and MONAI's final `d` of transforms of dictionaries do not matter.
+        pub fn name_of_alias(alias: &str) -> Option<&'static str> {
+            let aliases: [(&str, &[&str]); Transform::NAMES.len() + 2] = [
+                $((stringify!($module), <$variant as Component>::aliases()),)+
+                ("maybe", &["RandomApply"]),
+                ("one_of", &["OneOf"]),
+            ];
+            let is_same = |known: &str, alias: &str| known.eq_ignore_ascii_case(alias);
+            let find = |alias: &str| {
+                let mut found = aliases.iter().filter(|(_, known)| known.iter().any(|known| is_same(known, alias)));
+                found.next().map(|(name, _)| *name)
+            };
+            find(alias).or_else(|| find(alias.strip_suffix(['d', 'D'])?))
+        }
+
         impl Transform {
             /// The names of all transforms, as an experiment writes them; `maybe` and `one_of`, which contain other steps,
             /// are not among them.
@@ -184,4 +200,35 @@ transforms! {
     label keep_largest::KeepLargest,
     /// Writes label maps with one channel per class.
     label one_hot::OneHot,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_other_libraries_lead_to_ours() {
+        for (alias, name) in [
+            ("RandomFlip", "flip"),
+            ("RandFlipd", "flip"),
+            ("Rand3DElastic", "elastic_deformation"),
+            ("ZNormalization", "z_normalize"),
+            ("randomaffine", "affine"),
+            ("GaussianBlurTransform", "blur"),
+            ("SimulateLowResolutionTransform", "anisotropy"),
+            ("OneOf", "one_of"),
+        ] {
+            assert_eq!(name_of_alias(alias), Some(name), "{alias}");
+        }
+        assert_eq!(name_of_alias("Lambda"), None);
+    }
+
+    #[test]
+    fn every_name_is_unique() {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in Transform::NAMES {
+            assert!(name_of_alias(name).is_none_or(|known| known == *name), "{name}");
+            assert!(seen.insert(*name));
+        }
+    }
 }

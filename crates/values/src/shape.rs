@@ -92,6 +92,35 @@ impl JsonSchema for Overlap {
     }
 }
 
+/// Numbers of voxels at one end of x, y and z, such as those to crop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Margins(pub [usize; 3]);
+
+impl<'de> Deserialize<'de> for Margins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let margins = <[usize; 3]>::deserialize(deserializer)?;
+        match margins.iter().find(|size| **size > MAX_AXIS) {
+            Some(size) => {
+                Err(de::Error::custom(format!("expected at most {MAX_AXIS} voxels on each axis, got {size}")))
+            }
+            None => Ok(Self(margins)),
+        }
+    }
+}
+
+impl JsonSchema for Margins {
+    fn schema_name() -> Cow<'static, str> {
+        "Margins".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Voxels at one end of x, y and z.",
+            "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 65535 }, "minItems": 3, "maxItems": 3
+        })
+    }
+}
+
 /// The maximum length of an axis in voxels; NIfTI-1 stores sizes in 16 bits.
 const MAX_AXIS: usize = 65_535;
 
@@ -137,5 +166,7 @@ mod tests {
     fn a_zero_axis_is_rejected() {
         assert!(serde_yaml::from_str::<Shape>("[4, 0, 4]").is_err());
         assert!(serde_yaml::from_str::<PartialShape>("[4, 0, null]").is_err());
+        assert_eq!(serde_yaml::from_str::<Margins>("[4, 0, 65535]").unwrap(), Margins([4, 0, 65_535]));
+        assert!(serde_yaml::from_str::<Margins>("[4, 0, 65536]").is_err());
     }
 }

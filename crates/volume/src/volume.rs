@@ -11,6 +11,8 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 /// The value of one voxel of a label map.
+///
+/// Nothing else in an experiment is a `u16`: where the parser expects one, it accepts the name of a label.
 pub type Label = u16;
 
 /// An affine map of points: the first three rows of a 4x4 matrix whose last row is `0 0 0 1`.

@@ -31,7 +31,7 @@ use volume::memory::memory_limit_bytes;
 #[command(after_help = "\
 Examples:
   runner sweep experiments/learning_rates.yaml --dry-run
-  runner sweep experiments/quickstart.yaml --grid optimizer.adam.learning_rate=1e-4,1e-3 --jobs 2
+  runner sweep experiments/quickstart.yaml --grid 'optimizer.*.learning_rate=1e-4,1e-3' --jobs 2
   runner sweep status runs/learning_rates")]
 pub struct SweepArgs {
     #[command(subcommand)]
@@ -39,7 +39,7 @@ pub struct SweepArgs {
     /// Sweep file, or an experiment file together with --grid (YAML).
     #[arg(required = true)]
     file: Option<PathBuf>,
-    /// Values of one key, such as `--grid optimizer.adam.learning_rate=1e-4,1e-3`; repeatable.
+    /// Values of one key, such as `--grid 'optimizer.*.learning_rate=1e-4,1e-3'`; repeatable.
     #[arg(long, value_name = "KEY=V1,V2,...")]
     grid: Vec<GridArgument>,
     /// Number of runs to train at the same time.

@@ -39,11 +39,11 @@ pub struct SplitFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fraction {
-    /// Fraction for training.
+    /// Fraction for training, for example 0.7.
     pub train: NonNegative,
-    /// Fraction for validation.
+    /// Fraction for validation, for example 0.2.
     pub val: NonNegative,
-    /// Fraction for testing, which training never uses. Default 0.
+    /// Fraction for testing, which training never uses, for example 0.1. Default 0.
     #[serde(default = "none")]
     pub test: NonNegative,
 }
@@ -52,9 +52,9 @@ pub struct Fraction {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
-    /// Fold used for validation, counted from 0.
+    /// Fold used for validation, counted from 0, for example 0.
     pub index: usize,
-    /// Number of folds, at least 2.
+    /// Number of folds, at least 2, for example 5.
     pub count: NonZeroUsize,
 }
 

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use super::change::{Change, SetArgument};
+use super::keys::Keys;
+use super::label_names::{LabelNames, reversed_labels};
 use super::merge::merge;
-pub use super::merge::{Change, SetArgument};
 use super::problem::{Problem, Problems, SourceSpan, SourceText};
 use super::spec::Experiment;
 use super::tree::{MAX_TEXT_LENGTH, Node, Value};
-use super::typed::read;
+use super::typed::read_with_labels;
 
 /// The maximum number of files in a chain of `extends`.
 const MAX_FILES: usize = 64;
@@ -32,13 +34,18 @@ pub struct Document {
 
 impl Document {
     /// Returns the source location of the value at a dotted path; if it is not written, of the innermost map around it.
+    /// Of a component that an argument or a sweep file changed, it is the location of the change.
     pub fn location(&self, path: &str) -> SourceSpan {
-        self.deepest(path).location()
+        let (node, is_written) = self.deepest(path);
+        let keys = Keys::experiment();
+        let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+        let is_component = keys.choices(path).or_else(|| keys.choices(parent)).is_some();
+        if is_written && is_component { node.blamed_location() } else { node.location() }
     }
 
     /// Returns the source location of the key at a dotted path; if it is not written, of the innermost map around it.
     pub fn key_location(&self, path: &str) -> SourceSpan {
-        self.deepest(path).key_location()
+        self.deepest(path).0.key_location()
     }
 
     /// Returns the value at a dotted path, if it is written.
@@ -46,15 +53,16 @@ impl Document {
         path.split('.').try_fold(&self.root, |node, part| node.child(part))
     }
 
-    fn deepest(&self, path: &str) -> &Node {
+    /// Returns the value at a dotted path, or the innermost map around it, and whether the value is written.
+    fn deepest(&self, path: &str) -> (&Node, bool) {
         let mut node = &self.root;
         for part in path.split('.') {
             match node.child(part) {
                 Some(child) => node = child,
-                None => break,
+                None => return (node, false),
             }
         }
-        node
+        (node, true)
     }
 }
 
@@ -81,7 +89,7 @@ impl Base {
     /// # Errors
     /// If a file is not YAML or a `--set` cannot be applied.
     pub fn read(path: &Path, referenced_at: Option<SourceSpan>, sets: &[SetArgument]) -> Result<Self, Problems> {
-        let mut root = with_base(path, referenced_at, &mut Vec::new())?;
+        let (mut root, text) = with_base(path, referenced_at, &mut Vec::new())?;
         if let Some(node) = root.child("experiment") {
             let problem = Problem::at(Some(node.key_location()), "this is a sweep file, not an experiment");
             return Err(problem.help("`runner sweep FILE` trains its runs").into());
@@ -91,7 +99,12 @@ impl Base {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        Ok(Self { path: path.to_owned(), text: read_text(path, None)?, root })
+        Ok(Self { path: path.to_owned(), text, root })
+    }
+
+    /// Returns a dotted path with each `*` replaced by the component that is chosen there.
+    pub fn resolve_choices(&self, path: &str) -> String {
+        self.root.resolve_choices(path)
     }
 
     /// Returns the value of `name`.
@@ -128,8 +141,13 @@ pub fn parse(name: &str, text: &str) -> Result<Document, Problems> {
     Document { path: name.into(), text: text.to_owned(), experiment, tree: root.to_yaml(), root }.with_references()
 }
 
-/// Reads a file and the files that it extends; `referenced_at` is where its name is written.
-fn with_base(path: &Path, referenced_at: Option<SourceSpan>, chain: &mut Vec<PathBuf>) -> Result<Node, Problem> {
+/// Reads a file and the files that it extends, and returns the tree and the text of the file; `referenced_at` is where its
+/// name is written.
+fn with_base(
+    path: &Path,
+    referenced_at: Option<SourceSpan>,
+    chain: &mut Vec<PathBuf>,
+) -> Result<(Node, String), Problem> {
     let text = read_text(path, referenced_at.clone())?;
     let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if chain.contains(&identity) {
@@ -142,19 +160,19 @@ fn with_base(path: &Path, referenced_at: Option<SourceSpan>, chain: &mut Vec<Pat
         return Err(Problem::at(referenced_at, message).help("extend fewer files"));
     }
     chain.push(identity);
-    let mut node = Node::parse(&SourceText::new(path.display().to_string(), text))?;
+    let mut node = Node::parse(&SourceText::new(path.display().to_string(), text.as_str()))?;
     let Value::Map(entries) = &mut node.value else {
         return Err(Problem::at(Some(node.location()), "expected a map of keys at the top of the file"));
     };
-    let Some(index) = entries.iter().position(|(key, _)| key == "extends") else { return Ok(node) };
+    let Some(index) = entries.iter().position(|(key, _)| key == "extends") else { return Ok((node, text)) };
     let (_, extends) = entries.remove(index);
     let Value::Text(name) = &extends.value else {
         return Err(Problem::at(Some(extends.location()), "expected the name of another experiment file"));
     };
-    let base_path = path.parent().unwrap_or(Path::new("")).join(name);
-    let mut base = with_base(&base_path, Some(extends.location()), chain)?;
+    let base_path = path.parent().unwrap_or(Path::new("")).join(values::home_expanded(name));
+    let (mut base, _) = with_base(&base_path, Some(extends.location()), chain)?;
     merge(&mut base, node, "");
-    Ok(base)
+    Ok((base, text))
 }
 
 fn file_name(path: &Path) -> String {
@@ -190,8 +208,13 @@ fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
     if !matches!(root.value, Value::Map(_)) {
         return Err(Problem::at(Some(root.location()), "expected a map of keys at the top of the file").into());
     }
-    read::<Experiment>(root).map(Experiment::with_volume_interval).map_err(|first| {
-        let mut problems = section_problems(root);
+    let reversed = reversed_labels(root);
+    if !reversed.is_empty() {
+        return Err(Problems(reversed));
+    }
+    let labels = LabelNames::of_experiment(root);
+    read_with_labels::<Experiment>(root, &labels).map(Experiment::with_volume_interval).map_err(|first| {
+        let mut problems = section_problems(root, &labels);
         let is_reported = |location: &SourceSpan| {
             problems.iter().any(|problem| problem.location.as_ref().is_some_and(|p| p.span == location.span))
         };
@@ -199,7 +222,7 @@ fn experiment_of(root: &Node) -> Result<Experiment, Problems> {
             problems.push(first);
         }
         problems.sort_by_key(|problem| {
-            problem.location.as_ref().map(|location| (location.source.name == "--set", location.span.start))
+            problem.location.as_ref().map(|location| (location.source.is_change, location.span.start))
         });
         Problems(problems)
     })
@@ -211,13 +234,17 @@ macro_rules! sections {
         #[cfg(test)]
         const SECTIONS: &[&str] = &[$(stringify!($field)),*];
 
-        fn section_problem(name: &str, node: &Node) -> Option<Problem> {
+        fn section_problem(name: &str, node: &Node, labels: &LabelNames) -> Option<Problem> {
             /// Infers the type of a field.
-            fn read_like<'de, T: Deserialize<'de>>(_: fn(&Experiment) -> &T, node: &'de Node) -> Option<Problem> {
-                read::<T>(node).err()
+            fn read_like<'de, T: Deserialize<'de>>(
+                _: fn(&Experiment) -> &T,
+                node: &'de Node,
+                labels: &'de LabelNames,
+            ) -> Option<Problem> {
+                read_with_labels::<T>(node, labels).err()
             }
             match name {
-                $(stringify!($field) => read_like(|experiment: &Experiment| &experiment.$field, node),)*
+                $(stringify!($field) => read_like(|experiment: &Experiment| &experiment.$field, node, labels),)*
                 _ => None,
             }
         }
@@ -229,16 +256,17 @@ sections! {
     inference postprocess metrics checkpoint
 }
 
-fn section_problems(root: &Node) -> Vec<Problem> {
+fn section_problems(root: &Node, labels: &LabelNames) -> Vec<Problem> {
     let Value::Map(entries) = &root.value else { return Vec::new() };
     let mut problems = Vec::new();
     for (key, node) in entries {
         match &node.value {
             // Parse each step of a chain separately.
             Value::List(items) if ["preprocess", "augment"].contains(&key.as_str()) => {
-                problems.extend(items.iter().filter_map(|item| read::<transforms::Transform>(item).err()));
+                let problem = |item| read_with_labels::<transforms::Transform>(item, labels).err();
+                problems.extend(items.iter().filter_map(problem));
             }
-            _ => problems.extend(section_problem(key, node)),
+            _ => problems.extend(section_problem(key, node, labels)),
         }
     }
     problems
@@ -247,7 +275,6 @@ fn section_problems(root: &Node) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::merge::CHOICES;
 
     const VALID: &str = "\
 data: { source: { phantom: {} } }
@@ -275,22 +302,68 @@ train: { epochs: 2 }
     }
 
     #[test]
-    fn the_choices_are_those_of_the_schema() {
-        let schema = serde_json::to_value(schemars::schema_for!(Experiment)).unwrap();
-        let mut in_schema = Vec::new();
-        for (prefix, holder) in [("", &schema), ("data.", &schema["$defs"]["Data"])] {
-            for (key, property) in holder["properties"].as_object().unwrap() {
-                let Some(name) = property["$ref"].as_str().and_then(|name| name.rsplit('/').next()) else { continue };
-                let choices = schema["$defs"][name]["oneOf"].as_array();
-                if choices.is_some_and(|choices| choices.iter().all(|choice| choice["type"] == "object")) {
-                    in_schema.push(format!("{prefix}{key}"));
-                }
-            }
+    fn a_whole_number_may_be_written_as_a_float_and_others_are_quoted_as_written() {
+        let with = |epochs: &str| parse("a.yaml", &VALID.replace("epochs: 2", &format!("epochs: {epochs}")));
+        assert_eq!(with("1e2").unwrap().experiment.train.epochs.get(), 100);
+        for (written, message, help) in [
+            ("1.5e0", "expected a whole number of at least 1, got `1.5e0`", None),
+            ("-1e1", "expected a whole number of at least 1, got `-1e1`", None),
+            ("'7'", "got the text `7`", Some("remove the quotes")),
+            ("\"\u{2212}3\"", "got the text", Some("write -3, with a hyphen as the minus sign")),
+            ("0x10g", "got the text `0x10g`", None),
+        ] {
+            let problems = with(written).unwrap_err();
+            assert!(problems.0[0].message.contains(message), "{problems}");
+            assert_eq!(problems.0[0].help.as_deref(), help, "{written}");
         }
-        in_schema.sort();
-        let mut written = CHOICES.map(str::to_owned).to_vec();
-        written.sort();
-        assert_eq!(in_schema, written);
+        let rate =
+            |rate: &str| parse("a.yaml", &VALID.replace("learning_rate: 1e-4", &format!("learning_rate: {rate}")));
+        assert_eq!(rate("1e-400").unwrap_err().to_string(), "expected a number above 0, got 1e-400");
+        assert_eq!(rate("'0,1'").unwrap_err().0[0].help.as_deref(), Some("write 0.1, with a decimal point"));
+        let patches = format!("{VALID}validate: {{ patches: no }}\n");
+        let problems = parse("a.yaml", &patches).unwrap_err();
+        assert_eq!(problems.0[0].help.as_deref(), Some("write `false`; in YAML 1.2, `no` is text"));
+    }
+
+    #[test]
+    fn one_number_stands_for_all_axes() {
+        let short = format!(
+            "{}inference: {{ window: 16 }}\npreprocess: [{{ resample: {{ spacing_mm: 2 }} }}, {{ crop: {{ start: 4 }} }}, {{ crop_or_pad: {{ shape: 64 }} }}]\n\
+             augment: [{{ elastic_deformation: {{ max_displacement_mm: 4, num_control_points: 5 }} }}, {{ flip: {{ probabilities: 0.5 }} }}]\n",
+            VALID.replace("[32, 32, 32]", "32")
+        );
+        let long = format!(
+            "{VALID}inference: {{ window: [16, 16, 16] }}\npreprocess: [{{ resample: {{ spacing_mm: [2, 2, 2] }} }}, {{ crop: {{ start: [4, 4, 4] }} }}, {{ crop_or_pad: {{ shape: [64, 64, 64] }} }}]\n\
+             augment: [{{ elastic_deformation: {{ max_displacement_mm: [4, 4, 4], num_control_points: [5, 5, 5] }} }}, {{ flip: {{ probabilities: [0.5, 0.5, 0.5] }} }}]\n"
+        );
+        assert_eq!(parse("a.yaml", &short).unwrap().experiment, parse("a.yaml", &long).unwrap().experiment);
+        let two = parse("a.yaml", &VALID.replace("[32, 32, 32]", "[32, 32]")).unwrap_err();
+        assert_eq!(two.to_string(), "expected one value, or a list of 3 for x, y and z, got 2 items");
+    }
+
+    #[test]
+    fn a_problem_of_a_map_is_located_at_the_argument_that_changed_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, VALID).unwrap();
+        let document = load(&path, &["data.source.phantom.subjects=3".parse().unwrap()]).unwrap();
+        let marked = |path: &str| {
+            let location = document.location(path);
+            location.source.text[location.span].to_owned()
+        };
+        assert_eq!(
+            [marked("data.source"), marked("data.source.phantom"), marked("data"), marked("sampler")],
+            ["3", "3", "data", "sampler"]
+        );
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        let home = std::env::home_dir().unwrap();
+        let text = VALID.replace("phantom: {}", "msd: { root: ~/data }");
+        let document = parse("a.yaml", &text).unwrap();
+        let json = serde_json::to_value(&document.experiment.data.source).unwrap();
+        assert_eq!(json["msd"]["root"], home.join("data").display().to_string());
     }
 
     #[test]

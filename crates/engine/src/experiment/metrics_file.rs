@@ -7,10 +7,11 @@ use serde::Deserialize;
 
 use super::check::column_name;
 use super::check::scores::{self, Violation};
+use super::label_names::LabelNames;
 use super::load::read_text;
 use super::problem::{Problem, Problems, SourceText};
 use super::tree::{Node, Value};
-use super::typed::read;
+use super::typed::{read, read_with_labels};
 use metrics::Metric;
 use volume::Label;
 
@@ -47,13 +48,15 @@ impl MetricsFile {
     /// Every problem of the text.
     pub fn parse(name: &str, text: &str, known: Option<&BTreeMap<Label, String>>) -> Result<Self, Problems> {
         let node = Node::parse(&SourceText::new(name, text))?;
-        let mut file = match node.value {
-            Value::List(_) => Self { metrics: read(&node)?, labels: None },
-            _ => read::<Self>(&node)?,
-        };
-        let (labels, metrics) = match node.value {
-            Value::List(_) => (&node, &node),
-            _ => (node.child("labels").unwrap_or(&node), node.child("metrics").unwrap_or(&node)),
+        let is_list = matches!(node.value, Value::List(_));
+        let part = |key: &str| if is_list { &node } else { node.child(key).unwrap_or(&node) };
+        let (labels, metrics) = (part("labels"), part("metrics"));
+        // Metrics may write labels by the names that the file declares, else by those of the maps.
+        let own = node.child("labels").and_then(|labels| read::<BTreeMap<Label, String>>(labels).ok());
+        let names = own.as_ref().or(known).map_or_else(LabelNames::default, LabelNames::new);
+        let mut file = match is_list {
+            true => Self { metrics: read_with_labels(&node, &names)?, labels: None },
+            false => read_with_labels::<Self>(&node, &names)?,
         };
         let mut problems = Vec::new();
         if file.metrics.is_empty() {
@@ -96,6 +99,17 @@ mod tests {
         let file =
             MetricsFile::parse("m.yaml", "labels: { 1: Whole Liver }\nmetrics: [ { dice: {} } ]\n", None).unwrap();
         assert_eq!(file.labels.unwrap()[&1], "whole_liver");
+    }
+
+    #[test]
+    fn labels_may_be_written_by_name() {
+        let text = "labels: { 1: Liver, 2: tumour }\nmetrics: [ { dice: { regions: { whole: [liver, tumour] } } } ]\n";
+        let numbers = text.replace("[liver, tumour]", "[1, 2]");
+        let parse = |text: &str| MetricsFile::parse("m.yaml", text, None);
+        assert_eq!(parse(text).unwrap(), parse(&numbers).unwrap());
+        assert!(
+            parse(&text.replace("[liver,", "[live,")).unwrap_err().to_string().contains("no label is named `live`")
+        );
     }
 
     #[test]

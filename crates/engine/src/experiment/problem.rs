@@ -6,24 +6,47 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-/// A source text: a file, or one `--set` argument.
+/// A source text: a file, or an argument of the command line.
 #[derive(Debug)]
 pub struct SourceText {
-    /// The path as the user wrote it, or `--set`.
+    /// The path as the user wrote it, or `command line`.
     pub name: String,
     /// The text.
     pub text: String,
+    /// Whether it changes an experiment that is written elsewhere, as an argument or a sweep file does.
+    pub is_change: bool,
     named: NamedSource<String>,
 }
 
 impl SourceText {
-    /// Creates a source text.
+    /// Returns the text of a file.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        let (name, text) = (name.into(), text.into());
+        Self::with(name.into(), text.into(), false)
+    }
+
+    /// Returns the text of a file that changes an experiment, such as a sweep file.
+    pub fn change(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Self::with(name.into(), text.into(), true)
+    }
+
+    /// Returns an argument of the command line, such as `--set seed=7`.
+    pub fn argument(text: impl Into<String>) -> Arc<Self> {
+        Self::with(COMMAND_LINE.to_owned(), text.into(), true)
+    }
+
+    /// Returns whether the text is an argument of the command line.
+    pub fn is_argument(&self) -> bool {
+        self.is_change && self.name == COMMAND_LINE
+    }
+
+    fn with(name: String, text: String, is_change: bool) -> Arc<Self> {
         let named = NamedSource::new(&name, text.clone());
-        Arc::new(Self { name, text, named })
+        Arc::new(Self { name, text, is_change, named })
     }
 }
+
+/// The name of arguments as a source.
+const COMMAND_LINE: &str = "command line";
 
 /// A byte range of a source text.
 #[derive(Clone, Debug)]
@@ -199,14 +222,32 @@ fn renderable(problem: &Problem) -> Problem {
     problem
 }
 
-/// Returns the allowed name that is most similar to a misspelt one, if any is similar.
+/// Returns the allowed name that is most similar to a misspelt one, if any is similar. Names are compared in snake case, so
+/// that `LabelSampler` and `batchSize` are similar to `label` and `batch_size`.
 pub fn nearest<'a>(written: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = snake_case(written);
     allowed
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(written, name), name))
+        .map(|name| (strsim::jaro_winkler(&written, name), name))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    let mut was_lower = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && was_lower {
+            snake.push('_');
+        }
+        was_lower = letter.is_lowercase() || letter.is_ascii_digit();
+        match letter {
+            '-' | ' ' => snake.push('_'),
+            _ => snake.extend(letter.to_lowercase()),
+        }
+    }
+    snake
 }
 
 #[cfg(test)]
@@ -217,6 +258,9 @@ mod tests {
     fn the_most_similar_name_is_suggested() {
         assert_eq!(nearest("learning_rat", ["betas", "learning_rate"]), Some("learning_rate"));
         assert_eq!(nearest("zebra", ["betas", "learning_rate"]), None);
+        assert_eq!(nearest("AdamW", ["adam", "adamw", "sgd"]), Some("adamw"));
+        assert_eq!(nearest("LabelSampler", ["uniform", "label", "grid"]), Some("label"));
+        assert_eq!(nearest("batch-size", ["epochs", "batch_size"]), Some("batch_size"));
     }
 
     #[test]

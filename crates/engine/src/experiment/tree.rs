@@ -13,6 +13,9 @@ use serde_saphyr::{Spanned, Tagged};
 use super::problem::{Problem, SourceSpan, SourceText};
 use super::syntax::{self, span_of};
 
+/// In a dotted path, whichever component is chosen.
+pub const ANY_CHOICE: &str = "*";
+
 /// The maximum length of a file in bytes.
 pub(super) const MAX_TEXT_LENGTH: usize = 1 << 20;
 
@@ -78,6 +81,71 @@ impl Node {
             Ok(raw) => Node::from_raw(raw, None, source),
             Err(error) => Err(syntax::problem(&error, source)),
         }
+    }
+
+    /// Converts plain data; every value has the same location, that of a key.
+    pub fn from_json(json: &serde_json::Value, location: &SourceSpan) -> Self {
+        let value = match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(value) => Value::Bool(*value),
+            serde_json::Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(value), _) => Value::Unsigned(value),
+                (None, Some(value)) => Value::Signed(value),
+                (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            serde_json::Value::String(text) => Value::Text(text.clone()),
+            serde_json::Value::Array(items) => {
+                Value::List(items.iter().map(|item| Self::from_json(item, location)).collect())
+            }
+            serde_json::Value::Object(entries) => {
+                let entries = entries.iter().map(|(key, item)| (key.clone(), Self::from_json(item, location)));
+                Value::Map(entries.collect())
+            }
+        };
+        let SourceSpan { source, span } = location.clone();
+        Self { value, source, key_span: Some(span.clone()), value_span: span }
+    }
+
+    /// Returns the location to mark for a problem of the whole value: that of the first value in it that an argument or a
+    /// sweep file changed, else [`location`](Self::location).
+    pub fn blamed_location(&self) -> SourceSpan {
+        self.first_change().unwrap_or(self).location()
+    }
+
+    /// Returns the first scalar or list that an argument or a sweep file changed.
+    fn first_change(&self) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find_map(|(_, node)| node.first_change()),
+            Value::List(items) => {
+                let own = self.source.is_change.then_some(self);
+                own.or_else(|| items.iter().find_map(Node::first_change))
+            }
+            _ => self.source.is_change.then_some(self),
+        }
+    }
+
+    /// Returns the text of a scalar as it is written; `None` for maps and lists, and for values that a program made.
+    pub fn written(&self) -> Option<&str> {
+        match &self.value {
+            Value::Map(_) | Value::List(_) | Value::Null => None,
+            _ if self.key_span.as_ref() == Some(&self.value_span) => None,
+            _ => self.source.text.get(self.value_span.clone()).filter(|text| !text.is_empty()),
+        }
+    }
+
+    /// Returns a dotted path with each `*` replaced by the only key of its map.
+    pub fn resolve_choices(&self, path: &str) -> String {
+        let mut node = Some(self);
+        let mut parts = Vec::new();
+        for part in path.split('.') {
+            let name = match node.map(|node| &node.value) {
+                Some(Value::Map(entries)) if part == ANY_CHOICE && entries.len() == 1 => entries[0].0.as_str(),
+                _ => part,
+            };
+            node = node.and_then(|node| node.child(name));
+            parts.push(name);
+        }
+        parts.join(".")
     }
 
     /// Returns the location to mark: that of a scalar itself, or of the key of a map or list.

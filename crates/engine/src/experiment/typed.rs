@@ -3,6 +3,7 @@
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
+use super::label_names::{LabelNames, NO_NAMES};
 use super::parse_error::{ParseError, at};
 use super::problem::Problem;
 use super::tree::{Node, Value};
@@ -12,37 +13,111 @@ use super::tree::{Node, Value};
 /// # Errors
 /// The first error, with its source location.
 pub fn read<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Problem> {
-    at(node, T::deserialize(Typed(node))).map_err(|error| error.0)
+    read_with_labels(node, &NO_NAMES)
 }
 
-struct Typed<'de>(&'de Node);
+/// Deserializes a YAML tree in which labels may be written by their names.
+///
+/// # Errors
+/// The first error, with its source location.
+pub fn read_with_labels<'de, T: Deserialize<'de>>(node: &'de Node, labels: &'de LabelNames) -> Result<T, Problem> {
+    at(node, T::deserialize(Typed { node, labels })).map_err(|error| error.problem)
+}
+
+/// Returns the keys or components that a type allows where a tree has an unknown one.
+pub(super) fn allowed_names<'de, T: Deserialize<'de>>(node: &'de Node) -> Option<&'static [&'static str]> {
+    T::deserialize(Typed { node, labels: &NO_NAMES }).err()?.allowed
+}
+
+/// The largest whole number up to which every one is a float.
+const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// A value, and the names of labels.
+#[derive(Clone, Copy)]
+struct Typed<'de> {
+    node: &'de Node,
+    labels: &'de LabelNames,
+}
+
+impl<'de> Typed<'de> {
+    /// Returns another value of the same document.
+    fn with(self, node: &'de Node) -> Self {
+        Self { node, ..self }
+    }
+}
+
+/// Accepts a float without a fraction, such as `1e2`, as a whole number.
+macro_rules! whole_numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
+            match self.node.value {
+                Value::Float(value) if value.fract() == 0.0 && value.abs() <= MAX_WHOLE => {
+                    let result =
+                        if value < 0.0 { visitor.visit_i64(value as i64) } else { visitor.visit_u64(value as u64) };
+                    at(self.node, result)
+                }
+                _ => self.deserialize_any(visitor),
+            }
+        })*
+    };
+}
 
 impl<'de> Deserializer<'de> for Typed<'de> {
     type Error = ParseError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-        let node = self.0;
+        let node = self.node;
         let result = match &node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Unsigned(value) => visitor.visit_u64(*value),
             Value::Signed(value) => visitor.visit_i64(*value),
             Value::Float(value) => visitor.visit_f64(*value),
-            Value::Text(value) => visitor.visit_borrowed_str(value),
+            Value::Text(value) => match values::expand_home(value) {
+                Some(expanded) => visitor.visit_string(expanded),
+                None => visitor.visit_borrowed_str(value),
+            },
             Value::List(items) => {
                 let mut rest = items.iter();
-                visitor.visit_seq(Items(&mut rest)).and_then(|value| match rest.len() {
+                let seq = Items { rest: &mut rest, context: self };
+                visitor.visit_seq(seq).and_then(|value| match rest.len() {
                     0 => Ok(value),
                     left => Err(ParseError::new(format!("expected {} items, got {}", items.len() - left, items.len()))),
                 })
             }
-            Value::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), pending: None }),
+            Value::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), pending: None, context: self }),
         };
         at(node, result)
     }
 
+    whole_numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u32 deserialize_u64
+    }
+
+    /// A label, by its number or its name: nothing else in an experiment is a `u16`.
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
+        match &self.node.value {
+            Value::Text(name) => {
+                let label = self.labels.find(name).map_err(ParseError::from);
+                at(self.node, label.and_then(|label| visitor.visit_u16(label)))
+            }
+            _ => self.deserialize_u32(visitor),
+        }
+    }
+
+    /// One value for all axes, where there is one per axis.
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, ParseError> {
+        match self.node.value {
+            Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) if len == NUM_AXES => {
+                at(self.node, visitor.visit_seq(Repeated { value: self, left: len }))
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-        match self.0.value {
+        match self.node.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
@@ -58,8 +133,8 @@ impl<'de> Deserializer<'de> for Typed<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ParseError> {
-        match &self.0.value {
-            Value::List(_) => at(self.0, Err(ParseError::new("expected a map of keys, got a list"))),
+        match &self.node.value {
+            Value::List(_) => at(self.node, Err(ParseError::new("expected a map of keys, got a list"))),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -70,36 +145,38 @@ impl<'de> Deserializer<'de> for Typed<'de> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ParseError> {
-        let node = self.0;
+        let node = self.node;
         let result = match &node.value {
-            Value::Text(name) => visitor.visit_enum(Variant { name, node, content: None }),
+            Value::Text(name) => visitor.visit_enum(Variant { name, node, content: None, context: self }),
             Value::Map(entries) => match entries.as_slice() {
-                [(name, content)] => visitor.visit_enum(Variant { name, node: content, content: Some(content) }),
-                [] => Err(ParseError(
-                    Problem::at(None, "expected one choice, got none")
-                        .help(format!("choose one of {}", names.join(", "))),
-                )),
+                [(name, content)] => {
+                    visitor.visit_enum(Variant { name, node: content, content: Some(content), context: self })
+                }
+                [] => Err(Problem::at(None, "expected one choice, got none")
+                    .help(format!("choose one of {}", names.join(", ")))
+                    .into()),
                 [first, .., last] => {
                     let message = format!("expected one choice, got {}: `{}` and `{}`", entries.len(), first.0, last.0);
-                    Err(ParseError(
-                        Problem::at(Some(last.1.key_location()), message)
-                            .help("keep one of them; in a list, each step needs its own `-`"),
-                    ))
+                    Err(Problem::at(Some(last.1.key_location()), message)
+                        .help("keep one of them; in a list, each step needs its own `-`")
+                        .into())
                 }
             },
-            _ => Err(ParseError(
-                Problem::at(None, format!("expected one choice, got {}", kind(&node.value)))
-                    .help(format!("choose one of {}", names.join(", "))),
-            )),
+            _ => Err(Problem::at(None, format!("expected one choice, got {}", kind(&node.value)))
+                .help(format!("choose one of {}", names.join(", ")))
+                .into()),
         };
         at(node, result)
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map identifier ignored_any
+        bool i128 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple_struct map identifier ignored_any
     }
 }
+
+/// The number of axes of a volume.
+const NUM_AXES: usize = 3;
 
 fn kind(value: &Value) -> &'static str {
     match value {
@@ -112,19 +189,42 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-struct Items<'a, 'de>(&'a mut std::slice::Iter<'de, Node>);
+struct Items<'a, 'de> {
+    rest: &'a mut std::slice::Iter<'de, Node>,
+    context: Typed<'de>,
+}
 
 impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = ParseError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ParseError> {
-        self.0.next().map(|node| at(node, seed.deserialize(Typed(node)))).transpose()
+        let context = self.context;
+        self.rest.next().map(|node| at(node, seed.deserialize(context.with(node)))).transpose()
+    }
+}
+
+/// One value that stands for several.
+struct Repeated<'de> {
+    value: Typed<'de>,
+    left: usize,
+}
+
+impl<'de> SeqAccess<'de> for Repeated<'de> {
+    type Error = ParseError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ParseError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        seed.deserialize(self.value).map(Some)
     }
 }
 
 struct Entries<'de> {
     rest: std::slice::Iter<'de, (String, Node)>,
     pending: Option<&'de Node>,
+    context: Typed<'de>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
@@ -133,25 +233,29 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ParseError> {
         let Some((key, node)) = self.rest.next() else { return Ok(None) };
         self.pending = Some(node);
-        seed.deserialize(Key(key)).map(Some).map_err(|error| error.or_at(|| node.key_location()))
+        let key = Key { key, labels: self.context.labels };
+        seed.deserialize(key).map(Some).map_err(|error| error.or_at(|| node.key_location()))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ParseError> {
         let node = self.pending.take().expect("serde reads a value after its key");
-        at(node, seed.deserialize(Typed(node)))
+        at(node, seed.deserialize(self.context.with(node)))
     }
 }
 
 /// A map's key: text, or a number if the type requires one.
-struct Key<'de>(&'de str);
+struct Key<'de> {
+    key: &'de str,
+    labels: &'de LabelNames,
+}
 
 /// Parses a key as a whole number.
 macro_rules! whole_number_keys {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-            match self.0.parse::<u64>() {
+            match self.key.parse::<u64>() {
                 Ok(number) => visitor.visit_u64(number),
-                Err(_) => Err(ParseError::new(format!("expected a whole number as the key, got `{}`", self.0))),
+                Err(_) => Err(ParseError::new(format!("expected a whole number as the key, got `{}`", self.key))),
             }
         })*
     };
@@ -161,10 +265,18 @@ impl<'de> Deserializer<'de> for Key<'de> {
     type Error = ParseError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-        visitor.visit_borrowed_str(self.0)
+        visitor.visit_borrowed_str(self.key)
     }
 
-    whole_number_keys! { deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 }
+    whole_number_keys! { deserialize_u8 deserialize_u32 deserialize_u64 }
+
+    /// A label, by its number or its name.
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
+        match self.key.parse::<u64>() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) => visitor.visit_u16(self.labels.find(self.key)?),
+        }
+    }
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
@@ -177,6 +289,7 @@ struct Variant<'de> {
     name: &'de str,
     node: &'de Node,
     content: Option<&'de Node>,
+    context: Typed<'de>,
 }
 
 impl<'de> EnumAccess<'de> for Variant<'de> {
@@ -205,17 +318,17 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     }
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ParseError> {
         match self.content {
-            Some(node) => at(node, seed.deserialize(Typed(node))),
+            Some(node) => at(node, seed.deserialize(self.context.with(node))),
             None => {
                 let problem = Problem::at(None, format!("expected a map, got the word `{}`", self.name));
-                Err(ParseError(problem.help(format!("write `{}: {{}}`", self.name))))
+                Err(problem.help(format!("write `{}: {{}}`", self.name)).into())
             }
         }
     }
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ParseError> {
-        Typed(self.node).deserialize_any(visitor)
+        self.context.with(self.node).deserialize_any(visitor)
     }
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ParseError> {
-        Typed(self.node).deserialize_any(visitor)
+        self.context.with(self.node).deserialize_any(visitor)
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::plan_differences::full_form;
 use crate::format::count;
 use crate::runs::{ComparedMetric, Run};
+use run_folder::plan_keys::{WITHOUT_EFFECT, remove};
 
 /// What two runs must have in common for their scores to be comparable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,16 +181,12 @@ fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 /// are one setting.
 pub(super) fn recipe(run: &Run, key: &ComparabilityKey) -> Json {
     let mut plan = run.plan.clone();
-    for name in ["name", "seed", "device", "extends", "metrics"] {
-        remove(&mut plan, &[name]);
+    // Seed and split distinguish the runs of a setting; metrics and checkpoints are what is kept of a run.
+    let kept = ["metrics", "checkpoint.keep_best", "checkpoint.keep_last"];
+    let own = ["seed", "data.source", "data.labels", "data.split"].into_iter().chain(kept);
+    for key in WITHOUT_EFFECT.into_iter().chain(own) {
+        remove(&mut plan, key);
     }
-    for name in ["source", "labels", "split"] {
-        remove(&mut plan, &["data", name]);
-    }
-    for name in ["keep_best", "keep_last", "every_steps", "every_secs"] {
-        remove(&mut plan, &["checkpoint", name]);
-    }
-    remove(&mut plan, &["queue", "workers"]);
     if let (Some(parts), Some(plan), false) = (&run.parts, plan.as_object_mut(), key.has_folds) {
         let mut train = parts.train.clone();
         train.sort();
@@ -197,12 +194,4 @@ pub(super) fn recipe(run: &Run, key: &ComparabilityKey) -> Json {
         plan.insert("training".to_owned(), description.into());
     }
     plan
-}
-
-fn remove(tree: &mut Json, path: &[&str]) {
-    match path {
-        [key] => drop(tree.as_object_mut().map(|map| map.remove(*key))),
-        [key, rest @ ..] => drop(tree.get_mut(*key).map(|tree| remove(tree, rest))),
-        [] => {}
-    }
 }

@@ -45,6 +45,10 @@ pub struct AnisotropyParams {
 impl Component for Anisotropy {
     type Params = AnisotropyParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomAnisotropy", "RandSimulateLowResolution", "SimulateLowResolutionTransform"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyParams {
         let axis = self.axes[rng.below(self.axes.len() as u64) as usize];
         AnisotropyParams { axis, downsampling: rng.uniform(self.downsampling) }

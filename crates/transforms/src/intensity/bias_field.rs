@@ -47,6 +47,10 @@ pub struct BiasFieldParams(pub Vec<f64>);
 impl Component for BiasField {
     type Params = BiasFieldParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomBiasField", "RandBiasField"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> BiasFieldParams {
         BiasFieldParams(exponents(self.order).map(|_| rng.uniform(self.coefficients)).collect())
     }

@@ -48,6 +48,10 @@ const TRUNCATE: f64 = 4.0;
 impl Component for Blur {
     type Params = BlurParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomBlur", "Blur", "RandGaussianSmooth", "GaussianSmooth", "GaussianBlurTransform"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> BlurParams {
         BlurParams(self.std_mm.0.map(|range| rng.uniform(range)))
     }

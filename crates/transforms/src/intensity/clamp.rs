@@ -26,6 +26,10 @@ pub struct Clamp {
 impl Component for Clamp {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["Clamp", "ClipIntensityPercentiles", "ThresholdIntensity"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

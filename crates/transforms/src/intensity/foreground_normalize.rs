@@ -41,13 +41,13 @@ fn nnunet_percentiles() -> [Percentile; 2] {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForegroundStatistics {
-    /// Lower limit of clipping.
+    /// Lower limit of clipping, for example -17.
     pub low: f64,
-    /// Upper limit of clipping.
+    /// Upper limit of clipping, for example 201.
     pub high: f64,
-    /// Mean.
+    /// Mean that is subtracted, for example 99.4.
     pub mean: f64,
-    /// Standard deviation.
+    /// Standard deviation that is divided by, for example 39.4.
     pub std: f64,
 }
 
@@ -65,6 +65,10 @@ const MIN_DEVIATION: f64 = 1e-8;
 
 impl Component for ForegroundNormalize {
     type Params = ForegroundNormalizeParams;
+
+    fn aliases() -> &'static [&'static str] {
+        &["CTNormalization"]
+    }
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> ForegroundNormalizeParams {
         ForegroundNormalizeParams(self.statistics.clone())

@@ -32,6 +32,10 @@ pub struct GammaParams(pub Vec<f32>);
 impl Component for Gamma {
     type Params = GammaParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomGamma", "RandAdjustContrast", "AdjustContrast", "GammaTransform"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> GammaParams {
         GammaParams((0..incoming.channels).map(|_| rng.uniform(self.log_gamma).exp() as f32).collect())
     }

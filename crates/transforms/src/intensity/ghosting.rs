@@ -61,6 +61,10 @@ pub struct GhostingParams {
 impl Component for Ghosting {
     type Params = GhostingParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomGhosting"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> GhostingParams {
         let [min, max] = self.num_ghosts;
         GhostingParams {

@@ -62,6 +62,10 @@ struct PiecewiseLinear {
 impl Component for HistogramStandardization {
     type Params = HistogramStandardizationParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["HistogramStandardization", "HistogramNormalize"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> HistogramStandardizationParams {
         HistogramStandardizationParams(self.landmarks.clone())
     }

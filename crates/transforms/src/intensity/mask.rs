@@ -29,6 +29,10 @@ pub struct Mask {
 impl Component for Mask {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["Mask", "MaskIntensity"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

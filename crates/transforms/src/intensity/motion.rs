@@ -59,6 +59,10 @@ const PERTURBATION: f64 = 0.3;
 impl Component for Motion {
     type Params = MotionParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomMotion"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> MotionParams {
         let count = self.num_transforms.get();
         let is_flat = incoming.grid.shape[2] == 1;

@@ -41,6 +41,10 @@ pub struct NoiseParams {
 impl Component for Noise {
     type Params = NoiseParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomNoise", "RandGaussianNoise", "GaussianNoiseTransform"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> NoiseParams {
         NoiseParams { mean: rng.uniform(self.mean), std: rng.uniform(self.std), field: NoiseField::sample(rng) }
     }

@@ -57,6 +57,16 @@ struct Clipped {
 impl Component for RescaleIntensity {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &[
+            "RescaleIntensity",
+            "ScaleIntensity",
+            "ScaleIntensityRange",
+            "ScaleIntensityRangePercentiles",
+            "RescaleTo01Normalization",
+        ]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

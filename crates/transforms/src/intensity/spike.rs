@@ -60,6 +60,10 @@ struct Heights(Vec<Vec<f32>>);
 impl Component for Spike {
     type Params = SpikeParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomSpike", "RandKSpaceSpikeNoise", "KSpaceSpikeNoise"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> SpikeParams {
         let [min, max] = self.num_spikes;
         let count = min + rng.below((max - min) as u64 + 1) as usize;

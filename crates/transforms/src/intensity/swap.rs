@@ -48,6 +48,10 @@ const MAX_TRIES: usize = 1000;
 impl Component for Swap {
     type Params = SwapParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomSwap", "RandCoarseShuffle"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> SwapParams {
         let (volume, patch) = (incoming.grid.shape, self.size(incoming.grid.shape));
         let mut start = || -> [usize; 3] {

@@ -34,6 +34,10 @@ struct Moments {
 impl Component for ZNormalize {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["ZNormalization", "NormalizeIntensity", "ZScoreNormalization"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

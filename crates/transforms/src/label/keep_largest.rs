@@ -25,6 +25,10 @@ pub struct KeepLargest {
 impl Component for KeepLargest {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["KeepLargestComponent", "KeepLargestConnectedComponent"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

@@ -25,18 +25,24 @@ pub struct OneHot {
     /// Number of classes including the background, such as 3; `null` (default) is one more than the largest label of the
     /// volume.
     #[serde(default, deserialize_with = "at_least_one")]
+    #[schemars(with = "Option<u32>", range(min = 1, max = 65535))]
     pub num_classes: Option<NonZeroU16>,
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU16>, D::Error> {
-    let classes = Option::<u16>::deserialize(deserializer)?;
-    let checked =
-        |classes| NonZeroU16::new(classes).ok_or_else(|| D::Error::custom("expected at least 1 class, got 0"));
-    classes.map(checked).transpose()
+    let checked = |classes: u32| {
+        let classes = u16::try_from(classes).ok().and_then(NonZeroU16::new);
+        classes.ok_or_else(|| D::Error::custom("expected between 1 and 65535 classes"))
+    };
+    Option::<u32>::deserialize(deserializer)?.map(checked).transpose()
 }
 
 impl Component for OneHot {
     type Params = NoParams;
+
+    fn aliases() -> &'static [&'static str] {
+        &["OneHot", "AsDiscrete"]
+    }
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams

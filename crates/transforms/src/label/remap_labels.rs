@@ -27,6 +27,10 @@ pub struct RemapLabels {
 impl Component for RemapLabels {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RemapLabels", "RemoveLabels", "MapLabelValue", "RemoveLabelTransform"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

@@ -24,6 +24,10 @@ pub struct SequentialLabels {}
 impl Component for SequentialLabels {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["SequentialLabels"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

@@ -108,6 +108,10 @@ pub struct AffineParams {
 impl Component for Affine {
     type Params = AffineParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomAffine", "Affine", "RandAffine", "RandRotate", "RandZoom", "SpatialTransform", "Rotate"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {
         let mut scales = self.scales.0.map(|range| rng.uniform(range));
         if self.isotropic {

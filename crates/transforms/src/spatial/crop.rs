@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Component, GridMapping, ITSELF, Incoming, KeyProblem, Lattice, LatticeAxis, NoParams, SpatialTransform};
 use random::Rng;
+use values::Margins;
 use volume::Grid;
 
 /// Crops voxels from both ends of each axis, as TorchIO's Crop. World coordinates are preserved.
@@ -18,14 +19,18 @@ pub struct Crop {
     /// Number of voxels to crop from the start of x, y and z; default `[0, 0, 0]`. A volume of which nothing would remain
     /// is an error.
     #[serde(default)]
-    pub start: [u16; 3],
+    pub start: Margins,
     /// Number of voxels to crop from the end of x, y and z; default `[0, 0, 0]`.
     #[serde(default)]
-    pub end: [u16; 3],
+    pub end: Margins,
 }
 
 impl Component for Crop {
     type Params = NoParams;
+
+    fn aliases() -> &'static [&'static str] {
+        &["Crop", "SpatialCrop", "BorderCrop"]
+    }
 
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
@@ -33,7 +38,7 @@ impl Component for Crop {
 
     fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
         let shape = incoming.grid.shape;
-        let cropped = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
+        let cropped = |axis: usize| self.start.0[axis] + self.end.0[axis];
         let Some(axis) = (0..3).find(|axis| cropped(*axis) >= shape[*axis]) else { return Ok(()) };
         let (cropped, name, size) = (cropped(axis), ["x", "y", "z"][axis], shape[axis]);
         let message = format!("{cropped} voxels along {name} would be cropped, and it has {size}");
@@ -44,9 +49,8 @@ impl Component for Crop {
 
 impl SpatialTransform for Crop {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
-        let start: [usize; 3] = std::array::from_fn(|axis| usize::from(self.start[axis]).min(incoming.shape[axis] - 1));
-        let left =
-            |axis: usize| (incoming.shape[axis] - start[axis]).saturating_sub(usize::from(self.end[axis])).max(1);
+        let start: [usize; 3] = std::array::from_fn(|axis| self.start.0[axis].min(incoming.shape[axis] - 1));
+        let left = |axis: usize| (incoming.shape[axis] - start[axis]).saturating_sub(self.end.0[axis]).max(1);
         let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: start[axis] as i64 });
         GridMapping::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
     }
@@ -57,8 +61,9 @@ mod tests {
     use super::*;
     use volume::Affine;
 
-    fn mapped(start: [u16; 3], end: [u16; 3]) -> GridMapping {
-        Crop { start, end }.map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
+    fn mapped(start: [usize; 3], end: [usize; 3]) -> GridMapping {
+        Crop { start: Margins(start), end: Margins(end) }
+            .map_grid(&NoParams, &Grid { shape: [7, 8, 9], affine: Affine::IDENTITY })
     }
 
     #[test]
@@ -71,7 +76,8 @@ mod tests {
     fn cropping_a_whole_axis_is_an_error() {
         let check = |start, end| {
             let grid = Grid { shape: [7, 8, 9], affine: Affine::IDENTITY };
-            Crop { start, end }.check_incoming(&Incoming { grid, channels: 1 }).map_err(|problem| problem.message)
+            let crop = Crop { start: Margins(start), end: Margins(end) };
+            crop.check_incoming(&Incoming { grid, channels: 1 }).map_err(|problem| problem.message)
         };
         assert_eq!(check([3, 0, 8], [3, 7, 0]), Ok(()));
         assert_eq!(check([0, 5, 0], [0, 3, 0]).unwrap_err(), "8 voxels along y would be cropped, and it has 8");

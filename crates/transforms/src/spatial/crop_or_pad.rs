@@ -71,6 +71,10 @@ pub struct CropOrPadParams(pub Option<[i64; 3]>);
 impl Component for CropOrPad {
     type Params = CropOrPadParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["CropOrPad", "ResizeWithPadOrCrop", "CenterSpatialCrop"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> CropOrPadParams {
         if self.location == Location::Center {
             return CropOrPadParams(None);

@@ -74,6 +74,10 @@ pub struct ElasticDeformationParams(pub Vec<[f64; 3]>);
 impl Component for ElasticDeformation {
     type Params = ElasticDeformationParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomElasticDeformation", "ElasticDeformation", "Rand3DElastic", "RandElastic"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> ElasticDeformationParams {
         let [count_x, count_y, count_z] = self.num_control_points;
         let mut values = Vec::with_capacity(count_x * count_y * count_z);

@@ -41,6 +41,10 @@ pub enum Method {
 impl Component for EnsureShapeMultiple {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["EnsureShapeMultiple", "DivisiblePad"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

@@ -29,6 +29,10 @@ pub struct FlipParams(pub [bool; 3]);
 impl Component for Flip {
     type Params = FlipParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["RandomFlip", "Flip", "RandFlip", "RandAxisFlip", "MirrorTransform"]
+    }
+
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> FlipParams {
         FlipParams(self.probabilities.map(|probability| rng.bernoulli(probability.get())))
     }

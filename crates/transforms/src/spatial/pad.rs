@@ -8,7 +8,7 @@ use crate::{
     Component, Extension, GridMapping, Incoming, KeyProblem, Lattice, LatticeAxis, NoParams, Padding, SpatialTransform,
 };
 use random::Rng;
-use values::PartialShape;
+use values::{Margins, PartialShape};
 use volume::Grid;
 
 /// Pads both ends of each axis, as TorchIO's Pad, or only volumes that are too small. World coordinates are preserved.
@@ -21,10 +21,10 @@ use volume::Grid;
 pub struct Pad {
     /// Number of voxels to add at the start of x, y and z; default `[0, 0, 0]`.
     #[serde(default)]
-    pub start: [u16; 3],
+    pub start: Margins,
     /// Number of voxels to add at the end of x, y and z; default `[0, 0, 0]`.
     #[serde(default)]
-    pub end: [u16; 3],
+    pub end: Margins,
     /// Minimum number of voxels along x, y and z, instead of `start` and `end`: shorter axes are padded to it around the
     /// centre, as by `crop_or_pad`, and longer ones are unchanged. `null` leaves an axis unchanged, as in
     /// `[96, 96, null]`. Default `null`.
@@ -40,12 +40,16 @@ pub struct Pad {
 impl Component for Pad {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["Pad", "BorderPad", "SpatialPad"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }
 
     fn validate(&self) -> Vec<KeyProblem> {
-        let is_contradictory = self.at_least.is_some() && self.start.iter().chain(&self.end).any(|size| *size > 0);
+        let is_contradictory = self.at_least.is_some() && self.start.0.iter().chain(&self.end.0).any(|size| *size > 0);
         let problem =
             KeyProblem::new("at_least", "expected a minimum size, or voxels to add at `start` and `end`, got both");
         if is_contradictory { vec![problem.help("leave out `at_least`, or `start` and `end`")] } else { Vec::new() }
@@ -54,13 +58,13 @@ impl Component for Pad {
 
 impl SpatialTransform for Pad {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
-        let added = |axis: usize| usize::from(self.start[axis]) + usize::from(self.end[axis]);
+        let added = |axis: usize| self.start.0[axis] + self.end.0[axis];
         let minimum = self.at_least.unwrap_or(PartialShape([None; 3])).resolve([0; 3]);
         let shape: [usize; 3] = std::array::from_fn(|axis| (incoming.shape[axis] + added(axis)).max(minimum[axis]));
         let axes = std::array::from_fn(|axis| {
             let offset = match self.at_least {
                 Some(_) => centre(incoming.shape[axis], shape[axis]),
-                None => -i64::from(self.start[axis]),
+                None => -(self.start.0[axis] as i64),
             };
             LatticeAxis { source: axis, flipped: false, offset }
         });

@@ -100,6 +100,10 @@ impl Reference {
 impl Component for Resample {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["Resample", "Spacing"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

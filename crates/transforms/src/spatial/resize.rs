@@ -26,6 +26,10 @@ pub struct Resize {
 impl Component for Resize {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["Resize", "Zoom", "ResizeTransform"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

@@ -19,6 +19,10 @@ pub struct ToCanonical {}
 impl Component for ToCanonical {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["ToCanonical", "Orientation"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

@@ -110,6 +110,10 @@ impl fmt::Display for Axes {
 impl Component for ToOrientation {
     type Params = NoParams;
 
+    fn aliases() -> &'static [&'static str] {
+        &["ToOrientation", "Orient"]
+    }
+
     fn sample_params(&self, _: &mut Rng, _: &Incoming) -> NoParams {
         NoParams
     }

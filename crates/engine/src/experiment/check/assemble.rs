@@ -4,7 +4,7 @@ use super::data::DatasetSummary;
 use super::{Diagnostics, Environment, NAME_HELP, is_folder_name, patch, sizes};
 use crate::experiment::load::Document;
 use crate::experiment::plan::{Case, Plan};
-use crate::experiment::problem::Problems;
+use crate::experiment::problem::{Problem, Problems, SourceSpan, SourceText};
 use dataset::patch::Patch;
 use nn::StepSize;
 use nn::devices::DeviceName;
@@ -22,8 +22,13 @@ pub(super) fn assemble(
     let mut diagnostics = Diagnostics::new(document);
     let experiment = &document.experiment;
     diagnostics.warnings = warnings;
-    let device = device.unwrap_or(experiment.device).resolve().unwrap_or_else(|error| {
-        diagnostics.problem("device", error.to_string(), "`runner devices` lists what this binary and machine offer");
+    let device = device.map_or_else(|| experiment.device.resolve(), DeviceName::resolve).unwrap_or_else(|error| {
+        let location = match device {
+            Some(device) => argument("--device", device),
+            None => document.location("device"),
+        };
+        let problem = Problem::at(Some(location), error.to_string());
+        diagnostics.problems.push(problem.help("`runner devices` lists what this binary and machine offer"));
         experiment.device
     });
     let outgoing = sizes::volumes(&mut diagnostics, &summary, environment);
@@ -121,6 +126,13 @@ pub(super) fn assemble(
         memory_bytes,
         warnings,
     })
+}
+
+/// Returns the location of an option's value on the command line.
+fn argument(option: &str, value: impl std::fmt::Display) -> SourceSpan {
+    let source = SourceText::argument(format!("{option} {value}"));
+    let span = option.len() + 1..source.text.len();
+    SourceSpan { source, span }
 }
 
 /// Returns the message of an error; if a file cannot be read, that of its cause.
