@@ -6,7 +6,7 @@ use crate::test_dir::{TestDir, stderr, stdout};
 fn a_key_is_explained_and_a_misspelt_one_is_a_problem() {
     let dir = TestDir::new();
     let text = stdout(&dir.runner(&["explain", "train.batch_size"]).success());
-    assert!(text.starts_with("train.batch_size\n  whole number, at least 1; default 2\n"), "{text}");
+    assert!(text.starts_with("train.batch_size\n  whole number ≥ 1; default 2\n"), "{text}");
     assert!(stdout(&dir.runner(&["explain"]).success()).contains("optimizer"));
     let text = stderr(&dir.runner(&["explain", "train.batchsize"]).code(2));
     assert!(text.contains("did you mean `runner explain train.batch_size`?"), "{text}");

@@ -76,6 +76,7 @@ fn allow_short_forms(schema: &mut Value) {
                 && let Some(mut patterns) = entries.remove("patternProperties")
             {
                 entries.insert("additionalProperties".to_owned(), patterns[r"^\d+$"].take());
+                entries.insert("propertyNames".to_owned(), json!({ "$ref": "#/$defs/Label" }));
             }
             if entries.get("minItems").is_some_and(|count| count == 3)
                 && entries.get("maxItems") == entries.get("minItems")
@@ -127,8 +128,8 @@ mod tests {
                     found.push(key.to_owned());
                 }
                 Value::Object(entries) => entries.iter().for_each(|(name, child)| {
-                    let is_keyword =
-                        ["items", "properties", "oneOf", "anyOf", "additionalProperties"].contains(&&name[..]);
+                    let is_keyword = ["items", "properties", "oneOf", "anyOf", "additionalProperties", "propertyNames"]
+                        .contains(&&name[..]);
                     keys_of_labels(child, if is_keyword { key } else { name }, found);
                 }),
                 Value::Array(items) => items.iter().for_each(|item| keys_of_labels(item, key, found)),

@@ -54,7 +54,14 @@ impl Keys {
     pub(super) fn description(&self, path: &str) -> Option<&str> {
         let of_type = self.at(path).and_then(|schema| schema["description"].as_str());
         let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
-        let of_key = self.at(parent).and_then(|schema| self.child(schema, key)?["description"].as_str());
+        let of_key = self.at(parent).and_then(|schema| {
+            let is_component = |variant: &&Json| variant["properties"].get(key).is_some();
+            let written = match components(schema) {
+                Some(_) => schema["oneOf"].as_array()?.iter().find(is_component)?,
+                None => schema["properties"].get(key)?,
+            };
+            written["description"].as_str()
+        });
         match of_type {
             Some(text) if text.contains("```") => of_type,
             _ => of_key.or(of_type),

@@ -289,7 +289,8 @@ mod tests {
     fn every_key_has_a_meaning_and_a_default_or_an_example() {
         let manual = Manual::experiment();
         assert!(manual.sections.len() > 80);
-        for section in &manual.sections {
+        // A reference's grid is written by the program, not by a user.
+        for section in manual.sections.iter().filter(|section| !section.path.ends_with("reference.grid")) {
             assert!(!section.text.is_empty() || section.path.is_empty(), "{} is not described", section.path);
             for key in &section.keys {
                 let path = join(&section.path, &key.name);

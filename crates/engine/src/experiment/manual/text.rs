@@ -74,8 +74,8 @@ mod tests {
         for line in [
             "sampler.label\n",
             "    label: { patch: [96, 96, 96], probabilities: { 0: 0.2, 1: 0.3, 2: 0.5 } }\n",
-            "sampler.label.patch\n  whole number from 1 to 65535, or a list of 3; required\n",
-            "sampler.label.probabilities\n  map to: number, at least 0 or null; default null\n",
+            "sampler.label.patch\n  whole number from 1 to 65535, or 3 of them; required\n",
+            "sampler.label.probabilities\n  map from labels to numbers ≥ 0, or null; default null\n",
         ] {
             assert!(text.contains(line), "{text}");
         }

@@ -32,7 +32,7 @@ pub(super) fn in_words(keys: &Keys, schema: &Json) -> String {
         && schema["oneOf"][1]["minItems"] == 3
     {
         let null = if schema["oneOf"].as_array().is_some_and(|forms| forms.len() == 3) { ", or `null`" } else { "" };
-        return format!("{}, or a list of 3{null}", in_words(keys, item));
+        return format!("{}, or 3 of them{null}", in_words(keys, item));
     }
     if let Some(schemas) = schema["oneOf"].as_array() {
         return alternatives(keys, schemas);
@@ -40,8 +40,7 @@ pub(super) fn in_words(keys: &Keys, schema: &Json) -> String {
     match &schema["type"] {
         Json::Array(types) => {
             let plain = |name: &Json| in_words(keys, &with_type(schema, name));
-            let names: Vec<String> = types.iter().map(plain).collect();
-            names.join(" or ")
+            joined(types.iter().map(plain))
         }
         name => of_type(keys, schema, name.as_str().unwrap_or_default()),
     }
@@ -61,18 +60,19 @@ fn of_type(keys: &Keys, schema: &Json, name: &str) -> String {
         "number" => bounded("number", schema),
         "string" => "text".to_owned(),
         "array" => {
-            let item = in_words(keys, &schema["items"]);
+            let items = plural(&in_words(keys, &schema["items"]));
             match (schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
-                (Some(min), Some(max)) if min == max => format!("list of {min}: {item}"),
-                _ => format!("list: {item}"),
+                (Some(min), Some(max)) if min == max => format!("list of {min} {items}"),
+                _ => format!("list of {items}"),
             }
         }
         "object" if schema["additionalProperties"].is_object() => {
-            format!("map to: {}", in_words(keys, &schema["additionalProperties"]))
+            let names = if schema["propertyNames"].is_object() { "labels" } else { "names" };
+            format!("map from {names} to {}", plural(&in_words(keys, &schema["additionalProperties"])))
         }
         "object" if schema["patternProperties"].is_object() => {
             let value = schema["patternProperties"].as_object().and_then(|patterns| patterns.values().next());
-            format!("map to: {}", value.map_or_else(String::new, |value| in_words(keys, value)))
+            format!("map from numbers to {}", value.map_or_else(String::new, |value| plural(&in_words(keys, value))))
         }
         "object" => "map".to_owned(),
         _ => "any value".to_owned(),
@@ -80,14 +80,30 @@ fn of_type(keys: &Keys, schema: &Json, name: &str) -> String {
 }
 
 fn alternatives(keys: &Keys, schemas: &[Json]) -> String {
-    let mut names: Vec<String> = Vec::new();
-    for schema in schemas {
-        let name = in_words(keys, schema);
-        if !names.contains(&name) {
-            names.push(name);
+    joined(schemas.iter().map(|schema| in_words(keys, schema)))
+}
+
+/// Joins alternatives, each once.
+fn joined(names: impl Iterator<Item = String>) -> String {
+    let mut distinct: Vec<String> = Vec::new();
+    for name in names {
+        if !distinct.contains(&name) {
+            distinct.push(name);
         }
     }
-    names.join(" or ")
+    distinct.join(", or ")
+}
+
+/// Returns the plural of a kind of value.
+fn plural(value: &str) -> String {
+    for kind in ["number", "label", "transform", "text", "list", "map"] {
+        let after = value.strip_prefix("whole ").unwrap_or(value);
+        if let Some(rest) = after.strip_prefix(kind) {
+            let whole = &value[..value.len() - after.len()];
+            return format!("{whole}{kind}s{rest}");
+        }
+    }
+    format!("items: {value}")
 }
 
 /// Adds the bounds of a number.
@@ -97,10 +113,10 @@ fn bounded(kind: &str, schema: &Json) -> String {
     let bound = |key: &str| schema[key].as_f64().filter(|bound| bound.abs() < MAX_SHOWN);
     match (bound("minimum"), bound("maximum"), bound("exclusiveMinimum"), bound("exclusiveMaximum")) {
         (Some(min), Some(max), ..) => format!("{kind} from {min} to {max}"),
-        (Some(min), _, _, Some(below)) => format!("{kind} from {min} to below {below}"),
-        (Some(min), ..) => format!("{kind}, at least {min}"),
-        (_, Some(max), ..) => format!("{kind}, at most {max}"),
-        (_, _, Some(above), _) => format!("{kind} above {above}"),
+        (Some(min), _, _, Some(below)) => format!("{kind} ≥ {min} and < {below}"),
+        (Some(min), ..) => format!("{kind} ≥ {min}"),
+        (_, Some(max), ..) => format!("{kind} ≤ {max}"),
+        (_, _, Some(above), _) => format!("{kind} > {above}"),
         _ => kind.to_owned(),
     }
 }
