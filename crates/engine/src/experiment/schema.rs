@@ -43,67 +43,67 @@ fn label() -> Value {
 
 /// Allows what the parser accepts for every key of a type: names of labels, and one value for all three axes.
 fn allow_short_forms(schema: &mut Value) {
-    match schema {
-        Value::Array(items) => items.iter_mut().for_each(allow_short_forms),
-        Value::Object(entries) => {
-            // The names of labels themselves have numbers as keys.
-            let is_data = entries.get("properties").is_some_and(|keys| keys.get("orientation").is_some());
-            for (key, value) in entries.iter_mut() {
-                if key == "default" {
-                    continue;
-                }
-                if let (true, Some(labels)) = (is_data && key == "properties", value.get("labels").cloned()) {
-                    allow_short_forms(value);
-                    value["labels"] = labels;
-                } else {
-                    allow_short_forms(value);
-                }
-            }
-            if entries.get("format").is_some_and(|format| format == "uint16") {
-                let description = entries.remove("description");
-                let default = entries.remove("default");
-                let null = entries["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
-                entries.clear();
-                entries.insert("$ref".to_owned(), json!("#/$defs/Label"));
-                if null {
-                    let reference = Value::Object(std::mem::take(entries));
-                    entries.insert("anyOf".to_owned(), json!([reference, { "type": "null" }]));
-                }
-                entries.extend(description.map(|text| ("description".to_owned(), text)));
-                entries.extend(default.map(|value| ("default".to_owned(), value)));
-            }
-            if entries.get("patternProperties").and_then(|keys| keys.get(r"^\d+$")).is_some()
-                && let Some(mut patterns) = entries.remove("patternProperties")
-            {
-                entries.insert("additionalProperties".to_owned(), patterns[r"^\d+$"].take());
-                entries.insert("propertyNames".to_owned(), json!({ "$ref": "#/$defs/Label" }));
-            }
-            if entries.get("minItems").is_some_and(|count| count == 3)
-                && entries.get("maxItems") == entries.get("minItems")
-            {
-                one_for_all(entries);
-            }
+    let entries = match schema {
+        Value::Array(items) => return items.iter_mut().for_each(allow_short_forms),
+        Value::Object(entries) => entries,
+        _ => return,
+    };
+    for (_, value) in entries.iter_mut().filter(|(key, _)| *key != "default") {
+        // The names of labels themselves have numbers as keys.
+        let own_labels = value.get("orientation").and(value.get("labels")).cloned();
+        allow_short_forms(value);
+        if let Some(labels) = own_labels {
+            value["labels"] = labels;
         }
-        _ => {}
     }
+    if entries.get("format").is_some_and(|format| format == "uint16") {
+        name_labels(entries);
+    }
+    if let Some(values) = entries.get_mut("patternProperties").and_then(|keys| keys.get_mut(WHOLE_NUMBER)) {
+        let values = values.take();
+        entries.remove("patternProperties");
+        entries.insert("additionalProperties".to_owned(), values);
+        entries.insert("propertyNames".to_owned(), json!({ "$ref": LABEL }));
+    }
+    if entries.get("minItems").is_some_and(|count| count == 3) && entries.get("maxItems") == entries.get("minItems") {
+        one_for_all(entries);
+    }
+}
+
+/// The pattern of keys that are whole numbers.
+const WHOLE_NUMBER: &str = r"^\d+$";
+
+/// The reference to the schema of a label.
+const LABEL: &str = "#/$defs/Label";
+
+/// Turns the schema of a 16-bit number into that of a label.
+fn name_labels(number: &mut Map<String, Value>) {
+    let is_nullable = number.get("type").is_some_and(Value::is_array);
+    let annotations = take_annotations(number);
+    number.clear();
+    match is_nullable {
+        false => number.insert("$ref".to_owned(), json!(LABEL)),
+        true => number.insert("anyOf".to_owned(), json!([{ "$ref": LABEL }, { "type": "null" }])),
+    };
+    number.extend(annotations);
+}
+
+/// Removes and returns what describes a key rather than its value.
+fn take_annotations(schema: &mut Map<String, Value>) -> Vec<(String, Value)> {
+    let keys = ["description", "default"];
+    keys.iter().filter_map(|key| Some(((*key).to_owned(), schema.remove(*key)?))).collect()
 }
 
 /// Allows one value instead of a list of three equal ones.
 fn one_for_all(list: &mut Map<String, Value>) {
     let Some(item) = list.get("items").cloned() else { return };
-    let outside = ["description", "default"];
-    let annotations: Vec<_> = outside.iter().filter_map(|key| Some(((*key).to_owned(), list.remove(*key)?))).collect();
-    let mut types = list.get("type").cloned();
-    let is_nullable = types.as_ref().is_some_and(Value::is_array);
-    if is_nullable {
-        types = Some(json!("array"));
-    }
-    list.extend(types.map(|name| ("type".to_owned(), name)));
-    let list_of_three = Value::Object(std::mem::take(list));
-    let mut forms = vec![item, list_of_three];
-    if is_nullable {
+    let annotations = take_annotations(list);
+    let mut forms = vec![item];
+    if list.get("type").is_some_and(Value::is_array) {
+        list.insert("type".to_owned(), json!("array"));
         forms.push(json!({ "type": "null" }));
     }
+    forms.insert(1, Value::Object(std::mem::take(list)));
     list.insert("oneOf".to_owned(), Value::Array(forms));
     list.extend(annotations);
 }
