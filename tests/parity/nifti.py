@@ -24,11 +24,11 @@ sheared = oblique.copy()
 sheared[0, 1] += 0.2
 
 
-def save(name, shape, dtype, affine=oblique, endian="<", forms=("sform", "qform"), slope=None, inter=0.0):
+def save(name, shape, dtype, affine=oblique, endian="<", forms=("sform", "qform"), slope=None, inter=0.0, version=1):
     info = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else None
     low, high = (max(info.min, -1000), min(info.max, 3000)) if info else (-5, 5)
     values = rng.uniform(low, high, shape).astype(dtype)
-    header = nib.Nifti1Header(endianness=endian)
+    header = {1: nib.Nifti1Header, 2: nib.Nifti2Header}[version](endianness=endian)
     header.set_data_dtype(dtype)
     header.set_data_shape(shape)
     header.set_zooms(tuple(np.sqrt((affine[:3, :3] ** 2).sum(0))) + (1.0,) * (len(shape) - 3))
@@ -36,8 +36,8 @@ def save(name, shape, dtype, affine=oblique, endian="<", forms=("sform", "qform"
         header.set_sform(affine, code=1)
     if "qform" in forms:
         header.set_qform(affine, code=1)
-    header["magic"] = b"n+1"
-    header["vox_offset"] = 352
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
     header["scl_slope"] = np.nan if slope is None else slope
     header["scl_inter"] = np.nan if slope is None else inter
     raw = header.binaryblock + b"\0" * 4 + values.astype(np.dtype(dtype).newbyteorder(endian)).tobytes(order="F")
@@ -74,5 +74,9 @@ cases += [
     save("no_form.nii", (2, 3, 4), np.uint8, affine=np.diag([1.5, 2.0, 3.0, 1.0]), forms=()),
     save("channels.nii.gz", (2, 3, 18, 2), np.float32),
     save("vector.nii", (2, 3, 4, 1, 3), np.float32),
+    save("nifti_2_le.nii", (2, 3, 4), np.int16, slope=0.5, inter=-3.0, version=2),
+    save("nifti_2_be.nii.gz", (2, 3, 4, 2), np.float64, endian=">", version=2),
+    save("nifti_2_qform_only.nii", (2, 3, 4), np.uint8, forms=("qform",), version=2),
+    save("nifti_2_no_form.nii", (2, 3, 4), np.int64, affine=np.diag([1.5, 2.0, 3.0, 1.0]), forms=(), version=2),
 ]
 (out / "expected.json").write_text(json.dumps(cases) + "\n")

@@ -4,6 +4,7 @@
 //! `connected_components` are algorithms on them; the other modules are about memory and files.
 
 pub mod atomic_file;
+mod axis_permutation;
 pub mod buffer_pool;
 pub mod connected_components;
 pub mod io;
@@ -12,4 +13,5 @@ pub mod memory;
 pub mod orientation;
 mod volume;
 
+pub use axis_permutation::AxisPermutation;
 pub use volume::*;

@@ -115,8 +115,9 @@ pub fn format_spacing(spacing: [f64; 3]) -> String {
     format!("{} mm", spacing.map(values::format_number).join(" x "))
 }
 
-/// The largest distance in millimetres between corresponding corners of two grids that count as equal.
-pub const GRID_TOLERANCE_MM: f64 = 0.1;
+/// The largest offset between corresponding corners of two grids that count as equal, in voxels along any axis. Affines that
+/// programs rounded differently are far below it, and shifts by half a voxel above.
+pub const GRID_TOLERANCE: f64 = 0.25;
 
 /// The shape of a volume, and the map from voxel indices to world coordinates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,10 +144,17 @@ impl Grid {
         self.affine.apply(self.shape.map(|size| (size as f64 - 1.0) / 2.0))
     }
 
-    /// Returns whether both grids have the same shape, and corners that differ by at most `tolerance_mm` along each axis.
-    pub fn matches(&self, other: &Grid, tolerance_mm: f64) -> bool {
-        self.shape == other.shape
-            && self.corner_offsets(&other.affine).all(|offset| offset.iter().all(|mm| mm.abs() <= tolerance_mm))
+    /// Returns whether both grids have the same shape, and corners that differ by at most `tolerance` voxels along each axis.
+    pub fn matches(&self, other: &Grid, tolerance: f64) -> bool {
+        self.shape == other.shape && self.max_corner_offset(&other.affine) <= tolerance
+    }
+
+    /// Returns the largest offset between corresponding corners under this and another affine along an axis, in voxels of
+    /// this grid; infinite if its affine is singular.
+    pub fn max_corner_offset(&self, other: &Affine) -> f64 {
+        let Some(inverse) = self.affine.inverse() else { return f64::INFINITY };
+        let to_voxels = Affine::from_parts(inverse.linear(), [0.0; 3]);
+        self.corner_offsets(other).flat_map(|mm| to_voxels.apply(mm)).map(f64::abs).fold(0.0, f64::max)
     }
 
     /// Returns the largest distance in mm between corresponding corners under this and another affine.
@@ -282,12 +290,17 @@ mod tests {
     }
 
     #[test]
-    fn grids_match_within_the_tolerance() {
-        let grid = Grid { shape: [4, 5, 6], affine: oblique() };
-        let mut moved = grid;
-        moved.affine.0[0][3] += 0.5;
-        assert!(grid.matches(&grid, 0.0));
-        assert!(!grid.matches(&moved, 0.1));
+    fn grids_match_within_a_fraction_of_a_voxel_of_any_size() {
+        for scale in [1e-4, 1.0, 1e4] {
+            let scaled = |affine: Affine| Affine(affine.0.map(|row| row.map(|value| value * scale)));
+            let grid = Grid { shape: [4, 5, 6], affine: scaled(oblique()) };
+            assert!(grid.matches(&grid, 0.0));
+            for (shift, expected) in [(0.2, true), (0.3, false), (10.0, false)] {
+                let shift = Affine::scale_and_shift([1.0; 3], [0.0, 0.0, shift]);
+                let moved = Grid { affine: grid.affine.after(&shift), ..grid };
+                assert_eq!(grid.matches(&moved, GRID_TOLERANCE), expected, "{shift:?} {scale}");
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum ImageError {
     Format {
         /// The file.
         path: PathBuf,
-        /// The expected format, such as `a single NIfTI-1 file`.
+        /// The expected format, such as `a single NIfTI file`.
         expected: &'static str,
         /// The actual format.
         found: String,
@@ -67,22 +67,28 @@ pub enum ImageError {
         available: String,
     },
     /// A voxel of a label map is not a label.
-    #[error("{path}: voxel {voxel:?} has the value {value}, expected a whole number from 0 to 65535; is this the image instead of the label?", path = path.display())]
+    #[error("{path}: voxel {voxel:?} has the value {shown}{computed}, expected a whole number from 0 to 65535; is this the image instead of the label map?", path = path.display(), shown = *value as f32, computed = scaled_from(*stored, *scaling))]
     Label {
         /// The file.
         path: PathBuf,
         /// The voxel's index along x, y and z.
         voxel: [usize; 3],
-        /// The voxel's value.
+        /// The voxel's value, scaled as the header says.
         value: f64,
+        /// The stored number.
+        stored: f64,
+        /// Slope and intercept that convert stored numbers to values; `None` if they need no conversion.
+        scaling: Option<(f64, f64)>,
     },
     /// A label map has several channels.
-    #[error("{path}: expected a label map of 1 channel, got {channels}", path = path.display())]
+    #[error("{path}: expected a label map of 1 channel, got {channels}{fix}", path = path.display(), fix = slices_on_axis_4(*shape))]
     LabelChannels {
         /// The file.
         path: PathBuf,
         /// Channels in the file.
         channels: usize,
+        /// Voxels along x, y and z.
+        shape: [usize; 3],
     },
     /// A value does not fit into the type in which the file stores it.
     #[error("{path}: cannot write the value {value} as a whole 16-bit number", path = path.display())]
@@ -100,6 +106,22 @@ pub enum ImageError {
         /// The format's name.
         format: &'static str,
     },
+}
+
+/// Describes how a value was computed from the stored number, in float32, since headers have few more digits.
+fn scaled_from(stored: f64, scaling: Option<(f64, f64)>) -> String {
+    let text = |(slope, intercept): (f64, f64)| {
+        format!(" (slope {} times the stored {stored} plus intercept {})", slope as f32, intercept as f32)
+    };
+    scaling.map(text).unwrap_or_default()
+}
+
+/// Advises on a volume whose slices are on the fourth axis, where channels are expected.
+fn slices_on_axis_4(shape: [usize; 3]) -> &'static str {
+    match shape[2] {
+        1 => "; if its slices are on the fourth axis, move them to the third, with numpy.squeeze for example",
+        _ => "; write the label of each voxel into one volume",
+    }
 }
 
 impl ImageError {

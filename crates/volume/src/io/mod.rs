@@ -40,7 +40,7 @@ pub const DEFAULT_ENDING: &str = ".nii.gz";
 
 /// An image file format.
 pub trait ImageFormat: Sync {
-    /// Returns the format's name, such as `NIfTI-1`.
+    /// Returns the format's name, such as `NIfTI`.
     fn name(&self) -> &'static str;
 
     /// Returns the file endings with their leading dot, in lower case; case does not matter in file names.
@@ -75,7 +75,7 @@ pub trait ImageFormat: Sync {
     ///
     /// # Errors
     /// Those of [`ImageFormat::read_image`], and when there are several channels or a value is not a whole number from 0
-    /// to 65535.
+    /// to 65535 as far as its storage can tell: a writer that scaled labels to integers rounded them.
     fn read_label(&self, path: &Path) -> Result<(Grid, Voxels<Label>), ImageError>;
 
     /// Writes a file atomically. By default the format is read-only.
@@ -99,9 +99,54 @@ pub struct ImageHeader {
     pub datatype: &'static str,
     /// Slope and intercept that convert stored numbers to values; `None` if they need no conversion.
     pub scaling: Option<(f64, f64)>,
-    /// Contradictions in the header about the position of the voxels, as sentence fragments: other programs may read the
-    /// file differently.
+    /// The unit of the header's lengths, which are converted to millimetres.
+    pub unit: LengthUnit,
+    /// Contradictions in the header about the position of the voxels, and other reasons why programs may read the file
+    /// differently, as sentence fragments.
     pub ambiguities: Vec<String>,
+}
+
+impl ImageHeader {
+    /// Returns whether a value of the file, rounded to float32, is a whole number from 0 to 65535 as far as its storage can
+    /// tell.
+    pub fn is_label(&self, value: f32) -> bool {
+        let is_integer = !self.datatype.starts_with("float");
+        raw::round_to_label(value.into(), raw::label_tolerance(is_integer, self.scaling, value.into())).1
+    }
+}
+
+/// The unit of the lengths in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LengthUnit {
+    /// Not stated; read as millimetres.
+    Unknown,
+    /// Metres.
+    Metre,
+    /// Millimetres.
+    Millimetre,
+    /// Micrometres.
+    Micrometre,
+}
+
+impl LengthUnit {
+    /// Returns the unit of a NIfTI code.
+    fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Metre,
+            2 => Self::Millimetre,
+            3 => Self::Micrometre,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Returns the millimetres in one unit.
+    pub fn millimetres(self) -> f64 {
+        match self {
+            Self::Metre => 1e3,
+            Self::Unknown | Self::Millimetre => 1.0,
+            Self::Micrometre => 1e-3,
+        }
+    }
 }
 
 /// Voxels to write, by the type in which the file stores them.

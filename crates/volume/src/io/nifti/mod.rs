@@ -1,10 +1,11 @@
-//! NIfTI-1 files, `.nii` and `.nii.gz`.
+//! NIfTI files, `.nii` and `.nii.gz`: both versions are read, NIfTI-1 is written.
 //!
-//! `header` parses headers, `affine` derives the grid's affine from them, `ambiguity` finds contradictions, `write` writes
-//! files.
+//! `fields` decodes the bytes of headers and `header` validates them, `geometry` derives the grid's affine, `ambiguity` finds
+//! what other programs may read differently, `write` writes files.
 
-mod affine;
 mod ambiguity;
+mod fields;
+mod geometry;
 mod header;
 mod write;
 
@@ -14,14 +15,14 @@ use super::{ImageError, ImageFormat, ImageHeader, VoxelsToWrite, raw};
 use crate::{Grid, Label, Voxels};
 
 /// The expected format, for error messages.
-const EXPECTED: &str = "a single NIfTI-1 file";
+const EXPECTED: &str = "a single NIfTI file";
 
-/// The format NIfTI-1 in a single file, uncompressed or compressed with gzip.
+/// The format NIfTI in a single file, uncompressed or compressed with gzip.
 pub struct Nifti;
 
 impl ImageFormat for Nifti {
     fn name(&self) -> &'static str {
-        "NIfTI-1"
+        "NIfTI"
     }
 
     fn endings(&self) -> &'static [&'static str] {
@@ -35,7 +36,8 @@ impl ImageFormat for Nifti {
             channels: header.layout.channels,
             datatype: header.layout.data_type.name(),
             scaling: header.layout.scaling,
-            ambiguities: ambiguity::ambiguities(&header.grid, &header.geometry),
+            unit: header.geometry.unit,
+            ambiguities: ambiguity::ambiguities(&header),
         })
     }
 
@@ -46,9 +48,9 @@ impl ImageFormat for Nifti {
 
     fn read_label(&self, path: &Path) -> Result<(Grid, Voxels<Label>), ImageError> {
         let (header, stream) = header::open(path)?;
-        let channels = header.layout.channels;
+        let raw::RawLayout { channels, shape, .. } = header.layout;
         if channels != 1 {
-            return Err(ImageError::LabelChannels { path: path.to_owned(), channels });
+            return Err(ImageError::LabelChannels { path: path.to_owned(), channels, shape });
         }
         Ok((header.grid, raw::read(path, &header.layout, stream)?))
     }

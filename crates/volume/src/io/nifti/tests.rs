@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::io::*;
-use crate::{Affine, Grid, Label, Voxels};
+use crate::{Affine, Grid, Label, Voxels, unravel_index};
 
 #[derive(serde::Deserialize)]
 struct Expected {
@@ -35,16 +35,20 @@ fn ramp(channels: usize) -> Voxels<f32> {
 fn patched(folder: &Path, at: usize, bytes: &[u8]) -> PathBuf {
     let path = folder.join("patched.nii");
     write_image(&path, &grid(), &ramp(1)).unwrap();
-    let mut content = std::fs::read(&path).unwrap();
-    content[at..at + bytes.len()].copy_from_slice(bytes);
-    std::fs::write(&path, content).unwrap();
+    patch(&path, at, bytes);
     path
+}
+
+fn patch(path: &Path, at: usize, bytes: &[u8]) {
+    let mut content = std::fs::read(path).unwrap();
+    content[at..at + bytes.len()].copy_from_slice(bytes);
+    std::fs::write(path, content).unwrap();
 }
 
 #[test]
 fn every_type_byte_order_scaling_and_form_reads_as_nibabel_reads_it() {
     let (folder, cases) = parity();
-    assert!(cases.len() >= 27);
+    assert!(cases.len() >= 31);
     for case in cases {
         let (grid, image) = read_image(&folder.join(&case.file)).unwrap();
         assert_eq!((grid.shape, image.channels), (case.shape, case.channels), "{}", case.file);
@@ -108,9 +112,110 @@ fn negative_and_excessive_sizes_are_rejected_before_memory_is_allocated() {
 fn a_singular_or_non_finite_affine_is_rejected_with_the_name_of_its_field() {
     let folder = tempfile::tempdir().unwrap();
     for bytes in [[0u8; 16], [0xff; 16]] {
-        let message = read_header(&patched(folder.path(), 280, &bytes)).unwrap_err().to_string();
+        let path = patched(folder.path(), 280, &bytes);
+        patch(&path, 252, &[0, 0]);
+        let message = read_header(&path).unwrap_err().to_string();
         assert!(message.contains("srow_x"), "{message}");
     }
+}
+
+#[test]
+fn a_form_that_cannot_be_used_leaves_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let quaternion = [0.8f32; 3].map(f32::to_le_bytes);
+    for (at, bytes, used) in
+        [(280, &[0u8; 48][..], "the qform is used"), (256, quaternion.as_flattened(), "the sform is used")]
+    {
+        let header = read_header(&patched(folder.path(), at, bytes)).unwrap();
+        assert!(header.grid.matches(&grid(), 1e-4), "{header:?}");
+        assert!(header.ambiguities.len() == 1 && header.ambiguities[0].contains(used), "{:?}", header.ambiguities);
+    }
+}
+
+#[test]
+fn a_quaternion_slightly_longer_than_one_is_normalized_and_another_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |excess: f32| {
+        let quaternion = [0.5f32.sqrt(), 0.5f32.sqrt() + excess, 0.0].map(f32::to_le_bytes);
+        let path = patched(folder.path(), 256, quaternion.as_flattened());
+        patch(&path, 254, &[0, 0]);
+        patch(&path, 76, &1f32.to_le_bytes());
+        read_header(&path)
+    };
+    // Half a turn about the diagonal of x and y exchanges them and flips z.
+    for excess in [0.0, 4.5e-7, 3e-5] {
+        let linear = with(excess).unwrap().grid.affine.linear();
+        let expected = [[0.0, 1.5, 0.0], [0.7, 0.0, 0.0], [0.0, 0.0, -3.0]];
+        let differs = linear.as_flattened().iter().zip(expected.as_flattened()).any(|(a, b)| (a - b).abs() > 1e-4);
+        assert!(!differs, "{linear:?}");
+    }
+    let message = with(0.1).unwrap_err().to_string();
+    assert!(message.contains("expected a unit quaternion"), "{message}");
+}
+
+#[test]
+fn lengths_are_converted_to_millimetres_from_every_form_and_version() {
+    let folder = tempfile::tempdir().unwrap();
+    // The codes for seconds, which share the byte, do not matter.
+    for (code, unit, spacing) in [
+        (0, LengthUnit::Unknown, 0.7),
+        (8 + 1, LengthUnit::Metre, 700.0),
+        (8 + 2, LengthUnit::Millimetre, 0.7),
+        (3, LengthUnit::Micrometre, 0.0007),
+    ] {
+        for forms in [[1u8, 0, 1, 0], [1, 0, 0, 0], [0; 4]] {
+            let path = patched(folder.path(), 123, &[code]);
+            patch(&path, 252, &forms);
+            let header = read_header(&path).unwrap();
+            assert_eq!(header.unit, unit);
+            assert!((header.grid.spacing()[0] / spacing - 1.0).abs() < 1e-6, "{code} {forms:?} {:?}", header.grid);
+            assert_eq!(read_image(&path).unwrap().0, header.grid);
+        }
+        let mut nifti_2 = std::fs::read(parity().0.join("nifti_2_le.nii")).unwrap();
+        nifti_2[500] = code;
+        let path = folder.path().join("nifti_2.nii");
+        std::fs::write(&path, nifti_2).unwrap();
+        assert!(
+            (read_header(&path).unwrap().grid.spacing()[0] - 0.8 * unit.millimetres()).abs()
+                < 1e-6 * unit.millimetres()
+        );
+    }
+}
+
+#[test]
+fn an_axis_of_no_voxels_beyond_the_third_counts_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = patched(folder.path(), 40, &[4i16, 3, 4, 18, 0].map(i16::to_le_bytes).as_flattened());
+    let header = read_header(&path).unwrap();
+    assert_eq!((header.grid.shape, header.channels), (grid().shape, 1));
+    assert_eq!(header.ambiguities, ["its dim declares 0 voxels along axis 4, read as 1"]);
+}
+
+#[test]
+fn labels_that_a_writer_scaled_are_read_and_others_quoted_as_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    // uint8 with a slope of 3 / 255 in float32, as nibabel stores labels up to 3.
+    let [size_x, size_y, _] = grid().shape;
+    let in_file = |voxel| unravel_index(grid().shape, voxel);
+    let in_file = |voxel| in_file(voxel)[0] + size_x * (in_file(voxel)[1] + size_y * in_file(voxel)[2]);
+    let stored: Vec<Label> = (0..grid().num_voxels()).map(|voxel| [0, 85, 170, 255][in_file(voxel) % 4]).collect();
+    write_label(&path, &grid(), &Voxels::new(1, grid().shape, stored)).unwrap();
+    patch(&path, 112, &(3f32 / 255.0).to_le_bytes());
+    let (_, labels) = read_label(&path).unwrap();
+    assert!(labels.iter().enumerate().all(|(voxel, label)| usize::from(*label) == in_file(voxel) % 4));
+    patch(&path, 112, &(3.5f32 / 255.0).to_le_bytes());
+    let message = read_label(&path).unwrap_err().to_string();
+    let expected = "voxel [1, 0, 0] has the value 1.1666666 (slope 0.01372549 times the stored 85 plus intercept 0)";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn slices_on_the_fourth_axis_of_a_label_map_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = patched(folder.path(), 40, &[4i16, 3, 4, 1, 18].map(i16::to_le_bytes).as_flattened());
+    let message = read_label(&path).unwrap_err().to_string();
+    assert!(message.contains("1 channel, got 18; if its slices are on the fourth axis"), "{message}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! Writing NIfTI-1 files.
+//! Writing NIfTI-1 files, which every program reads.
 
 use std::path::Path;
 
-use super::header::MIN_VOXEL_OFFSET;
 use crate::io::raw::{write_file, write_voxels};
 use crate::io::{ImageError, VoxelsToWrite, has_ending};
 use crate::{Affine, Grid, Label};
 
+/// Bytes before the first voxel of a single file without extensions.
+const VOXEL_OFFSET: usize = 352;
 /// The largest size of an axis that a header can store.
 const MAX_SIZE: usize = i16::MAX as usize;
 
@@ -42,8 +43,8 @@ fn fits_in_uint8(labels: &[Label]) -> bool {
 }
 
 /// Returns the header of a single little-endian NIfTI-1 file, followed by the four zero bytes of "no extension".
-fn header_bytes(grid: &Grid, channels: usize, datatype: i16, bytes: usize) -> [u8; MIN_VOXEL_OFFSET as usize] {
-    let mut header = [0; MIN_VOXEL_OFFSET as usize];
+fn header_bytes(grid: &Grid, channels: usize, datatype: i16, bytes: usize) -> [u8; VOXEL_OFFSET] {
+    let mut header = [0; VOXEL_OFFSET];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &348i32.to_le_bytes());
     let num_axes = if channels > 1 { 4 } else { 3 };
@@ -58,7 +59,7 @@ fn header_bytes(grid: &Grid, channels: usize, datatype: i16, bytes: usize) -> [u
     for (index, value) in [sign, spacing[0], spacing[1], spacing[2], 1.0, 1.0, 1.0, 1.0].into_iter().enumerate() {
         put(76 + 4 * index, &(value as f32).to_le_bytes());
     }
-    put(108, &(MIN_VOXEL_OFFSET as f32).to_le_bytes());
+    put(108, &(VOXEL_OFFSET as f32).to_le_bytes());
     put(112, &1f32.to_le_bytes());
     // Millimetres.
     put(123, &[2]);

@@ -3,12 +3,14 @@
 //! A format parses its header into a [`RawLayout`]; [`read`] then returns the voxels in C order. [`write_voxels`] does the
 //! reverse.
 
+mod gzip;
 mod number;
 mod read;
 mod stream;
 mod transpose;
 mod write;
 
+pub(super) use number::{label_tolerance, round_to_label};
 pub(super) use read::{check_size, read};
 pub(super) use stream::{ByteStream, GZIP_MAGIC};
 pub(super) use write::{write_file, write_voxels};
@@ -43,6 +45,11 @@ impl DataType {
             Self::Float32 => "float32",
             Self::Float64 => "float64",
         }
+    }
+
+    /// Returns whether numbers of this type are whole.
+    pub(super) fn is_integer(self) -> bool {
+        !matches!(self, Self::Float32 | Self::Float64)
     }
 
     /// Returns the size of a number in bytes.

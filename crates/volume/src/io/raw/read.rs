@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::super::ImageError;
-use super::number::{Number, Voxel};
+use super::number::{Number, Voxel, label_tolerance};
 use super::stream::ByteStream;
 use super::transpose::{self, Invalid, SlabLayout};
 use super::{DataType, RawLayout};
@@ -47,7 +47,11 @@ pub(in crate::io) fn read<T: Voxel>(
             match layout.scaling {
                 None => read_numbers(path, layout, stream, real, |bytes| T::from_number(number(bytes))),
                 Some((slope, intercept)) => {
-                    read_numbers(path, layout, stream, real, |bytes| T::from_number(real(bytes) * slope + intercept))
+                    let is_integer = layout.data_type.is_integer();
+                    let tolerance = |value| label_tolerance(is_integer, layout.scaling, value);
+                    read_numbers(path, layout, stream, real, |bytes| {
+                        T::from_scaled(real(bytes) * slope + intercept, tolerance)
+                    })
                 }
             }
         }};
@@ -83,7 +87,9 @@ fn read_numbers<T: Voxel, const BYTES: usize>(
     reader.skip_to_voxels()?;
     let invalid = transpose::read_and_transpose(slabs, buffers, &mut values, convert, |slab| reader.read(slab))?;
     if let Some(Invalid { voxel, bytes }) = invalid {
-        return Err(ImageError::Label { path: path.to_owned(), voxel, value: number(bytes) });
+        let (stored, scaling) = (number(bytes), layout.scaling);
+        let value = scaling.map_or(stored, |(slope, intercept)| stored * slope + intercept);
+        return Err(ImageError::Label { path: path.to_owned(), voxel, value, stored, scaling });
     }
     reader.finish()?;
     Ok(Voxels::new(layout.channels, layout.shape, values))

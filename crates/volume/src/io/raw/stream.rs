@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::super::ImageError;
+use super::gzip::GzipReader;
 
 /// The first bytes of a gzip file.
 pub(in crate::io) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -38,8 +37,7 @@ impl ByteStream {
         let file = File::open(path).map_err(ImageError::io(path))?;
         let mut file = BufReader::with_capacity(1 << 18, file);
         let is_compressed = file.fill_buf().map_err(ImageError::io(path))?.starts_with(&GZIP_MAGIC);
-        let bytes: Box<dyn Read + Send> =
-            if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let bytes: Box<dyn Read + Send> = if is_compressed { Box::new(GzipReader::new(file)) } else { Box::new(file) };
         Ok(Self { bytes, position: 0, file_bytes: metadata.len(), is_compressed })
     }
 
