@@ -24,9 +24,8 @@ use random::{Purpose, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
 use transforms::{Transform, TransformParams, sample_params, validate_params};
-use volume::Volume;
-use volume::io;
 use volume::memory::memory_limit_bytes;
+use volume::{Volume, format_spacing, io};
 
 /// Apply an experiment's transforms to one image and write the result with the sampled parameters.
 #[derive(Debug, Args)]
@@ -141,8 +140,8 @@ impl Execute for TransformArgs {
         volume_files::make_folder(&self.out)?;
         volume_files::write(&self.out, "", &volume, &[&applied.chain], &applied)?;
         let [x, y, z] = volume.grid.shape;
-        let spacing = volume.grid.spacing().map(|mm| format!("{mm:.3}")).join(" x ");
-        outln!("{x} x {y} x {z} voxels of {spacing} mm, {}", volume.grid.affine.orientation());
+        let spacing = format_spacing(volume.grid.spacing());
+        outln!("{x} x {y} x {z} voxels of {spacing}, {}", volume.grid.affine.orientation());
         outln!("{}", self.out.display());
         Ok(Exit::Done)
     }

@@ -8,9 +8,11 @@ use clap::{Args, ValueEnum};
 use super::Execute;
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
+use dataset::alignment::{Role, align};
 use report::viewer::{self, ContactSheetOptions, IntensityWindow, Plane, Scene};
+use values::format_number;
 use volume::io::{self, ImageError};
-use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels};
+use volume::{Grid, Label, Voxels, format_spacing};
 
 /// Render an image with its label map and a prediction: animation, contact sheet or HTML page.
 #[derive(Debug, Args)]
@@ -135,11 +137,9 @@ fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
     if image.channels > 1 {
         eprintln!("warning: {} has {} channels; the first is shown", arguments.image.display(), image.channels);
     }
-    let map = |path: &Option<PathBuf>, role: &str| {
-        path.as_deref().map(|path| label_map(path, role, &grid, &arguments.image)).transpose()
-    };
-    let label = map(&arguments.label, "label map")?;
-    let prediction = map(&arguments.prediction, "prediction")?;
+    let map = |path: &Option<PathBuf>, role| path.as_deref().map(|path| label_map(path, role, &grid)).transpose();
+    let label = map(&arguments.label, Role::LabelMap)?;
+    let prediction = map(&arguments.prediction, Role::Prediction)?;
     let mut scene = Scene::new(&grid, &image, label.as_ref(), prediction.as_ref());
     scene.names = arguments.names.iter().cloned().collect::<BTreeMap<_, _>>();
     if let Some(window) = arguments.window {
@@ -159,33 +159,23 @@ fn read_existing<T>(path: &Path, read: impl Fn(&Path) -> Result<T, ImageError>) 
     read(path).map_err(|error| CliError::failure(&error))
 }
 
-/// Reads a label map that must have the image's grid.
-fn label_map(path: &Path, role: &str, grid: &Grid, image: &Path) -> Result<Voxels<Label>, CliError> {
-    let (own, map) = read_existing(path, io::read_label)?;
-    if own.matches(grid, GRID_TOLERANCE_MM) {
-        return Ok(map);
-    }
-    Err(CliError::problem(
-        format!(
-            "the {role} {} has another grid ({}) than the image {} ({})",
-            path.display(),
-            describe_grid(&own),
-            image.display(),
-            describe_grid(grid)
-        ),
-        format!(
-            "name the image that the {role} belongs to, or resample the {role} to the image's grid, nearest neighbour"
-        ),
-    ))
+/// Reads a label map in the axis order of the image.
+fn label_map(path: &Path, role: Role, grid: &Grid) -> Result<Voxels<Label>, CliError> {
+    let read = read_existing(path, io::read_label)?;
+    let own = read.0;
+    align(role, path, read, (Role::Image, grid)).map_err(|mismatch| {
+        let (path, what) = (path.display(), mismatch.what());
+        let grids = format!("{role} of {}; image of {}", describe_grid(&own), describe_grid(grid));
+        CliError::problem(format!("{role} {path}: {what} ({grids})"), mismatch.fix())
+    })
 }
 
 /// Describes shape, spacing, orientation and origin of a grid.
 fn describe_grid(grid: &Grid) -> String {
     let [x, y, z] = grid.shape;
-    let [spacing, origin] =
-        [grid.spacing(), grid.affine.origin()].map(|numbers| numbers.map(|number| format!("{number:.2}")));
-    let orientation = grid.affine.orientation();
-    format!("{x} x {y} x {z} voxels of {} mm, {orientation}, origin at {} mm", spacing.join(" x "), origin.join(", "))
+    let (spacing, orientation) = (format_spacing(grid.spacing()), grid.affine.orientation());
+    let origin = grid.affine.origin().map(format_number).join(", ");
+    format!("{x} x {y} x {z} voxels of {spacing}, {orientation}, origin at {origin} mm")
 }
 
 /// Describes the window and how it was chosen.

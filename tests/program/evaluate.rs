@@ -121,7 +121,12 @@ fn cases_that_cannot_be_scored_are_reported_and_skipped() {
     write(&dir, "truth/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
     write(&dir, "pred/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
     let failed = dir.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "s.csv"]).code(3);
-    assert!(stderr(&failed).contains("a: its prediction has [1, 1, 3] voxels"), "{}", stderr(&failed));
+    assert!(
+        stderr(&failed)
+            .contains("a: prediction pred/a.nii.gz: it has 1 x 1 x 3 voxels, but the label map has 1 x 1 x 4"),
+        "{}",
+        stderr(&failed)
+    );
     assert_eq!(rows(&dir.path("s.csv")).into_keys().collect::<Vec<_>>(), ["b"]);
     fs::create_dir(dir.path("empty")).unwrap();
     let none = dir.runner(&["evaluate", "--predictions", "empty", "--labels", "truth"]).code(2);

@@ -19,6 +19,7 @@ mod report;
 mod reproduce;
 mod run;
 mod slurm;
+mod storage;
 mod sweep;
 mod test_dir;
 mod view;

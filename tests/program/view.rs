@@ -165,7 +165,7 @@ fn invalid_arguments_are_reported_with_a_fix() {
     let grid = Grid { shape: [4, 5, 6], affine: Affine::scale_and_shift([-1.0, 1.0, 2.5], [0.0; 3]) };
     write_label(&dir.path("other.nii"), &grid, &Voxels::new(1, grid.shape, vec![0; 120])).unwrap();
     let words = message(&["--out", "a.png", "--label", "other.nii"], 2);
-    for text in ["4 x 5 x 6 voxels of 1.00 x 1.00 x 2.50 mm, LAS", "48 x 40 x 20 voxels", "RAS", "resample"] {
+    for text in ["4 x 5 x 6 voxels of 1 x 1 x 2.5 mm, LAS", "48 x 40 x 20 voxels", "RAS", "resample"] {
         assert!(words.contains(text), "{text} is missing in\n{words}");
     }
     dir.write("broken.nii", "no NIfTI");

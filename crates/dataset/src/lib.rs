@@ -1,5 +1,6 @@
 //! Datasets: sources, splits, cache, samplers, patch queue and dataset checks.
 
+pub mod alignment;
 pub mod cache;
 pub mod channels;
 pub mod checks;

@@ -1,11 +1,11 @@
 //! Loading a subject: its image files as the channels of one volume, and its label map on the same grid.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::alignment::{GridMismatch, Role, align};
 use crate::subject::Subject;
 use volume::io::{self, ImageError};
-use volume::{GRID_TOLERANCE_MM, Grid, Volume, Voxels};
+use volume::{Grid, Label, Volume, Voxels};
 
 /// Why a subject cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -21,57 +21,19 @@ pub enum LoadError {
     NoImage,
 }
 
-/// A file whose grid is not that of its subject's first image.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{role} {path}: {difference}", path = path.display())]
-pub struct GridMismatch {
-    /// The role of the file in its subject.
-    pub role: Role,
-    /// The file.
-    pub path: PathBuf,
-    /// How its grid differs from that of the image.
-    pub difference: GridDifference,
-}
-
-/// The role of a file in its subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// One or several channels of the image.
-    Image,
-    /// The label map.
-    LabelMap,
-}
-
-/// How the grid of a file differs from that of the image.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum GridDifference {
-    /// Another number of voxels along an axis.
-    Shape {
-        /// Voxels of the file along x, y and z.
-        file: [usize; 3],
-        /// Voxels of the image along x, y and z.
-        image: [usize; 3],
-    },
-    /// The same shape, but another position, spacing or orientation.
-    Corners {
-        /// The largest distance between corresponding corners, in mm.
-        distance_mm: f64,
-    },
-}
-
 impl Subject {
-    /// Reads the files; several image files become the channels of one image.
+    /// Reads the files; several image files become the channels of one image. Files with the voxels of the first image in
+    /// another axis order are reordered to it.
     ///
     /// # Errors
-    /// When a file cannot be read, or its grid differs from that of the first image.
+    /// When a file cannot be read, or has other voxels than the first image.
     pub fn load(&self) -> Result<Volume, LoadError> {
         let read_label = || self.label.as_deref().map(io::read_label).transpose();
         let (image, label) = rayon::join(|| self.load_image(), read_label);
         let ((grid, image), label) = (image?, label?);
-        if let (Some(path), Some((other, _))) = (&self.label, &label) {
-            check_grid(Role::LabelMap, path, other, &grid)?;
-        }
-        Ok(Volume { grid, image, label: label.map(|(_, label)| label) })
+        let label = self.label.as_deref().zip(label);
+        let label = label.map(|(path, label)| align(Role::LabelMap, path, label, (Role::Image, &grid)));
+        Ok(Volume { grid, image, label: label.transpose()? })
     }
 
     fn load_image(&self) -> Result<(Grid, Voxels<f32>), LoadError> {
@@ -79,8 +41,7 @@ impl Subject {
         let (grid, image) = io::read_image(paths.next().ok_or(LoadError::NoImage)?)?;
         let mut values = None;
         for path in paths {
-            let (other, channels) = io::read_image(path)?;
-            check_grid(Role::Image, path, &other, &grid)?;
+            let channels = align(Role::Image, path, io::read_image(path)?, (Role::Image, &grid))?;
             values.get_or_insert_with(|| image.to_vec()).extend_from_slice(&channels);
         }
         Ok(match values {
@@ -90,50 +51,18 @@ impl Subject {
     }
 }
 
-/// Compares the grid of a file with that of its subject's first image.
+/// Reads a label map in the axis order of its image, which has the given grid.
 ///
 /// # Errors
-/// When they differ.
-pub fn check_grid(role: Role, path: &Path, file: &Grid, image: &Grid) -> Result<(), GridMismatch> {
-    if file.matches(image, GRID_TOLERANCE_MM) {
-        return Ok(());
-    }
-    let difference = if file.shape == image.shape {
-        GridDifference::Corners { distance_mm: file.max_corner_distance_mm(&image.affine) }
-    } else {
-        GridDifference::Shape { file: file.shape, image: image.shape }
-    };
-    Err(GridMismatch { role, path: path.to_owned(), difference })
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Image => "image",
-            Self::LabelMap => "label map",
-        })
-    }
-}
-
-impl fmt::Display for GridDifference {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Shape { file, image } => {
-                let [file, image] = [file, image].map(|shape| shape.map(|size| size.to_string()).join(" x "));
-                write!(f, "{file} voxels, but the image has {image}; resample it to the grid of the image")
-            }
-            Self::Corners { distance_mm } => {
-                let distance = values::format_number(*distance_mm);
-                write!(f, "its corners are up to {distance} mm from those of the image; fix its header or resample it")
-            }
-        }
-    }
+/// When it cannot be read or has other voxels.
+pub fn load_label(path: &Path, image: &Grid) -> Result<Voxels<Label>, LoadError> {
+    Ok(align(Role::LabelMap, path, io::read_label(path)?, (Role::Image, image))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use volume::Affine;
+    use volume::{Affine, AxisPermutation};
 
     /// Writes an image whose voxels are all `value` on a grid whose origin is at `x_mm` along x.
     fn image(path: &Path, shape: [usize; 3], x_mm: f64, value: f32) {
@@ -160,13 +89,65 @@ mod tests {
     fn a_file_on_another_grid_is_named_with_the_difference() {
         let folder = tempfile::tempdir().unwrap();
         let subject = subject(folder.path());
-        image(&subject.images[1], [4, 4, 4], 10.0, 2.0);
+        image(&subject.images[1], [4, 4, 4], 1.0, 2.0);
         let message = subject.load().unwrap_err().to_string();
-        assert!(message.contains("t2.nii.gz: its corners are up to 10 mm from those of the image"), "{message}");
+        assert!(
+            message.contains("t2.nii.gz: its corners are up to 1 mm (1 voxel) from those of the image"),
+            "{message}"
+        );
         let label = Some(folder.path().join("label.nii.gz"));
         image(label.as_deref().unwrap(), [4, 4, 5], 0.0, 0.0);
         let subject = Subject { images: vec![subject.images[0].clone()], label, ..subject };
         let larger = subject.load().unwrap_err().to_string();
         assert!(larger.contains("label map") && larger.contains("4 x 4 x 5 voxels, but the image has 4 x 4 x 4"));
+    }
+
+    /// Writes numbered voxels of 1 x 2 x 3 mm in an axis order; returns the voxels in the order of the first.
+    fn stored_as(path: &Path, permute: bool, factor: f64) -> Vec<f32> {
+        let ras = Grid { shape: [2, 3, 4], affine: Affine::scale_and_shift([1.0, 2.0, 3.0], [5.0, 6.0, 7.0]) };
+        let psr = Grid {
+            shape: [3, 4, 2],
+            affine: Affine([[0.0, 0.0, 1.0, 5.0], [-2.0, 0.0, 0.0, 10.0], [0.0, 3.0, 0.0, 7.0]]),
+        };
+        let voxels = Voxels::new(1, ras.shape, (0..24u8).map(f32::from).collect());
+        let mut grid = if permute { psr } else { ras };
+        let stored = AxisPermutation::between(&ras, &grid).unwrap().apply(&voxels);
+        grid.affine = Affine(grid.affine.0.map(|row| row.map(|mm| mm * factor)));
+        io::write_image(path, &grid, &stored).unwrap();
+        voxels.to_vec()
+    }
+
+    #[test]
+    fn channels_and_label_map_in_other_axis_orders_are_read_in_that_of_the_first_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second, label] = ["a.nii", "b.nii", "c.nii"].map(|name| folder.path().join(name));
+        let values = stored_as(&first, false, 1.0);
+        stored_as(&second, true, 1.0);
+        stored_as(&label, true, 1.0);
+        let subject = Subject { name: "a".to_owned(), images: vec![first, second], label: Some(label) };
+        let volume = subject.load().unwrap();
+        assert_eq!((volume.image.channel(0), volume.image.channel(1)), (&values[..], &values[..]));
+        assert!(volume.label.unwrap().iter().zip(values).all(|(label, value)| f32::from(*label) == value));
+    }
+
+    #[test]
+    fn a_label_map_without_a_unit_has_that_of_its_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let [image, label] = ["a.nii", "b.nii"].map(|name| folder.path().join(name));
+        stored_as(&image, false, 1000.0);
+        stored_as(&label, true, 1000.0);
+        let set_unit = |path: &Path, code: u8| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[123] = code;
+            std::fs::write(path, bytes).unwrap();
+        };
+        let subject = Subject { name: "a".to_owned(), images: vec![image.clone()], label: Some(label.clone()) };
+        set_unit(&image, 3);
+        let message = subject.load().unwrap_err().to_string();
+        assert!(message.contains("lengths are divided by 1000; one of the two headers"), "{message}");
+        set_unit(&label, 0);
+        let volume = subject.load().unwrap();
+        assert_eq!(volume.grid.spacing().map(|mm| (mm * 1e4).round() / 1e4), [1.0, 2.0, 3.0]);
+        assert_eq!(volume.label.unwrap()[23], 23);
     }
 }

@@ -97,6 +97,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckRepor
         other_folds: other_folds(experiment, index),
         labels: &labels,
         chain: &chain,
+        reorients: experiment.reorients(),
         sampler: &experiment.sampler,
         samples_val: experiment.validate.patches,
     };

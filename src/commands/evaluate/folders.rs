@@ -11,11 +11,11 @@ use super::record::{Evaluation, Outputs};
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
+use dataset::alignment::{Role, align};
 use engine::experiment::metrics_file::MetricsFile;
 use metrics::{CaseScores, Metric, Pair, defaults, score_all};
-use transforms::lazy::{self, IndexMapping};
 use volume::io;
-use volume::{Affine, GRID_TOLERANCE_MM, Grid, Label, Voxels};
+use volume::{Grid, Label, Voxels};
 
 /// Scores the cases that both folders contain.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
@@ -180,36 +180,16 @@ pub(in crate::commands) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, predi
 /// The same voxels with permuted or flipped axes are reordered. Otherwise, maps of different shapes cannot be compared;
 /// maps of the same shape with different affines are compared by voxel index, with a warning.
 fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) -> Result<Voxels<Label>, String> {
-    if grid.matches(other, GRID_TOLERANCE_MM) {
-        return Ok(prediction);
+    let (own, reference) = ((*other, prediction.clone()), (Role::LabelMap, grid));
+    match align(Role::Prediction, &files.prediction, own, reference) {
+        Ok(aligned) => Ok(aligned),
+        Err(mismatch) if grid.shape == other.shape => {
+            let (path, what) = (files.prediction.display(), mismatch.what());
+            eprintln!("warning: {path}: {what}; voxels are compared by their index");
+            Ok(prediction)
+        }
+        Err(mismatch) => Err(mismatch.to_string()),
     }
-    if let Some(mapping) = axis_permutation(grid, other) {
-        let values = lazy::resample_labels(&prediction, &mapping, [0; 3], grid.shape);
-        return Ok(Voxels::new(1, grid.shape, values));
-    }
-    if grid.shape != other.shape {
-        let (a, b) = (other.shape, grid.shape);
-        let reason = format!("its prediction has {a:?} voxels and its label map {b:?}");
-        return Err(format!("{reason}; resample one to the other's grid"));
-    }
-    eprintln!(
-        "warning: {} and {} have different affines; voxels are compared by their index",
-        files.prediction.display(),
-        files.truth.display()
-    );
-    Ok(prediction)
-}
-
-/// Returns the mapping from `grid` to `other` if they have the same voxels with permuted or flipped axes.
-fn axis_permutation(grid: &Grid, other: &Grid) -> Option<IndexMapping> {
-    let to_other = other.affine.inverse()?.after(&grid.affine);
-    let map = Affine(to_other.0.map(|row| row.map(f64::round)));
-    let reordered = Grid { shape: grid.shape, affine: other.affine.after(&map) };
-    let (low, high) = map.map_box([0.0; 3], grid.shape.map(|size| size as f64 - 1.0));
-    let covers_all = low == [0.0; 3] && high == other.shape.map(|size| size as f64 - 1.0);
-    let is_permutation = map.determinant().abs() == 1.0 && grid.num_voxels() == other.num_voxels();
-    (covers_all && is_permutation && reordered.matches(grid, GRID_TOLERANCE_MM))
-        .then(|| IndexMapping::affine(map, grid.shape, other.shape))
 }
 
 /// Returns the paths of the summary and the plots next to a table of cases.

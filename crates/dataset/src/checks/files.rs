@@ -2,7 +2,7 @@
 
 use super::summary::Summary;
 use super::{Dataset, Finding, Severity};
-use crate::load::Role;
+use crate::alignment::Role;
 use crate::sources::Incomplete;
 
 /// Reports subjects without an image or a label map, and label maps that belong to no image.
@@ -22,7 +22,7 @@ fn missing(Incomplete { subject, role, reason }: &Incomplete, dataset: &Dataset)
             let text = format!("it trains or validates, but has no label map: {reason}");
             Finding::fault("training and validation subjects without a label map", subject, text)
         }
-        Role::LabelMap => {
+        Role::LabelMap | Role::Prediction | Role::WeightMap => {
             let text = format!("it has no label map, so it is predicted, but not scored: {reason}");
             Finding::note("subjects without a label map", subject, text)
         }

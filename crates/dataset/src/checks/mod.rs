@@ -54,6 +54,8 @@ pub struct Dataset<'a> {
     pub labels: &'a [(Label, String)],
     /// The preprocess chain: labels are checked after it has mapped them.
     pub chain: &'a [Transform],
+    /// If true, files in different axis orders are read into one orientation.
+    pub reorients: bool,
     /// How patches are sampled.
     pub sampler: &'a Sampler,
     /// If true, patches are sampled from validation subjects too.

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use super::summary::{Channel, Image, LabelMap, Summary};
 use super::{Dataset, Finding};
-use crate::load::{Role, check_grid};
+use crate::alignment::{Role, align, axis_order, check_same_axis_order};
 use crate::samplers::check_weights;
 use crate::sources::Generator;
 use crate::subject::Subject;
 use transforms::Incoming;
 use transforms::lazy;
+use values::format_number;
 use volume::io::{self, ImageError};
-use volume::{GRID_TOLERANCE_MM, Grid, Label, Voxels, unravel_index};
+use volume::{AxisPermutation, Grid, Label, Voxels, unravel_index};
 
 /// Reads a subject, or generates it if it is synthetic.
 pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
@@ -45,7 +46,7 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
     for path in subject.images.iter().filter(|path| path.exists()) {
         match io::read_image(path) {
             Ok((own, voxels)) => {
-                findings.extend(grid_findings(name, Role::Image, path, &own, grid.as_ref()));
+                findings.extend(grid_findings(dataset, name, (Role::Image, path), &own, grid.as_ref()));
                 grid.get_or_insert(own);
                 let image = Image::of(&voxels);
                 findings.extend(image_findings(dataset, name, path, &image));
@@ -66,7 +67,12 @@ fn from_files(dataset: &Dataset, subject: &Subject) -> Summary {
                 return None;
             }
         };
-        findings.extend(grid_findings(name, Role::LabelMap, path, &own, grid.as_ref()));
+        findings.extend(grid_findings(dataset, name, (Role::LabelMap, path), &own, grid.as_ref()));
+        let aligned = grid.and_then(|image| {
+            let label = align(Role::LabelMap, path, (own, label.clone()), (Role::Image, &image)).ok()?;
+            Some((image, label))
+        });
+        let (own, label) = aligned.unwrap_or((own, label));
         let map = label_map(dataset, &own, channels.len().max(1), label);
         findings.extend(undeclared(dataset, name, path, &map));
         Some(map)
@@ -114,12 +120,36 @@ fn not_finite(channel: &Channel) -> String {
     counted.collect::<Vec<_>>().join(" and ")
 }
 
+/// Minimum offset between corresponding corners of grids that count as equal for a note, in voxels.
+const MIN_OFFSET: f64 = 0.05;
+
 /// Reports a grid that differs from that of the subject's first image, and an ambiguous position in the header.
-fn grid_findings(name: &str, role: Role, path: &Path, own: &Grid, image: Option<&Grid>) -> Vec<Finding> {
+fn grid_findings(
+    dataset: &Dataset,
+    name: &str,
+    (role, path): (Role, &Path),
+    own: &Grid,
+    image: Option<&Grid>,
+) -> Vec<Finding> {
     let file = format!("{role} {}", path.display());
     let mut findings = Vec::new();
-    if let Some(Err(mismatch)) = image.map(|image| check_grid(role, path, own, image)) {
-        findings.push(Finding::fault("files on another grid than their image", name, mismatch.to_string()));
+    if let Some(image) = image {
+        let reference = (Role::Image, image);
+        let compared = match dataset.reorients {
+            true => axis_order(role, path, own, reference).map(drop),
+            false => check_same_axis_order(role, path, own, reference),
+        };
+        if let Err(mismatch) = compared {
+            findings.push(Finding::fault("files on another grid than their image", name, mismatch.to_string()));
+        } else if let Some(order) = AxisPermutation::between(own, image) {
+            let offset = image.max_corner_offset(&order.apply_to_grid(own).affine);
+            if offset >= MIN_OFFSET {
+                let offset = format_number(offset);
+                let text =
+                    format!("{file}: its corners are up to {offset} voxels from those of the image, which is ignored");
+                findings.push(Finding::note("grids that differ slightly", name, text));
+            }
+        }
     }
     // If the file has been removed since it was read, there is nothing to add.
     if let Ok(header) = io::read_header(path) {
@@ -139,8 +169,8 @@ pub(super) fn shape_text(sizes: [usize; 3]) -> String {
 fn unreadable_label(path: &Path, error: ImageError) -> String {
     let ImageError::Label { .. } = error else { return error.to_string() };
     let Ok((_, voxels)) = io::read_image(path) else { return error.to_string() };
-    let is_label = |value: &f32| f32::from(*value as Label) == *value;
-    let mut wrong = voxels.iter().enumerate().filter(|(_, value)| !is_label(value));
+    let Ok(header) = io::read_header(path) else { return error.to_string() };
+    let mut wrong = voxels.iter().enumerate().filter(|(_, value)| !header.is_label(**value));
     // Values that differ from labels only in double precision look like labels here.
     let Some((index, first)) = wrong.next() else { return error.to_string() };
     let count = 1 + wrong.count();
@@ -170,7 +200,8 @@ fn weights_fault(dataset: &Dataset, name: &String, image: Option<&Grid>) -> Opti
         Ok(read) => read,
         Err(error) => return Some(error.to_string()),
     };
-    let is_mismatched = image.is_some_and(|image| !grid.matches(image, GRID_TOLERANCE_MM)) || map.channels != 1;
+    let order = image.map(|image| axis_order(Role::WeightMap, &path, &grid, (Role::Image, image)));
+    let is_mismatched = order.is_some_and(|order| order.is_err()) || map.channels != 1;
     // `check` reports a mismatch as a problem of the experiment, with its line.
     let reason = if is_mismatched { return None } else { check_weights(&map).err()? };
     Some(format!("{}: {reason}", path.display()))

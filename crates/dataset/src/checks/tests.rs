@@ -2,7 +2,7 @@
 
 use super::summary::{Channel, Content, Image, Intensities};
 use super::*;
-use crate::load::Role;
+use crate::alignment::Role;
 use crate::samplers::{LabelSampler, UniformSampler};
 use crate::sources::Incomplete;
 use values::{NonNegative, Shape};
@@ -71,6 +71,7 @@ fn findings_with(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
         other_folds,
         labels: &labels,
         chain: &[],
+        reorients: true,
         sampler,
         samples_val: true,
     };
@@ -106,6 +107,7 @@ fn missing_files_are_faults_where_training_needs_them_and_unused_label_maps_are_
         other_folds: BTreeMap::new(),
         labels: &[],
         chain: &[],
+        reorients: true,
         sampler: &sampler,
         samples_val: true,
     };
@@ -141,6 +143,7 @@ fn images_of_very_different_scales_are_noted_unless_they_are_normalized() {
         other_folds: BTreeMap::new(),
         labels: &[],
         chain: &chain,
+        reorients: true,
         sampler: &sampler,
         samples_val: false,
     };
@@ -206,6 +209,7 @@ fn two_channels_with_the_same_voxels_are_reported() {
         other_folds: BTreeMap::new(),
         labels: &[],
         chain: &[],
+        reorients: true,
         sampler: &sampler,
         samples_val: false,
     };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::glob_pattern::find;
 use super::pairing::{Matches, Pairing, pair};
 use super::{DataSource, DatasetError, Incomplete, Listing};
-use crate::load::Role;
+use crate::alignment::Role;
 use crate::subject::Subject;
 
 /// Image and label files that match glob patterns.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::load::Role;
+use super::alignment::Role;
 use super::phantom;
 use super::subject::Subject;
 pub use error::DatasetError;

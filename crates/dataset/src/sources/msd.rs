@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset_json::{self, DatasetJson, ImageFiles, Pair, join};
 use super::{DataSource, DatasetError, Incomplete, Listing, nnunet};
+use crate::alignment::Role;
 use crate::channels::{group_channels, split_channel, with_channel};
-use crate::load::Role;
 use crate::subject::Subject;
 use volume::io::case_name;
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset_json::{self, CaseFiles, DatasetJson, join};
 use super::{DataSource, DatasetError, Incomplete, Listing};
+use crate::alignment::Role;
 use crate::channels::with_channel;
-use crate::load::Role;
 use crate::subject::Subject;
 
 /// A folder of nnU-Net's raw data: `dataset.json`, `imagesTr/CASE_0000.nii.gz` with a file per channel, and

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DataSource, DatasetError, Incomplete, Listing};
-use crate::load::Role;
+use crate::alignment::Role;
 use crate::subject::Subject;
 use volume::io::case_name;
 

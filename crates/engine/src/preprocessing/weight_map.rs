@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
+use dataset::alignment::{Role, align};
 use dataset::queue::MakeError;
 use dataset::samplers::check_weights;
 use transforms::lazy::IndexMapping;
 use volume::io;
-use volume::{GRID_TOLERANCE_MM, Grid, Voxels, offset};
+use volume::{Grid, Voxels, offset};
 
-/// Reads a weight map, which must be on the grid of its subject's image.
+/// Reads a weight map in the axis order of its subject's image.
 pub(super) fn load(path: &Path, grid: &Grid) -> Result<Voxels<f32>, MakeError> {
-    let (other, map) = io::read_image(path)?;
+    let (own, map) = io::read_image(path)?;
     let wrong = |what: &str| format!("{}: {what}", path.display());
-    if map.channels != 1 || !other.matches(grid, GRID_TOLERANCE_MM) {
-        return Err(wrong("the weight map is not on the grid of its image; resample it").into());
+    if map.channels != 1 {
+        return Err(wrong("expected a weight map with 1 channel").into());
     }
+    let map = align(Role::WeightMap, path, (own, map), (Role::Image, grid)).map_err(|error| error.to_string())?;
     check_weights(&map).map_err(|reason| wrong(&reason))?;
     Ok(map)
 }

@@ -13,6 +13,7 @@ use crate::preprocessing::fitted::{FittedPreprocessing, incoming};
 use crate::preprocessing::subject::{self, Preprocessed};
 use crate::preprocessing::{HAS_LABELS, PreprocessError, PreprocessedSubject, input_files};
 use dataset::cache::{Cache, FileHashes};
+use dataset::load::load_label;
 use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
 use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext};
@@ -21,7 +22,6 @@ use run_folder::event::Event;
 use run_folder::manifest::Inputs;
 use transforms::lazy::{self, IndexMapping, Profile, View};
 use transforms::{Transform, sample_params};
-use volume::io;
 use volume::{Label, Voxels};
 
 /// The interval at which hashes are saved while subjects are preprocessed, so that few are lost if the process is killed.
@@ -138,9 +138,9 @@ impl PreprocessedDataset {
             if self.inputs.subjects[name].iter().all(|file| file.sha256 != now.sha256) {
                 return Err(format!("{} was replaced during the run; restore it", path.display()).into());
             }
-            Ok(io::read_label(path)?)
+            Ok(load_label(path, &case.grid)?)
         };
-        let (_, label) = read().map_err(PreprocessError::of_subject(name))?;
+        let label = read().map_err(PreprocessError::of_subject(name))?;
         let (chain, params) = (&self.preprocessing.chain, &self.get(name).params);
         Ok((lazy::relabel(chain, params, label), lazy::index_mapping(chain, params, &case.grid)))
     }

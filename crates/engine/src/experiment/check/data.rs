@@ -9,12 +9,12 @@ use crate::experiment::load::Document;
 use crate::experiment::plan::ClassLabel;
 use crate::experiment::problem::{Problem, Problems};
 use crate::experiment::spec::Orientation;
-use dataset::load::Role;
+use dataset::alignment::{Role, axis_order, check_same_axis_order};
 use dataset::sources::{self, DeclaredLabels, Incomplete, Listing};
 use dataset::split::{self, Parts};
 use random::Seed;
+use volume::Grid;
 use volume::io::read_header;
-use volume::{GRID_TOLERANCE_MM, Grid};
 
 /// A summary of the dataset, read from headers.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ fn check_complete(diagnostics: &mut Diagnostics, listing: &Listing, parts: &Part
             Role::LabelMap if is_needed(subject) => {
                 labels.push(format!("subject {subject} has no label map: {reason}"))
             }
-            Role::LabelMap => {}
+            Role::LabelMap | Role::Prediction | Role::WeightMap => {}
         }
     }
     let has_links = images.iter().any(|message| message.contains("is a link to"));
@@ -147,7 +147,9 @@ fn check_complete(diagnostics: &mut Diagnostics, listing: &Listing, parts: &Part
 fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<String, Grid>, usize) {
     let mut grids = BTreeMap::new();
     let mut shared: Option<(usize, &str)> = None;
-    let (mut unreadable, mut channel_counts, mut mismatches) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unreadable, mut channel_counts) = (Vec::new(), Vec::new());
+    // By how they are fixed.
+    let mut mismatches: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for subject in listing.subjects.iter().filter(|subject| !listing.lacks(&subject.name, Role::Image)) {
         let headers: Result<Vec<_>, _> = subject.images.iter().map(|path| read_header(path)).collect();
         let headers = match headers {
@@ -166,18 +168,23 @@ fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<Str
             ));
         }
         shared.get_or_insert((channels, &subject.name));
-        let labels = subject.label.iter().map(|path| read_header(path).map(|header| header.grid));
-        let others = headers.iter().map(|header| Ok(header.grid)).chain(labels);
-        for other in others {
-            match other {
-                Err(error) => unreadable.push(format!("subject {}: {error}", subject.name)),
-                Ok(other) if !grid.matches(&other, GRID_TOLERANCE_MM) => {
-                    mismatches.push(format!(
-                        "subject {}: image of {:?} voxels and label map or channel of {:?} have different grids",
-                        subject.name, grid.shape, other.shape
-                    ));
+        let images = subject.images.iter().zip(headers).map(|(path, header)| (Role::Image, path, Ok(header)));
+        let labels = subject.label.iter().map(|path| (Role::LabelMap, path, read_header(path)));
+        let reorients = diagnostics.document.experiment.reorients();
+        for (role, path, header) in images.chain(labels) {
+            let reference = (Role::Image, &grid);
+            let compared = match header {
+                Err(error) => {
+                    unreadable.push(format!("subject {}: {error}", subject.name));
+                    continue;
                 }
-                Ok(_) => {}
+                Ok(header) if reorients => axis_order(role, path, &header.grid, reference).map(drop),
+                Ok(header) => check_same_axis_order(role, path, &header.grid, reference),
+            };
+            if let Err(mismatch) = compared {
+                let (path, what) = (path.display(), mismatch.what());
+                let message = format!("subject {}: {role} {path}: {what}", subject.name);
+                mismatches.entry(mismatch.fix()).or_default().push(message);
             }
         }
         grids.insert(subject.name.clone(), grid);
@@ -188,11 +195,9 @@ fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<Str
         channel_counts,
         "all subjects need the same channels",
     );
-    diagnostics.files(
-        "files have other grids than their images",
-        mismatches,
-        "resample one onto the other, or fix its header",
-    );
+    for (fix, messages) in mismatches {
+        diagnostics.files("files have other grids than their images", messages, &fix);
+    }
     (grids, shared.map_or(1, |(channels, _)| channels))
 }
 
@@ -211,7 +216,7 @@ fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
         diagnostics.problem(
             "data.orientation",
             message,
-            "set `data.orientation: reorient` to reorient them when they are read",
+            "remove the key: by default volumes are reoriented when they are read",
         );
     }
     let oblique: Vec<String> =
@@ -312,9 +317,10 @@ train: { epochs: 2 }
             return;
         }
         let text = VALID.replace("phantom: { subjects: 10 }", &format!("msd: {{ root: {} }}", root.display()));
+        let text = text.replace("data: {", "data: { orientation: require_RAS,");
         let problems = summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err();
         assert!(problems.0[0].message.contains("LPS"), "{problems}");
-        let reoriented = text.replace("data: {", "data: { orientation: reorient,");
+        let reoriented = text.replace("orientation: require_RAS,", "");
         summarize_dataset(&parse("a.yaml", &reoriented).unwrap(), Path::new("cache")).unwrap();
     }
 

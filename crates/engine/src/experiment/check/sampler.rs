@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use super::Diagnostics;
 use super::data::first_names;
 use crate::experiment::problem::Problem;
+use dataset::alignment::{Role, axis_order};
 use dataset::split::Parts;
+use volume::Grid;
 use volume::io::read_header;
-use volume::{GRID_TOLERANCE_MM, Grid};
 
 /// Checks the keys of the sampler.
 pub(super) fn check(diagnostics: &mut Diagnostics) {
@@ -45,14 +46,9 @@ pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &B
             );
             diagnostics.problem(path, message, "use one weight per voxel");
         }
-        if !header.grid.matches(grid, GRID_TOLERANCE_MM) {
-            let message = format!(
-                "subject {name}: the weight map {} ({:?} voxels) and the image ({:?} voxels) have different grids",
-                map.display(),
-                header.grid.shape,
-                grid.shape
-            );
-            diagnostics.problem(path, message, "resample the map onto the image");
+        if let Err(mismatch) = axis_order(Role::WeightMap, &map, &header.grid, (Role::Image, grid)) {
+            let message = format!("subject {name}: weight map {}: {}", map.display(), mismatch.what());
+            diagnostics.problem(path, message, mismatch.fix());
         }
     }
     if !missing.is_empty() {
@@ -118,7 +114,10 @@ mod tests {
         write(0, Grid { affine: Affine::IDENTITY, ..grid }, 1);
         write(1, grid, 2);
         let (messages, is_failure) = problems(folder.path());
-        assert!(messages[0].contains("phantom_000") && messages[0].contains("have different grids"), "{messages:?}");
+        assert!(
+            messages[0].contains("phantom_000") && messages[0].contains("they cover different regions"),
+            "{messages:?}"
+        );
         assert!(messages[1].contains("phantom_001") && messages[1].contains("1 channel, got 2"), "{messages:?}");
         assert!(!is_failure);
 
