@@ -90,14 +90,14 @@ fn invalid_sampled_parameters_are_a_problem_and_no_panic() {
     runner(folder.path(), &arguments);
     let draws = fs::read_to_string(path("out/draws.json")).unwrap();
     let mut json: serde_json::Value = serde_json::from_str(&draws).unwrap();
-    json["draws"][0]["affine"]["scales"][1] = 0.into();
+    json["draws"][1]["affine"]["scales"][1] = 0.into();
     fs::write(path("edited.json"), json.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
     let output = command.current_dir(folder.path()).args(arguments).args(["--draws", "edited.json"]).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(
-        message.contains("edited.json: draws.0 of affine: expected scales between 0.001 and 1000, got 0"),
+        message.contains("edited.json: draws.1 of affine: expected scales between 0.001 and 1000, got 0"),
         "{message}"
     );
 }

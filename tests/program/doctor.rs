@@ -111,8 +111,7 @@ fn real_data_has_no_faults() {
         let dir = TestDir::new();
         let source = format!("data.source={{msd: {{root: {}}}}}", fs::canonicalize(root).unwrap().display());
         let set = ["--set", &source, "--set", "data.split={fold: {index: 0, count: 4}}"];
-        let reorient = ["--set", "data.orientation=reorient"];
-        let text = stdout(&dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set, &reorient].concat()).success());
+        let text = stdout(&dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set].concat()).success());
         assert!(text.ends_with(&format!("{subjects} subjects read, 0 faults, 0 notes\n")), "{text}");
     }
 }
@@ -199,7 +198,8 @@ fn problems_of_the_experiment_are_reported_after_the_findings() {
     truncate(&Files(&dir, 2).label());
     Files(&dir, 3).change_image(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
     Files(&dir, 3).change_label(|grid, _| grid.affine = Affine::scale_and_shift([-13.0, 13.0, 14.0], [0.0; 3]));
-    let result = dir.runner(&CHECK).code(2);
+    let strict = ["--set", "data.orientation=require_RAS"];
+    let result = dir.runner(&[&CHECK[..], &strict].concat()).code(2);
     assert_findings(&stdout(&result), &[("fault: phantom_002: label map ", "truncated")]);
     assert!(stderr(&result).contains("phantom_003 (LAS)"), "{}", stderr(&result));
 }

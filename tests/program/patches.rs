@@ -218,7 +218,7 @@ fn sampled_parameters_can_be_replayed_for_the_same_steps_only() {
     assert!(!dir.path("first/label.nii.gz").exists());
 
     dir.runner(&["transform", "tiny.yaml", image, "--out", "preprocessed", "--stage", "preprocess"]).success();
-    assert_eq!(json(&dir.path("preprocessed/draws.json"))["chain"].as_array().unwrap().len(), 2);
+    assert_eq!(json(&dir.path("preprocessed/draws.json"))["chain"].as_array().unwrap().len(), 3);
     let stage = ["transform", "tiny.yaml", image, "--out", "x", "--draws", "first/draws.json", "--stage", "preprocess"];
     assert!(stderr(&dir.runner(&stage).code(2)).contains("were sampled for other transforms"));
     dir.runner(&["transform", "tiny.yaml", "absent.nii.gz", "--out", "x"]).code(3);

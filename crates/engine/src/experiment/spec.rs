@@ -100,7 +100,7 @@ pub struct Data {
     /// Label names by label value, for example `{ 1: liver, 2: tumour }`; 0 is the background and is not listed. `null` (default) uses the names of `dataset.json`, or else `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
-    /// Orientation of the volumes (default `require_RAS`).
+    /// Orientation of the volumes (default `reorient`).
     #[serde(default)]
     pub orientation: Orientation,
     /// Split into training, validation and test subjects (default `{ fold: { index: 0, count: 5 } }`).
@@ -127,6 +127,12 @@ impl Experiment {
         self
     }
 
+    /// Returns whether the files of a subject may have different axis orders, since they are read into one orientation.
+    pub fn reorients(&self) -> bool {
+        let is_reorienting = |step: &Transform| ["to_canonical", "to_orientation"].contains(&step.name());
+        self.data.orientation == Orientation::Reorient || self.preprocess.iter().any(is_reorienting)
+    }
+
     /// Returns the transforms that are applied once per subject: `preprocess`, after reorienting to RAS if requested.
     pub fn preprocess_chain(&self) -> Vec<Transform> {
         let reorient = self.data.orientation == Orientation::Reorient;
@@ -139,10 +145,10 @@ impl Experiment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Orientation {
     /// Every volume must have RAS orientation; any other is an error.
-    #[default]
     #[serde(rename = "require_RAS")]
     RequireRas,
     /// Volumes are reoriented to RAS when they are read, by permuting and flipping axes without interpolation; predictions are written in the orientation of the file.
+    #[default]
     #[serde(rename = "reorient")]
     Reorient,
 }
