@@ -67,4 +67,38 @@ impl Backend for LibtorchCuda {
             "libtorch computes convolutions on a GPU in tf32 unless NVIDIA_TF32_OVERRIDE=0 is set in the environment; write train.precision: tf32 if that is intended",
         )
     }
+
+    fn warning(&self) -> Option<String> {
+        option_env!("LIBTORCH_VERSION").and_then(slow_convolutions)
+    }
+}
+
+/// Returns a warning if a version of LibTorch computes 3-D convolutions on CUDA without cuDNN
+/// ([pytorch #166122](https://github.com/pytorch/pytorch/issues/166122)).
+fn slow_convolutions(version: &str) -> Option<String> {
+    let in_2_9 = version.strip_prefix("2.9").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    in_2_9.then(|| {
+        format!(
+            "this binary uses LibTorch {version}, whose 3-D convolutions on CUDA are several times slower and need far more memory (PyTorch issue 166122); build it with LibTorch {RECOMMENDED}, as docs/backends.md describes"
+        )
+    })
+}
+
+/// The version of LibTorch that this project recommends; `docs/backends.md` says why.
+const RECOMMENDED: &str = "2.11.0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_versions_2_9_are_warned_about() {
+        for version in ["2.9", "2.9.0", "2.9.1"] {
+            let warning = slow_convolutions(version).expect("a warning");
+            assert!(warning.contains(version) && warning.contains(RECOMMENDED), "{warning}");
+        }
+        for version in ["2.8.0", "2.10.0", "2.11.0", "2.90.0", "1.2.9", RECOMMENDED] {
+            assert_eq!(slow_convolutions(version), None);
+        }
+    }
 }

@@ -92,6 +92,11 @@ pub trait Backend {
         None
     }
 
+    /// Returns a warning about this backend in this binary, with the way out.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// Returns whether the process should retain freed memory instead of returning it to the operating system, which speeds
     /// up backends that allocate every tensor separately.
     fn retains_freed_memory(&self) -> bool {
@@ -144,7 +149,11 @@ pub fn available() -> Vec<DeviceInfo> {
     let describe = |(kind, index): (DeviceKind, usize)| {
         let name = DeviceName::Device(kind, index);
         match name.check_available() {
-            Ok(()) => DeviceInfo { name, description: kind.backend().description(index).to_owned(), usable: true },
+            Ok(()) => {
+                let warning = kind.backend().warning().map(|warning| format!("; warning: {warning}")).unwrap_or_default();
+                let description = format!("{}{warning}", kind.backend().description(index));
+                DeviceInfo { name, description, usable: true }
+            }
             Err(error) => DeviceInfo { name, description: format!("not usable: {error}"), usable: false },
         }
     };

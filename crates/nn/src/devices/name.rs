@@ -87,6 +87,11 @@ impl DeviceName {
         self.backend()?.format_warning(format)
     }
 
+    /// Returns a warning about this device's backend in this binary, with the way out.
+    pub fn warning(self) -> Option<String> {
+        self.backend()?.warning()
+    }
+
     fn backend(self) -> Option<&'static dyn Backend> {
         match self {
             Self::Auto => None,

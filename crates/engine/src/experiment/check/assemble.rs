@@ -79,7 +79,7 @@ pub(super) fn assemble(
     if let Some(message) = device.unsupported(precision) {
         diagnostics.problem("train.precision", message, "use float32, or another device");
     }
-    if let Some(warning) = device.format_warning(precision) {
+    for warning in device.format_warning(precision).map(str::to_owned).into_iter().chain(device.warning()) {
         diagnostics.warning(warning);
     }
     if let Some(path) = &experiment.train.initial_weights
