@@ -1,4 +1,8 @@
 //! The fields of NIfTI-1 and NIfTI-2 headers that are used, as plain numbers.
+//!
+//! The nifti crate parses NIfTI-1; it does not read NIfTI-2.
+
+use nifti::{Endianness, NiftiHeader};
 
 /// A version of the format. Both have the same fields, at other offsets and in other types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,37 +65,26 @@ impl Fields {
     /// The byte order is that in which the first four bytes are the header's size; if neither is, as in some old files,
     /// that in which `dim` has a valid number of axes.
     ///
+    /// # Errors
+    /// The number of axes, if it is not one from 1 to 7.
+    ///
     /// # Panics
-    /// When there are fewer bytes than the version's header has.
-    pub(super) fn parse(version: Version, bytes: &[u8]) -> Self {
+    /// When there are fewer bytes than the version's header has, or when it is not the header of a single file.
+    pub(super) fn parse(version: Version, bytes: &[u8]) -> Result<Self, i64> {
         let mut numbers = Numbers { bytes, big_endian: false };
         if numbers.i32(0) != version.header_bytes() as i32 {
             let is_big = i32::from_be_bytes(numbers.at(0)) == version.header_bytes() as i32;
             numbers.big_endian = is_big || !(0..=7).contains(&numbers.num_axes(version));
         }
-        match version {
-            Version::One => Self::parse_1(&numbers),
-            Version::Two => Self::parse_2(&numbers),
+        let num_axes = numbers.num_axes(version);
+        if !(1..=7).contains(&num_axes) {
+            return Err(num_axes);
         }
-    }
-
-    fn parse_1(numbers: &Numbers) -> Self {
-        let reals = |first: usize| move |index: usize| f64::from(numbers.f32(first + 4 * index));
-        Self {
-            version: Version::One,
-            big_endian: numbers.big_endian,
-            dim: std::array::from_fn(|index| i64::from(numbers.i16(40 + 2 * index))),
-            datatype: numbers.i16(70),
-            pixdim: std::array::from_fn(reals(76)),
-            vox_offset: reals(108)(0),
-            scl_slope: reals(112)(0),
-            scl_inter: reals(116)(0),
-            xyzt_units: numbers.bytes[123],
-            qform_code: numbers.i16(252).into(),
-            sform_code: numbers.i16(254).into(),
-            quaternion: std::array::from_fn(reals(256)),
-            qoffset: std::array::from_fn(reals(268)),
-            srow: std::array::from_fn(|row| std::array::from_fn(reals(280 + 16 * row))),
+        match version {
+            Version::One => {
+                Ok(Self::from(NiftiHeader::from_reader(bytes).expect("a complete header of a single NIfTI-1 file")))
+            }
+            Version::Two => Ok(Self::parse_2(&numbers)),
         }
     }
 
@@ -117,6 +110,28 @@ impl Fields {
     }
 }
 
+impl From<NiftiHeader> for Fields {
+    fn from(raw: NiftiHeader) -> Self {
+        Self {
+            version: Version::One,
+            big_endian: raw.endianness == Endianness::Big,
+            // The nifti crate reads the signed sizes as unsigned.
+            dim: raw.dim.map(|size| i64::from(size as i16)),
+            datatype: raw.datatype,
+            pixdim: raw.pixdim.map(f64::from),
+            vox_offset: raw.vox_offset.into(),
+            scl_slope: raw.scl_slope.into(),
+            scl_inter: raw.scl_inter.into(),
+            xyzt_units: raw.xyzt_units,
+            qform_code: raw.qform_code.into(),
+            sform_code: raw.sform_code.into(),
+            quaternion: [raw.quatern_b, raw.quatern_c, raw.quatern_d].map(f64::from),
+            qoffset: [raw.quatern_x, raw.quatern_y, raw.quatern_z].map(f64::from),
+            srow: [raw.srow_x, raw.srow_y, raw.srow_z].map(|row| row.map(f64::from)),
+        }
+    }
+}
+
 /// Numbers in the bytes of a header.
 struct Numbers<'a> {
     bytes: &'a [u8],
@@ -133,7 +148,7 @@ macro_rules! numbers {
 }
 
 impl Numbers<'_> {
-    numbers! { i16 i32 i64 f32 f64 }
+    numbers! { i16 i32 i64 f64 }
 
     fn at<const BYTES: usize>(&self, at: usize) -> [u8; BYTES] {
         self.bytes[at..at + BYTES].try_into().expect("a slice has its own length")

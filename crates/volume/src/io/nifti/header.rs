@@ -61,12 +61,10 @@ fn read(path: &Path, stream: &mut ByteStream) -> Result<Fields, ImageError> {
         wrong_format(path, found.to_owned(), CONVERT)
     })?;
     fill(&mut bytes, version)?;
-    let fields = Fields::parse(version, &bytes);
-    if !(1..=7).contains(&fields.dim[0]) {
-        let reason = format!("expected 1 to 7 axes, got {}", fields.dim[0]);
-        return Err(ImageError::Field { path: path.to_owned(), field: "dim", reason });
-    }
-    Ok(fields)
+    Fields::parse(version, &bytes).map_err(|num_axes| {
+        let reason = format!("expected 1 to 7 axes, got {num_axes}");
+        ImageError::Field { path: path.to_owned(), field: "dim", reason }
+    })
 }
 
 fn wrong_format(path: &Path, found: String, fix: &'static str) -> ImageError {
