@@ -28,8 +28,8 @@ use run_folder::table::Table;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runner reproduce runs/quickstart/20260101-120000
-  runner reproduce runs/quickstart/20260101-120000 --device flex --steps 3 --tolerance 1e-2")]
+  runner reproduce runs/quickstart/latest
+  runner reproduce runs/quickstart/latest --device flex --steps 3 --tolerance 1e-2")]
 pub struct ReproduceArgs {
     /// Run folder.
     #[arg(value_name = "RUN_DIR")]

@@ -113,7 +113,7 @@ pub fn run_error(error: RunError) -> CliError {
             CliError::Problem { message: error.to_string(), help: None }
         }
         RunError::Read { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            CliError::problem(error.to_string(), "name the folder of a run, such as runs/quickstart/20260101-120000")
+            CliError::problem(error.to_string(), "name the folder of a run, such as runs/quickstart/latest")
         }
         RunError::Read { .. } | RunError::Write { .. } => CliError::failure(&error),
     }

@@ -43,10 +43,8 @@ fn labels_and_regions_whose_names_are_paths_write_only_to_the_run_folder() {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("tiny.yaml"), TINY).unwrap();
     runner(&folder, &["run", "tiny.yaml", "--quiet"]);
-    let id =
-        fs::read_dir(folder.join("runs/tiny")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
-    let run = format!("runs/tiny/{id}");
-    runner(&folder, &["evaluate", &run, "--checkpoint", "last", "--quiet"]);
+    let run = "runs/tiny/latest";
+    runner(&folder, &["evaluate", run, "--checkpoint", "last", "--quiet"]);
     runner(&folder, &["report", "runs", "--out", "report"]);
     let outside = paths_in(root.path()).into_iter().filter(|path| {
         let inside = ["runs", "cache", "report"].map(|folder| format!("one/two/three/four/{folder}"));
@@ -55,7 +53,7 @@ fn labels_and_regions_whose_names_are_paths_write_only_to_the_run_folder() {
     });
     assert_eq!(outside.collect::<Vec<_>>(), Vec::<String>::new());
     assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 1, "only the run is written");
-    assert_eq!(fs::read_dir(folder.join("runs/tiny")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(folder.join("runs/tiny")).unwrap().count(), 2, "the run and the link to it");
 }
 
 #[test]

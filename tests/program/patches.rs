@@ -271,7 +271,7 @@ fn fitted_preprocessing_is_saved_in_the_run_and_references_are_relabelled() {
     assert!(output.contains("0 faults"), "{output}");
     let run = [&["run", "tiny.yaml", "--name", "fitted"][..], &SOURCE, &EVERY_KIND, &set].concat();
     dir.runner(&run).success();
-    let folder = fs::read_dir(dir.path("runs/fitted")).unwrap().next().unwrap().unwrap().path();
+    let folder = dir.path("runs/fitted/latest");
     let record: Json = serde_json::from_str(&fs::read_to_string(folder.join("preprocess.json")).unwrap()).unwrap();
     let kinds: Vec<&String> =
         record["learned"].as_object().unwrap().values().flat_map(|v| v.as_object().unwrap().keys()).collect();

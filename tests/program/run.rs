@@ -96,7 +96,25 @@ fn resuming_a_finished_run_reports_that_it_is_done_and_can_extend_it() {
 fn a_name_on_the_command_line_names_the_folder() {
     let dir = TestDir::new();
     dir.runner(&["run", "tiny.yaml", "--name", "other", "--set", "train.epochs=1"]).success();
-    assert_eq!(fs::read_dir(dir.path("runs/other")).unwrap().count(), 1);
+    let folder = dir.path("runs/other");
+    let link = fs::read_link(folder.join("latest")).unwrap();
+    assert!(link.is_relative() && folder.join(link).join("manifest.json").exists());
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 2);
+}
+
+#[test]
+fn the_run_that_was_started_last_is_named_latest() {
+    let dir = TestDir::new();
+    dir.runner(&["run", "tiny.yaml"]).success();
+    dir.runner(&["run", "tiny.yaml", "--set", "seed=7", "--set", "train.epochs=1"]).success();
+    let done = dir.runner(&["run", "--resume", "runs/tiny/latest"]).success();
+    let id = fs::read_link(dir.path("runs/tiny/latest")).unwrap();
+    assert!(stdout(&done).starts_with(&format!("runs/tiny/{} is done", id.display())), "{}", stdout(&done));
+    let manifest = fs::read_to_string(dir.path("runs/tiny/latest/manifest.json")).unwrap();
+    assert!(manifest.contains("\"seed\": 7"), "{manifest}");
+    // It is no run of its own.
+    let report = stdout(&dir.runner(&["report", "runs"]).success());
+    assert!(!report.contains("latest"), "{report}");
 }
 
 #[test]

@@ -10,6 +10,9 @@ use volume::atomic_file;
 /// Bytes reserved to record why a run failed on a full disk.
 const RESERVE_BYTES: usize = 1 << 16;
 
+/// The name of the link to the run that was started last, in the folder of all runs of a name.
+pub const LATEST: &str = "latest";
+
 /// An error of a run folder.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -118,6 +121,26 @@ impl RunFolder {
         }
         write_atomically(&folder.reserve(), &[0; RESERVE_BYTES])?;
         Ok(folder)
+    }
+
+    /// Makes `latest` beside the folder a relative link to it, so that commands can be given the run that was started last.
+    ///
+    /// A file or folder of that name that is no link stays as it is. On a system or disk without symbolic links there is no
+    /// such link.
+    pub fn link_as_latest(&self) {
+        #[cfg(unix)]
+        if let (Some(parent), Some(name)) = (self.root.parent(), self.root.file_name()) {
+            let link = parent.join(LATEST);
+            if fs::symlink_metadata(&link).is_ok_and(|file| !file.is_symlink()) {
+                return;
+            }
+            // Replaced by a rename, so that there is a link at any time.
+            let new = parent.join(format!("{}{LATEST}-{}", atomic_file::TEMPORARY_PREFIX, std::process::id()));
+            let linked = std::os::unix::fs::symlink(name, &new).and_then(|()| fs::rename(&new, &link));
+            if linked.is_err() {
+                let _ = fs::remove_file(&new);
+            }
+        }
     }
 
     /// Returns whether a process has locked a run folder; false if that cannot be determined.
@@ -239,6 +262,14 @@ impl Drop for RunFolder {
     }
 }
 
+/// Returns the folder that a link such as `runs/NAME/latest` names, and any other path as it is.
+pub fn linked_folder(path: &Path) -> PathBuf {
+    // Without a trailing slash, which would make the system follow the link.
+    let path: PathBuf = path.components().collect();
+    let target = fs::read_link(&path).ok().zip(path.parent()).map(|(target, parent)| parent.join(target));
+    target.unwrap_or(path)
+}
+
 /// Prefixes an error's message with the path of a file.
 pub fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
@@ -283,6 +314,34 @@ mod tests {
         let first = RunFolder::create(runs.path(), "name", "id").unwrap();
         let second = RunFolder::create(runs.path(), "name", "id").unwrap();
         assert!(first.root().ends_with("name/id") && second.root().ends_with("name/id-2"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn latest_is_a_relative_link_to_the_folder_that_was_linked_last() {
+        let runs = tempfile::tempdir().unwrap();
+        let latest = runs.path().join("name").join(LATEST);
+        for id in ["first", "second"] {
+            let folder = RunFolder::create(runs.path(), "name", id).unwrap();
+            folder.link_as_latest();
+            assert_eq!(fs::read_link(&latest).unwrap(), Path::new(id));
+            for path in [latest.clone(), latest.join("")] {
+                assert_eq!(linked_folder(&path), folder.root());
+            }
+        }
+        assert_eq!(fs::read_dir(runs.path().join("name")).unwrap().count(), 3);
+        let absent = Path::new("runs/absent");
+        assert_eq!(linked_folder(absent), absent);
+    }
+
+    #[test]
+    fn a_folder_named_latest_that_is_no_link_stays() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(runs.path(), "name", "id").unwrap();
+        let own = runs.path().join("name").join(LATEST);
+        fs::create_dir(&own).unwrap();
+        folder.link_as_latest();
+        assert!(fs::symlink_metadata(&own).unwrap().is_dir());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::points::PointRecord;
 use super::prune::Prune;
-use run_folder::folder::{RunError, write_atomically};
+use run_folder::folder::{LATEST, RunError, write_atomically};
 
 /// The format version of the files, and the newest one that can be read.
 const FORMAT: u32 = 1;
@@ -90,6 +90,11 @@ impl SweepFolder {
     /// Returns the path of one of the sweep's own files or folders.
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join("sweep").join(name)
+    }
+
+    /// Returns the folder of the claims, which say which process trains which run.
+    pub fn claims(&self) -> PathBuf {
+        self.file("claims")
     }
 
     /// Writes a definition and its runs. An existing definition is kept; the runs are overwritten, since the paths of the
@@ -175,7 +180,8 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RunError> {
 /// # Errors
 /// If the folder cannot be read.
 pub fn runs_in(root: &Path) -> io::Result<Vec<String>> {
-    let is_run = |name: &String| root.join(name).join("manifest.json").exists();
+    // `latest` links to a run that has a folder of its own.
+    let is_run = |name: &String| name != LATEST && root.join(name).join("manifest.json").exists();
     Ok(names_in(root)?.into_iter().filter(is_run).collect())
 }
 

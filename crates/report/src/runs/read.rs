@@ -6,11 +6,11 @@ use std::io;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{Cases, Run};
 use metrics::Metric;
-use run_folder::folder::RunFolder;
+use run_folder::folder::{LATEST, RunFolder};
 use run_folder::manifest::{FORMAT, Status};
 use run_folder::table::{Table, complete_lines};
 
@@ -30,7 +30,10 @@ pub struct FoundRuns {
 pub fn find(root: &Path) -> io::Result<FoundRuns> {
     fs::read_dir(root)?;
     let mut found = FoundRuns::default();
-    let mut folders = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    // `latest` names a run that has a folder of its own.
+    let is_latest = |entry: &DirEntry| entry.depth() > 0 && entry.path_is_symlink() && entry.file_name() == LATEST;
+    let folders = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    let mut folders = folders.filter_entry(|entry| !is_latest(entry));
     while let Some(entry) = folders.next() {
         // Folders without permission and dangling links are skipped.
         let Ok(entry) = entry else { continue };
