@@ -29,7 +29,9 @@ mod view;
 use clap::Parser;
 
 use crate::terminal::{CliError, Exit, output};
-use options::{CacheOptions, ExperimentOptions, MovedDataOptions, check_moved_data, with_moved_data_help};
+use options::{
+    CacheOptions, ExperimentOptions, MovedDataOptions, check_moved_data, moved_data_error, with_moved_data_help,
+};
 
 /// A subcommand with its arguments.
 trait Execute {

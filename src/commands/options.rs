@@ -10,11 +10,10 @@ use dataset::cache::Cache;
 use engine::experiment::check::Environment;
 use engine::experiment::load::{Document, SetArgument};
 use engine::experiment::plan::Plan;
-use engine::experiment::problem::Problems;
 use engine::run::{MovedDataError, check_same_content};
 use nn::devices::DeviceName;
 use run_folder::manifest::Manifest;
-use run_folder::plan_keys::is_place;
+use run_folder::plan_keys::{PLACES, is_place};
 use values::Bytes;
 use volume::memory::memory_limit_bytes;
 
@@ -65,25 +64,23 @@ pub fn check_moved_data<'a>(
     if !set.iter().any(|set| is_place(&set.key)) {
         return Ok(());
     }
-    check_same_content(plan, &manifest.inputs, names, &cache.open().root).map_err(|error| match error {
+    check_same_content(plan, &manifest.inputs, names, &cache.open().root).map_err(moved_data_error)
+}
+
+/// Converts an error of data that moved: other data is a problem that the user can fix.
+pub fn moved_data_error(error: MovedDataError) -> CliError {
+    match error {
         MovedDataError::Read(error) => CliError::failure(&error),
         MovedDataError::Differs(_) => CliError::problem(error.to_string(), "name the same data with `--set`"),
-    })
+    }
 }
 
 /// Adds to problems with the files of a run's data how to say that they moved.
 pub fn with_moved_data_help(error: CliError, document: &Document) -> CliError {
-    let CliError::Problems(Problems(mut problems)) = error else { return error };
-    let source = &document.experiment.data.source;
-    let tree = serde_json::to_value(source).unwrap_or_default();
-    let keys = tree[source.name()].as_object().into_iter().flat_map(|keys| keys.keys());
-    let sets: Vec<String> = keys.map(|key| format!("`--set data.source.{}.{key}=…`", source.name())).collect();
-    let moved = format!("if the data moved, name its new place with {}", sets.join(" and "));
-    for problem in problems.iter_mut().filter(|problem| problem.is_dataset_problem) {
-        let help = problem.help.take().map(|help| format!("{help}; {moved}"));
-        problem.help = Some(help.unwrap_or_else(|| moved.clone()));
+    match error {
+        CliError::Problems(problems) => engine::run::with_moved_data_help(problems, document).into(),
+        error => error,
     }
-    Problems(problems).into()
 }
 
 impl MovedDataOptions {
@@ -117,8 +114,12 @@ const DEFAULT_LIMIT: Bytes = Bytes(200_000_000_000);
 impl CacheOptions {
     /// Checks an experiment and returns its plan on a device of this machine.
     pub fn plan(&self, document: &Document, device: Option<DeviceName>) -> Result<Plan, CliError> {
-        let environment = Environment { cache_dir: self.path(), memory_bytes: memory_limit_bytes() };
-        Ok(engine::experiment::check::check(document, &environment, device)?)
+        Ok(engine::experiment::check::check(document, &self.environment(), device)?)
+    }
+
+    /// Returns the cache folder and the memory of this machine.
+    pub fn environment(&self) -> Environment {
+        Environment { cache_dir: self.path(), memory_bytes: memory_limit_bytes() }
     }
 
     /// Opens the cache of preprocessed volumes.

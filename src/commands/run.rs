@@ -5,29 +5,26 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::training::{Training, command, latest_checkpoint, resume_error};
-use super::{Execute, ExperimentOptions, check_moved_data, with_moved_data_help};
+use super::training::{Training, command, resume_error};
+use super::{Execute, ExperimentOptions};
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, Base, Change};
 use engine::experiment::plan::Plan;
-use engine::run::manifest::check_same_split;
+use engine::run::resume::{self, Changes, ResumedRun};
 use engine::run::{GitState, manifest};
-use engine::training::checkpoint::State;
-use run_folder::folder::RunFolder;
-use run_folder::manifest::{Manifest, Status};
-use run_folder::plan_keys::{WITHOUT_EFFECT, has_no_effect, is_place};
+use run_folder::folder::{RunFolder, linked_folder};
 
 /// Train the network that an experiment file describes.
 ///
-/// All results are written to a new run folder, RUNS_DIR/NAME/TIMESTAMP. Ctrl-C stops training after a checkpoint;
-/// `--resume` continues from it.
+/// All results are written to a new run folder, RUNS_DIR/NAME/TIMESTAMP, and RUNS_DIR/NAME/latest links to it. Ctrl-C
+/// stops training after a checkpoint; `--resume` continues from it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   runner run experiments/quickstart.yaml
   runner run experiments/quickstart.yaml --set train.epochs=5 --set seed=7
-  runner run --resume runs/quickstart/20260101-120000")]
+  runner run --resume runs/quickstart/latest")]
 pub struct RunArgs {
     /// Experiment file (YAML).
     #[arg(required_unless_present = "resume")]
@@ -65,6 +62,7 @@ fn start(arguments: &RunArgs) -> Result<Exit, CliError> {
     let folder = RunFolder::create(&common.runs_dir, &plan.name, &id).map_err(run_error)?;
     let mut manifest =
         manifest::create(&folder, &plan, &document.text, GitState::around(path), command()).map_err(run_error)?;
+    folder.link_as_latest();
     training(&folder, &plan, common).run(None, &mut manifest)
 }
 
@@ -81,49 +79,13 @@ fn training<'a>(folder: &'a RunFolder, plan: &'a Plan, common: &ExperimentOption
 }
 
 fn resume(root: &Path, common: &ExperimentOptions) -> Result<Exit, CliError> {
-    let before = Manifest::read(root).map_err(run_error)?;
-    let folder = RunFolder::open(root).map_err(run_error)?;
-    check_changes(common)?;
-    let mut document = load::load(&folder.plan(), &common.set)?;
-    let latest = latest_checkpoint(&folder)?;
-    // Once there is a checkpoint, the file of the initial weights may be missing.
-    let initial_weights = document.experiment.train.initial_weights.take_if(|_| latest.state.is_some());
-    let mut plan = common.plan(&document).map_err(|error| with_moved_data_help(error, &document))?;
-    check_same_split(folder.root(), &plan).map_err(resume_error)?;
-    check_moved_data(&common.set, &plan, &before, plan.parts.train.iter().chain(&plan.parts.val), &common.cache)?;
-    plan.experiment.train.initial_weights = initial_weights.or(plan.experiment.train.initial_weights);
-    let lengthened = common.set.iter().any(|set| set.key == "train.epochs");
-    plan.warnings.extend(latest.warnings());
-    let mut state = latest.state;
-    let complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
-    if before.status == Status::Done && (complete || !lengthened) {
+    let root = linked_folder(root);
+    let folder = RunFolder::open(&root).map_err(run_error)?;
+    let changes = Changes { set: &common.set, device: common.device, hashes: &common.cache.open().root };
+    let resumed = resume::resume(&folder, &changes, &common.cache.environment(), command()).map_err(resume_error)?;
+    let Some(ResumedRun { plan, state, mut manifest }) = resumed else {
         outln!("{} is done; to train longer, add --set train.epochs=N with a larger N", root.display());
         return Ok(Exit::Done);
-    }
-    if let Some(State { progress, .. }) = &mut state {
-        // More epochs override early stopping.
-        progress.ended_early &= !lengthened;
-    }
-    let mut manifest = manifest::resume(&folder, &mut plan, before, command()).map_err(resume_error)?;
+    };
     training(&folder, &plan, common).run(state, &mut manifest)
-}
-
-/// Checks that only the length of a resumed run changes, the place of its data, and keys that do not affect results.
-fn check_changes(common: &ExperimentOptions) -> Result<(), CliError> {
-    // The folder of a run keeps its name, and its plan extends no other file.
-    let may_change = |key: &str| key == "train.epochs" || has_no_effect(key) && !["name", "extends"].contains(&key);
-    match common.set.iter().find(|set| !(may_change(&set.key) || is_place(&set.key))) {
-        None => Ok(()),
-        Some(set) => {
-            let keys = WITHOUT_EFFECT.into_iter().filter(|key| may_change(key));
-            let keys: Vec<&str> = ["train.epochs"].into_iter().chain(keys).collect();
-            Err(CliError::problem(
-                format!("a resumed run cannot change `{}`", set.key),
-                format!(
-                    "only {} and the place of the data, `data.source`, can be set with --resume; start a new run for the rest",
-                    keys.join(", ")
-                ),
-            ))
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::moved_data_error;
 use super::patches;
 use super::plots::Plots;
 use crate::terminal::bar::Bar;
@@ -14,7 +15,8 @@ use dataset::queue::QueueError;
 use engine::experiment::plan::Plan;
 use engine::preprocessing::{self, PreprocessError};
 use engine::run::manifest::ResumeError;
-use engine::run::{self, FailedRun, RunOutcome, RunSession, RunSessionError, error_chain};
+use engine::run::resume::changeable_keys;
+use engine::run::{self, FailedRun, RunOutcome, RunSession, RunSessionError, error_chain, shell_command};
 use engine::training::checkpoint::{LatestCheckpoint, State};
 use engine::training::{TrainError, validate};
 use metrics::Metric;
@@ -68,14 +70,15 @@ impl Training<'_> {
             }
             run_session_error(*error)
         })?;
-        let root = quoted(folder.root());
+        let root = folder.root().display().to_string();
+        let resume = shell_command(["runner", "run", "--resume", &root]);
         Ok(match outcome {
             RunOutcome::Pruned(reason) => {
-                outln!("pruned: {reason}; to train it nevertheless: runner run --resume {root}");
+                outln!("pruned: {reason}; to train it nevertheless: {resume}");
                 Exit::Done
             }
             RunOutcome::Stopped => {
-                outln!("stopped; resume with: runner run --resume {root}");
+                outln!("stopped; resume with: {resume}");
                 Exit::Stopped
             }
             RunOutcome::EarlyStopped => {
@@ -96,13 +99,6 @@ impl Training<'_> {
 /// Reads the latest checkpoint of a run that can be read.
 pub(super) fn latest_checkpoint(folder: &RunFolder) -> Result<LatestCheckpoint, CliError> {
     run::latest_checkpoint(folder).map_err(|error| CliError::failure(&error))
-}
-
-/// Returns a path as a shell takes it, for commands to copy.
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    // Only a NUL byte cannot be quoted, and no path has one.
-    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Into::into)
 }
 
 /// Returns the arguments of this process, as text.
@@ -177,6 +173,16 @@ pub(super) fn training_error(error: &TrainError) -> CliError {
 pub(super) fn resume_error(error: ResumeError) -> CliError {
     match error {
         ResumeError::Folder(error) => run_error(error),
+        ResumeError::Plan(problems) => CliError::Problems(problems),
+        ResumeError::Data(error) => moved_data_error(error),
+        ResumeError::Checkpoint(error) => CliError::failure(&error),
+        ResumeError::KeyCannotChange { .. } => CliError::problem(
+            error.to_string(),
+            format!(
+                "only {} and the place of the data, `data.source`, can be set with --resume; start a new run for the rest",
+                changeable_keys().join(", ")
+            ),
+        ),
         ResumeError::SplitChanged { .. } => {
             CliError::problem(error.to_string(), "restore the data, or start a new run")
         }

@@ -11,7 +11,7 @@ pub const WITHOUT_EFFECT: [&str; 6] =
 
 /// The keys whose values are places of the data of a run; keys below them count as well. A run may find its data elsewhere,
 /// if the files have the content that it recorded.
-const PLACES: [&str; 3] = ["data.source", "data.split.file", "sampler.weighted.map"];
+pub const PLACES: [&str; 3] = ["data.source", "data.split.file", "sampler.weighted.map"];
 
 /// Returns whether the value of a key is a place of the data.
 pub fn is_place(key: &str) -> bool {

@@ -8,6 +8,7 @@ use crate::commands::report;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use ::report::comparison::Compared;
+use engine::run::shell_command;
 use sweep::folder::runs_in;
 use sweep::launch::{CacheArguments, Console, Launch, LaunchError, LaunchOutcome, Overview};
 use sweep::run_state::{RunState, SweepRun};
@@ -40,7 +41,8 @@ pub(super) fn launch(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, C
             Ok(if runs.iter().all(is_successful) { Exit::Done } else { Exit::No })
         }
         LaunchOutcome::Submitted => {
-            outln!("show progress: runner sweep status {}", checked.folder.root().display());
+            let root = checked.folder.root().display().to_string();
+            outln!("show progress: {}", shell_command(["runner", "sweep", "status", &root]));
             Ok(Exit::Done)
         }
         LaunchOutcome::NothingToSubmit { runs, queued } => {

@@ -23,16 +23,14 @@ pub enum RunSessionError {
     #[error(transparent)]
     Train(#[from] TrainError),
     /// The loss or the gradient was not finite. The patches of the step are saved for inspection if possible.
-    #[error("{error}; {saved}, and `runner patches {plan} --step {step}` recreates them")]
+    #[error("{error}; {saved}, and `{command}` recreates them")]
     NotFinite {
         /// The error of the training loop.
         error: TrainError,
         /// The folder of the patches, or why they were not saved.
         saved: String,
-        /// The path of the run's plan.
-        plan: String,
-        /// Steps since the start of the run, counted from 1.
-        step: usize,
+        /// The command that recreates them.
+        command: String,
     },
     /// A panic: a bug of the program.
     #[error("internal error: {0}")]

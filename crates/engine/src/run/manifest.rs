@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::git::GitState;
+use super::moved_data::MovedDataError;
 use crate::experiment::plan::Plan;
+use crate::experiment::problem::Problems;
+use crate::training::checkpoint::CheckpointError;
 use dataset::cache::hash_content;
 use dataset::split::Parts;
 use run_folder::folder::{RunError, RunFolder, write_atomically};
@@ -15,6 +18,21 @@ pub enum ResumeError {
     /// The run folder cannot be read or written.
     #[error(transparent)]
     Folder(#[from] RunError),
+    /// A key was to be changed that would make it another run.
+    #[error("a resumed run cannot change `{key}`")]
+    KeyCannotChange {
+        /// The key.
+        key: String,
+    },
+    /// The plan is not valid on this machine or with its present data.
+    #[error(transparent)]
+    Plan(#[from] Problems),
+    /// The data is not that of the run.
+    #[error(transparent)]
+    Data(#[from] MovedDataError),
+    /// No checkpoint can be read, or one cannot be renamed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The subjects have changed since the run started.
     #[error("the subjects have changed since the run started: they differ from {}", split.display())]
     SplitChanged {

@@ -4,10 +4,27 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::experiment::load::Document;
 use crate::experiment::plan::Plan;
+use crate::experiment::problem::Problems;
 use crate::preprocessing::{PreprocessError, input_files};
 use dataset::cache::FileHashes;
 use run_folder::manifest::{InputFile, Inputs};
+
+/// Adds to problems with the files of a run's data how to say that they moved.
+pub fn with_moved_data_help(problems: Problems, document: &Document) -> Problems {
+    let Problems(mut problems) = problems;
+    let source = &document.experiment.data.source;
+    let tree = serde_json::to_value(source).unwrap_or_default();
+    let keys = tree[source.name()].as_object().into_iter().flat_map(|keys| keys.keys());
+    let sets: Vec<String> = keys.map(|key| format!("`--set data.source.{}.{key}=…`", source.name())).collect();
+    let moved = format!("if the data moved, name its new place with {}", sets.join(" and "));
+    for problem in problems.iter_mut().filter(|problem| problem.is_dataset_problem) {
+        let help = problem.help.take().map(|help| format!("{help}; {moved}"));
+        problem.help = Some(help.unwrap_or_else(|| moved.clone()));
+    }
+    Problems(problems)
+}
 
 /// Data that a run cannot continue with or be scored on.
 #[derive(Debug, thiserror::Error)]

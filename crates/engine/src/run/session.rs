@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
+use super::command_line::shell_command;
 use super::error::{FailedRun, RunSessionError, error_chain};
 use super::recorder::InputsRecorder;
 use crate::experiment::plan::Plan;
@@ -126,7 +127,9 @@ impl RunSession<'_> {
                 Ok(()) => format!("they are in {}", path.display()),
                 Err(reason) => format!("they could not be saved: {reason}"),
             };
-            RunSessionError::NotFinite { saved, plan: folder.plan().display().to_string(), step, error }
+            let (plan, step) = (folder.plan().display().to_string(), step.to_string());
+            let command = shell_command(["runner", "patches", &plan, "--step", &step]);
+            RunSessionError::NotFinite { error, saved, command }
         })
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Console, DryRun, Launch, LaunchError, LaunchOutcome, Launcher};
 use crate::folder::{SweepFolder, names_in};
 use crate::run_state::{self, RunState, SweepRun};
+use engine::run::shell_command;
 use run_folder::folder::write_atomically;
 
 /// Slurm options of each job. All but `grace_secs` are unset by default, so the cluster's defaults apply.
@@ -308,7 +309,7 @@ fn sbatch(arguments: &[&str]) -> Result<String, LaunchError> {
 
 /// Quotes words for a POSIX shell.
 fn quoted(words: &[String]) -> String {
-    shlex::try_join(words.iter().map(String::as_str)).expect("arguments of a process have no NUL byte")
+    shell_command(words.iter().map(String::as_str))
 }
 
 /// Quotes an option of an `#SBATCH` line whose value has spaces.
