@@ -78,12 +78,13 @@ pub trait ImageFormat: Sync {
     /// to 65535 as far as its storage can tell: a writer that scaled labels to integers rounded them.
     fn read_label(&self, path: &Path) -> Result<(Grid, Voxels<Label>), ImageError>;
 
-    /// Writes a file atomically. By default the format is read-only.
+    /// Writes a file atomically, with a description if the format has a field for it; a long one is cut off. By default the
+    /// format is read-only.
     ///
     /// # Errors
     /// When the format cannot store the voxels or the file cannot be written.
-    fn write(&self, path: &Path, grid: &Grid, voxels: VoxelsToWrite) -> Result<(), ImageError> {
-        let _ = (grid, voxels);
+    fn write(&self, path: &Path, grid: &Grid, voxels: VoxelsToWrite, description: &str) -> Result<(), ImageError> {
+        let _ = (grid, voxels, description);
         Err(ImageError::ReadOnly { path: path.to_owned(), format: self.name() })
     }
 }
@@ -192,7 +193,23 @@ pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), ImageError> {
 /// # Panics
 /// When voxels and grid differ in shape.
 pub fn write_image(path: &Path, grid: &Grid, image: &Voxels<f32>) -> Result<(), ImageError> {
-    write(path, grid, VoxelsToWrite::Float32(image))
+    write(path, grid, VoxelsToWrite::Float32(image), "")
+}
+
+/// Writes intensities as [`write_image`] does, with a description such as what made them.
+///
+/// # Errors
+/// Those of [`ImageFormat::write`].
+///
+/// # Panics
+/// When voxels and grid differ in shape.
+pub fn write_described_image(
+    path: &Path,
+    grid: &Grid,
+    image: &Voxels<f32>,
+    description: &str,
+) -> Result<(), ImageError> {
+    write(path, grid, VoxelsToWrite::Float32(image), description)
 }
 
 /// Writes whole numbers as int16, as CT datasets store Hounsfield units.
@@ -206,7 +223,7 @@ pub fn write_int16_image(path: &Path, grid: &Grid, image: &Voxels<f32>) -> Resul
     if let Some(&value) = image.iter().find(|&&value| f32::from(value as i16) != value) {
         return Err(ImageError::Range { path: path.to_owned(), value });
     }
-    write(path, grid, VoxelsToWrite::Int16(image))
+    write(path, grid, VoxelsToWrite::Int16(image), "")
 }
 
 /// Writes a label map as uint8, or as uint16 where a label exceeds 255. Several channels are allowed, such as one-hot
@@ -218,16 +235,32 @@ pub fn write_int16_image(path: &Path, grid: &Grid, image: &Voxels<f32>) -> Resul
 /// # Panics
 /// When voxels and grid differ in shape.
 pub fn write_label(path: &Path, grid: &Grid, label: &Voxels<Label>) -> Result<(), ImageError> {
-    write(path, grid, VoxelsToWrite::Label(label))
+    write(path, grid, VoxelsToWrite::Label(label), "")
 }
 
-fn write(path: &Path, grid: &Grid, voxels: VoxelsToWrite) -> Result<(), ImageError> {
+/// Writes a label map as [`write_label`] does, with a description such as what made it.
+///
+/// # Errors
+/// Those of [`ImageFormat::write`].
+///
+/// # Panics
+/// When voxels and grid differ in shape.
+pub fn write_described_label(
+    path: &Path,
+    grid: &Grid,
+    label: &Voxels<Label>,
+    description: &str,
+) -> Result<(), ImageError> {
+    write(path, grid, VoxelsToWrite::Label(label), description)
+}
+
+fn write(path: &Path, grid: &Grid, voxels: VoxelsToWrite, description: &str) -> Result<(), ImageError> {
     let shape = match voxels {
         VoxelsToWrite::Float32(voxels) | VoxelsToWrite::Int16(voxels) => voxels.shape,
         VoxelsToWrite::Label(voxels) => voxels.shape,
     };
     assert_eq!(shape, grid.shape, "voxels have the shape of their grid");
-    format_of(path).write(path, grid, voxels)
+    format_of(path).write(path, grid, voxels, description)
 }
 
 fn format_of(path: &Path) -> &'static dyn ImageFormat {

@@ -55,8 +55,8 @@ impl ImageFormat for Nifti {
         Ok((header.grid, raw::read(path, &header.layout, stream)?))
     }
 
-    fn write(&self, path: &Path, grid: &Grid, voxels: VoxelsToWrite) -> Result<(), ImageError> {
-        write::write(path, grid, voxels)
+    fn write(&self, path: &Path, grid: &Grid, voxels: VoxelsToWrite, description: &str) -> Result<(), ImageError> {
+        write::write(path, grid, voxels, description)
     }
 }
 

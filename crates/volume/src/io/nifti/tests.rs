@@ -80,6 +80,20 @@ fn images_and_labels_survive_a_round_trip() {
 }
 
 #[test]
+fn a_description_is_written_into_the_header_and_cut_to_its_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("described.nii");
+    let label = Voxels::new(1, grid().shape, vec![1; grid().num_voxels()]);
+    for (description, expected) in [("runner 1.0", "runner 1.0".to_owned()), (&"é".repeat(50)[..], "é".repeat(39))] {
+        crate::io::write_described_label(&path, &grid(), &label, description).unwrap();
+        let field = std::fs::read(&path).unwrap()[148..228].to_vec();
+        let end = field.iter().position(|&byte| byte == 0).unwrap();
+        assert_eq!(String::from_utf8(field[..end].to_vec()).unwrap(), expected);
+        assert!(read_label(&path).unwrap().1.iter().all(|&value| value == 1));
+    }
+}
+
+#[test]
 fn the_written_qform_equals_the_sform() {
     let folder = tempfile::tempdir().unwrap();
     // With an sform code of 0 the qform is read.

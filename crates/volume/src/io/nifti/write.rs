@@ -8,6 +8,10 @@ use crate::{Affine, Grid, Label};
 
 /// Bytes before the first voxel of a single file without extensions.
 const VOXEL_OFFSET: usize = 352;
+/// Offset of the field `descrip`.
+const DESCRIPTION: usize = 148;
+/// Bytes of the field `descrip` without the zero byte that ends it.
+const MAX_DESCRIPTION_BYTES: usize = 79;
 /// The largest size of an axis that a header can store.
 const MAX_SIZE: usize = i16::MAX as usize;
 
@@ -15,7 +19,7 @@ const MAX_SIZE: usize = i16::MAX as usize;
 ///
 /// # Errors
 /// When an axis is longer than a header can store or the file cannot be written.
-pub(super) fn write(path: &Path, grid: &Grid, voxels: VoxelsToWrite) -> Result<(), ImageError> {
+pub(super) fn write(path: &Path, grid: &Grid, voxels: VoxelsToWrite, description: &str) -> Result<(), ImageError> {
     let (channels, datatype, bytes) = match voxels {
         VoxelsToWrite::Float32(image) => (image.channels, 16, 4),
         VoxelsToWrite::Int16(image) => (image.channels, 4, 2),
@@ -26,7 +30,9 @@ pub(super) fn write(path: &Path, grid: &Grid, voxels: VoxelsToWrite) -> Result<(
         let reason = format!("expected at most {MAX_SIZE} voxels along an axis, got {size}");
         return Err(ImageError::Field { path: path.to_owned(), field: "dim", reason });
     }
-    let header = header_bytes(grid, channels, datatype, bytes);
+    let mut header = header_bytes(grid, channels, datatype, bytes);
+    let description = &description[..description.floor_char_boundary(MAX_DESCRIPTION_BYTES)];
+    header[DESCRIPTION..DESCRIPTION + description.len()].copy_from_slice(description.as_bytes());
     write_file(path, has_ending(path, ".gz"), |out| {
         out.write_all(&header)?;
         match voxels {
