@@ -76,6 +76,14 @@ impl DatasetJson {
         self.channel_names.as_ref().or(self.modality.as_ref()).map(BTreeMap::len)
     }
 
+    /// Returns the names of the channels, by their numbers.
+    fn channel_names(&self) -> Vec<String> {
+        let declared = self.channel_names.as_ref().or(self.modality.as_ref()).into_iter().flatten();
+        let numbered = declared.filter_map(|(number, name)| Some((number.parse::<usize>().ok()?, name.as_str()?)));
+        let numbered: BTreeMap<usize, &str> = numbered.collect();
+        numbered.into_values().map(str::to_owned).collect()
+    }
+
     /// Returns the ending of the files.
     pub fn file_ending(&self) -> &str {
         self.file_ending.as_deref().unwrap_or(DEFAULT_ENDING)
@@ -85,7 +93,7 @@ impl DatasetJson {
     pub fn describe(&self, root: &Path, listing: Listing) -> Listing {
         let notes = self.num_training_note(root, listing.subjects.len()).into_iter().collect();
         let unused_labels = unused_labels(&root.join("labelsTr"), &listing.subjects);
-        Listing { labels: self.labels(root), unused_labels, notes, ..listing }
+        Listing { labels: self.labels(root), channel_names: self.channel_names(), unused_labels, notes, ..listing }
     }
 
     fn num_training_note(&self, root: &Path, num_subjects: usize) -> Option<String> {

@@ -8,7 +8,7 @@ use super::DatasetError;
 ///
 /// # Errors
 /// When the pattern is malformed, a folder cannot be read, or no file matches.
-pub(super) fn find(pattern: &str) -> Result<Vec<PathBuf>, DatasetError> {
+pub fn find(pattern: &str) -> Result<Vec<PathBuf>, DatasetError> {
     let wrong = |reason: String| DatasetError::Pattern {
         pattern: pattern.to_owned(),
         reason,

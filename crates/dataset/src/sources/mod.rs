@@ -21,8 +21,10 @@ use super::phantom;
 use super::subject::Subject;
 pub use error::DatasetError;
 pub use folders::{FoldersSource, Patterns};
+pub use glob_pattern::find as find_files;
 pub use msd::MsdSource;
 pub use nnunet::NnunetSource;
+pub use pairing::wildcard_name;
 pub use phantom::GenerateError;
 pub use table::TableSource;
 use values::is_file_name;
@@ -94,6 +96,8 @@ pub struct Listing {
     pub unused_labels: Vec<PathBuf>,
     /// The labels that the source declares.
     pub labels: DeclaredLabels,
+    /// The names of the image channels that the source declares, such as `CT`; empty if it declares none.
+    pub channel_names: Vec<String>,
     /// The folder that [`Generator::write`] is to write, for a source that generates its subjects.
     pub generated_in: Option<PathBuf>,
     /// Contradictions that prevent nothing, as sentences.

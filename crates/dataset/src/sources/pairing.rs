@@ -103,7 +103,7 @@ impl Naming {
 }
 
 /// Returns the text in place of the wildcards, without the ending of an image file.
-fn wildcard_name(pattern: &str, file: &Path) -> Option<String> {
+pub fn wildcard_name(pattern: &str, file: &Path) -> Option<String> {
     let text = wildcard_text(pattern, file)?;
     let (folder, name) = text.rsplit_once('/').map_or(("", &text[..]), |(folder, name)| (folder, name));
     // Where the pattern ends with a wildcard, the text has the ending.

@@ -29,6 +29,8 @@ pub struct Plan {
     pub parts: Parts,
     /// The number of image channels.
     pub channels: usize,
+    /// The names of the channels that the dataset declares, such as `CT`; may be empty.
+    pub channel_names: Vec<String>,
     /// The patch shape `[x, y, z]` in voxels.
     pub patch: [usize; 3],
     /// The shape `[x, y, z]` of the sliding window in voxels.

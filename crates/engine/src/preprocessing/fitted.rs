@@ -9,7 +9,8 @@ use dataset::queue::MakeError;
 use dataset::subject::Subject;
 use run_folder::folder::{RunError, RunFolder, write_atomically};
 use transforms::lazy;
-use transforms::{Incoming, ToCanonical, Transform, TransformParams};
+use transforms::{Incoming, Interpolation, Resample, TargetSpacing, ToCanonical, Transform, TransformParams};
+use values::Spacing;
 use volume::Volume;
 
 /// The preprocess chain, fitted to the training subjects.
@@ -79,10 +80,30 @@ impl FittedPreprocessing {
     pub fn with_reorientation(mut self) -> Self {
         let reorient = Transform::from(ToCanonical {});
         if self.chain.first() != Some(&reorient) {
-            self.chain.insert(0, reorient);
-            self.fitted = self.fitted.into_iter().map(|(index, params)| (index + 1, params)).collect();
+            self.insert(0, reorient);
         }
         self
+    }
+
+    /// Returns the same chain with a step that resamples to a spacing in mm, after the volume is reoriented to RAS.
+    pub fn with_resampling(mut self, spacing_mm: [f64; 3]) -> Self {
+        let reorients = self.chain.first() == Some(&Transform::from(ToCanonical {}));
+        // Finer scans are smoothed: the training scans had no detail between their voxels either.
+        let resample = Resample {
+            spacing_mm: Some(TargetSpacing::Given(Spacing(spacing_mm))),
+            reference: None,
+            antialias: true,
+            interpolation: Interpolation::default(),
+        };
+        self.insert(usize::from(reorients), resample.into());
+        self
+    }
+
+    /// Inserts a step that is not fitted.
+    fn insert(&mut self, index: usize, step: Transform) {
+        self.chain.insert(index, step);
+        let fitted = std::mem::take(&mut self.fitted).into_iter();
+        self.fitted = fitted.map(|(old, params)| (old + usize::from(old >= index), params)).collect();
     }
 
     /// Returns the parameters of the chain on a volume, before those that depend on its voxels are resolved.

@@ -7,10 +7,12 @@ mod error;
 mod fit;
 pub mod fitted;
 pub mod input_files;
+mod measured;
 mod phantoms;
 pub mod subject;
 mod weight_map;
 
+pub(crate) use measured::MeasuredIntensities;
 pub use error::PreprocessError;
 pub use fitted::FittedPreprocessing;
 pub use phantoms::make_phantoms;

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::fitted::{FittedPreprocessing, resolves_from_volume};
+use super::measured::MeasuredIntensities;
 use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, weight_map};
 use crate::experiment::plan::{Case, Plan};
+use crate::fingerprint::Intensities;
 use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored};
 use dataset::queue::MakeError;
 use dataset::samplers::{CumulativeRowSums, LabelRuns, WeightIndex, cumulative_row_sums};
@@ -109,6 +111,9 @@ pub(crate) struct Preprocessed {
     pub(crate) subject: PreprocessedSubject,
     /// Its files, identified by their content.
     pub(crate) files: Vec<InputFile>,
+    /// The intensities of its image's channels as in its files; `None` if the volume was in the cache and the version that
+    /// put it there did not measure them.
+    pub(crate) intensities: Option<Vec<Intensities>>,
     /// Warnings about damaged cache entries, which are computed again.
     pub(crate) warnings: Vec<String>,
 }
@@ -135,8 +140,13 @@ pub(crate) fn preprocess(
         let keys = Keys::new(case, preprocessing, &files);
         keys.pin(cache);
         let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
+        let mut measured = MeasuredIntensities::read(case, &files, cache);
+        if let Some(volume) = &loaded {
+            measured.measure(volume, cache)?;
+        }
         let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
             let source = loaded.take().map_or_else(|| preprocessing.load(&case.subject), Ok)?;
+            measured.measure(&source, cache)?;
             Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
         })?;
         drop(loaded);
@@ -147,10 +157,10 @@ pub(crate) fn preprocess(
                 Ok(Volume { grid: case.outgoing, image, label: None })
             })
         });
-        Ok((PreprocessedSubject::new(volume, weights.transpose()?, params), files))
+        Ok((PreprocessedSubject::new(volume, weights.transpose()?, params), files, measured.intensities))
     };
-    let (subject, files) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
-    Ok(Preprocessed { subject, files, warnings })
+    let (subject, files, intensities) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
+    Ok(Preprocessed { subject, files, intensities, warnings })
 }
 
 /// Hashes a subject's files; if one is new, reads the volume meanwhile.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::TrainError;
 use super::checkpoint::State;
 use crate::experiment::plan::Plan;
+use crate::fingerprint::Fingerprint;
 use dataset::cache::Cache;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::RunFolder;
@@ -39,6 +40,14 @@ impl TrainingContext<'_> {
         }
         let path = state.commit(self.folder, plan.experiment.checkpoint.keep_last.get())?;
         self.emit(&Event::Checkpoint { path, best })
+    }
+
+    /// Writes the summary of the training scans, which stays as it is when the run is resumed.
+    pub(super) fn write_fingerprint(&self, fingerprint: Option<&Fingerprint>) -> Result<(), TrainError> {
+        match fingerprint {
+            Some(fingerprint) if Fingerprint::read(self.folder.root()).is_none() => Ok(fingerprint.write(self.folder)?),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that a resumed run reads the same files as before.

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 use super::TrainError;
 use crate::experiment::plan::{Case, Plan};
+use crate::fingerprint::{Fingerprint, Intensities};
 use crate::preprocessing::fitted::{FittedPreprocessing, incoming};
 use crate::preprocessing::subject::{self, Preprocessed};
-use crate::preprocessing::{HAS_LABELS, PreprocessError, PreprocessedSubject, input_files};
+use crate::preprocessing::{HAS_LABELS, MeasuredIntensities, PreprocessError, PreprocessedSubject, input_files};
 use dataset::cache::{Cache, FileHashes};
 use dataset::load::load_label;
 use dataset::patch::Patch;
@@ -41,6 +42,8 @@ pub struct PreprocessedDataset {
     by_name: BTreeMap<String, PreprocessedSubject>,
     /// The files that were read.
     pub inputs: Inputs,
+    /// A summary of the training scans; `None` if there are none.
+    pub fingerprint: Option<Fingerprint>,
     hashes: FileHashes,
 }
 
@@ -86,12 +89,16 @@ impl PreprocessedDataset {
         let saved = hashes.save();
         let subjects = subjects?;
         saved?;
+        if subjects.len() < total {
+            return Ok(None);
+        }
+        let fingerprint = fingerprint(plan, &subjects, cache)?;
         let (mut by_name, mut files) = (BTreeMap::new(), BTreeMap::new());
         for (name, subject) in subjects {
             by_name.insert(name.clone(), subject.subject);
             files.insert(name, subject.files);
         }
-        Ok((by_name.len() == total).then(|| Self {
+        Ok(Some(Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
             augment: plan.experiment.augment.clone(),
@@ -101,6 +108,7 @@ impl PreprocessedDataset {
             batch_size: plan.experiment.train.batch_size.get(),
             by_name,
             inputs: Inputs { subjects: files, initial_weights },
+            fingerprint,
             hashes,
         }))
     }
@@ -198,6 +206,33 @@ impl PreprocessedDataset {
             batch_size: self.batch_size,
         }
     }
+}
+
+/// Summarizes the training scans. Those whose volumes an earlier version cached were not measured; only some of them are
+/// read for it, so that a run does not start noticeably later.
+fn fingerprint(
+    plan: &Plan,
+    subjects: &BTreeMap<String, Preprocessed>,
+    cache: &Cache,
+) -> Result<Option<Fingerprint>, PreprocessError> {
+    const MAX_READ: usize = 4;
+    let train = &plan.parts.train;
+    let is_missing = |name: &&String| subjects[*name].intensities.is_none();
+    let missing: Vec<&String> = train.iter().filter(is_missing).collect();
+    let every = missing.len().div_ceil(MAX_READ).max(1);
+    let mut read: BTreeMap<&str, Vec<Intensities>> = BTreeMap::new();
+    for name in missing.into_iter().step_by(every) {
+        let case = &plan.cases[name];
+        let measure = || -> Result<_, MakeError> {
+            let mut measured = MeasuredIntensities::read(case, &subjects[name].files, cache);
+            measured.measure(&case.subject.load()?, cache)?;
+            Ok(measured.intensities)
+        };
+        read.insert(name, measure().map_err(PreprocessError::of_subject(name))?.unwrap_or_default());
+    }
+    let known = train.iter().filter_map(|name| Some((name.as_str(), subjects[name].intensities.as_deref()?)));
+    let intensities = known.chain(read.iter().map(|(name, measured)| (*name, measured.as_slice()))).collect();
+    Ok(Fingerprint::new(plan, &intensities))
 }
 
 /// Preprocesses subjects in parallel, until the first error or until `stop` is set.

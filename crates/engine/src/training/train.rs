@@ -54,6 +54,7 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
     // Preprocess the subjects.
     let Some(dataset) = prepare(plan, context)? else { return Ok(Outcome::Stopped) };
     dataset.preprocessing.write(context.folder)?;
+    context.write_fingerprint(dataset.fingerprint.as_ref())?;
     context.check_inputs(&dataset.inputs)?;
     context.emit(&Event::Inputs(dataset.inputs.clone()))?;
     let dataset = Arc::new(dataset);

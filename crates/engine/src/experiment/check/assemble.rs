@@ -119,6 +119,7 @@ pub(super) fn assemble(
         cases,
         parts: summary.parts,
         channels: summary.channels,
+        channel_names: summary.listing.channel_names,
         patch: experiment.sampler.patch(),
         window: experiment.window(),
         patches_per_epoch: summary.patches_per_epoch,
