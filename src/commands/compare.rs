@@ -4,24 +4,26 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::Execute;
-use super::evaluate::folders::{Files, few, label_maps, pair, present, score};
+use super::evaluate::Missing;
+use super::evaluate::folders::{present, score};
+use super::evaluate::pairs::{Files, few, label_maps};
 use super::report::{Detail, check_metric, finish};
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use dataset::split::Parts;
 use engine::experiment::metrics_file::MetricsFile;
-use metrics::{CaseScores, Metric, defaults, score_all, summarize_all};
+use metrics::{CaseScores, Metric, defaults, summarize_all};
 use report::Report;
 use report::comparison::{Compared, Subject};
 use report::format::count;
 use report::runs::{Cases, Run};
 use run_folder::table::Table;
+use volume::Label;
 use volume::io;
-use volume::{Label, Voxels};
 
 /// Compare folders of predicted label maps, by any tools: statistics over cases, plots and an HTML page.
 ///
@@ -55,16 +57,6 @@ pub struct CompareArgs {
     /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
-}
-
-/// What to do with a label map that has no prediction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Missing {
-    /// Report them and compare nothing: a mean over the other cases would be misleading.
-    #[default]
-    Refuse,
-    /// Score them as if nothing had been predicted.
-    ScoreAsEmpty,
 }
 
 /// A folder of predictions.
@@ -129,7 +121,8 @@ impl CompareArgs {
             cases.insert(name.clone(), scores);
         }
         for (name, truth) in &folder.missing {
-            let scores = score_as_empty(truth, metrics, labels)
+            let files = Files { prediction: None, truth: truth.clone() };
+            let scores = score(&files, metrics, labels)
                 .map_err(|message| CliError::Failure(format!("{}, case {name}: {message}", folder.name)))?;
             cases.insert(name.clone(), scores);
         }
@@ -167,7 +160,7 @@ fn folder(path: &Path, name: String, labels: &Path, truths: &BTreeMap<String, Pa
     for (case, truth) in truths {
         match predictions.remove(case) {
             Some(prediction) => {
-                folder.pairs.insert(case.clone(), Files { prediction, truth: truth.clone() });
+                folder.pairs.insert(case.clone(), Files { prediction: Some(prediction), truth: truth.clone() });
             }
             None => drop(folder.missing.insert(case.clone(), truth.clone())),
         }
@@ -183,13 +176,6 @@ fn folder(path: &Path, name: String, labels: &Path, truths: &BTreeMap<String, Pa
         eprintln!("warning: {} in {} without a label map: {}", count(names.len(), "file"), path.display(), few(&names));
     }
     Ok(folder)
-}
-
-/// Scores a label map as if nothing had been predicted.
-fn score_as_empty(truth: &Path, metrics: &[Metric], labels: &[(Label, String)]) -> Result<Vec<CaseScores>, String> {
-    let (grid, truth) = io::read_label(truth).map_err(|error| error.to_string())?;
-    let empty = Voxels::new(1, grid.shape, vec![0; truth.len()]);
-    Ok(score_all(metrics, &pair(&grid, &truth, &empty), labels))
 }
 
 /// Returns the names of folders: their last parts if these are distinct, or else the paths as given.

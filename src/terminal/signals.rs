@@ -51,8 +51,7 @@ pub fn stop_on_signals() -> Result<(), CliError> {
 /// Returns a function that blocks until the first stop signal.
 #[cfg(unix)]
 fn signal_waiter() -> Result<impl FnOnce() + Send, CliError> {
-    let mut signals =
-        signal_hook::iterator::Signals::new(STOP_SIGNALS).map_err(|error| CliError::failure(&error))?;
+    let mut signals = signal_hook::iterator::Signals::new(STOP_SIGNALS).map_err(|error| CliError::failure(&error))?;
     Ok(move || {
         signals.forever().next();
     })

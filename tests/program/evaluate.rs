@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use volume::io::write_label;
+use volume::io::{write_image, write_label};
 use volume::{Affine, Grid, Voxels};
 
-use crate::test_dir::{TestDir, first_line, stderr, stdout};
+use crate::test_dir::{TestDir, first_line, stderr, stderr_line, stdout};
 
 /// Reads the rows of a table by their first cell, without the header.
 fn rows(path: &Path) -> BTreeMap<String, Vec<String>> {
@@ -42,7 +42,10 @@ fn the_last_checkpoint_has_the_scores_of_the_last_validation() {
     }
     assert_eq!(first_line(&folder.join("cases.csv")), "subject,dice_liver,dice_tumour");
     let summary = rows(&folder.join("summary.csv"));
-    assert_eq!(first_line(&folder.join("summary.csv")), "score,mean,sd,median,low,high,min,max,cases,undefined");
+    assert_eq!(
+        first_line(&folder.join("summary.csv")),
+        "score,mean,sd,median,low,high,min,max,cases,undefined,missing"
+    );
     let metrics = fs::read_to_string(run.join("metrics.csv")).unwrap();
     let last = metrics.lines().last().unwrap().rsplit(',').next().unwrap().to_owned();
     assert_eq!(summary["dice_mean"][0], last);
@@ -70,10 +73,10 @@ fn files_of_two_folders_are_matched_by_name() {
     write(&dir, "pred/a.nii", [1, 2, 4], &[0, 1, 1, 0, 0, 2, 0, 0]);
     write(&dir, "truth/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
     write(&dir, "pred/b.nii.gz", [1, 1, 3], &[1, 0, 0]);
-    write(&dir, "truth/c.nii.gz", [1, 1, 3], &[1, 0, 0]);
+    write(&dir, "pred/c.nii.gz", [1, 1, 3], &[1, 0, 0]);
     let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "scores.csv"];
     let result = dir.runner(&scored).success();
-    assert!(stderr(&result).contains("1 case has no prediction, skipped: c"), "{}", stderr(&result));
+    assert!(stderr(&result).contains("1 prediction has no label map and cannot be scored: c"), "{}", stderr(&result));
     let header = first_line(&dir.path("scores.csv"));
     for column in [
         "subject",
@@ -148,4 +151,71 @@ fn scores_do_not_depend_on_the_storage_orientation() {
         dir.runner(&["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "new/s.csv"]).success();
     assert!(!stderr(&result).contains("warning"), "{}", stderr(&result));
     assert_eq!(rows(&dir.path("new/s.csv"))["a"][..2], ["1", "1"]);
+}
+
+#[test]
+fn a_missing_prediction_is_refused_or_scored_as_empty() {
+    let dir = TestDir::new();
+    for name in ["a", "b", "c"] {
+        write(&dir, &format!("truth/{name}.nii.gz"), [1, 1, 4], &[1, 1, 0, 0]);
+    }
+    write(&dir, "pred/a.nii.gz", [1, 1, 4], &[1, 1, 0, 0]);
+    let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "s.csv"];
+    let message = stderr_line(&dir.runner(&scored).code(2));
+    assert!(message.contains("2 of 3 label maps have no prediction: b, c"), "{message}");
+    assert!(message.contains("--missing score-as-empty") && !dir.path("s.csv").exists(), "{message}");
+    let result = dir.runner(&[&scored[..], &["--missing", "score-as-empty"]].concat()).success();
+    let text = stdout(&result);
+    assert!(text.contains("2 of 3 cases have no prediction and were scored as empty: b, c"), "{text}");
+    assert_eq!(rows(&dir.path("s.csv"))["b"][0], "0");
+    let summary = &rows(&dir.path("s_summary.csv"))["dice_label_1"];
+    assert!((summary[0].parse::<f64>().unwrap() - 1.0 / 3.0).abs() < 1e-12 && summary[9] == "2", "{summary:?}");
+}
+
+#[test]
+fn a_metrics_file_has_tables_of_its_own_for_a_run_and_keeps_its_labels() {
+    let dir = TestDir::new();
+    let run = dir.run("runs", &[]);
+    let run = run.to_str().unwrap();
+    dir.runner(&["evaluate", run, "--pictures", "0"]).success();
+    let folder = Path::new(run).join("predictions/val");
+    let before = fs::read(folder.join("cases.csv")).unwrap();
+    dir.write("surface.yaml", "labels: { 1: liver }\nmetrics: [ { hd95: {} } ]\n");
+    let with_file = ["evaluate", run, "--metrics", "surface.yaml", "--pictures", "1"];
+    dir.runner(&with_file).success();
+    assert!(fs::read(folder.join("cases.csv")).unwrap() == before);
+    // The label that the file does not name is scored too.
+    assert_eq!(first_line(&folder.join("cases_surface.csv")), "subject,hd95_liver,hd95_tumour");
+    for file in ["summary_surface.csv", "plots_surface/hd95.png", "worst_surface"] {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    dir.runner(&["evaluate", run, "--out", "own/scores.csv", "--pictures", "1"]).success();
+    assert!(dir.path("own/scores_summary.csv").exists() && dir.path("own/scores_worst").exists());
+    dir.write("surface.yaml", "labels: { 1: organ }\nmetrics: [ { hd95: {} } ]\n");
+    let message = stderr_line(&dir.runner(&with_file).code(2));
+    assert!(message.contains("label 1 is liver in the run, but organ in surface.yaml"), "{message}");
+}
+
+#[test]
+fn pictures_of_the_worst_cases_of_two_folders() {
+    let dir = TestDir::new();
+    let grid = Grid { shape: [8, 8, 4], affine: Affine::scale_and_shift([1.0, 1.0, 2.0], [0.0; 3]) };
+    fs::create_dir_all(dir.path("images")).unwrap();
+    let labels = |count: usize| (0..256).map(|voxel| u16::from(voxel < count)).collect::<Vec<_>>();
+    for (name, predicted) in [("good", 64), ("bad", 4)] {
+        write(&dir, &format!("truth/{name}.nii.gz"), [8, 8, 4], &labels(64));
+        write(&dir, &format!("pred/{name}.nii.gz"), [8, 8, 4], &labels(predicted));
+        let image = Voxels::new(1, grid.shape, (0..256).map(|voxel| voxel as f32).collect());
+        write_image(&dir.path(&format!("images/{name}_0000.nii.gz")), &grid, &image).unwrap();
+    }
+    let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--images", "images"];
+    assert!(stderr(&dir.runner(&scored).code(2)).contains("--out"));
+    dir.runner(&[&scored[..], &["--out", "s.csv", "--pictures", "1"]].concat()).success();
+    let pictures: Vec<_> = fs::read_dir(dir.path("s_worst")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(pictures, ["1_bad.png"]);
+    // A case without an image has no picture, and the scores are written all the same.
+    fs::remove_file(dir.path("images/bad_0000.nii.gz")).unwrap();
+    let result = dir.runner(&[&scored[..], &["--out", "s.csv"]].concat()).success();
+    assert!(stderr(&result).contains("no picture of bad"), "{}", stderr(&result));
+    assert!(dir.path("s_worst/2_good.png").exists());
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use volume::io::{read_image, read_label, write_image};
 use volume::{Affine, Grid, Voxels, offset};
 
-use crate::test_dir::{TestDir, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stderr_line, stdout};
 
 /// Trains a run; returns its folder and the image of a phantom.
 fn trained(dir: &TestDir, more: &[&str]) -> (String, String) {
@@ -215,4 +215,213 @@ fn weights_of_another_run_initialize_training_and_mismatches_are_reported() {
     assert!(message.contains("has shape") && message.contains("train.initial_weights"), "{message}");
     let absent = ["check", "tiny.yaml", "--set", "train.initial_weights=absent.pt"];
     assert!(stderr(&dir.runner(&absent).code(2)).contains("absent.pt"));
+}
+
+/// Trains a network of two channels on images in the form of nnU-Net; returns the run folder.
+fn trained_on_two_channels(dir: &TestDir) -> String {
+    let grid = Grid { shape: [12, 12, 12], affine: Affine::IDENTITY };
+    let image =
+        |seed: usize| Voxels::new(1, grid.shape, (0..1728).map(|k| ((k * 7 + seed * 131) % 97) as f32).collect());
+    for case in 0..3 {
+        for folder in ["T/imagesTr", "T/imagesTs", "T/labelsTr"] {
+            fs::create_dir_all(dir.path(folder)).unwrap();
+        }
+        for channel in 0..2 {
+            for folder in ["imagesTr/c", "imagesTs/p"] {
+                let path = dir.path(&format!("T/{folder}{case}_000{channel}.nii.gz"));
+                write_image(&path, &grid, &image(case + 10 * channel)).unwrap();
+            }
+        }
+        let label = Voxels::new(1, grid.shape, (0..1728).map(|k| u16::from(k % 3 == 0)).collect());
+        volume::io::write_label(&dir.path(&format!("T/labelsTr/c{case}.nii.gz")), &grid, &label).unwrap();
+    }
+    let json = r#"{"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "a": 1}, "numTraining": 3, "file_ending": ".nii.gz"}"#;
+    dir.write("T/dataset.json", json);
+    let source = "data={source: {msd: {root: T}}, split: {first: 2}}";
+    let run = dir.run("runs", &["--set", source, "--set", "preprocess=[{z_normalize: {}}]"]);
+    run.display().to_string()
+}
+
+#[test]
+fn a_network_of_two_channels_is_given_its_files_in_any_form() {
+    let dir = TestDir::new();
+    let run = trained_on_two_channels(&dir);
+    dir.write("cases.csv", "subject,image,image_2\np0,T/imagesTs/p0_0000.nii.gz,T/imagesTs/p0_0001.nii.gz\n");
+    let (first, second) = ("T/imagesTs/p0_0000.nii.gz", "T/imagesTs/p0_0001.nii.gz");
+    for (out, images) in [
+        ("files", vec![first, second]),
+        ("folder", vec!["T/imagesTs"]),
+        ("table", vec!["--table", "cases.csv"]),
+        ("channels", vec!["--channel", first, "--channel", second]),
+        ("patterns", vec!["--channel", "T/imagesTs/*_0000.nii.gz", "--channel", "T/imagesTs/*_0001.nii.gz"]),
+    ] {
+        dir.runner(&[&["predict", "--run", &run, "--out", out], &images[..]].concat()).success();
+        assert!(dir.path(out).join("p0.json").exists(), "{out}");
+        let expected = fs::read(dir.path("files/p0.nii.gz")).unwrap();
+        assert!(fs::read(dir.path(out).join("p0.nii.gz")).unwrap() == expected, "{out}");
+        let cases = if ["folder", "patterns"].contains(&out) { 3 } else { 1 };
+        let label_maps = fs::read_dir(dir.path(out))
+            .unwrap()
+            .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".nii.gz"));
+        assert_eq!(label_maps.count(), cases, "{out}");
+    }
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(dir.path("files/p0.json")).unwrap()).unwrap();
+    assert_eq!(record["images"].as_array().unwrap().len(), 2);
+    let half = stderr_line(&dir.runner(&["predict", "--run", &run, first, "--out", "half"]).code(2));
+    assert!(half.contains("has 1 channel, but the network takes 2") && half.contains("--table"), "{half}");
+    assert!(!dir.path("half").exists());
+}
+
+#[test]
+fn predictions_are_named_after_the_case_and_names_that_collide_are_a_problem() {
+    let dir = TestDir::new();
+    let (run, image) = trained(&dir, &["--set", "train.epochs=1"]);
+    for case in ["kits/case_1", "kits/case_2"] {
+        fs::create_dir_all(dir.path(case)).unwrap();
+        fs::copy(&image, dir.path(case).join("imaging.nii.gz")).unwrap();
+    }
+    fs::copy(&image, dir.path("p_0000.nii.gz")).unwrap();
+    dir.runner(&["predict", "--run", &run, "p_0000.nii.gz", "--out", "out"]).success();
+    assert!(dir.path("out/p.nii.gz").exists());
+    let collide = ["predict", "--run", &run, "kits/case_1/imaging.nii.gz", "kits/case_2/imaging.nii.gz", "--out", "k"];
+    let message = stderr_line(&dir.runner(&collide).code(2));
+    assert!(message.contains("would both write") && message.contains("--channel 'kits/*/imaging.nii.gz'"), "{message}");
+    assert!(!dir.path("k").exists());
+    dir.runner(&["predict", "--run", &run, "--channel", "kits/*/imaging.nii.gz", "--out", "k"]).success();
+    assert!(dir.path("k/case_1.nii.gz").exists() && dir.path("k/case_2.nii.gz").exists());
+}
+
+#[test]
+fn a_prediction_says_what_made_it() {
+    let dir = TestDir::new();
+    let (run, image) = trained(&dir, &[]);
+    dir.runner(&["predict", "--run", "runs/tiny/latest", &image, "--out", "out"]).success();
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.path("out/phantom_002.json")).unwrap()).unwrap();
+    let made_by = &record["made_by"];
+    assert_eq!(made_by["version"], env!("CARGO_PKG_VERSION"));
+    assert!(made_by["command"].as_array().unwrap().iter().any(|word| word == "predict"));
+    let weights = &made_by["weights"][0];
+    let best = Path::new(&run).join("checkpoints/best.safetensors");
+    let sha256 = dataset::cache::hash_content(&best).unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(Path::new(&run).join("manifest.json")).unwrap()).unwrap();
+    assert_eq!((&weights["sha256"], &weights["checkpoint"]), (&sha256.clone().into(), &"best".into()));
+    assert_eq!(weights["epoch"], manifest["best_epoch"]);
+    // The link is resolved: it may name another run later.
+    let id = Path::new(&run).file_name().unwrap().to_str().unwrap();
+    assert_eq!(weights["run"], format!("runs/tiny/{id}"));
+    let mut header = Vec::new();
+    let file = fs::File::open(dir.path("out/phantom_002.nii.gz")).unwrap();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(file), &mut header).unwrap();
+    let description = String::from_utf8_lossy(&header[148..228]).into_owned();
+    assert!(
+        description.starts_with(&format!("runner {} {}", env!("CARGO_PKG_VERSION"), &sha256[..12])),
+        "{description}"
+    );
+    // The predictions of `evaluate` say so too.
+    dir.runner(&["evaluate", &run, "--pictures", "0"]).success();
+    let record = fs::read_to_string(Path::new(&run).join("predictions/val/phantom_002.json")).unwrap();
+    assert!(record.contains(&sha256), "{record}");
+}
+
+#[test]
+fn what_is_done_is_skipped_and_what_was_corrected_by_hand_is_kept() {
+    let dir = TestDir::new();
+    let (run, image) = trained(&dir, &[]);
+    fs::create_dir(dir.path("scans")).unwrap();
+    for name in ["a", "b"] {
+        fs::copy(&image, dir.path(&format!("scans/{name}.nii.gz"))).unwrap();
+    }
+    let predict = ["predict", "--run", &run, "scans", "--out", "out"];
+    dir.runner(&predict).success();
+    let written = |name: &str| fs::metadata(dir.path("out").join(name)).unwrap().modified().unwrap();
+    let before = written("a.nii.gz");
+    fs::remove_file(dir.path("out/b.json")).unwrap();
+    fs::remove_file(dir.path("out/b.nii.gz")).unwrap();
+    let second = stdout(&dir.runner(&predict).success());
+    assert!(second.contains("b.nii.gz") && second.contains("1 of 2 images were done before"), "{second}");
+    assert_eq!(written("a.nii.gz"), before);
+    // Other weights and other images are not done.
+    dir.runner(&[&predict[..], &["--checkpoint", "last", "--probabilities"]].concat()).success();
+    assert!(written("a.nii.gz") > before && dir.path("out/a_probabilities.nii.gz").exists());
+    // A corrected label map, and one of another tool.
+    fs::copy(dir.path("scans/a.nii.gz"), dir.path("out/a.nii.gz")).unwrap();
+    let corrected = fs::read(dir.path("out/a.nii.gz")).unwrap();
+    let message = stderr_line(&dir.runner(&predict).code(2));
+    assert!(message.contains("out/a.nii.gz would be replaced") && message.contains("--overwrite"), "{message}");
+    assert!(fs::read(dir.path("out/a.nii.gz")).unwrap() == corrected);
+    dir.runner(&[&predict[..], &["--overwrite"]].concat()).success();
+    assert!(fs::read(dir.path("out/a.nii.gz")).unwrap() != corrected);
+}
+
+#[test]
+fn several_processes_share_the_images_of_a_folder() {
+    let dir = TestDir::new();
+    let (run, image) = trained(&dir, &["--set", "inference.overlap=0.5"]);
+    fs::create_dir(dir.path("scans")).unwrap();
+    for number in 0..12 {
+        fs::copy(&image, dir.path(&format!("scans/{number:02}.nii.gz"))).unwrap();
+    }
+    let processes: Vec<_> = (0..3)
+        .map(|_| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_runner"));
+            command.current_dir(dir.path("")).args(["predict", "--run", &run, "scans", "--out", "out"]);
+            command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut predicted = Vec::new();
+    for process in processes {
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        predicted.extend(text.lines().filter_map(|line| Some(line.split_once(".nii.gz: ")?.0.to_owned())));
+    }
+    predicted.sort();
+    let all: Vec<String> = (0..12).map(|number| format!("out/{number:02}")).collect();
+    assert_eq!(predicted, all, "each image is predicted once");
+}
+
+#[test]
+fn a_scan_unlike_the_training_scans_is_predicted_with_a_warning() {
+    let dir = TestDir::new();
+    let (run, image) = trained(&dir, &[]);
+    let fingerprint: serde_json::Value =
+        serde_json::from_slice(&fs::read(Path::new(&run).join("fingerprint.json")).unwrap()).unwrap();
+    assert_eq!((&fingerprint["subjects"], &fingerprint["channels"][0]["subjects"]), (&2.into(), &2.into()));
+    assert_eq!(fingerprint["spacing_mm"]["median"], serde_json::json!([20.0, 20.0, 18.0]));
+    let like = dir.runner(&["predict", "--run", &run, &image, "--out", "out"]).success();
+    assert!(!stderr(&like).contains("warning"), "{}", stderr(&like));
+    let (grid, voxels) = read_image(Path::new(&image)).unwrap();
+    let fine = Grid { affine: Affine::scale_and_shift([5.0, 5.0, 18.0], [0.0; 3]), ..grid };
+    write_image(&dir.path("fine.nii.gz"), &fine, &voxels).unwrap();
+    let mr = Voxels::new(1, grid.shape, voxels.iter().map(|value| (value + 1024.0).max(0.0)).collect());
+    write_image(&dir.path("mr.nii.gz"), &grid, &mr).unwrap();
+    let unlike = dir.runner(&["predict", "--run", &run, "fine.nii.gz", "mr.nii.gz", "--out", "out"]).success();
+    let warnings = stderr_line(&unlike);
+    for part in [
+        "warning: fine.nii.gz: its voxels measure 5 x 5 x 18 mm, those of the training scans 20 x 20 x 18 mm",
+        "resample: { spacing_mm: [20, 20, 18] }",
+        "warning: mr.nii.gz: its intensities range from",
+    ] {
+        assert!(warnings.contains(part), "{part} is missing in {warnings}");
+    }
+    let kinds = |name: &str| {
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(dir.path("out").join(name)).unwrap()).unwrap();
+        let all = record["unlike_training"].as_array().unwrap().clone();
+        all.into_iter().map(|difference| difference["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds("phantom_002.json"), Vec::<String>::new());
+    assert!(kinds("fine.json").contains(&"spacing".to_owned()) && kinds("mr.json").contains(&"intensities".to_owned()));
+    // The scan is resampled to the training spacing, and the label map is on its own grid.
+    dir.runner(&["predict", "--run", &run, "fine.nii.gz", "--resample", "--out", "out"]).success();
+    assert!(read_label(&dir.path("out/fine.nii.gz")).unwrap().0.matches(&fine, 1e-3));
+    // Run folders of earlier versions have no fingerprint.
+    fs::remove_file(Path::new(&run).join("fingerprint.json")).unwrap();
+    let old = dir.runner(&["predict", "--run", &run, "fine.nii.gz", "--out", "old"]).success();
+    assert!(!stderr(&old).contains("warning"), "{}", stderr(&old));
+    assert!(fs::read_to_string(dir.path("old/fine.json")).unwrap().contains("\"unlike_training\": null"));
+    let message =
+        stderr_line(&dir.runner(&["predict", "--run", &run, "fine.nii.gz", "--resample", "--out", "old"]).code(2));
+    assert!(message.contains("fingerprint.json"), "{message}");
 }

@@ -67,7 +67,7 @@ pub struct SweepRun {
 /// # Errors
 /// If the claims cannot be read.
 pub fn read(folder: &SweepFolder, ids: &[String]) -> io::Result<Vec<SweepRun>> {
-    let mut claims = claims(folder)?;
+    let mut claims = claims(&folder.claims())?;
     Ok(ids.iter().map(|id| read_run(folder, id, claims.remove(id).unwrap_or(ClaimState::Free))).collect())
 }
 

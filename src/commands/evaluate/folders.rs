@@ -6,22 +6,26 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use super::EvaluateArgs;
+use super::pairs::{self, Files, images_in};
 use super::record::{Evaluation, Outputs};
+use super::{EvaluateArgs, pictures};
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use crate::volume_files::make_folder;
 use dataset::alignment::{Role, align};
+use dataset::channels::group_channels;
 use engine::experiment::metrics_file::MetricsFile;
 use metrics::{CaseScores, Metric, Pair, defaults, score_all};
+use report::viewer::Scene;
 use volume::io;
 use volume::{Grid, Label, Voxels};
 
-/// Scores the cases that both folders contain.
+/// Scores the cases of two folders.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let file = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
     let file = file.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
-    let pairs = pairs(predictions, truths)?;
+    let pairs = pairs::find(predictions, truths, arguments.missing)?;
+    let images = arguments.images.as_deref().map(images_by_case).transpose()?;
     // Reports a folder that cannot be created before scoring rather than afterwards.
     if let Some(folder) =
         arguments.out.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
@@ -33,7 +37,7 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
         Some(labels) => labels.into_iter().collect(),
         None => present(&pairs)?,
     };
-    let mut evaluation = Evaluation { metrics: file.metrics, labels, cases: Vec::new() };
+    let mut evaluation = Evaluation { metrics: file.metrics, labels, cases: Vec::new(), missing: Vec::new() };
     let mut failed = Vec::new();
     for (done, (name, files)) in pairs.iter().enumerate() {
         if stop_flag().load(Ordering::Relaxed) {
@@ -41,7 +45,10 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
             return Ok(Exit::Stopped);
         }
         match score(files, &evaluation.metrics, &evaluation.labels) {
-            Ok(scores) => evaluation.cases.push((name.clone(), scores)),
+            Ok(scores) => {
+                evaluation.cases.push((name.clone(), scores));
+                evaluation.missing.extend(files.prediction.is_none().then(|| name.clone()));
+            }
             Err(message) => {
                 eprintln!("error: {name}: {message}");
                 failed.push(name.clone());
@@ -51,7 +58,12 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     let results = evaluation.results();
     results.print();
     if let Some(out) = &arguments.out {
-        results.write(&outputs_next_to(out))?;
+        let outputs = Outputs::next_to(out);
+        results.write(&outputs)?;
+        if let Some(images) = &images {
+            let scene = |name: &str| scene(images.get(name).map(PathBuf::as_path), &pairs[name]);
+            pictures::draw_worst(&results, &outputs.worst, arguments.pictures, scene)?;
+        }
         outln!("{}", out.display());
     }
     if failed.is_empty() {
@@ -68,71 +80,34 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
 /// Maximum number of labels; files with more are not label maps of classes, but images or instance maps.
 const MAX_LABELS: usize = 256;
 
-/// A prediction and its reference label map.
-pub(in crate::commands) struct Files {
-    pub prediction: PathBuf,
-    pub truth: PathBuf,
+/// Returns the first channel of each image of a folder, by case.
+fn images_by_case(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
+    let files: Vec<PathBuf> = images_in(folder)?;
+    // Label maps may be named like the files, or without nnU-Net's channel numbers.
+    let alone = files.iter().map(|file| (io::case_name(file), file.clone()));
+    let grouped = group_channels(&files, None).into_iter().map(|case| (case.name, case.images[0].clone()));
+    Ok(alone.chain(grouped).collect())
 }
 
-/// Returns the cases that both folders contain, by name, and warns about those that only one contains.
-fn pairs(predictions: &Path, truths: &Path) -> Result<BTreeMap<String, Files>, CliError> {
-    let (mut prediction_files, truth_files) = (label_maps(predictions)?, label_maps(truths)?);
-    let mut pairs = BTreeMap::new();
-    let mut missing = Vec::new();
-    for (name, truth) in truth_files {
-        match prediction_files.remove(&name) {
-            Some(prediction) => {
-                pairs.insert(name, Files { prediction, truth });
-            }
-            None => missing.push(name),
-        }
-    }
-    if pairs.is_empty() {
-        return Err(CliError::problem(
-            format!("no file name in {} matches one in {}", predictions.display(), truths.display()),
-            format!("give a prediction the file name of its label map, with the ending {}", io::endings()),
-        ));
-    }
-    for (names, kind) in [(missing, "prediction"), (prediction_files.into_keys().collect(), "label map")] {
-        if !names.is_empty() {
-            let cases = if names.len() == 1 { "1 case has".to_owned() } else { format!("{} cases have", names.len()) };
-            eprintln!("warning: {cases} no {kind}, skipped: {}", few(&names));
-        }
-    }
-    Ok(pairs)
+/// Reads what a picture of a case shows.
+fn scene(image: Option<&Path>, files: &Files) -> Result<Scene, String> {
+    let image = image.ok_or("--images has no image of this name")?;
+    let (grid, voxels) = io::read_image(image).map_err(|error| error.to_string())?;
+    let map = |role: Role, path: &Path| -> Result<Voxels<Label>, String> {
+        let own = io::read_label(path).map_err(|error| error.to_string())?;
+        align(role, path, own, (Role::Image, &grid)).map_err(|mismatch| mismatch.to_string())
+    };
+    let truth = map(Role::LabelMap, &files.truth)?;
+    let prediction = match &files.prediction {
+        Some(path) => map(Role::Prediction, path)?,
+        None => empty(grid.shape),
+    };
+    Ok(Scene::new(&grid, &voxels, Some(&truth), Some(&prediction)))
 }
 
-/// Formats the first of some names.
-pub(in crate::commands) fn few(names: &[String]) -> String {
-    const MAX_SHOWN: usize = 5;
-    let more = names.len().saturating_sub(MAX_SHOWN);
-    let shown = names[..names.len() - more].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
-/// Returns the image files of a folder, by case name.
-pub(in crate::commands) fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        CliError::problem(format!("cannot read {}: {error}", folder.display()), "name a folder of label maps")
-    })?;
-    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for entry in entries {
-        let path = entry.map_err(|error| CliError::failure(&error))?.path();
-        if io::is_image(&path)
-            && let Some(other) = files.insert(io::case_name(&path), path.clone())
-        {
-            let message = format!("{} and {} are the same case", other.display(), path.display());
-            return Err(CliError::problem(message, "keep one of them"));
-        }
-    }
-    // Probabilities that `runner predict` writes next to a label map are no label map.
-    let is_probabilities =
-        |name: &String| name.strip_suffix("_probabilities").is_some_and(|case| files.contains_key(case));
-    let probabilities: Vec<String> = files.keys().filter(|name| is_probabilities(name)).cloned().collect();
-    probabilities.iter().for_each(|name| {
-        files.remove(name);
-    });
-    Ok(files)
+/// Returns a label map without labels.
+fn empty(shape: [usize; 3]) -> Voxels<Label> {
+    Voxels::new(1, shape, vec![0; shape.iter().product()])
 }
 
 /// Returns the labels that occur in any of the maps; scoring reports files that cannot be read.
@@ -144,7 +119,7 @@ pub(in crate::commands) fn present(pairs: &BTreeMap<String, Files>) -> Result<Ve
         let map = io::read_label(path).map(|(_, map)| map);
         map.map_or_else(|_| BTreeSet::new(), |map| map.chunk_by(|a, b| a == b).map(|run| run[0]).collect())
     };
-    let files: Vec<&PathBuf> = pairs.values().flat_map(|files| [&files.prediction, &files.truth]).collect();
+    let files: Vec<&PathBuf> = pairs.values().flat_map(|files| files.prediction.iter().chain([&files.truth])).collect();
     let all = files.into_par_iter().map(labels_in).reduce(BTreeSet::new, |a, b| a.union(&b).copied().collect());
     let labels: Vec<_> =
         all.into_iter().filter(|label| *label != 0).map(|label| (label, format!("label_{label}"))).collect();
@@ -157,16 +132,22 @@ pub(in crate::commands) fn present(pairs: &BTreeMap<String, Files>) -> Result<Ve
     Ok(labels)
 }
 
-/// Scores a prediction against its label map.
+/// Scores a prediction against its label map; a missing one as if nothing had been predicted.
 pub(in crate::commands) fn score(
     files: &Files,
     metrics: &[Metric],
     labels: &[(Label, String)],
 ) -> Result<Vec<CaseScores>, String> {
-    let (truth, prediction) = rayon::join(|| io::read_label(&files.truth), || io::read_label(&files.prediction));
-    let ((grid, truth), (other, prediction)) =
-        (truth.map_err(|error| error.to_string())?, prediction.map_err(|error| error.to_string())?);
-    let prediction = on_grid(&grid, &other, prediction, files)?;
+    let read_prediction = || files.prediction.as_deref().map(|path| (path, io::read_label(path)));
+    let (truth, prediction) = rayon::join(|| io::read_label(&files.truth), read_prediction);
+    let (grid, truth) = truth.map_err(|error| error.to_string())?;
+    let prediction = match prediction {
+        Some((path, read)) => {
+            let (other, prediction) = read.map_err(|error| error.to_string())?;
+            on_grid(&grid, &other, prediction, path)?
+        }
+        None => empty(grid.shape),
+    };
     Ok(score_all(metrics, &pair(&grid, &truth, &prediction), labels))
 }
 
@@ -179,22 +160,15 @@ pub(in crate::commands) fn pair<'a>(grid: &Grid, truth: &'a Voxels<Label>, predi
 ///
 /// The same voxels with permuted or flipped axes are reordered. Otherwise, maps of different shapes cannot be compared;
 /// maps of the same shape with different affines are compared by voxel index, with a warning.
-fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, files: &Files) -> Result<Voxels<Label>, String> {
+fn on_grid(grid: &Grid, other: &Grid, prediction: Voxels<Label>, path: &Path) -> Result<Voxels<Label>, String> {
     let (own, reference) = ((*other, prediction.clone()), (Role::LabelMap, grid));
-    match align(Role::Prediction, &files.prediction, own, reference) {
+    match align(Role::Prediction, path, own, reference) {
         Ok(aligned) => Ok(aligned),
         Err(mismatch) if grid.shape == other.shape => {
-            let (path, what) = (files.prediction.display(), mismatch.what());
+            let (path, what) = (path.display(), mismatch.what());
             eprintln!("warning: {path}: {what}; voxels are compared by their index");
             Ok(prediction)
         }
         Err(mismatch) => Err(mismatch.to_string()),
     }
-}
-
-/// Returns the paths of the summary and the plots next to a table of cases.
-fn outputs_next_to(out: &Path) -> Outputs {
-    let name = out.file_stem().unwrap_or_default().to_string_lossy();
-    let (summary, plots) = (format!("{name}_summary.csv"), format!("{name}_plots"));
-    Outputs { cases: out.to_owned(), summary: out.with_file_name(summary), plots: out.with_file_name(plots) }
 }

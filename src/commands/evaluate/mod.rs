@@ -9,6 +9,8 @@ use super::{CacheOptions, Execute, MovedDataOptions};
 use crate::terminal::{CliError, Exit};
 
 pub(super) mod folders;
+pub(super) mod pairs;
+mod pictures;
 mod record;
 mod run;
 
@@ -16,12 +18,12 @@ mod run;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runner evaluate runs/quickstart/20260101-120000
-  runner evaluate runs/quickstart/20260101-120000 --split test --checkpoint last
-  runner evaluate --predictions predictions --labels labelsTs --out scores.csv")]
+  runner evaluate runs/quickstart/latest
+  runner evaluate runs/quickstart/latest --split test --checkpoint last
+  runner evaluate --predictions predictions --labels labelsTs --out scores.csv --images imagesTs")]
 pub struct EvaluateArgs {
     /// Folder of a trained run, which is scored on its own subjects.
-    #[arg(value_name = "RUN_DIR", required_unless_present = "predictions", conflicts_with_all = ["predictions", "labels", "out"])]
+    #[arg(value_name = "RUN_DIR", required_unless_present = "predictions", conflicts_with_all = ["predictions", "labels"])]
     run: Option<PathBuf>,
     /// Part of the run's split to score.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["predictions"])]
@@ -32,14 +34,21 @@ pub struct EvaluateArgs {
     /// Folder of reference label maps with the same file names.
     #[arg(long, value_name = "DIR", requires = "predictions")]
     labels: Option<PathBuf>,
+    /// What to do if a label map has no prediction.
+    #[arg(long, value_enum, default_value_t, requires = "predictions")]
+    missing: Missing,
     /// YAML file with `metrics: [...]` and optionally `labels: {1: liver}` [default: the metrics of the run; for two folders
-    /// dice, jaccard, precision, recall, hd95 and assd].
+    /// dice, jaccard, precision, recall, hd95 and assd]. The tables of a run are then named after the file.
     #[arg(long, value_name = "FILE.yaml")]
     metrics: Option<PathBuf>,
-    /// Write the scores of two folders to this CSV file, with a summary and plots next to it [default: only print them].
-    #[arg(long, value_name = "CSV", requires = "predictions")]
+    /// Write the scores to this CSV file, with a summary and plots next to it [default: for a run, `cases.csv` next to its
+    /// predictions; for two folders, only print them].
+    #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
-    /// Number of worst cases of a run to render as pictures.
+    /// Folder of the images of two folders: render pictures of the worst cases next to the CSV file.
+    #[arg(long, value_name = "DIR", requires = "predictions", requires = "out")]
+    images: Option<PathBuf>,
+    /// Number of worst cases to render as pictures.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pictures: usize,
     #[command(flatten)]
@@ -51,6 +60,16 @@ pub struct EvaluateArgs {
     /// Print only results, warnings and errors.
     #[arg(long)]
     quiet: bool,
+}
+
+/// What to do with a label map that has no prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Missing {
+    /// Report them and score nothing: a mean over the other cases would be misleading.
+    #[default]
+    Refuse,
+    /// Score them as if nothing had been predicted.
+    ScoreAsEmpty,
 }
 
 /// A part of a run's subjects.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::pairs::few;
 use crate::terminal::table::table;
 use crate::terminal::{CliError, run_error};
 use crate::volume_files::make_folder;
@@ -25,6 +26,8 @@ pub(super) struct Evaluation {
     pub labels: Vec<(Label, String)>,
     /// The cases and their scores for each metric.
     pub cases: Vec<(String, Vec<CaseScores>)>,
+    /// The names of the cases that have no prediction and were scored as empty.
+    pub missing: Vec<String>,
 }
 
 /// Output paths of an evaluation.
@@ -35,6 +38,8 @@ pub(super) struct Outputs {
     pub summary: PathBuf,
     /// The folder of plots.
     pub plots: PathBuf,
+    /// The folder of pictures of the worst cases.
+    pub worst: PathBuf,
 }
 
 /// Statistics of an evaluation.
@@ -50,6 +55,13 @@ pub(super) struct Results<'a> {
 }
 
 impl Outputs {
+    /// Returns the paths next to a table of cases.
+    pub fn next_to(out: &Path) -> Self {
+        let name = out.file_stem().unwrap_or_default().to_string_lossy();
+        let next = |suffix: &str| out.with_file_name(format!("{name}_{suffix}"));
+        Self { cases: out.to_owned(), summary: next("summary.csv"), plots: next("plots"), worst: next("worst") }
+    }
+
     /// Removes the tables of an earlier evaluation, which would not match the new predictions.
     pub fn clear(&self) -> Result<(), CliError> {
         for path in [&self.cases, &self.summary] {
@@ -112,7 +124,8 @@ impl Results<'_> {
     }
 
     fn write_summary(&self, path: &Path) -> Result<(), CliError> {
-        let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined"];
+        let header = ["score", "mean", "sd", "median", "low", "high", "min", "max", "cases", "undefined", "missing"];
+        let missing = self.evaluation.missing.len();
         let row = |summary: &ScoreSummary| {
             let interval = [summary.interval.map(|i| i.low), summary.interval.map(|i| i.high)];
             let numbers = [
@@ -124,7 +137,7 @@ impl Results<'_> {
                 summary.min,
                 summary.max,
             ];
-            let counts = [summary.cases.to_string(), summary.undefined.to_string()];
+            let counts = [summary.cases, summary.undefined, missing].map(|count| count.to_string());
             std::iter::once(summary.name.clone()).chain(numbers.map(cell)).chain(counts).collect::<Vec<_>>()
         };
         let overall = self.overall.iter().map(|(name, value)| {
@@ -200,6 +213,12 @@ impl Results<'_> {
             })
             .collect();
         outln!("{}", table(&header, &rows));
+        if !evaluation.missing.is_empty() {
+            let names: Vec<&str> = evaluation.missing.iter().map(String::as_str).collect();
+            let (count, total) = (names.len(), evaluation.cases.len());
+            let verb = if count == 1 { "has" } else { "have" };
+            outln!("{count} of {total} cases {verb} no prediction and were scored as empty: {}", few(&names));
+        }
     }
 }
 

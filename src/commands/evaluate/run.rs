@@ -1,16 +1,17 @@
 //! Scoring a trained run on its own subjects.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::folders::pair;
-use super::record::{Evaluation, Outputs, Results};
+use super::pictures;
+use super::record::{Evaluation, Outputs};
 use super::{EvaluateArgs, Part};
-use crate::commands::predict::{Windows, predict_error};
-use crate::commands::training::{make_phantoms, resume_error};
+use crate::commands::predict::{CaseSettings, PredictionFiles, Windows, predict_case, predict_error};
+use crate::commands::training::{command, make_phantoms, resume_error};
 use crate::commands::{check_moved_data, with_moved_data_help};
 use crate::terminal::bar::Bar;
-use crate::terminal::signals::{stop_flag, stop_on_signals};
+use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
 use crate::volume_files::make_folder;
 use dataset::subject::Subject;
@@ -18,19 +19,17 @@ use engine::experiment::check::{Environment, check};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
-use engine::prediction::{PredictError, Predictor, predict};
+use engine::prediction::{PredictError, Predictor, Provenance};
 use engine::run::manifest::check_same_split;
 use metrics::{CaseScores, score_all};
-use report::viewer::{self, ContactSheetOptions, Plane, Scene};
+use report::viewer::Scene;
 use run_folder::manifest::Manifest;
-use volume::io;
-
-/// Maximum number of slices in the picture of a case.
-const MAX_SLICES: usize = 8;
+use volume::{Label, io};
 
 /// Predicts and scores each subject of a part, and writes the results into the run's `predictions`.
 pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let predictor = arguments.weights.open(root)?;
+    let root = &predictor.root.clone();
     let plan = plan(root, arguments)?;
     let names = match arguments.split {
         Part::Val => &plan.parts.val,
@@ -45,19 +44,24 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     check_moved_data(&arguments.moved.set, &plan, &manifest, names, &arguments.cache)?;
     let mut evaluation = empty_evaluation(arguments, &plan, &predictor)?;
     let folder = root.join("predictions").join(arguments.weights.folder(&part));
-    make_folder(&folder)?;
+    let outputs = outputs(arguments, &folder);
+    for folder in [Some(folder.as_path()), outputs.cases.parent()].into_iter().flatten() {
+        make_folder(folder)?;
+    }
     let mut bar = Bar::new(engine::training::validate::columns(&plan), 1, 1, arguments.quiet);
     make_phantoms(&plan, &arguments.cache.path(), &mut bar)?;
     drop(bar);
     stop_on_signals()?;
-    let outputs =
-        Outputs { cases: folder.join("cases.csv"), summary: folder.join("summary.csv"), plots: folder.join("plots") };
     outputs.clear()?;
+    let predictors = std::slice::from_ref(&predictor);
+    let made_by = Provenance::new(predictors, command());
+    let settings =
+        CaseSettings { predictors, made_by, keep_probabilities: false, resample: arguments.weights.resample };
     for (number, name) in names.iter().enumerate() {
         let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
         let subject = &plan.cases[name].subject;
-        let out = folder.join(format!("{name}{}", io::DEFAULT_ENDING));
-        let scored = score(&predictor, subject, &out, &evaluation, &bar);
+        let files = PredictionFiles::new(&folder, name, false);
+        let scored = score(&settings, subject, &files, &evaluation, &bar);
         drop(bar);
         match scored {
             Ok(Some(scores)) => evaluation.cases.push((name.clone(), scores)),
@@ -72,9 +76,26 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     let results = evaluation.results();
     results.print();
     results.write(&outputs)?;
-    draw_worst(&plan, &results, &folder, arguments.pictures)?;
-    outln!("{}", folder.display());
+    pictures::draw_worst(&results, &outputs.worst, arguments.pictures, |name| scene(&plan, &folder, name))?;
+    outln!("{}", if arguments.out.is_some() { outputs.cases.display() } else { folder.display() });
     Ok(Exit::Done)
+}
+
+/// Returns where the results go: as `--out` says, else next to the predictions, named after a file of metrics, so that each
+/// has tables of its own.
+fn outputs(arguments: &EvaluateArgs, folder: &Path) -> Outputs {
+    if let Some(out) = &arguments.out {
+        return Outputs::next_to(out);
+    }
+    let metrics = arguments.metrics.as_deref().and_then(Path::file_stem);
+    let suffix = metrics.map(|name| format!("_{}", name.to_string_lossy())).unwrap_or_default();
+    let path = |name: &str, ending: &str| folder.join(format!("{name}{suffix}{ending}"));
+    Outputs {
+        cases: path("cases", ".csv"),
+        summary: path("summary", ".csv"),
+        plots: path("plots", ""),
+        worst: path("worst", ""),
+    }
 }
 
 /// Returns the plan of a run, whose data must still be at its paths, or where `--set` says.
@@ -91,33 +112,59 @@ fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     Ok(plan)
 }
 
-/// Returns an evaluation without cases, with the metrics and labels to score.
+/// Returns an evaluation without cases, with the metrics and labels to score: all labels of the run, and those that a file
+/// of metrics adds.
 fn empty_evaluation(arguments: &EvaluateArgs, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
-    let own: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
-    let (metrics, labels) = match &arguments.metrics {
+    let mut labels: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
+    let metrics = match &arguments.metrics {
         Some(path) => {
-            let file = MetricsFile::load(path, Some(&own))?;
-            (file.metrics, file.labels.unwrap_or(own))
+            let file = MetricsFile::load(path, Some(&labels))?;
+            add_labels(&mut labels, file.labels.unwrap_or_default(), path)?;
+            file.metrics
         }
-        None => (plan.experiment.metrics.clone(), own),
+        None => plan.experiment.metrics.clone(),
     };
-    Ok(Evaluation { metrics, labels: labels.into_iter().collect(), cases: Vec::new() })
+    Ok(Evaluation { metrics, labels: labels.into_iter().collect(), cases: Vec::new(), missing: Vec::new() })
+}
+
+/// Adds the labels of a file of metrics to those of the run, which keep their names.
+fn add_labels(
+    labels: &mut BTreeMap<Label, String>,
+    others: BTreeMap<Label, String>,
+    path: &Path,
+) -> Result<(), CliError> {
+    for (label, name) in others {
+        let same_name = labels.iter().find(|(other, own)| **other != label && **own == name);
+        let conflict = match (labels.get(&label), same_name) {
+            (Some(own), _) if *own != name => {
+                format!("label {label} is {own} in the run, but {name} in {}", path.display())
+            }
+            (None, Some((other, _))) => {
+                format!("{name} is label {other} in the run, but label {label} in {}", path.display())
+            }
+            _ => {
+                labels.insert(label, name);
+                continue;
+            }
+        };
+        let help = "leave `labels` out of the file, which then has the names of the run, or correct it";
+        return Err(CliError::problem(conflict, help));
+    }
+    Ok(())
 }
 
 /// Predicts a subject, writes the label map, and scores it if the subject has a reference label map.
 fn score(
-    predictor: &Predictor,
+    settings: &CaseSettings,
     subject: &Subject,
-    out: &Path,
+    files: &PredictionFiles,
     evaluation: &Evaluation,
     bar: &Windows,
 ) -> Result<Option<Vec<CaseScores>>, PredictError> {
     let volume = subject.load().map_err(|error| PredictError::Image(error.into()))?;
-    let truth = predictor.ground_truth(&volume)?;
+    let truth = settings.predictors[0].ground_truth(&volume)?;
     let grid = volume.grid;
-    let mut progress = |done, total| bar.show(done, total);
-    let prediction = predict(std::slice::from_ref(predictor), volume, false, stop_flag(), &mut progress)?.label;
-    io::write_label(out, &grid, &prediction).map_err(|error| PredictError::Image(error.into()))?;
+    let prediction = predict_case(settings, subject, volume, files, bar)?.label_map;
     Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
 }
 
@@ -129,26 +176,40 @@ fn subject_error(name: &str, error: PredictError) -> CliError {
     }
 }
 
-/// Renders the slices of the worst cases in which label map and prediction differ most.
-fn draw_worst(plan: &Plan, results: &Results, folder: &Path, max_count: usize) -> Result<(), CliError> {
-    let worst = folder.join("worst");
-    // Pictures of an earlier evaluation would not match the new ones.
-    match std::fs::remove_dir_all(&worst) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CliError::failure(&error)),
-        _ if max_count == 0 => return Ok(()),
-        _ => make_folder(&worst)?,
+/// Reads what a picture of a subject shows.
+fn scene(plan: &Plan, folder: &Path, name: &str) -> Result<Scene, String> {
+    let volume = plan.cases[name].subject.load().map_err(|error| error.to_string())?;
+    let path = PredictionFiles::new(folder, name, false).label_map;
+    let (_, prediction) = io::read_label(&path).map_err(|error| error.to_string())?;
+    Ok(Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(others: &[(Label, &str)]) -> Result<Vec<(Label, String)>, CliError> {
+        let named =
+            |labels: &[(Label, &str)]| labels.iter().map(|(label, name)| (*label, (*name).to_owned())).collect();
+        let mut labels = named(&[(1, "liver"), (2, "tumour")]);
+        add_labels(&mut labels, named(others), Path::new("m.yaml")).map(|()| labels.into_iter().collect())
     }
-    for (index, name) in results.worst_first().into_iter().take(max_count).enumerate() {
-        let path: PathBuf = worst.join(format!("{}_{name}.png", index + 1));
-        let failure = |error: &dyn std::error::Error| CliError::failure(error);
-        let volume = plan.cases[name].subject.load().map_err(|error| CliError::Failure(error.to_string()))?;
-        let (_, prediction) =
-            io::read_label(&folder.join(format!("{name}{}", io::DEFAULT_ENDING))).map_err(|error| failure(&error))?;
-        let mut scene = Scene::new(&volume.grid, &volume.image, volume.label.as_ref(), Some(&prediction));
-        scene.names = results.evaluation.labels.iter().cloned().collect();
-        let title = format!("{name}: where prediction and label differ most");
-        let options = ContactSheetOptions { title, plane: Plane::Axial, max_slices: MAX_SLICES, differences: true };
-        viewer::write_png(&scene, &options, &path).map_err(|error| failure(&error))?;
+
+    #[test]
+    fn a_file_of_metrics_adds_labels_and_drops_none() {
+        let names = |others| add(others).unwrap().into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+        assert_eq!(names(&[(1, "liver")]), ["liver", "tumour"]);
+        assert_eq!(names(&[(3, "vessel")]), ["liver", "tumour", "vessel"]);
     }
-    Ok(())
+
+    #[test]
+    fn a_file_of_metrics_cannot_rename_a_label_of_the_run() {
+        for (others, message) in [
+            ([(1, "organ")], "label 1 is liver in the run, but organ in m.yaml"),
+            ([(3, "tumour")], "tumour is label 2 in the run, but label 3 in m.yaml"),
+        ] {
+            let error = add(&others).unwrap_err();
+            assert_eq!((error.code(), error.message().as_str()), (2, message));
+        }
+    }
 }

@@ -104,7 +104,7 @@ fn leave() {
 fn claim(folder: &SweepFolder, id: &str, wait: bool) -> Result<Option<Claim>, CliError> {
     let start = Instant::now();
     loop {
-        match Claim::take(folder, id, leave).map_err(|error| CliError::failure(&error))? {
+        match Claim::take(&folder.claims(), id, leave).map_err(|error| CliError::failure(&error))? {
             Some(claim) => return Ok(Some(claim)),
             // A machine counts as dead only after it has sent no heartbeat for a while.
             None if wait && start.elapsed() < STALE + STALE / 2 && !stop_flag().load(Ordering::SeqCst) => {

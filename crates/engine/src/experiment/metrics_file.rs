@@ -26,14 +26,15 @@ use volume::Label;
 pub struct MetricsFile {
     /// The metrics, as in an experiment.
     pub metrics: Vec<Metric>,
-    /// Label names by label value; `null` (default) evaluates every label in the maps as `label_1`, `label_2`, …
+    /// Label names by label value; `null` (default) evaluates the labels of the run, or every label in the maps as
+    /// `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
 }
 
 impl MetricsFile {
-    /// Reads a file; a list at the top level is the list of metrics. `known` are the labels of the evaluated maps, used
-    /// if the file has none.
+    /// Reads a file; a list at the top level is the list of metrics. `known` are the labels of the evaluated maps, which
+    /// metrics may name besides those of the file.
     ///
     /// # Errors
     /// Every problem of the text.
@@ -69,8 +70,10 @@ impl MetricsFile {
             problems.extend(scores::label_names(own).into_iter().map(|violation| problem(violation, labels)));
             own.values_mut().for_each(|name| *name = column_name(name));
         }
-        if let Some(declared) = file.labels.as_ref().or(known) {
-            let violations = scores::labels_of_metrics(&file.metrics, declared, "labels");
+        let declared: BTreeMap<Label, String> =
+            known.into_iter().chain(&file.labels).flatten().map(|(label, name)| (*label, name.clone())).collect();
+        if known.is_some() || file.labels.is_some() {
+            let violations = scores::labels_of_metrics(&file.metrics, &declared, "labels");
             problems.extend(violations.into_iter().map(|violation| problem(violation, metrics)));
         }
         if problems.is_empty() { Ok(file) } else { Err(Problems(problems)) }
@@ -117,6 +120,9 @@ mod tests {
         let known = BTreeMap::from([(1, "liver".to_owned())]);
         let problems = MetricsFile::parse("m.yaml", "- lits: {}\n", Some(&known)).unwrap_err();
         assert!(problems.to_string().contains("label 2 is not declared"), "{problems}");
+        let known = BTreeMap::from([(1, "liver".to_owned()), (2, "lesion".to_owned())]);
+        let text = "labels: { 1: liver }\nmetrics: [ { lits: {} } ]\n";
+        assert!(MetricsFile::parse("m.yaml", text, Some(&known)).is_ok());
     }
 
     #[test]

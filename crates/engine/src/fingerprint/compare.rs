@@ -97,7 +97,10 @@ impl Fingerprint {
         let (width, offset) = (training.width?, training.offset?);
         let which = if self.channels.len() > 1 { format!("channel {channel}: ") } else { String::new() };
         let Some(own_offset) = own.offset() else {
-            return Some(format!("{which}nearly all of its voxels are {}, so it has no contrast", format_number(own.low())));
+            return Some(format!(
+                "{which}nearly all of its voxels are {}, so it has no contrast",
+                format_number(own.low())
+            ));
         };
         let is_unlike = !(offset.min - OFFSET_TOLERANCE..=offset.max + OFFSET_TOLERANCE).contains(&own_offset)
             || !(width.min / WIDTH_FACTOR..=width.max * WIDTH_FACTOR).contains(&own.width());
@@ -116,7 +119,11 @@ impl Fingerprint {
     fn orientation(&self, scan: &Scan) -> Option<String> {
         (!self.orientations.contains_key(&scan.orientation)).then(|| {
             let training: Vec<&str> = self.orientations.keys().map(String::as_str).collect();
-            format!("its file is stored as {}, those of the training scans as {}", scan.orientation, training.join(", "))
+            format!(
+                "its file is stored as {}, those of the training scans as {}",
+                scan.orientation,
+                training.join(", ")
+            )
         })
     }
 }

@@ -86,8 +86,7 @@ impl Fingerprint {
             *orientations.entry(scan.orientation.clone()).or_insert(0) += 1;
         }
         let channel = |index: usize| {
-            let measured: Vec<&Intensities> =
-                intensities.values().filter_map(|channels| channels.get(index)).collect();
+            let measured: Vec<&Intensities> = intensities.values().filter_map(|channels| channels.get(index)).collect();
             Channel::new(plan.channel_names.get(index).cloned(), &measured)
         };
         Some(Self {

@@ -54,9 +54,12 @@ pub enum PredictError {
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A file cannot be read or written.
+    /// The image cannot be read.
     #[error("{0}")]
     Image(MakeError),
+    /// A file of the prediction cannot be written.
+    #[error("{0}")]
+    Write(MakeError),
     /// The image has another number of channels than the training images.
     #[error("it has {actual} channels, but the network was trained with {expected}")]
     Channels {
@@ -74,4 +77,11 @@ pub enum PredictError {
     /// The stop flag was set.
     #[error("stopped")]
     Stopped,
+}
+
+impl PredictError {
+    /// Returns whether the image is at fault, so that other images may still be predicted.
+    pub fn is_of_image(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Channels { .. } | Self::Preprocess(_))
+    }
 }

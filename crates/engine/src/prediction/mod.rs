@@ -1,14 +1,17 @@
 //! Prediction of new images by trained runs: one run or an ensemble.
 //!
-//! [`predictor`] opens a run folder, [`ensemble`] predicts an image with one run or the mean of several.
+//! [`predictor`] opens a run folder, [`ensemble`] predicts an image with one run or the mean of several, and [`provenance`]
+//! describes what made the prediction.
 
 pub mod ensemble;
 mod error;
 pub mod predictor;
+pub mod provenance;
 
 pub use ensemble::{Prediction, check_ensemble, predict};
 pub use error::PredictError;
 pub use predictor::{Predictor, Weights};
+pub use provenance::Provenance;
 
 use crate::experiment::spec::Experiment;
 use crate::inference::activation::FinalActivation;

@@ -1,24 +1,29 @@
 //! A trained run, opened for prediction.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 
+use super::provenance::UsedWeights;
 use super::{PredictError, ReportProgress, sliding_window};
 use crate::experiment::load;
 use crate::experiment::plan::ClassLabel;
 use crate::experiment::spec::Experiment;
+use crate::fingerprint::{Difference, Fingerprint, Intensities, Scan};
 use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
 use crate::preprocessing::FittedPreprocessing;
+use crate::preprocessing::fitted::incoming;
 use nn::Network;
 use nn::devices::DeviceName;
 use nn::weights::{self, WeightsError};
 use random::Seed;
+use run_folder::folder::linked_folder;
 use run_folder::manifest::Manifest;
 use transforms::lazy::{self, IndexMapping, View};
-use volume::{Label, Volume, Voxels};
+use volume::{Grid, Label, Volume, Voxels};
 
 /// Which weights of a run to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,14 @@ pub struct Predictor {
     pub experiment: Experiment,
     /// The labels above background; class `k + 1` of the network is `labels[k]`.
     pub labels: Vec<ClassLabel>,
+    /// The file of the weights.
+    pub weights: UsedWeights,
+    /// The device of the network.
+    pub device_name: DeviceName,
+    /// If true, scans whose spacing is unlike that of the training scans are resampled to it first.
+    pub resamples_unlike_scans: bool,
+    /// A summary of the training scans; `None` for run folders of earlier versions.
+    pub fingerprint: Option<Fingerprint>,
     network: Network,
     device: Device,
     channels: usize,
@@ -51,7 +64,8 @@ impl Predictor {
     /// # Errors
     /// When the folder is not a run folder, has no such weights, or the device cannot be opened.
     pub fn open(root: &Path, weights: Weights, device: Option<DeviceName>) -> Result<Self, PredictError> {
-        Manifest::read(root)?;
+        let root = &linked_folder(root);
+        let manifest = Manifest::read(root)?;
         let plan = root.join("plan.yaml");
         let experiment = load::load(&plan, &[])?.experiment;
         let labels = experiment.data.labels.iter().flatten();
@@ -72,10 +86,53 @@ impl Predictor {
         if !path.exists() {
             return Err(PredictError::NoWeights { path });
         }
-        let device = device.unwrap_or(experiment.device).resolve()?.open()?;
+        let device_name = device.unwrap_or(experiment.device).resolve()?;
+        let device = device_name.open()?;
         let (network, channels) = network(&experiment, labels.len() + 1, &path, &device)
-            .map_err(|source| PredictError::Weights { path, source })?;
-        Ok(Self { root: root.to_owned(), experiment, labels, network, device, channels, preprocessing })
+            .map_err(|source| PredictError::Weights { path: path.clone(), source })?;
+        let weights = UsedWeights::read(root, weights, path, &manifest)?;
+        Ok(Self {
+            root: root.clone(),
+            experiment,
+            labels,
+            weights,
+            device_name,
+            resamples_unlike_scans: false,
+            fingerprint: Fingerprint::read(root),
+            network,
+            device,
+            channels,
+            preprocessing,
+        })
+    }
+
+    /// Returns the number of channels of an image.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Returns what is unlike the training scans about a scan; `None` if the run folder does not describe them.
+    pub fn differences(&self, scan: &Volume) -> Option<Vec<Difference>> {
+        let fingerprint = self.fingerprint.as_ref()?;
+        let preprocessed = self.preprocessed_grid(scan);
+        let measured = Scan::of_grids(&scan.grid, &preprocessed);
+        Some(fingerprint.differences(&Scan { intensities: Intensities::of_channels(&scan.image), ..measured }))
+    }
+
+    /// Returns the grid of a scan after preprocessing as in training, without reading its voxels.
+    fn preprocessed_grid(&self, scan: &Volume) -> Grid {
+        let params = self.preprocessing.unresolved_params(&incoming(scan));
+        lazy::output_grid(&self.preprocessing.chain, &params, &scan.grid)
+    }
+
+    /// Returns the preprocess chain for a scan: that of training, after a step that resamples the scan to the spacing of
+    /// training where that was asked for and is needed.
+    fn preprocessing_of(&self, scan: &Volume) -> Cow<'_, FittedPreprocessing> {
+        let fingerprint = self.fingerprint.as_ref().filter(|_| self.resamples_unlike_scans);
+        match fingerprint.filter(|training| training.is_spacing_unlike(self.preprocessed_grid(scan).spacing())) {
+            Some(training) => Cow::Owned(self.preprocessing.clone().with_resampling(training.target_spacing_mm())),
+            None => Cow::Borrowed(&self.preprocessing),
+        }
     }
 
     /// Returns the true label map as in training, from that of a file: steps of the chain that change labels are
@@ -102,8 +159,9 @@ impl Predictor {
         if source.image.channels != self.channels {
             return Err(PredictError::Channels { expected: self.channels, actual: source.image.channels });
         }
-        let chain = &self.preprocessing.chain;
-        let params = self.preprocessing.params(&source)?;
+        let preprocessing = self.preprocessing_of(&source);
+        let chain = &preprocessing.chain;
+        let params = preprocessing.params(&source)?;
         let mapping = lazy::index_mapping(chain, &params, &source.grid);
         Ok((View::new(source, chain, &params)?.volume()?.image, mapping))
     }

@@ -12,9 +12,9 @@ mod phantoms;
 pub mod subject;
 mod weight_map;
 
-pub(crate) use measured::MeasuredIntensities;
 pub use error::PreprocessError;
 pub use fitted::FittedPreprocessing;
+pub(crate) use measured::MeasuredIntensities;
 pub use phantoms::make_phantoms;
 pub use subject::PreprocessedSubject;
 

@@ -63,8 +63,8 @@ pub fn resume(
     let latest = latest_checkpoint(folder)?;
     // Once there is a checkpoint, the file of the initial weights may be missing.
     let initial_weights = document.experiment.train.initial_weights.take_if(|_| latest.state.is_some());
-    let mut plan = check(&document, environment, changes.device)
-        .map_err(|problems| with_moved_data_help(problems, &document))?;
+    let mut plan =
+        check(&document, environment, changes.device).map_err(|problems| with_moved_data_help(problems, &document))?;
     check_same_split(folder.root(), &plan)?;
     if changes.set.iter().any(|set| is_place(&set.key)) {
         let names = plan.parts.train.iter().chain(&plan.parts.val);

@@ -3,6 +3,9 @@
 //! The checksum is the SHA-256 of the file with zeros in its own position, so it covers every byte.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use safetensors::tensor::{SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,8 @@ const KEY: &str = "runner";
 const PREFIX: &[u8] = br#"sha256\":\""#;
 /// Hexadecimal digits of a checksum.
 const DIGITS: usize = 64;
+/// The longest header that safetensors accepts.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
 const ZEROS: [u8; DIGITS] = [b'0'; DIGITS];
 
 /// The value of the metadata key.
@@ -60,6 +65,18 @@ pub fn verify(bytes: &[u8]) -> Result<Option<serde_json::Value>, WeightsError> {
     Ok(metadata.note)
 }
 
+/// Reads the note of a file from its header alone, without verifying the checksum; `None` if there is none.
+pub fn read_note(path: &Path) -> Option<serde_json::Value> {
+    let mut file = File::open(path).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(length).min(MAX_HEADER_BYTES)).read_to_end(&mut header).ok()?;
+    let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+    let metadata: Metadata = serde_json::from_str(header["__metadata__"][KEY].as_str()?).ok()?;
+    metadata.note
+}
+
 /// Returns the offset of the checksum in a file.
 fn checksum_offset(bytes: &[u8]) -> Option<usize> {
     let length = u64::from_le_bytes(*bytes.first_chunk::<8>()?);
@@ -93,6 +110,16 @@ mod tests {
     fn the_note_of_an_intact_file_is_returned() {
         assert_eq!(verify(&file()).unwrap(), Some(serde_json::json!({ "epoch": 3 })));
         assert_eq!(file(), file());
+    }
+
+    #[test]
+    fn the_note_is_read_from_the_header_alone() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        // The tensors may be missing.
+        std::fs::write(path.path(), &file()[..file().len() - 20]).unwrap();
+        assert_eq!(read_note(path.path()), Some(serde_json::json!({ "epoch": 3 })));
+        std::fs::write(path.path(), b"torn").unwrap();
+        assert_eq!(read_note(path.path()), None);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::ClaimState;
 use super::record::ClaimRecord;
-use super::{ClaimState, SweepFolder};
 use crate::folder::names_in;
 use volume::atomic_file;
 
@@ -49,14 +49,13 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the state of the claims of all runs, by id; runs that were never claimed are missing.
+/// Returns the state of all claims in a folder by id; runs that were never claimed are missing.
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn claims(folder: &SweepFolder) -> io::Result<BTreeMap<String, ClaimState>> {
-    let claims = folder.file("claims");
+pub fn claims(claims: &Path) -> io::Result<BTreeMap<String, ClaimState>> {
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
-    for name in names_in(&claims)? {
+    for name in names_in(claims)? {
         let Some((id, generation)) = name.strip_suffix(".json").and_then(|name| name.rsplit_once('.')) else {
             continue;
         };
@@ -64,11 +63,11 @@ pub fn claims(folder: &SweepFolder) -> io::Result<BTreeMap<String, ClaimState>> 
         let highest = newest.entry(id.to_owned()).or_insert(generation);
         *highest = generation.max(*highest);
     }
-    let now = disk_time(&claims);
+    let now = disk_time(claims);
     newest
         .into_iter()
         .map(|(id, generation)| {
-            let state = state(&claim_path(&claims, &id, generation), now)?;
+            let state = state(&claim_path(claims, &id, generation), now)?;
             Ok((id, state))
         })
         .collect()

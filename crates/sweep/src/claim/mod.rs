@@ -1,6 +1,7 @@
-//! Claims: each run is trained by exactly one process, on this machine or another one that shares the disk.
+//! Claims: each run is trained, and each case predicted, by exactly one process, on this machine or another one that shares
+//! the disk.
 //!
-//! A claim is a file `claims/<id>.<generation>.json`. Creating a file that must not exist yet is atomic on every file
+//! A claim is a file `<id>.<generation>.json` in a folder of claims; what follows calls what is claimed a run. Creating a file that must not exist yet is atomic on every file
 //! system, so only one of several processes obtains a generation. The file with the highest generation counts. A
 //! process that finds it released, or its holder dead, takes the run over by creating the next generation; a holder
 //! that was wrongly considered dead notices the higher generation at its next heartbeat and stops.
@@ -10,12 +11,11 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::folder::SweepFolder;
 use files::{claim_path, disk_time, newest, remove, remove_older, temporary_file};
 use volume::lock::lock;
 
@@ -70,38 +70,43 @@ struct Shared {
 }
 
 impl Claim {
-    /// Claims a run, or returns `None` if a live process holds it.
+    /// Claims a run in a folder of claims, which is created, or returns `None` if a live process holds it.
     ///
     /// Calls `lost` if another process takes the run over later; from then on this process must not change the run.
     ///
     /// # Errors
     /// If a claim cannot be read or written.
-    pub fn take(folder: &SweepFolder, id: &str, lost: impl FnOnce() + Send + 'static) -> io::Result<Option<Self>> {
-        let claims = folder.file("claims");
-        fs::create_dir_all(&claims)?;
-        let newest = newest(&claims, id)?;
+    pub fn take(claims: &Path, id: &str, lost: impl FnOnce() + Send + 'static) -> io::Result<Option<Self>> {
+        fs::create_dir_all(claims)?;
+        let newest = newest(claims, id)?;
         if let Some((_, path)) = &newest
-            && let ClaimState::Held(_) = files::state(path, disk_time(&claims))?
+            && let ClaimState::Held(_) = files::state(path, disk_time(claims))?
         {
             return Ok(None);
         }
         let generation = newest.map_or(1, |(generation, _)| generation + 1);
         let own = ClaimRecord::of_this_process();
-        let mut file = temporary_file(&claims)?;
+        let mut file = temporary_file(claims)?;
         file.write_all(&own.to_json())?;
-        match file.persist_noclobber(claim_path(&claims, id, generation)) {
+        match file.persist_noclobber(claim_path(claims, id, generation)) {
             Ok(_) => {}
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(error.error),
         }
         // In the meantime other processes may have claimed and released the run and removed this generation's file.
-        if files::newest(&claims, id)?.is_some_and(|(newest, _)| newest > generation) {
-            remove(&claim_path(&claims, id, generation))?;
+        if files::newest(claims, id)?.is_some_and(|(newest, _)| newest > generation) {
+            remove(&claim_path(claims, id, generation))?;
             return Ok(None);
         }
-        remove_older(&claims, id, generation)?;
+        remove_older(claims, id, generation)?;
         let ended = (Mutex::new(false), Condvar::new());
-        let shared = Arc::new(Shared { folder: claims, id: id.to_owned(), generation, record: Mutex::new(own), ended });
+        let shared = Arc::new(Shared {
+            folder: claims.to_owned(),
+            id: id.to_owned(),
+            generation,
+            record: Mutex::new(own),
+            ended,
+        });
         let heartbeat = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || shared.beat(lost)
@@ -176,19 +181,19 @@ mod tests {
     use super::process::process_start;
     use super::*;
 
-    fn take(folder: &SweepFolder) -> Option<Claim> {
+    fn take(folder: &Path) -> Option<Claim> {
         Claim::take(folder, "a", || {}).unwrap()
     }
 
-    fn folder() -> (tempfile::TempDir, SweepFolder) {
-        let runs = tempfile::tempdir().unwrap();
-        let folder = SweepFolder::new(runs.path().join("name"));
-        (runs, folder)
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("claims");
+        (root, folder)
     }
 
-    fn write(folder: &SweepFolder, generation: u64, record: &ClaimRecord) -> PathBuf {
-        fs::create_dir_all(folder.file("claims")).unwrap();
-        let path = claim_path(&folder.file("claims"), "a", generation);
+    fn write(folder: &Path, generation: u64, record: &ClaimRecord) -> PathBuf {
+        fs::create_dir_all(folder).unwrap();
+        let path = claim_path(folder, "a", generation);
         fs::write(&path, record.to_json()).unwrap();
         path
     }
@@ -212,7 +217,7 @@ mod tests {
             drop(claim);
             assert_eq!(claims(&folder).unwrap()["a"], ClaimState::Free);
         }
-        assert_eq!(fs::read_dir(folder.file("claims")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
     #[test]

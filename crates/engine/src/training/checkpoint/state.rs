@@ -1,7 +1,7 @@
 //! The state that a run is resumed from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,16 @@ impl TrainingProgress {
             best: Vec::new(),
             ended_early: false,
         }
+    }
+
+    /// Reads the progress from the file of a state without its tensors; `None` if the file cannot be read.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_value(checksum::read_note(path)?).ok()
+    }
+
+    /// Returns the epoch of the latest step, counted from 1.
+    pub fn latest_epoch(&self) -> usize {
+        if self.steps_in_epoch == 0 { self.epoch - 1 } else { self.epoch }
     }
 }
 

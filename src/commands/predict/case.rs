@@ -1,0 +1,113 @@
+//! Predicting one case: its label map, its probabilities and its record.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::outputs::CaseFiles;
+use super::record::{Identity, Record, UnlikeTraining, input_file, input_files};
+use super::windows::Windows;
+use crate::terminal::signals::stop_flag;
+use dataset::subject::Subject;
+use engine::experiment::plan::ClassLabel;
+use engine::inference::volumetry::{LabelVolume, label_volumes};
+use engine::prediction::{PredictError, Predictor, Provenance, predict};
+use volume::{Label, Volume, Voxels, io};
+
+/// What all cases of a command have in common.
+pub(in crate::commands) struct CaseSettings<'a> {
+    /// The runs, which form an ensemble if there are several.
+    pub predictors: &'a [Predictor],
+    /// What makes the predictions.
+    pub made_by: Provenance,
+    /// Whether probabilities are written.
+    pub keep_probabilities: bool,
+    /// Whether scans unlike the training scans are resampled to the spacing of these.
+    pub resample: bool,
+}
+
+/// A predicted case.
+pub(in crate::commands) struct PredictedCase {
+    /// The label map on the grid of the image.
+    pub label_map: Voxels<Label>,
+    /// The volumes of the labels as a line of text.
+    pub volumes: String,
+}
+
+/// Predicts a case from its volume, and writes label map, probabilities and record. Warns of what is unlike the training
+/// scans about it.
+///
+/// # Errors
+/// When the image does not fit the runs, the device fails, a file cannot be written, or the user stopped it.
+pub(in crate::commands) fn predict_case(
+    settings: &CaseSettings,
+    subject: &Subject,
+    volume: Volume,
+    files: &CaseFiles,
+    bar: &Windows,
+) -> Result<PredictedCase, PredictError> {
+    let start = Instant::now();
+    let predictors = settings.predictors;
+    let grid = volume.grid;
+    let image = subject.images.first().map(|path| path.as_path()).unwrap_or(Path::new(""));
+    let unlike_training = unlike_training(settings, &volume);
+    for difference in unlike_training.iter().flatten().filter(|difference| difference.kind.is_harmful()) {
+        bar.line(&format!("warning: {}: {}", image.display(), difference.message));
+    }
+    let mut report = |done, total| bar.show(done, total);
+    let prediction = predict(predictors, volume, settings.keep_probabilities, stop_flag(), &mut report)?;
+    let write_error = |error: io::ImageError| PredictError::Write(error.into());
+    let description = settings.made_by.description();
+    if let (Some(probabilities), Some(path)) = (&prediction.probabilities, &files.probabilities) {
+        io::write_described_image(path, &grid, probabilities, &description).map_err(write_error)?;
+    }
+    io::write_described_label(&files.label_map, &grid, &prediction.label, &description).map_err(write_error)?;
+    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&predictors[0].labels));
+    let identity = Identity {
+        images: input_files(&subject.images).map_err(|error| PredictError::Image(error.into()))?,
+        made_by: settings.made_by.clone(),
+        resample: settings.resample,
+        label_map: input_file(&files.label_map).map_err(|error| PredictError::Write(error.into()))?,
+    };
+    let record = Record {
+        image,
+        runs: predictors.iter().map(|predictor| predictor.root.as_path()).collect(),
+        shape: grid.shape,
+        spacing_mm: grid.spacing(),
+        labels: &labels,
+        seconds: start.elapsed().as_secs_f64(),
+        unlike_training,
+        identity,
+    };
+    record.write(&files.record).map_err(|error| PredictError::Write(error.into()))?;
+    let volumes: Vec<String> = labels.iter().map(text).collect();
+    Ok(PredictedCase { label_map: prediction.label, volumes: volumes.join(", ") })
+}
+
+/// Returns what is unlike the training scans of each run about a scan, each difference once; `None` if no run folder
+/// describes its training scans.
+fn unlike_training<'a>(settings: &CaseSettings<'a>, volume: &Volume) -> Option<Vec<UnlikeTraining<'a>>> {
+    let of_runs = settings.predictors.iter().map(|predictor| Some((predictor, predictor.differences(volume)?)));
+    let of_runs: Vec<_> = of_runs.flatten().collect();
+    if of_runs.is_empty() {
+        return None;
+    }
+    let mut all: Vec<UnlikeTraining> = Vec::new();
+    for (predictor, differences) in of_runs {
+        for difference in differences {
+            if all.iter().all(|other| other.message != difference.message) {
+                let (kind, message) = (difference.kind, difference.message);
+                all.push(UnlikeTraining { run: &predictor.root, kind, message });
+            }
+        }
+    }
+    Some(all)
+}
+
+/// Describes a label's volume and its connected components, as in `tumour 12.3 ml in 2 components`.
+fn text(label: &LabelVolume) -> String {
+    match label.components.len() {
+        0 => format!("no {}", label.name),
+        1 => format!("{} {:.1} ml", label.name, label.volume_ml),
+        count => format!("{} {:.1} ml in {count} components", label.name, label.volume_ml),
+    }
+}

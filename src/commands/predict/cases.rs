@@ -1,0 +1,292 @@
+//! The cases to predict: their images and their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::terminal::CliError;
+use dataset::channels::group_channels;
+use dataset::load::Role;
+use dataset::sources::{self, DatasetError, Source, TableSource, find_files, wildcard_name};
+use dataset::subject::Subject;
+use values::is_file_name;
+use volume::io;
+
+/// Where the images are: files and folders, a table, or one pattern per channel.
+#[derive(Debug, Args)]
+pub(super) struct Images {
+    /// Images to predict: `.nii` or `.nii.gz` files, folders of them, or glob patterns. Where the network takes several
+    /// channels, `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, … are one case, as in nnU-Net.
+    #[arg(value_name = "IMAGE", required_unless_present_any = ["table", "channels"])]
+    images: Vec<PathBuf>,
+    /// CSV table with a row per case and the columns `subject`, `image` and, for further channels, `image_2`, `image_3`, …;
+    /// paths are relative to the table.
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["images", "channels"])]
+    table: Option<PathBuf>,
+    /// Image of a channel; repeat it for each channel, in the order of training. A glob pattern such as
+    /// 'scans/*/t1.nii.gz' stands for many cases, which are named after the text in place of its wildcards.
+    #[arg(long = "channel", value_name = "IMAGE", conflicts_with = "images")]
+    channels: Vec<PathBuf>,
+}
+
+impl Images {
+    /// Returns the cases for a network that takes images of `channels` channels; every problem is reported before anything
+    /// is predicted.
+    pub(super) fn cases(&self, channels: usize) -> Result<Vec<Subject>, CliError> {
+        let cases = match &self.table {
+            Some(table) => from_table(table)?,
+            None if !self.channels.is_empty() => from_channels(&self.channels, channels)?,
+            None => group_channels(&files(&self.images)?, Some(channels)),
+        };
+        check_names(&cases)?;
+        check_channels(&cases, channels)?;
+        Ok(cases)
+    }
+}
+
+/// Returns the files of paths, which may be folders or patterns.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() && !io::is_image(path) {
+            files.extend(images_in(path)?);
+        } else if path.exists() {
+            files.push(path.clone());
+        } else {
+            files.extend(matches(path)?);
+        }
+    }
+    Ok(files)
+}
+
+/// Returns the images of a folder, in alphabetical order.
+fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let entries = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
+    let entries = entries.map_err(|error| CliError::Failure(format!("{}: {error}", folder.display())))?;
+    let mut images: Vec<PathBuf> = entries.into_iter().filter(|path| io::is_image(path)).collect();
+    images.sort();
+    if !images.is_empty() {
+        return Ok(images);
+    }
+    Err(CliError::problem(
+        format!("{} has no images", folder.display()),
+        format!(
+            "name a folder of {} files; for a folder per case, give a pattern such as --channel '{}'",
+            io::endings(),
+            folder.join("*").join(format!("image{}", io::DEFAULT_ENDING)).display()
+        ),
+    ))
+}
+
+/// Returns the files that match a pattern.
+fn matches(pattern: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let text = pattern.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
+        return Err(CliError::problem(format!("{text}: No such file or directory"), "check the path"));
+    }
+    find_files(&text).map_err(dataset_error)
+}
+
+fn dataset_error(error: DatasetError) -> CliError {
+    let message = error.to_string();
+    CliError::problem(message, error.help())
+}
+
+/// Returns the cases of a table, whose label maps are not needed.
+fn from_table(table: &Path) -> Result<Vec<Subject>, CliError> {
+    let source = Source::from(TableSource { file: table.to_owned() });
+    let listing = sources::list(&source, Path::new("")).map_err(dataset_error)?;
+    let missing: Vec<_> = listing.incomplete.iter().filter(|missing| missing.role == Role::Image).collect();
+    if let Some(first) = missing.first() {
+        let others = if missing.len() > 1 {
+            format!(", and {} more images are missing", missing.len() - 1)
+        } else {
+            String::new()
+        };
+        let message = format!("{}: case {}: {}{others}", table.display(), first.subject, first.reason);
+        return Err(CliError::problem(message, "paths are relative to the table"));
+    }
+    Ok(listing.subjects.into_iter().map(|subject| Subject { label: None, ..subject }).collect())
+}
+
+/// Returns the cases of a file or pattern for each channel.
+fn from_channels(patterns: &[PathBuf], channels: usize) -> Result<Vec<Subject>, CliError> {
+    if patterns.len() != channels {
+        let times = if patterns.len() == 1 { "once".to_owned() } else { format!("{} times", patterns.len()) };
+        return Err(CliError::problem(
+            format!("--channel was given {times}, but the network takes {channels} channels"),
+            "give it once for each channel, in the order of training",
+        ));
+    }
+    if patterns.iter().all(|path| path.exists()) {
+        return Ok(vec![one_case(patterns)]);
+    }
+    let by_name = patterns.iter().map(|pattern| named_matches(pattern)).collect::<Result<Vec<_>, _>>()?;
+    let names: BTreeSet<&String> = by_name.iter().flat_map(BTreeMap::keys).collect();
+    let mut cases = Vec::new();
+    for name in names {
+        let files = by_name.iter().zip(patterns).map(|(files, pattern)| {
+            files.get(name).cloned().ok_or_else(|| {
+                let others = by_name.iter().find_map(|files| files.get(name)).map(|file| file.display().to_string());
+                CliError::problem(
+                    format!("case {name} has {}, but no file that matches {}", others.unwrap_or_default(), pattern.display()),
+                    "the text in place of the wildcards must be the same in every channel; list other names with --table",
+                )
+            })
+        });
+        cases.push(Subject { name: name.clone(), images: files.collect::<Result<_, _>>()?, label: None });
+    }
+    Ok(cases)
+}
+
+/// Returns the case of one file per channel, named after the first if the names do not say more.
+fn one_case(files: &[PathBuf]) -> Subject {
+    let mut cases = group_channels(files, Some(files.len()));
+    if cases.len() == 1 {
+        return cases.remove(0);
+    }
+    Subject { name: io::case_name(&files[0]), images: files.to_vec(), label: None }
+}
+
+/// Returns the files that match a pattern, by the text in place of its wildcards: its last part, if that is unique.
+fn named_matches(pattern: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
+    let text = pattern.to_string_lossy();
+    let named: Vec<(String, PathBuf)> = matches(pattern)?
+        .into_iter()
+        .map(|file| (wildcard_name(&text, &file).unwrap_or_else(|| io::case_name(&file)), file))
+        .collect();
+    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let short: BTreeSet<String> = named.iter().map(|(name, _)| last(name)).collect();
+    let is_unique = short.len() == named.len();
+    Ok(named
+        .into_iter()
+        .map(|(name, file)| (if is_unique { last(&name) } else { name.replace('/', "_") }, file))
+        .collect())
+}
+
+/// Checks that every name is that of a file.
+fn check_names(cases: &[Subject]) -> Result<(), CliError> {
+    match cases.iter().find(|case| !is_file_name(&case.name)) {
+        None => Ok(()),
+        Some(case) => {
+            let image = case.images.first().map(|image| image.display().to_string()).unwrap_or_default();
+            let message = format!("{:?}, the name of the case of {image}, cannot be the name of a file", case.name);
+            Err(CliError::problem(message, "name the case in a table for --table"))
+        }
+    }
+}
+
+/// Checks that no case is a single file of one channel if the network takes several; other mismatches are reported when the
+/// image is read.
+fn check_channels(cases: &[Subject], channels: usize) -> Result<(), CliError> {
+    if channels == 1 {
+        return Ok(());
+    }
+    let is_single = |case: &&Subject| {
+        case.images.len() == 1 && io::read_header(&case.images[0]).is_ok_and(|header| header.channels == 1)
+    };
+    let single: Vec<&Subject> = cases.iter().filter(is_single).collect();
+    let Some(first) = single.first() else { return Ok(()) };
+    let others = if single.len() > 1 { format!(", like {} other files", single.len() - 1) } else { String::new() };
+    let last = channels - 1;
+    Err(CliError::problem(
+        format!("{} has 1 channel{others}, but the network takes {channels}", first.images[0].display()),
+        format!(
+            "name the files of every case CASE_0000{0} to CASE_{last:04}{0}, list them with --table, or give --channel {channels} times",
+            io::DEFAULT_ENDING
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::{Affine, Grid, Voxels};
+
+    /// Writes images of one channel and returns the folder.
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid { shape: [1, 1, 2], affine: Affine::IDENTITY };
+        for name in names {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            io::write_image(&path, &grid, &Voxels::new(1, grid.shape, vec![0.0; 2])).unwrap();
+        }
+        folder
+    }
+
+    fn named(cases: Result<Vec<Subject>, CliError>) -> Vec<(String, usize)> {
+        cases.unwrap().into_iter().map(|case| (case.name, case.images.len())).collect()
+    }
+
+    fn images(paths: &[PathBuf]) -> Images {
+        Images { images: paths.to_vec(), table: None, channels: Vec::new() }
+    }
+
+    fn channels(folder: &Path, patterns: &[&str]) -> Images {
+        let channels = patterns.iter().map(|pattern| folder.join(pattern)).collect();
+        Images { images: Vec::new(), table: None, channels }
+    }
+
+    #[test]
+    fn a_folder_in_the_form_of_nnunet_has_a_case_for_all_of_its_channels() {
+        let folder = folder(&["b_0001.nii.gz", "b_0000.nii.gz", "a_0000.nii.gz", "a_0001.nii.gz", ".hidden.nii.gz"]);
+        std::fs::write(folder.path().join("dataset.json"), "{}").unwrap();
+        let cases = images(&[folder.path().to_owned()]).cases(2);
+        assert_eq!(named(cases), [("a".to_owned(), 2), ("b".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_single_channel_keeps_names_that_only_look_like_channels() {
+        let folder = folder(&["p_0000.nii.gz", "amos_0001.nii.gz"]);
+        let case = |name: &str| named(images(&[folder.path().join(name)]).cases(1));
+        assert_eq!(case("p_0000.nii.gz"), [("p".to_owned(), 1)]);
+        assert_eq!(case("amos_0001.nii.gz"), [("amos_0001".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn files_that_are_no_whole_case_are_a_problem_before_anything_runs() {
+        let folder = folder(&["a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz"]);
+        let error = images(&[folder.path().to_owned()]).cases(2).unwrap_err();
+        assert!(error.code() == 2 && error.message().contains("has 1 channel, like 2 other files"), "{error:?}");
+    }
+
+    #[test]
+    fn a_pattern_per_channel_names_cases_after_its_wildcards() {
+        let folder =
+            folder(&["s/01/t1.nii.gz", "s/01/t2.nii.gz", "s/02/t1.nii.gz", "s/02/t2.nii.gz", "s/03/t1.nii.gz"]);
+        let some = |patterns: &[&str], count| channels(folder.path(), patterns).cases(count);
+        let both = some(&["s/0[12]/t1.nii.gz", "s/0[12]/t2.nii.gz"], 2).unwrap();
+        assert_eq!(both.len(), 2);
+        let folders = named(some(&["s/*/t1.nii.gz"], 1));
+        assert_eq!(folders.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["01", "02", "03"]);
+        let error = some(&["s/*/t1.nii.gz", "s/*/t2.nii.gz"], 2).unwrap_err();
+        assert!(error.message().contains("case 03 has") && error.message().contains("t2.nii.gz"), "{error:?}");
+        let error = some(&["s/*/t1.nii.gz"], 2).unwrap_err();
+        assert!(error.message().contains("given once, but the network takes 2 channels"), "{error:?}");
+        assert_eq!(named(some(&["s/01/t1.nii.gz", "s/01/t2.nii.gz"], 2)), [("t1".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_table_names_cases_and_needs_no_label_maps() {
+        let folder = folder(&["x/1.nii.gz", "x/2.nii.gz"]);
+        let file = folder.path().join("cases.csv");
+        std::fs::write(&file, "subject,image,image_2\nanna,x/1.nii.gz,x/2.nii.gz\n").unwrap();
+        let table = Images { images: Vec::new(), table: Some(file.clone()), channels: Vec::new() };
+        assert_eq!(named(table.cases(2)), [("anna".to_owned(), 2)]);
+        std::fs::write(&file, "subject,image\nanna,x/absent.nii.gz\n").unwrap();
+        let error = table.cases(1).unwrap_err();
+        assert!(error.code() == 2 && error.message().contains("absent.nii.gz"), "{error:?}");
+    }
+
+    #[test]
+    fn a_path_that_exists_is_no_pattern() {
+        let folder = folder(&["[2023] a.nii.gz", "b.nii.gz"]);
+        let case = |name: &str| images(&[folder.path().join(name)]).cases(1);
+        assert_eq!(named(case("[2023] a.nii.gz")), [("[2023] a".to_owned(), 1)]);
+        assert_eq!(named(case("*.nii.gz")).len(), 2);
+        assert_eq!(case("absent.nii.gz").unwrap_err().code(), 2);
+    }
+}

@@ -1,0 +1,156 @@
+//! `runner predict`: predicts label maps of new images with one trained run or an ensemble.
+//!
+//! `cases` finds the images and names the cases, `outputs` decides which of them need a prediction, `claimed` shares these
+//! among processes, and `case` predicts one and writes its label map and its record.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dataset::subject::Subject;
+
+use super::Execute;
+use super::training::command;
+use crate::terminal::signals::stop_on_signals;
+use crate::terminal::{CliError, Exit};
+use crate::volume_files;
+use cases::Images;
+use claimed::{ClaimedCases, NextCase};
+use engine::prediction::{PredictError, Provenance, check_ensemble};
+use outputs::CaseFiles;
+
+mod case;
+mod cases;
+mod claimed;
+mod outputs;
+mod record;
+mod weights;
+mod windows;
+
+pub(super) use case::{CaseSettings, predict_case};
+pub(super) use outputs::CaseFiles as PredictionFiles;
+pub(super) use weights::{Weights, predict_error};
+pub(super) use windows::Windows;
+
+/// Predict label maps of new images with a trained run, or an ensemble of runs.
+///
+/// The experiment configures tiling and blending. Cases that the same weights have predicted before are skipped, and
+/// several processes with the same output folder share the work. Unreadable images are reported and skipped. Scans that are
+/// unlike the training scans are predicted with a warning.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  runner predict --run runs/quickstart/latest scan.nii.gz --out predictions --probabilities
+  runner predict --run runs/liver/fold_0 --run runs/liver/fold_1 scans --out predictions
+  runner predict --run runs/brain/latest --channel 'scans/*/t1.nii.gz' --channel 'scans/*/t2.nii.gz' --out predictions")]
+pub struct PredictArgs {
+    /// Folder of a trained run; repeat it for an ensemble, whose probabilities are averaged.
+    #[arg(long = "run", value_name = "RUN_DIR", required = true)]
+    runs: Vec<PathBuf>,
+    #[command(flatten)]
+    images: Images,
+    /// Output folder for `CASE.nii.gz` and `CASE.json` of each case.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Also write `CASE_probabilities.nii.gz` with one channel per class, background first.
+    #[arg(long)]
+    probabilities: bool,
+    /// Predict cases again that are done, and replace files that these weights did not write.
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    weights: Weights,
+    /// Print only results, warnings and errors.
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Execute for PredictArgs {
+    /// Predicts every case. Unreadable images are reported and skipped.
+    fn execute(&self) -> Result<Exit, CliError> {
+        let predictors = self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
+        check_ensemble(&predictors).map_err(predict_error)?;
+        let subjects = self.images.cases(predictors[0].channels())?;
+        let settings = CaseSettings {
+            made_by: Provenance::new(&predictors, command()),
+            predictors: &predictors,
+            keep_probabilities: self.probabilities,
+            resample: self.weights.resample,
+        };
+        let files = outputs::plan(&subjects, &self.out, self.probabilities)?;
+        volume_files::make_folder(&self.out)?;
+        let claims = self.out.join(".claims");
+        let todo = outputs::unfinished(&subjects, &files, &settings, &claims, self.overwrite)?;
+        stop_on_signals()?;
+        let cases = Cases { arguments: self, settings: &settings, subjects: &subjects, files: &files };
+        cases.predict(subjects.len() - todo.len(), ClaimedCases::new(claims, todo))
+    }
+}
+
+/// The cases of a command.
+struct Cases<'a> {
+    arguments: &'a PredictArgs,
+    settings: &'a CaseSettings<'a>,
+    subjects: &'a [Subject],
+    files: &'a [CaseFiles],
+}
+
+impl Cases<'_> {
+    /// Predicts the cases that are left, of which `done_before` others are done.
+    fn predict(&self, done_before: usize, mut left: ClaimedCases) -> Result<Exit, CliError> {
+        let total = self.subjects.len();
+        let (mut done, mut done_elsewhere, mut failed) = (done_before, 0, Vec::new());
+        loop {
+            let (index, _claim) = match left.next(|index| self.subjects[index].name.as_str())? {
+                NextCase::Claimed(index, claim) => (index, claim),
+                NextCase::End => break,
+                NextCase::Stopped => return Ok(self.stopped(done)),
+            };
+            let (subject, files) = (&self.subjects[index], &self.files[index]);
+            // Another process may have predicted it in the meantime.
+            if !self.arguments.overwrite && outputs::is_done(subject, files, self.settings) {
+                (done, done_elsewhere) = (done + 1, done_elsewhere + 1);
+                continue;
+            }
+            let bar = Windows::new(&format!("{} ({}/{total})", subject.name, index + 1), self.arguments.quiet);
+            let predicted = subject.load().map_err(|error| PredictError::Image(error.into()));
+            let predicted = predicted.and_then(|volume| predict_case(self.settings, subject, volume, files, &bar));
+            drop(bar);
+            match predicted {
+                Ok(predicted) => {
+                    done += 1;
+                    outln!("{}: {}", files.label_map.display(), predicted.volumes);
+                }
+                Err(PredictError::Stopped) => return Ok(self.stopped(done)),
+                Err(error) => failed.push(report_image_error(subject, error)?),
+            }
+        }
+        if done_before > 0 {
+            outln!("{done_before} of {total} images were done before; --overwrite predicts them again");
+        }
+        if done_elsewhere > 0 {
+            outln!("{done_elsewhere} of {total} images were predicted by other processes");
+        }
+        if failed.is_empty() {
+            return Ok(Exit::Done);
+        }
+        Err(CliError::Failure(format!("{} of {total} images failed: {}", failed.len(), failed.join(", "))))
+    }
+
+    fn stopped(&self, done: usize) -> Exit {
+        outln!("stopped; {done} of {} images are done", self.subjects.len());
+        Exit::Stopped
+    }
+}
+
+/// Prints an error of one image and returns the image's path; returns other errors, which would affect all images.
+fn report_image_error(subject: &Subject, error: PredictError) -> Result<String, CliError> {
+    if !error.is_of_image() {
+        return Err(predict_error(error));
+    }
+    let path = subject.images.first().map(|path| path.display().to_string()).unwrap_or_default();
+    let message = error.to_string();
+    // Errors of reading already name the file.
+    let is_named = subject.images.iter().any(|path| message.starts_with(&path.display().to_string()));
+    eprintln!("error: {}", if is_named { message } else { format!("{path}: {message}") });
+    Ok(path)
+}

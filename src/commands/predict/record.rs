@@ -1,0 +1,83 @@
+//! `CASE.json`, the record of a prediction: the volumes of its labels, what made it, and from which files.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use engine::fingerprint::DifferenceKind;
+use engine::inference::volumetry::LabelVolume;
+use engine::prediction::Provenance;
+use run_folder::folder::{RunError, write_atomically};
+use run_folder::manifest::InputFile;
+
+/// `CASE.json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Record<'a> {
+    /// The first image file.
+    pub image: &'a Path,
+    /// The run folders.
+    pub runs: Vec<&'a Path>,
+    /// Voxels of the label map along x, y and z.
+    pub shape: [usize; 3],
+    /// Millimetres between its voxels.
+    pub spacing_mm: [f64; 3],
+    /// The volume of each label and its connected components.
+    pub labels: &'a [LabelVolume],
+    /// Seconds that the prediction took.
+    pub seconds: f64,
+    /// What is unlike the training scans about the image; `null` if no run folder describes its training scans.
+    pub unlike_training: Option<Vec<UnlikeTraining<'a>>>,
+    /// What identifies the prediction.
+    #[serde(flatten)]
+    pub identity: Identity,
+}
+
+/// A property of an image that no training scan of a run had.
+#[derive(Debug, Serialize)]
+pub(super) struct UnlikeTraining<'a> {
+    /// The run folder.
+    pub run: &'a Path,
+    /// The property.
+    pub kind: DifferenceKind,
+    /// The difference in words.
+    pub message: String,
+}
+
+/// What a prediction was made from and what it is: the part of the record that is read again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// The image files, one for all channels or one per channel.
+    pub images: Vec<InputFile>,
+    /// What made the prediction.
+    pub made_by: Provenance,
+    /// Whether scans unlike the training scans were resampled to the spacing of these.
+    pub resample: bool,
+    /// The label map as it was written.
+    pub label_map: InputFile,
+}
+
+impl Record<'_> {
+    /// Writes the record.
+    pub(super) fn write(&self, path: &Path) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(self).expect("a record is plain data") + "\n";
+        write_atomically(path, text.as_bytes())
+    }
+}
+
+impl Identity {
+    /// Reads the identity of an earlier prediction; `None` if there is none, as in records of earlier versions.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+}
+
+/// Identifies a file by its content.
+pub(super) fn input_file(path: &Path) -> std::io::Result<InputFile> {
+    let bytes = std::fs::metadata(path)?.len();
+    Ok(InputFile { path: path.to_owned(), bytes, sha256: dataset::cache::hash_content(path)? })
+}
+
+/// Identifies files by their content.
+pub(super) fn input_files(paths: &[PathBuf]) -> std::io::Result<Vec<InputFile>> {
+    paths.iter().map(|path| input_file(path)).collect()
+}

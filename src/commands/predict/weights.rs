@@ -1,0 +1,89 @@
+//! Which weights of a run to predict with, and errors of prediction.
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+
+use crate::terminal::{CliError, run_error};
+use engine::prediction::{self, PredictError, Predictor};
+use nn::devices::DeviceName;
+
+/// The weights and the device to predict with.
+#[derive(Debug, Args)]
+pub(in crate::commands) struct Weights {
+    /// Weights of the run to use.
+    #[arg(long, value_enum, default_value_t)]
+    checkpoint: Which,
+    /// Device that runs the network [default: the device of the training].
+    #[arg(long, env = "RUNNER_DEVICE")]
+    device: Option<DeviceName>,
+    /// Resample a scan whose voxels are unlike those of the training scans to their median spacing before the network sees
+    /// it. The label map is on the grid of the scan, as always.
+    #[arg(long)]
+    pub(in crate::commands) resample: bool,
+}
+
+/// Which weights of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Weights of the best epoch.
+    #[default]
+    Best,
+    /// Weights of the last epoch.
+    Last,
+}
+
+impl Weights {
+    /// Returns the device that was given.
+    pub(in crate::commands) fn device(&self) -> Option<DeviceName> {
+        self.device
+    }
+
+    /// Returns the name of the folder for the predictions of a part of a run's subjects.
+    pub(in crate::commands) fn folder(&self, part: &str) -> String {
+        match self.checkpoint {
+            Which::Best => part.to_owned(),
+            Which::Last => format!("{part}_last"),
+        }
+    }
+
+    /// Opens a run folder.
+    pub(in crate::commands) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
+        let checkpoint = match self.checkpoint {
+            Which::Best => prediction::Weights::Best,
+            Which::Last => prediction::Weights::Last,
+        };
+        let mut predictor = Predictor::open(root, checkpoint, self.device).map_err(predict_error)?;
+        if self.resample && predictor.fingerprint.is_none() {
+            return Err(CliError::problem(
+                format!(
+                    "{} has no fingerprint.json, so the spacing of its training scans is unknown",
+                    predictor.root.display()
+                ),
+                "leave out --resample; runs that this version starts have the file",
+            ));
+        }
+        predictor.resamples_unlike_scans = self.resample;
+        Ok(predictor)
+    }
+}
+
+/// Converts an error of prediction: what is wrong with a run is a problem that the user can fix; the rest is a failure
+/// of the environment.
+pub(in crate::commands) fn predict_error(error: PredictError) -> CliError {
+    match error {
+        PredictError::Run(error) => run_error(error),
+        PredictError::Plan(problems) => CliError::Problems(problems),
+        PredictError::NoWeights { .. } => CliError::problem(
+            error.to_string(),
+            "train the run further, or use the latest weights with --checkpoint last",
+        ),
+        PredictError::Differ { .. } => CliError::problem(error.to_string(), "predict with each run separately"),
+        PredictError::Device(_) => CliError::problem(
+            error.to_string(),
+            "choose another with --device; `runner devices` lists what this binary and machine offer",
+        ),
+        PredictError::Invalid { .. } => CliError::Problem { message: error.to_string(), help: None },
+        error => CliError::failure(&error),
+    }
+}
