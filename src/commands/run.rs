@@ -9,7 +9,7 @@ use super::training::{Training, command, resume_error};
 use super::{Execute, ExperimentOptions};
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
-use engine::experiment::load::{self, Base, Change};
+use engine::experiment::load::{Base, Change};
 use engine::experiment::plan::Plan;
 use engine::run::resume::{self, Changes, ResumedRun};
 use engine::run::{GitState, manifest};

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::terminal::CliError;
+use dataset::alignment::Role;
 use dataset::channels::group_channels;
-use dataset::load::Role;
+
 use dataset::sources::{self, DatasetError, Source, TableSource, find_files, wildcard_name};
 use dataset::subject::Subject;
 use values::is_file_name;

@@ -150,7 +150,8 @@ pub fn available() -> Vec<DeviceInfo> {
         let name = DeviceName::Device(kind, index);
         match name.check_available() {
             Ok(()) => {
-                let warning = kind.backend().warning().map(|warning| format!("; warning: {warning}")).unwrap_or_default();
+                let warning =
+                    kind.backend().warning().map(|warning| format!("; warning: {warning}")).unwrap_or_default();
                 let description = format!("{}{warning}", kind.backend().description(index));
                 DeviceInfo { name, description, usable: true }
             }
