@@ -180,9 +180,9 @@ impl Change {
     /// Returns the key that a part of the path names in a map: if the map chooses a component, only the chosen one.
     fn key_in(&self, node: &Node, part: &Part, rest: &[Part], path: &str) -> Result<String, Problem> {
         let location = || Some(self.location(part));
-        let chosen = match &node.value {
-            Value::Map(entries) => entries.first().map(|(name, _)| name.as_str()),
-            _ => None,
+        let written: Vec<&str> = match &node.value {
+            Value::Map(entries) => entries.iter().map(|(name, _)| name.as_str()).collect(),
+            _ => Vec::new(),
         };
         let Some(names) = Keys::experiment().choices(path) else {
             if part.name != ANY_CHOICE {
@@ -191,12 +191,15 @@ impl Change {
             let message = "`*` stands for the chosen component, and no component is chosen here".to_owned();
             return Err(Problem::at(location(), message).help("write the key, as in `optimizer.*.learning_rate`"));
         };
+        // A choice may have a key beside the component, such as `index` beside the `file` of a split.
+        let chosen = written.iter().copied().find(|name| names.contains(name)).or(written.first().copied());
         match chosen {
             Some(chosen) if part.name == ANY_CHOICE || part.name == chosen => Ok(chosen.to_owned()),
             None if part.name == ANY_CHOICE => {
                 let message = format!("`*` stands for the chosen component, and `{path}` has none");
                 Err(Problem::at(location(), message).help(format!("choose one of {}", names.join(", "))))
             }
+            Some(_) if !names.contains(&part.name) && written.contains(&part.name) => Ok(part.name.to_owned()),
             _ if !names.contains(&part.name) => {
                 let message = format!("unknown name `{}`", part.name);
                 Err(Problem::at(location(), message).help(names_help(part.name, &names, "names")))

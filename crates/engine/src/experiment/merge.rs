@@ -12,9 +12,12 @@ pub fn merge(base: &mut Node, over: Node, path: &str) {
         *base = over;
         return;
     };
-    let is_new =
-        |(key, node): &(String, Node)| node.value != Value::Null && !entries.iter().any(|(name, _)| name == key);
-    if changes.iter().any(is_new) && Keys::experiment().choices(path).is_some() {
+    // A key beside the component, such as the `index` of a split file, is not another component.
+    let is_new = |(key, node): &(String, Node), names: &[&str]| {
+        let is_component = names.contains(&key.as_str()) || !names.iter().any(|name| has(entries, name));
+        is_component && node.value != Value::Null && !has(entries, key)
+    };
+    if Keys::experiment().choices(path).is_some_and(|names| changes.iter().any(|change| is_new(change, &names))) {
         *base = over;
         return;
     }
@@ -31,6 +34,10 @@ pub fn merge(base: &mut Node, over: Node, path: &str) {
             (None, false) => entries.push((key, change)),
         }
     }
+}
+
+fn has(entries: &[(String, Node)], key: &str) -> bool {
+    entries.iter().any(|(name, _)| name == key)
 }
 
 #[cfg(test)]
@@ -68,5 +75,14 @@ mod tests {
         let over = "optimizer: { adamw: { learning_rate: 1e-4 } }\n";
         let both = "optimizer: { adamw: { learning_rate: 1e-4, weight_decay: 0.05 } }\n";
         assert_eq!(merged(base, over), parse(both));
+    }
+
+    #[test]
+    fn a_key_beside_a_component_is_not_another_component() {
+        let base = "data: { split: { file: splits_final.json } }\n";
+        let both = "data: { split: { file: splits_final.json, index: 2 } }\n";
+        assert_eq!(merged(base, "data: { split: { index: 2 } }\n"), parse(both));
+        let over = "data: { split: { first: 3 } }\n";
+        assert_eq!(merged(both, over), parse(over));
     }
 }
