@@ -23,6 +23,11 @@ pub enum Initializer {
         /// The largest magnitude.
         bound: f64,
     },
+    /// Normal with mean 0.
+    Normal {
+        /// The standard deviation.
+        deviation: f64,
+    },
     /// All 0.
     Zeros,
     /// All 1.
@@ -197,6 +202,10 @@ fn initial(declaration: &Declaration, seed: Seed) -> Vec<f32> {
         Initializer::Uniform { bound } => {
             let mut rng = seed.stream(Purpose::Weights, 0, &declaration.name, 0);
             (0..declaration.len()).map(|_| ((2.0 * rng.unit() - 1.0) * bound) as f32).collect()
+        }
+        Initializer::Normal { deviation } => {
+            let mut rng = seed.stream(Purpose::Weights, 0, &declaration.name, 0);
+            (0..declaration.len()).map(|_| (rng.normal() * deviation) as f32).collect()
         }
     }
 }

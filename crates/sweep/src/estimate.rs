@@ -128,7 +128,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
     // Halve the longest axis while the network accepts it.
     while shape.iter().product::<usize>() > TIMED_VOXELS {
         let Some(axis) = (0..3)
-            .filter(|axis| shape[*axis].is_multiple_of(2 * stride) && shape[*axis] >= 4 * stride)
+            .filter(|axis| shape[*axis].is_multiple_of(2 * stride[*axis]) && shape[*axis] >= 4 * stride[*axis])
             .max_by_key(|axis| shape[*axis])
         else {
             break;

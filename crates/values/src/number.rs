@@ -74,6 +74,11 @@ bounded_number!(
     { "type": "number", "minimum": 0, "exclusiveMaximum": 1 }
 );
 bounded_number!(
+    /// A fraction above 0 and at most 1.
+    PositiveFraction, "a number above 0 and at most 1", |v| v > 0.0 && v <= 1.0,
+    { "type": "number", "exclusiveMinimum": 0, "maximum": 1 }
+);
+bounded_number!(
     /// A percentile between 0 and 100.
     Percentile, "a percentile between 0 and 100", |v| (0.0..=100.0).contains(&v),
     { "type": "number", "minimum": 0, "maximum": 100 }

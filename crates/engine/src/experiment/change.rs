@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_path_into_the_default_component_keeps_its_other_keys() {
-        let fold = "data: { split: { fold: { index: 2, count: 5 } } }";
+        let fold = "data: { split: { fold: { count: 5, index: 2 } } }";
         assert_eq!(
             with_sets("seed: 1", &["data.split.fold.index=2"]).unwrap().child("data"),
             parse(fold).child("data")

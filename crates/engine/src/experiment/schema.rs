@@ -140,6 +140,6 @@ mod tests {
         keys_of_labels(&experiment_json(), "", &mut found);
         found.sort();
         found.dedup();
-        assert_eq!(found, ["labels", "lesion", "liver", "map", "regions", "tumour"]);
+        assert_eq!(found, ["labels", "lesion", "liver", "map", "probabilities", "regions", "tumour"]);
     }
 }

@@ -237,7 +237,8 @@ mod tests {
     fn the_total_is_the_sum_of_the_parts() {
         let text = "data: { source: { phantom: { subjects: 6, shape: [16, 16, 16], spacing_mm: [20, 20, 18] } } }\n\
                     sampler: { uniform: { patch: [8, 8, 8] } }\nmodel: { unet: { widths: [2, 4] } }\nloss: { dice: {} }\n\
-                    optimizer: { adam: { learning_rate: 1e-4 } }\ntrain: { epochs: 7 }\ndevice: flex\n";
+                    optimizer: { adam: { learning_rate: 1e-4 } }\ntrain: { epochs: 7 }\ndevice: flex\n\
+                    validate: { volumes: { every_epochs: 10 } }\n";
         let folder = tempfile::tempdir().unwrap();
         let here = Environment { cache_dir: folder.path().into(), memory_bytes: None };
         let plan = check(&parse("a.yaml", text).unwrap(), &here, None).unwrap();

@@ -106,13 +106,13 @@ impl Trainer {
     pub fn begin(&self, batches: DeviceBatches, learning_rate: f64, step: usize) -> PendingStep {
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0), self.precision);
         let mut losses = Vec::new();
-        let mut sums: Option<Vec<Tensor<1>>> = None;
+        let mut sums: Option<Vec<Option<Tensor<1>>>> = None;
         for (fraction, batch) in batches.0 {
             let (loss, gradients) = self.loss_and_gradients(&mut pass, batch, fraction);
             losses.push((fraction, loss));
             sums = Some(match sums {
                 None => gradients,
-                Some(sums) => sums.into_iter().zip(gradients).map(|(sum, gradient)| sum.add(gradient)).collect(),
+                Some(sums) => sums.into_iter().zip(gradients).map(|(sum, gradient)| Some(sum?.add(gradient?))).collect(),
             });
         }
         let mut gradients = sums.expect("a step has at least one batch");
@@ -126,24 +126,22 @@ impl Trainer {
         PendingStep { losses, squares, values, optimizer, pass }
     }
 
-    /// Returns the loss of a batch, and the gradient of `factor` times the loss with respect to each parameter.
-    fn loss_and_gradients(&self, pass: &mut Pass, batch: Batch, factor: f64) -> (Tensor<1>, Vec<Tensor<1>>) {
-        let objective = |logits| self.loss.forward(logits, batch.target.autodiff());
-        let values = || self.network.parameters.trained_values();
+    /// Returns the loss of a batch, and the gradient of `factor` times the loss with respect to each parameter; `None` for a
+    /// parameter on which the loss does not depend, which is the same for every batch.
+    fn loss_and_gradients(&self, pass: &mut Pass, batch: Batch, factor: f64) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
+        let objective = |logits| self.loss.forward_supervised(logits, batch.target.autodiff());
         let (loss, gradients): (_, Vec<_>) = if self.checkpoint_activations {
             self.network.gradients_block_by_block(pass, batch.image, objective)
         } else {
-            let loss = objective(self.network.forward(pass, batch.image.autodiff()));
+            let loss = objective(self.network.forward_supervised(pass, batch.image.autodiff()));
             let mut tape = loss.backward();
-            (loss.inner(), values().map(|value| value.grad_remove(&mut tape)).collect())
+            let values = self.network.parameters.trained_values();
+            (loss.inner(), values.map(|value| value.grad_remove(&mut tape)).collect())
         };
-        let scaled = |(value, gradient): (&Tensor<1>, Option<Tensor<1>>)| match gradient {
-            Some(gradient) if factor == 1.0 => gradient,
-            Some(gradient) => gradient.mul_scalar(factor),
-            // A parameter that no output depends on.
-            None => value.clone().inner().zeros_like(),
-        };
-        (loss, values().zip(gradients).map(scaled).collect())
+        if factor == 1.0 {
+            return (loss, gradients);
+        }
+        (loss, gradients.into_iter().map(|gradient| Some(gradient?.mul_scalar(factor))).collect())
     }
 
     /// Waits for a step and updates weights and optimizer; if the loss or a gradient is not finite, both stay
@@ -182,9 +180,10 @@ impl Trainer {
         let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0), self.precision);
         let (_, gradients) = self.loss_and_gradients(&mut pass, batch, 1.0);
-        let named = self.network.parameters.trained_names().zip(gradients);
-        let host = |(name, gradient): (&str, Tensor<1>)| {
-            let data = parameters::to_host(&gradient);
+        let parameters = &self.network.parameters;
+        let named = parameters.trained_names().zip(parameters.trained_values()).zip(gradients);
+        let host = |((name, value), gradient): ((&str, &Tensor<1>), Option<Tensor<1>>)| {
+            let data = parameters::to_host(&gradient.unwrap_or_else(|| value.clone().inner().zeros_like()));
             NamedTensor { name: name.to_owned(), shape: vec![data.len()], data }
         };
         Ok(named.map(host).collect())

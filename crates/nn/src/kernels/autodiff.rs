@@ -11,11 +11,12 @@ use burn::backend::{Autodiff, Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::convolution::{DirectConvolution, Kernels};
+use super::convolution::{Direction, DirectConvolution, Kernels};
 use super::normalization::{GroupNormalization, Moments};
 use super::slab::Maps;
+use super::stencil::Stencil;
 use super::tensors::{contiguous, dims, into_values, tensor, values};
-use super::{max_pool, trilinear, weight_gradient};
+use super::{average_pool, max_pool, trilinear, weight_gradient};
 
 /// Registers the result of an operation with its backward pass.
 pub(super) fn track<C: CheckpointStrategy, O: Backward<Flex, N>, const N: usize>(
@@ -30,25 +31,41 @@ pub(super) fn track<C: CheckpointStrategy, O: Backward<Flex, N>, const N: usize>
     }
 }
 
-/// The operands of a convolution, apart from its bias.
+/// The operands of a convolution or transposed convolution, apart from its bias.
 #[derive(Clone, Debug)]
 pub(super) struct ConvolutionState<const N: usize> {
     inputs: [FlexTensor; N],
     weight: FlexTensor,
+    stencil: Stencil,
+    /// From the inputs to the output.
+    direction: Direction,
     slope: f32,
 }
 
 impl<const N: usize> ConvolutionState<N> {
-    pub(super) fn new(inputs: [FlexTensor; N], weight: FlexTensor, slope: f32) -> Self {
-        Self { inputs: inputs.map(contiguous), weight: contiguous(weight), slope }
+    pub(super) fn convolution(inputs: [FlexTensor; N], weight: FlexTensor, stencil: Stencil, slope: f32) -> Self {
+        let (inputs, weight) = (inputs.map(contiguous), contiguous(weight));
+        Self { inputs, weight, stencil, direction: Direction::Gather, slope }
     }
 
     pub(super) fn forward(&self, bias: FlexTensor) -> FlexTensor {
         let ([batch, _, grid @ ..], bias) = (dims::<5>(&self.inputs[0]), contiguous(bias));
         let (inputs, kernels) = (&self.maps(), self.kernels());
-        let convolution = DirectConvolution { batch, grid, inputs, kernels, bias: values(&bias), slope: self.slope };
-        let output = convolution.compute(&[kernels.outputs]).remove(0);
-        tensor(output, [batch, kernels.outputs, grid[0], grid[1], grid[2]])
+        let (coarse, [x, y, z], outputs) = match self.direction {
+            Direction::Gather => (self.stencil.coarse(grid), self.stencil.coarse(grid), kernels.coarse),
+            Direction::Scatter => (grid, self.stencil.fine(grid), kernels.fine),
+        };
+        let convolution = DirectConvolution {
+            batch,
+            coarse,
+            stencil: self.stencil,
+            direction: self.direction,
+            inputs,
+            kernels,
+            bias: values(&bias),
+            slope: self.slope,
+        };
+        tensor(convolution.compute(&[outputs]).remove(0), [batch, outputs, x, y, z])
     }
 
     /// Computes the result and registers its backward pass; `M` is `N` plus weight and bias.
@@ -66,28 +83,35 @@ impl<const N: usize> ConvolutionState<N> {
 
     /// Computes the gradients of inputs, weight and bias from the gradient of the output.
     fn backward(self, output: FlexTensor, gradient: FlexTensor, parents: Parents<N>, grads: &mut Gradients) {
-        let [batch, _, grid @ ..] = dims::<5>(&self.inputs[0]);
+        let [batch, outputs, grid @ ..] = dims::<5>(&output);
         let mut gradient = into_values(gradient);
         if self.slope != 1.0 {
             activation_backward(&mut gradient, values(&output), self.slope);
         }
         // Frees memory for the gradients.
         drop(output);
-        let kernels = self.kernels();
-        let gradient = Maps { values: &gradient, channels: kernels.outputs };
+        let (stencil, maps, kernels) = (self.stencil, self.maps(), self.kernels());
+        let gradient = Maps { values: &gradient, channels: outputs };
         if let Some(bias) = parents.bias {
             let bias_gradient = weight_gradient::bias(batch, grid.iter().product(), gradient);
-            grads.register::<Flex>(bias, tensor(bias_gradient, [kernels.outputs]));
+            grads.register::<Flex>(bias, tensor(bias_gradient, [outputs]));
         }
+        let (coarse, direction) = match self.direction {
+            Direction::Gather => (grid, Direction::Scatter),
+            Direction::Scatter => (stencil.coarse(grid), Direction::Gather),
+        };
         if let Some(weight) = parents.weight {
-            let gradient = weight_gradient::weight(batch, grid, &self.maps(), gradient);
+            let gradient = match self.direction {
+                Direction::Gather => weight_gradient::weight(batch, coarse, stencil, &maps, gradient),
+                Direction::Scatter => weight_gradient::weight(batch, coarse, stencil, &[gradient], maps[0]),
+            };
             grads.register::<Flex>(weight, tensor(gradient, dims::<5>(&self.weight)));
         }
         if parents.inputs.iter().any(Option::is_some) {
-            let weights = kernels.flipped_transposed();
-            let kernels = Kernels { weights: &weights, outputs: kernels.inputs, inputs: kernels.outputs };
-            let shapes = self.inputs.map(|input| dims::<5>(&input));
-            let convolution = DirectConvolution { batch, grid, inputs: &[gradient], kernels, bias: &[], slope: 1.0 };
+            let shapes = self.inputs.each_ref().map(dims::<5>);
+            let inputs = &[gradient];
+            let convolution =
+                DirectConvolution { batch, coarse, stencil, direction, inputs, kernels, bias: &[], slope: 1.0 };
             let gradients = convolution.compute(&shapes.map(|[_, channels, ..]| channels));
             for ((parent, shape), gradient) in parents.inputs.into_iter().zip(shapes).zip(gradients) {
                 if let Some(parent) = parent {
@@ -102,8 +126,15 @@ impl<const N: usize> ConvolutionState<N> {
     }
 
     fn kernels(&self) -> Kernels<'_> {
-        let [outputs, inputs, ..] = dims::<5>(&self.weight);
-        Kernels { weights: values(&self.weight), outputs, inputs }
+        let [coarse, fine, ..] = dims::<5>(&self.weight);
+        Kernels { weights: values(&self.weight), coarse, fine }
+    }
+}
+
+impl ConvolutionState<1> {
+    pub(super) fn transposed(input: FlexTensor, weight: FlexTensor, stencil: Stencil) -> Self {
+        let (inputs, weight) = ([contiguous(input)], contiguous(weight));
+        Self { inputs, weight, stencil, direction: Direction::Scatter, slope: 1.0 }
     }
 }
 
@@ -222,6 +253,24 @@ impl Backward<Flex, 1> for TrilinearBackward {
         let gradient = contiguous(grads.consume::<Flex>(&ops.node));
         if let Some(parent) = parent {
             grads.register::<Flex>(parent.id, tensor(trilinear::backward(values(&gradient), grid), shape));
+        }
+    }
+}
+
+/// The backward pass of average pooling; the state is the shape of its input and the window.
+#[derive(Debug)]
+pub(super) struct AveragePoolBackward;
+
+impl Backward<Flex, 1> for AveragePoolBackward {
+    type State = ([usize; 5], [usize; 3]);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let ([parent], (shape, window)) = (ops.parents, ops.state);
+        let gradient = contiguous(grads.consume::<Flex>(&ops.node));
+        if let Some(parent) = parent {
+            let [_, _, grid @ ..] = shape;
+            let input_gradient = average_pool::backward(values(&gradient), grid, window);
+            grads.register::<Flex>(parent.id, tensor(input_gradient, shape));
         }
     }
 }

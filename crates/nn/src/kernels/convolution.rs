@@ -1,18 +1,17 @@
-//! Direct 3x3x3 convolution of volumes, without a column matrix (im2col).
+//! Direct convolution of volumes with any stencil, without a column matrix (im2col).
 //!
-//! Four output channels by three registers of positions are accumulated together, over input channels and the 27 shifts of
-//! the kernel, so that fused multiply-adds keep the processor busy. Each sum has a fixed order, so the result does not
-//! depend on the number of threads.
+//! Four output channels by three registers of positions are accumulated together, over input channels and the taps of the
+//! kernel, so that fused multiply-adds keep the processor busy. Each sum has a fixed order, so the result does not depend on
+//! the number of threads.
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::slab::{Maps, Slab, patch_volumes};
+use super::slab::{Lattice, Maps, Slab, patch_volumes};
+use super::stencil::{Phase, Stencil};
 
-/// The shifts of a kernel.
-pub const SHIFTS: usize = 27;
 /// Output channels that are accumulated together.
 const BLOCK: usize = 4;
 /// Registers of positions that are accumulated together.
@@ -27,41 +26,24 @@ const PASS_CHANNELS: usize = 32;
 /// The minimum number of parallel tasks, where there is enough work.
 const MIN_TASKS: usize = 16;
 
-/// A convolution weight, `[output, input, 27]`.
+/// A convolution weight, `[coarse, fine, kernel]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernels<'a> {
     /// The values.
     pub weights: &'a [f32],
-    /// Output channels.
-    pub outputs: usize,
-    /// Input channels.
-    pub inputs: usize,
+    /// Channels of the coarse grid.
+    pub coarse: usize,
+    /// Channels of the fine grid.
+    pub fine: usize,
 }
 
-impl Kernels<'_> {
-    /// Returns the flipped and transposed weight `[input, output, 27]`, which maps gradients of the output to gradients of
-    /// the input.
-    pub fn flipped_transposed(&self) -> Vec<f32> {
-        let mut flipped = vec![0.0; self.weights.len()];
-        for (index, kernel) in self.weights.chunks_exact(SHIFTS).enumerate() {
-            let (output, input) = (index / self.inputs, index % self.inputs);
-            let out = &mut flipped[(input * self.outputs + output) * SHIFTS..][..SHIFTS];
-            out.iter_mut().zip(kernel.iter().rev()).for_each(|(out, weight)| *out = *weight);
-        }
-        flipped
-    }
-
-    /// Returns the weight in the order of access: for each block of outputs and each input, the shifts, each with the values
-    /// of the block.
-    fn packed(&self) -> Vec<[f32; BLOCK]> {
-        let per_output = self.inputs * SHIFTS;
-        let mut packed = vec![[0.0; BLOCK]; self.outputs.div_ceil(BLOCK) * per_output];
-        for (output, weights) in self.weights.chunks_exact(per_output).enumerate() {
-            let block = &mut packed[output / BLOCK * per_output..][..per_output];
-            block.iter_mut().zip(weights).for_each(|(packed, weight)| packed[output % BLOCK] = *weight);
-        }
-        packed
-    }
+/// The direction of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the fine grid to the coarse one: a convolution, or the input's gradient of a transposed convolution.
+    Gather,
+    /// From the coarse grid to the fine one: a transposed convolution, or the input's gradient of a convolution.
+    Scatter,
 }
 
 /// A convolution of the concatenation of some maps along the channel axis.
@@ -69,22 +51,42 @@ impl Kernels<'_> {
 pub struct DirectConvolution<'a> {
     /// The number of patches.
     pub batch: usize,
-    /// `[x, y, z]`.
-    pub grid: [usize; 3],
+    /// The coarse grid, `[x, y, z]`.
+    pub coarse: [usize; 3],
+    /// The geometry.
+    pub stencil: Stencil,
+    /// The direction.
+    pub direction: Direction,
     /// The input maps.
     pub inputs: &'a [Maps<'a>],
     /// The weight.
     pub kernels: Kernels<'a>,
-    /// The bias of each output channel; empty for none.
+    /// The bias of each output channel; empty for none. With it, every phase must have a tap.
     pub bias: &'a [f32],
     /// The slope of the activation below 0; 1 for no activation.
     pub slope: f32,
 }
 
+/// Input phases that are summed into one output phase.
+///
+/// The *inputs* of a sum are the channels of its first input phase, then those of the second, and so on.
+struct Sum {
+    output: Lattice,
+    inputs: Vec<InputPhase>,
+    /// Per block of outputs and per input, the values of each tap for the block's outputs.
+    weights: Vec<[f32; BLOCK]>,
+}
+
+/// The channels of an input phase, and the offsets of its taps in a padded channel.
+struct InputPhase {
+    lattice: Lattice,
+    offsets: Vec<usize>,
+}
+
 /// The part of the output that one thread computes.
 struct Task<'a> {
     patch: usize,
-    /// The index of the first plane.
+    /// The index of the first coarse plane.
     first: usize,
     num_planes: usize,
     /// Blocks of output channels.
@@ -96,12 +98,14 @@ struct Task<'a> {
 impl DirectConvolution<'_> {
     /// Computes the outputs, split along the channel axis into maps with the given numbers of channels.
     pub fn compute(&self, channels: &[usize]) -> Vec<Vec<f32>> {
-        let Self { batch, grid, .. } = *self;
+        let Self { batch, coarse, .. } = *self;
+        let (grid, ratio) = (self.output_grid(), self.output_grid()[0] / coarse[0]);
         let voxels: usize = grid.iter().product();
         let mut outputs: Vec<Vec<f32>> = channels.iter().map(|count| vec![0.0; batch * count * voxels]).collect();
-        let slab_planes = Slab::num_planes(grid, SLAB_POSITIONS);
-        let slabs = grid[0].div_ceil(slab_planes);
-        let blocks = self.kernels.outputs.div_ceil(BLOCK);
+        let reach = self.stencil.reach();
+        let slab_planes = Slab::num_planes(coarse, reach, SLAB_POSITIONS);
+        let slabs = coarse[0].div_ceil(slab_planes);
+        let blocks = self.outputs().div_ceil(BLOCK);
         let per_group = blocks.div_ceil((MIN_TASKS / (batch * slabs)).clamp(1, blocks));
         let groups = blocks.div_ceil(per_group);
 
@@ -109,19 +113,20 @@ impl DirectConvolution<'_> {
         let mut before = 0;
         for (output, count) in outputs.iter_mut().zip(channels) {
             for (index, plane) in output.chunks_exact_mut(grid[1] * grid[2]).enumerate() {
-                let (patch, channel, x) = (index / grid[0] / count, index / grid[0] % count, index % grid[0]);
+                let (patch, channel, x) = (index / grid[0] / count, index / grid[0] % count, index % grid[0] / ratio);
                 let group = (before + channel) / BLOCK / per_group;
                 task_planes[(patch * slabs + x / slab_planes) * groups + group].push(plane);
             }
             before += count;
         }
-        let (arch, packed) = (Arch::new(), self.kernels.packed());
+        let sums = self.sums(Slab::new(coarse, slab_planes, reach));
+        let arch = Arch::new();
         task_planes.into_par_iter().enumerate().for_each_init(Default::default, |scratch, (task, planes)| {
             let (slab, group) = (task / groups, task % groups);
             let (patch, first) = (slab / slabs, slab % slabs * slab_planes);
             let blocks = group * per_group..((group + 1) * per_group).min(blocks);
-            let num_planes = slab_planes.min(grid[0] - first);
-            self.compute_task(arch, &packed, Task { patch, first, num_planes, blocks, planes }, scratch);
+            let num_planes = slab_planes.min(coarse[0] - first);
+            self.compute_task(arch, &sums, Task { patch, first, num_planes, blocks, planes }, scratch);
         });
         outputs
     }
@@ -129,58 +134,183 @@ impl DirectConvolution<'_> {
     fn compute_task(
         &self,
         arch: Arch,
-        packed: &[[f32; BLOCK]],
+        sums: &[Sum],
         Task { patch, first, num_planes, blocks, mut planes }: Task,
-        [padded, sums]: &mut [Vec<f32>; 2],
+        [padded, totals]: &mut [Vec<f32>; 2],
     ) {
-        let slab = Slab::new(self.grid, num_planes);
-        self.fill_padded(slab, patch, first, padded);
+        let slab = Slab::new(self.coarse, num_planes, self.stencil.reach());
         let unpadded_len = slab.unpadded_len();
-        sums.clear();
-        sums.resize(blocks.len() * BLOCK * unpadded_len, 0.0);
-        let inputs = self.kernels.inputs;
-        for from in (0..inputs).step_by(PASS_CHANNELS) {
-            let channels = from..(from + PASS_CHANNELS).min(inputs);
+        // Output planes per coarse plane.
+        let ratio = self.output_grid()[0] / self.coarse[0];
+        for (index, sum) in sums.iter().enumerate() {
+            // All sums of a convolution to the fine grid have the same input.
+            if index == 0 {
+                self.fill_padded(slab, &sum.inputs, patch, first, padded);
+            }
+            totals.clear();
+            totals.resize(blocks.len() * BLOCK * unpadded_len, 0.0);
+            self.accumulate(arch, slab, sum, &blocks, padded, totals);
+            for (index, plane) in planes.iter_mut().enumerate() {
+                let (channel, x) = (index / (ratio * num_planes), index % (ratio * num_planes));
+                if x % ratio != sum.output.remainder[0] {
+                    continue;
+                }
+                slab.read_plane(&totals[channel * unpadded_len..][..unpadded_len], x / ratio, sum.output, plane);
+            }
+        }
+        if self.slope != 1.0 {
+            for value in planes.iter_mut().flat_map(|plane| plane.iter_mut()) {
+                *value = if *value > 0.0 { *value } else { *value * self.slope };
+            }
+        }
+    }
+
+    /// Adds all inputs of a sum for some blocks of outputs.
+    fn accumulate(
+        &self,
+        arch: Arch,
+        slab: Slab,
+        sum: &Sum,
+        blocks: &Range<usize>,
+        padded: &[f32],
+        totals: &mut [f32],
+    ) {
+        let unpadded_len = slab.unpadded_len();
+        let taps_of_inputs: Vec<&[usize]> = self.taps_of_inputs(sum);
+        let weights_per_block: usize = taps_of_inputs.iter().map(|offsets| offsets.len()).sum();
+        let mut weights_before = 0;
+        for (pass, taps) in taps_of_inputs.chunks(PASS_CHANNELS).enumerate() {
+            let channels = &padded[pass * PASS_CHANNELS * slab.padded_len()..][..taps.len() * slab.padded_len()];
+            let num_weights: usize = taps.iter().map(|offsets| offsets.len()).sum();
             for start in (0..slab.num_positions()).step_by(PASS_POSITIONS) {
-                for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(BLOCK * unpadded_len)) {
+                for (block, sums) in blocks.clone().zip(totals.chunks_exact_mut(BLOCK * unpadded_len)) {
                     let bias = |output| self.bias.get(block * BLOCK + output).copied().unwrap_or(0.0);
                     arch.dispatch(BlockSums {
                         slab,
-                        channels: &padded[channels.start * slab.padded_len()..channels.end * slab.padded_len()],
-                        weights: &packed[(block * inputs + channels.start) * SHIFTS..][..channels.len() * SHIFTS],
+                        channels,
+                        taps,
+                        weights: &sum.weights[block * weights_per_block + weights_before..][..num_weights],
                         positions: start..(start + PASS_POSITIONS).min(slab.num_positions()),
-                        bias: (from == 0).then(|| std::array::from_fn(bias)),
+                        bias: (pass == 0).then(|| std::array::from_fn(bias)),
                         sums,
                     });
                 }
             }
+            weights_before += num_weights;
         }
-        for (index, plane) in planes.iter_mut().enumerate() {
-            let channel = &sums[index / num_planes * unpadded_len..][..unpadded_len];
-            slab.read_plane(channel, index % num_planes, plane);
-            if self.slope != 1.0 {
-                plane.iter_mut().for_each(|value| *value = if *value > 0.0 { *value } else { *value * self.slope });
+    }
+
+    /// Returns the offsets of the taps of each input of a sum.
+    fn taps_of_inputs<'a>(&self, sum: &'a Sum) -> Vec<&'a [usize]> {
+        let offsets = sum.inputs.iter().map(|phase| phase.offsets.as_slice());
+        offsets.flat_map(|offsets| std::iter::repeat_n(offsets, self.inputs())).collect()
+    }
+
+    /// Copies the planes of all inputs of a sum into padded channels.
+    fn fill_padded(&self, slab: Slab, inputs: &[InputPhase], patch: usize, first: usize, padded: &mut Vec<f32>) {
+        padded.clear();
+        padded.resize(inputs.len() * self.inputs() * slab.padded_len(), 0.0);
+        let voxels = self.input_grid().iter().product();
+        let volumes = inputs.iter().flat_map(|phase| {
+            patch_volumes(self.inputs, patch, voxels).map(move |volume| (phase.lattice, volume))
+        });
+        for ((lattice, volume), channel) in volumes.zip(padded.chunks_exact_mut(slab.padded_len())) {
+            slab.fill_padded(volume, lattice, first, channel);
+        }
+    }
+
+    /// Returns the sums, one for each phase of the output; the offsets are the same for slabs of any number of planes.
+    fn sums(&self, slab: Slab) -> Vec<Sum> {
+        let phases = self.stencil.phases();
+        let lattice = |phase: &Phase| Lattice { stride: self.stencil.stride, remainder: phase.remainder };
+        match self.direction {
+            Direction::Gather => {
+                let inputs = phases.iter().map(|phase| InputPhase {
+                    lattice: lattice(phase),
+                    offsets: phase.taps.iter().map(|tap| slab.offset(*tap, 1)).collect(),
+                });
+                let indices: Vec<Vec<usize>> =
+                    phases.iter().map(|phase| phase.taps.iter().map(|tap| tap.index).collect()).collect();
+                vec![Sum { output: Lattice::WHOLE, inputs: inputs.collect(), weights: self.packed(&indices) }]
+            }
+            Direction::Scatter => {
+                let sum = |phase: &Phase| {
+                    // The shifts ascend here too.
+                    let taps = phase.taps.iter().rev();
+                    let offsets = taps.clone().map(|tap| slab.offset(*tap, -1)).collect();
+                    let indices = vec![taps.map(|tap| tap.index).collect()];
+                    let inputs = vec![InputPhase { lattice: Lattice::WHOLE, offsets }];
+                    Sum { output: lattice(phase), inputs, weights: self.packed(&indices) }
+                };
+                phases.iter().map(sum).collect()
             }
         }
     }
 
-    /// Copies the planes of all input channels into padded channels.
-    fn fill_padded(&self, slab: Slab, patch: usize, first: usize, padded: &mut Vec<f32>) {
-        padded.clear();
-        padded.resize(self.kernels.inputs * slab.padded_len(), 0.0);
-        let voxels = self.grid.iter().product();
-        let channels = padded.chunks_exact_mut(slab.padded_len());
-        for (volume, channel) in patch_volumes(self.inputs, patch, voxels).zip(channels) {
-            slab.fill_padded(volume, first, channel);
+    /// Returns the weights in the order of access: for each block of outputs, each input phase and each of its channels, the
+    /// taps with the given indices in the kernel, each with the values of the block.
+    fn packed(&self, indices: &[Vec<usize>]) -> Vec<[f32; BLOCK]> {
+        let Kernels { weights, fine, .. } = self.kernels;
+        let weight = |output: usize, input: usize, index: usize| {
+            let (coarse, of_fine) = match self.direction {
+                Direction::Gather => (output, input),
+                Direction::Scatter => (input, output),
+            };
+            weights[(coarse * fine + of_fine) * self.stencil.len() + index]
+        };
+        let mut packed = Vec::new();
+        for block in 0..self.outputs().div_ceil(BLOCK) {
+            let outputs = block * BLOCK..((block + 1) * BLOCK).min(self.outputs());
+            for (indices, input) in indices.iter().flat_map(|indices| (0..self.inputs()).map(move |i| (indices, i))) {
+                packed.extend(indices.iter().map(|index| {
+                    let mut values = [0.0; BLOCK];
+                    let outputs = values.iter_mut().zip(outputs.clone());
+                    outputs.for_each(|(value, output)| *value = weight(output, input, *index));
+                    values
+                }));
+            }
+        }
+        packed
+    }
+
+    /// Returns the number of input channels.
+    fn inputs(&self) -> usize {
+        match self.direction {
+            Direction::Gather => self.kernels.fine,
+            Direction::Scatter => self.kernels.coarse,
+        }
+    }
+
+    /// Returns the number of output channels.
+    fn outputs(&self) -> usize {
+        match self.direction {
+            Direction::Gather => self.kernels.coarse,
+            Direction::Scatter => self.kernels.fine,
+        }
+    }
+
+    fn input_grid(&self) -> [usize; 3] {
+        match self.direction {
+            Direction::Gather => self.stencil.fine(self.coarse),
+            Direction::Scatter => self.coarse,
+        }
+    }
+
+    fn output_grid(&self) -> [usize; 3] {
+        match self.direction {
+            Direction::Gather => self.coarse,
+            Direction::Scatter => self.stencil.fine(self.coarse),
         }
     }
 }
 
-/// The sums of a block of outputs at some positions over some input channels.
+/// The sums of a block of outputs at some positions over some inputs.
 struct BlockSums<'a> {
     slab: Slab,
-    /// Padded input channels.
+    /// Padded inputs.
     channels: &'a [f32],
+    /// The offsets of the taps of each input.
+    taps: &'a [&'a [usize]],
     weights: &'a [[f32; BLOCK]],
     positions: Range<usize>,
     /// Initial values; `None` to add to the sums of the previous pass.
@@ -216,19 +346,17 @@ impl BlockSums<'_> {
                 }
             }
         }
-        let (kernels, _) = self.weights.as_chunks::<SHIFTS>();
-        for (kernel, channel) in kernels.iter().zip(self.channels.chunks_exact(self.slab.padded_len())) {
-            let (lines, _) = kernel.as_chunks::<3>();
-            for (index, weights) in lines.iter().enumerate() {
-                let from = position + self.slab.offset(index / 3, index % 3);
-                let line = &channel[from..from + width + 2];
-                for (shift, weights) in weights.iter().enumerate() {
-                    let (values, _) = S::as_simd_f32s(&line[shift..shift + width]);
-                    for (sums, weight) in sums.iter_mut().zip(weights) {
-                        let weight = simd.splat_f32s(*weight);
-                        for register in 0..REGISTERS {
-                            sums[register] = simd.mul_add_e_f32s(weight, values[register], sums[register]);
-                        }
+        let mut weights = self.weights;
+        for (offsets, channel) in self.taps.iter().zip(self.channels.chunks_exact(self.slab.padded_len())) {
+            let (of_channel, rest) = weights.split_at(offsets.len());
+            weights = rest;
+            let channel = &channel[position..];
+            for (offset, weights) in offsets.iter().zip(of_channel) {
+                let (values, _) = S::as_simd_f32s(&channel[*offset..*offset + width]);
+                for (sums, weight) in sums.iter_mut().zip(weights) {
+                    let weight = simd.splat_f32s(*weight);
+                    for register in 0..REGISTERS {
+                        sums[register] = simd.mul_add_e_f32s(weight, values[register], sums[register]);
                     }
                 }
             }

@@ -5,10 +5,10 @@
 //!
 //! | file | kernel |
 //! |---|---|
-//! | `convolution` | direct 3x3x3 convolution, forward and input gradient, on the padded layout of `slab` |
-//! | `weight_gradient` | gradients of the convolution's weight and bias |
+//! | `convolution` | direct convolution and transposed convolution of any `stencil`, on the padded layout of `slab` |
+//! | `weight_gradient` | gradients of a convolution's weight and bias |
 //! | `normalization` | instance and group normalization, fused with the activation |
-//! | `max_pool`, `trilinear` | 2x2x2 max pooling and trilinear up-sampling |
+//! | `max_pool`, `average_pool`, `trilinear` | pooling and trilinear up-sampling |
 //! | `autodiff` | states and backward passes, as burn's autodiff calls them |
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -18,10 +18,12 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
 mod autodiff;
+mod average_pool;
 mod convolution;
 mod max_pool;
 mod normalization;
 mod slab;
+mod stencil;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -30,8 +32,10 @@ mod weight_gradient;
 
 use crate::devices::flex;
 use autodiff::{
-    ConvolutionState, MaxPoolBackward, NormalizationBackward, NormalizationState, TrilinearBackward, track,
+    AveragePoolBackward, ConvolutionState, MaxPoolBackward, NormalizationBackward, NormalizationState,
+    TrilinearBackward, track,
 };
+pub use stencil::Stencil;
 use tensors::{contiguous, dims, tensor, values};
 
 /// Returns whether the kernels support the device of a tensor.
@@ -39,22 +43,41 @@ pub fn support(input: &Tensor<5>) -> bool {
     flex::is_flex(&input.device())
 }
 
-/// 3x3x3 convolution with zero padding of one or two inputs, concatenated along the channel axis, followed by a leaky ReLU
-/// with slope `slope` below 0 (1 for none).
+/// Convolution of one or two inputs, concatenated along the channel axis, followed by a leaky ReLU with slope `slope` below 0
+/// (1 for none).
 ///
 /// # Shapes
-/// - inputs: `[batch, channel, x, y, z]`, all with the same grid
-/// - weight: `[output, channels of all inputs, 3, 3, 3]`
+/// - inputs: `[batch, channel, x, y, z]`, all with the same grid, whose axes are multiples of the stride
+/// - weight: `[output, channels of all inputs, kernel x, kernel y, kernel z]`
 /// - bias: `[output]`
-/// - output: `[batch, output, x, y, z]`
-pub fn convolve(inputs: Vec<Tensor<5>>, weight: Tensor<5>, bias: Tensor<1>, slope: f64) -> Tensor<5> {
+/// - output: `[batch, output, x / stride, y / stride, z / stride]`
+pub fn convolve(
+    inputs: Vec<Tensor<5>>,
+    weight: Tensor<5>,
+    bias: Tensor<1>,
+    stencil: Stencil,
+    slope: f64,
+) -> Tensor<5> {
     let (weight, bias, slope) = (weight.into_dispatch(), bias.into_dispatch(), slope as f32);
     let mut inputs = inputs.into_iter().map(Tensor::into_dispatch);
     Tensor::from_dispatch(match (inputs.next(), inputs.next()) {
-        (Some(first), Some(second)) => Dispatch::convolve_joined(first, second, weight, bias, slope),
-        (Some(input), None) => Dispatch::convolve(input, weight, bias, slope),
+        (Some(first), Some(second)) => Dispatch::convolve_joined(first, second, weight, bias, stencil, slope),
+        (Some(input), None) => Dispatch::convolve(input, weight, bias, stencil, slope),
         (None, _) => unreachable!("a convolution has at least one input"),
     })
+}
+
+/// Transposed convolution whose kernel covers each output voxel once: its kernel is its stride.
+///
+/// # Shapes
+/// - input: `[batch, input, x, y, z]`
+/// - weight: `[input, output, stride x, stride y, stride z]`
+/// - bias: `[output]`
+/// - output: `[batch, output, x * stride, y * stride, z * stride]`
+pub fn convolve_transposed(input: Tensor<5>, weight: Tensor<5>, bias: Tensor<1>) -> Tensor<5> {
+    let [.., x, y, z] = weight.dims();
+    let (input, weight, bias) = (input.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::convolve_transposed(input, weight, bias, Stencil::tiling([x, y, z])))
 }
 
 /// Group normalization with a scale and a shift per channel, followed by a leaky ReLU with slope `slope` below 0 (1 for
@@ -83,6 +106,15 @@ pub fn max_pool(input: Tensor<5>) -> Tensor<5> {
     Tensor::from_dispatch(Dispatch::max_pool(input.into_dispatch()))
 }
 
+/// Average pooling with a window that is its stride.
+///
+/// # Shapes
+/// - input: `[batch, channel, x, y, z]`, each axis a multiple of the window
+/// - output: `[batch, channel, x / window, y / window, z / window]`
+pub fn average_pool(input: Tensor<5>, window: [usize; 3]) -> Tensor<5> {
+    Tensor::from_dispatch(Dispatch::average_pool(input.into_dispatch(), window))
+}
+
 /// Trilinear up-sampling to twice the size with aligned corners.
 ///
 /// # Shapes
@@ -100,6 +132,7 @@ pub trait VolumeOps: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        stencil: Stencil,
         slope: f32,
     ) -> FloatTensor<Self>;
 
@@ -109,7 +142,16 @@ pub trait VolumeOps: Backend {
         second: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        stencil: Stencil,
         slope: f32,
+    ) -> FloatTensor<Self>;
+
+    /// See [`convolve_transposed`](fn@convolve_transposed).
+    fn convolve_transposed(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stencil: Stencil,
     ) -> FloatTensor<Self>;
 
     /// See [`normalize`](fn@normalize).
@@ -125,13 +167,22 @@ pub trait VolumeOps: Backend {
     /// See [`max_pool`](fn@max_pool).
     fn max_pool(input: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// See [`average_pool`](fn@average_pool).
+    fn average_pool(input: FloatTensor<Self>, window: [usize; 3]) -> FloatTensor<Self>;
+
     /// See [`trilinear`](fn@trilinear).
     fn trilinear(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl VolumeOps for Flex {
-    fn convolve(input: FlexTensor, weight: FlexTensor, bias: FlexTensor, slope: f32) -> FlexTensor {
-        ConvolutionState::new([input], weight, slope).forward(bias)
+    fn convolve(
+        input: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        stencil: Stencil,
+        slope: f32,
+    ) -> FlexTensor {
+        ConvolutionState::convolution([input], weight, stencil, slope).forward(bias)
     }
 
     fn convolve_joined(
@@ -139,9 +190,14 @@ impl VolumeOps for Flex {
         second: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
+        stencil: Stencil,
         slope: f32,
     ) -> FlexTensor {
-        ConvolutionState::new([first, second], weight, slope).forward(bias)
+        ConvolutionState::convolution([first, second], weight, stencil, slope).forward(bias)
+    }
+
+    fn convolve_transposed(input: FlexTensor, weight: FlexTensor, bias: FlexTensor, stencil: Stencil) -> FlexTensor {
+        ConvolutionState::transposed(input, weight, stencil).forward(bias)
     }
 
     fn normalize(
@@ -160,6 +216,12 @@ impl VolumeOps for Flex {
         tensor(max_pool::forward(values(&input), [y, z]), [batch, channels, x / 2, y / 2, z / 2])
     }
 
+    fn average_pool(input: FlexTensor, window: [usize; 3]) -> FlexTensor {
+        let ([batch, channels, grid @ ..], input) = (dims::<5>(&input), contiguous(input));
+        let [x, y, z] = std::array::from_fn(|axis| grid[axis] / window[axis]);
+        tensor(average_pool::forward(values(&input), grid, window), [batch, channels, x, y, z])
+    }
+
     fn trilinear(input: FlexTensor) -> FlexTensor {
         let ([batch, channels, x, y, z], input) = (dims(&input), contiguous(input));
         tensor(trilinear::forward(values(&input), [x, y, z]), [batch, channels, 2 * x, 2 * y, 2 * z])
@@ -171,11 +233,12 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        stencil: Stencil,
         slope: f32,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), weight.node(), bias.node()];
         let [input, weight, bias] = [input, weight, bias].map(|tensor| tensor.into_primitive());
-        ConvolutionState::new([input], weight, slope).track::<C, 3>(bias, nodes)
+        ConvolutionState::convolution([input], weight, stencil, slope).track::<C, 3>(bias, nodes)
     }
 
     fn convolve_joined(
@@ -183,11 +246,23 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
         second: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        stencil: Stencil,
         slope: f32,
     ) -> FloatTensor<Self> {
         let nodes = [first.node(), second.node(), weight.node(), bias.node()];
         let [first, second, weight, bias] = [first, second, weight, bias].map(|tensor| tensor.into_primitive());
-        ConvolutionState::new([first, second], weight, slope).track::<C, 4>(bias, nodes)
+        ConvolutionState::convolution([first, second], weight, stencil, slope).track::<C, 4>(bias, nodes)
+    }
+
+    fn convolve_transposed(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stencil: Stencil,
+    ) -> FloatTensor<Self> {
+        let nodes = [input.node(), weight.node(), bias.node()];
+        let [input, weight, bias] = [input, weight, bias].map(|tensor| tensor.into_primitive());
+        ConvolutionState::transposed(input, weight, stencil).track::<C, 3>(bias, nodes)
     }
 
     fn normalize(
@@ -209,6 +284,13 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
         let input = contiguous(input.into_primitive());
         let output = Flex::max_pool(input.clone());
         track::<C, _, 1>(MaxPoolBackward, node, input, output)
+    }
+
+    fn average_pool(input: FloatTensor<Self>, window: [usize; 3]) -> FloatTensor<Self> {
+        let node = [input.node()];
+        let input = input.into_primitive();
+        let state = (dims(&input), window);
+        track::<C, _, 1>(AveragePoolBackward, node, state, Flex::average_pool(input, window))
     }
 
     fn trilinear(input: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -1,4 +1,6 @@
-//! Planes of a volume in a padded layout, in which each shift of a 3x3x3 kernel is one offset.
+//! Planes of a volume in a padded layout, in which each shift of a kernel is one offset.
+
+use super::stencil::Tap;
 
 /// Padding after the end of a channel, which the last register may reach.
 const SLACK: usize = 64;
@@ -24,39 +26,78 @@ pub fn patch_volumes<'a>(maps: &'a [Maps<'a>], patch: usize, voxels: usize) -> i
     maps.iter().flat_map(move |maps| (0..maps.channels).map(move |channel| maps.volume(patch, channel, voxels)))
 }
 
-/// Consecutive planes with zero padding: a zero follows each row, and a row of zeros each plane; it pads the end of one and
-/// the start of the next.
+/// The voxels of a fine grid whose coordinates have a given remainder when divided by a stride.
+#[derive(Clone, Copy, Debug)]
+pub struct Lattice {
+    /// Fine voxels per voxel of the lattice.
+    pub stride: [usize; 3],
+    /// The coordinates of the first voxel.
+    pub remainder: [usize; 3],
+}
+
+impl Lattice {
+    /// All voxels of a grid.
+    pub const WHOLE: Self = Self { stride: [1; 3], remainder: [0; 3] };
+
+    /// Copies a fine row to a row of the lattice.
+    fn read(self, fine: &[f32], row: &mut [f32]) {
+        match self.stride[2] {
+            1 => row.copy_from_slice(fine),
+            stride => {
+                let values = fine[self.remainder[2]..].iter().step_by(stride);
+                row.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+            }
+        }
+    }
+
+    /// Copies a row of the lattice into a fine row.
+    fn write(self, row: &[f32], fine: &mut [f32]) {
+        match self.stride[2] {
+            1 => fine.copy_from_slice(row),
+            stride => {
+                let values = fine[self.remainder[2]..].iter_mut().step_by(stride);
+                values.zip(row).for_each(|(out, value)| *out = *value);
+            }
+        }
+    }
+}
+
+/// Consecutive planes with zero padding: zeros precede each row, and rows of zeros each plane; they also pad the end of the
+/// previous row and plane.
 ///
-/// A *position* is the index of a voxel in a channel without padding before the first plane; adding the offset of a kernel
-/// shift yields the index of that neighbour in a padded channel.
+/// A *position* is the index of a voxel in a channel without padding before the first plane; adding the offset of a tap
+/// yields the index of that neighbour in a padded channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Slab {
     /// The number of rows of a plane, and their length.
     rows: [usize; 2],
     planes: usize,
+    /// The padding along each axis.
+    reach: [usize; 3],
     row_stride: usize,
     plane_stride: usize,
 }
 
 impl Slab {
-    /// Creates the layout of some planes of a grid.
-    pub fn new([_, y, z]: [usize; 3], planes: usize) -> Self {
-        Self { rows: [y, z], planes, row_stride: z + 1, plane_stride: (y + 1) * (z + 1) }
+    /// Creates the layout of some planes of a grid, padded for a kernel that reaches a number of voxels along each axis.
+    pub fn new([_, y, z]: [usize; 3], planes: usize, reach: [usize; 3]) -> Self {
+        let row_stride = z + reach[2];
+        Self { rows: [y, z], planes, reach, row_stride, plane_stride: (y + reach[1]) * row_stride }
     }
 
     /// Returns the number of planes of a grid that have about the given number of positions.
-    pub fn num_planes([x, y, z]: [usize; 3], positions: usize) -> usize {
-        (positions / ((y + 1) * (z + 1))).clamp(1, x)
+    pub fn num_planes([x, y, z]: [usize; 3], reach: [usize; 3], positions: usize) -> usize {
+        (positions / ((y + reach[1]) * (z + reach[2]))).clamp(1, x)
     }
 
     /// Returns the number of positions from the first voxel to the last.
     pub fn num_positions(&self) -> usize {
-        self.planes * self.plane_stride - self.row_stride
+        self.planes * self.plane_stride - self.reach[1] * self.row_stride
     }
 
     /// Returns the length of a padded channel.
     pub fn padded_len(&self) -> usize {
-        (self.planes + 2) * self.plane_stride + self.row_stride + SLACK
+        (self.planes + 2 * self.reach[0]) * self.plane_stride + self.reach[1] * self.row_stride + SLACK
     }
 
     /// Returns the length of an unpadded channel.
@@ -64,42 +105,57 @@ impl Slab {
         self.num_positions() + SLACK
     }
 
-    /// Returns the offset of a shift of the kernel along x and y, each from 0 to 2; a shift along z adds itself.
-    pub fn offset(&self, shift_x: usize, shift_y: usize) -> usize {
-        shift_x * self.plane_stride + shift_y * self.row_stride
+    /// Returns the offset of a tap, whose shift is added to a position if `sign` is 1, and subtracted if it is -1.
+    pub fn offset(&self, tap: Tap, sign: isize) -> usize {
+        let strides = [self.plane_stride, self.row_stride, 1];
+        let offset = |axis: usize| (self.reach[axis] as isize + sign * tap.shift[axis]) as usize * strides[axis];
+        (0..3).map(offset).sum()
     }
 
-    /// Copies the planes of a volume, starting with plane `first`, into a padded channel of zeros.
-    pub fn fill_padded(&self, volume: &[f32], first: usize, channel: &mut [f32]) {
-        let size = self.rows[0] * self.rows[1];
-        for (index, out) in channel.chunks_exact_mut(self.plane_stride).take(self.planes + 2).enumerate() {
-            // The plane before the first one is padding at the border of the volume.
-            let Some(from) = (first + index).checked_sub(1).map(|plane| plane * size) else { continue };
-            if let Some(plane) = volume.get(from..from + size) {
-                let rows = out[self.row_stride + 1..].chunks_mut(self.row_stride);
-                for (row, out) in plane.chunks_exact(self.rows[1]).zip(rows) {
-                    out[..row.len()].copy_from_slice(row);
-                }
-            }
+    /// Copies the planes of a volume's lattice, starting with plane `first`, into a padded channel of zeros.
+    pub fn fill_padded(&self, volume: &[f32], lattice: Lattice, first: usize, channel: &mut [f32]) {
+        let [before_plane, before_row, before] = self.reach;
+        let planes = channel.chunks_exact_mut(self.plane_stride).take(self.planes + 2 * before_plane);
+        for (index, out) in planes.enumerate() {
+            // The planes before the first one are padding at the border of the volume.
+            let Some(plane) = (first + index).checked_sub(before_plane) else { continue };
+            let rows = out[before_row * self.row_stride + before..].chunks_mut(self.row_stride);
+            self.copy_plane(volume, lattice, plane, rows);
         }
     }
 
-    /// Copies the planes of a volume, starting with plane `first`, into an unpadded channel of zeros.
-    pub fn fill_unpadded(&self, volume: &[f32], first: usize, channel: &mut [f32]) {
-        let size = self.rows[0] * self.rows[1];
-        let planes = volume[first * size..].chunks_exact(size).take(self.planes);
-        for (plane, out) in planes.zip(channel.chunks_mut(self.plane_stride)) {
-            for (row, out) in plane.chunks_exact(self.rows[1]).zip(out.chunks_mut(self.row_stride)) {
-                out[..row.len()].copy_from_slice(row);
-            }
+    /// Copies the planes of a volume's lattice, starting with plane `first`, into an unpadded channel of zeros.
+    pub fn fill_unpadded(&self, volume: &[f32], lattice: Lattice, first: usize, channel: &mut [f32]) {
+        for (index, out) in channel.chunks_mut(self.plane_stride).take(self.planes).enumerate() {
+            self.copy_plane(volume, lattice, first + index, out.chunks_mut(self.row_stride));
         }
     }
 
-    /// Copies one plane out of an unpadded channel.
-    pub fn read_plane(&self, channel: &[f32], plane: usize, out: &mut [f32]) {
+    /// Copies the rows of a plane of a volume's lattice; a plane behind the end is left as it is.
+    fn copy_plane<'a>(
+        &self,
+        volume: &[f32],
+        lattice: Lattice,
+        plane: usize,
+        rows: impl Iterator<Item = &'a mut [f32]>,
+    ) {
+        let [num_rows, length] = self.rows;
+        let [fine_rows, fine_length] = [num_rows * lattice.stride[1], length * lattice.stride[2]];
+        let start = (plane * lattice.stride[0] + lattice.remainder[0]) * fine_rows * fine_length;
+        let Some(volume) = volume.get(start..start + fine_rows * fine_length) else { return };
+        let fine = volume.chunks_exact(fine_length).skip(lattice.remainder[1]).step_by(lattice.stride[1]);
+        for (fine, row) in fine.zip(rows) {
+            lattice.read(fine, &mut row[..length]);
+        }
+    }
+
+    /// Copies one plane out of an unpadded channel into the lattice of a fine plane.
+    pub fn read_plane(&self, channel: &[f32], plane: usize, lattice: Lattice, fine: &mut [f32]) {
+        let [_, length] = self.rows;
         let rows = channel[plane * self.plane_stride..].chunks(self.row_stride);
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.rows[1])) {
-            out.copy_from_slice(&row[..self.rows[1]]);
+        let fine = fine.chunks_exact_mut(length * lattice.stride[2]).skip(lattice.remainder[1]);
+        for (row, fine) in rows.zip(fine.step_by(lattice.stride[1])) {
+            lattice.write(&row[..length], fine);
         }
     }
 }

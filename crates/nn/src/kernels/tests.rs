@@ -1,11 +1,13 @@
 //! Each kernel against burn's operations on the same values, with all gradients.
 
 use burn::tensor::activation::leaky_relu;
-use burn::tensor::module::conv3d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{conv_transpose3d, conv3d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::ThreadPoolBuilder;
 
+use super::Stencil;
+use crate::layers::average_pool::average_pool_by_means;
 use crate::layers::max_pool::max_pool_by_planes;
 use crate::layers::normalization::{EPSILON, normalize_groups};
 use crate::layers::upsample::trilinear_by_matrices;
@@ -45,42 +47,109 @@ fn assert_close(ours: &[Vec<f32>], burns: &[Vec<f32>], case: &str) {
     }
 }
 
-/// Returns results of a convolution of maps with the given numbers of channels: ours and burn's.
-fn convolutions(
+/// A convolution to test.
+#[derive(Clone, Copy, Debug)]
+struct Case {
     batch: usize,
-    channels: &[usize],
+    /// The channels of each input.
+    channels: &'static [usize],
     outputs: usize,
-    [x, y, z]: [usize; 3],
+    grid: [usize; 3],
+    kernel: [usize; 3],
+    stride: [usize; 3],
     slope: f64,
-) -> [Vec<Vec<f32>>; 2] {
-    let inputs: Vec<_> = channels.iter().map(|count| waves([batch, *count, x, y, z], 0.317 + *count as f64)).collect();
-    let weight = waves([outputs, channels.iter().sum(), 3, 3, 3], 0.531);
-    let bias = [waves([outputs], 0.91)];
-    let all: Vec<_> = inputs.iter().cloned().chain([weight.clone()]).collect();
-    let ours = || super::convolve(inputs.clone(), weight.clone(), bias[0].clone(), slope);
-    let burns = || {
-        let options = ConvOptions::new([1; 3], [1; 3], [1; 3], 1);
-        let output = conv3d(Tensor::cat(inputs.clone(), 1), weight.clone(), Some(bias[0].clone()), options);
-        if slope == 1.0 { output } else { leaky_relu(output, slope) }
-    };
-    [output_and_gradients(&all, &bias, ours), output_and_gradients(&all, &bias, burns)]
+}
+
+impl Case {
+    const fn new(batch: usize, channels: &'static [usize], outputs: usize, grid: [usize; 3], slope: f64) -> Self {
+        Self { batch, channels, outputs, grid, kernel: [3; 3], stride: [1; 3], slope }
+    }
+
+    const fn with(self, kernel: [usize; 3], stride: [usize; 3]) -> Self {
+        Self { kernel, stride, ..self }
+    }
+
+    /// Returns outputs and gradients: ours and burn's.
+    fn results(self) -> [Vec<Vec<f32>>; 2] {
+        let ([x, y, z], [kx, ky, kz]) = (self.grid, self.kernel);
+        let input = |count: &usize| waves([self.batch, *count, x, y, z], 0.317 + *count as f64);
+        let inputs: Vec<_> = self.channels.iter().map(input).collect();
+        let weight = waves([self.outputs, self.channels.iter().sum(), kx, ky, kz], 0.531);
+        let bias = [waves([self.outputs], 0.91)];
+        let all: Vec<_> = inputs.iter().cloned().chain([weight.clone()]).collect();
+        let stencil = Stencil::centred(self.kernel, self.stride);
+        let ours = || super::convolve(inputs.clone(), weight.clone(), bias[0].clone(), stencil, self.slope);
+        let burns = || {
+            let options = ConvOptions::new(self.stride, stencil.padding, [1; 3], 1);
+            let output = conv3d(Tensor::cat(inputs.clone(), 1), weight.clone(), Some(bias[0].clone()), options);
+            if self.slope == 1.0 { output } else { leaky_relu(output, self.slope) }
+        };
+        [output_and_gradients(&all, &bias, ours), output_and_gradients(&all, &bias, burns)]
+    }
 }
 
 #[test]
 fn convolutions_equal_those_of_burn() {
-    for (batch, channels, outputs, grid, slope) in [
-        (1, &[1][..], 1, [1, 1, 1], 1.0),
-        (2, &[1], 8, [5, 6, 7], 0.01),
-        (1, &[3], 5, [4, 1, 9], 0.0),
-        (1, &[2], 3, [2, 3, 130], 1.0),
-        (2, &[35], 6, [3, 4, 5], 0.01),
-        (1, &[4, 3], 7, [6, 5, 4], 0.01),
-        (2, &[16, 8], 8, [8, 8, 8], 0.0),
+    for case in [
+        Case::new(1, &[1], 1, [1, 1, 1], 1.0),
+        Case::new(2, &[1], 8, [5, 6, 7], 0.01),
+        Case::new(1, &[3], 5, [4, 1, 9], 0.0),
+        Case::new(1, &[2], 3, [2, 3, 130], 1.0),
+        Case::new(2, &[35], 6, [3, 4, 5], 0.01),
+        Case::new(1, &[4, 3], 7, [6, 5, 4], 0.01),
+        Case::new(2, &[16, 8], 8, [8, 8, 8], 0.0),
         // Several slabs, of which the last is smaller.
-        (1, &[2], 4, [37, 33, 31], 0.01),
+        Case::new(1, &[2], 4, [37, 33, 31], 0.01),
+        // Other kernels.
+        Case::new(2, &[5], 3, [4, 6, 5], 1.0).with([1; 3], [1; 3]),
+        Case::new(1, &[3, 2], 6, [5, 4, 7], 0.01).with([3, 3, 1], [1; 3]),
+        Case::new(1, &[2], 2, [6, 7, 8], 1.0).with([1, 5, 3], [1; 3]),
+        Case::new(1, &[34], 5, [70, 60, 9], 1.0).with([1; 3], [1; 3]),
+        // With strides.
+        Case::new(2, &[3], 5, [6, 8, 4], 0.01).with([3; 3], [2; 3]),
+        Case::new(1, &[7], 9, [4, 6, 5], 1.0).with([3, 3, 1], [2, 2, 1]),
+        Case::new(1, &[4], 4, [5, 4, 6], 0.01).with([3; 3], [1, 2, 2]),
+        Case::new(1, &[2], 3, [6, 9, 4], 1.0).with([5, 3, 3], [2, 3, 1]),
+        Case::new(1, &[2], 3, [4, 4, 4], 1.0).with([1; 3], [2; 3]),
+        Case::new(1, &[3], 2, [70, 66, 32], 1.0).with([3; 3], [2; 3]),
+        Case::new(1, &[3], 2, [8, 8, 1], 1.0).with([3, 3, 1], [2, 2, 1]),
     ] {
-        let [ours, burns] = convolutions(batch, channels, outputs, grid, slope);
-        assert_close(&ours, &burns, &format!("{batch} x {channels:?} to {outputs} on {grid:?}, slope {slope}"));
+        let [ours, burns] = case.results();
+        assert_close(&ours, &burns, &format!("{case:?}"));
+    }
+}
+
+#[test]
+fn transposed_convolutions_equal_those_of_burn() {
+    for (batch, [input, output], [x, y, z], stride) in [
+        (1, [1, 1], [1, 1, 1], [2; 3]),
+        (2, [5, 3], [3, 4, 5], [2; 3]),
+        (1, [9, 6], [4, 3, 6], [2, 2, 1]),
+        (1, [4, 2], [3, 2, 2], [1, 3, 2]),
+        (1, [3, 4], [40, 10, 31], [2; 3]),
+    ] {
+        let (input, weight) = (waves([batch, input, x, y, z], 0.37), [input, output, stride[0], stride[1], stride[2]]);
+        let (weight, bias) = (waves(weight, 0.53), [waves([output], 0.91)]);
+        let all = [input.clone(), weight.clone()];
+        let ours = output_and_gradients(&all, &bias, || {
+            super::convolve_transposed(input.clone(), weight.clone(), bias[0].clone())
+        });
+        let burns = output_and_gradients(&all, &bias, || {
+            let options = ConvTransposeOptions::new(stride, [0; 3], [0; 3], [1; 3], 1);
+            conv_transpose3d(input.clone(), weight.clone(), Some(bias[0].clone()), options)
+        });
+        assert_close(&ours, &burns, &format!("{:?} by {stride:?}", input.dims()));
+    }
+}
+
+#[test]
+fn average_pooling_equals_that_of_burn() {
+    for (shape, window) in [([1, 1, 2, 2, 2], [2; 3]), ([2, 3, 4, 6, 9], [2, 2, 1]), ([1, 2, 3, 4, 6], [1, 2, 3])] {
+        let input = waves(shape, 0.37);
+        let inputs = [input.clone()];
+        let ours = output_and_gradients(&inputs, &[], || super::average_pool(input.clone(), window));
+        let burns = output_and_gradients(&inputs, &[], || average_pool_by_means(input.clone(), window));
+        assert_close(&ours, &burns, &format!("{shape:?} by {window:?}"));
     }
 }
 
@@ -89,12 +158,15 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let with = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let [convolution, _] = convolutions(2, &[5, 4], 9, [19, 33, 30], 0.01);
+            let case = Case::new(2, &[5, 4], 9, [19, 33, 30], 0.01);
+            let [convolution, _] = case.results();
+            let [strided, _] = Case { grid: [20, 36, 30], ..case }.with([3; 3], [2; 3]).results();
             let (input, affine) = (waves([2, 6, 9, 11, 10], 0.29), [waves([6], 0.6), waves([6], 0.8)]);
             let norm = || super::normalize(input.clone(), affine.clone(), 3, EPSILON, 0.01);
             let upsampled = || super::trilinear(input.clone());
             [
                 convolution,
+                strided,
                 output_and_gradients(std::slice::from_ref(&input), &affine, norm),
                 output_and_gradients(std::slice::from_ref(&input), &[], upsampled),
             ]
@@ -134,10 +206,10 @@ fn pooling_and_up_sampling_equal_those_of_burn() {
         let input = waves(shape, 0.37);
         let inputs = [input.clone()];
         let ours = output_and_gradients(&inputs, &[], || super::max_pool(input.clone()));
-        let burns = output_and_gradients(&inputs, &[], || max_pool_by_planes(input.clone()));
+        let burns = output_and_gradients(&inputs, &[], || max_pool_by_planes(input.clone(), [2; 3]));
         assert!(ours == burns, "pooling of {shape:?}");
         let ours = output_and_gradients(&inputs, &[], || super::trilinear(input.clone()));
-        let burns = output_and_gradients(&inputs, &[], || trilinear_by_matrices(input.clone()));
+        let burns = output_and_gradients(&inputs, &[], || trilinear_by_matrices(input.clone(), [2; 3]));
         assert_close(&ours, &burns, &format!("up-sampling of {shape:?}"));
     }
     let single = waves([1, 2, 1, 3, 1], 0.37);
@@ -145,7 +217,7 @@ fn pooling_and_up_sampling_equal_those_of_burn() {
     let ours = output_and_gradients(&inputs, &[], || super::trilinear(single.clone()));
     assert_close(
         &ours,
-        &output_and_gradients(&inputs, &[], || trilinear_by_matrices(single.clone())),
+        &output_and_gradients(&inputs, &[], || trilinear_by_matrices(single.clone(), [2; 3])),
         "an axis of one voxel",
     );
 }

@@ -1,57 +1,91 @@
 //! The gradients of a convolution's weight and bias.
 //!
-//! For each pair of an output and an input channel there are 27 sums of products over all voxels. They are computed slab by
-//! slab and added in that order, so the result does not depend on the number of threads.
+//! For each pair of a coarse and a fine channel there is a sum of products over all voxels for each value of the kernel.
+//! They are computed slab by slab and added in that order, so the result does not depend on the number of threads.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::convolution::SHIFTS;
-use super::slab::{Maps, Slab, patch_volumes};
+use super::slab::{Lattice, Maps, Slab, patch_volumes};
+use super::stencil::Stencil;
 
-/// Output channels that are computed together.
+/// Coarse channels that are computed together.
 const BLOCK: usize = 4;
+/// Taps that are computed together.
+const TAPS: usize = 3;
 /// The approximate number of positions of a slab, over which sums are made in single precision.
 const SLAB_POSITIONS: usize = 1 << 15;
-/// Positions over which all shifts are summed before the next ones, so that they stay in the L1 cache.
+/// Positions over which all taps are summed before the next ones, so that they stay in the L1 cache.
 const PASS_POSITIONS: usize = 1024;
 
-/// Computes the gradient of the weight, `[output, input, 27]`, from concatenated input maps and the gradient of the output.
-pub fn weight(batch: usize, grid: [usize; 3], inputs: &[Maps], gradient: Maps) -> Vec<f32> {
-    let voxels = grid.iter().product();
-    let num_inputs: usize = inputs.iter().map(|maps| maps.channels).sum();
-    let blocks = gradient.channels.div_ceil(BLOCK);
-    let mut sums = vec![[[0.0f32; SHIFTS]; BLOCK]; blocks * num_inputs];
-    let (arch, slab_planes) = (Arch::new(), Slab::num_planes(grid, SLAB_POSITIONS));
+/// The channels of one phase of the fine grid.
+struct FinePhase {
+    lattice: Lattice,
+    /// The offsets of its taps in a padded channel.
+    offsets: Vec<usize>,
+    /// The indices of its taps in the kernel.
+    indices: Vec<usize>,
+}
+
+/// Computes the gradient of the weight, `[coarse, fine, kernel]`.
+///
+/// For a convolution the fine maps are its inputs, concatenated along the channel axis, and the coarse maps the gradient of
+/// its output; for a transposed convolution they are the gradient of its output and its input.
+pub fn weight(batch: usize, coarse: [usize; 3], stencil: Stencil, fine_maps: &[Maps], coarse_maps: Maps) -> Vec<f32> {
+    let [fine_voxels, coarse_voxels] = [stencil.fine(coarse), coarse].map(|grid| grid.iter().product());
+    let num_fine: usize = fine_maps.iter().map(|maps| maps.channels).sum();
+    let reach = stencil.reach();
+    let slab_planes = Slab::num_planes(coarse, reach, SLAB_POSITIONS);
+    let phases = phases(stencil, Slab::new(coarse, slab_planes, reach));
+    let num_inputs = phases.len() * num_fine;
+    let blocks = coarse_maps.channels.div_ceil(BLOCK);
+    let mut sums: Vec<Vec<[f32; BLOCK]>> = (0..blocks * num_inputs)
+        .map(|index| vec![[0.0; BLOCK]; phases[index % num_inputs / num_fine].offsets.len()])
+        .collect();
+    let arch = Arch::new();
     let (mut padded, mut unpadded) = (Vec::new(), Vec::new());
     for patch in 0..batch {
-        let volumes: Vec<_> = patch_volumes(inputs, patch, voxels).collect();
-        for first in (0..grid[0]).step_by(slab_planes) {
-            let slab = Slab::new(grid, slab_planes.min(grid[0] - first));
+        let volumes: Vec<_> = patch_volumes(fine_maps, patch, fine_voxels).collect();
+        for first in (0..coarse[0]).step_by(slab_planes) {
+            let slab = Slab::new(coarse, slab_planes.min(coarse[0] - first), reach);
             fill_zeros(&mut padded, num_inputs * slab.padded_len());
             fill_zeros(&mut unpadded, blocks * BLOCK * slab.unpadded_len());
-            padded
-                .par_chunks_exact_mut(slab.padded_len())
-                .zip(&volumes)
-                .for_each(|(out, volume)| slab.fill_padded(volume, first, out));
-            unpadded
-                .par_chunks_exact_mut(slab.unpadded_len())
-                .take(gradient.channels)
-                .enumerate()
-                .for_each(|(channel, out)| slab.fill_unpadded(gradient.volume(patch, channel, voxels), first, out));
+            padded.par_chunks_exact_mut(slab.padded_len()).enumerate().for_each(|(input, out)| {
+                slab.fill_padded(volumes[input % num_fine], phases[input / num_fine].lattice, first, out);
+            });
+            unpadded.par_chunks_exact_mut(slab.unpadded_len()).take(coarse_maps.channels).enumerate().for_each(
+                |(channel, out)| {
+                    slab.fill_unpadded(
+                        coarse_maps.volume(patch, channel, coarse_voxels),
+                        Lattice::WHOLE,
+                        first,
+                        out,
+                    );
+                },
+            );
             sums.par_iter_mut().enumerate().for_each(|(index, sums)| {
                 let (block, input) = (index / num_inputs, index % num_inputs);
                 arch.dispatch(SlabProducts {
                     slab,
                     channel: &padded[input * slab.padded_len()..][..slab.padded_len()],
-                    gradients: &unpadded[block * BLOCK * slab.unpadded_len()..][..BLOCK * slab.unpadded_len()],
+                    offsets: &phases[input / num_fine].offsets,
+                    coarse: &unpadded[block * BLOCK * slab.unpadded_len()..][..BLOCK * slab.unpadded_len()],
                     sums,
                 });
             });
         }
     }
-    let pairs = (0..gradient.channels).flat_map(|output| (0..num_inputs).map(move |input| (output, input)));
-    pairs.flat_map(|(output, input)| sums[output / BLOCK * num_inputs + input][output % BLOCK]).collect()
+    let mut gradient = vec![0.0; coarse_maps.channels * num_fine * stencil.len()];
+    for (pair, kernel) in gradient.chunks_exact_mut(stencil.len()).enumerate() {
+        let (coarse, fine) = (pair / num_fine, pair % num_fine);
+        for (index, phase) in phases.iter().enumerate() {
+            let sums = &sums[coarse / BLOCK * num_inputs + index * num_fine + fine];
+            for (tap, sums) in phase.indices.iter().zip(sums) {
+                kernel[*tap] = sums[coarse % BLOCK];
+            }
+        }
+    }
+    gradient
 }
 
 /// Computes the gradient of the bias: the sum over each output channel.
@@ -61,6 +95,16 @@ pub fn bias(batch: usize, voxels: usize, gradient: Maps) -> Vec<f32> {
         volumes.flat_map(|volume| volume.chunks(PASS_POSITIONS)).map(|piece| f64::from(sum(piece))).sum::<f64>() as f32
     };
     (0..gradient.channels).into_par_iter().map(channel_sum).collect()
+}
+
+/// Returns the phases of the fine grid with the offsets of their taps, which are the same for slabs of any number of planes.
+fn phases(stencil: Stencil, slab: Slab) -> Vec<FinePhase> {
+    let phases = stencil.phases().into_iter().map(|phase| FinePhase {
+        lattice: Lattice { stride: stencil.stride, remainder: phase.remainder },
+        offsets: phase.taps.iter().map(|tap| slab.offset(*tap, 1)).collect(),
+        indices: phase.taps.iter().map(|tap| tap.index).collect(),
+    });
+    phases.collect()
 }
 
 /// Returns the sum of a few values, in eight partial sums.
@@ -78,14 +122,17 @@ fn fill_zeros(values: &mut Vec<f32>, length: usize) {
     values.resize(length, 0.0);
 }
 
-/// The sums of products of one input channel with a block of output gradients over a slab.
+/// The sums of products of one fine channel with a block of coarse channels over a slab.
 struct SlabProducts<'a> {
     slab: Slab,
-    /// The padded input channel.
+    /// The padded fine channel.
     channel: &'a [f32],
-    /// The unpadded gradients of the block's outputs.
-    gradients: &'a [f32],
-    sums: &'a mut [[f32; SHIFTS]; BLOCK],
+    /// The offsets of the taps.
+    offsets: &'a [usize],
+    /// The unpadded coarse channels of the block.
+    coarse: &'a [f32],
+    /// The sums of each tap.
+    sums: &'a mut [[f32; BLOCK]],
 }
 
 impl WithSimd for SlabProducts<'_> {
@@ -93,34 +140,53 @@ impl WithSimd for SlabProducts<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { slab, channel, gradients, sums } = self;
-        // The three shifts along z of each of the nine shifts along x and y.
-        let mut lines = [[[simd.splat_f32s(0.0); 3]; BLOCK]; SHIFTS / 3];
+        let Self { slab, channel, offsets, coarse, sums } = self;
+        let mut groups = vec![[[simd.splat_f32s(0.0); TAPS]; BLOCK]; offsets.len().div_ceil(TAPS)];
         for start in (0..slab.num_positions()).step_by(PASS_POSITIONS) {
             let steps = (slab.num_positions() - start).min(PASS_POSITIONS).div_ceil(S::F32_LANES);
-            let gradient = |output| &S::as_simd_f32s(&gradients[output * slab.unpadded_len() + start..]).0[..steps];
-            let gradients: [_; BLOCK] = std::array::from_fn(gradient);
-            for (index, line) in lines.iter_mut().enumerate() {
-                let from = start + slab.offset(index / 3, index % 3);
-                let values: [_; 3] = std::array::from_fn(|shift| &S::as_simd_f32s(&channel[from + shift..]).0[..steps]);
-                // A copy, which the compiler keeps in registers.
-                let mut sums = *line;
-                for step in 0..steps {
-                    for (sums, gradient) in sums.iter_mut().zip(gradients) {
-                        for shift in 0..3 {
-                            sums[shift] = simd.mul_add_e_f32s(gradient[step], values[shift][step], sums[shift]);
-                        }
-                    }
-                }
-                *line = sums;
-            }
-        }
-        for (index, line) in lines.iter().enumerate() {
-            for (sums, line) in sums.iter_mut().zip(line) {
-                for (sum, register) in sums[3 * index..].iter_mut().zip(line) {
-                    *sum += simd.reduce_sum_f32s(*register);
+            let coarse = |channel| &S::as_simd_f32s(&coarse[channel * slab.unpadded_len() + start..]).0[..steps];
+            let coarse: [_; BLOCK] = std::array::from_fn(coarse);
+            let channel = &channel[start..];
+            for (group, offsets) in groups.iter_mut().zip(offsets.chunks(TAPS)) {
+                match *offsets {
+                    [a, b, c] => add_products(simd, [a, b, c], channel, coarse, steps, group),
+                    [a, b] => add_products(simd, [a, b], channel, coarse, steps, group),
+                    [a] => add_products(simd, [a], channel, coarse, steps, group),
+                    _ => unreachable!("chunks have one to three offsets"),
                 }
             }
         }
+        for (sums, group) in sums.chunks_mut(TAPS).zip(&groups) {
+            for (tap, sums) in sums.iter_mut().enumerate() {
+                for (sum, registers) in sums.iter_mut().zip(group) {
+                    *sum += simd.reduce_sum_f32s(registers[tap]);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of a few taps of one fine channel with a block of coarse channels.
+#[inline(always)]
+fn add_products<S: Simd, const N: usize>(
+    simd: S,
+    offsets: [usize; N],
+    channel: &[f32],
+    coarse: [&[S::f32s]; BLOCK],
+    steps: usize,
+    group: &mut [[S::f32s; TAPS]; BLOCK],
+) {
+    let values = offsets.map(|offset| &S::as_simd_f32s(&channel[offset..]).0[..steps]);
+    // A copy, which the compiler keeps in registers.
+    let mut sums: [[S::f32s; N]; BLOCK] = std::array::from_fn(|output| std::array::from_fn(|tap| group[output][tap]));
+    for step in 0..steps {
+        for (sums, coarse) in sums.iter_mut().zip(coarse) {
+            for tap in 0..N {
+                sums[tap] = simd.mul_add_e_f32s(coarse[step], values[tap][step], sums[tap]);
+            }
+        }
+    }
+    for (group, sums) in group.iter_mut().zip(sums) {
+        group[..N].copy_from_slice(&sums);
     }
 }

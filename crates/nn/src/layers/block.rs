@@ -1,17 +1,23 @@
-//! The building block of a level: two 3x3x3 convolutions.
+//! The building block of a level: convolutions with normalization and activation.
 
 use burn::tensor::Tensor;
 
-use super::convolution::concatenate;
+use super::convolution::{ConvolutionShape, concatenate};
 use super::dropout::dropout;
-use super::{Activation, Convolution, Norm, Normalization, Pass};
-use crate::parameters::{Declarations, Parameters};
+use super::{Activation, Convolution, Initialization, Norm, Normalization, Pass};
+use crate::parameters::{Declarations, Initializer, Parameters};
 
-/// Two 3x3x3 convolutions, each followed by its normalization and the activation.
+/// A convolution, its normalization and the activation.
+#[derive(Clone, Debug)]
+pub struct ConvolutionUnit {
+    convolution: Convolution,
+    norm: Normalization,
+}
+
+/// Convolutions in sequence, each followed by its normalization and the activation.
 #[derive(Clone, Debug)]
 pub struct ConvolutionBlock {
-    convolutions: [Convolution; 2],
-    norms: [Normalization; 2],
+    units: Vec<ConvolutionUnit>,
     shortcut: Option<Shortcut>,
     activation: Activation,
     dropout: f64,
@@ -33,33 +39,80 @@ pub struct BlockStyle {
     pub activation: Activation,
     /// Probability of dropping a channel at the end of the block.
     pub dropout: f64,
-    /// Whether the input is added to the output.
-    pub residual: bool,
+    /// Initial weights of convolutions.
+    pub initialization: Initialization,
+}
+
+/// The size of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockShape {
+    /// Channels of the input.
+    pub input: usize,
+    /// Channels of the output.
+    pub output: usize,
+    /// The kernel of all convolutions.
+    pub kernel: [usize; 3],
+    /// The stride of the first convolution.
+    pub stride: [usize; 3],
+}
+
+impl ConvolutionUnit {
+    /// Declares the unit `index`, counted from 1, of a block. `last_scale` is the initial scale of its normalization.
+    pub fn declare(
+        all: &mut Declarations,
+        style: BlockStyle,
+        (name, index): (&str, usize),
+        shape: ConvolutionShape,
+        scale: Initializer,
+    ) -> Self {
+        let convolution = Convolution::declare(all, &format!("{name}.conv{index}"), shape, style.initialization);
+        let name = format!("{name}.norm{index}");
+        Self { convolution, norm: Normalization::declare(all, style.norm, &name, shape.output, scale) }
+    }
+
+    /// Applies the convolution to the concatenation of the inputs, then normalization and activation.
+    pub fn forward(
+        &self,
+        parameters: &Parameters,
+        pass: &mut Pass,
+        inputs: Vec<Tensor<5>>,
+        activation: Option<Activation>,
+    ) -> Tensor<5> {
+        if let Normalization::Absent = self.norm {
+            return self.convolution.forward(parameters, pass, inputs, activation);
+        }
+        let hidden = self.convolution.forward(parameters, pass, inputs, None);
+        self.norm.forward(parameters, pass, hidden, activation)
+    }
 }
 
 impl ConvolutionBlock {
-    /// Declares a block from `input` to `output` channels; the stride is that of its first convolution.
+    /// Declares a block of `count` convolutions; if `residual` is true, its input is added to its output.
     pub fn declare(
         all: &mut Declarations,
         style: BlockStyle,
         name: &str,
-        [input, output]: [usize; 2],
-        stride: usize,
+        BlockShape { input, output, kernel, stride }: BlockShape,
+        count: usize,
+        residual: bool,
     ) -> Self {
-        let conv1 = Convolution::declare(all, &format!("{name}.conv1"), [input, output], 3, stride);
-        let norm1 = Normalization::declare(all, style.norm, &format!("{name}.norm1"), output);
-        let conv2 = Convolution::declare(all, &format!("{name}.conv2"), [output, output], 3, 1);
-        let norm2 = Normalization::declare(all, style.norm, &format!("{name}.norm2"), output);
-        let shortcut = style.residual.then(|| {
-            if input == output && stride == 1 {
-                Shortcut::Identity
-            } else {
-                let name = format!("{name}.shortcut");
-                Shortcut::Projection(Convolution::declare(all, &name, [input, output], 1, stride))
+        let unit = |index| {
+            let shape = match index {
+                1 => ConvolutionShape { stride, ..ConvolutionShape::new([input, output], kernel) },
+                _ => ConvolutionShape::new([output, output], kernel),
+            };
+            ConvolutionUnit::declare(all, style, (name, index), shape, Initializer::Ones)
+        };
+        let units = (1..=count).map(unit).collect();
+        let shortcut = residual.then(|| {
+            if input == output && stride == [1; 3] {
+                return Shortcut::Identity;
             }
+            let shape = ConvolutionShape { stride, ..ConvolutionShape::new([input, output], [1; 3]) };
+            let name = format!("{name}.shortcut");
+            Shortcut::Projection(Convolution::declare(all, &name, shape, style.initialization))
         });
-        let (activation, dropout) = (style.activation, style.dropout);
-        Self { convolutions: [conv1, conv2], norms: [norm1, norm2], shortcut, activation, dropout }
+        Self { units, shortcut, activation: style.activation, dropout: style.dropout }
     }
 
     /// Applies the block to the concatenation of the inputs along the channel axis.
@@ -72,32 +125,18 @@ impl ConvolutionBlock {
             Shortcut::Identity => concatenate(inputs.clone()),
             Shortcut::Projection(convolution) => convolution.forward(parameters, pass, inputs.clone(), None),
         });
-        let activation = Some(self.activation);
-        let hidden = self.convolve(0, parameters, pass, inputs, activation);
+        let (last, first) = self.units.split_last().expect("a block has at least one convolution");
+        let mut hidden = inputs;
+        for unit in first {
+            hidden = vec![unit.forward(parameters, pass, hidden, Some(self.activation))];
+        }
         let hidden = match shortcut {
-            None => self.convolve(1, parameters, pass, vec![hidden], activation),
+            None => last.forward(parameters, pass, hidden, Some(self.activation)),
             Some(shortcut) => {
-                let hidden = self.convolve(1, parameters, pass, vec![hidden], None);
+                let hidden = last.forward(parameters, pass, hidden, None);
                 self.activation.forward(hidden.add(shortcut))
             }
         };
         dropout(hidden, self.dropout, pass)
-    }
-
-    /// Applies a convolution, its normalization and the activation.
-    fn convolve(
-        &self,
-        index: usize,
-        parameters: &Parameters,
-        pass: &mut Pass,
-        inputs: Vec<Tensor<5>>,
-        activation: Option<Activation>,
-    ) -> Tensor<5> {
-        let (convolution, norm) = (&self.convolutions[index], &self.norms[index]);
-        if let Normalization::Absent = norm {
-            return convolution.forward(parameters, pass, inputs, activation);
-        }
-        let hidden = convolution.forward(parameters, pass, inputs, None);
-        norm.forward(parameters, pass, hidden, activation)
     }
 }

@@ -5,40 +5,62 @@ use burn::tensor::module::{conv_transpose3d, conv3d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
 use super::activation::activate;
-use super::{Activation, Pass};
+use super::{Activation, Initialization, Pass};
 #[cfg(feature = "flex")]
 use crate::kernels;
-use crate::parameters::{Declarations, Initializer, ParameterId, Parameters};
+use crate::parameters::{Declarations, ParameterId, Parameters};
 
-/// A 3-D convolution with bias.
+/// A 3-D convolution with zero padding that preserves the grid, apart from the stride.
 #[derive(Clone, Debug)]
 pub struct Convolution {
     weight: ParameterId,
-    bias: ParameterId,
-    stride: usize,
-    padding: usize,
+    bias: Option<ParameterId>,
+    kernel: [usize; 3],
+    stride: [usize; 3],
+}
+
+/// The settings of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvolutionShape {
+    /// Channels of the input.
+    pub input: usize,
+    /// Channels of the output.
+    pub output: usize,
+    /// The kernel's size along each axis, odd.
+    pub kernel: [usize; 3],
+    /// Input voxels per output voxel along each axis.
+    pub stride: [usize; 3],
+    /// Whether a bias is added.
+    pub has_bias: bool,
+}
+
+impl ConvolutionShape {
+    /// A convolution with bias and without stride.
+    pub fn new([input, output]: [usize; 2], kernel: [usize; 3]) -> Self {
+        Self { input, output, kernel, stride: [1; 3], has_bias: true }
+    }
 }
 
 impl Convolution {
-    /// Declares a convolution with a cubic kernel and zero padding that preserves the grid, apart from the stride.
+    /// Declares a convolution.
     pub fn declare(
         all: &mut Declarations,
         name: &str,
-        [input, output]: [usize; 2],
-        kernel: usize,
-        stride: usize,
+        ConvolutionShape { input, output, kernel, stride, has_bias }: ConvolutionShape,
+        initialization: Initialization,
     ) -> Self {
-        // PyTorch's default, Kaiming uniform with a = √5, is uniform in ±1/√fan_in.
-        let initializer = Initializer::Uniform { bound: 1.0 / ((input * kernel.pow(3)) as f64).sqrt() };
-        let weight = all.trained(format!("{name}.weight"), &[output, input, kernel, kernel, kernel], initializer);
-        let bias = all.trained(format!("{name}.bias"), &[output], initializer);
-        Self { weight, bias, stride, padding: kernel / 2 }
+        let [x, y, z] = kernel;
+        let [weights, biases] = initialization.of_convolution(input * x * y * z);
+        let weight = all.trained(format!("{name}.weight"), &[output, input, x, y, z], weights);
+        let bias = has_bias.then(|| all.trained(format!("{name}.bias"), &[output], biases));
+        Self { weight, bias, kernel, stride }
     }
 
     /// Convolves the concatenation of the inputs along the channel axis, then applies the activation.
     ///
     /// # Shapes
-    /// - inputs: `[batch, channel, x, y, z]`, with as many channels in total as the convolution has inputs
+    /// - inputs: `[batch, channel, x, y, z]`, with as many channels in total as the convolution has inputs, and axes that
+    ///   are multiples of the stride
     /// - output: `[batch, output, x / stride, y / stride, z / stride]`
     pub fn forward(
         &self,
@@ -47,51 +69,67 @@ impl Convolution {
         inputs: Vec<Tensor<5>>,
         activation: Option<Activation>,
     ) -> Tensor<5> {
-        let (weight, bias) = (parameters.get(self.weight), parameters.get(self.bias));
+        let weight = parameters.get::<5>(self.weight);
+        let bias = self.bias.map(|bias| parameters.get::<1>(bias));
         #[cfg(feature = "flex")]
-        if self.padding == 1 && self.stride == 1 && kernels::support(&inputs[0]) {
-            return kernels::convolve(inputs, weight, bias, activation.map_or(1.0, Activation::negative_slope));
+        if kernels::support(&inputs[0]) {
+            let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &inputs[0].device().inner()));
+            let stencil = kernels::Stencil::centred(self.kernel, self.stride);
+            return kernels::convolve(inputs, weight, bias, stencil, activation.map_or(1.0, Activation::negative_slope));
         }
-        let (input, stride) = match self.padding {
+        let (input, stride) = match self.kernel {
             // burn's CubeCL backends compute wrong gradients of strided 1x1x1 convolutions (0.22.1).
-            0 => (subsample(concatenate(inputs), self.stride), 1),
+            [1, 1, 1] => (subsample(concatenate(inputs), self.stride), [1; 3]),
             _ => (concatenate(inputs), self.stride),
         };
-        let options = ConvOptions::new([stride; 3], [self.padding; 3], [1; 3], 1);
+        let options = ConvOptions::new(stride, self.kernel.map(|size| size / 2), [1; 3], 1);
         let precision = pass.precision;
         let [input, weight] = [input, weight].map(|tensor| precision.lower(tensor));
-        activate(precision.raise(conv3d(input, weight, Some(precision.lower(bias)), options)), activation)
+        let bias = bias.map(|bias| precision.lower(bias));
+        activate(precision.raise(conv3d(input, weight, bias, options)), activation)
     }
 }
 
-/// A transposed convolution with a 2x2x2 kernel and stride 2, which doubles the grid.
+/// A transposed convolution whose kernel is its stride, which enlarges the grid.
 #[derive(Clone, Debug)]
 pub struct TransposedConvolution {
     weight: ParameterId,
     bias: ParameterId,
+    stride: [usize; 3],
 }
 
 impl TransposedConvolution {
     /// Declares a transposed convolution from `input` to `output` channels.
-    pub fn declare(all: &mut Declarations, name: &str, [input, output]: [usize; 2]) -> Self {
+    pub fn declare(
+        all: &mut Declarations,
+        name: &str,
+        [input, output]: [usize; 2],
+        stride: [usize; 3],
+        initialization: Initialization,
+    ) -> Self {
+        let [x, y, z] = stride;
         // PyTorch computes the fan-in from the second axis of the weight, transposed or not.
-        let initializer = Initializer::Uniform { bound: 1.0 / ((output * 8) as f64).sqrt() };
-        let weight = all.trained(format!("{name}.weight"), &[input, output, 2, 2, 2], initializer);
-        let bias = all.trained(format!("{name}.bias"), &[output], initializer);
-        Self { weight, bias }
+        let [weights, biases] = initialization.of_convolution(output * x * y * z);
+        let weight = all.trained(format!("{name}.weight"), &[input, output, x, y, z], weights);
+        let bias = all.trained(format!("{name}.bias"), &[output], biases);
+        Self { weight, bias, stride }
     }
 
     /// Applies the transposed convolution.
     ///
     /// # Shapes
     /// - input: `[batch, input, x, y, z]`
-    /// - output: `[batch, output, 2x, 2y, 2z]`
+    /// - output: `[batch, output, x * stride, y * stride, z * stride]`
     pub fn forward(&self, parameters: &Parameters, pass: &Pass, input: Tensor<5>) -> Tensor<5> {
-        let options = ConvTransposeOptions::new([2; 3], [0; 3], [0; 3], [1; 3], 1);
+        let (weight, bias) = (parameters.get::<5>(self.weight), parameters.get::<1>(self.bias));
+        #[cfg(feature = "flex")]
+        if kernels::support(&input) {
+            return kernels::convolve_transposed(input, weight, bias);
+        }
+        let options = ConvTransposeOptions::new(self.stride, [0; 3], [0; 3], [1; 3], 1);
         let precision = pass.precision;
-        let [input, weight] = [input, parameters.get(self.weight)].map(|tensor| precision.lower(tensor));
-        let bias = precision.lower(parameters.get(self.bias));
-        precision.raise(conv_transpose3d(input, weight, Some(bias), options))
+        let [input, weight] = [input, weight].map(|tensor| precision.lower(tensor));
+        precision.raise(conv_transpose3d(input, weight, Some(precision.lower(bias)), options))
     }
 }
 
@@ -105,13 +143,13 @@ pub(super) fn concatenate(mut inputs: Vec<Tensor<5>>) -> Tensor<5> {
 /// # Shapes
 /// - input: `[batch, channel, x, y, z]`, each axis a multiple of the stride
 /// - output: `[batch, channel, x / stride, y / stride, z / stride]`
-fn subsample(input: Tensor<5>, stride: usize) -> Tensor<5> {
-    if stride == 1 {
+fn subsample(input: Tensor<5>, stride: [usize; 3]) -> Tensor<5> {
+    if stride == [1; 3] {
         return input;
     }
     let [batch, channel, x, y, z] = input.dims();
-    let [x, y, z] = [x, y, z].map(|size| size / stride);
-    let blocks = input.reshape([batch * channel, x, stride, y, stride, z, stride]);
+    let [x, y, z] = [x / stride[0], y / stride[1], z / stride[2]];
+    let blocks = input.reshape([batch * channel, x, stride[0], y, stride[1], z, stride[2]]);
     let first = blocks.slice([0..batch * channel, 0..x, 0..1, 0..y, 0..1, 0..z, 0..1]);
     first.reshape([batch, channel, x, y, z])
 }

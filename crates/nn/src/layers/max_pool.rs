@@ -7,27 +7,28 @@ use burn::tensor::ops::MaxPoolOptions;
 #[cfg(feature = "flex")]
 use crate::kernels;
 
-/// Max pooling with a 2x2x2 window and stride 2; the gradient goes to the first of equal maxima in the order x, y, z, as in
+/// Max pooling with a window that is its stride; the gradient goes to the first of equal maxima in the order x, y, z, as in
 /// PyTorch.
 ///
 /// # Shapes
-/// - input: `[batch, channel, x, y, z]`, each axis even
-/// - output: `[batch, channel, x / 2, y / 2, z / 2]`
-pub fn max_pool(input: Tensor<5>) -> Tensor<5> {
+/// - input: `[batch, channel, x, y, z]`, each axis a multiple of the window
+/// - output: `[batch, channel, x / window, y / window, z / window]`
+pub fn max_pool(input: Tensor<5>, window: [usize; 3]) -> Tensor<5> {
     #[cfg(feature = "flex")]
-    if kernels::support(&input) {
+    if window == [2; 3] && kernels::support(&input) {
         return kernels::max_pool(input);
     }
-    max_pool_by_planes(input)
+    max_pool_by_planes(input, window)
 }
 
 /// Max pooling in burn's operations: two 2-D poolings on views that copy no voxel. First x joins the channels while y and z
-/// are halved, then y and z are flattened into one axis while x is halved.
-pub(crate) fn max_pool_by_planes(input: Tensor<5>) -> Tensor<5> {
+/// are pooled, then y and z are flattened into one axis while x is pooled.
+pub(crate) fn max_pool_by_planes(input: Tensor<5>, window: [usize; 3]) -> Tensor<5> {
     let [batch, channel, x, y, z] = input.dims();
+    let [pooled_x, pooled_y, pooled_z] = [x / window[0], y / window[1], z / window[2]];
     let planes = input.reshape([batch, channel * x, y, z]);
-    let halved = max_pool2d(planes, MaxPoolOptions::new([2, 2])); // [batch, channel * x, y / 2, z / 2]
-    let columns = halved.reshape([batch, channel, x, (y / 2) * (z / 2)]);
-    let halved = max_pool2d(columns, MaxPoolOptions::new([2, 1])); // [batch, channel, x / 2, y / 2 * z / 2]
-    halved.reshape([batch, channel, x / 2, y / 2, z / 2])
+    let pooled = max_pool2d(planes, MaxPoolOptions::new([window[1], window[2]])); // [batch, channel * x, y, z], pooled
+    let columns = pooled.reshape([batch, channel, x, pooled_y * pooled_z]);
+    let pooled = max_pool2d(columns, MaxPoolOptions::new([window[0], 1])); // [batch, channel, x, y * z], pooled
+    pooled.reshape([batch, channel, pooled_x, pooled_y, pooled_z])
 }

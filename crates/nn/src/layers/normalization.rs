@@ -17,7 +17,7 @@ const MOMENTUM: f64 = 0.1;
 /// Channels per group in group normalization, where the width is a multiple.
 const GROUP_CHANNELS: usize = 8;
 
-/// Normalization after each 3x3x3 convolution, before its activation.
+/// Normalization after each convolution, before its activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
@@ -54,13 +54,19 @@ pub enum Normalization {
 }
 
 impl Normalization {
-    /// Declares the normalization of `channels` channels.
-    pub fn declare(all: &mut Declarations, norm: Norm, name: &str, channels: usize) -> Self {
+    /// Declares the normalization of `channels` channels, with an initial scale.
+    pub fn declare(
+        all: &mut Declarations,
+        norm: Norm,
+        name: &str,
+        channels: usize,
+        scale: Initializer,
+    ) -> Self {
         if norm == Norm::None {
             return Self::Absent;
         }
         let affine = [
-            all.trained(format!("{name}.weight"), &[channels], Initializer::Ones),
+            all.trained(format!("{name}.weight"), &[channels], scale),
             all.trained(format!("{name}.bias"), &[channels], Initializer::Zeros),
         ];
         match norm {

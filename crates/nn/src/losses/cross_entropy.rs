@@ -5,8 +5,8 @@ use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, class_weights, reduction};
-use values::NonNegative;
+use super::{LossFunction, class_weights, reduction, top_k};
+use values::{NonNegative, PositiveFraction};
 
 /// Cross-entropy of the softmax, averaged over voxels, with class weights as a weighted mean; equal to PyTorch's
 /// `CrossEntropyLoss`.
@@ -20,11 +20,15 @@ pub struct CrossEntropyLoss {
     /// Weight of each class, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
+    /// Top-k: only this fraction of the batch's voxels counts, those with the largest losses. Default: `null`, all voxels.
+    /// Example: `0.1`, as nnU-Net's `TopKLoss(k=10)`.
+    #[serde(default)]
+    pub top_k: Option<PositiveFraction>,
 }
 
 impl LossFunction for CrossEntropyLoss {
     fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        from_log_probabilities(log_softmax(logits, 1), target, self.class_weights.as_deref())
+        from_log_probabilities(log_softmax(logits, 1), target, self.class_weights.as_deref(), self.top_k)
     }
 
     fn class_weights(&self) -> Option<&[NonNegative]> {
@@ -32,11 +36,13 @@ impl LossFunction for CrossEntropyLoss {
     }
 }
 
-/// Computes cross-entropy from log-probabilities; a weighted sum is divided by the sum of the weights of the true classes.
+/// Computes cross-entropy from log-probabilities; a weighted sum is divided by the sum of the weights of the true
+/// classes, apart from that of the largest losses, which is divided by their number, as in nnU-Net.
 pub(super) fn from_log_probabilities(
     log_probabilities: Tensor<5>,
     target: Tensor<5>,
     class_weights: Option<&[NonNegative]>,
+    top_k: Option<PositiveFraction>,
 ) -> Tensor<1> {
     let target = match class_weights {
         Some(weights) => {
@@ -45,6 +51,9 @@ pub(super) fn from_log_probabilities(
         }
         None => target,
     };
+    if let Some(fraction) = top_k {
+        return top_k::mean_of_largest(log_probabilities.mul(target).sum_dim(1).neg(), fraction.get());
+    }
     let total = reduction::sum(target.clone());
     reduction::sum(log_probabilities.mul(target)).neg().div(total)
 }

@@ -1,10 +1,11 @@
 //! Dice loss.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::overlap::{Sums, mean_over_classes};
 use super::{LossFunction, class_weights};
 use crate::Diagnostic;
 use values::{NonNegative, Positive};
@@ -56,26 +57,10 @@ impl LossFunction for DiceLoss {
 impl DiceLoss {
     /// Computes the loss on probabilities `[batch, class, x, y, z]`.
     pub(super) fn on_probabilities(&self, probabilities: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        let [batch, classes, x, y, z] = target.dims();
-        let per_class = |values: Tensor<5>| {
-            let sums = values.reshape([batch, classes, x * y * z]).sum_dim(2).reshape([batch, classes]);
-            if self.batch { sums.sum_dim(0) } else { sums }
-        };
-        let intersection = per_class(probabilities.clone().mul(target.clone()));
-        let total = per_class(probabilities).add(per_class(target));
+        let Sums { intersection, predicted, actual } = Sums::new(probabilities, target, self.batch);
+        let total = predicted.add(actual);
         let smooth = self.smooth.get();
         let dice = intersection.mul_scalar(2.0).add_scalar(smooth).div(total.add_scalar(smooth)); // [batch or 1, class]
-        let [rows, _] = dice.dims();
-        let mut weights: Vec<f64> = match &self.class_weights {
-            Some(weights) => weights.iter().map(|weight| weight.get()).collect(),
-            None => vec![1.0; classes],
-        };
-        if !self.background {
-            weights[0] = 0.0;
-        }
-        let sum: f64 = weights.iter().sum::<f64>() * rows as f64;
-        let weights: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
-        let weights = Tensor::<2>::from_data(TensorData::new(weights, [1, classes]), &dice.device().inner());
-        dice.mul(weights).sum().neg().add_scalar(1.0)
+        mean_over_classes(dice, self.class_weights(), self.background).neg().add_scalar(1.0)
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DiceLoss, LossFunction, class_weights, cross_entropy};
 use crate::Diagnostic;
-use values::{NonNegative, Positive};
+use values::{NonNegative, Positive, PositiveFraction};
 
 /// Weighted sum of Dice loss and cross-entropy: nnU-Net's loss.
 ///
@@ -35,6 +35,10 @@ pub struct DiceCrossEntropyLoss {
     /// Weight of each class in both terms, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
+    /// Top-k: only this fraction of the batch's voxels counts in cross-entropy, those with the largest losses. Default:
+    /// `null`, all voxels. Example: `0.1`, as nnU-Net's `DC_and_topk_loss` with `k: 10`.
+    #[serde(default)]
+    pub top_k: Option<PositiveFraction>,
 }
 
 fn one() -> NonNegative {
@@ -53,7 +57,7 @@ impl LossFunction for DiceCrossEntropyLoss {
         };
         let dice = dice.on_probabilities(log_probabilities.clone().exp(), target.clone());
         let cross_entropy =
-            cross_entropy::from_log_probabilities(log_probabilities, target, self.class_weights.as_deref());
+            cross_entropy::from_log_probabilities(log_probabilities, target, self.class_weights.as_deref(), self.top_k);
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
     }
 
@@ -64,10 +68,7 @@ impl LossFunction for DiceCrossEntropyLoss {
     fn check(&self) -> Vec<Diagnostic> {
         let weights = self.class_weights().filter(|_| !self.background);
         let mut diagnostics: Vec<Diagnostic> = class_weights::check_without_background(weights).into_iter().collect();
-        if self.dice_weight.get() == 0.0 && self.cross_entropy_weight.get() == 0.0 {
-            let message = "both terms of the loss have weight 0";
-            diagnostics.push(Diagnostic::problem("dice_weight", message, "give one of them a weight above 0"));
-        }
+        diagnostics.extend(super::check_term_weights(self.dice_weight, self.cross_entropy_weight));
         diagnostics
     }
 }

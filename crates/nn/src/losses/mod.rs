@@ -11,16 +11,25 @@ use values::NonNegative;
 mod binary_cross_entropy;
 mod class_weights;
 mod cross_entropy;
+mod deep_supervision;
 mod dice;
+mod dice_binary_cross_entropy;
 mod dice_cross_entropy;
 mod focal;
+mod generalized_dice;
+mod overlap;
 mod reduction;
+mod top_k;
+mod tversky;
 
 pub use binary_cross_entropy::BinaryCrossEntropyLoss;
 pub use cross_entropy::CrossEntropyLoss;
 pub use dice::DiceLoss;
+pub use dice_binary_cross_entropy::DiceBinaryCrossEntropyLoss;
 pub use dice_cross_entropy::DiceCrossEntropyLoss;
 pub use focal::FocalLoss;
+pub use generalized_dice::GeneralizedDiceLoss;
+pub use tversky::TverskyLoss;
 
 values::registry! {
     /// Loss function.
@@ -31,10 +40,16 @@ values::registry! {
         CrossEntropy(cross_entropy::CrossEntropyLoss),
         /// Dice loss: one minus the soft Dice coefficient of the softmax.
         Dice(dice::DiceLoss),
+        /// Dice loss plus binary cross-entropy of each class's sigmoid: nnU-Net's loss for regions.
+        DiceBinaryCrossEntropy(dice_binary_cross_entropy::DiceBinaryCrossEntropyLoss),
         /// Dice loss plus cross-entropy: nnU-Net's loss.
         DiceCrossEntropy(dice_cross_entropy::DiceCrossEntropyLoss),
         /// Focal loss: cross-entropy with larger weights for hard voxels.
         Focal(focal::FocalLoss),
+        /// Generalized Dice loss: Dice over all classes, weighted by the inverse square of their volumes.
+        GeneralizedDice(generalized_dice::GeneralizedDiceLoss),
+        /// Tversky loss: Dice loss with weights for false positives and false negatives; with `gamma`, focal Tversky loss.
+        Tversky(tversky::TverskyLoss),
     }
 }
 
@@ -64,6 +79,14 @@ pub trait LossFunction {
     }
 }
 
+/// Returns a problem if both terms of a sum of two losses have weight 0.
+fn check_term_weights(dice: NonNegative, cross_entropy: NonNegative) -> Option<Diagnostic> {
+    (dice.get() == 0.0 && cross_entropy.get() == 0.0).then(|| {
+        let message = "both terms of the loss have weight 0";
+        Diagnostic::problem("dice_weight", message, "give one of them a weight above 0")
+    })
+}
+
 /// The function that maps logits to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputActivation {
@@ -77,6 +100,16 @@ impl Loss {
     /// Computes the loss of a batch; see [`LossFunction::forward`].
     pub fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
         self.component().forward(logits, target)
+    }
+
+    /// Computes the loss of a batch on logits at several resolutions: deep supervision.
+    ///
+    /// # Shapes
+    /// - logits: `[batch, class, x / n, y / n, z / n]`, from the full resolution down, with a factor `n` for each axis
+    /// - target: as for [`forward`](Self::forward)
+    /// - output: `[1]`
+    pub fn forward_supervised(&self, logits: Vec<Tensor<5>>, target: Tensor<5>) -> Tensor<1> {
+        deep_supervision::forward(self, logits, target)
     }
 
     /// Validates the keys against one another.

@@ -25,17 +25,18 @@ impl<'a> BlockGradients<'a> {
         Self { parameters, precision, collected: parameters.trained_values().map(|_| None).collect() }
     }
 
-    /// Computes the loss and the gradient of the last activations, from which `loss` is computed.
+    /// Computes the loss and the gradients of the activations from which `loss` is computed.
     pub fn loss(
         &mut self,
-        activations: Tensor<5>,
-        loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
-    ) -> (Tensor<1>, Tensor<5>) {
-        let activations = activations.autodiff().require_grad();
+        activations: Vec<Tensor<5>>,
+        loss: impl FnOnce(Vec<Tensor<5>>) -> Tensor<1>,
+    ) -> (Tensor<1>, Vec<Tensor<5>>) {
+        let activations: Vec<_> = activations.into_iter().map(|values| values.autodiff().require_grad()).collect();
         let loss = loss(activations.clone());
         let mut gradients = loss.backward();
         self.collect(&mut gradients);
-        (loss, gradient_of(&activations, &gradients))
+        let of_activations = activations.iter().map(|values| gradient_of(values, &gradients)).collect();
+        (loss, of_activations)
     }
 
     /// Recomputes a block and propagates the gradient of its output; returns the gradients of its two inputs, or that of a

@@ -42,6 +42,9 @@ pub trait Architecture {
     /// Returns the input sizes that the network can process.
     fn input_sizes(&self) -> InputSizes;
 
+    /// Returns the voxels of the input along each axis on which a voxel of the deepest level depends.
+    fn receptive_field(&self) -> [usize; 3];
+
     /// Validates the keys; problems end the validation of the network.
     fn check(&self) -> Vec<Diagnostic> {
         Vec::new()
@@ -66,6 +69,11 @@ pub trait Layers: Debug + Send + Sync {
     /// Computes logits; see [`Network::forward`].
     fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5>;
 
+    /// Computes the logits that the loss is computed from; see [`Network::forward_supervised`].
+    fn forward_supervised(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Vec<Tensor<5>> {
+        vec![self.forward(parameters, pass, input)]
+    }
+
     /// Computes loss and gradients with gradient checkpointing; see [`Network::gradients_block_by_block`].
     ///
     /// By default all activations are stored.
@@ -74,9 +82,9 @@ pub trait Layers: Debug + Send + Sync {
         parameters: &Parameters,
         pass: &mut Pass,
         input: Tensor<5>,
-        loss: Box<dyn FnOnce(Tensor<5>) -> Tensor<1> + '_>,
+        loss: Box<dyn FnOnce(Vec<Tensor<5>>) -> Tensor<1> + '_>,
     ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
-        let loss = loss(self.forward(parameters, pass, input.autodiff()));
+        let loss = loss(self.forward_supervised(parameters, pass, input.autodiff()));
         let mut gradients = loss.backward();
         (loss.inner(), parameters.trained_values().map(|value| value.grad_remove(&mut gradients)).collect())
     }
@@ -85,8 +93,8 @@ pub trait Layers: Debug + Send + Sync {
 /// The input sizes that a network can process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputSizes {
-    /// Every axis must be a multiple of this number.
-    pub multiple_of: usize,
+    /// Each axis must be a multiple of its number.
+    pub multiple_of: [usize; 3],
     /// The reason, as the end of a sentence: "the network has 4 levels".
     pub reason: String,
     /// What to change instead of the size: "give the network fewer widths".
@@ -123,8 +131,8 @@ impl Model {
         }
     }
 
-    /// Returns the number that every axis of the input must be a multiple of.
-    pub fn stride(&self) -> usize {
+    /// Returns the numbers that the axes of the input must be multiples of.
+    pub fn stride(&self) -> [usize; 3] {
         self.component().input_sizes().multiple_of
     }
 
@@ -165,10 +173,21 @@ impl Network {
         self.layers.forward(&self.parameters, pass, input)
     }
 
+    /// Computes the logits of a batch from which the loss is computed: those of [`forward`](Self::forward), and with deep
+    /// supervision those of the decoder's lower levels.
+    ///
+    /// # Shapes
+    /// - input: `[batch, channel, x, y, z]`
+    /// - outputs: `[batch, class, x / n, y / n, z / n]`, from the full resolution down, with a factor `n` for each axis
+    pub fn forward_supervised(&self, pass: &mut Pass, input: Tensor<5>) -> Vec<Tensor<5>> {
+        self.layers.forward_supervised(&self.parameters, pass, input)
+    }
+
     /// Computes the loss of a batch and the gradient of each trained parameter with gradient checkpointing: the activations
     /// of only one block at a time are stored, and are recomputed in the backward pass.
     ///
-    /// The gradient of a parameter on which the loss does not depend is `None`.
+    /// The loss is a function of the outputs of [`forward_supervised`](Self::forward_supervised). The gradient of a parameter
+    /// on which it does not depend is `None`.
     ///
     /// # Shapes
     /// - input: `[batch, channel, x, y, z]`, without autodiff
@@ -176,7 +195,7 @@ impl Network {
         &self,
         pass: &mut Pass,
         input: Tensor<5>,
-        loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
+        loss: impl FnOnce(Vec<Tensor<5>>) -> Tensor<1>,
     ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
         self.layers.gradients_block_by_block(&self.parameters, pass, input, Box::new(loss))
     }

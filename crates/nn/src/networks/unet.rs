@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::{ActivationMemory, StepSize};
 use super::{Architecture, InputSizes, Layers};
 use crate::Diagnostic;
-use crate::layers::{Activation, Norm};
+use crate::layers::{Activation, Initialization, Norm};
 use crate::parameters::Declarations;
 use layers::UnetLayers;
 use values::UnitFraction;
@@ -17,8 +17,12 @@ use values::UnitFraction;
 mod gradients;
 mod layers;
 mod memory;
+mod per_level;
 
-/// U-Net for volumes (Çiçek et al. 2016): two 3x3x3 convolutions per level and a 1x1x1 convolution to the classes.
+pub use per_level::{CountPerLevel, SizePerLevel};
+
+/// U-Net for volumes (Çiçek et al. 2016): convolutions on each level of an encoder and a decoder, which are joined by skip
+/// connections, and a 1x1x1 convolution to the classes. With the keys of the second example it is nnU-Net's network.
 ///
 /// ```yaml
 /// unet: { widths: [32, 64, 128, 256], norm: instance, activation: leaky_relu }
@@ -26,38 +30,77 @@ mod memory;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unet {
-    /// Channels of each level, from the full resolution down; each further level halves every axis. Example:
-    /// `[32, 64, 128, 256]`.
+    /// Channels of each level, from the full resolution down. Example: `[32, 64, 128, 256]`.
     pub widths: Vec<NonZeroUsize>,
-    /// Normalization after each 3x3x3 convolution, before the activation. Default: `none`; nnU-Net uses `instance`.
+    /// Kernel of the convolutions in voxels along x, y and z: for all levels, or a list of three numbers for each level from
+    /// the full resolution down; odd numbers. Default: `[3, 3, 3]`. Example for thick slices:
+    /// `[[3, 3, 1], [3, 3, 3], [3, 3, 3]]`.
+    #[serde(default = "default_kernel_sizes")]
+    pub kernel_sizes: SizePerLevel,
+    /// Factor by which each level reduces the grid of the level above, along x, y and z; that of the first level is
+    /// `[1, 1, 1]`. Default: `null`, 2 along every axis. Example for thick slices: `[[1, 1, 1], [2, 2, 1], [2, 2, 2]]`.
+    #[serde(default)]
+    pub strides: Option<SizePerLevel>,
+    /// Blocks of the encoder: `plain` convolutions, or `residual` blocks of two convolutions each, as nnU-Net's
+    /// `ResidualEncoderUNet`. Default: `plain`.
+    #[serde(default)]
+    pub encoder: Encoder,
+    /// Convolutions on each level of the encoder, or blocks where `encoder: residual`; one number for all levels, or a list
+    /// from the full resolution down. Default: `null`, 2 convolutions, or 1, 3, 4, 6, 6, ... residual blocks.
+    #[serde(default)]
+    pub convs_per_level: Option<CountPerLevel>,
+    /// Convolutions on each level of the decoder, which has no deepest level; one number for all levels, or a list from the
+    /// full resolution down. Default: `null`, 2 convolutions, or 1 where `encoder: residual`.
+    #[serde(default)]
+    pub decoder_convs_per_level: Option<CountPerLevel>,
+    /// Normalization after each convolution, before the activation. Default: `none`; nnU-Net uses `instance`.
     #[serde(default)]
     pub norm: Norm,
-    /// Activation function after each 3x3x3 convolution. Default: `relu`.
+    /// Activation function after each convolution. Default: `relu`; nnU-Net uses `leaky_relu`.
     #[serde(default)]
     pub activation: Activation,
-    /// Down-sampling between levels of the encoder. Default: `max_pool`.
+    /// Down-sampling between levels of the encoder. Default: `max_pool`; nnU-Net uses `strided_conv`.
     #[serde(default)]
     pub downsample: Downsample,
-    /// Up-sampling between levels of the decoder. Default: `trilinear`.
+    /// Up-sampling between levels of the decoder. Default: `trilinear`; nnU-Net uses `transposed_conv`.
     #[serde(default)]
     pub upsample: Upsample,
     /// Channel dropout after each level's convolutions in training: the probability that a channel is zeroed. Default: 0.
     #[serde(default = "no_dropout")]
     pub dropout: UnitFraction,
-    /// Residual blocks: if true, each level adds its input to its output, through a 1x1x1 convolution where the widths
-    /// differ. Default: false.
+    /// If true, each level adds its input to its output, through a 1x1x1 convolution where the widths differ; for nnU-Net's
+    /// residual blocks see `encoder`. Default: false.
     #[serde(default)]
     pub residual: bool,
+    /// Deep supervision: if true, every level of the decoder has a 1x1x1 convolution to the classes. In training the loss is
+    /// computed on each, with weights that halve from level to level and are 0 on the lowest one, as in nnU-Net. Default:
+    /// false.
+    #[serde(default)]
+    pub deep_supervision: bool,
+    /// Initial weights. Default: `pytorch`; nnU-Net uses `he`.
+    #[serde(default)]
+    pub initialization: Initialization,
+}
+
+/// Blocks of the encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoder {
+    /// Convolutions in sequence, as nnU-Net's `PlainConvUNet`.
+    #[default]
+    Plain,
+    /// A stem convolution, then residual blocks of two convolutions, as nnU-Net's `ResidualEncoderUNet`.
+    Residual,
 }
 
 /// Down-sampling between levels of the encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Downsample {
-    /// 2x2x2 max pooling.
+    /// Max pooling.
     #[default]
     MaxPool,
-    /// Stride 2 in the first convolution of the next level.
+    /// A stride in the first convolution of the next level.
     StridedConv,
 }
 
@@ -70,7 +113,7 @@ pub enum Upsample {
     Trilinear,
     /// Nearest-neighbour interpolation.
     Nearest,
-    /// 2x2x2 transposed convolution with stride 2.
+    /// Transposed convolution, whose kernel is its stride.
     TransposedConv,
 }
 
@@ -78,15 +121,153 @@ fn no_dropout() -> UnitFraction {
     UnitFraction::new(0.0).expect("0 is a fraction")
 }
 
+fn default_kernel_sizes() -> SizePerLevel {
+    SizePerLevel::All([3; 3])
+}
+
 /// The maximum number of levels; more would halve the axes of any volume to nothing.
 const MAX_LEVELS: usize = 16;
 /// The maximum number of channels of a level.
 const MAX_WIDTH: usize = 65_536;
+/// The maximum size of a kernel along an axis, in voxels.
+const MAX_KERNEL: usize = 15;
+/// The maximum stride of a level along an axis.
+const MAX_STRIDE: usize = 16;
+/// The maximum number of convolutions or blocks of a level.
+const MAX_CONVOLUTIONS: usize = 64;
 
 impl Unet {
-    /// Returns the number of input voxels that one voxel of the deepest level covers along each axis.
-    fn stride(&self) -> usize {
-        1 << self.widths.len().saturating_sub(1)
+    /// Returns the number of levels.
+    fn depth(&self) -> usize {
+        self.widths.len()
+    }
+
+    /// Returns the kernel of a level, counted from the full resolution down.
+    fn kernel(&self, level: usize) -> [usize; 3] {
+        self.kernel_sizes.at(level)
+    }
+
+    /// Returns the factor by which a level reduces the grid of the level above.
+    fn stride(&self, level: usize) -> [usize; 3] {
+        match (&self.strides, level) {
+            (Some(strides @ SizePerLevel::Each(_)), _) => strides.at(level),
+            (_, 0) => [1; 3],
+            (Some(strides), _) => strides.at(level),
+            (None, _) => [2; 3],
+        }
+    }
+
+    /// Returns the number of input voxels per voxel of a level, along each axis.
+    fn reduction(&self, level: usize) -> [usize; 3] {
+        let product = |axis: usize| (0..=level).map(|level| self.stride(level)[axis]).product();
+        std::array::from_fn(product)
+    }
+
+    /// Returns the number of convolutions, or of residual blocks, on a level of the encoder.
+    fn encoder_convs(&self, level: usize) -> usize {
+        /// nnU-Net's numbers of residual blocks.
+        const BLOCKS: [usize; 4] = [1, 3, 4, 6];
+        match (&self.convs_per_level, self.encoder) {
+            (Some(counts), _) => counts.at(level),
+            (None, Encoder::Plain) => 2,
+            (None, Encoder::Residual) => BLOCKS[level.min(BLOCKS.len() - 1)],
+        }
+    }
+
+    /// Returns the number of convolutions on a level of the decoder, counted from the full resolution down.
+    fn decoder_convs(&self, level: usize) -> usize {
+        match (&self.decoder_convs_per_level, self.encoder) {
+            (Some(counts), _) => counts.at(level),
+            (None, Encoder::Plain) => 2,
+            (None, Encoder::Residual) => 1,
+        }
+    }
+
+    /// Returns the number of input voxels along an axis that a voxel of the deepest level depends on, and with it one of the
+    /// output, to which the decoder adds its own kernels.
+    fn receptive_field_along(&self, axis: usize) -> usize {
+        let mut field = 1;
+        for level in 0..self.depth() {
+            let spacing = self.reduction(level)[axis];
+            let above = if level == 0 { 1 } else { self.reduction(level - 1)[axis] };
+            let reach = self.kernel(level)[axis] - 1;
+            let (first, others) = match self.encoder {
+                Encoder::Plain => (reach, (self.encoder_convs(level) - 1) * reach),
+                Encoder::Residual => (reach, (2 * self.encoder_convs(level) - 1) * reach),
+            };
+            // A strided convolution sees the grid above; pooling joins as many voxels of it as its window has.
+            field += match self.downsample {
+                Downsample::MaxPool => (spacing - above) + (first + others) * spacing,
+                Downsample::StridedConv => first * above + others * spacing,
+            };
+            if level == 0 && self.encoder == Encoder::Residual {
+                field += reach;
+            }
+        }
+        field
+    }
+
+    /// Checks the keys that have a value for each level.
+    fn check_levels(&self) -> Vec<Diagnostic> {
+        let depth = self.depth();
+        let mut diagnostics = Vec::new();
+        let mut check_count = |key: &str, count: Option<usize>, expected: usize, help: &str| {
+            if let Some(count) = count.filter(|count| *count != expected) {
+                let message = format!("expected {expected} values for {depth} widths, got {count}");
+                diagnostics.push(Diagnostic::problem(key, message, help.to_owned()));
+            }
+        };
+        let per_level = "give one for each width, from the full resolution down, or one for all levels";
+        check_count("kernel_sizes", self.kernel_sizes.len(), depth, per_level);
+        check_count("strides", self.strides.as_ref().and_then(SizePerLevel::len), depth, per_level);
+        check_count("convs_per_level", self.convs_per_level.as_ref().and_then(CountPerLevel::len), depth, per_level);
+        let help = "the decoder has one level less than the encoder: give one for each width but the last";
+        let counts = self.decoder_convs_per_level.as_ref().and_then(CountPerLevel::len);
+        check_count("decoder_convs_per_level", counts, depth - 1, help);
+        if !diagnostics.is_empty() {
+            return diagnostics;
+        }
+        for level in 0..depth {
+            let key = |name: &str, has_own: bool| if has_own { format!("{name}.{level}") } else { name.to_owned() };
+            if let Some(size) = self.kernel(level).into_iter().find(|size| size % 2 == 0 || *size > MAX_KERNEL) {
+                let message = format!("expected odd kernel sizes from 1 to {MAX_KERNEL}, got {size}");
+                let key = key("kernel_sizes", self.kernel_sizes.len().is_some());
+                diagnostics.push(Diagnostic::problem(key, message, "use 3, or 1 along an axis of thick slices"));
+            }
+            let has_own = self.strides.as_ref().and_then(SizePerLevel::len).is_some();
+            if let Some(stride) = self.stride(level).into_iter().find(|stride| *stride == 0 || *stride > MAX_STRIDE) {
+                let message = format!("expected strides from 1 to {MAX_STRIDE}, got {stride}");
+                diagnostics.push(Diagnostic::problem(key("strides", has_own), message, "use 2, or 1 to keep an axis"));
+            } else if level == 0 && self.stride(0) != [1; 3] {
+                let message = "the first level has the resolution of the image, so its stride is [1, 1, 1]";
+                diagnostics.push(Diagnostic::problem("strides.0", message, "write [1, 1, 1]"));
+            }
+            let counts = [
+                ("convs_per_level", self.encoder_convs(level), &self.convs_per_level),
+                ("decoder_convs_per_level", self.decoder_convs(level), &self.decoder_convs_per_level),
+            ];
+            for (name, count, counts) in counts {
+                if !(1..=MAX_CONVOLUTIONS).contains(&count) {
+                    let message = format!("expected 1 to {MAX_CONVOLUTIONS}, got {count}");
+                    let has_own = counts.as_ref().and_then(CountPerLevel::len).is_some();
+                    diagnostics.push(Diagnostic::problem(key(name, has_own), message, "nnU-Net uses 2"));
+                }
+            }
+        }
+        diagnostics.dedup();
+        if self.residual && self.encoder == Encoder::Residual {
+            let message = "`encoder: residual` has residual blocks of its own";
+            diagnostics.push(Diagnostic::problem("residual", message, "remove `residual: true`"));
+        }
+        if self.encoder == Encoder::Residual && self.downsample == Downsample::MaxPool {
+            let message = "`encoder: residual` reduces the grid by strided convolutions";
+            diagnostics.push(Diagnostic::problem("downsample", message, "add `downsample: strided_conv`"));
+        }
+        if self.deep_supervision && depth < 3 {
+            let message = "deep supervision needs at least 3 widths: the loss of the lowest level of the decoder has weight 0";
+            diagnostics.push(Diagnostic::problem("deep_supervision", message, "add a width, or remove the key"));
+        }
+        diagnostics
     }
 }
 
@@ -96,13 +277,20 @@ impl Architecture for Unet {
     }
 
     fn input_weight(&self) -> &'static str {
-        "encoder.0.conv1.weight"
+        match self.encoder {
+            Encoder::Plain => "encoder.0.conv1.weight",
+            Encoder::Residual => "encoder.stem.conv1.weight",
+        }
+    }
+
+    fn receptive_field(&self) -> [usize; 3] {
+        std::array::from_fn(|axis| self.receptive_field_along(axis))
     }
 
     fn input_sizes(&self) -> InputSizes {
         InputSizes {
-            multiple_of: self.stride(),
-            reason: format!("the network has {} levels", self.widths.len()),
+            multiple_of: self.reduction(self.depth().saturating_sub(1)),
+            reason: format!("the network has {} levels", self.depth()),
             remedy: "give the network fewer widths",
         }
     }
@@ -122,11 +310,13 @@ impl Architecture for Unet {
             let message = format!("expected at most {MAX_WIDTH}, got {width}");
             Diagnostic::problem(format!("widths.{level}"), message, "use a smaller number")
         };
-        too_wide.map(problem).collect()
+        let too_wide: Vec<Diagnostic> = too_wide.map(problem).collect();
+        if too_wide.is_empty() { self.check_levels() } else { too_wide }
     }
 
     fn check_training(&self, patch: [usize; 3], batch: usize) -> Vec<Diagnostic> {
-        let has_one_deep_voxel = patch.map(|size| size / self.stride()).iter().product::<usize>() == 1;
+        let reduction = self.reduction(self.depth() - 1);
+        let has_one_deep_voxel = (0..3).all(|axis| patch[axis] / reduction[axis] == 1);
         match self.norm {
             Norm::None => vec![Diagnostic::Warning(
                 "the network has no normalization layers; `norm: instance` usually trains faster and to a better Dice"
@@ -145,7 +335,8 @@ impl Architecture for Unet {
     }
 
     fn is_without_effect(&self, parameter: &str) -> bool {
-        let is_before_norm = parameter.ends_with(".conv1.bias") || parameter.ends_with(".conv2.bias");
+        let convolution = parameter.strip_suffix(".bias").and_then(|name| name.rsplit('.').next());
+        let is_before_norm = convolution.is_some_and(|name| name.starts_with("conv"));
         is_before_norm && matches!(self.norm, Norm::Instance | Norm::Batch)
     }
 

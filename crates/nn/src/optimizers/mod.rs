@@ -101,18 +101,22 @@ impl Optimizer {
 
     /// Returns the parameters after a step; `step` counts from 0 at the start of the run.
     ///
-    /// Parameters and gradients are without autodiff.
+    /// A parameter without gradient, on which the loss does not depend, stays unchanged, as in PyTorch. Parameters and
+    /// gradients are without autodiff.
     pub fn step(
         &mut self,
         parameters: Vec<Tensor<1>>,
-        gradients: Vec<Tensor<1>>,
+        gradients: Vec<Option<Tensor<1>>>,
         learning_rate: f64,
         step: usize,
     ) -> Vec<Tensor<1>> {
         let rule = self.spec.component();
         let updates = parameters.into_iter().zip(gradients).zip(&mut self.moments);
-        let update = |((parameter, gradient), moments): ((Tensor<1>, Tensor<1>), &mut Vec<Tensor<1>>)| {
-            rule.update(parameter, gradient, moments, learning_rate, step)
+        let update = |((parameter, gradient), moments): ((Tensor<1>, Option<Tensor<1>>), &mut Vec<Tensor<1>>)| {
+            match gradient {
+                Some(gradient) => rule.update(parameter, gradient, moments, learning_rate, step),
+                None => parameter,
+            }
         };
         updates.map(update).collect()
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, SeqDeserializer};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,8 @@ impl<'de> Deserialize<'de> for TargetSpacing {
         struct TargetVisitor;
         impl TargetVisitor {
             fn number<E: de::Error>(value: f64) -> Result<TargetSpacing, E> {
-                Spacing::deserialize(value.into_deserializer()).map(TargetSpacing::Given)
+                let axes = SeqDeserializer::new([value; 3].into_iter());
+                Spacing::deserialize(axes).map(TargetSpacing::Given)
             }
         }
         impl<'de> Visitor<'de> for TargetVisitor {

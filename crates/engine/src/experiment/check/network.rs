@@ -25,8 +25,9 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
 /// Checks that the network can process the window.
 fn check_window(diagnostics: &mut Diagnostics, window: [usize; 3], sizes: &InputSizes) {
     let InputSizes { multiple_of, reason, remedy } = sizes;
-    for (axis, size) in window.into_iter().enumerate().filter(|(_, size)| size % multiple_of != 0) {
-        let near = nearest_multiple(size, *multiple_of);
+    let sizes = window.into_iter().zip(*multiple_of).enumerate();
+    for (axis, (size, multiple_of)) in sizes.filter(|(_, (size, multiple_of))| size % multiple_of != 0) {
+        let near = nearest_multiple(size, multiple_of);
         let message = format!("expected window sizes divisible by {multiple_of}, since {reason}, got {size}");
         diagnostics.problem(&format!("inference.window.{axis}"), message, format!("use {near}, or {remedy}"));
     }

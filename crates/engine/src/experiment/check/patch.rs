@@ -53,6 +53,7 @@ impl Rule<'_> {
     /// Returns what is wrong with the size, and the sizes that are right.
     fn problem(&self) -> Option<(String, String)> {
         let (size, InputSizes { multiple_of, reason, remedy }) = (self.patch[self.axis], self.sizes);
+        let multiple_of = multiple_of[self.axis];
         let is_multiple = size % multiple_of == 0;
         let too_small = self.smallest.filter(|(smallest, _)| size > *smallest);
         let message = match (is_multiple, too_small) {
@@ -67,7 +68,7 @@ impl Rule<'_> {
                 self.letter()
             ),
         };
-        let near = nearest_multiple(size, *multiple_of);
+        let near = nearest_multiple(size, multiple_of);
         let Some((smallest, subject)) = self.smallest.filter(|(smallest, _)| near > *smallest) else {
             return Some((message, format!("use {near}, or {remedy}")));
         };
@@ -88,7 +89,8 @@ impl Rule<'_> {
 
     /// Returns the step that pads small volumes to the patch, with sizes that the network can process.
     fn padding(&self) -> String {
-        let [x, y, z] = self.patch.map(|size| nearest_multiple(size, self.sizes.multiple_of));
+        let nearest = |axis: usize| nearest_multiple(self.patch[axis], self.sizes.multiple_of[axis]);
+        let [x, y, z] = std::array::from_fn(nearest);
         format!("- pad: {{ at_least: [{x}, {y}, {z}], fill: minimum }}")
     }
 }

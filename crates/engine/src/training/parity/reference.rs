@@ -154,6 +154,7 @@ impl ReferenceNetwork {
                 .expect("Adam has defaults");
         let mut optimizer = Optimizer::new(&spec, &values);
         let values = values.into_iter().map(|value| value.inner()).collect();
+        let gradients = gradients.into_iter().map(Some).collect();
         let values = optimizer.step(values, gradients, LEARNING_RATE, 0);
         let (largest, name) = worst(&self.after_adam, &values, &|name| self.has_gradient(name));
         differences.push(difference(&format!("weights after a step of Adam, worst {name}"), largest, WEIGHTS));

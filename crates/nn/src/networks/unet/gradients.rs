@@ -18,11 +18,13 @@ pub(super) fn gradients(
     parameters: &Parameters,
     pass: &mut Pass,
     input: Tensor<5>,
-    loss: impl FnOnce(Tensor<5>) -> Tensor<1>,
+    loss: impl FnOnce(Vec<Tensor<5>>) -> Tensor<1>,
 ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
-    let (encoder, decoder, last) = forward(unet, parameters, pass, input);
+    let Forward { encoder, decoder, supervised } = forward(unet, parameters, pass, input);
     let mut blocks = BlockGradients::new(parameters, pass.precision);
-    let (loss, mut gradient) = blocks.loss(last, |hidden| loss(unet.classify(parameters, pass, hidden)));
+    let (loss, mut supervised) =
+        blocks.loss(supervised, |hidden| loss(unet.classify_all(parameters, pass, hidden)));
+    let mut gradient = supervised.pop().expect("the last level is always supervised");
 
     // Gradients of the encoder's outputs that arrive through skip connections, the full resolution first.
     let mut skip_gradients = Vec::with_capacity(decoder.len());
@@ -32,7 +34,10 @@ pub(super) fn gradients(
             unet.decode(level, parameters, pass, inputs)
         });
         skip_gradients.push(skip);
-        gradient = below;
+        gradient = match level.checked_sub(1).filter(|below| unet.has_head(*below)) {
+            Some(_) => below.add(supervised.pop().expect("a level with a head is supervised")),
+            None => below,
+        };
     }
     for (level, block) in encoder.into_iter().enumerate().rev() {
         let [above, _] = blocks.backward(block, gradient.clone(), |pass, mut inputs| {
@@ -46,16 +51,20 @@ pub(super) fn gradients(
     (loss.inner(), blocks.finish())
 }
 
-/// Computes the forward pass without gradients; returns the blocks of encoder and decoder with their inputs, and the last
-/// activations.
-fn forward(
-    unet: &UnetLayers,
-    parameters: &Parameters,
-    pass: &mut Pass,
-    input: Tensor<5>,
-) -> (Vec<StoredBlock>, Vec<StoredBlock>, Tensor<5>) {
+/// What a forward pass without gradients stores.
+struct Forward {
+    /// The blocks of the encoder with their inputs.
+    encoder: Vec<StoredBlock>,
+    /// The blocks of the decoder with their inputs.
+    decoder: Vec<StoredBlock>,
+    /// The outputs of the decoder's levels that have a head, from the deepest up, and of the last.
+    supervised: Vec<Tensor<5>>,
+}
+
+/// Computes the forward pass without gradients.
+fn forward(unet: &UnetLayers, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Forward {
     let parameters = &parameters.without_gradients();
-    let (mut encoder, mut decoder) = (Vec::new(), Vec::new());
+    let (mut encoder, mut decoder, mut supervised) = (Vec::new(), Vec::new(), Vec::new());
     let mut hidden = input;
     for level in 0..unet.depth() {
         encoder.push(StoredBlock { inputs: vec![hidden.clone()], rng: pass.training.clone() });
@@ -66,6 +75,10 @@ fn forward(
         let skip = encoder[unet.depth() - 1 - level].inputs[0].clone();
         decoder.push(StoredBlock { inputs: vec![hidden.clone(), skip.clone()], rng: pass.training.clone() });
         hidden = unet.decode(level, parameters, pass, [hidden, skip]);
+        if unet.has_head(level) {
+            supervised.push(hidden.clone());
+        }
     }
-    (encoder, decoder, hidden)
+    supervised.push(hidden);
+    Forward { encoder, decoder, supervised }
 }

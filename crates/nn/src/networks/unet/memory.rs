@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::Unet;
+use super::{Encoder, Unet};
 use crate::devices::Allocation;
 use crate::layers::Norm;
 use crate::networks::memory::{ActivationMemory, BYTES, StepSize};
@@ -32,14 +32,13 @@ fn with_kernels(unet: &Unet, step: &StepSize) -> ActivationMemory {
     let per_convolution = if unet.norm == Norm::None { 1.0 } else { 2.0 };
     let stored = if step.recomputes {
         // The outputs of all blocks, and one block in full.
-        widths.sum(|width, _, below| width * if below.is_some() { 2.0 } else { 1.0 })
+        widths.sum(|level| level.width * if level.below.is_some() { 2.0 } else { 1.0 })
             + widths.at(1)
             + 2.0 * per_convolution * widths.at(0)
     } else {
-        // Two convolutions in the encoder and two in the decoder; the pooled map from above, the up-sampled one from below.
-        widths.sum(|width, above, below| {
-            let blocks = if below.is_some() { 2.0 } else { 1.0 };
-            2.0 * blocks * per_convolution * width + above.unwrap_or(0.0) + below.unwrap_or(0.0)
+        // The convolutions; the pooled map from above, the up-sampled one from below.
+        widths.sum(|level| {
+            level.convolutions * per_convolution * level.width + level.above.unwrap_or(0.0) + level.below.unwrap_or(0.0)
         })
     };
     let feature_maps = stored + BACKWARD[0] * widths.at(0) + BACKWARD[1] * step.classes as f64;
@@ -52,11 +51,10 @@ fn with_burn(unet: &Unet, step: &StepSize) -> ActivationMemory {
     const LOSS: f64 = 24.0;
     let widths = Widths::new(unet, step.patch);
     let per_convolution = if unet.norm == Norm::None { 2.0 } else { 2.3 };
-    let stored = widths.sum(|width, _, below| {
-        let blocks = if below.is_some() { 2.0 } else { 1.0 };
+    let stored = widths.sum(|level| {
         // The up-sampled map, and its concatenation with the skip connection.
-        let concatenated = below.map_or(0.0, |below| width + 2.0 * below);
-        2.0 * blocks * per_convolution * width + concatenated
+        let concatenated = level.below.map_or(0.0, |below| level.width + 2.0 * below);
+        level.convolutions * per_convolution * level.width + concatenated
     });
     // In the backward pass of the widest convolution: gradients, and copies with batch and channels transposed.
     let widest = (widths.at(0) + widths.at(1)).max(step.channels as f64);
@@ -74,10 +72,8 @@ fn with_libtorch(unet: &Unet, step: &StepSize) -> ActivationMemory {
     /// Copies of the largest unfolded convolution: its columns and their gradients.
     const UNFOLDED: f64 = 2.2;
     let per_convolution = if unet.norm == Norm::None { 3.6 } else { 5.0 };
-    let stored = Widths::new(unet, step.patch).sum(|width, _, below| {
-        let blocks = if below.is_some() { 2.0 } else { 1.0 };
-        2.0 * blocks * per_convolution * width
-    });
+    let stored =
+        Widths::new(unet, step.patch).sum(|level| level.convolutions * per_convolution * level.width);
     let maps = stored + LOSS * step.classes as f64;
     let feature_maps = if step.recomputes { RECOMPUTED * maps } else { maps };
     ActivationMemory { fixed_bytes: LIBRARIES + UNFOLDED * BYTES * unfolded(unet, step), feature_maps }
@@ -88,49 +84,75 @@ fn with_libtorch(unet: &Unet, step: &StepSize) -> ActivationMemory {
 fn unfolded(unet: &Unet, step: &StepSize) -> f64 {
     /// Larger inputs go to oneDNN (`ConvParams::use_mkldnn` of ATen).
     const MAX_ROWS: usize = 20_480;
-    const KERNEL: usize = 27;
     if step.batch > 1 {
         return 0.0;
     }
     let width = |level: usize| unet.widths.get(level).map_or(0, |width| width.get());
     let level_sizes = |level: usize| {
-        let [x, y, z] = step.patch.map(|size| size >> level);
+        let [x, y, z] = grid(unet, step.patch, level);
         let from_above = level.checked_sub(1).map_or(step.channels, width);
         let incoming = [from_above, width(level), width(level) + width(level + 1)].into_iter();
-        incoming.filter(move |channels| channels * x * y <= MAX_ROWS).map(move |channels| KERNEL * channels * x * y * z)
+        let kernel: usize = unet.kernel(level).iter().product();
+        incoming.filter(move |channels| channels * x * y <= MAX_ROWS).map(move |channels| kernel * channels * x * y * z)
     };
     (0..unet.widths.len()).flat_map(level_sizes).max().unwrap_or(0) as f64
 }
 
-/// The width of each level, with the fraction of the full resolution's voxels that its grid has.
-struct Widths(Vec<(f64, f64)>);
+/// The levels of a network.
+struct Widths(Vec<Level>);
+
+/// One level of a network.
+#[derive(Clone, Copy)]
+struct Level {
+    width: f64,
+    /// The fraction of the full resolution's voxels that its grid has.
+    fraction: f64,
+    /// The number of convolutions in encoder and decoder.
+    convolutions: f64,
+    /// The width of the level above, and of the level below.
+    above: Option<f64>,
+    below: Option<f64>,
+}
 
 impl Widths {
     fn new(unet: &Unet, patch: [usize; 3]) -> Self {
-        let full = voxels(patch, 0);
-        let level = |(level, width): (usize, &NonZeroUsize)| (width.get() as f64, voxels(patch, level) / full);
+        let full = voxels(unet, patch, 0);
+        let width = |level: Option<usize>| Some(unet.widths.get(level?)?.get() as f64);
+        let level = |(level, own): (usize, &NonZeroUsize)| {
+            let per_block = if unet.encoder == Encoder::Residual { 2 } else { 1 };
+            let below = width(Some(level + 1));
+            let decoder = if below.is_some() { unet.decoder_convs(level) } else { 0 };
+            Level {
+                width: own.get() as f64,
+                fraction: voxels(unet, patch, level) / full,
+                convolutions: (per_block * unet.encoder_convs(level) + decoder) as f64,
+                above: width(level.checked_sub(1)),
+                below,
+            }
+        };
         Self(unet.widths.iter().enumerate().map(level).collect())
     }
 
     /// Returns the width of a level; 0 where there is no such level.
     fn at(&self, level: usize) -> f64 {
-        self.0.get(level).map_or(0.0, |(width, _)| *width)
+        self.0.get(level).map_or(0.0, |level| level.width)
     }
 
-    /// Sums a function of the width, that of the level above and that of the level below over all levels, in feature maps
-    /// of the full resolution.
-    fn sum(&self, function: impl Fn(f64, Option<f64>, Option<f64>) -> f64) -> f64 {
-        let width = |level: Option<usize>| Some(self.0.get(level?)?.0);
-        let level_sum = |(level, (own, fraction)): (usize, &(f64, f64))| {
-            fraction * function(*own, width(level.checked_sub(1)), width(Some(level + 1)))
-        };
-        self.0.iter().enumerate().map(level_sum).sum()
+    /// Sums a function of each level, in feature maps of the full resolution.
+    fn sum(&self, function: impl Fn(&Level) -> f64) -> f64 {
+        self.0.iter().map(|level| level.fraction * function(level)).sum()
     }
 }
 
+/// Returns a level's grid.
+fn grid(unet: &Unet, patch: [usize; 3], level: usize) -> [usize; 3] {
+    let reduction = unet.reduction(level);
+    std::array::from_fn(|axis| patch[axis] / reduction[axis])
+}
+
 /// Returns the number of voxels of a level's grid.
-fn voxels(patch: [usize; 3], level: usize) -> f64 {
-    patch.iter().map(|size| (size >> level) as f64).product()
+fn voxels(unet: &Unet, patch: [usize; 3], level: usize) -> f64 {
+    grid(unet, patch, level).iter().map(|size| *size as f64).product()
 }
 
 #[cfg(test)]

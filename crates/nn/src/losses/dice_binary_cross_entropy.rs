@@ -1,0 +1,73 @@
+//! Dice loss plus binary cross-entropy.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{BinaryCrossEntropyLoss, DiceLoss, LossFunction, OutputActivation, class_weights};
+use crate::Diagnostic;
+use values::{NonNegative, Positive};
+
+/// Weighted sum of Dice loss and binary cross-entropy, both on the sigmoid of each class: nnU-Net's loss for regions, which
+/// overlap.
+///
+/// ```yaml
+/// dice_binary_cross_entropy: {}
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiceBinaryCrossEntropyLoss {
+    /// Weight of the Dice loss in the sum. Default: 1.
+    #[serde(default = "one")]
+    pub dice_weight: NonNegative,
+    /// Weight of binary cross-entropy in the sum. Default: 1.
+    #[serde(default = "one")]
+    pub cross_entropy_weight: NonNegative,
+    /// Added to numerator and denominator of Dice, so that it is defined where a class is absent. Default: `1.0e-5`.
+    #[serde(default = "super::dice::default_smooth")]
+    pub smooth: Positive,
+    /// Batch Dice: if true, the sums of Dice extend over the whole batch instead of each patch. Default: false.
+    #[serde(default)]
+    pub batch: bool,
+    /// If true, the background counts as a class in the Dice loss. Default: false.
+    #[serde(default)]
+    pub background: bool,
+    /// Weight of each class in both terms, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
+    #[serde(default)]
+    pub class_weights: Option<Vec<NonNegative>>,
+}
+
+fn one() -> NonNegative {
+    NonNegative::new(1.0).expect("1 is not negative")
+}
+
+impl LossFunction for DiceBinaryCrossEntropyLoss {
+    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+        let dice = DiceLoss {
+            smooth: self.smooth,
+            batch: self.batch,
+            background: self.background,
+            class_weights: self.class_weights.clone(),
+        };
+        let dice = dice.on_probabilities(sigmoid(logits.clone()), target.clone());
+        let cross_entropy = BinaryCrossEntropyLoss { class_weights: self.class_weights.clone() };
+        let cross_entropy = cross_entropy.forward(logits, target);
+        dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
+    }
+
+    fn output_activation(&self) -> OutputActivation {
+        OutputActivation::Sigmoid
+    }
+
+    fn class_weights(&self) -> Option<&[NonNegative]> {
+        self.class_weights.as_deref()
+    }
+
+    fn check(&self) -> Vec<Diagnostic> {
+        let weights = self.class_weights().filter(|_| !self.background);
+        let mut diagnostics: Vec<Diagnostic> = class_weights::check_without_background(weights).into_iter().collect();
+        diagnostics.extend(super::check_term_weights(self.dice_weight, self.cross_entropy_weight));
+        diagnostics
+    }
+}
