@@ -163,7 +163,10 @@ fn a_missing_prediction_is_refused_or_scored_as_empty() {
     let scored = ["evaluate", "--predictions", "pred", "--labels", "truth", "--out", "s.csv"];
     let message = stderr_line(&dir.runner(&scored).code(2));
     assert!(message.contains("2 of 3 label maps have no prediction: b, c"), "{message}");
-    assert!(message.contains("--missing score-as-empty") && !dir.path("s.csv").exists(), "{message}");
+    assert!(
+        message.contains("score them as if nothing had been predicted") && !dir.path("s.csv").exists(),
+        "{message}"
+    );
     let result = dir.runner(&[&scored[..], &["--missing", "score-as-empty"]].concat()).success();
     let text = stdout(&result);
     assert!(text.contains("2 of 3 cases have no prediction and were scored as empty: b, c"), "{text}");

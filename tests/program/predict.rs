@@ -163,12 +163,12 @@ fn wrong_arguments_are_reported_before_anything_is_predicted() {
     let folder = Path::new(&image).parent().unwrap().display().to_string();
     for (arguments, expected) in [
         (vec!["--run", "absent", &image, "--out", "out"], "cannot read"),
-        (vec!["--run", &run, &image, &image, "--out", "out"], "different --out folders"),
+        (vec!["--run", &run, &image, &image, "--out", "out"], "is named twice"),
         (vec!["--run", &run, &image, "absent.nii.gz", "--out", "out"], "absent.nii.gz"),
         (vec!["--run", &run, &image, "--out", &folder], "another folder with --out"),
     ] {
         let arguments: Vec<&str> = std::iter::once("predict").chain(arguments).collect();
-        let message = stderr(&dir.runner(&arguments).code(2));
+        let message = stderr_line(&dir.runner(&arguments).code(2));
         assert!(message.contains(expected), "{message}");
     }
     fs::remove_file(Path::new(&run).join("checkpoints/best.safetensors")).unwrap();

@@ -27,6 +27,8 @@ pub use diagnostic::Diagnostic;
 pub use file_name::is_file_name;
 pub use format::format_number;
 pub use home::{expand_home, home_expanded};
-pub use number::{NonNegative, Percentile, Positive, Probability, PositiveFraction, UnitFraction, single, single_or_null};
+pub use number::{
+    NonNegative, Percentile, Positive, PositiveFraction, Probability, UnitFraction, single, single_or_null,
+};
 pub use range::{AxisRanges, Range};
 pub use shape::{Margins, Overlap, PartialShape, Shape, Spacing};

@@ -56,6 +56,10 @@ pub(super) fn plan(subjects: &[Subject], out: &Path, probabilities: bool) -> Res
                 return Err(CliError::problem(message, "name another folder with --out"));
             }
             if let Some(other) = written.insert(path, image) {
+                if other == image {
+                    let message = format!("{} is named twice", image.display());
+                    return Err(CliError::problem(message, "name each image once"));
+                }
                 let message =
                     format!("{} and {} would both write {}", other.display(), image.display(), path.display());
                 return Err(CliError::problem(message, collision_help(subjects)));

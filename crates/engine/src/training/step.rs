@@ -112,7 +112,9 @@ impl Trainer {
             losses.push((fraction, loss));
             sums = Some(match sums {
                 None => gradients,
-                Some(sums) => sums.into_iter().zip(gradients).map(|(sum, gradient)| Some(sum?.add(gradient?))).collect(),
+                Some(sums) => {
+                    sums.into_iter().zip(gradients).map(|(sum, gradient)| Some(sum?.add(gradient?))).collect()
+                }
             });
         }
         let mut gradients = sums.expect("a step has at least one batch");

@@ -11,7 +11,7 @@ use burn::backend::{Autodiff, Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::convolution::{Direction, DirectConvolution, Kernels};
+use super::convolution::{DirectConvolution, Direction, Kernels};
 use super::normalization::{GroupNormalization, Moments};
 use super::slab::Maps;
 use super::stencil::Stencil;

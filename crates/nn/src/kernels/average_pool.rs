@@ -28,9 +28,8 @@ pub fn backward(gradient: &[f32], grid: [usize; 3], window: [usize; 3]) -> Vec<f
     let pooled: [usize; 3] = std::array::from_fn(|axis| grid[axis] / window[axis]);
     let plane = grid[1] * grid[2];
     let mut input_gradient = vec![0.0; gradient.len() * window.iter().product::<usize>()];
-    let planes = input_gradient
-        .par_chunks_exact_mut(window[0] * plane)
-        .zip(gradient.par_chunks_exact(pooled[1] * pooled[2]));
+    let planes =
+        input_gradient.par_chunks_exact_mut(window[0] * plane).zip(gradient.par_chunks_exact(pooled[1] * pooled[2]));
     planes.for_each(|(input_gradient, gradient)| {
         for (index, row) in input_gradient.chunks_exact_mut(grid[2]).enumerate() {
             let gradient = &gradient[index % grid[1] / window[1] * pooled[2]..][..pooled[2]];

@@ -166,15 +166,7 @@ impl DirectConvolution<'_> {
     }
 
     /// Adds all inputs of a sum for some blocks of outputs.
-    fn accumulate(
-        &self,
-        arch: Arch,
-        slab: Slab,
-        sum: &Sum,
-        blocks: &Range<usize>,
-        padded: &[f32],
-        totals: &mut [f32],
-    ) {
+    fn accumulate(&self, arch: Arch, slab: Slab, sum: &Sum, blocks: &Range<usize>, padded: &[f32], totals: &mut [f32]) {
         let unpadded_len = slab.unpadded_len();
         let taps_of_inputs: Vec<&[usize]> = self.taps_of_inputs(sum);
         let weights_per_block: usize = taps_of_inputs.iter().map(|offsets| offsets.len()).sum();
@@ -211,9 +203,9 @@ impl DirectConvolution<'_> {
         padded.clear();
         padded.resize(inputs.len() * self.inputs() * slab.padded_len(), 0.0);
         let voxels = self.input_grid().iter().product();
-        let volumes = inputs.iter().flat_map(|phase| {
-            patch_volumes(self.inputs, patch, voxels).map(move |volume| (phase.lattice, volume))
-        });
+        let volumes = inputs
+            .iter()
+            .flat_map(|phase| patch_volumes(self.inputs, patch, voxels).map(move |volume| (phase.lattice, volume)));
         for ((lattice, volume), channel) in volumes.zip(padded.chunks_exact_mut(slab.padded_len())) {
             slab.fill_padded(volume, lattice, first, channel);
         }

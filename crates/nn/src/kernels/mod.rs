@@ -51,13 +51,7 @@ pub fn support(input: &Tensor<5>) -> bool {
 /// - weight: `[output, channels of all inputs, kernel x, kernel y, kernel z]`
 /// - bias: `[output]`
 /// - output: `[batch, output, x / stride, y / stride, z / stride]`
-pub fn convolve(
-    inputs: Vec<Tensor<5>>,
-    weight: Tensor<5>,
-    bias: Tensor<1>,
-    stencil: Stencil,
-    slope: f64,
-) -> Tensor<5> {
+pub fn convolve(inputs: Vec<Tensor<5>>, weight: Tensor<5>, bias: Tensor<1>, stencil: Stencil, slope: f64) -> Tensor<5> {
     let (weight, bias, slope) = (weight.into_dispatch(), bias.into_dispatch(), slope as f32);
     let mut inputs = inputs.into_iter().map(Tensor::into_dispatch);
     Tensor::from_dispatch(match (inputs.next(), inputs.next()) {
@@ -175,13 +169,7 @@ pub trait VolumeOps: Backend {
 }
 
 impl VolumeOps for Flex {
-    fn convolve(
-        input: FlexTensor,
-        weight: FlexTensor,
-        bias: FlexTensor,
-        stencil: Stencil,
-        slope: f32,
-    ) -> FlexTensor {
+    fn convolve(input: FlexTensor, weight: FlexTensor, bias: FlexTensor, stencil: Stencil, slope: f32) -> FlexTensor {
         ConvolutionState::convolution([input], weight, stencil, slope).forward(bias)
     }
 

@@ -55,12 +55,7 @@ pub fn weight(batch: usize, coarse: [usize; 3], stencil: Stencil, fine_maps: &[M
             });
             unpadded.par_chunks_exact_mut(slab.unpadded_len()).take(coarse_maps.channels).enumerate().for_each(
                 |(channel, out)| {
-                    slab.fill_unpadded(
-                        coarse_maps.volume(patch, channel, coarse_voxels),
-                        Lattice::WHOLE,
-                        first,
-                        out,
-                    );
+                    slab.fill_unpadded(coarse_maps.volume(patch, channel, coarse_voxels), Lattice::WHOLE, first, out);
                 },
             );
             sums.par_iter_mut().enumerate().for_each(|(index, sums)| {

@@ -75,7 +75,13 @@ impl Convolution {
         if kernels::support(&inputs[0]) {
             let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &inputs[0].device().inner()));
             let stencil = kernels::Stencil::centred(self.kernel, self.stride);
-            return kernels::convolve(inputs, weight, bias, stencil, activation.map_or(1.0, Activation::negative_slope));
+            return kernels::convolve(
+                inputs,
+                weight,
+                bias,
+                stencil,
+                activation.map_or(1.0, Activation::negative_slope),
+            );
         }
         let (input, stride) = match self.kernel {
             // burn's CubeCL backends compute wrong gradients of strided 1x1x1 convolutions (0.22.1).

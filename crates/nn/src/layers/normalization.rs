@@ -55,13 +55,7 @@ pub enum Normalization {
 
 impl Normalization {
     /// Declares the normalization of `channels` channels, with an initial scale.
-    pub fn declare(
-        all: &mut Declarations,
-        norm: Norm,
-        name: &str,
-        channels: usize,
-        scale: Initializer,
-    ) -> Self {
+    pub fn declare(all: &mut Declarations, norm: Norm, name: &str, channels: usize, scale: Initializer) -> Self {
         if norm == Norm::None {
             return Self::Absent;
         }

@@ -264,7 +264,8 @@ impl Unet {
             diagnostics.push(Diagnostic::problem("downsample", message, "add `downsample: strided_conv`"));
         }
         if self.deep_supervision && depth < 3 {
-            let message = "deep supervision needs at least 3 widths: the loss of the lowest level of the decoder has weight 0";
+            let message =
+                "deep supervision needs at least 3 widths: the loss of the lowest level of the decoder has weight 0";
             diagnostics.push(Diagnostic::problem("deep_supervision", message, "add a width, or remove the key"));
         }
         diagnostics

@@ -112,12 +112,11 @@ impl Optimizer {
     ) -> Vec<Tensor<1>> {
         let rule = self.spec.component();
         let updates = parameters.into_iter().zip(gradients).zip(&mut self.moments);
-        let update = |((parameter, gradient), moments): ((Tensor<1>, Option<Tensor<1>>), &mut Vec<Tensor<1>>)| {
-            match gradient {
+        let update =
+            |((parameter, gradient), moments): ((Tensor<1>, Option<Tensor<1>>), &mut Vec<Tensor<1>>)| match gradient {
                 Some(gradient) => rule.update(parameter, gradient, moments, learning_rate, step),
                 None => parameter,
-            }
-        };
+            };
         updates.map(update).collect()
     }
 }

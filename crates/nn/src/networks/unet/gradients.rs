@@ -22,8 +22,7 @@ pub(super) fn gradients(
 ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
     let Forward { encoder, decoder, supervised } = forward(unet, parameters, pass, input);
     let mut blocks = BlockGradients::new(parameters, pass.precision);
-    let (loss, mut supervised) =
-        blocks.loss(supervised, |hidden| loss(unet.classify_all(parameters, pass, hidden)));
+    let (loss, mut supervised) = blocks.loss(supervised, |hidden| loss(unet.classify_all(parameters, pass, hidden)));
     let mut gradient = supervised.pop().expect("the last level is always supervised");
 
     // Gradients of the encoder's outputs that arrive through skip connections, the full resolution first.

@@ -72,8 +72,7 @@ fn with_libtorch(unet: &Unet, step: &StepSize) -> ActivationMemory {
     /// Copies of the largest unfolded convolution: its columns and their gradients.
     const UNFOLDED: f64 = 2.2;
     let per_convolution = if unet.norm == Norm::None { 3.6 } else { 5.0 };
-    let stored =
-        Widths::new(unet, step.patch).sum(|level| level.convolutions * per_convolution * level.width);
+    let stored = Widths::new(unet, step.patch).sum(|level| level.convolutions * per_convolution * level.width);
     let maps = stored + LOSS * step.classes as f64;
     let feature_maps = if step.recomputes { RECOMPUTED * maps } else { maps };
     ActivationMemory { fixed_bytes: LIBRARIES + UNFOLDED * BYTES * unfolded(unet, step), feature_maps }
