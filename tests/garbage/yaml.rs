@@ -75,7 +75,7 @@ fn a_malformed_document_is_an_error_with_its_position() {
 fn a_number_out_of_range_is_an_error_at_the_number() {
     for (written, number, expected) in [
         ("epochs: 2", "1180591620717411303424", "expected a whole number of at least 1, got `1180591620717411303424`"),
-        ("epochs: 2", "-0", "expected a whole number of at least 1, got `0`"),
+        ("epochs: 2", "-0", "expected a whole number of at least 1, got `-0`"),
         ("epochs: 2", "99999999999", "expected at most 10000000, got 99999999999"),
         ("batch_size: 2", "18446744073709551615", "expected at most 1000000, got 18446744073709551615"),
         ("max_length: 40", "18446744073709551615", "expected at most 1000000, got 18446744073709551615"),

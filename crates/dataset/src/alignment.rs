@@ -22,7 +22,7 @@ pub struct GridMismatch {
     /// The role of the file that it belongs to.
     pub reference: Role,
     /// How its grid differs from that of the reference.
-    pub difference: GridDifference,
+    pub difference: Box<GridDifference>,
 }
 
 /// The role of a file.
@@ -113,7 +113,7 @@ pub fn axis_order(
         role,
         path: path.to_owned(),
         reference: reference_role,
-        difference: GridDifference::between(grid, reference),
+        difference: Box::new(GridDifference::between(grid, reference)),
     })
 }
 
@@ -131,7 +131,7 @@ pub fn check_same_axis_order(
         return Ok(());
     }
     let difference = GridDifference::AxisOrder { file: grid.affine, reference: reference.affine };
-    Err(GridMismatch { role, path: path.to_owned(), reference: reference_role, difference })
+    Err(GridMismatch { role, path: path.to_owned(), reference: reference_role, difference: Box::new(difference) })
 }
 
 fn scaled(grid: &Grid, factor: f64) -> Grid {
@@ -200,7 +200,7 @@ impl GridMismatch {
         let reference = self.reference;
         let voxels = |shape: [usize; 3]| shape.map(|size| size.to_string()).join(" x ");
         let of = |grid: &Grid| format!("{} voxels of {}", voxels(grid.shape), format_spacing(grid.spacing()));
-        match &self.difference {
+        match &*self.difference {
             GridDifference::AxisOrder { file, reference: other } => format!(
                 "it is stored as {} and the {reference} as {}, over the same region",
                 file.orientation(),
@@ -241,7 +241,7 @@ impl GridMismatch {
             Role::Image => format!("resample it to the grid of the {reference}"),
             _ => format!("resample it to the grid of the {reference}, nearest neighbour"),
         };
-        match self.difference {
+        match *self.difference {
             GridDifference::AxisOrder { .. } => {
                 "set `data.orientation: reorient` to read both in one orientation".to_owned()
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::experiment::plan::Case;
 use crate::fingerprint::Intensities;
-use dataset::cache::{Cache, CacheError, KeyBuilder};
+use dataset::cache::{Cache, KeyBuilder};
 use run_folder::manifest::InputFile;
 use volume::Volume;
 
@@ -29,15 +29,12 @@ impl MeasuredIntensities {
     }
 
     /// Measures the subject's volume as read from its files, unless that was done before.
-    ///
-    /// # Errors
-    /// When the cache cannot be written.
-    pub(crate) fn measure(&mut self, volume: &Volume, cache: &Cache) -> Result<(), CacheError> {
+    pub(crate) fn measure(&mut self, volume: &Volume, cache: &Cache) {
         if self.intensities.is_none() {
             let intensities = Intensities::of_channels(&volume.image);
-            cache.write_statistics(&self.path, &intensities)?;
+            // The file only saves time; a full disk is reported by the volume's own entry.
+            let _ = cache.write_statistics(&self.path, &intensities);
             self.intensities = Some(intensities);
         }
-        Ok(())
     }
 }

@@ -142,11 +142,11 @@ pub(crate) fn preprocess(
         let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
         let mut measured = MeasuredIntensities::read(case, &files, cache);
         if let Some(volume) = &loaded {
-            measured.measure(volume, cache)?;
+            measured.measure(volume, cache);
         }
         let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
             let source = loaded.take().map_or_else(|| preprocessing.load(&case.subject), Ok)?;
-            measured.measure(&source, cache)?;
+            measured.measure(&source, cache);
             Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
         })?;
         drop(loaded);

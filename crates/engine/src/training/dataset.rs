@@ -225,7 +225,7 @@ fn fingerprint(
         let case = &plan.cases[name];
         let measure = || -> Result<_, MakeError> {
             let mut measured = MeasuredIntensities::read(case, &subjects[name].files, cache);
-            measured.measure(&case.subject.load()?, cache)?;
+            measured.measure(&case.subject.load()?, cache);
             Ok(measured.intensities)
         };
         read.insert(name, measure().map_err(PreprocessError::of_subject(name))?.unwrap_or_default());

@@ -22,7 +22,7 @@ mod per_level;
 pub use per_level::{CountPerLevel, SizePerLevel};
 
 /// U-Net for volumes (Çiçek et al. 2016): convolutions on each level of an encoder and a decoder, which are joined by skip
-/// connections, and a 1x1x1 convolution to the classes. With the keys of the second example it is nnU-Net's network.
+/// connections, and a 1x1x1 convolution to the classes. `docs/weights.md` has the keys of nnU-Net's networks.
 ///
 /// ```yaml
 /// unet: { widths: [32, 64, 128, 256], norm: instance, activation: leaky_relu }
@@ -218,11 +218,16 @@ impl Unet {
             }
         };
         let per_level = "give one for each width, from the full resolution down, or one for all levels";
-        check_count("kernel_sizes", self.kernel_sizes.len(), depth, per_level);
-        check_count("strides", self.strides.as_ref().and_then(SizePerLevel::len), depth, per_level);
-        check_count("convs_per_level", self.convs_per_level.as_ref().and_then(CountPerLevel::len), depth, per_level);
+        check_count("kernel_sizes", self.kernel_sizes.num_own(), depth, per_level);
+        check_count("strides", self.strides.as_ref().and_then(SizePerLevel::num_own), depth, per_level);
+        check_count(
+            "convs_per_level",
+            self.convs_per_level.as_ref().and_then(CountPerLevel::num_own),
+            depth,
+            per_level,
+        );
         let help = "the decoder has one level less than the encoder: give one for each width but the last";
-        let counts = self.decoder_convs_per_level.as_ref().and_then(CountPerLevel::len);
+        let counts = self.decoder_convs_per_level.as_ref().and_then(CountPerLevel::num_own);
         check_count("decoder_convs_per_level", counts, depth - 1, help);
         if !diagnostics.is_empty() {
             return diagnostics;
@@ -231,10 +236,10 @@ impl Unet {
             let key = |name: &str, has_own: bool| if has_own { format!("{name}.{level}") } else { name.to_owned() };
             if let Some(size) = self.kernel(level).into_iter().find(|size| size % 2 == 0 || *size > MAX_KERNEL) {
                 let message = format!("expected odd kernel sizes from 1 to {MAX_KERNEL}, got {size}");
-                let key = key("kernel_sizes", self.kernel_sizes.len().is_some());
+                let key = key("kernel_sizes", self.kernel_sizes.num_own().is_some());
                 diagnostics.push(Diagnostic::problem(key, message, "use 3, or 1 along an axis of thick slices"));
             }
-            let has_own = self.strides.as_ref().and_then(SizePerLevel::len).is_some();
+            let has_own = self.strides.as_ref().and_then(SizePerLevel::num_own).is_some();
             if let Some(stride) = self.stride(level).into_iter().find(|stride| *stride == 0 || *stride > MAX_STRIDE) {
                 let message = format!("expected strides from 1 to {MAX_STRIDE}, got {stride}");
                 diagnostics.push(Diagnostic::problem(key("strides", has_own), message, "use 2, or 1 to keep an axis"));
@@ -249,7 +254,7 @@ impl Unet {
             for (name, count, counts) in counts {
                 if !(1..=MAX_CONVOLUTIONS).contains(&count) {
                     let message = format!("expected 1 to {MAX_CONVOLUTIONS}, got {count}");
-                    let has_own = counts.as_ref().and_then(CountPerLevel::len).is_some();
+                    let has_own = counts.as_ref().and_then(CountPerLevel::num_own).is_some();
                     diagnostics.push(Diagnostic::problem(key(name, has_own), message, "nnU-Net uses 2"));
                 }
             }

@@ -137,7 +137,9 @@ mod tests {
         let replace: ReplaceNonFinite = serde_yaml::from_str("with: 0").unwrap();
         let replace = Transform::from(replace);
         let z_normalize: Transform = serde_json::from_str(r#"{"z_normalize": {}}"#).unwrap();
-        assert!(require_finite(&image, &[]).is_err() && require_finite(&image, &[z_normalize.clone()]).is_err());
+        assert!(
+            require_finite(&image, &[]).is_err() && require_finite(&image, std::slice::from_ref(&z_normalize)).is_err()
+        );
         assert!(require_finite(&image, &[z_normalize, replace.clone()]).is_err());
         assert!(require_finite(&image, &[crate::ToCanonical {}.into(), replace]).is_ok());
     }

@@ -110,11 +110,11 @@ fn constant_as_range(node: &Node, centre: f64) -> Option<(String, String, String
         Value::Float(value) => Some(value),
         _ => None,
     };
-    let first = items.iter().filter_map(|item| number(*item)).find(|value| *value != centre)?;
+    let first = items.iter().filter_map(|item| number(item)).find(|value| *value != centre)?;
     // A scale may be written as a factor, such as 1.1, or as TorchIO's distance from 1, such as 0.1.
     let distance = |value: f64| if centre == 0.0 || value <= 0.5 { value.abs() } else { (value - centre).abs() };
     let range = |low: f64, high: f64| format!("[{}, {}]", format_number(low), format_number(high));
-    let each = |item: &&Node, of: &dyn Fn(f64) -> String| match (number(*item), &item.value) {
+    let each = |item: &&Node, of: &dyn Fn(f64) -> String| match (number(item), &item.value) {
         (Some(value), _) => of(value),
         (None, Value::List(bounds)) => match bounds.iter().filter_map(number).collect::<Vec<_>>()[..] {
             [low, high] => range(low, high),

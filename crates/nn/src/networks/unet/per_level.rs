@@ -26,7 +26,7 @@ impl SizePerLevel {
     }
 
     /// Returns the number of levels that have a size of their own; `None` if all have the same.
-    pub fn len(&self) -> Option<usize> {
+    pub fn num_own(&self) -> Option<usize> {
         match self {
             Self::All(_) => None,
             Self::Each(sizes) => Some(sizes.len()),
@@ -90,7 +90,7 @@ impl CountPerLevel {
     }
 
     /// Returns the number of levels that have a number of their own; `None` if all have the same.
-    pub fn len(&self) -> Option<usize> {
+    pub fn num_own(&self) -> Option<usize> {
         match self {
             Self::All(_) => None,
             Self::Each(counts) => Some(counts.len()),

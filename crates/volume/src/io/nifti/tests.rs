@@ -199,7 +199,7 @@ fn lengths_are_converted_to_millimetres_from_every_form_and_version() {
 #[test]
 fn an_axis_of_no_voxels_beyond_the_third_counts_as_one() {
     let folder = tempfile::tempdir().unwrap();
-    let path = patched(folder.path(), 40, &[4i16, 3, 4, 18, 0].map(i16::to_le_bytes).as_flattened());
+    let path = patched(folder.path(), 40, [4i16, 3, 4, 18, 0].map(i16::to_le_bytes).as_flattened());
     let header = read_header(&path).unwrap();
     assert_eq!((header.grid.shape, header.channels), (grid().shape, 1));
     assert_eq!(header.ambiguities, ["its dim declares 0 voxels along axis 4, read as 1"]);
@@ -227,7 +227,7 @@ fn labels_that_a_writer_scaled_are_read_and_others_quoted_as_computed() {
 #[test]
 fn slices_on_the_fourth_axis_of_a_label_map_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let path = patched(folder.path(), 40, &[4i16, 3, 4, 1, 18].map(i16::to_le_bytes).as_flattened());
+    let path = patched(folder.path(), 40, [4i16, 3, 4, 1, 18].map(i16::to_le_bytes).as_flattened());
     let message = read_label(&path).unwrap_err().to_string();
     assert!(message.contains("1 channel, got 18; if its slices are on the fourth axis"), "{message}");
 }
