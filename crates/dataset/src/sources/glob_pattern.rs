@@ -39,7 +39,7 @@ fn escape_help(pattern: &str) -> Option<String> {
     matches.then(|| format!("brackets are wildcards in a pattern; write `[[]` for a bracket: `{escaped}`"))
 }
 
-/// Returns the text that stands in place of a pattern's wildcards in a path that matches it: `7` for the pattern
+/// Returns the text in place of a pattern's wildcards in a path that matches it: `7` for the pattern
 /// `scans/volume-*.nii` and the path `scans/volume-7.nii`. It extends from the first wildcard to the last. `None` if there
 /// is no wildcard.
 pub(super) fn wildcard_text(pattern: &str, path: &Path) -> Option<String> {

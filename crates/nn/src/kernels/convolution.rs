@@ -88,7 +88,8 @@ struct Task<'a> {
     patch: usize,
     /// The index of the first coarse plane.
     first: usize,
-    num_planes: usize,
+    /// The layout of its coarse planes.
+    slab: Slab,
     /// Blocks of output channels.
     blocks: Range<usize>,
     /// The output: the planes of one channel after those of another.
@@ -99,7 +100,8 @@ impl DirectConvolution<'_> {
     /// Computes the outputs, split along the channel axis into maps with the given numbers of channels.
     pub fn compute(&self, channels: &[usize]) -> Vec<Vec<f32>> {
         let Self { batch, coarse, .. } = *self;
-        let (grid, ratio) = (self.output_grid(), self.output_grid()[0] / coarse[0]);
+        let grid = self.output_grid();
+        let ratio = grid[0] / coarse[0];
         let voxels: usize = grid.iter().product();
         let mut outputs: Vec<Vec<f32>> = channels.iter().map(|count| vec![0.0; batch * count * voxels]).collect();
         let reach = self.stencil.reach();
@@ -119,14 +121,15 @@ impl DirectConvolution<'_> {
             }
             before += count;
         }
-        let sums = self.sums(Slab::new(coarse, slab_planes, reach));
+        let full_slab = Slab::new(coarse, slab_planes, reach);
+        let sums = self.sums(full_slab);
         let arch = Arch::new();
         task_planes.into_par_iter().enumerate().for_each_init(Default::default, |scratch, (task, planes)| {
             let (slab, group) = (task / groups, task % groups);
             let (patch, first) = (slab / slabs, slab % slabs * slab_planes);
             let blocks = group * per_group..((group + 1) * per_group).min(blocks);
-            let num_planes = slab_planes.min(coarse[0] - first);
-            self.compute_task(arch, &sums, Task { patch, first, num_planes, blocks, planes }, scratch);
+            let slab = full_slab.with_planes(slab_planes.min(coarse[0] - first));
+            self.compute_task(arch, &sums, Task { patch, first, slab, blocks, planes }, scratch);
         });
         outputs
     }
@@ -135,10 +138,9 @@ impl DirectConvolution<'_> {
         &self,
         arch: Arch,
         sums: &[Sum],
-        Task { patch, first, num_planes, blocks, mut planes }: Task,
+        Task { patch, first, slab, blocks, mut planes }: Task,
         [padded, totals]: &mut [Vec<f32>; 2],
     ) {
-        let slab = Slab::new(self.coarse, num_planes, self.stencil.reach());
         let unpadded_len = slab.unpadded_len();
         // Output planes per coarse plane.
         let ratio = self.output_grid()[0] / self.coarse[0];
@@ -151,7 +153,8 @@ impl DirectConvolution<'_> {
             totals.resize(blocks.len() * BLOCK * unpadded_len, 0.0);
             self.accumulate(arch, slab, sum, &blocks, padded, totals);
             for (index, plane) in planes.iter_mut().enumerate() {
-                let (channel, x) = (index / (ratio * num_planes), index % (ratio * num_planes));
+                let per_channel = ratio * slab.planes();
+                let (channel, x) = (index / per_channel, index % per_channel);
                 if x % ratio != sum.output.remainder[0] {
                     continue;
                 }

@@ -85,6 +85,16 @@ impl Slab {
         Self { rows: [y, z], planes, reach, row_stride, plane_stride: (y + reach[1]) * row_stride }
     }
 
+    /// Returns the same layout with another number of planes.
+    pub fn with_planes(self, planes: usize) -> Self {
+        Self { planes, ..self }
+    }
+
+    /// Returns the number of planes.
+    pub fn planes(&self) -> usize {
+        self.planes
+    }
+
     /// Returns the number of planes of a grid that have about the given number of positions.
     pub fn num_planes([x, y, z]: [usize; 3], reach: [usize; 3], positions: usize) -> usize {
         (positions / ((y + reach[1]) * (z + reach[2]))).clamp(1, x)

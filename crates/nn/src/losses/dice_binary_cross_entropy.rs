@@ -19,10 +19,10 @@ use values::{NonNegative, Positive};
 #[serde(deny_unknown_fields)]
 pub struct DiceBinaryCrossEntropyLoss {
     /// Weight of the Dice loss in the sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "super::default_term_weight")]
     pub dice_weight: NonNegative,
     /// Weight of binary cross-entropy in the sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "super::default_term_weight")]
     pub cross_entropy_weight: NonNegative,
     /// Added to numerator and denominator of Dice, so that it is defined where a class is absent. Default: `1.0e-5`.
     #[serde(default = "super::dice::default_smooth")]
@@ -36,10 +36,6 @@ pub struct DiceBinaryCrossEntropyLoss {
     /// Weight of each class in both terms, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
-}
-
-fn one() -> NonNegative {
-    NonNegative::new(1.0).expect("1 is not negative")
 }
 
 impl LossFunction for DiceBinaryCrossEntropyLoss {

@@ -18,10 +18,10 @@ use values::{NonNegative, Positive, PositiveFraction};
 #[serde(deny_unknown_fields)]
 pub struct DiceCrossEntropyLoss {
     /// Weight of the Dice loss in the sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "super::default_term_weight")]
     pub dice_weight: NonNegative,
     /// Weight of cross-entropy in the sum. Default: 1.
-    #[serde(default = "one")]
+    #[serde(default = "super::default_term_weight")]
     pub cross_entropy_weight: NonNegative,
     /// Added to numerator and denominator of Dice, so that it is defined where a class is absent. Default: `1.0e-5`.
     #[serde(default = "super::dice::default_smooth")]
@@ -39,10 +39,6 @@ pub struct DiceCrossEntropyLoss {
     /// `null`, all voxels. Example: `0.1`, as nnU-Net's `DC_and_topk_loss` with `k: 10`.
     #[serde(default)]
     pub top_k: Option<PositiveFraction>,
-}
-
-fn one() -> NonNegative {
-    NonNegative::new(1.0).expect("1 is not negative")
 }
 
 impl LossFunction for DiceCrossEntropyLoss {

@@ -79,6 +79,11 @@ pub trait LossFunction {
     }
 }
 
+/// Returns the default weight of a term in a sum of two losses.
+fn default_term_weight() -> NonNegative {
+    NonNegative::new(1.0).expect("1 is not negative")
+}
+
 /// Returns a problem if both terms of a sum of two losses have weight 0.
 fn check_term_weights(dice: NonNegative, cross_entropy: NonNegative) -> Option<Diagnostic> {
     (dice.get() == 0.0 && cross_entropy.get() == 0.0).then(|| {

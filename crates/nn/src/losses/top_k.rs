@@ -1,7 +1,5 @@
 //! The mean of the largest losses of single voxels.
 
-use std::num::NonZeroUsize;
-
 use burn::tensor::{Tensor, TensorData};
 
 /// Returns the mean of the largest fraction of the values `[batch, 1, x, y, z]`, over the whole batch.
@@ -13,7 +11,7 @@ pub(super) fn mean_of_largest(values: Tensor<5>, fraction: f64) -> Tensor<1> {
     let host: Vec<f32> =
         values.clone().inner().into_data_as::<f32>().try_to_vec().expect("a tensor converted to f32 contains f32");
     // nnU-Net rounds down.
-    let count = NonZeroUsize::new((host.len() as f64 * fraction) as usize).map_or(1, NonZeroUsize::get);
+    let count = ((host.len() as f64 * fraction) as usize).max(1);
     let mask = TensorData::new(mask_of_largest(&host, count), shape);
     let mask = Tensor::<5>::from_data(mask, &values.device().inner());
     super::reduction::sum(values.mul(mask)).div_scalar(count as f64)
