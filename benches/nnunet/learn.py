@@ -46,6 +46,7 @@ def prepare(dataset, work, widths):
     kwargs = changed["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
     assert len(widths) == kwargs["n_stages"], kwargs
     kwargs["features_per_stage"] = widths
+    changed["continue_training"] = False
     return changed, json.loads((preprocessed / "dataset.json").read_text())
 
 
