@@ -1,9 +1,10 @@
 """Trains a small plan of nnU-Net on a dataset in the Decathlon's layout, and prints the Dice of its validation cases.
 
-usage: python learn.py DATASET WORK [--widths 8,16,32,64] [--epochs 5] [--iterations 250] [--seed 1] [--no-mirroring]
+usage: python learn.py DATASET WORK [--widths 8,16,32,64] [--batch 2] [--epochs 5] [--iterations 250] [--seed 1] [--no-mirroring]
 
 The first call plans and preprocesses the dataset below WORK; later calls reuse it. WORK/nnUNet_preprocessed/…/splits_final.json
-has the folds, which an experiment can use as well (`data.split.file`). The widths replace those of nnU-Net's own plan. Fold 0 is
+has the folds, which an experiment can use as well (`data.split.file`). The widths and the batch size replace
+those of nnU-Net's own plan. Fold 0 is
 trained on the CPU with the standard trainer: only its number of epochs and of iterations is changed.
 
 Needs nnunetv2 2.8.1 and a torch other than 2.9.
@@ -19,7 +20,7 @@ from pathlib import Path
 NAME = "Dataset004_Decathlon"
 
 
-def prepare(dataset, work, widths):
+def prepare(dataset, work, widths, batch):
     raw = work / "nnUNet_raw" / NAME
     if not raw.exists():
         described = json.loads((dataset / "dataset.json").read_text())
@@ -43,7 +44,9 @@ def prepare(dataset, work, widths):
         api.plan_experiments([4])
         api.preprocess([4], configurations=["3d_fullres"], num_processes=[2])
     changed = json.loads(plans.read_text())
-    kwargs = changed["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    configuration = changed["configurations"]["3d_fullres"]
+    configuration["batch_size"] = batch
+    kwargs = configuration["architecture"]["arch_kwargs"]
     assert len(widths) == kwargs["n_stages"], kwargs
     kwargs["features_per_stage"] = widths
     changed["continue_training"] = False
@@ -55,6 +58,7 @@ def main():
     parser.add_argument("dataset", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--widths", default="8,16,32,64")
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
@@ -70,7 +74,7 @@ def main():
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    plans, dataset_json = prepare(args.dataset, work, [int(width) for width in args.widths.split(",")])
+    plans, dataset_json = prepare(args.dataset, work, [int(width) for width in args.widths.split(",")], args.batch)
     results = work / "nnUNet_results" / f"{args.epochs}x{args.iterations}_{args.seed}{'_still' * args.no_mirroring}"
     np.random.seed(args.seed)
     torch.manual_seed(args.seed)

@@ -9,7 +9,9 @@ use super::plan::Plan;
 use super::spec::Experiment;
 
 /// Maximum length of the description of a component in characters; landmarks and reference grids are long.
-const MAX_LENGTH: usize = 160;
+const MAX_LENGTH: usize = 600;
+/// Maximum length of a line in characters, without its name.
+const MAX_LINE: usize = 100;
 
 impl Plan {
     /// Returns the smallest and the largest size along each axis after preprocessing.
@@ -78,6 +80,7 @@ impl Plan {
         let lines = [
             ("model", component(&tree(model))),
             ("parameters", self.num_parameters.to_string()),
+            ("receptive field", format!("{} voxels", shape_text(model.receptive_field()))),
             ("loss", component(&tree(loss))),
             ("optimizer", component(&tree(optimizer))),
             ("schedule", component(&tree(schedule))),
@@ -131,12 +134,26 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for (name, value) in self.lines() {
-            for (index, value) in value.lines().enumerate() {
+            for (index, value) in value.lines().flat_map(wrapped).enumerate() {
                 writeln!(f, "{:<18}{value}", if index == 0 { name } else { "" })?;
             }
         }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
+}
+
+/// Breaks a line after commas; the second line and later ones are indented.
+fn wrapped(line: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for part in line.split_inclusive(", ") {
+        let last = lines.last_mut().expect("there is a line");
+        if !last.trim().is_empty() && last.chars().count() + part.trim_end().chars().count() > MAX_LINE {
+            lines.push(format!("  {part}"));
+        } else {
+            last.push_str(part);
+        }
+    }
+    lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 fn shape_text(shape: [usize; 3]) -> String {
@@ -260,8 +277,15 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_are_wrapped_after_commas() {
+        assert_eq!(wrapped("constant"), ["constant"]);
+        let line = format!("{}, {}, c", "a".repeat(60), "b".repeat(60));
+        assert_eq!(wrapped(&line), [format!("{},", "a".repeat(60)), format!("  {}, c", "b".repeat(60))]);
+    }
+
+    #[test]
     fn long_descriptions_are_cut() {
-        let text = described(&format!("resample: {{ numbers: {:?} }}", vec![1; 100]));
+        let text = described(&format!("resample: {{ numbers: {:?} }}", vec![1; 300]));
         assert_eq!((text.chars().count(), text.chars().last()), (MAX_LENGTH + 1, Some('…')));
     }
 }

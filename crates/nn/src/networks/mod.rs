@@ -131,6 +131,11 @@ impl Model {
         }
     }
 
+    /// Returns the voxels of the input along each axis on which a voxel of the deepest level depends.
+    pub fn receptive_field(&self) -> [usize; 3] {
+        self.component().receptive_field()
+    }
+
     /// Returns the numbers that the axes of the input must be multiples of.
     pub fn stride(&self) -> [usize; 3] {
         self.component().input_sizes().multiple_of
