@@ -69,8 +69,8 @@ def supervised(loss):
 def build_optimizer(spec, parameters):
     (name, keys), = spec.items()
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=keys["learning_rate"], momentum=keys["momentum"], nesterov=keys["nesterov"],
-                               weight_decay=keys["weight_decay"])
+        return torch.optim.SGD(parameters, lr=float(keys["learning_rate"]), momentum=keys["momentum"], nesterov=keys["nesterov"],
+                               weight_decay=float(keys["weight_decay"]))
     return torch.optim.Adam(parameters, lr=1e-3)
 
 
