@@ -33,6 +33,8 @@ pub enum Purpose {
     Order,
     /// Parameters of random transforms.
     Augment,
+    /// Parameters of random transforms of patches.
+    PatchAugment,
     /// Positions of patches.
     Sample,
     /// Dropout; the epoch is the step.
@@ -53,6 +55,7 @@ impl Purpose {
             Purpose::Phantom => "phantom",
             Purpose::Order => "order",
             Purpose::Augment => "augment",
+            Purpose::PatchAugment => "patch_augment",
             Purpose::Sample => "sample",
             Purpose::Dropout => "dropout",
             Purpose::Validate => "validate",

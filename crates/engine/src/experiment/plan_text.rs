@@ -54,21 +54,26 @@ impl Plan {
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {
-        let Experiment { augment, sampler, train, .. } = &self.experiment;
+        let Experiment { augment, patch_augment, sampler, train, .. } = &self.experiment;
         let patches = if train.batch_size.get() == 1 { "patch" } else { "patches" };
         let accumulated = match train.accumulate_batches.get() {
             1 => String::new(),
             count => format!(", {count} batches accumulated in each step"),
         };
         let batch = format!("{} {patches}{accumulated}", train.batch_size);
-        vec![
-            ("augment", components(augment, "none")),
-            ("sampler", component(&tree(sampler))),
-            ("patch", shape_text(self.patch)),
+        let of_patches = (!patch_augment.is_empty()).then(|| ("patch augment", components(patch_augment, "")));
+        let cut = match self.experiment.cut() {
+            cut if cut == self.patch => String::new(),
+            cut => format!(", computed from {}", shape_text(cut)),
+        };
+        let lines = [
+            ("patch", format!("{}{cut}", shape_text(self.patch))),
             ("patches per epoch", self.patches_per_epoch.to_string()),
             ("batch", batch),
             ("steps", format!("{} per epoch, {} in total", self.steps_per_epoch, self.num_steps())),
-        ]
+        ];
+        let before = [("augment", components(augment, "none")), ("sampler", component(&tree(sampler)))];
+        before.into_iter().chain(of_patches).chain(lines).collect()
     }
 
     fn training_lines(&self) -> Vec<(&'static str, String)> {

@@ -21,7 +21,7 @@ use nn::devices::DeviceName;
 use nn::losses::Loss;
 use nn::optimizers::{OptimizerSpec, Schedule};
 use nn::{FloatFormat, Model};
-use transforms::{ToCanonical, Transform};
+use transforms::{ToCanonical, Transform, lazy};
 use values::Positive;
 use volume::Label;
 
@@ -46,11 +46,14 @@ pub struct Experiment {
     /// Preprocessing: transforms that are applied once per subject, to whole volumes, and cached (default none). They must not be random.
     #[serde(default)]
     pub preprocess: Vec<Transform>,
-    /// Data augmentation: random transforms of training patches (default none).
+    /// Data augmentation: random transforms of training volumes, of which only the patches are computed (default none).
     #[serde(default)]
     pub augment: Vec<Transform>,
     /// Patch sampler: where training patches are cut from a volume.
     pub sampler: Sampler,
+    /// Data augmentation of patches: random transforms of each training patch after the sampler has cut it, such as `[{ flip: { probabilities: 0.5 } }]` (default none). Coordinates and statistics are those of the patch. A step that needs voxels around the patch gets a larger block, which is padded with zeros outside the volume; the last step returns the sampler's patch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patch_augment: Vec<Transform>,
     /// Patch queue: loads volumes and prepares patches in the background.
     #[serde(default)]
     pub queue: QueueSpec,
@@ -114,6 +117,35 @@ impl Experiment {
         self.inference.window.map_or(self.sampler.patch(), |window| window.0)
     }
 
+    /// Returns the number of patches of a full optimizer step.
+    pub fn patches_per_step(&self) -> usize {
+        self.train.batch_size.get() * self.train.accumulate_batches.get()
+    }
+
+    /// Returns the numbers of patches and of optimizer steps of an epoch with this many training subjects.
+    pub fn epoch_size(&self, num_subjects: usize) -> (usize, usize) {
+        let per_step = self.patches_per_step();
+        match self.train.iterations_per_epoch {
+            Some(iterations) => (iterations.get().saturating_mul(per_step), iterations.get()),
+            None => {
+                let patches = num_subjects * self.queue.samples_per_volume.get();
+                (patches, patches.div_ceil(per_step))
+            }
+        }
+    }
+
+    /// Returns the shape `[x, y, z]` of the block that is cut for a training patch, in voxels: that from which the steps of
+    /// `patch_augment` compute the patch.
+    pub fn cut(&self) -> [usize; 3] {
+        lazy::input_shape(&self.patch_augment, self.sampler.patch())
+    }
+
+    /// Returns the keys and values of the chains of transforms.
+    pub(super) fn chains_mut(&mut self) -> [(&'static str, &mut Vec<Transform>); 3] {
+        let Self { preprocess, augment, patch_augment, .. } = self;
+        [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)]
+    }
+
     /// Returns the interval in epochs between evaluations of whole volumes.
     pub fn volume_interval(&self) -> usize {
         let default = || (self.train.epochs.get() / 5).clamp(1, MAX_DEFAULT_VOLUME_INTERVAL);
@@ -160,8 +192,11 @@ const MAX_DEFAULT_VOLUME_INTERVAL: usize = 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// Number of epochs, passes over all training subjects, for example 100.
+    /// Number of epochs, for example 100: passes over all training subjects, unless `iterations_per_epoch` is set.
     pub epochs: NonZeroUsize,
+    /// Length of an epoch in optimizer steps, for example 250, as in nnU-Net: every patch is of a subject that is chosen at random with replacement. `null` (default) makes an epoch a pass over all training subjects, with `queue.samples_per_volume` patches of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations_per_epoch: Option<NonZeroUsize>,
     /// Batch size in patches (default 2).
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,

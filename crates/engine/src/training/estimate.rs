@@ -126,8 +126,7 @@ fn sample(plan: &Plan) -> Plan {
             (per_step * (MAX_STEPS + 1)).div_ceil(num_subjects).try_into().expect("a step has at least one patch"),
         );
     }
-    sample.patches_per_epoch = samples.get() * num_subjects;
-    sample.steps_per_epoch = sample.patches_per_epoch.div_ceil(per_step);
+    (sample.patches_per_epoch, sample.steps_per_epoch) = sample.experiment.epoch_size(num_subjects);
     sample
 }
 

@@ -82,9 +82,9 @@ impl Trainer {
         })
     }
 
-    /// Returns the learning rate of a step, counted from 0, of a run of `num_steps`.
-    pub fn learning_rate(&self, step: usize, num_steps: usize) -> f64 {
-        self.optimizer_spec.learning_rate() * self.schedule.factor(step, num_steps)
+    /// Returns the learning rate of a step of a plan's run, counted from 0.
+    pub fn learning_rate(&self, step: usize, plan: &Plan) -> f64 {
+        self.optimizer_spec.learning_rate() * self.schedule.factor(step, plan.num_steps(), plan.steps_per_epoch)
     }
 
     /// Transfers the batches of a step to the device.

@@ -10,6 +10,7 @@ use nn::StepSize;
 use nn::devices::DeviceName;
 use nn::weights::WeightsError;
 use transforms::lazy::{self, WholeVolumeUse};
+use volume::Grid;
 
 /// Checks the patch, the network and the device against the dataset, and makes the plan.
 pub(super) fn assemble(
@@ -47,10 +48,17 @@ pub(super) fn assemble(
             ),
         });
     }
-    for (index, step) in experiment.augment.iter().enumerate() {
-        let warnings = outgoing.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
-        if let Some((subject, (name, warning))) = warnings.into_iter().next() {
-            diagnostics.warning(format!("augment.{index}: {name} on subject {subject}: {warning}"));
+    let cut = experiment.cut();
+    let of_volumes = outgoing.iter().map(|(name, grid)| (name, *grid)).collect::<Vec<_>>();
+    let of_patches = outgoing.iter().map(|(name, grid)| (name, Grid { shape: cut, ..*grid })).collect::<Vec<_>>();
+    for (key, chain, grids) in
+        [("augment", &experiment.augment, of_volumes), ("patch_augment", &experiment.patch_augment, of_patches)]
+    {
+        for (index, step) in chain.iter().enumerate() {
+            let mut warnings = grids.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
+            if let Some((subject, (name, warning))) = warnings.next() {
+                diagnostics.warning(format!("{key}.{index}: {name} on subject {subject}: {warning}"));
+            }
         }
     }
     let classes = summary.labels.len() + 1;

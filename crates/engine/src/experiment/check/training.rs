@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use super::Diagnostics;
 use super::names::column_name;
 use crate::experiment::problem::nearest;
+use dataset::queue::QueueSpec;
 use dataset::split::Split;
 use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     check_split(diagnostics);
     check_monitor(diagnostics);
+    check_iterations(diagnostics);
     let experiment = &diagnostics.document.experiment;
     let optimizer = &experiment.optimizer;
     diagnostics.component(&format!("optimizer.{}", optimizer.name()), optimizer.component().check());
@@ -50,6 +52,31 @@ fn check_split(diagnostics: &mut Diagnostics) {
             }
         }
         _ => {}
+    }
+}
+
+/// Checks that no key counts the patches of each subject if epochs are counted in iterations.
+fn check_iterations(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
+    if experiment.train.iterations_per_epoch.is_none() {
+        return;
+    }
+    let sampler = &experiment.sampler;
+    if sampler.component().counts_patches() {
+        let name = sampler.name();
+        diagnostics.problem(
+            &format!("sampler.{name}"),
+            format!("{name} takes the patches of each subject in order, but with train.iterations_per_epoch subjects are chosen at random"),
+            "choose another sampler, or remove train.iterations_per_epoch",
+        );
+    }
+    let is_default = experiment.queue.samples_per_volume == QueueSpec::default().samples_per_volume;
+    if !experiment.validate.patches && !is_default {
+        diagnostics.problem(
+            "queue.samples_per_volume",
+            "nothing is counted per subject: with train.iterations_per_epoch subjects are chosen at random, and validate.patches is false",
+            "remove the key",
+        );
     }
 }
 
