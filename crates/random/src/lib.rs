@@ -41,6 +41,8 @@ pub enum Purpose {
     Dropout,
     /// Patches for the validation loss.
     Validate,
+    /// Patches for the pseudo-Dice of an epoch, and their subjects.
+    PseudoDice,
     /// Values of a random search; the subject is the key.
     Sweep,
     /// Bootstrap resampling of cases.
@@ -59,6 +61,7 @@ impl Purpose {
             Purpose::Sample => "sample",
             Purpose::Dropout => "dropout",
             Purpose::Validate => "validate",
+            Purpose::PseudoDice => "pseudo_dice",
             Purpose::Sweep => "sweep",
             Purpose::Bootstrap => "bootstrap",
         }

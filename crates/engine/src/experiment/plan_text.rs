@@ -87,7 +87,9 @@ impl Plan {
             ("optimizer", component(&tree(optimizer))),
             ("schedule", component(&tree(schedule))),
         ];
-        lines.into_iter().chain(clip).chain(initial).collect()
+        let average =
+            train.weight_average.as_ref().map(|average| ("weight average", format!("decay {}", average.decay.get())));
+        lines.into_iter().chain(clip).chain(initial).chain(average).collect()
     }
 
     fn evaluation_lines(&self) -> Vec<(&'static str, String)> {
@@ -128,7 +130,15 @@ impl Plan {
             ("postprocess", components(postprocess, "argmax")),
             ("checkpoints", kept.into_iter().chain([last]).chain(patience).collect::<Vec<_>>().join("; ")),
         ];
-        patches.into_iter().chain(lines).collect()
+        let pseudo_dice = validate.pseudo_dice.as_ref().map(|pseudo_dice| {
+            let patches = pseudo_dice.batches.get() * self.experiment.train.batch_size.get();
+            let every = match validate.every_epochs.get() {
+                1 => "every epoch".to_owned(),
+                count => format!("every {count} epochs"),
+            };
+            ("pseudo-Dice", format!("of {patches} random patches, {every}"))
+        });
+        patches.into_iter().chain(pseudo_dice).chain(lines).collect()
     }
 }
 

@@ -22,7 +22,7 @@ use nn::losses::Loss;
 use nn::optimizers::{OptimizerSpec, Schedule};
 use nn::{FloatFormat, Model};
 use transforms::{ToCanonical, Transform, lazy};
-use values::Positive;
+use values::{Positive, UnitFraction};
 use volume::Label;
 
 /// Experiment: everything that determines the results of a run.
@@ -209,6 +209,9 @@ pub struct Train {
     /// Gradient checkpointing: recompute activations in the backward pass to save memory, at the cost of time (default false). Results are bit-identical, except for rounding in residual networks with `strided_conv`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint_activations: bool,
+    /// Exponential moving average of the weights, which validation and predictions then use. `null` (default) disables it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_average: Option<WeightAverage>,
     /// Precision of convolutions in training: `float32` (default), `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which uses tf32 for `float32` too unless the environment variable `NVIDIA_TF32_OVERRIDE` is 0).
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: FloatFormat,
@@ -227,9 +230,43 @@ pub struct Validate {
     /// Whether to compute the loss on sampled validation patches, the same ones each time (default true).
     #[serde(default = "yes")]
     pub patches: bool,
+    /// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it after every epoch. `null` (default) disables it; `{}` takes 50 batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudo_dice: Option<PseudoDice>,
     /// Metrics on whole validation volumes; always computed after the last epoch.
     #[serde(default)]
     pub volumes: Volumes,
+}
+
+/// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it to choose its best checkpoint. The subjects are
+/// chosen with replacement and the patches by the sampler, other ones in each epoch; voxels are counted over all patches.
+///
+/// `metrics.csv` has `pseudo_dice_<label>`, their mean `pseudo_dice_mean`, and `pseudo_dice_ema`, an exponential moving
+/// average of the means, 0.9 of the previous one and 0.1 of the new mean. It is computed every `every_epochs`.
+///
+/// ```yaml
+/// pseudo_dice: { batches: 50 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PseudoDice {
+    /// Number of batches of `train.batch_size` patches; default 50.
+    #[serde(default = "default_batches")]
+    pub batches: NonZeroUsize,
+}
+
+/// Exponential moving average of the weights: after each step, the average moves towards the new weights by `1 - decay` of
+/// the difference. Validation, `best.safetensors` and `last.safetensors`, and so predictions, use the average; training
+/// continues from the weights themselves. Running statistics of batch norm are not averaged.
+///
+/// ```yaml
+/// weight_average: { decay: 0.999 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightAverage {
+    /// Fraction of the average that remains in each step, at least 0 and below 1, for example 0.999: an average over about the last 1000 steps.
+    pub decay: UnitFraction,
 }
 
 /// Evaluation of whole validation volumes.
@@ -267,7 +304,7 @@ pub struct Checkpoint {
 
 impl Default for Validate {
     fn default() -> Self {
-        Self { every_epochs: every_epoch(), patches: yes(), volumes: Volumes::default() }
+        Self { every_epochs: every_epoch(), patches: yes(), pseudo_dice: None, volumes: Volumes::default() }
     }
 }
 
@@ -302,6 +339,10 @@ fn default_batch_size() -> NonZeroUsize {
 
 fn default_accumulate() -> NonZeroUsize {
     NonZeroUsize::MIN
+}
+
+fn default_batches() -> NonZeroUsize {
+    NonZeroUsize::new(50).expect("50 is not 0")
 }
 
 fn every_epoch() -> NonZeroUsize {

@@ -72,7 +72,10 @@ pub(super) fn assemble(
     });
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
     let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, experiment.sampler.patch()));
-    let memory_bytes = step_bytes.saturating_add(waiting_bytes);
+    let num_parameters = experiment.model.num_parameters(summary.channels, classes);
+    let averaged = if experiment.train.weight_average.is_some() { num_parameters } else { 0 };
+    let average_bytes = (averaged as u64).saturating_mul(size_of::<f32>() as u64);
+    let memory_bytes = step_bytes.saturating_add(waiting_bytes).saturating_add(average_bytes);
     let on_host = device.is_host();
     if let Some(available) = environment.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
         let message = format!(
@@ -119,7 +122,7 @@ pub(super) fn assemble(
         .collect();
     let warnings = diagnostics.finish()?;
     Ok(Plan {
-        num_parameters: experiment.model.num_parameters(summary.channels, classes),
+        num_parameters,
         experiment: experiment.clone(),
         name,
         device,

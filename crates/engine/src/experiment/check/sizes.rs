@@ -39,6 +39,8 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     ]
     .map(|(path, count, max)| (path.to_owned(), count, max))
     .into();
+    let batches = experiment.validate.pseudo_dice.as_ref().map(|pseudo_dice| pseudo_dice.batches.get());
+    counts.extend(batches.map(|count| ("validate.pseudo_dice.batches".to_owned(), count, 1_000_000)));
     counts.extend(train.iterations_per_epoch.map(|count| (ITERATIONS.to_owned(), count.get(), 10_000_000)));
     let source = &experiment.data.source;
     let limits = source.component().generator().map(|generator| generator.limits()).unwrap_or_default();

@@ -21,6 +21,11 @@ pub enum PatchUse {
     },
     /// Validation: not augmented, and the same each time.
     Validation,
+    /// The pseudo-Dice: not augmented, and different in each epoch.
+    PseudoDice {
+        /// The epoch, counted from 1.
+        epoch: usize,
+    },
 }
 
 impl PreprocessedDataset {
@@ -37,6 +42,7 @@ impl PreprocessedDataset {
         let (purpose, epoch, augment, patch_augment) = match patch_use {
             PatchUse::Training { epoch } => (Purpose::Sample, epoch as u64, &self.augment[..], &self.patch_augment[..]),
             PatchUse::Validation => (Purpose::Validate, 0, none, none),
+            PatchUse::PseudoDice { epoch } => (Purpose::PseudoDice, epoch as u64, none, none),
         };
         let stream = |purpose| self.seed.stream(purpose, epoch, name, request.index as u64);
         let profile = self.profile.as_ref();
@@ -77,7 +83,7 @@ impl PreprocessedDataset {
     fn patch_index(&self, patch_use: PatchUse, request: Request, margin: [usize; 3]) -> PatchIndex {
         let epochs_before = match patch_use {
             PatchUse::Training { epoch } => epoch - 1,
-            PatchUse::Validation => 0,
+            PatchUse::Validation | PatchUse::PseudoDice { .. } => 0,
         };
         PatchIndex {
             number: (epochs_before * self.samples_per_volume + request.index) as u64,
