@@ -121,11 +121,12 @@ impl<'a> View<'a> {
         let first: [usize; 3] = std::array::from_fn(|axis| inside(axis, start[axis]));
         let end: [usize; 3] = std::array::from_fn(|axis| inside(axis, start[axis] + shape[axis] as isize));
         let size: [usize; 3] = std::array::from_fn(|axis| end[axis] - first[axis]);
-        if size == shape {
-            let block = self.window(first, shape)?;
-            return Ok((block.image.into_owned(), block.label));
-        }
         let (channels, voxels) = (self.evaluator.source.image.channels, shape.iter().product::<usize>());
+        if size == shape {
+            let mut block = self.window(first, shape)?;
+            let label = block.label.take();
+            return Ok((block.into_owned_crop(channels, first, shape), label));
+        }
         require_memory("padding", channels, shape)?;
         let mut image = buffer_pool::acquire(channels * voxels);
         image.fill(0.0);
