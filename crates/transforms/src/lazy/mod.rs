@@ -39,7 +39,8 @@ pub use block::Block;
 pub use border_values::BorderValueCache;
 pub use candidate_boxes::CandidateBoxes;
 pub use chain::{
-    WholeVolumeUse, fixed_params, forces_whole_volume, index_mapping, output_grid, relabel, resample_labels,
+    WholeVolumeUse, fixed_params, forces_whole_volume, index_mapping, input_shape, output_grid, relabel,
+    resample_labels,
 };
 pub use empty_space::EmptySpace;
 pub use error::PipelineError;
@@ -47,5 +48,5 @@ pub use finite::{NotFinite, replaces_not_finite, require_finite};
 pub use index_mapping::IndexMapping;
 pub use profile::Profile;
 pub use resolve::{fitting_sample, resolve_from_volume};
-pub use view::View;
+pub use view::{PaddedWindow, View};
 pub use warp::ElasticStep;
