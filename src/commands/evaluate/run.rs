@@ -101,9 +101,10 @@ fn outputs(arguments: &EvaluateArgs, folder: &Path) -> Outputs {
 /// Returns the plan of a run, whose data must still be at its paths, or where `--set` says.
 fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     // Neither initial weights nor the memory for training are needed.
-    let unset = SetArgument { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
+    let unset = ["train.initial_weights", "train.freeze"]
+        .map(|key| SetArgument { key: key.to_owned(), value: "null".to_owned() });
     arguments.moved.check()?;
-    let sets: Vec<SetArgument> = arguments.moved.set.iter().cloned().chain([unset]).collect();
+    let sets: Vec<SetArgument> = arguments.moved.set.iter().cloned().chain(unset).collect();
     let document = load::load(&root.join("plan.yaml"), &sets)?;
     let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
     let plan = check(&document, &environment, arguments.weights.device())

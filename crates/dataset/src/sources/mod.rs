@@ -100,8 +100,19 @@ pub struct Listing {
     pub channel_names: Vec<String>,
     /// The folder that [`Generator::write`] is to write, for a source that generates its subjects.
     pub generated_in: Option<PathBuf>,
+    /// The columns of a table that name no files; the split may depend on them.
+    pub columns: Vec<TableColumn>,
     /// Contradictions that prevent nothing, as sentences.
     pub notes: Vec<String>,
+}
+
+/// A column of a table, such as the patient of each subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name, as the table has it.
+    pub name: String,
+    /// The value of each subject, by the subject's name; empty cells have none.
+    pub values: BTreeMap<String, String>,
 }
 
 impl Listing {

@@ -15,6 +15,7 @@ use super::problem::{Problem, Problems};
 mod assemble;
 mod chain;
 pub mod data;
+mod fine_tuning;
 mod inference;
 mod names;
 mod network;

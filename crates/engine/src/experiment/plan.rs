@@ -27,6 +27,8 @@ pub struct Plan {
     pub cases: BTreeMap<String, Case>,
     /// The split into training, validation and test subjects.
     pub parts: Parts,
+    /// The groups of the split, and what it is stratified by, in words.
+    pub groups: Option<String>,
     /// The number of image channels.
     pub channels: usize,
     /// The names of the channels that the dataset declares, such as `CT`; may be empty.
@@ -39,6 +41,8 @@ pub struct Plan {
     pub patches_per_epoch: usize,
     /// Optimizer steps per epoch.
     pub steps_per_epoch: usize,
+    /// What does not come from the initial weights as it is in their file.
+    pub initial_weights: Vec<String>,
     /// The number of trainable parameters.
     pub num_parameters: usize,
     /// The estimated memory of training in bytes.

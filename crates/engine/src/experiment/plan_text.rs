@@ -1,6 +1,7 @@
 //! The text that `runner check` prints: what will be trained, on what, and how it will be judged.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 use serde_yaml::{Mapping, Value as Yaml};
@@ -44,15 +45,18 @@ impl Plan {
                 if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
             ("volumes", format!("{range} voxels after preprocess"))
         });
-        let lines = [
+        let first = [
             ("name", self.name.clone()),
             ("device", self.device.to_string()),
             ("subjects", format!("{train} train, {val} val, {test} test")),
+        ];
+        let groups = self.groups.iter().map(|groups| ("split", groups.replace("; ", "\n")));
+        let lines = [
             ("channels", self.channels.to_string()),
             ("labels", labels.join(", ")),
             ("preprocess", components(&self.experiment.preprocess, "none")),
         ];
-        lines.into_iter().chain(volumes).collect()
+        first.into_iter().chain(groups).chain(lines).chain(volumes).collect()
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {
@@ -81,7 +85,21 @@ impl Plan {
     fn training_lines(&self) -> Vec<(&'static str, String)> {
         let Experiment { model, loss, optimizer, schedule, train, .. } = &self.experiment;
         let clip = train.clip_gradient_norm.map(|norm| ("gradient clipping", format!("to a norm of {}", norm.get())));
-        let initial = train.initial_weights.as_ref().map(|path| ("initial weights", path.display().to_string()));
+        let initial = train.initial_weights.as_ref().map(|weights| {
+            let file = weights.file.display().to_string();
+            ("initial weights", [file].iter().chain(&self.initial_weights).cloned().collect::<Vec<_>>().join("\n"))
+        });
+        let frozen = train.freeze.as_ref().map(|freeze| {
+            let span = match freeze.epochs.map(NonZeroUsize::get) {
+                None => "for the whole run".to_owned(),
+                Some(1) => "for the first epoch".to_owned(),
+                Some(epochs) => format!("for the first {epochs} epochs"),
+            };
+            ("frozen", format!("{} {span}", freeze.layers.join(", ")))
+        });
+        let factors: Vec<String> =
+            train.learning_rate_factors.iter().map(|(layer, factor)| format!("{layer} {}", factor.get())).collect();
+        let factors = (!factors.is_empty()).then(|| ("learning rates", format!("times {}", factors.join(", "))));
         let lines = [
             ("model", component(&tree(model))),
             ("parameters", self.num_parameters.to_string()),
@@ -92,7 +110,7 @@ impl Plan {
         ];
         let average =
             train.weight_average.as_ref().map(|average| ("weight average", format!("decay {}", average.decay.get())));
-        lines.into_iter().chain(clip).chain(initial).chain(average).collect()
+        lines.into_iter().chain(clip).chain(initial).chain(average).chain(frozen).chain(factors).collect()
     }
 
     fn evaluation_lines(&self) -> Vec<(&'static str, String)> {

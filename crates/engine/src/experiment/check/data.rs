@@ -23,6 +23,8 @@ pub struct DatasetSummary {
     pub listing: Listing,
     /// The split into training, validation and test subjects.
     pub parts: Parts,
+    /// The groups of the split, and what it is stratified by, in words.
+    pub groups: Option<String>,
     /// The grid of each subject's image file.
     pub grids: BTreeMap<String, Grid>,
     /// The foreground labels in ascending order.
@@ -90,8 +92,9 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     }
     training::check_warm_up(&mut diagnostics, steps_per_epoch * experiment.train.epochs.get());
     let labels = labels_of(&mut diagnostics, &listing);
+    let groups = split::describe(&experiment.data.split, &listing).ok().flatten();
     let warnings = diagnostics.finish()?;
-    Ok(DatasetSummary { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
+    Ok(DatasetSummary { listing, parts, groups, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
 }
 
 /// Lists the subjects and splits them.
@@ -106,11 +109,15 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
             return Err(Problems(std::mem::take(&mut diagnostics.problems)));
         }
     };
-    let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
-    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
-        diagnostics.problem("data.split", error.to_string(), error.help());
+    let split = &experiment.data.split;
+    let parts = split::parts(split, Seed(experiment.seed), &listing).unwrap_or_else(|error| {
+        let key = error.key().map_or_else(String::new, |key| format!(".{}.{key}", split.name()));
+        diagnostics.problem(&format!("data.split{key}"), error.to_string(), error.help());
         Parts::default()
     });
+    if let Some(warning) = split::rare_values(split, &listing) {
+        diagnostics.warning(warning);
+    }
     listing.notes.iter().for_each(|note| diagnostics.warning(note.clone()));
     Ok((listing, parts))
 }

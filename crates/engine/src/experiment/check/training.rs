@@ -42,6 +42,10 @@ fn check_split(diagnostics: &mut Diagnostics) {
             let message = format!("expected a fold between 0 and {}, got {}", fold.count.get() - 1, fold.index);
             diagnostics.problem("data.split.fold.index", message, "folds are numbered from 0");
         }
+        Split::Nnunet(fold) if fold.index >= 5 => {
+            let message = format!("expected a fold between 0 and 4, got {}", fold.index);
+            diagnostics.problem("data.split.nnunet.index", message, "nnU-Net has five folds, numbered from 0");
+        }
         Split::Fraction(fraction) => {
             let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
             if sum > 1.0 + 1e-9 {
