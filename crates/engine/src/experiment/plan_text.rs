@@ -35,7 +35,9 @@ impl Plan {
     }
 
     fn data_lines(&self) -> Vec<(&'static str, String)> {
-        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
+        let targets = &self.targets;
+        let labels: Vec<String> =
+            targets.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
         let (train, val, test) = (self.parts.train.len(), self.parts.val.len(), self.parts.test.len());
         let volumes = self.shape_range().map(|(low, high)| {
             let range =
@@ -48,9 +50,11 @@ impl Plan {
             ("subjects", format!("{train} train, {val} val, {test} test")),
             ("channels", self.channels.to_string()),
             ("labels", labels.join(", ")),
-            ("preprocess", components(&self.experiment.preprocess, "none")),
         ];
-        lines.into_iter().chain(volumes).collect()
+        let regions = (!targets.has_background()).then(|| ("regions", targets.regions_text()));
+        let ignored = targets.ignore.map(|label| ("ignored label", label.to_string()));
+        let preprocess = ("preprocess", components(&self.experiment.preprocess, "none"));
+        lines.into_iter().chain(regions).chain(ignored).chain([preprocess]).chain(volumes).collect()
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {

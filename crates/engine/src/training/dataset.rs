@@ -17,7 +17,7 @@ use dataset::cache::{Cache, FileHashes};
 use dataset::load::load_label;
 use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
-use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext};
+use dataset::samplers::{Foreground, LabelIndex, PatchIndex, Sampler, SamplingContext};
 use random::{Purpose, Seed};
 use run_folder::event::Event;
 use run_folder::manifest::Inputs;
@@ -33,6 +33,7 @@ const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
 pub struct PreprocessedDataset {
     seed: Seed,
     sampler: Sampler,
+    foreground: Foreground,
     augment: Vec<Transform>,
     /// The preprocess chain, fitted to the training subjects.
     pub preprocessing: FittedPreprocessing,
@@ -101,6 +102,7 @@ impl PreprocessedDataset {
         Ok(Some(Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
+            foreground: plan.targets.foreground(),
             augment: plan.experiment.augment.clone(),
             preprocessing,
             profile: None,
@@ -175,7 +177,12 @@ impl PreprocessedDataset {
         let view =
             view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
-        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
+        let context = SamplingContext {
+            mapping: view.index_mapping(),
+            labels: &index,
+            weights: weights.as_ref(),
+            foreground: &self.foreground,
+        };
         let patch_index = self.patch_index(patch_use, request);
         let start = Profile::time(profile, "sampler", || {
             self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))

@@ -53,7 +53,7 @@ pub(super) fn assemble(
             diagnostics.warning(format!("augment.{index}: {name} on subject {subject}: {warning}"));
         }
     }
-    let classes = summary.labels.len() + 1;
+    let classes = summary.targets.num_classes();
     let step_bytes = experiment.model.training_bytes(&StepSize {
         channels: summary.channels,
         classes,
@@ -115,7 +115,7 @@ pub(super) fn assemble(
         experiment: experiment.clone(),
         name,
         device,
-        labels: summary.labels,
+        targets: summary.targets,
         cases,
         parts: summary.parts,
         channels: summary.channels,
