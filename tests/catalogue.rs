@@ -139,7 +139,7 @@ fn sampled(chain: &[Transform], channels: usize, rng: &mut Rng) -> Vec<Transform
     for index in 0..chain.len() {
         if chain[index].component().needs_fit() {
             let sample =
-                lazy::fitting_sample(&chain[index], &chain[..index], &params[..index], volume(channels)).unwrap();
+                lazy::fitting_sample(&chain[index], &chain[..index], &params[..index], volume(channels), None).unwrap();
             params[index] = chain[index].component().fit(&[sample]).unwrap();
         }
     }

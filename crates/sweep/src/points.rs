@@ -180,8 +180,15 @@ pub fn id_of(plan: &Plan) -> String {
     tree["device"] = json!(DeviceName::Auto);
     tree["queue"]["workers"] = json!(0);
     // Labels that come from the dataset are part of the task.
-    let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
-    tree["data"]["labels"] = labels.collect();
+    let targets = &plan.targets;
+    tree["data"]["labels"] = targets.labels.iter().map(|label| json!([label.value, label.name])).collect();
+    if !targets.has_background() {
+        let regions = targets.regions.iter().map(|region| json!([region.name, region.labels, region.write]));
+        tree["data"]["regions"] = regions.collect();
+    }
+    if let Some(ignore) = targets.ignore {
+        tree["data"]["ignore_label"] = json!(ignore);
+    }
     if experiment.data.source.component().generator().is_none() {
         tree["data"]["source"] = Json::from(plan.fingerprint());
     }

@@ -97,7 +97,7 @@ fn verdict(report: &CheckReport, plan_problems: Option<Problems>) -> Result<Exit
 /// Examines every subject, with progress on stderr.
 fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckReport {
     let experiment = &document.experiment;
-    let labels = ClassLabel::pairs(&index.labels);
+    let labels = ClassLabel::pairs(&index.targets.labels);
     let chain = experiment.preprocess_chain();
     let dataset = Dataset {
         listing: &index.listing,
@@ -105,6 +105,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckRepor
         parts: &index.parts,
         other_folds: other_folds(experiment, index),
         labels: &labels,
+        ignore: index.targets.ignore,
         chain: &chain,
         reorients: experiment.reorients(),
         sampler: &experiment.sampler,

@@ -61,7 +61,7 @@ pub(in crate::commands) fn predict_case(
         io::write_described_image(path, &grid, probabilities, &description).map_err(write_error)?;
     }
     io::write_described_label(&files.label_map, &grid, &prediction.label, &description).map_err(write_error)?;
-    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&predictors[0].labels));
+    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&predictors[0].targets.labels));
     let identity = Identity {
         images: input_files(&subject.images).map_err(|error| PredictError::Image(error.into()))?,
         made_by: settings.made_by.clone(),

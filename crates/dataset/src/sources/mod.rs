@@ -138,10 +138,23 @@ pub struct Incomplete {
 pub struct DeclaredLabels {
     /// The name of each label, without `ignore`; 0 is the background. `None` if the source declares no labels.
     pub names: Option<BTreeMap<Label, String>>,
+    /// The unions of labels that the source declares as what to train, in its order; empty if that is the labels.
+    pub regions: Vec<DeclaredRegion>,
     /// The label of voxels that nobody annotated, if the source declares one.
     pub ignore: Option<Label>,
     /// Why an experiment cannot use the labels as they are declared, and has to declare its own.
     pub unusable: Option<UnusableLabels>,
+}
+
+/// A union of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredRegion {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// The label as which it is written into label maps, if the source says.
+    pub write: Option<Label>,
 }
 
 /// Labels that an experiment cannot use as they are declared.

@@ -38,7 +38,9 @@ impl Plan {
     }
 
     fn data_lines(&self) -> Vec<(&'static str, String)> {
-        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
+        let targets = &self.targets;
+        let labels: Vec<String> =
+            targets.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
         let (train, val, test) = (self.parts.train.len(), self.parts.val.len(), self.parts.test.len());
         let volumes = self.shape_range().map(|(low, high)| {
             let range =
@@ -54,9 +56,11 @@ impl Plan {
         let lines = [
             ("channels", self.channels.to_string()),
             ("labels", labels.join(", ")),
-            ("preprocess", components(&self.experiment.preprocess, "none")),
         ];
-        first.into_iter().chain(groups).chain(lines).chain(volumes).collect()
+        let regions = (!targets.has_background()).then(|| ("regions", targets.regions_text()));
+        let ignored = targets.ignore.map(|label| ("ignored label", label.to_string()));
+        let preprocess = ("preprocess", components(&self.experiment.preprocess, "none"));
+        first.into_iter().chain(groups).chain(lines).chain(regions).chain(ignored).chain([preprocess]).chain(volumes).collect()
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {

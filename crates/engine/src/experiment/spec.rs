@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::targets::RegionSpec;
 use crate::inference::options::Inference;
 use crate::inference::postprocess::Postprocess;
 use dataset::queue::QueueSpec;
@@ -22,7 +23,7 @@ use nn::optimizers::{OptimizerSpec, Schedule};
 use nn::weights::InitialWeights;
 use nn::{FloatFormat, Model};
 use transforms::{ToCanonical, Transform, lazy};
-use values::{Positive, UnitFraction};
+use values::{OrderedMap, Positive, UnitFraction};
 use volume::Label;
 
 /// Experiment: everything that determines the results of a run.
@@ -103,6 +104,12 @@ pub struct Data {
     /// Label names by label value, for example `{ 1: liver, 2: tumour }`; 0 is the background and is not listed. `null` (default) uses the names of `dataset.json`, or else `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
+    /// Regions, unions of labels that may overlap, are trained instead of labels, each with a sigmoid of its own: `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`. They are written into predicted label maps in this order, each as its one label that is in no later region, or as `write` says: `whole_tumour: { labels: [1, 2, 3], write: 2 }`; scores are those of the unions. `null` (default) trains the regions of nnU-Net's `dataset.json` if it declares some and `labels` is not written, else the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<OrderedMap<RegionSpec>>,
+    /// Label of voxels that nobody annotated, for example 4: they are in no loss, no statistic and no score, they are never predicted, and samplers do not choose them. `null` (default) is the label `ignore` of nnU-Net's `dataset.json`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_label: Option<Label>,
     /// Orientation of the volumes (default `reorient`).
     #[serde(default)]
     pub orientation: Orientation,

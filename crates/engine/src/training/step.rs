@@ -7,7 +7,8 @@ use super::batch::Batch;
 use super::checkpoint::State;
 use super::fine_tuning::{self, FrozenLayers};
 use super::weight_average::WeightAverage;
-use crate::experiment::plan::{ClassLabel, Plan};
+use crate::experiment::plan::Plan;
+use crate::experiment::targets::Targets;
 use crate::inference::forward::{self, ComputeError};
 use dataset::patch::Patch;
 use nn::losses::Loss;
@@ -15,7 +16,6 @@ use nn::optimizers::{self, Optimizer, OptimizerSpec, Schedule};
 use nn::weights::{NamedTensor, WeightsError};
 use nn::{FloatFormat, Network, Pass, parameters};
 use random::{Purpose, Seed};
-use volume::Label;
 
 /// A network with its loss, optimizer and learning-rate schedule, and the moving average of its weights.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Trainer {
     optimizer_spec: OptimizerSpec,
     schedule: Schedule,
     loss: Loss,
-    labels: Vec<Label>,
+    targets: Targets,
     clip_norm: Option<f64>,
     checkpoint_activations: bool,
     precision: FloatFormat,
@@ -79,7 +79,7 @@ impl Trainer {
             optimizer_spec: spec.optimizer.clone(),
             schedule: spec.schedule.clone(),
             loss: spec.loss.clone(),
-            labels: ClassLabel::values(&plan.labels),
+            targets: plan.targets.clone(),
             checkpoint_activations: spec.train.checkpoint_activations,
             precision: spec.train.precision,
             clip_norm: spec.train.clip_gradient_norm.map(|norm| norm.get()),
@@ -102,7 +102,7 @@ impl Trainer {
         let num_patches: usize = batches.iter().map(Vec::len).sum();
         let transfer = |patches: &Vec<Patch>| {
             let fraction = patches.len() as f64 / num_patches as f64;
-            Ok((fraction, Batch::new(patches, &self.labels, &self.device.clone().inner())?))
+            Ok((fraction, Batch::new(patches, &self.targets, &self.device.clone().inner())?))
         };
         Ok(DeviceBatches(batches.iter().map(transfer).collect::<Result<_, TrainError>>()?))
     }
@@ -201,7 +201,7 @@ impl Trainer {
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn gradients(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
-        let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0), self.precision);
         let (_, gradients) = self.loss_and_gradients(&self.network, &mut pass, batch, 1.0);
         let parameters = &self.network.parameters;
@@ -226,7 +226,7 @@ impl Trainer {
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn loss(&self, patches: &[Patch]) -> Result<f64, TrainError> {
-        let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
         let logits = self.prediction_network().forward(&mut Pass::inference(), batch.image);
         host_sum(self.loss.forward(logits, batch.target))
     }

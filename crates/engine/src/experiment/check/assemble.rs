@@ -60,7 +60,7 @@ pub(super) fn assemble(
             }
         }
     }
-    let classes = summary.labels.len() + 1;
+    let classes = summary.targets.num_classes();
     let step_bytes = experiment.model.training_bytes(&StepSize {
         channels: summary.channels,
         classes,
@@ -117,7 +117,7 @@ pub(super) fn assemble(
         experiment: experiment.clone(),
         name,
         device,
-        labels: summary.labels,
+        targets: summary.targets,
         cases,
         parts: summary.parts,
         groups: summary.groups,

@@ -1,14 +1,11 @@
 //! Rules for the split, the optimizer, validation and checkpoints.
 
-use std::collections::BTreeMap;
-
-use super::Diagnostics;
-use super::names::column_name;
+use super::{Diagnostics, targets};
 use crate::experiment::problem::nearest;
+use crate::experiment::targets::Targets;
 use crate::training::pseudo_dice;
 use dataset::queue::QueueSpec;
 use dataset::split::Split;
-use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     check_split(diagnostics);
@@ -125,20 +122,20 @@ fn check_monitor(diagnostics: &mut Diagnostics) {
         return;
     }
     // Without declared labels, the names come from the dataset.
-    if let Some(labels) = &experiment.data.labels {
-        check_columns(diagnostics, labels);
+    if let Some(targets) = targets::of_document(diagnostics) {
+        check_columns(diagnostics, &targets);
     }
 }
 
-/// Checks that the monitor is a column of metrics.csv, given the labels.
-pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
+/// Checks that the monitor is a column of metrics.csv, given the classes.
+pub(super) fn check_columns(diagnostics: &mut Diagnostics, targets: &Targets) {
     let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
     let mut columns = vec!["train_loss".to_owned()];
     columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
-    let labels: Vec<(Label, String)> = labels.iter().map(|(value, name)| (*value, column_name(name))).collect();
+    let classes = targets.classes();
     for metric in &experiment.metrics {
-        for name in metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")) {
+        for name in metric.summary_columns(&classes).iter().map(|name| format!("val_{name}")) {
             // A metric that is listed twice is another problem.
             if !columns.contains(&name) {
                 columns.push(name);

@@ -53,7 +53,12 @@ impl PreprocessedDataset {
         let view =
             view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
-        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
+        let context = SamplingContext {
+            mapping: view.index_mapping(),
+            labels: &index,
+            weights: weights.as_ref(),
+            foreground: &self.foreground,
+        };
         let shape = self.sampler.patch();
         let cut = lazy::input_shape(patch_augment, shape);
         let margin = std::array::from_fn(|axis| cut[axis] - shape[axis]);
