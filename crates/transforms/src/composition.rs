@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::step::{OTHER_STEP, Step};
-use crate::{ITSELF, Incoming, KeyProblem, Transform, TransformParams, sample_params};
+use crate::{ITSELF, Incoming, KeyProblem, Transform, TransformParams, lazy, sample_params};
 use random::Rng;
 use values::Probability;
 use volume::{Grid, Label};
@@ -57,6 +57,10 @@ impl Step for Maybe {
         self.applied(params).map(drop)
     }
 
+    fn input_shape(&self, output: [usize; 3]) -> [usize; 3] {
+        lazy::input_shape(&self.steps, output)
+    }
+
     fn nested(&self) -> Option<Nested<'_>> {
         Some(Nested { key: "maybe.steps", steps: &self.steps, is_choice: false })
     }
@@ -99,6 +103,13 @@ impl Step for Vec<Transform> {
 
     fn validate_params(&self, params: &TransformParams, _: &Incoming) -> Result<(), String> {
         self.applied(params).map(drop)
+    }
+
+    fn input_shape(&self, output: [usize; 3]) -> [usize; 3] {
+        self.iter().fold(output, |shape, step| {
+            let own = step.component().input_shape(output);
+            std::array::from_fn(|axis| shape[axis].max(own[axis]))
+        })
     }
 
     fn nested(&self) -> Option<Nested<'_>> {

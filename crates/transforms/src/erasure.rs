@@ -100,6 +100,10 @@ impl<T: Registered> Step for T {
         self.spatial().is_some_and(|step| step.changes_shape())
     }
 
+    fn input_shape(&self, output: [usize; 3]) -> [usize; 3] {
+        self.spatial().map_or(output, |step| step.input_shape(output))
+    }
+
     fn is_random_warp(&self) -> bool {
         self.spatial().is_some_and(|step| step.is_random_warp())
     }

@@ -142,6 +142,12 @@ pub trait SpatialTransform: Component {
         true
     }
 
+    /// Returns the shape of the incoming volume from which an outgoing one of this shape is computed, in `patch_augment`: a
+    /// larger one for a step that needs voxels around the patch, such as a rotation.
+    fn input_shape(&self, output: [usize; 3]) -> [usize; 3] {
+        output
+    }
+
     /// Returns whether sampled parameters move points, so that statistics of whole volumes differ from patch to patch.
     fn is_random_warp(&self) -> bool {
         false

@@ -82,6 +82,12 @@ pub trait Step {
         false
     }
 
+    /// Returns the shape of the incoming volume from which an outgoing one of this shape is computed, in `patch_augment`; of
+    /// a step with nested steps, that which suffices for all of them.
+    fn input_shape(&self, output: [usize; 3]) -> [usize; 3] {
+        output
+    }
+
     /// Returns whether sampled parameters move points, so that statistics of whole volumes differ from patch to patch.
     fn is_random_warp(&self) -> bool {
         false

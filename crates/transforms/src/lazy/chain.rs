@@ -21,6 +21,11 @@ pub fn output_grid(chain: &[Transform], params: &[TransformParams], incoming: &G
     grid
 }
 
+/// Returns the shape of the incoming volume from which a chain computes an outgoing one of the shape `output`.
+pub fn input_shape(chain: &[Transform], output: [usize; 3]) -> [usize; 3] {
+    chain.iter().rev().fold(output, |shape, step| step.component().input_shape(shape))
+}
+
 /// Returns the mapping from voxels after a chain to their source voxels.
 pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> IndexMapping {
     let mut grid = *incoming;

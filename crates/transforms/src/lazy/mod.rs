@@ -39,7 +39,8 @@ pub use block::Block;
 pub use border_values::BorderValueCache;
 pub use candidate_boxes::CandidateBoxes;
 pub use chain::{
-    WholeVolumeUse, fixed_params, forces_whole_volume, index_mapping, output_grid, relabel, resample_labels,
+    WholeVolumeUse, fixed_params, forces_whole_volume, index_mapping, input_shape, output_grid, relabel,
+    resample_labels,
 };
 pub use empty_space::EmptySpace;
 pub use error::PipelineError;
