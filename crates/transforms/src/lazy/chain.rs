@@ -32,7 +32,7 @@ pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: 
     let mut mapping = IndexMapping::identity(incoming.shape);
     unroll(chain, params, &mut |step, params| {
         let Some(grid_mapping) = step.component().map_grid(params, &grid) else { return };
-        mapping.append(&grid_mapping.map, grid_mapping.grid.shape);
+        mapping.append_step(&grid_mapping);
         grid = grid_mapping.grid;
     });
     mapping

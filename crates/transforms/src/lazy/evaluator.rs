@@ -46,6 +46,11 @@ impl Region {
     pub(super) fn image_only(start: [usize; 3], shape: [usize; 3]) -> Self {
         Self { start, shape, with_labels: false }
     }
+
+    /// Returns whether the region is all of a grid.
+    fn is_whole(&self, grid: &Grid) -> bool {
+        (self.start, self.shape) == ([0; 3], grid.shape)
+    }
 }
 
 impl<'a> Evaluator<'a> {
@@ -156,6 +161,9 @@ impl<'a> Evaluator<'a> {
         let (image, label) = self.mapped(level, grid, stage, region_with_halo)?;
         if halo == [usize::MAX; 3] {
             require_finite(stage.step.name(), &image, from, size)?;
+            if region.is_whole(grid) {
+                return Ok(Block { label, ..Block::new(from, size, image) });
+            }
             // Every window needs the whole volume, so it is cached.
             let whole = stage.outgoing.get_or_init(|| Arc::new(image));
             return Ok(Block { label, ..Block::new(from, size, &whole[..]) });
@@ -175,7 +183,12 @@ impl<'a> Evaluator<'a> {
         region: Region,
     ) -> Result<(Vec<f32>, Option<Vec<Label>>), PipelineError> {
         let (channels, Region { start, shape, .. }) = (self.channels(), region);
-        let statistics = self.statistics(level, grid, stage)?;
+        // Statistics of a region that is the whole volume need no copy of it.
+        let measures_region =
+            region.is_whole(grid) && stage.step.component().needs_statistics() && stage.statistics.get().is_none();
+        if !measures_region {
+            self.measure(level, grid, stage)?;
+        }
         let moves = stage.step.component().copies(stage.params, grid);
         let moved = if moves.is_empty() {
             Vec::new()
@@ -191,8 +204,14 @@ impl<'a> Evaluator<'a> {
         };
         let mut incoming = self.incoming(level, region)?;
         let output_label = incoming.label.take();
-        let mut image = incoming.into_owned_crop(channels, start, shape);
         let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, start, shape));
+        if measures_region {
+            let whole = WholeVolume { grid: *grid, image: &incoming.image, label: label.as_deref() };
+            let statistics = stage.step.component().statistics(stage.params, &whole)?;
+            stage.statistics.get_or_init(|| statistics);
+        }
+        let statistics = stage.statistics.get().unwrap_or(VolumeStatistics::none());
+        let mut image = incoming.into_owned_crop(channels, start, shape);
         let window = Window::new(&mut image, channels, *grid, (start, shape));
         stage.step.component().apply(
             stage.params,
@@ -244,18 +263,10 @@ impl<'a> Evaluator<'a> {
         Ok(result)
     }
 
-    /// Returns the statistics of the whole volume before a stage that its step needs.
-    fn statistics<'s>(
-        &'s self,
-        level: usize,
-        grid: &Grid,
-        stage: &'s IntensityStage<'a>,
-    ) -> Result<&'s VolumeStatistics, PipelineError> {
-        if !stage.step.component().needs_statistics() {
-            return Ok(VolumeStatistics::none());
-        }
-        if let Some(statistics) = stage.statistics.get() {
-            return Ok(statistics);
+    /// Computes the statistics of the whole volume before a stage, if its step needs them and they are not known yet.
+    fn measure(&self, level: usize, grid: &Grid, stage: &IntensityStage<'a>) -> Result<(), PipelineError> {
+        if !stage.step.component().needs_statistics() || stage.statistics.get().is_some() {
+            return Ok(());
         }
         let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, [0; 3], grid.shape));
         let measure = |image: &[f32]| {
@@ -265,7 +276,8 @@ impl<'a> Evaluator<'a> {
                 .statistics(stage.params, &WholeVolume { grid: *grid, image, label: label.as_deref() })
         };
         let statistics = self.with_whole_incoming(level, measure)??;
-        Ok(stage.statistics.get_or_init(|| statistics))
+        stage.statistics.get_or_init(|| statistics);
+        Ok(())
     }
 
     /// Returns the border value of each channel for a stage.

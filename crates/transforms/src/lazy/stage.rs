@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::index_mapping::IndexMapping;
-use crate::{Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics};
+use crate::{Convention, Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics};
 use volume::Grid;
 
 /// One stage of a chain: a step, or several warps composed into one interpolation.
@@ -52,7 +52,9 @@ impl Stage<'_> {
 
     /// Returns whether a warp that follows can be composed with this stage: interpolation and border are the same.
     fn composes_with(&self, next: &GridMapping) -> bool {
-        matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
+        let Kind::Warp(mapping, own, fill) = &self.kind else { return false };
+        let is_itk = [mapping.convention, next.convention] == [Convention::Itk; 2];
+        is_itk && (*own, *fill) == (next.interpolation, next.fill)
     }
 }
 
@@ -84,11 +86,11 @@ pub(super) fn compile<'a>(
                     Some(Kind::Warp(warp, ..)) => warp,
                     _ => Box::new(IndexMapping::identity(grid.shape)),
                 };
-                warp.append(&grid_mapping.map, grid_mapping.grid.shape);
+                warp.append_step(&grid_mapping);
                 Kind::Warp(warp, grid_mapping.interpolation, grid_mapping.fill)
             }
         };
-        mapping.append(&grid_mapping.map, grid_mapping.grid.shape);
+        mapping.append_step(&grid_mapping);
         grid = grid_mapping.grid;
         stages.push(stage(kind, grid));
     }
