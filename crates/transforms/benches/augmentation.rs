@@ -78,7 +78,8 @@ fn main() {
             scope.spawn(|| {
                 while start.elapsed() < limit {
                     let index = count.fetch_add(1, Ordering::Relaxed);
-                    let params = sample_params(&chain, &mut Seed(0).stream(Purpose::Augment, 0, "bench", index), &incoming);
+                    let params =
+                        sample_params(&chain, &mut Seed(0).stream(Purpose::Augment, 0, "bench", index), &incoming);
                     let view = View::new(source.clone(), &chain, &params).expect("the chain can be applied");
                     let view = view.with_profile(arguments.profile.then_some(&profile));
                     let block = view.window([0; 3], document.patch).expect("the patch can be computed");

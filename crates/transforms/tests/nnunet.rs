@@ -98,7 +98,9 @@ fn every_step_computes_what_batchgenerators_computes() {
         let differs = |i: &usize| own[*i] != label[*i] && !ties.contains(i);
         let wrong = (0..label.len()).filter(differs).count();
         if worst > 1e-5 || wrong > 0 {
-            faults.push(format!("{yaml} on {shape:?} with {params:?}: image off by {worst} of its range, {wrong} labels"));
+            faults.push(format!(
+                "{yaml} on {shape:?} with {params:?}: image off by {worst} of its range, {wrong} labels"
+            ));
         }
         assert!(ties.len() * 5 < own.len(), "{yaml}: {} of {} voxels are ties", ties.len(), own.len());
         *compared.entry(chain[0].name()).or_insert(0) += 1;
@@ -192,4 +194,36 @@ fn the_incoming_patch_is_as_large_as_that_of_nnunet() {
         let grid = Grid { shape: input, affine: Affine::IDENTITY };
         assert_eq!(lazy::output_grid(&chain, &params, &grid).shape, patch);
     }
+}
+
+#[test]
+fn the_required_region_suffices() {
+    let chain = [
+        step(
+            "rotate_and_scale: { patch: [8, 9, 7], degrees: [-30, 30], scales: [0.7, 1.4], rotation_probability: 0.5, scale_probability: 0.5 }",
+        ),
+        step("blur: { std_voxels: [0.5, 1] }"),
+        step("gamma: { exponent: [0.7, 1.5], keep_mean_and_std: true }"),
+        step("flip: { probabilities: [0.5, 0.5, 0.5] }"),
+    ];
+    let source = volume([19, 16, 18], 2);
+    let incoming = Incoming { grid: source.grid, channels: 2 };
+    let mut smaller = 0;
+    for index in 0..40 {
+        let params = sample_params(&chain, &mut rng(index), &incoming);
+        let (start, shape) = lazy::required_region(&chain, &params, &source.grid);
+        let block = View::new(source.clone(), &[], &[]).unwrap();
+        let block = block.window(start, shape).unwrap();
+        let block = Volume {
+            grid: Grid { shape, affine: Affine::IDENTITY },
+            image: Voxels::new(2, shape, block.image.into_owned()),
+            label: block.label.map(|label| Voxels::new(1, shape, label)),
+        };
+        let expected = View::new(source.clone(), &chain, &params).unwrap().volume().unwrap();
+        let actual = View::of_block(block, start, source.grid, &chain, &params).unwrap().volume().unwrap();
+        assert_eq!((&actual.image[..], actual.grid), (&expected.image[..], expected.grid));
+        assert_eq!(actual.label.unwrap()[..], expected.label.unwrap()[..]);
+        smaller += usize::from(shape != source.grid.shape);
+    }
+    assert!(smaller > 20, "{smaller}");
 }

@@ -36,9 +36,8 @@ pub(crate) fn filter(values: &mut [f32], extent: &Extent, weights: [&[f32]; 3], 
     // Planes that are filtered along y and z: of plane x, those at x modulo their number.
     let kept = (2 * radius[0] + 1).min(size_x);
     let mut filtered = vec![0.0f32; kept * plane];
-    let taps: Vec<[Vec<usize>; 2]> = (1..=radius[0] as i64)
-        .map(|step| [-step, step].map(|step| extent.neighbours(0, step, mirror)))
-        .collect();
+    let taps: Vec<[Vec<usize>; 2]> =
+        (1..=radius[0] as i64).map(|step| [-step, step].map(|step| extent.neighbours(0, step, mirror))).collect();
     let mut done = 0;
     for x in 0..size_x {
         // The filter along x reads planes that are not yet replaced by results.
@@ -73,9 +72,8 @@ impl<'a> PlaneFilter<'a> {
     fn new(extent: &Extent, weights: [&'a [f32]; 2], mirror: Mirror) -> Self {
         let [_, size_y, size_z] = extent.shape;
         let [radius_y, radius_z] = weights.map(|weights| weights.len() - 1);
-        let rows = (1..=radius_y as i64)
-            .map(|step| [-step, step].map(|step| extent.neighbours(1, step, mirror)))
-            .collect();
+        let rows =
+            (1..=radius_y as i64).map(|step| [-step, step].map(|step| extent.neighbours(1, step, mirror))).collect();
         let before = (1..=radius_z as i64).rev().map(|step| extent.neighbour(2, 0, -step, mirror));
         let after = (1..=radius_z as i64).map(|step| extent.neighbour(2, size_z - 1, step, mirror));
         let padding: Vec<usize> = before.chain(0..size_z).chain(after).collect();
@@ -148,7 +146,10 @@ mod tests {
         let taps = |axis: usize, index: usize| -> Vec<(usize, f32)> {
             let radius = weights[axis].len() as i64 - 1;
             let tap = |step: i64| {
-                (Mirror::Centre.index(index as i64 + step, shape[axis] as i64), weights[axis][step.unsigned_abs() as usize])
+                (
+                    Mirror::Centre.index(index as i64 + step, shape[axis] as i64),
+                    weights[axis][step.unsigned_abs() as usize],
+                )
             };
             (-radius..=radius).map(tap).collect()
         };

@@ -91,7 +91,8 @@ impl Component for Blur {
     fn validate(&self) -> Vec<KeyProblem> {
         let Some(ranges) = self.std_voxels else {
             let alone = require(is_certain(&self.channel_probability), "channel_probability", || {
-                "expected `std_voxels` beside `channel_probability`; with `std_mm` all channels are blurred alike".to_owned()
+                "expected `std_voxels` beside `channel_probability`; with `std_mm` all channels are blurred alike"
+                    .to_owned()
             });
             return validate_ranges("std_mm", "mm", &self.std_mm, MAX_MM).into_iter().chain(alone).collect();
         };
@@ -103,7 +104,9 @@ impl Component for Blur {
 
     fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
         match (params, self.std_voxels.is_some()) {
-            (BlurParams::Millimetres(deviations), false) => within("the standard deviations", deviations, [0.0, MAX_MM]),
+            (BlurParams::Millimetres(deviations), false) => {
+                within("the standard deviations", deviations, [0.0, MAX_MM])
+            }
             (BlurParams::Voxels(deviations), true) => {
                 validate_per_channel("standard deviations", deviations, incoming.channels, |deviations| {
                     within("the standard deviations", deviations, [0.0, MAX_VOXELS])

@@ -7,7 +7,9 @@ use super::brightness::{MAX_FACTOR, random_factor_keys, validate_factor};
 use crate::channels::{certain, sample_factor, sample_per_channel, validate_per_channel};
 use crate::statistics::moments::{Moments, moments};
 use crate::validation::within;
-use crate::{Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window};
+use crate::{
+    Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
+};
 use random::Rng;
 use values::{Probability, Range};
 

@@ -104,14 +104,18 @@ impl Component for Gamma {
             (Some(_), Some(_)) => {
                 Some(KeyProblem::new("exponent", "expected either `log_gamma` or `exponent`, got both"))
             }
-            (Some(Range { low, high }), None) => require(low >= -MAX_LOG_GAMMA && high <= MAX_LOG_GAMMA, "log_gamma", || {
-                format!(
-                    "expected a log_gamma from -{MAX_LOG_GAMMA} to {MAX_LOG_GAMMA}, got [{low}, {high}]: it is the logarithm of the exponent"
-                )
-            }),
-            (None, Some(Range { low, high })) => require(low >= EXPONENTS[0] && high <= EXPONENTS[1], "exponent", || {
-                format!("expected exponents from {} to {}, got [{low}, {high}]", EXPONENTS[0], EXPONENTS[1])
-            }),
+            (Some(Range { low, high }), None) => {
+                require(low >= -MAX_LOG_GAMMA && high <= MAX_LOG_GAMMA, "log_gamma", || {
+                    format!(
+                        "expected a log_gamma from -{MAX_LOG_GAMMA} to {MAX_LOG_GAMMA}, got [{low}, {high}]: it is the logarithm of the exponent"
+                    )
+                })
+            }
+            (None, Some(Range { low, high })) => {
+                require(low >= EXPONENTS[0] && high <= EXPONENTS[1], "exponent", || {
+                    format!("expected exponents from {} to {}, got [{low}, {high}]", EXPONENTS[0], EXPONENTS[1])
+                })
+            }
         };
         let without = |is_given: bool, key: &'static str| {
             require(!is_given || self.exponent.is_some(), key, || format!("expected `exponent` beside `{key}`"))
@@ -212,7 +216,9 @@ mod tests {
         let identity = moments(&(0..5000).map(|i| (i as f32 * 0.3).sin() * 2.0 + 1.0).collect::<Vec<f32>>());
         assert!((old.low - identity.low).abs() < 1e-5 && (old.high - identity.high).abs() < 1e-5);
         assert!(old.mean < identity.mean - 0.1);
-        for yaml in ["{exponent: 1.4, keep_mean_and_std: true}", "{exponent: 1.4, keep_mean_and_std: true, invert: true}"] {
+        for yaml in
+            ["{exponent: 1.4, keep_mean_and_std: true}", "{exponent: 1.4, keep_mean_and_std: true, invert: true}"]
+        {
             let kept = corrected(yaml);
             assert!((kept.mean - identity.mean).abs() < 1e-5 && (kept.deviation - identity.deviation).abs() < 1e-5);
         }

@@ -79,7 +79,9 @@ impl Component for LowResolution {
 impl IntensityTransform for LowResolution {
     fn halo(&self, params: &LowResolutionParams, grid: &Grid) -> [usize; 3] {
         let scales = params.0.iter().flatten();
-        std::array::from_fn(|axis| scales.clone().map(|scale| self.coarse(*scale, axis, grid).reach()).max().unwrap_or(0))
+        std::array::from_fn(|axis| {
+            scales.clone().map(|scale| self.coarse(*scale, axis, grid).reach()).max().unwrap_or(0)
+        })
     }
 
     fn apply(&self, params: &LowResolutionParams, _: &VolumeStatistics, window: &mut Window) {

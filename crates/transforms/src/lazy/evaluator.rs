@@ -21,7 +21,12 @@ use volume::{Affine, Grid, Label, Volume, buffer_pool, memory};
 /// A volume with the stages that are applied to it.
 #[derive(Debug)]
 pub(super) struct Evaluator<'a> {
+    /// The source, or the block of it that the stages read.
     pub(super) source: Volume,
+    /// First voxel of that block.
+    start: [usize; 3],
+    /// The grid of the whole source.
+    grid: Grid,
     pub(super) stages: Vec<Stage<'a>>,
     /// Whether exactly one stage moves voxels, so that labels have the same source points as the image of that stage.
     moves_once: bool,
@@ -54,9 +59,10 @@ impl Region {
 }
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn new(source: Volume, stages: Vec<Stage<'a>>) -> Self {
+    /// Returns the evaluator of stages after a volume on `grid`, of which `source` is the block from the voxel `start` on.
+    pub(super) fn new(source: Volume, start: [usize; 3], grid: Grid, stages: Vec<Stage<'a>>) -> Self {
         let moves_once = stages.iter().filter(|stage| stage.moves_voxels()).count() == 1;
-        Self { source, stages, moves_once, border_cache: None, empty: None, profile: None }
+        Self { source, start, grid, stages, moves_once, border_cache: None, empty: None, profile: None }
     }
 
     fn channels(&self) -> usize {
@@ -64,7 +70,8 @@ impl<'a> Evaluator<'a> {
     }
 
     fn label_source(&self) -> Option<LabelSource<'_>> {
-        Some(LabelSource { labels: self.source.label.as_ref()?, empty: self.empty })
+        let labels = self.source.label.as_ref()?;
+        Some(LabelSource { labels, start: self.start, shape: self.source.image.shape, empty: self.empty })
     }
 
     /// Looks up the labels of a region; `None` if the source has none.
@@ -76,7 +83,7 @@ impl<'a> Evaluator<'a> {
     /// Returns a block that contains at least the region, after the first `level` stages.
     pub(super) fn block(&self, level: usize, region: Region) -> Result<Block<'_>, PipelineError> {
         match level.checked_sub(1).map(|index| &self.stages[index]) {
-            None => Ok(Block::new([0; 3], self.source.image.shape, &self.source.image[..])),
+            None => Ok(Block::new(self.start, self.source.image.shape, &self.source.image[..])),
             Some(stage) => Profile::time(self.profile, stage.name, || self.apply(level, stage, region)),
         }
     }
@@ -112,7 +119,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Block<'_>, PipelineError> {
         let border_values = self.border_values(level, fill)?;
         let incoming_shape = self.incoming_grid(level).shape;
-        let Some((from, size)) = lattice_source(lattice, incoming_shape, start, shape) else {
+        let Some((from, size)) = resample::lattice_source(lattice, incoming_shape, start, shape) else {
             let voxels: usize = shape.iter().product();
             let mut image = buffer_pool::acquire(self.channels() * voxels);
             let channels = image.chunks_exact_mut(voxels).zip(border_values.iter());
@@ -248,7 +255,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn incoming_grid(&self, level: usize) -> &Grid {
-        (level - 1).checked_sub(1).map_or(&self.source.grid, |index| &self.stages[index].grid)
+        (level - 1).checked_sub(1).map_or(&self.grid, |index| &self.stages[index].grid)
     }
 
     /// Calls `read` with the whole volume before a stage, which is then cached.
@@ -323,30 +330,4 @@ fn require_finite(
     shape: [usize; 3],
 ) -> Result<(), PipelineError> {
     finite::find(image, start, shape).map_or(Ok(()), |voxels| Err(PipelineError::NotFinite { name, voxels }))
-}
-
-/// Returns the incoming region that a block of outgoing voxels comes from; `None` if all of it is outside.
-fn lattice_source(
-    lattice: &Lattice,
-    incoming: [usize; 3],
-    start: [usize; 3],
-    shape: [usize; 3],
-) -> Option<([usize; 3], [usize; 3])> {
-    let mut from = [0; 3];
-    let mut size = [0; 3];
-    for (outgoing, axis) in lattice.axes.iter().enumerate() {
-        let (first, last) = (start[outgoing] as i64, (start[outgoing] + shape[outgoing]) as i64 - 1);
-        let (first, last) = if axis.flipped {
-            (axis.offset - last, axis.offset - first)
-        } else {
-            (axis.offset + first, axis.offset + last)
-        };
-        let (first, last) = (first.max(0), last.min(incoming[axis.source] as i64 - 1));
-        if first > last {
-            return None;
-        }
-        from[axis.source] = first as usize;
-        size[axis.source] = (last - first) as usize + 1;
-    }
-    Some((from, size))
 }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::block::widened;
 use super::index_mapping::IndexMapping;
+use super::resample::lattice_source;
 use crate::{Convention, Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics};
 use volume::Grid;
 
@@ -48,6 +50,30 @@ impl Stage<'_> {
     /// Returns whether the stage moves voxels.
     pub(super) fn moves_voxels(&self) -> bool {
         matches!(self.kind, Kind::Lattice(..) | Kind::Warp(..))
+    }
+
+    /// Returns the region of the incoming volume that a region of the outgoing one depends on, labels included.
+    pub(super) fn required_region(
+        &self,
+        (start, shape): ([usize; 3], [usize; 3]),
+        incoming: [usize; 3],
+    ) -> ([usize; 3], [usize; 3]) {
+        let whole = ([0; 3], incoming);
+        match &self.kind {
+            Kind::Lattice(lattice, Fill::Value(_)) => {
+                lattice_source(lattice, incoming, start, shape).unwrap_or(([0; 3], [1; 3]))
+            }
+            Kind::Warp(mapping, Interpolation::Nearest | Interpolation::Linear, Fill::Value(_))
+                if mapping.displacements.is_empty() =>
+            {
+                mapping.source_region(start, shape)
+            }
+            Kind::Intensity(stage) if !stage.step.component().needs_statistics() => {
+                let component = stage.step.component();
+                widened(start, shape, component.halo(stage.params, &self.grid), incoming)
+            }
+            _ => whole,
+        }
     }
 
     /// Returns whether a warp that follows can be composed with this stage: interpolation and border are the same.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::channels::{certain, is_random};
 use crate::validation::{MAX_DISPLACEMENT, keys_where, require, within};
 use crate::{
-    Component, Convention, Fill, GridMapping, Incoming, Interpolation, KeyProblem, Lattice, LatticeAxis, SpatialTransform,
+    Component, Convention, Fill, GridMapping, Incoming, Interpolation, KeyProblem, Lattice, LatticeAxis,
+    SpatialTransform,
 };
 use random::Rng;
 use values::{AxisRanges, Probability, Range, Shape};
@@ -165,8 +166,7 @@ impl SpatialTransform for RotateAndScale {
     fn map_grid(&self, params: &RotateAndScaleParams, incoming: &Grid) -> GridMapping {
         let shape = self.patch.map_or(incoming.shape, |patch| patch.0);
         // The central part, as nnU-Net's `crop_tensor`.
-        let first: [i64; 3] =
-            std::array::from_fn(|axis| (incoming.shape[axis] / 2) as i64 - (shape[axis] / 2) as i64);
+        let first: [i64; 3] = std::array::from_fn(|axis| (incoming.shape[axis] / 2) as i64 - (shape[axis] / 2) as i64);
         let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: first[axis] });
         let central = GridMapping::lattice(Lattice { axes }, shape, incoming);
         if params.degrees.is_none() && params.scales.is_none() {
@@ -209,10 +209,8 @@ impl SpatialTransform for RotateAndScale {
         for (about, first, second) in [(2, 1, 0), (1, 2, 0), (0, 2, 1)] {
             let (sine, cosine) = angle(about).sin_cos();
             let sign = if about == 1 { -1.0 } else { 1.0 };
-            let rotated = [
-                size[first] * cosine + sign * size[second] * sine,
-                -sign * size[first] * sine + size[second] * cosine,
-            ];
+            let rotated =
+                [size[first] * cosine + sign * size[second] * sine, -sign * size[first] * sine + size[second] * cosine];
             largest[first] = largest[first].max(rotated[0].abs());
             largest[second] = largest[second].max(rotated[1].abs());
         }

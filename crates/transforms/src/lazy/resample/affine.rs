@@ -6,13 +6,13 @@
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::rows::{Rows, Span, intersection};
 use super::source::{ImageSource, LabelSource, interior};
-use crate::{Convention, Interpolation};
 use crate::lazy::empty_space::MARGIN;
 use crate::lazy::fixed_point::grid_bounds;
 use crate::lazy::lanes::GROUP;
 use crate::lazy::line::Line;
 #[cfg(target_arch = "x86_64")]
 use crate::lazy::resample::avx2;
+use crate::{Convention, Interpolation};
 use volume::Label;
 
 /// Rows and voxels of a patch of a tile that is tested for empty space as a whole.
@@ -163,12 +163,12 @@ impl<'a> Resampler<'a> {
         }
         #[cfg(target_arch = "x86_64")]
         if self.vectorizes_labels {
-            avx2::look_up_rows(source.labels, shape, &rows, &tile.inside, label);
+            avx2::look_up_rows(source, &rows, &tile.inside, label);
             if tile.is_all_interior && !is_cut && rows.length >= GROUP {
                 return;
             }
         }
-        let one_by_one = |point| source.nearest(shape, point);
+        let one_by_one = |point| source.nearest(point);
         rows.complete(0, self.vectorizes_labels, &tile.inside, &tile.inside, label, one_by_one);
     }
 

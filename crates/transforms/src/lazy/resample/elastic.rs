@@ -3,10 +3,10 @@
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::source::{ImageSource, LabelSource};
 use crate::lazy::index_mapping::IndexMapping;
-use crate::{Convention, Interpolation};
 #[cfg(target_arch = "x86_64")]
 use crate::lazy::resample::avx2;
 use crate::lazy::warp::SourceRow;
+use crate::{Convention, Interpolation};
 use volume::Label;
 
 /// Computes slices of a request, of which the first one is at `first_x`.
@@ -52,7 +52,7 @@ fn look_up(source: LabelSource, mapping: &IndexMapping, row: &SourceRow, out: &m
     }
     let one_by_one = |first: usize, out: &mut [Label]| {
         for (index, label) in (first..).zip(out) {
-            *label = row.source(index).map_or(0, |point| source.nearest(shape, point));
+            *label = row.source(index).map_or(0, |point| source.nearest(point));
         }
     };
     #[cfg(target_arch = "x86_64")]

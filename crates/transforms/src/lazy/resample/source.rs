@@ -133,33 +133,46 @@ fn for_each_corner(point: [i64; 3], mut visit: impl FnMut([i64; 3], f32)) {
     }
 }
 
-/// A label map.
+/// A block of a label map.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::lazy) struct LabelSource<'a> {
     pub(in crate::lazy) labels: &'a [Label],
+    pub(in crate::lazy) start: [usize; 3],
+    pub(in crate::lazy) shape: [usize; 3],
     /// Where the labels are known to be 0.
     pub(in crate::lazy) empty: Option<&'a EmptySpace>,
 }
 
 impl LabelSource<'_> {
-    /// Returns the label nearest to a point inside a map of this shape.
-    pub(in crate::lazy) fn nearest(&self, shape: [usize; 3], point: [i64; 3]) -> Label {
-        self.labels[offset(shape, point.map(|coordinate| nearest_index(coordinate) as usize))]
+    /// Returns a whole label map of this shape.
+    pub(in crate::lazy) fn whole(labels: &[Label], shape: [usize; 3]) -> LabelSource<'_> {
+        LabelSource { labels, start: [0; 3], shape, empty: None }
+    }
+
+    /// Returns the label nearest to a point inside the map.
+    pub(in crate::lazy) fn nearest(&self, point: [i64; 3]) -> Label {
+        self.labels[offset(self.shape, self.local(point.map(nearest_index)))]
+    }
+
+    /// Returns the index in the block of a voxel of the map.
+    #[inline]
+    fn local(&self, voxel: [i64; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| voxel[axis] as usize - self.start[axis])
     }
 
     /// Returns the label with the largest interpolation weight at a point, as [`vote`](Self::vote), if the eight voxels
-    /// around the point are on the map.
+    /// around the point are on the map, whose shape is `volume`.
     #[inline]
-    pub(in crate::lazy) fn vote_inside(&self, shape: [usize; 3], point: [i64; 3]) -> Label {
-        let [_, size_y, size_z] = shape;
-        let base = offset(shape, point.map(|coordinate| (coordinate >> 32) as usize));
+    pub(in crate::lazy) fn vote_inside(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
+        let [_, size_y, size_z] = self.shape;
+        let base = offset(self.shape, self.local(point.map(|coordinate| coordinate >> 32)));
         let corners = [0, size_z, size_y * size_z, (size_y + 1) * size_z];
         let first = self.labels[base];
         let differs = corners.map(|corner| {
             let pair = &self.labels[base + corner..base + corner + 2];
             (pair[0] ^ first) | (pair[1] ^ first)
         });
-        if differs.into_iter().fold(0, |a, b| a | b) == 0 { first } else { self.vote(shape, point) }
+        if differs.into_iter().fold(0, |a, b| a | b) == 0 { first } else { self.vote(volume, point) }
     }
 
     /// Returns the label with the largest interpolation weight at a point; voxels outside the map count as one more label,
@@ -168,11 +181,11 @@ impl LabelSource<'_> {
     /// As in nnU-Net, weights are compared in half precision after multiplication by 1000, and the nearest voxel decides
     /// between equal ones if its label is one of them; otherwise the smallest label wins.
     #[inline(never)]
-    pub(in crate::lazy) fn vote(&self, shape: [usize; 3], point: [i64; 3]) -> Label {
+    pub(in crate::lazy) fn vote(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
         const OUTSIDE: i32 = -1;
         let label_at = |voxel: [i64; 3]| {
-            let is_inside = (0..3).all(|axis| (0..shape[axis] as i64).contains(&voxel[axis]));
-            if is_inside { i32::from(self.labels[offset(shape, voxel.map(|index| index as usize))]) } else { OUTSIDE }
+            let is_inside = (0..3).all(|axis| (0..volume[axis] as i64).contains(&voxel[axis]));
+            if is_inside { i32::from(self.labels[offset(self.shape, self.local(voxel))]) } else { OUTSIDE }
         };
         let (mut labels, mut weights, mut count) = ([OUTSIDE; 8], [0.0f32; 8], 0);
         for_each_corner(point, |voxel, weight| {
@@ -211,7 +224,7 @@ mod tests {
     #[test]
     fn the_label_with_the_largest_weight_wins_and_the_nearest_one_between_equal_weights() {
         let labels = [1, 2, 2, 3];
-        let source = LabelSource { labels: &labels, empty: None };
+        let source = LabelSource::whole(&labels, [1, 1, 4]);
         let at = |z: f64| source.vote([1, 1, 4], [0, 0, fixed(z)]);
         assert_eq!([at(0.4), at(0.6), at(2.4), at(2.6), at(3.0)], [1, 2, 2, 3, 3]);
         // Half-way: the nearest voxel is that with the even index.
