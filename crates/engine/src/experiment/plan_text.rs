@@ -53,14 +53,19 @@ impl Plan {
             ("subjects", format!("{train} train, {val} val, {test} test")),
         ];
         let groups = self.groups.iter().map(|groups| ("split", groups.replace("; ", "\n")));
-        let lines = [
-            ("channels", self.channels.to_string()),
-            ("labels", labels.join(", ")),
-        ];
+        let lines = [("channels", self.channels.to_string()), ("labels", labels.join(", "))];
         let regions = (!targets.has_background()).then(|| ("regions", targets.regions_text()));
         let ignored = targets.ignore.map(|label| ("ignored label", label.to_string()));
         let preprocess = ("preprocess", components(&self.experiment.preprocess, "none"));
-        first.into_iter().chain(groups).chain(lines).chain(regions).chain(ignored).chain([preprocess]).chain(volumes).collect()
+        first
+            .into_iter()
+            .chain(groups)
+            .chain(lines)
+            .chain(regions)
+            .chain(ignored)
+            .chain([preprocess])
+            .chain(volumes)
+            .collect()
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {

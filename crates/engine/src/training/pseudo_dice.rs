@@ -100,7 +100,8 @@ fn add(counts: &mut [Counts], logits: &[f32], patches: &[Patch], targets: &Targe
             let truth = table.classes(value).ok_or_else(undeclared)?;
             let logit = |class: usize| logits[class * voxels + voxel];
             let largest = (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best });
-            let is_predicted = |class: usize| if targets.has_background() { class == largest } else { logit(class) > 0.0 };
+            let is_predicted =
+                |class: usize| if targets.has_background() { class == largest } else { logit(class) > 0.0 };
             for (class, counts) in (first..).zip(&mut *counts) {
                 match (truth.contains(&class), is_predicted(class)) {
                     (true, true) => counts.true_positives += 1,

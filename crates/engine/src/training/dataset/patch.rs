@@ -8,7 +8,7 @@ use dataset::queue::{MakeError, Request};
 use dataset::samplers::{LabelIndex, PatchIndex, SamplingContext};
 use random::Purpose;
 use transforms::lazy::{self, PaddedWindow, Profile, View};
-use transforms::{Transform, TransformParams, sample_params};
+use transforms::{Incoming, Transform, TransformParams, sample_params};
 use volume::{Affine, Grid, Volume, Voxels, buffer_pool};
 
 /// What a patch is for.
@@ -66,18 +66,21 @@ impl PreprocessedDataset {
         let start = Profile::time(profile, "sampler", || {
             self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
         })?;
-        let (mut image, mut label) = view.padded_window(start, cut)?;
         let corner = Affine::scale_and_shift([1.0; 3], start.map(|start| start as f64));
         let grid = Grid { shape: cut, affine: view.grid().affine.after(&corner) };
+        let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &Incoming { grid, channels });
+        let (offset, region) = lazy::required_region(patch_augment, &sampled, &grid);
+        let first = std::array::from_fn(|axis| start[axis] + offset[axis] as isize);
+        let (mut image, mut label) = view.padded_window(first, region)?;
         drop(view);
         if !patch_augment.is_empty() {
             let block = Volume {
-                grid,
-                image: Voxels::new(channels, cut, image),
-                label: label.map(|label| Voxels::new(1, cut, label)),
+                grid: Grid { shape: region, ..grid },
+                image: Voxels::new(channels, region, image),
+                label: label.map(|label| Voxels::new(1, region, label)),
             };
-            let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &incoming(&block));
-            (image, label) = augmented(block, (patch_augment, &sampled), shape, profile)?;
+            let chain = (patch_augment, &sampled[..]);
+            (image, label) = augmented(block, (offset, grid), chain, shape, profile)?;
             params.extend(sampled);
         }
         let label = label.expect(HAS_LABELS);
@@ -99,15 +102,17 @@ impl PreprocessedDataset {
     }
 }
 
-/// Returns the image and the labels of a block after a chain that returns this shape.
+/// Returns the image and the labels of a grid after a chain that returns this shape. `block` is what the chain reads of it, from
+/// the voxel `start` on.
 fn augmented(
     block: Volume,
+    (start, incoming): ([usize; 3], Grid),
     (chain, params): (&[Transform], &[TransformParams]),
     shape: [usize; 3],
     profile: Option<&Profile>,
 ) -> Result<PaddedWindow, MakeError> {
     let (image, label) = (block.image.clone(), block.label.clone());
-    let view = View::new(block, chain, params)?.with_profile(profile);
+    let view = View::of_block(block, start, incoming, chain, params)?.with_profile(profile);
     let returned = view.grid().shape;
     if returned != shape {
         return Err(format!("patch_augment returned a patch of {returned:?} voxels, expected {shape:?}").into());
