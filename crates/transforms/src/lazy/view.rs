@@ -218,6 +218,7 @@ pub fn required_region(chain: &[Transform], params: &[TransformParams], incoming
         region = stages[index].required_region(region, before.shape);
     }
     region
+}
 
 /// Copies a block of voxels into a larger one; its first voxel goes to the voxel `at`.
 fn insert<T: Copy>(values: &[T], size: [usize; 3], out: &mut [T], shape: [usize; 3], at: [usize; 3]) {
