@@ -183,7 +183,7 @@ mod tests {
             let mut counts = vec![Counts::default(); 3];
             for (logits, labels) in &epoch.batches {
                 let patches: Vec<Patch> = labels.iter().map(|label| patch(label)).collect();
-                add(&mut counts, logits, &patches, &[1, 2, 3]).unwrap();
+                add(&mut counts, logits, &patches, &targets(&[1, 2, 3])).unwrap();
             }
             let (values, after) = scores(&counts, average);
             average = after;

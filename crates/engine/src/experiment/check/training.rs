@@ -143,10 +143,10 @@ pub(super) fn check_columns(diagnostics: &mut Diagnostics, targets: &Targets) {
         }
     }
     if experiment.validate.pseudo_dice.is_some() {
-        columns.extend(pseudo_dice::columns(labels.iter().map(|(_, name)| name.as_str())));
-        if let Some((value, name)) = labels.iter().find(|(_, name)| name == "ema") {
-            let message = format!("label {value} is named `{name}`, and `pseudo_dice_ema` is the moving average");
-            diagnostics.problem("validate.pseudo_dice", message, "rename the label, or remove this key");
+        columns.extend(pseudo_dice::columns(targets));
+        if classes.iter().any(|class| class.name == "ema") {
+            let message = "a label or region is named `ema`, but `pseudo_dice_ema` is the moving average";
+            diagnostics.problem("validate.pseudo_dice", message, "rename it, or remove this key");
         }
     }
     if !columns.iter().any(|column| column == monitor) {
