@@ -9,6 +9,7 @@ mod doctor;
 mod evaluate;
 mod exact;
 mod faults;
+mod fine_tuning;
 mod finite;
 mod folders;
 mod page;

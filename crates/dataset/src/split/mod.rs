@@ -105,7 +105,7 @@ impl Fold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NnunetFold {
-    /// Fold used for validation, from 0 to 4.
+    /// Fold used for validation, from 0 to 4, for example 0.
     pub index: usize,
 }
 

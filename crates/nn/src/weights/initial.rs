@@ -54,9 +54,9 @@ pub enum InputChannels {
     /// It is a problem.
     #[default]
     Refuse,
-    /// The first convolution's weights are adapted, so that activations keep their size. For more channels they are repeated
-    /// in turn and multiplied by the old number over the new one; for fewer, those of the channels that are left out are
-    /// added to the others in turn. `timm` does the same for images of 3 channels.
+    /// The first convolution's weights are adapted, so that activations keep their size: those of the channels are repeated in
+    /// turn, or cut off, and multiplied by the old number of channels over the new one; for one channel they are added up.
+    /// `timm` does the same.
     Repeat,
 }
 
@@ -176,9 +176,9 @@ fn with_channels(tensor: &NamedTensor, channels: usize) -> NamedTensor {
     let mut shape = tensor.shape.clone();
     shape[1] = channels;
     let mut data = vec![0.0; output * channels * voxels];
-    let factor = if channels > old { (old as f64 / channels as f64) as f32 } else { 1.0 };
+    let (count, factor) = if channels == 1 { (old, 1.0) } else { (channels, (old as f64 / channels as f64) as f32) };
     for row in 0..output {
-        for index in 0..channels.max(old) {
+        for index in 0..count {
             let from = (row * old + index % old) * voxels;
             let to = (row * channels + index % channels) * voxels;
             for voxel in 0..voxels {
@@ -444,15 +444,14 @@ mod tests {
 
     #[test]
     fn repeated_channels_are_those_of_timm() {
-        // Of two outputs with three channels of one voxel.
+        // Of two outputs with three channels of one voxel, as `adapt_input_conv` of timm 1.0.31 computes them.
         let weights =
             NamedTensor { name: "w".into(), shape: vec![2, 3, 1, 1, 1], data: vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0] };
         let adapted = |channels| with_channels(&weights, channels).data;
         assert_eq!(adapted(1), [7.0, 56.0]);
         assert_eq!(adapted(6), [0.5, 1.0, 2.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 4.0, 8.0, 16.0]);
         assert_eq!(adapted(4), [0.75, 1.5, 3.0, 0.75, 6.0, 12.0, 24.0, 6.0]);
-        // timm has no rule for these: the third channel is added to the first.
-        assert_eq!(adapted(2), [5.0, 2.0, 40.0, 16.0]);
+        assert_eq!(adapted(2), [1.5, 3.0, 12.0, 24.0]);
         assert_eq!(adapted(3), weights.data);
     }
 }
