@@ -21,5 +21,6 @@ mod run;
 mod slurm;
 mod storage;
 mod sweep;
+mod targets;
 mod test_dir;
 mod view;
