@@ -86,7 +86,7 @@ fn a_missing_label_map_does_not_hide_other_findings() {
 }
 
 #[test]
-fn regions_and_a_label_to_ignore_are_trained_only_with_labels_of_the_experiment() {
+fn labels_of_the_experiment_are_trained_instead_of_the_regions_and_the_ignored_label_of_the_dataset() {
     let dir = dir();
     let set = ["--set", "data.source={nnunet: {root: data}}"];
     let images = dir.path("data/imagesTr");
@@ -101,17 +101,22 @@ fn regions_and_a_label_to_ignore_are_trained_only_with_labels_of_the_experiment(
 
     declare(r#"{"background": 0, "whole": [1, 2], "core": [2]}"#);
     let text = stderr(&check(&[]).code(2));
-    assert!(text.contains("declares regions") && text.contains("core [2], whole [1, 2]"), "{text}");
-    check(&["--set", "data.labels={1: a, 2: b}"]).success();
+    assert!(text.contains("dice_cross_entropy needs classes of which each voxel has one"), "{text}");
+    let text = stdout(&check(&["--set", "loss={dice_binary_cross_entropy: {}}"]).success());
+    assert!(text.contains("whole 1+2 written as 1, core 2 written as 2"), "{text}");
+    let text = stdout(&check(&["--set", "data.labels={1: a, 2: b}"]).success());
+    assert!(text.contains("dataset.json declares regions (whole, core)") && !text.contains("written as"), "{text}");
 
     declare(r#"{"background": 0, "liver": 1, "ignore": 2}"#);
     for own_labels in [&[][..], &["--set", "data.labels={1: liver}"]] {
-        let text = stderr(&check(own_labels).code(2));
-        assert!(text.contains("label 2 as `ignore`") && text.contains("remap_labels"), "{text}");
+        let text = stdout(&check(own_labels).success());
+        assert!(text.contains("ignored label     2"), "{text}");
     }
     let text = stdout(&check(&["--set", "data.labels={1: liver, 2: other}"]).success());
-    assert!(text.contains("warning: label 2 is `ignore` in dataset.json"), "{text}");
-    check(&["--set", "data.labels={1: liver}", "--set", "preprocess=[{remap_labels: {map: {2: 0}}}]"]).success();
+    assert!(text.contains("warning: label 2 is `ignore` in dataset.json") && !text.contains("ignored label"), "{text}");
+    let remap = "preprocess=[{remap_labels: {map: {2: 0}}}]";
+    let text = stdout(&check(&["--set", "data.labels={1: liver}", "--set", remap]).success());
+    assert!(!text.contains("ignored label"), "{text}");
 }
 
 #[test]

@@ -22,5 +22,6 @@ mod run;
 mod slurm;
 mod storage;
 mod sweep;
+mod targets;
 mod test_dir;
 mod view;

@@ -9,12 +9,15 @@ use crate::Diagnostic;
 use values::NonNegative;
 
 mod binary_cross_entropy;
+mod boundary;
 mod class_weights;
+mod cldice;
 mod cross_entropy;
 mod deep_supervision;
 mod dice;
 mod dice_binary_cross_entropy;
 mod dice_cross_entropy;
+mod distance_map;
 mod focal;
 mod generalized_dice;
 mod overlap;
@@ -24,6 +27,8 @@ mod top_k;
 mod tversky;
 
 pub use binary_cross_entropy::BinaryCrossEntropyLoss;
+pub use boundary::BoundaryLoss;
+pub use cldice::CldiceLoss;
 pub use cross_entropy::CrossEntropyLoss;
 pub use dice::DiceLoss;
 pub use dice_binary_cross_entropy::DiceBinaryCrossEntropyLoss;
@@ -38,6 +43,10 @@ values::registry! {
     pub enum Loss: LossFunction {
         /// Binary cross-entropy of each class's sigmoid.
         BinaryCrossEntropy(binary_cross_entropy::BinaryCrossEntropyLoss),
+        /// Dice loss plus boundary loss: distances to the true boundary, for small structures.
+        Boundary(boundary::BoundaryLoss),
+        /// Dice loss plus soft clDice: the overlap of skeletons, for tubular structures.
+        Cldice(cldice::CldiceLoss),
         /// Cross-entropy of the softmax.
         CrossEntropy(cross_entropy::CrossEntropyLoss),
         /// Dice loss: one minus the soft Dice coefficient of the softmax.

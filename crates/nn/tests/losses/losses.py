@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import torch
-from monai.losses import DiceLoss, GeneralizedDiceLoss, TverskyLoss
+from monai.losses import BoundaryLoss, DiceLoss, GeneralizedDiceLoss, SoftDiceclDiceLoss, TverskyLoss
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import DownsampleSegForDSTransform
 from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss, DC_and_CE_loss, DC_and_topk_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
@@ -71,6 +71,11 @@ def cases():
     def tversky(**kwargs):
         return monai(TverskyLoss(softmax=True, smooth_nr=1e-5, smooth_dr=1e-5, **kwargs))
 
+    def boundary(weight, **kwargs):
+        dice = DiceLoss(softmax=True, smooth_nr=1e-5, smooth_dr=1e-5, **kwargs)
+        distance = BoundaryLoss(softmax=True, **kwargs)
+        return lambda logits, target, one_hot: dice(logits, one_hot) + weight * distance(logits, one_hot)
+
     def generalized(**kwargs):
         return monai(GeneralizedDiceLoss(softmax=True, smooth_nr=1e-5, smooth_dr=1e-5, **kwargs))
 
@@ -84,6 +89,11 @@ def cases():
             nnunet(DC_and_topk_loss(soft(True, False), {"k": 55})),
         "dice_binary_cross_entropy: { background: true }": bce(False, True),
         "dice_binary_cross_entropy: { background: true, batch: true }": bce(True, True),
+        "cldice: {}": monai(SoftDiceclDiceLoss(softmax=True, include_background=False)),
+        "cldice: { cldice_weight: 0.8, iterations: 1, smooth: 0.01, background: true }":
+            monai(SoftDiceclDiceLoss(softmax=True, alpha=0.8, iter_=1, smooth_nr=0.01, smooth_dr=0.01)),
+        "boundary: {}": boundary(0.01, include_background=False),
+        "boundary: { boundary_weight: 2, background: true }": boundary(2, include_background=True),
         "tversky: {}": tversky(include_background=False),
         "tversky: { false_positives: 0.3, false_negatives: 0.7, background: true }":
             tversky(include_background=True, alpha=0.3, beta=0.7),
@@ -139,6 +149,8 @@ def region_cases(ignore):
         "dice: { batch: true }": DiceLoss(batch=True, **smooth),
         "tversky: { false_positives: 0.3, false_negatives: 0.7 }": TverskyLoss(alpha=0.3, beta=0.7, **smooth),
         "generalized_dice: {}": GeneralizedDiceLoss(**smooth),
+        "cldice: { iterations: 2 }": SoftDiceclDiceLoss(sigmoid=True, iter_=2),
+        "boundary: { dice_weight: 0, boundary_weight: 1 }": BoundaryLoss(sigmoid=True),
     }
 
 
