@@ -1,6 +1,10 @@
-//! Parity with TorchIO's samplers: the same grid positions in the same order, the same probabilities of centres.
+//! Parity with TorchIO's samplers: the same grid positions in the same order, the same probabilities of centres; and with
+//! nnU-Net's data loader: the same boxes.
 //!
-//! `tests/parity/torchio_samplers.py` writes the expected values; the maps are formulas that the test repeats.
+//! `tests/parity/torchio_samplers.py` and `nnunet_sampler.py` write the expected values; the maps of the former are formulas
+//! that the test repeats.
+
+use std::collections::BTreeMap;
 
 use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext, WeightIndex};
 use random::{Purpose, Seed};
@@ -47,7 +51,7 @@ fn waves(shape: [usize; 3]) -> Vec<f64> {
 }
 
 fn patch_index(number: u64) -> PatchIndex {
-    PatchIndex { number, index_in_batch: 0, batch_size: 1 }
+    PatchIndex { number, index_in_batch: 0, batch_size: 1, margin: [0; 3] }
 }
 
 #[test]
@@ -61,7 +65,8 @@ fn a_grid_has_torchios_positions_in_its_order_and_repeats_them() {
         let mut start = |number: usize| sampler.sample_start(&context, &patch_index(number as u64), &mut rng).unwrap();
         let count = grid.starts.len();
         for (number, expected) in grid.starts.iter().enumerate() {
-            assert_eq!((start(number), start(number + count)), (*expected, *expected), "{:?}", grid.shape);
+            let expected = expected.map(|index| index as isize);
+            assert_eq!((start(number), start(number + count)), (expected, expected), "{:?}", grid.shape);
         }
     }
 }
@@ -83,7 +88,7 @@ fn centres_have_torchios_probabilities() {
         let num_samples = 50_000;
         for _ in 0..num_samples {
             let start = sampler.sample_start(&context, &patch_index(0), &mut rng).unwrap();
-            let centre: [usize; 3] = std::array::from_fn(|axis| start[axis] + sampler.patch()[axis] / 2);
+            let centre: [usize; 3] = std::array::from_fn(|axis| start[axis] as usize + sampler.patch()[axis] / 2);
             counts[(centre[0] * file.shape[1] + centre[1]) * file.shape[2] + centre[2]] += 1;
         }
         let voxels = || counts.iter().zip(&probabilities);
@@ -104,5 +109,78 @@ fn centres_have_torchios_probabilities() {
             chi_square < degrees_of_freedom + 5.0 * (2.0 * degrees_of_freedom).sqrt(),
             "{yaml}: chi-square {chi_square} of {degrees_of_freedom}"
         );
+    }
+}
+
+#[derive(Deserialize)]
+struct NnunetFile {
+    boxes: Vec<Boxes>,
+    /// For each batch size, whether each patch is guaranteed to have foreground.
+    guaranteed: BTreeMap<String, Vec<bool>>,
+}
+
+/// The blocks that nnU-Net cuts from a volume for patches of a shape.
+#[derive(Deserialize)]
+struct Boxes {
+    shape: [usize; 3],
+    patch: [usize; 3],
+    cut: [usize; 3],
+    /// The lowest and the highest start.
+    first: [isize; 3],
+    last: [isize; 3],
+    around: Vec<Around>,
+}
+
+/// Where the block of a guaranteed patch starts.
+#[derive(Deserialize)]
+struct Around {
+    voxel: [usize; 3],
+    start: [isize; 3],
+}
+
+#[test]
+fn padded_foreground_oversampling_has_the_boxes_of_nnunet() {
+    let text = std::fs::read_to_string("tests/parity/nnunet/sampler.json").unwrap();
+    let file: NnunetFile = serde_json::from_str(&text).unwrap();
+    for boxes in file.boxes {
+        let sampler = sampler(&format!("foreground_oversample: {{patch: {:?}, border: pad}}", boxes.patch));
+        let mapping = IndexMapping::identity(boxes.shape);
+        let margin = std::array::from_fn(|axis| boxes.cut[axis] - boxes.patch[axis]);
+        let patch_index = |index_in_batch| PatchIndex { number: 0, index_in_batch, batch_size: 2, margin };
+        let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
+        let mut start = |index_in_batch, labels: Vec<Label>| {
+            let index = LabelIndex::new(Voxels::new(1, boxes.shape, labels));
+            let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+            sampler.sample_start(&context, &patch_index(index_in_batch), &mut rng).unwrap()
+        };
+        let background = vec![0; boxes.shape.iter().product()];
+        for around in boxes.around {
+            let mut labels = background.clone();
+            labels[volume::offset(boxes.shape, around.voxel)] = 1;
+            assert_eq!(start(1, labels), around.start, "{:?} around {:?}", boxes.shape, around.voxel);
+        }
+        // Of the first patch of a batch, and of one without foreground, every start is equally likely.
+        for index_in_batch in [0, 1] {
+            let starts: Vec<_> = (0..400).map(|_| start(index_in_batch, background.clone())).collect();
+            let along = |axis: usize| starts.iter().map(move |start| start[axis]);
+            let first: [isize; 3] = std::array::from_fn(|axis| along(axis).min().unwrap());
+            let last: [isize; 3] = std::array::from_fn(|axis| along(axis).max().unwrap());
+            assert_eq!((first, last), (boxes.first, boxes.last), "{:?} in {:?}", boxes.cut, boxes.shape);
+        }
+    }
+    for (batch_size, guaranteed) in file.guaranteed {
+        let batch_size: usize = batch_size.parse().unwrap();
+        let sampler = sampler("foreground_oversample: {patch: [1, 1, 1], border: pad}");
+        let mapping = IndexMapping::identity([1, 1, 500]);
+        let mut labels = vec![0; 500];
+        labels[250] = 1;
+        let index = LabelIndex::new(Voxels::new(1, [1, 1, 500], labels));
+        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+        for (index_in_batch, guaranteed) in guaranteed.into_iter().enumerate() {
+            let mut rng = Seed(3).stream(Purpose::Sample, 0, "", index_in_batch as u64);
+            let patch_index = PatchIndex { number: 0, index_in_batch, batch_size, margin: [0; 3] };
+            let start = sampler.sample_start(&context, &patch_index, &mut rng).unwrap();
+            assert_eq!(start == [0, 0, 250], guaranteed, "patch {index_in_batch} of {batch_size}");
+        }
     }
 }

@@ -108,6 +108,11 @@ impl Execute for TransformArgs {
         let mut chain = preprocessing.chain.clone();
         let num_fixed = chain.len();
         if self.stage == Stage::Train {
+            if !experiment.patch_augment.is_empty() {
+                eprintln!(
+                    "warning: patch_augment transforms patches, so it is not applied to the image; `runner patches --out DIR` writes patches after it"
+                );
+            }
             chain.extend(experiment.augment.iter().cloned());
         }
         // In two parts as in training, which caches the result of the first: no warp is composed across them.

@@ -14,6 +14,27 @@ use crate::test_dir::{TestDir, exact_files, signal, stderr, stdout};
 const LONG: [&str; 4] =
     ["--set", "train.epochs=12", "--set", "checkpoint={keep_best: 2, keep_last: 2, monitor: val_loss}"];
 
+/// The keys of nnU-Net's rule and the average of the weights: patches past the border, epochs of iterations, transforms of
+/// patches, and a best epoch by the pseudo-Dice.
+const NNUNET: [&str; 16] = [
+    "--set",
+    "train={epochs: 9, batch_size: 2, iterations_per_epoch: 3, weight_average: {decay: 0.9}}",
+    "--set",
+    "checkpoint={keep_best: 2, keep_last: 2, monitor: pseudo_dice_ema}",
+    "--set",
+    "sampler={foreground_oversample: {patch: [8, 8, 8], border: pad}}",
+    "--set",
+    "augment=[]",
+    "--set",
+    "patch_augment=[{crop: {start: [1, 0, 2], end: [2, 0, 0]}}, {flip: {probabilities: 0.5}}, {gamma: {log_gamma: [-1, 1]}}]",
+    "--set",
+    "validate={pseudo_dice: {batches: 2}, volumes: {every_epochs: 4}}",
+    "--set",
+    "optimizer={sgd: {learning_rate: 1e-2, momentum: 0.99, nesterov: true, weight_decay: 3e-5}}",
+    "--set",
+    "schedule={polynomial: {update: epoch}}",
+];
+
 /// Number of kills in every test run; `RUNNER_KILLS` adds more.
 const KILLS: u64 = 20;
 
@@ -24,12 +45,12 @@ fn started_run(dir: &TestDir, runs_dir: &str) -> Option<PathBuf> {
 }
 
 /// Starts or resumes the run of a folder, kills it after some time, and returns whether it had ended before.
-fn killed_after(dir: &TestDir, runs_dir: &str, interval: &str, time: Duration) -> bool {
+fn killed_after(dir: &TestDir, (runs_dir, settings): (&str, &[&str]), interval: &str, time: Duration) -> bool {
     let run = started_run(dir, runs_dir);
     let mut arguments = vec!["run", "--quiet", "--set", interval];
     match &run {
         Some(run) => arguments.extend(["--resume", run.to_str().unwrap()]),
-        None => arguments.extend([&["tiny.yaml", "--runs-dir", runs_dir][..], &LONG].concat()),
+        None => arguments.extend([&["tiny.yaml", "--runs-dir", runs_dir][..], settings].concat()),
     }
     let mut process = dir.spawn(&arguments);
     let start = Instant::now();
@@ -54,10 +75,10 @@ fn checkpoint_files(run: &Path) -> Vec<String> {
 }
 
 /// Kills runs at seeded random moments, once or several times each, and compares their final files.
-fn kill_at(seeds: std::ops::Range<u64>) {
+fn kill_at(seeds: std::ops::Range<u64>, settings: &[&str]) {
     let dir = TestDir::new();
     let start = Instant::now();
-    let uninterrupted = dir.run("uninterrupted", &LONG);
+    let uninterrupted = dir.run("uninterrupted", settings);
     let duration = start.elapsed();
     let expected = exact_files(&uninterrupted);
     let mut kills = 0;
@@ -74,14 +95,15 @@ fn kill_at(seeds: std::ops::Range<u64>) {
         let max_kills = if uniform() < 0.5 { 1 } else { 3 };
         let mut ended = false;
         for _ in 0..max_kills {
-            ended = killed_after(&dir, &runs_dir, interval, duration.mul_f64(uniform()));
+            ended = killed_after(&dir, (&runs_dir, settings), interval, duration.mul_f64(uniform()));
             if ended {
                 break;
             }
             kills += 1;
         }
         if !ended {
-            assert!(killed_after(&dir, &runs_dir, interval, Duration::from_secs(120)), "seed {seed} does not end");
+            let ended = killed_after(&dir, (&runs_dir, settings), interval, Duration::from_secs(120));
+            assert!(ended, "seed {seed} does not end");
         }
         let run = started_run(&dir, &runs_dir).unwrap();
         let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
@@ -97,7 +119,12 @@ fn kill_at(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn a_run_that_was_killed_ends_with_the_same_bytes() {
-    kill_at(0..KILLS);
+    kill_at(0..KILLS, &LONG);
+}
+
+#[test]
+fn a_run_by_nnunets_rule_that_was_killed_ends_with_the_same_bytes() {
+    kill_at(0..8, &NNUNET);
 }
 
 /// Run by hand: `RUNNER_KILLS=500 cargo test --release --test program many_kills -- --ignored`.
@@ -105,7 +132,8 @@ fn a_run_that_was_killed_ends_with_the_same_bytes() {
 #[ignore = "takes a time proportional to RUNNER_KILLS"]
 fn many_kills_change_no_byte() {
     let kills = std::env::var("RUNNER_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200);
-    kill_at(KILLS..KILLS + kills);
+    kill_at(KILLS..KILLS + kills, &LONG);
+    kill_at(KILLS..KILLS + kills, &NNUNET);
 }
 
 #[test]
@@ -119,6 +147,34 @@ fn threads_and_the_cache_change_no_byte() {
         command.env("RAYON_NUM_THREADS", threads).assert().success();
         assert!(exact_files(&dir.only_run(&runs_dir)) == cold, "{threads} threads");
     }
+}
+
+#[test]
+fn workers_and_threads_change_no_byte_of_a_run_by_nnunets_rule() {
+    let dir = TestDir::new();
+    let run = dir.run("expected", &NNUNET);
+    let expected = exact_files(&run);
+    for (workers, threads) in [("0", "2"), ("1", "1"), ("5", "3")] {
+        let (runs_dir, workers) = (format!("workers-{workers}"), format!("queue.workers={workers}"));
+        let arguments = [&["run", "tiny.yaml", "--runs-dir", &runs_dir, "--set", &workers][..], &NNUNET].concat();
+        dir.command(&arguments).env("RAYON_NUM_THREADS", threads).assert().success();
+        assert!(exact_files(&dir.only_run(&runs_dir)) == expected, "{workers}, {threads} threads");
+    }
+    // Nine epochs of three steps, with the pseudo-Dice after each.
+    let table = |name: &str| fs::read_to_string(run.join(name)).unwrap();
+    assert_eq!(table("steps.csv").lines().count(), 28);
+    let metrics = table("metrics.csv");
+    let header = metrics.lines().next().unwrap();
+    assert!(header.ends_with(",pseudo_dice_liver,pseudo_dice_tumour,pseudo_dice_mean,pseudo_dice_ema"), "{header}");
+    assert!(metrics.lines().skip(1).all(|row| !row.ends_with(',')), "{metrics}");
+    // The average is not what training continues from.
+    let state = fs::read(run.join("checkpoints/last.state.safetensors")).unwrap();
+    let tensors = nn::weights::read_tensors(&state).unwrap();
+    let find = |name: &str| tensors.iter().find(|tensor| tensor.name == name).unwrap();
+    assert_ne!(find("weights.head.weight").data, find("average.head.weight").data);
+    let last = nn::weights::read_tensors(&fs::read(run.join("checkpoints/last.safetensors")).unwrap()).unwrap();
+    let head = last.iter().find(|tensor| tensor.name == "head.weight").unwrap();
+    assert_eq!(head.data, find("average.head.weight").data);
 }
 
 /// With LibTorch the bits are the same only for the same number of threads.

@@ -225,6 +225,59 @@ fn sampled_parameters_can_be_replayed_for_the_same_steps_only() {
     dir.runner(&["transform", "tiny.yaml", image, "--out", "x", "--draws", "absent.json"]).code(2);
 }
 
+/// Transforms of the patch after the transforms of the volume.
+const PATCH_AUGMENT: &str =
+    "patch_augment=[{ crop: { start: [2, 0, 1], end: [1, 0, 0] } }, { z_normalize: {} }, { noise: { std: 0.1 } }]";
+
+#[test]
+fn transforms_of_patches_are_shown_and_do_not_depend_on_the_number_of_workers() {
+    let dir = dir();
+    let sampler = "sampler={ foreground_oversample: { patch: [8, 8, 8], border: pad } }";
+    let iterations = ["--set", "train.iterations_per_epoch=5", "--set", sampler];
+    let more = [&["--set", PATCH_AUGMENT, "--count", "25"][..], &iterations].concat();
+    let expected = digest(&dir, 0, &more);
+    for workers in [1, 4, 16] {
+        assert_eq!(digest(&dir, workers, &more), expected, "{workers} workers");
+    }
+    assert_ne!(digest(&dir, 0, &[&["--count", "25"][..], &iterations].concat()), expected);
+
+    let out = ["--out", "patches", "--set", PATCH_AUGMENT, "--set", sampler, "--count", "4"];
+    let output = stdout(&dir.runner(&[&["patches", "tiny.yaml"][..], &SOURCE, &out].concat()).success());
+    let record = json(&dir.path("patches/0000_draws.json"));
+    let names: Vec<&String> =
+        record["chain"].as_array().unwrap().iter().flat_map(|step| step.as_object().unwrap().keys()).collect();
+    assert_eq!(names, ["affine", "noise", "crop", "z_normalize", "noise"]);
+    assert_eq!(record["draws"].as_array().unwrap().len(), 5);
+    let (grid, patch) = read_image(&dir.path("patches/0000_image.nii.gz")).unwrap();
+    let mean = patch.iter().sum::<f32>() / 512.0;
+    assert!(grid.shape == [8, 8, 8] && mean.abs() < 0.05, "{mean}\n{output}");
+
+    // Whole images have no patches.
+    let image = "data/imagesTr/phantom_000.nii.gz";
+    let transform = |sets: &[&str]| dir.runner(&[&["transform", "tiny.yaml", image, "--out", "x"][..], sets].concat());
+    assert!(stderr(&transform(&["--set", PATCH_AUGMENT]).success()).contains("patch_augment transforms patches"));
+    assert!(!stderr(&transform(&[]).success()).contains("patch_augment"));
+}
+
+#[test]
+fn the_steps_of_an_epoch_of_iterations_are_found_by_their_numbers() {
+    let dir = dir();
+    let iterations = ["--set", "train.iterations_per_epoch=5"];
+    let rows = |more: &[&str]| -> Vec<String> {
+        let output =
+            stdout(&dir.runner(&[&["patches", "tiny.yaml"][..], &SOURCE, &iterations, more].concat()).success());
+        let rows = output.lines().filter(|line| line.contains("phantom_"));
+        // Without the number of the patch in the list.
+        rows.map(|row| row.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let all = rows(&["--count", "20"]);
+    assert_eq!(all.len(), 20);
+    assert!(all[9].starts_with("1 ") && all[10].starts_with("2 "), "{all:?}");
+    assert_eq!(rows(&["--step", "7"]), all[12..14]);
+    let check = stdout(&dir.runner(&[&["check", "tiny.yaml"][..], &SOURCE, &iterations].concat()).success());
+    assert!(check.contains("5 per epoch, 10 in total"), "{check}");
+}
+
 #[test]
 fn a_benchmark_prints_patches_per_second() {
     let dir = TestDir::new();

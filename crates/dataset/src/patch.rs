@@ -9,10 +9,10 @@ use volume::buffer_pool;
 pub struct Patch {
     /// The subject that it is cut from.
     pub subject: String,
-    /// Index among the subject's patches of the epoch, from 0.
+    /// Index among the subject's patches of the epoch, from 0; in epochs of a number of iterations, among all patches.
     pub index: usize,
-    /// First voxel on the grid after the chain.
-    pub start: [usize; 3],
+    /// First voxel of the block that was cut, on the grid after the augmentation chain of the volume; it may be outside.
+    pub start: [isize; 3],
     /// Voxels along x, y and z.
     pub shape: [usize; 3],
     /// Number of image channels.
@@ -21,7 +21,7 @@ pub struct Patch {
     pub image: Vec<f32>,
     /// Labels, `[x, y, z]`.
     pub label: Vec<Label>,
-    /// The sampled parameters of each step of the augmentation chain.
+    /// The sampled parameters of each step of the augmentation chains: of the volume, then of the patch.
     pub params: Vec<TransformParams>,
 }
 

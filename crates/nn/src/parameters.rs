@@ -147,6 +147,14 @@ impl Parameters {
         Self { declarations: Arc::clone(&self.declarations), values }
     }
 
+    /// Returns the same parameters, detached from autodiff, with other values of the trained ones, in order.
+    pub fn with_trained(&self, values: &[Tensor<1>]) -> Self {
+        let mut detached = self.without_gradients();
+        let slots = self.declarations.0.iter().zip(&mut detached.values).filter(|(declaration, _)| declaration.trained);
+        slots.zip(values).for_each(|((_, slot), value)| *slot = value.clone().inner());
+        detached
+    }
+
     /// Returns the names of the trained parameters, in order.
     pub fn trained_names(&self) -> impl Iterator<Item = &str> {
         self.trained().map(|(declaration, _)| declaration.name.as_str())

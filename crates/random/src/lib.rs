@@ -33,12 +33,16 @@ pub enum Purpose {
     Order,
     /// Parameters of random transforms.
     Augment,
+    /// Parameters of random transforms of patches.
+    PatchAugment,
     /// Positions of patches.
     Sample,
     /// Dropout; the epoch is the step.
     Dropout,
     /// Patches for the validation loss.
     Validate,
+    /// Patches for the pseudo-Dice of an epoch, and their subjects.
+    PseudoDice,
     /// Values of a random search; the subject is the key.
     Sweep,
     /// Bootstrap resampling of cases.
@@ -53,9 +57,11 @@ impl Purpose {
             Purpose::Phantom => "phantom",
             Purpose::Order => "order",
             Purpose::Augment => "augment",
+            Purpose::PatchAugment => "patch_augment",
             Purpose::Sample => "sample",
             Purpose::Dropout => "dropout",
             Purpose::Validate => "validate",
+            Purpose::PseudoDice => "pseudo_dice",
             Purpose::Sweep => "sweep",
             Purpose::Bootstrap => "bootstrap",
         }

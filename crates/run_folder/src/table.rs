@@ -60,8 +60,12 @@ pub fn complete_lines(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns which values of a column of `metrics.csv` are better: as its metric says, and lower ones of losses.
+/// Returns which values of a column of `metrics.csv` are better: as its metric says, higher ones of the pseudo-Dice,
+/// and lower ones of losses.
 pub fn better(column: &str) -> Better {
+    if column.starts_with("pseudo_dice_") {
+        return Better::Higher;
+    }
     match column.strip_prefix("val_") {
         None | Some("loss") => Better::Lower,
         Some(score) => ScoreColumn::of(score, &[]).map_or(Better::Higher, |score| score.better),
@@ -83,6 +87,11 @@ mod tests {
         assert!(is_better("train_loss", 0.1, 0.2) && is_better("val_loss", 0.1, 0.2));
         assert!(is_better("val_hd95_liver", 3.0, 4.0) && is_better("val_hd_mean", 3.0, f64::INFINITY));
         assert!(is_better("val_dice_mean", 0.2, 0.1) && is_better("val_dice_loss", 0.2, 0.1));
+    }
+
+    #[test]
+    fn a_larger_pseudo_dice_is_better() {
+        assert!(is_better("pseudo_dice_ema", 0.2, 0.1) && !is_better("pseudo_dice_mean", 0.1, 0.2));
     }
 
     #[test]

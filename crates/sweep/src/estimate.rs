@@ -32,9 +32,10 @@ pub fn run_bytes(plan: &Plan) -> u64 {
     let spec = &plan.experiment;
     let weights = 4 * plan.num_parameters as u64;
     let checkpoint = &spec.checkpoint;
-    // The best checkpoints have weights only, the last ones also the optimizer's two moments.
+    // The best checkpoints have weights only, the last ones also their average and the optimizer's two moments.
     let best = (checkpoint.keep_best as u64 + u64::from(checkpoint.keep_best > 0)) * weights;
-    let last = checkpoint.keep_last.get() as u64 * 4 * weights;
+    let averages = u64::from(spec.train.weight_average.is_some());
+    let last = checkpoint.keep_last.get() as u64 * (4 + averages) * weights;
     let epochs = spec.train.epochs.get() as u64;
     let evaluations = (epochs / spec.volume_interval() as u64).max(1);
     let rows = 2 * epochs + evaluations * plan.parts.val.len() as u64;
@@ -159,11 +160,10 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
     let spec = &plan.experiment;
     let patch_voxels = plan.patch.iter().product::<usize>() as f64;
     let training = plan.patches_per_epoch as f64 * patch_voxels * step;
-    let val_patches = (plan.parts.val.len() * spec.queue.samples_per_volume.get()) as f64;
-    let patches = match spec.validate.patches {
-        true => val_patches * patch_voxels * forward / spec.validate.every_epochs.get() as f64,
-        false => 0.0,
-    };
+    let of_loss = if spec.validate.patches { plan.parts.val.len() * spec.queue.samples_per_volume.get() } else { 0 };
+    let batches = spec.validate.pseudo_dice.as_ref().map_or(0, |pseudo_dice| pseudo_dice.batches.get());
+    let val_patches = (of_loss + batches * spec.train.batch_size.get()) as f64;
+    let patches = val_patches * patch_voxels * forward / spec.validate.every_epochs.get() as f64;
     let windows: usize = plan
         .parts
         .val

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::SweepFolder;
 use engine::experiment::plan::Plan;
+use engine::training::pseudo_dice;
 use run_folder::event::{Event, Listener};
 use run_folder::folder::write_atomically;
 use run_folder::table::{Table, is_better};
@@ -81,6 +82,7 @@ impl Prune {
         let every = match metric.as_str() {
             "train_loss" => 1,
             "val_loss" => spec.validate.every_epochs.get(),
+            name if pseudo_dice::is_column(name) => spec.validate.every_epochs.get(),
             _ => spec.volume_interval(),
         };
         (min_epochs.get() < every).then(|| {

@@ -219,6 +219,14 @@ impl<T: Pod> Voxels<T> {
         Self { channels, shape, storage: Storage::Mapped { map, bytes } }
     }
 
+    /// Returns the values if the array is the only one that owns them.
+    pub fn into_values(self) -> Option<Vec<T>> {
+        match self.storage {
+            Storage::Owned(values) => Arc::try_unwrap(values).ok(),
+            Storage::Mapped { .. } => None,
+        }
+    }
+
     /// Returns the voxels of one channel, `[x, y, z]`.
     pub fn channel(&self, channel: usize) -> &[T] {
         let size = self.shape.iter().product::<usize>();

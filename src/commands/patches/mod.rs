@@ -25,6 +25,7 @@ use engine::experiment::plan::Plan;
 use engine::training::dataset::PreprocessedDataset;
 use engine::training::{self, TrainError, validate};
 use run_folder::event::Listener;
+use transforms::Transform;
 use transforms::lazy::{self, Profile};
 use volume::{Affine, Grid, Volume, Voxels};
 
@@ -235,7 +236,7 @@ fn print_times(dataset: &PreprocessedDataset, made: usize) {
 fn add_to_digest(digest: &mut Sha256, patch: &Patch) {
     digest.update(&patch.subject);
     digest.update((patch.index as u64).to_le_bytes());
-    patch.start.iter().for_each(|start| digest.update((*start as u64).to_le_bytes()));
+    patch.start.iter().for_each(|start| digest.update((*start as i64).to_le_bytes()));
     digest.update(bytemuck::cast_slice(&patch.image));
     digest.update(bytemuck::cast_slice(&patch.label));
     digest.update(patch.params_json().to_string());
@@ -272,16 +273,17 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
         image: Voxels::new(patch.channels, patch.shape, patch.image.clone()),
         label: Some(Voxels::new(1, patch.shape, patch.label.clone())),
     };
+    let experiment = &plan.experiment;
+    let chain: Vec<&Transform> = experiment.augment.iter().chain(&experiment.patch_augment).collect();
     let description = serde_json::json!({
         "subject": patch.subject, "patch": patch.index, "start": patch.start,
-        "chain": plan.experiment.augment, "draws": patch.params,
+        "chain": chain, "draws": patch.params,
     });
-    let experiment = &plan.experiment;
     volume_files::write(
         out,
         &format!("{number:04}_"),
         &volume,
-        &[&experiment.augment, &experiment.preprocess],
+        &[&experiment.patch_augment, &experiment.augment, &experiment.preprocess],
         &description,
     )
 }
@@ -289,8 +291,10 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
 /// Returns the grid of a patch.
 fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
     let case = &plan.cases[&patch.subject];
-    let augment = &plan.experiment.augment;
-    let whole = lazy::output_grid(augment, &patch.params, &case.outgoing);
-    let start = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
-    Grid { shape: patch.shape, affine: whole.affine.after(&start) }
+    let (augment, patch_augment) = (&plan.experiment.augment, &plan.experiment.patch_augment);
+    let (of_volume, of_patch) = patch.params.split_at(augment.len());
+    let whole = lazy::output_grid(augment, of_volume, &case.outgoing);
+    let corner = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
+    let block = Grid { shape: plan.experiment.cut(), affine: whole.affine.after(&corner) };
+    lazy::output_grid(patch_augment, of_patch, &block)
 }

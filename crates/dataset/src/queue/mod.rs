@@ -9,6 +9,6 @@ mod settings;
 mod tests;
 mod workers;
 
-pub use order::{PatchOrder, Request, assign_batch_indices, delivery_order, epoch_order};
+pub use order::{PatchOrder, Request, assign_batch_indices, delivery_order, epoch_order, iteration_order};
 pub use settings::QueueSpec;
 pub use workers::{MakeError, Queue, QueueError, panic_message};

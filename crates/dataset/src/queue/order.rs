@@ -9,7 +9,7 @@ use random::{Purpose, Seed};
 pub struct Request {
     /// The subject, as an index into the list of names.
     pub subject: usize,
-    /// Index among the subject's patches of the epoch, from 0.
+    /// Index among the subject's patches of the epoch, from 0; in epochs of a number of iterations, among all patches.
     pub index: usize,
     /// Index in its batch, from 0.
     pub index_in_batch: usize,
@@ -35,6 +35,28 @@ pub fn epoch_order(seed: Seed, epoch: u64, num_subjects: usize, samples_per_volu
     let request = |subject, index| Request { subject, index, index_in_batch: 0 };
     let patches = |subject| (0..samples_per_volume).map(move |index| request(subject, index));
     subjects.into_iter().flat_map(patches).collect()
+}
+
+/// Returns the requests of an epoch of a number of iterations, in the order of their delivery: every patch is of a subject
+/// that is chosen uniformly with replacement. The patches of an iteration depend on the seed, the purpose, the epoch and the
+/// iteration only.
+pub fn iteration_order(
+    (seed, purpose, epoch): (Seed, Purpose, u64),
+    num_subjects: usize,
+    iterations: usize,
+    patches: usize,
+    batch_size: usize,
+) -> Vec<Request> {
+    let requests = |iteration: usize| {
+        let mut rng = seed.stream(purpose, epoch, "", iteration as u64);
+        let request = move |patch| Request {
+            subject: rng.below(num_subjects as u64) as usize,
+            index: iteration * patches + patch,
+            index_in_batch: patch % batch_size,
+        };
+        (0..patches).map(request)
+    };
+    (0..iterations).flat_map(requests).collect()
 }
 
 /// Returns the requests in the order of their delivery: they enter a shuffle buffer of `max_length` in order, and a random

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::patch::Patch;
-use random::Seed;
+use random::{Purpose, Seed};
 
 fn spec(max_length: usize, workers: usize) -> QueueSpec {
     let max_length = NonZeroUsize::new(max_length).unwrap();
@@ -96,6 +96,22 @@ fn every_batch_has_each_index_once() {
     let indices: Vec<usize> = delivery.iter().map(|request| requests[*request].index_in_batch).collect();
     assert_eq!(indices[..7], [0, 1, 2, 0, 1, 2, 0]);
     assert_eq!(indices[18..], [0, 1]);
+}
+
+#[test]
+fn iterations_choose_subjects_uniformly_and_do_not_depend_on_one_another() {
+    let order = |epoch, iterations| iteration_order((Seed(4), Purpose::Order, epoch), 5, iterations, 6, 3);
+    let requests = order(2, 1000);
+    assert_eq!(requests[..30], order(2, 5));
+    assert_ne!(requests[..30], order(3, 5));
+    assert!(requests.iter().enumerate().all(|(index, request)| request.index == index));
+    let in_batch: Vec<usize> = requests[..7].iter().map(|request| request.index_in_batch).collect();
+    assert_eq!(in_batch, [0, 1, 2, 0, 1, 2, 0]);
+    // The standard deviation of each count is 31.
+    let counts: Vec<usize> = (0..5).map(|s| requests.iter().filter(|request| request.subject == s).count()).collect();
+    assert!(counts.iter().all(|count| count.abs_diff(1200) < 155), "{counts:?}");
+    // With replacement: some batch has a subject twice.
+    assert!(requests.chunks(3).any(|batch| batch[0].subject == batch[1].subject));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use volume::Label;
 /// nnU-Net.
 ///
 /// A guaranteed patch is centred at a voxel of a label above 0, which is chosen with equal probabilities among the labels
-/// of the subject; at the border the patch is shifted into the volume. In a subject without foreground it is uniformly
-/// distributed.
+/// of the subject; `border` says what happens near the border of the volume. In a subject without foreground it is
+/// uniformly distributed.
 ///
 /// ```yaml
 /// foreground_oversample: { patch: [128, 128, 128], share: 0.33 }
@@ -29,6 +29,26 @@ pub struct ForegroundOversampleSampler {
     /// Fraction of guaranteed patches, from 0 to 1; default 0.33. In a batch of B they are those with an index of at least round(B * (1 - share)); with 0.33, these are 1 of 2, 1 of 3 or 3 of 9 patches.
     #[serde(default = "default_share")]
     pub share: Probability,
+    /// Border of the volume: `clamp` (default) or `pad`.
+    #[serde(default, skip_serializing_if = "Border::is_default")]
+    pub border: Border,
+}
+
+/// What happens to patches at the border of a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Border {
+    /// Every patch is inside the volume: a guaranteed patch near the border is shifted into it.
+    #[default]
+    Clamp,
+    /// As in nnU-Net: a guaranteed patch is shifted at the lower ends of the axes only, and extends past the upper ones. What is outside has intensity 0 and label 0. Volumes may be smaller than the patch, and with `patch_augment` uniformly distributed patches start and end outside by half of what its first steps cut around a patch.
+    Pad,
+}
+
+impl Border {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn default_share() -> Probability {
@@ -45,16 +65,25 @@ impl PatchSampler for ForegroundOversampleSampler {
         context: &SamplingContext,
         patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError> {
+    ) -> Result<[isize; 3], SamplingError> {
         let (patch, volume) = (self.patch.0, context.mapping.shape);
         let is_guaranteed = patch_index.index_in_batch >= self.num_unconstrained(patch_index.batch_size);
         let centre = if is_guaranteed { sample_foreground(context, rng) } else { None };
-        Ok(match centre {
-            Some(centre) => {
-                std::array::from_fn(|axis| centre[axis].saturating_sub(patch[axis] / 2).min(volume[axis] - patch[axis]))
+        Ok(match (self.border, centre) {
+            (Border::Clamp, Some(centre)) => std::array::from_fn(|axis| {
+                centre[axis].saturating_sub(patch[axis] / 2).min(volume[axis] - patch[axis]) as isize
+            }),
+            (Border::Clamp, None) => sample_anywhere(volume, patch, rng).map(|start| start as isize),
+            (Border::Pad, centre) => {
+                let blocks = PaddedBlocks::new(volume, patch, patch_index.margin);
+                let start = centre.map_or_else(|| blocks.sample(rng), |centre| blocks.around(centre));
+                std::array::from_fn(|axis| start[axis] + (patch_index.margin[axis] / 2) as isize)
             }
-            None => sample_anywhere(volume, patch, rng),
         })
+    }
+
+    fn pads(&self) -> bool {
+        self.border == Border::Pad
     }
 
     fn check(&self, batch_size: usize) -> Vec<Diagnostic> {
@@ -73,6 +102,36 @@ impl ForegroundOversampleSampler {
     /// Returns how many patches of a full batch are uniformly distributed; rounded as in Python, ties to even.
     fn num_unconstrained(&self, batch_size: usize) -> usize {
         (batch_size as f64 * (1.0 - self.share.get())).round_ties_even() as usize
+    }
+}
+
+/// The blocks, of a patch and its margin, that nnU-Net cuts from a padded volume.
+struct PaddedBlocks {
+    shape: [usize; 3],
+    /// The lowest and the highest start along each axis.
+    low: [isize; 3],
+    high: [isize; 3],
+}
+
+impl PaddedBlocks {
+    fn new(volume: [usize; 3], patch: [usize; 3], margin: [usize; 3]) -> Self {
+        let shape: [usize; 3] = std::array::from_fn(|axis| patch[axis] + margin[axis]);
+        // The volume is padded by the margin, or to the block if it is smaller still; of odd numbers, by one more.
+        let padding: [usize; 3] =
+            std::array::from_fn(|axis| margin[axis].max(shape[axis].saturating_sub(volume[axis])));
+        let side = padding.map(|padding| padding.div_ceil(2) as isize);
+        let high = std::array::from_fn(|axis| volume[axis] as isize + side[axis] - shape[axis] as isize);
+        Self { shape, low: side.map(|side| -side), high }
+    }
+
+    /// Samples where a block starts, all positions being equally likely.
+    fn sample(&self, rng: &mut Rng) -> [isize; 3] {
+        std::array::from_fn(|axis| self.low[axis] + rng.below((self.high[axis] - self.low[axis] + 1) as u64) as isize)
+    }
+
+    /// Returns where the block around a voxel starts.
+    fn around(&self, centre: [usize; 3]) -> [isize; 3] {
+        std::array::from_fn(|axis| self.low[axis].max(centre[axis] as isize - (self.shape[axis] / 2) as isize))
     }
 }
 

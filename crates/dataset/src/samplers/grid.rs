@@ -33,8 +33,12 @@ impl PatchSampler for GridSampler {
         context: &SamplingContext,
         patch_index: &PatchIndex,
         _rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError> {
-        Ok(self.start(context.mapping.shape, patch_index.number))
+    ) -> Result<[isize; 3], SamplingError> {
+        Ok(self.start(context.mapping.shape, patch_index.number).map(|start| start as isize))
+    }
+
+    fn counts_patches(&self) -> bool {
+        true
     }
 
     fn check(&self, _batch_size: usize) -> Vec<Diagnostic> {

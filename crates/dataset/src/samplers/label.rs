@@ -42,12 +42,12 @@ impl PatchSampler for LabelSampler {
         context: &SamplingContext,
         _patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError> {
+    ) -> Result<[isize; 3], SamplingError> {
         let region = Region::of_centres(context.mapping.shape, self.patch.0);
         let mut weights = self.weights(context);
         while let Some(target) = choose(&weights, rng) {
             if let Some(centre) = centres::sample(context, &region, target, rng) {
-                return Ok(std::array::from_fn(|axis| centre[axis] - self.patch.0[axis] / 2));
+                return Ok(std::array::from_fn(|axis| (centre[axis] - self.patch.0[axis] / 2) as isize));
             }
             // Choosing again among the others is normalizing their probabilities.
             weights.retain(|(other, _)| *other != target);
@@ -137,7 +137,7 @@ mod tests {
         let region = Region::of_centres(mapping.shape, sampler.patch.0);
         assert_distribution(&expected(&context, &region, &sampler), |rng| {
             let start = sampler.sample_start(&context, &patch_index(0), rng).unwrap();
-            std::array::from_fn(|axis| start[axis] + sampler.patch.0[axis] / 2)
+            std::array::from_fn(|axis| start[axis] as usize + sampler.patch.0[axis] / 2)
         });
     }
 

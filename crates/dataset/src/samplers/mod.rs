@@ -22,7 +22,7 @@ mod uniform;
 mod weighted;
 
 pub use error::SamplingError;
-pub use foreground_oversample::ForegroundOversampleSampler;
+pub use foreground_oversample::{Border, ForegroundOversampleSampler};
 pub use grid::GridSampler;
 pub use label::LabelSampler;
 pub use sampling::{CumulativeRowSums, LabelIndex, LabelRuns, WeightIndex, check_weights, cumulative_row_sums};
@@ -34,7 +34,8 @@ pub trait PatchSampler {
     /// Returns the shape of a patch in voxels.
     fn patch(&self) -> [usize; 3];
 
-    /// Samples where a patch starts, in voxels of the grid after the chain; the patch fits into it.
+    /// Samples where a patch starts, in voxels of the grid after the chain; the patch fits into it, unless the sampler
+    /// [pads](Self::pads).
     ///
     /// # Errors
     /// When the volume has no such patch.
@@ -43,7 +44,17 @@ pub trait PatchSampler {
         context: &SamplingContext,
         patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError>;
+    ) -> Result<[isize; 3], SamplingError>;
+
+    /// Returns whether patches may extend past the volume, which may be smaller than a patch.
+    fn pads(&self) -> bool {
+        false
+    }
+
+    /// Returns whether the sampler counts the patches of each subject, so that epochs must be passes over the subjects.
+    fn counts_patches(&self) -> bool {
+        false
+    }
 
     /// Returns problems and warnings about the keys together, with batches of this size.
     fn check(&self, _batch_size: usize) -> Vec<Diagnostic> {
@@ -100,7 +111,8 @@ impl Sampler {
         self.component().patch()
     }
 
-    /// Samples where a patch starts, in voxels of the grid after the chain.
+    /// Samples where the block that is cut for a patch starts, in voxels of the grid after the chain; the patch is its
+    /// centre. A block that is larger than the patch may extend past the volume.
     ///
     /// # Errors
     /// When the patch does not fit or the volume has no such patch.
@@ -109,12 +121,13 @@ impl Sampler {
         context: &SamplingContext,
         patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError> {
+    ) -> Result<[isize; 3], SamplingError> {
         let (patch, volume) = (self.patch(), context.mapping.shape);
-        if (0..3).any(|axis| patch[axis] > volume[axis]) {
+        if !self.component().pads() && (0..3).any(|axis| patch[axis] > volume[axis]) {
             return Err(SamplingError::PatchTooLarge { patch, volume });
         }
-        self.component().sample_start(context, patch_index, rng)
+        let start = self.component().sample_start(context, patch_index, rng)?;
+        Ok(std::array::from_fn(|axis| start[axis] - (patch_index.margin[axis] / 2) as isize))
     }
 }
 
@@ -129,7 +142,7 @@ pub struct SamplingContext<'a> {
     pub weights: Option<&'a WeightIndex>,
 }
 
-/// The indices of a patch.
+/// The indices of a patch, and how much more than the patch is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatchIndex {
     /// Index among the patches of its subject since the first epoch, from 0.
@@ -138,4 +151,6 @@ pub struct PatchIndex {
     pub index_in_batch: usize,
     /// Patches of a full batch.
     pub batch_size: usize,
+    /// Voxels along x, y and z that are cut in addition to the patch, on both sides together.
+    pub margin: [usize; 3],
 }

@@ -1,6 +1,7 @@
 //! Frequencies of sampled positions, compared with the distribution on the whole transformed map.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::sampling::centres::label_at;
 use super::sampling::region::Region;
@@ -41,7 +42,10 @@ pub(super) fn labels() -> Vec<Label> {
 }
 
 /// Compares the frequencies of many samples with their expected probabilities.
-pub(super) fn assert_distribution(expected: &HashMap<[usize; 3], f64>, mut sample: impl FnMut(&mut Rng) -> [usize; 3]) {
+pub(super) fn assert_distribution<T: Copy + Eq + Hash>(
+    expected: &HashMap<T, f64>,
+    mut sample: impl FnMut(&mut Rng) -> T,
+) {
     let mut rng = Seed(1).stream(Purpose::Sample, 0, "", 0);
     let num_samples = 60_000;
     let mut counts = HashMap::new();
@@ -71,7 +75,7 @@ pub(super) fn mapping(chain: &str) -> IndexMapping {
 }
 
 pub(super) fn patch_index(index_in_batch: usize) -> PatchIndex {
-    PatchIndex { number: 0, index_in_batch, batch_size: 2 }
+    PatchIndex { number: 0, index_in_batch, batch_size: 2, margin: [0; 3] }
 }
 
 fn sampler(text: &str) -> Sampler {
@@ -85,7 +89,7 @@ fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> T {
 
 /// Adds a probability to the position of the patch centred at a voxel and shifted into the volume.
 fn add_around(
-    expected: &mut HashMap<[usize; 3], f64>,
+    expected: &mut HashMap<[isize; 3], f64>,
     voxel: [usize; 3],
     patch: [usize; 3],
     volume: [usize; 3],
@@ -93,13 +97,13 @@ fn add_around(
 ) {
     let position = std::array::from_fn(|axis| {
         let start = voxel[axis] as i64 - (patch[axis] / 2) as i64;
-        start.clamp(0, (volume[axis] - patch[axis]) as i64) as usize
+        start.clamp(0, (volume[axis] - patch[axis]) as i64) as isize
     });
     *expected.entry(position).or_insert(0.0) += probability;
 }
 
 /// Equal probabilities of the labels above 0, divided equally among their voxels.
-fn guaranteed(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
+fn guaranteed(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[isize; 3], f64> {
     let volume = context.mapping.shape;
     let mut by_label: HashMap<Label, Vec<[usize; 3]>> = HashMap::new();
     for voxel in Region::whole(volume).voxels() {
@@ -115,10 +119,10 @@ fn guaranteed(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3
 }
 
 /// Equal probabilities of all positions.
-fn uniform(patch: [usize; 3], volume: [usize; 3]) -> HashMap<[usize; 3], f64> {
+fn uniform(patch: [usize; 3], volume: [usize; 3]) -> HashMap<[isize; 3], f64> {
     let positions = Region { start: [0; 3], shape: std::array::from_fn(|axis| volume[axis] - patch[axis] + 1) };
     let probability = 1.0 / positions.voxels().count() as f64;
-    positions.voxels().map(|start| (start, probability)).collect()
+    positions.voxels().map(|start| (start.map(|index| index as isize), probability)).collect()
 }
 
 const OVERSAMPLE: &str = "foreground_oversample: {patch: [4, 3, 3], share: 0.33}";
@@ -175,7 +179,7 @@ fn weights() -> Vec<f32> {
 }
 
 /// The weight of each possible centre's source, normalized.
-fn weighted(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3], f64> {
+fn weighted(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[isize; 3], f64> {
     let weights = context.weights.unwrap();
     let weight = |voxel| context.mapping.source(voxel).map_or(0.0, |source| weights.weight(source));
     let region = Region::of_centres(context.mapping.shape, patch);
@@ -183,7 +187,7 @@ fn weighted(context: &SamplingContext, patch: [usize; 3]) -> HashMap<[usize; 3],
     let positive =
         region.voxels().map(|voxel| (voxel, weight(voxel) / total)).filter(|(_, probability)| *probability > 0.0);
     positive
-        .map(|(voxel, probability)| (std::array::from_fn(|axis| voxel[axis] - patch[axis] / 2), probability))
+        .map(|(voxel, probability)| (std::array::from_fn(|axis| (voxel[axis] - patch[axis] / 2) as isize), probability))
         .collect()
 }
 

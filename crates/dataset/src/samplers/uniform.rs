@@ -29,8 +29,8 @@ impl PatchSampler for UniformSampler {
         context: &SamplingContext,
         _patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError> {
-        Ok(sample_anywhere(context.mapping.shape, self.patch.0, rng))
+    ) -> Result<[isize; 3], SamplingError> {
+        Ok(sample_anywhere(context.mapping.shape, self.patch.0, rng).map(|start| start as isize))
     }
 }
 

@@ -37,12 +37,12 @@ impl PatchSampler for WeightedSampler {
         context: &SamplingContext,
         _patch_index: &PatchIndex,
         rng: &mut Rng,
-    ) -> Result<[usize; 3], SamplingError> {
+    ) -> Result<[isize; 3], SamplingError> {
         let weights = context.weights.expect("every subject of this sampler has a weight map");
         let patch = self.patch.0;
         let region = Region::of_centres(context.mapping.shape, patch);
         let centre = sample_centre(context.mapping, weights, &region, rng).ok_or(SamplingError::NoWeight { patch })?;
-        Ok(std::array::from_fn(|axis| centre[axis] - patch[axis] / 2))
+        Ok(std::array::from_fn(|axis| (centre[axis] - patch[axis] / 2) as isize))
     }
 
     fn weight_map(&self, subject: &str) -> Option<PathBuf> {

@@ -252,7 +252,7 @@ macro_rules! sections {
 }
 
 sections! {
-    extends name seed device data preprocess augment sampler queue model loss optimizer schedule train validate
+    extends name seed device data preprocess augment sampler patch_augment queue model loss optimizer schedule train validate
     inference postprocess metrics checkpoint
 }
 
@@ -262,7 +262,7 @@ fn section_problems(root: &Node, labels: &LabelNames) -> Vec<Problem> {
     for (key, node) in entries {
         match &node.value {
             // Parse each step of a chain separately.
-            Value::List(items) if ["preprocess", "augment"].contains(&key.as_str()) => {
+            Value::List(items) if ["preprocess", "augment", "patch_augment"].contains(&key.as_str()) => {
                 let problem = |item| read_with_labels::<transforms::Transform>(item, labels).err();
                 problems.extend(items.iter().filter_map(problem));
             }

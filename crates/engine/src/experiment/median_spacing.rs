@@ -6,9 +6,10 @@ use transforms::{Incoming, Transform};
 use values::Spacing;
 use volume::Grid;
 
-/// Returns whether a step of `preprocess` or `augment` resamples to a median spacing that has not been computed.
+/// Returns whether a step of a chain resamples to a median spacing that has not been computed.
 pub fn is_pending(experiment: &Experiment) -> bool {
-    experiment.preprocess.iter().chain(&experiment.augment).any(|step| is_pending_in(&mut step.clone()))
+    let Experiment { preprocess, augment, patch_augment, .. } = experiment;
+    preprocess.iter().chain(augment).chain(patch_augment).any(|step| is_pending_in(&mut step.clone()))
 }
 
 fn is_pending_in(step: &mut Transform) -> bool {
@@ -22,7 +23,8 @@ pub(super) fn resolve(experiment: &mut Experiment, channels: usize, mut grids: V
     let num_reorienting = experiment.preprocess_chain().len() - experiment.preprocess.len();
     let mut reorienting = experiment.preprocess_chain();
     reorienting.truncate(num_reorienting);
-    for step in reorienting.iter_mut().chain(&mut experiment.preprocess).chain(&mut experiment.augment) {
+    let Experiment { preprocess, augment, patch_augment, .. } = experiment;
+    for step in reorienting.iter_mut().chain(preprocess).chain(augment).chain(patch_augment) {
         grids = resolve_step(step, channels, &grids);
     }
 }

@@ -54,21 +54,26 @@ impl Plan {
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {
-        let Experiment { augment, sampler, train, .. } = &self.experiment;
+        let Experiment { augment, patch_augment, sampler, train, .. } = &self.experiment;
         let patches = if train.batch_size.get() == 1 { "patch" } else { "patches" };
         let accumulated = match train.accumulate_batches.get() {
             1 => String::new(),
             count => format!(", {count} batches accumulated in each step"),
         };
         let batch = format!("{} {patches}{accumulated}", train.batch_size);
-        vec![
-            ("augment", components(augment, "none")),
-            ("sampler", component(&tree(sampler))),
-            ("patch", shape_text(self.patch)),
+        let of_patches = (!patch_augment.is_empty()).then(|| ("patch augment", components(patch_augment, "")));
+        let cut = match self.experiment.cut() {
+            cut if cut == self.patch => String::new(),
+            cut => format!(", computed from {}", shape_text(cut)),
+        };
+        let lines = [
+            ("patch", format!("{}{cut}", shape_text(self.patch))),
             ("patches per epoch", self.patches_per_epoch.to_string()),
             ("batch", batch),
             ("steps", format!("{} per epoch, {} in total", self.steps_per_epoch, self.num_steps())),
-        ]
+        ];
+        let before = [("augment", components(augment, "none")), ("sampler", component(&tree(sampler)))];
+        before.into_iter().chain(of_patches).chain(lines).collect()
     }
 
     fn training_lines(&self) -> Vec<(&'static str, String)> {
@@ -82,7 +87,9 @@ impl Plan {
             ("optimizer", component(&tree(optimizer))),
             ("schedule", component(&tree(schedule))),
         ];
-        lines.into_iter().chain(clip).chain(initial).collect()
+        let average =
+            train.weight_average.as_ref().map(|average| ("weight average", format!("decay {}", average.decay.get())));
+        lines.into_iter().chain(clip).chain(initial).chain(average).collect()
     }
 
     fn evaluation_lines(&self) -> Vec<(&'static str, String)> {
@@ -123,7 +130,15 @@ impl Plan {
             ("postprocess", components(postprocess, "argmax")),
             ("checkpoints", kept.into_iter().chain([last]).chain(patience).collect::<Vec<_>>().join("; ")),
         ];
-        patches.into_iter().chain(lines).collect()
+        let pseudo_dice = validate.pseudo_dice.as_ref().map(|pseudo_dice| {
+            let patches = pseudo_dice.batches.get() * self.experiment.train.batch_size.get();
+            let every = match validate.every_epochs.get() {
+                1 => "every epoch".to_owned(),
+                count => format!("every {count} epochs"),
+            };
+            ("pseudo-Dice", format!("of {patches} random patches, {every}"))
+        });
+        patches.into_iter().chain(pseudo_dice).chain(lines).collect()
     }
 }
 

@@ -11,9 +11,9 @@ impl Document {
     /// # Errors
     /// Every file that cannot be read.
     pub(super) fn with_references(mut self) -> Result<Self, Problems> {
-        let (mut preprocess, mut augment) = (self.experiment.preprocess.clone(), self.experiment.augment.clone());
+        let mut experiment = self.experiment.clone();
         let mut problems = Vec::new();
-        for (name, chain) in [("preprocess", &mut preprocess), ("augment", &mut augment)] {
+        for (name, chain) in experiment.chains_mut() {
             for (index, step) in chain.iter_mut().enumerate() {
                 resolve(step, &format!("{name}.{index}"), &self, &mut problems);
             }
@@ -21,7 +21,7 @@ impl Document {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        (self.experiment.preprocess, self.experiment.augment) = (preprocess, augment);
+        self.experiment = experiment;
         Ok(self)
     }
 }

@@ -21,8 +21,8 @@ use nn::devices::DeviceName;
 use nn::losses::Loss;
 use nn::optimizers::{OptimizerSpec, Schedule};
 use nn::{FloatFormat, Model};
-use transforms::{ToCanonical, Transform};
-use values::Positive;
+use transforms::{ToCanonical, Transform, lazy};
+use values::{Positive, UnitFraction};
 use volume::Label;
 
 /// Experiment: everything that determines the results of a run.
@@ -46,11 +46,14 @@ pub struct Experiment {
     /// Preprocessing: transforms that are applied once per subject, to whole volumes, and cached (default none). They must not be random.
     #[serde(default)]
     pub preprocess: Vec<Transform>,
-    /// Data augmentation: random transforms of training patches (default none).
+    /// Data augmentation: random transforms of training volumes, of which only the patches are computed (default none).
     #[serde(default)]
     pub augment: Vec<Transform>,
     /// Patch sampler: where training patches are cut from a volume.
     pub sampler: Sampler,
+    /// Data augmentation of patches: random transforms of each training patch after the sampler has cut it, such as `[{ flip: { probabilities: 0.5 } }]` (default none). Coordinates and statistics are those of the patch. A step that needs voxels around the patch gets a larger block, which is padded with zeros outside the volume; the last step returns the sampler's patch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patch_augment: Vec<Transform>,
     /// Patch queue: loads volumes and prepares patches in the background.
     #[serde(default)]
     pub queue: QueueSpec,
@@ -114,6 +117,35 @@ impl Experiment {
         self.inference.window.map_or(self.sampler.patch(), |window| window.0)
     }
 
+    /// Returns the number of patches of a full optimizer step.
+    pub fn patches_per_step(&self) -> usize {
+        self.train.batch_size.get() * self.train.accumulate_batches.get()
+    }
+
+    /// Returns the numbers of patches and of optimizer steps of an epoch with this many training subjects.
+    pub fn epoch_size(&self, num_subjects: usize) -> (usize, usize) {
+        let per_step = self.patches_per_step();
+        match self.train.iterations_per_epoch {
+            Some(iterations) => (iterations.get().saturating_mul(per_step), iterations.get()),
+            None => {
+                let patches = num_subjects * self.queue.samples_per_volume.get();
+                (patches, patches.div_ceil(per_step))
+            }
+        }
+    }
+
+    /// Returns the shape `[x, y, z]` of the block that is cut for a training patch, in voxels: that from which the steps of
+    /// `patch_augment` compute the patch.
+    pub fn cut(&self) -> [usize; 3] {
+        lazy::input_shape(&self.patch_augment, self.sampler.patch())
+    }
+
+    /// Returns the keys and values of the chains of transforms.
+    pub(super) fn chains_mut(&mut self) -> [(&'static str, &mut Vec<Transform>); 3] {
+        let Self { preprocess, augment, patch_augment, .. } = self;
+        [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)]
+    }
+
     /// Returns the interval in epochs between evaluations of whole volumes.
     pub fn volume_interval(&self) -> usize {
         let default = || (self.train.epochs.get() / 5).clamp(1, MAX_DEFAULT_VOLUME_INTERVAL);
@@ -160,8 +192,11 @@ const MAX_DEFAULT_VOLUME_INTERVAL: usize = 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// Number of epochs, passes over all training subjects, for example 100.
+    /// Number of epochs, for example 100: passes over all training subjects, unless `iterations_per_epoch` is set.
     pub epochs: NonZeroUsize,
+    /// Length of an epoch in optimizer steps, for example 250, as in nnU-Net: every patch is of a subject that is chosen at random with replacement. `null` (default) makes an epoch a pass over all training subjects, with `queue.samples_per_volume` patches of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations_per_epoch: Option<NonZeroUsize>,
     /// Batch size in patches (default 2).
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,
@@ -174,6 +209,9 @@ pub struct Train {
     /// Gradient checkpointing: recompute activations in the backward pass to save memory, at the cost of time (default false). Results are bit-identical, except for rounding in residual networks with `strided_conv`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint_activations: bool,
+    /// Exponential moving average of the weights, which validation and predictions then use. `null` (default) disables it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_average: Option<WeightAverage>,
     /// Precision of convolutions in training: `float32` (default), `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which uses tf32 for `float32` too unless the environment variable `NVIDIA_TF32_OVERRIDE` is 0).
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: FloatFormat,
@@ -192,9 +230,43 @@ pub struct Validate {
     /// Whether to compute the loss on sampled validation patches, the same ones each time (default true).
     #[serde(default = "yes")]
     pub patches: bool,
+    /// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it after every epoch. `null` (default) disables it; `{}` takes 50 batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudo_dice: Option<PseudoDice>,
     /// Metrics on whole validation volumes; always computed after the last epoch.
     #[serde(default)]
     pub volumes: Volumes,
+}
+
+/// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it to choose its best checkpoint. The subjects are
+/// chosen with replacement and the patches by the sampler, other ones in each epoch; voxels are counted over all patches.
+///
+/// `metrics.csv` has `pseudo_dice_<label>`, their mean `pseudo_dice_mean`, and `pseudo_dice_ema`, an exponential moving
+/// average of the means, 0.9 of the previous one and 0.1 of the new mean. It is computed every `every_epochs`.
+///
+/// ```yaml
+/// pseudo_dice: { batches: 50 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PseudoDice {
+    /// Number of batches of `train.batch_size` patches; default 50.
+    #[serde(default = "default_batches")]
+    pub batches: NonZeroUsize,
+}
+
+/// Exponential moving average of the weights: after each step, the average moves towards the new weights by `1 - decay` of
+/// the difference. Validation, `best.safetensors` and `last.safetensors`, and so predictions, use the average; training
+/// continues from the weights themselves. Running statistics of batch norm are not averaged.
+///
+/// ```yaml
+/// weight_average: { decay: 0.999 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightAverage {
+    /// Fraction of the average that remains in each step, at least 0 and below 1, for example 0.999: an average over about the last 1000 steps.
+    pub decay: UnitFraction,
 }
 
 /// Evaluation of whole validation volumes.
@@ -232,7 +304,7 @@ pub struct Checkpoint {
 
 impl Default for Validate {
     fn default() -> Self {
-        Self { every_epochs: every_epoch(), patches: yes(), volumes: Volumes::default() }
+        Self { every_epochs: every_epoch(), patches: yes(), pseudo_dice: None, volumes: Volumes::default() }
     }
 }
 
@@ -267,6 +339,10 @@ fn default_batch_size() -> NonZeroUsize {
 
 fn default_accumulate() -> NonZeroUsize {
     NonZeroUsize::MIN
+}
+
+fn default_batches() -> NonZeroUsize {
+    NonZeroUsize::new(50).expect("50 is not 0")
 }
 
 fn every_epoch() -> NonZeroUsize {

@@ -60,7 +60,8 @@ impl Batch {
     }
 }
 
-fn class_of(value: Label, labels: &[Label]) -> Option<usize> {
+/// Returns the class of a label; `None` if it is not declared.
+pub(super) fn class_of(value: Label, labels: &[Label]) -> Option<usize> {
     if value == 0 { Some(0) } else { labels.iter().position(|label| *label == value).map(|index| index + 1) }
 }
 

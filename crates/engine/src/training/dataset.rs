@@ -10,20 +10,23 @@ use rayon::prelude::*;
 use super::TrainError;
 use crate::experiment::plan::{Case, Plan};
 use crate::fingerprint::{Fingerprint, Intensities};
-use crate::preprocessing::fitted::{FittedPreprocessing, incoming};
+use crate::preprocessing::fitted::FittedPreprocessing;
 use crate::preprocessing::subject::{self, Preprocessed};
 use crate::preprocessing::{HAS_LABELS, MeasuredIntensities, PreprocessError, PreprocessedSubject, input_files};
 use dataset::cache::{Cache, FileHashes};
 use dataset::load::load_label;
-use dataset::patch::Patch;
-use dataset::queue::{MakeError, Request};
-use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext};
-use random::{Purpose, Seed};
+use dataset::queue::MakeError;
+use dataset::samplers::Sampler;
+use random::Seed;
 use run_folder::event::Event;
 use run_folder::manifest::Inputs;
-use transforms::lazy::{self, IndexMapping, Profile, View};
-use transforms::{Transform, sample_params};
+use transforms::Transform;
+use transforms::lazy::{self, IndexMapping, Profile};
 use volume::{Label, Voxels};
+
+mod patch;
+
+pub use patch::PatchUse;
 
 /// The interval at which hashes are saved while subjects are preprocessed, so that few are lost if the process is killed.
 const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ pub struct PreprocessedDataset {
     seed: Seed,
     sampler: Sampler,
     augment: Vec<Transform>,
+    patch_augment: Vec<Transform>,
     /// The preprocess chain, fitted to the training subjects.
     pub preprocessing: FittedPreprocessing,
     profile: Option<Profile>,
@@ -45,18 +49,6 @@ pub struct PreprocessedDataset {
     /// A summary of the training scans; `None` if there are none.
     pub fingerprint: Option<Fingerprint>,
     hashes: FileHashes,
-}
-
-/// What a patch is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchUse {
-    /// Training: augmented, and different in each epoch.
-    Training {
-        /// The epoch, counted from 1.
-        epoch: usize,
-    },
-    /// Validation: not augmented, and the same each time.
-    Validation,
 }
 
 impl PreprocessedDataset {
@@ -102,6 +94,7 @@ impl PreprocessedDataset {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
             augment: plan.experiment.augment.clone(),
+            patch_augment: plan.experiment.patch_augment.clone(),
             preprocessing,
             profile: None,
             samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
@@ -151,60 +144,6 @@ impl PreprocessedDataset {
         let label = read().map_err(PreprocessError::of_subject(name))?;
         let (chain, params) = (&self.preprocessing.chain, &self.get(name).params);
         Ok((lazy::relabel(chain, params, label), lazy::index_mapping(chain, params, &case.grid)))
-    }
-
-    /// Samples a patch: a pure function of the seed, the use, the subject's name, and the patch's index and position in
-    /// its batch.
-    ///
-    /// # Errors
-    /// When a transform cannot be applied or no patch fits.
-    pub fn patch(&self, patch_use: PatchUse, name: &str, request: Request) -> Result<Patch, MakeError> {
-        let subject = self.get(name);
-        let volume = subject.volume();
-        let channels = volume.image.channels;
-        let (purpose, epoch, augment): (_, _, &[Transform]) = match patch_use {
-            PatchUse::Training { epoch } => (Purpose::Sample, epoch as u64, &self.augment),
-            PatchUse::Validation => (Purpose::Validate, 0, &[]),
-        };
-        let stream = |purpose| self.seed.stream(purpose, epoch, name, request.index as u64);
-        let profile = self.profile.as_ref();
-        let params = sample_params(augment, &mut stream(Purpose::Augment), &incoming(&volume));
-        let labels = volume.label.clone().expect(HAS_LABELS);
-        let runs = subject.label_runs(&labels);
-        let view = View::new(volume, augment, &params)?;
-        let view =
-            view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
-        let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
-        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
-        let patch_index = self.patch_index(patch_use, request);
-        let start = Profile::time(profile, "sampler", || {
-            self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
-        })?;
-        let shape = self.sampler.patch();
-        let window = view.window(start, shape)?;
-        Ok(Patch {
-            subject: name.to_owned(),
-            index: request.index,
-            start,
-            shape,
-            channels,
-            image: window.image.into_owned(),
-            label: window.label.expect(HAS_LABELS),
-            params,
-        })
-    }
-
-    /// Returns the index of a requested patch among all patches of its subject in the run.
-    fn patch_index(&self, patch_use: PatchUse, request: Request) -> PatchIndex {
-        let epochs_before = match patch_use {
-            PatchUse::Training { epoch } => epoch - 1,
-            PatchUse::Validation => 0,
-        };
-        PatchIndex {
-            number: (epochs_before * self.samples_per_volume + request.index) as u64,
-            index_in_batch: request.index_in_batch,
-            batch_size: self.batch_size,
-        }
     }
 }
 

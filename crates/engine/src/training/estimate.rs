@@ -8,8 +8,9 @@ use super::checkpoint::TrainingProgress;
 use super::dataset::{PatchUse, PreprocessedDataset};
 use super::prefetch::PrefetchedSteps;
 use super::step::Trainer;
-use super::{TrainError, patches_per_step, validate};
+use super::{TrainError, patches_per_step, pseudo_dice, validate};
 use crate::experiment::plan::Plan;
+use crate::experiment::spec::PseudoDice;
 use dataset::cache::Cache;
 use dataset::queue::Request;
 use run_folder::event::Event;
@@ -40,7 +41,7 @@ pub struct TimeEstimate {
     pub num_steps: usize,
     /// The training steps of an epoch.
     pub epoch: f64,
-    /// The loss on validation patches, each time.
+    /// The loss and the pseudo-Dice on validation patches, each time.
     pub patch_validation: f64,
     /// The metrics on whole volumes, each time.
     pub volume_validation: f64,
@@ -126,8 +127,7 @@ fn sample(plan: &Plan) -> Plan {
             (per_step * (MAX_STEPS + 1)).div_ceil(num_subjects).try_into().expect("a step has at least one patch"),
         );
     }
-    sample.patches_per_epoch = samples.get() * num_subjects;
-    sample.steps_per_epoch = sample.patches_per_epoch.div_ceil(per_step);
+    (sample.patches_per_epoch, sample.steps_per_epoch) = sample.experiment.epoch_size(num_subjects);
     sample
 }
 
@@ -176,22 +176,32 @@ fn time_steps(
     Ok(Some((seconds[seconds.len() / 2], seconds.len())))
 }
 
-/// Returns the seconds of a validation on patches.
+/// Returns the seconds of a validation on patches: of the loss and of the pseudo-Dice.
 fn time_patch_validation(
     plan: &Plan,
     sample: &Plan,
-    dataset: &PreprocessedDataset,
+    dataset: &Arc<PreprocessedDataset>,
     trainer: &Trainer,
     stop: &AtomicBool,
 ) -> Result<f64, TrainError> {
-    if !plan.experiment.validate.patches || sample.parts.val.is_empty() {
+    let validate = &plan.experiment.validate;
+    if sample.parts.val.is_empty() {
         return Ok(0.0);
     }
-    let mut one = sample.clone();
-    one.experiment.queue.samples_per_volume = plan.experiment.queue.samples_per_volume;
-    let start = Instant::now();
-    validate::patch_loss(&one, dataset, trainer, stop)?;
-    Ok(start.elapsed().as_secs_f64() * plan.parts.val.len() as f64)
+    let mut seconds = 0.0;
+    if validate.patches {
+        let mut one = sample.clone();
+        one.experiment.queue.samples_per_volume = plan.experiment.queue.samples_per_volume;
+        let start = Instant::now();
+        validate::patch_loss(&one, dataset, trainer, stop)?;
+        seconds += start.elapsed().as_secs_f64() * plan.parts.val.len() as f64;
+    }
+    if let Some(PseudoDice { batches }) = &validate.pseudo_dice {
+        let start = Instant::now();
+        pseudo_dice::count(sample, dataset, trainer, (1, 1), stop)?;
+        seconds += start.elapsed().as_secs_f64() * batches.get() as f64;
+    }
+    Ok(seconds)
 }
 
 /// Returns the seconds of a validation on whole volumes, and whether the metrics are included.

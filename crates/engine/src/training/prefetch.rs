@@ -52,7 +52,7 @@ impl<'a> PrefetchedSteps<'a> {
             Some(step) => step,
             None => self.fetch(trainer)?,
         };
-        let learning_rate = trainer.learning_rate(progress.step, self.plan.num_steps());
+        let learning_rate = trainer.learning_rate(progress.step, self.plan);
         let pending = trainer.begin(step.batches, learning_rate, progress.step);
         if self.remaining > 0 {
             self.prefetched = Some(self.fetch(trainer)?);

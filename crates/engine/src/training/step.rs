@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::TrainError;
 use super::batch::Batch;
 use super::checkpoint::State;
+use super::weight_average::WeightAverage;
 use crate::experiment::plan::{ClassLabel, Plan};
 use crate::inference::forward::{self, ComputeError};
 use dataset::patch::Patch;
@@ -15,10 +16,11 @@ use nn::{FloatFormat, Network, Pass, parameters};
 use random::{Purpose, Seed};
 use volume::Label;
 
-/// A network with its loss, optimizer and learning-rate schedule.
+/// A network with its loss, optimizer and learning-rate schedule, and the moving average of its weights.
 #[derive(Debug)]
 pub struct Trainer {
     network: Network,
+    average: Option<WeightAverage>,
     optimizer: Optimizer,
     optimizer_spec: OptimizerSpec,
     schedule: Schedule,
@@ -68,6 +70,7 @@ impl Trainer {
         let network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
         let values: Vec<_> = network.parameters.trained_values().cloned().collect();
         Ok(Self {
+            average: spec.train.weight_average.as_ref().map(|average| WeightAverage::new(average.decay.get())),
             optimizer: Optimizer::new(&spec.optimizer, &values),
             optimizer_spec: spec.optimizer.clone(),
             schedule: spec.schedule.clone(),
@@ -82,9 +85,9 @@ impl Trainer {
         })
     }
 
-    /// Returns the learning rate of a step, counted from 0, of a run of `num_steps`.
-    pub fn learning_rate(&self, step: usize, num_steps: usize) -> f64 {
-        self.optimizer_spec.learning_rate() * self.schedule.factor(step, num_steps)
+    /// Returns the learning rate of a step of a plan's run, counted from 0.
+    pub fn learning_rate(&self, step: usize, plan: &Plan) -> f64 {
+        self.optimizer_spec.learning_rate() * self.schedule.factor(step, plan.num_steps(), plan.steps_per_epoch)
     }
 
     /// Transfers the batches of a step to the device.
@@ -161,6 +164,9 @@ impl Trainer {
             self.network.parameters.set_trained(pending.values);
             self.optimizer = pending.optimizer;
             pending.pass.finish(&mut self.network.parameters);
+            if let Some(average) = &mut self.average {
+                average.add(self.network.parameters.trained_values());
+            }
         }
         Ok(StepResult { loss, grad_norm })
     }
@@ -191,13 +197,21 @@ impl Trainer {
         Ok(named.map(host).collect())
     }
 
+    /// Returns the network that validation and predictions use: with averaged weights, if the plan asks for them.
+    fn prediction_network(&self) -> Network {
+        match self.average.as_ref().and_then(WeightAverage::values) {
+            Some(values) => self.network.with_trained(values),
+            None => self.network.without_gradients(),
+        }
+    }
+
     /// Computes the loss of a batch, without a step.
     ///
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn loss(&self, patches: &[Patch]) -> Result<f64, TrainError> {
         let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
-        let logits = self.network.without_gradients().forward(&mut Pass::inference(), batch.image);
+        let logits = self.prediction_network().forward(&mut Pass::inference(), batch.image);
         host_sum(self.loss.forward(logits, batch.target))
     }
 
@@ -207,12 +221,23 @@ impl Trainer {
     /// # Errors
     /// When the device fails.
     pub fn logits(&self, windows: Vec<f32>, counts: [usize; 2], window: [usize; 3]) -> Result<Vec<f32>, TrainError> {
-        Ok(forward::logits(&self.network, windows, counts, window, &self.device)?)
+        Ok(forward::logits(&self.prediction_network(), windows, counts, window, &self.device)?)
     }
 
     /// Copies weights and buffers to the host, by name.
     pub fn weights(&self) -> Vec<NamedTensor> {
         self.network.parameters.export()
+    }
+
+    /// Copies the moving averages of the trained weights to the host, by name; none without an average or before the first
+    /// step.
+    pub fn weight_average(&self) -> Vec<NamedTensor> {
+        let values = self.average.as_ref().and_then(WeightAverage::values).unwrap_or_default();
+        let named = self.network.parameters.trained_names().zip(values).map(|(name, value)| {
+            let data = parameters::to_host(value);
+            NamedTensor { name: name.to_owned(), shape: vec![data.len()], data }
+        });
+        named.collect()
     }
 
     /// Copies the optimizer's moments to the host, by the parameter's name.
@@ -240,19 +265,26 @@ impl Trainer {
         Ok(())
     }
 
-    /// Restores the weights and moments of a checkpoint.
+    /// Restores the weights, their average and the moments of a checkpoint.
     ///
     /// # Errors
     /// When they do not match the network or the optimizer.
     pub fn restore(&mut self, state: &State) -> Result<(), TrainError> {
         self.network.parameters.import(&state.weights, &self.device)?;
         let device = self.device.clone().inner();
-        let moment = |name: String, length: usize| {
-            let saved = state.moments.iter().find(|moment| moment.name == name && moment.data.len() == length);
-            let misfit = || WeightsError::Misfit(format!("the optimizer's `{name}` is missing or has another length"));
+        let tensor = |all: &[NamedTensor], owner: &str, name: String, length: usize| {
+            let saved = all.iter().find(|tensor| tensor.name == name && tensor.data.len() == length);
+            let misfit = || WeightsError::Misfit(format!("{owner} `{name}` is missing or has another length"));
             let saved = saved.ok_or_else(misfit)?;
             Ok(Tensor::<1>::from_data(TensorData::new(saved.data.clone(), [saved.data.len()]), &device))
         };
+        let moment = |name: String, length: usize| tensor(&state.moments, "the optimizer's", name, length);
+        if let Some(average) = self.average.as_mut().filter(|_| state.progress.step > 0) {
+            let trained = self.network.parameters.trained_names().zip(self.network.parameters.trained_values());
+            let values = trained
+                .map(|(name, value)| tensor(&state.average, "the moving average of", name.to_owned(), value.dims()[0]));
+            average.restore(values.collect::<Result<_, WeightsError>>()?);
+        }
         let names = self.optimizer_spec.moments();
         let parameters = &self.network.parameters;
         let moments = |(parameter, value): (&str, &Tensor<1>)| {

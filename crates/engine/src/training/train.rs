@@ -7,8 +7,9 @@ use super::checkpoint::{BestEpoch, CheckpointSchedule, State, TrainingProgress, 
 use super::dataset::PreprocessedDataset;
 use super::prefetch::PrefetchedSteps;
 use super::step::Trainer;
-use super::{TrainError, TrainingContext, validate};
+use super::{TrainError, TrainingContext, pseudo_dice, validate};
 use crate::experiment::plan::Plan;
+use crate::experiment::spec::PseudoDice;
 use run_folder::event::{Columns, EpochRecord, Event, StepRecord, Timing};
 use run_folder::memory::peak_resident_bytes;
 
@@ -99,8 +100,8 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
         let train_seconds = epoch_start.elapsed().as_secs_f64();
 
         // Validate: loss on patches, metrics on volumes, record.
-        let validated = validate_epoch(plan, &dataset, &trainer, epoch, &columns, context)?;
-        let Some(Validation { val_loss, scores }) = validated else {
+        let validated = validate_epoch(plan, &dataset, &trainer, &progress, &columns, context)?;
+        let Some(Validation { val_loss, scores, pseudo_dice_ema }) = validated else {
             context.commit(&state_of(&progress, &trainer), plan, false)?;
             return Ok(Outcome::Stopped);
         };
@@ -128,11 +129,18 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
         let mut is_best = false;
         if let Some(value) = monitored {
             let new = BestEpoch { epoch, value };
-            let (keep, weights) = (spec.checkpoint.keep_best, trainer.weights());
-            is_best = keep_best(context.folder, &mut progress.best, new, monitor, keep, &weights)?;
+            let (keep, state) = (spec.checkpoint.keep_best, state_of(&progress, &trainer));
+            is_best = keep_best(context.folder, &mut progress.best, new, monitor, keep, &state.prediction_weights())?;
         }
         let ended_early = monitored.is_some() && is_patience_exhausted(plan, &progress, epoch);
-        progress = TrainingProgress { epoch: epoch + 1, steps_in_epoch: 0, loss_sum: 0.0, ended_early, ..progress };
+        progress = TrainingProgress {
+            epoch: epoch + 1,
+            steps_in_epoch: 0,
+            loss_sum: 0.0,
+            ended_early,
+            pseudo_dice_ema,
+            ..progress
+        };
         context.commit(&state_of(&progress, &trainer), plan, is_best)?;
         schedule.restart();
     }
@@ -165,31 +173,43 @@ fn prepare(plan: &Plan, context: &mut TrainingContext) -> Result<Option<Preproce
     }
 }
 
-/// The results of a validation; both are empty in an epoch without one.
+/// The results of a validation; loss and scores are empty in an epoch without one.
 struct Validation {
     val_loss: Option<f64>,
     scores: Vec<Option<f64>>,
+    /// The average of the pseudo-Dice after this epoch.
+    pseudo_dice_ema: Option<f64>,
 }
 
 /// Validates if the plan asks for it in this epoch; returns `None` when the stop flag was set.
 fn validate_epoch(
     plan: &Plan,
-    dataset: &PreprocessedDataset,
+    dataset: &Arc<PreprocessedDataset>,
     trainer: &Trainer,
-    epoch: usize,
+    progress: &TrainingProgress,
     columns: &Columns,
     context: &mut TrainingContext,
 ) -> Result<Option<Validation>, TrainError> {
-    let spec = &plan.experiment.validate;
+    let (spec, epoch, before) = (&plan.experiment.validate, progress.epoch, progress.pseudo_dice_ema);
     let is_last = epoch == plan.experiment.train.epochs.get();
-    let mut validation = Validation { val_loss: None, scores: vec![None; columns.metrics.len()] };
-    if spec.patches && (is_last || epoch.is_multiple_of(spec.every_epochs.get())) {
+    let scores = vec![None; columns.metrics.len()];
+    let mut validation = Validation { val_loss: None, scores, pseudo_dice_ema: before };
+    let on_patches = is_last || epoch.is_multiple_of(spec.every_epochs.get());
+    if spec.patches && on_patches {
         validation.val_loss = validate::patch_loss(plan, dataset, trainer, context.stop)?;
+    }
+    if let Some(PseudoDice { batches }) = spec.pseudo_dice.as_ref().filter(|_| on_patches)
+        && let Some(counts) = pseudo_dice::count(plan, dataset, trainer, (epoch, batches.get()), context.stop)?
+    {
+        let (scores, after) = pseudo_dice::scores(&counts, before);
+        let first = columns.metrics.len() - scores.len();
+        validation.scores[first..].copy_from_slice(&scores);
+        validation.pseudo_dice_ema = after;
     }
     if is_last || epoch.is_multiple_of(plan.experiment.volume_interval()) {
         let stop = context.stop;
         match validate::volumes(plan, dataset, trainer, epoch, stop, &mut |event| context.emit(&event))? {
-            Some(scores) => validation.scores = scores,
+            Some(scores) => validation.scores[..scores.len()].copy_from_slice(&scores),
             None => return Ok(None),
         }
     }
@@ -197,7 +217,8 @@ fn validate_epoch(
 }
 
 fn state_of(progress: &TrainingProgress, trainer: &Trainer) -> State {
-    State { progress: progress.clone(), weights: trainer.weights(), moments: trainer.moments() }
+    let (weights, average, moments) = (trainer.weights(), trainer.weight_average(), trainer.moments());
+    State { progress: progress.clone(), weights, average, moments }
 }
 
 /// Returns the value of the monitored column in this epoch.

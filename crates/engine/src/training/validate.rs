@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::TrainError;
 use super::dataset::{PatchUse, PreprocessedDataset};
 use super::step::Trainer;
+use super::{TrainError, pseudo_dice};
 use crate::experiment::plan::{ClassLabel, Plan};
 use crate::inference::sliding_window::{LabelMapOutput, predict_label_map};
 use crate::prediction::sliding_window;
@@ -12,13 +12,16 @@ use dataset::queue::Request;
 use metrics::{CaseScores, Pair, score_all, summarize_all};
 use run_folder::event::{CaseRecord, Columns, Event};
 
-/// Returns the columns of scores of a plan's metrics.
+/// Returns the columns of scores of a plan: those of its metrics, then those of the pseudo-Dice.
 pub fn columns(plan: &Plan) -> Columns {
     let labels = ClassLabel::pairs(&plan.labels);
     let mut columns = Columns::default();
     for metric in &plan.experiment.metrics {
         columns.metrics.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
         columns.cases.extend(metric.case_columns(&labels));
+    }
+    if plan.experiment.validate.pseudo_dice.is_some() {
+        columns.metrics.extend(pseudo_dice::columns(plan.labels.iter().map(|label| label.name.as_str())));
     }
     columns
 }
@@ -61,7 +64,7 @@ pub fn patch_loss(
     Ok((!requests.is_empty()).then(|| sum / requests.len() as f64))
 }
 
-/// Scores every validation volume on the grid of its image file; returns a score for each of [`columns`]' metrics, or
+/// Scores every validation volume on the grid of its image file; returns a score for each column of the plan's metrics, or
 /// `None` when `stop` was set before the last volume.
 ///
 /// # Errors

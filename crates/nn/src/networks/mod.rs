@@ -204,4 +204,9 @@ impl Network {
     pub fn without_gradients(&self) -> Self {
         Self { layers: Arc::clone(&self.layers), parameters: self.parameters.without_gradients() }
     }
+
+    /// Returns the same network, detached from autodiff, with other values of the trained parameters, in order.
+    pub fn with_trained(&self, values: &[Tensor<1>]) -> Self {
+        Self { layers: Arc::clone(&self.layers), parameters: self.parameters.with_trained(values) }
+    }
 }

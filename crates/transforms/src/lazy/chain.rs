@@ -21,9 +21,12 @@ pub fn output_grid(chain: &[Transform], params: &[TransformParams], incoming: &G
     grid
 }
 
-/// Returns the shape of the incoming volume from which a chain computes an outgoing one of the shape `output`.
+/// Returns the shape of the incoming volume from which a chain computes an outgoing one of the shape `output`: at least that.
 pub fn input_shape(chain: &[Transform], output: [usize; 3]) -> [usize; 3] {
-    chain.iter().rev().fold(output, |shape, step| step.component().input_shape(shape))
+    chain.iter().rev().fold(output, |shape, step| {
+        let needed = step.component().input_shape(shape);
+        std::array::from_fn(|axis| shape[axis].max(needed[axis]))
+    })
 }
 
 /// Returns the mapping from voxels after a chain to their source voxels.
@@ -107,6 +110,18 @@ pub fn forces_whole_volume(chain: &[Transform]) -> Vec<(usize, WholeVolumeUse)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_input_shape_suffices_for_every_step() {
+        let shape = |chain: &str| input_shape(&serde_json::from_str::<Vec<Transform>>(chain).unwrap(), [4, 5, 6]);
+        let crop = |x: usize, z: usize| format!(r#"{{"crop": {{"start": [{x}, 0, 0], "end": [0, 0, {z}]}}}}"#);
+        let flip = r#"{"flip": {"probabilities": [1, 0.5, 0]}}"#;
+        assert_eq!(shape(&format!("[{flip}]")), [4, 5, 6]);
+        assert_eq!(shape(&format!("[{}, {flip}, {}]", crop(1, 0), crop(2, 3))), [7, 5, 9]);
+        assert_eq!(shape(&format!(r#"[{{"one_of": [{}, {flip}, {}]}}]"#, crop(1, 0), crop(0, 3))), [5, 5, 9]);
+        let maybe = format!(r#"{{"maybe": {{"probability": 0.5, "steps": [{}, {}]}}}}"#, crop(1, 0), crop(1, 1));
+        assert_eq!(shape(&format!("[{maybe}, {}]", crop(0, 1))), [6, 5, 8]);
+    }
 
     #[test]
     fn whole_volumes_are_computed_for_statistics_and_for_steps_that_mix_distant_voxels() {

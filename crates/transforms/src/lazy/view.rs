@@ -11,7 +11,7 @@ use super::index_mapping::IndexMapping;
 use super::profile::Profile;
 use super::stage::compile;
 use crate::{Transform, TransformParams, WholeVolume};
-use volume::{Grid, Volume, Voxels};
+use volume::{Grid, Label, Volume, Voxels, buffer_pool, offset};
 
 /// A volume after a chain with its parameters, computed on demand.
 #[derive(Debug)]
@@ -22,6 +22,9 @@ pub struct View<'a> {
     /// Whether the evaluator's source is not the given volume, because the first part of the chain was computed already.
     is_replaced: bool,
 }
+
+/// An image `[channel, x, y, z]` and its labels `[x, y, z]`.
+pub type PaddedWindow = (Vec<f32>, Option<Vec<Label>>);
 
 impl<'a> View<'a> {
     /// Returns a view of `source` through `chain` with its `params`.
@@ -138,6 +141,41 @@ impl<'a> View<'a> {
         Ok(Block { label, ..Block::new(start, shape, image) })
     }
 
+    /// Computes the image and the labels of a window of the output that may extend past the volume; voxels outside have
+    /// intensity 0 and label 0.
+    ///
+    /// # Errors
+    /// When a step cannot be applied to this volume.
+    pub fn padded_window(&self, start: [isize; 3], shape: [usize; 3]) -> Result<PaddedWindow, PipelineError> {
+        let inside = |axis: usize, index: isize| index.clamp(0, self.grid.shape[axis] as isize) as usize;
+        let first: [usize; 3] = std::array::from_fn(|axis| inside(axis, start[axis]));
+        let end: [usize; 3] = std::array::from_fn(|axis| inside(axis, start[axis] + shape[axis] as isize));
+        let size: [usize; 3] = std::array::from_fn(|axis| end[axis] - first[axis]);
+        let (channels, voxels) = (self.evaluator.source.image.channels, shape.iter().product::<usize>());
+        if size == shape {
+            let mut block = self.window(first, shape)?;
+            let label = block.label.take();
+            return Ok((block.into_owned_crop(channels, first, shape), label));
+        }
+        require_memory("padding", channels, shape)?;
+        let mut image = buffer_pool::acquire(channels * voxels);
+        image.fill(0.0);
+        let mut label = self.evaluator.source.label.as_ref().map(|_| buffer_pool::acquire(voxels));
+        label.iter_mut().for_each(|label| label.fill(0));
+        if !size.contains(&0) {
+            let at = std::array::from_fn(|axis| (first[axis] as isize - start[axis]) as usize);
+            let mut block = self.window(first, size)?;
+            let channels = image.chunks_exact_mut(voxels).zip(block.image.chunks_exact(size.iter().product()));
+            channels.for_each(|(out, values)| insert(values, size, out, shape, at));
+            if let (Some(out), Some(values)) = (&mut label, block.label.take()) {
+                insert(&values, size, out, shape, at);
+                buffer_pool::release(values);
+            }
+            block.recycle();
+        }
+        Ok((image, label))
+    }
+
     /// Computes the whole output.
     ///
     /// # Errors
@@ -180,4 +218,51 @@ pub fn required_region(chain: &[Transform], params: &[TransformParams], incoming
         region = stages[index].required_region(region, before.shape);
     }
     region
+}
+
+/// Copies a block of voxels into a larger one; its first voxel goes to the voxel `at`.
+fn insert<T: Copy>(values: &[T], size: [usize; 3], out: &mut [T], shape: [usize; 3], at: [usize; 3]) {
+    for (row, values) in values.chunks_exact(size[2]).enumerate() {
+        let first = offset(shape, [at[0] + row / size[1], at[1] + row % size[1], at[2]]);
+        out[first..first + size[2]].copy_from_slice(values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volume::Affine;
+
+    #[test]
+    fn voxels_outside_the_volume_have_intensity_and_label_0() {
+        let shape = [2, 3, 4];
+        let grid = Grid { shape, affine: Affine::IDENTITY };
+        let image = Voxels::new(2, shape, (1..49u8).map(f32::from).collect());
+        let label = Some(Voxels::new(1, shape, (1..25).collect()));
+        let view = View::new(Volume { grid, image: image.clone(), label }, &[], &[]).unwrap();
+        for (start, size) in [
+            ([0, 0, 0], [2, 3, 4]),
+            ([0, 1, 1], [2, 2, 2]),
+            ([-1, -2, -3], [4, 4, 5]),
+            ([-1, 1, 2], [2, 1, 9]),
+            ([1, 2, 3], [3, 3, 3]),
+            ([0, 0, -5], [1, 1, 5]),
+            ([2, 0, 0], [1, 3, 4]),
+            ([0, 7, 0], [1, 3, 4]),
+        ] {
+            let (values, labels) = view.padded_window(start, size).unwrap();
+            let labels = labels.unwrap();
+            let voxels: usize = size.iter().product();
+            assert_eq!((values.len(), labels.len()), (2 * voxels, voxels));
+            for voxel in 0..voxels {
+                let local = volume::unravel_index(size, voxel);
+                let index: [isize; 3] = std::array::from_fn(|axis| start[axis] + local[axis] as isize);
+                let is_inside = (0..3).all(|axis| (0..shape[axis] as isize).contains(&index[axis]));
+                let source = is_inside.then(|| offset(shape, index.map(|index| index as usize)));
+                let expected = |channel: usize| source.map_or(0.0, |source| image.channel(channel)[source]);
+                assert_eq!([values[voxel], values[voxels + voxel]], [expected(0), expected(1)], "{start:?} {local:?}");
+                assert_eq!(usize::from(labels[voxel]), source.map_or(0, |source| source + 1), "{start:?} {local:?}");
+            }
+        }
+    }
 }

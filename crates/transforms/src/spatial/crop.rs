@@ -54,6 +54,10 @@ impl SpatialTransform for Crop {
         let axes = std::array::from_fn(|axis| LatticeAxis { source: axis, flipped: false, offset: start[axis] as i64 });
         GridMapping::lattice(Lattice { axes }, std::array::from_fn(left), incoming)
     }
+
+    fn input_shape(&self, output: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| output[axis] + self.start.0[axis] + self.end.0[axis])
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +74,12 @@ mod tests {
     fn both_ends_are_cropped_and_world_coordinates_preserved() {
         let mapping = mapped([1, 0, 2], [2, 3, 0]);
         assert_eq!((mapping.grid.shape, mapping.grid.affine.origin()), ([4, 5, 7], [1.0, 0.0, 2.0]));
+    }
+
+    #[test]
+    fn what_is_cropped_is_part_of_the_input() {
+        let crop = Crop { start: Margins([1, 0, 2]), end: Margins([2, 3, 0]) };
+        assert_eq!(crop.input_shape([4, 5, 7]), [7, 8, 9]);
     }
 
     #[test]

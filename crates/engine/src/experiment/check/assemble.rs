@@ -10,6 +10,7 @@ use nn::StepSize;
 use nn::devices::DeviceName;
 use nn::weights::WeightsError;
 use transforms::lazy::{self, WholeVolumeUse};
+use volume::Grid;
 
 /// Checks the patch, the network and the device against the dataset, and makes the plan.
 pub(super) fn assemble(
@@ -47,10 +48,17 @@ pub(super) fn assemble(
             ),
         });
     }
-    for (index, step) in experiment.augment.iter().enumerate() {
-        let warnings = outgoing.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
-        if let Some((subject, (name, warning))) = warnings.into_iter().next() {
-            diagnostics.warning(format!("augment.{index}: {name} on subject {subject}: {warning}"));
+    let cut = experiment.cut();
+    let of_volumes = outgoing.iter().map(|(name, grid)| (name, *grid)).collect::<Vec<_>>();
+    let of_patches = outgoing.iter().map(|(name, grid)| (name, Grid { shape: cut, ..*grid })).collect::<Vec<_>>();
+    for (key, chain, grids) in
+        [("augment", &experiment.augment, of_volumes), ("patch_augment", &experiment.patch_augment, of_patches)]
+    {
+        for (index, step) in chain.iter().enumerate() {
+            let mut warnings = grids.iter().filter_map(|(name, grid)| Some((name, step.find_warning(grid)?)));
+            if let Some((subject, (name, warning))) = warnings.next() {
+                diagnostics.warning(format!("{key}.{index}: {name} on subject {subject}: {warning}"));
+            }
         }
     }
     let classes = summary.labels.len() + 1;
@@ -64,7 +72,10 @@ pub(super) fn assemble(
     });
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
     let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, experiment.sampler.patch()));
-    let memory_bytes = step_bytes.saturating_add(waiting_bytes);
+    let num_parameters = experiment.model.num_parameters(summary.channels, classes);
+    let averaged = if experiment.train.weight_average.is_some() { num_parameters } else { 0 };
+    let average_bytes = (averaged as u64).saturating_mul(size_of::<f32>() as u64);
+    let memory_bytes = step_bytes.saturating_add(waiting_bytes).saturating_add(average_bytes);
     let on_host = device.is_host();
     if let Some(available) = environment.memory_bytes.filter(|available| on_host && memory_bytes > *available) {
         let message = format!(
@@ -111,7 +122,7 @@ pub(super) fn assemble(
         .collect();
     let warnings = diagnostics.finish()?;
     Ok(Plan {
-        num_parameters: experiment.model.num_parameters(summary.channels, classes),
+        num_parameters,
         experiment: experiment.clone(),
         name,
         device,

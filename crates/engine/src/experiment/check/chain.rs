@@ -20,8 +20,10 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
             step.nested_steps().iter().for_each(|inner| check_replacement(diagnostics, inner, &path));
         }
     }
-    for (index, step) in experiment.augment.iter().enumerate() {
-        let path = format!("augment.{index}");
+    let paths = |key, chain: &'_ [Transform]| (0..chain.len()).map(move |index| format!("{key}.{index}"));
+    let of_volumes = experiment.augment.iter().zip(paths("augment", &experiment.augment));
+    let of_patches = experiment.patch_augment.iter().zip(paths("patch_augment", &experiment.patch_augment));
+    for (step, path) in of_volumes.chain(of_patches) {
         check_step(diagnostics, step, &path);
         check_fitted(diagnostics, std::slice::from_ref(step), &path);
         check_patchwise(diagnostics, step, &path);

@@ -80,10 +80,8 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     check_complete(&mut diagnostics, &listing, &parts);
     check_grids(&mut diagnostics, &grids);
     sampler::check_maps(&mut diagnostics, &parts, &grids);
-    let samples = experiment.queue.samples_per_volume.get();
-    let patches_per_epoch = parts.train.len() * samples;
-    let per_step = experiment.train.batch_size.get() * experiment.train.accumulate_batches.get();
-    let steps_per_epoch = patches_per_epoch.div_ceil(per_step);
+    let (samples, per_step) = (experiment.queue.samples_per_volume.get(), experiment.patches_per_step());
+    let (patches_per_epoch, steps_per_epoch) = experiment.epoch_size(parts.train.len());
     if patches_per_epoch > 0 && patches_per_epoch < per_step {
         diagnostics.warning(format!(
             "a step takes {per_step} patches, but an epoch has only {patches_per_epoch} ({} subjects with {samples} each), so every step has {patches_per_epoch}; raise queue.samples_per_volume or use smaller batches",

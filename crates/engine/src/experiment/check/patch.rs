@@ -20,8 +20,10 @@ pub(super) fn check(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Gri
     let sizes = experiment.model.component().input_sizes();
     let patch = experiment.sampler.patch();
     let path = format!("sampler.{}.patch", experiment.sampler.name());
+    let fits_every_volume = experiment.sampler.component().pads();
     for axis in 0..3 {
-        let smallest = grids.iter().map(|(name, grid)| (grid.shape[axis], name.as_str())).min();
+        let grids_to_fit = grids.iter().filter(|_| !fits_every_volume);
+        let smallest = grids_to_fit.map(|(name, grid)| (grid.shape[axis], name.as_str())).min();
         let rule = Rule { axis, patch, sizes: &sizes, smallest, grids };
         match rule.problem() {
             Some((message, help)) => diagnostics.problem(&format!("{path}.{axis}"), message, help),

@@ -8,6 +8,7 @@ use super::data::DatasetSummary;
 use super::{Diagnostics, Environment};
 use crate::experiment::load::Document;
 use crate::experiment::problem::Problems;
+use crate::experiment::spec::Experiment;
 use transforms::lazy;
 use transforms::{Incoming, KeyProblem, Transform};
 use values::Bytes;
@@ -17,6 +18,8 @@ use volume::{Grid, Label};
 const MAX_MEMORY: u64 = 1 << 46;
 /// Bytes per patch of the shuffled list of an epoch's patches.
 const REQUEST_BYTES: u64 = 32;
+
+const ITERATIONS: &str = "train.iterations_per_epoch";
 
 const FEWER_VOXELS: &str = "use fewer voxels or a coarser spacing";
 
@@ -36,6 +39,9 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     ]
     .map(|(path, count, max)| (path.to_owned(), count, max))
     .into();
+    let batches = experiment.validate.pseudo_dice.as_ref().map(|pseudo_dice| pseudo_dice.batches.get());
+    counts.extend(batches.map(|count| ("validate.pseudo_dice.batches".to_owned(), count, 1_000_000)));
+    counts.extend(train.iterations_per_epoch.map(|count| (ITERATIONS.to_owned(), count.get(), 10_000_000)));
     let source = &experiment.data.source;
     let limits = source.component().generator().map(|generator| generator.limits()).unwrap_or_default();
     let path = |key| format!("data.source.{}.{key}", source.name());
@@ -108,7 +114,7 @@ fn check_patches(diagnostics: &mut Diagnostics, summary: &DatasetSummary, memory
         ("queue.max_length", "the patches of a full queue take", memory.required(patch, waiting)),
         ("inference.window", "one window takes", memory.required(experiment.window(), 1)),
         (
-            "queue.samples_per_volume",
+            if experiment.train.iterations_per_epoch.is_some() { ITERATIONS } else { "queue.samples_per_volume" },
             "the list of an epoch's patches takes",
             (summary.patches_per_epoch as u64).checked_mul(REQUEST_BYTES),
         ),
@@ -184,7 +190,53 @@ impl Memory {
         let num_reorienting = chain.len() - experiment.preprocess.len();
         let reoriented = self.walk(&chain[..num_reorienting], "preprocess", grid)?;
         let outgoing = self.walk(&experiment.preprocess, "preprocess", reoriented)?;
-        self.walk(&experiment.augment, "augment", outgoing).map(|_| outgoing)
+        let augmented = self.walk(&experiment.augment, "augment", outgoing)?;
+        self.patch_chain(experiment, augmented)?;
+        Ok(outgoing)
+    }
+
+    /// Checks that `patch_augment` turns the block that is cut from a volume into a patch.
+    fn patch_chain(&self, experiment: &Experiment, volume: Grid) -> Result<(), Rejection> {
+        let (patch, cut) = (experiment.sampler.patch(), experiment.cut());
+        let rejection = |path: String, key, message: String, help| {
+            let problem = KeyProblem::new(key, message).help(help);
+            Rejection { path, reason: Reason::Misfit(problem) }
+        };
+        if !self.fits(cut) {
+            return Err(Rejection { path: "patch_augment".to_owned(), reason: Reason::TooLarge(cut) });
+        }
+        let mut grid = Grid { shape: cut, ..volume };
+        for (index, step) in experiment.patch_augment.iter().enumerate() {
+            let path = format!("patch_augment.{index}");
+            if let Some(name) = step.nested_steps().iter().find_map(|inner| self.changing(inner, grid)) {
+                let message =
+                    format!("{name} changes the shape of a patch, so whether it is applied must not be random");
+                return Err(rejection(path, step.name(), message, "put it outside of `maybe` and `one_of`"));
+            }
+            grid = self.step(step, &path, grid)?;
+        }
+        if grid.shape == patch {
+            return Ok(());
+        }
+        let [from, to, expected] = [cut, grid.shape, patch].map(|shape| shape.map(|size| size.to_string()).join(" x "));
+        let message = format!("the steps turn a block of {from} voxels into {to}, expected the patch of {expected}");
+        Err(rejection(
+            "patch_augment".to_owned(),
+            "",
+            message,
+            "remove the steps that change the shape, or move them to `augment`",
+        ))
+    }
+
+    /// Returns the name of the first step, or step inside it, that changes the shape of a block, if any.
+    fn changing(&self, step: &Transform, grid: Grid) -> Option<&'static str> {
+        if step.component().nested().is_some() {
+            return step.nested_steps().iter().find_map(|inner| self.changing(inner, grid));
+        }
+        let (chain, incoming) = (std::slice::from_ref(step), Incoming { grid, channels: self.channels });
+        let can_change = step.component().changes_shape() && step.component().check_incoming(&incoming).is_ok();
+        let outgoing = |_| lazy::output_grid(chain, &lazy::fixed_params(chain, &incoming), &grid).shape;
+        can_change.then_some(()).map(outgoing).filter(|shape| *shape != grid.shape).map(|_| step.name())
     }
 
     /// Returns the grid after some transforms, if all can be applied.

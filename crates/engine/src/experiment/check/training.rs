@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::Diagnostics;
 use super::names::column_name;
 use crate::experiment::problem::nearest;
+use crate::training::pseudo_dice;
+use dataset::queue::QueueSpec;
 use dataset::split::Split;
 use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     check_split(diagnostics);
     check_monitor(diagnostics);
+    check_iterations(diagnostics);
     let experiment = &diagnostics.document.experiment;
     let optimizer = &experiment.optimizer;
     diagnostics.component(&format!("optimizer.{}", optimizer.name()), optimizer.component().check());
@@ -53,6 +56,36 @@ fn check_split(diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Checks that no key counts the patches of each subject where subjects are chosen at random.
+fn check_iterations(diagnostics: &mut Diagnostics) {
+    let experiment = &diagnostics.document.experiment;
+    let sampler = &experiment.sampler;
+    let at_random = [
+        ("train.iterations_per_epoch", experiment.train.iterations_per_epoch.is_some()),
+        ("validate.pseudo_dice", experiment.validate.pseudo_dice.is_some()),
+    ];
+    let at_random = at_random.into_iter().find(|(_, is_set)| *is_set && sampler.component().counts_patches());
+    if let Some((key, _)) = at_random {
+        let name = sampler.name();
+        diagnostics.problem(
+            &format!("sampler.{name}"),
+            format!("{name} takes the patches of each subject in order, but with {key} subjects are chosen at random"),
+            format!("choose another sampler, or remove {key}"),
+        );
+    }
+    if experiment.train.iterations_per_epoch.is_none() {
+        return;
+    }
+    let is_default = experiment.queue.samples_per_volume == QueueSpec::default().samples_per_volume;
+    if !experiment.validate.patches && !is_default {
+        diagnostics.problem(
+            "queue.samples_per_volume",
+            "nothing is counted per subject: with train.iterations_per_epoch subjects are chosen at random, and validate.patches is false",
+            "remove the key",
+        );
+    }
+}
+
 /// Checks that the warm-up is shorter than the run; `num_steps` is the number of optimizer steps of the run.
 pub(super) fn check_warm_up(diagnostics: &mut Diagnostics, num_steps: usize) {
     let schedule = &diagnostics.document.experiment.schedule;
@@ -71,6 +104,14 @@ pub(super) fn check_warm_up(diagnostics: &mut Diagnostics, num_steps: usize) {
 fn check_monitor(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
+    if pseudo_dice::is_column(monitor) && experiment.validate.pseudo_dice.is_none() {
+        diagnostics.problem(
+            "checkpoint.monitor",
+            format!("`{monitor}` is not computed, since validate.pseudo_dice is not set"),
+            "set validate.pseudo_dice: { batches: 50 }, or monitor val_dice_mean",
+        );
+        return;
+    }
     if monitor == "val_loss" && !experiment.validate.patches {
         diagnostics.problem(
             "checkpoint.monitor",
@@ -98,6 +139,13 @@ pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Lab
             if !columns.contains(&name) {
                 columns.push(name);
             }
+        }
+    }
+    if experiment.validate.pseudo_dice.is_some() {
+        columns.extend(pseudo_dice::columns(labels.iter().map(|(_, name)| name.as_str())));
+        if let Some((value, name)) = labels.iter().find(|(_, name)| name == "ema") {
+            let message = format!("label {value} is named `{name}`, and `pseudo_dice_ema` is the moving average");
+            diagnostics.problem("validate.pseudo_dice", message, "rename the label, or remove this key");
         }
     }
     if !columns.iter().any(|column| column == monitor) {

@@ -211,6 +211,7 @@ mod tests {
             "schedule",
             "augment.0",
             "augment.1.maybe.steps.0",
+            "patch_augment.0",
             "preprocess.3.mask.keep",
             "preprocess.0.crop_or_pad.mask",
             "postprocess.0",

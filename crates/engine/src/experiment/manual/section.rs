@@ -58,7 +58,7 @@ pub enum Topic<'a> {
 }
 
 /// The lists of transforms, which have the same components: they are described once, in the first.
-const TRANSFORMS: [&str; 2] = ["preprocess", "augment"];
+const TRANSFORMS: [&str; 3] = ["preprocess", "augment", "patch_augment"];
 
 impl Manual {
     /// Returns the reference of an experiment.

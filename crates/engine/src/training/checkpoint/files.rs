@@ -70,7 +70,7 @@ impl State {
     pub fn commit(&self, folder: &RunFolder, keep: usize) -> Result<PathBuf, CheckpointError> {
         let [weights, state] = folder.aged_checkpoint(0);
         let partial = folder.partial_checkpoint();
-        write_atomically(&partial[0], &weights::to_safetensors(&self.weights))?;
+        write_atomically(&partial[0], &weights::to_safetensors(&self.prediction_weights()))?;
         write_atomically(&partial[1], &self.to_bytes())?;
         // From here on files are only renamed.
         for (kind, keep) in [keep, keep.max(MIN_STATES)].into_iter().enumerate() {

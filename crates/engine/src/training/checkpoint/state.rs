@@ -1,5 +1,6 @@
 //! The state that a run is resumed from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,9 @@ pub struct TrainingProgress {
     /// Whether early stopping has ended training.
     #[serde(default)]
     pub ended_early: bool,
+    /// The moving average of the pseudo-Dice, if it is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pseudo_dice_ema: Option<f64>,
 }
 
 /// An epoch and the value of the monitored column.
@@ -51,6 +55,7 @@ impl TrainingProgress {
             learning_rate: 0.0,
             best: Vec::new(),
             ended_early: false,
+            pseudo_dice_ema: None,
         }
     }
 
@@ -72,6 +77,8 @@ pub struct State {
     pub progress: TrainingProgress,
     /// Weights and buffers of the network.
     pub weights: Vec<NamedTensor>,
+    /// The moving averages of the trained weights; empty without an average, or before the first step.
+    pub average: Vec<NamedTensor>,
     /// The moments of the optimizer.
     pub moments: Vec<NamedTensor>,
 }
@@ -96,12 +103,14 @@ pub enum CheckpointError {
 }
 
 const WEIGHTS: &str = "weights.";
+const AVERAGE: &str = "average.";
 const MOMENTS: &str = "optimizer.";
 
 impl State {
     /// Serializes the state; the same state has the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let tensors = views(WEIGHTS, &self.weights).chain(views(MOMENTS, &self.moments));
+        let average = views(AVERAGE, &self.average);
+        let tensors = views(WEIGHTS, &self.weights).chain(average).chain(views(MOMENTS, &self.moments));
         checksum::serialize(tensors, Some(serde_json::to_value(&self.progress).expect("progress is plain numbers")))
     }
 
@@ -115,13 +124,27 @@ impl State {
         let progress = serde_json::from_value(progress).map_err(|error| error.to_string())?;
         let mut parts: BTreeMap<&str, Vec<NamedTensor>> = BTreeMap::new();
         for tensor in weights::read_tensors(bytes).map_err(|error| error.to_string())? {
-            let prefix = [WEIGHTS, MOMENTS].into_iter().find(|prefix| tensor.name.starts_with(prefix));
+            let prefix = [WEIGHTS, AVERAGE, MOMENTS].into_iter().find(|prefix| tensor.name.starts_with(prefix));
             let prefix = prefix.ok_or_else(|| format!("unexpected tensor `{}`", tensor.name))?;
             let name = tensor.name[prefix.len()..].to_owned();
             parts.entry(prefix).or_default().push(NamedTensor { name, ..tensor });
         }
         let mut take = |prefix| parts.remove(prefix).unwrap_or_default();
-        Ok(Self { progress, weights: take(WEIGHTS), moments: take(MOMENTS) })
+        Ok(Self { progress, weights: take(WEIGHTS), average: take(AVERAGE), moments: take(MOMENTS) })
+    }
+
+    /// Returns the weights that validation and predictions use: the moving averages of the trained ones, if there are any.
+    pub fn prediction_weights(&self) -> Cow<'_, [NamedTensor]> {
+        if self.average.is_empty() {
+            return Cow::Borrowed(&self.weights);
+        }
+        let averages: BTreeMap<&str, &NamedTensor> =
+            self.average.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let averaged = |weight: &NamedTensor| match averages.get(weight.name.as_str()) {
+            Some(average) => NamedTensor { data: average.data.clone(), ..weight.clone() },
+            None => weight.clone(),
+        };
+        self.weights.iter().map(averaged).collect()
     }
 }
 
@@ -143,7 +166,8 @@ mod tests {
         let mut progress = TrainingProgress::start();
         progress.loss_sum = 0.1 + 0.2;
         progress.best.push(BestEpoch { epoch: 3, value: 0.25 });
-        State { progress, weights: vec![tensor("head.weight", 1.5)], moments: vec![tensor("head.weight.first", 0.5)] }
+        let moments = vec![tensor("head.weight.first", 0.5)];
+        State { progress, weights: vec![tensor("head.weight", 1.5)], average: Vec::new(), moments }
     }
 
     #[test]
@@ -155,6 +179,19 @@ mod tests {
             (back.weights[0].data.clone(), back.moments[0].name.clone()),
             (vec![1.5, -1.5], "head.weight.first".into())
         );
+    }
+
+    #[test]
+    fn averaged_weights_are_stored_beside_the_others_and_used_for_predictions() {
+        let mut state = state();
+        state.weights.push(tensor("norm.running_mean", 3.0));
+        assert_eq!(state.prediction_weights()[0].data, [1.5, -1.5]);
+        state.average.push(tensor("head.weight", 1.25));
+        state.progress.pseudo_dice_ema = Some(0.1 + 0.2);
+        let back = State::from_bytes(&state.to_bytes()).unwrap();
+        assert_eq!(back.progress, state.progress);
+        let data = |tensors: &[NamedTensor]| tensors.iter().map(|tensor| tensor.data[0]).collect::<Vec<_>>();
+        assert_eq!((data(&back.weights), data(&back.prediction_weights())), (vec![1.5, 3.0], vec![1.25, 3.0]));
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn compute(plan: &Plan, patches: &[Patch]) -> Result<DeviceResult, TrainErro
     let (mut steps, mut seconds) = (Vec::new(), f64::INFINITY);
     for step in 0..STEPS {
         let begun = Instant::now();
-        let outcome = trainer.step(&batches, trainer.learning_rate(step, plan.num_steps()), step)?;
+        let outcome = trainer.step(&batches, trainer.learning_rate(step, plan), step)?;
         seconds = seconds.min(begun.elapsed().as_secs_f64());
         steps.push([outcome.loss, outcome.grad_norm]);
     }

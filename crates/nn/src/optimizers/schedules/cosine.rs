@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_factor_is_half_way_down_in_the_middle_of_the_run() {
         let schedule = Schedule::from(Cosine { final_share: UnitFraction::new(0.2).unwrap(), warmup_steps: 0 });
-        assert!((schedule.factor(50, 100) - 0.6).abs() < 1e-12);
-        assert!((schedule.factor(100, 100) - 0.2).abs() < 1e-12);
+        assert!((schedule.factor(50, 100, 10) - 0.6).abs() < 1e-12);
+        assert!((schedule.factor(100, 100, 10) - 0.2).abs() < 1e-12);
     }
 }

@@ -1,0 +1,236 @@
+//! Makes patches: a block of an augmented volume is cut, and the patch is computed from it.
+
+use super::PreprocessedDataset;
+use crate::preprocessing::HAS_LABELS;
+use crate::preprocessing::fitted::incoming;
+use dataset::patch::Patch;
+use dataset::queue::{MakeError, Request};
+use dataset::samplers::{LabelIndex, PatchIndex, SamplingContext};
+use random::Purpose;
+use transforms::lazy::{self, PaddedWindow, Profile, View};
+use transforms::{Incoming, Transform, TransformParams, sample_params};
+use volume::{Affine, Grid, Volume, Voxels, buffer_pool};
+
+/// What a patch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchUse {
+    /// Training: augmented, and different in each epoch.
+    Training {
+        /// The epoch, counted from 1.
+        epoch: usize,
+    },
+    /// Validation: not augmented, and the same each time.
+    Validation,
+    /// The pseudo-Dice: not augmented, and different in each epoch.
+    PseudoDice {
+        /// The epoch, counted from 1.
+        epoch: usize,
+    },
+}
+
+impl PreprocessedDataset {
+    /// Samples a patch: a pure function of the seed, the use, the subject's name, and the patch's index and position in
+    /// its batch.
+    ///
+    /// # Errors
+    /// When a transform cannot be applied or no patch fits.
+    pub fn patch(&self, patch_use: PatchUse, name: &str, request: Request) -> Result<Patch, MakeError> {
+        let subject = self.get(name);
+        let volume = subject.volume();
+        let channels = volume.image.channels;
+        let none: &[Transform] = &[];
+        let (purpose, epoch, augment, patch_augment) = match patch_use {
+            PatchUse::Training { epoch } => (Purpose::Sample, epoch as u64, &self.augment[..], &self.patch_augment[..]),
+            PatchUse::Validation => (Purpose::Validate, 0, none, none),
+            PatchUse::PseudoDice { epoch } => (Purpose::PseudoDice, epoch as u64, none, none),
+        };
+        let stream = |purpose| self.seed.stream(purpose, epoch, name, request.index as u64);
+        let profile = self.profile.as_ref();
+        let mut params = sample_params(augment, &mut stream(Purpose::Augment), &incoming(&volume));
+        let labels = volume.label.clone().expect(HAS_LABELS);
+        let runs = subject.label_runs(&labels);
+        let view = View::new(volume, augment, &params)?;
+        let view =
+            view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
+        let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
+        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
+        let shape = self.sampler.patch();
+        let cut = lazy::input_shape(patch_augment, shape);
+        let margin = std::array::from_fn(|axis| cut[axis] - shape[axis]);
+        let patch_index = self.patch_index(patch_use, request, margin);
+        let start = Profile::time(profile, "sampler", || {
+            self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
+        })?;
+        let corner = Affine::scale_and_shift([1.0; 3], start.map(|start| start as f64));
+        let grid = Grid { shape: cut, affine: view.grid().affine.after(&corner) };
+        let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &Incoming { grid, channels });
+        // Of the block that the chain starts from, only the part that it reads is computed.
+        let (first, size) = lazy::required_region(patch_augment, &sampled, &grid);
+        let (mut image, mut label) =
+            view.padded_window(std::array::from_fn(|axis| start[axis] + first[axis] as isize), size)?;
+        drop(view);
+        if !patch_augment.is_empty() {
+            let corner = Affine::scale_and_shift([1.0; 3], first.map(|index| index as f64));
+            let block = Volume {
+                grid: Grid { shape: size, affine: grid.affine.after(&corner) },
+                image: Voxels::new(channels, size, image),
+                label: label.map(|label| Voxels::new(1, size, label)),
+            };
+            (image, label) = augmented(block, (first, grid), (patch_augment, &sampled), shape, profile)?;
+            params.extend(sampled);
+        }
+        let label = label.expect(HAS_LABELS);
+        Ok(Patch { subject: name.to_owned(), index: request.index, start, shape, channels, image, label, params })
+    }
+
+    /// Returns the index of a requested patch among all patches of its subject in the run.
+    fn patch_index(&self, patch_use: PatchUse, request: Request, margin: [usize; 3]) -> PatchIndex {
+        let epochs_before = match patch_use {
+            PatchUse::Training { epoch } => epoch - 1,
+            PatchUse::Validation | PatchUse::PseudoDice { .. } => 0,
+        };
+        PatchIndex {
+            number: (epochs_before * self.samples_per_volume + request.index) as u64,
+            index_in_batch: request.index_in_batch,
+            batch_size: self.batch_size,
+            margin,
+        }
+    }
+}
+
+/// Returns the image and the labels of a volume on `incoming` after a chain that returns this shape, given the block of it from
+/// the voxel `first` on that the chain reads.
+fn augmented(
+    block: Volume,
+    (first, incoming): ([usize; 3], Grid),
+    (chain, params): (&[Transform], &[TransformParams]),
+    shape: [usize; 3],
+    profile: Option<&Profile>,
+) -> Result<PaddedWindow, MakeError> {
+    let (image, label) = (block.image.clone(), block.label.clone());
+    let view = View::of_block(block, first, incoming, chain, params)?.with_profile(profile);
+    let returned = view.grid().shape;
+    if returned != shape {
+        return Err(format!("patch_augment returned a patch of {returned:?} voxels, expected {shape:?}").into());
+    }
+    let out = view.padded_window([0; 3], shape)?;
+    drop(view);
+    image.into_values().into_iter().for_each(buffer_pool::release);
+    label.and_then(Voxels::into_values).into_iter().for_each(buffer_pool::release);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::experiment::check::{Environment, check};
+    use crate::experiment::load::parse;
+    use crate::preprocessing::make_phantoms;
+    use dataset::cache::Cache;
+
+    const UNIFORM: &str = "sampler: { uniform: { patch: [8, 6, 4] } }";
+
+    /// Prepares phantoms of 16 x 16 x 16 voxels, and returns the first patches of a subject in the second epoch.
+    fn patches(keys: &str, patch_use: PatchUse) -> Vec<Patch> {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "data: {{ source: {{ phantom: {{ subjects: 3, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }} }} }}\n\
+             preprocess: [{{ clamp: {{ min: -200, max: 250 }} }}]\nmodel: {{ unet: {{ widths: [2, 4] }} }}\n\
+             loss: {{ dice: {{}} }}\noptimizer: {{ adam: {{ learning_rate: 1e-4 }} }}\ntrain: {{ epochs: 2 }}\n\
+             device: flex\n{keys}\n"
+        );
+        let here = Environment { cache_dir: folder.path().into(), memory_bytes: None };
+        let plan = check(&parse("a.yaml", &text).unwrap(), &here, None).unwrap();
+        make_phantoms(&plan.experiment.data.source, folder.path(), &mut |_, _| {}).unwrap();
+        let cache = Cache::new(folder.path());
+        let stop = AtomicBool::new(false);
+        let dataset = PreprocessedDataset::prepare(&plan, &cache, &stop, &mut |_| {}).unwrap().unwrap();
+        let request = |index| Request { subject: 0, index, index_in_batch: 1 };
+        (0..6).map(|index| dataset.patch(patch_use, &plan.parts.train[0], request(index)).unwrap()).collect()
+    }
+
+    const TRAINING: PatchUse = PatchUse::Training { epoch: 2 };
+
+    #[test]
+    fn the_steps_of_patch_augment_transform_the_patch_that_was_cut() {
+        let augment = "augment: [{ noise: { std: [0, 1] } }]";
+        let plain = patches(&format!("{UNIFORM}\n{augment}"), TRAINING);
+        let flip = "patch_augment: [{ flip: { probabilities: [1, 0, 0] } }]";
+        let flipped = patches(&format!("{UNIFORM}\n{augment}\n{flip}"), TRAINING);
+        for (plain, flipped) in plain.iter().zip(&flipped) {
+            assert_eq!((plain.start, plain.shape), (flipped.start, [8, 6, 4]));
+            let slices: Vec<f32> = plain.image.chunks_exact(24).rev().flatten().copied().collect();
+            assert_eq!(slices, flipped.image);
+            let slices: Vec<_> = plain.label.chunks_exact(24).rev().flatten().copied().collect();
+            assert_eq!(slices, flipped.label);
+            // The sampled parameters follow those of the volume.
+            assert_eq!((flipped.params.len(), &flipped.params[..1]), (2, &plain.params[..]));
+        }
+        assert!(plain.iter().any(|patch| patch.label.iter().any(|label| *label > 0)));
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_patch() {
+        let augment = "patch_augment: [{ z_normalize: {} }]";
+        for patch in patches(&format!("sampler: {{ label: {{ patch: [8, 8, 8] }} }}\n{augment}"), TRAINING) {
+            let values = || patch.image.iter().copied().map(f64::from);
+            let mean = values().sum::<f64>() / 512.0;
+            let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / 511.0;
+            assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-4, "{mean} {variance}");
+        }
+    }
+
+    #[test]
+    fn a_step_gets_the_voxels_around_the_patch_and_zeros_outside_the_volume() {
+        let plain = patches(UNIFORM, TRAINING);
+        // What is cut in addition is cropped again.
+        let crop = "{ crop: { start: [2, 1, 0], end: [3, 1, 20] } }";
+        let cropped = patches(&format!("{UNIFORM}\npatch_augment: [{crop}]"), TRAINING);
+        let mut num_outside = 0;
+        for (plain, cropped) in plain.iter().zip(&cropped) {
+            let [x, y, z] = plain.start;
+            // The margin of 5, 2 and 20 voxels is divided equally, and its odd voxel is at the end.
+            assert_eq!(cropped.start, [x - 2, y - 1, z - 10]);
+            for (voxel, value) in cropped.image.iter().enumerate() {
+                let local = volume::unravel_index([8, 6, 4], voxel);
+                // Along z the patch is ten voxels lower, so that much of it is outside.
+                if z + (local[2] as isize) < 10 {
+                    assert_eq!((*value, cropped.label[voxel]), (0.0, 0));
+                    num_outside += 1;
+                }
+            }
+        }
+        assert!(num_outside > 100, "{num_outside}");
+        let crop = "{ crop: { start: [2, 1, 10], end: [3, 1, 10] } }";
+        let centred = patches(&format!("{UNIFORM}\npatch_augment: [{crop}]"), TRAINING);
+        for (plain, centred) in plain.iter().zip(&centred) {
+            assert_eq!((&plain.image, &plain.label), (&centred.image, &centred.label));
+        }
+    }
+
+    #[test]
+    fn validation_patches_are_not_augmented() {
+        let augment = "patch_augment: [{ noise: { std: 5 } }]";
+        let plain = patches(UNIFORM, PatchUse::Validation);
+        let augmented = patches(&format!("{UNIFORM}\n{augment}"), PatchUse::Validation);
+        assert_eq!(plain, augmented);
+        assert_ne!(plain, patches(&format!("{UNIFORM}\n{augment}"), TRAINING));
+    }
+
+    #[test]
+    fn padded_patches_of_small_volumes_are_zero_outside() {
+        let sampler = "sampler: { foreground_oversample: { patch: [24, 16, 8], border: pad } }";
+        for patch in patches(sampler, TRAINING) {
+            assert!((-4..=3).contains(&patch.start[0]), "{:?}", patch.start);
+            for (voxel, value) in patch.image.iter().enumerate() {
+                let local = volume::unravel_index([24, 16, 8], voxel);
+                let index: [isize; 3] = std::array::from_fn(|axis| patch.start[axis] + local[axis] as isize);
+                let is_inside = index.iter().all(|index| (0..16).contains(index));
+                assert!(is_inside || (*value, patch.label[voxel]) == (0.0, 0));
+            }
+            assert!(patch.label.iter().any(|label| *label > 0));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The pseudo-Dice of nnU-Net: Dice of random validation patches, counted over all of them, and its moving average.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::TrainError;
+use super::batch::{BatchError, class_of};
+use super::dataset::{PatchUse, PreprocessedDataset};
+use super::step::Trainer;
+use crate::experiment::plan::{ClassLabel, Plan};
+use dataset::patch::Patch;
+use dataset::queue::{PatchOrder, Queue, iteration_order};
+use random::{Purpose, Seed};
+
+/// How much of the average before an epoch remains in it, as in nnU-Net.
+const DECAY: f64 = 0.9;
+
+/// Voxels of one class: of the prediction and the label map, of the prediction only, and of the label map only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Voxels of the class in both.
+    pub true_positives: u64,
+    /// Voxels of the class in the prediction only.
+    pub false_positives: u64,
+    /// Voxels of the class in the label map only.
+    pub false_negatives: u64,
+}
+
+impl Counts {
+    /// Returns the Dice; `None` if neither has the class.
+    fn dice(&self) -> Option<f64> {
+        let twice = 2 * self.true_positives;
+        let all = twice + self.false_positives + self.false_negatives;
+        (all > 0).then(|| twice as f64 / all as f64)
+    }
+}
+
+/// Returns the columns of `metrics.csv`: the Dice of each label, their mean and its moving average.
+pub(crate) fn columns<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
+    labels.chain(["mean", "ema"]).map(|name| format!("pseudo_dice_{name}")).collect()
+}
+
+/// Returns whether a column of `metrics.csv` is one of [`columns`].
+pub fn is_column(column: &str) -> bool {
+    column.starts_with("pseudo_dice_")
+}
+
+/// Counts the voxels of each label in the random validation patches of an epoch, counted from 1; returns `None` when `stop`
+/// was set or there are no validation subjects.
+///
+/// # Errors
+/// When a patch cannot be made or the device fails.
+pub fn count(
+    plan: &Plan,
+    dataset: &Arc<PreprocessedDataset>,
+    trainer: &Trainer,
+    (epoch, batches): (usize, usize),
+    stop: &AtomicBool,
+) -> Result<Option<Vec<Counts>>, TrainError> {
+    let spec = &plan.experiment;
+    let (names, batch_size) = (Arc::new(plan.parts.val.clone()), spec.train.batch_size.get());
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let stream = (Seed(spec.seed), Purpose::PseudoDice, epoch as u64);
+    let requests = iteration_order(stream, names.len(), batches, batch_size, batch_size);
+    let delivery = (0..requests.len()).collect();
+    let (dataset, subjects) = (Arc::clone(dataset), Arc::clone(&names));
+    let mut queue = Queue::start(&spec.queue, PatchOrder { names, requests, delivery, skip: 0 }, move |request| {
+        dataset.patch(PatchUse::PseudoDice { epoch }, &subjects[request.subject], request)
+    });
+    let mut counts = vec![Counts::default(); plan.labels.len()];
+    for _ in 0..batches {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let patches = queue.by_ref().take(batch_size).collect::<Result<Vec<_>, _>>()?;
+        let images = patches.iter().flat_map(|patch| patch.image.iter().copied()).collect();
+        let logits = trainer.logits(images, [patches.len(), plan.channels], plan.patch)?;
+        add(&mut counts, &logits, &patches, &ClassLabel::values(&plan.labels))?;
+    }
+    Ok(Some(counts))
+}
+
+/// Adds the voxels of patches with logits `[patch, class, x, y, z]`; the class with the largest logit is predicted.
+fn add(counts: &mut [Counts], logits: &[f32], patches: &[Patch], labels: &[volume::Label]) -> Result<(), BatchError> {
+    let (classes, voxels) = (labels.len() + 1, patches[0].label.len());
+    for (patch, logits) in patches.iter().zip(logits.chunks_exact(classes * voxels)) {
+        for (voxel, &value) in patch.label.iter().enumerate() {
+            let truth = class_of(value, labels)
+                .ok_or_else(|| BatchError::UndeclaredLabel { subject: patch.subject.clone(), value })?;
+            let logit = |class: usize| logits[class * voxels + voxel];
+            let predicted = (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best });
+            // The background, class 0, is not counted.
+            match (truth.checked_sub(1), predicted.checked_sub(1)) {
+                (truth, predicted) if truth == predicted => {
+                    truth.into_iter().for_each(|class| counts[class].true_positives += 1);
+                }
+                (truth, predicted) => {
+                    truth.into_iter().for_each(|class| counts[class].false_negatives += 1);
+                    predicted.into_iter().for_each(|class| counts[class].false_positives += 1);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the values of [`columns`], and the average after this epoch; `average` is that before it. An epoch in which no
+/// label occurs leaves it unchanged.
+pub fn scores(counts: &[Counts], average: Option<f64>) -> (Vec<Option<f64>>, Option<f64>) {
+    let dice: Vec<Option<f64>> = counts.iter().map(Counts::dice).collect();
+    let defined: Vec<f64> = dice.iter().copied().flatten().collect();
+    let mean = (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64);
+    let average = match (average, mean) {
+        (Some(average), Some(mean)) => Some(average * DECAY + 0.1 * mean),
+        (average, mean) => mean.or(average),
+    };
+    (dice.into_iter().chain([mean, average]).collect(), average)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    /// What nnU-Net computes from logits and label maps, epoch by epoch.
+    #[derive(Deserialize)]
+    struct Epoch {
+        /// Of each batch the logits and labels of its patches.
+        batches: Vec<(Vec<f32>, Vec<Vec<volume::Label>>)>,
+        /// `NaN` is null.
+        dice: Vec<Option<f64>>,
+        mean: f64,
+        ema: f64,
+    }
+
+    fn patch(label: &[volume::Label]) -> Patch {
+        Patch {
+            subject: "case".into(),
+            index: 0,
+            start: [0; 3],
+            shape: [1, 1, label.len()],
+            channels: 1,
+            image: vec![0.0; label.len()],
+            label: label.to_vec(),
+            params: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn dice_mean_and_average_are_those_of_nnunets_trainer() {
+        let epochs: Vec<Epoch> = serde_json::from_str(include_str!("pseudo_dice/nnunet.json")).unwrap();
+        let mut average = None;
+        for epoch in &epochs {
+            let mut counts = vec![Counts::default(); 3];
+            for (logits, labels) in &epoch.batches {
+                let patches: Vec<Patch> = labels.iter().map(|label| patch(label)).collect();
+                add(&mut counts, logits, &patches, &[1, 2, 3]).unwrap();
+            }
+            let (values, after) = scores(&counts, average);
+            average = after;
+            let expected = epoch.dice.iter().copied().chain([Some(epoch.mean), Some(epoch.ema)]);
+            for (value, expected) in values.iter().zip(expected) {
+                assert_eq!(value.is_some(), expected.is_some());
+                let (value, expected) = (value.unwrap_or_default(), expected.unwrap_or_default());
+                // nnU-Net computes in float32.
+                assert!((value - expected).abs() < 1e-6, "{value} {expected}");
+            }
+        }
+        assert!(epochs.len() == 4 && epochs.iter().any(|epoch| epoch.dice.contains(&None)));
+    }
+
+    #[test]
+    fn an_epoch_without_any_label_leaves_the_average_unchanged() {
+        assert_eq!(scores(&[Counts::default()], Some(0.5)), (vec![None, None, Some(0.5)], Some(0.5)));
+        assert_eq!(scores(&[Counts::default()], None), (vec![None; 3], None));
+    }
+
+    #[test]
+    fn an_undeclared_label_names_its_subject() {
+        let result = add(&mut [Counts::default()], &[0.0, 1.0], &[patch(&[7])], &[1]);
+        assert_eq!(result, Err(BatchError::UndeclaredLabel { subject: "case".into(), value: 7 }));
+    }
+}
