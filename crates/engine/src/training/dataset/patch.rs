@@ -69,18 +69,19 @@ impl PreprocessedDataset {
         let corner = Affine::scale_and_shift([1.0; 3], start.map(|start| start as f64));
         let grid = Grid { shape: cut, affine: view.grid().affine.after(&corner) };
         let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &Incoming { grid, channels });
-        let (offset, region) = lazy::required_region(patch_augment, &sampled, &grid);
-        let first = std::array::from_fn(|axis| start[axis] + offset[axis] as isize);
-        let (mut image, mut label) = view.padded_window(first, region)?;
+        // Of the block that the chain starts from, only the part that it reads is computed.
+        let (first, size) = lazy::required_region(patch_augment, &sampled, &grid);
+        let (mut image, mut label) =
+            view.padded_window(std::array::from_fn(|axis| start[axis] + first[axis] as isize), size)?;
         drop(view);
         if !patch_augment.is_empty() {
+            let corner = Affine::scale_and_shift([1.0; 3], first.map(|index| index as f64));
             let block = Volume {
-                grid: Grid { shape: region, ..grid },
-                image: Voxels::new(channels, region, image),
-                label: label.map(|label| Voxels::new(1, region, label)),
+                grid: Grid { shape: size, affine: grid.affine.after(&corner) },
+                image: Voxels::new(channels, size, image),
+                label: label.map(|label| Voxels::new(1, size, label)),
             };
-            let chain = (patch_augment, &sampled[..]);
-            (image, label) = augmented(block, (offset, grid), chain, shape, profile)?;
+            (image, label) = augmented(block, (first, grid), (patch_augment, &sampled), shape, profile)?;
             params.extend(sampled);
         }
         let label = label.expect(HAS_LABELS);
@@ -102,17 +103,17 @@ impl PreprocessedDataset {
     }
 }
 
-/// Returns the image and the labels of a grid after a chain that returns this shape. `block` is what the chain reads of it, from
-/// the voxel `start` on.
+/// Returns the image and the labels of a volume on `incoming` after a chain that returns this shape, given the block of it from
+/// the voxel `first` on that the chain reads.
 fn augmented(
     block: Volume,
-    (start, incoming): ([usize; 3], Grid),
+    (first, incoming): ([usize; 3], Grid),
     (chain, params): (&[Transform], &[TransformParams]),
     shape: [usize; 3],
     profile: Option<&Profile>,
 ) -> Result<PaddedWindow, MakeError> {
     let (image, label) = (block.image.clone(), block.label.clone());
-    let view = View::of_block(block, start, incoming, chain, params)?.with_profile(profile);
+    let view = View::of_block(block, first, incoming, chain, params)?.with_profile(profile);
     let returned = view.grid().shape;
     if returned != shape {
         return Err(format!("patch_augment returned a patch of {returned:?} voxels, expected {shape:?}").into());
