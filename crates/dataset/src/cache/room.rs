@@ -94,9 +94,10 @@ pub(super) fn clean(root: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Returns whether nobody holds the lock of a folder that [`lock`] created.
+/// Returns whether a folder was locked by [`lock`] long ago, and nobody holds the lock any more.
 pub(super) fn is_abandoned(root: &Path) -> bool {
-    is_unlocked(&root.join(LOCK))
+    let lock = root.join(LOCK);
+    is_old(&lock) && is_unlocked(&lock)
 }
 
 fn is_unlocked(path: &Path) -> bool {

@@ -12,7 +12,7 @@ use super::{Cache, CacheError, room};
 const PREFIX: &str = "temporary_";
 
 /// The folder of a temporary cache, which is deleted when the value is dropped. A folder whose process was killed is
-/// deleted when the next one is created.
+/// deleted when another one is created an hour later or more.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     /// Marks the folder as used.
@@ -28,8 +28,6 @@ impl Cache {
     pub fn temporary(parent: &Path) -> Result<(Self, TemporaryFolder), CacheError> {
         let create = || {
             fs::create_dir_all(parent)?;
-            // Nobody creates a folder between finding one that is not locked and deleting it.
-            let _lock_of_all = room::lock(parent)?;
             remove_abandoned(parent)?;
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let lock = room::lock(folder.path())?;
@@ -55,6 +53,7 @@ fn remove_abandoned(parent: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, SystemTime};
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -66,12 +65,17 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dead = parent.path().join("temporary_dead");
         fs::create_dir_all(dead.join("volumes")).unwrap();
-        File::create(dead.join(".lock")).unwrap();
+        let lock = File::create(dead.join(".lock")).unwrap();
+        lock.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+        drop(lock);
+        let starting = parent.path().join("temporary_starting");
+        fs::create_dir_all(&starting).unwrap();
+        File::create(starting.join(".lock")).unwrap();
         let (first, guard) = Cache::temporary(parent.path()).unwrap();
         let (_, second_guard) = Cache::temporary(parent.path()).unwrap();
-        assert!(!dead.exists());
-        assert_eq!(names(parent.path()).len(), 2);
+        assert!(!dead.exists() && starting.exists());
+        assert_eq!(names(parent.path()).len(), 3);
         drop((first, guard, second_guard));
-        assert_eq!(names(parent.path()), [""; 0]);
+        assert_eq!(names(parent.path()), ["temporary_starting"]);
     }
 }
