@@ -14,9 +14,9 @@ def output(command, **more):
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, **more).stdout
 
 
-def built_bench(features, name):
+def built_bench(features, name, package="runner"):
     """Builds a bench and returns the path of its executable."""
-    command = ["cargo", "bench", "--no-run", "--bench", name, "--message-format", "json"]
+    command = ["cargo", "bench", "--no-run", "-p", package, "--bench", name, "--message-format", "json"]
     lines = output(command + (["--features", features] if features else [])).splitlines()
     messages = [json.loads(line) for line in lines]
     executables = [m["executable"] for m in messages if m.get("target", {}).get("name") == name and m.get("executable")]

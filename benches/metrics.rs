@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use metrics::{Metric, Pair, score_all};
+use metrics::{Class, Metric, Pair, score_all};
 use volume::io;
 
 fn main() {
@@ -29,12 +29,12 @@ fn main() {
 }
 
 fn row(name: &str, metrics: &[Metric], pair: &Pair, repeats: usize) -> serde_json::Value {
-    let labels = [(1, "liver".to_owned()), (2, "lesion".to_owned())];
+    let classes = [Class::of_label(1, "liver"), Class::of_label(2, "lesion")];
     let mut seconds = Vec::new();
     let mut scores = Vec::new();
     for _ in 0..repeats {
         let start = Instant::now();
-        let cases = score_all(metrics, pair, &labels);
+        let cases = score_all(metrics, pair, &classes);
         seconds.push(start.elapsed().as_secs_f64());
         scores = cases.into_iter().flat_map(|case| case.scores).collect();
     }

@@ -41,7 +41,7 @@ fn main() {
     let inference = &plan.experiment.inference;
     let activation = FinalActivation::Softmax;
     let sliding_window = SlidingWindow { window: plan.window, classes: plan.num_classes(), inference, activation };
-    let output = LabelMapOutput { grid: &grid, labels: &[1, 2], postprocess: &[] };
+    let output = LabelMapOutput { grid: &grid, targets: &plan.targets, postprocess: &[] };
     let mut seconds = Vec::new();
     let mut labels = Vec::new();
     for _ in 0..repeats.parse().expect("REPEATS is a number") {

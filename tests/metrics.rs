@@ -3,7 +3,7 @@
 //! `tests/parity/metrics.py` writes the expected values, for pairs of masks with four spacings and sets of livers with
 //! lesions.
 
-use metrics::{Metric, Pair, score_all};
+use metrics::{Class, Metric, Pair, score_all};
 use serde::Deserialize;
 use volume::Label;
 
@@ -83,7 +83,7 @@ fn assert_score(actual: Option<f64>, expected: Score, what: &str) {
 fn scores_of_masks_equal_those_of_the_reference_implementations() {
     let comparisons: Vec<Comparison> = read("pairs.json");
     assert!(comparisons.len() > 100);
-    let one = [(1, "mask".to_owned())];
+    let one = [Class::of_label(1, "mask")];
     for Comparison { name, shape, spacing, prediction, truth, scores } in comparisons {
         let (prediction, truth) = (labels(&prediction), labels(&truth));
         let pair = Pair { prediction: &prediction, truth: &truth, shape, spacing };
@@ -119,7 +119,7 @@ fn a_region_of_two_labels_is_scored_as_one_mask() {
 #[test]
 fn livers_and_lesions_are_scored_as_in_the_lits_benchmark() {
     let metric: Metric = serde_yaml::from_str("!lits {}").unwrap();
-    let names = [(1, "liver".to_owned()), (2, "tumour".to_owned())];
+    let names = [Class::of_label(1, "liver"), Class::of_label(2, "tumour")];
     let sets: Vec<LitsSet> = read("lits.json");
     assert!(sets.len() > 50);
     for LitsSet { name, cases, scores } in sets {

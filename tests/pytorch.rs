@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::training::parity::reference::{networks, one_hot as one_hot_values, wave};
 use nn::devices::DeviceName;
-use nn::losses::Loss;
+use nn::losses::{Loss, Target};
 use nn::optimizers::{Optimizer, OptimizerSpec};
 use nn::{Model, max_pool, nearest, trilinear};
 use serde::Deserialize;
@@ -124,7 +124,7 @@ fn losses_have_pytorchs_value_and_gradient() {
         let loss: Loss = component(&case.yaml);
         let logits = tensor(wave(batch * classes * x * y * z, 0.37, 5.0), [batch, classes, x, y, z]);
         let logits = logits.autodiff().require_grad();
-        let value = loss.forward(logits.clone(), one_hot(shape, classes).autodiff());
+        let value = loss.forward(logits.clone(), Target::one_hot(one_hot(shape, classes)).autodiff());
         assert_close(&case.yaml, &host(value.clone()), &[case.loss], 1e-5);
         let gradients = value.backward();
         assert_close(

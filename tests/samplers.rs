@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use dataset::samplers::{LabelIndex, PatchIndex, Sampler, SamplingContext, WeightIndex};
+use dataset::samplers::{Foreground, LabelIndex, PatchIndex, Sampler, SamplingContext, WeightIndex};
 use random::{Purpose, Seed};
 use serde::Deserialize;
 use transforms::lazy::IndexMapping;
@@ -60,7 +60,8 @@ fn a_grid_has_torchios_positions_in_its_order_and_repeats_them() {
         let sampler = sampler(&format!("grid: {{patch: {:?}, overlap: {:?}}}", grid.patch, grid.overlap));
         let mapping = IndexMapping::identity(grid.shape);
         let index = LabelIndex::new(Voxels::new(1, grid.shape, vec![0; grid.shape.iter().product()]));
-        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+        let context =
+            SamplingContext { mapping: &mapping, labels: &index, weights: None, foreground: &Foreground::default() };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
         let mut start = |number: usize| sampler.sample_start(&context, &patch_index(number as u64), &mut rng).unwrap();
         let count = grid.starts.len();
@@ -80,7 +81,12 @@ fn centres_have_torchios_probabilities() {
     let index = LabelIndex::new(Voxels::new(1, file.shape, labels));
     let weights = WeightIndex::new(Voxels::new(1, file.shape, weights));
     let mapping = IndexMapping::identity(file.shape);
-    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
+    let context = SamplingContext {
+        mapping: &mapping,
+        labels: &index,
+        weights: Some(&weights),
+        foreground: &Foreground::default(),
+    };
     for Centres { yaml, probabilities } in file.centres {
         let sampler = sampler(&yaml);
         let mut rng = Seed(1).stream(Purpose::Sample, 0, &yaml, 0);

@@ -4,7 +4,7 @@ usage, from the root of the repository:
     python3 benches/pytorch/compare.py --python torch/bin/python [--devices flex,libtorch:cpu] [--features libtorch]
     python3 benches/pytorch/compare.py --python torch/bin/python --devices libtorch:cuda:0 --features libtorch --gpu
 
-`--python` is a Python with torch and pyyaml. Prints a table of ratios and writes them, with the hardware, as JSON into
+`--python` is a Python with torch, pyyaml and dynamic-network-architectures. Prints a table of ratios and writes them, with the hardware, as JSON into
 benches/results/.
 """
 
@@ -19,7 +19,7 @@ ROOT = HERE.parent.parent
 sys.path.append(str(HERE.parent))
 from measure import built_bench, keep, last_json, output  # noqa: E402
 
-CPU_FILES = ["hippocampus", "narrow", "recipe_64"]
+CPU_FILES = ["hippocampus", "narrow", "recipe_64", "nnunet", "resenc"]
 GPU_FILES = ["recipe_96", "recipe_128"]
 # Targets for narrow and wide networks, as a fraction of PyTorch's time.
 AIMS = {"libtorch:cpu": (0.6, 0.8), "flex": (2.0, 1.5)}
@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--features", default="")
     parser.add_argument("--bench", help="a built executable of the step bench")
     parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--networks", help="names of files beside this one, such as nnunet,resenc")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="steps per round")
     parser.add_argument("--json", type=Path)
@@ -39,7 +40,8 @@ def main():
     bench = arguments.bench or built_bench(arguments.features, "step")
     devices = arguments.devices.split(",")
     rows = []
-    for name in GPU_FILES if arguments.gpu else CPU_FILES:
+    names = arguments.networks.split(",") if arguments.networks else GPU_FILES if arguments.gpu else CPU_FILES
+    for name in names:
         file, steps = str(HERE / f"{name}.yaml"), str(arguments.steps)
         theirs = [arguments.python, str(HERE / "theirs.py"), file, "cuda" if arguments.gpu else "cpu", steps]
         sides = {"pytorch": theirs}

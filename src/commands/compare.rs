@@ -16,7 +16,7 @@ use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use dataset::split::Parts;
 use engine::experiment::metrics_file::MetricsFile;
-use metrics::{CaseScores, Metric, defaults, summarize_all};
+use metrics::{CaseScores, Class, Metric, defaults, summarize_all};
 use report::Report;
 use report::comparison::{Compared, Subject};
 use report::format::count;
@@ -72,21 +72,21 @@ impl Execute for CompareArgs {
     /// Scores the folders, writes the report and prints its conclusions.
     fn execute(&self) -> Result<Exit, CliError> {
         let file = self.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
-        let file = file.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
+        let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
         let folders = self.folders()?;
         let notes = missing_cases(&folders, self.missing)?;
         stop_on_signals()?;
-        let labels: Vec<(Label, String)> = match file.labels {
-            Some(labels) => labels.into_iter().collect(),
-            None => labels_of(&folders)?,
+        let classes = match file.classes() {
+            Some(classes) => classes,
+            None => classes_of(&folders, file.ignore_label)?,
         };
         let mut runs = Vec::new();
         for folder in &folders {
-            let Some(cases) = self.score(folder, &file.metrics, &labels)? else {
+            let Some(cases) = self.score(folder, &file, &classes)? else {
                 outln!("stopped; nothing is written");
                 return Ok(Exit::Stopped);
             };
-            runs.push(run(&folder.name, &file.metrics, &labels, &cases));
+            runs.push(run(&folder.name, &file.metrics, &classes, &cases));
         }
         let report = self.report(&runs, &file.metrics, &notes)?;
         let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
@@ -107,8 +107,8 @@ impl CompareArgs {
     fn score(
         &self,
         folder: &Folder,
-        metrics: &[Metric],
-        labels: &[(Label, String)],
+        file: &MetricsFile,
+        classes: &[Class],
     ) -> Result<Option<BTreeMap<String, Vec<CaseScores>>>, CliError> {
         let mut cases = BTreeMap::new();
         for (name, files) in &folder.pairs {
@@ -116,13 +116,13 @@ impl CompareArgs {
                 return Ok(None);
             }
             // A case that one folder lacks would make the means incomparable.
-            let scores = score(files, metrics, labels)
+            let scores = score(files, &file.metrics, classes, file.ignore_label)
                 .map_err(|message| CliError::Failure(format!("{}, case {name}: {message}", folder.name)))?;
             cases.insert(name.clone(), scores);
         }
         for (name, truth) in &folder.missing {
             let files = Files { prediction: None, truth: truth.clone() };
-            let scores = score(&files, metrics, labels)
+            let scores = score(&files, &file.metrics, classes, file.ignore_label)
                 .map_err(|message| CliError::Failure(format!("{}, case {name}: {message}", folder.name)))?;
             cases.insert(name.clone(), scores);
         }
@@ -219,19 +219,19 @@ fn missing_cases(folders: &[Folder], missing: Missing) -> Result<Vec<String>, Cl
     ))
 }
 
-/// Returns the labels that occur in any of the maps.
-fn labels_of(folders: &[Folder]) -> Result<Vec<(Label, String)>, CliError> {
-    let mut labels: BTreeMap<Label, String> = BTreeMap::new();
+/// Returns the labels that occur in any of the maps, but for the ignored one.
+fn classes_of(folders: &[Folder], ignore: Option<Label>) -> Result<Vec<Class>, CliError> {
+    let mut classes: BTreeMap<Vec<Label>, Class> = BTreeMap::new();
     for folder in folders {
-        labels.extend(present(&folder.pairs)?);
+        classes.extend(present(&folder.pairs, ignore)?.into_iter().map(|class| (class.labels.clone(), class)));
     }
-    Ok(labels.into_iter().collect())
+    Ok(classes.into_values().collect())
 }
 
 /// Returns the scores of a folder in the form of a run with one epoch, which the report compares.
-fn run(name: &str, metrics: &[Metric], labels: &[(Label, String)], cases: &BTreeMap<String, Vec<CaseScores>>) -> Run {
-    let summary = summarize_all(metrics, &cases.values().cloned().collect::<Vec<_>>(), labels);
-    let summary_columns = metrics.iter().flat_map(|metric| metric.summary_columns(labels));
+fn run(name: &str, metrics: &[Metric], classes: &[Class], cases: &BTreeMap<String, Vec<CaseScores>>) -> Run {
+    let summary = summarize_all(metrics, &cases.values().cloned().collect::<Vec<_>>(), classes);
+    let summary_columns = metrics.iter().flat_map(|metric| metric.summary_columns(classes));
     let names = ["epoch".to_owned()].into_iter().chain(summary_columns.map(|column| format!("val_{column}")));
     let row = [Some(1.0)].into_iter().chain(summary);
     let finite = |score: &Option<f64>| score.filter(|score| score.is_finite());
@@ -245,7 +245,7 @@ fn run(name: &str, metrics: &[Metric], labels: &[(Label, String)], cases: &BTree
         parts: Some(Parts { train: vec![], val: cases.keys().cloned().collect(), test: vec![] }),
         metrics: Table { names: names.collect(), rows: vec![row.collect()] },
         cases: Cases {
-            columns: metrics.iter().flat_map(|metric| metric.case_columns(labels)).collect(),
+            columns: metrics.iter().flat_map(|metric| metric.case_columns(classes)).collect(),
             epochs: [(1, cases.iter().map(scores).collect())].into(),
         },
         ..Run::default()

@@ -13,6 +13,7 @@ use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, Exit};
 use crate::volume_files;
 use dataset::cache::FileHashes;
+use dataset::channels::split_channel;
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document};
@@ -37,8 +38,9 @@ Examples:
 pub struct TransformArgs {
     /// Experiment file (YAML); its dataset need not exist.
     experiment: PathBuf,
-    /// Image, `.nii` or `.nii.gz`.
-    image: PathBuf,
+    /// Image, `.nii` or `.nii.gz`; several are the channels of one image, in their order.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
     /// Label map of the image.
     #[arg(long)]
     label: Option<PathBuf>,
@@ -92,8 +94,8 @@ impl Execute for TransformArgs {
             document.experiment = self.common.plan(&document)?.experiment;
         }
         let experiment = &document.experiment;
-        let name = io::case_name(&self.image);
-        let subject = Subject { name: name.clone(), images: vec![self.image.clone()], label: self.label.clone() };
+        let subject = self.subject();
+        let name = subject.name.clone();
         let source = subject.load().map_err(|error| CliError::Failure(error.to_string()))?;
 
         check::check_volume(&document, &name, &incoming(&source), memory_limit_bytes())?;
@@ -149,6 +151,18 @@ impl Execute for TransformArgs {
         outln!("{x} x {y} x {z} voxels of {spacing}, {}", volume.grid.affine.orientation());
         outln!("{}", self.out.display());
         Ok(Exit::Done)
+    }
+}
+
+impl TransformArgs {
+    /// Returns the subject of the given files. Channels such as `case_0000` and `case_0001` are named without their number.
+    fn subject(&self) -> Subject {
+        let case = io::case_name(&self.images[0]);
+        let name = match split_channel(&case) {
+            Some((name, _)) if self.images.len() > 1 => name.to_owned(),
+            _ => case,
+        };
+        Subject { name, images: self.images.clone(), label: self.label.clone() }
     }
 }
 

@@ -40,8 +40,8 @@ pub struct ViewArgs {
     #[arg(long, value_enum)]
     plane: Option<PlaneName>,
     /// Names of labels, such as `1=liver,2=tumour`.
-    #[arg(long, value_name = "LABEL=NAME", value_delimiter = ',', value_parser = name)]
-    names: Vec<(Label, String)>,
+    #[arg(long, value_name = "LABEL=NAME", value_parser = names)]
+    names: Option<LabelNames>,
     /// For a `.png`: show the slices where label map and prediction differ most, with false negatives and false positives in
     /// two colours.
     #[arg(long, requires = "label", requires = "prediction")]
@@ -141,7 +141,7 @@ fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
     let label = map(&arguments.label, Role::LabelMap)?;
     let prediction = map(&arguments.prediction, Role::Prediction)?;
     let mut scene = Scene::new(&grid, &image, label.as_ref(), prediction.as_ref());
-    scene.names = arguments.names.iter().cloned().collect::<BTreeMap<_, _>>();
+    scene.names = arguments.names.clone().unwrap_or_default().0;
     if let Some(window) = arguments.window {
         scene.window = window;
     }
@@ -201,10 +201,25 @@ fn title(arguments: &ViewArgs, plane: Plane, scene: &Scene) -> String {
     format!("{}: {}", io::case_name(&arguments.image), words.join(", "))
 }
 
-/// Parses `1=liver`.
-fn name(text: &str) -> Result<(Label, String), String> {
-    let expected = || format!("expected LABEL=NAME such as 1=liver, got {text}");
-    let (label, name) = text.split_once('=').ok_or_else(expected)?;
-    let label = label.trim().parse().map_err(|_| expected())?;
-    if name.trim().is_empty() { Err(expected()) } else { Ok((label, name.trim().to_owned())) }
+/// Names of labels.
+#[derive(Clone, Debug, Default)]
+struct LabelNames(BTreeMap<Label, String>);
+
+/// Parses `1=liver,2=tumour`. A comma that no `LABEL=` follows belongs to the name.
+fn names(text: &str) -> Result<LabelNames, String> {
+    let expected = |part: &str| format!("expected LABEL=NAME such as 1=liver, got {part}");
+    let mut names: Vec<(Label, String)> = Vec::new();
+    for part in text.split(',') {
+        let label =
+            part.split_once('=').and_then(|(label, name)| Some((label.trim().parse().ok()?, name.trim().to_owned())));
+        match (label, names.last_mut()) {
+            (Some(label), _) => names.push(label),
+            (None, Some((_, name))) if !part.contains('=') => *name = format!("{name},{part}"),
+            (None, _) => return Err(expected(part)),
+        }
+    }
+    match names.iter().find(|(_, name)| name.is_empty()) {
+        Some((label, _)) => Err(expected(&format!("{label}="))),
+        None => Ok(LabelNames(names.into_iter().collect())),
+    }
 }

@@ -25,7 +25,8 @@ pub struct Bar {
     steps_per_epoch: usize,
     /// Patches, seconds and waiting seconds of the last steps, with exponential decay.
     recent: [f64; 3],
-    dice: Option<f64>,
+    /// The latest score of whole validation volumes, in words.
+    score: Option<String>,
     last_line: Instant,
 }
 
@@ -40,7 +41,7 @@ impl Bar {
             bar
         });
         let last_line = Instant::now();
-        Self { bar, quiet, columns, num_steps, num_epochs, steps_per_epoch, recent: [0.0; 3], dice: None, last_line }
+        Self { bar, quiet, columns, num_steps, num_epochs, steps_per_epoch, recent: [0.0; 3], score: None, last_line }
     }
 
     fn line(&self, text: &str) {
@@ -72,9 +73,9 @@ impl Bar {
         let [patches, seconds, waited] = self.recent;
         let steps_per_second = patches / seconds / record.patches as f64;
         let left = (self.num_steps - record.step.min(self.num_steps)) as f64 / steps_per_second;
-        let dice = self.dice.map(|dice| format!(" · Dice {dice:.3}")).unwrap_or_default();
+        let score = self.score.as_ref().map(|score| format!(" · {score}")).unwrap_or_default();
         let text = format!(
-            "epoch {}/{} · step {}/{} · loss {:.4}{dice} · {:.1} patches/s · waiting {:.0} % · {} left",
+            "epoch {}/{} · step {}/{} · loss {:.4}{score} · {:.1} patches/s · waiting {:.0} % · {} left",
             record.epoch,
             self.num_epochs,
             record.step - (record.epoch - 1) * self.steps_per_epoch,
@@ -100,10 +101,13 @@ impl Bar {
             if let Some(score) = score.filter(|_| !is_abridged || name.ends_with("_mean")) {
                 let value = format::column_value(name, score, &[]);
                 text += &format!(", {} {value}", name.trim_start_matches("val_").replace('_', " "));
-                if name == "val_dice_mean" {
-                    self.dice = Some(score);
-                }
             }
+        }
+        if let Some((column, name)) = Columns::headline(&self.columns.metrics)
+            && let Some(score) = record.scores.get(column).copied().flatten()
+        {
+            let value = format::column_value(&self.columns.metrics[column], score, &[]);
+            self.score = Some(format!("{name} {value}"));
         }
         self.line(&format!("{text} ({})", duration(record.timing.seconds)));
     }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use dataset::sources::{MsdSource, Source, TableSource, list};
+use dataset::sources::{Listing, MsdSource, Source, TableSource, list};
 use dataset::split::{Split, SplitFile, parts};
+use dataset::subject::Subject;
 use proptest::prelude::*;
 use random::Seed;
 
@@ -50,8 +51,9 @@ fn names(source: &Source) -> Result<Vec<String>, String> {
 fn read_split(folder: &Path, json: &[u8]) -> Result<usize, String> {
     let file = folder.join("split.json");
     fs::write(&file, json).unwrap();
-    let names = ["a", "b", "c"].map(str::to_owned);
-    parts(&Split::File(SplitFile { path: file, index: None }), Seed(1), &names)
+    let subject = |name: &str| Subject { name: name.to_owned(), images: Vec::new(), label: None };
+    let listing = Listing { subjects: ["a", "b", "c"].map(subject).to_vec(), ..Listing::default() };
+    parts(&Split::File(SplitFile { path: file, index: None }), Seed(1), &listing)
         .map(|parts| parts.train.len())
         .map_err(|error| error.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::test_dir::{TestDir, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stderr_line, stdout};
 
 /// Returns a folder with the files of four phantoms, of 16 x 16 x 16 voxels as the tiny experiment expects.
 fn dir() -> TestDir {
@@ -86,7 +86,7 @@ fn a_missing_label_map_does_not_hide_other_findings() {
 }
 
 #[test]
-fn regions_and_a_label_to_ignore_are_trained_only_with_labels_of_the_experiment() {
+fn labels_of_the_experiment_are_trained_instead_of_the_regions_and_the_ignored_label_of_the_dataset() {
     let dir = dir();
     let set = ["--set", "data.source={nnunet: {root: data}}"];
     let images = dir.path("data/imagesTr");
@@ -101,17 +101,22 @@ fn regions_and_a_label_to_ignore_are_trained_only_with_labels_of_the_experiment(
 
     declare(r#"{"background": 0, "whole": [1, 2], "core": [2]}"#);
     let text = stderr(&check(&[]).code(2));
-    assert!(text.contains("declares regions") && text.contains("core [2], whole [1, 2]"), "{text}");
-    check(&["--set", "data.labels={1: a, 2: b}"]).success();
+    assert!(text.contains("dice_cross_entropy needs classes of which each voxel has one"), "{text}");
+    let text = stdout(&check(&["--set", "loss={dice_binary_cross_entropy: {}}"]).success());
+    assert!(text.contains("whole 1+2 written as 1, core 2 written as 2"), "{text}");
+    let text = stdout(&check(&["--set", "data.labels={1: a, 2: b}"]).success());
+    assert!(text.contains("dataset.json declares regions (whole, core)") && !text.contains("written as"), "{text}");
 
     declare(r#"{"background": 0, "liver": 1, "ignore": 2}"#);
     for own_labels in [&[][..], &["--set", "data.labels={1: liver}"]] {
-        let text = stderr(&check(own_labels).code(2));
-        assert!(text.contains("label 2 as `ignore`") && text.contains("remap_labels"), "{text}");
+        let text = stdout(&check(own_labels).success());
+        assert!(text.contains("ignored label     2"), "{text}");
     }
     let text = stdout(&check(&["--set", "data.labels={1: liver, 2: other}"]).success());
-    assert!(text.contains("warning: label 2 is `ignore` in dataset.json"), "{text}");
-    check(&["--set", "data.labels={1: liver}", "--set", "preprocess=[{remap_labels: {map: {2: 0}}}]"]).success();
+    assert!(text.contains("warning: label 2 is `ignore` in dataset.json") && !text.contains("ignored label"), "{text}");
+    let remap = "preprocess=[{remap_labels: {map: {2: 0}}}]";
+    let text = stdout(&check(&["--set", "data.labels={1: liver}", "--set", remap]).success());
+    assert!(!text.contains("ignored label"), "{text}");
 }
 
 #[test]
@@ -131,6 +136,55 @@ fn a_fold_of_a_split_file_is_chosen_by_its_index_and_swept() {
     let grid = ["--grid", "data.split.index=0,1", "--dry-run"];
     let split = ["--set", "data.split={file: splits_final.json, index: 0}"];
     dir.runner(&[&["sweep", "tiny.yaml"][..], &grid, &split].concat()).success();
+}
+
+#[test]
+fn the_folds_of_nnunet_are_written_and_read_again() {
+    let dir = TestDir::new();
+    let check = |split: &str, more: &[&str]| {
+        let split = format!("data.split={split}");
+        let subjects = ["check", "tiny.yaml", "--set", "data.source.phantom.subjects=12", "--set", &split];
+        dir.runner(&[&subjects[..], more].concat())
+    };
+    let write = ["--write-splits", "splits_final.json"];
+    let text = stdout(&check("{nnunet: {index: 1}}", &write).success());
+    assert!(text.contains("9 train, 3 val") && text.contains("5 folds written to splits_final.json"), "{text}");
+    let written = fs::read_to_string(dir.path("splits_final.json")).unwrap();
+    let folds: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(folds[1]["val"].as_array().unwrap().len(), 3);
+    let text = stdout(&check("{file: splits_final.json, index: 4}", &[]).success());
+    assert!(text.contains("10 train, 2 val"), "{text}");
+    // The same folds are written again, other folds do not replace them.
+    check("{nnunet: {index: 0}}", &write).success();
+    let text = stderr(&check("{fold: {index: 0, count: 5}}", &write).code(2));
+    assert!(text.contains("splits_final.json exists and has other content"), "{text}");
+    assert_eq!(fs::read_to_string(dir.path("splits_final.json")).unwrap(), written);
+    let text = stderr(&check("{first: 4}", &write).code(2));
+    assert!(text.contains("data.split is `first`"), "{text}");
+}
+
+#[test]
+fn the_scans_of_a_patient_are_in_one_fold() {
+    let dir = dir();
+    let row = |index: usize| {
+        let file = format!("phantom_{index:03}.nii.gz");
+        format!("s{index},data/imagesTr/{file},data/labelsTr/{file},p{}\n", index % 2)
+    };
+    dir.write("cases.csv", &format!("subject,image,label,Patient\n{}", (0..4).map(row).collect::<String>()));
+    let labels = "data.labels={1: liver, 2: tumour}";
+    let fold = |groups: &str| format!("data.split={{fold: {{index: 0, count: 2, seed: 5, groups: {groups}}}}}");
+    let check = |split: &str| dir.runner(&["check", "tiny.yaml", "--set", TABLE, "--set", labels, "--set", split]);
+    let text = stdout(&check(&fold("{column: patient}")).success());
+    assert!(text.contains("split             2 groups by column patient, of at most 2 subjects"), "{text}");
+    let text = stderr_line(&check(&fold("{column: hospital}")).code(2));
+    assert!(text.contains("the table has no column hospital; its other columns are Patient"), "{text}");
+    let text = stderr_line(&check(&fold("{pattern: 's[0-2]'}")).code(2));
+    assert!(text.contains("1 subject has no group: the pattern s[0-2] does not match s3"), "{text}");
+    let run = dir.run("runs", &["--set", TABLE, "--set", labels, "--set", &fold("{column: patient}")]);
+    let parts: serde_json::Value = serde_json::from_str(&fs::read_to_string(run.join("split.json")).unwrap()).unwrap();
+    let mut parts = [&parts["train"], &parts["val"]].map(|part| part.to_string());
+    parts.sort();
+    assert_eq!(parts, [r#"["s0","s2"]"#, r#"["s1","s3"]"#]);
 }
 
 #[test]

@@ -275,6 +275,11 @@ fn every_control_of_the_page_changes_the_picture() {
     changed(&mut browser, "the zoom");
     browser.click("#labels [data-label='1']");
     changed(&mut browser, "the check box of a label");
+    let legend = "getComputedStyle(document.querySelector('.legend')).display";
+    assert_eq!(browser.evaluate(legend), json!("none"));
+    press(&mut browser, "d");
+    changed(&mut browser, "the check box of differences");
+    assert_eq!(browser.evaluate(legend), json!("block"));
     assert_eq!(browser.evaluate("window.problems"), json!([]));
 }
 

@@ -1,11 +1,11 @@
 //! Metrics that score each class separately.
 
 use super::comparison::{LabelComparison, OverlapCounts};
-use super::{Better, CaseScores, Regions, Scorer, Unit, mean};
+use super::{Better, CaseScores, Class, Regions, Scorer, Unit, mean};
 use volume::Label;
 
-/// A metric that scores the labels and regions of a case separately. Its summary contains the mean over cases of each, and
-/// the mean of these over labels.
+/// A metric that scores the classes and regions of a case separately. Its summary contains the mean over cases of each, and
+/// the mean of these over classes.
 pub trait ClassScorer {
     /// Returns the named unions of labels that the metric scores in addition to the labels.
     fn regions(&self) -> &Regions;
@@ -42,9 +42,9 @@ pub trait ClassScorer {
     }
 }
 
-/// Returns the labels of each class: labels first, then regions.
-fn classes(regions: &Regions, labels: &[(Label, String)]) -> Vec<Vec<Label>> {
-    labels.iter().map(|(label, _)| vec![*label]).chain(regions.values().cloned()).collect()
+/// Returns the labels of each class: the classes first, then regions.
+fn all_classes(regions: &Regions, classes: &[Class]) -> Vec<Vec<Label>> {
+    classes.iter().map(|class| class.labels.clone()).chain(regions.values().cloned()).collect()
 }
 
 impl<T: ClassScorer> Scorer for T {
@@ -69,32 +69,32 @@ impl<T: ClassScorer> Scorer for T {
         score != "mean" && !is_global && !ClassScorer::regions(self).contains_key(score)
     }
 
-    fn case_scores(&self, labels: &[(Label, String)]) -> Vec<String> {
-        labels.iter().map(|(_, name)| name).chain(ClassScorer::regions(self).keys()).cloned().collect()
+    fn case_scores(&self, classes: &[Class]) -> Vec<String> {
+        classes.iter().map(|class| &class.name).chain(ClassScorer::regions(self).keys()).cloned().collect()
     }
 
-    fn summary_scores(&self, labels: &[(Label, String)]) -> Vec<String> {
-        let classes = self.case_scores(labels);
+    fn summary_scores(&self, classes: &[Class]) -> Vec<String> {
+        let classes = self.case_scores(classes);
         let global = classes.iter().filter(|_| self.is_global()).map(|class| format!("global_{class}"));
         classes.iter().cloned().chain(["mean".to_owned()]).chain(global).collect()
     }
 
-    fn ranking_scores(&self, labels: &[(Label, String)]) -> Vec<usize> {
-        (0..labels.len()).collect()
+    fn ranking_scores(&self, classes: &[Class]) -> Vec<usize> {
+        (0..classes.len()).collect()
     }
 
-    fn score(&self, comparison: &mut LabelComparison, labels: &[(Label, String)]) -> CaseScores {
-        let classes = classes(ClassScorer::regions(self), labels);
+    fn score(&self, comparison: &mut LabelComparison, classes: &[Class]) -> CaseScores {
+        let classes = all_classes(ClassScorer::regions(self), classes);
         let scores = classes.iter().map(|class| self.score_class(comparison, class)).collect();
         let overlaps = classes.iter().filter(|_| self.is_global()).map(|class| comparison.overlap(class));
         CaseScores { scores, counts: overlaps.flat_map(OverlapCounts::into_counts).collect() }
     }
 
-    fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>> {
-        let num_classes = classes(ClassScorer::regions(self), labels).len();
+    fn summarize(&self, cases: &[CaseScores], classes: &[Class]) -> Vec<Option<f64>> {
+        let num_classes = all_classes(ClassScorer::regions(self), classes).len();
         let class_mean = |class: usize| mean(cases.iter().map(|case| case.scores[class]));
         let mut summary: Vec<Option<f64>> = (0..num_classes).map(class_mean).collect();
-        summary.push(mean(summary[..labels.len()].iter().copied()));
+        summary.push(mean(summary[..classes.len()].iter().copied()));
         if self.is_global() {
             let overlap =
                 |class: usize| cases.iter().map(|case| OverlapCounts::from_counts(&case.counts[3 * class..])).sum();

@@ -68,6 +68,11 @@ impl Declarations {
         self.add(Declaration { name, shape: shape.to_vec(), initializer, trained: false })
     }
 
+    /// Returns the declarations, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Declaration> {
+        self.0.iter()
+    }
+
     fn add(&mut self, declaration: Declaration) -> ParameterId {
         self.0.push(declaration);
         ParameterId(self.0.len() - 1)
@@ -141,6 +146,21 @@ impl Parameters {
         self.values[id.0] = value.inner();
     }
 
+    /// Returns the same parameters, of which those that `is_frozen` selects by name have no gradient.
+    pub fn frozen(&self, is_frozen: impl Fn(&str) -> bool) -> Self {
+        let value = |(declaration, value): (&Declaration, &Tensor<1>)| {
+            let is_frozen = declaration.trained && is_frozen(&declaration.name);
+            if is_frozen { value.clone().inner().autodiff() } else { value.clone() }
+        };
+        let values = self.declarations.0.iter().zip(&self.values).map(value).collect();
+        Self { declarations: Arc::clone(&self.declarations), values }
+    }
+
+    /// Returns the name of a parameter.
+    pub fn name(&self, id: ParameterId) -> &str {
+        &self.declarations.0[id.0].name
+    }
+
     /// Returns the same parameters, detached from autodiff.
     pub fn without_gradients(&self) -> Self {
         let values = self.values.iter().map(|value| value.clone().inner()).collect();
@@ -200,6 +220,20 @@ impl Parameters {
         let values = self.declarations.0.iter().map(value).collect();
         self.values = values;
         Ok(())
+    }
+
+    /// Replaces the parameters that `tensors` have the names of; the others stay as they are.
+    ///
+    /// # Panics
+    /// Panics if a tensor has another shape than the parameter.
+    pub fn replace(&mut self, tensors: Vec<NamedTensor>, device: &Device) {
+        for named in tensors {
+            let index = self.declarations.0.iter().position(|declaration| declaration.name == named.name);
+            let Some(index) = index else { continue };
+            let declaration = &self.declarations.0[index];
+            assert_eq!(declaration.shape, named.shape, "the shapes of {} have been matched", named.name);
+            self.values[index] = tensor(named.data, declaration, device);
+        }
     }
 }
 

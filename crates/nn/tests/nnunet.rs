@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nn::devices::DeviceName;
-use nn::losses::Loss;
+use nn::losses::{Loss, Target};
 use nn::optimizers::{self, Optimizer, OptimizerSpec};
 use nn::weights::NamedTensor;
 use nn::{FloatFormat, Model, Network, Pass, Unet};
@@ -132,7 +132,7 @@ impl Training {
 
     /// Returns the loss and the gradient of each parameter, with or without gradient checkpointing.
     fn gradients(&self, checkpointing: bool) -> (f64, Vec<Option<Tensor<1>>>) {
-        let objective = |logits| self.loss.forward_supervised(logits, self.target.clone().autodiff());
+        let objective = |logits| self.loss.forward_supervised(logits, Target::one_hot(self.target.clone()).autodiff());
         let (loss, gradients) = if checkpointing {
             self.network.gradients_block_by_block(&mut Self::pass(), self.image.clone(), objective)
         } else {

@@ -119,6 +119,17 @@ pub struct Columns {
     pub cases: Vec<String>,
 }
 
+impl Columns {
+    /// Returns the index and the name in words of the score that stands for a run in a line of text, among columns such as
+    /// `val_dice_mean`: the mean Dice, or else the first mean over labels.
+    pub fn headline<S: AsRef<str>>(metrics: &[S]) -> Option<(usize, String)> {
+        let metric = |column: &str| Some(column.strip_prefix("val_")?.strip_suffix("_mean")?.to_owned());
+        let means = metrics.iter().enumerate().filter_map(|(index, column)| Some((index, metric(column.as_ref())?)));
+        let (index, name) = means.min_by_key(|(index, name)| (name != "dice", *index))?;
+        Some((index, if name == "dice" { "Dice".to_owned() } else { name.replace('_', " ") }))
+    }
+}
+
 /// A receiver of events. A listener may fail the run, but never change its results.
 pub trait Listener {
     /// Records an event.
@@ -133,5 +144,19 @@ pub trait Listener {
     /// When it cannot be written.
     fn sync(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dice_stands_for_a_run_or_else_the_first_mean() {
+        let headline = |columns: &[&str]| Columns::headline(columns);
+        let columns = ["epoch", "val_loss", "val_hd95_liver", "val_hd95_mean", "val_dice_mean"];
+        assert_eq!(headline(&columns), Some((4, "Dice".to_owned())));
+        assert_eq!(headline(&columns[..4]), Some((3, "hd95".to_owned())));
+        assert_eq!(headline(&columns[..3]), None);
     }
 }

@@ -1,10 +1,12 @@
 //! Functions compiled for processor features that are detected at run time.
 
+#[cfg(target_arch = "x86_64")]
 /// Returns whether this processor runs functions of [`for_avx2!`](crate::for_avx2).
 pub fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
+#[cfg(target_arch = "x86_64")]
 /// Returns whether this processor runs functions of [`for_avx512!`](crate::for_avx512).
 pub fn has_avx512() -> bool {
     has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
@@ -63,6 +65,57 @@ macro_rules! for_avx512 {
     ($($function:tt)*) => {
         $crate::for_processor! {
             "avx2,fma,avx512f,avx512dq", $crate::has_avx512; $($function)*
+        }
+    };
+}
+
+/// Defines a function compiled for AVX-512, for AVX2 and for any processor, which is selected at run time. All versions compute
+/// the same bits: operations are vectorized, but neither reordered nor fused.
+///
+/// ```
+/// simd::vectorized! {
+///     fn double(values: &mut [f32]) {
+///         values.iter_mut().for_each(|value| *value += *value);
+///     }
+/// }
+///
+/// let mut values = [1.0, 2.0];
+/// double(&mut values);
+/// assert_eq!(values, [2.0, 4.0]);
+/// ```
+#[macro_export]
+macro_rules! vectorized {
+    (@result) => { () };
+    (@result $result:ty) => { $result };
+    (
+        $(#[$documentation:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+    ) => {
+        $(#[$documentation])*
+        $visibility fn $name($($argument: $type),*) -> $crate::vectorized!(@result $($result)?) {
+            #[inline(always)]
+            fn plain($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                $crate::for_avx512! {
+                    fn avx512($($argument: $type),*) $(-> $result)? {
+                        plain($($argument),*)
+                    }
+                }
+                $crate::for_avx2! {
+                    fn avx2($($argument: $type),*) $(-> $result)? {
+                        plain($($argument),*)
+                    }
+                }
+                if let Some(result) = avx512($($argument),*) {
+                    return result;
+                }
+                if let Some(result) = avx2($($argument),*) {
+                    return result;
+                }
+            }
+            plain($($argument),*)
         }
     };
 }

@@ -7,7 +7,6 @@
 #![expect(unsafe_code, reason = "each block states why it is sound; tests/layers.rs allows it in no other crate")]
 
 mod allocator;
-#[cfg(target_arch = "x86_64")]
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod gather;

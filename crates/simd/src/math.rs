@@ -6,8 +6,7 @@
 
 use std::f32::consts::{LOG2_E, SQRT_2, TAU};
 
-#[cfg(target_arch = "x86_64")]
-use crate::{for_avx2, for_avx512};
+use crate::vectorized;
 
 /// ln 2 as the sum of a number with few digits, whose products with small integers are exact, and the remainder.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
@@ -15,39 +14,10 @@ const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// Adding this to a small number rounds it to an integer, ties to even, in the low bits of the mantissa.
 const SHIFT: f32 = (3u32 << 22) as f32;
 
-/// Defines a function on a slice, compiled for AVX-512, for AVX2 and without either, and selected at run time.
-macro_rules! dispatched {
-    ($(#[$documentation:meta])* $name:ident($values:ident $(, $argument:ident: $type:ty)*) $body:block) => {
-        $(#[$documentation])*
-        pub fn $name($values: &mut [f32] $(, $argument: $type)*) {
-            #[inline(always)]
-            fn plain($values: &mut [f32] $(, $argument: $type)*) $body
-
-            #[cfg(target_arch = "x86_64")]
-            {
-                for_avx512! {
-                    fn avx512($values: &mut [f32] $(, $argument: $type)*) {
-                        plain($values $(, $argument)*);
-                    }
-                }
-                for_avx2! {
-                    fn avx2($values: &mut [f32] $(, $argument: $type)*) {
-                        plain($values $(, $argument)*);
-                    }
-                }
-                if avx512($values $(, $argument)*).or_else(|| avx2($values $(, $argument)*)).is_some() {
-                    return;
-                }
-            }
-            plain($values $(, $argument)*);
-        }
-    };
-}
-
-dispatched! {
+vectorized! {
     /// Computes `sign(x) * |x|^exponent` in place, for an exponent above 0. Relative errors are at most 2e-6 for results
     /// between 1e-6 and 1e6, and slightly larger beyond. Subnormal numbers are treated as 0.
-    signed_pow(values, exponent: f32) {
+    pub fn signed_pow(values: &mut [f32], exponent: f32) {
         for value in values {
             let size = value.abs();
             let power = exp(ln(size) * exponent);
@@ -58,10 +28,24 @@ dispatched! {
     }
 }
 
-dispatched! {
+vectorized! {
+    /// Computes `((sign * x - low) / size)^exponent * range + low` in place, for values whose fraction of `size` is at least
+    /// 0 and an exponent above 0: gamma correction of the range from `low` on. Fractions below the normal numbers are 0.
+    pub fn range_pow(values: &mut [f32], sign: f32, low: f32, size: f32, range: f32, exponent: f32) {
+        let scale = 1.0 / size;
+        for value in values {
+            let fraction = (*value * sign - low) * scale;
+            let power = exp(ln(fraction) * exponent);
+            let power = if fraction < f32::MIN_POSITIVE { 0.0 } else { power };
+            *value = power * range + low;
+        }
+    }
+}
+
+vectorized! {
     /// Transforms pairs of 32 random bits each, little-endian, into pairs of standard normal numbers in place (Box-Muller
     /// transform: cosine, then sine).
-    box_muller(values) {
+    pub fn box_muller(values: &mut [f32]) {
         let (mut radii, mut angles) = ([0.0; PAIRS], [0.0; PAIRS]);
         for values in values.chunks_mut(2 * PAIRS) {
             let (pairs, _) = values.as_chunks_mut::<2>();
@@ -166,6 +150,20 @@ mod tests {
                 let expected = f64::from(number.abs()).powf(f64::from(exponent)) * f64::from(number.signum());
                 let off = (f64::from(actual) - expected).abs();
                 assert!(off <= 2e-6 * expected.abs(), "{number}^{exponent}: {actual}, expected {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_a_range_keep_its_ends() {
+        let numbers: Vec<f32> = (0..=1000).map(|i| i as f32 * 0.011 - 3.0).collect();
+        for (sign, low) in [(1.0f32, -3.0f32), (-1.0, -8.0)] {
+            let mut powers = numbers.clone();
+            range_pow(&mut powers, sign, low, 11.0, 11.0, 1.4);
+            for (number, actual) in numbers.iter().zip(powers) {
+                let fraction = (f64::from(*number * sign) - f64::from(low)) / 11.0;
+                let expected = fraction.max(0.0).powf(1.4) * 11.0 + f64::from(low);
+                assert!((f64::from(actual) - expected).abs() < 2e-5, "{number}: {actual}, expected {expected}");
             }
         }
     }

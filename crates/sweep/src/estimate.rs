@@ -56,7 +56,16 @@ fn workload(plan: &Plan) -> String {
     let mut tree = serde_json::to_value(&plan.experiment).expect("an experiment is plain data");
     // The number of workers does not affect results, but how long an epoch takes.
     let without_effect = WITHOUT_EFFECT.into_iter().filter(|key| *key != "queue.workers");
-    let own = ["seed", "loss", "optimizer", "schedule", "checkpoint", "train.epochs", "data.split.fold.index"];
+    let own = [
+        "seed",
+        "loss",
+        "optimizer",
+        "schedule",
+        "checkpoint",
+        "train.epochs",
+        "data.split.fold.index",
+        "data.split.nnunet.index",
+    ];
     for key in without_effect.chain(own) {
         remove(&mut tree, key);
     }

@@ -111,8 +111,8 @@ pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName
     }
     if splits_by_seed(&points) {
         warnings.push(
-            "the split depends on the seed, so runs with different seeds are evaluated on different cases; use \
-             `split: { file: ... }` or `split: { first: N }` to keep the cases the same"
+            "the split depends on the seed, so runs with different seeds are evaluated on different cases; give the split a \
+             seed of its own, such as `split: { fold: { index: 0, count: 5, seed: 1 } }`, to keep the cases the same"
                 .to_owned(),
         );
     }
@@ -122,8 +122,7 @@ pub fn check(sweep: &Sweep, environment: &Environment, device: Option<DeviceName
 /// Returns whether the sweep varies the seed and the split depends on the seed.
 fn splits_by_seed(points: &[Point]) -> bool {
     let seeds: BTreeSet<u64> = points.iter().map(|point| point.plan.experiment.seed).collect();
-    let is_shuffled = |point: &Point| matches!(point.plan.experiment.data.split, Split::Fold(_) | Split::Fraction(_));
-    seeds.len() > 1 && points.iter().any(is_shuffled)
+    seeds.len() > 1 && points.iter().any(|point| point.plan.experiment.data.split.depends_on_seed())
 }
 
 fn is_same(a: &Problem, b: &Problem) -> bool {
@@ -181,8 +180,15 @@ pub fn id_of(plan: &Plan) -> String {
     tree["device"] = json!(DeviceName::Auto);
     tree["queue"]["workers"] = json!(0);
     // Labels that come from the dataset are part of the task.
-    let labels = plan.labels.iter().map(|label| json!([label.value, label.name]));
-    tree["data"]["labels"] = labels.collect();
+    let targets = &plan.targets;
+    tree["data"]["labels"] = targets.labels.iter().map(|label| json!([label.value, label.name])).collect();
+    if !targets.has_background() {
+        let regions = targets.regions.iter().map(|region| json!([region.name, region.labels, region.write]));
+        tree["data"]["regions"] = regions.collect();
+    }
+    if let Some(ignore) = targets.ignore {
+        tree["data"]["ignore_label"] = json!(ignore);
+    }
     if experiment.data.source.component().generator().is_none() {
         tree["data"]["source"] = Json::from(plan.fingerprint());
     }

@@ -1,11 +1,12 @@
 //! The state of every run of a sweep, read from files only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::{fmt, io};
 
 use super::claim::{ClaimState, RunProgress, claims};
 use super::folder::SweepFolder;
 use super::points::PointRecord;
+use run_folder::event::Columns;
 use run_folder::folder::RunError;
 use run_folder::manifest::{Manifest, Status};
 use run_folder::table::Table;
@@ -58,8 +59,23 @@ pub struct SweepRun {
     pub run_state: RunState,
     /// The number of finished epochs.
     pub epochs: usize,
-    /// The latest mean Dice on whole validation volumes.
-    pub dice: Option<f64>,
+    /// The latest score of whole validation volumes.
+    pub score: Option<Score>,
+}
+
+/// The score that stands for a run in a line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The name of the metric.
+    pub name: String,
+    /// The mean over the labels.
+    pub value: f64,
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{} {:.3}", self.name, self.value)
+    }
 }
 
 /// Reads the state of the given runs.
@@ -89,12 +105,13 @@ fn read_run(folder: &SweepFolder, id: &str, claim: ClaimState) -> SweepRun {
     };
     let table = Table::read(&root.join("metrics.csv")).unwrap_or_default();
     let epochs = table.rows.len().checked_sub(1).and_then(|last| table.value(last, "epoch"));
-    SweepRun {
-        id: id.to_owned(),
-        run_state,
-        epochs: epochs.unwrap_or(0.0) as usize,
-        dice: table.points("epoch", "val_dice_mean").last().map(|(_, dice)| *dice),
-    }
+    SweepRun { id: id.to_owned(), run_state, epochs: epochs.unwrap_or(0.0) as usize, score: last_score(&table) }
+}
+
+fn last_score(table: &Table) -> Option<Score> {
+    let (column, name) = Columns::headline(&table.names)?;
+    let (_, value) = *table.points("epoch", &table.names[column]).last()?;
+    Some(Score { name, value })
 }
 
 /// Reads the distinct runs of all sweeps in a folder, oldest sweep first, and the number of sweeps.
@@ -141,6 +158,9 @@ mod tests {
         let runs_read = read(&folder, &ids).unwrap();
         let words: Vec<&str> = runs_read.iter().map(|run| run.run_state.word()).collect();
         assert_eq!(words, ["done", "interrupted", "interrupted", "interrupted", "waiting"]);
-        assert_eq!((runs_read[0].epochs, runs_read[0].dice), (2, Some(0.5)));
+        assert_eq!(
+            (runs_read[0].epochs, runs_read[0].score.as_ref().unwrap().to_string()),
+            (2, "Dice 0.500".to_owned())
+        );
     }
 }

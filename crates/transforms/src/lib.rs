@@ -12,6 +12,7 @@ use random::Rng;
 use values::Spacing;
 use volume::{Grid, Label};
 
+mod channels;
 mod composition;
 mod erasure;
 mod filters;
@@ -34,7 +35,7 @@ pub use intensity::foreground_normalize::ForegroundStatistics;
 pub use intensity::replace_non_finite::Replacement;
 pub(crate) use mapping::elastic_displacement::VECTORS;
 pub use mapping::elastic_displacement::{ElasticDisplacement, weights as spline_weights};
-pub use mapping::grid_mapping::{Fill, GridMapping, Lattice, LatticeAxis, Map};
+pub use mapping::grid_mapping::{Convention, Fill, GridMapping, Lattice, LatticeAxis, Map};
 pub use mapping::interpolation::Interpolation;
 pub use mapping::padding::{Extension, Padding};
 pub use mapping::target_spacing::TargetSpacing;

@@ -114,7 +114,7 @@ mod tests {
             (
                 r#"{"maybe": {"probability": 1, "steps": [{"gamma": {"log_gamma": 1}}]}}"#,
                 r#"{"maybe": [{"gamma": [1]}]}"#,
-                "draws.0.maybe.0 of gamma: expected 2 exponents, got 1",
+                "draws.0.maybe.0 of gamma: expected 2 exponents, one per channel, got 1",
             ),
             (
                 r#"{"motion": {}}"#,

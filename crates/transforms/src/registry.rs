@@ -164,10 +164,16 @@ transforms! {
     intensity z_normalize::ZNormalize,
     /// Random scaling, rotation and translation.
     spatial affine::Affine => AffineParams,
+    /// Random rotation and scaling of a patch, as nnU-Net.
+    spatial rotate_and_scale::RotateAndScale => RotateAndScaleParams,
     /// Random flips along axes.
     spatial flip::Flip => FlipParams,
     /// Random Gaussian noise.
     intensity noise::Noise => NoiseParams,
+    /// Multiplies intensities by a random factor.
+    intensity brightness::Brightness => BrightnessParams,
+    /// Random contrast around the mean, within the old range of intensities.
+    intensity contrast::Contrast => ContrastParams,
     /// Random gamma correction.
     intensity gamma::Gamma => GammaParams,
     /// Random Gaussian blur.
@@ -184,6 +190,8 @@ transforms! {
     spatial elastic_deformation::ElasticDeformation => ElasticDeformationParams,
     /// Random loss of resolution along one axis.
     intensity anisotropy::Anisotropy => AnisotropyParams,
+    /// Random loss of resolution along several axes.
+    intensity low_resolution::LowResolution => LowResolutionParams,
     /// Swaps random blocks.
     intensity swap::Swap => SwapParams,
     /// Random ghosting, as from periodic motion in MR.
@@ -214,8 +222,11 @@ mod tests {
             ("Rand3DElastic", "elastic_deformation"),
             ("ZNormalization", "z_normalize"),
             ("randomaffine", "affine"),
+            ("SpatialTransform", "rotate_and_scale"),
             ("GaussianBlurTransform", "blur"),
-            ("SimulateLowResolutionTransform", "anisotropy"),
+            ("SimulateLowResolutionTransform", "low_resolution"),
+            ("ContrastTransform", "contrast"),
+            ("MultiplicativeBrightnessTransform", "brightness"),
             ("OneOf", "one_of"),
         ] {
             assert_eq!(name_of_alias(alias), Some(name), "{alias}");

@@ -18,6 +18,7 @@ mod format;
 mod home;
 mod number;
 pub mod number_or_word;
+mod ordered_map;
 mod range;
 mod registry;
 mod shape;
@@ -30,5 +31,6 @@ pub use home::{expand_home, home_expanded};
 pub use number::{
     NonNegative, Percentile, Positive, PositiveFraction, Probability, UnitFraction, single, single_or_null,
 };
+pub use ordered_map::OrderedMap;
 pub use range::{AxisRanges, Range};
 pub use shape::{Margins, Overlap, PartialShape, Shape, Spacing};

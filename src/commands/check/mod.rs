@@ -2,6 +2,7 @@
 //! the dataset.
 
 mod duration;
+mod splits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use super::{Execute, ExperimentOptions};
 use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, Exit, output};
 use dataset::checks::{self, CheckReport, Dataset, Severity};
-use dataset::split::{self, Fold, Split};
+use dataset::split;
 use engine::experiment::check::{self, DatasetIndex};
 use engine::experiment::load::Document;
 use engine::experiment::plan::ClassLabel;
@@ -31,6 +32,7 @@ Examples:
   runner check experiments/quickstart.yaml
   runner check experiments/quickstart.yaml --data
   runner check experiments/quickstart.yaml --time
+  runner check experiments/quickstart.yaml --write-splits splits_final.json
   runner check experiments/quickstart.yaml --set train.batch_size=4")]
 pub struct CheckArgs {
     /// Experiment file (YAML).
@@ -41,6 +43,9 @@ pub struct CheckArgs {
     /// Also preprocess a few subjects and take a few training steps, to estimate the time of the whole run.
     #[arg(long)]
     time: bool,
+    /// Also write the subjects of every fold of the split, as nnU-Net's splits_final.json.
+    #[arg(long, value_name = "FILE")]
+    write_splits: Option<PathBuf>,
     #[command(flatten)]
     common: ExperimentOptions,
 }
@@ -52,6 +57,10 @@ impl Execute for CheckArgs {
         let plan_problems = match self.common.plan(&document) {
             Ok(plan) => {
                 output::text(&plan);
+                if let Some(path) = &self.write_splits {
+                    let index = check::index_dataset(&document, &self.common.cache.path())?;
+                    splits::write(path, &document.experiment, &index)?;
+                }
                 if self.time && duration::print(&plan, &self.common)? == Exit::Stopped {
                     return Ok(Exit::Stopped);
                 }
@@ -88,7 +97,7 @@ fn verdict(report: &CheckReport, plan_problems: Option<Problems>) -> Result<Exit
 /// Examines every subject, with progress on stderr.
 fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckReport {
     let experiment = &document.experiment;
-    let labels = ClassLabel::pairs(&index.labels);
+    let labels = ClassLabel::pairs(&index.targets.labels);
     let chain = experiment.preprocess_chain();
     let dataset = Dataset {
         listing: &index.listing,
@@ -96,6 +105,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckRepor
         parts: &index.parts,
         other_folds: other_folds(experiment, index),
         labels: &labels,
+        ignore: index.targets.ignore,
         chain: &chain,
         reorients: experiment.reorients(),
         sampler: &experiment.sampler,
@@ -110,11 +120,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckRepor
 
 /// Returns the validation subjects of the other folds, if the split has folds.
 fn other_folds(experiment: &Experiment, index: &DatasetIndex) -> BTreeMap<usize, Vec<String>> {
-    let Split::Fold(Fold { index: own, count }) = &experiment.data.split else { return BTreeMap::new() };
-    let names: Vec<String> = index.listing.subjects.iter().map(|subject| subject.name.clone()).collect();
-    let fold = |index| {
-        let parts = split::parts(&Split::Fold(Fold { index, count: *count }), Seed(experiment.seed), &names);
-        Some((index, parts.ok()?.val))
-    };
-    (0..count.get()).filter(|index| index != own).filter_map(fold).collect()
+    let folds = split::folds(&experiment.data.split, Seed(experiment.seed), &index.listing).ok().flatten();
+    let validation = folds.into_iter().flatten().map(|parts| parts.val).enumerate();
+    validation.filter(|(_, val)| *val != index.parts.val).collect()
 }

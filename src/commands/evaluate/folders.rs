@@ -15,7 +15,8 @@ use crate::volume_files::make_folder;
 use dataset::alignment::{Role, align};
 use dataset::channels::group_channels;
 use engine::experiment::metrics_file::MetricsFile;
-use metrics::{CaseScores, Metric, Pair, defaults, score_all};
+use engine::experiment::targets::score_without_ignored;
+use metrics::{CaseScores, Class, Metric, Pair, defaults};
 use report::viewer::Scene;
 use volume::io;
 use volume::{Grid, Label, Voxels};
@@ -23,7 +24,7 @@ use volume::{Grid, Label, Voxels};
 /// Scores the cases of two folders.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let file = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
-    let file = file.unwrap_or_else(|| MetricsFile { metrics: defaults(), labels: None });
+    let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
     let pairs = pairs::find(predictions, truths, arguments.missing)?;
     let images = arguments.images.as_deref().map(images_by_case).transpose()?;
     // Reports a folder that cannot be created before scoring rather than afterwards.
@@ -33,18 +34,19 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
         make_folder(folder)?;
     }
     stop_on_signals()?;
-    let labels = match file.labels {
-        Some(labels) => labels.into_iter().collect(),
-        None => present(&pairs)?,
+    let classes = match file.classes() {
+        Some(classes) => classes,
+        None => present(&pairs, file.ignore_label)?,
     };
-    let mut evaluation = Evaluation { metrics: file.metrics, labels, cases: Vec::new(), missing: Vec::new() };
+    let mut evaluation =
+        Evaluation { metrics: file.metrics, names: names(&classes), classes, cases: Vec::new(), missing: Vec::new() };
     let mut failed = Vec::new();
     for (done, (name, files)) in pairs.iter().enumerate() {
         if stop_flag().load(Ordering::Relaxed) {
             outln!("stopped; {done} of {} cases were scored, and nothing is written", pairs.len());
             return Ok(Exit::Stopped);
         }
-        match score(files, &evaluation.metrics, &evaluation.labels) {
+        match score(files, &evaluation.metrics, &evaluation.classes, file.ignore_label) {
             Ok(scores) => {
                 evaluation.cases.push((name.clone(), scores));
                 evaluation.missing.extend(files.prediction.is_none().then(|| name.clone()));
@@ -75,6 +77,15 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
         pairs.len(),
         failed.join(", ")
     )))
+}
+
+/// Returns the names of the labels that are classes by themselves.
+fn names(classes: &[Class]) -> BTreeMap<Label, String> {
+    let named = |class: &Class| match class.labels[..] {
+        [label] => Some((label, class.name.clone())),
+        _ => None,
+    };
+    classes.iter().filter_map(named).collect()
 }
 
 /// Maximum number of labels; files with more are not label maps of classes, but images or instance maps.
@@ -110,8 +121,11 @@ fn empty(shape: [usize; 3]) -> Voxels<Label> {
     Voxels::new(1, shape, vec![0; shape.iter().product()])
 }
 
-/// Returns the labels that occur in any of the maps; scoring reports files that cannot be read.
-pub(in crate::commands) fn present(pairs: &BTreeMap<String, Files>) -> Result<Vec<(Label, String)>, CliError> {
+/// Returns the labels that occur in any of the maps, but for the ignored one; scoring reports files that cannot be read.
+pub(in crate::commands) fn present(
+    pairs: &BTreeMap<String, Files>,
+    ignore: Option<Label>,
+) -> Result<Vec<Class>, CliError> {
     let labels_in = |path: &PathBuf| {
         if stop_flag().load(Ordering::Relaxed) {
             return BTreeSet::new();
@@ -121,22 +135,22 @@ pub(in crate::commands) fn present(pairs: &BTreeMap<String, Files>) -> Result<Ve
     };
     let files: Vec<&PathBuf> = pairs.values().flat_map(|files| files.prediction.iter().chain([&files.truth])).collect();
     let all = files.into_par_iter().map(labels_in).reduce(BTreeSet::new, |a, b| a.union(&b).copied().collect());
-    let labels: Vec<_> =
-        all.into_iter().filter(|label| *label != 0).map(|label| (label, format!("label_{label}"))).collect();
+    let labels: Vec<_> = all.into_iter().filter(|label| *label != 0 && Some(*label) != ignore).collect();
     if labels.len() > MAX_LABELS {
         return Err(CliError::problem(
             format!("the files contain {} different labels; are they label maps of classes?", labels.len()),
             "list the labels to score in a file for --metrics, such as `labels: { 1: liver }`",
         ));
     }
-    Ok(labels)
+    Ok(labels.into_iter().map(|label| Class::of_label(label, format!("label_{label}"))).collect())
 }
 
-/// Scores a prediction against its label map; a missing one as if nothing had been predicted.
+/// Scores a prediction against its label map, without ignored voxels; a missing one as if nothing had been predicted.
 pub(in crate::commands) fn score(
     files: &Files,
     metrics: &[Metric],
-    labels: &[(Label, String)],
+    classes: &[Class],
+    ignore: Option<Label>,
 ) -> Result<Vec<CaseScores>, String> {
     let read_prediction = || files.prediction.as_deref().map(|path| (path, io::read_label(path)));
     let (truth, prediction) = rayon::join(|| io::read_label(&files.truth), read_prediction);
@@ -148,7 +162,7 @@ pub(in crate::commands) fn score(
         }
         None => empty(grid.shape),
     };
-    Ok(score_all(metrics, &pair(&grid, &truth, &prediction), labels))
+    Ok(score_without_ignored(metrics, &pair(&grid, &truth, &prediction), classes, ignore))
 }
 
 /// Returns a pair of label maps on the grid of the reference.

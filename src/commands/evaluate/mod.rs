@@ -29,7 +29,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["predictions"])]
     split: Part,
     /// Folder of predicted label maps, written by any tool.
-    #[arg(long, value_name = "DIR", requires = "labels")]
+    #[arg(long, value_name = "DIR", requires = "labels", conflicts_with = "set")]
     predictions: Option<PathBuf>,
     /// Folder of reference label maps with the same file names.
     #[arg(long, value_name = "DIR", requires = "predictions")]

@@ -32,7 +32,7 @@ pub(super) fn draw_worst(
                 continue;
             }
         };
-        scene.names = results.evaluation.labels.iter().cloned().collect();
+        scene.names = results.evaluation.names.clone();
         let title = format!("{name}: where prediction and label differ most");
         let options = ContactSheetOptions { title, plane: Plane::Axial, max_slices: MAX_SLICES, differences: true };
         let path = folder.join(format!("{}_{name}.png", index + 1));

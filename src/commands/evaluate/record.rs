@@ -1,12 +1,13 @@
 //! Results of an evaluation: a table of cases, a summary and plots, and their output on the terminal.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::pairs::few;
 use crate::terminal::table::table;
 use crate::terminal::{CliError, run_error};
 use crate::volume_files::make_folder;
-use metrics::{CaseScores, Metric, ScoreColumn, summarize_all, with_unit};
+use metrics::{CaseScores, Class, Metric, ScoreColumn, summarize_all, with_unit};
 use report::format::{count, decimals};
 use report::plots::BoxPlot;
 use report::statistics::{ScoreSummary, ScoreTable};
@@ -22,8 +23,10 @@ const MAX_COLUMNS: usize = 8;
 pub(super) struct Evaluation {
     /// The metrics.
     pub metrics: Vec<Metric>,
-    /// The labels and their names.
-    pub labels: Vec<(Label, String)>,
+    /// The classes.
+    pub classes: Vec<Class>,
+    /// The names of labels, for pictures.
+    pub names: BTreeMap<Label, String>,
     /// The cases and their scores for each metric.
     pub cases: Vec<(String, Vec<CaseScores>)>,
     /// The names of the cases that have no prediction and were scored as empty.
@@ -84,12 +87,12 @@ impl Evaluation {
 
     /// Returns the scores as a table, worst case first by the mean over labels of the first metric.
     fn scores(&self) -> ScoreTable {
-        let columns = self.metrics.iter().flat_map(|metric| metric.case_columns(&self.labels)).collect();
+        let columns = self.metrics.iter().flat_map(|metric| metric.case_columns(&self.classes)).collect();
         let row = |scores: &[CaseScores]| scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
         let cases = self.cases.iter().map(|(name, scores)| (name.clone(), row(scores))).collect();
         let mut scores = ScoreTable { columns, cases };
         let Some(first) = self.metrics.first() else { return scores };
-        let ranking = first.ranking_columns(&self.labels);
+        let ranking = first.ranking_columns(&self.classes);
         let lower = ranking.first().is_some_and(|column| metrics::lower_is_better(&scores.columns[*column]));
         let order = scores.worst_first(&ranking, lower);
         scores.cases = order.into_iter().map(|index| scores.cases[index].clone()).collect();
@@ -99,8 +102,8 @@ impl Evaluation {
     /// Returns the scores of all cases together that are not the mean of a column, such as the mean over labels.
     fn overall(&self, columns: &[String]) -> Vec<(String, Option<f64>)> {
         let cases: Vec<Vec<CaseScores>> = self.cases.iter().map(|(_, scores)| scores.clone()).collect();
-        let names = self.metrics.iter().flat_map(|metric| metric.summary_columns(&self.labels));
-        let values = summarize_all(&self.metrics, &cases, &self.labels);
+        let names = self.metrics.iter().flat_map(|metric| metric.summary_columns(&self.classes));
+        let values = summarize_all(&self.metrics, &cases, &self.classes);
         names.zip(values).filter(|(name, _)| !columns.contains(name)).collect()
     }
 }
@@ -151,10 +154,10 @@ impl Results<'_> {
 
     fn draw(&self, folder: &Path) -> Result<(), CliError> {
         make_folder(folder)?;
-        let (scores, labels) = (&self.scores, &self.evaluation.labels);
+        let (scores, classes) = (&self.scores, &self.evaluation.classes);
         let mut first = 0;
         for metric in &self.evaluation.metrics {
-            let columns = metric.case_columns(labels);
+            let columns = metric.case_columns(classes);
             let described = columns.first().and_then(|column| ScoreColumn::of(column, &self.evaluation.metrics));
             let (title, y_name) = match &described {
                 Some(column) => (column.title, column.axis_name()),
@@ -200,7 +203,7 @@ impl Results<'_> {
             row
         }));
         outln!("{}", table(&header, &rows));
-        let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.labels).len());
+        let first = evaluation.metrics.first().map_or(0, |metric| metric.case_columns(&evaluation.classes).len());
         let shown = if scores.columns.len() > MAX_COLUMNS { first } else { scores.columns.len() };
         let header: Vec<String> =
             std::iter::once("worst first".to_owned()).chain(scores.columns[..shown].iter().map(named)).collect();

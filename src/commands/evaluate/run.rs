@@ -19,9 +19,10 @@ use engine::experiment::check::{Environment, check};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
+use engine::experiment::targets::score_without_ignored;
 use engine::prediction::{PredictError, Predictor, Provenance};
 use engine::run::manifest::check_same_split;
-use metrics::{CaseScores, score_all};
+use metrics::{CaseScores, Class};
 use report::viewer::Scene;
 use run_folder::manifest::Manifest;
 use volume::{Label, io};
@@ -101,9 +102,10 @@ fn outputs(arguments: &EvaluateArgs, folder: &Path) -> Outputs {
 /// Returns the plan of a run, whose data must still be at its paths, or where `--set` says.
 fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     // Neither initial weights nor the memory for training are needed.
-    let unset = SetArgument { key: "train.initial_weights".to_owned(), value: "null".to_owned() };
+    let unset = ["train.initial_weights", "train.freeze"]
+        .map(|key| SetArgument { key: key.to_owned(), value: "null".to_owned() });
     arguments.moved.check()?;
-    let sets: Vec<SetArgument> = arguments.moved.set.iter().cloned().chain([unset]).collect();
+    let sets: Vec<SetArgument> = arguments.moved.set.iter().cloned().chain(unset).collect();
     let document = load::load(&root.join("plan.yaml"), &sets)?;
     let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
     let plan = check(&document, &environment, arguments.weights.device())
@@ -112,19 +114,31 @@ fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
     Ok(plan)
 }
 
-/// Returns an evaluation without cases, with the metrics and labels to score: all labels of the run, and those that a file
-/// of metrics adds.
+/// Returns an evaluation without cases, with the metrics and classes to score: all labels or regions of the run, and those
+/// that a file of metrics adds.
 fn empty_evaluation(arguments: &EvaluateArgs, plan: &Plan, predictor: &Predictor) -> Result<Evaluation, CliError> {
-    let mut labels: BTreeMap<_, _> = ClassLabel::pairs(&predictor.labels).into_iter().collect();
+    let targets = &predictor.targets;
+    let mut classes = targets.classes();
+    let mut names: BTreeMap<_, _> = ClassLabel::pairs(&targets.labels).into_iter().collect();
     let metrics = match &arguments.metrics {
         Some(path) => {
-            let file = MetricsFile::load(path, Some(&labels))?;
-            add_labels(&mut labels, file.labels.unwrap_or_default(), path)?;
+            let file = MetricsFile::load(path, Some(&names))?;
+            let own: Vec<Label> = names.keys().copied().collect();
+            add_labels(&mut names, file.labels.clone().unwrap_or_default(), path)?;
+            if let Some(key) = file.key_of_folders() {
+                let message = format!("{} has `{key}`, which is for folders of label maps", path.display());
+                return Err(CliError::problem(message, "remove it: the run states what is trained and ignored"));
+            }
+            let added = names.iter().filter(|(label, _)| !own.contains(label));
+            classes.extend(added.map(|(label, name)| Class::of_label(*label, name)));
+            if targets.has_background() {
+                classes.sort_by_key(|class| class.labels[0]);
+            }
             file.metrics
         }
         None => plan.experiment.metrics.clone(),
     };
-    Ok(Evaluation { metrics, labels: labels.into_iter().collect(), cases: Vec::new(), missing: Vec::new() })
+    Ok(Evaluation { metrics, classes, names, cases: Vec::new(), missing: Vec::new() })
 }
 
 /// Adds the labels of a file of metrics to those of the run, which keep their names.
@@ -162,10 +176,16 @@ fn score(
     bar: &Windows,
 ) -> Result<Option<Vec<CaseScores>>, PredictError> {
     let volume = subject.load().map_err(|error| PredictError::Image(error.into()))?;
-    let truth = settings.predictors[0].ground_truth(&volume)?;
+    let predictor = &settings.predictors[0];
+    let truth = predictor.ground_truth(&volume)?;
     let grid = volume.grid;
     let prediction = predict_case(settings, subject, volume, files, bar)?.label_map;
-    Ok(truth.map(|truth| score_all(&evaluation.metrics, &pair(&grid, &truth, &prediction), &evaluation.labels)))
+    let ignore = predictor.targets.ignore;
+    let score = |truth| {
+        let pair = pair(&grid, &truth, &prediction);
+        score_without_ignored(&evaluation.metrics, &pair, &evaluation.classes, ignore)
+    };
+    Ok(truth.map(score))
 }
 
 /// Converts an error of prediction and adds the subject.

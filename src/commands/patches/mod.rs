@@ -172,7 +172,7 @@ struct PatchFiles<'a> {
 impl<'a> PatchFiles<'a> {
     fn create(out: &'a Path, plan: &'a Plan) -> Result<Self, CliError> {
         volume_files::make_folder(out)?;
-        Ok(Self { out, plan, sheet: ContactSheet::new(&plan.labels), written: 0 })
+        Ok(Self { out, plan, sheet: ContactSheet::new(&plan.targets.labels), written: 0 })
     }
 
     fn add(&mut self, patch: &Patch) -> Result<(), CliError> {
@@ -244,7 +244,7 @@ fn add_to_digest(digest: &mut Sha256, patch: &Patch) {
 
 fn header(plan: &Plan) -> Vec<String> {
     let first = ["", "epoch", "subject", "patch", "start", "min", "mean", "max"].map(str::to_owned);
-    first.into_iter().chain(plan.labels.iter().map(|label| format!("{} %", label.name))).collect()
+    first.into_iter().chain(plan.targets.labels.iter().map(|label| format!("{} %", label.name))).collect()
 }
 
 fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
@@ -264,7 +264,7 @@ fn row(number: usize, epoch: usize, patch: &Patch, plan: &Plan) -> Vec<String> {
         format!("{mean:.3}"),
         format!("{:.3}", extreme(f32::max)),
     ];
-    first.into_iter().chain(plan.labels.iter().map(|label| percent(label.value))).collect()
+    first.into_iter().chain(plan.targets.labels.iter().map(|label| percent(label.value))).collect()
 }
 
 fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> Result<(), CliError> {

@@ -61,7 +61,7 @@ pub(in crate::commands) fn predict_case(
         io::write_described_image(path, &grid, probabilities, &description).map_err(write_error)?;
     }
     io::write_described_label(&files.label_map, &grid, &prediction.label, &description).map_err(write_error)?;
-    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&predictors[0].labels));
+    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&predictors[0].targets.labels));
     let identity = Identity {
         images: input_files(&subject.images).map_err(|error| PredictError::Image(error.into()))?,
         made_by: settings.made_by.clone(),
@@ -107,7 +107,27 @@ fn unlike_training<'a>(settings: &CaseSettings<'a>, volume: &Volume) -> Option<V
 fn text(label: &LabelVolume) -> String {
     match label.components.len() {
         0 => format!("no {}", label.name),
-        1 => format!("{} {:.1} ml", label.name, label.volume_ml),
-        count => format!("{} {:.1} ml in {count} components", label.name, label.volume_ml),
+        1 => format!("{} {} ml", label.name, millilitres(label.volume_ml)),
+        count => format!("{} {} ml in {count} components", label.name, millilitres(label.volume_ml)),
+    }
+}
+
+/// Writes a volume with one decimal, or with two digits if it is below 0.1 ml.
+fn millilitres(volume: f64) -> String {
+    let decimals = if volume < 0.095 { 1.0 - volume.log10().floor() } else { 1.0 };
+    format!("{volume:.*}", decimals as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::millilitres;
+
+    #[test]
+    fn small_volumes_keep_two_digits() {
+        for (volume, text) in
+            [(1234.56, "1234.6"), (0.1, "0.1"), (0.08249, "0.082"), (0.0951, "0.1"), (6.4e-8, "0.000000064")]
+        {
+            assert_eq!(millilitres(volume), text);
+        }
     }
 }

@@ -12,7 +12,7 @@ use report::format::count;
 use sweep::claim::RunProgress;
 use sweep::launch::Overview;
 use sweep::points::Point;
-use sweep::run_state::{RunState, SweepRun};
+use sweep::run_state::{RunState, Score, SweepRun};
 
 /// Interval between lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(60);
@@ -75,14 +75,14 @@ impl Display {
             return;
         };
         let name = self.names.get(&run.id).cloned().unwrap_or_default();
-        let dice = run.dice.map(|dice| format!(", Dice {dice:.3}")).unwrap_or_default();
+        let score = run.score.as_ref().map(|score| format!(", {score}")).unwrap_or_default();
         let text = match &run.run_state {
             RunState::Running { host, .. } if !is_own => format!("{} ({name}) runs on {host}", run.id),
             RunState::Running { .. } if before == "interrupted" => format!("{} ({name}) resumes", run.id),
             RunState::Running { .. } => format!("{} ({name}) starts", run.id),
             RunState::Failed(reason) => format!("{} ({name}) failed: {reason}", run.id),
             RunState::Done | RunState::Pruned => {
-                format!("{} ({name}) is {word} after {}{dice}", run.id, count(run.epochs, "epoch"))
+                format!("{} ({name}) is {word} after {}{score}", run.id, count(run.epochs, "epoch"))
             }
             RunState::Interrupted { reason: None } => {
                 format!("{} ({name}) was interrupted after {}", run.id, count(run.epochs, "epoch"))
@@ -148,7 +148,7 @@ fn line(run: &SweepRun) -> String {
         None => format!("epoch {epoch}/{epochs}"),
     }];
     parts.extend(loss.map(|loss| format!("loss {loss:.4}")));
-    parts.extend(run.dice.map(|dice| format!("Dice {dice:.3}")));
+    parts.extend(run.score.as_ref().map(Score::to_string));
     parts.extend(progress.seconds_left().map(|seconds| format!("{} left", duration(seconds))));
     parts.join(" · ")
 }

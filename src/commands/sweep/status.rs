@@ -13,7 +13,7 @@ use report::comparison::varying_keys;
 use run_folder::folder::RunError;
 use sweep::folder::SweepFolder;
 use sweep::points::PointRecord;
-use sweep::run_state::{self, RunState, SweepRun, counts};
+use sweep::run_state::{self, RunState, Score, SweepRun, counts};
 
 /// Arguments of `runner sweep status`.
 #[derive(Debug, Args)]
@@ -67,11 +67,11 @@ fn differences(points: &[PointRecord]) -> (Vec<String>, Vec<Vec<String>>) {
 /// Prints the rows of some runs, under the keys in which they differ.
 pub(super) fn show_table(keys: Vec<String>, rows: &[Vec<String>]) {
     let header = ["run", "status"].map(str::to_owned).into_iter().chain(keys);
-    let header: Vec<String> = header.chain(["epochs", "last Dice", ""].map(str::to_owned)).collect();
+    let header: Vec<String> = header.chain(["epochs", "last score", ""].map(str::to_owned)).collect();
     show(&table(&header, rows));
 }
 
-/// Returns a run as a row: id, status, values of the varied keys, epochs, last Dice and details.
+/// Returns a run as a row: id, status, values of the varied keys, epochs, last score and details.
 pub(super) fn row(run: &SweepRun, values: Vec<String>) -> Vec<String> {
     let details = match &run.run_state {
         RunState::Running { host, progress } => {
@@ -86,9 +86,9 @@ pub(super) fn row(run: &SweepRun, values: Vec<String>) -> Vec<String> {
         RunState::Failed(reason) | RunState::Interrupted { reason: Some(reason) } => reason.clone(),
         RunState::Waiting | RunState::Interrupted { reason: None } | RunState::Done | RunState::Pruned => String::new(),
     };
-    let dice = run.dice.map(|dice| format!("{dice:.3}")).unwrap_or_default();
+    let score = run.score.as_ref().map(Score::to_string).unwrap_or_default();
     let start = [run.id.clone(), run.run_state.word().to_owned()].into_iter().chain(values);
-    start.chain([run.epochs.to_string(), dice, details]).collect()
+    start.chain([run.epochs.to_string(), score, details]).collect()
 }
 
 /// Formats the number of runs in each state, as in `6 runs: 4 done, 1 failed, 1 running`.

@@ -9,6 +9,7 @@ mod entry;
 mod error;
 mod key;
 mod room;
+mod temporary;
 mod unfinished;
 
 use std::collections::BTreeSet;
@@ -17,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 pub use entry::num_bytes;
 pub use error::CacheError;
 pub use key::{FileHashes, Hashed, Key, KeyBuilder, hash_content};
+pub use temporary::TemporaryFolder;
 pub use unfinished::Stored;
 use unfinished::Unfinished;
 use values::Bytes;
@@ -80,17 +82,6 @@ impl Cache {
     /// Returns a cache of unlimited size in the given folder, which need not exist yet.
     pub fn new(root: &Path) -> Self {
         Self { root: root.join("volumes"), limit: u64::MAX, pinned: Arc::default(), unfinished: Arc::default() }
-    }
-
-    /// Returns an empty cache of unlimited size inside a folder, which is deleted when the returned guard is dropped.
-    ///
-    /// # Errors
-    /// When its folder cannot be created.
-    pub fn temporary(parent: &Path) -> Result<(Self, TempDir), CacheError> {
-        let io = |source| CacheError::Io { path: parent.to_owned(), source };
-        std::fs::create_dir_all(parent).map_err(io)?;
-        let folder = tempfile::Builder::new().prefix("temporary_").tempdir_in(parent).map_err(io)?;
-        Ok((Self::new(folder.path()), folder))
     }
 
     /// Limits the size of all entries together.

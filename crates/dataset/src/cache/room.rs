@@ -16,6 +16,8 @@ use volume::atomic_file;
 const UNFINISHED: &str = ".entry-";
 /// Prefix of the names of other temporary files, which are small and written quickly.
 const OTHER: &str = atomic_file::TEMPORARY_PREFIX;
+/// Name of the file whose lock is that of its folder.
+const LOCK: &str = ".lock";
 /// Age at which such a file is considered abandoned.
 const STALE: Duration = Duration::from_secs(3600);
 
@@ -25,7 +27,7 @@ const STALE: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When the lock's file cannot be created.
 pub(super) fn lock(root: &Path) -> io::Result<File> {
-    let lock = File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(root.join(LOCK))?;
     match lock.lock() {
         Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
         _ => Ok(lock),
@@ -90,6 +92,11 @@ pub(super) fn clean(root: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Returns whether nobody holds the lock of a folder that [`lock`] created.
+pub(super) fn is_abandoned(root: &Path) -> bool {
+    is_unlocked(&root.join(LOCK))
 }
 
 fn is_unlocked(path: &Path) -> bool {

@@ -30,6 +30,11 @@ fn empty(maps: &BTreeMap<&str, &LabelMap>, dataset: &Dataset) -> Vec<Finding> {
     let val = dataset.parts.val.iter().filter(|_| dataset.samples_val);
     let sampled: Vec<&str> = dataset.parts.train.iter().chain(val).map(String::as_str).collect();
     let finding = |(name, map): (&&str, &&LabelMap)| {
+        if map.is_unannotated {
+            let text =
+                "every voxel of its label map is ignored, so there is nothing to learn or score; leave the subject out";
+            return Some(Finding::fault("label maps without an annotated voxel", name, text));
+        }
         let lacks_centres = sampled.contains(name) && !has_centres(dataset.sampler, map);
         let text = match (map.is_empty, lacks_centres) {
             (true, true) => "its label map is empty, so sampler.label cannot sample a patch; leave the subject out",

@@ -52,6 +52,8 @@ pub struct Dataset<'a> {
     pub other_folds: BTreeMap<usize, Vec<String>>,
     /// The declared labels above background, with their names.
     pub labels: &'a [(Label, String)],
+    /// The label of voxels that nobody annotated.
+    pub ignore: Option<Label>,
     /// The preprocess chain: labels are checked after it has mapped them.
     pub chain: &'a [Transform],
     /// If true, files in different axis orders are read into one orientation.

@@ -186,7 +186,7 @@ fn unreadable_label(path: &Path, error: ImageError) -> String {
 fn label_map(dataset: &Dataset, grid: &Grid, channels: usize, stored: Voxels<Label>) -> LabelMap {
     let incoming = Incoming { grid: *grid, channels };
     let preprocessed = lazy::relabel(dataset.chain, &lazy::fixed_params(dataset.chain, &incoming), stored.clone());
-    LabelMap::of(grid, &stored, &preprocessed)
+    LabelMap::of(grid, &stored, &preprocessed, dataset.ignore)
 }
 
 /// Returns the fault of a subject's weight map; a missing file is reported by `check`, which reads headers.

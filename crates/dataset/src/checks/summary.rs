@@ -83,12 +83,14 @@ pub(super) struct Content {
 /// A label map without its voxels.
 #[derive(Clone, Debug)]
 pub(super) struct LabelMap {
-    /// Number of voxels of each label above 0 after the preprocess chain.
+    /// Number of voxels of each label above 0 after the preprocess chain, without the ignored one.
     pub voxels: BTreeMap<Label, u64>,
     /// The volume of a voxel, in mm³.
     pub voxel_mm3: f64,
     /// If true, every voxel of the file is 0.
     pub is_empty: bool,
+    /// If true, every voxel after the preprocess chain is ignored.
+    pub is_unannotated: bool,
     /// A hash of shape and values.
     pub content: [u8; 32],
 }
@@ -185,7 +187,7 @@ fn hash_bits(bits: u32) -> u128 {
 
 impl LabelMap {
     /// Summarizes the map in the file and the map after the preprocess chain, both `[1, x, y, z]`.
-    pub fn of(grid: &Grid, stored: &Voxels<Label>, preprocessed: &Voxels<Label>) -> Self {
+    pub fn of(grid: &Grid, stored: &Voxels<Label>, preprocessed: &Voxels<Label>, ignore: Option<Label>) -> Self {
         let mut content = Sha256::new();
         stored.shape.iter().for_each(|size| content.update((*size as u64).to_le_bytes()));
         content.update(bytemuck::cast_slice::<Label, u8>(stored));
@@ -194,10 +196,12 @@ impl LabelMap {
         for run in preprocessed.chunk_by(|a, b| a == b).filter(|run| run[0] > 0) {
             *voxels.entry(run[0]).or_insert(0) += run.len() as u64;
         }
+        let ignored = ignore.and_then(|ignore| voxels.remove(&ignore));
         Self {
             voxels,
             voxel_mm3: grid.affine.determinant().abs(),
             is_empty: stored.iter().all(|label| *label == 0),
+            is_unannotated: ignored == Some(preprocessed.len() as u64),
             content: content.finalize().into(),
         }
     }
@@ -249,7 +253,7 @@ mod tests {
     fn labels_are_counted_after_the_chain_and_emptiness_refers_to_the_file() {
         let grid = Grid { shape: [1, 1, 4], affine: volume::Affine::scale_and_shift([1.0, 2.0, 3.0], [0.0; 3]) };
         let map = |values: [Label; 4]| Voxels::new(1, [1, 1, 4], values.to_vec());
-        let summary = LabelMap::of(&grid, &map([0, 2, 2, 0]), &map([0, 1, 1, 0]));
+        let summary = LabelMap::of(&grid, &map([0, 2, 2, 0]), &map([0, 1, 1, 0]), None);
         assert_eq!(summary.voxels, BTreeMap::from([(1, 2)]));
         assert_eq!((summary.voxel_mm3, summary.is_empty), (6.0, false));
     }

@@ -9,14 +9,14 @@ use super::uniform::sample_anywhere;
 use super::{PatchIndex, PatchSampler, SamplingContext, SamplingError};
 use random::Rng;
 use values::{Diagnostic, Probability, Shape};
-use volume::Label;
 
 /// Guarantees that a fraction of each batch contains foreground; the other patches are uniformly distributed, as in
 /// nnU-Net.
 ///
-/// A guaranteed patch is centred at a voxel of a label above 0, which is chosen with equal probabilities among the labels
-/// of the subject; `border` says what happens near the border of the volume. In a subject without foreground it is
-/// uniformly distributed.
+/// A guaranteed patch is centred at a voxel of a label above 0, or of a region where regions are trained, which is chosen with
+/// equal probabilities among those of the subject; `border` says what happens near the border of the volume. In a subject
+/// without foreground it is uniformly distributed. With `data.ignore_label`, patches that need no foreground are centred at an
+/// annotated voxel, each being equally likely.
 ///
 /// ```yaml
 /// foreground_oversample: { patch: [128, 128, 128], share: 0.33 }
@@ -69,6 +69,7 @@ impl PatchSampler for ForegroundOversampleSampler {
         let (patch, volume) = (self.patch.0, context.mapping.shape);
         let is_guaranteed = patch_index.index_in_batch >= self.num_unconstrained(patch_index.batch_size);
         let centre = if is_guaranteed { sample_foreground(context, rng) } else { None };
+        let centre = centre.or_else(|| sample_annotated(context, rng));
         Ok(match (self.border, centre) {
             (Border::Clamp, Some(centre)) => std::array::from_fn(|axis| {
                 centre[axis].saturating_sub(patch[axis] / 2).min(volume[axis] - patch[axis]) as isize
@@ -135,20 +136,27 @@ impl PaddedBlocks {
     }
 }
 
-/// Samples one of the labels above 0 that the volume has after the chain, then one of its voxels, both uniformly.
+/// Samples one of the classes that the volume has after the chain, then one of its voxels, both uniformly.
 fn sample_foreground(context: &SamplingContext, rng: &mut Rng) -> Option<[usize; 3]> {
     let whole = Region::whole(context.mapping.shape);
-    let mut labels: Vec<Label> = context.labels.labels().collect();
-    while !labels.is_empty() {
-        let chosen = rng.below(labels.len() as u64) as usize;
-        let centre = centres::sample(context, &whole, Target::Label(labels[chosen]), rng);
+    let mut classes = context.foreground.classes(context.labels.labels());
+    while !classes.is_empty() {
+        let chosen = rng.below(classes.len() as u64) as usize;
+        let centre = centres::sample(context, &whole, Target::Class(&classes[chosen]), rng);
         if centre.is_some() {
             return centre;
         }
-        // The chain has removed the label. Choosing again is choosing uniformly among the others.
-        labels.remove(chosen);
+        // The chain has removed the class. Choosing again is choosing uniformly among the others.
+        classes.remove(chosen);
     }
     None
+}
+
+/// Samples one of the annotated voxels, all being equally likely, if there is a label for the others.
+fn sample_annotated(context: &SamplingContext, rng: &mut Rng) -> Option<[usize; 3]> {
+    context.foreground.ignore?;
+    let whole = Region::whole(context.mapping.shape);
+    centres::sample(context, &whole, Target::Annotated(context.foreground), rng)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use volume::Label;
 pub struct LabelSampler {
     /// Shape of a patch: voxels along x, y and z, such as `[96, 96, 96]`.
     pub patch: Shape,
-    /// Probability of each label as the centre of a patch, such as `{ 0: 0.2, 1: 0.3, 2: 0.5 }`. The probabilities are normalized over the labels that the subject has. Default `null`: every voxel with a label above 0 is equally likely.
+    /// Probability of each label as the centre of a patch, such as `{ 0: 0.2, 1: 0.3, 2: 0.5 }`. The probabilities are normalized over the labels that the subject has. Default `null`: every voxel with a label above 0 is equally likely, ignored ones excepted.
     #[serde(default)]
     pub probabilities: Option<BTreeMap<Label, NonNegative>>,
 }
@@ -83,20 +83,23 @@ impl PatchSampler for LabelSampler {
 
 impl LabelSampler {
     /// Returns the labels that can be chosen and their weights.
-    fn weights(&self, context: &SamplingContext) -> Vec<(Target, f64)> {
+    fn weights<'a>(&self, context: &SamplingContext<'a>) -> Vec<(Target<'a>, f64)> {
         match &self.probabilities {
             Some(weights) => {
                 let weights = weights.iter().map(|(label, weight)| (Target::Label(*label), weight.get()));
                 weights.filter(|(_, weight)| *weight > 0.0).collect()
             }
-            None if context.labels.num_foreground() > 0 => vec![(Target::Foreground, 1.0)],
-            None => Vec::new(),
+            None => {
+                let foreground = context.foreground;
+                let count = context.labels.count(|label| foreground.includes(label));
+                (count > 0).then_some((Target::Foreground(foreground), 1.0)).into_iter().collect()
+            }
         }
     }
 }
 
 /// Samples a target in proportion to its weight.
-fn choose(weights: &[(Target, f64)], rng: &mut Rng) -> Option<Target> {
+fn choose<'a>(weights: &[(Target<'a>, f64)], rng: &mut Rng) -> Option<Target<'a>> {
     let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
     let mut left = rng.unit() * total;
     for (target, weight) in weights {
@@ -114,9 +117,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::samplers::LabelIndex;
     use crate::samplers::sampling::centres::label_at;
     use crate::samplers::tests::{SHAPE, assert_distribution, labels, patch_index};
+    use crate::samplers::{Foreground, LabelIndex};
     use random::{Purpose, Seed};
     use transforms::lazy::{CandidateBoxes, IndexMapping};
     use volume::{Affine, Voxels};
@@ -132,7 +135,7 @@ mod tests {
     /// Compares the frequencies of sampled centres with the distribution on the whole label map.
     fn compare_with_whole_map(mapping: &IndexMapping, probabilities: &str) {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
-        let context = SamplingContext { mapping, labels: &index, weights: None };
+        let context = SamplingContext { mapping, labels: &index, weights: None, foreground: &Foreground::default() };
         let sampler = sampler(probabilities);
         let region = Region::of_centres(mapping.shape, sampler.patch.0);
         assert_distribution(&expected(&context, &region, &sampler), |rng| {
@@ -216,7 +219,8 @@ mod tests {
     fn a_volume_without_a_possible_centre_is_an_error() {
         let index = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
         let mapping = IndexMapping::identity(SHAPE);
-        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+        let context =
+            SamplingContext { mapping: &mapping, labels: &index, weights: None, foreground: &Foreground::default() };
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
         assert!(matches!(
             sampler("{1: 1}").sample_start(&context, &patch_index(0), &mut rng),

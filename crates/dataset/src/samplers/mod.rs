@@ -12,6 +12,7 @@ use values::Diagnostic;
 use volume::Label;
 
 mod error;
+mod foreground;
 mod foreground_oversample;
 mod grid;
 mod label;
@@ -22,6 +23,7 @@ mod uniform;
 mod weighted;
 
 pub use error::SamplingError;
+pub use foreground::Foreground;
 pub use foreground_oversample::{Border, ForegroundOversampleSampler};
 pub use grid::GridSampler;
 pub use label::LabelSampler;
@@ -140,6 +142,8 @@ pub struct SamplingContext<'a> {
     pub labels: &'a LabelIndex,
     /// The weight map before the chain, if the sampler has one.
     pub weights: Option<&'a WeightIndex>,
+    /// What counts as foreground.
+    pub foreground: &'a Foreground,
 }
 
 /// The indices of a patch, and how much more than the patch is cut.

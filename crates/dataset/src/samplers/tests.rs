@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use super::sampling::centres::label_at;
 use super::sampling::region::Region;
-use super::{LabelIndex, PatchIndex, Sampler, SamplingContext, SamplingError, WeightIndex};
+use super::{Foreground, LabelIndex, PatchIndex, Sampler, SamplingContext, SamplingError, WeightIndex};
 use random::{Purpose, Rng, Seed};
 use transforms::lazy::{self, IndexMapping};
 use transforms::{Incoming, Transform};
@@ -133,7 +133,8 @@ fn guaranteed_patches_follow_the_labels_of_the_whole_map() {
     let sampler = sampler(OVERSAMPLE);
     for chain in CHAINS {
         let mapping = mapping(chain);
-        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+        let context =
+            SamplingContext { mapping: &mapping, labels: &index, weights: None, foreground: &Foreground::default() };
         let expected = guaranteed(&context, sampler.patch());
         assert!(expected.len() > 8, "{chain}");
         assert_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(1), rng).unwrap());
@@ -144,7 +145,8 @@ fn guaranteed_patches_follow_the_labels_of_the_whole_map() {
 fn the_probability_of_a_label_that_the_chain_removed_is_divided_among_the_others() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let mapping = mapping("[{crop: {start: [3, 2, 1], end: [5, 4, 4]}}]");
-    let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+    let context =
+        SamplingContext { mapping: &mapping, labels: &index, weights: None, foreground: &Foreground::default() };
     let sampler = sampler(OVERSAMPLE);
     assert!(Region::whole(mapping.shape).voxels().all(|voxel| label_at(&context, voxel) == 1));
     let expected = guaranteed(&context, sampler.patch());
@@ -162,7 +164,8 @@ fn other_patches_and_all_without_foreground_are_uniformly_distributed() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let empty = LabelIndex::new(Voxels::new(1, SHAPE, vec![0; SHAPE.iter().product()]));
     for (index, index_in_batch) in [(&index, 0), (&empty, 0), (&empty, 1)] {
-        let context = SamplingContext { mapping: &mapping, labels: index, weights: None };
+        let context =
+            SamplingContext { mapping: &mapping, labels: index, weights: None, foreground: &Foreground::default() };
         assert_distribution(&expected, |rng| {
             sampler.sample_start(&context, &patch_index(index_in_batch), rng).unwrap()
         });
@@ -199,7 +202,12 @@ fn weighted_centres_follow_the_whole_map_of_weights() {
         let sampler = sampler(&format!("weighted: {{patch: {patch}, map: '{{subject}}.nii.gz'}}"));
         for chain in CHAINS {
             let mapping = mapping(chain);
-            let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
+            let context = SamplingContext {
+                mapping: &mapping,
+                labels: &index,
+                weights: Some(&weights),
+                foreground: &Foreground::default(),
+            };
             let expected = weighted(&context, sampler.patch());
             assert_distribution(&expected, |rng| sampler.sample_start(&context, &patch_index(0), rng).unwrap());
         }
@@ -214,7 +222,12 @@ fn a_single_possible_weight_among_many_impossible_ones_is_sampled() {
     (map[0], map[(5 * SHAPE[1] + 4) * SHAPE[2] + 3]) = (1e9, 1.0);
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, map));
     let mapping = mapping("[]");
-    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
+    let context = SamplingContext {
+        mapping: &mapping,
+        labels: &index,
+        weights: Some(&weights),
+        foreground: &Foreground::default(),
+    };
     let sampler = sampler("weighted: {patch: [4, 3, 3], map: a.nii}");
     let mut rng = Seed(2).stream(Purpose::Sample, 0, "", 0);
     assert_eq!(sampler.sample_start(&context, &patch_index(0), &mut rng).unwrap(), [3, 3, 2]);
@@ -227,7 +240,12 @@ fn a_map_without_weight_at_any_possible_centre_is_an_error() {
     map[0] = 1.0;
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, map));
     let mapping = mapping("[]");
-    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
+    let context = SamplingContext {
+        mapping: &mapping,
+        labels: &index,
+        weights: Some(&weights),
+        foreground: &Foreground::default(),
+    };
     let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
     let result = sampler("weighted: {patch: [4, 3, 3], map: a.nii}").sample_start(&context, &patch_index(0), &mut rng);
     assert_eq!(result, Err(SamplingError::NoWeight { patch: [4, 3, 3] }));
@@ -238,7 +256,12 @@ fn a_patch_larger_than_the_volume_is_an_error_of_every_sampler() {
     let index = LabelIndex::new(Voxels::new(1, SHAPE, labels()));
     let weights = WeightIndex::new(Voxels::new(1, SHAPE, self::weights()));
     let mapping = mapping("[]");
-    let context = SamplingContext { mapping: &mapping, labels: &index, weights: Some(&weights) };
+    let context = SamplingContext {
+        mapping: &mapping,
+        labels: &index,
+        weights: Some(&weights),
+        foreground: &Foreground::default(),
+    };
     let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
     for text in ["label: {P}", "uniform: {P}", "grid: {P}", "foreground_oversample: {P}", "weighted: {P, map: a.nii}"] {
         let sampler = sampler(&text.replace('P', "patch: [4, 3, 10]"));

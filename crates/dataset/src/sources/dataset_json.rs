@@ -1,12 +1,13 @@
 //! `dataset.json`, as the Medical Segmentation Decathlon, nnU-Net and MONAI write it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DatasetError, DeclaredLabels, Listing, UnusableLabels, unused_labels};
+use super::{DatasetError, DeclaredLabels, DeclaredRegion, Listing, UnusableLabels, unused_labels};
+use values::OrderedMap;
 use volume::Label;
 use volume::io::DEFAULT_ENDING;
 
@@ -17,8 +18,10 @@ pub(super) struct DatasetJson {
     pub training: Option<Vec<Pair>>,
     /// nnU-Net: the files of each case, relative to the folder.
     pub dataset: Option<BTreeMap<String, CaseFiles>>,
-    /// `{"0": "background"}` in the Decathlon, `{"background": 0}` in nnU-Net.
-    labels: Option<BTreeMap<String, Value>>,
+    /// `{"0": "background"}` in the Decathlon, `{"background": 0}` in nnU-Net, and `{"whole tumour": [1, 2]}` for regions.
+    labels: Option<OrderedMap<Value>>,
+    /// nnU-Net: the labels as which regions are written into label maps, in the order of `labels`.
+    regions_class_order: Option<Vec<Label>>,
     /// nnU-Net: `{"0": "CT"}`; the name of an image file ends with the number of its channel.
     channel_names: Option<BTreeMap<String, Value>>,
     /// The same in the Decathlon and in version 1 of nnU-Net.
@@ -114,26 +117,51 @@ impl DatasetJson {
             }),
             ..DeclaredLabels::default()
         };
-        let (mut names, mut regions) = (BTreeMap::new(), Vec::new());
-        for (key, value) in labels {
-            let (label, name) = match parse_label(key, value) {
-                Ok(LabelOrRegion::Label(label, name)) => (label, name),
-                Ok(LabelOrRegion::Region(members)) => {
-                    regions.push((key, members));
-                    continue;
-                }
+        let (mut names, mut unions) = (BTreeMap::new(), Vec::new());
+        for (key, value) in labels.iter() {
+            let (members, name) = match parse_label(key, value) {
+                Ok(LabelOrRegion::Label(label, name)) => (vec![label], name),
+                Ok(LabelOrRegion::Region(members)) => (members, key.to_owned()),
                 Err(reason) => return wrong(reason),
             };
-            if let Some(other) = names.insert(label, name.clone()) {
+            if let [label] = members[..]
+                && let Some(other) = names.insert(label, name.clone())
+            {
                 return wrong(format!("labels: {label} is both {other} and {name}"));
             }
+            unions.push((name, members));
         }
         let ignore = names.iter().find(|(_, name)| name.as_str() == "ignore").map(|(label, _)| *label);
         if let Some(ignore) = ignore {
             names.remove(&ignore);
         }
-        let unusable = unusable(&path, &regions, ignore);
-        DeclaredLabels { names: regions.is_empty().then_some(names), ignore, unusable }
+        for label in unions.iter().flat_map(|(_, members)| members).filter(|label| Some(**label) != ignore) {
+            names.entry(*label).or_insert_with(|| format!("label_{label}"));
+        }
+        match self.regions(unions, ignore) {
+            Ok(regions) => DeclaredLabels { names: Some(names), regions, ignore, unusable: None },
+            Err(reason) => wrong(reason),
+        }
+    }
+
+    /// Returns the regions, by nnU-Net's rule: there are some if an entry of `labels` is a list of several labels, and then
+    /// every entry but the background and `ignore` is one.
+    fn regions(&self, unions: Vec<(String, Vec<Label>)>, ignore: Option<Label>) -> Result<Vec<DeclaredRegion>, String> {
+        if unions.iter().all(|(_, members)| members.len() == 1) {
+            return Ok(Vec::new());
+        }
+        let is_region = |members: &[Label]| members != [0] && ignore.is_none_or(|ignore| members != [ignore]);
+        let regions: Vec<_> = unions.into_iter().filter(|(_, members)| is_region(members)).collect();
+        let order = self.regions_class_order.as_deref();
+        if let Some(order) = order.filter(|order| order.len() != regions.len()) {
+            return Err(format!(
+                "regions_class_order: expected a label for each of {} regions, got {}",
+                regions.len(),
+                order.len()
+            ));
+        }
+        let region = |(index, (name, labels))| DeclaredRegion { name, labels, write: order.map(|order| order[index]) };
+        Ok(regions.into_iter().enumerate().map(region).collect())
     }
 }
 
@@ -185,34 +213,6 @@ fn parse_label(key: &str, value: &Value) -> Result<LabelOrRegion, String> {
     }
 }
 
-/// Returns why regions or a label to ignore cannot be trained.
-fn unusable(path: &Path, regions: &[(&String, Vec<Label>)], ignore: Option<Label>) -> Option<UnusableLabels> {
-    let path = path.display();
-    if !regions.is_empty() {
-        let listed: Vec<String> = regions.iter().map(|(name, members)| format!("{name} {members:?}")).collect();
-        let members: BTreeSet<Label> = regions.iter().flat_map(|(_, members)| members).copied().collect();
-        let classes: Vec<String> = members.iter().map(|label| format!("{label}: label_{label}")).collect();
-        return Some(UnusableLabels {
-            reason: format!(
-                "{path} declares regions, which overlap: {}; networks are trained on labels only",
-                listed.join(", ")
-            ),
-            help: format!(
-                "declare the labels, such as `data.labels: {{ {} }}`; the metrics' key `regions` scores unions of them",
-                classes.join(", ")
-            ),
-        });
-    }
-    ignore.map(|ignore| UnusableLabels {
-        reason: format!(
-            "{path} declares label {ignore} as `ignore`: voxels that nobody annotated; leaving them out of the loss is not supported"
-        ),
-        help: format!(
-            "leave those subjects out, or declare the other labels in `data.labels` and map {ignore} to one of them in `preprocess`, such as `remap_labels: {{ map: {{ {ignore}: 0 }} }}` for background"
-        ),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,16 +245,40 @@ mod tests {
     #[test]
     fn a_label_to_ignore_is_no_class() {
         let declared = labels(r#"{"background": 0, "a": 1, "ignore": 2}"#);
-        assert_eq!((declared.names.as_ref().unwrap().len(), declared.ignore), (2, Some(2)));
-        assert!(declared.unusable.unwrap().help.contains("remap_labels: { map: { 2: 0 } }"));
+        assert_eq!((declared.names.unwrap().len(), declared.ignore, declared.unusable), (2, Some(2), None));
+    }
+
+    fn regions(text: &str) -> DeclaredLabels {
+        serde_json::from_str::<DatasetJson>(text).unwrap().labels(Path::new("T"))
     }
 
     #[test]
-    fn regions_are_named_with_their_labels() {
-        let declared = labels(r#"{"background": 0, "whole": [1, 2], "core": [2]}"#);
-        assert_eq!(declared.names, None);
-        let unusable = declared.unusable.unwrap();
-        assert!(unusable.reason.contains("core [2], whole [1, 2]"), "{}", unusable.reason);
-        assert!(unusable.help.contains("{ 1: label_1, 2: label_2 }"), "{}", unusable.help);
+    fn regions_keep_the_order_of_the_file() {
+        let declared = regions(
+            r#"{"labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "active": 3, "ignore": 4},
+                "regions_class_order": [1, 2, 3]}"#,
+        );
+        let region = |name: &str, labels: &[Label], write| DeclaredRegion {
+            name: name.to_owned(),
+            labels: labels.to_vec(),
+            write: Some(write),
+        };
+        let expected = [region("whole", &[1, 2, 3], 1), region("core", &[2, 3], 2), region("active", &[3], 3)];
+        assert_eq!(declared.regions, expected);
+        let names: Vec<String> = declared.names.unwrap().into_values().collect();
+        assert_eq!((&names[1..], declared.ignore), (&["label_1", "label_2", "active"].map(str::to_owned)[..], Some(4)));
+    }
+
+    #[test]
+    fn lists_of_one_label_alone_are_labels() {
+        let declared = regions(r#"{"labels": {"background": [0], "a": [1], "b": 2}}"#);
+        assert_eq!(declared.regions, []);
+        assert_eq!(declared.names.unwrap().len(), 3);
+    }
+
+    #[test]
+    fn every_region_needs_a_label_to_be_written_as() {
+        let declared = regions(r#"{"labels": {"background": 0, "a": [1, 2], "b": 2}, "regions_class_order": [1]}"#);
+        assert!(reason(declared).contains("expected a label for each of 2 regions, got 1"));
     }
 }

@@ -100,8 +100,19 @@ pub struct Listing {
     pub channel_names: Vec<String>,
     /// The folder that [`Generator::write`] is to write, for a source that generates its subjects.
     pub generated_in: Option<PathBuf>,
+    /// The columns of a table that name no files; the split may depend on them.
+    pub columns: Vec<TableColumn>,
     /// Contradictions that prevent nothing, as sentences.
     pub notes: Vec<String>,
+}
+
+/// A column of a table, such as the patient of each subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name, as the table has it.
+    pub name: String,
+    /// The value of each subject, by the subject's name; empty cells have none.
+    pub values: BTreeMap<String, String>,
 }
 
 impl Listing {
@@ -127,10 +138,23 @@ pub struct Incomplete {
 pub struct DeclaredLabels {
     /// The name of each label, without `ignore`; 0 is the background. `None` if the source declares no labels.
     pub names: Option<BTreeMap<Label, String>>,
+    /// The unions of labels that the source declares as what to train, in its order; empty if that is the labels.
+    pub regions: Vec<DeclaredRegion>,
     /// The label of voxels that nobody annotated, if the source declares one.
     pub ignore: Option<Label>,
     /// Why an experiment cannot use the labels as they are declared, and has to declare its own.
     pub unusable: Option<UnusableLabels>,
+}
+
+/// A union of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredRegion {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// The label as which it is written into label maps, if the source says.
+    pub write: Option<Label>,
 }
 
 /// Labels that an experiment cannot use as they are declared.

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSource, DatasetError, Incomplete, Listing};
+use super::{DataSource, DatasetError, Incomplete, Listing, TableColumn};
 use crate::alignment::Role;
 use crate::subject::Subject;
 use volume::io::case_name;
 
 /// A CSV table with a row per subject and the columns `subject`, `image` (further channels `image_2`, `image_3`, …) and
-/// `label`; other columns are ignored. Paths are relative to the table. Semicolons or tabs may separate the columns.
+/// `label`. Other columns can be used by `groups` and `stratify` of a split. Paths are relative to the table. Semicolons or
+/// tabs may separate the columns.
 ///
 /// ```yaml
 /// table: { file: data/cases.csv }
@@ -43,10 +44,13 @@ impl DataSource for TableSource {
         let text = std::fs::read(path).map_err(|source| DatasetError::Io { path: path.to_owned(), source })?;
         let mut reader =
             csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(delimiter(&text)).from_reader(&text[..]);
-        let header = reader.headers().map_err(|error| wrong(1, error.to_string()))?;
-        let columns = columns(header).map_err(|reason| wrong(1, reason))?;
+        let header = reader.headers().map_err(|error| wrong(1, error.to_string()))?.clone();
+        let columns = columns(&header).map_err(|reason| wrong(1, reason))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut listing = Listing::default();
+        let others: Vec<usize> = (0..columns.len()).filter(|index| columns[*index] == Column::Other).collect();
+        let other =
+            |index: &usize| TableColumn { name: column_name(&header[*index]).to_owned(), ..TableColumn::default() };
+        let mut listing = Listing { columns: others.iter().map(other).collect(), ..Listing::default() };
         for row in reader.records() {
             let row = row.map_err(|error| wrong(error.position().map_or(0, csv::Position::line), error.to_string()))?;
             let line = row.position().map_or(0, csv::Position::line);
@@ -72,6 +76,11 @@ impl DataSource for TableSource {
                 let reason = format!("{}: {what}", path.display());
                 listing.incomplete.push(Incomplete { subject: name.clone(), role: Role::LabelMap, reason });
             }
+            for (index, column) in others.iter().zip(&mut listing.columns) {
+                if let Some(value) = row.get(*index).filter(|value| !value.is_empty()) {
+                    column.values.insert(name.clone(), value.to_owned());
+                }
+            }
             listing.subjects.push(Subject { name, images, label });
         }
         if listing.subjects.is_empty() {
@@ -88,7 +97,7 @@ fn delimiter(text: &[u8]) -> u8 {
 }
 
 fn columns(header: &csv::StringRecord) -> Result<Vec<Column>, String> {
-    let names: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').to_lowercase()).collect();
+    let names: Vec<String> = header.iter().map(|name| column_name(name).to_lowercase()).collect();
     let columns: Vec<Column> = names.iter().map(|name| column(name)).collect();
     for (index, column) in columns.iter().enumerate() {
         if *column != Column::Other && columns[..index].contains(column) {
@@ -109,6 +118,11 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<Column>, String> {
         Some(1) => Err(format!("expected a column image, got {}", names.join(", "))),
         Some(channel) => Err(format!("expected a column image_{channel}, got {}", names.join(", "))),
     }
+}
+
+/// Returns the name of a column without a byte-order mark.
+fn column_name(name: &str) -> &str {
+    name.trim_start_matches('\u{feff}')
 }
 
 fn column(name: &str) -> Column {

@@ -185,6 +185,10 @@ fn a_table_lists_names_channels_and_optional_labels() {
     assert!(reason.ends_with("cases.csv: line 3: the label is empty"), "{reason}");
     let without_column = table("subject,image,age\nfirst,a.nii.gz,60\n").unwrap();
     assert!(without_column.incomplete[0].reason.ends_with("cases.csv: it has no column label"));
+    assert_eq!(
+        (without_column.columns[0].name.as_str(), &without_column.columns[0].values["first"]),
+        ("age", &"60".into())
+    );
     let windows = table("\u{feff}Subject;Image;Label;label_quality\r\nx;a.nii.gz;l.nii.gz;3\r\n\r\n").unwrap();
     assert_eq!((names(&windows), &windows.incomplete[..]), (vec!["x"], &[][..]));
     let misspelt = table("image,lable\na.nii.gz,l.nii.gz\n").unwrap_err().to_string();

@@ -9,7 +9,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Fold, Fraction, Split, SplitFile};
+use super::{Fold, Fraction, NnunetFold, Split, SplitFile};
 
 /// The keys of a split.
 #[derive(Clone, Copy, Deserialize)]
@@ -18,6 +18,7 @@ enum Key {
     First,
     Fraction,
     Fold,
+    Nnunet,
     File,
     Index,
 }
@@ -34,7 +35,7 @@ impl<'de> Visitor<'de> for SplitVisitor {
     type Value = Split;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a map with one of the keys first, fraction, fold and file")
+        f.write_str("a map with one of the keys first, fraction, fold, nnunet and file")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Split, A::Error> {
@@ -44,6 +45,7 @@ impl<'de> Visitor<'de> for SplitVisitor {
                 Key::First => Split::First(map.next_value()?),
                 Key::Fraction => Split::Fraction(map.next_value()?),
                 Key::Fold => Split::Fold(map.next_value()?),
+                Key::Nnunet => Split::Nnunet(map.next_value()?),
                 Key::File => Split::File(SplitFile { path: map.next_value()?, index: None }),
                 Key::Index => {
                     index = Some(map.next_value()?);
@@ -51,11 +53,15 @@ impl<'de> Visitor<'de> for SplitVisitor {
                 }
             };
             if split.replace(chosen).is_some() {
-                return Err(A::Error::custom("expected one of the keys first, fraction, fold and file, got several"));
+                return Err(A::Error::custom(
+                    "expected one of the keys first, fraction, fold, nnunet and file, got several",
+                ));
             }
         }
         match (split, index) {
-            (None, _) => Err(A::Error::custom("expected one of the keys first, fraction, fold and file, got none")),
+            (None, _) => {
+                Err(A::Error::custom("expected one of the keys first, fraction, fold, nnunet and file, got none"))
+            }
             (Some(Split::File(file)), index) => Ok(Split::File(SplitFile { index, ..file })),
             (Some(split), None) => Ok(split),
             (Some(_), Some(_)) => Err(A::Error::custom(
@@ -72,6 +78,7 @@ impl Serialize for Split {
             Self::First(count) => map.serialize_entry("first", count)?,
             Self::Fraction(fraction) => map.serialize_entry("fraction", fraction)?,
             Self::Fold(fold) => map.serialize_entry("fold", fold)?,
+            Self::Nnunet(fold) => map.serialize_entry("nnunet", fold)?,
             Self::File(SplitFile { path, index }) => {
                 map.serialize_entry("file", path)?;
                 index.iter().try_for_each(|index| map.serialize_entry("index", index))?;
@@ -109,11 +116,13 @@ const FOLD_INDEX: &str =
 enum Choices {
     /// The first N subjects in sorted order for training, the rest for validation, such as `first: 105`.
     First(NonZeroUsize),
-    /// Fractions of the subjects, shuffled by the experiment's `seed`.
+    /// Fractions of the subjects, shuffled by the experiment's `seed` or one of their own; `groups` stay together.
     Fraction(Fraction),
     /// One fold of a cross-validation: fold `index` of `count` for validation, the rest for training; shuffled by the
-    /// experiment's `seed`.
+    /// experiment's `seed` or one of their own. `groups`, such as patients, stay together.
     Fold(Fold),
+    /// One of nnU-Net's own five folds, made from the names of the subjects: `nnunet: { index: 0 }`.
+    Nnunet(NnunetFold),
     /// A JSON file of subject names: `{"train": [names], "val": [...], "test": [...]}`, or a list of such splits, one per
     /// fold, of which `index` chooses one: `{ file: splits_final.json, index: 0 }`.
     File(PathBuf),
@@ -136,7 +145,14 @@ mod tests {
 
     #[test]
     fn a_split_is_written_as_it_is_read() {
-        for text in ["first: 3\n", "fold:\n  index: 1\n  count: 5\n", "file: s.json\n", "file: s.json\nindex: 2\n"] {
+        for text in [
+            "first: 3\n",
+            "fold:\n  index: 1\n  count: 5\n",
+            "fold:\n  index: 1\n  count: 5\n  seed: 3\n",
+            "nnunet:\n  index: 4\n",
+            "file: s.json\n",
+            "file: s.json\nindex: 2\n",
+        ] {
             let split: Split = serde_yaml::from_str(text).unwrap();
             assert_eq!(serde_yaml::to_string(&split).unwrap(), text);
         }

@@ -1,15 +1,28 @@
 //! Splits: subjects for training, validation and test.
 
+mod attribute;
+mod description;
 mod document;
+mod error;
 mod file;
+mod folds;
+mod mersenne_twister;
+mod nnunet;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use random::{Purpose, Seed};
+use crate::sources::Listing;
+pub use attribute::{Attribute, AttributeUse, Pattern};
+pub use description::{describe, rare_values};
+pub use error::SplitError;
+use folds::{by_value, shuffled};
+use random::Seed;
 use values::NonNegative;
 
 /// How the subjects are split into training, validation and test.
@@ -17,11 +30,12 @@ use values::NonNegative;
 pub enum Split {
     /// The first N subjects in sorted order for training, the rest for validation, such as `first: 105`.
     First(NonZeroUsize),
-    /// Fractions of the subjects, shuffled by the experiment's `seed`.
+    /// Fractions of the subjects, shuffled by `seed`.
     Fraction(Fraction),
-    /// One fold of a cross-validation: fold `index` of `count` for validation, the rest for training; shuffled by the
-    /// experiment's `seed`.
+    /// One fold of a cross-validation: fold `index` of `count` for validation, the rest for training; shuffled by `seed`.
     Fold(Fold),
+    /// One of nnU-Net's own five folds.
+    Nnunet(NnunetFold),
     /// A JSON file of subject names.
     File(SplitFile),
 }
@@ -46,6 +60,14 @@ pub struct Fraction {
     /// Fraction for testing, which training never uses, for example 0.1. Default 0.
     #[serde(default = "none")]
     pub test: NonNegative,
+    /// Seed that shuffles the subjects. `null` (default) uses the experiment's `seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// What subjects have in common that must be in one part, such as `{ column: patient }` of a `table`, or a part of their
+    /// names: `{ pattern: "^patient[0-9]+" }`. The parts then have the fractions as nearly as the groups allow. `null`
+    /// (default) splits each subject by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Attribute>,
 }
 
 /// One fold of a cross-validation, such as `{ index: 0, count: 5 }`.
@@ -56,6 +78,35 @@ pub struct Fold {
     pub index: usize,
     /// Number of folds, at least 2, for example 5.
     pub count: NonZeroUsize,
+    /// Seed that shuffles the subjects, so that runs with other seeds have the same folds. `null` (default) uses the
+    /// experiment's `seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// What subjects have in common that must be in one fold, so that no patient both trains and validates: a column of a
+    /// `table`, such as `{ column: patient }`, or a part of the subjects' names, such as `{ pattern: "^patient[0-9]+" }`. The
+    /// folds then have as equal numbers of subjects as the groups allow. `null` (default) has each subject by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Attribute>,
+    /// Value of which each fold has the same fraction of subjects, as a column of a `table`, such as `{ column: hospital }`,
+    /// or a part of the subjects' names. With `groups`, as nearly as the groups allow. `null` (default) does not stratify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stratify: Option<Attribute>,
+}
+
+impl Fold {
+    /// One fold of several, shuffled by the experiment's seed.
+    pub fn new(index: usize, count: NonZeroUsize) -> Self {
+        Self { index, count, seed: None, groups: None, stratify: None }
+    }
+}
+
+/// One of the five folds that nnU-Net makes from the names of the subjects, as in its `splits_final.json`, such as
+/// `{ index: 0 }`. No seed changes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NnunetFold {
+    /// Fold used for validation, from 0 to 4, for example 0.
+    pub index: usize,
 }
 
 fn none() -> NonNegative {
@@ -75,205 +126,154 @@ pub struct Parts {
     pub test: Vec<String>,
 }
 
-/// Why a split cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum SplitError {
-    /// Training or validation would have no subject.
-    #[error(
-        "the {part} part is empty: of {subjects} subjects, the split assigns {train} to train and {val} to val; change its numbers or add subjects"
-    )]
-    Empty {
-        /// The empty part.
-        part: &'static str,
-        /// Training subjects.
-        train: usize,
-        /// Validation subjects.
-        val: usize,
-        /// Number of subjects.
-        subjects: usize,
-    },
-    /// The fractions sum to more than 1.
-    #[error("expected fractions that sum to at most 1, got {sum}; lower train, val or test")]
-    FractionSum {
-        /// Their sum.
-        sum: f64,
-    },
-    /// The fold does not exist.
-    #[error("expected a fold index from 0 to {largest}, got {index}", largest = count - 1)]
-    FoldIndex {
-        /// The requested value.
-        index: usize,
-        /// The number of folds.
-        count: usize,
-    },
-    /// There are too few or too many folds for the subjects.
-    #[error("expected from 2 to {subjects} folds (one per subject), got {count}")]
-    FoldCount {
-        /// The requested value.
-        count: usize,
-        /// Number of subjects.
-        subjects: usize,
-    },
-    /// The file cannot be read.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// The file is not JSON of the expected form.
-    #[error("{path}: {source}; expected {{\"train\": [names], \"val\": [names], \"test\": [names]}}", path = path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
-    /// The file is a list of folds, and none is chosen.
-    #[error("{path}: it has {count} folds, expected the index of one", path = path.display())]
-    NoIndex {
-        /// The file.
-        path: PathBuf,
-        /// The number of folds.
-        count: usize,
-    },
-    /// The file has no such fold.
-    #[error("{path}: {reason}", path = path.display(), reason = index_reason(*index, *count))]
-    FileIndex {
-        /// The file.
-        path: PathBuf,
-        /// The requested value.
-        index: usize,
-        /// The number of folds.
-        count: usize,
-    },
-    /// A fold is chosen, but the file is no list.
-    #[error("{path}: it has one split, not a list of folds", path = path.display())]
-    OneSplit {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file names subjects that the dataset does not have.
-    #[error("{path}: no such subjects: {names}; subjects of the dataset are {known}, …", path = path.display(), names = first_names(names), known = known.join(", "))]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// The names.
-        names: Vec<String>,
-        /// The first names of the dataset.
-        known: Vec<String>,
-    },
-    /// The file names subjects more than once.
-    #[error("{path}: expected each subject at most once, got {names}", path = path.display(), names = names.join(", "))]
-    Repeated {
-        /// The file.
-        path: PathBuf,
-        /// Each name with the parts that list it.
-        names: Vec<String>,
-    },
-}
-
-impl SplitError {
-    /// Returns how to fix it.
-    pub fn help(&self) -> String {
+impl Split {
+    /// Returns the name of the kind of split, as an experiment writes it.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Empty { .. } => "the parts train and val need at least one subject each".to_owned(),
-            Self::FractionSum { .. } => "write fractions such as `{ train: 0.7, val: 0.2, test: 0.1 }`".to_owned(),
-            Self::FoldIndex { .. } | Self::FileIndex { .. } => "folds are counted from 0".to_owned(),
-            Self::FoldCount { .. } => "change `count`, or add subjects".to_owned(),
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                "the path is relative to the working folder".to_owned()
-            }
-            Self::Io { .. } => "check the path and its permissions".to_owned(),
-            Self::Json { .. } => {
-                "nnU-Net's splits_final.json, a list of such splits, can be used too, with `index`".to_owned()
-            }
-            Self::NoIndex { path, .. } => {
-                format!("choose a fold, counted from 0: `split: {{ file: {}, index: 0 }}`", path.display())
-            }
-            Self::OneSplit { .. } => "remove `index`".to_owned(),
-            Self::Unknown { .. } | Self::Repeated { .. } => "correct the names in the file".to_owned(),
+            Self::First(_) => "first",
+            Self::Fraction(_) => "fraction",
+            Self::Fold(_) => "fold",
+            Self::Nnunet(_) => "nnunet",
+            Self::File(_) => "file",
         }
     }
-}
 
-fn index_reason(index: usize, count: usize) -> String {
-    match count.checked_sub(1) {
-        None => "it has no folds".to_owned(),
-        Some(largest) => format!("expected a fold index from 0 to {largest}, got {index}"),
+    /// Returns whether another seed of the experiment assigns the subjects to other parts.
+    pub fn depends_on_seed(&self) -> bool {
+        match self {
+            Self::Fraction(Fraction { seed, .. }) | Self::Fold(Fold { seed, .. }) => seed.is_none(),
+            Self::First(_) | Self::Nnunet(_) | Self::File(_) => false,
+        }
+    }
+
+    /// Returns what subjects of one part have in common, if they are grouped.
+    fn groups(&self) -> Option<&Attribute> {
+        match self {
+            Self::Fraction(Fraction { groups, .. }) | Self::Fold(Fold { groups, .. }) => groups.as_ref(),
+            Self::First(_) | Self::Nnunet(_) | Self::File(_) => None,
+        }
+    }
+
+    fn stratify(&self) -> Option<&Attribute> {
+        if let Self::Fold(fold) = self { fold.stratify.as_ref() } else { None }
     }
 }
 
-/// Returns the first of some names, with the number of the others.
-fn first_names(names: &[String]) -> String {
-    const MAX_SHOWN: usize = 10;
-    let more = names.len().saturating_sub(MAX_SHOWN);
-    let shown = names[..names.len() - more].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
-/// Splits subjects into parts; each part is in sorted order.
+/// Splits the subjects of a source into parts; each part is in sorted order. `seed` is that of the experiment.
 ///
-/// The order of `names` does not matter. The same seed returns the same parts.
+/// The order of subjects does not matter. The same seed returns the same parts.
 ///
 /// # Errors
-/// When the numbers do not fit the subjects, training or validation would be empty, or the file is invalid.
-pub fn parts(split: &Split, seed: Seed, names: &[String]) -> Result<Parts, SplitError> {
-    let mut sorted = names.to_vec();
-    sorted.sort();
+/// When the numbers do not fit the subjects, a subject has no group, training or validation would be empty, or the file is
+/// invalid.
+pub fn parts(split: &Split, seed: Seed, listing: &Listing) -> Result<Parts, SplitError> {
+    let mut names = sorted_names(listing);
+    let subjects = names.len();
     let mut parts = match split {
         Split::First(count) => {
-            let val = sorted.split_off(count.get().min(sorted.len()));
-            Parts { train: sorted, val, test: Vec::new() }
+            let val = names.split_off(count.get().min(subjects));
+            Parts { train: names, val, test: Vec::new() }
         }
-        Split::Fraction(fraction) => split_by_fractions(fraction, shuffled(seed, sorted))?,
-        Split::Fold(fold) => split_into_folds(fold, shuffled(seed, sorted))?,
-        Split::File(file) => file::read(file, &sorted)?,
+        Split::Fraction(fraction) => split_by_fractions(fraction, seed, listing, names)?,
+        Split::Fold(Fold { index, count, .. }) if *index >= count.get() && count.get() >= 2 => {
+            return Err(SplitError::FoldIndex { index: *index, count: count.get() });
+        }
+        Split::Nnunet(NnunetFold { index }) if *index >= nnunet::COUNT => {
+            return Err(SplitError::FoldIndex { index: *index, count: nnunet::COUNT });
+        }
+        Split::Fold(Fold { index, .. }) | Split::Nnunet(NnunetFold { index }) => {
+            let mut folds = folds(split, seed, listing)?.expect("the split has folds");
+            folds.swap_remove(*index)
+        }
+        Split::File(file) => file::read(file, &names)?,
     };
-    for part in [&mut parts.train, &mut parts.val, &mut parts.test] {
-        part.sort();
-    }
+    sort(&mut parts);
     let (train, val) = (parts.train.len(), parts.val.len());
     for (part, size) in [("train", train), ("val", val)] {
         if size == 0 {
-            return Err(SplitError::Empty { part, train, val, subjects: names.len() });
+            return Err(SplitError::Empty { part, train, val, subjects });
         }
     }
     Ok(parts)
 }
 
-fn shuffled(seed: Seed, mut sorted: Vec<String>) -> Vec<String> {
-    seed.stream(Purpose::Split, 0, "", 0).shuffle(&mut sorted);
-    sorted
+/// Returns the parts of every fold of a cross-validation, in sorted order; `None` if the split has no folds or they are in
+/// a file. `seed` is that of the experiment.
+///
+/// # Errors
+/// When the number of folds does not fit the subjects, or a subject has no group or no value to stratify by.
+pub fn folds(split: &Split, seed: Seed, listing: &Listing) -> Result<Option<Vec<Parts>>, SplitError> {
+    let names = sorted_names(listing);
+    let validation = match split {
+        Split::Fold(fold) => folds::folds(fold, seed, listing, names.clone())?,
+        Split::Nnunet(_) => nnunet::folds(&names)?,
+        Split::First(_) | Split::Fraction(_) | Split::File(_) => return Ok(None),
+    };
+    let parts = |val: Vec<String>| {
+        let validates: BTreeSet<&String> = val.iter().collect();
+        let train = names.iter().filter(|name| !validates.contains(name)).cloned().collect();
+        let mut parts = Parts { train, val, test: Vec::new() };
+        sort(&mut parts);
+        parts
+    };
+    Ok(Some(validation.into_iter().map(parts).collect()))
 }
 
-/// Cuts at the rounded cumulative fractions, so that fractions that sum to 1 use every subject.
-fn split_by_fractions(fraction: &Fraction, mut names: Vec<String>) -> Result<Parts, SplitError> {
+/// Returns the folds as nnU-Net's `splits_final.json` has them.
+pub fn to_splits_json(folds: &[Parts]) -> String {
+    let folds: Vec<_> = folds.iter().map(|Parts { train, val, .. }| json!({ "train": train, "val": val })).collect();
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    folds.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter)).expect("names are text");
+    String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
+fn sorted_names(listing: &Listing) -> Vec<String> {
+    let mut names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
+    names.sort();
+    names
+}
+
+fn sort(parts: &mut Parts) {
+    for part in [&mut parts.train, &mut parts.val, &mut parts.test] {
+        part.sort();
+    }
+}
+
+/// Cuts at the rounded cumulative fractions, so that fractions that sum to 1 use every subject. A group is in the part that
+/// has its middle subject.
+fn split_by_fractions(
+    fraction: &Fraction,
+    seed: Seed,
+    listing: &Listing,
+    names: Vec<String>,
+) -> Result<Parts, SplitError> {
     let [train, val, test] = [fraction.train, fraction.val, fraction.test].map(NonNegative::get);
     let sum = train + val + test;
     if sum > 1.0 + 1e-9 {
         return Err(SplitError::FractionSum { sum });
     }
+    let seed = fraction.seed.map_or(seed, Seed);
     let total = names.len();
+    let groups: Vec<Vec<String>> = match &fraction.groups {
+        None => names.into_iter().map(|name| vec![name]).collect(),
+        Some(groups) => {
+            let values = groups.values(AttributeUse::Groups, listing)?;
+            by_value(&values).into_values().map(|names| names.into_iter().cloned().collect()).collect()
+        }
+    };
     let cut = |fraction: f64| ((fraction * total as f64 + 1e-9).round() as usize).min(total);
-    names.truncate(cut(sum));
-    let test = names.split_off(cut(train + val).min(names.len()));
-    let val = names.split_off(cut(train).min(names.len()));
-    Ok(Parts { train: names, val, test })
-}
-
-fn split_into_folds(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError> {
-    let (index, count) = (fold.index, fold.count.get());
-    if count < 2 || count > names.len() {
-        return Err(SplitError::FoldCount { count, subjects: names.len() });
-    }
-    if index >= count {
-        return Err(SplitError::FoldIndex { index, count });
-    }
-    let mut parts = Parts::default();
-    for (position, name) in names.into_iter().enumerate() {
-        if position % count == index { parts.val.push(name) } else { parts.train.push(name) }
+    let cuts = [cut(train), cut(train + val), cut(sum)];
+    let (mut parts, mut before) = (Parts::default(), 0);
+    for group in shuffled(seed, groups) {
+        let middle = before + group.len() / 2;
+        before += group.len();
+        match cuts.iter().position(|cut| middle < *cut) {
+            Some(0) => parts.train.extend(group),
+            Some(1) => parts.val.extend(group),
+            Some(_) => parts.test.extend(group),
+            None => {}
+        }
     }
     Ok(parts)
 }
@@ -281,6 +281,7 @@ fn split_into_folds(fold: &Fold, names: Vec<String>) -> Result<Parts, SplitError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subject::Subject;
 
     fn names(count: usize) -> Vec<String> {
         (0..count).map(|i| format!("case_{i:02}")).collect()
@@ -291,11 +292,21 @@ mod tests {
     }
 
     fn fraction(train: f64, val: f64, test: f64) -> Split {
-        Split::Fraction(Fraction { train: non_negative(train), val: non_negative(val), test: non_negative(test) })
+        let [train, val, test] = [train, val, test].map(non_negative);
+        Split::Fraction(Fraction { train, val, test, seed: None, groups: None })
     }
 
     fn fold(index: usize, count: usize) -> Split {
-        Split::Fold(Fold { index, count: NonZeroUsize::new(count).unwrap() })
+        Split::Fold(Fold::new(index, NonZeroUsize::new(count).unwrap()))
+    }
+
+    fn listing(names: &[String]) -> Listing {
+        let subject = |name: &String| Subject { name: name.clone(), images: Vec::new(), label: None };
+        Listing { subjects: names.iter().map(subject).collect(), ..Listing::default() }
+    }
+
+    fn parts(split: &Split, seed: Seed, names: &[String]) -> Result<Parts, SplitError> {
+        super::parts(split, seed, &listing(names))
     }
 
     fn all(parts: &Parts) -> Vec<String> {
@@ -355,5 +366,40 @@ mod tests {
         assert!(matches!(error(fold(5, 3)), SplitError::FoldIndex { .. }));
         assert!(matches!(error(fold(0, 5)), SplitError::FoldCount { .. }));
         assert!(matches!(error(fold(0, 1)), SplitError::FoldCount { .. }));
+    }
+
+    #[test]
+    fn a_group_is_in_one_part_of_fractions() {
+        let names: Vec<String> = (0..60).map(|index| format!("p{:02}_{index:02}", (index * index) % 25)).collect();
+        let groups = Some(serde_json::from_str(r#"{"pattern": "^p[0-9]+"}"#).unwrap());
+        let [train, val, test] = [0.6, 0.2, 0.2].map(non_negative);
+        let split = Split::Fraction(Fraction { train, val, test, seed: Some(4), groups });
+        let parts = parts(&split, Seed(1), &names).unwrap();
+        assert_eq!(all(&parts).len(), 60);
+        let patients = |names: &[String]| names.iter().map(|name| name[..3].to_owned()).collect::<BTreeSet<_>>();
+        let [train, val, test] = [&parts.train, &parts.val, &parts.test].map(|names| patients(names));
+        assert!(train.is_disjoint(&val) && train.is_disjoint(&test) && val.is_disjoint(&test));
+    }
+
+    #[test]
+    fn written_folds_are_read_again() {
+        let names = names(7);
+        let all = folds(&fold(0, 3), Seed(2), &listing(&names)).unwrap().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("splits_final.json");
+        std::fs::write(&path, to_splits_json(&all)).unwrap();
+        for (index, expected) in all.iter().enumerate() {
+            let file = Split::File(SplitFile { path: path.clone(), index: Some(index) });
+            assert_eq!(parts(&file, Seed(0), &names).unwrap(), *expected);
+        }
+    }
+
+    #[test]
+    fn nnunet_needs_five_subjects_and_has_five_folds() {
+        let split = |index| Split::Nnunet(NnunetFold { index });
+        let error = parts(&split(0), Seed(0), &names(4)).unwrap_err().to_string();
+        assert_eq!(error, "nnU-Net's cross-validation has 5 folds, which need at least 5 subjects, got 4");
+        let error = parts(&split(5), Seed(0), &names(9)).unwrap_err().to_string();
+        assert_eq!(error, "expected a fold index from 0 to 4, got 5");
     }
 }

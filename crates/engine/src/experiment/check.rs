@@ -15,6 +15,7 @@ use super::problem::{Problem, Problems};
 mod assemble;
 mod chain;
 pub mod data;
+mod fine_tuning;
 mod inference;
 mod names;
 mod network;
@@ -22,6 +23,7 @@ mod patch;
 mod sampler;
 pub(in crate::experiment) mod scores;
 mod sizes;
+mod targets;
 mod training;
 
 pub use data::{DatasetIndex, DatasetSummary, index_dataset, summarize_dataset};
@@ -168,6 +170,7 @@ pub fn check_document(document: &Document) -> Result<Vec<String>, Problems> {
 fn check_rules(document: &Document) -> Diagnostics<'_> {
     let mut diagnostics = Diagnostics::new(document);
     names::check(&mut diagnostics);
+    targets::check(&mut diagnostics);
     chain::check(&mut diagnostics);
     network::check(&mut diagnostics);
     inference::check(&mut diagnostics);

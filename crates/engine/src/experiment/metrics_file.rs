@@ -12,7 +12,8 @@ use super::load::read_text;
 use super::problem::{Problem, Problems, SourceText};
 use super::tree::{Node, Value};
 use super::typed::{read, read_with_labels};
-use metrics::Metric;
+use metrics::{Class, Metric};
+use values::OrderedMap;
 use volume::Label;
 
 /// Metrics and label names for the evaluation of label maps.
@@ -30,9 +31,37 @@ pub struct MetricsFile {
     /// `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
+    /// Named unions of labels that are scored instead of the labels, in this order, such as
+    /// `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`; for folders of label maps.
+    #[serde(default)]
+    pub regions: Option<OrderedMap<Vec<Label>>>,
+    /// Label of true voxels that no metric counts; for folders of label maps.
+    #[serde(default)]
+    pub ignore_label: Option<Label>,
 }
 
 impl MetricsFile {
+    /// Returns what a file with these metrics and nothing else says.
+    pub fn of_metrics(metrics: Vec<Metric>) -> Self {
+        Self { metrics, labels: None, regions: None, ignore_label: None }
+    }
+
+    /// Returns the classes that the file states; `None` if it states none.
+    pub fn classes(&self) -> Option<Vec<Class>> {
+        if let Some(regions) = &self.regions {
+            let class = |(name, labels): (&str, &Vec<Label>)| Class { name: name.to_owned(), labels: labels.clone() };
+            return Some(regions.iter().map(class).collect());
+        }
+        let labels = self.labels.as_ref()?.iter();
+        Some(labels.map(|(label, name)| Class::of_label(*label, name)).collect())
+    }
+
+    /// Returns a key that the evaluation of a run does not need.
+    pub fn key_of_folders(&self) -> Option<&'static str> {
+        let ignore = self.ignore_label.map(|_| "ignore_label");
+        self.regions.as_ref().map(|_| "regions").or(ignore)
+    }
+
     /// Reads a file; a list at the top level is the list of metrics. `known` are the labels of the evaluated maps, which
     /// metrics may name besides those of the file.
     ///
@@ -56,7 +85,7 @@ impl MetricsFile {
         let own = node.child("labels").and_then(|labels| read::<BTreeMap<Label, String>>(labels).ok());
         let names = own.as_ref().or(known).map_or_else(LabelNames::default, LabelNames::new);
         let mut file = match is_list {
-            true => Self { metrics: read_with_labels(&node, &names)?, labels: None },
+            true => Self::of_metrics(read_with_labels(&node, &names)?),
             false => read_with_labels::<Self>(&node, &names)?,
         };
         let mut problems = Vec::new();
@@ -70,10 +99,17 @@ impl MetricsFile {
             problems.extend(scores::label_names(own).into_iter().map(|violation| problem(violation, labels)));
             own.values_mut().for_each(|name| *name = column_name(name));
         }
+        if let Some(regions) = &mut file.regions {
+            let node = part("regions");
+            problems.extend(scores::region_names(regions).into_iter().map(|violation| problem(violation, node)));
+            regions.0.iter_mut().for_each(|(name, _)| *name = column_name(name));
+        }
+        let regions: Vec<String> =
+            file.regions.iter().flat_map(OrderedMap::iter).map(|(name, _)| name.to_owned()).collect();
         let declared: BTreeMap<Label, String> =
             known.into_iter().chain(&file.labels).flatten().map(|(label, name)| (*label, name.clone())).collect();
         if known.is_some() || file.labels.is_some() {
-            let violations = scores::labels_of_metrics(&file.metrics, &declared, "labels");
+            let violations = scores::labels_of_metrics(&file.metrics, &declared, &regions, "labels");
             problems.extend(violations.into_iter().map(|violation| problem(violation, metrics)));
         }
         if problems.is_empty() { Ok(file) } else { Err(Problems(problems)) }

@@ -21,5 +21,6 @@ mod reference;
 pub mod schema;
 pub mod spec;
 mod syntax;
+pub mod targets;
 pub mod tree;
 pub mod typed;

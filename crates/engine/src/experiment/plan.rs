@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::spec::{Data, Experiment};
+use super::spec::Experiment;
+use super::targets::Targets;
 use dataset::split::Parts;
 use dataset::subject::Subject;
 use nn::devices::DeviceName;
@@ -21,12 +22,14 @@ pub struct Plan {
     pub name: String,
     /// The device that the network runs on; never `auto`.
     pub device: DeviceName,
-    /// The foreground labels in ascending order; class `k + 1` of the network is `labels[k]`.
-    pub labels: Vec<ClassLabel>,
+    /// What the network is trained to predict.
+    pub targets: Targets,
     /// Every subject, by name.
     pub cases: BTreeMap<String, Case>,
     /// The split into training, validation and test subjects.
     pub parts: Parts,
+    /// The groups of the split, and what it is stratified by, in words.
+    pub groups: Option<String>,
     /// The number of image channels.
     pub channels: usize,
     /// The names of the channels that the dataset declares, such as `CT`; may be empty.
@@ -39,6 +42,8 @@ pub struct Plan {
     pub patches_per_epoch: usize,
     /// Optimizer steps per epoch.
     pub steps_per_epoch: usize,
+    /// What does not come from the initial weights as it is in their file.
+    pub initial_weights: Vec<String>,
     /// The number of trainable parameters.
     pub num_parameters: usize,
     /// The estimated memory of training in bytes.
@@ -82,9 +87,9 @@ pub struct Case {
 }
 
 impl Plan {
-    /// Returns the number of classes of the network, including the background.
+    /// Returns the number of classes of the network.
     pub fn num_classes(&self) -> usize {
-        self.labels.len() + 1
+        self.targets.num_classes()
     }
 
     /// Returns the number of optimizer steps of the whole run.
@@ -114,9 +119,8 @@ impl Plan {
     /// Returns the text of plan.yaml: the experiment with all defaults, which yields the same run.
     pub fn to_yaml(&self) -> String {
         let experiment = self.experiment.clone();
-        // Labels that come from the dataset are written too, so that the run can predict without the dataset.
-        let labels = ClassLabel::pairs(&self.labels).into_iter().collect();
-        let data = Data { labels: Some(labels), ..experiment.data };
+        // Targets that come from the dataset are written too, so that the run can predict without the dataset.
+        let data = self.targets.clone().into_data(experiment.data);
         Experiment { name: Some(self.name.clone()), device: self.device, data, ..experiment }.to_yaml()
     }
 }

@@ -1,6 +1,7 @@
 //! The text that `runner check` prints: what will be trained, on what, and how it will be judged.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 use serde_yaml::{Mapping, Value as Yaml};
@@ -9,7 +10,9 @@ use super::plan::Plan;
 use super::spec::Experiment;
 
 /// Maximum length of the description of a component in characters; landmarks and reference grids are long.
-const MAX_LENGTH: usize = 160;
+const MAX_LENGTH: usize = 600;
+/// Maximum length of a line in characters, without its name.
+const MAX_LINE: usize = 100;
 
 impl Plan {
     /// Returns the smallest and the largest size along each axis after preprocessing.
@@ -35,22 +38,34 @@ impl Plan {
     }
 
     fn data_lines(&self) -> Vec<(&'static str, String)> {
-        let labels: Vec<String> = self.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
+        let targets = &self.targets;
+        let labels: Vec<String> =
+            targets.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
         let (train, val, test) = (self.parts.train.len(), self.parts.val.len(), self.parts.test.len());
         let volumes = self.shape_range().map(|(low, high)| {
             let range =
                 if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
             ("volumes", format!("{range} voxels after preprocess"))
         });
-        let lines = [
+        let first = [
             ("name", self.name.clone()),
             ("device", self.device.to_string()),
             ("subjects", format!("{train} train, {val} val, {test} test")),
-            ("channels", self.channels.to_string()),
-            ("labels", labels.join(", ")),
-            ("preprocess", components(&self.experiment.preprocess, "none")),
         ];
-        lines.into_iter().chain(volumes).collect()
+        let groups = self.groups.iter().map(|groups| ("split", groups.replace("; ", "\n")));
+        let lines = [("channels", self.channels.to_string()), ("labels", labels.join(", "))];
+        let regions = (!targets.has_background()).then(|| ("regions", targets.regions_text()));
+        let ignored = targets.ignore.map(|label| ("ignored label", label.to_string()));
+        let preprocess = ("preprocess", components(&self.experiment.preprocess, "none"));
+        first
+            .into_iter()
+            .chain(groups)
+            .chain(lines)
+            .chain(regions)
+            .chain(ignored)
+            .chain([preprocess])
+            .chain(volumes)
+            .collect()
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {
@@ -79,17 +94,32 @@ impl Plan {
     fn training_lines(&self) -> Vec<(&'static str, String)> {
         let Experiment { model, loss, optimizer, schedule, train, .. } = &self.experiment;
         let clip = train.clip_gradient_norm.map(|norm| ("gradient clipping", format!("to a norm of {}", norm.get())));
-        let initial = train.initial_weights.as_ref().map(|path| ("initial weights", path.display().to_string()));
+        let initial = train.initial_weights.as_ref().map(|weights| {
+            let file = weights.file.display().to_string();
+            ("initial weights", [file].iter().chain(&self.initial_weights).cloned().collect::<Vec<_>>().join("\n"))
+        });
+        let frozen = train.freeze.as_ref().map(|freeze| {
+            let span = match freeze.epochs.map(NonZeroUsize::get) {
+                None => "for the whole run".to_owned(),
+                Some(1) => "for the first epoch".to_owned(),
+                Some(epochs) => format!("for the first {epochs} epochs"),
+            };
+            ("frozen", format!("{} {span}", freeze.layers.join(", ")))
+        });
+        let factors: Vec<String> =
+            train.learning_rate_factors.iter().map(|(layer, factor)| format!("{layer} {}", factor.get())).collect();
+        let factors = (!factors.is_empty()).then(|| ("learning rates", format!("times {}", factors.join(", "))));
         let lines = [
             ("model", component(&tree(model))),
             ("parameters", self.num_parameters.to_string()),
+            ("receptive field", format!("{} voxels", shape_text(model.receptive_field()))),
             ("loss", component(&tree(loss))),
             ("optimizer", component(&tree(optimizer))),
             ("schedule", component(&tree(schedule))),
         ];
         let average =
             train.weight_average.as_ref().map(|average| ("weight average", format!("decay {}", average.decay.get())));
-        lines.into_iter().chain(clip).chain(initial).chain(average).collect()
+        lines.into_iter().chain(clip).chain(initial).chain(average).chain(frozen).chain(factors).collect()
     }
 
     fn evaluation_lines(&self) -> Vec<(&'static str, String)> {
@@ -146,12 +176,26 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for (name, value) in self.lines() {
-            for (index, value) in value.lines().enumerate() {
+            for (index, value) in value.lines().flat_map(wrapped).enumerate() {
                 writeln!(f, "{:<18}{value}", if index == 0 { name } else { "" })?;
             }
         }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
+}
+
+/// Breaks a line after commas; the second line and later ones are indented.
+fn wrapped(line: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for part in line.split_inclusive(", ") {
+        let last = lines.last_mut().expect("there is a line");
+        if !last.trim().is_empty() && last.chars().count() + part.trim_end().chars().count() > MAX_LINE {
+            lines.push(format!("  {part}"));
+        } else {
+            last.push_str(part);
+        }
+    }
+    lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 fn shape_text(shape: [usize; 3]) -> String {
@@ -275,8 +319,15 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_are_wrapped_after_commas() {
+        assert_eq!(wrapped("constant"), ["constant"]);
+        let line = format!("{}, {}, c", "a".repeat(60), "b".repeat(60));
+        assert_eq!(wrapped(&line), [format!("{},", "a".repeat(60)), format!("  {}, c", "b".repeat(60))]);
+    }
+
+    #[test]
     fn long_descriptions_are_cut() {
-        let text = described(&format!("resample: {{ numbers: {:?} }}", vec![1; 100]));
+        let text = described(&format!("resample: {{ numbers: {:?} }}", vec![1; 300]));
         assert_eq!((text.chars().count(), text.chars().last()), (MAX_LENGTH + 1, Some('…')));
     }
 }

@@ -140,6 +140,9 @@ mod tests {
         keys_of_labels(&experiment_json(), "", &mut found);
         found.sort();
         found.dedup();
-        assert_eq!(found, ["labels", "lesion", "liver", "map", "probabilities", "regions", "tumour"]);
+        assert_eq!(
+            found,
+            ["ignore_label", "labels", "lesion", "liver", "map", "probabilities", "regions", "tumour", "write"]
+        );
     }
 }

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::targets::RegionSpec;
 use crate::inference::options::Inference;
 use crate::inference::postprocess::Postprocess;
 use dataset::queue::QueueSpec;
@@ -20,9 +20,10 @@ use metrics::Metric;
 use nn::devices::DeviceName;
 use nn::losses::Loss;
 use nn::optimizers::{OptimizerSpec, Schedule};
+use nn::weights::InitialWeights;
 use nn::{FloatFormat, Model};
 use transforms::{ToCanonical, Transform, lazy};
-use values::{Positive, UnitFraction};
+use values::{OrderedMap, Positive, UnitFraction};
 use volume::Label;
 
 /// Experiment: everything that determines the results of a run.
@@ -103,6 +104,12 @@ pub struct Data {
     /// Label names by label value, for example `{ 1: liver, 2: tumour }`; 0 is the background and is not listed. `null` (default) uses the names of `dataset.json`, or else `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
+    /// Regions, unions of labels that may overlap, are trained instead of labels, each with a sigmoid of its own: `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`. They are written into predicted label maps in this order, each as its one label that is in no later region, or as `write` says: `whole_tumour: { labels: [1, 2, 3], write: 2 }`; scores are those of the unions. `null` (default) trains the regions of nnU-Net's `dataset.json` if it declares some and `labels` is not written, else the labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<OrderedMap<RegionSpec>>,
+    /// Label of voxels that nobody annotated, for example 4: they are in no loss, no statistic and no score, they are never predicted, and samplers do not choose them. `null` (default) is the label `ignore` of nnU-Net's `dataset.json`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_label: Option<Label>,
     /// Orientation of the volumes (default `reorient`).
     #[serde(default)]
     pub orientation: Orientation,
@@ -215,9 +222,30 @@ pub struct Train {
     /// Precision of convolutions in training: `float32` (default), `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which uses tf32 for `float32` too unless the environment variable `NVIDIA_TF32_OVERRIDE` is 0).
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: FloatFormat,
-    /// Initial weights instead of random ones, a path relative to the working folder: `best.safetensors` of another run, or a PyTorch state dict of the same network as `.safetensors` or `.pt`. `null` (default) initializes at random.
+    /// Initial weights instead of random ones: a file, such as `best.safetensors` of another run or a PyTorch state dict of the same network, the folder of a run, or a map with the file and what to take from it. `null` (default) initializes at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initial_weights: Option<PathBuf>,
+    pub initial_weights: Option<InitialWeights>,
+    /// Layers that stay as they are for the first epochs. `null` (default) trains all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Freeze>,
+    /// Factors of the learning rate by layer, such as `{ encoder: 0.1, decoder.0: 0.5 }`; the closest layer counts, and `head` is every convolution to the classes. Default: none; `learning_rate` in `metrics.csv` is that of layers without a factor.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub learning_rate_factors: BTreeMap<String, Positive>,
+}
+
+/// Layers that stay as they are for the first epochs: their parameters, the optimizer's state for them, and the running statistics of their normalization, which in training still uses the statistics of the batch.
+///
+/// ```yaml
+/// freeze: { layers: [encoder], epochs: 10 }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// Layers by the start of their parameters' names, for example `[encoder]` or `[encoder.0, encoder.1]`; `head` is every convolution to the classes.
+    pub layers: Vec<String>,
+    /// Number of epochs, for example 10. `null` (default) freezes the layers for the whole run.
+    #[serde(default)]
+    pub epochs: Option<NonZeroUsize>,
 }
 
 /// Validation during training.
@@ -330,7 +358,7 @@ fn default_seed() -> u64 {
 }
 
 fn default_split() -> Split {
-    Split::Fold(dataset::split::Fold { index: 0, count: NonZeroUsize::new(5).expect("5 is not 0") })
+    Split::Fold(dataset::split::Fold::new(0, NonZeroUsize::new(5).expect("5 is not 0")))
 }
 
 fn default_batch_size() -> NonZeroUsize {

@@ -48,7 +48,7 @@ pub struct Planes<'a> {
     pub first: usize,
     /// The number of planes at the start that were passed on before.
     pub num_repeated: usize,
-    /// The number of classes; the background is the first.
+    /// The number of classes.
     pub classes: usize,
     /// The shape of the whole volume.
     pub shape: [usize; 3],

@@ -8,6 +8,7 @@ use super::inverse_resample::InverseResampler;
 use super::options::{Axis, Inference};
 use super::postprocess::{DecisionRule, Postprocess};
 use super::tiling::Tiling;
+use crate::experiment::targets::Targets;
 use transforms::lazy::IndexMapping;
 use volume::{Grid, Label, Voxels, offset};
 
@@ -16,7 +17,7 @@ use volume::{Grid, Label, Voxels, offset};
 pub struct SlidingWindow<'a> {
     /// The window's shape in voxels.
     pub window: [usize; 3],
-    /// The number of classes; the background is the first.
+    /// The number of classes of the network.
     pub classes: usize,
     /// The options of the experiment.
     pub inference: &'a Inference,
@@ -29,8 +30,8 @@ pub struct SlidingWindow<'a> {
 pub struct LabelMapOutput<'a> {
     /// The grid of the image file.
     pub grid: &'a Grid,
-    /// The label of each class above background: class `k + 1` is `labels[k]`.
-    pub labels: &'a [Label],
+    /// What the network predicts.
+    pub targets: &'a Targets,
     /// The post-processing steps.
     pub postprocess: &'a [Postprocess],
 }
@@ -52,7 +53,7 @@ pub fn predict_label_map<E>(
 ) -> Result<Voxels<Label>, E> {
     let mut map = vec![0; output.grid.num_voxels()];
     let resampler = InverseResampler::new(mapping);
-    let rule = DecisionRule::new(output.postprocess, output.labels);
+    let rule = DecisionRule::new(output.postprocess, output.targets);
     predict_planes(image, sliding_window, forward, |planes| {
         resampler.write_labels(planes, &mut map, |probabilities| rule.label(probabilities));
     })?;
@@ -60,7 +61,7 @@ pub fn predict_label_map<E>(
 }
 
 /// Adds `factor` times the probabilities of a preprocessed volume to `sums`, `[class, x, y, z]` on the grid of the
-/// image file; outside the preprocessed grid the background has probability 1.
+/// image file; outside the preprocessed grid the background has probability 1, and regions have 0.
 ///
 /// # Errors
 /// Those of `forward`; see [`predict_planes`].
@@ -68,13 +69,16 @@ pub fn add_probabilities<E>(
     image: &Voxels<f32>,
     mapping: &IndexMapping,
     sliding_window: &SlidingWindow,
+    has_background: bool,
     (factor, sums): (f32, &mut [f32]),
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<(), E> {
     let resampler = InverseResampler::new(mapping);
     predict_planes(image, sliding_window, forward, |planes| resampler.add_probabilities(planes, factor, sums))?;
-    let voxels = sums.len() / sliding_window.classes;
-    resampler.add_background_outside(image.shape, factor, &mut sums[..voxels]);
+    if has_background {
+        let voxels = sums.len() / sliding_window.classes;
+        resampler.add_background_outside(image.shape, factor, &mut sums[..voxels]);
+    }
     Ok(())
 }
 
@@ -82,7 +86,7 @@ impl LabelMapOutput<'_> {
     /// Converts probabilities `[class, x, y, z]` to a label map.
     pub fn label_map(&self, probabilities: &[f32]) -> Voxels<Label> {
         let voxels = self.grid.num_voxels();
-        let rule = DecisionRule::new(self.postprocess, self.labels);
+        let rule = DecisionRule::new(self.postprocess, self.targets);
         let decide = |scores: &mut Vec<f32>, voxel: usize| {
             scores.clear();
             scores.extend(probabilities.iter().skip(voxel).step_by(voxels));
@@ -212,7 +216,9 @@ mod tests {
         };
         let steps: Vec<Postprocess> =
             serde_yaml::from_str("[!threshold { labels: { 5: 0.2 } }, !keep_largest {}]").unwrap();
-        let output = LabelMapOutput { grid: &grid, labels: &[5, 7], postprocess: &steps };
+        let labels = [(5, "a".to_owned()), (7, "b".to_owned())].into();
+        let targets = Targets::new(&labels, &[], None).unwrap();
+        let output = LabelMapOutput { grid: &grid, targets: &targets, postprocess: &steps };
         let waves = |batch: Vec<f32>, count: usize| {
             let logits = |window: &[f32]| {
                 let class = |class: usize| window.iter().map(move |v| (v * 0.05 + class as f32).sin() * 2.0);
@@ -223,7 +229,7 @@ mod tests {
         let mapping = IndexMapping::identity([9, 4, 5]);
         let map = predict_label_map(&image, &mapping, &sliding_window, &output, waves).unwrap();
         let mut sums = vec![0.0; 3 * 180];
-        add_probabilities(&image, &mapping, &sliding_window, (1.0, &mut sums), waves).unwrap();
+        add_probabilities(&image, &mapping, &sliding_window, true, (1.0, &mut sums), waves).unwrap();
         assert_eq!(map[..], output.label_map(&sums)[..]);
         assert!([0, 5, 7].iter().all(|label| map.contains(label)), "{:?}", &map[..]);
     }

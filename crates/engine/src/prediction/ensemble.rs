@@ -3,7 +3,6 @@
 use std::sync::atomic::AtomicBool;
 
 use super::{PredictError, Predictor, ReportProgress};
-use crate::experiment::plan::ClassLabel;
 use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
 use volume::{Label, Volume, Voxels};
 
@@ -12,11 +11,11 @@ use volume::{Label, Volume, Voxels};
 pub struct Prediction {
     /// The label map.
     pub label: Voxels<Label>,
-    /// The probability of each class, `[class, x, y, z]`, background first, if it was asked for.
+    /// The probability of each class, `[class, x, y, z]`, if it was asked for: the background and the labels, or the regions.
     pub probabilities: Option<Voxels<f32>>,
 }
 
-/// Checks whether the probabilities of runs can be averaged: they need the same labels and the same post-processing.
+/// Checks whether the probabilities of runs can be averaged: they need the same labels, the same regions and the same post-processing.
 ///
 /// # Errors
 /// When two of them differ; both are named.
@@ -24,8 +23,11 @@ pub fn check_ensemble(predictors: &[Predictor]) -> Result<(), PredictError> {
     let Some((first, others)) = predictors.split_first() else { return Ok(()) };
     for other in others {
         let differs = |what| PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what };
-        if first.labels != other.labels {
+        if first.targets.labels != other.targets.labels {
             return Err(differs("labels"));
+        }
+        if first.targets.regions != other.targets.regions {
+            return Err(differs("regions"));
         }
         if first.experiment.postprocess != other.experiment.postprocess {
             return Err(differs("postprocess steps"));
@@ -52,8 +54,7 @@ pub fn predict(
     progress: ReportProgress,
 ) -> Result<Prediction, PredictError> {
     let (grid, first) = (source.grid, &predictors[0]);
-    let labels = ClassLabel::values(&first.labels);
-    let output = LabelMapOutput { grid: &grid, labels: &labels, postprocess: &first.experiment.postprocess };
+    let output = LabelMapOutput { grid: &grid, targets: &first.targets, postprocess: &first.experiment.postprocess };
     if let ([only], false) = (predictors, keep_probabilities) {
         let (image, mapping) = only.preprocess(source)?;
         let total = only.num_windows(image.shape);
@@ -63,7 +64,7 @@ pub fn predict(
     }
     let mean = mean_probabilities(predictors, source, stop, progress)?;
     let label = output.label_map(&mean);
-    let probabilities = keep_probabilities.then(|| Voxels::new(labels.len() + 1, grid.shape, mean));
+    let probabilities = keep_probabilities.then(|| Voxels::new(first.targets.num_classes(), grid.shape, mean));
     Ok(Prediction { label, probabilities })
 }
 
@@ -74,15 +75,16 @@ fn mean_probabilities(
     stop: &AtomicBool,
     progress: ReportProgress,
 ) -> Result<Vec<f32>, PredictError> {
-    let voxels = source.grid.num_voxels();
+    let (voxels, targets) = (source.grid.num_voxels(), &predictors[0].targets);
     let factor = 1.0 / predictors.len() as f32;
-    let mut sums = vec![0.0; (predictors[0].labels.len() + 1) * voxels];
+    let mut sums = vec![0.0; targets.num_classes() * voxels];
     for (index, predictor) in predictors.iter().enumerate() {
         let (image, mapping) = predictor.preprocess(source.clone())?;
         // Runs may have windows of different shapes; each is reported as an equal part of the whole.
         let windows = predictor.num_windows(image.shape);
         let forward = predictor.forward(stop, (index * windows, predictors.len() * windows), progress);
-        add_probabilities(&image, &mapping, &predictor.sliding_window(), (factor, &mut sums), forward)?;
+        let has_background = targets.has_background();
+        add_probabilities(&image, &mapping, &predictor.sliding_window(), has_background, (factor, &mut sums), forward)?;
     }
     Ok(sums)
 }

@@ -14,6 +14,7 @@ pub use predictor::{Predictor, Weights};
 pub use provenance::Provenance;
 
 use crate::experiment::spec::Experiment;
+use crate::experiment::targets::Targets;
 use crate::inference::activation::FinalActivation;
 use crate::inference::sliding_window::SlidingWindow;
 use nn::losses::OutputActivation;
@@ -22,10 +23,14 @@ use nn::losses::OutputActivation;
 pub type ReportProgress<'a> = &'a mut dyn FnMut(usize, usize);
 
 /// Returns the sliding-window inference of a network that was trained as an experiment declares.
-pub(crate) fn sliding_window(experiment: &Experiment, window: [usize; 3], classes: usize) -> SlidingWindow<'_> {
+pub(crate) fn sliding_window<'a>(
+    experiment: &'a Experiment,
+    window: [usize; 3],
+    targets: &Targets,
+) -> SlidingWindow<'a> {
     let activation = match experiment.loss.component().output_activation() {
-        OutputActivation::Sigmoid => FinalActivation::Sigmoid,
-        OutputActivation::Softmax => FinalActivation::Softmax,
+        OutputActivation::Softmax if targets.has_background() => FinalActivation::Softmax,
+        OutputActivation::Softmax | OutputActivation::Sigmoid => FinalActivation::Sigmoid,
     };
-    SlidingWindow { window, classes, inference: &experiment.inference, activation }
+    SlidingWindow { window, classes: targets.num_classes(), inference: &experiment.inference, activation }
 }

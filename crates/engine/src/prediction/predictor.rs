@@ -9,8 +9,8 @@ use burn::tensor::Device;
 use super::provenance::UsedWeights;
 use super::{PredictError, ReportProgress, sliding_window};
 use crate::experiment::load;
-use crate::experiment::plan::ClassLabel;
 use crate::experiment::spec::Experiment;
+use crate::experiment::targets::Targets;
 use crate::fingerprint::{Difference, Fingerprint, Intensities, Scan};
 use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
@@ -42,8 +42,8 @@ pub struct Predictor {
     pub root: PathBuf,
     /// The experiment with all defaults filled in.
     pub experiment: Experiment,
-    /// The labels above background; class `k + 1` of the network is `labels[k]`.
-    pub labels: Vec<ClassLabel>,
+    /// What the network predicts.
+    pub targets: Targets,
     /// The file of the weights.
     pub weights: UsedWeights,
     /// The device of the network.
@@ -68,14 +68,12 @@ impl Predictor {
         let manifest = Manifest::read(root)?;
         let plan = root.join("plan.yaml");
         let experiment = load::load(&plan, &[])?.experiment;
-        let labels = experiment.data.labels.iter().flatten();
-        let labels: Vec<ClassLabel> =
-            labels.map(|(value, name)| ClassLabel { value: *value, name: name.clone() }).collect();
-        if labels.is_empty() {
-            let reason =
-                "it declares no labels, because an earlier version wrote it; add `data.labels` to it".to_owned();
-            return Err(PredictError::Invalid { path: plan, reason });
+        let invalid = |reason: &str| PredictError::Invalid { path: plan.clone(), reason: reason.to_owned() };
+        if experiment.data.labels.iter().flatten().next().is_none() {
+            return Err(invalid("it declares no labels, because an earlier version wrote it; add `data.labels` to it"));
         }
+        let targets = Targets::of_plan(&experiment.data)
+            .ok_or_else(|| invalid("a region of `data.regions` does not say as which label it is written"))?;
         let preprocessing = FittedPreprocessing::read(root, experiment.preprocess_chain())
             .map_err(|reason| PredictError::Invalid { path: root.join("preprocess.json"), reason })?
             .with_reorientation();
@@ -88,13 +86,13 @@ impl Predictor {
         }
         let device_name = device.unwrap_or(experiment.device).resolve()?;
         let device = device_name.open()?;
-        let (network, channels) = network(&experiment, labels.len() + 1, &path, &device)
+        let (network, channels) = network(&experiment, targets.num_classes(), &path, &device)
             .map_err(|source| PredictError::Weights { path: path.clone(), source })?;
         let weights = UsedWeights::read(root, weights, path, &manifest)?;
         Ok(Self {
             root: root.clone(),
             experiment,
-            labels,
+            targets,
             weights,
             device_name,
             resamples_unlike_scans: false,
@@ -147,7 +145,7 @@ impl Predictor {
     }
 
     pub(super) fn sliding_window(&self) -> SlidingWindow<'_> {
-        sliding_window(&self.experiment, self.experiment.window(), self.labels.len() + 1)
+        sliding_window(&self.experiment, self.experiment.window(), &self.targets)
     }
 
     pub(super) fn num_windows(&self, volume: [usize; 3]) -> usize {

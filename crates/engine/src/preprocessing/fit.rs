@@ -69,6 +69,9 @@ impl FittedPreprocessing {
     fn statistics_key(&self, plan: &Plan, index: usize, files: &BTreeMap<String, Vec<InputFile>>) -> String {
         let mut key = KeyBuilder::new().add_text("statistics").add_text(CHAIN_VERSION);
         key = key.add_text(&key_text(&self.chain[..=index])).add_text(&key_text(&self.fitted));
+        if let Some(ignore) = plan.targets.ignore {
+            key = key.add_text(&format!("ignore {ignore}"));
+        }
         for name in &plan.parts.train {
             let files = &files[name];
             let weights = usize::from(plan.cases[name].weights.is_some());
@@ -92,7 +95,7 @@ impl FittedPreprocessing {
                 let volume = self.load(&plan.cases[name].subject)?;
                 let params = self.unresolved_params(&incoming(&volume));
                 let params = lazy::resolve_from_volume(before, &params[..index], &volume)?;
-                Ok(lazy::fitting_sample(step, before, &params, volume)?)
+                Ok(lazy::fitting_sample(step, before, &params, volume, plan.targets.ignore)?)
             };
             let sample = sample().map_err(PreprocessError::of_subject(name))?;
             report(done.fetch_add(1, Ordering::Relaxed) + 1, names.len());

@@ -59,9 +59,9 @@ pub(crate) fn known(case: &Case, hashes: &FileHashes) -> Option<Vec<InputFile>> 
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn hash_initial_weights(plan: &Plan, hashes: &FileHashes) -> Result<Option<InputFile>, PreprocessError> {
-    let path = plan.experiment.train.initial_weights.as_deref();
+    let path = plan.experiment.train.initial_weights.as_ref().map(|weights| weights.path());
     // A resumed run does not need the file any more.
-    let hashed = path.filter(|path| path.exists()).map(|path| hash_file(path, hashes)).transpose();
+    let hashed = path.filter(|path| path.exists()).map(|path| hash_file(&path, hashes)).transpose();
     hashed.map_err(PreprocessError::InitialWeights)
 }
 

@@ -62,7 +62,10 @@ pub fn resume(
     let mut document = load::load(&folder.plan(), changes.set)?;
     let latest = latest_checkpoint(folder)?;
     // Once there is a checkpoint, the file of the initial weights may be missing.
-    let initial_weights = document.experiment.train.initial_weights.take_if(|_| latest.state.is_some());
+    let train = &mut document.experiment.train;
+    let initial_weights = train.initial_weights.take_if(|_| latest.state.is_some());
+    // What it freezes was checked against these weights.
+    let freeze = train.freeze.take_if(|_| latest.state.is_some());
     let mut plan =
         check(&document, environment, changes.device).map_err(|problems| with_moved_data_help(problems, &document))?;
     check_same_split(folder.root(), &plan)?;
@@ -71,6 +74,7 @@ pub fn resume(
         check_same_content(&plan, &before.inputs, names, changes.hashes)?;
     }
     plan.experiment.train.initial_weights = initial_weights.or(plan.experiment.train.initial_weights);
+    plan.experiment.train.freeze = freeze.or(plan.experiment.train.freeze);
     plan.warnings.extend(latest.warnings());
     let is_lengthened = changes.set.iter().any(|set| set.key == "train.epochs");
     let mut state = latest.state;

@@ -100,7 +100,9 @@ impl RunSession<'_> {
         }
         let Self { folder, plan, cache, stop, save_patches, .. } = self;
         let mut listeners = self.listeners;
-        listeners.push(Box::new(Log::open(folder)?));
+        let mut log = Log::open(folder)?;
+        plan.initial_weights.iter().try_for_each(|note| log.line(&format!("initial weights: {note}")))?;
+        listeners.push(Box::new(log));
         for warning in &plan.warnings {
             emit(&mut listeners, &Event::Warning(warning.clone()))?;
         }

@@ -16,7 +16,7 @@ use crate::preprocessing::{HAS_LABELS, MeasuredIntensities, PreprocessError, Pre
 use dataset::cache::{Cache, FileHashes};
 use dataset::load::load_label;
 use dataset::queue::MakeError;
-use dataset::samplers::Sampler;
+use dataset::samplers::{Foreground, Sampler};
 use random::Seed;
 use run_folder::event::Event;
 use run_folder::manifest::Inputs;
@@ -36,6 +36,7 @@ const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
 pub struct PreprocessedDataset {
     seed: Seed,
     sampler: Sampler,
+    foreground: Foreground,
     augment: Vec<Transform>,
     patch_augment: Vec<Transform>,
     /// The preprocess chain, fitted to the training subjects.
@@ -93,6 +94,7 @@ impl PreprocessedDataset {
         Ok(Some(Self {
             seed: Seed(plan.experiment.seed),
             sampler: plan.experiment.sampler.clone(),
+            foreground: plan.targets.foreground(),
             augment: plan.experiment.augment.clone(),
             patch_augment: plan.experiment.patch_augment.clone(),
             preprocessing,

@@ -12,6 +12,7 @@ mod context;
 pub mod dataset;
 mod error;
 pub mod estimate;
+mod fine_tuning;
 pub mod parity;
 mod patches;
 mod prefetch;

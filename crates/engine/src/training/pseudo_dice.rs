@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::TrainError;
-use super::batch::{BatchError, class_of};
+use super::batch::{BatchError, ClassTable};
 use super::dataset::{PatchUse, PreprocessedDataset};
 use super::step::Trainer;
-use crate::experiment::plan::{ClassLabel, Plan};
+use crate::experiment::plan::Plan;
+use crate::experiment::targets::Targets;
 use dataset::patch::Patch;
 use dataset::queue::{PatchOrder, Queue, iteration_order};
 use random::{Purpose, Seed};
@@ -35,9 +36,10 @@ impl Counts {
     }
 }
 
-/// Returns the columns of `metrics.csv`: the Dice of each label, their mean and its moving average.
-pub(crate) fn columns<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
-    labels.chain(["mean", "ema"]).map(|name| format!("pseudo_dice_{name}")).collect()
+/// Returns the columns of `metrics.csv`: the Dice of each label or region, their mean and its moving average.
+pub(crate) fn columns(targets: &Targets) -> Vec<String> {
+    let names = targets.classes().into_iter().map(|class| class.name);
+    names.chain(["mean", "ema"].map(str::to_owned)).map(|name| format!("pseudo_dice_{name}")).collect()
 }
 
 /// Returns whether a column of `metrics.csv` is one of [`columns`].
@@ -69,7 +71,7 @@ pub fn count(
     let mut queue = Queue::start(&spec.queue, PatchOrder { names, requests, delivery, skip: 0 }, move |request| {
         dataset.patch(PatchUse::PseudoDice { epoch }, &subjects[request.subject], request)
     });
-    let mut counts = vec![Counts::default(); plan.labels.len()];
+    let mut counts = vec![Counts::default(); plan.targets.classes().len()];
     for _ in 0..batches {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
@@ -77,28 +79,35 @@ pub fn count(
         let patches = queue.by_ref().take(batch_size).collect::<Result<Vec<_>, _>>()?;
         let images = patches.iter().flat_map(|patch| patch.image.iter().copied()).collect();
         let logits = trainer.logits(images, [patches.len(), plan.channels], plan.patch)?;
-        add(&mut counts, &logits, &patches, &ClassLabel::values(&plan.labels))?;
+        add(&mut counts, &logits, &patches, &plan.targets)?;
     }
     Ok(Some(counts))
 }
 
-/// Adds the voxels of patches with logits `[patch, class, x, y, z]`; the class with the largest logit is predicted.
-fn add(counts: &mut [Counts], logits: &[f32], patches: &[Patch], labels: &[volume::Label]) -> Result<(), BatchError> {
-    let (classes, voxels) = (labels.len() + 1, patches[0].label.len());
+/// Adds the voxels of patches with logits `[patch, class, x, y, z]`, without ignored ones. The label with the largest logit is
+/// predicted, or each region with a logit above 0.
+fn add(counts: &mut [Counts], logits: &[f32], patches: &[Patch], targets: &Targets) -> Result<(), BatchError> {
+    let (classes, voxels) = (targets.num_classes(), patches[0].label.len());
+    // The background is not counted.
+    let first = usize::from(targets.has_background());
+    let table = ClassTable::new(targets);
     for (patch, logits) in patches.iter().zip(logits.chunks_exact(classes * voxels)) {
         for (voxel, &value) in patch.label.iter().enumerate() {
-            let truth = class_of(value, labels)
-                .ok_or_else(|| BatchError::UndeclaredLabel { subject: patch.subject.clone(), value })?;
+            if Some(value) == targets.ignore {
+                continue;
+            }
+            let undeclared = || BatchError::UndeclaredLabel { subject: patch.subject.clone(), value };
+            let truth = table.classes(value).ok_or_else(undeclared)?;
             let logit = |class: usize| logits[class * voxels + voxel];
-            let predicted = (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best });
-            // The background, class 0, is not counted.
-            match (truth.checked_sub(1), predicted.checked_sub(1)) {
-                (truth, predicted) if truth == predicted => {
-                    truth.into_iter().for_each(|class| counts[class].true_positives += 1);
-                }
-                (truth, predicted) => {
-                    truth.into_iter().for_each(|class| counts[class].false_negatives += 1);
-                    predicted.into_iter().for_each(|class| counts[class].false_positives += 1);
+            let largest = (1..classes).fold(0, |best, class| if logit(class) > logit(best) { class } else { best });
+            let is_predicted =
+                |class: usize| if targets.has_background() { class == largest } else { logit(class) > 0.0 };
+            for (class, counts) in (first..).zip(&mut *counts) {
+                match (truth.contains(&class), is_predicted(class)) {
+                    (true, true) => counts.true_positives += 1,
+                    (true, false) => counts.false_negatives += 1,
+                    (false, true) => counts.false_positives += 1,
+                    (false, false) => {}
                 }
             }
         }
@@ -122,6 +131,7 @@ pub fn scores(counts: &[Counts], average: Option<f64>) -> (Vec<Option<f64>>, Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::targets::RegionSpec;
     use serde::Deserialize;
 
     /// What nnU-Net computes from logits and label maps, epoch by epoch.
@@ -148,6 +158,23 @@ mod tests {
         }
     }
 
+    fn targets(labels: &[volume::Label]) -> Targets {
+        Targets::new(&labels.iter().map(|label| (*label, format!("label_{label}"))).collect(), &[], None).unwrap()
+    }
+
+    #[test]
+    fn regions_are_counted_by_their_sigmoids_and_ignored_voxels_are_not() {
+        let labels = [(1, "edema".to_owned()), (2, "core".to_owned())].into_iter().collect();
+        let region = |labels: &[volume::Label]| RegionSpec { labels: labels.to_vec(), write: None };
+        let regions = [("whole".to_owned(), region(&[1, 2])), ("core".to_owned(), region(&[2]))];
+        let targets = Targets::new(&labels, &regions, Some(3)).unwrap();
+        let mut counts = [Counts::default(); 2];
+        let logits = [[1.0, 1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0, 1.0]].concat();
+        add(&mut counts, &logits, &[patch(&[1, 2, 2, 0, 3])], &targets).unwrap();
+        assert_eq!(counts[0], Counts { true_positives: 2, false_positives: 1, false_negatives: 1 });
+        assert_eq!(counts[1], Counts { true_positives: 2, false_positives: 1, false_negatives: 0 });
+    }
+
     #[test]
     fn dice_mean_and_average_are_those_of_nnunets_trainer() {
         let epochs: Vec<Epoch> = serde_json::from_str(include_str!("pseudo_dice/nnunet.json")).unwrap();
@@ -156,7 +183,7 @@ mod tests {
             let mut counts = vec![Counts::default(); 3];
             for (logits, labels) in &epoch.batches {
                 let patches: Vec<Patch> = labels.iter().map(|label| patch(label)).collect();
-                add(&mut counts, logits, &patches, &[1, 2, 3]).unwrap();
+                add(&mut counts, logits, &patches, &targets(&[1, 2, 3])).unwrap();
             }
             let (values, after) = scores(&counts, average);
             average = after;
@@ -179,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_undeclared_label_names_its_subject() {
-        let result = add(&mut [Counts::default()], &[0.0, 1.0], &[patch(&[7])], &[1]);
+        let result = add(&mut [Counts::default()], &[0.0, 1.0], &[patch(&[7])], &targets(&[1]));
         assert_eq!(result, Err(BatchError::UndeclaredLabel { subject: "case".into(), value: 7 }));
     }
 }

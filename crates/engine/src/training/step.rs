@@ -5,8 +5,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::TrainError;
 use super::batch::Batch;
 use super::checkpoint::State;
+use super::fine_tuning::{self, FrozenLayers};
 use super::weight_average::WeightAverage;
-use crate::experiment::plan::{ClassLabel, Plan};
+use crate::experiment::plan::Plan;
+use crate::experiment::targets::Targets;
 use crate::inference::forward::{self, ComputeError};
 use dataset::patch::Patch;
 use nn::losses::Loss;
@@ -14,7 +16,6 @@ use nn::optimizers::{self, Optimizer, OptimizerSpec, Schedule};
 use nn::weights::{NamedTensor, WeightsError};
 use nn::{FloatFormat, Network, Pass, parameters};
 use random::{Purpose, Seed};
-use volume::Label;
 
 /// A network with its loss, optimizer and learning-rate schedule, and the moving average of its weights.
 #[derive(Debug)]
@@ -25,10 +26,11 @@ pub struct Trainer {
     optimizer_spec: OptimizerSpec,
     schedule: Schedule,
     loss: Loss,
-    labels: Vec<Label>,
+    targets: Targets,
     clip_norm: Option<f64>,
     checkpoint_activations: bool,
     precision: FloatFormat,
+    frozen: Option<FrozenLayers>,
     seed: Seed,
     /// With autodiff.
     device: Device,
@@ -69,13 +71,15 @@ impl Trainer {
         let device = plan.device.open()?.autodiff();
         let network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
         let values: Vec<_> = network.parameters.trained_values().cloned().collect();
+        let options = network.parameters.trained_names().map(|name| fine_tuning::options(plan, name)).collect();
         Ok(Self {
             average: spec.train.weight_average.as_ref().map(|average| WeightAverage::new(average.decay.get())),
-            optimizer: Optimizer::new(&spec.optimizer, &values),
+            optimizer: Optimizer::new(&spec.optimizer, &values).with_options(options),
+            frozen: FrozenLayers::of(plan),
             optimizer_spec: spec.optimizer.clone(),
             schedule: spec.schedule.clone(),
             loss: spec.loss.clone(),
-            labels: ClassLabel::values(&plan.labels),
+            targets: plan.targets.clone(),
             checkpoint_activations: spec.train.checkpoint_activations,
             precision: spec.train.precision,
             clip_norm: spec.train.clip_gradient_norm.map(|norm| norm.get()),
@@ -98,7 +102,7 @@ impl Trainer {
         let num_patches: usize = batches.iter().map(Vec::len).sum();
         let transfer = |patches: &Vec<Patch>| {
             let fraction = patches.len() as f64 / num_patches as f64;
-            Ok((fraction, Batch::new(patches, &self.labels, &self.device.clone().inner())?))
+            Ok((fraction, Batch::new(patches, &self.targets, &self.device.clone().inner())?))
         };
         Ok(DeviceBatches(batches.iter().map(transfer).collect::<Result<_, TrainError>>()?))
     }
@@ -108,10 +112,13 @@ impl Trainer {
     /// The weights stay unchanged until [`finish`](Self::finish).
     pub fn begin(&self, batches: DeviceBatches, learning_rate: f64, step: usize) -> PendingStep {
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, step as u64, "", 0), self.precision);
+        let frozen = self.frozen.as_ref().filter(|frozen| frozen.is_frozen_at(step));
+        let network = frozen.map(|frozen| self.network.frozen(|name| frozen.contains(name)));
+        let network = network.as_ref().unwrap_or(&self.network);
         let mut losses = Vec::new();
         let mut sums: Option<Vec<Option<Tensor<1>>>> = None;
         for (fraction, batch) in batches.0 {
-            let (loss, gradients) = self.loss_and_gradients(&mut pass, batch, fraction);
+            let (loss, gradients) = self.loss_and_gradients(network, &mut pass, batch, fraction);
             losses.push((fraction, loss));
             sums = Some(match sums {
                 None => gradients,
@@ -119,6 +126,9 @@ impl Trainer {
                     sums.into_iter().zip(gradients).map(|(sum, gradient)| Some(sum?.add(gradient?))).collect()
                 }
             });
+        }
+        if let Some(frozen) = frozen {
+            pass.discard_updates(&self.network.parameters, |name| frozen.contains(name));
         }
         let mut gradients = sums.expect("a step has at least one batch");
         let squares = optimizers::squares(&gradients);
@@ -132,15 +142,21 @@ impl Trainer {
     }
 
     /// Returns the loss of a batch, and the gradient of `factor` times the loss with respect to each parameter; `None` for a
-    /// parameter on which the loss does not depend, which is the same for every batch.
-    fn loss_and_gradients(&self, pass: &mut Pass, batch: Batch, factor: f64) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
+    /// parameter on which the loss does not depend or which is frozen, which is the same for every batch.
+    fn loss_and_gradients(
+        &self,
+        network: &Network,
+        pass: &mut Pass,
+        batch: Batch,
+        factor: f64,
+    ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
         let objective = |logits| self.loss.forward_supervised(logits, batch.target.autodiff());
         let (loss, gradients): (_, Vec<_>) = if self.checkpoint_activations {
-            self.network.gradients_block_by_block(pass, batch.image, objective)
+            network.gradients_block_by_block(pass, batch.image, objective)
         } else {
-            let loss = objective(self.network.forward_supervised(pass, batch.image.autodiff()));
+            let loss = objective(network.forward_supervised(pass, batch.image.autodiff()));
             let mut tape = loss.backward();
-            let values = self.network.parameters.trained_values();
+            let values = network.parameters.trained_values();
             (loss.inner(), values.map(|value| value.grad_remove(&mut tape)).collect())
         };
         if factor == 1.0 {
@@ -185,9 +201,9 @@ impl Trainer {
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn gradients(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
-        let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0), self.precision);
-        let (_, gradients) = self.loss_and_gradients(&mut pass, batch, 1.0);
+        let (_, gradients) = self.loss_and_gradients(&self.network, &mut pass, batch, 1.0);
         let parameters = &self.network.parameters;
         let named = parameters.trained_names().zip(parameters.trained_values()).zip(gradients);
         let host = |((name, value), gradient): ((&str, &Tensor<1>), Option<Tensor<1>>)| {
@@ -210,7 +226,7 @@ impl Trainer {
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn loss(&self, patches: &[Patch]) -> Result<f64, TrainError> {
-        let batch = Batch::new(patches, &self.labels, &self.device.clone().inner())?;
+        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
         let logits = self.prediction_network().forward(&mut Pass::inference(), batch.image);
         host_sum(self.loss.forward(logits, batch.target))
     }
@@ -253,14 +269,14 @@ impl Trainer {
         all
     }
 
-    /// Loads the initial weights that the plan names; without any, the random weights stay.
+    /// Loads the initial weights that the plan names; parameters that they lack, or all without any, stay random.
     ///
     /// # Errors
     /// When their file cannot be read or does not match the network.
     pub fn load_initial_weights(&mut self, plan: &Plan) -> Result<(), TrainError> {
-        if let Some(path) = &plan.experiment.train.initial_weights {
-            let weights = plan.experiment.model.read_weights(path, plan.channels, plan.num_classes())?;
-            self.network.parameters.import(&weights, &self.device)?;
+        if let Some(weights) = &plan.experiment.train.initial_weights {
+            let loaded = plan.experiment.model.read_weights(weights, plan.channels, plan.num_classes())?;
+            self.network.parameters.replace(loaded.tensors, &self.device);
         }
         Ok(())
     }

@@ -5,23 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::dataset::{PatchUse, PreprocessedDataset};
 use super::step::Trainer;
 use super::{TrainError, pseudo_dice};
-use crate::experiment::plan::{ClassLabel, Plan};
+use crate::experiment::plan::Plan;
 use crate::inference::sliding_window::{LabelMapOutput, predict_label_map};
 use crate::prediction::sliding_window;
 use dataset::queue::Request;
-use metrics::{CaseScores, Pair, score_all, summarize_all};
+use metrics::{CaseScores, Pair, summarize_all};
 use run_folder::event::{CaseRecord, Columns, Event};
 
 /// Returns the columns of scores of a plan: those of its metrics, then those of the pseudo-Dice.
 pub fn columns(plan: &Plan) -> Columns {
-    let labels = ClassLabel::pairs(&plan.labels);
+    let classes = plan.targets.classes();
     let mut columns = Columns::default();
     for metric in &plan.experiment.metrics {
-        columns.metrics.extend(metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")));
-        columns.cases.extend(metric.case_columns(&labels));
+        columns.metrics.extend(metric.summary_columns(&classes).iter().map(|name| format!("val_{name}")));
+        columns.cases.extend(metric.case_columns(&classes));
     }
     if plan.experiment.validate.pseudo_dice.is_some() {
-        columns.metrics.extend(pseudo_dice::columns(plan.labels.iter().map(|label| label.name.as_str())));
+        columns.metrics.extend(pseudo_dice::columns(&plan.targets));
     }
     columns
 }
@@ -94,7 +94,7 @@ pub fn volumes(
         let scores = scores.iter().flat_map(|metric| metric.scores.iter().copied()).collect();
         emit(Event::Case(CaseRecord { epoch, subject: name.clone(), scores }))?;
     }
-    Ok(Some(summarize_all(&plan.experiment.metrics, &scores, &ClassLabel::pairs(&plan.labels))))
+    Ok(Some(summarize_all(&plan.experiment.metrics, &scores, &plan.targets.classes())))
 }
 
 /// Computes the scores of one volume, metric by metric.
@@ -107,14 +107,14 @@ fn score(
 ) -> Result<Vec<CaseScores>, TrainError> {
     let case = &plan.cases[name];
     let (truth, mapping) = dataset.ground_truth(case)?;
-    let values = ClassLabel::values(&plan.labels);
-    let output = LabelMapOutput { grid: &case.grid, labels: &values, postprocess: &plan.experiment.postprocess };
-    let sliding_window = sliding_window(&plan.experiment, plan.window, plan.num_classes());
+    let targets = &plan.targets;
+    let output = LabelMapOutput { grid: &case.grid, targets, postprocess: &plan.experiment.postprocess };
+    let sliding_window = sliding_window(&plan.experiment, plan.window, targets);
     let forward = |windows, count| match stop.load(Ordering::Relaxed) {
         true => Err(TrainError::Stopped),
         false => trainer.logits(windows, [count, plan.channels], plan.window),
     };
     let prediction = predict_label_map(&dataset.get(name).volume().image, &mapping, &sliding_window, &output, forward)?;
-    let pair = Pair { prediction: &prediction, truth: &truth, shape: truth.shape, spacing: case.grid.spacing() };
-    Ok(score_all(&plan.experiment.metrics, &pair, &ClassLabel::pairs(&plan.labels)))
+    let (shape, spacing) = (truth.shape, case.grid.spacing());
+    Ok(targets.score(&plan.experiment.metrics, &Pair { prediction: &prediction, truth: &truth, shape, spacing }))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scorer;
 use crate::comparison::{Detection, LabelComparison, OverlapCounts, detect};
-use crate::{Better, CaseScores, EmptyScore, mean};
+use crate::{Better, CaseScores, Class, EmptyScore, mean};
 use volume::Label;
 
 /// Scores of the LiTS benchmark, by the rules of its evaluation program (`lits-challenge-scoring`, `program/evaluate.py`):
@@ -88,20 +88,20 @@ impl Scorer for Lits {
         CASE_SCORES[..2].contains(&score)
     }
 
-    fn case_scores(&self, _labels: &[(Label, String)]) -> Vec<String> {
+    fn case_scores(&self, _classes: &[Class]) -> Vec<String> {
         CASE_SCORES.map(str::to_owned).to_vec()
     }
 
-    fn summary_scores(&self, _labels: &[(Label, String)]) -> Vec<String> {
+    fn summary_scores(&self, _classes: &[Class]) -> Vec<String> {
         SUMMARY_SCORES.map(str::to_owned).to_vec()
     }
 
     /// The Dice of the liver and that of lesions.
-    fn ranking_scores(&self, _labels: &[(Label, String)]) -> Vec<usize> {
+    fn ranking_scores(&self, _classes: &[Class]) -> Vec<usize> {
         vec![0, 1]
     }
 
-    fn score(&self, comparison: &mut LabelComparison, _labels: &[(Label, String)]) -> CaseScores {
+    fn score(&self, comparison: &mut LabelComparison, _classes: &[Class]) -> CaseScores {
         let whole = comparison.overlap(&[self.liver, self.lesion]);
         let lesion = comparison.overlap(&[self.lesion]);
         let predicts_liver = whole.predicted > lesion.predicted;
@@ -123,7 +123,7 @@ impl Scorer for Lits {
         CaseScores { scores, counts }
     }
 
-    fn summarize(&self, cases: &[CaseScores], _labels: &[(Label, String)]) -> Vec<Option<f64>> {
+    fn summarize(&self, cases: &[CaseScores], _classes: &[Class]) -> Vec<Option<f64>> {
         let column = |index: usize| cases.iter().map(move |case| case.scores[index]);
         let overlap = |start: usize| cases.iter().map(|case| OverlapCounts::from_counts(&case.counts[start..])).sum();
         let lesions: Detection = cases.iter().map(|case| Detection::from_counts(&case.counts[6..])).sum();

@@ -3,7 +3,7 @@
 //! To add a metric: its file, with [`Scorer`] implemented (or `ClassScorer` if it scores each class separately), and its
 //! `mod` and registry lines below.
 
-use super::{Better, CaseScores, LabelComparison, Regions, Unit};
+use super::{Better, CaseScores, Class, LabelComparison, Regions, Unit};
 use volume::Label;
 
 mod assd;
@@ -67,19 +67,19 @@ pub trait Scorer {
     fn is_ranked(&self, score: &str) -> bool;
 
     /// Returns the names of a case's scores.
-    fn case_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
+    fn case_scores(&self, classes: &[Class]) -> Vec<String>;
 
     /// Returns the names of the scores of a summary of many cases.
-    fn summary_scores(&self, labels: &[(Label, String)]) -> Vec<String>;
+    fn summary_scores(&self, classes: &[Class]) -> Vec<String>;
 
     /// Returns the indices of the case scores whose mean ranks cases from best to worst.
-    fn ranking_scores(&self, labels: &[(Label, String)]) -> Vec<usize>;
+    fn ranking_scores(&self, classes: &[Class]) -> Vec<usize>;
 
     /// Scores a pair of label maps, in the order of [`Scorer::case_scores`].
-    fn score(&self, comparison: &mut LabelComparison, labels: &[(Label, String)]) -> CaseScores;
+    fn score(&self, comparison: &mut LabelComparison, classes: &[Class]) -> CaseScores;
 
     /// Returns the scores of many cases, in the order of [`Scorer::summary_scores`].
-    fn summarize(&self, cases: &[CaseScores], labels: &[(Label, String)]) -> Vec<Option<f64>>;
+    fn summarize(&self, cases: &[CaseScores], classes: &[Class]) -> Vec<Option<f64>>;
 }
 
 /// What the registry knows about a metric without its keys.

@@ -28,6 +28,11 @@ impl Pass {
         Self::default()
     }
 
+    /// Discards the updates of the running statistics that `is_frozen` selects by name.
+    pub fn discard_updates(&mut self, parameters: &Parameters, is_frozen: impl Fn(&str) -> bool) {
+        self.updates.retain(|(id, _)| !is_frozen(parameters.name(*id)));
+    }
+
     /// Stores the running statistics that the pass has updated.
     pub fn finish(self, parameters: &mut Parameters) {
         for (id, value) in self.updates {

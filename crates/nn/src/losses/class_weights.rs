@@ -15,9 +15,12 @@ pub(super) fn tensor(weights: &[NonNegative], like: &Tensor<5>) -> Tensor<5> {
 }
 
 /// Returns a problem if the number of weights differs from the number of classes.
-pub(super) fn check_count(weights: &[NonNegative], num_classes: usize) -> Option<Diagnostic> {
+pub(super) fn check_count(weights: &[NonNegative], num_classes: usize, has_background: bool) -> Option<Diagnostic> {
     let message = format!("expected {num_classes} class weights, got {}", weights.len());
-    let help = "give one for the background and one for each label of data.labels";
+    let help = match has_background {
+        true => "give one for the background and one for each label of data.labels",
+        false => "give one for each region of data.regions; there is no background class",
+    };
     (weights.len() != num_classes).then(|| Diagnostic::problem(KEY, message, help))
 }
 

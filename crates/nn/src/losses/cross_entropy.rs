@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, class_weights, reduction, top_k};
+use super::{LossFunction, Target, class_weights, reduction, top_k};
 use values::{NonNegative, PositiveFraction};
 
 /// Cross-entropy of the softmax, averaged over voxels, with class weights as a weighted mean; equal to PyTorch's
@@ -27,7 +27,7 @@ pub struct CrossEntropyLoss {
 }
 
 impl LossFunction for CrossEntropyLoss {
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
         from_log_probabilities(log_softmax(logits, 1), target, self.class_weights.as_deref(), self.top_k)
     }
 
@@ -37,23 +37,24 @@ impl LossFunction for CrossEntropyLoss {
 }
 
 /// Computes cross-entropy from log-probabilities; a weighted sum is divided by the sum of the weights of the true
-/// classes, apart from that of the largest losses, which is divided by their number, as in nnU-Net.
+/// classes times those of the voxels, apart from that of the largest losses, which is divided by their number, as in nnU-Net.
 pub(super) fn from_log_probabilities(
     log_probabilities: Tensor<5>,
-    target: Tensor<5>,
+    target: Target,
     class_weights: Option<&[NonNegative]>,
     top_k: Option<PositiveFraction>,
 ) -> Tensor<1> {
-    let target = match class_weights {
+    let true_classes = target.weighted(target.classes.clone());
+    let true_classes = match class_weights {
         Some(weights) => {
-            let weights = class_weights::tensor(weights, &target);
-            target.mul(weights)
+            let weights = class_weights::tensor(weights, &true_classes);
+            true_classes.mul(weights)
         }
-        None => target,
+        None => true_classes,
     };
     if let Some(fraction) = top_k {
-        return top_k::mean_of_largest(log_probabilities.mul(target).sum_dim(1).neg(), fraction.get());
+        return top_k::mean_of_largest(log_probabilities.mul(true_classes).sum_dim(1).neg(), fraction.get());
     }
-    let total = reduction::sum(target.clone());
-    reduction::sum(log_probabilities.mul(target)).neg().div(total)
+    let total = target.divisor(reduction::sum(true_classes.clone()));
+    reduction::sum(log_probabilities.mul(true_classes)).neg().div(total)
 }

@@ -2,17 +2,17 @@
 
 use burn::tensor::Tensor;
 
-use super::Loss;
+use super::{Loss, Target};
 
 /// Returns the weighted mean of the losses at all resolutions, from the full one down.
 ///
 /// The weights halve from one resolution to the next, and that of the lowest is 0 where there are several.
-pub(super) fn forward(loss: &Loss, logits: Vec<Tensor<5>>, target: Tensor<5>) -> Tensor<1> {
+pub(super) fn forward(loss: &Loss, logits: Vec<Tensor<5>>, target: Target) -> Tensor<1> {
     let weights = weights(logits.len());
     let losses = logits.into_iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
     let weighted = losses.map(|(logits, weight)| {
         let [.., x, y, z] = logits.dims();
-        let value = loss.forward(logits, resample(target.clone(), [x, y, z]));
+        let value = loss.forward(logits, target.clone().map(|values| resample(values, [x, y, z])));
         if weight == 1.0 { value } else { value.mul_scalar(weight) }
     });
     weighted.reduce(Tensor::add).expect("a network has at least one output")
@@ -26,19 +26,19 @@ fn weights(count: usize) -> Vec<f64> {
     (0..count).map(|index| weight(index) / sum).collect()
 }
 
-/// Returns the target on a coarser grid: the value of the voxel at the centre of each block, or behind it, as PyTorch's
+/// Returns values of a target on a coarser grid: the value of the voxel at the centre of each block, or behind it, as PyTorch's
 /// interpolation `nearest-exact`.
 ///
 /// # Shapes
-/// - target: `[batch, class, x, y, z]`, each axis a multiple of the grid
+/// - values: `[batch, class, x, y, z]`, each axis a multiple of the grid
 /// - output: `[batch, class, grid x, grid y, grid z]`
-fn resample(target: Tensor<5>, grid: [usize; 3]) -> Tensor<5> {
-    let [batch, classes, x, y, z] = target.dims();
+fn resample(values: Tensor<5>, grid: [usize; 3]) -> Tensor<5> {
+    let [batch, classes, x, y, z] = values.dims();
     if [x, y, z] == grid {
-        return target;
+        return values;
     }
     let factors = [x / grid[0], y / grid[1], z / grid[2]];
-    let blocks = target.reshape([batch * classes, grid[0], factors[0], grid[1], factors[1], grid[2], factors[2]]);
+    let blocks = values.reshape([batch * classes, grid[0], factors[0], grid[1], factors[1], grid[2], factors[2]]);
     let centre = factors.map(|factor| factor / 2..factor / 2 + 1);
     let [x, y, z] = centre;
     let picked = blocks.slice([0..batch * classes, 0..grid[0], x, 0..grid[1], y, 0..grid[2], z]);

@@ -1,16 +1,14 @@
 //! Dice loss.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::overlap::{Sums, mean_over_classes};
-use super::{LossFunction, class_weights};
-use crate::Diagnostic;
+use super::{LossFunction, Target};
 use values::{NonNegative, Positive};
 
-/// Dice loss: one minus the soft Dice coefficient of the softmax, averaged over classes.
+/// Dice loss: one minus the soft Dice coefficient of the softmax, or of the sigmoids of regions, averaged over classes.
 ///
 /// The Dice coefficient of a class is `(2 Σ p t + smooth) / (Σ p + Σ t + smooth)`, as in nnU-Net.
 ///
@@ -40,27 +38,30 @@ pub(super) fn default_smooth() -> Positive {
 }
 
 impl LossFunction for DiceLoss {
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        self.on_probabilities(softmax(logits, 1), target)
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
+        self.on_probabilities(target.probabilities(logits), &target)
+    }
+
+    fn allows_regions(&self) -> bool {
+        true
+    }
+
+    fn counts_background(&self) -> Option<bool> {
+        Some(self.background)
     }
 
     fn class_weights(&self) -> Option<&[NonNegative]> {
         self.class_weights.as_deref()
     }
-
-    fn check(&self) -> Vec<Diagnostic> {
-        let weights = self.class_weights().filter(|_| !self.background);
-        class_weights::check_without_background(weights).into_iter().collect()
-    }
 }
 
 impl DiceLoss {
     /// Computes the loss on probabilities `[batch, class, x, y, z]`.
-    pub(super) fn on_probabilities(&self, probabilities: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+    pub(super) fn on_probabilities(&self, probabilities: Tensor<5>, target: &Target) -> Tensor<1> {
         let Sums { intersection, predicted, actual } = Sums::new(probabilities, target, self.batch);
         let total = predicted.add(actual);
         let smooth = self.smooth.get();
         let dice = intersection.mul_scalar(2.0).add_scalar(smooth).div(total.add_scalar(smooth)); // [batch or 1, class]
-        mean_over_classes(dice, self.class_weights(), self.background).neg().add_scalar(1.0)
+        mean_over_classes(dice, self.class_weights(), target.excludes_first(self.background)).neg().add_scalar(1.0)
     }
 }

@@ -5,12 +5,15 @@ use burn::tensor::activation::sigmoid;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BinaryCrossEntropyLoss, DiceLoss, LossFunction, OutputActivation, class_weights};
+use super::{BinaryCrossEntropyLoss, DiceLoss, LossFunction, OutputActivation, Target, reduction};
 use crate::Diagnostic;
 use values::{NonNegative, Positive};
 
 /// Weighted sum of Dice loss and binary cross-entropy, both on the sigmoid of each class: nnU-Net's loss for regions, which
 /// overlap.
+///
+/// Binary cross-entropy is the mean over voxels and classes. With `data.ignore_label` it is the sum over classes, averaged
+/// over the annotated voxels, as in nnU-Net.
 ///
 /// ```yaml
 /// dice_binary_cross_entropy: {}
@@ -39,16 +42,21 @@ pub struct DiceBinaryCrossEntropyLoss {
 }
 
 impl LossFunction for DiceBinaryCrossEntropyLoss {
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
         let dice = DiceLoss {
             smooth: self.smooth,
             batch: self.batch,
             background: self.background,
             class_weights: self.class_weights.clone(),
         };
-        let dice = dice.on_probabilities(sigmoid(logits.clone()), target.clone());
+        let dice = dice.on_probabilities(sigmoid(logits.clone()), &target);
         let cross_entropy = BinaryCrossEntropyLoss { class_weights: self.class_weights.clone() };
-        let cross_entropy = cross_entropy.forward(logits, target);
+        let cross_entropy = cross_entropy.per_voxel(logits, &target);
+        // As in nnU-Net, classes are averaged only where all voxels count alike, and else summed.
+        let cross_entropy = match target.weights {
+            Some(_) => target.mean_over_voxels(cross_entropy),
+            None => reduction::mean(cross_entropy),
+        };
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
     }
 
@@ -60,10 +68,11 @@ impl LossFunction for DiceBinaryCrossEntropyLoss {
         self.class_weights.as_deref()
     }
 
+    fn counts_background(&self) -> Option<bool> {
+        Some(self.background)
+    }
+
     fn check(&self) -> Vec<Diagnostic> {
-        let weights = self.class_weights().filter(|_| !self.background);
-        let mut diagnostics: Vec<Diagnostic> = class_weights::check_without_background(weights).into_iter().collect();
-        diagnostics.extend(super::check_term_weights(self.dice_weight, self.cross_entropy_weight));
-        diagnostics
+        super::check_term_weights(self.dice_weight, self.cross_entropy_weight).into_iter().collect()
     }
 }

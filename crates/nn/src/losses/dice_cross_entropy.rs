@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DiceLoss, LossFunction, class_weights, cross_entropy};
+use super::{DiceLoss, LossFunction, Target, cross_entropy};
 use crate::Diagnostic;
 use values::{NonNegative, Positive, PositiveFraction};
 
@@ -43,7 +43,7 @@ pub struct DiceCrossEntropyLoss {
 
 impl LossFunction for DiceCrossEntropyLoss {
     /// Computes both terms from one softmax.
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
         let log_probabilities = log_softmax(logits, 1);
         let dice = DiceLoss {
             smooth: self.smooth,
@@ -51,7 +51,7 @@ impl LossFunction for DiceCrossEntropyLoss {
             background: self.background,
             class_weights: self.class_weights.clone(),
         };
-        let dice = dice.on_probabilities(log_probabilities.clone().exp(), target.clone());
+        let dice = dice.on_probabilities(log_probabilities.clone().exp(), &target);
         let cross_entropy =
             cross_entropy::from_log_probabilities(log_probabilities, target, self.class_weights.as_deref(), self.top_k);
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
@@ -61,10 +61,11 @@ impl LossFunction for DiceCrossEntropyLoss {
         self.class_weights.as_deref()
     }
 
+    fn counts_background(&self) -> Option<bool> {
+        Some(self.background)
+    }
+
     fn check(&self) -> Vec<Diagnostic> {
-        let weights = self.class_weights().filter(|_| !self.background);
-        let mut diagnostics: Vec<Diagnostic> = class_weights::check_without_background(weights).into_iter().collect();
-        diagnostics.extend(super::check_term_weights(self.dice_weight, self.cross_entropy_weight));
-        diagnostics
+        super::check_term_weights(self.dice_weight, self.cross_entropy_weight).into_iter().collect()
     }
 }

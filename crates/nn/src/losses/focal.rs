@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LossFunction, class_weights, reduction};
+use super::{LossFunction, Target, class_weights};
 use values::NonNegative;
 
 /// Focal loss (Lin et al. 2017): cross-entropy of the softmax times `(1 - p)^gamma`, averaged over voxels.
@@ -30,8 +30,7 @@ fn default_gamma() -> NonNegative {
 
 impl LossFunction for FocalLoss {
     /// Computes the mean over voxels of `-w (1 - p)^gamma ln p`, where p is the probability of the true class.
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        let [batch, _, x, y, z] = target.dims();
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
         let log_probabilities = log_softmax(logits, 1);
         // Rounding may raise a probability above 1; a power of the negative complement would be not a number.
         let complement = log_probabilities.clone().exp().neg().add_scalar(1.0).clamp_min(0.0);
@@ -39,7 +38,7 @@ impl LossFunction for FocalLoss {
             0.0 => complement.ones_like(),
             gamma => complement.powf_scalar(gamma),
         };
-        let loss = factor.mul(log_probabilities).mul(target);
+        let loss = factor.mul(log_probabilities).mul(target.classes.clone());
         let loss = match &self.class_weights {
             Some(weights) => {
                 let weights = class_weights::tensor(weights, &loss);
@@ -47,7 +46,7 @@ impl LossFunction for FocalLoss {
             }
             None => loss,
         };
-        reduction::sum(loss).neg().div_scalar((batch * x * y * z) as f64)
+        target.mean_over_voxels(loss).neg()
     }
 
     fn class_weights(&self) -> Option<&[NonNegative]> {

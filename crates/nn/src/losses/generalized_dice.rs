@@ -1,16 +1,15 @@
 //! Generalized Dice loss.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LossFunction;
 use super::overlap::Sums;
+use super::{LossFunction, Target};
 use values::Positive;
 
 /// Generalized Dice loss (Sudre et al. 2017): one Dice coefficient over all classes, each weighted by the inverse square of
-/// its volume, on the softmax; equal to MONAI's `GeneralizedDiceLoss`.
+/// its volume, on the softmax or the sigmoids of regions; equal to MONAI's `GeneralizedDiceLoss`.
 ///
 /// A class that is absent has the largest weight of the classes that are present.
 ///
@@ -32,9 +31,9 @@ pub struct GeneralizedDiceLoss {
 }
 
 impl LossFunction for GeneralizedDiceLoss {
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        let first = usize::from(!self.background);
-        let Sums { intersection, predicted, actual } = Sums::new(softmax(logits, 1), target, self.batch);
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
+        let first = usize::from(target.excludes_first(self.background));
+        let Sums { intersection, predicted, actual } = Sums::new(target.probabilities(logits), &target, self.batch);
         let [rows, classes] = actual.dims();
         let [intersection, predicted, actual] =
             [intersection, predicted, actual].map(|sums| sums.slice([0..rows, first..classes]));
@@ -44,6 +43,14 @@ impl LossFunction for GeneralizedDiceLoss {
         let numerator = weighted(intersection).mul_scalar(2.0).add_scalar(smooth);
         let denominator = weighted(predicted.add(actual)).add_scalar(smooth);
         numerator.div(denominator).mean().neg().add_scalar(1.0)
+    }
+
+    fn allows_regions(&self) -> bool {
+        true
+    }
+
+    fn counts_background(&self) -> Option<bool> {
+        Some(self.background)
     }
 }
 

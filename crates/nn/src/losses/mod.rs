@@ -9,26 +9,33 @@ use crate::Diagnostic;
 use values::NonNegative;
 
 mod binary_cross_entropy;
+mod boundary;
 mod class_weights;
+mod cldice;
 mod cross_entropy;
 mod deep_supervision;
 mod dice;
 mod dice_binary_cross_entropy;
 mod dice_cross_entropy;
+mod distance_map;
 mod focal;
 mod generalized_dice;
 mod overlap;
 mod reduction;
+mod target;
 mod top_k;
 mod tversky;
 
 pub use binary_cross_entropy::BinaryCrossEntropyLoss;
+pub use boundary::BoundaryLoss;
+pub use cldice::CldiceLoss;
 pub use cross_entropy::CrossEntropyLoss;
 pub use dice::DiceLoss;
 pub use dice_binary_cross_entropy::DiceBinaryCrossEntropyLoss;
 pub use dice_cross_entropy::DiceCrossEntropyLoss;
 pub use focal::FocalLoss;
 pub use generalized_dice::GeneralizedDiceLoss;
+pub use target::Target;
 pub use tversky::TverskyLoss;
 
 values::registry! {
@@ -36,6 +43,10 @@ values::registry! {
     pub enum Loss: LossFunction {
         /// Binary cross-entropy of each class's sigmoid.
         BinaryCrossEntropy(binary_cross_entropy::BinaryCrossEntropyLoss),
+        /// Dice loss plus boundary loss: distances to the true boundary, for small structures.
+        Boundary(boundary::BoundaryLoss),
+        /// Dice loss plus soft clDice: the overlap of skeletons, for tubular structures.
+        Cldice(cldice::CldiceLoss),
         /// Cross-entropy of the softmax.
         CrossEntropy(cross_entropy::CrossEntropyLoss),
         /// Dice loss: one minus the soft Dice coefficient of the softmax.
@@ -59,17 +70,26 @@ pub trait LossFunction {
     ///
     /// # Shapes
     /// - logits: `[batch, class, x, y, z]`
-    /// - target: 1 for the true class and 0 for the others, `[batch, class, x, y, z]`
     /// - output: `[1]`
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1>;
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1>;
 
-    /// Returns the function that maps the logits of a network trained with this loss to probabilities.
+    /// Returns the function that maps the logits of a network trained with this loss on labels to probabilities.
     fn output_activation(&self) -> OutputActivation {
         OutputActivation::Softmax
     }
 
+    /// Returns whether classes may be regions, which overlap and have a sigmoid each.
+    fn allows_regions(&self) -> bool {
+        self.output_activation() == OutputActivation::Sigmoid
+    }
+
     /// Returns the weight of each class, background first; `None` if all classes have the same weight.
     fn class_weights(&self) -> Option<&[NonNegative]> {
+        None
+    }
+
+    /// Returns the key `background`: whether the background counts as a class; `None` for a loss without this key.
+    fn counts_background(&self) -> Option<bool> {
         None
     }
 
@@ -103,7 +123,7 @@ pub enum OutputActivation {
 
 impl Loss {
     /// Computes the loss of a batch; see [`LossFunction::forward`].
-    pub fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
+    pub fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
         self.component().forward(logits, target)
     }
 
@@ -111,9 +131,9 @@ impl Loss {
     ///
     /// # Shapes
     /// - logits: `[batch, class, x / n, y / n, z / n]`, from the full resolution down, with a factor `n` for each axis
-    /// - target: as for [`forward`](Self::forward)
+    /// - target: at the full resolution
     /// - output: `[1]`
-    pub fn forward_supervised(&self, logits: Vec<Tensor<5>>, target: Tensor<5>) -> Tensor<1> {
+    pub fn forward_supervised(&self, logits: Vec<Tensor<5>>, target: Target) -> Tensor<1> {
         deep_supervision::forward(self, logits, target)
     }
 
@@ -126,8 +146,30 @@ impl Loss {
         diagnostics
     }
 
-    /// Validates the number of class weights against the number of classes, including the background.
-    pub fn check_num_classes(&self, num_classes: usize) -> Option<Diagnostic> {
-        class_weights::check_count(self.component().class_weights()?, num_classes)
+    /// Validates the keys for classes that are labels, or regions if `has_background` is false.
+    pub fn check_classes(&self, has_background: bool) -> Option<Diagnostic> {
+        let loss = self.component();
+        match (has_background, loss.counts_background()) {
+            (true, Some(false)) => class_weights::check_without_background(loss.class_weights()),
+            (false, Some(true)) => {
+                let message = "data.regions has no background class, and every region counts";
+                Some(Diagnostic::problem("background", message, "remove the key"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Validates the number of class weights against the number of classes, including the background if there is one.
+    pub fn check_num_classes(&self, num_classes: usize, has_background: bool) -> Option<Diagnostic> {
+        class_weights::check_count(self.component().class_weights()?, num_classes, has_background)
+    }
+
+    /// Returns the names of the losses that can train regions.
+    pub fn names_for_regions() -> Vec<&'static str> {
+        let allows_regions = |name: &&&str| {
+            let with_defaults = serde_json::json!({ (**name): {} });
+            serde_json::from_value::<Self>(with_defaults).is_ok_and(|loss| loss.component().allows_regions())
+        };
+        Self::NAMES.iter().filter(allows_regions).copied().collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::Target;
 use values::NonNegative;
 
 /// Sums over the voxels of each patch, or of the whole batch, `[batch or 1, class]`.
@@ -15,10 +16,13 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Computes the sums of probabilities and targets `[batch, class, x, y, z]`; over the whole batch if `batch` is true.
-    pub fn new(probabilities: Tensor<5>, target: Tensor<5>, batch: bool) -> Self {
-        let intersection = per_class(probabilities.clone().mul(target.clone()), batch);
-        Self { intersection, predicted: per_class(probabilities, batch), actual: per_class(target, batch) }
+    /// Computes the sums of probabilities `[batch, class, x, y, z]` and a target, each voxel times its weight; over the whole
+    /// batch if `batch` is true.
+    pub fn new(probabilities: Tensor<5>, target: &Target, batch: bool) -> Self {
+        let probabilities = target.weighted(probabilities);
+        let intersection = per_class(probabilities.clone().mul(target.classes.clone()), batch);
+        let actual = per_class(target.weighted(target.classes.clone()), batch);
+        Self { intersection, predicted: per_class(probabilities, batch), actual }
     }
 }
 
@@ -29,18 +33,18 @@ pub(super) fn per_class(values: Tensor<5>, batch: bool) -> Tensor<2> {
     if batch { sums.sum_dim(0) } else { sums }
 }
 
-/// Returns the weighted mean of values `[row, class]`; without the background if `background` is false.
+/// Returns the weighted mean of values `[row, class]`; without the first class if `excludes_first` is true.
 pub(super) fn mean_over_classes(
     values: Tensor<2>,
     class_weights: Option<&[NonNegative]>,
-    background: bool,
+    excludes_first: bool,
 ) -> Tensor<1> {
     let [rows, classes] = values.dims();
     let mut weights: Vec<f64> = match class_weights {
         Some(weights) => weights.iter().map(|weight| weight.get()).collect(),
         None => vec![1.0; classes],
     };
-    if !background {
+    if excludes_first {
         weights[0] = 0.0;
     }
     let sum: f64 = weights.iter().sum::<f64>() * rows as f64;

@@ -1,17 +1,16 @@
 //! Tversky loss.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::overlap::{Sums, mean_over_classes};
-use super::{LossFunction, class_weights};
+use super::{LossFunction, Target};
 use crate::Diagnostic;
 use values::{NonNegative, Positive};
 
 /// Tversky loss (Salehi et al. 2017): Dice loss with separate weights for false positives and false negatives, on the
-/// softmax, averaged over classes; equal to MONAI's `TverskyLoss`.
+/// softmax or the sigmoids of regions, averaged over classes; equal to MONAI's `TverskyLoss`.
 ///
 /// The Tversky index of a class is `(TP + smooth) / (TP + false_positives FP + false_negatives FN + smooth)`; with a `gamma`
 /// other than 1 the loss is the focal Tversky loss `(1 - index)^gamma` (Abraham and Khan 2019, who use 0.75).
@@ -54,8 +53,8 @@ fn one() -> Positive {
 }
 
 impl LossFunction for TverskyLoss {
-    fn forward(&self, logits: Tensor<5>, target: Tensor<5>) -> Tensor<1> {
-        let Sums { intersection, predicted, actual } = Sums::new(softmax(logits, 1), target, self.batch);
+    fn forward(&self, logits: Tensor<5>, target: Target) -> Tensor<1> {
+        let Sums { intersection, predicted, actual } = Sums::new(target.probabilities(logits), &target, self.batch);
         let false_positives = predicted.sub(intersection.clone()).mul_scalar(self.false_positives.get());
         let false_negatives = actual.sub(intersection.clone()).mul_scalar(self.false_negatives.get());
         let numerator = intersection.add_scalar(self.smooth.get());
@@ -66,16 +65,23 @@ impl LossFunction for TverskyLoss {
             1.0 => complement,
             gamma => complement.clamp_min(1e-7).powf_scalar(gamma),
         };
-        mean_over_classes(loss, self.class_weights(), self.background)
+        mean_over_classes(loss, self.class_weights(), target.excludes_first(self.background))
     }
 
     fn class_weights(&self) -> Option<&[NonNegative]> {
         self.class_weights.as_deref()
     }
 
+    fn allows_regions(&self) -> bool {
+        true
+    }
+
+    fn counts_background(&self) -> Option<bool> {
+        Some(self.background)
+    }
+
     fn check(&self) -> Vec<Diagnostic> {
-        let weights = self.class_weights().filter(|_| !self.background);
-        let mut diagnostics: Vec<Diagnostic> = class_weights::check_without_background(weights).into_iter().collect();
+        let mut diagnostics = Vec::new();
         if self.false_positives.get() == 0.0 && self.false_negatives.get() == 0.0 {
             let message = "false positives and false negatives have weight 0, so every prediction has a loss of 0";
             diagnostics.push(Diagnostic::problem("false_negatives", message, "for example false_negatives: 0.7"));

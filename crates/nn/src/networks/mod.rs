@@ -5,7 +5,6 @@
 //! [`Architecture`] and its [`Layers`], and add a line to the registry.
 
 use std::fmt::Debug;
-use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -13,7 +12,8 @@ use burn::tensor::{Device, Tensor};
 use crate::Diagnostic;
 use crate::layers::Pass;
 use crate::parameters::{Declarations, Parameters};
-use crate::weights::{NamedTensor, WeightsError, state_dict};
+use crate::weights::initial::closeness;
+use crate::weights::{InitialWeights, LoadedWeights, NamedTensor, WeightsError};
 use memory::{ActivationMemory, StepSize};
 use random::Seed;
 
@@ -38,6 +38,14 @@ pub trait Architecture {
 
     /// Returns the name of the weights that are applied to the image, `[output, channel, x, y, z]`.
     fn input_weight(&self) -> &'static str;
+
+    /// Returns whether a parameter is one of those that are applied to the image, with its channels as second axis.
+    fn is_input_weight(&self, parameter: &str) -> bool {
+        parameter == self.input_weight()
+    }
+
+    /// Returns whether a parameter belongs to a convolution to the classes, with the classes as first axis.
+    fn is_head(&self, parameter: &str) -> bool;
 
     /// Returns the input sizes that the network can process.
     fn input_sizes(&self) -> InputSizes;
@@ -111,11 +119,31 @@ impl Model {
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, or if names or shapes do not match those of the network.
-    pub fn read_weights(&self, path: &Path, channels: usize, classes: usize) -> Result<Vec<NamedTensor>, WeightsError> {
+    pub fn read_weights(
+        &self,
+        weights: &InitialWeights,
+        channels: usize,
+        classes: usize,
+    ) -> Result<LoadedWeights, WeightsError> {
+        weights.read(self.component(), &self.declarations(channels, classes).0)
+    }
+
+    /// Returns the names of the trained parameters.
+    pub fn trained_names(&self, channels: usize, classes: usize) -> Vec<String> {
         let (declarations, _) = self.declarations(channels, classes);
-        let tensors = state_dict::read(path, self.component().input_weight())?;
-        declarations.check(&tensors)?;
-        Ok(tensors)
+        declarations.iter().filter(|declaration| declaration.trained).map(|one| one.name.clone()).collect()
+    }
+
+    /// Returns whether a parameter belongs to a layer, such as `encoder` or `decoder.0`: whether its name starts with the
+    /// parts of the layer's name. `head` is every convolution to the classes, also those of deep supervision.
+    pub fn is_in_layer(&self, parameter: &str, layer: &str) -> bool {
+        closeness(self.component(), parameter, layer).is_some()
+    }
+
+    /// Returns the one of some layers that describes a parameter most closely.
+    pub fn closest_layer<'a>(&self, parameter: &str, layers: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+        let close = layers.filter_map(|layer| Some((closeness(self.component(), parameter, layer)?, layer)));
+        close.max_by_key(|(closeness, _)| *closeness).map(|(_, layer)| layer)
     }
 
     /// Returns the number of image channels of a network with these weights.
@@ -129,6 +157,11 @@ impl Model {
             Some([_, channels, ..]) => Ok(*channels),
             _ => Err(WeightsError::Misfit(format!("`{name}` is missing"))),
         }
+    }
+
+    /// Returns the voxels of the input along each axis on which a voxel of the deepest level depends.
+    pub fn receptive_field(&self) -> [usize; 3] {
+        self.component().receptive_field()
     }
 
     /// Returns the numbers that the axes of the input must be multiples of.
@@ -148,7 +181,7 @@ impl Model {
         Network { layers, parameters: Parameters::initialize(declarations, seed, device) }
     }
 
-    fn declarations(&self, channels: usize, classes: usize) -> (Declarations, Arc<dyn Layers>) {
+    pub(crate) fn declarations(&self, channels: usize, classes: usize) -> (Declarations, Arc<dyn Layers>) {
         let mut declarations = Declarations::default();
         let layers = self.component().declare(&mut declarations, channels, classes);
         (declarations, layers)
@@ -198,6 +231,12 @@ impl Network {
         loss: impl FnOnce(Vec<Tensor<5>>) -> Tensor<1>,
     ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
         self.layers.gradients_block_by_block(&self.parameters, pass, input, Box::new(loss))
+    }
+
+    /// Returns the same network, in which the parameters that `is_frozen` selects by name have no gradient; both share the
+    /// weights.
+    pub fn frozen(&self, is_frozen: impl Fn(&str) -> bool) -> Self {
+        Self { layers: Arc::clone(&self.layers), parameters: self.parameters.frozen(is_frozen) }
     }
 
     /// Returns the same network without gradients; both share the weights.

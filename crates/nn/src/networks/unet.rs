@@ -289,6 +289,16 @@ impl Architecture for Unet {
         }
     }
 
+    fn is_input_weight(&self, parameter: &str) -> bool {
+        let is_shortcut = self.encoder == Encoder::Plain && self.residual && parameter == "encoder.0.shortcut.weight";
+        parameter == self.input_weight() || is_shortcut
+    }
+
+    fn is_head(&self, parameter: &str) -> bool {
+        let layer = parameter.rsplit_once('.').map_or(parameter, |(layer, _)| layer);
+        layer == "head" || layer.ends_with(".head")
+    }
+
     fn receptive_field(&self) -> [usize; 3] {
         std::array::from_fn(|axis| self.receptive_field_along(axis))
     }

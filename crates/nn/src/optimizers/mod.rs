@@ -72,10 +72,27 @@ impl OptimizerSpec {
     }
 }
 
+/// The options of one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParameterOptions {
+    /// Factor of the learning rate.
+    pub learning_rate_factor: f64,
+    /// The first step that changes the parameter; before, it is frozen.
+    pub first_step: usize,
+}
+
+impl Default for ParameterOptions {
+    fn default() -> Self {
+        Self { learning_rate_factor: 1.0, first_step: 0 }
+    }
+}
+
 /// An optimizer with its state. Parameters are flat tensors in a fixed order; their names do not matter.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     spec: OptimizerSpec,
+    /// The options of each parameter.
+    options: Vec<ParameterOptions>,
     /// The state tensors of each parameter, in the order of [`UpdateRule::moments`].
     moments: Vec<Vec<Tensor<1>>>,
 }
@@ -86,7 +103,15 @@ impl Optimizer {
         let zeros = |parameter: &Tensor<1>| {
             spec.moments().iter().map(|_| parameter.clone().inner().zeros_like()).collect::<Vec<_>>()
         };
-        Self { spec: spec.clone(), moments: parameters.iter().map(zeros).collect() }
+        let options = vec![ParameterOptions::default(); parameters.len()];
+        Self { spec: spec.clone(), options, moments: parameters.iter().map(zeros).collect() }
+    }
+
+    /// Gives each parameter options, in the order of the parameters.
+    #[must_use]
+    pub fn with_options(self, options: Vec<ParameterOptions>) -> Self {
+        assert_eq!(options.len(), self.moments.len(), "every parameter has options");
+        Self { options, ..self }
     }
 
     /// Returns the state: for each parameter one tensor for each name of [`UpdateRule::moments`].
@@ -101,8 +126,9 @@ impl Optimizer {
 
     /// Returns the parameters after a step; `step` counts from 0 at the start of the run.
     ///
-    /// A parameter without gradient, on which the loss does not depend, stays unchanged, as in PyTorch. Parameters and
-    /// gradients are without autodiff.
+    /// A parameter without gradient, on which the loss does not depend or which is frozen, stays unchanged with its state, as
+    /// in PyTorch; the steps of a parameter that was frozen count from its first one. Parameters and gradients are without
+    /// autodiff.
     pub fn step(
         &mut self,
         parameters: Vec<Tensor<1>>,
@@ -111,13 +137,19 @@ impl Optimizer {
         step: usize,
     ) -> Vec<Tensor<1>> {
         let rule = self.spec.component();
-        let updates = parameters.into_iter().zip(gradients).zip(&mut self.moments);
-        let update =
-            |((parameter, gradient), moments): ((Tensor<1>, Option<Tensor<1>>), &mut Vec<Tensor<1>>)| match gradient {
-                Some(gradient) => rule.update(parameter, gradient, moments, learning_rate, step),
-                None => parameter,
-            };
-        updates.map(update).collect()
+        let mut updated = Vec::with_capacity(parameters.len());
+        let gradients = gradients.into_iter().zip(&self.options);
+        for ((parameter, (gradient, options)), moments) in parameters.into_iter().zip(gradients).zip(&mut self.moments)
+        {
+            updated.push(match (gradient, step.checked_sub(options.first_step)) {
+                (Some(gradient), Some(step)) => {
+                    let learning_rate = learning_rate * options.learning_rate_factor;
+                    rule.update(parameter, gradient, moments, learning_rate, step)
+                }
+                _ => parameter,
+            });
+        }
+        updated
     }
 }
 
@@ -139,4 +171,45 @@ fn default_epsilon() -> Positive {
 
 fn no_weight_decay() -> NonNegative {
     NonNegative::new(0.0).expect("0 is not negative")
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn adam() -> OptimizerSpec {
+        serde_json::from_value(serde_json::json!({ "adam": { "learning_rate": 0.1 } })).unwrap()
+    }
+
+    fn tensor(value: f32) -> Tensor<1> {
+        Tensor::from_floats([value], &Device::flex())
+    }
+
+    /// Returns the values of two parameters after each of some steps with gradient 1.
+    fn values(options: [ParameterOptions; 2], steps: usize) -> Vec<[f32; 2]> {
+        let mut parameters = vec![tensor(1.0), tensor(1.0)];
+        let mut optimizer = Optimizer::new(&adam(), &parameters).with_options(options.to_vec());
+        let step = |step| {
+            let gradients = vec![Some(tensor(1.0)), Some(tensor(1.0))];
+            parameters = optimizer.step(std::mem::take(&mut parameters), gradients, 0.1, step);
+            [0, 1].map(|index: usize| parameters[index].clone().into_scalar::<f32>())
+        };
+        (0..steps).map(step).collect()
+    }
+
+    #[test]
+    fn a_frozen_parameter_starts_as_if_its_first_step_were_that_of_the_run() {
+        let frozen = ParameterOptions { first_step: 2, ..ParameterOptions::default() };
+        let values = values([ParameterOptions::default(), frozen], 5);
+        assert_eq!([values[0][1], values[1][1]], [1.0, 1.0]);
+        assert_eq!([values[2][1], values[4][1]], [values[0][0], values[2][0]]);
+    }
+
+    #[test]
+    fn a_factor_scales_the_learning_rate_of_a_parameter() {
+        let scaled = ParameterOptions { learning_rate_factor: 0.5, ..ParameterOptions::default() };
+        let [plain, scaled] = values([ParameterOptions::default(), scaled], 1)[0];
+        assert!((1.0 - plain - 2.0 * (1.0 - scaled)).abs() < 1e-6, "{plain} {scaled}");
+    }
 }

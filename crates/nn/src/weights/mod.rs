@@ -10,9 +10,11 @@ use safetensors::tensor::{Dtype, TensorView};
 use values::Bytes;
 
 pub mod checksum;
+pub(crate) mod initial;
 mod safetensors_file;
 pub mod state_dict;
 
+pub use initial::{InitialWeights, InputChannels, LoadedWeights};
 pub use safetensors_file::{from_safetensors, read, read_tensors, to_safetensors};
 
 /// A tensor of 32-bit floats with a name.
@@ -49,6 +51,14 @@ pub enum WeightsError {
     /// The weights are those of another network.
     #[error("the weights do not fit the network: {0}")]
     Misfit(String),
+    /// Initial weights are those of another network.
+    #[error("the weights do not fit the network: {faults}")]
+    Unlike {
+        /// What does not match.
+        faults: String,
+        /// How to fix it.
+        help: String,
+    },
     /// The bytes are not a safetensors file.
     #[error("not a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),

@@ -83,7 +83,7 @@ impl ComparabilityKey {
         let parts = run.parts.as_ref();
         let all: BTreeSet<&String> =
             parts.iter().flat_map(|parts| [&parts.train, &parts.val, &parts.test]).flatten().collect();
-        let (split, split_description, split_depends_on_seed) = split(run);
+        let SplitKey { fingerprint, description, depends_on_seed, has_folds } = split(run);
         Self {
             labels: run.labels(&metric.name),
             convention: convention(run, &metric.name),
@@ -92,10 +92,10 @@ impl ComparabilityKey {
                 Json::Object(phantom) => format!("phantoms {}", Json::from(phantom.clone())),
                 _ => run.data_fingerprint.clone().unwrap_or_else(|| digest(all)),
             },
-            split,
-            split_description,
-            split_depends_on_seed,
-            has_folds: split_depends_on_seed,
+            split: fingerprint,
+            split_description: description,
+            split_depends_on_seed: depends_on_seed,
+            has_folds,
         }
     }
 
@@ -147,17 +147,37 @@ fn convention(run: &Run, metric: &str) -> String {
 /// Keys of a metric that add scores, and do not change those of labels.
 const NEUTRAL_KEYS: [&str; 2] = ["regions", "global"];
 
-/// Returns the split of a run as a fingerprint and in words, and whether it depends on the seed.
-fn split(run: &Run) -> (String, String, bool) {
+/// What the comparability of a run depends on in its split.
+struct SplitKey {
+    fingerprint: String,
+    description: String,
+    depends_on_seed: bool,
+    has_folds: bool,
+}
+
+impl SplitKey {
+    /// A split whose description is its fingerprint.
+    fn described(description: String, depends_on_seed: bool, has_folds: bool) -> Self {
+        Self { fingerprint: description.clone(), description, depends_on_seed, has_folds }
+    }
+}
+
+/// Returns what the comparability of a run depends on in its split.
+fn split(run: &Run) -> SplitKey {
     let split = run.planned(&["data", "split"]);
+    if !split["nnunet"].is_null() {
+        return SplitKey::described("nnU-Net's 5 folds".to_owned(), false, true);
+    }
     if let Some(count) = split["fold"]["count"].as_u64() {
-        return (format!("{count} folds"), format!("{count} folds"), true);
+        let description = format!("{count} folds{}", split_keys(&split["fold"]));
+        return SplitKey::described(description, split["fold"]["seed"].is_null(), true);
     }
     if let Some(fractions) = split["fraction"].as_object() {
         let fraction = |part: &str| fractions.get(part).and_then(Json::as_f64).unwrap_or(0.0);
         let [train, val, test] = ["train", "val", "test"].map(fraction);
-        let description = format!("random split of {train} / {val} / {test}");
-        return (description.clone(), description, true);
+        let description = format!("random split of {train} / {val} / {test}{}", split_keys(&split["fraction"]));
+        let depends_on_seed = split["fraction"]["seed"].is_null();
+        return SplitKey::described(description, depends_on_seed, depends_on_seed);
     }
     let subjects = run.validation();
     let fingerprint = digest(&subjects);
@@ -165,7 +185,19 @@ fn split(run: &Run) -> (String, String, bool) {
         0 => "no validation cases".to_owned(),
         cases => format!("the same {}", count(cases, "validation case")),
     };
-    (fingerprint, description, false)
+    SplitKey { fingerprint, description, depends_on_seed: false, has_folds: false }
+}
+
+/// Describes the seed, the groups and the strata of a split.
+fn split_keys(split: &Json) -> String {
+    let attribute = |value: &Json| {
+        let entry = value.as_object().and_then(|entries| entries.iter().next());
+        entry.map(|(kind, name)| format!("{kind} {}", name.as_str().unwrap_or_default()))
+    };
+    let seed = split["seed"].as_u64().map(|seed| format!(", seed {seed}"));
+    let groups = attribute(&split["groups"]).map(|groups| format!(", grouped by {groups}"));
+    let strata = attribute(&split["stratify"]).map(|strata| format!(", stratified by {strata}"));
+    seed.into_iter().chain(groups).chain(strata).collect()
 }
 
 fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {

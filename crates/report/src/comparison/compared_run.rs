@@ -49,7 +49,8 @@ impl Run {
 
 impl ComparedRun {
     pub(super) fn new(run: Run, key: &ComparabilityKey, epoch: ComparedEpoch, cache: &mut BootstrapCache) -> Self {
-        let fold = run.planned(&["data", "split", "fold", "index"]).as_u64();
+        let index = |kind| run.planned(&["data", "split", kind, "index"]).as_u64();
+        let fold = index("fold").or_else(|| index("nnunet"));
         let scores = EpochScores::of(&run, &key.metric, &key.labels, epoch, cache);
         let title = &key.metric.title;
         let exclusion = match (&scores, run.status) {

@@ -187,6 +187,30 @@ mod tests {
     }
 
     #[test]
+    fn folds_of_other_groups_or_seeds_are_not_compared_and_those_of_nnunet_are_numbered() {
+        let on = |name: &str, seed: u32, split: &str, subject: &str| {
+            let plan = format!("{{lr: 1, seed: {seed}, data: {{split: {split}}}}}");
+            run_on(name, &plan, vec![subject.to_owned()], &[0.5])
+        };
+        let groups = compare(
+            vec![
+                on("a", 1, "{nnunet: {index: 0}}", "s0"),
+                on("b", 2, "{nnunet: {index: 3}}", "s1"),
+                on("c", 1, "{fold: {index: 0, count: 5}}", "s0"),
+                on("d", 1, "{fold: {index: 0, count: 5, seed: 3, groups: {column: patient}}}", "s0"),
+            ],
+            ComparedEpoch::Best,
+        );
+        let mut descriptions: Vec<&str> = groups.iter().map(|group| group.key.split_description.as_str()).collect();
+        descriptions.sort_unstable();
+        assert_eq!(descriptions, ["5 folds", "5 folds, seed 3, grouped by column patient", "nnU-Net's 5 folds"]);
+        let nnunet = groups.iter().find(|group| group.key.split_description.starts_with("nnU-Net")).unwrap();
+        assert!(nnunet.has_folds() && !nnunet.key.split_depends_on_seed);
+        let fold_of = |name: &str| nnunet.runs.iter().find(|run| run.run.name == name).unwrap().fold;
+        assert_eq!([fold_of("a"), fold_of("b")], [Some(0), Some(3)]);
+    }
+
+    #[test]
     fn folds_are_averaged_and_settings_compared_on_their_common_folds() {
         let plan = |lr: u32, fold: u32| format!("{{lr: {lr}, data: {{split: {{fold: {{index: {fold}, count: 2}}}}}}}}");
         let subjects = |fold: u32| vec![format!("f{fold}a"), format!("f{fold}b")];

@@ -37,7 +37,7 @@ impl Agreement {
     }
 
     /// Returns the colour and its opacity. Errors have colours that are distinguishable with colour-vision deficiency.
-    fn colour(self) -> (RGBColor, f32) {
+    const fn colour(self) -> (RGBColor, f32) {
         match self {
             Self::Correct => (RGBColor(255, 255, 255), 0.3),
             Self::FalseNegative => (RGBColor(213, 94, 0), 0.75),
@@ -55,6 +55,18 @@ impl Agreement {
         }
     }
 }
+
+/// Red, green, blue and opacity of each kind of agreement: correct, false negative, false positive, wrong label.
+pub(super) const PIXELS: [[u8; 4]; 4] = {
+    let mut pixels = [[0; 4]; 4];
+    let mut index = 0;
+    while index < pixels.len() {
+        let (RGBColor(red, green, blue), opacity) = Agreement::ALL[index].colour();
+        pixels[index] = [red, green, blue, (opacity * 255.0 + 0.5) as u8];
+        index += 1;
+    }
+    pixels
+};
 
 /// Renders a slice with the agreement of its label maps, with the given columns and rows.
 ///

@@ -46,7 +46,7 @@ impl Component for Anisotropy {
     type Params = AnisotropyParams;
 
     fn aliases() -> &'static [&'static str] {
-        &["RandomAnisotropy", "RandSimulateLowResolution", "SimulateLowResolutionTransform"]
+        &["RandomAnisotropy"]
     }
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AnisotropyParams {

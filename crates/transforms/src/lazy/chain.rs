@@ -35,7 +35,7 @@ pub fn index_mapping(chain: &[Transform], params: &[TransformParams], incoming: 
     let mut mapping = IndexMapping::identity(incoming.shape);
     unroll(chain, params, &mut |step, params| {
         let Some(grid_mapping) = step.component().map_grid(params, &grid) else { return };
-        mapping.append(&grid_mapping.map, grid_mapping.grid.shape);
+        mapping.append_step(&grid_mapping);
         grid = grid_mapping.grid;
     });
     mapping
@@ -60,7 +60,7 @@ pub(super) fn relabelled(step: &Transform, params: &TransformParams, labels: &Vo
 
 /// Looks up the labels of a block of outgoing voxels, `[x, y, z]`, in the label map `source` on the mapping's source grid.
 pub fn resample_labels(source: &[Label], mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
-    resample::labels(LabelSource { labels: source, empty: None }, mapping, start, shape)
+    resample::labels(LabelSource::whole(source, mapping.source_shape), mapping, start, shape)
 }
 
 /// Calls `visit` with each step that is applied, and its parameters: lists of steps are replaced by their steps.

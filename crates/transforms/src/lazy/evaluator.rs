@@ -21,7 +21,12 @@ use volume::{Affine, Grid, Label, Volume, buffer_pool, memory};
 /// A volume with the stages that are applied to it.
 #[derive(Debug)]
 pub(super) struct Evaluator<'a> {
+    /// The source, or the block of it that the stages read.
     pub(super) source: Volume,
+    /// First voxel of that block.
+    start: [usize; 3],
+    /// The grid of the whole source.
+    grid: Grid,
     pub(super) stages: Vec<Stage<'a>>,
     /// Whether exactly one stage moves voxels, so that labels have the same source points as the image of that stage.
     moves_once: bool,
@@ -46,12 +51,18 @@ impl Region {
     pub(super) fn image_only(start: [usize; 3], shape: [usize; 3]) -> Self {
         Self { start, shape, with_labels: false }
     }
+
+    /// Returns whether the region is all of a grid.
+    fn is_whole(&self, grid: &Grid) -> bool {
+        (self.start, self.shape) == ([0; 3], grid.shape)
+    }
 }
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn new(source: Volume, stages: Vec<Stage<'a>>) -> Self {
+    /// Returns the evaluator of stages after a volume on `grid`, of which `source` is the block from the voxel `start` on.
+    pub(super) fn new(source: Volume, start: [usize; 3], grid: Grid, stages: Vec<Stage<'a>>) -> Self {
         let moves_once = stages.iter().filter(|stage| stage.moves_voxels()).count() == 1;
-        Self { source, stages, moves_once, border_cache: None, empty: None, profile: None }
+        Self { source, start, grid, stages, moves_once, border_cache: None, empty: None, profile: None }
     }
 
     fn channels(&self) -> usize {
@@ -59,7 +70,8 @@ impl<'a> Evaluator<'a> {
     }
 
     fn label_source(&self) -> Option<LabelSource<'_>> {
-        Some(LabelSource { labels: self.source.label.as_ref()?, empty: self.empty })
+        let labels = self.source.label.as_ref()?;
+        Some(LabelSource { labels, start: self.start, shape: self.source.image.shape, empty: self.empty })
     }
 
     /// Looks up the labels of a region; `None` if the source has none.
@@ -71,7 +83,7 @@ impl<'a> Evaluator<'a> {
     /// Returns a block that contains at least the region, after the first `level` stages.
     pub(super) fn block(&self, level: usize, region: Region) -> Result<Block<'_>, PipelineError> {
         match level.checked_sub(1).map(|index| &self.stages[index]) {
-            None => Ok(Block::new([0; 3], self.source.image.shape, &self.source.image[..])),
+            None => Ok(Block::new(self.start, self.source.image.shape, &self.source.image[..])),
             Some(stage) => Profile::time(self.profile, stage.name, || self.apply(level, stage, region)),
         }
     }
@@ -107,7 +119,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Block<'_>, PipelineError> {
         let border_values = self.border_values(level, fill)?;
         let incoming_shape = self.incoming_grid(level).shape;
-        let Some((from, size)) = lattice_source(lattice, incoming_shape, start, shape) else {
+        let Some((from, size)) = resample::lattice_source(lattice, incoming_shape, start, shape) else {
             let voxels: usize = shape.iter().product();
             let mut image = buffer_pool::acquire(self.channels() * voxels);
             let channels = image.chunks_exact_mut(voxels).zip(border_values.iter());
@@ -156,6 +168,9 @@ impl<'a> Evaluator<'a> {
         let (image, label) = self.mapped(level, grid, stage, region_with_halo)?;
         if halo == [usize::MAX; 3] {
             require_finite(stage.step.name(), &image, from, size)?;
+            if region.is_whole(grid) {
+                return Ok(Block { label, ..Block::new(from, size, image) });
+            }
             // Every window needs the whole volume, so it is cached.
             let whole = stage.outgoing.get_or_init(|| Arc::new(image));
             return Ok(Block { label, ..Block::new(from, size, &whole[..]) });
@@ -175,7 +190,12 @@ impl<'a> Evaluator<'a> {
         region: Region,
     ) -> Result<(Vec<f32>, Option<Vec<Label>>), PipelineError> {
         let (channels, Region { start, shape, .. }) = (self.channels(), region);
-        let statistics = self.statistics(level, grid, stage)?;
+        // Statistics of a region that is the whole volume need no copy of it.
+        let measures_region =
+            region.is_whole(grid) && stage.step.component().needs_statistics() && stage.statistics.get().is_none();
+        if !measures_region {
+            self.measure(level, grid, stage)?;
+        }
         let moves = stage.step.component().copies(stage.params, grid);
         let moved = if moves.is_empty() {
             Vec::new()
@@ -191,8 +211,14 @@ impl<'a> Evaluator<'a> {
         };
         let mut incoming = self.incoming(level, region)?;
         let output_label = incoming.label.take();
-        let mut image = incoming.into_owned_crop(channels, start, shape);
         let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, start, shape));
+        if measures_region {
+            let whole = WholeVolume { grid: *grid, image: &incoming.image, label: label.as_deref() };
+            let statistics = stage.step.component().statistics(stage.params, &whole)?;
+            stage.statistics.get_or_init(|| statistics);
+        }
+        let statistics = stage.statistics.get().unwrap_or(VolumeStatistics::none());
+        let mut image = incoming.into_owned_crop(channels, start, shape);
         let window = Window::new(&mut image, channels, *grid, (start, shape));
         stage.step.component().apply(
             stage.params,
@@ -229,7 +255,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn incoming_grid(&self, level: usize) -> &Grid {
-        (level - 1).checked_sub(1).map_or(&self.source.grid, |index| &self.stages[index].grid)
+        (level - 1).checked_sub(1).map_or(&self.grid, |index| &self.stages[index].grid)
     }
 
     /// Calls `read` with the whole volume before a stage, which is then cached.
@@ -244,18 +270,10 @@ impl<'a> Evaluator<'a> {
         Ok(result)
     }
 
-    /// Returns the statistics of the whole volume before a stage that its step needs.
-    fn statistics<'s>(
-        &'s self,
-        level: usize,
-        grid: &Grid,
-        stage: &'s IntensityStage<'a>,
-    ) -> Result<&'s VolumeStatistics, PipelineError> {
-        if !stage.step.component().needs_statistics() {
-            return Ok(VolumeStatistics::none());
-        }
-        if let Some(statistics) = stage.statistics.get() {
-            return Ok(statistics);
+    /// Computes the statistics of the whole volume before a stage, if its step needs them and they are not known yet.
+    fn measure(&self, level: usize, grid: &Grid, stage: &IntensityStage<'a>) -> Result<(), PipelineError> {
+        if !stage.step.component().needs_statistics() || stage.statistics.get().is_some() {
+            return Ok(());
         }
         let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, [0; 3], grid.shape));
         let measure = |image: &[f32]| {
@@ -265,7 +283,8 @@ impl<'a> Evaluator<'a> {
                 .statistics(stage.params, &WholeVolume { grid: *grid, image, label: label.as_deref() })
         };
         let statistics = self.with_whole_incoming(level, measure)??;
-        Ok(stage.statistics.get_or_init(|| statistics))
+        stage.statistics.get_or_init(|| statistics);
+        Ok(())
     }
 
     /// Returns the border value of each channel for a stage.
@@ -311,30 +330,4 @@ fn require_finite(
     shape: [usize; 3],
 ) -> Result<(), PipelineError> {
     finite::find(image, start, shape).map_or(Ok(()), |voxels| Err(PipelineError::NotFinite { name, voxels }))
-}
-
-/// Returns the incoming region that a block of outgoing voxels comes from; `None` if all of it is outside.
-fn lattice_source(
-    lattice: &Lattice,
-    incoming: [usize; 3],
-    start: [usize; 3],
-    shape: [usize; 3],
-) -> Option<([usize; 3], [usize; 3])> {
-    let mut from = [0; 3];
-    let mut size = [0; 3];
-    for (outgoing, axis) in lattice.axes.iter().enumerate() {
-        let (first, last) = (start[outgoing] as i64, (start[outgoing] + shape[outgoing]) as i64 - 1);
-        let (first, last) = if axis.flipped {
-            (axis.offset - last, axis.offset - first)
-        } else {
-            (axis.offset + first, axis.offset + last)
-        };
-        let (first, last) = (first.max(0), last.min(incoming[axis.source] as i64 - 1));
-        if first > last {
-            return None;
-        }
-        from[axis.source] = first as usize;
-        size[axis.source] = (last - first) as usize + 1;
-    }
-    Some((from, size))
 }

@@ -50,6 +50,11 @@ pub(super) fn grid_bounds(shape: [usize; 3]) -> ([i64; 3], [i64; 3]) {
     (shape.map(|size| bounds(size).0), shape.map(|size| bounds(size).1))
 }
 
+/// Returns the smallest and the largest point of which an interpolation neighbour with a weight above 0 is on a grid.
+pub(super) fn grid_sample_bounds(shape: [usize; 3]) -> ([i64; 3], [i64; 3]) {
+    ([1 - ONE; 3], shape.map(|size| size as i64 * ONE - 1))
+}
+
 /// Returns whether a point is inside a grid.
 pub(super) fn is_inside(point: [i64; 3], shape: [usize; 3]) -> bool {
     (0..3).all(|axis| {

@@ -3,16 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fixed_point::{grid_bounds, nearest_index};
+use super::fixed_point::{grid_bounds, grid_sample_bounds, nearest_index};
 use super::line::Line;
 use super::warp::{ElasticStep, Warp};
-use crate::Map;
+use crate::{Convention, GridMapping, Map};
 use volume::Affine;
 
 /// The source voxels of a grid: the spatial steps of a chain, composed into one map.
 ///
-/// An outgoing voxel takes the label of the source voxel nearest to its mapped centre if the centre is inside every grid
-/// that the chain passed through; otherwise its label is 0.
+/// An outgoing voxel takes the label of the source voxel nearest to its mapped centre, or the label that
+/// [`Convention::GridSample`] interpolates if a step of the chain does, if the centre is inside every grid that the chain
+/// passed through; otherwise its label is 0.
 #[derive(Clone, Debug)]
 pub struct IndexMapping {
     /// Voxels of the outgoing grid along x, y and z.
@@ -28,6 +29,8 @@ pub struct IndexMapping {
     pub displacements: Vec<ElasticStep>,
     /// The whole mapping, if there are displacements.
     pub(super) warp: Warp,
+    /// The convention of the interpolation.
+    pub(super) convention: Convention,
 }
 
 impl IndexMapping {
@@ -35,7 +38,8 @@ impl IndexMapping {
     pub fn identity(shape: [usize; 3]) -> Self {
         let (map, warp) = (Affine::IDENTITY, Warp::default());
         let (intermediate_grids, displacements) = (Vec::new(), Vec::new());
-        Self { shape, source_shape: shape, map, intermediate_grids, displacements, warp }
+        let convention = Convention::Itk;
+        Self { shape, source_shape: shape, map, intermediate_grids, displacements, warp, convention }
     }
 
     /// Returns the mapping of one affine map, from voxel indices of the outgoing grid to those of the source.
@@ -43,7 +47,15 @@ impl IndexMapping {
         Self { shape, map, ..Self::identity(source_shape) }
     }
 
-    /// Appends a step to the chain: its outgoing grid has this shape, its incoming grid is the outgoing one so far.
+    /// Appends a step to the chain; its incoming grid is the outgoing one so far.
+    pub fn append_step(&mut self, step: &GridMapping) {
+        self.append(&step.map, step.grid.shape);
+        if step.convention == Convention::GridSample {
+            self.convention = Convention::GridSample;
+        }
+    }
+
+    /// Appends a map to the chain: its outgoing grid has this shape, its incoming grid is the outgoing one so far.
     pub fn append(&mut self, step: &Map, shape: [usize; 3]) {
         self.prepend_map(step, shape);
         if !self.displacements.is_empty() {
@@ -97,12 +109,33 @@ impl IndexMapping {
     /// Only for mappings without displacements.
     #[inline(always)]
     pub(super) fn row_inside(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
+        self.row_within(grid_bounds(self.source_shape), x, y, along)
+    }
+
+    /// Returns which voxels of a row along z depend on voxels of the source, with the row's source points, as
+    /// [`row_inside`](Self::row_inside).
+    #[inline(always)]
+    pub(super) fn row_sampled(&self, x: usize, y: usize, along: Range<usize>) -> (Range<usize>, Line) {
+        let bounds = match self.convention {
+            Convention::Itk => grid_bounds(self.source_shape),
+            Convention::GridSample => grid_sample_bounds(self.source_shape),
+        };
+        self.row_within(bounds, x, y, along)
+    }
+
+    #[inline(always)]
+    fn row_within(
+        &self,
+        source_bounds: ([i64; 3], [i64; 3]),
+        x: usize,
+        y: usize,
+        along: Range<usize>,
+    ) -> (Range<usize>, Line) {
         let mut inside = 0..along.len();
-        let own = (&self.map, self.source_shape);
+        let intermediate = self.intermediate_grids.iter().map(|(map, shape)| (map, grid_bounds(*shape)));
         let mut line = Line::from_parts([0; 3], [0; 3]);
-        for (map, shape) in self.intermediate_grids.iter().map(|(map, shape)| (map, *shape)).chain([own]) {
+        for (map, (low, high)) in intermediate.chain([(&self.map, source_bounds)]) {
             line = Line::new(map, x as f64, y as f64);
-            let (low, high) = grid_bounds(shape);
             let within = line.range_within(low, high, along.start, along.len());
             inside = inside.start.max(within.start)..inside.end.min(within.end);
         }

@@ -48,5 +48,5 @@ pub use finite::{NotFinite, replaces_not_finite, require_finite};
 pub use index_mapping::IndexMapping;
 pub use profile::Profile;
 pub use resolve::{fitting_sample, resolve_from_volume};
-pub use view::{PaddedWindow, View};
+pub use view::{PaddedWindow, View, required_region};
 pub use warp::ElasticStep;

@@ -2,8 +2,8 @@
 
 use super::error::PipelineError;
 use super::view::View;
-use crate::{Transform, TransformParams};
-use volume::Volume;
+use crate::{Transform, TransformParams, WholeVolume};
+use volume::{Label, Volume};
 
 /// Resolves the parameters that depend on the content of the volume, step by step.
 ///
@@ -30,7 +30,8 @@ pub fn resolve_from_volume(
     chain.iter().zip(params).map(|(step, params)| step.try_map_params(params, &mut resolve)).collect()
 }
 
-/// Returns the sample of one training volume that a step is fitted to, after the steps before it.
+/// Returns the sample of one training volume that a step is fitted to, after the steps before it; to the step, voxels with the
+/// label `ignore` are background.
 ///
 /// # Errors
 /// When a step before cannot be applied to the volume, or the volume has no sample.
@@ -39,6 +40,14 @@ pub fn fitting_sample(
     before: &[Transform],
     params: &[TransformParams],
     source: Volume,
+    ignore: Option<Label>,
 ) -> Result<Vec<Vec<f32>>, PipelineError> {
-    Ok(View::new(source, before, params)?.with_whole_volume(|whole| step.component().observe(whole))??)
+    let observe = |whole: &WholeVolume| match (ignore, whole.label) {
+        (Some(ignore), Some(label)) => {
+            let annotated: Vec<Label> = label.iter().map(|label| if *label == ignore { 0 } else { *label }).collect();
+            step.component().observe(&WholeVolume { label: Some(&annotated), ..*whole })
+        }
+        _ => step.component().observe(whole),
+    };
+    Ok(View::new(source, before, params)?.with_whole_volume(observe)??)
 }

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::block::widened;
 use super::index_mapping::IndexMapping;
-use crate::{Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics};
+use super::resample::lattice_source;
+use crate::{Convention, Fill, GridMapping, Interpolation, Lattice, Map, Transform, TransformParams, VolumeStatistics};
 use volume::Grid;
 
 /// One stage of a chain: a step, or several warps composed into one interpolation.
@@ -50,9 +52,35 @@ impl Stage<'_> {
         matches!(self.kind, Kind::Lattice(..) | Kind::Warp(..))
     }
 
+    /// Returns the region of the incoming volume that a region of the outgoing one depends on, labels included.
+    pub(super) fn required_region(
+        &self,
+        (start, shape): ([usize; 3], [usize; 3]),
+        incoming: [usize; 3],
+    ) -> ([usize; 3], [usize; 3]) {
+        let whole = ([0; 3], incoming);
+        match &self.kind {
+            Kind::Lattice(lattice, Fill::Value(_)) => {
+                lattice_source(lattice, incoming, start, shape).unwrap_or(([0; 3], [1; 3]))
+            }
+            Kind::Warp(mapping, Interpolation::Nearest | Interpolation::Linear, Fill::Value(_))
+                if mapping.displacements.is_empty() =>
+            {
+                mapping.source_region(start, shape)
+            }
+            Kind::Intensity(stage) if !stage.step.component().needs_statistics() => {
+                let component = stage.step.component();
+                widened(start, shape, component.halo(stage.params, &self.grid), incoming)
+            }
+            _ => whole,
+        }
+    }
+
     /// Returns whether a warp that follows can be composed with this stage: interpolation and border are the same.
     fn composes_with(&self, next: &GridMapping) -> bool {
-        matches!(&self.kind, Kind::Warp(_, own, fill) if (*own, *fill) == (next.interpolation, next.fill))
+        let Kind::Warp(mapping, own, fill) = &self.kind else { return false };
+        let is_itk = [mapping.convention, next.convention] == [Convention::Itk; 2];
+        is_itk && (*own, *fill) == (next.interpolation, next.fill)
     }
 }
 
@@ -84,11 +112,11 @@ pub(super) fn compile<'a>(
                     Some(Kind::Warp(warp, ..)) => warp,
                     _ => Box::new(IndexMapping::identity(grid.shape)),
                 };
-                warp.append(&grid_mapping.map, grid_mapping.grid.shape);
+                warp.append_step(&grid_mapping);
                 Kind::Warp(warp, grid_mapping.interpolation, grid_mapping.fill)
             }
         };
-        mapping.append(&grid_mapping.map, grid_mapping.grid.shape);
+        mapping.append_step(&grid_mapping);
         grid = grid_mapping.grid;
         stages.push(stage(kind, grid));
     }

@@ -42,8 +42,7 @@ impl<'a> View<'a> {
         let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
         unroll(chain, params, &mut |step, params| steps.push((step, params)));
-        let needs_whole = |step: &Transform| step.component().relabels() || step.component().extension().is_some();
-        while let Some(index) = steps.iter().position(|(step, _)| needs_whole(step)) {
+        while let Some(index) = steps.iter().position(|(step, _)| is_eager(step)) {
             let rest = steps.split_off(index + 1);
             let (step, params) = steps.pop().expect("the list has a step at the index");
             source = Self::through(source, &steps).volume()?;
@@ -63,9 +62,40 @@ impl<'a> View<'a> {
 
     /// Returns a view through steps of which none changes label values or extrapolates.
     fn through(source: Volume, steps: &[(&'a Transform, &'a TransformParams)]) -> Self {
-        let (stages, mapping) = compile(&source.grid, steps);
-        let grid = stages.last().map_or(source.grid, |stage| stage.grid);
-        Self { evaluator: Evaluator::new(source, stages), grid, mapping, is_replaced: false }
+        let grid = source.grid;
+        Self::through_block(source, [0; 3], grid, steps)
+    }
+
+    /// Returns a view as [`through`](Self::through), of a volume on `incoming` of which `block` is what the steps read.
+    fn through_block(
+        block: Volume,
+        start: [usize; 3],
+        incoming: Grid,
+        steps: &[(&'a Transform, &'a TransformParams)],
+    ) -> Self {
+        let (stages, mapping) = compile(&incoming, steps);
+        let grid = stages.last().map_or(incoming, |stage| stage.grid);
+        Self { evaluator: Evaluator::new(block, start, incoming, stages), grid, mapping, is_replaced: false }
+    }
+
+    /// Returns a view of a volume on `incoming` through `chain` with its `params`, given only the `block` of the volume from
+    /// the voxel `start` on: its [`required_region`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_block(
+        block: Volume,
+        start: [usize; 3],
+        incoming: Grid,
+        chain: &'a [Transform],
+        params: &'a [TransformParams],
+    ) -> Result<Self, PipelineError> {
+        if block.grid.shape == incoming.shape {
+            return Self::new(Volume { grid: incoming, ..block }, chain, params);
+        }
+        let mut steps = Vec::with_capacity(chain.len());
+        unroll(chain, params, &mut |step, params| steps.push((step, params)));
+        Ok(Self::through_block(block, start, incoming, &steps))
     }
 
     /// Takes the border values of the given volume from a cache that its views share.
@@ -166,6 +196,28 @@ impl<'a> View<'a> {
         let block = self.window([0; 3], self.grid.shape)?;
         Ok(read(&WholeVolume { grid: self.grid, image: &block.image, label: block.label.as_deref() }))
     }
+}
+
+/// Returns whether the chain up to a step is computed for the whole volume.
+fn is_eager(step: &Transform) -> bool {
+    step.component().relabels() || step.component().extension().is_some()
+}
+
+/// Returns the region of a volume on `incoming` that the whole output of a chain depends on: its first voxel and its shape. A
+/// patch that is rotated needs less than the box around all rotations, and one that is not rotated its centre only.
+pub fn required_region(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> ([usize; 3], [usize; 3]) {
+    let mut steps = Vec::with_capacity(chain.len());
+    unroll(chain, params, &mut |step, params| steps.push((step, params)));
+    if steps.iter().any(|(step, _)| is_eager(step)) {
+        return ([0; 3], incoming.shape);
+    }
+    let (stages, _) = compile(incoming, &steps);
+    let mut region = ([0; 3], stages.last().map_or(incoming.shape, |stage| stage.grid.shape));
+    for index in (0..stages.len()).rev() {
+        let before = if index == 0 { incoming } else { &stages[index - 1].grid };
+        region = stages[index].required_region(region, before.shape);
+    }
+    region
 }
 
 /// Copies a block of voxels into a larger one; its first voxel goes to the voxel `at`.

@@ -16,6 +16,8 @@ pub struct GridMapping {
     pub fill: Fill,
     /// The interpolation between incoming voxels.
     pub interpolation: Interpolation,
+    /// How voxels at the border and labels are interpolated.
+    pub convention: Convention,
     /// Standard deviations, in incoming voxels, of a Gaussian filter applied to the image first; 0 skips an axis.
     pub smoothing: [f64; 3],
 }
@@ -29,6 +31,19 @@ pub enum Map {
     Warp(volume::Affine),
     /// An elastic displacement of each point, on the same grid.
     Elastic(Arc<ElasticDisplacement>),
+}
+
+/// The convention by which a warp interpolates at the border of a volume and between labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convention {
+    /// ITK's: a volume extends half a voxel beyond its outermost voxel centres, where it has their values. Labels are those of
+    /// the nearest voxel.
+    #[default]
+    Itk,
+    /// That of PyTorch's `grid_sample` and nnU-Net, for linear interpolation: a volume is surrounded by voxels that have the
+    /// fill value and no label. A voxel takes the label with the largest interpolation weight; of labels with the same weight
+    /// that of the nearest voxel.
+    GridSample,
 }
 
 /// A map of whole voxels: axes are permuted, flipped and shifted.
@@ -104,7 +119,7 @@ impl GridMapping {
     }
 
     pub(crate) fn new(grid: Grid, map: Map) -> Self {
-        let interpolation = Interpolation::default();
-        Self { grid, map, fill: Fill::Value(0.0), interpolation, smoothing: [0.0; 3] }
+        let (interpolation, convention) = (Interpolation::default(), Convention::default());
+        Self { grid, map, fill: Fill::Value(0.0), interpolation, convention, smoothing: [0.0; 3] }
     }
 }

@@ -109,7 +109,7 @@ impl Component for Affine {
     type Params = AffineParams;
 
     fn aliases() -> &'static [&'static str] {
-        &["RandomAffine", "Affine", "RandAffine", "RandRotate", "RandZoom", "SpatialTransform", "Rotate"]
+        &["RandomAffine", "Affine", "RandAffine", "RandRotate", "RandZoom", "Rotate"]
     }
 
     fn sample_params(&self, rng: &mut Rng, _: &Incoming) -> AffineParams {

@@ -9,5 +9,6 @@ pub(crate) mod flip;
 pub(crate) mod pad;
 pub(crate) mod resample;
 pub(crate) mod resize;
+pub(crate) mod rotate_and_scale;
 pub(crate) mod to_canonical;
 pub(crate) mod to_orientation;

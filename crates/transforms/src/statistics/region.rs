@@ -94,8 +94,22 @@ impl Region {
     /// # Errors
     /// As [`Region::resolve`].
     pub(crate) fn values(&self, name: &'static str, whole: &WholeVolume) -> Result<Vec<f32>, TransformError> {
+        let mean = if self.needs_mean() { descriptive::mean(whole.image) } else { 0.0 };
+        self.values_with_mean(name, whole, mean)
+    }
+
+    /// Returns the intensities of the region's voxels, of all channels, given the mean of the volume.
+    ///
+    /// # Errors
+    /// As [`Region::resolve`].
+    pub(crate) fn values_with_mean(
+        &self,
+        name: &'static str,
+        whole: &WholeVolume,
+        mean: f32,
+    ) -> Result<Vec<f32>, TransformError> {
         let mut values = Vec::new();
-        self.visit(name, whole, &mut |_, value| values.push(value))?;
+        self.visit(name, whole, mean, &mut |_, value| values.push(value))?;
         Ok(values)
     }
 
@@ -105,7 +119,8 @@ impl Region {
     /// As [`Region::resolve`].
     pub(crate) fn bounds(&self, name: &'static str, whole: &WholeVolume) -> Result<Option<Bounds>, TransformError> {
         let (mut low, mut high) = (whole.grid.shape, [0; 3]);
-        self.visit(name, whole, &mut |voxel, _| {
+        let mean = if self.needs_mean() { descriptive::mean(whole.image) } else { 0.0 };
+        self.visit(name, whole, mean, &mut |voxel, _| {
             for (axis, index) in voxel.into_iter().enumerate() {
                 low[axis] = low[axis].min(index);
                 high[axis] = high[axis].max(index + 1);
@@ -119,9 +134,9 @@ impl Region {
         &self,
         name: &'static str,
         whole: &WholeVolume,
+        mean: f32,
         visit: &mut dyn FnMut([usize; 3], f32),
     ) -> Result<(), TransformError> {
-        let mean = if self.needs_mean() { descriptive::mean(whole.image) } else { 0.0 };
         let region = self.resolve(name, &whole.grid, whole.label, mean)?;
         let [_, size_y, size_z] = whole.grid.shape;
         for channel in whole.channels() {

@@ -1,6 +1,6 @@
 //! Uniform sampling of voxels with a label, in the volume after a chain.
 
-use super::super::SamplingContext;
+use super::super::{Foreground, SamplingContext};
 use super::region::Region;
 use random::Rng;
 use transforms::lazy::{self, CandidateBoxes, IndexMapping};
@@ -12,18 +12,24 @@ const MAX_REJECTIONS: usize = 4096;
 
 /// Which voxels are sampled from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::samplers) enum Target {
+pub(in crate::samplers) enum Target<'a> {
     /// Those with this label.
     Label(Label),
-    /// Those with any label above 0.
-    Foreground,
+    /// Those with one of these labels.
+    Class(&'a [Label]),
+    /// Those that are foreground.
+    Foreground(&'a Foreground),
+    /// Those that somebody annotated, background included.
+    Annotated(&'a Foreground),
 }
 
-impl Target {
+impl Target<'_> {
     fn includes(self, label: Label) -> bool {
         match self {
             Target::Label(target) => label == target,
-            Target::Foreground => label > 0,
+            Target::Class(labels) => labels.contains(&label),
+            Target::Foreground(foreground) => foreground.includes(label),
+            Target::Annotated(foreground) => foreground.is_annotated(label),
         }
     }
 }

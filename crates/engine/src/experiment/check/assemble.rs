@@ -1,14 +1,13 @@
 //! Makes the plan of a valid experiment and its dataset.
 
 use super::data::DatasetSummary;
-use super::{Diagnostics, Environment, NAME_HELP, is_folder_name, patch, sizes};
+use super::{Diagnostics, Environment, NAME_HELP, fine_tuning, is_folder_name, patch, sizes};
 use crate::experiment::load::Document;
 use crate::experiment::plan::{Case, Plan};
 use crate::experiment::problem::{Problem, Problems, SourceSpan, SourceText};
 use dataset::patch::Patch;
 use nn::StepSize;
 use nn::devices::DeviceName;
-use nn::weights::WeightsError;
 use transforms::lazy::{self, WholeVolumeUse};
 use volume::Grid;
 
@@ -61,7 +60,7 @@ pub(super) fn assemble(
             }
         }
     }
-    let classes = summary.labels.len() + 1;
+    let classes = summary.targets.num_classes();
     let step_bytes = experiment.model.training_bytes(&StepSize {
         channels: summary.channels,
         classes,
@@ -93,16 +92,7 @@ pub(super) fn assemble(
     for warning in device.format_warning(precision).map(str::to_owned).into_iter().chain(device.warning()) {
         diagnostics.warning(warning);
     }
-    if let Some(path) = &experiment.train.initial_weights
-        && let Err(error) = experiment.model.read_weights(path, summary.channels, classes)
-    {
-        let message = format!("{}: {}", path.display(), describe(&error));
-        let help = match error {
-            WeightsError::Read { .. } => "the path is relative to the working folder",
-            _ => "use weights of the same network: the same widths, norm, channels and number of labels",
-        };
-        diagnostics.problem("train.initial_weights", message, help);
-    }
+    let initial_weights = fine_tuning::check(&mut diagnostics, summary.channels, classes);
     let name = experiment.name.clone().unwrap_or_else(|| {
         document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
     });
@@ -123,12 +113,14 @@ pub(super) fn assemble(
     let warnings = diagnostics.finish()?;
     Ok(Plan {
         num_parameters,
+        initial_weights,
         experiment: experiment.clone(),
         name,
         device,
-        labels: summary.labels,
+        targets: summary.targets,
         cases,
         parts: summary.parts,
+        groups: summary.groups,
         channels: summary.channels,
         channel_names: summary.listing.channel_names,
         patch: experiment.sampler.patch(),
@@ -145,12 +137,4 @@ fn argument(option: &str, value: impl std::fmt::Display) -> SourceSpan {
     let source = SourceText::argument(format!("{option} {value}"));
     let span = option.len() + 1..source.text.len();
     SourceSpan { source, span }
-}
-
-/// Returns the message of an error; if a file cannot be read, that of its cause.
-fn describe(error: &WeightsError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) if matches!(error, WeightsError::Read { .. }) => source.to_string(),
-        _ => error.to_string(),
-    }
 }

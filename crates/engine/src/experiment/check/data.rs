@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::names::column_name;
-use super::{Diagnostics, inference, names, network, sampler, training};
+use super::{Diagnostics, sampler, targets, training};
 use crate::experiment::load::Document;
-use crate::experiment::plan::ClassLabel;
 use crate::experiment::problem::{Problem, Problems};
 use crate::experiment::spec::Orientation;
+use crate::experiment::targets::Targets;
 use dataset::alignment::{Role, axis_order, check_same_axis_order};
-use dataset::sources::{self, DeclaredLabels, Incomplete, Listing};
+use dataset::sources::{self, Incomplete, Listing};
 use dataset::split::{self, Parts};
 use random::Seed;
 use volume::Grid;
@@ -23,10 +22,12 @@ pub struct DatasetSummary {
     pub listing: Listing,
     /// The split into training, validation and test subjects.
     pub parts: Parts,
+    /// The groups of the split, and what it is stratified by, in words.
+    pub groups: Option<String>,
     /// The grid of each subject's image file.
     pub grids: BTreeMap<String, Grid>,
-    /// The foreground labels in ascending order.
-    pub labels: Vec<ClassLabel>,
+    /// What the network is trained to predict.
+    pub targets: Targets,
     /// The number of image channels.
     pub channels: usize,
     /// Patches per epoch.
@@ -44,8 +45,8 @@ pub struct DatasetIndex {
     pub listing: Listing,
     /// The split into training, validation and test subjects.
     pub parts: Parts,
-    /// The foreground labels in ascending order.
-    pub labels: Vec<ClassLabel>,
+    /// What the network is trained to predict.
+    pub targets: Targets,
 }
 
 /// Checks all rules that need no images, so that damaged images can then be examined one by one.
@@ -56,9 +57,9 @@ pub fn index_dataset(document: &Document, cache_dir: &Path) -> Result<DatasetInd
     super::check_document(document)?;
     let mut diagnostics = Diagnostics::new(document);
     let (listing, parts) = list(&mut diagnostics, cache_dir)?;
-    let labels = labels_of(&mut diagnostics, &listing);
+    let targets = targets::check_with_dataset(&mut diagnostics, &listing.labels);
     diagnostics.finish()?;
-    Ok(DatasetIndex { listing, parts, labels })
+    Ok(DatasetIndex { listing, parts, targets })
 }
 
 /// Reads the headers of the dataset and checks the experiment against them; phantoms need not exist yet.
@@ -89,9 +90,20 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
         ));
     }
     training::check_warm_up(&mut diagnostics, steps_per_epoch * experiment.train.epochs.get());
-    let labels = labels_of(&mut diagnostics, &listing);
+    let targets = targets::check_with_dataset(&mut diagnostics, &listing.labels);
+    let groups = split::describe(&experiment.data.split, &listing).ok().flatten();
     let warnings = diagnostics.finish()?;
-    Ok(DatasetSummary { listing, parts, grids, labels, channels, patches_per_epoch, steps_per_epoch, warnings })
+    Ok(DatasetSummary {
+        listing,
+        parts,
+        groups,
+        grids,
+        targets,
+        channels,
+        patches_per_epoch,
+        steps_per_epoch,
+        warnings,
+    })
 }
 
 /// Lists the subjects and splits them.
@@ -106,11 +118,15 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
             return Err(Problems(std::mem::take(&mut diagnostics.problems)));
         }
     };
-    let names: Vec<String> = listing.subjects.iter().map(|subject| subject.name.clone()).collect();
-    let parts = split::parts(&experiment.data.split, Seed(experiment.seed), &names).unwrap_or_else(|error| {
-        diagnostics.problem("data.split", error.to_string(), error.help());
+    let split = &experiment.data.split;
+    let parts = split::parts(split, Seed(experiment.seed), &listing).unwrap_or_else(|error| {
+        let key = error.key().map_or_else(String::new, |key| format!(".{}.{key}", split.name()));
+        diagnostics.problem(&format!("data.split{key}"), error.to_string(), error.help());
         Parts::default()
     });
+    if let Some(warning) = split::rare_values(split, &listing) {
+        diagnostics.warning(warning);
+    }
     listing.notes.iter().for_each(|note| diagnostics.warning(note.clone()));
     Ok((listing, parts))
 }
@@ -232,56 +248,6 @@ fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
 pub(super) fn first_names(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown}, ...") } else { shown }
-}
-
-/// Returns the labels of the experiment, or else of the dataset, or else `label_1`, `label_2`, ... for the sampler's labels.
-fn labels_of(diagnostics: &mut Diagnostics, listing: &Listing) -> Vec<ClassLabel> {
-    let experiment = &diagnostics.document.experiment;
-    let declared = &listing.labels;
-    if let Some(unusable) = declared.unusable.as_ref().filter(|_| experiment.data.labels.is_none()) {
-        diagnostics.problem("data.source", unusable.reason.clone(), unusable.help.clone());
-        return Vec::new();
-    }
-    check_ignored(diagnostics, declared);
-    let labels = match (&experiment.data.labels, &declared.names) {
-        (Some(written), _) => written.clone(),
-        (None, Some(named)) => named.clone(),
-        (None, None) => {
-            let chosen = experiment.sampler.component().chosen_labels();
-            chosen.into_iter().flat_map(|(_, labels)| labels).map(|value| (value, format!("label_{value}"))).collect()
-        }
-    };
-    let labels: BTreeMap<_, _> = labels.into_iter().filter(|(value, _)| *value != 0).collect();
-    if labels.is_empty() {
-        diagnostics.problem(
-            "data",
-            "neither the experiment nor the dataset declares labels",
-            "declare them, for example `data.labels: { 1: liver }`",
-        );
-    } else if experiment.data.labels.is_none() {
-        names::check_uses(diagnostics, &labels);
-        inference::check_labels(diagnostics, &labels);
-        network::check_class_weights(diagnostics, labels.len());
-        if experiment.checkpoint.monitor != "val_loss" {
-            training::check_columns(diagnostics, &labels);
-        }
-    }
-    labels.into_iter().map(|(value, name)| ClassLabel { value, name: column_name(&name) }).collect()
-}
-
-/// Checks that the label of voxels that nobody annotated is not trained by accident.
-fn check_ignored(diagnostics: &mut Diagnostics, declared: &DeclaredLabels) {
-    let experiment = &diagnostics.document.experiment;
-    let (Some(ignore), Some(labels)) = (declared.ignore, &experiment.data.labels) else { return };
-    if let Some(name) = labels.get(&ignore) {
-        diagnostics.warning(format!(
-            "label {ignore} is `ignore` in dataset.json: voxels that nobody annotated; it is trained as the class {name}"
-        ));
-    } else if let Some(unusable) = &declared.unusable
-        && !experiment.preprocess.iter().any(|step| step.component().relabels())
-    {
-        diagnostics.problem("data.labels", unusable.reason.clone(), unusable.help.clone());
-    }
 }
 
 #[cfg(test)]

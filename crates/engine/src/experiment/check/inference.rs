@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Diagnostics, scores};
+use super::{Diagnostics, scores, targets};
+use crate::experiment::targets::Targets;
 use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
@@ -14,7 +15,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         }
     }
     for (index, step) in experiment.postprocess.iter().enumerate().skip(1) {
-        if step.component().decision_rule(&[]).is_some() {
+        if step.component().decision_rule(&Targets::default()).is_some() {
             let name = step.name();
             let message = format!("{name} selects labels from probabilities, so it must be the first step");
             diagnostics.problem(
@@ -30,14 +31,22 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
             diagnostics.problem(&format!("postprocess.{index}"), message, "name different labels");
         }
     }
-    if let Some(labels) = &experiment.data.labels {
-        check_labels(diagnostics, labels);
+    if let Some(labels) = &experiment.data.labels
+        && let Some(targets) = targets::of_document(diagnostics)
+    {
+        check_targets(diagnostics, labels, &targets);
     }
 }
 
-/// Checks that the labels of post-processing are declared.
-pub(super) fn check_labels(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
+/// Checks that the labels of post-processing are declared, and that its decision rule suits regions if these are trained.
+pub(super) fn check_targets(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>, targets: &Targets) {
     let declared = scores::declared(labels);
+    let first = diagnostics.document.experiment.postprocess.first();
+    if let Some(step) = first.filter(|_| !targets.has_background())
+        && let Some((message, help)) = step.component().unsuitable_for_regions()
+    {
+        diagnostics.problem("postprocess.0", message, help);
+    }
     for (index, step) in diagnostics.document.experiment.postprocess.iter().enumerate() {
         for value in step.component().labels().into_iter().filter(|value| !labels.contains_key(value)) {
             let message = format!("{} uses label {value}, which is not declared", step.name());

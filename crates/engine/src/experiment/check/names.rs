@@ -55,5 +55,8 @@ pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label,
             );
         }
     }
-    diagnostics.violations("metrics", scores::labels_of_metrics(&experiment.metrics, labels, "data.labels"));
+    let regions = experiment.data.regions.iter().flat_map(|regions| regions.iter()).map(|(name, _)| column_name(name));
+    let regions: Vec<String> = regions.collect();
+    let violations = scores::labels_of_metrics(&experiment.metrics, labels, &regions, "data.labels");
+    diagnostics.violations("metrics", violations);
 }

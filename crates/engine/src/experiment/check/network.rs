@@ -1,8 +1,10 @@
 //! Rules for the network, the loss, and the shape of the window.
 
-use super::Diagnostics;
 use super::patch::nearest_multiple;
+use super::{Diagnostics, targets};
+use crate::experiment::targets::Targets;
 use nn::Diagnostic;
+use nn::losses::Loss;
 use nn::networks::InputSizes;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
@@ -35,15 +37,24 @@ fn check_window(diagnostics: &mut Diagnostics, window: [usize; 3], sizes: &Input
 
 fn check_loss(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
-    if let Some(labels) = &experiment.data.labels {
-        check_class_weights(diagnostics, labels.len());
+    if let Some(targets) = targets::of_document(diagnostics) {
+        check_targets(diagnostics, &targets);
     }
     diagnostics.component(&format!("loss.{}", experiment.loss.name()), experiment.loss.check());
 }
 
-/// Checks the number of class weights against the number of classes.
-pub(super) fn check_class_weights(diagnostics: &mut Diagnostics, num_labels: usize) {
+/// Checks the loss against the classes.
+pub(super) fn check_targets(diagnostics: &mut Diagnostics, targets: &Targets) {
     let loss = &diagnostics.document.experiment.loss;
-    let problem: Vec<Diagnostic> = loss.check_num_classes(num_labels + 1).into_iter().collect();
-    diagnostics.component(&format!("loss.{}", loss.name()), problem);
+    let path = format!("loss.{}", loss.name());
+    if !targets.has_background() && !loss.component().allows_regions() {
+        let message = format!("{} needs classes of which each voxel has one, and regions overlap", loss.name());
+        let help = format!("use one of {}", Loss::names_for_regions().join(", "));
+        diagnostics.key_problem(&path, message, help);
+        return;
+    }
+    let count = loss.check_num_classes(targets.num_classes(), targets.has_background());
+    let classes = loss.check_classes(targets.has_background());
+    let problems: Vec<Diagnostic> = count.into_iter().chain(classes).collect();
+    diagnostics.component(&path, problems);
 }

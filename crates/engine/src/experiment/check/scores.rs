@@ -1,9 +1,10 @@
 //! Rules for label names and metrics, of an experiment and of a file of metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::column_name;
 use metrics::Metric;
+use values::OrderedMap;
 use volume::Label;
 
 /// A violated rule, relative to a list or map.
@@ -43,6 +44,25 @@ pub(in crate::experiment) fn label_names(labels: &BTreeMap<Label, String>) -> Ve
     violations
 }
 
+/// Checks that region names give distinct column names.
+pub(in crate::experiment) fn region_names<T>(regions: &OrderedMap<T>) -> Vec<Violation> {
+    let mut seen = BTreeSet::new();
+    let violation = |(name, _): (&str, &T)| {
+        let column = column_name(name);
+        let (message, help) = if column.is_empty() || column == "mean" {
+            let help = "columns of metrics.csv are named after regions; choose another name";
+            (format!("`{name}` cannot be a region's name"), help)
+        } else if !seen.insert(column.clone()) {
+            let help = "names are compared in lower case, with `_` for spaces; rename one";
+            (format!("two regions are named `{column}`"), help)
+        } else {
+            return None;
+        };
+        Some(Violation { path: name.to_owned(), at_key: true, message, help: help.to_owned() })
+    };
+    regions.iter().filter_map(violation).collect()
+}
+
 /// Checks that no metric is listed twice.
 pub(in crate::experiment) fn repeated_metrics(metrics: &[Metric]) -> Vec<Violation> {
     let is_repeated = |index: &usize| metrics[..*index].iter().any(|other| other.name() == metrics[*index].name());
@@ -55,10 +75,12 @@ pub(in crate::experiment) fn repeated_metrics(metrics: &[Metric]) -> Vec<Violati
     (0..metrics.len()).filter(is_repeated).map(violation).collect()
 }
 
-/// Checks the labels and region names of metrics against the declared labels; `declared_in` is where these are declared.
+/// Checks the labels and region names of metrics against the declared labels and the trained regions; `declared_in` is where
+/// labels are declared.
 pub(in crate::experiment) fn labels_of_metrics(
     metrics: &[Metric],
     labels: &BTreeMap<Label, String>,
+    regions: &[String],
     declared_in: &str,
 ) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -78,8 +100,9 @@ pub(in crate::experiment) fn labels_of_metrics(
                 violations.push(Violation { path: below(key), at_key: false, message, help });
             }
         }
-        let is_taken =
-            |region: &&String| *region == "mean" || labels.values().any(|name| column_name(name) == **region);
+        let is_taken = |region: &&String| {
+            *region == "mean" || regions.contains(region) || labels.values().any(|name| column_name(name) == **region)
+        };
         for region in metric.regions().keys().filter(is_taken) {
             let message = format!("`{region}` cannot be a region's name");
             let help = "columns are named after labels, regions and `mean`; choose another name".to_owned();

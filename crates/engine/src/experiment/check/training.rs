@@ -1,14 +1,11 @@
 //! Rules for the split, the optimizer, validation and checkpoints.
 
-use std::collections::BTreeMap;
-
-use super::Diagnostics;
-use super::names::column_name;
+use super::{Diagnostics, targets};
 use crate::experiment::problem::nearest;
+use crate::experiment::targets::Targets;
 use crate::training::pseudo_dice;
 use dataset::queue::QueueSpec;
 use dataset::split::Split;
-use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     check_split(diagnostics);
@@ -41,6 +38,10 @@ fn check_split(diagnostics: &mut Diagnostics) {
         Split::Fold(fold) if fold.index >= fold.count.get() => {
             let message = format!("expected a fold between 0 and {}, got {}", fold.count.get() - 1, fold.index);
             diagnostics.problem("data.split.fold.index", message, "folds are numbered from 0");
+        }
+        Split::Nnunet(fold) if fold.index >= 5 => {
+            let message = format!("expected a fold between 0 and 4, got {}", fold.index);
+            diagnostics.problem("data.split.nnunet.index", message, "nnU-Net has five folds, numbered from 0");
         }
         Split::Fraction(fraction) => {
             let sum = fraction.train.get() + fraction.val.get() + fraction.test.get();
@@ -121,20 +122,20 @@ fn check_monitor(diagnostics: &mut Diagnostics) {
         return;
     }
     // Without declared labels, the names come from the dataset.
-    if let Some(labels) = &experiment.data.labels {
-        check_columns(diagnostics, labels);
+    if let Some(targets) = targets::of_document(diagnostics) {
+        check_columns(diagnostics, &targets);
     }
 }
 
-/// Checks that the monitor is a column of metrics.csv, given the labels.
-pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
+/// Checks that the monitor is a column of metrics.csv, given the classes.
+pub(super) fn check_columns(diagnostics: &mut Diagnostics, targets: &Targets) {
     let experiment = &diagnostics.document.experiment;
     let monitor = experiment.checkpoint.monitor.as_str();
     let mut columns = vec!["train_loss".to_owned()];
     columns.extend(experiment.validate.patches.then(|| "val_loss".to_owned()));
-    let labels: Vec<(Label, String)> = labels.iter().map(|(value, name)| (*value, column_name(name))).collect();
+    let classes = targets.classes();
     for metric in &experiment.metrics {
-        for name in metric.summary_columns(&labels).iter().map(|name| format!("val_{name}")) {
+        for name in metric.summary_columns(&classes).iter().map(|name| format!("val_{name}")) {
             // A metric that is listed twice is another problem.
             if !columns.contains(&name) {
                 columns.push(name);
@@ -142,10 +143,10 @@ pub(super) fn check_columns(diagnostics: &mut Diagnostics, labels: &BTreeMap<Lab
         }
     }
     if experiment.validate.pseudo_dice.is_some() {
-        columns.extend(pseudo_dice::columns(labels.iter().map(|(_, name)| name.as_str())));
-        if let Some((value, name)) = labels.iter().find(|(_, name)| name == "ema") {
-            let message = format!("label {value} is named `{name}`, and `pseudo_dice_ema` is the moving average");
-            diagnostics.problem("validate.pseudo_dice", message, "rename the label, or remove this key");
+        columns.extend(pseudo_dice::columns(targets));
+        if classes.iter().any(|class| class.name == "ema") {
+            let message = "a label or region is named `ema`, but `pseudo_dice_ema` is the moving average";
+            diagnostics.problem("validate.pseudo_dice", message, "rename it, or remove this key");
         }
     }
     if !columns.iter().any(|column| column == monitor) {

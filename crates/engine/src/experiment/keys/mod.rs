@@ -173,8 +173,10 @@ impl Keys {
         }
         let is_value = |schema: &&Json| schema["type"] != "null";
         let mut values = schema["anyOf"].as_array().into_iter().flatten().filter(is_value);
-        match (values.next(), values.next()) {
-            (Some(value), None) => self.resolved(value),
+        match (values.next(), values.next(), values.next()) {
+            (Some(value), None, _) => self.resolved(value),
+            // A text stands for a map with one key.
+            (Some(text), Some(map), None) if text["type"] == "string" && map["properties"].is_object() => map,
             _ => schema,
         }
     }

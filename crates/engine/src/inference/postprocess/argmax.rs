@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DecisionRule, PostprocessStep};
-use volume::Label;
+use crate::experiment::targets::Targets;
 
-/// Argmax: each voxel gets its most probable class, background included; of equally probable classes the first. This is the default, so it need not be written.
+/// Argmax: each voxel gets its most probable class, background included; of equally probable classes the first. This is the default for labels, so it need not be written.
 ///
 /// ```yaml
 /// - argmax: {}
@@ -16,8 +16,13 @@ use volume::Label;
 pub struct Argmax {}
 
 impl PostprocessStep for Argmax {
-    fn decision_rule(&self, labels: &[Label]) -> Option<DecisionRule> {
-        Some(DecisionRule::argmax(labels))
+    fn decision_rule(&self, targets: &Targets) -> Option<DecisionRule> {
+        Some(DecisionRule::argmax(targets))
+    }
+
+    fn unsuitable_for_regions(&self) -> Option<(&'static str, &'static str)> {
+        let message = "argmax chooses one class, and regions overlap";
+        Some((message, "remove it: a voxel is in each region whose probability is above 0.5"))
     }
 }
 

@@ -1,41 +1,96 @@
 //! Decision rules: the label of a voxel from the probabilities of its classes.
 
 use super::{Postprocess, argmax, threshold};
+use crate::experiment::plan::ClassLabel;
+use crate::experiment::targets::Targets;
 use volume::Label;
 
 /// The label of a voxel from the probabilities of its classes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DecisionRule {
-    /// The label of each class above background.
-    labels: Vec<Label>,
-    /// The lowest probability of each of them; `None` takes the most probable class.
-    thresholds: Option<Vec<f32>>,
+pub enum DecisionRule {
+    /// The most probable class, background included; the label of each class above background.
+    Argmax(Vec<Label>),
+    /// The class above background that exceeds its threshold by the largest factor.
+    Thresholds {
+        /// The label of each class above background.
+        labels: Vec<Label>,
+        /// The lowest probability of each of them.
+        thresholds: Vec<f32>,
+    },
+    /// The last region whose probability suffices: regions are written in their order, later ones over earlier ones.
+    Regions {
+        /// The label as which each region is written.
+        labels: Vec<Label>,
+        /// The probability that suffices.
+        sufficient: Sufficient,
+    },
+}
+
+/// Which probabilities suffice for a region.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sufficient {
+    /// Those above one half, as in nnU-Net.
+    AboveHalf,
+    /// Those of at least this threshold.
+    AtLeast(f32),
 }
 
 impl DecisionRule {
-    /// Returns the rule that a list of steps starts with, by default the most probable class; `labels[k]` is the label
-    /// of class `k + 1`.
-    pub fn new(steps: &[Postprocess], labels: &[Label]) -> Self {
-        let first = steps.first().and_then(|step| step.component().decision_rule(labels));
-        first.unwrap_or_else(|| Self::argmax(labels))
+    /// Returns the rule that a list of steps starts with; by default the most probable class, or the regions with a
+    /// probability above 0.5.
+    pub fn new(steps: &[Postprocess], targets: &Targets) -> Self {
+        let first = steps.first().and_then(|step| step.component().decision_rule(targets));
+        first.unwrap_or_else(|| match targets.has_background() {
+            true => Self::argmax(targets),
+            false => Self::regions(targets, Sufficient::AboveHalf),
+        })
     }
 
     /// Returns the rule that takes the most probable class.
-    pub(super) fn argmax(labels: &[Label]) -> Self {
-        Self { labels: labels.to_vec(), thresholds: None }
+    pub(super) fn argmax(targets: &Targets) -> Self {
+        Self::Argmax(ClassLabel::values(&targets.labels))
     }
 
     /// Returns the rule that takes the class above background that exceeds its threshold by the largest factor.
-    pub(super) fn thresholds(labels: &[Label], thresholds: Vec<f32>) -> Self {
-        Self { labels: labels.to_vec(), thresholds: Some(thresholds) }
+    pub(super) fn thresholds(targets: &Targets, thresholds: Vec<f32>) -> Self {
+        Self::Thresholds { labels: ClassLabel::values(&targets.labels), thresholds }
     }
 
-    /// Returns the label of a voxel from the probability of each class, background first.
+    /// Returns the rule that writes the regions in their order.
+    pub(super) fn regions(targets: &Targets, sufficient: Sufficient) -> Self {
+        Self::Regions { labels: targets.regions.iter().map(|region| region.write).collect(), sufficient }
+    }
+
+    /// Returns the label of a voxel from the probability of each class of the network.
     pub fn label(&self, probabilities: &[f32]) -> Label {
-        let class = match &self.thresholds {
-            None => argmax::argmax(probabilities),
-            Some(thresholds) => threshold::above_threshold(&probabilities[1..], thresholds),
-        };
-        if class == 0 { 0 } else { self.labels[class - 1] }
+        let of_class = |labels: &[Label], class: usize| if class == 0 { 0 } else { labels[class - 1] };
+        match self {
+            Self::Argmax(labels) => of_class(labels, argmax::argmax(probabilities)),
+            Self::Thresholds { labels, thresholds } => {
+                of_class(labels, threshold::above_threshold(&probabilities[1..], thresholds))
+            }
+            Self::Regions { labels, sufficient } => {
+                let suffices = |probability: f32| match sufficient {
+                    Sufficient::AboveHalf => probability > 0.5,
+                    Sufficient::AtLeast(threshold) => probability >= *threshold,
+                };
+                let mut regions = labels.iter().zip(probabilities).rev();
+                regions.find(|(_, probability)| suffices(**probability)).map_or(0, |(label, _)| *label)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_regions_are_written_over_earlier_ones() {
+        let rule = DecisionRule::Regions { labels: vec![1, 2, 3], sufficient: Sufficient::AboveHalf };
+        let labels = [[0.4, 0.5, 0.5], [0.6, 0.5, 0.1], [0.6, 0.7, 0.1], [0.1, 0.2, 0.9]].map(|p| rule.label(&p));
+        assert_eq!(labels, [0, 1, 2, 3]);
+        let rule = DecisionRule::Regions { labels: vec![1, 2, 3], sufficient: Sufficient::AtLeast(0.5) };
+        assert_eq!(rule.label(&[0.4, 0.5, 0.3]), 2);
     }
 }

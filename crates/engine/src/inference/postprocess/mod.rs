@@ -1,8 +1,9 @@
 //! Post-processing: from probabilities to the final label map.
 //!
-//! A list of steps starts with the decision rule ([`Argmax`] unless another is named); the others change the label map.
+//! A list of steps starts with the decision rule ([`Argmax`] unless another is named; for regions, a threshold of 0.5); the others change the label map.
 //! To add a step: its file, with [`PostprocessStep`] implemented, and its line in the registry below.
 
+use crate::experiment::targets::Targets;
 use volume::{Grid, Label};
 
 mod argmax;
@@ -23,9 +24,14 @@ pub use tumour_inside_liver::TumourInsideLiver;
 
 /// A step of the post-processing.
 pub trait PostprocessStep {
-    /// Returns the decision rule that the step is, for classes with these labels, or `None` if it changes a label map.
-    /// A decision rule can only be the first step.
-    fn decision_rule(&self, _labels: &[Label]) -> Option<DecisionRule> {
+    /// Returns the decision rule that the step is, for these classes, or `None` if it changes a label map. A decision rule
+    /// can only be the first step.
+    fn decision_rule(&self, _targets: &Targets) -> Option<DecisionRule> {
+        None
+    }
+
+    /// Returns why a decision rule cannot choose regions, which overlap, and what to write instead.
+    fn unsuitable_for_regions(&self) -> Option<(&'static str, &'static str)> {
         None
     }
 

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::decision::Sufficient;
 use super::{DecisionRule, PostprocessStep};
+use crate::experiment::targets::Targets;
 use values::Probability;
 use volume::Label;
 
-/// Probability thresholds: each voxel gets a label whose probability reaches its threshold, whatever the probability of background; of several labels, the one that exceeds its threshold by the largest factor. A low threshold for a rare label raises its sensitivity.
+/// Probability thresholds: each voxel gets a label whose probability reaches its threshold, whatever the probability of background; of several labels, the one that exceeds its threshold by the largest factor. A low threshold for a rare label raises its sensitivity. Of regions, a voxel is in each whose probability reaches `at_least`.
 ///
 /// ```yaml
 /// - threshold: { at_least: 0.5, labels: { 2: 0.3 } }
@@ -38,8 +40,19 @@ impl Threshold {
 }
 
 impl PostprocessStep for Threshold {
-    fn decision_rule(&self, labels: &[Label]) -> Option<DecisionRule> {
-        Some(DecisionRule::thresholds(labels, labels.iter().map(|label| self.threshold(*label)).collect()))
+    fn decision_rule(&self, targets: &Targets) -> Option<DecisionRule> {
+        if !targets.has_background() {
+            return Some(DecisionRule::regions(targets, Sufficient::AtLeast(self.at_least.get() as f32)));
+        }
+        Some(DecisionRule::thresholds(
+            targets,
+            targets.labels.iter().map(|label| self.threshold(label.value)).collect(),
+        ))
+    }
+
+    fn unsuitable_for_regions(&self) -> Option<(&'static str, &'static str)> {
+        let message = "the thresholds are those of labels, and regions are predicted";
+        self.labels.is_some().then_some((message, "remove `labels`; `at_least` is the threshold of every region"))
     }
 
     fn labels(&self) -> Vec<Label> {

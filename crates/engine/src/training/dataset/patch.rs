@@ -8,7 +8,7 @@ use dataset::queue::{MakeError, Request};
 use dataset::samplers::{LabelIndex, PatchIndex, SamplingContext};
 use random::Purpose;
 use transforms::lazy::{self, PaddedWindow, Profile, View};
-use transforms::{Transform, TransformParams, sample_params};
+use transforms::{Incoming, Transform, TransformParams, sample_params};
 use volume::{Affine, Grid, Volume, Voxels, buffer_pool};
 
 /// What a patch is for.
@@ -53,7 +53,12 @@ impl PreprocessedDataset {
         let view =
             view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
         let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
-        let context = SamplingContext { mapping: view.index_mapping(), labels: &index, weights: weights.as_ref() };
+        let context = SamplingContext {
+            mapping: view.index_mapping(),
+            labels: &index,
+            weights: weights.as_ref(),
+            foreground: &self.foreground,
+        };
         let shape = self.sampler.patch();
         let cut = lazy::input_shape(patch_augment, shape);
         let margin = std::array::from_fn(|axis| cut[axis] - shape[axis]);
@@ -61,18 +66,22 @@ impl PreprocessedDataset {
         let start = Profile::time(profile, "sampler", || {
             self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
         })?;
-        let (mut image, mut label) = view.padded_window(start, cut)?;
         let corner = Affine::scale_and_shift([1.0; 3], start.map(|start| start as f64));
         let grid = Grid { shape: cut, affine: view.grid().affine.after(&corner) };
+        let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &Incoming { grid, channels });
+        // Of the block that the chain starts from, only the part that it reads is computed.
+        let (first, size) = lazy::required_region(patch_augment, &sampled, &grid);
+        let (mut image, mut label) =
+            view.padded_window(std::array::from_fn(|axis| start[axis] + first[axis] as isize), size)?;
         drop(view);
         if !patch_augment.is_empty() {
+            let corner = Affine::scale_and_shift([1.0; 3], first.map(|index| index as f64));
             let block = Volume {
-                grid,
-                image: Voxels::new(channels, cut, image),
-                label: label.map(|label| Voxels::new(1, cut, label)),
+                grid: Grid { shape: size, affine: grid.affine.after(&corner) },
+                image: Voxels::new(channels, size, image),
+                label: label.map(|label| Voxels::new(1, size, label)),
             };
-            let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &incoming(&block));
-            (image, label) = augmented(block, (patch_augment, &sampled), shape, profile)?;
+            (image, label) = augmented(block, (first, grid), (patch_augment, &sampled), shape, profile)?;
             params.extend(sampled);
         }
         let label = label.expect(HAS_LABELS);
@@ -94,15 +103,17 @@ impl PreprocessedDataset {
     }
 }
 
-/// Returns the image and the labels of a block after a chain that returns this shape.
+/// Returns the image and the labels of a volume on `incoming` after a chain that returns this shape, given the block of it from
+/// the voxel `first` on that the chain reads.
 fn augmented(
     block: Volume,
+    (first, incoming): ([usize; 3], Grid),
     (chain, params): (&[Transform], &[TransformParams]),
     shape: [usize; 3],
     profile: Option<&Profile>,
 ) -> Result<PaddedWindow, MakeError> {
     let (image, label) = (block.image.clone(), block.label.clone());
-    let view = View::new(block, chain, params)?.with_profile(profile);
+    let view = View::of_block(block, first, incoming, chain, params)?.with_profile(profile);
     let returned = view.grid().shape;
     if returned != shape {
         return Err(format!("patch_augment returned a patch of {returned:?} voxels, expected {shape:?}").into());

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 
 use super::Deviation;
-use nn::losses::{BinaryCrossEntropyLoss, Loss};
+use nn::losses::{BinaryCrossEntropyLoss, Loss, Target};
 use nn::optimizers::{Optimizer, OptimizerSpec};
 use nn::weights::NamedTensor;
 use nn::{FloatFormat, Model, Network, Pass, Unet};
@@ -127,7 +127,7 @@ impl ReferenceNetwork {
             difference("logits", self.logits.max_difference(&host(logits.clone())), LOGITS),
         ];
         let loss = Loss::from(BinaryCrossEntropyLoss { class_weights: None });
-        let loss = loss.forward(logits, target.autodiff());
+        let loss = loss.forward(logits, Target::one_hot(target).autodiff());
         differences.push(difference("loss", (f64::from(host(loss.clone())[0]) - self.loss).abs(), GRADIENTS));
 
         let mut gradients = loss.backward();

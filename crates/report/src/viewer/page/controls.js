@@ -51,7 +51,7 @@ function addListeners() {
   element("planes").addEventListener("change", (event) => selectPlane(Number(event.target.value)));
   // After a mouse click the arrow keys change the slice; after a key press they still change the plane.
   element("planes").addEventListener("click", (event) => event.detail > 0 && canvas.focus({ preventScroll: true }));
-  for (const id of ["show-label", "show-prediction", "opacity", "smooth"]) element(id)?.addEventListener("input", draw);
+  for (const id of ["show-label", "show-prediction", "show-differences", "opacity", "smooth"]) element(id)?.addEventListener("input", draw);
   element("show-largest")?.addEventListener("click", () => selectSlice(plane().largest));
   element("show-disagreement")?.addEventListener("click", () => selectSlice(plane().disagreement));
   element("labels")?.addEventListener("click", ({ target }) => {
@@ -164,6 +164,7 @@ function handleKey(event) {
     "-": () => setZoom(state.zoom / 1.5),
     l: toggle("show-label"),
     p: toggle("show-prediction"),
+    d: toggle("show-differences"),
     r: reset,
   };
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];

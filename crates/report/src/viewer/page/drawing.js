@@ -49,9 +49,13 @@ function drawNow() {
   const [left, top] = visibleCorner();
   context.setTransform(state.zoom, 0, 0, state.zoom, -left * state.zoom * canvas.width, -top * state.zoom * canvas.height);
 
-  drawVoxels(context, isChecked("smooth"), voxels.image, greys);
-  if (isChecked("show-label")) drawVoxels(context, false, voxels.label, labelPixels());
-  if (isChecked("show-prediction")) drawOutlines(context, readSlice(voxels.prediction));
+  drawVoxels(context, isChecked("smooth"), readSlice(voxels.image), greys);
+  if (isChecked("show-differences")) {
+    drawVoxels(context, false, readAgreement(), agreementPixels);
+  } else {
+    if (isChecked("show-label")) drawVoxels(context, false, readSlice(voxels.label), labelPixels());
+    if (isChecked("show-prediction")) drawOutlines(context, readSlice(voxels.prediction));
+  }
   if (state.hasCrosshair) drawCrosshair(context);
   context.resetTransform();
   drawDirections(context);
@@ -68,13 +72,13 @@ function visibleCorner() {
   });
 }
 
-// Draws the slice of an array over the whole canvas, each voxel as the pixel of its code.
+// Draws the codes of a slice over the whole canvas, each voxel as the pixel of its code.
 function drawVoxels(context, isSmooth, codes, pixelOf) {
   const [columns, rows] = size();
   const buffer = new OffscreenCanvas(columns, rows);
   const image = new ImageData(columns, rows);
   const pixels = new Uint32Array(image.data.buffer);
-  readSlice(codes).forEach((code, i) => (pixels[i] = pixelOf[code]));
+  codes.forEach((code, i) => (pixels[i] = pixelOf[code]));
   buffer.getContext("2d").putImageData(image, 0, 0);
   context.imageSmoothingEnabled = isSmooth;
   context.imageSmoothingQuality = "high";
@@ -93,6 +97,20 @@ function labelPixels() {
     if (!state.hiddenLabels.has(label)) pixels[label] = pixel(...channels, opacity);
   }
   return pixels;
+}
+
+// The pixel of every agreement: that of two voxels without label, then those of `info.agreements`.
+const agreementPixels = [0, ...info.agreements.map(([red, green, blue, opacity]) => pixel(red, green, blue, opacity))];
+
+// Returns the agreement of label and prediction in the slice. Hidden labels count as background.
+function readAgreement() {
+  const [labels, predictions] = ["label", "prediction"].map((name) =>
+    readSlice(voxels[name]).map((label) => (state.hiddenLabels.has(label) ? 0 : label)));
+  return labels.map((label, i) => {
+    const prediction = predictions[i];
+    if (label === prediction) return label === 0 ? 0 : 1;
+    return prediction === 0 ? 2 : label === 0 ? 3 : 4;
+  });
 }
 
 // Draws a line along the border of each label, with dark edges that make it visible on every colour.

@@ -8,6 +8,7 @@ use std::path::Path;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::{Value as Json, json};
 
+use super::differences;
 use super::error::{ViewError, write_file};
 use super::label_counts::LabelCounts;
 use super::plane::Plane;
@@ -52,7 +53,7 @@ const SHORTCUTS: [(&str, &str); 7] = [
     ("drag on the slice", "change the window: width horizontally, level vertically"),
     ("click on the slice", "set the point that the other planes show and that the zoom is centred on"),
     ("+ -, Ctrl and wheel", "zoom"),
-    ("L, P", "show or hide label and prediction"),
+    ("L, P, D", "show or hide label, prediction, and differences"),
     ("R", "reset the view"),
 ];
 
@@ -192,6 +193,15 @@ impl Page<'_> {
                     label.slider { span { "Opacity" } input #opacity type="range" min="0" max="1" step="0.05" value=(OPACITY); }
                 }
                 @if has_prediction { label { input #show-prediction type="checkbox" checked; "Prediction, outlined" } }
+                @if has_label && has_prediction {
+                    label { input #show-differences type="checkbox"; "Only their differences" }
+                    ul.legend {
+                        @for entry in differences::legend(self.scene) {
+                            @let [fill, outline] = [entry.fill, entry.outline].map(|colour| colour.map_or_else(String::new, css_colour));
+                            li { span.swatch style=(format!("--label: {fill}; --outline: {outline}")) {} (entry.name) }
+                        }
+                    }
+                }
                 div.buttons {
                     button #show-largest type="button" { "Slice with most labels" }
                     @if has_label && has_prediction {
@@ -252,6 +262,7 @@ impl Page<'_> {
             "quantization": { "offset": self.quantization.offset, "step": self.quantization.step },
             "range": self.quantization.range(),
             "window": [self.scene.window.low, self.scene.window.high],
+            "agreements": differences::PIXELS,
             "labels": self.counts.labels.keys().map(label).collect::<serde_json::Map<String, Json>>(),
             "planes": Plane::ALL.iter().map(plane).collect::<Vec<_>>(),
         })

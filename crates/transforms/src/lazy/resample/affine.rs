@@ -5,14 +5,14 @@
 
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::rows::{Rows, Span, intersection};
-use super::source::{ImageSource, LabelSource};
-use crate::Interpolation;
+use super::source::{ImageSource, LabelSource, interior};
 use crate::lazy::empty_space::MARGIN;
 use crate::lazy::fixed_point::grid_bounds;
 use crate::lazy::lanes::GROUP;
 use crate::lazy::line::Line;
 #[cfg(target_arch = "x86_64")]
 use crate::lazy::resample::avx2;
+use crate::{Convention, Interpolation};
 use volume::Label;
 
 /// Rows and voxels of a patch of a tile that is tested for empty space as a whole.
@@ -60,6 +60,8 @@ struct Resampler<'a> {
     direction: Line,
     /// The smallest and the largest point whose neighbours are all in the block; for labels alone, inside.
     interior: ([i64; 3], [i64; 3]),
+    /// Whether labels are interpolated, and voxels outside the source have the border value.
+    votes: bool,
     /// Whether intensities are computed in groups of eight.
     vectorizes_image: bool,
     /// Whether labels are looked up in groups of eight.
@@ -71,7 +73,8 @@ struct Resampler<'a> {
 impl<'a> Resampler<'a> {
     fn new(request: &'a Request<'a>) -> Self {
         let map = &request.mapping.map;
-        let inside = grid_bounds(request.mapping.source_shape);
+        let (shape, votes) = (request.mapping.source_shape, request.mapping.convention == Convention::GridSample);
+        let inside = if votes { interior([0; 3], shape) } else { grid_bounds(shape) };
         let half = PATCH.map(|voxels| (voxels / 2) as f64);
         // The nearest voxel of the source is at most half a voxel away.
         let is_near = |[_, y, z, _]: [f64; 4]| y.abs() * half[0] + z.abs() * half[1] < MARGIN as f64 - 0.51;
@@ -86,6 +89,7 @@ impl<'a> Resampler<'a> {
             request,
             direction: Line::new(map, 0.0, 0.0),
             interior: request.sources.first().map_or(inside, ImageSource::interior),
+            votes,
             vectorizes_image,
             vectorizes_labels,
             can_skip_empty: map.0.into_iter().all(is_near),
@@ -105,7 +109,7 @@ impl<'a> Resampler<'a> {
             return;
         }
         for row in (0..count).filter(|row| interior_rows >> row & 1 == 0) {
-            let (inside, line) = mapping.row_inside(x, y + row, z..z + length);
+            let (inside, line) = mapping.row_sampled(x, y + row, z..z + length);
             let interior = line.range_within(self.interior.0, self.interior.1, z, length);
             let [along_x, along_y, along_z] = line.at(z);
             tile.bases[row] = [along_x, along_y, along_z, 0];
@@ -143,7 +147,10 @@ impl<'a> Resampler<'a> {
                 return;
             }
         }
-        let one_by_one = |point| source.interpolate(self.request.interpolation, point);
+        let one_by_one = |point| match self.votes {
+            true => source.linear_with_border(point, border),
+            false => source.interpolate(self.request.interpolation, point),
+        };
         rows.complete(border, self.vectorizes_image, &tile.inside, &tile.interior, image, one_by_one);
     }
 
@@ -151,14 +158,17 @@ impl<'a> Resampler<'a> {
         let shape = self.request.mapping.source_shape;
         let is_cut = self.skip_empty(source, tile);
         let rows = self.rows(tile);
+        if self.votes {
+            return look_up_votes(source, shape, &rows, tile, label);
+        }
         #[cfg(target_arch = "x86_64")]
         if self.vectorizes_labels {
-            avx2::look_up_rows(source.labels, shape, &rows, &tile.inside, label);
+            avx2::look_up_rows(source, &rows, &tile.inside, label);
             if tile.is_all_interior && !is_cut && rows.length >= GROUP {
                 return;
             }
         }
-        let one_by_one = |point| source.nearest(shape, point);
+        let one_by_one = |point| source.nearest(point);
         rows.complete(0, self.vectorizes_labels, &tile.inside, &tile.inside, label, one_by_one);
     }
 
@@ -187,5 +197,21 @@ impl<'a> Resampler<'a> {
             }
         }
         is_cut
+    }
+}
+
+/// Interpolates labels: each voxel takes the label with the largest weight.
+fn look_up_votes(source: LabelSource, shape: [usize; 3], rows: &Rows, tile: &Tile, label: &mut [Label]) {
+    for (row, out) in label.chunks_exact_mut(rows.length).enumerate() {
+        let [start, end] = tile.inside[row];
+        let [first, last] = intersection(tile.interior[row], [start, end]);
+        out[..start].fill(0);
+        out[end..].fill(0);
+        for z in (start..first).chain(last..end) {
+            out[z] = source.vote(shape, rows.point(row, z));
+        }
+        for (z, label) in (first..last).zip(&mut out[first..last]) {
+            *label = source.vote_inside(shape, rows.point(row, z));
+        }
     }
 }

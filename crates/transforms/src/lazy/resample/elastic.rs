@@ -2,10 +2,11 @@
 
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::source::{ImageSource, LabelSource};
-use crate::Interpolation;
+use crate::lazy::index_mapping::IndexMapping;
 #[cfg(target_arch = "x86_64")]
 use crate::lazy::resample::avx2;
 use crate::lazy::warp::SourceRow;
+use crate::{Convention, Interpolation};
 use volume::Label;
 
 /// Computes slices of a request, of which the first one is at `first_x`.
@@ -21,7 +22,7 @@ pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
                     interpolate(source, request.interpolation, *border, &points, &mut image[row.clone()]);
                 }
                 if let (Some(label), Some(labels)) = (label.as_mut(), request.labels) {
-                    look_up(labels, request.mapping.source_shape, &points, &mut label[row]);
+                    look_up(labels, request.mapping, &points, &mut label[row]);
                 }
             }
         }
@@ -41,10 +42,17 @@ fn interpolate(source: &ImageSource, interpolation: Interpolation, border: f32, 
     one_by_one(0, out);
 }
 
-fn look_up(source: LabelSource, shape: [usize; 3], row: &SourceRow, out: &mut [Label]) {
+fn look_up(source: LabelSource, mapping: &IndexMapping, row: &SourceRow, out: &mut [Label]) {
+    let shape = mapping.source_shape;
+    if mapping.convention == Convention::GridSample {
+        for (index, label) in out.iter_mut().enumerate() {
+            *label = row.source(index).map_or(0, |point| source.vote(shape, point));
+        }
+        return;
+    }
     let one_by_one = |first: usize, out: &mut [Label]| {
         for (index, label) in (first..).zip(out) {
-            *label = row.source(index).map_or(0, |point| source.nearest(shape, point));
+            *label = row.source(index).map_or(0, |point| source.nearest(point));
         }
     };
     #[cfg(target_arch = "x86_64")]

@@ -54,6 +54,32 @@ pub(in crate::lazy) fn lattice(
     out
 }
 
+/// Returns the incoming region that a block of outgoing voxels comes from; `None` if all of it is outside.
+pub(in crate::lazy) fn lattice_source(
+    lattice: &Lattice,
+    incoming: [usize; 3],
+    start: [usize; 3],
+    shape: [usize; 3],
+) -> Option<([usize; 3], [usize; 3])> {
+    let mut from = [0; 3];
+    let mut size = [0; 3];
+    for (outgoing, axis) in lattice.axes.iter().enumerate() {
+        let (first, last) = (start[outgoing] as i64, (start[outgoing] + shape[outgoing]) as i64 - 1);
+        let (first, last) = if axis.flipped {
+            (axis.offset - last, axis.offset - first)
+        } else {
+            (axis.offset + first, axis.offset + last)
+        };
+        let (first, last) = (first.max(0), last.min(incoming[axis.source] as i64 - 1));
+        if first > last {
+            return None;
+        }
+        from[axis.source] = first as usize;
+        size[axis.source] = (last - first) as usize + 1;
+    }
+    Some((from, size))
+}
+
 /// Calls `fill` with each row along z of an array, in parallel if it is large. The result does not depend on that.
 fn for_each_row<T: Send>(out: &mut [T], shape: [usize; 3], fill: impl Fn(usize, usize, &mut [T]) + Sync) {
     let [_, size_y, size_z] = shape;

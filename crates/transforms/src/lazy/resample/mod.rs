@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::block::Block;
 use super::index_mapping::IndexMapping;
 use crate::Interpolation;
-pub(super) use lattice::lattice;
+pub(super) use lattice::{lattice, lattice_source};
 use request::{MIN_PARALLEL_VOXELS, Request, Slice};
 use source::ImageSource;
 pub(super) use source::LabelSource;

@@ -2,7 +2,7 @@
 
 use crate::lazy::block::Block;
 use crate::lazy::empty_space::EmptySpace;
-use crate::lazy::fixed_point::{ONE, nearest_index, split};
+use crate::lazy::fixed_point::{HALF, ONE, nearest_index, split};
 use crate::{Interpolation, Mirror, spline_weights};
 use volume::{Label, offset};
 
@@ -33,8 +33,27 @@ impl<'a> ImageSource<'a> {
 
     /// Returns the smallest and the largest point whose eight surrounding voxels are in the block.
     pub(in crate::lazy) fn interior(&self) -> ([i64; 3], [i64; 3]) {
-        let low = self.start.map(|index| index as i64 * ONE);
-        (low, std::array::from_fn(|axis| low[axis] + (self.shape[axis] as i64 - 1) * ONE - 1))
+        interior(self.start, self.shape)
+    }
+
+    /// Returns the trilinear interpolation of the volume, which is surrounded by voxels of the value `border`.
+    pub(in crate::lazy) fn linear_with_border(&self, point: [i64; 3], border: f32) -> f32 {
+        let (low, high) = interior([0; 3], self.volume);
+        if (0..3).all(|axis| (low[axis]..=high[axis]).contains(&point[axis])) {
+            // The same operations as in groups of voxels.
+            return self.linear(point);
+        }
+        let mut sum = 0.0;
+        for_each_corner(point, |corner, weight| {
+            let is_inside = (0..3).all(|axis| (0..self.volume[axis] as i64).contains(&corner[axis]));
+            let value = if is_inside {
+                self.values[offset(self.shape, std::array::from_fn(|axis| corner[axis] as usize - self.start[axis]))]
+            } else {
+                border
+            };
+            sum += value * weight;
+        });
+        sum
     }
 
     fn nearest(&self, point: [i64; 3]) -> f32 {
@@ -93,17 +112,131 @@ impl<'a> ImageSource<'a> {
     }
 }
 
-/// A label map.
+/// Returns the smallest and the largest point whose eight surrounding voxels are in a block.
+pub(super) fn interior(start: [usize; 3], shape: [usize; 3]) -> ([i64; 3], [i64; 3]) {
+    let low = start.map(|index| index as i64 * ONE);
+    (low, std::array::from_fn(|axis| low[axis] + (shape[axis] as i64 - 1) * ONE - 1))
+}
+
+/// Calls `visit` with the voxels around a point whose interpolation weight is above 0, and these weights. Others may be outside
+/// the block that is interpolated.
+fn for_each_corner(point: [i64; 3], mut visit: impl FnMut([i64; 3], f32)) {
+    let along = point.map(split);
+    for corner in 0..8 {
+        let is_next = |axis: usize| corner >> (2 - axis) & 1;
+        let weights: [f32; 3] =
+            std::array::from_fn(|axis| if is_next(axis) == 1 { along[axis].1 } else { 1.0 - along[axis].1 });
+        let weight = weights[0] * weights[1] * weights[2];
+        if weight > 0.0 {
+            visit(std::array::from_fn(|axis| along[axis].0 + is_next(axis)), weight);
+        }
+    }
+}
+
+/// A block of a label map.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::lazy) struct LabelSource<'a> {
     pub(in crate::lazy) labels: &'a [Label],
+    pub(in crate::lazy) start: [usize; 3],
+    pub(in crate::lazy) shape: [usize; 3],
     /// Where the labels are known to be 0.
     pub(in crate::lazy) empty: Option<&'a EmptySpace>,
 }
 
 impl LabelSource<'_> {
-    /// Returns the label nearest to a point inside a map of this shape.
-    pub(in crate::lazy) fn nearest(&self, shape: [usize; 3], point: [i64; 3]) -> Label {
-        self.labels[offset(shape, point.map(|coordinate| nearest_index(coordinate) as usize))]
+    /// Returns a whole label map of this shape.
+    pub(in crate::lazy) fn whole(labels: &[Label], shape: [usize; 3]) -> LabelSource<'_> {
+        LabelSource { labels, start: [0; 3], shape, empty: None }
+    }
+
+    /// Returns the label nearest to a point inside the map.
+    pub(in crate::lazy) fn nearest(&self, point: [i64; 3]) -> Label {
+        self.labels[offset(self.shape, self.local(point.map(nearest_index)))]
+    }
+
+    /// Returns the index in the block of a voxel of the map.
+    #[inline]
+    fn local(&self, voxel: [i64; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| voxel[axis] as usize - self.start[axis])
+    }
+
+    /// Returns the label with the largest interpolation weight at a point, as [`vote`](Self::vote), if the eight voxels
+    /// around the point are on the map, whose shape is `volume`.
+    #[inline]
+    pub(in crate::lazy) fn vote_inside(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
+        let [_, size_y, size_z] = self.shape;
+        let base = offset(self.shape, self.local(point.map(|coordinate| coordinate >> 32)));
+        let corners = [0, size_z, size_y * size_z, (size_y + 1) * size_z];
+        let first = self.labels[base];
+        let differs = corners.map(|corner| {
+            let pair = &self.labels[base + corner..base + corner + 2];
+            (pair[0] ^ first) | (pair[1] ^ first)
+        });
+        if differs.into_iter().fold(0, |a, b| a | b) == 0 { first } else { self.vote(volume, point) }
+    }
+
+    /// Returns the label with the largest interpolation weight at a point; voxels outside the map count as one more label,
+    /// which becomes 0.
+    ///
+    /// As in nnU-Net, weights are compared in half precision after multiplication by 1000, and the nearest voxel decides
+    /// between equal ones if its label is one of them; otherwise the smallest label wins.
+    #[inline(never)]
+    pub(in crate::lazy) fn vote(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
+        const OUTSIDE: i32 = -1;
+        let label_at = |voxel: [i64; 3]| {
+            let is_inside = (0..3).all(|axis| (0..volume[axis] as i64).contains(&voxel[axis]));
+            if is_inside { i32::from(self.labels[offset(self.shape, self.local(voxel))]) } else { OUTSIDE }
+        };
+        let (mut labels, mut weights, mut count) = ([OUTSIDE; 8], [0.0f32; 8], 0);
+        for_each_corner(point, |voxel, weight| {
+            let label = label_at(voxel);
+            let known = labels[..count].iter().position(|known| *known == label).unwrap_or(count);
+            labels[known] = label;
+            weights[known] += weight;
+            count = count.max(known + 1);
+        });
+        let scores = weights.map(|weight| half_precision(weight * 1000.0));
+        let best = scores[..count].iter().fold(0.0f32, |a, b| a.max(*b));
+        let nearest = label_at(point.map(nearest_even));
+        let winners = || (0..count).filter(|index| scores[*index] == best).map(|index| labels[index]);
+        let winner = winners().find(|label| *label == nearest).or_else(|| winners().min());
+        winner.map_or(0, |label| label.max(0) as Label)
+    }
+}
+
+/// Returns the index of the voxel nearest to a coordinate, ties to even.
+fn nearest_even(coordinate: i64) -> i64 {
+    let (low, fraction) = (coordinate >> 32, coordinate & (ONE - 1));
+    low + i64::from(fraction > HALF || fraction == HALF && low & 1 == 1)
+}
+
+/// Rounds a normal number of at least 0 to half precision.
+fn half_precision(number: f32) -> f32 {
+    let bits = number.to_bits();
+    f32::from_bits((bits + 0xfff + (bits >> 13 & 1)) & !0x1fff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lazy::fixed_point::fixed;
+
+    #[test]
+    fn the_label_with_the_largest_weight_wins_and_the_nearest_one_between_equal_weights() {
+        let labels = [1, 2, 2, 3];
+        let source = LabelSource::whole(&labels, [1, 1, 4]);
+        let at = |z: f64| source.vote([1, 1, 4], [0, 0, fixed(z)]);
+        assert_eq!([at(0.4), at(0.6), at(2.4), at(2.6), at(3.0)], [1, 2, 2, 3, 3]);
+        // Half-way: the nearest voxel is that with the even index.
+        assert_eq!([at(0.5), at(2.5)], [1, 2]);
+        // The outside has no label, and wins beyond half a voxel.
+        assert_eq!([at(-0.4), at(-0.6), at(3.4), at(3.6)], [1, 0, 3, 0]);
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_half_precision() {
+        for (number, expected) in [(0.0, 0.0), (500.1, 500.0), (500.2, 500.25), (999.9, 1000.0), (333.3333, 333.25)] {
+            assert_eq!(half_precision(number), expected);
+        }
     }
 }

@@ -77,7 +77,12 @@ fn skipping_empty_space_changes_no_label() {
             let mut mapping = random_mapping(&mut rng, steps);
             mapping.append(&Map::Warp(Affine::scale_and_shift([scale; 3], [0.0; 3])), OUT);
             for (start, shape) in [([0; 3], OUT), ([2, 1, 3], [20, 43, 40]), ([3, 3, 0], [20, 9, 7])] {
-                let block = labels(LabelSource { labels: &source, empty: Some(&empty) }, &mapping, start, shape);
+                let block = labels(
+                    LabelSource { empty: Some(&empty), ..LabelSource::whole(&source, mapping.source_shape) },
+                    &mapping,
+                    start,
+                    shape,
+                );
                 for (index, label) in block.into_iter().enumerate() {
                     let voxel = unravel_index(shape, index);
                     let voxel = std::array::from_fn(|axis| start[axis] + voxel[axis]);

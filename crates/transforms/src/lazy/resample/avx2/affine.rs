@@ -44,14 +44,8 @@ pub(in crate::lazy::resample) fn interpolate_rows(
 ///
 /// # Panics
 /// Unless [`can_look_up`].
-pub(in crate::lazy::resample) fn look_up_rows(
-    source: &[Label],
-    shape: [usize; 3],
-    rows: &Rows,
-    spans: &[Span],
-    label: &mut [Label],
-) {
-    let done = with_scratch(|scratch| look_up_in_groups(source, shape, rows, spans, label, scratch));
+pub(in crate::lazy::resample) fn look_up_rows(source: LabelSource, rows: &Rows, spans: &[Span], label: &mut [Label]) {
+    let done = with_scratch(|scratch| look_up_in_groups(&source, rows, spans, label, scratch));
     done.expect("the processor has AVX2");
 }
 
@@ -83,22 +77,22 @@ for_avx2! {
 
 for_avx2! {
     fn look_up_in_groups(
-        source: &[Label],
-        shape: [usize; 3],
+        source: &LabelSource,
         rows: &Rows,
         spans: &[Span],
         label: &mut [Label],
         scratch: &mut Scratch,
     ) {
-        let strides = Strides::new(rows.step, [HALF; 3]);
+        let (shape, source_labels) = (source.shape, source.labels);
+        let strides = Strides::new(rows.step, source.start.map(|index| HALF - index as i64 * ONE));
         for ((base, span), row) in rows.bases.iter().zip(spans).zip(label.chunks_exact_mut(rows.length)) {
             let mut cursor = Cursor::new(&strides, base, *span);
             let row = &mut row[span[0]..span[1]];
             while let Some(from) = cursor {
                 cursor = locate_groups::<false>(shape, &strides, from, row.len(), scratch);
-                let labels = Gather::new(source, &scratch.positions);
+                let labels = Gather::new(source_labels, &scratch.positions);
                 for (group, positions) in scratch.positions.groups().iter().enumerate() {
-                    prefetch(source, shape, positions, LABEL_LANES);
+                    prefetch(source_labels, shape, positions, LABEL_LANES);
                     *group_mut(row, from.done, group) = labels.group(group);
                 }
             }

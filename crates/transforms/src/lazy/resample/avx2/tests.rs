@@ -71,7 +71,7 @@ fn groups_have_the_bits_of_voxels_one_by_one() {
     let mut rng = Seed(5).stream(Purpose::Phantom, 0, "vector", 0);
     let (values, labels) = volume(SHAPE, &mut rng);
     let source = ImageSource { values: &values, start: [1, 0, 2], shape: SHAPE, volume: [20, 20, 50] };
-    let looked_up = LabelSource { labels: &labels, empty: None };
+    let looked_up = LabelSource::whole(&labels, SHAPE);
     let mut compared = 0;
     for _ in 0..200 {
         let map = random_affine(&mut rng);
@@ -93,9 +93,9 @@ fn groups_have_the_bits_of_voxels_one_by_one() {
 
         let inside = spans(SHAPE.map(|size| bounds(size).0), SHAPE.map(|size| bounds(size).1));
         let mut label = [[9; 60]; 5];
-        look_up_rows(&labels, SHAPE, &rows, &inside, label.as_flattened_mut());
+        look_up_rows(looked_up, &rows, &inside, label.as_flattened_mut());
         for row in 0..5 {
-            let expected = one_by_one(60, inside[row], 9, |z| looked_up.nearest(SHAPE, lines[row].at(z)));
+            let expected = one_by_one(60, inside[row], 9, |z| looked_up.nearest(lines[row].at(z)));
             assert_eq!(label[row][..], expected);
         }
         compared += within.iter().chain(&inside).filter(|span| span[1] - span[0] >= LANES).count();
@@ -112,7 +112,7 @@ fn rows_longer_than_the_scratch_memory_have_the_same_bits() {
     let mut rng = Seed(6).stream(Purpose::Phantom, 0, "vector", 0);
     let (values, labels) = volume(LONG, &mut rng);
     let source = ImageSource { values: &values, start: [0; 3], shape: LONG, volume: LONG };
-    let looked_up = LabelSource { labels: &labels, empty: None };
+    let looked_up = LabelSource::whole(&labels, LONG);
     let affine = Affine([[1.0, 0.0, 0.004, 0.3], [0.0, 1.0, -0.003, 0.7], [0.0, 0.0, 0.97, 0.6]]);
     let line = Line::new(&affine, 2.0, 3.0);
     let base = [[line.base[0], line.base[1], line.base[2], 0]];
@@ -129,13 +129,13 @@ fn rows_longer_than_the_scratch_memory_have_the_same_bits() {
         interpolate_rows(&source, &rows, &[[0, length]], &mut row);
         assert!((0..length).all(|z| row[z].to_bits() == source.linear(line.at(z)).to_bits()), "{length}");
         let mut row = vec![0; length];
-        look_up_rows(&labels, LONG, &rows, &[[0, length]], &mut row);
-        assert!((0..length).all(|z| row[z] == looked_up.nearest(LONG, line.at(z))), "{length}");
+        look_up_rows(looked_up, &rows, &[[0, length]], &mut row);
+        assert!((0..length).all(|z| row[z] == looked_up.nearest(line.at(z))), "{length}");
 
         let mut points = SourceRow::new(length);
         points.compute(&mapping.warp, [2, 3, 0]);
         let value = |z: usize| points.source(z).map_or(-9.0, |point| source.linear(point));
-        let label = |z: usize| points.source(z).map_or(0, |point| looked_up.nearest(LONG, point));
+        let label = |z: usize| points.source(z).map_or(0, |point| looked_up.nearest(point));
         let mut row = vec![0.0; length];
         interpolate_elastic_row(&source, &points, &mut row, |first, out| {
             out.iter_mut().enumerate().for_each(|(z, out)| *out = value(first + z));

@@ -1,0 +1,102 @@
+//! Parameters that each channel has of its own, or not at all.
+
+use random::Rng;
+use values::{Probability, Range};
+
+use crate::validation::same_count;
+
+/// Samples a parameter for each channel; `None` where the channel is unchanged.
+///
+/// A parameter is sampled for every channel, so that an unchanged one does not shift the stream of the next.
+pub(crate) fn sample_per_channel<T>(
+    rng: &mut Rng,
+    channels: usize,
+    probability: Probability,
+    mut sample: impl FnMut(&mut Rng) -> T,
+) -> Vec<Option<T>> {
+    let sample_one = |_| {
+        let is_changed = rng.bernoulli(probability.get());
+        let value = sample(rng);
+        is_changed.then_some(value)
+    };
+    (0..channels).map(sample_one).collect()
+}
+
+/// Samples a factor as nnU-Net: where the range contains 1, half of the factors are uniform below 1 and half above.
+pub(crate) fn sample_factor(rng: &mut Rng, range: Range) -> f64 {
+    if range.low < 1.0 && range.high >= 1.0 {
+        let is_below = rng.bernoulli(0.5);
+        let side = if is_below { Range { high: 1.0, ..range } } else { Range { low: 1.0, ..range } };
+        return rng.uniform(side);
+    }
+    rng.uniform(range)
+}
+
+/// Returns whether a step with this probability changes some channels and not others.
+pub(crate) fn is_random(probability: Probability) -> bool {
+    probability.get() > 0.0 && probability.get() < 1.0
+}
+
+/// Returns the probability 1, the default of keys.
+pub(crate) fn certain() -> Probability {
+    Probability::new(1.0).expect("1 is a probability")
+}
+
+/// Returns whether a probability is the default.
+pub(crate) fn is_certain(probability: &Probability) -> bool {
+    probability.get() == 1.0
+}
+
+/// Checks the number of recorded parameters, and each of those that are given.
+pub(crate) fn validate_per_channel<T>(
+    name: &str,
+    params: &[Option<T>],
+    channels: usize,
+    validate: impl Fn(&T) -> Result<(), String>,
+) -> Result<(), String> {
+    same_count(&format!("{name}, one per channel"), params.len(), channels)?;
+    params.iter().flatten().try_for_each(validate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use random::{Purpose, Seed};
+
+    fn rng() -> Rng {
+        Seed(0).stream(Purpose::Augment, 0, "", 0)
+    }
+
+    #[test]
+    fn half_of_the_factors_are_below_1() {
+        let mut rng = rng();
+        let factors: Vec<f64> = (0..20_000).map(|_| sample_factor(&mut rng, Range { low: 0.7, high: 1.5 })).collect();
+        let (below, above): (Vec<f64>, Vec<f64>) = factors.iter().partition(|factor| **factor < 1.0);
+        assert!((below.len() as f64 / 20_000.0 - 0.5).abs() < 0.02);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        // Each half is uniform: means .85 and 1.25.
+        assert!((mean(&below) - 0.85).abs() < 0.005 && (mean(&above) - 1.25).abs() < 0.01);
+        assert!(factors.iter().all(|factor| (0.7..=1.5).contains(factor)));
+    }
+
+    #[test]
+    fn a_range_beside_1_is_sampled_uniformly() {
+        let mut rng = rng();
+        for range in [Range { low: 1.5, high: 2.0 }, Range { low: 0.5, high: 0.75 }, Range::fixed(1.0)] {
+            let factors: Vec<f64> = (0..10_000).map(|_| sample_factor(&mut rng, range)).collect();
+            let mean = factors.iter().sum::<f64>() / 10_000.0;
+            assert!((mean - (range.low + range.high) / 2.0).abs() < 0.01, "{range:?}: {mean}");
+            assert!(factors.iter().all(|factor| (range.low..=range.high).contains(factor)));
+        }
+    }
+
+    #[test]
+    fn channels_are_changed_with_their_probability() {
+        let mut rng = rng();
+        let half = Probability::new(0.5).unwrap();
+        let sampled: Vec<_> = (0..5000).flat_map(|_| sample_per_channel(&mut rng, 2, half, Rng::unit)).collect();
+        let changed = sampled.iter().flatten().count() as f64 / 10_000.0;
+        assert!((changed - 0.5).abs() < 0.02, "{changed}");
+        assert!(sample_per_channel(&mut rng, 9, certain(), Rng::unit).iter().all(Option::is_some));
+    }
+}

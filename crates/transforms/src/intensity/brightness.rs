@@ -1,0 +1,124 @@
+//! Random multiplicative brightness.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::channels::{certain, is_random, sample_factor, sample_per_channel, validate_per_channel};
+use crate::validation::{keys_where, require, within};
+use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
+use random::Rng;
+use values::{Probability, Range};
+
+/// Multiplies each channel by a random factor, as nnU-Net's MultiplicativeBrightnessTransform.
+///
+/// ```yaml
+/// - brightness: { factor: [0.75, 1.25] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Brightness {
+    /// Range of the factor, such as `[0.75, 1.25]`. If it contains 1, half of the factors are uniform from its lower end to 1
+    /// and half from 1 to its upper end.
+    pub factor: Range,
+    /// Probability that a channel is changed, default 1; each channel has its own factor.
+    #[serde(default = "certain")]
+    pub channel_probability: Probability,
+}
+
+/// Maximum factor: larger ones leave no precision for later steps.
+pub(crate) const MAX_FACTOR: f64 = 1e6;
+
+/// The factor of each channel; `None` if it is unchanged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BrightnessParams(pub Vec<Option<f64>>);
+
+impl Component for Brightness {
+    type Params = BrightnessParams;
+
+    fn aliases() -> &'static [&'static str] {
+        &["MultiplicativeBrightnessTransform", "BrightnessMultiplicativeTransform", "RandScaleIntensity"]
+    }
+
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> BrightnessParams {
+        let factor = |rng: &mut Rng| sample_factor(rng, self.factor);
+        BrightnessParams(sample_per_channel(rng, incoming.channels, self.channel_probability, factor))
+    }
+
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("factor", 1.0)]
+    }
+
+    fn random_keys(&self) -> Vec<&'static str> {
+        random_factor_keys(self.factor, self.channel_probability)
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        validate_factor(self.factor).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
+        validate_per_channel("factors", &params.0, incoming.channels, |factor| {
+            within("factors", &[*factor], [0.0, MAX_FACTOR])
+        })
+    }
+}
+
+/// Returns which of the keys `factor` and `channel_probability` make a step random.
+pub(crate) fn random_factor_keys(factor: Range, probability: Probability) -> Vec<&'static str> {
+    let is_applied = probability.get() > 0.0;
+    keys_where(&[("factor", is_applied && !factor.is_fixed()), ("channel_probability", is_random(probability))])
+}
+
+/// Checks the key `factor`.
+pub(crate) fn validate_factor(factor: Range) -> Option<KeyProblem> {
+    require(factor.low >= 0.0 && factor.high <= MAX_FACTOR, "factor", || {
+        format!("expected factors from 0 to {MAX_FACTOR}, got [{}, {}]", factor.low, factor.high)
+    })
+}
+
+impl IntensityTransform for Brightness {
+    fn apply(&self, params: &BrightnessParams, _: &VolumeStatistics, window: &mut Window) {
+        for (channel, factor) in params.0.iter().enumerate() {
+            if let Some(factor) = factor {
+                let factor = *factor as f32;
+                window.map_channel(channel, |value| value * factor);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use random::{Purpose, Seed};
+    use volume::{Affine, Grid};
+
+    #[test]
+    fn each_channel_has_its_own_factor() {
+        let mut values = [1.0, -2.0, 3.0, 4.0];
+        let spec: Brightness = serde_yaml::from_str("factor: [0.75, 1.25]").unwrap();
+        let grid = Grid { shape: [1, 1, 2], affine: Affine::IDENTITY };
+        let mut window = Window::new(&mut values, 2, grid, ([0; 3], [1, 1, 2]));
+        spec.apply(&BrightnessParams(vec![Some(0.5), None]), VolumeStatistics::none(), &mut window);
+        assert_eq!(values, [0.5, -1.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_factor_below_0_is_a_problem() {
+        let spec: Brightness = serde_yaml::from_str("factor: [-0.5, 1.25]").unwrap();
+        assert_eq!(spec.validate()[0].message, "expected factors from 0 to 1000000, got [-0.5, 1.25]");
+    }
+
+    #[test]
+    fn factors_are_sampled_for_each_channel() {
+        let spec: Brightness = serde_yaml::from_str("{factor: [0.75, 1.25], channel_probability: 0.5}").unwrap();
+        let incoming = Incoming { grid: Grid { shape: [1; 3], affine: Affine::IDENTITY }, channels: 2000 };
+        let params = spec.sample_params(&mut Seed(0).stream(Purpose::Augment, 0, "", 0), &incoming);
+        let factors: Vec<f64> = params.0.iter().flatten().copied().collect();
+        assert!((factors.len() as f64 / 2000.0 - 0.5).abs() < 0.05);
+        let below = factors.iter().filter(|factor| **factor < 1.0).count() as f64 / factors.len() as f64;
+        assert!((below - 0.5).abs() < 0.06 && factors.iter().all(|factor| (0.75..=1.25).contains(factor)), "{below}");
+        assert_eq!(spec.validate_params(&params, &incoming), Ok(()));
+    }
+}

@@ -1,0 +1,113 @@
+//! Random contrast.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::brightness::{MAX_FACTOR, random_factor_keys, validate_factor};
+use crate::channels::{certain, sample_factor, sample_per_channel, validate_per_channel};
+use crate::statistics::moments::{Moments, moments};
+use crate::validation::within;
+use crate::{
+    Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
+};
+use random::Rng;
+use values::{Probability, Range};
+
+/// Multiplies the distances of intensities from the mean of their channel by a random factor, and clips them to the old range
+/// of the channel, as nnU-Net's ContrastTransform.
+///
+/// ```yaml
+/// - contrast: { factor: [0.75, 1.25] }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contrast {
+    /// Range of the factor, such as `[0.75, 1.25]`; above 1 increases contrast. If it contains 1, half of the factors are
+    /// uniform from its lower end to 1 and half from 1 to its upper end.
+    pub factor: Range,
+    /// Probability that a channel is changed, default 1; each channel has its own factor.
+    #[serde(default = "certain")]
+    pub channel_probability: Probability,
+}
+
+/// The factor of each channel; `None` if it is unchanged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContrastParams(pub Vec<Option<f64>>);
+
+impl Component for Contrast {
+    type Params = ContrastParams;
+
+    fn aliases() -> &'static [&'static str] {
+        &["ContrastTransform", "ContrastAugmentationTransform", "RandScaleIntensityFixedMean"]
+    }
+
+    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> ContrastParams {
+        let factor = |rng: &mut Rng| sample_factor(rng, self.factor);
+        ContrastParams(sample_per_channel(rng, incoming.channels, self.channel_probability, factor))
+    }
+
+    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+        &[("factor", 1.0)]
+    }
+
+    fn random_keys(&self) -> Vec<&'static str> {
+        random_factor_keys(self.factor, self.channel_probability)
+    }
+
+    fn validate(&self) -> Vec<KeyProblem> {
+        validate_factor(self.factor).into_iter().collect()
+    }
+
+    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
+        validate_per_channel("factors", &params.0, incoming.channels, |factor| {
+            within("factors", &[*factor], [0.0, MAX_FACTOR])
+        })
+    }
+}
+
+impl IntensityTransform for Contrast {
+    fn needs_statistics(&self) -> bool {
+        true
+    }
+
+    fn statistics(&self, params: &ContrastParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
+        let measured = whole.channels().zip(&params.0);
+        let moments = measured.map(|(values, factor)| factor.map(|_| moments(values)));
+        Ok(VolumeStatistics::new(moments.collect::<Vec<Option<Moments>>>()))
+    }
+
+    fn apply(&self, params: &ContrastParams, statistics: &VolumeStatistics, window: &mut Window) {
+        let moments: &Vec<Option<Moments>> = statistics.get();
+        for (channel, (factor, moments)) in params.0.iter().zip(moments).enumerate() {
+            if let (Some(factor), Some(Moments { mean, low, high, .. })) = (factor, *moments) {
+                let (factor, mean) = (*factor as f32, mean as f32);
+                window.map_channel(channel, |value| ((value - mean) * factor + mean).max(low).min(high));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(values: &[f32], factor: f64) -> Vec<f32> {
+        let mut values = values.to_vec();
+        let spec: Contrast = serde_yaml::from_str("factor: [0.75, 1.25]").unwrap();
+        let params = ContrastParams(vec![Some(factor)]);
+        let statistics = spec.statistics(&params, &WholeVolume::single_row(&values)).unwrap();
+        spec.apply(&params, &statistics, &mut Window::single_row(&mut values));
+        values
+    }
+
+    #[test]
+    fn distances_from_the_mean_are_scaled() {
+        assert_eq!(changed(&[0.0, 2.0, 4.0], 0.5), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn the_old_range_is_kept() {
+        assert_eq!(changed(&[0.0, 1.0, 3.0, 4.0], 2.0), [0.0, 0.0, 4.0, 4.0]);
+    }
+}
