@@ -156,7 +156,12 @@ fn padded_foreground_oversampling_has_the_boxes_of_nnunet() {
         let mut rng = Seed(0).stream(Purpose::Sample, 0, "", 0);
         let mut start = |index_in_batch, labels: Vec<Label>| {
             let index = LabelIndex::new(Voxels::new(1, boxes.shape, labels));
-            let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+            let context = SamplingContext {
+                mapping: &mapping,
+                labels: &index,
+                weights: None,
+                foreground: &Foreground::default(),
+            };
             sampler.sample_start(&context, &patch_index(index_in_batch), &mut rng).unwrap()
         };
         let background = vec![0; boxes.shape.iter().product()];
@@ -181,7 +186,8 @@ fn padded_foreground_oversampling_has_the_boxes_of_nnunet() {
         let mut labels = vec![0; 500];
         labels[250] = 1;
         let index = LabelIndex::new(Voxels::new(1, [1, 1, 500], labels));
-        let context = SamplingContext { mapping: &mapping, labels: &index, weights: None };
+        let context =
+            SamplingContext { mapping: &mapping, labels: &index, weights: None, foreground: &Foreground::default() };
         for (index_in_batch, guaranteed) in guaranteed.into_iter().enumerate() {
             let mut rng = Seed(3).stream(Purpose::Sample, 0, "", index_in_batch as u64);
             let patch_index = PatchIndex { number: 0, index_in_batch, batch_size, margin: [0; 3] };

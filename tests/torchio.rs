@@ -122,7 +122,7 @@ fn fitted_statistics_are_those_of_torchio_and_nnunet() {
     for case in &file.fitted {
         let name = if case.landmarks.is_some() { "histogram_standardization" } else { "foreground_normalize" };
         let step = &chain(&format!("{name}: {{}}"))[0];
-        let sample = lazy::fitting_sample(step, &[], &[], volume(&file.volumes[&case.volume])).unwrap();
+        let sample = lazy::fitting_sample(step, &[], &[], volume(&file.volumes[&case.volume]), None).unwrap();
         match step.component().fit(&[sample]).unwrap() {
             TransformParams::HistogramStandardization(params) => {
                 let landmarks = params.0.unwrap()[0];

@@ -184,10 +184,10 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Breaks a line after commas; the second line and later ones are indented.
+/// Breaks a line after commas, but not inside a list of numbers; the second line and later ones are indented.
 fn wrapped(line: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for part in line.split_inclusive(", ") {
+    for part in parts(line) {
         let last = lines.last_mut().expect("there is a line");
         if !last.trim().is_empty() && last.chars().count() + part.trim_end().chars().count() > MAX_LINE {
             lines.push(format!("  {part}"));
@@ -196,6 +196,28 @@ fn wrapped(line: &str) -> Vec<String> {
         }
     }
     lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Splits a line after the commas that it may be broken at.
+fn parts(line: &str) -> Vec<&str> {
+    let is_of_numbers = |open: usize| {
+        let content = line[open + 1..].split([']', '[']).next().unwrap_or_default();
+        !content.is_empty() && !content.contains(char::is_alphabetic)
+    };
+    let (mut parts, mut start, mut open) = (Vec::new(), 0, None);
+    for (index, character) in line.char_indices() {
+        match character {
+            '[' => open = Some(index),
+            ']' => open = None,
+            ' ' if line[..index].ends_with(',') && !open.is_some_and(is_of_numbers) => {
+                parts.push(&line[start..=index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&line[start..]);
+    parts
 }
 
 fn shape_text(shape: [usize; 3]) -> String {
@@ -321,6 +343,10 @@ mod tests {
     #[test]
     fn long_lines_are_wrapped_after_commas() {
         assert_eq!(wrapped("constant"), ["constant"]);
+        assert_eq!(
+            parts("a [1, 2], b [[1, 2], [3, 4]], c [d: 1, e]"),
+            ["a [1, 2], ", "b [[1, 2], ", "[3, 4]], ", "c [d: 1, ", "e]"]
+        );
         let line = format!("{}, {}, c", "a".repeat(60), "b".repeat(60));
         assert_eq!(wrapped(&line), [format!("{},", "a".repeat(60)), format!("  {}, c", "b".repeat(60))]);
     }
