@@ -41,7 +41,7 @@ pub enum Border {
     /// Every patch is inside the volume: a guaranteed patch near the border is shifted into it.
     #[default]
     Clamp,
-    /// As in nnU-Net: a guaranteed patch is shifted at the lower ends of the axes only, and extends past the upper ones. What is outside has intensity 0 and label 0. Volumes may be smaller than the patch, and with `patch_augment` uniformly distributed patches start and end outside by half of what its first steps cut around a patch.
+    /// As in nnU-Net: a guaranteed patch near the border is shifted at the lower ends of the axes only, and may extend past the upper ones. What is outside has intensity 0 and label 0. Volumes may be smaller than the patch.
     Pad,
 }
 

@@ -52,7 +52,7 @@ pub struct Experiment {
     pub augment: Vec<Transform>,
     /// Patch sampler: where training patches are cut from a volume.
     pub sampler: Sampler,
-    /// Data augmentation of patches: random transforms of each training patch after the sampler has cut it, such as `[{ flip: { probabilities: 0.5 } }]` (default none). Coordinates and statistics are those of the patch. A step that needs voxels around the patch gets a larger block, which is padded with zeros outside the volume; the last step returns the sampler's patch.
+    /// Data augmentation of patches: random transforms of each training patch after the sampler has cut it, for example `[{ flip: { probabilities: 0.5 } }]`; `[]` (default) applies none. Coordinates and statistics are those of the patch. A step that needs voxels around the patch gets a larger block, which is padded with zeros outside the volume; the last step returns the sampler's patch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patch_augment: Vec<Transform>,
     /// Patch queue: loads volumes and prepares patches in the background.

@@ -141,7 +141,7 @@ mod tests {
     fn patches(keys: &str, patch_use: PatchUse) -> Vec<Patch> {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "data: {{ source: {{ phantom: {{ subjects: 3, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }} }} }}\n\
+            "data: {{ source: {{ phantom: {{ subjects: 5, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }} }} }}\n\
              preprocess: [{{ clamp: {{ min: -200, max: 250 }} }}]\nmodel: {{ unet: {{ widths: [2, 4] }} }}\n\
              loss: {{ dice: {{}} }}\noptimizer: {{ adam: {{ learning_rate: 1e-4 }} }}\ntrain: {{ epochs: 2 }}\n\
              device: flex\n{keys}\n"
