@@ -204,6 +204,10 @@ impl JsonSchema for RegionSpec {
         "RegionSpec".into()
     }
 
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (labels, label) = (generator.subschema_for::<Vec<Label>>(), generator.subschema_for::<Option<Label>>());
         json_schema!({

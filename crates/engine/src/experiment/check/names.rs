@@ -25,7 +25,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     }
     if let Some(labels) = &experiment.data.labels {
         check_label_names(diagnostics, labels);
-        check_uses(diagnostics, labels);
+        check_uses(diagnostics, labels, experiment.data.ignore_label);
     }
     diagnostics.violations("metrics", scores::repeated_metrics(&experiment.metrics));
 }
@@ -41,13 +41,14 @@ fn check_label_names(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, Str
     diagnostics.violations("data.labels", scores::label_names(labels));
 }
 
-/// Checks that the labels of other sections are declared.
-pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>) {
+/// Checks that the labels of other sections are declared. A sampler may also choose the ignored one.
+pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>, ignore: Option<Label>) {
     let experiment = &diagnostics.document.experiment;
     let declared = scores::declared(labels);
     let sampler = &experiment.sampler;
     if let Some((key, chosen)) = sampler.component().chosen_labels() {
-        for value in chosen.into_iter().filter(|value| *value != 0 && !labels.contains_key(value)) {
+        let is_unknown = |value: &Label| *value != 0 && Some(*value) != ignore && !labels.contains_key(value);
+        for value in chosen.into_iter().filter(is_unknown) {
             diagnostics.key_problem(
                 &format!("sampler.{}.{key}.{value}", sampler.name()),
                 format!("label {value} is not declared"),

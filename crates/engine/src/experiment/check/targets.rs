@@ -68,7 +68,7 @@ pub(super) fn check_with_dataset(diagnostics: &mut Diagnostics, declared: &Decla
     let regions = regions.as_ref().map_or(&[][..], |regions| &regions.0);
     let Ok(targets) = Targets::new(&labels, regions, ignore) else { return Targets::default() };
     if data.labels.is_none() {
-        names::check_uses(diagnostics, &labels);
+        names::check_uses(diagnostics, &labels, ignore);
         inference::check_targets(diagnostics, &labels, &targets);
         network::check_targets(diagnostics, &targets);
         if diagnostics.document.experiment.checkpoint.monitor != "val_loss" {
