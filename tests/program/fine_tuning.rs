@@ -108,11 +108,14 @@ fn a_factor_of_the_learning_rate_applies_to_its_layer_only() {
         let run = dir.run(runs_dir, &[&["--set", "train.epochs=1"], more].concat());
         tensors(&run, "last.safetensors")
     };
-    let plain = changed("plain", &[]);
+    // The rates are so small that only parameters that start at 0 change at all.
+    let moved = |one: &[NamedTensor], other: &[NamedTensor], layer: &str| {
+        let pairs = of_layer(one, layer).into_iter().zip(of_layer(other, layer));
+        let values = pairs.flat_map(|(one, other)| one.data.iter().zip(&other.data));
+        values.map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
+    };
     let slow = changed("slow", &["--set", "train.learning_rate_factors={encoder: 1e-30, head: 1}"]);
     let initial = changed("initial", &["--set", "optimizer.adam.learning_rate=1e-30"]);
-    assert_eq!(of_layer(&slow, "encoder"), of_layer(&initial, "encoder"));
-    assert_ne!(of_layer(&plain, "encoder"), of_layer(&initial, "encoder"));
-    assert_ne!(of_layer(&slow, "decoder"), of_layer(&initial, "decoder"));
-    assert_ne!(of_layer(&slow, "head"), of_layer(&initial, "head"));
+    assert!(moved(&slow, &initial, "encoder") < 1e-20);
+    assert!(moved(&slow, &initial, "decoder") > 1e-3 && moved(&slow, &initial, "head") > 1e-3);
 }

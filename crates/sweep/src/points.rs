@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::document::Sweep;
-use dataset::split::{Parts, Split};
+use dataset::split::Parts;
 use engine::experiment::check::{self, Environment};
 use engine::experiment::load::Change;
 use engine::experiment::plan::Plan;
@@ -170,7 +170,7 @@ pub fn short(value: &Json) -> String {
 /// Returns the hash of everything in a resolved experiment that affects the results of its run.
 ///
 /// The name, the device, the number of workers and the intervals of checkpoints are left out. The paths of the dataset are
-/// replaced by the names and sizes of its files, and a split's file by its subjects.
+/// replaced by the names and sizes of its files, and a split that depends on the content of a file by its subjects.
 pub fn id_of(plan: &Plan) -> String {
     let experiment = &plan.experiment;
     let mut tree = serde_json::to_value(experiment).expect("an experiment has maps, lists, numbers and text only");
@@ -192,7 +192,7 @@ pub fn id_of(plan: &Plan) -> String {
     if experiment.data.source.component().generator().is_none() {
         tree["data"]["source"] = Json::from(plan.fingerprint());
     }
-    if let Split::File(_) = experiment.data.split {
+    if experiment.data.split.depends_on_file() {
         tree["data"]["split"] = serde_json::to_value(&plan.parts).expect("a split has lists of names only");
     }
     hex::encode(&Sha256::digest(canonical(&tree))[..ID_DIGITS / 2])

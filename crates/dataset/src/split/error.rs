@@ -52,7 +52,7 @@ pub enum SplitError {
         subjects: usize,
     },
     /// There are more folds than groups.
-    #[error("expected from 2 to {groups} folds (one per group), got {count}")]
+    #[error("there are fewer groups ({groups}) than folds ({count})")]
     GroupCount {
         /// The requested value.
         count: usize,

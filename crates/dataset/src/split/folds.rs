@@ -227,7 +227,7 @@ mod tests {
         let listing = listing(&names(6), &[("patient", &|index| (index / 2).to_string()), ("age", &|i| i.to_string())]);
         let error = |fold: Fold| folds(&fold, Seed(0), &listing, names(6)).unwrap_err().to_string();
         let message = error(Fold { groups: column("patient"), ..fold(4) });
-        assert_eq!(message, "expected from 2 to 3 folds (one per group), got 4");
+        assert_eq!(message, "there are fewer groups (3) than folds (4)");
         let message = error(Fold { stratify: column("age"), ..fold(3) });
         assert!(message.starts_with("the column age has another value for each of the 6 subjects"), "{message}");
     }

@@ -146,6 +146,12 @@ impl Split {
         }
     }
 
+    /// Returns whether the parts depend on the content of a file: a file of names, or a column of a table.
+    pub fn depends_on_file(&self) -> bool {
+        let is_column = |attribute: Option<&Attribute>| matches!(attribute, Some(Attribute::Column(_)));
+        matches!(self, Self::File(_)) || is_column(self.groups()) || is_column(self.stratify())
+    }
+
     /// Returns what subjects of one part have in common, if they are grouped.
     fn groups(&self) -> Option<&Attribute> {
         match self {

@@ -249,3 +249,47 @@ impl Network {
         Self { layers: Arc::clone(&self.layers), parameters: self.parameters.with_trained(values) }
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::FloatFormat;
+    use crate::parameters::to_host;
+    use random::Purpose;
+
+    /// Returns the gradient of each trained parameter, with or without gradient checkpointing.
+    fn gradients(network: &Network, is_checkpointed: bool) -> Vec<Option<Vec<f32>>> {
+        let values = (0..1024).map(|index| (index as f32 * 0.37).sin()).collect::<Vec<_>>();
+        let input = Tensor::<5>::from_data(TensorData::new(values, [2, 1, 8, 8, 8]), &Device::flex());
+        let mut pass = Pass::training(Seed(1).stream(Purpose::Dropout, 0, "", 0), FloatFormat::default());
+        let loss = |logits: Vec<Tensor<5>>| logits[0].clone().square().mean();
+        let gradients = if is_checkpointed {
+            network.gradients_block_by_block(&mut pass, input, loss).1
+        } else {
+            let mut tape = loss(network.forward_supervised(&mut pass, input.autodiff())).backward();
+            network.parameters.trained_values().map(|value| value.grad_remove(&mut tape)).collect()
+        };
+        gradients.into_iter().map(|gradient| Some(to_host(&gradient?))).collect()
+    }
+
+    #[test]
+    fn frozen_layers_have_no_gradient_and_the_others_the_same_bits() {
+        let unet = "{ \"unet\": { \"widths\": [2, 3, 4], \"norm\": \"instance\", \"downsample\": \"strided_conv\" } }";
+        let model: Model = serde_json::from_str(unet).unwrap();
+        let network = model.build(1, 2, Seed(1), &Device::flex().autodiff());
+        let names: Vec<String> = network.parameters.trained_names().map(str::to_owned).collect();
+        for is_checkpointed in [false, true] {
+            let all = gradients(&network, is_checkpointed);
+            assert!(all.iter().all(Option::is_some));
+            for layer in ["encoder", "encoder.1", "decoder", "head"] {
+                let frozen = network.frozen(|name| model.is_in_layer(name, layer));
+                for ((name, frozen), all) in names.iter().zip(gradients(&frozen, is_checkpointed)).zip(&all) {
+                    let expected = if name.starts_with(layer) { &None } else { all };
+                    assert_eq!(frozen, *expected, "{name} with {layer} frozen");
+                }
+            }
+        }
+    }
+}
