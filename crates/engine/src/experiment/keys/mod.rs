@@ -166,6 +166,14 @@ impl Keys {
         self.below(child, rest)
     }
 
+    /// Returns the definition that a schema refers to, or else the schema.
+    pub(super) fn definition<'a>(&'a self, schema: &'a Json) -> &'a Json {
+        match schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+            Some(name) => self.definition(&self.schema["$defs"][name]),
+            None => schema,
+        }
+    }
+
     /// Returns the schema that a reference, a nullable value or a value with a short form stands for.
     pub(super) fn resolved<'a>(&'a self, schema: &'a Json) -> &'a Json {
         if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {

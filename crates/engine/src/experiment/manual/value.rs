@@ -20,10 +20,10 @@ pub(super) fn in_words(keys: &Keys, schema: &Json) -> String {
     if let Some(schemas) = schema["anyOf"].as_array() {
         return alternatives(keys, schemas);
     }
-    let schema = keys.resolved(schema);
-    if let Some(schemas) = schema["anyOf"].as_array() {
+    if let Some(schemas) = keys.definition(schema)["anyOf"].as_array() {
         return alternatives(keys, schemas);
     }
+    let schema = keys.resolved(schema);
     if let Some(components) = keys.components(schema) {
         let names: Vec<String> = components.iter().map(|(name, _)| format!("`{name}`")).collect();
         return format!("one of {}", names.join(", "));
