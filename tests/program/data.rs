@@ -101,7 +101,7 @@ fn labels_of_the_experiment_are_trained_instead_of_the_regions_and_the_ignored_l
 
     declare(r#"{"background": 0, "whole": [1, 2], "core": [2]}"#);
     let text = stderr(&check(&[]).code(2));
-    assert!(text.contains("dice_cross_entropy needs classes of which each voxel has one"), "{text}");
+    assert!(text.contains("dice_cross_entropy needs exactly one class per voxel"), "{text}");
     let text = stdout(&check(&["--set", "loss={dice_binary_cross_entropy: {}}"]).success());
     assert!(text.contains("whole 1+2 written as 1, core 2 written as 2"), "{text}");
     let text = stdout(&check(&["--set", "data.labels={1: a, 2: b}"]).success());
@@ -157,7 +157,7 @@ fn the_folds_of_nnunet_are_written_and_read_again() {
     // The same folds are written again, other folds do not replace them.
     check("{nnunet: {index: 0}}", &write).success();
     let text = stderr(&check("{fold: {index: 0, count: 5}}", &write).code(2));
-    assert!(text.contains("splits_final.json exists and has other content"), "{text}");
+    assert!(text.contains("splits_final.json exists with different content"), "{text}");
     assert_eq!(fs::read_to_string(dir.path("splits_final.json")).unwrap(), written);
     let text = stderr(&check("{first: 4}", &write).code(2));
     assert!(text.contains("data.split is `first`"), "{text}");

@@ -46,7 +46,7 @@ fn a_run_of_two_classes_continues_from_one_of_three_with_a_frozen_encoder() {
     let tolerant = with(", strict: false");
     let freeze = ["--set", &tolerant, "--set", "train.freeze={layers: [encoder], epochs: 3}"];
     let common = [&common[..], &freeze].concat();
-    let note = "random (3 instead of 2 classes in the file): head.weight, head.bias";
+    let note = "random (3 classes in the file, 2 in the network): head.weight, head.bias";
     let checked = stdout(&dir.runner(&[&["check", "tiny.yaml"][..], &common].concat()).success());
     assert!(checked.contains(note) && checked.contains("encoder for the first 3 epochs"), "{checked}");
 
@@ -90,7 +90,7 @@ fn the_first_convolution_is_repeated_for_further_channels_only_on_request() {
     let weights = format!("train.initial_weights={{file: {run}, input_channels: repeat}}");
     let common = [&common[..], &["--set", &weights]].concat();
     let checked = stdout(&dir.runner(&[&["check", "tiny.yaml"][..], &common].concat()).success());
-    assert!(checked.contains("repeated: encoder.0.conv1.weight from 1 to 2 channels"), "{checked}");
+    assert!(checked.contains("adapted: encoder.0.conv1.weight from 1 to 2 channels"), "{checked}");
     let tuned = dir.run("tuned", &common);
     let first = |run: &Path, file: &str| of_layer(&tensors(run, file), "encoder.0.conv1.weight")[0].clone();
     let (before, after) = (first(Path::new(&run), "best.safetensors"), first(&tuned, "last.safetensors"));

@@ -206,18 +206,18 @@ fn targets_that_contradict_each_other_are_problems() {
         ("data.regions={whole: {labels: [1, 2], write: 3}}", "which is not one of its labels"),
         ("data.regions={mean: [1]}", "`mean` cannot be a region's name"),
         ("data.regions={}", "expected at least one region"),
-        ("data.ignore_label=2", "label 2 is ignored and declared as a label"),
+        ("data.ignore_label=2", "label 2 is both ignored and declared as a class"),
     ] {
         let text = check(&[set]);
         assert!(text.contains(message), "{set}: {text}");
     }
     let regions = "data.regions={whole: [1, 2, 3], core: [2, 3], enhancing: [3]}";
     for (set, message) in [
-        ("loss={dice_cross_entropy: {}}", "dice_cross_entropy needs classes of which each voxel has one"),
+        ("loss={dice_cross_entropy: {}}", "dice_cross_entropy needs exactly one class per voxel"),
         ("loss={dice_cross_entropy: {}}", "use one of binary_cross_entropy, dice, dice_binary_cross_entropy"),
         ("loss={dice: {background: true}}", "data.regions has no background class"),
         ("loss={dice: {class_weights: [1, 1]}}", "expected 3 class weights, got 2"),
-        ("postprocess=[{argmax: {}}]", "argmax chooses one class, and regions overlap"),
+        ("postprocess=[{argmax: {}}]", "argmax chooses one class per voxel, but regions may overlap"),
         ("postprocess=[{threshold: {labels: {2: 0.3}}}]", "remove `labels`"),
         ("metrics=[{dice: {regions: {core: [2]}}}]", "`core` cannot be a region's name"),
         ("checkpoint.monitor=val_dice_edema", "metrics.csv has no column `val_dice_edema`"),

@@ -43,7 +43,7 @@ pub struct CheckArgs {
     /// Also preprocess a few subjects and take a few training steps, to estimate the time of the whole run.
     #[arg(long)]
     time: bool,
-    /// Also write the subjects of every fold of the split, as nnU-Net's splits_final.json.
+    /// Also write the subjects of every fold of the split, in the format of nnU-Net's splits_final.json.
     #[arg(long, value_name = "FILE")]
     write_splits: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `runner check --write-splits`: the folds of a cross-validation as a file of nnU-Net.
+//! `runner check --write-splits`: the folds of a cross-validation in nnU-Net's format.
 
 use std::fs;
 use std::path::Path;
@@ -27,10 +27,10 @@ pub(super) fn write(path: &Path, experiment: &Experiment, index: &DatasetIndex) 
         if fs::read_to_string(path).is_ok_and(|written| written == text) {
             return Ok(());
         }
-        let message = format!("{} exists and has other content", path.display());
+        let message = format!("{} exists with different content", path.display());
         return Err(CliError::problem(
             message,
-            "remove it or write another file; runs that used it would have other folds",
+            "remove the file or choose another name; runs that use the file would get different folds",
         ));
     }
     write_atomically(path, text.as_bytes()).map_err(run_error)?;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueSpec {
-    /// Capacity of the queue in patches, and size of the shuffle buffer: a larger one mixes the patches of more subjects and takes more memory. With `train.iterations_per_epoch` nothing is shuffled, since subjects are chosen at random. Default 40.
+    /// Capacity of the queue in patches, and size of the shuffle buffer: a larger one mixes the patches of more subjects and takes more memory. With `train.iterations_per_epoch` nothing is shuffled, since subjects are sampled at random. Default 40.
     #[serde(default = "default_max_length")]
     pub max_length: NonZeroUsize,
-    /// Patches per subject and epoch; default 5. With `train.iterations_per_epoch` only those of validation subjects for `validate.patches`.
+    /// Patches per subject and epoch; default 5. With `train.iterations_per_epoch` it applies only to validation subjects with `validate.patches`.
     #[serde(default = "default_samples_per_volume")]
     pub samples_per_volume: NonZeroUsize,
     /// Worker threads that prepare patches; 0 prepares them in the training thread. Default 2. Does not change results.

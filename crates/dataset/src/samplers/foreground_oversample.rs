@@ -13,10 +13,10 @@ use values::{Diagnostic, Probability, Shape};
 /// Guarantees that a fraction of each batch contains foreground; the other patches are uniformly distributed, as in
 /// nnU-Net.
 ///
-/// A guaranteed patch is centred at a voxel of a label above 0, or of a region where regions are trained, which is chosen with
-/// equal probabilities among those of the subject; `border` says what happens near the border of the volume. In a subject
-/// without foreground it is uniformly distributed. With `data.ignore_label`, patches that need no foreground are centred at an
-/// annotated voxel, each being equally likely.
+/// A guaranteed patch is centred on a random voxel of a label above 0, or of a region with `data.regions`; the labels or regions
+/// of the subject are equally likely. `border` says what happens near the border of the volume. In a subject without foreground
+/// the patch is uniformly distributed. With `data.ignore_label`, patches that need no foreground are centred on an annotated
+/// voxel; all of these are equally likely.
 ///
 /// ```yaml
 /// foreground_oversample: { patch: [128, 128, 128], share: 0.33 }
@@ -29,7 +29,7 @@ pub struct ForegroundOversampleSampler {
     /// Fraction of guaranteed patches, from 0 to 1; default 0.33. In a batch of B they are those with an index of at least round(B * (1 - share)); with 0.33, these are 1 of 2, 1 of 3 or 3 of 9 patches.
     #[serde(default = "default_share")]
     pub share: Probability,
-    /// Border of the volume: `clamp` (default) or `pad`.
+    /// Patches near the border of the volume: `clamp` (default) or `pad`.
     #[serde(default, skip_serializing_if = "Border::is_default")]
     pub border: Border,
 }
@@ -41,7 +41,7 @@ pub enum Border {
     /// Every patch is inside the volume: a guaranteed patch near the border is shifted into it.
     #[default]
     Clamp,
-    /// As in nnU-Net: a guaranteed patch near the border is shifted at the lower ends of the axes only, and may extend past the upper ones. What is outside has intensity 0 and label 0. Volumes may be smaller than the patch.
+    /// As in nnU-Net: a guaranteed patch is shifted into the volume at the lower ends of the axes only, and may extend past the upper ends. Voxels outside have intensity 0 and label 0. Volumes may be smaller than the patch.
     Pad,
 }
 

@@ -23,7 +23,7 @@ use volume::Label;
 pub struct LabelSampler {
     /// Shape of a patch: voxels along x, y and z, such as `[96, 96, 96]`.
     pub patch: Shape,
-    /// Probability of each label as the centre of a patch, such as `{ 0: 0.2, 1: 0.3, 2: 0.5 }`. The probabilities are normalized over the labels that the subject has. Default `null`: every voxel with a label above 0 is equally likely, ignored ones excepted.
+    /// Probability of each label as the centre of a patch, such as `{ 0: 0.2, 1: 0.3, 2: 0.5 }`. The probabilities are normalized over the labels that the subject has. Default `null`: every voxel with a label above 0 is equally likely, except those with `data.ignore_label`.
     #[serde(default)]
     pub probabilities: Option<BTreeMap<Label, NonNegative>>,
 }

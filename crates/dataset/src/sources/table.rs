@@ -11,7 +11,7 @@ use crate::subject::Subject;
 use volume::io::case_name;
 
 /// A CSV table with a row per subject and the columns `subject`, `image` (further channels `image_2`, `image_3`, …) and
-/// `label`. Other columns can be used by `groups` and `stratify` of a split. Paths are relative to the table. Semicolons or
+/// `label`. A split can use other columns for `groups` and `stratify`. Paths are relative to the table. Semicolons or
 /// tabs may separate the columns.
 ///
 /// ```yaml

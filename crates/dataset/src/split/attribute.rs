@@ -16,8 +16,8 @@ use crate::sources::Listing;
 pub enum Attribute {
     /// A column of the source's `table`, such as `column: patient`.
     Column(String),
-    /// A regular expression that is searched in the subject's name, such as `pattern: "^patient[0-9]+"`. The value is the
-    /// text of its first group in parentheses, or else the whole match.
+    /// A regular expression that is searched for in the subject's name, such as `pattern: "^patient[0-9]+"`. The value is the
+    /// text of its first capture group, or else the whole match.
     Pattern(Pattern),
 }
 
@@ -197,7 +197,7 @@ mod tests {
         let error = values(r#"{"column": "sex"}"#, &table).unwrap_err();
         assert_eq!(error, "the table has no column sex; its other columns are Age, Patient, age, site");
         let error = values(r#"{"column": "age"}"#, &table).unwrap_err();
-        assert_eq!(error, "the table has several columns age");
+        assert_eq!(error, "the table has several columns named age");
         let error = values(r#"{"column": "sex"}"#, &listing(&["a"], &[])).unwrap_err();
         assert_eq!(error, "there is no column sex: the source has no table with other columns");
     }

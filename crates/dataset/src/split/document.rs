@@ -116,12 +116,12 @@ const FOLD_INDEX: &str =
 enum Choices {
     /// The first N subjects in sorted order for training, the rest for validation, such as `first: 105`.
     First(NonZeroUsize),
-    /// Fractions of the subjects, shuffled by the experiment's `seed` or one of their own; `groups` stay together.
+    /// Fractions of the subjects, shuffled with `seed`, by default the experiment's; `groups` stay together.
     Fraction(Fraction),
     /// One fold of a cross-validation: fold `index` of `count` for validation, the rest for training; shuffled by the
     /// experiment's `seed` or one of their own. `groups`, such as patients, stay together.
     Fold(Fold),
-    /// One of nnU-Net's own five folds, made from the names of the subjects: `nnunet: { index: 0 }`.
+    /// One of nnU-Net's default five folds, made from the names of the subjects: `nnunet: { index: 0 }`.
     Nnunet(NnunetFold),
     /// A JSON file of subject names: `{"train": [names], "val": [...], "test": [...]}`, or a list of such splits, one per
     /// fold, of which `index` chooses one: `{ file: splits_final.json, index: 0 }`.

@@ -70,7 +70,7 @@ pub enum SplitError {
         known: Vec<String>,
     },
     /// The table has the column more than once.
-    #[error("the table has several columns {column}")]
+    #[error("the table has several columns named {column}")]
     RepeatedColumn {
         /// What the column is for.
         usage: AttributeUse,
@@ -87,9 +87,9 @@ pub enum SplitError {
         /// The subjects.
         subjects: Vec<String>,
     },
-    /// Every subject has another value, so that folds cannot have the same fractions of them.
+    /// Every subject has a different value, so that folds cannot have the same fractions of them.
     #[error(
-        "the {attribute} has another value for each of the {subjects} subjects, so there is nothing to stratify by"
+        "the {attribute} has a different value for each of the {subjects} subjects, so folds cannot be stratified by it"
     )]
     DistinctValues {
         /// The attribute.
@@ -180,7 +180,7 @@ impl SplitError {
             Self::TooFewForNnunet { .. } => {
                 "add subjects, or use fewer folds: `split: { fold: { index: 0, count: 2 } }`".to_owned()
             }
-            Self::GroupCount { .. } => "change `count`, or choose groups of fewer subjects".to_owned(),
+            Self::GroupCount { .. } => "lower `count`, or choose groups of fewer subjects".to_owned(),
             Self::NoColumn { known, .. } if known.is_empty() => {
                 "add a column to the `table` of the source, or use a part of the subjects' names, such as \
                  `{ pattern: \"^patient[0-9]+\" }`"
@@ -189,14 +189,14 @@ impl SplitError {
             Self::NoColumn { .. } => "choose one of them, or add the column to the table".to_owned(),
             Self::RepeatedColumn { .. } => "rename all but one of them".to_owned(),
             Self::NoValue { attribute: Attribute::Column(_), .. } => {
-                "fill in the column for every subject; a subject that belongs to no one else is a group of its own"
+                "fill in the column for every subject; one that belongs to no other subject needs a value of its own"
                     .to_owned()
             }
             Self::NoValue { attribute: Attribute::Pattern(_), .. } => {
-                "a pattern is a regular expression that must match a part of every subject's name".to_owned()
+                "change the pattern so that it matches a part of every subject's name".to_owned()
             }
             Self::DistinctValues { .. } => {
-                "choose a column with few values, such as a hospital, or remove `stratify`".to_owned()
+                "stratify by something with few values, such as the hospital, or remove `stratify`".to_owned()
             }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "the path is relative to the working folder".to_owned()

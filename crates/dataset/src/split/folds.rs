@@ -229,6 +229,6 @@ mod tests {
         let message = error(Fold { groups: column("patient"), ..fold(4) });
         assert_eq!(message, "there are fewer groups (3) than folds (4)");
         let message = error(Fold { stratify: column("age"), ..fold(3) });
-        assert!(message.starts_with("the column age has another value for each of the 6 subjects"), "{message}");
+        assert!(message.starts_with("the column age has a different value for each of the 6 subjects"), "{message}");
     }
 }

@@ -60,12 +60,12 @@ pub struct Fraction {
     /// Fraction for testing, which training never uses, for example 0.1. Default 0.
     #[serde(default = "none")]
     pub test: NonNegative,
-    /// Seed that shuffles the subjects. `null` (default) uses the experiment's `seed`.
+    /// Seed with which the subjects are shuffled, for example 1. `null` (default) uses the experiment's `seed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What subjects have in common that must be in one part, such as `{ column: patient }` of a `table`, or a part of their
-    /// names: `{ pattern: "^patient[0-9]+" }`. The parts then have the fractions as nearly as the groups allow. `null`
-    /// (default) splits each subject by itself.
+    /// Groups of subjects that are never divided between parts: the values of a column of a `table`, such as
+    /// `{ column: patient }`, or of a regular expression in the subjects' names, such as `{ pattern: "^patient[0-9]+" }`. The
+    /// fractions are then only approximate. `null` (default) assigns each subject by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Attribute>,
 }
@@ -78,30 +78,32 @@ pub struct Fold {
     pub index: usize,
     /// Number of folds, at least 2, for example 5.
     pub count: NonZeroUsize,
-    /// Seed that shuffles the subjects, so that runs with other seeds have the same folds. `null` (default) uses the
-    /// experiment's `seed`.
+    /// Seed with which the subjects are shuffled, for example 1; runs whose experiment seeds differ then have the same folds.
+    /// `null` (default) uses the experiment's `seed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What subjects have in common that must be in one fold, so that no patient both trains and validates: a column of a
-    /// `table`, such as `{ column: patient }`, or a part of the subjects' names, such as `{ pattern: "^patient[0-9]+" }`. The
-    /// folds then have as equal numbers of subjects as the groups allow. `null` (default) has each subject by itself.
+    /// Groups of subjects that are never divided between folds, so that no patient is in both training and validation: the
+    /// values of a column of a `table`, such as `{ column: patient }`, or of a regular expression in the subjects' names, such
+    /// as `{ pattern: "^patient[0-9]+" }`. The folds then have nearly equal numbers of subjects. `null` (default) assigns each
+    /// subject by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Attribute>,
-    /// Value of which each fold has the same fraction of subjects, as a column of a `table`, such as `{ column: hospital }`,
-    /// or a part of the subjects' names. With `groups`, as nearly as the groups allow. `null` (default) does not stratify.
+    /// Stratification: values that have the same frequency in every fold, those of a column of a `table`, such as
+    /// `{ column: hospital }`, or of a regular expression in the subjects' names. With `groups` the frequencies are only
+    /// approximately equal. `null` (default) does not stratify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stratify: Option<Attribute>,
 }
 
 impl Fold {
-    /// One fold of several, shuffled by the experiment's seed.
+    /// Creates one fold of several, shuffled with the experiment's seed.
     pub fn new(index: usize, count: NonZeroUsize) -> Self {
         Self { index, count, seed: None, groups: None, stratify: None }
     }
 }
 
 /// One of the five folds that nnU-Net makes from the names of the subjects, as in its `splits_final.json`, such as
-/// `{ index: 0 }`. No seed changes them.
+/// `{ index: 0 }`. They do not depend on the experiment's `seed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NnunetFold {

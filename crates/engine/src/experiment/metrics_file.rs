@@ -32,10 +32,10 @@ pub struct MetricsFile {
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
     /// Named unions of labels that are scored instead of the labels, in this order, such as
-    /// `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`; for folders of label maps.
+    /// `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`; only for folders of label maps.
     #[serde(default)]
     pub regions: Option<OrderedMap<Vec<Label>>>,
-    /// Label of true voxels that no metric counts; for folders of label maps.
+    /// Label of voxels in the reference label maps that all metrics leave out, such as 4; only for folders of label maps.
     #[serde(default)]
     pub ignore_label: Option<Label>,
 }

@@ -106,9 +106,12 @@ impl Plan {
             };
             ("frozen", format!("{} {span}", freeze.layers.join(", ")))
         });
-        let factors: Vec<String> =
-            train.learning_rate_factors.iter().map(|(layer, factor)| format!("{layer} {}", factor.get())).collect();
-        let factors = (!factors.is_empty()).then(|| ("learning rates", format!("times {}", factors.join(", "))));
+        let factors: Vec<String> = train
+            .learning_rate_factors
+            .iter()
+            .map(|(layer, factor)| format!("{layer} times {}", factor.get()))
+            .collect();
+        let factors = (!factors.is_empty()).then(|| ("learning rates", factors.join(", ")));
         let lines = [
             ("model", component(&tree(model))),
             ("parameters", self.num_parameters.to_string()),

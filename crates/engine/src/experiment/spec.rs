@@ -52,7 +52,7 @@ pub struct Experiment {
     pub augment: Vec<Transform>,
     /// Patch sampler: where training patches are cut from a volume.
     pub sampler: Sampler,
-    /// Data augmentation of patches: random transforms of each training patch after the sampler has cut it, for example `[{ flip: { probabilities: 0.5 } }]`; `[]` (default) applies none. Coordinates and statistics are those of the patch. A step that needs voxels around the patch gets a larger block, which is padded with zeros outside the volume; the last step returns the sampler's patch.
+    /// Data augmentation of patches: random transforms of each training patch after the sampler has cut it, for example `[{ flip: { probabilities: 0.5 } }]`; `[]` (default) applies none. Coordinates and statistics are those of the patch. If a step needs voxels around the patch, a larger block is cut, with zeros outside the volume; the last step must return a patch of the sampler's shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patch_augment: Vec<Transform>,
     /// Patch queue: loads volumes and prepares patches in the background.
@@ -104,10 +104,10 @@ pub struct Data {
     /// Label names by label value, for example `{ 1: liver, 2: tumour }`; 0 is the background and is not listed. `null` (default) uses the names of `dataset.json`, or else `label_1`, `label_2`, …
     #[serde(default)]
     pub labels: Option<BTreeMap<Label, String>>,
-    /// Regions, unions of labels that may overlap, are trained instead of labels, each with a sigmoid of its own: `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`. They are written into predicted label maps in this order, each as its one label that is in no later region, or as `write` says: `whole_tumour: { labels: [1, 2, 3], write: 2 }`; scores are those of the unions. `null` (default) trains the regions of nnU-Net's `dataset.json` if it declares some and `labels` is not written, else the labels.
+    /// Regions to train instead of labels: unions of labels, which may overlap, each with a sigmoid of its own, such as `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`. They are written into predicted label maps in this order, each as the one of its labels that no later region contains, or as the label `write`: `whole_tumour: { labels: [1, 2, 3], write: 2 }`. Scores are those of the regions. `null` (default) trains the regions that nnU-Net's `dataset.json` declares, unless `labels` is given; else the labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regions: Option<OrderedMap<RegionSpec>>,
-    /// Label of voxels that nobody annotated, for example 4: they are in no loss, no statistic and no score, they are never predicted, and samplers do not choose them. `null` (default) is the label `ignore` of nnU-Net's `dataset.json`, if it has one.
+    /// Label of voxels that nobody annotated, for example 4. Losses, statistics of the foreground and scores leave them out, the label is never predicted, and samplers do not centre patches on it. `null` (default) is the label `ignore` of nnU-Net's `dataset.json`, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_label: Option<Label>,
     /// Orientation of the volumes (default `reorient`).
@@ -201,7 +201,7 @@ const MAX_DEFAULT_VOLUME_INTERVAL: usize = 10;
 pub struct Train {
     /// Number of epochs, for example 100: passes over all training subjects, unless `iterations_per_epoch` is set.
     pub epochs: NonZeroUsize,
-    /// Length of an epoch in optimizer steps, for example 250, as in nnU-Net: every patch is of a subject that is chosen at random with replacement. `null` (default) makes an epoch a pass over all training subjects, with `queue.samples_per_volume` patches of each.
+    /// Length of an epoch in optimizer steps, for example 250, as in nnU-Net: the subject of every patch is sampled with replacement. `null` (default) makes an epoch a pass over all training subjects, with `queue.samples_per_volume` patches of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iterations_per_epoch: Option<NonZeroUsize>,
     /// Batch size in patches (default 2).
@@ -216,24 +216,24 @@ pub struct Train {
     /// Gradient checkpointing: recompute activations in the backward pass to save memory, at the cost of time (default false). Results are bit-identical, except for rounding in residual networks with `strided_conv`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint_activations: bool,
-    /// Exponential moving average of the weights, which validation and predictions then use. `null` (default) disables it.
+    /// Exponential moving average of the weights, which validation and prediction use. `null` (default) disables it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_average: Option<WeightAverage>,
     /// Precision of convolutions in training: `float32` (default), `bfloat16` (libtorch and cuda), or `tf32` (libtorch on a GPU, which uses tf32 for `float32` too unless the environment variable `NVIDIA_TF32_OVERRIDE` is 0).
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: FloatFormat,
-    /// Initial weights instead of random ones: a file, such as `best.safetensors` of another run or a PyTorch state dict of the same network, the folder of a run, or a map with the file and what to take from it. `null` (default) initializes at random.
+    /// Initial weights instead of random ones: a file, such as `best.safetensors` of another run or a PyTorch state dict of the same network; the folder of a run; or a map with the key `file` and options. `null` (default) initializes at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<InitialWeights>,
-    /// Layers that stay as they are for the first epochs. `null` (default) trains all.
+    /// Layers that are frozen for the first epochs or the whole run. `null` (default) trains all layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Freeze>,
-    /// Factors of the learning rate by layer, such as `{ encoder: 0.1, decoder.0: 0.5 }`; the closest layer counts, and `head` is every convolution to the classes. Default: none; `learning_rate` in `metrics.csv` is that of layers without a factor.
+    /// Factors of the learning rate by layer, such as `{ encoder: 0.1, decoder.0: 0.5 }`. The most specific name applies; `head` stands for all output convolutions. Default: none. `learning_rate` in `metrics.csv` is that of layers without a factor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub learning_rate_factors: BTreeMap<String, Positive>,
 }
 
-/// Layers that stay as they are for the first epochs: their parameters, the optimizer's state for them, and the running statistics of their normalization, which in training still uses the statistics of the batch.
+/// Layers that are frozen for the first epochs or the whole run: their parameters, their optimizer state and the running statistics of batch normalization do not change. In training, frozen batch normalization still uses the statistics of the batch.
 ///
 /// ```yaml
 /// freeze: { layers: [encoder], epochs: 10 }
@@ -241,7 +241,7 @@ pub struct Train {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
-    /// Layers by the start of their parameters' names, for example `[encoder]` or `[encoder.0, encoder.1]`; `head` is every convolution to the classes.
+    /// Layers, named by the leading parts of their parameters' names, for example `[encoder]` or `[encoder.0, encoder.1]`; `head` stands for all output convolutions.
     pub layers: Vec<String>,
     /// Number of epochs, for example 10. `null` (default) freezes the layers for the whole run.
     #[serde(default)]
@@ -258,7 +258,7 @@ pub struct Validate {
     /// Whether to compute the loss on sampled validation patches, the same ones each time (default true).
     #[serde(default = "yes")]
     pub patches: bool,
-    /// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it after every epoch. `null` (default) disables it; `{}` takes 50 batches.
+    /// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it after every epoch. `null` (default) disables it; `{}` uses 50 batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pseudo_dice: Option<PseudoDice>,
     /// Metrics on whole validation volumes; always computed after the last epoch.
@@ -266,11 +266,11 @@ pub struct Validate {
     pub volumes: Volumes,
 }
 
-/// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it to choose its best checkpoint. The subjects are
-/// chosen with replacement and the patches by the sampler, other ones in each epoch; voxels are counted over all patches.
+/// Pseudo-Dice: Dice of random validation patches, as nnU-Net computes it to choose its best checkpoint. In each epoch, the
+/// subjects are sampled anew, with replacement, and the patches by the sampler; voxels are counted over all patches.
 ///
 /// `metrics.csv` has `pseudo_dice_<label>`, their mean `pseudo_dice_mean`, and `pseudo_dice_ema`, an exponential moving
-/// average of the means, 0.9 of the previous one and 0.1 of the new mean. It is computed every `every_epochs`.
+/// average of the means: 0.9 times the previous average plus 0.1 times the new mean. It is computed every `every_epochs` epochs.
 ///
 /// ```yaml
 /// pseudo_dice: { batches: 50 }
@@ -283,9 +283,9 @@ pub struct PseudoDice {
     pub batches: NonZeroUsize,
 }
 
-/// Exponential moving average of the weights: after each step, the average moves towards the new weights by `1 - decay` of
-/// the difference. Validation, `best.safetensors` and `last.safetensors`, and so predictions, use the average; training
-/// continues from the weights themselves. Running statistics of batch norm are not averaged.
+/// Exponential moving average of the weights: after each step, the average becomes `decay` times itself plus `1 - decay` times
+/// the new weights. Validation uses the average, and so do `best.safetensors` and `last.safetensors`, and thus predictions;
+/// training continues from the weights themselves. Running statistics of batch normalization are not averaged.
 ///
 /// ```yaml
 /// weight_average: { decay: 0.999 }
@@ -293,7 +293,7 @@ pub struct PseudoDice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightAverage {
-    /// Fraction of the average that remains in each step, at least 0 and below 1, for example 0.999: an average over about the last 1000 steps.
+    /// Weight of the previous average in each step, at least 0 and below 1; for example, 0.999 averages over about the last 1000 steps.
     pub decay: UnitFraction,
 }
 

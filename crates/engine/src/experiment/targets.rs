@@ -211,7 +211,7 @@ impl JsonSchema for RegionSpec {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (labels, label) = (generator.subschema_for::<Vec<Label>>(), generator.subschema_for::<Option<Label>>());
         json_schema!({
-            "description": "The labels of a region, such as `[1, 2]`; or `{ labels: [1, 2], write: 2 }` with the label as which it is written into label maps.",
+            "description": "The labels of a region, such as `[1, 2]`; or `{ labels: [1, 2], write: 2 }`, where `write` is the label as which the region is written into label maps.",
             "oneOf": [
                 labels.clone(),
                 { "type": "object", "properties": { "labels": labels, "write": label }, "required": ["labels"], "additionalProperties": false }

@@ -33,16 +33,16 @@ struct Keys {
     /// File, a path relative to the working folder: `best.safetensors` of another run, the folder of a run (its
     /// `checkpoints/best.safetensors`), or a PyTorch state dict as `.safetensors` or `.pt`.
     file: PathBuf,
-    /// Layers that start from random weights, by the start of their parameters' names, for example `[head]` or
-    /// `[decoder, head]`; `head` is every convolution to the classes, also those of deep supervision. Default: none.
+    /// Layers that start from random weights, named by the leading parts of their parameters' names, for example `[head]` or
+    /// `[decoder, head]`; `head` stands for all output convolutions, including those of deep supervision. Default: none.
     #[serde(default)]
     skip: Vec<String>,
-    /// If true (default), the file must have all other parameters of the network and no more. If false, parameters that it
-    /// lacks and heads of another number of classes start from random weights, and parameters that the network lacks are
-    /// left out; `check` and the log name them.
+    /// If true (default), the file must have exactly the other parameters of the network. If false, parameters that are missing
+    /// in the file and heads with a different number of classes start from random weights, and tensors that the network does
+    /// not have are ignored; `check` and the log list them.
     #[serde(default = "yes")]
     strict: bool,
-    /// What happens if the file is for another number of image channels: `refuse` (default) or `repeat`.
+    /// What happens if the file is for a different number of image channels: `refuse` (default) or `repeat`.
     #[serde(default)]
     input_channels: InputChannels,
 }
@@ -51,12 +51,12 @@ struct Keys {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputChannels {
-    /// It is a problem.
+    /// It is an error.
     #[default]
     Refuse,
-    /// The first convolution's weights are adapted, so that activations keep their size: those of the channels are repeated in
-    /// turn, or cut off, and multiplied by the old number of channels over the new one; for one channel they are added up.
-    /// `timm` does the same.
+    /// The weights of the first convolution are adapted so that its output keeps its magnitude: those of the channels are repeated
+    /// cyclically, or truncated, and multiplied by the old number of channels over the new one; for a single channel they are
+    /// summed. For weights of 3 channels, `timm` does the same.
     Repeat,
 }
 
@@ -119,7 +119,7 @@ impl InitialWeights {
                     } else if is_head && !self.strict {
                         loaded.add_random(
                             name,
-                            &format!("{} instead of {} classes in the file", tensor.shape[0], shape[0]),
+                            &format!("{} classes in the file, {} in the network", tensor.shape[0], shape[0]),
                         );
                     } else {
                         let fault = format!("`{name}` has shape {:?}, expected {shape:?}", tensor.shape);
@@ -136,7 +136,7 @@ impl InitialWeights {
             }
         }
         if faults.messages.is_empty() && loaded.tensors.is_empty() {
-            faults.add("none of its tensors is taken".to_owned(), false, false);
+            faults.add("the network uses none of its tensors".to_owned(), false, false);
         }
         faults.finish(&self.file)?;
         Ok(loaded)
@@ -146,11 +146,11 @@ impl InitialWeights {
 /// The weights of a run that are used where its folder is given.
 const BEST_OF_RUN: &str = "checkpoints/best.safetensors";
 
-/// The name that stands for all convolutions to the classes.
+/// The name that stands for all output convolutions.
 const HEAD: &str = "head";
 
 /// Returns how closely the name of a layer describes a parameter; `None` if the parameter is not in the layer. It is if its
-/// name starts with the parts of the layer's name; `head` is every convolution to the classes.
+/// name starts with the parts of the layer's name; `head` stands for all output convolutions.
 pub(crate) fn closeness(network: &dyn Architecture, parameter: &str, layer: &str) -> Option<usize> {
     let is_below = parameter.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     let is_head = layer == HEAD && network.is_head(parameter);
@@ -216,8 +216,8 @@ impl LoadedWeights {
     /// Returns what does not come from the file as it is, as sentences.
     pub fn notes(&self) -> Vec<String> {
         let random = self.reasons.iter().map(|(reason, names)| format!("random ({reason}): {}", listed(names)));
-        let adapted = (!self.adapted.is_empty()).then(|| format!("repeated: {}", listed(&self.adapted)));
-        let unused = (!self.unused.is_empty()).then(|| format!("left out of the file: {}", listed(&self.unused)));
+        let adapted = (!self.adapted.is_empty()).then(|| format!("adapted: {}", listed(&self.adapted)));
+        let unused = (!self.unused.is_empty()).then(|| format!("not used from the file: {}", listed(&self.unused)));
         random.chain(adapted).chain(unused).collect()
     }
 }
@@ -254,15 +254,15 @@ impl Faults {
         let file = file.display();
         let with = |keys: &str| format!("write `initial_weights: {{ file: {file}, {keys} }}`");
         let help = if self.of_heads == count {
-            with("skip: [head]") + ": the heads then start from random weights"
+            with("skip: [head]") + ", so that the heads start from random weights"
         } else if self.of_channels == count {
             with("input_channels: repeat") + ", which adapts the first convolution"
         } else if self.of_heads + self.of_channels == count {
             with("skip: [head], input_channels: repeat")
                 + ", which adapts the first convolution and leaves the heads random"
         } else {
-            "use weights of the same network: the same widths, norm, channels and number of labels; `skip` names layers \
-             that start from random weights"
+            "use weights of the same network, with the same widths, norm, channels and number of classes, or list in `skip` \
+             the layers that start from random weights"
                 .to_owned()
         };
         let more = count.saturating_sub(MAX_SHOWN);
@@ -389,7 +389,7 @@ mod tests {
         let tolerant = select("{ file: w.pt, strict: false }", file(), &model, 1, 2).unwrap();
         assert_eq!((&tolerant.random, &tolerant.tensors), (&skipped.random, &skipped.tensors));
         assert!(
-            tolerant.notes()[0].starts_with("random (3 instead of 2 classes in the file): "),
+            tolerant.notes()[0].starts_with("random (3 classes in the file, 2 in the network): "),
             "{:?}",
             tolerant.notes()
         );
@@ -416,14 +416,14 @@ mod tests {
         let loaded = select("{ file: w.pt, strict: false }", tensors(&without, 1, 2), &with, 1, 2).unwrap();
         assert_eq!(loaded.notes(), ["random (not in the file): decoder.0.head.weight, decoder.0.head.bias"]);
         let loaded = select("{ file: w.pt, strict: false }", tensors(&with, 1, 2), &without, 1, 2).unwrap();
-        assert_eq!(loaded.notes(), ["left out of the file: decoder.0.head.bias, decoder.0.head.weight"]);
+        assert_eq!(loaded.notes(), ["not used from the file: decoder.0.head.bias, decoder.0.head.weight"]);
         // Other shapes are never left out silently, nor is a file of another network.
         let wider = model(&SUPERVISED.replace("[2, 3, 4]", "[2, 3, 5]"));
         let (faults, help) = select("{ file: w.pt, strict: false }", tensors(&with, 1, 2), &wider, 1, 2).unwrap_err();
         assert!(faults.contains("`encoder.2.conv1.weight` has shape") && help.contains("the same network"), "{faults}");
         let other = vec![NamedTensor { name: "fc.weight".into(), shape: vec![1], data: vec![0.0] }];
         let (faults, _) = select("{ file: w.pt, strict: false }", other, &with, 1, 2).unwrap_err();
-        assert_eq!(faults, "none of its tensors is taken");
+        assert_eq!(faults, "the network uses none of its tensors");
     }
 
     #[test]
@@ -436,7 +436,7 @@ mod tests {
         assert!(loaded.random.is_empty());
         assert_eq!(
             loaded.notes(),
-            ["repeated: encoder.0.conv1.weight from 1 to 3 channels, encoder.0.shortcut.weight from 1 to 3 channels"]
+            ["adapted: encoder.0.conv1.weight from 1 to 3 channels, encoder.0.shortcut.weight from 1 to 3 channels"]
         );
         let (_, help) = select("w.pt", tensors(&model, 1, 3), &model, 3, 2).unwrap_err();
         assert!(help.contains("skip: [head], input_channels: repeat"), "{help}");

@@ -89,11 +89,13 @@ fn check_initial_weights(
             let message = format!("{}: {}", weights.path().display(), describe(&error));
             let help = match error {
                 WeightsError::Read { .. } if weights.file.is_dir() => {
-                    "a folder is that of a run with best weights; other files are given by their own path".to_owned()
+                    "a folder must be that of a run that has best weights; for other weights, give the path of the file"
+                        .to_owned()
                 }
                 WeightsError::Read { .. } => "the path is relative to the working folder".to_owned(),
                 WeightsError::Unlike { help, .. } => help,
-                _ => "use weights of the same network: the same widths, norm, channels and number of labels".to_owned(),
+                _ => "use weights of the same network, with the same widths, norm, channels and number of classes"
+                    .to_owned(),
             };
             diagnostics.problem("train.initial_weights", message, help);
             None
@@ -113,7 +115,7 @@ fn describe(error: &WeightsError) -> String {
 fn check_freeze(diagnostics: &mut Diagnostics, network: &NetworkNames, freeze: &Freeze, random: &[String]) {
     let path = "train.freeze.layers";
     if freeze.layers.is_empty() {
-        let help = "name some, for example [encoder], or remove `freeze`";
+        let help = "list some, for example [encoder], or remove `freeze`";
         diagnostics.problem(path, "expected at least one layer, got none", help);
         return;
     }
@@ -122,7 +124,11 @@ fn check_freeze(diagnostics: &mut Diagnostics, network: &NetworkNames, freeze: &
     }
     let is_frozen = |name: &String| freeze.layers.iter().any(|layer| network.model.is_in_layer(name, layer));
     if network.trained.iter().all(is_frozen) {
-        diagnostics.problem(path, "all layers are frozen, so nothing is trained", "leave out a layer, such as head");
+        diagnostics.problem(
+            path,
+            "all layers are frozen, so nothing is trained",
+            "remove a layer from the list, such as head",
+        );
         return;
     }
     let random: Vec<String> = random.iter().filter(|name| is_frozen(name)).cloned().collect();
@@ -135,7 +141,7 @@ fn check_freeze(diagnostics: &mut Diagnostics, network: &NetworkNames, freeze: &
     let last = diagnostics.document.experiment.train.epochs.get();
     if let Some(epochs) = freeze.epochs.filter(|epochs| epochs.get() >= last) {
         diagnostics.warning(format!(
-            "train.freeze.epochs is {epochs}, so the layers stay frozen for all {last} epochs; leave the key out if they should"
+            "train.freeze.epochs is {epochs}, so the layers stay frozen for all {last} epochs; if that is intended, remove the key"
         ));
     }
 }
@@ -156,8 +162,8 @@ fn check_factors(diagnostics: &mut Diagnostics, network: &NetworkNames) {
         // A dot in the key is no step of a path.
         let path = if layer.contains('.') { map.to_owned() } else { format!("{map}.{layer}") };
         if network.check_layer(diagnostics, &path, true, layer) && !used.contains(layer) {
-            let message = format!("the learning rate of `{layer}` is that of no parameter");
-            let help = "its parameters are frozen for the whole run or have other factors; remove it";
+            let message = format!("the learning-rate factor of `{layer}` applies to no parameter");
+            let help = "remove it: its parameters are frozen for the whole run or have more specific factors";
             diagnostics.key_problem(&path, message, help);
         }
     }
@@ -210,9 +216,9 @@ train: { epochs: 5, ";
         assert!(problem("freeze: { layers: [encoder, decoder, head] }")[1].contains("nothing is trained"));
         assert!(problem("freeze: { layers: [] }")[1].contains("at least one layer"));
         let factors = "learning_rate_factors: { decoder: 0.1, decoder.0: 0.2 }";
-        assert_eq!(problem(factors)[1], "the learning rate of `decoder` is that of no parameter");
+        assert_eq!(problem(factors)[1], "the learning-rate factor of `decoder` applies to no parameter");
         let frozen = "freeze: { layers: [encoder] }, learning_rate_factors: { encoder: 0.1 }";
-        assert_eq!(problem(frozen)[1], "the learning rate of `encoder` is that of no parameter");
+        assert_eq!(problem(frozen)[1], "the learning-rate factor of `encoder` applies to no parameter");
         plan("freeze: { layers: [encoder], epochs: 2 }, learning_rate_factors: { encoder: 0.1 }").unwrap();
     }
 
@@ -228,7 +234,7 @@ train: { epochs: 5, ";
     #[test]
     fn factors_are_in_the_plan() {
         let plan = plan("learning_rate_factors: { encoder: 0.1, head: 2 }").unwrap();
-        assert!(plan.to_string().contains("learning rates    times encoder 0.1, head 2"), "{plan}");
+        assert!(plan.to_string().contains("learning rates    encoder times 0.1, head times 2"), "{plan}");
         assert!(plan.to_yaml().contains("learning_rate_factors:\n    encoder: 0.1\n    head: 2"), "{}", plan.to_yaml());
     }
 }

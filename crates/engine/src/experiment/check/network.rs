@@ -48,7 +48,7 @@ pub(super) fn check_targets(diagnostics: &mut Diagnostics, targets: &Targets) {
     let loss = &diagnostics.document.experiment.loss;
     let path = format!("loss.{}", loss.name());
     if !targets.has_background() && !loss.component().allows_regions() {
-        let message = format!("{} needs classes of which each voxel has one, and regions overlap", loss.name());
+        let message = format!("{} needs exactly one class per voxel, but regions may overlap", loss.name());
         let help = format!("use one of {}", Loss::names_for_regions().join(", "));
         diagnostics.key_problem(&path, message, help);
         return;

@@ -221,7 +221,9 @@ impl Memory {
             return Ok(());
         }
         let [from, to, expected] = [cut, grid.shape, patch].map(|shape| shape.map(|size| size.to_string()).join(" x "));
-        let message = format!("the steps turn a block of {from} voxels into {to}, expected the patch of {expected}");
+        let message = format!(
+            "the steps turn a block of {from} voxels into one of {to}, expected the sampler's patch of {expected}"
+        );
         Err(rejection(
             "patch_augment".to_owned(),
             "",

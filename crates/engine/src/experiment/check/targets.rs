@@ -44,7 +44,7 @@ pub(super) fn check_with_dataset(diagnostics: &mut Diagnostics, declared: &Decla
             if !of_dataset.is_empty() {
                 let names: Vec<&str> = of_dataset.iter().map(|(name, _)| name.as_str()).collect();
                 diagnostics.warning(format!(
-                    "dataset.json declares regions ({}), but the experiment declares `data.labels`, so these are trained; declare `data.regions` as well to train regions",
+                    "dataset.json declares regions ({}), but the experiment declares `data.labels`, so the network is trained on labels; declare `data.regions` as well to train on regions",
                     names.join(", ")
                 ));
             }
@@ -111,7 +111,7 @@ fn ignored_label(
     let ignore = declared.ignore?;
     if let Some(name) = labels.get(&ignore) {
         diagnostics.warning(format!(
-            "label {ignore} is `ignore` in dataset.json: voxels that nobody annotated; it is trained as the class {name}"
+            "label {ignore} is `ignore` in dataset.json, for voxels that nobody annotated, but the experiment trains it as the class {name}"
         ));
         return None;
     }
@@ -131,7 +131,7 @@ fn check_rules(
         let message = "the background cannot be ignored";
         diagnostics.problem("data.ignore_label", message, "give ignored voxels a label of their own, such as 255");
     } else if let Some(label) = ignore.filter(|label| labels.contains_key(label)) {
-        let message = format!("label {label} is ignored and declared as a label");
+        let message = format!("label {label} is both ignored and declared as a class");
         diagnostics.problem("data.ignore_label", message, "remove it from `data.labels`, or ignore another label");
     }
     let Some(regions) = regions else { return };
@@ -148,10 +148,10 @@ fn check_rules(
         let (name, region) = &regions.0[index];
         let labels = region.labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let message = format!(
-            "region {name} has not exactly one label that is in no later region, so the label as which it is written must be given"
+            "it is unclear as which label region {name} is written: expected exactly one label that no later region contains, or the key `write`"
         );
         let help = format!(
-            "write `{name}: {{ labels: [{labels}], write: N }}` with one of these labels as N; larger regions come first"
+            "write `{name}: {{ labels: [{labels}], write: N }}` with one of these labels as N, and list larger regions first"
         );
         diagnostics.problem(&format!("data.regions.{name}"), message, help);
     }
@@ -166,7 +166,8 @@ fn check_label_regions(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
     for (chain, steps) in [("preprocess", &experiment.preprocess), ("augment", &experiment.augment)] {
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| takes_all(step)) {
-            let message = format!("`labels: []` of {} is every label above 0, the ignored one included", step.name());
+            let message =
+                format!("`labels: []` of {} means every label above 0, which includes the ignored one", step.name());
             diagnostics.problem(&format!("{chain}.{index}"), message, "list the labels");
         }
     }
@@ -185,19 +186,19 @@ fn check_members(
     }
     for (index, label) in region.labels.iter().enumerate() {
         if region.labels[..index].contains(label) {
-            diagnostics.problem(path, format!("label {label} is named twice"), "remove one of them");
+            diagnostics.problem(path, format!("label {label} is listed twice"), "remove one of them");
         } else if *label == 0 {
-            let help = "the background is what is in no region; remove it";
+            let help = "remove it: the background is what no region contains";
             diagnostics.problem(path, "label 0, the background, cannot be in a region", help);
         } else if Some(*label) == ignore {
-            let help = "remove it from the region, or from `data.ignore_label`";
-            diagnostics.problem(path, format!("label {label} is ignored and in a region"), help);
+            let help = "remove it from the region, or ignore another label";
+            diagnostics.problem(path, format!("label {label} is both ignored and in a region"), help);
         } else if !labels.contains_key(label) {
             diagnostics.problem(path, format!("label {label} is not declared"), format!("the labels are {declared}"));
         }
     }
     if let Some(write) = region.write.filter(|write| !region.labels.contains(write)) {
         let message = format!("the region is written as label {write}, which is not one of its labels");
-        diagnostics.problem(path, message, "write it as one of its labels");
+        diagnostics.problem(path, message, "set `write` to one of its labels");
     }
 }

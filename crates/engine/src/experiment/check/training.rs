@@ -57,7 +57,7 @@ fn check_split(diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Checks that no key counts the patches of each subject where subjects are chosen at random.
+/// Checks that no key counts the patches of each subject where subjects are sampled at random.
 fn check_iterations(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
     let sampler = &experiment.sampler;
@@ -70,7 +70,7 @@ fn check_iterations(diagnostics: &mut Diagnostics) {
         let name = sampler.name();
         diagnostics.problem(
             &format!("sampler.{name}"),
-            format!("{name} takes the patches of each subject in order, but with {key} subjects are chosen at random"),
+            format!("{name} takes the patches of each subject in order, but with {key} subjects are sampled at random"),
             format!("choose another sampler, or remove {key}"),
         );
     }
@@ -81,7 +81,7 @@ fn check_iterations(diagnostics: &mut Diagnostics) {
     if !experiment.validate.patches && !is_default {
         diagnostics.problem(
             "queue.samples_per_volume",
-            "nothing is counted per subject: with train.iterations_per_epoch subjects are chosen at random, and validate.patches is false",
+            "this has no effect: with train.iterations_per_epoch training subjects are sampled at random, and validate.patches is false",
             "remove the key",
         );
     }
@@ -145,8 +145,8 @@ pub(super) fn check_columns(diagnostics: &mut Diagnostics, targets: &Targets) {
     if experiment.validate.pseudo_dice.is_some() {
         columns.extend(pseudo_dice::columns(targets));
         if classes.iter().any(|class| class.name == "ema") {
-            let message = "a label or region is named `ema`, but `pseudo_dice_ema` is the moving average";
-            diagnostics.problem("validate.pseudo_dice", message, "rename it, or remove this key");
+            let message = "a label or region is named `ema`, but the column `pseudo_dice_ema` is the moving average";
+            diagnostics.problem("validate.pseudo_dice", message, "rename the label or region, or remove this key");
         }
     }
     if !columns.iter().any(|column| column == monitor) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{DecisionRule, PostprocessStep};
 use crate::experiment::targets::Targets;
 
-/// Argmax: each voxel gets its most probable class, background included; of equally probable classes the first. This is the default for labels, so it need not be written.
+/// Argmax: each voxel gets its most probable class, background included; of equally probable classes, the first. This is the default for labels, so it need not be written.
 ///
 /// ```yaml
 /// - argmax: {}
@@ -21,7 +21,7 @@ impl PostprocessStep for Argmax {
     }
 
     fn unsuitable_for_regions(&self) -> Option<(&'static str, &'static str)> {
-        let message = "argmax chooses one class, and regions overlap";
+        let message = "argmax chooses one class per voxel, but regions may overlap";
         Some((message, "remove it: a voxel is in each region whose probability is above 0.5"))
     }
 }

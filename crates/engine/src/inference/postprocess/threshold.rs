@@ -11,7 +11,7 @@ use crate::experiment::targets::Targets;
 use values::Probability;
 use volume::Label;
 
-/// Probability thresholds: each voxel gets a label whose probability reaches its threshold, whatever the probability of background; of several labels, the one that exceeds its threshold by the largest factor. A low threshold for a rare label raises its sensitivity. Of regions, a voxel is in each whose probability reaches `at_least`.
+/// Probability thresholds: each voxel gets a label whose probability reaches its threshold, whatever the probability of background; of several labels, the one that exceeds its threshold by the largest factor. A low threshold for a rare label raises its sensitivity. With `data.regions`, a voxel is in every region whose probability reaches `at_least`.
 ///
 /// ```yaml
 /// - threshold: { at_least: 0.5, labels: { 2: 0.3 } }
@@ -51,7 +51,7 @@ impl PostprocessStep for Threshold {
     }
 
     fn unsuitable_for_regions(&self) -> Option<(&'static str, &'static str)> {
-        let message = "the thresholds are those of labels, and regions are predicted";
+        let message = "`labels` has thresholds of labels, but the network predicts regions";
         self.labels.is_some().then_some((message, "remove `labels`; `at_least` is the threshold of every region"))
     }
 
