@@ -75,7 +75,7 @@ sampler:
   foreground_oversample: { patch: [8, 8, 8] }
 queue: { max_length: 4, samples_per_volume: 4, workers: 2 }
 model:
-  unet: { widths: [4, 8], norm: instance, deep_supervision: true }
+  unet: { widths: [4, 8, 16], norm: instance, deep_supervision: true }
 loss:
   dice_binary_cross_entropy: {}
 optimizer:
@@ -214,7 +214,7 @@ fn targets_that_contradict_each_other_are_problems() {
     let regions = "data.regions={whole: [1, 2, 3], core: [2, 3], enhancing: [3]}";
     for (set, message) in [
         ("loss={dice_cross_entropy: {}}", "dice_cross_entropy needs exactly one class per voxel"),
-        ("loss={dice_cross_entropy: {}}", "use one of binary_cross_entropy, dice, dice_binary_cross_entropy"),
+        ("loss={dice_cross_entropy: {}}", "use one of binary_cross_entropy, boundary, cldice, dice"),
         ("loss={dice: {background: true}}", "data.regions has no background class"),
         ("loss={dice: {class_weights: [1, 1]}}", "expected 3 class weights, got 2"),
         ("postprocess=[{argmax: {}}]", "argmax chooses one class per voxel, but regions may overlap"),

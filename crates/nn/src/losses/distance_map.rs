@@ -29,7 +29,7 @@ fn signed_map(map: &mut [f32], shape: [usize; 3]) {
     if inside.iter().all(|is_inside| *is_inside == inside[0]) {
         return;
     }
-    let to_inside = squared_distances(inside.iter().map(|is_inside| *is_inside), shape);
+    let to_inside = squared_distances(inside.iter().copied(), shape);
     let to_outside = squared_distances(inside.iter().map(|is_inside| !is_inside), shape);
     for (voxel, value) in map.iter_mut().enumerate() {
         *value = if inside[voxel] { 1.0 - to_outside[voxel].sqrt() as f32 } else { to_inside[voxel].sqrt() as f32 };

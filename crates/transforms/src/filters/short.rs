@@ -109,10 +109,10 @@ vectorized! {
         for (out, value) in out.iter_mut().zip(shifted(radius)) {
             *out = value * weights[0];
         }
-        for step in 1..=radius {
+        for (step, weight) in weights.iter().enumerate().skip(1) {
             let pairs = shifted(radius - step).iter().zip(shifted(radius + step));
             for (out, (before, after)) in out.iter_mut().zip(pairs) {
-                *out += (before + after) * weights[step];
+                *out += (before + after) * weight;
             }
         }
     }

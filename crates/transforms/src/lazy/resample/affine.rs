@@ -6,6 +6,7 @@
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::rows::{Rows, Span, intersection};
 use super::source::{ImageSource, LabelSource, interior};
+use super::uniform_cells::{Around, UniformCells};
 use crate::lazy::empty_space::MARGIN;
 use crate::lazy::fixed_point::grid_bounds;
 use crate::lazy::lanes::GROUP;
@@ -155,11 +156,10 @@ impl<'a> Resampler<'a> {
     }
 
     fn look_up(&self, source: LabelSource, tile: &mut Tile, label: &mut [Label]) {
-        let shape = self.request.mapping.source_shape;
         let is_cut = self.skip_empty(source, tile);
         let rows = self.rows(tile);
         if self.votes {
-            return look_up_votes(source, shape, &rows, tile, label);
+            return look_up_votes(self.request, source, &rows, tile, label);
         }
         #[cfg(target_arch = "x86_64")]
         if self.vectorizes_labels {
@@ -201,7 +201,9 @@ impl<'a> Resampler<'a> {
 }
 
 /// Interpolates labels: each voxel takes the label with the largest weight.
-fn look_up_votes(source: LabelSource, shape: [usize; 3], rows: &Rows, tile: &Tile, label: &mut [Label]) {
+fn look_up_votes(request: &Request, source: LabelSource, rows: &Rows, tile: &Tile, label: &mut [Label]) {
+    let shape = request.mapping.source_shape;
+    let points_per_cell = UniformCells::points_per_cell(rows.step);
     for (row, out) in label.chunks_exact_mut(rows.length).enumerate() {
         let [start, end] = tile.inside[row];
         let [first, last] = intersection(tile.interior[row], [start, end]);
@@ -210,8 +212,20 @@ fn look_up_votes(source: LabelSource, shape: [usize; 3], rows: &Rows, tile: &Til
         for z in (start..first).chain(last..end) {
             out[z] = source.vote(shape, rows.point(row, z));
         }
-        for (z, label) in (first..last).zip(&mut out[first..last]) {
-            *label = source.vote_inside(shape, rows.point(row, z));
+        let mut z = first;
+        while z < last {
+            let point = rows.point(row, z);
+            match request.uniform.map_or(Around::Mixed, |cells| cells.around(point)) {
+                Around::Far(label) => {
+                    let next = last.min(z + points_per_cell);
+                    out[z..next].fill(label);
+                    z = next;
+                    continue;
+                }
+                Around::Near(label) => out[z] = label,
+                Around::Mixed => out[z] = source.vote_inside(point),
+            }
+            z += 1;
         }
     }
 }

@@ -44,6 +44,10 @@ pub(in crate::lazy) fn lattice(
                 (false, _) => {
                     row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
                 }
+                (true, 1) => {
+                    row.copy_from_slice(&source[first + 1 - row.len()..=first]);
+                    row.reverse();
+                }
                 (true, _) => {
                     let from = source[..=first].iter().rev().step_by(stride);
                     row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);

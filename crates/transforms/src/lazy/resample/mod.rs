@@ -12,6 +12,7 @@ mod lattice;
 mod request;
 mod rows;
 mod source;
+mod uniform_cells;
 
 use rayon::prelude::*;
 
@@ -19,7 +20,7 @@ use super::block::Block;
 use super::index_mapping::IndexMapping;
 use crate::Interpolation;
 pub(super) use lattice::{lattice, lattice_source};
-use request::{MIN_PARALLEL_VOXELS, Request, Slice};
+use request::{MIN_PARALLEL_VOXELS, Request, Slice, uniform_cells};
 use source::ImageSource;
 pub(super) use source::LabelSource;
 use volume::Label;
@@ -43,7 +44,9 @@ pub(super) fn warp(
     let mut label = labels.map(|_| buffer_pool::acquire(voxels));
     let sources: Vec<ImageSource> =
         (0..border_values.len()).map(|channel| ImageSource::new(incoming, channel, mapping.source_shape)).collect();
-    let request = Request { mapping, interpolation, sources: &sources, border_values, labels, start, shape };
+    let uniform = uniform_cells(mapping, labels, start, shape);
+    let uniform = uniform.as_ref();
+    let request = Request { mapping, interpolation, sources: &sources, border_values, labels, uniform, start, shape };
     fill(&request, &mut image, label.as_deref_mut().unwrap_or_default());
     (image, label)
 }
@@ -53,7 +56,10 @@ pub(super) fn warp(
 pub(super) fn labels(source: LabelSource, mapping: &IndexMapping, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
     let mut label = buffer_pool::acquire(shape.iter().product());
     let (sources, border_values, interpolation) = (&[], &[], Interpolation::Linear);
-    let request = Request { mapping, interpolation, sources, border_values, labels: Some(source), start, shape };
+    let labels = Some(source);
+    let uniform = uniform_cells(mapping, labels, start, shape);
+    let uniform = uniform.as_ref();
+    let request = Request { mapping, interpolation, sources, border_values, labels, uniform, start, shape };
     fill(&request, &mut [], &mut label);
     label
 }

@@ -161,47 +161,86 @@ impl LabelSource<'_> {
     }
 
     /// Returns the label with the largest interpolation weight at a point, as [`vote`](Self::vote), if the eight voxels
-    /// around the point are on the map, whose shape is `volume`.
+    /// around the point are on the map.
     #[inline]
-    pub(in crate::lazy) fn vote_inside(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
+    pub(in crate::lazy) fn vote_inside(&self, point: [i64; 3]) -> Label {
         let [_, size_y, size_z] = self.shape;
-        let base = offset(self.shape, self.local(point.map(|coordinate| coordinate >> 32)));
-        let corners = [0, size_z, size_y * size_z, (size_y + 1) * size_z];
-        let first = self.labels[base];
-        let differs = corners.map(|corner| {
-            let pair = &self.labels[base + corner..base + corner + 2];
-            (pair[0] ^ first) | (pair[1] ^ first)
-        });
-        if differs.into_iter().fold(0, |a, b| a | b) == 0 { first } else { self.vote(volume, point) }
+        let [x, y, z] = self.local(point.map(|coordinate| coordinate >> 32));
+        let base = (x * size_y + y) * size_z + z;
+        let mut corners = [0; 8];
+        let (pairs, _) = corners.as_chunks_mut::<2>();
+        for (pair, step) in pairs.iter_mut().zip([0, size_z, size_y * size_z, (size_y + 1) * size_z]) {
+            pair.copy_from_slice(&self.labels[base + step..base + step + 2]);
+        }
+        let differences = corners.iter().fold(0, |bits, label| bits | (label ^ corners[0]));
+        if differences == 0 { corners[0] } else { winner(corners.map(i32::from), point) }
     }
 
-    /// Returns the label with the largest interpolation weight at a point; voxels outside the map count as one more label,
-    /// which becomes 0.
-    ///
-    /// As in nnU-Net, weights are compared in half precision after multiplication by 1000, and the nearest voxel decides
-    /// between equal ones if its label is one of them; otherwise the smallest label wins.
-    #[inline(never)]
+    /// Returns the label with the largest interpolation weight at a point; voxels outside the map, whose shape is `volume`, count
+    /// as one more label, which becomes 0.
     pub(in crate::lazy) fn vote(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
-        const OUTSIDE: i32 = -1;
-        let label_at = |voxel: [i64; 3]| {
+        let corners = std::array::from_fn(|corner| {
+            let voxel: [i64; 3] = std::array::from_fn(|axis| {
+                // A neighbour of weight 0 may be outside the block.
+                let is_next = is_next(corner, axis) && split(point[axis]).1 > 0.0;
+                (point[axis] >> 32) + i64::from(is_next)
+            });
             let is_inside = (0..3).all(|axis| (0..volume[axis] as i64).contains(&voxel[axis]));
             if is_inside { i32::from(self.labels[offset(self.shape, self.local(voxel))]) } else { OUTSIDE }
-        };
-        let (mut labels, mut weights, mut count) = ([OUTSIDE; 8], [0.0f32; 8], 0);
-        for_each_corner(point, |voxel, weight| {
-            let label = label_at(voxel);
-            let known = labels[..count].iter().position(|known| *known == label).unwrap_or(count);
-            labels[known] = label;
-            weights[known] += weight;
-            count = count.max(known + 1);
         });
-        let scores = weights.map(|weight| half_precision(weight * 1000.0));
-        let best = scores[..count].iter().fold(0.0f32, |a, b| a.max(*b));
-        let nearest = label_at(point.map(nearest_even));
-        let winners = || (0..count).filter(|index| scores[*index] == best).map(|index| labels[index]);
-        let winner = winners().find(|label| *label == nearest).or_else(|| winners().min());
-        winner.map_or(0, |label| label.max(0) as Label)
+        winner(corners, point)
     }
+}
+
+/// The label of voxels outside a map, while labels are compared.
+const OUTSIDE: i32 = -1;
+
+/// Returns whether one of the eight voxels around a point is the next one along an axis, after the point.
+fn is_next(corner: usize, axis: usize) -> bool {
+    corner >> (2 - axis) & 1 == 1
+}
+
+/// Returns the label with the largest interpolation weight, given those of the eight voxels around a point.
+///
+/// As in nnU-Net, weights are compared in half precision after multiplication by 1000, and the nearest voxel decides between
+/// equal ones if its label is one of them; otherwise the smallest label wins.
+#[inline(never)]
+fn winner(labels: [i32; 8], point: [i64; 3]) -> Label {
+    let [[x0, x1], [y0, y1], [z0, z1]] = point.map(|coordinate| {
+        let weight = split(coordinate).1;
+        [1.0 - weight, weight]
+    });
+    let weights = [
+        x0 * y0 * z0,
+        x0 * y0 * z1,
+        x0 * y1 * z0,
+        x0 * y1 * z1,
+        x1 * y0 * z0,
+        x1 * y0 * z1,
+        x1 * y1 * z0,
+        x1 * y1 * z1,
+    ];
+    let nearest = point.map(|coordinate| (nearest_even(coordinate) - (coordinate >> 32)) as usize);
+    let nearest = labels[nearest[0] << 2 | nearest[1] << 1 | nearest[2]];
+    let (mut best, mut best_score) = (OUTSIDE, -1.0);
+    let mut counted = 0u8;
+    for (first, label) in labels.iter().enumerate() {
+        if counted >> first & 1 == 1 {
+            continue;
+        }
+        let mut weight = 0.0;
+        for other in first..8 {
+            let is_same = labels[other] == *label;
+            weight += if is_same { weights[other] } else { 0.0 };
+            counted |= u8::from(is_same) << other;
+        }
+        let score = half_precision(weight * 1000.0);
+        let wins_tie = *label == nearest || (best != nearest && *label < best);
+        if score > best_score || (score == best_score && wins_tie) {
+            (best, best_score) = (*label, score);
+        }
+    }
+    best.max(0) as Label
 }
 
 /// Returns the index of the voxel nearest to a coordinate, ties to even.
