@@ -22,7 +22,7 @@ pub(crate) fn sample_per_channel<T>(
     (0..channels).map(sample_one).collect()
 }
 
-/// Samples a factor as nnU-Net: where the range contains 1, half of the factors are uniform below 1 and half above.
+/// Samples a factor as nnU-Net does: where the range contains 1, half of the factors are uniform below 1 and half above.
 pub(crate) fn sample_factor(rng: &mut Rng, range: Range) -> f64 {
     if range.low < 1.0 && range.high >= 1.0 {
         let is_below = rng.bernoulli(0.5);

@@ -164,7 +164,7 @@ transforms! {
     intensity z_normalize::ZNormalize,
     /// Random scaling, rotation and translation.
     spatial affine::Affine => AffineParams,
-    /// Random rotation and scaling of a patch, as nnU-Net.
+    /// Random rotation and scaling of a patch, as in nnU-Net.
     spatial rotate_and_scale::RotateAndScale => RotateAndScaleParams,
     /// Random flips along axes.
     spatial flip::Flip => FlipParams,

@@ -8,12 +8,12 @@ use super::{DiceLoss, LossFunction, Target, distance_map, reduction};
 use crate::Diagnostic;
 use values::{NonNegative, Positive};
 
-/// Weighted sum of Dice loss and boundary loss (Kervadec et al. 2019), for small structures: the mean over voxels and classes
-/// of the probability times the signed distance to the true boundary in voxels, negative inside. On the softmax, or the
-/// sigmoids of regions; the second term equals MONAI's `BoundaryLoss`.
+/// Weighted sum of Dice loss and boundary loss (Kervadec et al. 2019), for small structures. Boundary loss is the mean over voxels
+/// and classes of the probability times the signed distance to the true boundary in voxels, which is negative inside; it equals
+/// MONAI's `BoundaryLoss`. Probabilities are the softmax, or the sigmoids of regions.
 ///
-/// Distances are those within the patch; a class that the patch does not have, or that fills it, has no boundary and counts 0.
-/// Ignored voxels count as outside.
+/// Distances are computed within the patch; a class that is absent from the patch, or fills it, has no boundary and adds 0.
+/// For distances, ignored voxels are outside.
 ///
 /// ```yaml
 /// boundary: { boundary_weight: 0.01 }
@@ -24,7 +24,7 @@ pub struct BoundaryLoss {
     /// Weight of the Dice loss in the sum. Default: 1.
     #[serde(default = "super::default_term_weight")]
     pub dice_weight: NonNegative,
-    /// Weight of the boundary loss in the sum; alone it may predict nothing. Default: 0.01.
+    /// Weight of the boundary loss in the sum; without Dice, training may collapse to empty predictions. Default: 0.01.
     #[serde(default = "default_boundary_weight")]
     pub boundary_weight: NonNegative,
     /// Added to numerator and denominator of Dice, so that it is defined where a class is absent. Default: `1.0e-5`.

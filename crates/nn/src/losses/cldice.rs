@@ -9,11 +9,11 @@ use super::overlap::per_class;
 use super::{DiceLoss, LossFunction, Target};
 use values::{NonNegative, Positive, Probability};
 
-/// Weighted sum of Dice loss and soft clDice (Shit et al. 2021), for tubular structures such as vessels: the overlap of each
-/// soft skeleton with the other mask, so that broken and missing branches count whatever their width. On the softmax, or the
-/// sigmoids of regions; equal to MONAI's `SoftDiceclDiceLoss`.
+/// Weighted sum of Dice loss and soft clDice loss (Shit et al. 2021), for tubular structures such as vessels. clDice measures the
+/// overlap of each soft skeleton with the other mask, so broken and missing branches count whatever their width. Probabilities are
+/// the softmax, or the sigmoids of regions; equal to MONAI's `SoftDiceclDiceLoss`.
 ///
-/// Skeletons are those of the patch. The time grows with `iterations`.
+/// Skeletons are computed within the patch. The time grows with `iterations`.
 ///
 /// ```yaml
 /// cldice: { cldice_weight: 0.5 }
@@ -21,7 +21,7 @@ use values::{NonNegative, Positive, Probability};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CldiceLoss {
-    /// Weight of clDice in the sum, from 0 to 1; that of Dice is 1 minus it. Default: 0.5.
+    /// Weight of clDice in the sum, from 0 to 1; Dice has 1 minus this weight. Default: 0.5.
     #[serde(default = "half")]
     pub cldice_weight: Probability,
     /// Iterations of the soft skeleton: at least the largest radius of the structures in voxels. Default: 3.

@@ -17,7 +17,7 @@ use volume::Grid;
 ///
 /// ```yaml
 /// - blur: { std_mm: [0, 2] }
-/// - blur: { std_voxels: [0.5, 1], channel_probability: 0.5 } # as nnU-Net
+/// - blur: { std_voxels: [0.5, 1], channel_probability: 0.5 } # as in nnU-Net
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,8 +26,8 @@ pub struct Blur {
     #[serde(default = "up_to_two")]
     pub std_mm: AxisRanges,
     /// Range of the standard deviation along x, y and z in voxels, instead of `std_mm`, such as `[0.5, 1]`. Each channel has
-    /// its own; the filter is nnU-Net's: the odd number of voxels nearest to 6 standard deviations + 0.5, with the volume
-    /// mirrored at the centres of its outermost voxels.
+    /// standard deviations of its own. The filter is nnU-Net's: its length is the odd number of voxels nearest to 6 standard
+    /// deviations + 0.5, and the volume is mirrored at the centres of its outermost voxels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std_voxels: Option<AxisRanges>,
     /// Probability that a channel is blurred, default 1. Only with `std_voxels`.
@@ -91,8 +91,7 @@ impl Component for Blur {
     fn validate(&self) -> Vec<KeyProblem> {
         let Some(ranges) = self.std_voxels else {
             let alone = require(is_certain(&self.channel_probability), "channel_probability", || {
-                "expected `std_voxels` beside `channel_probability`; with `std_mm` all channels are blurred alike"
-                    .to_owned()
+                "`channel_probability` requires `std_voxels`; with `std_mm` all channels are blurred alike".to_owned()
             });
             return validate_ranges("std_mm", "mm", &self.std_mm, MAX_MM).into_iter().chain(alone).collect();
         };

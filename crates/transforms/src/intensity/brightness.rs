@@ -9,7 +9,7 @@ use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistic
 use random::Rng;
 use values::{Probability, Range};
 
-/// Multiplies each channel by a random factor, as nnU-Net's MultiplicativeBrightnessTransform.
+/// Multiplies each channel by a random factor, like nnU-Net's MultiplicativeBrightnessTransform.
 ///
 /// ```yaml
 /// - brightness: { factor: [0.75, 1.25] }
@@ -17,8 +17,8 @@ use values::{Probability, Range};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Brightness {
-    /// Range of the factor, such as `[0.75, 1.25]`. If it contains 1, half of the factors are uniform from its lower end to 1
-    /// and half from 1 to its upper end.
+    /// Range of the factor, such as `[0.75, 1.25]`. If it contains 1, half of the factors are sampled uniformly below 1 and half
+    /// above 1.
     pub factor: Range,
     /// Probability that a channel is changed, default 1; each channel has its own factor.
     #[serde(default = "certain")]

@@ -13,8 +13,8 @@ use crate::{
 use random::Rng;
 use values::{Probability, Range};
 
-/// Multiplies the distances of intensities from the mean of their channel by a random factor, and clips them to the old range
-/// of the channel, as nnU-Net's ContrastTransform.
+/// Multiplies the differences between intensities and the mean of their channel by a random factor, and clips the result to the
+/// old range of the channel, like nnU-Net's ContrastTransform.
 ///
 /// ```yaml
 /// - contrast: { factor: [0.75, 1.25] }
@@ -22,8 +22,8 @@ use values::{Probability, Range};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contrast {
-    /// Range of the factor, such as `[0.75, 1.25]`; above 1 increases contrast. If it contains 1, half of the factors are
-    /// uniform from its lower end to 1 and half from 1 to its upper end.
+    /// Range of the factor, such as `[0.75, 1.25]`; values above 1 increase the contrast. If it contains 1, half of the factors
+    /// are sampled uniformly below 1 and half above 1.
     pub factor: Range,
     /// Probability that a channel is changed, default 1; each channel has its own factor.
     #[serde(default = "certain")]

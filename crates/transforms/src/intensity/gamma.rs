@@ -17,7 +17,7 @@ use volume::Grid;
 ///
 /// ```yaml
 /// - gamma: { log_gamma: [-0.3, 0.3] }
-/// - gamma: { exponent: [0.7, 1.5], keep_mean_and_std: true } # as nnU-Net
+/// - gamma: { exponent: [0.7, 1.5], keep_mean_and_std: true } # as in nnU-Net
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,15 +28,15 @@ pub struct Gamma {
     pub log_gamma: Option<Range>,
     /// Range of the exponent, such as `[0.7, 1.5]`; 1 leaves the image unchanged. The channel is mapped linearly to the range
     /// from 0 to 1, raised to the power, and mapped back to its old range. If the range contains 1, half of the exponents are
-    /// uniform from its lower end to 1 and half from 1 to its upper end.
+    /// sampled uniformly below 1 and half above 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exponent: Option<Range>,
-    /// If true, the correction is applied to the inverted intensities, which are inverted again; default false. Only with
+    /// If true, intensities are inverted before the correction, and inverted back after it; default false. Only with
     /// `exponent`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invert: bool,
-    /// If true, the corrected channel is scaled and shifted so that its mean and standard deviation are the old ones; default
-    /// false. Only with `exponent`.
+    /// If true, the corrected channel is scaled and shifted so that it keeps its mean and standard deviation; default false. Only
+    /// with `exponent`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_mean_and_std: bool,
     /// Probability that a channel is changed, default 1. Only with `exponent`.
@@ -99,7 +99,7 @@ impl Component for Gamma {
         let problem = match (self.log_gamma, self.exponent) {
             (None, None) => {
                 let neither = KeyProblem::new(ITSELF, "expected `log_gamma` or `exponent`, got neither");
-                Some(neither.help("write log_gamma: [-0.3, 0.3] as TorchIO, or exponent: [0.7, 1.5] as nnU-Net"))
+                Some(neither.help("write log_gamma: [-0.3, 0.3] as in TorchIO, or exponent: [0.7, 1.5] as in nnU-Net"))
             }
             (Some(_), Some(_)) => {
                 Some(KeyProblem::new("exponent", "expected either `log_gamma` or `exponent`, got both"))
@@ -118,7 +118,7 @@ impl Component for Gamma {
             }
         };
         let without = |is_given: bool, key: &'static str| {
-            require(!is_given || self.exponent.is_some(), key, || format!("expected `exponent` beside `{key}`"))
+            require(!is_given || self.exponent.is_some(), key, || format!("`{key}` requires `exponent`"))
         };
         let ignored = [
             without(self.invert, "invert"),
@@ -159,7 +159,7 @@ impl IntensityTransform for Gamma {
 }
 
 impl Gamma {
-    /// Corrects a whole channel as nnU-Net.
+    /// Corrects a whole channel as nnU-Net does.
     fn correct_range(&self, values: &mut [f32], exponent: f32) {
         let old = moments(values);
         let range = old.high - old.low;

@@ -11,7 +11,7 @@ use simd::vectorized;
 use values::{Probability, Range};
 use volume::{Grid, buffer_pool, offset};
 
-/// Simulates a lower resolution, as nnU-Net's SimulateLowResolutionTransform: downsamples a channel with nearest-neighbour
+/// Simulates a lower resolution, like nnU-Net's SimulateLowResolutionTransform: downsamples a channel with nearest-neighbour
 /// interpolation (PyTorch's `nearest-exact`) and upsamples it again linearly, on the same grid. Labels are unchanged.
 ///
 /// ```yaml
@@ -20,11 +20,10 @@ use volume::{Grid, buffer_pool, offset};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LowResolution {
-    /// Range of the low resolution as a fraction of the resolution, above 0 and at most 1, such as `[0.5, 1]`; all axes have
-    /// the same.
+    /// Range of the scale: the low resolution as a fraction of the original one, above 0 and at most 1, such as `[0.5, 1]`. All
+    /// axes have the same scale.
     pub scale: Range,
-    /// Axes with the low resolution: 0 is x, 1 is y, 2 is z; default `[0, 1, 2]`. For thick slices along z, nnU-Net uses
-    /// `[0, 1]`.
+    /// Axes that lose resolution: 0 is x, 1 is y, 2 is z; default `[0, 1, 2]`. For thick axial slices, nnU-Net uses `[0, 1]`.
     #[serde(default = "all_axes")]
     #[schemars(inner(range(max = 2)))]
     pub axes: Vec<usize>,

@@ -11,12 +11,12 @@ use random::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Z-score normalization: subtracts each volume's mean and divides by its standard deviation, as TorchIO's ZNormalization. With
-/// `ddof: 0`, and `outside: unchanged` beside a mask, as nnU-Net's ZScoreNormalization.
+/// Z-score normalization: subtracts each volume's mean and divides by its standard deviation, like TorchIO's ZNormalization. With
+/// `ddof: 0` and `per_channel: true`, and `outside: unchanged` if there is a mask, it is nnU-Net's ZScoreNormalization.
 ///
 /// ```yaml
 /// - z_normalize: {}
-/// - z_normalize: { ddof: 0, per_channel: true } # as nnU-Net
+/// - z_normalize: { ddof: 0, per_channel: true } # as in nnU-Net
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,14 +25,16 @@ pub struct ZNormalize {
     /// volume. All voxels are normalized, unless `outside` is `unchanged`.
     #[serde(default)]
     pub mask: Option<Region>,
-    /// What is subtracted from the number of voxels n in the standard deviation: 1 (default), or 0 as nnU-Net.
+    /// Delta degrees of freedom: the standard deviation divides by the number of voxels minus this; 1 (default), or 0 as in
+    /// nnU-Net.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(range(max = 1))]
     pub ddof: u8,
-    /// Voxels outside `mask`: `normalized` (default), or `unchanged` as nnU-Net.
+    /// Voxels outside `mask`: `normalized` (default), or `unchanged` as in nnU-Net.
     #[serde(default, skip_serializing_if = "Outside::is_default")]
     pub outside: Outside,
-    /// If true, each channel has its own mean and standard deviation, as nnU-Net; default false: all channels together.
+    /// If true, each channel is normalized with its own mean and standard deviation, as in nnU-Net; default false: all channels
+    /// together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_channel: bool,
 }
@@ -49,7 +51,7 @@ fn is_one(ddof: &u8) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outside {
-    /// They are normalized with the moments of the mask.
+    /// They are normalized with the mean and standard deviation of the mask.
     #[default]
     Normalized,
     /// They keep their intensities.
@@ -87,7 +89,7 @@ impl Component for ZNormalize {
     fn validate(&self) -> Vec<KeyProblem> {
         let ddof = require(self.ddof <= 1, "ddof", || format!("expected 0 or 1, got {}", self.ddof));
         let outside = require(self.mask.is_some() || self.outside.is_default(), "outside", || {
-            "expected a `mask` beside `outside`; without one, no voxel is outside".to_owned()
+            "`outside` requires a `mask`; without one, no voxel is outside".to_owned()
         });
         ddof.into_iter().chain(outside).collect()
     }

@@ -1,4 +1,4 @@
-//! Random rotation and scaling of a patch, as nnU-Net.
+//! Random rotation and scaling of a patch, as in nnU-Net.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,8 @@ use volume::{self, Grid};
 /// Random rotation and scaling about the centre, in voxels, as nnU-Net's SpatialTransform: intensities are interpolated
 /// linearly, with zeros outside; a voxel takes the label with the largest interpolation weight, or 0 outside.
 ///
-/// With `patch` it is computed from a larger patch, which the sampler cuts in `patch_augment`, so that the corners of a rotated
-/// patch have content. If neither rotated nor scaled, it is the central part of that patch, without interpolation.
+/// With `patch`, for `patch_augment`, the patch is computed from a larger block that is cut from the volume, so that the corners
+/// of a rotated patch have content. If neither rotated nor scaled, it is the central part of the block, without interpolation.
 ///
 /// ```yaml
 /// - rotate_and_scale: { degrees: [-30, 30], scales: [0.7, 1.4], rotation_probability: 0.2, scale_probability: 0.2 }
@@ -25,24 +25,24 @@ use volume::{self, Grid};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateAndScale {
-    /// Voxels of the outgoing patch along x, y and z: the patch of the sampler, such as `[128, 128, 128]`. The incoming patch
-    /// is larger: as nnU-Net's, by the rotation about one axis and a factor of 1 / 0.85. Default `null`: both have the same
-    /// shape.
+    /// Shape of the resulting patch, that of the sampler: voxels along x, y and z, such as `[128, 128, 128]`. The incoming block
+    /// has the size that nnU-Net cuts: large enough for a rotation about one axis, divided by 0.85. Default `null`: incoming and
+    /// resulting patch have the same shape.
     #[serde(default)]
     pub patch: Option<Shape>,
-    /// Range of rotation angles about x, y and z in degrees, default 0, such as `[-30, 30]`; each axis has its own angle. The
+    /// Range of the rotation angles about x, y and z in degrees, default 0, such as `[-30, 30]`; each axis has its own angle. The
     /// content is rotated about x, then y, then z.
     #[serde(default = "no_rotation")]
     pub degrees: AxisRanges,
-    /// Range of the scale, default 1, such as `[0.7, 1.4]`. As in nnU-Net it is the scale of the sampling grid: above 1 makes
-    /// objects smaller.
+    /// Range of the scale, default 1, such as `[0.7, 1.4]`. As in nnU-Net, it scales the sampling grid: values above 1 make objects
+    /// smaller.
     #[serde(default = "unchanged_scale")]
     pub scales: AxisRanges,
     /// If true (default), all axes have the same scale.
     #[serde(default = "is_true")]
     pub isotropic: bool,
-    /// The axis across the slices, `x`, `y` or `z`: rotates and scales within the slices only, nnU-Net's augmentation for
-    /// patches that have fewer than a third as many slices as voxels within them, with `degrees: [-180, 180]`. Default `null`.
+    /// Rotates and scales within slices only. The value is the axis perpendicular to the slices: `x`, `y` or `z`. nnU-Net does so,
+    /// with `degrees: [-180, 180]`, if the longest axis of the patch is more than three times the number of slices. Default `null`.
     #[serde(default)]
     pub in_plane: Option<Axis>,
     /// Probability of a rotation, default 1; nnU-Net's is 0.2.

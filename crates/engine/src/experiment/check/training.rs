@@ -81,7 +81,7 @@ fn check_iterations(diagnostics: &mut Diagnostics) {
     if !experiment.validate.patches && !is_default {
         diagnostics.problem(
             "queue.samples_per_volume",
-            "this has no effect: with train.iterations_per_epoch training subjects are sampled at random, and validate.patches is false",
+            "this has no effect: training subjects are sampled at random (train.iterations_per_epoch), and validate.patches is false",
             "remove the key",
         );
     }

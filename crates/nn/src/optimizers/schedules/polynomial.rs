@@ -20,7 +20,7 @@ pub struct Polynomial {
     /// Warm-up: number of steps over which the learning rate rises linearly from 0. Default: 0.
     #[serde(default)]
     pub warmup_steps: usize,
-    /// When the learning rate falls: after every `step` (default) or every `epoch`, as in nnU-Net.
+    /// When the learning rate decays: after every `step` (default), or after every `epoch` as in nnU-Net.
     #[serde(default, skip_serializing_if = "Update::is_default")]
     pub update: Update,
 }
