@@ -122,7 +122,7 @@ pub(super) fn names_help(written: &str, allowed: &[&str], kind: &str) -> String 
     }
     if let Some(name) = transforms::name_of_alias(written).filter(|name| allowed.contains(name)) {
         return format!(
-            "`{written}` is `{name}` here; `runner explain {name}` describes it, docs/torchio.md lists all"
+            "`{written}` is `{name}` here; `runner explain {name}` describes it; docs/torchio.md and docs/nnunet_augmentation.md list all names"
         );
     }
     let list = format!("allowed {kind}: {}", allowed.join(", "));

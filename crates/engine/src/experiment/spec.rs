@@ -228,7 +228,7 @@ pub struct Train {
     /// Layers that are frozen for the first epochs or the whole run. `null` (default) trains all layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Freeze>,
-    /// Factors of the learning rate by layer, such as `{ encoder: 0.1, decoder.0: 0.5 }`. The most specific name applies; `head` stands for all output convolutions. Default: none. `learning_rate` in `metrics.csv` is that of layers without a factor.
+    /// Factors of the learning rate by layer, such as `{ encoder: 0.1, decoder.0: 0.5 }`. The most specific name applies; `head` stands for all output convolutions. `{}` (default) has no factors. `learning_rate` in `metrics.csv` is that of layers without a factor.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub learning_rate_factors: BTreeMap<String, Positive>,
 }

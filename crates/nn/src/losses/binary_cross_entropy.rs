@@ -9,7 +9,7 @@ use super::{LossFunction, OutputActivation, Target, class_weights, reduction};
 use values::NonNegative;
 
 /// Binary cross-entropy of each class's sigmoid with the one-hot target, averaged over voxels and classes; equal to
-/// PyTorch's `BCEWithLogitsLoss`. The mean over voxels is weighted by their weights.
+/// PyTorch's `BCEWithLogitsLoss`. The mean over voxels leaves out ignored voxels.
 ///
 /// ```yaml
 /// binary_cross_entropy: {}
@@ -17,8 +17,8 @@ use values::NonNegative;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BinaryCrossEntropyLoss {
-    /// Weight of each class, background first, as PyTorch's `weight`. Default: `null`, the same weight for all. Example:
-    /// `[1, 2, 5]`.
+    /// Weight of each class, background first, or of each region, as PyTorch's `weight`. Default: `null`, the same weight for
+    /// all. Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
 }

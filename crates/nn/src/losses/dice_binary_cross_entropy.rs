@@ -36,7 +36,8 @@ pub struct DiceBinaryCrossEntropyLoss {
     /// If true, the background counts as a class in the Dice loss. Default: false.
     #[serde(default)]
     pub background: bool,
-    /// Weight of each class in both terms, background first. Default: `null`, the same weight for all. Example: `[1, 2, 5]`.
+    /// Weight of each class in both terms, background first, or of each region. Default: `null`, the same weight for all.
+    /// Example: `[1, 2, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
 }

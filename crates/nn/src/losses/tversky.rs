@@ -39,7 +39,7 @@ pub struct TverskyLoss {
     /// If true, the background counts as a class. Default: false.
     #[serde(default)]
     pub background: bool,
-    /// Weight of each class, background first. Default: `null`, the same weight for all. Example: `[0, 1, 5]`.
+    /// Weight of each class, background first, or of each region. Default: `null`, the same weight for all. Example: `[0, 1, 5]`.
     #[serde(default)]
     pub class_weights: Option<Vec<NonNegative>>,
 }

@@ -30,7 +30,7 @@ pub struct Blur {
     /// deviations + 0.5, and the volume is mirrored at the centres of its outermost voxels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub std_voxels: Option<AxisRanges>,
-    /// Probability that a channel is blurred, default 1. Only with `std_voxels`.
+    /// Probability that a channel is blurred; `1` (default) blurs every channel. Only with `std_voxels`.
     #[serde(default = "certain", skip_serializing_if = "is_certain")]
     pub channel_probability: Probability,
 }

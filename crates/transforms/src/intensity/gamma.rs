@@ -39,7 +39,7 @@ pub struct Gamma {
     /// with `exponent`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_mean_and_std: bool,
-    /// Probability that a channel is changed, default 1. Only with `exponent`.
+    /// Probability that a channel is changed; `1` (default) changes every channel. Only with `exponent`.
     #[serde(default = "certain", skip_serializing_if = "is_certain")]
     pub channel_probability: Probability,
 }

@@ -25,7 +25,7 @@ pub struct ZNormalize {
     /// volume. All voxels are normalized, unless `outside` is `unchanged`.
     #[serde(default)]
     pub mask: Option<Region>,
-    /// Delta degrees of freedom: the standard deviation divides by the number of voxels minus this; 1 (default), or 0 as in
+    /// Delta degrees of freedom: the standard deviation divides by the number of voxels minus this: `1` (default), or `0` as in
     /// nnU-Net.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(range(max = 1))]

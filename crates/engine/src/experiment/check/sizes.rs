@@ -228,7 +228,7 @@ impl Memory {
             "patch_augment".to_owned(),
             "",
             message,
-            "remove the steps that change the shape, or move them to `augment`",
+            "remove the steps that change the shape, or move them to `augment`; `patch` of rotate_and_scale must be the sampler's",
         ))
     }
 
