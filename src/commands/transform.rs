@@ -38,7 +38,7 @@ Examples:
 pub struct TransformArgs {
     /// Experiment file (YAML); its dataset need not exist.
     experiment: PathBuf,
-    /// Image, `.nii` or `.nii.gz`; several are the channels of one image, in their order.
+    /// Image, `.nii` or `.nii.gz`; several files are the channels of one image, in this order.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Label map of the image.
@@ -47,7 +47,7 @@ pub struct TransformArgs {
     /// Output folder for `image.nii.gz`, `label.nii.gz` and `draws.json`.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Which transforms to apply: only `preprocess`, or also the random `augment`, as in training.
+    /// Which transforms to apply: only `preprocess`, or also the random `augment`; `patch_augment` is not applied.
     #[arg(long, value_enum, default_value_t)]
     stage: Stage,
     /// Epoch for which random parameters are sampled, counted from 1.
@@ -112,7 +112,7 @@ impl Execute for TransformArgs {
         if self.stage == Stage::Train {
             if !experiment.patch_augment.is_empty() {
                 eprintln!(
-                    "warning: patch_augment transforms patches, so it is not applied to the image; `runner patches --out DIR` writes patches after it"
+                    "warning: patch_augment transforms patches, so it is not applied to the image; `runner patches --out DIR` writes the augmented patches"
                 );
             }
             chain.extend(experiment.augment.iter().cloned());

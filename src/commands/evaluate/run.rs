@@ -127,7 +127,10 @@ fn empty_evaluation(arguments: &EvaluateArgs, plan: &Plan, predictor: &Predictor
             add_labels(&mut names, file.labels.clone().unwrap_or_default(), path)?;
             if let Some(key) = file.key_of_folders() {
                 let message = format!("{} has `{key}`, which is for folders of label maps", path.display());
-                return Err(CliError::problem(message, "remove it: the run states what is trained and ignored"));
+                return Err(CliError::problem(
+                    message,
+                    "remove it: the run itself states its regions and its ignored label",
+                ));
             }
             let added = names.iter().filter(|(label, _)| !own.contains(label));
             classes.extend(added.map(|(label, name)| Class::of_label(*label, name)));

@@ -32,7 +32,7 @@ pub fn describe(split: &Split, listing: &Listing) -> Result<Option<String>, Spli
     Ok((!descriptions.is_empty()).then(|| descriptions.join("; ")))
 }
 
-/// Returns a warning about values of fewer subjects than folds, which some folds therefore lack.
+/// Returns a warning about values that fewer subjects have than there are folds, which some folds therefore lack.
 pub fn rare_values(split: &Split, listing: &Listing) -> Option<String> {
     let Split::Fold(Fold { count, stratify: Some(stratify), .. }) = split else { return None };
     let values = stratify.values(AttributeUse::Stratify, listing).ok()?;
@@ -41,7 +41,7 @@ pub fn rare_values(split: &Split, listing: &Listing) -> Option<String> {
     let rare: Vec<String> = rare.map(|(value, names)| format!("{value} ({})", names.len())).collect();
     (!rare.is_empty()).then(|| {
         format!(
-            "the {stratify}, by which the folds are stratified, has values of fewer subjects than the {count} folds: {}",
+            "the folds are stratified by the {stratify}, but these of its values have fewer subjects than there are folds ({count}): {}",
             error::first_names(&rare)
         )
     })
@@ -67,7 +67,7 @@ mod tests {
         let description = describe(&split, &listing(&names)).unwrap().unwrap();
         assert_eq!(description, "4 groups by pattern ^.., of at most 2 subjects; stratified by pattern ^.: a 4, b 1");
         let warning = rare_values(&split, &listing(&names)).unwrap();
-        assert!(warning.ends_with("has values of fewer subjects than the 3 folds: b (1)"), "{warning}");
+        assert!(warning.ends_with("have fewer subjects than there are folds (3): b (1)"), "{warning}");
         let plain = Split::Fold(Fold::new(0, 3.try_into().unwrap()));
         assert_eq!(describe(&plain, &listing(&names)).unwrap(), None);
     }

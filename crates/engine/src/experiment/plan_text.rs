@@ -156,11 +156,12 @@ impl Plan {
             1 => "last epoch".to_owned(),
             count => format!("last {count} checkpoints"),
         };
+        let rule = if self.targets.has_background() { "argmax" } else { "regions with a probability above 0.5" };
         let lines = [
             ("volumes scored", interval),
             ("metrics", components(metrics, "none")),
             ("window", window),
-            ("postprocess", components(postprocess, "argmax")),
+            ("postprocess", components(postprocess, rule)),
             ("checkpoints", kept.into_iter().chain([last]).chain(patience).collect::<Vec<_>>().join("; ")),
         ];
         let pseudo_dice = validate.pseudo_dice.as_ref().map(|pseudo_dice| {

@@ -72,8 +72,9 @@ impl Predictor {
         if experiment.data.labels.iter().flatten().next().is_none() {
             return Err(invalid("it declares no labels, because an earlier version wrote it; add `data.labels` to it"));
         }
-        let targets = Targets::of_plan(&experiment.data)
-            .ok_or_else(|| invalid("a region of `data.regions` does not say as which label it is written"))?;
+        let targets = Targets::of_plan(&experiment.data).ok_or_else(|| {
+            invalid("a region of `data.regions` has no key `write`, the label as which it is written")
+        })?;
         let preprocessing = FittedPreprocessing::read(root, experiment.preprocess_chain())
             .map_err(|reason| PredictError::Invalid { path: root.join("preprocess.json"), reason })?
             .with_reorientation();
