@@ -3,9 +3,8 @@
 usage: python learn.py DATASET WORK [--widths 8,16,32,64] [--batch 2] [--epochs 5] [--iterations 250] [--seed 1] [--no-mirroring]
 
 The first call plans and preprocesses the dataset below WORK; later calls reuse it. WORK/nnUNet_preprocessed/…/splits_final.json
-has the folds, which an experiment can use as well (`data.split.file`). The widths and the batch size replace
-those of nnU-Net's own plan. Fold 0 is
-trained on the CPU with the standard trainer: only its number of epochs and of iterations is changed.
+has the folds, which an experiment can use as well (`data.split.file`). The widths and the batch size replace those of nnU-Net's
+own plan. Fold 0 is trained on the CPU with the standard trainer; only its numbers of epochs and iterations are changed.
 
 Needs nnunetv2 2.8.1 and a torch other than 2.9.
 """
