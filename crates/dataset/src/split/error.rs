@@ -173,7 +173,9 @@ impl SplitError {
     /// Returns how to fix it.
     pub fn help(&self) -> String {
         match self {
-            Self::Empty { .. } => "the parts train and val need at least one subject each".to_owned(),
+            Self::Empty { .. } => {
+                "the parts train and val need at least one subject each, or one group with `groups`".to_owned()
+            }
             Self::FractionSum { .. } => "write fractions such as `{ train: 0.7, val: 0.2, test: 0.1 }`".to_owned(),
             Self::FoldIndex { .. } | Self::FileIndex { .. } => "folds are counted from 0".to_owned(),
             Self::FoldCount { .. } => "change `count`, or add subjects".to_owned(),
