@@ -146,6 +146,10 @@ fn check_rules(
     }
     for index in Targets::new(labels, &regions.0, ignore).err().unwrap_or_default() {
         let (name, region) = &regions.0[index];
+        // That is another problem.
+        if region.labels.is_empty() || region.labels.iter().any(|label| Some(*label) == ignore) {
+            continue;
+        }
         let labels = region.labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let message = format!(
             "it is unclear as which label region {name} is written: expected exactly one label that no later region contains, or the key `write`"
@@ -164,7 +168,8 @@ fn check_label_regions(diagnostics: &mut Diagnostics) {
         step.component().region().is_some_and(is_all) || step.nested_steps().iter().any(takes_all)
     }
     let experiment = &diagnostics.document.experiment;
-    for (chain, steps) in [("preprocess", &experiment.preprocess), ("augment", &experiment.augment)] {
+    let (preprocess, augment, patch_augment) = (&experiment.preprocess, &experiment.augment, &experiment.patch_augment);
+    for (chain, steps) in [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)] {
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| takes_all(step)) {
             let message =
                 format!("`labels: []` of {} means every label above 0, which includes the ignored one", step.name());

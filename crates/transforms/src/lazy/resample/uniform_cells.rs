@@ -57,7 +57,7 @@ impl UniformCells {
         // The first voxel of a cell is also the next one of the cell before.
         let cells_of = |index: usize, axis: usize| {
             let cell = (index >> LOG_CELL) - self.start[axis];
-            cell.saturating_sub(usize::from(index % CELL == 0))..=cell
+            cell.saturating_sub(usize::from(index.is_multiple_of(CELL)))..=cell
         };
         for cell_x in cells_of(x, 0) {
             for cell_y in cells_of(y, 1) {
