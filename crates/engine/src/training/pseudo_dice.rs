@@ -42,7 +42,7 @@ pub(crate) fn columns(targets: &Targets) -> Vec<String> {
     names.chain(["mean", "ema"].map(str::to_owned)).map(|name| format!("pseudo_dice_{name}")).collect()
 }
 
-/// Returns whether a column of `metrics.csv` is one of [`columns`].
+/// Returns whether a column of `metrics.csv` is one of those of the pseudo-Dice.
 pub fn is_column(column: &str) -> bool {
     column.starts_with("pseudo_dice_")
 }
@@ -115,7 +115,7 @@ fn add(counts: &mut [Counts], logits: &[f32], patches: &[Patch], targets: &Targe
     Ok(())
 }
 
-/// Returns the values of [`columns`], and the average after this epoch; `average` is that before it. An epoch in which no
+/// Returns the values of the columns of the pseudo-Dice, and the average after this epoch; `average` is that before it. An epoch in which no
 /// label occurs leaves it unchanged.
 pub fn scores(counts: &[Counts], average: Option<f64>) -> (Vec<Option<f64>>, Option<f64>) {
     let dice: Vec<Option<f64>> = counts.iter().map(Counts::dice).collect();

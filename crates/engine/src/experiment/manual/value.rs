@@ -13,6 +13,9 @@ pub(super) fn in_words(keys: &Keys, schema: &Json) -> String {
             "AxisRanges" => return "`[low, high]` or a number, or one of them for each of x, y and z".to_owned(),
             "DeviceName" => return "device".to_owned(),
             "Transform" => return "transform".to_owned(),
+            "SizePerLevel" => return "whole number ≥ 1, or 3 of them, or list of 3 for each level".to_owned(),
+            "CountPerLevel" => return "whole number, or list of one for each level".to_owned(),
+            "RegionSpec" => return "list of labels, or `{ labels, write }`".to_owned(),
             "Axes" => return "orientation code".to_owned(),
             _ => {}
         }
