@@ -130,13 +130,23 @@ impl<'de> Deserializer<'de> for Typed<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        keys: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ParseError> {
-        match &self.node.value {
+        let result = match &self.node.value {
+            Value::Map(_) => return self.deserialize_any(visitor),
             Value::List(_) => at(self.node, Err(ParseError::new("expected a map of keys, got a list"))),
             _ => self.deserialize_any(visitor),
-        }
+        };
+        result.map_err(|mut error: ParseError| {
+            let help = || match keys {
+                [] => "write `{}`: it has no keys".to_owned(),
+                [key] => format!("write a map with the key `{key}`"),
+                _ => format!("write a map with some of the keys {}", keys.join(", ")),
+            };
+            error.problem.help.get_or_insert_with(help);
+            error
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
