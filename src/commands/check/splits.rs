@@ -25,6 +25,7 @@ pub(super) fn write(path: &Path, experiment: &Experiment, index: &DatasetIndex) 
     let text = split::to_splits_json(&folds);
     if path.exists() {
         if fs::read_to_string(path).is_ok_and(|written| written == text) {
+            outln!("{} has these {} folds already", path.display(), folds.len());
             return Ok(());
         }
         let message = format!("{} exists with different content", path.display());
