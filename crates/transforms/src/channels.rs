@@ -3,7 +3,47 @@
 use random::Rng;
 use values::{Probability, Range};
 
-use crate::validation::same_count;
+use crate::KeyProblem;
+use crate::validation::{keys_where, require, same_count, within};
+
+/// Maximum factor: larger ones leave no precision for later steps.
+const MAX_FACTOR: f64 = 1e6;
+
+/// The keys of a step that multiplies each channel by a factor of its own.
+pub(crate) struct ChannelFactors {
+    /// The key `factor`.
+    pub factor: Range,
+    /// The key `channel_probability`.
+    pub probability: Probability,
+}
+
+impl ChannelFactors {
+    /// Samples the factor of each channel; `None` if it is unchanged.
+    pub(crate) fn sample(&self, rng: &mut Rng, channels: usize) -> Vec<Option<f64>> {
+        sample_per_channel(rng, channels, self.probability, |rng| sample_factor(rng, self.factor))
+    }
+
+    /// Returns the keys that make the step random.
+    pub(crate) fn random_keys(&self) -> Vec<&'static str> {
+        let is_applied = self.probability.get() > 0.0;
+        keys_where(&[
+            ("factor", is_applied && !self.factor.is_fixed()),
+            ("channel_probability", is_random(self.probability)),
+        ])
+    }
+
+    /// Checks the key `factor`.
+    pub(crate) fn validate(&self) -> Vec<KeyProblem> {
+        let Range { low, high } = self.factor;
+        let message = || format!("expected factors from 0 to {MAX_FACTOR}, got [{low}, {high}]");
+        require(low >= 0.0 && high <= MAX_FACTOR, "factor", message).into_iter().collect()
+    }
+}
+
+/// Checks recorded factors.
+pub(crate) fn validate_factors(factors: &[Option<f64>], channels: usize) -> Result<(), String> {
+    validate_per_channel("factors", factors, channels, |factor| within("factors", &[*factor], [0.0, MAX_FACTOR]))
+}
 
 /// Samples a parameter for each channel; `None` where the channel is unchanged.
 ///

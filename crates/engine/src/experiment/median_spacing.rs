@@ -8,8 +8,7 @@ use volume::Grid;
 
 /// Returns whether a step of a chain resamples to a median spacing that has not been computed.
 pub fn is_pending(experiment: &Experiment) -> bool {
-    let Experiment { preprocess, augment, patch_augment, .. } = experiment;
-    preprocess.iter().chain(augment).chain(patch_augment).any(|step| is_pending_in(&mut step.clone()))
+    experiment.chains().into_iter().flat_map(|(_, steps)| steps).any(|step| is_pending_in(&mut step.clone()))
 }
 
 fn is_pending_in(step: &mut Transform) -> bool {
@@ -23,8 +22,7 @@ pub(super) fn resolve(experiment: &mut Experiment, channels: usize, mut grids: V
     let num_reorienting = experiment.preprocess_chain().len() - experiment.preprocess.len();
     let mut reorienting = experiment.preprocess_chain();
     reorienting.truncate(num_reorienting);
-    let Experiment { preprocess, augment, patch_augment, .. } = experiment;
-    for step in reorienting.iter_mut().chain(preprocess).chain(augment).chain(patch_augment) {
+    for step in reorienting.iter_mut().chain(experiment.chains_mut().into_iter().flat_map(|(_, steps)| steps)) {
         grids = resolve_step(step, channels, &grids);
     }
 }

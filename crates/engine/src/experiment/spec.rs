@@ -152,6 +152,12 @@ impl Experiment {
     }
 
     /// Returns the keys and values of the chains of transforms.
+    pub(super) fn chains(&self) -> [(&'static str, &[Transform]); 3] {
+        let Self { preprocess, augment, patch_augment, .. } = self;
+        [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)]
+    }
+
+    /// Returns the keys and values of the chains of transforms, to be changed.
     pub(super) fn chains_mut(&mut self) -> [(&'static str, &mut Vec<Transform>); 3] {
         let Self { preprocess, augment, patch_augment, .. } = self;
         [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)]

@@ -98,11 +98,12 @@ impl ClassTable {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::experiment::targets::RegionSpec;
 
-    fn patch(label: Vec<Label>) -> Patch {
+    /// Returns a patch with these labels in a row.
+    pub fn patch(label: Vec<Label>) -> Patch {
         Patch {
             subject: "case".into(),
             index: 0,

@@ -132,6 +132,7 @@ pub fn scores(counts: &[Counts], average: Option<f64>) -> (Vec<Option<f64>>, Opt
 mod tests {
     use super::*;
     use crate::experiment::targets::RegionSpec;
+    use crate::training::batch::tests::patch;
     use serde::Deserialize;
 
     /// What nnU-Net computes from logits and label maps, epoch by epoch.
@@ -143,19 +144,6 @@ mod tests {
         dice: Vec<Option<f64>>,
         mean: f64,
         ema: f64,
-    }
-
-    fn patch(label: &[volume::Label]) -> Patch {
-        Patch {
-            subject: "case".into(),
-            index: 0,
-            start: [0; 3],
-            shape: [1, 1, label.len()],
-            channels: 1,
-            image: vec![0.0; label.len()],
-            label: label.to_vec(),
-            params: Vec::new(),
-        }
     }
 
     fn targets(labels: &[volume::Label]) -> Targets {
@@ -170,7 +158,7 @@ mod tests {
         let targets = Targets::new(&labels, &regions, Some(3)).unwrap();
         let mut counts = [Counts::default(); 2];
         let logits = [[1.0, 1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0, 1.0]].concat();
-        add(&mut counts, &logits, &[patch(&[1, 2, 2, 0, 3])], &targets).unwrap();
+        add(&mut counts, &logits, &[patch(vec![1, 2, 2, 0, 3])], &targets).unwrap();
         assert_eq!(counts[0], Counts { true_positives: 2, false_positives: 1, false_negatives: 1 });
         assert_eq!(counts[1], Counts { true_positives: 2, false_positives: 1, false_negatives: 0 });
     }
@@ -182,7 +170,7 @@ mod tests {
         for epoch in &epochs {
             let mut counts = vec![Counts::default(); 3];
             for (logits, labels) in &epoch.batches {
-                let patches: Vec<Patch> = labels.iter().map(|label| patch(label)).collect();
+                let patches: Vec<Patch> = labels.iter().cloned().map(patch).collect();
                 add(&mut counts, logits, &patches, &targets(&[1, 2, 3])).unwrap();
             }
             let (values, after) = scores(&counts, average);
@@ -206,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_undeclared_label_names_its_subject() {
-        let result = add(&mut [Counts::default()], &[0.0, 1.0], &[patch(&[7])], &targets(&[1]));
+        let result = add(&mut [Counts::default()], &[0.0, 1.0], &[patch(vec![7])], &targets(&[1]));
         assert_eq!(result, Err(BatchError::UndeclaredLabel { subject: "case".into(), value: 7 }));
     }
 }

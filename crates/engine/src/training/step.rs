@@ -245,6 +245,11 @@ impl Trainer {
         self.network.parameters.export()
     }
 
+    /// Copies the weights and buffers that validation and predictions use to the host, by name.
+    pub fn prediction_weights(&self) -> Vec<NamedTensor> {
+        self.prediction_network().parameters.export()
+    }
+
     /// Copies the moving averages of the trained weights to the host, by name; none without an average or before the first
     /// step.
     pub fn weight_average(&self) -> Vec<NamedTensor> {

@@ -129,8 +129,8 @@ fn train_epochs(plan: &Plan, state: Option<State>, context: &mut TrainingContext
         let mut is_best = false;
         if let Some(value) = monitored {
             let new = BestEpoch { epoch, value };
-            let (keep, state) = (spec.checkpoint.keep_best, state_of(&progress, &trainer));
-            is_best = keep_best(context.folder, &mut progress.best, new, monitor, keep, &state.prediction_weights())?;
+            let (keep, weights) = (spec.checkpoint.keep_best, trainer.prediction_weights());
+            is_best = keep_best(context.folder, &mut progress.best, new, monitor, keep, &weights)?;
         }
         let ended_early = monitored.is_some() && is_patience_exhausted(plan, &progress, epoch);
         progress = TrainingProgress {

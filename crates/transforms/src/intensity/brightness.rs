@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::{certain, is_random, sample_factor, sample_per_channel, validate_per_channel};
-use crate::validation::{keys_where, require, within};
+use crate::channels::{ChannelFactors, certain, validate_factors};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use values::{Probability, Range};
@@ -25,13 +24,16 @@ pub struct Brightness {
     pub channel_probability: Probability,
 }
 
-/// Maximum factor: larger ones leave no precision for later steps.
-pub(crate) const MAX_FACTOR: f64 = 1e6;
-
 /// The factor of each channel; `None` if it is unchanged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BrightnessParams(pub Vec<Option<f64>>);
+
+impl Brightness {
+    fn factors(&self) -> ChannelFactors {
+        ChannelFactors { factor: self.factor, probability: self.channel_probability }
+    }
+}
 
 impl Component for Brightness {
     type Params = BrightnessParams;
@@ -41,8 +43,7 @@ impl Component for Brightness {
     }
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> BrightnessParams {
-        let factor = |rng: &mut Rng| sample_factor(rng, self.factor);
-        BrightnessParams(sample_per_channel(rng, incoming.channels, self.channel_probability, factor))
+        BrightnessParams(self.factors().sample(rng, incoming.channels))
     }
 
     fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
@@ -50,31 +51,16 @@ impl Component for Brightness {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random_factor_keys(self.factor, self.channel_probability)
+        self.factors().random_keys()
     }
 
     fn validate(&self) -> Vec<KeyProblem> {
-        validate_factor(self.factor).into_iter().collect()
+        self.factors().validate()
     }
 
     fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
-        validate_per_channel("factors", &params.0, incoming.channels, |factor| {
-            within("factors", &[*factor], [0.0, MAX_FACTOR])
-        })
+        validate_factors(&params.0, incoming.channels)
     }
-}
-
-/// Returns which of the keys `factor` and `channel_probability` make a step random.
-pub(crate) fn random_factor_keys(factor: Range, probability: Probability) -> Vec<&'static str> {
-    let is_applied = probability.get() > 0.0;
-    keys_where(&[("factor", is_applied && !factor.is_fixed()), ("channel_probability", is_random(probability))])
-}
-
-/// Checks the key `factor`.
-pub(crate) fn validate_factor(factor: Range) -> Option<KeyProblem> {
-    require(factor.low >= 0.0 && factor.high <= MAX_FACTOR, "factor", || {
-        format!("expected factors from 0 to {MAX_FACTOR}, got [{}, {}]", factor.low, factor.high)
-    })
 }
 
 impl IntensityTransform for Brightness {

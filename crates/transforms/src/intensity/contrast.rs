@@ -3,10 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::brightness::{MAX_FACTOR, random_factor_keys, validate_factor};
-use crate::channels::{certain, sample_factor, sample_per_channel, validate_per_channel};
+use crate::channels::{ChannelFactors, certain, validate_factors};
 use crate::statistics::moments::{Moments, moments};
-use crate::validation::within;
 use crate::{
     Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
 };
@@ -35,6 +33,12 @@ pub struct Contrast {
 #[serde(transparent)]
 pub struct ContrastParams(pub Vec<Option<f64>>);
 
+impl Contrast {
+    fn factors(&self) -> ChannelFactors {
+        ChannelFactors { factor: self.factor, probability: self.channel_probability }
+    }
+}
+
 impl Component for Contrast {
     type Params = ContrastParams;
 
@@ -43,8 +47,7 @@ impl Component for Contrast {
     }
 
     fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> ContrastParams {
-        let factor = |rng: &mut Rng| sample_factor(rng, self.factor);
-        ContrastParams(sample_per_channel(rng, incoming.channels, self.channel_probability, factor))
+        ContrastParams(self.factors().sample(rng, incoming.channels))
     }
 
     fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
@@ -52,17 +55,15 @@ impl Component for Contrast {
     }
 
     fn random_keys(&self) -> Vec<&'static str> {
-        random_factor_keys(self.factor, self.channel_probability)
+        self.factors().random_keys()
     }
 
     fn validate(&self) -> Vec<KeyProblem> {
-        validate_factor(self.factor).into_iter().collect()
+        self.factors().validate()
     }
 
     fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
-        validate_per_channel("factors", &params.0, incoming.channels, |factor| {
-            within("factors", &[*factor], [0.0, MAX_FACTOR])
-        })
+        validate_factors(&params.0, incoming.channels)
     }
 }
 

@@ -167,9 +167,7 @@ fn check_label_regions(diagnostics: &mut Diagnostics) {
         let is_all = |region: &Region| matches!(region, Region::Labels(labels) if labels.is_empty());
         step.component().region().is_some_and(is_all) || step.nested_steps().iter().any(takes_all)
     }
-    let experiment = &diagnostics.document.experiment;
-    let (preprocess, augment, patch_augment) = (&experiment.preprocess, &experiment.augment, &experiment.patch_augment);
-    for (chain, steps) in [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)] {
+    for (chain, steps) in diagnostics.document.experiment.chains() {
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| takes_all(step)) {
             let message =
                 format!("`labels: []` of {} means every label above 0, which includes the ignored one", step.name());
