@@ -12,3 +12,4 @@ pub mod samplers;
 pub mod sources;
 pub mod split;
 pub mod subject;
+pub mod weight_maps;

@@ -21,6 +21,8 @@ pub struct Patch {
     pub image: Vec<f32>,
     /// Labels, `[x, y, z]`.
     pub label: Vec<Label>,
+    /// The weights of voxels in the loss, `[x, y, z]`; empty if all voxels have the same weight.
+    pub weights: Vec<f32>,
     /// The sampled parameters of each step of the augmentation chains: of the volume, then of the patch.
     pub params: Vec<TransformParams>,
 }
@@ -31,9 +33,9 @@ impl Patch {
         serde_json::to_value(&self.params).expect("parameters are plain numbers")
     }
 
-    /// Returns the size of a patch's voxels in bytes.
-    pub fn num_bytes(channels: usize, shape: [usize; 3]) -> u64 {
-        let bytes = (channels * size_of::<f32>() + size_of::<Label>()) as u64;
+    /// Returns the size of a patch's voxels in bytes, including their weights in the loss if `is_weighted`.
+    pub fn num_bytes(channels: usize, shape: [usize; 3], is_weighted: bool) -> u64 {
+        let bytes = ((channels + usize::from(is_weighted)) * size_of::<f32>() + size_of::<Label>()) as u64;
         shape.iter().fold(bytes, |bytes, size| bytes.saturating_mul(*size as u64))
     }
 }
@@ -43,5 +45,6 @@ impl Drop for Patch {
     fn drop(&mut self) {
         buffer_pool::release(std::mem::take(&mut self.image));
         buffer_pool::release(std::mem::take(&mut self.label));
+        buffer_pool::release(std::mem::take(&mut self.weights));
     }
 }

@@ -45,7 +45,7 @@ pub fn run_bytes(plan: &Plan) -> u64 {
 /// Returns the size of the preprocessed volumes in bytes; runs with the same preprocessing share them.
 pub fn cache_bytes(plan: &Plan) -> u64 {
     let case_bytes = |case: &Case| {
-        let weights = if case.weights.is_some() { num_bytes(1, case.outgoing.shape, false) } else { 0 };
+        let weights = case.weight_maps.len() as u64 * num_bytes(1, case.outgoing.shape, false);
         num_bytes(plan.channels, case.outgoing.shape, case.subject.label.is_some()) + weights
     };
     plan.cases.values().map(case_bytes).sum()
@@ -154,6 +154,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         channels: plan.channels,
         image: vec![0.0; plan.channels * voxels],
         label: vec![0; voxels],
+        weights: Vec::new(),
         params: Vec::new(),
     };
     let mut trainer = Trainer::new(plan)?;

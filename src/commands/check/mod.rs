@@ -109,6 +109,7 @@ fn examine(document: &Document, index: &DatasetIndex, quiet: bool) -> CheckRepor
         chain: &chain,
         reorients: experiment.reorients(),
         sampler: &experiment.sampler,
+        weight_maps: experiment.weight_maps().map(|(_, pattern)| pattern).collect(),
         samples_val: experiment.validate.patches,
     };
     let mut bar = Bar::new(Columns::default(), 1, 1, quiet);

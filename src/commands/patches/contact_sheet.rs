@@ -100,6 +100,7 @@ mod tests {
             channels: 1,
             image,
             label,
+            weights: Vec::new(),
             params: Vec::new(),
         }
     }

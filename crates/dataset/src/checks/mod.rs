@@ -60,6 +60,8 @@ pub struct Dataset<'a> {
     pub reorients: bool,
     /// How patches are sampled.
     pub sampler: &'a Sampler,
+    /// The patterns of the files of weight maps.
+    pub weight_maps: Vec<&'a str>,
     /// If true, patches are sampled from validation subjects too.
     pub samples_val: bool,
 }

@@ -8,6 +8,7 @@ use crate::alignment::{Role, align, axis_order, check_same_axis_order};
 use crate::samplers::check_weights;
 use crate::sources::Generator;
 use crate::subject::Subject;
+use crate::weight_maps::weight_map;
 use transforms::Incoming;
 use transforms::lazy;
 use values::format_number;
@@ -21,9 +22,11 @@ pub(super) fn read(dataset: &Dataset, subject: &Subject) -> Summary {
         None => from_files(dataset, subject),
     };
     summary.name = subject.name.clone();
-    if let Some(fault) = weights_fault(dataset, &subject.name, summary.grid.as_ref()) {
-        let text = format!("weight map {fault}");
-        summary.findings.push(Finding::fault("unusable weight maps", &subject.name, text));
+    for pattern in &dataset.weight_maps {
+        if let Some(fault) = weights_fault(dataset, &subject.name, pattern, summary.grid.as_ref()) {
+            let text = format!("weight map {fault}");
+            summary.findings.push(Finding::fault("unusable weight maps", &subject.name, text));
+        }
     }
     summary
 }
@@ -189,9 +192,9 @@ fn label_map(dataset: &Dataset, grid: &Grid, channels: usize, stored: Voxels<Lab
     LabelMap::of(grid, &stored, &preprocessed, dataset.ignore)
 }
 
-/// Returns the fault of a subject's weight map; a missing file is reported by `check`, which reads headers.
-fn weights_fault(dataset: &Dataset, name: &String, image: Option<&Grid>) -> Option<String> {
-    let path = dataset.sampler.component().weight_map(name)?;
+/// Returns the fault of one of a subject's weight maps; a missing file is reported by `check`, which reads headers.
+fn weights_fault(dataset: &Dataset, name: &String, pattern: &str, image: Option<&Grid>) -> Option<String> {
+    let path = weight_map(pattern, name);
     let is_used = dataset.parts.train.contains(name) || dataset.parts.val.contains(name);
     if !(is_used && path.is_file()) {
         return None;

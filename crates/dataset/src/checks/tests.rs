@@ -75,6 +75,7 @@ fn findings_with(summaries: &[Summary], sampler: &Sampler) -> Vec<String> {
         chain: &[],
         reorients: true,
         sampler,
+        weight_maps: Vec::new(),
         samples_val: true,
     };
     let findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(summaries, &dataset)).collect();
@@ -112,6 +113,7 @@ fn missing_files_are_faults_where_training_needs_them_and_unused_label_maps_are_
         chain: &[],
         reorients: true,
         sampler: &sampler,
+        weight_maps: Vec::new(),
         samples_val: true,
     };
     let findings: Vec<String> = files::check(&[], &dataset).iter().map(ToString::to_string).collect();
@@ -149,6 +151,7 @@ fn images_of_very_different_scales_are_noted_unless_they_are_normalized() {
         chain: &chain,
         reorients: true,
         sampler: &sampler,
+        weight_maps: Vec::new(),
         samples_val: false,
     };
     assert_eq!(intensity::check(&summaries, &dataset), []);
@@ -216,6 +219,7 @@ fn two_channels_with_the_same_voxels_are_reported() {
         chain: &[],
         reorients: true,
         sampler: &sampler,
+        weight_maps: Vec::new(),
         samples_val: false,
     };
     let findings = duplicates::check(&summaries, &dataset);

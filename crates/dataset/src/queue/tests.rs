@@ -29,6 +29,7 @@ fn patch(request: Request) -> Patch {
         channels: 1,
         image: vec![0.0],
         label: vec![0],
+        weights: Vec::new(),
         params: Vec::new(),
     }
 }

@@ -4,8 +4,6 @@
 //! the chain without computing that volume: the label and the weight of a voxel are looked up through the chain's index
 //! mapping. The folder [`sampling`] has the indices and methods that samplers share.
 
-use std::path::PathBuf;
-
 use random::Rng;
 use transforms::lazy::IndexMapping;
 use values::Diagnostic;
@@ -68,8 +66,8 @@ pub trait PatchSampler {
         None
     }
 
-    /// Returns the file with the weights of a subject's voxels, for a sampler with such files; its key is `map`.
-    fn weight_map(&self, _subject: &str) -> Option<PathBuf> {
+    /// Returns the pattern of the files with the weights of subjects' voxels, for a sampler with such files; its key is `map`.
+    fn weight_maps(&self) -> Option<&str> {
         None
     }
 

@@ -1,7 +1,5 @@
 //! Patches centred at voxels sampled from a weight map.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +43,8 @@ impl PatchSampler for WeightedSampler {
         Ok(std::array::from_fn(|axis| (centre[axis] - patch[axis] / 2) as isize))
     }
 
-    fn weight_map(&self, subject: &str) -> Option<PathBuf> {
-        Some(self.map.replace("{subject}", subject).into())
+    fn weight_maps(&self) -> Option<&str> {
+        Some(&self.map)
     }
 
     fn centre_criterion(&self) -> Option<&'static str> {

@@ -17,6 +17,7 @@ mod chain;
 pub mod data;
 mod fine_tuning;
 mod inference;
+mod loss_weights;
 mod names;
 mod network;
 mod patch;

@@ -10,6 +10,7 @@ use super::spec::Experiment;
 use super::targets::Targets;
 use dataset::split::Parts;
 use dataset::subject::Subject;
+use dataset::weight_maps::WeightUse;
 use nn::devices::DeviceName;
 use volume::{Grid, Label};
 
@@ -78,8 +79,8 @@ impl ClassLabel {
 pub struct Case {
     /// Its name and files.
     pub subject: Subject,
-    /// The weight map that patch centres are sampled from, if the sampler uses one.
-    pub weights: Option<PathBuf>,
+    /// Its weight maps, by what they are for.
+    pub weight_maps: BTreeMap<WeightUse, PathBuf>,
     /// The grid of its image file.
     pub grid: Grid,
     /// The grid after the preprocess chain.
@@ -104,10 +105,10 @@ impl Plan {
         let generator = self.experiment.data.source.component().generator();
         generator.iter().for_each(|generator| hash.update(generator.settings()));
         let is_generated = generator.is_some();
-        for (name, case) in self.cases.iter().filter(|(_, case)| !is_generated || case.weights.is_some()) {
+        for (name, case) in self.cases.iter().filter(|(_, case)| !is_generated || !case.weight_maps.is_empty()) {
             hash.update(name);
             let files = case.subject.images.iter().chain(&case.subject.label).filter(|_| !is_generated);
-            for path in files.chain(&case.weights) {
+            for path in files.chain(case.weight_maps.values()) {
                 let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
                 hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
                 hash.update(size.to_le_bytes());

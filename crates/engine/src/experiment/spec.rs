@@ -19,6 +19,7 @@ use dataset::queue::QueueSpec;
 use dataset::samplers::Sampler;
 use dataset::sources::Source;
 use dataset::split::Split;
+use dataset::weight_maps::WeightUse;
 use metrics::Metric;
 use nn::Model;
 use nn::devices::DeviceName;
@@ -28,7 +29,7 @@ use transforms::{ToCanonical, Transform, lazy};
 use values::OrderedMap;
 use volume::Label;
 
-pub use training::{Checkpoint, Freeze, PseudoDice, Train, Validate, Volumes, WeightAverage};
+pub use training::{Checkpoint, Freeze, LossWeights, PseudoDice, Train, Validate, Volumes, WeightAverage};
 
 /// Experiment: everything that determines the results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -161,6 +162,17 @@ impl Experiment {
     pub(super) fn chains_mut(&mut self) -> [(&'static str, &mut Vec<Transform>); 3] {
         let Self { preprocess, augment, patch_augment, .. } = self;
         [("preprocess", preprocess), ("augment", augment), ("patch_augment", patch_augment)]
+    }
+
+    /// Returns the pattern of the files of each use of weight maps.
+    pub fn weight_maps(&self) -> impl Iterator<Item = (WeightUse, &str)> {
+        let sampling = self.sampler.component().weight_maps().map(|pattern| (WeightUse::Sampling, pattern));
+        sampling.into_iter().chain(self.loss_weight_maps().map(|pattern| (WeightUse::Loss, pattern)))
+    }
+
+    /// Returns the pattern of the files of voxels' weights in the loss.
+    pub fn loss_weight_maps(&self) -> Option<&str> {
+        self.train.loss_weights.as_ref()?.map.as_deref()
     }
 
     /// Returns the interval in epochs between evaluations of whole volumes.

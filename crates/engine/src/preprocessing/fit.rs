@@ -74,7 +74,7 @@ impl FittedPreprocessing {
         }
         for name in &plan.parts.train {
             let files = &files[name];
-            let weights = usize::from(plan.cases[name].weights.is_some());
+            let weights = plan.cases[name].weight_maps.len();
             key = files[..files.len() - weights].iter().fold(key, |key, file| key.add_file(&file.sha256));
         }
         hex::encode(key.build())

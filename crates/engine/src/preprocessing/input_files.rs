@@ -1,7 +1,7 @@
 //! The files that a run reads, identified by their content.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -65,14 +65,14 @@ pub(crate) fn hash_initial_weights(plan: &Plan, hashes: &FileHashes) -> Result<O
     hashed.map_err(PreprocessError::InitialWeights)
 }
 
-/// Returns a subject's files: those of its volume, then a weight map.
+/// Returns a subject's files: those of its volume, then its weight maps.
 fn paths(case: &Case) -> impl Iterator<Item = &Path> {
-    volume_paths(case).chain(case.weights.as_deref())
+    volume_paths(case).chain(case.weight_maps.values().map(PathBuf::as_path))
 }
 
 /// Returns the files of a subject's volume: images, then the label map.
 pub(super) fn volume_paths(case: &Case) -> impl Iterator<Item = &Path> {
-    case.subject.images.iter().chain(&case.subject.label).map(std::path::PathBuf::as_path)
+    case.subject.images.iter().chain(&case.subject.label).map(PathBuf::as_path)
 }
 
 fn hash_file(path: &Path, hashes: &FileHashes) -> Result<InputFile, MakeError> {

@@ -12,6 +12,7 @@ use crate::fingerprint::Intensities;
 use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored};
 use dataset::queue::MakeError;
 use dataset::samplers::{CumulativeRowSums, LabelRuns, WeightIndex, cumulative_row_sums};
+use dataset::weight_maps::WeightUse;
 use run_folder::manifest::InputFile;
 use transforms::lazy::{self, BorderValueCache, View};
 use transforms::{Incoming, TransformParams};
@@ -23,15 +24,15 @@ pub struct PreprocessedSubject {
     volume: Stored,
     /// The parameters of the preprocess chain on it.
     pub params: Vec<TransformParams>,
-    /// The sampling weights of its voxels, if the sampler needs them.
-    weights: Option<Stored>,
+    /// The weights of its voxels, by what they are for.
+    weights: BTreeMap<WeightUse, Stored>,
     label_runs: OnceLock<Arc<LabelRuns>>,
     cumulative_row_sums: OnceLock<CumulativeRowSums>,
     pub(crate) border_values: BorderValueCache,
 }
 
 impl PreprocessedSubject {
-    fn new(volume: Stored, weights: Option<Stored>, params: Vec<TransformParams>) -> Self {
+    fn new(volume: Stored, weights: BTreeMap<WeightUse, Stored>, params: Vec<TransformParams>) -> Self {
         let (label_runs, cumulative_row_sums, border_values) =
             (OnceLock::new(), OnceLock::new(), BorderValueCache::default());
         Self { volume, weights, params, label_runs, cumulative_row_sums, border_values }
@@ -43,10 +44,15 @@ impl PreprocessedSubject {
     }
 
     /// Returns the sampling weights; they are summed on the first call.
-    pub(crate) fn weights(&self) -> Option<WeightIndex> {
-        let weights = self.weights.as_ref()?.volume().image;
+    pub(crate) fn sampling_weights(&self) -> Option<WeightIndex> {
+        let weights = self.weights.get(&WeightUse::Sampling)?.volume().image;
         let sums = self.cumulative_row_sums.get_or_init(|| cumulative_row_sums(&weights)).clone();
         Some(WeightIndex::with_sums(weights, sums))
+    }
+
+    /// Returns the weights of its voxels in the loss, `[x, y, z]`, if they have some.
+    pub(crate) fn loss_weights(&self) -> Option<Voxels<f32>> {
+        Some(self.weights.get(&WeightUse::Loss)?.volume().image)
     }
 
     /// Returns the runs of each label's voxels; they are computed on the first call.
@@ -58,7 +64,7 @@ impl PreprocessedSubject {
 /// The cache keys of a subject.
 pub(crate) struct Keys {
     volume: Key,
-    weights: Option<Key>,
+    weights: BTreeMap<WeightUse, Key>,
 }
 
 impl Keys {
@@ -68,7 +74,7 @@ impl Keys {
             let chain = [key_text(&preprocessing.chain), key_text(&preprocessing.fitted)];
             chain.iter().fold(KeyBuilder::new().add_text(CHAIN_VERSION), |key, text| key.add_text(text))
         };
-        let (volume_files, weight_files) = files.split_at(files.len() - usize::from(case.weights.is_some()));
+        let (volume_files, weight_files) = files.split_at(files.len() - case.weight_maps.len());
         let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
         let weight_key = |file: &InputFile| {
             let mut key = begin().add_text("weights").add_text(&key_text(&case.grid)).add_file(&file.sha256);
@@ -78,12 +84,13 @@ impl Keys {
             }
             key.build()
         };
-        Self { volume, weights: weight_files.first().map(weight_key) }
+        let weights = case.weight_maps.keys().copied().zip(weight_files.iter().map(weight_key)).collect();
+        Self { volume, weights }
     }
 
     /// Protects the subject's entries from eviction.
     pub(crate) fn pin(&self, cache: &Cache) {
-        [Some(self.volume), self.weights].iter().flatten().for_each(|key| cache.pin(key));
+        std::iter::once(&self.volume).chain(self.weights.values()).for_each(|key| cache.pin(key));
     }
 }
 
@@ -97,7 +104,7 @@ pub(crate) fn num_bytes(plan: &Plan) -> u64 {
         let case = &plan.cases[name];
         let bytes = |channels, labelled| cache::num_bytes(channels, case.outgoing.shape, labelled);
         let files: Vec<&Path> = input_files::volume_paths(case).collect();
-        if let Some(map) = &case.weights {
+        for map in case.weight_maps.values() {
             let volume_files = if resolves_from_volume { files.clone() } else { Vec::new() };
             weights.insert((map, key_text(&case.grid), volume_files), bytes(1, false));
         }
@@ -150,14 +157,16 @@ pub(crate) fn preprocess(
             Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
         })?;
         drop(loaded);
-        let weights = keys.weights.as_ref().zip(case.weights.as_deref()).map(|(key, path)| {
-            get_or_compute(cache, key, &mut warnings, || {
-                let map = weight_map::load(path, &case.grid)?;
+        let mut weights = BTreeMap::new();
+        for (purpose, key) in &keys.weights {
+            let stored = get_or_compute(cache, key, &mut warnings, || {
+                let map = weight_map::load(&case.weight_maps[purpose], &case.grid)?;
                 let image = weight_map::resample(&map, &lazy::index_mapping(&preprocessing.chain, &params, &case.grid));
                 Ok(Volume { grid: case.outgoing, image, label: None })
-            })
-        });
-        Ok((PreprocessedSubject::new(volume, weights.transpose()?, params), files, measured.intensities))
+            })?;
+            weights.insert(*purpose, stored);
+        }
+        Ok((PreprocessedSubject::new(volume, weights, params), files, measured.intensities))
     };
     let (subject, files, intensities) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
     Ok(Preprocessed { subject, files, intensities, warnings })

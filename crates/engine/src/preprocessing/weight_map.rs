@@ -1,4 +1,4 @@
-//! The sampling weights of a subject, for samplers that need a map of them.
+//! The weights of a subject's voxels, from the file of a map.
 
 use std::path::Path;
 

@@ -14,6 +14,8 @@ pub struct Batch {
     pub image: Tensor<5>,
     /// What the logits are compared with.
     pub target: Target,
+    /// The weight of each patch's loss; empty if all have the same weight.
+    pub patch_weights: Vec<f64>,
 }
 
 /// A patch that cannot be trained on.
@@ -60,10 +62,8 @@ impl Batch {
         let tensor = |values: Vec<f32>, axis: usize| {
             Tensor::from_data(TensorData::new(values, [patches.len(), axis, x, y, z]), device)
         };
-        let weights = targets.ignore.map(|ignore| {
-            let values = patches.iter().flat_map(|patch| patch.label.iter());
-            values.map(|value| if *value == ignore { 0.0 } else { 1.0 }).collect()
-        });
+        let are_weighted = targets.ignore.is_some() || patches.iter().any(|patch| !patch.weights.is_empty());
+        let weights = are_weighted.then(|| patches.iter().flat_map(|patch| voxel_weights(patch, targets)).collect());
         Ok(Self {
             image: tensor(image, channels),
             target: Target {
@@ -71,8 +71,19 @@ impl Batch {
                 weights: weights.map(|weights| tensor(weights, 1)),
                 has_background: targets.has_background(),
             },
+            patch_weights: Vec::new(),
         })
     }
+}
+
+/// Returns the weight of each voxel of a patch.
+fn voxel_weights<'a>(patch: &'a Patch, targets: &Targets) -> impl Iterator<Item = f32> + use<'a> {
+    let ignore = targets.ignore;
+    patch.label.iter().enumerate().map(move |(voxel, value)| match patch.weights.get(voxel) {
+        _ if Some(*value) == ignore => 0.0,
+        Some(weight) => *weight,
+        None => 1.0,
+    })
 }
 
 /// The classes of each label.
@@ -112,6 +123,7 @@ pub(super) mod tests {
             channels: 1,
             image: vec![0.5; label.len()],
             label,
+            weights: Vec::new(),
             params: Vec::new(),
         }
     }
@@ -147,6 +159,14 @@ pub(super) mod tests {
         let batch = Batch::new(&[patch(vec![9, 3])], &targets(&[], Some(9)), &Device::flex()).unwrap();
         assert_eq!(host(batch.target.classes), [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         assert_eq!(host(batch.target.weights.unwrap()), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_weighted_voxel_has_its_weight_unless_it_is_ignored() {
+        let mut weighted = patch(vec![9, 3]);
+        weighted.weights = vec![0.5, 2.0];
+        let batch = Batch::new(&[weighted, patch(vec![0, 0])], &targets(&[], Some(9)), &Device::flex()).unwrap();
+        assert_eq!(host(batch.target.weights.unwrap()), [0.0, 2.0, 1.0, 1.0]);
     }
 
     #[test]

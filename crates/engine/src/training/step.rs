@@ -8,6 +8,7 @@ use super::checkpoint::State;
 use super::fine_tuning::{self, FrozenLayers};
 use super::weight_average::WeightAverage;
 use crate::experiment::plan::Plan;
+use crate::experiment::spec::LossWeights;
 use crate::experiment::targets::Targets;
 use crate::inference::forward::{self, ComputeError};
 use dataset::patch::Patch;
@@ -26,6 +27,7 @@ pub struct Trainer {
     optimizer_spec: OptimizerSpec,
     schedule: Schedule,
     loss: Loss,
+    loss_weights: Option<LossWeights>,
     targets: Targets,
     clip_norm: Option<f64>,
     checkpoint_activations: bool,
@@ -79,6 +81,7 @@ impl Trainer {
             optimizer_spec: spec.optimizer.clone(),
             schedule: spec.schedule.clone(),
             loss: spec.loss.clone(),
+            loss_weights: spec.train.loss_weights.clone(),
             targets: plan.targets.clone(),
             checkpoint_activations: spec.train.checkpoint_activations,
             precision: spec.train.precision,
@@ -102,9 +105,16 @@ impl Trainer {
         let num_patches: usize = batches.iter().map(Vec::len).sum();
         let transfer = |patches: &Vec<Patch>| {
             let fraction = patches.len() as f64 / num_patches as f64;
-            Ok((fraction, Batch::new(patches, &self.targets, &self.device.clone().inner())?))
+            Ok((fraction, self.batch(patches)?))
         };
         Ok(DeviceBatches(batches.iter().map(transfer).collect::<Result<_, TrainError>>()?))
+    }
+
+    fn batch(&self, patches: &[Patch]) -> Result<Batch, TrainError> {
+        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
+        let weighted = self.loss_weights.as_ref().filter(|weights| !weights.subjects.is_empty());
+        let weight = |weights: &LossWeights| patches.iter().map(|patch| weights.of_subject(&patch.subject)).collect();
+        Ok(Batch { patch_weights: weighted.map(weight).unwrap_or_default(), ..batch })
     }
 
     /// Starts the step `step`, counted from 0, on the mean gradient of the batches, and does not wait for the device.
@@ -150,7 +160,8 @@ impl Trainer {
         batch: Batch,
         factor: f64,
     ) -> (Tensor<1>, Vec<Option<Tensor<1>>>) {
-        let objective = |logits| self.loss.forward_supervised(logits, batch.target.autodiff());
+        let weights = batch.patch_weights;
+        let objective = |logits| self.loss.forward_weighted(logits, batch.target.autodiff(), &weights);
         let (loss, gradients): (_, Vec<_>) = if self.checkpoint_activations {
             network.gradients_block_by_block(pass, batch.image, objective)
         } else {
@@ -201,7 +212,7 @@ impl Trainer {
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn gradients(&self, patches: &[Patch]) -> Result<Vec<NamedTensor>, TrainError> {
-        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
+        let batch = self.batch(patches)?;
         let mut pass = Pass::training(self.seed.stream(Purpose::Dropout, 0, "", 0), self.precision);
         let (_, gradients) = self.loss_and_gradients(&self.network, &mut pass, batch, 1.0);
         let parameters = &self.network.parameters;
@@ -226,9 +237,9 @@ impl Trainer {
     /// # Errors
     /// When a patch contains a label that is not declared or the device fails.
     pub fn loss(&self, patches: &[Patch]) -> Result<f64, TrainError> {
-        let batch = Batch::new(patches, &self.targets, &self.device.clone().inner())?;
+        let batch = self.batch(patches)?;
         let logits = self.prediction_network().forward(&mut Pass::inference(), batch.image);
-        host_sum(self.loss.forward(logits, batch.target))
+        host_sum(self.loss.forward_weighted(vec![logits], batch.target, &batch.patch_weights))
     }
 
     /// Computes the logits `[window, class, x, y, z]` of windows `[window, channel, x, y, z]`; `counts` are the numbers

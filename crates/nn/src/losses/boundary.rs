@@ -52,6 +52,10 @@ impl LossFunction for BoundaryLoss {
         dice.mul_scalar(self.dice_weight.get()).add(boundary.mul_scalar(self.boundary_weight.get()))
     }
 
+    fn sums_over_batch(&self) -> bool {
+        self.batch
+    }
+
     fn allows_regions(&self) -> bool {
         true
     }

@@ -42,6 +42,10 @@ impl LossFunction for DiceLoss {
         self.on_probabilities(target.probabilities(logits), &target)
     }
 
+    fn sums_over_batch(&self) -> bool {
+        self.batch
+    }
+
     fn allows_regions(&self) -> bool {
         true
     }

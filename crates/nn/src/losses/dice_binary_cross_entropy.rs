@@ -61,6 +61,10 @@ impl LossFunction for DiceBinaryCrossEntropyLoss {
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
     }
 
+    fn sums_over_batch(&self) -> bool {
+        self.batch
+    }
+
     fn output_activation(&self) -> OutputActivation {
         OutputActivation::Sigmoid
     }

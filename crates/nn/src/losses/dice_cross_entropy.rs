@@ -57,6 +57,10 @@ impl LossFunction for DiceCrossEntropyLoss {
         dice.mul_scalar(self.dice_weight.get()).add(cross_entropy.mul_scalar(self.cross_entropy_weight.get()))
     }
 
+    fn sums_over_batch(&self) -> bool {
+        self.batch
+    }
+
     fn class_weights(&self) -> Option<&[NonNegative]> {
         self.class_weights.as_deref()
     }

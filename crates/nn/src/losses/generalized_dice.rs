@@ -45,6 +45,10 @@ impl LossFunction for GeneralizedDiceLoss {
         numerator.div(denominator).mean().neg().add_scalar(1.0)
     }
 
+    fn sums_over_batch(&self) -> bool {
+        self.batch
+    }
+
     fn allows_regions(&self) -> bool {
         true
     }

@@ -21,6 +21,7 @@ mod distance_map;
 mod focal;
 mod generalized_dice;
 mod overlap;
+mod patch_weights;
 mod reduction;
 mod target;
 mod top_k;
@@ -88,6 +89,11 @@ pub trait LossFunction {
         None
     }
 
+    /// Returns whether the loss compares sums over the whole batch, so that its patches have no loss of their own.
+    fn sums_over_batch(&self) -> bool {
+        false
+    }
+
     /// Returns the key `background`: whether the background counts as a class; `None` for a loss without this key.
     fn counts_background(&self) -> Option<bool> {
         None
@@ -135,6 +141,18 @@ impl Loss {
     /// - output: `[1]`
     pub fn forward_supervised(&self, logits: Vec<Tensor<5>>, target: Target) -> Tensor<1> {
         deep_supervision::forward(self, logits, target)
+    }
+
+    /// Computes the mean over patches of the loss of each patch times its weight; without weights, the loss of the batch.
+    ///
+    /// # Shapes
+    /// - logits, target and output: as for [`forward_supervised`](Self::forward_supervised)
+    /// - weights: one per patch, or none
+    ///
+    /// # Panics
+    /// When there are weights, but not one per patch.
+    pub fn forward_weighted(&self, logits: Vec<Tensor<5>>, target: Target, weights: &[f64]) -> Tensor<1> {
+        patch_weights::forward(self, logits, target, weights)
     }
 
     /// Validates the keys against one another.

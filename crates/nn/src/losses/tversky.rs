@@ -68,6 +68,10 @@ impl LossFunction for TverskyLoss {
         mean_over_classes(loss, self.class_weights(), target.excludes_first(self.background))
     }
 
+    fn sums_over_batch(&self) -> bool {
+        self.batch
+    }
+
     fn class_weights(&self) -> Option<&[NonNegative]> {
         self.class_weights.as_deref()
     }

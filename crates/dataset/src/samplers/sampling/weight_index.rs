@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use volume::{Voxels, offset, unravel_index};
 
-/// Checks that voxels can be sampled from a map `[1, x, y, z]`.
+/// Checks the weights of a map `[1, x, y, z]`.
 ///
 /// # Errors
 /// When a weight is negative or not finite, or all are 0.
@@ -17,7 +17,7 @@ pub fn check_weights(map: &Voxels<f32>) -> Result<(), String> {
         ));
     }
     if map.iter().all(|weight| *weight == 0.0) {
-        return Err("every weight is 0, so no patch can be sampled".to_owned());
+        return Err("every weight is 0".to_owned());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::experiment::load::Document;
 use crate::experiment::plan::{Case, Plan};
 use crate::experiment::problem::{Problem, Problems, SourceSpan, SourceText};
 use dataset::patch::Patch;
+use dataset::weight_maps::weight_map;
 use nn::StepSize;
 use nn::devices::DeviceName;
 use transforms::lazy::{self, WholeVolumeUse};
@@ -69,8 +70,10 @@ pub(super) fn assemble(
         recomputes: experiment.train.checkpoint_activations,
         device,
     });
+    let is_weighted = experiment.loss_weight_maps().is_some();
+    let patch_bytes = Patch::num_bytes(summary.channels, experiment.sampler.patch(), is_weighted);
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
-    let waiting_bytes = waiting.saturating_mul(Patch::num_bytes(summary.channels, experiment.sampler.patch()));
+    let waiting_bytes = waiting.saturating_mul(patch_bytes);
     let num_parameters = experiment.model.num_parameters(summary.channels, classes);
     let averaged = if experiment.train.weight_average.is_some() { num_parameters } else { 0 };
     let average_bytes = (averaged as u64).saturating_mul(size_of::<f32>() as u64);
@@ -106,8 +109,9 @@ pub(super) fn assemble(
         .iter()
         .filter_map(|subject| {
             let (grid, outgoing) = (*summary.grids.get(&subject.name)?, *outgoing.get(&subject.name)?);
-            let weights = experiment.sampler.component().weight_map(&subject.name);
-            Some((subject.name.clone(), Case { subject: subject.clone(), weights, grid, outgoing }))
+            let map = |(purpose, pattern)| (purpose, weight_map(pattern, &subject.name));
+            let weight_maps = experiment.weight_maps().map(map).collect();
+            Some((subject.name.clone(), Case { subject: subject.clone(), weight_maps, grid, outgoing }))
         })
         .collect();
     let warnings = diagnostics.finish()?;

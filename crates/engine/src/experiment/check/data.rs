@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Diagnostics, sampler, targets, training};
+use super::{Diagnostics, loss_weights, sampler, targets, training};
 use crate::experiment::load::Document;
 use crate::experiment::problem::{Problem, Problems};
 use crate::experiment::spec::Orientation;
@@ -81,6 +81,7 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     check_complete(&mut diagnostics, &listing, &parts);
     check_grids(&mut diagnostics, &grids);
     sampler::check_maps(&mut diagnostics, &parts, &grids);
+    loss_weights::check(&mut diagnostics, &listing, &parts);
     let (samples, per_step) = (experiment.queue.samples_per_volume.get(), experiment.patches_per_step());
     let (patches_per_epoch, steps_per_epoch) = experiment.epoch_size(parts.train.len());
     if patches_per_epoch > 0 && patches_per_epoch < per_step {

@@ -8,6 +8,7 @@ use super::data::first_names;
 use crate::experiment::problem::Problem;
 use dataset::alignment::{Role, axis_order};
 use dataset::split::Parts;
+use dataset::weight_maps::{WeightUse, weight_map};
 use volume::Grid;
 use volume::io::read_header;
 
@@ -18,13 +19,28 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     diagnostics.component(&format!("sampler.{}", experiment.sampler.name()), reported);
 }
 
-/// Checks that the weight map of every subject that patches are sampled from exists and has the grid of its image.
+/// Checks that the weight maps of every subject that patches are sampled from exist and have the grid of its image.
 pub(super) fn check_maps(diagnostics: &mut Diagnostics, parts: &Parts, grids: &BTreeMap<String, Grid>) {
-    let sampler = &diagnostics.document.experiment.sampler;
-    let path = &format!("sampler.{}.map", sampler.name());
+    let experiment = &diagnostics.document.experiment;
+    for (purpose, pattern) in experiment.weight_maps() {
+        let path = match purpose {
+            WeightUse::Sampling => format!("sampler.{}.map", experiment.sampler.name()),
+            WeightUse::Loss => "train.loss_weights.map".to_owned(),
+        };
+        check_map_files(diagnostics, (&path, pattern), parts, grids);
+    }
+}
+
+/// Checks the weight maps of a pattern, the value of the key `path`.
+fn check_map_files(
+    diagnostics: &mut Diagnostics,
+    (path, pattern): (&str, &str),
+    parts: &Parts,
+    grids: &BTreeMap<String, Grid>,
+) {
     let mut missing = Vec::new();
     for name in parts.train.iter().chain(&parts.val) {
-        let (Some(map), Some(grid)) = (sampler.component().weight_map(name), grids.get(name)) else { continue };
+        let (map, Some(grid)) = (weight_map(pattern, name), grids.get(name)) else { continue };
         if !map.is_file() {
             missing.push(map);
             continue;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::is_default;
 use nn::FloatFormat;
 use nn::weights::InitialWeights;
-use values::{Positive, UnitFraction};
+use values::{NonNegative, Positive, UnitFraction};
 
 /// Training loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,9 @@ pub struct Train {
     /// Gradient checkpointing: recompute activations in the backward pass to save memory, at the cost of time (default false). Results are bit-identical, except for rounding in residual networks with `strided_conv`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint_activations: bool,
+    /// Weights of voxels and of subjects in the loss. `null` (default) gives all the same weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_weights: Option<LossWeights>,
     /// Exponential moving average of the weights, which validation and prediction use. `null` (default) disables it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_average: Option<WeightAverage>,
@@ -62,6 +65,29 @@ pub struct Freeze {
     /// Number of epochs, for example 10. `null` (default) freezes the layers for the whole run.
     #[serde(default)]
     pub epochs: Option<NonZeroUsize>,
+}
+
+/// Weights of voxels and of subjects in the loss, in training and in `val_loss`. Metrics are not weighted.
+///
+/// ```yaml
+/// loss_weights: { map: "weights/{subject}.nii.gz", subjects: { case_007: 0.5 } }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LossWeights {
+    /// File of each subject's weight map, such as `weights/{subject}.nii.gz`; `{subject}` is replaced by the subject's name. The map has the grid of the subject's image and values of at least 0: each voxel's contribution to the sums of a loss is multiplied by its weight, and means over voxels are weighted means. Spatial transforms are applied to it as to labels, and weights outside the image are 0. `null` (default) gives all voxels the same weight.
+    #[serde(default)]
+    pub map: Option<String>,
+    /// Weights of subjects by name, such as `{ case_007: 0.5 }`: the loss of each of a subject's patches is multiplied by its weight. Subjects that are not listed have weight 1. Default: `{}`.
+    #[serde(default)]
+    pub subjects: BTreeMap<String, NonNegative>,
+}
+
+impl LossWeights {
+    /// Returns the weight of a subject.
+    pub fn of_subject(&self, name: &str) -> f64 {
+        self.subjects.get(name).map_or(1.0, |weight| weight.get())
+    }
 }
 
 /// Validation during training.

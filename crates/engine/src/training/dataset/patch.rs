@@ -7,9 +7,9 @@ use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
 use dataset::samplers::{LabelIndex, PatchIndex, SamplingContext};
 use random::Purpose;
-use transforms::lazy::{self, PaddedWindow, Profile, View};
+use transforms::lazy::{self, IndexMapping, PaddedWindow, Profile, View};
 use transforms::{Incoming, Transform, TransformParams, sample_params};
-use volume::{Affine, Grid, Volume, Voxels, buffer_pool};
+use volume::{Affine, Grid, Volume, Voxels, buffer_pool, offset, unravel_index};
 
 /// What a patch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl PreprocessedDataset {
         let view = View::new(volume, augment, &params)?;
         let view =
             view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
-        let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.weights());
+        let (index, weights) = (LabelIndex::with_runs(labels, runs.clone()), subject.sampling_weights());
         let context = SamplingContext {
             mapping: view.index_mapping(),
             labels: &index,
@@ -73,6 +73,10 @@ impl PreprocessedDataset {
         let (first, size) = lazy::required_region(patch_augment, &sampled, &grid);
         let (mut image, mut label) =
             view.padded_window(std::array::from_fn(|axis| start[axis] + first[axis] as isize), size)?;
+        let weights = subject.loss_weights().map_or_else(Vec::new, |map| {
+            let of_patch = lazy::index_mapping(patch_augment, &sampled, &grid);
+            loss_weights(&map, (view.index_mapping(), start), &of_patch)
+        });
         drop(view);
         if !patch_augment.is_empty() {
             let corner = Affine::scale_and_shift([1.0; 3], first.map(|index| index as f64));
@@ -85,7 +89,8 @@ impl PreprocessedDataset {
             params.extend(sampled);
         }
         let label = label.expect(HAS_LABELS);
-        Ok(Patch { subject: name.to_owned(), index: request.index, start, shape, channels, image, label, params })
+        let subject = name.to_owned();
+        Ok(Patch { subject, index: request.index, start, shape, channels, image, label, weights, params })
     }
 
     /// Returns the index of a requested patch among all patches of its subject in the run.
@@ -101,6 +106,30 @@ impl PreprocessedDataset {
             margin,
         }
     }
+}
+
+/// Returns the weights of a patch's voxels: each has that of its nearest voxel in the map, or 0 outside the volume.
+///
+/// `of_volume` maps the augmented volume to the map, and `start` is the voxel of the volume at which the block was cut;
+/// `of_patch` maps the patch to the block.
+fn loss_weights(
+    map: &Voxels<f32>,
+    (of_volume, start): (&IndexMapping, [isize; 3]),
+    of_patch: &IndexMapping,
+) -> Vec<f32> {
+    let weight = |voxel: [usize; 3]| {
+        let in_block = of_patch.source(voxel)?;
+        let index = |axis: usize| usize::try_from(start[axis] + in_block[axis] as isize).ok();
+        let in_volume = [index(0)?, index(1)?, index(2)?];
+        let is_inside = (0..3).all(|axis| in_volume[axis] < of_volume.shape[axis]);
+        let source = is_inside.then(|| of_volume.source(in_volume)).flatten()?;
+        Some(map[offset(map.shape, source)])
+    };
+    let mut weights = buffer_pool::acquire(of_patch.shape.iter().product());
+    for (index, value) in weights.iter_mut().enumerate() {
+        *value = weight(unravel_index(of_patch.shape, index)).unwrap_or(0.0);
+    }
+    weights
 }
 
 /// Returns the image and the labels of a volume on `incoming` after a chain that returns this shape, given the block of it from
@@ -213,6 +242,23 @@ mod tests {
         for (plain, centred) in plain.iter().zip(&centred) {
             assert_eq!((&plain.image, &plain.label), (&centred.image, &centred.label));
         }
+    }
+
+    #[test]
+    fn the_weights_of_voxels_follow_the_chains_of_augmentation() {
+        let map = Voxels::new(1, [4, 3, 2], (1..=24).map(|value| value as f32).collect::<Vec<_>>());
+        let grid = Grid { shape: [4, 3, 2], affine: Affine::IDENTITY };
+        let chain: Vec<Transform> = serde_json::from_str(r#"[{"flip": {"probabilities": [1, 0, 0]}}]"#).unwrap();
+        let mut rng = random::Seed(1).stream(Purpose::Augment, 0, "", 0);
+        let incoming = Incoming { grid, channels: 1 };
+        let params = sample_params(&chain, &mut rng, &incoming);
+        let flipped = lazy::index_mapping(&chain, &params, &grid);
+        let block = Grid { shape: [2, 3, 1], ..grid };
+        let params = sample_params(&chain, &mut rng, &Incoming { grid: block, channels: 1 });
+        let of_patch = lazy::index_mapping(&chain, &params, &block);
+        // The first plane is outside the volume. The second flip returns it to the end of the patch.
+        let weights = loss_weights(&map, (&flipped, [-1, 0, 1]), &of_patch);
+        assert_eq!(weights, [20.0, 22.0, 24.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
