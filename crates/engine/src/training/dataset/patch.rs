@@ -89,8 +89,8 @@ impl PreprocessedDataset {
             params.extend(sampled);
         }
         let label = label.expect(HAS_LABELS);
-        let subject = name.to_owned();
-        Ok(Patch { subject, index: request.index, start, shape, channels, image, label, weights, params })
+        let (subject, index, affine) = (name.to_owned(), request.index, grid.affine);
+        Ok(Patch { subject, index, start, affine, shape, channels, image, label, weights, params })
     }
 
     /// Returns the index of a requested patch among all patches of its subject in the run.
