@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Words that YAML reads as something else than text.
-const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+const WORDS: [&str; 7] = ["null", "true", "false", "yes", "no", "on", "off"];
 
 /// Writes a value as YAML on one line, such as `{ widths: [32, 64], norm: instance }`.
 pub(crate) fn flow(value: &Value) -> String {

@@ -186,7 +186,8 @@ fn name(import: &Import, plans: &Plans, checkpoint: &Checkpoint) -> Result<Strin
 fn comment(description: &str, fold: &Fold, checkpoint: &Checkpoint) -> String {
     let epochs = checkpoint.epochs.map(|epochs| format!(" after {epochs} epochs")).unwrap_or_default();
     format!(
-        "A model of nnU-Net, imported by `runner import nnunet`: {description}, fold {fold}{epochs}.\n\
+        "A model of nnU-Net, imported by `runner import nnunet`:\n\
+         {description}, fold {fold}{epochs}.\n\
          Axes are x, y, z of image files. preprocess, model and inference are those of the model. sampler, loss, optimizer,\n\
          schedule and train restate nnU-Net's default trainer, whose data augmentation is left out; they do not affect predictions."
     )

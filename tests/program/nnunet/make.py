@@ -162,7 +162,7 @@ def make(name, spec):
             trainer.plans_manager, trainer.configuration_manager, len(spec["channels"]),
             trainer.label_manager.num_segmentation_heads, enable_deep_supervision=False)
         trainer.inference_allowed_mirroring_axes = spec["mirror"]
-        train(trainer, prepared, spec["patch"], 80, fold)
+        train(trainer, prepared, spec["patch"], 240, fold)
         trainer.optimizer, trainer.lr_scheduler = trainer.configure_optimizers()
         trainer.current_epoch = 6
         trainer._best_ema = np.float64(0.5)
