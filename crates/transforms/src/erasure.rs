@@ -113,6 +113,10 @@ impl<T: Registered> Step for T {
         self.spatial().is_some_and(|step| step.resolves_from_volume())
     }
 
+    fn resolves_shape(&self) -> bool {
+        self.spatial().is_some_and(|step| step.resolves_shape())
+    }
+
     fn resolve_from_volume(
         &self,
         params: &TransformParams,

@@ -39,12 +39,13 @@ pub use mapping::elastic_displacement::{ElasticDisplacement, weights as spline_w
 pub use mapping::grid_mapping::{Convention, Fill, GridMapping, Lattice, LatticeAxis, Map};
 pub use mapping::interpolation::Interpolation;
 pub use mapping::padding::{Extension, Padding};
+pub use mapping::separate_axis::SeparateAxis;
 pub use mapping::target_spacing::TargetSpacing;
 pub use params::{InvalidParams, NoParams, sample_params, validate_params};
 pub use registry::*;
 pub use spatial::crop_or_pad::{Location, Only};
 pub use spatial::ensure_shape_multiple::Method;
-pub use spatial::resample::{Reference, ResampleConvention, SeparateAxis};
+pub use spatial::resample::{Reference, ResampleConvention};
 pub use spatial::to_orientation::Axes;
 pub(crate) use statistics::border::border_means;
 pub(crate) use statistics::descriptive::{mean, median};
@@ -137,7 +138,7 @@ pub trait Component {
 /// A transform of the grid: it maps each outgoing voxel to a point of the incoming volume.
 pub trait SpatialTransform: Component {
     /// Returns the outgoing grid and the source of its voxels; a pure function. The shape does not depend on sampled
-    /// parameters.
+    /// parameters, but may on those that are resolved from the volume.
     fn map_grid(&self, params: &Self::Params, incoming: &Grid) -> GridMapping;
 
     /// Returns whether outgoing volumes may have another shape.
@@ -158,6 +159,11 @@ pub trait SpatialTransform: Component {
 
     /// Returns whether the content of a volume determines parameters.
     fn resolves_from_volume(&self) -> bool {
+        false
+    }
+
+    /// Returns whether the content of a volume determines the shape of the outgoing one.
+    fn resolves_shape(&self) -> bool {
         false
     }
 

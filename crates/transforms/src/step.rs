@@ -98,6 +98,11 @@ pub trait Step {
         false
     }
 
+    /// Returns whether the content of a volume determines the shape of the outgoing one.
+    fn resolves_shape(&self) -> bool {
+        false
+    }
+
     /// Returns the parameters, completed from the content of the incoming volume.
     ///
     /// # Errors

@@ -94,6 +94,7 @@ def predicted(case):
     if "order" in case:
         dataset["regions_class_order"] = case["order"]
     image, seg = scan(case["shape"])
+    truth = seg.copy()
     properties = dict(spacing=case["spacing"][::-1])
     data, seg, properties = DefaultPreprocessor(False).run_case_npy(
         image, seg, properties, manager, configuration, dataset)
@@ -114,11 +115,18 @@ def predicted(case):
     labels = convert_predicted_logits_to_segmentation_with_correct_shape(logits.clone(), **export)
     _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
         logits.clone(), return_probabilities=True, **export)
-    box = np.array(properties["bbox_used_for_cropping"])[::-1].T
+    bounds = properties["bbox_used_for_cropping"]
+    # nnU-Net marks background outside the mask of non-zero voxels by the label -1, which it removes after resampling; here
+    # that is background like the other.
+    target = [old if new is None else new for old, new in zip(case["spacing"], case["target"])][::-1]
+    cropped = truth[(slice(None), *[slice(*bound) for bound in bounds])]
+    label = configuration.resampling_fn_seg(cropped, data.shape[1:], properties["spacing"], target)
+    print(np.sum(np.maximum(seg, 0) != label), "of", label.size, "labels differ from those with -1")
+    box = np.array(bounds)[::-1].T
     return dict(
         shape=case["shape"], spacing=case["spacing"], target=case["target"], window=case["window"], mirror=case["mirror"],
         scales=case["scales"], masked=case["masked"], regions=case.get("order"), box=box.tolist(),
-        preprocessed=list(data.shape[:0:-1]), image=numbers(data), label=integers(np.maximum(seg, 0)), logits=numbers(logits.numpy()),
+        preprocessed=list(data.shape[:0:-1]), image=numbers(data), label=integers(label), logits=numbers(logits.numpy()),
         prediction=integers(labels[None]), probabilities=numbers(probabilities))
 
 

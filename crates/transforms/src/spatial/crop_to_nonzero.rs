@@ -57,6 +57,10 @@ impl SpatialTransform for CropToNonzero {
         true
     }
 
+    fn resolves_shape(&self) -> bool {
+        true
+    }
+
     fn resolve_from_volume(
         &self,
         _: &CropToNonzeroParams,

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, RoundTrip, SpatialTransform,
-    TargetSpacing, Zoom,
+    Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, RoundTrip, SeparateAxis,
+    SpatialTransform, TargetSpacing, Zoom,
 };
 use random::Rng;
 use values::{Shape, Spacing, format_number};
@@ -20,10 +20,11 @@ use volume::{Affine, Grid};
 ///
 /// With `convention: nnunet`, whole volumes are resampled as by nnU-Net's `resample_data_or_seg`: the new shape is
 /// `round(old spacing / new spacing * shape)`, and the field of view stays the same, so spacings are those of the step up to
-/// rounding. Intensities are clipped to their range before, and labels are those whose mask, interpolated linearly, is at least
-/// one half. Where voxels are more than three times as long along one axis as along another, slices across it are resampled
-/// one by one, and of them the nearest are taken. Predictions are resampled back in the same way, by linear interpolation, if
-/// the other spatial steps only crop, pad, flip or permute axes, and none follows.
+/// rounding. Intensities are clipped to their range before. Labels are those whose mask, interpolated linearly, is largest, and
+/// where two are equally large that of the nearest voxel, as with batchgenerators 0.25.4 and later. Where voxels are more than
+/// three times as long along one axis as along another, slices across it are resampled one by one, and of them the nearest are
+/// taken. Predictions are resampled back in the same way, by linear interpolation, if the other spatial steps only crop, pad,
+/// flip or permute axes, and none follows.
 ///
 /// `spacing_mm: median` is the median spacing of the training subjects along each axis, as it is when it enters this step.
 /// It is read from the headers of their images; plan.yaml states it as `{ median: [x, y, z] }`, so that other images are
@@ -69,26 +70,6 @@ pub enum ResampleConvention {
     /// nnU-Net's: the field of view stays, and shapes are rounded to the nearest whole number.
     Nnunet,
 }
-
-/// Whether slices across the axis with the longest voxels are resampled one by one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SeparateAxis {
-    /// If voxels are more than three times as long along it as along another axis, before resampling or else after, and no
-    /// other axis has voxels as long.
-    #[default]
-    Auto,
-    /// All axes are resampled together.
-    Never,
-    /// Always, if no other axis has voxels as long before resampling.
-    Always,
-}
-
-/// The ratio of spacings above which slices are resampled one by one: nnU-Net's `ANISO_THRESHOLD`.
-const ANISOTROPY: f64 = 3.0;
-
-/// Spacings that differ by less, relatively, are the same.
-const SAME_SPACING: f64 = 1e-6;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -240,26 +221,6 @@ impl SpatialTransform for Resample {
             Zoom { from, to, interpolation: Interpolation::Linear, separate_axis: self.separate_axis.of(new, old) };
         Some(RoundTrip { forward, back })
     }
-}
-
-impl SeparateAxis {
-    /// Returns the axis whose slices are resampled one by one from a spacing to another.
-    fn of(self, old: [f64; 3], new: [f64; 3]) -> Option<usize> {
-        let is_anisotropic =
-            |spacing: &[f64; 3]| longest(*spacing) / spacing.iter().copied().fold(f64::MAX, f64::min) > ANISOTROPY;
-        let spacing = match self {
-            Self::Never => None,
-            Self::Always => Some(old),
-            Self::Auto => [old, new].into_iter().find(is_anisotropic),
-        }?;
-        let is_longest = |axis: &usize| spacing[*axis] >= longest(spacing) * (1.0 - SAME_SPACING);
-        let mut axes = (0..3).filter(is_longest);
-        axes.next().filter(|_| axes.next().is_none())
-    }
-}
-
-fn longest(spacing: [f64; 3]) -> f64 {
-    spacing.into_iter().fold(0.0, f64::max)
 }
 
 /// Returns the spacing to resample to. `check --data` asks for the effect on label values before there is a plan with the

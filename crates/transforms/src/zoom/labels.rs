@@ -6,8 +6,8 @@ use super::{LinearSample, Zoom};
 use volume::{Label, Voxels};
 
 impl Zoom {
-    /// Resamples a label map `[x, y, z]`: a voxel takes the largest label whose mask, interpolated linearly, is at least one
-    /// half, and else 0.
+    /// Resamples a label map `[x, y, z]`: a voxel takes the label whose mask, interpolated linearly, is largest; of labels that
+    /// share the largest value that of the nearest voxel, if it is one of them, and else the smallest.
     ///
     /// # Panics
     /// When the label map has another shape than the zoom.
@@ -60,22 +60,34 @@ impl<'a> Row<'a> {
 
 /// Returns the label of a voxel from those of the rows around it, `[y][x]`.
 fn interpolated(rows: [[&Row; 2]; 2], [x, y, z]: [&LinearSample; 3]) -> Label {
-    // In the order in which SciPy adds them, of an array z, y, x: sums that are one half stay so.
-    let corners: [(Label, f64); 8] = std::array::from_fn(|corner| {
-        let is_upper = |axis: usize| corner >> axis & 1 == 1;
-        let weight =
-            |sample: &LinearSample, axis: usize| if is_upper(axis) { sample.weight } else { 1.0 - sample.weight };
-        let row = rows[usize::from(is_upper(1))][usize::from(is_upper(0))];
-        let label = row.labels[if is_upper(2) { z.high } else { z.low }];
-        (label, weight(z, 2) * weight(y, 1) * weight(x, 0))
+    // The corners in the order of an array z, y, x.
+    let is_upper = |corner: usize, axis: usize| corner >> axis & 1 == 1;
+    let labels: [Label; 8] = std::array::from_fn(|corner| {
+        let row = rows[usize::from(is_upper(corner, 1))][usize::from(is_upper(corner, 0))];
+        row.labels[if is_upper(corner, 2) { z.high } else { z.low }]
     });
-    let first = corners[0].0;
-    if corners.iter().all(|(label, _)| *label == first) {
-        return first;
+    if labels.iter().all(|label| *label == labels[0]) {
+        return labels[0];
     }
-    let weight =
-        |wanted: Label| corners.iter().filter(|(label, _)| *label == wanted).map(|(_, weight)| weight).sum::<f64>();
-    corners.iter().map(|(label, _)| *label).filter(|label| weight(*label) >= 0.5).max().unwrap_or(0)
+    // SciPy multiplies and adds in this order, so that equal sums are equal here too.
+    let weight = |corner: usize, axis: usize, sample: &LinearSample| {
+        if is_upper(corner, axis) { sample.weight } else { 1.0 - sample.weight }
+    };
+    let weights: [f64; 8] =
+        std::array::from_fn(|corner| weight(corner, 2, z) * weight(corner, 1, y) * weight(corner, 0, x));
+    let score = |wanted: Label| {
+        let own = labels.iter().zip(&weights).filter(|(label, _)| **label == wanted);
+        own.map(|(_, weight)| weight).sum::<f64>()
+    };
+    let scores = labels.map(score);
+    let largest = scores.iter().copied().fold(0.0, f64::max);
+    let nearest: usize =
+        [x, y, z].into_iter().enumerate().map(|(axis, sample)| usize::from(sample.weight >= 0.5) << axis).sum();
+    if scores[nearest] == largest {
+        return labels[nearest];
+    }
+    let winners = labels.iter().zip(&scores).filter(|(_, score)| **score == largest).map(|(label, _)| *label);
+    winners.min().unwrap_or(labels[nearest])
 }
 
 #[cfg(test)]
@@ -90,18 +102,24 @@ mod tests {
     }
 
     #[test]
-    fn of_labels_with_half_of_the_weight_the_larger_is_taken() {
-        assert_eq!(zoomed(4, 2, false, &[1, 2, 2, 1]), [2, 2]);
-        assert_eq!(zoomed(4, 2, false, &[3, 0, 0, 3]), [3, 3]);
+    fn of_labels_with_the_same_weight_that_of_the_nearest_voxel_is_taken() {
+        // Between two voxels, the upper one is the nearest.
+        assert_eq!(zoomed(4, 2, false, &[1, 2, 2, 1]), [2, 1]);
         assert_eq!(zoomed(4, 2, true, &[3, 0, 0, 3]), [0, 3]);
         assert_eq!(zoomed(2, 4, false, &[0, 5]), [0, 0, 5, 5]);
     }
 
     #[test]
-    fn labels_of_less_than_half_of_the_weight_leave_background() {
-        // Nine voxels in which three labels meet; the voxel in the middle of four has a quarter of each.
-        let zoom = Zoom { from: [2, 2, 1], to: [1, 1, 1], interpolation: Interpolation::Cubic, separate_axis: None };
-        assert_eq!(zoom.labels(&Voxels::new(1, [2, 2, 1], vec![1, 2, 3, 4]))[..], [0]);
-        assert_eq!(zoom.labels(&Voxels::new(1, [2, 2, 1], vec![1, 2, 2, 1]))[..], [2]);
+    fn where_labels_meet_the_one_with_the_largest_weight_is_taken() {
+        let to_one = |labels: [Label; 4]| {
+            let (from, to) = ([2, 2, 1], [1, 1, 1]);
+            let zoom = Zoom { from, to, interpolation: Interpolation::Cubic, separate_axis: None };
+            zoom.labels(&Voxels::new(1, from, labels.to_vec()))[0]
+        };
+        assert_eq!(to_one([1, 2, 2, 3]), 2);
+        // The nearest voxel has a label of less weight.
+        assert_eq!(to_one([4, 4, 2, 0]), 4);
+        // All have the same.
+        assert_eq!(to_one([4, 3, 2, 9]), 9);
     }
 }
