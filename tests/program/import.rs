@@ -55,7 +55,8 @@ fn predicted(dir: &TestDir, runs: &[String], model: &str, channels: usize) -> Ve
 fn assert_is_nnunets(label: &[u16], model: &str) {
     let (_, expected) = read_label(&reference(&format!("{model}_expected.nii.gz"))).unwrap();
     assert_eq!(label.len(), expected.len(), "{model}");
-    let different = label.iter().zip(expected.iter()).filter(|(ours, theirs)| **theirs != TIE && ours != theirs).count();
+    let different =
+        label.iter().zip(expected.iter()).filter(|(ours, theirs)| **theirs != TIE && ours != theirs).count();
     let foreground = expected.iter().filter(|label| ![0, TIE].contains(label)).count();
     assert!(foreground > 500, "{model}: the reference has {foreground} voxels of foreground");
     assert_eq!(different, 0, "{model}: voxels with another label than nnU-Net's");
@@ -75,7 +76,10 @@ fn resampled_thick_slices_with_regions_predict_nnunets_label_map() {
     let runs = import(&dir, &reference("residual"), &[]);
     assert_is_nnunets(&predicted(&dir, &runs, "residual", 1), "residual");
     let plan = fs::read_to_string(dir.path(&runs[0]).join("plan.yaml")).unwrap();
-    assert!(plan.starts_with("# A model of nnU-Net, imported by `runner import nnunet`: Dataset002_Residual"), "{plan}");
+    assert!(
+        plan.starts_with("# A model of nnU-Net, imported by `runner import nnunet`: Dataset002_Residual"),
+        "{plan}"
+    );
     assert!(plan.contains("ignore_label: 3") && plan.contains("orientation: stored"), "{plan}");
 }
 
@@ -96,7 +100,12 @@ fn a_run_folder_states_where_it_comes_from_and_a_second_import_changes_nothing()
     let imported = &manifest["imported"];
     assert_eq!((&manifest["status"], &manifest["best_epoch"]), (&"done".into(), &7.into()));
     assert_eq!((&imported["trainer"], &imported["fold"]), (&"nnUNetTrainer".into(), &"1".into()));
-    assert!(imported["file"].as_str().unwrap().ends_with("plain.zip/Dataset001_Plain/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_1/checkpoint_final.pth"));
+    assert!(
+        imported["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("plain.zip/Dataset001_Plain/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_1/checkpoint_final.pth")
+    );
     let before = fs::read(dir.path(&runs[0]).join("manifest.json")).unwrap();
     let again = import(&dir, &reference("plain.zip"), &[]);
     assert_eq!(again[1], "runs/Dataset001_Plain_3d_fullres/fold_1 (imported before)");
@@ -124,7 +133,9 @@ fn an_imported_run_is_scored_on_data_that_is_named() {
     }
     // Voxels close to a tie have a label of their own.
     let labels = r#"{ "background": 0, "left ball": 1, "right ball": 2, "ignore": 255 }"#;
-    let json = format!(r#"{{ "channel_names": {{ "0": "MRI" }}, "labels": {labels}, "numTraining": 5, "file_ending": ".nii.gz" }}"#);
+    let json = format!(
+        r#"{{ "channel_names": {{ "0": "MRI" }}, "labels": {labels}, "numTraining": 5, "file_ending": ".nii.gz" }}"#
+    );
     dir.write("raw/dataset.json", &json);
     let set = ["--set", "data.source.nnunet.root=raw", "--set", "data.ignore_label=255"];
     let scored = dir.runner(&[&["evaluate", runs[0].as_str(), "--quiet"][..], &set].concat()).success();
@@ -199,7 +210,11 @@ fn what_a_model_needs_and_ours_lacks_is_refused_by_name() {
     let model = copy(&dir, "residual");
     let plans = fs::read_to_string(model.join("plans.json")).unwrap();
     for (old, new, expected) in [
-        ("unet.ResidualEncoderUNet", "primus.Primus", "the network is dynamic_network_architectures.architectures.primus.Primus"),
+        (
+            "unet.ResidualEncoderUNet",
+            "primus.Primus",
+            "the network is dynamic_network_architectures.architectures.primus.Primus",
+        ),
         ("CTNormalization", "MyNormalization", "the normalization is MyNormalization"),
         ("\"DefaultPreprocessor\"", "\"MyPreprocessor\"", "the preprocessor is MyPreprocessor"),
         ("\"batch_dice\": false", "\"previous_stage\": \"3d_lowres\"", "second stage of a cascade after 3d_lowres"),
@@ -231,9 +246,11 @@ fn several_models_are_listed_and_a_missing_fold_is_named() {
     let message = refused(&dir, &folder, 2);
     assert!(message.contains("several models: planar residual") && message.contains("--model"), "{message}");
     let folder = folder.to_str().unwrap();
-    let message = stderr_line(&dir.runner(&["import", "nnunet", folder, "--model", "planar", "--folds", "0,3"]).code(2));
+    let message =
+        stderr_line(&dir.runner(&["import", "nnunet", folder, "--model", "planar", "--folds", "0,3"]).code(2));
     assert!(message.contains("has no checkpoint_final.pth of fold 3, but of 0"), "{message}");
-    let message = stderr_line(&dir.runner(&["import", "nnunet", folder, "--model", "planar", "--checkpoint", "best"]).code(2));
+    let message =
+        stderr_line(&dir.runner(&["import", "nnunet", folder, "--model", "planar", "--checkpoint", "best"]).code(2));
     assert!(message.contains("has checkpoint_best.pth"), "{message}");
     assert_eq!(import(&dir, Path::new(folder), &["--model", "planar"]), ["runs/Dataset003_Planar_2d/fold_0"]);
 }

@@ -12,11 +12,8 @@ mod faults;
 mod fine_tuning;
 mod finite;
 mod folders;
-<<<<<<< HEAD
 mod import;
-=======
 mod nnunet_inference;
->>>>>>> infer
 mod page;
 mod parity;
 mod patches;
