@@ -11,6 +11,7 @@ mod completions;
 mod devices;
 mod evaluate;
 mod explain;
+mod import;
 mod options;
 mod parity;
 mod patches;
@@ -71,6 +72,7 @@ subcommands! {
     Patches(patches::PatchesArgs),
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
+    Import(import::ImportArgs),
     Transform(transform::TransformArgs),
     View(view::ViewArgs),
     Phantom(phantom::PhantomArgs),

@@ -1,7 +1,9 @@
 //! Invalid and inconsistent weights and checkpoints.
 
 use std::fs;
+use std::io::{Cursor, Read, Write};
 
+use nn::weights::pytorch_file::PytorchFile;
 use nn::weights::{NamedTensor, state_dict, to_safetensors};
 use proptest::prelude::*;
 
@@ -10,6 +12,53 @@ use super::feed;
 use super::mutate::{changed, changes};
 
 const STATE_DICT: &str = "fuzz/corpus/checkpoint/state_dict.pt";
+/// A checkpoint of nnU-Net.
+const CHECKPOINT: &str = "tests/program/nnunet/planar/fold_0/checkpoint_final.pth";
+
+/// Returns the members of a checkpoint, the pickle first.
+fn members() -> Vec<(String, Vec<u8>)> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(fs::read(CHECKPOINT).unwrap())).unwrap();
+    let mut members: Vec<(String, Vec<u8>)> = (0..archive.len())
+        .map(|index| {
+            let (mut member, mut bytes) = (archive.by_index(index).unwrap(), Vec::new());
+            member.read_to_end(&mut bytes).unwrap();
+            (member.name().unwrap().into_owned(), bytes)
+        })
+        .collect();
+    members.sort_by_key(|(name, _)| !name.ends_with("/data.pkl"));
+    members
+}
+
+/// Reads a checkpoint and all its weights.
+fn read_checkpoint(bytes: &[u8]) -> Result<usize, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let opened = PytorchFile::open(file.path()).map_err(|error| error.to_string())?;
+    let tensors = opened.tensors("network_weights").map_err(|error| error.to_string())?;
+    let names: Vec<&str> = tensors.names().collect();
+    names.iter().map(|name| Ok(tensors.read(name).map_err(|error| error.to_string())?.data.len())).sum()
+}
+
+/// Returns a checkpoint whose pickle is changed; the archive's checksums are correct.
+fn with_changed_pickle(members: &[(String, Vec<u8>)], changes: &[super::mutate::Change]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (index, (name, bytes)) in members.iter().enumerate() {
+        archive.start_file(name, options).unwrap();
+        let changed = if index == 0 { changed(bytes, usize::MAX, changes) } else { bytes.clone() };
+        archive.write_all(&changed).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_checkpoint_is_read_and_every_truncated_one_is_rejected() {
+    let whole = fs::read(CHECKPOINT).unwrap();
+    assert!(read_checkpoint(&whole).unwrap() > 10_000);
+    for length in (0..whole.len()).step_by(997) {
+        assert!(read_checkpoint(&whole[..length]).is_err(), "{length} bytes");
+    }
+}
 
 fn safetensors() -> Vec<u8> {
     let tensor = |name: &str| NamedTensor { name: name.to_owned(), shape: vec![2, 1], data: vec![0.5, -0.5] };
@@ -83,6 +132,19 @@ proptest! {
     fn a_state_dict_with_changes_causes_no_panic(changes in changes()) {
         let bytes = fs::read(STATE_DICT).unwrap();
         let (_, largest) = largest_of(|| feed::checkpoint(&changed(&bytes, usize::MAX, &changes)));
+        prop_assert!(largest < 16 << 20, "{} bytes in one allocation", largest);
+    }
+
+    #[test]
+    fn a_checkpoint_with_changes_causes_no_panic(changes in changes()) {
+        let bytes = fs::read(CHECKPOINT).unwrap();
+        let (_, largest) = largest_of(|| read_checkpoint(&changed(&bytes, usize::MAX, &changes)));
+        prop_assert!(largest < 16 << 20, "{} bytes in one allocation", largest);
+    }
+
+    #[test]
+    fn a_checkpoint_with_a_changed_pickle_causes_no_panic(changes in changes()) {
+        let (_, largest) = largest_of(|| read_checkpoint(&with_changed_pickle(&members(), &changes)));
         prop_assert!(largest < 16 << 20, "{} bytes in one allocation", largest);
     }
 }

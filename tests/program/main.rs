@@ -12,6 +12,7 @@ mod faults;
 mod fine_tuning;
 mod finite;
 mod folders;
+mod import;
 mod nnunet_inference;
 mod page;
 mod parity;

@@ -91,6 +91,30 @@ pub struct Manifest {
     pub best_epoch: Option<usize>,
     /// The value of the monitored column in that epoch.
     pub best_value: Option<f64>,
+    /// What the run was imported from, if another program trained it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedFrom>,
+}
+
+/// The model of another program that a run was imported from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedFrom {
+    /// The program, such as `nnU-Net`.
+    pub program: String,
+    /// The file of the weights.
+    pub file: String,
+    /// The SHA-256 of its content.
+    pub sha256: String,
+    /// The name of the dataset.
+    pub dataset: String,
+    /// The class that trained it.
+    pub trainer: String,
+    /// The name of the plans.
+    pub plans: String,
+    /// The configuration of the plans.
+    pub configuration: String,
+    /// The fold of the cross-validation, or `all`.
+    pub fold: String,
 }
 
 /// How the program was built.
@@ -173,6 +197,7 @@ impl Manifest {
             pruned: None,
             best_epoch: None,
             best_value: None,
+            imported: None,
         }
     }
 

@@ -11,6 +11,30 @@ use values::OrderedMap;
 use volume::Label;
 use volume::io::DEFAULT_ENDING;
 
+/// What a `dataset.json` declares apart from its files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatasetDescription {
+    /// The labels.
+    pub labels: DeclaredLabels,
+    /// The number of image channels, if it is declared.
+    pub num_channels: Option<usize>,
+    /// The number of training subjects, if it is declared.
+    pub num_training: Option<u64>,
+}
+
+/// Parses the text of a `dataset.json` without its dataset; `path` is for messages.
+///
+/// # Errors
+/// When it is malformed.
+pub fn describe_dataset_json(path: &Path, text: &str) -> Result<DatasetDescription, DatasetError> {
+    let json = DatasetJson::parse(path, text)?;
+    Ok(DatasetDescription {
+        labels: json.labels(path.parent().unwrap_or(Path::new(""))),
+        num_channels: json.num_channels(),
+        num_training: json.num_training.as_ref().and_then(Value::as_u64),
+    })
+}
+
 /// The keys of `dataset.json` that are used; others are ignored.
 #[derive(Debug, Deserialize)]
 pub(super) struct DatasetJson {
@@ -62,7 +86,11 @@ impl DatasetJson {
     pub fn read(root: &Path) -> Result<Self, DatasetError> {
         let path = path(root);
         let text = std::fs::read_to_string(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
-        let wrong = |reason: String| DatasetError::Json { path: path.clone(), reason };
+        Self::parse(&path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, DatasetError> {
+        let wrong = |reason: String| DatasetError::Json { path: path.to_owned(), reason };
         // Windows editors write a byte-order mark.
         let json: Self =
             serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use super::alignment::Role;
 use super::phantom;
 use super::subject::Subject;
+pub use dataset_json::{DatasetDescription, describe_dataset_json};
 pub use error::DatasetError;
 pub use folders::{FoldersSource, Patterns};
 pub use glob_pattern::find as find_files;

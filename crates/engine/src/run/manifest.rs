@@ -92,12 +92,16 @@ pub fn resume(
     Ok(manifest)
 }
 
-/// Checks that the subjects of a plan are in the same parts as those of a run.
+/// Checks that the subjects of a plan are in the same parts as those of a run. Of a run that another program trained, these
+/// may be unknown.
 ///
 /// # Errors
 /// When they are not, or `split.json` cannot be read.
 pub fn check_same_split(root: &Path, plan: &Plan) -> Result<(), ResumeError> {
     let split = root.join("split.json");
+    if !split.exists() && Manifest::read(root)?.imported.is_some() {
+        return Ok(());
+    }
     let text = std::fs::read_to_string(&split).map_err(|source| RunError::Read { path: split.clone(), source })?;
     if serde_json::from_str(&text).is_ok_and(|parts: Parts| parts == plan.parts) {
         return Ok(());

@@ -128,6 +128,14 @@ impl Model {
         weights.read(self.component(), &self.declarations(channels, classes).0)
     }
 
+    /// Checks that tensors have the names and shapes of the network's parameters.
+    ///
+    /// # Errors
+    /// Returns an error that names the first difference.
+    pub fn check_weights(&self, weights: &[NamedTensor], channels: usize, classes: usize) -> Result<(), WeightsError> {
+        self.declarations(channels, classes).0.check(weights)
+    }
+
     /// Returns the names of the trained parameters.
     pub fn trained_names(&self, channels: usize, classes: usize) -> Vec<String> {
         let (declarations, _) = self.declarations(channels, classes);

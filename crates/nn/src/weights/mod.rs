@@ -1,7 +1,7 @@
 //! Weights as files, with PyTorch's names and layout.
 //!
 //! The program writes safetensors files that carry a [`checksum`] of themselves; [`state_dict`] also reads files that
-//! PyTorch saved.
+//! PyTorch saved, and [`pytorch_file`] whole checkpoints with what else is in them.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use values::Bytes;
 
 pub mod checksum;
 pub(crate) mod initial;
+pub mod pytorch_file;
 mod safetensors_file;
 pub mod state_dict;
 
@@ -84,6 +85,15 @@ pub enum WeightsError {
     /// The bytes are not a file that PyTorch saved.
     #[error("not a state dict saved by PyTorch: {0}")]
     Pytorch(#[from] pytorch_reader::PytorchError),
+    /// The file is not one that PyTorch has written since version 1.6.
+    #[error("it is not a ZIP archive, as PyTorch writes them since version 1.6, or it is damaged")]
+    NotZip,
+    /// The file asks to call something that no tensor and no plain data needs.
+    #[error("the file asks to call `{name}`, which has nothing to do with weights; nothing was executed")]
+    Call {
+        /// The full name of the function or class.
+        name: String,
+    },
     /// A tensor does not contain floating-point numbers.
     #[error("tensor `{name}` has the type {dtype}, expected floating-point numbers")]
     NotFloat {

@@ -77,7 +77,7 @@ fn select(
 
 /// A floating-point type.
 #[derive(Clone, Copy, Debug)]
-enum FloatType {
+pub(super) enum FloatType {
     F64,
     F32,
     F16,
@@ -86,7 +86,7 @@ enum FloatType {
 
 impl FloatType {
     /// Returns the type of a tensor; both file formats use the same names.
-    fn new(tensor: &str, dtype: &dyn Debug) -> Result<Self, WeightsError> {
+    pub(super) fn new(tensor: &str, dtype: &dyn Debug) -> Result<Self, WeightsError> {
         match format!("{dtype:?}").as_str() {
             "F64" => Ok(Self::F64),
             "F32" => Ok(Self::F32),
@@ -97,7 +97,7 @@ impl FloatType {
     }
 
     /// Converts little-endian numbers to 32-bit floats.
-    fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
+    pub(super) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F64 => bytes.as_chunks::<8>().0.iter().map(|word| f64::from_le_bytes(*word) as f32).collect(),
             Self::F32 => bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect(),

@@ -1,0 +1,199 @@
+//! Makes run folders from a trained model.
+
+use std::path::{Path, PathBuf};
+
+use crate::ImportError;
+use crate::architecture::Network;
+use crate::axes::Axes;
+use crate::checkpoint::Checkpoint;
+use crate::document::Source;
+use crate::find::{self, CheckpointChoice, DATASET, Fold, PLANS};
+use crate::model_files::ModelFiles;
+use crate::plans::Plans;
+use crate::preprocessing;
+use crate::targets::Targets;
+use crate::write::{ImportedModel, Prepared, Writer};
+use dataset::cache::hash_content;
+use engine::experiment::check::is_folder_name;
+use engine::run::manifest::{build, plan_as_json};
+use nn::weights::WeightsError;
+use run_folder::manifest::{ImportedFrom, Manifest, Status};
+
+/// What to import, and as what.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The folder or the ZIP archive.
+    pub path: PathBuf,
+    /// The model among several, by its path or the end of it.
+    pub model: Option<String>,
+    /// The folds; all if empty.
+    pub folds: Vec<Fold>,
+    /// Which weights of each fold.
+    pub checkpoint: CheckpointChoice,
+    /// The folder of all runs.
+    pub runs_dir: PathBuf,
+    /// The name of the folder of the folds; by default after dataset and configuration.
+    pub name: Option<String>,
+    /// The arguments of the command, for the manifest.
+    pub command: Vec<String>,
+}
+
+/// Imports the folds of a trained model. Run folders appear complete, or not at all.
+///
+/// # Errors
+/// When there is no such model, it needs something that this program lacks, a file is damaged, or a run folder of that name has
+/// something else. Nothing is written then.
+pub fn import(import: &Import) -> Result<ImportedModel, ImportError> {
+    let mut files = ModelFiles::open(&import.path)?;
+    let folder = find::model(&files, import.model.as_deref())?;
+    let folds = find::folds(&files, &folder, &import.folds, import.checkpoint)?;
+    let plans_path = find::path(&folder, &[PLANS]);
+    let plans = Plans::parse(&files.read_text(&plans_path)?, &files.describe(&plans_path))?;
+    let dataset_path = find::path(&folder, &[DATASET]);
+    if !files.has(&dataset_path) {
+        return Err(ImportError::problem(
+            format!("{} does not exist", files.describe(&dataset_path)),
+            "copy the dataset.json of the training into the folder of the model; it has the labels and channels",
+        ));
+    }
+    let targets = Targets::parse(&files.read_text(&dataset_path)?, &files.describe(&dataset_path))?;
+    let model = Model { plans, plans_path: files.describe(&plans_path), targets };
+    let mut writer = Writer::new(&import.runs_dir);
+    for fold in &folds {
+        let path = find::path(&folder, &[&fold.folder(), import.checkpoint.file()]);
+        let file = files.local_file(&path)?;
+        writer.add(model.prepare(import, fold, file.path(), files.describe(&path))?)?;
+    }
+    writer.finish()
+}
+
+/// The files that all folds of a model share.
+struct Model {
+    plans: Plans,
+    plans_path: String,
+    targets: Targets,
+}
+
+impl Model {
+    fn prepare(&self, import: &Import, fold: &Fold, file: &Path, described: String) -> Result<Prepared, ImportError> {
+        let checkpoint = Checkpoint::open(file, described)?;
+        let Self { plans, plans_path, targets } = self;
+        let configuration = plans.configuration(&checkpoint.configuration, plans_path)?;
+        if let Some(previous) = &configuration.previous_stage {
+            return Err(ImportError::problem(
+                format!("{} is the second stage of a cascade after {previous}", checkpoint.configuration),
+                format!("import {previous} by itself, or 3d_fullres; cascades cannot be imported"),
+            ));
+        }
+        if let Some(manager) = plans.label_manager.as_deref().filter(|manager| *manager != "LabelManager") {
+            return Err(ImportError::problem(
+                format!("the label manager is {manager}"),
+                "only nnU-Net's own LabelManager can be imported",
+            ));
+        }
+        let axes = Axes::new(&plans.transpose_forward, configuration.patch_size.len())?;
+        let mut network = Network::new(&configuration.architecture(plans_path)?, &axes)?;
+        let mut notes = Vec::new();
+        if let Some(norm) = checkpoint.norm().filter(|norm| network.unet["norm"] != *norm) {
+            notes.push(format!("{} replaces the normalization of plans.json: {norm}", checkpoint.trainer));
+            network.unet["norm"] = norm.into();
+        }
+        if network.has_dropout {
+            notes.push(
+                "the network was trained with dropout, which the plan does not state; it does not affect predictions"
+                    .to_owned(),
+            );
+        }
+        let name = name(import, plans, &checkpoint)?;
+        let preprocess = preprocessing::steps(plans, &configuration, targets.channels, &axes)?;
+        let description = format!(
+            "{}, configuration {}, {} and {}",
+            plans.dataset_name, checkpoint.configuration, checkpoint.trainer, plans.plans_name
+        );
+        let comment = comment(&description, fold, &checkpoint);
+        let source = Source {
+            name: &name,
+            plans,
+            configuration: &configuration,
+            targets,
+            network: &network,
+            axes: &axes,
+            preprocess: &preprocess,
+            mirror_axes: &checkpoint.mirror_axes,
+            fold: &fold.to_string(),
+            epochs: checkpoint.epochs,
+            comment: &comment,
+        };
+        let (experiment, document) = source.document()?;
+        let weights = checkpoint.weights(&network, &axes)?;
+        let fits = document.experiment.model.check_weights(&weights, targets.channels, targets.num_classes());
+        fits.map_err(|error: WeightsError| {
+            ImportError::problem(
+                format!(
+                    "{}: {error}; {} has another network than plans.json states",
+                    checkpoint.name, checkpoint.trainer
+                ),
+                "only networks as plans.json states them can be imported",
+            )
+        })?;
+        let plan = commented(&comment) + &document.experiment.to_yaml();
+        let imported = ImportedFrom {
+            program: "nnU-Net".to_owned(),
+            file: checkpoint.name.clone(),
+            sha256: hash_content(file).map_err(|source| ImportError::Read { path: checkpoint.name.clone(), source })?,
+            dataset: plans.dataset_name.clone(),
+            trainer: checkpoint.trainer.clone(),
+            plans: plans.plans_name.clone(),
+            configuration: checkpoint.configuration.clone(),
+            fold: fold.to_string(),
+        };
+        let experiment_spec = &document.experiment;
+        let device = experiment_spec.device.to_string();
+        let mut manifest = Manifest::begin(device, experiment_spec.seed, import.command.clone(), None, build());
+        manifest.end(Status::Done, None);
+        manifest.plan = plan_as_json(&plan);
+        manifest.best_epoch = checkpoint.epochs;
+        manifest.imported = Some(imported);
+        Ok(Prepared { name, folder: fold.folder(), experiment, plan, weights, manifest, description, notes })
+    }
+}
+
+/// Returns the name of the folder of the folds.
+fn name(import: &Import, plans: &Plans, checkpoint: &Checkpoint) -> Result<String, ImportError> {
+    if let Some(name) = &import.name {
+        return match is_folder_name(name) {
+            true => Ok(name.clone()),
+            false => Err(ImportError::problem(
+                format!("{name} is not a valid folder name"),
+                "--name takes letters, digits, `_` and `-`",
+            )),
+        };
+    }
+    let mut parts = vec![plans.dataset_name.as_str()];
+    parts.extend(Some(checkpoint.trainer.as_str()).filter(|trainer| *trainer != "nnUNetTrainer"));
+    parts.extend(Some(plans.plans_name.as_str()).filter(|plans| *plans != "nnUNetPlans"));
+    parts.push(&checkpoint.configuration);
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || character == '-';
+    let name: String =
+        parts.join("_").chars().map(|character| if is_plain(character) { character } else { '_' }).collect();
+    if is_folder_name(&name) {
+        return Ok(name);
+    }
+    Err(ImportError::problem(format!("the names in plans.json make no folder name: {name}"), "give one with --name"))
+}
+
+/// Returns the comment at the top of an experiment.
+fn comment(description: &str, fold: &Fold, checkpoint: &Checkpoint) -> String {
+    let epochs = checkpoint.epochs.map(|epochs| format!(" after {epochs} epochs")).unwrap_or_default();
+    format!(
+        "A model of nnU-Net, imported by `runner import nnunet`:\n\
+         {description}, fold {fold}{epochs}.\n\
+         Axes are x, y, z of image files. preprocess, model and inference are those of the model. sampler, loss, optimizer,\n\
+         schedule and train restate nnU-Net's default trainer, whose data augmentation is left out; they do not affect predictions."
+    )
+}
+
+/// Returns the lines of a text as comments.
+fn commented(comment: &str) -> String {
+    comment.lines().map(|line| format!("# {line}\n")).collect()
+}
