@@ -21,6 +21,7 @@ use crate::sources::Listing;
 pub use attribute::{Attribute, AttributeUse, Pattern};
 pub use description::{describe, rare_values};
 pub use error::SplitError;
+pub use mersenne_twister::MersenneTwister;
 use folds::{by_value, shuffled};
 use random::Seed;
 use values::NonNegative;
