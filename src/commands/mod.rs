@@ -15,6 +15,7 @@ mod options;
 mod parity;
 mod patches;
 mod phantom;
+mod plan;
 mod plots;
 mod predict;
 mod report;
@@ -61,6 +62,7 @@ macro_rules! subcommands {
 }
 
 subcommands! {
+    Plan(plan::PlanArgs),
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
     Report(report::ReportArgs),

@@ -62,6 +62,7 @@ impl Case {
             format: 1,
             subjects: self.spacings.iter().zip(&self.shapes).map(subject).collect(),
             channels: Vec::new(),
+            max_label: 1,
             median_relative_size_after_cropping: self.relative_size,
         }
     }

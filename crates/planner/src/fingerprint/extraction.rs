@@ -89,7 +89,9 @@ fn summarize(results: Vec<Result<Measured, Unreadable>>) -> Extraction {
     let count = measured.first().map_or(0, |subject| subject.channels.len());
     let mut sampled: Vec<Vec<Sampled>> = (0..count).map(|_| Vec::with_capacity(measured.len())).collect();
     let mut subjects = Vec::with_capacity(measured.len());
-    for Measured { fingerprint, channels } in measured {
+    let mut max_label = 0;
+    for Measured { fingerprint, max_label: label, channels } in measured {
+        max_label = max_label.max(label);
         subjects.push(fingerprint);
         sampled.iter_mut().zip(channels).for_each(|(all, channel)| all.push(channel));
     }
@@ -97,7 +99,13 @@ fn summarize(results: Vec<Result<Measured, Unreadable>>) -> Extraction {
         return Extraction::NoForeground;
     };
     let median_relative_size_after_cropping = DatasetFingerprint::median_relative_size(&subjects);
-    Extraction::Done(DatasetFingerprint { format: FORMAT, subjects, channels, median_relative_size_after_cropping })
+    Extraction::Done(DatasetFingerprint {
+        format: FORMAT,
+        subjects,
+        channels,
+        max_label,
+        median_relative_size_after_cropping,
+    })
 }
 
 /// Returns the subjects that have another number of channels than the first by name.

@@ -26,6 +26,8 @@ pub struct DatasetFingerprint {
     pub subjects: Vec<SubjectFingerprint>,
     /// The intensities of the foreground in each channel.
     pub channels: Vec<ChannelIntensities>,
+    /// The largest label of any subject.
+    pub max_label: u16,
     /// The median, over the subjects, of the fraction of a volume that remains after cropping to its non-zero voxels.
     pub median_relative_size_after_cropping: f64,
 }
@@ -86,6 +88,6 @@ impl DatasetFingerprint {
             foreground_voxels: 1,
         };
         let subjects = grids.iter().enumerate().map(subject).collect();
-        Self { format: FORMAT, subjects, channels: Vec::new(), median_relative_size_after_cropping: 1.0 }
+        Self { format: FORMAT, subjects, channels: Vec::new(), max_label: 1, median_relative_size_after_cropping: 1.0 }
     }
 }

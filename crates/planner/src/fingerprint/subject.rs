@@ -23,6 +23,8 @@ pub(super) enum MeasureError {
 /// A measured subject, with the sampled intensities of each channel.
 pub(super) struct Measured {
     pub fingerprint: SubjectFingerprint,
+    /// The largest label.
+    pub max_label: Label,
     pub channels: Vec<Sampled>,
 }
 
@@ -56,7 +58,8 @@ pub(super) fn measure(subject: &Subject, samples: usize) -> Result<Measured, Mea
         orientation: grid.affine.orientation(),
         foreground_voxels: foreground.len(),
     };
-    Ok(Measured { fingerprint, channels })
+    let max_label = label.iter().copied().max().unwrap_or(0);
+    Ok(Measured { fingerprint, max_label, channels })
 }
 
 /// Returns the first voxel, and the one after the last, of the bounding box of the voxels of which any channel is not 0; the
