@@ -26,6 +26,7 @@ mod statistics;
 mod step;
 mod validation;
 mod window;
+mod zoom;
 
 pub mod lazy;
 
@@ -43,7 +44,7 @@ pub use params::{InvalidParams, NoParams, sample_params, validate_params};
 pub use registry::*;
 pub use spatial::crop_or_pad::{Location, Only};
 pub use spatial::ensure_shape_multiple::Method;
-pub use spatial::resample::Reference;
+pub use spatial::resample::{Reference, ResampleConvention, SeparateAxis};
 pub use spatial::to_orientation::Axes;
 pub(crate) use statistics::border::border_means;
 pub(crate) use statistics::descriptive::{mean, median};
@@ -52,6 +53,7 @@ pub use statistics::whole_volume::{VolumeStatistics, WholeVolume};
 pub use step::Step;
 pub use validation::{ITSELF, KeyProblem};
 pub use window::Window;
+pub use zoom::{LinearSample, RoundTrip, Zoom};
 
 /// The volume that enters a step, before any voxel is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -169,6 +171,16 @@ pub trait SpatialTransform: Component {
 
     /// Returns the extension mode by which padded voxels repeat the volume's content, if any; it needs the whole volume.
     fn extension(&self) -> Option<Extension> {
+        None
+    }
+
+    /// Returns whether the transform resamples whole volumes by a [`Zoom`].
+    fn zooms(&self) -> bool {
+        false
+    }
+
+    /// Returns the resampling of a whole volume and that of predictions back, if the transform resamples so.
+    fn zoom(&self, _incoming: &Grid) -> Option<RoundTrip> {
         None
     }
 }

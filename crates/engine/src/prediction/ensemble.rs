@@ -1,9 +1,14 @@
 //! Prediction of one image, by one run or the mean of several.
 
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
 use super::{PredictError, Predictor, ReportProgress};
+use crate::inference::file_mapping::FileMapping;
+use crate::inference::options::{Average, Inference};
 use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
+use crate::preprocessing::FittedPreprocessing;
 use volume::{Label, Volume, Voxels};
 
 /// The prediction of an image, on the grid of its file.
@@ -15,31 +20,57 @@ pub struct Prediction {
     pub probabilities: Option<Voxels<f32>>,
 }
 
-/// Checks whether the probabilities of runs can be averaged: they need the same labels, the same regions and the same post-processing.
+/// Checks whether runs can form an ensemble: they need the same labels, the same regions, the same post-processing and the
+/// same `inference.average`. Logits can be averaged if also the preprocessing, the windows and the activation function are the
+/// same; statistics that steps are fitted to may differ.
 ///
 /// # Errors
 /// When two of them differ; both are named.
 pub fn check_ensemble(predictors: &[Predictor]) -> Result<(), PredictError> {
     let Some((first, others)) = predictors.split_first() else { return Ok(()) };
     for other in others {
-        let differs = |what| PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what };
-        if first.targets.labels != other.targets.labels {
-            return Err(differs("labels"));
-        }
-        if first.targets.regions != other.targets.regions {
-            return Err(differs("regions"));
-        }
-        if first.experiment.postprocess != other.experiment.postprocess {
-            return Err(differs("postprocess steps"));
+        if let Some(what) = difference(first, other) {
+            return Err(PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what });
         }
     }
     Ok(())
 }
 
-/// Predicts an image with one run, or with the mean of the probabilities of several.
+/// Returns what keeps two runs from forming an ensemble.
+fn difference(first: &Predictor, other: &Predictor) -> Option<&'static str> {
+    let average = first.experiment.inference.average;
+    let required = [
+        (first.targets.labels == other.targets.labels, "labels"),
+        (first.targets.regions == other.targets.regions, "regions"),
+        (first.experiment.postprocess == other.experiment.postprocess, "postprocess steps"),
+        (average == other.experiment.inference.average, "values of `inference.average`"),
+    ];
+    let windows =
+        |predictor: &Predictor| Inference { batch_size: NonZeroUsize::MIN, ..predictor.experiment.inference.clone() };
+    let of_logits = || {
+        [
+            (
+                first.experiment.preprocess_chain() == other.experiment.preprocess_chain(),
+                "preprocess steps or orientations, while `inference.average: logits` needs the same",
+            ),
+            (
+                first.experiment.window() == other.experiment.window() && windows(first) == windows(other),
+                "windows, while `inference.average: logits` needs the same",
+            ),
+            (
+                first.sliding_window().activation == other.sliding_window().activation,
+                "activation functions, while `inference.average: logits` needs the same",
+            ),
+        ]
+    };
+    let of_logits = if average == Average::Logits { Vec::from(of_logits()) } else { Vec::new() };
+    required.into_iter().chain(of_logits).find(|(is_same, _)| !is_same).map(|(_, what)| what)
+}
+
+/// Predicts an image with one run, or with the mean of the probabilities or logits of several.
 ///
-/// One run without `keep_probabilities` holds no more probabilities in memory than those of a slab as thick as a
-/// window.
+/// Without `keep_probabilities`, one run, or several whose logits are averaged, hold no more of them in memory than those of a
+/// slab as thick as a window.
 ///
 /// # Errors
 /// When the image does not fit the runs, the device fails, or `stop` is set.
@@ -54,17 +85,25 @@ pub fn predict(
     progress: ReportProgress,
 ) -> Result<Prediction, PredictError> {
     let (grid, first) = (source.grid, &predictors[0]);
-    let output = LabelMapOutput { grid: &grid, targets: &first.targets, postprocess: &first.experiment.postprocess };
-    if let ([only], false) = (predictors, keep_probabilities) {
-        let (image, mapping) = only.preprocess(source)?;
-        let total = only.num_windows(image.shape);
-        let forward = only.forward(stop, (0, total), progress);
-        let label = predict_label_map(&image, &mapping, &only.sliding_window(), &output, forward)?;
-        return Ok(Prediction { label, probabilities: None });
-    }
-    let mean = mean_probabilities(predictors, source, stop, progress)?;
-    let label = output.label_map(&mean);
-    let probabilities = keep_probabilities.then(|| Voxels::new(first.targets.num_classes(), grid.shape, mean));
+    let targets = &first.targets;
+    let output = LabelMapOutput { grid: &grid, targets, postprocess: &first.experiment.postprocess };
+    let streams = predictors.len() == 1 || first.experiment.inference.average == Average::Logits;
+    let probabilities = if streams {
+        let together = Together::new(predictors, source)?;
+        let (image, mapping, sliding_window) = (&together.image, &together.mapping, first.sliding_window());
+        let forward = together.forward(stop, progress);
+        if !keep_probabilities {
+            let label = predict_label_map(image, mapping, &sliding_window, &output, forward)?;
+            return Ok(Prediction { label, probabilities: None });
+        }
+        let mut sums = vec![0.0; targets.num_classes() * grid.num_voxels()];
+        add_probabilities(image, mapping, &sliding_window, targets.has_background(), (1.0, &mut sums), forward)?;
+        sums
+    } else {
+        mean_probabilities(predictors, source, stop, progress)?
+    };
+    let label = output.label_map(&probabilities);
+    let probabilities = keep_probabilities.then(|| Voxels::new(targets.num_classes(), grid.shape, probabilities));
     Ok(Prediction { label, probabilities })
 }
 
@@ -87,4 +126,89 @@ fn mean_probabilities(
         add_probabilities(&image, &mapping, &predictor.sliding_window(), has_background, (factor, &mut sums), forward)?;
     }
     Ok(sums)
+}
+
+/// Runs that predict each window together, so that the mean of their logits is that of one network.
+///
+/// Runs with the same preprocessing share an image; of several, the channels follow each other.
+struct Together<'a> {
+    /// The runs, each with the index of its image.
+    predictors: Vec<(&'a Predictor, usize)>,
+    /// The channels of one image.
+    channels: usize,
+    image: Voxels<f32>,
+    mapping: FileMapping,
+}
+
+impl<'a> Together<'a> {
+    /// Preprocesses an image as each of the runs does.
+    fn new(predictors: &'a [Predictor], source: Volume) -> Result<Self, PredictError> {
+        let mut distinct: Vec<(&Predictor, Cow<FittedPreprocessing>)> = Vec::new();
+        let mut assigned = Vec::with_capacity(predictors.len());
+        for predictor in predictors {
+            let preprocessing = predictor.preprocessing_of(&source);
+            let known = distinct.iter().position(|(_, other)| *other == preprocessing);
+            assigned.push((predictor, known.unwrap_or(distinct.len())));
+            if known.is_none() {
+                distinct.push((predictor, preprocessing));
+            }
+        }
+        let representatives: Vec<&Predictor> = distinct.iter().map(|(predictor, _)| *predictor).collect();
+        let (first, others) = representatives.split_first().expect("an ensemble has a run");
+        let channels = first.channels();
+        if others.is_empty() {
+            let (image, mapping) = first.preprocess(source)?;
+            return Ok(Self { predictors: assigned, channels, image, mapping });
+        }
+        let (image, mapping) = first.preprocess(source.clone())?;
+        let shape = image.shape;
+        let mut values = image.to_vec();
+        drop(image);
+        for other in others {
+            let (image, _) = other.preprocess(source.clone())?;
+            if image.shape != shape {
+                let (first, other, shapes) = (first.root.clone(), other.root.clone(), [shape, image.shape]);
+                return Err(PredictError::Shapes { first, other, shapes });
+            }
+            values.extend_from_slice(&image);
+        }
+        let image = Voxels::new(channels * representatives.len(), shape, values);
+        Ok(Self { predictors: assigned, channels, image, mapping })
+    }
+
+    /// Returns the mean of the forward passes of the runs, which fails when `stop` is set.
+    fn forward(
+        &self,
+        stop: &AtomicBool,
+        progress: ReportProgress,
+    ) -> impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, PredictError> {
+        let total = self.predictors[0].0.num_windows(self.image.shape) * self.predictors.len();
+        let mut done = 0;
+        move |windows, count| {
+            let mut report = |progress: &mut dyn FnMut(usize, usize)| {
+                done += count;
+                progress(done, total);
+            };
+            let size = windows.len() / count / self.image.channels * self.channels;
+            let of_image = |index: usize| -> Vec<f32> {
+                windows
+                    .chunks_exact(windows.len() / count)
+                    .flat_map(|window| &window[index * size..][..size])
+                    .copied()
+                    .collect()
+            };
+            let mut sum: Vec<f32> = Vec::new();
+            for (predictor, image) in &self.predictors {
+                let logits = predictor.logits(of_image(*image), count, stop)?;
+                report(progress);
+                match sum.is_empty() {
+                    true => sum = logits,
+                    false => sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit),
+                }
+            }
+            let runs = self.predictors.len() as f32;
+            sum.iter_mut().for_each(|sum| *sum /= runs);
+            Ok(sum)
+        }
+    }
 }

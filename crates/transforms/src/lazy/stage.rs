@@ -84,7 +84,8 @@ impl Stage<'_> {
     }
 }
 
-/// Returns the stages of a list of steps, and the mapping of all of them. No step may change label values or extrapolate.
+/// Returns the stages of a list of steps, and the mapping of all of them. No step may change
+/// label values, extrapolate or resample whole volumes.
 pub(super) fn compile<'a>(
     incoming: &Grid,
     steps: &[(&'a Transform, &'a TransformParams)],
