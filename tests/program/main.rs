@@ -15,6 +15,7 @@ mod folders;
 mod page;
 mod parity;
 mod patches;
+mod plan;
 mod predict;
 mod report;
 mod reproduce;

@@ -82,8 +82,7 @@ pub(crate) fn compute<const D: usize>(
     let relative = available / size as f64;
     let fits = (relative * reference.batch_size).round_ties_even() as i64;
     let patch_voxels = product(levels.patch.map(|voxels| voxels as f64));
-    let of_dataset =
-        (task.dataset_voxels * task.preset.max_batch_fraction() / patch_voxels).round_ties_even() as i64;
+    let of_dataset = (task.dataset_voxels * task.preset.max_batch_fraction() / patch_voxels).round_ties_even() as i64;
     let batch_size = fits.min(of_dataset).max(MIN_BATCH) as usize;
     let memory_gb =
         batch_size as f64 * size as f64 / reference.batch_size / reference.feature_map_size * task.preset.memory_gb();
@@ -113,7 +112,9 @@ fn shortened<const D: usize>(levels: &Topology<D>, spacing: [f64; D], median_sha
 
 fn widths<const D: usize>(levels: usize) -> Vec<usize> {
     let max = if D == 2 { MAX_WIDTH_2D } else { MAX_WIDTH_3D };
-    (0..levels).map(|level| FIRST_WIDTH.saturating_mul(1usize.checked_shl(level as u32).unwrap_or(0)).min(max)).collect()
+    (0..levels)
+        .map(|level| FIRST_WIDTH.saturating_mul(1usize.checked_shl(level as u32).unwrap_or(0)).min(max))
+        .collect()
 }
 
 fn feature_map_size<const D: usize>(levels: &Topology<D>, task: &Task) -> i64 {
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_an_error() {
-        let tiny = Task { memory_gb: 1e-6, ..task(Preset::Nnunet) };
+        let tiny = Task { memory_gb: 1e-9, ..task(Preset::Nnunet) };
         assert!(matches!(compute([1.0; 3], [64.0; 3], &tiny), Err(PlanError::Memory { .. })));
         assert!(matches!(compute([1.0, 0.0], [64.0; 2], &tiny), Err(PlanError::Spacing { .. })));
     }

@@ -29,7 +29,8 @@ pub fn explain(data: &DataSection, fingerprint: &DatasetFingerprint, plan: &Data
         sections.push(("3d_lowres: whole scans, at a lower resolution", explained.configuration(low, false)));
     }
     sections.push(("2d: slice by slice", explained.configuration(&plan.slices, true)));
-    let heading = format!("Plan for {}, preset {} ({} of nnU-Net 2.8.1)\n", data.name, plan.preset, plan.preset.planner());
+    let heading =
+        format!("Plan for {}, preset {} ({} of nnU-Net 2.8.1)\n", data.name, plan.preset, plan.preset.planner());
     let sections = sections.into_iter().map(|(title, text)| format!("\n{title}\n{}", wrapped(&text)));
     std::iter::once(heading).chain(sections).collect()
 }
@@ -85,7 +86,8 @@ impl Explained<'_> {
                  median scan then has {median_shape} voxels."
             ),
             Some(axis) => {
-                let (low, high) = along(axis).fold((f64::INFINITY, 0.0_f64), |(low, high), mm| (low.min(mm), high.max(mm)));
+                let (low, high) =
+                    along(axis).fold((f64::INFINITY, 0.0_f64), |(low, high), mm| (low.min(mm), high.max(mm)));
                 format!(
                     "All scans are resampled to voxels of {spacing} mm. The slices are more than three times as thick as their \
                      pixels are large: {} mm in the median, {} to {} mm in all. Resampling thin slices to thick ones would \
@@ -214,9 +216,9 @@ impl Explained<'_> {
         let thick = match flat {
             0 => String::new(),
             _ if configuration.spacing_mm.contains(&None) => String::new(),
-            _ => format!(
-                " The first {flat} of them halve the finer axes only, until voxels are nearly as long as wide."
-            ),
+            _ => {
+                format!(" The first {flat} of them halve the finer axes only, until voxels are nearly as long as wide.")
+            }
         };
         format!(
             "The network is {kind} with {} levels: it looks at the patch at full resolution, then at half of it, and so on, \
@@ -240,10 +242,12 @@ impl Explained<'_> {
                  so the network cannot see how a structure lies in the body. A second network sees more at a lower \
                  resolution; in a cascade, its result guides the first."
             ),
-            None if voxels(full.patch.map(|size| size as f64)) / voxels(full.median_shape) < LOW_RESOLUTION_BELOW => format!(
-                "No: a patch has only {share} % of the voxels of the median scan, but the lower resolution at which it would \
+            None if voxels(full.patch.map(|size| size as f64)) / voxels(full.median_shape) < LOW_RESOLUTION_BELOW => {
+                format!(
+                    "No: a patch has only {share} % of the voxels of the median scan, but the lower resolution at which it would \
                  have {threshold} % has more than half of the voxels, which is too similar."
-            ),
+                )
+            }
             None => format!(
                 "No: a patch at full resolution has {share} % of the voxels of the median scan, at least {threshold} %."
             ),

@@ -56,12 +56,8 @@ mod tests {
     fn sizes_are_those_that_the_networks_of_nnunet_compute() {
         // compute_conv_feature_map_size of PlainConvUNet and ResidualEncoderUNet in dynamic-network-architectures 0.4.4.
         let strides: Vec<[usize; 3]> = (0..6).map(|level| [if level == 0 { 1 } else { 2 }; 3]).collect();
-        let network = |encoder| Network {
-            encoder,
-            strides: &strides,
-            widths: &[32, 64, 128, 256, 320, 320],
-            classes: 3,
-        };
+        let network =
+            |encoder| Network { encoder, strides: &strides, widths: &[32, 64, 128, 256, 320, 320], classes: 3 };
         assert_eq!(network(Encoder::Plain).feature_map_size([128; 3]), PLAIN_3D);
         assert_eq!(network(Encoder::Residual).feature_map_size([128; 3]), RESIDUAL_3D);
         let strides: Vec<[usize; 2]> = (0..7).map(|level| [if level == 0 { 1 } else { 2 }; 2]).collect();

@@ -195,8 +195,7 @@ impl Configuration {
         encoder: Encoder,
     ) -> Self {
         let Computed { topology, widths, batch, first_patch } = computed;
-        let levels =
-            |values: Vec<[usize; 2]>| values.into_iter().map(|value| axes.restored_slice(value, 1)).collect();
+        let levels = |values: Vec<[usize; 2]>| values.into_iter().map(|value| axes.restored_slice(value, 1)).collect();
         Self {
             spacing_mm: axes.restored_slice(spacing.map(Some), None),
             median_shape,

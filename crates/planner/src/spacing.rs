@@ -25,9 +25,8 @@ impl TargetSpacing {
     /// large, and has more than three times as many pixels along each axis as there are slices, thicker slices are
     /// resampled to the tenth percentile of the thicknesses, but not below the size of pixels.
     pub(crate) fn of(fingerprint: &DatasetFingerprint) -> Self {
-        let along = |axis: usize| -> Vec<f64> {
-            fingerprint.subjects.iter().map(|subject| subject.spacing_mm[axis]).collect()
-        };
+        let along =
+            |axis: usize| -> Vec<f64> { fingerprint.subjects.iter().map(|subject| subject.spacing_mm[axis]).collect() };
         let sizes = |axis: usize| -> Vec<f64> {
             fingerprint.subjects.iter().map(|subject| subject.shape_after_crop[axis] as f64).collect()
         };

@@ -81,7 +81,8 @@ impl Case {
                     continue;
                 }
             };
-            let planned = [("3d_fullres", plan.full.as_ref()), ("3d_lowres", plan.low.as_ref()), ("2d", Some(&plan.slices))];
+            let planned =
+                [("3d_fullres", plan.full.as_ref()), ("3d_lowres", plan.low.as_ref()), ("2d", Some(&plan.slices))];
             for (name, configuration) in planned {
                 let ours = configuration.map(|configuration| described(&plan, configuration));
                 let theirs = expected["configurations"].get(name).map(|theirs| described_peer(expected, theirs));

@@ -50,7 +50,8 @@ impl PlannedDataset {
     pub fn open(path: &Path, set: &[SetArgument], cache_dir: &Path) -> Result<Self, CliError> {
         let dataset = if path.is_dir() {
             if let Some(first) = set.first() {
-                let message = format!("`--set {}` changes an experiment, but {} is a folder", first.key, path.display());
+                let message =
+                    format!("`--set {}` changes an experiment, but {} is a folder", first.key, path.display());
                 return Err(CliError::problem(message, "give an experiment file instead of the folder"));
             }
             Self::of_folder(path, cache_dir)?
@@ -66,13 +67,17 @@ impl PlannedDataset {
     fn of_folder(root: &Path, cache_dir: &Path) -> Result<Self, CliError> {
         let source = sources::of_folder(root).map_err(dataset_error)?;
         let listing = sources::list(&source, cache_dir).map_err(dataset_error)?;
-        let yaml = serde_yaml::to_value(serde_yaml::with::singleton_map_recursive::serialize(&source, serde_yaml::value::Serializer).ok());
-        let yaml = serde_yaml::Mapping::from_iter([(Value::from("source"), yaml.unwrap_or_default())]);
+        let written = serde_yaml::with::singleton_map_recursive::serialize(&source, serde_yaml::value::Serializer)
+            .expect("a source is plain data");
+        let yaml = serde_yaml::Mapping::from_iter([(Value::from("source"), written)]);
         let subjects = listing.subjects.clone();
         let splits = root.join(SPLITS_FILE);
         let split = if matches!(source, Source::Nnunet(_)) && splits.is_file() {
             let path = serde_json::to_string(&splits.display().to_string()).expect("a path is text");
-            (format!("{{ file: {path}, index: 0 }}"), format!("The first fold of {SPLITS_FILE}, which nnU-Net uses if it exists."))
+            (
+                format!("{{ file: {path}, index: 0 }}"),
+                format!("The first fold of {SPLITS_FILE}, which nnU-Net uses if it exists."),
+            )
         } else {
             default_split(subjects.len())
         };
@@ -88,9 +93,8 @@ impl PlannedDataset {
         let mut yaml = document.tree.get("data").and_then(Value::as_mapping).cloned().unwrap_or_default();
         let orientation = yaml.remove("orientation").map(|_| data.orientation);
         let written_split = yaml.remove("split");
-        let is_used = |subject: &&Subject| {
-            [&index.parts.train, &index.parts.val].iter().any(|part| part.contains(&subject.name))
-        };
+        let is_used =
+            |subject: &&Subject| [&index.parts.train, &index.parts.val].iter().any(|part| part.contains(&subject.name));
         let subjects: Vec<Subject> = index.listing.subjects.iter().filter(is_used).cloned().collect();
         let split = match written_split {
             Some(split) => {
@@ -106,7 +110,17 @@ impl PlannedDataset {
         let stem = || document.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = document.experiment.name.clone().or_else(stem).unwrap_or_else(|| "dataset".to_owned());
         let source = data.source.clone();
-        Ok(Self { name, source, yaml, orientation, split, subjects, listing: index.listing, label_entries, has_regions })
+        Ok(Self {
+            name,
+            source,
+            yaml,
+            orientation,
+            split,
+            subjects,
+            listing: index.listing,
+            label_entries,
+            has_regions,
+        })
     }
 
     /// Checks that each subject has all its files.
@@ -115,7 +129,10 @@ impl PlannedDataset {
         let is_planned = |name: &String| self.subjects.iter().any(|subject| subject.name == *name);
         let mut missing: BTreeMap<bool, Vec<String>> = BTreeMap::new();
         for one in self.listing.incomplete.iter().filter(|one| is_planned(&one.subject)) {
-            missing.entry(one.role == Role::Image).or_default().push(format!("subject {}: {}", one.subject, one.reason));
+            missing
+                .entry(one.role == Role::Image)
+                .or_default()
+                .push(format!("subject {}: {}", one.subject, one.reason));
         }
         let Some((is_image, lines)) = missing.pop_last() else { return Ok(()) };
         let what = if is_image { "an image" } else { "a label map" };
@@ -152,7 +169,7 @@ impl PlannedDataset {
             // An error of the terminal must not fail the command.
             let _ = bar.record(&Event::Preparing { task: "generating phantoms", done, total });
         };
-        make_phantoms(&self.source, cache_dir, &mut progress).map_err(|error| CliError::failure(&error))
+        make_phantoms(&self.source, cache_dir, &mut progress).map_err(|error| CliError::failure(&*error))
     }
 
     /// Checks that a fingerprint is that of these subjects.
@@ -233,7 +250,10 @@ fn default_split(subjects: usize) -> (String, String) {
             format!("{{ fold: {{ index: 0, count: {subjects} }} }}"),
             "As many folds as subjects: nnU-Net needs five.".to_owned(),
         ),
-        _ => ("{ first: 1 }".to_owned(), "One subject alone cannot be split: nothing is left to validate with.".to_owned()),
+        _ => (
+            "{ first: 1 }".to_owned(),
+            "One subject alone cannot be split: nothing is left to validate with.".to_owned(),
+        ),
     }
 }
 

@@ -55,7 +55,8 @@ impl OutputFolder {
                 outln!("left as it is: {}", path.display());
                 continue;
             }
-            atomic_file::write(&path, |out| out.write_all(file.text.as_bytes())).map_err(|error| failure(&path, error))?;
+            atomic_file::write(&path, |out| out.write_all(file.text.as_bytes()))
+                .map_err(|error| failure(&path, error))?;
             outln!("{}", path.display());
         }
         let stale = self.existing(&FILES).filter(|path| !files.iter().any(|file| path.ends_with(&file.name)));

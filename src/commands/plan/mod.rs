@@ -151,7 +151,8 @@ fn plan_error(error: PlanError) -> CliError {
 fn unreadable_error(unreadable: &[Unreadable], total: usize) -> CliError {
     const MAX_SHOWN: usize = 20;
     let count = unreadable.len();
-    let mut lines = vec![format!("{count} of {total} subjects cannot be used, so nothing is planned; the others are fine:")];
+    let mut lines =
+        vec![format!("{count} of {total} subjects cannot be used, so nothing is planned; the others are fine:")];
     lines.extend(unreadable.iter().take(MAX_SHOWN).map(|one| format!("subject {}: {}", one.subject, one.reason)));
     if count > MAX_SHOWN {
         lines.push(format!("and {} more", count - MAX_SHOWN));

@@ -96,7 +96,8 @@ impl DatasetJson {
     pub fn describe(&self, root: &Path, listing: Listing) -> Listing {
         let notes = self.num_training_note(root, listing.subjects.len()).into_iter().collect();
         let unused_labels = unused_labels(&root.join("labelsTr"), &listing.subjects);
-        let num_training = self.num_training.as_ref().and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+        let num_training =
+            self.num_training.as_ref().and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
         let (labels, channel_names) = (self.labels(root), self.channel_names());
         Listing { labels, channel_names, num_training, unused_labels, notes, ..listing }
     }

@@ -21,8 +21,8 @@ use crate::sources::Listing;
 pub use attribute::{Attribute, AttributeUse, Pattern};
 pub use description::{describe, rare_values};
 pub use error::SplitError;
-pub use mersenne_twister::MersenneTwister;
 use folds::{by_value, shuffled};
+pub use mersenne_twister::MersenneTwister;
 use random::Seed;
 use values::NonNegative;
 

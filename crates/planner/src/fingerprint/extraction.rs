@@ -37,11 +37,7 @@ pub struct Unreadable {
 ///
 /// `progress` receives the number of subjects that have been read and the total. When `stop` is set, no further subject is
 /// read.
-pub fn extract(
-    subjects: &[Subject],
-    stop: &AtomicBool,
-    progress: &mut (dyn FnMut(usize, usize) + Send),
-) -> Extraction {
+pub fn extract(subjects: &[Subject], stop: &AtomicBool, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Extraction {
     let samples = samples_per_subject(subjects.len());
     let next = AtomicUsize::new(0);
     let done = Mutex::new((Vec::with_capacity(subjects.len()), progress));
@@ -148,15 +144,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let subjects = ["b", "a"].map(|name| write(folder.path(), name));
         let mut steps = Vec::new();
-        let extraction =
-            extract(&subjects, &AtomicBool::new(false), &mut |done, total| steps.push((done, total)));
+        let extraction = extract(&subjects, &AtomicBool::new(false), &mut |done, total| steps.push((done, total)));
         let Extraction::Done(fingerprint) = extraction else { panic!("{extraction:?}") };
         assert_eq!(steps, [(1, 2), (2, 2)]);
         let first = &fingerprint.subjects[0];
         assert_eq!((first.name.as_str(), first.orientation.as_str()), ("a", "LAS"));
         assert_eq!((first.shape_after_crop, first.spacing_mm), ([3, 4, 4], [1.0, 1.0, 2.5]));
         // The label outside the non-zero box is not foreground.
-        assert_eq!((first.foreground_voxels, fingerprint.channels[0].mean, fingerprint.channels[0].std), (1, 20.0, 0.0));
+        assert_eq!(
+            (first.foreground_voxels, fingerprint.channels[0].mean, fingerprint.channels[0].std),
+            (1, 20.0, 0.0)
+        );
         assert_eq!(fingerprint.median_relative_size_after_cropping, 0.75);
         let file = folder.path().join("fingerprint.json");
         std::fs::write(&file, fingerprint.to_json()).unwrap();

@@ -66,15 +66,17 @@ impl Context<'_> {
     fn reason_for_rotation(&self, degrees: u32) -> String {
         let patch = self.configuration.patch;
         match (self.is_2d(), self.in_plane()) {
-            (true, _) if degrees == 180 => "Slices are rotated by any angle, since patches are nearly square.".to_owned(),
+            (true, _) if degrees == 180 => {
+                "Slices are rotated by any angle, since patches are nearly square.".to_owned()
+            }
             (true, _) => {
-                "Slices are rotated by at most 15 degrees, since patches are more than 1.5 times as long as wide.".to_owned()
+                "Slices are rotated by at most 15 degrees, since patches are more than 1.5 times as long as wide."
+                    .to_owned()
             }
             (false, true) => format!(
                 "Patches have only {} voxels along {}, less than a third of their longest edge, so they are rotated and scaled \
                  within slices.",
-                patch[self.slice_axis],
-                AXES[self.slice_axis]
+                patch[self.slice_axis], AXES[self.slice_axis]
             ),
             (false, false) => "Rotations about every axis by at most 30 degrees.".to_owned(),
         }

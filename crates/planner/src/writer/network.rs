@@ -31,18 +31,17 @@ impl Context<'_> {
 
     fn reason_for_patch(&self) -> String {
         let configuration = &self.configuration;
-        let millimetres = |axis: usize| {
-            configuration.spacing_mm[axis].map(|mm| format_number(mm * configuration.patch[axis] as f64))
-        };
+        let millimetres =
+            |axis: usize| configuration.spacing_mm[axis].map(|mm| format_number(mm * configuration.patch[axis] as f64));
         let size = (0..3).filter_map(millimetres).collect::<Vec<_>>().join(" x ");
         let covered = format_number(100.0 * configuration.covered());
         let what = if self.is_2d() { "slice" } else { "volume" };
-        let limit = if configuration.patch.iter().zip(configuration.first_patch).all(|(size, first)| *size as f64 >= first)
-        {
-            format!("as large as the median {what}, rounded up to what the network halves evenly")
-        } else {
-            format!("the largest that fits into {} GB in the proportions of the median {what}", self.plan.memory_gb)
-        };
+        let limit =
+            if configuration.patch.iter().zip(configuration.first_patch).all(|(size, first)| *size as f64 >= first) {
+                format!("as large as the median {what}, rounded up to what the network halves evenly")
+            } else {
+                format!("the largest that fits into {} GB in the proportions of the median {what}", self.plan.memory_gb)
+            };
         format!("The patch: {size} mm, {covered} % of the median {what}; {limit}.")
     }
 

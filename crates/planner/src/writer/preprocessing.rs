@@ -16,9 +16,10 @@ impl Context<'_> {
             format!("Removes the margin of zeros; {} % of the median volume remains.", format_number(kept)),
         );
         text.line("  - crop_to_nonzero: {}");
+        // The mask of z-scores is that of the voxels that are 0 before another step changes them.
         let schemes = [
-            Normalization::Ct,
             Normalization::ZScore,
+            Normalization::Ct,
             Normalization::RescaleTo01,
             Normalization::RgbTo01,
             Normalization::None,
@@ -86,7 +87,9 @@ impl Context<'_> {
             Normalization::ZScore => {
                 text.comment(
                     2,
-                    format!("{class} of {names}: subtracts the mean of each volume and divides by its standard deviation."),
+                    format!(
+                        "{class} of {names}: subtracts the mean of each volume and divides by its standard deviation."
+                    ),
                 );
                 text.line(format!("  - z_normalize: {{ ddof: 0, per_channel: true{which} }}"));
             }

@@ -12,7 +12,7 @@ impl Context<'_> {
         text.comment(2, "PolyLRScheduler, which is updated once per epoch.");
         text.line("  polynomial: { power: 0.9, update: epoch }");
         text.line("train:");
-        text.comment(2, "nnU-Net's 1,000 epochs of 250 steps; it stops for no reason before.");
+        text.comment(2, "nnU-Net's 1,000 epochs of 250 steps, for every dataset.");
         text.line("  epochs: 1000");
         text.line("  iterations_per_epoch: 250");
         text.comment(2, self.reason_for_batch());
@@ -33,6 +33,8 @@ impl Context<'_> {
              the axes of the augmentation.",
         );
         text.line("  convention: nnunet");
+        text.comment(2, "Logits, not probabilities, are resampled to the voxels of the file.");
+        text.line("  average: logits");
         text.line("  overlap: 0.5");
         text.line("  blend: gaussian");
         text.line(format!("  mirror: {}", list(self.patch_axes().into_iter().map(|axis| AXES[axis]))));

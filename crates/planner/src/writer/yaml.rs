@@ -68,7 +68,9 @@ mod tests {
         let mut text = Writer::default();
         text.comment(2, "word ".repeat(30));
         let text = text.finish();
-        assert!(text.lines().count() == 2 && text.lines().all(|line| line.len() <= WIDTH && line.starts_with("  # word")));
+        assert!(
+            text.lines().count() == 2 && text.lines().all(|line| line.len() <= WIDTH && line.starts_with("  # word"))
+        );
     }
 
     #[test]
