@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("transforms", &["simd", "values", "random", "volume"]),
     ("metrics", &["values", "random", "volume"]),
     ("dataset", &["simd", "values", "random", "volume", "transforms"]),
+    ("planner", &["values", "volume", "dataset"]),
     ("nn", &["values", "random", "volume"]),
     ("run_folder", &["simd", "volume", "dataset", "metrics"]),
     ("engine", &["values", "random", "volume", "transforms", "metrics", "dataset", "nn", "run_folder"]),

@@ -16,6 +16,7 @@ mod options;
 mod parity;
 mod patches;
 mod phantom;
+mod plan;
 mod plots;
 mod predict;
 mod report;
@@ -62,6 +63,7 @@ macro_rules! subcommands {
 }
 
 subcommands! {
+    Plan(plan::PlanArgs),
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
     Report(report::ReportArgs),

@@ -17,6 +17,7 @@ mod nnunet_inference;
 mod page;
 mod parity;
 mod patches;
+mod plan;
 mod predict;
 mod report;
 mod reproduce;

@@ -124,7 +124,16 @@ impl DatasetJson {
     pub fn describe(&self, root: &Path, listing: Listing) -> Listing {
         let notes = self.num_training_note(root, listing.subjects.len()).into_iter().collect();
         let unused_labels = unused_labels(&root.join("labelsTr"), &listing.subjects);
-        Listing { labels: self.labels(root), channel_names: self.channel_names(), unused_labels, notes, ..listing }
+        let num_training =
+            self.num_training.as_ref().and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+        let (labels, channel_names) = (self.labels(root), self.channel_names());
+        Listing { labels, channel_names, num_training, unused_labels, notes, ..listing }
+    }
+
+    /// Returns whether the file is one of nnU-Net's: version 2 has `channel_names` and `file_ending`, and version 1, like the
+    /// Decathlon, a list of training subjects.
+    pub fn is_nnunet(&self) -> bool {
+        self.channel_names.is_some() || self.file_ending.is_some() || self.dataset.is_some() || self.training.is_none()
     }
 
     fn num_training_note(&self, root: &Path, num_subjects: usize) -> Option<String> {

@@ -99,6 +99,8 @@ pub struct Listing {
     pub labels: DeclaredLabels,
     /// The names of the image channels that the source declares, such as `CT`; empty if it declares none.
     pub channel_names: Vec<String>,
+    /// The number of training subjects that the source declares, which may be another than that of its files.
+    pub num_training: Option<usize>,
     /// The folder that [`Generator::write`] is to write, for a source that generates its subjects.
     pub generated_in: Option<PathBuf>,
     /// The columns of a table that name no files; the split may depend on them.
@@ -190,6 +192,19 @@ pub fn list(source: &Source, cache_dir: &Path) -> Result<Listing, DatasetError> 
     }
     listing.incomplete.sort_by(|a, b| a.subject.cmp(&b.subject));
     Ok(listing)
+}
+
+/// Returns the source of a dataset's folder, by its `dataset.json`: nnU-Net's raw data if the file has a key of nnU-Net's, else
+/// the layout of the Medical Segmentation Decathlon.
+///
+/// # Errors
+/// When the folder has no `dataset.json`, or a malformed one.
+pub fn of_folder(root: &Path) -> Result<Source, DatasetError> {
+    let root = root.to_owned();
+    Ok(match dataset_json::DatasetJson::read(&root)?.is_nnunet() {
+        true => Source::Nnunet(NnunetSource { root }),
+        false => Source::Msd(MsdSource { root }),
+    })
 }
 
 fn first_image(subject: &Subject) -> PathBuf {

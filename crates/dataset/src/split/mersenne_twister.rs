@@ -1,4 +1,4 @@
-//! The Mersenne Twister as NumPy's legacy `RandomState` uses it, for splits that were made with it.
+//! The Mersenne Twister as NumPy's legacy `RandomState` uses it, for splits and samples that were made with it.
 
 /// The number of words of the state.
 const WORDS: usize = 624;
@@ -6,14 +6,15 @@ const WORDS: usize = 624;
 const DISTANCE: usize = 397;
 
 /// MT19937 (Matsumoto and Nishimura 1998). All other random numbers come from the `random` crate.
-pub(super) struct MersenneTwister {
+#[derive(Debug)]
+pub struct MersenneTwister {
     state: [u32; WORDS],
     position: usize,
 }
 
 impl MersenneTwister {
     /// Returns the generator of `numpy.random.RandomState(seed)`.
-    pub(super) fn new(seed: u32) -> Self {
+    pub fn new(seed: u32) -> Self {
         let mut state = [seed; WORDS];
         for index in 1..WORDS {
             let before = state[index - 1];
@@ -43,8 +44,8 @@ impl MersenneTwister {
         self.position = 0;
     }
 
-    /// Samples uniformly from `0..=max`: masked bits, rejected while they are larger.
-    fn up_to(&mut self, max: u32) -> u32 {
+    /// Samples uniformly from `0..=max`, as `RandomState.randint`: masked bits, rejected while they are larger.
+    pub fn up_to(&mut self, max: u32) -> u32 {
         let mask = max.checked_ilog2().map_or(0, |bits| u32::MAX >> (31 - bits));
         loop {
             let value = self.bits() & mask;
@@ -55,7 +56,7 @@ impl MersenneTwister {
     }
 
     /// Shuffles the items as `RandomState.shuffle`.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.up_to(last as u32) as usize);
         }

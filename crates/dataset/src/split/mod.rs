@@ -22,6 +22,7 @@ pub use attribute::{Attribute, AttributeUse, Pattern};
 pub use description::{describe, rare_values};
 pub use error::SplitError;
 use folds::{by_value, shuffled};
+pub use mersenne_twister::MersenneTwister;
 use random::Seed;
 use values::NonNegative;
 
