@@ -11,6 +11,7 @@ mod completions;
 mod devices;
 mod evaluate;
 mod explain;
+mod export;
 mod options;
 mod parity;
 mod patches;
@@ -73,6 +74,7 @@ subcommands! {
     Predict(predict::PredictArgs),
     Transform(transform::TransformArgs),
     View(view::ViewArgs),
+    Export(export::ExportArgs),
     Phantom(phantom::PhantomArgs),
     Devices(devices::DevicesArgs),
     Schema(schema::SchemaArgs),

@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod evaluate;
 mod exact;
+mod export;
 mod faults;
 mod fine_tuning;
 mod finite;

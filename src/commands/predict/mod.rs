@@ -28,7 +28,7 @@ mod windows;
 
 pub(super) use case::{CaseSettings, predict_case};
 pub(super) use outputs::CaseFiles as PredictionFiles;
-pub(super) use weights::{Weights, predict_error};
+pub(super) use weights::{Checkpoint, Weights, predict_error};
 pub(super) use windows::Windows;
 
 /// Predict label maps of new images with a trained run, or an ensemble of runs.
