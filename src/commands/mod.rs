@@ -22,6 +22,7 @@ mod report;
 mod reproduce;
 mod run;
 mod schema;
+mod select;
 mod sweep;
 mod training;
 mod transform;
@@ -66,6 +67,7 @@ subcommands! {
     Sweep(sweep::SweepArgs),
     Report(report::ReportArgs),
     Compare(compare::CompareArgs),
+    Select(select::SelectArgs),
     Reproduce(reproduce::ReproduceArgs),
     Check(check::CheckArgs),
     Parity(parity::ParityArgs),

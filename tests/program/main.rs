@@ -20,6 +20,7 @@ mod predict;
 mod report;
 mod reproduce;
 mod run;
+mod select;
 mod slurm;
 mod storage;
 mod sweep;

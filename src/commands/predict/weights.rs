@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::terminal::{CliError, run_error};
 use engine::prediction::{self, PredictError, Predictor};
+use engine::selection::Selection;
 use nn::devices::DeviceName;
 
 /// The weights of a run to use.
@@ -64,9 +65,24 @@ impl Weights {
         }
     }
 
+    /// Returns the weights that were chosen.
+    pub(in crate::commands) fn checkpoint(&self) -> prediction::Weights {
+        self.checkpoint.weights()
+    }
+
     /// Opens a run folder.
     pub(in crate::commands) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
-        let mut predictor = Predictor::open(root, self.checkpoint.weights(), self.device).map_err(predict_error)?;
+        self.open_with(root, self.checkpoint.weights())
+    }
+
+    /// Opens the run folders of a selection, in order.
+    pub(super) fn open_selected(&self, selection: &Selection) -> Result<Vec<Predictor>, CliError> {
+        let runs = selection.settings.iter().flat_map(|setting| setting.runs.iter().map(|run| (run, setting.checkpoint)));
+        runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect()
+    }
+
+    fn open_with(&self, root: &Path, weights: prediction::Weights) -> Result<Predictor, CliError> {
+        let mut predictor = Predictor::open(root, weights, self.device).map_err(predict_error)?;
         if self.resample && predictor.fingerprint.is_none() {
             return Err(CliError::problem(
                 format!(
