@@ -11,13 +11,13 @@ use std::time::Instant;
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load;
 use engine::inference::activation::FinalActivation;
+use engine::inference::file_mapping::FileMapping;
 use engine::inference::sliding_window::{LabelMapOutput, SlidingWindow, predict_label_map};
 use engine::training::TrainError;
 use engine::training::parity::reference::wave;
 use engine::training::step::Trainer;
 use nn::weights;
 use run_folder::memory::peak_resident_bytes;
-use transforms::lazy::IndexMapping;
 use volume::{Affine, Grid, Voxels};
 
 fn main() {
@@ -48,7 +48,7 @@ fn main() {
         let start = Instant::now();
         let forward = |windows, count| trainer.logits(windows, [count, 1], plan.window);
         let map: Result<_, TrainError> =
-            predict_label_map(&image, &IndexMapping::identity(shape), &sliding_window, &output, forward);
+            predict_label_map(&image, &FileMapping::identity(shape), &sliding_window, &output, forward);
         labels = map.expect("the device computes").to_vec();
         seconds.push(start.elapsed().as_secs_f64());
     }

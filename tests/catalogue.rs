@@ -90,6 +90,9 @@ fn transforms() -> Vec<Transform> {
         serde_json::json!({ "pad": { "at_least": [12, 6, null], "fill": "minimum" } }),
         serde_json::json!({ "replace_non_finite": { "with": "mean" } }),
         serde_json::json!({ "resample": { "spacing_mm": { "median": [1.5, 1, 2.5] } } }),
+        serde_json::json!({ "resample": { "spacing_mm": [1.4, null, 1.7], "interpolation": "cubic", "convention": "nnunet" } }),
+        serde_json::json!({ "resample": {
+            "spacing_mm": [0.7, 1.3, 2.5], "interpolation": "cubic", "convention": "nnunet", "separate_axis": "always" } }),
         serde_json::json!({ "affine": { "degrees": [-30, 30], "interpolation": "cubic" } }),
         serde_json::json!({ "affine": { "degrees": [-30, 30], "interpolation": "nearest", "fill": 3 } }),
         serde_json::json!({ "elastic_deformation": { "num_control_points": [5, 4, 6], "locked_borders": 1, "max_displacement_mm": [2, 1, 1] } }),
@@ -112,8 +115,12 @@ fn transforms() -> Vec<Transform> {
         serde_json::json!({ "mask": { "keep": { "labels": [1] }, "outside": -7 } }),
         serde_json::json!({ "mask": { "keep": { "half": "posterior" } } }),
         serde_json::json!({ "mask": { "keep": { "above_mean": {} } } }),
+        serde_json::json!({ "mask": { "keep": { "nonzero": {} }, "outside": 2 } }),
         serde_json::json!({ "rescale_intensity": { "mask": { "labels": [] }, "percentiles": [5, 95] } }),
         serde_json::json!({ "z_normalize": { "mask": { "above": 0 } } }),
+        serde_json::json!({ "z_normalize": { "mask": { "nonzero": {} }, "outside": "unchanged", "channels": [1] } }),
+        serde_json::json!({ "foreground_normalize": { "channels": [1] } }),
+        serde_json::json!({ "rescale_intensity": { "channels": [1, 0], "mask": { "nonzero": {} } } }),
         serde_json::json!({ "z_normalize": { "mask": { "above_mean": {} }, "ddof": 0, "outside": "unchanged", "per_channel": true } }),
         serde_json::json!({ "histogram_standardization": { "landmarks": [
             [0, 8, 20, 25, 30, 40, 50, 60, 70, 75, 85, 95, 100], [0, 8, 20, 25, 30, 40, 50, 60, 70, 75, 85, 95, 100]] } }),
@@ -361,9 +368,10 @@ fn shapes_do_not_depend_on_sampled_parameters() {
 #[test]
 fn each_output_label_is_copied_from_its_source_voxel() {
     // A chain may crop away what the next step is fitted to.
-    // `rotate_and_scale` interpolates labels.
+    // `rotate_and_scale` interpolates labels, and so does `resample` as nnU-Net.
     let is_tested = |step: &Transform| {
-        !step.component().relabels() && !step.component().needs_fit() && step.name() != "rotate_and_scale"
+        let component = step.component();
+        !component.relabels() && !component.needs_fit() && !component.zooms() && step.name() != "rotate_and_scale"
     };
     let steps: Vec<Transform> = transforms().into_iter().filter(is_tested).collect();
     let mut compared = 0;

@@ -13,6 +13,7 @@ mod faults;
 mod fine_tuning;
 mod finite;
 mod folders;
+mod nnunet_inference;
 mod page;
 mod parity;
 mod patches;

@@ -1,8 +1,8 @@
 //! Patches: blocks of voxels cut from a transformed volume.
 
 use transforms::TransformParams;
-use volume::Label;
 use volume::buffer_pool;
+use volume::{Affine, Label};
 
 /// A block of voxels of one subject, as training sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Patch {
     pub index: usize,
     /// First voxel of the block that was cut, on the grid after the augmentation chain of the volume; it may be outside.
     pub start: [isize; 3],
+    /// The affine of the block that was cut: from its voxels to RAS millimetres.
+    pub affine: Affine,
     /// Voxels along x, y and z.
     pub shape: [usize; 3],
     /// Number of image channels.

@@ -150,6 +150,7 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         subject: "a patch of zeros".to_owned(),
         index: 0,
         start: [0; 3],
+        affine: volume::Affine::IDENTITY,
         shape,
         channels: plan.channels,
         image: vec![0.0; plan.channels * voxels],

@@ -1,10 +1,56 @@
-//! Parameters that each channel has of its own, or not at all.
+//! The channels that a step changes, and parameters that each channel has of its own, or not at all.
+
+use std::borrow::Cow;
 
 use random::Rng;
 use values::{Probability, Range};
 
-use crate::KeyProblem;
 use crate::validation::{keys_where, require, same_count, within};
+use crate::{KeyProblem, WholeVolume};
+
+/// The key `channels`: the indices of the channels that a step changes; `None` is all.
+pub(crate) type Channels = Option<Vec<usize>>;
+
+/// Returns the indices of the changed channels of an image with `count` channels.
+pub(crate) fn changed(channels: &Channels, count: usize) -> Vec<usize> {
+    channels.clone().unwrap_or_else(|| (0..count).collect())
+}
+
+/// Returns the intensities of the changed channels of a volume, one channel after the other.
+pub(crate) fn changed_values<'a>(channels: &Channels, whole: &WholeVolume<'a>) -> Cow<'a, [f32]> {
+    match channels {
+        None => Cow::Borrowed(whole.image),
+        Some(channels) => match channels[..] {
+            [one] => Cow::Borrowed(whole.channel(one)),
+            _ => Cow::Owned(channels.iter().flat_map(|channel| whole.channel(*channel)).copied().collect()),
+        },
+    }
+}
+
+/// Checks the key `channels`.
+pub(crate) fn validate_channels(channels: &Channels) -> Option<KeyProblem> {
+    let channels = channels.as_ref()?;
+    let repeated = channels.iter().enumerate().find(|(index, channel)| channels[..*index].contains(channel));
+    let message = match repeated {
+        Some((_, channel)) => format!("channel {channel} is named twice"),
+        None if channels.is_empty() => "expected at least one channel, got none".to_owned(),
+        None => return None,
+    };
+    Some(KeyProblem::new("channels", message).help("name each channel once, or leave out `channels` for all of them"))
+}
+
+/// Checks that an image has the channels of the key `channels`.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn check_channels(channels: &Channels, count: usize) -> Result<(), KeyProblem> {
+    let Some(missing) = channels.iter().flatten().find(|channel| **channel >= count) else { return Ok(()) };
+    let message = match count {
+        1 => format!("expected channel 0, since the image has one, got {missing}"),
+        _ => format!("expected channels from 0 to {}, since the image has {count}, got {missing}", count - 1),
+    };
+    Err(KeyProblem::new("channels", message).help("channels are counted from 0"))
+}
 
 /// Maximum factor: larger ones leave no precision for later steps.
 const MAX_FACTOR: f64 = 1e6;

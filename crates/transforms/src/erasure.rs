@@ -7,7 +7,8 @@ use volume::{Affine, Grid, Label};
 use crate::step::{OTHER_STEP, Step};
 use crate::{
     Component, Extension, FittedTransform, GridMapping, Incoming, IntensityTransform, KeyProblem, LabelTransform,
-    Reference, Region, SpatialTransform, TransformError, TransformParams, VolumeStatistics, WholeVolume, Window,
+    Reference, Region, RoundTrip, SpatialTransform, TransformError, TransformParams, VolumeStatistics, WholeVolume,
+    Window,
 };
 
 /// A component, as an object of the trait of its kind.
@@ -112,6 +113,10 @@ impl<T: Registered> Step for T {
         self.spatial().is_some_and(|step| step.resolves_from_volume())
     }
 
+    fn resolves_shape(&self) -> bool {
+        self.spatial().is_some_and(|step| step.resolves_shape())
+    }
+
     fn resolve_from_volume(
         &self,
         params: &TransformParams,
@@ -123,6 +128,14 @@ impl<T: Registered> Step for T {
 
     fn extension(&self) -> Option<Extension> {
         self.spatial().and_then(|step| step.extension())
+    }
+
+    fn zooms(&self) -> bool {
+        self.spatial().is_some_and(|step| step.zooms())
+    }
+
+    fn zoom(&self, incoming: &Grid) -> Option<RoundTrip> {
+        self.spatial().and_then(|step| step.zoom(incoming))
     }
 
     fn needs_statistics(&self) -> bool {

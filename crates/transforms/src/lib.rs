@@ -26,6 +26,7 @@ mod statistics;
 mod step;
 mod validation;
 mod window;
+mod zoom;
 
 pub mod lazy;
 
@@ -38,12 +39,13 @@ pub use mapping::elastic_displacement::{ElasticDisplacement, weights as spline_w
 pub use mapping::grid_mapping::{Convention, Fill, GridMapping, Lattice, LatticeAxis, Map};
 pub use mapping::interpolation::Interpolation;
 pub use mapping::padding::{Extension, Padding};
+pub use mapping::separate_axis::SeparateAxis;
 pub use mapping::target_spacing::TargetSpacing;
 pub use params::{InvalidParams, NoParams, sample_params, validate_params};
 pub use registry::*;
 pub use spatial::crop_or_pad::{Location, Only};
 pub use spatial::ensure_shape_multiple::Method;
-pub use spatial::resample::Reference;
+pub use spatial::resample::{Reference, ResampleConvention};
 pub use spatial::to_orientation::Axes;
 pub(crate) use statistics::border::border_means;
 pub(crate) use statistics::descriptive::{mean, median};
@@ -52,6 +54,7 @@ pub use statistics::whole_volume::{VolumeStatistics, WholeVolume};
 pub use step::Step;
 pub use validation::{ITSELF, KeyProblem};
 pub use window::Window;
+pub use zoom::{LinearSample, RoundTrip, Zoom};
 
 /// The volume that enters a step, before any voxel is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -135,7 +138,7 @@ pub trait Component {
 /// A transform of the grid: it maps each outgoing voxel to a point of the incoming volume.
 pub trait SpatialTransform: Component {
     /// Returns the outgoing grid and the source of its voxels; a pure function. The shape does not depend on sampled
-    /// parameters.
+    /// parameters, but may on those that are resolved from the volume.
     fn map_grid(&self, params: &Self::Params, incoming: &Grid) -> GridMapping;
 
     /// Returns whether outgoing volumes may have another shape.
@@ -159,6 +162,11 @@ pub trait SpatialTransform: Component {
         false
     }
 
+    /// Returns whether the content of a volume determines the shape of the outgoing one.
+    fn resolves_shape(&self) -> bool {
+        false
+    }
+
     /// Returns the parameters, completed from the content of the incoming volume.
     ///
     /// # Errors
@@ -169,6 +177,16 @@ pub trait SpatialTransform: Component {
 
     /// Returns the extension mode by which padded voxels repeat the volume's content, if any; it needs the whole volume.
     fn extension(&self) -> Option<Extension> {
+        None
+    }
+
+    /// Returns whether the transform resamples whole volumes by a [`Zoom`].
+    fn zooms(&self) -> bool {
+        false
+    }
+
+    /// Returns the resampling of a whole volume and that of predictions back, if the transform resamples so.
+    fn zoom(&self, _incoming: &Grid) -> Option<RoundTrip> {
         None
     }
 }

@@ -150,6 +150,8 @@ transforms! {
     spatial pad::Pad,
     /// Crops or pads to a shape.
     spatial crop_or_pad::CropOrPad => CropOrPadParams,
+    /// Crops to the bounding box of the voxels that are not 0.
+    spatial crop_to_nonzero::CropToNonzero => CropToNonzeroParams,
     /// Pads or crops so that each axis is a multiple of a number of voxels.
     spatial ensure_shape_multiple::EnsureShapeMultiple,
     /// Replaces NaN and infinite intensities.

@@ -6,8 +6,8 @@ use volume::{Affine, Grid, Label};
 
 use crate::composition::{Applied, Nested};
 use crate::{
-    Extension, GridMapping, Incoming, KeyProblem, Reference, Region, TransformError, TransformParams, VolumeStatistics,
-    WholeVolume, Window,
+    Extension, GridMapping, Incoming, KeyProblem, Reference, Region, RoundTrip, TransformError, TransformParams,
+    VolumeStatistics, WholeVolume, Window,
 };
 
 /// A step of a chain: any transform. Methods that do not apply to its kind return a neutral value: an intensity transform
@@ -98,6 +98,11 @@ pub trait Step {
         false
     }
 
+    /// Returns whether the content of a volume determines the shape of the outgoing one.
+    fn resolves_shape(&self) -> bool {
+        false
+    }
+
     /// Returns the parameters, completed from the content of the incoming volume.
     ///
     /// # Errors
@@ -112,6 +117,16 @@ pub trait Step {
 
     /// Returns the extension mode by which padded voxels repeat the volume's content, if any; it needs the whole volume.
     fn extension(&self) -> Option<Extension> {
+        None
+    }
+
+    /// Returns whether the step resamples whole volumes by a [`Zoom`](crate::Zoom).
+    fn zooms(&self) -> bool {
+        false
+    }
+
+    /// Returns the resampling of a whole volume and that of predictions back, if the step resamples so.
+    fn zoom(&self, _incoming: &Grid) -> Option<RoundTrip> {
         None
     }
 

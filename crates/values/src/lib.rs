@@ -33,4 +33,4 @@ pub use number::{
 };
 pub use ordered_map::OrderedMap;
 pub use range::{AxisRanges, Range};
-pub use shape::{Margins, Overlap, PartialShape, Shape, Spacing};
+pub use shape::{Margins, Overlap, PartialShape, PartialSpacing, Shape, Spacing};

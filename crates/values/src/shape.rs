@@ -158,14 +158,61 @@ impl JsonSchema for Spacing {
     }
 }
 
+/// A [`Spacing`] in which `null` keeps an axis as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct PartialSpacing(pub [Option<f64>; 3]);
+
+impl PartialSpacing {
+    /// Returns the full spacing: `null` becomes that of `incoming`.
+    pub fn resolve(&self, incoming: [f64; 3]) -> [f64; 3] {
+        std::array::from_fn(|axis| self.0[axis].unwrap_or(incoming[axis]))
+    }
+}
+
+impl From<Spacing> for PartialSpacing {
+    fn from(spacing: Spacing) -> Self {
+        Self(spacing.0.map(Some))
+    }
+}
+
+impl<'de> Deserialize<'de> for PartialSpacing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spacing = <[Option<f64>; 3]>::deserialize(deserializer)?;
+        match spacing.iter().flatten().find(|mm| !(mm.is_finite() && **mm > 0.0)) {
+            Some(mm) => Err(de::Error::custom(format!("expected a spacing above 0 mm on each axis, got {mm}"))),
+            None => Ok(Self(spacing)),
+        }
+    }
+}
+
+impl JsonSchema for PartialSpacing {
+    fn schema_name() -> Cow<'static, str> {
+        "PartialSpacing".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Millimetres per voxel along x, y and z; `null` keeps an axis.",
+            "type": "array", "items": { "type": ["number", "null"], "exclusiveMinimum": 0 }, "minItems": 3, "maxItems": 3
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn null_keeps_an_axis() {
+        let spacing = serde_yaml::from_str::<PartialSpacing>("[0.5, null, 2]").unwrap();
+        assert_eq!(spacing.resolve([3.0, 4.0, 5.0]), [0.5, 4.0, 2.0]);
+    }
+
+    #[test]
     fn a_zero_axis_is_rejected() {
         assert!(serde_yaml::from_str::<Shape>("[4, 0, 4]").is_err());
         assert!(serde_yaml::from_str::<PartialShape>("[4, 0, null]").is_err());
+        assert!(serde_yaml::from_str::<PartialSpacing>("[1, 0, null]").is_err());
         assert_eq!(serde_yaml::from_str::<Margins>("[4, 0, 65535]").unwrap(), Margins([4, 0, 65_535]));
         assert!(serde_yaml::from_str::<Margins>("[4, 0, 65536]").is_err());
     }

@@ -27,7 +27,7 @@ use engine::training::{self, TrainError, validate};
 use run_folder::event::Listener;
 use transforms::Transform;
 use transforms::lazy::{self, Profile};
-use volume::{Affine, Grid, Volume, Voxels};
+use volume::{Grid, Volume, Voxels};
 
 /// Show the patches that training would sample, or measure how fast they are prepared.
 #[derive(Debug, Args)]
@@ -290,11 +290,7 @@ fn write(out: &Path, number: usize, patch: &Patch, grid: Grid, plan: &Plan) -> R
 
 /// Returns the grid of a patch.
 fn grid_of(patch: &Patch, plan: &Plan) -> Grid {
-    let case = &plan.cases[&patch.subject];
-    let (augment, patch_augment) = (&plan.experiment.augment, &plan.experiment.patch_augment);
-    let (of_volume, of_patch) = patch.params.split_at(augment.len());
-    let whole = lazy::output_grid(augment, of_volume, &case.outgoing);
-    let corner = Affine::scale_and_shift([1.0; 3], patch.start.map(|start| start as f64));
-    let block = Grid { shape: plan.experiment.cut(), affine: whole.affine.after(&corner) };
-    lazy::output_grid(patch_augment, of_patch, &block)
+    let of_patch = &patch.params[plan.experiment.augment.len()..];
+    let block = Grid { shape: plan.experiment.cut(), affine: patch.affine };
+    lazy::output_grid(&plan.experiment.patch_augment, of_patch, &block)
 }

@@ -45,7 +45,12 @@ impl Plan {
         let volumes = self.shape_range().map(|(low, high)| {
             let range =
                 if low == high { shape_text(low) } else { format!("{} to {}", shape_text(low), shape_text(high)) };
-            ("volumes", format!("{range} voxels after preprocess"))
+            let cropped = self.experiment.preprocess.iter().find(|step| step.any(&|step| step.resolves_shape()));
+            let text = match cropped {
+                None => format!("{range} voxels after preprocess"),
+                Some(step) => format!("at most {range} voxels after preprocess, less what {} crops", step.name()),
+            };
+            ("volumes", text)
         });
         let first = [
             ("name", self.name.clone()),

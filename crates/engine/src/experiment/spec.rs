@@ -200,6 +200,9 @@ pub enum Orientation {
     #[default]
     #[serde(rename = "reorient")]
     Reorient,
+    /// Volumes are used in the axis order of their files, as nnU-Net does; axes are those of the arrays, whatever their anatomical directions.
+    #[serde(rename = "stored")]
+    Stored,
 }
 
 /// The maximum default interval in epochs between evaluations of whole volumes.

@@ -231,10 +231,13 @@ fn preprocessing(predictor: &Predictor) -> Vec<Step> {
     steps.collect()
 }
 
-/// Returns the settings of the sliding window, with the shape of the window in place of the default.
+/// Returns the settings of the sliding window, with every default and the shape of the window.
 fn inference(predictor: &Predictor) -> Value {
-    let mut inference = json(&predictor.experiment.inference);
+    let options = &predictor.experiment.inference;
+    let mut inference = json(options);
     inference["window"] = json(&predictor.experiment.window());
+    inference["convention"] = json(&options.convention);
+    inference["average"] = json(&options.average);
     inference
 }
 

@@ -7,18 +7,20 @@
 use rayon::prelude::*;
 
 use super::activation::FinalActivation;
-use super::options::Blend;
+use super::options::{Blend, WindowConvention};
 use super::tiling::Tiling;
 use volume::offset;
 
 /// Returns the importance map of a window: the weight of each voxel, `[x, y, z]`.
 ///
-/// The Gaussian is MONAI's `compute_importance_map`: centre `(size - 1) / 2`, standard deviation
-/// `size / 8`, at least 0.001. The Hann window is TorchIO's: `sin²(π (i + 1) / (size + 1))` along each axis.
-pub fn importance(window: [usize; 3], blend: Blend) -> Vec<f32> {
+/// MONAI's Gaussian is `compute_importance_map`: centre `(size - 1) / 2`, standard deviation `size / 8`, at least 0.001. That of
+/// nnU-Net, `compute_gaussian`, has its centre at `size // 2` and the maximum 10; its weights are rounded to half precision,
+/// and those that become 0 are the smallest of the others. The Hann window is TorchIO's: `sin²(π (i + 1) / (size + 1))` along each axis.
+pub fn importance(window: [usize; 3], blend: Blend, convention: WindowConvention) -> Vec<f32> {
     let along = |size: usize, weight: &dyn Fn(f64) -> f64| (0..size).map(|i| weight(i as f64) as f32).collect();
     let (axes, smallest): ([Vec<f32>; 3], f32) = match blend {
         Blend::Constant | Blend::Crop => return vec![1.0; window.iter().product()],
+        Blend::Gaussian if convention == WindowConvention::Nnunet => return nnunet_gaussian(window),
         Blend::Gaussian => {
             let gaussian = |size: usize| {
                 let (centre, sigma) = ((size as f64 - 1.0) / 2.0, 0.125 * size as f64);
@@ -38,6 +40,23 @@ pub fn importance(window: [usize; 3], blend: Blend) -> Vec<f32> {
             map.extend(axes[2].iter().map(|z| (x * y * z).max(smallest)));
         }
     }
+    map
+}
+
+/// Returns nnU-Net's Gaussian, as its predictions on a CPU or a GPU use it.
+fn nnunet_gaussian([size_x, size_y, size_z]: [usize; 3]) -> Vec<f32> {
+    let exponent = |index: usize, size: usize| {
+        let (distance, sigma) = (index as f64 - (size / 2) as f64, size as f64 / 8.0);
+        -0.5 * (distance / sigma).powi(2)
+    };
+    let voxels = (0..size_x * size_y * size_z).into_par_iter().map(|voxel| {
+        let (x, y, z) = (voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z);
+        let weight = 10.0 * (exponent(x, size_x) + exponent(y, size_y) + exponent(z, size_z)).exp();
+        half::f16::from_f64(weight).to_f32()
+    });
+    let mut map: Vec<f32> = voxels.collect();
+    let smallest = map.iter().copied().filter(|weight| *weight > 0.0).fold(f32::INFINITY, f32::min);
+    map.iter_mut().filter(|weight| **weight == 0.0).for_each(|weight| *weight = smallest);
     map
 }
 
@@ -86,7 +105,7 @@ impl Blender {
     pub fn new(tiling: Tiling, blend: Blend, classes: usize, activation: FinalActivation) -> Self {
         // A single window needs no weights, and its prediction stays the same bit for bit.
         let blend = if tiling.starts.len() == 1 { Blend::Crop } else { blend };
-        let importance = importance(tiling.window, blend);
+        let importance = importance(tiling.window, blend, tiling.convention);
         let (sum, weight) = (Vec::new(), Vec::new());
         Self { importance, blend, activation, classes, first: 0, num_repeated: 0, sum, weight, tiling }
     }
@@ -228,15 +247,15 @@ mod tests {
     #[test]
     fn the_gaussian_is_monais() {
         // monai.data.utils.compute_importance_map((4, 1, 1), "gaussian", 0.125): exp(-1.5² / (2 · 0.5²)) = 0.0111.
-        let map = importance([4, 1, 1], Blend::Gaussian);
+        let map = importance([4, 1, 1], Blend::Gaussian, WindowConvention::Monai);
         assert!((map[0] - 0.011_109).abs() < 1e-6 && (map[1] - 0.606_531).abs() < 1e-6, "{map:?}");
-        assert_eq!(importance([16, 16, 16], Blend::Gaussian)[0], 1e-3);
+        assert_eq!(importance([16, 16, 16], Blend::Gaussian, WindowConvention::Monai)[0], 1e-3);
     }
 
     #[test]
     fn the_hann_window_is_torchios() {
         // torch.hann_window(5, periodic=False)[1:-1].
-        let map = importance([3, 1, 1], Blend::Hann);
+        let map = importance([3, 1, 1], Blend::Hann, WindowConvention::Monai);
         let expected = [0.5, 1.0, 0.5];
         assert!(map.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{map:?}");
     }

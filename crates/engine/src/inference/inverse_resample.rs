@@ -27,23 +27,33 @@ impl<'a> InverseResampler<'a> {
         Self { mapping, to_preprocessed }
     }
 
-    /// Writes the label of each voxel of the file that the planes complete; `map` is `[x, y, z]`.
-    pub fn write_labels(&self, planes: &Planes, map: &mut [Label], decide: impl Fn(&[f32]) -> Label + Sync) {
+    /// Writes the label of each voxel of the file that the planes complete; `map` is `[x, y, z]`. `decide` receives the values of
+    /// the classes of a voxel and writes its label.
+    pub fn write_labels(&self, planes: &Planes, map: &mut [Label], decide: impl Fn(&mut [f32], &mut [Label]) + Sync) {
         let [_, size_y, size_z] = self.mapping.source_shape;
         let mut slices: Vec<&mut [Label]> = map.chunks_exact_mut(size_y * size_z).collect();
-        self.for_each_voxel(planes, &mut slices, |slice, voxel, scores| slice[voxel] = decide(scores));
+        self.for_each_voxel(planes, &mut slices, |slice, voxel, scores| {
+            decide(scores, std::slice::from_mut(&mut slice[voxel]));
+        });
     }
 
     /// Adds `factor` times the probabilities of each voxel of the file that the planes complete; `sums` is
-    /// `[class, x, y, z]`.
-    pub fn add_probabilities(&self, planes: &Planes, factor: f32, sums: &mut [f32]) {
+    /// `[class, x, y, z]`. `activate` converts the values of the classes of a voxel to probabilities.
+    pub fn add_probabilities(
+        &self,
+        planes: &Planes,
+        factor: f32,
+        sums: &mut [f32],
+        activate: impl Fn(&mut [f32]) + Sync,
+    ) {
         let [size_x, size_y, size_z] = self.mapping.source_shape;
         let mut slices: Vec<Vec<&mut [f32]>> = (0..size_x).map(|_| Vec::with_capacity(planes.classes)).collect();
         for sums in sums.chunks_exact_mut(size_x * size_y * size_z) {
             slices.iter_mut().zip(sums.chunks_exact_mut(size_y * size_z)).for_each(|(all, one)| all.push(one));
         }
         self.for_each_voxel(planes, &mut slices, |slices, voxel, scores| {
-            slices.iter_mut().zip(scores).for_each(|(sums, score)| sums[voxel] += factor * score);
+            activate(scores);
+            slices.iter_mut().zip(scores).for_each(|(sums, score)| sums[voxel] += factor * *score);
         });
     }
 
@@ -67,7 +77,12 @@ impl<'a> InverseResampler<'a> {
 
     /// Calls `write` for each voxel of the file that the planes complete: with its slice along x, its index in the
     /// slice and its probabilities.
-    fn for_each_voxel<S: Send>(&self, planes: &Planes, slices: &mut [S], write: impl Fn(&mut S, usize, &[f32]) + Sync) {
+    fn for_each_voxel<S: Send>(
+        &self,
+        planes: &Planes,
+        slices: &mut [S],
+        write: impl Fn(&mut S, usize, &mut [f32]) + Sync,
+    ) {
         let (done, end) = (planes.first + planes.num_repeated, planes.end());
         let [along_x, along_y, along_z] = self.source_box(planes);
         let size_z = self.mapping.source_shape[2];
@@ -78,7 +93,7 @@ impl<'a> InverseResampler<'a> {
                     let Some(corners) = Corners::around(self.preprocessed([x, y, z]), planes.shape) else { continue };
                     if (done..end).contains(&corners.high[0]) {
                         corners.interpolate(planes, &mut scores);
-                        write(slice, y * size_z + z, &scores);
+                        write(slice, y * size_z + z, &mut scores);
                     }
                 }
             }
@@ -171,8 +186,9 @@ mod tests {
         }
     }
 
-    fn largest(scores: &[f32]) -> Label {
-        (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a))).unwrap() as Label
+    fn largest(scores: &mut [f32], label: &mut [Label]) {
+        let largest = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
+        label[0] = largest.unwrap() as Label;
     }
 
     fn resampled(mapping: &IndexMapping, classes: usize, values: &[f32], slab: usize) -> Vec<Label> {
@@ -245,7 +261,9 @@ mod tests {
         let resampler = InverseResampler::new(&mapping);
         let mut sums = vec![0.0; 84];
         for factor in [0.25, 0.75] {
-            in_slabs(mapping.shape, &values, 2, 1, |planes| resampler.add_probabilities(planes, factor, &mut sums));
+            in_slabs(mapping.shape, &values, 2, 1, |planes| {
+                resampler.add_probabilities(planes, factor, &mut sums, |_| ());
+            });
             resampler.add_background_outside(mapping.shape, factor, &mut sums[..42]);
         }
         assert!((0..42).all(|voxel| (sums[voxel] + sums[42 + voxel] - 1.0).abs() < 1e-6), "{sums:?}");

@@ -24,6 +24,12 @@ pub struct Inference {
     /// Test-time augmentation: each window is also predicted mirrored along these axes, and the logits of all combinations are averaged, such as `[x, y]`. Each axis doubles the time. Default: none.
     #[serde(default)]
     pub mirror: Vec<Axis>,
+    /// Whose rules place the windows and shape the Gaussian: `monai` (default) or `nnunet`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub convention: WindowConvention,
+    /// What is averaged over the runs of an ensemble and interpolated back to the grid of the image file: `probabilities` (default), or `logits` as in nnU-Net. Logits are averaged on the grid after preprocessing, so the runs of an ensemble need the same preprocessing and windows.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub average: Average,
     /// Number of windows that go through the network together. LibTorch uses its fast CPU convolutions only from 2 on. Default: 2.
     #[serde(default = "default_batch_size")]
     pub batch_size: NonZeroUsize,
@@ -44,15 +50,41 @@ pub enum Blend {
     Hann,
 }
 
+/// Whose rules place the windows and shape the Gaussian.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowConvention {
+    /// MONAI's: neighbouring windows have a fixed distance, and the last one ends with the volume. The Gaussian is centred between the voxels in the middle.
+    #[default]
+    Monai,
+    /// nnU-Net's: windows are spread evenly, at most `1 - overlap` of a window apart, and their starts are rounded. The Gaussian is centred on voxel `size // 2`, and its weights are rounded to half precision.
+    Nnunet,
+}
+
+/// What is averaged over the runs of an ensemble and interpolated back to the grid of the image file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Average {
+    /// The probabilities of each run.
+    #[default]
+    Probabilities,
+    /// The logits, on the grid after preprocessing; the activation function follows after interpolation.
+    Logits,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// An axis of the preprocessed volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Axis {
-    /// Left-right.
+    /// The first axis: left-right, unless `data.orientation` is `stored`.
     X,
-    /// Posterior-anterior.
+    /// The second axis: posterior-anterior, unless `data.orientation` is `stored`.
     Y,
-    /// Inferior-superior.
+    /// The third axis: inferior-superior, unless `data.orientation` is `stored`.
     Z,
 }
 
@@ -63,6 +95,8 @@ impl Default for Inference {
             overlap: default_overlap(),
             blend: Blend::default(),
             mirror: Vec::new(),
+            convention: WindowConvention::default(),
+            average: Average::default(),
             batch_size: default_batch_size(),
         }
     }
@@ -79,6 +113,14 @@ fn default_batch_size() -> NonZeroUsize {
 impl Inference {
     /// Returns the number of windows of a shape that a volume is predicted by, mirrored ones included.
     pub fn num_windows(&self, volume: [usize; 3], window: [usize; 3]) -> usize {
-        Tiling::new(volume, window, self.overlap.get()).starts.len() << self.mirror.len()
+        self.tiling(volume, window).starts.len() << self.mirror.len()
+    }
+
+    /// Returns the windows of a shape that cover a volume.
+    pub fn tiling(&self, volume: [usize; 3], window: [usize; 3]) -> Tiling {
+        match self.convention {
+            WindowConvention::Monai => Tiling::new(volume, window, self.overlap.get()),
+            WindowConvention::Nnunet => Tiling::evenly_spread(volume, window, self.overlap.get()),
+        }
     }
 }

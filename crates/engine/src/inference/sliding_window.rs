@@ -4,12 +4,10 @@ use rayon::prelude::*;
 
 use super::activation::FinalActivation;
 use super::blend::{Blender, Planes};
-use super::inverse_resample::InverseResampler;
-use super::options::{Axis, Inference};
+use super::file_mapping::FileMapping;
+use super::options::{Average, Axis, Inference};
 use super::postprocess::{DecisionRule, Postprocess};
-use super::tiling::Tiling;
 use crate::experiment::targets::Targets;
-use transforms::lazy::IndexMapping;
 use volume::{Grid, Label, Voxels, offset};
 
 /// Sliding-window inference with a network.
@@ -21,8 +19,18 @@ pub struct SlidingWindow<'a> {
     pub classes: usize,
     /// The options of the experiment.
     pub inference: &'a Inference,
-    /// The activation function, applied to blended logits.
+    /// The activation function, applied to blended logits, before or after they are resampled to the file.
     pub activation: FinalActivation,
+}
+
+impl SlidingWindow<'_> {
+    /// Returns the activation functions before and after resampling.
+    fn activations(&self) -> [FinalActivation; 2] {
+        match self.inference.average {
+            Average::Probabilities => [self.activation, FinalActivation::None],
+            Average::Logits => [FinalActivation::None, self.activation],
+        }
+    }
 }
 
 /// How probabilities are converted to a label map on the grid of the image file.
@@ -46,16 +54,20 @@ pub struct LabelMapOutput<'a> {
 /// Those of `forward`; see [`predict_planes`].
 pub fn predict_label_map<E>(
     image: &Voxels<f32>,
-    mapping: &IndexMapping,
+    mapping: &FileMapping,
     sliding_window: &SlidingWindow,
     output: &LabelMapOutput,
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<Voxels<Label>, E> {
     let mut map = vec![0; output.grid.num_voxels()];
-    let resampler = InverseResampler::new(mapping);
     let rule = DecisionRule::new(output.postprocess, output.targets);
+    let [_, after] = sliding_window.activations();
+    let activation = if rule.needs_probabilities() { after } else { FinalActivation::None };
     predict_planes(image, sliding_window, forward, |planes| {
-        resampler.write_labels(planes, &mut map, |probabilities| rule.label(probabilities));
+        mapping.write_labels(planes, &mut map, |scores, labels| {
+            activation.apply(scores, planes.classes);
+            rule.write_labels(scores, labels);
+        });
     })?;
     Ok(output.postprocessed(map))
 }
@@ -67,17 +79,19 @@ pub fn predict_label_map<E>(
 /// Those of `forward`; see [`predict_planes`].
 pub fn add_probabilities<E>(
     image: &Voxels<f32>,
-    mapping: &IndexMapping,
+    mapping: &FileMapping,
     sliding_window: &SlidingWindow,
     has_background: bool,
     (factor, sums): (f32, &mut [f32]),
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<(), E> {
-    let resampler = InverseResampler::new(mapping);
-    predict_planes(image, sliding_window, forward, |planes| resampler.add_probabilities(planes, factor, sums))?;
+    let [_, activation] = sliding_window.activations();
+    predict_planes(image, sliding_window, forward, |planes| {
+        mapping.add_probabilities(planes, factor, sums, |scores| activation.apply(scores, planes.classes));
+    })?;
     if has_background {
         let voxels = sums.len() / sliding_window.classes;
-        resampler.add_background_outside(image.shape, factor, &mut sums[..voxels]);
+        mapping.add_background_outside(image.shape, factor, &mut sums[..voxels]);
     }
     Ok(())
 }
@@ -101,7 +115,8 @@ impl LabelMapOutput<'_> {
     }
 }
 
-/// Predicts a volume window by window, and passes planes of probabilities to `take` as they are finished.
+/// Predicts a volume window by window, and passes planes of probabilities, or of logits with `average: logits`, to `take` as
+/// they are finished.
 ///
 /// `forward` computes the logits `[window, class, x, y, z]` of a batch of windows `[window, channel, x, y, z]`, whose
 /// number is its second argument.
@@ -114,8 +129,9 @@ pub fn predict_planes<E>(
     mut forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
     mut take: impl FnMut(&Planes),
 ) -> Result<(), E> {
-    let SlidingWindow { window, classes, inference, activation } = *sliding_window;
-    let tiling = Tiling::new(image.shape, window, inference.overlap.get());
+    let SlidingWindow { window, classes, inference, .. } = *sliding_window;
+    let [activation, _] = sliding_window.activations();
+    let tiling = inference.tiling(image.shape, window);
     let size: usize = window.iter().product();
     let mut blender = Blender::new(tiling.clone(), inference.blend, classes, activation);
     for starts in tiling.starts.chunks(inference.batch_size.get()) {
@@ -226,7 +242,7 @@ mod tests {
             };
             Ok::<_, Infallible>(batch.chunks(batch.len() / count).flat_map(logits).collect())
         };
-        let mapping = IndexMapping::identity([9, 4, 5]);
+        let mapping = FileMapping::identity([9, 4, 5]);
         let map = predict_label_map(&image, &mapping, &sliding_window, &output, waves).unwrap();
         let mut sums = vec![0.0; 3 * 180];
         add_probabilities(&image, &mapping, &sliding_window, true, (1.0, &mut sums), waves).unwrap();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::options::WindowConvention;
 use volume::offset;
 
 /// The windows that cover a volume.
@@ -18,6 +19,8 @@ pub struct Tiling {
     pub padding: [usize; 3],
     /// The start of each window, in voxels of the padded volume; x changes slowest.
     pub starts: Vec<[usize; 3]>,
+    /// Whose rules placed the windows.
+    pub convention: WindowConvention,
     /// Voxels by which neighbouring windows overlap; the last one of an axis may overlap more.
     overlap_voxels: [usize; 3],
 }
@@ -38,6 +41,21 @@ impl Tiling {
     /// The distance between windows is `floor(window * (1 - overlap))`, and at least one voxel; the
     /// last window of an axis is moved back to end with the volume, as in MONAI.
     pub fn new(shape: [usize; 3], window: [usize; 3], overlap: f64) -> Self {
+        Self::placed(shape, window, overlap, WindowConvention::Monai)
+    }
+
+    /// Covers a volume with windows as nnU-Net's `compute_steps_for_sliding_window`: they are spread evenly, at most
+    /// `window * (1 - overlap)` apart, and their starts are rounded. A window of one voxel along an axis takes each of its
+    /// voxels once, as nnU-Net's two-dimensional networks do.
+    pub fn evenly_spread(shape: [usize; 3], window: [usize; 3], overlap: f64) -> Self {
+        Self::placed(shape, window, overlap, WindowConvention::Nnunet)
+    }
+
+    fn placed(shape: [usize; 3], window: [usize; 3], overlap: f64, convention: WindowConvention) -> Self {
+        let starts = match convention {
+            WindowConvention::Monai => starts,
+            WindowConvention::Nnunet => even_starts,
+        };
         let padded: [usize; 3] = std::array::from_fn(|axis| shape[axis].max(window[axis]));
         let [xs, ys, zs] = std::array::from_fn(|axis| starts(padded[axis], window[axis], overlap));
         let mut all = Vec::with_capacity(xs.len() * ys.len() * zs.len());
@@ -48,7 +66,7 @@ impl Tiling {
         }
         let padding = std::array::from_fn(|axis| (padded[axis] - shape[axis]) / 2);
         let overlap_voxels = window.map(|size| size - interval(size, overlap));
-        Self { shape, window, padding, starts: all, overlap_voxels }
+        Self { shape, window, padding, starts: all, convention, overlap_voxels }
     }
 
     /// Copies one window of an image `[channel, x, y, z]` into `out`, with zeros outside the volume.
@@ -111,9 +129,28 @@ fn starts(size: usize, window: usize, overlap: f64) -> Vec<usize> {
     (0..=last.div_ceil(interval)).map(|step| (step * interval).min(last)).collect()
 }
 
+/// Returns nnU-Net's starts; `size` is at least `window`.
+fn even_starts(size: usize, window: usize, overlap: f64) -> Vec<usize> {
+    if window == 1 {
+        return (0..size).collect();
+    }
+    let last = (size - window) as f64;
+    let steps = (last / (window as f64 * (1.0 - overlap))).ceil();
+    let distance = if steps > 0.0 { last / steps } else { 0.0 };
+    (0..=steps as usize).map(|step| (distance * step as f64).round_ties_even() as usize).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_are_spread_evenly_as_in_nnunet() {
+        // compute_steps_for_sliding_window((110,), (64,), 0.5).
+        assert_eq!(even_starts(110, 64, 0.5), [0, 23, 46]);
+        assert_eq!(even_starts(64, 64, 0.5), [0]);
+        assert_eq!(even_starts(5, 1, 0.5), [0, 1, 2, 3, 4]);
+    }
 
     #[test]
     fn windows_start_where_monais_do() {

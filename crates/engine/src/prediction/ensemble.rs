@@ -1,11 +1,16 @@
-//! Prediction of one image, by one run or the mean of several.
+//! Prediction of one image, by one run or several together.
 
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use super::{PredictError, Predictor, ReportProgress};
+use crate::inference::file_mapping::FileMapping;
+use crate::inference::options::{Average, Inference};
 use crate::inference::postprocess::Postprocess;
 use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
+use crate::preprocessing::FittedPreprocessing;
 use volume::{Grid, Label, Volume, Voxels};
 
 /// The prediction of an image, on the grid of its file.
@@ -17,41 +22,46 @@ pub struct Prediction {
     pub probabilities: Option<Voxels<f32>>,
 }
 
-/// Runs that predict together: settings, each of which is the mean of its runs.
+/// Runs that predict together: settings, each of which is the mean of its runs, of logits or of probabilities as they declare.
 #[derive(Clone, Debug)]
 pub struct Ensemble<'a> {
     /// All runs.
     pub predictors: &'a [Predictor],
     /// The post-processing steps.
     pub postprocess: &'a [Postprocess],
-    /// The settings: the indices of their runs, and the weight of their mean; all weights together are 1.
+    /// The settings: the indices of their runs, and the weight of their probabilities; all weights together are 1.
     members: Vec<(Range<usize>, f32)>,
 }
 
 impl<'a> Ensemble<'a> {
     /// Returns the ensemble of runs that count the same, with their own post-processing.
     ///
+    /// They need the same labels, the same regions, the same post-processing and the same `inference.average`. Logits can be
+    /// averaged if also the preprocessing, the windows and the activation function are the same; statistics that steps are
+    /// fitted to may differ.
+    ///
     /// # Errors
-    /// When two of them differ in what they predict, or in their post-processing; both are named.
+    /// When two of them differ; both are named.
     ///
     /// # Panics
     /// When there is no run.
     pub fn of_runs(predictors: &'a [Predictor]) -> Result<Self, PredictError> {
-        let postprocess = &predictors[0].experiment.postprocess[..];
+        let first = &predictors[0];
+        let postprocess = &first.experiment.postprocess[..];
         let ensemble = Self { predictors, postprocess, members: vec![(0..predictors.len(), 1.0)] };
+        let different_steps = |other: &Predictor| {
+            (other.experiment.postprocess[..] != *postprocess).then_some("postprocess steps")
+        };
+        require_same(first, predictors, different_steps)?;
         ensemble.check()?;
-        let differs = |other: &&Predictor| other.experiment.postprocess[..] != *postprocess;
-        match predictors.iter().find(differs) {
-            Some(other) => Err(ensemble.difference(other, "postprocess steps")),
-            None => Ok(ensemble),
-        }
+        Ok(ensemble)
     }
 
     /// Returns the ensemble of settings, given as the number of consecutive runs and the weight of each, with other
     /// post-processing steps than those of the runs.
     ///
     /// # Errors
-    /// When two runs differ in what they predict; both are named.
+    /// When two runs differ in what they predict, or two of a setting in how they are averaged; both are named.
     ///
     /// # Panics
     /// When there is no run, or not as many as the settings have.
@@ -72,15 +82,15 @@ impl<'a> Ensemble<'a> {
         Ok(ensemble)
     }
 
-    /// Checks whether the probabilities of the runs can be averaged: they need the same labels and the same regions.
+    /// Checks whether the predictions of the runs can be averaged.
     fn check(&self) -> Result<(), PredictError> {
         let first = &self.predictors[0];
-        let different = self.predictors.iter().find_map(|other| Some((other, different_targets(first, other)?)));
-        different.map_or(Ok(()), |(other, what)| Err(self.difference(other, what)))
-    }
-
-    fn difference(&self, other: &Predictor, what: &'static str) -> PredictError {
-        PredictError::Differ { first: self.predictors[0].root.clone(), other: other.root.clone(), what }
+        require_same(first, self.predictors, |other| different_targets(first, other))?;
+        for (runs, _) in &self.members {
+            let (first, runs) = (&self.predictors[runs.start], &self.predictors[runs.clone()]);
+            require_same(first, runs, |other| different_average(first, other))?;
+        }
+        Ok(())
     }
 
     /// Returns how the probabilities of the runs are converted to a label map on a grid.
@@ -88,28 +98,49 @@ impl<'a> Ensemble<'a> {
         LabelMapOutput { grid, targets: &self.predictors[0].targets, postprocess: self.postprocess }
     }
 
-    /// Returns the mean over settings of the probability of each class, `[class, x, y, z]` on the grid of the file.
-    fn mean_probabilities(
+    /// Adds the probabilities of a setting to `sums`, `[class, x, y, z]` on the grid of the file.
+    fn add(
         &self,
+        (runs, weight): (Range<usize>, f32),
         source: Volume,
+        sums: &mut [f32],
         stop: &AtomicBool,
         progress: ReportProgress,
-    ) -> Result<Vec<f32>, PredictError> {
-        let targets = &self.predictors[0].targets;
-        let mut sums = vec![0.0; targets.num_classes() * source.grid.num_voxels()];
-        for (runs, weight) in &self.members {
-            let factor = weight / runs.len() as f32;
-            for index in runs.clone() {
-                let predictor = &self.predictors[index];
-                let (image, mapping) = predictor.preprocess(source.clone())?;
-                // Runs may have windows of different shapes; each is reported as an equal part of the whole.
-                let windows = predictor.num_windows(image.shape);
-                let forward = predictor.forward(stop, (index * windows, self.predictors.len() * windows), progress);
-                let (window, has_background) = (predictor.sliding_window(), targets.has_background());
-                add_probabilities(&image, &mapping, &window, has_background, (factor, &mut sums), forward)?;
-            }
+    ) -> Result<(), PredictError> {
+        let all = self.predictors.len();
+        let has_background = self.predictors[0].targets.has_background();
+        let members = &self.predictors[runs.clone()];
+        // Runs may have windows of different shapes; each is reported as an equal part of the whole.
+        if predicts_together(members) {
+            let mut report = |done, total| progress(runs.start * total / runs.len() + done, all * total / runs.len());
+            let together = Together::new(members, source)?;
+            let (image, mapping, window) = (&together.image, &together.mapping, members[0].sliding_window());
+            let forward = together.forward(stop, &mut report);
+            return add_probabilities(image, mapping, &window, has_background, (weight, sums), forward);
         }
-        Ok(sums)
+        let factor = weight / runs.len() as f32;
+        for (index, predictor) in runs.zip(members) {
+            let (image, mapping) = predictor.preprocess(source.clone())?;
+            let windows = predictor.num_windows(image.shape);
+            let forward = predictor.forward(stop, (index * windows, all * windows), progress);
+            let window = predictor.sliding_window();
+            add_probabilities(&image, &mapping, &window, has_background, (factor, &mut *sums), forward)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that no run differs from the first, as `difference` says.
+fn require_same(
+    first: &Predictor,
+    predictors: &[Predictor],
+    difference: impl Fn(&Predictor) -> Option<&'static str>,
+) -> Result<(), PredictError> {
+    match predictors.iter().find_map(|other| Some((other, difference(other)?))) {
+        Some((other, what)) => {
+            Err(PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what })
+        }
+        None => Ok(()),
     }
 }
 
@@ -122,10 +153,43 @@ pub fn different_targets(one: &Predictor, other: &Predictor) -> Option<&'static 
     }
 }
 
+/// Returns what keeps the mean of two runs from being that of one setting.
+fn different_average(first: &Predictor, other: &Predictor) -> Option<&'static str> {
+    let average = first.experiment.inference.average;
+    if average != other.experiment.inference.average {
+        return Some("values of `inference.average`");
+    }
+    let windows =
+        |predictor: &Predictor| Inference { batch_size: NonZeroUsize::MIN, ..predictor.experiment.inference.clone() };
+    let of_logits = || {
+        [
+            (
+                first.experiment.preprocess_chain() == other.experiment.preprocess_chain(),
+                "preprocess steps or orientations, while `inference.average: logits` needs the same",
+            ),
+            (
+                first.experiment.window() == other.experiment.window() && windows(first) == windows(other),
+                "windows, while `inference.average: logits` needs the same",
+            ),
+            (
+                first.sliding_window().activation == other.sliding_window().activation,
+                "activation functions, while `inference.average: logits` needs the same",
+            ),
+        ]
+    };
+    let of_logits = if average == Average::Logits { Vec::from(of_logits()) } else { Vec::new() };
+    of_logits.into_iter().find(|(is_same, _)| !is_same).map(|(_, what)| what)
+}
+
+/// Returns whether the runs of a setting predict each window together: a single one, or those whose logits are averaged.
+fn predicts_together(predictors: &[Predictor]) -> bool {
+    predictors.len() == 1 || predictors[0].experiment.inference.average == Average::Logits
+}
+
 /// Predicts an image with one run, or with the mean of several.
 ///
-/// One run without `keep_probabilities` holds no more probabilities in memory than those of a slab as thick as a
-/// window.
+/// Without `keep_probabilities`, one run, or several of a setting whose logits are averaged, hold no more of them in memory
+/// than those of a slab as thick as a window.
 ///
 /// # Errors
 /// When the image does not fit the runs, the device fails, or `stop` is set.
@@ -136,18 +200,105 @@ pub fn predict(
     stop: &AtomicBool,
     progress: ReportProgress,
 ) -> Result<Prediction, PredictError> {
-    let grid = source.grid;
+    let (grid, predictors) = (source.grid, ensemble.predictors);
     let output = ensemble.output(&grid);
-    if let ([only], false) = (ensemble.predictors, keep_probabilities) {
-        let (image, mapping) = only.preprocess(source)?;
-        let total = only.num_windows(image.shape);
-        let forward = only.forward(stop, (0, total), progress);
-        let label = predict_label_map(&image, &mapping, &only.sliding_window(), &output, forward)?;
+    if ensemble.members.len() == 1 && predicts_together(predictors) && !keep_probabilities {
+        let together = Together::new(predictors, source)?;
+        let (image, mapping, window) = (&together.image, &together.mapping, predictors[0].sliding_window());
+        let label = predict_label_map(image, mapping, &window, &output, together.forward(stop, progress))?;
         return Ok(Prediction { label, probabilities: None });
     }
-    let mean = ensemble.mean_probabilities(source, stop, progress)?;
-    let label = output.label_map(&mean);
     let num_classes = output.targets.num_classes();
-    let probabilities = keep_probabilities.then(|| Voxels::new(num_classes, grid.shape, mean));
+    let mut sums = vec![0.0; num_classes * grid.num_voxels()];
+    for member in &ensemble.members {
+        ensemble.add(member.clone(), source.clone(), &mut sums, stop, &mut *progress)?;
+    }
+    let label = output.label_map(&sums);
+    let probabilities = keep_probabilities.then(|| Voxels::new(num_classes, grid.shape, sums));
     Ok(Prediction { label, probabilities })
+}
+
+/// Runs that predict each window together, so that the mean of their logits is that of one network.
+///
+/// Runs with the same preprocessing share an image; of several, the channels follow each other.
+struct Together<'a> {
+    /// The runs, each with the index of its image.
+    predictors: Vec<(&'a Predictor, usize)>,
+    /// The channels of one image.
+    channels: usize,
+    image: Voxels<f32>,
+    mapping: FileMapping,
+}
+
+impl<'a> Together<'a> {
+    /// Preprocesses an image as each of the runs does.
+    fn new(predictors: &'a [Predictor], source: Volume) -> Result<Self, PredictError> {
+        let mut distinct: Vec<(&Predictor, Cow<FittedPreprocessing>)> = Vec::new();
+        let mut assigned = Vec::with_capacity(predictors.len());
+        for predictor in predictors {
+            let preprocessing = predictor.preprocessing_of(&source);
+            let known = distinct.iter().position(|(_, other)| *other == preprocessing);
+            assigned.push((predictor, known.unwrap_or(distinct.len())));
+            if known.is_none() {
+                distinct.push((predictor, preprocessing));
+            }
+        }
+        let representatives: Vec<&Predictor> = distinct.iter().map(|(predictor, _)| *predictor).collect();
+        let (first, others) = representatives.split_first().expect("an ensemble has a run");
+        let channels = first.channels();
+        if others.is_empty() {
+            let (image, mapping) = first.preprocess(source)?;
+            return Ok(Self { predictors: assigned, channels, image, mapping });
+        }
+        let (image, mapping) = first.preprocess(source.clone())?;
+        let shape = image.shape;
+        let mut values = image.to_vec();
+        drop(image);
+        for other in others {
+            let (image, _) = other.preprocess(source.clone())?;
+            if image.shape != shape {
+                let (first, other, shapes) = (first.root.clone(), other.root.clone(), [shape, image.shape]);
+                return Err(PredictError::Shapes { first, other, shapes });
+            }
+            values.extend_from_slice(&image);
+        }
+        let image = Voxels::new(channels * representatives.len(), shape, values);
+        Ok(Self { predictors: assigned, channels, image, mapping })
+    }
+
+    /// Returns the mean of the forward passes of the runs, which fails when `stop` is set.
+    fn forward(
+        &self,
+        stop: &AtomicBool,
+        progress: ReportProgress,
+    ) -> impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, PredictError> {
+        let total = self.predictors[0].0.num_windows(self.image.shape) * self.predictors.len();
+        let mut done = 0;
+        move |windows, count| {
+            let mut report = |progress: &mut dyn FnMut(usize, usize)| {
+                done += count;
+                progress(done, total);
+            };
+            let size = windows.len() / count / self.image.channels * self.channels;
+            let of_image = |index: usize| -> Vec<f32> {
+                windows
+                    .chunks_exact(windows.len() / count)
+                    .flat_map(|window| &window[index * size..][..size])
+                    .copied()
+                    .collect()
+            };
+            let mut sum: Vec<f32> = Vec::new();
+            for (predictor, image) in &self.predictors {
+                let logits = predictor.logits(of_image(*image), count, stop)?;
+                report(progress);
+                match sum.is_empty() {
+                    true => sum = logits,
+                    false => sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit),
+                }
+            }
+            let runs = self.predictors.len() as f32;
+            sum.iter_mut().for_each(|sum| *sum /= runs);
+            Ok(sum)
+        }
+    }
 }

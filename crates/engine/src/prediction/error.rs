@@ -51,6 +51,19 @@ pub enum PredictError {
         /// What differs.
         what: &'static str,
     },
+    /// The runs of an ensemble preprocess an image to different shapes, so their logits cannot be averaged.
+    #[error(
+        "{} and {} preprocess it to {:?} and {:?} voxels, so their logits cannot be averaged; set `inference.average: probabilities` in their plan.yaml",
+        first.display(), other.display(), shapes[0], shapes[1]
+    )]
+    Shapes {
+        /// A run.
+        first: PathBuf,
+        /// Another run.
+        other: PathBuf,
+        /// The shapes.
+        shapes: [[usize; 3]; 2],
+    },
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] DeviceError),

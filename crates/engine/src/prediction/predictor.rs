@@ -9,10 +9,11 @@ use burn::tensor::Device;
 use super::provenance::UsedWeights;
 use super::{PredictError, ReportProgress, sliding_window};
 use crate::experiment::load;
-use crate::experiment::spec::Experiment;
+use crate::experiment::spec::{Experiment, Orientation};
 use crate::experiment::targets::Targets;
 use crate::fingerprint::{Difference, Fingerprint, Intensities, Scan};
 use crate::inference::activation::FinalActivation;
+use crate::inference::file_mapping::FileMapping;
 use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
 use crate::preprocessing::FittedPreprocessing;
@@ -23,7 +24,7 @@ use nn::weights::{self, WeightsError};
 use random::Seed;
 use run_folder::folder::linked_folder;
 use run_folder::manifest::Manifest;
-use transforms::lazy::{self, IndexMapping, View};
+use transforms::lazy::{self, View};
 use volume::{Grid, Label, Volume, Voxels};
 
 /// Which weights of a run to use.
@@ -77,8 +78,11 @@ impl Predictor {
             invalid("a region of `data.regions` has no key `write`, the label as which it is written")
         })?;
         let preprocessing = FittedPreprocessing::read(root, experiment.preprocess_chain())
-            .map_err(|reason| PredictError::Invalid { path: root.join("preprocess.json"), reason })?
-            .with_reorientation();
+            .map_err(|reason| PredictError::Invalid { path: root.join("preprocess.json"), reason })?;
+        let preprocessing = match experiment.data.orientation {
+            Orientation::Stored => preprocessing,
+            Orientation::Reorient | Orientation::RequireRas => preprocessing.with_reorientation(),
+        };
         let path = root.join("checkpoints").join(match weights {
             Weights::Best => "best.safetensors",
             Weights::Last => "last.safetensors",
@@ -127,7 +131,7 @@ impl Predictor {
 
     /// Returns the preprocess chain for a scan: that of training, after a step that resamples the scan to the spacing of
     /// training where that was asked for and is needed.
-    fn preprocessing_of(&self, scan: &Volume) -> Cow<'_, FittedPreprocessing> {
+    pub(super) fn preprocessing_of(&self, scan: &Volume) -> Cow<'_, FittedPreprocessing> {
         let fingerprint = self.fingerprint.as_ref().filter(|_| self.resamples_unlike_scans);
         match fingerprint.filter(|training| training.is_spacing_unlike(self.preprocessed_grid(scan).spacing())) {
             Some(training) => Cow::Owned(self.preprocessing.clone().with_resampling(training.target_spacing_mm())),
@@ -170,14 +174,14 @@ impl Predictor {
     }
 
     /// Preprocesses an image; returns it with the mapping from its grid to that of the file.
-    pub(super) fn preprocess(&self, source: Volume) -> Result<(Voxels<f32>, IndexMapping), PredictError> {
+    pub(super) fn preprocess(&self, source: Volume) -> Result<(Voxels<f32>, FileMapping), PredictError> {
         if source.image.channels != self.channels {
             return Err(PredictError::Channels { expected: self.channels, actual: source.image.channels });
         }
         let preprocessing = self.preprocessing_of(&source);
         let chain = &preprocessing.chain;
         let params = preprocessing.params(&source)?;
-        let mapping = lazy::index_mapping(chain, &params, &source.grid);
+        let mapping = FileMapping::new(chain, &params, &source.grid);
         Ok((View::new(source, chain, &params)?.volume()?.image, mapping))
     }
 
@@ -189,17 +193,22 @@ impl Predictor {
         (before, total): (usize, usize),
         progress: ReportProgress<'a>,
     ) -> impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, PredictError> + 'a {
-        let window = self.experiment.window();
         let mut done = before;
         move |windows, count| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(PredictError::Stopped);
-            }
-            let logits = forward::logits(&self.network, windows, [count, self.channels], window, &self.device)?;
+            let logits = self.logits(windows, count, stop)?;
             done += count;
             progress(done, total);
             Ok(logits)
         }
+    }
+
+    /// Computes the logits of `count` windows; fails when `stop` is set.
+    pub(super) fn logits(&self, windows: Vec<f32>, count: usize, stop: &AtomicBool) -> Result<Vec<f32>, PredictError> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(PredictError::Stopped);
+        }
+        let window = self.experiment.window();
+        Ok(forward::logits(&self.network, windows, [count, self.channels], window, &self.device)?)
     }
 }
 

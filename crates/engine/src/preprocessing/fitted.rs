@@ -9,12 +9,15 @@ use dataset::queue::MakeError;
 use dataset::subject::Subject;
 use run_folder::folder::{RunError, RunFolder, write_atomically};
 use transforms::lazy;
-use transforms::{Incoming, Interpolation, Resample, TargetSpacing, ToCanonical, Transform, TransformParams};
+use transforms::{
+    Incoming, Interpolation, Resample, ResampleConvention, SeparateAxis, TargetSpacing, ToCanonical, Transform,
+    TransformParams,
+};
 use values::Spacing;
 use volume::Volume;
 
 /// The preprocess chain, fitted to the training subjects.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FittedPreprocessing {
     /// The steps.
     pub chain: Vec<Transform>,
@@ -90,10 +93,12 @@ impl FittedPreprocessing {
         let reorients = self.chain.first() == Some(&Transform::from(ToCanonical {}));
         // Finer scans are smoothed: the training scans had no detail between their voxels either.
         let resample = Resample {
-            spacing_mm: Some(TargetSpacing::Given(Spacing(spacing_mm))),
+            spacing_mm: Some(TargetSpacing::Given(Spacing(spacing_mm).into())),
             reference: None,
             antialias: true,
             interpolation: Interpolation::default(),
+            convention: ResampleConvention::default(),
+            separate_axis: SeparateAxis::default(),
         };
         self.insert(usize::from(reorients), resample.into());
         self

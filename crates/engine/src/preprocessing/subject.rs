@@ -154,7 +154,8 @@ pub(crate) fn preprocess(
             get_or_compute(cache, key, &mut warnings, || {
                 let map = weight_map::load(path, &case.grid)?;
                 let image = weight_map::resample(&map, &lazy::index_mapping(&preprocessing.chain, &params, &case.grid));
-                Ok(Volume { grid: case.outgoing, image, label: None })
+                let grid = lazy::output_grid(&preprocessing.chain, &params, &case.grid);
+                Ok(Volume { grid, image, label: None })
             })
         });
         Ok((PreprocessedSubject::new(volume, weights.transpose()?, params), files, measured.intensities))

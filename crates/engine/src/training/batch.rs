@@ -108,6 +108,7 @@ pub(super) mod tests {
             subject: "case".into(),
             index: 0,
             start: [0; 3],
+            affine: volume::Affine::IDENTITY,
             shape: [1, 1, label.len()],
             channels: 1,
             image: vec![0.5; label.len()],

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::TrainError;
 use crate::experiment::plan::{Case, Plan};
 use crate::fingerprint::{Fingerprint, Intensities};
+use crate::inference::file_mapping::FileMapping;
 use crate::preprocessing::fitted::FittedPreprocessing;
 use crate::preprocessing::subject::{self, Preprocessed};
 use crate::preprocessing::{HAS_LABELS, MeasuredIntensities, PreprocessError, PreprocessedSubject, input_files};
@@ -21,7 +22,7 @@ use random::Seed;
 use run_folder::event::Event;
 use run_folder::manifest::Inputs;
 use transforms::Transform;
-use transforms::lazy::{self, IndexMapping, Profile};
+use transforms::lazy::{self, Profile};
 use volume::{Label, Voxels};
 
 mod patch;
@@ -133,7 +134,7 @@ impl PreprocessedDataset {
     ///
     /// # Errors
     /// When the label map cannot be read or has changed since the run started; the subject is named.
-    pub fn ground_truth(&self, case: &Case) -> Result<(Voxels<Label>, IndexMapping), TrainError> {
+    pub fn ground_truth(&self, case: &Case) -> Result<(Voxels<Label>, FileMapping), TrainError> {
         let name = &case.subject.name;
         let path = case.subject.label.as_deref().expect(HAS_LABELS);
         let read = || -> Result<_, MakeError> {
@@ -145,7 +146,7 @@ impl PreprocessedDataset {
         };
         let label = read().map_err(PreprocessError::of_subject(name))?;
         let (chain, params) = (&self.preprocessing.chain, &self.get(name).params);
-        Ok((lazy::relabel(chain, params, label), lazy::index_mapping(chain, params, &case.grid)))
+        Ok((lazy::relabel(chain, params, label), FileMapping::new(chain, params, &case.grid)))
     }
 }
 

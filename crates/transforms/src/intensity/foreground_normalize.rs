@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::channels;
 use crate::erasure::Registered;
 use crate::statistics::descriptive;
 use crate::validation::{require, same_count};
@@ -28,9 +29,14 @@ pub struct ForegroundNormalize {
     /// Percentiles of the foreground, from 0 to 100, at which intensities are clipped; default `[0.5, 99.5]`.
     #[serde(default = "nnunet_percentiles")]
     pub percentiles: [Percentile; 2],
-    /// Statistics of each channel, `{ low, high, mean, std }`; `null` (default) computes them from the training subjects.
+    /// Statistics of each channel that is changed, `{ low, high, mean, std }`; `null` (default) computes them from the training
+    /// subjects.
     #[serde(default)]
     pub statistics: Option<Vec<ForegroundStatistics>>,
+    /// Channels that the step changes, counted from 0, such as `[0, 2]`; the others keep their intensities. `null` (default) is
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<usize>>,
 }
 
 fn nnunet_percentiles() -> [Percentile; 2] {
@@ -85,11 +91,17 @@ impl Component for ForegroundNormalize {
         let bounds = statistics().find(|given| given.low >= given.high).map(|given| {
             KeyProblem::new("statistics", format!("expected low below high, got {} and {}", given.low, given.high))
         });
-        [percentiles, deviation, bounds].into_iter().flatten().collect()
+        let channels = channels::validate_channels(&self.channels);
+        [percentiles, deviation, bounds, channels].into_iter().flatten().collect()
     }
 
     fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
-        same_count("channels", params.0.as_ref().map_or(0, Vec::len), incoming.channels)
+        let changed = channels::changed(&self.channels, incoming.channels);
+        same_count("channels", params.0.as_ref().map_or(0, Vec::len), changed.len())
+    }
+
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        channels::check_channels(&self.channels, incoming.channels)
     }
 }
 
@@ -108,7 +120,8 @@ impl IntensityTransform for ForegroundNormalize {
         foreground: &ForegroundNormalizeParams,
         whole: &WholeVolume,
     ) -> Result<VolumeStatistics, TransformError> {
-        let (given, channels) = (foreground.channels().len(), whole.channels().count());
+        let changed = channels::changed(&self.channels, whole.channels().count());
+        let (given, channels) = (foreground.channels().len(), changed.len());
         let reason = format!("expected statistics for each of {channels} channels, got {given}");
         if given == channels {
             Ok(VolumeStatistics::default())
@@ -118,7 +131,8 @@ impl IntensityTransform for ForegroundNormalize {
     }
 
     fn apply(&self, foreground: &ForegroundNormalizeParams, _: &VolumeStatistics, window: &mut Window) {
-        for (channel, numbers) in foreground.channels().iter().enumerate() {
+        let changed = channels::changed(&self.channels, window.channels);
+        for (channel, numbers) in changed.into_iter().zip(foreground.channels()) {
             let (low, high) = (numbers.low as f32, numbers.high as f32);
             let (mean, deviation) = (numbers.mean as f32, numbers.std.max(MIN_DEVIATION) as f32);
             window.map_channel(channel, |value| (value.max(low).min(high) - mean) / deviation);
@@ -159,7 +173,8 @@ impl FittedTransform for ForegroundNormalize {
             let position = |index: usize| (2 * index + 1) * count / (2 * QUANTILES);
             (0..if count == 0 { 0 } else { QUANTILES }).map(|index| foreground[position(index)]).collect()
         };
-        Ok(whole.channels().map(quantiles).collect())
+        let changed = channels::changed(&self.channels, whole.channels().count());
+        Ok(changed.into_iter().map(|channel| quantiles(whole.channel(channel))).collect())
     }
 
     fn fit(&self, observations: &[Vec<Vec<f32>>]) -> Result<ForegroundNormalizeParams, TransformError> {
@@ -214,6 +229,24 @@ mod tests {
             ForegroundNormalizeParams(Some(vec![ForegroundStatistics { low: 0.0, high: 9.0, mean: 1.0, std: 2.0 }]));
         spec().apply(&numbers, VolumeStatistics::none(), &mut Window::single_row(&mut values));
         assert_eq!(values, [-0.5, 0.0, 1.5, 4.0]);
+    }
+
+    #[test]
+    fn other_channels_are_neither_measured_nor_changed() {
+        let spec: ForegroundNormalize = serde_yaml::from_str("{ percentiles: [0, 100], channels: [1] }").unwrap();
+        let grid = Grid { shape: [1, 1, 2], affine: Affine::IDENTITY };
+        let mut values = [7.0, 9.0, 10.0, 30.0];
+        let whole = WholeVolume { grid, image: &values, label: Some(&[1, 1]) };
+        let sample = spec.observe(&whole).unwrap();
+        assert_eq!(sample.len(), 1);
+        let params = spec.fit(&[sample]).unwrap();
+        let statistics = spec.statistics(&params, &whole).unwrap();
+        spec.apply(&params, &statistics, &mut Window::new(&mut values, 2, grid, ([0; 3], [1, 1, 2])));
+        assert_eq!((values[0], values[1]), (7.0, 9.0));
+        assert!((values[2] + 1.0).abs() < 1e-5 && (values[3] - 1.0).abs() < 1e-5, "{values:?}");
+        let incoming = Incoming { grid, channels: 1 };
+        assert_eq!(spec.check_incoming(&incoming).unwrap_err().key, "channels");
+        assert!(spec.validate_params(&params, &Incoming { channels: 3, ..incoming }).is_ok());
     }
 
     #[test]

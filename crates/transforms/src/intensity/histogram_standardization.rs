@@ -169,7 +169,10 @@ impl HistogramStandardization {
             .map(|values| match &self.mask {
                 None => Ok(descriptive::quantiles(values, &PERCENTILES)),
                 Some(mask) => {
-                    let values = mask.values(Self::NAME, &WholeVolume { image: values, ..*whole })?;
+                    let channel = WholeVolume { image: values, ..*whole };
+                    // Above the mean of the channel, but not zero in any channel.
+                    let statistics = mask.statistics(if mask.is_of_all_channels() { whole } else { &channel });
+                    let values = mask.values(Self::NAME, &channel, &statistics)?;
                     if values.is_empty() {
                         let reason = "its mask is empty, so there are no percentiles".to_owned();
                         return Err(TransformError { name: Self::NAME, reason });

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::erasure::Registered;
-use crate::statistics::descriptive;
+use crate::statistics::region::RegionStatistics;
 use crate::{
     Component, Incoming, IntensityTransform, NoParams, Region, TransformError, VolumeStatistics, WholeVolume, Window,
 };
@@ -45,21 +45,19 @@ impl Component for Mask {
 impl IntensityTransform for Mask {
     fn needs_statistics(&self) -> bool {
         // Missing labels are an error of `statistics`.
-        self.keep.needs_mean() || self.keep.needs_labels()
+        self.keep.needs_statistics() || self.keep.needs_labels()
     }
 
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
-        self.keep.resolve(Self::NAME, &whole.grid, whole.label, 0.0)?;
-        Ok(if self.keep.needs_mean() {
-            VolumeStatistics::new(descriptive::mean(whole.image))
-        } else {
-            VolumeStatistics::default()
-        })
+        let statistics = self.keep.statistics(whole);
+        self.keep.resolve(Self::NAME, &whole.grid, whole.label, &statistics)?;
+        Ok(VolumeStatistics::new(statistics))
     }
 
     fn apply(&self, _: &NoParams, statistics: &VolumeStatistics, window: &mut Window) {
-        let mean = if self.keep.needs_mean() { *statistics.get() } else { 0.0 };
-        let mask = self.keep.resolve(Self::NAME, &window.grid, window.label, mean);
+        let none = RegionStatistics::default();
+        let statistics = if self.needs_statistics() { statistics.get() } else { &none };
+        let mask = self.keep.resolve(Self::NAME, &window.grid, window.label, statistics);
         let mask = mask.expect("`statistics` requires labels");
         let voxels: usize = window.shape.iter().product();
         let [_, size_y, size_z] = window.shape;

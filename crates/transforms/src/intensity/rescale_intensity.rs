@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::channels;
 use crate::erasure::Registered;
 use crate::statistics::descriptive;
 use crate::{
@@ -36,6 +37,10 @@ pub struct RescaleIntensity {
     /// are clipped and mapped.
     #[serde(default)]
     pub mask: Option<Region>,
+    /// Channels that the step changes, counted from 0, such as `[0, 2]`; the others keep their intensities. `null` (default) is
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<usize>>,
 }
 
 pub(crate) fn unit_interval() -> Range {
@@ -83,7 +88,12 @@ impl Component for RescaleIntensity {
         let to = self.to.is_fixed().then(|| {
             KeyProblem::new("to", "expected a range above width zero").help("give [low, high] with low < high")
         });
-        [percentiles, from, to].into_iter().flatten().collect()
+        let channels = channels::validate_channels(&self.channels);
+        [percentiles, from, to, channels].into_iter().flatten().collect()
+    }
+
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        channels::check_channels(&self.channels, incoming.channels)
     }
 
     fn region(&self) -> Option<&Region> {
@@ -102,19 +112,21 @@ impl IntensityTransform for RescaleIntensity {
 
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
         let failed = |reason| Err(TransformError { name: Self::NAME, reason });
-        descriptive::require_finite(Self::NAME, whole.image)?;
+        let image = channels::changed_values(&self.channels, whole);
+        descriptive::require_finite(Self::NAME, &image)?;
         let percents = self.percentiles.map(Percentile::get);
         let [low, high] = match &self.mask {
-            None => descriptive::percentiles(whole.image, percents),
+            None => descriptive::percentiles(&image, percents),
             Some(mask) => {
-                let values = mask.values(Self::NAME, whole)?;
+                let statistics = mask.statistics(whole);
+                let values = mask.values(Self::NAME, &WholeVolume { image: &image, ..*whole }, &statistics)?;
                 if values.is_empty() {
                     return failed("its mask is empty, so there are no percentiles".to_owned());
                 }
                 descriptive::percentiles(&values, percents)
             }
         };
-        let ends = descriptive::extremes(whole.image).map(|end| end.clamp(low, high));
+        let ends = descriptive::extremes(&image).map(|end| end.clamp(low, high));
         if self.from.is_none() && ends[0] == ends[1] {
             let [low_percent, high_percent] = percents;
             return failed(match &self.mask {
@@ -135,7 +147,9 @@ impl IntensityTransform for RescaleIntensity {
         let from = self.from.unwrap_or(Range { low: f64::from(ends[0]), high: f64::from(ends[1]) });
         let (start, width) = (from.low as f32, (from.high - from.low) as f32);
         let (to_start, to_width) = (self.to.low as f32, (self.to.high - self.to.low) as f32);
-        window.map(|v| (v.max(low).min(high) - start) / width * to_width + to_start);
+        for channel in channels::changed(&self.channels, window.channels) {
+            window.map_channel(channel, |v| (v.max(low).min(high) - start) / width * to_width + to_start);
+        }
     }
 
     fn is_sensitive_to_outliers(&self) -> bool {
@@ -158,6 +172,17 @@ mod tests {
     #[test]
     fn the_smallest_and_largest_go_to_the_ends() {
         assert_eq!(rescaled("to: [-1, 1]", &[0.0, 5.0, 10.0]), [-1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn other_channels_keep_their_intensities() {
+        let transform: RescaleIntensity = serde_yaml::from_str("channels: [1]").unwrap();
+        let grid = volume::Grid { shape: [1, 1, 2], affine: volume::Affine::IDENTITY };
+        let mut values = [7.0, 9.0, 10.0, 30.0];
+        let whole = WholeVolume { grid, image: &values, label: None };
+        let statistics = transform.statistics(&NoParams, &whole).unwrap();
+        transform.apply(&NoParams, &statistics, &mut Window::new(&mut values, 2, grid, ([0; 3], [1, 1, 2])));
+        assert_eq!(values, [7.0, 9.0, 0.0, 1.0]);
     }
 
     #[test]

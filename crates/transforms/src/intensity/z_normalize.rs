@@ -1,7 +1,9 @@
 //! Normalization to zero mean and unit variance.
 
+use crate::channels;
 use crate::erasure::Registered;
 use crate::statistics::descriptive;
+use crate::statistics::region::RegionStatistics;
 use crate::validation::require;
 use crate::{
     Component, Incoming, IntensityTransform, KeyProblem, NoParams, Region, TransformError, VolumeStatistics,
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 /// ```yaml
 /// - z_normalize: {}
 /// - z_normalize: { ddof: 0, per_channel: true } # as in nnU-Net
+/// - z_normalize: { ddof: 0, per_channel: true, mask: { nonzero: {} }, outside: unchanged } # with use_mask_for_norm
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,10 @@ pub struct ZNormalize {
     /// together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_channel: bool,
+    /// Channels that the step changes, counted from 0, such as `[0, 2]`; the others keep their intensities. `null` (default) is
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<usize>>,
 }
 
 fn one() -> u8 {
@@ -64,11 +71,11 @@ impl Outside {
     }
 }
 
-/// The mean and the standard deviation of each channel, or of all together, and the limit of the mask.
+/// The mean and the standard deviation of each channel that is changed, and what the mask depends on.
 struct Moments {
-    channels: Vec<[f32; 2]>,
-    /// The mean of the whole volume, if the mask depends on it.
-    mean_of_all: f32,
+    /// The channel, its mean and its standard deviation.
+    channels: Vec<(usize, [f32; 2])>,
+    region: RegionStatistics,
 }
 
 impl Component for ZNormalize {
@@ -91,7 +98,12 @@ impl Component for ZNormalize {
         let outside = require(self.mask.is_some() || self.outside.is_default(), "outside", || {
             "`outside` requires a `mask`; without one, no voxel is outside".to_owned()
         });
-        ddof.into_iter().chain(outside).collect()
+        let channels = channels::validate_channels(&self.channels);
+        ddof.into_iter().chain(outside).chain(channels).collect()
+    }
+
+    fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
+        channels::check_channels(&self.channels, incoming.channels)
     }
 }
 
@@ -105,49 +117,56 @@ impl IntensityTransform for ZNormalize {
     }
 
     fn statistics(&self, _: &NoParams, whole: &WholeVolume) -> Result<VolumeStatistics, TransformError> {
-        let mean_of_all =
-            if self.mask.as_ref().is_some_and(Region::needs_mean) { descriptive::mean(whole.image) } else { 0.0 };
-        let parts: Vec<WholeVolume> = if self.per_channel {
-            whole.channels().map(|image| WholeVolume { image, ..*whole }).collect()
+        let region = self.mask.as_ref().map(|mask| mask.statistics(whole)).unwrap_or_default();
+        let changed = channels::changed(&self.channels, whole.channels().count());
+        let moments: Vec<[f32; 2]> = if self.per_channel {
+            let of_one = |channel: &usize| self.measure(whole.channel(*channel), whole, &region);
+            changed.iter().map(of_one).collect::<Result<_, _>>()?
         } else {
-            vec![*whole]
+            let values = channels::changed_values(&self.channels, whole);
+            vec![self.measure(&values, whole, &region)?; changed.len()]
         };
-        let channels = parts.iter().map(|part| self.measure(part, mean_of_all)).collect::<Result<_, _>>()?;
-        Ok(VolumeStatistics::new(Moments { channels, mean_of_all }))
+        Ok(VolumeStatistics::new(Moments { channels: changed.into_iter().zip(moments).collect(), region }))
     }
 
     fn apply(&self, _: &NoParams, statistics: &VolumeStatistics, window: &mut Window) {
-        let Moments { channels, mean_of_all } = statistics.get();
-        let size = window.image.len() / channels.len();
-        if let (Some(mask), Outside::Unchanged) = (&self.mask, self.outside) {
-            let (start, shape) = (window.start, window.shape);
-            let region = mask.resolve(Self::NAME, &window.grid, window.label, *mean_of_all);
-            let region = region.expect("`statistics` requires labels");
-            let voxels: usize = shape.iter().product();
-            for (index, value) in window.image.iter_mut().enumerate() {
-                let [mean, deviation] = channels[index / size];
-                let local = volume::unravel_index(shape, index % voxels);
+        let Moments { channels, region } = statistics.get();
+        let (grid, start, shape, label) = (window.grid, window.start, window.shape, window.label);
+        let inside = self
+            .mask
+            .as_ref()
+            .filter(|_| self.outside == Outside::Unchanged)
+            .map(|mask| mask.resolve(Self::NAME, &grid, label, region).expect("`statistics` requires labels"));
+        for (channel, [mean, deviation]) in channels {
+            let values = window.channel_mut(*channel);
+            let Some(inside) = &inside else {
+                values.iter_mut().for_each(|value| *value = (*value - mean) / deviation);
+                continue;
+            };
+            for (index, value) in values.iter_mut().enumerate() {
+                let local = volume::unravel_index(shape, index);
                 let voxel = std::array::from_fn(|axis| start[axis] + local[axis]);
-                if region.contains(voxel, *value, index % voxels) {
+                if inside.contains(voxel, *value, index) {
                     *value = (*value - mean) / deviation;
                 }
             }
-            return;
-        }
-        for (values, [mean, deviation]) in window.image.chunks_exact_mut(size).zip(channels) {
-            values.iter_mut().for_each(|value| *value = (*value - mean) / deviation);
         }
     }
 }
 
 impl ZNormalize {
-    /// Returns the mean and the standard deviation of a channel, or of all together.
-    fn measure(&self, part: &WholeVolume, mean_of_all: f32) -> Result<[f32; 2], TransformError> {
+    /// Returns the mean and the standard deviation of one or several channels of a volume.
+    fn measure(
+        &self,
+        image: &[f32],
+        whole: &WholeVolume,
+        region: &RegionStatistics,
+    ) -> Result<[f32; 2], TransformError> {
         let error = |reason: String| TransformError { name: Self::NAME, reason };
         let (count, (mean, deviation)) = match &self.mask {
-            None => (part.image.len(), descriptive::mean_and_deviation(part.image)),
+            None => (image.len(), descriptive::mean_and_deviation(image)),
             Some(mask) => {
-                let values = mask.values_with_mean(Self::NAME, part, mean_of_all)?;
+                let values = mask.values(Self::NAME, &WholeVolume { image, ..*whole }, region)?;
                 if values.is_empty() {
                     return Err(error("its mask is empty, so there is no mean".to_owned()));
                 }
@@ -196,6 +215,44 @@ mod tests {
         let statistics = step.statistics(&NoParams, &WholeVolume { grid, image: &values, label: None }).unwrap();
         step.apply(&NoParams, &statistics, &mut Window::new(&mut values, 2, grid, ([0; 3], [1, 1, 2])));
         assert_eq!(values, [-1.0, 1.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn other_channels_keep_their_intensities() {
+        let grid = Grid { shape: [1, 1, 2], affine: Affine::IDENTITY };
+        let normalized = |yaml: &str| {
+            let mut values = [1.0, 3.0, 10.0, 30.0, 5.0, 9.0];
+            let step = step(yaml);
+            let statistics = step.statistics(&NoParams, &WholeVolume { grid, image: &values, label: None }).unwrap();
+            step.apply(&NoParams, &statistics, &mut Window::new(&mut values, 3, grid, ([0; 3], [1, 1, 2])));
+            values
+        };
+        let each = normalized("{ ddof: 0, per_channel: true, channels: [0, 2] }");
+        assert_eq!(each, [-1.0, 1.0, 10.0, 30.0, -1.0, 1.0]);
+        // The mean of 1, 3, 5 and 9 is 4.5.
+        let together = normalized("{ ddof: 0, channels: [2, 0] }");
+        assert_eq!((together[2], together[3], together[0] < 0.0, together[4] > 0.0), (10.0, 30.0, true, true));
+        assert!((together[0] + together[1] + together[4] + together[5]).abs() < 1e-6);
+        assert_eq!(step("channels: [1, 1]").validate()[0].key, "channels");
+        let incoming = Incoming { grid, channels: 2 };
+        assert_eq!(step("channels: [2]").check_incoming(&incoming).unwrap_err().key, "channels");
+    }
+
+    #[test]
+    fn the_nonzero_mask_has_holes_filled_and_the_outside_keeps_its_zeros() {
+        // A plus with a hole, in a background of zeros; the middle slice of three.
+        let plus = [0.0, 2.0, 0.0, 2.0, 0.0, 2.0, 0.0, 2.0, 0.0f32];
+        let wall = [0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0f32];
+        let mut values: Vec<f32> = [wall, plus, wall].concat();
+        let grid = Grid { shape: [3; 3], affine: Affine::IDENTITY };
+        let step = step("{ ddof: 0, mask: { nonzero: {} }, outside: unchanged }");
+        let statistics = step.statistics(&NoParams, &WholeVolume { grid, image: &values, label: None }).unwrap();
+        step.apply(&NoParams, &statistics, &mut Window::whole(&mut values, grid));
+        // Six voxels of 2 around a hole of 0: mean 12 / 7, standard deviation 2 √6 / 7.
+        let (mean, deviation) = (12.0 / 7.0, 2.0 * 6.0f32.sqrt() / 7.0);
+        assert!((values[13] + mean / deviation).abs() < 1e-5, "{values:?}");
+        assert!((values[4] - (2.0 - mean) / deviation).abs() < 1e-5, "{values:?}");
+        assert_eq!((values[0], values[9], values[26]), (0.0, 0.0, 0.0));
     }
 
     #[test]

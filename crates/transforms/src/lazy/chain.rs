@@ -12,7 +12,8 @@ pub fn fixed_params(chain: &[Transform], incoming: &Incoming) -> Vec<TransformPa
     crate::sample_params(chain, &mut Seed(0).stream(Purpose::Augment, 0, "", 0), incoming)
 }
 
-/// Returns the grid after a chain; its shape does not depend on the sampled parameters.
+/// Returns the grid after a chain; its shape does not depend on the sampled parameters, but may on those that are resolved
+/// from the volume.
 pub fn output_grid(chain: &[Transform], params: &[TransformParams], incoming: &Grid) -> Grid {
     let mut grid = *incoming;
     for (step, params) in chain.iter().zip(params) {

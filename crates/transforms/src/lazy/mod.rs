@@ -13,7 +13,8 @@
 //! 5. `resample`: the interpolation kernels, scalar and AVX2
 //! 6. `chain`: grids and label maps after a chain
 //! 7. `stage`, `evaluator`, `view`: the steps of a chain, their recursive evaluation, and its public interface
-//! 8. `resolve`: parameters that depend on the volume after the steps before
+//! 8. `resolve`: parameters that depend on the volume after the steps before; `zoom_back`: how predictions after a chain that
+//!    resamples whole volumes are resampled back
 
 mod block;
 mod border_values;
@@ -34,6 +35,7 @@ mod resolve;
 mod stage;
 mod view;
 mod warp;
+mod zoom_back;
 
 pub use block::Block;
 pub use border_values::BorderValueCache;
@@ -50,3 +52,4 @@ pub use profile::Profile;
 pub use resolve::{fitting_sample, resolve_from_volume};
 pub use view::{PaddedWindow, View, required_region};
 pub use warp::ElasticStep;
+pub use zoom_back::{ZoomBack, zoom_back};

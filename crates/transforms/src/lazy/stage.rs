@@ -84,7 +84,8 @@ impl Stage<'_> {
     }
 }
 
-/// Returns the stages of a list of steps, and the mapping of all of them. No step may change label values or extrapolate.
+/// Returns the stages of a list of steps, and the mapping of all of them. No step may change
+/// label values, extrapolate or resample whole volumes.
 pub(super) fn compile<'a>(
     incoming: &Grid,
     steps: &[(&'a Transform, &'a TransformParams)],
@@ -101,6 +102,10 @@ pub(super) fn compile<'a>(
             stages.push(stage(Kind::Intensity(Box::new(intensity)), grid));
             continue;
         };
+        if grid_mapping.map == Map::Lattice(Lattice::IDENTITY) && grid_mapping.grid.shape == grid.shape {
+            // Nothing moves, so no copy of the volume is made.
+            continue;
+        }
         if grid_mapping.smoothing != [0.0; 3] {
             stages.push(stage(Kind::Smooth(grid_mapping.smoothing), grid));
         }

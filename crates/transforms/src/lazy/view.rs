@@ -29,8 +29,8 @@ pub type PaddedWindow = (Vec<f32>, Option<Vec<Label>>);
 impl<'a> View<'a> {
     /// Returns a view of `source` through `chain` with its `params`.
     ///
-    /// Nothing is computed yet, unless a step changes label values or extrapolates the volume: then the chain up to the
-    /// last such step is.
+    /// Nothing is computed yet, unless a step changes label values, extrapolates the volume or resamples it as a whole: then
+    /// the chain up to the last such step is.
     ///
     /// # Errors
     /// When that part cannot be computed.
@@ -55,12 +55,19 @@ impl<'a> View<'a> {
                 require_memory(step.name(), source.image.channels, mapping.grid.shape)?;
                 source = extrapolate(&source, &mapping, extension);
             }
+            if let (Some(zoom), Some(mapping)) =
+                (component.zoom(&source.grid), component.map_grid(params, &source.grid))
+            {
+                require_memory(step.name(), source.image.channels, mapping.grid.shape)?;
+                let label = source.label.map(|label| zoom.forward.labels(&label));
+                source = Volume { grid: mapping.grid, image: zoom.forward.image(source.image), label };
+            }
             (steps, is_replaced) = (rest, true);
         }
         Ok(Self { is_replaced, ..Self::through(source, &steps) })
     }
 
-    /// Returns a view through steps of which none changes label values or extrapolates.
+    /// Returns a view through steps of which none changes label values, extrapolates or resamples whole volumes.
     fn through(source: Volume, steps: &[(&'a Transform, &'a TransformParams)]) -> Self {
         let grid = source.grid;
         Self::through_block(source, [0; 3], grid, steps)
@@ -200,7 +207,8 @@ impl<'a> View<'a> {
 
 /// Returns whether the chain up to a step is computed for the whole volume.
 fn is_eager(step: &Transform) -> bool {
-    step.component().relabels() || step.component().extension().is_some()
+    let step = step.component();
+    step.relabels() || step.extension().is_some() || step.zooms()
 }
 
 /// Returns the region of a volume on `incoming` that the whole output of a chain depends on: its first voxel and its shape. A

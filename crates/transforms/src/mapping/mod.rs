@@ -4,4 +4,5 @@ pub(crate) mod elastic_displacement;
 pub(crate) mod grid_mapping;
 pub(crate) mod interpolation;
 pub(crate) mod padding;
+pub(crate) mod separate_axis;
 pub(crate) mod target_spacing;

@@ -4,18 +4,18 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, SeqDeserializer};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use values::Spacing;
+use values::{PartialSpacing, Spacing};
 
 /// A spacing to resample to, given or computed from the training subjects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TargetSpacing {
     /// A given spacing.
-    Given(Spacing),
+    Given(PartialSpacing),
     /// The median of the training subjects' spacings along each axis, written as `median`. Once it has been computed, it is
     /// written as `{ median: [x, y, z] }`, and no longer depends on them.
     Median(Option<Spacing>),
@@ -33,10 +33,10 @@ const MEDIAN: &str = "median";
 
 impl TargetSpacing {
     /// Returns the spacing; `None` if it has not been computed.
-    pub fn get(self) -> Option<Spacing> {
+    pub fn get(self) -> Option<PartialSpacing> {
         match self {
             Self::Given(spacing) => Some(spacing),
-            Self::Median(spacing) => spacing,
+            Self::Median(spacing) => spacing.map(PartialSpacing::from),
         }
     }
 }
@@ -56,8 +56,10 @@ impl<'de> Deserialize<'de> for TargetSpacing {
         struct TargetVisitor;
         impl TargetVisitor {
             fn number<E: de::Error>(value: f64) -> Result<TargetSpacing, E> {
-                let axes = SeqDeserializer::new([value; 3].into_iter());
-                Spacing::deserialize(axes).map(TargetSpacing::Given)
+                if !(value.is_finite() && value > 0.0) {
+                    return Err(E::custom(format!("expected a spacing above 0 mm on each axis, got {value}")));
+                }
+                Ok(TargetSpacing::Given(Spacing([value; 3]).into()))
             }
         }
         impl<'de> Visitor<'de> for TargetVisitor {
@@ -82,7 +84,7 @@ impl<'de> Deserialize<'de> for TargetSpacing {
                 }
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<TargetSpacing, A::Error> {
-                Spacing::deserialize(SeqAccessDeserializer::new(seq)).map(TargetSpacing::Given)
+                PartialSpacing::deserialize(SeqAccessDeserializer::new(seq)).map(TargetSpacing::Given)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TargetSpacing, A::Error> {
                 let computed = Computed::deserialize(MapAccessDeserializer::new(map))?;
@@ -98,11 +100,11 @@ impl JsonSchema for TargetSpacing {
         "TargetSpacing".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let spacing = generator.subschema_for::<Spacing>();
+        let (given, spacing) = (generator.subschema_for::<PartialSpacing>(), generator.subschema_for::<Spacing>());
         json_schema!({
-            "description": "Millimetres per voxel along x, y and z, or `median`: the median of the training subjects.",
+            "description": "Millimetres per voxel along x, y and z, `null` to keep an axis, or `median`: the median of the training subjects.",
             "anyOf": [
-                spacing,
+                given,
                 { "const": MEDIAN },
                 {
                     "type": "object", "properties": { "median": spacing }, "required": ["median"],
@@ -122,7 +124,9 @@ mod tests {
         let read = |yaml: &str| serde_yaml::from_str::<TargetSpacing>(yaml);
         let spacing = Spacing([1.0, 1.0, 2.5]);
         for (yaml, expected) in [
-            ("[1, 1, 2.5]", TargetSpacing::Given(spacing)),
+            ("[1, 1, 2.5]", TargetSpacing::Given(spacing.into())),
+            ("[null, 1, 2.5]", TargetSpacing::Given(PartialSpacing([None, Some(1.0), Some(2.5)]))),
+            ("3", TargetSpacing::Given(Spacing([3.0; 3]).into())),
             ("median", TargetSpacing::Median(None)),
             ("{ median: [1, 1, 2.5] }", TargetSpacing::Median(Some(spacing))),
         ] {
@@ -130,7 +134,7 @@ mod tests {
             assert_eq!(target, expected, "{yaml}");
             assert_eq!(read(&serde_yaml::to_string(&target).unwrap()).unwrap(), target, "{yaml}");
         }
-        for yaml in ["mean", "[1, 1]", "[1, 1, 0]", "{ mean: [1, 1, 1] }", "{ median: [1, 1, -1] }", "null"] {
+        for yaml in ["mean", "[1, 1]", "[1, 1, 0]", "{ mean: [1, 1, 1] }", "{ median: [1, 1, -1] }", "null", "0"] {
             assert!(read(yaml).is_err(), "{yaml}");
         }
     }

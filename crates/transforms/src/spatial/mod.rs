@@ -3,6 +3,7 @@
 pub(crate) mod affine;
 pub(crate) mod crop;
 pub(crate) mod crop_or_pad;
+pub(crate) mod crop_to_nonzero;
 pub(crate) mod elastic_deformation;
 pub(crate) mod ensure_shape_multiple;
 pub(crate) mod flip;

@@ -4,18 +4,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, SpatialTransform, TargetSpacing,
+    Component, GridMapping, ITSELF, Incoming, Interpolation, KeyProblem, NoParams, RoundTrip, SeparateAxis,
+    SpatialTransform, TargetSpacing, Zoom,
 };
 use random::Rng;
 use values::{Shape, Spacing, format_number};
 use volume::{Affine, Grid};
 
-/// Resamples to a spacing, around the same centre, or to the grid of a reference image, as TorchIO's Resample. Labels take
-/// the nearest voxel.
+/// Resamples to a spacing, around the same centre, or to the grid of a reference image, as TorchIO's Resample, or as nnU-Net.
+/// Labels take the nearest voxel.
 ///
 /// With a spacing the new shape is `floor(shape * old spacing / new spacing)`, as in TorchIO; an axis of one voxel is
 /// unchanged. Rounding of the spacing in the file's header does not lose a voxel, as it may in TorchIO. Voxels of a
 /// reference grid outside the image get intensity 0 and label 0.
+///
+/// With `convention: nnunet`, whole volumes are resampled as by nnU-Net's `resample_data_or_seg`: the new shape is
+/// `round(old spacing / new spacing * shape)`, and the field of view stays the same, so spacings are those of the step up to
+/// rounding. Intensities are clipped to their range before. Labels are those whose mask, interpolated linearly, is largest, and
+/// where two are equally large that of the nearest voxel, as with batchgenerators 0.25.4 and later. Where voxels are more than
+/// three times as long along one axis as along another, slices across it are resampled one by one, and of them the nearest are
+/// taken. Predictions are resampled back in the same way, by linear interpolation, if the other spatial steps only crop, pad,
+/// flip or permute axes, and none follows.
 ///
 /// `spacing_mm: median` is the median spacing of the training subjects along each axis, as it is when it enters this step.
 /// It is read from the headers of their images; plan.yaml states it as `{ median: [x, y, z] }`, so that other images are
@@ -23,11 +32,13 @@ use volume::{Affine, Grid};
 ///
 /// ```yaml
 /// - resample: { spacing_mm: [1, 1, 2.5], antialias: true }
+/// - resample: { spacing_mm: [0.8, 0.8, 3], interpolation: cubic, convention: nnunet }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resample {
-    /// Spacing along x, y and z in millimetres, such as `[1, 1, 2.5]`, or `median`. Give this or `reference`.
+    /// Spacing along x, y and z in millimetres, such as `[1, 1, 2.5]`, or `median`; `null` keeps an axis, as in
+    /// `[0.8, 0.8, null]`. Give this or `reference`.
     #[serde(default)]
     pub spacing_mm: Option<TargetSpacing>,
     /// The grid to resample to, instead of a spacing: `{ file: PATH }` for that of an image file.
@@ -40,6 +51,28 @@ pub struct Resample {
     /// Interpolation of intensities: `nearest`, `linear` (default) or `cubic`.
     #[serde(default)]
     pub interpolation: Interpolation,
+    /// Whose rules determine shapes, borders and labels: `torchio` (default) or `nnunet`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub convention: ResampleConvention,
+    /// With `convention: nnunet`, whether slices are resampled one by one: `auto` (default), `never` or `always`; nnU-Net's
+    /// `force_separate_z`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub separate_axis: SeparateAxis,
+}
+
+/// Whose rules determine the shapes, borders and labels of resampled volumes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResampleConvention {
+    /// TorchIO's: the centre stays, shapes are rounded down, and labels are those of the nearest voxel.
+    #[default]
+    Torchio,
+    /// nnU-Net's: the field of view stays, and shapes are rounded to the nearest whole number.
+    Nnunet,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Relative rounding error of spacings, which headers store in single precision.
@@ -109,28 +142,30 @@ impl Component for Resample {
     }
 
     fn validate(&self) -> Vec<KeyProblem> {
-        let problem = match (&self.spacing_mm, &self.reference) {
+        let target = match (&self.spacing_mm, &self.reference) {
             (Some(_), Some(_)) => Some((ITSELF, "expected a spacing or a reference, got both".to_owned())),
             (None, None) => Some((ITSELF, "resample has no target; give `spacing_mm` or `reference`".to_owned())),
             (Some(spacing), None) => spacing
                 .get()
-                .map_or([1.0; 3], |spacing| spacing.0)
+                .map_or([1.0; 3], |spacing| spacing.resolve([1.0; 3]))
                 .into_iter()
                 .find(|mm| !SPACINGS.contains(mm))
                 .map(|mm| ("spacing_mm", format!("expected a spacing between 0.001 and 10000 mm, got {mm}"))),
             (None, Some(reference)) => reference.problem().map(|message| ("reference", message)),
         };
-        problem.into_iter().map(|(key, message)| KeyProblem::new(key, message)).collect()
+        let target = target.map(|(key, message)| KeyProblem::new(key, message));
+        target.into_iter().chain(self.validate_convention()).collect()
     }
 
     fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
         let Some(spacing) = self.spacing_mm.and_then(TargetSpacing::get) else { return Ok(()) };
         let (shape, old) = (incoming.grid.shape, incoming.grid.spacing());
+        let spacing = spacing.resolve(old);
         let length = |axis: usize| shape[axis] as f64 * old[axis];
-        let Some(axis) = (0..3).find(|axis| shape[*axis] >= MIN_VOXELS && length(*axis) < spacing.0[*axis]) else {
+        let Some(axis) = (0..3).find(|axis| shape[*axis] >= MIN_VOXELS && length(*axis) < spacing[*axis]) else {
             return Ok(());
         };
-        let [length, size] = [length(axis), spacing.0[axis]].map(format_number);
+        let [length, size] = [length(axis), spacing[axis]].map(format_number);
         let message =
             format!("the volume is {length} mm long along {}, less than one voxel of {size} mm", ["x", "y", "z"][axis]);
         Err(KeyProblem::new("spacing_mm", message)
@@ -151,11 +186,13 @@ impl Component for Resample {
 
 impl SpatialTransform for Resample {
     fn map_grid(&self, _: &NoParams, incoming: &Grid) -> GridMapping {
+        if let Some(RoundTrip { forward, .. }) = self.zoom(incoming) {
+            let map = forward.map();
+            let grid = Grid { shape: forward.to, affine: incoming.affine.after(&map) };
+            return GridMapping::warp(map, grid, self.interpolation);
+        }
         let mapping = match (&self.spacing_mm, self.reference.as_ref().and_then(Reference::grid)) {
-            // `check --data` asks for the effect on label values before there is a plan with the median.
-            (Some(spacing), _) => {
-                self.at_spacing(spacing.get().map_or_else(|| incoming.spacing(), |spacing| spacing.0), incoming)
-            }
+            (Some(spacing), _) => self.at_spacing(target(*spacing, incoming), incoming),
             (None, Some(grid)) => {
                 let to_voxels = incoming.affine.inverse().expect("the affine of a grid is invertible");
                 GridMapping::warp(to_voxels.after(&grid.affine), grid, self.interpolation)
@@ -165,9 +202,63 @@ impl SpatialTransform for Resample {
         let smoothing = if self.antialias { smoothing(incoming, &mapping.grid) } else { [0.0; 3] };
         GridMapping { smoothing, ..mapping }
     }
+
+    fn zooms(&self) -> bool {
+        self.convention == ResampleConvention::Nnunet
+    }
+
+    fn zoom(&self, incoming: &Grid) -> Option<RoundTrip> {
+        let spacing = self.spacing_mm.filter(|_| self.zooms())?;
+        let (old, new) = (incoming.spacing(), target(spacing, incoming));
+        let from = incoming.shape;
+        // In this order, and ties to even numbers, as nnU-Net.
+        let size = |axis: usize| (old[axis] / new[axis] * from[axis] as f64).round_ties_even() as usize;
+        let to = std::array::from_fn(|axis| size(axis).max(1));
+        let forward =
+            Zoom { from, to, interpolation: self.interpolation, separate_axis: self.separate_axis.of(old, new) };
+        let (from, to) = (to, from);
+        let back =
+            Zoom { from, to, interpolation: Interpolation::Linear, separate_axis: self.separate_axis.of(new, old) };
+        Some(RoundTrip { forward, back })
+    }
+}
+
+/// Returns the spacing to resample to. `check --data` asks for the effect on label values before there is a plan with the
+/// median; until then the spacing stays.
+fn target(spacing: TargetSpacing, incoming: &Grid) -> [f64; 3] {
+    spacing.get().map_or_else(|| incoming.spacing(), |spacing| spacing.resolve(incoming.spacing()))
 }
 
 impl Resample {
+    /// Checks the keys whose meaning depends on the convention.
+    fn validate_convention(&self) -> Vec<KeyProblem> {
+        let problem = |condition: bool, key, message: &str, help| {
+            condition.then(|| KeyProblem::new(key, message.to_owned()).help(help))
+        };
+        let is_nnunet = self.convention == ResampleConvention::Nnunet;
+        let problems = [
+            problem(
+                is_nnunet && self.reference.is_some(),
+                "reference",
+                "nnU-Net resamples to a spacing, not to a reference",
+                "give `spacing_mm`, or use `convention: torchio`",
+            ),
+            problem(
+                is_nnunet && self.antialias,
+                "antialias",
+                "nnU-Net does not smooth before it resamples",
+                "leave out `antialias`, or use `convention: torchio`",
+            ),
+            problem(
+                !is_nnunet && self.separate_axis != SeparateAxis::default(),
+                "separate_axis",
+                "slices are resampled one by one with `convention: nnunet` only",
+                "add `convention: nnunet`, or leave out `separate_axis`",
+            ),
+        ];
+        problems.into_iter().flatten().collect()
+    }
+
     fn at_spacing(&self, spacing: [f64; 3], incoming: &Grid) -> GridMapping {
         let old = incoming.spacing();
         let shape = std::array::from_fn(|axis| match incoming.shape[axis] {

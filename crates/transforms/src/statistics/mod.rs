@@ -3,5 +3,6 @@
 pub(crate) mod border;
 pub(crate) mod descriptive;
 pub(crate) mod moments;
+pub(crate) mod nonzero;
 pub(crate) mod region;
 pub(crate) mod whole_volume;

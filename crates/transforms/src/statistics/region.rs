@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::descriptive;
+use crate::statistics::nonzero::NonzeroMask;
 use crate::{TransformError, WholeVolume};
 use values::single;
 use volume::orientation::axes_to_ras;
@@ -20,6 +21,9 @@ pub enum Region {
     Above(#[serde(deserialize_with = "single")] f32),
     /// Voxels with an intensity above the mean of the whole volume.
     AboveMean {},
+    /// Voxels with an intensity other than 0 in any channel, and those that they enclose, as they enter the step: nnU-Net's
+    /// mask for normalization. A step before that changes where intensities are 0 changes the mask.
+    Nonzero {},
     /// One half of the volume along an anatomical direction, such as `left`.
     Half(Half),
 }
@@ -48,12 +52,26 @@ impl Region {
         matches!(self, Region::Labels(_))
     }
 
-    /// Returns whether the region depends on the mean of the volume.
-    pub fn needs_mean(&self) -> bool {
-        matches!(self, Region::AboveMean {})
+    /// Returns whether the region depends on the whole volume.
+    pub(crate) fn needs_statistics(&self) -> bool {
+        matches!(self, Region::AboveMean {} | Region::Nonzero {})
     }
 
-    /// Resolves the region for a volume; `mean` is the mean of the volume, and `name` the transform for error messages.
+    /// Returns whether all channels of a volume determine the region together.
+    pub(crate) fn is_of_all_channels(&self) -> bool {
+        matches!(self, Region::Nonzero {})
+    }
+
+    /// Returns what the region depends on, of the volume that enters the step.
+    pub(crate) fn statistics(&self, whole: &WholeVolume) -> RegionStatistics {
+        match self {
+            Region::AboveMean {} => RegionStatistics { mean: descriptive::mean(whole.image), nonzero: None },
+            Region::Nonzero {} => RegionStatistics { mean: 0.0, nonzero: Some(NonzeroMask::new(whole)) },
+            Region::Labels(_) | Region::Above(_) | Region::Half(_) => RegionStatistics::default(),
+        }
+    }
+
+    /// Resolves the region for a volume with these statistics; `name` is the transform for error messages.
     ///
     /// # Errors
     /// When the region depends on labels and the volume has none.
@@ -62,7 +80,7 @@ impl Region {
         name: &'static str,
         grid: &Grid,
         label: Option<&'a [Label]>,
-        mean: f32,
+        statistics: &'a RegionStatistics,
     ) -> Result<ResolvedRegion<'a>, TransformError> {
         Ok(match self {
             Region::Labels(labels_inside) => {
@@ -70,8 +88,12 @@ impl Region {
                 let label = label.ok_or(TransformError { name, reason: reason.to_owned() })?;
                 ResolvedRegion::Labelled(labels_inside, label)
             }
+            Region::Nonzero {} => {
+                let mask = statistics.nonzero.as_ref();
+                ResolvedRegion::Mask(mask.expect("`statistics` computes the mask of this region"))
+            }
             Region::Above(limit) => ResolvedRegion::Above(*limit),
-            Region::AboveMean {} => ResolvedRegion::Above(mean),
+            Region::AboveMean {} => ResolvedRegion::Above(statistics.mean),
             Region::Half(half) => {
                 let (world, upper) = half.side();
                 let axis = axes_to_ras(&grid.affine)[world];
@@ -89,27 +111,18 @@ impl Region {
         })
     }
 
-    /// Returns the intensities of the region's voxels, of all channels.
+    /// Returns the intensities of the region's voxels, of all given channels, by the statistics of the volume.
     ///
     /// # Errors
     /// As [`Region::resolve`].
-    pub(crate) fn values(&self, name: &'static str, whole: &WholeVolume) -> Result<Vec<f32>, TransformError> {
-        let mean = if self.needs_mean() { descriptive::mean(whole.image) } else { 0.0 };
-        self.values_with_mean(name, whole, mean)
-    }
-
-    /// Returns the intensities of the region's voxels, of all channels, given the mean of the volume.
-    ///
-    /// # Errors
-    /// As [`Region::resolve`].
-    pub(crate) fn values_with_mean(
+    pub(crate) fn values(
         &self,
         name: &'static str,
-        whole: &WholeVolume,
-        mean: f32,
+        channels: &WholeVolume,
+        statistics: &RegionStatistics,
     ) -> Result<Vec<f32>, TransformError> {
         let mut values = Vec::new();
-        self.visit(name, whole, mean, &mut |_, value| values.push(value))?;
+        self.visit(name, channels, statistics, &mut |_, value| values.push(value))?;
         Ok(values)
     }
 
@@ -119,8 +132,7 @@ impl Region {
     /// As [`Region::resolve`].
     pub(crate) fn bounds(&self, name: &'static str, whole: &WholeVolume) -> Result<Option<Bounds>, TransformError> {
         let (mut low, mut high) = (whole.grid.shape, [0; 3]);
-        let mean = if self.needs_mean() { descriptive::mean(whole.image) } else { 0.0 };
-        self.visit(name, whole, mean, &mut |voxel, _| {
+        self.visit(name, whole, &self.statistics(whole), &mut |voxel, _| {
             for (axis, index) in voxel.into_iter().enumerate() {
                 low[axis] = low[axis].min(index);
                 high[axis] = high[axis].max(index + 1);
@@ -134,10 +146,10 @@ impl Region {
         &self,
         name: &'static str,
         whole: &WholeVolume,
-        mean: f32,
+        statistics: &RegionStatistics,
         visit: &mut dyn FnMut([usize; 3], f32),
     ) -> Result<(), TransformError> {
-        let region = self.resolve(name, &whole.grid, whole.label, mean)?;
+        let region = self.resolve(name, &whole.grid, whole.label, statistics)?;
         let [_, size_y, size_z] = whole.grid.shape;
         for channel in whole.channels() {
             for (row, values) in channel.chunks_exact(size_z).enumerate() {
@@ -167,6 +179,13 @@ impl Half {
     }
 }
 
+/// What a region depends on, of the whole volume.
+#[derive(Debug, Default)]
+pub(crate) struct RegionStatistics {
+    mean: f32,
+    nonzero: Option<NonzeroMask>,
+}
+
 /// A box: its first voxel and the one after its last.
 pub(crate) type Bounds = ([usize; 3], [usize; 3]);
 
@@ -174,6 +193,7 @@ pub(crate) type Bounds = ([usize; 3], [usize; 3]);
 pub(crate) enum ResolvedRegion<'a> {
     Labelled(&'a [Label], &'a [Label]),
     Above(f32),
+    Mask(&'a NonzeroMask),
     Between(usize, std::ops::Range<usize>),
 }
 
@@ -185,6 +205,7 @@ impl ResolvedRegion<'_> {
             ResolvedRegion::Labelled([], labels) => labels[index] > 0,
             ResolvedRegion::Labelled(labels_inside, labels) => labels_inside.contains(&labels[index]),
             ResolvedRegion::Above(limit) => value > *limit,
+            ResolvedRegion::Mask(mask) => mask.contains(voxel),
             ResolvedRegion::Between(axis, indices) => indices.contains(&voxel[*axis]),
         }
     }
@@ -199,7 +220,7 @@ mod tests {
         let region: Region = serde_json::from_value(serde_yaml::from_str(region).unwrap()).unwrap();
         let grid = Grid { shape: [5, 1, 1], affine };
         let whole = WholeVolume { grid, image: &[0.0, 1.0, 2.0, 3.0, 9.0], label: Some(&[0, 1, 2, 2, 0]) };
-        region.values("mask", &whole).unwrap()
+        region.values("mask", &whole, &region.statistics(&whole)).unwrap()
     }
 
     #[test]
@@ -208,6 +229,7 @@ mod tests {
         assert_eq!(values("labels: [1, 7]", Affine::IDENTITY), [1.0]);
         assert_eq!(values("above: 2", Affine::IDENTITY), [3.0, 9.0]);
         assert_eq!(values("above_mean: {}", Affine::IDENTITY), [9.0]);
+        assert_eq!(values("nonzero: {}", Affine::IDENTITY), [1.0, 2.0, 3.0, 9.0]);
         assert_eq!(values("half: left", Affine::IDENTITY), [0.0, 1.0]);
         assert_eq!(values("half: right", Affine::IDENTITY), [2.0, 3.0, 9.0]);
     }
@@ -222,7 +244,8 @@ mod tests {
     #[test]
     fn missing_labels_are_an_error() {
         let region = Region::Labels(vec![1]);
-        let error = region.values("mask", &WholeVolume::single_row(&[1.0])).unwrap_err();
+        let whole = WholeVolume::single_row(&[1.0]);
+        let error = region.values("mask", &whole, &region.statistics(&whole)).unwrap_err();
         assert!(error.to_string().contains("no label map"), "{error}");
     }
 }

@@ -27,6 +27,12 @@ impl<'a> WholeVolume<'a> {
     pub fn channels(&self) -> impl Iterator<Item = &'a [f32]> {
         self.image.chunks_exact(self.grid.num_voxels())
     }
+
+    /// Returns the intensities of one channel, `[x, y, z]`.
+    pub fn channel(&self, channel: usize) -> &'a [f32] {
+        let size = self.grid.num_voxels();
+        &self.image[channel * size..(channel + 1) * size]
+    }
 }
 
 /// Statistics of a whole volume, of the type that its transform needs.

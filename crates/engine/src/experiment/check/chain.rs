@@ -151,6 +151,10 @@ fn check_patchwise(diagnostics: &mut Diagnostics, step: &Transform, path: &str) 
         );
         diagnostics.problem(path, message, "move it to `preprocess`");
     }
+    if step.component().zooms() {
+        let message = format!("{}: `convention: nnunet` resamples whole volumes", step.name());
+        diagnostics.problem(path, message, "move it to `preprocess`, or use `convention: torchio`");
+    }
     if step.component().extension().is_some() {
         let message = format!("{}: this `fill` pads from image content and needs the whole volume", step.name());
         diagnostics.problem(path, message, "move it to `preprocess`, or set `fill` to a number");

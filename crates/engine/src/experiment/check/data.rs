@@ -233,6 +233,16 @@ fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
             "remove the key: by default volumes are reoriented when they are read",
         );
     }
+    let mut orientations: BTreeMap<String, usize> = BTreeMap::new();
+    grids.values().for_each(|grid| *orientations.entry(grid.affine.orientation()).or_default() += 1);
+    if diagnostics.document.experiment.data.orientation == Orientation::Stored && orientations.len() > 1 {
+        let counts: Vec<String> = orientations.iter().map(|(name, count)| format!("{count} in {name}")).collect();
+        diagnostics.warning(format!(
+            "data.orientation: stored leaves {} volumes in different orientations, {}, so the axes of one are not those of another; use `reorient`, unless a network was trained so",
+            grids.len(),
+            counts.join(", ")
+        ));
+    }
     let oblique: Vec<String> =
         grids.iter().filter(|(_, grid)| grid.affine.is_oblique()).map(|(name, _)| name.clone()).collect();
     if !oblique.is_empty() {

@@ -4,11 +4,19 @@ use std::collections::BTreeMap;
 
 use super::{Diagnostics, scores, targets};
 use crate::experiment::targets::Targets;
+use crate::inference::options::{Blend, Inference, WindowConvention};
 use volume::Label;
 
 pub(super) fn check(diagnostics: &mut Diagnostics) {
     let experiment = &diagnostics.document.experiment;
-    let mirror = &experiment.inference.mirror;
+    let Inference { mirror, blend, convention, .. } = &experiment.inference;
+    if (*blend, *convention) == (Blend::Crop, WindowConvention::Nnunet) {
+        diagnostics.problem(
+            "inference.blend",
+            "windows that are spread evenly overlap by different numbers of voxels, so they cannot be cropped",
+            "use `gaussian` or `constant`, as nnU-Net, or `convention: monai`",
+        );
+    }
     for (index, axis) in mirror.iter().enumerate() {
         if mirror[..index].contains(axis) {
             diagnostics.problem(&format!("inference.mirror.{index}"), "duplicate axis", "remove it");

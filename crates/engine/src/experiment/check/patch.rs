@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use super::Diagnostics;
 use nn::networks::InputSizes;
+use transforms::lazy;
+use transforms::{Incoming, Transform};
 use volume::Grid;
 
 /// With fewer possible patch centres than this along an axis, a sampler deviates from its probabilities.
@@ -21,6 +23,9 @@ pub(super) fn check(diagnostics: &mut Diagnostics, grids: &BTreeMap<&String, Gri
     let patch = experiment.sampler.patch();
     let path = format!("sampler.{}.patch", experiment.sampler.name());
     let fits_every_volume = experiment.sampler.component().pads();
+    if !fits_every_volume {
+        warn_of_cropped_volumes(diagnostics, patch, grids);
+    }
     for axis in 0..3 {
         let grids_to_fit = grids.iter().filter(|_| !fits_every_volume);
         let smallest = grids_to_fit.map(|(name, grid)| (grid.shape[axis], name.as_str())).min();
@@ -94,6 +99,25 @@ impl Rule<'_> {
         let nearest = |axis: usize| nearest_multiple(self.patch[axis], self.sizes.multiple_of[axis]);
         let [x, y, z] = std::array::from_fn(nearest);
         format!("- pad: {{ at_least: [{x}, {y}, {z}], fill: minimum }}")
+    }
+}
+
+/// Warns if a step may crop volumes to fewer voxels than a patch has, which headers do not show.
+fn warn_of_cropped_volumes(diagnostics: &mut Diagnostics, patch: [usize; 3], grids: &BTreeMap<&String, Grid>) {
+    let chain = &diagnostics.document.experiment.preprocess;
+    let is_cropping = |step: &Transform| step.any(&|step| step.resolves_shape());
+    let (Some(last), Some(grid)) = (chain.iter().rposition(is_cropping), grids.values().next()) else { return };
+    // A single voxel shows which shape the steps after it guarantee.
+    let smallest = Grid { shape: [1; 3], ..**grid };
+    let after = &chain[last + 1..];
+    let guaranteed =
+        lazy::output_grid(after, &lazy::fixed_params(after, &Incoming { grid: smallest, channels: 1 }), &smallest);
+    if (0..3).any(|axis| guaranteed.shape[axis] < patch[axis]) {
+        let [x, y, z] = patch;
+        diagnostics.warning(format!(
+            "{} may crop volumes to fewer than {x} x {y} x {z} voxels, which a patch needs and headers do not show; end `preprocess` with `- pad: {{ at_least: [{x}, {y}, {z}], fill: minimum }}`, or use `foreground_oversample: {{ border: pad }}`",
+            chain[last].name()
+        ));
     }
 }
 

@@ -61,6 +61,39 @@ impl DecisionRule {
         Self::Regions { labels: targets.regions.iter().map(|region| region.write).collect(), sufficient }
     }
 
+    /// Returns whether the rule needs probabilities, instead of the logits of classes that exclude each other.
+    pub fn needs_probabilities(&self) -> bool {
+        !matches!(self, Self::Argmax(_))
+    }
+
+    /// Writes the labels of voxels from their scores `[class, voxel]`.
+    pub fn write_labels(&self, scores: &[f32], labels: &mut [Label]) {
+        let count = labels.len();
+        match self {
+            Self::Argmax(classes) if count > 1 => {
+                let (first, others) = scores.split_at(count);
+                let mut largest = first.to_vec();
+                labels.fill(0);
+                for (scores, class) in others.chunks_exact(count).zip(classes) {
+                    for ((label, largest), score) in labels.iter_mut().zip(&mut largest).zip(scores) {
+                        // Of equal scores, the first.
+                        if score > largest {
+                            (*label, *largest) = (*class, *score);
+                        }
+                    }
+                }
+            }
+            _ => {
+                let mut of_voxel = Vec::with_capacity(scores.len() / count);
+                for (voxel, label) in labels.iter_mut().enumerate() {
+                    of_voxel.clear();
+                    of_voxel.extend(scores.iter().skip(voxel).step_by(count));
+                    *label = self.label(&of_voxel);
+                }
+            }
+        }
+    }
+
     /// Returns the label of a voxel from the probability of each class of the network.
     pub fn label(&self, probabilities: &[f32]) -> Label {
         let of_class = |labels: &[Label], class: usize| if class == 0 { 0 } else { labels[class - 1] };
@@ -84,6 +117,21 @@ impl DecisionRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_of_many_voxels_are_those_of_each() {
+        let scores = [[0.3, 0.5, 0.2], [0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.2, 0.4, 0.4], [0.1, 0.6, 0.9]];
+        let by_class: Vec<f32> = (0..3).flat_map(|class| scores.map(|voxel| voxel[class])).collect();
+        for rule in [
+            DecisionRule::Argmax(vec![4, 7]),
+            DecisionRule::Thresholds { labels: vec![4, 7], thresholds: vec![0.3, 0.5] },
+            DecisionRule::Regions { labels: vec![4, 7, 5], sufficient: Sufficient::AboveHalf },
+        ] {
+            let mut labels = [9; 5];
+            rule.write_labels(&by_class, &mut labels);
+            assert_eq!(labels, scores.map(|voxel| rule.label(&voxel)), "{rule:?}");
+        }
+    }
 
     #[test]
     fn later_regions_are_written_over_earlier_ones() {

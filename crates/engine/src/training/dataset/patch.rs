@@ -85,7 +85,8 @@ impl PreprocessedDataset {
             params.extend(sampled);
         }
         let label = label.expect(HAS_LABELS);
-        Ok(Patch { subject: name.to_owned(), index: request.index, start, shape, channels, image, label, params })
+        let (subject, index, affine) = (name.to_owned(), request.index, grid.affine);
+        Ok(Patch { subject, index, start, affine, shape, channels, image, label, params })
     }
 
     /// Returns the index of a requested patch among all patches of its subject in the run.

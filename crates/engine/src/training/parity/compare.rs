@@ -92,7 +92,8 @@ pub fn wavy_patch(plan: &Plan, index: usize) -> Patch {
     let image = wave(plan.patch.iter().product(), 0.37 + 0.1 * index as f64, 1.0);
     let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
     let subject = "waves".to_owned();
-    Patch { subject, index, start: [0; 3], shape: plan.patch, channels: 1, image, label, params: Vec::new() }
+    let (start, affine, shape) = ([0; 3], volume::Affine::IDENTITY, plan.patch);
+    Patch { subject, index, start, affine, shape, channels: 1, image, label, params: Vec::new() }
 }
 
 /// Compares the results of two devices, quantity by quantity. The gradient of a parameter that has no effect in the
