@@ -86,7 +86,7 @@ impl Execute for CompareArgs {
                 outln!("stopped; nothing is written");
                 return Ok(Exit::Stopped);
             };
-            runs.push(run(&folder.name, &file.metrics, &classes, &cases));
+            runs.push(scored(&folder.name, &file.metrics, &classes, &cases));
         }
         let report = self.report(&runs, &file.metrics, &notes)?;
         let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
@@ -228,8 +228,13 @@ fn classes_of(folders: &[Folder], ignore: Option<Label>) -> Result<Vec<Class>, C
     Ok(classes.into_values().collect())
 }
 
-/// Returns the scores of a folder in the form of a run with one epoch, which the report compares.
-fn run(name: &str, metrics: &[Metric], classes: &[Class], cases: &BTreeMap<String, Vec<CaseScores>>) -> Run {
+/// Returns the scores of predictions in the form of a run with one epoch, which the report compares.
+pub(super) fn scored(
+    name: &str,
+    metrics: &[Metric],
+    classes: &[Class],
+    cases: &BTreeMap<String, Vec<CaseScores>>,
+) -> Run {
     let summary = summarize_all(metrics, &cases.values().cloned().collect::<Vec<_>>(), classes);
     let summary_columns = metrics.iter().flat_map(|metric| metric.summary_columns(classes));
     let names = ["epoch".to_owned()].into_iter().chain(summary_columns.map(|column| format!("val_{column}")));

@@ -11,6 +11,7 @@ mod completions;
 mod devices;
 mod evaluate;
 mod explain;
+mod export;
 mod import;
 mod options;
 mod parity;
@@ -23,6 +24,7 @@ mod report;
 mod reproduce;
 mod run;
 mod schema;
+mod select;
 mod sweep;
 mod training;
 mod transform;
@@ -68,6 +70,7 @@ subcommands! {
     Sweep(sweep::SweepArgs),
     Report(report::ReportArgs),
     Compare(compare::CompareArgs),
+    Select(select::SelectArgs),
     Reproduce(reproduce::ReproduceArgs),
     Check(check::CheckArgs),
     Parity(parity::ParityArgs),
@@ -77,6 +80,7 @@ subcommands! {
     Import(import::ImportArgs),
     Transform(transform::TransformArgs),
     View(view::ViewArgs),
+    Export(export::ExportArgs),
     Phantom(phantom::PhantomArgs),
     Devices(devices::DevicesArgs),
     Schema(schema::SchemaArgs),

@@ -10,6 +10,7 @@
 //! | [`parameters`] | named parameters of a network, their declaration and initial values |
 //! | [`layers`] | convolution, normalization, activation, dropout, pooling, up-sampling |
 //! | [`networks`] | architectures; gradient checkpointing; the memory estimate |
+//! | [`onnx`] | networks as ONNX files |
 //! | [`losses`] | loss functions; one file per loss |
 //! | [`optimizers`] | update rules and learning-rate schedules; one file each |
 //!
@@ -24,6 +25,7 @@ mod kernels;
 pub mod layers;
 pub mod losses;
 pub mod networks;
+pub mod onnx;
 pub mod optimizers;
 pub mod parameters;
 pub mod weights;

@@ -161,6 +161,16 @@ impl Parameters {
         &self.declarations.0[id.0].name
     }
 
+    /// Returns the shape of a parameter.
+    pub fn shape(&self, id: ParameterId) -> &[usize] {
+        &self.declarations.0[id.0].shape
+    }
+
+    /// Copies the values of a parameter to the host, the last axis fastest.
+    pub fn host(&self, id: ParameterId) -> Vec<f32> {
+        to_host(&self.values[id.0])
+    }
+
     /// Returns the same parameters, detached from autodiff.
     pub fn without_gradients(&self) -> Self {
         let values = self.values.iter().map(|value| value.clone().inner()).collect();

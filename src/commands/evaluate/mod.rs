@@ -12,7 +12,7 @@ pub(super) mod folders;
 pub(super) mod pairs;
 mod pictures;
 mod record;
-mod run;
+pub(super) mod run;
 
 /// Score a trained run on its own subjects, or one folder of label maps against another.
 #[derive(Debug, Args)]

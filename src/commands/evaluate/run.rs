@@ -7,9 +7,10 @@ use super::folders::pair;
 use super::pictures;
 use super::record::{Evaluation, Outputs};
 use super::{EvaluateArgs, Part};
+use crate::commands::predict::Weights;
 use crate::commands::predict::{CaseSettings, PredictionFiles, Windows, predict_case, predict_error};
 use crate::commands::training::{command, make_phantoms, resume_error};
-use crate::commands::{check_moved_data, with_moved_data_help};
+use crate::commands::{CacheOptions, MovedDataOptions, check_moved_data, with_moved_data_help};
 use crate::terminal::bar::Bar;
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
@@ -20,7 +21,7 @@ use engine::experiment::load::{self, SetArgument};
 use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::plan::{ClassLabel, Plan};
 use engine::experiment::targets::score_without_ignored;
-use engine::prediction::{PredictError, Predictor, Provenance};
+use engine::prediction::{Ensemble, PredictError, Predictor, Provenance};
 use engine::run::manifest::check_same_split;
 use metrics::{CaseScores, Class};
 use report::viewer::Scene;
@@ -31,7 +32,7 @@ use volume::{Label, io};
 pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
     let predictor = arguments.weights.open(root)?;
     let root = &predictor.root.clone();
-    let plan = plan(root, arguments)?;
+    let plan = plan(root, &arguments.moved, &arguments.cache, &arguments.weights)?;
     let names = match arguments.split {
         Part::Val => &plan.parts.val,
         Part::Train => &plan.parts.train,
@@ -55,9 +56,13 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     stop_on_signals()?;
     outputs.clear()?;
     let predictors = std::slice::from_ref(&predictor);
-    let made_by = Provenance::new(predictors, command());
-    let settings =
-        CaseSettings { predictors, made_by, keep_probabilities: false, resample: arguments.weights.resample };
+    let settings = CaseSettings {
+        ensemble: Ensemble::of_runs(predictors).map_err(predict_error)?,
+        made_by: Provenance::new(predictors, command()),
+        keep_probabilities: false,
+        resample: arguments.weights.resample,
+        selection: None,
+    };
     for (number, name) in names.iter().enumerate() {
         let bar = Windows::new(&format!("{name} ({}/{})", number + 1, names.len()), arguments.quiet);
         let subject = &plan.cases[name].subject;
@@ -100,15 +105,20 @@ fn outputs(arguments: &EvaluateArgs, folder: &Path) -> Outputs {
 }
 
 /// Returns the plan of a run, whose data must still be at its paths, or where `--set` says.
-fn plan(root: &Path, arguments: &EvaluateArgs) -> Result<Plan, CliError> {
+pub(in crate::commands) fn plan(
+    root: &Path,
+    moved: &MovedDataOptions,
+    cache: &CacheOptions,
+    weights: &Weights,
+) -> Result<Plan, CliError> {
     // Neither initial weights nor the memory for training are needed.
     let unset = ["train.initial_weights", "train.freeze"]
         .map(|key| SetArgument { key: key.to_owned(), value: "null".to_owned() });
-    arguments.moved.check()?;
-    let sets: Vec<SetArgument> = arguments.moved.set.iter().cloned().chain(unset).collect();
+    moved.check()?;
+    let sets: Vec<SetArgument> = moved.set.iter().cloned().chain(unset).collect();
     let document = load::load(&root.join("plan.yaml"), &sets)?;
-    let environment = Environment { cache_dir: arguments.cache.path(), memory_bytes: None };
-    let plan = check(&document, &environment, arguments.weights.device())
+    let environment = Environment { cache_dir: cache.path(), memory_bytes: None };
+    let plan = check(&document, &environment, weights.device())
         .map_err(|problems| with_moved_data_help(problems.into(), &document))?;
     check_same_split(root, &plan).map_err(resume_error)?;
     Ok(plan)
@@ -179,7 +189,7 @@ fn score(
     bar: &Windows,
 ) -> Result<Option<Vec<CaseScores>>, PredictError> {
     let volume = subject.load().map_err(|error| PredictError::Image(error.into()))?;
-    let predictor = &settings.predictors[0];
+    let predictor = &settings.ensemble.predictors[0];
     let truth = predictor.ground_truth(&volume)?;
     let grid = volume.grid;
     let prediction = predict_case(settings, subject, volume, files, bar)?.label_map;

@@ -10,25 +10,29 @@ use crate::terminal::signals::stop_flag;
 use dataset::subject::Subject;
 use engine::experiment::plan::ClassLabel;
 use engine::inference::volumetry::{LabelVolume, label_volumes};
-use engine::prediction::{PredictError, Predictor, Provenance, predict};
+use engine::prediction::{Ensemble, PredictError, Provenance, predict};
 use volume::{Label, Volume, Voxels, io};
 
 /// What all cases of a command have in common.
 pub(in crate::commands) struct CaseSettings<'a> {
-    /// The runs, which form an ensemble if there are several.
-    pub predictors: &'a [Predictor],
+    /// The runs.
+    pub ensemble: Ensemble<'a>,
     /// What makes the predictions.
     pub made_by: Provenance,
-    /// Whether probabilities are written.
+    /// Whether probabilities are kept; they are written if the case has a file for them.
     pub keep_probabilities: bool,
     /// Whether scans unlike the training scans are resampled to the spacing of these.
     pub resample: bool,
+    /// The SHA-256 of the selection that the ensemble is from, if it is from one.
+    pub selection: Option<String>,
 }
 
 /// A predicted case.
 pub(in crate::commands) struct PredictedCase {
     /// The label map on the grid of the image.
     pub label_map: Voxels<Label>,
+    /// The probability of each class, if they were kept.
+    pub probabilities: Option<Voxels<f32>>,
     /// The volumes of the labels as a line of text.
     pub volumes: String,
 }
@@ -46,7 +50,7 @@ pub(in crate::commands) fn predict_case(
     bar: &Windows,
 ) -> Result<PredictedCase, PredictError> {
     let start = Instant::now();
-    let predictors = settings.predictors;
+    let predictors = settings.ensemble.predictors;
     let grid = volume.grid;
     let image = subject.images.first().map(|path| path.as_path()).unwrap_or(Path::new(""));
     let unlike_training = unlike_training(settings, &volume);
@@ -54,7 +58,7 @@ pub(in crate::commands) fn predict_case(
         bar.line(&format!("warning: {}: {}", image.display(), difference.message));
     }
     let mut report = |done, total| bar.show(done, total);
-    let prediction = predict(predictors, volume, settings.keep_probabilities, stop_flag(), &mut report)?;
+    let prediction = predict(&settings.ensemble, volume, settings.keep_probabilities, stop_flag(), &mut report)?;
     let write_error = |error: io::ImageError| PredictError::Write(error.into());
     let description = settings.made_by.description();
     if let (Some(probabilities), Some(path)) = (&prediction.probabilities, &files.probabilities) {
@@ -66,6 +70,7 @@ pub(in crate::commands) fn predict_case(
         images: input_files(&subject.images).map_err(|error| PredictError::Image(error.into()))?,
         made_by: settings.made_by.clone(),
         resample: settings.resample,
+        selection: settings.selection.clone(),
         label_map: input_file(&files.label_map).map_err(|error| PredictError::Write(error.into()))?,
     };
     let record = Record {
@@ -80,13 +85,18 @@ pub(in crate::commands) fn predict_case(
     };
     record.write(&files.record).map_err(|error| PredictError::Write(error.into()))?;
     let volumes: Vec<String> = labels.iter().map(text).collect();
-    Ok(PredictedCase { label_map: prediction.label, volumes: volumes.join(", ") })
+    Ok(PredictedCase {
+        label_map: prediction.label,
+        probabilities: prediction.probabilities,
+        volumes: volumes.join(", "),
+    })
 }
 
 /// Returns what is unlike the training scans of each run about a scan, each difference once; `None` if no run folder
 /// describes its training scans.
 fn unlike_training<'a>(settings: &CaseSettings<'a>, volume: &Volume) -> Option<Vec<UnlikeTraining<'a>>> {
-    let of_runs = settings.predictors.iter().map(|predictor| Some((predictor, predictor.differences(volume)?)));
+    let of_runs =
+        settings.ensemble.predictors.iter().map(|predictor| Some((predictor, predictor.differences(volume)?)));
     let of_runs: Vec<_> = of_runs.flatten().collect();
     if of_runs.is_empty() {
         return None;

@@ -15,7 +15,8 @@ use crate::terminal::{CliError, Exit};
 use crate::volume_files;
 use cases::Images;
 use claimed::{ClaimedCases, NextCase};
-use engine::prediction::{PredictError, Provenance, check_ensemble};
+use engine::prediction::{Ensemble, PredictError, Provenance};
+use engine::selection::Selection;
 use outputs::CaseFiles;
 
 mod case;
@@ -27,8 +28,8 @@ mod weights;
 mod windows;
 
 pub(super) use case::{CaseSettings, predict_case};
-pub(super) use outputs::CaseFiles as PredictionFiles;
-pub(super) use weights::{Weights, predict_error};
+pub(super) use outputs::{CaseFiles as PredictionFiles, is_done};
+pub(super) use weights::{Checkpoint, Weights, predict_error};
 pub(super) use windows::Windows;
 
 /// Predict label maps of new images with a trained run, or an ensemble of runs.
@@ -41,11 +42,15 @@ pub(super) use windows::Windows;
 Examples:
   runner predict --run runs/quickstart/latest scan.nii.gz --out predictions --probabilities
   runner predict --run runs/liver/fold_0 --run runs/liver/fold_1 scans --out predictions
+  runner predict --selection selection.yaml scans --out predictions
   runner predict --run runs/brain/latest --channel 'scans/*/t1.nii.gz' --channel 'scans/*/t2.nii.gz' --out predictions")]
 pub struct PredictArgs {
     /// Folder of a trained run; repeat it for an ensemble, whose probabilities are averaged.
-    #[arg(long = "run", value_name = "RUN_DIR", required = true)]
+    #[arg(long = "run", value_name = "RUN_DIR", required_unless_present = "selection")]
     runs: Vec<PathBuf>,
+    /// Selection of runs, their weights and the post-processing, as `runner select` writes it.
+    #[arg(long, value_name = "FILE.yaml", conflicts_with_all = ["runs", "checkpoint"])]
+    selection: Option<PathBuf>,
     #[command(flatten)]
     images: Images,
     /// Output folder for `CASE.nii.gz` and `CASE.json` of each case.
@@ -67,14 +72,22 @@ pub struct PredictArgs {
 impl Execute for PredictArgs {
     /// Predicts every case. Unreadable images are reported and skipped.
     fn execute(&self) -> Result<Exit, CliError> {
-        let predictors = self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<Vec<_>, _>>()?;
-        check_ensemble(&predictors).map_err(predict_error)?;
+        let selection = self.selection.as_deref().map(Selection::read).transpose()?;
+        let predictors = match &selection {
+            Some((selection, _)) => self.weights.open_selected(selection)?,
+            None => self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<_, _>>()?,
+        };
+        let ensemble = match &selection {
+            Some((selection, _)) => selection.ensemble(&predictors),
+            None => Ensemble::of_runs(&predictors),
+        };
         let subjects = self.images.cases(predictors[0].channels())?;
         let settings = CaseSettings {
+            ensemble: ensemble.map_err(predict_error)?,
             made_by: Provenance::new(&predictors, command()),
-            predictors: &predictors,
             keep_probabilities: self.probabilities,
             resample: self.weights.resample,
+            selection: selection.as_ref().map(|(_, hash)| hash.clone()),
         };
         let files = outputs::plan(&subjects, &self.out, self.probabilities)?;
         volume_files::make_folder(&self.out)?;

@@ -150,7 +150,7 @@ pub(super) fn unfinished(
 }
 
 /// Returns whether a case has the prediction that would be made.
-pub(super) fn is_done(subject: &Subject, files: &CaseFiles, settings: &CaseSettings) -> bool {
+pub(in crate::commands) fn is_done(subject: &Subject, files: &CaseFiles, settings: &CaseSettings) -> bool {
     existing(subject, files, settings) == Existing::Done
 }
 
@@ -165,6 +165,7 @@ fn existing(subject: &Subject, files: &CaseFiles, settings: &CaseSettings) -> Ex
     }
     let is_same = identity.made_by.has_same_weights(&settings.made_by)
         && identity.resample == settings.resample
+        && identity.selection == settings.selection
         && files.probabilities.iter().all(|path| path.exists())
         && identity.images.len() == subject.images.len()
         && input_files(&subject.images)

@@ -52,6 +52,9 @@ pub(super) struct Identity {
     pub made_by: Provenance,
     /// Whether scans unlike the training scans were resampled to the spacing of these.
     pub resample: bool,
+    /// The SHA-256 of the selection that it was made by, if by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<String>,
     /// The label map as it was written.
     pub label_map: InputFile,
 }

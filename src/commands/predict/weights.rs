@@ -6,14 +6,32 @@ use clap::{Args, ValueEnum};
 
 use crate::terminal::{CliError, run_error};
 use engine::prediction::{self, PredictError, Predictor};
+use engine::selection::Selection;
 use nn::devices::DeviceName;
+
+/// The weights of a run to use.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::commands) struct Checkpoint {
+    /// Weights of the run to use.
+    #[arg(long, value_enum, default_value_t)]
+    checkpoint: Which,
+}
+
+impl Checkpoint {
+    /// Returns the weights.
+    pub(in crate::commands) fn weights(self) -> prediction::Weights {
+        match self.checkpoint {
+            Which::Best => prediction::Weights::Best,
+            Which::Last => prediction::Weights::Last,
+        }
+    }
+}
 
 /// The weights and the device to predict with.
 #[derive(Debug, Args)]
 pub(in crate::commands) struct Weights {
-    /// Weights of the run to use.
-    #[arg(long, value_enum, default_value_t)]
-    checkpoint: Which,
+    #[command(flatten)]
+    checkpoint: Checkpoint,
     /// Device that runs the network [default: the device of the training].
     #[arg(long, env = "RUNNER_DEVICE")]
     device: Option<DeviceName>,
@@ -41,19 +59,31 @@ impl Weights {
 
     /// Returns the name of the folder for the predictions of a part of a run's subjects.
     pub(in crate::commands) fn folder(&self, part: &str) -> String {
-        match self.checkpoint {
-            Which::Best => part.to_owned(),
-            Which::Last => format!("{part}_last"),
+        match self.checkpoint.weights() {
+            prediction::Weights::Best => part.to_owned(),
+            prediction::Weights::Last => format!("{part}_last"),
         }
+    }
+
+    /// Returns the weights that were chosen.
+    pub(in crate::commands) fn checkpoint(&self) -> prediction::Weights {
+        self.checkpoint.weights()
     }
 
     /// Opens a run folder.
     pub(in crate::commands) fn open(&self, root: &Path) -> Result<Predictor, CliError> {
-        let checkpoint = match self.checkpoint {
-            Which::Best => prediction::Weights::Best,
-            Which::Last => prediction::Weights::Last,
-        };
-        let mut predictor = Predictor::open(root, checkpoint, self.device).map_err(predict_error)?;
+        self.open_with(root, self.checkpoint.weights())
+    }
+
+    /// Opens the run folders of a selection, in order.
+    pub(super) fn open_selected(&self, selection: &Selection) -> Result<Vec<Predictor>, CliError> {
+        let runs =
+            selection.settings.iter().flat_map(|setting| setting.runs.iter().map(|run| (run, setting.checkpoint)));
+        runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect()
+    }
+
+    fn open_with(&self, root: &Path, weights: prediction::Weights) -> Result<Predictor, CliError> {
+        let mut predictor = Predictor::open(root, weights, self.device).map_err(predict_error)?;
         if self.resample && predictor.fingerprint.is_none() {
             return Err(CliError::problem(
                 format!(

@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::{DatasetError, DeclaredLabels, DeclaredRegion, Listing, UnusableLabels, unused_labels};
 use values::OrderedMap;
 use volume::Label;
-use volume::io::DEFAULT_ENDING;
+use volume::io::{self, DEFAULT_ENDING};
+
+/// nnU-Net's readers of images whose voxels are read the same here; `None` leaves the choice to the file ending.
+const READERS: [&str; 4] = ["None", "SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"];
 
 /// What a `dataset.json` declares apart from its files.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,8 @@ pub(super) struct DatasetJson {
     modality: Option<BTreeMap<String, Value>>,
     /// nnU-Net: ending of the files, such as `.nii.gz`.
     file_ending: Option<String>,
+    /// nnU-Net: the class that reads the images, instead of the one for `file_ending`.
+    overwrite_image_reader_writer: Option<String>,
     #[serde(rename = "numTraining")]
     num_training: Option<Value>,
 }
@@ -102,6 +107,34 @@ impl DatasetJson {
         Ok(json)
     }
 
+    /// Checks that the images can be read as nnU-Net reads them.
+    ///
+    /// # Errors
+    /// Names the key, what it says and what can be read.
+    pub fn check_readable(&self) -> Result<(), String> {
+        if let Some(reader) = self.overwrite_image_reader_writer.as_deref().filter(|name| !READERS.contains(name)) {
+            let known = READERS[1..].join(", ");
+            return Err(format!(
+                "overwrite_image_reader_writer: {reader} cannot be read; the readers that can are {known}: convert the \
+                 images to NIfTI"
+            ));
+        }
+        let ending = self.file_ending();
+        if !io::is_image(Path::new(&format!("image{ending}"))) {
+            return Err(format!("file_ending: {ending} cannot be read; convert the images to {}", io::endings()));
+        }
+        for (key, channels) in [("channel_names", &self.channel_names), ("modality", &self.modality)] {
+            let Some(channels) = channels else { continue };
+            let number = |index: usize| channels.contains_key(&index.to_string());
+            if !(0..channels.len()).all(number) {
+                let names: Vec<&str> = channels.keys().map(String::as_str).collect();
+                let last = channels.len() - 1;
+                return Err(format!("{key}: expected the channels 0 to {last}, got {}", names.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the number of declared channels.
     pub fn num_channels(&self) -> Option<usize> {
         self.channel_names.as_ref().or(self.modality.as_ref()).map(BTreeMap::len)
@@ -122,7 +155,8 @@ impl DatasetJson {
 
     /// Adds what the file declares about subjects that are listed already.
     pub fn describe(&self, root: &Path, listing: Listing) -> Listing {
-        let notes = self.num_training_note(root, listing.subjects.len()).into_iter().collect();
+        let mut notes = listing.notes;
+        notes.extend(self.num_training_note(root, listing.subjects.len()));
         let unused_labels = unused_labels(&root.join("labelsTr"), &listing.subjects);
         let num_training =
             self.num_training.as_ref().and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());

@@ -66,6 +66,79 @@ fn nnunets_key_dataset_lists_files_anywhere_and_is_read_before_the_folders() {
     assert_eq!(listing.subjects[0].images, [root.join("../elsewhere/i.nii.gz")]);
 }
 
+/// Returns what an nnU-Net folder with this `dataset.json` is refused for.
+fn refused(root: &Path, json: &str) -> String {
+    std::fs::write(root.join("dataset.json"), json).unwrap();
+    list(&Source::Nnunet(NnunetSource { root: root.to_owned() }), Path::new("")).unwrap_err().to_string()
+}
+
+#[test]
+fn what_cannot_be_read_as_nnunet_does_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    touch(root, &["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"]);
+    for (json, expected) in [
+        (r#"{"overwrite_image_reader_writer": "Tiff3DIO"}"#, "overwrite_image_reader_writer: Tiff3DIO cannot be read"),
+        (r#"{"file_ending": ".png"}"#, "file_ending: .png cannot be read; convert the images to .nii"),
+        (r#"{"channel_names": {"0": "T1", "2": "T2"}}"#, "channel_names: expected the channels 0 to 1, got 0, 2"),
+        (r#"{"channel_names": {"0": "CT"}}"#, "it declares 1 channel, but imagesTr has a_0001.nii.gz"),
+        (r#"{"dataset": {}}"#, "dataset: it lists no case"),
+        (
+            r#"{"channel_names": {"0": "a", "1": "b", "2": "c"}, "dataset": {"x": {"images": ["1", "2"], "label": "l"}}}"#,
+            "dataset: x: expected an image for each of 3 channels, got 2",
+        ),
+    ] {
+        let message = refused(root, json);
+        assert!(message.contains(expected), "{json}: {message}");
+    }
+}
+
+#[test]
+fn nnunets_readers_of_the_same_voxels_are_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), &["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"]);
+    for reader in ["None", "SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"] {
+        let json = format!(r#"{{"channel_names": {{"0": "CT"}}, "overwrite_image_reader_writer": "{reader}"}}"#);
+        assert_eq!(names(&msd(folder.path(), &json).unwrap()), ["a"]);
+    }
+}
+
+#[test]
+fn a_case_without_a_first_channel_is_incomplete_and_files_without_a_channel_are_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    touch(root, &["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "imagesTr/b_0001.nii.gz", "imagesTr/c.nii.gz"]);
+    touch(root, &["labelsTr/a.nii.gz", "labelsTr/b.nii.gz"]);
+    let listing = msd(root, r#"{"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".nii.gz"}"#).unwrap();
+    assert_eq!(names(&listing), ["a", "b"]);
+    let incomplete: Vec<_> = listing.incomplete.iter().map(|one| (one.role, one.subject.as_str())).collect();
+    assert_eq!(incomplete, [(Role::Image, "b")]);
+    assert!(
+        listing.notes[0].ends_with("without a channel number, such as c.nii.gz, are not read"),
+        "{:?}",
+        listing.notes
+    );
+}
+
+#[test]
+fn a_decathlon_folder_given_as_nnunets_names_the_other_source() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), &["imagesTr/a.nii.gz"]);
+    let message = refused(folder.path(), r#"{"training": [{"image": "imagesTr/a.nii.gz", "label": "l.nii.gz"}]}"#);
+    assert!(message.contains("which `msd: { root: ... }` reads"), "{message}");
+}
+
+#[test]
+fn nnunets_channels_are_in_the_order_of_their_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = (0..11).map(|channel| format!("imagesTr/a_{channel:04}.nii.gz")).collect::<Vec<_>>();
+    touch(folder.path(), &files.iter().map(String::as_str).collect::<Vec<_>>());
+    let channels = (0..11).rev().map(|channel| format!("\"{channel}\": \"c{channel}\"")).collect::<Vec<_>>();
+    let listing = msd(folder.path(), &format!("{{\"channel_names\": {{{}}}}}", channels.join(","))).unwrap();
+    assert_eq!(listing.channel_names[9..], ["c9", "c10"].map(str::to_owned));
+    assert!(listing.subjects[0].images[10].ends_with("imagesTr/a_0010.nii.gz"));
+}
+
 #[test]
 fn nnunets_first_version_lists_cases_without_the_numbers_of_their_channels() {
     let folder = tempfile::tempdir().unwrap();

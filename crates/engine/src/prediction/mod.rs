@@ -8,7 +8,7 @@ mod error;
 pub mod predictor;
 pub mod provenance;
 
-pub use ensemble::{Prediction, check_ensemble, predict};
+pub use ensemble::{Ensemble, Prediction, different_targets, predict};
 pub use error::PredictError;
 pub use predictor::{Predictor, Weights};
 pub use provenance::Provenance;

@@ -12,6 +12,7 @@ use crate::experiment::load;
 use crate::experiment::spec::{Experiment, Orientation};
 use crate::experiment::targets::Targets;
 use crate::fingerprint::{Difference, Fingerprint, Intensities, Scan};
+use crate::inference::activation::FinalActivation;
 use crate::inference::file_mapping::FileMapping;
 use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
@@ -147,6 +148,21 @@ impl Predictor {
         let Some(label) = volume.label.clone() else { return Ok(None) };
         let params = self.preprocessing.params(volume)?;
         Ok(Some(lazy::relabel(&self.preprocessing.chain, &params, label)))
+    }
+
+    /// Returns the network with its weights.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Returns the preprocess chain with the statistics that it was fitted to.
+    pub(crate) fn preprocessing(&self) -> &FittedPreprocessing {
+        &self.preprocessing
+    }
+
+    /// Returns what converts logits to probabilities.
+    pub(crate) fn activation(&self) -> FinalActivation {
+        self.sliding_window().activation
     }
 
     pub(super) fn sliding_window(&self) -> SlidingWindow<'_> {

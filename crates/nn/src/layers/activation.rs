@@ -5,6 +5,8 @@ use burn::tensor::activation::{leaky_relu, relu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::onnx::{GraphBuilder, Value, builder};
+
 /// The activation function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +39,25 @@ impl Activation {
             Activation::Relu => relu(input),
             Activation::LeakyRelu => leaky_relu(input, NEGATIVE_SLOPE),
         }
+    }
+
+    /// Adds the activation to an ONNX graph.
+    pub(crate) fn add_to_graph(self, graph: &mut GraphBuilder, input: &Value) -> Value {
+        match self {
+            Activation::Relu => graph.node("Relu", "relu", &[Some(input)], Vec::new()),
+            Activation::LeakyRelu => {
+                let slope = builder::float("alpha", NEGATIVE_SLOPE);
+                graph.node("LeakyRelu", "leaky_relu", &[Some(input)], vec![slope])
+            }
+        }
+    }
+}
+
+/// Adds the activation to an ONNX graph, if there is one.
+pub(super) fn add_activation(graph: &mut GraphBuilder, input: Value, activation: Option<Activation>) -> Value {
+    match activation {
+        Some(activation) => activation.add_to_graph(graph, &input),
+        None => input,
     }
 }
 

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::onnx::{GraphBuilder, Value, builder};
 
 /// Average pooling with a window that is its stride.
 ///
@@ -19,6 +20,15 @@ pub fn average_pool(input: Tensor<5>, window: [usize; 3]) -> Tensor<5> {
         return kernels::average_pool(input, window);
     }
     average_pool_by_means(input, window)
+}
+
+/// Adds the pooling to an ONNX graph.
+pub(crate) fn add_average_pool(graph: &mut GraphBuilder, input: &Value, window: [usize; 3]) -> Value {
+    if window == [1; 3] {
+        return input.clone();
+    }
+    let attributes = vec![builder::ints("kernel_shape", window), builder::ints("strides", window)];
+    graph.node("AveragePool", "average_pool", &[Some(input)], attributes)
 }
 
 /// Average pooling in burn's operations: the mean over three axes of a view.

@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::convolution::{ConvolutionShape, concatenate};
+use super::convolution::{ConvolutionShape, add_concatenation, concatenate};
 use super::dropout::dropout;
 use super::{Activation, Convolution, Initialization, Norm, Normalization, Pass};
+use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Initializer, Parameters};
 
 /// A convolution, its normalization and the activation.
@@ -84,6 +85,17 @@ impl ConvolutionUnit {
         let hidden = self.convolution.forward(parameters, pass, inputs, None);
         self.norm.forward(parameters, pass, hidden, activation)
     }
+
+    /// Adds the unit to an ONNX graph.
+    pub(crate) fn add_to_graph(
+        &self,
+        graph: &mut GraphBuilder,
+        inputs: &[Value],
+        activation: Option<Activation>,
+    ) -> Value {
+        let hidden = self.convolution.add_to_graph(graph, inputs, None);
+        self.norm.add_to_graph(graph, hidden, activation)
+    }
 }
 
 impl ConvolutionBlock {
@@ -139,4 +151,31 @@ impl ConvolutionBlock {
         };
         dropout(hidden, self.dropout, pass)
     }
+
+    /// Adds the block of the concatenation of the inputs to an ONNX graph, for inference.
+    pub(crate) fn add_to_graph(&self, graph: &mut GraphBuilder, inputs: &[Value]) -> Value {
+        let input = add_concatenation(graph, inputs);
+        let shortcut = self.shortcut.as_ref().map(|shortcut| match shortcut {
+            Shortcut::Identity => input.clone(),
+            Shortcut::Projection(convolution) => convolution.add_to_graph(graph, std::slice::from_ref(&input), None),
+        });
+        let (last, first) = self.units.split_last().expect("a block has at least one convolution");
+        let mut hidden = input;
+        for unit in first {
+            hidden = unit.add_to_graph(graph, &[hidden], Some(self.activation));
+        }
+        match shortcut {
+            None => last.add_to_graph(graph, &[hidden], Some(self.activation)),
+            Some(shortcut) => {
+                let hidden = last.add_to_graph(graph, &[hidden], None);
+                add_sum(graph, [&hidden, &shortcut], self.activation)
+            }
+        }
+    }
+}
+
+/// Adds the activation of the sum of two values to an ONNX graph.
+pub(super) fn add_sum(graph: &mut GraphBuilder, values: [&Value; 2], activation: Activation) -> Value {
+    let sum = graph.node("Add", "sum", &values.map(Some), Vec::new());
+    activation.add_to_graph(graph, &sum)
 }

@@ -4,10 +4,11 @@ use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose3d, conv3d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
-use super::activation::activate;
+use super::activation::{activate, add_activation};
 use super::{Activation, Initialization, Pass};
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::onnx::{GraphBuilder, Value, builder};
 use crate::parameters::{Declarations, ParameterId, Parameters};
 
 /// A 3-D convolution with zero padding that preserves the grid, apart from the stride.
@@ -94,6 +95,29 @@ impl Convolution {
         let bias = bias.map(|bias| precision.lower(bias));
         activate(precision.raise(conv3d(input, weight, bias, options)), activation)
     }
+
+    /// Adds the convolution of the concatenation of the inputs to an ONNX graph.
+    pub(crate) fn add_to_graph(
+        &self,
+        graph: &mut GraphBuilder,
+        inputs: &[Value],
+        activation: Option<Activation>,
+    ) -> Value {
+        let input = add_concatenation(graph, inputs);
+        let name = graph.layer(self.weight);
+        let weight = graph.parameter(self.weight);
+        let bias = self.bias.map(|bias| graph.parameter(bias));
+        let half = self.kernel.map(|size| size / 2);
+        let attributes = vec![
+            builder::ints("kernel_shape", self.kernel),
+            builder::ints("pads", half.into_iter().chain(half)),
+            builder::ints("strides", self.stride),
+        ];
+        let inputs: Vec<Option<&Value>> =
+            [Some(&input), Some(&weight)].into_iter().chain(bias.iter().map(Some)).collect();
+        let output = graph.node("Conv", &name, &inputs, attributes);
+        add_activation(graph, output, activation)
+    }
 }
 
 /// A transposed convolution whose kernel is its stride, which enlarges the grid.
@@ -137,11 +161,30 @@ impl TransposedConvolution {
         let [input, weight] = [input, weight].map(|tensor| precision.lower(tensor));
         precision.raise(conv_transpose3d(input, weight, Some(precision.lower(bias)), options))
     }
+
+    /// Adds the transposed convolution to an ONNX graph.
+    pub(crate) fn add_to_graph(&self, graph: &mut GraphBuilder, input: &Value) -> Value {
+        let name = graph.layer(self.weight);
+        let (weight, bias) = (graph.parameter(self.weight), graph.parameter(self.bias));
+        let attributes = vec![builder::ints("kernel_shape", self.stride), builder::ints("strides", self.stride)];
+        graph.node("ConvTranspose", &name, &[Some(input), Some(&weight), Some(&bias)], attributes)
+    }
 }
 
 /// Concatenates tensors along the channel axis.
 pub(super) fn concatenate(mut inputs: Vec<Tensor<5>>) -> Tensor<5> {
     if inputs.len() == 1 { inputs.remove(0) } else { Tensor::cat(inputs, 1) }
+}
+
+/// Adds the concatenation of values along the channel axis to an ONNX graph.
+pub(super) fn add_concatenation(graph: &mut GraphBuilder, inputs: &[Value]) -> Value {
+    match inputs {
+        [only] => only.clone(),
+        _ => {
+            let inputs: Vec<Option<&Value>> = inputs.iter().map(Some).collect();
+            graph.node("Concat", "concatenation", &inputs, vec![builder::int("axis", 1)])
+        }
+    }
 }
 
 /// Returns every `stride`-th voxel along each axis, starting with the first.

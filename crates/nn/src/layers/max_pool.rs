@@ -6,6 +6,7 @@ use burn::tensor::ops::MaxPoolOptions;
 
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::onnx::{GraphBuilder, Value, builder};
 
 /// Max pooling with a window that is its stride; the gradient goes to the first of equal maxima in the order x, y, z, as in
 /// PyTorch.
@@ -19,6 +20,12 @@ pub fn max_pool(input: Tensor<5>, window: [usize; 3]) -> Tensor<5> {
         return kernels::max_pool(input);
     }
     max_pool_by_planes(input, window)
+}
+
+/// Adds the pooling to an ONNX graph.
+pub(crate) fn add_max_pool(graph: &mut GraphBuilder, input: &Value, window: [usize; 3]) -> Value {
+    let attributes = vec![builder::ints("kernel_shape", window), builder::ints("strides", window)];
+    graph.node("MaxPool", "max_pool", &[Some(input)], attributes)
 }
 
 /// Max pooling in burn's operations: two 2-D poolings on views that copy no voxel. First x joins the channels while y and z

@@ -4,10 +4,12 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::activation::activate;
+use super::activation::{activate, add_activation};
 use super::{Activation, Pass};
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::onnx::messages::Attribute;
+use crate::onnx::{GraphBuilder, Value, builder};
 use crate::parameters::{Declarations, Initializer, ParameterId, Parameters};
 
 /// Added to variances before the square root, as PyTorch's default.
@@ -98,6 +100,28 @@ impl Normalization {
         activate(self.normalize(parameters, pass, input), activation)
     }
 
+    /// Adds the normalization at inference to an ONNX graph.
+    pub(crate) fn add_to_graph(&self, graph: &mut GraphBuilder, input: Value, activation: Option<Activation>) -> Value {
+        let epsilon = builder::float("epsilon", EPSILON);
+        let output = match self {
+            Self::Absent => input,
+            Self::Batch { affine, running } => {
+                let name = graph.layer(affine[0]);
+                let [scale, shift] = affine.map(|id| graph.parameter(id));
+                let [mean, variance] = running.map(|id| graph.parameter(id));
+                let inputs = [&input, &scale, &shift, &mean, &variance].map(Some);
+                graph.node("BatchNormalization", &name, &inputs, vec![epsilon])
+            }
+            Self::Grouped { groups, affine } if *groups == graph.shape(affine[0])[0] => {
+                let name = graph.layer(affine[0]);
+                let [scale, shift] = affine.map(|id| graph.parameter(id));
+                graph.node("InstanceNormalization", &name, &[&input, &scale, &shift].map(Some), vec![epsilon])
+            }
+            Self::Grouped { groups, affine } => add_group_norm(graph, &input, *groups, *affine, epsilon),
+        };
+        add_activation(graph, output, activation)
+    }
+
     fn normalize(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
         let shape @ [batch, channels, x, y, z] = input.dims();
         let voxels = x * y * z;
@@ -140,6 +164,34 @@ pub(crate) fn normalize_groups(input: Tensor<5>, affine: [Tensor<1>; 2], groups:
     let deviation = deviation.expand([batch, groups, per_group]).reshape([batch, channels, 1]);
     let [scale, shift] = affine.map(|values| values.unsqueeze_dims::<3>(&[0, 2])); // [1, channel, 1]
     centred.reshape([batch, channels, x * y * z]).mul(scale.div(deviation)).add(shift).reshape(shape)
+}
+
+/// Adds group normalization to an ONNX graph: an instance normalization with each group as one channel, since ONNX has group
+/// normalization only in later versions.
+fn add_group_norm(
+    graph: &mut GraphBuilder,
+    input: &Value,
+    groups: usize,
+    affine: [ParameterId; 2],
+    epsilon: Attribute,
+) -> Value {
+    let name = graph.layer(affine[0]);
+    let part = |part: &str| format!("{name}.{part}");
+    let shape = graph.node("Shape", &part("shape"), &[Some(input)], Vec::new());
+    // 0 keeps the batch.
+    let grouped = graph.integers(&part("groups"), &[0, groups as i64, -1]);
+    let grouped = graph.node("Reshape", &part("grouped"), &[Some(input), Some(&grouped)], Vec::new());
+    let ones = graph.floats(&part("ones"), &[groups], &vec![1.0; groups]);
+    let zeros = graph.floats(&part("zeros"), &[groups], &vec![0.0; groups]);
+    let inputs = [&grouped, &ones, &zeros].map(Some);
+    let normalized = graph.node("InstanceNormalization", &part("normalized"), &inputs, vec![epsilon]);
+    let normalized = graph.node("Reshape", &part("channels"), &[Some(&normalized), Some(&shape)], Vec::new());
+    let [scale, shift] = affine.map(|id| {
+        let channels = graph.shape(id)[0];
+        graph.parameter_as(id, &[channels, 1, 1, 1])
+    });
+    let scaled = graph.node("Mul", &part("scaled"), &[Some(&normalized), Some(&scale)], Vec::new());
+    graph.node("Add", &name, &[Some(&scaled), Some(&shift)], Vec::new())
 }
 
 /// Returns a per-channel parameter as `[1, channel, 1]`.

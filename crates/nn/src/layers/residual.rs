@@ -2,10 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::block::{BlockShape, BlockStyle, ConvolutionUnit};
+use super::average_pool::add_average_pool;
+use super::block::{BlockShape, BlockStyle, ConvolutionUnit, add_sum};
 use super::convolution::ConvolutionShape;
 use super::dropout::dropout;
 use super::{Activation, Convolution, Normalization, Pass, average_pool};
+use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Initializer, Parameters};
 
 /// Residual blocks in sequence, of which the first may have a stride.
@@ -52,6 +54,11 @@ impl ResidualStage {
         }
         dropout(hidden, self.dropout, pass)
     }
+
+    /// Adds the stage to an ONNX graph, for inference.
+    pub(crate) fn add_to_graph(&self, graph: &mut GraphBuilder, input: Value) -> Value {
+        self.blocks.iter().fold(input, |hidden, block| block.add_to_graph(graph, hidden))
+    }
 }
 
 impl ResidualBlock {
@@ -87,5 +94,20 @@ impl ResidualBlock {
             }
         };
         self.activation.forward(hidden.add(shortcut))
+    }
+
+    fn add_to_graph(&self, graph: &mut GraphBuilder, input: Value) -> Value {
+        let [first, last] = &self.units;
+        let hidden = first.add_to_graph(graph, std::slice::from_ref(&input), Some(self.activation));
+        let hidden = last.add_to_graph(graph, &[hidden], None);
+        let pooled = add_average_pool(graph, &input, self.stride);
+        let shortcut = match &self.projection {
+            None => pooled,
+            Some((convolution, norm)) => {
+                let projected = convolution.add_to_graph(graph, &[pooled], None);
+                norm.add_to_graph(graph, projected, None)
+            }
+        };
+        add_sum(graph, [&hidden, &shortcut], self.activation)
     }
 }

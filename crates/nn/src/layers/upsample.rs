@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::onnx::{GraphBuilder, Value, builder};
 
 /// Trilinear up-sampling with aligned corners, as PyTorch's `Upsample(scale_factor=factors, mode="trilinear",
 /// align_corners=True)`.
@@ -17,6 +18,30 @@ pub fn trilinear(input: Tensor<5>, factors: [usize; 3]) -> Tensor<5> {
         return kernels::trilinear(input);
     }
     trilinear_by_matrices(input, factors)
+}
+
+/// Adds trilinear up-sampling with aligned corners to an ONNX graph.
+pub(crate) fn add_trilinear(graph: &mut GraphBuilder, input: &Value, factors: [usize; 3]) -> Value {
+    let aligned = builder::text("coordinate_transformation_mode", "align_corners");
+    add_resize(graph, input, factors, vec![builder::text("mode", "linear"), aligned])
+}
+
+/// Adds nearest-neighbour up-sampling to an ONNX graph.
+pub(crate) fn add_nearest(graph: &mut GraphBuilder, input: &Value, factors: [usize; 3]) -> Value {
+    let coordinates = builder::text("coordinate_transformation_mode", "asymmetric");
+    let attributes = vec![builder::text("mode", "nearest"), coordinates, builder::text("nearest_mode", "floor")];
+    add_resize(graph, input, factors, attributes)
+}
+
+fn add_resize(
+    graph: &mut GraphBuilder,
+    input: &Value,
+    factors: [usize; 3],
+    attributes: Vec<crate::onnx::messages::Attribute>,
+) -> Value {
+    let [x, y, z] = factors.map(|factor| factor as f32);
+    let scales = graph.floats("scales", &[5], &[1.0, 1.0, x, y, z]);
+    graph.node("Resize", "upsample", &[Some(input), None, Some(&scales)], attributes)
 }
 
 /// Trilinear up-sampling in burn's operations: a product with a constant matrix for each axis, on views that copy no voxel.

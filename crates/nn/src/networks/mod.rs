@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::Diagnostic;
 use crate::layers::Pass;
+use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Parameters};
 use crate::weights::initial::closeness;
 use crate::weights::{InitialWeights, LoadedWeights, NamedTensor, WeightsError};
@@ -81,6 +82,9 @@ pub trait Layers: Debug + Send + Sync {
     fn forward_supervised(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Vec<Tensor<5>> {
         vec![self.forward(parameters, pass, input)]
     }
+
+    /// Adds the computation of [`forward`](Self::forward) at inference to an ONNX graph, and returns the logits.
+    fn add_to_graph(&self, graph: &mut GraphBuilder, input: Value) -> Value;
 
     /// Computes loss and gradients with gradient checkpointing; see [`Network::gradients_block_by_block`].
     ///
@@ -199,7 +203,7 @@ impl Model {
 /// A network with its weights.
 #[derive(Clone, Debug)]
 pub struct Network {
-    layers: Arc<dyn Layers>,
+    pub(crate) layers: Arc<dyn Layers>,
     /// Weights and running statistics.
     pub parameters: Parameters,
 }

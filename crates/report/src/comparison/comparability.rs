@@ -209,6 +209,13 @@ fn digest<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     hex::encode(&hash.finalize()[..8])
 }
 
+/// Returns what the runs of a setting have in common, whatever their split: the plan without seed, split, and keys that affect
+/// neither training nor scores.
+pub fn setting_recipe(run: &Run) -> Json {
+    let key = ComparabilityKey { has_folds: true, ..ComparabilityKey::of(run, None) };
+    recipe(run, &key)
+}
+
 /// Returns the plan without seed, fold, and keys that affect neither training nor scores: runs with the same recipe
 /// are one setting.
 pub(super) fn recipe(run: &Run, key: &ComparabilityKey) -> Json {

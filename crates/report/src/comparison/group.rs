@@ -103,6 +103,7 @@ impl Group {
         match self.subject {
             Subject::Runs => "setting",
             Subject::Predictions => "folder",
+            Subject::Candidates => "candidate",
         }
     }
 
@@ -123,7 +124,7 @@ impl Group {
     /// Describes a run by its values under the varying keys, or by its experiment's name if no key varies; predictions by
     /// the name of their folder.
     pub fn describe(&self, run: usize) -> String {
-        if self.subject == Subject::Predictions {
+        if self.subject != Subject::Runs {
             return self.runs[run].run.name.clone();
         }
         let is_ambiguous =

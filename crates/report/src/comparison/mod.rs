@@ -19,7 +19,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod test_runs;
 
-pub use comparability::ComparabilityKey;
+pub use comparability::{ComparabilityKey, setting_recipe};
 pub use compared_run::{ComparedRun, EpochScores, status_name};
 pub use estimate::{Estimate, ScoresByColumn};
 pub use group::Group;
@@ -45,6 +45,8 @@ pub enum Subject {
     Runs,
     /// Folders of predictions by any tools, of which nothing else is known.
     Predictions,
+    /// Settings and ensembles of settings, by their predictions of subjects that they were not trained on.
+    Candidates,
 }
 
 /// What of each run is compared.

@@ -61,6 +61,9 @@ fn contents(groups: &[Section]) -> String {
         Some((group, ..)) if group.subject == Subject::Predictions => {
             format!("{} of predictions, scored on the same cases", count(group.runs.len(), "folder"))
         }
+        Some((group, ..)) if group.subject == Subject::Candidates => {
+            format!("{}, scored out of fold on the same cases", count(group.runs.len(), "candidate"))
+        }
         _ => format!("{} in {}", count(number, "run"), count(groups.len(), "group")),
     }
 }
@@ -123,6 +126,7 @@ fn settings_heading(group: &Group) -> &'static str {
     match group.subject {
         Subject::Runs => "Settings",
         Subject::Predictions => "Folders",
+        Subject::Candidates => "Candidates",
     }
 }
 
@@ -244,7 +248,7 @@ fn pairs(group: &Group) -> Markup {
 impl Group {
     /// Returns the names of the experiments, at most three; of predictions the metric.
     pub fn title(&self) -> String {
-        if self.subject == Subject::Predictions {
+        if self.subject != Subject::Runs {
             return capitalized(&self.metric.axis_name());
         }
         let mut titles: Vec<String> = self.runs.iter().map(|run| run.run.title()).collect();
@@ -268,7 +272,7 @@ impl Group {
         let best = best.map(|best| format!("; best mean {title} {}", estimate_text(&self.metric, &best.mean)));
         let epoch = match self.subject {
             Subject::Runs => format!("; {}; {epoch}", self.key.split_description),
-            Subject::Predictions => String::new(),
+            Subject::Predictions | Subject::Candidates => String::new(),
         };
         format!("{title} of {labels}{epoch}{}", best.unwrap_or_default())
     }

@@ -19,7 +19,7 @@ pub(super) fn score(group: &Group, setting: &Setting) -> String {
     let mean = format!("mean {} {} over {cases}", group.metric.title, estimate_text(&group.metric, &setting.mean));
     match group.subject {
         Subject::Runs => format!("{mean}; {seeds}{runs}"),
-        Subject::Predictions => mean,
+        Subject::Predictions | Subject::Candidates => mean,
     }
 }
 
@@ -81,7 +81,7 @@ fn over_cases(group: &Group, difference: &Difference) -> String {
 
 /// Describes the comparison with the variation between seeds, as the continuation of [`over_cases`].
 fn over_seeds(group: &Group, pair: &Comparison) -> String {
-    if group.subject == Subject::Predictions {
+    if group.subject != Subject::Runs {
         return ".".to_owned();
     }
     let (Some(half_width), Some(mean)) = (seed_half_width(group, pair), pair.mean.estimate.mean) else {
@@ -124,7 +124,7 @@ fn max_gap(group: &Group, pair: &Comparison) -> f64 {
 
 /// Describes the variation between seeds and how it was estimated.
 pub(super) fn seed_variation(group: &Group) -> String {
-    if group.subject == Subject::Predictions {
+    if group.subject != Subject::Runs {
         return "The tests are over cases. How much training again with another seed would change the scores is unknown."
             .to_owned();
     }

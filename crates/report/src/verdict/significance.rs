@@ -16,7 +16,7 @@ pub fn is_significantly_better(group: &Group, pair: &Comparison) -> bool {
         && is_complete
         && mean_agrees_with_ranks(&pair.mean)
         && is_significant_over_cases(&pair.mean)
-        && (group.subject == Subject::Predictions || exceeds_seed_variation(group, pair) == Some(true))
+        && (group.subject != Subject::Runs || exceeds_seed_variation(group, pair) == Some(true))
 }
 
 /// Returns whether the test over cases is significant after Holm's correction.

@@ -103,7 +103,7 @@ fn unpaired_cases(group: &Group) -> Option<String> {
 
 /// Warns that the best epoch was selected on the cases that it is scored on.
 fn selected_epoch(group: &Group) -> Option<String> {
-    if group.epoch == ComparedEpoch::Last || group.subject == Subject::Predictions {
+    if group.epoch == ComparedEpoch::Last || group.subject != Subject::Runs {
         return None;
     }
     let included = group.runs.iter().filter(|run| run.setting.is_some() && run.run.monitor() != "train_loss");

@@ -15,7 +15,7 @@ mod threshold;
 mod tumour_inside_liver;
 
 pub use argmax::Argmax;
-pub use decision::DecisionRule;
+pub use decision::{DecisionRule, Sufficient};
 pub use fill_holes::FillHoles;
 pub use keep_largest::KeepLargestComponent;
 pub use remove_small::RemoveSmall;

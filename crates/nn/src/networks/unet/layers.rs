@@ -3,11 +3,14 @@
 use burn::tensor::Tensor;
 
 use super::{Downsample, Encoder, Unet, Upsample, gradients};
+use crate::layers::max_pool::add_max_pool;
+use crate::layers::upsample::{add_nearest, add_trilinear};
 use crate::layers::{
     BlockShape, BlockStyle, Convolution, ConvolutionBlock, ConvolutionShape, ConvolutionUnit, Pass, ResidualStage,
     TransposedConvolution, max_pool, upsample,
 };
 use crate::networks::Layers;
+use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Initializer, Parameters};
 
 /// The layers of a U-Net; their weights are in [`Parameters`].
@@ -200,6 +203,35 @@ impl Layers for UnetLayers {
     fn forward_supervised(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Vec<Tensor<5>> {
         let hidden = self.hidden(parameters, pass, input, true);
         self.classify_all(parameters, pass, hidden)
+    }
+
+    fn add_to_graph(&self, graph: &mut GraphBuilder, input: Value) -> Value {
+        let mut skips = Vec::with_capacity(self.encoder.len());
+        let mut hidden = input;
+        for (level, EncoderLevel { pooling, convolutions }) in self.encoder.iter().enumerate() {
+            if level > 0 {
+                skips.push(hidden.clone());
+            }
+            if *pooling != [1; 3] {
+                hidden = add_max_pool(graph, &hidden, *pooling);
+            }
+            if let Some(stem) = self.stem.as_ref().filter(|_| level == 0) {
+                hidden = stem.add_to_graph(graph, &[hidden], Some(self.style.activation));
+            }
+            hidden = match convolutions {
+                Convolutions::Plain(block) => block.add_to_graph(graph, &[hidden]),
+                Convolutions::Residual(stage) => stage.add_to_graph(graph, hidden),
+            };
+        }
+        for (DecoderLevel { up, block, .. }, skip) in self.decoder.iter().zip(skips.into_iter().rev()) {
+            let up = match up {
+                Up::Trilinear(factors) => add_trilinear(graph, &hidden, *factors),
+                Up::Nearest(factors) => add_nearest(graph, &hidden, *factors),
+                Up::TransposedConvolution(up) => up.add_to_graph(graph, &hidden),
+            };
+            hidden = block.add_to_graph(graph, &[up, skip]);
+        }
+        self.head.add_to_graph(graph, &[hidden], None)
     }
 
     fn gradients_block_by_block(
