@@ -13,7 +13,7 @@ use super::{CacheOptions, Execute, MovedDataOptions, with_moved_data_help};
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{self, SetArgument};
 use engine::experiment::plan::Plan;
-use engine::run::manifest::{check_same_split, plan_as_json};
+use engine::run::manifest::{check_same_split, check_trained_here, plan_as_json};
 use engine::training::dataset::PreprocessedDataset;
 use engine::training::replay::{self, ReplayedStep};
 use nn::devices::DeviceName;
@@ -58,6 +58,7 @@ impl Execute for ReproduceArgs {
         let root = &self.run;
         self.moved.check()?;
         let manifest = Manifest::read(root).map_err(run_error)?;
+        check_trained_here(root, &manifest).map_err(resume_error)?;
         let same_plan = is_plan_unchanged(root, &manifest)?;
         // A run that was lengthened started with fewer epochs, and its learning rates depend on their number.
         let epochs = manifest.plan["train"]["epochs"].as_u64();

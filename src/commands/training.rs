@@ -186,6 +186,10 @@ pub(super) fn resume_error(error: ResumeError) -> CliError {
         ResumeError::SplitChanged { .. } => {
             CliError::problem(error.to_string(), "restore the data, or start a new run")
         }
+        ResumeError::Imported { ref root, .. } => {
+            let weights = format!("train.initial_weights: {}", root.display());
+            CliError::problem(error.to_string(), format!("to fine-tune it, start a new run with `{weights}`"))
+        }
     }
 }
 

@@ -58,7 +58,7 @@ fn assert_is_nnunets(label: &[u16], model: &str) {
     let different =
         label.iter().zip(expected.iter()).filter(|(ours, theirs)| **theirs != TIE && ours != theirs).count();
     let foreground = expected.iter().filter(|label| ![0, TIE].contains(label)).count();
-    assert!(foreground > 500, "{model}: the reference has {foreground} voxels of foreground");
+    assert!(foreground > 400, "{model}: the reference has {foreground} voxels of foreground");
     assert_eq!(different, 0, "{model}: voxels with another label than nnU-Net's");
 }
 
@@ -131,17 +131,27 @@ fn an_imported_run_is_scored_on_data_that_is_named() {
             fs::copy(reference(file), dir.path("raw").join(folder).join(format!("{subject}{ending}"))).unwrap();
         }
     }
-    // Voxels close to a tie have a label of their own.
-    let labels = r#"{ "background": 0, "left ball": 1, "right ball": 2, "ignore": 255 }"#;
+    let labels = r#"{ "background": 0, "left ball": 1, "right ball": 2 }"#;
     let json = format!(
         r#"{{ "channel_names": {{ "0": "MRI" }}, "labels": {labels}, "numTraining": 5, "file_ending": ".nii.gz" }}"#
     );
     dir.write("raw/dataset.json", &json);
-    let set = ["--set", "data.source.nnunet.root=raw", "--set", "data.ignore_label=255"];
+    let set = ["--set", "data.source.nnunet.root=raw"];
     let scored = dir.runner(&[&["evaluate", runs[0].as_str(), "--quiet"][..], &set].concat()).success();
     assert!(stdout(&scored).contains("dice"), "{}", stdout(&scored));
     let refused = stderr_line(&dir.runner(&["evaluate", &runs[0], "--quiet"]).code(2));
     assert!(refused.contains("data/Dataset001_Plain"), "{refused}");
+}
+
+#[test]
+fn an_imported_run_is_not_trained_further() {
+    let dir = TestDir::new();
+    let runs = import(&dir, &reference("plain.zip"), &["--folds", "0"]);
+    for command in [&["run", "--resume", &runs[0], "--set", "train.epochs=9"][..], &["reproduce", &runs[0]]] {
+        let message = stderr_line(&dir.runner(command).code(2));
+        assert!(message.contains("was imported from nnU-Net"), "{message}");
+        assert!(message.contains("train.initial_weights: runs/Dataset001_Plain_3d_fullres/fold_0"), "{message}");
+    }
 }
 
 /// Replaces the pickle of a checkpoint.
@@ -229,7 +239,7 @@ fn what_a_model_needs_and_ours_lacks_is_refused_by_name() {
     }
     // Another network than the plans state.
     let widths: String = plans.split_whitespace().collect::<Vec<_>>().join(" ");
-    let changed = widths.replace("\"features_per_stage\": [ 4, 6, 8 ]", "\"features_per_stage\": [ 4, 6, 9 ]");
+    let changed = widths.replace("\"features_per_stage\": [ 4, 8, 8 ]", "\"features_per_stage\": [ 4, 8, 9 ]");
     assert_ne!(changed, widths);
     fs::write(model.join("plans.json"), changed).unwrap();
     let message = refused(&dir, &model, 2);

@@ -9,14 +9,13 @@ use crate::checkpoint::Checkpoint;
 use crate::document::Source;
 use crate::find::{self, CheckpointChoice, DATASET, Fold, PLANS};
 use crate::model_files::ModelFiles;
-use crate::plans::Plans;
+use crate::plans::{Configuration, Plans};
 use crate::preprocessing;
 use crate::targets::Targets;
 use crate::write::{ImportedModel, Prepared, Writer};
 use dataset::cache::hash_content;
 use engine::experiment::check::is_folder_name;
 use engine::run::manifest::{build, plan_as_json};
-use nn::weights::WeightsError;
 use run_folder::manifest::{ImportedFrom, Manifest, Status};
 
 /// What to import, and as what.
@@ -75,37 +74,17 @@ struct Model {
 }
 
 impl Model {
+    /// Translates a fold; `described` names its file.
     fn prepare(&self, import: &Import, fold: &Fold, file: &Path, described: String) -> Result<Prepared, ImportError> {
         let checkpoint = Checkpoint::open(file, described)?;
         let Self { plans, plans_path, targets } = self;
         let configuration = plans.configuration(&checkpoint.configuration, plans_path)?;
-        if let Some(previous) = &configuration.previous_stage {
-            return Err(ImportError::problem(
-                format!("{} is the second stage of a cascade after {previous}", checkpoint.configuration),
-                format!("import {previous} by itself, or 3d_fullres; cascades cannot be imported"),
-            ));
-        }
-        if let Some(manager) = plans.label_manager.as_deref().filter(|manager| *manager != "LabelManager") {
-            return Err(ImportError::problem(
-                format!("the label manager is {manager}"),
-                "only nnU-Net's own LabelManager can be imported",
-            ));
-        }
+        check_supported(plans, &configuration, &checkpoint)?;
         let axes = Axes::new(&plans.transpose_forward, configuration.patch_size.len())?;
         let mut network = Network::new(&configuration.architecture(plans_path)?, &axes)?;
-        let mut notes = Vec::new();
-        if let Some(norm) = checkpoint.norm().filter(|norm| network.unet["norm"] != *norm) {
-            notes.push(format!("{} replaces the normalization of plans.json: {norm}", checkpoint.trainer));
-            network.unet["norm"] = norm.into();
-        }
-        if network.has_dropout {
-            notes.push(
-                "the network was trained with dropout, which the plan does not state; it does not affect predictions"
-                    .to_owned(),
-            );
-        }
-        let name = name(import, plans, &checkpoint)?;
+        let notes = adapt(&mut network, &checkpoint);
         let preprocess = preprocessing::steps(plans, &configuration, targets.channels, &axes)?;
+        let name = name(import, plans, &checkpoint)?;
         let description = format!(
             "{}, configuration {}, {} and {}",
             plans.dataset_name, checkpoint.configuration, checkpoint.trainer, plans.plans_name
@@ -125,9 +104,10 @@ impl Model {
             comment: &comment,
         };
         let (experiment, document) = source.document()?;
+        let spec = &document.experiment;
         let weights = checkpoint.weights(&network, &axes)?;
-        let fits = document.experiment.model.check_weights(&weights, targets.channels, targets.num_classes());
-        fits.map_err(|error: WeightsError| {
+        let fits = spec.model.check_weights(&weights, targets.channels, targets.num_classes());
+        fits.map_err(|error| {
             ImportError::problem(
                 format!(
                     "{}: {error}; {} has another network than plans.json states",
@@ -136,26 +116,61 @@ impl Model {
                 "only networks as plans.json states them can be imported",
             )
         })?;
-        let plan = commented(&comment) + &document.experiment.to_yaml();
-        let imported = ImportedFrom {
-            program: "nnU-Net".to_owned(),
-            file: checkpoint.name.clone(),
-            sha256: hash_content(file).map_err(|source| ImportError::Read { path: checkpoint.name.clone(), source })?,
-            dataset: plans.dataset_name.clone(),
-            trainer: checkpoint.trainer.clone(),
-            plans: plans.plans_name.clone(),
-            configuration: checkpoint.configuration.clone(),
-            fold: fold.to_string(),
-        };
-        let experiment_spec = &document.experiment;
-        let device = experiment_spec.device.to_string();
-        let mut manifest = Manifest::begin(device, experiment_spec.seed, import.command.clone(), None, build());
+        let plan = commented(&comment) + &spec.to_yaml();
+        let mut manifest = Manifest::begin(spec.device.to_string(), spec.seed, import.command.clone(), None, build());
         manifest.end(Status::Done, None);
         manifest.plan = plan_as_json(&plan);
         manifest.best_epoch = checkpoint.epochs;
-        manifest.imported = Some(imported);
+        manifest.imported = Some(self.origin(fold, file, &checkpoint)?);
         Ok(Prepared { name, folder: fold.folder(), experiment, plan, weights, manifest, description, notes })
     }
+
+    /// Describes what a fold was imported from.
+    fn origin(&self, fold: &Fold, file: &Path, checkpoint: &Checkpoint) -> Result<ImportedFrom, ImportError> {
+        let sha256 = hash_content(file);
+        Ok(ImportedFrom {
+            program: "nnU-Net".to_owned(),
+            file: checkpoint.name.clone(),
+            sha256: sha256.map_err(|source| ImportError::Read { path: checkpoint.name.clone(), source })?,
+            dataset: self.plans.dataset_name.clone(),
+            trainer: checkpoint.trainer.clone(),
+            plans: self.plans.plans_name.clone(),
+            configuration: checkpoint.configuration.clone(),
+            fold: fold.to_string(),
+        })
+    }
+}
+
+/// Checks that a configuration needs neither another model nor labels of another kind.
+fn check_supported(plans: &Plans, configuration: &Configuration, checkpoint: &Checkpoint) -> Result<(), ImportError> {
+    if let Some(previous) = &configuration.previous_stage {
+        return Err(ImportError::problem(
+            format!("{} is the second stage of a cascade after {previous}", checkpoint.configuration),
+            format!("import {previous} by itself, or 3d_fullres; cascades cannot be imported"),
+        ));
+    }
+    match plans.label_manager.as_deref() {
+        None | Some("LabelManager") => Ok(()),
+        Some(manager) => Err(ImportError::problem(
+            format!("the label manager is {manager}"),
+            "only nnU-Net's own LabelManager can be imported",
+        )),
+    }
+}
+
+/// Changes a network to that of a trainer which replaces its normalization; returns what the plan does not show.
+fn adapt(network: &mut Network, checkpoint: &Checkpoint) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(norm) = checkpoint.norm().filter(|norm| network.unet["norm"] != *norm) {
+        notes.push(format!("{} replaces the normalization of plans.json: {norm}", checkpoint.trainer));
+        network.unet["norm"] = norm.into();
+    }
+    if network.has_dropout {
+        let note =
+            "the network was trained with dropout, which the plan does not state; predictions do not depend on it";
+        notes.push(note.to_owned());
+    }
+    notes
 }
 
 /// Returns the name of the folder of the folds.

@@ -39,22 +39,23 @@ MODELS = {
     # Isotropic, mirrored, two folds.
     "plain": dict(
         id=1, configuration="3d_fullres", shape=[22, 26, 19], spacing=[1, 1, 1], network="PlainConvUNet", patch=[16, 16, 16],
-        target=[1.0, 1.0, 1.0], features=[4, 6, 8], kernels=[[3, 3, 3]] * 3, strides=[[1, 1, 1], [2, 2, 2], [2, 2, 2]],
+        target=[1.0, 1.0, 1.0], features=[4, 8, 8], kernels=[[3, 3, 3]] * 3, strides=[[1, 1, 1], [2, 2, 2], [2, 2, 2]],
         convolutions=[2, 2, 2], decoder=[2, 2], channels=["MRI"], schemes=["ZScoreNormalization"], masks=[False], folds=[0, 1],
-        labels={"background": 0, "left ball": 1, "right ball": 2}, order=[0, 1, 2], mirror=(0, 1, 2)),
+        labels={"background": 0, "left ball": 1, "right ball": 2}, order=[0, 1, 2], mirror=(0, 1, 2), steps=480),
     # Thick slices that are resampled with a separate axis; a border of zeros; regions and an ignored label.
     "residual": dict(
         id=2, configuration="3d_fullres", shape=[34, 30, 13], spacing=[1, 1, 3.5], network="ResidualEncoderUNet",
-        patch=[8, 16, 16], target=[2.5, 1.3, 1.2], features=[4, 6, 8], kernels=[[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+        patch=[8, 16, 16], target=[2.5, 1.3, 1.2], features=[4, 8, 8], kernels=[[1, 3, 3], [3, 3, 3], [3, 3, 3]],
         strides=[[1, 1, 1], [1, 2, 2], [2, 2, 2]], convolutions=[1, 1, 2], decoder=[1, 1], channels=["CT"],
         schemes=["CTNormalization"], masks=[False], folds=[0], border=True,
         labels={"background": 0, "both": [1, 2], "right ball": 2, "ignore": 3}, order=[0, 1, 2], mirror=(1, 2)),
-    # Two-dimensional, with slices along the first axis of the file; two channels, one normalized inside the non-zero region.
+    # Two-dimensional, with slices along the first axis of the file; two channels, one normalized inside the non-zero region;
+    # plans as nnU-Net 2.0 to 2.3 wrote them.
     "planar": dict(
         id=3, configuration="2d", shape=[9, 30, 34], spacing=[4, 1, 1.2], network="PlainConvUNet", patch=[24, 16],
-        target=[1.1, 1.3], features=[4, 6, 8], kernels=[[3, 3]] * 3, strides=[[1, 1], [2, 2], [2, 2]], convolutions=[2, 2, 2],
+        target=[1.1, 1.3], features=[4, 8, 8], kernels=[[3, 3]] * 3, strides=[[1, 1], [2, 2], [2, 2]], convolutions=[2, 2, 2],
         decoder=[2, 2], channels=["MRI", "CT"], schemes=["ZScoreNormalization", "CTNormalization"], masks=[True, False], folds=[0],
-        border=True, labels={"background": 0, "left ball": 1, "right ball": 2}, order=[2, 0, 1], mirror=(0, 1)),
+        border=True, labels={"background": 0, "left ball": 1, "right ball": 2}, order=[2, 0, 1], mirror=(0, 1), old=True),
 }
 
 
@@ -128,6 +129,26 @@ def plans_of(name, spec, images):
     }
 
 
+def in_old_format(plans):
+    """Returns plans as nnU-Net 2.0 to 2.3 wrote them."""
+    plans = json.loads(json.dumps(plans))
+    plans["foreground_intensity_properties_by_modality"] = plans.pop("foreground_intensity_properties_per_channel")
+    for configuration in plans["configurations"].values():
+        architecture = configuration.pop("architecture")
+        arguments = architecture["arch_kwargs"]
+        configuration.update(
+            UNet_class_name=architecture["network_class_name"].split(".")[-1],
+            UNet_base_num_features=arguments["features_per_stage"][0],
+            unet_max_num_features=arguments["features_per_stage"][-1],
+            n_conv_per_stage_encoder=arguments["n_conv_per_stage"],
+            n_conv_per_stage_decoder=arguments["n_conv_per_stage_decoder"],
+            num_pool_per_axis=[2] * len(configuration["patch_size"]),
+            pool_op_kernel_sizes=arguments["strides"],
+            conv_kernel_sizes=arguments["kernel_sizes"],
+        )
+    return plans
+
+
 def save(path, values, spec):
     affine = np.diag([*spec["spacing"], 1.0])
     affine[:3, 3] = [-10, 5, 20]
@@ -162,13 +183,14 @@ def make(name, spec):
             trainer.plans_manager, trainer.configuration_manager, len(spec["channels"]),
             trainer.label_manager.num_segmentation_heads, enable_deep_supervision=False)
         trainer.inference_allowed_mirroring_axes = spec["mirror"]
-        train(trainer, prepared, spec["patch"], 240, fold)
+        train(trainer, prepared, spec["patch"], spec.get("steps", 240), fold)
         trainer.optimizer, trainer.lr_scheduler = trainer.configure_optimizers()
         trainer.current_epoch = 6
         trainer._best_ema = np.float64(0.5)
         trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
     model = Path(trainer.output_folder).parent
-    (model / "plans.json").write_text(json.dumps(plans, indent=1))
+    written = in_old_format(plans) if spec.get("old") else plans
+    (model / "plans.json").write_text(json.dumps(written, indent=1))
     (model / "dataset.json").write_text(json.dumps(description, indent=1))
     if len(spec["folds"]) > 1:
         (model / "dataset_fingerprint.json").write_text("{}")

@@ -10,7 +10,7 @@ use crate::training::checkpoint::CheckpointError;
 use dataset::cache::hash_content;
 use dataset::split::Parts;
 use run_folder::folder::{RunError, RunFolder, write_atomically};
-use run_folder::manifest::{Build, Manifest};
+use run_folder::manifest::{Build, ImportedFrom, Manifest};
 
 /// A run that cannot be resumed or compared.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,14 @@ pub enum ResumeError {
     SplitChanged {
         /// The `split.json` of the run.
         split: PathBuf,
+    },
+    /// Another program trained the run, so that there is no state of its training.
+    #[error("{} was imported from {program}, so its training cannot be continued or repeated", root.display())]
+    Imported {
+        /// The run folder.
+        root: PathBuf,
+        /// The program.
+        program: String,
     },
 }
 
@@ -90,6 +98,15 @@ pub fn resume(
     manifest.write(folder)?;
     write_atomically(&folder.plan(), yaml.as_bytes())?;
     Ok(manifest)
+}
+
+/// Checks that this program trained a run.
+///
+/// # Errors
+/// When the run was imported.
+pub fn check_trained_here(root: &Path, manifest: &Manifest) -> Result<(), ResumeError> {
+    let imported = |from: &ImportedFrom| ResumeError::Imported { root: root.to_owned(), program: from.program.clone() };
+    manifest.imported.as_ref().map_or(Ok(()), |from| Err(imported(from)))
 }
 
 /// Checks that the subjects of a plan are in the same parts as those of a run. Of a run that another program trained, these

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::manifest::{self, ResumeError, check_same_split};
+use super::manifest::{self, ResumeError, check_same_split, check_trained_here};
 use super::moved_data::{check_same_content, with_moved_data_help};
 use super::session::latest_checkpoint;
 use crate::experiment::check::{Environment, check};
@@ -59,6 +59,7 @@ pub fn resume(
         return Err(ResumeError::KeyCannotChange { key: set.key.clone() });
     }
     let before = Manifest::read(folder.root())?;
+    check_trained_here(folder.root(), &before)?;
     let mut document = load::load(&folder.plan(), changes.set)?;
     let latest = latest_checkpoint(folder)?;
     // Once there is a checkpoint, the file of the initial weights may be missing.
