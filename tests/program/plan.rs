@@ -39,7 +39,8 @@ fn every_preset_writes_valid_experiments_from_a_fingerprint_and_for_the_given_me
     let dir = dir();
     dir.runner(&["plan", "data", "--out", "plain"]).success();
     for preset in ["resenc_m", "resenc_l", "resenc_xl"] {
-        let arguments = ["plan", "data", "--preset", preset, "--fingerprint", "plain/fingerprint.json", "--out", preset];
+        let arguments =
+            ["plan", "data", "--preset", preset, "--fingerprint", "plain/fingerprint.json", "--out", preset];
         dir.runner(&arguments).success();
         assert!(text(&dir, &format!("{preset}/2d.yaml")).contains("encoder: residual"));
         dir.runner(&["check", &format!("{preset}/3d_fullres.yaml")]).success();
@@ -65,7 +66,8 @@ fn a_dataset_for_a_cascade_has_a_valid_experiment_of_lower_resolution() {
         }
     }
     dir.write("large.json", &fingerprint.to_string());
-    let printed = stdout(&dir.runner(&["plan", "data", "--out", "large", "--fingerprint", "large.json", "--explain"]).success());
+    let printed =
+        stdout(&dir.runner(&["plan", "data", "--out", "large", "--fingerprint", "large.json", "--explain"]).success());
     assert!(printed.contains("Yes: a patch at full resolution has only"), "{printed}");
     assert!(text(&dir, "large/3d_fullres.yaml").contains("batch: true"));
     for file in ["3d_fullres", "3d_lowres", "2d"] {
@@ -78,7 +80,8 @@ fn the_data_section_of_an_experiment_is_planned_for_without_its_test_subjects() 
     let dir = dir();
     let split = "data.split={fraction: {train: 0.5, val: 0.2, test: 0.3}}";
     let printed = stdout(
-        &dir.runner(&["plan", "tiny.yaml", "--set", "data.source={msd: {root: data}}", "--set", split, "--explain"]).success(),
+        &dir.runner(&["plan", "tiny.yaml", "--set", "data.source={msd: {root: data}}", "--set", split, "--explain"])
+            .success(),
     );
     assert!(printed.contains("4 scans were read"), "{printed}");
     let written = text(&dir, "experiments/tiny/3d_fullres.yaml");
