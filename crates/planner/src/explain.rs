@@ -46,7 +46,7 @@ impl Explained<'_> {
         let subjects = &self.fingerprint.subjects;
         let kept = 100.0 * self.fingerprint.median_relative_size_after_cropping;
         let crop = if kept > 99.5 {
-            "They have no empty margin to cut off.".to_owned()
+            "There is no empty margin to cut off.".to_owned()
         } else {
             format!(
                 "Margins where every channel is 0 are cut off; {} % of the median scan remains, {} voxels.",
@@ -189,13 +189,13 @@ impl Explained<'_> {
     fn batch(&self, configuration: &Configuration, what: &str) -> String {
         let batch = configuration.batch;
         let size = batch.size as i64;
-        let reason = if size == batch.fits {
+        let reason = if batch.fits.min(batch.of_dataset) < MIN_BATCH {
+            format!("never less than {MIN_BATCH}, so that a step does not depend on one {what} alone")
+        } else if batch.fits <= batch.of_dataset {
             "as many as fit into the memory".to_owned()
-        } else if size == batch.of_dataset {
+        } else {
             let percent = format_number(100.0 * self.plan.preset.max_batch_fraction());
             format!("{} would fit, but a step should see at most {percent} % of the voxels of all {what}s", batch.fits)
-        } else {
-            format!("never less than {MIN_BATCH}, so that a step does not depend on one {what} alone")
         };
         format!("Each training step takes {size} of them: {reason}.")
     }
@@ -213,12 +213,12 @@ impl Explained<'_> {
             Encoder::Residual => "a U-Net with a residual encoder",
         };
         let flat = configuration.strides.iter().skip(1).take_while(|stride| stride.contains(&1)).count();
+        let is_2d = configuration.spacing_mm.contains(&None);
         let thick = match flat {
+            _ if is_2d => String::new(),
             0 => String::new(),
-            _ if configuration.spacing_mm.contains(&None) => String::new(),
-            _ => {
-                format!(" The first {flat} of them halve the finer axes only, until voxels are nearly as long as wide.")
-            }
+            1 => " The first step down halves only the axes with small voxels, since slices are thick.".to_owned(),
+            _ => format!(" The first {flat} steps down halve only the axes with small voxels, since slices are thick."),
         };
         format!(
             "The network is {kind} with {} levels: it looks at the patch at full resolution, then at half of it, and so on, \
@@ -235,19 +235,19 @@ impl Explained<'_> {
             return "No: the scans have one slice, so there is no 3-D configuration.".to_owned();
         };
         let voxels = |shape: [f64; 3]| shape.into_iter().product::<f64>();
-        let share = format_number(100.0 * voxels(full.patch.map(|size| size as f64)) / voxels(full.median_shape));
+        let fraction = voxels(full.patch.map(|size| size as f64)) / voxels(full.median_shape);
+        let share = format_number(100.0 * fraction);
         match &self.plan.low {
             Some(_) => format!(
                 "Yes: a patch at full resolution has only {share} % of the voxels of the median scan, less than {threshold} %, \
                  so the network cannot see how a structure lies in the body. A second network sees more at a lower \
                  resolution; in a cascade, its result guides the first."
             ),
-            None if voxels(full.patch.map(|size| size as f64)) / voxels(full.median_shape) < LOW_RESOLUTION_BELOW => {
-                format!(
-                    "No: a patch has only {share} % of the voxels of the median scan, but the lower resolution at which it would \
-                 have {threshold} % has more than half of the voxels, which is too similar."
-                )
-            }
+            None if fraction < LOW_RESOLUTION_BELOW => format!(
+                "No: a patch has only {share} % of the voxels of the median scan, but a lower resolution at which it would have \
+                 {threshold} % is too similar, with more than half of the voxels, or leaves no voxel along an axis."
+            ),
+            None if fraction >= 1.0 => "No: a patch at full resolution is as large as the median scan.".to_owned(),
             None => format!(
                 "No: a patch at full resolution has {share} % of the voxels of the median scan, at least {threshold} %."
             ),

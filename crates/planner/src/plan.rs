@@ -138,7 +138,7 @@ struct Found {
 }
 
 /// Searches the finest resolution at which a patch covers a quarter of the median volume; `None` if the full resolution does,
-/// or if the resolution that does has more than half of the voxels.
+/// or if the resolution that does has more than half of the voxels, or no voxel along an axis (nnU-Net's search then fails).
 fn low_resolution(
     full_spacing: [f64; 3],
     full_shape: [f64; 3],
@@ -159,6 +159,9 @@ fn low_resolution(
         let exact: [f64; 3] = std::array::from_fn(|axis| full_spacing[axis] / spacing[axis] * full_shape[axis]);
         voxels = product(exact);
         let shape = exact.map(f64::round_ties_even);
+        if shape.contains(&0.0) {
+            return Ok(None);
+        }
         let task = Task { dataset_voxels: voxels * num_training as f64, ..*task };
         let computed = compute(spacing, shape, &task)?;
         covered = patch_voxels(&computed);

@@ -155,9 +155,13 @@ impl PlannedDataset {
         &self.subjects
     }
 
-    /// Returns contradictions of the dataset that prevent nothing.
-    pub fn notes(&self) -> &[String] {
-        &self.listing.notes
+    /// Returns what is unusual about the dataset but prevents no plan.
+    pub fn notes(&self) -> Vec<String> {
+        let alone = (self.subjects.len() == 1).then(|| {
+            "one subject cannot be split into training and validation, so the experiments are not valid before there are more"
+                .to_owned()
+        });
+        self.listing.notes.iter().cloned().chain(alone).collect()
     }
 
     /// Writes the subjects of a synthetic dataset that do not exist yet.

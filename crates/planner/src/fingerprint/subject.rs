@@ -4,7 +4,7 @@ use super::SubjectFingerprint;
 use super::intensities::{Sampled, Sampler};
 use dataset::load::LoadError;
 use dataset::subject::Subject;
-use volume::{Label, Volume, Voxels, offset, unravel_index};
+use volume::{Grid, Label, Volume, Voxels, io, offset, unravel_index};
 
 /// Why a subject cannot be measured.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +54,29 @@ pub(super) fn measure(subject: &Subject, samples: usize) -> Result<Measured, Mea
         name: subject.name.clone(),
         shape: grid.shape,
         shape_after_crop: std::array::from_fn(|axis| high[axis] - low[axis]),
-        spacing_mm: grid.spacing(),
+        spacing_mm: spacing_mm(subject, &grid)?,
         orientation: grid.affine.orientation(),
         foreground_voxels: foreground.len(),
     };
     let max_label = label.iter().copied().max().unwrap_or(0);
     Ok(Measured { fingerprint, max_label, channels })
+}
+
+/// Returns the spacing that ITK, and so nnU-Net, reads: that which the header states beside the affine, if both are the same
+/// apart from rounding. Rounding must not decide whether one axis is twice as coarse as another. Slices of a file without a
+/// third axis are farther apart than anything else.
+fn spacing_mm(subject: &Subject, grid: &Grid) -> Result<[f64; 3], LoadError> {
+    const ROUNDING: f64 = 1e-5;
+    const FAR: f64 = 999.0;
+    let header = io::read_header(subject.images.first().ok_or(LoadError::NoImage)?)?;
+    let (stated, computed) = (header.stated_spacing_mm, grid.spacing());
+    let is_rounded = |axis: usize| (stated[axis] / computed[axis] - 1.0).abs() < ROUNDING;
+    let mut spacing: [f64; 3] =
+        std::array::from_fn(|axis| if is_rounded(axis) { stated[axis] } else { computed[axis] });
+    if header.num_axes == 2 {
+        spacing[2] = FAR * spacing[0].max(spacing[1]);
+    }
+    Ok(spacing)
 }
 
 /// Returns the first voxel, and the one after the last, of the bounding box of the voxels of which any channel is not 0; the
@@ -121,6 +138,24 @@ mod tests {
         values[120 + offset(shape, [2, 1, 4])] = -1.0;
         assert_eq!(non_zero_box(&Voxels::new(2, shape, values)), ([1, 1, 2], [3, 4, 5]));
         assert_eq!(non_zero_box(&Voxels::new(1, shape, vec![0.0; 120])), ([0; 3], shape));
+    }
+
+    #[test]
+    fn the_spacing_of_an_oblique_file_is_the_one_that_its_header_states() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("oblique.nii");
+        let (sine, cosine) = (0.3_f64.sin(), 0.3_f64.cos());
+        let affine = volume::Affine([
+            [0.5 * cosine, -0.5 * sine, 0.0, 0.0],
+            [0.5 * sine, 0.5 * cosine, 0.0, 0.0],
+            [0.0, 0.0, 1.0, 0.0],
+        ]);
+        let grid = Grid { shape: [2, 3, 4], affine };
+        io::write_image(&path, &grid, &Voxels::new(1, grid.shape, vec![1.0; 24])).unwrap();
+        let (grid, _) = io::read_image(&path).unwrap();
+        let subject = Subject { name: "a".to_owned(), images: vec![path], label: None };
+        assert_ne!(grid.spacing(), [0.5, 0.5, 1.0]);
+        assert_eq!(spacing_mm(&subject, &grid).unwrap(), [0.5, 0.5, 1.0]);
     }
 
     #[test]

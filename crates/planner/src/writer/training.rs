@@ -2,6 +2,7 @@
 
 use super::yaml::{Writer, list};
 use super::{AXES, Context};
+use crate::preset::MIN_BATCH;
 use values::format_number;
 
 impl Context<'_> {
@@ -43,19 +44,13 @@ impl Context<'_> {
 
     fn reason_for_batch(&self) -> String {
         let batch = self.configuration.batch;
-        let fraction = format_number(100.0 * self.plan.preset.max_batch_fraction());
-        let limit = if batch.size as i64 == batch.fits {
-            "which is what fits into the memory".to_owned()
-        } else if batch.size as i64 == batch.of_dataset {
-            format!("which is at most {fraction} % of the voxels of the dataset")
-        } else {
-            "which is the least that nnU-Net uses".to_owned()
-        };
         format!(
-            "{} patches per step, {limit}: {} patches fit, and {} are {fraction} % of the dataset.",
+            "{} patches per step: the smaller of {}, which fit into the memory, and {}, which are {} % of the voxels of the \
+             dataset; but at least {MIN_BATCH}.",
             batch.size,
-            batch.fits.max(0),
-            batch.of_dataset
+            batch.fits,
+            batch.of_dataset,
+            format_number(100.0 * self.plan.preset.max_batch_fraction()),
         )
     }
 }

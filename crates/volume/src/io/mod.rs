@@ -96,6 +96,11 @@ pub struct ImageHeader {
     pub grid: Grid,
     /// Number of channels.
     pub channels: usize,
+    /// Number of axes in space: 2 of a file of one slice without a third axis, else 3.
+    pub num_axes: usize,
+    /// Millimetres per voxel along x, y and z as the header states them beside the affine, which ITK uses; those of the affine up
+    /// to rounding, unless [`ambiguities`](Self::ambiguities) says otherwise.
+    pub stated_spacing_mm: [f64; 3],
     /// The type in which the file stores voxels, by NumPy's name, such as `int16`.
     pub datatype: &'static str,
     /// Slope and intercept that convert stored numbers to values; `None` if they need no conversion.

@@ -53,6 +53,12 @@ impl Geometry {
         }
     }
 
+    /// Returns the absolute spacing of `pixdim` in millimetres; 1 along axes that are not used.
+    pub(super) fn stated_spacing_mm(&self) -> [f64; 3] {
+        let along = |axis: usize| self.pixdim[axis].abs() * self.unit.millimetres();
+        std::array::from_fn(|axis| if axis < self.num_axes { along(axis) } else { 1.0 })
+    }
+
     /// Returns the sform, else the qform, else the spacing around the centre with x to the left, as nibabel chooses; but an
     /// unusable sform is ignored where the qform is usable.
     ///

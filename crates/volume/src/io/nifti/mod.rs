@@ -33,6 +33,8 @@ impl ImageFormat for Nifti {
         let (header, _) = header::open(path)?;
         Ok(ImageHeader {
             grid: header.grid,
+            num_axes: header.geometry.num_axes.clamp(2, 3),
+            stated_spacing_mm: header.geometry.stated_spacing_mm(),
             channels: header.layout.channels,
             datatype: header.layout.data_type.name(),
             scaling: header.layout.scaling,
