@@ -11,6 +11,7 @@ use engine::experiment::metrics_file::MetricsFile;
 use engine::experiment::problem::{Problems, RenderOptions, SourceText, render};
 use engine::experiment::tree::Node;
 use engine::training::checkpoint::State;
+use nn::weights::pytorch_file::PytorchFile;
 use nn::weights::{self, state_dict};
 use sweep::document;
 use volume::io::{read_header, read_image, read_label};
@@ -100,14 +101,24 @@ pub fn nifti(bytes: &[u8]) -> Option<String> {
     Some(error)
 }
 
-/// Reads the bytes as weights (safetensors), a training state and a PyTorch state dict. Returns the error of the weights.
+/// Reads the bytes as weights (safetensors), a training state, a PyTorch state dict and a PyTorch file with other data. Returns
+/// the error of the weights.
 pub fn checkpoint(bytes: &[u8]) -> Option<String> {
     let _ = State::from_bytes(bytes);
+    let _ = pytorch_file(bytes);
     for name in ["a.pt", "a.safetensors"] {
         let read = state_dict::read(&file(name, bytes), "encoder.0.conv1.weight");
         let _ = read.map_err(|error| error.to_string());
     }
     weights::from_safetensors(bytes).err().map(|error| error.to_string())
+}
+
+/// Reads the bytes as a file of PyTorch and returns the number of its weights.
+pub fn pytorch_file(bytes: &[u8]) -> Result<usize, String> {
+    let file = PytorchFile::open(&file("a.pth", bytes)).map_err(|error| error.to_string())?;
+    let tensors = file.tensors("network_weights").map_err(|error| error.to_string())?;
+    let names: Vec<&str> = tensors.names().collect();
+    names.iter().map(|name| Ok(tensors.read(name).map_err(|error| error.to_string())?.data.len())).sum()
 }
 
 /// The key of the cache entry whose file is invalid.

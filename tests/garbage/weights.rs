@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Cursor, Read, Write};
 
-use nn::weights::pytorch_file::PytorchFile;
 use nn::weights::{NamedTensor, state_dict, to_safetensors};
 use proptest::prelude::*;
 
@@ -29,16 +28,6 @@ fn members() -> Vec<(String, Vec<u8>)> {
     members
 }
 
-/// Reads a checkpoint and all its weights.
-fn read_checkpoint(bytes: &[u8]) -> Result<usize, String> {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(bytes).unwrap();
-    let opened = PytorchFile::open(file.path()).map_err(|error| error.to_string())?;
-    let tensors = opened.tensors("network_weights").map_err(|error| error.to_string())?;
-    let names: Vec<&str> = tensors.names().collect();
-    names.iter().map(|name| Ok(tensors.read(name).map_err(|error| error.to_string())?.data.len())).sum()
-}
-
 /// Returns a checkpoint whose pickle is changed; the archive's checksums are correct.
 fn with_changed_pickle(members: &[(String, Vec<u8>)], changes: &[super::mutate::Change]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -54,9 +43,9 @@ fn with_changed_pickle(members: &[(String, Vec<u8>)], changes: &[super::mutate::
 #[test]
 fn a_checkpoint_is_read_and_every_truncated_one_is_rejected() {
     let whole = fs::read(CHECKPOINT).unwrap();
-    assert!(read_checkpoint(&whole).unwrap() > 10_000);
+    assert!(feed::pytorch_file(&whole).unwrap() > 10_000);
     for length in (0..whole.len()).step_by(997) {
-        assert!(read_checkpoint(&whole[..length]).is_err(), "{length} bytes");
+        assert!(feed::pytorch_file(&whole[..length]).is_err(), "{length} bytes");
     }
 }
 
@@ -138,13 +127,13 @@ proptest! {
     #[test]
     fn a_checkpoint_with_changes_causes_no_panic(changes in changes()) {
         let bytes = fs::read(CHECKPOINT).unwrap();
-        let (_, largest) = largest_of(|| read_checkpoint(&changed(&bytes, usize::MAX, &changes)));
+        let (_, largest) = largest_of(|| feed::pytorch_file(&changed(&bytes, usize::MAX, &changes)));
         prop_assert!(largest < 16 << 20, "{} bytes in one allocation", largest);
     }
 
     #[test]
     fn a_checkpoint_with_a_changed_pickle_causes_no_panic(changes in changes()) {
-        let (_, largest) = largest_of(|| read_checkpoint(&with_changed_pickle(&members(), &changes)));
+        let (_, largest) = largest_of(|| feed::pytorch_file(&with_changed_pickle(&members(), &changes)));
         prop_assert!(largest < 16 << 20, "{} bytes in one allocation", largest);
     }
 }
