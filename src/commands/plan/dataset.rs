@@ -230,7 +230,8 @@ impl PlannedDataset {
     pub fn section(&self, fingerprint: &DatasetFingerprint, facts: &DatasetFacts) -> DataSection {
         let orientation = match self.orientation {
             Some(Written::RequireRas) => Orientation::RequireRas,
-            _ => Orientation::of(fingerprint),
+            Some(Written::Stored) => Orientation::Stored,
+            Some(Written::Reorient) | None => Orientation::of(fingerprint),
         };
         DataSection {
             name: self.name.clone(),
