@@ -1,5 +1,6 @@
 //! `runner plan`: experiments for a dataset, by the rules of nnU-Net.
 
+mod argument;
 mod dataset;
 mod files;
 
