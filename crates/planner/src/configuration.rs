@@ -51,6 +51,13 @@ pub struct Batch {
     pub memory_gb: f64,
 }
 
+impl Batch {
+    /// Formats the estimated memory of training in GB, such as `7.5`.
+    pub fn memory_text(&self) -> String {
+        if self.memory_gb < 0.1 { "< 0.1".to_owned() } else { format!("{:.1}", self.memory_gb) }
+    }
+}
+
 /// Computes a configuration, by the rules of nnU-Net's `get_plans_for_configuration`.
 ///
 /// The first patch has the content of 256³ (or 2048²) voxels and the aspect ratio that makes it a cube in millimetres, and is

@@ -153,6 +153,9 @@ impl Explained<'_> {
                     .to_owned()
             }
             Orientation::RequireRas => "Scans must be in RAS orientation, as the experiment says.".to_owned(),
+            Orientation::Stored if Orientation::of(self.fingerprint) != Orientation::Stored => {
+                "Scans are used in the axis order of their files, as the experiment says.".to_owned()
+            }
             Orientation::Stored => {
                 "The files have different axis orders. nnU-Net does not reorient scans, so they are used as they are stored; \
                  sizes here are in the order of the stored axes. A scan in another axis order than the training scans is \
@@ -202,8 +205,9 @@ impl Explained<'_> {
 
     fn memory(&self, configuration: &Configuration) -> String {
         format!(
-            "Training takes about {:.1} GB of GPU memory by nnU-Net's estimate; {} GB were allowed.",
-            configuration.batch.memory_gb, self.plan.memory_gb
+            "Training takes {} GB of GPU memory by nnU-Net's estimate; {} GB were allowed.",
+            configuration.batch.memory_text(),
+            self.plan.memory_gb
         )
     }
 

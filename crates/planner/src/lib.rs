@@ -23,7 +23,7 @@ pub mod writer;
 
 pub use axes::AxisOrder;
 pub use configuration::Batch;
-pub use fingerprint::DatasetFingerprint;
+pub use fingerprint::{ChannelIntensities, DatasetFingerprint};
 pub use normalization::Normalization;
 pub use orientation::Orientation;
 pub use plan::{Configuration, DatasetFacts, DatasetPlan};

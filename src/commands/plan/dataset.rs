@@ -6,13 +6,13 @@ use std::path::Path;
 use serde_yaml::Value;
 
 use super::Bar;
+use super::argument::{dataset_error, folder_name, missing};
 use crate::terminal::CliError;
 use dataset::alignment::Role;
-use dataset::sources::{self, DatasetError, DeclaredLabels, Listing, Source};
+use dataset::sources::{self, DeclaredLabels, Listing, Source};
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document, SetArgument};
-use engine::experiment::problem::nearest;
 use engine::experiment::spec::Orientation as Written;
 use engine::preprocessing::make_phantoms;
 use planner::writer::DataSection;
@@ -230,7 +230,8 @@ impl PlannedDataset {
     pub fn section(&self, fingerprint: &DatasetFingerprint, facts: &DatasetFacts) -> DataSection {
         let orientation = match self.orientation {
             Some(Written::RequireRas) => Orientation::RequireRas,
-            _ => Orientation::of(fingerprint),
+            Some(Written::Stored) => Orientation::Stored,
+            Some(Written::Reorient) | None => Orientation::of(fingerprint),
         };
         DataSection {
             name: self.name.clone(),
@@ -269,43 +270,4 @@ fn declared_entries(labels: &DeclaredLabels) -> Option<usize> {
         Some(names) => Some(names.len() + ignored),
         None => None,
     }
-}
-
-/// Returns the name of a folder, with `_` for characters that names of experiments cannot have.
-fn folder_name(root: &Path) -> String {
-    let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-    let name = absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let replaced = |c: char| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
-    let name: String = name.chars().map(replaced).collect();
-    if check::is_folder_name(&name) { name } else { "dataset".to_owned() }
-}
-
-fn dataset_error(error: DatasetError) -> CliError {
-    let help = match &error {
-        DatasetError::Io { path, source }
-            if source.kind() == std::io::ErrorKind::NotFound && path.ends_with("dataset.json") =>
-        {
-            "expected a folder with dataset.json, as nnU-Net and the Medical Segmentation Decathlon have it; other datasets \
-             are planned from an experiment file with their `data.source`"
-                .to_owned()
-        }
-        _ => error.help(),
-    };
-    CliError::problem(error.to_string(), help)
-}
-
-/// Returns the error of a path that does not exist, with the nearest name in its folder.
-fn missing(path: &Path) -> CliError {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names: Vec<String> = std::fs::read_dir(parent)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
-    let written = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let help = match nearest(&written, names.iter().map(String::as_str)) {
-        Some(name) => format!("did you mean {}?", path.with_file_name(name).display()),
-        None => "give the folder of a dataset, or an experiment file".to_owned(),
-    };
-    CliError::problem(format!("{} does not exist", path.display()), help)
 }

@@ -42,27 +42,28 @@ impl OutputFolder {
         names.iter().map(|name| self.0.join(name)).filter(|path| path.exists())
     }
 
-    /// Writes files and prints their paths; those that exist are left unless `overwrite`.
+    /// Writes files; those that exist are left unless `overwrite`. Returns a line for each.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn write(&self, files: &[ExperimentFile], overwrite: bool) -> Result<(), CliError> {
+    pub fn write(&self, files: &[ExperimentFile], overwrite: bool) -> Result<Vec<String>, CliError> {
         let failure = |path: &Path, error| CliError::Failure(format!("{}: {error}", path.display()));
         fs::create_dir_all(&self.0).map_err(|error| failure(&self.0, error))?;
+        let mut lines = Vec::new();
         for file in files {
             let path = self.0.join(&file.name);
             if path.exists() && !overwrite {
-                outln!("left as it is: {}", path.display());
+                lines.push(format!("left as it is: {}", path.display()));
                 continue;
             }
             atomic_file::write(&path, |out| out.write_all(file.text.as_bytes()))
                 .map_err(|error| failure(&path, error))?;
-            outln!("{}", path.display());
+            lines.push(path.display().to_string());
         }
         let stale = self.existing(&FILES).filter(|path| !files.iter().any(|file| path.ends_with(&file.name)));
         for path in stale {
             eprintln!("warning: {} is of an earlier plan; this one has no such experiment", path.display());
         }
-        Ok(())
+        Ok(lines)
     }
 }

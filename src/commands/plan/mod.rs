@@ -1,5 +1,6 @@
 //! `runner plan`: experiments for a dataset, by the rules of nnU-Net.
 
+mod argument;
 mod dataset;
 mod files;
 
@@ -94,14 +95,16 @@ impl Execute for PlanArgs {
         let memory_gb = self.memory_gb.unwrap_or_else(|| self.preset.memory_gb());
         let plan = DatasetPlan::new(&fingerprint, &facts, self.preset, memory_gb).map_err(plan_error)?;
         let section = dataset.section(&fingerprint, &facts);
-        if self.explain {
-            output::text(planner::explain::explain(&section, &fingerprint, &plan));
-            outln!("");
-        }
         let mut files = writer::experiments(&section, &fingerprint, &plan);
-        outln!("{}", overview(&files, &plan));
+        let overview = overview(&files, &plan);
         files.push(ExperimentFile { name: "fingerprint.json".to_owned(), text: fingerprint.to_json() });
-        folder.write(&files, self.overwrite)?;
+        // Before anything is printed: a reader such as `head` may end the program.
+        let written = folder.write(&files, self.overwrite)?;
+        if self.explain {
+            output::text(planner::explain::explain(&section, &fingerprint, &plan) + "\n");
+        }
+        outln!("{overview}");
+        written.iter().for_each(|line| outln!("{line}"));
         Ok(Exit::Done)
     }
 }
@@ -172,7 +175,7 @@ fn overview(files: &[ExperimentFile], plan: &DatasetPlan) -> String {
             configuration.patch.map(|voxels| voxels.to_string()).join(" x "),
             configuration.batch.size.to_string(),
             configuration.widths.len().to_string(),
-            format!("{:.1}", configuration.batch.memory_gb),
+            configuration.batch.memory_text(),
         ]
     });
     table::table(&header, &rows.collect::<Vec<_>>()).trim_end().to_owned()

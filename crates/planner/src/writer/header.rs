@@ -28,8 +28,9 @@ impl Context<'_> {
         text.comment(
             0,
             format!(
-                "Training takes about {:.1} GB of GPU memory, by nnU-Net's estimate; {} GB were allowed.",
-                self.configuration.batch.memory_gb, plan.memory_gb
+                "Training takes {} GB of GPU memory, by nnU-Net's estimate; {} GB were allowed.",
+                self.configuration.batch.memory_text(),
+                plan.memory_gb
             ),
         );
         text.line(format!("name: {}_{}", self.data.name, self.kind.name()));
@@ -51,6 +52,9 @@ impl Context<'_> {
                  numbers below are in its order: x left-right, y front-back, z feet-head."
             }
             Orientation::RequireRas => "As in the experiment that was planned for.",
+            Orientation::Stored if Orientation::of(self.fingerprint) != Orientation::Stored => {
+                "As in the experiment that was planned for."
+            }
             Orientation::Stored => {
                 "The files have different axis orders. nnU-Net uses volumes as they are stored, and so does this experiment, \
                  since the numbers below are those of the stored axes."

@@ -128,3 +128,118 @@ impl Context<'_> {
         self.is_2d() || longest / patch[self.slice_axis] as f64 > crate::spacing::ANISOTROPY
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelIntensities, DatasetFacts, Preset};
+
+    /// Returns the text of the experiment of one kind for three subjects of one grid, with these channels.
+    fn text(
+        kind: Kind,
+        spacing: [f64; 3],
+        shape: [usize; 3],
+        orientation: &str,
+        channels: &[&str],
+        kept: f64,
+    ) -> String {
+        let mut fingerprint = DatasetFingerprint::of_grids(&[(spacing, shape); 3]);
+        fingerprint.subjects.iter_mut().for_each(|subject| subject.orientation = orientation.to_owned());
+        fingerprint.median_relative_size_after_cropping = kept;
+        let statistics = ChannelIntensities {
+            mean: 40.0,
+            std: 20.5,
+            min: -9.0,
+            percentile_00_5: -5.0,
+            median: 41.0,
+            percentile_99_5: 99.0,
+            max: 120.0,
+        };
+        fingerprint.channels = vec![statistics; channels.len()];
+        let channel_names: Vec<String> = channels.iter().map(|name| (*name).to_owned()).collect();
+        let facts = DatasetFacts { channel_names: channel_names.clone(), label_entries: 2, num_training: 100 };
+        let plan = DatasetPlan::new(&fingerprint, &facts, Preset::Nnunet, 8.0).unwrap();
+        let data = DataSection {
+            name: "made".to_owned(),
+            source: "source:\n  msd:\n    root: made".to_owned(),
+            split: ("{ first: 2 }".to_owned(), "Two.".to_owned()),
+            channel_names,
+            has_regions: false,
+            orientation: Orientation::of(&fingerprint),
+        };
+        let files = experiments(&data, &fingerprint, &plan);
+        files.into_iter().find(|file| file.name == format!("{}.yaml", kind.name())).unwrap().text
+    }
+
+    fn assert_has(text: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(text.lines().any(|written| written.trim() == *line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn few_slices_are_augmented_in_their_plane() {
+        let text = text(Kind::FullResolution, [1.5, 1.5, 10.0], [256, 216, 10], "LPS", &["MR"], 1.0);
+        assert_has(
+            &text,
+            &[
+                "patch: [256, 224, 10]",
+                "degrees: [-180, 180]",
+                "in_plane: z",
+                "- maybe: { probability: 0.25, steps: [{ low_resolution: { scale: [0.5, 1], channel_probability: 0.5, axes: [0, 1] } }] }",
+                "- flip: { probabilities: [0.5, 0.5, 0.5] }",
+                "mirror: [x, y, z]",
+            ],
+        );
+    }
+
+    #[test]
+    fn slices_are_perpendicular_to_the_coarsest_axis_in_the_orientation_of_the_experiment() {
+        let grid = ([4.0, 0.5, 0.5], [20, 512, 384]);
+        let stored = text(Kind::Slices, grid.0, grid.1, "RAS", &["MR"], 1.0);
+        assert_has(
+            &stored,
+            &[
+                "- resample: { spacing_mm: [null, 0.5, 0.5], interpolation: cubic, convention: nnunet }",
+                "patch: [1, 512, 384]",
+                "in_plane: x",
+                "degrees: [-180, 180]",
+                "- flip: { probabilities: [0, 0.5, 0.5] }",
+                "mirror: [y, z]",
+            ],
+        );
+        // The first axis of the files runs from front to back; in RAS it is the second.
+        let turned = text(Kind::Slices, grid.0, grid.1, "PRS", &["MR"], 1.0);
+        assert_has(&turned, &["patch: [512, 1, 384]", "in_plane: y", "mirror: [x, z]", "orientation: reorient"]);
+    }
+
+    #[test]
+    fn long_slices_are_rotated_little() {
+        let text = text(Kind::Slices, [1.0; 3], [64, 512, 100], "RAS", &["MR"], 1.0);
+        assert_has(&text, &["degrees: [-15, 15]", "patch: [64, 512, 1]"]);
+    }
+
+    #[test]
+    fn every_channel_has_its_normalization_and_masked_ones_come_first() {
+        let channels = ["CT", "T1", "noNorm", "rescale_to_0_1", "FLAIR", "rgb_to_0_1"];
+        let text = text(Kind::FullResolution, [1.0; 3], [64; 3], "RAS", &channels, 0.5);
+        assert_has(
+            &text,
+            &[
+                "- z_normalize: { ddof: 0, per_channel: true, mask: { nonzero: {} }, outside: unchanged, channels: [1, 4] }",
+                "- { low: -5.0, high: 99.0, mean: 40.0, std: 20.5 }",
+                "channels: [0]",
+                "- rescale_intensity: { to: [0, 1], channels: [3] }",
+                "- rescale_intensity: { from: [0, 255], to: [0, 1], channels: [5] }",
+            ],
+        );
+        assert!(text.find("z_normalize") < text.find("foreground_normalize"));
+    }
+
+    #[test]
+    fn comments_fit_into_a_line() {
+        let text = text(Kind::FullResolution, [0.7, 0.7, 5.0], [512, 512, 90], "RAS", &["CT"], 1.0);
+        let comments = text.lines().filter(|line| line.trim_start().starts_with('#'));
+        assert!(comments.into_iter().all(|line| line.chars().count() <= 120), "{text}");
+    }
+}
