@@ -124,7 +124,7 @@ fn title(runs: &Path) -> String {
 fn print_group_title(number: usize, group: &Group) {
     match group.subject {
         Subject::Runs => outln!("Group {}: {}", number + 1, group.title()),
-        Subject::Predictions => outln!("{}", group.title()),
+        Subject::Predictions | Subject::Candidates => outln!("{}", group.title()),
     }
     if !group.differences.is_empty() {
         outln!("Not comparable with group 1: {}", group.differences.join("; "));

@@ -97,6 +97,7 @@ mod tests {
             index: 0,
             start: [0; 3],
             shape,
+            affine: volume::Affine::IDENTITY,
             channels: 1,
             image,
             label,

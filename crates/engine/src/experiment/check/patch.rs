@@ -108,7 +108,7 @@ fn warn_of_cropped_volumes(diagnostics: &mut Diagnostics, patch: [usize; 3], gri
     let is_cropping = |step: &Transform| step.any(&|step| step.resolves_shape());
     let (Some(last), Some(grid)) = (chain.iter().rposition(is_cropping), grids.values().next()) else { return };
     // A single voxel shows which shape the steps after it guarantee.
-    let smallest = Grid { shape: [1; 3], ..**grid };
+    let smallest = Grid { shape: [1; 3], ..*grid };
     let after = &chain[last + 1..];
     let guaranteed =
         lazy::output_grid(after, &lazy::fixed_params(after, &Incoming { grid: smallest, channels: 1 }), &smallest);
