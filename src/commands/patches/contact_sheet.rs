@@ -96,6 +96,7 @@ mod tests {
             subject: "liver_12".to_owned(),
             index: 0,
             start: [0; 3],
+            affine: volume::Affine::IDENTITY,
             shape,
             affine: volume::Affine::IDENTITY,
             channels: 1,
