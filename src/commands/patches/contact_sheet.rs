@@ -98,7 +98,6 @@ mod tests {
             start: [0; 3],
             affine: volume::Affine::IDENTITY,
             shape,
-            affine: volume::Affine::IDENTITY,
             channels: 1,
             image,
             label,
