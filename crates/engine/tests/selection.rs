@@ -13,7 +13,7 @@ use engine::inference::sliding_window::LabelMapOutput;
 use engine::selection::postprocessing::{ClassMetric, accepted, determine};
 use metrics::{CaseScores, Metric, Pair};
 use serde::Deserialize;
-use volume::{Affine, Grid, Label, Voxels, unravel_index};
+use volume::{Affine, Grid, Label, unravel_index};
 
 const SHAPE: [usize; 3] = [14, 12, 10];
 const VOXELS: usize = SHAPE[0] * SHAPE[1] * SHAPE[2];
