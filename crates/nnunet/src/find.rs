@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn folds_are_numbers_or_all() {
-        assert_eq!(["3", "all"].map(|text| text.parse().unwrap()), [Fold::Number(3), Fold::All]);
+        assert_eq!(["3", "all"].map(|text| text.parse::<Fold>().unwrap()), [Fold::Number(3), Fold::All]);
         assert!("-1".parse::<Fold>().is_err() && "".parse::<Fold>().is_err());
         assert_eq!(path("", &["a", "b"]), "a/b");
     }

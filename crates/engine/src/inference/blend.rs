@@ -2,8 +2,13 @@
 //!
 //! Windows are added in the order of their first planes along x, so a plane is finished as soon as a window starts
 //! after it. Only planes that later windows may still cover are stored, so the memory is that of a slab as thick as a
-//! window.
+//! window. By nnU-Net's convention sums are in half precision, as its own: near the edges of a volume, where the weights of
+//! windows are smallest, its logits have an error that can be seen in its label maps.
 
+use std::ops::Range;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::activation::FinalActivation;
@@ -52,7 +57,7 @@ fn nnunet_gaussian([size_x, size_y, size_z]: [usize; 3]) -> Vec<f32> {
     let voxels = (0..size_x * size_y * size_z).into_par_iter().map(|voxel| {
         let (x, y, z) = (voxel / (size_y * size_z), voxel / size_z % size_y, voxel % size_z);
         let weight = 10.0 * (exponent(x, size_x) + exponent(y, size_y) + exponent(z, size_z)).exp();
-        half::f16::from_f64(weight).to_f32()
+        f16::from_f64(weight).to_f32()
     });
     let mut map: Vec<f32> = voxels.collect();
     let smallest = map.iter().copied().filter(|weight| *weight > 0.0).fold(f32::INFINITY, f32::min);
@@ -82,7 +87,7 @@ impl Planes<'_> {
     }
 }
 
-/// The weighted mean of the predictions of overlapping windows.
+/// The weighted mean of the predictions of overlapping windows, and of several runs.
 #[derive(Clone, Debug)]
 pub struct Blender {
     tiling: Tiling,
@@ -90,27 +95,38 @@ pub struct Blender {
     activation: FinalActivation,
     importance: Vec<f32>,
     classes: usize,
-    /// The first plane that is stored.
-    first: usize,
-    /// The number of finished planes at the start: none, or one that is needed to interpolate between it and the next.
-    num_repeated: usize,
-    /// `[x, class, y, z]`: results of finished planes, weighted sums of the others.
-    sum: Vec<f32>,
-    /// `[x, y, z]`
-    weight: Vec<f32>,
+    /// The number of runs whose predictions are blended one by one and then averaged.
+    runs: usize,
+    /// The first plane that is not finished.
+    next: usize,
+    /// The last finished plane, `[class, y, z]`, which is needed to interpolate between it and the next; empty before it.
+    finished: Vec<f32>,
+    /// Weighted sums of the planes that are not finished, `[x, run, class, y, z]`.
+    sum: Sums,
+    /// The weights of these planes, `[x, y, z]`.
+    weight: Sums,
 }
 
 impl Blender {
     /// Creates a blender; `activation` is applied to the means of finished planes.
     pub fn new(tiling: Tiling, blend: Blend, classes: usize, activation: FinalActivation) -> Self {
+        let convention = tiling.convention;
         // A single window needs no weights, and its prediction stays the same bit for bit.
-        let blend = if tiling.starts.len() == 1 { Blend::Crop } else { blend };
-        let importance = importance(tiling.window, blend, tiling.convention);
-        let (sum, weight) = (Vec::new(), Vec::new());
-        Self { importance, blend, activation, classes, first: 0, num_repeated: 0, sum, weight, tiling }
+        let is_alone = tiling.starts.len() == 1 && convention == WindowConvention::Monai;
+        let blend = if is_alone { Blend::Crop } else { blend };
+        let importance = importance(tiling.window, blend, convention);
+        let (sum, weight) = (Sums::new(convention), Sums::new(convention));
+        let finished = Vec::new();
+        Self { importance, blend, activation, classes, runs: 1, next: 0, finished, sum, weight, tiling }
     }
 
-    /// Adds the values `[class, x, y, z]` of the window at `start`, after passing the planes to `take` that no later
+    /// Blends the predictions of several runs, which are averaged when a plane is finished.
+    #[must_use]
+    pub fn with_runs(self, runs: usize) -> Self {
+        Self { runs, ..self }
+    }
+
+    /// Adds the values `[run, class, x, y, z]` of the window at `start`, after passing the planes to `take` that no later
     /// window covers.
     ///
     /// # Panics
@@ -119,33 +135,32 @@ impl Blender {
         let [padding, depth] = [self.tiling.padding[0], self.tiling.shape[0]];
         self.emit_before(start[0].saturating_sub(padding), take);
         let end = (start[0] + self.tiling.window[0]).saturating_sub(padding).min(depth);
-        assert!(end >= self.first + self.num_repeated, "windows are added in the order of their first planes");
-        self.reserve(end);
+        assert!(end >= self.next, "windows are added in the order of their first planes");
+        let channels = self.runs * self.classes;
+        let voxels = (end - self.next) * self.tiling.shape[1] * self.tiling.shape[2];
+        self.weight.reserve(voxels);
+        self.sum.reserve(voxels * channels);
         let part = match self.blend {
             Blend::Crop => self.tiling.cropped(start),
             Blend::Constant | Blend::Gaussian | Blend::Hann => self.tiling.whole(start),
         };
-        let Self { tiling, blend, importance, classes, first, sum, weight, .. } = self;
+        let Self { tiling, blend, importance, next, sum, weight, .. } = self;
         let size: usize = tiling.window.iter().product();
         let [_, size_y, size_z] = tiling.shape;
         tiling.for_each_row(start, part, |row| {
-            let [x, y, z] = [row.volume[0] - *first, row.volume[1], row.volume[2]];
+            let [x, y, z] = [row.volume[0] - *next, row.volume[1], row.volume[2]];
             let factors = &importance[row.window..][..row.length];
-            let weights = &mut weight[offset([0, size_y, size_z], [x, y, z])..][..row.length];
+            let at = offset([0, size_y, size_z], [x, y, z]);
             match blend {
-                Blend::Crop => weights.fill(1.0),
-                _ => weights.iter_mut().zip(factors).for_each(|(total, factor)| *total += factor),
+                Blend::Crop => weight.set(at, factors),
+                _ => weight.add(at, factors, None),
             }
-            for class in 0..*classes {
-                let values = &values[class * size + row.window..][..row.length];
-                let totals = &mut sum[offset([0, size_y, size_z], [x * *classes + class, y, z])..][..row.length];
+            for channel in 0..channels {
+                let values = &values[channel * size + row.window..][..row.length];
+                let at = offset([0, size_y, size_z], [x * channels + channel, y, z]);
                 match blend {
-                    Blend::Crop => totals.copy_from_slice(values),
-                    _ => {
-                        for ((total, value), factor) in totals.iter_mut().zip(values).zip(factors) {
-                            *total += value * factor;
-                        }
-                    }
+                    Blend::Crop => sum.set(at, values),
+                    _ => sum.add(at, values, Some(factors)),
                 }
             }
         });
@@ -156,34 +171,119 @@ impl Blender {
         self.emit_before(self.tiling.shape[0], take);
     }
 
-    /// Allocates the planes before `end`.
-    fn reserve(&mut self, end: usize) {
-        let voxels = (end - self.first) * self.tiling.shape[1] * self.tiling.shape[2];
-        self.weight.resize(voxels.max(self.weight.len()), 0.0);
-        self.sum.resize((voxels * self.classes).max(self.sum.len()), 0.0);
-    }
-
     /// Finishes the planes before `end`, passes them to `take` and keeps the last of them.
     fn emit_before(&mut self, end: usize, mut take: impl FnMut(&Planes)) {
-        if end <= self.first + self.num_repeated {
-            return;
-        }
+        let Some(count) = end.checked_sub(self.next).filter(|count| *count > 0) else { return };
         let plane = self.tiling.shape[1] * self.tiling.shape[2];
-        let (num_repeated, finished) = (self.num_repeated, end - self.first);
-        let (classes, activation) = (self.classes, self.activation);
-        let sums = &mut self.sum[num_repeated * classes * plane..finished * classes * plane];
-        let weights = &self.weight[num_repeated * plane..finished * plane];
-        sums.par_chunks_mut(classes * plane).zip(weights.par_chunks(plane)).for_each(|(sums, weights)| {
-            for sums in sums.chunks_exact_mut(plane) {
-                sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum /= weight);
+        let Self { classes, runs, activation, sum, weight, .. } = self;
+        let (classes, runs, activation) = (*classes, *runs, *activation);
+        let num_repeated = usize::from(!self.finished.is_empty());
+        self.finished.resize((num_repeated + count) * classes * plane, 0.0);
+        let planes = self.finished[num_repeated * classes * plane..].par_chunks_mut(classes * plane).enumerate();
+        planes.for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(weights, sums), (index, out)| {
+                weight.read(index * plane..(index + 1) * plane, weights);
+                for run in 0..runs {
+                    let first = (index * runs + run) * classes * plane;
+                    sum.read(first..first + classes * plane, sums);
+                    for (sums, out) in sums.chunks_exact_mut(plane).zip(out.chunks_exact_mut(plane)) {
+                        sums.iter_mut().zip(&*weights).for_each(|(sum, weight)| *sum /= weight);
+                        sum.round(sums);
+                        out.iter_mut().zip(&*sums).for_each(|(out, mean)| *out += mean);
+                        sum.round(out);
+                    }
+                }
+                if runs > 1 {
+                    out.iter_mut().for_each(|value| *value /= runs as f32);
+                    sum.round(out);
+                }
+                activation.apply(out, classes);
+            },
+        );
+        let (first, shape) = (self.next - num_repeated, self.tiling.shape);
+        take(&Planes { first, num_repeated, classes, shape, values: &self.finished });
+        self.finished.drain(..(num_repeated + count - 1) * classes * plane);
+        self.sum.drop_first(count * runs * classes * plane);
+        self.weight.drop_first(count * plane);
+        self.next = end;
+    }
+}
+
+/// Sums in single precision, or in half precision as nnU-Net's.
+#[derive(Clone, Debug)]
+enum Sums {
+    Single(Vec<f32>),
+    Half(Vec<f16>),
+}
+
+impl Sums {
+    fn new(convention: WindowConvention) -> Self {
+        match convention {
+            WindowConvention::Monai => Self::Single(Vec::new()),
+            WindowConvention::Nnunet => Self::Half(Vec::new()),
+        }
+    }
+
+    /// Appends zeros up to a length.
+    fn reserve(&mut self, length: usize) {
+        match self {
+            Self::Single(sums) => sums.resize(length.max(sums.len()), 0.0),
+            Self::Half(sums) => sums.resize(length.max(sums.len()), f16::ZERO),
+        }
+    }
+
+    /// Replaces sums from an index on.
+    fn set(&mut self, first: usize, values: &[f32]) {
+        match self {
+            Self::Single(sums) => sums[first..first + values.len()].copy_from_slice(values),
+            Self::Half(sums) => sums[first..first + values.len()].convert_from_f32_slice(values),
+        }
+    }
+
+    /// Adds values, times factors, to the sums from an index on.
+    fn add(&mut self, first: usize, values: &[f32], factors: Option<&[f32]>) {
+        let add = |sums: &mut [f32]| match factors {
+            None => sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+            Some(factors) => {
+                for ((sum, value), factor) in sums.iter_mut().zip(values).zip(factors) {
+                    *sum += value * factor;
+                }
             }
-            activation.apply(sums, classes);
-        });
-        let values = &self.sum[..finished * classes * plane];
-        take(&Planes { first: self.first, num_repeated, classes, shape: self.tiling.shape, values });
-        self.sum.drain(..(finished - 1) * classes * plane);
-        self.weight.drain(..(finished - 1) * plane);
-        (self.first, self.num_repeated) = (end - 1, 1);
+        };
+        match self {
+            Self::Single(sums) => add(&mut sums[first..first + values.len()]),
+            Self::Half(sums) => {
+                let sums = &mut sums[first..first + values.len()];
+                let mut single = sums.to_f32_vec();
+                add(&mut single);
+                sums.convert_from_f32_slice(&single);
+            }
+        }
+    }
+
+    /// Copies sums into a buffer.
+    fn read(&self, range: Range<usize>, out: &mut Vec<f32>) {
+        out.resize(range.len(), 0.0);
+        match self {
+            Self::Single(sums) => out.copy_from_slice(&sums[range]),
+            Self::Half(sums) => sums[range].convert_to_f32_slice(out),
+        }
+    }
+
+    /// Rounds values to the precision of the sums.
+    fn round(&self, values: &mut [f32]) {
+        if let Self::Half(_) = self {
+            values.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+        }
+    }
+
+    /// Removes the first sums.
+    fn drop_first(&mut self, count: usize) {
+        match self {
+            Self::Single(sums) => drop(sums.drain(..count)),
+            Self::Half(sums) => drop(sums.drain(..count)),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::blend::Planes;
 use super::inverse_resample::InverseResampler;
 use super::inverse_zoom::InverseZoom;
 use transforms::lazy::{self, IndexMapping, ZoomBack};
-use transforms::{Transform, TransformParams};
+use transforms::{Lattice, LatticeAxis, Map, Transform, TransformParams, Zoom};
 use volume::{Grid, Label};
 
 /// The mapping from a preprocessed volume to the grid of the image file, by which predictions are resampled back.
@@ -24,6 +24,24 @@ impl FileMapping {
     /// Returns the mapping of a volume that was not preprocessed.
     pub fn identity(shape: [usize; 3]) -> Self {
         Self { mapping: IndexMapping::identity(shape), zoom: None }
+    }
+
+    /// Returns the mapping of the volume with the axes z, y and x instead of x, y and z.
+    pub(super) fn with_reversed_axes(&self) -> Self {
+        let reverse = |[x, y, z]: [usize; 3]| [z, y, x];
+        let axis = |source| LatticeAxis { source, flipped: false, offset: 0 };
+        let reversal = Lattice { axes: [axis(2), axis(1), axis(0)] };
+        let mut mapping = self.mapping.clone();
+        mapping.append(&Map::Lattice(reversal), reverse(self.mapping.shape));
+        let zoom = self.zoom.map(|ZoomBack { zoom, lattice }| {
+            let separate_axis = zoom.separate_axis.map(|axis| 2 - axis);
+            let [x, y, z] = lattice.axes;
+            ZoomBack {
+                zoom: Zoom { from: reverse(zoom.from), to: reverse(zoom.to), separate_axis, ..zoom },
+                lattice: Lattice { axes: [z, y, x] },
+            }
+        });
+        Self { mapping, zoom }
     }
 
     /// Writes the label of each voxel of the file that the planes complete; `map` is `[x, y, z]`. `decide` receives values

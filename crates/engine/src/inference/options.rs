@@ -41,7 +41,7 @@ pub struct Inference {
 pub enum Blend {
     /// Equal weights: the mean.
     Constant,
-    /// Gaussian weights: the centre of a window counts more than its border. MONAI's Gaussian, with a standard deviation of an eighth of the window.
+    /// Gaussian weights: the centre of a window counts more than its border. MONAI's or nnU-Net's Gaussian (`convention`), with a standard deviation of an eighth of the window.
     #[default]
     Gaussian,
     /// No averaging: each window loses half of the overlap on every side that has a neighbour (TorchIO's `crop`).
@@ -57,7 +57,7 @@ pub enum WindowConvention {
     /// MONAI's: neighbouring windows have a fixed distance, and the last one ends with the volume. The Gaussian is centred between the voxels in the middle.
     #[default]
     Monai,
-    /// nnU-Net's: windows are spread evenly, at most `1 - overlap` of a window apart, and their starts are rounded. The Gaussian is centred on voxel `size // 2`, and its weights are rounded to half precision.
+    /// nnU-Net's: windows are spread evenly, at most `1 - overlap` of a window apart, and their starts are rounded. The Gaussian is centred on voxel `size // 2`, and weights and sums are in half precision.
     Nnunet,
 }
 

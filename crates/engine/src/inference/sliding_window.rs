@@ -1,11 +1,13 @@
 //! A whole volume through a network that takes one window at a time.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::activation::FinalActivation;
 use super::blend::{Blender, Planes};
 use super::file_mapping::FileMapping;
-use super::options::{Average, Axis, Inference};
+use super::options::{Average, Axis, Inference, WindowConvention};
 use super::postprocess::{DecisionRule, Postprocess};
 use crate::experiment::targets::Targets;
 use volume::{Grid, Label, Voxels, offset};
@@ -24,6 +26,16 @@ pub struct SlidingWindow<'a> {
 }
 
 impl SlidingWindow<'_> {
+    /// Returns whether planes have the axes z, y and x instead of x, y and z.
+    fn is_reversed(&self) -> bool {
+        self.inference.convention == WindowConvention::Nnunet
+    }
+
+    /// Returns the mapping from planes to the image file, from that of the preprocessed volume.
+    fn mapping_of_planes<'m>(&self, mapping: &'m FileMapping) -> Cow<'m, FileMapping> {
+        if self.is_reversed() { Cow::Owned(mapping.with_reversed_axes()) } else { Cow::Borrowed(mapping) }
+    }
+
     /// Returns the activation functions before and after resampling.
     fn activations(&self) -> [FinalActivation; 2] {
         match self.inference.average {
@@ -61,6 +73,7 @@ pub fn predict_label_map<E>(
 ) -> Result<Voxels<Label>, E> {
     let mut map = vec![0; output.grid.num_voxels()];
     let rule = DecisionRule::new(output.postprocess, output.targets);
+    let mapping = sliding_window.mapping_of_planes(mapping);
     let [_, after] = sliding_window.activations();
     let activation = if rule.needs_probabilities() { after } else { FinalActivation::None };
     predict_planes(image, sliding_window, forward, |planes| {
@@ -86,12 +99,14 @@ pub fn add_probabilities<E>(
     forward: impl FnMut(Vec<f32>, usize) -> Result<Vec<f32>, E>,
 ) -> Result<(), E> {
     let [_, activation] = sliding_window.activations();
+    let mapping = sliding_window.mapping_of_planes(mapping);
     predict_planes(image, sliding_window, forward, |planes| {
         mapping.add_probabilities(planes, factor, sums, |scores| activation.apply(scores, planes.classes));
     })?;
     if has_background {
         let voxels = sums.len() / sliding_window.classes;
-        mapping.add_background_outside(image.shape, factor, &mut sums[..voxels]);
+        let shape = if sliding_window.is_reversed() { reversed(image.shape) } else { image.shape };
+        mapping.add_background_outside(shape, factor, &mut sums[..voxels]);
     }
     Ok(())
 }
@@ -118,8 +133,10 @@ impl LabelMapOutput<'_> {
 /// Predicts a volume window by window, and passes planes of probabilities, or of logits with `average: logits`, to `take` as
 /// they are finished.
 ///
-/// `forward` computes the logits `[window, class, x, y, z]` of a batch of windows `[window, channel, x, y, z]`, whose
-/// number is its second argument.
+/// `forward` computes the logits `[window, run, class, x, y, z]` of a batch of windows `[window, channel, x, y, z]`, whose
+/// number is its second argument; those of several runs are averaged when a plane is finished.
+///
+/// By nnU-Net's convention the axes of planes are z, y and x, so that windows are summed in its order.
 ///
 /// # Errors
 /// Those of `forward`.
@@ -133,19 +150,49 @@ pub fn predict_planes<E>(
     let [activation, _] = sliding_window.activations();
     let tiling = inference.tiling(image.shape, window);
     let size: usize = window.iter().product();
-    let mut blender = Blender::new(tiling.clone(), inference.blend, classes, activation);
-    for starts in tiling.starts.chunks(inference.batch_size.get()) {
+    let is_reversed = sliding_window.is_reversed();
+    // The windows in the order and with the axes in which they are blended.
+    let blended = match is_reversed {
+        true => inference.tiling(reversed(image.shape), reversed(window)),
+        false => tiling.clone(),
+    };
+    let mut blender = Blender::new(blended.clone(), inference.blend, classes, activation);
+    for blended_starts in blended.starts.chunks(inference.batch_size.get()) {
+        let starts: Vec<[usize; 3]> =
+            blended_starts.iter().map(|start| if is_reversed { reversed(*start) } else { *start }).collect();
         let mut batch = vec![0.0; starts.len() * image.channels * size];
         for (&start, out) in starts.iter().zip(batch.chunks_exact_mut(image.channels * size)) {
             tiling.cut(image, image.channels, start, out);
         }
         let logits = mirrored_mean(batch, window, &inference.mirror, |batch| forward(batch, starts.len()))?;
-        for (&start, logits) in starts.iter().zip(logits.chunks_exact(classes * size)) {
-            blender.add(start, logits, &mut take);
+        let runs = logits.len() / (starts.len() * classes * size);
+        blender = blender.with_runs(runs);
+        for (&start, logits) in blended_starts.iter().zip(logits.chunks_exact(runs * classes * size)) {
+            match is_reversed {
+                true => blender.add(start, &with_reversed_axes(logits, window), &mut take),
+                false => blender.add(start, logits, &mut take),
+            }
         }
     }
     blender.finish(take);
     Ok(())
+}
+
+fn reversed<T: Copy>([x, y, z]: [T; 3]) -> [T; 3] {
+    [z, y, x]
+}
+
+/// Returns arrays `[.., z, y, x]` of arrays `[.., x, y, z]` of this shape.
+fn with_reversed_axes(values: &[f32], [size_x, size_y, size_z]: [usize; 3]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(values.len());
+    for block in values.chunks_exact(size_x * size_y * size_z) {
+        for z in 0..size_z {
+            for y in 0..size_y {
+                out.extend(block[y * size_z + z..].iter().step_by(size_y * size_z).take(size_x));
+            }
+        }
+    }
+    out
 }
 
 /// Returns the mean of the logits of windows `[.., x, y, z]` and of those of their mirror images, mirrored back.

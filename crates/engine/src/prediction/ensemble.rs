@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{PredictError, Predictor, ReportProgress};
 use crate::inference::file_mapping::FileMapping;
-use crate::inference::options::{Average, Inference};
+use crate::inference::options::{Average, Inference, WindowConvention};
 use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
 use crate::preprocessing::FittedPreprocessing;
 use volume::{Label, Volume, Voxels};
@@ -128,7 +128,8 @@ fn mean_probabilities(
     Ok(sums)
 }
 
-/// Runs that predict each window together, so that the mean of their logits is that of one network.
+/// Runs that predict each window together, so that the mean of their logits is that of one network. By nnU-Net's convention,
+/// which rounds the logits of each run, they are averaged after blending, else before.
 ///
 /// Runs with the same preprocessing share an image; of several, the channels follow each other.
 struct Together<'a> {
@@ -138,6 +139,8 @@ struct Together<'a> {
     channels: usize,
     image: Voxels<f32>,
     mapping: FileMapping,
+    /// Whether logits are averaged after blending.
+    is_averaged_later: bool,
 }
 
 impl<'a> Together<'a> {
@@ -156,9 +159,10 @@ impl<'a> Together<'a> {
         let representatives: Vec<&Predictor> = distinct.iter().map(|(predictor, _)| *predictor).collect();
         let (first, others) = representatives.split_first().expect("an ensemble has a run");
         let channels = first.channels();
+        let is_averaged_later = first.experiment.inference.convention == WindowConvention::Nnunet;
         if others.is_empty() {
             let (image, mapping) = first.preprocess(source)?;
-            return Ok(Self { predictors: assigned, channels, image, mapping });
+            return Ok(Self { predictors: assigned, channels, image, mapping, is_averaged_later });
         }
         let (image, mapping) = first.preprocess(source.clone())?;
         let shape = image.shape;
@@ -173,7 +177,7 @@ impl<'a> Together<'a> {
             values.extend_from_slice(&image);
         }
         let image = Voxels::new(channels * representatives.len(), shape, values);
-        Ok(Self { predictors: assigned, channels, image, mapping })
+        Ok(Self { predictors: assigned, channels, image, mapping, is_averaged_later })
     }
 
     /// Returns the mean of the forward passes of the runs, which fails when `stop` is set.
@@ -197,16 +201,21 @@ impl<'a> Together<'a> {
                     .copied()
                     .collect()
             };
-            let mut sum: Vec<f32> = Vec::new();
+            let mut of_runs: Vec<Vec<f32>> = Vec::with_capacity(self.predictors.len());
             for (predictor, image) in &self.predictors {
-                let logits = predictor.logits(of_image(*image), count, stop)?;
+                of_runs.push(predictor.logits(of_image(*image), count, stop)?);
                 report(progress);
-                match sum.is_empty() {
-                    true => sum = logits,
-                    false => sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit),
-                }
             }
-            let runs = self.predictors.len() as f32;
+            if self.is_averaged_later {
+                let size = of_runs[0].len() / count;
+                let of_window = |window: usize| of_runs.iter().flat_map(move |run| &run[window * size..][..size]);
+                return Ok((0..count).flat_map(of_window).copied().collect());
+            }
+            let runs = of_runs.len() as f32;
+            let mut sum = of_runs.swap_remove(0);
+            for run in of_runs {
+                sum.iter_mut().zip(run).for_each(|(sum, logit)| *sum += logit);
+            }
             sum.iter_mut().for_each(|sum| *sum /= runs);
             Ok(sum)
         }
