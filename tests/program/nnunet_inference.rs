@@ -44,7 +44,8 @@ fn logits_of_an_ensemble_are_averaged() {
     for voxel in 0..4096 {
         for class in 1..3 {
             let mean = (logit(&a, class, voxel) + logit(&b, class, voxel)) / 2.0;
-            assert!((logit(&both, class, voxel) - mean).abs() < 1e-3, "{voxel} {class}");
+            // Logits are rounded to half precision.
+            assert!((logit(&both, class, voxel) - mean).abs() < 4e-3, "{voxel} {class}");
         }
     }
     let differs = (0..4096).filter(|voxel| (logit(&a, 1, *voxel) - logit(&b, 1, *voxel)).abs() > 0.01).count();

@@ -93,24 +93,20 @@ fn scan(shape: [usize; 3], spacing: [f64; 3]) -> Volume {
     Volume { grid, image: Voxels::new(2, shape, image), label: Some(Voxels::new(1, shape, label)) }
 }
 
-/// Returns the mean logits of the class `Network` in the script over folds.
+/// Returns the logits of the class `Network` in the script, of each fold.
 fn network(windows: &[f32], count: usize, window: [usize; 3], scales: &[f32]) -> Vec<f32> {
     let voxels: usize = window.iter().product();
-    let mut logits = vec![0.0; count * CLASSES * voxels];
-    for (channels, logits) in windows.chunks_exact(2 * voxels).zip(logits.chunks_exact_mut(CLASSES * voxels)) {
-        for voxel in 0..voxels {
-            let [x, y, z] = unravel_index(window, voxel).map(|index| index as f32);
-            let position = 0.05 * x + 0.03 * y - 0.02 * z;
-            let (first, second) = (channels[voxel], channels[voxels + voxel]);
-            for scale in scales {
-                let fold = [
-                    scale * (0.6 * first + position),
-                    scale * (0.9 * second - position) + 0.1,
-                    scale * (0.3 * first * second) - 0.2,
-                ];
-                for (class, logit) in fold.into_iter().enumerate() {
-                    logits[class * voxels + voxel] += logit / scales.len() as f32;
-                }
+    let per_window = scales.len() * CLASSES * voxels;
+    let mut logits = vec![0.0; count * per_window];
+    for (channels, logits) in windows.chunks_exact(2 * voxels).zip(logits.chunks_exact_mut(per_window)) {
+        for (scale, logits) in scales.iter().zip(logits.chunks_exact_mut(CLASSES * voxels)) {
+            for voxel in 0..voxels {
+                let [x, y, z] = unravel_index(window, voxel).map(|index| index as f32);
+                let position = 0.05 * x + 0.03 * y - 0.02 * z;
+                let (first, second) = (channels[voxel], channels[voxels + voxel]);
+                logits[voxel] = scale * (0.6 * first + position);
+                logits[voxels + voxel] = scale * (0.9 * second - position) + 0.1;
+                logits[2 * voxels + voxel] = scale * (0.3 * first * second) - 0.2;
             }
         }
     }
@@ -167,10 +163,10 @@ impl Prediction {
         let mut scores: Vec<f32> =
             self.probabilities.iter().copied().skip(voxel).step_by(self.prediction.len()).collect();
         if self.regions.is_some() {
-            return scores.iter().any(|probability| (probability - 0.5).abs() < 1e-5);
+            return scores.iter().any(|probability| (probability - 0.5).abs() < 1e-3);
         }
         scores.sort_by(f32::total_cmp);
-        scores[CLASSES - 1] - scores[CLASSES - 2] < 1e-5
+        scores[CLASSES - 1] - scores[CLASSES - 2] < 1e-3
     }
 }
 
@@ -230,27 +226,35 @@ fn scans_are_preprocessed_and_predicted_as_by_nnunet() {
         let sliding_window = SlidingWindow { window, classes: CLASSES, inference: &inference, activation };
         let forward = |windows: Vec<f32>, count| Ok::<_, Infallible>(network(&windows, count, window, &case.scales));
         let image = &preprocessed.image;
-        let plane = image.shape[1] * image.shape[2];
+        let [size_x, size_y, size_z] = image.shape;
         let mut logits = vec![0.0; case.logits.len()];
+        // The axes of planes are z, y and x.
         let take = |planes: &Planes| {
-            for (index, chunk) in planes.values.chunks_exact(plane).enumerate() {
-                let (x, class) = (planes.first + index / CLASSES, index % CLASSES);
-                logits[(class * image.shape[0] + x) * plane..][..plane].copy_from_slice(chunk);
+            assert_eq!(planes.shape, [size_z, size_y, size_x]);
+            for (index, value) in planes.values.iter().enumerate() {
+                let [plane, y, x] = unravel_index([0, size_y, size_x], index);
+                let (z, class) = (planes.first + plane / CLASSES, plane % CLASSES);
+                logits[((class * size_x + x) * size_y + y) * size_z + z] = *value;
             }
         };
         predict_planes(image, &sliding_window, forward, take).unwrap();
+        // Sums are rounded to half precision in the same order, so nearly all are the same.
         let worst = difference(&logits, &case.logits);
-        assert!(worst < 5e-6, "{name}: {worst}");
+        assert!(worst < 1e-3, "{name}: {worst}");
+        let differing = logits.iter().zip(&case.logits).filter(|(a, b)| (*a - *b).abs() > 1e-5 * b.abs()).count();
+        assert!(differing * 100 < logits.len(), "{name}: {differing} of {} logits differ", logits.len());
 
         let output = LabelMapOutput { grid: &grid, targets: &targets, postprocess: &[] };
         let map = predict_label_map(image, &mapping, &sliding_window, &output, forward).unwrap();
         let wrong: Vec<usize> = (0..map.len()).filter(|voxel| map[*voxel] != case.prediction[*voxel]).collect();
         assert!(wrong.iter().all(|voxel| case.is_tie(*voxel)), "{name}: {} voxels differ", wrong.len());
+        assert!(wrong.len() * 1000 < map.len(), "{name}: {} voxels differ", wrong.len());
         let mut probabilities = vec![0.0; case.probabilities.len()];
         let has_background = targets.has_background();
         add_probabilities(image, &mapping, &sliding_window, has_background, (1.0, &mut probabilities), forward)
             .unwrap();
         let worst = difference(&probabilities, &case.probabilities);
-        assert!(worst < 1e-5, "{name}: {worst}");
+        // nnU-Net rounds resampled logits to half precision, too.
+        assert!(worst < 2e-3, "{name}: {worst}");
     }
 }

@@ -4,8 +4,7 @@ it predicts with a toy network, from the scan to the label map.
 usage: python inference.py  (nnunetv2 2.8.1, torch 2.12.1; writes inference.json beside it)
 
 Arrays here are [channel, z, y, x], and shapes and spacings z, y, x; those of runner, and of the JSON file, are x, y, z. Scans
-and the network are formulas that the test repeats. nnU-Net sums logits in half precision; here they are summed in single
-precision, so that label maps can be compared voxel by voxel.
+and the network are formulas that the test repeats.
 """
 
 import json
@@ -105,11 +104,7 @@ def predicted(case):
     axes = tuple(sorted("zyx"[case["is_2d"]:].index(axis) for axis in case["mirror"])) or None
     folds = [dict(scale=torch.tensor(scale)) for scale in case["scales"]]
     predictor.manual_initialization(Network(), manager, configuration, folds, dataset, "nnUNetTrainer", axes)
-    half, torch.half = torch.half, torch.float32
-    try:
-        logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
-    finally:
-        torch.half = half
+    logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
     export = dict(plans_manager=manager, configuration_manager=configuration, properties_dict=properties,
                   label_manager=manager.get_label_manager(dataset))
     labels = convert_predicted_logits_to_segmentation_with_correct_shape(logits.clone(), **export)
@@ -126,7 +121,7 @@ def predicted(case):
     return dict(
         shape=case["shape"], spacing=case["spacing"], target=case["target"], window=case["window"], mirror=case["mirror"],
         scales=case["scales"], masked=case["masked"], regions=case.get("order"), box=box.tolist(),
-        preprocessed=list(data.shape[:0:-1]), image=numbers(data), label=integers(label), logits=numbers(logits.numpy()),
+        preprocessed=list(data.shape[:0:-1]), image=numbers(data), label=integers(label), logits=numbers(logits.float().numpy()),
         prediction=integers(labels[None]), probabilities=numbers(probabilities))
 
 
