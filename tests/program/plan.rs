@@ -176,12 +176,10 @@ fn a_fingerprint_of_other_subjects_is_a_problem() {
 fn another_number_of_channels_than_declared_is_a_problem() {
     let dir = dir();
     let mut declared: Value = serde_json::from_str(&text(&dir, "data/dataset.json")).unwrap();
-    declared["channel_names"] = json!({"0": "T1", "1": "T2"});
-    declared.as_object_mut().unwrap().remove("modality");
-    // With `file_ending` it is a folder of nnU-Net, whose channels are files of their own.
+    declared["modality"] = json!({"0": "T1", "1": "T2"});
     dir.write("data/dataset.json", &declared.to_string());
     let message = stderr_line(&dir.runner(&["plan", "data"]).code(2));
-    assert!(message.contains("no file ends with _0000.nii.gz"), "{message}");
+    assert!(message.contains("declares 2 channels, but its images have 1"), "{message}");
 }
 
 #[test]

@@ -216,7 +216,7 @@ impl PlannedDataset {
             _ if declared == found => self.listing.channel_names.clone(),
             _ => {
                 let message = format!("the dataset declares {declared} channels, but its images have {found}");
-                return Err(CliError::problem(message, "correct `channel_names` in dataset.json"));
+                return Err(CliError::problem(message, "correct `channel_names`, or `modality`, in dataset.json"));
             }
         };
         let label_entries = self.label_entries.unwrap_or_else(|| usize::from(fingerprint.max_label) + 1);
