@@ -229,7 +229,12 @@ fn classes_of(folders: &[Folder], ignore: Option<Label>) -> Result<Vec<Class>, C
 }
 
 /// Returns the scores of predictions in the form of a run with one epoch, which the report compares.
-pub(super) fn scored(name: &str, metrics: &[Metric], classes: &[Class], cases: &BTreeMap<String, Vec<CaseScores>>) -> Run {
+pub(super) fn scored(
+    name: &str,
+    metrics: &[Metric],
+    classes: &[Class],
+    cases: &BTreeMap<String, Vec<CaseScores>>,
+) -> Run {
     let summary = summarize_all(metrics, &cases.values().cloned().collect::<Vec<_>>(), classes);
     let summary_columns = metrics.iter().flat_map(|metric| metric.summary_columns(classes));
     let names = ["epoch".to_owned()].into_iter().chain(summary_columns.map(|column| format!("val_{column}")));

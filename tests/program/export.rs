@@ -37,16 +37,20 @@ fn an_exported_run_says_everything_that_another_program_needs() {
     let manifest = manifest(&folder);
     let model = &manifest["model"];
     assert_eq!(manifest["format"], 1);
-    assert_eq!(model["input"], json!({
-        "name": "image", "type": "float32", "axes": ["batch", "channel", "x", "y", "z"], "shape": [null, 1, null, null, null]
-    }));
+    assert_eq!(
+        model["input"],
+        json!({
+            "name": "image", "type": "float32", "axes": ["batch", "channel", "x", "y", "z"], "shape": [null, 1, null, null, null]
+        })
+    );
     assert_eq!(model["output"]["shape"], json!([null, 3, null, null, null]));
     assert_eq!(model["classes"][2], json!({ "name": "tumour", "labels": [2] }));
     assert_eq!((&model["opset"], &model["multiple_of"]), (&json!(17), &json!([2, 2, 2])));
     let bytes = fs::read(folder.join("model.onnx")).unwrap();
     assert_eq!(model["sha256"], hex::encode(Sha256::digest(&bytes)));
     assert_eq!(input_shape(&folder), ["batch", "1", "x", "y", "z"]);
-    let names: Vec<&str> = manifest["preprocessing"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        manifest["preprocessing"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(names, ["to_canonical", "foreground_normalize", "crop_or_pad"]);
     let learned: Value = serde_json::from_slice(&fs::read(Path::new(&run).join("preprocess.json")).unwrap()).unwrap();
     let fitted = &manifest["preprocessing"][1]["fitted"];
@@ -56,7 +60,10 @@ fn an_exported_run_says_everything_that_another_program_needs() {
     let inference = &manifest["inference"];
     assert_eq!((&inference["window"], &inference["overlap"]), (&json!([8, 8, 8]), &json!(0.5)));
     assert_eq!((&inference["mirror"], &inference["blend"]), (&json!(["x"]), &json!("gaussian")));
-    assert_eq!((&manifest["activation"], &manifest["labels"]), (&json!("softmax"), &json!({ "1": "liver", "2": "tumour" })));
+    assert_eq!(
+        (&manifest["activation"], &manifest["labels"]),
+        (&json!("softmax"), &json!({ "1": "liver", "2": "tumour" }))
+    );
     assert_eq!(manifest["decision"], json!({ "rule": "thresholds", "labels": [1, 2], "at_least": [0.25, 0.25] }));
     assert_eq!(manifest["postprocessing"], json!([{ "keep_largest": { "labels": [1] } }]));
     assert_eq!(manifest["spacing_mm"]["median"], json!([20.0, 20.0, 18.0]));

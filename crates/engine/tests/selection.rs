@@ -123,7 +123,9 @@ fn probabilities(case: &Case, subject: u64, setting: usize) -> Vec<f32> {
     weights[..VOXELS].fill(100 + case.background[setting]);
     for class in 1..=2 {
         let weight = 150 + random.below(100);
-        (0..VOXELS).filter(|voxel| usize::from(label[*voxel]) == class).for_each(|voxel| weights[class * VOXELS + voxel] += weight);
+        (0..VOXELS)
+            .filter(|voxel| usize::from(label[*voxel]) == class)
+            .for_each(|voxel| weights[class * VOXELS + voxel] += weight);
         for ball in random.balls(2, [0, 1]) {
             ball.voxels().for_each(|voxel| weights[voxel] += 100);
         }

@@ -78,19 +78,16 @@ fn image_and_logits(kind: &Kind, network: &Network) -> [NamedTensor; 2] {
     let logits = network.forward(&mut Pass::inference(), input);
     let logits_shape = logits.dims().to_vec();
     let logits = logits.into_data_as::<f32>().try_to_vec().unwrap();
-    [("image", shape.to_vec(), image), ("logits", logits_shape, logits)]
-        .map(|(name, shape, data)| NamedTensor { name: name.to_owned(), shape, data })
+    [("image", shape.to_vec(), image), ("logits", logits_shape, logits)].map(|(name, shape, data)| NamedTensor {
+        name: name.to_owned(),
+        shape,
+        data,
+    })
 }
 
 fn interface(kind: &Kind) -> Interface {
     let metadata = vec![("kind".to_owned(), kind.name.clone())];
-    Interface {
-        channels: kind.channels,
-        classes: kind.classes,
-        shape: None,
-        version: "0".to_owned(),
-        metadata,
-    }
+    Interface { channels: kind.channels, classes: kind.classes, shape: None, version: "0".to_owned(), metadata }
 }
 
 fn model(kind: &Kind, network: &Network) -> messages::Model {
@@ -145,7 +142,13 @@ fn files_have_the_nodes_that_onnx_runtime_ran_and_we_have_its_logits() {
         graph.node.iter().for_each(|node| *operators.entry(node.op_type.clone()).or_insert(0) += 1);
         assert_eq!(operators, facts.operators, "{}: operators", kind.name);
         let hash: String = Sha256::digest(description(&graph)).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, facts.graph, "{}: run onnx_equal.py again if this is intended\n{}", kind.name, description(&graph));
+        assert_eq!(
+            hash,
+            facts.graph,
+            "{}: run onnx_equal.py again if this is intended\n{}",
+            kind.name,
+            description(&graph)
+        );
         let [_, logits] = &tensors;
         let largest = logits.data.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         assert!(largest > 0.01, "{}: the logits are {largest} at most", kind.name);
@@ -222,7 +225,8 @@ fn the_batch_is_dynamic_and_the_other_axes_are_fixed_where_asked_for() {
             (value.name.clone(), tensor.shape.unwrap().dim.into_iter().map(size).collect::<Vec<_>>().join(" "))
         })
     };
-    let named = |input: &str, output: &str| [(INPUT.to_owned(), input.to_owned()), (OUTPUT.to_owned(), output.to_owned())];
+    let named =
+        |input: &str, output: &str| [(INPUT.to_owned(), input.to_owned()), (OUTPUT.to_owned(), output.to_owned())];
     assert_eq!(dims(None), named("batch 1 x y z", "batch 3 x y z"));
     assert_eq!(dims(Some([16, 8, 24])), named("batch 1 16 8 24", "batch 3 16 8 24"));
 }

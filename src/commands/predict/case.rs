@@ -95,7 +95,8 @@ pub(in crate::commands) fn predict_case(
 /// Returns what is unlike the training scans of each run about a scan, each difference once; `None` if no run folder
 /// describes its training scans.
 fn unlike_training<'a>(settings: &CaseSettings<'a>, volume: &Volume) -> Option<Vec<UnlikeTraining<'a>>> {
-    let of_runs = settings.ensemble.predictors.iter().map(|predictor| Some((predictor, predictor.differences(volume)?)));
+    let of_runs =
+        settings.ensemble.predictors.iter().map(|predictor| Some((predictor, predictor.differences(volume)?)));
     let of_runs: Vec<_> = of_runs.flatten().collect();
     if of_runs.is_empty() {
         return None;

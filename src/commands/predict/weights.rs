@@ -77,7 +77,8 @@ impl Weights {
 
     /// Opens the run folders of a selection, in order.
     pub(super) fn open_selected(&self, selection: &Selection) -> Result<Vec<Predictor>, CliError> {
-        let runs = selection.settings.iter().flat_map(|setting| setting.runs.iter().map(|run| (run, setting.checkpoint)));
+        let runs =
+            selection.settings.iter().flat_map(|setting| setting.runs.iter().map(|run| (run, setting.checkpoint)));
         runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect()
     }
 

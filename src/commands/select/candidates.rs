@@ -12,8 +12,8 @@ use super::predictions::{OpenRun, PredictOrCliError, Predicted, read_label};
 use super::settings::Setting;
 use crate::commands::evaluate::folders::pair;
 use crate::commands::predict::{Windows, predict_error};
-use crate::terminal::signals::stop_flag;
 use crate::terminal::CliError;
+use crate::terminal::signals::stop_flag;
 use crate::volume_files::make_folder;
 use engine::experiment::targets::{Targets, score_without_ignored};
 use engine::inference::postprocess::Postprocess;
@@ -235,7 +235,11 @@ impl Scored {
     }
 
     /// Returns the scores of a candidate after some post-processing steps of its label maps.
-    pub fn after(&self, candidate: &Candidate, steps: &[Postprocess]) -> Result<BTreeMap<String, CaseScores>, CliError> {
+    pub fn after(
+        &self,
+        candidate: &Candidate,
+        steps: &[Postprocess],
+    ) -> Result<BTreeMap<String, CaseScores>, CliError> {
         let classes = self.targets.classes();
         let score = |(subject, path): (&String, &PathBuf)| -> Result<_, CliError> {
             let (grid, truth) = &self.truths[subject];

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::SelectArgs;
 use super::candidates::{Candidate, Scored};
@@ -10,7 +11,7 @@ use crate::commands::compare;
 use crate::commands::report::{Detail, finish};
 use crate::terminal::{CliError, run_error};
 use engine::inference::postprocess::Postprocess;
-use engine::selection::file::{Evidence, Selection};
+use engine::selection::file::{CheckpointName, Evidence, Selection};
 use engine::selection::postprocessing::{ClassMetric, Means, Trial, accepted, determine};
 use metrics::{CaseScores, Class};
 use report::Report;
@@ -74,7 +75,8 @@ fn best(all: &[Means], metric: &ClassMetric) -> Result<usize, CliError> {
     })
 }
 
-type SelectedRuns = Vec<(String, engine::selection::file::CheckpointName, Vec<std::path::PathBuf>)>;
+/// The name, the weights and the run folders of each setting.
+type SelectedRuns = Vec<(String, CheckpointName, Vec<PathBuf>)>;
 
 /// Returns the runs of the chosen candidate, and all post-processing steps: those of the runs, then the accepted ones.
 fn selection(
@@ -98,11 +100,8 @@ fn write_report(scored: &Scored, arguments: &SelectArgs, classes: &[Class]) -> R
         compare::scored(&candidate.name, metrics, classes, &cases)
     };
     let runs = scored.candidates.iter().map(run).collect();
-    let compared = Compared {
-        metric: Some(scored.metric.name().to_owned()),
-        subject: Subject::Candidates,
-        ..Compared::default()
-    };
+    let compared =
+        Compared { metric: Some(scored.metric.name().to_owned()), subject: Subject::Candidates, ..Compared::default() };
     let mut report = Report::of(runs, compared);
     let caveat = "The best candidate was chosen on the same cases that it is scored on, so its score is optimistic; the more \
                   candidates, the more.";

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::SelectArgs;
 use super::settings::Setting;
+use crate::commands::check_moved_data;
 use crate::commands::evaluate::run::plan;
 use crate::commands::predict::{CaseSettings, PredictionFiles, Windows, is_done, predict_case, predict_error};
 use crate::commands::training::{command, make_phantoms};
-use crate::commands::check_moved_data;
 use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, run_error};
 use crate::volume_files::make_folder;

@@ -96,7 +96,9 @@ impl Settings {
     fn is_usable(&mut self, run: &Run) -> bool {
         let reason = match (run.status, &run.parts) {
             (Some(Status::Done), Some(_)) => return true,
-            (Some(Status::Done), None) => "it has no split.json, so the subjects that it was not trained on are unknown",
+            (Some(Status::Done), None) => {
+                "it has no split.json, so the subjects that it was not trained on are unknown"
+            }
             _ => "it is not finished",
         };
         self.notes.push(format!("{} is left out: {reason}", run.name));
@@ -140,13 +142,13 @@ impl Settings {
 
     /// Returns the setting of some runs; if they have no out-of-fold predictions, notes why.
     fn setting(&mut self, root: &Path, name: String, runs: &[Run]) -> Option<Setting> {
-        let folds: Vec<FoldRun> = runs
-            .iter()
-            .filter_map(|run| Some(FoldRun { name: &run.name, parts: run.parts.as_ref()? }))
-            .collect();
+        let folds: Vec<FoldRun> =
+            runs.iter().filter_map(|run| Some(FoldRun { name: &run.name, parts: run.parts.as_ref()? })).collect();
         match out_of_fold(&folds) {
             Ok(run_of) => {
-                let folder = |run: &Run| if root.join("manifest.json").exists() { root.to_owned() } else { root.join(&run.name) };
+                let folder = |run: &Run| {
+                    if root.join("manifest.json").exists() { root.to_owned() } else { root.join(&run.name) }
+                };
                 Some(Setting { name, runs: runs.iter().map(folder).collect(), run_of })
             }
             Err(error) => {

@@ -67,12 +67,7 @@ fn wrong(root: &Path, reason: String) -> DatasetError {
 }
 
 /// Returns the case of an entry of `dataset`: an image file per channel, or one with all of them.
-fn listed_case(
-    root: &Path,
-    name: &str,
-    files: &CaseFiles,
-    channels: Option<usize>,
-) -> Result<Subject, DatasetError> {
+fn listed_case(root: &Path, name: &str, files: &CaseFiles, channels: Option<usize>) -> Result<Subject, DatasetError> {
     let expected = channels.unwrap_or(1);
     match files.images.len() {
         0 => return Err(wrong(root, format!("dataset: {name}: expected at least one image, got none"))),
@@ -126,9 +121,10 @@ fn cases_in_folder(root: &Path, json: &DatasetJson) -> Result<Listing, DatasetEr
         let label = Some(root.join("labelsTr").join(format!("{name}{ending}")));
         Subject { name, images, label }
     };
-    let note = others.iter().find(|file| io::is_image(Path::new(file))).map(|file| {
-        format!("{}: files without a channel number, such as {file}, are not read", folder.display())
-    });
+    let note = others
+        .iter()
+        .find(|file| io::is_image(Path::new(file)))
+        .map(|file| format!("{}: files without a channel number, such as {file}, are not read", folder.display()));
     let subjects = cases.into_keys().map(subject).collect();
     Ok(Listing { subjects, notes: note.into_iter().collect(), ..Listing::default() })
 }
@@ -150,8 +146,8 @@ mod tests {
 
     #[test]
     fn known_variables_in_paths_are_replaced() {
-        let cargo = std::env::var("CARGO_PKG_NAME").unwrap();
-        assert_eq!(with_variables("$CARGO_PKG_NAME/a_${CARGO_PKG_NAME}"), format!("{cargo}/a_{cargo}"));
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(with_variables("$PATH/a_${PATH}"), format!("{path}/a_{path}"));
         assert_eq!(with_variables("$NO_SUCH_VARIABLE/x$"), "$NO_SUCH_VARIABLE/x$");
     }
 }

@@ -113,7 +113,11 @@ fn a_case_without_a_first_channel_is_incomplete_and_files_without_a_channel_are_
     assert_eq!(names(&listing), ["a", "b"]);
     let incomplete: Vec<_> = listing.incomplete.iter().map(|one| (one.role, one.subject.as_str())).collect();
     assert_eq!(incomplete, [(Role::Image, "b")]);
-    assert!(listing.notes[0].ends_with("without a channel number, such as c.nii.gz, are not read"), "{:?}", listing.notes);
+    assert!(
+        listing.notes[0].ends_with("without a channel number, such as c.nii.gz, are not read"),
+        "{:?}",
+        listing.notes
+    );
 }
 
 #[test]

@@ -278,10 +278,7 @@ mod tests {
         let spec = |labels: &[Label]| RegionSpec { labels: labels.to_vec(), write: None };
         let regions = [("whole".to_owned(), spec(&[2, 5])), ("tumour".to_owned(), spec(&[5]))];
         let targets = Targets::new(&labels, &regions, None).unwrap();
-        assert_eq!(
-            decision("[]", &targets),
-            serde_json::json!({ "rule": "regions", "labels": [2, 5], "above": 0.5 })
-        );
+        assert_eq!(decision("[]", &targets), serde_json::json!({ "rule": "regions", "labels": [2, 5], "above": 0.5 }));
         assert_eq!(classes(&targets)[0], Class { name: "whole".to_owned(), labels: vec![2, 5] });
     }
 

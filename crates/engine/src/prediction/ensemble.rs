@@ -49,9 +49,8 @@ impl<'a> Ensemble<'a> {
         let first = &predictors[0];
         let postprocess = &first.experiment.postprocess[..];
         let ensemble = Self { predictors, postprocess, members: vec![(0..predictors.len(), 1.0)] };
-        let different_steps = |other: &Predictor| {
-            (other.experiment.postprocess[..] != *postprocess).then_some("postprocess steps")
-        };
+        let different_steps =
+            |other: &Predictor| (other.experiment.postprocess[..] != *postprocess).then_some("postprocess steps");
         require_same(first, predictors, different_steps)?;
         ensemble.check()?;
         Ok(ensemble)
@@ -137,9 +136,7 @@ fn require_same(
     difference: impl Fn(&Predictor) -> Option<&'static str>,
 ) -> Result<(), PredictError> {
     match predictors.iter().find_map(|other| Some((other, difference(other)?))) {
-        Some((other, what)) => {
-            Err(PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what })
-        }
+        Some((other, what)) => Err(PredictError::Differ { first: first.root.clone(), other: other.root.clone(), what }),
         None => Ok(()),
     }
 }

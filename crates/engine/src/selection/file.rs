@@ -99,7 +99,11 @@ pub struct Evidence {
 
 impl Selection {
     /// Creates a selection of settings, each with the same weight.
-    pub fn new(settings: Vec<(String, CheckpointName, Vec<PathBuf>)>, postprocess: Vec<Postprocess>, evidence: Evidence) -> Self {
+    pub fn new(
+        settings: Vec<(String, CheckpointName, Vec<PathBuf>)>,
+        postprocess: Vec<Postprocess>,
+        evidence: Evidence,
+    ) -> Self {
         let weight = 1.0 / settings.len() as f64;
         let setting = |(name, checkpoint, runs)| SelectedSetting { name, weight, checkpoint, runs };
         Self { format: FORMAT, settings: settings.into_iter().map(setting).collect(), postprocess, evidence }

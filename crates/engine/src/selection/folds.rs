@@ -99,7 +99,10 @@ mod tests {
         let splits = [parts(&["b", "c"], &["a"]), parts(&["a"], &["b", "c"])];
         let runs: Vec<FoldRun> = splits.iter().map(|parts| FoldRun { name: "run", parts }).collect();
         let by_subject = out_of_fold(&runs).unwrap();
-        assert_eq!(by_subject.into_iter().collect::<Vec<_>>(), [("a", 0), ("b", 1), ("c", 1)].map(|(a, i)| (a.to_owned(), i)));
+        assert_eq!(
+            by_subject.into_iter().collect::<Vec<_>>(),
+            [("a", 0), ("b", 1), ("c", 1)].map(|(a, i)| (a.to_owned(), i))
+        );
     }
 
     #[test]

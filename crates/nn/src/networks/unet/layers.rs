@@ -3,12 +3,12 @@
 use burn::tensor::Tensor;
 
 use super::{Downsample, Encoder, Unet, Upsample, gradients};
+use crate::layers::max_pool::add_max_pool;
+use crate::layers::upsample::{add_nearest, add_trilinear};
 use crate::layers::{
     BlockShape, BlockStyle, Convolution, ConvolutionBlock, ConvolutionShape, ConvolutionUnit, Pass, ResidualStage,
     TransposedConvolution, max_pool, upsample,
 };
-use crate::layers::max_pool::add_max_pool;
-use crate::layers::upsample::{add_nearest, add_trilinear};
 use crate::networks::Layers;
 use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Initializer, Parameters};
