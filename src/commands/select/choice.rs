@@ -42,10 +42,12 @@ pub(super) fn choose(settings: &[Setting], scored: &Scored, arguments: &SelectAr
     let compared = ComparedMetric::new(scored.metric.name(), "mean", std::slice::from_ref(&scored.metric));
     let number = |score: Option<f64>| score.map_or("undefined".to_owned(), |score| compared.number(score));
     outln!("selected: {}, mean {} {}", candidate.name, compared.title, number(all[best].mean));
-    outln!("post-processing: only the largest connected component is kept");
-    trials.iter().for_each(|trial| outln!("- {}", sentence(trial, &number)));
+    // Removing a few voxels changes only the last digits.
+    let precise = |score: Option<f64>| score.map_or("undefined".to_owned(), |score| format!("{score:.5}"));
+    outln!("post-processing, keeping only the largest connected component:");
+    trials.iter().for_each(|trial| outln!("- {}", sentence(trial, &precise)));
     if !steps.is_empty() {
-        outln!("mean {} after post-processing: {}", compared.title, number(after));
+        outln!("mean {} after post-processing: {}", compared.title, precise(after));
     }
     let selection = selection(settings, scored, candidate, steps, arguments);
     let evidence = Evidence {
