@@ -82,7 +82,10 @@ fn a_selection_averages_settings_by_their_weights_and_has_its_own_post_processin
     let wide = train(&dir, "wide", &[&THRESHOLD[..], &["--set", "model.unet.widths=[4, 8]"]].concat());
     let write = |name: &str, settings: &str, postprocess: &str| {
         let evidence = "{metric: dice, subjects: 4, candidates: {}, selected: [0.5, 0.5], version: '0', time: now}";
-        dir.write(name, &format!("format: 1\nsettings: [{settings}]\npostprocess: {postprocess}\nevidence: {evidence}\n"));
+        dir.write(
+            name,
+            &format!("format: 1\nsettings: [{settings}]\npostprocess: {postprocess}\nevidence: {evidence}\n"),
+        );
     };
     let setting = |name: &str, weight: f64, runs: &[PathBuf]| {
         let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::SelectArgs;
 use super::candidates::{Candidate, Scored};
@@ -10,7 +11,7 @@ use crate::commands::compare;
 use crate::commands::report::{Detail, finish};
 use crate::terminal::{CliError, run_error};
 use engine::inference::postprocess::Postprocess;
-use engine::selection::file::{Evidence, Selection};
+use engine::selection::file::{CheckpointName, Evidence, Selection};
 use engine::selection::postprocessing::{ClassMetric, Means, Trial, accepted, determine};
 use metrics::{CaseScores, Class};
 use report::Report;
@@ -41,10 +42,12 @@ pub(super) fn choose(settings: &[Setting], scored: &Scored, arguments: &SelectAr
     let compared = ComparedMetric::new(scored.metric.name(), "mean", std::slice::from_ref(&scored.metric));
     let number = |score: Option<f64>| score.map_or("undefined".to_owned(), |score| compared.number(score));
     outln!("selected: {}, mean {} {}", candidate.name, compared.title, number(all[best].mean));
-    outln!("post-processing: only the largest connected component is kept");
-    trials.iter().for_each(|trial| outln!("- {}", sentence(trial, &number)));
+    // Removing a few voxels changes only the last digits.
+    let precise = |score: Option<f64>| score.map_or("undefined".to_owned(), |score| format!("{score:.5}"));
+    outln!("post-processing, keeping only the largest connected component:");
+    trials.iter().for_each(|trial| outln!("- {}", sentence(trial, &precise)));
     if !steps.is_empty() {
-        outln!("mean {} after post-processing: {}", compared.title, number(after));
+        outln!("mean {} after post-processing: {}", compared.title, precise(after));
     }
     let selection = selection(settings, scored, candidate, steps, arguments);
     let evidence = Evidence {
@@ -74,7 +77,8 @@ fn best(all: &[Means], metric: &ClassMetric) -> Result<usize, CliError> {
     })
 }
 
-type SelectedRuns = Vec<(String, engine::selection::file::CheckpointName, Vec<std::path::PathBuf>)>;
+/// The name, the weights and the run folders of each setting.
+type SelectedRuns = Vec<(String, CheckpointName, Vec<PathBuf>)>;
 
 /// Returns the runs of the chosen candidate, and all post-processing steps: those of the runs, then the accepted ones.
 fn selection(

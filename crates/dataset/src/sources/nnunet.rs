@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn known_variables_in_paths_are_replaced() {
-        let cargo = std::env::var("CARGO_PKG_NAME").unwrap();
-        assert_eq!(with_variables("$CARGO_PKG_NAME/a_${CARGO_PKG_NAME}"), format!("{cargo}/a_{cargo}"));
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(with_variables("$PATH/a_${PATH}"), format!("{path}/a_{path}"));
         assert_eq!(with_variables("$NO_SUCH_VARIABLE/x$"), "$NO_SUCH_VARIABLE/x$");
     }
 }
