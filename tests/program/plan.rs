@@ -168,7 +168,7 @@ fn a_fingerprint_of_other_subjects_is_a_problem() {
     let message = stderr_line(&dir.runner(&arguments).code(2));
     assert!(message.contains("has 6 subjects, which are not the 5 of the dataset"), "{message}");
     dir.write("broken.json", "{}");
-    let message = stderr_line(&dir.runner(&["plan", "data", "--fingerprint", "broken.json"]).code(2));
+    let message = stderr_line(&dir.runner(&["plan", "data", "--out", "new", "--fingerprint", "broken.json"]).code(2));
     assert!(message.contains("missing field"), "{message}");
 }
 
