@@ -87,6 +87,9 @@ impl Planes<'_> {
     }
 }
 
+/// The number of planes that are finished together: those that are passed on are in single precision.
+const MAX_PLANES: usize = 16;
+
 /// The weighted mean of the predictions of overlapping windows, and of several runs.
 #[derive(Clone, Debug)]
 pub struct Blender {
@@ -171,9 +174,16 @@ impl Blender {
         self.emit_before(self.tiling.shape[0], take);
     }
 
-    /// Finishes the planes before `end`, passes them to `take` and keeps the last of them.
+    /// Finishes the planes before `end` and passes them to `take`, a few at a time.
     fn emit_before(&mut self, end: usize, mut take: impl FnMut(&Planes)) {
-        let Some(count) = end.checked_sub(self.next).filter(|count| *count > 0) else { return };
+        while self.next < end {
+            self.emit(end.min(self.next + MAX_PLANES), &mut take);
+        }
+    }
+
+    /// Finishes the planes before `end`, passes them to `take` and keeps the last of them.
+    fn emit(&mut self, end: usize, take: &mut impl FnMut(&Planes)) {
+        let count = end - self.next;
         let plane = self.tiling.shape[1] * self.tiling.shape[2];
         let Self { classes, runs, activation, sum, weight, .. } = self;
         let (classes, runs, activation) = (*classes, *runs, *activation);
