@@ -25,6 +25,7 @@ fn patch(request: Request) -> Patch {
         subject: format!("case_{}", request.subject),
         index: request.index,
         start: [0; 3],
+        affine: volume::Affine::IDENTITY,
         shape: [1; 3],
         channels: 1,
         image: vec![0.0],
