@@ -21,7 +21,8 @@ from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).resolve().parent
-sys.path += [str(HERE.parent), str(HERE.parent / "torchio")]
+# benches/memory.py is another module.
+sys.path[:0] = [str(HERE.parent / "torchio"), str(HERE.parent)]
 from measure import keep  # noqa: E402
 from memory import Watch  # noqa: E402
 

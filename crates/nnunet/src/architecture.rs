@@ -110,8 +110,8 @@ impl Arguments<'_> {
             _ => value.is_null(),
         };
         for (name, value) in self.values {
-            let is_known = ARGUMENTS.contains(&name.as_str());
-            if !is_known && !(REFUSED_ARGUMENTS.contains(&name.as_str()) && is_unset(name, value)) {
+            let is_without_effect = REFUSED_ARGUMENTS.contains(&name.as_str()) && is_unset(name, value);
+            if !ARGUMENTS.contains(&name.as_str()) && !is_without_effect {
                 let message = format!("the network has the argument {name}: {value}, which ours lacks");
                 return Err(ImportError::problem(message, "only networks as nnU-Net plans them can be imported"));
             }

@@ -1,6 +1,6 @@
 //! Trained models of nnU-Net as run folders.
 //!
-//! [`import`] makes run folders from the folder of a trained model or from the ZIP archive that `nnUNetv2_export_model_to_zip`
+//! [`import()`] makes run folders from the folder of a trained model or from the ZIP archive that `nnUNetv2_export_model_to_zip`
 //! writes. Predictions of a run folder are those of `nnUNetv2_predict`: preprocessing, sliding window and resampling of logits
 //! are the steps and keys of an experiment whose `convention` is `nnunet`.
 //!

@@ -24,9 +24,12 @@ const MAX_DEPTH: usize = 3;
 #[derive(Debug)]
 pub(crate) struct ModelFiles {
     path: PathBuf,
-    /// The members of an archive by name; `None` for a folder.
-    archive: Option<(ZipArchive<BufReader<File>>, BTreeMap<String, usize>)>,
+    /// `None` for a folder.
+    archive: Option<Archive>,
 }
+
+/// An archive, and the index of each member by its name.
+type Archive = (ZipArchive<BufReader<File>>, BTreeMap<String, usize>);
 
 /// A file on disk that [`ModelFiles::local_file`] found or made.
 #[derive(Debug)]

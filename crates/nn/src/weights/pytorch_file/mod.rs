@@ -1,7 +1,7 @@
 //! Files written by `torch.save`, with their plain data and their tensors.
 //!
 //! A pickle is a program that names the functions it wants called. Nothing is executed here: the file is parsed, and it is
-//! refused by name if it asks for a call that plain data and tensors do not need; see [`calls`].
+//! refused by name if it asks for a call that plain data and tensors do not need; `calls` has the list.
 
 mod calls;
 
