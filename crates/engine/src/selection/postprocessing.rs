@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn each_class_is_accepted_by_its_own_score() {
-        let liver = Some("liver".to_owned());
-        assert_eq!(accepted_steps(&classes(), &[&[0.0, 0.0], &[0.1, 0.0], &[0.0, -0.1]]), [liver.clone()]);
-        assert_eq!(accepted_steps(&classes(), &[&[0.1, 0.1], &[0.1, 0.0], &[0.0, 0.0]]), [None, liver]);
+        let liver = || Some("liver".to_owned());
+        assert_eq!(accepted_steps(&classes(), &[&[0.0, 0.0], &[0.1, 0.0], &[0.0, -0.1]]), [liver()]);
+        assert_eq!(accepted_steps(&classes(), &[&[0.1, 0.1], &[0.1, 0.0], &[0.0, 0.0]]), [None, liver()]);
     }
 
     #[test]
