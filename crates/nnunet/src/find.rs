@@ -216,7 +216,7 @@ mod tests {
             folds(&[Fold::All, zero.clone(), zero.clone()], CheckpointChoice::Final).unwrap(),
             [zero, Fold::All]
         );
-        assert_eq!(folds(&[], CheckpointChoice::Best).unwrap(), [two.clone()]);
+        assert_eq!(folds(&[], CheckpointChoice::Best).unwrap(), std::slice::from_ref(&two));
         let error = folds(&[two], CheckpointChoice::Final).unwrap_err().to_string();
         assert!(error.ends_with("has no checkpoint_final.pth of fold 2, but of 0, 1, all"), "{error}");
         let error = folds(&[one], CheckpointChoice::Best).unwrap_err().to_string();

@@ -301,12 +301,18 @@ fn value(node: &Yaml) -> String {
             value(&items[0])
         }
         Yaml::Sequence(items) if items.iter().any(Yaml::is_mapping) => {
-            format!("[{}]", items.iter().map(component).collect::<Vec<_>>().join("; "))
+            format!("[{}]", items.iter().map(item).collect::<Vec<_>>().join("; "))
         }
         Yaml::Sequence(items) => format!("[{}]", items.iter().map(value).collect::<Vec<_>>().join(", ")),
         Yaml::Mapping(map) => format!("{{{}}}", entries(map, ": ")),
         Yaml::Tagged(tagged) => value(&tagged.value),
     }
+}
+
+/// Describes an item of a list that contains maps: a component has its name as the only key.
+fn item(node: &Yaml) -> String {
+    let is_component = node.as_mapping().is_none_or(|map| map.len() == 1);
+    if is_component { component(node) } else { value(node) }
 }
 
 /// Formats a number in plain notation, or in scientific notation if that is clearly shorter.
@@ -327,6 +333,10 @@ mod tests {
     fn components_are_described_by_the_keys_that_have_a_value() {
         for (yaml, expected) in [
             ("constant: {}", "constant"),
+            (
+                "foreground_normalize: { statistics: [{ low: -100, high: 200 }] }",
+                "foreground_normalize: statistics [{low: -100, high: 200}]",
+            ),
             (
                 "adam: { learning_rate: 1.0e-4, epsilon: 1.0e-8, amsgrad: false }",
                 "adam: learning_rate 0.0001, epsilon 1e-8",
