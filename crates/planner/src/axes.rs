@@ -36,11 +36,6 @@ impl AxisOrder {
         }
         values
     }
-
-    /// Returns the values of the two axes of a slice along x, y and z, with `across` for the third axis.
-    pub(crate) fn restored_slice<T: Copy>(self, [first, second]: [T; 2], across: T) -> [T; 3] {
-        self.restored([across, first, second])
-    }
 }
 
 /// Returns the axis with the largest spacing; of equal ones that closest to z.
@@ -65,6 +60,6 @@ mod tests {
         let order = AxisOrder::of_spacing([1.0, 3.0, 2.0]);
         assert_eq!(order.ordered(['x', 'y', 'z']), ['y', 'z', 'x']);
         assert_eq!(order.restored(order.ordered(['x', 'y', 'z'])), ['x', 'y', 'z']);
-        assert_eq!(order.restored_slice(['z', 'x'], '-'), ['x', '-', 'z']);
+        assert_eq!(order.restored(['-', 'z', 'x']), ['x', '-', 'z']);
     }
 }

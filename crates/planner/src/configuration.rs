@@ -36,6 +36,26 @@ pub(crate) struct Computed<const D: usize> {
     pub first_patch: [f64; D],
 }
 
+impl Computed<2> {
+    /// Returns the same for slices as volumes of one voxel along the first axis.
+    pub fn in_volume(self) -> Computed<3> {
+        let Self { topology, widths, batch, first_patch } = self;
+        let levels = |values: Vec<[usize; 2]>| values.into_iter().map(|value| across(1, value)).collect();
+        let topology = Topology {
+            patch: across(1, topology.patch),
+            strides: levels(topology.strides),
+            kernels: levels(topology.kernels),
+            divisible_by: across(1, topology.divisible_by),
+        };
+        Computed { topology, widths, batch, first_patch: across(1.0, first_patch) }
+    }
+}
+
+/// Puts a value for the axis across slices before those of the axes of a slice.
+fn across<T>(value: T, [first, second]: [T; 2]) -> [T; 3] {
+    [value, first, second]
+}
+
 /// The number of patches of a batch, and what limits it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Batch {

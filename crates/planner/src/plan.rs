@@ -117,12 +117,12 @@ impl DatasetPlan {
         if shape[0] != 1.0 {
             let computed = compute(spacing, shape, &task)?;
             low = low_resolution(spacing, shape, &computed, &task, facts.num_training)?
-                .map(|low| Configuration::in_volume(axes, low, preset.encoder(), false));
+                .map(|low| Configuration::new(axes, low, preset.encoder(), false));
             let found = Found { spacing, shape, computed };
-            full = Some(Configuration::in_volume(axes, found, preset.encoder(), low.is_some()));
+            full = Some(Configuration::new(axes, found, preset.encoder(), low.is_some()));
         }
-        let slices = compute([spacing[1], spacing[2]], [shape[1], shape[2]], &task)?;
-        let slices = Configuration::in_slices(axes, [spacing[1], spacing[2]], median_shape, slices, preset.encoder());
+        let computed = compute([spacing[1], spacing[2]], [shape[1], shape[2]], &task)?.in_volume();
+        let slices = Configuration::in_slices(axes, Found { spacing, shape, computed }, preset.encoder());
         let normalization: Vec<_> = facts.channel_names.iter().map(|name| Normalization::of_channel(name)).collect();
         let is_masked = fingerprint.median_relative_size_after_cropping < MASK_BELOW;
         let uses_mask = normalization.iter().map(|scheme| is_masked && scheme.can_be_masked()).collect();
@@ -130,7 +130,7 @@ impl DatasetPlan {
     }
 }
 
-/// A configuration in 3-D, with axes in the order of computation.
+/// A configuration, with axes in the order of computation; one of slices is in 3-D too.
 struct Found {
     spacing: [f64; 3],
     shape: [f64; 3],
@@ -171,7 +171,7 @@ fn low_resolution(
 }
 
 impl Configuration {
-    fn in_volume(axes: AxisOrder, found: Found, encoder: Encoder, batch_dice: bool) -> Self {
+    fn new(axes: AxisOrder, found: Found, encoder: Encoder, batch_dice: bool) -> Self {
         let Found { spacing, shape, computed } = found;
         let Computed { topology, widths, batch, first_patch } = computed;
         let levels = |values: Vec<[usize; 3]>| values.into_iter().map(|value| axes.restored(value)).collect();
@@ -190,28 +190,11 @@ impl Configuration {
         }
     }
 
-    fn in_slices(
-        axes: AxisOrder,
-        spacing: [f64; 2],
-        median_shape: [f64; 3],
-        computed: Computed<2>,
-        encoder: Encoder,
-    ) -> Self {
-        let Computed { topology, widths, batch, first_patch } = computed;
-        let levels = |values: Vec<[usize; 2]>| values.into_iter().map(|value| axes.restored_slice(value, 1)).collect();
-        Self {
-            spacing_mm: axes.restored_slice(spacing.map(Some), None),
-            median_shape,
-            patch: axes.restored_slice(topology.patch, 1).map(|voxels| voxels as usize),
-            first_patch: axes.restored_slice(first_patch, 1.0),
-            kernels: levels(topology.kernels),
-            strides: levels(topology.strides),
-            encoder_blocks: encoder_blocks(encoder, widths.len()),
-            decoder_convs: vec![encoder.decoder_convs(); widths.len() - 1],
-            widths,
-            batch,
-            batch_dice: true,
-        }
+    /// Returns the configuration of slices, which are not resampled across.
+    fn in_slices(axes: AxisOrder, found: Found, encoder: Encoder) -> Self {
+        let [_, first, second] = found.spacing;
+        let spacing_mm = axes.restored([None, Some(first), Some(second)]);
+        Self { spacing_mm, ..Self::new(axes, found, encoder, true) }
     }
 
     /// Returns the fraction of the median volume that a patch covers, at most 1 along each axis; of a 2-D patch, the fraction
