@@ -244,7 +244,7 @@ impl Explained<'_> {
         match &self.plan.low {
             Some(_) => format!(
                 "Yes: a patch at full resolution has only {share} % of the voxels of the median scan, less than {threshold} %, \
-                 so the network cannot see how a structure lies in the body. A second network sees more at a lower \
+                 so the network cannot see where in the body a structure is. A second network sees more at a lower \
                  resolution; in a cascade, its result guides the first."
             ),
             None if fraction < LOW_RESOLUTION_BELOW => format!(
