@@ -7,6 +7,7 @@ pub mod ensemble;
 mod error;
 pub mod predictor;
 pub mod provenance;
+mod together;
 
 pub use ensemble::{Ensemble, Prediction, different_targets, predict};
 pub use error::PredictError;
