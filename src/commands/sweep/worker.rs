@@ -150,6 +150,7 @@ fn train(
             let manifest =
                 manifest::create(run, &plan, &point.experiment, GitState::around(Path::new("here")), command())
                     .map_err(run_error)?;
+            run.link_as_latest();
             (plan, manifest)
         }
         (Err(error), before) => {

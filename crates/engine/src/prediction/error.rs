@@ -9,6 +9,7 @@ use nn::devices::DeviceError;
 use nn::weights::WeightsError;
 use run_folder::folder::RunError;
 use transforms::lazy::PipelineError;
+use volume::io::slices_as_channels;
 
 /// A run that cannot predict, or an image that cannot be predicted.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +75,14 @@ pub enum PredictError {
     #[error("{0}")]
     Write(MakeError),
     /// The image has another number of channels than the training images.
-    #[error("it has {actual} channels, but the network was trained with {expected}")]
+    #[error("it has {actual} channels, but the network was trained with {expected}{}", advice(*shape))]
     Channels {
         /// Channels of the network.
         expected: usize,
         /// Channels of the image.
         actual: usize,
+        /// Voxels of the image along x, y and z.
+        shape: [usize; 3],
     },
     /// The preprocess chain cannot be applied to the image.
     #[error("it cannot be preprocessed as in training: {0}")]
@@ -90,6 +93,11 @@ pub enum PredictError {
     /// The stop flag was set.
     #[error("stopped")]
     Stopped,
+}
+
+/// Advises on channels that may be slices.
+fn advice(shape: [usize; 3]) -> String {
+    slices_as_channels(shape).map(|advice| format!("; {advice}")).unwrap_or_default()
 }
 
 impl PredictError {

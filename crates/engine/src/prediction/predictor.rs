@@ -176,7 +176,8 @@ impl Predictor {
     /// Preprocesses an image; returns it with the mapping from its grid to that of the file.
     pub(super) fn preprocess(&self, source: Volume) -> Result<(Voxels<f32>, FileMapping), PredictError> {
         if source.image.channels != self.channels {
-            return Err(PredictError::Channels { expected: self.channels, actual: source.image.channels });
+            let (actual, shape) = (source.image.channels, source.image.shape);
+            return Err(PredictError::Channels { expected: self.channels, actual, shape });
         }
         let preprocessing = self.preprocessing_of(&source);
         let chain = &preprocessing.chain;
