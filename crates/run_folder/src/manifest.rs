@@ -94,6 +94,18 @@ pub struct Manifest {
     /// What the run was imported from, if another program trained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedFrom>,
+    /// Changes of `train.epochs` when the run was resumed, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs_changed: Vec<EpochsChange>,
+}
+
+/// A change of the number of epochs, on which the learning rates of later steps may depend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochsChange {
+    /// The number of steps that were done before.
+    pub after_step: usize,
+    /// The new number of epochs.
+    pub epochs: usize,
 }
 
 /// The model of another program that a run was imported from.
@@ -198,6 +210,7 @@ impl Manifest {
             best_epoch: None,
             best_value: None,
             imported: None,
+            epochs_changed: Vec::new(),
         }
     }
 

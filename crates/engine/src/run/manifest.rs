@@ -24,6 +24,14 @@ pub enum ResumeError {
         /// The key.
         key: String,
     },
+    /// More epochs have been trained than the run is to have.
+    #[error("`train.epochs` is {epochs}, but {trained} epochs have been trained already")]
+    TooFewEpochs {
+        /// The number of epochs that was set.
+        epochs: usize,
+        /// The number of epochs that have been trained.
+        trained: usize,
+    },
     /// The plan is not valid on this machine or with its present data.
     #[error(transparent)]
     Plan(#[from] Problems),
@@ -92,6 +100,7 @@ pub fn resume(
         start: before.start,
         git_dirty: before.git_dirty,
         inputs: before.inputs,
+        epochs_changed: before.epochs_changed,
         plan: plan_at_start,
         ..now
     };
