@@ -200,3 +200,55 @@ fn the_predictions_of_previous_runs_are_computed_once() {
     dir.run("chain", &[&SECOND_STAGE[..], &chain].concat());
     assert_eq!(entries(), before + 8);
 }
+
+#[test]
+fn subjects_that_no_previous_run_knows_are_predicted_by_all_of_them_and_stages_may_follow_each_other() {
+    let dir = TestDir::new();
+    dir.runner(&["phantom", "data", "--subjects", "4", "--shape", "16,16,16", "--spacing", "20,20,18"]).success();
+    let write_split = |name: &str, [train, val, test]: [&[usize]; 3]| {
+        let subjects = |of: &[usize]| of.iter().map(|index| format!("phantom_{index:03}")).collect::<Vec<_>>();
+        let split = serde_json::json!({ "train": subjects(train), "val": subjects(val), "test": subjects(test) });
+        dir.write(name, &split.to_string());
+    };
+    write_split("a.json", [&[0], &[1], &[2, 3]]);
+    write_split("b.json", [&[1], &[0], &[2, 3]]);
+    write_split("second.json", [&[0, 1], &[2], &[3]]);
+    write_split("third.json", [&[2], &[3], &[]]);
+    let run = |runs_dir: &str, stage: &[&str], split: &str, more: &[&str]| {
+        let split = format!("data.split={{file: {split}}}");
+        let common = ["--set", "data.source={msd: {root: data}}", "--set", &split];
+        let arguments = ["run", "tiny.yaml", "--quiet", "--runs-dir", runs_dir];
+        dir.runner(&[&arguments[..], stage, &common, more].concat()).success();
+    };
+    run("first", &FIRST_STAGE, "a.json", &[]);
+    run("first", &FIRST_STAGE, "b.json", &[]);
+    run("second", &SECOND_STAGE, "second.json", &[]);
+    let second = dir.only_run("second");
+    dir.runner(&["evaluate", second.to_str().unwrap(), "--quiet", "--split", "test"]).success();
+    // The same image without its name is a new one.
+    fs::copy(dir.path("data/imagesTr/phantom_003.nii.gz"), dir.path("new.nii.gz")).unwrap();
+    let predict = |run: &Path| {
+        let arguments =
+            ["predict", "--run", run.to_str().unwrap(), "new.nii.gz", "--quiet", "--out", "out", "--overwrite"];
+        dir.runner(&arguments).success();
+        volume::io::read_label(&dir.path("out/new.nii.gz")).unwrap().1.to_vec()
+    };
+    let of_test = volume::io::read_label(&second.join("predictions/test/phantom_003.nii.gz")).unwrap().1;
+    assert_eq!(predict(&second), of_test[..]);
+
+    run("third", &SECOND_STAGE, "third.json", &["--set", "data.previous.runs=second/tiny"]);
+    let third = dir.only_run("third");
+    let inputs = manifest(&third)["inputs"]["previous"].as_object().unwrap().clone();
+    assert_eq!(inputs.keys().filter(|name| name.contains('/')).count(), 2, "{inputs:?}");
+    fs::remove_dir_all(dir.path("first")).unwrap();
+    fs::remove_dir_all(dir.path("second")).unwrap();
+    dir.runner(&["evaluate", third.to_str().unwrap(), "--quiet"]).success();
+    predict(&third);
+
+    // A subject of the same name with another image may have been one that the previous runs were trained on.
+    fs::copy(dir.path("data/imagesTr/phantom_001.nii.gz"), dir.path("data/imagesTr/phantom_002.nii.gz")).unwrap();
+    let third_root = third.to_str().unwrap();
+    let resumed = dir.runner(&["run", "--resume", third_root, "--set", "train.epochs=3"]).failure();
+    let message = stderr_line(&resumed);
+    assert!(message.contains("phantom_002 has other images than the subject of that name"), "{message}");
+}
