@@ -91,6 +91,58 @@ fn two_dimensional_slices_across_any_axis_predict_nnunets_label_map() {
     assert_is_nnunets(&predicted(&dir, &runs, "planar", 2), "planar");
 }
 
+const SECOND_STAGE: &str = "cascade/nnUNetTrainer__nnUNetPlans__3d_cascade_fullres";
+
+#[test]
+fn both_stages_of_a_cascade_predict_nnunets_label_map() {
+    let dir = TestDir::new();
+    let runs = import(&dir, &reference(SECOND_STAGE), &[]);
+    assert_eq!(runs, ["runs/Dataset007_Cascade_3d_cascade_fullres/fold_0"]);
+    for fold in ["fold_0", "fold_1"] {
+        assert!(dir.path(&runs[0]).join("previous").join(fold).join("checkpoints/best.safetensors").exists());
+    }
+    assert_is_nnunets(&predicted(&dir, &runs, "cascade", 1), "cascade");
+    let again = import(&dir, &reference(SECOND_STAGE), &[]);
+    assert_eq!(again, ["runs/Dataset007_Cascade_3d_cascade_fullres/fold_0 (imported before)"]);
+    // The run is scored on data that is named; the folds of the first stage do not say what they were trained on.
+    for (folder, ending, file) in
+        [("imagesTr", "_0000.nii.gz", "cascade_0000.nii.gz"), ("labelsTr", ".nii.gz", "cascade_expected.nii.gz")]
+    {
+        fs::create_dir_all(dir.path("raw").join(folder)).unwrap();
+        for subject in ["a", "b", "c", "d", "e"] {
+            let to = dir.path("raw").join(folder).join(format!("{subject}{ending}"));
+            fs::copy(reference(file), to).unwrap();
+        }
+    }
+    fs::copy(reference(SECOND_STAGE).join("dataset.json"), dir.path("raw/dataset.json")).unwrap();
+    let arguments = ["evaluate", &runs[0], "--quiet", "--set", "data.source.nnunet.root=raw"];
+    assert!(stdout(&dir.runner(&arguments).success()).contains("dice"));
+}
+
+#[test]
+fn the_first_stage_of_a_cascade_is_beside_the_second_or_named() {
+    let dir = TestDir::new();
+    let both = import(&dir, &reference("cascade"), &["--model", "3d_cascade_fullres", "--name", "both"]);
+    assert_eq!(both, ["runs/both/fold_0"]);
+    fs::remove_dir_all(dir.path("runs")).unwrap();
+    let alone = copy(&dir, SECOND_STAGE);
+    let message = refused(&dir, &alone, 2);
+    assert!(message.contains("the model of its first stage, 3d_lowres, is not beside it"), "{message}");
+    assert!(message.contains("--previous"), "{message}");
+    let named = |model: &Path, previous: &str| {
+        let previous = reference(previous);
+        dir.runner(&["import", "nnunet", model.to_str().unwrap(), "--previous", previous.to_str().unwrap()])
+    };
+    let message = stderr_line(&named(&alone, "plain.zip").code(2));
+    assert!(message.contains("is a model of 3d_fullres, expected 3d_lowres"), "{message}");
+    let message = stderr_line(&named(&reference("residual"), "cascade").code(2));
+    assert!(message.contains("has no previous stage, but --previous was given"), "{message}");
+    assert!(!dir.path("runs").exists());
+    // In a folder that has other models too.
+    named(&alone, "cascade").success();
+    assert!(dir.path("runs/Dataset007_Cascade_3d_cascade_fullres/fold_0/previous/fold_1").exists());
+}
+
 #[test]
 fn a_run_folder_states_where_it_comes_from_and_a_second_import_changes_nothing() {
     let dir = TestDir::new();
@@ -227,7 +279,6 @@ fn what_a_model_needs_and_ours_lacks_is_refused_by_name() {
         ),
         ("CTNormalization", "MyNormalization", "the normalization is MyNormalization"),
         ("\"DefaultPreprocessor\"", "\"MyPreprocessor\"", "the preprocessor is MyPreprocessor"),
-        ("\"batch_dice\": false", "\"previous_stage\": \"3d_lowres\"", "second stage of a cascade after 3d_lowres"),
         ("SimpleITKIO", "NaturalImage2DIO", "images are read by NaturalImage2DIO"),
         ("\"LabelManager\"", "\"MyManager\"", "the label manager is MyManager"),
         ("\"torch.nn.LeakyReLU\"", "\"torch.nn.SiLU\"", "torch.nn.SiLU"),

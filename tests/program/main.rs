@@ -3,6 +3,7 @@
 mod arguments;
 mod browser;
 mod cache;
+mod cascade;
 mod compare;
 mod data;
 mod doctor;

@@ -10,6 +10,7 @@ use crate::plans::{Configuration, Plans};
 use crate::targets::Targets;
 use engine::experiment::check::check_document;
 use engine::experiment::load::{Document, parse};
+use engine::previous::runs::FOLDER;
 
 /// What an experiment is made from.
 pub(crate) struct Source<'a> {
@@ -28,6 +29,8 @@ pub(crate) struct Source<'a> {
     pub epochs: Option<usize>,
     /// The comment at the top, without `#`.
     pub comment: &'a str,
+    /// The name of the configuration of the first stage, if the model is the second stage of a cascade.
+    pub previous: Option<&'a str>,
 }
 
 /// The number of epochs of nnU-Net's default trainer.
@@ -69,6 +72,10 @@ impl Source<'_> {
         }
         add(2, "orientation", if self.reorients()? { "reorient" } else { "stored" });
         add(2, "split", &flow(&self.split()));
+        if let Some(stage) = self.previous {
+            lines.push(format!("  # The first stage, {stage}; the run folder has it in `{FOLDER}`."));
+            lines.push(format!("  previous: {}", flow(&json!({ "runs": FOLDER }))));
+        }
         lines.push("\npreprocess:".to_owned());
         lines.extend(self.preprocess.iter().map(|step| format!("  - {}", flow(step))));
         let sections = [

@@ -24,8 +24,8 @@ use values::format_number;
 /// Plan experiments for a dataset, by the rules of nnU-Net.
 ///
 /// Reads every training subject once, and writes `fingerprint.json` and the experiments `3d_fullres.yaml`, `2d.yaml` and,
-/// where patches at full resolution cover little of a scan, `3d_lowres.yaml`. Each is nnU-Net's whole recipe; comments say
-/// where its numbers come from.
+/// where patches at full resolution cover little of a scan, `3d_lowres.yaml` and `3d_cascade_fullres.yaml`, which is trained
+/// after it. Each is nnU-Net's whole recipe; comments say where its numbers come from.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -167,8 +167,7 @@ fn unreadable_error(unreadable: &[Unreadable], total: usize) -> CliError {
 /// Returns a table of the experiments.
 fn overview(files: &[ExperimentFile], plan: &DatasetPlan) -> String {
     let header = ["experiment", "spacing (mm)", "patch", "batch", "levels", "memory (GB)"].map(str::to_owned);
-    let planned = [plan.full.as_ref(), Some(&plan.slices), plan.low.as_ref()].into_iter().flatten();
-    let rows = files.iter().zip(planned).map(|(file, configuration)| {
+    let rows = files.iter().zip(writer::configurations(plan)).map(|(file, (_, configuration))| {
         vec![
             file.name.clone(),
             configuration.spacing_mm.map(|mm| mm.map_or_else(|| "-".to_owned(), format_number)).join(" x "),

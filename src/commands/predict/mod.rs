@@ -87,6 +87,7 @@ impl Execute for PredictArgs {
             made_by: Provenance::new(&predictors, command()),
             keep_probabilities: self.probabilities,
             resample: self.weights.resample,
+            of_own_data: false,
             selection: selection.as_ref().map(|(_, hash)| hash.clone()),
         };
         let files = outputs::plan(&subjects, &self.out, self.probabilities)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::experiment::problem::Problems;
 use crate::inference::forward::ComputeError;
+use crate::previous::PreviousError;
 use dataset::queue::MakeError;
 use nn::devices::DeviceError;
 use nn::weights::WeightsError;
@@ -20,6 +21,9 @@ pub enum PredictError {
     /// The run's plan cannot be read.
     #[error(transparent)]
     Plan(#[from] Problems),
+    /// The previous runs of the run cannot predict.
+    #[error("the previous runs cannot predict: {0}")]
+    Previous(#[from] PreviousError),
     /// The run has no such weights.
     #[error("{} does not exist", path.display())]
     NoWeights {

@@ -9,6 +9,7 @@ use super::measured::MeasuredIntensities;
 use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, weight_map};
 use crate::experiment::plan::{Case, Plan};
 use crate::fingerprint::Intensities;
+use crate::previous::label_maps::PredictedLabels;
 use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored};
 use dataset::queue::MakeError;
 use dataset::samplers::{CumulativeRowSums, LabelRuns, WeightIndex, cumulative_row_sums};
@@ -26,21 +27,33 @@ pub struct PreprocessedSubject {
     pub params: Vec<TransformParams>,
     /// The weights of its voxels, by what they are for.
     weights: BTreeMap<WeightUse, Stored>,
+    /// The label map that the previous runs predict; it has no image.
+    previous: Option<Stored>,
     label_runs: OnceLock<Arc<LabelRuns>>,
     cumulative_row_sums: OnceLock<CumulativeRowSums>,
     pub(crate) border_values: BorderValueCache,
 }
 
 impl PreprocessedSubject {
-    fn new(volume: Stored, weights: BTreeMap<WeightUse, Stored>, params: Vec<TransformParams>) -> Self {
+    fn new(
+        volume: Stored,
+        weights: BTreeMap<WeightUse, Stored>,
+        previous: Option<Stored>,
+        params: Vec<TransformParams>,
+    ) -> Self {
         let (label_runs, cumulative_row_sums, border_values) =
             (OnceLock::new(), OnceLock::new(), BorderValueCache::default());
-        Self { volume, weights, params, label_runs, cumulative_row_sums, border_values }
+        Self { volume, weights, previous, params, label_runs, cumulative_row_sums, border_values }
     }
 
     /// Returns its voxels.
     pub fn volume(&self) -> Volume {
         self.volume.volume()
+    }
+
+    /// Returns the label map that the previous runs predict, `[x, y, z]`, if there are some.
+    pub(crate) fn previous(&self) -> Option<Voxels<Label>> {
+        self.previous.as_ref()?.volume().label
     }
 
     /// Returns the sampling weights; they are summed on the first call.
@@ -65,11 +78,19 @@ impl PreprocessedSubject {
 pub(crate) struct Keys {
     volume: Key,
     weights: BTreeMap<WeightUse, Key>,
+    /// The key of the label map of the previous runs.
+    pub(crate) previous: Option<Key>,
 }
 
 impl Keys {
-    /// Returns the keys of a subject, from the content of its files.
-    pub(crate) fn new(case: &Case, preprocessing: &FittedPreprocessing, files: &[InputFile]) -> Self {
+    /// Returns the keys of a subject, from the content of its files, and from the key of the label map that the previous runs
+    /// predict on the grid of its image file.
+    pub(crate) fn new(
+        case: &Case,
+        preprocessing: &FittedPreprocessing,
+        files: &[InputFile],
+        previous: Option<&Key>,
+    ) -> Self {
         let begin = || {
             let chain = [key_text(&preprocessing.chain), key_text(&preprocessing.fitted)];
             chain.iter().fold(KeyBuilder::new().add_text(CHAIN_VERSION), |key, text| key.add_text(text))
@@ -85,12 +106,15 @@ impl Keys {
             key.build()
         };
         let weights = case.weight_maps.keys().copied().zip(weight_files.iter().map(weight_key)).collect();
-        Self { volume, weights }
+        // How the map is resampled depends on the grid, and may depend on the image and its labels.
+        let previous =
+            previous.map(|map| begin().add_text("previous").add_text(&hex::encode([*map, volume].concat())).build());
+        Self { volume, weights, previous }
     }
 
     /// Protects the subject's entries from eviction.
     pub(crate) fn pin(&self, cache: &Cache) {
-        std::iter::once(&self.volume).chain(self.weights.values()).for_each(|key| cache.pin(key));
+        std::iter::once(&self.volume).chain(self.weights.values()).chain(&self.previous).for_each(|key| cache.pin(key));
     }
 }
 
@@ -108,9 +132,13 @@ pub(crate) fn num_bytes(plan: &Plan) -> u64 {
             let volume_files = if resolves_from_volume { files.clone() } else { Vec::new() };
             weights.insert((map, key_text(&case.grid), volume_files), bytes(1, false));
         }
-        volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()));
+        let previous = if plan.previous.is_some() { bytes(0, true) } else { 0 };
+        volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()) + previous);
     }
-    volumes.values().chain(weights.values()).sum()
+    // A label map of the previous runs is also stored as predicted until it is preprocessed.
+    let predicted = plan.cases.values().map(|case| cache::num_bytes(0, case.grid.shape, true)).max();
+    let predicted = predicted.filter(|_| plan.previous.is_some()).unwrap_or(0);
+    volumes.values().chain(weights.values()).sum::<u64>() + predicted
 }
 
 /// The result of preprocessing a subject.
@@ -135,7 +163,7 @@ pub(crate) fn preprocess(
     case: &Case,
     hashes: &FileHashes,
     preprocessing: &FittedPreprocessing,
-    channels: usize,
+    (channels, previous): (usize, Option<&PredictedLabels>),
     cache: &Cache,
 ) -> Result<Preprocessed, PreprocessError> {
     let mut warnings = Vec::new();
@@ -144,7 +172,7 @@ pub(crate) fn preprocess(
             Some(files) => (files, None),
             None => hash(case, hashes, preprocessing)?,
         };
-        let keys = Keys::new(case, preprocessing, &files);
+        let keys = Keys::new(case, preprocessing, &files, previous.map(|previous| &previous.key));
         keys.pin(cache);
         let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
         let mut measured = MeasuredIntensities::read(case, &files, cache);
@@ -167,7 +195,12 @@ pub(crate) fn preprocess(
             })?;
             weights.insert(*purpose, stored);
         }
-        Ok((PreprocessedSubject::new(volume, weights, params), files, measured.intensities))
+        let previous = keys.previous.zip(previous).map(|(key, predicted)| {
+            get_or_compute(cache, &key, &mut warnings, || {
+                predicted.preprocessed(&case.grid, &preprocessing.chain, &params)
+            })
+        });
+        Ok((PreprocessedSubject::new(volume, weights, previous.transpose()?, params), files, measured.intensities))
     };
     let (subject, files, intensities) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
     Ok(Preprocessed { subject, files, intensities, warnings })

@@ -16,7 +16,7 @@ mod safetensors_file;
 pub mod state_dict;
 
 pub use initial::{InitialWeights, InputChannels, LoadedWeights};
-pub use safetensors_file::{from_safetensors, read, read_tensors, to_safetensors};
+pub use safetensors_file::{from_safetensors, read, read_shape, read_tensors, to_safetensors};
 
 /// A tensor of 32-bit floats with a name.
 #[derive(Clone, Debug, PartialEq)]
