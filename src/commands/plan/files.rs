@@ -39,6 +39,11 @@ impl OutputFolder {
         }
     }
 
+    /// Returns the path of a file.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     fn existing<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = PathBuf> + 'a {
         names.iter().map(|name| self.0.join(name)).filter(|path| path.exists())
     }

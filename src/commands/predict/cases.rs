@@ -85,8 +85,13 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     if !images.is_empty() {
         return Ok(images);
     }
+    let message = format!("{} has no images", folder.display());
+    if let Some(inside) = ["imagesTs", "imagesTr"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir())
+    {
+        return Err(CliError::problem(message, format!("name the folder of its images, such as {}", inside.display())));
+    }
     Err(CliError::problem(
-        format!("{} has no images", folder.display()),
+        message,
         format!(
             "name a folder of {} files; for a folder per case, give a pattern such as --channel '{}'",
             io::endings(),

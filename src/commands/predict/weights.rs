@@ -79,7 +79,10 @@ impl Weights {
     pub(super) fn open_selected(&self, selection: &Selection) -> Result<Vec<Predictor>, CliError> {
         let runs =
             selection.settings.iter().flat_map(|setting| setting.runs.iter().map(|run| (run, setting.checkpoint)));
-        runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect()
+        let predictors: Vec<_> =
+            runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect::<Result<_, _>>()?;
+        selection.check_weights(&predictors).map_err(predict_error)?;
+        Ok(predictors)
     }
 
     fn open_with(&self, root: &Path, weights: prediction::Weights) -> Result<Predictor, CliError> {
@@ -108,7 +111,14 @@ pub(in crate::commands) fn predict_error(error: PredictError) -> CliError {
             error.to_string(),
             "train the run further, or use the latest weights with --checkpoint last",
         ),
-        PredictError::Differ { .. } => CliError::problem(error.to_string(), "predict with each run separately"),
+        PredictError::Differ { .. } => CliError::problem(
+            error.to_string(),
+            "predict with each run separately, or let `runner select` choose among them and predict with --selection",
+        ),
+        PredictError::OtherWeights { .. } => CliError::problem(
+            error.to_string(),
+            "restore the file, select again with `runner select`, or remove `weights_sha256` from the selection",
+        ),
         PredictError::Device(_) => CliError::problem(
             error.to_string(),
             "choose another with --device; `runner devices` lists what this binary and machine offer",

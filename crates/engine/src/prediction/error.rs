@@ -72,6 +72,12 @@ pub enum PredictError {
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A run has other weights than when it was selected.
+    #[error("{} has changed since it was selected", path.display())]
+    OtherWeights {
+        /// The file of the weights.
+        path: PathBuf,
+    },
     /// The image cannot be read.
     #[error("{0}")]
     Image(MakeError),

@@ -14,7 +14,7 @@ mod together;
 pub(crate) use ensemble::different_settings;
 pub use ensemble::{Ensemble, Prediction, different_targets, predict};
 pub use error::PredictError;
-pub use predictor::{Predictor, Weights};
+pub use predictor::{Predictor, Weights, weights_file};
 pub use previous::OpenPrevious;
 pub use provenance::Provenance;
 

@@ -40,6 +40,14 @@ pub enum Weights {
     Last,
 }
 
+/// Returns the file of the weights of a run folder.
+pub fn weights_file(root: &Path, weights: Weights) -> PathBuf {
+    root.join("checkpoints").join(match weights {
+        Weights::Best => "best.safetensors",
+        Weights::Last => "last.safetensors",
+    })
+}
+
 /// A trained run, opened for prediction.
 #[derive(Debug)]
 pub struct Predictor {
@@ -88,10 +96,7 @@ impl Predictor {
             Orientation::Stored => preprocessing,
             Orientation::Reorient | Orientation::RequireRas => preprocessing.with_reorientation(),
         };
-        let path = root.join("checkpoints").join(match weights {
-            Weights::Best => "best.safetensors",
-            Weights::Last => "last.safetensors",
-        });
+        let path = weights_file(root, weights);
         if !path.exists() {
             return Err(PredictError::NoWeights { path });
         }

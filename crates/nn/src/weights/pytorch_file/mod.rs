@@ -111,7 +111,7 @@ fn check_calls(path: &Path) -> Result<(), WeightsError> {
     if start != ZIP_MAGIC {
         return Err(WeightsError::NotZip);
     }
-    let mut archive = ZipArchive::new(file).map_err(pytorch_reader::PytorchError::from)?;
+    let mut archive = ZipArchive::new(file).map_err(|zip| WeightsError::Truncated(zip.to_string()))?;
     // PyTorch reads one of them; none may ask for more than it is allowed to.
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(pytorch_reader::PytorchError::from)?;
