@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::document::Source;
 use crate::find::{self, CheckpointChoice, DATASET, Fold, PLANS};
 use crate::model_files::ModelFiles;
-use crate::plans::{Configuration, Plans};
+use crate::plans::{Configuration, LABEL_MANAGER, Plans};
 use crate::preprocessing;
 use crate::targets::Targets;
 use crate::write::{ImportedModel, Prepared, Writer};
@@ -150,10 +150,10 @@ fn check_supported(plans: &Plans, configuration: &Configuration, checkpoint: &Ch
         ));
     }
     match plans.label_manager.as_deref() {
-        None | Some("LabelManager") => Ok(()),
+        None | Some(LABEL_MANAGER) => Ok(()),
         Some(manager) => Err(ImportError::problem(
             format!("the label manager is {manager}"),
-            "only nnU-Net's own LabelManager can be imported",
+            format!("only nnU-Net's own {LABEL_MANAGER} can be imported"),
         )),
     }
 }

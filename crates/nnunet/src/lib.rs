@@ -1,4 +1,4 @@
-//! Trained models of nnU-Net as run folders.
+//! Trained models of nnU-Net as run folders, and run folders as trained models of nnU-Net.
 //!
 //! [`import()`] makes run folders from the folder of a trained model or from the ZIP archive that `nnUNetv2_export_model_to_zip`
 //! writes. Predictions of a run folder are those of `nnUNetv2_predict`: preprocessing, sliding window and resampling of logits
@@ -6,7 +6,7 @@
 //!
 //! `model_files` reads the files, `find` chooses the model and its folds, `plans`, `targets` and `checkpoint` parse them,
 //! `architecture`, `parameters`, `preprocessing` and `document` translate them, and `axes` maps nnU-Net's axes to those of
-//! image files.
+//! image files. [`export()`] is the inverse; see [`mod@export`].
 //!
 //! # What is imported
 //! - models of nnU-Net 2.0 to 2.8, configurations `2d`, `3d_lowres` and `3d_fullres`, and others that have no previous stage;
@@ -22,12 +22,15 @@
 mod architecture;
 mod axes;
 mod checkpoint;
+mod classes;
 mod document;
 mod error;
+pub mod export;
 mod find;
 mod flow;
 mod import;
 mod model_files;
+mod normalization;
 mod parameters;
 mod plans;
 mod preprocessing;
@@ -35,6 +38,7 @@ mod targets;
 mod write;
 
 pub use error::ImportError;
+pub use export::{Export, ExportError, ExportedModel, export};
 pub use find::{CheckpointChoice, Fold};
 pub use import::{Import, import};
 pub use write::{ImportedFold, ImportedModel};
