@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["values", "random", "volume", "transforms", "metrics", "dataset", "nn", "run_folder"]),
     ("report", &["random", "volume", "metrics", "dataset", "run_folder"]),
     ("sweep", &["random", "volume", "dataset", "nn", "run_folder", "engine"]),
-    ("nnunet", &["dataset", "nn", "run_folder", "engine"]),
+    ("nnunet", &["volume", "transforms", "dataset", "planner", "nn", "run_folder", "engine"]),
 ];
 
 /// The crate that every other may depend on, since it has no code: it unifies the features of shared dependencies.

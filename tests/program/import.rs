@@ -15,12 +15,12 @@ use crate::test_dir::{TestDir, stderr, stderr_line, stdout};
 /// Marks voxels whose probabilities are so close to a tie that rounding may decide.
 const TIE: u16 = 255;
 
-fn reference(name: &str) -> PathBuf {
+pub fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/nnunet").join(name)
 }
 
 /// Copies a model's folder into the temporary folder.
-fn copy(dir: &TestDir, model: &str) -> PathBuf {
+pub fn copy(dir: &TestDir, model: &str) -> PathBuf {
     let target = dir.path(model);
     fs::create_dir_all(target.join("fold_0")).unwrap();
     for file in ["plans.json", "dataset.json", "fold_0/checkpoint_final.pth"] {
@@ -30,16 +30,16 @@ fn copy(dir: &TestDir, model: &str) -> PathBuf {
 }
 
 /// Imports a model and returns its run folders.
-fn import(dir: &TestDir, path: &Path, more: &[&str]) -> Vec<String> {
+pub fn import(dir: &TestDir, path: &Path, more: &[&str]) -> Vec<String> {
     let arguments: Vec<&str> = ["import", "nnunet", path.to_str().unwrap()].iter().chain(more).copied().collect();
     stdout(&dir.runner(&arguments).success()).lines().map(str::to_owned).collect()
 }
 
 /// Predicts the image of a model with runs and returns the label map.
-fn predicted(dir: &TestDir, runs: &[String], model: &str, channels: usize) -> Vec<u16> {
+pub fn predicted(dir: &TestDir, runs: &[String], model: &str, channels: usize) -> Vec<u16> {
     let images: Vec<String> =
         (0..channels).map(|channel| reference(&format!("{model}_{channel:04}.nii.gz")).display().to_string()).collect();
-    let mut arguments = vec!["predict", "--out", "out", "--quiet"];
+    let mut arguments = vec!["predict", "--out", "out", "--overwrite", "--quiet"];
     runs.iter().for_each(|run| arguments.extend(["--run", run]));
     if channels == 1 {
         arguments.push(&images[0]);
@@ -193,6 +193,18 @@ fn an_imported_run_is_scored_on_data_that_is_named() {
     assert!(stdout(&scored).contains("dice"), "{}", stdout(&scored));
     let refused = stderr_line(&dir.runner(&["evaluate", &runs[0], "--quiet"]).code(2));
     assert!(refused.contains("data/Dataset001_Plain"), "{refused}");
+}
+
+#[test]
+fn an_imported_run_is_named_as_such_where_it_has_no_history() {
+    let dir = TestDir::new();
+    let runs = import(&dir, &reference("plain.zip"), &["--folds", "0"]);
+    let report = stdout(&dir.runner(&["report", "runs"]).success());
+    assert!(report.contains("imported, not trained here"), "{report}");
+    let image = reference("plain_0000.nii.gz").display().to_string();
+    let last = ["predict", "--run", &runs[0], "--checkpoint", "last", &image, "--out", "out"];
+    let message = stderr_line(&dir.runner(&last).code(2));
+    assert!(message.contains("leave out --checkpoint last"), "{message}");
 }
 
 #[test]

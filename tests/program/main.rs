@@ -10,6 +10,7 @@ mod doctor;
 mod evaluate;
 mod exact;
 mod export;
+mod export_nnunet;
 mod faults;
 mod fine_tuning;
 mod finite;

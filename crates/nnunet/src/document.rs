@@ -33,6 +33,16 @@ pub(crate) struct Source<'a> {
     pub previous: Option<&'a str>,
 }
 
+/// nnU-Net's classes that read images as they are stored.
+pub(crate) const READERS: [&str; 2] = ["SimpleITKIO", "NibabelIO"];
+/// nnU-Net's classes that reorient images to RAS: of NIfTI files, and of all files that ITK reads.
+pub(crate) const REORIENTING_READERS: [&str; 2] = ["NibabelIOWithReorient", "SimpleITKIOWithReorient"];
+
+/// Returns the keys of `inference` that nnU-Net always has.
+pub(crate) fn inference_rules() -> Value {
+    json!({ "convention": "nnunet", "overlap": 0.5, "blend": "gaussian", "average": "logits" })
+}
+
 /// The number of epochs of nnU-Net's default trainer.
 const DEFAULT_EPOCHS: usize = 1000;
 
@@ -117,8 +127,8 @@ impl Source<'_> {
     /// Returns whether the reader of images reorients them to RAS.
     fn reorients(&self) -> Result<bool, ImportError> {
         match self.plans.image_reader_writer.as_str() {
-            "SimpleITKIO" | "NibabelIO" => Ok(false),
-            "NibabelIOWithReorient" | "SimpleITKIOWithReorient" => Ok(true),
+            reader if READERS.contains(&reader) => Ok(false),
+            reader if REORIENTING_READERS.contains(&reader) => Ok(true),
             other => Err(ImportError::problem(
                 format!("images are read by {other}"),
                 "only models of images that SimpleITKIO, NibabelIO or NibabelIOWithReorient reads can be imported",
@@ -157,9 +167,9 @@ impl Source<'_> {
         })?;
         mirror.sort_unstable();
         mirror.dedup();
-        Ok(
-            json!({ "convention": "nnunet", "overlap": 0.5, "blend": "gaussian", "mirror": mirror, "average": "logits" }),
-        )
+        let mut inference = inference_rules();
+        inference["mirror"] = json!(mirror);
+        Ok(inference)
     }
 
     fn in_file_order(&self, patch: &[usize]) -> Result<[usize; 3], ImportError> {

@@ -11,7 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::document::Source;
 use crate::find::{self, CheckpointChoice, DATASET, Fold, PLANS};
 use crate::model_files::ModelFiles;
-use crate::plans::Plans;
+use crate::plans::{LABEL_MANAGER, Plans};
 use crate::preprocessing;
 use crate::targets::Targets;
 use crate::write::{ImportedModel, Prepared, Writer};
@@ -197,10 +197,10 @@ impl Model {
 /// Checks that a model needs no labels of another kind.
 fn check_supported(plans: &Plans) -> Result<(), ImportError> {
     match plans.label_manager.as_deref() {
-        None | Some("LabelManager") => Ok(()),
+        None | Some(LABEL_MANAGER) => Ok(()),
         Some(manager) => Err(ImportError::problem(
             format!("the label manager is {manager}"),
-            "only nnU-Net's own LabelManager can be imported",
+            format!("only nnU-Net's own {LABEL_MANAGER} can be imported"),
         )),
     }
 }

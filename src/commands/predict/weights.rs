@@ -107,10 +107,7 @@ pub(in crate::commands) fn predict_error(error: PredictError) -> CliError {
     match error {
         PredictError::Run(error) => run_error(error),
         PredictError::Plan(problems) => CliError::Problems(problems),
-        PredictError::NoWeights { .. } => CliError::problem(
-            error.to_string(),
-            "train the run further, or use the latest weights with --checkpoint last",
-        ),
+        PredictError::NoWeights { ref path } => CliError::problem(error.to_string(), other_weights(path)),
         PredictError::Differ { .. } => CliError::problem(
             error.to_string(),
             "predict with each run separately, or let `runner select` choose among them and predict with --selection",
@@ -125,5 +122,15 @@ pub(in crate::commands) fn predict_error(error: PredictError) -> CliError {
         ),
         PredictError::Invalid { .. } => CliError::Problem { message: error.to_string(), help: None },
         error => CliError::failure(&error),
+    }
+}
+
+/// Returns what to do about a file of weights that does not exist.
+fn other_weights(missing: &Path) -> &'static str {
+    let exists = |name: &str| missing.with_file_name(name).exists();
+    match (exists("best.safetensors"), exists("last.safetensors")) {
+        (true, _) => "the run has no other weights than its best, as an imported one: leave out --checkpoint last",
+        (false, true) => "use the latest weights with --checkpoint last",
+        (false, false) => "train the run until it writes a checkpoint",
     }
 }

@@ -186,7 +186,7 @@ impl Predictor {
     }
 
     /// Returns the preprocess chain with the statistics that it was fitted to.
-    pub(crate) fn preprocessing(&self) -> &FittedPreprocessing {
+    pub fn preprocessing(&self) -> &FittedPreprocessing {
         &self.preprocessing
     }
 

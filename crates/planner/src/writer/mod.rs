@@ -236,7 +236,8 @@ mod tests {
         assert_has(
             &text,
             &[
-                "- z_normalize: { ddof: 0, per_channel: true, mask: { nonzero: {} }, outside: unchanged, channels: [1, 4] }",
+                "- z_normalize: { ddof: 0, per_channel: true, min_std: 1.0e-8, mask: { nonzero: {} }, \
+                 outside: unchanged, channels: [1, 4] }",
                 "- { low: -5.0, high: 99.0, mean: 40.0, std: 20.5 }",
                 "channels: [0]",
                 "- rescale_intensity: { to: [0, 1], channels: [3] }",
