@@ -25,6 +25,7 @@ use transforms::Transform;
 use transforms::lazy::{self, Profile};
 use volume::{Label, Voxels};
 
+mod background;
 mod patch;
 
 pub use patch::PatchUse;
@@ -73,9 +74,10 @@ impl PreprocessedDataset {
         let hashes = FileHashes::load(&cache.root);
         let Some(preprocessing) = FittedPreprocessing::fit(plan, cache, &hashes, stop, emit)? else { return Ok(None) };
         let initial_weights = input_files::hash_initial_weights(plan, &hashes)?;
+        let masks_background = plan.experiment.masks_background();
         for case in names.iter().map(|name| &plan.cases[*name]) {
             if let Some(files) = input_files::known(case, &hashes) {
-                subject::Keys::new(case, &preprocessing, &files).pin(cache);
+                subject::Keys::new(case, &preprocessing, &files, masks_background).pin(cache);
             }
         }
         let subjects = preprocess_subjects(plan, &names, &preprocessing, (cache, &hashes), stop, emit);
@@ -192,7 +194,7 @@ fn preprocess_subjects(
         .par_iter()
         .take_any_while(|_| !stop.load(Ordering::Relaxed))
         .map(|name| {
-            let subject = subject::preprocess(&plan.cases[*name], hashes, preprocessing, plan.channels, cache)?;
+            let subject = subject::preprocess(plan, name, hashes, preprocessing, cache)?;
             let mut progress = progress.lock().expect("reporting progress does not panic");
             let (done, saved, emit) = &mut *progress;
             *done += 1;

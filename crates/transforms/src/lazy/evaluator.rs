@@ -34,6 +34,8 @@ pub(super) struct Evaluator<'a> {
     pub(super) border_cache: Option<&'a BorderValueCache>,
     /// Where the source's labels are known to be 0.
     pub(super) empty: Option<&'a EmptySpace>,
+    /// The label of voxels outside the source.
+    pub(super) outside: Label,
     pub(super) profile: Option<&'a Profile>,
 }
 
@@ -62,7 +64,7 @@ impl<'a> Evaluator<'a> {
     /// Returns the evaluator of stages after a volume on `grid`, of which `source` is the block from the voxel `start` on.
     pub(super) fn new(source: Volume, start: [usize; 3], grid: Grid, stages: Vec<Stage<'a>>) -> Self {
         let moves_once = stages.iter().filter(|stage| stage.moves_voxels()).count() == 1;
-        Self { source, start, grid, stages, moves_once, border_cache: None, empty: None, profile: None }
+        Self { source, start, grid, stages, moves_once, border_cache: None, empty: None, outside: 0, profile: None }
     }
 
     fn channels(&self) -> usize {
@@ -71,7 +73,8 @@ impl<'a> Evaluator<'a> {
 
     fn label_source(&self) -> Option<LabelSource<'_>> {
         let labels = self.source.label.as_ref()?;
-        Some(LabelSource { labels, start: self.start, shape: self.source.image.shape, empty: self.empty })
+        let (start, shape, empty, outside) = (self.start, self.source.image.shape, self.empty, self.outside);
+        Some(LabelSource { labels, start, shape, empty, outside })
     }
 
     /// Looks up the labels of a region; `None` if the source has none.
@@ -210,10 +213,15 @@ impl<'a> Evaluator<'a> {
             moves.iter().map(resampled).collect()
         };
         let mut incoming = self.incoming(level, region)?;
+        // These are also the labels that the step reads, since no step after it moves voxels.
         let output_label = incoming.label.take();
-        let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, start, shape));
+        let own_label = match (&stage.labels, &output_label) {
+            (Some(mapping), None) => self.labels(mapping, start, shape),
+            _ => None,
+        };
+        let label = own_label.as_deref().or(output_label.as_deref().filter(|_| stage.labels.is_some()));
         if measures_region {
-            let whole = WholeVolume { grid: *grid, image: &incoming.image, label: label.as_deref() };
+            let whole = WholeVolume { grid: *grid, image: &incoming.image, label };
             let statistics = stage.step.component().statistics(stage.params, &whole)?;
             stage.statistics.get_or_init(|| statistics);
         }
@@ -223,9 +231,13 @@ impl<'a> Evaluator<'a> {
         stage.step.component().apply(
             stage.params,
             statistics,
-            &mut Window { label: label.as_deref(), moved, ..window },
+            &mut Window { label, moved, ..window },
         );
-        label.into_iter().for_each(buffer_pool::release);
+        // Where the labels of the output are requested, those that were looked up are those too.
+        if region.with_labels && output_label.is_none() {
+            return Ok((image, own_label));
+        }
+        own_label.into_iter().for_each(buffer_pool::release);
         Ok((image, output_label))
     }
 

@@ -169,7 +169,7 @@ impl<'a> Resampler<'a> {
             }
         }
         let one_by_one = |point| source.nearest(point);
-        rows.complete(0, self.vectorizes_labels, &tile.inside, &tile.inside, label, one_by_one);
+        rows.complete(source.outside, self.vectorizes_labels, &tile.inside, &tile.inside, label, one_by_one);
     }
 
     /// Shrinks the spans inside to the range from the first to the last patch that may have labels above 0. Returns
@@ -207,8 +207,8 @@ fn look_up_votes(request: &Request, source: LabelSource, rows: &Rows, tile: &Til
     for (row, out) in label.chunks_exact_mut(rows.length).enumerate() {
         let [start, end] = tile.inside[row];
         let [first, last] = intersection(tile.interior[row], [start, end]);
-        out[..start].fill(0);
-        out[end..].fill(0);
+        out[..start].fill(source.outside);
+        out[end..].fill(source.outside);
         for z in (start..first).chain(last..end) {
             out[z] = source.vote(shape, rows.point(row, z));
         }
