@@ -203,7 +203,7 @@ impl<'a> Resampler<'a> {
 /// Interpolates labels: each voxel takes the label with the largest weight.
 fn look_up_votes(request: &Request, source: LabelSource, rows: &Rows, tile: &Tile, label: &mut [Label]) {
     let shape = request.mapping.source_shape;
-    let points_per_cell = UniformCells::points_per_cell(rows.step);
+    let [per_cell, per_block] = UniformCells::points_per_cell_and_block(rows.step);
     for (row, out) in label.chunks_exact_mut(rows.length).enumerate() {
         let [start, end] = tile.inside[row];
         let [first, last] = intersection(tile.interior[row], [start, end]);
@@ -215,17 +215,15 @@ fn look_up_votes(request: &Request, source: LabelSource, rows: &Rows, tile: &Til
         let mut z = first;
         while z < last {
             let point = rows.point(row, z);
-            match request.uniform.map_or(Around::Mixed, |cells| cells.around(point)) {
-                Around::Far(label) => {
-                    let next = last.min(z + points_per_cell);
-                    out[z..next].fill(label);
-                    z = next;
-                    continue;
-                }
-                Around::Near(label) => out[z] = label,
-                Around::Mixed => out[z] = source.vote_inside(point),
-            }
-            z += 1;
+            let (label, count) = match request.uniform.map_or(Around::Mixed, |cells| cells.around(point)) {
+                Around::Farther(label) => (label, per_block),
+                Around::Far(label) => (label, per_cell),
+                Around::Near(label) => (label, 1),
+                Around::Mixed => (source.vote_inside(point), 1),
+            };
+            let next = last.min(z + count);
+            out[z..next].fill(label);
+            z = next;
         }
     }
 }

@@ -194,6 +194,12 @@ impl LabelSource<'_> {
         self.winner(corners, point)
     }
 
+    /// Returns the label with the largest interpolation weight at a point that is in a slice of the map, given those of the four
+    /// voxels around it: `[x, y]` is (0, 0), (0, 1), (1, 0), (1, 1).
+    pub(super) fn vote_between(&self, [a, b, c, d]: [Label; 4], [x, y]: [i64; 2]) -> Label {
+        self.winner([a, a, b, b, c, c, d, d].map(|label| self.candidate(label)), [x, y, 0])
+    }
+
     /// Returns a label of the map as it is compared with others.
     fn candidate(&self, label: Label) -> i32 {
         if label == BACKGROUND && self.outside == BACKGROUND { OUTSIDE } else { i32::from(label) }
