@@ -3,6 +3,8 @@
 use std::fs;
 
 use crate::test_dir::{TestDir, stderr, stderr_line, stdout};
+use volume::Voxels;
+use volume::io::{read_label, write_label};
 
 /// Returns a folder with the files of four phantoms, of 16 x 16 x 16 voxels as the tiny experiment expects.
 fn dir() -> TestDir {
@@ -185,6 +187,37 @@ fn the_scans_of_a_patient_are_in_one_fold() {
     let mut parts = [&parts["train"], &parts["val"]].map(|part| part.to_string());
     parts.sort();
     assert_eq!(parts, [r#"["s0","s2"]"#, r#"["s1","s3"]"#]);
+}
+
+#[test]
+fn folds_are_stratified_by_the_labels_that_subjects_have() {
+    let dir = dir();
+    for index in [1, 3] {
+        let path = dir.path(&format!("data/labelsTr/phantom_{index:03}.nii.gz"));
+        let (grid, map) = read_label(&path).unwrap();
+        let without = map.iter().map(|label| if *label == 2 { 1 } else { *label }).collect();
+        write_label(&path, &grid, &Voxels::new(1, grid.shape, without)).unwrap();
+    }
+    let check = |source: &str, key: &str, more: &[&str]| {
+        let split = format!("data.split={{fold: {{index: 0, count: 2, {key}: {{labels: [tumour]}}}}}}");
+        dir.runner(&[&["check", "tiny.yaml", "--set", source, "--set", &split][..], more].concat())
+    };
+    const DATA: &str = "data.source={msd: {root: data}}";
+    for seed in 1..=4 {
+        let file = format!("{seed}.json");
+        let more = ["--set", &format!("seed={seed}"), "--write-splits", &file];
+        let text = stdout(&check(DATA, "stratify", &more).success());
+        assert!(text.contains("stratified by labels 2: label 2 2, none 2"), "{text}");
+        let folds: serde_json::Value = serde_json::from_str(&fs::read_to_string(dir.path(&file)).unwrap()).unwrap();
+        for fold in folds.as_array().unwrap() {
+            let validates = fold["val"].to_string();
+            assert!(validates.contains("phantom_000") != validates.contains("phantom_002"), "{folds}");
+        }
+    }
+    let text = stderr(&check(DATA, "groups", &[]).code(2));
+    assert!(text.contains("labels are not a group"), "{text}");
+    let text = stderr(&check("data.source={phantom: {subjects: 4}}", "stratify", &[]).code(2));
+    assert!(text.contains("the labels of a phantom are not known before a run makes it"), "{text}");
 }
 
 #[test]

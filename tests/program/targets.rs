@@ -225,4 +225,14 @@ fn targets_that_contradict_each_other_are_problems() {
         let text = check(&[regions, set]);
         assert!(text.contains(message), "{set}: {text}");
     }
+    // Labels, regions and the ignored label of the dataset.
+    let check = |set: &str| dir.runner(&["check", "tiny.yaml", "--set", set]);
+    for (set, message) in [
+        ("metrics=[{dice: {regions: {Tumor core: [2]}}}]", "`Tumor core` cannot be a region's name"),
+        ("preprocess=[{keep_largest: {}}]", "keep_largest means every label above 0, which includes the ignored one"),
+    ] {
+        let text = stderr_line(&check(set).code(2));
+        assert!(text.contains(message), "{set}: {text}");
+    }
+    check("data.ignore_label=ignore").success();
 }

@@ -4,6 +4,7 @@ pub mod alignment;
 pub mod cache;
 pub mod channels;
 pub mod checks;
+pub mod contained_labels;
 pub mod load;
 pub mod patch;
 pub mod phantom;

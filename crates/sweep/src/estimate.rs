@@ -46,7 +46,8 @@ pub fn run_bytes(plan: &Plan) -> u64 {
 pub fn cache_bytes(plan: &Plan) -> u64 {
     let case_bytes = |case: &Case| {
         let weights = case.weight_maps.len() as u64 * num_bytes(1, case.outgoing.shape, false);
-        num_bytes(plan.channels, case.outgoing.shape, case.subject.label.is_some()) + weights
+        let background = u64::from(plan.experiment.masks_background()) * num_bytes(1, case.outgoing.shape, false);
+        num_bytes(plan.channels, case.outgoing.shape, case.subject.label.is_some()) + weights + background
     };
     plan.cases.values().map(case_bytes).sum()
 }

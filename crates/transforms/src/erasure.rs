@@ -146,6 +146,10 @@ impl<T: Registered> Step for T {
         self.intensity().is_some_and(|step| step.needs_labels())
     }
 
+    fn needs_background(&self) -> bool {
+        self.intensity().is_some_and(|step| step.needs_background())
+    }
+
     fn needs_whole_volume(&self) -> bool {
         self.intensity().is_some_and(|step| step.needs_whole_volume())
     }

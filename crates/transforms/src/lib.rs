@@ -219,6 +219,11 @@ pub trait IntensityTransform: Component {
         self.region().is_some_and(Region::needs_labels)
     }
 
+    /// Returns whether the background must be marked in the labels that the transform reads, by [`lazy::BACKGROUND`].
+    fn needs_background(&self) -> bool {
+        false
+    }
+
     /// Returns the number of voxels around a window that determine its values; `usize::MAX` is the whole axis.
     fn halo(&self, _params: &Self::Params, _grid: &Grid) -> [usize; 3] {
         [0; 3]

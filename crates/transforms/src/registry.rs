@@ -188,6 +188,8 @@ transforms! {
     intensity histogram_standardization::HistogramStandardization => HistogramStandardizationParams,
     /// Sets the intensity outside a mask to one value.
     intensity mask::Mask,
+    /// Sets the background to intensity 0 again after augmentation.
+    intensity mask_background::MaskBackground,
     /// Random elastic deformation.
     spatial elastic_deformation::ElasticDeformation => ElasticDeformationParams,
     /// Random loss of resolution along one axis.

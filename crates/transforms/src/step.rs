@@ -140,6 +140,11 @@ pub trait Step {
         false
     }
 
+    /// Returns whether the background must be marked in the labels that the step reads.
+    fn needs_background(&self) -> bool {
+        false
+    }
+
     /// Returns whether every window needs the whole incoming volume.
     fn needs_whole_volume(&self) -> bool {
         false

@@ -4,10 +4,11 @@
 //! `tests/nnunet/augmentation.py` writes the expected values; the volumes are formulas that the test repeats.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 use random::{Purpose, Rng, Seed};
-use transforms::lazy::{self, View};
+use transforms::lazy::{self, BACKGROUND, View};
 use transforms::{Incoming, RotateAndScaleParams, Transform, TransformParams, sample_params, validate_params};
 use volume::{Affine, Grid, Label, Volume, Voxels, unravel_index};
 
@@ -17,6 +18,7 @@ struct File {
     distributions: Vec<Distribution>,
     spatial: Spatial,
     patches: Vec<Patch>,
+    masked: Vec<Masked>,
 }
 
 #[derive(Deserialize)]
@@ -58,13 +60,28 @@ struct Patch {
     input: [usize; 3],
 }
 
+/// A patch whose background is masked after spatial steps.
+#[derive(Deserialize)]
+struct Masked {
+    chain: String,
+    shape: [usize; 3],
+    draws: Vec<TransformParams>,
+    image: Vec<f32>,
+    label: Vec<Label>,
+    ties: Vec<usize>,
+}
+
 fn file() -> File {
     serde_json::from_str(include_str!("nnunet/augmentation.json")).unwrap()
 }
 
-fn step(yaml: &str) -> Transform {
+fn parsed<T: DeserializeOwned>(yaml: &str) -> T {
     let value: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
     serde_json::from_value(value).unwrap()
+}
+
+fn step(yaml: &str) -> Transform {
+    parsed(yaml)
 }
 
 /// Returns the volume of the functions `image` and `labels` in the script.
@@ -108,6 +125,40 @@ fn every_step_computes_what_batchgenerators_computes() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let least = [("blur", 6), ("gamma", 24), ("low_resolution", 24), ("rotate_and_scale", 14), ("z_normalize", 4)];
     assert!(least.iter().all(|(name, count)| compared[name] >= *count), "{compared:?}");
+}
+
+#[test]
+fn the_background_is_masked_as_by_nnunet() {
+    let cases = file().masked;
+    assert_eq!(cases.len(), 4);
+    for Masked { chain: yaml, shape, draws, image, label, ties } in cases {
+        let chain: Vec<Transform> = parsed(&yaml);
+        let mut source = volume(shape, 2);
+        let labels = source.label.as_ref().unwrap();
+        let marked = labels.iter().enumerate().map(|(i, label)| {
+            let [x, y, z] = unravel_index(shape, i);
+            let is_outside = x < 4 || y >= shape[1] - 4 || z < 3;
+            if is_outside && *label == 0 { BACKGROUND } else { *label }
+        });
+        source.label = Some(Voxels::new(1, shape, marked.collect()));
+        let grid = source.grid;
+        validate_params(&chain, &draws, &Incoming { grid, channels: 2 }).unwrap();
+        let view = View::of_block(source, [0; 3], grid, &chain, &draws).unwrap().with_background_outside();
+        let result = view.volume().unwrap();
+        let labels: Vec<Label> =
+            result.label.unwrap().iter().map(|label| if *label == BACKGROUND { 0 } else { *label }).collect();
+        let (mut zeros, voxels) = (0, label.len());
+        for i in (0..voxels).filter(|i| !ties.contains(i)) {
+            assert_eq!(labels[i], label[i], "{yaml}: label of voxel {i}");
+            for i in [i, voxels + i] {
+                let (own, expected) = (result.image[i], image[i]);
+                assert!((own - expected).abs() < 1e-3, "{yaml}: voxel {i} is {own}, expected {expected}");
+                assert_eq!(own == 0.0, expected == 0.0, "{yaml}: voxel {i} is {own}, expected {expected}");
+                zeros += usize::from(own == 0.0);
+            }
+        }
+        assert!(zeros > 50 && zeros < voxels + voxels / 2, "{yaml}: {zeros} of {voxels} voxels are 0");
+    }
 }
 
 const DRAWS: u64 = 20_000;

@@ -12,6 +12,7 @@ use volume::{Affine, Grid, Label, Volume, Voxels, unravel_index};
 struct File {
     resampling: Vec<Resampling>,
     masked: Vec<Masked>,
+    background: Vec<Background>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +36,15 @@ struct Masked {
     #[serde(rename = "box")]
     bounds: [[usize; 3]; 2],
     image: Vec<f32>,
+}
+
+/// A label map after a crop and a resampling, -1 in the background.
+#[derive(Deserialize)]
+struct Background {
+    chain: String,
+    shape: [usize; 3],
+    spacing: [f64; 3],
+    label: Vec<i32>,
 }
 
 fn file() -> File {
@@ -75,6 +85,20 @@ fn island(shape: [usize; 3], channels: usize) -> Volume {
         *value = if outside || hole || notch || only_first { 0.0 } else { *value + 100.0 };
     }
     volume.image = Voxels::new(channels, shape, values);
+    volume
+}
+
+/// Returns the volume of the functions `ball` and `labels` in the script.
+fn ball(shape: [usize; 3], spacing: [f64; 3]) -> Volume {
+    let mut volume = volume(shape, spacing, 1);
+    let mut values = volume.image.to_vec();
+    for (i, value) in values.iter_mut().enumerate() {
+        let voxel = unravel_index(shape, i);
+        let along = |axis: usize| (2 * voxel[axis] as i64 - shape[axis] as i64 + 1) as f64 / shape[axis] as f64;
+        let radius: f64 = (0..3).map(|axis| along(axis).powi(2)).sum();
+        *value = if radius > 0.7 { 0.0 } else { *value + 100.0 };
+    }
+    volume.image = Voxels::new(1, shape, values);
     volume
 }
 
@@ -130,4 +154,38 @@ fn zeros_are_cropped_and_normalization_is_masked_as_by_nnunet() {
         let zeros = |values: &[f32]| values.iter().map(|value| *value == 0.0).collect::<Vec<bool>>();
         assert_eq!(zeros(&result.image), zeros(&image), "what is outside the mask stays 0");
     }
+}
+
+#[test]
+fn the_background_is_resampled_as_by_nnunet() {
+    let cases = file().background;
+    assert_eq!(cases.len(), 5);
+    for Background { chain: yaml, shape, spacing, label } in cases {
+        let chain: Vec<Transform> = parsed(&yaml);
+        let mut source = ball(shape, spacing);
+        let labels = source.label.unwrap();
+        let labels = labels.iter().map(|label| if *label == 3 { 0 } else { *label }).collect();
+        source.label = Some(Voxels::new(1, shape, labels));
+        let params = lazy::fixed_params(&chain, &Incoming { grid: source.grid, channels: 1 });
+        let params = lazy::resolve_from_volume(&chain, &params, &source).unwrap();
+        let (result, map) = lazy::volume_and_background(source, &chain, &params).unwrap();
+        let labels = result.label.unwrap();
+        let own = map
+            .iter()
+            .zip(labels.iter())
+            .map(|(is_inside, label)| if *is_inside == 0.0 { -1 } else { i32::from(*label) });
+        assert_eq!(own.collect::<Vec<_>>(), label, "{yaml}");
+        // Voxels of each kind were compared, also those that have a label outside the mask.
+        assert!((-1..=2).all(|kind| label.iter().filter(|label| **label == kind).count() >= 14), "{yaml}");
+    }
+}
+
+#[test]
+fn the_label_that_marks_the_background_is_reserved() {
+    let chain: Vec<Transform> = parsed("[{ crop_to_nonzero: {} }]");
+    let mut source = island([10, 11, 9], 1);
+    source.label = Some(Voxels::new(1, source.grid.shape, vec![lazy::BACKGROUND; 990]));
+    let params = lazy::fixed_params(&chain, &Incoming { grid: source.grid, channels: 1 });
+    let error = lazy::volume_and_background(source, &chain, &params).unwrap_err().to_string();
+    assert!(error.starts_with("mask_background: label 65535 is reserved"), "{error}");
 }

@@ -105,6 +105,8 @@ pub struct Listing {
     pub generated_in: Option<PathBuf>,
     /// The columns of a table that name no files; the split may depend on them.
     pub columns: Vec<TableColumn>,
+    /// The labels above 0 that each subject's label map contains, if the split depends on them and they were read.
+    pub contained_labels: BTreeMap<String, BTreeSet<Label>>,
     /// Contradictions that prevent nothing, as sentences.
     pub notes: Vec<String>,
 }

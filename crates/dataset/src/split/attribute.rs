@@ -1,4 +1,5 @@
-//! A value of each subject that folds depend on: a column of a table, or a part of the subject's name.
+//! A value of each subject that folds depend on: a column of a table, a part of the subject's name, or the labels in its
+//! label map.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::SplitError;
 use crate::sources::Listing;
+use volume::Label;
 
 /// A value of each subject, such as its patient or hospital.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +21,10 @@ pub enum Attribute {
     /// A regular expression that is searched for in the subject's name, such as `pattern: "^patient[0-9]+"`. The value is the
     /// text of its first capture group, or else the whole match.
     Pattern(Pattern),
+    /// Which of these labels the subject's label map contains, such as `labels: [tumour]`; an empty list means every label above
+    /// 0. The label maps are those of the files, before `preprocess`. They are read once, and the labels that they contain are
+    /// kept in the cache. Only for `stratify`.
+    Labels(Vec<Label>),
 }
 
 /// A regular expression.
@@ -56,11 +62,13 @@ impl Attribute {
     ) -> Result<BTreeMap<String, String>, SplitError> {
         let column = match self {
             Self::Column(name) => Some(column(name, usage, listing)?),
-            Self::Pattern(_) => None,
+            Self::Labels(_) if usage == AttributeUse::Groups => return Err(SplitError::LabelsAsGroups),
+            Self::Pattern(_) | Self::Labels(_) => None,
         };
         let value = |name: &String| match self {
             Self::Column(_) => column?.get(name).cloned(),
             Self::Pattern(pattern) => pattern.value(name).map(str::to_owned),
+            Self::Labels(wanted) => Some(labels_of(listing.contained_labels.get(name)?, wanted)),
         };
         let names = listing.subjects.iter().map(|subject| &subject.name);
         let values: BTreeMap<String, String> =
@@ -70,6 +78,17 @@ impl Attribute {
             return Ok(values);
         }
         Err(SplitError::NoValue { usage, attribute: self.clone(), subjects: without })
+    }
+}
+
+/// Returns which of the wanted labels a label map contains, such as `labels 1 and 3`.
+fn labels_of(contained: &BTreeSet<Label>, wanted: &[Label]) -> String {
+    let is_wanted = |label: &&Label| wanted.is_empty() || wanted.contains(label);
+    let labels: Vec<String> = contained.iter().filter(is_wanted).map(Label::to_string).collect();
+    match labels.len() {
+        0 => "none".to_owned(),
+        1 => format!("label {}", labels[0]),
+        _ => format!("labels {}", labels.join(" and ")),
     }
 }
 
@@ -95,6 +114,11 @@ impl fmt::Display for Attribute {
         match self {
             Self::Column(name) => write!(f, "column {name}"),
             Self::Pattern(pattern) => write!(f, "pattern {}", pattern.0),
+            Self::Labels(wanted) if wanted.is_empty() => f.write_str("labels"),
+            Self::Labels(wanted) => {
+                let wanted: Vec<String> = wanted.iter().map(Label::to_string).collect();
+                write!(f, "labels {}", wanted.join(", "))
+            }
         }
     }
 }
@@ -203,8 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_of_a_subject_are_those_of_its_label_map_among_the_wanted_ones() {
+        let mut listing = listing(&["a", "b", "c"], &[]);
+        listing.contained_labels = [("a", vec![1, 3]), ("b", vec![3, 10]), ("c", vec![1])]
+            .into_iter()
+            .map(|(name, labels)| (name.to_owned(), labels.into_iter().collect()))
+            .collect();
+        let values = |wanted: &[Label], listing: &Listing| {
+            let values = Attribute::Labels(wanted.to_vec()).values(AttributeUse::Stratify, listing);
+            values.map(|values| values.into_values().collect::<Vec<_>>()).map_err(|error| error.to_string())
+        };
+        assert_eq!(values(&[], &listing).unwrap(), ["labels 1 and 3", "labels 3 and 10", "label 1"]);
+        assert_eq!(values(&[10, 3], &listing).unwrap(), ["label 3", "labels 3 and 10", "none"]);
+        listing.contained_labels.remove("b");
+        let error = values(&[], &listing).unwrap_err();
+        assert_eq!(error, "1 subject has no value to stratify by: there is no label map of b");
+        let error = self::values(r#"{"labels": []}"#, &listing).unwrap_err();
+        assert_eq!(error, "labels are not a group: subjects with the same labels need not belong together");
+    }
+
+    #[test]
     fn an_attribute_is_written_as_it_is_read() {
-        for text in [r#"{"column":"site"}"#, r#"{"pattern":"^.*_"}"#] {
+        for text in [r#"{"column":"site"}"#, r#"{"pattern":"^.*_"}"#, r#"{"labels":[2,5]}"#] {
             let attribute: Attribute = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&attribute).unwrap(), text);
         }

@@ -87,6 +87,9 @@ pub enum SplitError {
         /// The subjects.
         subjects: Vec<String>,
     },
+    /// Labels are given as groups.
+    #[error("labels are not a group: subjects with the same labels need not belong together")]
+    LabelsAsGroups,
     /// Every subject has a different value, so that folds cannot have the same fractions of them.
     #[error(
         "the {attribute} has a different value for each of the {subjects} subjects, so folds cannot be stratified by it"
@@ -165,6 +168,7 @@ impl SplitError {
                 Some(usage.key())
             }
             Self::DistinctValues { .. } => Some(AttributeUse::Stratify.key()),
+            Self::LabelsAsGroups => Some(AttributeUse::Groups.key()),
             Self::GroupCount { .. } => Some("count"),
             _ => None,
         }
@@ -196,6 +200,13 @@ impl SplitError {
             }
             Self::NoValue { attribute: Attribute::Pattern(_), .. } => {
                 "change the pattern so that it matches a part of every subject's name".to_owned()
+            }
+            Self::NoValue { attribute: Attribute::Labels(_), .. } => {
+                "add the label maps, leave these subjects out of the source, or stratify by a `column`".to_owned()
+            }
+            Self::LabelsAsGroups => {
+                "use a `column` or a `pattern`, or `stratify` by labels, so that every fold has the same fractions of them"
+                    .to_owned()
             }
             Self::DistinctValues { .. } => {
                 "stratify by something with few values, such as the hospital, or remove `stratify`".to_owned()
@@ -249,8 +260,9 @@ fn no_value(usage: AttributeUse, attribute: &Attribute, subjects: &[String]) -> 
         AttributeUse::Stratify => "value to stratify by",
     };
     let reason = match attribute {
-        Attribute::Column(_) => "is empty for",
-        Attribute::Pattern(_) => "does not match",
+        Attribute::Column(_) => format!("the {attribute} is empty for"),
+        Attribute::Pattern(_) => format!("the {attribute} does not match"),
+        Attribute::Labels(_) => "there is no label map of".to_owned(),
     };
-    format!("{count} no {what}: the {attribute} {reason} {names}")
+    format!("{count} no {what}: {reason} {names}")
 }

@@ -90,8 +90,9 @@ pub struct Fold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Attribute>,
     /// Stratification: values that have the same frequency in every fold, those of a column of a `table`, such as
-    /// `{ column: hospital }`, or of a regular expression in the subjects' names. With `groups` the frequencies are only
-    /// approximately equal. `null` (default) does not stratify.
+    /// `{ column: hospital }`, of a regular expression in the subjects' names, or which labels a subject's label map contains,
+    /// such as `{ labels: [tumour] }`. With `groups` the frequencies are only approximately equal. `null` (default) does not
+    /// stratify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stratify: Option<Attribute>,
 }
@@ -159,10 +160,15 @@ impl Split {
         }
     }
 
-    /// Returns whether the parts depend on the content of a file: a file of names, or a column of a table.
+    /// Returns whether the parts depend on the content of files: a file of names, a column of a table, or label maps.
     pub fn depends_on_file(&self) -> bool {
         let is_column = |attribute: Option<&Attribute>| matches!(attribute, Some(Attribute::Column(_)));
-        matches!(self, Self::File(_)) || is_column(self.groups()) || is_column(self.stratify())
+        matches!(self, Self::File(_)) || is_column(self.groups()) || is_column(self.stratify()) || self.needs_labels()
+    }
+
+    /// Returns whether the parts depend on [`Listing::contained_labels`].
+    pub fn needs_labels(&self) -> bool {
+        matches!(self.stratify(), Some(Attribute::Labels(_)))
     }
 
     /// Returns what subjects of one part have in common, if they are grouped.

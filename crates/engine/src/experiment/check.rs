@@ -13,6 +13,7 @@ use super::plan::Plan;
 use super::problem::{Problem, Problems};
 
 mod assemble;
+mod background;
 mod chain;
 pub mod data;
 mod fine_tuning;
@@ -175,6 +176,7 @@ fn check_rules(document: &Document) -> Diagnostics<'_> {
     targets::check(&mut diagnostics);
     chain::check(&mut diagnostics);
     previous::check(&mut diagnostics);
+    background::check(&mut diagnostics);
     network::check(&mut diagnostics);
     inference::check(&mut diagnostics);
     training::check(&mut diagnostics);

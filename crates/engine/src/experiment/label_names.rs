@@ -28,6 +28,9 @@ pub(super) static NO_NAMES: LabelNames = LabelNames { declared: None, source: No
 /// The name of label 0, unless a label has it.
 const BACKGROUND: &str = "background";
 
+/// The name of the label that `dataset.json` declares to be ignored.
+const IGNORE: &str = "ignore";
+
 impl LabelNames {
     /// Returns the names of some labels.
     pub fn new(labels: &BTreeMap<Label, String>) -> Self {
@@ -56,7 +59,12 @@ impl LabelNames {
             (None, None) => Ok(&NONE),
             (None, Some(source)) => {
                 let list = || match sources::list(source, Path::new("")) {
-                    Ok(listing) => Ok(listing.labels.names.as_ref().map(by_name).unwrap_or_default()),
+                    Ok(listing) => {
+                        let mut names = listing.labels.names.as_ref().map(by_name).unwrap_or_default();
+                        // The name of the label in nnU-Net's `dataset.json`.
+                        names.extend(listing.labels.ignore.map(|label| (IGNORE.to_owned(), label)));
+                        Ok(names)
+                    }
                     Err(error) => Err(error.to_string()),
                 };
                 self.of_source.get_or_init(list).as_ref()

@@ -11,6 +11,11 @@ pub fn is_pending(experiment: &Experiment) -> bool {
     experiment.chains().into_iter().flat_map(|(_, steps)| steps).any(|step| is_pending_in(&mut step.clone()))
 }
 
+/// Returns whether a step, or one inside it, resamples to the median spacing.
+pub(super) fn is_used(step: &Transform) -> bool {
+    step.clone().component_mut().median_spacing_mut().is_some() || step.nested_steps().iter().any(is_used)
+}
+
 fn is_pending_in(step: &mut Transform) -> bool {
     step.component_mut().median_spacing_mut().is_some_and(|median| median.is_none())
         || step.component_mut().nested_mut().iter_mut().any(is_pending_in)

@@ -114,7 +114,7 @@ pub struct Data {
     /// Regions to train instead of labels: unions of labels, which may overlap, each with a sigmoid of its own, such as `{ whole_tumour: [1, 2, 3], tumour_core: [2, 3] }`. They are written into predicted label maps in this order, each as the one of its labels that no later region contains, or as the label `write`: `whole_tumour: { labels: [1, 2, 3], write: 2 }`. Scores are those of the regions. `null` (default) trains the regions that nnU-Net's `dataset.json` declares, unless `labels` is given; else the labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regions: Option<OrderedMap<RegionSpec>>,
-    /// Label of voxels that nobody annotated, for example 4. Losses, statistics of the foreground and scores leave them out, the label is never predicted, and samplers do not centre patches on it. `null` (default) is the label `ignore` of nnU-Net's `dataset.json`, if it has one.
+    /// Label of voxels that nobody annotated, for example 4; a number, since `labels` names only what is trained, or the name `ignore` if nnU-Net's `dataset.json` declares it and `labels` is not given. Losses, statistics of the foreground and scores leave them out, the label is never predicted, and samplers do not centre patches on it. `null` (default) is the label `ignore` of nnU-Net's `dataset.json`, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_label: Option<Label>,
     /// Orientation of the volumes (default `reorient`).
@@ -173,6 +173,11 @@ impl Experiment {
     pub fn weight_maps(&self) -> impl Iterator<Item = (WeightUse, &str)> {
         let sampling = self.sampler.component().weight_maps().map(|pattern| (WeightUse::Sampling, pattern));
         sampling.into_iter().chain(self.loss_weight_maps().map(|pattern| (WeightUse::Loss, pattern)))
+    }
+
+    /// Returns whether a step of `patch_augment` masks the background of patches.
+    pub fn masks_background(&self) -> bool {
+        self.patch_augment.iter().any(|step| step.any(&|step| step.needs_background()))
     }
 
     /// Returns the pattern of the files of voxels' weights in the loss.

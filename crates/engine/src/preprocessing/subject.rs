@@ -29,6 +29,8 @@ pub struct PreprocessedSubject {
     weights: BTreeMap<WeightUse, Stored>,
     /// The label map that the previous runs predict; it has no image.
     previous: Option<Stored>,
+    /// The map that is 0 in its background, if a step masks it.
+    background: Option<Stored>,
     label_runs: OnceLock<Arc<LabelRuns>>,
     cumulative_row_sums: OnceLock<CumulativeRowSums>,
     pub(crate) border_values: BorderValueCache,
@@ -36,14 +38,14 @@ pub struct PreprocessedSubject {
 
 impl PreprocessedSubject {
     fn new(
-        volume: Stored,
+        (volume, background): (Stored, Option<Stored>),
         weights: BTreeMap<WeightUse, Stored>,
         previous: Option<Stored>,
         params: Vec<TransformParams>,
     ) -> Self {
         let (label_runs, cumulative_row_sums, border_values) =
             (OnceLock::new(), OnceLock::new(), BorderValueCache::default());
-        Self { volume, weights, previous, params, label_runs, cumulative_row_sums, border_values }
+        Self { volume, weights, previous, background, params, label_runs, cumulative_row_sums, border_values }
     }
 
     /// Returns its voxels.
@@ -68,6 +70,11 @@ impl PreprocessedSubject {
         Some(self.weights.get(&WeightUse::Loss)?.volume().image)
     }
 
+    /// Returns the map `[x, y, z]` that is 0 in its background and 1 elsewhere, if a step of `patch_augment` masks it.
+    pub(crate) fn background(&self) -> Option<Voxels<f32>> {
+        Some(self.background.as_ref()?.volume().image)
+    }
+
     /// Returns the runs of each label's voxels; they are computed on the first call.
     pub(crate) fn label_runs(&self, labels: &Voxels<Label>) -> &Arc<LabelRuns> {
         self.label_runs.get_or_init(|| Arc::new(LabelRuns::new(labels)))
@@ -78,6 +85,8 @@ impl PreprocessedSubject {
 pub(crate) struct Keys {
     volume: Key,
     weights: BTreeMap<WeightUse, Key>,
+    /// That of the map of the background, if a step masks it.
+    background: Option<Key>,
     /// The key of the label map of the previous runs.
     pub(crate) previous: Option<Key>,
 }
@@ -90,13 +99,18 @@ impl Keys {
         preprocessing: &FittedPreprocessing,
         files: &[InputFile],
         previous: Option<&Key>,
+        masks_background: bool,
     ) -> Self {
         let begin = || {
             let chain = [key_text(&preprocessing.chain), key_text(&preprocessing.fitted)];
             chain.iter().fold(KeyBuilder::new().add_text(CHAIN_VERSION), |key, text| key.add_text(text))
         };
         let (volume_files, weight_files) = files.split_at(files.len() - case.weight_maps.len());
-        let volume = volume_files.iter().fold(begin(), |key, file| key.add_file(&file.sha256)).build();
+        // Where the background is marked, it competes with the labels when these are resampled.
+        let of_volume = if masks_background { begin().add_text("marked background") } else { begin() };
+        let volume = volume_files.iter().fold(of_volume, |key, file| key.add_file(&file.sha256)).build();
+        let background =
+            masks_background.then(|| begin().add_text("background").add_text(&hex::encode(volume)).build());
         let weight_key = |file: &InputFile| {
             let mut key = begin().add_text("weights").add_text(&key_text(&case.grid)).add_file(&file.sha256);
             if preprocessing.resolves_from_volume() {
@@ -109,12 +123,14 @@ impl Keys {
         // How the map is resampled depends on the grid, and may depend on the image and its labels.
         let previous =
             previous.map(|map| begin().add_text("previous").add_text(&hex::encode([*map, volume].concat())).build());
-        Self { volume, weights, previous }
+        Self { volume, weights, previous, background }
     }
 
     /// Protects the subject's entries from eviction.
     pub(crate) fn pin(&self, cache: &Cache) {
-        std::iter::once(&self.volume).chain(self.weights.values()).chain(&self.previous).for_each(|key| cache.pin(key));
+        let keys =
+            std::iter::once(&self.volume).chain(self.weights.values()).chain(&self.previous).chain(&self.background);
+        keys.for_each(|key| cache.pin(key));
     }
 }
 
@@ -132,8 +148,10 @@ pub(crate) fn num_bytes(plan: &Plan) -> u64 {
             let volume_files = if resolves_from_volume { files.clone() } else { Vec::new() };
             weights.insert((map, key_text(&case.grid), volume_files), bytes(1, false));
         }
+        let background = if plan.experiment.masks_background() { bytes(1, false) } else { 0 };
         let previous = if plan.previous.is_some() { bytes(0, true) } else { 0 };
-        volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()) + previous);
+        let volume = bytes(plan.channels, case.subject.label.is_some());
+        volumes.insert(files, volume + previous + background);
     }
     // A label map of the previous runs is also stored as predicted until it is preprocessed.
     let predicted = plan.cases.values().map(|case| cache::num_bytes(0, case.grid.shape, true)).max();
@@ -160,30 +178,42 @@ pub(crate) struct Preprocessed {
 /// # Errors
 /// When a file cannot be read or used, or the cache cannot be written; the subject is named.
 pub(crate) fn preprocess(
-    case: &Case,
+    plan: &Plan,
+    name: &str,
     hashes: &FileHashes,
-    preprocessing: &FittedPreprocessing,
-    (channels, previous): (usize, Option<&PredictedLabels>),
+    (preprocessing, previous): (&FittedPreprocessing, Option<&PredictedLabels>),
     cache: &Cache,
 ) -> Result<Preprocessed, PreprocessError> {
+    let (case, masks_background) = (&plan.cases[name], plan.experiment.masks_background());
     let mut warnings = Vec::new();
     let mut preprocess = || -> Result<_, MakeError> {
         let (files, mut loaded) = match input_files::known(case, hashes) {
             Some(files) => (files, None),
             None => hash(case, hashes, preprocessing)?,
         };
-        let keys = Keys::new(case, preprocessing, &files, previous.map(|previous| &previous.key));
+        let keys = Keys::new(case, preprocessing, &files, previous.map(|previous| &previous.key), masks_background);
         keys.pin(cache);
-        let params = params(case, &keys, preprocessing, channels, cache, loaded.as_ref())?;
+        let params = params(case, &keys, preprocessing, plan.channels, cache, loaded.as_ref())?;
         let mut measured = MeasuredIntensities::read(case, &files, cache);
         if let Some(volume) = &loaded {
             measured.measure(volume, cache);
         }
-        let volume = get_or_compute(cache, &keys.volume, &mut warnings, || {
+        let mut source = || -> Result<_, MakeError> {
             let source = loaded.take().map_or_else(|| preprocessing.load(&case.subject), Ok)?;
             measured.measure(&source, cache);
-            Ok(View::new(source, &preprocessing.chain, &params)?.volume()?)
-        })?;
+            Ok(source)
+        };
+        let volumes = match &keys.background {
+            None => {
+                let compute = || Ok(View::new(source()?, &preprocessing.chain, &params)?.volume()?);
+                (get_or_compute(cache, &keys.volume, &mut warnings, compute)?, None)
+            }
+            Some(background) => {
+                let compute = || Ok(lazy::volume_and_background(source()?, &preprocessing.chain, &params)?);
+                let (volume, map) = get_or_compute_both(cache, [&keys.volume, background], &mut warnings, compute)?;
+                (volume, Some(map))
+            }
+        };
         drop(loaded);
         let mut weights = BTreeMap::new();
         for (purpose, key) in &keys.weights {
@@ -200,7 +230,7 @@ pub(crate) fn preprocess(
                 predicted.preprocessed(&case.grid, &preprocessing.chain, &params)
             })
         });
-        Ok((PreprocessedSubject::new(volume, weights, previous.transpose()?, params), files, measured.intensities))
+        Ok((PreprocessedSubject::new(volumes, weights, previous.transpose()?, params), files, measured.intensities))
     };
     let (subject, files, intensities) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
     Ok(Preprocessed { subject, files, intensities, warnings })
@@ -256,10 +286,34 @@ fn get_or_compute(
     warnings: &mut Vec<String>,
     compute: impl FnOnce() -> Result<Volume, MakeError>,
 ) -> Result<Stored, MakeError> {
+    match look_up(cache, key, warnings)? {
+        Some(stored) => Ok(stored),
+        None => Ok(cache.put(key, compute()?)?),
+    }
+}
+
+/// Reads a volume and the map of its background from the cache, or computes and stores both.
+fn get_or_compute_both(
+    cache: &Cache,
+    [volume_key, map_key]: [&Key; 2],
+    warnings: &mut Vec<String>,
+    compute: impl FnOnce() -> Result<(Volume, Voxels<f32>), MakeError>,
+) -> Result<(Stored, Stored), MakeError> {
+    let stored = (look_up(cache, volume_key, warnings)?, look_up(cache, map_key, warnings)?);
+    if let (Some(volume), Some(map)) = stored {
+        return Ok((volume, map));
+    }
+    let (volume, map) = compute()?;
+    let map = Volume { grid: volume.grid, image: map, label: None };
+    Ok((cache.put(volume_key, volume)?, cache.put(map_key, map)?))
+}
+
+/// Reads the volume of a key from the cache; a damaged entry is a warning.
+fn look_up(cache: &Cache, key: &Key, warnings: &mut Vec<String>) -> Result<Option<Stored>, MakeError> {
     match cache.get(key)? {
-        Lookup::Found(volume) => return Ok(volume.into()),
+        Lookup::Found(volume) => return Ok(Some(volume.into())),
         Lookup::Absent => {}
         Lookup::Damaged { path, reason } => warnings.push(format!("{} is computed again: {reason}", path.display())),
     }
-    Ok(cache.put(key, compute()?)?)
+    Ok(None)
 }

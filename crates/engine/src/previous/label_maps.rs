@@ -104,7 +104,7 @@ pub(crate) fn predict_subjects(
         let (case, files) = (&plan.cases[*name], &files[*name]);
         check_same_images(previous, case, files)?;
         let key = key(plan, (previous, &weights), case, files);
-        let own = Keys::new(case, preprocessing, files, Some(&key)).previous;
+        let own = Keys::new(case, preprocessing, files, Some(&key), plan.experiment.masks_background()).previous;
         let is_preprocessed = own.is_some_and(|own| matches!(cache.get(&own), Ok(Lookup::Found(_))));
         let map = match is_preprocessed {
             true => None,

@@ -27,6 +27,7 @@ use transforms::Transform;
 use transforms::lazy::{self, Profile};
 use volume::{Label, Voxels};
 
+mod background;
 mod patch;
 mod previous;
 
@@ -82,10 +83,11 @@ impl PreprocessedDataset {
         let (subjects, store) = ((&names[..], &preprocessing), (cache, &hashes));
         let predicted = label_maps::predict_subjects(plan, subjects, store, stop, emit)?;
         let Some(Predictions { weights: previous_weights, by_subject: predicted }) = predicted else { return Ok(None) };
+        let masks_background = plan.experiment.masks_background();
         for (name, case) in names.iter().map(|name| (*name, &plan.cases[*name])) {
             if let Some(files) = input_files::known(case, &hashes) {
                 let previous = predicted.get(name).map(|predicted| &predicted.key);
-                subject::Keys::new(case, &preprocessing, &files, previous).pin(cache);
+                subject::Keys::new(case, &preprocessing, &files, previous, masks_background).pin(cache);
             }
         }
         let prepared = (&preprocessing, &predicted);
@@ -218,8 +220,8 @@ fn preprocess_subjects(
         .par_iter()
         .take_any_while(|_| !stop.load(Ordering::Relaxed))
         .map(|name| {
-            let input = (plan.channels, predicted.get(*name));
-            let subject = subject::preprocess(&plan.cases[*name], hashes, preprocessing, input, cache)?;
+            let previous = predicted.get(*name);
+            let subject = subject::preprocess(plan, name, hashes, (preprocessing, previous), cache)?;
             let mut progress = progress.lock().expect("reporting progress does not panic");
             let (done, saved, emit) = &mut *progress;
             *done += 1;

@@ -42,7 +42,25 @@ impl Context<'_> {
         }
         let flips = [0, 1, 2].map(|axis| if self.patch_axes().contains(&axis) { "0.5" } else { "0" });
         text.line(format!("  - flip: {{ probabilities: {} }}", list(flips)));
+        self.write_mask(text);
         text.blank();
+    }
+
+    /// Writes the step that masks the channels whose normalization is masked.
+    fn write_mask(&self, text: &mut Writer) {
+        let uses_mask = &self.plan.uses_mask;
+        let masked: Vec<usize> = (0..uses_mask.len()).filter(|channel| uses_mask[*channel]).collect();
+        if masked.is_empty() {
+            return;
+        }
+        let channels =
+            if masked.len() == uses_mask.len() { String::new() } else { format!(" channels: {} ", list(&masked)) };
+        text.comment(
+            2,
+            "The background of channels that are normalized with a mask becomes 0 again: voxels outside the mask of \
+             crop_to_nonzero, and outside the volume.",
+        );
+        text.line(format!("  - mask_background: {{{channels}}}"));
     }
 
     fn axes_in_plane(&self) -> Vec<usize> {

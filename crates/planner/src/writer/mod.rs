@@ -242,8 +242,11 @@ mod tests {
                 "channels: [0]",
                 "- rescale_intensity: { to: [0, 1], channels: [3] }",
                 "- rescale_intensity: { from: [0, 255], to: [0, 1], channels: [5] }",
+                "- mask_background: { channels: [1, 4] }",
             ],
         );
+        let kept = |kept: f64| self::text(Kind::FullResolution, [1.0; 3], [64; 3], "RAS", &["T1", "FLAIR"], kept);
+        assert!(kept(0.5).contains("- mask_background: {}") && !kept(0.9).contains("mask_background"));
         assert!(text.find("z_normalize") < text.find("foreground_normalize"));
     }
 

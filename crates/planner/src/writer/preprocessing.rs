@@ -79,8 +79,7 @@ impl Context<'_> {
                     2,
                     format!(
                         "{class} of {names}, over the voxels that are not 0 only, since the crop leaves less than three \
-                         quarters of the median volume: the background stays 0. (nnU-Net also sets it to 0 again after the \
-                         augmentation.)"
+                         quarters of the median volume: the background stays 0."
                     ),
                 );
                 text.line(format!(

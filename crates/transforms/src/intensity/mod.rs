@@ -13,6 +13,7 @@ pub(crate) mod histogram_standardization;
 pub(crate) mod hu_window;
 pub(crate) mod low_resolution;
 pub(crate) mod mask;
+pub(crate) mod mask_background;
 pub(crate) mod motion;
 pub(crate) mod noise;
 pub(crate) mod replace_non_finite;

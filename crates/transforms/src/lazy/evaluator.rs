@@ -13,8 +13,8 @@ use super::profile::Profile;
 use super::resample::{self, LabelSource};
 use super::stage::{IntensityStage, Kind, Stage};
 use crate::{
-    Fill, Interpolation, Lattice, Map, VolumeStatistics, WholeVolume, Window, smooth_recursively, spline_coefficients,
-    spline_reach,
+    Convention, Fill, Interpolation, Lattice, Map, VolumeStatistics, WholeVolume, Window, smooth_recursively,
+    spline_coefficients, spline_reach,
 };
 use volume::{Affine, Grid, Label, Volume, buffer_pool, memory};
 
@@ -28,12 +28,15 @@ pub(super) struct Evaluator<'a> {
     /// The grid of the whole source.
     grid: Grid,
     pub(super) stages: Vec<Stage<'a>>,
-    /// Whether exactly one stage moves voxels, so that labels have the same source points as the image of that stage.
-    moves_once: bool,
+    /// The number of stages up to the first one that moves voxels, if all others that do move whole voxels: labels can then be
+    /// computed with the image, stage by stage.
+    first_move: Option<usize>,
     /// Border values of the source.
     pub(super) border_cache: Option<&'a BorderValueCache>,
     /// Where the source's labels are known to be 0.
     pub(super) empty: Option<&'a EmptySpace>,
+    /// The label of voxels outside the source.
+    pub(super) outside: Label,
     pub(super) profile: Option<&'a Profile>,
 }
 
@@ -61,8 +64,8 @@ impl Region {
 impl<'a> Evaluator<'a> {
     /// Returns the evaluator of stages after a volume on `grid`, of which `source` is the block from the voxel `start` on.
     pub(super) fn new(source: Volume, start: [usize; 3], grid: Grid, stages: Vec<Stage<'a>>) -> Self {
-        let moves_once = stages.iter().filter(|stage| stage.moves_voxels()).count() == 1;
-        Self { source, start, grid, stages, moves_once, border_cache: None, empty: None, profile: None }
+        let first_move = first_move(&stages);
+        Self { source, start, grid, stages, first_move, border_cache: None, empty: None, outside: 0, profile: None }
     }
 
     fn channels(&self) -> usize {
@@ -71,7 +74,8 @@ impl<'a> Evaluator<'a> {
 
     fn label_source(&self) -> Option<LabelSource<'_>> {
         let labels = self.source.label.as_ref()?;
-        Some(LabelSource { labels, start: self.start, shape: self.source.image.shape, empty: self.empty })
+        let (start, shape, empty, outside) = (self.start, self.source.image.shape, self.empty, self.outside);
+        Some(LabelSource { labels, start, shape, empty, outside })
     }
 
     /// Looks up the labels of a region; `None` if the source has none.
@@ -115,8 +119,9 @@ impl<'a> Evaluator<'a> {
         level: usize,
         lattice: &Lattice,
         fill: Fill,
-        Region { start, shape, .. }: Region,
+        Region { start, shape, with_labels }: Region,
     ) -> Result<Block<'_>, PipelineError> {
+        let with_labels = with_labels && self.first_move.is_some();
         let border_values = self.border_values(level, fill)?;
         let incoming_shape = self.incoming_grid(level).shape;
         let Some((from, size)) = resample::lattice_source(lattice, incoming_shape, start, shape) else {
@@ -126,10 +131,18 @@ impl<'a> Evaluator<'a> {
             channels.for_each(|(image, border)| image.fill(*border));
             return Ok(Block::new(start, shape, image));
         };
-        let incoming = self.incoming(level, Region::image_only(from, size))?;
+        let incoming = self.incoming(level, Region { start: from, shape: size, with_labels })?;
         let image = resample::lattice(&incoming, lattice, incoming_shape, &border_values, start, shape);
+        let source = match &incoming.label {
+            Some(labels) => {
+                let (empty, outside) = (None, self.outside);
+                Some(LabelSource { labels, start: incoming.start, shape: incoming.shape, empty, outside })
+            }
+            None => self.label_source().filter(|_| with_labels && self.first_move == Some(level)),
+        };
+        let label = source.map(|source| resample::lattice_labels(&source, lattice, incoming_shape, start, shape));
         incoming.recycle();
-        Ok(Block::new(start, shape, image))
+        Ok(Block { label, ..Block::new(start, shape, image) })
     }
 
     fn warp(
@@ -145,7 +158,7 @@ impl<'a> Evaluator<'a> {
             Interpolation::Cubic => self.spline_coefficients(level, from, size)?,
             Interpolation::Nearest | Interpolation::Linear => self.incoming(level, Region::image_only(from, size))?,
         };
-        let labels = if with_labels && self.moves_once { self.label_source() } else { None };
+        let labels = if with_labels && self.first_move == Some(level) { self.label_source() } else { None };
         let (image, label) = resample::warp(&incoming, (mapping, interpolation), &border_values, labels, start, shape);
         incoming.recycle();
         Ok(Block { label, ..Block::new(start, shape, image) })
@@ -210,22 +223,27 @@ impl<'a> Evaluator<'a> {
             moves.iter().map(resampled).collect()
         };
         let mut incoming = self.incoming(level, region)?;
+        // These are also the labels that the step reads, since no step after it moves voxels.
         let output_label = incoming.label.take();
-        let label = stage.labels.as_ref().and_then(|mapping| self.labels(mapping, start, shape));
+        let own_label = match (&stage.labels, &output_label) {
+            (Some(mapping), None) => self.labels(mapping, start, shape),
+            _ => None,
+        };
+        let label = own_label.as_deref().or(output_label.as_deref().filter(|_| stage.labels.is_some()));
         if measures_region {
-            let whole = WholeVolume { grid: *grid, image: &incoming.image, label: label.as_deref() };
+            let whole = WholeVolume { grid: *grid, image: &incoming.image, label };
             let statistics = stage.step.component().statistics(stage.params, &whole)?;
             stage.statistics.get_or_init(|| statistics);
         }
         let statistics = stage.statistics.get().unwrap_or(VolumeStatistics::none());
         let mut image = incoming.into_owned_crop(channels, start, shape);
         let window = Window::new(&mut image, channels, *grid, (start, shape));
-        stage.step.component().apply(
-            stage.params,
-            statistics,
-            &mut Window { label: label.as_deref(), moved, ..window },
-        );
-        label.into_iter().for_each(buffer_pool::release);
+        stage.step.component().apply(stage.params, statistics, &mut Window { label, moved, ..window });
+        // Where the labels of the output are requested, those that were looked up are those too.
+        if region.with_labels && output_label.is_none() {
+            return Ok((image, own_label));
+        }
+        own_label.into_iter().for_each(buffer_pool::release);
         Ok((image, output_label))
     }
 
@@ -308,6 +326,19 @@ impl<'a> Evaluator<'a> {
             None => BorderValues::Owned(values),
         })
     }
+}
+
+/// Returns the number of stages up to the first one that moves voxels, if labels can be computed stage by stage from it on: if it is
+/// the only one, or one whose labels are not those of the nearest voxel, or the others move whole voxels as it does.
+fn first_move(stages: &[Stage]) -> Option<usize> {
+    let mut moves = stages.iter().enumerate().filter(|(_, stage)| stage.moves_voxels());
+    let (first, stage) = moves.next()?;
+    let mut others = moves.map(|(_, stage)| &stage.kind).peekable();
+    // A point is rounded in the coordinates of the source, so the nearest voxel is that of the composed map.
+    let is_composed = matches!(&stage.kind, Kind::Warp(mapping, ..) if mapping.convention == Convention::Itk);
+    let is_alone = others.peek().is_none();
+    let is_possible = is_alone || (!is_composed && others.all(|kind| matches!(kind, Kind::Lattice(..))));
+    is_possible.then_some(first + 1)
 }
 
 /// Checks that an output array fits into memory.

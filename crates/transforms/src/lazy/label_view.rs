@@ -88,7 +88,8 @@ impl LabelView {
     }
 
     fn window(&self, start: [usize; 3], shape: [usize; 3]) -> Vec<Label> {
-        let source = LabelSource { labels: &self.source, start: self.first, shape: self.source.shape, empty: None };
+        let source =
+            LabelSource { labels: &self.source, start: self.first, shape: self.source.shape, empty: None, outside: 0 };
         resample::labels(source, &self.mapping, start, shape)
     }
 

@@ -7,7 +7,7 @@
 //! The modules in the order of their dependencies; each uses only those before it:
 //!
 //! 1. `fixed_point`, `lanes`, `line`: source coordinates of voxels, with the same bits for every window
-//! 2. `block`, `border_values`, `empty_space`, `error`, `extrapolate`, `finite`, `profile`
+//! 2. `background`, `block`, `border_values`, `empty_space`, `error`, `extrapolate`, `finite`, `profile`
 //! 3. `warp`: source points of rows under elastic displacements
 //! 4. `index_mapping`, `candidate_boxes`: the map from voxels after a chain to source voxels, and its inverse
 //! 5. `resample`: the interpolation kernels, scalar and AVX2
@@ -17,6 +17,7 @@
 //! 8. `resolve`: parameters that depend on the volume after the steps before; `zoom_back`: how predictions after a chain that
 //!    resamples whole volumes are resampled back
 
+mod background;
 mod block;
 mod border_values;
 mod candidate_boxes;
@@ -39,6 +40,7 @@ mod view;
 mod warp;
 mod zoom_back;
 
+pub use background::{BACKGROUND, background_step};
 pub use block::Block;
 pub use border_values::BorderValueCache;
 pub use candidate_boxes::CandidateBoxes;
@@ -53,6 +55,6 @@ pub use index_mapping::IndexMapping;
 pub use label_view::LabelView;
 pub use profile::Profile;
 pub use resolve::{fitting_sample, resolve_from_volume};
-pub use view::{PaddedWindow, View, required_region};
+pub use view::{PaddedWindow, View, required_region, volume_and_background};
 pub use warp::ElasticStep;
 pub use zoom_back::{ZoomBack, zoom_back};

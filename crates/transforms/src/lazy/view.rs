@@ -1,5 +1,6 @@
 //! Views: a volume after a chain, whose windows are computed on demand.
 
+use super::background::{self, BACKGROUND, background_step};
 use super::block::Block;
 use super::border_values::BorderValueCache;
 use super::chain::{relabelled, unroll};
@@ -34,10 +35,16 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// When that part cannot be computed.
-    pub fn new(
+    pub fn new(source: Volume, chain: &'a [Transform], params: &'a [TransformParams]) -> Result<Self, PipelineError> {
+        Self::with_outside(source, chain, params, 0)
+    }
+
+    /// Returns a view as [`new`](Self::new) that gives voxels outside the volume the label `outside`.
+    pub(super) fn with_outside(
         mut source: Volume,
         chain: &'a [Transform],
         params: &'a [TransformParams],
+        outside: Label,
     ) -> Result<Self, PipelineError> {
         let mut is_replaced = false;
         let mut steps = Vec::with_capacity(chain.len());
@@ -45,7 +52,9 @@ impl<'a> View<'a> {
         while let Some(index) = steps.iter().position(|(step, _)| is_eager(step)) {
             let rest = steps.split_off(index + 1);
             let (step, params) = steps.pop().expect("the list has a step at the index");
-            source = Self::through(source, &steps).volume()?;
+            let mut before = Self::through(source, &steps);
+            before.evaluator.outside = outside;
+            source = before.volume()?;
             let component = step.component();
             if let (true, Some(label)) = (component.relabels(), &mut source.label) {
                 *label = relabelled(step, params, label);
@@ -64,7 +73,9 @@ impl<'a> View<'a> {
             }
             (steps, is_replaced) = (rest, true);
         }
-        Ok(Self { is_replaced, ..Self::through(source, &steps) })
+        let mut view = Self { is_replaced, ..Self::through(source, &steps) };
+        view.evaluator.outside = outside;
+        Ok(view)
     }
 
     /// Returns a view through steps of which none changes label values, extrapolates or resamples whole volumes.
@@ -114,6 +125,12 @@ impl<'a> View<'a> {
     /// Skips look-ups where the labels of the given volume are known to be 0.
     pub fn with_empty_space(mut self, empty: &'a EmptySpace) -> Self {
         self.evaluator.empty = (!self.is_replaced).then_some(empty);
+        self
+    }
+
+    /// Gives voxels outside the given volume the label [`BACKGROUND`] instead of 0, with which its background is marked.
+    pub fn with_background_outside(mut self) -> Self {
+        self.evaluator.outside = BACKGROUND;
         self
     }
 
@@ -200,6 +217,28 @@ impl<'a> View<'a> {
         let block = self.window([0; 3], self.grid.shape)?;
         Ok(read(&WholeVolume { grid: self.grid, image: &block.image, label: block.label.as_deref() }))
     }
+}
+
+/// Returns a volume after a chain, and a map `[x, y, z]` of it that is 0 in the background and 1 elsewhere. Voxels that had a label
+/// above 0 after the [`background_step`] are not in the background.
+///
+/// # Errors
+/// When the chain cannot be applied, or a voxel has the label [`BACKGROUND`].
+///
+/// # Panics
+/// When the chain has no step that defines the background.
+pub fn volume_and_background(
+    source: Volume,
+    chain: &[Transform],
+    params: &[TransformParams],
+) -> Result<(Volume, Voxels<f32>), PipelineError> {
+    let (before, after) = chain.split_at(background_step(chain).expect("the chain defines the background") + 1);
+    let (params_before, params_after) = params.split_at(before.len());
+    let mut volume = View::new(source, before, params_before)?.volume()?;
+    background::mark(&mut volume)?;
+    let mut volume = View::with_outside(volume, after, params_after, BACKGROUND)?.volume()?;
+    let map = background::unmark(&mut volume);
+    Ok((volume, map))
 }
 
 /// Returns whether the chain up to a step is computed for the whole volume.

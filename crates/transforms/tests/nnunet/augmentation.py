@@ -176,6 +176,39 @@ def dummy_2d_cases():
                    2, draws, out["image"], label=[int(v) for v in reverse(out["segmentation"].numpy()).ravel()], ties=tied)
 
 
+def masked_cases():
+    """Yields patches that are rotated, scaled and mirrored, then masked where the label is -1."""
+    for shape, patch, degrees, scales, axes, channels in [
+        ([14, 13, 15], [8, 9, 7], [20, -13, 28], None, [0, 2], [0, 1]),
+        ([13, 14, 12], [9, 8, 8], [-30, 30, 11], [1.3] * 3, [], [0]),
+        ([9, 8, 10], [9, 8, 10], None, [1.25] * 3, [1], [1]),
+        ([14, 13, 15], [8, 9, 7], None, None, [0, 1, 2], [0, 1]),
+    ]:
+        flip = lambda values: values and values[::-1]
+        seg = background(labels(shape))
+        data = dict(image=image(shape, 2), segmentation=seg.clone())
+        data = spatial(patch[::-1], flip(degrees), flip(scales))(**data)
+        for axis in axes:
+            data = {key: torch.flip(value, (3 - axis,)) for key, value in data.items()}
+        out = RemoveLabelTansform(-1, 0)(**MaskImageTransform(channels, 0, 0)(**data))
+        tied = ties(seg[0].numpy(), flip(degrees), flip(scales), patch[::-1]) if degrees or scales else []
+        size, mirrored = patch, [int(axis in axes) for axis in range(3)]
+        tied = [int(np.ravel_multi_index([size[a] - 1 - i if mirrored[a] else i for a, i in enumerate(index)], size))
+                for index in zip(*np.unravel_index(tied, size))] if tied else []
+        step = (f"[{{ rotate_and_scale: {{ patch: {patch}, degrees: [-30, 30], scales: [0.7, 1.4] }} }}, "
+                f"{{ flip: {{ probabilities: {mirrored} }} }}, {{ mask_background: {{ channels: {channels} }} }}]")
+        yield dict(chain=step, shape=shape, draws=[dict(rotate_and_scale=dict(degrees=degrees, scales=scales)),
+                                                   dict(flip=[bool(m) for m in mirrored]), "nothing"],
+                   image=listed(out["image"]), label=[int(v) for v in reverse(out["segmentation"].numpy()).ravel()], ties=tied)
+
+
+def background(seg):
+    """Returns labels that are -1 instead of 0 at one end of each axis."""
+    z, y, x = np.meshgrid(*map(np.arange, seg.shape[1:]), indexing="ij")
+    outside = torch.from_numpy((x < 4) | (y >= seg.shape[2] - 4) | (z < 3))[None]
+    return torch.where(outside & (seg == 0), torch.full_like(seg, -1), seg)
+
+
 def normalization_cases():
     for shape in ISOTROPIC, ANISOTROPIC:
         properties = dict(mean=0, std=0)
@@ -262,6 +295,7 @@ def main():
         distributions=[dict(step=step, changed=float(changed), quantiles=values) for step, changed, values in distributions()],
         spatial=spatial_distribution(),
         patches=list(patch_sizes()),
+        masked=list(masked_cases()),
     )
     path = HERE / "augmentation.json"
     path.write_text(json.dumps(numbers, separators=(",", ":")) + "\n")

@@ -1,5 +1,5 @@
 """Writes the numbers that `crates/transforms/tests/nnunet_resampling.rs` compares with: images, label maps and logits that
-nnU-Net resamples, and its cropping and normalization with a mask.
+nnU-Net resamples, its cropping and normalization with a mask, and the label -1 of what is outside.
 
 usage: python resampling.py  (nnunetv2 2.8.1, scikit-image 0.26, scipy 1.17; writes resampling.json beside it)
 
@@ -40,6 +40,15 @@ def island(shape, channels):
     values[:, outside | hole | notch] = 0
     # Zeros in one channel only are inside.
     values[0, (x == 3) & (y == 1)] = 0
+    return reverse(values)
+
+
+def ball(shape):
+    """Returns the image within an ellipsoid, and zeros around it."""
+    axes = [(2 * np.arange(size) - size + 1) / size for size in shape]
+    radius = sum(np.square(axis) for axis in np.meshgrid(*axes, indexing="ij"))
+    values = reverse(image(shape, 1)) + 100
+    values[:, radius > 0.7] = 0
     return reverse(values)
 
 
@@ -125,8 +134,28 @@ def masked_cases():
             yield dict(chain=chain, shape=shape, channels=channels, box=box, image=numbers(out))
 
 
+def background_cases():
+    """Yields label maps in which nnU-Net has labelled the background -1 and then resampled."""
+    for shape, spacing, target in [
+        ([10, 11, 9], [1, 1, 1], [0.7, 0.8, 0.6]),
+        ([10, 11, 9], [1, 1, 1], [1.7, 1.3, 1.4]),
+        ([10, 11, 9], [1, 1, 1], [2, 2, 2]),
+        ([12, 11, 7], [1, 1, 5], [0.8, 1.3, 2.5]),
+        ([10, 11, 9], [1, 1, 1], [1, 1, 1]),
+    ]:
+        # Also labelled voxels are outside the mask; they are not background.
+        seg = labels(shape)
+        seg[seg == 3] = 0
+        data, seg, _ = crop_to_nonzero(ball(shape), seg)
+        to = compute_new_shape(data.shape[1:], spacing[::-1], target[::-1])
+        seg = resample_data_or_seg_to_shape(seg, to, spacing[::-1], target[::-1], is_seg=True, order=1, order_z=0,
+                                            force_separate_z=None)
+        chain = f"[{{ crop_to_nonzero: {{}} }}, {{ resample: {{ spacing_mm: {target}, convention: nnunet }} }}]"
+        yield dict(chain=chain, shape=shape, spacing=spacing, label=[int(v) for v in reverse(seg).ravel()])
+
+
 def main():
-    content = dict(resampling=list(resampling_cases()), masked=list(masked_cases()))
+    content = dict(resampling=list(resampling_cases()), masked=list(masked_cases()), background=list(background_cases()))
     path = HERE / "resampling.json"
     path.write_text(json.dumps(content, separators=(",", ":")) + "\n")
     print(path, path.stat().st_size)

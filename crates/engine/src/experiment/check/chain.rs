@@ -1,6 +1,7 @@
 //! Rules for the chains of transforms.
 
 use super::Diagnostics;
+use crate::experiment::median_spacing;
 use crate::experiment::problem::Problem;
 use crate::experiment::tree::{Node, Value};
 use transforms::{ITSELF, KeyProblem, Region, Step, Transform};
@@ -29,6 +30,15 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
         check_patchwise(diagnostics, step, &path);
         check_replacement(diagnostics, step, &path);
         warn_of_constants(diagnostics, step, &path);
+    }
+    for (step, path) in experiment.patch_augment.iter().zip(paths("patch_augment", &experiment.patch_augment)) {
+        if median_spacing::is_used(step) {
+            let message = format!(
+                "{}: `spacing_mm: median` is the median of whole volumes, and every patch has the spacing of its volume",
+                step.name()
+            );
+            diagnostics.problem(&path, message, "move it to `preprocess`, which resamples all volumes to one spacing");
+        }
     }
     let position =
         |condition: fn(&dyn Step) -> bool| experiment.preprocess.iter().position(|step| condition(step.component()));
@@ -263,6 +273,14 @@ mod tests {
             assert_eq!(checked(&format!("augment: [{step}]")), Ok(Vec::new()), "{step}");
         }
         assert_eq!(checked("preprocess: [{ affine: { degrees: 10 } }]"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn patches_are_not_resampled_to_the_median_spacing() {
+        let median = "[{ resample: { spacing_mm: median } }]";
+        assert!(checked(&format!("preprocess: {median}")).is_ok());
+        let problem = checked(&format!("patch_augment: [{{ one_of: {median} }}]")).unwrap_err();
+        assert!(problem.contains("every patch has the spacing of its volume"), "{problem}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::experiment::spec::Orientation;
 use crate::experiment::targets::Targets;
 use crate::previous::PreviousRuns;
 use dataset::alignment::{Role, axis_order, check_same_axis_order};
+use dataset::cache::Cache;
+use dataset::contained_labels::contained_labels;
 use dataset::sources::{self, Incomplete, Listing};
 use dataset::split::{self, Parts};
 use random::Seed;
@@ -122,7 +124,7 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
 /// Lists the subjects and splits them.
 fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Parts), Problems> {
     let experiment = &diagnostics.document.experiment;
-    let listing = match sources::list(&experiment.data.source, cache_dir) {
+    let mut listing = match sources::list(&experiment.data.source, cache_dir) {
         Ok(listing) => listing,
         Err(error) => {
             let location = diagnostics.document.location("data.source");
@@ -132,6 +134,9 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
         }
     };
     let split = &experiment.data.split;
+    if split.needs_labels() {
+        read_labels(diagnostics, &mut listing, cache_dir)?;
+    }
     let parts = split::parts(split, Seed(experiment.seed), &listing).unwrap_or_else(|error| {
         let key = error.key().map_or_else(String::new, |key| format!(".{}.{key}", split.name()));
         diagnostics.problem(&format!("data.split{key}"), error.to_string(), error.help());
@@ -142,6 +147,26 @@ fn list(diagnostics: &mut Diagnostics, cache_dir: &Path) -> Result<(Listing, Par
     }
     listing.notes.iter().for_each(|note| diagnostics.warning(note.clone()));
     Ok((listing, parts))
+}
+
+/// Reads which labels each subject has, on which the split depends.
+fn read_labels(diagnostics: &mut Diagnostics, listing: &mut Listing, cache_dir: &Path) -> Result<(), Problems> {
+    const KEY: &str = "data.split.fold.stratify";
+    let source = &diagnostics.document.experiment.data.source;
+    if source.component().generator().is_some() {
+        diagnostics.problem(
+            KEY,
+            format!("the labels of a {} are not known before a run makes it", source.name()),
+            "remove `stratify`, or stratify by a `pattern` of the subjects' names",
+        );
+    } else {
+        match contained_labels(listing, &Cache::new(cache_dir)) {
+            Ok(labels) => listing.contained_labels = labels,
+            Err(messages) => diagnostics.unreadable(messages),
+        }
+    }
+    let problems = std::mem::take(&mut diagnostics.problems);
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
 /// Checks that no image is missing, and no label map of a subject that trains or validates.

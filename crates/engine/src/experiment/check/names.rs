@@ -25,7 +25,9 @@ pub(super) fn check(diagnostics: &mut Diagnostics) {
     }
     if let Some(labels) = &experiment.data.labels {
         check_label_names(diagnostics, labels);
-        check_uses(diagnostics, labels, experiment.data.ignore_label);
+        let regions = experiment.data.regions.iter().flat_map(|regions| regions.iter());
+        let regions: Vec<String> = regions.map(|(name, _)| column_name(name)).collect();
+        check_uses(diagnostics, labels, &regions, experiment.data.ignore_label);
     }
     diagnostics.violations("metrics", scores::repeated_metrics(&experiment.metrics));
 }
@@ -41,8 +43,14 @@ fn check_label_names(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, Str
     diagnostics.violations("data.labels", scores::label_names(labels));
 }
 
-/// Checks that the labels of other sections are declared. A sampler may also choose the ignored one.
-pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label, String>, ignore: Option<Label>) {
+/// Checks that the labels of other sections are declared, and that their names are not those of trained regions. A sampler may also
+/// choose the ignored label.
+pub(super) fn check_uses(
+    diagnostics: &mut Diagnostics,
+    labels: &BTreeMap<Label, String>,
+    regions: &[String],
+    ignore: Option<Label>,
+) {
     let experiment = &diagnostics.document.experiment;
     let declared = scores::declared(labels);
     let sampler = &experiment.sampler;
@@ -56,8 +64,6 @@ pub(super) fn check_uses(diagnostics: &mut Diagnostics, labels: &BTreeMap<Label,
             );
         }
     }
-    let regions = experiment.data.regions.iter().flat_map(|regions| regions.iter()).map(|(name, _)| column_name(name));
-    let regions: Vec<String> = regions.collect();
-    let violations = scores::labels_of_metrics(&experiment.metrics, labels, &regions, "data.labels");
+    let violations = scores::labels_of_metrics(&experiment.metrics, labels, regions, "data.labels");
     diagnostics.violations("metrics", violations);
 }

@@ -101,7 +101,8 @@ pub(in crate::experiment) fn labels_of_metrics(
             }
         }
         let is_taken = |region: &&String| {
-            *region == "mean" || regions.contains(region) || labels.values().any(|name| column_name(name) == **region)
+            let column = column_name(region);
+            column == "mean" || regions.contains(&column) || labels.values().any(|name| column_name(name) == column)
         };
         for region in metric.regions().keys().filter(is_taken) {
             let message = format!("`{region}` cannot be a region's name");

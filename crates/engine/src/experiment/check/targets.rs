@@ -68,7 +68,8 @@ pub(super) fn check_with_dataset(diagnostics: &mut Diagnostics, declared: &Decla
     let regions = regions.as_ref().map_or(&[][..], |regions| &regions.0);
     let Ok(targets) = Targets::new(&labels, regions, ignore) else { return Targets::default() };
     if data.labels.is_none() {
-        names::check_uses(diagnostics, &labels, ignore);
+        let regions: Vec<String> = targets.regions.iter().map(|region| region.name.clone()).collect();
+        names::check_uses(diagnostics, &labels, &regions, ignore);
         inference::check_targets(diagnostics, &labels, &targets);
         network::check_targets(diagnostics, &targets);
         if diagnostics.document.experiment.checkpoint.monitor != "val_loss" {
@@ -165,7 +166,8 @@ fn check_rules(
 fn check_label_regions(diagnostics: &mut Diagnostics) {
     fn takes_all(step: &Transform) -> bool {
         let is_all = |region: &Region| matches!(region, Region::Labels(labels) if labels.is_empty());
-        step.component().region().is_some_and(is_all) || step.nested_steps().iter().any(takes_all)
+        let keeps_largest = matches!(step, Transform::KeepLargest(step) if step.labels.is_empty());
+        keeps_largest || step.component().region().is_some_and(is_all) || step.nested_steps().iter().any(takes_all)
     }
     for (chain, steps) in diagnostics.document.experiment.chains() {
         for (index, step) in steps.iter().enumerate().filter(|(_, step)| takes_all(step)) {

@@ -1,6 +1,6 @@
 //! Makes patches: a block of an augmented volume is cut, and the patch is computed from it.
 
-use super::{PreprocessedDataset, previous};
+use super::{PreprocessedDataset, background, previous};
 use crate::preprocessing::HAS_LABELS;
 use crate::preprocessing::fitted::incoming;
 use dataset::patch::Patch;
@@ -83,6 +83,13 @@ impl PreprocessedDataset {
             let of_patch = lazy::index_mapping(patch_augment, &sampled, &grid);
             loss_weights(&map, (view.index_mapping(), start), &of_patch)
         });
+        let is_marked = match (subject.background(), &mut label) {
+            (Some(map), Some(label)) if !patch_augment.is_empty() => {
+                background::mark(label, (block_start, size), &map, view.index_mapping());
+                true
+            }
+            _ => false,
+        };
         drop(view);
         if !patch_augment.is_empty() {
             let corner = Affine::scale_and_shift([1.0; 3], first.map(|index| index as f64));
@@ -91,7 +98,10 @@ impl PreprocessedDataset {
                 image: Voxels::new(channels, size, image),
                 label: label.map(|label| Voxels::new(1, size, label)),
             };
-            (image, label) = augmented(block, (first, grid), (patch_augment, &sampled), shape, profile)?;
+            (image, label) = augmented(block, (first, grid), (patch_augment, &sampled), shape, is_marked, profile)?;
+            if let (true, Some(label)) = (is_marked, &mut label) {
+                background::unmark(label);
+            }
             params.extend(sampled);
         }
         let (mut channels, mut mask_params) = (channels, Vec::new());
@@ -146,16 +156,20 @@ fn loss_weights(
 }
 
 /// Returns the image and the labels of a volume on `incoming` after a chain that returns this shape, given the block of it from
-/// the voxel `first` on that the chain reads.
+/// the voxel `first` on that the chain reads. If `is_marked`, the background is marked in the labels of the block.
 fn augmented(
     block: Volume,
     (first, incoming): ([usize; 3], Grid),
     (chain, params): (&[Transform], &[TransformParams]),
     shape: [usize; 3],
+    is_marked: bool,
     profile: Option<&Profile>,
 ) -> Result<PaddedWindow, MakeError> {
     let (image, label) = (block.image.clone(), block.label.clone());
-    let view = View::of_block(block, first, incoming, chain, params)?.with_profile(profile);
+    let mut view = View::of_block(block, first, incoming, chain, params)?.with_profile(profile);
+    if is_marked {
+        view = view.with_background_outside();
+    }
     let returned = view.grid().shape;
     if returned != shape {
         return Err(format!("patch_augment returned a patch of {returned:?} voxels, expected {shape:?}").into());
@@ -181,10 +195,15 @@ mod tests {
 
     /// Prepares phantoms of 16 x 16 x 16 voxels, and returns the first patches of a subject in the second epoch.
     fn patches(keys: &str, patch_use: PatchUse) -> Vec<Patch> {
+        patches_after("{ clamp: { min: -200, max: 250 } }", keys, patch_use)
+    }
+
+    /// Returns patches as [`patches`], with other preprocessing.
+    fn patches_after(preprocess: &str, keys: &str, patch_use: PatchUse) -> Vec<Patch> {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "data: {{ source: {{ phantom: {{ subjects: 5, shape: [16, 16, 16], spacing_mm: [20, 20, 18] }} }} }}\n\
-             preprocess: [{{ clamp: {{ min: -200, max: 250 }} }}]\nmodel: {{ unet: {{ widths: [2, 4] }} }}\n\
+             preprocess: [{preprocess}]\nmodel: {{ unet: {{ widths: [2, 4] }} }}\n\
              loss: {{ dice: {{}} }}\noptimizer: {{ adam: {{ learning_rate: 1e-4 }} }}\ntrain: {{ epochs: 2 }}\n\
              device: flex\n{keys}\n"
         );
@@ -272,6 +291,32 @@ mod tests {
         // The first plane is outside the volume. The second flip returns it to the end of the patch.
         let weights = loss_weights(&map, (&flipped, [-1, 0, 1]), &of_patch);
         assert_eq!(weights, [20.0, 22.0, 24.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_background_of_patches_is_0_after_augmentation() {
+        let preprocess = "{ clamp: { min: 0, max: 250 } }, { crop_to_nonzero: {} }";
+        let sampler = "sampler: { foreground_oversample: { patch: [24, 16, 16], border: pad } }";
+        let with = |steps: &str| patches_after(preprocess, &format!("{sampler}\npatch_augment: [{steps}]"), TRAINING);
+        let noise = "{ noise: { std: 9 } }, { flip: { probabilities: [0, 1, 0] } }";
+        let (plain, noisy) = (with("{ flip: { probabilities: [0, 1, 0] } }"), with(noise));
+        let masked = with(&format!("{noise}, {{ mask_background: {{}} }}"));
+        let (mut num_masked, mut num_outside) = (0, 0);
+        for ((plain, noisy), masked) in plain.iter().zip(&noisy).zip(&masked) {
+            assert!(plain.start == masked.start && plain.label == masked.label);
+            for (voxel, value) in masked.image.iter().enumerate() {
+                let is_masked = *value == 0.0;
+                assert!(is_masked || *value == noisy.image[voxel]);
+                assert!(!is_masked || (plain.image[voxel], plain.label[voxel]) == (0.0, 0), "{voxel}");
+                let [x, ..] = volume::unravel_index([24, 16, 16], voxel);
+                let is_outside = plain.start[0] + (x as isize) < 0;
+                assert!(is_masked || !is_outside);
+                num_masked += usize::from(is_masked);
+                num_outside += usize::from(is_outside);
+            }
+        }
+        assert!(num_outside > 100 && num_masked > num_outside + 1000, "{num_masked} {num_outside}");
+        assert!(num_masked < 6 * 24 * 16 * 16 * 3 / 4, "{num_masked}");
     }
 
     #[test]

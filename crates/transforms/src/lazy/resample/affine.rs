@@ -169,7 +169,7 @@ impl<'a> Resampler<'a> {
             }
         }
         let one_by_one = |point| source.nearest(point);
-        rows.complete(0, self.vectorizes_labels, &tile.inside, &tile.inside, label, one_by_one);
+        rows.complete(source.outside, self.vectorizes_labels, &tile.inside, &tile.inside, label, one_by_one);
     }
 
     /// Shrinks the spans inside to the range from the first to the last patch that may have labels above 0. Returns
@@ -203,29 +203,27 @@ impl<'a> Resampler<'a> {
 /// Interpolates labels: each voxel takes the label with the largest weight.
 fn look_up_votes(request: &Request, source: LabelSource, rows: &Rows, tile: &Tile, label: &mut [Label]) {
     let shape = request.mapping.source_shape;
-    let points_per_cell = UniformCells::points_per_cell(rows.step);
+    let [per_cell, per_block] = UniformCells::points_per_cell_and_block(rows.step);
     for (row, out) in label.chunks_exact_mut(rows.length).enumerate() {
         let [start, end] = tile.inside[row];
         let [first, last] = intersection(tile.interior[row], [start, end]);
-        out[..start].fill(0);
-        out[end..].fill(0);
+        out[..start].fill(source.outside);
+        out[end..].fill(source.outside);
         for z in (start..first).chain(last..end) {
             out[z] = source.vote(shape, rows.point(row, z));
         }
         let mut z = first;
         while z < last {
             let point = rows.point(row, z);
-            match request.uniform.map_or(Around::Mixed, |cells| cells.around(point)) {
-                Around::Far(label) => {
-                    let next = last.min(z + points_per_cell);
-                    out[z..next].fill(label);
-                    z = next;
-                    continue;
-                }
-                Around::Near(label) => out[z] = label,
-                Around::Mixed => out[z] = source.vote_inside(point),
-            }
-            z += 1;
+            let (label, count) = match request.uniform.map_or(Around::Mixed, |cells| cells.around(point)) {
+                Around::Farther(label) => (label, per_block),
+                Around::Far(label) => (label, per_cell),
+                Around::Near(label) => (label, 1),
+                Around::Mixed => (source.vote_inside(point), 1),
+            };
+            let next = last.min(z + count);
+            out[z..next].fill(label);
+            z = next;
         }
     }
 }

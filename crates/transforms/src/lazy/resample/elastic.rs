@@ -46,13 +46,13 @@ fn look_up(source: LabelSource, mapping: &IndexMapping, row: &SourceRow, out: &m
     let shape = mapping.source_shape;
     if mapping.convention == Convention::GridSample {
         for (index, label) in out.iter_mut().enumerate() {
-            *label = row.source(index).map_or(0, |point| source.vote(shape, point));
+            *label = row.source(index).map_or(source.outside, |point| source.vote(shape, point));
         }
         return;
     }
     let one_by_one = |first: usize, out: &mut [Label]| {
         for (index, label) in (first..).zip(out) {
-            *label = row.source(index).map_or(0, |point| source.nearest(point));
+            *label = row.source(index).map_or(source.outside, |point| source.nearest(point));
         }
     };
     #[cfg(target_arch = "x86_64")]

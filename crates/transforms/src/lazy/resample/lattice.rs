@@ -5,9 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::request::{MIN_PARALLEL_VOXELS, ROWS_PER_TILE};
+use super::source::LabelSource;
 use crate::Lattice;
 use crate::lazy::block::Block;
-use volume::buffer_pool;
+use volume::{Label, buffer_pool};
 
 /// Copies the voxels of a block of the outgoing volume.
 pub(in crate::lazy) fn lattice(
@@ -20,42 +21,94 @@ pub(in crate::lazy) fn lattice(
 ) -> Vec<f32> {
     let voxels: usize = shape.iter().product();
     let mut out = buffer_pool::acquire(border_values.len() * voxels);
-    let [along_x, along_y, along_z] =
-        std::array::from_fn(|axis| AxisSources::new(map, axis, incoming_shape, start, shape));
-    let strides = [incoming.shape[1] * incoming.shape[2], incoming.shape[2], 1];
-    let stride = strides[map.axes[2].source];
-    for (channel, values) in out.chunks_exact_mut(voxels).enumerate() {
-        let source = incoming.channel(channel);
-        let local = |axis: usize, index: usize| {
-            let from = map.axes[axis].source;
-            (index - incoming.start[from]) * strides[from]
-        };
-        for_each_row(values, shape, |x, y, row| {
-            let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(y)) else {
-                return row.fill(border_values[channel]);
-            };
-            row[..along_z.inside.start].fill(border_values[channel]);
-            row[along_z.inside.end..].fill(border_values[channel]);
-            let row = &mut row[along_z.inside.clone()];
-            let Some(from_z) = along_z.at(along_z.inside.start) else { return };
-            let first = local(0, from_x) + local(1, from_y) + local(2, from_z);
-            match (along_z.flipped, stride) {
-                (false, 1) => row.copy_from_slice(&source[first..first + row.len()]),
-                (false, _) => {
-                    row.iter_mut().zip(source[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
-                }
-                (true, 1) => {
-                    row.copy_from_slice(&source[first + 1 - row.len()..=first]);
-                    row.reverse();
-                }
-                (true, _) => {
-                    let from = source[..=first].iter().rev().step_by(stride);
-                    row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                }
-            }
-        });
+    let axes = AxisSources::of_block(map, incoming_shape, start, shape);
+    for (channel, (values, border)) in out.chunks_exact_mut(voxels).zip(border_values).enumerate() {
+        let source = Source { values: incoming.channel(channel), start: incoming.start, shape: incoming.shape };
+        copy(&source, map, &axes, *border, shape, values);
     }
     out
+}
+
+/// Copies the labels of a block of the outgoing volume; voxels outside the incoming one have the label `labels.outside`.
+pub(in crate::lazy) fn lattice_labels(
+    labels: &LabelSource,
+    map: &Lattice,
+    incoming_shape: [usize; 3],
+    start: [usize; 3],
+    shape: [usize; 3],
+) -> Vec<Label> {
+    let mut out = buffer_pool::acquire(shape.iter().product());
+    let axes = AxisSources::of_block(map, incoming_shape, start, shape);
+    let source = Source { values: labels.labels, start: labels.start, shape: labels.shape };
+    copy(&source, map, &axes, labels.outside, shape, &mut out);
+    out
+}
+
+/// One channel of an incoming block.
+struct Source<'a, T> {
+    values: &'a [T],
+    start: [usize; 3],
+    shape: [usize; 3],
+}
+
+fn copy<T: Copy + Send + Sync>(
+    source: &Source<T>,
+    map: &Lattice,
+    [along_x, along_y, along_z]: &[AxisSources; 3],
+    border: T,
+    shape: [usize; 3],
+    out: &mut [T],
+) {
+    let strides = [source.shape[1] * source.shape[2], source.shape[2], 1];
+    let stride = strides[map.axes[2].source];
+    let local = |axis: usize, index: usize| {
+        let from = map.axes[axis].source;
+        (index - source.start[from]) * strides[from]
+    };
+    let is_contiguous = (0..3).all(|axis| map.axes[axis].source == axis)
+        && !along_y.flipped
+        && !along_z.flipped
+        && along_z.inside == (0..shape[2])
+        && source.shape[2] == shape[2];
+    if is_contiguous && out.len() < MIN_PARALLEL_VOXELS {
+        // The rows inside follow one another, in the source too.
+        let (first, end) = (along_y.inside.start * shape[2], along_y.inside.end * shape[2]);
+        for (x, out) in out.chunks_exact_mut(shape[1] * shape[2]).enumerate() {
+            let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(along_y.inside.start)) else {
+                out.fill(border);
+                continue;
+            };
+            let from = local(0, from_x) + local(1, from_y) + local(2, along_z.at(0).unwrap_or(0));
+            out[..first].fill(border);
+            out[end..].fill(border);
+            out[first..end].copy_from_slice(&source.values[from..from + end - first]);
+        }
+        return;
+    }
+    for_each_row(out, shape, |x, y, row| {
+        let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(y)) else {
+            return row.fill(border);
+        };
+        row[..along_z.inside.start].fill(border);
+        row[along_z.inside.end..].fill(border);
+        let row = &mut row[along_z.inside.clone()];
+        let Some(from_z) = along_z.at(along_z.inside.start) else { return };
+        let first = local(0, from_x) + local(1, from_y) + local(2, from_z);
+        match (along_z.flipped, stride) {
+            (false, 1) => row.copy_from_slice(&source.values[first..first + row.len()]),
+            (false, _) => {
+                row.iter_mut().zip(source.values[first..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+            }
+            (true, 1) => {
+                let from = &source.values[first + 1 - row.len()..=first];
+                row.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+            }
+            (true, _) => {
+                let from = source.values[..=first].iter().rev().step_by(stride);
+                row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
+        }
+    });
 }
 
 /// Returns the incoming region that a block of outgoing voxels comes from; `None` if all of it is outside.
@@ -112,6 +165,11 @@ struct AxisSources {
 }
 
 impl AxisSources {
+    /// Returns those of each axis of a block of the outgoing volume.
+    fn of_block(map: &Lattice, incoming: [usize; 3], start: [usize; 3], shape: [usize; 3]) -> [Self; 3] {
+        std::array::from_fn(|axis| Self::new(map, axis, incoming, start, shape))
+    }
+
     fn new(map: &Lattice, axis: usize, incoming: [usize; 3], start: [usize; 3], shape: [usize; 3]) -> Self {
         let (along, size) = (map.axes[axis], incoming[map.axes[axis].source] as i64);
         let first = if along.flipped { along.offset - start[axis] as i64 } else { along.offset + start[axis] as i64 };

@@ -1,7 +1,8 @@
 //! The resampler: reads an incoming block at mapped points.
 //!
 //! [`lattice`] copies whole voxels. [`warp`] interpolates intensities and [`labels`] looks up the nearest label; both
-//! work on rows along z, whose source points are on straight lines ([`affine`]) or not ([`elastic`]). On processors with
+//! work on rows along z, whose source points are on straight lines ([`affine`]) or not ([`elastic`]); [`slices`] is faster for
+//! maps within slices. On processors with
 //! AVX2 the inner loops compute eight voxels at a time ([`avx2`]); the results have the same bits everywhere.
 
 mod affine;
@@ -11,6 +12,7 @@ mod elastic;
 mod lattice;
 mod request;
 mod rows;
+mod slices;
 mod source;
 mod uniform_cells;
 
@@ -19,7 +21,7 @@ use rayon::prelude::*;
 use super::block::Block;
 use super::index_mapping::IndexMapping;
 use crate::Interpolation;
-pub(super) use lattice::{lattice, lattice_source};
+pub(super) use lattice::{lattice, lattice_labels, lattice_source};
 use request::{MIN_PARALLEL_VOXELS, Request, Slice, uniform_cells};
 use source::ImageSource;
 pub(super) use source::LabelSource;
@@ -44,7 +46,7 @@ pub(super) fn warp(
     let mut label = labels.map(|_| buffer_pool::acquire(voxels));
     let sources: Vec<ImageSource> =
         (0..border_values.len()).map(|channel| ImageSource::new(incoming, channel, mapping.source_shape)).collect();
-    let uniform = uniform_cells(mapping, labels, start, shape);
+    let uniform = uniform_cells((mapping, interpolation), labels, start, shape);
     let uniform = uniform.as_ref();
     let request = Request { mapping, interpolation, sources: &sources, border_values, labels, uniform, start, shape };
     fill(&request, &mut image, label.as_deref_mut().unwrap_or_default());
@@ -57,7 +59,7 @@ pub(super) fn labels(source: LabelSource, mapping: &IndexMapping, start: [usize;
     let mut label = buffer_pool::acquire(shape.iter().product());
     let (sources, border_values, interpolation) = (&[], &[], Interpolation::Linear);
     let labels = Some(source);
-    let uniform = uniform_cells(mapping, labels, start, shape);
+    let uniform = uniform_cells((mapping, interpolation), labels, start, shape);
     let uniform = uniform.as_ref();
     let request = Request { mapping, interpolation, sources, border_values, labels, uniform, start, shape };
     fill(&request, &mut [], &mut label);
@@ -73,7 +75,9 @@ fn fill(request: &Request, image: &mut [f32], label: &mut [Label]) {
         slices.iter_mut().zip(channel.chunks_exact_mut(slice)).for_each(|((images, _), slice)| images.push(slice));
     }
     slices.iter_mut().zip(label.chunks_exact_mut(slice)).for_each(|((_, label), slice)| *label = Some(slice));
+    let stays_in_slices = slices::applies(request.mapping, request.interpolation);
     let fill = |first_x: usize, slices: &mut [Slice]| match request.mapping.displacements.is_empty() {
+        true if stays_in_slices => slices::fill(request, first_x, slices),
         true => affine::fill(request, first_x, slices),
         false => elastic::fill(request, first_x, slices),
     };

@@ -1,5 +1,6 @@
 //! Requests to the resampler: blocks of outgoing voxels.
 
+use super::slices;
 use super::source::{ImageSource, LabelSource};
 use super::uniform_cells::UniformCells;
 use crate::lazy::index_mapping::IndexMapping;
@@ -18,14 +19,14 @@ const MIN_VOXELS_FOR_CELLS: usize = 1 << 12;
 
 /// Returns the uniform cells of the labels that a block of outgoing voxels reads, if labels are interpolated.
 pub(super) fn uniform_cells(
-    mapping: &IndexMapping,
+    (mapping, interpolation): (&IndexMapping, Interpolation),
     labels: Option<LabelSource>,
     start: [usize; 3],
     shape: [usize; 3],
 ) -> Option<UniformCells> {
     let is_large = shape.iter().product::<usize>() >= MIN_VOXELS_FOR_CELLS;
     let interpolates = mapping.convention == Convention::GridSample && mapping.displacements.is_empty();
-    let source = labels.filter(|_| is_large && interpolates)?;
+    let source = labels.filter(|_| is_large && interpolates && !slices::applies(mapping, interpolation))?;
     let (first, size) = mapping.source_region(start, shape);
     let first: [usize; 3] = std::array::from_fn(|axis| first[axis].max(source.start[axis]));
     let end: [usize; 3] =

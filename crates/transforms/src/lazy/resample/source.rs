@@ -1,5 +1,6 @@
 //! The arrays that the resampler reads: a channel of a block, or a label map.
 
+use crate::lazy::background::BACKGROUND;
 use crate::lazy::block::Block;
 use crate::lazy::empty_space::EmptySpace;
 use crate::lazy::fixed_point::{HALF, ONE, nearest_index, split};
@@ -141,12 +142,14 @@ pub(in crate::lazy) struct LabelSource<'a> {
     pub(in crate::lazy) shape: [usize; 3],
     /// Where the labels are known to be 0.
     pub(in crate::lazy) empty: Option<&'a EmptySpace>,
+    /// The label of voxels outside the map: 0, or [`BACKGROUND`], which voxels of the map then may have, too.
+    pub(in crate::lazy) outside: Label,
 }
 
 impl LabelSource<'_> {
     /// Returns a whole label map of this shape.
     pub(in crate::lazy) fn whole(labels: &[Label], shape: [usize; 3]) -> LabelSource<'_> {
-        LabelSource { labels, start: [0; 3], shape, empty: None }
+        LabelSource { labels, start: [0; 3], shape, empty: None, outside: 0 }
     }
 
     /// Returns the label nearest to a point inside the map.
@@ -173,11 +176,11 @@ impl LabelSource<'_> {
             pair.copy_from_slice(&self.labels[base + step..base + step + 2]);
         }
         let differences = corners.iter().fold(0, |bits, label| bits | (label ^ corners[0]));
-        if differences == 0 { corners[0] } else { winner(corners.map(i32::from), point) }
+        if differences == 0 { corners[0] } else { self.winner(corners.map(|label| self.candidate(label)), point) }
     }
 
     /// Returns the label with the largest interpolation weight at a point; voxels outside the map, whose shape is `volume`, count
-    /// as one more label, which becomes 0.
+    /// as one more label, which becomes `outside`.
     pub(in crate::lazy) fn vote(&self, volume: [usize; 3], point: [i64; 3]) -> Label {
         let corners = std::array::from_fn(|corner| {
             let voxel: [i64; 3] = std::array::from_fn(|axis| {
@@ -186,13 +189,32 @@ impl LabelSource<'_> {
                 (point[axis] >> 32) + i64::from(is_next)
             });
             let is_inside = (0..3).all(|axis| (0..volume[axis] as i64).contains(&voxel[axis]));
-            if is_inside { i32::from(self.labels[offset(self.shape, self.local(voxel))]) } else { OUTSIDE }
+            if is_inside { self.candidate(self.labels[offset(self.shape, self.local(voxel))]) } else { OUTSIDE }
         });
-        winner(corners, point)
+        self.winner(corners, point)
+    }
+
+    /// Returns the label with the largest interpolation weight at a point that is in a slice of the map, given those of the four
+    /// voxels around it: `[x, y]` is (0, 0), (0, 1), (1, 0), (1, 1).
+    pub(super) fn vote_between(&self, [a, b, c, d]: [Label; 4], [x, y]: [i64; 2]) -> Label {
+        self.winner([a, a, b, b, c, c, d, d].map(|label| self.candidate(label)), [x, y, 0])
+    }
+
+    /// Returns a label of the map as it is compared with others.
+    fn candidate(&self, label: Label) -> i32 {
+        if label == BACKGROUND && self.outside == BACKGROUND { OUTSIDE } else { i32::from(label) }
+    }
+
+    /// Returns the label with the largest interpolation weight, given the candidates of the eight voxels around a point.
+    fn winner(&self, candidates: [i32; 8], point: [i64; 3]) -> Label {
+        match winner(candidates, point) {
+            OUTSIDE => self.outside,
+            label => label as Label,
+        }
     }
 }
 
-/// The label of voxels outside a map, while labels are compared.
+/// The label of the background and of voxels outside a map, while labels are compared.
 const OUTSIDE: i32 = -1;
 
 /// Returns whether one of the eight voxels around a point is the next one along an axis, after the point.
@@ -205,7 +227,7 @@ fn is_next(corner: usize, axis: usize) -> bool {
 /// As in nnU-Net, weights are compared in half precision after multiplication by 1000, and the nearest voxel decides between
 /// equal ones if its label is one of them; otherwise the smallest label wins.
 #[inline(never)]
-fn winner(labels: [i32; 8], point: [i64; 3]) -> Label {
+fn winner(labels: [i32; 8], point: [i64; 3]) -> i32 {
     let [[x0, x1], [y0, y1], [z0, z1]] = point.map(|coordinate| {
         let weight = split(coordinate).1;
         [1.0 - weight, weight]
@@ -240,7 +262,7 @@ fn winner(labels: [i32; 8], point: [i64; 3]) -> Label {
             (best, best_score) = (*label, score);
         }
     }
-    best.max(0) as Label
+    best
 }
 
 /// Returns the index of the voxel nearest to a coordinate, ties to even.

@@ -1,8 +1,8 @@
 //! Blocks compared with the same voxels one by one.
 
 use super::*;
-use crate::Map;
 use crate::lazy::EmptySpace;
+use crate::{Convention, Map};
 use random::{Purpose, Rng, Seed};
 use volume::{Affine, offset, unravel_index};
 
@@ -94,4 +94,53 @@ fn skipping_empty_space_changes_no_label() {
         }
     }
     assert!(num_labelled > 100, "{num_labelled}");
+}
+
+#[test]
+fn rows_within_slices_have_the_values_and_labels_of_their_voxels_one_by_one() {
+    let mut rng = Seed(9).stream(Purpose::Phantom, 0, "slices", 0);
+    let voxels: usize = SOURCE.iter().product();
+    let values: Vec<f32> = (0..voxels).map(|_| rng.normal() as f32).collect();
+    let map = (0..voxels).map(|voxel| {
+        let [x, y, z] = unravel_index(SOURCE, voxel);
+        ((x / 5 + 2 * (y / 7) + z / 9) % 3) as Label
+    });
+    let map: Vec<Label> = map.collect();
+    let (incoming, labels) = (Block::new([0; 3], SOURCE, &values[..]), LabelSource::whole(&map, SOURCE));
+    let source = ImageSource::new(&incoming, 0, SOURCE);
+    let mut counts = [0; 3];
+    for (angle, shift) in [(0.5f64, -3.0), (2.9, 4.0), (0.0, 0.0)] {
+        let (sine, cosine) = angle.sin_cos();
+        let mut mapping = IndexMapping::identity(SOURCE);
+        let affine = Affine([[cosine, -sine, 0.0, 9.3], [sine, cosine, 0.0, 11.8], [0.0, 0.0, 1.0, shift]]);
+        mapping.append(&Map::Warp(affine), OUT);
+        mapping.convention = Convention::GridSample;
+        assert!(slices::applies(&mapping, Interpolation::Linear));
+        for (start, shape) in [([0; 3], OUT), ([3, 20, 10], [9, 33, 7]), ([0, 0, 40], [28, 60, 10])] {
+            let linear = (&mapping, Interpolation::Linear);
+            let (image, label) = warp(&incoming, linear, &[-5.0], Some(labels), start, shape);
+            let label = label.unwrap();
+            for (index, value) in image.into_iter().enumerate() {
+                let voxel: [usize; 3] = std::array::from_fn(|axis| start[axis] + unravel_index(shape, index)[axis]);
+                let (sampled, line) = mapping.row_sampled(voxel[0], voxel[1], voxel[2]..voxel[2] + 1);
+                let point = line.at(voxel[2]);
+                let (low, high) = source::interior([0; 3], SOURCE);
+                let kind = match () {
+                    () if sampled.is_empty() => 0,
+                    () if (0..2).all(|axis| (low[axis]..=high[axis]).contains(&point[axis])) => 2,
+                    () => 1,
+                };
+                let expected = match kind {
+                    0 => -5.0,
+                    1 => source.linear_with_border(point, -5.0),
+                    _ => source.linear(point),
+                };
+                assert_eq!(value, expected, "{angle} {start:?} {voxel:?}");
+                let expected = if kind == 0 { 0 } else { labels.vote(SOURCE, point) };
+                assert_eq!(label[index], expected, "{angle} {start:?} {voxel:?}");
+                counts[kind] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
 }

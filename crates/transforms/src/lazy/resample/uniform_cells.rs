@@ -1,5 +1,7 @@
 //! Cells of a label map in which all labels are equal, so that interpolation between them need not read them.
 
+use simd::vectorized;
+
 use super::source::LabelSource;
 use crate::lazy::fixed_point::ONE;
 use volume::{Label, offset};
@@ -9,6 +11,9 @@ const LOG_CELL: usize = 2;
 /// Voxels of a cell along each axis. Interpolation between the voxels of a cell also reads the next voxel.
 const CELL: usize = 1 << LOG_CELL;
 
+/// The binary logarithm of the cells of a block along each axis.
+const LOG_BLOCK: usize = 2;
+
 /// Marks a cell whose labels differ.
 const MIXED: u32 = 1 << 31;
 /// Marks a cell whose neighbours, across faces, edges and corners, have the same label as the cell.
@@ -16,15 +21,18 @@ const DEEP: u32 = 1 << 30;
 
 /// The label of each cell of a region whose labels are all equal.
 pub(super) struct UniformCells {
-    /// Index of the first cell along x, y and z.
+    /// Index of the first cell along x, y and z; its multiple of a block's cells is the first block.
     start: [usize; 3],
-    shape: [usize; 3],
-    cells: Vec<u32>,
+    cells: Cells,
+    /// Blocks of cells.
+    blocks: Cells,
 }
 
 /// The labels that interpolation at some points of a row returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Around {
+    /// The label of all points up to a block's length away.
+    Farther(Label),
     /// The label of all points up to a cell's length away.
     Far(Label),
     /// The label of the point.
@@ -36,63 +44,52 @@ pub(super) enum Around {
 impl UniformCells {
     /// Finds the uniform cells of a region of the block, given by its first voxel and the one after its last.
     pub(super) fn new(source: LabelSource, first: [usize; 3], end: [usize; 3]) -> Self {
-        let start = first.map(|index| index >> LOG_CELL);
+        // The first cell is also the first one of a block.
+        let start = first.map(|index| index >> (LOG_CELL + LOG_BLOCK) << LOG_BLOCK);
         let shape = std::array::from_fn(|axis| end[axis].div_ceil(CELL) - start[axis]);
-        let mut cells = Self { start, shape, cells: vec![u32::MAX; shape.iter().product()] };
-        let mut row_cells = vec![0; shape[2]];
-        for x in first[0]..end[0] {
-            for y in first[1]..end[1] {
-                let local = [x - source.start[0], y - source.start[1], first[2] - source.start[2]];
-                let row = &source.labels[offset(source.shape, local)..][..end[2] - first[2]];
-                summarize_row(row, first[2] - (start[2] << LOG_CELL), &mut row_cells);
-                cells.merge_row([x, y], &row_cells);
-            }
-        }
-        cells.mark_deep();
-        cells
-    }
-
-    /// Merges a row of cells into those that interpolation in this row reads.
-    fn merge_row(&mut self, [x, y]: [usize; 2], row: &[u32]) {
-        // The first voxel of a cell is also the next one of the cell before.
-        let cells_of = |index: usize, axis: usize| {
-            let cell = (index >> LOG_CELL) - self.start[axis];
-            cell.saturating_sub(usize::from(index.is_multiple_of(CELL)))..=cell
+        let mut cells = Cells { shape, values: vec![MIXED; shape.iter().product()] };
+        let length = end[2] - first[2];
+        let (mut all, mut any) = (vec![0; length], vec![0; length]);
+        // The voxels of a cell that are in the region, and the next one; of a cell before the region, its first one.
+        let voxels = |cell: usize, axis: usize| {
+            let from = (start[axis] + cell) * CELL;
+            let low = from.max(first[axis]);
+            low..(from + CELL + 1).min(end[axis]).max(low + 1)
         };
-        for cell_x in cells_of(x, 0) {
-            for cell_y in cells_of(y, 1) {
-                let first = offset(self.shape, [cell_x, cell_y, 0]);
-                for (cell, value) in self.cells[first..first + self.shape[2]].iter_mut().zip(row) {
-                    *cell = if *cell == u32::MAX || *cell == *value { *value } else { MIXED };
+        for x in 0..shape[0] {
+            for y in 0..shape[1] {
+                all.fill(Label::MAX);
+                any.fill(0);
+                for voxel_x in voxels(x, 0) {
+                    for voxel_y in voxels(y, 1) {
+                        let local = [voxel_x - source.start[0], voxel_y - source.start[1], first[2] - source.start[2]];
+                        let row = &source.labels[offset(source.shape, local)..][..length];
+                        accumulate(row, &mut all, &mut any);
+                    }
+                }
+                let row = &mut cells.values[offset(shape, [x, y, 0])..][..shape[2]];
+                for (z, cell) in row.iter_mut().enumerate() {
+                    let voxels = voxels(z, 2);
+                    let along = voxels.start - first[2]..voxels.end - first[2];
+                    *cell = uniform_label(&all[along.clone()], &any[along]);
                 }
             }
         }
-    }
-
-    fn mark_deep(&mut self) {
-        // Along each axis in turn: a cell whose neighbours differ is marked, then those next to marked ones.
-        let mut same = self.cells.clone();
-        for axis in 0..3 {
-            let stride: usize = self.shape[axis + 1..].iter().product();
-            let before = same.clone();
-            for (index, cell) in same.iter_mut().enumerate() {
-                let position = index / stride % self.shape[axis];
-                let is_same = |other: usize| before[other] == before[index];
-                let low = position == 0 || is_same(index - stride);
-                let high = position + 1 == self.shape[axis] || is_same(index + stride);
-                *cell = if low && high { before[index] } else { MIXED };
-            }
-        }
-        for (cell, same) in self.cells.iter_mut().zip(same) {
-            *cell |= if same & MIXED == 0 { DEEP } else { 0 };
-        }
+        let mut blocks = cells.blocks();
+        blocks.mark_deep();
+        cells.mark_deep();
+        Self { start, cells, blocks }
     }
 
     /// Returns the labels around a point in the region.
     #[inline]
     pub(super) fn around(&self, point: [i64; 3]) -> Around {
         let cell: [usize; 3] = std::array::from_fn(|axis| (point[axis] >> (32 + LOG_CELL)) as usize - self.start[axis]);
-        let value = self.cells[offset(self.shape, cell)];
+        let block = self.blocks.values[offset(self.blocks.shape, cell.map(|index| index >> LOG_BLOCK))];
+        if block & (MIXED | DEEP) == DEEP {
+            return Around::Farther(block as Label);
+        }
+        let value = self.cells.values[offset(self.cells.shape, cell)];
         match value & (MIXED | DEEP) {
             DEEP => Around::Far(value as Label),
             0 => Around::Near(value as Label),
@@ -100,22 +97,76 @@ impl UniformCells {
         }
     }
 
-    /// Returns the number of points in a row that are at most a cell apart, given the step between them.
-    pub(super) fn points_per_cell(step: [i64; 3]) -> usize {
+    /// Returns the numbers of points in a row that are at most a cell and at most a block apart, given the step between them.
+    pub(super) fn points_per_cell_and_block(step: [i64; 3]) -> [usize; 2] {
         let longest = step.into_iter().map(i64::unsigned_abs).max().unwrap_or(0).max(1);
-        ((CELL as i64 * ONE) as u64 / longest).min(1 << 16) as usize + 1
+        [LOG_CELL, LOG_CELL + LOG_BLOCK]
+            .map(|log| ((ONE as u64) << log) / longest)
+            .map(|count| count.min(1 << 16) as usize + 1)
     }
 }
 
-/// Returns the label of each cell along a row, or [`MIXED`]; the row starts `skipped` voxels after the first cell does.
-fn summarize_row(row: &[Label], skipped: usize, cells: &mut [u32]) {
-    for (cell, value) in cells.iter_mut().enumerate() {
-        let start = (cell * CELL).saturating_sub(skipped);
-        let end = (cell * CELL + CELL + 1 - skipped.min(cell * CELL + CELL)).min(row.len());
-        let labels = &row[start.min(row.len() - 1)..end.max(start.min(row.len() - 1) + 1)];
-        let differences = labels.iter().fold(0, |bits, label| bits | (label ^ labels[0]));
-        *value = if differences == 0 { u32::from(labels[0]) } else { MIXED };
+/// A grid of cells: the label of each, or [`MIXED`], and whether it is [`DEEP`].
+struct Cells {
+    shape: [usize; 3],
+    values: Vec<u32>,
+}
+
+impl Cells {
+    /// Returns the blocks of these cells.
+    fn blocks(&self) -> Self {
+        let shape = self.shape.map(|size| size.div_ceil(1 << LOG_BLOCK));
+        let mut values = vec![u32::MAX; shape.iter().product()];
+        for (row, cells) in self.values.chunks_exact(self.shape[2]).enumerate() {
+            let [x, y] = [row / self.shape[1], row % self.shape[1]].map(|index| index >> LOG_BLOCK);
+            let blocks = &mut values[offset(shape, [x, y, 0])..][..shape[2]];
+            for (block, cells) in blocks.iter_mut().zip(cells.chunks(1 << LOG_BLOCK)) {
+                for cell in cells {
+                    *block = if *block == u32::MAX || *block == *cell { *cell } else { MIXED };
+                }
+            }
+        }
+        Self { shape, values }
     }
+
+    /// Marks the cells whose neighbours have the same label.
+    fn mark_deep(&mut self) {
+        // Along each axis in turn: a cell whose neighbours differ becomes mixed, and with it those next to it.
+        let mut same = self.values.clone();
+        let mut before = same.clone();
+        for axis in 0..3 {
+            before.copy_from_slice(&same);
+            let stride: usize = self.shape[axis + 1..].iter().product();
+            let size = self.shape[axis] * stride;
+            for (same, before) in same.chunks_exact_mut(size).zip(before.chunks_exact(size)) {
+                for index in stride..size {
+                    if before[index - stride] != before[index] {
+                        (same[index - stride], same[index]) = (MIXED, MIXED);
+                    }
+                }
+            }
+        }
+        for (cell, same) in self.values.iter_mut().zip(same) {
+            *cell |= if same & MIXED == 0 { DEEP } else { 0 };
+        }
+    }
+}
+
+vectorized! {
+    /// Adds a row of labels to the bits that are set in all rows, and to those that are set in any.
+    fn accumulate(row: &[Label], all: &mut [Label], any: &mut [Label]) {
+        for ((label, all), any) in row.iter().zip(all).zip(any) {
+            *all &= *label;
+            *any |= *label;
+        }
+    }
+}
+
+/// Returns the label of a cell, given the bits that are set in all and in any of its labels along z; [`MIXED`] if labels differ.
+fn uniform_label(all: &[Label], any: &[Label]) -> u32 {
+    let all = all.iter().fold(Label::MAX, |bits, label| bits & label);
+    let any = any.iter().fold(0, |bits, label| bits | label);
+    if all == any { u32::from(all) } else { MIXED }
 }
 
 #[cfg(test)]
@@ -127,7 +178,7 @@ mod tests {
     #[test]
     fn labels_around_points_are_those_of_interpolation() {
         let mut rng = Seed(1).stream(Purpose::Phantom, 0, "cells", 0);
-        let shape = [40, 33, 51];
+        let shape = [90, 70, 91];
         let mut labels = vec![0 as Label; shape.iter().product()];
         for x in 12..19 {
             for y in 3..29 {
@@ -135,21 +186,23 @@ mod tests {
             }
         }
         let source = LabelSource { start: [5, 9, 14], ..LabelSource::whole(&labels, shape) };
-        let (first, size) = ([6, 11, 15], [38, 30, 47]);
+        let (first, size) = ([6, 11, 15], [88, 67, 87]);
         let end = std::array::from_fn(|axis| first[axis] + size[axis]);
         let cells = UniformCells::new(source, first, end);
-        let mut counts = [0; 3];
-        for _ in 0..20_000 {
+        let mut counts = [0; 4];
+        for _ in 0..60_000 {
             let point: [i64; 3] =
                 std::array::from_fn(|axis| fixed(first[axis] as f64 + rng.unit() * (size[axis] as f64 - 1.001)));
             let expected = source.vote_inside(point);
             match cells.around(point) {
-                Around::Far(label) => {
-                    counts[0] += 1;
-                    // Also a cell further along any axis.
+                around @ (Around::Far(label) | Around::Farther(label)) => {
+                    let is_farther = matches!(around, Around::Farther(_));
+                    counts[usize::from(is_farther)] += 1;
+                    // Also a cell or a block further along any axis.
+                    let distance = if is_farther { CELL << LOG_BLOCK } else { CELL };
                     for axis in 0..3 {
                         let mut moved = point;
-                        moved[axis] += CELL as i64 * ONE;
+                        moved[axis] += distance as i64 * ONE;
                         if moved[axis] < fixed((first[axis] + size[axis]) as f64 - 1.001) {
                             assert_eq!(source.vote_inside(moved), label);
                         }
@@ -157,10 +210,10 @@ mod tests {
                     assert_eq!(expected, label);
                 }
                 Around::Near(label) => {
-                    counts[1] += 1;
+                    counts[2] += 1;
                     assert_eq!(expected, label);
                 }
-                Around::Mixed => counts[2] += 1,
+                Around::Mixed => counts[3] += 1,
             }
         }
         assert!(counts.iter().all(|count| *count > 500), "{counts:?}");
@@ -168,7 +221,8 @@ mod tests {
 
     #[test]
     fn points_are_counted_by_their_longest_step() {
-        assert_eq!(UniformCells::points_per_cell([ONE, 0, -ONE / 2]), CELL + 1);
-        assert_eq!(UniformCells::points_per_cell([0, -2 * ONE, 0]), CELL / 2 + 1);
+        let count = UniformCells::points_per_cell_and_block;
+        assert_eq!(count([ONE, 0, -ONE / 2]), [CELL + 1, (CELL << LOG_BLOCK) + 1]);
+        assert_eq!(count([0, -2 * ONE, 0]), [CELL / 2 + 1, (CELL << LOG_BLOCK) / 2 + 1]);
     }
 }

@@ -107,6 +107,8 @@ pub(in crate::lazy::resample) fn look_up_elastic_row(
 enum Method {
     /// They are all 0.
     Zero,
+    /// All points are outside.
+    Outside,
     /// All points are inside.
     Gather,
     /// Some points are outside.
@@ -139,6 +141,7 @@ for_avx2! {
             for (index, (out, positions)) in groups.iter_mut().zip(all_positions.groups()).enumerate() {
                 match methods[index] {
                     Method::Zero => out.fill(0),
+                    Method::Outside => out.fill(source.outside),
                     Method::Gather => {
                         prefetch(source.labels, shape, positions, LABEL_LANES);
                         *out = labels.group(index);
@@ -155,7 +158,7 @@ for_avx2! {
 fn method_for(source: LabelSource, inside: u8, points: [Coordinates; 3], middle: [i64; 3]) -> Method {
     let is_empty = || source.empty.is_some_and(|empty| empty.is_empty_around(middle));
     match inside {
-        0 => Method::Zero,
+        0 => Method::Outside,
         u8::MAX
             if is_empty()
                 && are_near(points[0], middle[0])

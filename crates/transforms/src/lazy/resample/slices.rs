@@ -1,0 +1,252 @@
+//! Resampling within slices: source points of a row along z differ by whole voxels along z only, as in nnU-Net's rotation of thick
+//! slices.
+//!
+//! So all voxels of a row have the same interpolation weights, and their neighbours are the same voxels of four rows of the
+//! source: nothing is gathered, and nothing interpolated along z.
+
+use std::ops::Range;
+
+use simd::vectorized;
+
+use super::request::{Request, Slice};
+use super::source::{ImageSource, LabelSource};
+use crate::lazy::fixed_point::{ONE, split};
+use crate::lazy::index_mapping::IndexMapping;
+use crate::lazy::line::Line;
+use crate::{Convention, Interpolation};
+use volume::{Affine, Label, offset};
+
+/// Voxels along z that are computed together.
+const GROUP: usize = 8;
+
+/// The largest number of slices by which a map may shift.
+const MAX_SHIFT: f64 = (1 << 17) as f64;
+
+/// Returns whether the rows of a mapping stay in their slices.
+pub(super) fn applies(mapping: &IndexMapping, interpolation: Interpolation) -> bool {
+    let Affine([x, y, z]) = mapping.map;
+    mapping.convention == Convention::GridSample
+        && interpolation == Interpolation::Linear
+        && mapping.displacements.is_empty()
+        && mapping.intermediate_grids.is_empty()
+        && [x[2], y[2], z[0], z[1], z[2]] == [0.0, 0.0, 0.0, 0.0, 1.0]
+        && z[3].fract() == 0.0
+        && z[3].abs() < MAX_SHIFT
+}
+
+/// Computes slices at consecutive x of a request to whose mapping this module [`applies`]; the first one is at `first_x`.
+pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
+    let along_z = AlongZ::new(request);
+    let mut rows = Vec::with_capacity(request.shape[1]);
+    for (x, (images, label)) in (first_x..).zip(slices) {
+        let row = |y: usize| {
+            let [x, y, _] = request.voxel([x, y, 0]);
+            Row::new(Line::new(&request.mapping.map, x as f64, y as f64).base, request.mapping.source_shape)
+        };
+        rows.clear();
+        rows.extend((0..request.shape[1]).map(row));
+        for ((image, source), border) in images.iter_mut().zip(request.sources).zip(request.border_values) {
+            interpolate(source, *border, &rows, &along_z, image);
+        }
+        if let (Some(label), Some(source)) = (label.as_mut(), request.labels) {
+            look_up(&source, request.mapping.source_shape, &rows, &along_z, label);
+        }
+    }
+}
+
+/// The voxels of rows along z.
+struct AlongZ {
+    /// Voxels of a row.
+    length: usize,
+    /// Those that are in a slice of the source.
+    inside: Range<usize>,
+    /// The slice of the source from which the first of them comes.
+    first: usize,
+}
+
+impl AlongZ {
+    fn new(request: &Request) -> Self {
+        let (length, size) = (request.shape[2], request.mapping.source_shape[2] as i64);
+        let shift = request.start[2] as i64 + request.mapping.map.0[2][3] as i64;
+        let clip = |index: i64| index.clamp(0, length as i64) as usize;
+        let inside = clip(-shift)..clip(size - shift);
+        Self { length, first: (shift + inside.start as i64) as usize, inside }
+    }
+}
+
+/// A row along z, relative to the rows of the source between which it is.
+struct Row {
+    /// Index of the lower ones along x and y.
+    index: [i64; 2],
+    /// Weights of the upper ones along x and y.
+    weights: [f32; 2],
+    /// The point of the row's first voxel.
+    point: [i64; 3],
+    neighbours: Neighbours,
+}
+
+/// Which of the four rows around a row are in the source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Neighbours {
+    All,
+    Some,
+    None,
+}
+
+impl Row {
+    fn new(point: [i64; 3], [size_x, size_y, _]: [usize; 3]) -> Self {
+        let [(x, weight_x), (y, weight_y)] = [split(point[0]), split(point[1])];
+        let is_between = |axis: usize, size: usize| (0..(size as i64 - 1) * ONE).contains(&point[axis]);
+        let is_near = |axis: usize, size: usize| (1 - ONE..size as i64 * ONE).contains(&point[axis]);
+        let neighbours = match () {
+            () if is_between(0, size_x) && is_between(1, size_y) => Neighbours::All,
+            () if is_near(0, size_x) && is_near(1, size_y) => Neighbours::Some,
+            () => Neighbours::None,
+        };
+        Self { index: [x, y], weights: [weight_x, weight_y], point, neighbours }
+    }
+
+    /// Returns the positions of the four rows around it in a block from `start` on, from the slice `z` on: `[x, y]` is (0, 0),
+    /// (0, 1), (1, 0), (1, 1). Only if all are in the source.
+    fn positions(&self, start: [usize; 3], shape: [usize; 3], z: usize) -> [usize; 4] {
+        let local = |axis: usize| self.index[axis] as usize - start[axis];
+        let first = offset(shape, [local(0), local(1), z - start[2]]);
+        let (next_x, next_y) = (shape[1] * shape[2], shape[2]);
+        [first, first + next_y, first + next_x, first + next_x + next_y]
+    }
+}
+
+/// Interpolates the rows at one x; voxels outside the source have the value `border`.
+fn interpolate(source: &ImageSource, border: f32, rows: &[Row], along_z: &AlongZ, image: &mut [f32]) {
+    let AlongZ { length, inside, first } = along_z;
+    for (row, out) in rows.iter().zip(image.chunks_exact_mut(*length)) {
+        if row.neighbours == Neighbours::None || inside.is_empty() {
+            out.fill(border);
+            continue;
+        }
+        out[..inside.start].fill(border);
+        out[inside.end..].fill(border);
+        let out = &mut out[inside.clone()];
+        if row.neighbours == Neighbours::All {
+            let positions = row.positions(source.start, source.shape, *first);
+            mix(positions.map(|position| &source.values[position..][..out.len()]), row.weights, out);
+        } else {
+            mix_with_border(source, border, row, *first, out);
+        }
+    }
+}
+
+vectorized! {
+    /// Interpolates between four rows, along y and then along x, as the other kernels.
+    fn mix(rows: [&[f32]; 4], weights: [f32; 2], out: &mut [f32]) {
+        let length = out.len();
+        let [a, b, c, d] = rows.map(|row| &row[..length]);
+        let [x, y] = weights;
+        let mut first = 0;
+        while first < length {
+            if length - first < GROUP {
+                if length < GROUP {
+                    for index in 0..length {
+                        let (near, far) = (a[index] + (b[index] - a[index]) * y, c[index] + (d[index] - c[index]) * y);
+                        out[index] = near + (far - near) * x;
+                    }
+                    return;
+                }
+                // The last voxels overlap those before.
+                first = length - GROUP;
+            }
+            let (a, b) = (&a[first..first + GROUP], &b[first..first + GROUP]);
+            let (c, d) = (&c[first..first + GROUP], &d[first..first + GROUP]);
+            let out = &mut out[first..first + GROUP];
+            for lane in 0..GROUP {
+                let (near, far) = (a[lane] + (b[lane] - a[lane]) * y, c[lane] + (d[lane] - c[lane]) * y);
+                out[lane] = near + (far - near) * x;
+            }
+            first += GROUP;
+        }
+    }
+}
+
+/// Interpolates a row that has neighbours outside the source, whose value is `border`.
+fn mix_with_border(source: &ImageSource, border: f32, row: &Row, first: usize, out: &mut [f32]) {
+    out.fill(0.0);
+    for corner in 0..4 {
+        let is_next = [corner >> 1, corner & 1];
+        let along = |axis: usize| if is_next[axis] == 1 { row.weights[axis] } else { 1.0 - row.weights[axis] };
+        let weight = along(0) * along(1);
+        if weight == 0.0 {
+            continue;
+        }
+        let index: [i64; 2] = std::array::from_fn(|axis| row.index[axis] + is_next[axis]);
+        if (0..2).any(|axis| !(0..source.volume[axis] as i64).contains(&index[axis])) {
+            out.iter_mut().for_each(|value| *value += border * weight);
+            continue;
+        }
+        let local = |axis: usize| index[axis] as usize - source.start[axis];
+        let position = offset(source.shape, [local(0), local(1), first - source.start[2]]);
+        let values = &source.values[position..][..out.len()];
+        out.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * weight);
+    }
+}
+
+/// Interpolates the labels of the rows at one x.
+fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
+    let AlongZ { length, inside, first } = along_z;
+    for (row, out) in rows.iter().zip(label.chunks_exact_mut(*length)) {
+        if row.neighbours == Neighbours::None || inside.is_empty() {
+            out.fill(source.outside);
+            continue;
+        }
+        out[..inside.start].fill(source.outside);
+        out[inside.end..].fill(source.outside);
+        let out = &mut out[inside.clone()];
+        if row.neighbours == Neighbours::All {
+            vote(source, row, *first, out);
+        } else {
+            for (z, label) in (*first as i64..).zip(out) {
+                *label = source.vote(volume, [row.point[0], row.point[1], z * ONE]);
+            }
+        }
+    }
+}
+
+/// Interpolates the labels of a row between four rows of the source; where these are equal, no weights are compared.
+fn vote(source: &LabelSource, row: &Row, first: usize, out: &mut [Label]) {
+    let length = out.len();
+    let rows = row.positions(source.start, source.shape, first).map(|at| &source.labels[at..at + length]);
+    let point = [row.point[0], row.point[1]];
+    let mut start = 0;
+    while start < length {
+        // The last labels may overlap those before.
+        let from = if length - start < GROUP { length.saturating_sub(GROUP) } else { start };
+        let count = GROUP.min(length);
+        let group = rows.map(|row| &row[from..from + count]);
+        let out = &mut out[from..from + count];
+        out.copy_from_slice(group[0]);
+        if are_different(group) {
+            for (index, label) in out.iter_mut().enumerate() {
+                let around = group.map(|row| row[index]);
+                if around != [*label; 4] {
+                    *label = source.vote_between(around, point);
+                }
+            }
+        }
+        start = from + GROUP;
+    }
+}
+
+/// Returns whether rows of at most [`GROUP`] labels differ.
+#[inline]
+fn are_different(rows: [&[Label]; 4]) -> bool {
+    let [a, b, c, d] = rows;
+    match [a, b, c, d].map(|row| row.first_chunk::<GROUP>()) {
+        [Some(a), Some(b), Some(c), Some(d)] => {
+            let mut bits = [0; GROUP];
+            for lane in 0..GROUP {
+                bits[lane] = (a[lane] ^ b[lane]) | (a[lane] ^ c[lane]) | (a[lane] ^ d[lane]);
+            }
+            bits != [0; GROUP]
+        }
+        _ => a != b || a != c || a != d,
+    }
+}
