@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["values", "random", "volume"]),
     ("dataset", &["simd", "values", "random", "volume", "transforms"]),
     ("planner", &["values", "volume", "dataset"]),
-    ("nn", &["values", "random", "volume"]),
+    ("nn", &["simd", "values", "random", "volume"]),
     ("run_folder", &["simd", "volume", "dataset", "metrics"]),
     ("engine", &["values", "random", "volume", "transforms", "metrics", "dataset", "nn", "run_folder"]),
     ("report", &["random", "volume", "metrics", "dataset", "run_folder"]),
