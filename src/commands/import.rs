@@ -51,7 +51,7 @@ struct NnunetArgs {
     /// the first stage, such as 3d_lowres, beside it].
     #[arg(long, value_name = "FOLDER|ZIP")]
     previous: Option<PathBuf>,
-    /// Name of the folder of the folds [default: dataset and configuration].
+    /// Name of the folder that holds the folds [default: dataset and configuration].
     #[arg(long)]
     name: Option<String>,
     /// Folder of all runs.

@@ -33,7 +33,7 @@ pub struct ViewArgs {
     /// Output file: `.gif` for an animation of all slices, `.png` for a contact sheet, `.html` for an interactive page.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Intensity window, from black to white [default: -160,240 for Hounsfield units, else the percentiles 0.5 and 99.5].
+    /// Intensity window, from black to white [default: -160,240 for Hounsfield units, otherwise the 0.5th and 99.5th percentiles].
     #[arg(long, value_name = "LOW,HIGH", allow_hyphen_values = true)]
     window: Option<IntensityWindow>,
     /// Plane of a `.gif` or `.png` [default: axial]; a page shows all three.

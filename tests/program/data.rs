@@ -77,7 +77,7 @@ fn a_missing_label_map_does_not_hide_other_findings() {
     let result = dir.runner(&[&["check", "tiny.yaml", "--data"][..], &set].concat()).code(1);
     let text = stdout(&result);
     for start in [
-        "fault: phantom_001: it trains or validates, but has no label map: data/labelsTr/phantom_001.nii.gz does not exist",
+        "fault: phantom_001: it is used for training or validation, but has no label map: data/labelsTr/phantom_001.nii.gz does not exist",
         "fault: phantom_002: an image is missing: data/imagesTr/phantom_002.nii.gz does not exist",
         "fault: phantom_003: image data/imagesTr/phantom_003.nii.gz: ",
         "note: label map data/labelsTr/other.nii.gz belongs to no image of the dataset",

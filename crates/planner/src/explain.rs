@@ -205,7 +205,7 @@ impl Explained<'_> {
 
     fn memory(&self, configuration: &Configuration) -> String {
         format!(
-            "Training takes {} GB of GPU memory by nnU-Net's estimate; {} GB were allowed.",
+            "Training takes {} GB of GPU memory by nnU-Net's estimate; {} GB was allowed.",
             configuration.batch.memory_text(),
             self.plan.memory_gb
         )
@@ -251,7 +251,9 @@ impl Explained<'_> {
                 "No: a patch has only {share} % of the voxels of the median scan, but a lower resolution at which it would have \
                  {threshold} % is too similar, with more than half of the voxels, or leaves no voxel along an axis."
             ),
-            None if fraction >= 1.0 => "No: a patch at full resolution is as large as the median scan.".to_owned(),
+            None if fraction >= 1.0 => {
+                "No: a patch at full resolution has as many voxels as the median scan.".to_owned()
+            }
             None => format!(
                 "No: a patch at full resolution has {share} % of the voxels of the median scan, at least {threshold} %."
             ),

@@ -45,7 +45,7 @@ pub struct EvaluateArgs {
     /// predictions; for two folders, only print them].
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
-    /// Folder of the images of two folders: render pictures of the worst cases next to the CSV file.
+    /// Folder of the cases' images, with --predictions: render pictures of the worst cases next to the CSV file.
     #[arg(long, value_name = "DIR", requires = "predictions", requires = "out")]
     images: Option<PathBuf>,
     /// Number of worst cases to render as pictures.

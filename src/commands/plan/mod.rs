@@ -53,7 +53,7 @@ pub struct PlanArgs {
     /// Folder of the experiments [default: experiments/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Also print in plain words why the plan is as it is. Files that exist are then left as they are.
+    /// Also print in plain words why the plan is as it is. Existing files are then left unchanged.
     #[arg(long)]
     explain: bool,
     /// Replace files that exist.

@@ -117,8 +117,8 @@ fn write_report(scored: &Scored, arguments: &SelectArgs, classes: &[Class]) -> R
     let compared =
         Compared { metric: Some(scored.metric.name().to_owned()), subject: Subject::Candidates, ..Compared::default() };
     let mut report = Report::of(runs, compared);
-    let caveat = "The best candidate was chosen on the same cases that it is scored on, so its score is optimistic; the more \
-                  candidates, the more.";
+    let caveat = "The best candidate was chosen on the same cases that it is scored on, so its score is optimistic, all the \
+                  more so with many candidates.";
     for (_, verdict) in &mut report.groups {
         verdict.warnings.extend(scored.notes.iter().map(|note| format!("{note}.")));
         if scored.candidates.len() > 1 {

@@ -19,7 +19,7 @@ fn missing(Incomplete { subject, role, reason }: &Incomplete, dataset: &Dataset)
     match role {
         Role::Image => Finding::fault("missing image files", subject, format!("an image is missing: {reason}")),
         Role::LabelMap if dataset.parts.train.contains(subject) || dataset.parts.val.contains(subject) => {
-            let text = format!("it trains or validates, but has no label map: {reason}");
+            let text = format!("it is used for training or validation, but has no label map: {reason}");
             Finding::fault("training and validation subjects without a label map", subject, text)
         }
         Role::LabelMap | Role::Prediction | Role::WeightMap => {

@@ -121,8 +121,8 @@ fn missing_files_are_faults_where_training_needs_them_and_unused_label_maps_are_
         findings,
         [
             "fault: s00: an image is missing: why",
-            "fault: s00: it trains or validates, but has no label map: why",
-            "fault: s01: it trains or validates, but has no label map: why",
+            "fault: s00: it is used for training or validation, but has no label map: why",
+            "fault: s01: it is used for training or validation, but has no label map: why",
             "note: s02: it has no label map, so it is predicted, but not scored: why",
             "note: label map labelsTr/z.nii.gz belongs to no image of the dataset",
         ]

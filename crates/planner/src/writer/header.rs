@@ -29,7 +29,7 @@ impl Context<'_> {
         text.comment(
             0,
             format!(
-                "Training takes {} GB of GPU memory, by nnU-Net's estimate; {} GB were allowed.",
+                "Training takes {} GB of GPU memory, by nnU-Net's estimate; {} GB was allowed.",
                 self.configuration.batch.memory_text(),
                 plan.memory_gb
             ),

@@ -1,7 +1,7 @@
 //! The sections `sampler`, `queue`, `model` and `loss`.
 
 use super::yaml::{Writer, list, lists};
-use super::{Context, Kind};
+use super::{AXES, Context, Kind};
 use crate::preset::Encoder;
 use values::format_number;
 
@@ -18,8 +18,11 @@ impl Context<'_> {
         text.comment(2, self.reason_for_patch());
         text.comment(
             2,
-            "A third of each batch is centred on labelled voxels (oversample_foreground_percent); patches may extend past the \
-             volume, which is padded with 0.",
+            format!(
+                "{} centred on labelled voxels (oversample_foreground_percent 0.33); patches may extend past the volume, which \
+                 is padded with 0.",
+                self.guaranteed_patches()
+            ),
         );
         text.line(format!(
             "  foreground_oversample: {{ patch: {}, share: 0.33, border: pad }}",
@@ -27,6 +30,16 @@ impl Context<'_> {
         ));
         text.line("queue: { workers: 4 }");
         text.blank();
+    }
+
+    /// Says how many patches of a batch are centred on labelled voxels, as nnU-Net rounds a third of them.
+    fn guaranteed_patches(&self) -> String {
+        let batch = self.configuration.batch.size;
+        let centred = batch - (batch as f64 * (1.0 - 0.33)).round_ties_even() as usize;
+        match centred {
+            1 => format!("1 of the {batch} patches of a batch is"),
+            count => format!("{count} of the {batch} patches of a batch are"),
+        }
     }
 
     fn reason_for_patch(&self) -> String {
@@ -57,21 +70,28 @@ impl Context<'_> {
         text.comment(
             4,
             format!(
-                "{what} of {} levels: the patch is halved until its feature maps have 4 to 7 voxels. Each level has twice as \
-                 many features as the one before, from 32 to at most {max}.",
+                "{what} of {} levels: the patch is halved until its feature maps have 4 to 7 voxels along each axis. Each level \
+                 has twice as many features as the one before, from 32 to at most {max}.",
                 configuration.widths.len()
             ),
         );
         text.line(format!("    widths: {}", list(&configuration.widths)));
+        let slices = if self.is_2d() {
+            format!(" Always 1 along {}: slices are processed separately.", AXES[self.slice_axis])
+        } else {
+            String::new()
+        };
         text.comment(
             4,
-            "Convolutions extend over an axis (3 voxels instead of 1) once its voxels are less than twice as large as the \
-             smallest ones.",
+            format!(
+                "Convolutions extend over an axis (3 voxels instead of 1) once its voxels are less than twice as large as the \
+                 smallest ones.{slices}"
+            ),
         );
         text.line(format!("    kernel_sizes: {}", lists(&configuration.kernels)));
         text.comment(
             4,
-            "An axis is halved (2) where its voxels are less than twice as large as the smallest ones and it has at least 8.",
+            "An axis is halved (2) where its voxels are less than twice as large as the smallest ones and it has at least 8 voxels.",
         );
         text.line(format!("    strides: {}", lists(&configuration.strides)));
         match encoder {

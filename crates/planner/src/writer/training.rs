@@ -30,7 +30,7 @@ impl Context<'_> {
         text.line("inference:");
         text.comment(
             2,
-            "tile_step_size 0.5: windows of the size of a patch, half of which overlaps, with Gaussian weights; mirrored along \
+            "tile_step_size 0.5: windows of the size of a patch that overlap by half, with Gaussian weights; mirrored along \
              the axes of the augmentation.",
         );
         text.line("  convention: nnunet");

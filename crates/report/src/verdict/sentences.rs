@@ -44,7 +44,8 @@ pub(super) fn pair(group: &Group, pair: &Comparison) -> String {
     let differences = pair.labels.iter().zip(&group.labels);
     let better: Vec<&str> = differences.filter(|(d, _)| is_significantly_lower(d)).map(|(_, l)| l.as_str()).collect();
     if !better.is_empty() {
-        let _ = write!(text, " It scores significantly better for {} (over cases).", better.join(", "));
+        let _ =
+            write!(text, " {} scores significantly better for {} (over cases).", other.short_name, better.join(", "));
     }
     text
 }
@@ -125,7 +126,7 @@ fn max_gap(group: &Group, pair: &Comparison) -> f64 {
 /// Describes the variation between seeds and how it was estimated.
 pub(super) fn seed_variation(group: &Group) -> String {
     if group.subject != Subject::Runs {
-        return "The tests are over cases. How much training again with another seed would change the scores is unknown."
+        return "The tests are over cases. It is unknown how much the scores would change with another seed."
             .to_owned();
     }
     let Some(variation) = group.seed_variation else {
