@@ -6,7 +6,7 @@ use super::ExportError;
 use super::dataset::{Labels, check_keys};
 use super::names::Names;
 use super::network::{architecture, axes, unet};
-use super::prediction::{check_postprocess, check_stages, check_windows};
+use super::prediction::{check_postprocess, check_windows};
 use super::preprocessing::{Preprocessing, Resampling, preprocessing};
 use super::refusals::{Refusals, TRAIN_AGAIN};
 use crate::axes::Axes;
@@ -53,7 +53,6 @@ impl Translation {
         let axes = axes(unet, window, resampling.map(|resampling| resampling.spacing));
         check_spacing(resampling, &axes, &mut refusals);
         let architecture = architecture(unet, &axes, &mut refusals);
-        check_stages(experiment, &mut refusals);
         check_windows(experiment, &mut refusals);
         let left_out = check_postprocess(&experiment.postprocess, without_postprocess, &mut refusals);
         let notes = [left_out, super::dataset::note_on_probabilities(experiment, targets)];

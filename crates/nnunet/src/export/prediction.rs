@@ -1,4 +1,4 @@
-//! Which stages, sliding windows and decisions nnU-Net has.
+//! Which sliding windows and decisions nnU-Net has.
 
 use super::refusals::{CHANGE_PLAN, Refusals, differences};
 use crate::document::inference_rules;
@@ -6,18 +6,6 @@ use crate::flow::flow;
 use engine::experiment::spec::Experiment;
 use engine::inference::options::Inference;
 use engine::inference::postprocess::Postprocess;
-
-/// Refuses the second stage of a cascade.
-pub(super) fn check_stages(experiment: &Experiment, refusals: &mut Refusals) {
-    if experiment.data.previous.is_some() {
-        let message = "only runs without previous runs can be exported";
-        refusals.add(
-            "data.previous",
-            message,
-            "export the runs of the first stage, or train an experiment without this key",
-        );
-    }
-}
 
 /// Refuses other windows than nnU-Net's.
 pub(super) fn check_windows(experiment: &Experiment, refusals: &mut Refusals) {

@@ -158,7 +158,7 @@ impl Group {
             let rank = |setting: &Setting| self.metric.rank(setting.mean.mean);
             rank(b).total_cmp(&rank(a)).then_with(|| a.name.cmp(&b.name))
         });
-        assign_short_names(&mut settings);
+        assign_short_names(&mut settings, &self.runs);
         settings
     }
 }

@@ -213,6 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_differ_in_many_keys_are_called_by_their_experiments_if_these_differ() {
+        let plan = |name: &str, value: u32| {
+            let keys: Vec<String> = (0..9).map(|key| format!("long_key_{key}: {value}")).collect();
+            format!("{{name: {name}, {}}}", keys.join(", "))
+        };
+        let names = |first: &str, second: &str| {
+            let runs = vec![run("a", &plan(first, 1), &[0.9, 0.8]), run("b", &plan(second, 2), &[0.4, 0.6])];
+            let group = compare(runs, ComparedEpoch::Best).remove(0);
+            group.settings.iter().map(|setting| setting.short_name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("volumes", "slices"), ["volumes", "slices"]);
+        assert_eq!(names("same", "same"), ["A", "B"]);
+    }
+
+    #[test]
     fn folds_are_averaged_and_settings_compared_on_their_common_folds() {
         let plan = |lr: u32, fold: u32| format!("{{lr: {lr}, data: {{split: {{fold: {{index: {fold}, count: 2}}}}}}}}");
         let subjects = |fold: u32| vec![format!("f{fold}a"), format!("f{fold}b")];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Group;
-use super::compared_run::EpochScores;
+use super::compared_run::{ComparedRun, EpochScores};
 use super::estimate::{BootstrapCache, Estimate, ScoresByColumn, average, columns};
 use crate::statistics::{SeedVariation, mean};
 
@@ -12,7 +12,7 @@ use crate::statistics::{SeedVariation, mean};
 pub struct Setting {
     /// The values that distinguish it from the other settings.
     pub name: String,
-    /// The name in sentences and charts: `name`, or a letter if a name of the group is long.
+    /// The name in sentences and charts: `name`, or if a name of the group is long that of the experiment or a letter.
     pub short_name: String,
     /// The indices of its runs.
     pub runs: Vec<usize>,
@@ -89,8 +89,8 @@ impl Setting {
         SeedVariation::pooled(&self.blocks.values().map(|block| block.means.clone()).collect::<Vec<_>>())
     }
 
-    /// Returns whether the short name is a letter.
-    pub fn has_letter(&self) -> bool {
+    /// Returns whether the short name stands for a longer one.
+    pub fn is_abbreviated(&self) -> bool {
         self.short_name != self.name
     }
 
@@ -124,14 +124,25 @@ pub(super) fn seed_variation(settings: &[Setting], splits_vary: bool) -> Option<
     SeedVariation::residual(&table?)
 }
 
-/// If any name in a group has more characters, all settings of the group get letters.
+/// If any name in a group has more characters, all settings of the group get short names.
 const MAX_NAME_LENGTH: usize = 40;
 
-/// Sets the short names of settings, which are sorted best first.
-pub(super) fn assign_short_names(settings: &mut [Setting]) {
-    let is_long = settings.iter().any(|setting| setting.name.chars().count() > MAX_NAME_LENGTH);
-    for (index, setting) in settings.iter_mut().enumerate() {
-        setting.short_name = if is_long { letter(index) } else { setting.name.clone() };
+/// Sets the short names of settings, which are sorted best first: of long names the name of their experiment, if that tells
+/// them apart, or else a letter. `runs` are those of the group.
+pub(super) fn assign_short_names(settings: &mut [Setting], runs: &[ComparedRun]) {
+    let is_long = |name: &String| name.chars().count() > MAX_NAME_LENGTH;
+    if !settings.iter().any(|setting| is_long(&setting.name)) {
+        settings.iter_mut().for_each(|setting| setting.short_name = setting.name.clone());
+        return;
+    }
+    let experiments =
+        |setting: &Setting| -> BTreeSet<String> { setting.runs.iter().map(|run| runs[*run].run.title()).collect() };
+    let of_settings: Vec<BTreeSet<String>> = settings.iter().map(experiments).collect();
+    let all: BTreeSet<&String> = of_settings.iter().flatten().collect();
+    let are_distinct = of_settings.iter().all(|names| names.len() == 1) && all.len() == settings.len();
+    let is_usable = are_distinct && !all.into_iter().any(is_long);
+    for (index, (setting, names)) in settings.iter_mut().zip(&of_settings).enumerate() {
+        setting.short_name = if is_usable { names.iter().cloned().collect() } else { letter(index) };
     }
 }
 

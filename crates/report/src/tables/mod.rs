@@ -95,8 +95,8 @@ fn integer(number: Option<u64>) -> String {
 
 /// Returns the settings of a group with their means and confidence intervals, best first.
 pub fn settings(group: &Group) -> TextTable {
-    let has_letters = group.settings.iter().any(Setting::has_letter);
-    let mut header: Vec<String> = has_letters.then(String::new).into_iter().collect();
+    let are_abbreviated = group.settings.iter().any(Setting::is_abbreviated);
+    let mut header: Vec<String> = are_abbreviated.then(String::new).into_iter().collect();
     let has_runs = has_several_runs(group);
     header.push(group.setting_noun().to_owned());
     header.extend((group.subject == Subject::Runs).then(|| "runs".to_owned()));
@@ -107,7 +107,7 @@ pub fn settings(group: &Group) -> TextTable {
     let labels_with_misses = labels_with_misses(group);
     header.extend(labels_with_misses.iter().map(|label| missed_header(group, &group.labels[*label])));
     let rows = group.settings.iter().map(|setting| {
-        let mut cells: Vec<String> = has_letters.then(|| setting.short_name.clone()).into_iter().collect();
+        let mut cells: Vec<String> = are_abbreviated.then(|| setting.short_name.clone()).into_iter().collect();
         cells.push(setting.name.clone());
         cells.extend((group.subject == Subject::Runs).then(|| setting.runs.len().to_string()));
         cells.push(setting.cases.len().to_string());

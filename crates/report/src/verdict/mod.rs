@@ -41,7 +41,7 @@ impl Verdict {
         }
         let against_best: Vec<&Comparison> = group.comparisons.iter().filter(|pair| pair.a == 0).collect();
         verdict.headline = headline::headline(group, &against_best);
-        if best.has_letter() {
+        if best.is_abbreviated() {
             verdict.sentences.push(format!("{} is {}.", best.short_name, truncate(&best.name, MAX_NAME_LENGTH)));
         }
         verdict.sentences.push(format!("{}: {}.", best.short_name, sentences::score(group, best)));
