@@ -71,7 +71,7 @@ pub fn read_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, Weights
     let mut header = Vec::new();
     file.take(length).read_to_end(&mut header).map_err(read_error)?;
     let header: serde_json::Value =
-        serde_json::from_slice(&header).map_err(|error| SafeTensorError::InvalidHeaderDeserialization(error))?;
+        serde_json::from_slice(&header).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
     Ok(serde_json::from_value(header[name]["shape"].clone()).ok())
 }
 

@@ -120,9 +120,12 @@ fn check_folds(diagnostics: &mut Diagnostics, previous: &PreviousRuns, parts: &P
     if seen.is_empty() {
         return;
     }
+    let count = match seen.len() {
+        1 => "1 subject is".to_owned(),
+        count => format!("{count} subjects are"),
+    };
     let message = format!(
-        "{} subjects are predicted by no run that was not trained on them: {}; their predictions would be better than those of new images",
-        seen.len(),
+        "{count} predicted by no run that was not trained on them: {}; their predictions would be better than those of new images",
         first_names(&seen)
     );
     let help = "train the other folds of the previous stage too, with `--set 'data.split.*.index=N'`, and name all of them: each subject is predicted by the run that validates it";
