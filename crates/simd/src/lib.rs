@@ -1,5 +1,5 @@
-//! The only crate with `unsafe` code: functions compiled for AVX2 and AVX-512, vector loads and stores, gathers,
-//! prefetching, memory-mapped files and allocator settings.
+//! The only crate with `unsafe` code: functions compiled for AVX2 and AVX-512, vector loads and stores, gathers, products
+//! and transposes of matrices, prefetching, memory-mapped files and allocator settings.
 //!
 //! All functions are safe to call: bounds are checked once per list of indices, and processor features at run time. Only
 //! [`map_immutable_file`] has a precondition that it cannot check: the file must not be modified while it is mapped.

@@ -17,7 +17,7 @@ use super::transform::POINTS;
 /// The approximate number of values of the transformed input of a box for one point along x.
 const BOX_VALUES: usize = 1 << 16;
 /// The bounds of the number of tiles of a box.
-const BOX_TILES: [usize; 2] = [16, 192];
+const BOX_TILES: [usize; 2] = [32, 192];
 
 /// The number of tiles that take as long as the transform of the weights.
 const PREPARATION: usize = 30;
