@@ -13,6 +13,9 @@ use volume::{Volume, Voxels};
 
 /// Creates the output folder.
 pub fn make_folder(out: &Path) -> Result<(), CliError> {
+    if let Some(file) = out.ancestors().find(|path| path.is_file()) {
+        return Err(CliError::problem(format!("{} is a file", file.display()), "name a folder with --out"));
+    }
     fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot create {}: {error}", out.display())))
 }
 

@@ -14,7 +14,7 @@ use random::{Purpose, Rng, Seed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use transforms::lazy::{self, PipelineError, View};
-use transforms::{ITSELF, Incoming, Transform, TransformParams, sample_params, validate_params};
+use transforms::{ITSELF, Incoming, MaskTransform, Transform, TransformParams, sample_params, validate_params};
 use volume::{Affine, Grid, Label, Volume, Voxels, offset};
 
 /// Returns the example in the documentation of a file's component, as an experiment writes it.
@@ -61,6 +61,7 @@ fn check_examples<T: DeserializeOwned + Serialize + PartialEq + Debug>(folders: 
 #[test]
 fn every_component_documents_an_example_that_parses() {
     check_examples::<Transform>(&TRANSFORM_FOLDERS, Transform::NAMES);
+    check_examples::<MaskTransform>(&["crates/transforms/src/masks"], MaskTransform::NAMES);
     check_examples::<Sampler>(&["crates/dataset/src/samplers"], Sampler::NAMES);
     check_examples::<Loss>(&["crates/nn/src/losses"], Loss::NAMES);
     check_examples::<Metric>(&["crates/metrics/src/components"], Metric::NAMES);

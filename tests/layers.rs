@@ -15,12 +15,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &["values", "random", "volume"]),
     ("dataset", &["simd", "values", "random", "volume", "transforms"]),
     ("planner", &["values", "volume", "dataset"]),
-    ("nn", &["values", "random", "volume"]),
+    ("nn", &["simd", "values", "random", "volume"]),
     ("run_folder", &["simd", "volume", "dataset", "metrics"]),
     ("engine", &["values", "random", "volume", "transforms", "metrics", "dataset", "nn", "run_folder"]),
     ("report", &["random", "volume", "metrics", "dataset", "run_folder"]),
     ("sweep", &["random", "volume", "dataset", "nn", "run_folder", "engine"]),
-    ("nnunet", &["dataset", "nn", "run_folder", "engine"]),
+    ("nnunet", &["volume", "transforms", "dataset", "planner", "nn", "run_folder", "engine"]),
 ];
 
 /// The crate that every other may depend on, since it has no code: it unifies the features of shared dependencies.

@@ -24,6 +24,9 @@ MODELS = {
     # Residual encoder, anisotropic CT that is resampled with a separate axis.
     "residual": dict(id=10, source="STS_CT", train=6, test=3, planner="nnUNetPlannerResEncM", spacing=[4.0, 1.6, 1.6],
                      features=[6, 8, 12, 16, 16, 16, 16], patch=[16, 64, 64], folds=[0], steps=60),
+    # Plain network with nnU-Net's widths, for predict_speed.py.
+    "wide": dict(id=13, source="STS_CT", train=6, test=3, spacing=[4.0, 1.6, 1.6], features=[32, 64, 128, 256, 320],
+                 patch=[32, 96, 96], folds=[0], steps=10),
     # Two-dimensional, of volumes whose thick slices are along the first axis of the files; transpose_forward is not [0, 1, 2].
     "planar": dict(id=11, source="STS_CT", permutation=[2, 0, 1], train=6, test=2, configuration="2d",
                    features=[6, 8, 12, 16, 16, 16, 16, 16], patch=[96, 80], spacing=[3.27, 1.3, 1.1], folds=[0], steps=80),

@@ -31,6 +31,7 @@ enum Program {
 Examples:
   runner import nnunet nnUNet_results/Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__3d_fullres
   runner import nnunet model.zip --model 3d_fullres --folds 0,1
+  runner import nnunet model.zip --model 3d_cascade_fullres
   runner predict --run runs/Dataset004_Hippocampus_3d_fullres/fold_0 scan.nii.gz --out predictions")]
 struct NnunetArgs {
     /// Folder of a trained model, with plans.json and fold_0, fold_1, ..., or a folder that contains it; or the ZIP file that
@@ -46,6 +47,10 @@ struct NnunetArgs {
     /// Weights to import.
     #[arg(long, value_enum, default_value_t)]
     checkpoint: Which,
+    /// Folder or ZIP file of the first stage, for the second stage of a cascade such as 3d_cascade_fullres [default: the model of
+    /// the first stage, such as 3d_lowres, beside it].
+    #[arg(long, value_name = "FOLDER|ZIP")]
+    previous: Option<PathBuf>,
     /// Name of the folder of the folds [default: dataset and configuration].
     #[arg(long)]
     name: Option<String>,
@@ -83,6 +88,7 @@ impl Execute for NnunetArgs {
                 Which::Final => CheckpointChoice::Final,
                 Which::Best => CheckpointChoice::Best,
             },
+            previous: self.previous.clone(),
             runs_dir: self.runs_dir.clone(),
             name: self.name.clone(),
             command: command(),

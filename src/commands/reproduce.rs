@@ -143,7 +143,9 @@ fn compare_steps(
 ) -> Result<Exit, CliError> {
     let path = arguments.run.join("steps.csv");
     let table = Table::read(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
-    let count = arguments.steps.min(table.rows.len());
+    // Later steps had the learning rates of another number of epochs.
+    let comparable = manifest.epochs_changed.first().map_or(table.rows.len(), |change| change.after_step);
+    let count = arguments.steps.min(table.rows.len()).min(comparable);
     if count == 0 {
         return Err(CliError::problem(
             format!("{} has no steps to compare with", path.display()),
@@ -163,6 +165,9 @@ fn compare_steps(
     repeated.map_err(|error| training_error(&error))?;
     let threads = rayon::current_num_threads();
     let recorded = format!("{} with {} threads", manifest.device, manifest.threads);
+    if comparable < arguments.steps.min(table.rows.len()) {
+        outln!("steps    those after step {comparable} cannot be repeated, since `train.epochs` was changed there");
+    }
     outln!("steps    {count} repeated on {} with {threads} threads; the run was on {recorded}", plan.device);
     match failure {
         Some(text) => {

@@ -57,11 +57,11 @@ fn start(arguments: &RunArgs) -> Result<Exit, CliError> {
     let name = arguments.name.as_deref().map(|name| Change::from_option("--name", "name", name));
     let base = Base::read(path, None, &common.set)?;
     let document = base.document(&name.into_iter().collect::<Vec<_>>())?;
-    let plan = common.plan(&document)?;
+    let mut plan = common.plan(&document)?;
     let id = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
     let folder = RunFolder::create(&common.runs_dir, &plan.name, &id).map_err(run_error)?;
     let mut manifest =
-        manifest::create(&folder, &plan, &document.text, GitState::around(path), command()).map_err(run_error)?;
+        manifest::create(&folder, &mut plan, &document.text, GitState::around(path), command()).map_err(run_error)?;
     folder.link_as_latest();
     training(&folder, &plan, common).run(None, &mut manifest)
 }

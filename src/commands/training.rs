@@ -183,6 +183,9 @@ pub(super) fn resume_error(error: ResumeError) -> CliError {
                 changeable_keys().join(", ")
             ),
         ),
+        ResumeError::TooFewEpochs { trained, .. } => {
+            CliError::problem(error.to_string(), format!("set {trained} or more, or start a new run"))
+        }
         ResumeError::SplitChanged { .. } => {
             CliError::problem(error.to_string(), "restore the data, or start a new run")
         }

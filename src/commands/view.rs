@@ -135,7 +135,9 @@ fn format(arguments: &ViewArgs) -> Result<Format, CliError> {
 fn scene(arguments: &ViewArgs) -> Result<Scene, CliError> {
     let (grid, image) = read_existing(&arguments.image, io::read_image)?;
     if image.channels > 1 {
-        eprintln!("warning: {} has {} channels; the first is shown", arguments.image.display(), image.channels);
+        let advice = io::slices_as_channels(image.shape).map(|advice| format!("; {advice}")).unwrap_or_default();
+        let (path, channels) = (arguments.image.display(), image.channels);
+        eprintln!("warning: {path} has {channels} channels; the first is shown{advice}");
     }
     let map = |path: &Option<PathBuf>, role| path.as_deref().map(|path| label_map(path, role, &grid)).transpose();
     let label = map(&arguments.label, Role::LabelMap)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::cascade::{SECOND_STAGE, train_first_stage};
 use crate::test_dir::{TestDir, exact_files, signal, stderr, stdout};
 
 /// A run that is long enough to be killed during and between epochs.
@@ -78,7 +79,11 @@ fn checkpoint_files(run: &Path) -> Vec<String> {
 
 /// Kills runs at seeded random moments, once or several times each, and compares their final files.
 fn kill_at(seeds: std::ops::Range<u64>, settings: &[&str]) {
-    let dir = TestDir::new();
+    kill_in(&TestDir::new(), seeds, settings);
+}
+
+/// Kills runs as [`kill_at`], in a folder that has what they need.
+fn kill_in(dir: &TestDir, seeds: std::ops::Range<u64>, settings: &[&str]) {
     let start = Instant::now();
     let uninterrupted = dir.run("uninterrupted", settings);
     let duration = start.elapsed();
@@ -97,17 +102,17 @@ fn kill_at(seeds: std::ops::Range<u64>, settings: &[&str]) {
         let max_kills = if uniform() < 0.5 { 1 } else { 3 };
         let mut ended = false;
         for _ in 0..max_kills {
-            ended = killed_after(&dir, (&runs_dir, settings), interval, duration.mul_f64(uniform()));
+            ended = killed_after(dir, (&runs_dir, settings), interval, duration.mul_f64(uniform()));
             if ended {
                 break;
             }
             kills += 1;
         }
         if !ended {
-            let ended = killed_after(&dir, (&runs_dir, settings), interval, Duration::from_secs(120));
+            let ended = killed_after(dir, (&runs_dir, settings), interval, Duration::from_secs(120));
             assert!(ended, "seed {seed} does not end");
         }
-        let run = started_run(&dir, &runs_dir).unwrap();
+        let run = started_run(dir, &runs_dir).unwrap();
         let manifest = fs::read_to_string(run.join("manifest.json")).unwrap();
         assert!(manifest.contains("\"status\": \"done\""), "seed {seed}: {manifest}");
         assert!(exact_files(&run) == expected, "seed {seed}, {interval}: {}", run.display());
@@ -127,6 +132,28 @@ fn a_run_that_was_killed_ends_with_the_same_bytes() {
 #[test]
 fn a_run_by_nnunets_rule_that_was_killed_ends_with_the_same_bytes() {
     kill_at(0..8, &NNUNET);
+}
+
+#[test]
+fn a_second_stage_that_was_killed_ends_with_the_same_bytes() {
+    let dir = TestDir::new();
+    train_first_stage(&dir);
+    kill_in(&dir, 0..6, &[&SECOND_STAGE[..], &LONG].concat());
+}
+
+#[test]
+fn workers_and_threads_change_no_byte_of_a_second_stage() {
+    let dir = TestDir::new();
+    train_first_stage(&dir);
+    let expected = exact_files(&dir.run("expected", &SECOND_STAGE));
+    for (workers, threads) in [("0", "2"), ("5", "1")] {
+        let (runs_dir, workers) = (format!("workers-{workers}"), format!("queue.workers={workers}"));
+        // With predictions of its own.
+        fs::remove_dir_all(dir.path("cache/volumes")).unwrap();
+        let arguments = [&["run", "tiny.yaml", "--runs-dir", &runs_dir, "--set", &workers][..], &SECOND_STAGE].concat();
+        dir.command(&arguments).env("RAYON_NUM_THREADS", threads).assert().success();
+        assert!(exact_files(&dir.only_run(&runs_dir)) == expected, "{workers}, {threads} threads");
+    }
 }
 
 /// Run by hand: `RUNNER_KILLS=500 cargo test --release --test program many_kills -- --ignored`.

@@ -15,12 +15,12 @@ use crate::test_dir::{TestDir, stderr, stderr_line, stdout};
 /// Marks voxels whose probabilities are so close to a tie that rounding may decide.
 const TIE: u16 = 255;
 
-fn reference(name: &str) -> PathBuf {
+pub fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/nnunet").join(name)
 }
 
 /// Copies a model's folder into the temporary folder.
-fn copy(dir: &TestDir, model: &str) -> PathBuf {
+pub fn copy(dir: &TestDir, model: &str) -> PathBuf {
     let target = dir.path(model);
     fs::create_dir_all(target.join("fold_0")).unwrap();
     for file in ["plans.json", "dataset.json", "fold_0/checkpoint_final.pth"] {
@@ -30,16 +30,16 @@ fn copy(dir: &TestDir, model: &str) -> PathBuf {
 }
 
 /// Imports a model and returns its run folders.
-fn import(dir: &TestDir, path: &Path, more: &[&str]) -> Vec<String> {
+pub fn import(dir: &TestDir, path: &Path, more: &[&str]) -> Vec<String> {
     let arguments: Vec<&str> = ["import", "nnunet", path.to_str().unwrap()].iter().chain(more).copied().collect();
     stdout(&dir.runner(&arguments).success()).lines().map(str::to_owned).collect()
 }
 
 /// Predicts the image of a model with runs and returns the label map.
-fn predicted(dir: &TestDir, runs: &[String], model: &str, channels: usize) -> Vec<u16> {
+pub fn predicted(dir: &TestDir, runs: &[String], model: &str, channels: usize) -> Vec<u16> {
     let images: Vec<String> =
         (0..channels).map(|channel| reference(&format!("{model}_{channel:04}.nii.gz")).display().to_string()).collect();
-    let mut arguments = vec!["predict", "--out", "out", "--quiet"];
+    let mut arguments = vec!["predict", "--out", "out", "--overwrite", "--quiet"];
     runs.iter().for_each(|run| arguments.extend(["--run", run]));
     if channels == 1 {
         arguments.push(&images[0]);
@@ -89,6 +89,58 @@ fn two_dimensional_slices_across_any_axis_predict_nnunets_label_map() {
     let runs = import(&dir, &reference("planar"), &["--name", "slices", "--runs-dir", "others"]);
     assert_eq!(runs, ["others/slices/fold_0"]);
     assert_is_nnunets(&predicted(&dir, &runs, "planar", 2), "planar");
+}
+
+const SECOND_STAGE: &str = "cascade/nnUNetTrainer__nnUNetPlans__3d_cascade_fullres";
+
+#[test]
+fn both_stages_of_a_cascade_predict_nnunets_label_map() {
+    let dir = TestDir::new();
+    let runs = import(&dir, &reference(SECOND_STAGE), &[]);
+    assert_eq!(runs, ["runs/Dataset007_Cascade_3d_cascade_fullres/fold_0"]);
+    for fold in ["fold_0", "fold_1"] {
+        assert!(dir.path(&runs[0]).join("previous").join(fold).join("checkpoints/best.safetensors").exists());
+    }
+    assert_is_nnunets(&predicted(&dir, &runs, "cascade", 1), "cascade");
+    let again = import(&dir, &reference(SECOND_STAGE), &[]);
+    assert_eq!(again, ["runs/Dataset007_Cascade_3d_cascade_fullres/fold_0 (imported before)"]);
+    // The run is scored on data that is named; the folds of the first stage do not say what they were trained on.
+    for (folder, ending, file) in
+        [("imagesTr", "_0000.nii.gz", "cascade_0000.nii.gz"), ("labelsTr", ".nii.gz", "cascade_expected.nii.gz")]
+    {
+        fs::create_dir_all(dir.path("raw").join(folder)).unwrap();
+        for subject in ["a", "b", "c", "d", "e"] {
+            let to = dir.path("raw").join(folder).join(format!("{subject}{ending}"));
+            fs::copy(reference(file), to).unwrap();
+        }
+    }
+    fs::copy(reference(SECOND_STAGE).join("dataset.json"), dir.path("raw/dataset.json")).unwrap();
+    let arguments = ["evaluate", &runs[0], "--quiet", "--set", "data.source.nnunet.root=raw"];
+    assert!(stdout(&dir.runner(&arguments).success()).contains("dice"));
+}
+
+#[test]
+fn the_first_stage_of_a_cascade_is_beside_the_second_or_named() {
+    let dir = TestDir::new();
+    let both = import(&dir, &reference("cascade"), &["--model", "3d_cascade_fullres", "--name", "both"]);
+    assert_eq!(both, ["runs/both/fold_0"]);
+    fs::remove_dir_all(dir.path("runs")).unwrap();
+    let alone = copy(&dir, SECOND_STAGE);
+    let message = refused(&dir, &alone, 2);
+    assert!(message.contains("the model of its first stage, 3d_lowres, is not beside it"), "{message}");
+    assert!(message.contains("--previous"), "{message}");
+    let named = |model: &Path, previous: &str| {
+        let previous = reference(previous);
+        dir.runner(&["import", "nnunet", model.to_str().unwrap(), "--previous", previous.to_str().unwrap()])
+    };
+    let message = stderr_line(&named(&alone, "plain.zip").code(2));
+    assert!(message.contains("is a model of 3d_fullres, expected 3d_lowres"), "{message}");
+    let message = stderr_line(&named(&reference("residual"), "cascade").code(2));
+    assert!(message.contains("has no previous stage, but --previous was given"), "{message}");
+    assert!(!dir.path("runs").exists());
+    // In a folder that has other models too.
+    named(&alone, "cascade").success();
+    assert!(dir.path("runs/Dataset007_Cascade_3d_cascade_fullres/fold_0/previous/fold_1").exists());
 }
 
 #[test]
@@ -141,6 +193,18 @@ fn an_imported_run_is_scored_on_data_that_is_named() {
     assert!(stdout(&scored).contains("dice"), "{}", stdout(&scored));
     let refused = stderr_line(&dir.runner(&["evaluate", &runs[0], "--quiet"]).code(2));
     assert!(refused.contains("data/Dataset001_Plain"), "{refused}");
+}
+
+#[test]
+fn an_imported_run_is_named_as_such_where_it_has_no_history() {
+    let dir = TestDir::new();
+    let runs = import(&dir, &reference("plain.zip"), &["--folds", "0"]);
+    let report = stdout(&dir.runner(&["report", "runs"]).success());
+    assert!(report.contains("imported, not trained here"), "{report}");
+    let image = reference("plain_0000.nii.gz").display().to_string();
+    let last = ["predict", "--run", &runs[0], "--checkpoint", "last", &image, "--out", "out"];
+    let message = stderr_line(&dir.runner(&last).code(2));
+    assert!(message.contains("leave out --checkpoint last"), "{message}");
 }
 
 #[test]
@@ -227,7 +291,6 @@ fn what_a_model_needs_and_ours_lacks_is_refused_by_name() {
         ),
         ("CTNormalization", "MyNormalization", "the normalization is MyNormalization"),
         ("\"DefaultPreprocessor\"", "\"MyPreprocessor\"", "the preprocessor is MyPreprocessor"),
-        ("\"batch_dice\": false", "\"previous_stage\": \"3d_lowres\"", "second stage of a cascade after 3d_lowres"),
         ("SimpleITKIO", "NaturalImage2DIO", "images are read by NaturalImage2DIO"),
         ("\"LabelManager\"", "\"MyManager\"", "the label manager is MyManager"),
         ("\"torch.nn.LeakyReLU\"", "\"torch.nn.SiLU\"", "torch.nn.SiLU"),

@@ -3,12 +3,14 @@
 mod arguments;
 mod browser;
 mod cache;
+mod cascade;
 mod compare;
 mod data;
 mod doctor;
 mod evaluate;
 mod exact;
 mod export;
+mod export_nnunet;
 mod faults;
 mod fine_tuning;
 mod finite;

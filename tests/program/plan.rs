@@ -73,6 +73,12 @@ fn a_dataset_for_a_cascade_has_a_valid_experiment_of_lower_resolution() {
     for file in ["3d_fullres", "3d_lowres", "2d"] {
         dir.runner(&["check", &format!("large/{file}.yaml")]).success();
     }
+    // The second stage is trained after the first.
+    assert!(printed.contains("3d_cascade_fullres.yaml"), "{printed}");
+    let message = stderr_line(&dir.runner(&["check", "large/3d_cascade_fullres.yaml"]).code(2));
+    assert!(message.contains("runs/data_3d_lowres does not exist"), "{message}");
+    assert!(message.contains("train the previous stage first, one run for each fold"), "{message}");
+    assert_eq!(message.matches("help:").count(), 1, "{message}");
 }
 
 #[test]

@@ -340,7 +340,7 @@ fn what_is_done_is_skipped_and_what_was_corrected_by_hand_is_kept() {
     fs::remove_file(dir.path("out/b.json")).unwrap();
     fs::remove_file(dir.path("out/b.nii.gz")).unwrap();
     let second = stdout(&dir.runner(&predict).success());
-    assert!(second.contains("b.nii.gz") && second.contains("1 of 2 images were done before"), "{second}");
+    assert!(second.contains("b.nii.gz") && second.contains("1 of 2 images was done before"), "{second}");
     assert_eq!(written("a.nii.gz"), before);
     // Other weights and other images are not done.
     dir.runner(&[&predict[..], &["--checkpoint", "last", "--probabilities"]].concat()).success();

@@ -25,10 +25,10 @@ fn dir() -> TestDir {
     dir
 }
 
-/// Returns the run folders of a sweep, by id.
+/// Returns the run folders of a sweep, by id, without the link `latest`.
 fn runs(dir: &TestDir, root: &str) -> BTreeMap<String, PathBuf> {
     let entries = fs::read_dir(dir.path(root)).unwrap().map(|entry| entry.unwrap().path());
-    let is_run = |path: &PathBuf| path.join("manifest.json").exists();
+    let is_run = |path: &PathBuf| path.join("manifest.json").exists() && !path.is_symlink();
     entries.filter(is_run).map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path)).collect()
 }
 
@@ -67,6 +67,8 @@ fn a_sweep_trains_each_run_once_and_compares_them() {
     assert!(output.contains("4 runs: 4 done"), "{output}");
     assert!(output.contains("learning_rate 0.01"), "{output}");
     assert_eq!(runs(&dir, "runs/rates").len(), 4);
+    let latest = fs::read_link(dir.path("runs/rates/latest")).unwrap();
+    assert!(runs(&dir, "runs/rates").contains_key(latest.to_str().unwrap()), "{latest:?}");
     for file in ["summary.csv", "cases.csv", "comparisons.csv", "report.md", "report.html", "plots/settings.svg"] {
         assert!(fs::metadata(dir.path("runs/rates/report").join(file)).unwrap().len() > 0, "{file} is empty");
     }

@@ -1,9 +1,10 @@
 //! nnU-Net's names of channel files: `case_0000.nii.gz`, `case_0001.nii.gz`, ….
 //!
 //! Case names may end with four digits as well, such as AMOS's `amos_0001`. Digits are therefore a channel number only if
-//! all files together agree: each case has the channels 0, 1, … without gaps, and all cases have the same number.
+//! all files together agree: each case has the channels 0, 1, … without gaps, and all cases have the same number. Where the
+//! number of channels is known, each case decides for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::subject::Subject;
@@ -13,17 +14,48 @@ use volume::io::case_name;
 const DIGITS: usize = 4;
 
 /// Groups image files into subjects without labels: the channel files of a case become one subject, named without the
-/// channel number. If not all files are channels, each file is a subject of its own.
+/// channel number.
 ///
-/// `channels` is the number of channels that every case must have, if it is known, as for a trained network. Subjects are
-/// in the order of their first files.
+/// `channels` is the number of channels that every case must have, if it is known, as for a trained network. A file that does
+/// not belong to a case of that many channels is then a subject of its own; if the number is unknown and not all files are
+/// channels, each file is. Subjects are in the order of their first files.
 pub fn group_channels(files: &[PathBuf], channels: Option<usize>) -> Vec<Subject> {
     // The channels of a case may be in one folder each, but cases of several folders may have the same name.
     let grouped = grouped(files, channels, Path::parent).or_else(|| grouped(files, channels, |_| None));
-    grouped.unwrap_or_else(|| {
-        let alone = |file: &PathBuf| Subject { name: case_name(file), images: vec![file.clone()], label: None };
-        files.iter().map(alone).collect()
+    grouped.unwrap_or_else(|| match channels {
+        Some(count) => complete_cases(files, count),
+        None => files.iter().map(alone).collect(),
     })
+}
+
+/// Returns the file as a subject of its own.
+fn alone(file: &PathBuf) -> Subject {
+    Subject { name: case_name(file), images: vec![file.clone()], label: None }
+}
+
+/// Groups the files of each folder that are channels of a case with `count` channels; all others are subjects of their own.
+fn complete_cases(files: &[PathBuf], count: usize) -> Vec<Subject> {
+    let key = |file: &PathBuf| {
+        let case = case_name(file);
+        split_channel(&case).map(|(name, _)| (file.parent().map(Path::to_owned), name.to_owned()))
+    };
+    let mut by_case: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
+    files.iter().for_each(|file| by_case.entry(key(file)).or_default().push(file.clone()));
+    let names: BTreeSet<String> = files.iter().map(|file| case_name(file)).collect();
+    let mut subjects = Vec::new();
+    for file in files {
+        let of_case = key(file).and_then(|key| grouped(by_case.get(&Some(key))?, Some(count), Path::parent));
+        match of_case.as_deref() {
+            // The name without a channel may be that of another file.
+            Some([subject]) if !names.contains(&subject.name) => {
+                if by_case[&key(file)][0] == *file {
+                    subjects.push(subject.clone());
+                }
+            }
+            _ => subjects.push(alone(file)),
+        }
+    }
+    subjects
 }
 
 /// Splits a case name into the name without the channel number and the channel, as in `liver_3_0001`: `liver_3` and 1.
@@ -102,11 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn one_file_without_a_channel_or_one_missing_channel_leaves_all_names_as_they_are() {
+    fn if_the_number_of_channels_is_unknown_one_file_without_a_channel_leaves_all_names_as_they_are() {
         assert_eq!(grouped(&["a_0000.nii", "b.nii"], None), ["a_0000: a_0000.nii", "b: b.nii"]);
-        let incomplete = ["a_0000.nii", "a_0001.nii", "b_0000.nii"];
-        assert_eq!(grouped(&incomplete, Some(2)).len(), 3);
         assert_eq!(grouped(&["_0000.nii"], None), ["_0000: _0000.nii"]);
+    }
+
+    #[test]
+    fn if_the_number_of_channels_is_known_other_files_leave_the_name_of_a_complete_case_as_it_is() {
+        assert_eq!(grouped(&["a_0000.nii", "b.nii"], Some(1)), ["a: a_0000.nii", "b: b.nii"]);
+        let incomplete = ["b_0000.nii", "a_0001.nii", "a_0000.nii", "c.nii"];
+        let expected = ["b_0000: b_0000.nii", "a: a_0000.nii+a_0001.nii", "c: c.nii"];
+        assert_eq!(grouped(&incomplete, Some(2)), expected);
+        let same_name = ["a_0000.nii", "a.nii", "c_0000.nii"];
+        assert_eq!(grouped(&same_name, Some(1)), ["a_0000: a_0000.nii", "a: a.nii", "c: c_0000.nii"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Patches: blocks of voxels cut from a transformed volume.
 
-use transforms::TransformParams;
+use transforms::{MaskParams, TransformParams};
 use volume::buffer_pool;
 use volume::{Affine, Label};
 
@@ -17,7 +17,7 @@ pub struct Patch {
     pub affine: Affine,
     /// Voxels along x, y and z.
     pub shape: [usize; 3],
-    /// Number of image channels.
+    /// Number of channels: those of the image, then the masks of the previous runs.
     pub channels: usize,
     /// Intensities, `[channel, x, y, z]`.
     pub image: Vec<f32>,
@@ -27,12 +27,16 @@ pub struct Patch {
     pub weights: Vec<f32>,
     /// The sampled parameters of each step of the augmentation chains: of the volume, then of the patch.
     pub params: Vec<TransformParams>,
+    /// The sampled parameters of the steps that change the masks of the previous runs.
+    pub mask_params: Vec<MaskParams>,
 }
 
 impl Patch {
     /// Returns the sampled parameters as JSON, as written to files and digests.
     pub fn params_json(&self) -> serde_json::Value {
-        serde_json::to_value(&self.params).expect("parameters are plain numbers")
+        let masks = self.mask_params.iter().map(serde_json::to_value);
+        let values = self.params.iter().map(serde_json::to_value).chain(masks);
+        values.collect::<Result<_, _>>().expect("parameters are plain numbers")
     }
 
     /// Returns the size of a patch's voxels in bytes, including their weights in the loss if `is_weighted`.

@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod inference;
 pub mod prediction;
 pub mod preprocessing;
+pub mod previous;
 pub mod run;
 pub mod selection;
 pub mod training;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ImportError;
 use crate::axes::Axes;
+use crate::classes::{ACTIVATIONS, EPSILON, NEGATIVE_SLOPE, NETWORKS, NORMS, NetworkClass, PACKAGE};
 use crate::plans::Architecture;
 
 /// A network of nnU-Net.
@@ -44,39 +45,33 @@ const ARGUMENTS: &[&str] = &[
 ];
 const REFUSED_ARGUMENTS: &[&str] = &["nonlin_first", "block", "bottleneck_channels", "stem_channels"];
 
-/// PyTorch's default slope of a leaky ReLU, and the only one of ours.
-const NEGATIVE_SLOPE: f64 = 0.01;
-/// PyTorch's default, and the only one of ours.
-const EPSILON: f64 = 1e-5;
-
 impl Network {
     /// Translates the network of a configuration.
     ///
     /// # Errors
     /// When it is not one of nnU-Net's U-Nets, or has an argument that ours lacks; both are named.
     pub fn new(architecture: &Architecture, axes: &Axes) -> Result<Self, ImportError> {
-        let Architecture { network_class_name, arch_kwargs } = architecture;
+        let Architecture { network_class_name, arch_kwargs, .. } = architecture;
         let class = network_class_name.rsplit('.').next().unwrap_or_default();
-        let is_of_nnunet = network_class_name.starts_with("dynamic_network_architectures.");
-        let (encoder, per_stage) = match class {
-            "PlainConvUNet" if is_of_nnunet => ("plain", "n_conv_per_stage"),
-            "ResidualEncoderUNet" if is_of_nnunet => ("residual", "n_blocks_per_stage"),
-            _ => {
-                return Err(ImportError::problem(
-                    format!("the network is {network_class_name}"),
-                    "only nnU-Net's PlainConvUNet and ResidualEncoderUNet can be imported",
-                ));
-            }
-        };
+        let known = NETWORKS.into_iter().find(|known| known.name == class && network_class_name.starts_with(PACKAGE));
+        let NetworkClass { encoder, per_stage, .. } = known.ok_or_else(|| {
+            ImportError::problem(
+                format!("the network is {network_class_name}"),
+                "only nnU-Net's PlainConvUNet and ResidualEncoderUNet can be imported",
+            )
+        })?;
         let arguments = Arguments { values: arch_kwargs, axes };
         arguments.check_names()?;
         let levels = arguments.levels()?;
+        let mut decoder_convolutions = arguments.per_level("n_conv_per_stage_decoder", levels - 1)?;
+        // nnU-Net's first level of the decoder is the deepest.
+        decoder_convolutions.reverse();
         let mut unet = json!({
             "widths": arguments.per_level("features_per_stage", levels)?,
             "kernel_sizes": arguments.sizes("kernel_sizes", levels)?,
             "strides": arguments.sizes("strides", levels)?,
             "convs_per_level": arguments.per_level(per_stage, levels)?,
-            "decoder_convs_per_level": arguments.per_level("n_conv_per_stage_decoder", levels - 1)?,
+            "decoder_convs_per_level": decoder_convolutions,
             "norm": arguments.norm()?,
             "activation": arguments.activation()?,
             "downsample": "strided_conv",
@@ -159,12 +154,9 @@ impl Arguments<'_> {
     }
 
     fn norm(&self) -> Result<&'static str, ImportError> {
-        let class = self.class("norm_op");
-        let norm = match class {
-            Some(class) if class.starts_with("InstanceNorm") => "instance",
-            Some(class) if class.starts_with("BatchNorm") => "batch",
-            _ => return Err(self.wrong("norm_op")),
-        };
+        let class = self.class("norm_op").unwrap_or_default();
+        let known = NORMS.into_iter().find(|(_, name, _)| class.starts_with(name));
+        let (.., norm) = known.ok_or_else(|| self.wrong("norm_op"))?;
         let arguments = self.values.get("norm_op_kwargs").and_then(Value::as_object);
         let number = |name: &str| arguments.and_then(|arguments| arguments.get(name));
         let epsilon = number("eps").and_then(Value::as_f64).unwrap_or(EPSILON);
@@ -177,17 +169,14 @@ impl Arguments<'_> {
     }
 
     fn activation(&self) -> Result<&'static str, ImportError> {
-        match self.class("nonlin") {
-            Some("LeakyReLU") => {
-                let slope = self.values.get("nonlin_kwargs").and_then(|arguments| arguments.get("negative_slope"));
-                match slope.map_or(Some(NEGATIVE_SLOPE), Value::as_f64) {
-                    Some(NEGATIVE_SLOPE) => Ok("leaky_relu"),
-                    _ => Err(self.wrong("nonlin_kwargs")),
-                }
-            }
-            Some("ReLU") => Ok("relu"),
-            _ => Err(self.wrong("nonlin")),
+        let class = self.class("nonlin").unwrap_or_default();
+        let known = ACTIVATIONS.into_iter().find(|(name, _)| *name == class);
+        let (name, activation) = known.ok_or_else(|| self.wrong("nonlin"))?;
+        let slope = self.values.get("nonlin_kwargs").and_then(|arguments| arguments.get("negative_slope"));
+        if name == "LeakyReLU" && slope.is_some_and(|slope| slope.as_f64() != Some(NEGATIVE_SLOPE)) {
+            return Err(self.wrong("nonlin_kwargs"));
         }
+        Ok(activation)
     }
 
     /// Returns the last part of a class's name.
@@ -237,7 +226,8 @@ mod tests {
         let own = if class.ends_with("ResidualEncoderUNet") { "n_blocks_per_stage" } else { "n_conv_per_stage" };
         arguments[own] = json!([1, 2, 3]);
         arguments.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        Architecture { network_class_name: class.to_owned(), arch_kwargs: arguments.as_object().unwrap().clone() }
+        let arch_kwargs = arguments.as_object().unwrap().clone();
+        Architecture { network_class_name: class.to_owned(), arch_kwargs, ..Architecture::default() }
     }
 
     const PLAIN: &str = "dynamic_network_architectures.architectures.unet.PlainConvUNet";
@@ -256,6 +246,12 @@ mod tests {
         let unet: nn::Unet = serde_json::from_value(network.unet).unwrap();
         assert!(unet.deep_supervision);
         assert_eq!((network.levels, network.has_bias, network.has_dropout), (3, true, false));
+    }
+
+    #[test]
+    fn levels_of_the_decoder_are_listed_from_the_full_resolution_down() {
+        let network = network(PLAIN, json!({ "n_conv_per_stage_decoder": [3, 1] })).unwrap();
+        assert_eq!(network.unet["decoder_convs_per_level"], json!([1, 3]));
     }
 
     #[test]

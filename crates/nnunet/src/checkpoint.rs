@@ -12,7 +12,7 @@ use crate::axes::Axes;
 use crate::parameters::{is_repeated, our_name};
 
 /// The key of the weights.
-const WEIGHTS: &str = "network_weights";
+pub(crate) const WEIGHTS: &str = "network_weights";
 /// What wrappers of a network put before its parameters' names.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 

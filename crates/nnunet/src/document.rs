@@ -10,6 +10,7 @@ use crate::plans::{Configuration, Plans};
 use crate::targets::Targets;
 use engine::experiment::check::check_document;
 use engine::experiment::load::{Document, parse};
+use engine::previous::runs::FOLDER;
 
 /// What an experiment is made from.
 pub(crate) struct Source<'a> {
@@ -28,6 +29,18 @@ pub(crate) struct Source<'a> {
     pub epochs: Option<usize>,
     /// The comment at the top, without `#`.
     pub comment: &'a str,
+    /// The name of the configuration of the first stage, if the model is the second stage of a cascade.
+    pub previous: Option<&'a str>,
+}
+
+/// nnU-Net's classes that read images as they are stored.
+pub(crate) const READERS: [&str; 2] = ["SimpleITKIO", "NibabelIO"];
+/// nnU-Net's classes that reorient images to RAS: of NIfTI files, and of all files that ITK reads.
+pub(crate) const REORIENTING_READERS: [&str; 2] = ["NibabelIOWithReorient", "SimpleITKIOWithReorient"];
+
+/// Returns the keys of `inference` that nnU-Net always has.
+pub(crate) fn inference_rules() -> Value {
+    json!({ "convention": "nnunet", "overlap": 0.5, "blend": "gaussian", "average": "logits" })
 }
 
 /// The number of epochs of nnU-Net's default trainer.
@@ -69,6 +82,10 @@ impl Source<'_> {
         }
         add(2, "orientation", if self.reorients()? { "reorient" } else { "stored" });
         add(2, "split", &flow(&self.split()));
+        if let Some(stage) = self.previous {
+            lines.push(format!("  # The first stage, {stage}; the run folder has it in `{FOLDER}`."));
+            lines.push(format!("  previous: {}", flow(&json!({ "runs": FOLDER }))));
+        }
         lines.push("\npreprocess:".to_owned());
         lines.extend(self.preprocess.iter().map(|step| format!("  - {}", flow(step))));
         let sections = [
@@ -110,8 +127,8 @@ impl Source<'_> {
     /// Returns whether the reader of images reorients them to RAS.
     fn reorients(&self) -> Result<bool, ImportError> {
         match self.plans.image_reader_writer.as_str() {
-            "SimpleITKIO" | "NibabelIO" => Ok(false),
-            "NibabelIOWithReorient" | "SimpleITKIOWithReorient" => Ok(true),
+            reader if READERS.contains(&reader) => Ok(false),
+            reader if REORIENTING_READERS.contains(&reader) => Ok(true),
             other => Err(ImportError::problem(
                 format!("images are read by {other}"),
                 "only models of images that SimpleITKIO, NibabelIO or NibabelIOWithReorient reads can be imported",
@@ -150,9 +167,9 @@ impl Source<'_> {
         })?;
         mirror.sort_unstable();
         mirror.dedup();
-        Ok(
-            json!({ "convention": "nnunet", "overlap": 0.5, "blend": "gaussian", "mirror": mirror, "average": "logits" }),
-        )
+        let mut inference = inference_rules();
+        inference["mirror"] = json!(mirror);
+        Ok(inference)
     }
 
     fn in_file_order(&self, patch: &[usize]) -> Result<[usize; 3], ImportError> {

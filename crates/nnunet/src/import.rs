@@ -1,15 +1,17 @@
 //! Makes run folders from a trained model.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::ImportError;
 use crate::architecture::Network;
 use crate::axes::Axes;
+use crate::cascade::SecondStage;
 use crate::checkpoint::Checkpoint;
 use crate::document::Source;
 use crate::find::{self, CheckpointChoice, DATASET, Fold, PLANS};
 use crate::model_files::ModelFiles;
-use crate::plans::{Configuration, Plans};
+use crate::plans::{LABEL_MANAGER, Plans};
 use crate::preprocessing;
 use crate::targets::Targets;
 use crate::write::{ImportedModel, Prepared, Writer};
@@ -29,6 +31,9 @@ pub struct Import {
     pub folds: Vec<Fold>,
     /// Which weights of each fold.
     pub checkpoint: CheckpointChoice,
+    /// The folder or ZIP archive of the first stage, if the model is the second stage of a cascade and the first is not beside
+    /// it.
+    pub previous: Option<PathBuf>,
     /// The folder of all runs.
     pub runs_dir: PathBuf,
     /// The name of the folder of the folds; by default after dataset and configuration.
@@ -46,40 +51,72 @@ pub fn import(import: &Import) -> Result<ImportedModel, ImportError> {
     let mut files = ModelFiles::open(&import.path)?;
     let folder = find::model(&files, import.model.as_deref())?;
     let folds = find::folds(&files, &folder, &import.folds, import.checkpoint)?;
-    let plans_path = find::path(&folder, &[PLANS]);
-    let plans = Plans::parse(&files.read_text(&plans_path)?, &files.describe(&plans_path))?;
-    let dataset_path = find::path(&folder, &[DATASET]);
-    if !files.has(&dataset_path) {
-        return Err(ImportError::problem(
-            format!("{} does not exist", files.describe(&dataset_path)),
-            "copy the dataset.json of the training into the folder of the model; it has the labels and channels",
-        ));
-    }
-    let targets = Targets::parse(&files.read_text(&dataset_path)?, &files.describe(&dataset_path))?;
-    let model = Model { plans, plans_path: files.describe(&plans_path), targets };
+    let model = Model::open(&mut files, &folder)?;
     let mut writer = Writer::new(&import.runs_dir);
+    let mut first_stage = None;
     for fold in &folds {
-        let path = find::path(&folder, &[&fold.folder(), import.checkpoint.file()]);
-        let file = files.local_file(&path)?;
-        writer.add(model.prepare(import, fold, file.path(), files.describe(&path))?)?;
+        let prepared = model.prepare_fold(import, &mut files, &folder, fold)?;
+        let previous = match (&prepared.previous_stage, first_stage.take()) {
+            (None, _) if import.previous.is_some() => {
+                return Err(ImportError::problem(
+                    format!("{} has no previous stage, but --previous was given", files.describe(&folder)),
+                    "leave out --previous",
+                ));
+            }
+            (None, _) => Vec::new(),
+            (Some(_), Some(stage)) => stage,
+            (Some(previous), None) => {
+                SecondStage { folder: &folder, configuration: &prepared.configuration, previous }.first_stage(import)?
+            }
+        };
+        writer.add(prepared, &previous)?;
+        first_stage = Some(previous);
     }
     writer.finish()
 }
 
 /// The files that all folds of a model share.
-struct Model {
+pub(crate) struct Model {
     plans: Plans,
     plans_path: String,
     targets: Targets,
 }
 
 impl Model {
+    /// Reads the files of the model in a folder.
+    pub fn open(files: &mut ModelFiles, folder: &str) -> Result<Self, ImportError> {
+        let plans_path = find::path(folder, &[PLANS]);
+        let plans = Plans::parse(&files.read_text(&plans_path)?, &files.describe(&plans_path))?;
+        let dataset_path = find::path(folder, &[DATASET]);
+        if !files.has(&dataset_path) {
+            return Err(ImportError::problem(
+                format!("{} does not exist", files.describe(&dataset_path)),
+                "copy the dataset.json of the training into the folder of the model; it has the labels and channels",
+            ));
+        }
+        let targets = Targets::parse(&files.read_text(&dataset_path)?, &files.describe(&dataset_path))?;
+        Ok(Self { plans, plans_path: files.describe(&plans_path), targets })
+    }
+
+    /// Translates a fold of the model in a folder.
+    pub fn prepare_fold(
+        &self,
+        import: &Import,
+        files: &mut ModelFiles,
+        folder: &str,
+        fold: &Fold,
+    ) -> Result<Prepared, ImportError> {
+        let path = find::path(folder, &[&fold.folder(), import.checkpoint.file()]);
+        let file = files.local_file(&path)?;
+        self.prepare(import, fold, file.path(), files.describe(&path))
+    }
+
     /// Translates a fold; `described` names its file.
     fn prepare(&self, import: &Import, fold: &Fold, file: &Path, described: String) -> Result<Prepared, ImportError> {
         let checkpoint = Checkpoint::open(file, described)?;
         let Self { plans, plans_path, targets } = self;
         let configuration = plans.configuration(&checkpoint.configuration, plans_path)?;
-        check_supported(plans, &configuration, &checkpoint)?;
+        check_supported(plans)?;
         let axes = Axes::new(&plans.transpose_forward, configuration.patch_size.len())?;
         let mut network = Network::new(&configuration.architecture(plans_path)?, &axes)?;
         let notes = adapt(&mut network, &checkpoint);
@@ -102,11 +139,14 @@ impl Model {
             fold: &fold.to_string(),
             epochs: checkpoint.epochs,
             comment: &comment,
+            previous: configuration.previous_stage.as_deref(),
         };
         let (experiment, document) = source.document()?;
         let spec = &document.experiment;
         let weights = checkpoint.weights(&network, &axes)?;
-        let fits = spec.model.check_weights(&weights, targets.channels, targets.num_classes());
+        // The label map of the first stage is a channel for each label.
+        let masks = configuration.previous_stage.as_ref().and(spec.data.labels.as_ref()).map_or(0, BTreeMap::len);
+        let fits = spec.model.check_weights(&weights, targets.channels + masks, targets.num_classes());
         fits.map_err(|error| {
             ImportError::problem(
                 format!(
@@ -122,7 +162,20 @@ impl Model {
         manifest.plan = plan_as_json(&plan);
         manifest.best_epoch = checkpoint.epochs;
         manifest.imported = Some(self.origin(fold, file, &checkpoint)?);
-        Ok(Prepared { name, folder: fold.folder(), experiment, plan, weights, manifest, description, notes })
+        let (configuration, previous_stage) = (checkpoint.configuration.clone(), configuration.previous_stage);
+        let folder = fold.folder();
+        Ok(Prepared {
+            name,
+            folder,
+            configuration,
+            previous_stage,
+            experiment,
+            plan,
+            weights,
+            manifest,
+            description,
+            notes,
+        })
     }
 
     /// Describes what a fold was imported from.
@@ -141,19 +194,13 @@ impl Model {
     }
 }
 
-/// Checks that a configuration needs neither another model nor labels of another kind.
-fn check_supported(plans: &Plans, configuration: &Configuration, checkpoint: &Checkpoint) -> Result<(), ImportError> {
-    if let Some(previous) = &configuration.previous_stage {
-        return Err(ImportError::problem(
-            format!("{} is the second stage of a cascade after {previous}", checkpoint.configuration),
-            format!("import {previous} by itself, or 3d_fullres; cascades cannot be imported"),
-        ));
-    }
+/// Checks that a model needs no labels of another kind.
+fn check_supported(plans: &Plans) -> Result<(), ImportError> {
     match plans.label_manager.as_deref() {
-        None | Some("LabelManager") => Ok(()),
+        None | Some(LABEL_MANAGER) => Ok(()),
         Some(manager) => Err(ImportError::problem(
             format!("the label manager is {manager}"),
-            "only nnU-Net's own LabelManager can be imported",
+            format!("only nnU-Net's own {LABEL_MANAGER} can be imported"),
         )),
     }
 }

@@ -71,9 +71,12 @@ impl ModelFiles {
         }
         let file = File::open(path).map_err(error)?;
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|zip| {
-            let message = format!("{} is neither a folder nor a ZIP archive: {zip}", path.display());
+            if starts_as_archive(path) {
+                let message = format!("{} is an incomplete or damaged ZIP archive ({zip})", path.display());
+                return ImportError::problem(message, "download or copy it again");
+            }
             ImportError::problem(
-                message,
+                format!("{} is neither a folder nor a ZIP archive", path.display()),
                 "name the folder of a trained model, or the ZIP file that nnUNetv2_export_model_to_zip wrote",
             )
         })?;
@@ -178,6 +181,12 @@ impl ModelFiles {
         };
         if copied > limit { Err(too_large()) } else { Ok(()) }
     }
+}
+
+/// Returns whether a file begins as a ZIP archive does.
+fn starts_as_archive(path: &Path) -> bool {
+    let mut start = [0; 4];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"PK\x03\x04"
 }
 
 #[cfg(test)]

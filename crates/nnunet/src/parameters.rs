@@ -1,7 +1,11 @@
 //! The names of parameters in nnU-Net's networks and in ours.
 //!
 //! nnU-Net's state dict has most tensors several times: below `all_modules`, and the encoder again below `decoder.encoder`.
-//! `docs/weights.md` describes our names.
+//! `docs/weights.md` describes our names. [`our_name`] translates, and [`state_dict`] lists nnU-Net's names.
+
+use nn::Unet;
+use nn::layers::Norm;
+use nn::networks::unet::Encoder;
 
 /// Returns our name of a parameter of a network with `levels` levels of the encoder; `None` for another name of a tensor that
 /// has one already, and for names that no such network has.
@@ -39,9 +43,84 @@ pub(crate) fn our_name(name: &str, levels: usize) -> Option<String> {
     }
 }
 
+/// The end of the name of batch normalization's counter of batches.
+pub(crate) const COUNTER: &str = ".num_batches_tracked";
+
 /// Returns whether a name is another name of a parameter, or a counter of batch normalization.
 pub(crate) fn is_repeated(name: &str) -> bool {
-    name.contains(".all_modules.") || name.starts_with("decoder.encoder.") || name.ends_with(".num_batches_tracked")
+    name.contains(".all_modules.") || name.starts_with("decoder.encoder.") || name.ends_with(COUNTER)
+}
+
+/// Returns the names of a network's state dict in PyTorch's order, each with the first name of the same tensor.
+pub(crate) fn state_dict(unet: &Unet) -> Vec<(String, String)> {
+    let encoder = encoder(unet);
+    let again =
+        encoder.iter().map(|(name, first)| (format!("decoder.encoder.{}", &name["encoder.".len()..]), first.clone()));
+    let mut names: Vec<(String, String)> = encoder.iter().cloned().chain(again).collect();
+    let stages = unet.depth() - 1;
+    for stage in 0..stages {
+        for convolution in 0..unet.decoder_convs(stages - 1 - stage) {
+            unit(&mut names, unet, &format!("decoder.stages.{stage}.convs.{convolution}"), true);
+        }
+    }
+    for layer in ["transpconvs", "seg_layers"] {
+        for stage in 0..stages {
+            names.extend(["weight", "bias"].map(|kind| once(format!("decoder.{layer}.{stage}.{kind}"))));
+        }
+    }
+    names
+}
+
+/// Returns the names of the encoder.
+fn encoder(unet: &Unet) -> Vec<(String, String)> {
+    let mut names = Vec::new();
+    match unet.encoder {
+        Encoder::Plain => {
+            for stage in 0..unet.depth() {
+                for convolution in 0..unet.encoder_convs(stage) {
+                    unit(&mut names, unet, &format!("encoder.stages.{stage}.0.convs.{convolution}"), true);
+                }
+            }
+        }
+        Encoder::Residual => {
+            unit(&mut names, unet, "encoder.stem.convs.0", true);
+            for stage in 0..unet.depth() {
+                for block in 0..unet.encoder_convs(stage) {
+                    let prefix = format!("encoder.stages.{stage}.blocks.{block}");
+                    ["conv1", "conv2"]
+                        .iter()
+                        .for_each(|conv| unit(&mut names, unet, &format!("{prefix}.{conv}"), true));
+                    // The first block of a level has a projection if the width changes, after a pooling if the grid
+                    // does.
+                    if block == 0 && stage > 0 && unet.widths[stage] != unet.widths[stage - 1] {
+                        let index = usize::from(unet.stride(stage) != [1; 3]);
+                        unit(&mut names, unet, &format!("{prefix}.skip.{index}"), false);
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+/// Adds the names of a convolution with its normalization.
+fn unit(names: &mut Vec<(String, String)>, unet: &Unet, prefix: &str, has_bias: bool) {
+    let conv: &[&str] = if has_bias { &["weight", "bias"] } else { &["weight"] };
+    let norm: &[&str] = match unet.norm {
+        Norm::Batch => &["weight", "bias", "running_mean", "running_var", &COUNTER[1..]],
+        _ => &["weight", "bias"],
+    };
+    let layers = [("conv", conv), ("norm", norm)];
+    let name = |layer: &str, kind: &str| format!("{prefix}.{layer}.{kind}");
+    names.extend(layers.iter().flat_map(|(layer, kinds)| kinds.iter().map(|kind| once(name(layer, kind)))));
+    for (index, (layer, kinds)) in layers.iter().enumerate() {
+        names.extend(kinds.iter().map(|kind| (format!("{prefix}.all_modules.{index}.{kind}"), name(layer, kind))));
+    }
+}
+
+/// Returns the name of a tensor that it has first.
+fn once(name: String) -> (String, String) {
+    (name.clone(), name)
 }
 
 #[cfg(test)]

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ImportError;
+use crate::classes::{NETWORKS, PlannedNetwork};
+
+/// nnU-Net's class of labels.
+pub(crate) const LABEL_MANAGER: &str = "LabelManager";
 
 /// What is used of `plans.json`.
 #[derive(Debug, Deserialize)]
@@ -16,14 +20,14 @@ pub(crate) struct Plans {
     pub transpose_forward: Vec<usize>,
     #[serde(default)]
     pub label_manager: Option<String>,
-    /// By channel; earlier versions call channels modalities.
+    /// [`Intensities`] by channel; earlier versions call channels modalities. Only those of CT are used.
     #[serde(default, alias = "foreground_intensity_properties_by_modality")]
-    foreground_intensity_properties_per_channel: BTreeMap<String, Intensities>,
+    foreground_intensity_properties_per_channel: BTreeMap<String, Value>,
     configurations: BTreeMap<String, Map<String, Value>>,
 }
 
 /// Statistics of a channel's foreground in the training set.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Intensities {
     pub mean: f64,
     pub std: f64,
@@ -87,10 +91,13 @@ pub(crate) struct Resampling {
 }
 
 /// The class of the network and its arguments.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Architecture {
     pub network_class_name: String,
     pub arch_kwargs: Map<String, Value>,
+    /// The arguments whose values are names of classes.
+    #[serde(default, rename = "_kw_requires_import")]
+    pub kw_requires_import: Vec<String>,
 }
 
 /// How plans of nnU-Net 2.0 to 2.3 describe the network.
@@ -145,7 +152,8 @@ impl Plans {
 
     /// Returns the statistics of a channel.
     pub fn intensities(&self, channel: usize) -> Option<Intensities> {
-        self.foreground_intensity_properties_per_channel.get(&channel.to_string()).copied()
+        let properties = self.foreground_intensity_properties_per_channel.get(&channel.to_string())?;
+        Intensities::deserialize(properties).ok()
     }
 }
 
@@ -164,29 +172,27 @@ impl Configuration {
 impl OldArchitecture {
     fn convert(&self) -> Option<Architecture> {
         let class = self.class_name.as_deref()?;
+        let Some(class) = NETWORKS.into_iter().find(|known| known.name == class) else {
+            return Some(Architecture { network_class_name: class.to_owned(), ..Architecture::default() });
+        };
         let convolutions = self.n_conv_per_stage_encoder.clone()?;
         let (base, max) = (self.base_num_features?, self.unet_max_num_features?);
         let width = |level: usize| {
             2u64.checked_pow(level as u32).and_then(|factor| base.checked_mul(factor)).unwrap_or(max).min(max)
         };
-        let widths: Vec<u64> = (0..convolutions.len()).map(width).collect();
-        let per_stage = if class == "ResidualEncoderUNet" { "n_blocks_per_stage" } else { "n_conv_per_stage" };
-        let arguments = serde_json::json!({
-            "n_stages": convolutions.len(),
-            "features_per_stage": widths,
-            "kernel_sizes": self.conv_kernel_sizes.clone()?,
-            "strides": self.pool_op_kernel_sizes.clone()?,
-            per_stage: convolutions,
-            "n_conv_per_stage_decoder": self.n_conv_per_stage_decoder.clone()?,
-            "conv_bias": true,
-            "norm_op": "InstanceNorm",
-            "norm_op_kwargs": { "eps": 1e-5, "affine": true },
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": { "inplace": true },
-        });
-        let Value::Object(arch_kwargs) = arguments else { return None };
-        let network_class_name = format!("dynamic_network_architectures.architectures.unet.{class}");
-        Some(Architecture { network_class_name, arch_kwargs })
+        let kernel_sizes = self.conv_kernel_sizes.clone()?;
+        let network = PlannedNetwork {
+            class,
+            dimensions: kernel_sizes.get(0).and_then(Value::as_array).map_or(3, Vec::len),
+            widths: (0..convolutions.len()).map(width).collect(),
+            kernel_sizes,
+            strides: self.pool_op_kernel_sizes.clone()?,
+            convolutions,
+            decoder_convolutions: self.n_conv_per_stage_decoder.clone()?,
+            norm: "instance".to_owned(),
+            activation: "leaky_relu".to_owned(),
+        };
+        network.architecture()
     }
 }
 
@@ -249,6 +255,10 @@ mod tests {
         assert!(architecture.network_class_name.ends_with(".ResidualEncoderUNet"));
         assert_eq!(architecture.arch_kwargs["features_per_stage"], serde_json::json!([32, 64, 100]));
         assert_eq!(architecture.arch_kwargs["n_blocks_per_stage"], serde_json::json!([1, 3, 4]));
+        let mut other: Value = serde_json::from_str(BASE).unwrap();
+        other["UNet_class_name"] = "MyUNet".into();
+        let other = self::plans(serde_json::json!({ "a": other })).configuration("a", "p").unwrap();
+        assert_eq!(other.architecture("p").unwrap().network_class_name, "MyUNet");
         let none = plans_without_network().configuration("a", "p").unwrap().architecture("p").unwrap_err();
         assert!(none.to_string().contains("neither `architecture`"), "{none}");
     }

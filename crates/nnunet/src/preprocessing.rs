@@ -4,14 +4,17 @@ use serde_json::{Value, json};
 
 use crate::ImportError;
 use crate::axes::Axes;
-use crate::plans::{Configuration, Intensities, Plans, Resampling};
+use crate::normalization::normalization;
+use crate::plans::{Configuration, Plans, Resampling};
 
+/// nnU-Net's class of the steps before the network.
+pub(crate) const PREPROCESSOR: &str = "DefaultPreprocessor";
 /// The resampling function of nnU-Net that is the step `resample` with `convention: nnunet`.
-const DEFAULT_RESAMPLING: &str = "resample_data_or_seg_to_shape";
+pub(crate) const DEFAULT_RESAMPLING: &str = "resample_data_or_seg_to_shape";
 /// The one that leaves volumes as they are.
-const NO_RESAMPLING: &str = "no_resampling_hack";
+pub(crate) const NO_RESAMPLING: &str = "no_resampling_hack";
 /// The order of splines for images and for logits.
-const ORDERS: [u32; 2] = [3, 1];
+pub(crate) const ORDERS: [u32; 2] = [3, 1];
 /// The ratio of spacings above which the coarsest axis is resampled separately.
 const ANISOTROPY: f64 = 3.0;
 
@@ -25,110 +28,13 @@ pub(crate) fn steps(
     channels: usize,
     axes: &Axes,
 ) -> Result<Vec<Value>, ImportError> {
-    if let Some(name) = configuration.preprocessor_name.as_deref().filter(|name| *name != "DefaultPreprocessor") {
-        return Err(unsupported("preprocessor", name, "DefaultPreprocessor"));
+    if let Some(name) = configuration.preprocessor_name.as_deref().filter(|name| *name != PREPROCESSOR) {
+        return Err(unsupported("preprocessor", name, PREPROCESSOR));
     }
     let mut steps = vec![json!({ "crop_to_nonzero": {} })];
     steps.extend(normalization(plans, configuration, channels)?);
     steps.extend(resampling(configuration, axes)?);
     Ok(steps)
-}
-
-/// How a channel is normalized.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Scheme {
-    /// By the training set's foreground.
-    Foreground(Intensities),
-    /// By its own mean and standard deviation; inside the non-zero region if true.
-    ZScore(bool),
-    /// To the range from 0 to 1.
-    UnitRange,
-    /// From the range of bytes to that from 0 to 1.
-    Bytes,
-    /// Not at all.
-    Unchanged,
-}
-
-impl Scheme {
-    fn new(plans: &Plans, configuration: &Configuration, channel: usize) -> Result<Self, ImportError> {
-        let name = configuration.normalization_schemes[channel].as_str();
-        match name {
-            "CTNormalization" => plans.intensities(channel).map(Self::Foreground).ok_or_else(|| {
-                ImportError::problem(
-                    format!("plans.json has no foreground_intensity_properties_per_channel of channel {channel}, which CTNormalization needs"),
-                    "use the plans.json that nnU-Net wrote beside the folds",
-                )
-            }),
-            "ZScoreNormalization" => {
-                Ok(Self::ZScore(configuration.use_mask_for_norm.get(channel).copied().unwrap_or(false)))
-            }
-            "RescaleTo01Normalization" => Ok(Self::UnitRange),
-            "RGBTo01Normalization" => Ok(Self::Bytes),
-            "NoNormalization" => Ok(Self::Unchanged),
-            _ => Err(unsupported(
-                "normalization",
-                name,
-                "CTNormalization, ZScoreNormalization, RescaleTo01Normalization, RGBTo01Normalization and NoNormalization",
-            )),
-        }
-    }
-
-    /// Returns whether channels of both schemes are normalized by one step.
-    fn joins(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Foreground(_), Self::Foreground(_)) => true,
-            // The range is that of all channels of the step.
-            (Self::UnitRange, Self::UnitRange) => false,
-            _ => self == other,
-        }
-    }
-}
-
-/// Returns the steps that normalize the channels, one for all channels of a scheme.
-fn normalization(plans: &Plans, configuration: &Configuration, channels: usize) -> Result<Vec<Value>, ImportError> {
-    let stated = configuration.normalization_schemes.len();
-    if stated != channels {
-        return Err(ImportError::problem(
-            format!("plans.json normalizes {stated} channels, but dataset.json declares {channels}"),
-            "use the plans.json and the dataset.json that nnU-Net wrote beside the folds",
-        ));
-    }
-    let schemes =
-        (0..channels).map(|channel| Scheme::new(plans, configuration, channel)).collect::<Result<Vec<_>, _>>()?;
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for channel in 0..channels {
-        match groups.iter_mut().find(|group| schemes[group[0]].joins(schemes[channel])) {
-            Some(group) => group.push(channel),
-            None => groups.push(vec![channel]),
-        }
-    }
-    let step = |group: &Vec<usize>| {
-        let mut step = match schemes[group[0]] {
-            Scheme::Foreground(_) => {
-                let statistics = group.iter().filter_map(|channel| match schemes[*channel] {
-                    Scheme::Foreground(Intensities { mean, std, percentile_00_5, percentile_99_5 }) => {
-                        Some(json!({ "low": percentile_00_5, "high": percentile_99_5, "mean": mean, "std": std }))
-                    }
-                    _ => None,
-                });
-                json!({ "foreground_normalize": { "statistics": statistics.collect::<Vec<_>>() } })
-            }
-            Scheme::ZScore(false) => json!({ "z_normalize": { "ddof": 0, "per_channel": true } }),
-            Scheme::ZScore(true) => json!({
-                "z_normalize": { "ddof": 0, "per_channel": true, "mask": { "nonzero": {} }, "outside": "unchanged" }
-            }),
-            Scheme::UnitRange => json!({ "rescale_intensity": { "to": [0, 1] } }),
-            Scheme::Bytes => json!({ "rescale_intensity": { "from": [0, 255], "to": [0, 1] } }),
-            Scheme::Unchanged => return None,
-        };
-        if group.len() < channels {
-            let parameters =
-                step.as_object_mut().and_then(|step| step.values_mut().next()).expect("a step has one key");
-            parameters["channels"] = json!(group);
-        }
-        Some(step)
-    };
-    Ok(groups.iter().filter_map(step).collect())
 }
 
 /// Returns the step that resamples; `None` if volumes stay as they are.
@@ -174,15 +80,24 @@ fn resampling(configuration: &Configuration, axes: &Axes) -> Result<Option<Value
             "use the plans.json that nnU-Net wrote beside the folds",
         )
     })?;
-    let mut step = json!({ "spacing_mm": spacing, "interpolation": "cubic", "convention": "nnunet" });
-    if let Some(forced) = separate[0] {
-        step["separate_axis"] = if forced { "always" } else { "never" }.into();
+    let mut step = resample_rules();
+    step["spacing_mm"] = json!(spacing);
+    if let Some((_, word)) = SEPARATE_AXIS.into_iter().find(|(forced, _)| separate[0] == Some(*forced)) {
+        step["separate_axis"] = word.into();
     }
     Ok(Some(json!({ "resample": step })))
 }
 
+/// The value of `separate_axis` for each of `force_separate_z`; without one, both choose by the spacing.
+pub(crate) const SEPARATE_AXIS: [(bool, &str); 2] = [(true, "always"), (false, "never")];
+
+/// Returns the settings of `resample` that nnU-Net always has.
+pub(crate) fn resample_rules() -> Value {
+    json!({ "interpolation": "cubic", "convention": "nnunet" })
+}
+
 /// Makes the problem of a function or class that is none of nnU-Net's own.
-fn unsupported(what: &str, name: &str, known: &str) -> ImportError {
+pub(crate) fn unsupported(what: &str, name: &str, known: &str) -> ImportError {
     ImportError::problem(format!("the {what} is {name}"), format!("only nnU-Net's {known} can be imported"))
 }
 
@@ -224,18 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn channels_of_one_scheme_share_a_step() {
+    fn channels_of_one_scheme_share_a_step_and_masked_ones_are_first() {
         let schemes =
             ["CTNormalization", "ZScoreNormalization", "CTNormalization", "ZScoreNormalization", "NoNormalization"];
         let changes =
             json!({ "normalization_schemes": schemes, "use_mask_for_norm": [false, true, false, false, false] });
         let steps = steps_of(5, changes).unwrap();
         assert_eq!(steps.len(), 5);
-        assert_eq!(steps[1]["foreground_normalize"]["channels"], json!([0, 2]));
-        assert_eq!(steps[1]["foreground_normalize"]["statistics"][1]["mean"], 5.0);
-        assert_eq!(steps[2]["z_normalize"]["mask"], json!({ "nonzero": {} }));
-        assert_eq!(steps[2]["z_normalize"]["channels"], json!([1]));
-        assert_eq!(steps[3]["z_normalize"], json!({ "ddof": 0, "per_channel": true, "channels": [3] }));
+        assert_eq!(steps[1]["z_normalize"]["mask"], json!({ "nonzero": {} }));
+        assert_eq!(steps[1]["z_normalize"]["channels"], json!([1]));
+        assert_eq!(steps[2]["foreground_normalize"]["channels"], json!([0, 2]));
+        assert_eq!(steps[2]["foreground_normalize"]["statistics"][1]["mean"], 5.0);
+        assert_eq!(
+            steps[3]["z_normalize"],
+            json!({ "ddof": 0, "per_channel": true, "min_std": 1e-8, "channels": [3] })
+        );
     }
 
     #[test]

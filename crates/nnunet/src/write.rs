@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::ImportError;
+use engine::previous::runs::FOLDER;
 use nn::weights::{NamedTensor, to_safetensors};
 use run_folder::folder::{RunFolder, write_atomically};
 use run_folder::manifest::Manifest;
@@ -36,6 +37,9 @@ pub(crate) struct Prepared {
     pub name: String,
     /// The name of the run folder.
     pub folder: String,
+    /// The name of its configuration, and that of the first stage of a cascade.
+    pub configuration: String,
+    pub previous_stage: Option<String>,
     pub experiment: String,
     pub plan: String,
     pub weights: Vec<NamedTensor>,
@@ -61,14 +65,16 @@ impl<'a> Writer<'a> {
         Self { runs_dir, model: ImportedModel::default(), temporary: None, new: Vec::new() }
     }
 
-    /// Writes a fold, unless it is there already.
+    /// Writes a fold, with the folds of the first stage if it is the second of a cascade, unless it is there already.
     ///
     /// # Errors
     /// When another run is in its place, or it cannot be written.
-    pub fn add(&mut self, fold: Prepared) -> Result<(), ImportError> {
+    pub fn add(&mut self, fold: Prepared, first_stage: &[Prepared]) -> Result<(), ImportError> {
         let root = self.runs_dir.join(&fold.name).join(&fold.folder);
         let existed = fs::symlink_metadata(&root).is_ok();
-        if existed && !fold.is_in(&root) {
+        let place = |root: &Path, first: &Prepared| root.join(FOLDER).join(&first.folder);
+        let is_same = || fold.is_in(&root) && first_stage.iter().all(|first| first.is_in(&place(&root, first)));
+        if existed && !is_same() {
             return Err(ImportError::problem(
                 format!("{} exists already and is another run", root.display()),
                 "give another name with --name, or remove the folder",
@@ -77,8 +83,11 @@ impl<'a> Writer<'a> {
         if !existed {
             let index = self.new.len().to_string();
             let temporary = self.temporary_folder()?.join(index);
-            fs::create_dir(&temporary).map_err(write_error(&temporary))?;
-            fold.write(temporary.clone())?;
+            let of_first = first_stage.iter().map(|first| (place(&temporary, first), first));
+            for (folder, prepared) in [(temporary.clone(), &fold)].into_iter().chain(of_first) {
+                fs::create_dir_all(&folder).map_err(write_error(&folder))?;
+                prepared.write(folder)?;
+            }
             self.new.push((temporary, root.clone()));
         }
         self.model.folds.push(ImportedFold { root, existed });

@@ -39,7 +39,7 @@ impl AxisOrder {
 }
 
 /// Returns the axis with the largest spacing; of equal ones that closest to z.
-pub(crate) fn coarsest_axis(spacing: [f64; 3]) -> usize {
+pub fn coarsest_axis(spacing: [f64; 3]) -> usize {
     [2, 1, 0].into_iter().reduce(|best, axis| if spacing[axis] > spacing[best] { axis } else { best }).unwrap_or(2)
 }
 

@@ -245,7 +245,7 @@ impl Explained<'_> {
             Some(_) => format!(
                 "Yes: a patch at full resolution has only {share} % of the voxels of the median scan, less than {threshold} %, \
                  so the network cannot see where in the body a structure is. A second network sees more at a lower \
-                 resolution; in a cascade, its result guides the first."
+                 resolution (3d_lowres); in a cascade (3d_cascade_fullres), its result guides one at full resolution."
             ),
             None if fraction < LOW_RESOLUTION_BELOW => format!(
                 "No: a patch has only {share} % of the voxels of the median scan, but a lower resolution at which it would have \

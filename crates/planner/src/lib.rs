@@ -21,7 +21,7 @@ mod spacing;
 mod topology;
 pub mod writer;
 
-pub use axes::AxisOrder;
+pub use axes::{AxisOrder, coarsest_axis};
 pub use configuration::Batch;
 pub use fingerprint::{ChannelIntensities, DatasetFingerprint};
 pub use normalization::Normalization;

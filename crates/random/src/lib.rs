@@ -35,6 +35,8 @@ pub enum Purpose {
     Augment,
     /// Parameters of random transforms of patches.
     PatchAugment,
+    /// Parameters of random changes of the predictions of previous runs in patches.
+    PreviousAugment,
     /// Positions of patches.
     Sample,
     /// Dropout; the epoch is the step.
@@ -58,6 +60,7 @@ impl Purpose {
             Purpose::Order => "order",
             Purpose::Augment => "augment",
             Purpose::PatchAugment => "patch_augment",
+            Purpose::PreviousAugment => "previous_augment",
             Purpose::Sample => "sample",
             Purpose::Dropout => "dropout",
             Purpose::Validate => "validate",

@@ -94,6 +94,18 @@ pub struct Manifest {
     /// What the run was imported from, if another program trained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedFrom>,
+    /// Changes of `train.epochs` when the run was resumed, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs_changed: Vec<EpochsChange>,
+}
+
+/// A change of the number of epochs, on which the learning rates of later steps may depend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochsChange {
+    /// The number of steps that were done before.
+    pub after_step: usize,
+    /// The new number of epochs.
+    pub epochs: usize,
 }
 
 /// The model of another program that a run was imported from.
@@ -134,6 +146,9 @@ pub struct Inputs {
     /// The weights that training started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<InputFile>,
+    /// The weights of the runs whose predictions are input, by their names below `previous`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub previous: BTreeMap<String, InputFile>,
 }
 
 /// A file, identified by its content.
@@ -148,7 +163,8 @@ pub struct InputFile {
 }
 
 impl Inputs {
-    /// Returns the paths of the files whose content differs from that of others, by subject; the weights come last.
+    /// Returns the paths of the files whose content differs from that of others: by subject, then those of previous runs, then
+    /// the initial weights.
     pub fn differences(&self, others: &Self) -> Vec<PathBuf> {
         let of_subject = |(name, files): (&String, &Vec<InputFile>)| {
             let others = others.subjects.get(name).map_or(&[][..], Vec::as_slice);
@@ -163,7 +179,12 @@ impl Inputs {
             .initial_weights
             .iter()
             .filter(|file| others.initial_weights.as_ref().is_some_and(|other| other.sha256 != file.sha256));
-        subjects.chain(weights.map(|file| file.path.clone())).collect()
+        let previous = self
+            .previous
+            .iter()
+            .filter(|(name, file)| others.previous.get(*name).is_none_or(|other| other.sha256 != file.sha256));
+        let previous = previous.map(|(_, file)| file.path.clone());
+        subjects.chain(previous).chain(weights.map(|file| file.path.clone())).collect()
     }
 }
 
@@ -198,6 +219,7 @@ impl Manifest {
             best_epoch: None,
             best_value: None,
             imported: None,
+            epochs_changed: Vec::new(),
         }
     }
 
@@ -276,6 +298,19 @@ mod tests {
         assert_eq!(before.differences(&inputs(vec![file("image", "1"), file("label", "3")])), label);
         assert_eq!(before.differences(&inputs(vec![file("image", "1")])), label);
         assert_eq!(before.differences(&Inputs::default()).len(), 2);
+    }
+
+    #[test]
+    fn the_weights_of_previous_runs_are_compared_by_their_names() {
+        let file = |sha256: &str| InputFile { path: sha256.into(), bytes: 1, sha256: sha256.to_owned() };
+        let inputs = |files: &[(&str, &str)]| Inputs {
+            previous: files.iter().map(|(name, sha256)| ((*name).to_owned(), file(sha256))).collect(),
+            ..Inputs::default()
+        };
+        let before = inputs(&[("a", "1"), ("b", "2")]);
+        assert_eq!(before.differences(&before.clone()), [""; 0].map(PathBuf::from));
+        assert_eq!(before.differences(&inputs(&[("a", "1"), ("b", "3")])), [PathBuf::from("2")]);
+        assert_eq!(before.differences(&inputs(&[("b", "2")])), [PathBuf::from("1")]);
     }
 
     #[test]

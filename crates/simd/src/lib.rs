@@ -13,8 +13,10 @@ mod gather;
 mod map;
 pub mod math;
 mod prefetch;
+pub mod product;
 #[cfg(target_arch = "x86_64")]
 mod registers;
+mod transpose;
 
 pub use allocator::retain_freed_memory;
 #[cfg(target_arch = "x86_64")]
@@ -25,3 +27,4 @@ pub use map::map_immutable_file;
 pub use prefetch::prefetch;
 #[cfg(target_arch = "x86_64")]
 pub use registers::{LANES, load_f32x8, load_i64x8, store_f32x8, store_i64x4, store_i64x8};
+pub use transpose::{transpose, transpose_into};

@@ -153,11 +153,12 @@ fn epoch_seconds(plan: &Plan) -> Result<f64, TrainError> {
         start: [0; 3],
         affine: volume::Affine::IDENTITY,
         shape,
-        channels: plan.channels,
-        image: vec![0.0; plan.channels * voxels],
+        channels: plan.network_channels(),
+        image: vec![0.0; plan.network_channels() * voxels],
         label: vec![0; voxels],
         weights: Vec::new(),
         params: Vec::new(),
+        mask_params: Vec::new(),
     };
     let mut trainer = Trainer::new(plan)?;
     // The first step includes compilation and allocation.

@@ -19,6 +19,7 @@ mod filters;
 mod intensity;
 mod label;
 mod mapping;
+mod masks;
 mod params;
 mod registry;
 mod spatial;
@@ -41,6 +42,9 @@ pub use mapping::interpolation::Interpolation;
 pub use mapping::padding::{Extension, Padding};
 pub use mapping::separate_axis::SeparateAxis;
 pub use mapping::target_spacing::TargetSpacing;
+pub use masks::{
+    MaskParams, MaskStep, MaskTransform, Masks, Morphology, Operation, RandomMorphology, Removal, RemoveComponent,
+};
 pub use params::{InvalidParams, NoParams, sample_params, validate_params};
 pub use registry::*;
 pub use spatial::crop_or_pad::{Location, Only};

@@ -61,6 +61,7 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
         made_by: Provenance::new(predictors, command()),
         keep_probabilities: false,
         resample: arguments.weights.resample,
+        of_own_data: true,
         selection: None,
     };
     for (number, name) in names.iter().enumerate() {

@@ -5,13 +5,15 @@ use clap::{Args, Subcommand};
 use super::Execute;
 use crate::terminal::{CliError, Exit};
 
+mod nnunet;
 mod onnx;
 
 /// Write a trained run for other programs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  runner export onnx runs/liver/latest --out liver_onnx")]
+  runner export onnx runs/liver/latest --out liver_onnx
+  runner export nnunet runs/liver/latest --out liver_nnunet")]
 pub struct ExportArgs {
     #[command(subcommand)]
     format: Format,
@@ -21,6 +23,8 @@ pub struct ExportArgs {
 enum Format {
     /// Write the network as `model.onnx`, and everything around it as `manifest.json`.
     Onnx(onnx::OnnxArgs),
+    /// Write one or several runs as a trained model of nnU-Net.
+    Nnunet(nnunet::NnunetArgs),
 }
 
 impl Execute for ExportArgs {
@@ -28,6 +32,7 @@ impl Execute for ExportArgs {
     fn execute(&self) -> Result<Exit, CliError> {
         match &self.format {
             Format::Onnx(arguments) => arguments.execute(),
+            Format::Nnunet(arguments) => arguments.execute(),
         }
     }
 }

@@ -46,7 +46,9 @@ impl Execute for OnnxArgs {
         let predictor = Predictor::open(&self.run, self.checkpoint.weights(), cpu).map_err(predict_error)?;
         volume_files::make_folder(&self.out)?;
         let files = export(&predictor, &self.out, self.fixed_window, command()).map_err(|error| match error {
-            ExportError::TooLarge(error) => CliError::problem(error.to_string(), "use the run with `runner predict`"),
+            error @ (ExportError::TooLarge(_) | ExportError::Cascade { .. }) => {
+                CliError::problem(error.to_string(), "use the run with `runner predict`")
+            }
             ExportError::Write(error) => run_error(error),
         })?;
         files.iter().for_each(|file| outln!("{}", file.display()));

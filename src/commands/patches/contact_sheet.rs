@@ -103,6 +103,7 @@ mod tests {
             label,
             weights: Vec::new(),
             params: Vec::new(),
+            mask_params: Vec::new(),
         }
     }
 

@@ -9,7 +9,8 @@ use planner::writer::ExperimentFile;
 use volume::atomic_file;
 
 /// Every file that a plan may consist of.
-const FILES: [&str; 4] = ["fingerprint.json", "3d_fullres.yaml", "2d.yaml", "3d_lowres.yaml"];
+const FILES: [&str; 5] =
+    ["fingerprint.json", "3d_fullres.yaml", "2d.yaml", "3d_lowres.yaml", "3d_cascade_fullres.yaml"];
 
 /// The folder of the planned experiments.
 pub(super) struct OutputFolder(PathBuf);
@@ -36,6 +37,11 @@ impl OutputFolder {
                 ))
             }
         }
+    }
+
+    /// Returns the path of a file.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     fn existing<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = PathBuf> + 'a {

@@ -14,7 +14,8 @@ use super::{CacheOptions, Execute};
 use crate::terminal::bar::Bar;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit, output, table};
-use engine::experiment::load::SetArgument;
+use engine::experiment::check::{Environment, check};
+use engine::experiment::load::{SetArgument, load};
 use planner::fingerprint::{Extraction, Unreadable, extract};
 use planner::writer::{self, ExperimentFile};
 use planner::{DatasetFingerprint, DatasetPlan, PlanError, Preset};
@@ -24,8 +25,8 @@ use values::format_number;
 /// Plan experiments for a dataset, by the rules of nnU-Net.
 ///
 /// Reads every training subject once, and writes `fingerprint.json` and the experiments `3d_fullres.yaml`, `2d.yaml` and,
-/// where patches at full resolution cover little of a scan, `3d_lowres.yaml`. Each is nnU-Net's whole recipe; comments say
-/// where its numbers come from.
+/// where patches at full resolution cover little of a scan, `3d_lowres.yaml` and `3d_cascade_fullres.yaml`, which is trained
+/// after it. Each is nnU-Net's whole recipe; comments say where its numbers come from.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -105,11 +106,32 @@ impl Execute for PlanArgs {
         }
         outln!("{overview}");
         written.iter().for_each(|line| outln!("{line}"));
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        self.problems(&folder, &names).iter().for_each(|problem| eprintln!("warning: {problem}"));
         Ok(Exit::Done)
     }
 }
 
 impl PlanArgs {
+    /// Returns what `runner check` says against the planned experiments, such as regions that contradict the labels.
+    fn problems(&self, folder: &OutputFolder, files: &[&str]) -> Vec<String> {
+        let environment = Environment { memory_bytes: None, ..self.cache.environment() };
+        let mut problems: Vec<String> = Vec::new();
+        // The second stage of a cascade needs trained runs of the first.
+        for file in files.iter().filter(|file| file.ends_with(".yaml") && !file.contains("cascade")) {
+            let document = load(&folder.file(file), &[]);
+            let found = document.and_then(|document| check(&document, &environment, None)).err();
+            for problem in found.into_iter().flat_map(|problems| problems.0) {
+                let help = problem.help.map(|help| format!("; {help}")).unwrap_or_default();
+                let text = format!("the experiments cannot be trained yet: {}{help}", problem.message);
+                if !problems.contains(&text) {
+                    problems.push(text);
+                }
+            }
+        }
+        problems
+    }
+
     /// Returns the fingerprint, from the file that was given or from the subjects; `None` if Ctrl-C stopped the reading.
     fn fingerprint(&self, dataset: &PlannedDataset, bar: &mut Bar) -> Result<Option<DatasetFingerprint>, CliError> {
         if let Some(path) = &self.fingerprint {
@@ -167,8 +189,7 @@ fn unreadable_error(unreadable: &[Unreadable], total: usize) -> CliError {
 /// Returns a table of the experiments.
 fn overview(files: &[ExperimentFile], plan: &DatasetPlan) -> String {
     let header = ["experiment", "spacing (mm)", "patch", "batch", "levels", "memory (GB)"].map(str::to_owned);
-    let planned = [plan.full.as_ref(), Some(&plan.slices), plan.low.as_ref()].into_iter().flatten();
-    let rows = files.iter().zip(planned).map(|(file, configuration)| {
+    let rows = files.iter().zip(writer::configurations(plan)).map(|(file, (_, configuration))| {
         vec![
             file.name.clone(),
             configuration.spacing_mm.map(|mm| mm.map_or_else(|| "-".to_owned(), format_number)).join(" x "),

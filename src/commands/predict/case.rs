@@ -23,6 +23,8 @@ pub(in crate::commands) struct CaseSettings<'a> {
     pub keep_probabilities: bool,
     /// Whether scans unlike the training scans are resampled to the spacing of these.
     pub resample: bool,
+    /// Whether the cases are subjects of the run's own data, so that its previous runs predict them out of fold.
+    pub of_own_data: bool,
     /// The SHA-256 of the selection that the ensemble is from, if it is from one.
     pub selection: Option<String>,
 }
@@ -58,7 +60,9 @@ pub(in crate::commands) fn predict_case(
         bar.line(&format!("warning: {}: {}", image.display(), difference.message));
     }
     let mut report = |done, total| bar.show(done, total);
-    let prediction = predict(&settings.ensemble, volume, settings.keep_probabilities, stop_flag(), &mut report)?;
+    let own_subject = settings.of_own_data.then_some(subject.name.as_str());
+    let keep_probabilities = settings.keep_probabilities;
+    let prediction = predict(&settings.ensemble, volume, own_subject, keep_probabilities, stop_flag(), &mut report)?;
     let write_error = |error: io::ImageError| PredictError::Write(error.into());
     let description = settings.made_by.description();
     if let (Some(probabilities), Some(path)) = (&prediction.probabilities, &files.probabilities) {

@@ -7,8 +7,7 @@ use clap::Args;
 
 use crate::terminal::CliError;
 use dataset::alignment::Role;
-use dataset::channels::group_channels;
-
+use dataset::channels::{group_channels, split_channel, with_channel};
 use dataset::sources::{self, DatasetError, Source, TableSource, find_files, wildcard_name};
 use dataset::subject::Subject;
 use values::is_file_name;
@@ -38,7 +37,7 @@ impl Images {
         let cases = match &self.table {
             Some(table) => from_table(table)?,
             None if !self.channels.is_empty() => from_channels(&self.channels, channels)?,
-            None => group_channels(&files(&self.images)?, Some(channels)),
+            None => grouped(&files(&self.images)?, channels),
         };
         check_names(&cases)?;
         check_channels(&cases, channels)?;
@@ -61,6 +60,21 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
+/// Returns the cases of files, and warns of files that may be channels of one case if the network takes a single channel.
+fn grouped(files: &[PathBuf], channels: usize) -> Vec<Subject> {
+    if channels == 1 {
+        let numbered = group_channels(files, None);
+        if let Some(case) = numbered.iter().find(|case| case.images.len() > 1) {
+            let (first, second) = (case.images[0].display(), case.images[1].display());
+            eprintln!(
+                "warning: {first} and {second} look like channels of one case, but the network takes 1 channel: each file is \
+                 predicted as a case of its own"
+            );
+        }
+    }
+    group_channels(files, Some(channels))
+}
+
 /// Returns the images of a folder, in alphabetical order.
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let entries = std::fs::read_dir(folder)
@@ -71,8 +85,13 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     if !images.is_empty() {
         return Ok(images);
     }
+    let message = format!("{} has no images", folder.display());
+    if let Some(inside) = ["imagesTs", "imagesTr"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir())
+    {
+        return Err(CliError::problem(message, format!("name the folder of its images, such as {}", inside.display())));
+    }
     Err(CliError::problem(
-        format!("{} has no images", folder.display()),
+        message,
         format!(
             "name a folder of {} files; for a folder per case, give a pattern such as --channel '{}'",
             io::endings(),
@@ -142,13 +161,18 @@ fn from_channels(patterns: &[PathBuf], channels: usize) -> Result<Vec<Subject>, 
     Ok(cases)
 }
 
-/// Returns the case of one file per channel, named after the first if the names do not say more.
+/// Returns the case of one file per channel, named after the first if the names do not say more. The order is that of the
+/// arguments, whatever the names say.
 fn one_case(files: &[PathBuf]) -> Subject {
-    let mut cases = group_channels(files, Some(files.len()));
-    if cases.len() == 1 {
-        return cases.remove(0);
+    let numbered = group_channels(files, Some(files.len()));
+    let [case] = &numbered[..] else {
+        return Subject { name: io::case_name(&files[0]), images: files.to_vec(), label: None };
+    };
+    if case.images != files {
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        eprintln!("warning: channels are used in the given order ({}), not in that of their names", names.join(", "));
     }
-    Subject { name: io::case_name(&files[0]), images: files.to_vec(), label: None }
+    Subject { name: case.name.clone(), images: files.to_vec(), label: None }
 }
 
 /// Returns the files that match a pattern, by the text in place of its wildcards: its last part, if that is unique.
@@ -190,15 +214,39 @@ fn check_channels(cases: &[Subject], channels: usize) -> Result<(), CliError> {
     };
     let single: Vec<&Subject> = cases.iter().filter(is_single).collect();
     let Some(first) = single.first() else { return Ok(()) };
-    let others = if single.len() > 1 { format!(", like {} other files", single.len() - 1) } else { String::new() };
+    let others = match single.len() - 1 {
+        0 => String::new(),
+        1 => ", like 1 other file".to_owned(),
+        count => format!(", like {count} other files"),
+    };
     let last = channels - 1;
+    let image = &first.images[0];
+    if let Some(missing) = missing_channel(image, channels) {
+        return Err(CliError::problem(
+            format!(
+                "{} does not exist, but {} does, and the network takes {channels} channels",
+                missing.display(),
+                image.display()
+            ),
+            "add the missing file, or move the files of incomplete cases elsewhere",
+        ));
+    }
     Err(CliError::problem(
-        format!("{} has 1 channel{others}, but the network takes {channels}", first.images[0].display()),
+        format!("{} has 1 channel{others}, but the network takes {channels}", image.display()),
         format!(
             "name the files of every case CASE_0000{0} to CASE_{last:04}{0}, list them with --table, or give --channel {channels} times",
             io::DEFAULT_ENDING
         ),
     ))
+}
+
+/// Returns the file of another channel that an image in nnU-Net's form lacks beside it, if it is in that form.
+fn missing_channel(image: &Path, channels: usize) -> Option<PathBuf> {
+    let case = io::case_name(image);
+    let (name, number) = split_channel(&case)?;
+    let ending = image.file_name()?.to_str()?.strip_prefix(&case)?;
+    let files = (0..channels).map(|channel| image.with_file_name(format!("{}{ending}", with_channel(name, channel))));
+    (number < channels).then(|| files.into_iter().find(|file| !file.exists()))?
 }
 
 #[cfg(test)]
@@ -251,7 +299,19 @@ mod tests {
     fn files_that_are_no_whole_case_are_a_problem_before_anything_runs() {
         let folder = folder(&["a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz"]);
         let error = images(&[folder.path().to_owned()]).cases(2).unwrap_err();
-        assert!(error.code() == 2 && error.message().contains("has 1 channel, like 2 other files"), "{error:?}");
+        let names_it =
+            error.message().contains("b_0001.nii.gz does not exist") && error.message().contains("b_0000.nii.gz");
+        assert!(error.code() == 2 && names_it, "{error:?}");
+        let folder = self::folder(&["a.nii.gz", "b.nii.gz"]);
+        let error = images(&[folder.path().to_owned()]).cases(2).unwrap_err();
+        assert!(error.code() == 2 && error.message().contains("has 1 channel, like 1 other file,"), "{error:?}");
+    }
+
+    #[test]
+    fn channels_keep_the_given_order() {
+        let folder = folder(&["a_0000.nii.gz", "a_0001.nii.gz"]);
+        let case = channels(folder.path(), &["a_0001.nii.gz", "a_0000.nii.gz"]).cases(2).unwrap().remove(0);
+        assert_eq!((case.name.as_str(), io::case_name(&case.images[0])), ("a", "a_0001".to_owned()));
     }
 
     #[test]

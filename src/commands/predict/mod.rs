@@ -3,6 +3,7 @@
 //! `cases` finds the images and names the cases, `outputs` decides which of them need a prediction, `claimed` shares these
 //! among processes, and `case` predicts one and writes its label map and its record.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -59,7 +60,7 @@ pub struct PredictArgs {
     /// Also write `CASE_probabilities.nii.gz` with one channel per class, background first.
     #[arg(long)]
     probabilities: bool,
-    /// Predict cases again that are done, and replace files that these weights did not write.
+    /// Predict finished cases again, and replace label maps that `runner predict` did not write or that were changed since.
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
@@ -75,7 +76,10 @@ impl Execute for PredictArgs {
         let selection = self.selection.as_deref().map(Selection::read).transpose()?;
         let predictors = match &selection {
             Some((selection, _)) => self.weights.open_selected(selection)?,
-            None => self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<_, _>>()?,
+            None => {
+                check_different(&self.runs)?;
+                self.runs.iter().map(|run| self.weights.open(run)).collect::<Result<_, _>>()?
+            }
         };
         let ensemble = match &selection {
             Some((selection, _)) => selection.ensemble(&predictors),
@@ -87,6 +91,7 @@ impl Execute for PredictArgs {
             made_by: Provenance::new(&predictors, command()),
             keep_probabilities: self.probabilities,
             resample: self.weights.resample,
+            of_own_data: false,
             selection: selection.as_ref().map(|(_, hash)| hash.clone()),
         };
         let files = outputs::plan(&subjects, &self.out, self.probabilities)?;
@@ -96,6 +101,16 @@ impl Execute for PredictArgs {
         stop_on_signals()?;
         let cases = Cases { arguments: self, settings: &settings, subjects: &subjects, files: &files };
         cases.predict(subjects.len() - todo.len(), ClaimedCases::new(claims, todo))
+    }
+}
+
+/// Checks that no run is named twice, which would weight it twice.
+fn check_different(runs: &[PathBuf]) -> Result<(), CliError> {
+    let mut known = BTreeSet::new();
+    let path = |run: &PathBuf| run.canonicalize().unwrap_or_else(|_| run.clone());
+    match runs.iter().find(|run| !known.insert(path(run))) {
+        None => Ok(()),
+        Some(run) => Err(CliError::problem(format!("--run {} is given twice", run.display()), "give each run once")),
     }
 }
 
@@ -138,7 +153,8 @@ impl Cases<'_> {
             }
         }
         if done_before > 0 {
-            outln!("{done_before} of {total} images were done before; --overwrite predicts them again");
+            let were = if done_before == 1 { "was" } else { "were" };
+            outln!("{done_before} of {total} images {were} done before; --overwrite predicts them again");
         }
         if done_elsewhere > 0 {
             outln!("{done_elsewhere} of {total} images were predicted by other processes");

@@ -119,6 +119,11 @@ pub(super) fn unfinished(
         subjects.iter().zip(files).map(|(subject, files)| existing(subject, files, settings)).collect()
     };
     let mut existing = states();
+    let others = existing.iter().filter(|state| **state == Existing::Other).count();
+    if others > 0 {
+        let maps = if others == 1 { "label map".to_owned() } else { format!("{others} label maps") };
+        eprintln!("warning: the {maps} of other weights, images or options in this folder will be replaced");
+    }
     if existing.contains(&Existing::Foreign) {
         // Between its two files, a prediction that another process writes looks like one that it did not write; so does that
         // of a process that was killed there.

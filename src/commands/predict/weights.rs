@@ -79,7 +79,10 @@ impl Weights {
     pub(super) fn open_selected(&self, selection: &Selection) -> Result<Vec<Predictor>, CliError> {
         let runs =
             selection.settings.iter().flat_map(|setting| setting.runs.iter().map(|run| (run, setting.checkpoint)));
-        runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect()
+        let predictors: Vec<_> =
+            runs.map(|(run, checkpoint)| self.open_with(run, checkpoint.into())).collect::<Result<_, _>>()?;
+        selection.check_weights(&predictors).map_err(predict_error)?;
+        Ok(predictors)
     }
 
     fn open_with(&self, root: &Path, weights: prediction::Weights) -> Result<Predictor, CliError> {
@@ -104,16 +107,30 @@ pub(in crate::commands) fn predict_error(error: PredictError) -> CliError {
     match error {
         PredictError::Run(error) => run_error(error),
         PredictError::Plan(problems) => CliError::Problems(problems),
-        PredictError::NoWeights { .. } => CliError::problem(
+        PredictError::NoWeights { ref path } => CliError::problem(error.to_string(), other_weights(path)),
+        PredictError::Differ { .. } => CliError::problem(
             error.to_string(),
-            "train the run further, or use the latest weights with --checkpoint last",
+            "predict with each run separately, or let `runner select` choose among them and predict with --selection",
         ),
-        PredictError::Differ { .. } => CliError::problem(error.to_string(), "predict with each run separately"),
+        PredictError::OtherWeights { .. } => CliError::problem(
+            error.to_string(),
+            "restore the file, select again with `runner select`, or remove `weights_sha256` from the selection",
+        ),
         PredictError::Device(_) => CliError::problem(
             error.to_string(),
             "choose another with --device; `runner devices` lists what this binary and machine offer",
         ),
         PredictError::Invalid { .. } => CliError::Problem { message: error.to_string(), help: None },
         error => CliError::failure(&error),
+    }
+}
+
+/// Returns what to do about a file of weights that does not exist.
+fn other_weights(missing: &Path) -> &'static str {
+    let exists = |name: &str| missing.with_file_name(name).exists();
+    match (exists("best.safetensors"), exists("last.safetensors")) {
+        (true, _) => "the run has no other weights than its best, as an imported one: leave out --checkpoint last",
+        (false, true) => "use the latest weights with --checkpoint last",
+        (false, false) => "train the run until it writes a checkpoint",
     }
 }

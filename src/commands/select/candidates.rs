@@ -100,7 +100,7 @@ impl Scored {
     fn new(settings: &[Setting], open: &[OpenRun], arguments: &SelectArgs) -> Result<Self, CliError> {
         let first = &open[0].predictor;
         for (setting, other) in settings.iter().zip(open) {
-            if let Some(what) = different_targets(first, &other.predictor) {
+            if let Some(what) = different_targets(&first.targets, &other.predictor.targets) {
                 let message = format!("{} and {} have different {what}", settings[0].name, setting.name);
                 return Err(CliError::problem(message, "select among settings that predict the same classes"));
             }

@@ -10,7 +10,9 @@ use super::settings::Setting;
 use crate::commands::compare;
 use crate::commands::report::{Detail, finish};
 use crate::terminal::{CliError, run_error};
+use dataset::cache::hash_content;
 use engine::inference::postprocess::Postprocess;
+use engine::prediction::weights_file;
 use engine::selection::file::{CheckpointName, Evidence, Selection};
 use engine::selection::postprocessing::{ClassMetric, Means, Trial, accepted, determine};
 use metrics::{CaseScores, Class};
@@ -49,7 +51,7 @@ pub(super) fn choose(settings: &[Setting], scored: &Scored, arguments: &SelectAr
     if !steps.is_empty() {
         outln!("mean {} after post-processing: {}", compared.title, precise(after));
     }
-    let selection = selection(settings, scored, candidate, steps, arguments);
+    let selection = selection(settings, scored, candidate, steps, arguments)?;
     let evidence = Evidence {
         metric: scored.metric.name().to_owned(),
         subjects: candidate.scores.len(),
@@ -77,8 +79,8 @@ fn best(all: &[Means], metric: &ClassMetric) -> Result<usize, CliError> {
     })
 }
 
-/// The name, the weights and the run folders of each setting.
-type SelectedRuns = Vec<(String, CheckpointName, Vec<PathBuf>)>;
+/// The name and the weights of each setting, and its run folders with the SHA-256 of their weights.
+type SelectedRuns = Vec<(String, CheckpointName, Vec<(PathBuf, String)>)>;
 
 /// Returns the runs of the chosen candidate, and all post-processing steps: those of the runs, then the accepted ones.
 fn selection(
@@ -87,11 +89,21 @@ fn selection(
     candidate: &Candidate,
     accepted: Vec<Postprocess>,
     arguments: &SelectArgs,
-) -> (SelectedRuns, Vec<Postprocess>) {
-    let checkpoint = arguments.weights.checkpoint().into();
-    let runs = |index: &usize| (settings[*index].name.clone(), checkpoint, settings[*index].runs.clone());
+) -> Result<(SelectedRuns, Vec<Postprocess>), CliError> {
+    let checkpoint = arguments.weights.checkpoint();
+    let hashed = |run: &PathBuf| {
+        let path = weights_file(run, checkpoint);
+        let sha256 = hash_content(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
+        Ok((run.clone(), sha256))
+    };
+    let runs = |index: &usize| {
+        let setting = &settings[*index];
+        let runs = setting.runs.iter().map(hashed).collect::<Result<_, CliError>>()?;
+        Ok((setting.name.clone(), checkpoint.into(), runs))
+    };
     let own = scored.postprocess[candidate.settings[0]].clone();
-    (candidate.settings.iter().map(runs).collect(), [own, accepted].concat())
+    let runs = candidate.settings.iter().map(runs).collect::<Result<_, CliError>>()?;
+    Ok((runs, [own, accepted].concat()))
 }
 
 /// Compares the candidates case by case, and writes and prints the report.

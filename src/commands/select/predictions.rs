@@ -115,7 +115,7 @@ impl OpenRun {
     fn settings(&self, arguments: &SelectArgs, keep_probabilities: bool) -> Result<CaseSettings<'_>, CliError> {
         let ensemble = Ensemble::of_runs(std::slice::from_ref(&self.predictor)).map_err(predict_error)?;
         let (made_by, resample) = (self.made_by.clone(), arguments.weights.resample);
-        Ok(CaseSettings { ensemble, made_by, keep_probabilities, resample, selection: None })
+        Ok(CaseSettings { ensemble, made_by, keep_probabilities, resample, of_own_data: true, selection: None })
     }
 }
 

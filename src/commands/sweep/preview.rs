@@ -14,7 +14,7 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
     let history = History::read(folder.root(), |document| arguments.common.plan(document).ok());
     let mut stopwatch = Stopwatch::default();
     let keys = keys(points.iter().map(|point| &point.record.changes));
-    let (mut rows, mut seconds_left, mut bytes_left, mut timed) = (Vec::new(), 0.0, 0, false);
+    let (mut rows, mut seconds_left, mut bytes_left, mut timed) = (Vec::new(), Vec::new(), 0, false);
     for (point, run) in points.iter().zip(&runs) {
         let seconds = match history.seconds(&point.plan) {
             Some(seconds) => seconds,
@@ -26,7 +26,7 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
         let bytes = run_bytes(&point.plan);
         let epochs = point.plan.experiment.train.epochs.get();
         let done = if run.run_state == RunState::Done { epochs } else { run.epochs };
-        seconds_left += seconds * epochs.saturating_sub(done) as f64 / epochs as f64;
+        seconds_left.push(seconds * epochs.saturating_sub(done) as f64 / epochs as f64);
         bytes_left += if run.run_state == RunState::Waiting { bytes } else { 0 };
         let start = [point.record.id.clone(), run.run_state.word().to_owned()].into_iter();
         let end = [epochs.to_string(), duration(seconds), megabytes(bytes)];
@@ -40,9 +40,10 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
     outln!("{}", status::summary(&runs));
     let with_jobs = match jobs {
         1 => String::new(),
-        jobs => format!(", {} with {jobs} jobs", duration(seconds_left / jobs as f64)),
+        jobs => format!(", {} with {jobs} jobs", duration(seconds_with_jobs(&seconds_left, jobs))),
     };
-    outln!("about {} of training left{with_jobs}; {} of disk", duration(seconds_left), megabytes(bytes_left));
+    let total = duration(seconds_left.iter().sum());
+    outln!("about {total} of training left{with_jobs}; {} of disk", megabytes(bytes_left));
     outln!("preprocessed volumes take up to {} in the cache, which runs share", megabytes(cache));
     let basis = if timed { "one small timed step on this machine" } else { "finished runs" };
     outln!(
@@ -52,9 +53,32 @@ pub(super) fn print(checked: &Checked, arguments: &SweepArgs) -> Result<Exit, Cl
     Ok(Exit::Done)
 }
 
+/// Returns how long runs take if each starts in the first of some jobs that is free.
+fn seconds_with_jobs(runs: &[f64], jobs: usize) -> f64 {
+    let mut busy_until = vec![0.0; jobs.clamp(1, runs.len().max(1))];
+    for seconds in runs {
+        let first = busy_until.iter_mut().min_by(|a: &&mut f64, b| a.total_cmp(b)).expect("there is a job");
+        *first += seconds;
+    }
+    busy_until.into_iter().fold(0.0, f64::max)
+}
+
 fn megabytes(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
         size if size >= 1000.0 => format!("{:.1} GB", size / 1000.0),
         size => format!("{size:.1} MB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_not_divided_among_jobs() {
+        assert_eq!(seconds_with_jobs(&[36.0], 8), 36.0);
+        assert_eq!(seconds_with_jobs(&[74.0; 6], 2), 222.0);
+        assert_eq!(seconds_with_jobs(&[10.0, 0.0, 30.0], 2), 30.0);
+        assert_eq!(seconds_with_jobs(&[], 2), 0.0);
     }
 }

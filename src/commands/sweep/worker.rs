@@ -143,13 +143,15 @@ fn train(
     let plan = plan(arguments, point);
     let (mut plan, mut manifest) = match (plan, before) {
         (Ok(mut plan), Some(before)) => {
+            plan.use_previous_copies(run.root());
             let manifest = manifest::resume(run, &mut plan, before, command()).map_err(resume_error)?;
             (plan, manifest)
         }
-        (Ok(plan), None) => {
+        (Ok(mut plan), None) => {
             let manifest =
-                manifest::create(run, &plan, &point.experiment, GitState::around(Path::new("here")), command())
+                manifest::create(run, &mut plan, &point.experiment, GitState::around(Path::new("here")), command())
                     .map_err(run_error)?;
+            run.link_as_latest();
             (plan, manifest)
         }
         (Err(error), before) => {

@@ -108,7 +108,8 @@ fn header(bytes: &[u8]) -> Result<(Header, usize), String> {
 
 /// Returns the byte ranges of image and label; the last one must end where the file ends.
 fn layout(header: &Header, start: usize, len: usize) -> Result<(Range<usize>, Option<Range<usize>>), String> {
-    if header.channels == 0 || header.shape.contains(&0) {
+    // A label map without an image has no channels.
+    if header.channels == 0 && !header.labelled || header.shape.contains(&0) {
         return Err(format!("{} channels of shape {:?} contain no voxels", header.channels, header.shape));
     }
     let voxels = header.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));

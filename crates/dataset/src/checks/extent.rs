@@ -7,6 +7,7 @@ use super::read::shape_text;
 use super::summary::Summary;
 use super::{Dataset, Finding};
 use volume::Grid;
+use volume::io;
 use volume::orientation::axes_to_ras;
 
 /// Minimum factor between a size and the median for the size to be unusual.
@@ -14,7 +15,7 @@ const MIN_FACTOR: f64 = 3.0;
 
 /// Reports subjects with another number of channels than most, and volumes of unusual shape.
 pub(super) fn check(summaries: &[Summary], _: &Dataset) -> Vec<Finding> {
-    channels(summaries).into_iter().chain(shapes(summaries)).collect()
+    channels(summaries).into_iter().chain(slices_as_channels(summaries)).chain(shapes(summaries)).collect()
 }
 
 /// Reports subjects with another number of channels than most: a network takes a fixed number.
@@ -32,6 +33,17 @@ fn channels(summaries: &[Summary]) -> Vec<Finding> {
         Finding::fault("images with another number of channels", name, text)
     };
     other.map(finding).collect()
+}
+
+/// Reports images of one slice and several channels, which may be slices on the wrong axis.
+fn slices_as_channels(summaries: &[Summary]) -> Vec<Finding> {
+    let finding = |summary: &Summary| {
+        let count = summary.image.as_ref()?.channels.len();
+        let advice = io::slices_as_channels(summary.grid.as_ref()?.shape).filter(|_| count > 1)?;
+        let text = format!("its image has 1 slice and {count} channels; {advice}");
+        Some(Finding::note("images of one slice and several channels", &summary.name, text))
+    };
+    summaries.iter().filter_map(finding).collect()
 }
 
 /// Reports volumes whose size along an axis is far from the median, one finding each.

@@ -204,6 +204,20 @@ fn another_number_of_channels_is_a_fault() {
 }
 
 #[test]
+fn slices_that_were_stored_as_channels_are_reported() {
+    let mut summaries = healthy(12);
+    for summary in &mut summaries {
+        let second = channel(*intensities(summary), 99);
+        summary.image.as_mut().unwrap().channels.push(second);
+    }
+    assert!(findings(&summaries).iter().all(|finding| !finding.contains("numpy.squeeze")));
+    summaries[3].grid.as_mut().unwrap().shape = [512, 512, 1];
+    let found = findings(&summaries);
+    let about_slices: Vec<_> = found.iter().filter(|finding| finding.contains("numpy.squeeze")).collect();
+    assert!(matches!(&about_slices[..], [one] if one.starts_with("note: s03: its image has 1 slice and 2 channels")));
+}
+
+#[test]
 fn two_channels_with_the_same_voxels_are_reported() {
     let mut summaries = healthy(1);
     let image = summaries[0].image.as_mut().unwrap();

@@ -32,6 +32,7 @@ fn patch(request: Request) -> Patch {
         label: vec![0],
         weights: Vec::new(),
         params: Vec::new(),
+        mask_params: Vec::new(),
     }
 }
 

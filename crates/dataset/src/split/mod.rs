@@ -142,6 +142,16 @@ impl Split {
         }
     }
 
+    /// Returns the fold of a cross-validation, counted from 0; `None` for other splits.
+    pub fn fold(&self) -> Option<usize> {
+        match self {
+            Self::Fold(fold) => Some(fold.index),
+            Self::Nnunet(fold) => Some(fold.index),
+            Self::File(file) => file.index,
+            Self::First(_) | Self::Fraction(_) => None,
+        }
+    }
+
     /// Returns whether another seed of the experiment assigns the subjects to other parts.
     pub fn depends_on_seed(&self) -> bool {
         match self {

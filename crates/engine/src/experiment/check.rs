@@ -22,6 +22,7 @@ mod loss_weights;
 mod names;
 mod network;
 mod patch;
+mod previous;
 mod sampler;
 pub(in crate::experiment) mod scores;
 mod sizes;
@@ -174,6 +175,7 @@ fn check_rules(document: &Document) -> Diagnostics<'_> {
     names::check(&mut diagnostics);
     targets::check(&mut diagnostics);
     chain::check(&mut diagnostics);
+    previous::check(&mut diagnostics);
     background::check(&mut diagnostics);
     network::check(&mut diagnostics);
     inference::check(&mut diagnostics);

@@ -10,6 +10,7 @@ use super::keys::Keys;
 use super::label_names::{LabelNames, reversed_labels};
 use super::merge::merge;
 use super::problem::{Problem, Problems, SourceSpan, SourceText};
+use super::removed::located_at_removal;
 use super::spec::Experiment;
 use super::tree::{MAX_TEXT_LENGTH, Node, Value};
 use super::typed::read_with_labels;
@@ -80,6 +81,8 @@ pub struct Base {
     path: PathBuf,
     text: String,
     root: Node,
+    /// The changes by `--set` arguments, which are applied to `root`.
+    sets: Vec<Change>,
 }
 
 impl Base {
@@ -94,12 +97,17 @@ impl Base {
             let problem = Problem::at(Some(node.key_location()), "this is a sweep file, not an experiment");
             return Err(problem.help("`runner sweep FILE` trains its runs").into());
         }
-        let apply = |set| Change::from_set(set)?.apply(&mut root);
-        let problems: Vec<Problem> = sets.iter().map(apply).filter_map(Result::err).collect();
+        let (mut applied, mut problems) = (Vec::new(), Vec::new());
+        for set in sets {
+            match Change::from_set(set).and_then(|change| change.apply(&mut root).map(|()| change)) {
+                Ok(change) => applied.push(change),
+                Err(problem) => problems.push(problem),
+            }
+        }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        Ok(Self { path: path.to_owned(), text, root })
+        Ok(Self { path: path.to_owned(), text, root, sets: applied })
     }
 
     /// Returns a dotted path with each `*` replaced by the component that is chosen there.
@@ -125,7 +133,8 @@ impl Base {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let experiment = experiment_of(&root)?;
+        let experiment = experiment_of(&root)
+            .map_err(|problems| located_at_removal(problems, &root, self.sets.iter().chain(changes)))?;
         let (path, text) = (self.path.clone(), self.text.clone());
         Document { path, text, experiment, tree: root.to_yaml(), root }.with_references()
     }

@@ -18,6 +18,7 @@ pub mod plan;
 mod plan_text;
 pub mod problem;
 mod reference;
+mod removed;
 pub mod schema;
 pub mod spec;
 mod syntax;

@@ -104,11 +104,16 @@ impl de::Error for ParseError {
         Self { allowed: Some(allowed), ..problem.into() }
     }
     fn missing_field(field: &'static str) -> Self {
-        Problem::at(None, format!("missing key `{field}`")).help(format!("add `{field}: ...`")).into()
+        Problem::at(None, missing_key(field)).help(format!("add `{field}: ...`")).into()
     }
     fn duplicate_field(field: &'static str) -> Self {
         Self::new(format!("duplicate key `{field}`"))
     }
+}
+
+/// Returns the message that a key is not there.
+pub(super) fn missing_key(name: &str) -> String {
+    format!("missing key `{name}`")
 }
 
 /// The maximum number of names that are listed beside a suggestion.

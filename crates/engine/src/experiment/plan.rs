@@ -1,13 +1,14 @@
 //! The plan: a checked experiment with defaults, subjects and shapes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::spec::Experiment;
 use super::targets::Targets;
+use crate::previous::PreviousRuns;
 use dataset::split::Parts;
 use dataset::subject::Subject;
 use dataset::weight_maps::WeightUse;
@@ -33,6 +34,8 @@ pub struct Plan {
     pub groups: Option<String>,
     /// The number of image channels.
     pub channels: usize,
+    /// The runs whose predictions are further input channels of the network.
+    pub previous: Option<PreviousRuns>,
     /// The names of the channels that the dataset declares, such as `CT`; may be empty.
     pub channel_names: Vec<String>,
     /// The patch shape `[x, y, z]` in voxels.
@@ -91,6 +94,16 @@ impl Plan {
     /// Returns the number of classes of the network.
     pub fn num_classes(&self) -> usize {
         self.targets.num_classes()
+    }
+
+    /// Returns the number of input channels of the network: those of the image, and one for each label of the previous runs.
+    pub fn network_channels(&self) -> usize {
+        self.channels + self.previous.as_ref().map_or(0, |previous| previous.labels().len())
+    }
+
+    /// Makes the previous runs those of the copies in the folder of a run.
+    pub fn use_previous_copies(&mut self, root: &Path) {
+        self.previous.iter_mut().for_each(|previous| previous.use_copies(root));
     }
 
     /// Returns the number of optimizer steps of the whole run.

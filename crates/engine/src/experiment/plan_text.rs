@@ -8,6 +8,7 @@ use serde_yaml::{Mapping, Value as Yaml};
 
 use super::plan::Plan;
 use super::spec::Experiment;
+use crate::previous::{PreviousRun, PreviousRuns};
 
 /// Maximum length of the description of a component in characters; landmarks and reference grids are long.
 const MAX_LENGTH: usize = 600;
@@ -58,7 +59,10 @@ impl Plan {
             ("subjects", format!("{train} train, {val} val, {test} test")),
         ];
         let groups = self.groups.iter().map(|groups| ("split", groups.replace("; ", "\n")));
-        let lines = [("channels", self.channels.to_string()), ("labels", labels.join(", "))];
+        let lines = [("channels", self.channels_text()), ("labels", labels.join(", "))];
+        let previous = self.previous.as_ref().map(|previous| ("previous runs", previous_text(previous)));
+        let of_masks = self.experiment.data.previous.iter().flat_map(|previous| &previous.augment).collect::<Vec<_>>();
+        let of_masks = (!of_masks.is_empty()).then(|| ("previous augment", components(&of_masks, "")));
         let regions = (!targets.has_background()).then(|| ("regions", targets.regions_text()));
         let ignored = targets.ignore.map(|label| ("ignored label", label.to_string()));
         let preprocess = ("preprocess", components(&self.experiment.preprocess, "none"));
@@ -66,11 +70,23 @@ impl Plan {
             .into_iter()
             .chain(groups)
             .chain(lines)
+            .chain(previous)
+            .chain(of_masks)
             .chain(regions)
             .chain(ignored)
             .chain([preprocess])
             .chain(volumes)
             .collect()
+    }
+
+    fn channels_text(&self) -> String {
+        let masks = self.network_channels() - self.channels;
+        let image = self.channels.to_string();
+        if masks == 0 {
+            image
+        } else {
+            format!("{image}, and {masks} of the previous runs: one for each of their labels")
+        }
     }
 
     fn patch_lines(&self) -> Vec<(&'static str, String)> {
@@ -191,6 +207,15 @@ impl fmt::Display for Plan {
         }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
+}
+
+/// Describes the previous runs, one in each line.
+fn previous_text(previous: &PreviousRuns) -> String {
+    let run = |run: &PreviousRun| match &run.parts {
+        Some(parts) => format!("{} ({} train, {} val)", run.root.display(), parts.train.len(), parts.val.len()),
+        None => run.root.display().to_string(),
+    };
+    previous.runs.iter().map(run).collect::<Vec<_>>().join("\n")
 }
 
 /// Breaks a line after commas, but not inside a list of numbers; the second line and later ones are indented.

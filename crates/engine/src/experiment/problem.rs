@@ -65,6 +65,11 @@ impl SourceSpan {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
+    /// Returns whether both are the same range of the same text.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source) && self.span == other.span
+    }
+
     /// Returns whether its line and the lines around it are short enough to be printed.
     fn is_short(&self) -> bool {
         let text = self.source.text.as_bytes();

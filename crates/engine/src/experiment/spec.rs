@@ -3,6 +3,7 @@
 //! Parsing checks every value by its type and reads no other file. The doc comments of keys are the user's manual: they
 //! are the descriptions of the JSON Schema, which editors show.
 
+mod previous;
 mod training;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use transforms::{ToCanonical, Transform, lazy};
 use values::OrderedMap;
 use volume::Label;
 
+pub use previous::{Previous, RunFolders};
 pub use training::{Checkpoint, Freeze, LossWeights, PseudoDice, Train, Validate, Volumes, WeightAverage};
 
 /// Experiment: everything that determines the results of a run.
@@ -121,6 +123,9 @@ pub struct Data {
     /// Split into training, validation and test subjects (default `{ fold: { index: 0, count: 5 } }`).
     #[serde(default = "default_split")]
     pub split: Split,
+    /// Cascade: runs whose predictions are further input channels. `null` (default) is a network without a previous stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
 }
 
 impl Experiment {

@@ -17,6 +17,12 @@ pub const MANIFEST: &str = "manifest.json";
 /// A run that cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+    /// The input of the network has predictions of other runs.
+    #[error("{} is the second stage of a cascade: its input has channels that other runs predict, which one network in a file cannot do", root.display())]
+    Cascade {
+        /// The run folder.
+        root: PathBuf,
+    },
     /// The network does not fit into an ONNX file.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -30,13 +36,16 @@ pub enum ExportError {
 /// If `fixed_window` is true, the input has the shape of the sliding window; else any shape that the network can process.
 ///
 /// # Errors
-/// When the network is too large, or a file cannot be written.
+/// When the run is the second stage of a cascade, the network is too large, or a file cannot be written.
 pub fn export(
     predictor: &Predictor,
     folder: &Path,
     fixed_window: bool,
     command: Vec<String>,
 ) -> Result<[PathBuf; 2], ExportError> {
+    if predictor.previous().is_some() {
+        return Err(ExportError::Cascade { root: predictor.root.clone() });
+    }
     let made_by = Provenance::new(std::slice::from_ref(predictor), command);
     let window = predictor.experiment.window();
     let interface = Interface {

@@ -4,8 +4,11 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
+use super::source::{Source, Stages};
 use super::together::Together;
-use super::{PredictError, Predictor, ReportProgress};
+use super::{PredictError, Predictor, ReportProgress, final_activation};
+use crate::experiment::spec::Experiment;
+use crate::experiment::targets::Targets;
 use crate::inference::options::{Average, Inference};
 use crate::inference::postprocess::Postprocess;
 use crate::inference::sliding_window::{LabelMapOutput, add_probabilities, predict_label_map};
@@ -48,7 +51,7 @@ impl<'a> Ensemble<'a> {
         let postprocess = &first.experiment.postprocess[..];
         let ensemble = Self { predictors, postprocess, members: vec![(0..predictors.len(), 1.0)] };
         let different_steps =
-            |other: &Predictor| (other.experiment.postprocess[..] != *postprocess).then_some("postprocess steps");
+            |other: &Predictor| (other.experiment.postprocess[..] != *postprocess).then_some(DIFFERENT_STEPS);
         require_same(first, predictors, different_steps)?;
         ensemble.check()?;
         Ok(ensemble)
@@ -82,10 +85,17 @@ impl<'a> Ensemble<'a> {
     /// Checks whether the predictions of the runs can be averaged.
     fn check(&self) -> Result<(), PredictError> {
         let first = &self.predictors[0];
-        require_same(first, self.predictors, |other| different_targets(first, other))?;
+        require_same(first, self.predictors, |other| different_targets(&first.targets, &other.targets))?;
         for (runs, _) in &self.members {
             let (first, runs) = (&self.predictors[runs.start], &self.predictors[runs.clone()]);
-            require_same(first, runs, |other| different_average(first, other))?;
+            require_same(first, runs, |other| {
+                let is_same = first.network_channels() == other.network_channels() || !predicts_together(runs);
+                let average =
+                    different_average((&first.experiment, &first.targets), (&other.experiment, &other.targets));
+                average
+                    .or((!is_same)
+                        .then_some("numbers of input channels, while `inference.average: logits` needs the same"))
+            })?;
         }
         Ok(())
     }
@@ -99,7 +109,7 @@ impl<'a> Ensemble<'a> {
     fn add(
         &self,
         (runs, weight): (Range<usize>, f32),
-        source: Volume,
+        source: Source,
         sums: &mut [f32],
         stop: &AtomicBool,
         progress: ReportProgress,
@@ -140,34 +150,45 @@ fn require_same(
 }
 
 /// Returns what differs in what two runs predict: their labels or their regions.
-pub fn different_targets(one: &Predictor, other: &Predictor) -> Option<&'static str> {
-    match (&one.targets, &other.targets) {
+pub fn different_targets(one: &Targets, other: &Targets) -> Option<&'static str> {
+    match (one, other) {
         (one, other) if one.labels != other.labels => Some("labels"),
         (one, other) if one.regions != other.regions => Some("regions"),
         _ => None,
     }
 }
 
+/// Returns what keeps two runs from forming an ensemble: what they predict, their post-processing, or how they are averaged.
+pub(crate) fn different_settings(one: (&Experiment, &Targets), other: (&Experiment, &Targets)) -> Option<&'static str> {
+    let different_steps = || (one.0.postprocess != other.0.postprocess).then_some(DIFFERENT_STEPS);
+    different_targets(one.1, other.1).or_else(different_steps).or_else(|| different_average(one, other))
+}
+
+/// What differs where two runs have different post-processing.
+const DIFFERENT_STEPS: &str = "postprocess steps";
+
 /// Returns what keeps the mean of two runs from being that of one setting.
-fn different_average(first: &Predictor, other: &Predictor) -> Option<&'static str> {
-    let average = first.experiment.inference.average;
-    if average != other.experiment.inference.average {
+fn different_average(
+    (first, first_targets): (&Experiment, &Targets),
+    (other, other_targets): (&Experiment, &Targets),
+) -> Option<&'static str> {
+    let average = first.inference.average;
+    if average != other.inference.average {
         return Some("values of `inference.average`");
     }
-    let windows =
-        |predictor: &Predictor| Inference { batch_size: NonZeroUsize::MIN, ..predictor.experiment.inference.clone() };
+    let windows = |experiment: &Experiment| Inference { batch_size: NonZeroUsize::MIN, ..experiment.inference.clone() };
     let of_logits = || {
         [
             (
-                first.experiment.preprocess_chain() == other.experiment.preprocess_chain(),
+                first.preprocess_chain() == other.preprocess_chain(),
                 "preprocess steps or orientations, while `inference.average: logits` needs the same",
             ),
             (
-                first.experiment.window() == other.experiment.window() && windows(first) == windows(other),
+                first.window() == other.window() && windows(first) == windows(other),
                 "windows, while `inference.average: logits` needs the same",
             ),
             (
-                first.sliding_window().activation == other.sliding_window().activation,
+                final_activation(first, first_targets) == final_activation(other, other_targets),
                 "activation functions, while `inference.average: logits` needs the same",
             ),
         ]
@@ -183,6 +204,9 @@ fn predicts_together(predictors: &[Predictor]) -> bool {
 
 /// Predicts an image with one run, or with the mean of several.
 ///
+/// If the runs have previous runs, these predict first: for `subject`, which names a subject of the runs' own data, those that
+/// were not trained on it, else all.
+///
 /// Without `keep_probabilities`, one run, or several of a setting whose logits are averaged, hold no more of them in memory
 /// than those of a slab as thick as a window.
 ///
@@ -190,23 +214,27 @@ fn predicts_together(predictors: &[Predictor]) -> bool {
 /// When the image does not fit the runs, the device fails, or `stop` is set.
 pub fn predict(
     ensemble: &Ensemble,
-    source: Volume,
+    volume: Volume,
+    subject: Option<&str>,
     keep_probabilities: bool,
     stop: &AtomicBool,
     progress: ReportProgress,
 ) -> Result<Prediction, PredictError> {
-    let (grid, predictors) = (source.grid, ensemble.predictors);
+    let (grid, predictors) = (volume.grid, ensemble.predictors);
+    let mut stages = Stages::new(ensemble, &volume, subject, progress);
+    let source = Source::new(predictors, volume, subject, stop, &mut stages)?;
+    let mut report = |done, total| stages.report_last(done, total);
     let output = ensemble.output(&grid);
     if ensemble.members.len() == 1 && predicts_together(predictors) && !keep_probabilities {
         let together = Together::new(predictors, source)?;
         let (image, mapping, window) = (&together.image, &together.mapping, predictors[0].sliding_window());
-        let label = predict_label_map(image, mapping, &window, &output, together.forward(stop, progress))?;
+        let label = predict_label_map(image, mapping, &window, &output, together.forward(stop, &mut report))?;
         return Ok(Prediction { label, probabilities: None });
     }
     let num_classes = output.targets.num_classes();
     let mut sums = vec![0.0; num_classes * grid.num_voxels()];
     for member in &ensemble.members {
-        ensemble.add(member.clone(), source.clone(), &mut sums, stop, &mut *progress)?;
+        ensemble.add(member.clone(), source.clone(), &mut sums, stop, &mut report)?;
     }
     let label = output.label_map(&sums);
     let probabilities = keep_probabilities.then(|| Voxels::new(num_classes, grid.shape, sums));

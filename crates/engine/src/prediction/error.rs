@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use crate::experiment::problem::Problems;
 use crate::inference::forward::ComputeError;
+use crate::previous::PreviousError;
 use dataset::queue::MakeError;
 use nn::devices::DeviceError;
 use nn::weights::WeightsError;
 use run_folder::folder::RunError;
 use transforms::lazy::PipelineError;
+use volume::io::slices_as_channels;
 
 /// A run that cannot predict, or an image that cannot be predicted.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,9 @@ pub enum PredictError {
     /// The run's plan cannot be read.
     #[error(transparent)]
     Plan(#[from] Problems),
+    /// The previous runs of the run cannot predict.
+    #[error("the previous runs cannot predict: {0}")]
+    Previous(#[from] PreviousError),
     /// The run has no such weights.
     #[error("{} does not exist", path.display())]
     NoWeights {
@@ -67,6 +72,12 @@ pub enum PredictError {
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A run has other weights than when it was selected.
+    #[error("{} has changed since it was selected", path.display())]
+    OtherWeights {
+        /// The file of the weights.
+        path: PathBuf,
+    },
     /// The image cannot be read.
     #[error("{0}")]
     Image(MakeError),
@@ -74,12 +85,14 @@ pub enum PredictError {
     #[error("{0}")]
     Write(MakeError),
     /// The image has another number of channels than the training images.
-    #[error("it has {actual} channels, but the network was trained with {expected}")]
+    #[error("it has {actual} channels, but the network was trained with {expected}{}", advice(*shape))]
     Channels {
         /// Channels of the network.
         expected: usize,
         /// Channels of the image.
         actual: usize,
+        /// Voxels of the image along x, y and z.
+        shape: [usize; 3],
     },
     /// The preprocess chain cannot be applied to the image.
     #[error("it cannot be preprocessed as in training: {0}")]
@@ -90,6 +103,11 @@ pub enum PredictError {
     /// The stop flag was set.
     #[error("stopped")]
     Stopped,
+}
+
+/// Advises on channels that may be slices.
+fn advice(shape: [usize; 3]) -> String {
+    slices_as_channels(shape).map(|advice| format!("; {advice}")).unwrap_or_default()
 }
 
 impl PredictError {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 
 use super::provenance::UsedWeights;
-use super::{PredictError, ReportProgress, sliding_window};
+use super::source::Source;
+use super::{OpenPrevious, PredictError, ReportProgress, final_activation, sliding_window};
 use crate::experiment::load;
 use crate::experiment::spec::{Experiment, Orientation};
 use crate::experiment::targets::Targets;
@@ -18,13 +19,15 @@ use crate::inference::forward;
 use crate::inference::sliding_window::SlidingWindow;
 use crate::preprocessing::FittedPreprocessing;
 use crate::preprocessing::fitted::incoming;
+use crate::previous::PreviousRuns;
+use crate::previous::masks::with_masks;
 use nn::Network;
 use nn::devices::DeviceName;
 use nn::weights::{self, WeightsError};
 use random::Seed;
 use run_folder::folder::linked_folder;
 use run_folder::manifest::Manifest;
-use transforms::lazy::{self, View};
+use transforms::lazy::{self, LabelView, View};
 use volume::{Grid, Label, Volume, Voxels};
 
 /// Which weights of a run to use.
@@ -35,6 +38,14 @@ pub enum Weights {
     Best,
     /// The latest.
     Last,
+}
+
+/// Returns the file of the weights of a run folder.
+pub fn weights_file(root: &Path, weights: Weights) -> PathBuf {
+    root.join("checkpoints").join(match weights {
+        Weights::Best => "best.safetensors",
+        Weights::Last => "last.safetensors",
+    })
 }
 
 /// A trained run, opened for prediction.
@@ -56,8 +67,10 @@ pub struct Predictor {
     pub fingerprint: Option<Fingerprint>,
     network: Network,
     device: Device,
+    /// Input channels of the network.
     channels: usize,
     preprocessing: FittedPreprocessing,
+    previous: Option<OpenPrevious>,
 }
 
 impl Predictor {
@@ -83,10 +96,7 @@ impl Predictor {
             Orientation::Stored => preprocessing,
             Orientation::Reorient | Orientation::RequireRas => preprocessing.with_reorientation(),
         };
-        let path = root.join("checkpoints").join(match weights {
-            Weights::Best => "best.safetensors",
-            Weights::Last => "last.safetensors",
-        });
+        let path = weights_file(root, weights);
         if !path.exists() {
             return Err(PredictError::NoWeights { path });
         }
@@ -94,7 +104,12 @@ impl Predictor {
         let device = device_name.open()?;
         let (network, channels) = network(&experiment, targets.num_classes(), &path, &device)
             .map_err(|source| PredictError::Weights { path: path.clone(), source })?;
-        let weights = UsedWeights::read(root, weights, path, &manifest)?;
+        let previous = match &experiment.data.previous {
+            Some(_) => Some(OpenPrevious::open(PreviousRuns::of_run(root)?, device_name)?),
+            None => None,
+        };
+        let of_previous = previous.iter().flat_map(|previous| previous.weights(None)).collect();
+        let weights = UsedWeights { previous: of_previous, ..UsedWeights::read(root, weights, path, &manifest)? };
         Ok(Self {
             root: root.clone(),
             experiment,
@@ -107,12 +122,27 @@ impl Predictor {
             device,
             channels,
             preprocessing,
+            previous,
         })
     }
 
     /// Returns the number of channels of an image.
     pub fn channels(&self) -> usize {
+        self.channels.saturating_sub(self.num_masks())
+    }
+
+    /// Returns the number of input channels of the network: those of an image, and one for each label of the previous runs.
+    pub fn network_channels(&self) -> usize {
         self.channels
+    }
+
+    /// Returns the runs whose predictions are input of this one.
+    pub fn previous(&self) -> Option<&OpenPrevious> {
+        self.previous.as_ref()
+    }
+
+    fn num_masks(&self) -> usize {
+        self.previous.as_ref().map_or(0, |previous| previous.runs.labels().len())
     }
 
     /// Returns what is unlike the training scans about a scan; `None` if the run folder does not describe them.
@@ -156,13 +186,13 @@ impl Predictor {
     }
 
     /// Returns the preprocess chain with the statistics that it was fitted to.
-    pub(crate) fn preprocessing(&self) -> &FittedPreprocessing {
+    pub fn preprocessing(&self) -> &FittedPreprocessing {
         &self.preprocessing
     }
 
     /// Returns what converts logits to probabilities.
     pub(crate) fn activation(&self) -> FinalActivation {
-        self.sliding_window().activation
+        final_activation(&self.experiment, &self.targets)
     }
 
     pub(super) fn sliding_window(&self) -> SlidingWindow<'_> {
@@ -173,16 +203,32 @@ impl Predictor {
         self.experiment.inference.num_windows(volume, self.experiment.window())
     }
 
-    /// Preprocesses an image; returns it with the mapping from its grid to that of the file.
-    pub(super) fn preprocess(&self, source: Volume) -> Result<(Voxels<f32>, FileMapping), PredictError> {
-        if source.image.channels != self.channels {
-            return Err(PredictError::Channels { expected: self.channels, actual: source.image.channels });
+    /// Returns about how many windows the prediction of a scan takes; a crop that depends on its voxels may need fewer.
+    pub(super) fn expected_windows(&self, scan: &Volume) -> usize {
+        self.num_windows(self.preprocessed_grid(scan).shape)
+    }
+
+    /// Preprocesses an image to the input of the network; returns it with the mapping from its grid to that of the file.
+    pub(super) fn preprocess(&self, source: Source) -> Result<(Voxels<f32>, FileMapping), PredictError> {
+        let volume = &source.volume;
+        if volume.image.channels != self.channels() {
+            let (expected, actual, shape) = (self.channels(), volume.image.channels, volume.image.shape);
+            return Err(PredictError::Channels { expected, actual, shape });
         }
-        let preprocessing = self.preprocessing_of(&source);
-        let chain = &preprocessing.chain;
-        let params = preprocessing.params(&source)?;
-        let mapping = FileMapping::new(chain, &params, &source.grid);
-        Ok((View::new(source, chain, &params)?.volume()?.image, mapping))
+        let preprocessing = self.preprocessing_of(volume);
+        let (chain, grid) = (&preprocessing.chain, volume.grid);
+        let params = preprocessing.params(volume)?;
+        let mapping = FileMapping::new(chain, &params, &grid);
+        let masks = self.previous.as_ref().map(|previous| {
+            let map = source.label_map(self).expect("the previous runs of every run have predicted the image");
+            (LabelView::new(map.clone(), grid, chain, &params).whole(), previous.runs.labels())
+        });
+        let image = View::new(source.volume, chain, &params)?.volume()?.image;
+        let input = match masks {
+            Some((map, labels)) => with_masks(&image, &map, &labels),
+            None => image,
+        };
+        Ok((input, mapping))
     }
 
     /// Returns the forward pass over windows, which fails when `stop` is set; `before` windows of `total` are done

@@ -41,6 +41,9 @@ pub struct UsedWeights {
     pub file: PathBuf,
     /// The SHA-256 of its content.
     pub sha256: String,
+    /// The SHA-256 of the weights of the runs whose predictions are input of the run, those of earlier stages included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<String>,
 }
 
 impl UsedWeights {
@@ -63,7 +66,8 @@ impl UsedWeights {
             }
             Weights::Last => ("last", progress.map(|progress| progress.latest_epoch())),
         };
-        Ok(Self { run: root.to_owned(), checkpoint: checkpoint.to_owned(), epoch, file, sha256 })
+        let (run, checkpoint) = (root.to_owned(), checkpoint.to_owned());
+        Ok(Self { run, checkpoint, epoch, file, sha256, previous: Vec::new() })
     }
 }
 
@@ -79,9 +83,14 @@ impl Provenance {
         }
     }
 
+    /// Returns the hashes of all weights, each run's own before those of its previous runs.
+    fn hashes(&self) -> impl Iterator<Item = &String> {
+        self.weights.iter().flat_map(|weights| std::iter::once(&weights.sha256).chain(&weights.previous))
+    }
+
     /// Returns whether another prediction was made with the same weights.
     pub fn has_same_weights(&self, other: &Self) -> bool {
-        self.weights.iter().map(|weights| &weights.sha256).eq(other.weights.iter().map(|weights| &weights.sha256))
+        self.hashes().eq(other.hashes())
     }
 
     /// Returns the short form for the header of an image file, the most telling words first: the same for the same weights.
@@ -111,6 +120,7 @@ mod tests {
             epoch: Some(12),
             file: Path::new(run).join("checkpoints/best.safetensors"),
             sha256: sha256.repeat(32),
+            previous: Vec::new(),
         }
     }
 
@@ -132,6 +142,8 @@ mod tests {
         let one = provenance(vec![weights("runs/a/0", "ab")]);
         assert!(one.has_same_weights(&provenance(vec![weights("moved", "ab")])));
         assert!(!one.has_same_weights(&provenance(vec![weights("runs/a/0", "cd")])));
+        let cascade = UsedWeights { previous: vec!["ef".to_owned()], ..weights("runs/a/0", "ab") };
+        assert!(!one.has_same_weights(&provenance(vec![cascade])));
         assert!(!one.has_same_weights(&provenance(vec![weights("runs/a/0", "ab"), weights("runs/a/1", "cd")])));
     }
 }

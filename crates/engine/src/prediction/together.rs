@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 
+use super::source::Source;
 use super::{PredictError, Predictor, ReportProgress};
 use crate::inference::file_mapping::FileMapping;
 use crate::inference::options::WindowConvention;
 use crate::preprocessing::FittedPreprocessing;
-use volume::{Volume, Voxels};
+use volume::Voxels;
 
 /// Runs that predict each window together, so that the mean of their logits is that of one network. By nnU-Net's convention,
 /// which rounds the logits of each run, they are averaged after blending, else before.
 ///
-/// Runs with the same preprocessing share an image; of several, the channels follow each other.
+/// Runs with the same preprocessing and the same previous label map share an image; of several, the channels follow each other.
 pub(super) struct Together<'a> {
     /// The runs, each with the index of its image.
     predictors: Vec<(&'a Predictor, usize)>,
@@ -28,12 +29,14 @@ pub(super) struct Together<'a> {
 
 impl<'a> Together<'a> {
     /// Preprocesses an image as each of the runs does.
-    pub fn new(predictors: &'a [Predictor], source: Volume) -> Result<Self, PredictError> {
+    pub fn new(predictors: &'a [Predictor], source: Source) -> Result<Self, PredictError> {
         let mut distinct: Vec<(&Predictor, Cow<FittedPreprocessing>)> = Vec::new();
         let mut assigned = Vec::with_capacity(predictors.len());
         for predictor in predictors {
-            let preprocessing = predictor.preprocessing_of(&source);
-            let known = distinct.iter().position(|(_, other)| *other == preprocessing);
+            let preprocessing = predictor.preprocessing_of(&source.volume);
+            let known = distinct.iter().position(|(representative, other)| {
+                *other == preprocessing && source.is_same_label_map(representative, predictor)
+            });
             assigned.push((predictor, known.unwrap_or(distinct.len())));
             if known.is_none() {
                 distinct.push((predictor, preprocessing));
@@ -41,7 +44,7 @@ impl<'a> Together<'a> {
         }
         let representatives: Vec<&Predictor> = distinct.iter().map(|(predictor, _)| *predictor).collect();
         let (first, others) = representatives.split_first().expect("an ensemble has a run");
-        let channels = first.channels();
+        let channels = first.network_channels();
         let is_averaged_later = first.experiment.inference.convention == WindowConvention::Nnunet;
         if others.is_empty() {
             let (image, mapping) = first.preprocess(source)?;

@@ -36,7 +36,8 @@ impl FittedPreprocessing {
         if !preprocessing.chain.iter().any(|step| step.component().needs_fit()) {
             return Ok(Some(preprocessing));
         }
-        let files = input_files::hash_training_subjects(plan, hashes, stop, emit);
+        let names: Vec<&String> = plan.parts.train.iter().collect();
+        let files = input_files::hash_subjects(plan, &names, hashes, stop, emit);
         let saved = hashes.save();
         let Some(files) = files? else { return Ok(None) };
         saved?;

@@ -14,28 +14,28 @@ use dataset::queue::MakeError;
 use run_folder::event::Event;
 use run_folder::manifest::InputFile;
 
-/// Hashes the files of the training subjects; returns `None` when `stop` was set before the last one.
+/// Hashes the files of some subjects of a plan; returns `None` when `stop` was set before the last one.
 ///
 /// # Errors
 /// When a file cannot be read; the subject is named.
-pub(super) fn hash_training_subjects(
+pub(crate) fn hash_subjects(
     plan: &Plan,
+    names: &[&String],
     hashes: &FileHashes,
     stop: &AtomicBool,
     emit: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Option<BTreeMap<String, Vec<InputFile>>>, PreprocessError> {
-    let names = &plan.parts.train;
     let progress = Mutex::new((0, emit));
     let subjects = names
         .par_iter()
         .take_any_while(|_| !stop.load(Ordering::Relaxed))
         .map(|name| {
-            let files = hash_subject(&plan.cases[name], hashes).map_err(PreprocessError::of_subject(name))?;
+            let files = hash_subject(&plan.cases[*name], hashes).map_err(PreprocessError::of_subject(name))?;
             let mut progress = progress.lock().expect("reporting progress does not panic");
             progress.0 += 1;
             let done = progress.0;
             (progress.1)(Event::Preparing { task: "hashing files", done, total: names.len() });
-            Ok((name.clone(), files))
+            Ok(((*name).clone(), files))
         })
         .collect::<Result<BTreeMap<_, _>, PreprocessError>>()?;
     Ok((subjects.len() == names.len()).then_some(subjects))
@@ -75,7 +75,11 @@ pub(super) fn volume_paths(case: &Case) -> impl Iterator<Item = &Path> {
     case.subject.images.iter().chain(&case.subject.label).map(PathBuf::as_path)
 }
 
-fn hash_file(path: &Path, hashes: &FileHashes) -> Result<InputFile, MakeError> {
+/// Hashes a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn hash_file(path: &Path, hashes: &FileHashes) -> Result<InputFile, MakeError> {
     let hashed = hashes.hash(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(input_file(path, hashed))
 }

@@ -9,6 +9,7 @@ use super::measured::MeasuredIntensities;
 use super::{CHAIN_VERSION, PreprocessError, input_files, key_text, weight_map};
 use crate::experiment::plan::{Case, Plan};
 use crate::fingerprint::Intensities;
+use crate::previous::label_maps::PredictedLabels;
 use dataset::cache::{self, Cache, FileHashes, Key, KeyBuilder, Lookup, Stored};
 use dataset::queue::MakeError;
 use dataset::samplers::{CumulativeRowSums, LabelRuns, WeightIndex, cumulative_row_sums};
@@ -26,6 +27,8 @@ pub struct PreprocessedSubject {
     pub params: Vec<TransformParams>,
     /// The weights of its voxels, by what they are for.
     weights: BTreeMap<WeightUse, Stored>,
+    /// The label map that the previous runs predict; it has no image.
+    previous: Option<Stored>,
     /// The map that is 0 in its background, if a step masks it.
     background: Option<Stored>,
     label_runs: OnceLock<Arc<LabelRuns>>,
@@ -37,16 +40,22 @@ impl PreprocessedSubject {
     fn new(
         (volume, background): (Stored, Option<Stored>),
         weights: BTreeMap<WeightUse, Stored>,
+        previous: Option<Stored>,
         params: Vec<TransformParams>,
     ) -> Self {
         let (label_runs, cumulative_row_sums, border_values) =
             (OnceLock::new(), OnceLock::new(), BorderValueCache::default());
-        Self { volume, weights, background, params, label_runs, cumulative_row_sums, border_values }
+        Self { volume, weights, previous, background, params, label_runs, cumulative_row_sums, border_values }
     }
 
     /// Returns its voxels.
     pub fn volume(&self) -> Volume {
         self.volume.volume()
+    }
+
+    /// Returns the label map that the previous runs predict, `[x, y, z]`, if there are some.
+    pub(crate) fn previous(&self) -> Option<Voxels<Label>> {
+        self.previous.as_ref()?.volume().label
     }
 
     /// Returns the sampling weights; they are summed on the first call.
@@ -78,14 +87,18 @@ pub(crate) struct Keys {
     weights: BTreeMap<WeightUse, Key>,
     /// That of the map of the background, if a step masks it.
     background: Option<Key>,
+    /// The key of the label map of the previous runs.
+    pub(crate) previous: Option<Key>,
 }
 
 impl Keys {
-    /// Returns the keys of a subject, from the content of its files.
+    /// Returns the keys of a subject, from the content of its files, and from the key of the label map that the previous runs
+    /// predict on the grid of its image file.
     pub(crate) fn new(
         case: &Case,
         preprocessing: &FittedPreprocessing,
         files: &[InputFile],
+        previous: Option<&Key>,
         masks_background: bool,
     ) -> Self {
         let begin = || {
@@ -107,12 +120,16 @@ impl Keys {
             key.build()
         };
         let weights = case.weight_maps.keys().copied().zip(weight_files.iter().map(weight_key)).collect();
-        Self { volume, weights, background }
+        // How the map is resampled depends on the grid, and may depend on the image and its labels.
+        let previous =
+            previous.map(|map| begin().add_text("previous").add_text(&hex::encode([*map, volume].concat())).build());
+        Self { volume, weights, previous, background }
     }
 
     /// Protects the subject's entries from eviction.
     pub(crate) fn pin(&self, cache: &Cache) {
-        let keys = std::iter::once(&self.volume).chain(self.weights.values()).chain(&self.background);
+        let keys =
+            std::iter::once(&self.volume).chain(self.weights.values()).chain(&self.previous).chain(&self.background);
         keys.for_each(|key| cache.pin(key));
     }
 }
@@ -132,9 +149,14 @@ pub(crate) fn num_bytes(plan: &Plan) -> u64 {
             weights.insert((map, key_text(&case.grid), volume_files), bytes(1, false));
         }
         let background = if plan.experiment.masks_background() { bytes(1, false) } else { 0 };
-        volumes.insert(files, bytes(plan.channels, case.subject.label.is_some()) + background);
+        let previous = if plan.previous.is_some() { bytes(0, true) } else { 0 };
+        let volume = bytes(plan.channels, case.subject.label.is_some());
+        volumes.insert(files, volume + previous + background);
     }
-    volumes.values().chain(weights.values()).sum()
+    // A label map of the previous runs is also stored as predicted until it is preprocessed.
+    let predicted = plan.cases.values().map(|case| cache::num_bytes(0, case.grid.shape, true)).max();
+    let predicted = predicted.filter(|_| plan.previous.is_some()).unwrap_or(0);
+    volumes.values().chain(weights.values()).sum::<u64>() + predicted
 }
 
 /// The result of preprocessing a subject.
@@ -159,7 +181,7 @@ pub(crate) fn preprocess(
     plan: &Plan,
     name: &str,
     hashes: &FileHashes,
-    preprocessing: &FittedPreprocessing,
+    (preprocessing, previous): (&FittedPreprocessing, Option<&PredictedLabels>),
     cache: &Cache,
 ) -> Result<Preprocessed, PreprocessError> {
     let (case, masks_background) = (&plan.cases[name], plan.experiment.masks_background());
@@ -169,7 +191,7 @@ pub(crate) fn preprocess(
             Some(files) => (files, None),
             None => hash(case, hashes, preprocessing)?,
         };
-        let keys = Keys::new(case, preprocessing, &files, masks_background);
+        let keys = Keys::new(case, preprocessing, &files, previous.map(|previous| &previous.key), masks_background);
         keys.pin(cache);
         let params = params(case, &keys, preprocessing, plan.channels, cache, loaded.as_ref())?;
         let mut measured = MeasuredIntensities::read(case, &files, cache);
@@ -203,7 +225,12 @@ pub(crate) fn preprocess(
             })?;
             weights.insert(*purpose, stored);
         }
-        Ok((PreprocessedSubject::new(volumes, weights, params), files, measured.intensities))
+        let previous = keys.previous.zip(previous).map(|(key, predicted)| {
+            get_or_compute(cache, &key, &mut warnings, || {
+                predicted.preprocessed(&case.grid, &preprocessing.chain, &params)
+            })
+        });
+        Ok((PreprocessedSubject::new(volumes, weights, previous.transpose()?, params), files, measured.intensities))
     };
     let (subject, files, intensities) = preprocess().map_err(PreprocessError::of_subject(&case.subject.name))?;
     Ok(Preprocessed { subject, files, intensities, warnings })

@@ -6,6 +6,7 @@ use super::git::GitState;
 use super::moved_data::MovedDataError;
 use crate::experiment::plan::Plan;
 use crate::experiment::problem::Problems;
+use crate::previous::copy::copy;
 use crate::training::checkpoint::CheckpointError;
 use dataset::cache::hash_content;
 use dataset::split::Parts;
@@ -23,6 +24,14 @@ pub enum ResumeError {
     KeyCannotChange {
         /// The key.
         key: String,
+    },
+    /// More epochs have been trained than the run is to have.
+    #[error("`train.epochs` is {epochs}, but {trained} epochs have been trained already")]
+    TooFewEpochs {
+        /// The number of epochs that was set.
+        epochs: usize,
+        /// The number of epochs that have been trained.
+        trained: usize,
     },
     /// The plan is not valid on this machine or with its present data.
     #[error(transparent)]
@@ -50,13 +59,13 @@ pub enum ResumeError {
 }
 
 /// Writes the files of a new run folder before any slow work starts; `experiment` is the text of the experiment file,
-/// `command` are the arguments of the program.
+/// `command` are the arguments of the program. The previous runs of the plan become their copies in the folder.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn create(
     folder: &RunFolder,
-    plan: &Plan,
+    plan: &mut Plan,
     experiment: &str,
     git: GitState,
     command: Vec<String>,
@@ -66,6 +75,8 @@ pub fn create(
     write_atomically(&folder.experiment(), experiment.as_bytes())?;
     write_atomically(&folder.plan(), yaml.as_bytes())?;
     folder.write_split(&plan.parts)?;
+    plan.previous.as_ref().map_or(Ok(()), |previous| copy(previous, folder.root()))?;
+    plan.use_previous_copies(folder.root());
     // Last, so that a folder with a manifest has all other files.
     manifest.write(folder)?;
     Ok(manifest)
@@ -92,6 +103,7 @@ pub fn resume(
         start: before.start,
         git_dirty: before.git_dirty,
         inputs: before.inputs,
+        epochs_changed: before.epochs_changed,
         plan: plan_at_start,
         ..now
     };

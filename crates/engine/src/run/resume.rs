@@ -11,7 +11,7 @@ use crate::experiment::plan::Plan;
 use crate::training::checkpoint::State;
 use nn::devices::DeviceName;
 use run_folder::folder::RunFolder;
-use run_folder::manifest::{Manifest, Status};
+use run_folder::manifest::{EpochsChange, Manifest, Status};
 use run_folder::plan_keys::{WITHOUT_EFFECT, is_place};
 
 /// Returns the keys that a resumed run may change besides the place of its data; any other would make it another run.
@@ -79,7 +79,12 @@ pub fn resume(
     plan.warnings.extend(latest.warnings());
     let is_lengthened = changes.set.iter().any(|set| set.key == "train.epochs");
     let mut state = latest.state;
-    let is_complete = state.as_ref().is_some_and(|state| state.progress.epoch > plan.experiment.train.epochs.get());
+    let epochs = plan.experiment.train.epochs.get();
+    let trained = state.as_ref().map_or(0, |state| state.progress.epoch - 1);
+    if is_lengthened && trained > epochs {
+        return Err(ResumeError::TooFewEpochs { epochs, trained });
+    }
+    let is_complete = trained >= epochs;
     if before.status == Status::Done && (is_complete || !is_lengthened) {
         return Ok(None);
     }
@@ -87,6 +92,16 @@ pub fn resume(
         // More epochs override early stopping.
         progress.ended_early &= !is_lengthened;
     }
+    let mut before = before;
+    if epochs_of_plan(folder)? != epochs {
+        let after_step = state.as_ref().map_or(0, |state| state.progress.step);
+        before.epochs_changed.push(EpochsChange { after_step, epochs });
+    }
     let manifest = manifest::resume(folder, &mut plan, before, command)?;
     Ok(Some(ResumedRun { plan, state, manifest }))
+}
+
+/// Returns the number of epochs of the run before it is changed.
+fn epochs_of_plan(folder: &RunFolder) -> Result<usize, ResumeError> {
+    Ok(load::load(&folder.plan(), &[])?.experiment.train.epochs.get())
 }

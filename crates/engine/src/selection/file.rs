@@ -33,8 +33,9 @@ pub struct Selection {
     pub settings: Vec<SelectedSetting>,
     /// The post-processing: it replaces that of the runs.
     pub postprocess: Vec<Postprocess>,
-    /// What the selection is based on.
-    pub evidence: Evidence,
+    /// What the selection is based on; `None` in a file that was written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// The runs of a setting, which differ only in their fold.
@@ -49,6 +50,9 @@ pub struct SelectedSetting {
     pub checkpoint: CheckpointName,
     /// The run folders.
     pub runs: Vec<PathBuf>,
+    /// The SHA-256 of the weights of each run; empty in a file that was written by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights_sha256: Vec<String>,
 }
 
 /// Which weights of a run.
@@ -98,15 +102,35 @@ pub struct Evidence {
 }
 
 impl Selection {
-    /// Creates a selection of settings, each with the same weight.
+    /// Creates a selection of settings, each with the same weight. Each run has the SHA-256 of its weights.
     pub fn new(
-        settings: Vec<(String, CheckpointName, Vec<PathBuf>)>,
+        settings: Vec<(String, CheckpointName, Vec<(PathBuf, String)>)>,
         postprocess: Vec<Postprocess>,
         evidence: Evidence,
     ) -> Self {
         let weight = 1.0 / settings.len() as f64;
-        let setting = |(name, checkpoint, runs)| SelectedSetting { name, weight, checkpoint, runs };
-        Self { format: FORMAT, settings: settings.into_iter().map(setting).collect(), postprocess, evidence }
+        let setting = |(name, checkpoint, runs): (_, _, Vec<_>)| {
+            let (runs, weights_sha256) = runs.into_iter().unzip();
+            SelectedSetting { name, weight, checkpoint, runs, weights_sha256 }
+        };
+        let settings = settings.into_iter().map(setting).collect();
+        Self { format: FORMAT, settings, postprocess, evidence: Some(evidence) }
+    }
+
+    /// Checks that the runs, which were opened in the order of the settings, have the weights that were selected.
+    ///
+    /// # Errors
+    /// When a run has others; it is named.
+    pub fn check_weights(&self, predictors: &[Predictor]) -> Result<(), PredictError> {
+        let mut predictors = predictors.iter();
+        for setting in &self.settings {
+            for (index, predictor) in predictors.by_ref().take(setting.runs.len()).enumerate() {
+                if setting.weights_sha256.get(index).is_some_and(|sha256| *sha256 != predictor.weights.sha256) {
+                    return Err(PredictError::OtherWeights { path: predictor.weights.file.clone() });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns the ensemble of the runs, which were opened in the order of the settings.
@@ -156,10 +180,14 @@ impl Selection {
             let message = "expected at least one setting, each with at least one run".to_owned();
             problem("settings", message, "`runner select RUNS_DIR` writes such a file");
         }
+        if selection.settings.iter().any(|setting| ![0, setting.runs.len()].contains(&setting.weights_sha256.len())) {
+            let message = "expected a value of `weights_sha256` for each run, or none".to_owned();
+            problem("settings", message, "leave `weights_sha256` out where you change the runs");
+        }
         let weights: Vec<f64> = selection.settings.iter().map(|setting| setting.weight).collect();
         let sum: f64 = weights.iter().sum();
         if !weights.iter().all(|weight| *weight > 0.0) || (sum - 1.0).abs() > 1e-6 {
-            let message = format!("expected positive weights with the sum 1, got {weights:?}");
+            let message = format!("expected positive weights that sum to 1, got {weights:?}");
             problem("settings", message, "a single setting has the weight 1");
         }
         if !problems.is_empty() {
@@ -194,7 +222,8 @@ mod tests {
     use crate::inference::postprocess::KeepLargestComponent;
 
     fn selection(root: &Path) -> Selection {
-        let setting = |name: &str| (name.to_owned(), CheckpointName::Best, vec![root.join("runs").join(name)]);
+        let run = |name: &str| (root.join("runs").join(name), format!("hash of {name}"));
+        let setting = |name: &str| (name.to_owned(), CheckpointName::Best, vec![run(name)]);
         let evidence = Evidence {
             metric: "dice".to_owned(),
             subjects: 3,
@@ -220,6 +249,16 @@ mod tests {
         assert_eq!((read, hash.len()), (written, 64));
     }
 
+    #[test]
+    fn a_file_that_was_written_by_hand_needs_no_evidence_and_no_hashes() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("selection.yaml");
+        let setting = "{ name: a, weight: 1, checkpoint: best, runs: [a] }";
+        std::fs::write(&path, format!("format: 1\nsettings: [{setting}]\npostprocess: []\n")).unwrap();
+        let (read, _) = Selection::read(&path).unwrap();
+        assert!(read.evidence.is_none() && read.settings[0].weights_sha256.is_empty());
+    }
+
     fn problem(change: impl Fn(String) -> String) -> String {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("selection.yaml");
@@ -232,9 +271,11 @@ mod tests {
     #[test]
     fn a_file_that_was_edited_wrongly_is_a_problem() {
         let weights = problem(|text| text.replacen("weight: 0.5", "weight: 0.7", 1));
-        assert!(weights.contains("expected positive weights with the sum 1, got [0.7, 0.5]"), "{weights}");
+        assert!(weights.contains("expected positive weights that sum to 1, got [0.7, 0.5]"), "{weights}");
         let newer = problem(|text| text.replace("format: 1", "format: 2"));
         assert!(newer.contains("format 2 is newer than 1"), "{newer}");
+        let hashes = problem(|text| text.replacen("  weights_sha256:\n", "  weights_sha256:\n  - more\n", 1));
+        assert!(hashes.contains("expected a value of `weights_sha256` for each run"), "{hashes}");
         let unknown = problem(|text| text.replace("postprocess:", "postprocessing:"));
         assert!(unknown.contains("postprocess"), "{unknown}");
     }

@@ -126,6 +126,7 @@ pub(super) mod tests {
             label,
             weights: Vec::new(),
             params: Vec::new(),
+            mask_params: Vec::new(),
         }
     }
 

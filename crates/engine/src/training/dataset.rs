@@ -14,6 +14,8 @@ use crate::inference::file_mapping::FileMapping;
 use crate::preprocessing::fitted::FittedPreprocessing;
 use crate::preprocessing::subject::{self, Preprocessed};
 use crate::preprocessing::{HAS_LABELS, MeasuredIntensities, PreprocessError, PreprocessedSubject, input_files};
+use crate::previous::label_maps::{self, PredictedLabels, Predictions};
+use crate::previous::masks::with_masks;
 use dataset::cache::{Cache, FileHashes};
 use dataset::load::load_label;
 use dataset::queue::MakeError;
@@ -27,8 +29,10 @@ use volume::{Label, Voxels};
 
 mod background;
 mod patch;
+mod previous;
 
 pub use patch::PatchUse;
+use previous::PreviousMasks;
 
 /// The interval at which hashes are saved while subjects are preprocessed, so that few are lost if the process is killed.
 const SAVE_HASHES_EVERY: Duration = Duration::from_secs(10);
@@ -47,6 +51,8 @@ pub struct PreprocessedDataset {
     samples_per_volume: usize,
     batch_size: usize,
     by_name: BTreeMap<String, PreprocessedSubject>,
+    /// What becomes of the label maps of the previous runs, if there are some.
+    previous: Option<PreviousMasks>,
     /// The files that were read.
     pub inputs: Inputs,
     /// A summary of the training scans; `None` if there are none.
@@ -74,13 +80,18 @@ impl PreprocessedDataset {
         let hashes = FileHashes::load(&cache.root);
         let Some(preprocessing) = FittedPreprocessing::fit(plan, cache, &hashes, stop, emit)? else { return Ok(None) };
         let initial_weights = input_files::hash_initial_weights(plan, &hashes)?;
+        let (subjects, store) = ((&names[..], &preprocessing), (cache, &hashes));
+        let predicted = label_maps::predict_subjects(plan, subjects, store, stop, emit)?;
+        let Some(Predictions { weights: previous_weights, by_subject: predicted }) = predicted else { return Ok(None) };
         let masks_background = plan.experiment.masks_background();
-        for case in names.iter().map(|name| &plan.cases[*name]) {
+        for (name, case) in names.iter().map(|name| (*name, &plan.cases[*name])) {
             if let Some(files) = input_files::known(case, &hashes) {
-                subject::Keys::new(case, &preprocessing, &files, masks_background).pin(cache);
+                let previous = predicted.get(name).map(|predicted| &predicted.key);
+                subject::Keys::new(case, &preprocessing, &files, previous, masks_background).pin(cache);
             }
         }
-        let subjects = preprocess_subjects(plan, &names, &preprocessing, (cache, &hashes), stop, emit);
+        let prepared = (&preprocessing, &predicted);
+        let subjects = preprocess_subjects(plan, &names, prepared, (cache, &hashes), stop, emit);
         // Saved also after an error or a stop, so that the other subjects are not hashed again.
         let saved = hashes.save();
         let subjects = subjects?;
@@ -105,7 +116,8 @@ impl PreprocessedDataset {
             samples_per_volume: plan.experiment.queue.samples_per_volume.get(),
             batch_size: plan.experiment.train.batch_size.get(),
             by_name,
-            inputs: Inputs { subjects: files, initial_weights },
+            previous: PreviousMasks::new(plan),
+            inputs: Inputs { subjects: files, initial_weights, previous: previous_weights },
             fingerprint,
             hashes,
         }))
@@ -117,6 +129,20 @@ impl PreprocessedDataset {
     /// When the subject is in neither the training nor the validation part of the plan.
     pub fn get(&self, name: &str) -> &PreprocessedSubject {
         self.by_name.get(name).expect("every subject of a plan's parts is preprocessed")
+    }
+
+    /// Returns the input of the network for a whole subject: its image, and the masks of the label map that the previous runs
+    /// predict.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    pub fn network_input(&self, name: &str) -> Voxels<f32> {
+        let subject = self.get(name);
+        let image = subject.volume().image;
+        match (&self.previous, subject.previous()) {
+            (Some(previous), Some(map)) => with_masks(&image, &map, &previous.labels),
+            _ => image,
+        }
     }
 
     /// Starts to measure the time that each step of making a patch takes.
@@ -183,7 +209,7 @@ fn fingerprint(
 fn preprocess_subjects(
     plan: &Plan,
     names: &[&String],
-    preprocessing: &FittedPreprocessing,
+    (preprocessing, predicted): (&FittedPreprocessing, &BTreeMap<String, PredictedLabels>),
     (cache, hashes): (&Cache, &FileHashes),
     stop: &AtomicBool,
     emit: &mut (dyn FnMut(Event) + Send),
@@ -194,7 +220,8 @@ fn preprocess_subjects(
         .par_iter()
         .take_any_while(|_| !stop.load(Ordering::Relaxed))
         .map(|name| {
-            let subject = subject::preprocess(plan, name, hashes, preprocessing, cache)?;
+            let previous = predicted.get(*name);
+            let subject = subject::preprocess(plan, name, hashes, (preprocessing, previous), cache)?;
             let mut progress = progress.lock().expect("reporting progress does not panic");
             let (done, saved, emit) = &mut *progress;
             *done += 1;

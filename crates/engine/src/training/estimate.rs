@@ -217,8 +217,8 @@ fn time_volumes(
     let windows = |name: &String| inference.num_windows(plan.cases[name].outgoing.shape, plan.window) as f64;
     let (of_one, of_all) = (windows(name), plan.parts.val.iter().map(windows).sum::<f64>());
     let batch = inference.batch_size.get();
-    let values = batch * plan.channels * plan.window.iter().product::<usize>();
-    let forward = || trainer.logits(vec![0.0; values], [batch, plan.channels], plan.window).map(drop);
+    let values = batch * plan.network_channels() * plan.window.iter().product::<usize>();
+    let forward = || trainer.logits(vec![0.0; values], [batch, plan.network_channels()], plan.window).map(drop);
     forward()?;
     let start = Instant::now();
     forward()?;

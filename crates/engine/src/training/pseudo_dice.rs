@@ -78,7 +78,7 @@ pub fn count(
         }
         let patches = queue.by_ref().take(batch_size).collect::<Result<Vec<_>, _>>()?;
         let images = patches.iter().flat_map(|patch| patch.image.iter().copied()).collect();
-        let logits = trainer.logits(images, [patches.len(), plan.channels], plan.patch)?;
+        let logits = trainer.logits(images, [patches.len(), plan.network_channels()], plan.patch)?;
         add(&mut counts, &logits, &patches, &plan.targets)?;
     }
     Ok(Some(counts))

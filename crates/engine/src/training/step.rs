@@ -71,7 +71,7 @@ impl Trainer {
         let spec = &plan.experiment;
         let seed = Seed(spec.seed);
         let device = plan.device.open()?.autodiff();
-        let network = spec.model.build(plan.channels, plan.num_classes(), seed, &device);
+        let network = spec.model.build(plan.network_channels(), plan.num_classes(), seed, &device);
         let values: Vec<_> = network.parameters.trained_values().cloned().collect();
         let options = network.parameters.trained_names().map(|name| fine_tuning::options(plan, name)).collect();
         Ok(Self {
@@ -291,7 +291,7 @@ impl Trainer {
     /// When their file cannot be read or does not match the network.
     pub fn load_initial_weights(&mut self, plan: &Plan) -> Result<(), TrainError> {
         if let Some(weights) = &plan.experiment.train.initial_weights {
-            let loaded = plan.experiment.model.read_weights(weights, plan.channels, plan.num_classes())?;
+            let loaded = plan.experiment.model.read_weights(weights, plan.network_channels(), plan.num_classes())?;
             self.network.parameters.replace(loaded.tensors, &self.device);
         }
         Ok(())

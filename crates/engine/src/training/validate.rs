@@ -112,9 +112,9 @@ fn score(
     let sliding_window = sliding_window(&plan.experiment, plan.window, targets);
     let forward = |windows, count| match stop.load(Ordering::Relaxed) {
         true => Err(TrainError::Stopped),
-        false => trainer.logits(windows, [count, plan.channels], plan.window),
+        false => trainer.logits(windows, [count, plan.network_channels()], plan.window),
     };
-    let prediction = predict_label_map(&dataset.get(name).volume().image, &mapping, &sliding_window, &output, forward)?;
+    let prediction = predict_label_map(&dataset.network_input(name), &mapping, &sliding_window, &output, forward)?;
     let (shape, spacing) = (truth.shape, case.grid.spacing());
     Ok(targets.score(&plan.experiment.metrics, &Pair { prediction: &prediction, truth: &truth, shape, spacing }))
 }

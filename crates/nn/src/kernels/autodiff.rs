@@ -11,7 +11,7 @@ use burn::backend::{Autodiff, Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::convolution::{DirectConvolution, Direction, Kernels};
+use super::convolution::{Direction, Kernels, VolumeConvolution};
 use super::normalization::{GroupNormalization, Moments};
 use super::slab::Maps;
 use super::stencil::Stencil;
@@ -55,7 +55,7 @@ impl<const N: usize> ConvolutionState<N> {
             Direction::Gather => (self.stencil.coarse(grid), self.stencil.coarse(grid), kernels.coarse),
             Direction::Scatter => (grid, self.stencil.fine(grid), kernels.fine),
         };
-        let convolution = DirectConvolution {
+        let convolution = VolumeConvolution {
             batch,
             coarse,
             stencil: self.stencil,
@@ -111,7 +111,7 @@ impl<const N: usize> ConvolutionState<N> {
             let shapes = self.inputs.each_ref().map(dims::<5>);
             let inputs = &[gradient];
             let convolution =
-                DirectConvolution { batch, coarse, stencil, direction, inputs, kernels, bias: &[], slope: 1.0 };
+                VolumeConvolution { batch, coarse, stencil, direction, inputs, kernels, bias: &[], slope: 1.0 };
             let gradients = convolution.compute(&shapes.map(|[_, channels, ..]| channels));
             for ((parent, shape), gradient) in parents.inputs.into_iter().zip(shapes).zip(gradients) {
                 if let Some(parent) = parent {

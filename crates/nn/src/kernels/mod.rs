@@ -5,7 +5,9 @@
 //!
 //! | file | kernel |
 //! |---|---|
-//! | `convolution` | direct convolution and transposed convolution of any `stencil`, on the padded layout of `slab` |
+//! | `convolution` | convolution and transposed convolution of any `stencil` |
+//! | `direct` | those of few channels, on the padded layout of `slab` |
+//! | `blocked` | those of many channels: Winograd's algorithm, and products of gathered rows |
 //! | `weight_gradient` | gradients of a convolution's weight and bias |
 //! | `normalization` | instance and group normalization, fused with the activation |
 //! | `max_pool`, `average_pool`, `trilinear` | pooling and trilinear up-sampling |
@@ -19,7 +21,9 @@ use burn::tensor::Tensor;
 
 mod autodiff;
 mod average_pool;
+mod blocked;
 mod convolution;
+mod direct;
 mod max_pool;
 mod normalization;
 mod slab;

@@ -121,6 +121,35 @@ fn convolutions_equal_those_of_burn() {
 }
 
 #[test]
+fn convolutions_of_many_channels_equal_those_of_burn() {
+    for case in [
+        // By Winograd's algorithm: odd and even grids, partly filled panels, several boxes.
+        Case::new(1, &[24], 22, [6, 8, 10], 1.0),
+        Case::new(2, &[16, 32], 22, [9, 6, 7], 0.01),
+        Case::new(1, &[44], 70, [11, 12, 3], 0.01),
+        Case::new(2, &[64], 65, [7, 9, 11], 1.0),
+        Case::new(3, &[23], 32, [8, 30, 34], 0.01),
+        Case::new(1, &[24], 45, [12, 14, 9], 1.0).with([3, 3, 1], [1; 3]),
+        Case::new(1, &[24], 45, [9, 14, 10], 0.01).with([1, 3, 3], [1; 3]),
+        Case::new(2, &[32, 16], 24, [11, 5, 16], 1.0).with([3, 1, 3], [1; 3]),
+        // Too small for it, other kernels, and strides.
+        Case::new(1, &[24], 25, [1, 1, 1], 1.0),
+        Case::new(2, &[48], 26, [2, 1, 3], 0.01),
+        Case::new(1, &[16, 43], 24, [4, 6, 5], 0.01).with([1; 3], [1; 3]),
+        Case::new(1, &[22], 24, [6, 7, 8], 1.0).with([5, 1, 3], [1; 3]),
+        Case::new(2, &[25], 44, [6, 8, 10], 0.01).with([3; 3], [2; 3]),
+        Case::new(1, &[28], 64, [8, 6, 5], 1.0).with([3, 3, 1], [2, 2, 1]),
+        Case::new(1, &[32, 16], 24, [5, 4, 6], 0.01).with([3; 3], [1, 2, 2]),
+        Case::new(1, &[24], 23, [6, 9, 4], 1.0).with([5, 3, 3], [2, 3, 1]),
+        Case::new(1, &[22], 48, [4, 4, 4], 1.0).with([1; 3], [2; 3]),
+        Case::new(1, &[32], 32, [20, 34, 32], 1.0).with([3; 3], [2; 3]),
+    ] {
+        let [ours, burns] = case.results();
+        assert_close(&ours, &burns, &format!("{case:?}"));
+    }
+}
+
+#[test]
 fn transposed_convolutions_equal_those_of_burn() {
     for (batch, [input, output], [x, y, z], stride) in [
         (1, [1, 1], [1, 1, 1], [2; 3]),
@@ -128,6 +157,8 @@ fn transposed_convolutions_equal_those_of_burn() {
         (1, [9, 6], [4, 3, 6], [2, 2, 1]),
         (1, [4, 2], [3, 2, 2], [1, 3, 2]),
         (1, [3, 4], [4, 3, 31], [2; 3]),
+        (2, [48, 22], [3, 4, 5], [2; 3]),
+        (1, [24, 45], [5, 3, 6], [2, 1, 3]),
     ] {
         let (input, weight) = (waves([batch, input, x, y, z], 0.37), [input, output, stride[0], stride[1], stride[2]]);
         let (weight, bias) = (waves(weight, 0.53), [waves([output], 0.91)]);
@@ -162,12 +193,17 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let case = Case::new(2, &[5, 4], 9, [19, 33, 30], 0.01);
             let [convolution, _] = case.results();
             let [strided, _] = Case { grid: [20, 36, 30], ..case }.with([3; 3], [2; 3]).results();
+            let wide = Case::new(2, &[32, 16], 48, [14, 13, 10], 0.01);
+            let [wide_convolution, _] = wide.results();
+            let [wide_strided, _] = Case { grid: [14, 12, 10], ..wide }.with([3; 3], [2; 3]).results();
             let (input, affine) = (waves([2, 6, 9, 11, 10], 0.29), [waves([6], 0.6), waves([6], 0.8)]);
             let norm = || super::normalize(input.clone(), affine.clone(), 3, EPSILON, 0.01);
             let upsampled = || super::trilinear(input.clone());
             [
                 convolution,
                 strided,
+                wide_convolution,
+                wide_strided,
                 output_and_gradients(std::slice::from_ref(&input), &affine, norm),
                 output_and_gradients(std::slice::from_ref(&input), &[], upsampled),
             ]

@@ -6,6 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::blocked;
 use super::slab::{Lattice, Maps, Slab, patch_volumes};
 use super::stencil::Stencil;
 
@@ -34,6 +35,9 @@ struct FinePhase {
 pub fn weight(batch: usize, coarse: [usize; 3], stencil: Stencil, fine_maps: &[Maps], coarse_maps: Maps) -> Vec<f32> {
     let [fine_voxels, coarse_voxels] = [stencil.fine(coarse), coarse].map(|grid| grid.iter().product());
     let num_fine: usize = fine_maps.iter().map(|maps| maps.channels).sum();
+    if blocked::supports([num_fine, coarse_maps.channels]) {
+        return blocked::weight_gradient(batch, coarse, stencil, fine_maps, coarse_maps);
+    }
     let reach = stencil.reach();
     let slab_planes = Slab::num_planes(coarse, reach, SLAB_POSITIONS);
     let phases = phases(stencil, Slab::new(coarse, slab_planes, reach));

@@ -5,6 +5,7 @@
 //! [`Architecture`] and its [`Layers`], and add a line to the registry.
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -14,7 +15,7 @@ use crate::layers::Pass;
 use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Parameters};
 use crate::weights::initial::closeness;
-use crate::weights::{InitialWeights, LoadedWeights, NamedTensor, WeightsError};
+use crate::weights::{self, InitialWeights, LoadedWeights, NamedTensor, WeightsError};
 use memory::{ActivationMemory, StepSize};
 use random::Seed;
 
@@ -29,6 +30,14 @@ values::registry! {
     pub enum Model: Architecture {
         /// U-Net: a convolutional encoder and decoder, joined by skip connections.
         unet::Unet,
+    }
+}
+
+/// Returns the channels of the first convolution from the shape of its weights.
+fn input_channels(name: &str, shape: Option<&[usize]>) -> Result<usize, WeightsError> {
+    match shape {
+        Some([_, channels, ..]) => Ok(*channels),
+        _ => Err(WeightsError::Misfit(format!("`{name}` is missing"))),
     }
 }
 
@@ -165,10 +174,17 @@ impl Model {
     pub fn num_channels(&self, weights: &[NamedTensor]) -> Result<usize, WeightsError> {
         let name = self.component().input_weight();
         let input = weights.iter().find(|tensor| tensor.name == name);
-        match input.map(|tensor| tensor.shape.as_slice()) {
-            Some([_, channels, ..]) => Ok(*channels),
-            _ => Err(WeightsError::Misfit(format!("`{name}` is missing"))),
-        }
+        input_channels(name, input.map(|tensor| tensor.shape.as_slice()))
+    }
+
+    /// Returns the number of image channels of a network with the weights of a file, of which only the header is read.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or the weights are not those of such a network.
+    pub fn num_channels_of(&self, path: &Path) -> Result<usize, WeightsError> {
+        let name = self.component().input_weight();
+        let shape = weights::read_shape(path, name)?;
+        input_channels(name, shape.as_deref())
     }
 
     /// Returns the voxels of the input along each axis on which a voxel of the deepest level depends.

@@ -138,17 +138,17 @@ const MAX_CONVOLUTIONS: usize = 64;
 
 impl Unet {
     /// Returns the number of levels.
-    fn depth(&self) -> usize {
+    pub fn depth(&self) -> usize {
         self.widths.len()
     }
 
     /// Returns the kernel of a level, counted from the full resolution down.
-    fn kernel(&self, level: usize) -> [usize; 3] {
+    pub fn kernel(&self, level: usize) -> [usize; 3] {
         self.kernel_sizes.at(level)
     }
 
     /// Returns the factor by which a level reduces the grid of the level above.
-    fn stride(&self, level: usize) -> [usize; 3] {
+    pub fn stride(&self, level: usize) -> [usize; 3] {
         match (&self.strides, level) {
             (Some(strides @ SizePerLevel::Each(_)), _) => strides.at(level),
             (_, 0) => [1; 3],
@@ -164,7 +164,7 @@ impl Unet {
     }
 
     /// Returns the number of convolutions, or of residual blocks, on a level of the encoder.
-    fn encoder_convs(&self, level: usize) -> usize {
+    pub fn encoder_convs(&self, level: usize) -> usize {
         /// nnU-Net's numbers of residual blocks.
         const BLOCKS: [usize; 4] = [1, 3, 4, 6];
         match (&self.convs_per_level, self.encoder) {
@@ -175,7 +175,7 @@ impl Unet {
     }
 
     /// Returns the number of convolutions on a level of the decoder, counted from the full resolution down.
-    fn decoder_convs(&self, level: usize) -> usize {
+    pub fn decoder_convs(&self, level: usize) -> usize {
         match (&self.decoder_convs_per_level, self.encoder) {
             (Some(counts), _) => counts.at(level),
             (None, Encoder::Plain) => 2,

@@ -16,7 +16,7 @@ mod safetensors_file;
 pub mod state_dict;
 
 pub use initial::{InitialWeights, InputChannels, LoadedWeights};
-pub use safetensors_file::{from_safetensors, read, read_tensors, to_safetensors};
+pub use safetensors_file::{from_safetensors, read, read_shape, read_tensors, to_safetensors};
 
 /// A tensor of 32-bit floats with a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,9 @@ pub enum WeightsError {
     /// The file is not one that PyTorch has written since version 1.6.
     #[error("it is not a ZIP archive, as PyTorch writes them since version 1.6, or it is damaged")]
     NotZip,
+    /// The file is an archive without its end, or damaged.
+    #[error("the file is incomplete or damaged ({0}); copy it again")]
+    Truncated(String),
     /// The file asks to call something that no tensor and no plain data needs.
     #[error("the file asks to call `{name}`, which has nothing to do with weights; nothing was executed")]
     Call {

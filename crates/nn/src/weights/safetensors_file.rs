@@ -1,7 +1,10 @@
 //! Weights in safetensors files.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::{NamedTensor, WeightsError, checksum};
@@ -50,6 +53,28 @@ pub fn read(path: &Path) -> Result<Vec<NamedTensor>, WeightsError> {
     from_safetensors(&read_bytes(path)?)
 }
 
+/// Returns the shape of a tensor from the header of a safetensors file, without reading the values; `None` if there is no such
+/// tensor.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or is not such a file.
+pub fn read_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, WeightsError> {
+    let read_error = |source| WeightsError::Read { path: path.to_owned(), source };
+    let size = file_size(path)?;
+    let mut file = File::open(path).map_err(read_error)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(read_error)?;
+    let length = u64::from_le_bytes(length);
+    if length > size {
+        return Err(SafeTensorError::InvalidHeaderLength.into());
+    }
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header).map_err(read_error)?;
+    let header: serde_json::Value =
+        serde_json::from_slice(&header).map_err(|error| SafeTensorError::InvalidHeaderDeserialization(error))?;
+    Ok(serde_json::from_value(header[name]["shape"].clone()).ok())
+}
+
 /// Reads a whole file, which must be smaller than the machine's memory.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, WeightsError> {
     file_size(path)?;
@@ -85,6 +110,17 @@ mod tests {
     #[test]
     fn tensors_survive_a_round_trip_bit_for_bit() {
         assert_eq!(from_safetensors(&to_safetensors(&tensors())).unwrap(), tensors());
+    }
+
+    #[test]
+    fn a_shape_is_read_from_the_header() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        std::fs::write(&path, to_safetensors(&tensors())).unwrap();
+        assert_eq!(read_shape(&path, "a.weight").unwrap(), Some(vec![1, 2]));
+        assert_eq!(read_shape(&path, "b").unwrap(), None);
+        std::fs::write(&path, [255; 40]).unwrap();
+        assert!(matches!(read_shape(&path, "a.weight"), Err(WeightsError::Format(_))));
     }
 
     #[test]

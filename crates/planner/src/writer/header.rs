@@ -11,6 +11,7 @@ impl Context<'_> {
             Kind::FullResolution => "in 3-D at the planned resolution",
             Kind::Slices => "slice by slice",
             Kind::LowResolution => "in 3-D at a lower resolution, at which a patch sees more of a scan",
+            Kind::Cascade => "in 3-D at the planned resolution, guided by predictions at a lower resolution",
         };
         text.comment(
             0,
@@ -65,6 +66,29 @@ impl Context<'_> {
         let (split, reason) = &self.data.split;
         text.comment(2, reason);
         text.line(format!("  split: {split}"));
+        if self.kind == Kind::Cascade {
+            self.write_previous(text);
+        }
         text.blank();
+    }
+
+    /// Writes the previous stage of a cascade.
+    fn write_previous(&self, text: &mut Writer) {
+        let first = Kind::LowResolution.name();
+        text.comment(
+            2,
+            format!(
+                "previous_stage {first}: its predicted label maps are further input channels, one for each label. Train a run of                  {first}.yaml for every fold first: `runner run {first}.yaml --set data.split.fold.index=0`, then 1, 2, 3 and 4.                  Each subject is then predicted by the run that was not trained on it, and new images by all of them."
+            ),
+        );
+        text.line("  previous:");
+        text.line(format!("    runs: runs/{}_{first}", self.data.name));
+        text.comment(
+            4,
+            "The errors of the first stage are imitated: ApplyRandomBinaryOperatorTransform and              RemoveRandomConnectedComponentFromOneHotEncodingTransform.",
+        );
+        text.line("    augment:");
+        text.line("      - random_morphology: { probability: 0.4, label_probability: 0.5, radius: [1, 8] }");
+        text.line("      - remove_component: { probability: 0.2, label_probability: 0.5, max_fraction: 0.15 }");
     }
 }

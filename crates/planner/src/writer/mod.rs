@@ -20,6 +20,8 @@ pub enum Kind {
     Slices,
     /// Lower resolution in 3-D, the first stage of a cascade.
     LowResolution,
+    /// Full resolution in 3-D with the predictions at the lower resolution as input, the second stage of a cascade.
+    Cascade,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::FullResolution => "3d_fullres",
             Self::Slices => "2d",
             Self::LowResolution => "3d_lowres",
+            Self::Cascade => "3d_cascade_fullres",
         }
     }
 }
@@ -81,15 +84,22 @@ struct Context<'a> {
 /// The names of the axes.
 const AXES: [&str; 3] = ["x", "y", "z"];
 
-/// Returns the experiments of a plan: full resolution, slices, and lower resolution if it is planned.
-pub fn experiments(data: &DataSection, fingerprint: &DatasetFingerprint, plan: &DatasetPlan) -> Vec<ExperimentFile> {
+/// Returns the configurations of a plan: full resolution, slices, and if it is planned lower resolution, which is followed by a
+/// cascade.
+pub fn configurations(plan: &DatasetPlan) -> Vec<(Kind, &Configuration)> {
     let configurations = [
         (Kind::FullResolution, plan.full.as_ref()),
         (Kind::Slices, Some(&plan.slices)),
         (Kind::LowResolution, plan.low.as_ref()),
+        (Kind::Cascade, plan.low.as_ref().and(plan.full.as_ref())),
     ];
-    let planned = configurations.into_iter().filter_map(|(kind, planned)| Some((kind, planned?)));
-    planned
+    configurations.into_iter().filter_map(|(kind, planned)| Some((kind, planned?))).collect()
+}
+
+/// Returns the experiments of the configurations of a plan.
+pub fn experiments(data: &DataSection, fingerprint: &DatasetFingerprint, plan: &DatasetPlan) -> Vec<ExperimentFile> {
+    configurations(plan)
+        .into_iter()
         .map(|(kind, planned)| {
             let configuration = data.orientation.applied_to(planned);
             let slice_axis = data.orientation.axis(plan.axes.slice_axis());
@@ -226,7 +236,8 @@ mod tests {
         assert_has(
             &text,
             &[
-                "- z_normalize: { ddof: 0, per_channel: true, mask: { nonzero: {} }, outside: unchanged, channels: [1, 4] }",
+                "- z_normalize: { ddof: 0, per_channel: true, min_std: 1.0e-8, mask: { nonzero: {} }, \
+                 outside: unchanged, channels: [1, 4] }",
                 "- { low: -5.0, high: 99.0, mean: 40.0, std: 20.5 }",
                 "channels: [0]",
                 "- rescale_intensity: { to: [0, 1], channels: [3] }",
@@ -240,8 +251,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cascade_is_the_full_resolution_with_the_lower_one_as_input() {
+        let text = |kind| text(kind, [0.7, 0.7, 5.0], [512, 512, 90], "RAS", &["CT"], 1.0);
+        let cascade = text(Kind::Cascade);
+        assert_has(
+            &cascade,
+            &[
+                "name: made_3d_cascade_fullres",
+                "runs: runs/made_3d_lowres",
+                "- random_morphology: { probability: 0.4, label_probability: 0.5, radius: [1, 8] }",
+                "- remove_component: { probability: 0.2, label_probability: 0.5, max_fraction: 0.15 }",
+            ],
+        );
+        let after_data = |text: &str| text[text.find("preprocess:").unwrap()..].to_owned();
+        assert_eq!(after_data(&cascade), after_data(&text(Kind::FullResolution)));
+    }
+
+    #[test]
     fn comments_fit_into_a_line() {
-        let text = text(Kind::FullResolution, [0.7, 0.7, 5.0], [512, 512, 90], "RAS", &["CT"], 1.0);
+        let text = text(Kind::Cascade, [0.7, 0.7, 5.0], [512, 512, 90], "RAS", &["CT"], 1.0);
         let comments = text.lines().filter(|line| line.trim_start().starts_with('#'));
         assert!(comments.into_iter().all(|line| line.chars().count() <= 120), "{text}");
     }

@@ -98,11 +98,11 @@ impl Context<'_> {
     fn write_loss(&self, text: &mut Writer) {
         let reason = match self.kind {
             Kind::Slices => "batch_dice is true in 2-D: Dice is summed over the slices of a batch.",
-            Kind::FullResolution if self.configuration.batch_dice => {
+            Kind::FullResolution | Kind::Cascade if self.configuration.batch_dice => {
                 "batch_dice is true, since a low resolution is planned too: patches cover little of a volume, and many lack a \
                  structure."
             }
-            Kind::FullResolution => "batch_dice is false, since patches cover much of a volume.",
+            Kind::FullResolution | Kind::Cascade => "batch_dice is false, since patches cover much of a volume.",
             Kind::LowResolution => "batch_dice is false at the low resolution.",
         };
         let batch = self.configuration.batch_dice;

@@ -6,6 +6,9 @@ use crate::normalization::Normalization;
 use crate::spacing::THIN_SLICE_PERCENTILE;
 use values::format_number;
 
+/// The settings of `z_normalize` that nnU-Net always has.
+const Z_SCORE: &str = "ddof: 0, per_channel: true, min_std: 1.0e-8";
+
 impl Context<'_> {
     pub(super) fn write_preprocess(&self, text: &mut Writer) {
         text.comment(0, "Crop, normalization, then resampling: the order of nnU-Net.");
@@ -80,7 +83,7 @@ impl Context<'_> {
                     ),
                 );
                 text.line(format!(
-                    "  - z_normalize: {{ ddof: 0, per_channel: true, mask: {{ nonzero: {{}} }}, outside: unchanged{which} }}"
+                    "  - z_normalize: {{ {Z_SCORE}, mask: {{ nonzero: {{}} }}, outside: unchanged{which} }}"
                 ));
             }
             Normalization::ZScore => {
@@ -90,7 +93,7 @@ impl Context<'_> {
                         "{class} of {names}: subtracts the mean of each volume and divides by its standard deviation."
                     ),
                 );
-                text.line(format!("  - z_normalize: {{ ddof: 0, per_channel: true{which} }}"));
+                text.line(format!("  - z_normalize: {{ {Z_SCORE}{which} }}"));
             }
             Normalization::RescaleTo01 => {
                 text.comment(2, format!("{class} of {names}: the range of each volume becomes 0 to 1."));

@@ -26,9 +26,9 @@ struct Column {
 }
 
 /// Returns charts of the compared metric for the mean and each label, of the other metrics, and of the losses. Charts
-/// without values are left out.
+/// without values are left out; only runs have epochs.
 pub(super) fn charts(group: &Group) -> Vec<Chart> {
-    if group.subject == Subject::Predictions {
+    if group.subject != Subject::Runs {
         return Vec::new();
     }
     let losses = [("val_loss", "validation loss"), ("train_loss", "training loss")];

@@ -56,6 +56,7 @@ impl ComparedRun {
         let exclusion = match (&scores, run.status) {
             (_, Some(Status::Running)) if run.is_interrupted => Some("interrupted".to_owned()),
             (_, Some(status)) if status != Status::Done => Some(status_name(status).to_owned()),
+            (None, _) if run.is_imported => Some("imported, not trained here".to_owned()),
             (None, _) if run.metric_names().contains(&key.metric.name) => {
                 Some("no whole volumes were scored".to_owned())
             }

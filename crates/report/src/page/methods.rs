@@ -33,7 +33,7 @@ pub fn methods(groups: &[&Group]) -> String {
             .to_owned(),
     );
     if groups.iter().any(|group| !group.comparisons.is_empty()) {
-        sentences.extend(comparisons(is_of_runs));
+        sentences.extend(comparisons(groups[0].setting_noun(), is_of_runs));
     }
     sentences.join(" ")
 }
@@ -67,12 +67,11 @@ fn misses(groups: &[&Group], group: &Group) -> Option<String> {
 }
 
 /// Describes the tests between settings.
-fn comparisons(is_of_runs: bool) -> Vec<String> {
-    let noun = if is_of_runs { "settings" } else { "folders" };
+fn comparisons(noun: &str, is_of_runs: bool) -> Vec<String> {
     let test = format!(
-        "Two {noun} are compared case by case, on the cases that both were scored on, with the two-sided Wilcoxon \
+        "Two {noun}s are compared case by case, on the cases that both were scored on, with the two-sided Wilcoxon \
          signed-rank test (zero differences dropped; exact up to 50 cases, then the normal approximation) and Holm's \
-         correction for all pairs of {noun}, separately for each score."
+         correction for all pairs of {noun}s, separately for each score."
     );
     let seeds = "The standard deviation between seeds is that of the mean scores of the runs of a setting on the same cases, \
         pooled over settings; if each seed has its own cases, it is the residual after the effects of settings and cases. \
@@ -81,9 +80,11 @@ fn comparisons(is_of_runs: bool) -> Vec<String> {
         all pairs). A setting is significantly better than another if the Holm-adjusted p is below 0.05, the ranks of the \
         cases favour it too, the difference is larger than the gap that could come from the seed alone, and none of its \
         runs is missing.";
-    let cases = "A folder is significantly better than another if the Holm-adjusted p is below 0.05 and the ranks of the \
-        cases favour it too.";
-    vec![test, if is_of_runs { seeds } else { cases }.to_owned()]
+    let cases = format!(
+        "A {noun} is significantly better than another if the Holm-adjusted p is below 0.05 and the ranks of the cases \
+         favour it too."
+    );
+    vec![test, if is_of_runs { seeds.to_owned() } else { cases }]
 }
 
 #[cfg(test)]
@@ -94,6 +95,18 @@ mod tests {
 
     fn methods_of(scores: &[f64]) -> String {
         methods(&compare(vec![run("a", "lr: 1", scores)], ComparedEpoch::Best).iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_compared_is_called_what_it_is() {
+        let mut groups =
+            compare(vec![run("a", "lr: 1", &[0.5, 0.6]), run("b", "lr: 2", &[0.4, 0.7])], ComparedEpoch::Best);
+        groups[0].subject = Subject::Candidates;
+        let text = methods(&groups.iter().collect::<Vec<_>>());
+        assert!(
+            text.contains("Two candidates are compared") && text.contains("A candidate is significantly"),
+            "{text}"
+        );
     }
 
     #[test]

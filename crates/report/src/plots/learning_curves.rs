@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use super::{Drawable, PlotError, write};
 use crate::appearance::palette::COLOURS;
 use crate::format::decimals;
-use metrics::{Better, Metric, ScoreColumn};
+use metrics::{Better, Metric, ScoreColumn, Unit, with_unit};
 use run_folder::table::Table;
 
 /// Width and height in pixels.
@@ -37,6 +37,9 @@ struct LearningCurves {
 
 /// Draws `plots/loss` and `plots/METRIC` for each metric of the run at `root` from its `metrics.csv`, each as PNG and SVG.
 ///
+/// Scores of a metric that are better in another direction than its first ones, such as errors beside Dice, have a scale of
+/// their own and therefore a plot of their own, `plots/METRIC_SCORE`.
+///
 /// # Errors
 /// If the table cannot be read or a plot cannot be written.
 pub fn draw_learning_curves(root: &Path, title: &str, metrics: &[Metric]) -> Result<(), PlotError> {
@@ -44,7 +47,12 @@ pub fn draw_learning_curves(root: &Path, title: &str, metrics: &[Metric]) -> Res
     let table = Table::read(&path).map_err(|source| PlotError::Read { path: path.display().to_string(), source })?;
     let plots = root.join("plots");
     write(&loss(&table, title), &plots, "loss", SIZE)?;
-    metrics.iter().try_for_each(|metric| write(&scores(&table, title, metric), &plots, metric.name(), SIZE))
+    for metric in metrics {
+        for (name, curves) in scores(&table, title, metric) {
+            write(&curves, &plots, &name, SIZE)?;
+        }
+    }
+    Ok(())
 }
 
 fn loss(table: &Table, title: &str) -> LearningCurves {
@@ -58,12 +66,38 @@ fn loss(table: &Table, title: &str) -> LearningCurves {
     LearningCurves { title: format!("{title}: loss"), y_name: "loss".to_owned(), range: with_margin, curves }
 }
 
-fn scores(table: &Table, title: &str, metric: &Metric) -> LearningCurves {
+/// Returns the plots of a metric by their names: one for each direction in which scores are better.
+fn scores(table: &Table, title: &str, metric: &Metric) -> Vec<(String, LearningCurves)> {
     let declared = std::slice::from_ref(metric);
     let columns = table.names.iter().filter(|name| name.starts_with("val_"));
-    let columns = columns.filter_map(|name| Some((name, ScoreColumn::of(name, declared)?)));
-    let columns: Vec<_> = columns.filter(|(_, column)| column.metric == metric.name()).collect();
-    let curve = |(index, (name, column)): (usize, &(&String, ScoreColumn))| {
+    let columns = columns.filter_map(|name| Some((name.as_str(), ScoreColumn::of(name, declared)?)));
+    let mut by_direction: Vec<Vec<(&str, ScoreColumn)>> = Vec::new();
+    for (name, column) in columns.filter(|(_, column)| column.metric == metric.name()) {
+        match by_direction.iter_mut().find(|columns| columns[0].1.better == column.better) {
+            Some(columns) => columns.push((name, column)),
+            None => by_direction.push(vec![(name, column)]),
+        }
+    }
+    if by_direction.is_empty() {
+        return vec![(metric.name().to_owned(), scores_of_one_scale(table, title, (metric.name(), ""), &[]))];
+    }
+    let plot = |(index, columns): (usize, &Vec<(&str, ScoreColumn)>)| {
+        let first = columns[0].1;
+        let score = if index == 0 { "" } else { first.score };
+        let name = if index == 0 { metric.name().to_owned() } else { format!("{}_{score}", metric.name()) };
+        (name, scores_of_one_scale(table, title, (first.title, score), columns))
+    };
+    by_direction.iter().enumerate().map(plot).collect()
+}
+
+/// Returns the plot of some columns; `score` is the score that names the plot beside the metric, or empty.
+fn scores_of_one_scale(
+    table: &Table,
+    title: &str,
+    (metric, score): (&str, &str),
+    columns: &[(&str, ScoreColumn)],
+) -> LearningCurves {
+    let curve = |(index, (name, column)): (usize, &(&str, ScoreColumn))| {
         let is_mean = column.score == "mean";
         Curve {
             name: if is_mean { "mean of labels".to_owned() } else { column.score.replace('_', " ") },
@@ -73,14 +107,12 @@ fn scores(table: &Table, title: &str, metric: &Metric) -> LearningCurves {
         }
     };
     let curves: Vec<Curve> = columns.iter().enumerate().map(curve).collect();
-    let (name, y_name) = match columns.first() {
-        Some((_, column)) => (column.title, column.axis_name()),
-        None => (metric.name(), metric.name().to_owned()),
-    };
-    let values = curves.iter().flat_map(|curve| &curve.points).map(|(_, value)| *value);
+    let name = if score.is_empty() { metric.to_owned() } else { format!("{metric} {}", score.replace('_', " ")) };
+    let unit = columns.first().map_or(Unit::Ratio, |(_, column)| column.unit);
     let is_fraction = columns.iter().all(|(_, column)| column.better == Better::Higher)
-        && values.clone().all(|value| (0.0..=1.0).contains(&value));
+        && curves.iter().flat_map(|curve| &curve.points).all(|(_, value)| (0.0..=1.0).contains(value));
     let range = if is_fraction { up_to_one } else { with_margin };
+    let y_name = with_unit(&name, unit);
     LearningCurves { title: format!("{title}: {name} of whole validation volumes"), y_name, range, curves }
 }
 
@@ -206,6 +238,20 @@ mod tests {
         assert!(svg("hd95").contains("HD95 (mm)") && svg("hd95").contains("HD95 of whole validation volumes"));
         assert!(!svg("loss").contains("-0.0"), "{}", svg("loss"));
         assert_eq!([tick_label(-1e-17, 2.5), tick_label(-0.5, 2.5)], ["0.0", "-0.5"]);
+    }
+
+    #[test]
+    fn an_error_is_not_drawn_on_the_scale_of_dice() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("plots")).unwrap();
+        let header = "epoch,val_lits_liver_dice,val_lits_lesion_dice,val_lits_tumour_burden_rmse";
+        std::fs::write(root.path().join("metrics.csv"), format!("{header}\n1,0.9,0.5,98.5\n")).unwrap();
+        let metrics = [serde_yaml::from_str("!lits { liver: 1, lesion: 2 }").unwrap()];
+        draw_learning_curves(root.path(), "liver", &metrics).unwrap();
+        let svg = |name: &str| std::fs::read_to_string(root.path().join(format!("plots/{name}.svg"))).unwrap();
+        assert!(svg("lits").contains("lesion dice") && !svg("lits").contains("rmse"));
+        let error = svg("lits_tumour_burden_rmse");
+        assert!(error.contains("LiTS tumour burden rmse") && !error.contains("lesion dice"), "{error}");
     }
 
     #[test]

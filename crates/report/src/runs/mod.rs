@@ -31,6 +31,8 @@ pub struct Run {
     pub status: Option<Status>,
     /// Whether the status is `running` although no process holds the folder.
     pub is_interrupted: bool,
+    /// Whether another program trained it, so that it has no history.
+    pub is_imported: bool,
     /// Why it failed or was pruned.
     pub reason: Option<String>,
     /// The time it started, RFC 3339.

@@ -77,6 +77,7 @@ fn read(path: &Path, name: String) -> Result<Run, String> {
         name,
         status,
         is_interrupted: status == Some(Status::Running) && !RunFolder::is_locked(path),
+        is_imported: manifest["imported"].is_object(),
         reason: manifest["error"].as_str().or(manifest["pruned"].as_str()).map(str::to_owned),
         start: text("start"),
         data_fingerprint: manifest["data_fingerprint"].as_str().map(str::to_owned),

@@ -14,12 +14,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Z-score normalization: subtracts each volume's mean and divides by its standard deviation, like TorchIO's ZNormalization. With
-/// `ddof: 0` and `per_channel: true`, and `outside: unchanged` if there is a mask, it is nnU-Net's ZScoreNormalization.
+/// `ddof: 0`, `per_channel: true` and `min_std: 1.0e-8`, and `outside: unchanged` if there is a mask, it is nnU-Net's
+/// ZScoreNormalization.
 ///
 /// ```yaml
 /// - z_normalize: {}
-/// - z_normalize: { ddof: 0, per_channel: true } # as in nnU-Net
-/// - z_normalize: { ddof: 0, per_channel: true, mask: { nonzero: {} }, outside: unchanged } # with use_mask_for_norm
+/// - z_normalize: { ddof: 0, per_channel: true, min_std: 1.0e-8 } # as in nnU-Net
+/// - z_normalize: { ddof: 0, per_channel: true, min_std: 1.0e-8, mask: { nonzero: {} }, outside: unchanged } # with mask
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +41,10 @@ pub struct ZNormalize {
     /// together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_channel: bool,
+    /// Smallest divisor: a smaller standard deviation is replaced by it, so that constant intensities become 0, for
+    /// example `1e-8` as in nnU-Net. `null` (default) makes constant intensities an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_std: Option<f64>,
     /// Channels that the step changes, counted from 0, such as `[0, 2]`; the others keep their intensities. `null` (default) is
     /// all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,8 +103,11 @@ impl Component for ZNormalize {
         let outside = require(self.mask.is_some() || self.outside.is_default(), "outside", || {
             "`outside` requires a `mask`; without one, no voxel is outside".to_owned()
         });
+        // It divides in single precision.
+        let min_std = self.min_std.filter(|min| !(*min as f32 >= f32::MIN_POSITIVE && min.is_finite()));
+        let min_std = min_std.map(|min| KeyProblem::new("min_std", format!("expected a number above 0, got {min}")));
         let channels = channels::validate_channels(&self.channels);
-        ddof.into_iter().chain(outside).chain(channels).collect()
+        ddof.into_iter().chain(outside).chain(min_std).chain(channels).collect()
     }
 
     fn check_incoming(&self, incoming: &Incoming) -> Result<(), KeyProblem> {
@@ -177,9 +185,14 @@ impl ZNormalize {
             0 => deviation * ((count as f64 - 1.0) / count as f64).sqrt(),
             _ => deviation,
         };
+        // Also of one value, whose standard deviation is not a number.
+        let deviation = self.min_std.map_or(deviation, |min| deviation.max(min));
         if !(deviation.is_finite() && deviation > 0.0) {
             return Err(error(match deviation {
-                0.0 => format!("every intensity is {mean}; a constant volume has no standard deviation to divide by"),
+                0.0 => format!(
+                    "every intensity is {mean}; a constant volume has no standard deviation to divide by; with \
+                     `min_std: 1.0e-8` it becomes 0, as in nnU-Net"
+                ),
                 // Of one value, or too large.
                 _ => {
                     format!("the standard deviation of the intensities is {deviation}, so they cannot be divided by it")
@@ -205,6 +218,10 @@ mod tests {
         assert_eq!(step("{ ddof: 0, per_channel: true }").validate(), []);
         assert_eq!(step("outside: unchanged").validate()[0].key, "outside");
         assert_eq!(step("ddof: 2").validate()[0].key, "ddof");
+        assert_eq!(step("min_std: 1.0e-8").validate(), []);
+        for min_std in ["0", "-1", "1.0e-60"] {
+            assert_eq!(step(&format!("min_std: {min_std}")).validate()[0].key, "min_std");
+        }
     }
 
     #[test]
@@ -272,7 +289,21 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_volume_is_an_error() {
-        assert!(step("{}").statistics(&NoParams, &WholeVolume::single_row(&[2.0; 5])).is_err());
+    fn a_constant_volume_is_an_error_or_becomes_0() {
+        assert!(step("{}").statistics(&NoParams, &WholeVolume::single_row(&[2.1; 5])).is_err());
+        for (yaml, mut values) in
+            [("{ ddof: 0, min_std: 1.0e-8 }", vec![2.1; 5]), ("{ ddof: 0, min_std: 0.5 }", vec![7.0])]
+        {
+            let step = step(yaml);
+            let statistics = step.statistics(&NoParams, &WholeVolume::single_row(&values)).unwrap();
+            step.apply(&NoParams, &statistics, &mut Window::single_row(&mut values));
+            assert!(values.iter().all(|value| *value == 0.0), "{values:?}");
+        }
+        // A larger standard deviation is used as it is.
+        let step = step("{ ddof: 0, min_std: 3 }");
+        let mut values = [0.0, 8.0];
+        let statistics = step.statistics(&NoParams, &WholeVolume::single_row(&values)).unwrap();
+        step.apply(&NoParams, &statistics, &mut Window::single_row(&mut values));
+        assert_eq!(values, [-1.0, 1.0]);
     }
 }

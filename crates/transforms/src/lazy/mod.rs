@@ -12,7 +12,8 @@
 //! 4. `index_mapping`, `candidate_boxes`: the map from voxels after a chain to source voxels, and its inverse
 //! 5. `resample`: the interpolation kernels, scalar and AVX2
 //! 6. `chain`: grids and label maps after a chain
-//! 7. `stage`, `evaluator`, `view`: the steps of a chain, their recursive evaluation, and its public interface
+//! 7. `stage`, `evaluator`, `view`: the steps of a chain, their recursive evaluation, and its public interface; `label_view`:
+//!    the same for a second label map of a volume
 //! 8. `resolve`: parameters that depend on the volume after the steps before; `zoom_back`: how predictions after a chain that
 //!    resamples whole volumes are resampled back
 
@@ -28,6 +29,7 @@ mod extrapolate;
 mod finite;
 mod fixed_point;
 mod index_mapping;
+mod label_view;
 mod lanes;
 mod line;
 mod profile;
@@ -50,6 +52,7 @@ pub use empty_space::EmptySpace;
 pub use error::PipelineError;
 pub use finite::{NotFinite, replaces_not_finite, require_finite};
 pub use index_mapping::IndexMapping;
+pub use label_view::LabelView;
 pub use profile::Profile;
 pub use resolve::{fitting_sample, resolve_from_volume};
 pub use view::{PaddedWindow, View, required_region, volume_and_background};

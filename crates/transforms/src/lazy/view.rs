@@ -171,10 +171,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// When a step cannot be applied to this volume.
     pub fn padded_window(&self, start: [isize; 3], shape: [usize; 3]) -> Result<PaddedWindow, PipelineError> {
-        let inside = |axis: usize, index: isize| index.clamp(0, self.grid.shape[axis] as isize) as usize;
-        let first: [usize; 3] = std::array::from_fn(|axis| inside(axis, start[axis]));
-        let end: [usize; 3] = std::array::from_fn(|axis| inside(axis, start[axis] + shape[axis] as isize));
-        let size: [usize; 3] = std::array::from_fn(|axis| end[axis] - first[axis]);
+        let (first, size) = inside(self.grid.shape, start, shape);
         let (channels, voxels) = (self.evaluator.source.image.channels, shape.iter().product::<usize>());
         if size == shape {
             let mut block = self.window(first, shape)?;
@@ -267,8 +264,16 @@ pub fn required_region(chain: &[Transform], params: &[TransformParams], incoming
     region
 }
 
+/// Returns the part of a window that is inside a volume: its first voxel and its shape.
+pub(super) fn inside(volume: [usize; 3], start: [isize; 3], shape: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+    let clamped = |axis: usize, index: isize| index.clamp(0, volume[axis] as isize) as usize;
+    let first: [usize; 3] = std::array::from_fn(|axis| clamped(axis, start[axis]));
+    let end: [usize; 3] = std::array::from_fn(|axis| clamped(axis, start[axis] + shape[axis] as isize));
+    (first, std::array::from_fn(|axis| end[axis] - first[axis]))
+}
+
 /// Copies a block of voxels into a larger one; its first voxel goes to the voxel `at`.
-fn insert<T: Copy>(values: &[T], size: [usize; 3], out: &mut [T], shape: [usize; 3], at: [usize; 3]) {
+pub(super) fn insert<T: Copy>(values: &[T], size: [usize; 3], out: &mut [T], shape: [usize; 3], at: [usize; 3]) {
     for (row, values) in values.chunks_exact(size[2]).enumerate() {
         let first = offset(shape, [at[0] + row / size[1], at[1] + row % size[1], at[2]]);
         out[first..first + size[2]].copy_from_slice(values);

@@ -117,11 +117,17 @@ fn scaled_from(stored: f64, scaling: Option<(f64, f64)>) -> String {
 }
 
 /// Advises on a volume whose slices are on the fourth axis, where channels are expected.
-fn slices_on_axis_4(shape: [usize; 3]) -> &'static str {
-    match shape[2] {
-        1 => "; if its slices are on the fourth axis, move them to the third, with numpy.squeeze for example",
-        _ => "; write the label of each voxel into one volume",
+fn slices_on_axis_4(shape: [usize; 3]) -> String {
+    match slices_as_channels(shape) {
+        Some(advice) => format!("; {advice}"),
+        None => "; write the label of each voxel into one volume".to_owned(),
     }
+}
+
+/// Returns what to do about the channels of a file of this shape if they may be its slices: it has one slice.
+pub fn slices_as_channels(shape: [usize; 3]) -> Option<&'static str> {
+    (shape[2] == 1)
+        .then_some("if its slices are on the fourth axis, move them to the third, with numpy.squeeze for example")
 }
 
 impl ImageError {

@@ -28,7 +28,7 @@ mod raw;
 
 use std::path::Path;
 
-pub use error::ImageError;
+pub use error::{ImageError, slices_as_channels};
 
 use crate::{Grid, Label, Voxels};
 

@@ -62,8 +62,9 @@ pub(super) fn assemble(
         }
     }
     let classes = summary.targets.num_classes();
+    let input_channels = summary.network_channels();
     let step_bytes = experiment.model.training_bytes(&StepSize {
-        channels: summary.channels,
+        channels: input_channels,
         classes,
         batch: experiment.train.batch_size.get(),
         patch: experiment.sampler.patch(),
@@ -71,10 +72,10 @@ pub(super) fn assemble(
         device,
     });
     let is_weighted = experiment.loss_weight_maps().is_some();
-    let patch_bytes = Patch::num_bytes(summary.channels, experiment.sampler.patch(), is_weighted);
+    let patch_bytes = Patch::num_bytes(input_channels, experiment.sampler.patch(), is_weighted);
     let waiting = experiment.queue.max_length.get().min(summary.patches_per_epoch) as u64;
     let waiting_bytes = waiting.saturating_mul(patch_bytes);
-    let num_parameters = experiment.model.num_parameters(summary.channels, classes);
+    let num_parameters = experiment.model.num_parameters(input_channels, classes);
     let averaged = if experiment.train.weight_average.is_some() { num_parameters } else { 0 };
     let average_bytes = (averaged as u64).saturating_mul(size_of::<f32>() as u64);
     let memory_bytes = step_bytes.saturating_add(waiting_bytes).saturating_add(average_bytes);
@@ -95,7 +96,7 @@ pub(super) fn assemble(
     for warning in device.format_warning(precision).map(str::to_owned).into_iter().chain(device.warning()) {
         diagnostics.warning(warning);
     }
-    let initial_weights = fine_tuning::check(&mut diagnostics, summary.channels, classes);
+    let initial_weights = fine_tuning::check(&mut diagnostics, input_channels, classes);
     let name = experiment.name.clone().unwrap_or_else(|| {
         document.path.file_stem().map_or_else(|| "experiment".to_owned(), |stem| stem.to_string_lossy().into_owned())
     });
@@ -126,6 +127,7 @@ pub(super) fn assemble(
         parts: summary.parts,
         groups: summary.groups,
         channels: summary.channels,
+        previous: summary.previous,
         channel_names: summary.listing.channel_names,
         patch: experiment.sampler.patch(),
         window: experiment.window(),

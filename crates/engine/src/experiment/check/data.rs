@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Diagnostics, loss_weights, sampler, targets, training};
+use super::{Diagnostics, loss_weights, previous, sampler, targets, training};
 use crate::experiment::load::Document;
 use crate::experiment::problem::{Problem, Problems};
 use crate::experiment::spec::Orientation;
 use crate::experiment::targets::Targets;
+use crate::previous::PreviousRuns;
 use dataset::alignment::{Role, axis_order, check_same_axis_order};
 use dataset::cache::Cache;
 use dataset::contained_labels::contained_labels;
@@ -32,12 +33,21 @@ pub struct DatasetSummary {
     pub targets: Targets,
     /// The number of image channels.
     pub channels: usize,
+    /// The runs whose predictions are further input channels of the network.
+    pub previous: Option<PreviousRuns>,
     /// Patches per epoch.
     pub patches_per_epoch: usize,
     /// Optimizer steps per epoch.
     pub steps_per_epoch: usize,
     /// Warnings.
     pub warnings: Vec<String>,
+}
+
+impl DatasetSummary {
+    /// Returns the number of input channels of the network: those of the image, and one for each label of the previous runs.
+    pub(super) fn network_channels(&self) -> usize {
+        self.channels + self.previous.as_ref().map_or(0, |previous| previous.labels().len())
+    }
 }
 
 /// The subjects, split and labels of the dataset, known before any image is opened.
@@ -94,6 +104,7 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
     }
     training::check_warm_up(&mut diagnostics, steps_per_epoch * experiment.train.epochs.get());
     let targets = targets::check_with_dataset(&mut diagnostics, &listing.labels);
+    let previous = previous::check_runs(&mut diagnostics, &parts, channels);
     let groups = split::describe(&experiment.data.split, &listing).ok().flatten();
     let warnings = diagnostics.finish()?;
     Ok(DatasetSummary {
@@ -103,6 +114,7 @@ pub fn summarize_dataset(document: &Document, cache_dir: &Path) -> Result<Datase
         grids,
         targets,
         channels,
+        previous,
         patches_per_epoch,
         steps_per_epoch,
         warnings,

@@ -58,7 +58,7 @@ pub(super) fn volumes<'a>(
     environment: &Environment,
 ) -> BTreeMap<&'a String, Grid> {
     let memory = Memory { bytes: environment.memory_bytes.unwrap_or(MAX_MEMORY), channels: summary.channels };
-    check_patches(diagnostics, summary, &memory);
+    check_patches(diagnostics, summary, &Memory { channels: summary.network_channels(), ..memory });
     let experiment = &diagnostics.document.experiment;
     let mut outgoing = BTreeMap::new();
     for (name, grid) in &summary.grids {
@@ -152,6 +152,7 @@ impl Rejection {
 }
 
 /// The available memory.
+#[derive(Clone, Copy)]
 struct Memory {
     bytes: u64,
     channels: usize,

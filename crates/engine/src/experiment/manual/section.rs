@@ -98,13 +98,14 @@ impl Manual {
         if let Some((_, topic)) = matching.min_by_key(|(topic, _)| topic.matches('.').count()) {
             return Ok(*topic);
         }
+        if let Some(name) = transforms::name_of_alias(path) {
+            return self.find(name);
+        }
         let names = topics.iter().map(|(topic, _)| topic.as_str());
         let last = |path: &str| path.rsplit('.').next().unwrap_or(path).to_owned();
         let by_path = nearest(path, names.clone()).map(str::to_owned);
-        let by_name = transforms::name_of_alias(path).map(str::to_owned).or_else(|| {
-            let names: Vec<String> = names.map(last).collect();
-            nearest(&last(path), names.iter().map(String::as_str)).map(str::to_owned)
-        });
+        let names: Vec<String> = names.map(last).collect();
+        let by_name = nearest(&last(path), names.iter().map(String::as_str)).map(str::to_owned);
         Err(if path.contains('.') { by_path.or(by_name) } else { by_name.or(by_path) })
     }
 
@@ -326,7 +327,7 @@ mod tests {
             ("optimizer.*.learning_rate", "optimizer.adam.learning_rate"),
             ("data.split.first", "data.split"),
             ("train.epoch", "not found, near train.epochs"),
-            ("RandomFlip", "not found, near flip"),
+            ("RandomFlip", "transforms.flip"),
             ("zebra", "not found, near "),
         ] {
             assert_eq!(found(path), topic);

@@ -1,13 +1,13 @@
 //! Makes patches: a block of an augmented volume is cut, and the patch is computed from it.
 
-use super::{PreprocessedDataset, background};
+use super::{PreprocessedDataset, background, previous};
 use crate::preprocessing::HAS_LABELS;
 use crate::preprocessing::fitted::incoming;
 use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
 use dataset::samplers::{LabelIndex, PatchIndex, SamplingContext};
 use random::Purpose;
-use transforms::lazy::{self, IndexMapping, PaddedWindow, Profile, View};
+use transforms::lazy::{self, IndexMapping, LabelView, PaddedWindow, Profile, View};
 use transforms::{Incoming, Transform, TransformParams, sample_params};
 use volume::{Affine, Grid, Volume, Voxels, buffer_pool, offset, unravel_index};
 
@@ -49,6 +49,8 @@ impl PreprocessedDataset {
         let mut params = sample_params(augment, &mut stream(Purpose::Augment), &incoming(&volume));
         let labels = volume.label.clone().expect(HAS_LABELS);
         let runs = subject.label_runs(&labels);
+        let previous = self.previous.as_ref().zip(subject.previous());
+        let previous = previous.map(|(masks, map)| (masks, LabelView::new(map, volume.grid, augment, &params)));
         let view = View::new(volume, augment, &params)?;
         let view =
             view.with_border_values(&subject.border_values).with_empty_space(runs.empty_space()).with_profile(profile);
@@ -71,16 +73,19 @@ impl PreprocessedDataset {
         let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &Incoming { grid, channels });
         // Of the block that the chain starts from, only the part that it reads is computed.
         let (first, size) = lazy::required_region(patch_augment, &sampled, &grid);
-        let (mut image, mut label) =
-            view.padded_window(std::array::from_fn(|axis| start[axis] + first[axis] as isize), size)?;
+        let block_start = std::array::from_fn(|axis| start[axis] + first[axis] as isize);
+        let (mut image, mut label) = view.padded_window(block_start, size)?;
+        let of_patch = (patch_augment, &sampled[..]);
+        let map_of_patch =
+            |view: LabelView| previous::patch_labels(&view, (block_start, size), (first, grid), of_patch, shape);
+        let previous = previous.map(|(masks, view)| map_of_patch(view).map(|map| (masks, map))).transpose()?;
         let weights = subject.loss_weights().map_or_else(Vec::new, |map| {
             let of_patch = lazy::index_mapping(patch_augment, &sampled, &grid);
             loss_weights(&map, (view.index_mapping(), start), &of_patch)
         });
         let is_marked = match (subject.background(), &mut label) {
             (Some(map), Some(label)) if !patch_augment.is_empty() => {
-                let block = (std::array::from_fn(|axis| start[axis] + first[axis] as isize), size);
-                background::mark(label, block, &map, view.index_mapping());
+                background::mark(label, (block_start, size), &map, view.index_mapping());
                 true
             }
             _ => false,
@@ -99,9 +104,16 @@ impl PreprocessedDataset {
             }
             params.extend(sampled);
         }
+        let (mut channels, mut mask_params) = (channels, Vec::new());
+        if let Some((masks, map)) = previous {
+            let is_training = matches!(patch_use, PatchUse::Training { .. });
+            let rng = is_training.then(|| stream(Purpose::PreviousAugment));
+            (image, mask_params) = masks.append(image, map, shape, rng);
+            channels += masks.labels.len();
+        }
         let label = label.expect(HAS_LABELS);
         let (subject, index, affine) = (name.to_owned(), request.index, grid.affine);
-        Ok(Patch { subject, index, start, affine, shape, channels, image, label, weights, params })
+        Ok(Patch { subject, index, start, affine, shape, channels, image, label, weights, params, mask_params })
     }
 
     /// Returns the index of a requested patch among all patches of its subject in the run.

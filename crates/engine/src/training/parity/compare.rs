@@ -73,7 +73,7 @@ pub fn compute(plan: &Plan, patches: &[Patch]) -> Result<DeviceResult, TrainErro
     trainer.load_initial_weights(plan)?;
     let start = trainer.weights();
     let images = patches.iter().flat_map(|patch| patch.image.iter().copied()).collect();
-    let logits = trainer.logits(images, [patches.len(), plan.channels], plan.patch)?;
+    let logits = trainer.logits(images, [patches.len(), plan.network_channels()], plan.patch)?;
     let loss = trainer.loss(patches)?;
     let gradients = trainer.gradients(patches)?;
     let batches = [patches.to_vec()];
@@ -89,11 +89,13 @@ pub fn compute(plan: &Plan, patches: &[Patch]) -> Result<DeviceResult, TrainErro
 
 /// Returns a patch of the plan's shape: sine waves, and labels by their height.
 pub fn wavy_patch(plan: &Plan, index: usize) -> Patch {
-    let image = wave(plan.patch.iter().product(), 0.37 + 0.1 * index as f64, 1.0);
-    let label = image.iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
+    let (voxels, channels) = (plan.patch.iter().product::<usize>(), plan.network_channels());
+    let image = wave(channels * voxels, 0.37 + 0.1 * index as f64, 1.0);
+    let label = image[..voxels].iter().map(|value| if *value > 0.8 { 2 } else { u16::from(*value > 0.2) }).collect();
     let subject = "waves".to_owned();
     let (start, affine, shape, weights) = ([0; 3], volume::Affine::IDENTITY, plan.patch, Vec::new());
-    Patch { subject, index, start, affine, shape, channels: 1, image, label, weights, params: Vec::new() }
+    let (params, mask_params) = (Vec::new(), Vec::new());
+    Patch { subject, index, start, affine, shape, channels, image, label, weights, params, mask_params }
 }
 
 /// Compares the results of two devices, quantity by quantity. The gradient of a parameter that has no effect in the

@@ -1,9 +1,10 @@
-//! Files written by `torch.save`, with their plain data and their tensors.
+//! Files of `torch.save`, with their plain data and their tensors: read here, and written by `write`.
 //!
 //! A pickle is a program that names the functions it wants called. Nothing is executed here: the file is parsed, and it is
 //! refused by name if it asks for a call that plain data and tensors do not need; `calls` has the list.
 
 mod calls;
+mod write;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,6 +19,7 @@ use super::state_dict::FloatType;
 use super::{NamedTensor, WeightsError};
 
 pub use pytorch_reader::PickleValue;
+pub use write::{Saved, SavedTensor, SavedValues, save};
 
 /// How a ZIP archive starts.
 const ZIP_MAGIC: [u8; 4] = *b"PK\x03\x04";
@@ -111,7 +113,7 @@ fn check_calls(path: &Path) -> Result<(), WeightsError> {
     if start != ZIP_MAGIC {
         return Err(WeightsError::NotZip);
     }
-    let mut archive = ZipArchive::new(file).map_err(pytorch_reader::PytorchError::from)?;
+    let mut archive = ZipArchive::new(file).map_err(|zip| WeightsError::Truncated(zip.to_string()))?;
     // PyTorch reads one of them; none may ask for more than it is allowed to.
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(pytorch_reader::PytorchError::from)?;

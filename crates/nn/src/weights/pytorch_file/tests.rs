@@ -78,3 +78,90 @@ fn files_that_are_no_archive_are_named() {
         assert!(PytorchFile::open(file.path()).is_err(), "{length}");
     }
 }
+
+/// Writes data and tensors, and opens the file.
+fn written(data: &Saved, tensors: &[SavedTensor]) -> (tempfile::NamedTempFile, PytorchFile) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    save(file.as_file_mut(), data, tensors).unwrap();
+    let opened = PytorchFile::open(file.path()).unwrap();
+    (file, opened)
+}
+
+#[test]
+fn written_data_is_read_back() {
+    let json = serde_json::json!({
+        "none": null, "yes": true, "no": false, "small": -7, "large": 1_i64 << 40, "negative": i64::MIN, "number": 0.1,
+        "text": "α\nb", "list": [1, [], "x"], "map": { "a": {} },
+    });
+    let data = Saved::Map(vec![
+        ("json".to_owned(), json.clone().into()),
+        ("tuple".to_owned(), Saved::Tuple(vec![Saved::Int(0), Saved::Int(2)])),
+    ]);
+    assert_eq!(serde_json::to_value(&data).unwrap()["json"], json);
+    let (_file, opened) = written(&data, &[]);
+    let value = |key: &str| opened.value(&["json", key]);
+    assert_eq!(value("none"), Some(&PickleValue::None));
+    assert_eq!((value("yes"), value("no")), (Some(&PickleValue::Bool(true)), Some(&PickleValue::Bool(false))));
+    assert_eq!((value("small"), value("large")), (Some(&PickleValue::Int(-7)), Some(&PickleValue::Int(1 << 40))));
+    assert_eq!(value("negative"), Some(&PickleValue::Int(i64::MIN)));
+    assert_eq!(value("number"), Some(&PickleValue::Float(0.1)));
+    assert_eq!(value("text"), Some(&PickleValue::String("α\nb".to_owned())));
+    let list = [PickleValue::Int(1), PickleValue::List(Vec::new()), PickleValue::String("x".to_owned())];
+    assert_eq!(value("list"), Some(&PickleValue::List(list.to_vec())));
+    assert_eq!(opened.value(&["json", "map", "a"]), Some(&PickleValue::Dict(HashMap::new())));
+    let tuple = [0, 2].map(PickleValue::Int).to_vec();
+    assert_eq!(opened.value(&["tuple"]), Some(&PickleValue::List(tuple)));
+}
+
+#[test]
+fn written_tensors_are_read_back_under_all_their_names() {
+    let values = vec![1.5, -0.0, f32::MIN_POSITIVE, 3e38, 0.1, -7.0];
+    let tensors = [
+        SavedTensor { shape: vec![2, 3], values: SavedValues::Float(values.clone()) },
+        SavedTensor { shape: Vec::new(), values: SavedValues::Long(vec![5]) },
+        SavedTensor { shape: vec![1], values: SavedValues::Float(vec![9.0]) },
+    ];
+    let names = [("a.weight", 0), ("count", 1), ("b", 2), ("a.all.0.weight", 0)];
+    let names = names.map(|(name, index)| (name.to_owned(), index)).to_vec();
+    let data = Saved::Map(vec![("weights".to_owned(), Saved::StateDict(names))]);
+    let (file, opened) = written(&data, &tensors);
+    let read = opened.tensors("weights").unwrap();
+    for name in ["a.weight", "a.all.0.weight"] {
+        let tensor = read.read(name).unwrap();
+        assert_eq!(tensor.shape, [2, 3]);
+        assert!(tensor.data.iter().zip(&values).all(|(read, value)| read.to_bits() == value.to_bits()));
+    }
+    assert_eq!((read.read("b").unwrap().data, read.shape("count")), (vec![9.0], Some(&[][..])));
+    // A tensor with two names is stored once; values are aligned, and nothing depends on the time.
+    let bytes = std::fs::read(file.path()).unwrap();
+    let mut archive = ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
+    let members: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    assert_eq!(members.iter().filter(|name| name.starts_with("archive/data/")).count(), tensors.len());
+    assert!(archive.by_name("archive/data/0").unwrap().data_start().is_some_and(|start| start % 64 == 0));
+    let mut again = std::io::Cursor::new(Vec::new());
+    save(&mut again, &data, &tensors).unwrap();
+    assert_eq!(again.into_inner(), bytes);
+}
+
+#[test]
+fn a_pickle_has_the_opcodes_of_pytorch() {
+    let tensors = [SavedTensor { shape: vec![2], values: SavedValues::Float(vec![1.0, 2.0]) }];
+    let data = Saved::StateDict(vec![("w".to_owned(), 0)]);
+    let (mut file, mut pickle) = (std::io::Cursor::new(Vec::new()), Vec::new());
+    save(&mut file, &data, &tensors).unwrap();
+    ZipArchive::new(file).unwrap().by_name("archive/data.pkl").unwrap().read_to_end(&mut pickle).unwrap();
+    let int = |number: i32| [&b"J"[..], &number.to_le_bytes()].concat();
+    let expected = [
+        &b"\x80\x02ccollections\nOrderedDict\n)R(X\x01\0\0\0w"[..],
+        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0\x30X\x03\0\0\0cpu",
+        &int(2),
+        b"tQ",
+        &int(0),
+        b"(",
+        &int(2),
+        b"t(",
+        &int(1),
+        b"t\x89ccollections\nOrderedDict\n)RtRu.",
+    ];
+    assert_eq!(pickle, expected.concat());
+}
