@@ -85,11 +85,11 @@ impl UniformCells {
     #[inline]
     pub(super) fn around(&self, point: [i64; 3]) -> Around {
         let cell: [usize; 3] = std::array::from_fn(|axis| (point[axis] >> (32 + LOG_CELL)) as usize - self.start[axis]);
-        let block = self.blocks.values[offset(self.blocks.shape, cell.map(|index| index >> LOG_BLOCK))];
+        let block = self.blocks.at(cell.map(|index| index >> LOG_BLOCK));
         if block & (MIXED | DEEP) == DEEP {
             return Around::Farther(block as Label);
         }
-        let value = self.cells.values[offset(self.cells.shape, cell)];
+        let value = self.cells.at(cell);
         match value & (MIXED | DEEP) {
             DEEP => Around::Far(value as Label),
             0 => Around::Near(value as Label),
@@ -113,6 +113,12 @@ struct Cells {
 }
 
 impl Cells {
+    /// Returns a cell; inlined, since this is looked up for each voxel.
+    #[inline]
+    fn at(&self, [x, y, z]: [usize; 3]) -> u32 {
+        self.values[(x * self.shape[1] + y) * self.shape[2] + z]
+    }
+
     /// Returns the blocks of these cells.
     fn blocks(&self) -> Self {
         let shape = self.shape.map(|size| size.div_ceil(1 << LOG_BLOCK));
