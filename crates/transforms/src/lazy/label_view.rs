@@ -172,8 +172,9 @@ mod tests {
 
     #[test]
     fn a_block_suffices_for_a_patch() {
-        let chain =
-            chain("[{ rotate_and_scale: { patch: [4, 4, 4], degrees: [-30, 30] } }, { flip: { probabilities: 0.5 } }]");
+        let chain = chain(
+            "[{ rotate_and_scale: { patch: [4, 4, 4], degrees: [-30, 30] } }, { flip: { probabilities: [0.5, 0.5, 0.5] } }]",
+        );
         let volume = volume();
         let incoming = Incoming { grid: volume.grid, channels: 1 };
         let params = sample_params(&chain, &mut Seed(5).stream(Purpose::Augment, 0, "", 0), &incoming);
