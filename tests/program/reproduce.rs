@@ -24,6 +24,9 @@ fn an_extended_run_is_reproduced_with_its_original_number_of_epochs() {
     let run = run.to_str().unwrap();
     dir.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
     assert!(stdout(&dir.runner(&["reproduce", run, "--steps", "4"]).success()).contains("same bits"));
+    // The learning rates of later steps are those of three epochs.
+    let output = stdout(&dir.runner(&["reproduce", run]).success());
+    assert!(output.contains("those after step 4 cannot be repeated") && output.contains("same bits"), "{output}");
 }
 
 #[test]

@@ -88,6 +88,8 @@ fn resuming_a_finished_run_reports_that_it_is_done_and_can_extend_it() {
     dir.runner(&["run", "--resume", run, "--set", "train.epochs=3"]).success();
     let metrics = fs::read_to_string(Path::new(run).join("metrics.csv")).unwrap();
     assert_eq!(metrics.lines().count(), 4);
+    let rejected = stderr(&dir.runner(&["run", "--resume", run, "--set", "train.epochs=2"]).code(2));
+    assert!(rejected.contains("3 epochs have been trained already"), "{rejected}");
     let rejected = dir.runner(&["run", "--resume", run, "--set", "seed=1"]).code(2);
     assert!(stderr(&rejected).contains("cannot change `seed`"));
 }
