@@ -24,13 +24,13 @@ pub fn group_channels(files: &[PathBuf], channels: Option<usize>) -> Vec<Subject
     let grouped = grouped(files, channels, Path::parent).or_else(|| grouped(files, channels, |_| None));
     grouped.unwrap_or_else(|| match channels {
         Some(count) => complete_cases(files, count),
-        None => files.iter().map(alone).collect(),
+        None => files.iter().map(|file| alone(file)).collect(),
     })
 }
 
 /// Returns the file as a subject of its own.
-fn alone(file: &PathBuf) -> Subject {
-    Subject { name: case_name(file), images: vec![file.clone()], label: None }
+fn alone(file: &Path) -> Subject {
+    Subject { name: case_name(file), images: vec![file.to_owned()], label: None }
 }
 
 /// Groups the files of each folder that are channels of a case with `count` channels; all others are subjects of their own.

@@ -69,7 +69,7 @@ impl Axes {
     }
 
     /// Returns the axis of nnU-Net's network for an axis of the file; `None` for the one across planar slices.
-    pub fn to_network(&self, axis: usize) -> Option<usize> {
+    pub fn to_network(self, axis: usize) -> Option<usize> {
         self.in_network().iter().position(|other| *other == axis)
     }
 
@@ -122,7 +122,7 @@ impl Axes {
     /// # Shapes
     /// - tensor: `[a, b, x, y, z]`
     /// - result: `[a, b, k0, k1, k2]`, or `[a, b, k1, k2]` of a two-dimensional configuration
-    pub fn to_kernel(&self, tensor: NamedTensor) -> NamedTensor {
+    pub fn to_kernel(self, tensor: NamedTensor) -> NamedTensor {
         let [first, second, x, y, z] = tensor.shape[..] else { return tensor };
         let kernel = [x, y, z];
         let strides = [y * z, z, 1];

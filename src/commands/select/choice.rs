@@ -13,7 +13,7 @@ use crate::terminal::{CliError, run_error};
 use dataset::cache::hash_content;
 use engine::inference::postprocess::Postprocess;
 use engine::prediction::weights_file;
-use engine::selection::file::{CheckpointName, Evidence, Selection};
+use engine::selection::file::{CheckpointName, Evidence, HashedRuns, Selection};
 use engine::selection::postprocessing::{ClassMetric, Means, Trial, accepted, determine};
 use metrics::{CaseScores, Class};
 use report::Report;
@@ -80,7 +80,7 @@ fn best(all: &[Means], metric: &ClassMetric) -> Result<usize, CliError> {
 }
 
 /// The name and the weights of each setting, and its run folders with the SHA-256 of their weights.
-type SelectedRuns = Vec<(String, CheckpointName, Vec<(PathBuf, String)>)>;
+type SelectedRuns = Vec<(String, CheckpointName, HashedRuns)>;
 
 /// Returns the runs of the chosen candidate, and all post-processing steps: those of the runs, then the accepted ones.
 fn selection(

@@ -55,6 +55,9 @@ pub struct SelectedSetting {
     pub weights_sha256: Vec<String>,
 }
 
+/// Run folders, each with the SHA-256 of its weights.
+pub type HashedRuns = Vec<(PathBuf, String)>;
+
 /// Which weights of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,9 +105,9 @@ pub struct Evidence {
 }
 
 impl Selection {
-    /// Creates a selection of settings, each with the same weight. Each run has the SHA-256 of its weights.
+    /// Creates a selection of settings, each with the same weight.
     pub fn new(
-        settings: Vec<(String, CheckpointName, Vec<(PathBuf, String)>)>,
+        settings: Vec<(String, CheckpointName, HashedRuns)>,
         postprocess: Vec<Postprocess>,
         evidence: Evidence,
     ) -> Self {

@@ -177,8 +177,11 @@ impl Reader<'_> {
     }
 }
 
-/// Returns nnU-Net's normalization that a step is; else the most similar one, with the settings that differ.
-fn scheme(name: &str, settings: &Value, channels: usize) -> Result<Scheme, (&'static str, Vec<(String, Value)>)> {
+/// The most similar normalization of nnU-Net, and the settings in which a step differs from it.
+type NoScheme = (&'static str, Vec<(String, Value)>);
+
+/// Returns the normalization of nnU-Net that a step is; else the most similar one.
+fn scheme(name: &str, settings: &Value, channels: usize) -> Result<Scheme, NoScheme> {
     let known = [Scheme::ZScore(false), Scheme::ZScore(true), Scheme::UnitRange, Scheme::Bytes];
     let candidates = known.into_iter().filter_map(|scheme| {
         let (step, mut expected) = scheme.step().filter(|(step, _)| *step == name)?;
