@@ -40,19 +40,21 @@ fn complete_cases(files: &[PathBuf], count: usize) -> Vec<Subject> {
         split_channel(&case).map(|(name, _)| (file.parent().map(Path::to_owned), name.to_owned()))
     };
     let mut by_case: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
-    files.iter().for_each(|file| by_case.entry(key(file)).or_default().push(file.clone()));
+    for (key, file) in files.iter().filter_map(|file| Some((key(file)?, file))) {
+        by_case.entry(key).or_default().push(file.clone());
+    }
+    // The name without a channel may be that of another file.
     let names: BTreeSet<String> = files.iter().map(|file| case_name(file)).collect();
+    let complete = |(key, files): (_, Vec<PathBuf>)| {
+        let subject = grouped(&files, Some(count), Path::parent)?.pop()?;
+        (!names.contains(&subject.name)).then_some((key, Some(subject)))
+    };
+    let mut cases: BTreeMap<_, Option<Subject>> = by_case.into_iter().filter_map(complete).collect();
     let mut subjects = Vec::new();
     for file in files {
-        let of_case = key(file).and_then(|key| grouped(by_case.get(&Some(key))?, Some(count), Path::parent));
-        match of_case.as_deref() {
-            // The name without a channel may be that of another file.
-            Some([subject]) if !names.contains(&subject.name) => {
-                if by_case[&key(file)][0] == *file {
-                    subjects.push(subject.clone());
-                }
-            }
-            _ => subjects.push(alone(file)),
+        match key(file).and_then(|key| cases.get_mut(&key)) {
+            Some(case) => subjects.extend(case.take()),
+            None => subjects.push(alone(file)),
         }
     }
     subjects

@@ -282,10 +282,11 @@ fn section_problems(root: &Node, labels: &LabelNames) -> Vec<Problem> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const VALID: &str = "\
+    /// The shortest valid experiment.
+    pub const VALID: &str = "\
 data: { source: { phantom: {} } }
 sampler: { uniform: { patch: [32, 32, 32] } }
 model: { unet: { widths: [8, 16] } }

@@ -34,15 +34,7 @@ pub(super) fn located_at_removal<'a>(
 #[cfg(test)]
 mod tests {
     use crate::experiment::load::load;
-
-    const VALID: &str = "\
-data: { source: { phantom: {} } }
-sampler: { uniform: { patch: [32, 32, 32] } }
-model: { unet: { widths: [8, 16] } }
-loss: { dice: {} }
-optimizer: { adam: { learning_rate: 1e-4 } }
-train: { epochs: 2 }
-";
+    use crate::experiment::load::tests::VALID;
 
     /// Returns the source line and the marked text of each problem after `--set` arguments.
     fn marked(sets: &[&str]) -> Vec<(String, String)> {

@@ -58,7 +58,7 @@ pub fn resume(
     if let Some(set) = changes.set.iter().find(|set| !may_change(&set.key)) {
         return Err(ResumeError::KeyCannotChange { key: set.key.clone() });
     }
-    let before = Manifest::read(folder.root())?;
+    let mut before = Manifest::read(folder.root())?;
     check_trained_here(folder.root(), &before)?;
     let mut document = load::load(&folder.plan(), changes.set)?;
     let latest = latest_checkpoint(folder)?;
@@ -92,8 +92,7 @@ pub fn resume(
         // More epochs override early stopping.
         progress.ended_early &= !is_lengthened;
     }
-    let mut before = before;
-    if epochs_of_plan(folder)? != epochs {
+    if is_lengthened && epochs_of_plan(folder)? != epochs {
         let after_step = state.as_ref().map_or(0, |state| state.progress.step);
         before.epochs_changed.push(EpochsChange { after_step, epochs });
     }
