@@ -7,8 +7,10 @@ mod error;
 mod fit;
 pub mod fitted;
 pub mod input_files;
+pub(crate) mod keys;
 mod measured;
 mod phantoms;
+mod stored;
 pub mod subject;
 mod weight_map;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use super::runs::{PreviousRun, PreviousRuns};
 use crate::experiment::plan::{Case, Plan};
 use crate::prediction::{OpenPrevious, PredictError};
-use crate::preprocessing::subject::Keys;
+use crate::preprocessing::keys::{Keys, MapKind};
 use crate::preprocessing::{FittedPreprocessing, PreprocessError, input_files};
 use dataset::cache::{Cache, FileHashes, Key, KeyBuilder, Lookup, Stored};
 use dataset::queue::MakeError;
@@ -104,8 +104,9 @@ pub(crate) fn predict_subjects(
         let (case, files) = (&plan.cases[*name], &files[*name]);
         check_same_images(previous, case, files)?;
         let key = key(plan, (previous, &weights), case, files);
-        let own = Keys::new(case, preprocessing, files, Some(&key), plan.experiment.masks_background()).previous;
-        let is_preprocessed = own.is_some_and(|own| matches!(cache.get(&own), Ok(Lookup::Found(_))));
+        let own = Keys::new(case, preprocessing, files, Some(&key), plan.experiment.masks_background());
+        let own = own.maps.get(&MapKind::Previous);
+        let is_preprocessed = own.is_some_and(|own| matches!(cache.get(own), Ok(Lookup::Found(_))));
         let map = match is_preprocessed {
             true => None,
             false => match cache.get(&key)? {

@@ -12,6 +12,7 @@ use crate::experiment::plan::{Case, Plan};
 use crate::fingerprint::{Fingerprint, Intensities};
 use crate::inference::file_mapping::FileMapping;
 use crate::preprocessing::fitted::FittedPreprocessing;
+use crate::preprocessing::keys::{self, Keys};
 use crate::preprocessing::subject::{self, Preprocessed};
 use crate::preprocessing::{HAS_LABELS, MeasuredIntensities, PreprocessError, PreprocessedSubject, input_files};
 use crate::previous::label_maps::{self, PredictedLabels, Predictions};
@@ -76,7 +77,7 @@ impl PreprocessedDataset {
     ) -> Result<Option<Self>, PreprocessError> {
         let names: Vec<&String> = plan.parts.train.iter().chain(&plan.parts.val).collect();
         let total = names.len();
-        let cache = &cache.for_run(subject::num_bytes(plan))?;
+        let cache = &cache.for_run(keys::num_bytes(plan))?;
         let hashes = FileHashes::load(&cache.root);
         let Some(preprocessing) = FittedPreprocessing::fit(plan, cache, &hashes, stop, emit)? else { return Ok(None) };
         let initial_weights = input_files::hash_initial_weights(plan, &hashes)?;
@@ -87,7 +88,7 @@ impl PreprocessedDataset {
         for (name, case) in names.iter().map(|name| (*name, &plan.cases[*name])) {
             if let Some(files) = input_files::known(case, &hashes) {
                 let previous = predicted.get(name).map(|predicted| &predicted.key);
-                subject::Keys::new(case, &preprocessing, &files, previous, masks_background).pin(cache);
+                Keys::new(case, &preprocessing, &files, previous, masks_background).pin(cache);
             }
         }
         let prepared = (&preprocessing, &predicted);
