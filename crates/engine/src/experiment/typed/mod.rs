@@ -1,8 +1,13 @@
 //! Deserializes a YAML tree into a type, with the source location of the first error.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+mod content;
+mod key;
+mod variant;
 
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+use self::content::{Entries, Items, Repeated};
+use self::variant::Variant;
 use super::label_names::{LabelNames, NO_NAMES};
 use super::parse_error::{ParseError, at};
 use super::problem::Problem;
@@ -196,149 +201,5 @@ fn kind(value: &Value) -> &'static str {
         Value::Text(_) => "text",
         Value::List(_) => "a list",
         Value::Map(_) => "a map",
-    }
-}
-
-struct Items<'a, 'de> {
-    rest: &'a mut std::slice::Iter<'de, Node>,
-    context: Typed<'de>,
-}
-
-impl<'de> SeqAccess<'de> for Items<'_, 'de> {
-    type Error = ParseError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ParseError> {
-        let context = self.context;
-        self.rest.next().map(|node| at(node, seed.deserialize(context.with(node)))).transpose()
-    }
-}
-
-/// One value that stands for several.
-struct Repeated<'de> {
-    value: Typed<'de>,
-    left: usize,
-}
-
-impl<'de> SeqAccess<'de> for Repeated<'de> {
-    type Error = ParseError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ParseError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        seed.deserialize(self.value).map(Some)
-    }
-}
-
-struct Entries<'de> {
-    rest: std::slice::Iter<'de, (String, Node)>,
-    pending: Option<&'de Node>,
-    context: Typed<'de>,
-}
-
-impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = ParseError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ParseError> {
-        let Some((key, node)) = self.rest.next() else { return Ok(None) };
-        self.pending = Some(node);
-        let key = Key { key, labels: self.context.labels };
-        seed.deserialize(key).map(Some).map_err(|error| error.or_at(|| node.key_location()))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ParseError> {
-        let node = self.pending.take().expect("serde reads a value after its key");
-        at(node, seed.deserialize(self.context.with(node)))
-    }
-}
-
-/// A map's key: text, or a number if the type requires one.
-struct Key<'de> {
-    key: &'de str,
-    labels: &'de LabelNames,
-}
-
-/// Parses a key as a whole number.
-macro_rules! whole_number_keys {
-    ($($method:ident)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-            match self.key.parse::<u64>() {
-                Ok(number) => visitor.visit_u64(number),
-                Err(_) => Err(ParseError::new(format!("expected a whole number as the key, got `{}`", self.key))),
-            }
-        })*
-    };
-}
-
-impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = ParseError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-        visitor.visit_borrowed_str(self.key)
-    }
-
-    whole_number_keys! { deserialize_u8 deserialize_u32 deserialize_u64 }
-
-    /// A label, by its number or its name.
-    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
-        match self.key.parse::<u64>() {
-            Ok(number) => visitor.visit_u64(number),
-            Err(_) => visitor.visit_u16(self.labels.find(self.key)?),
-        }
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// A variant of an enum: its name and, if it was written as a map, its content.
-struct Variant<'de> {
-    name: &'de str,
-    node: &'de Node,
-    content: Option<&'de Node>,
-    context: Typed<'de>,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'de> {
-    type Error = ParseError;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ParseError> {
-        let name: StrDeserializer<ParseError> = StrDeserializer::new(self.name);
-        let location = || if self.content.is_some() { self.node.key_location() } else { self.node.location() };
-        let variant = seed.deserialize(name).map_err(|error| error.or_at(location))?;
-        Ok((variant, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'de> {
-    type Error = ParseError;
-
-    fn unit_variant(self) -> Result<(), ParseError> {
-        match self.content {
-            None => Ok(()),
-            Some(node) => {
-                Err(ParseError::new(format!("expected the word `{}` without further keys, got a map", self.name))
-                    .or_at(|| node.key_location()))
-            }
-        }
-    }
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ParseError> {
-        match self.content {
-            Some(node) => at(node, seed.deserialize(self.context.with(node))),
-            None => {
-                let problem = Problem::at(None, format!("expected a map, got the word `{}`", self.name));
-                Err(problem.help(format!("write `{}: {{}}`", self.name)).into())
-            }
-        }
-    }
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ParseError> {
-        self.context.with(self.node).deserialize_any(visitor)
-    }
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ParseError> {
-        self.context.with(self.node).deserialize_any(visitor)
     }
 }

@@ -1,19 +1,16 @@
 //! The text that `runner check` prints: what will be trained, on what, and how it will be judged.
 
+mod component;
+mod wrap;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use serde::Serialize;
-use serde_yaml::{Mapping, Value as Yaml};
-
+use self::component::{component, components, tree, value};
+use self::wrap::wrapped;
 use super::plan::Plan;
 use super::spec::Experiment;
 use crate::previous::{PreviousRun, PreviousRuns};
-
-/// Maximum length of the description of a component in characters; landmarks and reference grids are long.
-const MAX_LENGTH: usize = 600;
-/// Maximum length of a line in characters, without its name.
-const MAX_LINE: usize = 100;
 
 impl Plan {
     /// Returns the smallest and the largest size along each axis after preprocessing.
@@ -218,186 +215,10 @@ fn previous_text(previous: &PreviousRuns) -> String {
     previous.runs.iter().map(run).collect::<Vec<_>>().join("\n")
 }
 
-/// Breaks a line after commas, but not inside a list of numbers; the second line and later ones are indented.
-fn wrapped(line: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for part in parts(line) {
-        let last = lines.last_mut().expect("there is a line");
-        if !last.trim().is_empty() && last.chars().count() + part.trim_end().chars().count() > MAX_LINE {
-            lines.push(format!("  {part}"));
-        } else {
-            last.push_str(part);
-        }
-    }
-    lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
-}
-
-/// Splits a line after the commas that it may be broken at.
-fn parts(line: &str) -> Vec<&str> {
-    let is_of_numbers = |open: usize| {
-        let content = line[open + 1..].split([']', '[']).next().unwrap_or_default();
-        !content.is_empty() && !content.contains(char::is_alphabetic)
-    };
-    let (mut parts, mut start, mut open) = (Vec::new(), 0, None);
-    for (index, character) in line.char_indices() {
-        match character {
-            '[' => open = Some(index),
-            ']' => open = None,
-            ' ' if line[..index].ends_with(',') && !open.is_some_and(is_of_numbers) => {
-                parts.push(&line[start..=index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&line[start..]);
-    parts
-}
-
 fn shape_text(shape: [usize; 3]) -> String {
     shape.map(|size| size.to_string()).join(" x ")
 }
 
 fn on_patches(epochs: usize) -> String {
     if epochs == 1 { "on patches, every epoch".to_owned() } else { format!("on patches, every {epochs} epochs") }
-}
-
-/// Returns a part of the experiment as a tree of plain values, with keys in the order of their declaration.
-fn tree(value: &impl Serialize) -> Yaml {
-    serde_yaml::with::singleton_map_recursive::serialize(value, serde_yaml::value::Serializer)
-        .expect("the parts of an experiment are plain data")
-}
-
-/// Describes a list of components, one in each line.
-fn components(list: &[impl Serialize], if_empty: &str) -> String {
-    let lines: Vec<String> = list.iter().map(|item| component(&tree(item))).collect();
-    if lines.is_empty() { if_empty.to_owned() } else { lines.join("\n") }
-}
-
-/// Describes a component, a map from its name to its keys, such as `adam: learning_rate 0.001, epsilon 1e-8`; keys without
-/// a value are left out.
-fn component(node: &Yaml) -> String {
-    let text = match node.as_mapping().and_then(|map| map.iter().next()) {
-        Some((name, keys)) => match keys {
-            Yaml::Mapping(keys) => match entries(keys, " ") {
-                entries if entries.is_empty() => value(name),
-                entries => format!("{}: {entries}", value(name)),
-            },
-            keys => format!("{}: {}", value(name), value(keys)),
-        },
-        None => value(node),
-    };
-    if text.chars().count() <= MAX_LENGTH {
-        return text;
-    }
-    text.chars().take(MAX_LENGTH).chain(['…']).collect()
-}
-
-/// Describes the entries that have a value.
-fn entries(map: &Mapping, separator: &str) -> String {
-    // An intensity without a value is the minimum.
-    let is_minimum = |name: &Yaml, node: &Yaml| node.is_null() && matches!(name.as_str(), Some("fill" | "with"));
-    let is_set = |node: &&Yaml| match node {
-        Yaml::Null | Yaml::Bool(false) => false,
-        Yaml::Sequence(items) => !items.is_empty(),
-        Yaml::Mapping(map) => !map.is_empty(),
-        _ => true,
-    };
-    let set = map.iter().filter(|(name, node)| is_set(node) || is_minimum(name, node));
-    let entry = |(name, node): (&Yaml, &Yaml)| match node {
-        Yaml::Bool(true) => value(name),
-        Yaml::Null => format!("{}{separator}minimum", value(name)),
-        node => format!("{}{separator}{}", value(name), value(node)),
-    };
-    set.map(entry).collect::<Vec<_>>().join(", ")
-}
-
-fn value(node: &Yaml) -> String {
-    match node {
-        Yaml::Null => "null".to_owned(),
-        Yaml::Bool(value) => value.to_string(),
-        Yaml::Number(number) if number.is_f64() => number.as_f64().map(number_text).unwrap_or_default(),
-        Yaml::Number(number) => number.to_string(),
-        Yaml::String(text) => text.clone(),
-        // One range for all axes is written once.
-        Yaml::Sequence(items)
-            if items.len() == 3 && items[0].is_sequence() && items.iter().all(|item| *item == items[0]) =>
-        {
-            value(&items[0])
-        }
-        Yaml::Sequence(items) if items.iter().any(Yaml::is_mapping) => {
-            format!("[{}]", items.iter().map(item).collect::<Vec<_>>().join("; "))
-        }
-        Yaml::Sequence(items) => format!("[{}]", items.iter().map(value).collect::<Vec<_>>().join(", ")),
-        Yaml::Mapping(map) => format!("{{{}}}", entries(map, ": ")),
-        Yaml::Tagged(tagged) => value(&tagged.value),
-    }
-}
-
-/// Describes an item of a list that contains maps: a component has its name as the only key.
-fn item(node: &Yaml) -> String {
-    let is_component = node.as_mapping().is_none_or(|map| map.len() == 1);
-    if is_component { component(node) } else { value(node) }
-}
-
-/// Formats a number in plain notation, or in scientific notation if that is clearly shorter.
-fn number_text(number: f64) -> String {
-    let (plain, scientific) = (format!("{number}"), format!("{number:e}"));
-    if plain.len() <= scientific.len() + 2 { plain } else { scientific }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn described(yaml: &str) -> String {
-        component(&serde_yaml::from_str(yaml).unwrap())
-    }
-
-    #[test]
-    fn components_are_described_by_the_keys_that_have_a_value() {
-        for (yaml, expected) in [
-            ("constant: {}", "constant"),
-            (
-                "foreground_normalize: { statistics: [{ low: -100, high: 200 }] }",
-                "foreground_normalize: statistics [{low: -100, high: 200}]",
-            ),
-            (
-                "adam: { learning_rate: 1.0e-4, epsilon: 1.0e-8, amsgrad: false }",
-                "adam: learning_rate 0.0001, epsilon 1e-8",
-            ),
-            (
-                "dice: { regions: { whole: [1, 2] }, empty: nan, global: true }",
-                "dice: regions {whole: [1, 2]}, empty nan, global",
-            ),
-            (
-                "affine: { degrees: [[-10, 10], [-10, 10], [-10, 10]], fill: null }",
-                "affine: degrees [-10, 10], fill minimum",
-            ),
-            (
-                "maybe: { probability: 0.5, steps: [{ flip: { probabilities: [1, 0, 0] } }, { gamma: { log_gamma: [0, 1] } }] }",
-                "maybe: probability 0.5, steps [flip: probabilities [1, 0, 0]; gamma: log_gamma [0, 1]]",
-            ),
-            ("one_of: [{ z_normalize: {} }]", "one_of: [z_normalize]"),
-        ] {
-            assert_eq!(described(yaml), expected);
-        }
-    }
-
-    #[test]
-    fn long_lines_are_wrapped_after_commas() {
-        assert_eq!(wrapped("constant"), ["constant"]);
-        assert_eq!(
-            parts("a [1, 2], b [[1, 2], [3, 4]], c [d: 1, e]"),
-            ["a [1, 2], ", "b [[1, 2], ", "[3, 4]], ", "c [d: 1, ", "e]"]
-        );
-        let line = format!("{}, {}, c", "a".repeat(60), "b".repeat(60));
-        assert_eq!(wrapped(&line), [format!("{},", "a".repeat(60)), format!("  {}, c", "b".repeat(60))]);
-    }
-
-    #[test]
-    fn long_descriptions_are_cut() {
-        let text = described(&format!("resample: {{ numbers: {:?} }}", vec![1; 300]));
-        assert_eq!((text.chars().count(), text.chars().last()), (MAX_LENGTH + 1, Some('…')));
-    }
 }
