@@ -62,8 +62,9 @@ pub(super) fn check_with_dataset(diagnostics: &mut Diagnostics, declared: &Decla
     if data.labels.is_none() {
         check_rules(diagnostics, &labels, regions.as_ref(), ignore);
     }
-    if ignore.is_some() {
+    if let Some(ignore) = ignore {
         check_label_regions(diagnostics);
+        check_renumbering(diagnostics, ignore);
     }
     let regions = regions.as_ref().map_or(&[][..], |regions| &regions.0);
     let Ok(targets) = Targets::new(&labels, regions, ignore) else { return Targets::default() };
@@ -174,6 +175,24 @@ fn check_label_regions(diagnostics: &mut Diagnostics) {
             let message =
                 format!("`labels: []` of {} means every label above 0, which includes the ignored one", step.name());
             diagnostics.problem(&format!("{chain}.{index}"), message, "list the labels");
+        }
+    }
+}
+
+/// Checks that no transform gives the ignored label another value.
+fn check_renumbering(diagnostics: &mut Diagnostics, ignore: Label) {
+    fn renumbers(step: &Transform, ignore: Label) -> bool {
+        match step {
+            Transform::SequentialLabels(_) => true,
+            Transform::RemapLabels(step) => step.map.get(&ignore).is_some_and(|value| *value != ignore),
+            _ => step.nested_steps().iter().any(|step| renumbers(step, ignore)),
+        }
+    }
+    for (chain, steps) in diagnostics.document.experiment.chains() {
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| renumbers(step, ignore)) {
+            let message = format!("{} gives the ignored label {ignore} another value", step.name());
+            let help = "change other labels only, by `remap_labels`, or do not ignore this one";
+            diagnostics.problem(&format!("{chain}.{index}"), message, help);
         }
     }
 }
