@@ -29,6 +29,7 @@ use transforms::lazy::{self, Profile};
 use volume::{Label, Voxels};
 
 mod background;
+mod block;
 mod patch;
 mod previous;
 

@@ -1,15 +1,16 @@
 //! Makes patches: a block of an augmented volume is cut, and the patch is computed from it.
 
-use super::{PreprocessedDataset, background, previous};
+use super::PreprocessedDataset;
+use super::block::Block;
 use crate::preprocessing::HAS_LABELS;
 use crate::preprocessing::fitted::incoming;
 use dataset::patch::Patch;
 use dataset::queue::{MakeError, Request};
 use dataset::samplers::{LabelIndex, PatchIndex, SamplingContext};
 use random::Purpose;
-use transforms::lazy::{self, IndexMapping, LabelView, PaddedWindow, Profile, View};
-use transforms::{Incoming, Transform, TransformParams, sample_params};
-use volume::{Affine, Grid, Volume, Voxels, buffer_pool, offset, unravel_index};
+use transforms::lazy::{self, LabelView, Profile, View};
+use transforms::{Transform, sample_params};
+use volume::{Voxels, buffer_pool, offset, unravel_index};
 
 /// What a patch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,52 +69,32 @@ impl PreprocessedDataset {
         let start = Profile::time(profile, "sampler", || {
             self.sampler.sample_start(&context, &patch_index, &mut stream(purpose))
         })?;
-        let corner = Affine::scale_and_shift([1.0; 3], start.map(|start| start as f64));
-        let grid = Grid { shape: cut, affine: view.grid().affine.after(&corner) };
-        let sampled = sample_params(patch_augment, &mut stream(Purpose::PatchAugment), &Incoming { grid, channels });
-        // Of the block that the chain starts from, only the part that it reads is computed.
-        let (first, size) = lazy::required_region(patch_augment, &sampled, &grid);
-        let block_start = std::array::from_fn(|axis| start[axis] + first[axis] as isize);
-        let (mut image, mut label) = view.padded_window(block_start, size)?;
-        let of_patch = (patch_augment, &sampled[..]);
-        let map_of_patch =
-            |view: LabelView| previous::patch_labels(&view, (block_start, size), (first, grid), of_patch, shape);
-        let previous = previous.map(|(masks, view)| map_of_patch(view).map(|map| (masks, map))).transpose()?;
-        let weights = subject.loss_weights().map_or_else(Vec::new, |map| {
-            let of_patch = lazy::index_mapping(patch_augment, &sampled, &grid);
-            loss_weights(&map, (view.index_mapping(), start), &of_patch)
-        });
-        let is_marked = match (subject.background(), &mut label) {
-            (Some(map), Some(label)) if !patch_augment.is_empty() => {
-                background::mark(label, (block_start, size), &map, view.index_mapping());
-                true
-            }
-            _ => false,
-        };
+        let rng = &mut stream(Purpose::PatchAugment);
+        let block = Block::new((view.grid(), channels), start, (patch_augment, shape), rng);
+        let values = block.values(&view, subject.background().as_ref())?;
+        let weights = subject.loss_weights().map(|map| loss_weights(&map, shape, block.source(view.index_mapping())));
         drop(view);
-        if !patch_augment.is_empty() {
-            let corner = Affine::scale_and_shift([1.0; 3], first.map(|index| index as f64));
-            let block = Volume {
-                grid: Grid { shape: size, affine: grid.affine.after(&corner) },
-                image: Voxels::new(channels, size, image),
-                label: label.map(|label| Voxels::new(1, size, label)),
-            };
-            (image, label) = augmented(block, (first, grid), (patch_augment, &sampled), shape, is_marked, profile)?;
-            if let (true, Some(label)) = (is_marked, &mut label) {
-                background::unmark(label);
-            }
-            params.extend(sampled);
-        }
-        let (mut channels, mut mask_params) = (channels, Vec::new());
-        if let Some((masks, map)) = previous {
+        let (image, label) = block.patch(values, channels, profile)?;
+        let previous_labels = previous.map(|(masks, view)| block.labels(&view).map(|map| (masks, map))).transpose()?;
+        params.extend(block.params);
+        let mut patch = Patch {
+            subject: name.to_owned(),
+            index: request.index,
+            start,
+            affine: block.incoming.affine,
+            shape,
+            channels,
+            image,
+            label: label.expect(HAS_LABELS),
+            weights: weights.unwrap_or_default(),
+            params,
+            mask_params: Vec::new(),
+        };
+        if let Some((masks, labels)) = previous_labels {
             let is_training = matches!(patch_use, PatchUse::Training { .. });
-            let rng = is_training.then(|| stream(Purpose::PreviousAugment));
-            (image, mask_params) = masks.append(image, map, shape, rng);
-            channels += masks.labels.len();
+            masks.append(&mut patch, labels, is_training.then(|| stream(Purpose::PreviousAugment)));
         }
-        let label = label.expect(HAS_LABELS);
-        let (subject, index, affine) = (name.to_owned(), request.index, grid.affine);
-        Ok(Patch { subject, index, start, affine, shape, channels, image, label, weights, params, mask_params })
+        Ok(patch)
     }
 
     /// Returns the index of a requested patch among all patches of its subject in the run.
@@ -131,54 +112,13 @@ impl PreprocessedDataset {
     }
 }
 
-/// Returns the weights of a patch's voxels: each has that of its nearest voxel in the map, or 0 outside the volume.
-///
-/// `of_volume` maps the augmented volume to the map, and `start` is the voxel of the volume at which the block was cut;
-/// `of_patch` maps the patch to the block.
-fn loss_weights(
-    map: &Voxels<f32>,
-    (of_volume, start): (&IndexMapping, [isize; 3]),
-    of_patch: &IndexMapping,
-) -> Vec<f32> {
-    let weight = |voxel: [usize; 3]| {
-        let in_block = of_patch.source(voxel)?;
-        let index = |axis: usize| usize::try_from(start[axis] + in_block[axis] as isize).ok();
-        let in_volume = [index(0)?, index(1)?, index(2)?];
-        let is_inside = (0..3).all(|axis| in_volume[axis] < of_volume.shape[axis]);
-        let source = is_inside.then(|| of_volume.source(in_volume)).flatten()?;
-        Some(map[offset(map.shape, source)])
-    };
-    let mut weights = buffer_pool::acquire(of_patch.shape.iter().product());
+/// Returns the weights of the voxels of a patch of this shape: each has that of its voxel `source` in the map, or 0 without one.
+fn loss_weights(map: &Voxels<f32>, shape: [usize; 3], source: impl Fn([usize; 3]) -> Option<[usize; 3]>) -> Vec<f32> {
+    let mut weights = buffer_pool::acquire(shape.iter().product());
     for (index, value) in weights.iter_mut().enumerate() {
-        *value = weight(unravel_index(of_patch.shape, index)).unwrap_or(0.0);
+        *value = source(unravel_index(shape, index)).map_or(0.0, |voxel| map[offset(map.shape, voxel)]);
     }
     weights
-}
-
-/// Returns the image and the labels of a volume on `incoming` after a chain that returns this shape, given the block of it from
-/// the voxel `first` on that the chain reads. If `is_marked`, the background is marked in the labels of the block.
-fn augmented(
-    block: Volume,
-    (first, incoming): ([usize; 3], Grid),
-    (chain, params): (&[Transform], &[TransformParams]),
-    shape: [usize; 3],
-    is_marked: bool,
-    profile: Option<&Profile>,
-) -> Result<PaddedWindow, MakeError> {
-    let (image, label) = (block.image.clone(), block.label.clone());
-    let mut view = View::of_block(block, first, incoming, chain, params)?.with_profile(profile);
-    if is_marked {
-        view = view.with_background_outside();
-    }
-    let returned = view.grid().shape;
-    if returned != shape {
-        return Err(format!("patch_augment returned a patch of {returned:?} voxels, expected {shape:?}").into());
-    }
-    let out = view.padded_window([0; 3], shape)?;
-    drop(view);
-    image.into_values().into_iter().for_each(buffer_pool::release);
-    label.and_then(Voxels::into_values).into_iter().for_each(buffer_pool::release);
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -190,6 +130,8 @@ mod tests {
     use crate::experiment::load::parse;
     use crate::preprocessing::make_phantoms;
     use dataset::cache::Cache;
+    use transforms::Incoming;
+    use volume::{Affine, Grid};
 
     const UNIFORM: &str = "sampler: { uniform: { patch: [8, 6, 4] } }";
 
@@ -285,11 +227,9 @@ mod tests {
         let incoming = Incoming { grid, channels: 1 };
         let params = sample_params(&chain, &mut rng, &incoming);
         let flipped = lazy::index_mapping(&chain, &params, &grid);
-        let block = Grid { shape: [2, 3, 1], ..grid };
-        let params = sample_params(&chain, &mut rng, &Incoming { grid: block, channels: 1 });
-        let of_patch = lazy::index_mapping(&chain, &params, &block);
         // The first plane is outside the volume. The second flip returns it to the end of the patch.
-        let weights = loss_weights(&map, (&flipped, [-1, 0, 1]), &of_patch);
+        let block = Block::new((&grid, 1), [-1, 0, 1], (&chain, [2, 3, 1]), &mut rng);
+        let weights = loss_weights(&map, [2, 3, 1], block.source(&flipped));
         assert_eq!(weights, [20.0, 22.0, 24.0, 0.0, 0.0, 0.0]);
     }
 
