@@ -18,10 +18,11 @@ use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document};
 use engine::experiment::median_spacing;
+use engine::experiment::spec::Experiment;
 use engine::preprocessing::FittedPreprocessing;
 use engine::preprocessing::fitted::incoming;
 use engine::training::validate;
-use random::{Purpose, Seed};
+use random::{Purpose, Rng, Seed};
 use run_folder::event::Listener;
 use transforms::lazy::{self, PipelineError, View};
 use transforms::{Transform, TransformParams, sample_params, validate_params};
@@ -107,20 +108,9 @@ impl Execute for TransformArgs {
             preprocessing = fitted(&document, &self.common)?;
         }
         lazy::require_finite(&source, &preprocessing.chain).map_err(failure)?;
-        let mut chain = preprocessing.chain.clone();
-        let num_fixed = chain.len();
-        if self.stage == Stage::Train {
-            if !experiment.patch_augment.is_empty() {
-                eprintln!(
-                    "warning: patch_augment transforms patches, so it is not applied to the image; `runner patches --out DIR` writes the augmented patches"
-                );
-            }
-            chain.extend(experiment.augment.iter().cloned());
-        }
-        // In two parts as in training, which caches the result of the first: no warp is composed across them.
-        let apply = |volume: Volume, steps: &[Transform], params: &[TransformParams]| {
-            View::new(volume, steps, params)?.volume()
-        };
+        let augment = if self.stage == Stage::Train { augment(experiment) } else { &[] };
+        let chain: Vec<Transform> = preprocessing.chain.iter().chain(augment).cloned().collect();
+        let seed = Seed(experiment.seed);
         let (volume, params) = match read {
             Some((path, applied)) => {
                 let params = matching(&path, applied, &chain)?;
@@ -128,19 +118,13 @@ impl Execute for TransformArgs {
                     let help = "undo the edits, or sample new parameters without --draws";
                     CliError::problem(format!("{}: {error}", path.display()), help)
                 })?;
-                let volume = apply(source, &chain[..num_fixed], &params[..num_fixed]).map_err(failure)?;
-                (apply(volume, &chain[num_fixed..], &params[num_fixed..]).map_err(failure)?, params)
-            }
-            None => {
-                let mut params = preprocessing.params(&source).map_err(failure)?;
-                let volume = apply(source, &chain[..num_fixed], &params).map_err(failure)?;
-                // The sampled parameters of the subject's first patch of that epoch.
-                let mut rng = Seed(experiment.seed).stream(Purpose::Augment, self.epoch, &name, 0);
-                let sampled = sample_params(&chain[num_fixed..], &mut rng, &incoming(&volume));
-                let sampled = lazy::resolve_from_volume(&chain[num_fixed..], &sampled, &volume).map_err(failure)?;
-                let volume = apply(volume, &chain[num_fixed..], &sampled).map_err(failure)?;
-                params.extend(sampled);
+                let volume = in_two_parts(source, &chain, preprocessing.chain.len(), &params).map_err(failure)?;
                 (volume, params)
+            }
+            // The parameters of the subject's first patch of that epoch.
+            None => {
+                let mut rng = seed.stream(Purpose::Augment, self.epoch, &name, 0);
+                sampled(source, &preprocessing, augment, &mut rng).map_err(failure)?
             }
         };
         let applied = Applied { subject: name, seed: experiment.seed, epoch: self.epoch, chain, draws: params };
@@ -164,6 +148,44 @@ impl TransformArgs {
         };
         Subject { name, images: self.images.clone(), label: self.label.clone() }
     }
+}
+
+/// Returns the steps of `augment`; warns of those of `patch_augment`, which need a patch.
+fn augment(experiment: &Experiment) -> &[Transform] {
+    if !experiment.patch_augment.is_empty() {
+        eprintln!(
+            "warning: patch_augment transforms patches, so it is not applied to the image; `runner patches --out DIR` writes the augmented patches"
+        );
+    }
+    &experiment.augment
+}
+
+/// Applies a chain in two parts as training does, which caches the result of the first: no warp is composed across them.
+fn in_two_parts(
+    volume: Volume,
+    chain: &[Transform],
+    num_first: usize,
+    params: &[TransformParams],
+) -> Result<Volume, PipelineError> {
+    let ((first, second), params) = (chain.split_at(num_first), params.split_at(num_first));
+    let volume = View::new(volume, first, params.0)?.volume()?;
+    View::new(volume, second, params.1)?.volume()
+}
+
+/// Preprocesses a volume and augments it with new parameters; returns it with the parameters of all steps.
+fn sampled(
+    source: Volume,
+    preprocessing: &FittedPreprocessing,
+    augment: &[Transform],
+    rng: &mut Rng,
+) -> Result<(Volume, Vec<TransformParams>), PipelineError> {
+    let mut params = preprocessing.params(&source)?;
+    let volume = View::new(source, &preprocessing.chain, &params)?.volume()?;
+    let sampled = sample_params(augment, rng, &incoming(&volume));
+    let sampled = lazy::resolve_from_volume(augment, &sampled, &volume)?;
+    let volume = View::new(volume, augment, &sampled)?.volume()?;
+    params.extend(sampled);
+    Ok((volume, params))
 }
 
 /// Returns the preprocess chain, fitted to the training subjects of the experiment.
