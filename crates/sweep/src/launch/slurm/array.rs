@@ -1,123 +1,21 @@
-//! Trains the runs of a sweep as a Slurm job array.
-//!
-//! Slurm schedules the tasks; the state of a run is read from its files.
+//! The job array of a sweep's runs, and the programs of Slurm that submit it.
 
 use std::fs;
 use std::io;
-use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::{Console, DryRun, Launch, LaunchError, LaunchOutcome, Launcher};
+use super::SlurmSpec;
 use crate::folder::{SweepFolder, names_in};
-use crate::run_state::{self, RunState, SweepRun};
+use crate::launch::{self, Launch, LaunchError};
 use engine::run::shell_command;
 use run_folder::folder::write_atomically;
 
-/// Slurm options of each job. All but `grace_secs` are unset by default, so the cluster's defaults apply.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Slurm")]
-pub struct SlurmSpec {
-    /// Partition to submit to (`sbatch --partition`), for example `gpu`.
-    #[serde(default)]
-    pub partition: Option<String>,
-    /// GPUs per run (`--gpus`), for example 1.
-    #[serde(default)]
-    pub gpus: Option<NonZeroUsize>,
-    /// CPU cores per run (`--cpus-per-task`), for example 8.
-    #[serde(default)]
-    pub cpus: Option<NonZeroUsize>,
-    /// Memory per run (`--mem`) in Slurm's notation, for example `32G`.
-    #[serde(default)]
-    pub memory: Option<String>,
-    /// Time limit of a job (`--time`) in Slurm's notation, for example `12:00:00`. A run that takes longer is requeued and resumes from its checkpoint.
-    #[serde(default)]
-    pub time: Option<String>,
-    /// Grace period in seconds, 1 to 65535 (default 120): this long before the time limit, a run writes a checkpoint and is requeued.
-    #[serde(default = "default_grace")]
-    pub grace_secs: Grace,
-    /// Further `sbatch` options, for example `["--account=radiology"]`.
-    #[serde(default)]
-    pub extra: Vec<String>,
-}
-
-/// A number of seconds from 1 to 65535, the range that Slurm accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Grace(pub NonZeroU16);
-
-impl Default for Grace {
-    fn default() -> Self {
-        default_grace()
-    }
-}
-
-fn default_grace() -> Grace {
-    Grace(NonZeroU16::new(120).expect("120 is not 0"))
-}
-
-/// A Slurm job array.
-#[derive(Debug)]
-pub(super) struct Slurm;
-
-impl Launcher for Slurm {
-    fn name(&self) -> &'static str {
-        "slurm"
-    }
-
-    fn about(&self) -> &'static str {
-        "A Slurm job array"
-    }
-
-    fn dry_run(&self, launch: &Launch) -> Result<DryRun, LaunchError> {
-        let array = Array::new(launch)?;
-        let all: Vec<usize> = (0..launch.points.len()).collect();
-        let text = format!(
-            "\n{}\n# followed by a job that writes the report, even if some runs fail:\n# {}\n",
-            array.script(&all),
-            array.report.join(" ")
-        );
-        Ok(DryRun { has_estimates: true, text })
-    }
-
-    fn launch(&self, launch: &Launch, console: &mut dyn Console) -> Result<LaunchOutcome, LaunchError> {
-        launch.write()?;
-        let array = Array::new(launch)?;
-        let runs = run_state::read(&array.folder, &launch.definition.ids)?;
-        let queued = array.queued()?;
-        let is_unfinished = |run: &SweepRun| match run.run_state {
-            RunState::Done => false,
-            RunState::Pruned => launch.definition.prune.is_none(),
-            RunState::Failed(_) => launch.retry_failed,
-            RunState::Waiting | RunState::Interrupted { .. } | RunState::Running { .. } => true,
-        };
-        let unfinished = (0..runs.len()).filter(|index| is_unfinished(&runs[*index]));
-        let (queued, new): (Vec<usize>, Vec<usize>) = unfinished.partition(|index| queued.contains(index));
-        console.runs(&runs);
-        if !queued.is_empty() {
-            console.line(&format!("{} of these are in Slurm's queue already", queued.len()));
-        }
-        if new.is_empty() {
-            return Ok(LaunchOutcome::NothingToSubmit { runs, queued: queued.len() });
-        }
-        let (count, submission) = (new.len(), array.submit(&new)?);
-        console.line(&format!(
-            "submitted {count} runs as job array {}, and job {} for the report",
-            submission.array, submission.report
-        ));
-        Ok(LaunchOutcome::Submitted)
-    }
-}
-
 /// A job array that trains runs, and the job after it that writes the report.
 #[derive(Clone, Debug)]
-struct Array<'a> {
+pub(super) struct Array<'a> {
     /// The folder of the sweep's runs, an absolute path.
-    folder: SweepFolder,
+    pub folder: SweepFolder,
     /// The id of the definition.
     definition: String,
     /// The sweep's name.
@@ -126,7 +24,7 @@ struct Array<'a> {
     /// The command that trains one run, without its index.
     worker: Vec<String>,
     /// The command that writes the report.
-    report: Vec<String>,
+    pub report: Vec<String>,
     /// The number of tasks to run at a time; `None` leaves it to Slurm.
     jobs: Option<usize>,
     /// The folder that data paths are relative to.
@@ -135,17 +33,17 @@ struct Array<'a> {
 
 /// The numbers of submitted jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Submission {
-    array: String,
-    report: String,
+pub(super) struct Submission {
+    pub array: String,
+    pub report: String,
 }
 
 impl<'a> Array<'a> {
     /// Describes the jobs of a sweep. Paths are absolute, since a job starts in another folder.
-    fn new(launch: &'a Launch) -> Result<Self, LaunchError> {
+    pub fn new(launch: &'a Launch) -> Result<Self, LaunchError> {
         let folder = SweepFolder::new(std::path::absolute(launch.folder.root())?);
         let cache_dir = std::path::absolute(&launch.cache.folder)?;
-        let program = super::program()?;
+        let program = launch::program()?;
         let mut worker = launch.worker(&program, folder.root(), &cache_dir);
         worker.extend(launch.device_option());
         Ok(Self {
@@ -161,7 +59,7 @@ impl<'a> Array<'a> {
     }
 
     /// Returns the job script for the runs of these indices.
-    fn script(&self, indices: &[usize]) -> String {
+    pub fn script(&self, indices: &[usize]) -> String {
         let list: Vec<String> = indices.iter().map(usize::to_string).collect();
         let limit = self.jobs.map(|jobs| format!("%{jobs}")).unwrap_or_default();
         let mut options = vec![
@@ -228,7 +126,7 @@ exit "$code"
     }
 
     /// Returns the indices of runs that wait or run in jobs of earlier submissions.
-    fn queued(&self) -> Result<Vec<usize>, LaunchError> {
+    pub fn queued(&self) -> Result<Vec<usize>, LaunchError> {
         let folder = self.own_folder();
         let mut queued = Vec::new();
         for name in names_in(&folder).map_err(|error| disk(&folder, &error))? {
@@ -250,7 +148,7 @@ exit "$code"
     }
 
     /// Submits the runs of these indices, and after them the report.
-    fn submit(&self, indices: &[usize]) -> Result<Submission, LaunchError> {
+    pub fn submit(&self, indices: &[usize]) -> Result<Submission, LaunchError> {
         let folder = self.own_folder();
         fs::create_dir_all(&folder).map_err(|error| disk(&folder, &error))?;
         let write = |path: &Path, text: &str| {
