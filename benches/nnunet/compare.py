@@ -5,8 +5,8 @@ usage, from the root of the repository:
 
 `--python` is a Python with nnunetv2, batchgeneratorsv2 and pyyaml. Both programs augment the same larger patch, which is in
 memory, on the same number of cores: runner with one thread per worker, nnU-Net's transforms with one process of one thread per
-worker, as in its data loader, without the time for copying their input. Prints ratios and writes them as JSON into
-benches/results/.
+worker, as in its data loader, without the time for copying their input. Prints ratios of patches per second and of patches per
+second of processor time, which other programs on the machine affect less, and writes them as JSON into benches/results/.
 """
 
 import argparse
@@ -19,6 +19,7 @@ ROOT = HERE.parent.parent
 sys.path.append(str(HERE.parent))
 from measure import built_bench, keep, last_json, output  # noqa: E402
 
+RATES = ["patches_per_second", "patches_per_processor_second"]
 CHAINS = ["hippocampus", "isotropic_128", "anisotropic"]
 
 
@@ -36,18 +37,24 @@ def main():
     results = {}
     for name in CHAINS:
         file = str(HERE / f"{name}.yaml")
-        rates = {"runner": [], "batchgenerators": []}
+        runs = {"runner": [], "batchgenerators": []}
         for _ in range(arguments.rounds):
             # Alternately, so that other load on the machine affects both. Each worker's rayon tasks run on its own thread.
-            ours = last_json(output([bench, file, *options]))
-            theirs = last_json(output([arguments.python, str(HERE / "theirs.py"), file, *options]))
-            assert ours["input"] == theirs["input"], "both start from a patch of the same size"
-            rates["runner"].append(ours["patches_per_second"])
-            rates["batchgenerators"].append(theirs["patches_per_second"])
-        own, peer = median(rates["runner"]), median(rates["batchgenerators"])
-        results[name] = dict(rates, ratio=own / peer)
-        print(f"{name:<14} runner {own:8.1f}, batchgeneratorsv2 {peer:7.2f} patches per second: {own / peer:.0f} times")
-    keep(arguments.json, workers=arguments.workers, patches_per_second=results)
+            runs["runner"].append(last_json(output([bench, file, *options])))
+            runs["batchgenerators"].append(last_json(output([arguments.python, str(HERE / "theirs.py"), file, *options])))
+            assert runs["runner"][-1]["input"] == runs["batchgenerators"][-1]["input"], "both start from the same patch"
+        results[name] = {rate: compared(runs, rate) for rate in RATES}
+        for rate, rates in results[name].items():
+            own, peer = median(rates["runner"]), median(rates["batchgenerators"])
+            words = rate.replace("_", " ")
+            print(f"{name:<14} {words:<28} runner {own:8.1f}, batchgeneratorsv2 {peer:7.2f}: {rates['ratio']:.1f} times")
+    keep(arguments.json, workers=arguments.workers, chains=results)
+
+
+def compared(runs, rate):
+    """Returns a rate of each run, and the ratio of the medians."""
+    rates = {program: [run[rate] for run in runs] for program, runs in runs.items()}
+    return dict(rates, ratio=median(rates["runner"]) / median(rates["batchgenerators"]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-//! Augments patches by nnU-Net's chain and prints patches per second as JSON, and the time of each step.
+//! Augments patches by nnU-Net's chain and prints patches per second, and per second of processor time, as JSON, and the time of
+//! each step.
 //!
 //! usage: cargo bench -p transforms --bench augmentation -- CHAIN.yaml [--workers N] [--seconds S] [--profile]
 //!
@@ -61,6 +62,16 @@ fn volume(shape: [usize; 3], channels: usize) -> Volume {
     }
 }
 
+/// Returns the processor time of all threads so far, user and system, in seconds; `None` where there is no `/proc`.
+fn processor_seconds() -> Option<f64> {
+    /// Clock ticks per second of these numbers on Linux.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name, in parentheses, is the second field; user and system time are the 14th and the 15th.
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+    Some(fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS)
+}
+
 fn main() {
     let arguments = arguments();
     let text = std::fs::read_to_string(&arguments.file).expect("the first argument is a chain");
@@ -72,6 +83,7 @@ fn main() {
     let incoming = Incoming { grid: source.grid, channels: document.channels };
     let profile = Profile::default();
     let count = AtomicU64::new(0);
+    let before = processor_seconds();
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(arguments.seconds));
     std::thread::scope(|scope| {
         for _ in 0..arguments.workers {
@@ -93,5 +105,14 @@ fn main() {
     for (name, time) in profile.table() {
         eprintln!("{name:<20} {:.3} ms per patch", time.as_secs_f64() * 1e3 / count);
     }
-    println!("{}", serde_json::json!({ "input": input, "patches": count, "patches_per_second": count / seconds }));
+    let processor = processor_seconds().zip(before).map(|(after, before)| count / (after - before));
+    println!(
+        "{}",
+        serde_json::json!({
+            "input": input,
+            "patches": count,
+            "patches_per_second": count / seconds,
+            "patches_per_processor_second": processor,
+        })
+    );
 }

@@ -138,6 +138,10 @@ impl<T: Registered> Step for T {
         self.spatial().and_then(|step| step.zoom(incoming))
     }
 
+    fn is_identity(&self, params: &TransformParams) -> bool {
+        self.intensity().is_some_and(|step| step.is_identity(typed::<T>(params)))
+    }
+
     fn needs_statistics(&self) -> bool {
         self.intensity().is_some_and(|step| step.needs_statistics())
     }

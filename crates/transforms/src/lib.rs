@@ -201,6 +201,11 @@ pub trait IntensityTransform: Component {
     /// of the volume are unspecified.
     fn apply(&self, params: &Self::Params, statistics: &VolumeStatistics, window: &mut Window);
 
+    /// Returns whether these parameters change nothing, so that the step can be skipped.
+    fn is_identity(&self, _params: &Self::Params) -> bool {
+        false
+    }
+
     /// Returns whether the transform needs statistics of the whole incoming volume.
     fn needs_statistics(&self) -> bool {
         false

@@ -130,6 +130,11 @@ pub trait Step {
         None
     }
 
+    /// Returns whether these parameters change nothing.
+    fn is_identity(&self, _params: &TransformParams) -> bool {
+        false
+    }
+
     /// Returns whether the step needs statistics of the whole incoming volume.
     fn needs_statistics(&self) -> bool {
         false

@@ -63,13 +63,24 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Calls `visit` with each row along z and the offset of its first value in the whole volume `[channel, x, y, z]`.
-    pub fn for_each_row(&mut self, mut visit: impl FnMut(u64, &mut [f32])) {
+    /// Calls `visit` with runs of at most `longest` values that follow one another in the whole volume `[channel, x, y, z]`, and
+    /// the offset there of the first one.
+    pub fn for_each_run(&mut self, longest: usize, mut visit: impl FnMut(u64, &mut [f32])) {
         let [size_x, size_y, size_z] = self.shape;
-        for (row, values) in self.image.chunks_exact_mut(size_z).enumerate() {
+        // Rows, or as many as follow one another.
+        let rows = match (0..3).rev().find(|axis| self.shape[*axis] != self.grid.shape[*axis]) {
+            Some(2) => 1,
+            Some(1) => size_y,
+            _ => size_x * size_y,
+        };
+        for (run, values) in self.image.chunks_exact_mut(rows * size_z).enumerate() {
+            let row = run * rows;
             let (channel, x, y) = (row / (size_x * size_y), row / size_y % size_x, row % size_y);
             let in_channel = volume::offset(self.grid.shape, [self.start[0] + x, self.start[1] + y, self.start[2]]);
-            visit((channel * self.grid.num_voxels() + in_channel) as u64, values);
+            let first = (channel * self.grid.num_voxels() + in_channel) as u64;
+            for (part, values) in values.chunks_mut(longest).enumerate() {
+                visit(first + (part * longest) as u64, values);
+            }
         }
     }
 
@@ -91,6 +102,32 @@ impl<'a> Window<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_follow_one_another_in_the_volume() {
+        let grid = Grid { shape: [4, 3, 5], affine: volume::Affine::IDENTITY };
+        let whole: Vec<f32> = (0..120).map(|i| i as f32).collect();
+        for (start, shape, most) in [
+            ([0; 3], [4, 3, 5], 2 * 9),
+            ([1, 0, 0], [2, 3, 5], 2 * 5),
+            ([1, 1, 0], [3, 2, 5], 6 * 2),
+            ([1, 1, 2], [3, 2, 3], 12),
+        ] {
+            let voxels: usize = shape.iter().product();
+            let mut values: Vec<f32> = vec![-1.0; 2 * voxels];
+            let mut count = 0;
+            Window::new(&mut values, 2, grid, (start, shape)).for_each_run(7, |position, run| {
+                run.copy_from_slice(&whole[position as usize..][..run.len()]);
+                count += 1;
+            });
+            for (i, value) in values.into_iter().enumerate() {
+                let voxel = volume::unravel_index(shape, i % voxels);
+                let voxel = std::array::from_fn(|axis| start[axis] + voxel[axis]);
+                assert_eq!(value, whole[i / voxels * 60 + volume::offset(grid.shape, voxel)], "{start:?} {i}");
+            }
+            assert!(count <= most, "{count}");
+        }
+    }
 
     #[test]
     fn lines_run_along_their_axis() {

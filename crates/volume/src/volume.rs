@@ -246,12 +246,14 @@ impl<T: Pod> Deref for Voxels<T> {
 }
 
 /// Returns the flat index of voxel `[x, y, z]` in a channel of this shape, as NumPy's `ravel_multi_index`.
+#[inline]
 pub fn offset(shape: [usize; 3], index: [usize; 3]) -> usize {
     (index[0] * shape[1] + index[1]) * shape[2] + index[2]
 }
 
 /// Returns the voxel `[x, y, z]` at a flat index of a channel of this shape, as NumPy's `unravel_index`; the inverse of
 /// [`offset`].
+#[inline]
 pub fn unravel_index([_, size_y, size_z]: [usize; 3], index: usize) -> [usize; 3] {
     [index / (size_y * size_z), index / size_z % size_y, index % size_z]
 }

@@ -21,8 +21,11 @@ impl Extent {
         in_volume.saturating_sub(self.start[axis]).min(self.shape[axis] - 1)
     }
 
-    fn neighbours(&self, axis: usize, step: i64, mirror: Mirror) -> Vec<usize> {
-        (0..self.shape[axis]).map(|index| self.neighbour(axis, index, step, mirror)).collect()
+    /// Returns for each voxel along an axis, and each distance up to a radius, its neighbours before and after it.
+    fn neighbours(&self, axis: usize, radius: usize, mirror: Mirror) -> Vec<[usize; 2]> {
+        let pair = |index: usize, step: i64| [-step, step].map(|step| self.neighbour(axis, index, step, mirror));
+        let pairs = |index: usize| (1..=radius as i64).map(move |step| pair(index, step));
+        (0..self.shape[axis]).flat_map(pairs).collect()
     }
 }
 
@@ -36,8 +39,8 @@ pub(crate) fn filter(values: &mut [f32], extent: &Extent, weights: [&[f32]; 3], 
     // Planes that are filtered along y and z: of plane x, those at x modulo their number.
     let kept = (2 * radius[0] + 1).min(size_x);
     let mut filtered = vec![0.0f32; kept * plane];
-    let taps: Vec<[Vec<usize>; 2]> =
-        (1..=radius[0] as i64).map(|step| [-step, step].map(|step| extent.neighbours(0, step, mirror))).collect();
+    let neighbours = extent.neighbours(0, radius[0], mirror);
+    let mut pairs = Vec::with_capacity(radius[0]);
     let mut done = 0;
     for x in 0..size_x {
         // The filter along x reads planes that are not yet replaced by results.
@@ -46,23 +49,23 @@ pub(crate) fn filter(values: &mut [f32], extent: &Extent, weights: [&[f32]; 3], 
             in_plane.apply(&values[done * plane..][..plane], &mut filtered[to..to + plane]);
             done += 1;
         }
-        let at = |x: usize| &filtered[x % kept * plane..][..plane];
-        let out = &mut values[x * plane..][..plane];
-        scale(out, at(x), weights[0][0]);
-        for ([before, after], weight) in taps.iter().zip(&weights[0][1..]) {
-            add_pair(out, at(before[x]), at(after[x]), *weight);
-        }
+        let at = |x: usize| x % kept * plane;
+        pairs.clear();
+        pairs.extend(neighbours[x * radius[0]..][..radius[0]].iter().map(|pair| pair.map(at)));
+        weigh_plane(&filtered, at(x), &pairs, weights[0], &mut values[x * plane..][..plane]);
     }
 }
 
 /// A filter along y and z.
 struct PlaneFilter<'a> {
     weights: [&'a [f32]; 2],
-    /// For each distance, the rows before and after each row.
-    rows: Vec<[Vec<usize>; 2]>,
+    /// For each row, and each distance, the positions of the rows before and after it.
+    rows: Vec<[usize; 2]>,
     /// For each voxel of a padded row its index in the row.
     padding: Vec<usize>,
     padded: Vec<f32>,
+    /// For each distance, the positions of the voxels before and after the first one of a padded row.
+    voxels: Vec<[usize; 2]>,
     /// The plane, filtered along z.
     along_z: Vec<f32>,
     size_z: usize,
@@ -72,63 +75,104 @@ impl<'a> PlaneFilter<'a> {
     fn new(extent: &Extent, weights: [&'a [f32]; 2], mirror: Mirror) -> Self {
         let [_, size_y, size_z] = extent.shape;
         let [radius_y, radius_z] = weights.map(|weights| weights.len() - 1);
-        let rows =
-            (1..=radius_y as i64).map(|step| [-step, step].map(|step| extent.neighbours(1, step, mirror))).collect();
+        let rows = extent.neighbours(1, radius_y, mirror).into_iter().map(|pair| pair.map(|y| y * size_z)).collect();
         let before = (1..=radius_z as i64).rev().map(|step| extent.neighbour(2, 0, -step, mirror));
         let after = (1..=radius_z as i64).map(|step| extent.neighbour(2, size_z - 1, step, mirror));
         let padding: Vec<usize> = before.chain(0..size_z).chain(after).collect();
         let padded = vec![0.0; padding.len()];
-        Self { weights, rows, padding, padded, along_z: vec![0.0; size_y * size_z], size_z }
+        let voxels = (1..=radius_z).map(|step| [radius_z - step, radius_z + step]).collect();
+        Self { weights, rows, padding, padded, voxels, along_z: vec![0.0; size_y * size_z], size_z }
     }
 
     fn apply(&mut self, plane: &[f32], out: &mut [f32]) {
         let (size_z, [weights_y, weights_z]) = (self.size_z, self.weights);
-        let radius = weights_z.len() - 1;
-        for (row, filtered) in plane.chunks_exact(size_z).zip(self.along_z.chunks_exact_mut(size_z)) {
-            self.padded[radius..radius + size_z].copy_from_slice(row);
-            for index in (0..radius).chain(radius + size_z..self.padded.len()) {
-                self.padded[index] = row[self.padding[index]];
+        weigh_voxels(plane, &self.padding, &mut self.padded, &self.voxels, weights_z, &mut self.along_z);
+        weigh_rows(&self.along_z, size_z, &self.rows, weights_y, out);
+    }
+}
+
+vectorized! {
+    /// Filters the rows of a plane along z, each of which is padded on either side.
+    fn weigh_voxels(
+        plane: &[f32],
+        padding: &[usize],
+        padded: &mut [f32],
+        pairs: &[[usize; 2]],
+        weights: &[f32],
+        out: &mut [f32],
+    ) {
+        let radius = pairs.len();
+        let size = padding.len() - 2 * radius;
+        for (row, out) in plane.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+            padded[radius..radius + size].copy_from_slice(row);
+            for index in (0..radius).chain(radius + size..padding.len()) {
+                padded[index] = row[padding[index]];
             }
-            filter_row(&self.padded, weights_z, filtered);
-        }
-        for (y, out) in out.chunks_exact_mut(size_z).enumerate() {
-            let row = |y: usize| &self.along_z[y * size_z..][..size_z];
-            scale(out, row(y), weights_y[0]);
-            for ([before, after], weight) in self.rows.iter().zip(&weights_y[1..]) {
-                add_pair(out, row(before[y]), row(after[y]), *weight);
-            }
+            weigh(padded, radius, pairs, weights, out);
         }
     }
 }
 
 vectorized! {
-    /// Filters a row, which is padded by the radius on either side.
-    fn filter_row(padded: &[f32], weights: &[f32], out: &mut [f32]) {
-        let (radius, length) = (weights.len() - 1, out.len());
-        let shifted = |by: usize| &padded[by..by + length];
-        for (out, value) in out.iter_mut().zip(shifted(radius)) {
-            *out = value * weights[0];
-        }
-        for (step, weight) in weights.iter().enumerate().skip(1) {
-            let pairs = shifted(radius - step).iter().zip(shifted(radius + step));
-            for (out, (before, after)) in out.iter_mut().zip(pairs) {
-                *out += (before + after) * weight;
-            }
+    /// Filters the rows of a plane along y.
+    fn weigh_rows(plane: &[f32], size: usize, pairs: &[[usize; 2]], weights: &[f32], out: &mut [f32]) {
+        let radius = weights.len() - 1;
+        for (y, out) in out.chunks_exact_mut(size).enumerate() {
+            weigh(plane, y * size, &pairs[y * radius..][..radius], weights, out);
         }
     }
 }
 
 vectorized! {
-    fn scale(out: &mut [f32], values: &[f32], weight: f32) {
-        out.iter_mut().zip(values).for_each(|(out, value)| *out = value * weight);
+    /// Filters a plane along x.
+    fn weigh_plane(planes: &[f32], centre: usize, pairs: &[[usize; 2]], weights: &[f32], out: &mut [f32]) {
+        weigh(planes, centre, pairs, weights, out);
     }
 }
 
-vectorized! {
-    fn add_pair(out: &mut [f32], before: &[f32], after: &[f32], weight: f32) {
-        let pairs = before.iter().zip(after);
-        out.iter_mut().zip(pairs).for_each(|(out, (before, after))| *out += (before + after) * weight);
+/// Voxels that are summed in registers, and fewer for short rows.
+const LANES: [usize; 2] = [32, 8];
+
+/// Computes the weighted sums of values from the position `centre` on, and of those from the pairs of positions on.
+#[inline(always)]
+fn weigh(values: &[f32], centre: usize, pairs: &[[usize; 2]], weights: &[f32], out: &mut [f32]) {
+    let mut first = 0;
+    while first + LANES[0] <= out.len() {
+        weigh_lanes::<{ LANES[0] }>(values, first, centre, pairs, weights, out);
+        first += LANES[0];
     }
+    while first < out.len() && out.len() >= LANES[1] {
+        // The last values may overlap those before.
+        weigh_lanes::<{ LANES[1] }>(values, first.min(out.len() - LANES[1]), centre, pairs, weights, out);
+        first += LANES[1];
+    }
+    for first in first..out.len() {
+        weigh_lanes::<1>(values, first, centre, pairs, weights, out);
+    }
+}
+
+#[inline(always)]
+fn weigh_lanes<const N: usize>(
+    values: &[f32],
+    first: usize,
+    centre: usize,
+    pairs: &[[usize; 2]],
+    weights: &[f32],
+    out: &mut [f32],
+) {
+    let mut sums = [0.0f32; N];
+    let values = &values[first..];
+    let centre = &values[centre..centre + N];
+    for lane in 0..N {
+        sums[lane] = centre[lane] * weights[0];
+    }
+    for ([before, after], weight) in pairs.iter().zip(&weights[1..]) {
+        let (before, after) = (&values[*before..*before + N], &values[*after..*after + N]);
+        for lane in 0..N {
+            sums[lane] += (before[lane] + after[lane]) * weight;
+        }
+    }
+    out[first..first + N].copy_from_slice(&sums);
 }
 
 #[cfg(test)]

@@ -137,6 +137,10 @@ impl Component for Blur {
 }
 
 impl IntensityTransform for Blur {
+    fn is_identity(&self, params: &BlurParams) -> bool {
+        matches!(params, BlurParams::Voxels(channels) if channels.iter().all(Option::is_none))
+    }
+
     fn halo(&self, params: &BlurParams, grid: &Grid) -> [usize; 3] {
         match params {
             BlurParams::Millimetres(deviations) => {

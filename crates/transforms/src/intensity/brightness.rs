@@ -64,6 +64,10 @@ impl Component for Brightness {
 }
 
 impl IntensityTransform for Brightness {
+    fn is_identity(&self, params: &BrightnessParams) -> bool {
+        params.0.iter().all(Option::is_none)
+    }
+
     fn apply(&self, params: &BrightnessParams, _: &VolumeStatistics, window: &mut Window) {
         for (channel, factor) in params.0.iter().enumerate() {
             if let Some(factor) = factor {

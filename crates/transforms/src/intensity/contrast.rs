@@ -9,6 +9,7 @@ use crate::{
     Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
 };
 use random::Rng;
+use simd::vectorized;
 use values::{Probability, Range};
 
 /// Multiplies the differences between intensities and the mean of their channel by a random factor, and clips the result to the
@@ -68,6 +69,10 @@ impl Component for Contrast {
 }
 
 impl IntensityTransform for Contrast {
+    fn is_identity(&self, params: &ContrastParams) -> bool {
+        params.0.iter().all(Option::is_none)
+    }
+
     fn needs_statistics(&self) -> bool {
         true
     }
@@ -83,8 +88,17 @@ impl IntensityTransform for Contrast {
         for (channel, (factor, moments)) in params.0.iter().zip(moments).enumerate() {
             if let (Some(factor), Some(Moments { mean, low, high, .. })) = (factor, *moments) {
                 let (factor, mean) = (*factor as f32, mean as f32);
-                window.map_channel(channel, |value| ((value - mean) * factor + mean).max(low).min(high));
+                scale_and_clip(window.channel_mut(channel), mean, factor, [low, high]);
             }
+        }
+    }
+}
+
+vectorized! {
+    fn scale_and_clip(values: &mut [f32], mean: f32, factor: f32, range: [f32; 2]) {
+        let [low, high] = range;
+        for value in values {
+            *value = ((*value - mean) * factor + mean).max(low).min(high);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::validation::{ITSELF, keys_where, require, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
 use simd::math::{range_pow, signed_pow};
+use simd::vectorized;
 use values::{Probability, Range};
 use volume::Grid;
 
@@ -137,6 +138,10 @@ impl Component for Gamma {
 }
 
 impl IntensityTransform for Gamma {
+    fn is_identity(&self, params: &GammaParams) -> bool {
+        params.0.iter().all(Option::is_none)
+    }
+
     // The moments of the corrected channel are known only after all of it is corrected.
     fn halo(&self, _: &GammaParams, _: &Grid) -> [usize; 3] {
         [if self.needs_whole_volume() { usize::MAX } else { 0 }; 3]
@@ -175,10 +180,17 @@ impl Gamma {
         let new = corrected.moments();
         if self.keep_mean_and_std {
             let (shift, scale) = (new.mean as f32, old.deviation as f32 / (new.deviation as f32).max(MIN_DIVISOR));
-            values.iter_mut().for_each(|value| *value = ((*value - shift) * scale + mean) * sign);
+            rescale(values, shift, scale, mean, sign);
         } else if self.invert {
             values.iter_mut().for_each(|value| *value = -*value);
         }
+    }
+}
+
+vectorized! {
+    /// Computes `((x - shift) * scale + mean) * sign` in place.
+    fn rescale(values: &mut [f32], shift: f32, scale: f32, mean: f32, sign: f32) {
+        values.iter_mut().for_each(|value| *value = ((*value - shift) * scale + mean) * sign);
     }
 }
 

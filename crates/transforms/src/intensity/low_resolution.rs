@@ -7,7 +7,7 @@ use crate::channels::{certain, is_random, sample_per_channel, validate_per_chann
 use crate::validation::{all_axes, keys_where, require, validate_axes, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::Rng;
-use simd::vectorized;
+use simd::{ROW_PADDING, mix_row, vectorized};
 use values::{Probability, Range};
 use volume::{Grid, buffer_pool, offset};
 
@@ -76,6 +76,10 @@ impl Component for LowResolution {
 }
 
 impl IntensityTransform for LowResolution {
+    fn is_identity(&self, params: &LowResolutionParams) -> bool {
+        params.0.iter().all(Option::is_none)
+    }
+
     fn halo(&self, params: &LowResolutionParams, grid: &Grid) -> [usize; 3] {
         let scales = params.0.iter().flatten();
         std::array::from_fn(|axis| {
@@ -135,68 +139,98 @@ impl Coarse {
 struct CoarseAxis {
     /// The index in the window of each coarse voxel that is used.
     voxels: Vec<usize>,
-    /// For each voxel of the window the two coarse ones that it is interpolated between.
-    sources: Vec<[u32; 2]>,
+    /// For each voxel of the window the first of the two coarse ones that it is interpolated between.
+    sources: Vec<u32>,
     /// The weights of the second ones.
     weights: Vec<f32>,
+    /// Whether each voxel is its own coarse one.
+    is_unchanged: bool,
 }
 
 impl CoarseAxis {
     fn new(coarse: &Coarse, start: usize, length: usize) -> Self {
         let first = coarse.position(start).0;
-        let last = (coarse.position(start + length - 1).0 + 1).min(coarse.count - 1);
+        // The last coarse voxel is its own neighbour.
+        let last = coarse.position(start + length - 1).0 + 1;
         // In the halo, coarse voxels may be outside the window; those values are not used.
-        let local = |coarse_index: usize| coarse.voxel(coarse_index).saturating_sub(start).min(length - 1);
+        let local = |coarse_index: usize| {
+            coarse.voxel(coarse_index.min(coarse.count - 1)).saturating_sub(start).min(length - 1)
+        };
         let source = |index: usize| {
             let (low, weight) = coarse.position(index);
-            let high = (low + 1).min(coarse.count - 1);
-            ([(low - first) as u32, (high - first) as u32], weight)
+            ((low - first) as u32, weight)
         };
         let (sources, weights) = (start..start + length).map(source).unzip();
-        Self { voxels: (first..=last).map(local).collect(), sources, weights }
+        let is_unchanged = coarse.count == coarse.size;
+        Self { voxels: (first..=last).map(local).collect(), sources, weights, is_unchanged }
+    }
+
+    /// Interpolates between the coarse voxels of a row along this axis.
+    fn interpolate(&self, row: &[f32], coarse_row: &mut Vec<f32>, out: &mut [f32]) {
+        if self.is_unchanged {
+            return out.copy_from_slice(row);
+        }
+        coarse_row.resize(self.voxels.len() + ROW_PADDING, 0.0);
+        coarse_row.iter_mut().zip(&self.voxels).for_each(|(value, voxel)| *value = row[*voxel]);
+        mix_row(coarse_row, &self.sources, &self.weights, out);
     }
 }
 
-/// Replaces the values of a window by those interpolated between coarse voxels.
+/// Replaces the values of a window by those interpolated between coarse voxels, along z, then along y, then along x.
 fn interpolate(values: &mut [f32], shape: [usize; 3], [along_x, along_y, along_z]: &[CoarseAxis; 3]) {
-    let size_z = shape[2];
-    // The rows along z of the coarse voxels along x and y, interpolated along z.
-    let rows_per_x = along_y.voxels.len();
-    let mut rows = buffer_pool::acquire(along_x.voxels.len() * rows_per_x * size_z);
-    let mut coarse_row = vec![0.0; along_z.voxels.len()];
-    for (index, row) in rows.chunks_exact_mut(size_z).enumerate() {
-        let (x, y) = (along_x.voxels[index / rows_per_x], along_y.voxels[index % rows_per_x]);
-        let source = &values[offset(shape, [x, y, 0])..][..size_z];
-        coarse_row.iter_mut().zip(&along_z.voxels).for_each(|(value, voxel)| *value = source[*voxel]);
-        for ((value, [low, high]), weight) in row.iter_mut().zip(&along_z.sources).zip(&along_z.weights) {
-            *value = coarse_row[*low as usize] * (1.0 - weight) + coarse_row[*high as usize] * weight;
+    let (size_z, plane) = (shape[2], shape[1] * shape[2]);
+    // The rows along z of the coarse voxels along x and y.
+    let coarse_plane = along_y.voxels.len() * size_z;
+    let mut rows = buffer_pool::acquire(along_x.voxels.len() * coarse_plane);
+    let mut coarse_row = Vec::new();
+    for (x, rows) in along_x.voxels.iter().zip(rows.chunks_exact_mut(coarse_plane)) {
+        for (y, row) in along_y.voxels.iter().zip(rows.chunks_exact_mut(size_z)) {
+            along_z.interpolate(&values[offset(shape, [*x, *y, 0])..][..size_z], &mut coarse_row, row);
         }
     }
-    let row_at = |x: u32, y: u32| &rows[(x as usize * rows_per_x + y as usize) * size_z..][..size_z];
-    let (sources_x, weights_x) = (&along_x.sources, &along_x.weights);
-    let slices = values.chunks_exact_mut(shape[1] * size_z);
-    for ((slice, [x0, x1]), weight_x) in slices.zip(sources_x).zip(weights_x) {
-        let rows_y = slice.chunks_exact_mut(size_z).zip(&along_y.sources).zip(&along_y.weights);
-        for ((out, [y0, y1]), weight_y) in rows_y {
-            let corners = [row_at(*x0, *y0), row_at(*x0, *y1), row_at(*x1, *y0), row_at(*x1, *y1)];
-            mix_rows(corners, [*weight_x, *weight_y], out);
+    // The coarse planes on either side of a plane.
+    let mut between = buffer_pool::acquire(2 * plane);
+    let (near, far) = between.split_at_mut(plane);
+    let mut in_far = None;
+    for ((out, x), weight) in values.chunks_exact_mut(plane).zip(&along_x.sources).zip(&along_x.weights) {
+        let x = *x as usize;
+        let coarse = |x: usize| &rows[x * coarse_plane..][..coarse_plane];
+        if in_far != Some(x + 1) {
+            match in_far == Some(x) {
+                true => near.copy_from_slice(far),
+                false => mix_planes(coarse(x), size_z, &along_y.sources, &along_y.weights, near),
+            }
+            mix_planes(coarse(x + 1), size_z, &along_y.sources, &along_y.weights, far);
+            in_far = Some(x + 1);
         }
+        mix(near, far, *weight, out);
     }
     buffer_pool::release(rows);
+    buffer_pool::release(between);
 }
 
 vectorized! {
-    /// Interpolates bilinearly between four rows.
-    fn mix_rows(rows: [&[f32]; 4], weights: [f32; 2], out: &mut [f32]) {
-        let [x, y] = weights;
-        let (other_x, other_y) = (1.0 - x, 1.0 - y);
-        let length = out.len();
-        let [a, b, c, d] = rows.map(|row| &row[..length]);
-        for index in 0..length {
-            let near = a[index] * other_y + b[index] * y;
-            let far = c[index] * other_y + d[index] * y;
-            out[index] = near * other_x + far * x;
+    /// Interpolates the rows of a plane between its coarse ones.
+    fn mix_planes(coarse: &[f32], size_z: usize, sources: &[u32], weights: &[f32], out: &mut [f32]) {
+        for ((out, y), weight) in out.chunks_exact_mut(size_z).zip(sources).zip(weights) {
+            let (near, far) = coarse[*y as usize * size_z..][..2 * size_z].split_at(size_z);
+            mix_values(near, far, *weight, out);
         }
+    }
+}
+
+vectorized! {
+    /// Interpolates between values.
+    fn mix(near: &[f32], far: &[f32], weight: f32, out: &mut [f32]) {
+        mix_values(near, far, weight, out);
+    }
+}
+
+#[inline(always)]
+fn mix_values(near: &[f32], far: &[f32], weight: f32, out: &mut [f32]) {
+    let other = 1.0 - weight;
+    for ((out, near), far) in out.iter_mut().zip(near).zip(far) {
+        *out = near * other + far * weight;
     }
 }
 

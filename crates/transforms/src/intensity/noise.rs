@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::validation::{keys_where, require, within};
 use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
 use random::{NoiseField, Rng};
+use simd::vectorized;
 use values::Range;
 
 /// Adds Gaussian noise whose mean and standard deviation are sampled per patch, as TorchIO's RandomNoise.
@@ -37,6 +38,9 @@ pub struct NoiseParams {
     /// The field of standard normal values.
     pub field: NoiseField,
 }
+
+/// Values that are changed while their noise is in the cache of the processor.
+const BLOCK: usize = 1 << 11;
 
 impl Component for Noise {
     type Params = NoiseParams;
@@ -72,13 +76,18 @@ impl Component for Noise {
 impl IntensityTransform for Noise {
     fn apply(&self, params: &NoiseParams, _: &VolumeStatistics, window: &mut Window) {
         let (mean, std) = (params.mean as f32, params.std as f32);
-        let mut normals = vec![0.0; window.shape[2]];
-        window.for_each_row(|position, row| {
-            params.field.normals(position, &mut normals[..row.len()]);
-            for (value, normal) in row.iter_mut().zip(&normals) {
-                *value += mean + std * normal;
-            }
+        let mut normals = [0.0; BLOCK];
+        window.for_each_run(BLOCK, |position, values| {
+            params.field.normals(position, &mut normals[..values.len()]);
+            add(values, &normals, mean, std);
         });
+    }
+}
+
+vectorized! {
+    /// Adds standard normal values after multiplication by a standard deviation, and a mean.
+    fn add(values: &mut [f32], normals: &[f32], mean: f32, std: f32) {
+        values.iter_mut().zip(normals).for_each(|(value, normal)| *value += mean + std * normal);
     }
 }
 

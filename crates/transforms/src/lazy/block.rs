@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::resample::reverse;
 use volume::buffer_pool;
 use volume::{Label, offset};
 
@@ -36,6 +37,16 @@ impl<'a> Block<'a> {
             buffer_pool::release(image);
         }
         self.label.into_iter().for_each(buffer_pool::release);
+    }
+
+    /// Returns the block with its arrays reversed along axes.
+    pub(super) fn reversed(mut self, flipped: [bool; 3]) -> Self {
+        let voxels: usize = self.shape.iter().product();
+        self.image.to_mut().chunks_exact_mut(voxels).for_each(|channel| reverse(channel, self.shape, flipped));
+        if let Some(label) = &mut self.label {
+            reverse(label, self.shape, flipped);
+        }
+        self
     }
 
     /// Returns the intensities of a region of the block.

@@ -132,6 +132,12 @@ impl<'a> Evaluator<'a> {
             return Ok(Block::new(start, shape, image));
         };
         let incoming = self.incoming(level, Region { start: from, shape: size, with_labels })?;
+        let needs_source_labels = with_labels && incoming.label.is_none() && self.first_move == Some(level);
+        if let (Some(flipped), Cow::Owned(_), false) =
+            (resample::flipped_axes(lattice, &incoming, (from, size), shape), &incoming.image, needs_source_labels)
+        {
+            return Ok(Block { start, ..incoming.reversed(flipped) });
+        }
         let image = resample::lattice(&incoming, lattice, incoming_shape, &border_values, start, shape);
         let source = match &incoming.label {
             Some(labels) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rayon::prelude::*;
+use simd::vectorized;
 
 use super::error::PipelineError;
 use crate::Transform;
@@ -39,12 +40,17 @@ impl fmt::Display for NotFinite {
 /// Values per parallel task.
 const CHUNK: usize = 1 << 18;
 
+vectorized! {
+    /// Returns whether all values of a chunk are finite.
+    fn chunk_is_finite(chunk: &[f32]) -> bool {
+        // The exponent of a value that is not finite has all bits set, so that adding one to it carries into the sign bit.
+        let carry = |value: &f32| (value.to_bits() & 0x7fff_ffff).wrapping_add(0x0080_0000);
+        chunk.iter().fold(0, |bits, value| bits | carry(value)) >> 31 == 0
+    }
+}
+
 /// Returns whether all values are finite.
 fn all_finite(values: &[f32]) -> bool {
-    // The exponent of a value that is not finite has all bits set, so that adding one to it carries into the sign bit. A
-    // sum without branches, which compilers vectorize.
-    let carry = |value: &f32| (value.to_bits() & 0x7fff_ffff).wrapping_add(0x0080_0000);
-    let chunk_is_finite = |chunk: &[f32]| chunk.iter().fold(0, |bits, value| bits | carry(value)) >> 31 == 0;
     // Patches are made by several threads already.
     if values.len() <= 8 * CHUNK {
         return values.chunks(CHUNK).all(chunk_is_finite);

@@ -76,6 +76,10 @@ impl Stage<'_> {
         }
     }
 
+    fn is_lattice(&self) -> bool {
+        matches!(self.kind, Kind::Lattice(..))
+    }
+
     /// Returns whether a warp that follows can be composed with this stage: interpolation and border are the same.
     fn composes_with(&self, next: &GridMapping) -> bool {
         let Kind::Warp(mapping, own, fill) = &self.kind else { return false };
@@ -96,6 +100,9 @@ pub(super) fn compile<'a>(
     for (step, params) in steps {
         let stage = |kind, grid| Stage { kind, name: step.name(), grid, incoming: OnceLock::new() };
         let Some(grid_mapping) = step.component().map_grid(params, &grid) else {
+            if step.component().is_identity(params) {
+                continue;
+            }
             let labels = step.component().needs_labels().then(|| mapping.clone());
             let (statistics, outgoing) = (OnceLock::new(), OnceLock::new());
             let intensity = IntensityStage { step, params, statistics, labels, outgoing };
@@ -110,7 +117,14 @@ pub(super) fn compile<'a>(
             stages.push(stage(Kind::Smooth(grid_mapping.smoothing), grid));
         }
         let kind = match grid_mapping.map {
-            Map::Lattice(lattice) => Kind::Lattice(lattice, grid_mapping.fill),
+            Map::Lattice(lattice) => match stages
+                .pop_if(|stage| stage.is_lattice() && lattice.stays_inside(grid_mapping.grid.shape, grid.shape))
+                .map(|stage| stage.kind)
+            {
+                // Voxels are copied once, and those outside have the value of the first of the two.
+                Some(Kind::Lattice(before, fill)) => Kind::Lattice(before.after(&lattice), fill),
+                _ => Kind::Lattice(lattice, grid_mapping.fill),
+            },
             Map::Warp(_) | Map::Elastic(_) => {
                 let before = stages.pop_if(|stage| stage.composes_with(&grid_mapping));
                 let mut warp = match before.map(|stage| stage.kind) {

@@ -95,6 +95,26 @@ impl Lattice {
         ],
     };
 
+    /// Returns the map that applies `outgoing`, from the voxels of a third grid to the outgoing ones of this map, and then this
+    /// one.
+    pub(crate) fn after(&self, outgoing: &Lattice) -> Self {
+        let axes = outgoing.axes.map(|first| {
+            let then = self.axes[first.source];
+            let offset = if then.flipped { then.offset - first.offset } else { then.offset + first.offset };
+            LatticeAxis { source: then.source, flipped: first.flipped != then.flipped, offset }
+        });
+        Self { axes }
+    }
+
+    /// Returns whether the source of each voxel of a grid of the shape `outgoing` is on a grid of the shape `incoming`.
+    pub(crate) fn stays_inside(&self, outgoing: [usize; 3], incoming: [usize; 3]) -> bool {
+        self.axes.iter().zip(outgoing).all(|(axis, size)| {
+            let last = size as i64 - 1;
+            let last = if axis.flipped { axis.offset - last } else { axis.offset + last };
+            [axis.offset, last].iter().all(|index| (0..incoming[axis.source] as i64).contains(index))
+        })
+    }
+
     /// Returns the map as an affine map of points.
     pub fn affine(&self) -> volume::Affine {
         let mut rows = [[0.0; 4]; 3];

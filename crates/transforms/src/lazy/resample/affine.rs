@@ -3,10 +3,11 @@
 //! Neighbouring rows along y form a tile and are computed together: shared terms are computed once, and rows that are
 //! completely inside are detected together.
 
+use super::aligned::{self, AlongZ};
 use super::request::{ROWS_PER_TILE, Request, Slice};
 use super::rows::{Rows, Span, intersection};
 use super::source::{ImageSource, LabelSource, interior};
-use super::uniform_cells::{Around, UniformCells};
+use super::votes::VoteQueue;
 use crate::lazy::empty_space::MARGIN;
 use crate::lazy::fixed_point::grid_bounds;
 use crate::lazy::lanes::GROUP;
@@ -63,7 +64,9 @@ struct Resampler<'a> {
     interior: ([i64; 3], [i64; 3]),
     /// Whether labels are interpolated, and voxels outside the source have the border value.
     votes: bool,
-    /// Whether intensities are computed in groups of eight.
+    /// The voxels of a row, if the map only scales the axes: source rows are then interpolated as a whole.
+    aligned: Option<AlongZ>,
+    /// Whether intensities are computed in groups of eight, or in source rows.
     vectorizes_image: bool,
     /// Whether labels are looked up in groups of eight.
     vectorizes_labels: bool,
@@ -86,12 +89,16 @@ impl<'a> Resampler<'a> {
         ];
         #[cfg(not(target_arch = "x86_64"))]
         let [vectorizes_image, vectorizes_labels] = [false; 2];
+        let direction = Line::new(map, 0.0, 0.0);
+        let interior = request.sources.first().map_or(inside, ImageSource::interior);
+        let is_aligned = aligned::applies(request.mapping, request.interpolation);
         Self {
             request,
-            direction: Line::new(map, 0.0, 0.0),
-            interior: request.sources.first().map_or(inside, ImageSource::interior),
+            direction,
+            interior,
             votes,
-            vectorizes_image,
+            aligned: is_aligned.then(|| AlongZ::new(&direction, interior, request.start[2], request.shape[2])),
+            vectorizes_image: vectorizes_image || is_aligned,
             vectorizes_labels,
             can_skip_empty: map.0.into_iter().all(is_near),
         }
@@ -141,12 +148,16 @@ impl<'a> Resampler<'a> {
 
     fn interpolate(&self, source: &ImageSource, border: f32, tile: &Tile, image: &mut [f32]) {
         let rows = self.rows(tile);
-        #[cfg(target_arch = "x86_64")]
-        if self.vectorizes_image {
-            avx2::interpolate_rows(source, &rows, &tile.interior, image);
-            if tile.is_all_interior && rows.length >= GROUP {
-                return;
+        if let Some(along_z) = &self.aligned {
+            along_z.interpolate_rows(source, &rows, &tile.interior, image);
+        } else {
+            #[cfg(target_arch = "x86_64")]
+            if self.vectorizes_image {
+                avx2::interpolate_rows(source, &rows, &tile.interior, image);
             }
+        }
+        if self.vectorizes_image && tile.is_all_interior && rows.length >= GROUP {
+            return;
         }
         let one_by_one = |point| match self.votes {
             true => source.linear_with_border(point, border),
@@ -159,7 +170,7 @@ impl<'a> Resampler<'a> {
         let is_cut = self.skip_empty(source, tile);
         let rows = self.rows(tile);
         if self.votes {
-            return look_up_votes(self.request, source, &rows, tile, label);
+            return self.look_up_votes(source, &rows, tile, label);
         }
         #[cfg(target_arch = "x86_64")]
         if self.vectorizes_labels {
@@ -198,32 +209,51 @@ impl<'a> Resampler<'a> {
         }
         is_cut
     }
-}
 
-/// Interpolates labels: each voxel takes the label with the largest weight.
-fn look_up_votes(request: &Request, source: LabelSource, rows: &Rows, tile: &Tile, label: &mut [Label]) {
-    let shape = request.mapping.source_shape;
-    let [per_cell, per_block] = UniformCells::points_per_cell_and_block(rows.step);
-    for (row, out) in label.chunks_exact_mut(rows.length).enumerate() {
-        let [start, end] = tile.inside[row];
-        let [first, last] = intersection(tile.interior[row], [start, end]);
-        out[..start].fill(source.outside);
-        out[end..].fill(source.outside);
-        for z in (start..first).chain(last..end) {
-            out[z] = source.vote(shape, rows.point(row, z));
+    /// Interpolates labels: each voxel takes the label with the largest weight.
+    fn look_up_votes(&self, source: LabelSource, rows: &Rows, tile: &Tile, label: &mut [Label]) {
+        let shape = self.request.mapping.source_shape;
+        let mut queue = VoteQueue::new(source);
+        for row in 0..tile.count {
+            let [start, end] = tile.inside[row];
+            let [first, last] = intersection(tile.interior[row], [start, end]);
+            let from = row * rows.length;
+            label[from..from + start].fill(source.outside);
+            label[from + end..from + rows.length].fill(source.outside);
+            for z in (start..first).chain(last..end) {
+                label[from + z] = source.vote(shape, rows.point(row, z));
+            }
+            match &self.aligned {
+                _ if first == last => {}
+                Some(along_z) => along_z.look_up_row(&source, rows, row, &mut queue, label),
+                None => self.look_up_interior(&source, rows, (row, [first, last]), &mut queue, label),
+            }
         }
+        queue.finish(label);
+    }
+
+    /// Interpolates the labels of a span of a row whose points are in the interior.
+    fn look_up_interior(
+        &self,
+        source: &LabelSource,
+        rows: &Rows,
+        (row, [first, last]): (usize, Span),
+        queue: &mut VoteQueue,
+        label: &mut [Label],
+    ) {
+        let from = row * rows.length;
         let mut z = first;
         while z < last {
             let point = rows.point(row, z);
-            let (label, count) = match request.uniform.map_or(Around::Mixed, |cells| cells.around(point)) {
-                Around::Farther(label) => (label, per_block),
-                Around::Far(label) => (label, per_cell),
-                Around::Near(label) => (label, 1),
-                Around::Mixed => (source.vote_inside(point), 1),
-            };
-            let next = last.min(z + count);
-            out[z..next].fill(label);
-            z = next;
+            let (count, alike) = self.request.uniform.map_or((0, 0), |cells| cells.points_alike(point));
+            if count == 0 {
+                queue.vote(label, from + z, source.corners(point), point);
+                z += 1;
+            } else {
+                let next = last.min(z + count);
+                label[from + z..from + next].fill(alike);
+                z = next;
+            }
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The resampler: reads an incoming block at mapped points.
 //!
-//! [`lattice`] copies whole voxels. [`warp`] interpolates intensities and [`labels`] looks up the nearest label; both
-//! work on rows along z, whose source points are on straight lines ([`affine`]) or not ([`elastic`]); [`slices`] is faster for
-//! maps within slices. On processors with
+//! [`lattice`] copies whole voxels, and [`reverse`] flips blocks in place. [`warp`] interpolates intensities and [`labels`] looks up the nearest label; both
+//! work on rows along z, whose source points are on straight lines ([`affine`]) or not ([`elastic`]). Maps within slices
+//! ([`slices`]) and maps that only scale the axes ([`aligned`]) read rows of the source as a whole. On processors with
 //! AVX2 the inner loops compute eight voxels at a time ([`avx2`]); the results have the same bits everywhere.
 
 mod affine;
+mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod elastic;
 mod lattice;
 mod request;
+mod reverse;
 mod rows;
 mod slices;
 mod source;
 mod uniform_cells;
+mod votes;
 
 use rayon::prelude::*;
 
@@ -23,6 +26,7 @@ use super::index_mapping::IndexMapping;
 use crate::Interpolation;
 pub(super) use lattice::{lattice, lattice_labels, lattice_source};
 use request::{MIN_PARALLEL_VOXELS, Request, Slice, uniform_cells};
+pub(super) use reverse::{flipped_axes, reverse};
 use source::ImageSource;
 pub(super) use source::LabelSource;
 use volume::Label;

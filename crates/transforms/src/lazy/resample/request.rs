@@ -1,9 +1,10 @@
 //! Requests to the resampler: blocks of outgoing voxels.
 
-use super::slices;
 use super::source::{ImageSource, LabelSource};
 use super::uniform_cells::UniformCells;
+use super::{aligned, slices};
 use crate::lazy::index_mapping::IndexMapping;
+use crate::lazy::line::Line;
 use crate::{Convention, Interpolation};
 use volume::Label;
 
@@ -26,12 +27,14 @@ pub(super) fn uniform_cells(
 ) -> Option<UniformCells> {
     let is_large = shape.iter().product::<usize>() >= MIN_VOXELS_FOR_CELLS;
     let interpolates = mapping.convention == Convention::GridSample && mapping.displacements.is_empty();
-    let source = labels.filter(|_| is_large && interpolates && !slices::applies(mapping, interpolation))?;
+    let has_source_rows = slices::applies(mapping, interpolation) || aligned::applies(mapping, interpolation);
+    let source = labels.filter(|_| is_large && interpolates && !has_source_rows)?;
     let (first, size) = mapping.source_region(start, shape);
     let first: [usize; 3] = std::array::from_fn(|axis| first[axis].max(source.start[axis]));
     let end: [usize; 3] =
         std::array::from_fn(|axis| (first[axis] + size[axis]).min(source.start[axis] + source.shape[axis]));
-    (0..3).all(|axis| first[axis] < end[axis]).then(|| UniformCells::new(source, first, end))
+    let step = Line::new(&mapping.map, 0.0, 0.0).step;
+    (0..3).all(|axis| first[axis] < end[axis]).then(|| UniformCells::new(source, first, end, step))
 }
 
 /// A block of outgoing voxels and the arrays that it is computed from.

@@ -10,6 +10,7 @@ use simd::vectorized;
 
 use super::request::{Request, Slice};
 use super::source::{ImageSource, LabelSource};
+use super::votes::VoteQueue;
 use crate::lazy::fixed_point::{ONE, split};
 use crate::lazy::index_mapping::IndexMapping;
 use crate::lazy::line::Line;
@@ -108,6 +109,7 @@ impl Row {
 
     /// Returns the positions of the four rows around it in a block from `start` on, from the slice `z` on: `[x, y]` is (0, 0),
     /// (0, 1), (1, 0), (1, 1). Only if all are in the source.
+    #[inline(always)]
     fn positions(&self, start: [usize; 3], shape: [usize; 3], z: usize) -> [usize; 4] {
         let local = |axis: usize| self.index[axis] as usize - start[axis];
         let first = offset(shape, [local(0), local(1), z - start[2]]);
@@ -126,44 +128,67 @@ fn interpolate(source: &ImageSource, border: f32, rows: &[Row], along_z: &AlongZ
         }
         out[..inside.start].fill(border);
         out[inside.end..].fill(border);
-        let out = &mut out[inside.clone()];
-        if row.neighbours == Neighbours::All {
-            let positions = row.positions(source.start, source.shape, *first);
-            mix(positions.map(|position| &source.values[position..][..out.len()]), row.weights, out);
-        } else {
-            mix_with_border(source, border, row, *first, out);
+        if row.neighbours == Neighbours::Some {
+            mix_with_border(source, border, row, *first, &mut out[inside.clone()]);
+        }
+    }
+    if !inside.is_empty() {
+        mix_rows(source.values, (source.start, source.shape), rows, along_z, image);
+    }
+}
+
+vectorized! {
+    /// Interpolates the rows of which all neighbours are in a block, given by its first voxel and its shape.
+    fn mix_rows(
+        values: &[f32],
+        block: ([usize; 3], [usize; 3]),
+        rows: &[Row],
+        along_z: &AlongZ,
+        out: &mut [f32],
+    ) {
+        let AlongZ { length, inside, first } = along_z;
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(*length)) {
+            if row.neighbours == Neighbours::All {
+                let [a, b, c, d] = row.positions(block.0, block.1, *first);
+                let from = |position: usize| &values[position..position + inside.len()];
+                mix_between([from(a), from(b), from(c), from(d)], row.weights, &mut out[inside.start..inside.end]);
+            }
         }
     }
 }
 
 vectorized! {
     /// Interpolates between four rows, along y and then along x, as the other kernels.
-    fn mix(rows: [&[f32]; 4], weights: [f32; 2], out: &mut [f32]) {
-        let length = out.len();
-        let [a, b, c, d] = rows.map(|row| &row[..length]);
-        let [x, y] = weights;
-        let mut first = 0;
-        while first < length {
-            if length - first < GROUP {
-                if length < GROUP {
-                    for index in 0..length {
-                        let (near, far) = (a[index] + (b[index] - a[index]) * y, c[index] + (d[index] - c[index]) * y);
-                        out[index] = near + (far - near) * x;
-                    }
-                    return;
+    pub(super) fn mix(rows: [&[f32]; 4], weights: [f32; 2], out: &mut [f32]) {
+        mix_between(rows, weights, out);
+    }
+}
+
+#[inline(always)]
+fn mix_between(rows: [&[f32]; 4], [x, y]: [f32; 2], out: &mut [f32]) {
+    let length = out.len();
+    let [a, b, c, d] = rows.map(|row| &row[..length]);
+    let mut first = 0;
+    while first < length {
+        if length - first < GROUP {
+            if length < GROUP {
+                for index in 0..length {
+                    let (near, far) = (a[index] + (b[index] - a[index]) * y, c[index] + (d[index] - c[index]) * y);
+                    out[index] = near + (far - near) * x;
                 }
-                // The last voxels overlap those before.
-                first = length - GROUP;
+                return;
             }
-            let (a, b) = (&a[first..first + GROUP], &b[first..first + GROUP]);
-            let (c, d) = (&c[first..first + GROUP], &d[first..first + GROUP]);
-            let out = &mut out[first..first + GROUP];
-            for lane in 0..GROUP {
-                let (near, far) = (a[lane] + (b[lane] - a[lane]) * y, c[lane] + (d[lane] - c[lane]) * y);
-                out[lane] = near + (far - near) * x;
-            }
-            first += GROUP;
+            // The last voxels overlap those before.
+            first = length - GROUP;
         }
+        let (a, b) = (&a[first..first + GROUP], &b[first..first + GROUP]);
+        let (c, d) = (&c[first..first + GROUP], &d[first..first + GROUP]);
+        let out = &mut out[first..first + GROUP];
+        for lane in 0..GROUP {
+            let (near, far) = (a[lane] + (b[lane] - a[lane]) * y, c[lane] + (d[lane] - c[lane]) * y);
+            out[lane] = near + (far - near) * x;
+        }
+        first += GROUP;
     }
 }
 
@@ -199,54 +224,71 @@ fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &Alo
         }
         out[..inside.start].fill(source.outside);
         out[inside.end..].fill(source.outside);
-        let out = &mut out[inside.clone()];
-        if row.neighbours == Neighbours::All {
-            vote(source, row, *first, out);
-        } else {
-            for (z, label) in (*first as i64..).zip(out) {
+        if row.neighbours == Neighbours::Some {
+            for (z, label) in (*first as i64..).zip(&mut out[inside.clone()]) {
                 *label = source.vote(volume, [row.point[0], row.point[1], z * ONE]);
             }
         }
     }
-}
-
-/// Interpolates the labels of a row between four rows of the source; where these are equal, no weights are compared.
-fn vote(source: &LabelSource, row: &Row, first: usize, out: &mut [Label]) {
-    let length = out.len();
-    let rows = row.positions(source.start, source.shape, first).map(|at| &source.labels[at..at + length]);
-    let point = [row.point[0], row.point[1]];
-    let mut start = 0;
-    while start < length {
-        // The last labels may overlap those before.
-        let from = if length - start < GROUP { length.saturating_sub(GROUP) } else { start };
-        let count = GROUP.min(length);
-        let group = rows.map(|row| &row[from..from + count]);
-        let out = &mut out[from..from + count];
-        out.copy_from_slice(group[0]);
-        if are_different(group) {
-            for (index, label) in out.iter_mut().enumerate() {
-                let around = group.map(|row| row[index]);
-                if around != [*label; 4] {
-                    *label = source.vote_between(around, point);
-                }
-            }
-        }
-        start = from + GROUP;
+    if !inside.is_empty() {
+        vote(source, rows, along_z, label);
     }
 }
 
-/// Returns whether rows of at most [`GROUP`] labels differ.
-#[inline]
-fn are_different(rows: [&[Label]; 4]) -> bool {
-    let [a, b, c, d] = rows;
-    match [a, b, c, d].map(|row| row.first_chunk::<GROUP>()) {
-        [Some(a), Some(b), Some(c), Some(d)] => {
-            let mut bits = [0; GROUP];
-            for lane in 0..GROUP {
-                bits[lane] = (a[lane] ^ b[lane]) | (a[lane] ^ c[lane]) | (a[lane] ^ d[lane]);
-            }
-            bits != [0; GROUP]
+/// Interpolates the labels of rows between four rows of the source; where these are equal, no weights are compared.
+fn vote(source: &LabelSource, rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
+    let AlongZ { length, inside, first } = along_z;
+    let mut are_different = vec![false; rows.len()];
+    copy_and_compare(source.labels, (source.start, source.shape), rows, along_z, label, &mut are_different);
+    let mut queue = VoteQueue::new(*source);
+    for (index, row) in rows.iter().enumerate().filter(|(index, _)| are_different[*index]) {
+        let (positions, [x, y, _]) = (row.positions(source.start, source.shape, *first), row.point);
+        for z in 0..inside.len() {
+            let [a, b, c, d] = positions.map(|position| source.labels[position + z]);
+            queue.vote(label, index * length + inside.start + z, [a, a, b, b, c, c, d, d], [x, y, 0]);
         }
-        _ => a != b || a != c || a != d,
+    }
+    queue.finish(label);
+}
+
+vectorized! {
+    /// Copies the first of the four source rows of each row that has all of them, and finds out whether they differ.
+    fn copy_and_compare(
+        labels: &[Label],
+        block: ([usize; 3], [usize; 3]),
+        rows: &[Row],
+        along_z: &AlongZ,
+        out: &mut [Label],
+        are_different: &mut [bool],
+    ) {
+        let AlongZ { length: row_length, inside, first: slice } = along_z;
+        let length = inside.len();
+        for ((row, out), are_different) in rows.iter().zip(out.chunks_exact_mut(*row_length)).zip(are_different) {
+            if row.neighbours != Neighbours::All {
+                continue;
+            }
+            let [a, b, c, d] = row.positions(block.0, block.1, *slice);
+            let from = |position: usize| &labels[position..position + length];
+            let ([a, b, c, d], out) = ([from(a), from(b), from(c), from(d)], &mut out[inside.start..inside.end]);
+            let mut bits = [0; GROUP];
+            let mut first = 0;
+            while first + GROUP <= length {
+                let (a, b) = (&a[first..first + GROUP], &b[first..first + GROUP]);
+                let (c, d) = (&c[first..first + GROUP], &d[first..first + GROUP]);
+                let out = &mut out[first..first + GROUP];
+                for lane in 0..GROUP {
+                    bits[lane] |= (a[lane] ^ b[lane]) | (a[lane] ^ c[lane]) | (a[lane] ^ d[lane]);
+                    out[lane] = a[lane];
+                }
+                // The last labels may overlap those before.
+                let left = length - first - GROUP;
+                first += if left == 0 || left >= GROUP { GROUP } else { left };
+            }
+            for index in first..length {
+                bits[0] |= (a[index] ^ b[index]) | (a[index] ^ c[index]) | (a[index] ^ d[index]);
+                out[index] = a[index];
+            }
+            *are_different = bits != [0; GROUP];
+        }
     }
 }

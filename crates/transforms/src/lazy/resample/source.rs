@@ -1,9 +1,10 @@
 //! The arrays that the resampler reads: a channel of a block, or a label map.
 
+use super::votes::{OUTSIDE, winner};
 use crate::lazy::background::BACKGROUND;
 use crate::lazy::block::Block;
 use crate::lazy::empty_space::EmptySpace;
-use crate::lazy::fixed_point::{HALF, ONE, nearest_index, split};
+use crate::lazy::fixed_point::{ONE, nearest_index, split};
 use crate::{Interpolation, Mirror, spline_weights};
 use volume::{Label, offset};
 
@@ -163,10 +164,9 @@ impl LabelSource<'_> {
         std::array::from_fn(|axis| voxel[axis] as usize - self.start[axis])
     }
 
-    /// Returns the label with the largest interpolation weight at a point, as [`vote`](Self::vote), if the eight voxels
-    /// around the point are on the map.
+    /// Returns the labels of the eight voxels around a point, all of which are on the map.
     #[inline]
-    pub(in crate::lazy) fn vote_inside(&self, point: [i64; 3]) -> Label {
+    pub(super) fn corners(&self, point: [i64; 3]) -> [Label; 8] {
         let [_, size_y, size_z] = self.shape;
         let [x, y, z] = self.local(point.map(|coordinate| coordinate >> 32));
         let base = (x * size_y + y) * size_z + z;
@@ -175,8 +175,7 @@ impl LabelSource<'_> {
         for (pair, step) in pairs.iter_mut().zip([0, size_z, size_y * size_z, (size_y + 1) * size_z]) {
             pair.copy_from_slice(&self.labels[base + step..base + step + 2]);
         }
-        let differences = corners.iter().fold(0, |bits, label| bits | (label ^ corners[0]));
-        if differences == 0 { corners[0] } else { self.winner(corners.map(|label| self.candidate(label)), point) }
+        corners
     }
 
     /// Returns the label with the largest interpolation weight at a point; voxels outside the map, whose shape is `volume`, count
@@ -191,90 +190,24 @@ impl LabelSource<'_> {
             let is_inside = (0..3).all(|axis| (0..volume[axis] as i64).contains(&voxel[axis]));
             if is_inside { self.candidate(self.labels[offset(self.shape, self.local(voxel))]) } else { OUTSIDE }
         });
-        self.winner(corners, point)
-    }
-
-    /// Returns the label with the largest interpolation weight at a point that is in a slice of the map, given those of the four
-    /// voxels around it: `[x, y]` is (0, 0), (0, 1), (1, 0), (1, 1).
-    pub(super) fn vote_between(&self, [a, b, c, d]: [Label; 4], [x, y]: [i64; 2]) -> Label {
-        self.winner([a, a, b, b, c, c, d, d].map(|label| self.candidate(label)), [x, y, 0])
+        self.winning(winner(corners, point))
     }
 
     /// Returns a label of the map as it is compared with others.
-    fn candidate(&self, label: Label) -> i32 {
+    pub(super) fn candidate(&self, label: Label) -> i32 {
         if label == BACKGROUND && self.outside == BACKGROUND { OUTSIDE } else { i32::from(label) }
     }
 
-    /// Returns the label with the largest interpolation weight, given the candidates of the eight voxels around a point.
-    fn winner(&self, candidates: [i32; 8], point: [i64; 3]) -> Label {
-        match winner(candidates, point) {
-            OUTSIDE => self.outside,
-            label => label as Label,
-        }
+    /// Returns the label of the map that a compared one stands for.
+    #[inline]
+    pub(super) fn winning(&self, candidate: i32) -> Label {
+        if candidate == OUTSIDE { self.outside } else { candidate as Label }
     }
 }
-
-/// The label of the background and of voxels outside a map, while labels are compared.
-const OUTSIDE: i32 = -1;
 
 /// Returns whether one of the eight voxels around a point is the next one along an axis, after the point.
 fn is_next(corner: usize, axis: usize) -> bool {
     corner >> (2 - axis) & 1 == 1
-}
-
-/// Returns the label with the largest interpolation weight, given those of the eight voxels around a point.
-///
-/// As in nnU-Net, weights are compared in half precision after multiplication by 1000, and the nearest voxel decides between
-/// equal ones if its label is one of them; otherwise the smallest label wins.
-#[inline(never)]
-fn winner(labels: [i32; 8], point: [i64; 3]) -> i32 {
-    let [[x0, x1], [y0, y1], [z0, z1]] = point.map(|coordinate| {
-        let weight = split(coordinate).1;
-        [1.0 - weight, weight]
-    });
-    let weights = [
-        x0 * y0 * z0,
-        x0 * y0 * z1,
-        x0 * y1 * z0,
-        x0 * y1 * z1,
-        x1 * y0 * z0,
-        x1 * y0 * z1,
-        x1 * y1 * z0,
-        x1 * y1 * z1,
-    ];
-    let nearest = point.map(|coordinate| (nearest_even(coordinate) - (coordinate >> 32)) as usize);
-    let nearest = labels[nearest[0] << 2 | nearest[1] << 1 | nearest[2]];
-    let (mut best, mut best_score) = (OUTSIDE, -1.0);
-    let mut counted = 0u8;
-    for (first, label) in labels.iter().enumerate() {
-        if counted >> first & 1 == 1 {
-            continue;
-        }
-        let mut weight = 0.0;
-        for other in first..8 {
-            let is_same = labels[other] == *label;
-            weight += if is_same { weights[other] } else { 0.0 };
-            counted |= u8::from(is_same) << other;
-        }
-        let score = half_precision(weight * 1000.0);
-        let wins_tie = *label == nearest || (best != nearest && *label < best);
-        if score > best_score || (score == best_score && wins_tie) {
-            (best, best_score) = (*label, score);
-        }
-    }
-    best
-}
-
-/// Returns the index of the voxel nearest to a coordinate, ties to even.
-fn nearest_even(coordinate: i64) -> i64 {
-    let (low, fraction) = (coordinate >> 32, coordinate & (ONE - 1));
-    low + i64::from(fraction > HALF || fraction == HALF && low & 1 == 1)
-}
-
-/// Rounds a normal number of at least 0 to half precision.
-fn half_precision(number: f32) -> f32 {
-    let bits = number.to_bits();
-    f32::from_bits((bits + 0xfff + (bits >> 13 & 1)) & !0x1fff)
 }
 
 #[cfg(test)]
@@ -292,12 +225,5 @@ mod tests {
         assert_eq!([at(0.5), at(2.5)], [1, 2]);
         // The outside has no label, and wins beyond half a voxel.
         assert_eq!([at(-0.4), at(-0.6), at(3.4), at(3.6)], [1, 0, 3, 0]);
-    }
-
-    #[test]
-    fn numbers_are_rounded_to_half_precision() {
-        for (number, expected) in [(0.0, 0.0), (500.1, 500.0), (500.2, 500.25), (999.9, 1000.0), (333.3333, 333.25)] {
-            assert_eq!(half_precision(number), expected);
-        }
     }
 }
