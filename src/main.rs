@@ -3,6 +3,7 @@
 #[macro_use]
 mod terminal;
 mod commands;
+mod output_paths;
 mod volume_files;
 
 use std::process::ExitCode;

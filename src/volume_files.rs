@@ -1,6 +1,5 @@
 //! Writes a volume as NIfTI files, with its sampled parameters as JSON.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,14 +9,6 @@ use run_folder::folder::write_atomically;
 use transforms::Transform;
 use volume::io;
 use volume::{Volume, Voxels};
-
-/// Creates the output folder.
-pub fn make_folder(out: &Path) -> Result<(), CliError> {
-    if let Some(file) = out.ancestors().find(|path| path.is_file()) {
-        return Err(CliError::problem(format!("{} is a file", file.display()), "name a folder with --out"));
-    }
-    fs::create_dir_all(out).map_err(|error| CliError::Failure(format!("cannot create {}: {error}", out.display())))
-}
 
 /// Writes `PREFIXimage.nii.gz`, `PREFIXlabel.nii.gz` if there are labels, and `PREFIXdraws.json`. If a step of `chains`
 /// is `one_hot`, the label map has one channel per class.

@@ -1,6 +1,6 @@
 //! `runner compare`: folders of predicted label maps, by any tools, compared with each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -10,12 +10,14 @@ use serde_json::json;
 use super::Execute;
 use super::evaluate::Missing;
 use super::evaluate::folders::{present, score};
-use super::evaluate::pairs::{Files, few, label_maps};
+use super::evaluate::pairs::{Files, check_different, few, label_maps};
 use super::report::{Detail, check_metric, finish};
+use crate::output_paths::check_folder;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use dataset::split::Parts;
 use engine::experiment::metrics_file::MetricsFile;
+use engine::experiment::problem::nearest;
 use metrics::{CaseScores, Class, Metric, defaults, summarize_all};
 use report::Report;
 use report::comparison::{Compared, Subject};
@@ -71,8 +73,12 @@ struct Folder {
 impl Execute for CompareArgs {
     /// Scores the folders, writes the report and prints its conclusions.
     fn execute(&self) -> Result<Exit, CliError> {
+        check_folder(&self.out)?;
+        let given: Vec<&Path> = self.predictions.iter().chain([&self.labels]).map(PathBuf::as_path).collect();
+        check_different(&given)?;
         let file = self.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
         let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
+        let requested = self.requested(&file.metrics)?;
         let folders = self.folders()?;
         let notes = missing_cases(&folders, self.missing)?;
         stop_on_signals()?;
@@ -88,7 +94,7 @@ impl Execute for CompareArgs {
             };
             runs.push(scored(&folder.name, &file.metrics, &classes, &cases));
         }
-        let report = self.report(&runs, &file.metrics, &notes)?;
+        let report = self.report(&runs, &requested, &notes)?;
         let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
         finish(&report, &self.out, &names.join(" and "), Detail::Verdict)?;
         Ok(Exit::Done)
@@ -132,18 +138,27 @@ impl CompareArgs {
         Ok(Some(cases))
     }
 
-    /// Compares the folders by the requested metric, or by each.
-    fn report(&self, runs: &[Run], metrics: &[Metric], notes: &[String]) -> Result<Report, CliError> {
-        let requested: Vec<String> = match &self.metric {
-            Some(metric) => vec![metric.clone()],
-            None => metrics.iter().map(|metric| metric.name().to_owned()).collect(),
-        };
+    /// Returns the names of the metrics to compare: the requested one, which must be computed, or all.
+    fn requested(&self, metrics: &[Metric]) -> Result<Vec<String>, CliError> {
+        let names: Vec<String> = metrics.iter().map(|metric| metric.name().to_owned()).collect();
+        let Some(metric) = &self.metric else { return Ok(names) };
+        if names.contains(metric) {
+            return Ok(vec![metric.clone()]);
+        }
+        let near = nearest(metric, names.iter().map(String::as_str));
+        let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let message = format!("--metric {metric} is not computed; the metrics are {}", names.join(", "));
+        Err(CliError::problem(message, format!("{near}A file for --metrics can declare others")))
+    }
+
+    /// Compares the folders by each of some metrics.
+    fn report(&self, runs: &[Run], requested: &[String], notes: &[String]) -> Result<Report, CliError> {
         let mut report = Report { groups: Vec::new(), unreadable: Vec::new() };
         for metric in requested {
             let compared =
                 Compared { metric: Some(metric.clone()), subject: Subject::Predictions, ..Compared::default() };
             let of_metric = Report::of(runs.to_vec(), compared);
-            check_metric(&metric, &of_metric)?;
+            check_metric(metric, &of_metric)?;
             report.groups.extend(of_metric.groups);
         }
         for (_, verdict) in &mut report.groups {
@@ -184,17 +199,10 @@ fn distinct_names(folders: &[PathBuf]) -> Vec<String> {
         let canonical = path.canonicalize().unwrap_or_else(|_| path.clone());
         canonical.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
     };
-    let is_distinct = |names: &[String]| (1..names.len()).all(|index| !names[..index].contains(&names[index]));
+    let is_distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len() == names.len();
     let names: Vec<String> = folders.iter().map(last).collect();
     let paths: Vec<String> = folders.iter().map(|path| path.display().to_string()).collect();
-    if is_distinct(&names) {
-        return names;
-    }
-    if is_distinct(&paths) {
-        return paths;
-    }
-    // The same folder twice is compared with itself.
-    paths.iter().enumerate().map(|(index, path)| format!("{path} ({})", index + 1)).collect()
+    if is_distinct(&names) { names } else { paths }
 }
 
 /// Returns a note for each folder that lacks cases, which are scored as empty.
@@ -266,6 +274,5 @@ mod tests {
         let names = |paths: &[&str]| distinct_names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(names(&["x/nnunet", "y/ours/"]), ["nnunet", "ours"]);
         assert_eq!(names(&["x/pred", "y/pred"]), ["x/pred", "y/pred"]);
-        assert_eq!(names(&["pred", "pred"]), ["pred (1)", "pred (2)"]);
     }
 }

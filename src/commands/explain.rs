@@ -17,7 +17,8 @@ Examples:
   runner explain train.epochs
   runner explain RandomFlip")]
 pub struct ExplainArgs {
-    /// Key, section or component, such as `sampler.label`, `learning_rate` or `flip` [default: an overview].
+    /// Key, section or component, such as `sampler.label`, `learning_rate` or `flip` [default: an overview]. A name that
+    /// stands in several places is listed with the path of each.
     key: Option<String>,
 }
 
@@ -30,7 +31,10 @@ impl Execute for ExplainArgs {
             return Ok(Exit::Done);
         };
         match manual.find(key) {
-            Ok(topic) => output::text(manual.explain(topic)),
+            Ok(topics) => match &topics[..] {
+                [(_, topic)] => output::text(manual.explain(*topic)),
+                topics => output::text(manual.list(key, topics)),
+            },
             Err(near) => {
                 let help = near.map_or_else(
                     || "`runner explain` lists the sections".to_owned(),

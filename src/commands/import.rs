@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Execute;
 use super::training::command;
+use crate::output_paths::check_folder;
 use crate::terminal::{CliError, Exit, run_error};
 use nnunet::{CheckpointChoice, Fold, Import, ImportError};
 
@@ -80,6 +81,7 @@ impl Execute for ImportArgs {
 
 impl Execute for NnunetArgs {
     fn execute(&self) -> Result<Exit, CliError> {
+        check_folder(&self.runs_dir)?;
         let import = Import {
             path: self.path.clone(),
             model: self.model.clone(),

@@ -13,6 +13,7 @@ mod evaluate;
 mod explain;
 mod export;
 mod import;
+mod numbers;
 mod options;
 mod parity;
 mod patches;

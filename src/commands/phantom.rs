@@ -1,10 +1,13 @@
 //! `runner phantom`: writes a dataset of synthetic abdomens.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Execute;
+use super::numbers::{at_least_one, whole};
+use crate::output_paths::check_folder;
 use crate::terminal::{CliError, Exit};
 use dataset::phantom::PhantomSource;
 use dataset::sources::Generator;
@@ -20,8 +23,8 @@ pub struct PhantomArgs {
     /// Output folder, written in the layout of the Medical Segmentation Decathlon.
     out_dir: PathBuf,
     /// Number of subjects.
-    #[arg(long, default_value_t = 24)]
-    subjects: usize,
+    #[arg(long, default_value = "24", value_parser = at_least_one)]
+    subjects: NonZeroUsize,
     /// Voxels along x, y and z, or one number for all [default: 64,64,48].
     #[arg(long, value_name = "X,Y,Z", value_parser = three::<Shape>)]
     shape: Option<Shape>,
@@ -29,7 +32,7 @@ pub struct PhantomArgs {
     #[arg(long, value_name = "SX,SY,SZ", value_parser = three::<Spacing>)]
     spacing: Option<Spacing>,
     /// Random seed of the dataset.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>)]
     seed: u64,
 }
 
@@ -42,9 +45,10 @@ fn three<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 impl Execute for PhantomArgs {
     /// Writes the subjects that do not exist yet.
     fn execute(&self) -> Result<Exit, CliError> {
+        check_folder(&self.out_dir)?;
         let defaults = PhantomSource::default();
         let source = PhantomSource {
-            subjects: self.subjects,
+            subjects: self.subjects.get(),
             shape: self.shape.unwrap_or(defaults.shape),
             spacing_mm: self.spacing.unwrap_or(defaults.spacing_mm),
             seed: self.seed,

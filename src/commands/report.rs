@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Execute;
+use crate::output_paths::check_folder;
 use crate::terminal::table::table;
 use crate::terminal::{CliError, Exit, output, run_error};
 use engine::experiment::problem::nearest;
@@ -73,6 +74,7 @@ pub(super) fn write(runs: &Path, out: &Path, compared: Compared, detail: Detail)
         let message = format!("{} is the folder of a run; a report would overwrite its files", out.display());
         return Err(CliError::problem(message, "name another folder with --out"));
     }
+    check_folder(out)?;
     let metric = compared.metric.clone();
     let report = Report::read(runs, compared).map_err(|error| {
         CliError::problem(format!("cannot read {}: {error}", runs.display()), "name a folder that contains runs")

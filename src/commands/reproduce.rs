@@ -1,12 +1,14 @@
 //! `runner reproduce`: checks that a run's data and plan are unchanged and that its first steps give the same numbers.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use serde_json::Value as Json;
 
+use super::numbers::{at_least_one, not_negative};
 use super::patches::prepare;
 use super::training::{resume_error, training_error};
 use super::{CacheOptions, Execute, MovedDataOptions, with_moved_data_help};
@@ -35,10 +37,10 @@ pub struct ReproduceArgs {
     #[arg(value_name = "RUN_DIR")]
     run: PathBuf,
     /// Maximum number of steps to repeat.
-    #[arg(long, default_value = "10")]
-    steps: usize,
+    #[arg(long, default_value = "10", value_parser = at_least_one)]
+    steps: NonZeroUsize,
     /// Relative tolerance of loss and gradient norm.
-    #[arg(long, default_value = "1e-3")]
+    #[arg(long, default_value = "1e-3", value_parser = not_negative)]
     tolerance: f64,
     /// Device that runs the network [default: the device of the run]; `runner devices` lists those available.
     #[arg(long, env = "RUNNER_DEVICE")]
@@ -145,7 +147,7 @@ fn compare_steps(
     let table = Table::read(&path).map_err(|error| CliError::Failure(format!("{}: {error}", path.display())))?;
     // Later steps had the learning rates of another number of epochs.
     let comparable = manifest.epochs_changed.first().map_or(table.rows.len(), |change| change.after_step);
-    let count = arguments.steps.min(table.rows.len()).min(comparable);
+    let count = arguments.steps.get().min(table.rows.len()).min(comparable);
     if count == 0 {
         return Err(CliError::problem(
             format!("{} has no steps to compare with", path.display()),
@@ -165,7 +167,7 @@ fn compare_steps(
     repeated.map_err(|error| training_error(&error))?;
     let threads = rayon::current_num_threads();
     let recorded = format!("{} with {} threads", manifest.device, manifest.threads);
-    if comparable < arguments.steps.min(table.rows.len()) {
+    if comparable < arguments.steps.get().min(table.rows.len()) {
         outln!("steps    those after step {comparable} cannot be repeated, since `train.epochs` was changed there");
     }
     outln!("steps    {count} repeated on {} with {threads} threads; the run was on {recorded}", plan.device);

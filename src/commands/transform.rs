@@ -1,14 +1,17 @@
 //! `runner transform`: applies an experiment's transforms to one image.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::numbers::at_least_one;
 use super::training::make_phantoms;
 use super::{Execute, ExperimentOptions};
+use crate::output_paths::{check_folder, make_folder};
 use crate::terminal::bar::Bar;
 use crate::terminal::{CliError, Exit};
 use crate::volume_files;
@@ -52,8 +55,8 @@ pub struct TransformArgs {
     #[arg(long, value_enum, default_value_t)]
     stage: Stage,
     /// Epoch for which random parameters are sampled, counted from 1.
-    #[arg(long, default_value_t = 1)]
-    epoch: u64,
+    #[arg(long, default_value = "1", value_parser = at_least_one)]
+    epoch: NonZeroUsize,
     /// Reuse the sampled parameters of a `draws.json` that an earlier call wrote.
     #[arg(long, value_name = "FILE.json")]
     draws: Option<PathBuf>,
@@ -87,6 +90,7 @@ struct Applied {
 impl Execute for TransformArgs {
     /// Writes the volume after the chain, on its own grid.
     fn execute(&self) -> Result<Exit, CliError> {
+        check_folder(&self.out)?;
         let mut document = load::load(&self.experiment, &self.common.set)?;
         for warning in check::check_document(&document)? {
             eprintln!("warning: {warning}");
@@ -95,9 +99,9 @@ impl Execute for TransformArgs {
             document.experiment = self.common.plan(&document)?.experiment;
         }
         let experiment = &document.experiment;
-        let subject = self.subject();
+        let (subject, epoch) = (self.subject(), self.epoch.get() as u64);
         let name = subject.name.clone();
-        let source = subject.load().map_err(|error| CliError::Failure(error.to_string()))?;
+        let source = subject.load().map_err(|error| CliError::load(&error))?;
 
         check::check_volume(&document, &name, &incoming(&source), memory_limit_bytes())?;
 
@@ -123,12 +127,12 @@ impl Execute for TransformArgs {
             }
             // The parameters of the subject's first patch of that epoch.
             None => {
-                let mut rng = seed.stream(Purpose::Augment, self.epoch, &name, 0);
+                let mut rng = seed.stream(Purpose::Augment, epoch, &name, 0);
                 sampled(source, &preprocessing, augment, &mut rng).map_err(failure)?
             }
         };
-        let applied = Applied { subject: name, seed: experiment.seed, epoch: self.epoch, chain, draws: params };
-        volume_files::make_folder(&self.out)?;
+        let applied = Applied { subject: name, seed: experiment.seed, epoch, chain, draws: params };
+        make_folder(&self.out)?;
         volume_files::write(&self.out, "", &volume, &[&applied.chain], &applied)?;
         let [x, y, z] = volume.grid.shape;
         let spacing = format_spacing(volume.grid.spacing());

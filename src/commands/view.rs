@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Execute;
+use crate::output_paths::{check_file, make_folder_of};
 use crate::terminal::{CliError, Exit};
-use crate::volume_files::make_folder;
 use dataset::alignment::{Role, align};
 use report::viewer::{self, ContactSheetOptions, IntensityWindow, Plane, Scene};
 use values::format_number;
@@ -74,6 +74,7 @@ impl Execute for ViewArgs {
     /// Writes the output file.
     fn execute(&self) -> Result<Exit, CliError> {
         let format = format(self)?;
+        check_file(&self.out)?;
         let scene = scene(self)?;
         let plane = match self.plane {
             None | Some(PlaneName::Axial) => Plane::Axial,
@@ -81,9 +82,7 @@ impl Execute for ViewArgs {
             Some(PlaneName::Sagittal) => Plane::Sagittal,
         };
         let title = title(self, plane, &scene);
-        if let Some(folder) = self.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_folder(folder)?;
-        }
+        make_folder_of(&self.out)?;
         let left_out = match format {
             Format::Gif => viewer::write_gif(&scene, plane, &title, &self.out),
             Format::Png => {
@@ -158,7 +157,7 @@ fn read_existing<T>(path: &Path, read: impl Fn(&Path) -> Result<T, ImageError>) 
             format!("name a {} file", io::endings()),
         ));
     }
-    read(path).map_err(|error| CliError::failure(&error))
+    read(path).map_err(|error| CliError::image(&error))
 }
 
 /// Reads a label map in the axis order of the image.

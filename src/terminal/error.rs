@@ -2,9 +2,11 @@
 
 use std::io::IsTerminal;
 
+use dataset::load::LoadError;
 use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
 use engine::run::error_chain;
 use run_folder::folder::RunError;
+use volume::io::ImageError;
 
 /// The outcome of a subcommand without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,22 @@ impl CliError {
     /// Converts an error and its causes into a failure.
     pub fn failure(error: &dyn std::error::Error) -> Self {
         Self::Failure(error_chain(error))
+    }
+
+    /// Converts an error of an image file: a wrong path is a problem that the user can fix, a damaged file a failure.
+    pub fn image(error: &ImageError) -> Self {
+        match error.is_wrong_path() {
+            true => Self::Problem { message: error.to_string(), help: None },
+            false => Self::failure(error),
+        }
+    }
+
+    /// Converts an error of a subject's files; see [`CliError::image`].
+    pub fn load(error: &LoadError) -> Self {
+        match error {
+            LoadError::File(error) => Self::image(error),
+            error => Self::Failure(error.to_string()),
+        }
     }
 
     /// Makes a problem with a message and how to fix it.

@@ -99,7 +99,7 @@ pub(crate) fn model(files: &ModelFiles, chosen: Option<&str>) -> Result<String, 
     match (&models[..], chosen) {
         ([only], _) => Ok(only.clone()),
         ([], Some(chosen)) => Err(ImportError::problem(
-            format!("{root} contains no model {chosen}, but{all}"),
+            format!("{root} contains no model {chosen}; its models are:{all}"),
             "name one of these with --model",
         )),
         _ => Err(ImportError::problem(

@@ -136,7 +136,10 @@ impl Plans {
             let Some(current) = next.take() else { break };
             let Some(configuration) = self.configurations.get(&current) else {
                 let known = self.configurations.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                return Err(invalid(path, &format!("it has no configuration {current}, but {known}")));
+                return Err(invalid(
+                    path,
+                    &format!("it has no configuration {current}; its configurations are {known}"),
+                ));
             };
             for (key, value) in configuration {
                 merged.entry(key.clone()).or_insert_with(|| value.clone());
@@ -231,7 +234,7 @@ mod tests {
         assert_eq!(plans.intensities(0).unwrap().percentile_00_5, -3.0);
         assert_eq!(plans.intensities(1), None);
         let error = plans.configuration("d", "plans.json").unwrap_err().to_string();
-        assert_eq!(error, "plans.json: it has no configuration d, but a, b, c");
+        assert_eq!(error, "plans.json: it has no configuration d; its configurations are a, b, c");
     }
 
     #[test]

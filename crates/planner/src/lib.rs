@@ -23,7 +23,7 @@ pub mod writer;
 
 pub use axes::{AxisOrder, coarsest_axis};
 pub use configuration::Batch;
-pub use fingerprint::{ChannelIntensities, DatasetFingerprint};
+pub use fingerprint::{ChannelIntensities, DatasetFingerprint, LabelOccurrence};
 pub use normalization::Normalization;
 pub use orientation::Orientation;
 pub use plan::{Configuration, DatasetFacts, DatasetPlan};

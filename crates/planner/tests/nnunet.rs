@@ -63,6 +63,7 @@ impl Case {
             subjects: self.spacings.iter().zip(&self.shapes).map(subject).collect(),
             channels: Vec::new(),
             max_label: 1,
+            labels: Vec::new(),
             median_relative_size_after_cropping: self.relative_size,
         }
     }
@@ -185,7 +186,7 @@ fn real_datasets_have_the_fingerprints_and_plans_of_nnunet() {
         let source = dataset::sources::of_folder(&root).unwrap();
         let listing = dataset::sources::list(&source, Path::new("unused")).unwrap();
         let stop = std::sync::atomic::AtomicBool::new(false);
-        let extraction = planner::fingerprint::extract(&listing.subjects, &stop, &mut |_, _| {});
+        let extraction = planner::fingerprint::extract(&listing.subjects, None, &stop, &mut |_, _| {});
         let planner::fingerprint::Extraction::Done(fingerprint) = extraction else { panic!("{extraction:?}") };
         let shapes: Vec<_> = fingerprint.subjects.iter().map(|subject| reversed(subject.shape_after_crop)).collect();
         let spacings: Vec<_> = fingerprint.subjects.iter().map(|subject| reversed(subject.spacing_mm)).collect();

@@ -138,13 +138,13 @@ pub fn load(path: &Path, grids: &[GridArgument], sets: &[SetArgument]) -> Result
     factors::check(&factors, sets, &base)?;
     let stem = || path.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let is_set = sets.iter().any(|set| set.key == "name");
-    let name = match &spec.name {
-        Some(name) if !is_set => name.clone(),
-        None if is_sweep && !is_set => stem(),
-        _ => base.name().unwrap_or_else(stem),
+    let (name, location) = match &spec.name {
+        Some(name) if !is_set => (name.clone(), root.child("name").map(Node::location)),
+        None if is_sweep && !is_set => (stem(), None),
+        _ => (base.name().unwrap_or_else(stem), base.name_location()),
     };
     if !is_folder_name(&name) {
-        let problem = Problem::at(root.child("name").map(Node::location), "expected a valid folder name");
+        let problem = Problem::at(location, format!("`{name}` is not a valid folder name"));
         return Err(problem.help(NAME_HELP).into());
     }
     Ok(Sweep { name, spec, base, combinations: factors::product(&factors) })

@@ -11,7 +11,6 @@ use super::record::{Evaluation, Outputs};
 use super::{EvaluateArgs, pictures};
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
-use crate::volume_files::make_folder;
 use dataset::alignment::{Role, align};
 use dataset::channels::group_channels;
 use engine::experiment::metrics_file::MetricsFile;
@@ -23,16 +22,13 @@ use volume::{Grid, Label, Voxels};
 
 /// Scores the cases of two folders.
 pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateArgs) -> Result<Exit, CliError> {
+    let outputs = arguments.out.as_deref().map(Outputs::next_to);
+    outputs.as_ref().map(Outputs::check).transpose()?;
+    pairs::check_different(&[predictions, truths])?;
     let file = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
     let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
     let pairs = pairs::find(predictions, truths, arguments.missing)?;
     let images = arguments.images.as_deref().map(images_by_case).transpose()?;
-    // Reports a folder that cannot be created before scoring rather than afterwards.
-    if let Some(folder) =
-        arguments.out.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
-    {
-        make_folder(folder)?;
-    }
     stop_on_signals()?;
     let classes = match file.classes() {
         Some(classes) => classes,
@@ -59,14 +55,13 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     }
     let results = evaluation.results();
     results.print();
-    if let Some(out) = &arguments.out {
-        let outputs = Outputs::next_to(out);
-        results.write(&outputs)?;
+    if let Some(outputs) = &outputs {
+        results.write(outputs)?;
         if let Some(images) = &images {
             let scene = |name: &str| scene(images.get(name).map(PathBuf::as_path), &pairs[name]);
             pictures::draw_worst(&results, &outputs.worst, arguments.pictures, scene)?;
         }
-        outln!("{}", out.display());
+        outln!("{}", outputs.cases.display());
     }
     if failed.is_empty() {
         return Ok(Exit::Done);

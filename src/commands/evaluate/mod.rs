@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::numbers::whole;
 use super::predict::Weights;
 use super::{CacheOptions, Execute, MovedDataOptions};
 use crate::terminal::{CliError, Exit};
@@ -49,7 +50,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "DIR", requires = "predictions", requires = "out")]
     images: Option<PathBuf>,
     /// Number of worst cases to render as pictures.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<usize>)]
     pictures: usize,
     #[command(flatten)]
     weights: Weights,

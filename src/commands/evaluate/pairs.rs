@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Missing;
 use crate::terminal::CliError;
-use volume::io;
+use volume::io::{self, unsupported_in};
 
 /// A reference label map and its prediction.
 pub(in crate::commands) struct Files {
@@ -53,6 +53,25 @@ pub(super) fn find(predictions: &Path, truths: &Path, missing: Missing) -> Resul
     Ok(pairs)
 }
 
+/// Checks that no folder is given twice: label maps agree with themselves, which looks like a perfect score.
+///
+/// # Errors
+/// When two paths are the same folder.
+pub(in crate::commands) fn check_different(folders: &[&Path]) -> Result<(), CliError> {
+    let mut known: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    for folder in folders {
+        let canonical = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        if let Some(other) = known.insert(canonical, folder) {
+            let message = match other == *folder {
+                true => format!("{} is given twice", folder.display()),
+                false => format!("{} and {} are the same folder", other.display(), folder.display()),
+            };
+            return Err(CliError::problem(message, "a folder cannot be compared with itself; name different folders"));
+        }
+    }
+    Ok(())
+}
+
 /// Formats the first of some names.
 pub(in crate::commands) fn few(names: &[impl AsRef<str>]) -> String {
     const MAX_SHOWN: usize = 5;
@@ -73,7 +92,17 @@ pub(super) fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         files.extend(io::is_image(&path).then_some(path));
     }
     files.sort();
-    Ok(files)
+    match no_images(folder).filter(|_| files.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok(files),
+    }
+}
+
+/// Returns the error of a folder without images whose files have a format that cannot be read; `None` if it has none of these.
+pub(in crate::commands) fn no_images(folder: &Path) -> Option<CliError> {
+    let (file, format) = unsupported_in(folder)?;
+    let message = format!("{} has no images that can be read: {} is {}", folder.display(), file.display(), format.name);
+    Some(CliError::problem(message, format.conversion))
 }
 
 /// Returns the label maps of a folder, by case name.

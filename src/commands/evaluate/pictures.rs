@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::record::Results;
+use crate::output_paths::make_folder;
 use crate::terminal::CliError;
-use crate::volume_files::make_folder;
 use report::viewer::{self, ContactSheetOptions, Plane, Scene};
 
 /// Maximum number of slices in the picture of a case.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::pairs::few;
+use crate::output_paths::{check_file, check_folder, make_folder, make_folder_of};
 use crate::terminal::table::table;
 use crate::terminal::{CliError, run_error};
-use crate::volume_files::make_folder;
 use metrics::{CaseScores, Class, Metric, ScoreColumn, summarize_all, with_unit};
 use report::format::{count, decimals};
 use report::plots::BoxPlot;
@@ -65,6 +65,12 @@ impl Outputs {
         Self { cases: out.to_owned(), summary: next("summary.csv"), plots: next("plots"), worst: next("worst") }
     }
 
+    /// Checks that everything can be written.
+    pub fn check(&self) -> Result<(), CliError> {
+        [&self.cases, &self.summary].into_iter().try_for_each(|path| check_file(path))?;
+        [&self.plots, &self.worst].into_iter().try_for_each(|path| check_folder(path))
+    }
+
     /// Removes the tables of an earlier evaluation, which would not match the new predictions.
     pub fn clear(&self) -> Result<(), CliError> {
         for path in [&self.cases, &self.summary] {
@@ -121,6 +127,7 @@ impl Results<'_> {
         let row = |(name, scores): &(String, Vec<Option<f64>>)| {
             std::iter::once(name.clone()).chain(scores.iter().map(|score| cell(*score))).collect()
         };
+        make_folder_of(&outputs.cases)?;
         write_csv(&outputs.cases, header, scores.cases.iter().map(row))?;
         self.write_summary(&outputs.summary)?;
         self.draw(&outputs.plots)

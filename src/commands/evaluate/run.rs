@@ -11,10 +11,11 @@ use crate::commands::predict::Weights;
 use crate::commands::predict::{CaseSettings, PredictionFiles, Windows, predict_case, predict_error};
 use crate::commands::training::{command, make_phantoms, resume_error};
 use crate::commands::{CacheOptions, MovedDataOptions, check_moved_data, with_moved_data_help};
+use crate::output_paths::make_folder;
 use crate::terminal::bar::Bar;
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
-use crate::volume_files::make_folder;
+use dataset::split::Split;
 use dataset::subject::Subject;
 use engine::experiment::check::{Environment, check};
 use engine::experiment::load::{self, SetArgument};
@@ -25,7 +26,7 @@ use engine::prediction::{Ensemble, PredictError, Predictor, Provenance};
 use engine::run::manifest::check_same_split;
 use metrics::{CaseScores, Class};
 use report::viewer::Scene;
-use run_folder::manifest::Manifest;
+use run_folder::manifest::{ImportedFrom, Manifest};
 use volume::{Label, io};
 
 /// Predicts and scores each subject of a part, and writes the results into the run's `predictions`.
@@ -44,12 +45,14 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     }
     let manifest = Manifest::read(root).map_err(run_error)?;
     check_moved_data(&arguments.moved.set, &plan, &manifest, names, &arguments.cache)?;
+    if let Some(note) = manifest.imported.as_ref().and_then(|imported| assumed_split(imported, &plan)) {
+        eprintln!("note: {note}");
+    }
     let mut evaluation = empty_evaluation(arguments, &plan, &predictor)?;
     let folder = root.join("predictions").join(arguments.weights.folder(&part));
     let outputs = outputs(arguments, &folder);
-    for folder in [Some(folder.as_path()), outputs.cases.parent()].into_iter().flatten() {
-        make_folder(folder)?;
-    }
+    outputs.check()?;
+    make_folder(&folder)?;
     let mut bar = Bar::new(engine::training::validate::columns(&plan), 1, 1, arguments.quiet);
     make_phantoms(&plan, &arguments.cache.path(), &mut bar)?;
     drop(bar);
@@ -86,6 +89,24 @@ pub(super) fn evaluate(root: &Path, arguments: &EvaluateArgs) -> Result<Exit, Cl
     pictures::draw_worst(&results, &outputs.worst, arguments.pictures, |name| scene(&plan, &folder, name))?;
     outln!("{}", if arguments.out.is_some() { outputs.cases.display() } else { folder.display() });
     Ok(Exit::Done)
+}
+
+/// Says that the split of an imported run is assumed, unless `--set` named a file that states it: the model does not contain
+/// the subjects of its folds.
+fn assumed_split(imported: &ImportedFrom, plan: &Plan) -> Option<String> {
+    let ImportedFrom { program, fold, .. } = imported;
+    match &plan.experiment.data.split {
+        Split::Nnunet(_) => Some(format!(
+            "the subjects of fold {fold} are assumed to be those of {program}'s default split, because its models do not \
+             state theirs; if it was trained with a splits_final.json, these scores may be of training subjects"
+        )),
+        Split::File(_) => None,
+        _ if fold == "all" => None,
+        _ => Some(format!(
+            "which subjects fold {fold} was trained on is unknown, because models of {program} do not state it, so these \
+             scores may be of training subjects"
+        )),
+    }
 }
 
 /// Returns where the results go: as `--out` says, else next to the predictions, named after a file of metrics, so that each

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::commands::Execute;
-use crate::commands::predict::{Checkpoint, predict_error};
+use crate::commands::predict::{Checkpoint, note_unfinished, predict_error};
+use crate::output_paths::check_folder;
 use crate::terminal::{CliError, Exit};
 use engine::prediction::Predictor;
 use nn::devices::DeviceName;
@@ -48,10 +49,12 @@ impl Execute for NnunetArgs {
             let message = format!("expected the ending of a file's name, got {}", self.file_ending);
             return Err(CliError::problem(message, "for example --file-ending .nii.gz"));
         }
+        check_folder(&self.out)?;
         // Weights are only copied, so the CPU suffices whatever the runs were trained on.
         let cpu = DeviceName::FLEX.resolve().ok();
         let open = |run: &PathBuf| Predictor::open(run, self.checkpoint.weights(), cpu).map_err(predict_error);
         let predictors: Vec<Predictor> = self.runs.iter().map(open).collect::<Result<_, _>>()?;
+        predictors.iter().for_each(note_unfinished);
         let options = Export {
             out: self.out.clone(),
             file_ending: self.file_ending.clone(),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::commands::Execute;
-use crate::commands::predict::{Checkpoint, predict_error};
+use crate::commands::predict::{Checkpoint, note_unfinished, predict_error};
 use crate::commands::training::command;
+use crate::output_paths::{check_folder, make_folder};
 use crate::terminal::{CliError, Exit, run_error};
-use crate::volume_files;
 use engine::export::onnx::{ExportError, export};
 use engine::prediction::Predictor;
 use nn::devices::DeviceName;
@@ -41,10 +41,12 @@ pub(super) struct OnnxArgs {
 impl Execute for OnnxArgs {
     /// Writes the two files.
     fn execute(&self) -> Result<Exit, CliError> {
+        check_folder(&self.out)?;
         // Weights are only copied, so the CPU suffices whatever the run was trained on.
         let cpu = DeviceName::FLEX.resolve().ok();
         let predictor = Predictor::open(&self.run, self.checkpoint.weights(), cpu).map_err(predict_error)?;
-        volume_files::make_folder(&self.out)?;
+        note_unfinished(&predictor);
+        make_folder(&self.out)?;
         let files = export(&predictor, &self.out, self.fixed_window, command()).map_err(|error| match error {
             error @ (ExportError::TooLarge(_) | ExportError::Cascade { .. }) => {
                 CliError::problem(error.to_string(), "use the run with `runner predict`")

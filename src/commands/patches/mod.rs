@@ -11,8 +11,10 @@ mod contact_sheet;
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use super::numbers::{at_least_one, whole};
 use super::training::{make_phantoms, training_error};
 use super::{Execute, ExperimentOptions};
+use crate::output_paths::{check_folder, make_folder};
 use crate::terminal::bar::Bar;
 use crate::terminal::table::table;
 use crate::terminal::{CliError, Exit, output};
@@ -40,13 +42,13 @@ pub struct PatchesArgs {
     /// Experiment file (YAML).
     experiment: PathBuf,
     /// First epoch, counted from 1.
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", value_parser = at_least_one)]
     epoch: NonZeroUsize,
     /// Show the patches of one optimizer step, counted from 1 as in steps.csv.
-    #[arg(long, conflicts_with_all = ["epoch", "count", "bench"])]
+    #[arg(long, conflicts_with_all = ["epoch", "count", "bench"], value_parser = at_least_one)]
     step: Option<NonZeroUsize>,
     /// Number of patches, continuing into later epochs [default: 16; with --bench one epoch].
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     count: Option<NonZeroUsize>,
     /// Write each patch as NIfTI with its sampled parameters as JSON, and a contact sheet of the first 64.
     #[arg(long, value_name = "DIR")]
@@ -55,7 +57,7 @@ pub struct PatchesArgs {
     #[arg(long)]
     bench: bool,
     /// With --bench: simulate a training step of MS milliseconds.
-    #[arg(long, value_name = "MS", requires = "bench")]
+    #[arg(long, value_name = "MS", requires = "bench", value_parser = whole::<u64>)]
     step_ms: Option<u64>,
     #[command(flatten)]
     common: ExperimentOptions,
@@ -67,6 +69,7 @@ const DEFAULT_COUNT: usize = 16;
 impl Execute for PatchesArgs {
     /// Makes the patches in the order in which training gets them.
     fn execute(&self) -> Result<Exit, CliError> {
+        self.out.as_deref().map(check_folder).transpose()?;
         let document = load::load(&self.experiment, &self.common.set)?;
         let plan = self.common.plan(&document)?;
         let start = Instant::now();
@@ -171,7 +174,7 @@ struct PatchFiles<'a> {
 
 impl<'a> PatchFiles<'a> {
     fn create(out: &'a Path, plan: &'a Plan) -> Result<Self, CliError> {
-        volume_files::make_folder(out)?;
+        make_folder(out)?;
         Ok(Self { out, plan, sheet: ContactSheet::new(&plan.targets.labels), written: 0 })
     }
 

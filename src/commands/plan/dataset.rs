@@ -7,12 +7,14 @@ use serde_yaml::Value;
 
 use super::Bar;
 use super::argument::{dataset_error, folder_name, missing};
+use super::labels::DatasetLabels;
 use crate::terminal::CliError;
 use dataset::alignment::Role;
 use dataset::sources::{self, DeclaredLabels, Listing, Source};
 use dataset::subject::Subject;
 use engine::experiment::check;
 use engine::experiment::load::{self, Document, SetArgument};
+use engine::experiment::plan::ClassLabel;
 use engine::experiment::spec::Orientation as Written;
 use engine::preprocessing::make_phantoms;
 use planner::writer::DataSection;
@@ -40,6 +42,7 @@ pub(super) struct PlannedDataset {
     listing: Listing,
     label_entries: Option<usize>,
     has_regions: bool,
+    labels: DatasetLabels,
 }
 
 impl PlannedDataset {
@@ -84,7 +87,8 @@ impl PlannedDataset {
         let label_entries = declared_entries(&listing.labels);
         let has_regions = !listing.labels.regions.is_empty();
         let name = folder_name(root);
-        Ok(Self { name, source, yaml, orientation: None, split, subjects, listing, label_entries, has_regions })
+        let labels = DatasetLabels { names: listing.labels.names.clone(), ignore: listing.labels.ignore };
+        Ok(Self { name, source, yaml, orientation: None, split, subjects, listing, label_entries, has_regions, labels })
     }
 
     fn of_experiment(document: &Document, cache_dir: &Path) -> Result<Self, CliError> {
@@ -110,6 +114,10 @@ impl PlannedDataset {
         let stem = || document.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = document.experiment.name.clone().or_else(stem).unwrap_or_else(|| "dataset".to_owned());
         let source = data.source.clone();
+        let labels = DatasetLabels {
+            names: Some(ClassLabel::pairs(&targets.labels).into_iter().collect()),
+            ignore: targets.ignore,
+        };
         Ok(Self {
             name,
             source,
@@ -120,6 +128,7 @@ impl PlannedDataset {
             listing: index.listing,
             label_entries,
             has_regions,
+            labels,
         })
     }
 
@@ -162,6 +171,16 @@ impl PlannedDataset {
                 .to_owned()
         });
         self.listing.notes.iter().cloned().chain(alone).collect()
+    }
+
+    /// Returns the number of channels of an image, if the dataset declares it.
+    pub fn num_channels(&self) -> Option<usize> {
+        Some(self.listing.channel_names.len()).filter(|count| *count > 0)
+    }
+
+    /// Returns a sentence for each contradiction between the declared labels and those of the label maps.
+    pub fn label_notes(&self, fingerprint: &DatasetFingerprint) -> Vec<String> {
+        self.labels.contradictions(&fingerprint.labels, fingerprint.subjects.len())
     }
 
     /// Writes the subjects of a synthetic dataset that do not exist yet.

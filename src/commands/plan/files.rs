@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::output_paths::check_folder;
 use crate::terminal::CliError;
 use planner::writer::ExperimentFile;
 use volume::atomic_file;
@@ -19,6 +20,14 @@ impl OutputFolder {
     /// Returns the folder that was given, or the one of a dataset.
     pub fn new(given: Option<PathBuf>, name: &str) -> Self {
         Self(given.unwrap_or_else(|| Path::new("experiments").join(name)))
+    }
+
+    /// Checks that files can be written.
+    ///
+    /// # Errors
+    /// When the path is that of a file, or nothing can be written there.
+    pub fn check(&self) -> Result<(), CliError> {
+        check_folder(&self.0)
     }
 
     /// Checks that no file would be replaced.

@@ -3,6 +3,7 @@
 mod argument;
 mod dataset;
 mod files;
+mod labels;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::Args;
 
 use self::dataset::PlannedDataset;
 use self::files::OutputFolder;
+use super::numbers::positive;
 use super::{CacheOptions, Execute};
 use crate::terminal::bar::Bar;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
@@ -48,7 +50,7 @@ pub struct PlanArgs {
     #[arg(long, default_value_t = Preset::Nnunet)]
     preset: Preset,
     /// GPU memory in GB that training may take, by nnU-Net's estimate [default: that of the preset].
-    #[arg(long, value_name = "N", value_parser = memory)]
+    #[arg(long, value_name = "N", value_parser = positive)]
     memory_gb: Option<f64>,
     /// Folder of the experiments [default: experiments/NAME].
     #[arg(long, value_name = "DIR")]
@@ -72,17 +74,12 @@ pub struct PlanArgs {
     quiet: bool,
 }
 
-/// Parses a positive number of gigabytes.
-fn memory(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "expected a number of gigabytes, such as 16".to_owned())?;
-    if number > 0.0 && number.is_finite() { Ok(number) } else { Err(format!("expected a number above 0, got {text}")) }
-}
-
 impl Execute for PlanArgs {
     /// Writes the experiments and prints a table of them.
     fn execute(&self) -> Result<Exit, CliError> {
         let dataset = PlannedDataset::open(&self.dataset, &self.set, &self.cache.path())?;
         let folder = OutputFolder::new(self.out.clone(), dataset.name());
+        folder.check()?;
         if !self.overwrite && !self.explain {
             folder.check_empty()?;
         }
@@ -91,6 +88,9 @@ impl Execute for PlanArgs {
             warn(&mut bar, note);
         }
         let Some(fingerprint) = self.fingerprint(&dataset, &mut bar)? else { return Ok(Exit::Stopped) };
+        for note in dataset.label_notes(&fingerprint) {
+            warn(&mut bar, note);
+        }
         let facts = dataset.facts(&fingerprint, &mut |note| warn(&mut bar, note))?;
         drop(bar);
         let memory_gb = self.memory_gb.unwrap_or_else(|| self.preset.memory_gb());
@@ -142,7 +142,7 @@ impl PlanArgs {
         }
         stop_on_signals()?;
         dataset.make_phantoms(&self.cache.path(), bar)?;
-        let extraction = extract(dataset.subjects(), stop_flag(), &mut |done, total| {
+        let extraction = extract(dataset.subjects(), dataset.num_channels(), stop_flag(), &mut |done, total| {
             // An error of the terminal must not fail the command.
             let _ = bar.record(&Event::Preparing { task: "reading subjects", done, total });
         });

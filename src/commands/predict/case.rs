@@ -9,7 +9,7 @@ use super::windows::Windows;
 use crate::terminal::signals::stop_flag;
 use dataset::subject::Subject;
 use engine::experiment::plan::ClassLabel;
-use engine::inference::volumetry::{LabelVolume, label_volumes};
+use engine::inference::volumetry::{Extent, label_volumes, region_volumes};
 use engine::prediction::{Ensemble, PredictError, Provenance, predict};
 use volume::{Label, Volume, Voxels, io};
 
@@ -35,7 +35,7 @@ pub(in crate::commands) struct PredictedCase {
     pub label_map: Voxels<Label>,
     /// The probability of each class, if they were kept.
     pub probabilities: Option<Voxels<f32>>,
-    /// The volumes of the labels as a line of text.
+    /// The volumes of the regions, or of the labels if the network predicts labels, as a line of text.
     pub volumes: String,
 }
 
@@ -57,7 +57,7 @@ pub(in crate::commands) fn predict_case(
     let image = subject.images.first().map(|path| path.as_path()).unwrap_or(Path::new(""));
     let unlike_training = unlike_training(settings, &volume);
     for difference in unlike_training.iter().flatten().filter(|difference| difference.kind.is_harmful()) {
-        bar.line(&format!("warning: {}: {}", image.display(), difference.message));
+        bar.line(&format!("warning: {}: {}", subject.name, difference.message));
     }
     let mut report = |done, total| bar.show(done, total);
     let own_subject = settings.of_own_data.then_some(subject.name.as_str());
@@ -69,7 +69,9 @@ pub(in crate::commands) fn predict_case(
         io::write_described_image(path, &grid, probabilities, &description).map_err(write_error)?;
     }
     io::write_described_label(&files.label_map, &grid, &prediction.label, &description).map_err(write_error)?;
-    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&predictors[0].targets.labels));
+    let targets = &predictors[0].targets;
+    let labels = label_volumes(&prediction.label, &grid, &ClassLabel::pairs(&targets.labels));
+    let regions = region_volumes(&prediction.label, &grid, &targets.regions);
     let identity = Identity {
         images: input_files(&subject.images).map_err(|error| PredictError::Image(error.into()))?,
         made_by: settings.made_by.clone(),
@@ -83,12 +85,16 @@ pub(in crate::commands) fn predict_case(
         shape: grid.shape,
         spacing_mm: grid.spacing(),
         labels: &labels,
+        regions: &regions,
         seconds: start.elapsed().as_secs_f64(),
         unlike_training,
         identity,
     };
     record.write(&files.record).map_err(|error| PredictError::Write(error.into()))?;
-    let volumes: Vec<String> = labels.iter().map(text).collect();
+    let volumes: Vec<String> = match targets.has_background() {
+        true => labels.iter().map(|label| text(&label.name, &label.extent)).collect(),
+        false => regions.iter().map(|region| text(&region.name, &region.extent)).collect(),
+    };
     Ok(PredictedCase {
         label_map: prediction.label,
         probabilities: prediction.probabilities,
@@ -117,12 +123,12 @@ fn unlike_training<'a>(settings: &CaseSettings<'a>, volume: &Volume) -> Option<V
     Some(all)
 }
 
-/// Describes a label's volume and its connected components, as in `tumour 12.3 ml in 2 components`.
-fn text(label: &LabelVolume) -> String {
-    match label.components.len() {
-        0 => format!("no {}", label.name),
-        1 => format!("{} {} ml", label.name, millilitres(label.volume_ml)),
-        count => format!("{} {} ml in {count} components", label.name, millilitres(label.volume_ml)),
+/// Describes the volume of a label or region and its connected components, as in `tumour 12.3 ml in 2 components`.
+fn text(name: &str, extent: &Extent) -> String {
+    match extent.components.len() {
+        0 => format!("no {name}"),
+        1 => format!("{name} {} ml", millilitres(extent.volume_ml)),
+        count => format!("{name} {} ml in {count} components", millilitres(extent.volume_ml)),
     }
 }
 

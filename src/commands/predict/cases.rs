@@ -1,17 +1,18 @@
 //! The cases to predict: their images and their names.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::channel_patterns::from_channels;
+use crate::commands::evaluate::pairs::no_images;
 use crate::terminal::CliError;
 use dataset::alignment::Role;
 use dataset::channels::{group_channels, split_channel, with_channel};
-use dataset::sources::{self, DatasetError, Source, TableSource, find_files, wildcard_name};
+use dataset::sources::{self, DatasetError, Source, TableSource, find_files};
 use dataset::subject::Subject;
 use values::is_file_name;
-use volume::io;
+use volume::io::{self, unsupported_format, unsupported_in};
 
 /// Where the images are: files and folders, a table, or one pattern per channel.
 #[derive(Debug, Args)]
@@ -40,6 +41,7 @@ impl Images {
             None => grouped(&files(&self.images)?, channels),
         };
         check_names(&cases)?;
+        check_formats(&cases)?;
         check_channels(&cases, channels)?;
         Ok(cases)
     }
@@ -83,7 +85,14 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut images: Vec<PathBuf> = entries.into_iter().filter(|path| io::is_image(path)).collect();
     images.sort();
     if !images.is_empty() {
+        if let Some((file, format)) = unsupported_in(folder) {
+            let (file, name) = (file.display(), format.name);
+            eprintln!("warning: files that cannot be read are left out, such as {file} ({name})");
+        }
         return Ok(images);
+    }
+    if let Some(error) = no_images(folder) {
+        return Err(error);
     }
     let message = format!("{} has no images", folder.display());
     if let Some(inside) = ["imagesTs", "imagesTr"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir())
@@ -101,7 +110,7 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 /// Returns the files that match a pattern.
-fn matches(pattern: &Path) -> Result<Vec<PathBuf>, CliError> {
+pub(super) fn matches(pattern: &Path) -> Result<Vec<PathBuf>, CliError> {
     let text = pattern.to_string_lossy();
     if !text.contains(['*', '?', '[']) {
         return Err(CliError::problem(format!("{text}: No such file or directory"), "check the path"));
@@ -131,64 +140,11 @@ fn from_table(table: &Path) -> Result<Vec<Subject>, CliError> {
     Ok(listing.subjects.into_iter().map(|subject| Subject { label: None, ..subject }).collect())
 }
 
-/// Returns the cases of a file or pattern for each channel.
-fn from_channels(patterns: &[PathBuf], channels: usize) -> Result<Vec<Subject>, CliError> {
-    if patterns.len() != channels {
-        let times = if patterns.len() == 1 { "once".to_owned() } else { format!("{} times", patterns.len()) };
-        return Err(CliError::problem(
-            format!("--channel was given {times}, but the network takes {channels} channels"),
-            "give it once for each channel, in the order of training",
-        ));
-    }
-    if patterns.iter().all(|path| path.exists()) {
-        return Ok(vec![one_case(patterns)]);
-    }
-    let by_name = patterns.iter().map(|pattern| named_matches(pattern)).collect::<Result<Vec<_>, _>>()?;
-    let names: BTreeSet<&String> = by_name.iter().flat_map(BTreeMap::keys).collect();
-    let mut cases = Vec::new();
-    for name in names {
-        let files = by_name.iter().zip(patterns).map(|(files, pattern)| {
-            files.get(name).cloned().ok_or_else(|| {
-                let others = by_name.iter().find_map(|files| files.get(name)).map(|file| file.display().to_string());
-                CliError::problem(
-                    format!("case {name} has {}, but no file that matches {}", others.unwrap_or_default(), pattern.display()),
-                    "the text in place of the wildcards must be the same in every channel; list other names with --table",
-                )
-            })
-        });
-        cases.push(Subject { name: name.clone(), images: files.collect::<Result<_, _>>()?, label: None });
-    }
-    Ok(cases)
-}
-
-/// Returns the case of one file per channel, named after the first if the names do not say more. The order is that of the
-/// arguments, whatever the names say.
-fn one_case(files: &[PathBuf]) -> Subject {
-    let numbered = group_channels(files, Some(files.len()));
-    let [case] = &numbered[..] else {
-        return Subject { name: io::case_name(&files[0]), images: files.to_vec(), label: None };
-    };
-    if case.images != files {
-        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        eprintln!("warning: channels are used in the given order ({}), not in that of their names", names.join(", "));
-    }
-    Subject { name: case.name.clone(), images: files.to_vec(), label: None }
-}
-
-/// Returns the files that match a pattern, by the text in place of its wildcards: its last part, if that is unique.
-fn named_matches(pattern: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
-    let text = pattern.to_string_lossy();
-    let named: Vec<(String, PathBuf)> = matches(pattern)?
-        .into_iter()
-        .map(|file| (wildcard_name(&text, &file).unwrap_or_else(|| io::case_name(&file)), file))
-        .collect();
-    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
-    let short: BTreeSet<String> = named.iter().map(|(name, _)| last(name)).collect();
-    let is_unique = short.len() == named.len();
-    Ok(named
-        .into_iter()
-        .map(|(name, file)| (if is_unique { last(&name) } else { name.replace('/', "_") }, file))
-        .collect())
+/// Checks that no file has a format that cannot be read.
+fn check_formats(cases: &[Subject]) -> Result<(), CliError> {
+    let images = cases.iter().flat_map(|case| &case.images).filter(|image| unsupported_format(image).is_some());
+    let mut wrong = images.filter_map(|image| io::read_header(image).err().filter(|error| error.is_wrong_path()));
+    wrong.next().map_or(Ok(()), |error| Err(CliError::image(&error)))
 }
 
 /// Checks that every name is that of a file.
@@ -250,12 +206,12 @@ fn missing_channel(image: &Path, channels: usize) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use volume::{Affine, Grid, Voxels};
 
     /// Writes images of one channel and returns the folder.
-    fn folder(names: &[&str]) -> tempfile::TempDir {
+    pub(in super::super) fn folder(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let grid = Grid { shape: [1, 1, 2], affine: Affine::IDENTITY };
         for name in names {
@@ -266,17 +222,12 @@ mod tests {
         folder
     }
 
-    fn named(cases: Result<Vec<Subject>, CliError>) -> Vec<(String, usize)> {
+    pub(in super::super) fn named(cases: Result<Vec<Subject>, CliError>) -> Vec<(String, usize)> {
         cases.unwrap().into_iter().map(|case| (case.name, case.images.len())).collect()
     }
 
     fn images(paths: &[PathBuf]) -> Images {
         Images { images: paths.to_vec(), table: None, channels: Vec::new() }
-    }
-
-    fn channels(folder: &Path, patterns: &[&str]) -> Images {
-        let channels = patterns.iter().map(|pattern| folder.join(pattern)).collect();
-        Images { images: Vec::new(), table: None, channels }
     }
 
     #[test]
@@ -308,29 +259,6 @@ mod tests {
     }
 
     #[test]
-    fn channels_keep_the_given_order() {
-        let folder = folder(&["a_0000.nii.gz", "a_0001.nii.gz"]);
-        let case = channels(folder.path(), &["a_0001.nii.gz", "a_0000.nii.gz"]).cases(2).unwrap().remove(0);
-        assert_eq!((case.name.as_str(), io::case_name(&case.images[0])), ("a", "a_0001".to_owned()));
-    }
-
-    #[test]
-    fn a_pattern_per_channel_names_cases_after_its_wildcards() {
-        let folder =
-            folder(&["s/01/t1.nii.gz", "s/01/t2.nii.gz", "s/02/t1.nii.gz", "s/02/t2.nii.gz", "s/03/t1.nii.gz"]);
-        let some = |patterns: &[&str], count| channels(folder.path(), patterns).cases(count);
-        let both = some(&["s/0[12]/t1.nii.gz", "s/0[12]/t2.nii.gz"], 2).unwrap();
-        assert_eq!(both.len(), 2);
-        let folders = named(some(&["s/*/t1.nii.gz"], 1));
-        assert_eq!(folders.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["01", "02", "03"]);
-        let error = some(&["s/*/t1.nii.gz", "s/*/t2.nii.gz"], 2).unwrap_err();
-        assert!(error.message().contains("case 03 has") && error.message().contains("t2.nii.gz"), "{error:?}");
-        let error = some(&["s/*/t1.nii.gz"], 2).unwrap_err();
-        assert!(error.message().contains("given once, but the network takes 2 channels"), "{error:?}");
-        assert_eq!(named(some(&["s/01/t1.nii.gz", "s/01/t2.nii.gz"], 2)), [("t1".to_owned(), 2)]);
-    }
-
-    #[test]
     fn a_table_names_cases_and_needs_no_label_maps() {
         let folder = folder(&["x/1.nii.gz", "x/2.nii.gz"]);
         let file = folder.path().join("cases.csv");
@@ -340,6 +268,20 @@ mod tests {
         std::fs::write(&file, "subject,image\nanna,x/absent.nii.gz\n").unwrap();
         let error = table.cases(1).unwrap_err();
         assert!(error.code() == 2 && error.message().contains("absent.nii.gz"), "{error:?}");
+    }
+
+    #[test]
+    fn files_of_other_formats_are_a_problem_before_anything_runs() {
+        let folder = folder(&["a.nii.gz"]);
+        let other = folder.path().join("b.nrrd");
+        std::fs::write(&other, "NRRD0004").unwrap();
+        let error = images(&[folder.path().join("a.nii.gz"), other]).cases(1).unwrap_err();
+        assert!(error.code() == 2 && error.message().contains("b.nrrd: NRRD cannot be read"), "{error:?}");
+        // In a folder, the images that can be read are predicted.
+        assert_eq!(named(images(&[folder.path().to_owned()]).cases(1)), [("a".to_owned(), 1)]);
+        std::fs::remove_file(folder.path().join("a.nii.gz")).unwrap();
+        let error = images(&[folder.path().to_owned()]).cases(1).unwrap_err();
+        assert!(error.code() == 2 && error.message().contains("b.nrrd is NRRD"), "{error:?}");
     }
 
     #[test]

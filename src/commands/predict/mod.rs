@@ -1,6 +1,6 @@
 //! `runner predict`: predicts label maps of new images with one trained run or an ensemble.
 //!
-//! `cases` finds the images and names the cases, `outputs` decides which of them need a prediction, `claimed` shares these
+//! `cases` finds the images and names the cases, `channel_patterns` those of a pattern per channel, `outputs` decides which of them need a prediction, `claimed` shares these
 //! among processes, and `case` predicts one and writes its label map and its record.
 
 use std::collections::BTreeSet;
@@ -11,9 +11,9 @@ use dataset::subject::Subject;
 
 use super::Execute;
 use super::training::command;
+use crate::output_paths::{check_folder, make_folder};
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit};
-use crate::volume_files;
 use cases::Images;
 use claimed::{ClaimedCases, NextCase};
 use engine::prediction::{Ensemble, PredictError, Provenance};
@@ -22,6 +22,7 @@ use outputs::CaseFiles;
 
 mod case;
 mod cases;
+mod channel_patterns;
 mod claimed;
 mod outputs;
 mod record;
@@ -30,7 +31,7 @@ mod windows;
 
 pub(super) use case::{CaseSettings, predict_case};
 pub(super) use outputs::{CaseFiles as PredictionFiles, is_done};
-pub(super) use weights::{Checkpoint, Weights, predict_error};
+pub(super) use weights::{Checkpoint, Weights, note_unfinished, predict_error};
 pub(super) use windows::Windows;
 
 /// Predict label maps of new images with a trained run, or an ensemble of runs.
@@ -73,6 +74,7 @@ pub struct PredictArgs {
 impl Execute for PredictArgs {
     /// Predicts every case. Unreadable images are reported and skipped.
     fn execute(&self) -> Result<Exit, CliError> {
+        check_folder(&self.out)?;
         let selection = self.selection.as_deref().map(Selection::read).transpose()?;
         let predictors = match &selection {
             Some((selection, _)) => self.weights.open_selected(selection)?,
@@ -95,7 +97,7 @@ impl Execute for PredictArgs {
             selection: selection.as_ref().map(|(_, hash)| hash.clone()),
         };
         let files = outputs::plan(&subjects, &self.out, self.probabilities)?;
-        volume_files::make_folder(&self.out)?;
+        make_folder(&self.out)?;
         let claims = self.out.join(".claims");
         let todo = outputs::unfinished(&subjects, &files, &settings, &claims, self.overwrite)?;
         stop_on_signals()?;
@@ -149,37 +151,54 @@ impl Cases<'_> {
                     outln!("{}: {}", files.label_map.display(), predicted.volumes);
                 }
                 Err(PredictError::Stopped) => return Ok(self.stopped(done)),
-                Err(error) => failed.push(report_image_error(subject, error)?),
+                Err(error) => failed.push(report_failed_case(subject, error)?),
             }
         }
         if done_before > 0 {
             let were = if done_before == 1 { "was" } else { "were" };
-            outln!("{done_before} of {total} images {were} done before; --overwrite predicts them again");
+            outln!("{done_before} of {total} cases {were} done before; --overwrite predicts them again");
         }
         if done_elsewhere > 0 {
-            outln!("{done_elsewhere} of {total} images were predicted by other processes");
+            outln!("{done_elsewhere} of {total} cases were predicted by other processes");
         }
         if failed.is_empty() {
             return Ok(Exit::Done);
         }
-        Err(CliError::Failure(format!("{} of {total} images failed: {}", failed.len(), failed.join(", "))))
+        Err(CliError::Failure(format!("{} of {total} cases failed: {}", failed.len(), failed.join(", "))))
     }
 
     fn stopped(&self, done: usize) -> Exit {
-        outln!("stopped; {done} of {} images are done", self.subjects.len());
+        outln!("stopped; {done} of {} cases are done", self.subjects.len());
         Exit::Stopped
     }
 }
 
-/// Prints an error of one image and returns the image's path; returns other errors, which would affect all images.
-fn report_image_error(subject: &Subject, error: PredictError) -> Result<String, CliError> {
+/// Prints an error of one case with its files and returns its name; returns other errors, which would affect all cases.
+fn report_failed_case(subject: &Subject, error: PredictError) -> Result<String, CliError> {
     if !error.is_of_image() {
         return Err(predict_error(error));
     }
-    let path = subject.images.first().map(|path| path.display().to_string()).unwrap_or_default();
-    let message = error.to_string();
-    // Errors of reading already name the file.
-    let is_named = subject.images.iter().any(|path| message.starts_with(&path.display().to_string()));
-    eprintln!("error: {}", if is_named { message } else { format!("{path}: {message}") });
-    Ok(path)
+    eprintln!("error: case {}: {}", subject.name, with_files(&subject.images, &error.to_string()));
+    Ok(subject.name.clone())
+}
+
+/// Returns a message with the files that it is about: errors of reading name the one that failed, others are about all.
+fn with_files(images: &[PathBuf], message: &str) -> String {
+    let names: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
+    match names.iter().any(|name| message.contains(name.as_str())) {
+        true => message.to_owned(),
+        false => format!("{}: {message}", names.join(" and ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_the_file_that_failed_or_all() {
+        let images = ["a_0000.nii.gz", "a_0001.nii.gz"].map(PathBuf::from);
+        assert_eq!(with_files(&images, "a_0001.nii.gz: damaged"), "a_0001.nii.gz: damaged");
+        assert_eq!(with_files(&images, "it has 3 channels"), "a_0000.nii.gz and a_0001.nii.gz: it has 3 channels");
+    }
 }

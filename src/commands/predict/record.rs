@@ -1,11 +1,11 @@
-//! `CASE.json`, the record of a prediction: the volumes of its labels, what made it, and from which files.
+//! `CASE.json`, the record of a prediction: the volumes of its labels and regions, what made it, and from which files.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use engine::fingerprint::DifferenceKind;
-use engine::inference::volumetry::LabelVolume;
+use engine::inference::volumetry::{LabelVolume, RegionVolume};
 use engine::prediction::Provenance;
 use run_folder::folder::{RunError, write_atomically};
 use run_folder::manifest::InputFile;
@@ -23,6 +23,9 @@ pub(super) struct Record<'a> {
     pub spacing_mm: [f64; 3],
     /// The volume of each label and its connected components.
     pub labels: &'a [LabelVolume],
+    /// The volume of each region and its connected components, if the network predicts regions.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub regions: &'a [RegionVolume],
     /// Seconds that the prediction took.
     pub seconds: f64,
     /// What is unlike the training scans about the image; `null` if no run folder describes its training scans.

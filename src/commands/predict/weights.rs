@@ -1,6 +1,8 @@
 //! Which weights of a run to predict with, and errors of prediction.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::{Args, ValueEnum};
 
@@ -97,7 +99,19 @@ impl Weights {
             ));
         }
         predictor.resamples_unlike_scans = self.resample;
+        note_unfinished(&predictor);
         Ok(predictor)
+    }
+}
+
+/// Says once of each run that predicts, also of the previous runs of a cascade, if its training is not finished.
+pub(in crate::commands) fn note_unfinished(predictor: &Predictor) {
+    static NOTED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    for (root, unfinished) in predictor.unfinished_runs() {
+        let is_new = NOTED.lock().is_ok_and(|mut noted| noted.insert(root.to_owned()));
+        if is_new {
+            eprintln!("note: the training of {} is not finished: {unfinished}", root.display());
+        }
     }
 }
 

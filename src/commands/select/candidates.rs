@@ -1,28 +1,25 @@
 //! Candidates: settings and pairs of them, scored on every subject by out-of-fold predictions.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-
-use sha2::{Digest, Sha256};
 
 use super::SelectArgs;
 use super::compressed::CompressedLabels;
-use super::predictions::{OpenRun, PredictOrCliError, Predicted, read_label};
+use super::ensembles;
+use super::predictions::{OpenRun, PredictOrCliError, read_label};
 use super::settings::Setting;
 use crate::commands::evaluate::folders::pair;
 use crate::commands::predict::{Windows, predict_error};
 use crate::terminal::CliError;
 use crate::terminal::signals::stop_flag;
-use crate::volume_files::make_folder;
 use engine::experiment::targets::{Targets, score_without_ignored};
 use engine::inference::postprocess::Postprocess;
-use engine::prediction::{Ensemble, different_targets};
+use engine::prediction::different_targets;
+use engine::selection::postprocessing::ClassMetric;
 use metrics::{CaseScores, Metric};
 use rayon::prelude::*;
-use values::Bytes;
-use volume::memory::memory_limit_bytes;
-use volume::{Grid, Label, Voxels, io};
+use volume::{Grid, Label, Voxels};
 
 /// A setting or a pair of settings.
 #[derive(Debug)]
@@ -132,29 +129,20 @@ impl Scored {
             postprocess,
             notes,
         };
-        scored.check_memory(settings.len(), &open[0])?;
+        scored.check_metric()?;
+        if scored.candidates.len() > settings.len() {
+            ensembles::check_memory(settings.len(), scored.targets.num_classes(), &open[0])?;
+        }
         Ok(scored)
     }
 
-    /// Checks that the probabilities of all settings for the largest subject fit into memory.
-    fn check_memory(&self, num_settings: usize, open: &OpenRun) -> Result<(), CliError> {
-        if self.candidates.len() == num_settings {
+    /// Checks that the metric can decide, before anything is predicted.
+    fn check_metric(&self) -> Result<(), CliError> {
+        let metric = ClassMetric { metric: &self.metric, classes: &self.targets.classes() };
+        if metric.scores_each_class() {
             return Ok(());
         }
-        let largest = open.plan.cases.values().map(|case| case.grid.num_voxels()).max().unwrap_or(0);
-        // One more for the mean of a pair.
-        let bytes = (largest * self.targets.num_classes() * size_of::<f32>()) as u64 * (num_settings as u64 + 1);
-        match memory_limit_bytes().filter(|limit| bytes > *limit) {
-            None => Ok(()),
-            Some(limit) => Err(CliError::problem(
-                format!(
-                    "the probabilities of {num_settings} settings take {} for the largest image, and this machine has {}",
-                    Bytes(bytes),
-                    Bytes(limit)
-                ),
-                "compare fewer settings at a time, or leave ensembles out with --no-ensembles",
-            )),
-        }
+        Err(cannot_decide(&self.metric))
     }
 
     /// Predicts a subject by every setting, and scores every candidate.
@@ -170,7 +158,7 @@ impl Scored {
         let grid = volume.grid;
         let truth = self.truth(subject, &volume, settings, open)?;
         let files: Vec<PathBuf> =
-            self.candidates.iter().map(|candidate| file(candidate, subject, open, arguments)).collect();
+            self.candidates.iter().map(|candidate| ensembles::file(candidate, subject, open, arguments)).collect();
         let mut are_done = Vec::new();
         for open in open {
             are_done.push(open.is_predicted(subject, arguments)?);
@@ -197,7 +185,7 @@ impl Scored {
             let label_map = match candidate.settings[..] {
                 [setting] => predicted[setting].label_map.clone(),
                 _ if ready[index] => read_label(&path)?,
-                _ => ensemble_map(candidate, &predicted, &grid, &open[candidate.settings[0]], &path)?,
+                _ => ensembles::label_map(candidate, &predicted, &grid, &open[candidate.settings[0]], &path)?,
             };
             if label_map.shape != grid.shape {
                 let message = format!("{} has another shape than the image", path.display());
@@ -255,6 +243,12 @@ impl Scored {
     }
 }
 
+/// Returns the error of a metric that does not score each class.
+pub(super) fn cannot_decide(metric: &Metric) -> CliError {
+    let message = format!("{} does not score each class, so it cannot decide", metric.name());
+    CliError::problem(message, "name another metric with --metric, such as dice")
+}
+
 /// Returns the metric that decides, as the first setting declares it.
 fn metric(open: &[OpenRun], arguments: &SelectArgs) -> Result<Metric, CliError> {
     let declared = &open[0].predictor.experiment.metrics;
@@ -268,50 +262,4 @@ fn metric(open: &[OpenRun], arguments: &SelectArgs) -> Result<Metric, CliError> 
             Err(CliError::problem(message, format!("they declare {}; Dice is always possible", names.join(", "))))
         }
     }
-}
-
-/// Returns the file of a candidate's label map: in the run folder, or of an ensemble in a folder named after its weights.
-fn file(candidate: &Candidate, subject: &str, open: &[OpenRun], arguments: &SelectArgs) -> PathBuf {
-    if let [setting] = candidate.settings[..] {
-        return open[setting].label_map(subject);
-    }
-    let mut hash = Sha256::new();
-    hash.update([u8::from(arguments.weights.resample)]);
-    for setting in &candidate.settings {
-        let predictor = &open[*setting].predictor;
-        hash.update(&predictor.weights.sha256);
-        hash.update(predictor.experiment.to_yaml());
-    }
-    let folder = ensembles(&arguments.runs).join(&hex::encode(hash.finalize())[..16]);
-    folder.join(format!("{subject}{}", io::DEFAULT_ENDING))
-}
-
-/// Returns the folder of the ensembles' label maps.
-fn ensembles(runs: &Path) -> PathBuf {
-    runs.join("selection").join("ensembles")
-}
-
-/// Averages the probabilities of a pair, and writes and returns its label map.
-fn ensemble_map(
-    candidate: &Candidate,
-    predicted: &[Predicted],
-    grid: &Grid,
-    open: &OpenRun,
-    path: &Path,
-) -> Result<Voxels<Label>, CliError> {
-    let probabilities = candidate.settings.iter().map(|setting| predicted[*setting].probabilities.as_ref());
-    let probabilities: Vec<&Voxels<f32>> = probabilities.flatten().collect();
-    let factor = 1.0 / probabilities.len() as f32;
-    let mut mean = vec![0.0; probabilities[0].len()];
-    for one in probabilities {
-        mean.par_iter_mut().zip(&one[..]).for_each(|(mean, value)| *mean += factor * value);
-    }
-    let ensemble = Ensemble::of_runs(std::slice::from_ref(&open.predictor)).map_err(predict_error)?;
-    let label_map = ensemble.output(grid).label_map(&mean);
-    if let Some(folder) = path.parent() {
-        make_folder(folder)?;
-    }
-    let description = format!("runner {} {}", env!("CARGO_PKG_VERSION"), candidate.name);
-    io::write_described_label(path, grid, &label_map, &description).map_err(|error| CliError::failure(&error))?;
-    Ok(label_map)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::SelectArgs;
-use super::candidates::{Candidate, Scored};
+use super::candidates::{Candidate, Scored, cannot_decide};
 use super::settings::Setting;
 use crate::commands::compare;
 use crate::commands::report::{Detail, finish};
@@ -28,10 +28,7 @@ pub(super) fn choose(settings: &[Setting], scored: &Scored, arguments: &SelectAr
     let metric = ClassMetric { metric: &scored.metric, classes: &classes };
     let means = |scores: &BTreeMap<String, CaseScores>| -> Result<Means, CliError> {
         let scores: Vec<CaseScores> = scores.values().cloned().collect();
-        metric.means(&scores).ok_or_else(|| {
-            let message = format!("{} does not score each class, so it cannot decide", scored.metric.name());
-            CliError::problem(message, "name another metric with --metric, such as dice")
-        })
+        metric.means(&scores).ok_or_else(|| cannot_decide(&scored.metric))
     };
     let all: Vec<Means> = scored.candidates.iter().map(|one| means(&one.scores)).collect::<Result<_, _>>()?;
     let best = best(&all, &metric)?;

@@ -1,7 +1,7 @@
 //! `runner select`: the best setting, ensemble and post-processing, by predictions of subjects that no run was trained on.
 //!
 //! `settings` finds the settings and which run was not trained on a subject, `predictions` predicts a subject by that run,
-//! `candidates` scores settings and pairs of them, and `choice` decides and writes the result.
+//! `candidates` scores settings and pairs of them, whose predictions `ensembles` averages, and `choice` decides and writes the result.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::predict::Weights;
 use super::{CacheOptions, Execute, MovedDataOptions};
+use crate::output_paths::check_file;
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit};
 use settings::Settings;
@@ -16,6 +17,7 @@ use settings::Settings;
 mod candidates;
 mod choice;
 mod compressed;
+mod ensembles;
 mod predictions;
 mod settings;
 
@@ -62,6 +64,7 @@ pub struct SelectArgs {
 impl Execute for SelectArgs {
     /// Predicts, scores, decides, and writes the selection and a report.
     fn execute(&self) -> Result<Exit, CliError> {
+        check_file(&self.out)?;
         let settings = Settings::find(&self.runs)?;
         settings.notes.iter().for_each(|note| eprintln!("warning: {note}"));
         if settings.num_unpredicted > 0 {

@@ -1,6 +1,7 @@
 //! `runner sweep`: trains many variants of one experiment.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -12,6 +13,7 @@ mod preview;
 mod status;
 mod worker;
 
+use super::numbers::at_least_one;
 use super::{Execute, ExperimentOptions};
 use crate::terminal::{CliError, Exit, output};
 use engine::experiment::check::Environment;
@@ -43,8 +45,8 @@ pub struct SweepArgs {
     #[arg(long, value_name = "KEY=V1,V2,...")]
     grid: Vec<GridArgument>,
     /// Number of runs to train at the same time.
-    #[arg(long, value_name = "N")]
-    jobs: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    jobs: Option<NonZeroUsize>,
     /// Devices to distribute the jobs over, such as `cuda:0,cuda:1`.
     #[arg(long, value_name = "D1,D2,...", value_delimiter = ',')]
     devices: Vec<DeviceName>,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{DatasetError, DeclaredLabels, DeclaredRegion, Listing, UnusableLabels, unused_labels};
 use values::OrderedMap;
 use volume::Label;
-use volume::io::{self, DEFAULT_ENDING};
+use volume::io::{self, DEFAULT_ENDING, unsupported_format};
 
 /// nnU-Net's readers of images whose voxels are read the same here; `None` leaves the choice to the file ending.
 const READERS: [&str; 4] = ["None", "SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"];
@@ -121,7 +121,10 @@ impl DatasetJson {
         }
         let ending = self.file_ending();
         if !io::is_image(Path::new(&format!("image{ending}"))) {
-            return Err(format!("file_ending: {ending} cannot be read; convert the images to {}", io::endings()));
+            let conversion = unsupported_format(Path::new(&format!("image{ending}"))).map(|format| format.conversion);
+            let to_nifti = || format!("convert the images to {}", io::endings());
+            let advice = conversion.map_or_else(to_nifti, str::to_owned);
+            return Err(format!("file_ending: {ending} cannot be read; {advice}"));
         }
         for (key, channels) in [("channel_names", &self.channel_names), ("modality", &self.modality)] {
             let Some(channels) = channels else { continue };

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::DatasetError;
+use volume::io;
 
 /// Returns the files that match a pattern, in alphabetical order; hidden files are ignored.
 ///
@@ -12,7 +13,7 @@ pub fn find(pattern: &str) -> Result<Vec<PathBuf>, DatasetError> {
     let wrong = |reason: String| DatasetError::Pattern {
         pattern: pattern.to_owned(),
         reason,
-        help: escape_help(pattern).unwrap_or_else(|| {
+        help: escape_help(pattern).or_else(|| unsupported_help(pattern)).unwrap_or_else(|| {
             let is_absolute = Path::new(pattern).is_absolute();
             let text = if is_absolute { "check the pattern" } else { "patterns are relative to the working folder" };
             text.to_owned()
@@ -37,6 +38,15 @@ fn escape_help(pattern: &str) -> Option<String> {
     let escaped = pattern.replace('[', "[[]");
     let matches = escaped != pattern && glob::glob(&escaped).is_ok_and(|mut paths| paths.any(|path| path.is_ok()));
     matches.then(|| format!("brackets are wildcards in a pattern; write `[[]` for a bracket: `{escaped}`"))
+}
+
+/// Says how to convert the files of a pattern's folder if they have a format that cannot be read.
+fn unsupported_help(pattern: &str) -> Option<String> {
+    let is_wildcard = |part: &Path| part.to_string_lossy().contains(['*', '?', '[']);
+    let folder = Path::new(pattern).ancestors().skip(1).find(|path| !is_wildcard(path))?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let (file, format) = io::unsupported_in(folder)?;
+    Some(format!("{} is {}, which cannot be read: {}", file.display(), format.name, format.conversion))
 }
 
 /// Returns the text in place of a pattern's wildcards in a path that matches it: `7` for the pattern
@@ -118,6 +128,16 @@ mod tests {
     fn a_class_of_one_character_is_that_character() {
         assert_eq!(text("[[]2023] CT/x[*]*.nii", "[2023] CT/x*1.nii").as_deref(), Some("1"));
         assert_eq!(text("a[]b]c*", "abc7").as_deref(), Some("bc7"));
+    }
+
+    #[test]
+    fn files_of_a_format_that_cannot_be_read_are_named_with_their_conversion() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("scan.nrrd"), "NRRD0004").unwrap();
+        for pattern in ["*.nii.gz", "*/image.nii.gz"] {
+            let error = find(&folder.path().join(pattern).display().to_string()).unwrap_err();
+            assert!(error.help().contains("scan.nrrd is NRRD, which cannot be read: convert it"), "{}", error.help());
+        }
     }
 
     #[test]

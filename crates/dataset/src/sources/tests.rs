@@ -79,7 +79,10 @@ fn what_cannot_be_read_as_nnunet_does_is_refused_by_name() {
     touch(root, &["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz"]);
     for (json, expected) in [
         (r#"{"overwrite_image_reader_writer": "Tiff3DIO"}"#, "overwrite_image_reader_writer: Tiff3DIO cannot be read"),
-        (r#"{"file_ending": ".png"}"#, "file_ending: .png cannot be read; convert the images to .nii"),
+        (
+            r#"{"file_ending": ".png"}"#,
+            "file_ending: .png cannot be read; write the slices of a volume into one NIfTI file",
+        ),
         (r#"{"channel_names": {"0": "T1", "2": "T2"}}"#, "channel_names: expected the channels 0 to 1, got 0, 2"),
         (r#"{"channel_names": {"0": "CT"}}"#, "it declares 1 channel, but imagesTr has a_0001.nii.gz"),
         (r#"{"dataset": {}}"#, "dataset: it lists no case"),

@@ -123,6 +123,11 @@ impl Base {
         }
     }
 
+    /// Returns where `name` is written, in a file or in a `--set` argument.
+    pub fn name_location(&self) -> Option<SourceSpan> {
+        self.root.child("name").map(Node::location)
+    }
+
     /// Returns the experiment with some changes applied.
     ///
     /// # Errors

@@ -85,7 +85,11 @@ pub enum PredictError {
     #[error("{0}")]
     Write(MakeError),
     /// The image has another number of channels than the training images.
-    #[error("it has {actual} channels, but the network was trained with {expected}{}", advice(*shape))]
+    #[error(
+        "it has {actual} channel{}, but the network was trained with {expected}{}",
+        if *actual == 1 { "" } else { "s" },
+        advice(*shape)
+    )]
     Channels {
         /// Channels of the network.
         expected: usize,

@@ -10,6 +10,7 @@ mod previous;
 pub mod provenance;
 mod source;
 mod together;
+mod unfinished;
 
 pub(crate) use ensemble::different_settings;
 pub use ensemble::{Ensemble, Prediction, different_targets, predict};
@@ -17,6 +18,7 @@ pub use error::PredictError;
 pub use predictor::{Predictor, Weights, weights_file};
 pub use previous::OpenPrevious;
 pub use provenance::Provenance;
+pub use unfinished::Unfinished;
 
 use crate::experiment::spec::Experiment;
 use crate::experiment::targets::Targets;

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 
 use super::provenance::UsedWeights;
 use super::source::Source;
-use super::{OpenPrevious, PredictError, ReportProgress, final_activation, sliding_window};
+use super::{OpenPrevious, PredictError, ReportProgress, Unfinished, final_activation, sliding_window};
 use crate::experiment::load;
 use crate::experiment::spec::{Experiment, Orientation};
 use crate::experiment::targets::Targets;
@@ -109,7 +109,9 @@ impl Predictor {
             None => None,
         };
         let of_previous = previous.iter().flat_map(|previous| previous.weights(None)).collect();
-        let weights = UsedWeights { previous: of_previous, ..UsedWeights::read(root, weights, path, &manifest)? };
+        let epochs = experiment.train.epochs.get();
+        let own = UsedWeights::read(root, weights, path, &manifest, epochs)?;
+        let weights = UsedWeights { previous: of_previous, ..own };
         Ok(Self {
             root: root.clone(),
             experiment,
@@ -139,6 +141,13 @@ impl Predictor {
     /// Returns the runs whose predictions are input of this one.
     pub fn previous(&self) -> Option<&OpenPrevious> {
         self.previous.as_ref()
+    }
+
+    /// Returns the runs that predict, this one and its previous runs, whose training is not finished, and how far it got.
+    pub fn unfinished_runs(&self) -> Vec<(&Path, &Unfinished)> {
+        let own = self.weights.unfinished.as_ref().map(|unfinished| (self.root.as_path(), unfinished));
+        let previous = self.previous.iter().flat_map(|previous| previous.unfinished_runs());
+        own.into_iter().chain(previous).collect()
     }
 
     fn num_masks(&self) -> usize {

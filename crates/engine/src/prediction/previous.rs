@@ -1,9 +1,10 @@
 //! The previous runs of a run, opened for prediction.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use super::{Ensemble, PredictError, Predictor, ReportProgress, Weights, predict};
+use super::{Ensemble, PredictError, Predictor, ReportProgress, Unfinished, Weights, predict};
 use crate::previous::PreviousRuns;
 use nn::devices::DeviceName;
 use volume::{Label, Volume, Voxels};
@@ -41,6 +42,11 @@ impl OpenPrevious {
             std::iter::once(predictor.weights.sha256.clone()).chain(earlier).collect::<Vec<_>>()
         };
         members.iter().flat_map(of_run).collect()
+    }
+
+    /// Returns the runs, those of earlier stages included, whose training is not finished, and how far it got.
+    pub(super) fn unfinished_runs(&self) -> Vec<(&Path, &Unfinished)> {
+        self.predictors.iter().flat_map(Predictor::unfinished_runs).collect()
     }
 
     /// Predicts the label map of an image on the grid of its file: for `subject`, by the runs that were not trained on it.

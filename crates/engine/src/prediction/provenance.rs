@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{PredictError, Predictor, Weights};
+use super::{PredictError, Predictor, Unfinished, Weights};
 use crate::training::checkpoint::TrainingProgress;
 use dataset::cache::hash_content;
 use run_folder::folder::RunError;
@@ -44,10 +44,13 @@ pub struct UsedWeights {
     /// The SHA-256 of the weights of the runs whose predictions are input of the run, those of earlier stages included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<String>,
+    /// How far the training of the run had got, if it was not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Unfinished>,
 }
 
 impl UsedWeights {
-    /// Describes weights of a run.
+    /// Describes weights of a run that was to be trained for `planned_epochs`.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -56,9 +59,11 @@ impl UsedWeights {
         weights: Weights,
         file: PathBuf,
         manifest: &Manifest,
+        planned_epochs: usize,
     ) -> Result<Self, PredictError> {
         let sha256 = hash_content(&file).map_err(|source| RunError::Read { path: file.clone(), source })?;
         let progress = TrainingProgress::read(&root.join("checkpoints/last.state.safetensors"));
+        let unfinished = Unfinished::of_run(root, manifest, progress.as_ref(), planned_epochs);
         let (checkpoint, epoch) = match weights {
             Weights::Best => {
                 let best = progress.and_then(|progress| progress.best.first().map(|best| best.epoch));
@@ -67,7 +72,7 @@ impl UsedWeights {
             Weights::Last => ("last", progress.map(|progress| progress.latest_epoch())),
         };
         let (run, checkpoint) = (root.to_owned(), checkpoint.to_owned());
-        Ok(Self { run, checkpoint, epoch, file, sha256, previous: Vec::new() })
+        Ok(Self { run, checkpoint, epoch, file, sha256, previous: Vec::new(), unfinished })
     }
 }
 
@@ -121,6 +126,7 @@ mod tests {
             file: Path::new(run).join("checkpoints/best.safetensors"),
             sha256: sha256.repeat(32),
             previous: Vec::new(),
+            unfinished: None,
         }
     }
 

@@ -46,15 +46,25 @@ pub struct ClassMetric<'a> {
 impl ClassMetric<'_> {
     /// Returns the means of a metric over cases; `None` if it does not score each class.
     pub fn means(&self, cases: &[CaseScores]) -> Option<Means> {
-        let name = self.metric.name();
-        let columns = self.metric.summary_columns(self.classes);
+        let (classes, mean) = self.columns()?;
         let values = self.metric.summarize(cases, self.classes);
-        let value = |score: &str| {
-            let column = format!("{name}_{score}");
-            columns.iter().position(|other| *other == column).map(|index| values[index])
+        Some(Means { classes: classes.into_iter().map(|column| values[column]).collect(), mean: values[mean] })
+    }
+
+    /// Returns whether the metric scores each class, so that [`ClassMetric::means`] has a result.
+    pub fn scores_each_class(&self) -> bool {
+        self.columns().is_some()
+    }
+
+    /// Returns the summary columns of the classes and of their mean.
+    fn columns(&self) -> Option<(Vec<usize>, usize)> {
+        let columns = self.metric.summary_columns(self.classes);
+        let position = |score: &str| {
+            let column = format!("{}_{score}", self.metric.name());
+            columns.iter().position(|other| *other == column)
         };
-        let classes = self.classes.iter().map(|class| value(&class.name)).collect::<Option<_>>()?;
-        Some(Means { classes, mean: value("mean")? })
+        let classes = self.classes.iter().map(|class| position(&class.name)).collect::<Option<_>>()?;
+        Some((classes, position("mean")?))
     }
 
     /// Compares two scores: `Greater` if `a` is better. Undefined scores are neither better nor worse.

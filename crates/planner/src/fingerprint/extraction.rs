@@ -1,12 +1,16 @@
 //! Measuring every subject, a few at a time.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::intensities::{ChannelIntensities, Sampled, samples_per_subject};
+use super::labels::occurrences;
 use super::subject::{Measured, measure};
 use super::{DatasetFingerprint, FORMAT};
 use dataset::subject::Subject;
+use volume::io;
 
 /// The maximum number of subjects in memory at once.
 const MAX_SUBJECTS_IN_MEMORY: usize = 8;
@@ -35,9 +39,14 @@ pub struct Unreadable {
 
 /// Reads every subject and summarizes the dataset; the result does not depend on the number of threads.
 ///
-/// `progress` receives the number of subjects that have been read and the total. When `stop` is set, no further subject is
-/// read.
-pub fn extract(subjects: &[Subject], stop: &AtomicBool, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Extraction {
+/// Every image must have `channels` channels if that is known, else as many as most have. `progress` receives the number of
+/// subjects that have been read and the total. When `stop` is set, no further subject is read.
+pub fn extract(
+    subjects: &[Subject],
+    channels: Option<usize>,
+    stop: &AtomicBool,
+    progress: &mut (dyn FnMut(usize, usize) + Send),
+) -> Extraction {
     let samples = samples_per_subject(subjects.len());
     let next = AtomicUsize::new(0);
     let done = Mutex::new((Vec::with_capacity(subjects.len()), progress));
@@ -65,10 +74,10 @@ pub fn extract(subjects: &[Subject], stop: &AtomicBool, progress: &mut (dyn FnMu
     if stop.load(Ordering::Relaxed) && results.len() < subjects.len() {
         return Extraction::Stopped;
     }
-    summarize(results)
+    summarize(results, subjects, channels)
 }
 
-fn summarize(results: Vec<Result<Measured, Unreadable>>) -> Extraction {
+fn summarize(results: Vec<Result<Measured, Unreadable>>, files: &[Subject], declared: Option<usize>) -> Extraction {
     let (mut measured, mut unreadable) = (Vec::new(), Vec::new());
     for result in results {
         match result {
@@ -76,7 +85,7 @@ fn summarize(results: Vec<Result<Measured, Unreadable>>) -> Extraction {
             Err(error) => unreadable.push(error),
         }
     }
-    unreadable.extend(other_channel_counts(&measured));
+    unreadable.extend(other_channel_counts(&measured, files, declared));
     if !unreadable.is_empty() {
         unreadable.sort_by(|a, b| a.subject.cmp(&b.subject));
         return Extraction::Unreadable(unreadable);
@@ -84,10 +93,9 @@ fn summarize(results: Vec<Result<Measured, Unreadable>>) -> Extraction {
     measured.sort_by(|a, b| a.fingerprint.name.cmp(&b.fingerprint.name));
     let count = measured.first().map_or(0, |subject| subject.channels.len());
     let mut sampled: Vec<Vec<Sampled>> = (0..count).map(|_| Vec::with_capacity(measured.len())).collect();
+    let labels = occurrences(measured.iter().map(|subject| (&subject.fingerprint, &subject.labels)));
     let mut subjects = Vec::with_capacity(measured.len());
-    let mut max_label = 0;
-    for Measured { fingerprint, max_label: label, channels } in measured {
-        max_label = max_label.max(label);
+    for Measured { fingerprint, channels, .. } in measured {
         subjects.push(fingerprint);
         sampled.iter_mut().zip(channels).for_each(|(all, channel)| all.push(channel));
     }
@@ -99,33 +107,52 @@ fn summarize(results: Vec<Result<Measured, Unreadable>>) -> Extraction {
         format: FORMAT,
         subjects,
         channels,
-        max_label,
+        max_label: labels.last().map_or(0, |one| one.label),
+        labels,
         median_relative_size_after_cropping,
     })
 }
 
-/// Returns the subjects that have another number of channels than the first by name.
-fn other_channel_counts(measured: &[Measured]) -> Vec<Unreadable> {
-    let Some(first) = measured.iter().min_by(|a, b| a.fingerprint.name.cmp(&b.fingerprint.name)) else {
-        return Vec::new();
-    };
-    let expected = first.channels.len();
+/// Returns the subjects whose images have another number of channels than is declared, or than most have if none is declared
+/// or no image has that number.
+fn other_channel_counts(measured: &[Measured], files: &[Subject], declared: Option<usize>) -> Vec<Unreadable> {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    measured.iter().for_each(|subject| *counts.entry(subject.channels.len()).or_default() += 1);
+    // Of equally frequent numbers, the smallest.
+    let most = counts.iter().min_by_key(|(_, subjects)| std::cmp::Reverse(**subjects)).map(|(channels, _)| *channels);
+    let declared = declared.filter(|declared| counts.contains_key(declared));
+    let Some(expected) = declared.or(most) else { return Vec::new() };
+    let who = if declared.is_some() { "the dataset declares" } else { "most images have" };
     let others = measured.iter().filter(|subject| subject.channels.len() != expected);
-    let unreadable = |subject: &Measured| Unreadable {
-        subject: subject.fingerprint.name.clone(),
-        reason: format!(
-            "expected {expected} channels as in subject {}, got {}",
-            first.fingerprint.name,
-            subject.channels.len()
-        ),
+    let unreadable = |subject: &Measured| {
+        let name = &subject.fingerprint.name;
+        let images = files.iter().find(|files| files.name == *name).map_or(&[][..], |files| &files.images);
+        let found = channels_in_words(images, subject.channels.len());
+        Unreadable { subject: name.clone(), reason: format!("{found}, but {who} {expected}") }
     };
     others.map(unreadable).collect()
+}
+
+/// Says how many channels a subject's images have, and which of several files has more than one.
+fn channels_in_words(images: &[PathBuf], channels: usize) -> String {
+    let has = |path: &Path, channels: usize| {
+        format!("{} has {channels} channel{}", path.display(), if channels == 1 { "" } else { "s" })
+    };
+    if let [image] = images {
+        return has(image, channels);
+    }
+    let several = |path: &PathBuf| {
+        let channels = io::read_header(path).ok()?.channels;
+        (channels > 1).then(|| has(path, channels))
+    };
+    let several: Vec<String> = images.iter().filter_map(several).collect();
+    let files = format!("its {} image files have {channels} channels together", images.len());
+    if several.is_empty() { files } else { format!("{files} ({})", several.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use volume::{Affine, Grid, Voxels, io};
 
     /// Writes a subject whose image is 0 outside one box, with a label in one voxel.
@@ -144,7 +171,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let subjects = ["b", "a"].map(|name| write(folder.path(), name));
         let mut steps = Vec::new();
-        let extraction = extract(&subjects, &AtomicBool::new(false), &mut |done, total| steps.push((done, total)));
+        let extraction =
+            extract(&subjects, None, &AtomicBool::new(false), &mut |done, total| steps.push((done, total)));
         let Extraction::Done(fingerprint) = extraction else { panic!("{extraction:?}") };
         assert_eq!(steps, [(1, 2), (2, 2)]);
         let first = &fingerprint.subjects[0];
@@ -167,17 +195,77 @@ mod tests {
         let subjects = ["a", "b", "c"].map(|name| write(folder.path(), name));
         std::fs::write(&subjects[1].images[0], b"damaged").unwrap();
         std::fs::remove_file(subjects[2].label.as_ref().unwrap()).unwrap();
-        let extraction = extract(&subjects, &AtomicBool::new(false), &mut |_, _| {});
+        let extraction = extract(&subjects, None, &AtomicBool::new(false), &mut |_, _| {});
         let Extraction::Unreadable(unreadable) = extraction else { panic!("{extraction:?}") };
         let names: Vec<&str> = unreadable.iter().map(|one| one.subject.as_str()).collect();
         assert_eq!(names, ["b", "c"]);
         assert!(unreadable[0].reason.contains("b_image.nii.gz"), "{unreadable:?}");
     }
 
+    /// Replaces the image of a subject by one of several channels.
+    fn write_channels(subject: &Subject, channels: usize) {
+        let (grid, _) = io::read_image(&subject.images[0]).unwrap();
+        let image = Voxels::new(channels, grid.shape, vec![1.0; 64 * channels]);
+        io::write_image(&subject.images[0], &grid, &image).unwrap();
+    }
+
+    fn unreadable(subjects: &[Subject], channels: Option<usize>) -> Vec<String> {
+        match extract(subjects, channels, &AtomicBool::new(false), &mut |_, _| {}) {
+            Extraction::Unreadable(all) => all.iter().map(|one| format!("{}: {}", one.subject, one.reason)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_file_with_another_number_of_channels_than_declared_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let subjects = ["a", "b", "c"].map(|name| write(folder.path(), name));
+        write_channels(&subjects[0], 4);
+        let image = subjects[0].images[0].display();
+        assert_eq!(unreadable(&subjects, Some(1)), [format!("a: {image} has 4 channels, but the dataset declares 1")]);
+        // Without a declaration, or if no image has the declared number, the majority decides.
+        for declared in [None, Some(2)] {
+            assert_eq!(unreadable(&subjects, declared), [format!("a: {image} has 4 channels, but most images have 1")]);
+        }
+        write_channels(&subjects[1], 4);
+        write_channels(&subjects[2], 4);
+        assert_eq!(unreadable(&subjects, Some(1)), [""; 0]);
+    }
+
+    #[test]
+    fn of_several_files_the_one_with_several_channels_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut a, mut b, other, two] = ["a", "b", "t2", "two"].map(|name| write(folder.path(), name));
+        write_channels(&two, 2);
+        a.images.push(other.images[0].clone());
+        b.images.push(two.images[0].clone());
+        let file = two.images[0].display();
+        let expected = format!(
+            "b: its 2 image files have 3 channels together ({file} has 2 channels), but the dataset declares 2"
+        );
+        assert_eq!(unreadable(&[a, b], Some(2)), [expected]);
+    }
+
+    #[test]
+    fn labels_are_counted_over_the_whole_volume_and_their_first_subjects_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let subjects = ["e", "d", "c", "b", "a"].map(|name| write(folder.path(), name));
+        let (grid, label) = io::read_label(subjects[1].label.as_ref().unwrap()).unwrap();
+        let mut label = label.to_vec();
+        label[63] = 9;
+        io::write_label(subjects[1].label.as_ref().unwrap(), &grid, &Voxels::new(1, grid.shape, label)).unwrap();
+        let extraction = extract(&subjects, None, &AtomicBool::new(false), &mut |_, _| {});
+        let Extraction::Done(fingerprint) = extraction else { panic!("{extraction:?}") };
+        let found: Vec<_> =
+            fingerprint.labels.iter().map(|one| (one.label, one.subjects, one.first.join(" "))).collect();
+        assert_eq!(found, [(1, 5, "a b c".to_owned()), (9, 1, "d".to_owned())]);
+        assert_eq!(fingerprint.max_label, 9);
+    }
+
     #[test]
     fn a_set_flag_stops_before_the_next_subject() {
         let folder = tempfile::tempdir().unwrap();
         let subjects = [write(folder.path(), "a")];
-        assert!(matches!(extract(&subjects, &AtomicBool::new(true), &mut |_, _| {}), Extraction::Stopped));
+        assert!(matches!(extract(&subjects, None, &AtomicBool::new(true), &mut |_, _| {}), Extraction::Stopped));
     }
 }

@@ -4,6 +4,7 @@
 
 mod extraction;
 mod intensities;
+mod labels;
 mod subject;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use extraction::{Extraction, Unreadable, extract};
 pub use intensities::ChannelIntensities;
+pub use labels::LabelOccurrence;
 
 /// The format of the file that this program writes and reads.
 const FORMAT: u32 = 1;
@@ -28,6 +30,9 @@ pub struct DatasetFingerprint {
     pub channels: Vec<ChannelIntensities>,
     /// The largest label of any subject.
     pub max_label: u16,
+    /// The labels that occur in the label maps, in ascending order; empty in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelOccurrence>,
     /// The median, over the subjects, of the fraction of a volume that remains after cropping to its non-zero voxels.
     pub median_relative_size_after_cropping: f64,
 }
@@ -88,6 +93,13 @@ impl DatasetFingerprint {
             foreground_voxels: 1,
         };
         let subjects = grids.iter().enumerate().map(subject).collect();
-        Self { format: FORMAT, subjects, channels: Vec::new(), max_label: 1, median_relative_size_after_cropping: 1.0 }
+        Self {
+            format: FORMAT,
+            subjects,
+            channels: Vec::new(),
+            max_label: 1,
+            labels: Vec::new(),
+            median_relative_size_after_cropping: 1.0,
+        }
     }
 }

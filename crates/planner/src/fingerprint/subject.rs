@@ -1,7 +1,10 @@
 //! Measuring one subject.
 
+use std::collections::BTreeSet;
+
 use super::SubjectFingerprint;
 use super::intensities::{Sampled, Sampler};
+use super::labels::labels_in;
 use dataset::load::LoadError;
 use dataset::subject::Subject;
 use volume::{Grid, Label, Volume, Voxels, io, offset, unravel_index};
@@ -23,8 +26,8 @@ pub(super) enum MeasureError {
 /// A measured subject, with the sampled intensities of each channel.
 pub(super) struct Measured {
     pub fingerprint: SubjectFingerprint,
-    /// The largest label.
-    pub max_label: Label,
+    /// The labels above 0 of its label map.
+    pub labels: BTreeSet<Label>,
     pub channels: Vec<Sampled>,
 }
 
@@ -58,8 +61,7 @@ pub(super) fn measure(subject: &Subject, samples: usize) -> Result<Measured, Mea
         orientation: grid.affine.orientation(),
         foreground_voxels: foreground.len(),
     };
-    let max_label = label.iter().copied().max().unwrap_or(0);
-    Ok(Measured { fingerprint, max_label, channels })
+    Ok(Measured { fingerprint, labels: labels_in(&label), channels })
 }
 
 /// Returns the spacing that ITK, and so nnU-Net, reads: that which the header states beside the affine, if both are the same

@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::learning_curves::{tick_label, with_margin};
-use super::{Drawable, PlotError, write};
+use super::{Drawable, PlotError, text, write};
 use crate::appearance::jitter;
 use crate::appearance::palette::COLOURS;
 use crate::statistics::BoxPlotStatistics;
@@ -24,8 +24,12 @@ pub struct BoxPlot {
     pub is_fraction: bool,
 }
 
-/// Width of a box with its margins in pixels.
-const SLOT_WIDTH: u32 = 170;
+/// Minimum width of a box with its margins in pixels; its name may need more.
+const MIN_SLOT_WIDTH: u32 = 170;
+/// Size of the letters of names in pixels.
+const LETTERS: u32 = 18;
+/// Space between two names in pixels.
+const NAME_MARGIN: u32 = 24;
 /// The minimum width of the plot in pixels, which its title needs.
 const MIN_WIDTH: u32 = 560;
 /// Half the width of a box in pixels.
@@ -45,7 +49,15 @@ impl BoxPlot {
     }
 
     fn width(&self) -> u32 {
-        (MARGIN + SLOT_WIDTH * self.labels.len() as u32).max(MIN_WIDTH)
+        let longest = (0..self.labels.len()).filter_map(|index| Some(text::width(&self.name(index)?, LETTERS))).max();
+        let slot = (longest.unwrap_or(0) + NAME_MARGIN).max(MIN_SLOT_WIDTH);
+        (MARGIN + slot * self.labels.len() as u32).max(MIN_WIDTH)
+    }
+
+    /// Returns the name of a box with its number of cases.
+    fn name(&self, index: usize) -> Option<String> {
+        let (name, scores) = self.labels.get(index)?;
+        Some(format!("{name} (n = {})", scores.len()))
     }
 
     /// Returns the range of the y axis.
@@ -66,10 +78,7 @@ impl Drawable for BoxPlot {
         area: &DrawingArea<B, Shift>,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let (low, high) = self.range();
-        let name = |x: &f64| {
-            let label = (x.fract() == 0.0).then(|| self.labels.get(*x as usize)).flatten();
-            label.map_or(String::new(), |(name, scores)| format!("{name} (n = {})", scores.len()))
-        };
+        let name = |x: &f64| (x.fract() == 0.0).then(|| self.name(*x as usize)).flatten().unwrap_or_default();
         let num_slots = self.labels.len().max(1);
         // Boxes are equally wide, however many there are.
         let half_width = HALF_BOX * num_slots as f64 / f64::from(self.width() - MARGIN);
@@ -87,7 +96,7 @@ impl Drawable for BoxPlot {
             .y_desc(&self.y_name)
             .y_labels(8)
             .y_label_formatter(&|value| tick_label(*value, high - low))
-            .label_style(("sans-serif", 18))
+            .label_style(("sans-serif", LETTERS))
             .axis_desc_style(("sans-serif", 20))
             .bold_line_style(RGBColor(215, 215, 215))
             .light_line_style(WHITE)
@@ -127,6 +136,14 @@ mod tests {
         let svg = std::fs::read_to_string(folder.path().join("dice.svg")).unwrap();
         assert!(svg.contains("liver (n = 3)") && svg.contains("tumour (n = 0)"), "{svg}");
         assert!(folder.path().join("dice.png").metadata().unwrap().len() > 1000);
+    }
+
+    #[test]
+    fn neighbouring_names_do_not_overlap() {
+        let labels = ["lesion precision global", "lesion recall global"].map(|name| (name.to_owned(), vec![0.5; 9]));
+        let plot = BoxPlot { title: "LiTS".into(), y_name: "LiTS".into(), labels: labels.into(), is_fraction: true };
+        let longest = text::width("lesion precision global (n = 9)", LETTERS);
+        assert!(longest > MIN_SLOT_WIDTH && plot.width() >= MARGIN + 2 * longest);
     }
 
     #[test]

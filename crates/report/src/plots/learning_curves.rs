@@ -5,14 +5,15 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::legend::Legend;
 use super::{Drawable, PlotError, write};
 use crate::appearance::palette::COLOURS;
 use crate::format::decimals;
 use metrics::{Better, Metric, ScoreColumn, Unit, with_unit};
 use run_folder::table::Table;
 
-/// Width and height in pixels.
-const SIZE: (u32, u32) = (1200, 750);
+/// Width without the legend, and height, in pixels.
+const SIZE: (u32, u32) = (990, 750);
 
 /// Up to this many points of a curve are marked with dots.
 const MAX_MARKED_POINTS: usize = 60;
@@ -46,10 +47,10 @@ pub fn draw_learning_curves(root: &Path, title: &str, metrics: &[Metric]) -> Res
     let path = root.join("metrics.csv");
     let table = Table::read(&path).map_err(|source| PlotError::Read { path: path.display().to_string(), source })?;
     let plots = root.join("plots");
-    write(&loss(&table, title), &plots, "loss", SIZE)?;
+    loss(&table, title).write(&plots, "loss")?;
     for metric in metrics {
         for (name, curves) in scores(&table, title, metric) {
-            write(&curves, &plots, &name, SIZE)?;
+            curves.write(&plots, &name)?;
         }
     }
     Ok(())
@@ -125,7 +126,7 @@ impl Drawable for LearningCurves {
         let last_epoch = points().map(|(epoch, _)| epoch).fold(1.0, f64::max);
         let (low, high) = (self.range)(&points().map(|(_, value)| value).collect::<Vec<_>>());
         // The legend is right of the data, so that it covers none.
-        let (canvas, legend) = area.split_horizontally(SIZE.0 - 210);
+        let (canvas, legend) = area.split_horizontally(SIZE.0);
         let mut chart = ChartBuilder::on(&canvas)
             .caption(&self.title, ("sans-serif", 26))
             .margin(18)
@@ -154,23 +155,20 @@ impl Drawable for LearningCurves {
                 chart.draw_series(marks)?;
             }
         }
-        self.draw_legend(&legend)
+        self.legend().draw(&legend)
     }
 }
 
 impl LearningCurves {
-    fn draw_legend<B: DrawingBackend>(
-        &self,
-        area: &DrawingArea<B, Shift>,
-    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    /// Returns the legend of the curves that have points.
+    fn legend(&self) -> Legend<'_> {
         let shown = self.curves.iter().filter(|curve| !curve.points.is_empty());
-        for (row, curve) in shown.enumerate() {
-            let y = 80 + 34 * row as i32;
-            let style = curve.colour.stroke_width(curve.width + 1);
-            area.draw(&PathElement::new([(0, y), (32, y)], style))?;
-            area.draw(&Text::new(curve.name.clone(), (42, y - 10), ("sans-serif", 20)))?;
-        }
-        Ok(())
+        Legend::new(shown.map(|curve| (curve.name.as_str(), curve.colour.stroke_width(curve.width + 1))))
+    }
+
+    /// Writes the plot as PNG and SVG, as wide as its legend needs.
+    fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
+        write(self, folder, name, (SIZE.0 + self.legend().width(), SIZE.1))
     }
 }
 
@@ -252,6 +250,39 @@ mod tests {
         assert!(svg("lits").contains("lesion dice") && !svg("lits").contains("rmse"));
         let error = svg("lits_tumour_burden_rmse");
         assert!(error.contains("LiTS tumour burden rmse") && !error.contains("lesion dice"), "{error}");
+    }
+
+    /// Returns the size of an SVG, and the place where a text starts.
+    fn place(svg: &str, text: &str) -> (f64, f64) {
+        let number = |text: &str, key: &str| -> f64 {
+            let start = text.rfind(key).unwrap() + key.len();
+            text[start..].split('"').next().unwrap().parse().unwrap()
+        };
+        let at = svg.find(text).unwrap_or_else(|| panic!("{text} is missing"));
+        (number(&svg[..svg.find('>').unwrap()], "width=\""), number(&svg[..at], " x=\""))
+    }
+
+    #[test]
+    fn long_names_fit_into_the_legend() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("plots")).unwrap();
+        let header = "epoch,val_lits_liver_dice,val_lits_lesion_precision_global";
+        std::fs::write(root.path().join("metrics.csv"), format!("{header}\n1,0.9,0.5\n")).unwrap();
+        let metrics = [serde_yaml::from_str("!lits { liver: 1, lesion: 2 }").unwrap()];
+        draw_learning_curves(root.path(), "liver", &metrics).unwrap();
+        let svg = std::fs::read_to_string(root.path().join("plots/lits.svg")).unwrap();
+        let name = "lesion precision global";
+        let (width, start) = place(&svg, name);
+        assert!(start + f64::from(super::super::text::width(name, 20)) < width, "{start} of {width}");
+    }
+
+    #[test]
+    fn more_curves_than_fit_are_counted() {
+        let labels: Vec<String> = (0..40).map(|label| format!("val_dice_organ_{label}")).collect();
+        let scores = vec!["0.5"; 40].join(",");
+        let (_, svg) = draw(&format!("epoch,train_loss,val_loss,{}\n1,1,1,{scores}\n", labels.join(",")));
+        let shown = labels.iter().filter(|label| svg.contains(&format!("{}\n", &label[9..].replace('_', " ")))).count();
+        assert!((15..40).contains(&shown) && svg.contains(&format!("and {} more", 40 - shown)), "{shown}");
     }
 
     #[test]

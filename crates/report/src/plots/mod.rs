@@ -13,6 +13,8 @@ use run_folder::folder::write_atomically;
 
 mod box_plots;
 mod learning_curves;
+mod legend;
+mod text;
 
 pub use box_plots::BoxPlot;
 pub use learning_curves::draw_learning_curves;

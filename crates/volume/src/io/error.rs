@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::UnsupportedFormat;
 use values::Bytes;
 
 /// An image file cannot be read or written.
@@ -27,6 +28,22 @@ pub enum ImageError {
         found: String,
         /// How to fix it.
         fix: &'static str,
+    },
+    /// The file, or the files of the folder, have a format that cannot be read.
+    #[error("{path}{what}; {fix}", path = path.display(), what = unreadable(*format, *is_folder), fix = format.conversion)]
+    Unsupported {
+        /// The file or folder.
+        path: PathBuf,
+        /// The format.
+        format: UnsupportedFormat,
+        /// Whether the path is a folder.
+        is_folder: bool,
+    },
+    /// A folder where a file is expected.
+    #[error("{path} is a folder; name a file that ends with {endings}", path = path.display(), endings = super::endings())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
     },
     /// The compressed bytes are corrupt.
     #[error("{path}: damaged: {source}; copy the file again", path = path.display())]
@@ -108,6 +125,14 @@ pub enum ImageError {
     },
 }
 
+/// Says that a file has a format that cannot be read, or that a folder contains such files.
+fn unreadable(format: UnsupportedFormat, is_folder: bool) -> String {
+    match is_folder {
+        true => format!(" is a folder with files that cannot be read ({})", format.name),
+        false => format!(": {} cannot be read", format.name),
+    }
+}
+
 /// Describes how a value was computed from the stored number, in float32, since headers have few more digits.
 fn scaled_from(stored: f64, scaling: Option<(f64, f64)>) -> String {
     let text = |(slope, intercept): (f64, f64)| {
@@ -131,6 +156,16 @@ pub fn slices_as_channels(shape: [usize; 3]) -> Option<&'static str> {
 }
 
 impl ImageError {
+    /// Returns whether another path must be given, or the file converted: it does not exist, is a folder, or has a format that
+    /// cannot be read. Otherwise the file is damaged, or the system failed.
+    pub fn is_wrong_path(&self) -> bool {
+        match self {
+            Self::Unsupported { .. } | Self::Folder { .. } => true,
+            Self::Io { source, .. } => source.kind() == ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
     /// Returns a function that converts I/O errors of a file.
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

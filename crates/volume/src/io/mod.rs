@@ -25,10 +25,12 @@
 mod error;
 mod nifti;
 mod raw;
+mod unsupported;
 
 use std::path::Path;
 
 pub use error::{ImageError, slices_as_channels};
+pub use unsupported::{UnsupportedFormat, unsupported_format, unsupported_in};
 
 use crate::{Grid, Label, Voxels};
 
@@ -171,7 +173,7 @@ pub enum VoxelsToWrite<'a> {
 /// # Errors
 /// Those of [`ImageFormat::read_header`].
 pub fn read_header(path: &Path) -> Result<ImageHeader, ImageError> {
-    format_of(path).read_header(path)
+    format_of(path).read_header(path).map_err(|error| unsupported::explained(path, error))
 }
 
 /// Reads intensities `[channel, x, y, z]`, scaled as the header says.
@@ -179,7 +181,7 @@ pub fn read_header(path: &Path) -> Result<ImageHeader, ImageError> {
 /// # Errors
 /// Those of [`ImageFormat::read_image`].
 pub fn read_image(path: &Path) -> Result<(Grid, Voxels<f32>), ImageError> {
-    format_of(path).read_image(path)
+    format_of(path).read_image(path).map_err(|error| unsupported::explained(path, error))
 }
 
 /// Reads a label map `[1, x, y, z]`.
@@ -187,7 +189,7 @@ pub fn read_image(path: &Path) -> Result<(Grid, Voxels<f32>), ImageError> {
 /// # Errors
 /// Those of [`ImageFormat::read_label`].
 pub fn read_label(path: &Path) -> Result<(Grid, Voxels<Label>), ImageError> {
-    format_of(path).read_label(path)
+    format_of(path).read_label(path).map_err(|error| unsupported::explained(path, error))
 }
 
 /// Writes intensities as float32.

@@ -68,12 +68,12 @@ impl Manual {
         Self { sections }
     }
 
-    /// Returns what the reference has at a dotted path. A path may have indices of lists, `*` for a component, and lack its
-    /// first parts.
+    /// Returns what the reference has at a dotted path, which may have indices of lists and `*` for a component: the only topic
+    /// if the path is whole; else all topics whose paths end with it, the shortest first. Each has its whole path.
     ///
     /// # Errors
     /// The path that is most similar, if there is none of this name.
-    pub fn find(&self, path: &str) -> Result<Topic<'_>, Option<String>> {
+    pub fn find(&self, path: &str) -> Result<Vec<(String, Topic<'_>)>, Option<String>> {
         let topics = self.topics();
         let is_name = |part: &&str| part.parse::<usize>().is_err();
         let mut wanted: Vec<&str> = path.split('.').filter(is_name).collect();
@@ -93,10 +93,15 @@ impl Manual {
                     .zip(&wanted)
                     .all(|(own, part)| *part == "*" || own == part)
         };
-        let matching = topics.iter().filter(|(topic, _)| matches(topic));
-        // The whole path comes first, then the shortest that ends with it; of equal ones, the first in the file.
-        if let Some((_, topic)) = matching.min_by_key(|(topic, _)| topic.matches('.').count()) {
-            return Ok(*topic);
+        let mut matching: Vec<_> = topics.iter().filter(|(topic, _)| matches(topic)).cloned().collect();
+        // A stable sort: of equally long paths, the first in the file stays first.
+        matching.sort_by_key(|(topic, _)| topic.matches('.').count());
+        let whole = wanted.join(".");
+        if let Some(position) = matching.iter().position(|(topic, _)| *topic == whole) {
+            return Ok(vec![matching.swap_remove(position)]);
+        }
+        if !matching.is_empty() {
+            return Ok(matching);
         }
         if let Some(name) = transforms::name_of_alias(path) {
             return self.find(name);
@@ -312,19 +317,23 @@ mod tests {
     #[test]
     fn a_topic_is_found_by_its_path_its_end_or_an_index() {
         let manual = Manual::experiment();
+        let path_of = |topic: &Topic| match topic {
+            Topic::Section(section) => section.path.clone(),
+            Topic::Key(section, key) => join(&section.path, &key.name),
+        };
         let found = |path: &str| match manual.find(path) {
-            Ok(Topic::Section(section)) => section.path.clone(),
-            Ok(Topic::Key(section, key)) => join(&section.path, &key.name),
+            Ok(topics) => topics.iter().map(|(_, topic)| path_of(topic)).collect::<Vec<_>>().join(" "),
             Err(near) => format!("not found, near {}", near.unwrap_or_default()),
         };
         for (path, topic) in [
             ("sampler.label", "sampler.label"),
             ("train.epochs", "train.epochs"),
-            ("epochs", "train.epochs"),
+            ("epochs", "train.epochs train.freeze.epochs"),
+            ("freeze.epochs", "train.freeze.epochs"),
             ("augment.0.affine.degrees", "transforms.affine.degrees"),
             ("preprocess", "preprocess"),
             ("flip", "transforms.flip"),
-            ("optimizer.*.learning_rate", "optimizer.adam.learning_rate"),
+            ("optimizer.adam.learning_rate", "optimizer.adam.learning_rate"),
             ("data.split.first", "data.split"),
             ("train.epoch", "not found, near train.epochs"),
             ("RandomFlip", "transforms.flip"),
@@ -332,6 +341,21 @@ mod tests {
         ] {
             assert_eq!(found(path), topic);
         }
+    }
+
+    #[test]
+    fn a_name_of_several_topics_finds_all_and_each_is_found_by_its_own_path() {
+        let manual = Manual::experiment();
+        let mut several = 0;
+        for (path, _) in manual.topics() {
+            let last = path.rsplit('.').next().unwrap();
+            several += usize::from(manual.find(last).unwrap().len() > 1);
+            let found = manual.find(&path).unwrap();
+            assert!(found.len() == 1 && found[0].0 == path, "{path}: {found:?}");
+        }
+        assert!(several > 20);
+        let rates = manual.find("optimizer.*.learning_rate").unwrap();
+        assert!(rates.len() > 1 && rates.iter().all(|(path, _)| path.ends_with(".learning_rate")), "{rates:?}");
     }
 
     #[test]

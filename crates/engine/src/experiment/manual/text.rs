@@ -12,6 +12,30 @@ impl Manual {
         }
     }
 
+    /// Returns a list of topics of which one must be named by its path.
+    pub fn list(&self, name: &str, topics: &[(String, Topic)]) -> String {
+        let width = topics.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
+        let line = |(path, topic): &(String, Topic)| {
+            let text = match topic {
+                Topic::Key(_, key) => &key.text,
+                Topic::Section(section) if section.path == *path => &section.text,
+                // A component without keys is described in the section of its choice.
+                Topic::Section(section) => {
+                    let component = section.components.iter().find(|(own, _)| join(&section.path, own) == *path);
+                    component.map_or(&section.text, |(_, text)| text)
+                }
+            };
+            format!("  {path:<width$}  {}\n", first_sentence(text))
+        };
+        let lines: String = topics.iter().map(line).collect();
+        let example = topics.first().map(|(path, _)| path.as_str()).unwrap_or_default();
+        format!(
+            "`{name}` stands in {} places:\n{lines}\n`runner explain PATH` describes one of them, for example \
+             `runner explain {example}`.\n",
+            topics.len()
+        )
+    }
+
     /// Returns an overview of the sections.
     pub fn overview(&self) -> String {
         let top = self.sections.iter().filter(|section| section.depth == 1);
@@ -65,7 +89,7 @@ mod tests {
 
     fn explained(path: &str) -> String {
         let manual = Manual::experiment();
-        manual.explain(manual.find(path).unwrap())
+        manual.explain(manual.find(path).unwrap()[0].1)
     }
 
     #[test]
@@ -86,6 +110,14 @@ mod tests {
         let text = explained("inference.blend");
         assert!(text.starts_with("inference.blend\n  constant, gaussian, crop or hann; default gaussian\n"), "{text}");
         assert!(text.contains("    constant: Equal weights: the mean.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_stands_in_several_places_is_listed_with_their_paths() {
+        let manual = Manual::experiment();
+        let text = manual.list("epochs", &manual.find("epochs").unwrap());
+        assert!(text.starts_with("`epochs` stands in 2 places:\n  train.epochs         "), "{text}");
+        assert!(text.contains("\n  train.freeze.epochs  ") && text.contains("`runner explain train.epochs`"), "{text}");
     }
 
     #[test]
