@@ -8,6 +8,10 @@ pub const PANEL: usize = 32;
 /// Registers of a panel that are accumulated together.
 const REGISTERS: usize = 2;
 
+/// Segments whose products are summed before they are added to the total, so that rounding errors grow with the square
+/// root of their depth instead of that of all segments.
+const SUM_SEGMENTS: usize = 2;
+
 /// One row of a panel.
 pub type Panel = [f32; PANEL];
 
@@ -124,15 +128,21 @@ unsafe fn multiply_rows<S: Simd, const N: usize>(
         let starts: [*const f32; N] =
             std::array::from_fn(|index| left.values.as_ptr().add(*left.starts.get_unchecked(row + index)));
         let mut panel = right.as_ptr().cast::<S::f32s>().add(first);
-        let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; N];
-        for segment in segments {
-            let rows = starts.map(|start| start.add(segment.offset));
-            for index in 0..segment.depth {
-                add_product(simd, rows.map(|row| *row.add(index)), panel, &mut sums);
-                panel = panel.add(PANEL / S::F32_LANES);
+        let mut totals = [[simd.splat_f32s(0.0); REGISTERS]; N];
+        for segments in segments.chunks(SUM_SEGMENTS) {
+            let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; N];
+            for segment in segments {
+                let rows = starts.map(|start| start.add(segment.offset));
+                for index in 0..segment.depth {
+                    add_product(simd, rows.map(|row| *row.add(index)), panel, &mut sums);
+                    panel = panel.add(PANEL / S::F32_LANES);
+                }
+            }
+            for (totals, sums) in totals.iter_mut().zip(sums) {
+                totals.iter_mut().zip(sums).for_each(|(total, sum)| *total = simd.add_f32s(*total, sum));
             }
         }
-        write_rows(simd, sums, [row, first], out);
+        write_rows(simd, totals, [row, first], out);
     }
     row + N
 }

@@ -22,6 +22,9 @@ const REGISTERS: usize = 3;
 const SLAB_POSITIONS: usize = 1 << 15;
 /// Positions for which all output channels are computed before the next ones.
 const PASS_POSITIONS: usize = 960;
+/// The approximate number of products whose sum is added to the total at once, so that rounding errors grow with the square
+/// root of this number instead of that of all products.
+const SUM_PRODUCTS: usize = 64;
 /// Input channels of a pass; its weights and values stay in the L1 and L2 caches.
 const PASS_CHANNELS: usize = 32;
 /// The minimum number of parallel tasks, where there is enough work.
@@ -136,6 +139,7 @@ impl VolumeConvolution<'_> {
         let mut weights_before = 0;
         for (pass, taps) in taps_of_inputs.chunks(PASS_CHANNELS).enumerate() {
             let channels = &padded[pass * PASS_CHANNELS * slab.padded_len()..][..taps.len() * slab.padded_len()];
+            let max_taps = taps.iter().map(|offsets| offsets.len()).max().unwrap_or(0);
             let num_weights: usize = taps.iter().map(|offsets| offsets.len()).sum();
             for start in (0..slab.num_positions()).step_by(PASS_POSITIONS) {
                 for (block, sums) in blocks.clone().zip(totals.chunks_exact_mut(BLOCK * unpadded_len)) {
@@ -144,6 +148,7 @@ impl VolumeConvolution<'_> {
                         slab,
                         channels,
                         taps,
+                        channels_of_sum: (SUM_PRODUCTS / max_taps.max(1)).max(1),
                         weights: &sum.weights[block * weights_per_block + weights_before..][..num_weights],
                         positions: start..(start + PASS_POSITIONS).min(slab.num_positions()),
                         bias: (pass == 0).then(|| std::array::from_fn(bias)),
@@ -236,6 +241,8 @@ struct BlockSums<'a> {
     channels: &'a [f32],
     /// The offsets of the taps of each input.
     taps: &'a [&'a [usize]],
+    /// The inputs whose products are summed before they are added to the total.
+    channels_of_sum: usize,
     weights: &'a [[f32; BLOCK]],
     positions: Range<usize>,
     /// Initial values; `None` to add to the sums of the previous pass.
@@ -261,34 +268,33 @@ impl BlockSums<'_> {
     fn accumulate<S: Simd>(&mut self, simd: S, position: usize) {
         let width = REGISTERS * S::F32_LANES;
         let unpadded_len = self.slab.unpadded_len();
-        let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; BLOCK];
-        for (output, sums) in sums.iter_mut().enumerate() {
-            match self.bias {
-                Some(bias) => *sums = [simd.splat_f32s(bias[output]); REGISTERS],
-                None => {
-                    let previous = &self.sums[output * unpadded_len + position..][..width];
-                    sums.copy_from_slice(S::as_simd_f32s(previous).0);
-                }
-            }
-        }
+        let mut bias = self.bias;
         let mut weights = self.weights;
-        for (offsets, channel) in self.taps.iter().zip(self.channels.chunks_exact(self.slab.padded_len())) {
-            let (of_channel, rest) = weights.split_at(offsets.len());
-            weights = rest;
-            let channel = &channel[position..];
-            for (offset, weights) in offsets.iter().zip(of_channel) {
-                let (values, _) = S::as_simd_f32s(&channel[*offset..*offset + width]);
-                for (sums, weight) in sums.iter_mut().zip(weights) {
-                    let weight = simd.splat_f32s(*weight);
-                    for register in 0..REGISTERS {
-                        sums[register] = simd.mul_add_e_f32s(weight, values[register], sums[register]);
+        let channels = self.channels.chunks(self.channels_of_sum * self.slab.padded_len());
+        for (taps, channels) in self.taps.chunks(self.channels_of_sum).zip(channels) {
+            let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; BLOCK];
+            for (offsets, channel) in taps.iter().zip(channels.chunks_exact(self.slab.padded_len())) {
+                let (of_channel, rest) = weights.split_at(offsets.len());
+                weights = rest;
+                let channel = &channel[position..];
+                for (offset, weights) in offsets.iter().zip(of_channel) {
+                    let (values, _) = S::as_simd_f32s(&channel[*offset..*offset + width]);
+                    for (sums, weight) in sums.iter_mut().zip(weights) {
+                        let weight = simd.splat_f32s(*weight);
+                        for register in 0..REGISTERS {
+                            sums[register] = simd.mul_add_e_f32s(weight, values[register], sums[register]);
+                        }
                     }
                 }
             }
-        }
-        for (output, sums) in sums.iter().enumerate() {
-            let out = &mut self.sums[output * unpadded_len + position..][..width];
-            S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
+            for (output, sums) in sums.iter().enumerate() {
+                let totals = S::as_mut_simd_f32s(&mut self.sums[output * unpadded_len + position..][..width]).0;
+                for (total, sum) in totals.iter_mut().zip(sums) {
+                    let before = bias.map_or(*total, |bias| simd.splat_f32s(bias[output]));
+                    *total = simd.add_f32s(before, *sum);
+                }
+            }
+            bias = None;
         }
     }
 }

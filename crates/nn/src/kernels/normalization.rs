@@ -6,7 +6,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 /// Values per sum in single precision; the sums are added in double precision.
-const PIECE: usize = 1 << 12;
+const PIECE: usize = 1 << 10;
 /// Partial sums that are computed together.
 const LANES: usize = 16;
 
@@ -30,9 +30,12 @@ pub struct GroupNormalization<'a> {
 /// The mean and standard deviation of a group.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
-    mean: f32,
+    /// The mean, rounded.
+    centre: f32,
+    /// The difference of the mean from it.
+    error: f64,
     /// The reciprocal of the standard deviation.
-    inverse_deviation: f32,
+    inverse_deviation: f64,
 }
 
 /// The gradients of the inputs of a normalization.
@@ -44,9 +47,12 @@ pub struct NormalizationGradients {
 }
 
 /// The normalization of one channel of one patch as an affine map, followed by the activation.
+///
+/// An error of its coefficients would be the same for all voxels of the channel, and so would not cancel in sums over
+/// them. So the coefficients are rounded once, and the shift includes what rounding took from the mean.
 #[derive(Clone, Copy)]
 struct Affine {
-    mean: f32,
+    centre: f32,
     factor: f32,
     shift: f32,
     slope: f32,
@@ -56,7 +62,7 @@ impl Affine {
     /// Returns the normalized value, before the activation.
     #[inline(always)]
     fn normalize(self, value: f32) -> f32 {
-        (value - self.mean) * self.factor + self.shift
+        (value - self.centre) * self.factor + self.shift
     }
 
     /// Scales a value by the activation's slope at a normalized value: the normalized value itself in the forward pass, the
@@ -99,7 +105,7 @@ impl GroupNormalization<'_> {
             let volumes = gradient.chunks_exact_mut(self.voxels).zip(input.chunks_exact(self.voxels));
             let mut volumes: Vec<_> = self.channels(index).zip(volumes).collect();
             let sums = volumes.iter().map(|(channel, (gradient, input))| {
-                sums(arch, self.affine(*moments, *channel), *moments, (input, gradient))
+                gradient_sums(arch, self.affine(*moments, *channel), *moments, (input, gradient))
             });
             let sums: Vec<[f64; 2]> = sums.collect();
             // The means over the group of the scaled gradient and of its product with the normalized value.
@@ -108,13 +114,16 @@ impl GroupNormalization<'_> {
                 let weight = f64::from(self.scale[*channel]) / self.group() as f64;
                 means.iter_mut().zip(sums).for_each(|(mean, sum)| *mean += weight * sum);
             }
-            let (mean, slope) = (means[0] as f32, means[1] as f32 * moments.inverse_deviation);
+            let Moments { error, inverse_deviation, .. } = *moments;
+            let slope = means[1] * inverse_deviation * inverse_deviation;
+            let offset = means[0] * inverse_deviation - error * slope;
+            let (slope, offset) = (slope as f32, offset as f32);
             for (channel, (gradient, input)) in &mut volumes {
-                let (affine, scale) = (self.affine(*moments, *channel), self.scale[*channel]);
+                let affine = self.affine(*moments, *channel);
                 arch.dispatch(|| {
                     for (gradient, value) in gradient.iter_mut().zip(*input) {
-                        let scaled = affine.activate(affine.normalize(*value), *gradient) * scale;
-                        *gradient = (scaled - mean - (value - affine.mean) * slope) * moments.inverse_deviation;
+                        let scaled = affine.activate(affine.normalize(*value), *gradient) * affine.factor;
+                        *gradient = scaled - ((value - affine.centre) * slope + offset);
                     }
                 });
             }
@@ -141,43 +150,50 @@ impl GroupNormalization<'_> {
     }
 
     fn affine(&self, moments: Moments, channel: usize) -> Affine {
-        let factor = moments.inverse_deviation * self.scale[channel];
-        Affine { mean: moments.mean, factor, shift: self.shift[channel], slope: self.slope }
+        let Moments { centre, error, inverse_deviation } = moments;
+        let factor = inverse_deviation * f64::from(self.scale[channel]);
+        let shift = f64::from(self.shift[channel]) - error * factor;
+        Affine { centre, factor: factor as f32, shift: shift as f32, slope: self.slope }
     }
 }
 
 /// Returns the mean and standard deviation of values.
 fn moments(arch: Arch, values: &[f32], epsilon: f64) -> Moments {
-    let mean = sum(arch, values, |value| value) / values.len() as f64;
-    let centre = mean as f32;
-    let square = |value: f32| (value - centre) * (value - centre);
-    let variance = sum(arch, values, square) / values.len() as f64;
-    Moments { mean: centre, inverse_deviation: (1.0 / (variance + epsilon).sqrt()) as f32 }
+    let count = values.len() as f64;
+    let [sum] = sums(arch, values, |value| [value]);
+    let centre = (sum / count) as f32;
+    // The deviations from an approximate mean add up to its error.
+    let [rest, squares] = sums(arch, values, |value| [value - centre, (value - centre) * (value - centre)]);
+    let error = rest / count;
+    let variance = (squares / count - error * error).max(0.0);
+    Moments { centre, error, inverse_deviation: 1.0 / (variance + epsilon).sqrt() }
 }
 
-/// Returns the sum of a function of each value.
-fn sum(arch: Arch, values: &[f32], function: impl Fn(f32) -> f32 + Copy) -> f64 {
+/// Returns the sums of functions of each value.
+fn sums<const N: usize>(arch: Arch, values: &[f32], functions: impl Fn(f32) -> [f32; N] + Copy) -> [f64; N] {
     arch.dispatch(|| {
-        let mut total = 0.0;
+        let mut totals = [0.0; N];
         for piece in values.chunks(PIECE) {
             let (lanes, rest) = piece.as_chunks::<LANES>();
-            let mut sums = [0.0; LANES];
-            for lane in lanes {
-                for (sum, value) in sums.iter_mut().zip(lane) {
-                    *sum += function(*value);
+            let mut sums = [[0.0; LANES]; N];
+            for values in lanes {
+                for lane in 0..LANES {
+                    let terms = functions(values[lane]);
+                    for term in 0..N {
+                        sums[term][lane] += terms[term];
+                    }
                 }
             }
-            total += sum_in_double(&sums);
-            for value in rest {
-                total += f64::from(function(*value));
-            }
+            let rest = rest.iter().map(|value| functions(*value));
+            totals.iter_mut().zip(&sums).for_each(|(total, sums)| *total += sum_in_double(sums));
+            rest.for_each(|terms| totals.iter_mut().zip(terms).for_each(|(total, term)| *total += f64::from(term)));
         }
-        total
+        totals
     })
 }
 
 /// Returns the sums over a channel of the gradient before the activation and of its product with the normalized value.
-fn sums(arch: Arch, affine: Affine, moments: Moments, (values, gradients): (&[f32], &[f32])) -> [f64; 2] {
+fn gradient_sums(arch: Arch, affine: Affine, moments: Moments, (values, gradients): (&[f32], &[f32])) -> [f64; 2] {
     arch.dispatch(|| {
         let mut totals = [0.0; 2];
         for (values, gradients) in values.chunks(PIECE).zip(gradients.chunks(PIECE)) {
@@ -188,18 +204,18 @@ fn sums(arch: Arch, affine: Affine, moments: Moments, (values, gradients): (&[f3
                 for lane in 0..LANES {
                     let gradient = affine.activate(affine.normalize(values[lane]), gradients[lane]);
                     sums[0][lane] += gradient;
-                    sums[1][lane] += gradient * (values[lane] - moments.mean);
+                    sums[1][lane] += gradient * (values[lane] - affine.centre);
                 }
             }
             for (value, gradient) in rest.iter().zip(gradient_rest) {
                 let gradient = affine.activate(affine.normalize(*value), *gradient);
                 totals[0] += f64::from(gradient);
-                totals[1] += f64::from(gradient * (value - moments.mean));
+                totals[1] += f64::from(gradient * (value - affine.centre));
             }
             totals[0] += sum_in_double(&sums[0]);
             totals[1] += sum_in_double(&sums[1]);
         }
-        [totals[0], totals[1] * f64::from(moments.inverse_deviation)]
+        [totals[0], (totals[1] - totals[0] * moments.error) * moments.inverse_deviation]
     })
 }
 

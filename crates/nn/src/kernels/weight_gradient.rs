@@ -14,9 +14,10 @@ use super::stencil::Stencil;
 const BLOCK: usize = 4;
 /// Taps that are computed together.
 const TAPS: usize = 3;
-/// The approximate number of positions of a slab, over which sums are made in single precision.
+/// The approximate number of positions of a slab.
 const SLAB_POSITIONS: usize = 1 << 15;
-/// Positions over which all taps are summed before the next ones, so that they stay in the L1 cache.
+/// Positions over which all taps are summed before the next ones, so that they stay in the L1 cache. The sums over a slab
+/// add those of its passes, so that rounding errors hardly grow with the number of positions.
 const PASS_POSITIONS: usize = 1024;
 
 /// The channels of one phase of the fine grid.
@@ -43,7 +44,7 @@ pub fn weight(batch: usize, coarse: [usize; 3], stencil: Stencil, fine_maps: &[M
     let phases = phases(stencil, Slab::new(coarse, slab_planes, reach));
     let num_inputs = phases.len() * num_fine;
     let blocks = coarse_maps.channels.div_ceil(BLOCK);
-    let mut sums: Vec<Vec<[f32; BLOCK]>> = (0..blocks * num_inputs)
+    let mut sums: Vec<Vec<[f64; BLOCK]>> = (0..blocks * num_inputs)
         .map(|index| vec![[0.0; BLOCK]; phases[index % num_inputs / num_fine].offsets.len()])
         .collect();
     let arch = Arch::new();
@@ -80,7 +81,7 @@ pub fn weight(batch: usize, coarse: [usize; 3], stencil: Stencil, fine_maps: &[M
         for (index, phase) in phases.iter().enumerate() {
             let sums = &sums[coarse / BLOCK * num_inputs + index * num_fine + fine];
             for (tap, sums) in phase.indices.iter().zip(sums) {
-                kernel[*tap] = sums[coarse % BLOCK];
+                kernel[*tap] = sums[coarse % BLOCK] as f32;
             }
         }
     }
@@ -131,7 +132,7 @@ struct SlabProducts<'a> {
     /// The unpadded coarse channels of the block.
     coarse: &'a [f32],
     /// The sums of each tap.
-    sums: &'a mut [[f32; BLOCK]],
+    sums: &'a mut [[f64; BLOCK]],
 }
 
 impl WithSimd for SlabProducts<'_> {
@@ -158,7 +159,7 @@ impl WithSimd for SlabProducts<'_> {
         for (sums, group) in sums.chunks_mut(TAPS).zip(&groups) {
             for (tap, sums) in sums.iter_mut().enumerate() {
                 for (sum, registers) in sums.iter_mut().zip(group) {
-                    *sum += simd.reduce_sum_f32s(registers[tap]);
+                    *sum += f64::from(simd.reduce_sum_f32s(registers[tap]));
                 }
             }
         }
@@ -176,8 +177,7 @@ fn add_products<S: Simd, const N: usize>(
     group: &mut [[S::f32s; TAPS]; BLOCK],
 ) {
     let values = offsets.map(|offset| &S::as_simd_f32s(&channel[offset..]).0[..steps]);
-    // A copy, which the compiler keeps in registers.
-    let mut sums: [[S::f32s; N]; BLOCK] = std::array::from_fn(|output| std::array::from_fn(|tap| group[output][tap]));
+    let mut sums = [[simd.splat_f32s(0.0); N]; BLOCK];
     for step in 0..steps {
         for (sums, coarse) in sums.iter_mut().zip(coarse) {
             for tap in 0..N {
@@ -186,6 +186,6 @@ fn add_products<S: Simd, const N: usize>(
         }
     }
     for (group, sums) in group.iter_mut().zip(sums) {
-        group[..N].copy_from_slice(&sums);
+        group.iter_mut().zip(sums).for_each(|(group, sum)| *group = simd.add_f32s(*group, sum));
     }
 }

@@ -3,7 +3,7 @@
 usage: python crates/nn/tests/nnunet/networks.py
 
 Needs torch and dynamic-network-architectures. Weights, inputs and targets are formulas that the Rust test repeats, so only
-results are stored. They are computed in double precision.
+results are stored. They are computed in double precision. benches/nnunet/gradients.py uses the same networks.
 """
 
 import importlib.metadata
@@ -11,13 +11,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 from torch import nn
 from torch.nn import functional as F
 
 torch.set_num_threads(1)
-torch.set_default_dtype(torch.float64)
 
 CASES = [
     dict(name="isotropic", encoder="plain", widths=[4, 8, 8, 12], kernels=[[3, 3, 3]] * 4,
@@ -37,6 +37,11 @@ CASES = [
          shape=[24, 20, 1]),
 ]
 
+# The magnitude of every value before a LeakyReLU is above this, so that none gets the other sign by rounding: gradients would
+# differ by far more than by rounding itself.
+MARGIN = 2e-6
+# Sums of a gradient's values with different signs.
+SIGNED_SUMS = 16
 # nnU-Net's recipe of a step, with an unchanged batch.
 STEPS, LEARNING_RATE, MOMENTUM, DECAY, CLIP = 3, 0.01, 0.99, 3e-5, 12
 
@@ -107,6 +112,13 @@ def build(case):
     return network, named, two_d
 
 
+def our_unet(case):
+    """Returns the keys of the network in an experiment."""
+    return dict(widths=case["widths"], kernel_sizes=case["kernels"], strides=case["strides"], encoder=case["encoder"],
+                convs_per_level=case["convs"], decoder_convs_per_level=case["decoder"][::-1], norm="instance",
+                activation="leaky_relu", downsample="strided_conv", upsample="transposed_conv", deep_supervision=True)
+
+
 def loss_of(outputs, target):
     """Cross-entropy at each resolution, with nnU-Net's weights and its resampling of the target."""
     weights = [0.5 ** level for level in range(len(outputs))]
@@ -129,36 +141,71 @@ def summary(value):
             "values": [flat[i].item() for i in indices]}
 
 
+def signs(count, index):
+    """Returns `count` pseudorandom signs, others for each index."""
+    bits = (np.arange(count, dtype=np.uint64) * np.uint64(SIGNED_SUMS) + np.uint64(index + 1)) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return torch.from_numpy(1.0 - 2.0 * (bits >> np.uint64(63)).astype(np.float64))
+
+
+def signed_sums(value):
+    """Summarizes a gradient by its norm and by sums with pseudorandom signs: the mean square of the differences between those of
+    two tensors estimates the squared norm of the tensors' difference."""
+    flat = value.detach().flatten()
+    return {"norm": flat.norm().item(), "sums": [(signs(len(flat), i) * flat).sum().item() for i in range(SIGNED_SUMS)]}
+
+
+def margin(network, image):
+    """Returns the smallest magnitude of a value before a LeakyReLU."""
+    smallest = []
+    hooks = [module.register_forward_pre_hook(lambda _, inputs: smallest.append(inputs[0].abs().min().item()))
+             for module in network.modules() if isinstance(module, nn.LeakyReLU)]
+    with torch.no_grad():
+        network(image)
+    for hook in hooks:
+        hook.remove()
+    return min(smallest)
+
+
+def image_for(network, shape):
+    """Returns the first image, a wave of some step, for which no value before a LeakyReLU is close to 0, and the step."""
+    for index in range(100):
+        step = round(0.37 + 0.01 * index, 2)
+        image = wave(shape, step)
+        if margin(network, image) > MARGIN:
+            return image, step
+    raise ValueError("every image has a value before a LeakyReLU that is close to 0")
+
+
 def run(case):
     network, named, two_d = build(case)
     shape = case["shape"][:2] if two_d else case["shape"]
-    image = wave([2, case["channels"], *shape], 0.37)
+    image, step = image_for(network, [2, case["channels"], *shape])
     target = labels([2, *shape], case["classes"])
     optimizer = torch.optim.SGD(named.values(), LEARNING_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=DECAY)
     result = {"heads": [], "gradients": {}, "losses": []}
-    for step in range(STEPS):
+    for index in range(STEPS):
         outputs = network(image)
         loss = loss_of(outputs, target)
         optimizer.zero_grad()
         loss.backward()
         result["losses"].append(loss.item())
-        if step == 0:
+        if index == 0:
             result["heads"] = [summary(output) for output in outputs]
-            result["gradients"] = {name: summary(value.grad) for name, value in named.items() if value.grad is not None}
+            result["gradients"] = {name: signed_sums(value.grad) for name, value in named.items() if value.grad is not None}
         torch.nn.utils.clip_grad_norm_(named.values(), CLIP)
         optimizer.step()
     result["weights"] = {name: summary(value) for name, value in named.items()}
-    unet = dict(widths=case["widths"], kernel_sizes=case["kernels"], strides=case["strides"], encoder=case["encoder"],
-                convs_per_level=case["convs"], decoder_convs_per_level=case["decoder"][::-1], norm="instance",
-                activation="leaky_relu", downsample="strided_conv", upsample="transposed_conv", deep_supervision=True)
-    return dict(name=case["name"], unet=unet, channels=case["channels"], classes=case["classes"], shape=case["shape"],
-                num_parameters=sum(value.numel() for value in named.values()), **result)
+    return dict(name=case["name"], unet=our_unet(case), channels=case["channels"], classes=case["classes"],
+                shape=case["shape"], image_step=step, num_parameters=sum(value.numel() for value in named.values()), **result)
 
 
 def main():
+    torch.set_default_dtype(torch.float64)
     versions = {name: importlib.metadata.version(name) for name in ("torch", "dynamic-network-architectures")}
     document = {"versions": versions, "data": [run(case) for case in CASES]}
     Path(__file__).with_name("networks.json").write_text(json.dumps(document) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
