@@ -96,15 +96,22 @@ impl AlongZ {
         });
     }
 
-    /// Interpolates the labels of a row of a tile whose points are in the interior.
-    pub(super) fn look_up_row(
+    /// Interpolates the labels of a span of each row, which is empty or that of these voxels.
+    pub(super) fn look_up_rows(
         &self,
         source: &LabelSource,
         rows: &Rows,
-        row: usize,
+        spans: &[Span],
         queue: &mut VoteQueue,
         label: &mut [Label],
     ) {
+        for row in (0..spans.len()).filter(|row| spans[*row][0] < spans[*row][1]) {
+            self.look_up_row(source, rows, row, queue, label);
+        }
+    }
+
+    /// Interpolates the labels of a row.
+    fn look_up_row(&self, source: &LabelSource, rows: &Rows, row: usize, queue: &mut VoteQueue, label: &mut [Label]) {
         let [x, y] = [0, 1].map(|axis| rows.bases[row][axis] >> 32);
         let positions = self.positions([x, y], source.start, source.shape);
         let around = positions.map(|at| &source.labels[at..at + self.length()]);

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use simd::vectorized;
+use simd::{prefetch, vectorized};
 
 use super::request::{Request, Slice};
 use super::source::{ImageSource, LabelSource};
@@ -55,6 +55,9 @@ pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
     }
 }
 
+/// Steps along x by which source rows are prefetched.
+const AHEAD: f64 = 3.0;
+
 /// The voxels of rows along z.
 struct AlongZ {
     /// Voxels of a row.
@@ -63,6 +66,8 @@ struct AlongZ {
     inside: Range<usize>,
     /// The slice of the source from which the first of them comes.
     first: usize,
+    /// The steps of the source, along x and y, that lead to the rows that are prefetched.
+    ahead: [isize; 2],
 }
 
 impl AlongZ {
@@ -71,7 +76,17 @@ impl AlongZ {
         let shift = request.start[2] as i64 + request.mapping.map.0[2][3] as i64;
         let clip = |index: i64| index.clamp(0, length as i64) as usize;
         let inside = clip(-shift)..clip(size - shift);
-        Self { length, first: (shift + inside.start as i64) as usize, inside }
+        let [ahead_x, ahead_y] = [0, 1].map(|axis| (request.mapping.map.0[axis][0] * AHEAD).round() as isize);
+        Self { length, first: (shift + inside.start as i64) as usize, inside, ahead: [ahead_x, ahead_y] }
+    }
+
+    /// Prefetches rows of a source from which rows some steps further along x come, given the position of a source row.
+    #[inline(always)]
+    fn prefetch<T>(&self, values: &[T], shape: [usize; 3], position: usize) {
+        let [x, y] = self.ahead;
+        let distance = (x * shape[1] as isize + y) * shape[2] as isize;
+        // The row and the next one along y.
+        prefetch(values, position.wrapping_add_signed(distance), 2 * self.length);
     }
 }
 
@@ -120,7 +135,7 @@ impl Row {
 
 /// Interpolates the rows at one x; voxels outside the source have the value `border`.
 fn interpolate(source: &ImageSource, border: f32, rows: &[Row], along_z: &AlongZ, image: &mut [f32]) {
-    let AlongZ { length, inside, first } = along_z;
+    let AlongZ { length, inside, first, .. } = along_z;
     for (row, out) in rows.iter().zip(image.chunks_exact_mut(*length)) {
         if row.neighbours == Neighbours::None || inside.is_empty() {
             out.fill(border);
@@ -146,10 +161,11 @@ vectorized! {
         along_z: &AlongZ,
         out: &mut [f32],
     ) {
-        let AlongZ { length, inside, first } = along_z;
+        let AlongZ { length, inside, first, .. } = along_z;
         for (row, out) in rows.iter().zip(out.chunks_exact_mut(*length)) {
             if row.neighbours == Neighbours::All {
                 let [a, b, c, d] = row.positions(block.0, block.1, *first);
+                along_z.prefetch(values, block.1, a);
                 let from = |position: usize| &values[position..position + inside.len()];
                 mix_between([from(a), from(b), from(c), from(d)], row.weights, &mut out[inside.start..inside.end]);
             }
@@ -216,7 +232,7 @@ fn mix_with_border(source: &ImageSource, border: f32, row: &Row, first: usize, o
 
 /// Interpolates the labels of the rows at one x.
 fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
-    let AlongZ { length, inside, first } = along_z;
+    let AlongZ { length, inside, first, .. } = along_z;
     for (row, out) in rows.iter().zip(label.chunks_exact_mut(*length)) {
         if row.neighbours == Neighbours::None || inside.is_empty() {
             out.fill(source.outside);
@@ -237,7 +253,7 @@ fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &Alo
 
 /// Interpolates the labels of rows between four rows of the source; where these are equal, no weights are compared.
 fn vote(source: &LabelSource, rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
-    let AlongZ { length, inside, first } = along_z;
+    let AlongZ { length, inside, first, .. } = along_z;
     let mut are_different = vec![false; rows.len()];
     copy_and_compare(source.labels, (source.start, source.shape), rows, along_z, label, &mut are_different);
     let mut queue = VoteQueue::new(*source);
@@ -261,13 +277,14 @@ vectorized! {
         out: &mut [Label],
         are_different: &mut [bool],
     ) {
-        let AlongZ { length: row_length, inside, first: slice } = along_z;
+        let AlongZ { length: row_length, inside, first: slice, .. } = along_z;
         let length = inside.len();
         for ((row, out), are_different) in rows.iter().zip(out.chunks_exact_mut(*row_length)).zip(are_different) {
             if row.neighbours != Neighbours::All {
                 continue;
             }
             let [a, b, c, d] = row.positions(block.0, block.1, *slice);
+            along_z.prefetch(labels, block.1, a);
             let from = |position: usize| &labels[position..position + length];
             let ([a, b, c, d], out) = ([from(a), from(b), from(c), from(d)], &mut out[inside.start..inside.end]);
             let mut bits = [0; GROUP];
