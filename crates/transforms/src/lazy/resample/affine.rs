@@ -97,7 +97,7 @@ impl<'a> Resampler<'a> {
             direction,
             interior,
             votes,
-            aligned: is_aligned.then(|| AlongZ::new(&direction, interior, request.start[2], request.shape[2])),
+            aligned: is_aligned.then(|| AlongZ::new(map, interior, request.start[2], request.shape[2])),
             vectorizes_image: vectorizes_image || is_aligned,
             vectorizes_labels,
             can_skip_empty: map.0.into_iter().all(is_near),

@@ -9,8 +9,9 @@ use volume::Label;
 /// in the processor's cache.
 pub(super) const ROWS_PER_TILE: usize = 32;
 
-/// Blocks of at least this many voxels are computed in parallel.
-pub(super) const MIN_PARALLEL_VOXELS: usize = 1 << 21;
+/// Blocks of at least this many voxels are computed in parallel. Most patches are smaller: these are made by several threads
+/// already.
+pub(super) const MIN_PARALLEL_VOXELS: usize = (1 << 21) + 1;
 
 /// A block of outgoing voxels and the arrays that it is computed from.
 pub(super) struct Request<'a> {

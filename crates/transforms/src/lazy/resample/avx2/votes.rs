@@ -51,10 +51,12 @@ for_avx2! {
                         let lane = different.trailing_zeros() as usize;
                         different &= different - 1;
                         let z = (from.done + group * LANES).min(length - LANES) + lane;
-                        let labels = [0, 1, 2, 3].map(|corner: usize| around[corner][lane]);
-                        let [a, b, c, d] = labels.map(|pair| [pair as Label, (pair >> 16) as Label]);
-                        let labels = [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1]];
-                        queue.vote(label, first + z, labels, rows.point(row, span[0] + z));
+                        let (a, b) = (around[0][lane], around[1][lane]);
+                        let (c, d) = (around[2][lane], around[3][lane]);
+                        let near = [a as Label, (a >> 16) as Label, b as Label, (b >> 16) as Label];
+                        let far = [c as Label, (c >> 16) as Label, d as Label, (d >> 16) as Label];
+                        let labels = [near[0], near[1], near[2], near[3], far[0], far[1], far[2], far[3]];
+                        queue.push(label, first + z, labels, rows.point(row, span[0] + z));
                     }
                 }
             }
